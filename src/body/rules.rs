@@ -1,0 +1,94 @@
+use std::{
+    error::Error,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::{Heartbeat, Retry, Silence, StreamOptions};
+use crate::{
+    BoxError,
+    connection::is_cancellation,
+    event::{Encoded, Event},
+};
+
+/// What holds for a stream once the layer and the response have had their say.
+#[derive(Clone)]
+pub(crate) struct Rules {
+    options: StreamOptions,
+    is_benign: Option<Arc<IsBenign>>,
+    grid: Instant,
+}
+
+pub(crate) type IsBenign = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
+
+impl Rules {
+    pub(crate) fn new() -> Self {
+        Self {
+            options: StreamOptions::new().heartbeat(Heartbeat::default()),
+            is_benign: None,
+            grid: Instant::now(),
+        }
+    }
+
+    /// The same rules, but `options` go before what they say.
+    pub(crate) fn with(&self, options: StreamOptions) -> Self {
+        Self { options: options.or(&self.options), ..self.clone() }
+    }
+
+    /// The same rules, but errors that `is_benign` only say that somebody left.
+    pub(crate) fn with_classification(&self, is_benign: Arc<IsBenign>) -> Self {
+        Self { is_benign: Some(is_benign), ..self.clone() }
+    }
+
+    pub(crate) const fn options(&self) -> &StreamOptions {
+        &self.options
+    }
+
+    pub(super) fn heartbeat(&self) -> Option<&Heartbeat> {
+        self.options.heartbeat.as_ref()
+    }
+
+    pub(super) fn silence(&self) -> Option<Silence> {
+        let interval = self.heartbeat()?.interval()?;
+        Some(Silence::new(interval, self.grid))
+    }
+
+    /// The lines that the stream starts with, empty for none.
+    pub(super) fn preamble(&self) -> Bytes {
+        let retry = self.options.retry.as_ref().and_then(Retry::draw);
+        let mut lines = Bytes::new();
+        if let Some(reconnection_time) = retry {
+            lines = Encoded::from(Event::new().retry(reconnection_time)).into();
+        }
+        match self.options.padding {
+            None | Some(0) => lines,
+            Some(bytes) => {
+                let blanks = vec![b' '; bytes.saturating_sub(b":\n".len())];
+                [&lines[..], b":", &blanks, b"\n"].concat().into()
+            }
+        }
+    }
+
+    pub(super) fn terminator(&self) -> Option<&Bytes> {
+        self.options.terminator.as_ref()?.as_ref()
+    }
+
+    /// Does `error` only say that somebody left?
+    pub(super) fn is_benign(&self, error: &BoxError) -> bool {
+        let error: &(dyn Error + 'static) = &**error;
+        is_cancellation(error)
+            || self.is_benign.as_ref().is_some_and(|is_benign| {
+                catch_unwind(AssertUnwindSafe(|| is_benign(error))).unwrap_or(false)
+            })
+    }
+
+    /// What is sent in place of `error`; nothing if nobody said, or the one who said panicked.
+    pub(super) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
+        let to_event = self.options.on_error.as_ref()?.as_ref()?;
+        let event = catch_unwind(AssertUnwindSafe(|| to_event(&**error))).ok()?;
+        Some(Encoded::from(event).into())
+    }
+}

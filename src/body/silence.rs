@@ -1,0 +1,124 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use pin_project_lite::pin_project;
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until},
+};
+
+pin_project! {
+    /// Tells when a stream has been silent for an interval.
+    ///
+    /// A stream that is busy costs it nothing: the clock is read when the stream falls silent, and
+    /// a timer armed for an earlier silence is armed again when it fires.
+    #[derive(Debug)]
+    pub(crate) struct Silence {
+        interval: Duration,
+        // Deadlines are rounded up to a grid that begins here.
+        grid: Instant,
+        // `None` while bytes go out.
+        since: Option<Instant>,
+        #[pin]
+        sleep: Option<Sleep>,
+        timeless: bool,
+    }
+}
+
+impl Silence {
+    pub(crate) const fn new(interval: Duration, grid: Instant) -> Self {
+        Self { interval, grid, since: None, sleep: None, timeless: false }
+    }
+
+    /// Bytes went out.
+    pub(crate) fn broken(self: Pin<&mut Self>) {
+        *self.project().since = None;
+    }
+
+    /// Ready once the interval has passed since the first call after bytes went out, and every
+    /// interval again. Outside a tokio runtime never.
+    pub(crate) fn poll_interval(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if *this.timeless {
+            return Poll::Pending;
+        }
+        let since = *this.since.get_or_insert_with(Instant::now);
+        let Some(due) = round_up(*this.grid, since, *this.interval) else {
+            return Poll::Pending;
+        };
+        if this.sleep.is_none() {
+            if Handle::try_current().is_err() {
+                warn!("no heartbeats: the event stream is not polled within a tokio runtime");
+                *this.timeless = true;
+                return Poll::Pending;
+            }
+            this.sleep.set(Some(sleep_until(due)));
+        }
+        let Some(mut sleep) = this.sleep.as_pin_mut() else {
+            return Poll::Pending;
+        };
+        loop {
+            ready!(sleep.as_mut().poll(cx));
+            if sleep.deadline() >= due {
+                *this.since = None;
+                return Poll::Ready(());
+            }
+            // It was armed for an earlier silence, which was broken.
+            sleep.as_mut().reset(due);
+        }
+    }
+}
+
+/// Deadlines fall on a grid of this many lines per interval.
+const GRID_LINES: u32 = 16;
+
+/// `since + interval`, rounded up to the grid; `None` if that is beyond what an `Instant` can tell.
+fn round_up(grid: Instant, since: Instant, interval: Duration) -> Option<Instant> {
+    let due = since.checked_add(interval)?;
+    let step = (interval / GRID_LINES).as_nanos().max(1);
+    let past_line = due.saturating_duration_since(grid).as_nanos().checked_rem(step)?;
+    if past_line == 0 {
+        return Some(due);
+    }
+    due.checked_add(Duration::from_nanos(u64::try_from(step - past_line).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use tokio::time::Instant;
+
+    use super::round_up;
+
+    #[test]
+    fn deadlines_fall_on_the_grid_and_are_at_most_a_sixteenth_late() {
+        let grid = Instant::now();
+        let interval = Duration::from_secs(16);
+        for (since, due) in
+            [(0, 16_000), (1, 17_000), (999, 17_000), (1000, 17_000), (1001, 18_000)]
+        {
+            let since = grid + Duration::from_millis(since);
+            assert_eq!(round_up(grid, since, interval), Some(grid + Duration::from_millis(due)));
+        }
+    }
+
+    #[test]
+    fn a_grid_in_the_future_rounds_nothing() {
+        let now = Instant::now();
+        let interval = Duration::from_secs(16);
+        assert_eq!(round_up(now + Duration::from_secs(60), now, interval), Some(now + interval));
+    }
+
+    #[test]
+    fn intervals_of_any_length_are_no_panic() {
+        let now = Instant::now();
+        assert_eq!(round_up(now, now, Duration::MAX), None);
+        assert!(round_up(now, now, Duration::from_nanos(1)).is_none_or(|due| due >= now));
+        assert!(round_up(now, now, Duration::from_secs(u64::MAX / 4)).is_none_or(|due| due >= now));
+    }
+}

@@ -1,0 +1,185 @@
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use http::{HeaderMap, HeaderName, Uri};
+use percent_encoding::percent_decode_str;
+
+use crate::event::is_one_line;
+
+const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+
+/// The id of the last event that a client has seen, which it sends as `Last-Event-ID` when it
+/// reconnects: where its stream goes on.
+///
+/// [`SseLayer`](crate::SseLayer) puts it into the request's extensions; with feature `axum` it is
+/// an extractor too, also without the layer. There `Option<LastEventId>` is `None` and
+/// `LastEventId` [is empty](Self::is_empty) when the client has no last event id, as on its first
+/// connection: an extractor that answered `400` would stop an `EventSource` for ever.
+///
+/// ```
+/// # use http::Request;
+/// use tower_sse::LastEventId;
+///
+/// fn resume_at<B>(request: &Request<B>) -> u64 {
+///     request
+///         .extensions()
+///         .get::<LastEventId>()
+///         .and_then(|last| last.parse().ok())
+///         .map_or(0, |last: u64| last + 1)
+/// }
+/// # let request = Request::get("/").header("last-event-id", "41").body(()).unwrap();
+/// # let (mut parts, ()) = request.into_parts();
+/// # let last = LastEventId::from_headers(&parts.headers).unwrap();
+/// # parts.extensions.insert(last);
+/// # assert_eq!(resume_at(&Request::from_parts(parts, ())), 42);
+/// ```
+///
+/// The value is the client's word: check it before you trust it.
+///
+/// # How it is read
+///
+/// As UTF-8, which is what browsers send; bytes that are not UTF-8 are read as Latin-1, which is
+/// what clients built on `fetch` send. Of two headers the first counts. An empty value is an absent
+/// one. So is one with U+0000 or a line break, which no event can have had as its id.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
+pub struct LastEventId(Box<str>);
+
+impl LastEventId {
+    /// Reads the `Last-Event-ID` header, without the layer.
+    #[must_use]
+    pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
+        Self::from_bytes(headers.get(LAST_EVENT_ID)?.as_bytes())
+    }
+
+    /// Reads the first of the query parameters `names` that is there and not empty. An `EventSource`
+    /// cannot send a header of its own, so polyfills and pages that want to start at a place
+    /// send the id this way; see [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
+    #[must_use]
+    pub fn from_query<N: AsRef<str>>(uri: &Uri, names: &[N]) -> Option<Self> {
+        let query = uri.query()?;
+        names.iter().find_map(|name| {
+            query
+                .split('&')
+                .filter_map(|pair| pair.split_once('='))
+                .filter(|(key, _)| decode_form(key) == name.as_ref().as_bytes())
+                .find_map(|(_, value)| Self::from_bytes(&decode_form(value)))
+        })
+    }
+
+    /// The id.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// Has the client no last event id? Only the extractor and [`Default`] make such a value.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Parses the id, for streams whose ids are numbers or have another form of their own.
+    ///
+    /// # Errors
+    ///
+    /// If it has not that form, which is the client's doing, not a fault of the server: best
+    /// treated as a first visit.
+    pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
+        self.0.parse()
+    }
+
+    fn from_bytes(bytes: &[u8]) -> Option<Self> {
+        if bytes.is_empty() {
+            return None;
+        }
+        let id: Box<str> = match str::from_utf8(bytes) {
+            Ok(id) => id.into(),
+            Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
+        };
+        if !is_one_line(&id) {
+            debug!("ignoring a Last-Event-ID with a line break or NUL");
+            return None;
+        }
+        Some(Self(id))
+    }
+}
+
+impl AsRef<str> for LastEventId {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for LastEventId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// Bytes of `application/x-www-form-urlencoded`, as browsers write queries.
+fn decode_form(text: &str) -> Cow<'_, [u8]> {
+    if text.contains('+') {
+        // A space must not be told from a `+` that was percent-encoded.
+        Cow::Owned(percent_decode_str(&text.replace('+', " ")).collect())
+    } else {
+        percent_decode_str(text).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, Uri};
+
+    use super::{LAST_EVENT_ID, LastEventId};
+
+    fn from_header(value: &[u8]) -> Option<String> {
+        let mut headers = HeaderMap::new();
+        headers.insert(LAST_EVENT_ID, HeaderValue::from_bytes(value).unwrap());
+        LastEventId::from_headers(&headers).map(|id| id.to_string())
+    }
+
+    fn from_query(uri: &str, names: &[&str]) -> Option<String> {
+        LastEventId::from_query(&uri.parse::<Uri>().unwrap(), names).map(|id| id.to_string())
+    }
+
+    #[test]
+    fn the_header_is_utf_8_or_else_latin_1() {
+        assert_eq!(from_header(b"42").as_deref(), Some("42"));
+        assert_eq!(from_header("Größe–7".as_bytes()).as_deref(), Some("Größe–7"));
+        assert_eq!(from_header(b"Gr\xf6\xdfe").as_deref(), Some("Größe"));
+        assert_eq!(from_header(b""), None);
+    }
+
+    #[test]
+    fn of_two_headers_the_first_counts() {
+        let mut headers = HeaderMap::new();
+        headers.append(LAST_EVENT_ID, HeaderValue::from_static("first"));
+        headers.append(LAST_EVENT_ID, HeaderValue::from_static("second"));
+        assert_eq!(LastEventId::from_headers(&headers).unwrap().as_str(), "first");
+    }
+
+    #[test]
+    fn a_query_is_decoded_as_browsers_encode_it() {
+        let names = ["lastEventId", "last_event_id"];
+        assert_eq!(from_query("/?a=b&lastEventId=42", &names).as_deref(), Some("42"));
+        assert_eq!(from_query("/?last_event_id=a%20b+c%2Bd", &names).as_deref(), Some("a b c+d"));
+        assert_eq!(from_query("/?last%45ventId=Gr%C3%B6%C3%9Fe", &names).as_deref(), Some("Größe"));
+        assert_eq!(from_query("/?lastEventId=Gr%F6%DFe", &names).as_deref(), Some("Größe"));
+    }
+
+    #[test]
+    fn query_names_count_in_the_order_given_and_empty_is_absent() {
+        assert_eq!(from_query("/?b=2&a=1", &["a", "b"]).as_deref(), Some("1"));
+        assert_eq!(from_query("/?a=&b=2", &["a", "b"]).as_deref(), Some("2"));
+        assert_eq!(from_query("/?a=&a=2", &["a"]).as_deref(), Some("2"));
+        assert_eq!(from_query("/?a&b", &["a", "b"]), None);
+        assert_eq!(from_query("/?a=1", &[]), None);
+        assert_eq!(from_query("/", &["a"]), None);
+    }
+
+    #[test]
+    fn an_id_that_no_event_can_have_is_absent() {
+        for value in ["%00", "7%0Adata:x", "7%0D"] {
+            assert_eq!(from_query(&format!("/?a={value}"), &["a"]), None, "{value}");
+        }
+    }
+}

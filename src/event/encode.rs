@@ -1,0 +1,194 @@
+use std::{convert::Infallible, time::Duration};
+
+use super::{
+    Event, EventName, RareFields,
+    frame_buf::{COMMENT, DATA, EVENT, Field, FrameBuf, ID, RETRY},
+    id::Id,
+};
+use crate::BoxError;
+
+/// What a stream of events may be made of: an item that writes itself into the frame.
+///
+/// The trait is sealed; these are its implementations:
+///
+/// - [`Event`];
+/// - [`Encoded`](crate::Encoded): wire bytes, encoded once and sent to many;
+/// - [`Json<T>`](crate::Json) (feature `json`): a value that is serialised straight into the frame;
+/// - `Result<T, E>` of one of them, for a stream that can fail. What an `Err` does is told at
+///   [`SseLayer::on_error`](crate::SseLayer::on_error).
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not an event",
+    label = "can't be written into an event stream",
+    note = "make a stream of `tower_sse::Event`, `Encoded`, `Json<T>`, or a `Result` of one of them",
+    note = "text becomes an event by `stream.map(Event::from)`, a value by `stream.map(Json::new)`"
+)]
+pub trait Encode: sealed::Sealed {
+    /// What can go wrong while an item is written.
+    type Error: Into<BoxError>;
+
+    /// Writes the item at the end of `frame`.
+    ///
+    /// # Errors
+    ///
+    /// If the item is an error, or does not serialise. It may have been written in part; who calls
+    /// cuts the frame back.
+    fn encode(self, frame: &mut FrameBuf) -> Result<(), Self::Error>;
+}
+
+pub(crate) mod sealed {
+    pub trait Sealed {}
+
+    impl Sealed for crate::Event {}
+    impl Sealed for crate::Encoded {}
+    #[cfg(feature = "json")]
+    impl<T> Sealed for crate::Json<T> {}
+    impl<T: Sealed, E> Sealed for Result<T, E> {}
+}
+
+impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {
+    type Error = BoxError;
+
+    #[inline]
+    fn encode(self, frame: &mut FrameBuf) -> Result<(), BoxError> {
+        match self {
+            Ok(item) => item.encode(frame).map_err(Into::into),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Encode for Event {
+    type Error = Infallible;
+
+    #[inline]
+    fn encode(self, frame: &mut FrameBuf) -> Result<(), Infallible> {
+        match self {
+            Self { data: Some(data), name: None, id: None, rare: None } => {
+                if frame.spare() < data.len() + 8 {
+                    frame.reserve(DATA.len_of(&data) + 1);
+                }
+                frame.open(DATA);
+                frame.put_lines(DATA, &data);
+                frame.put(b"\n\n");
+            }
+            event => event.encode_fields(frame),
+        }
+        Ok(())
+    }
+}
+
+impl Event {
+    fn encode_fields(self, frame: &mut FrameBuf) {
+        let Self { data, name, id, rare } = self;
+        let text_len = data.as_ref().map_or(0, |data| data.len());
+        if frame.spare() < ROOM_FOR_FIELDS + text_len {
+            frame.reserve(fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref()));
+        }
+        let block = data.is_some() || name.is_some() || id.is_some();
+        let mut lines = Lines::new(frame);
+        if let Some(rare) = rare {
+            lines.rare(*rare);
+        }
+        lines.head(name.as_ref(), id.as_ref());
+        if let Some(data) = data {
+            lines.open(DATA).put_lines(DATA, &data);
+        }
+        lines.end(block);
+    }
+}
+
+/// With this much to spare beyond the data, it is not worth while to count what the fields need.
+const ROOM_FOR_FIELDS: usize = 256;
+
+/// The exact length of an event as a block, so that one that leaves alone is one allocation.
+fn fields_len(
+    data: Option<&str>,
+    name: Option<&EventName>,
+    id: Option<&Id>,
+    rare: Option<&RareFields>,
+) -> usize {
+    let mut len = 1;
+    if let Some(data) = data {
+        len += DATA.len_of(data);
+    }
+    if let Some(name) = name {
+        len += EVENT.len_of(name.as_str());
+    }
+    if let Some(id) = id {
+        len += match id {
+            Id::Unsigned(id) => ID.len_of("") + decimal_len(*id),
+            Id::Signed(id) => ID.len_of("-") + decimal_len(id.unsigned_abs()),
+            Id::Text(id) => ID.len_of(id.as_str()),
+        };
+    }
+    if let Some(RareFields { comment, retry }) = rare {
+        len += comment.as_ref().map_or(0, |text| COMMENT.len_of(text));
+        len += retry.map_or(0, |retry| RETRY.len_of("") + decimal_len(whole_milliseconds(retry)));
+    }
+    len
+}
+
+fn decimal_len(integer: u64) -> usize {
+    integer.checked_ilog10().map_or(1, |log| log as usize + 1)
+}
+
+/// The lines of one event being written: all but the first carry the line feed of the one before.
+pub(crate) struct Lines<'frame> {
+    frame: &'frame mut FrameBuf,
+    open: bool,
+}
+
+impl<'frame> Lines<'frame> {
+    pub(crate) fn new(frame: &'frame mut FrameBuf) -> Self {
+        Self { frame, open: false }
+    }
+
+    pub(crate) fn open(&mut self, field: Field) -> &mut FrameBuf {
+        if self.open {
+            self.frame.open_next(field);
+        } else {
+            self.frame.open(field);
+            self.open = true;
+        }
+        self.frame
+    }
+
+    /// The fields that come before the data.
+    pub(crate) fn head(&mut self, name: Option<&EventName>, id: Option<&Id>) {
+        if let Some(name) = name {
+            self.open(EVENT).put(name.as_str().as_bytes());
+        }
+        if let Some(id) = id {
+            let frame = self.open(ID);
+            match id {
+                Id::Unsigned(id) => frame.put(itoa::Buffer::new().format(*id).as_bytes()),
+                Id::Signed(id) => frame.put(itoa::Buffer::new().format(*id).as_bytes()),
+                Id::Text(id) => frame.put(id.as_str().as_bytes()),
+            }
+        }
+    }
+
+    fn rare(&mut self, RareFields { comment, retry }: RareFields) {
+        if let Some(text) = comment {
+            self.open(COMMENT).put_lines(COMMENT, &text);
+        }
+        if let Some(reconnection_time) = retry {
+            let milliseconds = whole_milliseconds(reconnection_time);
+            self.open(RETRY).put(itoa::Buffer::new().format(milliseconds).as_bytes());
+        }
+    }
+
+    /// Ends the last line, and the block with an empty one if it is a `block`.
+    pub(crate) fn end(self, block: bool) {
+        match (self.open, block) {
+            (_, true) => self.frame.put(b"\n\n"),
+            (true, false) => self.frame.put(b"\n"),
+            (false, false) => {}
+        }
+    }
+}
+
+/// As many milliseconds as a `retry` line can tell.
+pub(crate) fn whole_milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,99 @@
+use std::{convert::Infallible, fmt};
+
+use bytes::Bytes;
+
+use super::{Encode, Event, FrameBuf};
+
+/// One event, or several, as the bytes that go over the wire.
+///
+/// Cloning it copies nothing: encode an event once and send it to many.
+///
+/// ```
+/// use tokio::sync::broadcast;
+/// use tower_sse::{Encoded, Event};
+///
+/// let (events, _) = broadcast::channel::<Encoded>(64);
+/// let mut one = events.subscribe();
+/// let mut other = events.subscribe();
+///
+/// events.send(Event::new().event("news").data("once").into()).unwrap();
+///
+/// assert_eq!(one.try_recv().unwrap().as_bytes(), b"event: news\ndata: once\n\n");
+/// assert_eq!(other.try_recv().unwrap().as_bytes(), b"event: news\ndata: once\n\n");
+/// ```
+///
+/// Collected from an iterator it holds all of its events, which then leave in one piece:
+///
+/// ```
+/// # use tower_sse::{Encoded, Event};
+/// let history: Encoded = (1..=2).map(|n| Event::new().id(n).data("…")).collect();
+/// assert_eq!(history.as_bytes(), "id: 1\ndata: …\n\nid: 2\ndata: …\n\n".as_bytes());
+/// ```
+#[derive(Clone, PartialEq, Eq)]
+pub struct Encoded(Bytes);
+
+impl Encoded {
+    /// Encodes anything that a stream of events may be made of.
+    ///
+    /// For an [`Event`], which cannot fail, there is `Encoded::from(event)`.
+    ///
+    /// # Errors
+    ///
+    /// If the item is an error, or does not serialise.
+    pub fn try_new<T: Encode>(item: T) -> Result<Self, T::Error> {
+        let mut frame = FrameBuf::new();
+        item.encode(&mut frame)?;
+        Ok(Self(frame.take_uncopied().unwrap_or_else(|| frame.take())))
+    }
+
+    /// The bytes as they go over the wire.
+    #[must_use]
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+impl From<Event> for Encoded {
+    fn from(event: Event) -> Self {
+        let Ok(encoded) = Self::try_new(event);
+        encoded
+    }
+}
+
+impl From<Encoded> for Bytes {
+    fn from(encoded: Encoded) -> Self {
+        encoded.0
+    }
+}
+
+impl AsRef<[u8]> for Encoded {
+    fn as_ref(&self) -> &[u8] {
+        self.as_bytes()
+    }
+}
+
+impl FromIterator<Event> for Encoded {
+    fn from_iter<I: IntoIterator<Item = Event>>(events: I) -> Self {
+        let mut frame = FrameBuf::new();
+        for event in events {
+            let Ok(()) = event.encode(&mut frame);
+        }
+        Self(frame.take())
+    }
+}
+
+impl fmt::Debug for Encoded {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Encoded").field(&self.0).finish()
+    }
+}
+
+impl Encode for Encoded {
+    type Error = Infallible;
+
+    #[inline]
+    fn encode(self, frame: &mut FrameBuf) -> Result<(), Infallible> {
+        frame.put_encoded(self.0);
+        Ok(())
+    }
+}

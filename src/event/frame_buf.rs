@@ -1,0 +1,217 @@
+use std::{fmt, mem};
+
+use bytes::{Bytes, BytesMut};
+use memchr::{memchr2, memchr2_iter};
+
+/// The frame that events are being written into: what [`Encode`](crate::Encode) writes to.
+///
+/// It is opaque, for only this crate's types write events.
+#[derive(Default)]
+pub struct FrameBuf {
+    bytes: BytesMut,
+    /// Bytes too large to copy; they follow `bytes`, as a frame of their own.
+    uncopied: Option<Bytes>,
+}
+
+/// A field as it opens a line: at a frame's or block's start, and after another line, whose end it
+/// carries (one copy of seven bytes is cheaper than copies of one and six).
+#[derive(Clone, Copy)]
+pub(crate) struct Field {
+    first: &'static str,
+    next: &'static str,
+}
+
+pub(crate) const COMMENT: Field = Field { first: ": ", next: "\n: " };
+pub(crate) const DATA: Field = Field { first: "data: ", next: "\ndata: " };
+pub(crate) const EVENT: Field = Field { first: "event: ", next: "\nevent: " };
+pub(crate) const ID: Field = Field { first: "id: ", next: "\nid: " };
+pub(crate) const RETRY: Field = Field { first: "retry: ", next: "\nretry: " };
+
+impl Field {
+    /// The bytes that `text` takes as lines of this field, line ends included. A CRLF is counted
+    /// as two of them: it is only a capacity.
+    pub(crate) fn len_of(self, text: &str) -> usize {
+        let breaks = memchr2_iter(b'\n', b'\r', text.as_bytes()).count();
+        text.len() - breaks + (1 + breaks) * self.next.len()
+    }
+}
+
+/// From here on bytes that are already encoded go out as a frame of their own: copying them costs
+/// more than one more frame.
+const UNCOPIED_FROM: usize = 4096;
+
+impl FrameBuf {
+    pub(crate) fn new() -> Self {
+        Self::default()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
+    pub(crate) fn truncate(&mut self, len: usize) {
+        self.bytes.truncate(len);
+    }
+
+    /// Makes room for `additional` bytes, exactly so in an empty buffer.
+    pub(crate) fn reserve(&mut self, additional: usize) {
+        self.bytes.reserve(additional);
+    }
+
+    /// How many bytes fit in without another allocation.
+    pub(crate) fn spare(&self) -> usize {
+        self.bytes.capacity() - self.bytes.len()
+    }
+
+    /// Can the buffer's first `capacity` bytes be written again, because nobody holds a frame that
+    /// was split off them?
+    pub(crate) fn try_reclaim(&mut self, capacity: usize) -> bool {
+        self.bytes.try_reclaim(capacity)
+    }
+
+    /// Starts over with a new buffer.
+    pub(crate) fn replace(&mut self, capacity: usize) {
+        self.bytes = BytesMut::with_capacity(capacity);
+    }
+
+    /// What was written, with the buffer kept for the next frame.
+    pub(crate) fn split(&mut self) -> Bytes {
+        self.bytes.split().freeze()
+    }
+
+    /// What was written, with the buffer given away.
+    pub(crate) fn take(&mut self) -> Bytes {
+        mem::take(&mut self.bytes).freeze()
+    }
+
+    pub(crate) fn take_uncopied(&mut self) -> Option<Bytes> {
+        self.uncopied.take()
+    }
+
+    pub(crate) fn has_uncopied(&self) -> bool {
+        self.uncopied.is_some()
+    }
+
+    #[inline]
+    pub(crate) fn put(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// Writes bytes that are encoded already, uncopied when there are many.
+    pub(crate) fn put_encoded(&mut self, bytes: Bytes) {
+        if bytes.len() < UNCOPIED_FROM {
+            self.put(&bytes);
+        } else {
+            self.uncopied = Some(bytes);
+        }
+    }
+
+    /// Opens the block's first line.
+    #[inline]
+    pub(crate) fn open(&mut self, field: Field) {
+        self.put(field.first.as_bytes());
+    }
+
+    /// Ends the line before and opens the next one.
+    #[inline]
+    pub(crate) fn open_next(&mut self, field: Field) {
+        self.put(field.next.as_bytes());
+    }
+
+    /// Writes `text` into the open line of `field`, which goes on in a new line after every line
+    /// break: CR, LF and CRLF are one each, so a trailing one makes an empty line more.
+    #[inline]
+    pub(crate) fn put_lines(&mut self, field: Field, text: &str) {
+        if has_line_break(text.as_bytes()) {
+            self.put_many_lines(field, text.as_bytes());
+        } else {
+            self.put(text.as_bytes());
+        }
+    }
+
+    fn put_many_lines(&mut self, field: Field, text: &[u8]) {
+        let mut rest = text;
+        while let Some((line, after)) = split_line(rest) {
+            self.put(line);
+            self.open_next(field);
+            rest = after;
+        }
+        self.put(rest);
+    }
+
+    /// Gives every line break since `start` the form that it must have within `field`. For writers
+    /// that cannot promise to write one line: JSON may hold a foreign fragment verbatim.
+    #[cfg(feature = "json")]
+    pub(crate) fn resplit_lines(&mut self, start: usize, field: Field) {
+        let written = self.bytes.get(start..).unwrap_or_default();
+        if has_line_break(written) {
+            let written = self.bytes.split_off(start);
+            self.put_many_lines(field, &written);
+        }
+    }
+}
+
+impl fmt::Debug for FrameBuf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FrameBuf").field("len", &self.len()).finish_non_exhaustive()
+    }
+}
+
+/// `text` before and after its first line break, or `None` if it is one line.
+fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (line, rest) = text.split_at_checked(memchr2(b'\n', b'\r', text)?)?;
+    let rest = match rest {
+        [b'\r', b'\n', rest @ ..] | [_, rest @ ..] => rest,
+        [] => rest,
+    };
+    Some((line, rest))
+}
+
+/// Does `text` have a CR or LF?
+///
+/// Below 32 bytes memchr's set-up costs more than the search, hence whole words, the last one
+/// overlapping.
+#[inline]
+fn has_line_break(text: &[u8]) -> bool {
+    if text.len() >= 32 {
+        return memchr2(b'\n', b'\r', text).is_some();
+    }
+    let (words, _) = text.as_chunks::<8>();
+    match text.last_chunk::<8>() {
+        Some(last) => {
+            words.iter().any(|word| word_has_line_break(*word)) || word_has_line_break(*last)
+        }
+        None => text.iter().any(|byte| matches!(byte, b'\n' | b'\r')),
+    }
+}
+
+/// The classic test for a zero byte in a word, after the byte sought became zero by XOR.
+#[inline]
+fn word_has_line_break(word: [u8; 8]) -> bool {
+    const ONES: u64 = 0x0101_0101_0101_0101;
+    const HIGH_BITS: u64 = 0x8080_8080_8080_8080;
+    let has_zero = |word: u64| word.wrapping_sub(ONES) & !word & HIGH_BITS;
+    let word = u64::from_ne_bytes(word);
+    has_zero(word ^ (ONES * b'\n' as u64)) | has_zero(word ^ (ONES * b'\r' as u64)) != 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::has_line_break;
+
+    #[test]
+    fn line_breaks_are_found_at_every_place_and_length() {
+        for len in 0..80 {
+            let mut text = vec![b'\x0b'; len];
+            assert!(!has_line_break(&text), "none in {len} bytes");
+            for at in 0..len {
+                for line_break in [b'\n', b'\r'] {
+                    text[at] = line_break;
+                    assert!(has_line_break(&text), "{line_break:?} at {at} of {len}");
+                    text[at] = if at % 2 == 0 { b'\x8a' } else { b'\x00' };
+                }
+            }
+            assert!(!has_line_break(&text), "none in {len} bytes");
+        }
+    }
+}

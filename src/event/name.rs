@@ -1,0 +1,118 @@
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use super::field::{InvalidField, check_one_line, is_one_line};
+
+/// The name of an event: the `event` field, by which page code listens to it.
+///
+/// It cannot contain a line feed, a carriage return or U+0000, so no text that came in at run time
+/// can forge other fields. An empty name means `message`, the default.
+///
+/// ```
+/// use tower_sse::{Event, EventName};
+///
+/// const PRICE: EventName = EventName::from_static("price");
+///
+/// # fn ticker() -> String { "acme".to_owned() }
+/// let ticker = EventName::try_from(ticker())?;
+/// let events = [Event::new().event(PRICE), Event::new().event(ticker)];
+/// # Ok::<_, tower_sse::InvalidField>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct EventName(Cow<'static, str>);
+
+impl EventName {
+    /// A name known when the program is written; nothing is copied.
+    ///
+    /// # Panics
+    ///
+    /// If `name` has a line feed, a carriage return or U+0000: while compiling, when used in a
+    /// `const`.
+    #[must_use]
+    #[track_caller]
+    pub const fn from_static(name: &'static str) -> Self {
+        // The text is the program's own, never run-time data.
+        assert!(is_one_line(name), "an event's name cannot contain a line break or NUL");
+        Self(Cow::Borrowed(name))
+    }
+
+    /// The name as it goes over the wire.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl TryFrom<String> for EventName {
+    type Error = InvalidField;
+
+    /// Takes the string over without a copy.
+    fn try_from(name: String) -> Result<Self, InvalidField> {
+        check_one_line("event", &name)?;
+        Ok(Self(Cow::Owned(name)))
+    }
+}
+
+impl TryFrom<&str> for EventName {
+    type Error = InvalidField;
+
+    fn try_from(name: &str) -> Result<Self, InvalidField> {
+        check_one_line("event", name)?;
+        Ok(Self(Cow::Owned(name.to_owned())))
+    }
+}
+
+impl FromStr for EventName {
+    type Err = InvalidField;
+
+    fn from_str(name: &str) -> Result<Self, InvalidField> {
+        Self::try_from(name)
+    }
+}
+
+impl AsRef<str> for EventName {
+    fn as_ref(&self) -> &str {
+        self.as_str()
+    }
+}
+
+impl fmt::Display for EventName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What [`Event::event`](crate::Event::event) takes: a literal or an [`EventName`].
+///
+/// The trait is sealed. A literal is checked like a header name given to
+/// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or a NUL panics. A text
+/// that is only known at run time gets in through [`EventName::try_from`], which can say no.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't name an event",
+    label = "neither a literal nor an `EventName`",
+    note = "a text known only at run time must be checked: `EventName::try_from(text)?`"
+)]
+pub trait IntoEventName: sealed::IntoName {}
+
+impl IntoEventName for &'static str {}
+impl IntoEventName for EventName {}
+
+pub(crate) mod sealed {
+    use super::EventName;
+
+    pub trait IntoName {
+        fn into_name(self) -> EventName;
+    }
+
+    impl IntoName for &'static str {
+        #[track_caller]
+        fn into_name(self) -> EventName {
+            EventName::from_static(self)
+        }
+    }
+
+    impl IntoName for EventName {
+        fn into_name(self) -> EventName {
+            self
+        }
+    }
+}

@@ -1,0 +1,107 @@
+use bytes::Bytes;
+use futures_core::Stream;
+use http::{Response, header::CONTENT_TYPE};
+use http_body::Body;
+
+use super::{headers::TEXT_EVENT_STREAM, marker};
+use crate::{BoxError, body::EventBody, event::Encode};
+
+/// What a service inside the layer may answer with.
+///
+/// The trait is sealed; these are its implementations, which the compiler tells apart by the
+/// [marker] `M`:
+///
+/// | answer | marker | what becomes of it |
+/// |---|---|---|
+/// | [`Response`] with any [`Body`] of [`Bytes`] | [`marker::Http`] | an event stream if its `content-type` says so, else passed through |
+/// | a [`Stream`] of [events](Encode) | [`marker::Events`] | an event stream with status 200 |
+/// | [`Response`] with such a stream | [`marker::EventResponse`] | an event stream with that status and those headers |
+#[diagnostic::on_unimplemented(
+    message = "`SseLayer` can't make an event stream of `{Self}`",
+    label = "a service inside `SseLayer` can't answer with this",
+    note = "answer with an `http::Response` whose body has `Bytes` as its data, or with a \
+            `Stream` of events, or with an `http::Response` of such a stream",
+    note = "the items of the stream must be `tower_sse::Event`, `Encoded`, `Json<T>`, or a `Result` \
+            of one of them",
+    note = "a struct field of type `SseLayer` is a `SseLayer<marker::Http>`; for a service that \
+            answers with a stream it must be `SseLayer<marker::Events>`"
+)]
+pub trait IntoSse<M>: sealed::Sealed<M> {
+    /// Is every answer an event stream?
+    const STREAMS: bool;
+
+    /// The body before the layer has wrapped it.
+    type Body: Body<Data = Bytes, Error: Into<BoxError>>;
+
+    /// The answer as a response.
+    fn into_sse(self) -> Response<Self::Body>;
+}
+
+mod sealed {
+    use super::{Body, Bytes, Encode, Response, Stream, marker};
+
+    pub trait Sealed<M> {}
+
+    impl<B: Body<Data = Bytes>> Sealed<marker::Http> for Response<B> {}
+    impl<S: Stream<Item: Encode>> Sealed<marker::Events> for S {}
+    impl<S: Stream<Item: Encode>> Sealed<marker::EventResponse> for Response<S> {}
+}
+
+impl<B> IntoSse<marker::Http> for Response<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    const STREAMS: bool = false;
+    type Body = B;
+
+    #[inline]
+    fn into_sse(self) -> Self {
+        self
+    }
+}
+
+impl<S: Stream<Item: Encode>> IntoSse<marker::Events> for S {
+    const STREAMS: bool = true;
+    type Body = EventBody<S>;
+
+    fn into_sse(self) -> Response<EventBody<S>> {
+        response(self)
+    }
+}
+
+impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
+    const STREAMS: bool = true;
+    type Body = EventBody<S>;
+
+    fn into_sse(self) -> Response<EventBody<S>> {
+        let mut response = self.map(EventBody::new);
+        response.headers_mut().insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
+        response
+    }
+}
+
+/// A response with the events of `stream`; heartbeats, the other headers and all the rest come from
+/// the [layer](crate::SseLayer).
+///
+/// It is what a handler returns, also in axum, which takes any [`http::Response`]:
+///
+/// ```
+/// use axum::{Router, response::IntoResponse, routing::get};
+/// use futures_util::stream;
+/// use tower_sse::{Event, SseLayer};
+///
+/// async fn events() -> impl IntoResponse {
+///     tower_sse::response(stream::iter(["one", "two"].map(Event::from)))
+/// }
+///
+/// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
+/// ```
+///
+/// The response has status 200 and the content type `text/event-stream`. What the items may be is
+/// told at [`Encode`].
+pub fn response<S>(stream: S) -> Response<EventBody<S>>
+where
+    S: Stream<Item: Encode>,
+{
+    Response::new(stream).into_sse()
+}

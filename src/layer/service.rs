@@ -1,0 +1,85 @@
+use std::{
+    fmt,
+    marker::PhantomData,
+    sync::Arc,
+    task::{Context, Poll},
+};
+
+use http::{Method, Request, Response};
+use tower_service::Service;
+
+use super::{Config, IntoSse, ResponseFuture, accept::accepts_event_stream, marker};
+use crate::{body::SseBody, connection::LastEventId};
+
+/// The service that [`SseLayer`](crate::SseLayer) makes of another.
+///
+/// It is ready when the inner service is, and fails as that one does.
+pub struct SseService<S, M = marker::Http> {
+    inner: S,
+    config: Arc<Config>,
+    kind: PhantomData<fn() -> M>,
+}
+
+impl<S, M> SseService<S, M> {
+    pub(super) const fn new(inner: S, config: Arc<Config>) -> Self {
+        Self { inner, config, kind: PhantomData }
+    }
+
+    /// The inner service.
+    pub const fn get_ref(&self) -> &S {
+        &self.inner
+    }
+
+    /// The inner service.
+    pub const fn get_mut(&mut self) -> &mut S {
+        &mut self.inner
+    }
+
+    /// Gives the inner service back.
+    pub fn into_inner(self) -> S {
+        self.inner
+    }
+}
+
+impl<S, M, B> Service<Request<B>> for SseService<S, M>
+where
+    S: Service<Request<B>, Response: IntoSse<M>>,
+{
+    type Response = Response<SseBody<<S::Response as IntoSse<M>>::Body>>;
+    type Error = S::Error;
+    type Future = ResponseFuture<S::Future, M>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        let names = &*self.config.last_event_id_query;
+        let last_event_id = LastEventId::from_headers(request.headers())
+            .or_else(|| LastEventId::from_query(request.uri(), names));
+        if let Some(last_event_id) = last_event_id {
+            request.extensions_mut().insert(last_event_id);
+        }
+        let refused = self.config.require_accept && !accepts_event_stream(request.headers());
+        if refused && S::Response::STREAMS {
+            return ResponseFuture::refused();
+        }
+        let head = request.method() == Method::HEAD;
+        ResponseFuture::new(self.inner.call(request), Arc::clone(&self.config), head, refused)
+    }
+}
+
+impl<S: Clone, M> Clone for SseService<S, M> {
+    fn clone(&self) -> Self {
+        Self::new(self.inner.clone(), Arc::clone(&self.config))
+    }
+}
+
+impl<S: fmt::Debug, M> fmt::Debug for SseService<S, M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseService")
+            .field("inner", &self.inner)
+            .field("config", &self.config)
+            .finish()
+    }
+}

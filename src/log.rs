@@ -1,0 +1,15 @@
+//! Log lines that cost nothing without feature `tracing`.
+
+macro_rules! debug {
+    ($($message:tt)+) => {{
+        #[cfg(feature = "tracing")]
+        tracing::debug!($($message)+);
+    }};
+}
+
+macro_rules! warn {
+    ($($message:tt)+) => {{
+        #[cfg(feature = "tracing")]
+        tracing::warn!($($message)+);
+    }};
+}
