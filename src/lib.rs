@@ -1,4 +1,6 @@
 //! The Tower layer for server-sent events.
+#![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
+#![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
 
