@@ -1,8 +1,143 @@
-//! The Tower layer for server-sent events.
+//! The Tower layer for server-sent events: one line makes any event stream correct and operable.
+//!
+//! ```
+//! use axum::{Router, response::IntoResponse, routing::get};
+//! use futures_util::stream;
+//! use tower_sse::{Event, SseLayer};
+//!
+//! async fn events() -> impl IntoResponse {
+//!     tower_sse::response(stream::iter(["one", "two"].map(Event::from)))
+//! }
+//!
+//! let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
+//! ```
+//!
+//! Whoever made the stream: a service that answers with a `Stream` of [`Event`]s, axum's own `Sse`, a
+//! proxied upstream, an MCP server. Every `text/event-stream` that passes gets the right headers and
+//! heartbeats; every request the [`LastEventId`] that its client came with. Responses that are no
+//! event streams pass untouched, for a few nanoseconds and no allocation.
+//!
+//! It works with axum, tonic (with tonic-web) and plain hyper, over HTTP/1 and HTTP/2, between all
+//! other Tower layers.
+//!
+//! # A stream that resumes
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::{Router, response::IntoResponse, routing::get};
+//! use futures_util::stream;
+//! use tower_sse::{Event, Heartbeat, LastEventId, Retry, SseLayer};
+//!
+//! # #[cfg(feature = "axum")]
+//! async fn count(last: Option<LastEventId>) -> impl IntoResponse {
+//!     let next = last.and_then(|last| last.parse().ok()).map_or(0, |last: u64| last + 1);
+//!     tower_sse::response(stream::iter((next..).map(|n| Event::new().id(n).data("…"))))
+//! }
+//! # #[cfg(not(feature = "axum"))]
+//! # async fn count() {}
+//!
+//! let app: Router = Router::new().route("/count", get(count)).layer(
+//!     SseLayer::new()
+//!         .heartbeat(Heartbeat::every(Duration::from_secs(20)).comment("still here"))
+//!         .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
+//!         .last_event_id_query(["lastEventId"]),
+//! );
+//! ```
+//!
+//! `Option<LastEventId>` is an extractor with feature `axum`; everywhere else it is in the request's
+//! extensions.
+//!
+//! # What the layer does
+//!
+//! | | by default | set by |
+//! |---|---|---|
+//! | headers | `content-type: text/event-stream`, bare; `cache-control: no-cache, no-transform` (`no-transform` is added to what is there); `x-accel-buffering: no` unless set. Gone are `content-length`, `etag`, `accept-ranges`, digests, and `connection`, `keep-alive`, `transfer-encoding` | |
+//! | heartbeat | the comment line `:` after 15 seconds of silence | [`heartbeat`](SseLayer::heartbeat) |
+//! | reconnection time | none | [`retry`](SseLayer::retry) |
+//! | padding | none | [`padding`](SseLayer::padding) |
+//! | last event id | from the header | [`last_event_id_query`](SseLayer::last_event_id_query) |
+//! | error of the source | the body fails, 20 ms later, so that clients reconnect; it ends cleanly if the error [only says that somebody left](is_cancellation) | [`on_error`](SseLayer::on_error), [`classify_with`](SseLayer::classify_with) |
+//! | end of the source | nothing is added | [`terminator`](SseLayer::terminator) |
+//! | `Accept` | not looked at | [`require_accept`](SseLayer::require_accept) |
+//! | content coding | never touched; into a stream that has one nothing is written | |
+//!
+//! An event stream is a response whose media type is `text/event-stream`, whatever its parameters,
+//! with any status but 1xx, 204 and 304. To a `HEAD` request it answers with the headers of a `GET`.
+//!
+//! A response overrides the layer's options for its own stream, one by one, by [`StreamOptions`] in
+//! its extensions. With two layers on one response the inner one owns the stream, and the outer one
+//! lets it pass.
+//!
+//! What is written into a stream never changes what a client decodes of it, whatever the source's
+//! bytes are and wherever they are cut: heartbeats where a line starts, events between events, and
+//! nothing where there is no place.
+//!
+//! # Events and their bytes
+//!
+//! [`Event`] is what streams are made of, and there is [`Json`] to write a value straight into the
+//! frame and [`Encoded`] to encode once and send to many. Text that comes in at run time cannot
+//! forge a field: see [`EventName`] and [`EventId`]. [`Decoder`] reads the format, for clients,
+//! proxies and tests.
+//!
+//! # Clients that leave, and cancel safety
+//!
+//! When a client leaves, the server drops the response future or the body, and the source stream with
+//! it: nothing fails and nothing is logged. A stream is only polled, never run on a task of its
+//! own: a future within it is cancelled at its `await`. Work that must outlive the client
+//! belongs on a task.
+//!
+//! - On HTTP/1, hyper does not notice that a client left while the request's body is unread or bytes of
+//!   a next request are buffered; so read the body in handlers of `POST`. A failed write tells then.
+//! - A peer that vanishes without a word is noticed when TCP gives up on what was written to it:
+//!   heartbeats are what it tries with. Set `TCP_USER_TIMEOUT` to 30 seconds or so; Linux gives up
+//!   after about 15 minutes by itself.
+//!
+//! # What a layer cannot do
+//!
+//! - hyper does not poll the body of a client that does not read. Nothing in the body can end it
+//!   then, and a graceful shutdown waits for it: give the shutdown a deadline.
+//! - `TCP_NODELAY` is the server's to set, and event streams want it: with axum,
+//!   `listener.tap_io(|io| { let _ = io.set_nodelay(true); })`.
+//! - Browsers open six HTTP/1 connections to an origin, event streams included. HTTP/2 lifts that.
+//! - An `EventSource` gives up for good when it is answered with any status but 200. Let `204` stop a
+//!   client, and nothing else by accident.
+//!
+//! # Other layers
+//!
+//! | layer | with event streams |
+//! |---|---|
+//! | tower-http `TraceLayer`, `CorsLayer`, `SetRequestIdLayer`, `CatchPanicLayer`, `NormalizePathLayer`, `InFlightRequestsLayer` | inside or outside, as with any response |
+//! | tower-http `CompressionLayer` | leaves event streams alone by its default predicate and by `no-transform`; a predicate of your own must do so too, or events wait in the compressor |
+//! | tower-http `TimeoutLayer` | limits the time to the head, not the stream |
+//! | tower-http `ResponseBodyTimeoutLayer` | limits silence: put it outside, with a longer time than the heartbeat's, and heartbeats keep the stream alive |
+//! | tower-http `ResponseBodyDeadlineLayer` | fails the body of every stream that reaches the deadline, between events or not |
+//! | tower-http `OnEarlyDropLayer` | fires whenever a client leaves, which is how streams normally end |
+//! | tower `ConcurrencyLimitLayer` | frees its permit at the head: it limits no streams |
+//! | tower `LoadShedLayer`, `BufferLayer` | as with any response |
+//!
+//! # Features
+//!
+//! None is on by default; `full` is all of them.
+//!
+//! | | |
+//! |---|---|
+//! | `axum` | [`LastEventId`] as an extractor, [`StreamOptions`] as a part of a response; depends on axum-core only |
+//! | `json` | [`Json`] and [`Event::json_data`] |
+//! | `hyper`, `tonic` | [`is_cancellation`] knows their errors |
+//! | `tracing` | DEBUG lines, and a WARN line when heartbeats are impossible |
+//!
+//! # Stability
+//!
+//! What is written, and when, is a promise where this documentation says so. Where frames are cut, and
+//! the text of log lines and errors, are not.
+
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
-#![doc(test(attr(deny(warnings), allow(dead_code, unused_variables))))]
+#![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
+// Links to what a feature brings lead nowhere without it.
+#![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
 
 #[macro_use]
 mod log;
@@ -13,9 +148,6 @@ mod body;
 mod connection;
 mod event;
 mod layer;
-
-/// A boxed error: what a body fails with.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
 
 pub use crate::{
     body::{EventBody, Heartbeat, Retry, SseBody, StreamOptions},
@@ -29,3 +161,7 @@ pub use crate::{
 
 #[cfg(feature = "json")]
 pub use crate::event::Json;
+
+/// A boxed error: what the body of an event stream fails with, and what the error of an item, or of
+/// a body inside the layer, must become.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

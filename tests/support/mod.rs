@@ -1,14 +1,17 @@
 //! What several tests share: servers on a port of their own, clients, bodies polled by hand.
 
 // Every test takes what it needs.
-#![allow(dead_code, unused_imports)]
+#![allow(dead_code, unreachable_pub, unused_imports)]
 
 pub mod body;
 pub mod client;
+pub mod naive;
 pub mod server;
+pub mod source;
 
 pub use self::{
     body::{Polled, poll_frame},
     client::{EventReader, connect_h1, connect_h2},
     server::serve_axum,
+    source::{Feed, event_stream, through},
 };

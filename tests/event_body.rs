@@ -1,0 +1,236 @@
+//! Events that are ready leave together, in frames of bounded size, and none waits for another.
+
+mod support;
+
+use std::{convert::Infallible, future, sync::Arc};
+
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http_body::Body;
+use tokio::{sync::mpsc, task};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower_sse::{Encoded, Event, EventBody};
+
+use support::{Polled, body::data, naive, poll_frame};
+
+/// A body of what is sent, and where to send it.
+fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, EventBody::new(UnboundedReceiverStream::new(receiver)))
+}
+
+/// The frames of a body that is always ready, each let go of before the next.
+fn frames_of<S>(stream: S) -> impl Iterator<Item = Bytes>
+where
+    S: Stream<Item = Event> + Unpin,
+{
+    let mut body = EventBody::new(stream);
+    std::iter::from_fn(move || match poll_frame(&mut body) {
+        Polled::Data(frame) => Some(frame),
+        Polled::End => None,
+        other => panic!("{other:?}"),
+    })
+}
+
+fn numbered(count: usize, len: usize) -> impl Stream<Item = Event> + Unpin {
+    stream::iter((0..count).map(move |n| Event::from(format!("{n:>len$}"))))
+}
+
+#[tokio::test]
+async fn events_that_are_ready_leave_as_one_frame_and_wait_for_no_other() {
+    let (events, mut body) = channel();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    events.send(Event::from("a")).unwrap();
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    for text in ["b", "c", "d"] {
+        events.send(Event::from(text)).unwrap();
+    }
+    assert_eq!(poll_frame(&mut body), data("data: b\n\ndata: c\n\ndata: d\n\n"));
+    events.send(Event::from("e")).unwrap();
+    drop(events);
+    assert_eq!(poll_frame(&mut body), data("data: e\n\n"));
+    assert!(body.is_end_stream());
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[tokio::test]
+async fn events_without_fields_are_no_frames() {
+    let (events, mut body) = channel();
+    events.send(Event::new()).unwrap();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    events.send(Event::new()).unwrap();
+    events.send(Event::from("a")).unwrap();
+    events.send(Event::new()).unwrap();
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+}
+
+#[tokio::test]
+async fn endless_events_without_fields_let_others_run() {
+    let mut body = EventBody::new(stream::repeat_with(Event::new));
+    let mut turns = 0;
+    let frame = future::poll_fn(|cx| {
+        turns += 1;
+        if turns == 3 {
+            std::task::Poll::Ready(None)
+        } else {
+            std::pin::Pin::new(&mut body).poll_frame(cx).map(Some)
+        }
+    });
+    assert!(frame.await.is_none(), "the body was pending twice");
+}
+
+#[test]
+fn frames_hold_whole_events_and_grow_to_16_kib_while_the_client_keeps_up() {
+    for len in [1, 16, 64, 256, 1000, 4096, 5000] {
+        let mut expected = Vec::new();
+        let sizes: Vec<_> = frames_of(numbered(2000, len))
+            .map(|frame| {
+                assert!(frame.ends_with(b"\n\n"), "a frame ends with an event");
+                expected.extend_from_slice(&frame);
+                frame.len()
+            })
+            .collect();
+        let one = (len + "data: \n\n".len()).max(11);
+        let (first, rest) = sizes.split_first().unwrap();
+        assert!(*first <= 4096.max(one), "the first frame has {first} bytes");
+        let (_last, full) = rest.split_last().unwrap();
+        for size in full {
+            assert!((16 * 1024 - 2 * one..=16 * 1024).contains(size), "{size} bytes of {one} each");
+        }
+        let events = naive::read(&expected).events;
+        assert_eq!(events.len(), 2000);
+        assert!(events.iter().enumerate().all(|(n, (_, data, _))| data.trim() == n.to_string()));
+    }
+}
+
+#[test]
+fn frames_are_of_4_kib_while_those_before_are_held() {
+    let held: Vec<_> = frames_of(numbered(2000, 64)).collect();
+    assert!(held.iter().all(|frame| frame.len() <= 4096));
+    assert!(held.len() <= 2000 * 72 / 4000 + 1);
+}
+
+#[test]
+fn an_event_larger_than_a_frame_is_a_frame() {
+    let large = "x".repeat(100_000);
+    let events = [Event::from("a"), Event::from(large.clone()), Event::from("b")];
+    let frames: Vec<_> = frames_of(stream::iter(events)).collect();
+    assert_eq!(frames.concat(), format!("data: a\n\ndata: {large}\n\ndata: b\n\n").into_bytes());
+}
+
+#[test]
+fn large_encoded_events_are_not_copied_and_keep_their_place() {
+    let large = Encoded::from(Event::from("x".repeat(4096)));
+    let small = Encoded::from(Event::from("a"));
+    let events = [&small, &large, &large, &small, &small].map(Encoded::clone);
+    let mut body = EventBody::new(stream::iter(events));
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    for _ in 0..2 {
+        let Polled::Data(frame) = poll_frame(&mut body) else { panic!("no frame") };
+        assert_eq!(frame.as_ptr(), large.as_bytes().as_ptr());
+    }
+    assert_eq!(poll_frame(&mut body), data("data: a\n\ndata: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[tokio::test]
+async fn an_error_comes_after_the_events_before_it_and_drops_the_stream() {
+    let alive = Arc::new(());
+    let kept = Arc::clone(&alive);
+    let events = [Ok(Event::from("a")), Ok(Event::from("b")), Err("broken"), Ok(Event::from("c"))];
+    let mut body = EventBody::new(stream::iter(events).inspect(move |_| {
+        let _ = &kept;
+    }));
+    assert_eq!(poll_frame(&mut body), data("data: a\n\ndata: b\n\n"));
+    assert_eq!(Arc::strong_count(&alive), 1, "the stream is dropped at once");
+    assert!(!body.is_end_stream());
+    assert_eq!(poll_frame(&mut body), Polled::Failed("broken".to_owned()));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert!(body.is_end_stream());
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn nothing_is_sent_of_an_item_that_does_not_serialise() {
+    use serde::ser::{Serialize, SerializeSeq, Serializer};
+    use tower_sse::Json;
+
+    struct FailsHalfway(bool);
+
+    impl Serialize for FailsHalfway {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut list = serializer.serialize_seq(None)?;
+            list.serialize_element(&1)?;
+            if self.0 {
+                return Err(serde::ser::Error::custom("halfway"));
+            }
+            list.end()
+        }
+    }
+
+    let events = [false, true, false].map(|fails| Json::new(FailsHalfway(fails)).id(7));
+    let mut body = EventBody::new(stream::iter(events));
+    assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Failed("halfway".to_owned()));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[test]
+fn results_of_results_are_items_too() {
+    let events = [Ok(Ok::<_, Infallible>(Event::from("a"))), Err("outer")];
+    let mut body = EventBody::new(stream::iter(events));
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Failed("outer".to_owned()));
+}
+
+#[test]
+#[should_panic(expected = "the stream panics")]
+fn a_panic_of_the_stream_propagates() {
+    let mut body = EventBody::new(stream::poll_fn(|_| -> std::task::Poll<Option<Event>> {
+        panic!("the stream panics")
+    }));
+    let _ = poll_frame(&mut body);
+}
+
+/// Counts the turns that a task on the same thread gets while a body that is always ready produces
+/// `bytes`: what matters is that the body gives way, not how long a noisy machine takes.
+async fn turns_of_another_while_sending<B>(mut body: B, bytes: usize) -> usize
+where
+    B: Body<Data = Bytes, Error: std::fmt::Debug> + Unpin + 'static,
+{
+    let local = task::LocalSet::new();
+    local
+        .run_until(async {
+            let sender = task::spawn_local(async move {
+                let mut sent = 0;
+                while sent < bytes {
+                    let frame =
+                        future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
+                    sent += frame.unwrap().unwrap().into_data().unwrap().len();
+                }
+            });
+            let mut turns = 0;
+            while !sender.is_finished() {
+                turns += 1;
+                task::yield_now().await;
+            }
+            turns
+        })
+        .await
+}
+
+#[tokio::test]
+async fn a_stream_that_is_always_ready_lets_others_run_every_256_kib() {
+    let mebibyte = 1 << 20;
+    let body = EventBody::new(stream::repeat_with(|| Event::from("0123456789abcdef")));
+    // 128 units of budget in a turn, 8 of them for each 16 KiB.
+    let turns = turns_of_another_while_sending(body, 8 * mebibyte).await;
+    assert!(turns >= 32, "{turns} turns in 8 MiB");
+
+    let large = Encoded::from(Event::from("x".repeat(64 * 1024)));
+    let body = EventBody::new(stream::repeat_with(move || large.clone()));
+    let turns = turns_of_another_while_sending(body, 8 * mebibyte).await;
+    assert!(turns >= 32, "{turns} turns in 8 MiB");
+}

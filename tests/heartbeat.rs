@@ -1,0 +1,288 @@
+//! Heartbeats come when a stream is silent and only then: poll by poll, under a paused clock.
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Wake, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::{self, Instant};
+use tower_sse::{Heartbeat, SseLayer};
+
+use support::{
+    Feed, Polled,
+    body::{data, poll_frame_with},
+    event_stream, poll_frame, through,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// With this interval deadlines fall on whole seconds since the layer was made.
+fn every_16_seconds() -> SseLayer {
+    SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND))
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_a_silent_stream_gets_a_bare_comment_line_after_15_seconds() {
+    let (_feed, source) = Feed::new();
+    let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+
+    time::advance(15 * SECOND - MILLISECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
+    let (_feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+
+    time::advance(16 * SECOND - MILLISECOND).await;
+    assert_eq!(wakes.count(), 0);
+    time::advance(2 * MILLISECOND).await;
+    assert_eq!(wakes.count(), 1);
+    assert_eq!(poll_frame_with(&mut body, &waker), data(":\n"));
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wakes {
+    fn count(&self) -> usize {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_go_on_for_as_long_as_the_silence_does() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    for _ in 0..5 {
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(16 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), data(":\n"));
+    }
+    feed.data("data: a\n\n");
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_interval_begins_anew_with_every_byte() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    for _ in 0..5 {
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(15 * SECOND).await;
+        feed.data("data: a\n\n");
+        assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    }
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    // The timer armed for the first silence has fired long ago.
+    time::advance(15 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_that_is_ready_beats_a_heartbeat_that_is_due() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(60 * SECOND).await;
+    feed.data("data: a\n\n");
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_before_the_first_poll_does_not_count() {
+    let (_feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    time::advance(60 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(15 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_that_fall_silent_at_different_times_beat_together_at_most_a_sixteenth_late() {
+    let layer = every_16_seconds();
+    let made = Instant::now();
+    let mut bodies = Vec::new();
+    for _ in 0..10 {
+        time::advance(97 * MILLISECOND).await;
+        let (feed, source) = Feed::new();
+        let mut body = through(&layer, event_stream(source)).into_body();
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        bodies.push((feed, body));
+    }
+    time::advance(made + 17 * SECOND - MILLISECOND - Instant::now()).await;
+    for (_, body) in &mut bodies {
+        assert_eq!(poll_frame(body), Polled::Pending);
+    }
+    time::advance(MILLISECOND).await;
+    for (_, body) in &mut bodies {
+        assert_eq!(poll_frame(body), data(":\n"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_comment_can_be_chosen_line_by_line() {
+    for (text, expected) in [("ping", ": ping\n"), ("", ": \n"), ("a\r\nb", ": a\n: b\n")] {
+        let (_feed, source) = Feed::new();
+        let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::every(SECOND).comment(text));
+        let mut body = through(&layer, event_stream(source)).into_body();
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(2 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), data(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_is_sent_between_events_and_a_comment_within_one() {
+    let (feed, source) = Feed::new();
+    let layer: SseLayer = SseLayer::new()
+        .heartbeat(Heartbeat::every(SECOND).event("heartbeat", "1 s").comment("ping"));
+    let mut body = through(&layer, event_stream(source)).into_body();
+    let mut after = async |chunk: &'static str| {
+        feed.data(chunk);
+        assert_eq!(poll_frame(&mut body), data(chunk));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(2 * SECOND).await;
+        poll_frame(&mut body)
+    };
+    let event = "event: heartbeat\ndata: 1 s\n\n";
+    assert_eq!(after("data: a\n\n").await, data(event));
+    assert_eq!(after("data: a\n").await, data(": ping\n"));
+    assert_eq!(after("data: b").await, Polled::Pending);
+    assert_eq!(after("\n").await, data(": ping\n"));
+    assert_eq!(after("\n").await, data(event));
+    assert_eq!(after(": from afar\n").await, data(event));
+    assert_eq!(after("data: a\r\n\r").await, data("\nevent: heartbeat\ndata: 1 s\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_line_feed_that_completes_a_crlf_is_not_sent_twice() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    feed.data("data: a\r");
+    assert_eq!(poll_frame(&mut body), data("data: a\r"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(20 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), data("\n:\n"));
+    feed.data("\n");
+    assert_eq!(poll_frame(&mut body), Polled::Pending, "an empty frame is no frame");
+    feed.data("\r\n");
+    assert_eq!(poll_frame(&mut body), data("\r\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_order_mark_that_comes_after_a_heartbeat_is_dropped() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(20 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    feed.data(&b"\xef"[..]);
+    feed.data(&b"\xbb"[..]);
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    feed.data(&b"\xbfdata: a\n\n"[..]);
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_order_mark_that_comes_first_is_kept() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    feed.data("\u{feff}");
+    assert_eq!(poll_frame(&mut body), data("\u{feff}"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(20 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn there_are_none_when_they_are_off() {
+    let (_feed, source) = Feed::new();
+    let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::off());
+    let mut body = through(&layer, event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(3600 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_interval_beyond_all_time_is_no_heartbeat() {
+    let (_feed, source) = Feed::new();
+    let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::every(Duration::MAX));
+    let mut body = through(&layer, event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[test]
+fn without_a_runtime_there_are_none_and_nothing_panics() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&SseLayer::new().padding(2), event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    feed.data("data: a\n\n");
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    feed.fail("broken");
+    assert_eq!(poll_frame(&mut body), Polled::Failed("broken".to_owned()));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[test]
+#[should_panic(expected = "the interval of heartbeats cannot be zero")]
+fn an_interval_of_zero_panics() {
+    let _ = Heartbeat::every(Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_with_a_content_coding_gets_no_bytes_of_ours() {
+    for (coding, beats) in [("gzip", false), ("identity", true)] {
+        let (feed, source) = Feed::new();
+        let mut response = event_stream(source);
+        response.headers_mut().insert("content-encoding", coding.parse().unwrap());
+        let layer = every_16_seconds().padding(2).terminator(tower_sse::Event::from("[DONE]"));
+        let mut body = through(&layer, response).into_body();
+        if beats {
+            assert_eq!(poll_frame(&mut body), data(":\n"));
+        }
+        feed.data(&b"\x1f\x8b\n"[..]);
+        assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::from_static(b"\x1f\x8b\n")));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(60 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), if beats { data(":\n") } else { Polled::Pending });
+        feed.data(&b"\n"[..]);
+        assert_eq!(poll_frame(&mut body), data("\n"));
+        feed.end();
+        assert_eq!(
+            poll_frame(&mut body),
+            if beats { data("data: [DONE]\n\n") } else { Polled::End }
+        );
+    }
+}

@@ -1,0 +1,133 @@
+use std::{
+    collections::VecDeque,
+    convert::Infallible,
+    future::Future,
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response};
+use http_body::{Body, Frame};
+use tower::{Layer, Service, service_fn};
+use tower_sse::{BoxError, IntoSse, SseBody, SseLayer};
+
+/// What a [`Feed`]'s body does next.
+enum Step {
+    Data(Bytes),
+    Trailers(HeaderMap),
+    Fail(BoxError),
+    End,
+}
+
+/// Tells a body what to do; while it is told nothing it is pending.
+#[derive(Clone, Default)]
+pub struct Feed(Arc<Mutex<Told>>);
+
+#[derive(Default)]
+struct Told {
+    steps: VecDeque<Step>,
+    waker: Option<Waker>,
+    polls: usize,
+}
+
+/// The body that a [`Feed`] feeds.
+pub struct FedBody(Feed);
+
+impl Feed {
+    pub fn new() -> (Self, FedBody) {
+        let feed = Self::default();
+        (feed.clone(), FedBody(feed))
+    }
+
+    pub fn data(&self, bytes: impl Into<Bytes>) {
+        self.tell(Step::Data(bytes.into()));
+    }
+
+    pub fn trailers(&self, trailers: HeaderMap) {
+        self.tell(Step::Trailers(trailers));
+    }
+
+    pub fn fail(&self, error: impl Into<BoxError>) {
+        self.tell(Step::Fail(error.into()));
+    }
+
+    pub fn end(&self) {
+        self.tell(Step::End);
+    }
+
+    /// Has the body been dropped?
+    pub fn is_dropped(&self) -> bool {
+        Arc::strong_count(&self.0) == 1
+    }
+
+    /// How often the body was polled.
+    pub fn polls(&self) -> usize {
+        self.0.lock().unwrap().polls
+    }
+
+    fn tell(&self, step: Step) {
+        let mut told = self.0.lock().unwrap();
+        told.steps.push_back(step);
+        if let Some(waker) = told.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Body for FedBody {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut told = self.0.0.lock().unwrap();
+        told.polls += 1;
+        match told.steps.pop_front() {
+            None => {
+                told.waker = Some(cx.waker().clone());
+                Poll::Pending
+            }
+            Some(Step::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
+            Some(Step::Trailers(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
+            Some(Step::Fail(error)) => Poll::Ready(Some(Err(error))),
+            Some(Step::End) => Poll::Ready(None),
+        }
+    }
+}
+
+/// The head of an event stream around `body`.
+pub fn event_stream<B>(body: B) -> Response<B> {
+    Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
+}
+
+/// What becomes of `answer` in a service inside `layer`.
+pub fn through<M, R>(layer: &SseLayer<M>, answer: R) -> Response<SseBody<R::Body>>
+where
+    R: IntoSse<M>,
+{
+    answer_to(Request::new(()), layer, answer)
+}
+
+/// What becomes of `answer` to `request` in a service inside `layer`.
+pub fn answer_to<M, R>(
+    request: Request<()>,
+    layer: &SseLayer<M>,
+    answer: R,
+) -> Response<SseBody<R::Body>>
+where
+    R: IntoSse<M>,
+{
+    let mut answer = Some(answer);
+    let inner = service_fn(move |_: Request<()>| {
+        std::future::ready(Ok::<_, Infallible>(answer.take().expect("one request")))
+    });
+    let future = layer.layer(inner).call(request);
+    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(Ok(response)) => response,
+        Poll::Pending => panic!("the answer is ready"),
+    }
+}
