@@ -127,10 +127,14 @@ impl Boundary {
             self.line = Line::Field;
         }
         self.observe(rest);
-        match (held, whole || undecided) {
-            (false, _) => frame,
-            (true, true) => frame.slice_ref(rest),
-            (true, false) => [before, &frame].concat().into(),
+        if !held {
+            frame
+        } else if whole || undecided {
+            frame.slice_ref(rest)
+        } else if before.is_empty() {
+            frame
+        } else {
+            [before, &frame].concat().into()
         }
     }
 
@@ -145,8 +149,7 @@ impl Boundary {
         };
         match bytes {
             [] => {}
-            [.., b'\n' | b'\r', b'\n'] if !bytes.ends_with(b"\r\n") => self.end_event(false),
-            [.., b'\n' | b'\r', b'\r', b'\n'] => self.end_event(false),
+            [.., b'\n', b'\n'] | [.., b'\n' | b'\r', b'\r', b'\n'] => self.end_event(false),
             [.., b'\n' | b'\r', b'\r'] => self.end_event(true),
             bytes => self.observe_lines(bytes),
         }

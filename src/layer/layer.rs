@@ -8,15 +8,62 @@ use crate::{
     event::Event,
 };
 
-/// The layer that makes event streams correct and operable. See the [crate's page](crate) and the
-/// [table of what it does](crate#what-the-layer-does).
+/// The layer that makes event streams correct and operable.
 ///
-/// One value serves one kind of service, which the compiler infers from its first use: the marker
-/// `M`. Where the type is written, as in a field of a struct, `SseLayer` is
-/// `SseLayer<marker::Http>`: for services that answer with an [`http::Response`] of a body, such as
-/// an axum `Router`. See [`IntoSse`](crate::IntoSse) for the other kinds.
+/// What it does to a stream, and what it leaves alone, is a table on the [crate's
+/// page](crate#what-the-layer-does).
 ///
-/// Cloning it is cheap, and setting an option of a clone leaves the original as it was.
+/// With its defaults, around the routes of an axum app:
+///
+/// ```
+/// use axum::{Router, response::IntoResponse, routing::get};
+/// use futures_util::stream;
+/// use tower_sse::{Event, SseLayer};
+///
+/// async fn events() -> impl IntoResponse {
+///     tower_sse::response(stream::iter(["one", "two"].map(Event::from)))
+/// }
+///
+/// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
+/// ```
+///
+/// Customised, around a service that answers with a bare stream, with another layer outside:
+///
+/// ```
+/// use std::{convert::Infallible, time::Duration};
+///
+/// use futures_util::stream;
+/// use http::Request;
+/// use tower::ServiceBuilder;
+/// use tower_http::trace::TraceLayer;
+/// use tower_sse::{Event, Heartbeat, LastEventId, Retry, SseLayer};
+///
+/// let layer = SseLayer::new()
+///     .heartbeat(Heartbeat::every(Duration::from_secs(20)).event("heartbeat", "20"))
+///     .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
+///     .last_event_id_query(["lastEventId"])
+///     .on_error(|error| Event::new().event("error").data(error.to_string()))
+///     .terminator(Event::from("[DONE]"));
+///
+/// let service = ServiceBuilder::new().layer(TraceLayer::new_for_http()).layer(layer).service_fn(
+///     async |request: Request<hyper::body::Incoming>| {
+///         let last = request.extensions().get::<LastEventId>().and_then(|last| last.parse().ok());
+///         let next = last.map_or(0, |last: u64| last + 1);
+///         Ok::<_, Infallible>(stream::iter((next..100).map(|n| Event::new().id(n).data("…"))))
+///     },
+/// );
+/// # fn assert_service<S: tower::Service<Request<hyper::body::Incoming>>>(_: S) {}
+/// # assert_service(service);
+/// ```
+///
+/// # One value, one kind of service
+///
+/// The marker `M` is what the services inside answer with; see [`IntoSse`](crate::IntoSse). The
+/// compiler infers it from the first use of a value. Where the type is written, as in a field of a
+/// struct, `SseLayer` is `SseLayer<marker::Http>`: for services that answer with an
+/// [`http::Response`] of a body, such as an axum `Router`.
+///
+/// Cloning is cheap, and setting an option of a clone leaves the original as it was.
 pub struct SseLayer<M = marker::Http> {
     config: Arc<Config>,
     kind: PhantomData<fn() -> M>,
@@ -25,17 +72,7 @@ pub struct SseLayer<M = marker::Http> {
 impl<M> SseLayer<M> {
     /// A layer with the defaults: the headers, and a heartbeat after 15 seconds of silence.
     ///
-    /// ```
-    /// use axum::{Router, response::IntoResponse, routing::get};
-    /// use futures_util::stream;
-    /// use tower_sse::{Event, SseLayer};
-    ///
-    /// async fn events() -> impl IntoResponse {
-    ///     tower_sse::response(stream::iter([Event::from("hello")]))
-    /// }
-    ///
-    /// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
-    /// ```
+    /// The deadlines of all its streams are rounded up to one grid, which begins now.
     #[must_use]
     pub fn new() -> Self {
         Self { config: Arc::new(Config::new()), kind: PhantomData }
