@@ -201,6 +201,20 @@ async fn an_error_that_says_that_somebody_left_is_a_clean_end() {
     assert_eq!(calls.load(Ordering::Relaxed), 0);
 }
 
+#[tokio::test(start_paused = true)]
+async fn whoever_left_amid_an_event_fails_the_body_for_some_clients_would_take_half_for_whole() {
+    for last in ["data: half", "data: half\n"] {
+        let (feed, source) = Feed::new();
+        let mut body = through(&layer(), event_stream(source)).into_body();
+        feed.data(last);
+        feed.fail(io::Error::from(io::ErrorKind::ConnectionReset));
+        assert_eq!(poll_frame(&mut body), data(last));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(21 * MILLISECOND).await;
+        assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
+    }
+}
+
 #[derive(Debug)]
 struct Outer(Box<dyn Error + Send + Sync>);
 

@@ -213,19 +213,19 @@ where
     fn end_with(self: Pin<&mut Self>, error: BoxError) {
         let mut this = self.project();
         this.source.set(None);
-        if this.rules.is_benign(&error) {
+        let ending = |last| Phase::Ending { last, trailers: None };
+        // Amid an event every error fails: at a clean end some clients take the half for the whole.
+        let amid_event = !*this.encoded && !this.boundary.between_events();
+        *this.phase = if !amid_event && this.rules.is_benign(&error) {
             debug!(error = %error, "the source of an event stream left");
-            *this.phase = Phase::Ending { last: Bytes::new(), trailers: None };
-            return;
-        }
-        let event = if !*this.encoded && this.boundary.between_events() {
-            this.rules.event_for(&error)
+            ending(Bytes::new())
+        } else if !amid_event
+            && !*this.encoded
+            && let Some(event) = this.rules.event_for(&error)
+        {
+            ending(this.boundary.interject(&event))
         } else {
-            None
-        };
-        *this.phase = match event {
-            Some(event) => Phase::Ending { last: this.boundary.interject(&event), trailers: None },
-            None => Phase::Failing { error, held_back: None },
+            Phase::Failing { error, held_back: None }
         };
     }
 }

@@ -4,8 +4,9 @@ use tokio::task::JoinError;
 
 /// Does `error`, or what lies beneath it, only say that somebody left?
 ///
-/// That is no failure of the stream: one that ends with such an error ends cleanly, and nothing is
-/// logged above DEBUG. [`SseLayer::classify_with`](crate::SseLayer::classify_with) adds errors of
+/// That is no failure of the stream: one that ends with such an error between events ends cleanly, and
+/// nothing is logged above DEBUG. Amid an event it fails like any other, for at a clean end some
+/// clients take half an event for a whole one. [`SseLayer::classify_with`](crate::SseLayer::classify_with) adds errors of
 /// your own.
 ///
 /// These are taken for it:

@@ -154,7 +154,7 @@ impl<M> SseLayer<M> {
     /// left](crate::is_cancellation) ends the stream cleanly, and the closure is not called.
     ///
     /// If the source fails amid an event there is no place for another: then, and if the closure
-    /// panics, the body fails as by default.
+    /// panics, the body fails, whatever the error is.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};

@@ -63,11 +63,16 @@ where
 
     /// The next event, or `None` if the stream ends cleanly before it.
     pub async fn next(&mut self) -> Option<Message> {
+        // Around the whole, for heartbeats would renew the patience with every frame.
+        timeout(PATIENCE, self.read()).await.expect("an event")
+    }
+
+    async fn read(&mut self) -> Option<Message> {
         loop {
             if let Some(message) = self.decoder.decode(&mut self.bytes).unwrap() {
                 return Some(message);
             }
-            let frame = timeout(PATIENCE, self.body.frame()).await.expect("an event")?.unwrap();
+            let frame = self.body.frame().await?.unwrap();
             self.bytes = frame.into_data().unwrap_or_default();
         }
     }
