@@ -1,0 +1,59 @@
+//! cargo run --example existing_axum --all-features
+//!
+//! curl -N http://127.0.0.1:3000/messages
+//! curl http://127.0.0.1:3000/messages --data 'hello'
+//!
+//! An application that was there before: a chat with axum's own `Sse`. Only the layer is added. It
+//! brings the headers for proxies and the heartbeats, so axum's `KeepAlive` is not needed.
+
+use std::io;
+
+use axum::{
+    BoxError, Router,
+    extract::State,
+    http::StatusCode,
+    response::{Sse, sse::Event},
+    routing::get,
+    serve::ListenerExt,
+};
+use futures_util::{Stream, StreamExt};
+use tokio::{net::TcpListener, sync::broadcast};
+use tokio_stream::wrappers::BroadcastStream;
+use tower_sse::SseLayer;
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("TCP_NODELAY: {error}");
+        }
+    });
+    axum::serve(listener, app()).await
+}
+
+pub(crate) fn app() -> Router {
+    routes().layer(SseLayer::new())
+}
+
+/// The application as it was.
+pub(crate) fn routes() -> Router {
+    let (room, _) = broadcast::channel(100);
+    Router::new().route("/messages", get(listen).post(say)).with_state(room)
+}
+
+type Room = broadcast::Sender<String>;
+
+async fn say(State(room): State<Room>, text: String) -> StatusCode {
+    // It fails if nobody listens, which is no fault of the one who speaks.
+    let _ = room.send(text);
+    StatusCode::NO_CONTENT
+}
+
+async fn listen(State(room): State<Room>) -> Sse<impl Stream<Item = Result<Event, BoxError>>> {
+    // A listener who is too slow for the room gets an error, which ends the stream.
+    let messages = BroadcastStream::new(room.subscribe());
+    Sse::new(messages.map(|text| Ok(Event::default().event("message").json_data(text?)?)))
+}

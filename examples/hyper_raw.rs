@@ -1,0 +1,85 @@
+//! cargo run --example hyper_raw --all-features
+//!
+//! curl -N http://127.0.0.1:3000/
+//! curl -N http://127.0.0.1:3000/ --http2-prior-knowledge --header 'Last-Event-ID: 7'
+//!
+//! hyper without a framework, HTTP/1 and HTTP/2 on one port: the service answers with a bare stream
+//! of events, the layer makes a response of it. The stream is a clock whose ids are its ticks, so a
+//! client that comes back is told at once what it has missed.
+
+use std::{convert::Infallible, io, sync::LazyLock, time::Duration};
+
+use futures_util::{Stream, stream};
+use http::Request;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo, TokioTimer},
+    server::conn::auto,
+    service::TowerToHyperService,
+};
+use tokio::{
+    net::TcpListener,
+    time::{Instant, sleep, sleep_until},
+};
+use tower::ServiceBuilder;
+use tower_sse::{Event, LastEventId, SseLayer, is_cancellation};
+
+const PERIOD: Duration = Duration::from_millis(250);
+
+static START: LazyLock<Instant> = LazyLock::new(Instant::now);
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    serve(listener).await
+}
+
+pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
+    let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(ticks);
+    let mut server = auto::Builder::new(TokioExecutor::new());
+    // With a timer hyper gives up on clients that never finish the head of their request.
+    server.http1().timer(TokioTimer::new());
+    loop {
+        // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+        let accepted = listener.accept().await.and_then(|(stream, _)| {
+            stream.set_nodelay(true)?;
+            Ok(stream)
+        });
+        let stream = match accepted {
+            Ok(stream) => stream,
+            // A client that is gone already, or no free file descriptor: neither is our end.
+            Err(error) => {
+                eprintln!("accept: {error}");
+                sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let (server, service) = (server.clone(), TowerToHyperService::new(service.clone()));
+        tokio::spawn(async move {
+            let connection = server.serve_connection(TokioIo::new(stream), service);
+            if let Err(error) = connection.await
+                && !is_cancellation(&*error)
+            {
+                eprintln!("connection: {error}");
+            }
+        });
+    }
+}
+
+/// The layer has read the header and put it into the request's extensions.
+async fn ticks<B>(request: Request<B>) -> Result<impl Stream<Item = Event>, Infallible> {
+    let now = START.elapsed().as_millis() / PERIOD.as_millis();
+    let now = u32::try_from(now).unwrap_or(u32::MAX);
+    let first = request
+        .extensions()
+        .get::<LastEventId>()
+        .and_then(|last| last.parse::<u32>().ok())
+        // An id that is still to come is from before a restart: such a client starts anew.
+        .filter(|last| *last <= now)
+        .map_or(now, |last| last.saturating_add(1));
+    Ok(stream::unfold(first, |tick| async move {
+        sleep_until(*START + PERIOD * tick).await;
+        let event = Event::new().event("tick").id(tick).data(format!("{:?}", PERIOD * tick));
+        Some((event, tick.saturating_add(1)))
+    }))
+}

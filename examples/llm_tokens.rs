@@ -1,0 +1,186 @@
+//! cargo run --example llm_tokens --all-features
+//!
+//! curl -N http://127.0.0.1:3000/v1/chat/completions --json \
+//!     '{"model": "demo", "stream": true, "messages": [{"role": "user", "content": "Tell me more"}]}'
+//!
+//! A chat completion as OpenAI's clients expect it: events without a name, `[DONE]` at the end. They
+//! ask with POST and `accept: application/json`. The model is a stand-in that says the prompt again,
+//! word by word.
+
+use std::{
+    io,
+    sync::Arc,
+    time::{Duration, UNIX_EPOCH},
+};
+
+use async_stream::try_stream;
+use axum::{
+    Json as Body, Router,
+    extract::{State, rejection::JsonRejection},
+    response::{IntoResponse, Response},
+    routing::post,
+    serve::ListenerExt,
+};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use http::StatusCode;
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
+use tower_sse::{BoxError, Event, Json, SseLayer, StreamOptions};
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("TCP_NODELAY: {error}");
+        }
+    });
+    let model = Model { slots: Arc::new(Semaphore::new(4)), pace: Duration::from_millis(50) };
+    axum::serve(listener, app(model)).await
+}
+
+pub(crate) fn app(model: Model) -> Router {
+    Router::new()
+        .route("/v1/chat/completions", post(complete))
+        .with_state(model)
+        .layer(SseLayer::new())
+}
+
+#[derive(Deserialize)]
+struct Completion {
+    model: String,
+    messages: Vec<Message>,
+    #[serde(default)]
+    stream: bool,
+}
+
+#[derive(Deserialize)]
+struct Message {
+    content: String,
+}
+
+async fn complete(
+    State(model): State<Model>,
+    request: Result<Body<Completion>, JsonRejection>,
+) -> Result<Response, Failure> {
+    let Body(request) = request.map_err(|rejection| Failure::invalid(rejection.body_text()))?;
+    let prompt = request.messages.last().ok_or_else(|| Failure::invalid("no messages"))?;
+    let answer = Answer::new(request.model);
+    let tokens = model.generate(&prompt.content);
+    if !request.stream {
+        let text: String = tokens.try_collect().await?;
+        return Ok(Body(answer.whole(&text)).into_response());
+    }
+    let role = stream::iter([Ok(json!({ "role": "assistant", "content": "" }))]);
+    let contents = tokens.map_ok(|token| json!({ "content": token }));
+    // Chained, not collected: a token is made when the client has room for it.
+    let chunks = role
+        .chain(contents)
+        .map_ok(|delta| (delta, Value::Null))
+        .chain(stream::iter([Ok((json!({}), json!("stop")))]))
+        .map_ok(move |(delta, finish_reason)| Json::new(answer.chunk(&delta, &finish_reason)));
+    let options = StreamOptions::new()
+        .terminator(Event::from("[DONE]"))
+        // The status line is long gone: what is left is an event that clients raise as an error.
+        .on_error(|error| Event::from(Failure::internal(error.to_string()).body().to_string()));
+    Ok((options, tower_sse::response(chunks)).into_response())
+}
+
+/// Stands for the model.
+#[derive(Clone)]
+pub(crate) struct Model {
+    /// How many answers can be under way at once.
+    pub(crate) slots: Arc<Semaphore>,
+    /// How long a token takes.
+    pub(crate) pace: Duration,
+}
+
+impl Model {
+    /// The tokens of an answer, each made when it is asked for. When the client leaves, the stream
+    /// is dropped: nothing more is generated, and the slot is free for the next in the queue.
+    fn generate(self, prompt: &str) -> impl Stream<Item = Result<String, BoxError>> + use<> {
+        let words: Vec<_> = prompt.split_inclusive(' ').map(str::to_owned).collect();
+        try_stream! {
+            // The response has begun: heartbeats keep the connection open in the queue.
+            let _slot = self.slots.acquire_owned().await?;
+            for word in words {
+                sleep(self.pace).await;
+                if word.trim_end() == "fail" {
+                    Err("the model has failed")?;
+                }
+                yield word;
+            }
+        }
+    }
+}
+
+/// What all parts of an answer have in common.
+struct Answer {
+    id: String,
+    created: u64,
+    model: String,
+}
+
+impl Answer {
+    fn new(model: String) -> Self {
+        let created = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_secs());
+        Self { id: format!("chatcmpl-{:016x}", fastrand::u64(..)), created, model }
+    }
+
+    fn chunk(&self, delta: &Value, finish_reason: &Value) -> Value {
+        let choice =
+            json!({ "index": 0, "delta": delta, "logprobs": null, "finish_reason": finish_reason });
+        self.object("chat.completion.chunk", &choice)
+    }
+
+    fn whole(&self, text: &str) -> Value {
+        let message = json!({ "role": "assistant", "content": text, "refusal": null });
+        let choice =
+            json!({ "index": 0, "message": message, "logprobs": null, "finish_reason": "stop" });
+        self.object("chat.completion", &choice)
+    }
+
+    fn object(&self, object: &str, choice: &Value) -> Value {
+        let Self { id, created, model } = self;
+        json!({
+            "id": id, "object": object, "created": created, "model": model, "choices": [choice],
+        })
+    }
+}
+
+struct Failure {
+    status: StatusCode,
+    kind: &'static str,
+    message: String,
+}
+
+impl Failure {
+    fn invalid(message: impl Into<String>) -> Self {
+        let (status, kind) = (StatusCode::BAD_REQUEST, "invalid_request_error");
+        Self { status, kind, message: message.into() }
+    }
+
+    fn internal(message: String) -> Self {
+        Self { status: StatusCode::INTERNAL_SERVER_ERROR, kind: "server_error", message }
+    }
+
+    fn body(&self) -> Value {
+        let Self { kind, message, .. } = self;
+        json!({ "error": { "message": message, "type": kind, "param": null, "code": null } })
+    }
+}
+
+impl From<BoxError> for Failure {
+    fn from(error: BoxError) -> Self {
+        Self::internal(error.to_string())
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        (self.status, Body(self.body())).into_response()
+    }
+}

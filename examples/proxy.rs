@@ -1,0 +1,129 @@
+//! cargo run --example proxy --all-features
+//!
+//! curl -iN http://127.0.0.1:3000/
+//!
+//! A reverse proxy for the upstream whose address is given as an argument, or else for one of its
+//! own, which says something once and then keeps silent. The layer adds its headers to the upstream's
+//! event streams and its heartbeats to their silences, wherever the upstream's packets happen to be
+//! cut. Everything else passes through.
+
+use std::{env, error::Error, io, net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Request, State},
+    response::Response,
+    serve::ListenerExt,
+};
+use futures_util::{StreamExt, stream};
+use http::{
+    HeaderMap, HeaderName, StatusCode, Uri, Version, header,
+    uri::{Authority, Scheme},
+};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::TokioExecutor,
+};
+use tokio::net::TcpListener;
+use tower_sse::SseLayer;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let upstream = match env::args().nth(1) {
+        Some(address) => address.parse()?,
+        None => start_silent_upstream().await?.to_string().parse()?,
+    };
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("listening on http://{}, proxy for http://{upstream}", listener.local_addr()?);
+    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("TCP_NODELAY: {error}");
+        }
+    });
+    Ok(axum::serve(listener, app(upstream)).await?)
+}
+
+pub(crate) fn app(upstream: Authority) -> Router {
+    forwarding(upstream).layer(SseLayer::new())
+}
+
+pub(crate) fn forwarding(upstream: Authority) -> Router {
+    let mut connector = HttpConnector::new();
+    connector.set_connect_timeout(Some(Duration::from_secs(5)));
+    connector.set_nodelay(true);
+    let client = Client::builder(TokioExecutor::new()).build(connector);
+    Router::new().fallback(forward).with_state(Proxy { client, upstream })
+}
+
+#[derive(Clone)]
+struct Proxy {
+    client: Client<HttpConnector, Body>,
+    upstream: Authority,
+}
+
+/// Neither body is collected: both are streamed. When the client leaves, the response's body is
+/// dropped, and with it the connection to the upstream.
+async fn forward(
+    State(Proxy { client, upstream }): State<Proxy>,
+    mut request: Request,
+) -> Result<Response, StatusCode> {
+    let mut uri = std::mem::take(request.uri_mut()).into_parts();
+    uri.scheme = Some(Scheme::HTTP);
+    uri.authority = Some(upstream);
+    *request.uri_mut() = Uri::from_parts(uri).map_err(|_| StatusCode::BAD_REQUEST)?;
+    // The client may speak HTTP/2 with us; the upstream need not.
+    *request.version_mut() = Version::HTTP_11;
+    let headers = request.headers_mut();
+    remove_hop_by_hop(headers);
+    // hyper's client names the upstream.
+    headers.remove(header::HOST);
+    // In a compressed stream there would be no place for heartbeats.
+    headers.remove(header::ACCEPT_ENCODING);
+
+    let mut response = client.request(request).await.map_err(|error| {
+        eprintln!("upstream: {error}");
+        StatusCode::BAD_GATEWAY
+    })?;
+    remove_hop_by_hop(response.headers_mut());
+    Ok(response.map(Body::new))
+}
+
+/// What was said to us alone (RFC 9110, section 7.6.1). `Last-Event-ID` is not among it.
+fn remove_hop_by_hop(headers: &mut HeaderMap) {
+    const HOP_BY_HOP: [HeaderName; 9] = [
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        HeaderName::from_static("proxy-connection"),
+        header::TE,
+        header::TRAILER,
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in HOP_BY_HOP.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+/// It knows nothing of headers for proxies, nor of heartbeats.
+async fn start_silent_upstream() -> io::Result<SocketAddr> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    let app = Router::new().fallback(async || {
+        let hello = stream::iter([Ok::<_, io::Error>("data: hello\n\n")]);
+        let body = Body::from_stream(hello.chain(stream::pending()));
+        ([(header::CONTENT_TYPE, "text/event-stream")], body)
+    });
+    tokio::spawn(async { axum::serve(listener, app).await });
+    Ok(address)
+}

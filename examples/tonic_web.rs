@@ -1,0 +1,105 @@
+//! cargo run --example tonic_web --all-features
+//!
+//! curl -N http://127.0.0.1:3000/events
+//!
+//! printf '\0\0\0\0\0' | curl http://127.0.0.1:3000/grpc.health.v1.Health/Check \
+//!     --header 'content-type: application/grpc-web+proto' --data-binary @- | xxd
+//!
+//! One port for gRPC, grpc-web and events: gRPC's own health service, whose streaming method `Watch`
+//! browsers can also follow with an `EventSource`. Calls pass through the layer untouched.
+
+use std::{error::Error, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::IntoResponse,
+    routing::get,
+};
+use futures_util::TryStreamExt;
+use http::StatusCode;
+use serde::Deserialize;
+use tokio::{net::TcpListener, time::sleep};
+use tonic::{
+    Code, Request, Status,
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::{
+    ServingStatus,
+    pb::{
+        HealthCheckRequest,
+        health_server::{Health, HealthServer},
+    },
+    server::{HealthReporter, HealthService},
+};
+use tonic_web::GrpcWebLayer;
+use tower_sse::{Event, SseLayer};
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    let reporter = HealthReporter::new();
+    tokio::spawn(have_ups_and_downs(reporter.clone()));
+    Ok(serve(listener, reporter).await?)
+}
+
+pub(crate) async fn serve(
+    listener: TcpListener,
+    reporter: HealthReporter,
+) -> Result<(), tonic::transport::Error> {
+    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
+    Server::builder()
+        .accept_http1(true)
+        .layer(SseLayer::new())
+        .add_routes(routes(reporter))
+        .serve_with_incoming(incoming)
+        .await
+}
+
+pub(crate) fn routes(reporter: HealthReporter) -> Routes {
+    let health = Arc::new(HealthService::from_health_reporter(reporter));
+    let calls = Routes::new(HealthServer::from_arc(Arc::clone(&health)));
+    let events = Router::new().route("/events", get(watch)).with_state(health);
+    // Only calls go through `GrpcWebLayer`: it answers 400 to anything else over HTTP/1.
+    Routes::from(calls.into_axum_router().layer(GrpcWebLayer::new()).merge(events))
+}
+
+#[derive(Deserialize)]
+struct Watch {
+    /// Empty for the server as a whole.
+    #[serde(default)]
+    service: String,
+}
+
+/// The call `Watch` as events. They need no ids: the first one is always the present status, so
+/// there is nothing to resume.
+async fn watch(
+    State(health): State<Arc<HealthService>>,
+    Query(Watch { service }): Query<Watch>,
+) -> Result<impl IntoResponse, (StatusCode, String)> {
+    let updates = health
+        .watch(Request::new(HealthCheckRequest { service }))
+        .await
+        .map_err(|status| (http_status(&status), status.message().to_owned()))?
+        .into_inner()
+        .map_ok(|update| Event::new().event("health").data(update.status().as_str_name()));
+    Ok(tower_sse::response(updates))
+}
+
+/// An `EventSource` gives up at any status but 200, which is right for a service that is unknown.
+fn http_status(status: &Status) -> StatusCode {
+    match status.code() {
+        Code::NotFound => StatusCode::NOT_FOUND,
+        _ => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+async fn have_ups_and_downs(reporter: HealthReporter) {
+    for status in [ServingStatus::NotServing, ServingStatus::Serving].into_iter().cycle() {
+        sleep(Duration::from_secs(2)).await;
+        reporter.set_service_status("", status).await;
+    }
+}

@@ -1,0 +1,89 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, Version};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tower_sse::Message;
+
+use crate::{
+    soon, start,
+    support::{EventReader, connect_h1, connect_h2},
+};
+
+#[path = "../../examples/hyper_raw.rs"]
+#[allow(dead_code)]
+mod example;
+
+async fn get(
+    address: SocketAddr,
+    version: Version,
+    last_event_id: Option<u32>,
+) -> Response<Incoming> {
+    let mut request = Request::get(format!("http://{address}/")).header("host", "localhost");
+    if let Some(id) = last_event_id {
+        request = request.header("last-event-id", id);
+    }
+    let request = request.body(Full::<Bytes>::default()).unwrap();
+    let response = match version {
+        Version::HTTP_2 => soon(connect_h2(address).await.send_request(request)).await.unwrap(),
+        _ => soon(connect_h1(address).await.send_request(request)).await.unwrap(),
+    };
+    assert_eq!(response.version(), version);
+    response
+}
+
+fn id(message: &Message) -> u32 {
+    assert_eq!(message.event, "tick");
+    message.last_event_id.parse().unwrap()
+}
+
+fn values<'h>(headers: &'h HeaderMap, name: &str) -> Vec<&'h str> {
+    headers.get_all(name).iter().map(|value| value.to_str().unwrap()).collect()
+}
+
+#[tokio::test]
+async fn the_headers_are_right_over_http_1_and_http_2() {
+    let address = start(example::serve).await;
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let response = get(address, version, None).await;
+        assert_eq!(response.status(), 200);
+        let headers = response.headers();
+        assert_eq!(values(headers, "content-type"), ["text/event-stream"]);
+        assert_eq!(values(headers, "cache-control"), ["no-cache, no-transform"]);
+        assert_eq!(values(headers, "x-accel-buffering"), ["no"]);
+        assert_eq!(values(headers, "connection"), [""; 0]);
+        assert_eq!(values(headers, "content-length"), [""; 0]);
+        // On HTTP/1 it is hyper's own.
+        let chunked: &[&str] = if version == Version::HTTP_2 { &[] } else { &["chunked"] };
+        assert_eq!(values(headers, "transfer-encoding"), chunked);
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_is_told_what_it_missed() {
+    let address = start(example::serve).await;
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let mut events = EventReader::new(get(address, version, None).await);
+        let seen = id(&events.next().await.unwrap());
+        drop(events);
+
+        // Meanwhile somebody else is told more.
+        let mut others = EventReader::new(get(address, version, None).await);
+        while id(&others.next().await.unwrap()) < seen + 3 {}
+
+        let mut events = EventReader::new(get(address, version, Some(seen)).await);
+        for missed in seen + 1..=seen + 4 {
+            assert_eq!(id(&events.next().await.unwrap()), missed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_from_before_a_restart_starts_anew() {
+    let address = start(example::serve).await;
+    let response = get(address, Version::HTTP_11, Some(u32::MAX)).await;
+    // Not within the reader alone, whose patience begins anew with every heartbeat.
+    let first = id(&soon(EventReader::new(response).next()).await.unwrap());
+    assert!(first < u32::MAX);
+}

@@ -1,0 +1,31 @@
+//! The examples, as their users run them: over sockets, by clients of all kinds.
+#![cfg(all(feature = "axum", feature = "json"))]
+
+use std::{future::Future, net::SocketAddr, time::Duration};
+
+use tokio::{net::TcpListener, time::timeout};
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod existing_axum;
+mod hyper_raw;
+mod llm_tokens;
+mod proxy;
+mod tonic_web;
+
+/// Starts a server on a port of its own, until the test ends.
+async fn start<F>(serve: impl FnOnce(TcpListener) -> F) -> SocketAddr
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(serve(listener));
+    address
+}
+
+/// Awaits what must come, but not for ever.
+async fn soon<F: Future>(future: F) -> F::Output {
+    timeout(Duration::from_secs(20), future).await.expect("in time")
+}
