@@ -52,8 +52,13 @@ pin_project! {
 impl<S> EventBody<S> {
     /// A body of the events of `stream`, which is not polled before the body is.
     pub fn new(stream: S) -> Self {
+        Self { stream: Some(stream), ..Self::ended() }
+    }
+
+    /// A body that is at its end.
+    pub(crate) fn ended() -> Self {
         Self {
-            stream: Some(stream),
+            stream: None,
             frame: FrameBuf::new(),
             frame_size: SMALL_FRAME,
             cut: false,

@@ -29,8 +29,12 @@ const HOP_BY_HOP: [HeaderName; 3] =
 
 /// Is this the head of an event stream: a media type that says so, and a status that has a body?
 pub(super) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(is_text_event_stream)
-        && !status.is_informational()
+    headers.get(CONTENT_TYPE).is_some_and(is_text_event_stream) && has_body(status)
+}
+
+/// Can a response with this status have a body (RFC 9110, section 6.4.1)?
+pub(super) fn has_body(status: StatusCode) -> bool {
+    !status.is_informational()
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
@@ -106,10 +110,10 @@ mod tests {
 
     use super::{has_content_coding, is_event_stream, make_event_stream};
 
-    fn with(name: header::HeaderName, values: &[&str]) -> HeaderMap {
+    fn with(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
         for value in values {
-            headers.append(&name, HeaderValue::from_str(value).unwrap());
+            headers.append(name, HeaderValue::from_str(value).unwrap());
         }
         headers
     }
@@ -129,7 +133,7 @@ mod tests {
             ("application/grpc-web", false),
             ("", false),
         ] {
-            let headers = with(header::CONTENT_TYPE, &[content_type]);
+            let headers = with(&header::CONTENT_TYPE, &[content_type]);
             assert_eq!(is_event_stream(StatusCode::OK, &headers), expected, "{content_type}");
         }
         assert!(!is_event_stream(StatusCode::OK, &HeaderMap::new()));
@@ -137,7 +141,7 @@ mod tests {
 
     #[test]
     fn a_status_without_a_body_is_no_stream() {
-        let headers = with(header::CONTENT_TYPE, &["text/event-stream"]);
+        let headers = with(&header::CONTENT_TYPE, &["text/event-stream"]);
         for (status, expected) in
             [(100, false), (101, false), (200, true), (204, false), (304, false), (500, true)]
         {
@@ -160,7 +164,7 @@ mod tests {
             (&[], false),
         ] {
             assert_eq!(
-                has_content_coding(&with(header::CONTENT_ENCODING, codings)),
+                has_content_coding(&with(&header::CONTENT_ENCODING, codings)),
                 expected,
                 "{codings:?}"
             );
@@ -178,7 +182,7 @@ mod tests {
             (&["no-cache,no-transform"], &["no-cache,no-transform"]),
             (&[""], &["no-cache, no-transform"]),
         ] {
-            let mut headers = with(header::CACHE_CONTROL, present);
+            let mut headers = with(&header::CACHE_CONTROL, present);
             make_event_stream(&mut headers);
             let cache_control: Vec<_> = headers
                 .get_all(header::CACHE_CONTROL)

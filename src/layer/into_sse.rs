@@ -3,7 +3,10 @@ use futures_core::Stream;
 use http::{Response, header::CONTENT_TYPE};
 use http_body::Body;
 
-use super::{headers::TEXT_EVENT_STREAM, marker};
+use super::{
+    headers::{TEXT_EVENT_STREAM, has_body},
+    marker,
+};
 use crate::{BoxError, body::EventBody, event::Encode};
 
 /// What a service inside the layer may answer with.
@@ -15,7 +18,7 @@ use crate::{BoxError, body::EventBody, event::Encode};
 /// |---|---|---|
 /// | [`Response`] with any [`Body`] of [`Bytes`] | [`marker::Http`] | an event stream if its `content-type` says so, else passed through |
 /// | a [`Stream`] of [events](Encode) | [`marker::Events`] | an event stream with status 200 |
-/// | [`Response`] with such a stream | [`marker::EventResponse`] | an event stream with that status and those headers |
+/// | [`Response`] with such a stream | [`marker::EventResponse`] | an event stream with that status and those headers; without a body if the status allows none |
 #[diagnostic::on_unimplemented(
     message = "`SseLayer` can't make an event stream of `{Self}`",
     label = "a service inside `SseLayer` can't answer with this",
@@ -27,7 +30,7 @@ use crate::{BoxError, body::EventBody, event::Encode};
             answers with a stream it must be `SseLayer<marker::Events>`"
 )]
 pub trait IntoSse<M>: sealed::Sealed<M> {
-    /// Is every answer an event stream?
+    /// Is every answer an event stream with status 200?
     const STREAMS: bool;
 
     /// The body before the layer has wrapped it.
@@ -70,10 +73,13 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::Events> for S {
 }
 
 impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
-    const STREAMS: bool = true;
+    const STREAMS: bool = false;
     type Body = EventBody<S>;
 
     fn into_sse(self) -> Response<EventBody<S>> {
+        if !has_body(self.status()) {
+            return self.map(|_| EventBody::ended());
+        }
         let mut response = self.map(EventBody::new);
         response.headers_mut().insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
         response

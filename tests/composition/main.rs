@@ -1,0 +1,16 @@
+//! `SseLayer` next to the layers that everybody uses: each inside of it and outside, with a real
+//! stream.
+
+mod application;
+mod body_timers;
+mod catch_panic;
+mod compression;
+mod cors;
+mod early_drop;
+mod in_flight_requests;
+mod limits;
+mod paths_and_ids;
+mod trace;
+
+#[path = "../support/mod.rs"]
+mod support;

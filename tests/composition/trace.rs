@@ -1,0 +1,133 @@
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use tower_http::{
+    classify::{GrpcErrorsAsFailures, SharedClassifier},
+    trace::{
+        DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, OnBodyChunk, OnEos, OnFailure,
+        TraceLayer,
+    },
+};
+use tracing::Span;
+
+use crate::{
+    application::{Place, assert_streams},
+    support::{EventReader, client, serve_axum},
+};
+
+#[derive(Clone, Default)]
+struct Counts(Arc<[AtomicUsize; 3]>);
+
+impl Counts {
+    /// Chunks, ends and failures.
+    fn get(&self) -> [usize; 3] {
+        self.0.each_ref().map(|count| count.load(SeqCst))
+    }
+
+    fn count(&self, which: usize) {
+        self.0[which].fetch_add(1, SeqCst);
+    }
+}
+
+impl OnBodyChunk<Bytes> for Counts {
+    fn on_body_chunk(&mut self, _: &Bytes, _: Duration, _: &Span) {
+        self.count(0);
+    }
+}
+
+impl OnEos for Counts {
+    fn on_eos(self, _: Option<&HeaderMap>, _: Duration, _: &Span) {
+        self.count(1);
+    }
+}
+
+impl<F> OnFailure<F> for Counts {
+    fn on_failure(&mut self, _: F, _: Duration, _: &Span) {
+        self.count(2);
+    }
+}
+
+type CountingTraceLayer = TraceLayer<
+    SharedClassifier<GrpcErrorsAsFailures>,
+    DefaultMakeSpan,
+    DefaultOnRequest,
+    DefaultOnResponse,
+    Counts,
+    Counts,
+    Counts,
+>;
+
+/// gRPC's classifier looks at a body up to its end, while HTTP's has decided by the head and calls
+/// no end of a body a failure.
+fn trace(counts: &Counts) -> CountingTraceLayer {
+    TraceLayer::new_for_grpc()
+        .on_body_chunk(counts.clone())
+        .on_eos(counts.clone())
+        .on_failure(counts.clone())
+}
+
+#[tokio::test]
+async fn trace_sees_every_chunk_and_a_clean_end() {
+    for place in Place::BOTH {
+        let counts = Counts::default();
+        let (app, mut sources) = place.compose(trace(&counts));
+        let address = serve_axum(app).await;
+
+        let response = client::get(address, "/events", &[]).await;
+        assert_streams(response, sources.next().await).await;
+        assert_eq!(counts.get(), [2, 1, 0], "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_no_failure_to_trace() {
+    for place in Place::BOTH {
+        let counts = Counts::default();
+        let (app, mut sources) = place.compose(trace(&counts));
+        let address = serve_axum(app).await;
+
+        let mut events = EventReader::new(client::get(address, "/events", &[]).await);
+        let source = sources.next().await;
+        source.send("one");
+        assert_eq!(events.next().await.unwrap().data, "one");
+        drop(events);
+        source.dropped().await;
+        assert_eq!(counts.get(), [1, 0, 0], "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_source_that_says_that_somebody_left_is_no_failure_outside() {
+    let counts = Counts::default();
+    let (app, mut sources) = Place::Outside.compose(trace(&counts));
+    let address = serve_axum(app).await;
+
+    let events = EventReader::new(client::get(address, "/events", &[]).await);
+    let source = sources.next().await;
+    source.events.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
+    assert!(events.rest().await.is_empty());
+    assert_eq!(counts.get(), [0, 1, 0]);
+}
+
+#[tokio::test]
+async fn an_error_of_the_source_is_one_failure() {
+    for place in Place::BOTH {
+        let counts = Counts::default();
+        let (app, mut sources) = place.compose(trace(&counts));
+        let address = serve_axum(app).await;
+
+        let response = client::get(address, "/events", &[]).await;
+        sources.next().await.events.send(Err(io::Error::other("disk full"))).unwrap();
+        response.into_body().collect().await.expect_err("the body fails");
+        assert_eq!(counts.get(), [0, 0, 1], "{place:?}");
+    }
+}

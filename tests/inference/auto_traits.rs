@@ -1,0 +1,133 @@
+// Of the two constants that a probe has only one is used.
+#![allow(dead_code)]
+
+use std::{
+    cell::Cell,
+    marker::{PhantomData, PhantomPinned},
+    rc::Rc,
+};
+
+use tower_sse::{
+    Decoder, Encoded, Event, EventBody, EventId, EventName, EventTooLarge, FrameBuf, Heartbeat,
+    InvalidField, LastEventId, Message, ResponseFuture, Retry, SseBody, SseLayer, SseService,
+    StreamOptions, marker,
+};
+
+/// Does a type implement a trait? An inherent constant goes before one of a trait, where its bound
+/// holds.
+macro_rules! implements {
+    ($type:ty: $trait:path) => {{
+        struct Probe<T>(PhantomData<T>);
+        trait Otherwise {
+            const ANSWER: bool = false;
+        }
+        impl<T> Otherwise for Probe<T> {}
+        impl<T: $trait> Probe<T> {
+            const ANSWER: bool = true;
+        }
+        <Probe<$type>>::ANSWER
+    }};
+}
+
+/// Of the four traits those that a type implements.
+macro_rules! traits {
+    ($type:ty) => {
+        [
+            ("Send", implements!($type: Send)),
+            ("Sync", implements!($type: Sync)),
+            ("Unpin", implements!($type: Unpin)),
+            ("Clone", implements!($type: Clone)),
+        ]
+        .into_iter()
+        .filter_map(|(name, implemented)| implemented.then_some(name))
+        .collect::<Vec<_>>()
+        .join(" ")
+    };
+}
+
+/// Every type has exactly these traits.
+macro_rules! assert_traits {
+    ($expected:literal: $($type:ty),+ $(,)?) => {
+        $(assert_eq!(traits!($type), $expected, stringify!($type));)+
+    };
+}
+
+struct Plain;
+type Cloning = u8;
+/// What is `Send` but not `Sync`.
+type Sending = Cell<u8>;
+/// What is neither.
+type Local = Rc<u8>;
+type Pinned = PhantomPinned;
+
+#[test]
+fn the_probe_tells_types_apart() {
+    assert_traits!("Send Sync Unpin": Plain);
+    assert_traits!("Send Sync Unpin Clone": Cloning);
+    assert_traits!("Send Unpin Clone": Sending);
+    assert_traits!("Unpin Clone": Local);
+    assert_traits!("Send Sync Clone": Pinned);
+}
+
+#[test]
+fn a_layer_has_all_of_them_whatever_its_kind() {
+    assert_traits!(
+        "Send Sync Unpin Clone":
+        SseLayer, SseLayer<marker::Http>, SseLayer<marker::Events>, SseLayer<marker::EventResponse>,
+        SseLayer<Local>, SseLayer<Plain>, SseLayer<Pinned>,
+    );
+}
+
+#[test]
+fn a_service_has_those_of_the_service_inside() {
+    assert_traits!("Send Sync Unpin": SseService<Plain>);
+    assert_traits!("Send Sync Unpin Clone": SseService<Cloning>);
+    assert_traits!("Send Unpin Clone": SseService<Sending>);
+    assert_traits!("Unpin Clone": SseService<Local>);
+    assert_traits!("Send Sync Clone": SseService<Pinned>);
+    assert_traits!("Send Sync Unpin Clone": SseService<Cloning, Local>);
+}
+
+#[test]
+fn a_future_has_those_of_the_future_inside() {
+    assert_traits!("Send Sync Unpin": ResponseFuture<Plain>);
+    assert_traits!("Send Sync Unpin": ResponseFuture<Plain, Local>);
+    assert_traits!("Send Unpin": ResponseFuture<Sending>);
+    assert_traits!("Unpin": ResponseFuture<Local>);
+    assert_traits!("Send Sync": ResponseFuture<Pinned>);
+}
+
+#[test]
+fn bodies_have_those_of_what_they_are_made_of() {
+    assert_traits!("Send Sync Unpin": EventBody<Plain>, SseBody<Plain>, SseBody<EventBody<Plain>>);
+    assert_traits!("Send Unpin": EventBody<Sending>, SseBody<Sending>, SseBody<EventBody<Sending>>);
+    assert_traits!("Unpin": EventBody<Local>, SseBody<Local>, SseBody<EventBody<Local>>);
+    assert_traits!("Send Sync": EventBody<Pinned>, SseBody<Pinned>, SseBody<EventBody<Pinned>>);
+}
+
+#[test]
+fn values_have_all_of_them() {
+    assert_traits!(
+        "Send Sync Unpin Clone":
+        Event, Encoded, EventId, EventName, InvalidField, Message, LastEventId,
+        Heartbeat, Retry, StreamOptions, EventTooLarge, Decoder,
+        marker::Http, marker::Events, marker::EventResponse,
+    );
+}
+
+#[test]
+fn a_buffer_has_all_but_clone() {
+    assert_traits!("Send Sync Unpin": FrameBuf);
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn json_has_those_of_its_value() {
+    use tower_sse::Json;
+
+    assert_traits!("Send Sync Unpin": Json<Plain>);
+    assert_traits!("Send Sync Unpin Clone": Json<Cloning>);
+    assert_traits!("Send Unpin Clone": Json<Sending>);
+    assert_traits!("Unpin Clone": Json<Local>);
+    assert_traits!("Send Sync Clone": Json<Pinned>);
+}

@@ -1,0 +1,188 @@
+use std::convert::Infallible;
+
+use axum::{Router, extract::Request, response::IntoResponse, routing::get};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use http::{HeaderName, HeaderValue, Response, StatusCode};
+use http_body_util::{BodyExt, Empty, Full};
+use hyper::{client, server};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use tokio::net::TcpListener;
+use tokio_stream::wrappers::TcpListenerStream;
+use tonic::transport::Endpoint;
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
+use tonic_web::GrpcWebLayer;
+use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+use tower_http::{
+    compression::CompressionLayer, cors::CorsLayer, set_header::SetResponseHeaderLayer,
+    trace::TraceLayer,
+};
+use tower_sse::{Event, SseBody, SseLayer, SseService, marker};
+
+fn events() -> impl Stream<Item = Event> + Send + Unpin + 'static {
+    stream::iter(["one", "two"].map(Event::from))
+}
+
+async fn handler() -> impl IntoResponse {
+    tower_sse::response(events())
+}
+
+async fn bare_stream<B>(
+    _: http::Request<B>,
+) -> Result<impl Stream<Item = Event> + Send, Infallible> {
+    Ok(events())
+}
+
+async fn response_of_a_stream<B>(
+    _: http::Request<B>,
+) -> Result<Response<impl Stream<Item = Event> + Send>, Infallible> {
+    Ok(Response::builder().status(StatusCode::ACCEPTED).body(events()).unwrap())
+}
+
+async fn response_of_a_body<B>(_: http::Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let body = Full::from("data: one\n\ndata: two\n\n");
+    Ok(Response::builder().header("content-type", "text/event-stream").body(body).unwrap())
+}
+
+fn request() -> Request {
+    Request::default()
+}
+
+/// The layer was at work, and the events came through.
+async fn assert_events<B>(response: Response<B>)
+where
+    B: http_body::Body<Data = Bytes, Error: std::fmt::Debug>,
+{
+    assert_eq!(response.headers()["cache-control"], "no-cache, no-transform");
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "data: one\n\ndata: two\n\n");
+}
+
+async fn assert_serves_events(app: Router) {
+    assert_events(app.oneshot(request()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn around_an_axum_router_or_a_part_of_it() {
+    let app = Router::new().route("/", get(handler)).layer(SseLayer::new());
+    assert_serves_events(app).await;
+    let app = Router::new().route("/", get(handler)).route_layer(SseLayer::new());
+    assert_serves_events(app).await;
+    let app = Router::new().route("/", get(handler).layer(SseLayer::new()));
+    assert_serves_events(app).await;
+    let app = Router::new().route("/", get(handler).route_layer(SseLayer::new()));
+    assert_serves_events(app).await;
+    let app = Router::new()
+        .fallback_service(SseLayer::new().layer(Router::new().route("/", get(handler))));
+    assert_serves_events(app).await;
+}
+
+#[tokio::test]
+async fn around_each_kind_of_service_in_an_axum_route() {
+    let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(bare_stream);
+    assert_serves_events(Router::new().route_service("/", service)).await;
+    let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(response_of_a_stream);
+    assert_serves_events(Router::new().route_service("/", service)).await;
+    let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(response_of_a_body);
+    assert_serves_events(Router::new().route_service("/", service)).await;
+    let service = SseLayer::new().layer(service_fn(bare_stream));
+    assert_serves_events(
+        Router::new().nest_service("/nested", service.clone()).fallback_service(service),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn between_layers_of_tower_http() {
+    let service = ServiceBuilder::new()
+        .layer(TraceLayer::new_for_http())
+        .layer(CompressionLayer::new())
+        .layer(SseLayer::new())
+        .layer(CorsLayer::permissive())
+        .layer(SetResponseHeaderLayer::if_not_present(
+            HeaderName::from_static("x-inside"),
+            HeaderValue::from_static("yes"),
+        ))
+        .service_fn(response_of_a_body);
+    let response = service.oneshot(request()).await.unwrap();
+    assert_eq!(response.headers()["x-inside"], "yes");
+    assert_events(response).await;
+
+    // A stream is no body, so nothing but the layer can be next to it.
+    let service = ServiceBuilder::new()
+        .layer(TraceLayer::new_for_http())
+        .layer(CompressionLayer::new())
+        .layer(SseLayer::new())
+        .service_fn(bare_stream);
+    assert_events(service.oneshot(request()).await.unwrap()).await;
+}
+
+#[tokio::test]
+async fn in_hyper_without_a_framework() {
+    // Not a function, whose bounds would help the compiler.
+    macro_rules! assert_serves_events {
+        ($handler:ident) => {
+            let (near_end, far_end) = tokio::io::duplex(1024);
+            let service = TowerToHyperService::new(SseLayer::new().layer(service_fn($handler)));
+            let http1 = server::conn::http1::Builder::new();
+            tokio::spawn(http1.serve_connection(TokioIo::new(near_end), service));
+            let handshake = client::conn::http1::handshake(TokioIo::new(far_end));
+            let (mut client, connection) = handshake.await.unwrap();
+            tokio::spawn(connection);
+            let request = http::Request::new(Empty::<Bytes>::new());
+            assert_events(client.send_request(request).await.unwrap()).await;
+        };
+    }
+
+    assert_serves_events!(bare_stream);
+    assert_serves_events!(response_of_a_stream);
+    assert_serves_events!(response_of_a_body);
+}
+
+#[tokio::test]
+async fn around_a_tonic_server_for_browsers() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_reporter, health) = tonic_health::server::health_reporter();
+    let server = tonic::transport::Server::builder()
+        .accept_http1(true)
+        .layer(SseLayer::new())
+        .layer(GrpcWebLayer::new())
+        .add_service(health)
+        .serve_with_incoming(TcpListenerStream::new(listener));
+    tokio::spawn(server);
+
+    let endpoint = Endpoint::from_shared(format!("http://{address}")).unwrap();
+    let mut client = HealthClient::new(endpoint.connect().await.unwrap());
+    let answer = client.check(HealthCheckRequest::default()).await.unwrap().into_inner();
+    assert_eq!(answer.status().as_str_name(), "SERVING");
+}
+
+/// Where its type is written a layer has a kind; without one it is that of an axum router.
+struct Application {
+    layer: SseLayer,
+    events: SseLayer<marker::Events>,
+}
+
+#[tokio::test]
+async fn as_a_field_of_a_struct() {
+    let application = Application { layer: SseLayer::new(), events: SseLayer::default() };
+    let app = Router::new().route("/", get(handler)).layer(application.layer.clone());
+    assert_serves_events(app).await;
+    assert_serves_events(
+        Router::new().route_service("/", application.events.layer(service_fn(bare_stream))),
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn in_the_types_of_a_service_written_out() {
+    type Response<S> = <SseService<S> as Service<Request>>::Response;
+
+    let service: SseService<Router> = SseLayer::new().layer(Router::new().route("/", get(handler)));
+    let response: Response<Router> = service.clone().oneshot(request()).await.unwrap();
+    let response: http::Response<SseBody<axum::body::Body>> = response;
+    assert_events(response).await;
+    assert_events(service.into_inner().layer(SseLayer::new()).oneshot(request()).await.unwrap())
+        .await;
+}

@@ -1,0 +1,106 @@
+use std::io;
+
+use bytes::Bytes;
+use http::{HeaderMap, Response};
+use http_body::{Body, SizeHint};
+use http_body_util::{BodyExt, Empty, Full};
+use tower_sse::{Event, SseBody, SseLayer, StreamOptions};
+
+use crate::support::{Feed, Polled, poll_frame, through};
+
+/// A layer that would leave its mark in every way there is.
+fn talkative() -> SseLayer {
+    SseLayer::new().padding(4).terminator(Event::from("[DONE]")).on_error(|_| Event::from("failed"))
+}
+
+fn page<B>(body: B) -> Response<B> {
+    Response::builder()
+        .header("content-type", "text/html")
+        .header("content-length", "6")
+        .header("etag", "\"7\"")
+        .header("accept-ranges", "bytes")
+        .body(body)
+        .unwrap()
+}
+
+#[tokio::test]
+async fn what_is_no_event_stream_keeps_its_head_and_its_size() {
+    let response = through(&talkative(), page(Full::from("a page")));
+    assert_eq!(response.headers(), page(()).headers());
+    assert_eq!(response.body().size_hint().exact(), Some(6));
+    assert!(!response.body().is_end_stream());
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "a page");
+
+    let response = through(&talkative(), Response::new(Empty::<Bytes>::new()));
+    assert!(response.headers().is_empty());
+    assert_eq!(response.body().size_hint().exact(), Some(0));
+    assert!(response.body().is_end_stream());
+}
+
+struct Bounded;
+
+impl Body for Bounded {
+    type Data = Bytes;
+    type Error = io::Error;
+
+    fn poll_frame(
+        self: std::pin::Pin<&mut Self>,
+        _: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<io::Result<http_body::Frame<Bytes>>>> {
+        std::task::Poll::Ready(None)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        true
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::new();
+        hint.set_lower(3);
+        hint.set_upper(9);
+        hint
+    }
+}
+
+#[test]
+fn what_a_foreign_body_says_of_itself_is_passed_on() {
+    let body: SseBody<Bounded> = through(&talkative(), page(Bounded)).into_body();
+    assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (3, Some(9)));
+    assert!(body.is_end_stream());
+}
+
+/// One that was held back would still be pending.
+#[tokio::test(start_paused = true)]
+async fn frames_trailers_and_errors_of_a_foreign_body_pass_at_once() {
+    let (feed, body) = Feed::new();
+    let mut body = through(&talkative(), page(body)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    feed.data("");
+    feed.data(": no comment\n");
+    let trailers = HeaderMap::from_iter([(http::header::ETAG, "7".parse().unwrap())]);
+    feed.trailers(trailers.clone());
+    assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::new()));
+    assert_eq!(poll_frame(&mut body), Polled::Data(": no comment\n".into()));
+    assert_eq!(poll_frame(&mut body), Polled::Trailers(trailers));
+    feed.fail(io::Error::other("disk full"));
+    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_foreign_body_gets_no_heartbeat() {
+    let (_feed, body) = Feed::new();
+    let mut body = through(&talkative(), page(body)).into_body();
+    for _ in 0..3 {
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        tokio::time::advance(std::time::Duration::from_secs(60)).await;
+    }
+}
+
+#[tokio::test]
+async fn options_for_a_stream_change_nothing_of_what_is_none() {
+    let mut answer = page(Full::from("a page"));
+    answer.extensions_mut().insert(StreamOptions::new().padding(9).terminator(Event::from("end")));
+    let response = through(&SseLayer::new(), answer);
+    assert_eq!(response.headers(), page(()).headers());
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "a page");
+}

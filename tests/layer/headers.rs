@@ -1,0 +1,149 @@
+use axum::response::{IntoResponse, Sse, sse};
+use bytes::Bytes;
+use futures_util::{Stream, stream};
+use http::{HeaderMap, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use tower_sse::{Event, SseLayer};
+
+use crate::support::{event_stream, through};
+
+fn events() -> impl Stream<Item = Event> + Unpin {
+    stream::iter([Event::from("one")])
+}
+
+fn all(headers: &HeaderMap) -> Vec<(&str, &str)> {
+    let mut all: Vec<_> =
+        headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+    all.sort_unstable();
+    all
+}
+
+const HEADERS: [(&str, &str); 3] = [
+    ("cache-control", "no-cache, no-transform"),
+    ("content-type", "text/event-stream"),
+    ("x-accel-buffering", "no"),
+];
+
+#[tokio::test]
+async fn all_three_kinds_of_service_get_the_same_headers_and_no_others() {
+    let bare = through(&SseLayer::new(), events());
+    let with_head = through(&SseLayer::new(), Response::new(events()));
+    let response = through(&SseLayer::new(), tower_sse::response(events()));
+    let foreign = through(&SseLayer::new(), event_stream(Full::from("data: one\n\n")));
+
+    for headers in [bare.headers(), with_head.headers(), response.headers(), foreign.headers()] {
+        assert_eq!(all(headers), HEADERS);
+    }
+    let bodies = [
+        bare.into_body().collect().await,
+        with_head.into_body().collect().await,
+        response.into_body().collect().await,
+        foreign.into_body().collect().await,
+    ];
+    for body in bodies {
+        assert_eq!(body.unwrap().to_bytes(), "data: one\n\n");
+    }
+}
+
+#[tokio::test]
+async fn axums_own_sse_gets_them_too_and_its_body_stays_as_it_is() {
+    let events = [sse::Event::default().id("7").data("one"), sse::Event::default().comment("note")];
+    let sse = || Sse::new(stream::iter(events.clone().map(Ok::<_, std::convert::Infallible>)));
+    let without = sse().into_response().into_body().collect().await.unwrap().to_bytes();
+    let response = through(&SseLayer::new(), sse().into_response());
+    assert_eq!(all(response.headers()), HEADERS);
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), without);
+}
+
+#[test]
+fn a_response_of_a_stream_keeps_its_status_and_other_headers() {
+    let answer = Response::builder()
+        .status(StatusCode::CREATED)
+        .header("content-type", "text/plain")
+        .header("set-cookie", "a=1")
+        .header("set-cookie", "b=2")
+        .body(events())
+        .unwrap();
+    let response = through(&SseLayer::new(), answer);
+    assert_eq!(response.status(), StatusCode::CREATED);
+    let cookies = [("set-cookie", "a=1"), ("set-cookie", "b=2")];
+    let expected: Vec<_> =
+        HEADERS[..2].iter().chain(&cookies).chain(&HEADERS[2..]).copied().collect();
+    assert_eq!(all(response.headers()), expected);
+}
+
+fn headers_of(present: &[(&'static str, &'static str)]) -> HeaderMap {
+    let mut answer = event_stream(Full::<Bytes>::default());
+    for (name, value) in present {
+        if *name == "content-type" {
+            answer.headers_mut().remove(*name);
+        }
+        answer.headers_mut().append(*name, value.parse().unwrap());
+    }
+    through(&SseLayer::new(), answer).into_parts().0.headers
+}
+
+#[test]
+fn a_content_type_with_parameters_becomes_the_bare_one() {
+    for present in [
+        "text/event-stream; charset=utf-8",
+        "text/event-stream;charset=UTF-8",
+        "Text/Event-Stream ; x=y",
+    ] {
+        assert_eq!(all(&headers_of(&[("content-type", present)])), HEADERS, "{present}");
+    }
+}
+
+#[test]
+fn cache_control_is_extended_not_replaced() {
+    for (present, expected) in [
+        (&[][..], &["no-cache, no-transform"][..]),
+        (&[""], &["no-cache, no-transform"]),
+        (&["no-cache"], &["no-cache, no-transform"]),
+        (&["no-store"], &["no-store, no-transform"]),
+        (&["private, max-age=0"], &["private, max-age=0, no-transform"]),
+        (&["no-transform"], &["no-transform"]),
+        (&["no-store,No-Transform"], &["no-store,No-Transform"]),
+        (&["no-store", "private"], &["no-store, no-transform", "private"]),
+        (&["no-store", "no-transform"], &["no-store", "no-transform"]),
+    ] {
+        let present: Vec<_> = present.iter().map(|value| ("cache-control", *value)).collect();
+        let headers = headers_of(&present);
+        let values: Vec<_> = headers.get_all("cache-control").iter().collect();
+        assert_eq!(values, expected, "{present:?}");
+    }
+}
+
+#[test]
+fn a_word_of_the_handler_to_nginx_stays() {
+    let headers = headers_of(&[("x-accel-buffering", "yes")]);
+    assert_eq!(headers["x-accel-buffering"], "yes");
+}
+
+#[test]
+fn what_cannot_be_true_of_a_stream_is_removed() {
+    let headers = headers_of(&[
+        ("content-length", "11"),
+        ("etag", "\"7\""),
+        ("accept-ranges", "bytes"),
+        ("digest", "md5=="),
+        ("content-digest", "sha-256=:AA==:"),
+        ("repr-digest", "sha-256=:AA==:"),
+        ("content-md5", "AA=="),
+        ("connection", "keep-alive"),
+        ("keep-alive", "timeout=5"),
+        ("transfer-encoding", "chunked"),
+    ]);
+    assert_eq!(all(&headers), HEADERS);
+}
+
+#[test]
+fn an_event_stream_is_one_with_any_status_that_has_a_body() {
+    for status in [201, 400, 401, 500, 503] {
+        let mut answer = event_stream(Full::<Bytes>::default());
+        *answer.status_mut() = StatusCode::from_u16(status).unwrap();
+        let response = through(&SseLayer::new(), answer);
+        assert_eq!(response.status(), status);
+        assert_eq!(all(response.headers()), HEADERS, "{status}");
+    }
+}

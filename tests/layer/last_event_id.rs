@@ -1,0 +1,127 @@
+use std::{convert::Infallible, future::ready};
+
+use http::{HeaderValue, Request};
+use http_body_util::Empty;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::{LastEventId, SseLayer};
+
+fn request(uri: &str, headers: &[&[u8]]) -> Request<Empty<bytes::Bytes>> {
+    let mut request = Request::get(uri).body(Empty::new()).unwrap();
+    for value in headers {
+        let value = HeaderValue::from_bytes(value).unwrap();
+        request.headers_mut().append("last-event-id", value);
+    }
+    request
+}
+
+/// What a service inside `layer` finds in the request's extensions.
+async fn found(layer: &SseLayer, uri: &str, headers: &[&[u8]]) -> Option<String> {
+    let mut found = None;
+    let service = service_fn(|request: Request<_>| {
+        found = request.extensions().get::<LastEventId>().map(ToString::to_string);
+        ready(Ok::<_, Infallible>(http::Response::new(Empty::<bytes::Bytes>::new())))
+    });
+    layer.layer(service).oneshot(request(uri, headers)).await.unwrap();
+    found
+}
+
+#[tokio::test]
+async fn the_header_is_read_for_every_service() {
+    let layer = SseLayer::new();
+    for (headers, expected) in [
+        (&[][..], None),
+        (&[&b""[..]], None),
+        (&[b"42"], Some("42")),
+        (&[b"a b:c"], Some("a b:c")),
+        (&["Größe–7".as_bytes()], Some("Größe–7")),
+        (&[b"Gr\xf6\xdfe"], Some("Größe")),
+        (&[b"first", b"second"], Some("first")),
+    ] {
+        assert_eq!(found(&layer, "/", headers).await.as_deref(), expected, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn the_query_is_read_where_that_is_wanted_and_the_header_goes_before_it() {
+    let without = SseLayer::new();
+    assert_eq!(found(&without, "/?lastEventId=7", &[]).await, None);
+
+    let with = SseLayer::new().last_event_id_query(["lastEventId", "last_event_id"]);
+    for (uri, headers, expected) in [
+        ("/?lastEventId=7", &[][..], Some("7")),
+        ("/?x=y&last_event_id=7", &[], Some("7")),
+        ("/?last_event_id=8&lastEventId=7", &[], Some("7")),
+        ("/?lastEventId=7", &[&b"42"[..]], Some("42")),
+        ("/?lastEventId=7", &[b""], Some("7")),
+        ("/?lastEventId=", &[], None),
+        ("/?lastEventId=Gr%C3%B6%C3%9Fe+7", &[], Some("Größe 7")),
+        ("/?lastEventId=7%0Adata:%20forged", &[], None),
+        ("/?lasteventid=7", &[], None),
+        ("/", &[], None),
+    ] {
+        assert_eq!(found(&with, uri, headers).await.as_deref(), expected, "{uri} {headers:?}");
+    }
+}
+
+#[cfg(feature = "axum")]
+mod in_axum {
+    use axum::{Router, body::Body, routing::get};
+    use http_body_util::BodyExt;
+
+    use super::*;
+
+    async fn required(last: LastEventId) -> String {
+        format!("{:?} {}", last.as_str(), last.is_empty())
+    }
+
+    async fn optional(last: Option<LastEventId>) -> String {
+        format!("{:?}", last.map(|last| last.to_string()))
+    }
+
+    async fn parsed(last: Option<LastEventId>) -> String {
+        format!("{:?}", last.and_then(|last| last.parse::<u64>().ok()))
+    }
+
+    fn app() -> Router {
+        Router::new()
+            .route("/required", get(required))
+            .route("/optional", get(optional))
+            .route("/parsed", get(parsed))
+    }
+
+    async fn answer(app: Router, uri: &str, headers: &[&[u8]]) -> String {
+        let request = request(uri, headers).map(Body::new);
+        let response = app.oneshot(request).await.unwrap();
+        assert_eq!(response.status(), 200, "{uri}");
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        String::from_utf8(body.into()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_extractors_work_with_the_layer_and_without() {
+        for app in [app(), app().layer(SseLayer::new())] {
+            for (uri, headers, expected) in [
+                ("/required", &[][..], "\"\" true"),
+                ("/required", &[&b""[..]], "\"\" true"),
+                ("/required", &[b"7"], "\"7\" false"),
+                ("/required", &[b"Gr\xf6\xdfe"], "\"Größe\" false"),
+                ("/optional", &[], "None"),
+                ("/optional", &[b""], "None"),
+                ("/optional", &[b"7"], "Some(\"7\")"),
+                ("/parsed", &[b"7"], "Some(7)"),
+                ("/parsed", &[b"garbage"], "None"),
+                ("/optional?lastEventId=7", &[], "None"),
+            ] {
+                assert_eq!(answer(app.clone(), uri, headers).await, expected, "{uri} {headers:?}");
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_extractor_gives_what_the_layer_found_in_the_query() {
+        let app = app().layer(SseLayer::new().last_event_id_query(["lastEventId"]));
+        assert_eq!(answer(app.clone(), "/optional?lastEventId=7", &[]).await, "Some(\"7\")");
+        assert_eq!(answer(app.clone(), "/required?lastEventId=7", &[]).await, "\"7\" false");
+        assert_eq!(answer(app, "/required?lastEventId=7", &[b"8"]).await, "\"8\" false");
+    }
+}

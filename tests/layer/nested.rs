@@ -1,0 +1,114 @@
+use std::time::Duration;
+
+use axum::{Router, body::Body, response::IntoResponse, routing::get};
+use futures_util::stream;
+use http::Request;
+use http_body_util::BodyExt;
+use tokio::time::advance;
+use tower::{Layer, ServiceBuilder, ServiceExt};
+use tower_sse::{Event, Heartbeat, LastEventId, Retry, SseLayer, StreamOptions};
+
+use crate::support::{Feed, Polled, body::data, event_stream, poll_frame, through};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn outer() -> SseLayer {
+    SseLayer::new()
+        .heartbeat(Heartbeat::every(SECOND).comment("outer"))
+        .retry(Retry::fixed(SECOND))
+        .padding(9)
+        .terminator(Event::from("outer end"))
+        .on_error(|_| Event::from("outer error"))
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_innermost_layer_owns_a_stream() {
+    let inner: SseLayer = SseLayer::new()
+        .heartbeat(Heartbeat::every(10 * SECOND).comment("inner"))
+        .padding(4)
+        .terminator(Event::from("inner end"));
+    let (feed, body) = Feed::new();
+    let response = through(&outer(), through(&inner, event_stream(body)));
+    assert_eq!(response.headers()["cache-control"], "no-cache, no-transform");
+    let mut body = response.into_body();
+
+    assert_eq!(poll_frame(&mut body), data(":  \n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    advance(9 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    advance(2 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(": inner\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    feed.data("data: one\n\n");
+    feed.end();
+    assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
+    assert_eq!(poll_frame(&mut body), data("data: inner end\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+/// The error is held back once, not once more for every layer.
+#[tokio::test(start_paused = true)]
+async fn an_error_passes_through_the_outer_layer() {
+    let (feed, body) = Feed::new();
+    let mut body = through(&outer(), through(&SseLayer::new(), event_stream(body))).into_body();
+    feed.fail(std::io::Error::other("disk full"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    advance(Duration::from_millis(21)).await;
+    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+}
+
+/// Options put in between come too late: the stream has its owner.
+#[tokio::test(start_paused = true)]
+async fn nothing_between_the_layers_changes_the_stream() {
+    let (_feed, body) = Feed::new();
+    let mut owned = through(&SseLayer::new().heartbeat(Heartbeat::off()), event_stream(body));
+    owned.extensions_mut().insert(StreamOptions::new().padding(4));
+    let mut body = through(&outer(), owned).into_body();
+    for _ in 0..3 {
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        advance(60 * SECOND).await;
+    }
+}
+
+async fn handler() -> impl IntoResponse {
+    tower_sse::response(stream::iter([Event::from("one")]))
+}
+
+#[tokio::test]
+async fn a_route_with_a_layer_of_its_own_goes_before_its_router() {
+    let own = SseLayer::new().terminator(Event::from("end of /own"));
+    let bare = ServiceBuilder::new().layer(SseLayer::new().padding(4)).service_fn(
+        |_: Request<Body>| async {
+            Ok::<_, std::convert::Infallible>(stream::iter([Event::from("one")]))
+        },
+    );
+    let app = Router::new()
+        .route("/own", get(handler).layer(own))
+        .route_service("/bare", bare)
+        .route("/common", get(handler))
+        .layer(SseLayer::new().terminator(Event::from("common end")));
+
+    for (path, expected) in [
+        ("/own", "data: one\n\ndata: end of /own\n\n"),
+        ("/bare", ":  \ndata: one\n\n"),
+        ("/common", "data: one\n\ndata: common end\n\n"),
+    ] {
+        let request = Request::get(path).body(Body::empty()).unwrap();
+        let response = app.clone().oneshot(request).await.unwrap();
+        assert_eq!(response.headers().get_all("x-accel-buffering").iter().count(), 1);
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), expected, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_last_event_id_that_the_outer_layer_found_is_kept() {
+    let service = tower::service_fn(|request: Request<()>| async move {
+        let last = request.extensions().get::<LastEventId>().expect("a last event id");
+        Ok::<_, std::convert::Infallible>(stream::iter([Event::from(last.to_string())]))
+    });
+    let service = SseLayer::new().layer(service);
+    let outer: SseLayer = SseLayer::new().last_event_id_query(["lastEventId"]);
+    let request = Request::get("/?lastEventId=7").body(()).unwrap();
+    let response = outer.layer(service).oneshot(request).await.unwrap();
+    assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data: 7\n\n");
+}

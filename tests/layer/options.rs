@@ -1,0 +1,185 @@
+use std::{io, time::Duration};
+
+use axum::{Router, body::Body, response::IntoResponse, routing::get};
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Request, Response};
+use http_body_util::BodyExt;
+use tokio::time::advance;
+use tower::ServiceExt;
+use tower_http::{compression::CompressionLayer, cors::CorsLayer, trace::TraceLayer};
+use tower_sse::{Event, Heartbeat, Retry, SseLayer, StreamOptions};
+
+use crate::support::{Feed, Polled, body::data, event_stream, poll_frame, through};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn layer() -> SseLayer {
+    SseLayer::new()
+        .heartbeat(Heartbeat::every(SECOND).comment("beat"))
+        .retry(Retry::fixed(5 * SECOND))
+        .padding(4)
+        .terminator(Event::from("[DONE]"))
+        .on_error(|error| Event::new().event("error").data(error.to_string()))
+}
+
+/// What a client gets of a stream that is silent for a while, has one event and ends, or fails.
+async fn transcript(layer: &SseLayer, options: Option<StreamOptions>, fails: bool) -> String {
+    let (feed, body) = Feed::new();
+    let mut answer = event_stream(body);
+    if let Some(options) = options {
+        answer.extensions_mut().insert(options);
+    }
+    let mut body = through(layer, answer).into_body();
+    let mut transcript = String::new();
+    let mut read = || loop {
+        match poll_frame(&mut body) {
+            Polled::Data(bytes) => transcript.push_str(str::from_utf8(&bytes).unwrap()),
+            Polled::Failed(error) => transcript.push_str(&error),
+            Polled::Pending | Polled::End => return,
+            Polled::Trailers(trailers) => panic!("{trailers:?}"),
+        }
+    };
+    read();
+    advance(SECOND + SECOND / 8).await;
+    read();
+    feed.data("data: one\n\n");
+    if fails {
+        feed.fail(io::Error::other("disk full"));
+    } else {
+        feed.end();
+    }
+    read();
+    advance(SECOND / 8).await;
+    read();
+    transcript
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_layers_options_hold_for_a_response_without_any() {
+    for options in [None, Some(StreamOptions::new()), Some(StreamOptions::default())] {
+        let ended = transcript(&layer(), options.clone(), false).await;
+        assert_eq!(ended, "retry: 5000\n:  \n: beat\ndata: one\n\ndata: [DONE]\n\n");
+        let failed = transcript(&layer(), options, true).await;
+        assert_eq!(
+            failed,
+            "retry: 5000\n:  \n: beat\ndata: one\n\nevent: error\ndata: disk full\n\n"
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_option_can_be_undone_for_one_response_and_the_others_stay() {
+    for (options, expected) in [
+        (
+            StreamOptions::new().heartbeat(Heartbeat::off()),
+            "retry: 5000\n:  \ndata: one\n\ndata: [DONE]\n\n",
+        ),
+        (StreamOptions::new().retry(Retry::none()), ":  \n: beat\ndata: one\n\ndata: [DONE]\n\n"),
+        (StreamOptions::new().padding(0), "retry: 5000\n: beat\ndata: one\n\ndata: [DONE]\n\n"),
+        (StreamOptions::new().terminator(None), "retry: 5000\n:  \n: beat\ndata: one\n\n"),
+        (
+            StreamOptions::new().fail_on_error(),
+            "retry: 5000\n:  \n: beat\ndata: one\n\ndata: [DONE]\n\n",
+        ),
+    ] {
+        let name = format!("{options:?}");
+        assert_eq!(transcript(&layer(), Some(options), false).await, expected, "{name}");
+    }
+    let failed = transcript(&layer(), Some(StreamOptions::new().fail_on_error()), true).await;
+    assert_eq!(failed, "retry: 5000\n:  \n: beat\ndata: one\n\ndisk full");
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_option_can_be_set_for_one_response() {
+    for (options, expected) in [
+        (
+            StreamOptions::new().heartbeat(Heartbeat::every(SECOND).event("beat", "1")),
+            "event: beat\ndata: 1\n\ndata: one\n\n",
+        ),
+        (StreamOptions::new().retry(Retry::fixed(7 * SECOND)), "retry: 7000\ndata: one\n\n"),
+        (StreamOptions::new().padding(5), ":   \ndata: one\n\n"),
+        (StreamOptions::new().terminator(Event::from("end")), "data: one\n\ndata: end\n\n"),
+    ] {
+        let name = format!("{options:?}");
+        assert_eq!(transcript(&SseLayer::new(), Some(options), false).await, expected, "{name}");
+    }
+    let told = StreamOptions::new().on_error(|_| Event::from("sorry"));
+    let failed = transcript(&SseLayer::new(), Some(told), true).await;
+    assert_eq!(failed, "data: one\n\ndata: sorry\n\n");
+}
+
+#[tokio::test(start_paused = true)]
+async fn options_of_one_response_change_no_other() {
+    let layer = layer();
+    let before = transcript(&layer, None, false).await;
+    transcript(&layer, Some(StreamOptions::new().terminator(None).padding(0)), false).await;
+    assert_eq!(transcript(&layer, None, false).await, before);
+}
+
+#[test]
+fn the_layer_takes_the_options_out() {
+    let (_feed, body) = Feed::new();
+    let mut answer = event_stream(body);
+    answer.extensions_mut().insert(StreamOptions::new().padding(4));
+    answer.extensions_mut().insert("theirs");
+    let response = through(&SseLayer::new(), answer);
+    assert!(response.extensions().get::<StreamOptions>().is_none());
+    assert_eq!(response.extensions().get::<&str>(), Some(&"theirs"));
+}
+
+#[tokio::test]
+async fn a_response_of_a_stream_can_carry_options() {
+    let mut answer = Response::new(stream::iter([Event::from("one")]));
+    answer.extensions_mut().insert(StreamOptions::new().terminator(Event::from("end")));
+    let response = through(&SseLayer::new(), answer);
+    let body = response.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "data: one\n\ndata: end\n\n");
+}
+
+fn with_options() -> StreamOptions {
+    StreamOptions::new().padding(4).terminator(Event::from("end"))
+}
+
+async fn body_of(app: Router) -> Bytes {
+    let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+    response.into_body().collect().await.unwrap().to_bytes()
+}
+
+#[tokio::test]
+async fn options_come_through_axum_trace_compression_and_cors() {
+    async fn handler() -> impl IntoResponse {
+        let mut response = tower_sse::response(stream::iter([Event::from("one")]));
+        response.extensions_mut().insert(with_options());
+        response
+    }
+
+    let app = Router::new()
+        .route("/", get(handler))
+        .layer(CorsLayer::permissive())
+        .layer(CompressionLayer::new())
+        .layer(TraceLayer::new_for_http())
+        .layer(SseLayer::new());
+    assert_eq!(body_of(app).await, ":  \ndata: one\n\ndata: end\n\n");
+}
+
+#[cfg(feature = "axum")]
+#[tokio::test]
+async fn in_axum_options_are_a_part_of_a_response() {
+    async fn handler() -> impl IntoResponse {
+        (with_options(), tower_sse::response(stream::iter([Event::from("one")])))
+    }
+
+    let app = Router::new().route("/", get(handler)).layer(SseLayer::new());
+    assert_eq!(body_of(app).await, ":  \ndata: one\n\ndata: end\n\n");
+}
+
+#[test]
+fn setting_an_option_of_a_clone_leaves_the_original_as_it_was() {
+    let original: SseLayer = SseLayer::new();
+    let clone = original.clone().padding(4);
+    let mut body = through(&original, event_stream(Feed::new().1)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    let mut body = through(&clone, event_stream(Feed::new().1)).into_body();
+    assert_eq!(poll_frame(&mut body), data(":  \n"));
+}

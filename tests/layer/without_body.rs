@@ -1,0 +1,102 @@
+//! Responses that cannot have a body: to HEAD, and with status 1xx, 204 and 304.
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tower_sse::{Event, SseLayer, StreamOptions};
+
+use crate::support::{Feed, Polled, event_stream, poll_frame, source::answer_to, through};
+
+const STATUSES: [StatusCode; 5] = [
+    StatusCode::CONTINUE,
+    StatusCode::SWITCHING_PROTOCOLS,
+    StatusCode::EARLY_HINTS,
+    StatusCode::NO_CONTENT,
+    StatusCode::NOT_MODIFIED,
+];
+
+#[tokio::test]
+async fn a_response_of_a_body_is_left_alone_whatever_its_type() {
+    for status in STATUSES {
+        let answer = || {
+            Response::builder()
+                .status(status)
+                .header("content-type", "text/event-stream; charset=utf-8")
+                .header("content-length", "6")
+                .header("etag", "\"7\"")
+        };
+        let layer = SseLayer::new().padding(4);
+        let response = through(&layer, answer().body(Full::from("a body")).unwrap());
+        assert_eq!(response.status(), status);
+        assert_eq!(Some(response.headers()), answer().headers_ref());
+        assert_eq!(response.body().size_hint().exact(), Some(6));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "a body");
+    }
+}
+
+#[tokio::test]
+async fn a_response_of_a_stream_keeps_its_headers_and_has_no_body() {
+    for status in STATUSES {
+        let answer = || Response::builder().status(status).header("etag", "\"7\"");
+        let never = stream::poll_fn::<Event, _>(|_| panic!("nobody can be sent an event"));
+        let response = through(&SseLayer::new().padding(4), answer().body(never).unwrap());
+        assert_eq!(response.status(), status);
+        assert!(response.body().is_end_stream(), "{status}");
+        assert_eq!(response.body().size_hint().exact(), Some(0));
+        assert_eq!(Some(response.headers()), answer().headers_ref(), "{status}");
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "");
+    }
+}
+
+#[tokio::test]
+async fn the_answer_to_a_head_request_is_a_head_whose_length_nobody_knows() {
+    let (feed, body) = Feed::new();
+    let request = Request::head("/").body(()).unwrap();
+    let options = StreamOptions::new().terminator(Event::from("[DONE]"));
+    let layer = SseLayer::new().padding(4).options(options);
+    let mut answer = event_stream(body);
+    answer.headers_mut().insert("content-length", "6".parse().unwrap());
+    let head = answer_to(request, &layer, answer);
+    assert_eq!((feed.is_dropped(), feed.polls()), (true, 0), "the source is let go of unpolled");
+    let get = through(&layer, event_stream(Full::<Bytes>::default()));
+    assert_eq!(head.headers(), get.headers());
+    assert_eq!(head.body().size_hint().exact(), None);
+    assert_eq!(poll_frame(&mut head.into_body()), Polled::End);
+}
+
+#[test]
+fn a_head_request_opens_no_stream_whatever_the_kind_of_service() {
+    let head = || Request::head("/").body(()).unwrap();
+    let never = || stream::poll_fn::<Event, _>(|_| panic!("nobody can be sent an event"));
+    let bare = answer_to(head(), &SseLayer::new().padding(4), never());
+    let with_head = answer_to(head(), &SseLayer::new().padding(4), Response::new(never()));
+    let response = answer_to(head(), &SseLayer::new().padding(4), tower_sse::response(never()));
+    for (headers, mut body) in [bare, with_head, response].map(|response| {
+        let (parts, body) = response.into_parts();
+        (parts.headers, body)
+    }) {
+        assert_eq!(headers["content-type"], "text/event-stream");
+        assert_eq!(body.size_hint().exact(), None);
+        assert_eq!(poll_frame(&mut body), Polled::End);
+    }
+}
+
+#[tokio::test]
+async fn a_head_request_to_what_is_no_stream_is_none_of_our_business() {
+    let request = Request::head("/").body(()).unwrap();
+    let answer = Response::builder().header("content-length", "6").body(Full::from("a page"));
+    let response = answer_to(request, &SseLayer::new(), answer.unwrap());
+    assert_eq!(response.headers()["content-length"], "6");
+    assert_eq!(response.body().size_hint().exact(), Some(6));
+}
+
+#[tokio::test]
+async fn every_other_method_gets_a_stream() {
+    for method in [Method::GET, Method::POST, Method::PUT, Method::PATCH] {
+        let request = Request::builder().method(method).body(()).unwrap();
+        let response = answer_to(request, &SseLayer::new(), event_stream(Full::from("data:\n\n")));
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data:\n\n");
+    }
+}

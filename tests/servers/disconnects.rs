@@ -1,0 +1,160 @@
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper::{body::Incoming, client, server};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
+    time::{Instant, timeout},
+};
+use tower::ServiceBuilder;
+use tower_sse::SseLayer;
+
+use crate::{host::Host, source::streams, support::EventReader};
+
+#[tokio::test]
+async fn a_client_that_leaves_drops_the_source() {
+    for host in Host::ALL {
+        let (mut sources, handler) = streams();
+        let mut client = host.connect(host.serve(handler).await).await;
+
+        let mut events = EventReader::new(client.get().await);
+        let source = sources.next().await;
+        source.send("one");
+        assert_eq!(events.next().await.unwrap().data, "one");
+        drop(events);
+        // On HTTP/2 that is a reset of the stream; on HTTP/1 the connection must go.
+        let _connection = host.is_h2().then_some(client);
+        source.dropped().await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_before_the_first_event_drops_the_source() {
+    for host in Host::ALL {
+        let (mut sources, handler) = streams();
+        let mut client = host.connect(host.serve(handler).await).await;
+
+        let response = client.get().await;
+        let source = sources.next().await;
+        drop((response, client));
+        source.dropped().await;
+    }
+}
+
+#[tokio::test]
+async fn one_stream_that_leaves_does_not_end_another_on_its_connection() {
+    for host in [Host::AxumH2, Host::HyperH2] {
+        let (mut sources, handler) = streams();
+        let mut client = host.connect(host.serve(handler).await).await;
+
+        let leaving = client.get().await;
+        let left = sources.next().await;
+        let mut events = EventReader::new(client.get().await);
+        let source = sources.next().await;
+        drop(leaving);
+        left.dropped().await;
+        source.send("one");
+        assert_eq!(events.next().await.unwrap().data, "one", "{host:?}");
+    }
+}
+
+/// A connection whose peer can vanish without a word: from then on nothing more is read from it, and
+/// what is written does not arrive.
+struct Vanishing {
+    io: DuplexStream,
+    vanished: Arc<AtomicBool>,
+}
+
+impl AsyncRead for Vanishing {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        if self.vanished.load(SeqCst) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for Vanishing {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.vanished.load(SeqCst) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
+
+/// The server writes to a peer that is no longer there only if it has something to write.
+#[tokio::test(start_paused = true)]
+async fn the_heartbeat_finds_out_that_a_client_has_vanished() {
+    for h2 in [false, true] {
+        let (mut sources, handler) = streams();
+        let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(
+            move |request: Request<Incoming>| {
+                let response = handler(request.into_parts().0);
+                async { Ok::<_, std::convert::Infallible>(response) }
+            },
+        );
+        let (io, far_end) = tokio::io::duplex(64 * 1024);
+        let (io, vanished) = {
+            let vanished = Arc::new(AtomicBool::new(false));
+            (TokioIo::new(Vanishing { io, vanished: Arc::clone(&vanished) }), vanished)
+        };
+        let service = TowerToHyperService::new(service);
+        let far_end = TokioIo::new(far_end);
+        let request = Request::get("http://localhost/").body(Full::<Bytes>::default()).unwrap();
+        let response = if h2 {
+            let http2 = server::conn::http2::Builder::new(TokioExecutor::new());
+            tokio::spawn(http2.serve_connection(io, service));
+            let handshake = client::conn::http2::handshake(TokioExecutor::new(), far_end);
+            let (mut client, connection) = handshake.await.unwrap();
+            tokio::spawn(connection);
+            client.send_request(request).await.unwrap()
+        } else {
+            tokio::spawn(server::conn::http1::Builder::new().serve_connection(io, service));
+            let (mut client, connection) = client::conn::http1::handshake(far_end).await.unwrap();
+            tokio::spawn(connection);
+            client.send_request(request).await.unwrap()
+        };
+        let mut events = EventReader::new(response);
+        let source = sources.next().await;
+        source.send("one");
+        assert_eq!(events.next().await.unwrap().data, "one");
+
+        vanished.store(true, SeqCst);
+        let since = Instant::now();
+        timeout(Duration::from_secs(600), source.dropped()).await.unwrap();
+        let (noticed, interval) = (since.elapsed(), Duration::from_secs(15));
+        assert!(noticed >= interval && noticed < interval * 18 / 16, "h2 {h2}: after {noticed:?}");
+    }
+}

@@ -1,0 +1,166 @@
+//! How long a stream that is always ready keeps other tasks from their turn.
+//!
+//! Time is no measure on a machine that others use. So it is counted what the stream makes between
+//! two turns of another task on the same thread, one that yields as if it waited for a socket: it is
+//! woken when the runtime looks at its driver, which is the last to come.
+
+use std::{
+    convert::Infallible,
+    future::Future,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use axum::{
+    body::Body,
+    response::{IntoResponse, Sse, sse},
+};
+use bytes::Bytes;
+use futures_util::{Stream, StreamExt, stream};
+use http::Response;
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tokio::task::yield_now;
+use tower_sse::{BoxError, Encoded, Event, EventBody, SseLayer};
+
+use crate::{
+    host::Host,
+    support::{event_stream, through},
+};
+
+const KIB: usize = 1024;
+/// tokio gives a task this much budget for each of its turns.
+const UNITS_PER_TURN: usize = 128;
+/// The layer spends 8 units for 16 KiB; the frame that spends the last one may be a whole one.
+const BYTES_PER_TURN: usize = UNITS_PER_TURN / 8 * 16 * KIB + 16 * KIB;
+/// Tasks that gave up their turn are woken in the order last come, first served. So two of them
+/// change places every time, and one has two turns between those of the other.
+const TURNS: usize = 2;
+
+#[derive(Clone, Default)]
+struct Meter(Arc<AtomicUsize>);
+
+impl Meter {
+    /// `count` items without a pause, each of which counts for `weight`.
+    fn stream<T: Clone>(
+        &self,
+        item: T,
+        weight: usize,
+        count: usize,
+    ) -> impl Stream<Item = T> + use<T> {
+        let made = Arc::clone(&self.0);
+        stream::iter(std::iter::repeat_n(item, count)).inspect(move |_| {
+            made.fetch_add(weight, SeqCst);
+        })
+    }
+
+    /// The most that is made between two turns of another task, until `busy` is done.
+    async fn longest_run(&self, busy: impl Future<Output = ()> + Send + 'static) -> usize {
+        let made = Arc::clone(&self.0);
+        let (mut longest, mut last) = (0, made.load(SeqCst));
+        let busy = tokio::spawn(busy);
+        let is_busy = busy.abort_handle();
+        let other = tokio::spawn(async move {
+            loop {
+                let now = made.load(SeqCst);
+                longest = longest.max(now - last);
+                last = now;
+                if is_busy.is_finished() {
+                    return longest;
+                }
+                yield_now().await;
+            }
+        });
+        busy.await.unwrap();
+        other.await.unwrap()
+    }
+}
+
+async fn read<B>(body: B)
+where
+    B: http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static,
+{
+    let mut body = Box::pin(body);
+    while let Some(frame) = body.frame().await {
+        frame.unwrap();
+    }
+}
+
+/// An event of 64 bytes on the wire.
+fn small_event() -> Event {
+    Event::from("x".repeat(64 - b"data: \n\n".len()))
+}
+
+#[tokio::test]
+async fn a_stream_of_small_events_lets_others_run() {
+    let meter = Meter::default();
+    let events = || meter.stream(small_event(), 64, 64 * KIB);
+
+    let longest = meter.longest_run(read(EventBody::new(events()))).await;
+    assert!(longest <= TURNS * BYTES_PER_TURN, "without the layer: {longest} bytes");
+    let body = through(&SseLayer::new(), events()).into_body();
+    let longest = meter.longest_run(read(body)).await;
+    assert!(longest <= TURNS * BYTES_PER_TURN, "with the layer: {longest} bytes");
+}
+
+#[tokio::test]
+async fn a_stream_of_large_events_lets_others_run() {
+    let meter = Meter::default();
+    let event = Encoded::from(Event::from("x".repeat(64 * KIB - b"data: \n\n".len())));
+    let body = through(&SseLayer::new(), meter.stream(event, 64 * KIB, 64)).into_body();
+    let longest = meter.longest_run(read(body)).await;
+    assert!(longest <= TURNS * (BYTES_PER_TURN + 64 * KIB), "{longest} bytes");
+}
+
+#[tokio::test]
+async fn axums_own_sse_lets_others_run_once_the_layer_is_there() {
+    let meter = Meter::default();
+    let event = sse::Event::default().data("x".repeat(64 - b"data: \n\n".len()));
+    let events = || meter.stream(event.clone(), 64, 64 * KIB).map(Ok::<_, Infallible>);
+
+    let response = Sse::new(events()).into_response().map(|body| body.map_err(BoxError::from));
+    let longest = meter.longest_run(read(response.into_body())).await;
+    assert_eq!(longest, 64 * 64 * KIB, "alone it does not");
+
+    let body = through(&SseLayer::new(), Sse::new(events()).into_response()).into_body();
+    let longest = meter.longest_run(read(body)).await;
+    assert!(longest <= TURNS * BYTES_PER_TURN, "{longest} bytes");
+}
+
+#[tokio::test]
+async fn a_stream_of_nothing_but_nothing_lets_others_run() {
+    let meter = Meter::default();
+
+    let events = meter.stream(Event::new(), 1, 10_000);
+    let longest = meter.longest_run(read(EventBody::new(events))).await;
+    assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} events without a field");
+
+    let frames = meter.stream(Bytes::new(), 1, 10_000);
+    let body = StreamBody::new(frames.map(|bytes| Ok::<_, BoxError>(Frame::data(bytes))));
+    let body = through(&SseLayer::new(), event_stream(body)).into_body();
+    let longest = meter.longest_run(read(body)).await;
+    assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} empty frames");
+}
+
+#[tokio::test]
+async fn a_server_on_one_thread_has_time_for_others() {
+    for host in Host::ALL {
+        let meter = Meter::default();
+        let source = meter.clone();
+        let address = host
+            .serve(move |_| -> Response<Body> {
+                tower_sse::response(source.stream(small_event(), 64, 256 * KIB)).map(Body::new)
+            })
+            .await;
+        let mut client = host.connect(address).await;
+
+        let body = client.get().await.into_body().map_err(BoxError::from);
+        let longest = meter.longest_run(read(body)).await;
+        // Every piece of window that an HTTP/2 client gives back wakes the stream anew, before the
+        // driver has its turn; what a stream can make meanwhile is about its window, 2 MiB.
+        let turns = if host.is_h2() { 8 * TURNS } else { TURNS };
+        assert!(longest <= turns * BYTES_PER_TURN, "{host:?}: {longest} bytes");
+    }
+}

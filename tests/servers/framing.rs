@@ -1,0 +1,84 @@
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::stream;
+use http::{HeaderMap, HeaderValue, Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, Full, StreamBody};
+use tower_sse::{BoxError, Event, SseLayer};
+
+use crate::host::Host;
+
+const EVENTS: &str = "data: one\n\ndata: two\n\n";
+
+#[tokio::test]
+async fn a_stream_has_no_content_length_though_its_size_is_known() {
+    for host in Host::ALL {
+        for header in [None, Some(HeaderValue::from(EVENTS.len()))] {
+            let handler = move |_| {
+                let mut response = Response::new(Body::new(Full::from(EVENTS)));
+                let headers = response.headers_mut();
+                headers.insert("content-type", HeaderValue::from_static("text/event-stream"));
+                if let Some(header) = &header {
+                    headers.insert("content-length", header.clone());
+                }
+                response
+            };
+            let layer = SseLayer::new().terminator(Event::from("[DONE]"));
+            let mut client = host.connect(host.serve_with(Some(layer), handler).await).await;
+
+            let response = client.get().await;
+            let headers = response.headers();
+            assert!(!headers.contains_key("content-length"), "{host:?}");
+            let chunked = (!host.is_h2()).then_some("chunked");
+            assert_eq!(
+                headers.get("transfer-encoding").map(|value| value.to_str().unwrap()),
+                chunked
+            );
+            let body = response.into_body().collect().await.unwrap().to_bytes();
+            assert_eq!(body, format!("{EVENTS}data: [DONE]\n\n"), "{host:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_no_stream_keeps_its_content_length() {
+    for host in Host::ALL {
+        let handler = |_| Response::new(Body::new(Full::from("a page")));
+        let mut client = host.connect(host.serve(handler).await).await;
+
+        for request in [Request::get("/"), Request::head("/")] {
+            let response = client.send(request).await;
+            assert_eq!(response.headers()["content-length"], "6", "{host:?}");
+            assert!(!response.headers().contains_key("cache-control"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn trailers_of_the_source_come_after_the_terminator() {
+    for host in Host::ALL {
+        let handler = |_| {
+            let trailers = HeaderMap::from_iter([(
+                http::HeaderName::from_static("x-checksum"),
+                HeaderValue::from_static("7"),
+            )]);
+            let frames =
+                [Frame::data(Bytes::from_static(EVENTS.as_bytes())), Frame::trailers(trailers)];
+            let body = StreamBody::new(stream::iter(frames.map(Ok::<_, BoxError>)));
+            Response::builder()
+                .header("content-type", "text/event-stream")
+                // hyper writes only the trailers announced here, and only if the client wants any.
+                .header("trailer", "x-checksum")
+                .body(Body::new(body))
+                .unwrap()
+        };
+        let layer = SseLayer::new().terminator(Event::from("[DONE]"));
+        let mut client = host.connect(host.serve_with(Some(layer), handler).await).await;
+
+        let response = client.send(Request::get("/events").header("te", "trailers")).await;
+        let collected = response.into_body().collect().await.unwrap();
+        let trailers = collected.trailers().expect("trailers").clone();
+        assert_eq!(trailers["x-checksum"], "7", "{host:?}");
+        assert_eq!(collected.to_bytes(), format!("{EVENTS}data: [DONE]\n\n"), "{host:?}");
+    }
+}

@@ -1,0 +1,71 @@
+use std::{convert::Infallible, future::Future, rc::Rc};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::Request;
+use http_body_util::Full;
+use hyper::{body::Incoming, client, rt, server};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
+use tokio::task::{LocalSet, spawn_local};
+use tower::ServiceBuilder;
+use tower_sse::{Event, SseLayer};
+
+use crate::support::EventReader;
+
+#[derive(Clone, Copy)]
+struct OnThisThread;
+
+impl<F: Future + 'static> rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        spawn_local(async { drop(future.await) });
+    }
+}
+
+/// Nothing in the layer asks for `Send` where the service is not.
+#[tokio::test]
+async fn a_stream_bound_to_its_thread_is_served_on_it() {
+    LocalSet::new()
+        .run_until(async {
+            for h2 in [false, true] {
+                let greeting: Rc<str> = "hello".into();
+                let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(
+                    move |_: Request<Incoming>| {
+                        let greeting = Rc::clone(&greeting);
+                        let events = stream::iter(0..3)
+                            .map(move |n| Event::new().id(n).data(greeting.to_string()));
+                        async { Ok::<_, Infallible>(events) }
+                    },
+                );
+                let (near_end, far_end) = tokio::io::duplex(1024);
+                let (io, service) = (TokioIo::new(near_end), TowerToHyperService::new(service));
+                let far_end = TokioIo::new(far_end);
+                let request =
+                    Request::get("http://localhost/").body(Full::<Bytes>::default()).unwrap();
+                let response = if h2 {
+                    let http2 = server::conn::http2::Builder::new(OnThisThread);
+                    spawn_local(http2.serve_connection(io, service));
+                    let handshake = client::conn::http2::handshake(TokioExecutor::new(), far_end);
+                    let (mut client, connection) = handshake.await.unwrap();
+                    spawn_local(connection);
+                    client.send_request(request).await.unwrap()
+                } else {
+                    let http1 = server::conn::http1::Builder::new();
+                    spawn_local(http1.serve_connection(io, service));
+                    let handshake = client::conn::http1::handshake(far_end);
+                    let (mut client, connection) = handshake.await.unwrap();
+                    spawn_local(connection);
+                    client.send_request(request).await.unwrap()
+                };
+
+                let events = EventReader::new(response).rest().await;
+                let events: Vec<_> =
+                    events.into_iter().map(|event| (event.data, event.last_event_id)).collect();
+                assert_eq!(events.len(), 3, "h2 {h2}");
+                assert_eq!(events[2], ("hello".to_owned(), "2".to_owned()), "h2 {h2}");
+            }
+        })
+        .await;
+}
