@@ -23,6 +23,13 @@ use super::field::{InvalidField, check_one_line, is_one_line};
 /// ];
 /// # Ok::<_, tower_sse::InvalidField>(())
 /// ```
+///
+/// Text that was not checked does not compile:
+///
+/// ```compile_fail
+/// # fn cursor() -> String { "eu-17".to_owned() }
+/// let event = tower_sse::Event::new().id(cursor());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventId(Cow<'static, str>);
 

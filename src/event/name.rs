@@ -17,6 +17,13 @@ use super::field::{InvalidField, check_one_line, is_one_line};
 /// let events = [Event::new().event(PRICE), Event::new().event(ticker)];
 /// # Ok::<_, tower_sse::InvalidField>(())
 /// ```
+///
+/// Text that was not checked does not compile:
+///
+/// ```compile_fail
+/// # fn ticker() -> String { "acme".to_owned() }
+/// let event = tower_sse::Event::new().event(ticker());
+/// ```
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct EventName(Cow<'static, str>);
 
