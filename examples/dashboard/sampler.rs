@@ -1,0 +1,108 @@
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use serde::Serialize;
+use sysinfo::{Disk, Disks, NetworkData, Networks, System};
+
+/// What this host does at a moment. Sizes are in bytes, rates in bytes per second since the sample
+/// before.
+#[derive(Debug, Serialize)]
+pub(super) struct Sample {
+    /// Per cent, of all cores.
+    cpu: f32,
+    cores: usize,
+    memory: Memory,
+    disk: Storage,
+    network: Traffic,
+    /// Milliseconds since 1970.
+    time: u64,
+    /// When the server was started: ids of another run are not to be mixed up with these.
+    started: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Memory {
+    used: u64,
+    total: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Storage {
+    free: u64,
+    total: u64,
+    read: u64,
+    written: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Traffic {
+    received: u64,
+    sent: u64,
+}
+
+/// Keeps what the system has counted, since rates are differences.
+pub(super) struct Sampler {
+    system: System,
+    networks: Networks,
+    disks: Vec<Disk>,
+    refreshed: Instant,
+    started: u64,
+}
+
+impl Sampler {
+    pub(super) fn new() -> Self {
+        let mut disks = Vec::from(Disks::new_with_refreshed_list());
+        // A device that is mounted at several places counts once.
+        disks.sort_by(|a, b| a.name().cmp(b.name()));
+        disks.dedup_by(|a, b| a.name() == b.name());
+        let networks = Networks::new_with_refreshed_list();
+        let mut sampler = Self {
+            system: System::new(),
+            networks,
+            disks,
+            refreshed: Instant::now(),
+            started: now(),
+        };
+        sampler.refresh();
+        sampler
+    }
+
+    pub(super) fn sample(&mut self) -> Sample {
+        let elapsed = self.refresh();
+        let Self { system, networks, disks, started, .. } = self;
+        let rate = |bytes: u64| (bytes as f64 / elapsed.as_secs_f64()) as u64;
+        Sample {
+            cpu: (system.global_cpu_usage() * 10.0).round() / 10.0,
+            cores: system.cpus().len(),
+            memory: Memory { used: system.used_memory(), total: system.total_memory() },
+            disk: Storage {
+                free: disks.iter().map(Disk::available_space).sum(),
+                total: disks.iter().map(Disk::total_space).sum(),
+                read: rate(disks.iter().map(|disk| disk.usage().read_bytes).sum()),
+                written: rate(disks.iter().map(|disk| disk.usage().written_bytes).sum()),
+            },
+            network: Traffic {
+                received: rate(networks.values().map(NetworkData::received).sum()),
+                sent: rate(networks.values().map(NetworkData::transmitted).sum()),
+            },
+            time: now(),
+            started: *started,
+        }
+    }
+
+    /// Counts anew; what the system counts in between is what happened in the time that is returned.
+    fn refresh(&mut self) -> Duration {
+        self.system.refresh_cpu_usage();
+        self.system.refresh_memory();
+        self.networks.refresh(true);
+        for disk in &mut self.disks {
+            disk.refresh();
+        }
+        let elapsed = self.refreshed.elapsed();
+        self.refreshed = Instant::now();
+        elapsed
+    }
+}
+
+fn now() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_millis() as u64
+}

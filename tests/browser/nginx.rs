@@ -1,0 +1,92 @@
+use std::{fs::write, net::SocketAddr, path::Path, process::Stdio};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    net::TcpListener,
+    process::{Child, ChildStderr, Command},
+    time::timeout,
+};
+
+use crate::{chromium::PATIENCE, tools::Directory};
+
+/// An nginx in front of a server, with the proxy settings that it has by default. It is killed when
+/// dropped.
+pub(crate) struct Nginx {
+    pub(crate) address: SocketAddr,
+    _process: Child,
+    _log: Lines<BufReader<ChildStderr>>,
+    _directory: Directory,
+}
+
+impl Nginx {
+    pub(crate) async fn start(program: &Path, upstream: SocketAddr) -> Self {
+        for _ in 0..5 {
+            if let Some(nginx) = Self::try_start(program, upstream).await {
+                return nginx;
+            }
+        }
+        panic!("nginx does not start");
+    }
+
+    /// `None` if somebody else has taken the port meanwhile: nginx cannot have one chosen.
+    async fn try_start(program: &Path, upstream: SocketAddr) -> Option<Self> {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let directory = Directory::new("nginx");
+        let configuration = directory.path().join("nginx.conf");
+        write(&configuration, configure(address, upstream)).unwrap();
+        let mut process = Command::new(program)
+            .args(["-e", "stderr", "-p"])
+            .arg(directory.path())
+            .arg("-c")
+            .arg(&configuration)
+            .stderr(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
+        let up = timeout(PATIENCE, is_up(&mut log)).await.expect("nginx to start");
+        up.then_some(Self { address, _process: process, _log: log, _directory: directory })
+    }
+}
+
+/// Nothing about proxying but where to. One process, so that to kill it is enough; what it writes stays
+/// in its directory.
+fn configure(address: SocketAddr, upstream: SocketAddr) -> String {
+    format!(
+        "daemon off;
+        master_process off;
+        error_log stderr notice;
+        pid nginx.pid;
+        events {{}}
+        http {{
+            access_log off;
+            client_body_temp_path body;
+            proxy_temp_path proxy;
+            fastcgi_temp_path fastcgi;
+            uwsgi_temp_path uwsgi;
+            scgi_temp_path scgi;
+            server {{
+                listen {address};
+                location / {{
+                    proxy_pass http://{upstream};
+                }}
+            }}
+        }}"
+    )
+}
+
+/// Does it listen? If not, it has said why and ended.
+async fn is_up(log: &mut Lines<BufReader<ChildStderr>>) -> bool {
+    let mut said = String::new();
+    while let Some(line) = log.next_line().await.unwrap() {
+        // Its sockets are open before it sets about to wait for events.
+        if line.contains("event method") {
+            return true;
+        }
+        said += &line;
+    }
+    assert!(said.contains("Address already in use"), "{said}");
+    false
+}

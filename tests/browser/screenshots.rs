@@ -1,0 +1,38 @@
+use std::{env, fs::write, path::PathBuf, time::Duration};
+
+use serde_json::json;
+
+use crate::{chromium::Chromium, example, support::serve_axum, tools::Tools};
+
+/// To look at: `TOWER_SSE_SCREENSHOTS=<directory>` has pictures of the dashboard taken, after a cut.
+#[tokio::test]
+async fn the_dashboard_has_its_pictures_taken() {
+    let Some(directory) = env::var_os("TOWER_SSE_SCREENSHOTS").map(PathBuf::from) else { return };
+    let Some(tools) = Tools::find() else { return };
+    let server = serve_axum(example::app(Duration::from_millis(200))).await;
+    let phone = json!({
+        "mobileEmulation": {
+            "deviceMetrics": { "width": 390, "height": 844, "pixelRatio": 2, "mobile": true },
+        },
+    });
+    for (name, scheme, options) in [
+        ("light", "1", json!({})),
+        ("dark", "0", json!({})),
+        ("phone", "1", phone.clone()),
+        ("phone-dark", "0", phone),
+    ] {
+        let scheme = format!("--blink-settings=preferredColorScheme={scheme}");
+        let arguments = [&scheme, "--window-size=1180,1480", "--hide-scrollbars"];
+        let browser = Chromium::start_with(&tools, &arguments, &options).await;
+        browser.open(&format!("http://{server}/")).await;
+        browser.until("dashboard.samples.length > 100").await;
+        browser.click("#cut button").await;
+        browser.until("document.querySelector('#state').textContent.includes('2 s')").await;
+        let picture = directory.join(format!("{name}-cut.png"));
+        write(picture, browser.screenshot().await).unwrap();
+        browser.until("dashboard.opened.length === 2").await;
+        let resumed = browser.until("dashboard.samples.length").await;
+        browser.until(&format!("dashboard.samples.length > {resumed} + 10")).await;
+        write(directory.join(format!("{name}.png")), browser.screenshot().await).unwrap();
+    }
+}

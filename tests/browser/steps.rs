@@ -1,0 +1,78 @@
+//! The strictest proof that events pass one by one, however slow the machine: each is made only when
+//! the page has seen the one before.
+
+use std::{net::SocketAddr, sync::Arc};
+
+use async_stream::stream;
+use axum::{
+    Router,
+    extract::State,
+    response::{Html, IntoResponse},
+    routing::{get, post},
+};
+use serde_json::json;
+use tokio::sync::Notify;
+use tower_sse::{Event, SseLayer};
+
+use crate::{
+    chromium::Chromium,
+    nginx::Nginx,
+    support::serve_axum,
+    tools::{Tools, find_nginx},
+};
+
+#[tokio::test]
+async fn a_browser_sees_the_head_and_every_event_before_the_next_is_made() {
+    let Some(tools) = Tools::find() else { return };
+    let server = serve_axum(app()).await;
+    sees_step_by_step(&tools, server).await;
+}
+
+#[tokio::test]
+async fn a_browser_does_so_through_nginx_with_default_proxy_settings() {
+    let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
+    let server = serve_axum(app()).await;
+    let nginx = Nginx::start(&nginx, server).await;
+    sees_step_by_step(&tools, nginx.address).await;
+}
+
+fn app() -> Router {
+    Router::new()
+        .route("/", get(Html("<title>steps</title>")))
+        .route("/events", get(events))
+        .route("/next", post(async |State(next): State<Arc<Notify>>| next.notify_one()))
+        .with_state(Arc::default())
+        .layer(SseLayer::new())
+}
+
+async fn events(State(next): State<Arc<Notify>>) -> impl IntoResponse {
+    tower_sse::response(stream! {
+        for id in 1.. {
+            next.notified().await;
+            yield Event::new().id(id).data("step");
+        }
+    })
+}
+
+async fn sees_step_by_step(tools: &Tools, address: SocketAddr) {
+    let browser = Chromium::start(tools).await;
+    browser.open(&format!("http://{address}/")).await;
+    let seen = browser
+        .answer(
+            "const answer = arguments[arguments.length - 1], seen = [];
+            const source = new EventSource('events');
+            const saw = what => {
+                seen.push(what);
+                if (seen.length < 6) {
+                    fetch('next', { method: 'POST' });
+                } else {
+                    source.close();
+                    answer(seen);
+                }
+            };
+            source.onopen = () => saw('open');
+            source.onmessage = event => saw(event.lastEventId);",
+        )
+        .await;
+    assert_eq!(seen, Some(json!(["open", "1", "2", "3", "4", "5"])));
+}
