@@ -31,8 +31,10 @@
 //!
 //! # #[cfg(feature = "axum")]
 //! async fn count(last: Option<LastEventId>) -> impl IntoResponse {
-//!     let next = last.and_then(|last| last.parse().ok()).map_or(0, |last: u64| last + 1);
-//!     tower_sse::response(stream::iter((next..).map(|n| Event::new().id(n).data("…"))))
+//!     // What a client sends may be anything: an id that is no number is a first visit.
+//!     let last = last.and_then(|last| last.parse().ok());
+//!     let next = last.map_or(1, |last: u64| last.saturating_add(1));
+//!     tower_sse::response(stream::iter((next..=100).map(|n| Event::new().id(n).data("…"))))
 //! }
 //! # #[cfg(not(feature = "axum"))]
 //! # async fn count() {}
@@ -124,7 +126,7 @@
 //! |---|---|
 //! | `axum` | [`LastEventId`] as an extractor, [`StreamOptions`] as a part of a response; depends on axum-core only |
 //! | `json` | [`Json`] and [`Event::json_data`] |
-//! | `hyper`, `tonic` | [`is_cancellation`] knows their errors |
+//! | `hyper`, `tonic` | [`is_cancellation`] knows their errors, so that streams that end with them end cleanly; for the whole program, whichever crate turns it on |
 //! | `tracing` | DEBUG lines, and a WARN line when heartbeats are impossible |
 //!
 //! # Stability
@@ -161,6 +163,11 @@ pub use crate::{
 
 #[cfg(feature = "json")]
 pub use crate::event::Json;
+
+/// The README's code compiles too.
+#[cfg(all(doctest, feature = "axum"))]
+#[doc = include_str!("../README.md")]
+struct Readme;
 
 /// A boxed error: what the body of an event stream fails with, and what the error of an item, or of
 /// a body inside the layer, must become.

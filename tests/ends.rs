@@ -13,7 +13,7 @@ use std::{
 };
 
 use http::HeaderMap;
-use http_body::{Body, SizeHint};
+use http_body::Body;
 use tokio::time;
 use tower_sse::{Event, Heartbeat, Retry, SseLayer, is_cancellation};
 
@@ -69,6 +69,12 @@ async fn padding_is_a_comment_line_of_just_so_many_bytes() {
     }
 }
 
+#[test]
+#[should_panic(expected = "a stream cannot start with more than 64 KiB of padding")]
+fn padding_beyond_64_kib_panics() {
+    let _ = layer().padding(65_537);
+}
+
 #[tokio::test]
 async fn reconnection_time_and_padding_are_one_frame() {
     let (_feed, source) = Feed::new();
@@ -121,10 +127,8 @@ async fn a_stream_is_not_at_its_end_before_the_last_byte_is_out() {
     let layer = layer().terminator(Event::from("[DONE]"));
     let source = http_body_util::Full::new(bytes::Bytes::from_static(b"data: a\n\n"));
     let mut body = through(&layer, event_stream(source)).into_body();
-    let hint = |body: &dyn Body<Data = _, Error = _>| {
-        let SizeHint { .. } = body.size_hint();
-        (body.is_end_stream(), body.size_hint().exact())
-    };
+    let hint =
+        |body: &dyn Body<Data = _, Error = _>| (body.is_end_stream(), body.size_hint().exact());
     assert_eq!(hint(&body), (false, None));
     assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
     assert_eq!(hint(&body), (false, None));
@@ -213,6 +217,19 @@ async fn whoever_left_amid_an_event_fails_the_body_for_some_clients_would_take_h
         time::advance(21 * MILLISECOND).await;
         assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_compressed_stream_that_breaks_off_fails_for_nobody_knows_where_it_stands() {
+    let (feed, source) = Feed::new();
+    let mut response = event_stream(source);
+    response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    let layer = layer().on_error(|_| Event::from("never sent"));
+    let mut body = through(&layer, response).into_body();
+    feed.fail(io::Error::from(io::ErrorKind::ConnectionReset));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(21 * MILLISECOND).await;
+    assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
 }
 
 #[derive(Debug)]

@@ -6,12 +6,13 @@ use std::{convert::Infallible, future, sync::Arc};
 
 use bytes::Bytes;
 use futures_util::{Stream, StreamExt, stream};
-use http_body::Body;
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
 use tokio::{sync::mpsc, task};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower_sse::{Encoded, Event, EventBody};
+use tower_sse::{Encoded, Event, EventBody, SseLayer};
 
-use support::{Polled, body::data, naive, poll_frame};
+use support::{Polled, body::data, event_stream, naive, poll_frame, through};
 
 /// A body of what is sent, and where to send it.
 fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {
@@ -233,4 +234,14 @@ async fn a_stream_that_is_always_ready_lets_others_run_every_256_kib() {
     let body = EventBody::new(stream::repeat_with(move || large.clone()));
     let turns = turns_of_another_while_sending(body, 8 * mebibyte).await;
     assert!(turns >= 32, "{turns} turns in 8 MiB");
+}
+
+#[tokio::test]
+async fn frames_of_one_byte_by_somebody_else_let_others_run_too() {
+    let byte = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"\n")));
+    let source = StreamBody::new(stream::repeat_with(byte));
+    let body = through(&SseLayer::new(), event_stream(source)).into_body();
+    // A frame pays for 64 bytes at the least.
+    let turns = turns_of_another_while_sending(body, 64 * 1024).await;
+    assert!(turns >= 16, "{turns} turns in 65,536 frames");
 }

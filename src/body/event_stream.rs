@@ -215,14 +215,12 @@ where
         this.source.set(None);
         let ending = |last| Phase::Ending { last, trailers: None };
         // Amid an event every error fails: at a clean end some clients take the half for the whole.
-        let amid_event = !*this.encoded && !this.boundary.between_events();
+        // Under a content coding nobody knows.
+        let amid_event = *this.encoded || !this.boundary.between_events();
         *this.phase = if !amid_event && this.rules.is_benign(&error) {
             debug!(error = %error, "the source of an event stream left");
             ending(Bytes::new())
-        } else if !amid_event
-            && !*this.encoded
-            && let Some(event) = this.rules.event_for(&error)
-        {
+        } else if !amid_event && let Some(event) = this.rules.event_for(&error) {
             ending(this.boundary.interject(&event))
         } else {
             Phase::Failing { error, held_back: None }

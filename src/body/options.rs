@@ -35,12 +35,12 @@ use crate::event::{Encoded, Event};
 pub struct StreamOptions {
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) retry: Option<Retry>,
-    pub(super) padding: Option<usize>,
+    pub(super) padding: Option<Bytes>,
     pub(super) terminator: Option<Option<Bytes>>,
     pub(super) on_error: Option<Option<Arc<ErrorToEvent>>>,
 }
 
-pub(super) type ErrorToEvent = dyn Fn(&(dyn Error + Send + Sync + 'static)) -> Event + Send + Sync;
+pub(super) type ErrorToEvent = dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync;
 
 impl StreamOptions {
     /// Options of which none is set.
@@ -64,8 +64,18 @@ impl StreamOptions {
 
     /// Starts the stream with a comment line of so many bytes; see
     /// [`SseLayer::padding`](crate::SseLayer::padding). Zero undoes it.
-    pub const fn padding(mut self, bytes: usize) -> Self {
-        self.padding = Some(bytes);
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` is more than 65,536.
+    #[track_caller]
+    pub fn padding(mut self, bytes: usize) -> Self {
+        assert!(bytes <= 1 << 16, "a stream cannot start with more than 64 KiB of padding");
+        self.padding = Some(match bytes.checked_sub(b":\n".len()) {
+            Some(blanks) => [b":", &*vec![b' '; blanks], b"\n"].concat().into(),
+            None if bytes == 0 => Bytes::new(),
+            None => Bytes::from_static(b":\n"),
+        });
         self
     }
 
@@ -81,7 +91,7 @@ impl StreamOptions {
     /// [`fail_on_error`](Self::fail_on_error) undoes it.
     pub fn on_error<F>(mut self, to_event: F) -> Self
     where
-        F: Fn(&(dyn Error + Send + Sync + 'static)) -> Event + Send + Sync + 'static,
+        F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
     {
         self.on_error = Some(Some(Arc::new(to_event)));
         self
@@ -99,7 +109,7 @@ impl StreamOptions {
         Self {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
             retry: self.retry.or_else(|| defaults.retry.clone()),
-            padding: self.padding.or(defaults.padding),
+            padding: self.padding.or_else(|| defaults.padding.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),
             on_error: self.on_error.or_else(|| defaults.on_error.clone()),
         }
@@ -112,7 +122,7 @@ impl fmt::Debug for StreamOptions {
         f.debug_struct("StreamOptions")
             .field("heartbeat", heartbeat)
             .field("retry", retry)
-            .field("padding", padding)
+            .field("padding", &padding.as_ref().map(Bytes::len))
             .field("terminator", terminator)
             .field(
                 "on_error",

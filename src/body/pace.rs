@@ -7,10 +7,14 @@ use tokio::task::coop;
 /// cost in throughput.
 const UNITS: usize = 8;
 const BYTES: usize = 16 * 1024;
+/// What a frame costs at the least, since somebody's frames may be of one byte.
+const BYTES_OF_A_FRAME: usize = 64;
 
 /// Makes a body that is always ready let others run.
 ///
-/// A frame costs nothing like a system call, so a body must spend budget of its own, by the byte.
+/// A frame costs nothing like a system call, so a body must spend budget of its own, by the byte. Our
+/// own streams pay twice, when events become frames and when frames pass the layer, for either can be
+/// used without the other.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     /// Bytes that are paid for but not sent.
@@ -35,6 +39,7 @@ impl Pace {
     /// Spends budget for a frame. It comes after the frame was made: before, it would take the
     /// budget from the channel that the events come from.
     pub(crate) fn spend(&mut self, cx: &mut Context<'_>, bytes: usize) {
+        let bytes = bytes.max(BYTES_OF_A_FRAME);
         while self.credit < bytes {
             self.credit += BYTES;
             for _ in 0..UNITS {

@@ -58,18 +58,12 @@ impl Rules {
 
     /// The lines that the stream starts with, empty for none.
     pub(super) fn preamble(&self) -> Bytes {
-        let retry = self.options.retry.as_ref().and_then(Retry::draw);
-        let mut lines = Bytes::new();
-        if let Some(reconnection_time) = retry {
-            lines = Encoded::from(Event::new().retry(reconnection_time)).into();
-        }
-        match self.options.padding {
-            None | Some(0) => lines,
-            Some(bytes) => {
-                let blanks = vec![b' '; bytes.saturating_sub(b":\n".len())];
-                [&lines[..], b":", &blanks, b"\n"].concat().into()
-            }
-        }
+        let padding = self.options.padding.clone().unwrap_or_default();
+        let Some(reconnection_time) = self.options.retry.as_ref().and_then(Retry::draw) else {
+            return padding;
+        };
+        let retry = Encoded::from(Event::new().retry(reconnection_time));
+        if padding.is_empty() { retry.into() } else { [retry.as_bytes(), &padding].concat().into() }
     }
 
     pub(super) fn terminator(&self) -> Option<&Bytes> {

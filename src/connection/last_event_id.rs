@@ -3,7 +3,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 use http::{HeaderMap, HeaderName, Uri};
 use percent_encoding::percent_decode_str;
 
-use crate::event::is_one_line;
+use crate::event::{EventId, InvalidField, check_one_line};
 
 const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
@@ -24,7 +24,7 @@ const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 ///         .extensions()
 ///         .get::<LastEventId>()
 ///         .and_then(|last| last.parse().ok())
-///         .map_or(0, |last: u64| last + 1)
+///         .map_or(0, |last: u64| last.saturating_add(1))
 /// }
 /// # let request = Request::get("/").header("last-event-id", "41").body(()).unwrap();
 /// # let (mut parts, ()) = request.into_parts();
@@ -71,7 +71,8 @@ impl LastEventId {
         &self.0
     }
 
-    /// Has the client no last event id? Only the extractor and [`Default`] make such a value.
+    /// Has the client no last event id? Neither the layer nor `Option<LastEventId>` gives such a
+    /// value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -91,15 +92,42 @@ impl LastEventId {
         if bytes.is_empty() {
             return None;
         }
-        let id: Box<str> = match str::from_utf8(bytes) {
-            Ok(id) => id.into(),
+        let id: String = match str::from_utf8(bytes) {
+            Ok(id) => id.to_owned(),
             Err(_) => bytes.iter().map(|byte| char::from(*byte)).collect(),
         };
-        if !is_one_line(&id) {
-            debug!("ignoring a Last-Event-ID with a line break or NUL");
-            return None;
+        match Self::try_from(id) {
+            Ok(id) => Some(id),
+            Err(_error) => {
+                debug!(error = %_error, "ignoring a Last-Event-ID");
+                None
+            }
         }
-        Some(Self(id))
+    }
+}
+
+impl TryFrom<String> for LastEventId {
+    type Error = InvalidField;
+
+    fn try_from(id: String) -> Result<Self, InvalidField> {
+        check_one_line("id", &id)?;
+        Ok(Self(id.into()))
+    }
+}
+
+impl TryFrom<&str> for LastEventId {
+    type Error = InvalidField;
+
+    fn try_from(id: &str) -> Result<Self, InvalidField> {
+        check_one_line("id", id)?;
+        Ok(Self(id.into()))
+    }
+}
+
+impl From<EventId> for LastEventId {
+    /// What a client sends back that has seen this id.
+    fn from(id: EventId) -> Self {
+        Self(id.as_str().into())
     }
 }
 
@@ -129,7 +157,7 @@ fn decode_form(text: &str) -> Cow<'_, [u8]> {
 mod tests {
     use http::{HeaderMap, HeaderValue, Uri};
 
-    use super::{LAST_EVENT_ID, LastEventId};
+    use super::{EventId, LAST_EVENT_ID, LastEventId};
 
     fn from_header(value: &[u8]) -> Option<String> {
         let mut headers = HeaderMap::new();
@@ -174,6 +202,16 @@ mod tests {
         assert_eq!(from_query("/?a&b", &["a", "b"]), None);
         assert_eq!(from_query("/?a=1", &[]), None);
         assert_eq!(from_query("/", &["a"]), None);
+    }
+
+    #[test]
+    fn an_id_from_elsewhere_is_checked() {
+        assert_eq!(LastEventId::try_from("7").unwrap().as_str(), "7");
+        assert_eq!(LastEventId::try_from("7\n8").unwrap_err().position(), 1);
+        assert_eq!(
+            LastEventId::from(EventId::from_static("7")),
+            LastEventId::try_from("7").unwrap()
+        );
     }
 
     #[test]

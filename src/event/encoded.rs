@@ -29,7 +29,7 @@ use super::{Encode, Event, FrameBuf};
 /// let history: Encoded = (1..=2).map(|n| Event::new().id(n).data("…")).collect();
 /// assert_eq!(history.as_bytes(), "id: 1\ndata: …\n\nid: 2\ndata: …\n\n".as_bytes());
 /// ```
-#[derive(Clone, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq, Hash)]
 pub struct Encoded(Bytes);
 
 impl Encoded {

@@ -29,7 +29,7 @@ pub use self::{
     name::{EventName, IntoEventName},
 };
 
-pub(crate) use self::{encode::whole_milliseconds, field::is_one_line};
+pub(crate) use self::{encode::whole_milliseconds, field::check_one_line};
 
 use self::id::Id;
 
@@ -90,6 +90,9 @@ impl Event {
 
     /// Sets the `event` field: the name that page code listens to, with
     /// `addEventListener("tick", …)`. Without it, or with an empty one, the event is a `message`.
+    ///
+    /// `open` and `error` are not good names: `EventSource` calls its own events so, and listeners
+    /// could not tell them apart.
     ///
     /// # Panics
     ///
@@ -173,6 +176,13 @@ impl Event {
 impl From<&'static str> for Event {
     /// An event with this data.
     fn from(data: &'static str) -> Self {
+        Self::new().data(data)
+    }
+}
+
+impl From<Cow<'static, str>> for Event {
+    /// An event with this data.
+    fn from(data: Cow<'static, str>) -> Self {
         Self::new().data(data)
     }
 }

@@ -20,7 +20,7 @@ use super::field::{InvalidField, check_one_line, is_one_line};
 ///
 /// Text that was not checked does not compile:
 ///
-/// ```compile_fail
+/// ```compile_fail,E0277
 /// # fn ticker() -> String { "acme".to_owned() }
 /// let event = tower_sse::Event::new().event(ticker());
 /// ```

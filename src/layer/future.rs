@@ -89,6 +89,7 @@ fn event_stream<B>(
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
+    let options = response.extensions_mut().remove::<StreamOptions>();
     if refused && response.status() == StatusCode::OK {
         return not_acceptable(response);
     }
@@ -98,7 +99,7 @@ where
     let encoded = headers::has_content_coding(response.headers());
     headers::make_event_stream(response.headers_mut());
     response.extensions_mut().insert(Owned);
-    let rules = match response.extensions_mut().remove::<StreamOptions>() {
+    let rules = match options {
         Some(options) => Arc::new(config.rules.with(options)),
         None => Arc::clone(&config.rules),
     };

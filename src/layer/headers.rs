@@ -23,9 +23,13 @@ const UNTRUE_OF_A_STREAM: [HeaderName; 7] = [
     HeaderName::from_static("content-md5"),
 ];
 
-/// What is the server's own to say. HTTP/2 forbids both (RFC 9113, section 8.2.2).
-const HOP_BY_HOP: [HeaderName; 3] =
-    [CONNECTION, HeaderName::from_static("keep-alive"), TRANSFER_ENCODING];
+/// What is the server's own to say of a connection. HTTP/2 forbids it (RFC 9113, section 8.2.2).
+const HOP_BY_HOP: [HeaderName; 4] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TRANSFER_ENCODING,
+];
 
 /// Is this the head of an event stream: a media type that says so, and a status that has a body?
 pub(super) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
@@ -68,8 +72,9 @@ pub(super) fn make_event_stream(headers: &mut HeaderMap) {
 
 /// Makes the headers those of a response without a body, in place of the event stream's.
 pub(super) fn make_empty(headers: &mut HeaderMap) {
-    headers.remove(CONTENT_TYPE);
-    headers.remove(CONTENT_ENCODING);
+    for name in [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING] {
+        headers.remove(name);
+    }
     for name in UNTRUE_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
@@ -207,7 +212,7 @@ mod tests {
         ] {
             headers.insert(name, HeaderValue::from_static("1"));
         }
-        for name in ["connection", "keep-alive", "transfer-encoding"] {
+        for name in ["connection", "keep-alive", "proxy-connection", "transfer-encoding"] {
             headers.insert(name, HeaderValue::from_static("1"));
         }
         headers.insert("x-accel-buffering", HeaderValue::from_static("yes"));

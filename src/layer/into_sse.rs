@@ -105,6 +105,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 ///
 /// The response has status 200 and the content type `text/event-stream`. What the items may be is
 /// told at [`Encode`].
+#[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where
     S: Stream<Item: Encode>,

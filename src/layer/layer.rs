@@ -42,13 +42,13 @@ use crate::{
 ///     .heartbeat(Heartbeat::every(Duration::from_secs(20)).event("heartbeat", "20"))
 ///     .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
 ///     .last_event_id_query(["lastEventId"])
-///     .on_error(|error| Event::new().event("error").data(error.to_string()))
+///     .on_error(|_| Event::new().event("failed").data("internal error"))
 ///     .terminator(Event::from("[DONE]"));
 ///
 /// let service = ServiceBuilder::new().layer(TraceLayer::new_for_http()).layer(layer).service_fn(
 ///     async |request: Request<hyper::body::Incoming>| {
 ///         let last = request.extensions().get::<LastEventId>().and_then(|last| last.parse().ok());
-///         let next = last.map_or(0, |last: u64| last + 1);
+///         let next = last.map_or(0, |last: u64| last.saturating_add(1));
 ///         Ok::<_, Infallible>(stream::iter((next..100).map(|n| Event::new().id(n).data("…"))))
 ///     },
 /// );
@@ -59,9 +59,16 @@ use crate::{
 /// # One value, one kind of service
 ///
 /// The marker `M` is what the services inside answer with; see [`IntoSse`](crate::IntoSse). The
-/// compiler infers it from the first use of a value. Where the type is written, as in a field of a
-/// struct, `SseLayer` is `SseLayer<marker::Http>`: for services that answer with an
-/// [`http::Response`] of a body, such as an axum `Router`.
+/// compiler infers it from the first use of a value; a value that is not used yet needs its type.
+/// Where the type is written, as in a field of a struct, `SseLayer` is `SseLayer<marker::Http>`: for
+/// services that answer with an [`http::Response`] of a body, such as an axum `Router`.
+///
+/// # Runtime
+///
+/// Event streams need a tokio runtime whose timer is enabled, as `#[tokio::main]` and
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do: on one without a timer, a stream
+/// that falls silent or fails panics. Outside any runtime there are no heartbeats, and (with feature
+/// `tracing`) a WARN line for each stream that falls silent.
 ///
 /// Cloning is cheap, and setting an option of a clone leaves the original as it was.
 pub struct SseLayer<M = marker::Http> {
@@ -80,10 +87,6 @@ impl<M> SseLayer<M> {
 
     /// Sets what is sent when a stream has been silent for a while: by default a comment line
     /// after 15 seconds.
-    ///
-    /// Where no tokio runtime is there are no heartbeats, and (with feature `tracing`) one WARN line
-    /// for each stream. The runtime must have its timer enabled, or the first poll of a stream that
-    /// is silent panics.
     ///
     /// ```
     /// use std::time::Duration;
@@ -117,6 +120,10 @@ impl<M> SseLayer<M> {
     ///
     /// Some proxies and old browsers hold a response back until they have 2 KiB of it.
     ///
+    /// # Panics
+    ///
+    /// If `bytes` is more than 65,536.
+    ///
     /// ```
     /// use tower_sse::SseLayer;
     ///
@@ -124,6 +131,7 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().padding(2048);
     /// ```
     #[must_use]
+    #[track_caller]
     pub fn padding(self, bytes: usize) -> Self {
         self.options(StreamOptions::new().padding(bytes))
     }
@@ -160,12 +168,18 @@ impl<M> SseLayer<M> {
     /// use tower_sse::{Event, SseLayer};
     ///
     /// # let layer: SseLayer =
-    /// SseLayer::new().on_error(|error| Event::new().event("error").data(error.to_string()));
+    /// SseLayer::new().on_error(|error| {
+    ///     tracing::error!(error, "the stream failed");
+    ///     Event::new().event("failed").data("internal error")
+    /// });
     /// ```
+    ///
+    /// What an error says is mostly not for strangers; nor is `error` a good name for the event, since
+    /// `EventSource` calls its own events so, when the connection breaks.
     #[must_use]
     pub fn on_error<F>(self, to_event: F) -> Self
     where
-        F: Fn(&(dyn Error + Send + Sync + 'static)) -> Event + Send + Sync + 'static,
+        F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
     {
         self.options(StreamOptions::new().on_error(to_event))
     }
@@ -235,6 +249,9 @@ impl<M> SseLayer<M> {
     ///
     /// The closure is given the error as the stream or body gave it; what lies beneath it can be
     /// reached by [`source`](Error::source). If it panics, it has said no.
+    ///
+    /// Errors can only be added. Where one that `is_cancellation` names is a failure to you, such as
+    /// the reset of an upstream's connection, turn it into another in the stream or body.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;

@@ -4,10 +4,11 @@ use serde_json::json;
 
 use crate::{chromium::Chromium, example, support::serve_axum, tools::Tools};
 
-/// To look at: `TOWER_SSE_SCREENSHOTS=<directory>` has pictures of the dashboard taken, after a cut.
+/// Takes pictures of the dashboard, after a cut, into the directory that the variable names.
 #[tokio::test]
+#[ignore = "for people to look at: TOWER_SSE_SCREENSHOTS=<directory> cargo test --all-features -- --ignored"]
 async fn the_dashboard_has_its_pictures_taken() {
-    let Some(directory) = env::var_os("TOWER_SSE_SCREENSHOTS").map(PathBuf::from) else { return };
+    let directory = PathBuf::from(env::var_os("TOWER_SSE_SCREENSHOTS").expect("a directory"));
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(Duration::from_millis(200))).await;
     let phone = json!({
