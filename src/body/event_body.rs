@@ -1,6 +1,6 @@
 use std::{
     any::type_name,
-    fmt,
+    fmt, mem,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -91,11 +91,8 @@ where
             return Poll::Ready(None);
         }
         ready!(Pace::poll_ready(cx));
-        if *this.cut {
-            next_buffer(this.frame, this.frame_size);
-            *this.cut = false;
-        }
 
+        let mut used_up = mem::take(this.cut);
         let mut pending = false;
         while let Some(stream) = this.stream.as_mut().as_pin_mut() {
             let item = match stream.poll_next(cx) {
@@ -110,6 +107,9 @@ where
                     break;
                 }
             };
+            if mem::take(&mut used_up) {
+                next_buffer(this.frame, this.frame_size);
+            }
             let start = this.frame.len();
             if start > 0 && start + this.frame.spare() < *this.frame_size {
                 // The first event was given a buffer of its own size; here comes a second.
