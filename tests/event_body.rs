@@ -5,7 +5,7 @@ mod support;
 use std::{convert::Infallible, future, sync::Arc};
 
 use bytes::Bytes;
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, stream};
 use http_body::{Body, Frame};
 use http_body_util::StreamBody;
 use tokio::{sync::mpsc, task};
@@ -82,6 +82,20 @@ async fn endless_events_without_fields_let_others_run() {
     assert!(frame.await.is_none(), "the body was pending twice");
 }
 
+#[tokio::test]
+async fn an_event_does_not_wait_for_those_without_fields_that_follow_it() {
+    let mut rest = 0;
+    let events = stream::repeat_with(|| {
+        rest += 1;
+        Event::new()
+    });
+    let mut body = EventBody::new(stream::iter([Event::from("a")]).chain(events));
+    let frame = task::yield_now().then(|()| future::ready(poll_frame(&mut body))).await;
+    assert_eq!(frame, data("data: a\n\n"));
+    drop(body);
+    assert!(rest <= 1000, "{rest} more events");
+}
+
 #[test]
 fn frames_hold_whole_events_and_grow_to_16_kib_while_the_client_keeps_up() {
     for len in [1, 16, 64, 256, 1000, 4096, 5000] {
@@ -119,6 +133,19 @@ fn an_event_larger_than_a_frame_is_a_frame() {
     let events = [Event::from("a"), Event::from(large.clone()), Event::from("b")];
     let frames: Vec<_> = frames_of(stream::iter(events)).collect();
     assert_eq!(frames.concat(), format!("data: a\n\ndata: {large}\n\ndata: b\n\n").into_bytes());
+}
+
+#[test]
+fn a_huge_event_leaves_no_huge_buffer_behind() {
+    let large = "x".repeat(10 << 20);
+    let small = || stream::repeat_with(|| Event::from("0123456789abcdef"));
+    let events = small().take(3000).chain(stream::iter([Event::from(large)])).chain(small());
+    let mut frames = frames_of(events);
+    frames.find(|frame| frame.len() > 1 << 20).expect("the huge one");
+    frames.by_ref().take(10).for_each(drop);
+    // The client stops reading.
+    let held: Vec<_> = frames.take(16).collect();
+    assert!(held.iter().skip(1).all(|frame| frame.len() <= 4096));
 }
 
 #[test]

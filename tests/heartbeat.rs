@@ -3,6 +3,7 @@
 mod support;
 
 use std::{
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering},
@@ -12,8 +13,12 @@ use std::{
 };
 
 use bytes::Bytes;
+use futures_util::stream;
+use http::Response;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
 use tokio::time::{self, Instant};
-use tower_sse::{Heartbeat, SseLayer};
+use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
 
 use support::{
     Feed, Polled,
@@ -284,5 +289,31 @@ async fn a_stream_with_a_content_coding_gets_no_bytes_of_ours() {
             poll_frame(&mut body),
             if beats { data("data: [DONE]\n\n") } else { Polled::End }
         );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_busy_for_nothing_does_not_starve_heartbeats() {
+    let events = stream::repeat_with(Event::new);
+    type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
+    let answers: [Response<AnyBody>; 2] = [
+        tower_sse::response(events).map(|body| Box::pin(body) as _),
+        event_stream(StreamBody::new(stream::repeat_with(|| Ok(Frame::data(Bytes::new())))))
+            .map(|body| Box::pin(body) as _),
+    ];
+    for answer in answers {
+        let mut body = through(&every_16_seconds(), answer).into_body();
+        let frame = async {
+            let mut ticks = time::interval(SECOND);
+            loop {
+                tokio::select! {
+                    frame = body.frame() => break frame,
+                    // A clock that goes on while the body never rests.
+                    _ = ticks.tick() => time::advance(SECOND).await,
+                }
+            }
+        };
+        let frame = time::timeout(60 * SECOND, frame).await.expect("a heartbeat");
+        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), ":\n");
     }
 }

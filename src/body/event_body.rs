@@ -125,12 +125,15 @@ where
                 break;
             }
             let end = this.frame.len();
-            if end == start {
-                // Events without any field are no bytes, and bytes are what pays for our time.
-                ready!(Pace::poll_unit(cx));
+            // Events without any field are no bytes, and bytes are what pays for our time.
+            if end == start && Pace::poll_unit(cx).is_pending() {
+                pending = true;
+                break;
             }
             if end + (end - start) > *this.frame_size {
-                *this.cut = true;
+                // A larger buffer is not kept: it would have room for many frames, and never tell
+                // whether they came back.
+                *this.cut = end <= LARGE_FRAME;
                 break;
             }
         }

@@ -146,8 +146,11 @@ where
                 Ok(data) => {
                     let data = if *this.encoded { data } else { this.boundary.pass(data) };
                     if data.is_empty() {
-                        ready!(Pace::poll_unit(cx));
-                        continue;
+                        if Pace::poll_unit(cx).is_ready() {
+                            continue;
+                        }
+                        let heartbeat = ready!(self.as_mut().poll_heartbeat(cx));
+                        return Poll::Ready(Some(self.interject(&heartbeat)));
                     }
                     this.pace.spend(cx, data.len());
                     if let Some(silence) = this.silence.as_pin_mut() {

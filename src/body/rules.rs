@@ -1,5 +1,6 @@
 use std::{
     error::Error,
+    mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
 };
@@ -74,15 +75,28 @@ impl Rules {
     pub(super) fn is_benign(&self, error: &BoxError) -> bool {
         let error: &(dyn Error + 'static) = &**error;
         is_cancellation(error)
-            || self.is_benign.as_ref().is_some_and(|is_benign| {
-                catch_unwind(AssertUnwindSafe(|| is_benign(error))).unwrap_or(false)
-            })
+            || self
+                .is_benign
+                .as_ref()
+                .is_some_and(|is_benign| without_panic(|| is_benign(error)).unwrap_or(false))
     }
 
     /// What is sent in place of `error`; nothing if nobody said, or the one who said panicked.
     pub(super) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref()?.as_ref()?;
-        let event = catch_unwind(AssertUnwindSafe(|| to_event(&**error))).ok()?;
+        let event = without_panic(|| to_event(&**error))?;
         Some(Encoded::from(event).into())
+    }
+}
+
+/// What a callback returns, or `None` if it panics.
+fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
+    match catch_unwind(AssertUnwindSafe(callback)) {
+        Ok(value) => Some(value),
+        Err(payload) => {
+            // To drop it could panic again.
+            mem::forget(payload);
+            None
+        }
     }
 }

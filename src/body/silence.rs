@@ -1,6 +1,6 @@
 use std::{
     future::Future,
-    pin::Pin,
+    pin::{Pin, pin},
     task::{Context, Poll, ready},
     time::Duration,
 };
@@ -8,6 +8,7 @@ use std::{
 use pin_project_lite::pin_project;
 use tokio::{
     runtime::Handle,
+    task::coop,
     time::{Instant, Sleep, sleep_until},
 };
 
@@ -62,7 +63,9 @@ impl Silence {
             return Poll::Pending;
         };
         loop {
-            ready!(sleep.as_mut().poll(cx));
+            // A source that finds nothing may have spent the task's budget on looking, at every
+            // turn: without budget a timer would say nothing either.
+            ready!(pin!(coop::unconstrained(sleep.as_mut())).poll(cx));
             if sleep.deadline() >= due {
                 *this.since = None;
                 return Poll::Ready(());

@@ -32,7 +32,9 @@ use memchr::{memchr, memchr2};
 ///
 /// It keeps the event that has begun and the last event id, nothing else. An event larger than
 /// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so that an upstream
-/// whose event never ends does not fill the memory.
+/// whose event never ends does not fill the memory. What is kept can be three times as large: a byte
+/// that is not UTF-8 becomes three. Every message has the last event id as a string of its own, so
+/// keep few messages of an upstream whose ids may be long.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug)]
@@ -174,6 +176,8 @@ impl Decoder {
             }
         }
         if self.too_large {
+            self.line = Vec::new();
+            self.data = String::new();
             return Err(EventTooLarge { max_event_size: self.max_event_size });
         }
         Ok(None)

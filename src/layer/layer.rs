@@ -67,7 +67,7 @@ use crate::{
 ///
 /// Event streams need a tokio runtime whose timer is enabled, as `#[tokio::main]` and
 /// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do: on one without a timer, a stream
-/// that falls silent or fails panics. Outside any runtime there are no heartbeats, and (with feature
+/// that falls silent or fails panics, as does one that outlives its runtime. Outside any runtime there are no heartbeats, and (with feature
 /// `tracing`) a WARN line for each stream that falls silent.
 ///
 /// Cloning is cheap, and setting an option of a clone leaves the original as it was.
@@ -102,6 +102,11 @@ impl<M> SseLayer<M> {
 
     /// Sets the reconnection time that every stream starts with, sent at once as a `retry` line.
     /// None by default: clients wait for as long as they think best, a few seconds mostly.
+    ///
+    /// It is a lone line, which harms no client. But if the source then writes an empty comment block of
+    /// its own before its first event, as the `KeepAlive` of axum's `Sse` does, the two are a block
+    /// without data to clients, and httpx-sse makes an empty event of it. Leave such heartbeats to the
+    /// layer.
     ///
     /// ```
     /// use std::time::Duration;
@@ -158,7 +163,8 @@ impl<M> SseLayer<M> {
     ///
     /// By default an error fails the body, so that clients notice and reconnect. In both cases
     /// what was ready before the error is sent first; so that the client gets it, a body fails
-    /// 20 milliseconds after its source did. An error that [only says that somebody
+    /// 20 milliseconds after its source did. One that reads slowly, or shares a busy HTTP/2
+    /// connection, may still lose what it had not read. An error that [only says that somebody
     /// left](crate::is_cancellation) ends the stream cleanly, and the closure is not called.
     ///
     /// If the source fails amid an event there is no place for another: then, and if the closure
@@ -209,7 +215,8 @@ impl<M> SseLayer<M> {
     ///
     /// Without the header anything is accepted. Of several ranges that match, the most specific
     /// decides. Other responses than event streams with status 200 pass in any case. A service that
-    /// answers with a bare stream is not called at all.
+    /// answers with a bare stream is not called at all; a permit that it took when it became ready,
+    /// as `ConcurrencyLimit` does, it keeps for its next call.
     ///
     /// ```
     /// use tower_sse::SseLayer;
