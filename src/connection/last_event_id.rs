@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::event::{EventId, InvalidField, check_one_line};
 
-const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The id of the last event that a client has seen, which it sends as `Last-Event-ID` when it
 /// reconnects: where its stream goes on.
@@ -47,7 +47,7 @@ impl LastEventId {
     /// Reads the `Last-Event-ID` header, without the layer.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        Self::from_bytes(headers.get(LAST_EVENT_ID)?.as_bytes())
+        Self::from_bytes(headers.get(&LAST_EVENT_ID)?.as_bytes())
     }
 
     /// Reads the first of the query parameters `names` that is there and not empty. An `EventSource`
@@ -161,7 +161,7 @@ mod tests {
 
     fn from_header(value: &[u8]) -> Option<String> {
         let mut headers = HeaderMap::new();
-        headers.insert(LAST_EVENT_ID, HeaderValue::from_bytes(value).unwrap());
+        headers.insert(&LAST_EVENT_ID, HeaderValue::from_bytes(value).unwrap());
         LastEventId::from_headers(&headers).map(|id| id.to_string())
     }
 
@@ -180,8 +180,8 @@ mod tests {
     #[test]
     fn of_two_headers_the_first_counts() {
         let mut headers = HeaderMap::new();
-        headers.append(LAST_EVENT_ID, HeaderValue::from_static("first"));
-        headers.append(LAST_EVENT_ID, HeaderValue::from_static("second"));
+        headers.append(&LAST_EVENT_ID, HeaderValue::from_static("first"));
+        headers.append(&LAST_EVENT_ID, HeaderValue::from_static("second"));
         assert_eq!(LastEventId::from_headers(&headers).unwrap().as_str(), "first");
     }
 

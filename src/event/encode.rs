@@ -13,7 +13,7 @@ use crate::BoxError;
 ///
 /// - [`Event`];
 /// - [`Encoded`](crate::Encoded): wire bytes, encoded once and sent to many;
-/// - [`Json<T>`](crate::Json) (feature `json`): a value that is serialised straight into the frame;
+/// - [`Json<T>`](crate::Json) (feature `json`): a value that is serialised when it is sent;
 /// - `Result<T, E>` of one of them, for a stream that can fail. What an `Err` does is told at
 ///   [`SseLayer::on_error`](crate::SseLayer::on_error).
 #[diagnostic::on_unimplemented(
@@ -60,7 +60,9 @@ impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {
 impl Encode for Event {
     type Error = Infallible;
 
-    #[inline]
+    // Called, it would be handed an event that was moved to memory: a fifth of the time that text
+    // takes.
+    #[inline(always)]
     fn encode(self, frame: &mut FrameBuf) -> Result<(), Infallible> {
         match self {
             Self { data: Some(data), name: None, id: None, rare: None } => {
@@ -68,7 +70,7 @@ impl Encode for Event {
                     frame.reserve(DATA.len_of(&data) + 1);
                 }
                 frame.open(DATA);
-                frame.put_lines(DATA, &data);
+                frame.put_lines(DATA, data.as_bytes());
                 frame.put(b"\n\n");
             }
             event => event.encode_fields(frame),
@@ -78,7 +80,7 @@ impl Encode for Event {
 }
 
 impl Event {
-    fn encode_fields(self, frame: &mut FrameBuf) {
+    fn encode_fields(&self, frame: &mut FrameBuf) {
         let Self { data, name, id, rare } = self;
         let text_len = data.as_ref().map_or(0, |data| data.len());
         if frame.spare() < ROOM_FOR_FIELDS + text_len {
@@ -87,14 +89,32 @@ impl Event {
         let block = data.is_some() || name.is_some() || id.is_some();
         let mut lines = Lines::new(frame);
         if let Some(rare) = rare {
-            lines.rare(*rare);
+            lines.rare(rare);
         }
         lines.head(name.as_ref(), id.as_ref());
         if let Some(data) = data {
-            lines.open(DATA).put_lines(DATA, &data);
+            lines.open(DATA).put_lines(DATA, data.as_bytes());
         }
         lines.end(block);
     }
+}
+
+/// Writes an event whose data is JSON: one line, but for the fragments (`RawValue`) that serde_json
+/// writes as they are.
+#[cfg(feature = "json")]
+pub(super) fn encode_json(
+    frame: &mut FrameBuf,
+    name: Option<&EventName>,
+    id: Option<&Id>,
+    json: &[u8],
+) {
+    if frame.spare() < ROOM_FOR_FIELDS + json.len() {
+        frame.reserve(fields_len(None, name, id, None) + DATA.len_of("") + json.len());
+    }
+    let mut lines = Lines::new(frame);
+    lines.head(name, id);
+    lines.open(DATA).put_lines(DATA, json);
+    lines.end(true);
 }
 
 /// With this much to spare beyond the data, it is not worth while to count what the fields need.
@@ -139,10 +159,13 @@ pub(crate) struct Lines<'frame> {
 }
 
 impl<'frame> Lines<'frame> {
+    #[inline]
     pub(crate) fn new(frame: &'frame mut FrameBuf) -> Self {
         Self { frame, open: false }
     }
 
+    // Inlined, what it copies has a constant length.
+    #[inline(always)]
     pub(crate) fn open(&mut self, field: Field) -> &mut FrameBuf {
         if self.open {
             self.frame.open_next(field);
@@ -154,6 +177,7 @@ impl<'frame> Lines<'frame> {
     }
 
     /// The fields that come before the data.
+    #[inline]
     pub(crate) fn head(&mut self, name: Option<&EventName>, id: Option<&Id>) {
         if let Some(name) = name {
             self.open(EVENT).put(name.as_str().as_bytes());
@@ -168,17 +192,18 @@ impl<'frame> Lines<'frame> {
         }
     }
 
-    fn rare(&mut self, RareFields { comment, retry }: RareFields) {
+    fn rare(&mut self, RareFields { comment, retry }: &RareFields) {
         if let Some(text) = comment {
-            self.open(COMMENT).put_lines(COMMENT, &text);
+            self.open(COMMENT).put_lines(COMMENT, text.as_bytes());
         }
         if let Some(reconnection_time) = retry {
-            let milliseconds = whole_milliseconds(reconnection_time);
+            let milliseconds = whole_milliseconds(*reconnection_time);
             self.open(RETRY).put(itoa::Buffer::new().format(milliseconds).as_bytes());
         }
     }
 
     /// Ends the last line, and the block with an empty one if it is a `block`.
+    #[inline]
     pub(crate) fn end(self, block: bool) {
         match (self.open, block) {
             (_, true) => self.frame.put(b"\n\n"),

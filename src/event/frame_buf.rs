@@ -121,14 +121,16 @@ impl FrameBuf {
     /// Writes `text` into the open line of `field`, which goes on in a new line after every line
     /// break: CR, LF and CRLF are one each, so a trailing one makes an empty line more.
     #[inline]
-    pub(crate) fn put_lines(&mut self, field: Field, text: &str) {
-        if has_line_break(text.as_bytes()) {
-            self.put_many_lines(field, text.as_bytes());
+    pub(crate) fn put_lines(&mut self, field: Field, text: &[u8]) {
+        if has_line_break(text) {
+            self.put_many_lines(field, text);
         } else {
-            self.put(text.as_bytes());
+            self.put(text);
         }
     }
 
+    // Inlined, the field's name has a constant length: a fifth of the time that short lines take.
+    #[inline]
     fn put_many_lines(&mut self, field: Field, text: &[u8]) {
         let mut rest = text;
         while let Some((line, after)) = split_line(rest) {
@@ -137,17 +139,6 @@ impl FrameBuf {
             rest = after;
         }
         self.put(rest);
-    }
-
-    /// Gives every line break since `start` the form that it must have within `field`. For writers
-    /// that cannot promise to write one line: JSON may hold a foreign fragment verbatim.
-    #[cfg(feature = "json")]
-    pub(crate) fn resplit_lines(&mut self, start: usize, field: Field) {
-        let written = self.bytes.get(start..).unwrap_or_default();
-        if has_line_break(written) {
-            let written = self.bytes.split_off(start);
-            self.put_many_lines(field, &written);
-        }
     }
 }
 

@@ -1,12 +1,10 @@
-use std::io;
+use std::cell::Cell;
 
 use serde::Serialize;
 
-use super::{
-    Encode, EventName, FrameBuf, IntoEventId, IntoEventName, encode::Lines, frame_buf::DATA, id::Id,
-};
+use super::{Encode, EventName, FrameBuf, IntoEventId, IntoEventName, encode::encode_json, id::Id};
 
-/// An event whose data is a value as JSON, serialised straight into the frame.
+/// An event whose data is a value as JSON, serialised when the event is sent.
 ///
 /// ```
 /// use serde::Serialize;
@@ -22,6 +20,8 @@ use super::{
 /// );
 /// # Ok::<_, serde_json::Error>(())
 /// ```
+///
+/// Every thread keeps the memory in which it serialises, up to 64 KiB of it.
 ///
 /// A value that does not serialise is an error of the stream: nothing of it is sent, what was
 /// ready before it is. See [`SseLayer::on_error`](crate::SseLayer::on_error).
@@ -66,36 +66,24 @@ impl<T: Serialize> Encode for Json<T> {
     type Error = serde_json::Error;
 
     fn encode(self, frame: &mut FrameBuf) -> Result<(), serde_json::Error> {
-        let mut lines = Lines::new(frame);
-        lines.head(self.name.as_ref(), self.id.as_ref());
-        let frame = lines.open(DATA);
-        let start = frame.len();
-        serde_json::to_writer(FrameWriter(frame), &self.value)?;
-        // Raw fragments (`RawValue`) are written as they are, line breaks included.
-        frame.resplit_lines(start, DATA);
-        lines.end(true);
-        Ok(())
+        let mut json = SCRATCH.try_with(Cell::take).unwrap_or_default();
+        let serialized = serde_json::to_writer(&mut json, &self.value);
+        if serialized.is_ok() {
+            encode_json(frame, self.name.as_ref(), self.id.as_ref(), &json);
+        }
+        if json.capacity() <= SCRATCH_KEPT {
+            json.clear();
+            let _ = SCRATCH.try_with(|scratch| scratch.set(json));
+        }
+        serialized
     }
 }
 
-/// serde_json makes many tiny writes: this one is nothing but the copy.
-struct FrameWriter<'frame>(&'frame mut FrameBuf);
-
-impl io::Write for FrameWriter<'_> {
-    #[inline]
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.put(bytes);
-        Ok(bytes.len())
-    }
-
-    #[inline]
-    fn write_all(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.0.put(bytes);
-        Ok(())
-    }
-
-    #[inline]
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+thread_local! {
+    /// Where values are serialised before they go into a frame: into a `Vec` serde_json writes so
+    /// much faster that the copy is paid for, and then it is known how much room the frame needs.
+    static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
+
+/// A scratch larger than this is given back.
+const SCRATCH_KEPT: usize = 64 * 1024;

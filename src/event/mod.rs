@@ -147,7 +147,7 @@ impl Event {
 
     /// Sets the `data` field to `value` as JSON.
     ///
-    /// [`Json`] does the same without the string in between, straight into the frame.
+    /// [`Json`] does the same when the event is sent, without a string for every event.
     ///
     /// # Errors
     ///

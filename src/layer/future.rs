@@ -54,6 +54,7 @@ where
 {
     type Output = Result<Response<SseBody<R::Body>>, E>;
 
+    #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         match self.project().inner.project() {
             InnerProj::Called { future, config, head, refused } => {

@@ -32,6 +32,7 @@ const HOP_BY_HOP: [HeaderName; 4] = [
 ];
 
 /// Is this the head of an event stream: a media type that says so, and a status that has a body?
+#[inline]
 pub(super) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(is_text_event_stream) && has_body(status)
 }
@@ -43,10 +44,10 @@ pub(super) fn has_body(status: StatusCode) -> bool {
 }
 
 fn is_text_event_stream(content_type: &HeaderValue) -> bool {
-    let media_type = TEXT_EVENT_STREAM;
-    content_type.as_bytes().split_at_checked(media_type.len()).is_some_and(|(name, rest)| {
-        name.eq_ignore_ascii_case(media_type.as_bytes())
-            && matches!(rest, [] | [b';' | b' ' | b'\t', ..])
+    const MEDIA_TYPE: &[u8] = b"text/event-stream";
+
+    content_type.as_bytes().split_at_checked(MEDIA_TYPE.len()).is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(MEDIA_TYPE) && matches!(rest, [] | [b';' | b' ' | b'\t', ..])
     })
 }
 

@@ -53,10 +53,13 @@ where
         self.inner.poll_ready(cx)
     }
 
+    #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let names = &*self.config.last_event_id_query;
-        let last_event_id = LastEventId::from_headers(request.headers())
-            .or_else(|| LastEventId::from_query(request.uri(), names));
+        let mut last_event_id = LastEventId::from_headers(request.headers());
+        if last_event_id.is_none() && !names.is_empty() {
+            last_event_id = LastEventId::from_query(request.uri(), names);
+        }
         if let Some(last_event_id) = last_event_id {
             request.extensions_mut().insert(last_event_id);
         }
