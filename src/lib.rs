@@ -77,8 +77,8 @@
 //!
 //! # Events and their bytes
 //!
-//! [`Event`] is what streams are made of, and there is [`Json`] to write a value straight into the
-//! frame and [`Encoded`] to encode once and send to many. Text that comes in at run time cannot
+//! [`Event`] is what streams are made of, and there is [`Json`] for values that are serialised when they
+//! are sent and [`Encoded`] to encode once and send to many. Text that comes in at run time cannot
 //! forge a field: see [`EventName`] and [`EventId`]. [`Decoder`] reads the format, for clients,
 //! proxies and tests.
 //!

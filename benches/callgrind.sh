@@ -1,0 +1,48 @@
+#!/bin/sh
+# Instructions for each event or request, counted by valgrind, as CSV. They do not depend on what else
+# the machine does. What a process and a body need once is subtracted.
+set -eu
+
+instructions=$1
+rows='16 B literal|tower-sse
+16 B literal|axum
+16 B literal|sse-stream
+16 B String|tower-sse
+16 B String|axum
+16 B shared|tower-sse
+16 B shared|axum
+16 B shared|actix-web-lab
+256 B literal|tower-sse
+256 B literal|axum
+4 KiB literal|tower-sse
+4 KiB literal|axum
+64 lines x 64 B literal|tower-sse
+64 lines x 64 B literal|axum
+id + event + 64 B|tower-sse
+id + event + 64 B|axum
+JSON 227 B|tower-sse
+JSON 227 B|axum
+JSON 227 B|serde_json
+heartbeat 16 B literal|tower-sse
+heartbeat 16 B literal|tower-sse with the heartbeat off
+heartbeat 16 B literal|tower-sse without the layer
+heartbeat 16 B literal|axum
+heartbeat 16 B literal|axum without KeepAlive
+no event stream bare|no layer
+no event stream bare|no-op layer
+no event stream bare|tower-sse
+no event stream in axum|no layer
+no event stream in axum|no-op layer
+no event stream in axum|tower-sse'
+
+count() {
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$instructions" "$1" "$2" "$3" 2>&1 |
+        sed -n 's/.*Collected : //p'
+}
+
+echo "work,subject,instructions"
+echo "$rows" | while IFS='|' read -r work subject; do
+    few=$(count "$work" "$subject" 2000 </dev/null)
+    many=$(count "$work" "$subject" 6000 </dev/null)
+    echo "$work,$subject,$(((many - few) / 4000))"
+done

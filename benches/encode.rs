@@ -1,0 +1,15 @@
+//! `cargo bench --bench encode`: ready events made into frames, here, by the peers, and at the limit.
+//!
+//! For ratios use `record.sh`, whose rounds are interleaved.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use tower_sse_benches::encode;
+
+mod groups;
+
+fn bench(criterion: &mut Criterion) {
+    groups::bench(criterion, encode::cases(), 10_000);
+}
+
+criterion_group! { name = benches; config = groups::short(); targets = bench }
+criterion_main!(benches);

@@ -1,0 +1,15 @@
+//! `cargo bench --bench layer`: what the layer costs a response that is no event stream.
+//!
+//! For ratios use `record.sh`, whose rounds are interleaved.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use tower_sse_benches::layer;
+
+mod groups;
+
+fn bench(criterion: &mut Criterion) {
+    groups::bench(criterion, layer::cases(), 1_000);
+}
+
+criterion_group! { name = benches; config = groups::short(); targets = bench }
+criterion_main!(benches);

@@ -1,0 +1,23 @@
+//! Allocations of all cases for each event or request, as CSV. A program of its own, for the counting
+//! allocator takes time.
+
+use allocation_counter::measure;
+use tower_sse_benches::{REPETITIONS, cases, in_runtime};
+
+fn main() {
+    println!("work,subject,allocations");
+    in_runtime(|| {
+        for mut case in cases() {
+            case.run(REPETITIONS);
+            let counted = measure(|| {
+                case.run(REPETITIONS);
+            });
+            println!(
+                "{},{},{:.4}",
+                case.work,
+                case.subject,
+                counted.count_total as f64 / REPETITIONS as f64
+            );
+        }
+    });
+}

@@ -1,0 +1,28 @@
+//! One case, for `callgrind.sh` to count its instructions.
+//!
+//! `instructions` lists the cases; `instructions WORK SUBJECT TIMES` runs one.
+
+use std::{env, hint::black_box};
+
+use tower_sse_benches::{cases, in_runtime};
+
+fn main() {
+    let args: Vec<_> = env::args().skip(1).collect();
+    match &*args {
+        [] => {
+            for case in cases() {
+                println!("{}\t{}", case.work, case.subject);
+            }
+        }
+        [work, subject, times] => {
+            let times = times.parse().expect("a number");
+            let mut cases = cases();
+            let case = cases
+                .iter_mut()
+                .find(|case| case.work == work && case.subject == subject)
+                .expect("a case of that name");
+            in_runtime(|| black_box(case.run(times)));
+        }
+        _ => panic!("usage: instructions [WORK SUBJECT TIMES]"),
+    }
+}

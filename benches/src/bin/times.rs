@@ -1,0 +1,41 @@
+//! Times of all cases, in rounds: one case after the other, each once, so that what else happens on
+//! the machine happens to all of them. Writes CSV: the least and the median of the rounds.
+//!
+//! `times [ROUNDS [PART-OF-A-WORK'S-NAME]]`
+
+use std::{env, hint::black_box, time::Instant};
+
+use tower_sse_benches::{Case, REPETITIONS, cases, in_runtime};
+
+fn main() {
+    let mut args = env::args().skip(1);
+    let rounds = args.next().map_or(40, |rounds| rounds.parse().expect("a number of rounds"));
+    let part = args.next().unwrap_or_default();
+    let mut cases: Vec<_> = cases().into_iter().filter(|case| case.work.contains(&part)).collect();
+    let mut times = vec![Vec::with_capacity(rounds); cases.len()];
+    in_runtime(|| {
+        for round in 0..=rounds {
+            for (case, times) in cases.iter_mut().zip(&mut times) {
+                let time = time(case);
+                // The first one warms up.
+                if round > 0 {
+                    times.push(time);
+                }
+            }
+        }
+    });
+    println!("work,subject,least_ns,median_ns");
+    for (case, times) in cases.iter().zip(&mut times) {
+        times.sort_by(f64::total_cmp);
+        println!("{},{},{:.2},{:.2}", case.work, case.subject, times[0], times[times.len() / 2]);
+    }
+}
+
+/// Nanoseconds for each event or request.
+fn time(case: &mut Case) -> f64 {
+    // The one before has left other code and data in the caches: worth a nanosecond for each event.
+    case.run(REPETITIONS / 5);
+    let start = Instant::now();
+    black_box(case.run(REPETITIONS));
+    start.elapsed().as_nanos() as f64 / REPETITIONS as f64
+}

@@ -1,0 +1,56 @@
+use std::{
+    fmt::Debug,
+    future::Future,
+    hint::black_box,
+    pin::pin,
+    task::{Context, Poll, Waker},
+};
+
+use actix_web::body::MessageBody;
+use bytes::Buf;
+use http_body::Body;
+
+/// Polls `body` to its end, frame by frame, and counts its bytes.
+pub fn drain<B: Body<Error: Debug>>(body: B) -> u64 {
+    let mut body = pin!(body);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut bytes = 0;
+    loop {
+        match body.as_mut().poll_frame(&mut cx) {
+            Poll::Ready(Some(frame)) => {
+                if let Ok(data) = frame.expect("a body that does not fail").into_data() {
+                    bytes += data.remaining() as u64;
+                    black_box(data);
+                }
+            }
+            Poll::Ready(None) => return bytes,
+            Poll::Pending => panic!("a body that is always ready was pending"),
+        }
+    }
+}
+
+/// The same for a body of actix, whose trait is its own.
+pub fn drain_actix<B: MessageBody<Error: Debug>>(body: B) -> u64 {
+    let mut body = pin!(body);
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut bytes = 0;
+    loop {
+        match body.as_mut().poll_next(&mut cx) {
+            Poll::Ready(Some(data)) => {
+                let data = data.expect("a body that does not fail");
+                bytes += data.len() as u64;
+                black_box(data);
+            }
+            Poll::Ready(None) => return bytes,
+            Poll::Pending => panic!("a body that is always ready was pending"),
+        }
+    }
+}
+
+/// What a future gives that does not wait.
+pub fn now<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("a future that does not wait was pending"),
+    }
+}

@@ -1,0 +1,99 @@
+use std::{convert::Infallible, fmt::Debug, hint::black_box, mem, pin::Pin};
+
+use axum::{Router, body::Body as AxumBody, extract, response, routing::get};
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Request, Response,
+    header::{ACCEPT, ACCEPT_ENCODING, CONTENT_TYPE, HOST, USER_AGENT},
+};
+use http_body::Body;
+use http_body_util::Full;
+use tower::{Layer, Service, service_fn};
+use tower_sse::SseLayer;
+
+use crate::{
+    Case, OURS,
+    drain::{drain, now},
+    noop::NoopLayer,
+};
+
+pub const BARE: &str = "no event stream bare";
+pub const AXUM: &str = "no event stream in axum";
+/// Both of them.
+pub const WORKS: [&str; 2] = [BARE, AXUM];
+pub const NO_LAYER: &str = "no layer";
+pub const NO_OP: &str = "no-op layer";
+
+/// Responses that are no event stream, through the layer: from the call to the body's end.
+pub fn cases() -> Vec<Case> {
+    vec![
+        Case::new(BARE, NO_LAYER, requests(service_fn(answer))),
+        Case::new(BARE, NO_OP, requests(NoopLayer.layer(service_fn(answer)))),
+        Case::new(BARE, OURS, requests(SseLayer::new().layer(service_fn(answer)))),
+        Case::new(AXUM, NO_LAYER, requests(served(router()))),
+        Case::new(AXUM, NO_OP, requests(served(router().layer(NoopLayer)))),
+        Case::new(AXUM, OURS, requests(served(router().layer(SseLayer::new())))),
+    ]
+}
+
+const GREETING: Bytes = Bytes::from_static(b"{\"hello\":\"world\"}");
+
+async fn answer(request: Request<AxumBody>) -> Result<Response<Full<Bytes>>, Infallible> {
+    let (request, _) = request.into_parts();
+    let mut response = Response::new(Full::new(GREETING));
+    *response.headers_mut() = request.headers;
+    Ok(response)
+}
+
+fn router() -> Router {
+    Router::new().route("/", get(handler))
+}
+
+/// As `axum::serve` does it: without, layers are applied anew for every request.
+fn served(router: Router) -> Router {
+    router.with_state(())
+}
+
+async fn handler(request: extract::Request) -> response::Response {
+    let (request, _) = request.into_parts();
+    let mut response = response::Response::new(AxumBody::from(GREETING));
+    *response.headers_mut() = request.headers;
+    response
+}
+
+/// Calls `service` again and again, and polls its future where hyper has it: in a box that is there
+/// for the whole connection. The response has the request's headers and the next request those of
+/// the response: both have a realistic number, and none costs an allocation.
+fn requests<S, B>(mut service: S) -> impl FnMut(u64) -> u64
+where
+    S: Service<Request<AxumBody>, Response = Response<B>, Error = Infallible>,
+    B: Body<Error: Debug>,
+{
+    let mut headers = headers();
+    let mut in_flight: Pin<Box<Option<S::Future>>> = Box::pin(None);
+    move |times| {
+        let mut bytes = 0;
+        for _ in 0..times {
+            let mut request = Request::new(AxumBody::empty());
+            *request.headers_mut() = mem::take(&mut headers);
+            in_flight.set(Some(service.call(black_box(request))));
+            let future = black_box(&mut in_flight).as_mut().as_pin_mut().expect("one in flight");
+            let Ok(response) = now(future);
+            in_flight.set(None);
+            let (response, body) = response.into_parts();
+            headers = response.headers;
+            bytes += drain(body);
+        }
+        bytes
+    }
+}
+
+fn headers() -> HeaderMap {
+    HeaderMap::from_iter([
+        (HOST, HeaderValue::from_static("localhost")),
+        (USER_AGENT, HeaderValue::from_static("Mozilla/5.0 (X11; Linux x86_64)")),
+        (ACCEPT, HeaderValue::from_static("*/*")),
+        (ACCEPT_ENCODING, HeaderValue::from_static("gzip, deflate, br, zstd")),
+        (CONTENT_TYPE, HeaderValue::from_static("application/json")),
+    ])
+}

@@ -1,0 +1,105 @@
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    task::{Context, Poll},
+};
+
+use axum::body::Body;
+use futures_core::Stream;
+use http::{Request, Response};
+use tower::{Layer, Service};
+use tower_sse::{Encode, Encoded, Event, EventBody, Heartbeat, Json, SseBody, SseLayer};
+
+use crate::{
+    Case, OURS,
+    drain::{drain, now},
+    payload::{MESSAGE, Ownership},
+    stream::Repeat,
+};
+
+pub const HEARTBEAT_OFF: &str = "tower-sse with the heartbeat off";
+const WITHOUT_LAYER: &str = "tower-sse without the layer";
+
+pub fn text(work: &'static str, ownership: Ownership, text: &'static str) -> Case {
+    match ownership {
+        Ownership::Literal => Case::new(work, OURS, move |times| {
+            poll_all(Repeat::new(times, move |_| Event::from(text)))
+        }),
+        Ownership::Owned => Case::new(work, OURS, move |times| {
+            poll_all(Repeat::new(times, move |_| Event::from(String::from(text))))
+        }),
+        Ownership::Shared => {
+            let encoded = Encoded::from(Event::from(text));
+            Case::new(work, OURS, move |times| {
+                let encoded = encoded.clone();
+                poll_all(Repeat::new(times, move |_| encoded.clone()))
+            })
+        }
+    }
+}
+
+pub fn fields(work: &'static str, text: &'static str) -> Case {
+    Case::new(work, OURS, move |times| {
+        poll_all(Repeat::new(times, move |number| Event::new().event("tick").id(number).data(text)))
+    })
+}
+
+pub fn json(work: &'static str) -> Case {
+    Case::new(work, OURS, move |times| poll_all(Repeat::new(times, |_| Json::new(&MESSAGE))))
+}
+
+/// Through the layer with its defaults.
+pub fn heartbeat(work: &'static str, text: &'static str) -> Case {
+    layered(work, OURS, SseLayer::new(), text)
+}
+
+pub fn without_heartbeat(work: &'static str, text: &'static str) -> Case {
+    layered(work, HEARTBEAT_OFF, SseLayer::new().heartbeat(Heartbeat::off()), text)
+}
+
+fn layered(work: &'static str, subject: &'static str, layer: SseLayer, text: &'static str) -> Case {
+    Case::new(work, subject, move |times| {
+        let events = Repeat::new(times, move |_| Event::from(text));
+        drain(Body::new(through_layer(&layer, events)))
+    })
+}
+
+pub fn without_layer(work: &'static str, text: &'static str) -> Case {
+    Case::new(work, WITHOUT_LAYER, move |times| {
+        poll_all(Repeat::new(times, move |_| Event::from(text)))
+    })
+}
+
+/// In axum's body, as a handler's response is.
+fn poll_all<S>(events: S) -> u64
+where
+    S: Stream<Item: Encode> + Send + 'static,
+{
+    drain(Body::new(tower_sse::response(events).into_body()))
+}
+
+/// The body that the layer makes of a stream of events.
+fn through_layer<S>(layer: &SseLayer, events: S) -> SseBody<EventBody<S>>
+where
+    S: Stream<Item: Encode>,
+{
+    let mut service = layer.layer(Once(Some(tower_sse::response(events))));
+    let Ok(response) = now(service.call(Request::new(())));
+    response.into_body()
+}
+
+struct Once<R>(Option<R>);
+
+impl<R> Service<Request<()>> for Once<Response<R>> {
+    type Response = Response<R>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<R>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(self.0.take().expect("one request")))
+    }
+}
