@@ -1,5 +1,6 @@
 use std::{
     future::Future,
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -97,7 +98,7 @@ where
                     }
                 }
                 Phase::Ending { last, trailers } => {
-                    let frame = match std::mem::take(last) {
+                    let frame = match mem::take(last) {
                         last if !last.is_empty() => Some(Frame::data(last)),
                         _ => trailers.take().map(|trailers| Frame::trailers(*trailers)),
                     };
@@ -108,8 +109,7 @@ where
                 }
                 Phase::Failing { held_back, .. } => {
                     ready!(poll_held_back(held_back, cx));
-                    let Phase::Failing { error, .. } = std::mem::replace(this.phase, Phase::Over)
-                    else {
+                    let Phase::Failing { error, .. } = mem::replace(this.phase, Phase::Over) else {
                         return Poll::Ready(None);
                     };
                     return Poll::Ready(Some(Err(error)));

@@ -58,6 +58,8 @@ impl Chromium {
             "--disable-background-networking",
             "--disable-component-update",
             "--disable-sync",
+            // Containers have little shared memory.
+            "--disable-dev-shm-usage",
             &user_data,
         ];
         let mut options = options.clone();
