@@ -118,6 +118,9 @@
 //! | tower `ConcurrencyLimitLayer` | frees its permit at the head: it limits no streams |
 //! | tower `LoadShedLayer`, `BufferLayer` | as with any response |
 //!
+//! Around a whole axum `Router`, outside of `Router::layer`, it needs a router again, for `axum::serve`
+//! takes only responses with axum's own body: `Router::new().fallback_service(layer.layer(router))`.
+//!
 //! # Features
 //!
 //! None is on by default; `full` is all of them.
