@@ -22,41 +22,24 @@ const COMMENT: &[u8] = b":\n";
 const HEARTBEAT: &[u8] = b"event: heartbeat\ndata: \n\n";
 const TERMINATOR: &[u8] = b"data: [DONE]\n\n";
 
-/// Sends `chunks` through the layer, with a silence long enough for a heartbeat before each and at
-/// the end, and gives what the client gets. It asserts that every silence, and the end, is used
-/// exactly as the oracle says that it can be.
-fn send<'c>(layer: &SseLayer, chunks: impl IntoIterator<Item = &'c [u8]>) -> Vec<u8> {
+/// Sends `chunks` through the layer and gives what the client gets. Before those chunks that `silent`
+/// names by its bits, and before the end, there is a silence long enough for a heartbeat. It asserts
+/// that every silence, and the end, is used exactly as the oracle says that it can be.
+fn send(layer: &SseLayer, chunks: &[&[u8]], silent: u64) -> Vec<u8> {
     let clock =
         runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     clock.block_on(async {
         let (feed, source) = Feed::new();
         let mut body = through(layer, event_stream(source)).into_body();
         let mut received = Vec::new();
-        let mut chunks = chunks.into_iter();
-        loop {
-            while let Polled::Data(bytes) = poll_frame(&mut body) {
-                assert!(!bytes.is_empty(), "no frame is empty");
-                received.extend(bytes);
+        for (n, chunk) in chunks.iter().enumerate() {
+            if silent >> (n % 64) & 1 == 1 {
+                be_silent(&mut body, &mut received).await;
             }
-            let heartbeat = match naive::read(&received).place {
-                Place::BetweenEvents => HEARTBEAT,
-                Place::LineStartInEvent => COMMENT,
-                Place::InsideLine => b"",
-            };
-            time::advance(2 * INTERVAL).await;
-            assert_eq!(
-                interjection(&mut body, &received),
-                heartbeat,
-                "after {}",
-                received.escape_ascii()
-            );
-            extend(&mut received, heartbeat);
-            assert_eq!(poll_frame(&mut body), Polled::Pending);
-            match chunks.next() {
-                Some(chunk) => feed.data(chunk.to_vec()),
-                None => break,
-            }
+            feed.data(chunk.to_vec());
+            receive(&mut body, &mut received);
         }
+        be_silent(&mut body, &mut received).await;
         let terminator = match naive::read(&received).place {
             Place::BetweenEvents => TERMINATOR,
             Place::LineStartInEvent | Place::InsideLine => b"",
@@ -74,11 +57,33 @@ fn send<'c>(layer: &SseLayer, chunks: impl IntoIterator<Item = &'c [u8]>) -> Vec
     })
 }
 
+async fn be_silent(body: &mut impl AnyBody, received: &mut Vec<u8>) {
+    receive(body, received);
+    let heartbeat = match naive::read(received).place {
+        Place::BetweenEvents => HEARTBEAT,
+        Place::LineStartInEvent => COMMENT,
+        Place::InsideLine => b"",
+    };
+    time::advance(2 * INTERVAL).await;
+    assert_eq!(interjection(body, received), heartbeat, "after {}", received.escape_ascii());
+    extend(received, heartbeat);
+    assert_eq!(poll_frame(body), Polled::Pending);
+}
+
+/// Takes what there is.
+fn receive(body: &mut impl AnyBody, received: &mut Vec<u8>) {
+    while let Polled::Data(bytes) = poll_frame(body) {
+        assert!(!bytes.is_empty(), "no frame is empty");
+        received.extend(bytes);
+    }
+}
+
+trait AnyBody: Body<Data = Bytes, Error = BoxError> + Unpin {}
+
+impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> AnyBody for B {}
+
 /// What the body writes of itself, without the line feed that makes a CRLF of a CR.
-fn interjection(
-    body: &mut (impl Body<Data = Bytes, Error = BoxError> + Unpin),
-    received: &[u8],
-) -> Bytes {
+fn interjection(body: &mut impl AnyBody, received: &[u8]) -> Bytes {
     match poll_frame(body) {
         Polled::Data(bytes) if received.ends_with(b"\r") => {
             bytes.strip_prefix(b"\n").unwrap().to_vec().into()
@@ -115,12 +120,19 @@ fn layer_with_preamble() -> SseLayer {
 }
 
 #[track_caller]
-fn assert_unchanged(chunks: &[&[u8]]) {
+fn assert_unchanged(chunks: &[&[u8]], silent: u64) {
     for layer in [layer(), layer_with_preamble()] {
-        let received = send(&layer, chunks.iter().copied());
-        assert_eq!(decoded(&received), decoded(&chunks.concat()), "{}", received.escape_ascii());
+        let received = send(&layer, chunks, silent);
+        assert_eq!(
+            decoded(&received),
+            decoded(&chunks.concat()),
+            "{} of {chunks:?}, silent {silent:b}",
+            received.escape_ascii()
+        );
     }
 }
+
+const ALWAYS: u64 = u64::MAX;
 
 const STREAMS: &[&[u8]] = &[
     b"data: a\n\ndata: b\n\n",
@@ -136,11 +148,19 @@ const STREAMS: &[&[u8]] = &[
 #[test]
 fn streams_cut_at_every_place_are_decoded_the_same() {
     for stream in STREAMS {
-        assert_unchanged(&[stream]);
-        assert_unchanged(&stream.chunks(1).collect::<Vec<_>>());
-        for cut in 0..stream.len() {
+        let bytes: Vec<_> = stream.chunks(1).collect();
+        assert_unchanged(&bytes, 0);
+        assert_unchanged(&bytes, ALWAYS);
+        for n in 0..bytes.len() {
+            // One silence only, and silences all the time but once.
+            assert_unchanged(&bytes, 1 << n);
+            assert_unchanged(&bytes, ALWAYS ^ (1 << n));
+        }
+        for cut in 0..=stream.len() {
             let (head, tail) = stream.split_at(cut);
-            assert_unchanged(&[head, tail]);
+            for silent in 0..4 {
+                assert_unchanged(&[head, tail], silent);
+            }
         }
     }
 }
@@ -148,7 +168,7 @@ fn streams_cut_at_every_place_are_decoded_the_same() {
 #[test]
 fn an_upstreams_own_heartbeats_leave_room_for_ours() {
     let stream = [&b"data: a\n\n"[..], b": ping\n", b": ping\nretry: 5\n"];
-    let received = send(&layer(), stream);
+    let received = send(&layer(), &stream, ALWAYS);
     assert_eq!(
         received.escape_ascii().to_string(),
         [HEARTBEAT, stream[0], HEARTBEAT, stream[1], HEARTBEAT, stream[2], HEARTBEAT, TERMINATOR]
@@ -183,11 +203,12 @@ proptest! {
     fn any_bytes_cut_anywhere_are_decoded_the_same(
         stream in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        silent in any::<u64>(),
     ) {
         let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
         places.extend([0, stream.len()]);
         places.sort_unstable();
         let chunks: Vec<_> = places.windows(2).map(|window| &stream[window[0]..window[1]]).collect();
-        assert_unchanged(&chunks);
+        assert_unchanged(&chunks, silent);
     }
 }
