@@ -129,7 +129,7 @@ impl FrameBuf {
         }
     }
 
-    // Inlined, the field's name has a constant length: a fifth of the time that short lines take.
+    // Inlined, the field's name has a constant length.
     #[inline]
     fn put_many_lines(&mut self, field: Field, text: &[u8]) {
         let mut rest = text;
