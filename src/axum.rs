@@ -1,14 +1,18 @@
-//! Feature `axum`: [`LastEventId`] as an extractor, [`StreamOptions`] as a part of a response.
+//! Feature `axum`: [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a part of a
+//! response.
 
-use std::convert::Infallible;
+use std::{convert::Infallible, error::Error, fmt};
 
 use axum_core::{
     extract::{FromRequestParts, OptionalFromRequestParts},
-    response::{IntoResponseParts, ResponseParts},
+    response::{IntoResponse, IntoResponseParts, Response, ResponseParts},
 };
-use http::request::Parts;
+use http::{StatusCode, request::Parts};
 
-use crate::{body::StreamOptions, connection::LastEventId};
+use crate::{
+    body::StreamOptions,
+    connection::{Disconnect, LastEventId},
+};
 
 /// Empty if the client has no last event id, the value that the [HTML standard][html] starts with.
 ///
@@ -39,6 +43,73 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
         .get::<LastEventId>()
         .cloned()
         .or_else(|| LastEventId::from_headers(&parts.headers))
+}
+
+/// Only inside a layer with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
+///
+/// ```
+/// use std::time::Duration;
+///
+/// use axum::{Router, response::IntoResponse, routing::get};
+/// use tokio::sync::mpsc;
+/// use tokio_stream::wrappers::ReceiverStream;
+/// use tower_sse::{Disconnect, Event, SseLayer};
+///
+/// async fn completion(disconnect: Disconnect) -> impl IntoResponse {
+///     let (tokens, received) = mpsc::channel(16);
+///     tokio::spawn(async move {
+///         tokio::select! {
+///             () = disconnect.cancelled() => {} // The model need not go on for nobody.
+///             () = async {
+///                 while tokens.send(Event::from("token")).await.is_ok() {}
+///             } => {}
+///         }
+///     });
+///     tower_sse::response(ReceiverStream::new(received))
+/// }
+///
+/// let app: Router = Router::new()
+///     .route("/completion", get(completion))
+///     .layer(SseLayer::new().track_disconnects(true));
+/// ```
+impl<S: Sync> FromRequestParts<S> for Disconnect {
+    type Rejection = MissingDisconnect;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingDisconnect> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingDisconnect(()))
+    }
+}
+
+/// `None` outside of a layer with
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
+impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Option<Self>, Infallible> {
+        Ok(parts.extensions.get::<Self>().cloned())
+    }
+}
+
+/// The rejection of the extractor [`Disconnect`]: there is none in the request, for no layer around the
+/// handler tracks disconnects. It answers `500`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingDisconnect(());
+
+impl fmt::Display for MissingDisconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no `Disconnect` in the request: set `SseLayer::track_disconnects(true)` on a layer around \
+             this handler",
+        )
+    }
+}
+
+impl Error for MissingDisconnect {}
+
+impl IntoResponse for MissingDisconnect {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
+    }
 }
 
 /// Goes into the response's extensions, where the layer finds it.

@@ -153,17 +153,21 @@ mod body;
 mod connection;
 mod event;
 mod layer;
+mod stats;
 
 pub use crate::{
-    body::{EventBody, Heartbeat, Retry, SseBody, StreamOptions},
-    connection::{LastEventId, is_cancellation},
+    body::{Drain, EventBody, Heartbeat, MaxAge, Retry, SseBody, StreamOptions},
+    connection::{CloseReason, Closed, Disconnect, LastEventId, is_cancellation},
     event::{
         Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, FrameBuf, IntoEventId,
         IntoEventName, InvalidField, Message,
     },
-    layer::{IntoSse, ResponseFuture, SseLayer, SseService, marker, response},
+    layer::{IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
+    stats::{Stats, StatsSnapshot},
 };
 
+#[cfg(feature = "axum")]
+pub use crate::axum::MissingDisconnect;
 #[cfg(feature = "json")]
 pub use crate::event::Json;
 

@@ -1,4 +1,4 @@
-//! What is logged, with feature `tracing`: hardly anything.
+//! What is logged, with feature `tracing`: a line at DEBUG for every stream, and hardly anything else.
 #![cfg(feature = "tracing")]
 
 mod support;
@@ -69,9 +69,10 @@ fn a_stream_without_a_runtime_warns_once() {
             assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
         }
     });
-    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("WARN tower_sse"), "{lines:?}");
     assert!(lines[0].contains("no heartbeats"), "{lines:?}");
+    assert!(lines[1].contains("closed"), "{lines:?}");
 }
 
 #[tokio::test]
@@ -82,25 +83,30 @@ async fn a_source_that_left_is_a_debug_line() {
         feed.fail(io::Error::from(io::ErrorKind::BrokenPipe));
         assert_eq!(poll_frame(&mut body), Polled::End);
     });
-    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[0].contains("left"), "{lines:?}");
+    assert!(lines[1].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[1].contains(r#"reason="ended""#), "{lines:?}");
 }
 
 #[tokio::test]
 async fn a_last_event_id_that_no_event_can_have_is_a_debug_line_and_no_error() {
+    let (_feed, source) = Feed::new();
+    let mut response = None;
     let lines = logged(|| {
         let layer = SseLayer::new().last_event_id_query(["lastEventId"]);
         let request = Request::get("/?lastEventId=7%0Adata:%20forged").body(()).unwrap();
-        let (_feed, source) = Feed::new();
-        assert_eq!(answer_to(request, &layer, event_stream(source)).status(), 200);
+        response = Some(answer_to(request, &layer, event_stream(source)));
     });
+    assert_eq!(response.unwrap().status(), 200);
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
     assert!(lines[0].contains(r"'\n'"), "{lines:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_does_what_streams_do_logs_nothing() {
+async fn a_stream_that_does_what_streams_do_logs_its_close_only() {
     let (feed, source) = Feed::new();
     let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
     let quiet = |run: &mut dyn FnMut()| assert_eq!(logged(run), [""; 0]);
@@ -113,6 +119,10 @@ async fn a_stream_that_does_what_streams_do_logs_nothing() {
     quiet(&mut || assert!(matches!(poll_frame(&mut body), Polled::Data(_))));
     let mut body = Some(body);
     // The client leaves.
-    quiet(&mut || drop(body.take()));
+    let lines = logged(|| drop(body.take()));
     assert!(feed.is_dropped());
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[0].contains(r#"reason="disconnected""#), "{lines:?}");
+    assert!(lines[0].contains("frames=2 bytes=11 heartbeats=1"), "{lines:?}");
 }

@@ -1,7 +1,7 @@
 use std::mem;
 
-use bytes::{Buf, Bytes};
-use memchr::memrchr2;
+use bytes::{Buf, Bytes, BytesMut};
+use memchr::{memchr2, memrchr2};
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
@@ -108,6 +108,20 @@ impl Boundary {
         }
     }
 
+    /// As [`pass`](Self::pass), but only up to the first place between events, if the frame has one: a
+    /// busy source may never end a frame there.
+    pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
+        let mut passed = BytesMut::new();
+        while !frame.is_empty() {
+            let line = frame.split_to(first_line(&frame));
+            passed.extend_from_slice(&self.pass(line));
+            if self.between_events() {
+                break;
+            }
+        }
+        passed.freeze()
+    }
+
     /// `matched` bytes of a byte order mark have come before; they are `held` back if we wrote
     /// first.
     fn pass_start(&mut self, frame: Bytes, matched: usize, held: bool) -> Bytes {
@@ -199,6 +213,15 @@ impl Line {
                 }
             }
         }
+    }
+}
+
+/// How long the first line is, with its line end as far as it is there.
+fn first_line(bytes: &[u8]) -> usize {
+    match memchr2(b'\n', b'\r', bytes) {
+        Some(at) if bytes.get(at..at + 2) == Some(b"\r\n") => at + 2,
+        Some(at) => at + 1,
+        None => bytes.len(),
     }
 }
 

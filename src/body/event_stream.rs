@@ -1,28 +1,20 @@
 use std::{
-    future::Future,
-    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
-use tokio::{
-    runtime::Handle,
-    time::{Sleep, sleep},
+use tokio_util::sync::CancellationToken;
+
+use super::{Boundary, Ending, Lifetime, Pace, Report, Rules, Silence, lifetime::Verdict};
+use crate::{
+    BoxError,
+    connection::{Client, CloseReason},
 };
-
-use super::{Boundary, Pace, Rules, Silence};
-use crate::BoxError;
-
-/// How long an error of the source is held back. What hyper has not flushed when a body fails is
-/// lost with it, and browsers drop what a failed `fetch` body had queued: one more turn of the
-/// runtime is enough on HTTP/1, not on HTTP/2, nor for browsers.
-const ERROR_HELD_BACK: Duration = Duration::from_millis(20);
 
 pin_project! {
     /// The bytes of an event stream, made by anybody, and what the layer writes between them.
@@ -31,45 +23,51 @@ pin_project! {
         source: Option<B>,
         #[pin]
         silence: Option<Silence>,
+        // Out of line, for most streams have none.
+        lifetime: Option<Pin<Box<Lifetime>>>,
         boundary: Boundary,
         phase: Phase,
         pace: Pace,
         rules: Arc<Rules>,
+        client: Client,
         // Bytes of ours would be garbage in a stream with a content coding.
         encoded: bool,
+        // Last, so that the source is gone when the close is told.
+        report: Report,
     }
 }
 
 enum Phase {
     Beginning,
     Open,
-    /// The source is gone; these frames are still to be sent.
-    Ending {
-        last: Bytes,
-        trailers: Option<Box<HeaderMap>>,
-    },
-    Failing {
-        error: BoxError,
-        held_back: Option<Pin<Box<Sleep>>>,
-    },
-    Over,
+    Ending(Ending),
 }
 
 impl<B> EventStream<B> {
-    pub(crate) fn new(source: B, rules: Arc<Rules>, encoded: bool) -> Self {
+    pub(crate) fn new(
+        source: B,
+        encoded: bool,
+        rules: Arc<Rules>,
+        shutdown: Option<&CancellationToken>,
+        client: Client,
+        report: Report,
+    ) -> Self {
         Self {
             source: Some(source),
             silence: if encoded { None } else { rules.silence() },
+            lifetime: Lifetime::new(&rules, shutdown, client).map(Box::pin),
             boundary: Boundary::new(),
             phase: Phase::Beginning,
             pace: Pace::default(),
             rules,
+            client,
             encoded,
+            report,
         }
     }
 
     pub(crate) const fn is_over(&self) -> bool {
-        matches!(self.phase, Phase::Over)
+        matches!(&self.phase, Phase::Ending(ending) if ending.is_over())
     }
 }
 
@@ -82,6 +80,28 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         ready!(Pace::poll_ready(cx));
+        let polled = ready!(self.as_mut().poll_phase(cx));
+        let this = self.project();
+        if let Some(Ok(frame)) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            this.report.sent(data.len());
+        }
+        if let Phase::Ending(ending) = this.phase {
+            if let Some(reason) = ending.reason() {
+                this.report.expect(reason);
+            }
+            if ending.is_over() {
+                this.report.close();
+            }
+        }
+        Poll::Ready(polled)
+    }
+
+    fn poll_phase(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         loop {
             let this = self.as_mut().project();
             match this.phase {
@@ -97,24 +117,7 @@ where
                         return Poll::Ready(Some(Ok(frame)));
                     }
                 }
-                Phase::Ending { last, trailers } => {
-                    let frame = match mem::take(last) {
-                        last if !last.is_empty() => Some(Frame::data(last)),
-                        _ => trailers.take().map(|trailers| Frame::trailers(*trailers)),
-                    };
-                    if last.is_empty() && trailers.is_none() {
-                        *this.phase = Phase::Over;
-                    }
-                    return Poll::Ready(frame.map(Ok));
-                }
-                Phase::Failing { held_back, .. } => {
-                    ready!(poll_held_back(held_back, cx));
-                    let Phase::Failing { error, .. } = mem::replace(this.phase, Phase::Over) else {
-                        return Poll::Ready(None);
-                    };
-                    return Poll::Ready(Some(Err(error)));
-                }
-                Phase::Over => return Poll::Ready(None),
+                Phase::Ending(ending) => return ending.poll_frame(cx),
             }
         }
     }
@@ -123,11 +126,26 @@ where
     fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
             let mut this = self.as_mut().project();
+            let verdict = this.lifetime.as_mut().map_or(Verdict::GoOn, |it| it.as_mut().look(cx));
+            let due = match verdict {
+                Verdict::GoOn => false,
+                Verdict::EndBetweenEvents(reason) if !*this.encoded => {
+                    if this.boundary.between_events() {
+                        self.cut(reason);
+                        return Poll::Ready(None);
+                    }
+                    true
+                }
+                Verdict::EndBetweenEvents(reason) | Verdict::EndNow(reason) => {
+                    self.cut(reason);
+                    return Poll::Ready(None);
+                }
+            };
             let Some(source) = this.source.as_mut().as_pin_mut() else {
-                *this.phase = Phase::Over;
+                self.begin(Ending::clean(CloseReason::Ended, Bytes::new()));
                 return Poll::Ready(None);
             };
-            let frame = match source.poll_frame(cx) {
+            let frame = match this.report.within_source(|| source.poll_frame(cx)) {
                 Poll::Ready(Some(Ok(frame))) => frame,
                 Poll::Ready(Some(Err(error))) => {
                     self.end_with(error.into());
@@ -137,20 +155,26 @@ where
                     self.end(None);
                     return Poll::Ready(None);
                 }
-                Poll::Pending => {
-                    let heartbeat = ready!(self.as_mut().poll_heartbeat(cx));
-                    return Poll::Ready(Some(self.interject(&heartbeat)));
-                }
+                Poll::Pending => match ready!(self.as_mut().poll_timers(cx)) {
+                    Some(heartbeat) => return Poll::Ready(Some(heartbeat)),
+                    None => continue,
+                },
             };
             match frame.into_data() {
                 Ok(data) => {
-                    let data = if *this.encoded { data } else { this.boundary.pass(data) };
+                    let data = match (*this.encoded, due) {
+                        (true, _) => data,
+                        (false, false) => this.boundary.pass(data),
+                        (false, true) => this.boundary.pass_to_first_end(data),
+                    };
                     if data.is_empty() {
                         if Pace::poll_unit(cx).is_ready() {
                             continue;
                         }
-                        let heartbeat = ready!(self.as_mut().poll_heartbeat(cx));
-                        return Poll::Ready(Some(self.interject(&heartbeat)));
+                        match ready!(self.as_mut().poll_timers(cx)) {
+                            Some(heartbeat) => return Poll::Ready(Some(heartbeat)),
+                            None => continue,
+                        }
                     }
                     this.pace.spend(cx, data.len());
                     if let Some(silence) = this.silence.as_pin_mut() {
@@ -167,6 +191,19 @@ where
                 },
             }
         }
+    }
+
+    /// A heartbeat as soon as it is due and has a place, or `None` when the stream's lifetime must be
+    /// looked at again.
+    fn poll_timers(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        if let Some(lifetime) = self.as_mut().project().lifetime
+            && lifetime.as_mut().poll_change(cx).is_ready()
+        {
+            return Poll::Ready(None);
+        }
+        let heartbeat = ready!(self.as_mut().poll_heartbeat(cx));
+        self.as_mut().project().report.heartbeat();
+        Poll::Ready(Some(self.interject(&heartbeat)))
     }
 
     /// Heartbeat lines, as soon as they are due and have a place.
@@ -199,44 +236,71 @@ where
     }
 
     /// The source came to its own clean end.
-    fn end(self: Pin<&mut Self>, trailers: Option<Box<HeaderMap>>) {
-        let mut this = self.project();
-        // Dropped now and not with the body: it may hold a guard, a permit or a cursor.
-        this.source.set(None);
+    fn end(mut self: Pin<&mut Self>, trailers: Option<Box<HeaderMap>>) {
+        self.as_mut().drop_source();
+        let this = self.as_mut().project();
         let last = match this.rules.terminator() {
             Some(terminator) if !*this.encoded && this.boundary.between_events() => {
                 this.boundary.interject(terminator)
             }
             _ => Bytes::new(),
         };
-        *this.phase = Phase::Ending { last, trailers };
+        self.begin(Ending::own(last, trailers));
     }
 
     /// The source failed.
-    fn end_with(self: Pin<&mut Self>, error: BoxError) {
-        let mut this = self.project();
-        this.source.set(None);
-        let ending = |last| Phase::Ending { last, trailers: None };
+    fn end_with(mut self: Pin<&mut Self>, error: BoxError) {
+        self.as_mut().drop_source();
+        let this = self.as_mut().project();
         // Amid an event every error fails: at a clean end some clients take the half for the whole.
         // Under a content coding nobody knows.
         let amid_event = *this.encoded || !this.boundary.between_events();
-        *this.phase = if !amid_event && this.rules.is_benign(&error) {
+        let ending = if !amid_event && this.rules.is_benign(&error) {
             debug!(error = %error, "the source of an event stream left");
-            ending(Bytes::new())
+            Ending::clean(CloseReason::Ended, Bytes::new())
         } else if !amid_event && let Some(event) = this.rules.event_for(&error) {
-            ending(this.boundary.interject(&event))
+            Ending::clean(CloseReason::Failed, this.boundary.interject(&event))
         } else {
-            Phase::Failing { error, held_back: None }
+            Ending::failure(CloseReason::Failed, Bytes::new(), error)
         };
+        self.begin(ending);
     }
-}
 
-fn poll_held_back(timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
-    let timer = match timer {
-        Some(timer) => timer,
-        // Without a runtime there is no timer, nor hyper's connection task.
-        None if Handle::try_current().is_err() => return Poll::Ready(()),
-        None => timer.insert(Box::pin(sleep(ERROR_HELD_BACK))),
-    };
-    timer.as_mut().poll(cx)
+    /// The stream must end although its source goes on.
+    fn cut(mut self: Pin<&mut Self>, reason: CloseReason) {
+        self.as_mut().drop_source();
+        let this = self.as_mut().project();
+        let between_events = !*this.encoded && this.boundary.between_events();
+        let lines = match reason {
+            CloseReason::Drained if between_events => this.rules.goodbye(),
+            // A `retry` line is part of no event.
+            CloseReason::Drained if !*this.encoded && this.boundary.at_line_start() => {
+                this.rules.reconnection_time()
+            }
+            _ => Bytes::new(),
+        };
+        let last = if lines.is_empty() { lines } else { this.boundary.interject(&lines) };
+        let ending = if between_events && !this.client.is_cut_by_failing() {
+            Ending::clean(reason, last)
+        } else {
+            Ending::cut_short(reason, last)
+        };
+        self.begin(ending);
+    }
+
+    /// Drops the source, and not with the body: it may hold a guard, a permit or a cursor.
+    fn drop_source(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        this.report.within_source(|| this.source.set(None));
+        *this.lifetime = None;
+    }
+
+    fn begin(self: Pin<&mut Self>, ending: Ending) {
+        let this = self.project();
+        // The body may be dropped before it is polled again.
+        if let Some(reason) = ending.reason() {
+            this.report.expect(reason);
+        }
+        *this.phase = Phase::Ending(ending);
+    }
 }

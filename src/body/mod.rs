@@ -5,21 +5,30 @@
 //!   lines and the last event, where that changes nothing of what a client decodes.
 
 mod boundary;
+mod drain;
+mod ending;
 mod event_body;
 mod event_stream;
 mod heartbeat;
+mod lifetime;
+mod max_age;
 mod options;
 mod pace;
+mod report;
 mod retry;
 mod rules;
 mod silence;
 mod sse_body;
 
 pub use self::{
-    event_body::EventBody, heartbeat::Heartbeat, options::StreamOptions, retry::Retry,
-    sse_body::SseBody,
+    drain::Drain, event_body::EventBody, heartbeat::Heartbeat, max_age::MaxAge,
+    options::StreamOptions, retry::Retry, sse_body::SseBody,
 };
 
-pub(crate) use self::rules::Rules;
+pub(crate) use self::{
+    event_stream::EventStream,
+    report::{OnClose, OnOpen, Report},
+    rules::Rules,
+};
 
-use self::{boundary::Boundary, pace::Pace, silence::Silence};
+use self::{boundary::Boundary, ending::Ending, lifetime::Lifetime, pace::Pace, silence::Silence};

@@ -2,8 +2,11 @@ use std::{error::Error, fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Heartbeat, Retry};
-use crate::event::{Encoded, Event};
+use super::{Drain, Heartbeat, MaxAge, OnClose, Retry, rules::without_panic};
+use crate::{
+    connection::Closed,
+    event::{Encoded, Event},
+};
 
 /// What is done to one stream. Given to the [layer](crate::SseLayer::options) it is for all
 /// streams; put into a response's extensions it is for that one and goes before what the layer says,
@@ -36,8 +39,12 @@ pub struct StreamOptions {
     pub(super) heartbeat: Option<Heartbeat>,
     pub(super) retry: Option<Retry>,
     pub(super) padding: Option<Bytes>,
+    pub(super) max_age: Option<MaxAge>,
+    pub(super) drain: Option<Drain>,
+    pub(super) farewell: Option<Option<Bytes>>,
     pub(super) terminator: Option<Option<Bytes>>,
     pub(super) on_error: Option<Option<Arc<ErrorToEvent>>>,
+    pub(super) on_close: Option<Option<Arc<OnClose>>>,
 }
 
 pub(super) type ErrorToEvent = dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync;
@@ -45,7 +52,17 @@ pub(super) type ErrorToEvent = dyn Fn(&(dyn Error + 'static)) -> Event + Send + 
 impl StreamOptions {
     /// Options of which none is set.
     pub const fn new() -> Self {
-        Self { heartbeat: None, retry: None, padding: None, terminator: None, on_error: None }
+        Self {
+            heartbeat: None,
+            retry: None,
+            padding: None,
+            max_age: None,
+            drain: None,
+            farewell: None,
+            terminator: None,
+            on_error: None,
+            on_close: None,
+        }
     }
 
     /// What is sent when the stream has been silent for a while; see
@@ -79,6 +96,40 @@ impl StreamOptions {
         self
     }
 
+    /// How old the stream may become; see [`SseLayer::max_age`](crate::SseLayer::max_age).
+    /// [`MaxAge::none`] undoes it.
+    ///
+    /// A stream whose caller's credentials expire should not outlive them:
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// use tower_sse::{MaxAge, StreamOptions};
+    ///
+    /// # fn options(expires_in: Duration) -> StreamOptions {
+    /// StreamOptions::new().max_age(MaxAge::new(expires_in))
+    /// # }
+    /// # _ = options(Duration::from_secs(1));
+    /// ```
+    pub fn max_age(mut self, max_age: MaxAge) -> Self {
+        self.max_age = Some(max_age);
+        self
+    }
+
+    /// What happens to the stream at the shutdown; see
+    /// [`SseLayer::drain`](crate::SseLayer::drain). [`Drain::by_request`] is the default, and
+    /// [`Drain::never`] lets it go on.
+    pub fn drain(mut self, drain: Drain) -> Self {
+        self.drain = Some(drain);
+        self
+    }
+
+    /// An event sent when the shutdown ends the stream; see
+    /// [`SseLayer::farewell`](crate::SseLayer::farewell). `None` undoes it.
+    pub fn farewell(mut self, farewell: impl Into<Option<Event>>) -> Self {
+        self.farewell = Some(farewell.into().map(|event| Encoded::from(event).into()));
+        self
+    }
+
     /// An event sent after the source's own clean end; see
     /// [`SseLayer::terminator`](crate::SseLayer::terminator). `None` undoes it.
     pub fn terminator(mut self, terminator: impl Into<Option<Event>>) -> Self {
@@ -104,30 +155,93 @@ impl StreamOptions {
         self
     }
 
+    /// Is called once when the stream has closed; see
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close). Here, where a handler makes the response, a
+    /// closure can know whose stream it was.
+    ///
+    /// Unlike other options it does not go before the layer's: both are called, the layer's first, as
+    /// one is there for those who operate the server and one for the handler.
+    /// [`no_on_close`](Self::no_on_close) undoes both.
+    ///
+    /// ```
+    /// use tower_sse::StreamOptions;
+    ///
+    /// # fn options(user: String) -> StreamOptions {
+    /// StreamOptions::new().on_close(move |closed| {
+    ///     println!("{user} left after {:?}: {}", closed.age(), closed.reason());
+    /// })
+    /// # }
+    /// # _ = options(String::new());
+    /// ```
+    pub fn on_close<F>(mut self, told: F) -> Self
+    where
+        F: Fn(&Closed) + Send + Sync + 'static,
+    {
+        let earlier = self.on_close.take().flatten();
+        self.on_close = Some(Some(both(earlier, Arc::new(told))));
+        self
+    }
+
+    /// Calls nobody when the stream has closed; undoes every [`on_close`](Self::on_close) before, the
+    /// layer's too.
+    pub fn no_on_close(mut self) -> Self {
+        self.on_close = Some(None);
+        self
+    }
+
     /// These options, and `defaults` for what they leave open.
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
             retry: self.retry.or_else(|| defaults.retry.clone()),
             padding: self.padding.or_else(|| defaults.padding.clone()),
+            max_age: self.max_age.or_else(|| defaults.max_age.clone()),
+            drain: self.drain.or_else(|| defaults.drain.clone()),
+            farewell: self.farewell.or_else(|| defaults.farewell.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),
             on_error: self.on_error.or_else(|| defaults.on_error.clone()),
+            on_close: match self.on_close {
+                None => defaults.on_close.clone(),
+                Some(None) => Some(None),
+                Some(Some(own)) => Some(Some(both(defaults.on_close.clone().flatten(), own))),
+            },
         }
     }
 }
 
 impl fmt::Debug for StreamOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { heartbeat, retry, padding, terminator, on_error } = self;
+        let Self {
+            heartbeat,
+            retry,
+            padding,
+            max_age,
+            drain,
+            farewell,
+            terminator,
+            on_error,
+            on_close,
+        } = self;
         f.debug_struct("StreamOptions")
             .field("heartbeat", heartbeat)
             .field("retry", retry)
             .field("padding", &padding.as_ref().map(Bytes::len))
+            .field("max_age", max_age)
+            .field("drain", drain)
+            .field("farewell", farewell)
             .field("terminator", terminator)
-            .field(
-                "on_error",
-                &on_error.as_ref().map(|set| set.as_ref().map(|_| format_args!(".."))),
-            )
+            .field("on_error", &on_error.as_ref().map(Option::is_some))
+            .field("on_close", &on_close.as_ref().map(Option::is_some))
             .finish()
+    }
+}
+
+fn both(first: Option<Arc<OnClose>>, second: Arc<OnClose>) -> Arc<OnClose> {
+    match first {
+        None => second,
+        Some(first) => Arc::new(move |closed| {
+            _ = without_panic(|| first(closed));
+            second(closed);
+        }),
     }
 }

@@ -1,11 +1,16 @@
 use std::{ops::RangeInclusive, time::Duration};
 
-use crate::event::whole_milliseconds;
+use bytes::Bytes;
 
-/// The reconnection time that every stream starts with: how long clients wait before they
-/// reconnect.
+use crate::event::{Encoded, Event, whole_milliseconds};
+
+/// A reconnection time: how long clients wait before they reconnect.
 ///
-/// It is sent at once, as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without it
+/// A stream may start with one ([`SseLayer::retry`](crate::SseLayer::retry)), sent at once, and end with
+/// another when the server shuts down ([`Drain::retry`](crate::Drain::retry)); a client that is refused
+/// gets one too ([`Refusal::retry`](crate::Refusal::retry)).
+///
+/// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without it
 /// clients wait for a few seconds of their own choice, all of them equally long: when a server is
 /// restarted they come back together. A range spreads them.
 ///
@@ -46,8 +51,19 @@ impl Retry {
         Self { milliseconds: None }
     }
 
+    /// 2 to 10 seconds: what clients are told that cannot stay.
+    pub(crate) const fn later() -> Self {
+        Self { milliseconds: Some(2_000..=10_000) }
+    }
+
     /// The time for one connection.
     pub(crate) fn draw(&self) -> Option<Duration> {
         self.milliseconds.clone().map(fastrand::u64).map(Duration::from_millis)
+    }
+
+    /// The line that tells one connection its time, empty for none.
+    pub(crate) fn line(&self) -> Bytes {
+        let event = |time| Encoded::from(Event::new().retry(time)).into();
+        self.draw().map_or_else(Bytes::new, event)
     }
 }

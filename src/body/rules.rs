@@ -3,17 +3,14 @@ use std::{
     mem,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
+    time::Duration,
 };
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Heartbeat, Retry, Silence, StreamOptions};
-use crate::{
-    BoxError,
-    connection::is_cancellation,
-    event::{Encoded, Event},
-};
+use super::{Drain, Heartbeat, OnClose, Retry, Silence, StreamOptions};
+use crate::{BoxError, connection::is_cancellation, event::Encoded};
 
 /// What holds for a stream once the layer and the response have had their say.
 #[derive(Clone)]
@@ -60,15 +57,45 @@ impl Rules {
     /// The lines that the stream starts with, empty for none.
     pub(super) fn preamble(&self) -> Bytes {
         let padding = self.options.padding.clone().unwrap_or_default();
-        let Some(reconnection_time) = self.options.retry.as_ref().and_then(Retry::draw) else {
-            return padding;
-        };
-        let retry = Encoded::from(Event::new().retry(reconnection_time));
-        if padding.is_empty() { retry.into() } else { [retry.as_bytes(), &padding].concat().into() }
+        let retry = self.options.retry.as_ref().map(Retry::line).unwrap_or_default();
+        match (retry.is_empty(), padding.is_empty()) {
+            (true, _) => padding,
+            (_, true) => retry,
+            (false, false) => [retry, padding].concat().into(),
+        }
     }
 
     pub(super) fn terminator(&self) -> Option<&Bytes> {
         self.options.terminator.as_ref()?.as_ref()
+    }
+
+    /// The greatest age of one stream.
+    pub(super) fn draw_max_age(&self) -> Option<Duration> {
+        self.options.max_age.as_ref()?.draw()
+    }
+
+    pub(super) fn drain(&self) -> Drain {
+        self.options.drain.clone().unwrap_or_default()
+    }
+
+    /// What a client is told at the shutdown: when to come back, and the farewell.
+    pub(super) fn goodbye(&self) -> Bytes {
+        let retry = self.reconnection_time();
+        match self.options.farewell.as_ref().and_then(Option::as_ref) {
+            Some(farewell) if retry.is_empty() => farewell.clone(),
+            Some(farewell) => [retry, farewell.clone()].concat().into(),
+            None => retry,
+        }
+    }
+
+    /// When a client is to come back after the shutdown, as a line; empty for nothing.
+    pub(super) fn reconnection_time(&self) -> Bytes {
+        let drain = self.options.drain.as_ref();
+        drain.map_or_else(|| Drain::default().retry_line(), Drain::retry_line)
+    }
+
+    pub(crate) fn on_close(&self) -> Option<Arc<OnClose>> {
+        self.options.on_close.clone()?
     }
 
     /// Does `error` only say that somebody left?
@@ -90,7 +117,7 @@ impl Rules {
 }
 
 /// What a callback returns, or `None` if it panics.
-fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
+pub(super) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(callback)) {
         Ok(value) => Some(value),
         Err(payload) => {

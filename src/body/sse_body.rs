@@ -1,16 +1,18 @@
 use std::{
-    fmt,
+    fmt, mem,
     pin::Pin,
-    sync::Arc,
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::{Rules, event_stream::EventStream};
-use crate::BoxError;
+use super::event_stream::EventStream;
+use crate::{
+    BoxError,
+    connection::{CloseReason, DisconnectGuard},
+};
 
 pin_project! {
     /// The body of every response that comes through the [layer](crate::SseLayer).
@@ -32,9 +34,20 @@ pin_project! {
         Foreign { #[pin] body: B },
         // Out of line, for a response that is no event stream must not carry its size.
         Stream { stream: Pin<Box<EventStream<B>>> },
+        // As foreign, but somebody waits for its end.
+        Tracked { tracked: Pin<Box<Tracked<B>>> },
         // Nothing, and nothing is known of it: the answer to a HEAD request.
         Unsent,
-        Empty,
+        // All that there is, without a size hint unless it is empty.
+        Whole { bytes: Bytes },
+    }
+}
+
+pin_project! {
+    struct Tracked<B> {
+        #[pin]
+        body: B,
+        guard: DisconnectGuard,
     }
 }
 
@@ -43,8 +56,8 @@ impl<B> SseBody<B> {
         Self { kind: Kind::Foreign { body } }
     }
 
-    pub(crate) fn event_stream(source: B, rules: Arc<Rules>, encoded: bool) -> Self {
-        Self { kind: Kind::Stream { stream: Box::pin(EventStream::new(source, rules, encoded)) } }
+    pub(crate) fn event_stream(stream: EventStream<B>) -> Self {
+        Self { kind: Kind::Stream { stream: Box::pin(stream) } }
     }
 
     pub(crate) const fn unsent() -> Self {
@@ -52,8 +65,49 @@ impl<B> SseBody<B> {
     }
 
     pub(crate) const fn empty() -> Self {
-        Self { kind: Kind::Empty }
+        Self::whole(Bytes::new())
     }
+
+    /// A body of these bytes.
+    pub(crate) const fn whole(bytes: Bytes) -> Self {
+        Self { kind: Kind::Whole { bytes } }
+    }
+}
+
+impl<B: Body> SseBody<B> {
+    /// A foreign body, at whose end the guard's [`Disconnect`](crate::Disconnect) fires.
+    pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
+        let mut tracked = Tracked { body, guard };
+        if is_complete(&tracked.body) {
+            tracked.guard.expect(CloseReason::Ended);
+        }
+        Self { kind: Kind::Tracked { tracked: Box::pin(tracked) } }
+    }
+}
+
+impl<B> Tracked<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        let polled =
+            ready!(this.body.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+        if let Some(Err(_)) = &polled {
+            this.guard.expect(CloseReason::Failed);
+        } else if polled.is_none() || is_complete(&*this.body) {
+            this.guard.expect(CloseReason::Ended);
+        }
+        Poll::Ready(polled)
+    }
+}
+
+/// Does the body know that nothing is left of it? Servers do not poll it further then.
+fn is_complete<B: Body>(body: &B) -> bool {
+    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 impl<B> Body for SseBody<B>
@@ -70,7 +124,12 @@ where
         match self.project().kind.project() {
             KindProj::Foreign { body } => body.poll_frame(cx).map_err(Into::into),
             KindProj::Stream { stream } => stream.as_mut().poll_frame(cx),
-            KindProj::Unsent | KindProj::Empty => Poll::Ready(None),
+            KindProj::Tracked { tracked } => tracked.as_mut().poll_frame(cx).map_err(Into::into),
+            KindProj::Unsent => Poll::Ready(None),
+            KindProj::Whole { bytes } => {
+                let bytes = mem::take(bytes);
+                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+            }
         }
     }
 
@@ -78,17 +137,20 @@ where
         match &self.kind {
             Kind::Foreign { body } => body.is_end_stream(),
             Kind::Stream { stream } => stream.is_over(),
+            Kind::Tracked { tracked } => tracked.body.is_end_stream(),
             Kind::Unsent => false,
-            Kind::Empty => true,
+            Kind::Whole { bytes } => bytes.is_empty(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::Foreign { body } => body.size_hint(),
+            Kind::Tracked { tracked } => tracked.body.size_hint(),
             Kind::Stream { stream } if !stream.is_over() => SizeHint::default(),
+            Kind::Whole { bytes } if !bytes.is_empty() => SizeHint::default(),
             Kind::Unsent => SizeHint::default(),
-            Kind::Stream { .. } | Kind::Empty => SizeHint::with_exact(0),
+            Kind::Stream { .. } | Kind::Whole { .. } => SizeHint::with_exact(0),
         }
     }
 }
@@ -96,9 +158,9 @@ where
 impl<B> fmt::Debug for SseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Foreign { .. } => "foreign",
+            Kind::Foreign { .. } | Kind::Tracked { .. } => "foreign",
             Kind::Stream { .. } => "event stream",
-            Kind::Unsent | Kind::Empty => "empty",
+            Kind::Unsent | Kind::Whole { .. } => "whole",
         };
         f.debug_struct("SseBody").field("kind", &format_args!("{kind}")).finish_non_exhaustive()
     }

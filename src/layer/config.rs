@@ -1,21 +1,41 @@
 use std::{fmt, sync::Arc};
 
-use crate::body::Rules;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::Refusal;
+use crate::{
+    body::{OnOpen, Rules},
+    stats::Stats,
+};
 
 /// What was set at a layer, shared by its services and their streams.
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(super) rules: Arc<Rules>,
+    pub(super) shutdown: Option<CancellationToken>,
+    /// As many permits as streams may be open.
+    pub(super) places: Option<Arc<Semaphore>>,
+    pub(super) refusal: Refusal,
     pub(super) require_accept: bool,
     pub(super) last_event_id_query: Vec<String>,
+    pub(super) track_disconnects: bool,
+    pub(super) stats: Stats,
+    pub(super) on_open: Option<Arc<OnOpen>>,
 }
 
 impl Config {
     pub(super) fn new() -> Self {
         Self {
             rules: Arc::new(Rules::new()),
+            shutdown: None,
+            places: None,
+            refusal: Refusal::default(),
             require_accept: false,
             last_event_id_query: Vec::new(),
+            track_disconnects: false,
+            stats: Stats::new(),
+            on_open: None,
         }
     }
 }
@@ -24,8 +44,13 @@ impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
             .field("options", self.rules.options())
+            .field("shutdown", &self.shutdown)
+            .field("places", &self.places.as_ref().map(|places| places.available_permits()))
+            .field("refusal", &self.refusal)
             .field("require_accept", &self.require_accept)
             .field("last_event_id_query", &self.last_event_id_query)
+            .field("track_disconnects", &self.track_disconnects)
+            .field("stats", &self.stats)
             .finish_non_exhaustive()
     }
 }

@@ -12,10 +12,16 @@ use http::{HeaderValue, Response, StatusCode, header::VARY};
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{Config, IntoSse, headers, marker};
+use super::{
+    Config, IntoSse,
+    admission::{Asked, Refused},
+    headers, marker,
+    watch::Watch,
+};
 use crate::{
     BoxError,
-    body::{SseBody, StreamOptions},
+    body::{EventStream, Report, Rules, SseBody, StreamOptions},
+    connection::CloseReason,
 };
 
 pin_project! {
@@ -23,6 +29,8 @@ pin_project! {
     pub struct ResponseFuture<F, M = marker::Http> {
         #[pin]
         inner: Inner<F>,
+        config: Arc<Config>,
+        asked: Asked,
         // The compiler infers it at the layer, and every type on the way has to hand it on.
         kind: PhantomData<fn() -> M>,
     }
@@ -31,19 +39,29 @@ pin_project! {
 pin_project! {
     #[project = InnerProj]
     enum Inner<F> {
-        Called { #[pin] future: F, config: Arc<Config>, head: bool, refused: bool },
+        Called {
+            #[pin]
+            future: F,
+            // Out of line, for most responses have none.
+            watch: Option<Box<Watch>>,
+        },
         // The inner service was not called.
-        Refused,
+        Refused { refused: Refused },
     }
 }
 
 impl<F, M> ResponseFuture<F, M> {
-    pub(super) const fn new(future: F, config: Arc<Config>, head: bool, refused: bool) -> Self {
-        Self { inner: Inner::Called { future, config, head, refused }, kind: PhantomData }
+    pub(super) const fn new(
+        future: F,
+        config: Arc<Config>,
+        asked: Asked,
+        watch: Option<Box<Watch>>,
+    ) -> Self {
+        Self { inner: Inner::Called { future, watch }, config, asked, kind: PhantomData }
     }
 
-    pub(super) const fn refused() -> Self {
-        Self { inner: Inner::Refused, kind: PhantomData }
+    pub(super) const fn refused(refused: Refused, config: Arc<Config>, asked: Asked) -> Self {
+        Self { inner: Inner::Refused { refused }, config, asked, kind: PhantomData }
     }
 }
 
@@ -56,21 +74,31 @@ where
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.project().inner.project() {
-            InnerProj::Called { future, config, head, refused } => {
-                let response = ready!(future.poll(cx))?.into_sse();
-                Poll::Ready(Ok(
-                    if headers::is_event_stream(response.status(), response.headers()) {
-                        event_stream(response, config, *head, *refused)
-                    } else if R::STREAMS {
-                        // A status without a body.
-                        response.map(|_| SseBody::empty())
-                    } else {
-                        response.map(SseBody::foreign)
-                    },
-                ))
+        let this = self.project();
+        match this.inner.project() {
+            InnerProj::Called { future, watch } => {
+                let answer = ready!(future.poll(cx));
+                let watch = watch.take();
+                let response = match answer {
+                    Ok(answer) => answer.into_sse(),
+                    Err(error) => {
+                        over(watch.map(|watch| *watch), CloseReason::Failed);
+                        return Poll::Ready(Err(error));
+                    }
+                };
+                let is_event_stream =
+                    headers::is_event_stream(response.status(), response.headers());
+                Poll::Ready(Ok(if is_event_stream {
+                    event_stream(response, this.config, *this.asked, watch)
+                } else if let Some(watch) = watch {
+                    watched(response, *this.asked, *watch)
+                } else {
+                    response.map(SseBody::foreign)
+                }))
             }
-            InnerProj::Refused => Poll::Ready(Ok(not_acceptable(Response::new(())))),
+            InnerProj::Refused { refused } => {
+                Poll::Ready(Ok(refuse(Response::new(()), *refused, this.config, *this.asked)))
+            }
         }
     }
 }
@@ -84,38 +112,124 @@ struct Owned;
 fn event_stream<B>(
     mut response: Response<B>,
     config: &Config,
-    head: bool,
-    refused: bool,
+    asked: Asked,
+    watch: Option<Box<Watch>>,
 ) -> Response<SseBody<B>>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let options = response.extensions_mut().remove::<StreamOptions>();
-    if refused && response.status() == StatusCode::OK {
-        return not_acceptable(response);
+    let may_be_refused = response.status() == StatusCode::OK;
+    if may_be_refused && !asked.acceptable {
+        over(watch.map(|watch| *watch), CloseReason::Ended);
+        return refuse(response, Refused::NotAcceptable, config, asked);
     }
     if response.extensions().get::<Owned>().is_some() {
-        return response.map(SseBody::foreign);
+        return match watch {
+            Some(watch) => watched(response, asked, *watch),
+            None => response.map(SseBody::foreign),
+        };
     }
-    let encoded = headers::has_content_coding(response.headers());
-    headers::make_event_stream(response.headers_mut());
-    response.extensions_mut().insert(Owned);
     let rules = match options {
         Some(options) => Arc::new(config.rules.with(options)),
         None => Arc::clone(&config.rules),
     };
-    response.map(|source| {
-        if head { SseBody::unsent() } else { SseBody::event_stream(source, rules, encoded) }
+    let report = if asked.head {
+        over(watch.map(|watch| *watch), CloseReason::Ended);
+        None
+    } else {
+        match open(config, asked, &rules, watch, may_be_refused) {
+            Ok(report) => Some(report),
+            Err(refused) => return refuse(response, refused, config, asked),
+        }
+    };
+    let encoded = headers::has_content_coding(response.headers());
+    headers::make_event_stream(response.headers_mut());
+    response.extensions_mut().insert(Owned);
+    response.map(|source| match report {
+        None => SseBody::unsent(),
+        Some(report) => SseBody::event_stream(EventStream::new(
+            source,
+            encoded,
+            rules,
+            config.shutdown.as_ref(),
+            asked.client,
+            report,
+        )),
     })
 }
 
-/// The client would not know what to do with events.
-fn not_acceptable<B, C>(response: Response<B>) -> Response<SseBody<C>> {
-    let mut response = response.map(|_| SseBody::empty());
-    *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
-    headers::make_empty(response.headers_mut());
-    response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
-    response
+/// Opens the stream of a response, unless that was done before the call.
+fn open(
+    config: &Config,
+    asked: Asked,
+    rules: &Rules,
+    watch: Option<Box<Watch>>,
+    may_be_refused: bool,
+) -> Result<Report, Refused> {
+    let watch = watch.map(|watch| *watch);
+    if let Some(Watch::Stream(mut report)) = watch {
+        report.set_on_close(rules.on_close());
+        return Ok(report);
+    }
+    let place = match config.admit(asked) {
+        Ok(place) => place,
+        Err(_) if !may_be_refused => None,
+        Err(refused) => {
+            over(watch, CloseReason::Ended);
+            return Err(refused);
+        }
+    };
+    Ok(config.open(rules, place, watch.and_then(Watch::into_disconnect)))
+}
+
+/// A response that is no stream of ours, whose end somebody is to be told.
+#[cold]
+fn watched<B>(response: Response<B>, asked: Asked, watch: Watch) -> Response<SseBody<B>>
+where
+    B: Body,
+{
+    match watch {
+        Watch::Disconnect(guard) if !asked.head && headers::has_body(response.status()) => {
+            response.map(|body| SseBody::tracked(body, guard))
+        }
+        watch => {
+            watch.over(CloseReason::Ended);
+            response.map(SseBody::foreign)
+        }
+    }
+}
+
+fn over(watch: Option<Watch>, reason: CloseReason) {
+    if let Some(watch) = watch {
+        watch.over(reason);
+    }
+}
+
+/// The answer in place of an event stream.
+#[cold]
+fn refuse<B, C>(
+    response: Response<B>,
+    refused: Refused,
+    config: &Config,
+    asked: Asked,
+) -> Response<SseBody<C>> {
+    match refused {
+        Refused::NotAcceptable => {
+            let mut response = response.map(|_| SseBody::empty());
+            *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
+            headers::make_empty(response.headers_mut());
+            response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+            response
+        }
+        Refused::NoPlace => {
+            config.stats.refused();
+            debug!("an event stream was refused");
+            let mut response = config.refusal.answer(response, asked.client);
+            response.extensions_mut().insert(Owned);
+            response
+        }
+    }
 }
 
 impl<F, M> fmt::Debug for ResponseFuture<F, M> {

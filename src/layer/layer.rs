@@ -1,12 +1,11 @@
 use std::{error::Error, fmt, marker::PhantomData, sync::Arc};
 
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
 use tower_layer::Layer;
 
-use super::{Config, SseService, marker};
-use crate::{
-    body::{Heartbeat, Retry, StreamOptions},
-    event::Event,
-};
+use super::{Config, Refusal, SseService, marker};
+use crate::stats::Stats;
 
 /// The layer that makes event streams correct and operable.
 ///
@@ -85,127 +84,143 @@ impl<M> SseLayer<M> {
         Self { config: Arc::new(Config::new()), kind: PhantomData }
     }
 
-    /// Sets what is sent when a stream has been silent for a while: by default a comment line
-    /// after 15 seconds.
+    /// Lets open streams end once `token` is cancelled, as [`drain`](Self::drain) says, and
+    /// [refuses](Self::refusal) new ones from then on. By default nothing ends them: the graceful
+    /// shutdown of axum or hyper, which waits for every body, waits for ever.
     ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tower_sse::{Heartbeat, SseLayer};
+    /// Cancel the same token that tells the server to shut down. A client that does not read cannot be
+    /// ended this way: hyper does not poll its body. So give the graceful shutdown a deadline:
     ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().heartbeat(Heartbeat::every(Duration::from_secs(30)));
+    /// ```no_run
+    /// use std::{io, time::Duration};
+    ///
+    /// use axum::Router;
+    /// use tokio::net::TcpListener;
+    /// use tokio_util::sync::CancellationToken;
+    /// use tower_sse::SseLayer;
+    ///
+    /// # async fn serve(router: Router, listener: TcpListener) -> io::Result<()> {
+    /// let shutdown = CancellationToken::new();
+    /// let app = router.layer(SseLayer::new().shutdown(shutdown.clone()));
+    /// tokio::spawn({
+    ///     let shutdown = shutdown.clone();
+    ///     async move {
+    ///         if tokio::signal::ctrl_c().await.is_ok() {
+    ///             shutdown.cancel();
+    ///         }
+    ///     }
+    /// });
+    ///
+    /// let server = axum::serve(listener, app)
+    ///     .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    /// tokio::select! {
+    ///     served = server => served,
+    ///     () = async {
+    ///         shutdown.cancelled().await;
+    ///         tokio::time::sleep(Duration::from_secs(40)).await;
+    ///     } => Ok(()),
+    /// }
+    /// # }
     /// ```
+    ///
+    /// Recipes for hyper and tonic are on the [crate's page](crate#graceful-shutdown).
     #[must_use]
-    pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
-        self.options(StreamOptions::new().heartbeat(heartbeat))
+    pub fn shutdown(mut self, token: CancellationToken) -> Self {
+        self.config_mut().shutdown = Some(token);
+        self
     }
 
-    /// Sets the reconnection time that every stream starts with, sent at once as a `retry` line.
-    /// None by default: clients wait for as long as they think best, a few seconds mostly.
+    /// Opens at most so many streams at a time, through all services that this value and its clones
+    /// make; what comes while they are open is [refused](Self::refusal). No limit by default.
     ///
-    /// It is a lone line, which harms no client. But if the source then writes an empty comment block of
-    /// its own before its first event, as the `KeepAlive` of axum's `Sse` does, the two are a block
-    /// without data to clients, and httpx-sse makes an empty event of it. Leave such heartbeats to the
-    /// layer.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tower_sse::{Retry, SseLayer};
-    ///
-    /// # let layer: SseLayer =
-    /// SseLayer::new().retry(Retry::fixed(Duration::from_secs(2)));
-    /// ```
-    #[must_use]
-    pub fn retry(self, retry: Retry) -> Self {
-        self.options(StreamOptions::new().retry(retry))
-    }
-
-    /// Starts every stream with a comment line of so many bytes, its line feed included (two at
-    /// least). None by default, and zero means none.
-    ///
-    /// Some proxies and old browsers hold a response back until they have 2 KiB of it.
+    /// A stream keeps its place from its head, or for services that answer with a bare stream from the
+    /// call, until it has closed, however that happens. `ConcurrencyLimit` of tower frees its permit at
+    /// the head. Streams with a status other than 200 are not refused; they take a place if there is one.
     ///
     /// # Panics
     ///
-    /// If `bytes` is more than 65,536.
+    /// If `limit` is zero.
     ///
     /// ```
     /// use tower_sse::SseLayer;
     ///
     /// # let layer: SseLayer =
-    /// SseLayer::new().padding(2048);
+    /// SseLayer::new().max_streams(10_000);
     /// ```
     #[must_use]
     #[track_caller]
-    pub fn padding(self, bytes: usize) -> Self {
-        self.options(StreamOptions::new().padding(bytes))
+    pub fn max_streams(mut self, limit: usize) -> Self {
+        assert!(limit > 0, "a limit of no streams at all");
+        let places = Semaphore::new(limit.min(Semaphore::MAX_PERMITS));
+        self.config_mut().places = Some(Arc::new(places));
+        self
     }
 
-    /// Sends an event after the source's own clean end. None by default.
-    ///
-    /// It is the end that OpenAI's clients wait for, `[DONE]`, or one that page code listens to, so
-    /// as to close the `EventSource` that would otherwise reconnect. If the source ends amid an
-    /// event, or with an error, nothing is added.
+    /// Sets what clients are told that are refused: by default [`Refusal::by_request`].
     ///
     /// ```
-    /// use tower_sse::{Event, SseLayer};
+    /// use tower_sse::{Refusal, SseLayer};
     ///
     /// # let layer: SseLayer =
-    /// SseLayer::new().terminator(Event::from("[DONE]"));
+    /// SseLayer::new().max_streams(10_000).refusal(Refusal::unavailable());
     /// ```
     #[must_use]
-    pub fn terminator(self, terminator: impl Into<Option<Event>>) -> Self {
-        self.options(StreamOptions::new().terminator(terminator))
+    pub fn refusal(mut self, refusal: Refusal) -> Self {
+        self.config_mut().refusal = refusal;
+        self
     }
 
-    /// Turns an error of the source into a last event, after which the stream ends cleanly. The
-    /// [terminator](Self::terminator) is not sent then.
+    /// Calls a closure when a stream opens: when its head is known, or for services that answer with a
+    /// bare stream at the call. Refused streams and the answers to `HEAD` requests do not open.
     ///
-    /// By default an error fails the body, so that clients notice and reconnect. In both cases
-    /// what was ready before the error is sent first; so that the client gets it, a body fails
-    /// 20 milliseconds after its source did. One that reads slowly, or shares a busy HTTP/2
-    /// connection, may still lose what it had not read. An error that [only says that somebody
-    /// left](crate::is_cancellation) ends the stream cleanly, and the closure is not called.
-    ///
-    /// If the source fails amid an event there is no place for another: then, and if the closure
-    /// panics, the body fails, whatever the error is.
+    /// It must be quick, as it runs within the server's task. If it panics, nothing comes of it.
     ///
     /// ```
-    /// use tower_sse::{Event, SseLayer};
+    /// use tower_sse::SseLayer;
     ///
     /// # let layer: SseLayer =
-    /// SseLayer::new().on_error(|error| {
-    ///     tracing::error!(error, "the stream failed");
-    ///     Event::new().event("failed").data("internal error")
-    /// });
+    /// SseLayer::new().on_open(|| println!("a stream opened"));
     /// ```
-    ///
-    /// What an error says is mostly not for strangers; nor is `error` a good name for the event, since
-    /// `EventSource` calls its own events so, when the connection breaks.
     #[must_use]
-    pub fn on_error<F>(self, to_event: F) -> Self
+    pub fn on_open<F>(mut self, told: F) -> Self
     where
-        F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
+        F: Fn() + Send + Sync + 'static,
     {
-        self.options(StreamOptions::new().on_error(to_event))
+        self.config_mut().on_open = Some(Arc::new(told));
+        self
     }
 
-    /// Sets several options of streams at once; those that `options` leave open stay as they are.
-    ///
-    /// A response that carries [`StreamOptions`] in its extensions goes before the layer in the same
-    /// way.
+    /// Counts streams in `stats`, in which several layers can count. By default a layer counts for
+    /// itself, and nobody reads it.
     ///
     /// ```
-    /// use tower_sse::{Event, Heartbeat, SseLayer, StreamOptions};
+    /// use tower_sse::{SseLayer, Stats};
     ///
-    /// let options = StreamOptions::new().heartbeat(Heartbeat::off()).terminator(Event::from("[END]"));
+    /// let stats = Stats::new();
     /// # let layer: SseLayer =
-    /// SseLayer::new().padding(2048).options(options);
+    /// SseLayer::new().stats(&stats);
+    /// assert_eq!(stats.snapshot().open(), 0);
     /// ```
     #[must_use]
-    pub fn options(mut self, options: StreamOptions) -> Self {
-        let config = self.config_mut();
-        config.rules = Arc::new(config.rules.with(options));
+    pub fn stats(mut self, stats: &Stats) -> Self {
+        self.config_mut().stats = stats.clone();
+        self
+    }
+
+    /// Puts a [`Disconnect`](crate::Disconnect) into the extensions of every request, so that a task
+    /// which a handler spawns can tell when the response is over. Off by default, as it costs two allocations
+    /// for every request, and one more for a response that is no event stream. Services that answer with
+    /// a bare stream have it anyhow.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().track_disconnects(true);
+    /// ```
+    #[must_use]
+    pub fn track_disconnects(mut self, tracked: bool) -> Self {
+        self.config_mut().track_disconnects = tracked;
         self
     }
 
@@ -277,7 +292,7 @@ impl<M> SseLayer<M> {
         self
     }
 
-    fn config_mut(&mut self) -> &mut Config {
+    pub(super) fn config_mut(&mut self) -> &mut Config {
         Arc::make_mut(&mut self.config)
     }
 }

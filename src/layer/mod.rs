@@ -1,6 +1,6 @@
 //! The layer: headers and bodies of every event stream that comes through it.
 
-mod accept;
+mod admission;
 mod config;
 mod future;
 mod headers;
@@ -8,12 +8,16 @@ mod into_sse;
 #[allow(clippy::module_inception)]
 mod layer;
 pub mod marker;
+mod refusal;
 mod service;
+mod stream_options;
+mod watch;
 
 pub use self::{
     future::ResponseFuture,
     into_sse::{IntoSse, response},
     layer::SseLayer,
+    refusal::Refusal,
     service::SseService,
 };
 

@@ -5,11 +5,14 @@ use std::{
     task::{Context, Poll},
 };
 
-use http::{Method, Request, Response};
+use http::{Request, Response};
 use tower_service::Service;
 
-use super::{Config, IntoSse, ResponseFuture, accept::accepts_event_stream, marker};
-use crate::{body::SseBody, connection::LastEventId};
+use super::{Config, IntoSse, ResponseFuture, marker, watch::Watch};
+use crate::{
+    body::SseBody,
+    connection::{Disconnect, DisconnectGuard, LastEventId},
+};
 
 /// The service that [`SseLayer`](crate::SseLayer) makes of another.
 ///
@@ -63,12 +66,32 @@ where
         if let Some(last_event_id) = last_event_id {
             request.extensions_mut().insert(last_event_id);
         }
-        let refused = self.config.require_accept && !accepts_event_stream(request.headers());
-        if refused && S::Response::STREAMS {
-            return ResponseFuture::refused();
+        let asked = self.config.asked(request.method(), request.headers());
+        // Where every answer is a stream, it is decided before the call.
+        let mut place = None;
+        if S::Response::STREAMS {
+            place = match self.config.admit(asked) {
+                Ok(place) => place,
+                Err(refused) => {
+                    return ResponseFuture::refused(refused, Arc::clone(&self.config), asked);
+                }
+            };
         }
-        let head = request.method() == Method::HEAD;
-        ResponseFuture::new(self.inner.call(request), Arc::clone(&self.config), head, refused)
+        let mut watch = match request.extensions().get::<Disconnect>() {
+            Some(outside) => Some(Watch::Outside(outside.clone())),
+            None if S::Response::STREAMS || self.config.track_disconnects => {
+                let disconnect = Disconnect::new();
+                request.extensions_mut().insert(disconnect.clone());
+                Some(Watch::Disconnect(DisconnectGuard::new(disconnect)))
+            }
+            None => None,
+        };
+        if S::Response::STREAMS && !asked.head {
+            let disconnect = watch.and_then(Watch::into_disconnect);
+            watch = Some(Watch::Stream(self.config.open(&self.config.rules, place, disconnect)));
+        }
+        let config = Arc::clone(&self.config);
+        ResponseFuture::new(self.inner.call(request), config, asked, watch.map(Box::new))
     }
 }
 

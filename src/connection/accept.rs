@@ -2,14 +2,8 @@ use http::{HeaderMap, header::ACCEPT};
 
 /// Does the request accept an event stream (RFC 9110, section 12.5.1)? Without an `Accept` header
 /// it accepts anything; otherwise the most specific range that matches decides.
-pub(super) fn accepts_event_stream(headers: &HeaderMap) -> bool {
-    let mut ranges = headers
-        .get_all(ACCEPT)
-        .iter()
-        .flat_map(|value| split_unquoted(value.as_bytes(), b','))
-        .map(<[u8]>::trim_ascii)
-        .filter(|range| !range.is_empty())
-        .peekable();
+pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
+    let mut ranges = ranges(headers).peekable();
     if ranges.peek().is_none() {
         return true;
     }
@@ -19,10 +13,29 @@ pub(super) fn accepts_event_stream(headers: &HeaderMap) -> bool {
         .is_some_and(|range| range.wanted)
 }
 
+/// Does the request ask for an event stream by name, as clients do that are made for them?
+pub(super) fn names_event_stream(headers: &HeaderMap) -> bool {
+    ranges(headers)
+        .filter_map(matching)
+        .any(|range| range.specificity == EVENT_STREAM && range.wanted)
+}
+
+fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
+    headers
+        .get_all(ACCEPT)
+        .iter()
+        .flat_map(|value| split_unquoted(value.as_bytes(), b','))
+        .map(<[u8]>::trim_ascii)
+        .filter(|range| !range.is_empty())
+}
+
 struct Matching {
     specificity: u8,
     wanted: bool,
 }
+
+/// How specific a range is that names the media type.
+const EVENT_STREAM: u8 = 2;
 
 fn matching(range: &[u8]) -> Option<Matching> {
     let mut parts = split_unquoted(range, b';').map(<[u8]>::trim_ascii);
@@ -30,7 +43,7 @@ fn matching(range: &[u8]) -> Option<Matching> {
     let specificity = match media_range {
         b"*/*" => 0,
         range if range.eq_ignore_ascii_case(b"text/*") => 1,
-        range if range.eq_ignore_ascii_case(b"text/event-stream") => 2,
+        range if range.eq_ignore_ascii_case(b"text/event-stream") => EVENT_STREAM,
         _ => return None,
     };
     Some(Matching { specificity, wanted: !parts.any(is_zero_weight) })

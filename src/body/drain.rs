@@ -1,0 +1,129 @@
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::Retry;
+use crate::connection::Client;
+
+/// What happens to the streams that are open when the [shutdown](crate::SseLayer::shutdown) begins. New
+/// ones are [refused](crate::Refusal) from then on.
+///
+/// | | streams end |
+/// |---|---|
+/// | [`by_request`](Self::by_request), the default | at once; but the answer to any method other than `GET` may go on to its own end for 30 seconds |
+/// | [`at_once`](Self::at_once) | at once |
+/// | [`spread_over`](Self::spread_over) | each at its own time within a window |
+/// | [`after`](Self::after) | at their own end, and those that are still open after a time, then |
+/// | [`never`](Self::never) | at their own end |
+///
+/// An end is always between events, and such as the client needs it so as to reconnect: clean for an
+/// `EventSource` and for every other `GET`; for `fetch` in a browser, which takes a clean end for the
+/// last, and for other methods, which would take half of an answer for the whole, the body fails. A
+/// stream with a content coding always fails. If the source is amid an event that nobody ends, the body
+/// fails after 5 seconds, with `at_once` after half a second.
+///
+/// Before the end the client is told when to come back, by a `retry` line, and what
+/// [`farewell`](crate::SseLayer::farewell) says.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::{Drain, Retry, SseLayer};
+///
+/// let second = Duration::from_secs(1);
+/// # let layer: SseLayer =
+/// SseLayer::new().drain(Drain::spread_over(20 * second).retry(Retry::between(second, 3 * second)));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Drain {
+    when: When,
+    retry: Retry,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum When {
+    ByRequest,
+    AtOnce,
+    SpreadOver(Duration),
+    After(Duration),
+    Never,
+}
+
+/// How long a source that is amid an event may take to end it.
+const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
+
+impl Drain {
+    const fn new(when: When) -> Self {
+        Self { when, retry: Retry::later() }
+    }
+
+    /// Streams end at once, but what is the answer to a call, a request by any method other than `GET`,
+    /// may go on to its own end for 30 seconds.
+    pub const fn by_request() -> Self {
+        Self::new(When::ByRequest)
+    }
+
+    /// Streams end at once.
+    pub const fn at_once() -> Self {
+        Self::new(When::AtOnce)
+    }
+
+    /// Streams end one after another, each at a time drawn from the `window`: the clients do not come
+    /// back in one wave.
+    pub const fn spread_over(window: Duration) -> Self {
+        Self::new(When::SpreadOver(window))
+    }
+
+    /// Streams may go on to their own end for as long as `grace`.
+    pub const fn after(grace: Duration) -> Self {
+        Self::new(When::After(grace))
+    }
+
+    /// Streams go on to their own end, however long that takes. A graceful shutdown of the server waits
+    /// for them.
+    pub const fn never() -> Self {
+        Self::new(When::Never)
+    }
+
+    /// Sets after how long clients are told to come back: by default 2 to 10 seconds, drawn for each.
+    /// [`Retry::none`] tells them nothing.
+    pub fn retry(mut self, retry: Retry) -> Self {
+        self.retry = retry;
+        self
+    }
+
+    /// How long one stream goes on, `None` for ever.
+    pub(super) fn draw_delay(&self, client: Client) -> Option<Duration> {
+        match self.when {
+            When::ByRequest => Some(client.grace()),
+            When::AtOnce => Some(Duration::ZERO),
+            When::SpreadOver(window) => {
+                let delay = window.as_secs_f64() * fastrand::f64();
+                Some(Duration::try_from_secs_f64(delay).unwrap_or(window))
+            }
+            When::After(grace) => Some(grace),
+            When::Never => None,
+        }
+    }
+
+    /// How long a source that is amid an event may take to end it.
+    pub(super) const fn patience(&self) -> Duration {
+        match self.when {
+            When::AtOnce => PATIENCE_AT_ONCE,
+            _ => PATIENCE,
+        }
+    }
+
+    /// The line that tells one client when to come back, empty for none.
+    pub(super) fn retry_line(&self) -> Bytes {
+        self.retry.line()
+    }
+}
+
+impl Default for Drain {
+    /// [`Drain::by_request`].
+    fn default() -> Self {
+        Self::by_request()
+    }
+}

@@ -1,0 +1,102 @@
+use std::time::Duration;
+
+/// How old a stream may become, before it is ended so that the client comes back: with fresh
+/// credentials, to the server that a load balancer now chooses, with fewer leaks on the way.
+///
+/// It is ended between events, as the client needs it so as to reconnect:
+///
+/// | client | end |
+/// |---|---|
+/// | `EventSource`, and any other `GET` | clean |
+/// | `fetch` in a browser | the body fails: after a clean end such clients do not reconnect |
+/// | any other method: a call whose answer is the stream | it may go on to its own end for 30 seconds more, then the body fails |
+///
+/// If the source is amid an event that nobody ends, the body fails after 5 seconds. A stream with a
+/// content coding always fails.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::{MaxAge, SseLayer};
+///
+/// # let layer: SseLayer =
+/// SseLayer::new().max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1));
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+#[must_use]
+pub struct MaxAge {
+    age: Option<Duration>,
+    jitter: f64,
+}
+
+impl MaxAge {
+    /// Streams end when they are so old, counted from the first poll of the body. At an age of zero,
+    /// such as the time that an expired token has left, they end before the source is asked for
+    /// anything.
+    pub const fn new(age: Duration) -> Self {
+        Self { age: Some(age), jitter: 0.0 }
+    }
+
+    /// Makes streams older or younger by up to this fraction of the age, drawn for every stream: 0.1
+    /// means nine to eleven tenths. Zero by default. It keeps streams that were opened together, after
+    /// a deployment, from coming back together.
+    ///
+    /// # Panics
+    ///
+    /// If `fraction` is not between 0 and 1.
+    #[track_caller]
+    pub const fn jitter(mut self, fraction: f64) -> Self {
+        assert!(fraction >= 0.0 && fraction <= 1.0, "a fraction is between 0 and 1");
+        self.jitter = fraction;
+        self
+    }
+
+    /// Streams end when they do.
+    pub const fn none() -> Self {
+        Self { age: None, jitter: 0.0 }
+    }
+
+    /// The age for one stream.
+    pub(super) fn draw(&self) -> Option<Duration> {
+        let age = self.age?;
+        let factor = 1.0 + self.jitter * (2.0 * fastrand::f64() - 1.0);
+        Some(Duration::try_from_secs_f64(age.as_secs_f64() * factor).unwrap_or(age))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::MaxAge;
+
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    #[test]
+    fn ages_are_spread_evenly_to_both_sides() {
+        let max_age = MaxAge::new(HOUR).jitter(0.1);
+        let ages: Vec<_> = (0..10_000).map(|_| max_age.draw().unwrap().as_secs_f64()).collect();
+        let (min, max) = (HOUR.as_secs_f64() * 0.9, HOUR.as_secs_f64() * 1.1);
+        assert!(ages.iter().all(|age| (min..=max).contains(age)));
+        for tenth in 0..10 {
+            let from = min + (max - min) / 10.0 * f64::from(tenth);
+            let tenth = from..from + (max - min) / 10.0;
+            let count = ages.iter().filter(|age| tenth.contains(age)).count();
+            assert!((800..1200).contains(&count), "{count} of 10,000 from {from}");
+        }
+    }
+
+    #[test]
+    fn without_jitter_the_age_is_exact_and_may_be_any() {
+        for age in [Duration::ZERO, Duration::from_nanos(1), HOUR] {
+            assert_eq!(MaxAge::new(age).draw(), Some(age));
+        }
+        assert!(MaxAge::new(Duration::MAX).jitter(1.0).draw().is_some());
+        assert_eq!(MaxAge::none().jitter(0.5).draw(), None);
+    }
+
+    #[test]
+    #[should_panic = "a fraction is between 0 and 1"]
+    fn a_fraction_that_is_no_number_is_none() {
+        _ = MaxAge::new(HOUR).jitter(f64::NAN);
+    }
+}

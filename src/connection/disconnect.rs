@@ -1,0 +1,120 @@
+use std::{
+    sync::{Arc, OnceLock},
+    thread,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::CloseReason;
+
+/// Tells a task that a handler has spawned when the response is over, so that it need not work for
+/// nobody.
+///
+/// It fires when the response is over, however it ended: when the client has left, also before the
+/// first byte and while the handler still runs, and when the stream came to its end.
+/// [`reason`](Self::reason) tells which. The source stream itself needs no token: it is dropped.
+///
+/// Services that answer with a bare stream find it in the request's extensions. For all others
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) puts it there; with feature
+/// `axum` it is an extractor then. For a response that is no event stream it fires when its body is
+/// over; if the body does not tell its own end ([`is_end_stream`](http_body::Body::is_end_stream)) and the
+/// server leaves it after the last byte that `content-length` allows, the reason is
+/// [`Disconnected`](CloseReason::Disconnected).
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use futures_util::{Stream, stream};
+/// use http::Request;
+/// use tower_sse::{Disconnect, Event};
+/// # struct Job;
+/// # impl Job { async fn run() {} }
+///
+/// async fn events<B>(request: Request<B>) -> Result<impl Stream<Item = Event>, Infallible> {
+///     if let Some(disconnect) = request.extensions().get::<Disconnect>().cloned() {
+///         tokio::spawn(async move {
+///             tokio::select! {
+///                 () = disconnect.cancelled() => {} // Nobody waits for the result any more.
+///                 () = Job::run() => {}
+///             }
+///         });
+///     }
+///     Ok(stream::empty())
+/// }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Disconnect {
+    token: CancellationToken,
+    reason: Arc<OnceLock<CloseReason>>,
+}
+
+impl Disconnect {
+    pub(crate) fn new() -> Self {
+        Self { token: CancellationToken::new(), reason: Arc::default() }
+    }
+
+    /// Waits until the response is over; returns at once if it already is.
+    ///
+    /// # Cancel safety
+    ///
+    /// It can be dropped and called again at any time.
+    pub async fn cancelled(&self) {
+        self.token.cancelled().await;
+    }
+
+    /// Is the response over?
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// A token that is cancelled when the response is over, for code that takes one. It is a child of
+    /// the response's own: to cancel it ends nothing here.
+    #[must_use]
+    pub fn token(&self) -> CancellationToken {
+        self.token.child_token()
+    }
+
+    /// Why the response is over; `None` while it is not.
+    #[must_use]
+    pub fn reason(&self) -> Option<CloseReason> {
+        self.reason.get().copied()
+    }
+
+    /// The first reason counts.
+    pub(crate) fn fire(&self, reason: CloseReason) {
+        _ = self.reason.set(reason);
+        self.token.cancel();
+    }
+}
+
+/// Fires a [`Disconnect`] when it is dropped.
+#[derive(Debug)]
+pub(crate) struct DisconnectGuard {
+    disconnect: Option<Disconnect>,
+    reason: CloseReason,
+}
+
+impl DisconnectGuard {
+    pub(crate) const fn new(disconnect: Disconnect) -> Self {
+        Self { disconnect: Some(disconnect), reason: CloseReason::Disconnected }
+    }
+
+    /// If it is dropped from now on, that is the `reason`.
+    pub(crate) const fn expect(&mut self, reason: CloseReason) {
+        self.reason = reason;
+    }
+
+    pub(crate) fn into_inner(mut self) -> Option<Disconnect> {
+        self.disconnect.take()
+    }
+}
+
+impl Drop for DisconnectGuard {
+    fn drop(&mut self) {
+        if let Some(disconnect) = &self.disconnect {
+            let reason = if thread::panicking() { CloseReason::Panicked } else { self.reason };
+            disconnect.fire(reason);
+        }
+    }
+}
