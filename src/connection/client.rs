@@ -1,6 +1,9 @@
 use std::time::Duration;
 
-use http::{HeaderMap, Method, header::CACHE_CONTROL};
+use http::{
+    HeaderMap, Method,
+    header::{ACCEPT, CACHE_CONTROL},
+};
 
 use super::accept::names_event_stream;
 
@@ -23,10 +26,21 @@ pub(crate) enum Client {
 }
 
 impl Client {
+    #[inline]
     pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
-        if method != Method::GET {
-            Self::Call
-        } else if !names_event_stream(headers) {
+        if *method != Method::GET {
+            return Self::Call;
+        }
+        // Asked of every request, so it has to be quick.
+        match headers.get(&ACCEPT) {
+            Some(accept) if accept.len() >= "text/event-stream".len() => Self::of_get(headers),
+            _ => Self::Get,
+        }
+    }
+
+    #[cold]
+    fn of_get(headers: &HeaderMap) -> Self {
+        if !names_event_stream(headers) {
             Self::Get
         } else if has_no_cache(headers) {
             Self::EventSource

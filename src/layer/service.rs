@@ -8,10 +8,10 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{Config, IntoSse, ResponseFuture, marker, watch::Watch};
+use super::{Config, IntoSse, ResponseFuture, marker};
 use crate::{
     body::SseBody,
-    connection::{Disconnect, DisconnectGuard, LastEventId},
+    connection::{Disconnect, LastEventId},
 };
 
 /// The service that [`SseLayer`](crate::SseLayer) makes of another.
@@ -67,31 +67,21 @@ where
             request.extensions_mut().insert(last_event_id);
         }
         let asked = self.config.asked(request.method(), request.headers());
-        // Where every answer is a stream, it is decided before the call.
-        let mut place = None;
-        if S::Response::STREAMS {
-            place = match self.config.admit(asked) {
-                Ok(place) => place,
+        let watch = if S::Response::STREAMS
+            || self.config.track_disconnects
+            || request.extensions().get::<Disconnect>().is_some()
+        {
+            match self.config.watch(&mut request, asked, S::Response::STREAMS) {
+                Ok(watch) => Some(watch),
                 Err(refused) => {
                     return ResponseFuture::refused(refused, Arc::clone(&self.config), asked);
                 }
-            };
-        }
-        let mut watch = match request.extensions().get::<Disconnect>() {
-            Some(outside) => Some(Watch::Outside(outside.clone())),
-            None if S::Response::STREAMS || self.config.track_disconnects => {
-                let disconnect = Disconnect::new();
-                request.extensions_mut().insert(disconnect.clone());
-                Some(Watch::Disconnect(DisconnectGuard::new(disconnect)))
             }
-            None => None,
+        } else {
+            None
         };
-        if S::Response::STREAMS && !asked.head {
-            let disconnect = watch.and_then(Watch::into_disconnect);
-            watch = Some(Watch::Stream(self.config.open(&self.config.rules, place, disconnect)));
-        }
         let config = Arc::clone(&self.config);
-        ResponseFuture::new(self.inner.call(request), config, asked, watch.map(Box::new))
+        ResponseFuture::new(self.inner.call(request), config, asked, watch)
     }
 }
 

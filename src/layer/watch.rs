@@ -1,3 +1,9 @@
+use http::Request;
+
+use super::{
+    Config,
+    admission::{Asked, Refused},
+};
 use crate::{
     body::Report,
     connection::{CloseReason, Disconnect, DisconnectGuard},
@@ -29,5 +35,32 @@ impl Watch {
             Self::Disconnect(mut guard) => guard.expect(reason),
             Self::Stream(mut report) => report.expect(reason),
         }
+    }
+}
+
+impl Config {
+    /// Makes sure that whoever wants to know is told when the response is over. Where every answer is a
+    /// stream, it is opened or refused now.
+    #[cold]
+    pub(super) fn watch<B>(
+        &self,
+        request: &mut Request<B>,
+        asked: Asked,
+        streams: bool,
+    ) -> Result<Box<Watch>, Refused> {
+        let place = if streams { self.admit(asked)? } else { None };
+        let watch = match request.extensions().get::<Disconnect>() {
+            Some(outside) => Watch::Outside(outside.clone()),
+            None => {
+                let disconnect = Disconnect::new();
+                request.extensions_mut().insert(disconnect.clone());
+                Watch::Disconnect(DisconnectGuard::new(disconnect))
+            }
+        };
+        Ok(Box::new(if streams && !asked.head {
+            Watch::Stream(self.open(&self.rules, place, watch.into_disconnect()))
+        } else {
+            watch
+        }))
     }
 }
