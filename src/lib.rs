@@ -61,6 +61,11 @@
 //! | last event id | from the header | [`last_event_id_query`](SseLayer::last_event_id_query) |
 //! | error of the source | the body fails, 20 ms later, so that clients reconnect; it ends cleanly if the error [only says that somebody left](is_cancellation) | [`on_error`](SseLayer::on_error), [`classify_with`](SseLayer::classify_with) |
 //! | end of the source | nothing is added | [`terminator`](SseLayer::terminator) |
+//! | greatest age | none | [`max_age`](SseLayer::max_age) |
+//! | shutdown | none | [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell) |
+//! | limit | none | [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal) |
+//! | reports | counted, and a DEBUG line for every close | [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close), [`stats`](SseLayer::stats) |
+//! | telling tasks that a client left | for services that answer with a bare stream | [`track_disconnects`](SseLayer::track_disconnects) |
 //! | `Accept` | not looked at | [`require_accept`](SseLayer::require_accept) |
 //! | content coding | never touched; into a stream that has one nothing is written | |
 //!
@@ -85,41 +90,42 @@
 //! # Clients that leave, and cancel safety
 //!
 //! When a client leaves, the server drops the response future or the body, and the source stream with
-//! it: nothing fails and nothing is logged. A stream is only polled, never run on a task of its
+//! it: nothing fails, and nothing is logged above DEBUG. A stream is only polled, never run on a task of its
 //! own: a future within it is cancelled at its `await`. Work that must outlive the client
-//! belongs on a task.
+//! belongs on a task; one that must not is told by [`Disconnect`].
 //!
-//! - On HTTP/1, hyper does not notice that a client left while the request's body is unread or bytes of
-//!   a next request are buffered; so read the body in handlers of `POST`. A failed write tells then.
-//! - A peer that vanishes without a word is noticed when TCP gives up on what was written to it:
-//!   heartbeats are what it tries with. Set `TCP_USER_TIMEOUT` to 30 seconds or so; Linux gives up
-//!   after about 15 minutes by itself.
+//! # Graceful shutdown
 //!
-//! # What a layer cannot do
+//! The graceful shutdown of axum, hyper and tonic waits until every body has ended, and a stream of events
+//! has no end. Give the layer the token that tells the server to shut down:
 //!
-//! - hyper does not poll the body of a client that does not read. Nothing in the body can end it
-//!   then, and a graceful shutdown waits for it: give the shutdown a deadline.
-//! - `TCP_NODELAY` is the server's to set, and event streams want it: with axum,
-//!   `listener.tap_io(|io| { let _ = io.set_nodelay(true); })`.
-//! - Browsers open six HTTP/1 connections to an origin, event streams included. HTTP/2 lifts that.
+//! ```
+//! use std::time::Duration;
+//!
+//! use tokio_util::sync::CancellationToken;
+//! use tower_sse::{Drain, Event, SseLayer};
+//!
+//! let shutdown = CancellationToken::new();
+//! # let layer: SseLayer =
+//! SseLayer::new()
+//!     .shutdown(shutdown.clone())
+//!     .drain(Drain::spread_over(Duration::from_secs(20)))
+//!     .farewell(Event::new().event("restart").data("back in a moment"));
+//! ```
+//!
+//! Streams then end between events, each in the way after which its client comes back, and new ones are
+//! [refused](Refusal) so that they come back later. A client that does not read cannot be ended by
+//! anything in a body: the [recipes](operating#graceful-shutdown) have a deadline for it.
+//!
+//! # In production
+//!
+//! The page [operating] has what a layer cannot do by itself: where it goes among other layers, proxies and
+//! their timeouts, options of sockets, limits and memory, shutdown recipes, credentials that expire, and what
+//! to watch. Two things for a start:
+//!
+//! - Set `TCP_NODELAY`; with axum, `listener.tap_io(|io| { let _ = io.set_nodelay(true); })`.
 //! - An `EventSource` gives up for good when it is answered with any status but 200. Let `204` stop a
 //!   client, and nothing else by accident.
-//!
-//! # Other layers
-//!
-//! | layer | with event streams |
-//! |---|---|
-//! | tower-http `TraceLayer`, `CorsLayer`, `SetRequestIdLayer`, `CatchPanicLayer`, `NormalizePathLayer`, `InFlightRequestsLayer` | inside or outside, as with any response |
-//! | tower-http `CompressionLayer` | leaves event streams alone by its default predicate and by `no-transform`; a predicate of your own must do so too, or events wait in the compressor |
-//! | tower-http `TimeoutLayer` | limits the time to the head, not the stream |
-//! | tower-http `ResponseBodyTimeoutLayer` | limits silence: put it outside, with a longer time than the heartbeat's, and heartbeats keep the stream alive |
-//! | tower-http `ResponseBodyDeadlineLayer` | fails the body of every stream that reaches the deadline, between events or not |
-//! | tower-http `OnEarlyDropLayer` | fires whenever a client leaves, which is how streams normally end |
-//! | tower `ConcurrencyLimitLayer` | frees its permit at the head: it limits no streams |
-//! | tower `LoadShedLayer`, `BufferLayer` | as with any response |
-//!
-//! Around a whole axum `Router`, outside of `Router::layer`, it needs a router again, for `axum::serve`
-//! takes only responses with axum's own body: `Router::new().fallback_service(layer.layer(router))`.
 //!
 //! # Features
 //!
@@ -127,10 +133,10 @@
 //!
 //! | | |
 //! |---|---|
-//! | `axum` | [`LastEventId`] as an extractor, [`StreamOptions`] as a part of a response; depends on axum-core only |
+//! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a part of a response; depends on axum-core only |
 //! | `json` | [`Json`] and [`Event::json_data`] |
 //! | `hyper`, `tonic` | [`is_cancellation`] knows their errors, so that streams that end with them end cleanly; for the whole program, whichever crate turns it on |
-//! | `tracing` | DEBUG lines, and a WARN line when heartbeats are impossible |
+//! | `tracing` | a DEBUG line for every close, in the request's span, and few others; a WARN line when there is no runtime for timers |
 //!
 //! # Stability
 //!
@@ -153,6 +159,7 @@ mod body;
 mod connection;
 mod event;
 mod layer;
+pub mod operating;
 mod stats;
 
 pub use crate::{

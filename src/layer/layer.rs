@@ -123,7 +123,7 @@ impl<M> SseLayer<M> {
     /// # }
     /// ```
     ///
-    /// Recipes for hyper and tonic are on the [crate's page](crate#graceful-shutdown).
+    /// Recipes for hyper and tonic are on the page [operating](crate::operating#graceful-shutdown).
     #[must_use]
     pub fn shutdown(mut self, token: CancellationToken) -> Self {
         self.config_mut().shutdown = Some(token);

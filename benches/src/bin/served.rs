@@ -1,13 +1,15 @@
-//! Streams that are always ready, served by hyper over loopback: how long one holds its thread, and
-//! the memory held for clients that do not read.
+//! Streams served by hyper over loopback: how long one that is always ready holds its thread, the memory
+//! held for clients that do not read, and for streams that are silent.
 //!
-//! `served hold axum|tower-sse|pending` and `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]`.
-//! Each in a process of its own, for the memory is the process's.
+//! `served hold axum|tower-sse|pending`, `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]` and
+//! `served idle axum|tower-sse|operated|pending`. Each in a process of its own, for the memory is the
+//! process's.
 
 use std::{
     convert::Infallible,
     env, fs,
     io::{Read, Write},
+    marker::PhantomData,
     net::{SocketAddr, TcpStream},
     sync::{
         Arc,
@@ -25,8 +27,9 @@ use http::Request;
 use hyper::{body::Incoming, server::conn::http1};
 use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{net::TcpListener, runtime, task::yield_now};
+use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
-use tower_sse::{Event, SseLayer};
+use tower_sse::{Event, MaxAge, SseLayer};
 use tower_sse_benches::{OURS, payload, stream::Repeat};
 
 fn main() {
@@ -35,7 +38,8 @@ fn main() {
         ["hold", subject] => hold(subject),
         ["stalled", subject] => stalled(subject, 0),
         ["stalled", subject, read] => stalled(subject, read.parse().expect("a number of bytes")),
-        _ => panic!("usage: served hold|stalled SUBJECT [BYTES]"),
+        ["idle", subject] => idle(subject),
+        _ => panic!("usage: served hold|stalled|idle SUBJECT [BYTES]"),
     }
 }
 
@@ -54,15 +58,49 @@ fn endless(subject: &str, made: Arc<AtomicU64>) -> Response {
             Event::from(text)
         }))
         .into_response(),
-        "pending" => Body::from_stream(Pending).into_response(),
+        "pending" => {
+            Body::from_stream(Pending::<Result<&str, Infallible>>(PhantomData)).into_response()
+        }
         other => panic!("no subject {other}"),
     }
 }
 
-struct Pending;
+/// A stream that has nothing to say.
+fn silent(subject: &str) -> Response {
+    match subject {
+        "axum" => Sse::new(Pending::<Result<sse::Event, Infallible>>(PhantomData))
+            .keep_alive(sse::KeepAlive::default())
+            .into_response(),
+        OURS | OPERATED => {
+            let nothing: Pending<Event> = Pending(PhantomData);
+            tower_sse::response(nothing).into_response()
+        }
+        other => endless(other, Arc::default()),
+    }
+}
 
-impl futures_core::Stream for Pending {
-    type Item = Result<&'static str, Infallible>;
+/// The layer with everything that makes a stream larger.
+const OPERATED: &str = "operated";
+
+fn layer(subject: &str, shutdown: &CancellationToken) -> Option<SseLayer> {
+    match subject {
+        OURS => Some(SseLayer::new()),
+        OPERATED => Some(
+            SseLayer::new()
+                .shutdown(shutdown.clone())
+                .max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1))
+                .max_streams(1_000_000)
+                .track_disconnects(true)
+                .on_close(|_| {}),
+        ),
+        _ => None,
+    }
+}
+
+struct Pending<T>(PhantomData<fn() -> T>);
+
+impl<T> futures_core::Stream for Pending<T> {
+    type Item = T;
 
     fn poll_next(
         self: std::pin::Pin<&mut Self>,
@@ -73,24 +111,24 @@ impl futures_core::Stream for Pending {
 }
 
 /// Serves until the process ends; `SseLayer` around our own stream only.
-async fn serve(listener: TcpListener, subject: String, made: Arc<AtomicU64>) {
+async fn serve<F>(listener: TcpListener, layer: Option<SseLayer>, answer: F)
+where
+    F: Fn() -> Response + Clone + Send + 'static,
+{
+    let inner = service_fn(move |_: Request<Incoming>| {
+        let response = answer();
+        async move { Ok::<_, Infallible>(response) }
+    });
     loop {
         let (io, _) = listener.accept().await.expect("a connection");
         io.set_nodelay(true).expect("a socket option");
-        let (subject, made) = (subject.clone(), Arc::clone(&made));
-        let ours = subject == OURS;
-        let inner = service_fn(move |_: Request<Incoming>| {
-            let response = endless(&subject, Arc::clone(&made));
-            async move { Ok::<_, Infallible>(response) }
-        });
         let io = TokioIo::new(io);
-        if ours {
-            let service = TowerToHyperService::new(SseLayer::new().layer(inner));
+        if let Some(layer) = &layer {
+            let service = TowerToHyperService::new(layer.layer(inner.clone()));
             tokio::spawn(http1::Builder::new().serve_connection(io, service));
         } else {
-            tokio::spawn(
-                http1::Builder::new().serve_connection(io, TowerToHyperService::new(inner)),
-            );
+            let service = TowerToHyperService::new(inner.clone());
+            tokio::spawn(http1::Builder::new().serve_connection(io, service));
         }
     }
 }
@@ -114,7 +152,9 @@ const OBSERVED: Duration = Duration::from_secs(3);
 fn hold(subject: &str) {
     on_one_thread(|listener| async {
         let address = listener.local_addr().expect("an address");
-        tokio::spawn(serve(listener, subject.to_owned(), Arc::default()));
+        let layer = layer(subject, &CancellationToken::new());
+        let served = subject.to_owned();
+        tokio::spawn(serve(listener, layer, move || endless(&served, Arc::default())));
         thread::spawn(move || {
             let mut stream = connect(address);
             let mut buffer = vec![0; 256 * 1024];
@@ -152,7 +192,9 @@ fn stalled(subject: &str, read_before: usize) {
     on_one_thread(|listener| async {
         let address = listener.local_addr().expect("an address");
         let made = Arc::new(AtomicU64::new(0));
-        tokio::spawn(serve(listener, subject.to_owned(), Arc::clone(&made)));
+        let layer = layer(subject, &CancellationToken::new());
+        let (served, counted) = (subject.to_owned(), Arc::clone(&made));
+        tokio::spawn(serve(listener, layer, move || endless(&served, Arc::clone(&counted))));
         let clients = move || -> Vec<_> {
             let mut buffer = vec![0; 64 * 1024];
             let mut client = || {
@@ -174,6 +216,36 @@ fn stalled(subject: &str, read_before: usize) {
         let held = resident_kib() - before;
         println!("{subject}: {:.1} KiB for each client", held as f64 / CLIENTS as f64);
         drop((first, open));
+    });
+}
+
+/// The memory of the process for each of 2,000 silent streams, once their clients have the head.
+fn idle(subject: &str) {
+    const STREAMS: u64 = 2_000;
+
+    on_one_thread(|listener| async {
+        let address = listener.local_addr().expect("an address");
+        let shutdown = CancellationToken::new();
+        let (layer, served) = (layer(subject, &shutdown), subject.to_owned());
+        tokio::spawn(serve(listener, layer, move || silent(&served)));
+        let open = move |count| {
+            move || -> Vec<_> {
+                let open = |_| {
+                    let mut stream = connect(address);
+                    let mut head = [0; 1024];
+                    assert_ne!(stream.read(&mut head).expect("a head"), 0);
+                    stream
+                };
+                (0..count).map(open).collect()
+            }
+        };
+        // Some first: what the process needs once is not theirs.
+        let first = tokio::task::spawn_blocking(open(50)).await.expect("clients");
+        let before = resident_kib();
+        let streams = tokio::task::spawn_blocking(open(STREAMS)).await.expect("clients");
+        let held = resident_kib() - before;
+        println!("{subject}: {:.2} KiB for each stream", held as f64 / STREAMS as f64);
+        drop((first, streams));
     });
 }
 

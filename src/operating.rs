@@ -1,0 +1,253 @@
+//! Operating event streams: what the layer cannot do by itself, and what to set around it.
+//!
+//! - [Where the layer goes](#where-the-layer-goes)
+//! - [Proxies](#proxies)
+//! - [Sockets](#sockets)
+//! - [Limits and memory](#limits-and-memory)
+//! - [Graceful shutdown](#graceful-shutdown)
+//! - [Deployments without a storm](#deployments-without-a-storm)
+//! - [Clients that leave](#clients-that-leave)
+//! - [Credentials that expire](#credentials-that-expire)
+//! - [A stream that is over for good](#a-stream-that-is-over-for-good)
+//! - [`BroadcastStream` and its `Lagged`](#broadcaststream-and-its-lagged)
+//! - [What to watch](#what-to-watch)
+//!
+//! # Where the layer goes
+//!
+//! Around the routes, with as few layers as possible between it and the handlers; what it does holds
+//! for everything inside of it. Of two layers on one response the inner one owns the stream.
+//!
+//! | layer | with event streams |
+//! |---|---|
+//! | tower-http `TraceLayer` | outside: then the lines of this crate are in the request's span. `on_failure` is not called when a client leaves. It is called when a body fails on purpose, as it does for `fetch` clients and for calls that the shutdown or the greatest age cut short |
+//! | tower-http `CorsLayer`, `SetRequestIdLayer` | outside, so that refusals have their headers too. A reconnecting browser sends a preflight if its last event id is longer than 128 bytes or has characters such as `<{:`; allow the header `last-event-id` |
+//! | authentication | outside: who is not let in opens no stream. `401` and `403` stop an `EventSource` for good |
+//! | tower-http `CompressionLayer` | either side: it leaves event streams alone by its default predicate and by `no-transform`; a predicate of your own must do so too, or events wait in the compressor |
+//! | tower-http `TimeoutLayer` | limits the time to the head, not the stream |
+//! | tower-http `ResponseBodyTimeoutLayer` | limits silence: put it outside, with a longer time than the heartbeat's, and heartbeats keep the stream alive |
+//! | tower-http `ResponseBodyDeadlineLayer` | fails the body of every stream that reaches the deadline, between events or not: use [`SseLayer::max_age`] |
+//! | tower-http `OnEarlyDropLayer` | fires whenever a client leaves, which is how streams normally end: use [`SseLayer::on_close`] |
+//! | tower-http `InFlightRequestsLayer` | counts streams as long as they are open, with everything else |
+//! | tower `ConcurrencyLimitLayer` | frees its permit at the head, so it limits no streams: use [`SseLayer::max_streams`]. Around a bare-stream service that this layer refuses it keeps its permit for the next call |
+//! | tower `RateLimitLayer`, `LoadShedLayer`, `BufferLayer` | limit requests, reconnections among them; what they answer is their own, and any status but 200 stops an `EventSource` for good |
+//! | `CatchPanicLayer`, `NormalizePathLayer` | as with any response; a panic in the stream itself comes after the head and ends the connection |
+//!
+//! Around a whole axum `Router`, outside of `Router::layer`, it needs a router again, for `axum::serve`
+//! takes only responses with axum's own body: `Router::new().fallback_service(layer.layer(router))`.
+//!
+//! # Proxies
+//!
+//! | | cuts a silent stream after | passes events at once |
+//! |---|---|---|
+//! | nginx | 60 s (`proxy_read_timeout`) | because of `x-accel-buffering: no`; not if `proxy_ignore_headers X-Accel-Buffering` is set: then `proxy_buffering off` |
+//! | Apache, `mod_proxy_http` | 60 s (`Timeout`, `ProxyTimeout`; distributions set others) | yes, through `mod_deflate` too (tried with 2.4); over FastCGI set `flushpackets=on` |
+//! | AWS Application Load Balancer | 60 s (idle timeout, 1 to 4,000 s) | yes |
+//! | Cloudflare | 100 s (proxy read timeout) | `GET` streams through `cloudflared` are reported to be held back in some set-ups, `POST` streams not |
+//!
+//! So the heartbeat's 15 seconds are short enough for all of them. Towards nginx speak HTTP/1.1
+//! (`proxy_http_version 1.1`); where a proxy waits for a certain number of bytes, there is
+//! [`SseLayer::padding`]. A proxy that strips `Accept` or `Cache-Control` from requests makes every
+//! client look like a script: set [`Refusal::retry_later`] if they are browsers.
+//!
+//! A proxy hides clients that stop reading, as its buffers fill in their place, and it may keep the
+//! connection to the server for a while after the client has left.
+//!
+//! # Sockets
+//!
+//! They are the server's, so no layer can set them. On every connection that is accepted:
+//!
+//! - `TCP_NODELAY`. Events are small packets, and without it each may wait for the client's ACK of the one
+//!   before.
+//! - `TCP_USER_TIMEOUT`, 30 seconds or so (Linux). A peer that vanishes without a FIN is noticed when TCP
+//!   gives up on what was written to it, and heartbeats are what it tries with; by itself Linux tries for
+//!   about 15 minutes.
+//!
+//! ```no_run
+//! use std::{io, time::Duration};
+//!
+//! use axum::{Router, serve::ListenerExt};
+//! use tokio::net::TcpListener;
+//!
+//! # async fn serve(listener: TcpListener, app: Router) -> io::Result<()> {
+//! let listener = listener.tap_io(|connection| {
+//!     _ = connection.set_nodelay(true);
+//!     #[cfg(target_os = "linux")]
+//!     {
+//!         let timeout = Some(Duration::from_secs(30));
+//!         _ = socket2::SockRef::from(&*connection).set_tcp_user_timeout(timeout);
+//!     }
+//! });
+//! axum::serve(listener, app).await
+//! # }
+//! ```
+//!
+//! Every stream over HTTP/1 is a file descriptor: raise the limit (`ulimit -n`, `LimitNOFILE=` of
+//! systemd) above [`SseLayer::max_streams`], with room for what else the process opens. When there is none
+//! left, `accept` fails again and again; axum waits a second between, a loop of your own must wait too.
+//! HTTP/2 carries 100 or more streams over one, and lifts the browsers' limit of six connections to an
+//! origin; hyper's default is `max_concurrent_streams(200)`.
+//!
+//! # Limits and memory
+//!
+//! [`SseLayer::max_streams`] counts streams as long as they are open. What comes above it is
+//! [refused](Refusal) such that each client comes back in its own way.
+//!
+//! | a stream over HTTP/1, with all that hyper holds for its connection | |
+//! |---|---|
+//! | silent, with the default layer | 10.9 KiB; a bare body that is pending has 9.7, axum's `Sse` with `KeepAlive` 10.5 |
+//! | silent, with shutdown, greatest age, limit, `Disconnect` and close report | 11.5 KiB |
+//! | always ready, whose client never reads | 72 KiB |
+//! | the same, if it stops reading after 20 MB | 82 KiB |
+//!
+//! (`served idle` and `served stalled` of the benchmarks, hyper 1.12; the kernel's socket buffers come on
+//! top.) What the handler and its stream hold is theirs. A client that does not read holds its source back
+//! and nothing else: nothing is queued for it here.
+//!
+//! # Graceful shutdown
+//!
+//! Without [`SseLayer::shutdown`] the graceful shutdown of axum, hyper and tonic waits for open streams, which
+//! is for ever. With it streams end as [`Drain`] says, and what comes meanwhile is [refused](Refusal).
+//!
+//! One thing no body can do: end the stream of a client that does not read, for hyper does not poll it. So
+//! put a deadline on the graceful shutdown, longer than the [`Drain`] takes: 30 seconds for
+//! [`Drain::by_request`] (or the window or grace) and 5 more for a source that is amid an event. When
+//! it passes, drop the connections; every stream then has its close report, with
+//! [`CloseReason::Disconnected`].
+//!
+//! | host | example |
+//! |---|---|
+//! | axum | `examples/graceful_axum.rs`: `axum::serve` leaves its connections to the runtime, so they are dropped with it |
+//! | hyper | `examples/graceful_hyper.rs`: `GracefulShutdown` of hyper-util, and a task per connection that can be aborted |
+//! | tonic with tonic-web | `examples/graceful_tonic.rs`: as axum |
+//!
+//! In short, for axum:
+//!
+//! ```no_run
+//! use std::{io, time::Duration};
+//!
+//! use axum::Router;
+//! use tokio::net::TcpListener;
+//! use tokio_util::sync::CancellationToken;
+//!
+//! # async fn serve(listener: TcpListener, app: Router, shutdown: CancellationToken) -> io::Result<()> {
+//! let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+//! let deadline = async {
+//!     shutdown.cancelled().await;
+//!     tokio::time::sleep(Duration::from_secs(40)).await;
+//! };
+//! tokio::select! {
+//!     served = server => served,
+//!     () = deadline => Ok(()),
+//! }
+//! # }
+//! ```
+//!
+//! Give the orchestrator more time than that before it kills the process
+//! (`terminationGracePeriodSeconds`, `TimeoutStopSec=`), and let the load balancer take the server out before the
+//! token is cancelled, or clients come back to the server that is going.
+//!
+//! # Deployments without a storm
+//!
+//! Clients of a server that goes all come back, by default when they think best, which is at the same time.
+//!
+//! - The drain tells every client its own time to come back, between 2 and 10 seconds; with thousands of
+//!   streams choose a longer range: [`Drain::retry`]. `fetch` clients do not all heed it.
+//! - [`Drain::spread_over`] ends streams one by one over a window, so the others are still served.
+//! - [`SseLayer::max_age`] with a jitter moves clients to new servers all day long, and shows early what a
+//!   reconnection costs.
+//! - Refused clients are spread in the same way: [`Refusal::retry`].
+//!
+//! # Clients that leave
+//!
+//! hyper drops the response, the source with it, and the [`Closed`] report says
+//! [`CloseReason::Disconnected`]. Nothing fails, and nothing is logged above DEBUG.
+//!
+//! - On HTTP/1 hyper does not notice a FIN while the request's body is unread, while bytes of a next request
+//!   are buffered (a stray CRLF will do), or with `half_close`. Handlers of `POST` must read the body. A
+//!   failed write tells then: the second heartbeat after the client has left.
+//! - Work that a handler spawned goes on. To stop it, there is [`Disconnect`]. If it shall go on, because the
+//!   client comes back for the result, let it: keep it on its task, and its events where a resumed stream
+//!   finds them.
+//!
+//! # Credentials that expire
+//!
+//! A stream lives longer than the check of its request. End it with the token that opened it, and the client comes
+//! back with a fresh one or is turned away:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use http::Response;
+//! use tower_sse::{MaxAge, StreamOptions};
+//!
+//! fn until_expiry<B>(mut response: Response<B>, expires_in: Duration) -> Response<B> {
+//!     response.extensions_mut().insert(StreamOptions::new().max_age(MaxAge::new(expires_in)));
+//!     response
+//! }
+//! # until_expiry(Response::new(()), Duration::ZERO);
+//! ```
+//!
+//! # A stream that is over for good
+//!
+//! An `EventSource` comes back after every end, also after one that was meant: a job is done, a game is over.
+//! Answer its next request with `204 No Content`, which stops it ([HTML][html]); the layer lets every
+//! status without a body pass. Or send a last event at which the page closes it:
+//! [`SseLayer::terminator`].
+//!
+//! ```
+//! use axum::{http::StatusCode, response::{IntoResponse, Response}};
+//! use futures_util::stream;
+//! use tower_sse::{Event, LastEventId};
+//!
+//! const LAST: u64 = 100;
+//!
+//! # #[cfg(feature = "axum")]
+//! async fn job(last: Option<LastEventId>) -> Response {
+//!     let seen = last.and_then(|last| last.parse().ok()).unwrap_or(0);
+//!     if seen >= LAST {
+//!         return StatusCode::NO_CONTENT.into_response();
+//!     }
+//!     let rest = stream::iter((seen + 1..=LAST).map(|n| Event::new().id(n).data("…")));
+//!     tower_sse::response(rest).into_response()
+//! }
+//! ```
+//!
+//! # `BroadcastStream` and its `Lagged`
+//!
+//! A stream of `tokio::sync::broadcast` gives an error when its client was too slow and lost messages. As
+//! an item that is an `Err` it fails the stream; thrown away it leaves a gap that nobody knows of. Say it, so
+//! that the page can load what it has missed:
+//!
+//! ```
+//! use futures_util::{Stream, StreamExt};
+//! use tokio::sync::broadcast;
+//! use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError::Lagged};
+//! use tower_sse::{Encoded, Event};
+//!
+//! fn events(messages: broadcast::Receiver<Encoded>) -> impl Stream<Item = Encoded> {
+//!     BroadcastStream::new(messages).map(|message| {
+//!         message.unwrap_or_else(|Lagged(lost)| {
+//!             Encoded::from(Event::new().event("gap").data(lost.to_string()))
+//!         })
+//!     })
+//! }
+//! ```
+//!
+//! # What to watch
+//!
+//! [`Stats`] counts for every layer; `examples/metrics.rs` serves it in Prometheus' text format.
+//!
+//! - Open streams, against [`SseLayer::max_streams`] and the file descriptors.
+//! - Opened per second: reconnections. Many, with few closes by [`Drained`](CloseReason::Drained) or
+//!   [`Expired`](CloseReason::Expired), mean that something on the way cuts streams: look at the ages of
+//!   close reports, which then crowd below some proxy's timeout.
+//! - Refused per second.
+//! - Closes by [`Failed`](CloseReason::Failed) and [`Panicked`](CloseReason::Panicked).
+//! - For one stream at a time: [`SseLayer::on_close`], [`StreamOptions::on_close`](crate::StreamOptions::on_close)
+//!   or the DEBUG line of feature `tracing`.
+//!
+//! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{CloseReason, Closed, Disconnect, Drain, Refusal, SseLayer, Stats};
