@@ -49,8 +49,8 @@ enum When {
     Never,
 }
 
-/// How long a source that is amid an event may take to end it.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a source that is amid an event may take to end it, when the stream has to end.
+pub(super) const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
 
 impl Drain {

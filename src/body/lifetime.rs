@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Drain, Rules};
+use super::{Drain, Rules, drain::PATIENCE};
 use crate::connection::{Client, CloseReason};
 
 pin_project! {
@@ -141,7 +141,7 @@ impl Lifetime {
     fn advance(self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let next = match self.stage {
             Stage::Open { until: Some((_, reason)) } => {
-                let give_up = Instant::now().checked_add(self.drain.patience());
+                let give_up = Instant::now().checked_add(PATIENCE);
                 Stage::Due { reason, give_up }
             }
             Stage::Due { reason, .. } => Stage::Over { reason },

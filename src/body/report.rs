@@ -77,16 +77,19 @@ impl Report {
     }
 
     /// A frame of data goes out.
-    pub(super) const fn sent(&mut self, bytes: usize) {
+    pub(super) fn sent(&mut self, bytes: usize) {
         self.frames += 1;
         self.bytes += bytes as u64;
+        // A heartbeat comes when there is time.
+        let (_, _, heartbeats) = self.told;
+        if self.heartbeats != heartbeats {
+            self.tell_stats();
+        }
     }
 
     /// The frame that goes out next is a heartbeat.
-    pub(super) fn heartbeat(&mut self) {
+    pub(super) const fn heartbeat(&mut self) {
         self.heartbeats += 1;
-        // A timer has just fired, so this is the moment that costs nobody a wake-up.
-        self.tell_stats();
     }
 
     /// Whatever happens from now on, this will have been the `reason`.
