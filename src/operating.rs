@@ -44,10 +44,15 @@
 //! | AWS Application Load Balancer | 60 s (idle timeout, 1 to 4,000 s) | yes |
 //! | Cloudflare | 100 s (proxy read timeout) | `GET` streams through `cloudflared` are reported to be held back in some set-ups, `POST` streams not |
 //!
-//! So the heartbeat's 15 seconds are short enough for all of them. Towards nginx speak HTTP/1.1
-//! (`proxy_http_version 1.1`); where a proxy waits for a certain number of bytes, there is
-//! [`SseLayer::padding`]. A proxy that strips `Accept` or `Cache-Control` from requests makes every
-//! client look like a script: set [`Refusal::retry_later`] if they are browsers.
+//! So the heartbeat's 15 seconds are short enough for all of them. Where a proxy waits for a certain number
+//! of bytes, there is [`SseLayer::padding`].
+//!
+//! Let nginx speak HTTP/1.1 to the server (`proxy_http_version 1.1`). Over HTTP/1.0, which was its default
+//! for long, a body that fails looks like one that has ended: a `fetch` client that is cut short then
+//! believes that nothing more will come, and half of an answer looks like the whole.
+//!
+//! A proxy that strips `Accept` or `Cache-Control` from requests makes every client look like a script: set
+//! [`Refusal::retry_later`] if they are browsers.
 //!
 //! A proxy hides clients that stop reading, as its buffers fill in their place, and it may keep the
 //! connection to the server for a while after the client has left.
@@ -168,6 +173,12 @@
 //! - Work that a handler spawned goes on. To stop it, there is [`Disconnect`]. If it shall go on, because the
 //!   client comes back for the result, let it: keep it on its task, and its events where a resumed stream
 //!   finds them.
+//!
+//! - Clients differ in how they come back. `@microsoft/fetch-event-source` waits for the last `retry` line it
+//!   saw, not for `Retry-After`. undici's `EventSource` gave up for good, up to version 6, when a
+//!   connection was refused: let servers overlap when you deploy. A browser's `fetch` with
+//!   `cache: 'no-store'` sends what an `EventSource` sends and is taken for one, so a drain ends it cleanly,
+//!   and it may think that it is done.
 //!
 //! # Credentials that expire
 //!

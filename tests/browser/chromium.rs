@@ -65,9 +65,10 @@ impl Chromium {
         let mut options = options.clone();
         options["binary"] = json!(tools.chromium);
         options["args"] = json!([&own, arguments].concat());
-        let Value::Object(capabilities) = json!({ "goog:chromeOptions": options }) else {
-            unreachable!()
-        };
+        // A chromedriver that still waits for a script cannot be asked to end its browser.
+        let timeouts = json!({ "script": PATIENCE.as_millis() as u64 });
+        let capabilities = json!({ "goog:chromeOptions": options, "timeouts": timeouts });
+        let Value::Object(capabilities) = capabilities else { unreachable!() };
         let driver_address = format!("http://127.0.0.1:{driver_port}");
         let mut client = ClientBuilder::new(HttpConnector::new());
         let page = client.capabilities(capabilities).connect(&driver_address);
@@ -95,7 +96,11 @@ impl Chromium {
 
     /// What a script gives to the function that is its last argument.
     pub(crate) async fn answer(&self, script: &str) -> Option<Value> {
-        Some(timeout(PATIENCE, self.page.execute_async(script, Vec::new())).await.ok()?.unwrap())
+        let answer = self.page.execute_async(script, Vec::new());
+        match timeout(2 * PATIENCE, answer).await.expect("chromedriver to give up") {
+            Err(error) if error.is_script_timeout() => None,
+            answer => Some(answer.unwrap()),
+        }
     }
 
     pub(crate) async fn click(&self, selector: &str) {

@@ -13,6 +13,8 @@ use crate::{
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 /// So many samples are looked at, before the cut and after.
 const LIVE: usize = 15;
+/// So many clients come back in a second if they are spread, at most; more of them are a storm.
+const PEAK: u64 = 60;
 
 #[tokio::test]
 async fn the_dashboard_gets_events_one_by_one_and_resumes_after_a_cut() {
@@ -91,4 +93,78 @@ fn came_one_by_one(samples: &[Seen]) {
     assert!(arrived > made / 2.0, "made within {made} ms, arrived within {arrived} ms");
     let alone = samples.windows(2).filter(|pair| pair[1].arrived - pair[0].arrived > 20.0).count();
     assert!(alone >= samples.len() / 2, "{alone} of {} came alone", samples.len());
+}
+
+#[tokio::test]
+async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_come_back() {
+    let Some(tools) = Tools::find() else { return };
+    let server = serve_axum(example::app(INTERVAL)).await;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{server}/")).await;
+    browser.until("dashboard.samples.length").await;
+    assert_eq!(bars(&browser).await, [0, 0]);
+
+    browser.click("#drill [value=false]").await;
+    let storm = returned(&browser, "storm").await;
+    assert_eq!(storm.iter().sum::<u64>(), 200);
+    assert!(storm.iter().any(|count| *count > PEAK), "{storm:?}");
+    let told = told(&browser, "storm").await;
+    assert!(told.starts_with("all 200 back within"), "{told}");
+
+    // While the server of the drill is shut down, the page's own stream is cut, and resumes.
+    browser.click("#drill [value=true]").await;
+    browser.until("dashboard.runs.spread?.phase === 'draining'").await;
+    browser.until("[...document.querySelectorAll('#drill button')].every(b => b.disabled)").await;
+    browser.choose("#cut select", "1").await;
+    browser.click("#cut button").await;
+    browser.until("dashboard.opened.length === 2").await;
+    let spread = returned(&browser, "spread").await;
+    assert_eq!(spread.iter().sum::<u64>(), 200);
+    assert!(spread.iter().all(|count| *count <= PEAK), "{spread:?}");
+    assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
+
+    let [storm, spread] = bars(&browser).await;
+    // Both are all clients, so their bars have about the same area.
+    assert!(storm > 1000 && storm.abs_diff(spread) < storm / 4, "painted {storm} and {spread}");
+    // Drained, and left by themselves, twice.
+    let closed = "dashboard.samples[dashboard.samples.length - 1].streams.closed";
+    browser.until(&format!("{closed}.drained === 400 && {closed}.disconnected === 400")).await;
+    browser.until("document.querySelector('#closes').textContent.includes('drained400')").await;
+}
+
+/// How many clients came back in each second, when they all have.
+async fn returned(browser: &Chromium, kind: &str) -> Vec<u64> {
+    let run = format!("dashboard.runs.{kind}");
+    let returned = browser.until(&format!("{run}?.phase === 'over' && {run}.returned")).await;
+    returned.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).collect()
+}
+
+/// What the page says about a drill that is over.
+async fn told(browser: &Chromium, kind: &str) -> String {
+    let words = format!("document.querySelector('[data-run={kind}] dd.over')?.textContent");
+    browser.until(&words).await.as_str().unwrap().to_owned()
+}
+
+/// How many dots of the chart are of the colours of the two kinds of drills.
+async fn bars(browser: &Chromium) -> [u64; 2] {
+    let dots = browser
+        .until(
+            "(() => {
+                const canvas = document.querySelector('#waves');
+                if (!canvas.width) return;
+                const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
+                const style = getComputedStyle(document.documentElement);
+                return ['two', 'one'].map(name => {
+                    const [r, g, b] = style.getPropertyValue('--' + name).match(/[0-9a-f]{2}/g);
+                    const ink = [r, g, b].map(part => parseInt(part, 16));
+                    let dots = 0;
+                    for (let i = 0; i < data.length; i += 4) {
+                        dots += data[i + 3] === 255 && ink.every((part, at) => data[i + at] === part);
+                    }
+                    return dots;
+                });
+            })()",
+        )
+        .await;
+    [dots[0].as_u64().unwrap(), dots[1].as_u64().unwrap()]
 }

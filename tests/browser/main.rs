@@ -1,12 +1,18 @@
-//! What a browser sees: headless Chromium, straight from the server and through nginx with its default
-//! proxy settings.
+//! What clients see that nobody here wrote: headless Chromium, straight from the server and through nginx,
+//! and packages for Node.
 #![cfg(all(feature = "axum", feature = "json"))]
 
+mod calls;
 mod chromium;
+mod clients;
 mod control;
 mod dashboard;
+mod limit;
 mod nginx;
+mod node;
 mod screenshots;
+mod service;
+mod shutdown;
 mod steps;
 mod tools;
 

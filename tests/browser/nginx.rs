@@ -20,8 +20,13 @@ pub(crate) struct Nginx {
 
 impl Nginx {
     pub(crate) async fn start(program: &Path, upstream: SocketAddr) -> Self {
+        Self::start_with(program, &format!("server {upstream};"), "").await
+    }
+
+    /// Starts it in front of several servers, and with settings that it does not have by default.
+    pub(crate) async fn start_with(program: &Path, upstream: &str, settings: &str) -> Self {
         for _ in 0..5 {
-            if let Some(nginx) = Self::try_start(program, upstream).await {
+            if let Some(nginx) = Self::try_start(program, upstream, settings).await {
                 return nginx;
             }
         }
@@ -29,13 +34,13 @@ impl Nginx {
     }
 
     /// `None` if somebody else has taken the port meanwhile: nginx cannot have one chosen.
-    async fn try_start(program: &Path, upstream: SocketAddr) -> Option<Self> {
+    async fn try_start(program: &Path, upstream: &str, settings: &str) -> Option<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);
         let directory = Directory::new("nginx");
         let configuration = directory.path().join("nginx.conf");
-        write(&configuration, configure(address, upstream)).unwrap();
+        write(&configuration, configure(address, upstream, settings)).unwrap();
         let mut process = Command::new(program)
             .args(["-e", "stderr", "-p"])
             .arg(directory.path())
@@ -51,9 +56,9 @@ impl Nginx {
     }
 }
 
-/// Nothing about proxying but where to. One process, so that to kill it is enough; what it writes stays
+/// Nothing about proxying but where to, and what is asked for. One process, so that to kill it is enough; what it writes stays
 /// in its directory.
-fn configure(address: SocketAddr, upstream: SocketAddr) -> String {
+fn configure(address: SocketAddr, upstream: &str, settings: &str) -> String {
     format!(
         "daemon off;
         master_process off;
@@ -67,10 +72,14 @@ fn configure(address: SocketAddr, upstream: SocketAddr) -> String {
             fastcgi_temp_path fastcgi;
             uwsgi_temp_path uwsgi;
             scgi_temp_path scgi;
+            upstream service {{
+                {upstream}
+            }}
             server {{
                 listen {address};
                 location / {{
-                    proxy_pass http://{upstream};
+                    proxy_pass http://service;
+                    {settings}
                 }}
             }}
         }}"

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use crate::{chromium::Chromium, example, support::serve_axum, tools::Tools};
 
-/// Takes pictures of the dashboard, after a cut, into the directory that the variable names.
+/// Takes pictures of the dashboard, after a cut and after its drills, into the directory that the variable names.
 #[tokio::test]
 #[ignore = "for people to look at: TOWER_SSE_SCREENSHOTS=<directory> cargo test --all-features -- --ignored"]
 async fn the_dashboard_has_its_pictures_taken() {
@@ -23,7 +23,7 @@ async fn the_dashboard_has_its_pictures_taken() {
         ("phone-dark", "0", phone),
     ] {
         let scheme = format!("--blink-settings=preferredColorScheme={scheme}");
-        let arguments = [&scheme, "--window-size=1180,1480", "--hide-scrollbars"];
+        let arguments = [&scheme, "--window-size=1180,2180", "--hide-scrollbars"];
         let browser = Chromium::start_with(&tools, &arguments, &options).await;
         browser.open(&format!("http://{server}/")).await;
         browser.until("dashboard.samples.length > 100").await;
@@ -35,5 +35,20 @@ async fn the_dashboard_has_its_pictures_taken() {
         let resumed = browser.until("dashboard.samples.length").await;
         browser.until(&format!("dashboard.samples.length > {resumed} + 10")).await;
         write(directory.join(format!("{name}.png")), browser.screenshot().await).unwrap();
+
+        let scroll = "document.querySelector('.drill').scrollIntoView({ block: 'nearest' })";
+        browser.until(&format!("{scroll} ?? true")).await;
+        for (kind, button) in [("storm", "false"), ("spread", "true")] {
+            browser.click(&format!("#drill [value={button}]")).await;
+            browser.until(&format!("dashboard.runs.{kind}?.phase === 'draining'")).await;
+            if kind == "spread" {
+                browser.until("dashboard.runs.spread.returned.length > 5").await;
+                let picture = directory.join(format!("{name}-draining.png"));
+                write(picture, browser.screenshot().await).unwrap();
+            }
+            let button = "!document.querySelector('#drill button').disabled";
+            browser.until(&format!("dashboard.runs.{kind}.phase === 'over' && {button}")).await;
+        }
+        write(directory.join(format!("{name}-drills.png")), browser.screenshot().await).unwrap();
     }
 }

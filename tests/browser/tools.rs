@@ -1,4 +1,4 @@
-//! The rule for programs that these tests need: where one is missing, a test says so in one line and
+//! The rule for programs and packages that these tests need: where one is missing, a test says so in one line and
 //! passes; with `TOWER_SSE_REQUIRE_TOOLS` in the environment it fails.
 
 use std::{
@@ -28,6 +28,21 @@ pub(crate) fn find_nginx() -> Option<PathBuf> {
     find(&["nginx"])
 }
 
+pub(crate) fn find_node() -> Option<PathBuf> {
+    find(&["node", "nodejs"])
+}
+
+/// The directory of a package of npm's.
+pub(crate) fn find_package(name: &str) -> Option<PathBuf> {
+    // Where `.ci/run` installs them.
+    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/npm/node_modules").join(name);
+    let found = package.is_dir().then_some(package);
+    if found.is_none() {
+        skip(&format!("no {name} in target/npm"));
+    }
+    found
+}
+
 /// The first of the names that one program has.
 fn find(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
@@ -38,13 +53,16 @@ fn find(names: &[&str]) -> Option<PathBuf> {
         .flat_map(|name| directories.iter().map(move |directory| directory.join(name)))
         .find(|program| program.is_file());
     if found.is_none() {
-        let missing = format!("no {} here", names.join(" or "));
-        assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
-        // Not by a macro: the test harness keeps to itself what passing tests print with those.
-        #[allow(clippy::explicit_write)]
-        writeln!(stderr(), "skipped: {missing}").unwrap();
+        skip(&format!("no {} here", names.join(" or ")));
     }
     found
+}
+
+fn skip(missing: &str) {
+    assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
+    // Not by a macro: the test harness keeps to itself what passing tests print with those.
+    #[allow(clippy::explicit_write)]
+    writeln!(stderr(), "skipped: {missing}").unwrap();
 }
 
 /// An empty directory, removed when dropped.

@@ -1,0 +1,68 @@
+//! What a shutdown means to clients that call an API and read the answer as it is made: no browser, and
+//! nothing that would reconnect.
+
+use std::sync::Arc;
+
+use async_stream::stream;
+use axum::{Router, routing::post};
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::sync::Notify;
+use tower_sse::{CloseReason, Event};
+
+use crate::{
+    service::{ANY, Server, layer},
+    support::{EventReader, connect_h1, connect_h2},
+};
+
+async fn complete(server: &Server, h2: bool) -> Response<Incoming> {
+    let request = Request::post(format!("http://{}/completion", server.address))
+        .header("host", "localhost")
+        .header("accept", "application/json")
+        .body(Full::<Bytes>::from("{}"))
+        .unwrap();
+    if h2 {
+        connect_h2(server.address).await.send_request(request).await.unwrap()
+    } else {
+        connect_h1(server.address).await.send_request(request).await.unwrap()
+    }
+}
+
+#[tokio::test]
+async fn a_call_is_told_when_to_come_back_and_one_that_is_open_runs_to_its_end() {
+    for h2 in [false, true] {
+        let last = Arc::new(Notify::new());
+        let completion = {
+            let last = Arc::clone(&last);
+            async move || {
+                tower_sse::response(stream! {
+                    yield Event::from("first");
+                    last.notified().await;
+                    yield Event::from("last");
+                })
+            }
+        };
+        let app = Router::new().route("/completion", post(completion));
+        let server =
+            Server::start(ANY, layer("server").terminator(Event::from("[DONE]")), app).await;
+        let mut open = EventReader::new(complete(&server, h2).await);
+        assert_eq!(open.next().await.unwrap().data, "first");
+
+        server.drain();
+        let refused = complete(&server, h2).await;
+        assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(refused.headers()["retry-after"], "1");
+        assert!(!refused.headers().contains_key("content-type"));
+        assert!(refused.collect().await.unwrap().to_bytes().is_empty());
+
+        last.notify_one();
+        let rest: Vec<String> = open.rest().await.into_iter().map(|event| event.data).collect();
+        assert_eq!(rest, ["last", "[DONE]"], "no farewell, and a clean end");
+        let stats = server.stats.clone();
+        server.shut_down().await;
+        let ended = stats.snapshot().closed_by_reason().find(|(_, closed)| *closed > 0);
+        assert_eq!(ended, Some((CloseReason::Ended, 1)));
+    }
+}

@@ -1,0 +1,92 @@
+//! A page with an `EventSource` and a `@microsoft/fetch-event-source`, and what they have seen.
+
+use std::{net::SocketAddr, path::PathBuf};
+
+use axum::{
+    Router,
+    extract::Path,
+    response::{Html, IntoResponse},
+    routing::get,
+};
+use serde::Deserialize;
+
+use crate::{chromium::Chromium, tools::find_package};
+
+/// The ways to listen that the page has, and where each keeps what it has seen.
+pub(crate) const EVENT_SOURCE: &str = "eventSource";
+pub(crate) const FETCHED: &str = "fetched";
+pub(crate) const BOTH: [&str; 2] = [EVENT_SOURCE, FETCHED];
+
+pub(crate) fn find_fetch_event_source() -> Option<PathBuf> {
+    find_package("@microsoft/fetch-event-source")
+}
+
+/// The page and its scripts.
+pub(crate) fn page(fetch_event_source: Option<PathBuf>) -> Router {
+    let seen = ([("content-type", "text/javascript")], include_str!("pages/seen.mjs"));
+    let page = Router::new()
+        .route("/", get(Html(include_str!("pages/clients.html"))))
+        .route("/seen.mjs", get(seen));
+    let Some(package) = fetch_event_source else { return page };
+    // Its modules import one another without the extension, as bundlers allow.
+    let module = async move |Path(name): Path<String>| {
+        let file = package.join("lib/esm").join(name).with_extension("js");
+        ([("content-type", "text/javascript")], tokio::fs::read(file).await.unwrap())
+            .into_response()
+    };
+    page.route("/fetch-event-source/{name}", get(module))
+}
+
+impl Chromium {
+    /// Opens the page, in which these clients listen to `/events`.
+    pub(crate) async fn listen(&self, address: SocketAddr, clients: &[&str]) {
+        self.open(&format!("http://{address}/")).await;
+        for client in clients {
+            let listen = match *client {
+                EVENT_SOURCE => "listenByEventSource",
+                _ => "listenByFetch",
+            };
+            self.until(&format!("window.{listen} && ({listen}('/events'), true)")).await;
+        }
+    }
+
+    /// Waits until of each of these clients what it has seen, `it`, is so.
+    pub(crate) async fn until_each(&self, clients: &[&str], condition: &str) {
+        for client in clients {
+            self.until(&format!("window.{client} && (it => {condition})({client})")).await;
+        }
+    }
+
+    pub(crate) async fn seen(&self, client: &str) -> Seen {
+        let seen = self.until(&format!("JSON.stringify(window.{client})")).await;
+        serde_json::from_str(seen.as_str().unwrap()).unwrap()
+    }
+}
+
+/// As `pages/seen.mjs` writes it.
+#[derive(Debug, Deserialize)]
+pub(crate) struct Seen {
+    pub(crate) opened: u32,
+    pub(crate) errors: u32,
+    pub(crate) over: bool,
+    pub(crate) events: Vec<(u64, String)>,
+    pub(crate) farewells: Vec<String>,
+    pub(crate) retry: Option<u64>,
+    pub(crate) answers: Vec<(u16, Option<String>)>,
+}
+
+impl Seen {
+    /// Every event from the first on, each once and in order.
+    pub(crate) fn misses_and_doubles_nothing(&self, client: &str) {
+        let ids: Vec<u64> = self.events.iter().map(|(id, _)| *id).collect();
+        let expected: Vec<u64> = (1..).take(ids.len()).collect();
+        assert_eq!(ids, expected, "{client}");
+    }
+
+    /// The servers that it had events from, in their order.
+    pub(crate) fn servers(&self) -> Vec<&str> {
+        let mut servers: Vec<&str> = self.events.iter().map(|(_, server)| &**server).collect();
+        servers.dedup();
+        servers
+    }
+}

@@ -1,0 +1,17 @@
+// Listens by the EventSource of a package: node.mjs <directory of packages> <package> <url>
+// Prints what it has seen whenever that has changed.
+
+import { createRequire } from 'node:module';
+import { listen } from './seen.mjs';
+
+// While undici waits to reconnect, nothing of its own keeps the process alive.
+process.stdin.on('end', () => process.exit()).resume();
+
+const [directory, name, url] = process.argv.slice(2);
+const { EventSource } = createRequire(`${directory}/`)(name);
+const source = new EventSource(url);
+const seen = listen(source);
+const print = () => console.log(JSON.stringify(seen));
+for (const type of ['open', 'error', 'message', 'farewell']) {
+    source.addEventListener(type, print);
+}

@@ -1,0 +1,27 @@
+// What a client has seen, in the form in which the tests read it.
+
+export const newSeen = () => ({
+    opened: 0,
+    errors: 0,
+    // Given up, or taken for complete: it does not come back.
+    over: false,
+    // [id, server]
+    events: [],
+    farewells: [],
+    // The reconnection time that came with the last of them, where the client tells.
+    retry: null,
+    // [status, Retry-After]
+    answers: [],
+});
+
+export function listen(source) {
+    const seen = newSeen();
+    source.onopen = () => seen.opened++;
+    source.onerror = () => {
+        seen.errors++;
+        seen.over = source.readyState === 2;
+    };
+    source.onmessage = ({ lastEventId, data }) => seen.events.push([Number(lastEventId), data]);
+    source.addEventListener('farewell', ({ data }) => seen.farewells.push(data));
+    return seen;
+}

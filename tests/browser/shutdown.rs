@@ -1,0 +1,157 @@
+//! A server ends its streams, by a shutdown or by age, and both kinds of client come back.
+
+use std::{net::SocketAddr, path::Path, time::Duration};
+
+use tower_sse::{CloseReason, MaxAge, Retry, StatsSnapshot};
+
+use crate::{
+    chromium::Chromium,
+    clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page},
+    nginx::Nginx,
+    service::{ANY, Log, Server, layer},
+    tools::{Tools, find_nginx},
+};
+
+/// A server of the service whose pages and events are both from it.
+async fn serve(name: &'static str, address: SocketAddr, log: &Log, package: &Path) -> Server {
+    let app = log.routes(name).merge(page(Some(package.to_path_buf())));
+    Server::start(address, layer(name), app).await
+}
+
+/// Waits until both have what was published after the second server took over.
+async fn until_second(browser: &Chromium, log: &Log) {
+    let now = log.last();
+    let caught_up = format!("it.events.some(([id, server]) => id > {now} && server === 'second')");
+    browser.until_each(&BOTH, &caught_up).await;
+}
+
+fn closed_for(reason: CloseReason, stats: &StatsSnapshot) -> u64 {
+    stats.closed_by_reason().find(|(other, _)| *other == reason).unwrap().1
+}
+
+fn is_resumed(client: &str, seen: &Seen) {
+    seen.misses_and_doubles_nothing(client);
+    assert_eq!(seen.servers(), ["first", "second"], "{client}");
+    assert_eq!(seen.farewells, ["first"], "{client}");
+    assert!(!seen.over, "{client}");
+}
+
+#[tokio::test]
+async fn both_get_the_farewell_and_come_back_to_the_next_server_on_the_port() {
+    let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
+    let log = Log::start();
+    let first = serve("first", ANY, &log, &package).await;
+    let (address, stats) = (first.address, first.stats.clone());
+    let browser = Chromium::start(&tools).await;
+    browser.listen(address, &BOTH).await;
+    browser.until_each(&BOTH, "it.events.length > 20").await;
+
+    first.shut_down().await;
+    let stats = stats.snapshot();
+    assert_eq!((stats.open(), closed_for(CloseReason::Drained, &stats)), (0, 2), "{stats:?}");
+    // The one error is the end of the stream, the other that nobody listens.
+    browser.until_each(&BOTH, "it.errors > 1").await;
+
+    let _second = serve("second", address, &log, &package).await;
+    until_second(&browser, &log).await;
+    for client in BOTH {
+        let seen = browser.seen(client).await;
+        is_resumed(client, &seen);
+        assert_eq!(seen.opened, 2, "{client}");
+    }
+    let told = browser.seen(FETCHED).await.retry.expect("a reconnection time");
+    assert!((100..=300).contains(&told), "{told}");
+}
+
+#[tokio::test]
+async fn both_come_back_although_the_server_that_drains_refuses_them() {
+    let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
+    let log = Log::start();
+    let first = serve("first", ANY, &log, &package).await;
+    let address = first.address;
+    let browser = Chromium::start(&tools).await;
+    browser.listen(address, &BOTH).await;
+    browser.until_each(&BOTH, "it.events.length > 20").await;
+
+    first.drain();
+    are_refused_twice(&browser, &first).await;
+    first.shut_down().await;
+
+    let _second = serve("second", address, &log, &package).await;
+    until_second(&browser, &log).await;
+    for client in BOTH {
+        is_resumed(client, &browser.seen(client).await);
+    }
+    are_well_refused(&browser.seen(FETCHED).await);
+}
+
+/// From nginx, which asks the second server once the first no longer listens.
+#[tokio::test]
+async fn both_come_back_through_nginx_over_http_1_1() {
+    let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
+    let Some(package) = find_fetch_event_source() else { return };
+    let log = Log::start();
+    let first = serve("first", ANY, &log, &package).await;
+    let second = serve("second", ANY, &log, &package).await;
+    let upstream = format!("server {}; server {} backup;", first.address, second.address);
+    // Over HTTP/1.0, which it had as its default for long, a cut is a clean end.
+    let nginx = Nginx::start_with(&nginx, &upstream, "proxy_http_version 1.1;").await;
+    let browser = Chromium::start(&tools).await;
+    browser.listen(nginx.address, &BOTH).await;
+    browser.until_each(&BOTH, "it.events.length > 20").await;
+
+    first.drain();
+    are_refused_twice(&browser, &first).await;
+    first.shut_down().await;
+
+    until_second(&browser, &log).await;
+    for client in BOTH {
+        is_resumed(client, &browser.seen(client).await);
+    }
+    are_well_refused(&browser.seen(FETCHED).await);
+}
+
+async fn are_refused_twice(browser: &Chromium, server: &Server) {
+    // An `EventSource` takes the refusal for a stream that opens and ends.
+    browser.until_each(&[EVENT_SOURCE], "it.opened > 2").await;
+    browser.until_each(&[FETCHED], "it.answers.length > 2").await;
+    let stats = server.stats.snapshot();
+    assert!(stats.refused() >= 4, "{stats:?}");
+    assert_eq!((stats.opened(), stats.open()), (2, 0));
+}
+
+fn are_well_refused(fetched: &Seen) {
+    let [first, refused @ .., last] = &*fetched.answers else {
+        panic!("{fetched:?}");
+    };
+    let ok = (200, None);
+    assert_eq!((first, last), (&ok, &ok));
+    // At most 300 milliseconds are a second.
+    let unavailable = (503, Some("1".to_owned()));
+    assert!(refused.len() >= 2 && refused.iter().all(|it| *it == unavailable), "{refused:?}");
+}
+
+#[tokio::test]
+async fn both_come_back_as_often_as_their_streams_become_too_old() {
+    let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
+    let log = Log::start();
+    let layer = layer("only")
+        .max_age(MaxAge::new(Duration::from_millis(200)).jitter(0.5))
+        .retry(Retry::fixed(Duration::from_millis(20)));
+    let app = log.routes("only").merge(page(Some(package)));
+    let server = Server::start(ANY, layer, app).await;
+    let browser = Chromium::start(&tools).await;
+    browser.listen(server.address, &BOTH).await;
+
+    browser.until_each(&BOTH, "it.opened > 5").await;
+    let opened = format!("it.events.some(([id]) => id > {})", log.last());
+    browser.until_each(&BOTH, &opened).await;
+    for client in BOTH {
+        let seen = browser.seen(client).await;
+        seen.misses_and_doubles_nothing(client);
+        assert_eq!(seen.farewells, [""; 0], "{client}");
+    }
+    let stats = server.stats.snapshot();
+    assert!(stats.closed() >= 10, "{stats:?}");
+    assert_eq!(stats.closed(), closed_for(CloseReason::Expired, &stats), "{stats:?}");
+}
