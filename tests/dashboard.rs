@@ -21,6 +21,8 @@ use self::support::{EventReader, client::get, connect_h1, serve_axum};
 #[path = "../examples/dashboard/main.rs"]
 #[allow(dead_code)]
 mod dashboard;
+#[path = "dashboard/drills.rs"]
+mod drills;
 mod support;
 
 const INTERVAL: Duration = Duration::from_millis(50);

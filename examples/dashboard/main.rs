@@ -3,11 +3,17 @@
 //! Then open http://127.0.0.1:3000. Another port is the first argument, or the variable `PORT`.
 //!
 //! Live charts of this host from one event stream. The button on the page cuts the stream; the browser
-//! comes back with the id of the last event that it has seen, and the stream goes on after it.
+//! comes back with the id of the last event that it has seen, and the stream goes on after it. Two
+//! more shut down a server with some hundred simulated clients, and show how they come back.
 
+mod clients;
+mod drill;
+mod generation;
+mod history;
 mod sampler;
+mod streams;
 
-use std::{collections::VecDeque, env, io, time::Duration};
+use std::{env, io, time::Duration};
 
 use async_stream::stream;
 use axum::{
@@ -24,12 +30,13 @@ use tokio::{
     sync::{broadcast, watch},
     task, time,
 };
-use tower_sse::{Encoded, Event, Json, LastEventId, Retry, SseLayer};
+use tower_sse::{Encoded, Event, Json, LastEventId, Retry, SseLayer, Stats};
 
-use self::sampler::Sampler;
-
-/// So many samples are kept for clients that come back: five minutes, at one per second.
-const KEPT: usize = 300;
+use self::{
+    drill::{Drills, Kind},
+    history::{History, next},
+    sampler::Sampler,
+};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -48,25 +55,35 @@ async fn main() -> io::Result<()> {
 
 /// The dashboard, with a sample at every `interval`.
 pub(crate) fn app(interval: Duration) -> Router {
-    routes(interval).layer(SseLayer::new().retry(Retry::fixed(Duration::from_secs(1))))
+    let stats = Stats::new();
+    let layer = SseLayer::new().retry(Retry::fixed(Duration::from_secs(1))).stats(&stats);
+    dashboard(interval, stats).layer(layer)
 }
 
-/// The dashboard without the layer.
+/// The dashboard without the layer, for a test of what that is there for.
+#[cfg(test)]
 pub(crate) fn routes(interval: Duration) -> Router {
+    dashboard(interval, Stats::new())
+}
+
+fn dashboard(interval: Duration, stats: Stats) -> Router {
     let (kept, history) = watch::channel(History::default());
     let (cuts, _) = broadcast::channel(16);
-    tokio::spawn(sample(interval, kept));
+    let drills = Drills::new(&stats);
+    tokio::spawn(sample(interval, stats, kept));
     Router::new()
         .route("/", get(Html(include_str!("page.html"))))
         .route("/events", get(events))
         .route("/cut", post(cut))
-        .with_state(Dashboard { history, cuts })
+        .route("/drill", post(drill))
+        .with_state(Dashboard { history, cuts, drills })
 }
 
 #[derive(Clone)]
 struct Dashboard {
     history: watch::Receiver<History>,
     cuts: broadcast::Sender<Cut>,
+    drills: Drills,
 }
 
 /// A page's own name, so that its button cuts no other page's stream.
@@ -82,6 +99,7 @@ async fn events(
     last: Option<LastEventId>,
 ) -> impl IntoResponse {
     let mut cuts = dashboard.cuts.subscribe();
+    let mut drills = dashboard.drills.watch();
     // An id that is no number is none of ours, and taken for a first visit, which begins with all
     // that is kept.
     let mut seen = last
@@ -91,6 +109,7 @@ async fn events(
         loop {
             let unseen = tokio::select! {
                 unseen = next(&mut dashboard.history, &mut seen) => unseen,
+                Ok(()) = drills.changed() => Some(vec![drills.borrow_and_update().event(seen)]),
                 away = cut_of(&mut cuts, &page) => {
                     // How long the browser is to stay away, this one time.
                     yield Event::new().retry(away).into();
@@ -105,53 +124,9 @@ async fn events(
     })
 }
 
-/// What comes after the sample `seen`, as soon as there is something. To catch up and to follow live is
-/// the same, so nothing can be lost or doubled in between.
-async fn next(history: &mut watch::Receiver<History>, seen: &mut u64) -> Option<Vec<Encoded>> {
-    let history = history.wait_for(|history| history.newest != *seen).await.ok()?;
-    let unseen = history.after(*seen);
-    *seen = history.newest;
-    Some(unseen)
-}
-
-/// The samples that are kept, by consecutive ids.
-#[derive(Default)]
-struct History {
-    newest: u64,
-    samples: VecDeque<Encoded>,
-}
-
-impl History {
-    fn push(&mut self, sample: Encoded) {
-        if self.samples.len() == KEPT {
-            self.samples.pop_front();
-        }
-        self.samples.push_back(sample);
-        self.newest += 1;
-    }
-
-    fn before_oldest(&self) -> u64 {
-        self.newest - self.samples.len() as u64
-    }
-
-    /// What a client that has `seen` must get. If that was too long ago, or in an earlier life of this
-    /// server, it is told so.
-    fn after(&self, seen: u64) -> Vec<Encoded> {
-        let before_oldest = self.before_oldest();
-        let (gap, known) = if (before_oldest..=self.newest).contains(&seen) {
-            (None, (seen - before_oldest) as usize)
-        } else {
-            let next = before_oldest + 1;
-            let gap = format!(r#"{{"after":{seen},"next":{next}}}"#);
-            (Some(Event::new().event("gap").data(gap).into()), 0)
-        };
-        gap.into_iter().chain(self.samples.range(known..).cloned()).collect()
-    }
-}
-
 /// Takes a sample at every `interval`, until nobody can ask for it any more.
-async fn sample(interval: Duration, history: watch::Sender<History>) {
-    let mut sampler = task::spawn_blocking(Sampler::new).await.unwrap();
+async fn sample(interval: Duration, stats: Stats, history: watch::Sender<History>) {
+    let mut sampler = task::spawn_blocking(|| Sampler::new(stats)).await.unwrap();
     let mut ticks = time::interval(interval);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     // A rate needs some time to have passed.
@@ -162,7 +137,7 @@ async fn sample(interval: Duration, history: watch::Sender<History>) {
         let sample;
         (sample, sampler) = taken.await.unwrap();
         history.send_modify(|history| {
-            let event = Json::new(sample).event("sample").id(history.newest + 1);
+            let event = Json::new(sample).event("sample").id(history.next_id());
             // Encoded once, however many are looking.
             history.push(Encoded::try_new(event).unwrap());
         });
@@ -195,5 +170,19 @@ async fn cut_of(cuts: &mut broadcast::Receiver<Cut>, page: &str) -> Duration {
             Ok(_) | Err(broadcast::error::RecvError::Lagged(_)) => {}
             Err(broadcast::error::RecvError::Closed) => std::future::pending().await,
         }
+    }
+}
+
+#[derive(Deserialize)]
+struct Drill {
+    #[serde(default)]
+    spread: bool,
+}
+
+async fn drill(State(dashboard): State<Dashboard>, Query(drill): Query<Drill>) -> StatusCode {
+    let kind = if drill.spread { Kind::Spread } else { Kind::Storm };
+    match dashboard.drills.start(kind) {
+        true => StatusCode::ACCEPTED,
+        false => StatusCode::CONFLICT,
     }
 }

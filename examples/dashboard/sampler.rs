@@ -2,8 +2,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use serde::Serialize;
 use sysinfo::{Disk, Disks, NetworkData, Networks, System};
+use tower_sse::Stats;
 
-/// What this host does at a moment. Sizes are in bytes, rates in bytes per second since the sample
+use super::streams::Streams;
+
+/// What this host and its streams do at a moment. Sizes are in bytes, rates in bytes per second since the sample
 /// before.
 #[derive(Debug, Serialize)]
 pub(super) struct Sample {
@@ -13,6 +16,7 @@ pub(super) struct Sample {
     memory: Memory,
     disk: Storage,
     network: Traffic,
+    streams: Streams,
     /// Milliseconds since 1970.
     time: u64,
     /// When the server was started: ids of another run are not to be mixed up with these.
@@ -44,12 +48,13 @@ pub(super) struct Sampler {
     system: System,
     networks: Networks,
     disks: Vec<Disk>,
+    stats: Stats,
     refreshed: Instant,
     started: u64,
 }
 
 impl Sampler {
-    pub(super) fn new() -> Self {
+    pub(super) fn new(stats: Stats) -> Self {
         let mut disks = Vec::from(Disks::new_with_refreshed_list());
         // A device that is mounted at several places counts once.
         disks.sort_by(|a, b| a.name().cmp(b.name()));
@@ -59,6 +64,7 @@ impl Sampler {
             system: System::new(),
             networks,
             disks,
+            stats,
             refreshed: Instant::now(),
             started: now(),
         };
@@ -68,7 +74,7 @@ impl Sampler {
 
     pub(super) fn sample(&mut self) -> Sample {
         let elapsed = self.refresh();
-        let Self { system, networks, disks, started, .. } = self;
+        let Self { system, networks, disks, stats, started, .. } = self;
         let rate = |bytes: u64| (bytes as f64 / elapsed.as_secs_f64()) as u64;
         Sample {
             cpu: (system.global_cpu_usage() * 10.0).round() / 10.0,
@@ -84,6 +90,7 @@ impl Sampler {
                 received: rate(networks.values().map(NetworkData::received).sum()),
                 sent: rate(networks.values().map(NetworkData::transmitted).sum()),
             },
+            streams: Streams::of(stats),
             time: now(),
             started: *started,
         }

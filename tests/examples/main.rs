@@ -11,6 +11,7 @@ mod support;
 mod existing_axum;
 mod hyper_raw;
 mod llm_tokens;
+mod metrics;
 mod proxy;
 mod tonic_web;
 

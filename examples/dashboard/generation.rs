@@ -1,0 +1,51 @@
+use std::{io, net::SocketAddr};
+
+use axum::{Router, response::IntoResponse, routing::get};
+use futures_util::{StreamExt, stream};
+use tokio::{net::TcpListener, task::JoinHandle};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Drain, Event, SseLayer, Stats};
+
+/// One life of a server that is deployed anew, with a port, a layer and a token of its own: a token is
+/// cancelled once.
+pub(super) struct Generation {
+    address: SocketAddr,
+    shutdown: CancellationToken,
+    served: JoinHandle<io::Result<()>>,
+}
+
+impl Generation {
+    pub(super) async fn start(drain: Drain, stats: &Stats) -> io::Result<Self> {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        let shutdown = CancellationToken::new();
+        let layer = SseLayer::new().shutdown(shutdown.clone()).drain(drain).stats(stats);
+        let app = Router::new().route("/events", get(events)).layer(layer);
+        // The same token for both: the server waits for its streams, and the layer ends them.
+        let server =
+            axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        Ok(Self { address, shutdown, served: tokio::spawn(server.into_future()) })
+    }
+
+    pub(super) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Shuts it down, and waits until the last stream has ended.
+    pub(super) async fn shut_down(mut self) -> io::Result<()> {
+        self.shutdown.cancel();
+        (&mut self.served).await.map_err(io::Error::other)?
+    }
+}
+
+impl Drop for Generation {
+    /// A drill that is given up leaves no server behind.
+    fn drop(&mut self) {
+        self.served.abort();
+    }
+}
+
+async fn events() -> impl IntoResponse {
+    let hello = stream::once(async { Event::new().event("hello").data("nothing happens here") });
+    tower_sse::response(hello.chain(stream::pending()))
+}

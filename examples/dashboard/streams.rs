@@ -1,0 +1,27 @@
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use tower_sse::Stats;
+
+/// The event streams of this server, those of the drills among them.
+#[derive(Debug, Serialize)]
+pub(super) struct Streams {
+    open: u64,
+    opened: u64,
+    /// By reason.
+    closed: BTreeMap<&'static str, u64>,
+}
+
+impl Streams {
+    pub(super) fn of(stats: &Stats) -> Self {
+        let now = stats.snapshot();
+        Self {
+            open: now.open(),
+            opened: now.opened(),
+            closed: now
+                .closed_by_reason()
+                .map(|(reason, count)| (reason.as_str(), count))
+                .collect(),
+        }
+    }
+}

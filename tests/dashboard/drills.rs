@@ -1,0 +1,165 @@
+//! Deployments that are rehearsed: what the clients of a server do when it is shut down.
+
+use std::net::SocketAddr;
+
+use http::StatusCode;
+use hyper::body::Incoming;
+use serde_json::Value;
+use tokio::sync::{Mutex, MutexGuard};
+use tower_sse::Message;
+
+use crate::{INTERVAL, id, post, sample, serve, support::EventReader, watch};
+
+const CLIENTS: u64 = 200;
+/// So many come back in a second if they are spread, at most; more of them are a storm. Over 8 seconds
+/// it is 25 on average.
+const PEAK: u64 = 60;
+
+/// Every drill has 400 sockets, and a process often no more than a thousand.
+async fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::const_new(());
+    ALONE.lock().await
+}
+
+/// What is told of a drill.
+struct Run {
+    phase: String,
+    /// In each second.
+    returned: Vec<u64>,
+    exited: Option<f64>,
+    /// So many streams were open at most, by the samples meanwhile.
+    open: u64,
+}
+
+impl Run {
+    fn of(message: &Message, kind: &str) -> Option<Self> {
+        let runs: Value = serde_json::from_str(&message.data).unwrap();
+        let run = &runs[kind];
+        Some(Self {
+            phase: run.get("phase")?.as_str().unwrap().to_owned(),
+            returned: run["returned"].as_array()?.iter().map(|n| n.as_u64().unwrap()).collect(),
+            exited: run["exited"].as_f64(),
+            open: 0,
+        })
+    }
+
+    fn peak(&self) -> u64 {
+        self.returned.iter().copied().max().unwrap()
+    }
+}
+
+/// Starts a drill, and reads on until it is over.
+async fn drill(address: SocketAddr, reader: &mut EventReader<Incoming>, kind: &str) -> Run {
+    let path = format!("/drill?spread={}", kind == "spread");
+    assert_eq!(post(address, &path).await, StatusCode::ACCEPTED);
+    until_over(reader, kind).await
+}
+
+async fn until_over(reader: &mut EventReader<Incoming>, kind: &str) -> Run {
+    let mut open = 0;
+    loop {
+        let message = reader.next().await.unwrap();
+        if message.event == "sample" {
+            let sample: Value = serde_json::from_str(&message.data).unwrap();
+            open = open.max(sample["streams"]["open"].as_u64().unwrap());
+        } else if let Some(run) = Run::of(&message, kind) {
+            assert_ne!(run.phase, "failed");
+            if run.phase == "over" {
+                return Run { open, ..run };
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn clients_that_are_all_sent_away_at_once_come_back_as_a_storm() {
+    let _alone = alone().await;
+    let address = serve(INTERVAL).await;
+    let run = drill(address, &mut watch(address, None).await, "storm").await;
+    assert_eq!(run.returned.iter().sum::<u64>(), CLIENTS, "all are back: {:?}", run.returned);
+    assert!(run.peak() > PEAK, "{:?}", run.returned);
+    // A second, and on a busy machine one more; it would be three if they had not been told.
+    let first = run.returned.iter().position(|count| *count > 0).unwrap();
+    assert!(first == 1 || first == 2, "they wait as they were told: {:?}", run.returned);
+    let exited = run.exited.unwrap();
+    assert!(exited < 1.0, "the old server was gone after {exited} s");
+}
+
+#[tokio::test]
+async fn clients_that_are_sent_away_one_after_another_come_back_without_a_storm() {
+    let _alone = alone().await;
+    let address = serve(INTERVAL).await;
+    let run = drill(address, &mut watch(address, None).await, "spread").await;
+    assert_eq!(run.returned.iter().sum::<u64>(), CLIENTS, "all are back: {:?}", run.returned);
+    assert!(run.peak() <= PEAK, "{:?}", run.returned);
+    let exited = run.exited.unwrap();
+    // The last of 200 draws from 8 seconds.
+    assert!(exited > 7.0 && exited < 9.0, "the old server was gone after {exited} s");
+    // At most three seconds' worth is away at a time, and the reader is there too.
+    assert!(run.open > 100 && run.open <= CLIENTS + 1, "{} streams were open", run.open);
+}
+
+#[tokio::test]
+async fn samples_count_the_streams_that_are_open_and_the_closed_ones_by_reason() {
+    let _alone = alone().await;
+    let address = serve(INTERVAL).await;
+    let mut reader = watch(address, None).await;
+    let (_, before) = sample(&mut reader).await;
+    assert_eq!(before["streams"]["open"], 1, "the reader's own");
+    assert_eq!(before["streams"]["opened"], 1);
+    let closed = before["streams"]["closed"].as_object().unwrap();
+    assert_eq!(closed.len(), 6);
+    assert!(closed.values().all(|count| *count == 0), "{before}");
+
+    drill(address, &mut reader, "storm").await;
+    // A sample that was taken when the drill was over, in which every client had opened two streams.
+    let after = loop {
+        let (_, sample) = sample(&mut reader).await;
+        if sample["streams"]["open"] == 1 && sample["streams"]["opened"] == 2 * CLIENTS + 1 {
+            break sample["streams"].clone();
+        }
+    };
+    assert_eq!(after["closed"]["drained"], CLIENTS, "from the old server");
+    assert_eq!(after["closed"]["disconnected"], CLIENTS, "they left the new one by themselves");
+    for reason in ["ended", "failed", "expired", "panicked"] {
+        assert_eq!(after["closed"][reason], 0, "{reason}");
+    }
+}
+
+#[tokio::test]
+async fn one_drill_at_a_time_is_enough() {
+    let _alone = alone().await;
+    let address = serve(INTERVAL).await;
+    let mut reader = watch(address, None).await;
+    assert_eq!(post(address, "/drill").await, StatusCode::ACCEPTED);
+    assert_eq!(post(address, "/drill").await, StatusCode::CONFLICT);
+    assert_eq!(post(address, "/drill?spread=true").await, StatusCode::CONFLICT);
+    until_over(&mut reader, "storm").await;
+    // What says that it is over is its last act but one.
+    while post(address, "/drill").await == StatusCode::CONFLICT {}
+    until_over(&mut reader, "storm").await;
+}
+
+#[tokio::test]
+async fn who_comes_after_a_drill_is_told_of_it_and_resumes_as_ever() {
+    let _alone = alone().await;
+    let address = serve(INTERVAL).await;
+    let mut reader = watch(address, None).await;
+    let first = id(&mut reader).await;
+    drill(address, &mut reader, "storm").await;
+
+    let mut reader = watch(address, Some(&first.to_string())).await;
+    let (mut expected, mut told) = (first, 0);
+    while told == 0 || expected < first + 40 {
+        let message = reader.next().await.unwrap();
+        if message.event == "drill" {
+            told += 1;
+            assert_eq!(Run::of(&message, "storm").unwrap().phase, "over");
+        } else {
+            expected += 1;
+        }
+        // So that a cut right after it loses nothing, a drill's event too.
+        assert_eq!(message.last_event_id, expected.to_string());
+    }
+    assert_eq!(told, 1);
+}
