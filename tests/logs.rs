@@ -5,14 +5,15 @@ mod support;
 
 use std::{
     io::{self, Write},
-    sync::{Arc, Mutex},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
 use http::Request;
-use tower_sse::SseLayer;
-use tracing::{Level, subscriber};
-use tracing_subscriber::fmt::MakeWriter;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Drain, Event, MaxAge, SseLayer};
+use tracing::{Dispatch, Level, subscriber};
+use tracing_subscriber::{fmt::MakeWriter, registry::Registry};
 
 use support::{Feed, Polled, event_stream, poll_frame, source::answer_to, through};
 
@@ -45,8 +46,14 @@ impl<'w> MakeWriter<'w> for Log {
     }
 }
 
+/// While only one subscriber is alive in the process, whichever thread comes first decides whether a line
+/// is of interest, and one without a subscriber says no for all. With these there is never only one.
+static OTHERS: LazyLock<[Dispatch; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
+
 /// What `run` logs at DEBUG and above.
 fn logged(run: impl FnOnce()) -> Vec<String> {
+    LazyLock::force(&OTHERS);
     let log = Log::default();
     let lines = tracing_subscriber::fmt()
         .with_max_level(Level::DEBUG)
@@ -125,4 +132,77 @@ async fn a_stream_that_does_what_streams_do_logs_its_close_only() {
     assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
     assert!(lines[0].contains(r#"reason="disconnected""#), "{lines:?}");
     assert!(lines[0].contains("frames=2 bytes=11 heartbeats=1"), "{lines:?}");
+}
+
+/// Errors of the source are the application's to log: it has more to say of them.
+#[tokio::test(start_paused = true)]
+async fn an_error_of_the_source_is_no_line_but_that_of_the_close() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+    feed.fail("disk full");
+    let lines = logged(|| {
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        // The error is held back, and the client leaves.
+        drop(body);
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[0].contains(r#"reason="failed""#), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_cut_short_is_no_error_in_the_log() {
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
+    // What a call gets is failed, for it would take a clean end for the whole.
+    let call = || Request::post("/").body(()).unwrap();
+    let drained = answer_to(call(), &layer, event_stream(Feed::new().1));
+    let aged = layer.clone().max_age(MaxAge::new(Duration::ZERO));
+    let aged = answer_to(call(), &aged, event_stream(Feed::new().1));
+    let mut bodies = [aged.into_body(), drained.into_body()];
+    assert_eq!(poll_frame(&mut bodies[0]), Polled::Pending);
+    tokio::time::advance(Duration::from_secs(31)).await;
+    let held_back = logged(|| {
+        assert_eq!(poll_frame(&mut bodies[0]), Polled::Pending);
+        shutdown.cancel();
+        assert!(matches!(poll_frame(&mut bodies[1]), Polled::Data(_)));
+        assert_eq!(poll_frame(&mut bodies[1]), Polled::Pending);
+    });
+    assert_eq!(held_back, [""; 0]);
+    tokio::time::advance(Duration::from_millis(21)).await;
+    let lines = logged(|| {
+        for body in &mut bodies {
+            assert!(matches!(poll_frame(body), Polled::Failed(_)));
+        }
+    });
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line.starts_with("DEBUG tower_sse")), "{lines:?}");
+    assert!(lines[0].contains(r#"reason="expired""#), "{lines:?}");
+    assert!(lines[1].contains(r#"reason="drained""#), "{lines:?}");
+}
+
+/// A herd that comes back too early would fill the log otherwise.
+#[test]
+fn a_refusal_is_a_debug_line() {
+    let layer = SseLayer::new().max_streams(1);
+    let _open = through(&layer, event_stream(Feed::new().1));
+    let lines = logged(|| drop(through(&layer, event_stream(Feed::new().1))));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[0].contains("refused"), "{lines:?}");
+}
+
+/// Nor does a layer that tracks and limits say anything of what is no stream.
+#[test]
+fn what_is_no_stream_is_no_line() {
+    let layer =
+        SseLayer::new().track_disconnects(true).max_streams(1).terminator(Event::from("end"));
+    let lines = logged(|| {
+        let page = http::Response::builder().header("content-type", "text/html");
+        let (feed, body) = Feed::new();
+        feed.fail("disk full");
+        let mut body = through(&layer, page.body(body).unwrap()).into_body();
+        assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    });
+    assert_eq!(lines, [""; 0]);
 }

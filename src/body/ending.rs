@@ -1,27 +1,15 @@
 use std::{
     error::Error,
-    fmt,
-    future::Future,
-    mem,
-    pin::Pin,
+    fmt, mem,
     task::{Context, Poll, ready},
-    time::Duration,
 };
 
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
-use tokio::{
-    runtime::Handle,
-    time::{Sleep, sleep},
-};
 
+use super::Hold;
 use crate::{BoxError, connection::CloseReason};
-
-/// How long an error is held back. What hyper has not flushed when a body fails is lost with it, and
-/// browsers drop what a failed `fetch` body had queued: one more turn of the runtime is enough on
-/// HTTP/1, not on HTTP/2, nor for browsers.
-const ERROR_HELD_BACK: Duration = Duration::from_millis(20);
 
 /// What is still to be sent of a stream whose source is gone.
 pub(super) struct Ending {
@@ -33,7 +21,7 @@ pub(super) struct Ending {
 enum Then {
     End,
     Trailers(Box<HeaderMap>),
-    Fail { error: BoxError, held_back: Option<Pin<Box<Sleep>>> },
+    Fail { error: BoxError, hold: Hold },
 }
 
 impl Ending {
@@ -50,7 +38,7 @@ impl Ending {
 
     /// A failure after these bytes.
     pub(super) const fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
-        Self { reason, last, then: Then::Fail { error, held_back: None } }
+        Self { reason, last, then: Then::Fail { error, hold: Hold::Begin } }
     }
 
     /// A failure because the stream must end, but a clean end would tell the client something else.
@@ -78,8 +66,10 @@ impl Ending {
         if !self.last.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.last)))));
         }
-        if let Then::Fail { held_back, .. } = &mut self.then {
-            ready!(poll_held_back(held_back, cx));
+        if let Then::Fail { hold, .. } = &mut self.then
+            && let Some(probe) = ready!(hold.poll_probe(cx))
+        {
+            return Poll::Ready(Some(Ok(Frame::data(probe))));
         }
         Poll::Ready(match mem::replace(&mut self.then, Then::End) {
             Then::End => None,
@@ -87,16 +77,6 @@ impl Ending {
             Then::Fail { error, .. } => Some(Err(error)),
         })
     }
-}
-
-fn poll_held_back(timer: &mut Option<Pin<Box<Sleep>>>, cx: &mut Context<'_>) -> Poll<()> {
-    let timer = match timer {
-        Some(timer) => timer,
-        // Without a runtime there is no timer, nor hyper's connection task.
-        None if Handle::try_current().is_err() => return Poll::Ready(()),
-        None => timer.insert(Box::pin(sleep(ERROR_HELD_BACK))),
-    };
-    timer.as_mut().poll(cx)
 }
 
 #[derive(Debug)]

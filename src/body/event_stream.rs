@@ -84,6 +84,7 @@ where
         let this = self.project();
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
+            && !data.is_empty()
         {
             this.report.sent(data.len());
         }

@@ -13,7 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Drain, Rules, drain::PATIENCE};
+use super::{Drain, Rules, drain::PATIENCE, silence::is_within_reach};
 use crate::connection::{Client, CloseReason};
 
 pin_project! {
@@ -83,6 +83,10 @@ impl Lifetime {
             let until = age.and_then(|age| Instant::now().checked_add(age));
             let until = until.map(|until| (until, CloseReason::Expired));
             self.as_mut().enter(cx, Stage::Open { until });
+            // A timer elapses at its next millisecond, and what is left of no time is nothing.
+            if age.is_some_and(|age| age.is_zero()) && self.sleep.is_some() {
+                self.as_mut().advance(cx);
+            }
         }
         if self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled) {
             self.as_mut().begin_drain(cx);
@@ -166,7 +170,7 @@ impl Lifetime {
             warn!("no greatest age: the event stream is not polled within a tokio runtime");
             return;
         }
-        this.sleep.set(Some(sleep_until(deadline)));
+        this.sleep.set(is_within_reach(deadline).then(|| sleep_until(deadline)));
         if let Some(sleep) = this.sleep.as_pin_mut() {
             // A timer that was never polled does not run.
             _ = pin!(coop::unconstrained(sleep)).poll(cx);

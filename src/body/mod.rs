@@ -10,6 +10,7 @@ mod ending;
 mod event_body;
 mod event_stream;
 mod heartbeat;
+mod hold;
 mod lifetime;
 mod max_age;
 mod options;
@@ -31,4 +32,7 @@ pub(crate) use self::{
     rules::Rules,
 };
 
-use self::{boundary::Boundary, ending::Ending, lifetime::Lifetime, pace::Pace, silence::Silence};
+use self::{
+    boundary::Boundary, ending::Ending, hold::Hold, lifetime::Lifetime, pace::Pace,
+    silence::Silence,
+};

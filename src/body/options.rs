@@ -99,6 +99,10 @@ impl StreamOptions {
     /// How old the stream may become; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     /// [`MaxAge::none`] undoes it.
     ///
+    /// If the layer has neither a greatest age nor a shutdown nor a limit, it has not looked who is asking,
+    /// and ends every stream by failing: all clients that reconnect do so after that too.
+    /// `SseLayer::max_age(MaxAge::none())` lets it look.
+    ///
     /// A stream whose caller's credentials expire should not outlive them:
     ///
     /// ```

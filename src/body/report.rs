@@ -4,7 +4,7 @@ use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
 use super::rules::without_panic;
 use crate::{
-    connection::{CloseReason, Closed, Disconnect},
+    connection::{CloseReason, Closed, DisconnectGuard},
     stats::Stats,
 };
 
@@ -22,7 +22,7 @@ pub(crate) struct Report {
     told: (u64, u64, u64),
     stats: Stats,
     on_close: Option<Arc<OnClose>>,
-    disconnect: Option<Disconnect>,
+    disconnect: Option<DisconnectGuard>,
     permit: Option<OwnedSemaphorePermit>,
     /// The request's span, in which all is told.
     #[cfg(feature = "tracing")]
@@ -38,7 +38,7 @@ impl Report {
         stats: Stats,
         on_open: Option<&OnOpen>,
         on_close: Option<Arc<OnClose>>,
-        disconnect: Option<Disconnect>,
+        disconnect: Option<DisconnectGuard>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
         stats.opened();
@@ -62,14 +62,9 @@ impl Report {
         }
     }
 
-    /// Whoever is to be told of the close, once the response has had its say.
-    pub(crate) fn set_on_close(&mut self, on_close: Option<Arc<OnClose>>) {
-        self.on_close = on_close;
-    }
-
     /// What a call of the source returns. If it panics and the stream is dropped for it, it is known
     /// why, on whichever thread and whenever that is.
-    pub(super) fn within_source<T>(&mut self, call: impl FnOnce() -> T) -> T {
+    pub(crate) fn within_source<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
         let returned = call();
         self.reason = reason;
@@ -123,8 +118,8 @@ impl Report {
             heartbeats = closed.heartbeats,
             "an event stream closed"
         );
-        if let Some(disconnect) = self.disconnect.take() {
-            disconnect.fire(reason);
+        if let Some(mut disconnect) = self.disconnect.take() {
+            disconnect.expect(reason);
         }
         if let Some(on_close) = self.on_close.take() {
             _ = without_panic(|| on_close(&closed));

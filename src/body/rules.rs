@@ -69,6 +69,11 @@ impl Rules {
         self.options.terminator.as_ref()?.as_ref()
     }
 
+    /// Was anything said of a greatest age, be it that there is none?
+    pub(crate) const fn mentions_max_age(&self) -> bool {
+        self.options.max_age.is_some()
+    }
+
     /// The greatest age of one stream.
     pub(super) fn draw_max_age(&self) -> Option<Duration> {
         self.options.max_age.as_ref()?.draw()

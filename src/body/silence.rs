@@ -48,7 +48,8 @@ impl Silence {
             return Poll::Pending;
         }
         let since = *this.since.get_or_insert_with(Instant::now);
-        let Some(due) = round_up(*this.grid, since, *this.interval) else {
+        let due = round_up(*this.grid, since, *this.interval);
+        let Some(due) = due.filter(|due| is_within_reach(*due)) else {
             return Poll::Pending;
         };
         if this.sleep.is_none() {
@@ -74,6 +75,11 @@ impl Silence {
             sleep.as_mut().reset(due);
         }
     }
+}
+
+/// Can a timer be set to this time? tokio adds up to a millisecond, and the clock has an end.
+pub(super) fn is_within_reach(deadline: Instant) -> bool {
+    deadline.checked_add(Duration::from_millis(1)).is_some()
 }
 
 /// Deadlines fall on a grid of this many lines per interval.

@@ -23,6 +23,8 @@ pub(crate) enum Client {
     Get,
     /// A call of an API, whose answer is the stream: it does not reconnect.
     Call,
+    /// A `GET` of somebody whom nobody asked.
+    Unasked,
 }
 
 impl Client {
@@ -36,6 +38,12 @@ impl Client {
             Some(accept) if accept.len() >= "text/event-stream".len() => Self::of_get(headers),
             _ => Self::Get,
         }
+    }
+
+    /// Without a look at the headers.
+    #[inline]
+    pub(crate) fn unasked(method: &Method) -> Self {
+        if *method == Method::GET { Self::Unasked } else { Self::Call }
     }
 
     #[cold]
@@ -52,16 +60,17 @@ impl Client {
     }
 
     /// Is a clean end, before the source's own, the wrong thing to tell? To `fetch` it means that
-    /// nothing more will come, and half of an answer would look like the whole.
+    /// nothing more will come, and half of an answer would look like the whole. After a failure every
+    /// client that reconnects at all does so.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
-        matches!(self, Self::Fetch | Self::Call)
+        matches!(self, Self::Fetch | Self::Call | Self::Unasked)
     }
 
     /// How long its stream may go on to the source's own end when it should end.
     pub(crate) const fn grace(self) -> Duration {
         match self {
             Self::Call => Duration::from_secs(30),
-            Self::EventSource | Self::Fetch | Self::Get => Duration::ZERO,
+            Self::EventSource | Self::Fetch | Self::Get | Self::Unasked => Duration::ZERO,
         }
     }
 }

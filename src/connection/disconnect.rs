@@ -1,5 +1,6 @@
 use std::{
-    sync::{Arc, OnceLock},
+    mem,
+    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
     thread,
 };
 
@@ -45,12 +46,19 @@ use super::CloseReason;
 #[derive(Clone, Debug)]
 pub struct Disconnect {
     token: CancellationToken,
-    reason: Arc<OnceLock<CloseReason>>,
+    reasons: Arc<Reasons>,
+}
+
+#[derive(Debug, Default)]
+struct Reasons {
+    told: OnceLock<CloseReason>,
+    /// What a layer further in knows of it.
+    inner: Mutex<Option<CloseReason>>,
 }
 
 impl Disconnect {
     pub(crate) fn new() -> Self {
-        Self { token: CancellationToken::new(), reason: Arc::default() }
+        Self { token: CancellationToken::new(), reasons: Arc::default() }
     }
 
     /// Waits until the response is over; returns at once if it already is.
@@ -78,26 +86,42 @@ impl Disconnect {
     /// Why the response is over; `None` while it is not.
     #[must_use]
     pub fn reason(&self) -> Option<CloseReason> {
-        self.reason.get().copied()
+        self.reasons.told.get().copied()
     }
 
-    /// The first reason counts.
-    pub(crate) fn fire(&self, reason: CloseReason) {
-        _ = self.reason.set(reason);
+    /// Another attempt is made at a response: of the one before nothing is known any more.
+    pub(crate) fn start_over(&self) {
+        *self.inner_reason() = None;
+    }
+
+    fn inner_reason(&self) -> MutexGuard<'_, Option<CloseReason>> {
+        self.reasons.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fire(&self, reason: CloseReason) {
+        let reason = self.inner_reason().unwrap_or(reason);
+        _ = self.reasons.told.set(reason);
         self.token.cancel();
     }
 }
 
-/// Fires a [`Disconnect`] when it is dropped.
+/// Fires a [`Disconnect`] when it is dropped; or, if the layer outside of this one does that, leaves the
+/// reason for it.
 #[derive(Debug)]
 pub(crate) struct DisconnectGuard {
-    disconnect: Option<Disconnect>,
+    disconnect: Disconnect,
+    outside: bool,
     reason: CloseReason,
 }
 
 impl DisconnectGuard {
     pub(crate) const fn new(disconnect: Disconnect) -> Self {
-        Self { disconnect: Some(disconnect), reason: CloseReason::Disconnected }
+        Self { disconnect, outside: false, reason: CloseReason::Disconnected }
+    }
+
+    /// The layer outside may make another attempt, so it alone knows when the response is over.
+    pub(crate) const fn fired_outside(disconnect: Disconnect) -> Self {
+        Self { disconnect, outside: true, reason: CloseReason::Disconnected }
     }
 
     /// If it is dropped from now on, that is the `reason`.
@@ -105,16 +129,23 @@ impl DisconnectGuard {
         self.reason = reason;
     }
 
-    pub(crate) fn into_inner(mut self) -> Option<Disconnect> {
-        self.disconnect.take()
+    /// What a call returns. If it panics, that is the reason, wherever the guard is dropped.
+    pub(crate) fn within<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
+        let returned = call();
+        self.reason = reason;
+        returned
     }
 }
 
 impl Drop for DisconnectGuard {
     fn drop(&mut self) {
-        if let Some(disconnect) = &self.disconnect {
-            let reason = if thread::panicking() { CloseReason::Panicked } else { self.reason };
-            disconnect.fire(reason);
+        let unwinding = self.reason == CloseReason::Disconnected && thread::panicking();
+        let reason = if unwinding { CloseReason::Panicked } else { self.reason };
+        if self.outside {
+            *self.disconnect.inner_reason() = Some(reason);
+        } else {
+            self.disconnect.fire(reason);
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use super::Config;
 use crate::{
     body::{Report, Rules},
-    connection::{Client, Disconnect, accepts_event_stream},
+    connection::{Client, DisconnectGuard, accepts_event_stream},
 };
 
 /// What a request asks for, as far as it matters once its response has a head.
@@ -30,9 +30,13 @@ pub(super) enum Refused {
 pub(super) type Place = Option<OwnedSemaphorePermit>;
 
 impl Config {
+    #[inline]
     pub(super) fn asked(&self, method: &Method, headers: &HeaderMap) -> Asked {
+        // Most responses are no event streams, so nothing is looked up that no option needs.
+        let matters =
+            self.shutdown.is_some() || self.places.is_some() || self.rules.mentions_max_age();
         Asked {
-            client: Client::of(method, headers),
+            client: if matters { Client::of(method, headers) } else { Client::unasked(method) },
             head: method == Method::HEAD,
             acceptable: !self.require_accept || accepts_event_stream(headers),
         }
@@ -62,7 +66,7 @@ impl Config {
         &self,
         rules: &Rules,
         place: Place,
-        disconnect: Option<Disconnect>,
+        disconnect: Option<DisconnectGuard>,
     ) -> Report {
         let on_open = self.on_open.as_deref();
         Report::open(self.stats.clone(), on_open, rules.on_close(), disconnect, place)

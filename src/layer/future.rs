@@ -77,7 +77,10 @@ where
         let this = self.project();
         match this.inner.project() {
             InnerProj::Called { future, watch } => {
-                let answer = ready!(future.poll(cx));
+                let answer = ready!(match watch {
+                    None => future.poll(cx),
+                    Some(watch) => watch.within(|| future.poll(cx)),
+                });
                 let watch = watch.take();
                 let response = match answer {
                     Ok(answer) => answer.into_sse(),
@@ -168,8 +171,7 @@ fn open(
     may_be_refused: bool,
 ) -> Result<Report, Refused> {
     let watch = watch.map(|watch| *watch);
-    if let Some(Watch::Stream(mut report)) = watch {
-        report.set_on_close(rules.on_close());
+    if let Some(Watch::Stream(report)) = watch {
         return Ok(report);
     }
     let place = match config.admit(asked) {
@@ -180,7 +182,7 @@ fn open(
             return Err(refused);
         }
     };
-    Ok(config.open(rules, place, watch.and_then(Watch::into_disconnect)))
+    Ok(config.open(rules, place, watch.and_then(Watch::into_guard)))
 }
 
 /// A response that is no stream of ours, whose end somebody is to be told.

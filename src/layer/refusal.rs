@@ -1,5 +1,8 @@
 use bytes::Bytes;
-use http::{HeaderValue, Response, StatusCode, header::RETRY_AFTER};
+use http::{
+    HeaderValue, Response, StatusCode,
+    header::{CONTENT_ENCODING, RETRY_AFTER},
+};
 
 use super::headers;
 use crate::{
@@ -95,6 +98,7 @@ impl Refusal {
         let line = if stays { self.retry.line() } else { Bytes::new() };
         let mut response = response.map(|_| SseBody::whole(line));
         if stays {
+            response.headers_mut().remove(CONTENT_ENCODING);
             headers::make_event_stream(response.headers_mut());
             return response;
         }

@@ -20,11 +20,20 @@ pub(super) enum Watch {
 
 impl Watch {
     /// The response becomes a stream, whose report tells its end.
-    pub(super) fn into_disconnect(self) -> Option<Disconnect> {
+    pub(super) fn into_guard(self) -> Option<DisconnectGuard> {
         match self {
-            Self::Outside(disconnect) => Some(disconnect),
-            Self::Disconnect(guard) => guard.into_inner(),
+            Self::Outside(disconnect) => Some(DisconnectGuard::fired_outside(disconnect)),
+            Self::Disconnect(guard) => Some(guard),
             Self::Stream(_) => None,
+        }
+    }
+
+    /// What a call of the inner service's future returns. If it panics, that is the reason.
+    pub(super) fn within<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        match self {
+            Self::Outside(_) => call(),
+            Self::Disconnect(guard) => guard.within(call),
+            Self::Stream(report) => report.within_source(call),
         }
     }
 
@@ -50,7 +59,10 @@ impl Config {
     ) -> Result<Box<Watch>, Refused> {
         let place = if streams { self.admit(asked)? } else { None };
         let watch = match request.extensions().get::<Disconnect>() {
-            Some(outside) => Watch::Outside(outside.clone()),
+            Some(outside) => {
+                outside.start_over();
+                Watch::Outside(outside.clone())
+            }
             None => {
                 let disconnect = Disconnect::new();
                 request.extensions_mut().insert(disconnect.clone());
@@ -58,7 +70,7 @@ impl Config {
             }
         };
         Ok(Box::new(if streams && !asked.head {
-            Watch::Stream(self.open(&self.rules, place, watch.into_disconnect()))
+            Watch::Stream(self.open(&self.rules, place, watch.into_guard()))
         } else {
             watch
         }))

@@ -6,6 +6,7 @@ mod body_timers;
 mod catch_panic;
 mod compression;
 mod cors;
+mod drain;
 mod early_drop;
 mod in_flight_requests;
 mod limits;

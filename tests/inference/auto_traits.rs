@@ -8,9 +8,10 @@ use std::{
 };
 
 use tower_sse::{
-    Decoder, Encoded, Event, EventBody, EventId, EventName, EventTooLarge, FrameBuf, Heartbeat,
-    InvalidField, LastEventId, Message, ResponseFuture, Retry, SseBody, SseLayer, SseService,
-    StreamOptions, marker,
+    CloseReason, Closed, Decoder, Disconnect, Drain, Encoded, Event, EventBody, EventId, EventName,
+    EventTooLarge, FrameBuf, Heartbeat, InvalidField, LastEventId, MaxAge, Message, Refusal,
+    ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot, StreamOptions,
+    marker,
 };
 
 /// Does a type implement a trait? An inherent constant goes before one of a trait, where its bound
@@ -111,8 +112,15 @@ fn values_have_all_of_them() {
         "Send Sync Unpin Clone":
         Event, Encoded, EventId, EventName, InvalidField, Message, LastEventId,
         Heartbeat, Retry, StreamOptions, EventTooLarge, Decoder,
+        Closed, CloseReason, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
         marker::Http, marker::Events, marker::EventResponse,
     );
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn a_rejection_has_all_of_them() {
+    assert_traits!("Send Sync Unpin Clone": tower_sse::MissingDisconnect);
 }
 
 #[test]

@@ -22,9 +22,95 @@ use tokio::{
     time::{Instant, timeout},
 };
 use tower::ServiceBuilder;
-use tower_sse::SseLayer;
+use tower_sse::{CloseReason, SseLayer};
 
-use crate::{host::Host, source::streams, support::EventReader};
+use crate::{
+    host::Host,
+    log::Log,
+    peer::{Leave, Peer},
+    source::streams,
+    support::EventReader,
+    watched::{Settings, Watched},
+};
+
+/// When a client leaves.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Moment {
+    /// The handler still runs.
+    BeforeTheHead,
+    BeforeTheFirstByte,
+    AfterAnEvent,
+}
+
+impl Moment {
+    const ALL: [Self; 3] = [Self::BeforeTheHead, Self::BeforeTheFirstByte, Self::AfterAnEvent];
+}
+
+#[tokio::test]
+async fn however_a_client_leaves_the_source_goes_and_all_hear_of_it_once_and_nobody_of_a_failure() {
+    let (log, _recording) = Log::record();
+    let mut reports = 0;
+    for host in Host::ALL {
+        let mut server = Watched::serve(host, Settings::default()).await;
+        let mut opened = 0;
+        for &how in Leave::all(host.is_h2()) {
+            for moment in Moment::ALL {
+                let mut peer = Peer::connect(server.address, host.is_h2()).await;
+                let waits = moment == Moment::BeforeTheHead;
+                peer.request("GET", if waits { "/waiting" } else { "/" }).await;
+                let request = server.request().await;
+                let mut bytes = 0;
+                if !waits {
+                    assert!(peer.head().await);
+                }
+                if moment == Moment::AfterAnEvent {
+                    request.send("one");
+                    bytes = b"data: one\n\n".len();
+                    peer.bytes(bytes).await;
+                }
+                assert!(!request.is_dropped() && !request.disconnect.is_cancelled());
+
+                let _connection = peer.leave(how).await;
+                request.over().await;
+                let case = format!("{host:?}, {how:?}, {moment:?}");
+                let reason = CloseReason::Disconnected;
+                assert_eq!(request.disconnect.reason(), Some(reason), "{case}");
+                // A bare stream opens at the call, a response's at its head.
+                if !waits || matches!(host, Host::HyperH1 | Host::HyperH2) {
+                    opened += 1;
+                    let report = server.report().await;
+                    assert_eq!((report.reason(), report.bytes()), (reason, bytes as u64), "{case}");
+                }
+            }
+        }
+        assert!(!server.has_report(), "{host:?}: one report each");
+        assert_eq!(server.failures(), 0, "{host:?}");
+        let stats = server.stats();
+        assert_eq!((stats.opened(), stats.open()), (opened, 0), "{host:?}");
+        reports += stats.opened();
+    }
+    assert_eq!(log.above_debug(), []);
+    if cfg!(feature = "tracing") {
+        assert_eq!(log.own_lines() as u64, reports, "one line for every report");
+    }
+}
+
+/// Lest the observers of the test above are blind.
+#[tokio::test]
+async fn a_source_that_fails_is_a_failure_to_the_same_observers() {
+    for host in Host::ALL {
+        let mut server = Watched::serve(host, Settings::default()).await;
+        let mut peer = Peer::connect(server.address, host.is_h2()).await;
+        peer.request("GET", "/").await;
+        let request = server.request().await;
+        request.fail("disk full");
+        peer.end().await;
+        request.over().await;
+        assert_eq!(request.disconnect.reason(), Some(CloseReason::Failed), "{host:?}");
+        assert_eq!(server.report().await.reason(), CloseReason::Failed);
+        assert_eq!(server.failures(), 1, "{host:?}");
+    }
+}
 
 #[tokio::test]
 async fn a_client_that_leaves_drops_the_source() {

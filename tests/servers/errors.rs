@@ -1,4 +1,9 @@
-use std::{error::Error, io};
+use std::{
+    error::Error,
+    io,
+    net::SocketAddr,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -8,7 +13,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use tokio::time::timeout;
-use tower_sse::Event;
+use tower_sse::{Event, SseLayer};
 
 use crate::{
     host::{Host, PATIENCE},
@@ -39,23 +44,21 @@ fn assert_says_that_it_failed(host: Host, error: &hyper::Error) {
 }
 
 /// What hyper has not flushed when a body fails is lost with it, and on several workers that is a
-/// race: hence the rounds.
+/// race: hence the rounds, and several clients at once.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_was_ready_before_an_error_is_delivered() {
-    join_all(Host::ALL.map(|host| {
-        let handler = |_| {
-            let items = ["one", "two"].map(|data| Ok(Event::from(data)));
-            let failure = [Err(io::Error::other("disk full"))];
-            tower_sse::response(stream::iter(items.into_iter().chain(failure))).map(Body::new)
-        };
-        assert_delivers_in_every_round(host, handler)
+    join_all(Host::ALL.map(async |host| {
+        let handler =
+            |_| tower_sse::response(stream::iter(two_events_and_an_error())).map(Body::new);
+        let address = host.serve(handler).await;
+        in_every_round(host, address, assert_delivered_before_the_failure).await;
     }))
     .await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_foreign_body_gave_before_an_error_is_delivered() {
-    join_all(Host::ALL.map(|host| {
+    join_all(Host::ALL.map(async |host| {
         let handler = |_| {
             let frames = ["data: one\n\n", "data: two\n\n"]
                 .map(|event| Ok(Frame::data(Bytes::from_static(event.as_bytes()))));
@@ -66,28 +69,62 @@ async fn what_a_foreign_body_gave_before_an_error_is_delivered() {
                 .body(Body::new(body))
                 .unwrap()
         };
-        assert_delivers_in_every_round(host, handler)
+        let address = host.serve(handler).await;
+        in_every_round(host, address, assert_delivered_before_the_failure).await;
     }))
     .await;
 }
 
-async fn assert_delivers_in_every_round<H>(host: Host, handler: H)
-where
-    H: Fn(http::request::Parts) -> Response<Body> + Clone + Send + Sync + 'static,
-{
-    const ROUNDS: usize = 100;
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_event_that_an_error_became_is_delivered_before_a_clean_end() {
+    join_all(Host::ALL.map(async |host| {
+        let handler =
+            |_| tower_sse::response(stream::iter(two_events_and_an_error())).map(Body::new);
+        let layer =
+            SseLayer::new().on_error(|error| Event::new().event("failed").data(error.to_string()));
+        let address = host.serve_with(Some(layer), handler).await;
+        in_every_round(host, address, async |host, round, body: Incoming| {
+            let body = timeout(PATIENCE, body.collect()).await.expect("an end").unwrap().to_bytes();
+            let expected = "data: one\n\ndata: two\n\nevent: failed\ndata: disk full\n\n";
+            assert_eq!(body, expected, "{host:?}, round {round}");
+        })
+        .await;
+    }))
+    .await;
+}
 
-    let address = host.serve(handler).await;
-    let mut client = host.connect(address).await;
-    for round in 0..ROUNDS {
-        if !host.is_h2() {
-            // An HTTP/1 connection ends with the body that failed.
-            client = host.connect(address).await;
+fn two_events_and_an_error() -> [io::Result<Event>; 3] {
+    [Ok(Event::from("one")), Ok(Event::from("two")), Err(io::Error::other("disk full"))]
+}
+
+async fn assert_delivered_before_the_failure(host: Host, round: usize, body: Incoming) {
+    let (bytes, error) = read_to_failure(body).await;
+    assert_eq!(bytes, b"data: one\n\ndata: two\n\n", "{host:?}, round {round}");
+    assert_says_that_it_failed(host, &error);
+}
+
+/// 500 responses, from one server to a few clients with a connection each.
+async fn in_every_round(
+    host: Host,
+    address: SocketAddr,
+    assert: impl AsyncFn(Host, usize, Incoming),
+) {
+    const ROUNDS: usize = 500;
+    const CLIENTS: usize = 5;
+
+    let done = AtomicUsize::new(0);
+    join_all((0..CLIENTS).map(async |_| {
+        let mut client = host.connect(address).await;
+        for _ in 0..ROUNDS / CLIENTS {
+            if !host.is_h2() {
+                // An HTTP/1 connection ends with a body that failed.
+                client = host.connect(address).await;
+            }
+            assert(host, done.fetch_add(1, SeqCst), client.get().await.into_body()).await;
         }
-        let (bytes, error) = read_to_failure(client.get().await.into_body()).await;
-        assert_eq!(bytes, b"data: one\n\ndata: two\n\n", "{host:?}, round {round}");
-        assert_says_that_it_failed(host, &error);
-    }
+    }))
+    .await;
+    assert_eq!(done.into_inner(), ROUNDS);
 }
 
 #[tokio::test]

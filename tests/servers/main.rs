@@ -8,8 +8,14 @@ mod fairness;
 mod framing;
 mod host;
 mod local;
+mod log;
 mod panics;
+mod peer;
 mod source;
+mod unnoticed;
+#[cfg(target_os = "linux")]
+mod vanish;
+mod watched;
 
 #[path = "../support/mod.rs"]
 mod support;

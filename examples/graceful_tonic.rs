@@ -1,0 +1,142 @@
+//! cargo run --example graceful_tonic --all-features
+//!
+//! curl -N http://127.0.0.1:3000/events
+//! curl -sN http://127.0.0.1:3000/flood | sleep 1000
+//!
+//! Then press ctrl-c, or send it a SIGTERM. The first client is told when to come back and its stream
+//! ends between two events. The second does not read, so nothing can be told to it: only the deadline
+//! ends it, three seconds later. Both have their close report.
+//!
+//! The layer ends event streams. Streaming calls of gRPC are none, and the shutdown waits for them too:
+//! let the same token end them in their services, or the deadline will.
+
+use std::{error::Error, io, time::Duration};
+
+use axum::{Router, response::IntoResponse, routing::get};
+use futures_util::{StreamExt, TryStreamExt, stream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    runtime::Runtime,
+    time::{self, interval},
+};
+use tokio_stream::wrappers::IntervalStream;
+use tokio_util::sync::CancellationToken;
+use tonic::{
+    service::Routes,
+    transport::{Server, server::TcpIncoming},
+};
+use tonic_health::{
+    pb::health_server::HealthServer,
+    server::{HealthReporter, HealthService},
+};
+use tonic_web::GrpcWebLayer;
+use tower_sse::{Encoded, Event, SseLayer, Stats};
+
+/// In earnest, longer than the layer takes: `Drain::by_request` gives calls 30 seconds, and 5 more to
+/// what is amid an event then. Longer than your orchestrator's own patience it has no effect.
+const DEADLINE: Duration = Duration::from_secs(3);
+
+fn main() -> Result<(), Box<dyn Error>> {
+    let (runtime, stats) = (Runtime::new()?, Stats::new());
+    let served = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:3000").await?;
+        println!("listening on http://{}", listener.local_addr()?);
+        let shutdown = CancellationToken::new();
+        tokio::spawn(cancel_when_told(shutdown.clone()));
+        let layer = SseLayer::new()
+            // The same token tells the layer and the server.
+            .shutdown(shutdown.clone())
+            .farewell(Event::new().event("restart").data("back in a moment"))
+            .stats(&stats)
+            .on_close(|closed| println!("{} after {:?}", closed.reason(), closed.age()));
+        Ok(serve(listener, routes(), layer, shutdown, DEADLINE).await?)
+    });
+    // Nobody joins the tasks that tonic spawns for its connections. They are dropped here, and with
+    // them the streams that the deadline cut: only now are their close reports made. The end of
+    // `#[tokio::main]` does the same; `process::exit` would not. A blocking task that never returns
+    // must not keep the process, hence the time.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    let stats = stats.snapshot();
+    println!("{} opened, {} closed", stats.opened(), stats.closed());
+    served
+}
+
+/// Serves until `shutdown` is cancelled, and then until every stream has ended, but no longer than to
+/// the deadline: to a client that does not read nothing can be sent, not even the end, and hyper mostly
+/// does not poll the body, so no layer can end its connection.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    routes: Routes,
+    layer: SseLayer,
+    shutdown: CancellationToken,
+    deadline: Duration,
+) -> Result<(), tonic::transport::Error> {
+    let incoming = TcpIncoming::from(listener).inspect_ok(|stream| {
+        if let Err(error) = set_options(stream) {
+            eprintln!("socket options: {error}");
+        }
+    });
+    let server = Server::builder()
+        .accept_http1(true)
+        .layer(layer)
+        .add_routes(routes)
+        .serve_with_incoming_shutdown(incoming, shutdown.clone().cancelled_owned());
+    let too_late = async {
+        shutdown.cancelled().await;
+        time::sleep(deadline).await;
+    };
+    tokio::select! {
+        served = server => served,
+        () = too_late => {
+            eprintln!("the deadline of the shutdown has passed");
+            Ok(())
+        }
+    }
+}
+
+fn set_options(stream: &TcpStream) -> io::Result<()> {
+    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    stream.set_nodelay(true)?;
+    // How long a peer may leave unacknowledged what was written, or unread what the socket cannot take
+    // any more. By default Linux waits a quarter of an hour for the first, for ever for the second.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
+    Ok(())
+}
+
+pub(crate) async fn cancel_when_told(shutdown: CancellationToken) {
+    #[cfg(unix)]
+    let told = async {
+        use tokio::signal::unix::{SignalKind, signal};
+        match signal(SignalKind::terminate()) {
+            Ok(mut terminate) => _ = terminate.recv().await,
+            Err(_) => std::future::pending().await,
+        }
+    };
+    #[cfg(not(unix))]
+    let told = std::future::pending();
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        () = told => {}
+    }
+    println!("shutting down");
+    shutdown.cancel();
+}
+
+fn routes() -> Routes {
+    let health = HealthService::from_health_reporter(HealthReporter::new());
+    let calls = Routes::new(HealthServer::new(health));
+    let streams = Router::new().route("/events", get(events)).route("/flood", get(flood));
+    // Only calls go through `GrpcWebLayer`: it answers 400 to anything else over HTTP/1.
+    Routes::from(calls.into_axum_router().layer(GrpcWebLayer::new()).merge(streams))
+}
+
+async fn events() -> impl IntoResponse {
+    let ticks = IntervalStream::new(interval(Duration::from_secs(1)));
+    tower_sse::response(ticks.enumerate().map(|(n, _)| Event::new().id(n).data("tick")))
+}
+
+async fn flood() -> impl IntoResponse {
+    let event = Encoded::from(Event::from("flood ".repeat(10_000)));
+    tower_sse::response(stream::repeat(event))
+}

@@ -1,0 +1,210 @@
+use std::{sync::Arc, time::Duration};
+
+use fastrand::Rng;
+use tokio::net::TcpSocket;
+use tower_sse::{CloseReason, Drain};
+
+use crate::{
+    ledger::{Ledger, Outcome},
+    peer::{End, Leave, Peer},
+    server::Server,
+    source::EVENT,
+};
+
+/// One way in which streams end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    ClientLeaves,
+    ClientLeavesAtOnce,
+    ClientLeavesBeforeTheHead,
+    ClientLeavesBeforeABareStream,
+    ClientStopsReadingThenLeaves,
+    SourceEnds,
+    SourceFails,
+    SourceLeaves,
+    SourcePanics,
+    Expires,
+    Drains,
+    IsRefused,
+    IsHead,
+    IsDroppedUnpolled,
+}
+
+impl Fault {
+    pub(crate) const ALL: [Self; 14] = [
+        Self::ClientLeaves,
+        Self::ClientLeavesAtOnce,
+        Self::ClientLeavesBeforeTheHead,
+        Self::ClientLeavesBeforeABareStream,
+        Self::ClientStopsReadingThenLeaves,
+        Self::SourceEnds,
+        Self::SourceFails,
+        Self::SourceLeaves,
+        Self::SourcePanics,
+        Self::Expires,
+        Self::Drains,
+        Self::IsRefused,
+        Self::IsHead,
+        Self::IsDroppedUnpolled,
+    ];
+
+    pub(crate) async fn happen(self, server: &Server, ledger: &Arc<Ledger>, rng: &mut Rng) {
+        let h2 = rng.bool();
+        let how = *rng.choice(Leave::all(h2)).unwrap();
+        let events = rng.usize(..4);
+        let disconnected = CloseReason::Disconnected;
+        let get = async |what| Client::get(server, ledger, h2, what, events).await;
+        match self {
+            Self::ClientLeaves => {
+                let mut client = get(if rng.bool() { "silence" } else { "busy" }).await;
+                assert!(client.peer.head().await);
+                client.peer.bytes(events * EVENT.len()).await;
+                client.leave(how, Outcome::Closed(disconnected)).await;
+            }
+            Self::ClientLeavesAtOnce => {
+                get("busy").await.leave(how, Outcome::LeftEarly).await;
+            }
+            Self::ClientLeavesBeforeTheHead => {
+                let client = get("waiting").await;
+                ledger.until_arrived(client.id).await;
+                client.leave(how, Outcome::NotOpened(disconnected)).await;
+            }
+            Self::ClientLeavesBeforeABareStream => {
+                let id = ledger.open_account();
+                let server = Server::start_waiting(ledger, id, h2).await;
+                let mut peer = Peer::connect(server.address, h2).await;
+                peer.request("GET", "/").await;
+                ledger.until_arrived(id).await;
+                let client = Client { id, peer, ledger };
+                client.leave(how, Outcome::Closed(disconnected)).await;
+                server.stop().await;
+            }
+            Self::ClientStopsReadingThenLeaves => {
+                let id = ledger.open_account();
+                let socket = TcpSocket::new_v4().unwrap();
+                socket.set_recv_buffer_size(4096).unwrap();
+                let io = socket.connect(server.address).await.unwrap();
+                let mut peer = Peer::over(io, h2).await;
+                peer.request("GET", &format!("/flood/0/{id}")).await;
+                assert!(peer.head().await);
+                stands_still(server, ledger, id).await;
+                let client = Client { id, peer, ledger };
+                client.leave(how, Outcome::Closed(disconnected)).await;
+            }
+            Self::SourceEnds => get("end").await.ends(End::Clean, CloseReason::Ended).await,
+            Self::SourceLeaves => get("leave").await.ends(End::Clean, CloseReason::Ended).await,
+            Self::SourceFails => get("fail").await.ends(End::Failed, CloseReason::Failed).await,
+            Self::SourcePanics => {
+                get("panic").await.ends(End::Failed, CloseReason::Panicked).await;
+            }
+            Self::Expires => get("aged").await.ends(End::Clean, CloseReason::Expired).await,
+            Self::Drains => drain(ledger, rng).await,
+            Self::IsRefused => refuse(ledger, h2, how).await,
+            Self::IsHead => {
+                let mut client = Client::send("HEAD", server, ledger, h2, "silence", events).await;
+                assert!(client.peer.head().await);
+                client.leave(how, Outcome::NotOpened(CloseReason::Ended)).await;
+            }
+            Self::IsDroppedUnpolled => {
+                let mut client = get("unpolled").await;
+                assert!(!client.peer.head().await);
+                client.leave(how, Outcome::Closed(disconnected)).await;
+            }
+        }
+    }
+}
+
+struct Client<'l> {
+    id: u64,
+    peer: Peer,
+    ledger: &'l Ledger,
+}
+
+impl<'l> Client<'l> {
+    async fn get(server: &Server, ledger: &'l Ledger, h2: bool, what: &str, events: usize) -> Self {
+        Self::send("GET", server, ledger, h2, what, events).await
+    }
+
+    async fn send(
+        method: &str,
+        server: &Server,
+        ledger: &'l Ledger,
+        h2: bool,
+        what: &str,
+        events: usize,
+    ) -> Self {
+        let id = ledger.open_account();
+        let mut peer = Peer::connect(server.address, h2).await;
+        peer.request(method, &format!("/{what}/{events}/{id}")).await;
+        Self { id, peer, ledger }
+    }
+
+    /// The client leaves, with this outcome.
+    async fn leave(self, how: Leave, outcome: Outcome) {
+        let _connection = self.peer.leave(how).await;
+        self.ledger.settle(self.id, outcome).await;
+    }
+
+    /// The stream ends by itself.
+    async fn ends(mut self, end: End, reason: CloseReason) {
+        assert_eq!(self.peer.end().await, end, "stream {}: {reason}", self.id);
+        self.ledger.settle(self.id, Outcome::Closed(reason)).await;
+    }
+}
+
+/// Waits until the source of a stream is no longer polled, for as long as some ways to the server and
+/// back take.
+async fn stands_still(server: &Server, ledger: &Ledger, id: u64) {
+    let (mut last, mut rounds) = (0, 0);
+    while rounds < 5 {
+        let mut peer = Peer::connect(server.address, false).await;
+        peer.request("GET", "/nothing").await;
+        assert!(!peer.head().await);
+        let made = ledger.made_by(id);
+        rounds = if made == last { rounds + 1 } else { 0 };
+        last = made;
+    }
+    assert!(last > 0, "stream {id}: the source was polled before");
+}
+
+/// The shutdown of a server with a few streams.
+async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
+    let time = Duration::from_millis(rng.u64(1..30));
+    // Half a second is long here, but to go from half an event to a failure is a way of its own.
+    let (drain, sources) = match rng.u32(..10) {
+        0 => (Drain::at_once(), ["amid_event", "busy"]),
+        1..4 => (Drain::at_once(), ["silence", "busy"]),
+        4..7 => (Drain::spread_over(time), ["silence", "busy"]),
+        _ => (Drain::after(time), ["silence", "busy"]),
+    };
+    let server = Server::start(ledger, ledger.layer().drain(drain)).await;
+    let mut clients = Vec::new();
+    for what in sources {
+        let mut client = Client::get(&server, ledger, rng.bool(), what, rng.usize(..4)).await;
+        assert!(client.peer.head().await);
+        if what == "amid_event" {
+            client.peer.bytes(1).await;
+        }
+        clients.push((client, if what == "amid_event" { End::Failed } else { End::Clean }));
+    }
+    server.shutdown.cancel();
+    for (client, end) in clients {
+        client.ends(end, CloseReason::Drained).await;
+    }
+    server.stop().await;
+}
+
+/// A server with place for one.
+async fn refuse(ledger: &Arc<Ledger>, h2: bool, how: Leave) {
+    let server = Server::start(ledger, ledger.layer().max_streams(1)).await;
+    let get = async || Client::get(&server, ledger, h2, "silence", 1).await;
+    for _ in 0..2 {
+        let mut opened = get().await;
+        assert!(opened.peer.head().await, "there is a place");
+        let mut refused = get().await;
+        assert!(!refused.peer.head().await, "there is none");
+        refused.leave(how, Outcome::NotOpened(CloseReason::Ended)).await;
+        opened.leave(how, Outcome::Closed(CloseReason::Disconnected)).await;
+    }
+    server.stop().await;
+}

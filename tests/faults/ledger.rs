@@ -1,0 +1,189 @@
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use tokio::{sync::Notify, time::timeout};
+use tower_sse::{CloseReason, Disconnect, SseLayer, Stats, StreamOptions};
+
+use crate::PATIENCE;
+
+/// What has become of every stream that was asked for.
+#[derive(Default)]
+pub(crate) struct Ledger {
+    accounts: Mutex<HashMap<u64, Account>>,
+    changed: Notify,
+    stats: Stats,
+    opened: AtomicU64,
+    closed: AtomicU64,
+    sources: AtomicUsize,
+}
+
+#[derive(Default)]
+struct Account {
+    disconnect: Option<Disconnect>,
+    reports: Vec<CloseReason>,
+    /// How many events its source has made.
+    made: usize,
+    outcome: Option<Outcome>,
+}
+
+/// What must have become of a stream.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Outcome {
+    /// It was opened, and closed for this reason.
+    Closed(CloseReason),
+    /// It was not opened, and the response was over for this reason.
+    NotOpened(CloseReason),
+    /// The client left so early that perhaps nobody has heard of it.
+    LeftEarly,
+}
+
+impl Account {
+    /// Has all come that must come?
+    fn is_settled(&self, outcome: Outcome) -> bool {
+        let over = self.disconnect.as_ref().is_some_and(Disconnect::is_cancelled);
+        match outcome {
+            Outcome::Closed(_) => over && !self.reports.is_empty(),
+            Outcome::NotOpened(_) => over,
+            Outcome::LeftEarly => true,
+        }
+    }
+
+    fn audit(&self, id: u64) {
+        let over = self.disconnect.as_ref().map(|it| (it.is_cancelled(), it.reason()));
+        let reports = &*self.reports;
+        let outcome = self.outcome.unwrap_or_else(|| panic!("nobody waited for stream {id}"));
+        let disconnected = CloseReason::Disconnected;
+        let is_right = match outcome {
+            Outcome::Closed(reason) => over == Some((true, Some(reason))) && reports == [reason],
+            Outcome::NotOpened(reason) => over == Some((true, Some(reason))) && reports.is_empty(),
+            Outcome::LeftEarly => {
+                over.is_none_or(|over| over == (true, Some(disconnected)))
+                    && (reports.is_empty() || reports == [disconnected])
+            }
+        };
+        assert!(is_right, "stream {id}: {outcome:?}, but the token {over:?}, reports {reports:?}");
+    }
+}
+
+impl Ledger {
+    /// The number of a new stream.
+    pub(crate) fn open_account(&self) -> u64 {
+        let mut accounts = self.accounts.lock().unwrap();
+        let id = accounts.len() as u64;
+        accounts.insert(id, Account::default());
+        id
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.accounts.lock().unwrap().len()
+    }
+
+    /// The layer whose streams are counted here.
+    pub(crate) fn layer<M>(self: &Arc<Self>) -> SseLayer<M> {
+        let (opening, closing) = (Arc::clone(self), Arc::clone(self));
+        SseLayer::new()
+            .stats(&self.stats)
+            .track_disconnects(true)
+            .on_open(move || _ = opening.opened.fetch_add(1, SeqCst))
+            .on_close(move |_| _ = closing.closed.fetch_add(1, SeqCst))
+    }
+
+    /// Options of a response whose report goes to its account.
+    pub(crate) fn options(self: &Arc<Self>, id: u64) -> StreamOptions {
+        let ledger = Arc::clone(self);
+        StreamOptions::new().on_close(move |closed| {
+            ledger.change(id, |account| account.reports.push(closed.reason()));
+        })
+    }
+
+    /// The request is with its handler.
+    pub(crate) fn arrived(&self, id: u64, disconnect: Disconnect) {
+        self.change(id, |account| account.disconnect = Some(disconnect));
+    }
+
+    /// The source has made one more event.
+    pub(crate) fn made(&self, id: u64) {
+        self.change(id, |account| account.made += 1);
+    }
+
+    /// How many events the source has made.
+    pub(crate) fn made_by(&self, id: u64) -> usize {
+        self.accounts.lock().unwrap()[&id].made
+    }
+
+    /// A source lives as long as this does.
+    pub(crate) fn guard(self: &Arc<Self>) -> Guard {
+        self.sources.fetch_add(1, SeqCst);
+        Guard(Arc::clone(self))
+    }
+
+    pub(crate) async fn until_arrived(&self, id: u64) {
+        self.until(id, "arrives", |account| account.disconnect.is_some()).await;
+    }
+
+    /// Waits for what must become of a stream.
+    pub(crate) async fn settle(&self, id: u64, outcome: Outcome) {
+        self.change(id, |account| account.outcome = Some(outcome));
+        if let Outcome::LeftEarly = outcome {
+            return;
+        }
+        self.until_arrived(id).await;
+        let disconnect = self.accounts.lock().unwrap()[&id].disconnect.clone().unwrap();
+        timeout(PATIENCE, disconnect.cancelled())
+            .await
+            .unwrap_or_else(|_| panic!("stream {id} goes on: {outcome:?}"));
+        self.until(id, "settles", |account| account.is_settled(outcome)).await;
+    }
+
+    /// Once every server has stopped.
+    pub(crate) fn audit(&self) {
+        let accounts = self.accounts.lock().unwrap();
+        let mut closed: HashMap<CloseReason, u64> = HashMap::new();
+        for (id, account) in accounts.iter() {
+            account.audit(*id);
+            for reason in &account.reports {
+                *closed.entry(*reason).or_default() += 1;
+            }
+        }
+        assert_eq!(self.sources.load(SeqCst), 0, "sources that are left");
+        let stats = self.stats.snapshot();
+        assert_eq!(stats.open(), 0);
+        assert_eq!(stats.opened(), self.opened.load(SeqCst));
+        assert_eq!(stats.closed(), self.closed.load(SeqCst));
+        for (reason, count) in stats.closed_by_reason() {
+            assert_eq!(closed.get(&reason).copied(), Some(count), "{reason}");
+        }
+        println!("{} streams: {stats:?}", accounts.len());
+    }
+
+    fn change(&self, id: u64, change: impl FnOnce(&mut Account)) {
+        change(self.accounts.lock().unwrap().get_mut(&id).expect("an account"));
+        self.changed.notify_waiters();
+    }
+
+    async fn until(&self, id: u64, what: &str, is: impl Fn(&Account) -> bool) {
+        let changed = async {
+            loop {
+                let changed = self.changed.notified();
+                if is(&self.accounts.lock().unwrap()[&id]) {
+                    return;
+                }
+                changed.await;
+            }
+        };
+        timeout(PATIENCE, changed).await.unwrap_or_else(|_| panic!("stream {id} never {what}"));
+    }
+}
+
+pub(crate) struct Guard(Arc<Ledger>);
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        self.0.sources.fetch_sub(1, SeqCst);
+    }
+}

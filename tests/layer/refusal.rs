@@ -1,0 +1,196 @@
+//! What clients are told whose stream is not opened.
+
+mod headers;
+mod nested;
+mod passing;
+mod time;
+
+use std::{convert::Infallible, future::ready, time::Duration};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body::Body;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service, service_fn};
+use tower_sse::{BoxError, Event, Refusal, Retry, SseBody, SseLayer, StreamOptions};
+
+use crate::{
+    kind::{Bodies, Kind, Responses, Source, Streams, open},
+    support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to},
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Name, method, headers as read off it, and whether a refusal must be a `200` to it.
+type Client = (&'static str, Method, &'static [(&'static str, &'static str)], bool);
+
+const CLIENTS: [Client; 9] = [
+    (
+        "Chromium's EventSource",
+        Method::GET,
+        &[("accept", EVENTS), ("cache-control", "no-cache"), ("sec-fetch-mode", "cors")],
+        true,
+    ),
+    ("npm eventsource", Method::GET, &[("accept", EVENTS), ("cache-control", "no-cache")], true),
+    (
+        "undici",
+        Method::GET,
+        &[("accept", EVENTS), ("cache-control", "no-cache"), ("pragma", "no-cache")],
+        true,
+    ),
+    ("fetch-event-source", Method::GET, &[("accept", EVENTS), ("sec-fetch-mode", "cors")], false),
+    ("httpx-sse", Method::GET, &[("accept", EVENTS), ("cache-control", "no-store")], false),
+    ("sseclient-py", Method::GET, &[("accept", EVENTS)], false),
+    ("curl", Method::GET, &[("accept", "*/*")], false),
+    ("openai", Method::POST, &[("accept", "application/json")], false),
+    (
+        "a call that looks like an EventSource",
+        Method::POST,
+        &[("accept", EVENTS), ("cache-control", "no-cache")],
+        false,
+    ),
+];
+const EVENTS: &str = "text/event-stream";
+
+fn request_of(method: &Method, headers: &[(&'static str, &'static str)]) -> Request<()> {
+    let mut request = Request::new(());
+    *request.method_mut() = method.clone();
+    for (name, value) in headers {
+        request.headers_mut().insert(*name, HeaderValue::from_static(value));
+    }
+    request
+}
+
+fn event_source() -> Request<()> {
+    request_of(&CLIENTS[0].1, CLIENTS[0].2)
+}
+
+/// Why a stream is refused.
+#[derive(Clone, Copy, Debug)]
+enum Because {
+    Limit,
+    Shutdown,
+}
+
+/// A layer that refuses every stream, and what keeps it so.
+fn refusing<K: Kind>(because: Because, refusal: Refusal) -> (SseLayer<K::Marker>, impl Sized) {
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().refusal(refusal).max_streams(1).shutdown(shutdown.clone());
+    match because {
+        Because::Limit => {
+            let open = open::<K>(&layer).unwrap();
+            (layer, Some(open))
+        }
+        Because::Shutdown => {
+            shutdown.cancel();
+            (layer, None)
+        }
+    }
+}
+
+fn full(refusal: Refusal) -> (SseLayer, impl Sized) {
+    refusing::<Bodies>(Because::Limit, refusal)
+}
+
+/// Two seconds, in the two ways to say it.
+fn two_seconds(refusal: Refusal) -> Refusal {
+    refusal.retry(Retry::fixed(2 * SECOND))
+}
+
+fn assert_come_back<B>(response: Response<SseBody<B>>, context: &str)
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    assert_eq!(response.status(), StatusCode::OK, "{context}");
+    assert_eq!(response.headers()["content-type"], "text/event-stream", "{context}");
+    assert_eq!(response.headers()["cache-control"], "no-cache, no-transform", "{context}");
+    assert!(!response.headers().contains_key("retry-after"), "{context}");
+    let mut body = response.into_body();
+    assert_eq!((body.is_end_stream(), body.size_hint().exact()), (false, None), "{context}");
+    assert_eq!(poll_frame(&mut body), data("retry: 2000\n"), "{context}");
+    assert!(body.is_end_stream(), "{context}");
+    assert_eq!(poll_frame(&mut body), Polled::End, "{context}");
+}
+
+fn assert_unavailable<B>(response: Response<SseBody<B>>, context: &str)
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE, "{context}");
+    assert_eq!(response.headers()["retry-after"], "2", "{context}");
+    for name in ["content-type", "cache-control", "x-accel-buffering"] {
+        assert!(!response.headers().contains_key(name), "{context}: {name} is the stream's");
+    }
+    let mut body = response.into_body();
+    assert_eq!((body.is_end_stream(), body.size_hint().exact()), (true, Some(0)), "{context}");
+    assert_eq!(poll_frame(&mut body), Polled::End, "{context}");
+}
+
+fn every_client_is_told_in_its_own_way<K: Kind>() {
+    for because in [Because::Limit, Because::Shutdown] {
+        for (refusal, name) in [
+            (Refusal::default(), "default"),
+            (Refusal::by_request(), "by request"),
+            (Refusal::retry_later(), "retry later"),
+            (Refusal::unavailable(), "unavailable"),
+        ] {
+            let (layer, _kept) = refusing::<K>(because, two_seconds(refusal));
+            for (client, method, headers, reconnects_after_a_clean_end) in &CLIENTS {
+                let context = format!("{client}, {name}, {because:?}");
+                let (source, events) = Source::new();
+                let request = request_of(method, headers);
+                // A service of bare streams that was called would find nothing to answer with.
+                let (mut answer, mut calls) = (Some(K::answer(events)), 0);
+                let service = service_fn(|_| {
+                    calls += 1;
+                    ready(Ok::<_, Infallible>(answer.take().unwrap()))
+                });
+                let mut service = layer.layer(service);
+                let Ok(response) = service.call(request).now_or_never().unwrap();
+                drop(service);
+                assert_eq!(calls, usize::from(!K::BARE), "{context}");
+                assert_eq!(source.witness().is_dropped(), !K::BARE, "{context}");
+                match name {
+                    "retry later" => assert_come_back(response, &context),
+                    "unavailable" => assert_unavailable(response, &context),
+                    _ if *reconnects_after_a_clean_end => assert_come_back(response, &context),
+                    _ => assert_unavailable(response, &context),
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn every_client_is_refused_in_the_way_that_it_comes_back_after() {
+    every_client_is_told_in_its_own_way::<Bodies>();
+    every_client_is_told_in_its_own_way::<Responses>();
+    every_client_is_told_in_its_own_way::<Streams>();
+}
+
+#[test]
+fn the_source_is_dropped_unpolled() {
+    for request in [event_source(), Request::new(())] {
+        let (layer, _kept) = full(Refusal::by_request());
+        let (feed, source) = Feed::new();
+        let _response = answer_to(request, &layer, event_stream(source));
+        assert_eq!((feed.is_dropped(), feed.polls()), (true, 0));
+    }
+}
+
+/// What the layer would have written into a stream it does not write into a refusal.
+#[test]
+fn nothing_but_the_line_is_sent() {
+    let (layer, _kept) = full(two_seconds(Refusal::by_request()));
+    let layer = layer
+        .padding(9)
+        .retry(Retry::fixed(60 * SECOND))
+        .terminator(Event::from("end"))
+        .farewell(Event::from("bye"));
+    let mut answer = event_stream(Feed::new().1);
+    answer.extensions_mut().insert(StreamOptions::new().padding(4));
+    let response = answer_to(event_source(), &layer, answer);
+    assert!(response.extensions().get::<StreamOptions>().is_none());
+    assert_come_back(response, "with all options");
+}

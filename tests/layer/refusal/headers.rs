@@ -1,0 +1,89 @@
+use std::{convert::Infallible, future::ready};
+
+use futures_util::FutureExt;
+use http::{HeaderName, HeaderValue, Request, StatusCode};
+use tower::{Service, ServiceBuilder};
+use tower_http::{cors::CorsLayer, set_header::SetResponseHeaderLayer};
+use tower_sse::Refusal;
+
+use super::{Because, event_source, full, refusing, two_seconds};
+use crate::{
+    kind::{Bodies, Source},
+    support::{Feed, event_stream, source::answer_to},
+};
+
+#[test]
+fn the_services_own_headers_stay_and_those_of_its_body_go() {
+    for request in [event_source(), Request::new(())] {
+        let (layer, _kept) = full(Refusal::by_request());
+        let mut answer = event_stream(Feed::new().1);
+        for (name, value) in [
+            ("access-control-allow-origin", "https://page.example"),
+            ("access-control-expose-headers", "x-request-id"),
+            ("x-request-id", "7"),
+            ("vary", "origin"),
+            ("set-cookie", "session=1"),
+            ("content-length", "9"),
+            ("etag", "\"7\""),
+            ("connection", "close"),
+        ] {
+            answer.headers_mut().insert(name, HeaderValue::from_static(value));
+        }
+        answer.headers_mut().append("set-cookie", HeaderValue::from_static("theme=dark"));
+        let response = answer_to(request, &layer, answer);
+        assert!(matches!(response.status().as_u16(), 200 | 503));
+        for name in [
+            "access-control-allow-origin",
+            "access-control-expose-headers",
+            "x-request-id",
+            "vary",
+            "set-cookie",
+        ] {
+            assert!(response.headers().contains_key(name), "{name} is the service's");
+        }
+        assert_eq!(response.headers().get_all("set-cookie").iter().count(), 2);
+        for name in ["content-length", "etag", "connection"] {
+            assert!(!response.headers().contains_key(name), "{name} is the stream's");
+        }
+    }
+}
+
+/// A line that says when to come back is no gzip, whatever the stream would have been.
+#[test]
+fn what_is_said_in_place_of_a_compressed_stream_is_not_compressed() {
+    for request in [event_source(), Request::new(())] {
+        let (layer, _kept) = full(two_seconds(Refusal::by_request()));
+        let mut answer = event_stream(Feed::new().1);
+        answer.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
+        let response = answer_to(request, &layer, answer);
+        assert!(!response.headers().contains_key("content-encoding"), "{}", response.status());
+    }
+}
+
+#[test]
+fn a_layer_around_the_service_and_one_around_the_refusal_have_their_say() {
+    let (layer, _kept) = refusing::<Bodies>(Because::Shutdown, Refusal::by_request());
+    let origin = HeaderValue::from_static("https://page.example");
+    let header = |name: &'static str| {
+        SetResponseHeaderLayer::overriding(
+            HeaderName::from_static(name),
+            HeaderValue::from_static("here"),
+        )
+    };
+    let mut service = ServiceBuilder::new()
+        .layer(header("x-outside"))
+        .layer(layer)
+        .layer(header("x-inside"))
+        .layer(CorsLayer::new().allow_origin(origin.clone()))
+        .service_fn(|_: Request<()>| {
+            let response = tower_sse::response(Source::new().1);
+            ready(Ok::<_, Infallible>(response.map(axum::body::Body::new)))
+        });
+    let mut request = Request::new(());
+    request.headers_mut().insert("origin", origin.clone());
+    let Ok(response) = service.call(request).now_or_never().unwrap();
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(response.headers()["x-outside"], "here");
+    assert_eq!(response.headers()["x-inside"], "here");
+    assert_eq!(response.headers()["access-control-allow-origin"], origin);
+}

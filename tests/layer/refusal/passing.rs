@@ -1,0 +1,83 @@
+//! What is refused to nobody.
+
+use bytes::Bytes;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::Full;
+use tower_sse::Refusal;
+
+use super::{Because, event_source, full, refusing, request_of};
+use crate::{
+    kind::{Bodies, Kind, Responses, Source, Streams},
+    support::{Feed, event_stream, source::answer_to},
+};
+
+fn json<B>(status: u16, body: B) -> Response<B> {
+    let answer = Response::builder().status(status).header("content-type", "application/json");
+    answer.body(body).unwrap()
+}
+
+#[test]
+fn what_is_no_stream_with_status_200_passes() {
+    for because in [Because::Limit, Because::Shutdown] {
+        let (layer, _kept) = refusing::<Bodies>(because, Refusal::by_request());
+        for status in [200, 201, 401, 404, 500, 503] {
+            let response = answer_to(event_source(), &layer, json(status, Full::from("{}")));
+            assert_eq!(response.status(), status);
+            assert_eq!(response.headers(), json(status, ()).headers());
+            assert_eq!(response.body().size_hint().exact(), Some(2));
+        }
+        for status in [401, 403, 404, 500] {
+            let mut answer = event_stream(Full::from("data: no\n\n"));
+            *answer.status_mut() = status.try_into().unwrap();
+            let response = answer_to(event_source(), &layer, answer);
+            assert_eq!(response.status(), status, "{because:?}");
+            assert!(!response.headers().contains_key("retry-after"));
+        }
+        // What stops a client for good.
+        let mut answer = event_stream(Full::<Bytes>::default());
+        *answer.status_mut() = StatusCode::NO_CONTENT;
+        assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{because:?}");
+    }
+}
+
+#[test]
+fn the_status_of_a_response_of_a_stream_goes_before_a_refusal() {
+    for because in [Because::Limit, Because::Shutdown] {
+        let (layer, _kept) = refusing::<Responses>(because, Refusal::by_request());
+        for status in [401, 404, 204] {
+            let mut answer = Responses::answer(Source::new().1);
+            *answer.status_mut() = status.try_into().unwrap();
+            assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{because:?}");
+        }
+    }
+}
+
+fn a_head_request_passes<K: Kind>() {
+    for because in [Because::Limit, Because::Shutdown] {
+        let (layer, _kept) = refusing::<K>(because, Refusal::by_request());
+        let head = Request::head("/").body(()).unwrap();
+        let response = answer_to(head, &layer, K::answer(Source::new().1));
+        assert_eq!(response.status(), StatusCode::OK, "{because:?}");
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+    }
+}
+
+/// Monitors and proxies ask so, and open nothing.
+#[test]
+fn a_head_request_is_refused_to_nobody() {
+    a_head_request_passes::<Bodies>();
+    a_head_request_passes::<Responses>();
+    a_head_request_passes::<Streams>();
+}
+
+/// Of both, `406` says what the client can do about it.
+#[test]
+fn who_does_not_accept_events_is_told_so_also_at_the_limit() {
+    let (layer, _kept) = full(Refusal::by_request());
+    let request = request_of(&Method::GET, &[("accept", "application/json")]);
+    let layer = layer.require_accept(true);
+    let response = answer_to(request, &layer, event_stream(Feed::new().1));
+    assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
+    assert!(!response.headers().contains_key("retry-after"));
+}

@@ -1,0 +1,62 @@
+use std::{collections::BTreeSet, time::Duration};
+
+use tower_sse::{Refusal, Retry, SseLayer};
+
+use super::{SECOND, full};
+use crate::support::{Feed, Polled, event_stream, poll_frame, through};
+
+fn retry_after(retry: Retry) -> Option<String> {
+    let (layer, _kept) = full(Refusal::unavailable().retry(retry));
+    let response = through(&layer, event_stream(Feed::new().1));
+    response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned())
+}
+
+fn retry_line(retry: Retry) -> Polled {
+    let (layer, _kept) = full(Refusal::retry_later().retry(retry));
+    poll_frame(&mut through(&layer, event_stream(Feed::new().1)).into_body())
+}
+
+#[test]
+fn retry_after_is_in_seconds_rounded_up_and_a_retry_line_in_milliseconds() {
+    for (milliseconds, seconds) in
+        [(0, "0"), (1, "1"), (999, "1"), (1000, "1"), (1001, "2"), (2500, "3"), (60_000, "60")]
+    {
+        let retry = || Retry::fixed(Duration::from_millis(milliseconds));
+        assert_eq!(retry_after(retry()).as_deref(), Some(seconds), "{milliseconds} ms");
+        let line = format!("retry: {milliseconds}\n");
+        assert_eq!(retry_line(retry()), Polled::Data(line.into()));
+    }
+    assert!(retry_after(Retry::fixed(Duration::MAX)).unwrap().parse::<u64>().is_ok());
+}
+
+#[test]
+fn without_a_time_clients_are_told_nothing() {
+    assert_eq!(retry_after(Retry::none()), None);
+    assert_eq!(retry_line(Retry::none()), Polled::End);
+}
+
+/// So that those who were refused together do not come back together.
+#[test]
+fn every_client_is_told_a_time_of_its_own() {
+    let range = || Retry::between(Duration::from_millis(3_001), 6 * SECOND);
+    let drawn: BTreeSet<_> = (0..400).filter_map(|_| retry_after(range())).collect();
+    assert!(drawn.iter().map(String::as_str).eq(["4", "5", "6"]), "{drawn:?}");
+
+    // By default, in milliseconds.
+    let told = |layer: &SseLayer| -> u64 {
+        let response = through(layer, event_stream(Feed::new().1));
+        if let Some(seconds) = response.headers().get("retry-after") {
+            return 1000 * seconds.to_str().unwrap().parse::<u64>().unwrap();
+        }
+        let Polled::Data(line) = poll_frame(&mut response.into_body()) else { panic!("no time") };
+        let line = str::from_utf8(&line).unwrap();
+        line.strip_prefix("retry: ").unwrap().trim_end().parse().unwrap()
+    };
+    for refusal in [Refusal::retry_later(), Refusal::unavailable()] {
+        let (layer, _kept) = full(refusal.clone());
+        let drawn: BTreeSet<_> = (0..400).map(|_| told(&layer)).collect();
+        assert!(drawn.iter().all(|time| (2_000..=10_000).contains(time)), "{drawn:?}");
+        assert!(drawn.len() >= 8, "{refusal:?}: {drawn:?}");
+        assert!(*drawn.first().unwrap() < 4_000 && *drawn.last().unwrap() > 8_000, "{drawn:?}");
+    }
+}

@@ -1,0 +1,37 @@
+use std::time::Duration;
+
+use http::Request;
+use tokio::time::advance;
+use tower_sse::{MaxAge, SseLayer, StreamOptions};
+
+use crate::support::{Feed, Polled, event_stream, poll_frame, source::answer_to};
+
+const AGE: Duration = Duration::from_secs(60);
+
+/// A layer that needs to know nothing of its clients looks nothing up. After a failure all come back that
+/// ever do.
+#[tokio::test(start_paused = true)]
+async fn a_layer_that_does_not_look_who_is_asking_ends_an_aged_stream_by_failing() {
+    for (layer, clean) in
+        [(SseLayer::new(), false), (SseLayer::new().max_age(MaxAge::none()), true)]
+    {
+        let request = Request::get("/")
+            .header("accept", "text/event-stream")
+            .header("cache-control", "no-cache")
+            .body(())
+            .unwrap();
+        let (_feed, source) = Feed::new();
+        let mut answer = event_stream(source);
+        answer.extensions_mut().insert(StreamOptions::new().max_age(MaxAge::new(AGE)));
+        let mut body = answer_to(request, &layer, answer).into_body();
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        advance(AGE).await;
+        if clean {
+            assert_eq!(poll_frame(&mut body), Polled::End);
+        } else {
+            assert_eq!(poll_frame(&mut body), Polled::Pending);
+            advance(Duration::from_millis(20)).await;
+            assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
+        }
+    }
+}

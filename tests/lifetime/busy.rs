@@ -1,0 +1,238 @@
+//! Sources that leave a body no rest, or its task no budget.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
+use tokio::{
+    task::coop,
+    time::{self, timeout},
+};
+use tower_sse::{BoxError, CloseReason, Drain, Event, MaxAge};
+
+use crate::{
+    rig::{Client, GOODBYE, RETRY, Rig, SECOND, layer},
+    support::{Polled, body::data, event_stream},
+};
+
+/// A source that gives this frame whenever it is asked.
+fn always(
+    frame: &'static [u8],
+) -> StreamBody<impl futures_util::Stream<Item = Result<Frame<Bytes>, BoxError>>> {
+    StreamBody::new(stream::repeat_with(move || Ok(Frame::data(Bytes::from_static(frame)))))
+}
+
+/// Reads to the end in a task that never rests either, while the clock goes on; gives the last bytes
+/// and whether the end was clean.
+async fn last_bytes<B>(rig: &mut Rig<B>) -> (Bytes, bool)
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    let body = &mut rig.body;
+    let read = async {
+        let mut last = Bytes::new();
+        loop {
+            match body.frame().await {
+                // By an empty frame a body that is to fail learns that all before was taken.
+                Some(Ok(frame)) => match frame.into_data().unwrap() {
+                    empty if empty.is_empty() => {}
+                    data => last = data,
+                },
+                Some(Err(_)) => break (last, false),
+                None => break (last, true),
+            }
+        }
+    };
+    let mut read = std::pin::pin!(read);
+    let go_on = async {
+        let mut ticks = time::interval(SECOND);
+        loop {
+            tokio::select! {
+                last = &mut read => break last,
+                _ = ticks.tick() => time::advance(SECOND).await,
+            }
+        }
+    };
+    timeout(600 * SECOND, go_on).await.expect("an end")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_always_ready_is_drained() {
+    for (drain, client) in [
+        (Drain::at_once(), Client::EventSource),
+        (Drain::spread_over(SECOND), Client::Get),
+        (Drain::after(SECOND), Client::Fetch),
+        (Drain::by_request(), Client::Post),
+    ] {
+        let mut rig = Rig::of(layer(drain), client, event_stream(always(b"data: a\n\ndata: b\n")));
+        assert_eq!(rig.poll(), data("data: a\n\ndata: b\n"));
+        rig.shutdown.cancel();
+        let (last, clean) = last_bytes(&mut rig).await;
+        assert_eq!(last, GOODBYE);
+        assert_eq!(clean, !client.is_cut_by_failing());
+        assert_eq!(rig.reason(), Some(CloseReason::Drained));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_always_ready_grows_no_older_than_it_may() {
+    let layer = layer(Drain::never()).max_age(MaxAge::new(SECOND));
+    let answer = event_stream(always(b"data: a\n\ndata: b\n"));
+    let mut rig = Rig::of(layer, Client::EventSource, answer);
+    let (last, clean) = last_bytes(&mut rig).await;
+    assert_eq!((&*last, clean), (&b"data: a\n\n"[..], true));
+    assert_eq!(rig.reason(), Some(CloseReason::Expired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_without_end_does_not_outlast_the_patience() {
+    for (frame, last) in
+        [(&b"data: a\n"[..], RETRY), (b"a", "a"), (b"data: a\r", "\nretry: 3000\n")]
+    {
+        for aging in [true, false] {
+            let layer = match aging {
+                true => layer(Drain::never()).max_age(MaxAge::new(SECOND)),
+                false => layer(Drain::by_request()),
+            };
+            let mut rig = Rig::of(layer, Client::EventSource, event_stream(always(frame)));
+            assert!(matches!(rig.poll(), Polled::Data(_)));
+            rig.shutdown.cancel();
+            let (read, clean) = last_bytes(&mut rig).await;
+            assert!(!clean, "half an event looks like a whole one");
+            if aging {
+                assert_eq!(&*read, frame);
+                assert_eq!(rig.reason(), Some(CloseReason::Expired));
+            } else {
+                assert_eq!(read, last);
+                assert_eq!(rig.reason(), Some(CloseReason::Drained));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_busy_for_nothing_is_drained_and_grows_old() {
+    for aging in [true, false] {
+        let layer = match aging {
+            true => layer(Drain::never()).max_age(MaxAge::new(SECOND)),
+            false => layer(Drain::after(SECOND)),
+        };
+        // No bytes at all, and events that are none.
+        let mut frames = Rig::of(layer.clone(), Client::EventSource, event_stream(always(b"")));
+        let events = tower_sse::response(stream::repeat_with(Event::new));
+        let mut events = Rig::of(layer, Client::EventSource, events);
+        frames.shutdown.cancel();
+        events.shutdown.cancel();
+        let expected = if aging { "" } else { GOODBYE };
+        assert_eq!(last_bytes(&mut frames).await, (Bytes::from(expected), true));
+        assert_eq!(last_bytes(&mut events).await, (Bytes::from(expected), true));
+    }
+}
+
+/// Finds nothing, and spends all of its task's budget on looking.
+struct Spendthrift;
+
+impl Body for Spendthrift {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        spend_all(cx);
+        Poll::Pending
+    }
+}
+
+fn spend_all(cx: &mut Context<'_>) {
+    while let Poll::Ready(unit) = coop::poll_proceed(cx) {
+        unit.made_progress();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_spends_the_tasks_budget_hides_neither_shutdown_nor_age() {
+    for client in Client::ALL {
+        let rig = |layer| Rig::of(layer, client, event_stream(Spendthrift));
+        let mut drained = rig(layer(Drain::after(SECOND)));
+        drained.shutdown.cancel();
+        assert_eq!(last_bytes(&mut drained).await, (GOODBYE.into(), !client.is_cut_by_failing()));
+        assert_eq!(drained.reason(), Some(CloseReason::Drained));
+
+        let mut aged = rig(layer(Drain::never()).max_age(MaxAge::new(SECOND)));
+        assert_eq!(last_bytes(&mut aged).await, (Bytes::new(), !client.is_cut_by_failing()));
+        assert_eq!(aged.reason(), Some(CloseReason::Expired));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_spends_the_tasks_budget_keeps_no_wake_up_from_it() {
+    let mut rig =
+        Rig::of(layer(Drain::by_request()), Client::EventSource, event_stream(Spendthrift));
+    assert_eq!(rig.poll(), Polled::Pending);
+    // The source's own wake-up, by the runtime.
+    tokio::task::yield_now().await;
+    rig.wakes.take();
+    assert_eq!(rig.poll(), Polled::Pending);
+    let before = rig.wakes.take();
+    rig.shutdown.cancel();
+    assert_eq!(rig.wakes.take(), before + 1);
+}
+
+/// Spends all of its task's budget on what it does with it, and then has nothing to do.
+struct Exact;
+
+impl Body for Exact {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        while coop::has_budget_remaining() {
+            if let Poll::Ready(unit) = coop::poll_proceed(cx) {
+                unit.made_progress();
+            }
+        }
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_source_waits_without_budget_can_sleep_until_its_stream_is_due() {
+    let layer = layer(Drain::after(SECOND)).max_age(MaxAge::new(3_600 * SECOND));
+    let mut rig = Rig::of(layer, Client::EventSource, event_stream(Exact));
+    for begins in [false, true] {
+        if begins {
+            rig.shutdown.cancel();
+            assert_eq!(rig.wakes.take(), 1);
+        }
+        assert_eq!(rig.poll(), Polled::Pending);
+        tokio::task::yield_now().await;
+        assert_eq!(rig.wakes.take(), 0, "woken for nothing");
+    }
+    time::advance(SECOND).await;
+    assert_eq!(rig.wakes.take(), 1);
+    assert_eq!(rig.poll(), data(GOODBYE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_poll_without_any_budget_is_made_up_for() {
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::by_request()), Client::EventSource);
+    rig.shutdown.cancel();
+    tokio::task::yield_now().await;
+    rig.wakes.take();
+    spend_all(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(rig.poll(), Polled::Pending, "there is no budget");
+    tokio::task::yield_now().await;
+    assert_eq!(rig.wakes.take(), 1);
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_ends(CloseReason::Drained);
+}

@@ -1,0 +1,102 @@
+//! A stream with a content coding: nobody knows where it stands, so nothing is written into it, and
+//! every end but its own is a failure.
+
+use std::time::Duration;
+
+use tokio::time;
+use tower_sse::{CloseReason, Drain, MaxAge, Retry, SseLayer};
+
+use crate::{
+    rig::{Client, GOODBYE, MILLISECOND, Rig, SECOND, bytes, layer},
+    support::{Polled, body::data},
+};
+
+/// What looks like the end of an event is any bytes.
+const BYTES: [&[u8]; 3] = [b"", b"\x1f\x8b\n\n", b"\x1f\x8b"];
+
+async fn begun(begun: &'static [u8], layer: SseLayer, client: Client) -> Rig {
+    let mut rig = Rig::answering(layer, client, |answer| {
+        answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
+    });
+    if !begun.is_empty() {
+        rig.feed.data(begun);
+        assert_eq!(rig.poll(), bytes(begun));
+    }
+    assert_eq!(rig.poll(), Polled::Pending);
+    rig
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_the_shutdown_it_fails_when_it_is_due_for_every_client() {
+    for client in Client::ALL {
+        let grace = if client == Client::Post { 30 * SECOND } else { Duration::ZERO };
+        for (drain, delay) in [
+            (Drain::by_request(), grace),
+            (Drain::at_once(), Duration::ZERO),
+            (Drain::after(7 * SECOND), 7 * SECOND),
+        ] {
+            for bytes in BYTES {
+                let layer = layer(drain.clone()).padding(2).retry(Retry::fixed(SECOND));
+                let mut rig = begun(bytes, layer, client).await;
+                rig.shutdown.cancel();
+                if !delay.is_zero() {
+                    assert_eq!(rig.poll(), Polled::Pending);
+                    time::advance(delay - MILLISECOND).await;
+                    assert_eq!(rig.poll(), Polled::Pending);
+                    time::advance(MILLISECOND).await;
+                }
+                rig.assert_fails(CloseReason::Drained).await;
+                assert!(rig.feed.is_dropped());
+                assert_eq!(rig.closed().unwrap().bytes(), bytes.len() as u64);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_one_is_not_cut_within_a_frame() {
+    let mut rig = begun(b"", layer(Drain::after(SECOND)), Client::EventSource).await;
+    rig.shutdown.cancel();
+    rig.feed.data("a\n\nb\n\n");
+    assert_eq!(rig.poll(), data("a\n\nb\n\n"));
+    time::advance(SECOND).await;
+    rig.feed.data("c\n\nd\n\n");
+    rig.assert_fails(CloseReason::Drained).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_its_greatest_age_it_fails_for_every_client() {
+    for client in Client::ALL {
+        let age = if client == Client::Post { 90 * SECOND } else { 60 * SECOND };
+        for bytes in BYTES {
+            let layer = layer(Drain::by_request()).max_age(MaxAge::new(60 * SECOND));
+            let mut rig = begun(bytes, layer, client).await;
+            time::advance(age - MILLISECOND).await;
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(MILLISECOND).await;
+            rig.assert_fails(CloseReason::Expired).await;
+            assert!(rig.feed.is_dropped());
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn its_own_end_within_a_grace_is_clean() {
+    let mut rig = begun(b"\x1f\x8b", layer(Drain::by_request()), Client::Post).await;
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    rig.feed.data("end");
+    rig.feed.end();
+    assert_eq!(rig.poll(), data("end"));
+    rig.assert_ends(CloseReason::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn identity_is_no_coding() {
+    let mut rig = Rig::answering(layer(Drain::by_request()), Client::EventSource, |answer| {
+        answer.headers_mut().insert("content-encoding", "identity".parse().unwrap());
+    });
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_ends(CloseReason::Drained);
+}

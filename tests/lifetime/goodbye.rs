@@ -1,0 +1,195 @@
+//! What a client is told when the shutdown ends its stream.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::time;
+use tower_sse::{CloseReason, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, StreamOptions};
+
+use crate::{
+    rig::{Client, GOODBYE, MILLISECOND, RETRY, Rig, SECOND, bytes, layer},
+    support::{Polled, body::data},
+};
+
+/// The reconnection time that a stream of such a layer is told at its drain.
+async fn told(layer: &SseLayer) -> u64 {
+    // So that the polls have a budget of their own.
+    tokio::task::yield_now().await;
+    let mut rig = Rig::after(b"data: a\n\n", layer.clone(), Client::EventSource);
+    rig.shutdown.cancel();
+    let Polled::Data(line) = rig.poll() else { panic!("no goodbye") };
+    rig.assert_ends(CloseReason::Drained);
+    let line = str::from_utf8(&line).unwrap();
+    line.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n')).unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_clients_come_back_after_2_to_10_seconds_drawn_for_each() {
+    for layer in [SseLayer::new(), SseLayer::new().drain(Drain::at_once())] {
+        let mut times = BTreeSet::new();
+        for _ in 0..1_000 {
+            times.insert(told(&layer).await);
+        }
+        assert!(times.iter().all(|time| (2_000..=10_000).contains(time)), "{times:?}");
+        assert!(times.len() > 500, "only {} different ones", times.len());
+        for second in 2..10 {
+            assert!(times.range(second * 1_000..(second + 1) * 1_000).count() > 30, "{times:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reconnection_time_is_drawn_from_the_range_with_both_its_ends() {
+    let layer =
+        SseLayer::new().drain(Drain::at_once().retry(Retry::between(MILLISECOND, 3 * MILLISECOND)));
+    let mut times = BTreeSet::new();
+    for _ in 0..200 {
+        times.insert(told(&layer).await);
+    }
+    assert_eq!(times.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_nothing_to_tell_the_stream_just_ends() {
+    let layer = SseLayer::new().drain(Drain::by_request().retry(Retry::none()));
+    for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r"] {
+        let mut rig = Rig::after(begun, layer.clone(), Client::EventSource);
+        rig.shutdown.cancel();
+        rig.assert_ends(CloseReason::Drained);
+    }
+    let mut rig = Rig::after(b"data: a\n", layer, Client::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(5 * SECOND).await;
+    rig.assert_fails(CloseReason::Drained).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_farewell_can_be_sent_without_a_reconnection_time() {
+    for (begun, expected) in
+        [(&b"data: a\n\n"[..], &b"data: bye\n\n"[..]), (b"data: a\n\r", b"\ndata: bye\n\n")]
+    {
+        let layer = SseLayer::new()
+            .farewell(Event::from("bye"))
+            .drain(Drain::by_request().retry(Retry::none()));
+        let mut rig = Rig::after(begun, layer, Client::EventSource);
+        rig.shutdown.cancel();
+        assert_eq!(rig.poll(), bytes(expected));
+        rig.assert_ends(CloseReason::Drained);
+    }
+}
+
+/// Some clients make an empty event of a block without data.
+#[tokio::test(start_paused = true)]
+async fn a_reconnection_time_is_a_lone_line_and_no_block() {
+    let layer = layer(Drain::by_request()).farewell(None);
+    let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data(RETRY));
+    rig.assert_ends(CloseReason::Drained);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_can_say_another_goodbye_or_none() {
+    for (options, expected) in [
+        (StreamOptions::new(), Some(GOODBYE)),
+        (
+            StreamOptions::new().farewell(Event::from("tschüs")),
+            Some("retry: 3000\ndata: tschüs\n\n"),
+        ),
+        (StreamOptions::new().farewell(None), Some(RETRY)),
+        (
+            StreamOptions::new().drain(Drain::at_once().retry(Retry::fixed(SECOND))),
+            Some("retry: 1000\nevent: bye\ndata: see you\n\n"),
+        ),
+        (StreamOptions::new().drain(Drain::at_once().retry(Retry::none())).farewell(None), None),
+    ] {
+        let name = format!("{options:?}");
+        let mut rig = Rig::answering(layer(Drain::at_once()), Client::EventSource, |answer| {
+            answer.extensions_mut().insert(options);
+        });
+        rig.shutdown.cancel();
+        if let Some(expected) = expected {
+            assert_eq!(rig.poll(), data(expected), "{name}");
+        }
+        rig.assert_ends(CloseReason::Drained);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_comes_to_its_own_end_first_gets_its_terminator_and_no_goodbye() {
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::after(20 * SECOND)), Client::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(19 * SECOND).await;
+    rig.feed.end();
+    assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
+    rig.assert_ends(CloseReason::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_ends_or_fails_amid_an_event_gets_nothing_of_ours_while_it_is_due() {
+    for fails in [false, true] {
+        let mut rig = Rig::after(b"data: a\n", layer(Drain::by_request()), Client::EventSource);
+        rig.shutdown.cancel();
+        assert_eq!(rig.poll(), Polled::Pending);
+        if fails {
+            rig.feed.fail("broken");
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(20 * MILLISECOND).await;
+            assert_eq!(rig.poll(), Polled::Failed("broken".to_owned()));
+            assert_eq!(rig.reason(), Some(CloseReason::Failed));
+        } else {
+            rig.feed.end();
+            rig.assert_ends(CloseReason::Ended);
+        }
+        assert_eq!(rig.poll(), Polled::End);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preamble_comes_before_the_goodbye() {
+    let layer = layer(Drain::by_request()).padding(2).retry(Retry::fixed(SECOND));
+    let mut rig = Rig::new(layer, Client::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data("retry: 1000\n:\n"));
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_ends(CloseReason::Drained);
+    assert_eq!(rig.feed.polls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_go_on_while_a_source_ends_its_event() {
+    let layer = layer(Drain::by_request()).heartbeat(Heartbeat::every(2 * SECOND));
+    let mut rig = Rig::after(b"data: a\r", layer, Client::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(2 * SECOND + 125 * MILLISECOND).await;
+    assert_eq!(rig.poll(), data("\n:\n"));
+    assert_eq!(rig.poll(), Polled::Pending);
+    // The LF of the CRLF that we have completed is one too many.
+    rig.feed.data("\n\r\ndata: b\n");
+    assert_eq!(rig.poll(), data("\r\n"));
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_ends(CloseReason::Drained);
+    assert_eq!(rig.closed().unwrap().heartbeats(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_its_greatest_age_a_stream_is_told_nothing() {
+    for (begun, patience) in [
+        (&b"data: a\n\n"[..], Duration::ZERO),
+        (b"data: a\r\r", Duration::ZERO),
+        (b"data: a\n", 5 * SECOND),
+    ] {
+        let layer = layer(Drain::by_request()).max_age(MaxAge::new(60 * SECOND));
+        let mut rig = Rig::after(begun, layer, Client::EventSource);
+        time::advance(60 * SECOND).await;
+        if patience.is_zero() {
+            rig.assert_ends(CloseReason::Expired);
+        } else {
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(patience).await;
+            rig.assert_fails(CloseReason::Expired).await;
+        }
+    }
+}

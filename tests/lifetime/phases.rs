@@ -1,0 +1,250 @@
+//! What is known of a stream in each of its phases: by servers, which ask for its size and its end, and
+//! by those who read why it closed.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body::{Body, Frame};
+use tokio::time;
+use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseBody};
+
+use crate::{
+    rig::{Client, GOODBYE, MILLISECOND, RETRY, Rig, SECOND, layer},
+    support::{Polled, body::data, event_stream, source::FedBody},
+};
+
+fn is_over(body: &SseBody<FedBody>) -> bool {
+    let (over, size) = (body.is_end_stream(), body.size_hint());
+    // From an exact size servers would make a content-length.
+    assert_eq!((size.lower(), size.exact()), (0, over.then_some(0)));
+    over
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_drained_stream_is_over_with_the_last_byte_of_its_goodbye() {
+    let mut rig = Rig::new(layer(Drain::after(SECOND)), Client::EventSource);
+    assert!(!is_over(&rig.body));
+    rig.feed.data("data: a\n\n");
+    assert_eq!(rig.poll(), data("data: a\n\n"));
+    assert!(!is_over(&rig.body));
+    rig.shutdown.cancel();
+    assert!(!is_over(&rig.body));
+    assert_eq!(rig.poll(), Polled::Pending);
+    assert!(!is_over(&rig.body));
+    time::advance(SECOND).await;
+    assert!(!is_over(&rig.body));
+    assert_eq!(rig.reason(), None);
+    assert_eq!(rig.poll(), data(GOODBYE));
+    // HTTP/2 servers do not poll again.
+    assert!(is_over(&rig.body));
+    assert_eq!(rig.reason(), Some(CloseReason::Drained));
+    assert_eq!(rig.poll(), Polled::End);
+    assert!(is_over(&rig.body));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_is_cut_by_failing_is_not_over_before_it_has_failed() {
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Fetch);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data(GOODBYE));
+    for _ in 0..2 {
+        assert!(!is_over(&rig.body));
+        assert_eq!(rig.reason(), None);
+        assert_eq!(rig.poll(), Polled::Pending);
+        time::advance(10 * MILLISECOND).await;
+    }
+    assert!(!is_over(&rig.body));
+    assert!(matches!(rig.poll(), Polled::Failed(_)));
+    assert!(is_over(&rig.body));
+    assert_eq!(rig.reason(), Some(CloseReason::Drained));
+    assert_eq!(rig.poll(), Polled::End);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_is_held_back_from_the_goodbye_on() {
+    // Polled late, it has waited long enough.
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Post);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data(GOODBYE));
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(SECOND).await;
+    assert!(matches!(rig.poll(), Polled::Failed(_)));
+}
+
+/// A stream that is `due` amid an event.
+async fn due() -> Rig {
+    let mut rig = Rig::after(b"data: a\n", layer(Drain::at_once()), Client::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    rig
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_before_the_end_is_decided_has_left() {
+    let never_polled = Rig::new(layer(Drain::at_once()), Client::EventSource);
+    assert_eq!(never_polled.leave().reason(), CloseReason::Disconnected);
+
+    let never_polled = Rig::new(layer(Drain::at_once()), Client::EventSource);
+    never_polled.shutdown.cancel();
+    assert_eq!(never_polled.leave().reason(), CloseReason::Disconnected);
+
+    let open = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::EventSource);
+    assert_eq!(open.leave().reason(), CloseReason::Disconnected);
+
+    let mut in_grace = Rig::after(b"data: a\n\n", layer(Drain::after(SECOND)), Client::Get);
+    in_grace.shutdown.cancel();
+    assert_eq!(in_grace.poll(), Polled::Pending);
+    assert_eq!(in_grace.leave().reason(), CloseReason::Disconnected);
+
+    assert_eq!(due().await.leave().reason(), CloseReason::Disconnected);
+
+    let mut ending = due().await;
+    ending.feed.data("\ndata: b");
+    assert_eq!(ending.poll(), data("\n"));
+    assert_eq!(ending.leave().reason(), CloseReason::Disconnected);
+
+    let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
+    let mut aged = Rig::after(b"data: a\n", aging, Client::Get);
+    time::advance(SECOND).await;
+    assert_eq!(aged.poll(), Polled::Pending);
+    assert_eq!(aged.leave().reason(), CloseReason::Disconnected);
+}
+
+#[tokio::test(start_paused = true)]
+async fn whoever_leaves_once_the_end_is_decided_leaves_a_stream_that_has_ended_so() {
+    let mut clean = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::EventSource);
+    clean.shutdown.cancel();
+    assert_eq!(clean.poll(), data(GOODBYE));
+    assert_eq!(clean.leave().reason(), CloseReason::Drained);
+
+    let mut said = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Fetch);
+    said.shutdown.cancel();
+    assert_eq!(said.poll(), data(GOODBYE));
+    assert_eq!(said.leave().reason(), CloseReason::Drained);
+
+    let mut held_back = due().await;
+    time::advance(500 * MILLISECOND).await;
+    assert_eq!(held_back.poll(), data(RETRY));
+    assert_eq!(held_back.poll(), Polled::Pending);
+    assert_eq!(held_back.leave().reason(), CloseReason::Drained);
+
+    let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
+    let mut aged = Rig::after(b"data: a\n\n", aging.clone(), Client::Fetch);
+    time::advance(SECOND).await;
+    assert_eq!(aged.poll(), Polled::Pending);
+    assert_eq!(aged.leave().reason(), CloseReason::Expired);
+
+    let mut failed = Rig::after(b"data: a\n", aging, Client::Get);
+    failed.feed.fail("broken");
+    assert_eq!(failed.poll(), Polled::Pending);
+    failed.shutdown.cancel();
+    assert_eq!(failed.leave().reason(), CloseReason::Failed);
+}
+
+#[tokio::test(start_paused = true)]
+async fn trailers_that_were_not_fetched_were_not_sent() {
+    let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), "7".parse().unwrap())]);
+    for fetched in [true, false] {
+        let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Get);
+        rig.feed.trailers(trailers.clone());
+        assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
+        // The source has come to its own end, which no shutdown changes.
+        rig.shutdown.cancel();
+        let reason = if fetched {
+            assert_eq!(rig.poll(), Polled::Trailers(trailers.clone()));
+            CloseReason::Ended
+        } else {
+            CloseReason::Disconnected
+        };
+        assert_eq!(rig.leave().reason(), reason);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_report_has_the_goodbye_and_the_age() {
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::EventSource);
+    time::advance(7 * SECOND).await;
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data(GOODBYE));
+    let closed = rig.closed().unwrap();
+    assert_eq!(closed.frames(), 2);
+    assert_eq!(closed.bytes(), ("data: a\n\n".len() + GOODBYE.len()) as u64);
+    assert_eq!((closed.age(), closed.heartbeats()), (7 * SECOND, 0));
+    time::advance(SECOND).await;
+    assert_eq!(rig.leave(), closed);
+}
+
+/// A source with a guard, which panics when it is polled or dropped, if at all.
+struct Guarded {
+    alive: Arc<AtomicBool>,
+    panics_when_polled: bool,
+    panics_when_dropped: bool,
+}
+
+impl Body for Guarded {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        assert!(!self.panics_when_polled, "the source panics");
+        Poll::Pending
+    }
+}
+
+impl Drop for Guarded {
+    fn drop(&mut self) {
+        self.alive.store(false, Ordering::Release);
+        assert!(!self.panics_when_dropped, "the source panics as it is dropped");
+    }
+}
+
+fn guarded(panics_when_polled: bool, panics_when_dropped: bool) -> (Arc<AtomicBool>, Guarded) {
+    let alive = Arc::new(AtomicBool::new(true));
+    (Arc::clone(&alive), Guarded { alive, panics_when_polled, panics_when_dropped })
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_source_is_gone_when_the_close_is_told() {
+    let (alive, source) = guarded(false, false);
+    let was_alive = Arc::new(AtomicBool::new(true));
+    let (guard, seen) = (Arc::clone(&alive), Arc::clone(&was_alive));
+    let layer = layer(Drain::at_once()).farewell(None).on_close(move |_| {
+        seen.store(guard.load(Ordering::Acquire), Ordering::Release);
+    });
+    let mut rig = Rig::of(layer, Client::Fetch, event_stream(source));
+    assert_eq!(rig.poll(), Polled::Pending);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data(RETRY));
+    assert!(!alive.load(Ordering::Acquire), "it is gone before the last frame is sent");
+    assert_eq!(rig.reason(), None);
+    rig.assert_fails(CloseReason::Drained).await;
+    assert!(!was_alive.load(Ordering::Acquire));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_panics_has_panicked_also_when_it_is_dropped_at_the_drain() {
+    let (_, source) = guarded(true, false);
+    let mut rig = Rig::of(layer(Drain::at_once()), Client::EventSource, event_stream(source));
+    assert!(catch_unwind(AssertUnwindSafe(|| rig.poll())).is_err());
+    assert_eq!(rig.leave().reason(), CloseReason::Panicked);
+
+    let (alive, source) = guarded(false, true);
+    let mut rig = Rig::of(layer(Drain::at_once()), Client::EventSource, event_stream(source));
+    assert_eq!(rig.poll(), Polled::Pending);
+    rig.shutdown.cancel();
+    assert!(catch_unwind(AssertUnwindSafe(|| rig.poll())).is_err());
+    assert!(!alive.load(Ordering::Acquire));
+    assert_eq!(rig.leave().reason(), CloseReason::Panicked);
+}

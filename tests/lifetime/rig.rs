@@ -1,0 +1,218 @@
+use std::{
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+    },
+    task::{Wake, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{BoxError, CloseReason, Closed, Drain, Event, Heartbeat, Retry, SseBody, SseLayer};
+
+use crate::support::{
+    Feed, Polled, body::poll_frame_with, event_stream, source::FedBody, source::answer_to,
+};
+
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// Who asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Client {
+    EventSource,
+    Fetch,
+    Get,
+    Post,
+}
+
+impl Client {
+    pub(crate) const ALL: [Self; 4] = [Self::EventSource, Self::Fetch, Self::Get, Self::Post];
+
+    pub(crate) fn request(self) -> Request<()> {
+        let request = Request::builder().header("accept", "text/event-stream");
+        let request = match self {
+            Self::EventSource => request.header("cache-control", "no-cache"),
+            Self::Fetch => request.header("sec-fetch-mode", "cors"),
+            Self::Get => request,
+            Self::Post => request.method("POST").header("cache-control", "no-cache"),
+        };
+        request.body(()).unwrap()
+    }
+
+    /// Would a clean end tell it that nothing more will come?
+    pub(crate) fn is_cut_by_failing(self) -> bool {
+        matches!(self, Self::Fetch | Self::Post)
+    }
+}
+
+/// What a stream gets between events at the drain of [`layer`].
+pub(crate) const GOODBYE: &str = "retry: 3000\nevent: bye\ndata: see you\n\n";
+/// What it gets where a line starts, amid an event that nobody ends.
+pub(crate) const RETRY: &str = "retry: 3000\n";
+
+/// A layer that says something at every end there is.
+pub(crate) fn layer(drain: Drain) -> SseLayer {
+    SseLayer::new()
+        .heartbeat(Heartbeat::off())
+        .terminator(Event::from("[DONE]"))
+        .on_error(|_| Event::from("never sent"))
+        .farewell(Event::new().event("bye").data("see you"))
+        .drain(drain.retry(Retry::fixed(3 * SECOND)))
+}
+
+/// A stream behind a layer that can be shut down, and all that can be seen of it.
+pub(crate) struct Rig<B = FedBody> {
+    pub(crate) feed: Feed,
+    pub(crate) body: SseBody<B>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) wakes: Arc<Wakes>,
+    closed: Arc<Mutex<Vec<Closed>>>,
+}
+
+impl Rig {
+    pub(crate) fn new(layer: SseLayer, client: Client) -> Self {
+        Self::answering(layer, client, |_| {})
+    }
+
+    /// The service has its say about the response.
+    pub(crate) fn answering(
+        layer: SseLayer,
+        client: Client,
+        change: impl FnOnce(&mut Response<FedBody>),
+    ) -> Self {
+        let (feed, source) = Feed::new();
+        let mut answer = event_stream(source);
+        change(&mut answer);
+        let rig = Rig::of(layer, client, answer);
+        Self { feed, ..rig }
+    }
+
+    /// A stream of which this much has come.
+    pub(crate) fn after(begun: &'static [u8], layer: SseLayer, client: Client) -> Self {
+        let mut rig = Self::new(layer, client);
+        if !begun.is_empty() {
+            rig.feed.data(begun);
+            assert_eq!(rig.poll(), bytes(begun));
+        }
+        assert_eq!(rig.poll(), Polled::Pending);
+        rig
+    }
+}
+
+impl<B> Rig<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    pub(crate) fn of(layer: SseLayer, client: Client, answer: Response<B>) -> Self {
+        let shutdown = CancellationToken::new();
+        let closed = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&closed);
+        let layer = layer
+            .shutdown(shutdown.clone())
+            .on_close(move |closed| told.lock().unwrap().push(*closed));
+        let response = answer_to(client.request(), &layer, answer);
+        let body = response.into_body();
+        Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), closed }
+    }
+
+    pub(crate) fn poll(&mut self) -> Polled {
+        poll_frame_with(&mut self.body, &Waker::from(Arc::clone(&self.wakes)))
+    }
+
+    /// Why it has closed, if it has.
+    pub(crate) fn reason(&self) -> Option<CloseReason> {
+        self.closed().map(|closed| closed.reason())
+    }
+
+    /// The close report, of which there is never more than one.
+    pub(crate) fn closed(&self) -> Option<Closed> {
+        let closed = self.closed.lock().unwrap();
+        assert!(closed.len() <= 1, "several reports: {closed:?}");
+        closed.first().copied()
+    }
+
+    /// Drops the body and gives its close report.
+    pub(crate) fn leave(self) -> Closed {
+        let Self { body, closed, .. } = self;
+        drop(body);
+        let closed = closed.lock().unwrap();
+        assert_eq!(closed.len(), 1, "{closed:?}");
+        closed[0]
+    }
+
+    /// The stream ends now, cleanly.
+    #[track_caller]
+    pub(crate) fn assert_ends(&mut self, reason: CloseReason) {
+        assert_eq!(self.poll(), Polled::End);
+        self.assert_over(reason);
+    }
+
+    /// The stream fails, so late that the bytes before have reached the client.
+    pub(crate) async fn assert_fails(&mut self, reason: CloseReason) {
+        assert_eq!(self.poll(), Polled::Pending);
+        time::advance(19 * MILLISECOND).await;
+        assert_eq!(self.poll(), Polled::Pending);
+        assert!(!self.body.is_end_stream());
+        time::advance(MILLISECOND).await;
+        let error = format!("the event stream was cut short: {reason}");
+        assert_eq!(self.poll(), Polled::Failed(error));
+        self.assert_over(reason);
+    }
+
+    /// The stream ends now, as the client needs it.
+    pub(crate) async fn assert_cut(&mut self, client: Client, reason: CloseReason) {
+        if client.is_cut_by_failing() {
+            self.assert_fails(reason).await;
+        } else {
+            self.assert_ends(reason);
+        }
+    }
+
+    #[track_caller]
+    fn assert_over(&mut self, reason: CloseReason) {
+        assert_eq!(self.reason(), Some(reason));
+        assert!(self.body.is_end_stream());
+        assert_eq!(self.body.size_hint().exact(), Some(0));
+        assert_eq!(self.poll(), Polled::End);
+    }
+}
+
+pub(crate) fn bytes(bytes: &[u8]) -> Polled {
+    Polled::Data(Bytes::copy_from_slice(bytes))
+}
+
+/// Counts how often a task is woken.
+#[derive(Default)]
+pub(crate) struct Wakes(AtomicUsize);
+
+impl Wakes {
+    /// How often since this was last asked.
+    pub(crate) fn take(&self) -> usize {
+        self.0.swap(0, Ordering::AcqRel)
+    }
+}
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::AcqRel);
+    }
+}
+
+/// The longest time that can still be added to now.
+pub(crate) fn longest_wait() -> Duration {
+    let now = Instant::now();
+    let (mut least, mut beyond) = (Duration::ZERO, Duration::MAX);
+    while beyond - least > Duration::from_nanos(1) {
+        let time = least + (beyond - least) / 2;
+        match now.checked_add(time) {
+            Some(_) => least = time,
+            None => beyond = time,
+        }
+    }
+    least
+}

@@ -1,0 +1,215 @@
+//! When the shutdown begins, and what else goes on then.
+
+use std::time::Duration;
+
+use http::StatusCode;
+use http_body::Body;
+use tokio::time;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
+
+use crate::{
+    rig::{Client, GOODBYE, MILLISECOND, RETRY, Rig, SECOND, layer, longest_wait},
+    support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to},
+};
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_was_not_polled_before_is_not_opened_at_its_source() {
+    for client in [Client::EventSource, Client::Get, Client::Fetch] {
+        let mut rig = Rig::new(layer(Drain::by_request()), client);
+        rig.feed.data("data: a\n\n");
+        rig.shutdown.cancel();
+        time::advance(SECOND).await;
+        assert_eq!(rig.poll(), data(GOODBYE));
+        assert_eq!(rig.feed.polls(), 0);
+        assert!(rig.feed.is_dropped());
+        rig.assert_cut(client, CloseReason::Drained).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_whose_head_comes_after_the_beginning_is_refused_and_not_opened() {
+    for (client, status) in [
+        (Client::EventSource, StatusCode::OK),
+        (Client::Fetch, StatusCode::SERVICE_UNAVAILABLE),
+        (Client::Get, StatusCode::SERVICE_UNAVAILABLE),
+        (Client::Post, StatusCode::SERVICE_UNAVAILABLE),
+    ] {
+        let (feed, source) = Feed::new();
+        let (token, stats) = (CancellationToken::new(), Stats::new());
+        let layer: SseLayer = layer(Drain::never())
+            .shutdown(token.clone())
+            .stats(&stats)
+            .on_open(|| panic!("opened"))
+            .on_close(|_| panic!("closed"));
+        token.cancel();
+        let mut response = answer_to(client.request(), &layer, event_stream(source));
+        assert_eq!(response.status(), status, "{client:?}");
+        assert!(feed.is_dropped());
+        assert_eq!(feed.polls(), 0);
+        assert_eq!((stats.snapshot().refused(), stats.snapshot().opened()), (1, 0));
+        if status == StatusCode::OK {
+            assert!(!response.body().is_end_stream());
+            let Polled::Data(line) = poll_frame(response.body_mut()) else { panic!("no line") };
+            assert!(line.starts_with(b"retry: ") && line.ends_with(b"\n"), "{line:?}");
+        }
+        assert_eq!(poll_frame(response.body_mut()), Polled::End);
+        assert!(response.body().is_end_stream());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_second_beginning_is_none() {
+    let layer = layer(Drain::after(20 * SECOND));
+    let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(15 * SECOND).await;
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(5 * SECOND).await;
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.shutdown.cancel();
+    rig.assert_ends(CloseReason::Drained);
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_do_not_end_each_other_and_end_nothing_but_themselves() {
+    let token = CancellationToken::new();
+    let layer: SseLayer = layer(Drain::at_once()).shutdown(token.clone());
+    let open = || {
+        let (feed, source) = Feed::new();
+        let body =
+            answer_to(Client::EventSource.request(), &layer, event_stream(source)).into_body();
+        (feed, body)
+    };
+    let ((one, mut first), (other, mut second)) = (open(), open());
+    one.end();
+    assert_eq!(poll_frame(&mut first), data("data: [DONE]\n\n"));
+    drop(first);
+    other.data("data: a\n\n");
+    assert_eq!(poll_frame(&mut second), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut second), Polled::Pending);
+    assert!(!token.is_cancelled());
+}
+
+/// The age at which a stream amid an event is over, when `drain` begins at the age of `begins`. Its
+/// greatest age is 10 seconds.
+async fn over_at(drain: Drain, begins: Duration, client: Client) -> (Duration, Polled) {
+    let layer = layer(drain).max_age(MaxAge::new(10 * SECOND));
+    let mut rig = Rig::after(b"data: a\n", layer, client);
+    let mut age = Duration::ZERO;
+    loop {
+        if age == begins {
+            rig.shutdown.cancel();
+        }
+        match rig.poll() {
+            Polled::Pending if rig.feed.is_dropped() => {
+                let reason = rig.leave().reason();
+                return (age, Polled::Failed(reason.to_string()));
+            }
+            Polled::Pending => {}
+            polled => return (age, polled),
+        }
+        assert!(age < 100 * SECOND, "it goes on");
+        time::advance(100 * MILLISECOND).await;
+        age += 100 * MILLISECOND;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_comes_first_ends_a_stream() {
+    let expired = || Polled::Failed("expired".to_owned());
+    let never = Duration::MAX;
+    let half = 500 * MILLISECOND;
+    for (drain, begins, client, over, expected) in [
+        (Drain::by_request(), never, Client::EventSource, 15 * SECOND, expired()),
+        (Drain::by_request(), never, Client::Post, 45 * SECOND, expired()),
+        (Drain::at_once(), never, Client::EventSource, 15 * SECOND, expired()),
+        (Drain::by_request(), 2 * SECOND, Client::EventSource, 7 * SECOND, data(RETRY)),
+        (Drain::by_request(), 2 * SECOND, Client::Post, 37 * SECOND, data(RETRY)),
+        (Drain::by_request(), 20 * SECOND, Client::Post, 45 * SECOND, expired()),
+        (Drain::after(3 * SECOND), 2 * SECOND, Client::EventSource, 10 * SECOND, data(RETRY)),
+        (Drain::after(20 * SECOND), 2 * SECOND, Client::EventSource, 15 * SECOND, expired()),
+        (Drain::after(20 * SECOND), 2 * SECOND, Client::Post, 27 * SECOND, data(RETRY)),
+        (Drain::never(), 2 * SECOND, Client::EventSource, 15 * SECOND, expired()),
+        (Drain::at_once(), 2 * SECOND, Client::EventSource, 2 * SECOND + half, data(RETRY)),
+        // While a source that is due by its age may end its event, only `at_once` has less patience.
+        (Drain::at_once(), 11 * SECOND, Client::EventSource, 11 * SECOND + half, expired()),
+        (Drain::at_once(), 32 * SECOND, Client::Post, 32 * SECOND + half, data(RETRY)),
+        (Drain::at_once(), 41 * SECOND, Client::Post, 41 * SECOND + half, expired()),
+        (Drain::by_request(), 11 * SECOND, Client::EventSource, 15 * SECOND, expired()),
+        (Drain::spread_over(SECOND), 11 * SECOND, Client::EventSource, 15 * SECOND, expired()),
+        (Drain::after(SECOND), 11 * SECOND, Client::EventSource, 15 * SECOND, expired()),
+        (Drain::never(), 11 * SECOND, Client::EventSource, 15 * SECOND, expired()),
+    ] {
+        let name = format!("{drain:?} at {begins:?}, {client:?}");
+        assert_eq!(over_at(drain, begins, client).await, (over, expected), "{name}");
+    }
+}
+
+/// At 14.8 seconds it has 200 milliseconds left, and not half a second.
+#[tokio::test(start_paused = true)]
+async fn no_drain_gives_a_stream_more_time_than_it_had() {
+    let (over, _) = over_at(Drain::at_once(), 14_800 * MILLISECOND, Client::EventSource).await;
+    assert_eq!(over, 15 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_can_have_a_drain_of_its_own() {
+    let options = |drain| StreamOptions::new().drain(drain);
+    for (of_layer, of_response, delay) in [
+        (Drain::never(), Drain::at_once(), Some(Duration::ZERO)),
+        (Drain::at_once(), Drain::after(7 * SECOND), Some(7 * SECOND)),
+        (Drain::spread_over(SECOND), Drain::after(7 * SECOND), Some(7 * SECOND)),
+        (Drain::at_once(), Drain::never(), None),
+    ] {
+        let mut rig = Rig::answering(layer(of_layer), Client::EventSource, |answer| {
+            answer.extensions_mut().insert(options(of_response));
+        });
+        assert_eq!(rig.poll(), Polled::Pending);
+        rig.shutdown.cancel();
+        let Some(delay) = delay else {
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(3_600 * SECOND).await;
+            assert_eq!(rig.poll(), Polled::Pending);
+            continue;
+        };
+        if !delay.is_zero() {
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(delay - MILLISECOND).await;
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(MILLISECOND).await;
+        }
+        let Polled::Data(goodbye) = rig.poll() else { panic!("no goodbye") };
+        assert!(goodbye.starts_with(b"retry: "));
+        rig.assert_ends(CloseReason::Drained);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_token_of_which_the_servers_is_a_child_is_as_good() {
+    let process = CancellationToken::new();
+    let (feed, source) = Feed::new();
+    let layer: SseLayer = layer(Drain::by_request()).shutdown(process.child_token());
+    let mut body =
+        answer_to(Client::EventSource.request(), &layer, event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    process.cancel();
+    assert_eq!(poll_frame(&mut body), data(GOODBYE));
+    assert!(feed.is_dropped());
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_grace_may_be_of_any_length() {
+    for grace in [longest_wait(), longest_wait() - MILLISECOND, longest_wait() / 2, Duration::MAX] {
+        for drain in [Drain::after(grace), Drain::spread_over(grace)] {
+            let mut rig = Rig::after(b"data: a\n\n", layer(drain), Client::EventSource);
+            rig.shutdown.cancel();
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(3_600 * SECOND).await;
+            assert_eq!(rig.poll(), Polled::Pending);
+        }
+    }
+}

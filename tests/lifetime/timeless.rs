@@ -1,0 +1,93 @@
+//! Outside of a runtime there is no timer, but a shutdown ends streams there too.
+
+use std::{sync::Arc, task::Waker, thread, time::Duration};
+
+use http_body::Body;
+use tower_sse::{CloseReason, Drain, MaxAge};
+
+use crate::{
+    rig::{Client, GOODBYE, Rig, SECOND, Wakes, layer},
+    support::{
+        Polled,
+        body::{data, poll_frame_with},
+    },
+};
+
+const CUT: &str = "the event stream was cut short: drained";
+
+fn assert_cut(rig: &mut Rig, client: Client) {
+    if client.is_cut_by_failing() {
+        assert_eq!(rig.poll(), Polled::Failed(CUT.to_owned()));
+    }
+    rig.assert_ends(CloseReason::Drained);
+}
+
+#[test]
+fn a_shutdown_ends_streams_at_once_whatever_grace_they_would_have() {
+    for client in Client::ALL {
+        for drain in [
+            Drain::by_request(),
+            Drain::at_once(),
+            Drain::spread_over(SECOND),
+            Drain::after(SECOND),
+        ] {
+            let mut rig = Rig::after(b"data: a\n\n", layer(drain), client);
+            rig.shutdown.cancel();
+            assert_eq!(rig.poll(), data(GOODBYE));
+            assert!(rig.feed.is_dropped());
+            assert_cut(&mut rig, client);
+        }
+    }
+}
+
+/// Nobody can tell how long it takes.
+#[test]
+fn a_source_amid_an_event_is_waited_for() {
+    for client in Client::ALL {
+        let mut rig = Rig::after(b"data: a", layer(Drain::at_once()), client);
+        rig.shutdown.cancel();
+        for _ in 0..3 {
+            assert_eq!(rig.poll(), Polled::Pending);
+        }
+        rig.feed.data("b\n\ndata: c\n\n");
+        assert_eq!(rig.poll(), data("b\n\n"));
+        assert_eq!(rig.poll(), data(GOODBYE));
+        assert_cut(&mut rig, client);
+    }
+}
+
+#[test]
+fn the_shutdown_wakes_the_task_there_too() {
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::by_request()), Client::EventSource);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    assert_eq!(poll_frame_with(&mut rig.body, &waker), Polled::Pending);
+    let shutdown = rig.shutdown.clone();
+    thread::spawn(move || shutdown.cancel()).join().unwrap();
+    assert_eq!(wakes.take(), 1);
+    assert_eq!(poll_frame_with(&mut rig.body, &waker), data(GOODBYE));
+}
+
+#[test]
+fn never_is_never() {
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::never()), Client::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    rig.feed.end();
+    assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
+    rig.assert_ends(CloseReason::Ended);
+}
+
+#[test]
+fn there_is_no_greatest_age_and_nothing_panics() {
+    for client in Client::ALL {
+        let layer = layer(Drain::by_request()).max_age(MaxAge::new(Duration::from_nanos(1)));
+        let mut rig = Rig::after(b"data: a\n\n", layer, client);
+        rig.feed.data("data: b\n\n");
+        assert_eq!(rig.poll(), data("data: b\n\n"));
+        assert!(!rig.body.is_end_stream());
+        rig.shutdown.cancel();
+        assert_eq!(rig.poll(), data(GOODBYE));
+        assert_cut(&mut rig, client);
+    }
+}

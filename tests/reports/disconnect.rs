@@ -1,0 +1,220 @@
+use std::{
+    convert::Infallible,
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use http::{Request, Response, StatusCode};
+use tokio::{sync::oneshot, time::timeout};
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
+
+use crate::{
+    close::Told,
+    kind::{Bodies, Kind, Responses, Source, Streams},
+    support::{Feed, Polled, event_stream, poll_frame},
+    way_out::WayOut,
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// What becomes of `answer` in a service inside `layer`, and what that service found in its request.
+pub(crate) fn answer_and_disconnect<M, R: IntoSse<M>>(
+    layer: &SseLayer<M>,
+    answer: R,
+) -> (Response<SseBody<R::Body>>, Option<Disconnect>) {
+    respond(layer, Request::new(()), answer)
+}
+
+pub(crate) fn respond<M, R: IntoSse<M>>(
+    layer: &SseLayer<M>,
+    request: Request<()>,
+    answer: R,
+) -> (Response<SseBody<R::Body>>, Option<Disconnect>) {
+    let (mut answer, mut disconnect) = (Some(answer), None);
+    let service = service_fn(|request: Request<()>| {
+        disconnect = request.extensions().get::<Disconnect>().cloned();
+        std::future::ready(Ok::<_, Infallible>(answer.take().unwrap()))
+    });
+    let Ok(response) = layer.layer(service).call(request).now_or_never().unwrap();
+    (response, disconnect)
+}
+
+async fn it_fires_on_every_way_out<K: Kind>() {
+    for way in WayOut::ALL {
+        let disconnect = way.go::<K>(&SseLayer::new().track_disconnects(true)).await;
+        if way == WayOut::NotAcceptable && K::BARE {
+            assert!(disconnect.is_none(), "nobody was called");
+            continue;
+        }
+        let disconnect = disconnect.unwrap();
+        assert_eq!(disconnect.reason(), Some(way.end()), "{way:?}");
+        assert!(disconnect.is_cancelled() && disconnect.token().is_cancelled(), "{way:?}");
+        disconnect.cancelled().now_or_never().expect("it returns at once");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_disconnect_fires_with_the_reason_on_every_way_out() {
+    it_fires_on_every_way_out::<Bodies>().await;
+    it_fires_on_every_way_out::<Responses>().await;
+    it_fires_on_every_way_out::<Streams>().await;
+}
+
+#[test]
+fn it_is_there_for_bare_streams_and_elsewhere_if_disconnects_are_tracked() {
+    fn found<K: Kind>(layer: &SseLayer<K::Marker>) -> bool {
+        answer_and_disconnect(layer, K::answer(Source::new().1)).1.is_some()
+    }
+
+    for tracked in [false, true] {
+        assert_eq!(found::<Bodies>(&SseLayer::new().track_disconnects(tracked)), tracked);
+        assert_eq!(found::<Responses>(&SseLayer::new().track_disconnects(tracked)), tracked);
+        assert!(found::<Streams>(&SseLayer::new().track_disconnects(tracked)));
+    }
+    assert!(!found::<Bodies>(&SseLayer::new()));
+    let undone = SseLayer::new().track_disconnects(true).track_disconnects(false);
+    assert!(!found::<Responses>(&undone));
+}
+
+#[tokio::test]
+async fn it_is_silent_while_the_stream_is_open() {
+    let (source, events) = Source::new();
+    let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
+    let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
+    for _ in 0..3 {
+        source.send("one");
+        assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        assert_eq!((disconnect.is_cancelled(), disconnect.reason()), (false, None));
+        assert!(disconnect.cancelled().now_or_never().is_none());
+    }
+    drop(body);
+    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
+}
+
+/// A stream says itself when it is over; the server may keep the body for as long as it likes.
+#[tokio::test]
+async fn it_fires_at_the_end_and_not_when_the_body_is_dropped() {
+    let (source, events) = Source::new();
+    let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
+    let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
+    drop(source);
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_eq!(disconnect.reason(), Some(CloseReason::Ended));
+    drop(body);
+    assert_eq!(disconnect.reason(), Some(CloseReason::Ended), "the first reason counts");
+}
+
+#[test]
+fn its_token_is_a_child() {
+    let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), Source::new().1);
+    let disconnect = disconnect.unwrap();
+    let (token, other) = (disconnect.token(), disconnect.token());
+    token.cancel();
+    assert!(!disconnect.is_cancelled() && !other.is_cancelled());
+    assert_eq!(disconnect.reason(), None);
+    drop(response);
+    assert!(disconnect.is_cancelled() && other.is_cancelled());
+}
+
+/// The stream is gone when a task that waited hears of it, so both never work at once.
+#[tokio::test]
+async fn a_task_that_a_handler_spawned_is_told_of_every_end() {
+    for way in [
+        WayOut::ClientLeaves,
+        WayOut::ClientLeavesBeforeTheHead,
+        WayOut::SourceEnds,
+        WayOut::SourcePanicsAndTheThreadUnwinds,
+        WayOut::ServiceFails,
+        WayOut::ServicePanics,
+    ] {
+        let (told, reason) = oneshot::channel();
+        let (mut told, mut going_on) = (Some(told), None);
+        let service = service_fn(|request: Request<()>| {
+            let disconnect = request.extensions().get::<Disconnect>().unwrap().clone();
+            let told = told.take().unwrap();
+            tokio::spawn(async move {
+                disconnect.cancelled().await;
+                told.send(disconnect.reason()).unwrap();
+            });
+            let (source, events) = Source::new();
+            match way {
+                WayOut::SourceEnds => drop(source),
+                WayOut::SourcePanicsAndTheThreadUnwinds => source.panic(),
+                _ => going_on = Some(source),
+            }
+            async move {
+                match way {
+                    WayOut::ClientLeavesBeforeTheHead => std::future::pending().await,
+                    WayOut::ServiceFails => Err(std::io::Error::other("the service fails")),
+                    WayOut::ServicePanics => panic!("in the service"),
+                    _ => Ok(events),
+                }
+            }
+        });
+        let mut service = SseLayer::new().layer(service);
+        let serving = || {
+            if let Some(Ok(response)) = service.call(Request::new(())).now_or_never() {
+                poll_frame(&mut response.into_body());
+            }
+        };
+        _ = catch_unwind(AssertUnwindSafe(serving));
+        let reason = timeout(PATIENCE, reason).await.expect("the task is told").unwrap();
+        assert_eq!(reason, Some(way.end()), "{way:?}");
+    }
+}
+
+/// What has caught the panic drops the future later, when the thread does not unwind any more.
+#[tokio::test]
+async fn a_service_whose_panic_is_caught_further_out_has_panicked() {
+    async fn reasons<K: Kind<Answer: Send> + 'static>() -> (Option<CloseReason>, Vec<CloseReason>) {
+        let told = Told::default();
+        let layer = told.by(SseLayer::<K::Marker>::new().track_disconnects(true));
+        let mut disconnect = None;
+        let service = service_fn(|request: Request<()>| {
+            disconnect = request.extensions().get::<Disconnect>().cloned();
+            let answer: Result<K::Answer, Infallible> = Ok(K::answer(Source::new().1));
+            async move {
+                assert!(answer.is_err(), "in the service");
+                answer
+            }
+        });
+        let service = CatchPanicLayer::new().layer(layer.layer(service));
+        let response = service.oneshot(Request::new(())).await.unwrap();
+        assert_eq!(response.status(), 500);
+        drop(response);
+        (disconnect.unwrap().reason(), told.reasons())
+    }
+
+    let panicked = CloseReason::Panicked;
+    assert_eq!(reasons::<Bodies>().await, (Some(panicked), vec![]));
+    assert_eq!(reasons::<Responses>().await, (Some(panicked), vec![]));
+    assert_eq!(reasons::<Streams>().await, (Some(panicked), vec![panicked]));
+}
+
+/// A stream with a status that is refused to nobody is one like any other.
+#[test]
+fn a_stream_with_another_status_fires_when_it_is_over() {
+    let layer = SseLayer::new().track_disconnects(true);
+    let mut answer = event_stream(Feed::new().1);
+    *answer.status_mut() = StatusCode::UNAUTHORIZED;
+    let (response, disconnect) = answer_and_disconnect(&layer, answer);
+    let disconnect = disconnect.unwrap();
+    assert!(!disconnect.is_cancelled());
+    drop(response);
+    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
+}
+
+/// Of what is refused the answer is all that there will be.
+#[test]
+fn a_refused_stream_is_over_at_once() {
+    let layer: SseLayer = SseLayer::new().max_streams(1).track_disconnects(true);
+    let first = answer_and_disconnect(&layer, tower_sse::response(Source::new().1));
+    let second = answer_and_disconnect(&layer, tower_sse::response(Source::new().1));
+    assert_eq!(second.0.status(), 503);
+    assert_eq!(second.1.unwrap().reason(), Some(CloseReason::Ended));
+    assert_eq!(first.1.unwrap().reason(), None);
+}

@@ -1,0 +1,186 @@
+//! `Disconnect` as an extractor, feature `axum`.
+
+use std::{io, sync::Mutex, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    response::{IntoResponse, Response},
+    routing::get,
+};
+use futures_util::FutureExt;
+use http::{Request, StatusCode};
+use http_body_util::BodyExt;
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+use tower::ServiceExt;
+use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOptions};
+
+use crate::{
+    close::Told,
+    kind::Source,
+    support::{Polled, body::data, poll_frame},
+};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+fn tracking() -> SseLayer {
+    SseLayer::new().track_disconnects(true)
+}
+
+async fn call(app: &Router, path: &str) -> Response {
+    let request = Request::get(path).body(Body::empty()).unwrap();
+    app.clone().oneshot(request).await.unwrap()
+}
+
+/// An application whose handler hands its `Disconnect` to the test before it goes on.
+fn application(layer: SseLayer) -> (Router, mpsc::UnboundedReceiver<Disconnect>) {
+    let (extracted, received) = mpsc::unbounded_channel();
+    let handler = |answer: fn() -> futures_util::future::BoxFuture<'static, Response>| {
+        let extracted = extracted.clone();
+        get(move |disconnect: Disconnect| async move {
+            extracted.send(disconnect).unwrap();
+            answer().await
+        })
+    };
+    let app = Router::new()
+        .route("/events", handler(|| async { events().into_response() }.boxed()))
+        .route("/page", handler(|| async { "a page".into_response() }.boxed()))
+        .route("/nothing", handler(|| async { StatusCode::NO_CONTENT.into_response() }.boxed()))
+        .route("/never", handler(|| std::future::pending().boxed()));
+    (app.layer(layer), received)
+}
+
+fn events() -> impl IntoResponse {
+    let (source, events) = Source::new();
+    source.send("one");
+    source.fail(io::ErrorKind::BrokenPipe);
+    tower_sse::response(events)
+}
+
+#[tokio::test]
+async fn a_handler_extracts_it_and_it_fires_when_the_response_is_over() {
+    let (app, mut extracted) = application(tracking());
+    for (path, polls, reason) in [
+        ("/events", 0, CloseReason::Disconnected),
+        ("/events", 1, CloseReason::Disconnected),
+        ("/events", 2, CloseReason::Ended),
+        ("/page", 0, CloseReason::Disconnected),
+        ("/page", 1, CloseReason::Ended),
+        ("/nothing", 0, CloseReason::Ended),
+    ] {
+        let mut body = call(&app, path).await.into_body();
+        let disconnect = extracted.try_recv().unwrap();
+        for _ in 0..polls {
+            assert_ne!(poll_frame(&mut body), Polled::Pending);
+        }
+        drop(body);
+        assert_eq!(disconnect.reason(), Some(reason), "{path} after {polls} polls");
+    }
+}
+
+#[tokio::test]
+async fn it_fires_when_a_handler_is_dropped_before_its_answer() {
+    let (app, mut extracted) = application(tracking());
+    assert!(call(&app, "/never").now_or_never().is_none());
+    let disconnect = extracted.try_recv().unwrap();
+    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
+}
+
+/// The axum app as its documentation has it: a task makes the events, and stops when they are for
+/// nobody.
+#[tokio::test]
+async fn a_spawned_task_ends_with_its_response() {
+    let (stopped, reason) = oneshot::channel();
+    let stopped = Mutex::new(Some(stopped));
+    let handler = move |disconnect: Disconnect| {
+        let (source, events) = Source::new();
+        let stopped = stopped.lock().unwrap().take().unwrap();
+        tokio::spawn(async move {
+            source.send("one");
+            disconnect.cancelled().await;
+            drop(source);
+            stopped.send(disconnect.reason()).unwrap();
+        });
+        async { tower_sse::response(events) }
+    };
+    let handler = std::sync::Arc::new(handler);
+    let handler = move |disconnect: Disconnect| handler(disconnect);
+    let app: Router = Router::new().route("/", get(handler)).layer(tracking());
+    let mut body = call(&app, "/").await.into_body();
+    let frame = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+    assert_eq!(frame.into_data().unwrap(), "data: one\n\n");
+    drop(body);
+    let reason = timeout(PATIENCE, reason).await.expect("the task stops").unwrap();
+    assert_eq!(reason, Some(CloseReason::Disconnected));
+}
+
+#[tokio::test]
+async fn without_tracking_the_answer_is_a_500_that_names_the_method() {
+    for layer in [None, Some(SseLayer::new()), Some(tracking().track_disconnects(false))] {
+        let handler = async |_: Disconnect| -> &'static str { panic!("there is none") };
+        let app = Router::new().route("/", get(handler));
+        let app = match layer {
+            Some(layer) => app.layer(layer),
+            None => app,
+        };
+        let response = call(&app, "/").await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        let body = str::from_utf8(&body).unwrap();
+        assert!(body.contains("SseLayer::track_disconnects(true)"), "{body}");
+    }
+}
+
+#[tokio::test]
+async fn a_handler_can_ask_for_the_rejection_or_for_an_option() {
+    async fn handler(
+        optional: Option<Disconnect>,
+        result: Result<Disconnect, MissingDisconnect>,
+    ) -> String {
+        let rejection = result.map(drop).map_err(|missing| missing.to_string());
+        format!("{} {}", optional.is_some(), rejection.err().unwrap_or_default())
+    }
+
+    let app: Router = Router::new().route("/", get(handler));
+    for (app, expected) in
+        [(app.clone().layer(tracking()), "true "), (app, "false no `Disconnect`")]
+    {
+        let body = call(&app, "/").await.into_body().collect().await.unwrap().to_bytes();
+        let body = str::from_utf8(&body).unwrap();
+        assert!(body.starts_with(expected), "{body}");
+    }
+}
+
+/// In a handler a closure can know whose stream it was.
+#[tokio::test]
+async fn a_handlers_on_close_is_called_after_the_layers() {
+    let told = Told::default();
+    let (closed, mut names) = mpsc::unbounded_channel();
+    let by_layer = closed.clone();
+    let layer: SseLayer = told.by(SseLayer::new()).on_close(move |_| {
+        by_layer.send("layer".to_owned()).unwrap();
+    });
+    let handler = move |path: axum::extract::Path<String>| async move {
+        let (source, events) = Source::new();
+        source.send("one");
+        let options = StreamOptions::new().on_close(move |report| {
+            closed.send(format!("{} {} {}", path.0, report.reason(), report.bytes())).unwrap();
+        });
+        (options, tower_sse::response(events))
+    };
+    let app: Router = Router::new().route("/{name}", get(handler)).layer(layer);
+    let mut bodies = Vec::new();
+    for name in ["ada", "grace"] {
+        bodies.push(call(&app, &format!("/{name}")).await.into_body());
+    }
+    assert_eq!(poll_frame(&mut bodies[1]), data("data: one\n\n"));
+    drop(bodies);
+    for expected in ["layer", "ada disconnected 0", "layer", "grace disconnected 11"] {
+        assert_eq!(names.try_recv().unwrap(), expected);
+    }
+    assert!(names.try_recv().is_err());
+    assert_eq!(told.closed().len(), 2);
+}

@@ -1,0 +1,184 @@
+use std::time::Duration;
+
+use http::Request;
+use tokio::time::advance;
+use tower_sse::{CloseReason, Event, Heartbeat, SseLayer, Stats, StatsSnapshot, StreamOptions};
+
+use crate::{
+    kind::{Bodies, Kind, Responses, Source, Streams, open},
+    support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through},
+    way_out::WayOut,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn closed_for(now: StatsSnapshot, reason: CloseReason) -> u64 {
+    now.closed_by_reason().find(|(other, _)| *other == reason).unwrap().1
+}
+
+async fn numbers_add_up<K: Kind>() {
+    let stats = Stats::new();
+    let layer = SseLayer::new().stats(&stats);
+    let mut expected = [0; 6].map(|zero| (CloseReason::Ended, zero));
+    for (at, (reason, _)) in stats.snapshot().closed_by_reason().enumerate() {
+        expected[at].0 = reason;
+    }
+    let (mut frames, mut bytes) = (0, 0);
+    for way in WayOut::ALL {
+        way.go::<K>(&layer).await;
+        if let Some(reason) = way.reason::<K>() {
+            expected.iter_mut().find(|(other, _)| *other == reason).unwrap().1 += 1;
+            frames += way.sent().0;
+            bytes += way.sent().1;
+        }
+        let now = stats.snapshot();
+        let closed: u64 = expected.iter().map(|(_, closed)| closed).sum();
+        assert_eq!(Vec::from_iter(now.closed_by_reason()), expected, "{way:?}");
+        assert_eq!((now.opened(), now.closed(), now.open()), (closed, closed, 0), "{way:?}");
+        assert_eq!((now.frames(), now.bytes()), (frames, bytes), "{way:?}");
+        assert_eq!((now.heartbeats(), now.refused()), (0, 0), "{way:?}");
+    }
+    assert!(expected.iter().all(|(_, closed)| *closed > 0), "every reason: {expected:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_numbers_add_up_on_every_way_out() {
+    numbers_add_up::<Bodies>().await;
+    numbers_add_up::<Responses>().await;
+    numbers_add_up::<Streams>().await;
+}
+
+#[test]
+fn every_reason_has_a_name_of_its_own_for_a_label() {
+    let mut names: Vec<_> = Stats::new()
+        .snapshot()
+        .closed_by_reason()
+        .map(|(reason, closed)| (reason.to_string(), reason.as_str(), closed))
+        .collect();
+    for (shown, name, closed) in &names {
+        assert_eq!((shown.as_str(), *closed), (*name, 0));
+        assert!(name.bytes().all(|byte| byte.is_ascii_lowercase()), "{name}");
+    }
+    names.dedup();
+    assert_eq!(names.len(), 6);
+}
+
+#[test]
+fn a_stream_is_open_from_its_head_to_its_drop() {
+    let stats = Stats::new();
+    let layer: SseLayer = SseLayer::new().stats(&stats);
+    assert_eq!(stats.snapshot(), Stats::new().snapshot());
+    let bodies: Vec<_> = (0..3).map(|_| open::<Bodies>(&layer).unwrap()).collect();
+    assert_eq!((stats.snapshot().open(), stats.snapshot().opened()), (3, 3));
+    drop(bodies);
+    let now = stats.snapshot();
+    assert_eq!((now.open(), now.opened(), now.closed()), (0, 3, 3));
+    assert_eq!(closed_for(now, CloseReason::Disconnected), 3);
+}
+
+#[test]
+fn several_layers_count_in_one_and_clones_are_the_same() {
+    let stats = Stats::new();
+    let of_bodies: SseLayer = SseLayer::new().stats(&stats);
+    let of_streams = SseLayer::new().stats(&stats.clone());
+    let alone = SseLayer::new();
+    let open = (
+        open::<Bodies>(&of_bodies.clone()).unwrap(),
+        open::<Streams>(&of_streams.padding(9)).unwrap(),
+        open::<Bodies>(&alone).unwrap(),
+    );
+    assert_eq!(stats.snapshot().open(), 2);
+    drop(open);
+    assert_eq!((stats.snapshot().open(), stats.snapshot().closed()), (0, 2));
+}
+
+#[test]
+fn a_clone_that_counts_elsewhere_leaves_the_original_as_it_was() {
+    let (one, other) = (Stats::new(), Stats::new());
+    let layer: SseLayer = SseLayer::new().stats(&one);
+    let clone = layer.clone().stats(&other);
+    let _open = (open::<Bodies>(&layer).unwrap(), open::<Bodies>(&clone).unwrap());
+    assert_eq!((one.snapshot().open(), other.snapshot().open()), (1, 1));
+}
+
+/// A stream counts for itself, so that an event costs nobody a shared counter.
+#[tokio::test(start_paused = true)]
+async fn frames_and_bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_closes() {
+    let stats = Stats::new();
+    let sent = || (stats.snapshot().frames(), stats.snapshot().bytes());
+    let layer = SseLayer::new().stats(&stats).heartbeat(Heartbeat::every(16 * SECOND));
+    let (feed, source) = Feed::new();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    for _ in 0..3 {
+        feed.data("data: one\n\n");
+        assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
+    }
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    assert_eq!(sent(), (0, 0));
+
+    advance(17 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(stats.snapshot().heartbeats(), 1);
+    let (frames, bytes) = sent();
+    assert!(frames >= 3 && bytes >= 33, "the events before it: {frames}, {bytes}");
+
+    feed.data("data: four\n\n");
+    assert_eq!(poll_frame(&mut body), data("data: four\n\n"));
+    drop(body);
+    assert_eq!((sent(), stats.snapshot().heartbeats()), ((5, 33 + 2 + 12), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_is_one_of_the_frames() {
+    let stats = Stats::new();
+    let layer = SseLayer::new().stats(&stats).heartbeat(Heartbeat::every(16 * SECOND));
+    let (_feed, source) = Feed::new();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    for heartbeats in 1..=3 {
+        advance(17 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), data(":\n"));
+        let now = stats.snapshot();
+        assert_eq!(now.heartbeats(), heartbeats);
+        assert_eq!((now.frames(), now.bytes()), (heartbeats, 2 * heartbeats));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+    }
+}
+
+#[test]
+fn who_is_refused_is_counted_as_that_and_not_as_opened() {
+    let stats = Stats::new();
+    let bodies: SseLayer = SseLayer::new().stats(&stats).max_streams(1);
+    let streams = SseLayer::new().stats(&stats).max_streams(1);
+    let _open = (open::<Bodies>(&bodies).unwrap(), open::<Streams>(&streams).unwrap());
+    for refused in 1..4 {
+        open::<Bodies>(&bodies).unwrap_err();
+        open::<Streams>(&streams).unwrap_err();
+        let now = stats.snapshot();
+        assert_eq!((now.refused(), now.opened(), now.closed()), (2 * refused, 2, 0));
+    }
+
+    // Nor is a 406 a refusal: that client would not do better later.
+    let strict: SseLayer = SseLayer::new().stats(&stats).require_accept(true);
+    let request = Request::get("/").header("accept", "text/html").body(()).unwrap();
+    drop(answer_to(request, &strict, event_stream(Feed::new().1)));
+    assert_eq!((stats.snapshot().refused(), stats.snapshot().opened()), (6, 2));
+}
+
+#[tokio::test]
+async fn all_that_the_layer_writes_counts() {
+    let stats = Stats::new();
+    let layer = SseLayer::new().stats(&stats).padding(9).terminator(Event::from("end"));
+    let (source, events) = Source::new();
+    let mut answer = tower_sse::response(events);
+    answer.extensions_mut().insert(StreamOptions::new().padding(4));
+    let mut body = through(&layer, answer).into_body();
+    source.send("one");
+    drop(source);
+    let mut sent = (0, 0);
+    while let Polled::Data(data) = poll_frame(&mut body) {
+        sent = (sent.0 + 1, sent.1 + data.len() as u64);
+    }
+    assert_eq!((stats.snapshot().frames(), stats.snapshot().bytes()), sent);
+    assert_eq!(sent, (3, 4 + 11 + 11));
+}

@@ -1,0 +1,171 @@
+//! The three cases in which hyper does not notice, on HTTP/1, that a client has left while its stream
+//! is silent, for it does not read from the connection then. They are documented on the crate's page.
+
+use std::time::Duration;
+
+use tokio::{task::yield_now, time::timeout};
+use tower_sse::{CloseReason, Heartbeat};
+
+use crate::{
+    host::{Host, PATIENCE},
+    peer::{Leave, Peer},
+    watched::{Opened, Settings, Watched},
+};
+
+const GET: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Case {
+    /// Of a request's body not all was read: the rest has not come, and the handler keeps it.
+    UnreadBody,
+    /// The same, but the handler has dropped it.
+    DroppedBody,
+    /// Bytes of a next request are buffered, if only a line break too many.
+    NextRequest,
+    /// hyper is told that a client which is done with writing may still read.
+    HalfClose,
+}
+
+impl Case {
+    const ALL: [Self; 4] =
+        [Self::UnreadBody, Self::DroppedBody, Self::NextRequest, Self::HalfClose];
+
+    fn request(self) -> String {
+        let post = |path| {
+            format!("POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\n12345")
+        };
+        match self {
+            Self::UnreadBody => post("/kept"),
+            Self::DroppedBody => post("/"),
+            Self::NextRequest => format!("{GET}\r\n"),
+            Self::HalfClose => GET.to_owned(),
+        }
+    }
+
+    fn settings(self) -> Settings {
+        Settings { half_close: self == Self::HalfClose, ..Settings::default() }
+    }
+
+    fn hosts(self) -> &'static [Host] {
+        match self {
+            // axum does not offer it.
+            Self::HalfClose => &[Host::HyperH1],
+            _ => &[Host::AxumH1, Host::HyperH1],
+        }
+    }
+
+    /// A client whose stream has begun.
+    async fn connect(self, server: &mut Watched) -> (Peer, Opened) {
+        let mut peer = Peer::connect(server.address, false).await;
+        peer.write(self.request().as_bytes()).await;
+        let request = server.request().await;
+        assert!(peer.head().await);
+        (peer, request)
+    }
+}
+
+/// Until a client that leaves now is noticed. What sockets brought before it has come, and who had
+/// anything to do on this thread has had a turn.
+async fn meanwhile_another_leaves(server: &mut Watched) {
+    let mut peer = Peer::connect(server.address, false).await;
+    peer.request("GET", "/").await;
+    let request = server.request().await;
+    assert!(peer.head().await);
+    drop(peer.leave(Leave::Reset).await);
+    let until_it_is_noticed = async {
+        while !request.is_dropped() {
+            // With half_close it takes writes.
+            request.send_if_open("anybody there?");
+            yield_now().await;
+        }
+    };
+    timeout(PATIENCE, until_it_is_noticed).await.expect("it is noticed");
+    server.report().await;
+}
+
+#[tokio::test]
+async fn a_fin_is_not_noticed_in_silence_and_the_second_write_finds_out() {
+    for case in Case::ALL {
+        for &host in case.hosts() {
+            let mut server = Watched::serve(host, case.settings()).await;
+            let (peer, request) = case.connect(&mut server).await;
+            // The first write is answered by a RST, the second fails for it.
+            drop(peer);
+            for data in ["one", "two"] {
+                for _ in 0..10 {
+                    meanwhile_another_leaves(&mut server).await;
+                    assert!(!request.is_dropped(), "{host:?}, {case:?}: before {data}");
+                    assert!(!request.disconnect.is_cancelled());
+                }
+                request.send(data);
+            }
+            request.over().await;
+            let report = server.report().await;
+            assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
+            assert_eq!(report.frames(), 2, "{host:?}, {case:?}: both were handed to hyper");
+            assert_eq!(server.failures(), 0);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_fin_that_is_not_noticed_in_silence_is_found_out_by_heartbeats() {
+    for case in Case::ALL {
+        for &host in case.hosts() {
+            let heartbeat = Heartbeat::every(Duration::from_millis(50));
+            let mut server = Watched::serve(host, Settings { heartbeat, ..case.settings() }).await;
+            let (peer, request) = case.connect(&mut server).await;
+            drop(peer);
+            request.over().await;
+            let report = server.report().await;
+            assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
+            assert!(report.heartbeats() >= 2, "{host:?}, {case:?}: {report:?}");
+        }
+    }
+}
+
+/// No byte can be written before the head, and so nobody finds out.
+#[tokio::test]
+async fn with_an_unread_body_nobody_notices_while_the_handler_runs() {
+    for host in [Host::AxumH1, Host::HyperH1] {
+        let mut server = Watched::serve(host, Settings::default()).await;
+        let mut peer = Peer::connect(server.address, false).await;
+        let post = Case::DroppedBody.request().replacen(" / ", " /waiting ", 1);
+        peer.write(post.as_bytes()).await;
+        let request = server.request().await;
+        drop(peer);
+        for _ in 0..10 {
+            meanwhile_another_leaves(&mut server).await;
+            assert!(!request.is_dropped() && !request.disconnect.is_cancelled(), "{host:?}");
+        }
+    }
+}
+
+/// A body that came whole with its head has nothing left that would have to be read.
+#[tokio::test]
+async fn a_fin_after_a_whole_request_is_noticed_though_its_body_is_unread() {
+    for host in [Host::AxumH1, Host::HyperH1] {
+        let mut server = Watched::serve(host, Settings::default()).await;
+        let mut peer = Peer::connect(server.address, false).await;
+        peer.write((Case::UnreadBody.request() + "67890").as_bytes()).await;
+        let request = server.request().await;
+        assert!(peer.head().await);
+        let _connection = peer.leave(Leave::Fin).await;
+        request.over().await;
+        assert_eq!(request.disconnect.reason(), Some(CloseReason::Disconnected), "{host:?}");
+    }
+}
+
+/// What half_close is for, and the price is that the FIN of a client that leaves tells nothing.
+#[tokio::test]
+async fn with_half_close_a_client_that_is_done_with_writing_goes_on_reading() {
+    let mut server = Watched::serve(Host::HyperH1, Case::HalfClose.settings()).await;
+    let (mut peer, request) = Case::HalfClose.connect(&mut server).await;
+    peer.finish_writing().await;
+    meanwhile_another_leaves(&mut server).await;
+    for count in 1..=3 {
+        request.send("more");
+        peer.bytes(count * b"data: more\n\n".len()).await;
+    }
+    assert!(!request.is_dropped());
+}

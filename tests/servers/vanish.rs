@@ -1,0 +1,164 @@
+//! A peer that vanishes without a word, as when its cable is pulled: two network namespaces with a
+//! link between them, whose far end goes down. It takes root, and iproute2.
+
+use std::{
+    env,
+    io::{Write, stderr},
+    net::{TcpListener, TcpStream},
+    process::Command,
+    sync::mpsc,
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sched::{CloneFlags, unshare},
+    unistd::gettid,
+};
+use tokio::{
+    net,
+    time::{Instant, timeout_at},
+};
+use tower_sse::{CloseReason, Heartbeat};
+
+use crate::{
+    host::Host,
+    peer::Peer,
+    watched::{Opened, Settings, Watched},
+};
+
+const HEARTBEAT: Duration = Duration::from_millis(500);
+const USER_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// Of the addresses that documentation may use (RFC 5737): nobody has them.
+const SERVER: &str = "192.0.2.1";
+const CLIENT: &str = "192.0.2.2";
+
+type Job = Box<dyn FnOnce() + Send>;
+
+/// A thread in a network namespace of its own. A socket that is made there stays in it, whichever
+/// thread it is used on. All of it goes with the last of them.
+struct Namespace {
+    jobs: mpsc::Sender<Job>,
+    thread_id: i32,
+}
+
+impl Namespace {
+    fn new() -> Result<Self, String> {
+        let (jobs, received) = mpsc::channel::<Job>();
+        let (entered, thread_id) = mpsc::channel();
+        thread::spawn(move || {
+            let unshared = unshare(CloneFlags::CLONE_NEWNET);
+            let thread_id = unshared.map(|()| gettid().as_raw()).map_err(|e| e.to_string());
+            entered.send(thread_id).unwrap();
+            received.into_iter().for_each(|job| job());
+        });
+        Ok(Self { jobs, thread_id: thread_id.recv().unwrap()? })
+    }
+
+    /// Runs `job` within it.
+    fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
+        let (done, result) = mpsc::channel();
+        self.jobs.send(Box::new(move || done.send(job()).unwrap())).unwrap();
+        result.recv().unwrap()
+    }
+
+    fn ip(&self, arguments: &str) -> Result<(), String> {
+        let mut ip = Command::new("ip");
+        ip.args(arguments.split(' '));
+        match self.run(move || ip.output()) {
+            Ok(output) if output.status.success() => Ok(()),
+            Ok(output) => Err(String::from_utf8_lossy(&output.stderr).trim().to_owned()),
+            Err(error) => Err(format!("ip: {error}")),
+        }
+    }
+}
+
+/// Two hosts with a link between them.
+struct Link {
+    near: Namespace,
+    far: Namespace,
+}
+
+impl Link {
+    fn new() -> Result<Self, String> {
+        let (near, far) = (Namespace::new()?, Namespace::new()?);
+        near.ip(&format!("link add near type veth peer name far netns {}", far.thread_id))?;
+        for (namespace, name, address) in [(&near, "near", SERVER), (&far, "far", CLIENT)] {
+            namespace.ip(&format!("addr add {address}/24 dev {name}"))?;
+            namespace.ip(&format!("link set {name} up"))?;
+        }
+        Ok(Self { near, far })
+    }
+
+    /// `None`, and one line about it, where namespaces are not to be had.
+    fn where_possible() -> Option<Self> {
+        match Self::new() {
+            Ok(link) => Some(link),
+            Err(error) => {
+                let missing = format!("no network namespaces here: {error}");
+                assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
+                // Not by a macro: the test harness keeps to itself what passing tests print with those.
+                #[allow(clippy::explicit_write)]
+                writeln!(stderr(), "skipped: {missing}").unwrap();
+                None
+            }
+        }
+    }
+
+    fn listen(&self) -> net::TcpListener {
+        let listener = self.near.run(|| TcpListener::bind((SERVER, 0)).unwrap());
+        listener.set_nonblocking(true).unwrap();
+        net::TcpListener::from_std(listener).unwrap()
+    }
+
+    /// A stream through the link that has begun, from a server whose sockets have this user timeout.
+    async fn open(&self, host: Host, user_timeout: Option<Duration>) -> (Watched, Peer, Opened) {
+        let heartbeat = Heartbeat::every(HEARTBEAT);
+        let settings = Settings { heartbeat, user_timeout, ..Settings::default() };
+        let mut server = Watched::serve_on(self.listen(), host, settings);
+        let address = server.address;
+        let io = self.far.run(move || TcpStream::connect(address).unwrap());
+        io.set_nonblocking(true).unwrap();
+        let mut peer = Peer::over(net::TcpStream::from_std(io).unwrap(), host.is_h2()).await;
+        peer.request("GET", "/").await;
+        let request = server.request().await;
+        request.send("one");
+        peer.bytes(b"data: one\n\n".len()).await;
+        (server, peer, request)
+    }
+
+    /// The far host is no longer there.
+    fn cut(&self) {
+        self.far.ip("link set far down").unwrap();
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_vanishes_is_noticed_after_a_heartbeat_and_the_user_timeout_and_not_without() {
+    let Some(link) = Link::where_possible() else { return };
+    let (mut with, mut without) = (Vec::new(), Vec::new());
+    for host in Host::ALL {
+        with.push((host, link.open(host, Some(USER_TIMEOUT)).await));
+        without.push((host, link.open(host, None).await));
+    }
+    link.cut();
+    let since = Instant::now();
+    let limit = since + 2 * (HEARTBEAT + USER_TIMEOUT);
+
+    for (host, (server, _peer, request)) in &mut with {
+        let noticed = timeout_at(limit, request.disconnect.cancelled()).await;
+        noticed.unwrap_or_else(|_| panic!("{host:?}: not noticed within {:?}", since.elapsed()));
+        // What was on its way before the cut may be all that TCP has waited for.
+        let elapsed = since.elapsed();
+        assert!(elapsed + HEARTBEAT >= USER_TIMEOUT, "{host:?}: after {elapsed:?}");
+        let report = server.report().await;
+        assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}");
+        assert_eq!(server.failures(), 0, "{host:?}");
+    }
+    for (host, (server, _peer, request)) in &without {
+        let noticed = timeout_at(limit, request.disconnect.cancelled()).await;
+        assert!(noticed.is_err() && !request.is_dropped(), "{host:?}: {:?}", since.elapsed());
+        assert_eq!(server.stats().open(), 1, "{host:?}");
+    }
+}

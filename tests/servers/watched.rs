@@ -1,0 +1,225 @@
+//! A server of which it is written down what becomes of its responses.
+
+use std::{
+    convert::Infallible,
+    future::pending,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{Router, extract, serve::ListenerExt};
+use futures_util::{Stream, StreamExt};
+use http::Request;
+use hyper::{body::Incoming, server};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
+use socket2::SockRef;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+    time::timeout,
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower::ServiceBuilder;
+use tower_http::trace::TraceLayer;
+use tower_sse::{Closed, Disconnect, Event, Heartbeat, SseLayer, Stats, StatsSnapshot};
+use tracing::Span;
+
+use crate::host::{Host, PATIENCE};
+
+/// At `/waiting` it never answers. At `/kept` the stream keeps the request's body, unread; elsewhere
+/// that is dropped. axum's answers are responses, hyper's bare streams.
+pub(crate) struct Watched {
+    pub(crate) address: SocketAddr,
+    requests: mpsc::UnboundedReceiver<Opened>,
+    reports: mpsc::UnboundedReceiver<Closed>,
+    failures: Arc<AtomicUsize>,
+    stats: Stats,
+}
+
+#[derive(Clone)]
+pub(crate) struct Settings {
+    pub(crate) heartbeat: Heartbeat,
+    /// hyper's option for HTTP/1.
+    pub(crate) half_close: bool,
+    pub(crate) user_timeout: Option<Duration>,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self { heartbeat: Heartbeat::off(), half_close: false, user_timeout: None }
+    }
+}
+
+/// What a test has of a request.
+pub(crate) struct Opened {
+    events: mpsc::UnboundedSender<Result<Event, &'static str>>,
+    pub(crate) disconnect: Disconnect,
+}
+
+impl Opened {
+    pub(crate) fn send(&self, data: &'static str) {
+        self.events.send(Ok(Event::from(data))).unwrap();
+    }
+
+    /// As [`send`](Self::send), for a source that may have gone.
+    pub(crate) fn send_if_open(&self, data: &'static str) {
+        _ = self.events.send(Ok(Event::from(data)));
+    }
+
+    pub(crate) fn fail(&self, message: &'static str) {
+        self.events.send(Err(message)).unwrap();
+    }
+
+    /// Has the source been dropped?
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.events.is_closed()
+    }
+
+    /// Waits until the source is dropped and the token has fired.
+    pub(crate) async fn over(&self) {
+        timeout(PATIENCE, self.events.closed()).await.expect("the source is dropped");
+        timeout(PATIENCE, self.disconnect.cancelled()).await.expect("the token fires");
+    }
+}
+
+impl Watched {
+    pub(crate) async fn serve(host: Host, settings: Settings) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        Self::serve_on(listener, host, settings)
+    }
+
+    pub(crate) fn serve_on(listener: TcpListener, host: Host, settings: Settings) -> Self {
+        let (opened, requests) = mpsc::unbounded_channel();
+        let (closed, reports) = mpsc::unbounded_channel();
+        let failures = Arc::new(AtomicUsize::new(0));
+        let stats = Stats::new();
+        let server =
+            Self { address: listener.local_addr().unwrap(), requests, reports, failures, stats };
+        match host {
+            Host::AxumH1 | Host::AxumH2 => server.serve_axum(listener, settings, opened, closed),
+            Host::HyperH1 | Host::HyperH2 => {
+                server.serve_hyper(listener, host, settings, opened, closed);
+            }
+        }
+        server
+    }
+
+    fn serve_axum(
+        &self,
+        listener: TcpListener,
+        settings: Settings,
+        opened: mpsc::UnboundedSender<Opened>,
+        closed: mpsc::UnboundedSender<Closed>,
+    ) {
+        let failures = Arc::clone(&self.failures);
+        // gRPC's classifier looks at a body up to its end; HTTP's has decided by the head.
+        let trace = TraceLayer::new_for_grpc().on_failure(move |_, _: Duration, _: &Span| {
+            failures.fetch_add(1, SeqCst);
+        });
+        let app = Router::new()
+            .fallback(async move |request: extract::Request| {
+                tower_sse::response(events(request, opened).await)
+            })
+            .layer(self.layer(&settings, closed).track_disconnects(true))
+            .layer(trace);
+        let listener = listener.tap_io(move |io| settings.set_options(io));
+        tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
+    }
+
+    fn serve_hyper(
+        &self,
+        listener: TcpListener,
+        host: Host,
+        settings: Settings,
+        opened: mpsc::UnboundedSender<Opened>,
+        closed: mpsc::UnboundedSender<Closed>,
+    ) {
+        let failures = Arc::clone(&self.failures);
+        let trace = TraceLayer::new_for_grpc().on_failure(move |_, _: Duration, _: &Span| {
+            failures.fetch_add(1, SeqCst);
+        });
+        let layer = self.layer(&settings, closed);
+        let service = ServiceBuilder::new().layer(trace).layer(layer).service_fn(
+            move |request: Request<Incoming>| {
+                let opened = opened.clone();
+                async { Ok::<_, Infallible>(events(request, opened).await) }
+            },
+        );
+        tokio::spawn(async move {
+            loop {
+                let (io, _) = listener.accept().await.unwrap();
+                settings.set_options(&io);
+                let service = TowerToHyperService::new(service.clone());
+                if host.is_h2() {
+                    let http2 = server::conn::http2::Builder::new(TokioExecutor::new());
+                    tokio::spawn(http2.serve_connection(TokioIo::new(io), service));
+                } else {
+                    let mut http1 = server::conn::http1::Builder::new();
+                    http1.half_close(settings.half_close);
+                    tokio::spawn(http1.serve_connection(TokioIo::new(io), service));
+                }
+            }
+        });
+    }
+
+    fn layer<M>(&self, settings: &Settings, closed: mpsc::UnboundedSender<Closed>) -> SseLayer<M> {
+        SseLayer::new()
+            .heartbeat(settings.heartbeat.clone())
+            .stats(&self.stats)
+            .on_close(move |report| _ = closed.send(*report))
+    }
+
+    /// The next request, once it is with the handler.
+    pub(crate) async fn request(&mut self) -> Opened {
+        timeout(PATIENCE, self.requests.recv()).await.expect("a request").unwrap()
+    }
+
+    /// The next close report.
+    pub(crate) async fn report(&mut self) -> Closed {
+        timeout(PATIENCE, self.reports.recv()).await.expect("a close report").unwrap()
+    }
+
+    pub(crate) fn has_report(&self) -> bool {
+        !self.reports.is_empty()
+    }
+
+    /// How often `TraceLayer` called a response a failure.
+    pub(crate) fn failures(&self) -> usize {
+        self.failures.load(SeqCst)
+    }
+
+    pub(crate) fn stats(&self) -> StatsSnapshot {
+        self.stats.snapshot()
+    }
+}
+
+impl Settings {
+    fn set_options(&self, io: &TcpStream) {
+        io.set_nodelay(true).unwrap();
+        #[cfg(target_os = "linux")]
+        SockRef::from(io).set_tcp_user_timeout(self.user_timeout).unwrap();
+    }
+}
+
+async fn events<B: Send + 'static>(
+    request: Request<B>,
+    opened: mpsc::UnboundedSender<Opened>,
+) -> impl Stream<Item = Result<Event, &'static str>> + Send + 'static {
+    let (parts, body) = request.into_parts();
+    let (events, received) = mpsc::unbounded_channel();
+    let disconnect = parts.extensions.get::<Disconnect>().expect("a token").clone();
+    opened.send(Opened { events, disconnect }).unwrap();
+    if parts.uri.path() == "/waiting" {
+        let _received = received;
+        return pending().await;
+    }
+    let kept = (parts.uri.path() == "/kept").then_some(body);
+    UnboundedReceiverStream::new(received).inspect(move |_| _ = &kept)
+}

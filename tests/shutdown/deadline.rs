@@ -1,0 +1,78 @@
+//! Clients that do not read end no graceful shutdown: its deadline does, and their streams still have
+//! their close reports.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::{Duration, Instant},
+};
+
+use tokio::{net::TcpListener, runtime::Runtime};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason, Drain, SseLayer};
+
+use crate::{
+    client::{Asker, Protocol, read_to_end},
+    host::{Host, handler},
+    soon,
+    source::Source,
+    stalled::{Stalled, flood},
+};
+
+const DEADLINE: Duration = Duration::from_millis(300);
+
+/// The close reports once the server has returned, and once its runtime is gone.
+fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
+    let (servers, clients) = (Runtime::new().unwrap(), Runtime::new().unwrap());
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once()).on_close({
+        let reports = Arc::clone(&reports);
+        move |closed| reports.lock().unwrap().push(closed.reason())
+    });
+    let handler = handler(|parts| match parts.uri.path() {
+        "/flood" => flood(),
+        path => Source::at(path).answer(None),
+    });
+    let listener = servers.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let served = servers.spawn(host.serve(listener, layer, handler, shutdown.clone(), DEADLINE));
+
+    let stalled = clients.block_on(async {
+        let mut stalled = Vec::new();
+        for protocol in Protocol::BOTH {
+            stalled.push(Stalled::connect(protocol, address, "/flood").await);
+        }
+        let mut idle = Protocol::Http1.connect(address).await;
+        let idle = idle.send(Asker::EventSource, "/idle").await;
+        let began = Instant::now();
+        shutdown.cancel();
+        assert!(!read_to_end(idle).await.failed, "{host:?}");
+        soon(served).await.unwrap();
+        assert!(began.elapsed() >= DEADLINE, "{host:?}: after {:?}", began.elapsed());
+        stalled
+    });
+    let returned = reports.lock().unwrap().clone();
+    servers.shutdown_timeout(Duration::from_secs(10));
+    let gone = reports.lock().unwrap().clone();
+    // Until now nobody has left.
+    drop(stalled);
+    (returned, gone)
+}
+
+const ALL: [CloseReason; 3] =
+    [CloseReason::Drained, CloseReason::Disconnected, CloseReason::Disconnected];
+
+#[test]
+fn the_deadline_ends_what_the_drain_cannot() {
+    for host in Host::ALL {
+        let (_, gone) = reports_of(host);
+        assert_eq!(gone, ALL, "{host:?}");
+    }
+}
+
+/// Who accepts connections himself can also wait for them.
+#[test]
+fn the_recipe_for_hyper_returns_when_all_reports_are_made() {
+    let (returned, _) = reports_of(Host::Hyper);
+    assert_eq!(returned, ALL);
+}

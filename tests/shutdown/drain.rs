@@ -1,0 +1,145 @@
+//! Every server's graceful shutdown finishes, whatever its streams are at, because they end as their
+//! `Drain` says.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::future::{join_all, try_join_all};
+use tokio::{sync::watch, time::Instant};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
+
+use crate::{
+    client::{Asker, End, Protocol, read_to_end},
+    host::{Host, Server, handler},
+    soon,
+    source::Source,
+};
+
+const RETRY: &str = "retry: 1234\n";
+const FAREWELL: &str = "event: restart\ndata: soon\n\n";
+
+/// What became of one stream, and when after the shutdown began.
+struct Drained {
+    host: Host,
+    asker: Asker,
+    source: Source,
+    end: End,
+    after: Duration,
+}
+
+/// Opens a stream for each of `askers` from each of `sources` at every host, over both protocols, shuts
+/// the hosts down, and waits until all have finished.
+async fn drain_all(drain: Drain, askers: &[Asker], sources: &[Source]) -> Vec<Drained> {
+    let shutdown = CancellationToken::new();
+    let (reasons, stats) = (Arc::new(Mutex::new(Vec::new())), Stats::new());
+    let layer = SseLayer::new()
+        .shutdown(shutdown.clone())
+        .drain(drain.retry(Retry::fixed(Duration::from_millis(1234))))
+        .farewell(Event::new().event("restart").data("soon"))
+        .stats(&stats)
+        .on_close({
+            let reasons = Arc::clone(&reasons);
+            move |closed| reasons.lock().unwrap().push(closed.reason())
+        });
+    let handler = handler(|parts| {
+        let source = parts.uri.path().strip_prefix("/always");
+        Source::at(source.unwrap_or(parts.uri.path())).answer(match source {
+            Some(_) => None,
+            None => Some(Duration::from_millis(10)),
+        })
+    });
+
+    let (mut servers, mut streams) = (Vec::new(), Vec::new());
+    let (begin, begun) = watch::channel(None);
+    for host in Host::ALL {
+        let server = host.start(layer.clone(), Arc::clone(&handler), &shutdown).await;
+        for (asker, source) in askers.iter().flat_map(|it| sources.iter().map(move |s| (*it, *s))) {
+            // What a failed body leaves behind is only saved for clients that keep up with it. To the
+            // others it can come as fast as they read.
+            let keeps_up = asker.is_cut_by_failing() || !source.is_busy();
+            let prefix = if keeps_up { "" } else { "/always" };
+            for protocol in Protocol::BOTH {
+                let mut connection = protocol.connect(server.address).await;
+                let path = [prefix, source.path()].concat();
+                let response = connection.send(asker, &path).await;
+                let mut begun = begun.clone();
+                streams.push(tokio::spawn(async move {
+                    if !keeps_up {
+                        begun.changed().await.unwrap();
+                    }
+                    let end = read_to_end(response).await;
+                    drop(connection);
+                    let began: Option<Instant> = *begun.borrow();
+                    let after = began.expect("no stream ends before").elapsed();
+                    Drained { host, asker, source, end, after }
+                }));
+            }
+        }
+        servers.push(server);
+    }
+    let opened = streams.len();
+    assert_eq!(stats.snapshot().open(), opened as u64);
+
+    begin.send_replace(Some(Instant::now()));
+    shutdown.cancel();
+    let drained = soon(try_join_all(streams)).await.unwrap();
+    soon(join_all(servers.into_iter().map(Server::finished))).await;
+    assert_eq!(*reasons.lock().unwrap(), vec![CloseReason::Drained; opened]);
+    assert_eq!(stats.snapshot().open(), 0);
+    drained
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_end_at_once_and_the_servers_with_them() {
+    for drained in drain_all(Drain::at_once(), &Asker::ALL, &Source::ALL).await {
+        let Drained { host, asker, source, end, after } = drained;
+        source.assert_drained(asker, &end, RETRY, FAREWELL);
+        // A source that is amid an event has half a second to end it, and not the 5 of other drains.
+        let patience = if source.is_amid_event() { 500 } else { 0 };
+        let times = Duration::from_millis(patience)..Duration::from_secs(4);
+        assert!(times.contains(&after), "{host:?}, {asker:?}, {source:?}: after {after:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_request_all_but_calls_end_at_once() {
+    let askers = [Asker::EventSource, Asker::Fetch, Asker::Get];
+    for drained in drain_all(Drain::by_request(), &askers, &Source::ALL).await {
+        let Drained { host, asker, source, end, after } = drained;
+        source.assert_drained(asker, &end, RETRY, FAREWELL);
+        let times = match source.is_amid_event() {
+            true => Duration::from_secs(5)..Duration::from_secs(15),
+            false => Duration::ZERO..Duration::from_secs(4),
+        };
+        assert!(times.contains(&after), "{host:?}, {asker:?}, {source:?}: after {after:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_end_spread_over_a_window() {
+    let window = Duration::from_secs(1);
+    let sources = [Source::Idle, Source::ForeignIdle];
+    let mut times = Vec::new();
+    for drained in drain_all(Drain::spread_over(window), &Asker::ALL, &sources).await {
+        drained.source.assert_drained(drained.asker, &drained.end, RETRY, FAREWELL);
+        times.push(drained.after);
+    }
+    // Of 48 times all lie within a third of the window once in 10^20 runs.
+    let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
+    assert!(last - first > window / 3, "from {first:?} to {last:?}");
+    assert!(last < window + Duration::from_secs(3), "{last:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_end_after_their_grace_and_not_before() {
+    let grace = Duration::from_millis(700);
+    let sources = [Source::Idle, Source::Busy, Source::ForeignIdle, Source::ForeignBusy];
+    for drained in drain_all(Drain::after(grace), &Asker::ALL, &sources).await {
+        let Drained { host, asker, source, end, after } = drained;
+        source.assert_drained(asker, &end, RETRY, FAREWELL);
+        assert!(after >= grace, "{host:?}, {asker:?}, {source:?}: after {after:?}");
+    }
+}

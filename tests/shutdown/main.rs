@@ -1,0 +1,39 @@
+//! Graceful shutdown over real sockets, by the recipes of the examples, and in real processes.
+
+mod client;
+mod deadline;
+mod drain;
+mod farewell;
+mod host;
+mod own_end;
+#[cfg(unix)]
+mod process;
+mod refusal;
+mod relay;
+mod source;
+mod stalled;
+mod without_the_layer;
+
+#[path = "../../examples/graceful_axum.rs"]
+#[allow(dead_code)]
+mod graceful_axum;
+#[path = "../../examples/graceful_hyper.rs"]
+#[allow(dead_code)]
+mod graceful_hyper;
+#[path = "../../examples/graceful_tonic.rs"]
+#[allow(dead_code)]
+mod graceful_tonic;
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::{future::Future, time::Duration};
+
+use tokio::time::timeout;
+
+/// Longer than anything a test awaits, so that one that hangs fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Awaits what must come, but not for ever.
+pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
+    timeout(PATIENCE, future).await.expect("in time")
+}

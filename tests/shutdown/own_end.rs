@@ -1,0 +1,155 @@
+//! What may go on to its source's own end when the shutdown begins.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, future::join_all};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
+
+use crate::{
+    client::{Asker, Protocol, read_to_end},
+    host::{Host, Server},
+    soon,
+    source::Feeds,
+    support::Feed,
+};
+
+/// A stream whose source the test feeds, at a server that is shutting down.
+struct Stream {
+    shutdown: CancellationToken,
+    stats: Stats,
+    server: Server,
+    feed: Feed,
+    response: http::Response<Incoming>,
+}
+
+impl Stream {
+    async fn open(drain: Drain, host: Host, protocol: Protocol, asker: Asker) -> Self {
+        let (shutdown, stats) = (CancellationToken::new(), Stats::new());
+        let layer = SseLayer::new()
+            .shutdown(shutdown.clone())
+            .drain(drain.retry(Retry::fixed(Duration::from_secs(1))))
+            .farewell(Event::from("bye"))
+            .stats(&stats);
+        let (mut feeds, handler) = Feeds::new();
+        let server = host.start(layer, handler, &shutdown).await;
+        let mut connection = protocol.connect(server.address).await;
+        let response = connection.send(asker, "/").await;
+        let feed = feeds.next().await;
+        Self { shutdown, stats, server, feed, response }
+    }
+
+    /// Sends `bytes`, and waits until the client has them.
+    async fn pass(&mut self, bytes: &'static str) {
+        self.feed.data(bytes);
+        let mut received = Vec::new();
+        while received != bytes.as_bytes() {
+            let frame = soon(self.response.body_mut().frame()).await.unwrap().unwrap();
+            received.extend(frame.into_data().unwrap());
+            assert!(bytes.as_bytes().starts_with(&received), "{}", received.escape_ascii());
+        }
+    }
+}
+
+async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Host, Protocol) -> F) {
+    let places = Host::ALL.iter().flat_map(|host| Protocol::BOTH.map(|protocol| (*host, protocol)));
+    join_all(places.map(|(host, protocol)| test(host, protocol))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn by_request_a_call_goes_on_to_its_own_end() {
+    everywhere(|host, protocol| async move {
+        let mut stream = Stream::open(Drain::by_request(), host, protocol, Asker::Post).await;
+        stream.pass("data: to").await;
+        stream.shutdown.cancel();
+        stream.pass("ken\n\n").await;
+        stream.pass("data: [DONE]\n\n").await;
+        assert!(!stream.server.has_finished(), "{host:?}, {protocol:?}");
+        stream.feed.end();
+        let Stream { stats, server, response, .. } = stream;
+        let end = read_to_end(response).await;
+        assert!(end.bytes.is_empty() && !end.failed, "{host:?}, {protocol:?}: {end:?}");
+        server.finished().await;
+        let closed = stats.snapshot().closed_by_reason().find(|(_, closed)| *closed > 0);
+        assert_eq!(closed, Some((CloseReason::Ended, 1)), "{host:?}, {protocol:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_never_drain_hold_the_server_until_their_own_end() {
+    everywhere(|host, protocol| async move {
+        for asker in Asker::ALL {
+            let mut stream = Stream::open(Drain::never(), host, protocol, asker).await;
+            stream.shutdown.cancel();
+            stream.pass("data: 1\n\n").await;
+            stream.pass("data: 2\n\n").await;
+            assert!(!stream.server.has_finished(), "{host:?}, {protocol:?}, {asker:?}");
+            stream.feed.end();
+            let end = read_to_end(stream.response).await;
+            assert!(
+                end.bytes.is_empty() && !end.failed,
+                "{host:?}, {protocol:?}, {asker:?}: {end:?}"
+            );
+            stream.server.finished().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn within_its_grace_a_stream_goes_on() {
+    everywhere(|host, protocol| async move {
+        // Longer than the test: what ends here ends by itself.
+        let drain = Drain::after(Duration::from_secs(600));
+        let mut stream = Stream::open(drain, host, protocol, Asker::EventSource).await;
+        stream.shutdown.cancel();
+        stream.pass("data: 1\n\n").await;
+        stream.feed.end();
+        let end = read_to_end(stream.response).await;
+        assert!(end.bytes.is_empty() && !end.failed, "{host:?}, {protocol:?}: {end:?}");
+        stream.server.finished().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_its_source_ends_in_time_is_delivered_whole() {
+    everywhere(|host, protocol| async move {
+        let mut stream =
+            Stream::open(Drain::by_request(), host, protocol, Asker::EventSource).await;
+        stream.pass("data: ha").await;
+        stream.shutdown.cancel();
+        stream.pass("lf and").await;
+        // What follows the event in the same frame is not begun any more.
+        stream.feed.data(" half\n\ndata: next");
+        let end = read_to_end(stream.response).await;
+        let rest = " half\n\nretry: 1000\ndata: bye\n\n";
+        assert_eq!(String::from_utf8(end.bytes).unwrap(), rest, "{host:?}, {protocol:?}");
+        assert!(!end.failed, "{host:?}, {protocol:?}");
+        assert!(stream.feed.is_dropped(), "{host:?}, {protocol:?}");
+        stream.server.finished().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_comes_while_a_server_finishes_is_not_accepted() {
+    everywhere(|host, protocol| async move {
+        let mut stream = Stream::open(Drain::never(), host, protocol, Asker::Get).await;
+        stream.pass("data: 1\n\n").await;
+        stream.shutdown.cancel();
+        let refused = async {
+            while tokio::net::TcpStream::connect(stream.server.address).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(refused).await;
+        assert!(soon(stream.response.body_mut().frame()).now_or_never().is_none());
+        stream.feed.end();
+        stream.server.finished().await;
+    })
+    .await;
+}

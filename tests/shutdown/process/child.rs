@@ -1,0 +1,87 @@
+//! A process that serves, seen from outside.
+
+use std::{
+    collections::HashMap,
+    env,
+    net::SocketAddr,
+    process::{ExitStatus, Stdio},
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader},
+    process::{Child, Command},
+    sync::oneshot,
+    task::JoinHandle,
+};
+
+use super::server::TASK;
+use crate::soon;
+
+pub(super) struct Server {
+    pub(super) address: SocketAddr,
+    child: Child,
+    output: JoinHandle<Output>,
+}
+
+/// What it printed.
+#[derive(Debug, Default)]
+pub(super) struct Output {
+    /// How long it took from the signal to the end of its `main`, as it says itself.
+    pub(super) exit: Option<Duration>,
+    /// The reasons by the streams' numbers.
+    pub(super) closed: HashMap<usize, String>,
+}
+
+impl Server {
+    pub(super) async fn start(host: &str, deadline: Duration) -> Self {
+        let task = format!("{host} {}", deadline.as_millis());
+        let mut child = Command::new(env::current_exe().unwrap())
+            .args(["process::server::serves_until_told", "--exact", "--ignored", "--nocapture"])
+            .env(TASK, task)
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let (listens, address) = oneshot::channel();
+        // Read all the time, or the process would wait for a reader.
+        let output = tokio::spawn(async move {
+            let (mut output, mut listens) = (Output::default(), Some(listens));
+            while let Some(line) = lines.next_line().await.unwrap() {
+                let words: Vec<_> = line.split(' ').collect();
+                match words[..] {
+                    ["listening", address] => {
+                        listens.take().unwrap().send(address.parse().unwrap()).unwrap();
+                    }
+                    ["closed", number, reason] => {
+                        let told = output.closed.insert(number.parse().unwrap(), reason.to_owned());
+                        assert_eq!(told, None, "stream {number} has two close reports");
+                    }
+                    ["exits", milliseconds] => {
+                        output.exit = Some(Duration::from_millis(milliseconds.parse().unwrap()));
+                    }
+                    _ => {}
+                }
+            }
+            output
+        });
+        Self { address: soon(address).await.unwrap(), child, output }
+    }
+
+    /// Sends a SIGTERM.
+    pub(super) async fn tell(&self) {
+        let kill = format!("kill -TERM {}", self.child.id().unwrap());
+        assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
+    }
+
+    pub(super) async fn exited(&mut self) -> ExitStatus {
+        self.child.wait().await.unwrap()
+    }
+
+    /// Everything that it printed before it exited.
+    pub(super) async fn output(mut self) -> Output {
+        assert!(soon(self.exited()).await.success());
+        soon(self.output).await.unwrap()
+    }
+}

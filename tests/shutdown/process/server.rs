@@ -1,0 +1,110 @@
+//! The other process.
+
+use std::{
+    convert::Infallible,
+    env,
+    time::{Duration, Instant},
+};
+
+use axum::{
+    Router,
+    body::Body,
+    response::sse::{self, Sse},
+    routing::get,
+};
+use futures_util::{StreamExt, stream};
+use http::{Response, request::Parts};
+use socket2::SockRef;
+use tokio::{net::TcpListener, runtime::Runtime, time::interval};
+use tokio_stream::wrappers::IntervalStream;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Drain, Event, Retry, SseLayer, StreamOptions};
+
+use crate::{
+    graceful_axum, graceful_hyper, graceful_tonic,
+    host::{Host, handler},
+    source::Source,
+    stalled::flood,
+};
+
+/// What to serve: a host, or `NO_LAYER`, and the deadline of the shutdown in milliseconds.
+pub(super) const TASK: &str = "TOWER_SSE_TEST_SERVER";
+pub(super) const NO_LAYER: &str = "NoLayer";
+
+const PERIOD: Duration = Duration::from_millis(100);
+
+/// Serves until a SIGTERM, as the `main` of each example does.
+#[test]
+#[ignore = "the server of the tests beside it, which start it in a process of its own"]
+fn serves_until_told() {
+    let Ok(task) = env::var(TASK) else { return };
+    let (runtime, shutdown) = (Runtime::new().unwrap(), CancellationToken::new());
+    let told = runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // What it accepts inherits it. By default each client that does not read takes megabytes.
+        SockRef::from(&listener).set_send_buffer_size(64 << 10).unwrap();
+        // On a line of its own, after the test's name.
+        println!("\nlistening {}", listener.local_addr().unwrap());
+        let (host, deadline) = task.split_once(' ').unwrap();
+        let deadline = Duration::from_millis(deadline.parse().unwrap());
+        let host = Host::ALL.into_iter().find(|it| format!("{it:?}") == host);
+        let told = tokio::spawn(wait_for_signal(host, shutdown.clone()));
+        match host {
+            Some(host) => with_the_layer(host, listener, shutdown, deadline).await,
+            None => without_the_layer(listener, shutdown).await,
+        }
+        told.await.unwrap()
+    });
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    println!("exits {}", told.elapsed().as_millis());
+}
+
+async fn wait_for_signal(host: Option<Host>, shutdown: CancellationToken) -> Instant {
+    match host {
+        Some(Host::Axum) | None => graceful_axum::cancel_when_told(shutdown).await,
+        Some(Host::Hyper) => graceful_hyper::cancel_when_told(shutdown).await,
+        Some(Host::Tonic) => graceful_tonic::cancel_when_told(shutdown).await,
+    }
+    Instant::now()
+}
+
+async fn with_the_layer(
+    host: Host,
+    listener: TcpListener,
+    shutdown: CancellationToken,
+    deadline: Duration,
+) {
+    let layer = SseLayer::new()
+        .shutdown(shutdown.clone())
+        .drain(Drain::at_once().retry(Retry::fixed(Duration::from_millis(1234))))
+        .farewell(Event::new().event("restart").data("soon"));
+    host.serve(listener, layer, handler(|parts| answer(&parts)), shutdown, deadline).await;
+}
+
+/// Every stream has a number in its query, by which its close is reported.
+fn answer(parts: &Parts) -> Response<Body> {
+    let number = parts.uri.query().unwrap().to_owned();
+    let mut response = match parts.uri.path() {
+        "/flood" => flood(),
+        path => Source::at(path).answer(Some(PERIOD)),
+    };
+    response.extensions_mut().insert(StreamOptions::new().on_close(move |closed| {
+        println!("closed {number} {}", closed.reason());
+    }));
+    response
+}
+
+/// As it would be without this crate.
+async fn without_the_layer(listener: TcpListener, shutdown: CancellationToken) {
+    async fn events() -> Sse<impl stream::Stream<Item = Result<sse::Event, Infallible>>> {
+        let ticks = IntervalStream::new(interval(PERIOD));
+        Sse::new(ticks.map(|_| Ok(sse::Event::default().data("busy"))))
+    }
+    async fn idle() -> Sse<impl stream::Stream<Item = Result<sse::Event, Infallible>>> {
+        let hello = stream::iter([Ok(sse::Event::default().data("hello"))]);
+        Sse::new(hello.chain(stream::pending()))
+    }
+    let app = Router::new().route(Source::Busy.path(), get(events)).fallback(idle);
+    let server = axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned());
+    server.await.unwrap();
+}

@@ -1,0 +1,152 @@
+//! What comes while a server is draining.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::{Response, header::RETRY_AFTER};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Drain, SseLayer, Stats};
+
+use crate::{
+    client::{Asker, Protocol, read_to_end},
+    host::{Handler, Host, handler},
+    relay::{GOAWAY, HEADERS, Relay},
+    soon,
+    source::Source,
+    support::connect_h2,
+};
+
+async fn assert_refused(asker: Asker, response: Response<Incoming>, what: &str) {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let end = read_to_end(response).await;
+    assert!(!end.failed, "{what}");
+    let body = String::from_utf8(end.bytes).unwrap();
+    if asker == Asker::EventSource {
+        assert_eq!(status, 200, "{what}");
+        assert_eq!(headers["content-type"], "text/event-stream", "{what}");
+        let retry = body.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n'));
+        let retry: u64 = retry.and_then(|retry| retry.parse().ok()).expect(&body);
+        assert!((2_000..=10_000).contains(&retry), "{what}: {body:?}");
+    } else {
+        assert_eq!(status, 503, "{what}");
+        let after: u64 = headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+        assert!((2..=10).contains(&after), "{what}: {after}");
+        assert_eq!(body, "", "{what}");
+    }
+}
+
+/// Where the load balancer is told first, and the server a while later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_an_open_connection_every_client_is_told_to_come_back_as_it_understands() {
+    for host in Host::ALL {
+        for protocol in Protocol::BOTH {
+            let (shutdown, draining) = (CancellationToken::new(), CancellationToken::new());
+            let stats = Stats::new();
+            let layer = SseLayer::new().shutdown(draining.clone()).stats(&stats);
+            let handler = handler(|parts| match parts.uri.path() {
+                "/json" => Response::new("{}".into()),
+                path => Source::at(path).answer(None),
+            });
+            let server = host.start(layer, handler, &shutdown).await;
+            let mut connection = protocol.connect(server.address).await;
+            let end = read_to_end(connection.send(Asker::Get, "/json").await).await;
+            assert_eq!(end.bytes, b"{}");
+
+            draining.cancel();
+            for asker in Asker::ALL {
+                let what = format!("{host:?}, {protocol:?}, {asker:?}");
+                let response = connection.send(asker, "/idle").await;
+                assert_refused(asker, response, &what).await;
+                // It is the same connection all the time, and what is no event stream is served.
+                let end = read_to_end(connection.send(asker, "/json").await).await;
+                assert_eq!(end.bytes, b"{}", "{what}");
+            }
+            assert_eq!((stats.snapshot().opened(), stats.snapshot().refused()), (0, 4));
+            shutdown.cancel();
+            server.finished().await;
+        }
+    }
+}
+
+/// A handler that answers with an idle stream, when it may.
+fn slow() -> (Arc<Semaphore>, Arc<Semaphore>, Handler) {
+    let (called, may_answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let handler: Handler = {
+        let (called, may_answer) = (Arc::clone(&called), Arc::clone(&may_answer));
+        Arc::new(move |_| {
+            called.add_permits(1);
+            let may_answer = Arc::clone(&may_answer);
+            async move {
+                may_answer.acquire().await.unwrap().forget();
+                Source::Idle.answer(None)
+            }
+            .boxed()
+        })
+    };
+    (called, may_answer, handler)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_that_is_under_way_as_the_shutdown_begins_is_refused_too() {
+    for host in Host::ALL {
+        for protocol in Protocol::BOTH {
+            for asker in Asker::ALL {
+                let shutdown = CancellationToken::new();
+                let layer = SseLayer::new().shutdown(shutdown.clone());
+                let (called, may_answer, handler) = slow();
+                let server = host.start(layer, handler, &shutdown).await;
+                let mut connection = protocol.connect(server.address).await;
+                let response = tokio::spawn(async move {
+                    let response = connection.send(asker, "/").await;
+                    (response, connection)
+                });
+                soon(called.acquire()).await.unwrap().forget();
+                shutdown.cancel();
+                may_answer.add_permits(1);
+                let (response, _connection) = response.await.unwrap();
+                let what = format!("{host:?}, {protocol:?}, {asker:?}");
+                assert_refused(asker, response, &what).await;
+                server.finished().await;
+            }
+        }
+    }
+}
+
+/// On HTTP/2 a server takes on requests until its client has heard of the shutdown.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_client_sends_before_it_hears_of_the_shutdown_is_refused() {
+    for host in Host::ALL {
+        let shutdown = CancellationToken::new();
+        let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
+        let handler = handler(|parts| Source::at(parts.uri.path()).answer(None));
+        let server = host.start(layer, handler, &shutdown).await;
+        let mut relay = Relay::to(server.address).await;
+        let mut sender = connect_h2(relay.address).await;
+        let idle = soon(sender.send_request(Asker::EventSource.request("/idle"))).await.unwrap();
+
+        relay.hold();
+        shutdown.cancel();
+        relay.has_seen(1, GOAWAY).await;
+        let answered = relay.frames(HEADERS);
+        let mut requests = Vec::new();
+        for asker in Asker::ALL {
+            soon(sender.ready()).await.unwrap();
+            requests.push((asker, tokio::spawn(sender.send_request(asker.request("/idle")))));
+        }
+        relay.has_seen(answered + Asker::ALL.len(), HEADERS).await;
+        relay.release();
+
+        for (asker, response) in requests {
+            let response = soon(response).await.unwrap().unwrap();
+            assert_refused(asker, response, &format!("{host:?}, {asker:?}")).await;
+        }
+        let end = read_to_end(idle).await;
+        assert!(
+            !end.failed && end.bytes.starts_with(b"data: hello\n\nretry: "),
+            "{host:?}: {end:?}"
+        );
+        server.finished().await;
+    }
+}

@@ -1,0 +1,85 @@
+//! Clients that do not read, and what they do not read.
+
+use std::{io, net::SocketAddr, sync::LazyLock};
+
+use axum::body::Body;
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::Response;
+use http_body_util::{BodyExt, Full};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    task::yield_now,
+};
+
+use crate::{
+    client::{Asker, Protocol},
+    soon,
+    support::event_stream,
+};
+
+/// More than sockets, windows and hyper can hold: whoever was given it, and has not been read, takes no
+/// more.
+static FLOOD: LazyLock<Bytes> = LazyLock::new(|| {
+    let event = ["data: ", &"flood ".repeat(2_000), "\n\n"].concat();
+    event.repeat(700).into()
+});
+
+/// A stream that is always ready.
+pub(crate) fn flood() -> Response<Body> {
+    assert!(FLOOD.len() > 8 << 20);
+    event_stream(Body::from_stream(stream::repeat(()).map(|()| Ok::<_, io::Error>(FLOOD.clone()))))
+}
+
+/// A client that has read the beginning of a flood and reads no more.
+pub(crate) enum Stalled {
+    Http1 { _connection: TcpStream },
+    Http2 { _connection: http2::SendRequest<Full<Bytes>>, _response: Response<Incoming> },
+}
+
+impl Stalled {
+    pub(crate) async fn connect(protocol: Protocol, address: SocketAddr, path: &str) -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        // Small, so that few bytes fill it.
+        socket.set_recv_buffer_size(4096).unwrap();
+        let stream = soon(socket.connect(address)).await.unwrap();
+        match protocol {
+            Protocol::Http1 => Self::http1(stream, path).await,
+            Protocol::Http2 => Self::http2(stream, path).await,
+        }
+    }
+
+    async fn http1(mut stream: TcpStream, path: &str) -> Self {
+        let request = format!("GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut begin = [0; 1024];
+        soon(async {
+            loop {
+                let peeked = stream.peek(&mut begin).await.unwrap();
+                assert_ne!(peeked, 0);
+                if begin[..peeked].windows(6).any(|bytes| bytes == b"data: ") {
+                    break;
+                }
+                yield_now().await;
+            }
+        })
+        .await;
+        Self::Http1 { _connection: stream }
+    }
+
+    /// Its connection is read, as long as the window of its stream is not full.
+    async fn http2(stream: TcpStream, path: &str) -> Self {
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(65_535);
+        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+        tokio::spawn(connection);
+        let response = soon(sender.send_request(Asker::Get.request(path)));
+        let mut response = response.await.unwrap();
+        let frame = soon(response.body_mut().frame()).await.unwrap().unwrap();
+        assert!(frame.into_data().unwrap().starts_with(b"data: "));
+        Self::Http2 { _connection: sender, _response: response }
+    }
+}

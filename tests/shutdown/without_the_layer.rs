@@ -1,0 +1,87 @@
+//! What happens to those who do not tell the layer: pinned, so that it is known what it is for.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::yield_now,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse::SseLayer;
+
+use crate::{
+    client::{Asker, Protocol, read_to_end},
+    host::{Host, handler},
+    soon,
+    source::Feeds,
+    support::EventReader,
+};
+
+/// Long after all else has happened.
+const WAITED: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_stream_holds_the_server_for_ever() {
+    join_all(Host::ALL.iter().flat_map(|host| {
+        Protocol::BOTH.map(|protocol| async move {
+            let shutdown = CancellationToken::new();
+            let (mut feeds, streams) = Feeds::new();
+            let handler = handler(move |parts| match parts.uri.path() {
+                "/hello" => http::Response::new("hello".into()),
+                _ => futures_util::FutureExt::now_or_never(streams(parts)).unwrap(),
+            });
+            // Without `shutdown`.
+            let server = host.start(SseLayer::new(), handler, &shutdown).await;
+            let mut connection = protocol.connect(server.address).await;
+            let response = connection.send(Asker::EventSource, "/events").await;
+            let feed = feeds.next().await;
+            let mut kept_alive = TcpStream::connect(server.address).await.unwrap();
+            kept_alive.write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let mut received = Vec::new();
+            while !received.ends_with(b"hello") {
+                assert_ne!(soon(kept_alive.read_buf(&mut received)).await.unwrap(), 0);
+            }
+
+            shutdown.cancel();
+            // All else ends: the listener, and the connection without a stream.
+            soon(async {
+                while TcpStream::connect(server.address).await.is_ok() {
+                    yield_now().await;
+                }
+            })
+            .await;
+            assert_eq!(soon(kept_alive.read_buf(&mut received)).await.unwrap(), 0);
+            let finished = server.finished();
+            tokio::pin!(finished);
+            assert!(timeout(WAITED, &mut finished).await.is_err(), "{host:?}, {protocol:?}");
+
+            // Nor is the stream cut: it goes on.
+            feed.data("data: still here\n\n");
+            let mut events = EventReader::new(response);
+            assert_eq!(events.next().await.unwrap().data, "still here");
+            feed.end();
+            assert_eq!(events.next().await, None);
+            finished.await;
+        })
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_stream_the_server_finishes() {
+    for host in Host::ALL {
+        for protocol in Protocol::BOTH {
+            let shutdown = CancellationToken::new();
+            let handler = handler(|_| http::Response::new("hello".into()));
+            let server = host.start(SseLayer::new(), handler, &shutdown).await;
+            let mut connection = protocol.connect(server.address).await;
+            let end = read_to_end(connection.send(Asker::Get, "/").await).await;
+            assert_eq!(end.bytes, b"hello");
+            shutdown.cancel();
+            server.finished().await;
+        }
+    }
+}
