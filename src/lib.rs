@@ -59,7 +59,7 @@
 //! | reconnection time | none | [`retry`](SseLayer::retry) |
 //! | padding | none | [`padding`](SseLayer::padding) |
 //! | last event id | from the header | [`last_event_id_query`](SseLayer::last_event_id_query) |
-//! | error of the source | the body fails, 20 ms later, so that clients reconnect; it ends cleanly if the error [only says that somebody left](is_cancellation) | [`on_error`](SseLayer::on_error), [`classify_with`](SseLayer::classify_with) |
+//! | error of the source | the body fails, so that clients reconnect, once what came before is on its way; it ends cleanly if the error [only says that somebody left](is_cancellation) | [`on_error`](SseLayer::on_error), [`classify_with`](SseLayer::classify_with) |
 //! | end of the source | nothing is added | [`terminator`](SseLayer::terminator) |
 //! | greatest age | none | [`max_age`](SseLayer::max_age) |
 //! | shutdown | none | [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell) |

@@ -19,7 +19,7 @@
 //!
 //! | layer | with event streams |
 //! |---|---|
-//! | tower-http `TraceLayer` | outside: then the lines of this crate are in the request's span. `on_failure` is not called when a client leaves. It is called when a body fails on purpose, as it does for `fetch` clients and for calls that the shutdown or the greatest age cut short |
+//! | tower-http `TraceLayer` | outside: then the lines of this crate are in the request's span. `on_failure` is not called when a client leaves. A body that fails on purpose, as it does for `fetch` clients and for calls that the shutdown or the greatest age cut short, is a failure to classifiers that look at bodies, as that of gRPC; to that of HTTP a refusal by `503` is one |
 //! | tower-http `CorsLayer`, `SetRequestIdLayer` | outside, so that refusals have their headers too. A reconnecting browser sends a preflight if its last event id is longer than 128 bytes or has characters such as `<{:`; allow the header `last-event-id` |
 //! | authentication | outside: who is not let in opens no stream. `401` and `403` stop an `EventSource` for good |
 //! | tower-http `CompressionLayer` | either side: it leaves event streams alone by its default predicate and by `no-transform`; a predicate of your own must do so too, or events wait in the compressor |
@@ -65,7 +65,7 @@
 //!   before.
 //! - `TCP_USER_TIMEOUT`, 30 seconds or so (Linux). A peer that vanishes without a FIN is noticed when TCP
 //!   gives up on what was written to it, and heartbeats are what it tries with; by itself Linux tries for
-//!   about 15 minutes.
+//!   about 15 minutes. The same timeout cuts clients that do not read, once their buffers are full.
 //!
 //! ```no_run
 //! use std::{io, time::Duration};
@@ -113,11 +113,11 @@
 //! Without [`SseLayer::shutdown`] the graceful shutdown of axum, hyper and tonic waits for open streams, which
 //! is for ever. With it streams end as [`Drain`] says, and what comes meanwhile is [refused](Refusal).
 //!
-//! One thing no body can do: end the stream of a client that does not read, for hyper does not poll it. So
-//! put a deadline on the graceful shutdown, longer than the [`Drain`] takes: 30 seconds for
+//! One thing no body can do: end the stream of a client that does not read, for hyper does not poll it, and
+//! what it has been given it does not get rid of. So put a deadline on the graceful shutdown, longer than the [`Drain`] takes: 30 seconds for
 //! [`Drain::by_request`] (or the window or grace) and 5 more for a source that is amid an event. When
 //! it passes, drop the connections; every stream then has its close report, with
-//! [`CloseReason::Disconnected`].
+//! [`CloseReason::Disconnected`], or [`CloseReason::Drained`] if hyper had room for its last bytes.
 //!
 //! | host | example |
 //! |---|---|

@@ -28,7 +28,7 @@ impl Kind {
         match self {
             Self::Storm => Drain::at_once().retry(Retry::fixed(SECOND)),
             Self::Spread => {
-                Drain::spread_over(8 * SECOND).retry(Retry::between(SECOND, 3 * SECOND))
+                Drain::spread_over(5 * SECOND).retry(Retry::between(SECOND, 3 * SECOND))
             }
         }
     }

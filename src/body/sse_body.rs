@@ -94,8 +94,8 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        let polled =
-            ready!(this.body.as_mut().poll_frame(cx)).map(|frame| frame.map_err(Into::into));
+        let polled = ready!(this.guard.within(|| this.body.as_mut().poll_frame(cx)));
+        let polled = polled.map(|frame| frame.map_err(Into::into));
         if let Some(Err(_)) = &polled {
             this.guard.expect(CloseReason::Failed);
         } else if polled.is_none() || is_complete(&*this.body) {

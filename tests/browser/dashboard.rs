@@ -12,9 +12,9 @@ use crate::{
 
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 /// So many samples are looked at, before the cut and after.
-const LIVE: usize = 15;
+const LIVE: usize = 10;
 /// So many clients come back in a second if they are spread, at most; more of them are a storm.
-const PEAK: u64 = 60;
+const PEAK: u64 = 90;
 
 #[tokio::test]
 async fn the_dashboard_gets_events_one_by_one_and_resumes_after_a_cut() {
