@@ -1,5 +1,5 @@
 use std::{
-    fmt, mem,
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -38,8 +38,8 @@ pin_project! {
         Tracked { tracked: Pin<Box<Tracked<B>>> },
         // Nothing, and nothing is known of it: the answer to a HEAD request.
         Unsent,
-        // All that there is, without a size hint unless it is empty.
-        Whole { bytes: Bytes },
+        // All that there is. Without a size hint, and out of line too.
+        Whole { bytes: Option<Box<Bytes>> },
     }
 }
 
@@ -65,11 +65,12 @@ impl<B> SseBody<B> {
     }
 
     pub(crate) const fn empty() -> Self {
-        Self::whole(Bytes::new())
+        Self { kind: Kind::Whole { bytes: None } }
     }
 
     /// A body of these bytes.
-    pub(crate) const fn whole(bytes: Bytes) -> Self {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
+        let bytes = (!bytes.is_empty()).then(|| Box::new(bytes));
         Self { kind: Kind::Whole { bytes } }
     }
 }
@@ -127,8 +128,7 @@ where
             KindProj::Tracked { tracked } => tracked.as_mut().poll_frame(cx).map_err(Into::into),
             KindProj::Unsent => Poll::Ready(None),
             KindProj::Whole { bytes } => {
-                let bytes = mem::take(bytes);
-                Poll::Ready((!bytes.is_empty()).then(|| Ok(Frame::data(bytes))))
+                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(*bytes))))
             }
         }
     }
@@ -139,7 +139,7 @@ where
             Kind::Stream { stream } => stream.is_over(),
             Kind::Tracked { tracked } => tracked.body.is_end_stream(),
             Kind::Unsent => false,
-            Kind::Whole { bytes } => bytes.is_empty(),
+            Kind::Whole { bytes } => bytes.is_none(),
         }
     }
 
@@ -148,8 +148,7 @@ where
             Kind::Foreign { body } => body.size_hint(),
             Kind::Tracked { tracked } => tracked.body.size_hint(),
             Kind::Stream { stream } if !stream.is_over() => SizeHint::default(),
-            Kind::Whole { bytes } if !bytes.is_empty() => SizeHint::default(),
-            Kind::Unsent => SizeHint::default(),
+            Kind::Unsent | Kind::Whole { bytes: Some(_) } => SizeHint::default(),
             Kind::Stream { .. } | Kind::Whole { .. } => SizeHint::with_exact(0),
         }
     }
