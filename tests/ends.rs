@@ -249,12 +249,15 @@ impl Error for Outer {
 
 #[tokio::test(start_paused = true)]
 async fn further_errors_can_be_classified() {
-    let layer = layer().classify_with(|error| {
-        assert!(!error.is::<fmt::Error>(), "a panic says no");
-        error.is::<Outer>()
-    });
+    let layer = layer()
+        .classify_with(|error| {
+            assert!(!error.is::<fmt::Error>(), "a panic says no");
+            error.is::<Outer>()
+        })
+        .classify_with(|error| error.is::<std::num::ParseIntError>());
     for (error, expected) in [
         (Outer("left".into()).into(), Polled::End),
+        ("x".parse::<u8>().unwrap_err().into(), Polled::End),
         (Box::<dyn Error + Send + Sync>::from("broken"), Polled::Failed("broken".to_owned())),
         (fmt::Error.into(), Polled::Failed(fmt::Error.to_string())),
         (io::Error::from(io::ErrorKind::BrokenPipe).into(), Polled::End),

@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::Retry;
+use super::{Retry, max_age::GRACE};
 use crate::connection::Client;
 
 /// What happens to the streams that are open when the [shutdown](crate::SseLayer::shutdown) begins. New
@@ -16,14 +16,15 @@ use crate::connection::Client;
 /// | [`after`](Self::after) | at their own end, and those that are still open after a time, then |
 /// | [`never`](Self::never) | at their own end |
 ///
-/// An end is always between events, and such as the client needs it so as to reconnect: clean for an
-/// `EventSource` and for every other `GET`; for `fetch` in a browser, which takes a clean end for the
-/// last, and for other methods, which would take half of an answer for the whole, the body fails. A
-/// stream with a content coding always fails. If the source is amid an event that nobody ends, the body
-/// fails after 5 seconds, with `at_once` after half a second.
-///
-/// Before the end the client is told when to come back, by a `retry` line, and what
+/// Streams end between events, in the way after which the [client](crate::operating#who-is-asking) comes
+/// back: cleanly for an `EventSource` and for every other `GET`; for `fetch` in a browser, which takes a
+/// clean end for the last, and for other methods, which would take half of an answer for the whole, the
+/// body fails. Before the end the client is told when to come back, by a `retry` line, and what
 /// [`farewell`](crate::SseLayer::farewell) says.
+///
+/// If the source is amid an event that nobody ends, the body fails after 5 seconds, with `at_once` after
+/// half a second, and nothing but a `retry` line is written. A stream with a content coding fails without
+/// a word. A body that fails takes up to a second more, until the server has taken its last bytes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -96,8 +97,8 @@ impl Drain {
     /// How long one stream goes on, `None` for ever.
     pub(super) fn draw_delay(&self, client: Client) -> Option<Duration> {
         match self.when {
-            When::ByRequest => Some(client.grace()),
-            When::AtOnce => Some(Duration::ZERO),
+            When::ByRequest if client.is_call() => Some(GRACE),
+            When::ByRequest | When::AtOnce => Some(Duration::ZERO),
             When::SpreadOver(window) => {
                 let delay = window.as_secs_f64() * fastrand::f64();
                 Some(Duration::try_from_secs_f64(delay).unwrap_or(window))

@@ -37,8 +37,9 @@ impl Ending {
     }
 
     /// A failure after these bytes.
-    pub(super) const fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
-        Self { reason, last, then: Then::Fail { error, hold: Hold::Begin } }
+    pub(super) fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
+        let (last, hold) = Hold::after(last);
+        Self { reason, last, then: Then::Fail { error, hold } }
     }
 
     /// A failure because the stream must end, but a clean end would tell the client something else.
@@ -66,10 +67,8 @@ impl Ending {
         if !self.last.is_empty() {
             return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.last)))));
         }
-        if let Then::Fail { hold, .. } = &mut self.then
-            && let Some(probe) = ready!(hold.poll_probe(cx))
-        {
-            return Poll::Ready(Some(Ok(Frame::data(probe))));
+        if let Then::Fail { hold, .. } = &mut self.then {
+            ready!(hold.poll_over(cx));
         }
         Poll::Ready(match mem::replace(&mut self.then, Then::End) {
             Then::End => None,

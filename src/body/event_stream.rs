@@ -8,9 +8,10 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
-use tokio_util::sync::CancellationToken;
 
-use super::{Boundary, Ending, Lifetime, Pace, Report, Rules, Silence, lifetime::Verdict};
+use super::{
+    Boundary, Ending, Lifetime, Pace, Report, Rules, Shutdown, Silence, lifetime::Verdict,
+};
 use crate::{
     BoxError,
     connection::{Client, CloseReason},
@@ -25,6 +26,7 @@ pin_project! {
         silence: Option<Silence>,
         // Out of line, for most streams have none.
         lifetime: Option<Pin<Box<Lifetime>>>,
+        shutdown: Option<Shutdown>,
         boundary: Boundary,
         phase: Phase,
         pace: Pace,
@@ -48,14 +50,15 @@ impl<B> EventStream<B> {
         source: B,
         encoded: bool,
         rules: Arc<Rules>,
-        shutdown: Option<&CancellationToken>,
+        shutdown: Shutdown,
         client: Client,
         report: Report,
     ) -> Self {
         Self {
             source: Some(source),
             silence: if encoded { None } else { rules.silence() },
-            lifetime: Lifetime::new(&rules, shutdown, client).map(Box::pin),
+            lifetime: None,
+            shutdown: Some(shutdown),
             boundary: Boundary::new(),
             phase: Phase::Beginning,
             pace: Pace::default(),
@@ -79,12 +82,14 @@ where
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        ready!(Pace::poll_ready(cx));
+        // To be cut takes no budget: a body whose task spends all on others must not outlive the shutdown.
+        if Pace::poll_ready(cx).is_pending() && !self.as_mut().can_be_cut(cx) {
+            return Poll::Pending;
+        }
         let polled = ready!(self.as_mut().poll_phase(cx));
         let this = self.project();
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
-            && !data.is_empty()
         {
             this.report.sent(data.len());
         }
@@ -99,6 +104,20 @@ where
         Poll::Ready(polled)
     }
 
+    /// Must the stream end, and can it do so here?
+    fn can_be_cut(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let this = self.project();
+        let Some(lifetime) = this.lifetime.as_mut().filter(|_| matches!(this.phase, Phase::Open))
+        else {
+            return false;
+        };
+        match lifetime.as_mut().look(cx) {
+            Verdict::GoOn => false,
+            Verdict::EndBetweenEvents(_) => *this.encoded || this.boundary.between_events(),
+            Verdict::EndNow(_) => true,
+        }
+    }
+
     fn poll_phase(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
@@ -108,6 +127,9 @@ where
             match this.phase {
                 Phase::Beginning => {
                     *this.phase = Phase::Open;
+                    let shutdown = this.shutdown.take().and_then(Shutdown::into_token);
+                    *this.lifetime =
+                        Lifetime::new(this.rules, shutdown, *this.client).map(Box::pin);
                     let preamble = if *this.encoded { Bytes::new() } else { this.rules.preamble() };
                     if !preamble.is_empty() {
                         return Poll::Ready(Some(Ok(self.interject(&preamble))));
@@ -238,7 +260,6 @@ where
 
     /// The source came to its own clean end.
     fn end(mut self: Pin<&mut Self>, trailers: Option<Box<HeaderMap>>) {
-        self.as_mut().drop_source();
         let this = self.as_mut().project();
         let last = match this.rules.terminator() {
             Some(terminator) if !*this.encoded && this.boundary.between_events() => {
@@ -251,7 +272,6 @@ where
 
     /// The source failed.
     fn end_with(mut self: Pin<&mut Self>, error: BoxError) {
-        self.as_mut().drop_source();
         let this = self.as_mut().project();
         // Amid an event every error fails: at a clean end some clients take the half for the whole.
         // Under a content coding nobody knows.
@@ -269,7 +289,6 @@ where
 
     /// The stream must end although its source goes on.
     fn cut(mut self: Pin<&mut Self>, reason: CloseReason) {
-        self.as_mut().drop_source();
         let this = self.as_mut().project();
         let between_events = !*this.encoded && this.boundary.between_events();
         let lines = match reason {
@@ -289,19 +308,16 @@ where
         self.begin(ending);
     }
 
-    /// Drops the source, and not with the body: it may hold a guard, a permit or a cursor.
-    fn drop_source(self: Pin<&mut Self>) {
-        let mut this = self.project();
-        this.report.within_source(|| this.source.set(None));
-        *this.lifetime = None;
-    }
-
+    /// Drops the source, and not with the body: it may hold a guard, a permit or a cursor. What follows is
+    /// known before, should the drop panic.
     fn begin(self: Pin<&mut Self>, ending: Ending) {
-        let this = self.project();
+        let mut this = self.project();
         // The body may be dropped before it is polled again.
         if let Some(reason) = ending.reason() {
             this.report.expect(reason);
         }
         *this.phase = Phase::Ending(ending);
+        *this.lifetime = None;
+        this.report.within_source(|| this.source.set(None));
     }
 }

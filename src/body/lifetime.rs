@@ -1,6 +1,7 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
+    sync::{Arc, OnceLock},
     task::{Context, Poll},
     time::Duration,
 };
@@ -16,12 +17,46 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::{Drain, Rules, drain::PATIENCE, silence::is_within_reach};
 use crate::connection::{Client, CloseReason};
 
+/// Where the token comes from that ends a stream. Every stream has one of its own: to poll the shared one
+/// takes a lock that all streams share.
+pub(crate) enum Shutdown {
+    Own(CancellationToken),
+    /// From a layer further out, if it has any.
+    Inherited(Inherited),
+}
+
+/// A place where a layer further out leaves its token, before the body is polled.
+pub(crate) type Inherited = Arc<OnceLock<CancellationToken>>;
+
+impl Shutdown {
+    /// The layer's own, if it has one.
+    pub(crate) fn of(shutdown: Option<&CancellationToken>) -> Self {
+        match shutdown {
+            Some(shutdown) => Self::Own(shutdown.child_token()),
+            None => Self::Inherited(Arc::default()),
+        }
+    }
+
+    pub(crate) fn inherited(&self) -> Option<Inherited> {
+        match self {
+            Self::Own(_) => None,
+            Self::Inherited(inherited) => Some(Arc::clone(inherited)),
+        }
+    }
+
+    pub(super) fn into_token(self) -> Option<CancellationToken> {
+        match self {
+            Self::Own(shutdown) => Some(shutdown),
+            Self::Inherited(inherited) => inherited.get().map(CancellationToken::child_token),
+        }
+    }
+}
+
 pin_project! {
     /// Tells when a stream has to end although its source goes on: at its greatest age, or because of
     /// the shutdown.
     pub(crate) struct Lifetime {
-        // One token per stream: to poll the shared one takes a lock that all streams share. `None` once
-        // it was cancelled.
+        // `None` once it was cancelled.
         shutdown: Option<CancellationToken>,
         #[pin]
         cancelled: Option<WaitForCancellationFutureOwned>,
@@ -57,14 +92,13 @@ impl Lifetime {
     /// `None` if nothing can end the stream but its source.
     pub(super) fn new(
         rules: &Rules,
-        shutdown: Option<&CancellationToken>,
+        shutdown: Option<CancellationToken>,
         client: Client,
     ) -> Option<Self> {
-        let max_age = rules.draw_max_age();
+        let max_age = rules.draw_max_age(client);
         if max_age.is_none() && shutdown.is_none() {
             return None;
         }
-        let shutdown = shutdown.map(CancellationToken::child_token);
         Some(Self {
             cancelled: shutdown.clone().map(CancellationToken::cancelled_owned),
             shutdown,
@@ -79,13 +113,14 @@ impl Lifetime {
     /// ready never comes to wait.
     pub(super) fn look(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
         if let Stage::New { max_age } = self.stage {
-            let age = max_age.and_then(|age| age.checked_add(self.client.grace()));
-            let until = age.and_then(|age| Instant::now().checked_add(age));
+            let until = max_age.and_then(|age| Instant::now().checked_add(age));
             let until = until.map(|until| (until, CloseReason::Expired));
-            self.as_mut().enter(cx, Stage::Open { until });
-            // A timer elapses at its next millisecond, and what is left of no time is nothing.
-            if age.is_some_and(|age| age.is_zero()) && self.sleep.is_some() {
+            if max_age.is_some_and(|age| age.is_zero()) {
+                // A timer would elapse at its next millisecond only.
+                *self.as_mut().project().stage = Stage::Open { until };
                 self.as_mut().advance(cx);
+            } else {
+                self.as_mut().enter(cx, Stage::Open { until });
             }
         }
         if self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled) {
@@ -127,18 +162,24 @@ impl Lifetime {
         let timeless = Handle::try_current().is_err();
         if delay.is_zero() || timeless {
             let patience = now.checked_add(this.drain.patience()).filter(|_| !timeless);
-            let (reason, give_up) = match *this.stage {
-                Stage::Due { reason, give_up } => (reason, earlier(give_up, patience)),
+            let give_up = match *this.stage {
+                Stage::Due { give_up, .. } => earlier(give_up, patience),
                 Stage::Over { .. } => return,
-                Stage::New { .. } | Stage::Open { .. } => (CloseReason::Drained, patience),
+                Stage::New { .. } | Stage::Open { .. } => patience,
             };
-            self.enter(cx, Stage::Due { reason, give_up });
-        } else if let Stage::Open { until } = *this.stage
-            && let Some(end) = now.checked_add(delay)
-            && until.is_none_or(|(until, _)| end < until)
-        {
-            self.enter(cx, Stage::Open { until: Some((end, CloseReason::Drained)) });
+            self.enter(cx, Stage::Due { reason: CloseReason::Drained, give_up });
+            return;
         }
+        // One that expires meanwhile is told as much as the others: it cannot come back here.
+        let stage = match *this.stage {
+            Stage::Open { until } => {
+                let until = earlier(until.map(|(until, _)| until), now.checked_add(delay));
+                Stage::Open { until: until.map(|until| (until, CloseReason::Drained)) }
+            }
+            Stage::Due { give_up, .. } => Stage::Due { reason: CloseReason::Drained, give_up },
+            stage @ (Stage::New { .. } | Stage::Over { .. }) => stage,
+        };
+        self.enter(cx, stage);
     }
 
     /// The time has come that the stage waits for.

@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use crate::connection::Client;
+
 /// How old a stream may become, before it is ended so that the client comes back: with fresh
 /// credentials, to the server that a load balancer now chooses, with fewer leaks on the way.
 ///
@@ -9,9 +11,9 @@ use std::time::Duration;
 /// |---|---|
 /// | `EventSource`, and any other `GET` | clean |
 /// | `fetch` in a browser | the body fails: after a clean end such clients do not reconnect |
-/// | any other method: a call whose answer is the stream | it may go on to its own end for 30 seconds more, then the body fails |
+/// | any other method: a call whose answer is the stream | it may go on to its own end for a [grace](Self::grace) of 30 seconds more, then the body fails |
 ///
-/// If the source is amid an event that nobody ends, the body fails after 5 seconds. A stream with a
+/// Who is asking is told as the page [operating](crate::operating#who-is-asking) says. If the source is amid an event that nobody ends, the body fails after 5 seconds. A stream with a
 /// content coding always fails.
 ///
 /// ```
@@ -26,14 +28,18 @@ use std::time::Duration;
 pub struct MaxAge {
     age: Option<Duration>,
     jitter: f64,
+    grace: Duration,
 }
+
+/// How long a call's answer may go on to its own end.
+pub(super) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {
     /// Streams end when they are so old, counted from the first poll of the body. At an age of zero,
     /// such as the time that an expired token has left, they end before the source is asked for
-    /// anything.
+    /// anything, calls too.
     pub const fn new(age: Duration) -> Self {
-        Self { age: Some(age), jitter: 0.0 }
+        Self { age: Some(age), jitter: 0.0, grace: GRACE }
     }
 
     /// Makes streams older or younger by up to this fraction of the age, drawn for every stream: 0.1
@@ -50,16 +56,28 @@ impl MaxAge {
         self
     }
 
-    /// Streams end when they do.
-    pub const fn none() -> Self {
-        Self { age: None, jitter: 0.0 }
+    /// Sets how much longer the answer to a call (a request by any method but `GET`) may go on to its own
+    /// end: 30 seconds by default. Zero where the age is a limit that nothing may outlive, such as the time
+    /// that a token has left.
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
     }
 
-    /// The age for one stream.
-    pub(super) fn draw(&self) -> Option<Duration> {
-        let age = self.age?;
+    /// Streams end when they do.
+    pub const fn none() -> Self {
+        Self { age: None, jitter: 0.0, grace: GRACE }
+    }
+
+    /// The age at which one client's stream ends.
+    pub(super) fn draw(&self, client: Client) -> Option<Duration> {
+        let age = self.age.filter(|age| !age.is_zero());
+        let Some(age) = age else {
+            return self.age;
+        };
         let factor = 1.0 + self.jitter * (2.0 * fastrand::f64() - 1.0);
-        Some(Duration::try_from_secs_f64(age.as_secs_f64() * factor).unwrap_or(age))
+        let age = Duration::try_from_secs_f64(age.as_secs_f64() * factor).unwrap_or(age);
+        Some(if client.is_call() { age.saturating_add(self.grace) } else { age })
     }
 }
 
@@ -68,13 +86,15 @@ mod tests {
     use std::time::Duration;
 
     use super::MaxAge;
+    use crate::connection::Client;
 
     const HOUR: Duration = Duration::from_secs(3600);
 
     #[test]
     fn ages_are_spread_evenly_to_both_sides() {
         let max_age = MaxAge::new(HOUR).jitter(0.1);
-        let ages: Vec<_> = (0..10_000).map(|_| max_age.draw().unwrap().as_secs_f64()).collect();
+        let ages: Vec<_> =
+            (0..10_000).map(|_| max_age.draw(Client::Get).unwrap().as_secs_f64()).collect();
         let (min, max) = (HOUR.as_secs_f64() * 0.9, HOUR.as_secs_f64() * 1.1);
         assert!(ages.iter().all(|age| (min..=max).contains(age)));
         for tenth in 0..10 {
@@ -88,10 +108,18 @@ mod tests {
     #[test]
     fn without_jitter_the_age_is_exact_and_may_be_any() {
         for age in [Duration::ZERO, Duration::from_nanos(1), HOUR] {
-            assert_eq!(MaxAge::new(age).draw(), Some(age));
+            assert_eq!(MaxAge::new(age).draw(Client::Get), Some(age));
         }
-        assert!(MaxAge::new(Duration::MAX).jitter(1.0).draw().is_some());
-        assert_eq!(MaxAge::none().jitter(0.5).draw(), None);
+        assert!(MaxAge::new(Duration::MAX).jitter(1.0).draw(Client::Call).is_some());
+        assert_eq!(MaxAge::none().jitter(0.5).draw(Client::Get), None);
+    }
+
+    #[test]
+    fn calls_have_a_grace_unless_no_time_is_left() {
+        let age = |max_age: MaxAge| max_age.draw(Client::Call).unwrap();
+        assert_eq!(age(MaxAge::new(HOUR)), HOUR + Duration::from_secs(30));
+        assert_eq!(age(MaxAge::new(HOUR).grace(Duration::ZERO)), HOUR);
+        assert_eq!(age(MaxAge::new(Duration::ZERO)), Duration::ZERO);
     }
 
     #[test]

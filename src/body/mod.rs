@@ -28,6 +28,7 @@ pub use self::{
 
 pub(crate) use self::{
     event_stream::EventStream,
+    lifetime::{Inherited, Shutdown},
     report::{OnClose, OnOpen, Report},
     rules::Rules,
 };

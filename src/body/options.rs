@@ -44,7 +44,15 @@ pub struct StreamOptions {
     pub(super) farewell: Option<Option<Bytes>>,
     pub(super) terminator: Option<Option<Bytes>>,
     pub(super) on_error: Option<Option<Arc<ErrorToEvent>>>,
-    pub(super) on_close: Option<Option<Arc<OnClose>>>,
+    pub(super) on_close: CloseCallbacks,
+}
+
+/// Whom to tell of the close.
+#[derive(Clone, Default)]
+pub(super) struct CloseCallbacks {
+    pub(super) told: Option<Arc<OnClose>>,
+    /// Nobody else, such as the layer's own.
+    alone: bool,
 }
 
 pub(super) type ErrorToEvent = dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync;
@@ -61,7 +69,7 @@ impl StreamOptions {
             farewell: None,
             terminator: None,
             on_error: None,
-            on_close: None,
+            on_close: CloseCallbacks { told: None, alone: false },
         }
     }
 
@@ -165,7 +173,11 @@ impl StreamOptions {
     ///
     /// Unlike other options it does not go before the layer's: both are called, the layer's first, as
     /// one is there for those who operate the server and one for the handler.
-    /// [`no_on_close`](Self::no_on_close) undoes both.
+    /// [`no_on_close`](Self::no_on_close) undoes both; set before, it leaves only this one.
+    ///
+    /// A response that does not become a stream has no close to tell: one that is refused, or not acceptable,
+    /// the answer to a `HEAD` request, and where there is no layer. What must be released in any case
+    /// belongs into a guard within the stream, which is dropped in all of them.
     ///
     /// ```
     /// use tower_sse::StreamOptions;
@@ -181,15 +193,15 @@ impl StreamOptions {
     where
         F: Fn(&Closed) + Send + Sync + 'static,
     {
-        let earlier = self.on_close.take().flatten();
-        self.on_close = Some(Some(both(earlier, Arc::new(told))));
+        let earlier = self.on_close.told.take();
+        self.on_close.told = Some(both(earlier, Arc::new(told)));
         self
     }
 
     /// Calls nobody when the stream has closed; undoes every [`on_close`](Self::on_close) before, the
     /// layer's too.
     pub fn no_on_close(mut self) -> Self {
-        self.on_close = Some(None);
+        self.on_close = CloseCallbacks { told: None, alone: true };
         self
     }
 
@@ -204,11 +216,7 @@ impl StreamOptions {
             farewell: self.farewell.or_else(|| defaults.farewell.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),
             on_error: self.on_error.or_else(|| defaults.on_error.clone()),
-            on_close: match self.on_close {
-                None => defaults.on_close.clone(),
-                Some(None) => Some(None),
-                Some(Some(own)) => Some(Some(both(defaults.on_close.clone().flatten(), own))),
-            },
+            on_close: self.on_close.after(&defaults.on_close),
         }
     }
 }
@@ -235,8 +243,18 @@ impl fmt::Debug for StreamOptions {
             .field("farewell", farewell)
             .field("terminator", terminator)
             .field("on_error", &on_error.as_ref().map(Option::is_some))
-            .field("on_close", &on_close.as_ref().map(Option::is_some))
+            .field("on_close", &on_close.told.is_some())
             .finish()
+    }
+}
+
+impl CloseCallbacks {
+    fn after(self, defaults: &Self) -> Self {
+        match (self.told, defaults.told.clone()) {
+            (told, _) if self.alone => Self { told, alone: true },
+            (Some(own), earlier) => Self { told: Some(both(earlier, own)), alone: defaults.alone },
+            (None, earlier) => Self { told: earlier, alone: defaults.alone },
+        }
     }
 }
 

@@ -36,14 +36,14 @@ impl Report {
     /// Opens a stream.
     pub(crate) fn open(
         stats: Stats,
-        on_open: Option<&OnOpen>,
+        on_open: &[Arc<OnOpen>],
         on_close: Option<Arc<OnClose>>,
         disconnect: Option<DisconnectGuard>,
         permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
         stats.opened();
-        if let Some(on_open) = on_open {
-            _ = without_panic(on_open);
+        for told in on_open {
+            _ = without_panic(|| told());
         }
         Self {
             opened: Instant::now(),

@@ -10,7 +10,11 @@ use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Drain, Heartbeat, OnClose, Retry, Silence, StreamOptions};
-use crate::{BoxError, connection::is_cancellation, event::Encoded};
+use crate::{
+    BoxError,
+    connection::{Client, is_cancellation},
+    event::Encoded,
+};
 
 /// What holds for a stream once the layer and the response have had their say.
 #[derive(Clone)]
@@ -36,8 +40,14 @@ impl Rules {
         Self { options: options.or(&self.options), ..self.clone() }
     }
 
-    /// The same rules, but errors that `is_benign` only say that somebody left.
+    /// The same rules, but errors that `is_benign` says only say that somebody left, too.
     pub(crate) fn with_classification(&self, is_benign: Arc<IsBenign>) -> Self {
+        let is_benign: Arc<IsBenign> = match self.is_benign.clone() {
+            None => is_benign,
+            Some(earlier) => Arc::new(move |error| {
+                without_panic(|| earlier(error)).unwrap_or(false) || is_benign(error)
+            }),
+        };
         Self { is_benign: Some(is_benign), ..self.clone() }
     }
 
@@ -75,8 +85,8 @@ impl Rules {
     }
 
     /// The greatest age of one stream.
-    pub(super) fn draw_max_age(&self) -> Option<Duration> {
-        self.options.max_age.as_ref()?.draw()
+    pub(super) fn draw_max_age(&self, client: Client) -> Option<Duration> {
+        self.options.max_age.as_ref()?.draw(client)
     }
 
     pub(super) fn drain(&self) -> Drain {
@@ -100,7 +110,7 @@ impl Rules {
     }
 
     pub(crate) fn on_close(&self) -> Option<Arc<OnClose>> {
-        self.options.on_close.clone()?
+        self.options.on_close.told.clone()
     }
 
     /// Does `error` only say that somebody left?

@@ -1,5 +1,3 @@
-use std::time::Duration;
-
 use http::{
     HeaderMap, Method,
     header::{ACCEPT, CACHE_CONTROL},
@@ -33,10 +31,12 @@ impl Client {
         if *method != Method::GET {
             return Self::Call;
         }
-        // Asked of every request, so it has to be quick.
-        match headers.get(&ACCEPT) {
-            Some(accept) if accept.len() >= "text/event-stream".len() => Self::of_get(headers),
-            _ => Self::Get,
+        // Most requests accept anything, and are not looked at further.
+        let mut accepted = headers.get_all(&ACCEPT).iter();
+        if accepted.any(|range| range.len() >= "text/event-stream".len()) {
+            Self::of_get(headers)
+        } else {
+            Self::Get
         }
     }
 
@@ -66,12 +66,9 @@ impl Client {
         matches!(self, Self::Fetch | Self::Call | Self::Unasked)
     }
 
-    /// How long its stream may go on to the source's own end when it should end.
-    pub(crate) const fn grace(self) -> Duration {
-        match self {
-            Self::Call => Duration::from_secs(30),
-            Self::EventSource | Self::Fetch | Self::Get | Self::Unasked => Duration::ZERO,
-        }
+    /// Is its stream the answer to a call, which should come to its own end?
+    pub(crate) const fn is_call(self) -> bool {
+        matches!(self, Self::Call)
     }
 }
 
@@ -117,6 +114,15 @@ mod tests {
         ] {
             assert_eq!(of(&method, headers), expected, "{client}");
         }
+    }
+
+    #[test]
+    fn a_list_in_two_lines_is_one_list() {
+        let mut headers = HeaderMap::new();
+        headers.append("accept", HeaderValue::from_static("application/json"));
+        headers.append("accept", HeaderValue::from_static("text/event-stream"));
+        headers.append("cache-control", HeaderValue::from_static("no-cache"));
+        assert_eq!(Client::of(&Method::GET, &headers), Client::EventSource);
     }
 
     #[test]

@@ -99,7 +99,6 @@ impl Disconnect {
     }
 
     fn fire(&self, reason: CloseReason) {
-        let reason = self.inner_reason().unwrap_or(reason);
         _ = self.reasons.told.set(reason);
         self.token.cancel();
     }
@@ -111,17 +110,24 @@ impl Disconnect {
 pub(crate) struct DisconnectGuard {
     disconnect: Disconnect,
     outside: bool,
+    /// The response is a stream of a layer further in, which knows better.
+    follows: bool,
     reason: CloseReason,
 }
 
 impl DisconnectGuard {
     pub(crate) const fn new(disconnect: Disconnect) -> Self {
-        Self { disconnect, outside: false, reason: CloseReason::Disconnected }
+        Self { disconnect, outside: false, follows: false, reason: CloseReason::Disconnected }
     }
 
     /// The layer outside may make another attempt, so it alone knows when the response is over.
     pub(crate) const fn fired_outside(disconnect: Disconnect) -> Self {
-        Self { disconnect, outside: true, reason: CloseReason::Disconnected }
+        Self { disconnect, outside: true, follows: false, reason: CloseReason::Disconnected }
+    }
+
+    /// If a layer further in has left a reason by then, that is it.
+    pub(crate) const fn follow(&mut self) {
+        self.follows = true;
     }
 
     /// If it is dropped from now on, that is the `reason`.
@@ -142,6 +148,8 @@ impl Drop for DisconnectGuard {
     fn drop(&mut self) {
         let unwinding = self.reason == CloseReason::Disconnected && thread::panicking();
         let reason = if unwinding { CloseReason::Panicked } else { self.reason };
+        let inner = *self.disconnect.inner_reason();
+        let reason = inner.filter(|_| self.follows).unwrap_or(reason);
         if self.outside {
             *self.disconnect.inner_reason() = Some(reason);
         } else {

@@ -14,6 +14,8 @@ use crate::{
 #[derive(Clone, Copy)]
 pub(super) struct Asked {
     pub(super) client: Client,
+    /// The server was shutting down when the request came.
+    draining: bool,
     pub(super) head: bool,
     pub(super) acceptable: bool,
 }
@@ -35,8 +37,10 @@ impl Config {
         // Most responses are no event streams, so nothing is looked up that no option needs.
         let matters =
             self.shutdown.is_some() || self.places.is_some() || self.rules.mentions_max_age();
+        let client = if matters { Client::of(method, headers) } else { Client::unasked(method) };
         Asked {
-            client: if matters { Client::of(method, headers) } else { Client::unasked(method) },
+            client,
+            draining: client.is_call() && self.is_draining(),
             head: method == Method::HEAD,
             acceptable: !self.require_accept || accepts_event_stream(headers),
         }
@@ -50,7 +54,7 @@ impl Config {
         if asked.head {
             return Ok(None);
         }
-        if self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled) {
+        if self.drains(asked) {
             return Err(Refused::NoPlace);
         }
         match &self.places {
@@ -62,13 +66,22 @@ impl Config {
         }
     }
 
+    /// Is the shutdown a reason not to open a stream? Not for a call that has been working since before: it has
+    /// had its effects.
+    pub(super) fn drains(&self, asked: Asked) -> bool {
+        if asked.client.is_call() { asked.draining } else { self.is_draining() }
+    }
+
+    fn is_draining(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
     pub(super) fn open(
         &self,
         rules: &Rules,
         place: Place,
         disconnect: Option<DisconnectGuard>,
     ) -> Report {
-        let on_open = self.on_open.as_deref();
-        Report::open(self.stats.clone(), on_open, rules.on_close(), disconnect, place)
+        Report::open(self.stats.clone(), &self.on_open, rules.on_close(), disconnect, place)
     }
 }

@@ -21,7 +21,7 @@ pub(crate) struct Config {
     pub(super) last_event_id_query: Vec<String>,
     pub(super) track_disconnects: bool,
     pub(super) stats: Stats,
-    pub(super) on_open: Option<Arc<OnOpen>>,
+    pub(super) on_open: Vec<Arc<OnOpen>>,
 }
 
 impl Config {
@@ -35,7 +35,7 @@ impl Config {
             last_event_id_query: Vec::new(),
             track_disconnects: false,
             stats: Stats::new(),
-            on_open: None,
+            on_open: Vec::new(),
         }
     }
 }

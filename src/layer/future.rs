@@ -20,7 +20,7 @@ use super::{
 };
 use crate::{
     BoxError,
-    body::{EventStream, Report, Rules, SseBody, StreamOptions},
+    body::{EventStream, Inherited, Report, Rules, Shutdown, SseBody, StreamOptions},
     connection::CloseReason,
 };
 
@@ -106,9 +106,14 @@ where
     }
 }
 
-/// In a response's extensions: a layer further in has made an event stream of it.
+/// In a response's extensions: a layer further in has said what becomes of it.
 #[derive(Clone)]
-struct Owned;
+enum Owned {
+    /// An event stream, for which the shutdown of a layer outside can be left here.
+    Stream(Option<Inherited>),
+    /// A refusal, which looks like a stream.
+    Refused,
+}
 
 // Out of line, so that a response that is no event stream pays only for the question.
 #[cold]
@@ -127,9 +132,21 @@ where
         over(watch.map(|watch| *watch), CloseReason::Ended);
         return refuse(response, Refused::NotAcceptable, config, asked);
     }
-    if response.extensions().get::<Owned>().is_some() {
+    if let Some(owned) = response.extensions().get::<Owned>() {
+        if let (Owned::Stream(inherited), Some(shutdown)) = (owned, &config.shutdown) {
+            if may_be_refused && !asked.head && config.drains(asked) {
+                over(watch.map(|watch| *watch), CloseReason::Ended);
+                return refuse(response, Refused::NoPlace, config, asked);
+            }
+            if let Some(inherited) = inherited {
+                _ = inherited.set(shutdown.clone());
+            }
+        }
         return match watch {
-            Some(watch) => watched(response, asked, *watch),
+            Some(mut watch) => {
+                watch.follow();
+                watched(response, asked, *watch)
+            }
             None => response.map(SseBody::foreign),
         };
     }
@@ -148,17 +165,15 @@ where
     };
     let encoded = headers::has_content_coding(response.headers());
     headers::make_event_stream(response.headers_mut());
-    response.extensions_mut().insert(Owned);
-    response.map(|source| match report {
-        None => SseBody::unsent(),
-        Some(report) => SseBody::event_stream(EventStream::new(
-            source,
-            encoded,
-            rules,
-            config.shutdown.as_ref(),
-            asked.client,
-            report,
-        )),
+    let Some(report) = report else {
+        response.extensions_mut().insert(Owned::Stream(None));
+        return response.map(|_| SseBody::unsent());
+    };
+    let shutdown = Shutdown::of(config.shutdown.as_ref());
+    response.extensions_mut().insert(Owned::Stream(shutdown.inherited()));
+    response.map(|source| {
+        let stream = EventStream::new(source, encoded, rules, shutdown, asked.client, report);
+        SseBody::event_stream(stream)
     })
 }
 
@@ -228,7 +243,7 @@ fn refuse<B, C>(
             config.stats.refused();
             debug!("an event stream was refused");
             let mut response = config.refusal.answer(response, asked.client);
-            response.extensions_mut().insert(Owned);
+            response.extensions_mut().insert(Owned::Refused);
             response
         }
     }

@@ -186,7 +186,7 @@ impl<M> SseLayer<M> {
     where
         F: Fn() + Send + Sync + 'static,
     {
-        self.config_mut().on_open = Some(Arc::new(told));
+        self.config_mut().on_open.push(Arc::new(told));
         self
     }
 

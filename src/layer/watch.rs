@@ -28,6 +28,13 @@ impl Watch {
         }
     }
 
+    /// The response is a stream of a layer further in.
+    pub(super) const fn follow(&mut self) {
+        if let Self::Disconnect(guard) = self {
+            guard.follow();
+        }
+    }
+
     /// What a call of the inner service's future returns. If it panics, that is the reason.
     pub(super) fn within<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match self {

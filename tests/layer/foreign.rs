@@ -1,4 +1,4 @@
-use std::{io, task::Waker};
+use std::io;
 
 use bytes::Bytes;
 use http::{HeaderMap, Response};
@@ -6,7 +6,7 @@ use http_body::{Body, SizeHint};
 use http_body_util::{BodyExt, Empty, Full};
 use tower_sse::{Event, SseBody, SseLayer, StreamOptions};
 
-use crate::support::{Feed, Polled, body::poll_once, poll_frame, through};
+use crate::support::{Feed, Polled, poll_frame, through};
 
 /// A layer that would leave its mark in every way there is.
 fn talkative() -> SseLayer {
@@ -79,7 +79,7 @@ async fn frames_trailers_and_errors_of_a_foreign_body_pass_at_once() {
     feed.data(": no comment\n");
     let trailers = HeaderMap::from_iter([(http::header::ETAG, "7".parse().unwrap())]);
     feed.trailers(trailers.clone());
-    assert_eq!(poll_once(&mut body, Waker::noop()), Polled::Data(Bytes::new()));
+    assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::new()));
     assert_eq!(poll_frame(&mut body), Polled::Data(": no comment\n".into()));
     assert_eq!(poll_frame(&mut body), Polled::Trailers(trailers));
     feed.fail(io::Error::other("disk full"));

@@ -156,13 +156,24 @@ async fn at_an_age_of_zero_it_ends_at_its_first_poll_by_the_real_clock_too() {
     assert_eq!(rig.feed.polls(), 0);
 }
 
+/// No time is left, so there is none to be gracious with.
 #[tokio::test(start_paused = true)]
-async fn a_call_has_its_30_seconds_at_an_age_of_zero_too() {
-    let mut rig = Rig::after(b"data: a\n\n", aging(MaxAge::new(Duration::ZERO)), Client::Post);
-    time::advance(30 * SECOND - MILLISECOND).await;
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(MILLISECOND).await;
+async fn a_call_too_ends_at_once_at_an_age_of_zero() {
+    let mut rig = Rig::new(aging(MaxAge::new(Duration::ZERO)), Client::Post);
     rig.assert_fails(CloseReason::Expired).await;
+    assert_eq!(rig.feed.polls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_ends_after_the_grace_that_was_set() {
+    for grace in [Duration::ZERO, 7 * SECOND] {
+        let layer = aging(MaxAge::new(AGE).grace(grace));
+        let mut rig = Rig::after(b"data: a\n\n", layer, Client::Post);
+        time::advance(AGE + grace - MILLISECOND).await;
+        assert_eq!(rig.poll(), Polled::Pending);
+        time::advance(MILLISECOND).await;
+        rig.assert_fails(CloseReason::Expired).await;
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -99,7 +99,7 @@ async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
     rig.shutdown.cancel();
     assert_eq!(rig.wakes.take(), 1);
     rig.assert_wakes_after(500 * MILLISECOND).await;
-    rig.assert_fails(CloseReason::Expired).await;
+    rig.assert_fails(CloseReason::Drained).await;
 }
 
 #[tokio::test(start_paused = true)]

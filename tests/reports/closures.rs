@@ -74,6 +74,9 @@ fn no_on_close_silences_what_was_set_before_and_not_what_is_set_after() {
     close(&layer().options(StreamOptions::new().no_on_close()), StreamOptions::new());
     assert_eq!(calls.take(), [""; 0]);
 
+    close(&layer(), StreamOptions::new().no_on_close().on_close(calls.by("alone")));
+    assert_eq!(calls.take(), ["alone"]);
+
     let silenced = layer().options(StreamOptions::new().no_on_close());
     close(&silenced, StreamOptions::new().on_close(calls.by("response")));
     assert_eq!(calls.take(), ["response"]);

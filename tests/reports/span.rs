@@ -125,7 +125,6 @@ fn the_request_is_known_at_the_close<K: Kind>() {
     let _guard = record_by(&record);
     let told = Told::default();
     let (layer, spans) = noting_spans(told.by(SseLayer::<K::Marker>::new()));
-    // `Told` has set an `on_open` too, which the later one replaces.
     let trace =
         TraceLayer::new_for_http().make_span_with(|_: &Request<String>| info_span!("the request"));
     let service = service_fn(|_: Request<String>| {

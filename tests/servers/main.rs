@@ -9,6 +9,7 @@ mod framing;
 mod host;
 mod local;
 mod log;
+mod one_connection;
 mod panics;
 mod peer;
 mod source;

@@ -1,6 +1,6 @@
 //! Who asks, over which protocol, and what they get.
 
-use std::net::SocketAddr;
+use std::{fmt::Debug, net::SocketAddr};
 
 use bytes::Bytes;
 use http::{Method, Request, Response};
@@ -103,7 +103,7 @@ pub(crate) struct End {
 
 pub(crate) async fn read_to_end<B>(response: Response<B>) -> End
 where
-    B: http_body::Body<Data = Bytes> + Unpin,
+    B: http_body::Body<Data = Bytes, Error: Debug> + Unpin,
 {
     let mut body = response.into_body();
     let mut bytes = Vec::new();
@@ -112,7 +112,11 @@ where
         loop {
             match body.frame().await {
                 Some(Ok(frame)) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
-                Some(Err(_)) => return true,
+                Some(Err(error)) => {
+                    // Seen only where a test fails.
+                    println!("{error:?}");
+                    return true;
+                }
                 None => return false,
             }
         }

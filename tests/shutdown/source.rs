@@ -92,7 +92,8 @@ impl Source {
         let bytes = end.bytes.as_slice();
         let goodbye = [retry, farewell].concat();
         let what = format!(
-            "{self:?}, {asker:?}: …{}",
+            "{self:?}, {asker:?}, failed {}: …{}",
+            end.failed,
             bytes[bytes.len().saturating_sub(200)..].escape_ascii()
         );
         match self {

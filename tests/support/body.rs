@@ -17,7 +17,7 @@ pub enum Polled {
     End,
 }
 
-/// Polls `body`, by a waker that does nothing.
+/// Polls `body` once, by a waker that does nothing.
 pub fn poll_frame<B>(body: &mut B) -> Polled
 where
     B: Body<Data = Bytes, Error: ToString> + Unpin,
@@ -25,23 +25,8 @@ where
     poll_frame_with(body, Waker::noop())
 }
 
-/// Polls `body` once, and again if that gave an empty frame: a body that is to fail sends one, so as to
-/// learn from its drop that the server has taken what came before.
+/// Polls `body` once.
 pub fn poll_frame_with<B>(body: &mut B, waker: &Waker) -> Polled
-where
-    B: Body<Data = Bytes, Error: ToString> + Unpin,
-{
-    match poll_once(body, waker) {
-        Polled::Data(bytes) if bytes.is_empty() => {
-            drop(bytes);
-            poll_once(body, waker)
-        }
-        polled => polled,
-    }
-}
-
-/// Polls `body` once, and passes empty frames on.
-pub fn poll_once<B>(body: &mut B, waker: &Waker) -> Polled
 where
     B: Body<Data = Bytes, Error: ToString> + Unpin,
 {

@@ -2,8 +2,9 @@ use std::{convert::Infallible, future::ready};
 
 use futures_util::FutureExt;
 use http::{HeaderMap, Request, StatusCode};
+use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
-use tower_sse::{Event, Refusal, Retry, SseLayer, Stats};
+use tower_sse::{Event, MaxAge, Refusal, Retry, SseLayer, Stats};
 
 use super::{
     Because, SECOND, assert_come_back, assert_unavailable, event_source, full, refusing,
@@ -42,16 +43,46 @@ fn an_outer_layer_passes_the_refusal_of_an_inner_one_untouched() {
     }
 }
 
-/// What owns a stream decides when it is refused and when it ends.
+/// Who owns a stream counts it.
 #[test]
-fn an_outer_layer_does_not_refuse_what_an_inner_one_has_opened() {
-    for because in [Because::Limit, Because::Shutdown] {
-        let (outer, _kept) = refusing::<Bodies>(because, Refusal::by_request());
-        let inner = SseLayer::new();
-        let response = through(&outer, through(&inner, event_stream(Feed::new().1)));
-        assert_eq!(response.status(), StatusCode::OK, "{because:?}");
-        assert_eq!(poll_frame(&mut response.into_body()), Polled::Pending);
-    }
+fn an_outer_layer_at_its_limit_does_not_refuse_what_an_inner_one_has_opened() {
+    let (outer, _kept) = refusing::<Bodies>(Because::Limit, Refusal::by_request());
+    let inner = SseLayer::new();
+    let response = through(&outer, through(&inner, event_stream(Feed::new().1)));
+    assert_eq!(response.status(), StatusCode::OK);
+    assert_eq!(poll_frame(&mut response.into_body()), Polled::Pending);
+}
+
+/// A server that shuts down opens nothing more, whichever layer knows of it.
+#[test]
+fn an_outer_layer_that_shuts_down_refuses_what_an_inner_one_has_opened() {
+    let (outer, _kept) = refusing::<Bodies>(Because::Shutdown, two_seconds(Refusal::by_request()));
+    let (feed, source) = Feed::new();
+    let inner = SseLayer::new();
+    let response =
+        answer_to(event_source(), &outer, answer_to(event_source(), &inner, event_stream(source)));
+    assert_come_back(response, "of the outer layer");
+    assert!(feed.is_dropped());
+    let response = through(&outer, through(&inner, event_stream(Feed::new().1)));
+    assert_unavailable(response, "of the outer layer");
+}
+
+/// The graceful shutdown waits for every body, also of a route that has a layer of its own.
+#[tokio::test(start_paused = true)]
+async fn the_shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
+    let shutdown = CancellationToken::new();
+    let outer = SseLayer::new().shutdown(shutdown.clone());
+    let (feed, source) = Feed::new();
+    let inner = SseLayer::new().max_age(MaxAge::none()).farewell(Event::from("bye"));
+    let owned = answer_to(event_source(), &inner, event_stream(source));
+    let passed = answer_to(event_source(), &SseLayer::new(), owned);
+    let mut body = answer_to(event_source(), &outer, passed).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    shutdown.cancel();
+    let Polled::Data(goodbye) = poll_frame(&mut body) else { panic!("no goodbye") };
+    assert!(goodbye.starts_with(b"retry: ") && goodbye.ends_with(b"data: bye\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert!(feed.is_dropped());
 }
 
 #[test]

@@ -1,10 +1,16 @@
 //! What is refused to nobody.
 
+use std::{convert::Infallible, pin::pin};
+
 use bytes::Bytes;
+use futures_util::FutureExt;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use http_body_util::Full;
-use tower_sse::Refusal;
+use tokio::sync::oneshot;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service, service_fn};
+use tower_sse::{Refusal, SseLayer, marker};
 
 use super::{Because, event_source, full, refusing, request_of};
 use crate::{
@@ -80,4 +86,25 @@ fn who_does_not_accept_events_is_told_so_also_at_the_limit() {
     let response = answer_to(request, &layer, event_stream(Feed::new().1));
     assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
     assert!(!response.headers().contains_key("retry-after"));
+}
+
+/// It has had its effects, and its client would repeat it.
+#[test]
+fn a_call_that_worked_when_the_shutdown_began_is_answered() {
+    for (method, passes) in [(Method::POST, true), (Method::GET, false)] {
+        let shutdown = CancellationToken::new();
+        let (finish, finished) = oneshot::channel::<()>();
+        let mut working = Some((finished, event_stream(Feed::new().1)));
+        let service = service_fn(move |_: Request<()>| {
+            let (finished, answer) = working.take().unwrap();
+            finished.map(|_| Ok::<_, Infallible>(answer))
+        });
+        let mut service = SseLayer::<marker::Http>::new().shutdown(shutdown.clone()).layer(service);
+        let mut call = pin!(service.call(request_of(&method, &[])));
+        assert!(call.as_mut().now_or_never().is_none());
+        shutdown.cancel();
+        finish.send(()).unwrap();
+        let Ok(response) = call.now_or_never().unwrap();
+        assert_eq!(response.status() == StatusCode::OK, passes, "{method}");
+    }
 }

@@ -1,0 +1,77 @@
+//! What a failing stream does to the others on its HTTP/2 connection: nothing. Peers count what looks like a
+//! flood for the whole connection, such as frames without bytes.
+
+use std::io;
+
+use axum::body::Body;
+use futures_util::{StreamExt, stream};
+use http::Request;
+use http_body_util::BodyExt;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Drain, Event, SseLayer, StreamOptions};
+
+use crate::{
+    host::{Host, PATIENCE},
+    support::EventReader,
+};
+
+/// More than the hundred frames without bytes that h2 takes of a connection.
+const STREAMS: usize = 150;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_may_fail_one_after_another_for_ever() {
+    for host in [Host::AxumH2, Host::HyperH2] {
+        let handler = |_| {
+            let items = [Ok(Event::from("one")), Err(io::Error::other("disk full"))];
+            tower_sse::response(stream::iter(items)).map(Body::new)
+        };
+        let mut client = host.connect(host.serve(handler).await).await;
+        for _ in 0..STREAMS {
+            let mut body = client.get().await.into_body();
+            let first = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            assert_eq!(first.into_data().unwrap(), "data: one\n\n");
+            timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap_err();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_that_are_cut_at_once_leave_a_bystander_alone() {
+    for host in [Host::AxumH2, Host::HyperH2] {
+        let shutdown = CancellationToken::new();
+        let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
+        let goes_on = CancellationToken::new();
+        let handler = {
+            let goes_on = goes_on.clone();
+            move |parts: http::request::Parts| {
+                let goes_on = goes_on.clone();
+                let last = stream::once(async move { goes_on.cancelled_owned().await })
+                    .map(|()| Event::from("last"));
+                let mut response =
+                    tower_sse::response(stream::iter([Event::from("first")]).chain(last));
+                if parts.uri.path() == "/bystander" {
+                    let options = StreamOptions::new().drain(Drain::never());
+                    response.extensions_mut().insert(options);
+                }
+                response.map(Body::new)
+            }
+        };
+        let mut client = host.connect(host.serve_with(Some(layer), handler).await).await;
+        let mut bystander = EventReader::new(client.send(Request::get("/bystander")).await);
+        assert_eq!(bystander.next().await.unwrap().data, "first");
+        let mut calls = Vec::new();
+        for _ in 0..STREAMS {
+            let mut body = client.send(Request::post("/call")).await.into_body();
+            timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            calls.push(body);
+        }
+        shutdown.cancel();
+        for mut body in calls {
+            while let Some(Ok(_)) = timeout(PATIENCE, body.frame()).await.unwrap() {}
+        }
+        goes_on.cancel();
+        assert_eq!(bystander.next().await.unwrap().data, "last", "{host:?}");
+        assert!(bystander.next().await.is_none());
+    }
+}
