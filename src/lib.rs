@@ -15,7 +15,7 @@
 //! Whoever made the stream: a service that answers with a `Stream` of [`Event`]s, axum's own `Sse`, a
 //! proxied upstream, an MCP server. Every `text/event-stream` that passes gets the right headers and
 //! heartbeats; every request the [`LastEventId`] that its client came with. Responses that are no
-//! event streams pass untouched, for a few nanoseconds and no allocation.
+//! event streams pass untouched, for some tens of nanoseconds and no allocation.
 //!
 //! It works with axum, tonic (with tonic-web) and plain hyper, over HTTP/1 and HTTP/2, between all
 //! other Tower layers.

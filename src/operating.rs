@@ -1,6 +1,7 @@
 //! Operating event streams: what the layer cannot do by itself, and what to set around it.
 //!
 //! - [Where the layer goes](#where-the-layer-goes)
+//! - [Who is asking](#who-is-asking)
 //! - [Proxies](#proxies)
 //! - [Sockets](#sockets)
 //! - [Limits and memory](#limits-and-memory)
@@ -15,25 +16,45 @@
 //! # Where the layer goes
 //!
 //! Around the routes, with as few layers as possible between it and the handlers; what it does holds
-//! for everything inside of it. Of two layers on one response the inner one owns the stream.
+//! for everything inside of it. Of two layers on one response the inner one owns the stream: its options,
+//! limit, counters and reports hold. Only a [shutdown](SseLayer::shutdown) of the outer one reaches through. To
+//! differ on one route, put [`StreamOptions`](crate::StreamOptions) into its responses rather than another layer
+//! around it.
 //!
 //! | layer | with event streams |
 //! |---|---|
 //! | tower-http `TraceLayer` | outside: then the lines of this crate are in the request's span. `on_failure` is not called when a client leaves. A body that fails on purpose, as it does for `fetch` clients and for calls that the shutdown or the greatest age cut short, is a failure to classifiers that look at bodies, as that of gRPC; to that of HTTP a refusal by `503` is one |
 //! | tower-http `CorsLayer`, `SetRequestIdLayer` | outside, so that refusals have their headers too. A reconnecting browser sends a preflight if its last event id is longer than 128 bytes or has characters such as `<{:`; allow the header `last-event-id` |
 //! | authentication | outside: who is not let in opens no stream. `401` and `403` stop an `EventSource` for good |
-//! | tower-http `CompressionLayer` | either side: it leaves event streams alone by its default predicate and by `no-transform`; a predicate of your own must do so too, or events wait in the compressor |
+//! | tower-http `CompressionLayer` | either side: it leaves event streams alone by its default predicate; a predicate of your own must do so too, or events wait in the compressor. (`no-transform` is for proxies: this layer does not look at it.) |
 //! | tower-http `TimeoutLayer` | limits the time to the head, not the stream |
 //! | tower-http `ResponseBodyTimeoutLayer` | limits silence: put it outside, with a longer time than the heartbeat's, and heartbeats keep the stream alive |
 //! | tower-http `ResponseBodyDeadlineLayer` | fails the body of every stream that reaches the deadline, between events or not: use [`SseLayer::max_age`] |
 //! | tower-http `OnEarlyDropLayer` | fires whenever a client leaves, which is how streams normally end: use [`SseLayer::on_close`] |
 //! | tower-http `InFlightRequestsLayer` | counts streams as long as they are open, with everything else |
-//! | tower `ConcurrencyLimitLayer` | frees its permit at the head, so it limits no streams: use [`SseLayer::max_streams`]. Around a bare-stream service that this layer refuses it keeps its permit for the next call |
+//! | tower `ConcurrencyLimitLayer` | frees its permit at the head, so it limits no streams: use [`SseLayer::max_streams`] |
 //! | tower `RateLimitLayer`, `LoadShedLayer`, `BufferLayer` | limit requests, reconnections among them; what they answer is their own, and any status but 200 stops an `EventSource` for good |
 //! | `CatchPanicLayer`, `NormalizePathLayer` | as with any response; a panic in the stream itself comes after the head and ends the connection |
 //!
 //! Around a whole axum `Router`, outside of `Router::layer`, it needs a router again, for `axum::serve`
 //! takes only responses with axum's own body: `Router::new().fallback_service(layer.layer(router))`.
+//!
+//! # Who is asking
+//!
+//! The rules by which clients reconnect contradict each other, so what ends a stream before its source does,
+//! and what is said in place of one, depends on who is asking:
+//!
+//! | | `EventSource` | `fetch` in a browser | another `GET` | any other method: a call |
+//! |---|---|---|---|---|
+//! | told by | `GET`, `Accept` names `text/event-stream`, `Cache-Control` has `no-cache` | `GET`, `Accept` names it, no such `Cache-Control`, but a `Sec-Fetch-Mode` | | |
+//! | comes back after | a clean end or a failure; any status but 200 stops it for good | a failure or a bad status; a clean end stops it | who knows | never: the stream is its answer |
+//! | so its stream is ended | cleanly | by failing | cleanly | by failing, 30 seconds later |
+//! | and it is refused by | `200` and a `retry` line | `503` | `503` | `503` |
+//!
+//! Browsers send `Sec-Fetch-Mode` over https and to localhost only: over plain http a `fetch` is another
+//! `GET`. One with `cache: 'no-store'` sends what an `EventSource` sends, and is taken for one. A layer
+//! that has neither a shutdown nor a limit nor said anything of a greatest age does not look who is asking: it
+//! ends every `GET` by failing, after which all clients come back that ever do.
 //!
 //! # Proxies
 //!
@@ -42,7 +63,7 @@
 //! | nginx | 60 s (`proxy_read_timeout`) | because of `x-accel-buffering: no`; not if `proxy_ignore_headers X-Accel-Buffering` is set: then `proxy_buffering off` |
 //! | Apache, `mod_proxy_http` | 60 s (`Timeout`, `ProxyTimeout`; distributions set others) | yes, through `mod_deflate` too (tried with 2.4); over FastCGI set `flushpackets=on` |
 //! | AWS Application Load Balancer | 60 s (idle timeout, 1 to 4,000 s) | yes |
-//! | Cloudflare | 100 s (proxy read timeout) | `GET` streams through `cloudflared` are reported to be held back in some set-ups, `POST` streams not |
+//! | Cloudflare | 100 to 120 s (proxy read timeout) | `GET` streams through `cloudflared` are reported to be held back in some set-ups, `POST` streams not |
 //!
 //! So the heartbeat's 15 seconds are short enough for all of them. Where a proxy waits for a certain number
 //! of bytes, there is [`SseLayer::padding`].
@@ -113,10 +134,12 @@
 //! Without [`SseLayer::shutdown`] the graceful shutdown of axum, hyper and tonic waits for open streams, which
 //! is for ever. With it streams end as [`Drain`] says, and what comes meanwhile is [refused](Refusal).
 //!
-//! One thing no body can do: end the stream of a client that does not read, for hyper does not poll it, and
-//! what it has been given it does not get rid of. So put a deadline on the graceful shutdown, longer than the [`Drain`] takes: 30 seconds for
-//! [`Drain::by_request`] (or the window or grace) and 5 more for a source that is amid an event. When
-//! it passes, drop the connections; every stream then has its close report, with
+//! One thing no body can do: end the stream of a client that does not read, as hyper does not poll it, and
+//! cannot write what it was given before. So put a deadline on the graceful shutdown, longer than the
+//! [`Drain`] takes: 30 seconds for [`Drain::by_request`] (or the window or grace), 5 more for a source that
+//! is amid an event, and one for a body that fails: 40 in all. Kubernetes kills after 30 unless told
+//! otherwise (`terminationGracePeriodSeconds`). When the deadline passes, drop the connections; every
+//! stream then has its close report, with
 //! [`CloseReason::Disconnected`], or [`CloseReason::Drained`] if hyper had room for its last bytes.
 //!
 //! | host | example |
@@ -147,9 +170,8 @@
 //! # }
 //! ```
 //!
-//! Give the orchestrator more time than that before it kills the process
-//! (`terminationGracePeriodSeconds`, `TimeoutStopSec=`), and let the load balancer take the server out before the
-//! token is cancelled, or clients come back to the server that is going.
+//! Give the orchestrator more time than that before it kills the process, and let the load balancer take
+//! the server out before the token is cancelled, or clients come back to the server that is going.
 //!
 //! # Deployments without a storm
 //!
@@ -176,14 +198,13 @@
 //!
 //! - Clients differ in how they come back. `@microsoft/fetch-event-source` waits for the last `retry` line it
 //!   saw, not for `Retry-After`. undici's `EventSource` gave up for good, up to version 6, when a
-//!   connection was refused: let servers overlap when you deploy. A browser's `fetch` with
-//!   `cache: 'no-store'` sends what an `EventSource` sends and is taken for one, so a drain ends it cleanly,
-//!   and it may think that it is done.
+//!   connection was refused: let servers overlap when you deploy.
 //!
 //! # Credentials that expire
 //!
-//! A stream lives longer than the check of its request. End it with the token that opened it, and the client comes
-//! back with a fresh one or is turned away:
+//! A stream lives longer than the check of its request. End it with the token that opened it, without grace,
+//! and the client comes back with a fresh one or is turned away. Let the layer say
+//! `.max_age(MaxAge::none())`, or it does not look [who is asking](#who-is-asking):
 //!
 //! ```
 //! use std::time::Duration;
@@ -192,7 +213,8 @@
 //! use tower_sse::{MaxAge, StreamOptions};
 //!
 //! fn until_expiry<B>(mut response: Response<B>, expires_in: Duration) -> Response<B> {
-//!     response.extensions_mut().insert(StreamOptions::new().max_age(MaxAge::new(expires_in)));
+//!     let max_age = MaxAge::new(expires_in).grace(Duration::ZERO);
+//!     response.extensions_mut().insert(StreamOptions::new().max_age(max_age));
 //!     response
 //! }
 //! # until_expiry(Response::new(()), Duration::ZERO);

@@ -254,7 +254,7 @@ async fn further_errors_can_be_classified() {
             assert!(!error.is::<fmt::Error>(), "a panic says no");
             error.is::<Outer>()
         })
-        .classify_with(|error| error.is::<std::num::ParseIntError>());
+        .classify_with(<dyn Error>::is::<std::num::ParseIntError>);
     for (error, expected) in [
         (Outer("left".into()).into(), Polled::End),
         ("x".parse::<u8>().unwrap_err().into(), Polled::End),

@@ -11,9 +11,11 @@ use crate::connection::Client;
 /// |---|---|
 /// | `EventSource`, and any other `GET` | clean |
 /// | `fetch` in a browser | the body fails: after a clean end such clients do not reconnect |
+/// | a `GET`, in a layer that does not look who is asking | the body fails |
 /// | any other method: a call whose answer is the stream | it may go on to its own end for a [grace](Self::grace) of 30 seconds more, then the body fails |
 ///
-/// Who is asking is told as the page [operating](crate::operating#who-is-asking) says. If the source is amid an event that nobody ends, the body fails after 5 seconds. A stream with a
+/// [Who is asking](crate::operating#who-is-asking) is told by what clients send. If the source is amid an
+/// event that nobody ends, the body fails after 5 seconds. A stream with a
 /// content coding always fails.
 ///
 /// ```

@@ -107,18 +107,18 @@ impl StreamOptions {
     /// How old the stream may become; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     /// [`MaxAge::none`] undoes it.
     ///
-    /// If the layer has neither a greatest age nor a shutdown nor a limit, it has not looked who is asking,
-    /// and ends every stream by failing: all clients that reconnect do so after that too.
-    /// `SseLayer::max_age(MaxAge::none())` lets it look.
+    /// If the layer has neither a greatest age nor a shutdown nor a limit, it does not look [who is
+    /// asking](crate::operating#who-is-asking), and ends every stream by failing: all clients that reconnect do
+    /// so after that too. `SseLayer::max_age(MaxAge::none())` lets it look.
     ///
-    /// A stream whose caller's credentials expire should not outlive them:
+    /// A stream whose caller's credentials expire should not outlive them, nor have any grace:
     ///
     /// ```
     /// # use std::time::Duration;
     /// use tower_sse::{MaxAge, StreamOptions};
     ///
     /// # fn options(expires_in: Duration) -> StreamOptions {
-    /// StreamOptions::new().max_age(MaxAge::new(expires_in))
+    /// StreamOptions::new().max_age(MaxAge::new(expires_in).grace(Duration::ZERO))
     /// # }
     /// # _ = options(Duration::from_secs(1));
     /// ```

@@ -75,7 +75,7 @@ impl Report {
     pub(super) fn sent(&mut self, bytes: usize) {
         self.frames += 1;
         self.bytes += bytes as u64;
-        // A heartbeat comes when there is time.
+        // After a heartbeat nothing else is waiting to be sent.
         let (_, _, heartbeats) = self.told;
         if self.heartbeats != heartbeats {
             self.tell_stats();

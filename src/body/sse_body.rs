@@ -125,7 +125,7 @@ where
         match self.project().kind.project() {
             KindProj::Foreign { body } => body.poll_frame(cx).map_err(Into::into),
             KindProj::Stream { stream } => stream.as_mut().poll_frame(cx),
-            KindProj::Tracked { tracked } => tracked.as_mut().poll_frame(cx).map_err(Into::into),
+            KindProj::Tracked { tracked } => tracked.as_mut().poll_frame(cx),
             KindProj::Unsent => Poll::Ready(None),
             KindProj::Whole { bytes } => {
                 Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(*bytes))))

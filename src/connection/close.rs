@@ -22,6 +22,7 @@ pub enum CloseReason {
 }
 
 impl CloseReason {
+    /// In the order of the variants, by which they are counted.
     pub(crate) const ALL: [Self; 6] = [
         Self::Ended,
         Self::Failed,
@@ -94,5 +95,17 @@ impl Closed {
     #[must_use]
     pub const fn heartbeats(&self) -> u64 {
         self.heartbeats
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::CloseReason;
+
+    #[test]
+    fn every_reason_is_counted_at_its_place() {
+        for (at, reason) in CloseReason::ALL.into_iter().enumerate() {
+            assert_eq!(reason as usize, at, "{reason}");
+        }
     }
 }

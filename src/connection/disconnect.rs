@@ -18,7 +18,9 @@ use super::CloseReason;
 /// Services that answer with a bare stream find it in the request's extensions. For all others
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) puts it there; with feature
 /// `axum` it is an extractor then. For a response that is no event stream it fires when its body is
-/// over; if the body does not tell its own end ([`is_end_stream`](http_body::Body::is_end_stream)) and the
+/// over, and for an upgrade (`101`) at the head: it knows nothing of what becomes of the connection. A
+/// stream that is refused is over with [`Ended`](CloseReason::Ended). If the body does not tell its own
+/// end ([`is_end_stream`](http_body::Body::is_end_stream)) and the
 /// server leaves it after the last byte that `content-length` allows, the reason is
 /// [`Disconnected`](CloseReason::Disconnected).
 ///

@@ -243,6 +243,7 @@ fn refuse<B, C>(
             config.stats.refused();
             debug!("an event stream was refused");
             let mut response = config.refusal.answer(response, asked.client);
+            // To a layer outside it must not be a stream.
             response.extensions_mut().insert(Owned::Refused);
             response
         }

@@ -65,9 +65,13 @@ use crate::stats::Stats;
 /// # Runtime
 ///
 /// Event streams need a tokio runtime whose timer is enabled, as `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do: on one without a timer, a stream
-/// that falls silent or fails panics, as does one that outlives its runtime. Outside any runtime there are no heartbeats, and (with feature
-/// `tracing`) a WARN line for each stream that falls silent.
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do. On one without a timer a stream
+/// panics as soon as it needs one: when it falls silent or fails, has a greatest age or is drained. So does a
+/// stream that outlives its runtime.
+///
+/// Outside of any runtime there are no timers: no heartbeats and no greatest age but zero, a shutdown ends
+/// streams at once whatever [`Drain`](crate::Drain) says, without bound on a source amid an event, and a body fails
+/// without delay. With feature `tracing` there is a WARN line for each stream that misses one.
 ///
 /// Cloning is cheap, and setting an option of a clone leaves the original as it was.
 pub struct SseLayer<M = marker::Http> {
@@ -85,7 +89,9 @@ impl<M> SseLayer<M> {
     }
 
     /// Lets open streams end once `token` is cancelled, as [`drain`](Self::drain) says, and
-    /// [refuses](Self::refusal) new ones from then on. By default nothing ends them: the graceful
+    /// [refuses](Self::refusal) new ones from then on; but a call, a request by any method other than `GET`,
+    /// that a service has been working on since before is answered. It reaches streams of layers further in that
+    /// have no shutdown of their own. By default nothing ends them: the graceful
     /// shutdown of axum or hyper, which waits for every body, waits for ever.
     ///
     /// Cancel the same token that tells the server to shut down. A client that does not read cannot be
@@ -156,7 +162,7 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets what clients are told that are refused: by default [`Refusal::by_request`].
+    /// Sets what refused clients are told: by default [`Refusal::by_request`].
     ///
     /// ```
     /// use tower_sse::{Refusal, SseLayer};
@@ -173,7 +179,8 @@ impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens: when its head is known, or for services that answer with a
     /// bare stream at the call. Refused streams and the answers to `HEAD` requests do not open.
     ///
-    /// It must be quick, as it runs within the server's task. If it panics, nothing comes of it.
+    /// It must be quick, as it runs within the server's task. If it panics, nothing comes of it. Several
+    /// closures are all called, in their order.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -208,9 +215,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Puts a [`Disconnect`](crate::Disconnect) into the extensions of every request, so that a task
-    /// which a handler spawns can tell when the response is over. Off by default, as it costs two allocations
-    /// for every request, and one more for a response that is no event stream. Services that answer with
-    /// a bare stream have it anyhow.
+    /// which a handler spawns can tell when the response is over. Off by default, as it costs
+    /// every request five to seven allocations. Services that answer with a bare stream have it anyhow.
     ///
     /// ```
     /// use tower_sse::SseLayer;

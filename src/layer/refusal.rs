@@ -24,6 +24,9 @@ use crate::{
 ///
 /// Both times are drawn for every client, by default from 2 to 10 seconds.
 ///
+/// It is decided when the head of the response is known, so a handler may have worked before it is refused;
+/// but not for a call (any method but `GET`) that came before the shutdown, which is answered.
+///
 /// Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass. The service's
 /// own headers stay (CORS, a request id), and its stream is dropped unpolled. A service that answers with a
 /// bare stream is not called at all; a permit that it took when it became ready, as `ConcurrencyLimit`

@@ -134,14 +134,13 @@ impl<M> SseLayer<M> {
     /// [terminator](Self::terminator) is not sent then.
     ///
     /// By default an error fails the body, so that clients notice and reconnect. In both cases
-    /// what was ready before the error is sent first. So that the client gets it, the body fails when
-    /// the server has taken everything before, which it learns from an empty frame, and 20 milliseconds
-    /// have passed; if the server does not take it, after a second. A client that reads slowly may
-    /// still lose what it had not read. An error that [only says that somebody
+    /// what was ready before the error is sent first. So that the client gets it, the body fails
+    /// 20 milliseconds after its source did. One that reads slowly, or shares a busy HTTP/2
+    /// connection, may still lose what it had not read. An error that [only says that somebody
     /// left](crate::is_cancellation) ends the stream cleanly, and the closure is not called.
     ///
-    /// If the source fails amid an event there is no place for another: then, and if the closure
-    /// panics, the body fails, whatever the error is.
+    /// If the source fails amid an event, or in a stream with a content coding, there is no place for another:
+    /// then, and if the closure panics, the body fails, whatever the error is.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};

@@ -92,7 +92,8 @@ fn slow() -> (Arc<Semaphore>, Arc<Semaphore>, Handler) {
 async fn a_request_that_is_under_way_as_the_shutdown_begins_is_refused_too() {
     for host in Host::ALL {
         for protocol in Protocol::BOTH {
-            for asker in Asker::ALL {
+            // A call has had its effects by then: it is answered.
+            for asker in Asker::ALL.into_iter().filter(|asker| *asker != Asker::Post) {
                 let shutdown = CancellationToken::new();
                 let layer = SseLayer::new().shutdown(shutdown.clone());
                 let (called, may_answer, handler) = slow();
