@@ -134,6 +134,7 @@
 //! | | |
 //! |---|---|
 //! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a part of a response; depends on axum-core only |
+//! | `hub` | [hub]: topics in the process, publish once, to many, resumable. Not finished: its interface may change |
 //! | `json` | [`Json`] and [`Event::json_data`] |
 //! | `hyper`, `tonic` | [`is_cancellation`] knows their errors, so that streams that end with them end cleanly; for the whole program, whichever crate turns it on |
 //! | `tracing` | a DEBUG line for every close, in the request's span, and few others; a WARN line when there is no runtime for timers |
@@ -158,6 +159,8 @@ mod axum;
 mod body;
 mod connection;
 mod event;
+#[cfg(feature = "hub")]
+pub mod hub;
 mod layer;
 pub mod operating;
 mod stats;

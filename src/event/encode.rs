@@ -1,5 +1,8 @@
 use std::{convert::Infallible, time::Duration};
 
+#[cfg(feature = "hub")]
+use bytes::Bytes;
+
 use super::{
     Event, EventName, RareFields,
     frame_buf::{COMMENT, DATA, EVENT, Field, FrameBuf, ID, RETRY},
@@ -80,21 +83,50 @@ impl Encode for Event {
 
 impl Event {
     fn encode_fields(&self, frame: &mut FrameBuf) {
-        let Self { data, name, id, rare } = self;
-        let text_len = data.as_ref().map_or(0, |data| data.len());
+        let text_len = self.data.as_ref().map_or(0, |data| data.len());
         if frame.spare() < ROOM_FOR_FIELDS + text_len {
-            frame.reserve(fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref()));
+            frame.reserve(self.encoded_len());
         }
-        let block = data.is_some() || name.is_some() || id.is_some();
+        let block = self.data.is_some() || self.name.is_some() || self.id.is_some();
         let mut lines = Lines::new(frame);
-        if let Some(rare) = rare {
-            lines.rare(rare);
-        }
-        lines.head(name.as_ref(), id.as_ref());
-        if let Some(data) = data {
-            lines.open(DATA).put_lines(DATA, data.as_bytes());
-        }
+        lines.fields(self);
         lines.end(block);
+    }
+
+    fn encoded_len(&self) -> usize {
+        let Self { data, name, id, rare } = self;
+        fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref())
+    }
+
+    /// Everything but the end of the block, with room for an id that begins with a prefix of this length.
+    #[cfg(feature = "hub")]
+    pub(crate) fn encode_open(&self, prefix_len: usize) -> OpenBlock {
+        let mut frame = FrameBuf::new();
+        frame.reserve(self.encoded_len() + ID.len_of("") + prefix_len + decimal_len(u64::MAX));
+        let mut lines = Lines::new(&mut frame);
+        lines.fields(self);
+        let open = lines.open;
+        OpenBlock { frame, open }
+    }
+}
+
+/// An event that still lacks its id.
+#[cfg(feature = "hub")]
+pub(crate) struct OpenBlock {
+    frame: FrameBuf,
+    open: bool,
+}
+
+#[cfg(feature = "hub")]
+impl OpenBlock {
+    /// Writes the id as the block's last line, and gives the bytes.
+    pub(crate) fn end_with_id(&mut self, prefix: &str, sequence: u64) -> Bytes {
+        let mut lines = Lines { frame: &mut self.frame, open: self.open };
+        let frame = lines.open(ID);
+        frame.put(prefix.as_bytes());
+        frame.put(itoa::Buffer::new().format(sequence).as_bytes());
+        lines.end(true);
+        self.frame.take()
     }
 }
 
@@ -173,6 +205,17 @@ impl<'frame> Lines<'frame> {
             self.open = true;
         }
         self.frame
+    }
+
+    #[inline]
+    fn fields(&mut self, Event { data, name, id, rare }: &Event) {
+        if let Some(rare) = rare {
+            self.rare(rare);
+        }
+        self.head(name.as_ref(), id.as_ref());
+        if let Some(data) = data {
+            self.open(DATA).put_lines(DATA, data.as_bytes());
+        }
     }
 
     /// The fields that come before the data.

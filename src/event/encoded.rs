@@ -66,6 +66,14 @@ impl From<Encoded> for Bytes {
     }
 }
 
+#[cfg(feature = "hub")]
+impl Encoded {
+    /// Events that are encoded already.
+    pub(crate) const fn of(bytes: Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
 impl AsRef<[u8]> for Encoded {
     fn as_ref(&self) -> &[u8] {
         self.as_bytes()

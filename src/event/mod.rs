@@ -168,6 +168,16 @@ impl Event {
         Ok(self.data(serde_json::to_string(value)?))
     }
 
+    #[cfg(feature = "hub")]
+    pub(crate) const fn has_data(&self) -> bool {
+        self.data.is_some()
+    }
+
+    #[cfg(feature = "hub")]
+    pub(crate) const fn has_id(&self) -> bool {
+        self.id.is_some()
+    }
+
     fn rare_fields(&mut self) -> &mut RareFields {
         self.rare.get_or_insert_default()
     }

@@ -1,0 +1,109 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{Hub, Retention, hub::Shared, topics::RetentionOf, topics::Topics};
+
+/// Sets what a [`Hub`] keeps.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_sse::hub::Hub;
+///
+/// let hub = Hub::builder()
+///     .retain_events(1024)
+///     .retain_bytes(1 << 20)
+///     .retain_for(Duration::from_secs(300))
+///     .retain_in_all(64 << 20)
+///     .build();
+/// # _ = hub;
+/// ```
+#[must_use]
+pub struct HubBuilder {
+    retention: Retention,
+    retention_of: Option<Box<RetentionOf>>,
+    budget: usize,
+    #[cfg(tower_sse_loom)]
+    broken: super::Broken,
+}
+
+impl HubBuilder {
+    pub(super) const fn new() -> Self {
+        Self {
+            retention: Retention::new(),
+            retention_of: None,
+            budget: 64 << 20,
+            #[cfg(tower_sse_loom)]
+            broken: super::Broken::Not,
+        }
+    }
+
+    #[cfg(tower_sse_loom)]
+    #[allow(missing_docs)]
+    pub fn broken(mut self, broken: super::Broken) -> Self {
+        self.broken = broken;
+        self
+    }
+
+    /// Every topic keeps its newest so many events: 1,024 by default.
+    ///
+    /// # Panics
+    ///
+    /// If `events` is zero: subscribers read what is kept.
+    #[track_caller]
+    pub fn retain_events(mut self, events: usize) -> Self {
+        self.retention = self.retention.events(events);
+        self
+    }
+
+    /// Every topic keeps its newest events that take so many bytes on the wire: 1 MiB by default. The
+    /// very newest is kept whatever its size.
+    pub fn retain_bytes(mut self, bytes: usize) -> Self {
+        self.retention = self.retention.bytes(bytes);
+        self
+    }
+
+    /// Every topic keeps its events for so long: 5 minutes by default.
+    pub fn retain_for(mut self, age: Duration) -> Self {
+        self.retention = self.retention.age(age);
+        self
+    }
+
+    /// Some topics keep more or less than others: what the closure returns for a topic's name goes before
+    /// the other three limits. It is called when a topic comes into being.
+    pub fn retention_of<F>(mut self, retention_of: F) -> Self
+    where
+        F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
+    {
+        self.retention_of = Some(Box::new(retention_of));
+        self
+    }
+
+    /// All topics together keep so many bytes: 64 MiB by default. When it is more, those go to which
+    /// nothing was published for longest and nobody subscribes.
+    pub fn retain_in_all(mut self, bytes: usize) -> Self {
+        self.budget = bytes;
+        self
+    }
+
+    /// The hub.
+    #[must_use]
+    pub fn build(self) -> Hub {
+        let topics = Topics::new(self.retention, self.retention_of, self.budget);
+        let shared = Shared::new(topics);
+        #[cfg(tower_sse_loom)]
+        let shared = {
+            let mut shared = shared;
+            shared.broken = self.broken;
+            shared
+        };
+        Hub::of(Arc::new(shared))
+    }
+}
+
+impl fmt::Debug for HubBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HubBuilder")
+            .field("retention", &self.retention)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,97 @@
+//! Feature `hub`: publish an event once, and everybody gets it who subscribes to its topic, also who comes
+//! back later.
+//!
+//! ```
+//! use axum::{Router, extract::State, response::IntoResponse, routing::get};
+//! use tower_sse::{Event, LastEventId, SseLayer, hub::Hub};
+//!
+//! # #[cfg(feature = "axum")]
+//! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+//!     tower_sse::response(hub.subscribe(["news"]).recent(10).resume(last))
+//! }
+//! # #[cfg(not(feature = "axum"))]
+//! # async fn events() {}
+//!
+//! # async fn run() -> Result<(), tower_sse::hub::PublishError> {
+//! let hub = Hub::new();
+//! let app: Router =
+//!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
+//!
+//! let receipt = hub.publish("news", Event::new().event("headline").data("…")).await?;
+//! println!("{} for {} subscribers", receipt.id(), receipt.subscribers());
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Topics
+//!
+//! They are strings, come into being when somebody names them, and go when nothing is left of them. One
+//! client is addressed by a topic of its own, everybody by one that all subscribe to, groups by others: to
+//! send to one, to some or to all is the same method.
+//!
+//! ```
+//! # use tower_sse::{Event, hub::Hub};
+//! # fn run(hub: Hub, last: Option<tower_sse::LastEventId>) -> Result<(), tower_sse::hub::PublishError> {
+//! let stream = hub.subscribe(["all", "room:kitchen", "client:42"]).resume(last);
+//!
+//! _ = hub.publish_now("client:42", Event::from("to one"))?;
+//! _ = hub.publish_now("room:kitchen", Event::from("to some"))?;
+//! _ = hub.publish_now("all", Event::from("to all"))?;
+//! # drop(stream);
+//! # Ok(())
+//! # }
+//! # run(Hub::new(), None).unwrap();
+//! ```
+//!
+//! # Order, and resumption
+//!
+//! All topics of a hub have one order, and the hub gives the ids: one `Last-Event-ID` is enough for a
+//! connection that follows many topics. A subscription [resumes](Subscribe::resume) strictly after it:
+//! what was published meanwhile, and what is published from then on, is one sequence without loss, double
+//! or disorder.
+//!
+//! What is no longer kept cannot be given. That is said, as an event `gap` whose data is the topic,
+//! exactly when a client has missed something; see [`OnGap`].
+//!
+//! # What is kept
+//!
+//! By default 1,024 events, 1 MiB and 5 minutes of every topic, and 64 MiB in all; see [`HubBuilder`] and
+//! [`Retention`]. Besides, a topic whose subscribers are behind keeps up to 16 of the frames that it made for
+//! them, of 16 KiB. That is all: there is no queue for a client, so one that is slow or stalled costs a
+//! place to stand at, and delays nobody.
+//!
+//! # Names, and who may subscribe
+//!
+//! The hub does not know who asks: a handler that takes topics from a request has to check them. Everybody
+//! who may name a topic can bring one into being.
+
+#[cfg(tower_sse_loom)]
+mod broken;
+mod builder;
+mod gap;
+#[allow(clippy::module_inception)]
+mod hub;
+mod log;
+mod position;
+mod publish;
+mod retention;
+mod subscribe;
+mod subscription;
+mod sync;
+mod tombstones;
+mod topic;
+mod topics;
+mod waiters;
+mod window;
+
+#[cfg(tower_sse_loom)]
+pub use self::broken::Broken;
+pub use self::{
+    builder::HubBuilder,
+    gap::OnGap,
+    hub::Hub,
+    publish::{PublishError, Receipt},
+    retention::Retention,
+    subscribe::Subscribe,
+    subscription::Subscription,
+};

@@ -1,0 +1,156 @@
+use std::{
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::{connection::LastEventId, event::EventId};
+
+/// A place in the order of a hub: the id of every event. An epoch and a sequence number, as in
+/// `4fzo8gk0o2yl-1729`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Position {
+    pub(super) epoch: Epoch,
+    pub(super) sequence: u64,
+}
+
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}-{}", self.epoch, self.sequence)
+    }
+}
+
+impl From<Position> for EventId {
+    fn from(position: Position) -> Self {
+        // Letters, digits and a hyphen: never an error.
+        Self::try_from(position.to_string()).unwrap_or_else(|_| Self::from_static(""))
+    }
+}
+
+/// When a hub was made, in milliseconds, with random bits, so that no two hubs have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Epoch(u64);
+
+const RANDOM_BITS: u32 = 20;
+const RADIX: u64 = 36;
+/// As many digits as a `u64` has.
+const MOST_DIGITS: usize = 13;
+
+impl Epoch {
+    pub(super) fn now() -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
+        Self((milliseconds << RANDOM_BITS) | fastrand::u64(..1 << RANDOM_BITS))
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let canonical = matches!(text.len(), 1..=MOST_DIGITS)
+            && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
+            && !text.starts_with('0');
+        u64::from_str_radix(text, RADIX as u32).ok().filter(|_| canonical).map(Self)
+    }
+}
+
+impl fmt::Display for Epoch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut digits = Vec::with_capacity(MOST_DIGITS);
+        let mut rest = self.0;
+        while rest > 0 || digits.is_empty() {
+            digits.push(char::from_digit((rest % RADIX) as u32, RADIX as u32).unwrap_or('0'));
+            rest /= RADIX;
+        }
+        digits.into_iter().rev().try_for_each(|digit| fmt::Write::write_char(f, digit))
+    }
+}
+
+/// What a client's last event id says to a hub.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    /// Nothing: a first visit.
+    Nothing,
+    /// It has seen everything up to here.
+    Seen(u64),
+    /// An id of another hub, such as the one that was here before a restart.
+    Foreign,
+    /// An id that this hub never gave out, nor any other.
+    Garbage,
+}
+
+impl Said {
+    /// Reads an id of a hub of this `epoch` which has given out ids up to `newest`.
+    pub(super) fn by(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Self {
+        let Some(id) = id.map(LastEventId::as_str).filter(|id| !id.is_empty()) else {
+            return Self::Nothing;
+        };
+        match id.split_once('-').map(|(epoch, digits)| (Epoch::parse(epoch), sequence(digits))) {
+            Some((Some(of), Some(sequence))) if of == epoch => {
+                if sequence <= newest {
+                    Self::Seen(sequence)
+                } else {
+                    Self::Garbage
+                }
+            }
+            Some((Some(_), Some(_))) => Self::Foreign,
+            _ => Self::Garbage,
+        }
+    }
+}
+
+/// Digits as they are written, so neither `+5` nor `007`.
+fn sequence(digits: &str) -> Option<u64> {
+    let canonical = digits.bytes().all(|byte| byte.is_ascii_digit())
+        && (!digits.starts_with('0') || digits == "0");
+    digits.parse().ok().filter(|_| canonical)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Epoch, Position, Said};
+    use crate::{connection::LastEventId, event::EventId};
+
+    fn said(id: &str, epoch: Epoch) -> Said {
+        Said::by(Some(&LastEventId::try_from(id).unwrap()), epoch, 100)
+    }
+
+    #[test]
+    fn an_id_is_read_as_it_was_written() {
+        for epoch in [Epoch(1), Epoch(35), Epoch(36), Epoch(u64::MAX), Epoch::now()] {
+            for sequence in [0, 1, 99, 100] {
+                let id = EventId::from(Position { epoch, sequence });
+                assert_eq!(said(id.as_str(), epoch), Said::Seen(sequence), "{id}");
+            }
+        }
+    }
+
+    #[test]
+    fn ids_of_others_and_of_nobody_are_told_apart() {
+        let epoch = Epoch(36);
+        assert_eq!(epoch.to_string(), "10");
+        for (id, expected) in [
+            ("10-100", Said::Seen(100)),
+            ("10-101", Said::Garbage),
+            ("11-101", Said::Foreign),
+            ("3w5e11264sgsf-1", Said::Foreign),
+            ("3w5e11264sgsg-1", Said::Garbage),
+            ("10-+5", Said::Garbage),
+            ("10-007", Said::Garbage),
+            ("10-18446744073709551616", Said::Garbage),
+            ("010-5", Said::Garbage),
+            ("1A-5", Said::Garbage),
+            ("10-", Said::Garbage),
+            ("-5", Said::Garbage),
+            ("10", Said::Garbage),
+            ("10-5-5", Said::Garbage),
+            ("", Said::Nothing),
+        ] {
+            assert_eq!(said(id, epoch), expected, "{id}");
+        }
+        assert_eq!(Said::by(None, epoch, 100), Said::Nothing);
+    }
+
+    #[test]
+    fn no_two_hubs_have_one_epoch() {
+        let epochs: Vec<_> = (0..100).map(|_| Epoch::now().0).collect();
+        let distinct: std::collections::HashSet<_> = epochs.iter().collect();
+        assert_eq!(distinct.len(), epochs.len());
+    }
+}

@@ -1,0 +1,131 @@
+use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+
+use super::{
+    OnGap, Subscription, hub::Shared, log::Trash, position::Said, subscription::Place,
+    window::Window,
+};
+use crate::connection::LastEventId;
+
+/// A subscription before it begins: [`resume`](Self::resume) says where.
+#[must_use = "a subscription begins with `resume`"]
+pub struct Subscribe {
+    hub: Arc<Shared>,
+    topics: Vec<String>,
+    recent: usize,
+    on_gap: OnGap,
+    window: Duration,
+}
+
+impl Subscribe {
+    pub(super) fn new<T>(hub: Arc<Shared>, topics: T) -> Self
+    where
+        T: IntoIterator<Item: AsRef<str>>,
+    {
+        let mut known = HashSet::new();
+        let topics = topics.into_iter().map(|topic| topic.as_ref().to_owned());
+        Self {
+            hub,
+            topics: topics.filter(|topic| known.insert(topic.clone())).collect(),
+            recent: 0,
+            on_gap: OnGap::default(),
+            window: Duration::ZERO,
+        }
+    }
+
+    /// A first visit begins with the newest so many events that are kept, over all its topics. Zero by
+    /// default: with what is published from now on.
+    pub fn recent(mut self, events: usize) -> Self {
+        self.recent = events;
+        self
+    }
+
+    /// What happens when events were lost that the client has not seen: by default it is
+    /// [told](OnGap::Tell).
+    pub fn on_gap(mut self, on_gap: OnGap) -> Self {
+        self.on_gap = on_gap;
+        self
+    }
+
+    /// After events were given, the next are only given when so much time has passed, all that have come
+    /// meanwhile in one go: for topics with many small events, where a write for each is more than their
+    /// delay is worth. The first after a pause is given at once. Off by default, and zero is off.
+    ///
+    /// It needs a tokio runtime with a timer.
+    pub fn flush_window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Begins, after what a client has seen last:
+    ///
+    /// | last event id | begins with |
+    /// |---|---|
+    /// | none, or empty | what is published from this call on, or the [`recent`](Self::recent) ones |
+    /// | one of this hub | all that came after it; a gap for every topic that has lost some of it |
+    /// | one of another hub, such as the one before a restart | a gap for every topic, then all that is kept: the client can have seen none of it |
+    /// | anything else | a gap for every topic, then as a first visit |
+    ///
+    /// A subscription without topics ends at once.
+    pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
+        let Self { hub, topics, recent, on_gap, window } = self;
+        let now = hub.now();
+        let mut trash = Trash::new();
+        let mut places: Vec<_> = topics
+            .iter()
+            .map(|name| {
+                hub.with_topic(name, |topic, state| {
+                    state.subscribers += 1;
+                    let before = state.log.bytes();
+                    state.log.trim(now, &mut trash);
+                    hub.topics.account(before, state.log.bytes());
+                    Place::new(Arc::clone(topic))
+                })
+            })
+            .collect();
+        let newest = hub.committed();
+        let last = last.into();
+        let said = Said::by(last.as_ref(), hub.epoch, newest);
+        let seen = match said {
+            Said::Seen(seen) => seen,
+            Said::Foreign => 0,
+            Said::Nothing | Said::Garbage => before_recent(&places, recent, newest),
+        };
+        for place in &mut places {
+            match said {
+                Said::Seen(_) => place.begin(seen, false),
+                Said::Foreign => place.begin(seen, true),
+                // As a first visit it has missed nothing of what was gone when it came.
+                Said::Nothing => place.begin(seen.max(place.lost_to().min(newest)), false),
+                Said::Garbage => place.begin(seen.max(place.lost_to().min(newest)), true),
+            }
+        }
+        Subscription::new(hub, places, on_gap, Window::new(window))
+    }
+}
+
+/// The place before the newest `count` events of all topics together.
+fn before_recent(places: &[Place], count: usize, newest: u64) -> u64 {
+    if count == 0 {
+        return newest;
+    }
+    let mut recent: Vec<u64> = Vec::new();
+    for place in places {
+        recent.extend(place.topic().lock().log.recent(count, newest));
+    }
+    recent.sort_unstable_by(|one, other| other.cmp(one));
+    match recent.get(count - 1).or(recent.last()) {
+        Some(oldest) => oldest - 1,
+        None => newest,
+    }
+}
+
+impl fmt::Debug for Subscribe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribe")
+            .field("topics", &self.topics)
+            .field("recent", &self.recent)
+            .field("on_gap", &self.on_gap)
+            .field("flush_window", &self.window)
+            .finish_non_exhaustive()
+    }
+}

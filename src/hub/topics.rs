@@ -1,0 +1,226 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    // Of these two nothing depends on the order: they would only make loom's models larger.
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use super::{
+    Retention,
+    log::{Log, Trash},
+    sync::RwLock,
+    tombstones::Tombstones,
+    topic::Topic,
+};
+
+/// The topics of a hub by their names, and what they may keep together.
+pub(super) struct Topics {
+    retention: Retention,
+    retention_of: Option<Box<RetentionOf>>,
+    budget: usize,
+    /// How many bytes all logs keep.
+    kept: AtomicUsize,
+    registry: RwLock<Registry>,
+    /// Whose turn it is to let go of what is too old, where nothing may be published any more.
+    turn: AtomicUsize,
+    /// The millisecond in which that was done last.
+    swept: AtomicU64,
+}
+
+pub(super) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
+
+#[derive(Debug, Default)]
+struct Registry {
+    /// Where it is in the list, for each.
+    by_name: HashMap<Arc<str>, usize>,
+    topics: Vec<Arc<Topic>>,
+    tombstones: Tombstones,
+}
+
+impl Registry {
+    fn get(&self, name: &str) -> Option<&Arc<Topic>> {
+        self.topics.get(*self.by_name.get(name)?)
+    }
+
+    fn add(&mut self, topic: Arc<Topic>) {
+        self.by_name.insert(Arc::clone(topic.name()), self.topics.len());
+        self.topics.push(topic);
+    }
+
+    /// The last in the list takes its place.
+    fn remove(&mut self, name: &str) -> Option<Arc<Topic>> {
+        let place = self.by_name.remove(name)?;
+        let removed = self.topics.swap_remove(place);
+        if let Some(moved) = self.topics.get(place)
+            && let Some(place_of) = self.by_name.get_mut(moved.name())
+        {
+            *place_of = place;
+        }
+        Some(removed)
+    }
+}
+
+/// How many topics are looked at after one event.
+const SWEPT_AT_ONCE: usize = 16;
+
+impl Topics {
+    pub(super) fn new(
+        retention: Retention,
+        retention_of: Option<Box<RetentionOf>>,
+        budget: usize,
+    ) -> Self {
+        Self {
+            retention,
+            retention_of,
+            budget,
+            kept: AtomicUsize::new(0),
+            registry: RwLock::default(),
+            turn: AtomicUsize::new(0),
+            swept: AtomicU64::new(0),
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<Arc<Topic>> {
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        registry.get(name).cloned()
+    }
+
+    pub(super) fn get_or_add(&self, name: &str) -> Arc<Topic> {
+        if let Some(topic) = self.get(name) {
+            return topic;
+        }
+        // The closure is somebody else's: not under a lock.
+        let retention = self.retention_of.as_ref().and_then(|retention_of| retention_of(name));
+        let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = registry.get(name) {
+            return Arc::clone(topic);
+        }
+        let lost_to = registry.tombstones.unearth(name);
+        let log = Log::new(retention.unwrap_or(self.retention), lost_to);
+        let topic = Arc::new(Topic::new(Arc::from(name), log));
+        registry.add(Arc::clone(&topic));
+        topic
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Topic>> {
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        registry.topics.clone()
+    }
+
+    /// A log has changed its size.
+    pub(super) fn account(&self, before: usize, after: usize) {
+        if after >= before {
+            self.kept.fetch_add(after - before, Relaxed);
+        } else {
+            self.kept.fetch_sub(before - after, Relaxed);
+        }
+    }
+
+    /// Looks at the next few topics in turn, and makes room if all keep too much together.
+    pub(super) fn sweep(&self, now: Duration, trash: &mut Trash) {
+        if self.kept.load(Relaxed) > self.budget {
+            self.make_room(trash);
+        }
+        // Ages are not that exact: once in a millisecond is enough.
+        let millisecond = now.as_millis() as u64;
+        if self.swept.swap(millisecond, Relaxed) == millisecond {
+            return;
+        }
+        for _ in 0..SWEPT_AT_ONCE {
+            let Some(topic) = self.next_in_turn() else {
+                break;
+            };
+            self.trim(&topic, now, trash);
+        }
+    }
+
+    fn next_in_turn(&self) -> Option<Arc<Topic>> {
+        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
+        let turn = self.turn.fetch_add(1, Relaxed).checked_rem(registry.topics.len())?;
+        registry.topics.get(turn).cloned()
+    }
+
+    /// Lets go of what is too old, and of the topic if nothing is left of it.
+    fn trim(&self, topic: &Topic, now: Duration, trash: &mut Trash) {
+        let unused = {
+            let mut state = topic.lock();
+            let before = state.log.bytes();
+            state.log.trim(now, trash);
+            self.account(before, state.log.bytes());
+            state.subscribers == 0 && state.log.is_empty()
+        };
+        if unused {
+            self.remove_if(topic, true, trash);
+        }
+    }
+
+    /// Removes a topic in which nothing is kept and to which nobody subscribes.
+    pub(super) fn remove_unused(&self, topic: &Topic) {
+        self.remove_if(topic, true, &mut Trash::new());
+    }
+
+    /// Removes a topic to which nobody subscribes, perhaps only if it is empty too.
+    fn remove_if(&self, topic: &Topic, only_if_empty: bool, trash: &mut Trash) {
+        let removed = {
+            let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = topic.lock();
+            let used = state.subscribers > 0 || (only_if_empty && !state.log.is_empty());
+            if state.removed || used {
+                return;
+            }
+            state.removed = true;
+            let before = state.log.bytes();
+            state.log.clear(trash);
+            self.account(before, 0);
+            registry.tombstones.bury(topic.name(), state.log.lost_to());
+            registry.remove(topic.name())
+        };
+        drop(removed);
+    }
+
+    /// The topics go to which nothing was published for longest, those first to which nobody subscribes;
+    /// of the others the older half of their events, again and again.
+    #[cold]
+    fn make_room(&self, trash: &mut Trash) {
+        // Some more than needed, so that not every event has to sort all topics.
+        let enough = self.budget - self.budget / 8;
+        let mut topics = self.all();
+        topics.sort_unstable_by_key(|topic| topic.newest());
+        for topic in &topics {
+            if self.kept.load(Relaxed) <= enough {
+                return;
+            }
+            self.remove_if(topic, false, trash);
+        }
+        while self.kept.load(Relaxed) > enough {
+            let before = self.kept.load(Relaxed);
+            for topic in &topics {
+                let mut state = topic.lock();
+                let before = state.log.bytes();
+                state.log.halve(trash);
+                self.account(before, state.log.bytes());
+                drop(state);
+                if self.kept.load(Relaxed) <= enough {
+                    return;
+                }
+            }
+            if self.kept.load(Relaxed) >= before {
+                return;
+            }
+        }
+    }
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topics")
+            .field("retention", &self.retention)
+            .field("budget", &self.budget)
+            .field("kept", &self.kept)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,122 @@
+//! A client that is polled by hand, and decodes what it gets.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tower_sse::{
+    Decoder, Event, LastEventId, Message,
+    hub::{Hub, Subscription},
+};
+
+pub(crate) struct Client {
+    subscription: Subscription,
+    decoder: Decoder,
+    last: Option<LastEventId>,
+    ended: bool,
+}
+
+impl Client {
+    pub(crate) fn new(subscription: Subscription) -> Self {
+        Self { subscription, decoder: Decoder::new(), last: None, ended: false }
+    }
+
+    /// The messages of the next item.
+    pub(crate) fn poll(&mut self) -> Poll<Option<Vec<Message>>> {
+        self.poll_with(Waker::noop())
+    }
+
+    pub(crate) fn poll_with(&mut self, waker: &Waker) -> Poll<Option<Vec<Message>>> {
+        let polled = Pin::new(&mut self.subscription).poll_next(&mut Context::from_waker(waker));
+        polled.map(|item| {
+            self.ended = item.is_none();
+            let mut bytes = Bytes::from(item?);
+            let mut messages = Vec::new();
+            while let Some(message) = self.decoder.decode(&mut bytes).unwrap() {
+                // As a browser does: an event without an id leaves the last one as it is.
+                if !message.last_event_id.is_empty() {
+                    self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+                }
+                messages.push(message);
+            }
+            Some(messages)
+        })
+    }
+
+    /// Everything that there is now, as [`told`] tells it.
+    pub(crate) fn read(&mut self) -> Vec<String> {
+        self.read_with(Waker::noop())
+    }
+
+    pub(crate) fn read_with(&mut self, waker: &Waker) -> Vec<String> {
+        let mut read = Vec::new();
+        while let Poll::Ready(Some(messages)) = self.poll_with(waker) {
+            read.extend(messages.iter().map(told));
+        }
+        read
+    }
+
+    /// The next item alone.
+    pub(crate) fn read_one(&mut self) -> Vec<String> {
+        match self.poll() {
+            Poll::Ready(Some(messages)) => messages.iter().map(told).collect(),
+            Poll::Ready(None) | Poll::Pending => Vec::new(),
+        }
+    }
+
+    pub(crate) fn has_ended(&self) -> bool {
+        self.ended
+    }
+
+    pub(crate) fn last_event_id(&self) -> Option<LastEventId> {
+        self.last.clone()
+    }
+}
+
+/// `a1@7` for the event with the data `a1` and the sequence number 7, `gap a@6` for a gap in the topic `a`;
+/// without a number if no id has come yet.
+pub(crate) fn told(message: &Message) -> String {
+    let gap = if message.event == "gap" { "gap " } else { "" };
+    let number = message.last_event_id.rsplit_once('-').map_or("", |(_, number)| number);
+    format!("{gap}{}@{number}", message.data)
+}
+
+/// The number in an id, which is the place in the order of the hub.
+pub(crate) fn sequence(id: &str) -> u64 {
+    id.rsplit_once('-').unwrap().1.parse().unwrap()
+}
+
+/// The id that the event with this number has, or would have.
+pub(crate) fn id(hub: &Hub, sequence: u64) -> LastEventId {
+    let position = hub.position();
+    let epoch = position.as_str().split_once('-').unwrap().0;
+    LastEventId::try_from(format!("{epoch}-{sequence}")).unwrap()
+}
+
+/// Publishes an event, and gives its number.
+pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> u64 {
+    let receipt = hub.publish_now(topic, Event::from(data.to_owned())).unwrap();
+    sequence(receipt.id().as_str())
+}
+
+/// Publishes events by their data, whose first letter is the topic.
+pub(crate) fn publish_all<'a>(hub: &Hub, data: impl IntoIterator<Item = &'a str>) {
+    for data in data {
+        publish(hub, &data[..1], data);
+    }
+}
+
+/// What a client gets that comes with this id.
+pub(crate) fn read(hub: &Hub, topics: &[&str], last: LastEventId) -> Vec<String> {
+    Client::new(hub.subscribe(topics).resume(last)).read()
+}
+
+/// Has read everything, and sleeps.
+pub(crate) fn asleep(hub: &Hub, topics: &[&str], waker: &Waker) -> Client {
+    let mut client = Client::new(hub.subscribe(topics).resume(None));
+    assert!(client.poll_with(waker).is_pending());
+    client
+}

@@ -1,0 +1,210 @@
+//! Where a subscription begins, by what a client has seen last, and what it is told of what was lost.
+
+use tower_sse::{
+    Event, LastEventId,
+    hub::{Hub, OnGap, PublishError},
+};
+
+use crate::client::{Client, id, publish, publish_all, read, sequence};
+
+/// Each event's number is in its data. Of `a` the first is lost.
+fn hub() -> Hub {
+    let hub = Hub::builder().retain_events(2).build();
+    publish_all(&hub, ["a1", "b2", "a3", "a4", "b5"]);
+    hub
+}
+
+fn foreign() -> LastEventId {
+    LastEventId::from(Hub::new().position())
+}
+
+/// Ids that no hub gave out, or that this one has still to give.
+fn garbage(hub: &Hub) -> Vec<LastEventId> {
+    let texts = ["?", "17", "a-b", "-", "Größe"].map(|id| LastEventId::try_from(id).unwrap());
+    let ours = id(hub, 3);
+    let ours = ours.as_str();
+    let spoilt = [ours.replace('-', "-0"), ours.replace('-', "-+"), format!("{ours}-3")];
+    let spoilt = spoilt.map(|id| LastEventId::try_from(id).unwrap());
+    texts.into_iter().chain(spoilt).chain([id(hub, 6), id(hub, u64::MAX)]).collect()
+}
+
+#[test]
+fn without_an_id_it_begins_with_what_is_published_from_the_call_on() {
+    let empty = LastEventId::try_from("").unwrap();
+    for last in [None, Some(empty)] {
+        let hub = hub();
+        let mut client = Client::new(hub.subscribe(["a", "b"]).resume(last));
+        publish(&hub, "a", "a6");
+        assert_eq!(client.read(), ["a6@6"]);
+    }
+}
+
+#[test]
+fn without_an_id_it_begins_with_the_recent_events_over_all_its_topics() {
+    let hub = hub();
+    publish(&hub, "c", "c6");
+    for (recent, expected) in [
+        (0, &[][..]),
+        (1, &["b5@5"]),
+        (2, &["a4@4", "b5@5"]),
+        (3, &["a3@3", "a4@4", "b5@5"]),
+        (4, &["b2@2", "a3@3", "a4@4", "b5@5"]),
+        (usize::MAX, &["b2@2", "a3@3", "a4@4", "b5@5"]),
+    ] {
+        let mut client = Client::new(hub.subscribe(["a", "b"]).recent(recent).resume(None));
+        assert_eq!(client.read(), expected, "{recent}");
+    }
+    let mut nothing_yet = Client::new(hub.subscribe(["d"]).recent(5).resume(None));
+    assert!(nothing_yet.read().is_empty());
+    publish(&hub, "d", "d7");
+    assert_eq!(nothing_yet.read(), ["d7@7"]);
+}
+
+#[test]
+fn with_an_id_of_this_hub_it_begins_strictly_after_it_whatever_topic_it_was_of() {
+    let hub = hub();
+    for (seen, expected) in [
+        (0, &["gap a@1", "b2@2", "a3@3", "a4@4", "b5@5"][..]),
+        (1, &["b2@2", "a3@3", "a4@4", "b5@5"]),
+        (2, &["a3@3", "a4@4", "b5@5"]),
+        (4, &["b5@5"]),
+        (5, &[]),
+    ] {
+        assert_eq!(read(&hub, &["a", "b"], id(&hub, seen)), expected, "after {seen}");
+        let subscribe = hub.subscribe(["a", "b"]).recent(1);
+        let mut client = Client::new(subscribe.resume(id(&hub, seen)));
+        assert_eq!(client.read(), expected, "`recent` is for first visits");
+    }
+}
+
+#[test]
+fn with_an_id_of_another_hub_it_tells_a_gap_in_every_topic_and_gives_all_that_is_kept() {
+    let all = ["gap b@0", "gap a@1", "b2@2", "a3@3", "a4@4", "b5@5"];
+    assert_eq!(read(&hub(), &["a", "b"], foreign()), all);
+    assert_eq!(read(&Hub::new(), &["a"], foreign()), ["gap a@0"]);
+}
+
+#[test]
+fn with_garbage_it_tells_a_gap_in_every_topic_and_goes_on_as_at_a_first_visit() {
+    let hub = hub();
+    for garbage in garbage(&hub) {
+        let mut client = Client::new(hub.subscribe(["a", "b"]).resume(garbage.clone()));
+        assert_eq!(client.read(), ["gap a@", "gap b@5"], "{garbage}");
+        let mut client = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(garbage.clone()));
+        let recent = ["gap a@", "gap b@1", "b2@2", "a3@3", "a4@4", "b5@5"];
+        assert_eq!(client.read(), recent, "{garbage}");
+    }
+}
+
+/// Wherever the connection breaks.
+#[test]
+fn who_resumes_after_any_item_gets_what_was_still_to_come_and_no_gap_twice() {
+    let hub = Hub::builder().retain_events(2).build();
+    publish_all(&hub, ["a1", "b2", "c3", "b4", "a5", "b6", "a7", "c8", "b9", "a10", "c11", "a12"]);
+    let topics = ["a", "b", "c", "d"];
+    let garbage = id(&hub, 100);
+    let mut everything = Vec::new();
+    for last in (0..12).map(|seen| id(&hub, seen)).chain([foreign(), garbage]) {
+        everything = read(&hub, &topics, last.clone());
+        for items in 0..everything.len() {
+            let mut client = Client::new(hub.subscribe(topics).resume(last.clone()));
+            let before: Vec<_> = (0..items).flat_map(|_| client.read_one()).collect();
+            let after = read(&hub, &topics, client.last_event_id().unwrap_or(last.clone()));
+            // Of several gaps at one place only the last has an id: the others are told again.
+            let told = before.iter().filter(|told| !told.ends_with('@')).count();
+            let rest = everything.iter().filter(|told| !told.ends_with('@')).skip(told);
+            let again = after.iter().filter(|told| !told.ends_with('@'));
+            assert!(again.eq(rest), "after {before:?} of {everything:?}: {after:?}");
+        }
+    }
+    assert_eq!(everything, ["gap a@", "gap b@", "gap c@", "gap d@12"], "garbage was the last");
+}
+
+#[test]
+fn a_gap_is_told_at_the_place_of_the_last_event_that_was_lost_among_those_of_other_topics() {
+    let hub = Hub::builder().retain_events(3).build();
+    let mut client = Client::new(hub.subscribe(["a", "b"]).resume(None));
+    publish_all(&hub, ["a1", "b2", "a3", "a4", "b5", "a6", "b7", "a8"]);
+    assert_eq!(client.read(), ["b2@2", "gap a@3", "a4@4", "b5@5", "a6@6", "b7@7", "a8@8"]);
+
+    publish_all(&hub, ["b9", "b10", "a11", "b12", "b13", "b14"]);
+    assert_eq!(client.read(), ["gap b@10", "a11@11", "b12@12", "b13@13", "b14@14"]);
+}
+
+#[test]
+fn a_position_rendered_into_a_page_misses_nothing_that_comes_after_the_page() {
+    let hub = Hub::builder().retain_events(2).build();
+    let pages: Vec<_> = (0..4)
+        .map(|number| {
+            let position = hub.position();
+            assert_eq!(sequence(position.as_str()), number);
+            publish(&hub, "a", "a");
+            position
+        })
+        .map(LastEventId::from)
+        .collect();
+    let after = |page: usize| read(&hub, &["a", "new"], pages[page].clone());
+    assert_eq!(after(3), ["a@4"]);
+    assert_eq!(after(2), ["a@3", "a@4"]);
+    assert_eq!(after(1), ["gap a@2", "a@3", "a@4"]);
+    assert_eq!(after(0), ["gap a@2", "a@3", "a@4"]);
+}
+
+#[test]
+fn a_gap_is_told_or_ends_the_stream_or_is_kept_quiet() {
+    let hub = hub();
+    let begin = |on_gap, last: LastEventId| {
+        Client::new(hub.subscribe(["b", "a"]).on_gap(on_gap).resume(last))
+    };
+    let mut quiet = begin(OnGap::SayNothing, id(&hub, 0));
+    assert_eq!(quiet.read(), ["b2@2", "a3@3", "a4@4", "b5@5"]);
+    let mut quiet = begin(OnGap::SayNothing, foreign());
+    assert_eq!(quiet.read(), ["b2@2", "a3@3", "a4@4", "b5@5"]);
+    assert!(!quiet.has_ended());
+
+    let mut ends = begin(OnGap::TellAndEnd, id(&hub, 0));
+    assert_eq!(ends.read(), ["gap a@1"]);
+    assert!(ends.has_ended());
+    let mut again = begin(OnGap::TellAndEnd, ends.last_event_id().unwrap());
+    assert_eq!(again.read(), ["b2@2", "a3@3", "a4@4", "b5@5"]);
+    assert!(!again.has_ended());
+}
+
+/// Otherwise the client would come back with an id after which the others are never told, or with none
+/// at all, and be told the first for ever.
+#[test]
+fn a_stream_that_ends_with_a_gap_has_told_all_that_are_at_its_place() {
+    let hub = hub();
+    let subscribe = || hub.subscribe(["a", "b"]).on_gap(OnGap::TellAndEnd);
+    let mut client = Client::new(subscribe().resume(id(&hub, 100)));
+    assert_eq!(client.read(), ["gap a@", "gap b@5"]);
+    assert!(client.has_ended());
+    let mut again = Client::new(subscribe().resume(client.last_event_id()));
+    assert!(again.read().is_empty());
+    assert!(!again.has_ended());
+}
+
+#[test]
+fn a_topic_named_twice_is_given_once_and_without_topics_a_stream_ends_at_once() {
+    let hub = Hub::new();
+    let mut twice = Client::new(hub.subscribe(["a", "b", "a"]).resume(None));
+    assert_eq!(hub.subscriber_count("a"), 1);
+    publish(&hub, "a", "a1");
+    assert_eq!(twice.read(), ["a1@1"]);
+
+    let mut nothing = Client::new(hub.subscribe([""; 0]).resume(foreign()));
+    assert!(nothing.read().is_empty());
+    assert!(nothing.has_ended());
+}
+
+#[test]
+fn an_event_that_cannot_be_published_takes_no_number() {
+    let hub = Hub::new();
+    let refused = |event| hub.publish_now("a", event).unwrap_err();
+    assert_eq!(refused(Event::new().event("name").comment("no data")), PublishError::NoData);
+    assert_eq!(refused(Event::from("data").id(7)), PublishError::HasId);
+    assert_eq!(publish(&hub, "a", ""), 1);
+    hub.close();
+    assert_eq!(refused(Event::from("data")), PublishError::Closed);
+    assert_eq!(sequence(hub.position().as_str()), 1);
+}

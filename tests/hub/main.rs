@@ -1,0 +1,16 @@
+//! The hub, by its public interface alone.
+#![cfg(feature = "hub")]
+
+mod client;
+mod ids;
+mod model;
+mod naive;
+mod reentry;
+mod retention;
+mod served;
+mod threads;
+mod visitor;
+mod wakes;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,116 @@
+//! Whoever is called by the hub may use it.
+
+use std::{
+    sync::{Arc, Mutex, OnceLock, mpsc},
+    task::{Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use tower_sse::hub::{Hub, Subscription};
+
+use crate::client::{Client, asleep, publish};
+
+/// Runs some code when it is woken, and when it is dropped lets go of what it holds.
+struct Run<F: Fn() + Send + Sync>(F);
+
+impl<F: Fn() + Send + Sync> Wake for Run<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+/// Fails instead of waiting for ever, should there be a deadlock.
+fn without_deadlock(test: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        test();
+        done.send(()).unwrap();
+    });
+    if is_done.recv_timeout(Duration::from_secs(20)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("a deadlock");
+    }
+    thread.join().unwrap();
+}
+
+#[test]
+fn a_waker_may_publish_subscribe_and_close() {
+    without_deadlock(|| {
+        let hub = Hub::new();
+        let inner = hub.clone();
+        let waker = Waker::from(Arc::new(Run(move || {
+            if inner.publish_now("a", "again".into()).is_ok() {
+                drop(inner.subscribe(["a", "new"]).resume(None));
+                inner.close();
+            }
+        })));
+        let mut clients = [0; 10].map(|_| asleep(&hub, &["a"], &waker));
+        publish(&hub, "a", "first");
+        for client in &mut clients {
+            assert_eq!(client.read(), ["first@1", "again@2"]);
+            assert!(client.has_ended());
+        }
+    });
+}
+
+type Held = Arc<Mutex<Vec<Subscription>>>;
+
+/// What a task holds that ends when it is woken, or that is dropped with its last waker.
+fn holder(hub: &Hub) -> Held {
+    let subscriptions = [["a", "b"]; 20].map(|topics| hub.subscribe(topics).resume(None));
+    Arc::new(Mutex::new(subscriptions.into()))
+}
+
+#[test]
+fn a_waker_may_drop_subscriptions_to_the_same_topic() {
+    without_deadlock(|| {
+        let hub = Hub::new();
+        let held = holder(&hub);
+        let given = Arc::clone(&held);
+        let waker = Waker::from(Arc::new(Run(move || drop(given.lock().unwrap().pop()))));
+        let _clients = [0; 10].map(|_| asleep(&hub, &["a"], &waker));
+        publish(&hub, "a", "x");
+        assert_eq!(held.lock().unwrap().len(), 10);
+        assert_eq!(hub.subscriber_count("b"), 10);
+        hub.close();
+    });
+}
+
+#[test]
+fn a_waker_that_is_dropped_may_drop_subscriptions_to_the_same_topic() {
+    without_deadlock(|| {
+        let hub = Hub::new();
+        let task = || {
+            let held = holder(&hub);
+            Waker::from(Arc::new(Run(move || assert!(!held.lock().unwrap().is_empty()))))
+        };
+        let mut client = asleep(&hub, &["a", "b"], &task());
+        assert_eq!(hub.subscriber_count("b"), 21);
+        assert!(client.poll_with(&task()).is_pending());
+        assert_eq!(hub.subscriber_count("b"), 21, "the first task is gone with its last waker");
+        publish(&hub, "a", "x");
+        drop(client);
+        assert_eq!(hub.subscriber_count("a"), 0);
+        assert_eq!(hub.subscriber_count("b"), 0);
+    });
+}
+
+#[test]
+fn who_is_asked_for_a_retention_may_use_the_hub() {
+    without_deadlock(|| {
+        static HUB: OnceLock<Hub> = OnceLock::new();
+        let built = Hub::builder().retention_of(|topic| {
+            let hub = HUB.get().expect("topics come later");
+            if let Some(topic) = topic.strip_prefix("sub:") {
+                publish(hub, topic, "x");
+                drop(hub.subscribe([topic]).resume(None));
+            }
+            None
+        });
+        let hub = HUB.get_or_init(|| built.build());
+        let mut client = Client::new(hub.subscribe(["sub:a", "a"]).recent(1).resume(None));
+        assert_eq!(client.read(), ["x@1"]);
+        publish(hub, "sub:sub:b", "y");
+        assert_eq!(hub.topics().len(), 5);
+    });
+}

@@ -1,0 +1,207 @@
+//! What is kept, and what of that which is not is remembered.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::advance;
+use tower_sse::{
+    Event, LastEventId,
+    hub::{Hub, HubBuilder, Retention},
+};
+
+use crate::client::{Client, id, publish, publish_all, read};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// What is kept of a topic, without the gap of somebody who can have seen none of it.
+fn kept(hub: &Hub, topic: &str) -> Vec<String> {
+    let foreign = LastEventId::from(Hub::new().position());
+    read(hub, &[topic], foreign).split_off(1)
+}
+
+fn topics(hub: &Hub) -> Vec<String> {
+    let mut topics: Vec<_> = hub.topics().iter().map(ToString::to_string).collect();
+    topics.sort();
+    topics
+}
+
+/// What an event with this data takes.
+fn size_of(hub: &Hub, data: &str) -> usize {
+    format!("data: {data}\nid: {}\n\n", id(hub, 1)).len()
+}
+
+#[test]
+fn a_topic_keeps_its_newest_events() {
+    let hub = Hub::builder().retain_events(3).build();
+    publish_all(&hub, ["a1", "b2", "a3", "a4", "a5", "a6"]);
+    assert_eq!(kept(&hub, "a"), ["a4@4", "a5@5", "a6@6"]);
+    assert_eq!(kept(&hub, "b"), ["b2@2"]);
+}
+
+#[test]
+#[should_panic(expected = "subscribers read what is kept")]
+fn a_topic_that_keeps_nothing_is_a_mistake_in_the_program() {
+    _ = Hub::builder().retain_events(0);
+}
+
+#[test]
+fn a_topic_keeps_as_many_bytes_as_events_have_on_the_wire_and_the_newest_whatever_its_size() {
+    let three = 3 * size_of(&Hub::new(), "a1");
+    for (bytes, expected) in [
+        (three, &["a2@2", "a3@3", "a4@4"][..]),
+        (three - 1, &["a3@3", "a4@4"]),
+        (1, &["a4@4"]),
+        (0, &["a4@4"]),
+    ] {
+        let hub = Hub::builder().retain_bytes(bytes).build();
+        publish_all(&hub, ["a1", "a2", "a3", "a4"]);
+        assert_eq!(kept(&hub, "a"), expected, "{bytes} bytes");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_keeps_what_is_not_older_than_asked_for() {
+    let hub = Hub::builder().retain_for(10 * MILLISECOND).build();
+    publish(&hub, "a", "a1");
+    advance(MILLISECOND).await;
+    publish(&hub, "a", "a2");
+    advance(9 * MILLISECOND).await;
+    assert_eq!(kept(&hub, "a"), ["a1@1", "a2@2"]);
+    advance(MILLISECOND).await;
+    assert_eq!(kept(&hub, "a"), ["a2@2"]);
+    assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["gap a@1", "a2@2"]);
+}
+
+/// Nobody but others' events comes by there.
+#[tokio::test(start_paused = true)]
+async fn topics_in_which_nothing_happens_go_when_their_events_are_too_old() {
+    let hub = Hub::builder().retain_for(10 * MILLISECOND).build();
+    let quiet: Vec<_> = (0..100).map(|n| format!("quiet {n}")).collect();
+    for topic in &quiet {
+        publish(&hub, topic, "x");
+    }
+    advance(11 * MILLISECOND).await;
+    for _ in 0..20 {
+        publish(&hub, "busy", "x");
+        advance(MILLISECOND).await;
+    }
+    assert_eq!(topics(&hub), ["busy"]);
+    assert_eq!(read(&hub, &["quiet 7"], id(&hub, 7)), ["gap quiet 7@8"]);
+    assert!(read(&hub, &["quiet 7"], id(&hub, 8)).is_empty());
+}
+
+#[test]
+fn a_topic_can_keep_other_amounts_than_the_rest() {
+    let hub = Hub::builder()
+        .retain_events(1)
+        .retention_of(|topic| topic.starts_with('b').then(|| Retention::new().events(2)))
+        .build();
+    publish_all(&hub, ["a1", "a2", "a3", "b4", "b5", "b6"]);
+    assert_eq!(kept(&hub, "a"), ["a3@3"]);
+    assert_eq!(kept(&hub, "b"), ["b5@5", "b6@6"]);
+}
+
+/// Room for so many events of two letters.
+fn room_for(events: usize) -> HubBuilder {
+    Hub::builder().retain_in_all(events * size_of(&Hub::new(), "a1"))
+}
+
+#[test]
+fn of_all_topics_those_go_first_to_which_nothing_was_published_for_longest_and_nobody_subscribes() {
+    let hub = room_for(8).build();
+    let _subscribed = hub.subscribe(["a"]).resume(None);
+    publish_all(&hub, ["a1", "b2", "c3", "d4", "b5", "e6", "f7", "g8"]);
+    assert_eq!(topics(&hub), ["a", "b", "c", "d", "e", "f", "g"]);
+    publish(&hub, "h", "h9");
+    // Some more than needed goes at once.
+    assert_eq!(topics(&hub), ["a", "b", "e", "f", "g", "h"]);
+    assert_eq!(read(&hub, &["c", "b"], id(&hub, 0)), ["b2@2", "gap c@3", "b5@5"]);
+}
+
+#[test]
+fn of_topics_that_have_subscribers_the_older_half_goes_and_they_are_told() {
+    let hub = room_for(8).build();
+    let mut client = Client::new(hub.subscribe(["a", "b"]).resume(None));
+    publish_all(&hub, ["a1", "a2", "b3", "b4", "b5", "b6", "b7", "a8"]);
+    assert_eq!(read(&hub, &["a", "b"], id(&hub, 7)), ["a8@8"]);
+    publish(&hub, "b", "b9");
+    let rest = ["gap a@2", "b3@3", "b4@4", "b5@5", "b6@6", "b7@7", "a8@8", "b9@9"];
+    assert_eq!(client.read(), rest);
+}
+
+#[test]
+fn a_hub_that_keeps_nothing_at_all_says_so_to_everybody() {
+    let hub = Hub::builder().retain_in_all(0).build();
+    let mut client = Client::new(hub.subscribe(["a"]).resume(None));
+    publish_all(&hub, ["a1", "a2"]);
+    assert_eq!(client.read(), ["gap a@2"]);
+}
+
+#[test]
+fn a_topic_comes_with_its_first_subscriber_or_event_and_goes_with_the_last() {
+    let hub = Hub::new();
+    let one = hub.subscribe(["a", "b"]).resume(None);
+    assert_eq!(topics(&hub), ["a", "b"]);
+    let other = hub.subscribe(["a"]).resume(None);
+    let count = |topic| hub.subscriber_count(topic);
+    assert_eq!((count("a"), count("b"), count("c")), (2, 1, 0));
+    assert_eq!(hub.publish_now("a", Event::from("a1")).unwrap().subscribers(), 2);
+    drop(one);
+    assert_eq!((count("a"), count("b")), (1, 0));
+    assert_eq!(topics(&hub), ["a"]);
+    drop(other);
+    assert_eq!(topics(&hub), ["a"], "it keeps an event");
+    assert_eq!(hub.publish_now("a", Event::from("a2")).unwrap().subscribers(), 0);
+
+    hub.close();
+    let mut late = Client::new(hub.subscribe(["a", "b"]).resume(id(&hub, 1)));
+    assert_eq!(late.read(), ["a2@2"]);
+    assert!(late.has_ended());
+    assert_eq!((count("a"), count("b")), (0, 0), "a stream that has ended is out of the hub");
+}
+
+/// Such as the topics of clients that come and go, in a hub in which little is published.
+#[test]
+fn topics_that_come_and_go_leave_nothing_behind() {
+    let hub = Hub::new();
+    let names: Vec<Arc<str>> = (0..1000)
+        .map(|client| {
+            let _subscription = hub.subscribe([format!("client {client}")]).resume(None);
+            Arc::clone(&hub.topics()[0])
+        })
+        .collect();
+    assert!(hub.topics().is_empty());
+    assert_eq!(names.iter().filter(|name| Arc::strong_count(name) > 1).count(), 0);
+}
+
+const REMEMBERED: u64 = 65_536;
+
+#[test]
+fn topics_that_went_are_remembered_one_by_one_and_the_oldest_of_very_many_as_one() {
+    let hub = Hub::builder().retain_in_all(0).build();
+    for number in 1..=REMEMBERED + 10 {
+        publish(&hub, &number.to_string(), "x");
+    }
+    assert!(hub.topics().is_empty());
+    let gaps = |topic: &str, seen| read(&hub, &[topic], id(&hub, seen));
+    assert_eq!(gaps("11", 10), ["gap 11@11"]);
+    assert!(gaps("11", 11).is_empty());
+    // Whether these have lost anything, or ever were, is not known any more: better a gap too many.
+    assert_eq!(gaps("3", 3), ["gap 3@10"]);
+    assert_eq!(gaps("never", 9), ["gap never@10"]);
+    assert!(gaps("3", 10).is_empty());
+    assert!(gaps("never", 10).is_empty());
+    assert!(Client::new(hub.subscribe(["never"]).resume(None)).read().is_empty());
+}
+
+/// A client that comes and goes must not make the hub forget others.
+#[test]
+fn a_topic_that_comes_and_goes_very_often_is_remembered_once() {
+    let hub = Hub::builder().retain_in_all(0).build();
+    publish_all(&hub, ["a1", "b2"]);
+    for _ in 0..3 * REMEMBERED {
+        drop(hub.subscribe(["b"]).resume(None));
+    }
+    assert!(read(&hub, &["a"], id(&hub, 1)).is_empty());
+    assert_eq!(read(&hub, &["a", "b"], id(&hub, 0)), ["gap a@1", "gap b@2"]);
+    assert!(read(&hub, &["never"], id(&hub, 0)).is_empty());
+}

@@ -1,0 +1,133 @@
+//! The hub through the layer and a real socket.
+
+use std::net::SocketAddr;
+
+use axum::{Extension, Router, extract::Path, response::IntoResponse, routing::get};
+use hyper::body::Incoming;
+use tower_sse::{Event, LastEventId, Message, SseLayer, hub::Hub};
+
+use crate::{
+    client::{publish, publish_all, sequence, told},
+    support::{EventReader, client, serve_axum},
+};
+
+/// At `/a,b` the events of the topics `a` and `b`.
+async fn serve(hub: &Hub) -> SocketAddr {
+    let hub = hub.clone();
+    let events = async move |Path(topics): Path<String>, last: Option<Extension<LastEventId>>| {
+        let last = last.map(|Extension(last)| last);
+        tower_sse::response(hub.subscribe(topics.split(',')).recent(2).resume(last)).into_response()
+    };
+    serve_axum(Router::new().route("/{topics}", get(events)).layer(SseLayer::new())).await
+}
+
+async fn open(address: SocketAddr, path: &str, last: Option<&str>) -> EventReader<Incoming> {
+    let header = last.map(|last| ("last-event-id", last));
+    EventReader::new(client::get(address, path, header.as_slice()).await)
+}
+
+async fn read(reader: &mut EventReader<Incoming>, count: usize) -> (Vec<String>, String) {
+    let mut read = Vec::new();
+    let mut last = String::new();
+    for _ in 0..count {
+        let message = reader.next().await.unwrap();
+        read.push(told(&message));
+        last = message.last_event_id;
+    }
+    (read, last)
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_with_its_last_event_id_goes_on_where_it_was() {
+    let hub = Hub::builder().retain_events(3).build();
+    let address = serve(&hub).await;
+    publish_all(&hub, ["a1", "b2", "a3"]);
+    let mut reader = open(address, "/a,b", None).await;
+    assert_eq!(read(&mut reader, 2).await.0, ["b2@2", "a3@3"]);
+    let receipt = hub.publish("a", Event::from("a4")).await.unwrap();
+    assert_eq!(receipt.subscribers(), 1);
+    let (live, last) = read(&mut reader, 1).await;
+    assert_eq!(live, ["a4@4"]);
+    assert_eq!(last, receipt.id().as_str());
+    drop(reader);
+
+    publish_all(&hub, ["b5", "c6", "a7"]);
+    let mut reader = open(address, "/a,b", Some(&last)).await;
+    assert_eq!(read(&mut reader, 2).await.0, ["b5@5", "a7@7"]);
+    publish(&hub, "b", "b8");
+    assert_eq!(read(&mut reader, 1).await.0, ["b8@8"]);
+    drop(reader);
+
+    publish_all(&hub, ["a9", "a10", "a11", "b12"]);
+    let mut reader = open(address, "/a,b", Some(&last)).await;
+    let with_a_gap = ["b5@5", "gap a@7", "b8@8", "a9@9", "a10@10", "a11@11", "b12@12"];
+    assert_eq!(read(&mut reader, 7).await.0, with_a_gap);
+}
+
+#[tokio::test]
+async fn a_client_that_comes_back_to_a_server_that_was_restarted_is_told() {
+    let before = Hub::new();
+    publish(&before, "a", "of the old server");
+    let hub = Hub::new();
+    let address = serve(&hub).await;
+    publish_all(&hub, ["a1", "a2", "a3"]);
+    let mut reader = open(address, "/a", Some(before.position().as_str())).await;
+    let (all, last) = read(&mut reader, 4).await;
+    assert_eq!(all, ["gap a@0", "a1@1", "a2@2", "a3@3"]);
+    let mut reader = open(address, "/a", Some(&last)).await;
+    publish(&hub, "a", "a4");
+    assert_eq!(read(&mut reader, 1).await.0, ["a4@4"]);
+}
+
+/// It goes on to read when the others are done.
+#[tokio::test]
+async fn a_client_that_stalls_holds_back_nobody_and_is_told_what_it_has_missed() {
+    const EVENTS: u64 = 400;
+    let hub = Hub::builder().retain_events(4).build();
+    let address = serve(&hub).await;
+    let mut stalled = open(address, "/a", None).await;
+    let mut others = [open(address, "/a", None).await, open(address, "/a", None).await];
+    // More in all than any socket buffers.
+    let large = "x".repeat(64 * 1024);
+    for number in 1..=EVENTS {
+        assert_eq!(publish(&hub, "a", &large), number);
+        for other in &mut others {
+            let message = other.next().await.unwrap();
+            assert_eq!((&*message.event, sequence(&message.last_event_id)), ("message", number));
+        }
+    }
+    hub.close();
+    let mut newest = 0;
+    let mut gaps = 0;
+    while let Some(Message { event, last_event_id, .. }) = stalled.next().await {
+        let number = sequence(&last_event_id);
+        if event == "gap" {
+            gaps += 1;
+            assert!(number > newest);
+        } else {
+            assert_eq!(number, newest + 1);
+        }
+        newest = number;
+    }
+    assert_eq!((gaps, newest), (1, EVENTS));
+}
+
+#[tokio::test]
+async fn closing_the_hub_ends_the_streams_after_what_was_published() {
+    let hub = Hub::new();
+    let address = serve(&hub).await;
+    let mut readers = Vec::new();
+    for path in ["/a", "/a,b", "/b,a"] {
+        readers.push(open(address, path, None).await);
+    }
+    assert_eq!(hub.subscriber_count("a"), 3);
+    publish_all(&hub, ["a1", "a2"]);
+    hub.close();
+    for reader in readers {
+        let rest: Vec<_> = reader.rest().await.iter().map(told).collect();
+        assert_eq!(rest, ["a1@1", "a2@2"]);
+    }
+    let late = open(address, "/a", Some("?")).await.rest().await;
+    assert_eq!(late.iter().map(told).collect::<Vec<_>>(), ["gap a@0", "a1@1", "a2@2"]);
+    assert_eq!(hub.subscriber_count("a"), 0);
+}

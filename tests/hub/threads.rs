@@ -1,0 +1,244 @@
+//! The promises of the [model](crate::model), while everything happens at the same time.
+
+use std::{
+    collections::BTreeMap,
+    pin::{Pin, pin},
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+    time::{Duration, Instant},
+};
+
+use bytes::Bytes;
+use futures_util::Stream;
+use tower_sse::{
+    Decoder, Event, LastEventId,
+    hub::{Hub, PublishError, Subscription},
+};
+
+use crate::client::{publish, sequence};
+
+const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
+/// Longer than anything takes, so that a wake that is lost fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Sleeps until the subscription has something.
+fn next(subscription: &mut Subscription) -> Option<Bytes> {
+    let mut subscription = pin!(subscription);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let begun = Instant::now();
+    loop {
+        match Pin::new(&mut subscription).poll_next(&mut Context::from_waker(&waker)) {
+            Poll::Ready(item) => return item.map(Bytes::from),
+            Poll::Pending => thread::park_timeout(PATIENCE),
+        }
+        assert!(begun.elapsed() < PATIENCE, "nobody wakes it");
+    }
+}
+
+/// What a client has seen, of one connection or several.
+#[derive(Debug, Default)]
+struct History {
+    items: Vec<Seen>,
+    last: Option<LastEventId>,
+}
+
+#[derive(Debug)]
+struct Seen {
+    topic: String,
+    sequence: u64,
+    is_gap: bool,
+}
+
+impl History {
+    /// Reads some items; `false` if the stream has ended.
+    fn read(&mut self, mut subscription: Subscription, items: usize) -> bool {
+        let mut decoder = Decoder::new();
+        for _ in 0..items {
+            let Some(mut bytes) = next(&mut subscription) else { return false };
+            while let Some(message) = decoder.decode(&mut bytes).unwrap() {
+                self.items.push(Seen {
+                    topic: message.data,
+                    sequence: sequence(&message.last_event_id),
+                    is_gap: message.event == "gap",
+                });
+                self.last = Some(LastEventId::try_from(message.last_event_id).unwrap());
+            }
+        }
+        true
+    }
+
+    /// Of what was published after `begin` to its topics everything was given once and in order, or was told
+    /// as lost: in each topic up to the last of it that was seen, and at least to `end`.
+    fn check(&self, topics: &[&str], begin: u64, end: u64, published: &BTreeMap<u64, &str>) {
+        let mut served: BTreeMap<_, _> = topics.iter().map(|topic| (*topic, begin)).collect();
+        let mut newest = begin;
+        for Seen { topic, sequence, is_gap } in &self.items {
+            assert!(*sequence > newest, "in order, and once");
+            newest = *sequence;
+            assert_eq!(published[sequence], topic);
+            let served = served.get_mut(&**topic).expect("its topics only");
+            let between = published.range(*served + 1..*sequence);
+            let missed = between.filter(|(_, of)| *of == topic).count();
+            assert!(
+                *is_gap || missed == 0,
+                "{missed} events of {topic} are missing before {sequence}"
+            );
+            *served = *sequence;
+        }
+        for (topic, served) in served {
+            let rest = published.range(served + 1..=end.max(served + 1));
+            let missed = rest.filter(|(number, of)| **number <= end && **of == topic).count();
+            assert_eq!(missed, 0, "events of {topic} are missing at the end");
+        }
+    }
+}
+
+/// Publishes in a thread for each topic, closes the hub, and gives all events by their numbers.
+fn publish_in_threads(hub: &Hub, count: usize) -> BTreeMap<u64, &'static str> {
+    let published = thread::scope(|scope| {
+        let publishers = TOPICS.map(|topic| {
+            scope.spawn(move || {
+                let numbers = (0..count).map(|_| (publish(hub, topic, topic), topic));
+                numbers.collect::<Vec<_>>()
+            })
+        });
+        publishers.map(|publisher| publisher.join().unwrap())
+    });
+    hub.close();
+    let published: BTreeMap<_, _> = published.into_iter().flatten().collect();
+    assert!(published.keys().copied().eq(1..=(TOPICS.len() * count) as u64), "no number twice");
+    published
+}
+
+/// Clients that come, read some, leave, and come back with the last id that they have seen.
+fn clients_that_come_and_go(hub: &Hub, count: usize, is_lossy: bool) {
+    let begin = LastEventId::from(hub.position());
+    thread::scope(|scope| {
+        let clients = [&TOPICS[..], &["a"], &["b", "d"], &["c", "a", "d"]].map(|topics| {
+            let begin = begin.clone();
+            let client = move || {
+                let mut history = History { last: Some(begin), ..History::default() };
+                let mut random = fastrand::Rng::with_seed(topics.len() as u64);
+                loop {
+                    let subscription = hub.subscribe(topics).resume(history.last.clone());
+                    if !history.read(subscription, random.usize(..30)) {
+                        return history;
+                    }
+                }
+            };
+            (topics, scope.spawn(client))
+        });
+        let published = publish_in_threads(hub, count);
+        for (topics, client) in clients {
+            let history = client.join().unwrap();
+            history.check(topics, 0, u64::MAX, &published);
+            assert!(is_lossy || history.items.iter().all(|seen| !seen.is_gap), "nothing was lost");
+        }
+    });
+    assert!(TOPICS.iter().all(|topic| hub.subscriber_count(topic) == 0));
+}
+
+#[test]
+fn clients_that_come_back_lose_nothing_while_others_publish() {
+    let count = 6_000;
+    let hub = Hub::builder().retain_events(count).retain_bytes(usize::MAX).build();
+    clients_that_come_and_go(&hub, count, false);
+}
+
+#[test]
+fn clients_that_come_back_are_told_of_all_that_was_lost_meanwhile() {
+    clients_that_come_and_go(&Hub::builder().retain_events(3).build(), 6_000, true);
+    // Topics go and come back all the time.
+    clients_that_come_and_go(&Hub::builder().retain_in_all(200).build(), 6_000, true);
+}
+
+/// Whatever it begins with, from there on nothing is missing.
+#[test]
+fn what_was_kept_and_what_is_published_join_without_a_seam() {
+    const EVENTS: usize = 3_000;
+    for (retained, recent) in [(1, 0), (EVENTS, 0), (EVENTS, 50)] {
+        let hub = Hub::builder().retain_events(retained).build();
+        thread::scope(|scope| {
+            let clients = [&TOPICS[..], &["a", "b"]].map(|topics| {
+                let hub = &hub;
+                let client = move || {
+                    let mut visits = Vec::new();
+                    // Many short visits, and some that get through the recent events to the end.
+                    for items in [1, 2, 3, 4, 100].into_iter().cycle() {
+                        let mut visit = History::default();
+                        let subscription = hub.subscribe(topics).recent(recent).resume(None);
+                        let goes_on = visit.read(subscription, items);
+                        visits.push(visit);
+                        if !goes_on {
+                            break;
+                        }
+                    }
+                    visits
+                };
+                (topics, scope.spawn(client))
+            });
+            let published = publish_in_threads(&hub, EVENTS);
+            for (topics, client) in clients {
+                for visit in client.join().unwrap() {
+                    let (Some(first), Some(last)) = (visit.items.first(), visit.items.last())
+                    else {
+                        continue;
+                    };
+                    // What is lost at the end may be told later, at the place where the loss ends.
+                    let end = if retained < EVENTS { 0 } else { last.sequence };
+                    visit.check(topics, first.sequence - 1, end, &published);
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn what_was_published_before_the_end_is_given_and_then_the_stream_ends() {
+    for round in 0..40 {
+        let hub = Hub::builder().retain_events(usize::MAX).retain_bytes(usize::MAX).build();
+        thread::scope(|scope| {
+            let client = scope.spawn(|| {
+                let mut history = History::default();
+                assert!(!history.read(hub.subscribe(TOPICS).resume(None), usize::MAX));
+                history.items.into_iter().map(|seen| seen.sequence).collect::<Vec<_>>()
+            });
+            let publishers = TOPICS.map(|topic| {
+                let hub = &hub;
+                scope.spawn(move || {
+                    for published in 0.. {
+                        match hub.publish_now(topic, Event::from(topic)) {
+                            Ok(_) => {}
+                            Err(error) => {
+                                assert_eq!(error, PublishError::Closed);
+                                return published;
+                            }
+                        }
+                    }
+                    0
+                })
+            });
+            // Not before the client is there, and then at some time.
+            while TOPICS.iter().any(|topic| hub.subscriber_count(topic) == 0) {
+                thread::yield_now();
+            }
+            (0..round).for_each(|_| thread::yield_now());
+            hub.close();
+            let published: u64 = publishers.map(|publisher| publisher.join().unwrap()).iter().sum();
+            let seen = client.join().unwrap();
+            if let Some(first) = seen.first() {
+                assert!(seen.iter().copied().eq(*first..=published), "up to the very last");
+            }
+            assert_eq!(sequence(hub.position().as_str()), published);
+        });
+    }
+}

@@ -1,0 +1,121 @@
+//! A client of the hub and of the naive one, which looks at everything that it gets.
+
+use std::task::Poll;
+
+use tower_sse::{LastEventId, Message, hub::Hub};
+
+use crate::{
+    client::{Client, sequence},
+    naive::{Naive, TOPICS},
+};
+
+/// A client as it comes and goes, and what is still owed to it.
+#[derive(Default)]
+pub(crate) struct Visitor {
+    connection: Option<Client>,
+    pub(crate) topics: Vec<usize>,
+    pub(crate) recent: usize,
+    pub(crate) last: Option<LastEventId>,
+    /// For each of its topics: it was given, or told as lost, everything up to here.
+    served: Vec<u64>,
+    /// For each of its topics: it must be told a gap, for nobody knows what it has seen.
+    gap_due: Vec<bool>,
+    newest: u64,
+    /// The last event ids with which it was left after each message of the last item.
+    pub(crate) ids: Vec<Option<LastEventId>>,
+}
+
+impl Visitor {
+    pub(crate) fn come(&mut self, hub: &Hub, naive: &mut Naive) {
+        self.leave(naive);
+        let names = self.topics.iter().map(|topic| TOPICS[*topic]);
+        let subscription = hub.subscribe(names).recent(self.recent).resume(self.last.clone());
+        self.connection = Some(Client::new(subscription));
+        for topic in &self.topics {
+            naive.subscribers[*topic] += 1;
+            naive.trim(*topic);
+        }
+        let epoch = hub.position().as_str().split_once('-').unwrap().0.to_owned();
+        let parts = self.last.as_ref().and_then(|last| last.as_str().split_once('-'));
+        let is_foreign = parts == Some(("zz", "1"));
+        let ours = parts.filter(|(of, _)| *of == epoch).and_then(|(_, n)| n.parse().ok());
+        let ours = ours.filter(|sequence| *sequence <= naive.newest());
+        let first_visit = naive.before_recent(&self.topics, self.recent);
+        let begin = |topic: &usize| match ours {
+            Some(seen) => seen,
+            None if is_foreign => 0,
+            None => first_visit.max(naive.lost_to(*topic)),
+        };
+        self.served = self.topics.iter().map(begin).collect();
+        self.gap_due = vec![self.last.is_some() && ours.is_none(); self.topics.len()];
+        self.newest = 0;
+        self.ids.clear();
+    }
+
+    pub(crate) fn leave(&mut self, naive: &mut Naive) {
+        if self.connection.take().is_some() {
+            self.topics.iter().for_each(|topic| naive.subscribers[*topic] -= 1);
+        }
+    }
+
+    /// Takes the next item, if there is one.
+    pub(crate) fn poll(&mut self, naive: &mut Naive) -> bool {
+        let Some(connection) = &mut self.connection else { return false };
+        match connection.poll() {
+            Poll::Ready(Some(messages)) => {
+                self.ids = vec![self.last.clone()];
+                for message in messages {
+                    self.take(&message, naive);
+                    self.ids.push(self.last.clone());
+                }
+                true
+            }
+            polled => {
+                for (place, topic) in self.topics.iter().enumerate() {
+                    let newest = naive.in_topic(*topic).last().map_or(0, |event| event.sequence);
+                    assert!(self.served[place] >= newest, "it sleeps, and there is more");
+                    assert!(
+                        !self.gap_due[place],
+                        "it sleeps, and was not told that it may have missed something"
+                    );
+                }
+                if polled.is_ready() {
+                    self.leave(naive);
+                }
+                false
+            }
+        }
+    }
+
+    fn take(&mut self, message: &Message, naive: &Naive) {
+        let is_gap = message.event == "gap";
+        let name = if is_gap { &message.data } else { &message.data[..1] };
+        let place =
+            self.topics.iter().position(|topic| TOPICS[*topic] == name).expect("its topics only");
+        let topic = self.topics[place];
+        let gap_due = std::mem::take(&mut self.gap_due[place]);
+        if message.last_event_id.is_empty() {
+            assert!(gap_due, "an id is missing");
+            let rest = self.gap_due.iter().zip(&self.served);
+            assert!({ rest }.any(|(due, served)| *due && *served == self.served[place]));
+            return;
+        }
+        let number = sequence(&message.last_event_id);
+        self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+        let served = std::mem::replace(&mut self.served[place], number);
+        let missed = naive.in_topic(topic).find(|event| event.sequence > served);
+        if is_gap {
+            assert!(number >= self.newest, "in order");
+            assert_eq!(number, naive.lost_to(topic).max(if gap_due { served } else { 0 }));
+            let is_true = missed.is_some_and(|event| event.lost);
+            assert!(is_true || gap_due, "a gap, and nothing was lost");
+        } else {
+            assert!(number > self.newest, "in order, and once");
+            let missed = missed.expect("an event");
+            assert!(!missed.lost, "more is kept than was asked for, or a gap was not told");
+            assert_eq!(missed.sequence, number, "every event, and the very next");
+            assert!(!gap_due);
+        }
+        self.newest = number;
+    }
+}

@@ -1,0 +1,151 @@
+//! Who is woken, and how often.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Poll, Wake, Waker},
+    time::Duration,
+};
+
+use tokio::time::advance;
+use tower_sse::hub::Hub;
+
+use crate::client::{Client, asleep, publish};
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Count {
+    fn new() -> (Arc<Self>, Waker) {
+        let count = Arc::new(Self::default());
+        (Arc::clone(&count), Waker::from(count))
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(SeqCst)
+    }
+}
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+#[test]
+fn an_event_wakes_everybody_who_sleeps_in_its_topic_once_and_nobody_else() {
+    // Few wakers take another way than many.
+    for sleepers in [1, 8, 9, 1000] {
+        let hub = Hub::new();
+        let (count, waker) = Count::new();
+        let (others, other_waker) = Count::new();
+        let mut clients: Vec<_> =
+            (0..sleepers).map(|_| asleep(&hub, &["a", "b"], &waker)).collect();
+        let _others: Vec<_> = (0..10).map(|_| asleep(&hub, &["b", "c"], &other_waker)).collect();
+        for round in 1..=3 {
+            publish(&hub, "a", "x");
+            assert_eq!(count.get(), round * sleepers);
+            publish(&hub, "a", "x");
+            assert_eq!(count.get(), round * sleepers, "they are awake");
+            for client in &mut clients {
+                assert_eq!(client.read_with(&waker).len(), 2);
+            }
+        }
+        publish(&hub, "nobody", "x");
+        assert_eq!((count.get(), others.get()), (3 * sleepers, 0));
+        publish(&hub, "b", "x");
+        assert_eq!((count.get(), others.get()), (4 * sleepers, 10));
+    }
+}
+
+#[test]
+fn of_ten_thousand_subscribers_to_ten_thousand_topics_an_event_wakes_one() {
+    let hub = Hub::new();
+    let topics: Vec<_> = (0..10_000).map(|n| format!("client:{n}")).collect();
+    let (count, waker) = Count::new();
+    let mut clients: Vec<_> = topics.iter().map(|topic| asleep(&hub, &[topic], &waker)).collect();
+    publish(&hub, "client:4711", "x");
+    assert_eq!(count.get(), 1);
+    let reading = clients.iter_mut().filter_map(|client| client.poll().is_ready().then_some(()));
+    assert_eq!(reading.count(), 1);
+}
+
+#[test]
+fn closing_wakes_everybody() {
+    let hub = Hub::new();
+    let (count, waker) = Count::new();
+    let mut clients = ["a", "b", "c"].map(|topic| asleep(&hub, &[topic], &waker));
+    hub.close();
+    assert_eq!(count.get(), 3);
+    for client in &mut clients {
+        assert_eq!(client.poll_with(&waker), Poll::Ready(None));
+    }
+    drop(waker);
+    assert_eq!(Arc::strong_count(&count), 1 + clients.len(), "each may keep its own, and no topic");
+}
+
+#[test]
+fn a_subscription_that_is_dropped_leaves_no_waker_in_any_topic() {
+    let hub = Hub::new();
+    let (count, waker) = Count::new();
+    let topics = ["busy", "quiet", "other"];
+    // So that the topics do not go with the clients.
+    let _stays = hub.subscribe(topics).resume(None);
+    let mut clients: Vec<_> = (0..20).map(|_| asleep(&hub, &topics, &waker)).collect();
+    for _ in 0..100 {
+        publish(&hub, "busy", "x");
+        for client in &mut clients {
+            client.read_with(&waker);
+            assert!(client.poll_with(&waker).is_pending(), "polled though nobody woke it");
+        }
+    }
+    let most = 2 + clients.len() * (topics.len() + 1);
+    assert!(Arc::strong_count(&count) <= most, "one in each topic, and its own");
+    // Some while they sleep, some while they are awake.
+    drop(clients.split_off(10));
+    publish(&hub, "busy", "x");
+    drop(clients);
+    drop(waker);
+    assert_eq!(Arc::strong_count(&count), 1);
+}
+
+#[test]
+fn a_task_that_takes_a_subscription_over_is_woken_instead_of_the_one_before() {
+    let hub = Hub::new();
+    let (old, old_waker) = Count::new();
+    let (new, new_waker) = Count::new();
+    let mut client = asleep(&hub, &["a", "b"], &old_waker);
+    assert!(client.poll_with(&new_waker).is_pending());
+    drop(old_waker);
+    assert_eq!(Arc::strong_count(&old), 1, "nothing of it is left");
+    for (woken, topic) in [(1, "a"), (2, "b"), (3, "a")] {
+        publish(&hub, topic, "x");
+        assert_eq!((old.get(), new.get()), (0, woken));
+        client.read_with(&new_waker);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_a_flush_window_a_burst_wakes_once_and_is_given_when_the_window_opens() {
+    const WINDOW: Duration = Duration::from_millis(20);
+    let hub = Hub::new();
+    let (count, waker) = Count::new();
+    let mut client = Client::new(hub.subscribe(["a"]).flush_window(WINDOW).resume(None));
+    assert!(client.poll_with(&waker).is_pending());
+    publish(&hub, "a", "x");
+    assert_eq!(client.read_with(&waker), ["x@1"], "the first at once");
+    for _ in 0..10 {
+        publish(&hub, "a", "x");
+        assert!(client.poll_with(&waker).is_pending());
+    }
+    assert_eq!(count.get(), 2);
+    advance(WINDOW).await;
+    assert_eq!(count.get(), 3);
+    let Poll::Ready(Some(messages)) = client.poll_with(&waker) else {
+        panic!("the window is open")
+    };
+    assert_eq!(messages.len(), 10, "in one item");
+}
