@@ -95,7 +95,7 @@ where
         }
         if let Phase::Ending(ending) = this.phase {
             if let Some(reason) = ending.reason() {
-                this.report.expect(reason);
+                this.report.set_reason(reason);
             }
             if ending.is_over() {
                 this.report.close();
@@ -314,7 +314,7 @@ where
         let mut this = self.project();
         // The body may be dropped before it is polled again.
         if let Some(reason) = ending.reason() {
-            this.report.expect(reason);
+            this.report.set_reason(reason);
         }
         *this.phase = Phase::Ending(ending);
         *this.lifetime = None;

@@ -88,7 +88,7 @@ impl Report {
     }
 
     /// Whatever happens from now on, this will have been the `reason`.
-    pub(crate) const fn expect(&mut self, reason: CloseReason) {
+    pub(crate) const fn set_reason(&mut self, reason: CloseReason) {
         self.reason = reason;
     }
 
@@ -119,7 +119,7 @@ impl Report {
             "an event stream closed"
         );
         if let Some(mut disconnect) = self.disconnect.take() {
-            disconnect.expect(reason);
+            disconnect.set_reason(reason);
         }
         if let Some(on_close) = self.on_close.take() {
             _ = without_panic(|| on_close(&closed));

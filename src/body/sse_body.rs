@@ -80,7 +80,7 @@ impl<B: Body> SseBody<B> {
     pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
         let mut tracked = Tracked { body, guard };
         if is_complete(&tracked.body) {
-            tracked.guard.expect(CloseReason::Ended);
+            tracked.guard.set_reason(CloseReason::Ended);
         }
         Self { kind: Kind::Tracked { tracked: Box::pin(tracked) } }
     }
@@ -98,9 +98,9 @@ where
         let polled = ready!(this.guard.within(|| this.body.as_mut().poll_frame(cx)));
         let polled = polled.map(|frame| frame.map_err(Into::into));
         if let Some(Err(_)) = &polled {
-            this.guard.expect(CloseReason::Failed);
+            this.guard.set_reason(CloseReason::Failed);
         } else if polled.is_none() || is_complete(&*this.body) {
-            this.guard.expect(CloseReason::Ended);
+            this.guard.set_reason(CloseReason::Ended);
         }
         Poll::Ready(polled)
     }

@@ -133,7 +133,7 @@ impl DisconnectGuard {
     }
 
     /// If it is dropped from now on, that is the `reason`.
-    pub(crate) const fn expect(&mut self, reason: CloseReason) {
+    pub(crate) const fn set_reason(&mut self, reason: CloseReason) {
         self.reason = reason;
     }
 

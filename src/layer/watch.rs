@@ -48,8 +48,8 @@ impl Watch {
     pub(super) fn over(self, reason: CloseReason) {
         match self {
             Self::Outside(_) => {}
-            Self::Disconnect(mut guard) => guard.expect(reason),
-            Self::Stream(mut report) => report.expect(reason),
+            Self::Disconnect(mut guard) => guard.set_reason(reason),
+            Self::Stream(mut report) => report.set_reason(reason),
         }
     }
 }
