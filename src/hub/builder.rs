@@ -68,7 +68,8 @@ impl HubBuilder {
     }
 
     /// Some topics keep more or less than others: what the closure returns for a topic's name goes before
-    /// the other three limits. It is called when a topic comes into being.
+    /// the other three limits. It is called when a topic comes into being, and outside of all locks; to use the
+    /// hub in it is fine, but not for the same topic, for which it would be called again.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -77,8 +78,9 @@ impl HubBuilder {
         self
     }
 
-    /// All topics together keep so many bytes: 64 MiB by default. When it is more, those go to which
-    /// nothing was published for longest and nobody subscribes.
+    /// All topics together keep so many bytes: 64 MiB by default. When it is more, the events go of topics to
+    /// which nobody subscribes, and nothing was published for longest; if that is not enough, older ones of
+    /// all others.
     pub fn retain_in_all(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self

@@ -102,15 +102,10 @@ impl Log {
         }
     }
 
-    /// Lets go of the older half, and at least of one event.
-    pub(super) fn halve(&mut self, trash: &mut Trash) {
-        for _ in 0..self.entries.len().div_ceil(2) {
-            self.drop_oldest(trash);
-        }
-    }
-
-    pub(super) fn clear(&mut self, trash: &mut Trash) {
-        while !self.entries.is_empty() {
+    /// Lets go of the oldest events that take so many bytes.
+    pub(super) fn free(&mut self, bytes: usize, trash: &mut Trash) {
+        let enough = self.bytes.saturating_sub(bytes);
+        while self.bytes > enough {
             self.drop_oldest(trash);
         }
     }

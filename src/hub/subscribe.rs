@@ -1,8 +1,7 @@
 use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
 
 use super::{
-    OnGap, Subscription, hub::Shared, log::Trash, position::Said, subscription::Place,
-    window::Window,
+    OnGap, Subscription, hub::Shared, position::Said, subscription::Place, window::Window,
 };
 use crate::connection::LastEventId;
 
@@ -68,29 +67,17 @@ impl Subscribe {
     /// A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let Self { hub, topics, recent, on_gap, window } = self;
-        let now = hub.now();
-        let mut trash = Trash::new();
-        let mut places: Vec<_> = topics
-            .iter()
-            .map(|name| {
-                hub.with_topic(name, |topic, state| {
-                    state.subscribers += 1;
-                    let before = state.log.bytes();
-                    state.log.trim(now, &mut trash);
-                    hub.topics.account(before, state.log.bytes());
-                    Place::new(Arc::clone(topic))
-                })
-            })
-            .collect();
+        let mut subscription = Subscription::new(hub.clone(), on_gap, Window::new(window));
+        subscription.enter(&topics);
         let newest = hub.committed();
         let last = last.into();
         let said = Said::by(last.as_ref(), hub.epoch, newest);
         let seen = match said {
             Said::Seen(seen) => seen,
             Said::Foreign => 0,
-            Said::Nothing | Said::Garbage => before_recent(&places, recent, newest),
+            Said::Nothing | Said::Garbage => before_recent(&subscription.places, recent, newest),
         };
-        for place in &mut places {
+        for place in &mut subscription.places {
             match said {
                 Said::Seen(_) => place.begin(seen, false),
                 Said::Foreign => place.begin(seen, true),
@@ -99,7 +86,7 @@ impl Subscribe {
                 Said::Garbage => place.begin(seen.max(place.lost_to().min(newest)), true),
             }
         }
-        Subscription::new(hub, places, on_gap, Window::new(window))
+        subscription
     }
 }
 

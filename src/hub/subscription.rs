@@ -29,7 +29,7 @@ use crate::event::Encoded;
 /// no topics. Dropped, it is out of the hub.
 pub struct Subscription {
     hub: Arc<Shared>,
-    places: Box<[Place]>,
+    pub(super) places: Vec<Place>,
     /// What the tickets in the places were given for.
     waker: Option<Waker>,
     window: Option<Box<Window>>,
@@ -143,14 +143,26 @@ impl Place {
 }
 
 impl Subscription {
-    pub(super) fn new(
-        hub: Arc<Shared>,
-        places: Vec<Place>,
-        on_gap: OnGap,
-        window: Option<Box<Window>>,
-    ) -> Self {
-        let ended = places.is_empty();
-        Self { hub, places: places.into(), waker: None, window, on_gap, ended }
+    /// In no topic yet.
+    pub(super) fn new(hub: Arc<Shared>, on_gap: OnGap, window: Option<Box<Window>>) -> Self {
+        Self { hub, places: Vec::new(), waker: None, window, on_gap, ended: false }
+    }
+
+    /// Is in these topics from now on, at no particular place.
+    pub(super) fn enter(&mut self, topics: &[String]) {
+        let now = self.hub.now();
+        let mut trash = Trash::new();
+        self.places.reserve_exact(topics.len());
+        for name in topics {
+            // What is here already is left again, should a callback panic for the next.
+            self.places.push(self.hub.with_topic(name, |topic, state| {
+                state.subscribers += 1;
+                let before = state.log.bytes();
+                state.log.trim(now, &mut trash);
+                self.hub.topics.account(before, state.log.bytes());
+                Place::new(Arc::clone(topic))
+            }));
+        }
     }
 
     /// What comes next of all that is committed.
@@ -158,16 +170,12 @@ impl Subscription {
         loop {
             // Everything up to here can be read in every topic, so nothing can still come before it.
             let end = self.hub.committed().saturating_add(1);
-            let (place, bound) = match &mut *self.places {
+            let (place, bound) = match self.places.as_mut_slice() {
                 [place] if place.is_quiet() => return None,
                 [place] => (place, end),
                 places => match first_of(places, end) {
                     First::Nothing => return None,
-                    First::NotCommitted => {
-                        #[cfg(tower_sse_loom)]
-                        loom::thread::yield_now();
-                        continue;
-                    }
+                    First::NotCommitted => continue,
                     First::Place(place, bound) => (place, bound),
                 },
             };
@@ -215,7 +223,7 @@ impl Subscription {
             let unused = {
                 let mut state = place.topic.lock();
                 state.subscribers = state.subscribers.saturating_sub(1);
-                state.subscribers == 0 && state.log.is_empty()
+                !state.is_used()
             };
             if unused {
                 self.hub.topics.remove_unused(&place.topic);
@@ -272,7 +280,7 @@ impl Stream for Subscription {
             ready!(window.poll_open(cx));
         }
         let mut trash = Trash::new();
-        while !this.ended {
+        while !this.ended && !this.places.is_empty() {
             // Looked at before the events: what was published before the end is still given.
             let closed = this.hub.is_closed();
             if let Some(events) = this.take(&mut trash) {

@@ -74,6 +74,11 @@ impl Topic {
 }
 
 impl TopicState {
+    /// Somebody subscribes to it, or something is kept in it.
+    pub(super) fn is_used(&self) -> bool {
+        self.subscribers > 0 || !self.log.is_empty()
+    }
+
     pub(super) const fn waiters(&mut self) -> &mut Waiters {
         &mut self.waiters
     }

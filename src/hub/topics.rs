@@ -14,7 +14,7 @@ use super::{
     log::{Log, Trash},
     sync::RwLock,
     tombstones::Tombstones,
-    topic::Topic,
+    topic::{Topic, TopicState},
 };
 
 /// The topics of a hub by their names, and what they may keep together.
@@ -151,67 +151,77 @@ impl Topics {
             let before = state.log.bytes();
             state.log.trim(now, trash);
             self.account(before, state.log.bytes());
-            state.subscribers == 0 && state.log.is_empty()
+            !state.is_used()
         };
         if unused {
-            self.remove_if(topic, true, trash);
+            self.remove_unused(topic);
         }
     }
 
-    /// Removes a topic in which nothing is kept and to which nobody subscribes.
+    /// Removes a topic, if nothing is kept in it and nobody subscribes to it.
     pub(super) fn remove_unused(&self, topic: &Topic) {
-        self.remove_if(topic, true, &mut Trash::new());
-    }
-
-    /// Removes a topic to which nobody subscribes, perhaps only if it is empty too.
-    fn remove_if(&self, topic: &Topic, only_if_empty: bool, trash: &mut Trash) {
         let removed = {
             let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
             let mut state = topic.lock();
-            let used = state.subscribers > 0 || (only_if_empty && !state.log.is_empty());
-            if state.removed || used {
+            if state.removed || state.is_used() {
                 return;
             }
             state.removed = true;
-            let before = state.log.bytes();
-            state.log.clear(trash);
-            self.account(before, 0);
             registry.tombstones.bury(topic.name(), state.log.lost_to());
             registry.remove(topic.name())
         };
         drop(removed);
     }
 
-    /// The topics go to which nothing was published for longest, those first to which nobody subscribes;
-    /// of the others the older half of their events, again and again.
+    /// What goes is of topics to which nothing was published for longest, those first to which nobody
+    /// subscribes; of the others the older half of what they keep, again and again.
     #[cold]
     fn make_room(&self, trash: &mut Trash) {
         // Some more than needed, so that not every event has to sort all topics.
         let enough = self.budget - self.budget / 8;
+        let too_much = || self.kept.load(Relaxed).saturating_sub(enough);
         let mut topics = self.all();
         topics.sort_unstable_by_key(|topic| topic.newest());
         for topic in &topics {
-            if self.kept.load(Relaxed) <= enough {
-                return;
+            match too_much() {
+                0 => return,
+                bytes => self.free_unsubscribed(topic, bytes, trash),
             }
-            self.remove_if(topic, false, trash);
         }
-        while self.kept.load(Relaxed) > enough {
-            let before = self.kept.load(Relaxed);
+        loop {
+            let before = too_much();
             for topic in &topics {
-                let mut state = topic.lock();
-                let before = state.log.bytes();
-                state.log.halve(trash);
-                self.account(before, state.log.bytes());
-                drop(state);
-                if self.kept.load(Relaxed) <= enough {
+                if too_much() == 0 {
                     return;
                 }
+                let mut state = topic.lock();
+                let bytes = state.log.bytes().div_ceil(2);
+                self.free(&mut state, bytes, trash);
             }
-            if self.kept.load(Relaxed) >= before {
+            if too_much() >= before {
                 return;
             }
         }
+    }
+
+    /// Removes a topic to which nobody subscribes or, where that is enough, its oldest events.
+    fn free_unsubscribed(&self, topic: &Topic, bytes: usize, trash: &mut Trash) {
+        let unused = {
+            let mut state = topic.lock();
+            if state.subscribers == 0 {
+                self.free(&mut state, bytes, trash);
+            }
+            !state.is_used()
+        };
+        if unused {
+            self.remove_unused(topic);
+        }
+    }
+
+    fn free(&self, state: &mut TopicState, bytes: usize, trash: &mut Trash) {
+        let before = state.log.bytes();
+        state.log.free(bytes, trash);
+        self.account(before, state.log.bytes());
     }
 }
 

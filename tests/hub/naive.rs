@@ -61,9 +61,9 @@ impl Naive {
         self.events.iter().filter(|event| !event.lost).map(|event| event.size).sum()
     }
 
-    fn lose_oldest(&mut self, topic: usize, count: usize) {
-        let kept = self.events.iter_mut().filter(|event| event.topic == topic && !event.lost);
-        kept.take(count).for_each(|event| event.lost = true);
+    fn lose_oldest(&mut self, topic: usize) {
+        let mut kept = self.events.iter_mut().filter(|event| event.topic == topic && !event.lost);
+        kept.next().unwrap().lost = true;
     }
 
     pub(crate) fn publish(&mut self, topic: usize, size: usize) {
@@ -90,25 +90,29 @@ impl Naive {
             if !(too_many || too_large || self.now - oldest.at > age) {
                 return;
             }
-            self.lose_oldest(topic, 1);
+            self.lose_oldest(topic);
         }
     }
 
-    /// How much room is made at once, and that the rest goes by halves, is promised to nobody. But what
+    /// How much room is made at once, and that the rest goes by halves of their bytes, is promised to nobody. But what
     /// is lost has to be known here.
     fn make_room(&mut self) {
         let enough = self.limits.in_all - self.limits.in_all / 8;
         let mut topics: Vec<_> = (0..TOPICS.len()).collect();
         topics.sort_by_key(|topic| self.in_topic(*topic).last().map(|event| event.sequence));
         for topic in &topics {
-            if self.bytes_in_all() > enough && self.subscribers[*topic] == 0 {
-                self.lose_oldest(*topic, usize::MAX);
+            while self.subscribers[*topic] == 0
+                && self.bytes_in_all() > enough
+                && self.bytes(*topic) > 0
+            {
+                self.lose_oldest(*topic);
             }
         }
         while self.bytes_in_all() > enough {
             for topic in &topics {
-                if self.bytes_in_all() > enough {
-                    self.lose_oldest(*topic, self.kept(*topic).count().div_ceil(2));
+                let (bytes, needed) = (self.bytes(*topic), self.bytes_in_all() > enough);
+                while needed && 2 * (bytes - self.bytes(*topic)) < bytes {
+                    self.lose_oldest(*topic);
                 }
             }
         }

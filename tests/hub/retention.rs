@@ -1,6 +1,10 @@
 //! What is kept, and what of that which is not is remembered.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+    time::Duration,
+};
 
 use tokio::time::advance;
 use tower_sse::{
@@ -100,6 +104,21 @@ fn a_topic_can_keep_other_amounts_than_the_rest() {
     assert_eq!(kept(&hub, "b"), ["b5@5", "b6@6"]);
 }
 
+#[test]
+fn a_callback_that_panics_leaves_no_subscriber_behind() {
+    let retention_of = |topic: &str| {
+        assert_ne!(topic, "panic", "asked for");
+        None
+    };
+    let hub = Hub::builder().retention_of(retention_of).build();
+    let subscribe = || hub.subscribe(["a", "b", "panic"]).resume(None);
+    assert!(catch_unwind(AssertUnwindSafe(subscribe)).is_err());
+    assert_eq!(topics(&hub), [""; 0]);
+    assert_eq!(hub.subscriber_count("a"), 0);
+    assert_eq!(hub.publish_now("a", Event::from("a1")).unwrap().subscribers(), 0);
+    assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["a1@1"]);
+}
+
 /// Room for so many events of two letters.
 fn room_for(events: usize) -> HubBuilder {
     Hub::builder().retain_in_all(events * size_of(&Hub::new(), "a1"))
@@ -115,6 +134,15 @@ fn of_all_topics_those_go_first_to_which_nothing_was_published_for_longest_and_n
     // Some more than needed goes at once.
     assert_eq!(topics(&hub), ["a", "b", "e", "f", "g", "h"]);
     assert_eq!(read(&hub, &["c", "b"], id(&hub, 0)), ["b2@2", "gap c@3", "b5@5"]);
+}
+
+#[test]
+fn of_a_topic_to_which_nobody_subscribes_no_more_goes_than_has_to() {
+    let hub = room_for(8).build();
+    publish_all(&hub, ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"]);
+    publish(&hub, "a", "a9");
+    assert_eq!(kept(&hub, "a"), ["a3@3", "a4@4", "a5@5", "a6@6", "a7@7", "a8@8", "a9@9"]);
+    assert_eq!(read(&hub, &["a"], id(&hub, 1))[0], "gap a@2");
 }
 
 #[test]
