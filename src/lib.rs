@@ -117,6 +117,22 @@
 //! [refused](Refusal) so that they come back later. A client that does not read cannot be ended by
 //! anything in a body: the [recipes](operating#graceful-shutdown) have a deadline for it.
 //!
+//! # One event for many clients
+//!
+//! With feature `hub` the program publishes events to topics, and a stream is a subscription to some of them, which resumes
+//! by itself: the page is [hub].
+//!
+//! ```
+//! # #[cfg(feature = "hub")]
+//! # fn events(hub: tower_sse::hub::Hub, last: Option<tower_sse::LastEventId>) -> Result<(), tower_sse::hub::PublishError> {
+//! # use tower_sse::Event;
+//! let response = tower_sse::response(hub.subscribe(["all", "client:42"]).resume(last));
+//! // Elsewhere:
+//! let receipt = hub.publish_now("client:42", Event::from("to one"))?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! # In production
 //!
 //! The page [operating] has what a layer cannot do by itself: where it goes among other layers, proxies and
@@ -134,7 +150,7 @@
 //! | | |
 //! |---|---|
 //! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a part of a response; depends on axum-core only |
-//! | `hub` | [hub]: topics in the process, publish once, to many, resumable. Not finished: its interface may change |
+//! | `hub` | [hub]: topics in the process, publish once, to many, resumable |
 //! | `json` | [`Json`] and [`Event::json_data`] |
 //! | `hyper`, `tonic` | [`is_cancellation`] knows their errors, so that streams that end with them end cleanly; for the whole program, whichever crate turns it on |
 //! | `tracing` | a DEBUG line for every close, in the request's span, and few others; a WARN line when there is no runtime for timers |
@@ -182,7 +198,7 @@ pub use crate::axum::MissingDisconnect;
 pub use crate::event::Json;
 
 /// The README's code compiles too.
-#[cfg(all(doctest, feature = "axum"))]
+#[cfg(all(doctest, feature = "axum", feature = "hub"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
 

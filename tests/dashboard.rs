@@ -1,5 +1,5 @@
 //! The dashboard's promises, over a socket.
-#![cfg(all(feature = "axum", feature = "json"))]
+#![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
 
 use std::{
     net::SocketAddr,
@@ -14,7 +14,6 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::Value;
 use tokio::time::timeout;
-use tower_sse::Message;
 
 use self::support::{EventReader, client::get, connect_h1, serve_axum};
 
@@ -41,15 +40,33 @@ async fn soon<F: Future>(future: F) -> F::Output {
     timeout(Duration::from_secs(20), future).await.expect("in time")
 }
 
-/// The next event, which is a sample.
-async fn sample(reader: &mut EventReader<Incoming>) -> (u64, Value) {
+/// The next event, which is a sample; with its id.
+async fn sample(reader: &mut EventReader<Incoming>) -> (String, Value) {
     let message = soon(reader.next()).await.unwrap();
     assert_eq!(message.event, "sample");
-    (message.last_event_id.parse().unwrap(), serde_json::from_str(&message.data).unwrap())
+    (message.last_event_id, serde_json::from_str(&message.data).unwrap())
 }
 
-async fn id(reader: &mut EventReader<Incoming>) -> u64 {
-    sample(reader).await.0
+async fn number(reader: &mut EventReader<Incoming>) -> u64 {
+    number_of(&sample(reader).await.1)
+}
+
+fn number_of(sample: &Value) -> u64 {
+    sample["number"].as_u64().unwrap()
+}
+
+/// The ids of the samples from the first up to this one, by their numbers; that of 0 is the id of
+/// nothing yet.
+async fn ids_to(last: u64, reader: &mut EventReader<Incoming>) -> Vec<String> {
+    let mut ids = vec![String::new()];
+    for expected in 1..=last {
+        let (id, sample) = sample(reader).await;
+        assert_eq!(number_of(&sample), expected);
+        ids.push(id);
+    }
+    let epoch = ids[1].split_once('-').unwrap().0;
+    ids[0] = format!("{epoch}-0");
+    ids
 }
 
 async fn post(address: SocketAddr, path: &str) -> StatusCode {
@@ -59,15 +76,15 @@ async fn post(address: SocketAddr, path: &str) -> StatusCode {
 }
 
 #[tokio::test]
-async fn samples_have_consecutive_ids_from_history_into_live() {
+async fn samples_have_consecutive_numbers_from_what_is_kept_into_live() {
     let address = serve(INTERVAL).await;
     let mut first = watch(address, None).await;
     for expected in 1..=10 {
-        assert_eq!(id(&mut first).await, expected);
+        assert_eq!(number(&mut first).await, expected);
     }
     let mut second = watch(address, None).await;
     for expected in 1..=20 {
-        assert_eq!(id(&mut second).await, expected);
+        assert_eq!(number(&mut second).await, expected);
     }
 }
 
@@ -81,53 +98,75 @@ async fn every_stream_starts_with_the_reconnection_time() {
 #[tokio::test]
 async fn a_client_that_comes_back_gets_what_came_after_its_last_id_and_nothing_else() {
     let address = serve(INTERVAL).await;
-    let mut witness = watch(address, None).await;
-    while id(&mut witness).await < 12 {}
-    // Within the history, and about where live begins.
-    for last in [0_u64, 7, 12] {
-        let mut reader = watch(address, Some(&last.to_string())).await;
+    let ids = ids_to(12, &mut watch(address, None).await).await;
+    // Within what is kept, and about where live begins.
+    for last in [0, 7, 12] {
+        let mut reader = watch(address, Some(&ids[last as usize])).await;
         for expected in last + 1..last + 15 {
-            assert_eq!(id(&mut reader).await, expected);
+            assert_eq!(number(&mut reader).await, expected);
         }
     }
 }
 
 #[tokio::test]
-async fn an_id_that_is_no_number_is_a_first_visit() {
+async fn an_id_that_nobody_gave_is_told_of_the_gap_and_is_then_a_first_visit() {
     let address = serve(INTERVAL).await;
-    assert_eq!(id(&mut watch(address, Some("1 or so")).await).await, 1);
+    let ids = ids_to(2, &mut watch(address, None).await).await;
+    let never_given = format!("{}000", ids[2]);
+    // One that looks like nothing, one of before there was a hub, one of this hub's future.
+    for last in ["1 or so", "2", &never_given] {
+        let mut reader = watch(address, Some(last)).await;
+        told_gaps(&mut reader).await;
+        for expected in 1..=5 {
+            assert_eq!(number(&mut reader).await, expected, "{last}");
+        }
+    }
 }
 
 #[tokio::test]
 async fn who_was_away_too_long_is_told_of_the_gap() {
     let address = serve(Duration::from_millis(1)).await;
     let mut witness = watch(address, None).await;
-    while id(&mut witness).await < 305 {}
-    let mut reader = watch(address, Some("2")).await;
-    let next = told_gap(&soon(reader.next()).await.unwrap(), 2);
+    let mut ids = ids_to(305, &mut witness).await;
+    let mut reader = watch(address, Some(&ids[2])).await;
+    let gap = soon(reader.next()).await.unwrap();
+    assert_eq!((&*gap.event, &*gap.data), ("gap", "samples"));
+    let next = number(&mut reader).await;
     assert!(next > 3, "the oldest of 300 is {next}");
-    for expected in next..next + 310 {
-        assert_eq!(id(&mut reader).await, expected);
+    for expected in next + 1..next + 310 {
+        assert_eq!(number(&mut reader).await, expected);
     }
+    while (ids.len() as u64) < next {
+        ids.push(sample(&mut witness).await.0);
+    }
+    // So who is cut right after the gap misses nothing more, and is not told again.
+    assert_eq!(gap.last_event_id, ids[next as usize - 1]);
 }
 
 #[tokio::test]
 async fn an_id_of_an_earlier_run_is_told_of_the_gap_and_gets_all_that_is_kept() {
+    let earlier = serve(INTERVAL).await;
+    let ids = ids_to(3, &mut watch(earlier, None).await).await;
     let address = serve(INTERVAL).await;
-    id(&mut watch(address, None).await).await;
-    let mut reader = watch(address, Some("500")).await;
-    assert_eq!(told_gap(&soon(reader.next()).await.unwrap(), 500), 1);
+    number(&mut watch(address, None).await).await;
+    let mut reader = watch(address, Some(&ids[3])).await;
+    let last = told_gaps(&mut reader).await;
     for expected in 1..=5 {
-        assert_eq!(id(&mut reader).await, expected);
+        assert_eq!(number(&mut reader).await, expected);
+    }
+    // Who is cut right after the gaps is not told them again.
+    let mut reader = watch(address, Some(&last)).await;
+    for expected in 1..=5 {
+        assert_eq!(number(&mut reader).await, expected);
     }
 }
 
-/// Where the stream goes on.
-fn told_gap(message: &Message, after: u64) -> u64 {
-    assert_eq!(message.event, "gap");
-    let gap: Value = serde_json::from_str(&message.data).unwrap();
-    assert_eq!(gap["after"], after);
-    gap["next"].as_u64().unwrap()
+/// The gaps of both topics, which come first, and the id after them.
+async fn told_gaps(reader: &mut EventReader<Incoming>) -> String {
+    let (one, other) = (soon(reader.next()).await.unwrap(), soon(reader.next()).await.unwrap());
+    assert_eq!((&*one.event, &*one.data), ("gap", "samples"));
+    assert_eq!((&*other.event, &*other.data), ("gap", "drills"));
+    other.last_event_id
 }
 
 #[tokio::test]
@@ -140,9 +179,9 @@ async fn the_button_ends_the_streams_of_its_page_and_says_for_how_long() {
     let end = soon(cut.into_body().collect()).await;
     let bytes = end.expect("a clean one").to_bytes();
     assert!(bytes.ends_with(b"retry: 5000\n"), "{bytes:?}");
-    // Longer than the history was then, so it is live.
+    // Longer than what was kept then, so it is live.
     for expected in 1..=40 {
-        assert_eq!(id(&mut other).await, expected);
+        assert_eq!(number(&mut other).await, expected);
     }
 }
 

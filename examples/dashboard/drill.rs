@@ -2,12 +2,12 @@ use std::{io, pin::pin, sync::Arc, time::Duration};
 
 use serde::Serialize;
 use tokio::{
-    sync::{Mutex, watch},
+    sync::Mutex,
     time::{Instant, interval, timeout},
 };
-use tower_sse::{Drain, Encoded, Json, Retry, Stats};
+use tower_sse::{Drain, Event, Retry, Stats, hub::Hub};
 
-use super::{clients::Clients, generation::Generation};
+use super::{DRILLS, clients::Clients, generation::Generation};
 
 /// Each is two file descriptors of this process, which may have no more than a thousand.
 pub(super) const CLIENTS: usize = 200;
@@ -39,22 +39,25 @@ impl Kind {
 #[derive(Clone)]
 pub(super) struct Drills {
     stats: Stats,
-    runs: watch::Sender<Runs>,
-    running: Arc<Mutex<()>>,
+    hub: Hub,
+    /// Who runs a drill has the lock.
+    runs: Arc<Mutex<Runs>>,
 }
 
 /// The last drill of either kind.
-#[derive(Clone, Default, Serialize)]
-pub(super) struct Runs {
+#[derive(Default, Serialize)]
+struct Runs {
     storm: Option<Run>,
     spread: Option<Run>,
 }
 
 impl Runs {
-    /// An event for a client that has seen the sample `seen`. It has that id again: at an event without
-    /// one, the first of a connection, clients may forget theirs.
-    pub(super) fn event(&self, seen: u64) -> Encoded {
-        Encoded::try_new(Json::new(self).event("drill").id(seen)).unwrap()
+    fn set(&mut self, kind: Kind, run: &Run) {
+        let last = match kind {
+            Kind::Storm => &mut self.storm,
+            Kind::Spread => &mut self.spread,
+        };
+        *last = Some(run.clone());
     }
 }
 
@@ -97,82 +100,74 @@ impl Run {
 }
 
 impl Drills {
-    pub(super) fn new(stats: &Stats) -> Self {
-        Self { stats: stats.clone(), runs: watch::Sender::default(), running: Arc::default() }
-    }
-
-    /// What becomes of the drills, beginning with how they stand if there were any.
-    pub(super) fn watch(&self) -> watch::Receiver<Runs> {
-        let mut runs = self.runs.subscribe();
-        let happened = runs.borrow().storm.is_some() || runs.borrow().spread.is_some();
-        if happened {
-            runs.mark_changed();
-        }
-        runs
+    pub(super) fn new(stats: &Stats, hub: &Hub) -> Self {
+        Self { stats: stats.clone(), hub: hub.clone(), runs: Arc::default() }
     }
 
     /// Starts one, unless one is under way.
     pub(super) fn start(&self, kind: Kind) -> bool {
-        let Ok(running) = Arc::clone(&self.running).try_lock_owned() else {
+        let Ok(mut runs) = Arc::clone(&self.runs).try_lock_owned() else {
             return false;
         };
-        let drills = self.clone();
+        let Self { stats, hub, .. } = self.clone();
         tokio::spawn(async move {
             let mut run = Run::default();
-            let result = timeout(40 * SECOND, drills.drill(kind, &mut run)).await;
+            let mut tell = |run: &Run| {
+                runs.set(kind, run);
+                let event = Event::new().event("drill").json_data(&*runs).unwrap();
+                _ = hub.publish_now(DRILLS, event).unwrap();
+            };
+            let result = timeout(40 * SECOND, drill(kind, &stats, &mut run, &mut tell)).await;
             if !matches!(result, Ok(Ok(()))) {
                 run.phase = Phase::Failed;
-                drills.tell(kind, &run);
+                tell(&run);
             }
-            drop(running);
         });
         true
     }
+}
 
-    async fn drill(&self, kind: Kind, run: &mut Run) -> io::Result<()> {
-        let old = Generation::start(kind.drain(), &self.stats).await?;
-        let mut clients = Clients::of(old.address());
-        let mut ticks = interval(SECOND / 10);
-        while run.clients < CLIENTS {
-            // One after another, or they would come as a storm from the start.
-            clients.add();
-            clients.opened().await;
-            run.clients += 1;
-            if run.clients.is_multiple_of(20) {
-                self.tell(kind, run);
-            }
+async fn drill(
+    kind: Kind,
+    stats: &Stats,
+    run: &mut Run,
+    mut tell: impl FnMut(&Run),
+) -> io::Result<()> {
+    let old = Generation::start(kind.drain(), stats).await?;
+    let mut clients = Clients::of(old.address());
+    let mut ticks = interval(SECOND / 10);
+    while run.clients < CLIENTS {
+        // One after another, or they would come as a storm from the start.
+        clients.add();
+        clients.opened().await;
+        run.clients += 1;
+        if run.clients.is_multiple_of(20) {
+            tell(run);
         }
-
-        // Its streams end when the clients leave.
-        let new = Generation::start(Drain::never(), &self.stats).await?;
-        clients.turn_to(new.address());
-        run.phase = Phase::Draining;
-        let began = Instant::now();
-        let mut exit = pin!(old.shut_down());
-        while !run.is_over() {
-            tokio::select! {
-                exited = &mut exit, if run.exited.is_none() => {
-                    exited?;
-                    run.exited = Some(began.elapsed().as_secs_f64());
-                }
-                () = clients.opened() => run.came_back(began.elapsed()),
-                _ = ticks.tick() => {
-                    run.reach(began.elapsed());
-                    self.tell(kind, run);
-                }
-            }
-        }
-        drop(clients);
-        new.shut_down().await?;
-        run.phase = Phase::Over;
-        self.tell(kind, run);
-        Ok(())
     }
 
-    fn tell(&self, kind: Kind, run: &Run) {
-        self.runs.send_modify(|runs| match kind {
-            Kind::Storm => runs.storm = Some(run.clone()),
-            Kind::Spread => runs.spread = Some(run.clone()),
-        });
+    // Its streams end when the clients leave.
+    let new = Generation::start(Drain::never(), stats).await?;
+    clients.turn_to(new.address());
+    run.phase = Phase::Draining;
+    let began = Instant::now();
+    let mut exit = pin!(old.shut_down());
+    while !run.is_over() {
+        tokio::select! {
+            exited = &mut exit, if run.exited.is_none() => {
+                exited?;
+                run.exited = Some(began.elapsed().as_secs_f64());
+            }
+            () = clients.opened() => run.came_back(began.elapsed()),
+            _ = ticks.tick() => {
+                run.reach(began.elapsed());
+                tell(run);
+            }
+        }
     }
+    drop(clients);
+    new.shut_down().await?;
+    run.phase = Phase::Over;
+    tell(run);
+    Ok(())
 }

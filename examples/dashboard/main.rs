@@ -9,11 +9,10 @@
 mod clients;
 mod drill;
 mod generation;
-mod history;
 mod sampler;
 mod streams;
 
-use std::{env, io, time::Duration};
+use std::{env, io, sync::Arc, time::Duration};
 
 use async_stream::stream;
 use axum::{
@@ -24,19 +23,24 @@ use axum::{
     routing::{get, post},
     serve::ListenerExt,
 };
+use futures_util::StreamExt;
 use serde::Deserialize;
-use tokio::{
-    net::TcpListener,
-    sync::{broadcast, watch},
-    task, time,
+use tokio::{net::TcpListener, sync::broadcast, task, time};
+use tokio_util::task::AbortOnDropHandle;
+use tower_sse::{
+    Event, LastEventId, Retry, SseLayer, Stats,
+    hub::{Hub, Retention},
 };
-use tower_sse::{Encoded, Event, Json, LastEventId, Retry, SseLayer, Stats};
 
 use self::{
     drill::{Drills, Kind},
-    history::{History, next},
     sampler::Sampler,
 };
+
+const SAMPLES: &str = "samples";
+const DRILLS: &str = "drills";
+/// So many samples are kept for clients that come back: five minutes, at one per second.
+const KEPT: usize = 300;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -67,23 +71,40 @@ pub(crate) fn routes(interval: Duration) -> Router {
 }
 
 fn dashboard(interval: Duration, stats: Stats) -> Router {
-    let (kept, history) = watch::channel(History::default());
+    let hub = hub();
     let (cuts, _) = broadcast::channel(16);
-    let drills = Drills::new(&stats);
-    tokio::spawn(sample(interval, stats, kept));
+    let drills = Drills::new(&stats, &hub);
+    let sampling = tokio::spawn(sample(interval, stats, hub.clone()));
     Router::new()
         .route("/", get(Html(include_str!("page.html"))))
         .route("/events", get(events))
         .route("/cut", post(cut))
         .route("/drill", post(drill))
-        .with_state(Dashboard { history, cuts, drills })
+        .with_state(Dashboard {
+            hub,
+            cuts,
+            drills,
+            _sampling: Arc::new(AbortOnDropHandle::new(sampling)),
+        })
+}
+
+fn hub() -> Hub {
+    // How many samples there are decides, not how old they are.
+    let samples = Retention::new().events(KEPT).age(Duration::MAX);
+    // Each event tells all of both drills: the newest is all there is to know, however long ago that was.
+    let drills = Retention::new().events(1).age(Duration::MAX);
+    Hub::builder()
+        .retention_of(move |topic| Some(if topic == DRILLS { drills } else { samples }))
+        .build()
 }
 
 #[derive(Clone)]
 struct Dashboard {
-    history: watch::Receiver<History>,
+    hub: Hub,
     cuts: broadcast::Sender<Cut>,
     drills: Drills,
+    /// No longer than somebody can ask for samples.
+    _sampling: Arc<AbortOnDropHandle<()>>,
 }
 
 /// A page's own name, so that its button cuts no other page's stream.
@@ -94,53 +115,45 @@ struct Visit {
 }
 
 async fn events(
-    State(mut dashboard): State<Dashboard>,
+    State(dashboard): State<Dashboard>,
     Query(Visit { page }): Query<Visit>,
     last: Option<LastEventId>,
 ) -> impl IntoResponse {
     let mut cuts = dashboard.cuts.subscribe();
-    let mut drills = dashboard.drills.watch();
-    // An id that is no number is none of ours, and taken for a first visit, which begins with all
-    // that is kept.
-    let mut seen = last
-        .and_then(|last| last.parse().ok())
-        .unwrap_or_else(|| dashboard.history.borrow().before_oldest());
+    // A first visit begins with all that is kept, the newest of the drills too.
+    let mut events = dashboard.hub.subscribe([SAMPLES, DRILLS]).recent(KEPT + 1).resume(last);
     tower_sse::response(stream! {
         loop {
-            let unseen = tokio::select! {
-                unseen = next(&mut dashboard.history, &mut seen) => unseen,
-                Ok(()) = drills.changed() => Some(vec![drills.borrow_and_update().event(seen)]),
+            tokio::select! {
+                event = events.next() => match event {
+                    Some(event) => yield event,
+                    None => break,
+                },
                 away = cut_of(&mut cuts, &page) => {
                     // How long the browser is to stay away, this one time.
                     yield Event::new().retry(away).into();
-                    None
+                    break;
                 }
-            };
-            let Some(unseen) = unseen else { break };
-            for event in unseen {
-                yield event;
             }
         }
     })
 }
 
-/// Takes a sample at every `interval`, until nobody can ask for it any more.
-async fn sample(interval: Duration, stats: Stats, history: watch::Sender<History>) {
+/// Publishes a sample at every `interval`.
+async fn sample(interval: Duration, stats: Stats, hub: Hub) {
     let mut sampler = task::spawn_blocking(|| Sampler::new(stats)).await.unwrap();
     let mut ticks = time::interval(interval);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
     // A rate needs some time to have passed.
     ticks.tick().await;
-    while !history.is_closed() {
+    loop {
         ticks.tick().await;
         let taken = task::spawn_blocking(move || (sampler.sample(), sampler));
         let sample;
         (sample, sampler) = taken.await.unwrap();
-        history.send_modify(|history| {
-            let event = Json::new(sample).event("sample").id(history.next_id());
-            // Encoded once, however many are looking.
-            history.push(Encoded::try_new(event).unwrap());
-        });
+        // Encoded once, however many are looking.
+        let event = Event::new().event("sample").json_data(&sample).unwrap();
+        _ = hub.publish(SAMPLES, event).await.unwrap();
     }
 }
 

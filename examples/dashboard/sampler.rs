@@ -10,6 +10,9 @@ use super::streams::Streams;
 /// before.
 #[derive(Debug, Serialize)]
 pub(super) struct Sample {
+    /// One more than that of the sample before, from one on: by these the page sees for itself whether
+    /// something is missing or came twice.
+    number: u64,
     /// Per cent, of all cores.
     cpu: f32,
     cores: usize,
@@ -19,7 +22,7 @@ pub(super) struct Sample {
     streams: Streams,
     /// Milliseconds since 1970.
     time: u64,
-    /// When the server was started: ids of another run are not to be mixed up with these.
+    /// When the server was started: the numbers of another run are not to be mixed up with these.
     started: u64,
 }
 
@@ -50,6 +53,7 @@ pub(super) struct Sampler {
     disks: Vec<Disk>,
     stats: Stats,
     refreshed: Instant,
+    taken: u64,
     started: u64,
 }
 
@@ -66,6 +70,7 @@ impl Sampler {
             disks,
             stats,
             refreshed: Instant::now(),
+            taken: 0,
             started: now(),
         };
         sampler.refresh();
@@ -74,9 +79,11 @@ impl Sampler {
 
     pub(super) fn sample(&mut self) -> Sample {
         let elapsed = self.refresh();
-        let Self { system, networks, disks, stats, started, .. } = self;
+        self.taken += 1;
+        let Self { system, networks, disks, stats, taken, started, .. } = self;
         let rate = |bytes: u64| (bytes as f64 / elapsed.as_secs_f64()) as u64;
         Sample {
+            number: *taken,
             cpu: (system.global_cpu_usage() * 10.0).round() / 10.0,
             cores: system.cpus().len(),
             memory: Memory { used: system.used_memory(), total: system.total_memory() },

@@ -5,7 +5,8 @@ use crate::event::{Encoded, Event, EventId};
 ///
 /// A gap is told as an event with the name `gap`, whose data is the topic. Its id is that of the last event
 /// lost, so a client that resumes after it is not told again. When several topics have theirs at the same
-/// place, which they have after an id that says nothing, only the last of these gaps has the id.
+/// place, which they have after an id that says nothing, that is the id of the last of these gaps; the others
+/// have one after which all of them are told again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnGap {
@@ -19,10 +20,8 @@ pub enum OnGap {
 }
 
 /// The event that tells a gap.
-pub(super) fn gap(topic: &str, position: Option<Position>) -> Encoded {
-    let gap = Event::new().event("gap").data(topic.to_owned());
-    match position.map(EventId::from) {
-        Some(id) => gap.id(id).into(),
-        None => gap.into(),
-    }
+pub(super) fn gap(topic: &str, position: Position) -> Encoded {
+    // Never without an id: to the standard, clients forget the one they had at the first event of a connection
+    // that has none.
+    Event::new().event("gap").id(EventId::from(position)).data(topic.to_owned()).into()
 }

@@ -190,7 +190,7 @@ impl Shared {
         }
         let mut block = event.encode_open(self.id_prefix.len());
         let now = self.now();
-        let mut trash = Trash::new();
+        let mut trash = Trash::default();
         let (sequence, subscribers, woken) = self.with_topic(name, |topic, state| {
             let before = state.log.bytes();
             let sequence = {

@@ -39,15 +39,6 @@ struct SharedFrame {
     bytes: Bytes,
 }
 
-/// What comes next for somebody.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Next {
-    Nothing,
-    /// Events up to this one were missed.
-    Gap(u64),
-    Event(u64),
-}
-
 /// Events that follow each other, as one piece.
 #[derive(Debug)]
 pub(super) struct Run {
@@ -56,7 +47,22 @@ pub(super) struct Run {
 }
 
 /// Bytes that are not kept any more, to be dropped outside of all locks.
-pub(super) type Trash = Vec<Bytes>;
+#[derive(Debug, Default)]
+pub(super) struct Trash {
+    /// A topic that is full lets go of one for each that comes: that needs no list.
+    one: Bytes,
+    more: Vec<Bytes>,
+}
+
+impl Trash {
+    fn add(&mut self, bytes: Bytes) {
+        if self.one.is_empty() {
+            self.one = bytes;
+        } else {
+            self.more.push(bytes);
+        }
+    }
+}
 
 impl Log {
     pub(super) fn new(retention: Retention, lost_to: u64) -> Self {
@@ -116,62 +122,56 @@ impl Log {
         };
         self.bytes -= oldest.bytes.len();
         self.lost_to = oldest.sequence;
-        trash.push(oldest.bytes);
+        trash.add(oldest.bytes);
         while let Some(frame) = self.frames.front()
             && frame.first <= self.lost_to
             && let Some(frame) = self.frames.pop_front()
         {
-            trash.push(frame.bytes);
+            trash.add(frame.bytes);
         }
     }
 
-    /// What comes next for somebody who has seen the events up to `seen`.
-    pub(super) fn next(&self, seen: u64) -> Next {
-        if self.lost_to > seen {
-            return Next::Gap(self.lost_to);
-        }
-        match self.entries.get(self.after(seen)) {
-            Some(entry) => Next::Event(entry.sequence),
-            None => Next::Nothing,
-        }
+    /// The newest event that was lost of those which somebody has not seen who has seen all up to `seen`.
+    pub(super) fn lost_after(&self, seen: u64) -> Option<u64> {
+        (self.lost_to > seen).then_some(self.lost_to)
     }
 
-    /// The events after `seen` and before `bound`, up to the end of their block; there must be one.
+    /// The first event after `seen`.
+    pub(super) fn next(&self, seen: u64) -> Option<u64> {
+        self.entries.get(self.after(seen)).map(|entry| entry.sequence)
+    }
+
+    /// The events after `seen` and before `bound`, up to the end of their block.
     pub(super) fn run(&mut self, seen: u64, bound: u64, trash: &mut Trash) -> Option<Run> {
         let from = self.after(seen);
-        let first = self.entries.get(from)?;
-        let (block, oldest) = (first.start / BLOCK, first.sequence);
-        let (count, last, len) = self
-            .entries
-            .range(from..)
-            .take_while(|entry| entry.sequence < bound && entry.start / BLOCK == block)
-            .fold((0, 0, 0), |(count, _, len), entry| {
-                (count + 1, entry.sequence, len + entry.bytes.len())
-            });
-        match count {
-            0 => None,
-            1 => Some(Run { last, bytes: first.bytes.clone() }),
-            _ => {
-                let made = self
-                    .frames
-                    .iter()
-                    .rev()
-                    .find(|frame| frame.last == last && frame.first == oldest);
-                if let Some(frame) = made {
-                    return Some(Run { last, bytes: frame.bytes.clone() });
-                }
-                let mut bytes = BytesMut::with_capacity(len);
-                for entry in self.entries.range(from..from + count) {
-                    bytes.extend_from_slice(&entry.bytes);
-                }
-                let bytes = bytes.freeze();
-                if self.frames.len() == SHARED_FRAMES {
-                    trash.extend(self.frames.pop_front().map(|frame| frame.bytes));
-                }
-                self.frames.push_back(SharedFrame { first: oldest, last, bytes: bytes.clone() });
-                Some(Run { last, bytes })
-            }
+        let first = self.entries.get(from).filter(|entry| entry.sequence < bound)?;
+        let block = first.start / BLOCK;
+        let rest = self.entries.range(from + 1..);
+        let count =
+            rest.take_while(|entry| entry.sequence < bound && entry.start / BLOCK == block).count();
+        if count == 0 {
+            return Some(Run { last: first.sequence, bytes: first.bytes.clone() });
         }
+        let last = self.entries.get(from + count)?;
+        let len = last.start + last.bytes.len() as u64 - first.start;
+        let (first, last) = (first.sequence, last.sequence);
+        let mut made = self.frames.iter().rev();
+        if let Some(frame) = made.find(|frame| frame.last == last && frame.first == first) {
+            return Some(Run { last, bytes: frame.bytes.clone() });
+        }
+        // Not much more than a block.
+        let mut bytes = BytesMut::with_capacity(len as usize);
+        for entry in self.entries.range(from..=from + count) {
+            bytes.extend_from_slice(&entry.bytes);
+        }
+        let bytes = bytes.freeze();
+        if self.frames.len() == SHARED_FRAMES
+            && let Some(oldest) = self.frames.pop_front()
+        {
+            trash.add(oldest.bytes);
+        }
+        self.frames.push_back(SharedFrame { first, last, bytes: bytes.clone() });
+        Some(Run { last, bytes })
     }
 
     /// The newest `count` sequence numbers up to `newest`, from the newest on.
@@ -180,12 +180,28 @@ impl Log {
         self.entries.range(..end).rev().take(count).map(|entry| entry.sequence)
     }
 
-    /// The place of the first event after `seen`.
+    /// The place of the first event after `seen`, looked for from the end on: mostly somebody has seen all
+    /// but the newest.
     fn after(&self, seen: u64) -> usize {
-        // Mostly somebody has seen all but the newest.
-        match self.entries.back() {
-            Some(newest) if newest.sequence <= seen => self.entries.len(),
-            _ => self.entries.partition_point(|entry| entry.sequence <= seen),
+        let is_seen = |at| self.entries.get(at).is_none_or(|entry: &Entry| entry.sequence <= seen);
+        // All from here on is not seen.
+        let mut end = self.entries.len();
+        let mut step = 1;
+        while let Some(at) = end.checked_sub(step)
+            && !is_seen(at)
+        {
+            end = at;
+            step *= 2;
         }
+        let mut start = end.saturating_sub(step);
+        while start < end {
+            let middle = usize::midpoint(start, end);
+            if is_seen(middle) {
+                start = middle + 1;
+            } else {
+                end = middle;
+            }
+        }
+        end
     }
 }

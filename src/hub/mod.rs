@@ -72,6 +72,7 @@ mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
 mod log;
+mod place;
 mod position;
 mod publish;
 mod retention;

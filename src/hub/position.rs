@@ -69,10 +69,29 @@ pub(super) enum Said {
     Nothing,
     /// It has seen everything up to here.
     Seen(u64),
-    /// An id of another hub, such as the one that was here before a restart.
+    /// Nothing that this hub knows.
+    Unknown(Unknown),
+}
+
+/// What an id is that this hub has not given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// Of another hub, such as the one that was here before a restart.
     Foreign,
-    /// An id that this hub never gave out, nor any other.
+    /// Of no hub, or not given out yet.
     Garbage,
+}
+
+impl Unknown {
+    /// An id that says the same as this one to every hub.
+    pub(super) const fn position(self) -> Position {
+        // No hub was made in 1970, and a number does not begin with a zero.
+        let epoch = match self {
+            Self::Foreign => Epoch(1),
+            Self::Garbage => Epoch(0),
+        };
+        Position { epoch, sequence: 0 }
+    }
 }
 
 impl Said {
@@ -86,11 +105,11 @@ impl Said {
                 if sequence <= newest {
                     Self::Seen(sequence)
                 } else {
-                    Self::Garbage
+                    Self::Unknown(Unknown::Garbage)
                 }
             }
-            Some((Some(_), Some(_))) => Self::Foreign,
-            _ => Self::Garbage,
+            Some((Some(_), Some(_))) => Self::Unknown(Unknown::Foreign),
+            _ => Self::Unknown(Unknown::Garbage),
         }
     }
 }
@@ -104,8 +123,11 @@ fn sequence(digits: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Epoch, Position, Said};
+    use super::{Epoch, Position, Said, Unknown};
     use crate::{connection::LastEventId, event::EventId};
+
+    const FOREIGN: Said = Said::Unknown(Unknown::Foreign);
+    const GARBAGE: Said = Said::Unknown(Unknown::Garbage);
 
     fn said(id: &str, epoch: Epoch) -> Said {
         Said::by(Some(&LastEventId::try_from(id).unwrap()), epoch, 100)
@@ -127,24 +149,32 @@ mod tests {
         assert_eq!(epoch.to_string(), "10");
         for (id, expected) in [
             ("10-100", Said::Seen(100)),
-            ("10-101", Said::Garbage),
-            ("11-101", Said::Foreign),
-            ("3w5e11264sgsf-1", Said::Foreign),
-            ("3w5e11264sgsg-1", Said::Garbage),
-            ("10-+5", Said::Garbage),
-            ("10-007", Said::Garbage),
-            ("10-18446744073709551616", Said::Garbage),
-            ("010-5", Said::Garbage),
-            ("1A-5", Said::Garbage),
-            ("10-", Said::Garbage),
-            ("-5", Said::Garbage),
-            ("10", Said::Garbage),
-            ("10-5-5", Said::Garbage),
+            ("10-101", GARBAGE),
+            ("11-101", FOREIGN),
+            ("3w5e11264sgsf-1", FOREIGN),
+            ("3w5e11264sgsg-1", GARBAGE),
+            ("10-+5", GARBAGE),
+            ("10-007", GARBAGE),
+            ("10-18446744073709551616", GARBAGE),
+            ("010-5", GARBAGE),
+            ("1A-5", GARBAGE),
+            ("10-", GARBAGE),
+            ("-5", GARBAGE),
+            ("10", GARBAGE),
+            ("10-5-5", GARBAGE),
             ("", Said::Nothing),
         ] {
             assert_eq!(said(id, epoch), expected, "{id}");
         }
         assert_eq!(Said::by(None, epoch, 100), Said::Nothing);
+    }
+
+    #[test]
+    fn what_is_unknown_has_an_id_that_is_so_to_every_hub() {
+        for unknown in [Unknown::Foreign, Unknown::Garbage] {
+            let id = unknown.position().to_string();
+            assert_eq!(said(&id, Epoch::now()), Said::Unknown(unknown), "{id}");
+        }
     }
 
     #[test]

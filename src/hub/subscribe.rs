@@ -1,7 +1,11 @@
-use std::{collections::HashSet, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    OnGap, Subscription, hub::Shared, position::Said, subscription::Place, window::Window,
+    OnGap, Subscription,
+    hub::Shared,
+    place::Place,
+    position::{Said, Unknown},
+    window::Window,
 };
 use crate::connection::LastEventId;
 
@@ -20,11 +24,9 @@ impl Subscribe {
     where
         T: IntoIterator<Item: AsRef<str>>,
     {
-        let mut known = HashSet::new();
-        let topics = topics.into_iter().map(|topic| topic.as_ref().to_owned());
         Self {
             hub,
-            topics: topics.filter(|topic| known.insert(topic.clone())).collect(),
+            topics: topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect(),
             recent: 0,
             on_gap: OnGap::default(),
             window: Duration::ZERO,
@@ -74,17 +76,23 @@ impl Subscribe {
         let said = Said::by(last.as_ref(), hub.epoch, newest);
         let seen = match said {
             Said::Seen(seen) => seen,
-            Said::Foreign => 0,
-            Said::Nothing | Said::Garbage => before_recent(&subscription.places, recent, newest),
+            Said::Unknown(Unknown::Foreign) => 0,
+            Said::Nothing | Said::Unknown(Unknown::Garbage) => {
+                before_recent(&subscription.places, recent, newest)
+            }
         };
         for place in &mut subscription.places {
+            // At a first visit it has missed nothing of what was gone when it came.
+            let at_first = || seen.max(place.lost_to().min(newest));
             match said {
                 Said::Seen(_) => place.begin(seen, false),
-                Said::Foreign => place.begin(seen, true),
-                // As a first visit it has missed nothing of what was gone when it came.
-                Said::Nothing => place.begin(seen.max(place.lost_to().min(newest)), false),
-                Said::Garbage => place.begin(seen.max(place.lost_to().min(newest)), true),
+                Said::Nothing => place.begin(at_first(), false),
+                Said::Unknown(Unknown::Foreign) => place.begin(seen, true),
+                Said::Unknown(Unknown::Garbage) => place.begin(at_first(), true),
             }
+        }
+        if let Said::Unknown(unknown) = said {
+            subscription.unknown = Some(unknown);
         }
         subscription
     }

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashSet,
     fmt,
     pin::Pin,
     sync::Arc,
@@ -11,9 +12,9 @@ use super::{
     OnGap,
     gap::gap,
     hub::Shared,
-    log::{Next, Run, Trash},
-    topic::Topic,
-    waiters::Ticket,
+    log::Trash,
+    place::{Given, Place},
+    position::Unknown,
     window::Window,
 };
 use crate::event::Encoded;
@@ -34,133 +35,35 @@ pub struct Subscription {
     waker: Option<Waker>,
     window: Option<Box<Window>>,
     on_gap: OnGap,
+    /// What its client's last event id was, if not one of this hub.
+    pub(super) unknown: Option<Unknown>,
     ended: bool,
-}
-
-/// Where a subscription is in one topic.
-pub(super) struct Place {
-    topic: Arc<Topic>,
-    /// The newest event that was given, or told as lost.
-    seen: u64,
-    ticket: Ticket,
-    /// A gap is to be told, whatever is kept.
-    gap_due: bool,
-}
-
-/// What a topic has to give.
-enum Given {
-    Nothing,
-    Gap(u64),
-    Run(Run),
-}
-
-impl Place {
-    pub(super) const fn new(topic: Arc<Topic>) -> Self {
-        Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false }
-    }
-
-    pub(super) const fn begin(&mut self, seen: u64, gap_due: bool) {
-        self.seen = seen;
-        self.gap_due = gap_due;
-    }
-
-    pub(super) const fn topic(&self) -> &Arc<Topic> {
-        &self.topic
-    }
-
-    pub(super) fn lost_to(&self) -> u64 {
-        self.topic.lock().log.lost_to()
-    }
-
-    /// Nothing can be new: told without a lock.
-    fn is_quiet(&self) -> bool {
-        !self.gap_due && self.topic.newest() <= self.seen
-    }
-
-    fn next(&self) -> Next {
-        let state = self.topic.lock();
-        if self.gap_due {
-            return Next::Gap(self.seen.max(state.log.lost_to()));
-        }
-        state.log.next(self.seen)
-    }
-
-    fn has_gap_due_at(&self, place: u64) -> bool {
-        self.gap_due && self.next() == Next::Gap(place)
-    }
-
-    /// Takes what comes next, if that is before `bound`.
-    fn take(&mut self, bound: u64, trash: &mut Trash) -> Given {
-        let mut state = self.topic.lock();
-        let next = if self.gap_due {
-            Next::Gap(self.seen.max(state.log.lost_to()))
-        } else {
-            state.log.next(self.seen)
-        };
-        match next {
-            Next::Gap(lost_to) if lost_to < bound => {
-                drop(state);
-                self.begin(lost_to, false);
-                Given::Gap(lost_to)
-            }
-            Next::Event(event) if event < bound => {
-                let Some(run) = state.log.run(self.seen, bound, trash) else {
-                    return Given::Nothing;
-                };
-                self.seen = run.last;
-                Given::Run(run)
-            }
-            Next::Nothing | Next::Gap(_) | Next::Event(_) => Given::Nothing,
-        }
-    }
-
-    /// Waits for the next event, unless there is one that was not given yet.
-    fn wait(&mut self, waker: &Waker) -> bool {
-        if self.ticket.is_of(self.topic.generation()) {
-            return self.is_quiet();
-        }
-        // Wakers are cloned and dropped outside of locks: either can run anybody's code.
-        let waker = waker.clone();
-        let mut state = self.topic.lock();
-        if !self.is_quiet() {
-            drop(state);
-            return false;
-        }
-        self.ticket = state.waiters().add(waker);
-        true
-    }
-
-    #[cfg(tower_sse_loom)]
-    fn wait_anyhow(&mut self, waker: &Waker) {
-        self.ticket = self.topic.lock().waiters().add(waker.clone());
-    }
-
-    fn stop_waiting(&mut self) {
-        let waker = self.topic.lock().waiters().remove(self.ticket);
-        self.ticket = Ticket::NONE;
-        drop(waker);
-    }
 }
 
 impl Subscription {
     /// In no topic yet.
     pub(super) fn new(hub: Arc<Shared>, on_gap: OnGap, window: Option<Box<Window>>) -> Self {
-        Self { hub, places: Vec::new(), waker: None, window, on_gap, ended: false }
+        Self { hub, places: Vec::new(), waker: None, window, on_gap, unknown: None, ended: false }
     }
 
-    /// Is in these topics from now on, at no particular place.
+    /// Is in these topics from now on, in each once, at no particular place.
     pub(super) fn enter(&mut self, topics: &[String]) {
         let now = self.hub.now();
-        let mut trash = Trash::new();
+        let mut trash = Trash::default();
+        let mut known = HashSet::new();
         self.places.reserve_exact(topics.len());
         for name in topics {
             // What is here already is left again, should a callback panic for the next.
-            self.places.push(self.hub.with_topic(name, |topic, state| {
+            self.places.extend(self.hub.with_topic(name, |topic, state| {
+                let is_known = topics.len() > 1 && !known.insert(Arc::as_ptr(topic));
+                if is_known {
+                    return None;
+                }
                 state.subscribers += 1;
                 let before = state.log.bytes();
                 state.log.trim(now, &mut trash);
                 self.hub.topics.account(before, state.log.bytes());
-                Place::new(Arc::clone(topic))
+                Some(Place::new(Arc::clone(topic)))
             }));
         }
     }
@@ -192,11 +95,16 @@ impl Subscription {
             if self.on_gap == OnGap::SayNothing {
                 continue;
             }
-            let topic = Arc::clone(place.topic.name());
-            // With an id, a client that leaves now would never be told those which are at the same place.
-            let is_last = !self.places.iter().any(|place| place.has_gap_due_at(lost_to));
+            let topic = Arc::clone(place.topic().name());
+            let is_last = !self.places.iter().any(|place| place.has_gap_at(lost_to));
             self.ended = is_last && self.on_gap == OnGap::TellAndEnd;
-            return Some(gap(&topic, is_last.then(|| self.hub.position(lost_to))));
+            let position = match self.unknown {
+                _ if is_last => self.hub.position(lost_to),
+                // A client that leaves now has to be told the others at the same place.
+                Some(unknown) => unknown.position(),
+                None => self.hub.position(lost_to.saturating_sub(1)),
+            };
+            return Some(gap(&topic, position));
         }
     }
 
@@ -221,12 +129,12 @@ impl Subscription {
         for mut place in std::mem::take(&mut self.places) {
             place.stop_waiting();
             let unused = {
-                let mut state = place.topic.lock();
+                let mut state = place.topic().lock();
                 state.subscribers = state.subscribers.saturating_sub(1);
                 !state.is_used()
             };
             if unused {
-                self.hub.topics.remove_unused(&place.topic);
+                self.hub.topics.remove_unused(place.topic());
             }
         }
     }
@@ -249,10 +157,7 @@ fn first_of(places: &mut [Place], end: u64) -> First<'_> {
         if place.is_quiet() {
             continue;
         }
-        let next = match place.next() {
-            Next::Nothing => continue,
-            Next::Gap(next) | Next::Event(next) => next,
-        };
+        let Some(next) = place.next() else { continue };
         match first {
             _ if next >= end => not_committed = true,
             Some((_, earlier)) if earlier <= next => bound = bound.min(next),
@@ -279,7 +184,7 @@ impl Stream for Subscription {
         if let Some(window) = &mut this.window {
             ready!(window.poll_open(cx));
         }
-        let mut trash = Trash::new();
+        let mut trash = Trash::default();
         while !this.ended && !this.places.is_empty() {
             // Looked at before the events: what was published before the end is still given.
             let closed = this.hub.is_closed();
@@ -311,7 +216,7 @@ impl Drop for Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topics: Vec<_> = self.places.iter().map(|place| place.topic.name()).collect();
+        let topics: Vec<_> = self.places.iter().map(|place| place.topic().name()).collect();
         f.debug_struct("Subscription").field("topics", &topics).finish_non_exhaustive()
     }
 }

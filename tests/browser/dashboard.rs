@@ -1,11 +1,13 @@
 use std::{net::SocketAddr, time::Duration};
 
 use serde_json::Value;
+use tower_sse::{Drain, Retry, SseLayer};
 
 use crate::{
     chromium::Chromium,
     example,
     nginx::Nginx,
+    service::{ANY, Server},
     support::serve_axum,
     tools::{Tools, find_nginx},
 };
@@ -50,21 +52,19 @@ async fn is_seen_live_cut_and_resumed(tools: &Tools, address: SocketAddr) {
     let samples = seen(&browser).await;
     came_one_by_one(&samples[samples.len() - LIVE..]);
 
-    let ids: Vec<u64> = samples.iter().map(|sample| sample.id).collect();
-    let consecutive: Vec<u64> = (ids[0]..).take(ids.len()).collect();
-    assert_eq!(ids, consecutive, "no gap and no double");
+    are_consecutive(&samples);
     let before = samples.iter().rfind(|sample| sample.connection == 1).unwrap();
     let after = samples.iter().find(|sample| sample.connection == 2).unwrap();
-    assert_eq!(after.id, before.id + 1);
+    assert_eq!(after.number, before.number + 1);
     assert!(samples.iter().all(|sample| sample.connection <= 2), "cut once");
     assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
     let verdict = browser.until("document.querySelector('#verdict').textContent").await;
-    let promise = format!("Resumed after {}, no gap, none twice", before.id);
+    let promise = format!("Resumed after {}, no gap, none twice", before.number);
     assert!(verdict.as_str().unwrap().contains(&promise), "{verdict}");
 }
 
 struct Seen {
-    id: u64,
+    number: u64,
     connection: u64,
     /// Milliseconds, by the browser's clock.
     arrived: f64,
@@ -74,15 +74,22 @@ struct Seen {
 
 /// What the page's own code has got, and when.
 async fn seen(browser: &Chromium) -> Vec<Seen> {
-    let samples =
-        browser.until("dashboard.samples.map(s => [s.id, s.connection, s.arrived, s.time])").await;
+    let samples = browser
+        .until("dashboard.samples.map(s => [s.number, s.connection, s.arrived, s.time])")
+        .await;
     let seen = |sample: &Value| Seen {
-        id: sample[0].as_u64().unwrap(),
+        number: sample[0].as_u64().unwrap(),
         connection: sample[1].as_u64().unwrap(),
         arrived: sample[2].as_f64().unwrap(),
         made: sample[3].as_f64().unwrap(),
     };
     samples.as_array().unwrap().iter().map(seen).collect()
+}
+
+fn are_consecutive(samples: &[Seen]) {
+    let numbers: Vec<u64> = samples.iter().map(|sample| sample.number).collect();
+    let consecutive: Vec<u64> = (numbers[0]..).take(numbers.len()).collect();
+    assert_eq!(numbers, consecutive, "no gap and no double");
 }
 
 /// Did they arrive as they were made? In a burst they would be as long under way as the first had to
@@ -93,6 +100,65 @@ fn came_one_by_one(samples: &[Seen]) {
     assert!(arrived > made / 2.0, "made within {made} ms, arrived within {arrived} ms");
     let alone = samples.windows(2).filter(|pair| pair[1].arrived - pair[0].arrived > 20.0).count();
     assert!(alone >= samples.len() / 2, "{alone} of {} came alone", samples.len());
+}
+
+/// The hub of the new server gives other ids, knows nothing of the old one's, and begins to count anew.
+#[tokio::test]
+async fn a_page_that_was_open_when_the_server_was_started_anew_says_so_and_goes_on() {
+    let Some(tools) = Tools::find() else { return };
+    let first = start_server(ANY).await;
+    let address = first.address;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{address}/")).await;
+    browser.until(&format!("dashboard.samples.length >= {LIVE}")).await;
+    // A drill goes down with its server, and is not waited for by the page.
+    browser.click("#drill [value=true]").await;
+    browser.until("dashboard.runs.spread?.returned.some(count => count > 0)").await;
+    first.shut_down().await;
+    browser.until("document.querySelector('#state').className === 'reconnecting'").await;
+    let last = browser.until("dashboard.last").await;
+    let id = browser.until("dashboard.lastEventId").await;
+    let ended = format!("Last-Event-ID: {}", id.as_str().unwrap());
+    browser.until(&said(&ended)).await;
+
+    let _second = start_server(address).await;
+    let gap = format!("gap: the server does not have all samples after {last}");
+    assert_eq!(browser.until(&said(&gap)).await, 1);
+    let verdict = format!("Gap after {last}: the server was started anew.");
+    let told = "document.querySelector('#verdict').textContent";
+    browser.until(&format!("{told} === '{verdict}' && dashboard.samples.length >= {LIVE}")).await;
+    let samples = seen(&browser).await;
+    assert_eq!(samples[0].number, 1, "all that the new server has");
+    are_consecutive(&samples);
+    // At least the second: the old server may have refused it, which is a stream that opens and ends.
+    let connection = samples[0].connection;
+    assert!(connection >= 2);
+    assert!(samples.iter().all(|sample| sample.connection == connection), "it was not cut again");
+    browser.until("[...document.querySelectorAll('#drill button')].every(b => !b.disabled)").await;
+    assert_eq!(bars(&browser).await, [0, 0]);
+
+    // From here on it is as if nothing had been.
+    browser.choose("#cut select", "1").await;
+    browser.click("#cut button").await;
+    browser.until(&format!("dashboard.opened.length === {connection} + 1")).await;
+    let caught_up = browser.until("dashboard.samples.length").await.as_u64().unwrap();
+    browser.until(&format!("dashboard.samples.length >= {}", caught_up as usize + LIVE)).await;
+    are_consecutive(&seen(&browser).await);
+    assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
+    let verdict = browser.until("document.querySelector('#verdict').textContent").await;
+    assert!(verdict.as_str().unwrap().contains("no gap, none twice"), "{verdict}");
+}
+
+/// How many lines of the page's log say this.
+fn said(words: &str) -> String {
+    let lines = "[...document.querySelectorAll('#log .said')]";
+    format!("{lines}.filter(line => line.textContent.includes('{words}')).length")
+}
+
+async fn start_server(address: SocketAddr) -> Server {
+    let soon = Retry::fixed(INTERVAL);
+    let layer = SseLayer::new().drain(Drain::at_once().retry(soon.clone())).retry(soon);
+    Server::start(address, layer, example::routes(INTERVAL)).await
 }
 
 #[tokio::test]

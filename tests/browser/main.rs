@@ -1,8 +1,9 @@
 //! What clients see that nobody here wrote: headless Chromium, straight from the server and through nginx,
 //! and packages for Node.
-#![cfg(all(feature = "axum", feature = "json"))]
+#![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
 
 mod calls;
+mod chat;
 mod chromium;
 mod clients;
 mod control;

@@ -1,6 +1,6 @@
 //! Deployments that are rehearsed: what the clients of a server do when it is shut down.
 
-use std::net::SocketAddr;
+use std::{net::SocketAddr, time::Duration};
 
 use http::StatusCode;
 use hyper::body::Incoming;
@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower_sse::Message;
 
-use crate::{INTERVAL, id, post, sample, serve, support::EventReader, watch};
+use crate::{INTERVAL, number, number_of, post, sample, serve, support::EventReader, watch};
 
 const CLIENTS: u64 = 200;
 /// So many come back in a second if they are spread, at most; more of them are a storm. Over 5 seconds
@@ -32,8 +32,8 @@ struct Run {
 }
 
 impl Run {
-    fn of(message: &Message, kind: &str) -> Option<Self> {
-        let runs: Value = serde_json::from_str(&message.data).unwrap();
+    fn of(data: &str, kind: &str) -> Option<Self> {
+        let runs: Value = serde_json::from_str(data).unwrap();
         let run = &runs[kind];
         Some(Self {
             phase: run.get("phase")?.as_str().unwrap().to_owned(),
@@ -62,7 +62,10 @@ async fn until_over(reader: &mut EventReader<Incoming>, kind: &str) -> Run {
         if message.event == "sample" {
             let sample: Value = serde_json::from_str(&message.data).unwrap();
             open = open.max(sample["streams"]["open"].as_u64().unwrap());
-        } else if let Some(run) = Run::of(&message, kind) {
+        } else if message.event == "gap" {
+            // Only the newest is kept of what is told of drills, and it is told next.
+            assert_eq!(message.data, "drills");
+        } else if let Some(run) = Run::of(&message.data, kind) {
             assert_ne!(run.phase, "failed");
             if run.phase == "over" {
                 return Run { open, ..run };
@@ -140,26 +143,64 @@ async fn one_drill_at_a_time_is_enough() {
     until_over(&mut reader, "storm").await;
 }
 
+fn number_in(sample: &str) -> u64 {
+    number_of(&serde_json::from_str(sample).unwrap())
+}
+
 #[tokio::test]
 async fn who_comes_after_a_drill_is_told_of_it_and_resumes_as_ever() {
     let _sockets = sockets().await;
     let address = serve(INTERVAL).await;
     let mut reader = watch(address, None).await;
-    let first = id(&mut reader).await;
+    let (first_id, first) = sample(&mut reader).await;
+    let first = number_of(&first);
     drill(address, &mut reader, "storm").await;
 
-    let mut reader = watch(address, Some(&first.to_string())).await;
-    let (mut expected, mut told) = (first, 0);
-    while told == 0 || expected < first + 40 {
-        let message = reader.next().await.unwrap();
-        if message.event == "drill" {
-            told += 1;
-            assert_eq!(Run::of(&message, "storm").unwrap().phase, "over");
-        } else {
-            expected += 1;
+    // Who comes back, and who comes for the first time.
+    for (last, seen, expected) in
+        [(Some(&*first_id), first, &["gap", "drill"][..]), (None, 0, &["drill"])]
+    {
+        let mut reader = watch(address, last).await;
+        let (mut number, mut told) = (seen, Vec::new());
+        while told.len() < expected.len() || number < seen + 40 {
+            let Message { event, data, last_event_id, .. } = reader.next().await.unwrap();
+            if event == "sample" {
+                number += 1;
+                assert_eq!(number_in(&data), number);
+            } else {
+                told.push((event, data, last_event_id, number));
+            }
         }
-        // So that a cut right after it loses nothing, a drill's event too.
-        assert_eq!(message.last_event_id, expected.to_string());
+        let events: Vec<_> = told.iter().map(|(event, ..)| &**event).collect();
+        assert_eq!(events, expected);
+        for (event, data, id, seen) in &told {
+            match &**event {
+                // Only the newest is kept of what is told of drills.
+                "gap" => assert_eq!(data, "drills"),
+                _ => assert_eq!(Run::of(data, "storm").unwrap().phase, "over"),
+            }
+            // So that a cut right after it loses nothing either.
+            let mut reader = watch(address, Some(id)).await;
+            let mut next = reader.next().await.unwrap();
+            if event == "gap" && next.event == "drill" {
+                next = reader.next().await.unwrap();
+            }
+            assert_eq!((&*next.event, number_in(&next.data)), ("sample", seen + 1));
+        }
     }
-    assert_eq!(told, 1);
+}
+
+#[tokio::test]
+async fn a_drill_is_told_for_longer_than_samples_are_kept() {
+    let _sockets = sockets().await;
+    let address = serve(Duration::from_millis(2)).await;
+    let mut reader = watch(address, None).await;
+    drill(address, &mut reader, "storm").await;
+    let over = number(&mut reader).await;
+    while number(&mut reader).await < over + 310 {}
+
+    let mut reader = watch(address, None).await;
+    let first = reader.next().await.unwrap();
+    assert_eq!(Run::of(&first.data, "storm").expect("a drill").phase, "over");
+    assert!(number(&mut reader).await > over, "all that is kept is newer");
 }

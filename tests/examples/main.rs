@@ -1,5 +1,5 @@
 //! The examples, as their users run them: over sockets, by clients of all kinds.
-#![cfg(all(feature = "axum", feature = "json"))]
+#![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
@@ -8,10 +8,12 @@ use tokio::{net::TcpListener, time::timeout};
 #[path = "../support/mod.rs"]
 mod support;
 
+mod chat;
 mod existing_axum;
 mod hyper_raw;
 mod llm_tokens;
 mod metrics;
+mod notifications;
 mod proxy;
 mod tonic_web;
 

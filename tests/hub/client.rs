@@ -36,10 +36,7 @@ impl Client {
             let mut bytes = Bytes::from(item?);
             let mut messages = Vec::new();
             while let Some(message) = self.decoder.decode(&mut bytes).unwrap() {
-                // As a browser does: an event without an id leaves the last one as it is.
-                if !message.last_event_id.is_empty() {
-                    self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
-                }
+                self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
                 messages.push(message);
             }
             Some(messages)
@@ -76,12 +73,10 @@ impl Client {
     }
 }
 
-/// `a1@7` for the event with the data `a1` and the sequence number 7, `gap a@6` for a gap in the topic `a`;
-/// without a number if no id has come yet.
+/// `a1@7` for the event with the data `a1` and the sequence number 7, `gap a@6` for a gap in the topic `a`.
 pub(crate) fn told(message: &Message) -> String {
     let gap = if message.event == "gap" { "gap " } else { "" };
-    let number = message.last_event_id.rsplit_once('-').map_or("", |(_, number)| number);
-    format!("{gap}{}@{number}", message.data)
+    format!("{gap}{}@{}", message.data, sequence(&message.last_event_id))
 }
 
 /// The number in an id, which is the place in the order of the hub.

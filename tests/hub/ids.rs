@@ -89,14 +89,19 @@ fn with_garbage_it_tells_a_gap_in_every_topic_and_goes_on_as_at_a_first_visit() 
     let hub = hub();
     for garbage in garbage(&hub) {
         let mut client = Client::new(hub.subscribe(["a", "b"]).resume(garbage.clone()));
-        assert_eq!(client.read(), ["gap a@", "gap b@5"], "{garbage}");
+        assert_eq!(client.read(), ["gap a@0", "gap b@5"], "{garbage}");
         let mut client = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(garbage.clone()));
-        let recent = ["gap a@", "gap b@1", "b2@2", "a3@3", "a4@4", "b5@5"];
+        let recent = ["gap a@0", "gap b@1", "b2@2", "a3@3", "a4@4", "b5@5"];
         assert_eq!(client.read(), recent, "{garbage}");
     }
 }
 
-/// Wherever the connection breaks.
+fn epoch_of(id: &LastEventId) -> &str {
+    id.as_str().split_once('-').unwrap().0
+}
+
+/// Wherever the connection breaks. To the standard, which the client here follows, an event without an id as the first
+/// of a connection would have made it forget the one it had.
 #[test]
 fn who_resumes_after_any_item_gets_what_was_still_to_come_and_no_gap_twice() {
     let hub = Hub::builder().retain_events(2).build();
@@ -109,15 +114,14 @@ fn who_resumes_after_any_item_gets_what_was_still_to_come_and_no_gap_twice() {
         for items in 0..everything.len() {
             let mut client = Client::new(hub.subscribe(topics).resume(last.clone()));
             let before: Vec<_> = (0..items).flat_map(|_| client.read_one()).collect();
-            let after = read(&hub, &topics, client.last_event_id().unwrap_or(last.clone()));
-            // Of several gaps at one place only the last has an id: the others are told again.
-            let told = before.iter().filter(|told| !told.ends_with('@')).count();
-            let rest = everything.iter().filter(|told| !told.ends_with('@')).skip(told);
-            let again = after.iter().filter(|told| !told.ends_with('@'));
-            assert!(again.eq(rest), "after {before:?} of {everything:?}: {after:?}");
+            let last = client.last_event_id().unwrap_or(last.clone());
+            // Of several gaps at one place only the last says that all were told.
+            let told = if epoch_of(&last) == epoch_of(&id(&hub, 0)) { items } else { 0 };
+            let after = read(&hub, &topics, last);
+            assert_eq!(after, everything[told..], "after {before:?}");
         }
     }
-    assert_eq!(everything, ["gap a@", "gap b@", "gap c@", "gap d@12"], "garbage was the last");
+    assert_eq!(everything, ["gap a@0", "gap b@0", "gap c@0", "gap d@12"], "garbage was the last");
 }
 
 #[test]
@@ -177,7 +181,7 @@ fn a_stream_that_ends_with_a_gap_has_told_all_that_are_at_its_place() {
     let hub = hub();
     let subscribe = || hub.subscribe(["a", "b"]).on_gap(OnGap::TellAndEnd);
     let mut client = Client::new(subscribe().resume(id(&hub, 100)));
-    assert_eq!(client.read(), ["gap a@", "gap b@5"]);
+    assert_eq!(client.read(), ["gap a@0", "gap b@5"]);
     assert!(client.has_ended());
     let mut again = Client::new(subscribe().resume(client.last_event_id()));
     assert!(again.read().is_empty());

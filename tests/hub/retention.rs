@@ -218,6 +218,10 @@ fn topics_that_went_are_remembered_one_by_one_and_the_oldest_of_very_many_as_one
     assert_eq!(gaps("never", 9), ["gap never@10"]);
     assert!(gaps("3", 10).is_empty());
     assert!(gaps("never", 10).is_empty());
+    // At one place: who leaves after the first is told both again.
+    let both = ["gap 3@9", "gap never@10"];
+    assert_eq!(read(&hub, &["3", "never"], id(&hub, 3)), both);
+    assert_eq!(read(&hub, &["3", "never"], id(&hub, 9)), both);
     assert!(Client::new(hub.subscribe(["never"]).resume(None)).read().is_empty());
 }
 

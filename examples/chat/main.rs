@@ -1,0 +1,116 @@
+//! cargo run --example chat --all-features
+//!
+//! Then open http://127.0.0.1:3000 in two browsers. Another port is the first argument, or the variable
+//! `PORT`.
+//!
+//! Rooms, private messages, and words to everybody: a page has one event stream over three topics of a
+//! [`Hub`], and what is said is posted. Reload a page, or stop the server for a moment: nothing is missing
+//! and nothing is there twice, also not of what was said meanwhile.
+
+mod message;
+mod name;
+
+use std::{env, io, time::Duration};
+
+use axum::{
+    Json, Router,
+    extract::{DefaultBodyLimit, Query, State},
+    http::StatusCode,
+    response::{Html, IntoResponse},
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio::{net::TcpListener, signal};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{LastEventId, Retry, SseLayer, hub::Hub};
+
+use self::{
+    message::{Message, To},
+    name::Name,
+};
+
+/// So many of the newest messages, of all its topics together, does a page begin with.
+const RECENT: usize = 50;
+/// More than the longest text takes, however it is escaped.
+const LARGEST_POST: usize = 16 * 1024;
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let port = env::args().nth(1).or_else(|| env::var("PORT").ok());
+    let port = port.map_or(Ok(3000), |port| port.parse()).map_err(io::Error::other)?;
+    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    // Whoever is away for longer than this, or misses more, is told a gap.
+    let hub = Hub::builder().retain_events(1000).retain_for(Duration::from_secs(24 * 3600)).build();
+    let shutdown = CancellationToken::new();
+    tokio::spawn(cancel_when_told(shutdown.clone()));
+    let layer = SseLayer::new().retry(Retry::fixed(Duration::from_secs(1)));
+    serve(listener, app(hub, layer.shutdown(shutdown.clone())), shutdown).await
+}
+
+/// Serves until `shutdown` is cancelled and all streams have ended, which the layer sees to. A client that
+/// does not read can keep it from that: the example `graceful_axum` has a deadline for those.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    app: Router,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    let listener = listener.tap_io(|connection| {
+        if let Err(error) = connection.set_nodelay(true) {
+            eprintln!("TCP_NODELAY: {error}");
+        }
+    });
+    axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
+}
+
+async fn cancel_when_told(shutdown: CancellationToken) {
+    if signal::ctrl_c().await.is_ok() {
+        println!("shutting down");
+        shutdown.cancel();
+    }
+}
+
+pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {
+    Router::new()
+        .route("/", get(Html(include_str!("page.html"))))
+        .route("/events", get(events))
+        .route("/messages", post(say).layer(DefaultBodyLimit::max(LARGEST_POST)))
+        .with_state(hub)
+        // A page that was reloaded has a new `EventSource`, and no script can give that one a header.
+        .layer(layer.last_event_id_query(["last_event_id"]))
+}
+
+/// A page says which room it shows, and whose it is. There are no accounts in an example: whoever takes a
+/// name reads what is private to it. Elsewhere the name comes from the session, and whether it may enter
+/// the room is asked here, before anything is subscribed to.
+#[derive(Deserialize)]
+struct Visit {
+    room: Name,
+    name: Name,
+}
+
+async fn events(
+    State(hub): State<Hub>,
+    Query(Visit { room, name }): Query<Visit>,
+    last: Option<LastEventId>,
+) -> impl IntoResponse {
+    let topics = [To::All, To::Room(room), To::User(name)].map(|to| to.topic());
+    tower_sse::response(hub.subscribe(topics).recent(RECENT).resume(last))
+}
+
+/// Nothing is sent back of what was said: its author's page hears it like any other.
+async fn say(
+    State(hub): State<Hub>,
+    Json(message): Json<Message>,
+) -> Result<(StatusCode, Json<Value>), (StatusCode, String)> {
+    match message.publish(&hub).await {
+        Ok(receipt) => {
+            let heard_by = json!({ "subscribers": receipt.subscribers() });
+            Ok((StatusCode::ACCEPTED, Json(heard_by)))
+        }
+        Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
+    }
+}

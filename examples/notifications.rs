@@ -1,0 +1,151 @@
+//! cargo run --example notifications --all-features
+//!
+//! curl -N http://127.0.0.1:3000/connect/alice
+//! curl http://127.0.0.1:3000/notify/alice --data 'your parcel has arrived'
+//! curl http://127.0.0.1:3000/notify --data 'for everybody'
+//! curl http://127.0.0.1:3000/jobs/alice --data 'the words of this text are counted in the background'
+//!
+//! Press ctrl-c in the first, send some more, and come back with the id of an earlier answer, as a browser
+//! does by itself:
+//!
+//! curl -N http://127.0.0.1:3000/connect/alice -H 'Last-Event-ID: …'
+//!
+//! Any part of a program sends to a client by its id. Otherwise that is a map from ids to senders, and a task that
+//! owns it and takes messages such as AddClient, SendMessage and RemoveClient. Here to add a client is to
+//! subscribe to the topic that is its own, to send is to publish, and it removes itself, as its subscription is
+//! dropped when it leaves. Two tabs of one client both get everything, nobody waits for one that is
+//! slow, and who was away gets what was sent meanwhile, or an event `gap` if that is no longer kept.
+
+use std::io;
+
+use axum::{
+    Json, Router,
+    extract::{Path, State},
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use serde::Deserialize;
+use serde_json::json;
+use tokio::{net::TcpListener, sync::mpsc};
+use tower_sse::{
+    Event, LastEventId, SseLayer,
+    hub::{Hub, PublishError, Receipt},
+};
+
+/// To this topic all are subscribed.
+const EVERYBODY: &str = "everybody";
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    println!("listening on http://{}", listener.local_addr()?);
+    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("TCP_NODELAY: {error}");
+        }
+    });
+    axum::serve(listener, app(Hub::new())).await
+}
+
+pub(crate) fn app(hub: Hub) -> Router {
+    let (jobs, accepted) = mpsc::channel(100);
+    tokio::spawn(work(hub.clone(), accepted));
+    Router::new()
+        .route("/connect/{client_id}", get(connect))
+        .route("/notify/{client_id}", post(notify))
+        .route("/notify", post(notify_everybody))
+        .with_state(hub)
+        .route("/jobs/{client_id}", post(accept))
+        .with_state(jobs)
+        .layer(SseLayer::new())
+}
+
+/// Who says that it is a client is believed: whose id it is has to be found out by a layer of your own.
+#[derive(Deserialize)]
+#[serde(try_from = "String")]
+struct ClientId(String);
+
+impl TryFrom<String> for ClientId {
+    type Error = &'static str;
+
+    fn try_from(id: String) -> Result<Self, Self::Error> {
+        // Every id can bring a topic into being.
+        let fits = (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        fits.then_some(Self(id))
+            .ok_or("a client's id has 1 to 64 letters, digits, `-`, `_` and `.`")
+    }
+}
+
+impl ClientId {
+    /// No id can name the topic of everybody, for all of them have this prefix.
+    fn topic(&self) -> String {
+        format!("client:{}", self.0)
+    }
+}
+
+async fn connect(
+    State(hub): State<Hub>,
+    Path(client): Path<ClientId>,
+    last: Option<LastEventId>,
+) -> impl IntoResponse {
+    tower_sse::response(hub.subscribe([EVERYBODY, &client.topic()]).resume(last))
+}
+
+async fn notify(State(hub): State<Hub>, Path(client): Path<ClientId>, text: String) -> Response {
+    answer(hub.publish(&client.topic(), notification(text)).await)
+}
+
+async fn notify_everybody(State(hub): State<Hub>, text: String) -> Response {
+    answer(hub.publish(EVERYBODY, notification(text)).await)
+}
+
+fn notification(text: String) -> Event {
+    Event::new().event("notification").data(text)
+}
+
+/// Whether somebody was there, and the id that the event has.
+fn answer(published: Result<Receipt, PublishError>) -> Response {
+    match published {
+        Ok(receipt) => {
+            let (id, subscribers) = (receipt.id(), receipt.subscribers());
+            let connected = subscribers > 0;
+            let answer =
+                json!({ "id": id.as_str(), "connected": connected, "streams": subscribers });
+            Json(answer).into_response()
+        }
+        // The hub was closed: this process does not take any more.
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
+    }
+}
+
+struct Job {
+    client: ClientId,
+    text: String,
+}
+
+async fn accept(
+    State(jobs): State<mpsc::Sender<Job>>,
+    Path(client): Path<ClientId>,
+    text: String,
+) -> StatusCode {
+    match jobs.try_send(Job { client, text }) {
+        Ok(()) => StatusCode::ACCEPTED,
+        Err(_) => StatusCode::SERVICE_UNAVAILABLE,
+    }
+}
+
+/// Another part of the program, which knows nothing of HTTP: it has the hub, and a client's id.
+async fn work(hub: Hub, mut jobs: mpsc::Receiver<Job>) {
+    while let Some(Job { client, text }) = jobs.recv().await {
+        let words = text.split_whitespace().count();
+        let done = Event::new().event("counted").data(words.to_string());
+        // If the client has left meanwhile, it gets this when it comes back.
+        if let Err(error) = hub.publish(&client.topic(), done).await {
+            eprintln!("{} is not told: {error}", client.0);
+        }
+    }
+}

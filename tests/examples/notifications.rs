@@ -1,0 +1,208 @@
+use std::net::SocketAddr;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use serde_json::{Value, json};
+use tokio::task::yield_now;
+use tower_sse::{Message, hub::Hub};
+
+use crate::{
+    soon, start,
+    support::{EventReader, client},
+};
+
+#[path = "../../examples/notifications.rs"]
+#[allow(dead_code)]
+mod example;
+
+async fn serve(hub: &Hub) -> SocketAddr {
+    let app = example::app(hub.clone());
+    start(|listener| async move { axum::serve(listener, app).await.unwrap() }).await
+}
+
+async fn connect(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
+    let header = last.map(|last| ("last-event-id", last));
+    EventReader::new(client::get(address, &format!("/connect/{id}"), header.as_slice()).await)
+}
+
+async fn post(address: SocketAddr, path: &str, text: &str) -> Response<Incoming> {
+    let body = Full::from(Bytes::copy_from_slice(text.as_bytes()));
+    let request = Request::post(path).header("host", "localhost").body(body).unwrap();
+    soon(client::connect_h1(address).await.send_request(request)).await.unwrap()
+}
+
+/// Sends a notification to so many streams, and gives its id.
+async fn notify(address: SocketAddr, path: &str, text: &str, streams: usize) -> String {
+    let response = post(address, path, text).await;
+    assert_eq!(response.status(), StatusCode::OK);
+    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+    let answer: Value = serde_json::from_slice(&body).unwrap();
+    let id = answer["id"].as_str().unwrap().to_owned();
+    assert_eq!(answer, json!({ "id": id, "connected": streams > 0, "streams": streams }));
+    id
+}
+
+/// Waits until topics have no subscriptions any more.
+async fn are_left(hub: &Hub, topics: &[&str]) {
+    soon(async {
+        while topics.iter().any(|topic| hub.subscriber_count(topic) > 0) {
+            yield_now().await;
+        }
+    })
+    .await;
+}
+
+fn topics(hub: &Hub) -> Vec<String> {
+    let mut topics: Vec<_> = hub.topics().iter().map(ToString::to_string).collect();
+    topics.sort();
+    topics
+}
+
+/// Of an event its name, its data and its id.
+type Told = [String; 3];
+
+async fn told(reader: &mut EventReader<Incoming>) -> Told {
+    let Message { event, data, last_event_id, .. } = reader.next().await.unwrap();
+    [event, data, last_event_id]
+}
+
+fn notification(text: &str, id: &str) -> Told {
+    ["notification", text, id].map(str::to_owned)
+}
+
+#[tokio::test]
+async fn one_client_gets_what_is_for_it_and_all_get_what_is_for_everybody() {
+    let address = serve(&Hub::new()).await;
+    let mut alice = connect(address, "alice", None).await;
+    let mut bob = connect(address, "bob", None).await;
+
+    let first = notify(address, "/notify/alice", "one", 1).await;
+    let forged = "two\n\nevent: counted\r\ndata: forged";
+    let second = notify(address, "/notify/alice", forged, 1).await;
+    let shared = notify(address, "/notify", "all", 2).await;
+    let third = notify(address, "/notify/bob", "", 1).await;
+
+    assert_eq!(told(&mut alice).await, notification("one", &first));
+    let forged = forged.replace('\r', "");
+    assert_eq!(told(&mut alice).await, notification(&forged, &second));
+    assert_eq!(told(&mut alice).await, notification("all", &shared));
+    // The first that he gets: what was for her came before it.
+    assert_eq!(told(&mut bob).await, notification("all", &shared));
+    assert_eq!(told(&mut bob).await, notification("", &third));
+}
+
+#[tokio::test]
+async fn every_stream_of_a_client_gets_what_is_for_it() {
+    let address = serve(&Hub::new()).await;
+    let mut tabs = [connect(address, "alice", None).await, connect(address, "alice", None).await];
+    let id = notify(address, "/notify/alice", "hello", 2).await;
+    for tab in &mut tabs {
+        assert_eq!(told(tab).await, notification("hello", &id));
+    }
+}
+
+#[tokio::test]
+async fn who_was_away_gets_what_was_sent_meanwhile_once_and_in_order() {
+    let hub = Hub::new();
+    let address = serve(&hub).await;
+    let mut alice = connect(address, "alice", None).await;
+    let seen = notify(address, "/notify/alice", "seen", 1).await;
+    assert_eq!(told(&mut alice).await, notification("seen", &seen));
+    drop(alice);
+    are_left(&hub, &["client:alice", "everybody"]).await;
+
+    let first = notify(address, "/notify/alice", "missed", 0).await;
+    let shared = notify(address, "/notify", "missed by all", 0).await;
+    notify(address, "/notify/bob", "not hers", 0).await;
+    let second = notify(address, "/notify/alice", "missed too", 0).await;
+
+    let mut alice = connect(address, "alice", Some(&seen)).await;
+    let live = notify(address, "/notify/alice", "live", 1).await;
+    for (text, id) in
+        [("missed", first), ("missed by all", shared), ("missed too", second), ("live", live)]
+    {
+        assert_eq!(told(&mut alice).await, notification(text, &id));
+    }
+}
+
+#[tokio::test]
+async fn a_part_of_the_program_without_http_reaches_a_client_by_its_id() {
+    let hub = Hub::new();
+    let address = serve(&hub).await;
+    let mut alice = connect(address, "alice", None).await;
+    let mut bob = connect(address, "bob", None).await;
+    for (text, words) in [("four words, and more", "4"), ("one", "1")] {
+        assert_eq!(post(address, "/jobs/alice", text).await.status(), StatusCode::ACCEPTED);
+        let [event, data, id] = told(&mut alice).await;
+        assert_eq!((&*event, &*data, &*id), ("counted", words, hub.position().as_str()));
+    }
+    let shared = notify(address, "/notify", "all", 2).await;
+    assert_eq!(told(&mut bob).await, notification("all", &shared));
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_leaves_nothing_behind() {
+    let hub = Hub::new();
+    let address = serve(&hub).await;
+    let alice = connect(address, "alice", None).await;
+    let bob = connect(address, "bob", None).await;
+    let bobs_other = connect(address, "bob", None).await;
+    assert_eq!(topics(&hub), ["client:alice", "client:bob", "everybody"]);
+    assert_eq!(hub.subscriber_count("everybody"), 3);
+
+    drop(alice);
+    are_left(&hub, &["client:alice"]).await;
+    drop(bobs_other);
+    soon(async {
+        while topics(&hub) != ["client:bob", "everybody"] || hub.subscriber_count("everybody") > 1 {
+            yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(hub.subscriber_count("client:bob"), 1);
+
+    drop(bob);
+    soon(async {
+        while !hub.topics().is_empty() {
+            yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(hub.subscriber_count("everybody"), 0);
+}
+
+#[tokio::test]
+async fn an_id_that_no_client_can_have_is_refused_and_makes_no_topic() {
+    let hub = Hub::new();
+    let address = serve(&hub).await;
+    let long = "a".repeat(65);
+    for id in ["a%20b", "a%0ab", "a:b", "%C3%A4", "a%2Fb", &long] {
+        let response = client::get(address, &format!("/connect/{id}"), &[]).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "{id}");
+        for path in ["notify", "jobs"] {
+            let status = post(address, &format!("/{path}/{id}"), "text").await.status();
+            assert_eq!(status, StatusCode::BAD_REQUEST, "{path} {id}");
+        }
+    }
+    assert!(hub.topics().is_empty(), "{:?}", hub.topics());
+    // As an id this is one client's, as any other.
+    let mut everybody = connect(address, "everybody", None).await;
+    let own = notify(address, "/notify/everybody", "to one", 1).await;
+    assert_eq!(told(&mut everybody).await, notification("to one", &own));
+    assert_eq!(topics(&hub), ["client:everybody", "everybody"]);
+}
+
+#[tokio::test]
+async fn when_the_hub_is_closed_streams_end_after_what_was_sent_and_nothing_more_is_taken() {
+    let hub = Hub::new();
+    let address = serve(&hub).await;
+    let mut alice = connect(address, "alice", None).await;
+    let id = notify(address, "/notify/alice", "the last", 1).await;
+    hub.close();
+    assert_eq!(told(&mut alice).await, notification("the last", &id));
+    assert!(alice.next().await.is_none());
+    let refused = post(address, "/notify/alice", "too late").await;
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
