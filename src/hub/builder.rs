@@ -78,9 +78,10 @@ impl HubBuilder {
         self
     }
 
-    /// All topics together keep so many bytes: 64 MiB by default. When it is more, the events go of topics to
-    /// which nobody subscribes, and nothing was published for longest; if that is not enough, older ones of
-    /// all others.
+    /// All topics together keep what takes so many bytes of memory: 64 MiB by default. An event takes its bytes on the
+    /// wire and 112 more. When it is too much, the events go of topics to which nobody subscribes, and nothing was
+    /// published for longest; if that is not enough, older ones of all others. With zero nothing is kept at all, and
+    /// subscribers get nothing but gaps.
     pub fn retain_in_all(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self

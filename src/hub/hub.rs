@@ -192,25 +192,24 @@ impl Shared {
         let now = self.now();
         let mut trash = Trash::default();
         let (sequence, subscribers, woken) = self.with_topic(name, |topic, state| {
-            let before = state.log.bytes();
-            let sequence = {
+            let sequence = self.topics.account(&mut state.log, |log| {
                 let mut order = lock(&self.order);
                 if self.is_closed() {
                     return Err(PublishError::Closed);
                 }
                 order.newest += 1;
-                let bytes = block.end_with_id(&self.id_prefix, order.newest);
-                state.log.push(order.newest, bytes, now);
-                topic.set_newest(order.newest);
+                let sequence = order.newest;
+                log.push(sequence, block.end_with_id(&self.id_prefix, sequence), now);
+                topic.set_newest(sequence);
                 #[cfg(tower_sse_loom)]
                 if self.broken == super::Broken::CommitsLate {
-                    return Ok((order.newest, 0, topic.take_waiters(state)));
+                    return Ok(sequence);
                 }
-                self.committed.store(order.newest, Release);
-                order.newest
-            };
-            state.log.trim(now, &mut trash);
-            self.topics.account(before, state.log.bytes());
+                self.committed.store(sequence, Release);
+                drop(order);
+                log.trim(now, &mut trash);
+                Ok(sequence)
+            })?;
             Ok((sequence, state.subscribers, topic.take_waiters(state)))
         })?;
         #[cfg(tower_sse_loom)]

@@ -7,6 +7,9 @@ use super::Retention;
 /// Frames end where the log's blocks of so many bytes do, so that subscribers which are behind are soon
 /// at the same place, and send the same bytes.
 const BLOCK: u64 = 16 * 1024;
+/// What an event takes besides its bytes on the wire, counted by an allocator: its entry, and what the
+/// references to its bytes are counted in.
+const BESIDES: usize = 112;
 /// How many frames are kept for others who are at the same place.
 const SHARED_FRAMES: usize = 16;
 
@@ -80,9 +83,9 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// How many bytes are kept.
-    pub(super) const fn bytes(&self) -> usize {
-        self.bytes
+    /// How much memory that takes which is kept, about.
+    pub(super) fn memory(&self) -> usize {
+        self.bytes + self.entries.len() * BESIDES
     }
 
     pub(super) const fn lost_to(&self) -> u64 {
@@ -108,10 +111,10 @@ impl Log {
         }
     }
 
-    /// Lets go of the oldest events that take so many bytes.
-    pub(super) fn free(&mut self, bytes: usize, trash: &mut Trash) {
-        let enough = self.bytes.saturating_sub(bytes);
-        while self.bytes > enough {
+    /// Lets go of the oldest events that take so much memory.
+    pub(super) fn free(&mut self, memory: usize, trash: &mut Trash) {
+        let enough = self.memory().saturating_sub(memory);
+        while self.memory() > enough {
             self.drop_oldest(trash);
         }
     }

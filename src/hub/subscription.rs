@@ -60,9 +60,7 @@ impl Subscription {
                     return None;
                 }
                 state.subscribers += 1;
-                let before = state.log.bytes();
-                state.log.trim(now, &mut trash);
-                self.hub.topics.account(before, state.log.bytes());
+                self.hub.topics.account(&mut state.log, |log| log.trim(now, &mut trash));
                 Some(Place::new(Arc::clone(topic)))
             }));
         }

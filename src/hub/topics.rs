@@ -14,7 +14,7 @@ use super::{
     log::{Log, Trash},
     sync::RwLock,
     tombstones::Tombstones,
-    topic::{Topic, TopicState},
+    topic::Topic,
 };
 
 /// The topics of a hub by their names, and what they may keep together.
@@ -22,7 +22,7 @@ pub(super) struct Topics {
     retention: Retention,
     retention_of: Option<Box<RetentionOf>>,
     budget: usize,
-    /// How many bytes all logs keep.
+    /// How much memory all logs take.
     kept: AtomicUsize,
     registry: RwLock<Registry>,
     /// Whose turn it is to let go of what is too old, where nothing may be published any more.
@@ -111,13 +111,17 @@ impl Topics {
         registry.topics.clone()
     }
 
-    /// A log has changed its size.
-    pub(super) fn account(&self, before: usize, after: usize) {
+    /// Changes a log, and counts what it takes.
+    pub(super) fn account<R>(&self, log: &mut Log, change: impl FnOnce(&mut Log) -> R) -> R {
+        let before = log.memory();
+        let result = change(log);
+        let after = log.memory();
         if after >= before {
             self.kept.fetch_add(after - before, Relaxed);
         } else {
             self.kept.fetch_sub(before - after, Relaxed);
         }
+        result
     }
 
     /// Looks at the next few topics in turn, and makes room if all keep too much together.
@@ -148,9 +152,7 @@ impl Topics {
     fn trim(&self, topic: &Topic, now: Duration, trash: &mut Trash) {
         let unused = {
             let mut state = topic.lock();
-            let before = state.log.bytes();
-            state.log.trim(now, trash);
-            self.account(before, state.log.bytes());
+            self.account(&mut state.log, |log| log.trim(now, trash));
             !state.is_used()
         };
         if unused {
@@ -185,7 +187,7 @@ impl Topics {
         for topic in &topics {
             match too_much() {
                 0 => return,
-                bytes => self.free_unsubscribed(topic, bytes, trash),
+                memory => self.free_unsubscribed(topic, memory, trash),
             }
         }
         loop {
@@ -195,8 +197,8 @@ impl Topics {
                     return;
                 }
                 let mut state = topic.lock();
-                let bytes = state.log.bytes().div_ceil(2);
-                self.free(&mut state, bytes, trash);
+                let half = state.log.memory().div_ceil(2);
+                self.account(&mut state.log, |log| log.free(half, trash));
             }
             if too_much() >= before {
                 return;
@@ -205,23 +207,17 @@ impl Topics {
     }
 
     /// Removes a topic to which nobody subscribes or, where that is enough, its oldest events.
-    fn free_unsubscribed(&self, topic: &Topic, bytes: usize, trash: &mut Trash) {
+    fn free_unsubscribed(&self, topic: &Topic, memory: usize, trash: &mut Trash) {
         let unused = {
             let mut state = topic.lock();
             if state.subscribers == 0 {
-                self.free(&mut state, bytes, trash);
+                self.account(&mut state.log, |log| log.free(memory, trash));
             }
             !state.is_used()
         };
         if unused {
             self.remove_unused(topic);
         }
-    }
-
-    fn free(&self, state: &mut TopicState, bytes: usize, trash: &mut Trash) {
-        let before = state.log.bytes();
-        state.log.free(bytes, trash);
-        self.account(before, state.log.bytes());
     }
 }
 

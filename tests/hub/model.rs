@@ -85,7 +85,7 @@ fn step() -> impl Strategy<Value = Step> {
 
 fn limits() -> impl Strategy<Value = Limits> {
     let bytes = prop::sample::select(vec![100, 400, 20_000, 1 << 20]);
-    let in_all = prop::sample::select(vec![0, 300, 1_000, 30_000, 1 << 26]);
+    let in_all = prop::sample::select(vec![0, 300, 2_000, 30_000, 1 << 26]);
     let events = prop_oneof![1_usize..6, Just(1024)];
     let age = prop_oneof![0_u64..30, Just(1_000_000)];
     (events, bytes, age, in_all).prop_map(|(events, bytes, age, in_all)| Limits {

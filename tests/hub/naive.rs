@@ -57,8 +57,13 @@ impl Naive {
         self.kept(topic).map(|event| event.size).sum()
     }
 
-    fn bytes_in_all(&self) -> usize {
-        self.events.iter().filter(|event| !event.lost).map(|event| event.size).sum()
+    /// An event takes 112 bytes more than on the wire.
+    fn memory(&self, topic: usize) -> usize {
+        self.kept(topic).map(|event| event.size + 112).sum()
+    }
+
+    fn memory_in_all(&self) -> usize {
+        (0..TOPICS.len()).map(|topic| self.memory(topic)).sum()
     }
 
     fn lose_oldest(&mut self, topic: usize) {
@@ -70,7 +75,7 @@ impl Naive {
         let sequence = self.newest() + 1;
         self.events.push(Published { topic, sequence, size, at: self.now, lost: false });
         self.trim(topic);
-        if self.bytes_in_all() > self.limits.in_all {
+        if self.memory_in_all() > self.limits.in_all {
             self.make_room();
         }
         // All topics have their turn after one event, but at most once in a millisecond.
@@ -94,7 +99,7 @@ impl Naive {
         }
     }
 
-    /// How much room is made at once, and that the rest goes by halves of their bytes, is promised to nobody. But what
+    /// How much room is made at once, and that the rest goes by halves of its memory, is promised to nobody. But what
     /// is lost has to be known here.
     fn make_room(&mut self) {
         let enough = self.limits.in_all - self.limits.in_all / 8;
@@ -102,16 +107,16 @@ impl Naive {
         topics.sort_by_key(|topic| self.in_topic(*topic).last().map(|event| event.sequence));
         for topic in &topics {
             while self.subscribers[*topic] == 0
-                && self.bytes_in_all() > enough
-                && self.bytes(*topic) > 0
+                && self.memory_in_all() > enough
+                && self.memory(*topic) > 0
             {
                 self.lose_oldest(*topic);
             }
         }
-        while self.bytes_in_all() > enough {
+        while self.memory_in_all() > enough {
             for topic in &topics {
-                let (bytes, needed) = (self.bytes(*topic), self.bytes_in_all() > enough);
-                while needed && 2 * (bytes - self.bytes(*topic)) < bytes {
+                let (all, needed) = (self.memory(*topic), self.memory_in_all() > enough);
+                while needed && 2 * (all - self.memory(*topic)) < all {
                     self.lose_oldest(*topic);
                 }
             }

@@ -121,7 +121,7 @@ fn a_callback_that_panics_leaves_no_subscriber_behind() {
 
 /// Room for so many events of two letters.
 fn room_for(events: usize) -> HubBuilder {
-    Hub::builder().retain_in_all(events * size_of(&Hub::new(), "a1"))
+    Hub::builder().retain_in_all(events * (size_of(&Hub::new(), "a1") + 112))
 }
 
 #[test]
