@@ -5,6 +5,7 @@
 //! - [Proxies](#proxies)
 //! - [Sockets](#sockets)
 //! - [Limits and memory](#limits-and-memory)
+//! - [A hub](#a-hub)
 //! - [Graceful shutdown](#graceful-shutdown)
 //! - [Deployments without a storm](#deployments-without-a-storm)
 //! - [Clients that leave](#clients-that-leave)
@@ -122,12 +123,42 @@
 //! |---|---|
 //! | silent, with the default layer | 10.9 KiB; a bare body that is pending has 9.7, axum's `Sse` with `KeepAlive` 10.5 |
 //! | silent, with shutdown, greatest age, limit, `Disconnect` and close report | 11.5 KiB |
+//! | silent, a subscription to a topic of a [hub](#a-hub) | 11.0 KiB |
+//! | silent, a subscription to that, and to a topic of its own | 11.5 KiB |
+//! | a subscription whose client never reads, while 5 MB are published | 20 to 21 KiB |
 //! | always ready, whose client never reads | 72 KiB |
 //! | the same, if it stops reading after 20 MB | 82 KiB |
 //!
-//! (`served idle` and `served stalled` of the benchmarks, hyper 1.12; the kernel's socket buffers come on
+//! (`served idle`, `served stalled` and `served stalled-hub` of the benchmarks, hyper 1.12; the kernel's socket buffers come on
 //! top.) What the handler and its stream hold is theirs. A client that does not read holds its source back
 //! and nothing else: nothing is queued for it here.
+//!
+//! # A hub
+//!
+//! What feature `hub` keeps is in this process. Its topics keep events for clients that come back, so that
+//! [`retain_for`](crate::hub::HubBuilder::retain_for) has to be longer than clients are away: the 5 minutes that are the default
+//! are enough for a deployment and a tunnel, not for a laptop that sleeps. A client that was away for longer gets an event
+//! `gap`, and its page loads what it shows anew.
+//!
+//! After a restart the hub is another one. Clients come back with ids of the one before, are told a gap, and get all that is kept,
+//! which after a restart is little. What must not be lost is to be stored elsewhere anyway; the hub is what makes pages see it soon.
+//! With several processes, each has a hub of its own: a client that comes back to another process is told a gap too.
+//!
+//! An event wakes all that sleep in its topic, on the runtime's threads, in the order in which they fell asleep. To write it to a
+//! socket costs some microseconds for each, most of them the kernel's: where there are many small events, a
+//! [`flush_window`](crate::hub::Subscribe::flush_window) of some 20 ms writes several at once.
+//!
+//! On the way out, let the layer end the streams ([`SseLayer::shutdown`]), as it knows how each client comes back; [`Hub::close`](crate::hub::Hub::close)
+//! is for when there is nothing more to say.
+//!
+//! In pages:
+//!
+//! - An `EventSource` that is new sends no id, and a page that is loaded again has a new one. Let the page keep the last id (in
+//!   `sessionStorage`, together with what it shows), and send it in the query, which
+//!   [`last_event_id_query`](SseLayer::last_event_id_query) lets in; the example `chat` does it. Or render
+//!   [`Hub::position`](crate::hub::Hub::position) into the page, together with what the page shows at that moment.
+//! - A page that is left can stay in the browser's back/forward cache together with its open stream (Chromium was seen to
+//!   keep it so for more than 20 seconds). Close it on `pagehide`, and open it on `pageshow`.
 //!
 //! # Graceful shutdown
 //!

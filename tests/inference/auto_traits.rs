@@ -139,3 +139,14 @@ fn json_has_those_of_its_value() {
     assert_traits!("Unpin Clone": Json<Local>);
     assert_traits!("Send Sync Clone": Json<Pinned>);
 }
+
+#[cfg(feature = "hub")]
+#[test]
+fn a_hub_has_all_of_them_and_a_subscription_all_but_clone() {
+    use tower_sse::hub::{
+        Hub, HubBuilder, OnGap, PublishError, Receipt, Retention, Subscribe, Subscription,
+    };
+
+    assert_traits!("Send Sync Unpin Clone": Hub, OnGap, PublishError, Receipt, Retention);
+    assert_traits!("Send Sync Unpin": HubBuilder, Subscribe, Subscription);
+}
