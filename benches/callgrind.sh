@@ -33,7 +33,16 @@ no event stream bare|no-op layer
 no event stream bare|tower-sse
 no event stream in axum|no layer
 no event stream in axum|no-op layer
-no event stream in axum|tower-sse'
+no event stream in axum|tower-sse
+publish to nobody|tower-sse
+publish to 1 subscriber|tower-sse
+publish to 1 subscriber|tokio broadcast
+publish to 100 subscribers|tower-sse
+publish to 100 subscribers|tokio broadcast
+a subscription of 100 topics|tower-sse
+a subscription of 100 topics|of one topic
+subscribe and leave|tower-sse
+subscribe and leave|tokio broadcast'
 
 count() {
     valgrind --tool=callgrind --callgrind-out-file=/dev/null "$instructions" "$1" "$2" "$3" 2>&1 |

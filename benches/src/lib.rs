@@ -7,6 +7,7 @@ use tokio::runtime;
 
 pub mod drain;
 pub mod encode;
+pub mod hub;
 pub mod layer;
 pub mod noop;
 pub mod payload;
@@ -42,6 +43,7 @@ impl Case {
 pub fn cases() -> Vec<Case> {
     let mut cases = encode::cases();
     cases.extend(layer::cases());
+    cases.extend(hub::cases());
     cases
 }
 

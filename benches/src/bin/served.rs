@@ -1,9 +1,10 @@
 //! Streams served by hyper over loopback: how long one that is always ready holds its thread, the memory
 //! held for clients that do not read, and for streams that are silent.
 //!
-//! `served hold axum|tower-sse|pending`, `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]` and
-//! `served idle axum|tower-sse|operated|pending`. Each in a process of its own, for the memory is the
-//! process's.
+//! `served hold axum|tower-sse|pending`, `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]`,
+//! `served stalled-hub shared|own` and `served idle axum|tower-sse|operated|shared|own|pending`, where `shared`
+//! is a hub's topic that all subscribe to, and `own` one more for each client. Each in a process of its own,
+//! for the memory is the process's.
 
 use std::{
     convert::Infallible,
@@ -29,7 +30,7 @@ use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{net::TcpListener, runtime, task::yield_now};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
-use tower_sse::{Event, MaxAge, SseLayer};
+use tower_sse::{Event, MaxAge, SseLayer, hub::Hub};
 use tower_sse_benches::{OURS, payload, stream::Repeat};
 
 fn main() {
@@ -38,8 +39,9 @@ fn main() {
         ["hold", subject] => hold(subject),
         ["stalled", subject] => stalled(subject, 0),
         ["stalled", subject, read] => stalled(subject, read.parse().expect("a number of bytes")),
+        ["stalled-hub", subject] => stalled_hub(subject),
         ["idle", subject] => idle(subject),
-        _ => panic!("usage: served hold|stalled|idle SUBJECT [BYTES]"),
+        _ => panic!("usage: served hold|stalled|stalled-hub|idle SUBJECT [BYTES]"),
     }
 }
 
@@ -66,8 +68,9 @@ fn endless(subject: &str, made: Arc<AtomicU64>) -> Response {
 }
 
 /// A stream that has nothing to say.
-fn silent(subject: &str) -> Response {
+fn silent(subject: &str, hub: &Hub) -> Response {
     match subject {
+        SHARED | OWN => subscribed(hub, subject),
         "axum" => Sse::new(Pending::<Result<sse::Event, Infallible>>(PhantomData))
             .keep_alive(sse::KeepAlive::default())
             .into_response(),
@@ -79,12 +82,27 @@ fn silent(subject: &str) -> Response {
     }
 }
 
+/// All subscribe to one topic.
+const SHARED: &str = "shared";
+/// Each subscribes to that, and to one of its own.
+const OWN: &str = "own";
+
+/// A client of the hub.
+fn subscribed(hub: &Hub, subject: &str) -> Response {
+    static CLIENTS: AtomicU64 = AtomicU64::new(0);
+
+    let own = format!("client:{}", CLIENTS.fetch_add(1, Ordering::Relaxed));
+    let topics = ["news", &own];
+    let topics = if subject == OWN { &topics[..] } else { &topics[..1] };
+    tower_sse::response(hub.subscribe(topics).resume(None)).into_response()
+}
+
 /// The layer with everything that makes a stream larger.
 const OPERATED: &str = "operated";
 
 fn layer(subject: &str, shutdown: &CancellationToken) -> Option<SseLayer> {
     match subject {
-        OURS => Some(SseLayer::new()),
+        OURS | SHARED | OWN => Some(SseLayer::new()),
         OPERATED => Some(
             SseLayer::new()
                 .shutdown(shutdown.clone())
@@ -137,6 +155,17 @@ fn connect(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
     stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request sent");
     stream
+}
+
+/// So many clients that have read the head.
+fn open(address: SocketAddr, clients: u64) -> Vec<TcpStream> {
+    let open = |_| {
+        let mut stream = connect(address);
+        let mut head = [0; 1024];
+        assert_ne!(stream.read(&mut head).expect("a head"), 0);
+        stream
+    };
+    (0..clients).map(open).collect()
 }
 
 fn on_one_thread<F: Future<Output = ()>>(work: impl FnOnce(TcpListener) -> F) {
@@ -219,6 +248,41 @@ fn stalled(subject: &str, read_before: usize) {
     });
 }
 
+/// The same for clients of a hub that have read the head and then no more, while so much is published that
+/// a queue for each would be 5 MB; less what the hub keeps of it.
+fn stalled_hub(subject: &str) {
+    const EVENTS: u64 = 20_000;
+
+    on_one_thread(|listener| async {
+        let address = listener.local_addr().expect("an address");
+        let hub = Hub::builder().retain_events(1024).build();
+        let (layer, served, serving) =
+            (layer(subject, &CancellationToken::new()), subject.to_owned(), hub.clone());
+        tokio::spawn(serve(listener, layer, move || subscribed(&serving, &served)));
+        let text = payload::line(256);
+        let publish = |count| {
+            let hub = hub.clone();
+            async move {
+                for _ in 0..count {
+                    let receipt = hub.publish_now("news", Event::from(text));
+                    assert!(receipt.is_ok(), "an event that can be published");
+                    yield_now().await;
+                }
+            }
+        };
+        // One client first: what the process needs once, and what the hub keeps, is not theirs.
+        let first = tokio::task::spawn_blocking(move || open(address, 1)).await.expect("a client");
+        publish(EVENTS).await;
+        let before = resident_kib();
+        let stalled =
+            tokio::task::spawn_blocking(move || open(address, CLIENTS)).await.expect("clients");
+        publish(EVENTS).await;
+        let held = resident_kib() - before;
+        println!("{subject}: {:.1} KiB for each client", held as f64 / CLIENTS as f64);
+        drop((first, stalled));
+    });
+}
+
 /// The memory of the process for each of 2,000 silent streams, once their clients have the head.
 fn idle(subject: &str) {
     const STREAMS: u64 = 2_000;
@@ -227,22 +291,13 @@ fn idle(subject: &str) {
         let address = listener.local_addr().expect("an address");
         let shutdown = CancellationToken::new();
         let (layer, served) = (layer(subject, &shutdown), subject.to_owned());
-        tokio::spawn(serve(listener, layer, move || silent(&served)));
-        let open = move |count| {
-            move || -> Vec<_> {
-                let open = |_| {
-                    let mut stream = connect(address);
-                    let mut head = [0; 1024];
-                    assert_ne!(stream.read(&mut head).expect("a head"), 0);
-                    stream
-                };
-                (0..count).map(open).collect()
-            }
-        };
+        let hub = Hub::new();
+        tokio::spawn(serve(listener, layer, move || silent(&served, &hub)));
         // Some first: what the process needs once is not theirs.
-        let first = tokio::task::spawn_blocking(open(50)).await.expect("clients");
+        let first = tokio::task::spawn_blocking(move || open(address, 50)).await.expect("clients");
         let before = resident_kib();
-        let streams = tokio::task::spawn_blocking(open(STREAMS)).await.expect("clients");
+        let streams =
+            tokio::task::spawn_blocking(move || open(address, STREAMS)).await.expect("clients");
         let held = resident_kib() - before;
         println!("{subject}: {:.2} KiB for each stream", held as f64 / STREAMS as f64);
         drop((first, streams));

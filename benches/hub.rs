@@ -1,0 +1,15 @@
+//! `cargo bench --bench hub`: publishing, waking and resuming in memory, beside a channel of tokio's.
+//!
+//! For ratios use `record.sh`, whose rounds are interleaved; over sockets `fan_out.sh`.
+
+use criterion::{Criterion, criterion_group, criterion_main};
+use tower_sse_benches::hub;
+
+mod groups;
+
+fn bench(criterion: &mut Criterion) {
+    groups::bench(criterion, hub::cases(), 100);
+}
+
+criterion_group! { name = benches; config = groups::short(); targets = bench }
+criterion_main!(benches);

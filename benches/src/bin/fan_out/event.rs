@@ -1,0 +1,56 @@
+use nix::time::{ClockId, clock_gettime};
+use tower_sse_benches::payload;
+
+/// The last byte of an event's data, which nothing else that goes over the wire contains.
+pub const MARKER: u8 = b'~';
+const DIGITS: usize = 20;
+
+/// Makes events' data: 256 bytes of a number, filler, the time, and the [`MARKER`].
+pub struct Texts {
+    filler: &'static str,
+}
+
+impl Texts {
+    pub fn new() -> Self {
+        Self { filler: payload::line(226) }
+    }
+
+    /// The data of this event, published now.
+    pub fn now(&self, number: u64) -> String {
+        format!("{number:08} {}{:020}~", self.filler, monotonic_ns())
+    }
+}
+
+/// The number of the event that this is the data of.
+pub fn number(text: &str) -> Option<u64> {
+    text.split(' ').next()?.parse().ok()
+}
+
+/// When the event was published whose marker is at this place; none if its data began in bytes before.
+pub fn published_ns(bytes: &[u8], marker: usize) -> Option<u64> {
+    let digits = bytes.get(marker.checked_sub(DIGITS)?..marker)?;
+    Some(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
+}
+
+/// The clock that all processes of the machine share.
+pub fn monotonic_ns() -> u64 {
+    let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock that Linux has");
+    now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_data_has_256_bytes_and_gives_back_its_number_and_time() {
+        let before = monotonic_ns();
+        let text = Texts::new().now(42);
+        assert_eq!(text.len(), 256);
+        assert_eq!(text.bytes().filter(|&byte| byte == MARKER).count(), 1);
+        assert_eq!(number(&text), Some(42));
+        let published = published_ns(text.as_bytes(), 255).expect("a time");
+        assert!((before..=monotonic_ns()).contains(&published));
+        assert_eq!(published_ns(&text.as_bytes()[240..], 15), None, "cut before its time");
+    }
+}

@@ -1,0 +1,153 @@
+use std::{fmt::Write as _, fs, path::Path};
+
+use crate::{
+    regime::Regime,
+    rounds::Record,
+    row::{Case, Row},
+    subject::Subject,
+};
+
+type Figure = fn(&Row) -> Option<f64>;
+
+const CPU: Figure = |row| Some(row.cpu);
+const RATE: Figure = |row| Some(row.deliveries_per_s);
+const MEMORY: Figure = |row| Some(row.resident_kib as f64);
+const DELAY: Figure = |row| row.delays.map(|[median, ..]| median);
+
+/// Two cases, a figure, and by how much the second's is at least that of the first.
+type Target = (&'static str, Case, Case, Figure, Option<f64>);
+
+fn targets() -> Vec<Target> {
+    let case = |subject, regime, subscribers| Case { subject, regime, subscribers };
+    let ours = |regime, subscribers, peer, figure, target| {
+        let of = |subject| case(subject, regime, subscribers);
+        (of(Subject::Hub), of(peer), figure, target)
+    };
+    let beside = |what, (one, other, figure, target)| (what, one, other, figure, target);
+    let cpu =
+        |regime, peer, target| beside("CPU per delivery", ours(regime, 1_000, peer, CPU, target));
+    use {Regime::*, Subject::*};
+    let mut targets = vec![
+        cpu(Saturated, Axum, Some(1.8)),
+        cpu(Bursts, Axum, Some(8.0)),
+        cpu(Paced, Axum, Some(1.05)),
+        cpu(Saturated, BetterSse, Some(15.0)),
+        cpu(Saturated, SseStarlette, Some(30.0)),
+    ];
+    targets.extend([Saturated, Bursts, Paced].map(|regime| cpu(regime, AxumKeepAlive, None)));
+    for peer in [BetterSse, SseStarlette] {
+        targets.extend([cpu(Bursts, peer, None), cpu(Paced, peer, None)]);
+    }
+    for regime in [Saturated, Bursts] {
+        targets.push(beside("CPU per delivery", ours(regime, 5_000, Axum, CPU, None)));
+    }
+    // At most 1.1 of it.
+    targets.push(beside("median delay", ours(Latency, 1, Axum, DELAY, Some(1.0 / 1.1))));
+    for subject in [Hub, Axum] {
+        let [with, without] = [Stalled, Unstalled].map(|regime| case(subject, regime, 1_000));
+        targets.push(("deliveries/s", with, without, RATE, None));
+        targets.push(("memory", with, without, MEMORY, None));
+    }
+    targets
+}
+
+/// Writes `OUT.csv` with every run, and `OUT.md` with medians.
+pub fn write(out: &Path, record: &Record, notes: &[&str]) {
+    for (extension, text) in [("csv", csv(record)), ("md", page(record, notes))] {
+        let path = out.with_extension(extension);
+        fs::write(&path, text).expect("a file written");
+        println!("{}", path.display());
+    }
+}
+
+fn csv(record: &Record) -> String {
+    let mut text = format!("round,{},{},void\n", Case::COLUMNS, Row::COLUMNS);
+    for (case, rows) in &record.cases {
+        for (round, row) in (1..).zip(rows) {
+            let figures = match row {
+                Ok(row) => format!("{},", row.csv()),
+                Err(void) => format!("{}{void}", ",".repeat(Row::COLUMNS.split(',').count())),
+            };
+            _ = writeln!(text, "{round},{},{figures}", case.csv());
+        }
+    }
+    text
+}
+
+fn page(record: &Record, notes: &[&str]) -> String {
+    let mut text = String::from("# Fan-out, measured beside the peers\n\n");
+    for note in notes {
+        _ = writeln!(text, "- {note}");
+    }
+    text.push_str("\n## Ratios\n\nThe second's figure over the first's: of medians, and the least and the greatest of single rounds.\n\n");
+    text.push_str(
+        "| what | first | second | target | medians | rounds |\n|---|---|---|---|---|---|\n",
+    );
+    for (what, one, other, figure, target) in targets() {
+        let medians = Option::zip(record.median(one, figure), record.median(other, figure));
+        let ratio = medians.map(|(one, other)| other / one);
+        let missed = Option::zip(ratio, target).is_some_and(|(ratio, target)| ratio < target);
+        let rounds = rounds(record, one, other, figure);
+        _ = writeln!(
+            text,
+            "| {what} | {} | {} | {} | {}{} | {} |",
+            one.told(),
+            other.told(),
+            target.map(|target| format!("≥ {target:.2}×")).unwrap_or_default(),
+            ratio.map(|ratio| format!("{ratio:.2}×")).unwrap_or_default(),
+            if missed { " (missed)" } else { "" },
+            rounds.map(|[least, most]| format!("{least:.2}–{most:.2}×")).unwrap_or_default(),
+        );
+    }
+    text.push_str("\n## Everything\n\nMedians. Processor time in microseconds of the server for each delivery, delays in microseconds.\n\n");
+    text.push_str("| | events | CPU | user | deliveries/s | reads each | bytes each | delay | 99 of 100 | KiB at the end | missed | runs, void |\n");
+    text.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|\n");
+    for (case, rows) in &record.cases {
+        let cell = |figure: Figure, digits: usize| {
+            let median = record.median(*case, figure);
+            median.map(|median| format!("{median:.digits$}")).unwrap_or_default()
+        };
+        let void = rows.iter().filter(|row| row.is_err()).count();
+        _ = writeln!(
+            text,
+            "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {}, {void} |",
+            case.told(),
+            cell(|row| Some(row.events as f64), 0),
+            cell(CPU, 3),
+            cell(|row| Some(row.user), 3),
+            cell(RATE, 0),
+            cell(|row| Some(row.reads), 3),
+            cell(|row| Some(row.bytes), 1),
+            cell(DELAY, 1),
+            cell(|row| row.delays.map(|[_, p99, _]| p99), 1),
+            cell(MEMORY, 0),
+            cell(|row| row.missed.map(|missed| missed as f64), 0),
+            rows.len(),
+        );
+    }
+    text
+}
+
+/// The least and the greatest ratio of two runs of the same round.
+fn rounds(record: &Record, one: Case, other: Case, figure: Figure) -> Option<[f64; 2]> {
+    let all = |case| {
+        let (_, rows) = record.cases.iter().find(|(known, _)| *known == case)?;
+        Some(rows.iter().map(move |row| figure(row.as_ref().ok()?)))
+    };
+    let pairs = all(one)?.zip(all(other)?);
+    let ratios: Vec<_> = pairs.filter_map(|(one, other)| Some(other? / one?)).collect();
+    let least = ratios.iter().copied().reduce(f64::min)?;
+    Some([least, ratios.into_iter().fold(least, f64::max)])
+}
+
+impl Case {
+    pub const COLUMNS: &'static str = "subject,regime,subscribers";
+
+    pub fn csv(self) -> String {
+        format!("{},{},{}", self.subject.name(), self.regime.name(), self.subscribers)
+    }
+
+    fn told(self) -> String {
+        format!("{} {} {}", self.subject.name(), self.regime.name(), self.subscribers)
+    }
+}

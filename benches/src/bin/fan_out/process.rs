@@ -1,0 +1,113 @@
+use std::{
+    fs,
+    io::{self, BufRead, BufReader},
+    net::SocketAddr,
+    process::{Child, Stdio},
+    sync::{OnceLock, mpsc},
+    thread,
+    time::Duration,
+};
+
+use nix::{
+    sched::{CpuSet, sched_getaffinity, sched_setaffinity},
+    sys::resource::{Resource, getrlimit, setrlimit},
+    time::clock_getcpuclockid,
+    unistd::Pid,
+};
+
+use crate::subject::Subject;
+
+/// A server in a process of its own, on a processor of its own; it ends with this value.
+pub struct Server {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+/// The processor time of a process.
+#[derive(Clone, Copy)]
+pub struct CpuTime {
+    pub total_ns: u64,
+    /// In steps of the kernel's clock tick, which is 10 ms.
+    pub user_ns: u64,
+}
+
+impl Server {
+    /// Starts it on the first processor, and moves to the second.
+    pub fn start(subject: Subject) -> io::Result<Self> {
+        let [first, second] = two_processors()?;
+        // Before it is started: threads that it makes at once would stay where they are.
+        move_to(first)?;
+        let child = subject.command()?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
+        move_to(second)?;
+        let mut server = Self { child: child?, address: ([127, 0, 0, 1], 0).into() };
+        server.address = server.listening()?;
+        Ok(server)
+    }
+
+    fn listening(&mut self) -> io::Result<SocketAddr> {
+        let stdout = self.child.stdout.take().ok_or(io::ErrorKind::BrokenPipe)?;
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || {
+            let mut line = String::new();
+            _ = BufReader::new(stdout).read_line(&mut line);
+            _ = sender.send(line);
+        });
+        let line = receiver.recv_timeout(Duration::from_secs(20)).unwrap_or_default();
+        let address = line.trim().strip_prefix("listening on ").map(str::parse);
+        match address {
+            Some(Ok(address)) => Ok(address),
+            _ => Err(io::Error::other(format!("the server did not start: {line:?}"))),
+        }
+    }
+
+    /// What all of its threads have used.
+    pub fn cpu_time(&self) -> io::Result<CpuTime> {
+        let pid = Pid::from_raw(self.child.id() as i32);
+        let total = clock_getcpuclockid(pid)?.now()?;
+        let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
+        // The name before can have anything in it.
+        let fields = stat.rsplit(')').next().unwrap_or_default();
+        let user = fields.split_whitespace().nth(11).and_then(|ticks| ticks.parse::<u64>().ok());
+        Ok(CpuTime {
+            total_ns: total.tv_sec() as u64 * 1_000_000_000 + total.tv_nsec() as u64,
+            user_ns: user.ok_or_else(|| io::Error::other("no user time"))? * 10_000_000,
+        })
+    }
+
+    pub fn resident_kib(&self) -> io::Result<u64> {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+        line.and_then(|line| line.trim().trim_end_matches(" kB").parse().ok())
+            .ok_or_else(|| io::Error::other("no resident size"))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+fn two_processors() -> io::Result<[usize; 2]> {
+    // Looked at once: afterwards one is all that is left to us.
+    static PROCESSORS: OnceLock<Option<[usize; 2]>> = OnceLock::new();
+    let found = PROCESSORS.get_or_init(|| {
+        let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
+        let mut allowed = (0..CpuSet::count()).filter(|&at| allowed.is_set(at) == Ok(true));
+        Some([allowed.next()?, allowed.next()?])
+    });
+    found.ok_or_else(|| io::Error::other("two processors are wanted"))
+}
+
+fn move_to(processor: usize) -> io::Result<()> {
+    let mut set = CpuSet::new();
+    set.set(processor)?;
+    Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
+}
+
+/// As many open files as the system allows, here and in the servers.
+pub fn raise_open_files() -> io::Result<()> {
+    let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
+    Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)
+}

@@ -1,0 +1,173 @@
+use std::{
+    convert::Infallible,
+    io::{self, Read, Write},
+    process,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    response::{IntoResponse, Sse, sse},
+    routing::get,
+    serve::ListenerExt,
+};
+use futures_core::Stream;
+use serde::Deserialize;
+use tokio::{
+    net::TcpListener,
+    runtime,
+    sync::{broadcast, mpsc, oneshot},
+    task::yield_now,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_stream::{
+    StreamExt,
+    wrappers::{BroadcastStream, errors::BroadcastStreamRecvError},
+};
+use tower_sse::{Event, SseLayer, hub::Hub};
+
+use crate::{event::Texts, subject::Subject};
+
+/// What axum's channel keeps, and a topic of the hub.
+const KEPT: usize = 4_096;
+
+/// Serves one subject on one thread, until standard input ends: events at `/events`; `/publish` makes
+/// them; `/lost` tells how many a channel has dropped.
+pub fn serve(subject: Subject) {
+    let published = match subject {
+        Subject::Hub | Subject::HubOnly => {
+            // As much as axum's channel keeps, and bytes to hold it: nothing is lost either way.
+            Published::Hub(Hub::builder().retain_events(KEPT).retain_bytes(8 << 20).build())
+        }
+        Subject::Axum | Subject::AxumKeepAlive => {
+            Published::Channel { sender: broadcast::channel(KEPT).0, lost: Arc::default() }
+        }
+        Subject::BetterSse | Subject::SseStarlette => panic!("served by a program of its own"),
+    };
+    let events = match subject {
+        Subject::AxumKeepAlive => {
+            get(async |served| axum_events(served).await.keep_alive(sse::KeepAlive::default()))
+        }
+        Subject::Axum => get(axum_events),
+        _ => get(hub_events),
+    };
+    let mut app = Router::new().route("/events", events);
+    if subject == Subject::Hub {
+        app = app.layer(SseLayer::new());
+    }
+    let app = app.route("/publish", get(publish)).route("/lost", get(lost));
+    let (orders, mut ordered) = mpsc::channel(1);
+    let app = app.with_state(Served { published: published.clone(), orders });
+    leave_with_parent();
+    let runtime = runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    runtime.block_on(async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        println!("listening on {}", listener.local_addr().expect("an address"));
+        io::stdout().flush().expect("somebody to tell");
+        let listener = listener.tap_io(|io| io.set_nodelay(true).expect("a socket option"));
+        let serving = tokio::spawn(async { axum::serve(listener, app).await });
+        // Not a task, which would have its turn after all others, so that no event is ever behind.
+        while let Some((order, done)) = ordered.recv().await {
+            publish_all(&published, order).await;
+            _ = done.send(());
+        }
+        serving.await.expect("no panic").expect("connections");
+    });
+}
+
+/// Nobody is left behind when the benchmark goes.
+fn leave_with_parent() {
+    thread::spawn(|| {
+        _ = io::stdin().read_to_end(&mut Vec::new());
+        process::exit(0);
+    });
+}
+
+const TOPIC: &str = "news";
+
+#[derive(Clone)]
+struct Served {
+    published: Published,
+    orders: mpsc::Sender<(Order, oneshot::Sender<()>)>,
+}
+
+/// Where events are published.
+#[derive(Clone)]
+enum Published {
+    Hub(Hub),
+    // A counted reference is the cheapest that a channel can carry.
+    Channel { sender: broadcast::Sender<Arc<str>>, lost: Arc<AtomicU64> },
+}
+
+async fn hub_events(State(Served { published, .. }): State<Served>) -> impl IntoResponse {
+    let Published::Hub(hub) = published else { unreachable!("not routed") };
+    tower_sse::response(hub.subscribe([TOPIC]).resume(None))
+}
+
+async fn axum_events(
+    State(Served { published, .. }): State<Served>,
+) -> Sse<impl Stream<Item = Result<sse::Event, Infallible>>> {
+    let Published::Channel { sender, lost } = published else { unreachable!("not routed") };
+    Sse::new(BroadcastStream::new(sender.subscribe()).filter_map(move |text| match text {
+        Ok(text) => Some(Ok::<_, Infallible>(sse::Event::default().data(text))),
+        Err(BroadcastStreamRecvError::Lagged(events)) => {
+            lost.fetch_add(events, Ordering::Relaxed);
+            None
+        }
+    }))
+}
+
+#[derive(Deserialize)]
+struct Order {
+    events: u64,
+    burst: u64,
+    gap_ms: u64,
+}
+
+async fn publish(State(served): State<Served>, Query(order): Query<Order>) -> &'static str {
+    let (done, published) = oneshot::channel();
+    _ = served.orders.send((order, done)).await;
+    published.await.expect("a publisher that does not panic");
+    "published"
+}
+
+async fn publish_all(published: &Published, Order { events, burst, gap_ms }: Order) {
+    let texts = Texts::new();
+    let mut ticks = (gap_ms > 0).then(|| interval(Duration::from_millis(gap_ms)));
+    if let Some(ticks) = &mut ticks {
+        // A publisher that is late must not make it up by a burst.
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    }
+    for number in 1..=events {
+        if let Some(ticks) = &mut ticks
+            && (number - 1).is_multiple_of(burst)
+        {
+            ticks.tick().await;
+        }
+        match published {
+            Published::Hub(hub) => {
+                let event = Event::new().data(texts.now(number));
+                _ = hub.publish(TOPIC, event).await.expect("an open hub");
+            }
+            Published::Channel { sender, .. } => {
+                _ = sender.send(texts.now(number).into());
+            }
+        }
+        if ticks.is_none() && number.is_multiple_of(burst) {
+            yield_now().await;
+        }
+    }
+}
+
+async fn lost(State(Served { published, .. }): State<Served>) -> String {
+    match published {
+        Published::Hub(_) => "lost 0".to_owned(),
+        Published::Channel { lost, .. } => format!("lost {}", lost.load(Ordering::Relaxed)),
+    }
+}

@@ -1,0 +1,56 @@
+use std::{
+    io::{self, Read},
+    net::{SocketAddr, TcpStream},
+};
+
+use memchr::{memchr_iter, memmem};
+use socket2::{Domain, Socket, Type};
+
+use crate::{
+    client::{read_head, request},
+    event::MARKER,
+};
+
+/// A subscriber that does not read, until the others have everything.
+pub struct Stalled {
+    stream: TcpStream,
+}
+
+impl Stalled {
+    pub fn open(address: SocketAddr) -> io::Result<Self> {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        // On the loopback a socket takes megabytes before it is full, most of them at the server: how
+        // many goes by the size of a segment.
+        socket.set_tcp_mss(536)?;
+        socket.set_recv_buffer_size(4096)?;
+        socket.connect(&address.into())?;
+        let mut stream = request(socket.into(), "/events")?;
+        read_head(&mut stream)?;
+        Ok(Self { stream })
+    }
+
+    /// Reads after all, up to the last event; gives how many it has missed, and whether it was told.
+    pub fn missed(mut self, events: u64) -> io::Result<(u64, bool)> {
+        let last = format!("data: {events:08} ");
+        let mut buffer = vec![0; 64 * 1024];
+        let mut delivered = 0;
+        let mut told = false;
+        let mut tail = Vec::new();
+        loop {
+            let read = self.stream.read(&mut buffer)?;
+            if read == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            delivered += memchr_iter(MARKER, &buffer[..read]).count() as u64;
+            tail.extend_from_slice(&buffer[..read]);
+            told |= memmem::find(&tail, b"event: gap\n").is_some();
+            if let Some(last) = memmem::find(&tail, last.as_bytes())
+                && tail[last..].contains(&MARKER)
+            {
+                return Ok((events - delivered, told));
+            }
+            // An event at least, as it may be cut.
+            tail.drain(..tail.len().saturating_sub(1024));
+        }
+    }
+}

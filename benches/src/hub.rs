@@ -1,0 +1,164 @@
+use std::{
+    hint::black_box,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+use tower_sse::{
+    Encoded, Event, LastEventId,
+    hub::{Hub, Receipt, Subscription},
+};
+
+use crate::{Case, OURS, payload};
+
+pub const BROADCAST: &str = "tokio broadcast";
+pub const TOPICS: &str = "a subscription of 100 topics";
+pub const ONE_TOPIC: &str = "of one topic";
+
+/// The hub in memory: one event of 256 bytes published, and polled by everybody whom it has woken until
+/// nothing is left. What its users would take instead is a channel of encoded events.
+pub fn cases() -> Vec<Case> {
+    let text = payload::line(256);
+    vec![
+        Case::new("publish to nobody", OURS, published_to_one_of(1, text)),
+        Case::new("publish to one of 10000 topics", OURS, published_to_one_of(10_000, text)),
+        Case::new("publish to 1 subscriber", OURS, published_to(1, text)),
+        Case::new("publish to 1 subscriber", BROADCAST, sent_to(1, text)),
+        Case::new("publish to 10 subscribers", OURS, published_to(10, text)),
+        Case::new("publish to 10 subscribers", BROADCAST, sent_to(10, text)),
+        Case::new("publish to 100 subscribers", OURS, published_to(100, text)),
+        Case::new("publish to 100 subscribers", BROADCAST, sent_to(100, text)),
+        Case::new(TOPICS, OURS, to_one_topic_of(100, text)),
+        Case::new(TOPICS, "of 10 topics", to_one_topic_of(10, text)),
+        Case::new(TOPICS, ONE_TOPIC, to_one_topic_of(1, text)),
+        Case::new("subscribe and leave", OURS, subscribed()),
+        Case::new("subscribe and leave", BROADCAST, subscribed_to_channel()),
+        Case::new("resume 1024 events behind", OURS, resumed(1024, text)),
+    ]
+}
+
+fn publish(hub: &Hub, topic: &str, text: &'static str) -> Receipt {
+    hub.publish_now(topic, Event::from(text)).expect("an event that can be published")
+}
+
+/// The bytes that there are, until it sleeps.
+fn read(stream: &mut (impl Stream<Item = impl AsRef<[u8]>> + Unpin)) -> u64 {
+    let mut cx = Context::from_waker(Waker::noop());
+    let mut bytes = 0;
+    while let Poll::Ready(item) = Pin::new(&mut *stream).poll_next(&mut cx) {
+        let item = black_box(item.expect("a stream that goes on"));
+        bytes += item.as_ref().len() as u64;
+    }
+    bytes
+}
+
+/// One topic after the other, as far apart in memory as they were made.
+fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
+    let hub = Hub::new();
+    let names: Vec<_> = (0..topics).map(|n| format!("client:{n}")).collect();
+    let mut at = 0;
+    move |times| {
+        for _ in 0..times {
+            // A prime, so that all have their turn, and none after its neighbour.
+            at = (at + 7919) % topics;
+            _ = black_box(publish(&hub, &names[at], text));
+        }
+        times
+    }
+}
+
+fn published_to(subscribers: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
+    let hub = Hub::new();
+    let mut subscriptions: Vec<_> =
+        (0..subscribers).map(|_| Polled(hub.subscribe(["news"]).resume(None))).collect();
+    move |times| {
+        let mut bytes: u64 = subscriptions.iter_mut().map(read).sum();
+        for _ in 0..times {
+            _ = black_box(publish(&hub, "news", text));
+            bytes += subscriptions.iter_mut().map(read).sum::<u64>();
+        }
+        bytes
+    }
+}
+
+fn sent_to(subscribers: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
+    let (sender, _) = broadcast::channel(1024);
+    let mut receivers: Vec<_> =
+        (0..subscribers).map(|_| Received(BroadcastStream::new(sender.subscribe()))).collect();
+    move |times| {
+        let mut bytes: u64 = receivers.iter_mut().map(read).sum();
+        for _ in 0..times {
+            let event = Bytes::from(Encoded::from(Event::from(text)));
+            black_box(sender.send(event).expect("receivers"));
+            bytes += receivers.iter_mut().map(read).sum::<u64>();
+        }
+        bytes
+    }
+}
+
+fn to_one_topic_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
+    let hub = Hub::new();
+    let names: Vec<_> = (0..topics).map(|n| format!("topic:{n}")).collect();
+    let mut subscription = Polled(hub.subscribe(&names).resume(None));
+    move |times| {
+        let mut bytes = read(&mut subscription);
+        for _ in 0..times {
+            _ = black_box(publish(&hub, "topic:0", text));
+            bytes += read(&mut subscription);
+        }
+        bytes
+    }
+}
+
+fn subscribed() -> impl FnMut(u64) -> u64 {
+    let hub = Hub::new();
+    // The topic is there before and afterwards, as a busy one is.
+    let _busy = Polled(hub.subscribe(["news"]).resume(None));
+    move |times| (0..times).map(|_| read(&mut Polled(hub.subscribe(["news"]).resume(None)))).sum()
+}
+
+fn subscribed_to_channel() -> impl FnMut(u64) -> u64 {
+    let (sender, _) = broadcast::channel::<Bytes>(1024);
+    move |times| {
+        (0..times).map(|_| read(&mut Received(BroadcastStream::new(sender.subscribe())))).sum()
+    }
+}
+
+fn resumed(events: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
+    let hub = Hub::builder().retain_events(events).build();
+    let last = LastEventId::from(hub.position());
+    for _ in 0..events {
+        _ = black_box(publish(&hub, "news", text));
+    }
+    move |times| {
+        let resume = || hub.subscribe(["news"]).resume(last.clone());
+        (0..times).map(|_| read(&mut Polled(resume()))).sum()
+    }
+}
+
+/// A subscription whose items are bytes.
+struct Polled(Subscription);
+
+impl Stream for Polled {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        Pin::new(&mut self.0).poll_next(cx).map(|item| item.map(Bytes::from))
+    }
+}
+
+/// A receiver that loses nothing.
+struct Received(BroadcastStream<Bytes>);
+
+impl Stream for Received {
+    type Item = Bytes;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Bytes>> {
+        let item = Pin::new(&mut self.0).poll_next(cx);
+        item.map(|item| item.map(|event| event.expect("a channel that is read in time")))
+    }
+}
