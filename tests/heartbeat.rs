@@ -62,6 +62,32 @@ async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
     assert_eq!(poll_frame_with(&mut body, &waker), data(":\n"));
 }
 
+#[tokio::test(start_paused = true)]
+async fn of_several_tasks_that_had_the_body_the_last_is_woken_when_a_heartbeat_is_due() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let tasks = [0; 3].map(|_| Arc::new(Wakes::default()));
+    for task in &tasks {
+        let waker = Waker::from(Arc::clone(task));
+        assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+        assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+    }
+    // Also where the timer was armed for a silence that something has broken.
+    time::advance(SECOND).await;
+    feed.data("data: x\n\n");
+    let last = Waker::from(Arc::clone(&tasks[1]));
+    assert_eq!(poll_frame_with(&mut body, &last), data("data: x\n\n"));
+    assert_eq!(poll_frame_with(&mut body, &last), Polled::Pending);
+    let woken = || tasks.each_ref().map(|task| task.count());
+    let before = woken();
+    time::advance(15 * SECOND + MILLISECOND).await;
+    assert_eq!(woken()[1], before[1] + 1, "for the silence before");
+    assert_eq!(poll_frame_with(&mut body, &last), Polled::Pending);
+    time::advance(SECOND + MILLISECOND).await;
+    assert_eq!(woken(), [before[0], before[1] + 2, before[2]]);
+    assert_eq!(poll_frame_with(&mut body, &last), data(":\n"));
+}
+
 #[derive(Default)]
 struct Wakes(AtomicUsize);
 

@@ -153,8 +153,9 @@ fn closing_ends_a_subscription_after_what_was_published() {
         let published = publish(&hub, "a");
         let received: Vec<u64> =
             block_on(subscription.map(|piece| sequences(&piece)).collect::<Vec<_>>()).concat();
-        assert_eq!(received, published.into_iter().collect::<Vec<_>>());
         closer.join().unwrap();
+        assert_eq!(hub.topics().len(), received.len(), "none that came into being for nothing");
+        assert_eq!(received, published.into_iter().collect::<Vec<_>>());
     });
 }
 

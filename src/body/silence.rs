@@ -1,7 +1,7 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    task::{Context, Poll, ready},
+    task::{Context, Poll, Waker},
     time::Duration,
 };
 
@@ -26,13 +26,15 @@ pin_project! {
         since: Option<Instant>,
         #[pin]
         sleep: Option<Sleep>,
+        // Whom the timer wakes.
+        sleeper: Option<Waker>,
         timeless: bool,
     }
 }
 
 impl Silence {
     pub(crate) const fn new(interval: Duration, grid: Instant) -> Self {
-        Self { interval, grid, since: None, sleep: None, timeless: false }
+        Self { interval, grid, since: None, sleep: None, sleeper: None, timeless: false }
     }
 
     /// Bytes went out.
@@ -48,6 +50,11 @@ impl Silence {
             return Poll::Pending;
         }
         let since = *this.since.get_or_insert_with(Instant::now);
+        let will_wake = this.sleeper.as_ref().is_some_and(|sleeper| sleeper.will_wake(cx.waker()));
+        if will_wake && this.sleep.as_ref().as_pin_ref().is_some_and(|sleep| !sleep.is_elapsed()) {
+            // Whatever it was armed for: it is looked at when it fires.
+            return Poll::Pending;
+        }
         let due = round_up(*this.grid, since, *this.interval);
         let Some(due) = due.filter(|due| is_within_reach(*due)) else {
             return Poll::Pending;
@@ -66,7 +73,10 @@ impl Silence {
         loop {
             // A source that finds nothing may have spent the task's budget on looking, at every
             // turn: without budget a timer would say nothing either.
-            ready!(pin!(coop::unconstrained(sleep.as_mut())).poll(cx));
+            if pin!(coop::unconstrained(sleep.as_mut())).poll(cx).is_pending() {
+                *this.sleeper = Some(cx.waker().clone());
+                return Poll::Pending;
+            }
             if sleep.deadline() >= due {
                 *this.since = None;
                 return Poll::Ready(());

@@ -1,3 +1,7 @@
+use std::sync::Arc;
+
+use bytes::BytesMut;
+
 use super::position::Position;
 use crate::event::{Encoded, Event, EventId};
 
@@ -5,8 +9,11 @@ use crate::event::{Encoded, Event, EventId};
 ///
 /// A gap is told as an event with the name `gap`, whose data is the topic. Its id is that of the last event
 /// lost, so a client that resumes after it is not told again. When several topics have theirs at the same
-/// place, which they have after an id that says nothing, that is the id of the last of these gaps; the others
-/// have one after which all of them are told again.
+/// place, which they have after an id that says nothing, they are told together, and that is the id of the last of
+/// these gaps; the others have one after which all of them are told again.
+///
+/// To a client an event that the program publishes under the name `gap` looks the same, so use another one. And clients
+/// are told the names of topics by it, if they do not know them already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum OnGap {
@@ -19,9 +26,17 @@ pub enum OnGap {
     SayNothing,
 }
 
-/// The event that tells a gap.
-pub(super) fn gap(topic: &str, position: Position) -> Encoded {
-    // Never without an id: to the standard, clients forget the one they had at the first event of a connection
-    // that has none.
-    Event::new().event("gap").id(EventId::from(position)).data(topic.to_owned()).into()
+/// The events that tell gaps at one place. A client that leaves after one comes back with the id `again`, until it
+/// has had the `last`.
+pub(super) fn tell(topics: &[Arc<str>], again: Position, last: Position) -> Encoded {
+    let mut told = BytesMut::new();
+    for (at, topic) in topics.iter().enumerate() {
+        let position = if at + 1 == topics.len() { last } else { again };
+        // Never without an id: to the standard, clients forget the one they had at the first event of a
+        // connection that has none.
+        let gap =
+            Event::new().event("gap").id(EventId::from(position)).data(String::from(&**topic));
+        told.extend_from_slice(Encoded::from(gap).as_bytes());
+    }
+    Encoded::of(told.freeze())
 }

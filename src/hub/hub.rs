@@ -191,7 +191,7 @@ impl Shared {
         let mut block = event.encode_open(self.id_prefix.len());
         let now = self.now();
         let mut trash = Trash::default();
-        let (sequence, subscribers, woken) = self.with_topic(name, |topic, state| {
+        let published = self.with_topic(name, |topic, state| {
             let sequence = self.topics.account(&mut state.log, |log| {
                 let mut order = lock(&self.order);
                 if self.is_closed() {
@@ -211,6 +211,12 @@ impl Shared {
                 Ok(sequence)
             })?;
             Ok((sequence, state.subscribers, topic.take_waiters(state)))
+        });
+        let (sequence, subscribers, woken) = published.inspect_err(|_| {
+            // It may have come into being for this event.
+            if let Some(topic) = self.topics.get(name) {
+                self.topics.remove_unused(&topic);
+            }
         })?;
         #[cfg(tower_sse_loom)]
         if self.broken == super::Broken::CommitsLate {

@@ -7,6 +7,9 @@ use super::Retention;
 /// Frames end where the log's blocks of so many bytes do, so that subscribers which are behind are soon
 /// at the same place, and send the same bytes.
 const BLOCK: u64 = 16 * 1024;
+/// An event of so many bytes is given alone, as it is: frames are not much larger than a block, whatever is
+/// published.
+const LARGE: usize = 4 * 1024;
 /// What an event takes besides its bytes on the wire, counted by an allocator: its entry, and what the
 /// references to its bytes are counted in.
 const BESIDES: usize = 112;
@@ -17,6 +20,8 @@ const SHARED_FRAMES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Log {
     retention: Retention,
+    /// What the topic takes besides its events.
+    besides: usize,
     entries: VecDeque<Entry>,
     bytes: usize,
     /// How many bytes were ever appended.
@@ -24,6 +29,7 @@ pub(super) struct Log {
     /// The newest event that is not kept any more; 0 if there is none.
     lost_to: u64,
     frames: VecDeque<SharedFrame>,
+    frames_bytes: usize,
 }
 
 #[derive(Debug)]
@@ -68,14 +74,17 @@ impl Trash {
 }
 
 impl Log {
-    pub(super) fn new(retention: Retention, lost_to: u64) -> Self {
+    /// Of a topic that takes so much memory `besides` its events.
+    pub(super) fn new(retention: Retention, lost_to: u64, besides: usize) -> Self {
         Self {
             retention,
+            besides,
             entries: VecDeque::new(),
             bytes: 0,
             end: 0,
             lost_to,
             frames: VecDeque::new(),
+            frames_bytes: 0,
         }
     }
 
@@ -83,9 +92,15 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// How much memory that takes which is kept, about.
+    /// How much memory that takes which is kept, about. Where nothing is, the topic is there for its
+    /// subscribers.
     pub(super) fn memory(&self) -> usize {
-        self.bytes + self.entries.len() * BESIDES
+        if self.is_empty() { 0 } else { self.besides + self.events_memory() }
+    }
+
+    /// As much of it as the events are.
+    pub(super) fn events_memory(&self) -> usize {
+        self.entries.len() * BESIDES + self.bytes + self.frames_bytes
     }
 
     pub(super) const fn lost_to(&self) -> u64 {
@@ -119,6 +134,11 @@ impl Log {
         }
     }
 
+    /// Lets go of what can be made again.
+    pub(super) fn free_frames(&mut self, trash: &mut Trash) {
+        while self.drop_oldest_frame(trash) {}
+    }
+
     fn drop_oldest(&mut self, trash: &mut Trash) {
         let Some(oldest) = self.entries.pop_front() else {
             return;
@@ -126,12 +146,18 @@ impl Log {
         self.bytes -= oldest.bytes.len();
         self.lost_to = oldest.sequence;
         trash.add(oldest.bytes);
-        while let Some(frame) = self.frames.front()
-            && frame.first <= self.lost_to
-            && let Some(frame) = self.frames.pop_front()
-        {
-            trash.add(frame.bytes);
+        while self.frames.front().is_some_and(|frame| frame.first <= self.lost_to) {
+            self.drop_oldest_frame(trash);
         }
+    }
+
+    fn drop_oldest_frame(&mut self, trash: &mut Trash) -> bool {
+        let Some(frame) = self.frames.pop_front() else {
+            return false;
+        };
+        self.frames_bytes -= frame.bytes.len();
+        trash.add(frame.bytes);
+        true
     }
 
     /// The newest event that was lost of those which somebody has not seen who has seen all up to `seen`.
@@ -144,14 +170,18 @@ impl Log {
         self.entries.get(self.after(seen)).map(|entry| entry.sequence)
     }
 
-    /// The events after `seen` and before `bound`, up to the end of their block.
+    /// The events after `seen` and before `bound`, up to the end of their block, or to one that is large.
     pub(super) fn run(&mut self, seen: u64, bound: u64, trash: &mut Trash) -> Option<Run> {
         let from = self.after(seen);
         let first = self.entries.get(from).filter(|entry| entry.sequence < bound)?;
         let block = first.start / BLOCK;
-        let rest = self.entries.range(from + 1..);
-        let count =
-            rest.take_while(|entry| entry.sequence < bound && entry.start / BLOCK == block).count();
+        let is_next = |entry: &&Entry| {
+            entry.sequence < bound && entry.start / BLOCK == block && entry.bytes.len() < LARGE
+        };
+        let count = match first.bytes.len() {
+            ..LARGE => self.entries.range(from + 1..).take_while(is_next).count(),
+            _ => 0,
+        };
         if count == 0 {
             return Some(Run { last: first.sequence, bytes: first.bytes.clone() });
         }
@@ -162,17 +192,16 @@ impl Log {
         if let Some(frame) = made.find(|frame| frame.last == last && frame.first == first) {
             return Some(Run { last, bytes: frame.bytes.clone() });
         }
-        // Not much more than a block.
+        // It is not much more than a block.
         let mut bytes = BytesMut::with_capacity(len as usize);
         for entry in self.entries.range(from..=from + count) {
             bytes.extend_from_slice(&entry.bytes);
         }
         let bytes = bytes.freeze();
-        if self.frames.len() == SHARED_FRAMES
-            && let Some(oldest) = self.frames.pop_front()
-        {
-            trash.add(oldest.bytes);
+        if self.frames.len() == SHARED_FRAMES {
+            self.drop_oldest_frame(trash);
         }
+        self.frames_bytes += bytes.len();
         self.frames.push_back(SharedFrame { first, last, bytes: bytes.clone() });
         Some(Run { last, bytes })
     }

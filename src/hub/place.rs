@@ -3,6 +3,7 @@ use std::{sync::Arc, task::Waker};
 use super::{
     log::{Log, Run, Trash},
     topic::Topic,
+    topics::Topics,
     waiters::Ticket,
 };
 
@@ -11,6 +12,9 @@ pub(super) struct Place {
     topic: Arc<Topic>,
     /// The newest event that was given, or told as lost.
     seen: u64,
+    /// Where what comes next was when it was looked for; nothing can have come before that meanwhile. 0 if it
+    /// was not looked for since something was taken.
+    next: u64,
     ticket: Ticket,
     /// A gap is to be told, whatever is kept.
     gap_due: bool,
@@ -25,11 +29,12 @@ pub(super) enum Given {
 
 impl Place {
     pub(super) const fn new(topic: Arc<Topic>) -> Self {
-        Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false }
+        Self { topic, seen: 0, next: 0, ticket: Ticket::NONE, gap_due: false }
     }
 
     pub(super) const fn begin(&mut self, seen: u64, gap_due: bool) {
         self.seen = seen;
+        self.next = 0;
         self.gap_due = gap_due;
     }
 
@@ -52,19 +57,34 @@ impl Place {
         if self.gap_due { Some(lost.unwrap_or(self.seen)) } else { lost }
     }
 
-    /// Where what comes next is in the order of the hub.
-    pub(super) fn next(&self) -> Option<u64> {
-        let state = self.topic.lock();
-        self.gap(&state.log).or_else(|| state.log.next(self.seen))
+    /// Where what comes next is in the order of the hub, or a place before that.
+    pub(super) fn next(&mut self) -> Option<u64> {
+        if self.next == 0 {
+            if self.is_quiet() {
+                return None;
+            }
+            let state = self.topic.lock();
+            let next = self.gap(&state.log).or_else(|| state.log.next(self.seen))?;
+            drop(state);
+            self.next = next;
+        }
+        Some(self.next)
     }
 
-    pub(super) fn has_gap_at(&self, place: u64) -> bool {
-        !self.is_quiet() && self.gap(&self.topic.lock().log) == Some(place)
+    /// Takes the gap at this place, if there is one.
+    pub(super) fn take_gap(&mut self, place: u64) -> bool {
+        let can_be_there = self.next <= place && !self.is_quiet();
+        let is_there = can_be_there && self.gap(&self.topic.lock().log) == Some(place);
+        if is_there {
+            self.begin(place, false);
+        }
+        is_there
     }
 
     /// Takes what comes next, if that is before `bound`.
-    pub(super) fn take(&mut self, bound: u64, trash: &mut Trash) -> Given {
+    pub(super) fn take(&mut self, bound: u64, topics: &Topics, trash: &mut Trash) -> Given {
         let mut state = self.topic.lock();
+        self.next = 0;
         match self.gap(&state.log) {
             Some(lost_to) if lost_to < bound => {
                 drop(state);
@@ -72,13 +92,17 @@ impl Place {
                 Given::Gap(lost_to)
             }
             Some(_) => Given::Nothing,
-            None => match state.log.run(self.seen, bound, trash) {
-                Some(run) => {
-                    self.seen = run.last;
-                    Given::Run(run)
+            None => {
+                let run = topics.account(&mut state.log, |log| log.run(self.seen, bound, trash));
+                drop(state);
+                match run {
+                    Some(run) => {
+                        self.seen = run.last;
+                        Given::Run(run)
+                    }
+                    None => Given::Nothing,
                 }
-                None => Given::Nothing,
-            },
+            }
         }
     }
 

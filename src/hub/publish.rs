@@ -5,7 +5,6 @@ use crate::event::EventId;
 
 /// What became of an event that was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use = "an event that nobody subscribes to is published all the same"]
 pub struct Receipt {
     pub(super) position: Position,
     pub(super) subscribers: usize,

@@ -7,7 +7,10 @@ use super::{
     position::{Said, Unknown},
     window::Window,
 };
-use crate::connection::LastEventId;
+use crate::{
+    connection::LastEventId,
+    event::{Encoded, Event, EventId},
+};
 
 /// A subscription before it begins: [`resume`](Self::resume) says where.
 #[must_use = "a subscription begins with `resume`"]
@@ -17,6 +20,7 @@ pub struct Subscribe {
     recent: usize,
     on_gap: OnGap,
     window: Duration,
+    greeting: Option<Event>,
 }
 
 impl Subscribe {
@@ -30,6 +34,7 @@ impl Subscribe {
             recent: 0,
             on_gap: OnGap::default(),
             window: Duration::ZERO,
+            greeting: None,
         }
     }
 
@@ -51,9 +56,32 @@ impl Subscribe {
     /// meanwhile in one go: for topics with many small events, where a write for each is more than their
     /// delay is worth. The first after a pause is given at once. Off by default, and zero is off.
     ///
-    /// It needs a tokio runtime with a timer.
+    /// It needs a tokio runtime with a timer. Where there is no runtime, there is no window, which is told by a log line at
+    /// WARN (feature `tracing`).
+    ///
+    /// # Panics
+    ///
+    /// When it is polled in a runtime without timers.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.window = window;
+        self
+    }
+
+    /// A first visit begins with this event, whose id is the place where the stream begins; one that it has is replaced.
+    ///
+    /// A client that leaves before it has got anything has no id to come back with. It is then at a first visit again, and
+    /// misses what was published meanwhile, without a gap. Where topics are quiet for long, as those of single clients are, a
+    /// greeting mends that. So does [`recent`](Self::recent), or a [`position`](super::Hub::position) that the page was
+    /// rendered with.
+    ///
+    /// ```
+    /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
+    /// # fn events(hub: &Hub, last: Option<LastEventId>) -> Subscription {
+    /// hub.subscribe(["client:42"]).greeting(Event::new().event("connected").data("")).resume(last)
+    /// # }
+    /// ```
+    pub fn greeting(mut self, event: Event) -> Self {
+        self.greeting = Some(event);
         self
     }
 
@@ -68,8 +96,8 @@ impl Subscribe {
     ///
     /// A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
-        let Self { hub, topics, recent, on_gap, window } = self;
-        let mut subscription = Subscription::new(hub.clone(), on_gap, Window::new(window));
+        let Self { hub, topics, recent, on_gap, window, greeting } = self;
+        let mut subscription = Subscription::new(Arc::clone(&hub), on_gap, Window::new(window));
         subscription.enter(&topics);
         let newest = hub.committed();
         let last = last.into();
@@ -91,8 +119,14 @@ impl Subscribe {
                 Said::Unknown(Unknown::Garbage) => place.begin(at_first(), true),
             }
         }
-        if let Said::Unknown(unknown) = said {
-            subscription.unknown = Some(unknown);
+        match said {
+            Said::Unknown(unknown) => subscription.unknown = Some(unknown),
+            Said::Nothing => {
+                let position = EventId::from(hub.position(seen));
+                let greeting = greeting.map(|event| Encoded::from(event.id(position)));
+                subscription.greeting = greeting.map(Box::new);
+            }
+            Said::Seen(_) => {}
         }
         subscription
     }

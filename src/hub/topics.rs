@@ -1,9 +1,10 @@
 use std::{
-    collections::HashMap,
+    cmp::Reverse,
+    collections::{BinaryHeap, HashMap},
     fmt,
-    // Of these two nothing depends on the order: they would only make loom's models larger.
+    // Of these nothing depends on the order: they would only make loom's models larger.
     sync::{
-        Arc, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -29,6 +30,8 @@ pub(super) struct Topics {
     turn: AtomicUsize,
     /// The millisecond in which that was done last.
     swept: AtomicU64,
+    /// Who makes room has it.
+    making_room: Mutex<()>,
 }
 
 pub(super) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
@@ -64,6 +67,8 @@ impl Registry {
     }
 }
 
+/// What a topic takes besides its name and its events, counted by an allocator.
+const TOPIC_MEMORY: usize = 640;
 /// How many topics are looked at after one event.
 const SWEPT_AT_ONCE: usize = 16;
 
@@ -81,6 +86,7 @@ impl Topics {
             registry: RwLock::default(),
             turn: AtomicUsize::new(0),
             swept: AtomicU64::new(0),
+            making_room: Mutex::default(),
         }
     }
 
@@ -100,7 +106,8 @@ impl Topics {
             return Arc::clone(topic);
         }
         let lost_to = registry.tombstones.unearth(name);
-        let log = Log::new(retention.unwrap_or(self.retention), lost_to);
+        let besides = TOPIC_MEMORY + name.len();
+        let log = Log::new(retention.unwrap_or(self.retention), lost_to, besides);
         let topic = Arc::new(Topic::new(Arc::from(name), log));
         registry.add(Arc::clone(&topic));
         topic
@@ -116,9 +123,9 @@ impl Topics {
         let before = log.memory();
         let result = change(log);
         let after = log.memory();
-        if after >= before {
+        if after > before {
             self.kept.fetch_add(after - before, Relaxed);
-        } else {
+        } else if after < before {
             self.kept.fetch_sub(before - after, Relaxed);
         }
         result
@@ -126,7 +133,10 @@ impl Topics {
 
     /// Looks at the next few topics in turn, and makes room if all keep too much together.
     pub(super) fn sweep(&self, now: Duration, trash: &mut Trash) {
-        if self.kept.load(Relaxed) > self.budget {
+        // One publisher at a time, so that the others go on.
+        if self.kept.load(Relaxed) > self.budget
+            && let Ok(_making_room) = self.making_room.try_lock()
+        {
             self.make_room(trash);
         }
         // Ages are not that exact: once in a millisecond is enough.
@@ -175,33 +185,42 @@ impl Topics {
         drop(removed);
     }
 
-    /// What goes is of topics to which nothing was published for longest, those first to which nobody
-    /// subscribes; of the others the older half of what they keep, again and again.
+    /// Frames go first, which can be made again. Then the events of topics to which nobody subscribes and
+    /// nothing was published for longest; and at last of all others the older half of whichever keeps most,
+    /// again and again.
     #[cold]
     fn make_room(&self, trash: &mut Trash) {
-        // Some more than needed, so that not every event has to sort all topics.
+        let topics = self.all();
+        for topic in &topics {
+            self.account(&mut topic.lock().log, |log| log.free_frames(trash));
+        }
+        if self.kept.load(Relaxed) <= self.budget {
+            return;
+        }
+        // Some more than needed, so that not every event has to look at all topics.
         let enough = self.budget - self.budget / 8;
         let too_much = || self.kept.load(Relaxed).saturating_sub(enough);
-        let mut topics = self.all();
-        topics.sort_unstable_by_key(|topic| topic.newest());
-        for topic in &topics {
+        let mut by_age = topics;
+        // Others publish meanwhile: an order has to be one of things that stay as they are.
+        by_age.sort_by_cached_key(|topic| topic.newest());
+        for topic in &by_age {
             match too_much() {
                 0 => return,
                 memory => self.free_unsubscribed(topic, memory, trash),
             }
         }
-        loop {
-            let before = too_much();
-            for topic in &topics {
-                if too_much() == 0 {
-                    return;
-                }
-                let mut state = topic.lock();
-                let half = state.log.memory().div_ceil(2);
-                self.account(&mut state.log, |log| log.free(half, trash));
-            }
-            if too_much() >= before {
-                return;
+        let memory = |topic: &Topic| topic.lock().log.events_memory();
+        let mut by_size: BinaryHeap<_> =
+            by_age.iter().enumerate().map(|(age, topic)| (memory(topic), Reverse(age))).collect();
+        while too_much() > 0
+            && let Some((_, Reverse(age))) = by_size.pop()
+            && let Some(topic) = by_age.get(age)
+        {
+            let mut state = topic.lock();
+            let half = state.log.events_memory().div_ceil(2);
+            self.account(&mut state.log, |log| log.free(half, trash));
+            if !state.log.is_empty() {
+                by_size.push((state.log.events_memory(), Reverse(age)));
             }
         }
     }

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until},
+};
 
 /// Holds events back for a while after others were given, so that they are given together.
 #[derive(Debug)]
@@ -17,9 +20,14 @@ pub(super) struct Window {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
+/// A year.
+const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+
 impl Window {
     /// None of no length.
     pub(super) fn new(length: Duration) -> Option<Box<Self>> {
+        // tokio's timers do not reach much farther.
+        let length = length.min(LONGEST);
         let window = Self { length, given: false, closed_until: None, sleep: None };
         (!length.is_zero()).then(|| Box::new(window))
     }
@@ -36,6 +44,13 @@ impl Window {
                         sleep.as_mut().reset(until);
                     }
                     sleep
+                }
+                None if Handle::try_current().is_err() => {
+                    warn!("no flush window: the subscription is not polled within a tokio runtime");
+                    // It does not close again.
+                    self.length = Duration::ZERO;
+                    self.closed_until = None;
+                    return Poll::Ready(());
                 }
                 None => self.sleep.insert(Box::pin(sleep_until(until))),
             };
@@ -54,8 +69,8 @@ impl Window {
 
     /// All that there was has been given.
     pub(super) fn exhaust(&mut self) {
-        if std::mem::take(&mut self.given) {
-            self.closed_until = Instant::now().checked_add(self.length);
+        if std::mem::take(&mut self.given) && !self.length.is_zero() {
+            self.closed_until = Some(Instant::now() + self.length);
         }
     }
 }

@@ -1,11 +1,13 @@
 //! Where a subscription begins, by what a client has seen last, and what it is told of what was lost.
 
+use std::{iter, task::Poll};
+
 use tower_sse::{
     Event, LastEventId,
     hub::{Hub, OnGap, PublishError},
 };
 
-use crate::client::{Client, id, publish, publish_all, read, sequence};
+use crate::client::{Client, id, publish, publish_all, read, sequence, told};
 
 /// Each event's number is in its data. Of `a` the first is lost.
 fn hub() -> Hub {
@@ -110,15 +112,19 @@ fn who_resumes_after_any_item_gets_what_was_still_to_come_and_no_gap_twice() {
     let garbage = id(&hub, 100);
     let mut everything = Vec::new();
     for last in (0..12).map(|seen| id(&hub, seen)).chain([foreign(), garbage]) {
-        everything = read(&hub, &topics, last.clone());
-        for items in 0..everything.len() {
-            let mut client = Client::new(hub.subscribe(topics).resume(last.clone()));
-            let before: Vec<_> = (0..items).flat_map(|_| client.read_one()).collect();
-            let last = client.last_event_id().unwrap_or(last.clone());
+        let mut client = Client::new(hub.subscribe(topics).resume(last.clone()));
+        let mut messages = Vec::new();
+        while let Poll::Ready(Some(more)) = client.poll() {
+            messages.extend(more);
+        }
+        everything = messages.iter().map(told).collect();
+        let ids = messages.iter().map(|message| &*message.last_event_id);
+        for (seen, last) in iter::once(last.as_str()).chain(ids).enumerate() {
             // Of several gaps at one place only the last says that all were told.
-            let told = if epoch_of(&last) == epoch_of(&id(&hub, 0)) { items } else { 0 };
-            let after = read(&hub, &topics, last);
-            assert_eq!(after, everything[told..], "after {before:?}");
+            let is_ours = last.starts_with(epoch_of(&id(&hub, 0)));
+            let rest = &everything[if is_ours { seen } else { 0 }..];
+            let after = read(&hub, &topics, LastEventId::try_from(last).unwrap());
+            assert_eq!(after, rest, "after {seen} of {everything:?}");
         }
     }
     assert_eq!(everything, ["gap a@0", "gap b@0", "gap c@0", "gap d@12"], "garbage was the last");
@@ -211,4 +217,61 @@ fn an_event_that_cannot_be_published_takes_no_number() {
     hub.close();
     assert_eq!(refused(Event::from("data")), PublishError::Closed);
     assert_eq!(sequence(hub.position().as_str()), 1);
+}
+
+/// More topics went than are remembered one by one, so what those have lost that are new here is at one place.
+#[test]
+fn gaps_at_one_place_after_events_are_told_again_and_the_events_are_not() {
+    let hub = Hub::builder().retain_in_all(4096).build();
+    let _here = hub.subscribe(["a"]).resume(None);
+    for n in 0..=1 << 16 {
+        publish(&hub, &format!("gone {n}"), "x");
+    }
+    for n in 0..50 {
+        publish(&hub, &format!("gone too {n}"), "x");
+    }
+    let hub = &hub;
+    let topics = ["a", "new", "newer"];
+    let before = sequence(hub.position().as_str());
+    publish_all(hub, ["a"]);
+    let mut client = Client::new(hub.subscribe(topics).resume(foreign()));
+    let mut messages = Vec::new();
+    while let Poll::Ready(Some(more)) = client.poll() {
+        messages.extend(more);
+    }
+    let everything: Vec<_> = messages.iter().map(told).collect();
+    let forgotten = sequence(&messages[2].last_event_id);
+    assert!((1..before).contains(&forgotten));
+    let (one_before, event) = (forgotten - 1, before + 1);
+    let expected = [
+        "gap a@0".to_owned(),
+        format!("gap new@{one_before}"),
+        format!("gap newer@{forgotten}"),
+        format!("a@{event}"),
+    ];
+    assert_eq!(everything, expected);
+    for (seen, message) in messages.iter().enumerate() {
+        let last = LastEventId::try_from(&*message.last_event_id).unwrap();
+        let again = if seen == 1 { 1 } else { seen + 1 };
+        assert_eq!(read(hub, &topics, last), everything[again..], "after {}", told(message));
+    }
+}
+
+#[test]
+fn who_leaves_before_the_first_event_misses_nothing_if_there_was_a_greeting() {
+    let hub = hub();
+    let greeting = || Event::new().event("connected").data("hello").id("of no use");
+    let subscribe = || hub.subscribe(["a", "b"]).greeting(greeting());
+    let mut client = Client::new(subscribe().resume(None));
+    assert_eq!(client.read(), ["hello@5"]);
+    publish_all(&hub, ["b6", "a7"]);
+    let mut again = Client::new(subscribe().resume(client.last_event_id()));
+    assert_eq!(again.read(), ["b6@6", "a7@7"], "it is greeted once");
+    let mut with_recent = Client::new(subscribe().recent(2).resume(None));
+    assert_eq!(with_recent.read_one(), ["hello@5"]);
+    assert_eq!(with_recent.read(), ["b6@6", "a7@7"]);
+    for last in [foreign(), id(&hub, 100)] {
+        let told = Client::new(subscribe().resume(last)).read();
+        assert!(told.iter().all(|told| !told.starts_with("hello")), "{told:?}");
+    }
 }

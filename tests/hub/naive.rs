@@ -58,8 +58,16 @@ impl Naive {
     }
 
     /// An event takes 112 bytes more than on the wire.
-    fn memory(&self, topic: usize) -> usize {
+    fn memory_of_events(&self, topic: usize) -> usize {
         self.kept(topic).map(|event| event.size + 112).sum()
+    }
+
+    /// And a topic that keeps something 640, and its name.
+    fn memory(&self, topic: usize) -> usize {
+        match self.memory_of_events(topic) {
+            0 => 0,
+            events => 640 + TOPICS[topic].len() + events,
+        }
     }
 
     fn memory_in_all(&self) -> usize {
@@ -99,7 +107,7 @@ impl Naive {
         }
     }
 
-    /// How much room is made at once, and that the rest goes by halves of its memory, is promised to nobody. But what
+    /// How much room is made at once, and that the rest goes by halves, is promised to nobody. But what
     /// is lost has to be known here.
     fn make_room(&mut self) {
         let enough = self.limits.in_all - self.limits.in_all / 8;
@@ -114,11 +122,11 @@ impl Naive {
             }
         }
         while self.memory_in_all() > enough {
-            for topic in &topics {
-                let (all, needed) = (self.memory(*topic), self.memory_in_all() > enough);
-                while needed && 2 * (all - self.memory(*topic)) < all {
-                    self.lose_oldest(*topic);
-                }
+            // Of several that keep as much, the one to which nothing was published for longest.
+            let largest = topics.iter().rev().max_by_key(|topic| self.memory_of_events(**topic));
+            let all = self.memory_of_events(*largest.unwrap());
+            while 2 * (all - self.memory_of_events(*largest.unwrap())) < all {
+                self.lose_oldest(*largest.unwrap());
             }
         }
     }

@@ -1,11 +1,14 @@
 //! What is kept, and what of that which is not is remembered.
 
 use std::{
+    iter,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::Arc,
     time::Duration,
 };
 
+use bytes::Bytes;
+use futures_util::{FutureExt, StreamExt};
 use tokio::time::advance;
 use tower_sse::{
     Event, LastEventId,
@@ -119,14 +122,15 @@ fn a_callback_that_panics_leaves_no_subscriber_behind() {
     assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["a1@1"]);
 }
 
-/// Room for so many events of two letters.
-fn room_for(events: usize) -> HubBuilder {
-    Hub::builder().retain_in_all(events * (size_of(&Hub::new(), "a1") + 112))
+/// Room for so many topics of one letter, and so many events of two.
+fn room_for(topics: usize, events: usize) -> HubBuilder {
+    let event = size_of(&Hub::new(), "a1") + 112;
+    Hub::builder().retain_in_all(topics * 641 + events * event)
 }
 
 #[test]
 fn of_all_topics_those_go_first_to_which_nothing_was_published_for_longest_and_nobody_subscribes() {
-    let hub = room_for(8).build();
+    let hub = room_for(7, 8).build();
     let _subscribed = hub.subscribe(["a"]).resume(None);
     publish_all(&hub, ["a1", "b2", "c3", "d4", "b5", "e6", "f7", "g8"]);
     assert_eq!(topics(&hub), ["a", "b", "c", "d", "e", "f", "g"]);
@@ -138,22 +142,53 @@ fn of_all_topics_those_go_first_to_which_nothing_was_published_for_longest_and_n
 
 #[test]
 fn of_a_topic_to_which_nobody_subscribes_no_more_goes_than_has_to() {
-    let hub = room_for(8).build();
+    let hub = room_for(1, 8).build();
     publish_all(&hub, ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"]);
+    assert_eq!(kept(&hub, "a").len(), 8);
     publish(&hub, "a", "a9");
-    assert_eq!(kept(&hub, "a"), ["a3@3", "a4@4", "a5@5", "a6@6", "a7@7", "a8@8", "a9@9"]);
-    assert_eq!(read(&hub, &["a"], id(&hub, 1))[0], "gap a@2");
+    assert_eq!(kept(&hub, "a"), ["a4@4", "a5@5", "a6@6", "a7@7", "a8@8", "a9@9"]);
+    assert_eq!(read(&hub, &["a"], id(&hub, 1))[0], "gap a@3");
 }
 
 #[test]
-fn of_topics_that_have_subscribers_the_older_half_goes_and_they_are_told() {
-    let hub = room_for(8).build();
-    let mut client = Client::new(hub.subscribe(["a", "b"]).resume(None));
-    publish_all(&hub, ["a1", "a2", "b3", "b4", "b5", "b6", "b7", "a8"]);
-    assert_eq!(read(&hub, &["a", "b"], id(&hub, 7)), ["a8@8"]);
-    publish(&hub, "b", "b9");
-    let rest = ["gap a@2", "b3@3", "b4@4", "b5@5", "b6@6", "b7@7", "a8@8", "b9@9"];
+fn of_topics_that_have_subscribers_the_largest_lose_their_older_half_and_they_are_told() {
+    let hub = room_for(3, 9).build();
+    let mut client = Client::new(hub.subscribe(["a", "b", "c"]).resume(None));
+    publish_all(&hub, ["c1", "a2", "a3", "b4", "b5", "b6", "b7", "b8", "a9"]);
+    assert_eq!(read(&hub, &["a", "b", "c"], id(&hub, 8)), ["a9@9"]);
+    publish(&hub, "b", "b10");
+    // Who has little keeps it, however much there is elsewhere.
+    let rest = ["c1@1", "a2@2", "a3@3", "gap b@7", "b8@8", "a9@9", "b10@10"];
     assert_eq!(client.read(), rest);
+}
+
+#[test]
+fn frames_go_before_events_as_they_can_be_made_again() {
+    let hub = room_for(1, 8).build();
+    publish_all(&hub, ["a1", "a2", "a3", "a4", "a5", "a6", "a7"]);
+    let all = |seen| read(&hub, &["a"], id(&hub, seen)).len();
+    // Each gets a frame of its own.
+    assert_eq!([0, 1, 2, 3].map(all), [7, 6, 5, 4]);
+    publish(&hub, "a", "a8");
+    assert_eq!([0, 1, 2, 3].map(all), [8, 7, 6, 5]);
+}
+
+#[test]
+fn a_large_event_is_shared_as_it_is_by_readers_wherever_they_are() {
+    let hub = Hub::builder().retain_bytes(64 << 20).build();
+    publish_all(&hub, ["a1", "a2", "a3"]);
+    publish(&hub, "a", &"x".repeat(8 << 20));
+    publish_all(&hub, ["a5", "a6"]);
+    let frames = |seen| {
+        let mut subscription = hub.subscribe(["a"]).resume(id(&hub, seen));
+        let next = || subscription.next().now_or_never().flatten();
+        iter::from_fn(next).map(Bytes::from).collect::<Vec<_>>()
+    };
+    let [first, other] = [0, 1].map(frames);
+    let lens: Vec<_> = first.iter().map(Bytes::len).collect();
+    assert!(lens[0] < 1024 && lens[1] > 8 << 20 && lens[2] < 1024, "{lens:?}");
+    assert_eq!(first[1].as_ptr(), other[1].as_ptr(), "not copied");
+    assert_eq!(first[2].as_ptr(), other[2].as_ptr(), "made once");
 }
 
 #[test]

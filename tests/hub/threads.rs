@@ -232,13 +232,38 @@ fn what_was_published_before_the_end_is_given_and_then_the_stream_ends() {
                 thread::yield_now();
             }
             (0..round).for_each(|_| thread::yield_now());
+            publish(&hub, TOPICS[0], TOPICS[0]);
             hub.close();
-            let published: u64 = publishers.map(|publisher| publisher.join().unwrap()).iter().sum();
+            let others = publishers.map(|publisher| publisher.join().unwrap());
+            let published = others.iter().sum::<u64>() + 1;
             let seen = client.join().unwrap();
-            if let Some(first) = seen.first() {
-                assert!(seen.iter().copied().eq(*first..=published), "up to the very last");
-            }
+            let first = *seen.first().expect("what was published when it was there");
+            assert!(seen.iter().copied().eq(first..=published), "up to the very last");
             assert_eq!(sequence(hub.position().as_str()), published);
         });
     }
+}
+
+/// What is sorted there changes meanwhile.
+#[test]
+fn room_is_made_among_many_topics_while_others_publish() {
+    const ROOM: usize = 1 << 20;
+    let hub = Hub::builder().retain_in_all(ROOM).build();
+    let until = Instant::now() + Duration::from_secs(1);
+    thread::scope(|scope| {
+        for publisher in 0..4 {
+            let hub = &hub;
+            scope.spawn(move || {
+                let names: Vec<_> = (0..5_000).map(|n| format!("topic {n}")).collect();
+                for n in (publisher..).step_by(7919) {
+                    publish(hub, &names[n % names.len()], "some words of no importance");
+                    if n % 64 == 0 && Instant::now() > until {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    // Of each topic 900 bytes with its one event; what others publish while one makes room comes on top.
+    assert!(hub.topics().len() < 2 * ROOM / 900, "{}", hub.topics().len());
 }

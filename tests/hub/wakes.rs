@@ -12,7 +12,7 @@ use std::{
 use tokio::time::advance;
 use tower_sse::hub::Hub;
 
-use crate::client::{Client, asleep, publish};
+use crate::client::{Client, asleep, publish, publish_all};
 
 /// Counts how often it is woken.
 #[derive(Default)]
@@ -148,4 +148,27 @@ async fn with_a_flush_window_a_burst_wakes_once_and_is_given_when_the_window_ope
         panic!("the window is open")
     };
     assert_eq!(messages.len(), 10, "in one item");
+}
+
+#[test]
+fn without_a_runtime_there_is_no_flush_window_and_without_an_end_no_panic() {
+    let hub = Hub::new();
+    for window in [Duration::from_millis(1), Duration::MAX] {
+        let mut client = Client::new(hub.subscribe(["a"]).flush_window(window).resume(None));
+        for _ in 0..3 {
+            let number = publish(&hub, "a", "x");
+            assert_eq!(client.read(), [format!("x@{number}")]);
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_flush_window_of_any_length_holds_back_what_comes_after_the_first() {
+    let hub = Hub::new();
+    let mut client = Client::new(hub.subscribe(["a"]).flush_window(Duration::MAX).resume(None));
+    publish_all(&hub, ["a1", "a2"]);
+    assert_eq!(client.read(), ["a1@1", "a2@2"]);
+    publish(&hub, "a", "a3");
+    advance(Duration::from_secs(30 * 24 * 3600)).await;
+    assert!(client.read().is_empty());
 }
