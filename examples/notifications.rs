@@ -92,7 +92,10 @@ async fn connect(
     Path(client): Path<ClientId>,
     last: Option<LastEventId>,
 ) -> impl IntoResponse {
-    tower_sse::response(hub.subscribe([EVERYBODY, &client.topic()]).resume(last))
+    // A client that had nothing yet would have no id to come back with.
+    let greeting = Event::new().event("connected").data(client.0.clone());
+    let topics = [EVERYBODY, &client.topic()];
+    tower_sse::response(hub.subscribe(topics).greeting(greeting).resume(last))
 }
 
 async fn notify(State(hub): State<Hub>, Path(client): Path<ClientId>, text: String) -> Response {

@@ -144,7 +144,7 @@
 //! which after a restart is little. What must not be lost is to be stored elsewhere anyway; the hub is what makes pages see it soon.
 //! With several processes, each has a hub of its own: a client that comes back to another process is told a gap too.
 //!
-//! An event wakes all that sleep in its topic, on the runtime's threads, in the order in which they fell asleep. To write it to a
+//! An event wakes all that sleep in its topic, on the runtime's threads. To write it to a
 //! socket costs some microseconds for each, most of them the kernel's: where there are many small events, a
 //! [`flush_window`](crate::hub::Subscribe::flush_window) of some 20 ms writes several at once.
 //!

@@ -61,15 +61,16 @@ impl HubBuilder {
         self
     }
 
-    /// Every topic keeps its events for so long: 5 minutes by default.
+    /// Every topic keeps its events for so long: 5 minutes by default. What is older goes when something is published or
+    /// somebody subscribes to the topic, and of some others, in turn, whenever something is published to any.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.retention = self.retention.age(age);
         self
     }
 
     /// Some topics keep more or less than others: what the closure returns for a topic's name goes before
-    /// the other three limits. It is called when a topic comes into being, and outside of all locks; to use the
-    /// hub in it is fine, but not for the same topic, for which it would be called again.
+    /// the other three limits. It is called whenever a topic comes into being, perhaps by several threads at once, and outside of
+    /// all locks. It may use the hub, but not that topic: for it, it would be called again, without end.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -79,9 +80,12 @@ impl HubBuilder {
     }
 
     /// All topics together keep what takes so many bytes of memory: 64 MiB by default. An event takes its bytes on the
-    /// wire and 112 more. When it is too much, the events go of topics to which nobody subscribes, and nothing was
-    /// published for longest; if that is not enough, older ones of all others. With zero nothing is kept at all, and
-    /// subscribers get nothing but gaps.
+    /// wire and 112 more, a topic in which something is kept 640 and its name. When it is too much, the events go of topics to
+    /// which nobody subscribes, and nothing was published for longest; if that is not enough, older ones of whichever
+    /// topics keep most. With zero nothing is kept at all, and subscribers get nothing but gaps.
+    ///
+    /// Room is made by a publisher, which looks at every topic then, and makes an eighth more room than it needs, so that the
+    /// next is far away.
     pub fn retain_in_all(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self

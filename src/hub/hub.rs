@@ -76,7 +76,8 @@ impl Hub {
     }
 
     /// As [`publish`](Self::publish), for code that is not asynchronous. It waits for nothing but short
-    /// locks.
+    /// locks. It wakes whoever sleeps in the topic, and now and then it
+    /// [makes room](HubBuilder::retain_in_all).
     ///
     /// # Errors
     ///
@@ -93,7 +94,8 @@ impl Hub {
         self.shared.publish(topic, &event)
     }
 
-    /// Subscribes to topics, each named once or more often; see [`Subscribe`] for where it begins.
+    /// Subscribes to topics, each named once or more often; see [`Subscribe`] for where it begins. To one topic it is
+    /// `hub.subscribe(["news"])`.
     ///
     /// ```
     /// use tower_sse::{LastEventId, hub::{Hub, Subscription}};
@@ -112,6 +114,10 @@ impl Hub {
 
     /// The id of the newest event, whatever its topic, as a place to begin at: rendered into a page together
     /// with what the page shows, a stream that resumes after it misses nothing in between.
+    ///
+    /// No script can give an `EventSource` a header, so the page sends it in the query, which
+    /// [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query) lets in. In code it is
+    /// `LastEventId::from(hub.position())`.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()

@@ -50,20 +50,24 @@
 //! what was published meanwhile, and what is published from then on, is one sequence without loss, double
 //! or disorder.
 //!
-//! What is no longer kept cannot be given. That is said, as an event `gap` whose data is the topic,
-//! exactly when a client has missed something; see [`OnGap`].
+//! What is no longer kept cannot be given. That is said, as an event `gap` whose data is the topic: whenever a client
+//! has missed something, and where the hub cannot know, as after an id of another hub; see [`OnGap`].
+//!
+//! A client that has got nothing yet has no id to come back with. Where that can be, as with topics of single clients, give it
+//! a [greeting](Subscribe::greeting).
 //!
 //! # What is kept
 //!
-//! By default 1,024 events, 1 MiB and 5 minutes of every topic, and 64 MiB in all; see [`HubBuilder`] and
-//! [`Retention`]. Besides, a topic whose subscribers are behind keeps up to 16 of the frames that it made for
-//! them, of 16 KiB. That is all: there is no queue for a client, so one that is slow or stalled costs a
-//! place to stand at, and delays nobody.
+//! By default 1,024 events, 1 MiB and 5 minutes of every topic, and what takes 64 MiB of memory in all; see [`HubBuilder`]
+//! and [`Retention`]. To that belong up to 16 frames of a topic, each of some 16 KiB, that were made for subscribers which are
+//! behind. There is no queue for a client, so one that is slow or stalled delays nobody; what its server has
+//! taken for it but not sent yet, hyper up to 16 frames, stays until it is sent. Those are the same bytes for all that are at the
+//! same place.
 //!
 //! # Names, and who may subscribe
 //!
 //! The hub does not know who asks: a handler that takes topics from a request has to check them. Everybody
-//! who may name a topic can bring one into being.
+//! who may name a topic can bring one into being. Ids count the events of the whole hub, which clients can read off them.
 
 #[cfg(tower_sse_loom)]
 mod broken;

@@ -22,7 +22,17 @@ async fn serve(hub: &Hub) -> SocketAddr {
     start(|listener| async move { axum::serve(listener, app).await.unwrap() }).await
 }
 
+/// Connects, at a first visit until it has been greeted.
 async fn connect(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
+    let mut reader = come(address, id, last).await;
+    if last.is_none() {
+        let [name, data, _] = told(&mut reader).await;
+        assert_eq!([&*name, &data], ["connected", id]);
+    }
+    reader
+}
+
+async fn come(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
     let header = last.map(|last| ("last-event-id", last));
     EventReader::new(client::get(address, &format!("/connect/{id}"), header.as_slice()).await)
 }
@@ -125,6 +135,17 @@ async fn who_was_away_gets_what_was_sent_meanwhile_once_and_in_order() {
     {
         assert_eq!(told(&mut alice).await, notification(text, &id));
     }
+}
+
+#[tokio::test]
+async fn who_left_before_anything_was_sent_gets_what_was_sent_meanwhile() {
+    let hub = Hub::new();
+    let address = serve(&hub).await;
+    let [_, _, greeted] = told(&mut come(address, "alice", None).await).await;
+    are_left(&hub, &["client:alice", "everybody"]).await;
+    let missed = notify(address, "/notify/alice", "missed", 0).await;
+    let mut alice = connect(address, "alice", Some(&greeted)).await;
+    assert_eq!(told(&mut alice).await, notification("missed", &missed));
 }
 
 #[tokio::test]

@@ -2,8 +2,9 @@
 //! held for clients that do not read, and for streams that are silent.
 //!
 //! `served hold axum|tower-sse|pending`, `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]`,
-//! `served stalled-hub shared|own` and `served idle axum|tower-sse|operated|shared|own|pending`, where `shared`
-//! is a hub's topic that all subscribe to, and `own` one more for each client. Each in a process of its own,
+//! `served stalled-hub shared|own|one-by-one` and `served idle axum|tower-sse|operated|shared|own|pending`, where `shared`
+//! is a hub's topic that all subscribe to, `own` one more for each client, and `one-by-one` clients that stall one
+//! after another instead of together. Each in a process of its own,
 //! for the memory is the process's.
 
 use std::{
@@ -87,6 +88,9 @@ const SHARED: &str = "shared";
 /// Each subscribes to that, and to one of its own.
 const OWN: &str = "own";
 
+/// All subscribe to one topic, each when the one before has stalled.
+const ONE_BY_ONE: &str = "one-by-one";
+
 /// A client of the hub.
 fn subscribed(hub: &Hub, subject: &str) -> Response {
     static CLIENTS: AtomicU64 = AtomicU64::new(0);
@@ -102,7 +106,7 @@ const OPERATED: &str = "operated";
 
 fn layer(subject: &str, shutdown: &CancellationToken) -> Option<SseLayer> {
     match subject {
-        OURS | SHARED | OWN => Some(SseLayer::new()),
+        OURS | SHARED | OWN | ONE_BY_ONE => Some(SseLayer::new()),
         OPERATED => Some(
             SseLayer::new()
                 .shutdown(shutdown.clone())
