@@ -80,12 +80,11 @@ impl HubBuilder {
     }
 
     /// All topics together keep what takes so many bytes of memory: 64 MiB by default. An event takes its bytes on the
-    /// wire and 112 more, a topic in which something is kept 640 and its name. When it is too much, the events go of topics to
-    /// which nobody subscribes, and nothing was published for longest; if that is not enough, older ones of whichever
-    /// topics keep most. With zero nothing is kept at all, and subscribers get nothing but gaps.
+    /// wire and 112 more, a topic in which something is kept 640 and its name.
     ///
-    /// Room is made by a publisher, which looks at every topic then, and makes an eighth more room than it needs, so that the
-    /// next is far away.
+    /// When it is too much, a publisher looks at 32 topics at a time, and lets go of the events of those to which nobody subscribes
+    /// and nothing was published for longest; where there are none, of older ones of the topic that keeps most. An event that is
+    /// larger by itself is not kept, and its subscribers are told a gap. With zero that is so for all.
     pub fn retain_in_all(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self

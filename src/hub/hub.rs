@@ -197,7 +197,7 @@ impl Shared {
         let mut block = event.encode_open(self.id_prefix.len());
         let now = self.now();
         let mut trash = Trash::default();
-        let published = self.with_topic(name, |topic, state| {
+        let (published, is_used) = self.with_topic(name, |topic, state| {
             let sequence = self.topics.account(&mut state.log, |log| {
                 let mut order = lock(&self.order);
                 if self.is_closed() {
@@ -215,15 +215,16 @@ impl Shared {
                 drop(order);
                 log.trim(now, &mut trash);
                 Ok(sequence)
-            })?;
-            Ok((sequence, state.subscribers, topic.take_waiters(state)))
+            });
+            let published =
+                sequence.map(|sequence| (sequence, state.subscribers, topic.take_waiters(state)));
+            (published, state.is_used())
         });
-        let (sequence, subscribers, woken) = published.inspect_err(|_| {
-            // It may have come into being for this event.
-            if let Some(topic) = self.topics.get(name) {
-                self.topics.remove_unused(&topic);
-            }
-        })?;
+        // It may have come into being for an event that was not kept.
+        if !is_used && let Some(topic) = self.topics.get(name) {
+            self.topics.remove_unused(&topic);
+        }
+        let (sequence, subscribers, woken) = published?;
         #[cfg(tower_sse_loom)]
         if self.broken == super::Broken::CommitsLate {
             self.committed.fetch_max(sequence, Release);

@@ -2,7 +2,7 @@ use std::{collections::VecDeque, time::Duration};
 
 use bytes::{Bytes, BytesMut};
 
-use super::Retention;
+use super::{Retention, tombstones::Lost};
 
 /// Frames end where the log's blocks of so many bytes do, so that subscribers which are behind are soon
 /// at the same place, and send the same bytes.
@@ -13,6 +13,8 @@ const LARGE: usize = 4 * 1024;
 /// What an event takes besides its bytes on the wire, counted by an allocator: its entry, and what the
 /// references to its bytes are counted in.
 const BESIDES: usize = 112;
+/// A list of so many events is not made smaller.
+const SMALL: usize = 16;
 /// How many frames are kept for others who are at the same place.
 const SHARED_FRAMES: usize = 16;
 
@@ -20,6 +22,8 @@ const SHARED_FRAMES: usize = 16;
 #[derive(Debug)]
 pub(super) struct Log {
     retention: Retention,
+    /// How much memory its events may take.
+    budget: usize,
     /// What the topic takes besides its events.
     besides: usize,
     entries: VecDeque<Entry>,
@@ -27,7 +31,7 @@ pub(super) struct Log {
     /// How many bytes were ever appended.
     end: u64,
     /// The newest event that is not kept any more; 0 if there is none.
-    lost_to: u64,
+    lost: Lost,
     frames: VecDeque<SharedFrame>,
     frames_bytes: usize,
 }
@@ -75,14 +79,15 @@ impl Trash {
 
 impl Log {
     /// Of a topic that takes so much memory `besides` its events.
-    pub(super) fn new(retention: Retention, lost_to: u64, besides: usize) -> Self {
+    pub(super) fn new(retention: Retention, budget: usize, lost: Lost, besides: usize) -> Self {
         Self {
             retention,
+            budget,
             besides,
             entries: VecDeque::new(),
             bytes: 0,
             end: 0,
-            lost_to,
+            lost,
             frames: VecDeque::new(),
             frames_bytes: 0,
         }
@@ -103,8 +108,12 @@ impl Log {
         self.entries.len() * BESIDES + self.bytes + self.frames_bytes
     }
 
+    pub(super) const fn lost(&self) -> Lost {
+        self.lost
+    }
+
     pub(super) const fn lost_to(&self) -> u64 {
-        self.lost_to
+        self.lost.to
     }
 
     pub(super) fn push(&mut self, sequence: u64, bytes: Bytes, published: Duration) {
@@ -122,6 +131,10 @@ impl Log {
                 || (self.bytes > bytes && self.entries.len() > 1)
                 || now.saturating_sub(oldest.published) > age)
         {
+            self.drop_oldest(trash);
+        }
+        // One that does not fit anywhere is not worth all that others keep.
+        while self.entries.len() * BESIDES + self.bytes > self.budget {
             self.drop_oldest(trash);
         }
     }
@@ -144,10 +157,15 @@ impl Log {
             return;
         };
         self.bytes -= oldest.bytes.len();
-        self.lost_to = oldest.sequence;
+        self.lost = Lost { to: oldest.sequence, is_own: true };
         trash.add(oldest.bytes);
-        while self.frames.front().is_some_and(|frame| frame.first <= self.lost_to) {
+        while self.frames.front().is_some_and(|frame| frame.first <= oldest.sequence) {
             self.drop_oldest_frame(trash);
+        }
+        // A burst is not paid for ever.
+        let capacity = self.entries.capacity();
+        if capacity > SMALL && self.entries.len() < capacity / 4 {
+            self.entries.shrink_to(capacity / 2);
         }
     }
 
@@ -162,7 +180,7 @@ impl Log {
 
     /// The newest event that was lost of those which somebody has not seen who has seen all up to `seen`.
     pub(super) fn lost_after(&self, seen: u64) -> Option<u64> {
-        (self.lost_to > seen).then_some(self.lost_to)
+        (self.lost.to > seen).then_some(self.lost.to)
     }
 
     /// The first event after `seen`.

@@ -58,17 +58,21 @@ impl Place {
     }
 
     /// Where what comes next is in the order of the hub, or a place before that.
+    #[inline]
     pub(super) fn next(&mut self) -> Option<u64> {
-        if self.next == 0 {
-            if self.is_quiet() {
-                return None;
-            }
-            let state = self.topic.lock();
-            let next = self.gap(&state.log).or_else(|| state.log.next(self.seen))?;
-            drop(state);
-            self.next = next;
+        match self.next {
+            0 if self.is_quiet() => None,
+            0 => self.look(),
+            next => Some(next),
         }
-        Some(self.next)
+    }
+
+    fn look(&mut self) -> Option<u64> {
+        let state = self.topic.lock();
+        let next = self.gap(&state.log).or_else(|| state.log.next(self.seen))?;
+        drop(state);
+        self.next = next;
+        Some(next)
     }
 
     /// Takes the gap at this place, if there is one.
@@ -107,10 +111,16 @@ impl Place {
     }
 
     /// Waits for the next event, unless there is one that was not given yet.
+    #[inline]
     pub(super) fn wait(&mut self, waker: &Waker) -> bool {
         if self.ticket.is_of(self.topic.generation()) {
-            return self.is_quiet();
+            self.is_quiet()
+        } else {
+            self.enlist(waker)
         }
+    }
+
+    fn enlist(&mut self, waker: &Waker) -> bool {
         // Wakers are cloned and dropped outside of locks: either can run anybody's code.
         let waker = waker.clone();
         let mut state = self.topic.lock();

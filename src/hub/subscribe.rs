@@ -122,8 +122,8 @@ impl Subscribe {
         match said {
             Said::Unknown(unknown) => subscription.unknown = Some(unknown),
             Said::Nothing => {
-                let position = EventId::from(hub.position(seen));
-                let greeting = greeting.map(|event| Encoded::from(event.id(position)));
+                let with_id = |event: Event| event.id(EventId::from(hub.position(seen)));
+                let greeting = greeting.map(|event| Encoded::from(with_id(event)));
                 subscription.greeting = greeting.map(Box::new);
             }
             Said::Seen(_) => {}

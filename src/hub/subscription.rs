@@ -78,6 +78,7 @@ impl Subscription {
                 Some(Place::new(Arc::clone(topic)))
             }));
         }
+        self.places.shrink_to_fit();
     }
 
     /// What comes next of all that is committed.

@@ -1,6 +1,6 @@
 use std::{
     collections::{HashMap, VecDeque},
-    sync::Arc,
+    hash::{BuildHasher, RandomState},
 };
 
 /// How many topics that went are remembered, each by one number.
@@ -8,11 +8,15 @@ const REMEMBERED: usize = 1 << 16;
 
 /// What topics that are no longer in the hub have lost, so that a client which comes back to one is told
 /// so.
+///
+/// They are known by a hash of their names, which can be long. Should two have the same, which nobody can bring about who
+/// does not know its key, a client is told of a gap too many.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    stones: HashMap<Arc<str>, Stone>,
+    names: RandomState,
+    stones: HashMap<u64, Stone>,
     /// By their numbers; those that are no longer in the map as they are here were taken out or renewed.
-    order: VecDeque<(Arc<str>, u64)>,
+    order: VecDeque<(u64, u64)>,
     buried: u64,
     /// The newest event that was lost in any topic which is not remembered any more.
     forgotten_to: u64,
@@ -24,79 +28,105 @@ struct Stone {
     number: u64,
 }
 
+/// What a topic has lost that comes back, or comes for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Lost {
+    pub(super) to: u64,
+    /// It is known that it was this one that lost something.
+    pub(super) is_own: bool,
+}
+
 impl Tombstones {
-    pub(super) fn bury(&mut self, topic: &Arc<str>, lost_to: u64) {
-        // It would say no more than the one number does.
-        if lost_to == 0 || lost_to == self.forgotten_to {
+    pub(super) fn bury(&mut self, topic: &str, lost: Lost) {
+        if !lost.is_own {
             return;
         }
+        let name = self.names.hash_one(topic);
         self.buried += 1;
         let number = self.buried;
-        self.stones.insert(Arc::clone(topic), Stone { lost_to, number });
-        self.order.push_back((Arc::clone(topic), number));
+        self.stones.insert(name, Stone { lost_to: lost.to, number });
+        self.order.push_back((name, number));
         while self.stones.len() > REMEMBERED
-            && let Some((topic, number)) = self.order.pop_front()
+            && let Some((name, number)) = self.order.pop_front()
         {
-            if is_of(&self.stones, &topic, number)
-                && let Some(stone) = self.stones.remove(&topic)
+            if is_of(&self.stones, name, number)
+                && let Some(stone) = self.stones.remove(&name)
             {
                 self.forgotten_to = self.forgotten_to.max(stone.lost_to);
             }
         }
         // Renewals leave older entries behind.
         if self.order.len() > 2 * REMEMBERED {
-            self.order.retain(|(topic, number)| is_of(&self.stones, topic, *number));
+            self.order.retain(|(name, number)| is_of(&self.stones, *name, *number));
         }
     }
 
-    /// What a topic has lost that comes back, or comes for the first time.
-    pub(super) fn unearth(&mut self, topic: &str) -> u64 {
-        self.stones.remove(topic).map_or(self.forgotten_to, |stone| stone.lost_to)
+    pub(super) fn unearth(&mut self, topic: &str) -> Lost {
+        match self.stones.remove(&self.names.hash_one(topic)) {
+            Some(stone) => Lost { to: stone.lost_to, is_own: true },
+            None => Lost { to: self.forgotten_to, is_own: false },
+        }
     }
 }
 
-fn is_of(stones: &HashMap<Arc<str>, Stone>, topic: &str, number: u64) -> bool {
-    stones.get(topic).is_some_and(|stone| stone.number == number)
+fn is_of(stones: &HashMap<u64, Stone>, name: u64, number: u64) -> bool {
+    stones.get(&name).is_some_and(|stone| stone.number == number)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
+    use super::{Lost, REMEMBERED, Tombstones};
 
-    use super::{REMEMBERED, Tombstones};
+    const fn own(to: u64) -> Lost {
+        Lost { to, is_own: true }
+    }
+
+    const fn forgotten(to: u64) -> Lost {
+        Lost { to, is_own: false }
+    }
+
+    fn name(n: u64) -> String {
+        format!("topic {n}")
+    }
 
     #[test]
     fn the_newest_are_remembered_and_the_rest_as_one_number() {
         let mut tombstones = Tombstones::default();
-        let name = |n: u64| Arc::<str>::from(format!("topic {n}"));
-        let (forgotten, all) = (100, REMEMBERED as u64 + 100);
+        let (rest, all) = (100, REMEMBERED as u64 + 100);
         for n in 1..=all {
-            tombstones.bury(&name(n), n);
+            tombstones.bury(&name(n), own(n));
         }
-        assert_eq!(tombstones.unearth("topic 1"), forgotten);
-        assert_eq!(tombstones.unearth("never seen"), forgotten);
-        assert_eq!(tombstones.unearth(&name(forgotten + 1)), forgotten + 1);
-        assert_eq!(tombstones.unearth(&name(all)), all);
-        assert_eq!(tombstones.unearth(&name(all)), forgotten, "it was taken out");
+        assert_eq!(tombstones.unearth("topic 1"), forgotten(rest));
+        assert_eq!(tombstones.unearth("never seen"), forgotten(rest));
+        assert_eq!(tombstones.unearth(&name(rest + 1)), own(rest + 1));
+        assert_eq!(tombstones.unearth(&name(all)), own(all));
+        assert_eq!(tombstones.unearth(&name(all)), forgotten(rest), "it was taken out");
     }
 
     #[test]
     fn a_topic_that_comes_and_goes_is_remembered_by_its_last_loss() {
         let mut tombstones = Tombstones::default();
-        let topic = Arc::<str>::from("a");
         for lost_to in 1..=3 * REMEMBERED as u64 {
             tombstones.unearth("a");
-            tombstones.bury(&topic, lost_to);
+            tombstones.bury("a", own(lost_to));
         }
         assert!(tombstones.order.len() <= 2 * REMEMBERED);
-        assert_eq!(tombstones.unearth("a"), 3 * REMEMBERED as u64);
-        assert_eq!(tombstones.unearth("b"), 0);
+        assert_eq!(tombstones.unearth("a"), own(3 * REMEMBERED as u64));
+        assert_eq!(tombstones.unearth("b"), forgotten(0));
     }
 
     #[test]
-    fn a_topic_that_lost_nothing_needs_no_stone() {
+    fn topics_that_lost_nothing_of_their_own_make_nobody_forgotten() {
         let mut tombstones = Tombstones::default();
-        tombstones.bury(&Arc::from("a"), 0);
-        assert!(tombstones.order.is_empty());
+        for n in 0..=REMEMBERED as u64 {
+            tombstones.bury(&name(n), own(n + 1));
+        }
+        for n in 0..=REMEMBERED as u64 {
+            let visitor = format!("visitor {n}");
+            let lost = tombstones.unearth(&visitor);
+            assert_eq!(lost, forgotten(1));
+            tombstones.bury(&visitor, lost);
+        }
+        assert_eq!(tombstones.unearth(&name(1)), own(2));
     }
 }

@@ -1,10 +1,10 @@
 use std::{
     cmp::Reverse,
-    collections::{BinaryHeap, HashMap},
+    collections::HashMap,
     fmt,
     // Of these nothing depends on the order: they would only make loom's models larger.
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, PoisonError,
         atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
     },
     time::Duration,
@@ -30,8 +30,6 @@ pub(super) struct Topics {
     turn: AtomicUsize,
     /// The millisecond in which that was done last.
     swept: AtomicU64,
-    /// Who makes room has it.
-    making_room: Mutex<()>,
 }
 
 pub(super) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
@@ -69,6 +67,9 @@ impl Registry {
 
 /// What a topic takes besides its name and its events, counted by an allocator.
 const TOPIC_MEMORY: usize = 640;
+/// How many topics are compared when room has to be made, and how often for one event.
+const COMPARED: usize = 32;
+const ROUNDS: usize = 32;
 /// How many topics are looked at after one event.
 const SWEPT_AT_ONCE: usize = 16;
 
@@ -86,7 +87,6 @@ impl Topics {
             registry: RwLock::default(),
             turn: AtomicUsize::new(0),
             swept: AtomicU64::new(0),
-            making_room: Mutex::default(),
         }
     }
 
@@ -105,9 +105,9 @@ impl Topics {
         if let Some(topic) = registry.get(name) {
             return Arc::clone(topic);
         }
-        let lost_to = registry.tombstones.unearth(name);
+        let lost = registry.tombstones.unearth(name);
         let besides = TOPIC_MEMORY + name.len();
-        let log = Log::new(retention.unwrap_or(self.retention), lost_to, besides);
+        let log = Log::new(retention.unwrap_or(self.retention), self.budget, lost, besides);
         let topic = Arc::new(Topic::new(Arc::from(name), log));
         registry.add(Arc::clone(&topic));
         topic
@@ -133,10 +133,7 @@ impl Topics {
 
     /// Looks at the next few topics in turn, and makes room if all keep too much together.
     pub(super) fn sweep(&self, now: Duration, trash: &mut Trash) {
-        // One publisher at a time, so that the others go on.
-        if self.kept.load(Relaxed) > self.budget
-            && let Ok(_making_room) = self.making_room.try_lock()
-        {
+        if self.too_much() > 0 {
             self.make_room(trash);
         }
         // Ages are not that exact: once in a millisecond is enough.
@@ -144,18 +141,18 @@ impl Topics {
         if self.swept.swap(millisecond, Relaxed) == millisecond {
             return;
         }
-        for _ in 0..SWEPT_AT_ONCE {
-            let Some(topic) = self.next_in_turn() else {
-                break;
-            };
+        for topic in self.next_in_turn(SWEPT_AT_ONCE) {
             self.trim(&topic, now, trash);
         }
     }
 
-    fn next_in_turn(&self) -> Option<Arc<Topic>> {
+    /// The next few topics, or all if there are no more.
+    fn next_in_turn(&self, count: usize) -> Vec<Arc<Topic>> {
         let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
-        let turn = self.turn.fetch_add(1, Relaxed).checked_rem(registry.topics.len())?;
-        registry.topics.get(turn).cloned()
+        let topics = &registry.topics;
+        let turn = self.turn.fetch_add(count, Relaxed).checked_rem(topics.len());
+        let (before, after) = topics.split_at(turn.unwrap_or_default());
+        after.iter().chain(before).take(count).cloned().collect()
     }
 
     /// Lets go of what is too old, and of the topic if nothing is left of it.
@@ -179,49 +176,61 @@ impl Topics {
                 return;
             }
             state.removed = true;
-            registry.tombstones.bury(topic.name(), state.log.lost_to());
+            registry.tombstones.bury(topic.name(), state.log.lost());
             registry.remove(topic.name())
         };
         drop(removed);
     }
 
-    /// Frames go first, which can be made again. Then the events of topics to which nobody subscribes and
-    /// nothing was published for longest; and at last of all others the older half of whichever keeps most,
-    /// again and again.
+    /// Looks at some topics after the other until there is room, or it has looked at many; then the next publisher
+    /// goes on. So none of them has to wait until all of a million topics were put in order.
     #[cold]
     fn make_room(&self, trash: &mut Trash) {
-        let topics = self.all();
-        for topic in &topics {
-            self.account(&mut topic.lock().log, |log| log.free_frames(trash));
+        for _ in 0..ROUNDS {
+            self.make_room_in(&self.next_in_turn(COMPARED), trash);
+            if self.too_much() == 0 {
+                return;
+            }
         }
-        if self.kept.load(Relaxed) <= self.budget {
-            return;
+    }
+
+    fn too_much(&self) -> usize {
+        self.kept.load(Relaxed).saturating_sub(self.budget)
+    }
+
+    /// Frames go first, which can be made again. Then events of those to which nobody subscribes and nothing was published
+    /// for longest; where there are none, the older half of whichever keeps most.
+    fn make_room_in(&self, topics: &[Arc<Topic>], trash: &mut Trash) {
+        let mut unsubscribed = Vec::new();
+        let mut subscribed = Vec::new();
+        for topic in topics {
+            let mut state = topic.lock();
+            self.account(&mut state.log, |log| log.free_frames(trash));
+            if state.log.is_empty() {
+                continue;
+            }
+            // Others publish meanwhile: what is put in order has to stay as it is.
+            let newest = topic.newest();
+            if state.subscribers == 0 {
+                unsubscribed.push((newest, topic));
+            } else {
+                subscribed.push((state.log.events_memory(), Reverse(newest), topic));
+            }
         }
-        // Some more than needed, so that not every event has to look at all topics.
-        let enough = self.budget - self.budget / 8;
-        let too_much = || self.kept.load(Relaxed).saturating_sub(enough);
-        let mut by_age = topics;
-        // Others publish meanwhile: an order has to be one of things that stay as they are.
-        by_age.sort_by_cached_key(|topic| topic.newest());
-        for topic in &by_age {
-            match too_much() {
+        unsubscribed.sort_unstable_by_key(|(newest, _)| *newest);
+        for (_, topic) in unsubscribed.iter().take(COMPARED / 4) {
+            match self.too_much() {
                 0 => return,
                 memory => self.free_unsubscribed(topic, memory, trash),
             }
         }
-        let memory = |topic: &Topic| topic.lock().log.events_memory();
-        let mut by_size: BinaryHeap<_> =
-            by_age.iter().enumerate().map(|(age, topic)| (memory(topic), Reverse(age))).collect();
-        while too_much() > 0
-            && let Some((_, Reverse(age))) = by_size.pop()
-            && let Some(topic) = by_age.get(age)
+        let largest = subscribed.iter().max_by_key(|(memory, newest, _)| (*memory, *newest));
+        if unsubscribed.is_empty()
+            && self.too_much() > 0
+            && let Some((memory, _, topic)) = largest
         {
-            let mut state = topic.lock();
-            let half = state.log.events_memory().div_ceil(2);
-            self.account(&mut state.log, |log| log.free(half, trash));
-            if !state.log.is_empty() {
-                by_size.push((state.log.events_memory(), Reverse(age)));
-            }
+            let half = memory.div_ceil(2);
+            self.account(&mut topic.lock().log, |log| log.free(half, trash));
         }
     }
 

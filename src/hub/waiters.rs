@@ -1,4 +1,8 @@
-use std::{mem, task::Waker};
+use std::{
+    mem,
+    panic::{AssertUnwindSafe, catch_unwind},
+    task::Waker,
+};
 
 /// The subscriptions that sleep until something is published to a topic, each by its waker.
 ///
@@ -107,10 +111,15 @@ impl Woken {
     pub(super) fn wake(self) {
         match self {
             Self::None => {}
-            Self::Few(wakers) => wakers.into_iter().flatten().for_each(Waker::wake),
-            Self::Many(wakers) => wakers.into_iter().flatten().for_each(Waker::wake),
+            Self::Few(wakers) => wakers.into_iter().flatten().for_each(wake),
+            Self::Many(wakers) => wakers.into_iter().flatten().for_each(wake),
         }
     }
+}
+
+fn wake(waker: Waker) {
+    // A waker that panics is somebody else's fault, and all behind it are no longer in the list.
+    _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 
 mod client;
 mod ids;
+mod memory;
 mod model;
 mod naive;
 mod reentry;

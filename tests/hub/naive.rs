@@ -94,34 +94,33 @@ impl Naive {
     }
 
     pub(crate) fn trim(&mut self, topic: usize) {
-        let Limits { events, bytes, age, .. } = self.limits;
+        let Limits { events, bytes, age, in_all } = self.limits;
         loop {
             let Some(oldest) = self.kept(topic).next() else { return };
             let count = self.kept(topic).count();
             let too_many = count > events;
             let too_large = count > 1 && self.bytes(topic) > bytes;
-            if !(too_many || too_large || self.now - oldest.at > age) {
+            let fits_nowhere = self.memory_of_events(topic) > in_all;
+            if !(too_many || too_large || fits_nowhere || self.now - oldest.at > age) {
                 return;
             }
             self.lose_oldest(topic);
         }
     }
 
-    /// How much room is made at once, and that the rest goes by halves, is promised to nobody. But what
+    /// What goes first of several topics, and that the rest goes by halves, is promised to nobody. But what
     /// is lost has to be known here.
     fn make_room(&mut self) {
-        let enough = self.limits.in_all - self.limits.in_all / 8;
         let mut topics: Vec<_> = (0..TOPICS.len()).collect();
         topics.sort_by_key(|topic| self.in_topic(*topic).last().map(|event| event.sequence));
-        for topic in &topics {
-            while self.subscribers[*topic] == 0
-                && self.memory_in_all() > enough
-                && self.memory(*topic) > 0
-            {
-                self.lose_oldest(*topic);
+        let room = self.limits.in_all;
+        while self.memory_in_all() > room {
+            let unsubscribed = |topic: &&usize| self.subscribers[**topic] == 0;
+            let not_empty = |topic: &&usize| self.memory(**topic) > 0;
+            if let Some(oldest) = topics.iter().filter(unsubscribed).find(not_empty) {
+                self.lose_oldest(*oldest);
+                continue;
             }
-        }
-        while self.memory_in_all() > enough {
             // Of several that keep as much, the one to which nothing was published for longest.
             let largest = topics.iter().rev().max_by_key(|topic| self.memory_of_events(**topic));
             let all = self.memory_of_events(*largest.unwrap());

@@ -1,7 +1,11 @@
 //! Whoever is called by the hub may use it.
 
 use std::{
-    sync::{Arc, Mutex, OnceLock, mpsc},
+    sync::{
+        Arc, Mutex, OnceLock,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
     task::{Wake, Waker},
     thread,
     time::Duration,
@@ -113,4 +117,27 @@ fn who_is_asked_for_a_retention_may_use_the_hub() {
         publish(hub, "sub:sub:b", "y");
         assert_eq!(hub.topics().len(), 5);
     });
+}
+
+#[test]
+fn a_waker_that_panics_keeps_nobody_else_asleep() {
+    for sleepers in [2, 20] {
+        let hub = Hub::new();
+        let panics = Waker::from(Arc::new(Run(|| panic!("asked for"))));
+        let count = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&count);
+        let counts = Waker::from(Arc::new(Run(move || _ = counted.fetch_add(1, SeqCst))));
+        let mut clients: Vec<_> = (0..sleepers)
+            .map(|at| asleep(&hub, &["a"], if at == 0 { &panics } else { &counts }))
+            .collect();
+        publish(&hub, "a", "x");
+        assert_eq!(count.load(SeqCst), sleepers - 1);
+        for (at, client) in clients.iter_mut().enumerate() {
+            assert_eq!(client.read_with(if at == 0 { &panics } else { &counts }), ["x@1"]);
+        }
+        let mut other = asleep(&hub, &["b"], &counts);
+        hub.close();
+        assert_eq!(count.load(SeqCst), 2 * sleepers - 1);
+        assert!(other.read().is_empty() && other.has_ended());
+    }
 }

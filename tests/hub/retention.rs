@@ -135,8 +135,7 @@ fn of_all_topics_those_go_first_to_which_nothing_was_published_for_longest_and_n
     publish_all(&hub, ["a1", "b2", "c3", "d4", "b5", "e6", "f7", "g8"]);
     assert_eq!(topics(&hub), ["a", "b", "c", "d", "e", "f", "g"]);
     publish(&hub, "h", "h9");
-    // Some more than needed goes at once.
-    assert_eq!(topics(&hub), ["a", "b", "e", "f", "g", "h"]);
+    assert_eq!(topics(&hub), ["a", "b", "d", "e", "f", "g", "h"]);
     assert_eq!(read(&hub, &["c", "b"], id(&hub, 0)), ["b2@2", "gap c@3", "b5@5"]);
 }
 
@@ -146,8 +145,9 @@ fn of_a_topic_to_which_nobody_subscribes_no_more_goes_than_has_to() {
     publish_all(&hub, ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"]);
     assert_eq!(kept(&hub, "a").len(), 8);
     publish(&hub, "a", "a9");
-    assert_eq!(kept(&hub, "a"), ["a4@4", "a5@5", "a6@6", "a7@7", "a8@8", "a9@9"]);
-    assert_eq!(read(&hub, &["a"], id(&hub, 1))[0], "gap a@3");
+    let rest = ["a2@2", "a3@3", "a4@4", "a5@5", "a6@6", "a7@7", "a8@8", "a9@9"];
+    assert_eq!(kept(&hub, "a"), rest);
+    assert_eq!(read(&hub, &["a"], id(&hub, 0))[0], "gap a@1");
 }
 
 #[test]

@@ -278,9 +278,13 @@ fn stalled_hub(subject: &str) {
         let first = tokio::task::spawn_blocking(move || open(address, 1)).await.expect("a client");
         publish(EVENTS).await;
         let before = resident_kib();
-        let stalled =
-            tokio::task::spawn_blocking(move || open(address, CLIENTS)).await.expect("clients");
-        publish(EVENTS).await;
+        let mut stalled = Vec::new();
+        let (turns, at_once) = if subject == ONE_BY_ONE { (CLIENTS, 1) } else { (1, CLIENTS) };
+        for _ in 0..turns {
+            let open = tokio::task::spawn_blocking(move || open(address, at_once));
+            stalled.extend(open.await.expect("clients"));
+            publish(EVENTS).await;
+        }
         let held = resident_kib() - before;
         println!("{subject}: {:.1} KiB for each client", held as f64 / CLIENTS as f64);
         drop((first, stalled));

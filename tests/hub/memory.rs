@@ -1,0 +1,86 @@
+//! What the hub says that it keeps is what it keeps.
+
+use std::{iter, time::Duration};
+
+use allocation_counter::measure;
+use tokio::time::advance;
+use tower_sse::hub::{Hub, OnGap};
+
+use crate::client::{Client, id, publish, read};
+
+const EVENTS: usize = 1024;
+
+#[test]
+fn an_event_takes_112_bytes_more_than_on_the_wire() {
+    for len in [1, 100, 1000] {
+        let hub = Hub::new();
+        let data = "x".repeat(len);
+        // With the topic, and the room that its list has for more.
+        let counted = measure(|| (0..EVENTS).for_each(|_| _ = publish(&hub, "a", &data)));
+        let wire = format!("data: {data}\nid: {}\n\n", id(&hub, EVENTS as u64)).len();
+        let more = counted.bytes_current as f64 / EVENTS as f64 - wire as f64;
+        assert!((90.0..125.0).contains(&more), "{more} bytes more than {wire}");
+    }
+}
+
+#[test]
+fn a_topic_takes_640_bytes_more_than_its_name_and_events() {
+    // What all of them have in common is as large as a power of two asks for: between two.
+    const TOPICS: usize = 3 << 13;
+    let names: Vec<_> = (0..TOPICS).map(|n| format!("client:{n:08}")).collect();
+    let hub = Hub::new();
+    let counted = measure(|| names.iter().for_each(|name| _ = publish(&hub, name, "hello")));
+    let wire = format!("data: hello\nid: {}\n\n", id(&hub, TOPICS as u64)).len();
+    let event = wire + 112 + names[0].len();
+    let more = counted.bytes_current as f64 / TOPICS as f64 - event as f64;
+    assert!((500.0..700.0).contains(&more), "{more} bytes more than {event}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_topic_that_has_let_go_of_its_events_gives_their_memory_back() {
+    let hub = Hub::builder().retain_for(Duration::from_millis(1)).build();
+    let subscription = hub.subscribe(["a"]).on_gap(OnGap::SayNothing).resume(None);
+    let burst = measure(|| (0..EVENTS).for_each(|_| _ = publish(&hub, "a", "x")));
+    assert!(burst.bytes_current > 100_000);
+    advance(Duration::from_millis(5)).await;
+    let next = measure(|| _ = publish(&hub, "b", "x"));
+    let left = burst.bytes_current + next.bytes_current;
+    assert!(left < 10_000, "{left} bytes, and no event");
+    drop(subscription);
+}
+
+#[test]
+fn a_topic_that_is_named_often_takes_no_more_than_one() {
+    let hub = Hub::new();
+    let mut subscription = None;
+    let counted = measure(|| {
+        subscription = Some(hub.subscribe(iter::repeat_n("a", 4_000)).resume(None));
+    });
+    assert!(counted.bytes_current < 2_000, "{} bytes", counted.bytes_current);
+}
+
+#[test]
+fn an_event_that_is_larger_than_all_may_be_together_makes_nothing_else_go() {
+    let hub = Hub::builder().retain_in_all(10_000).build();
+    let mut client = Client::new(hub.subscribe(["large"]).resume(None));
+    for topic in ["a", "b", "c"] {
+        publish(&hub, topic, "x");
+    }
+    publish(&hub, "large", &"x".repeat(10_000));
+    assert_eq!(client.read(), ["gap large@4"]);
+    assert_eq!(read(&hub, &["a", "b", "c"], id(&hub, 0)), ["x@1", "x@2", "x@3"]);
+}
+
+/// Names can be long, and many topics that went are remembered.
+#[test]
+fn what_is_remembered_of_a_topic_that_went_is_not_its_name() {
+    let name = "x".repeat(1 << 16);
+    let hub = Hub::builder().retain_in_all(0).build();
+    let counted = measure(|| {
+        for n in 0..100 {
+            publish(&hub, &format!("{name}{n}"), "x");
+        }
+    });
+    assert!(counted.bytes_current < 20_000, "{} bytes", counted.bytes_current);
+    assert_eq!(read(&hub, &[&format!("{name}7")], id(&hub, 7)).len(), 1, "a gap");
+}
