@@ -162,6 +162,16 @@ impl Stream for OneByOne {
 }
 
 #[test]
+fn an_encoded_event_alone_is_sent_as_it_is() {
+    for len in [1, 100, 5_000] {
+        let encoded = Encoded::from(Event::from("x".repeat(len)));
+        let (counted, frame) = alone(encoded.clone());
+        assert_eq!(counted.count_total, 0);
+        assert_eq!(frame.as_ptr(), encoded.as_bytes().as_ptr());
+    }
+}
+
+#[test]
 fn large_events_that_come_one_by_one_get_buffers_of_their_own_size() {
     let text: &str = "a long line ".repeat(300).leak();
     let counted = one_by_one(text, EventBody::new);

@@ -110,6 +110,9 @@ where
             if mem::take(&mut used_up) {
                 next_buffer(this.frame, this.frame_size);
             }
+            if this.frame.has_uncopied() {
+                this.frame.copy_first(*this.frame_size);
+            }
             let start = this.frame.len();
             if start > 0 && start + this.frame.spare() < *this.frame_size {
                 // The first event was given a buffer of its own size; here comes a second.
@@ -122,6 +125,10 @@ where
                 break;
             }
             if this.frame.has_uncopied() {
+                // It goes out as it is, unless another comes that it can share a frame with.
+                if this.frame.leaves_room_in(*this.frame_size) {
+                    continue;
+                }
                 break;
             }
             let end = this.frame.len();
@@ -140,11 +147,9 @@ where
 
         let mut bytes = if *this.cut { this.frame.split() } else { this.frame.take() };
         if bytes.is_empty() {
-            if pending {
-                return Poll::Pending;
-            }
             match this.frame.take_uncopied() {
                 Some(uncopied) => bytes = uncopied,
+                None if pending => return Poll::Pending,
                 None => return Poll::Ready(this.error.take().map(Err)),
             }
         }

@@ -8,7 +8,8 @@ use memchr::{memchr2, memchr2_iter};
 /// It is opaque, for only this crate's types write events.
 pub struct FrameBuf {
     bytes: BytesMut,
-    /// Bytes too large to copy; they follow `bytes`, as a frame of their own.
+    /// Bytes that were encoded before. Those that are too large to copy follow `bytes`, as a frame of their own; others are
+    /// here for as long as they are alone.
     uncopied: Option<Bytes>,
 }
 
@@ -91,17 +92,32 @@ impl FrameBuf {
         self.uncopied.is_some()
     }
 
+    /// Is there room for as much again as is uncopied, in a frame of so many bytes?
+    pub(crate) fn leaves_room_in(&self, frame_size: usize) -> bool {
+        let len = self.uncopied.as_ref().map_or(0, Bytes::len);
+        len < UNCOPIED_FROM && 2 * len <= frame_size
+    }
+
+    /// What was alone until now becomes the first of a frame of so many bytes.
+    #[cold]
+    pub(crate) fn copy_first(&mut self, frame_size: usize) {
+        if let Some(first) = self.uncopied.take() {
+            self.reserve(frame_size);
+            self.put(&first);
+        }
+    }
+
     #[inline]
     pub(crate) fn put(&mut self, bytes: &[u8]) {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Writes bytes that are encoded already, uncopied when there are many. Those must be the last
-    /// that are written before the frame is sent, for there is a place for one piece only.
+    /// Writes bytes that are encoded already, uncopied when there are many, or nothing was written yet. Uncopied ones
+    /// must be the last that are written before the frame is sent, for there is a place for one piece only.
     pub(crate) fn put_encoded(&mut self, bytes: Bytes) {
-        if bytes.len() < UNCOPIED_FROM {
+        if bytes.len() < UNCOPIED_FROM && !self.bytes.is_empty() {
             self.put(&bytes);
-        } else {
+        } else if !bytes.is_empty() {
             self.uncopied = Some(bytes);
         }
     }
