@@ -26,6 +26,7 @@ pub fn cases() -> Vec<Case> {
     vec![
         Case::new("publish to nobody", OURS, published_to_one_of(1, text)),
         Case::new("publish to one of 10000 topics", OURS, published_to_one_of(10_000, text)),
+        Case::new("publish to a new topic", OURS, published_to_new(text)),
         Case::new("publish to 1 subscriber", OURS, published_to(1, text)),
         Case::new("publish to 1 subscriber", BROADCAST, sent_to(1, text)),
         Case::new("publish to 10 subscribers", OURS, published_to(10, text)),
@@ -54,6 +55,18 @@ fn read(stream: &mut (impl Stream<Item = impl AsRef<[u8]>> + Unpin)) -> u64 {
         bytes += item.as_ref().len() as u64;
     }
     bytes
+}
+
+/// To none that is there already: it comes into being, and goes again as nothing is kept.
+fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
+    let hub = Hub::builder().retain_in_all(0).build();
+    let names: Vec<_> = (0..1024).map(|n| format!("client:{n}")).collect();
+    move |times| {
+        for name in names.iter().cycle().take(times as usize) {
+            _ = black_box(publish(&hub, name, text));
+        }
+        times
+    }
 }
 
 /// One topic after the other, as far apart in memory as they were made.
