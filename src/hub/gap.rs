@@ -20,7 +20,8 @@ pub enum OnGap {
     /// It tells the gap and goes on: the page loads what it needs.
     #[default]
     Tell,
-    /// It tells the gap, with those of other topics at the same place, and ends.
+    /// It tells the gap, with those of other topics at the same place, and ends. Where a topic loses events sooner than
+    /// its clients come back, they get little else.
     TellAndEnd,
     /// It goes on without a word, for topics of which only the newest matters.
     SayNothing,

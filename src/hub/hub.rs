@@ -14,6 +14,8 @@ use crate::event::{Event, EventId};
 
 /// Topics to which events are published, and to which clients subscribe; cheap to clone.
 ///
+/// Subscriptions do not end when the last `Hub` is dropped, only when it is [closed](Self::close).
+///
 /// The manual page is the [module's](super).
 #[derive(Clone)]
 pub struct Hub {

@@ -56,8 +56,10 @@ impl Subscribe {
     /// meanwhile in one go: for topics with many small events, where a write for each is more than their
     /// delay is worth. The first after a pause is given at once. Off by default, and zero is off.
     ///
-    /// It needs a tokio runtime with a timer. Where there is no runtime, there is no window, which is told by a log line at
-    /// WARN (feature `tracing`).
+    /// That the hub was [closed](super::Hub::close) is told when the window opens, too.
+    ///
+    /// It needs a tokio runtime with a timer. Where there is no runtime, there is no window, which is told by a log
+    /// line at WARN (feature `tracing`).
     ///
     /// # Panics
     ///
