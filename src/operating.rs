@@ -123,7 +123,7 @@
 //! |---|---|
 //! | silent, with the default layer | 10.9 KiB; a bare body that is pending has 9.7, axum's `Sse` with `KeepAlive` 10.5 |
 //! | silent, with shutdown, greatest age, limit, `Disconnect` and close report | 11.5 KiB |
-//! | silent, a subscription to a topic of a [hub](#a-hub) | 11.2 KiB |
+//! | silent, a subscription to a topic of a [hub](#a-hub) | 11.1 KiB |
 //! | silent, a subscription to that, and to a topic of its own | 11.6 KiB |
 //! | a subscription whose client never reads, while 5 MB are published | 17 to 22 KiB |
 //! | always ready, whose client never reads | 72 KiB |

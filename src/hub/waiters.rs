@@ -15,8 +15,9 @@ pub(super) struct Waiters {
     vacant: Vec<u32>,
 }
 
-/// A place in the list.
+/// A place in the list. Every subscription has one for each of its topics, so it is not padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(C, packed(4))]
 pub(super) struct Ticket {
     generation: u64,
     index: u32,
