@@ -24,7 +24,7 @@ mod dashboard;
 mod drills;
 mod support;
 
-const INTERVAL: Duration = Duration::from_millis(50);
+const INTERVAL: Duration = Duration::from_millis(20);
 
 async fn serve(interval: Duration) -> SocketAddr {
     serve_axum(dashboard::app(interval)).await

@@ -1,79 +1,42 @@
-use std::{
-    io::{Read, Write},
-    net::TcpStream,
-    process::Stdio,
-    time::Duration,
-};
+use std::{sync::Arc, thread::panicking, time::Duration};
 
-use fantoccini::{Client, ClientBuilder, Locator};
-use hyper_util::client::legacy::connect::HttpConnector;
+use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
-use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
-    process::{Child, ChildStdout, Command},
-    time::timeout,
-};
+use tokio::time::timeout;
 
-use crate::tools::{Directory, Tools};
+use crate::{
+    browser::{Browser, Idle},
+    tools::Tools,
+};
 
 /// Longer than anything a test awaits, so that one that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A headless Chromium, driven by a chromedriver of its own. Both end when it is dropped.
+/// A page of a headless Chromium. Who drops it hands the browser on to the next test.
 pub(crate) struct Chromium {
     page: Client,
-    driver_port: u16,
-    _driver: Child,
-    // Who writes to a pipe that nobody holds any more is killed.
-    _driver_output: Lines<BufReader<ChildStdout>>,
-    _profile: Directory,
+    /// Until it is dropped.
+    browser: Option<Browser>,
+    idle: Arc<Idle>,
 }
 
 impl Chromium {
     pub(crate) async fn start(tools: &Tools) -> Self {
-        Self::start_with(tools, &[], &json!({})).await
+        let idle = Idle::shared();
+        let (browser, page) = match idle.take() {
+            Some(browser) => {
+                let page = browser.page().await;
+                (browser, page)
+            }
+            None => Browser::start(tools, &[], &json!({})).await,
+        };
+        Self { page, browser: Some(browser), idle }
     }
 
-    /// Starts it with further arguments, and further options of chromedriver.
+    /// Starts one with further arguments, and further options of chromedriver, that is for this test only.
     pub(crate) async fn start_with(tools: &Tools, arguments: &[&str], options: &Value) -> Self {
-        let mut driver = Command::new(&tools.chromedriver)
-            .arg("--port=0")
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(driver.stdout.take().unwrap()).lines();
-        let driver_port = timeout(PATIENCE, port(&mut output)).await.expect("chromedriver's port");
-
-        let profile = Directory::new("profile");
-        let user_data = format!("--user-data-dir={}", profile.path().display());
-        let own = [
-            "--headless",
-            // It does not run as root otherwise.
-            "--no-sandbox",
-            "--disable-gpu",
-            "--disable-quic",
-            "--no-first-run",
-            "--disable-background-networking",
-            "--disable-component-update",
-            "--disable-sync",
-            // Containers have little shared memory.
-            "--disable-dev-shm-usage",
-            &user_data,
-        ];
-        let mut options = options.clone();
-        options["binary"] = json!(tools.chromium);
-        options["args"] = json!([&own, arguments].concat());
-        // A chromedriver that still waits for a script cannot be asked to end its browser.
-        let timeouts = json!({ "script": PATIENCE.as_millis() as u64 });
-        let capabilities = json!({ "goog:chromeOptions": options, "timeouts": timeouts });
-        let Value::Object(capabilities) = capabilities else { unreachable!() };
-        let driver_address = format!("http://127.0.0.1:{driver_port}");
-        let mut client = ClientBuilder::new(HttpConnector::new());
-        let page = client.capabilities(capabilities).connect(&driver_address);
-        let page = timeout(PATIENCE, page).await.expect("a browser").unwrap();
-        Self { page, driver_port, _driver: driver, _driver_output: output, _profile: profile }
+        let (browser, page) = Browser::start(tools, arguments, options).await;
+        Self { page, browser: Some(browser), idle: Arc::default() }
     }
 
     pub(crate) async fn open(&self, url: &str) {
@@ -117,23 +80,13 @@ impl Chromium {
     }
 }
 
-async fn port(output: &mut Lines<BufReader<ChildStdout>>) -> u16 {
-    loop {
-        let line = output.next_line().await.unwrap().expect("chromedriver to start");
-        if let Some((_, port)) = line.split_once(" started successfully on port ") {
-            return port.trim_end_matches('.').parse().unwrap();
-        }
-    }
-}
-
 impl Drop for Chromium {
-    /// A chromedriver that is killed leaves its browser behind; one that is asked does not.
     fn drop(&mut self) {
-        let Ok(mut connection) = TcpStream::connect(("127.0.0.1", self.driver_port)) else {
-            return;
-        };
-        _ = connection.set_read_timeout(Some(PATIENCE));
-        _ = connection.write_all(b"GET /shutdown HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n");
-        _ = connection.read_to_end(&mut Vec::new());
+        let browser = self.browser.take().expect("it is dropped once");
+        // What a test that failed leaves behind could be anything.
+        if !panicking() {
+            browser.empty().unwrap();
+            self.idle.put(browser);
+        }
     }
 }

@@ -2,6 +2,7 @@
 //! and packages for Node.
 #![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
 
+mod browser;
 mod calls;
 mod chat;
 mod chromium;

@@ -1,4 +1,4 @@
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, Once};
 
 use tracing::{Level, Subscriber, subscriber};
 use tracing_subscriber::{
@@ -15,6 +15,10 @@ impl Log {
     /// Records what is logged on this thread until the guard is dropped. Others, which run other tests,
     /// are not heard.
     pub(crate) fn record() -> (Self, subscriber::DefaultGuard) {
+        // A line that is first met on a thread without a subscriber, while there is but one on another, is kept
+        // by tracing as one that nobody listens to.
+        static ON_EVERY_THREAD: Once = Once::new();
+        ON_EVERY_THREAD.call_once(|| subscriber::set_global_default(registry()).unwrap());
         let log = Self::default();
         let guard = subscriber::set_default(registry().with(log.clone()));
         (log, guard)

@@ -27,8 +27,8 @@ use crate::{
     watched::{Opened, Settings, Watched},
 };
 
-const HEARTBEAT: Duration = Duration::from_millis(500);
-const USER_TIMEOUT: Duration = Duration::from_secs(1);
+const HEARTBEAT: Duration = Duration::from_millis(350);
+const USER_TIMEOUT: Duration = Duration::from_millis(700);
 
 /// Of the addresses that documentation may use (RFC 5737): nobody has them.
 const SERVER: &str = "192.0.2.1";

@@ -114,13 +114,15 @@ async fn with_500_streams_it_exits_within_a_second() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn with_50_more_that_do_not_read_it_exits_at_the_deadline() {
-    let _turn = TURN.lock().await;
+    let turn = TURN.lock().await;
     let deadline = Duration::from_secs(2);
     let server = Server::start("Axum", deadline).await;
     let streams = open(&server).await;
     let stalled = open_stalled(&server).await;
     let told = Instant::now();
     shut_down(&server, streams).await;
+    // From here on nothing happens until the deadline.
+    drop(turn);
     let output = server.output().await;
     let (exit, gone) = (output.exit.expect("the end of main"), told.elapsed());
     println!(
