@@ -1,6 +1,9 @@
 use std::sync::{Arc, Mutex, Once};
 
-use tracing::{Level, Subscriber, subscriber};
+use tracing::{
+    Level, Subscriber,
+    subscriber::{DefaultGuard, NoSubscriber, set_default, set_global_default},
+};
 use tracing_subscriber::{
     Layer,
     layer::{Context, SubscriberExt},
@@ -14,13 +17,13 @@ pub(crate) struct Log(Arc<Mutex<Vec<(Level, &'static str)>>>);
 impl Log {
     /// Records what is logged on this thread until the guard is dropped. Others, which run other tests,
     /// are not heard.
-    pub(crate) fn record() -> (Self, subscriber::DefaultGuard) {
-        // A line that is first met on a thread without a subscriber, while there is but one on another, is kept
-        // by tracing as one that nobody listens to.
-        static ON_EVERY_THREAD: Once = Once::new();
-        ON_EVERY_THREAD.call_once(|| subscriber::set_global_default(registry()).unwrap());
+    pub(crate) fn record() -> (Self, DefaultGuard) {
+        // While there is only one subscriber, tracing asks that of the thread on which a line is first met, and keeps
+        // the answer for all threads. With this one there are two, and it asks both.
+        static ANOTHER: Once = Once::new();
+        ANOTHER.call_once(|| set_global_default(NoSubscriber::default()).unwrap());
         let log = Self::default();
-        let guard = subscriber::set_default(registry().with(log.clone()));
+        let guard = set_default(registry().with(log.clone()));
         (log, guard)
     }
 
