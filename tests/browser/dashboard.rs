@@ -15,7 +15,7 @@ use crate::{
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 /// So many samples are looked at, before the cut and after.
 const LIVE: usize = 10;
-/// So many clients come back in a second of a drill if they are spread, at most; more of them are a storm.
+/// So many clients come back in a second if they are spread, at most; more of them are a storm.
 const PEAK: u64 = 90;
 
 #[tokio::test]

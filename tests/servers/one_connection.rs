@@ -17,7 +17,7 @@ use crate::{
 };
 
 /// More than the hundred frames without bytes that h2 takes of a connection.
-const STREAMS: usize = 120;
+const STREAMS: usize = 150;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_may_fail_one_after_another_for_ever() {
