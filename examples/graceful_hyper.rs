@@ -29,7 +29,7 @@ use tokio::{
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceBuilder};
-use tower_sse::{BoxError, Encoded, Event, SseLayer, Stats, is_cancellation};
+use tower_sse::{BoxError, Encoded, Event, SseLayer, Stats};
 
 /// In earnest, longer than the layer takes: `Drain::by_request` gives calls 30 seconds, and 5 more to
 /// what is amid an event then. Longer than your orchestrator's own patience it has no effect.
@@ -115,7 +115,12 @@ pub(crate) async fn serve<S, B>(
 
 /// The client left, or the body of its stream failed: both are in the stream's close report.
 fn is_told(error: &BoxError) -> bool {
-    is_cancellation(&**error) || error.downcast_ref().is_some_and(hyper::Error::is_user)
+    let client_left = |cause: &io::Error| {
+        matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+    };
+    error.downcast_ref().is_some_and(hyper::Error::is_user)
+        || error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
+        || error.source().and_then(|cause| cause.downcast_ref()).is_some_and(client_left)
 }
 
 /// hyper has a task for every HTTP/2 stream too, which ends a moment after its connection: so they are

@@ -21,7 +21,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tower::ServiceBuilder;
-use tower_sse::{Event, LastEventId, SseLayer, is_cancellation};
+use tower_sse::{BoxError, Event, LastEventId, SseLayer};
 
 const PERIOD: Duration = Duration::from_millis(250);
 
@@ -58,12 +58,20 @@ pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
         tokio::spawn(async move {
             let connection = server.serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await
-                && !is_cancellation(&*error)
+                && !client_left(&error)
             {
                 eprintln!("connection: {error}");
             }
         });
     }
+}
+
+/// Returns whether the connection only ended because the client closed it.
+fn client_left(error: &BoxError) -> bool {
+    error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
+        || error.source().and_then(|cause| cause.downcast_ref()).is_some_and(|cause: &io::Error| {
+            matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+        })
 }
 
 /// The layer has read the header and put it into the request's extensions.

@@ -59,7 +59,7 @@
 //! | reconnection time | none | [`retry`](SseLayer::retry) |
 //! | padding | none | [`padding`](SseLayer::padding) |
 //! | last event id | from the header | [`last_event_id_query`](SseLayer::last_event_id_query) |
-//! | error of the source | the body fails, so that clients reconnect, once what came before is on its way; it ends cleanly if the error [only says that somebody left](is_cancellation) | [`on_error`](SseLayer::on_error), [`classify_with`](SseLayer::classify_with) |
+//! | error of the source | the body fails, so that clients reconnect, once what came before is on its way | [`on_error`](SseLayer::on_error), [`classify_with`](SseLayer::classify_with) |
 //! | end of the source | nothing is added | [`terminator`](SseLayer::terminator) |
 //! | greatest age | none | [`max_age`](SseLayer::max_age) |
 //! | shutdown | none | [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell) |
@@ -152,8 +152,7 @@
 //! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a part of a response; depends on axum-core only |
 //! | `hub` | [hub]: topics in the process, publish once, to many, resumable |
 //! | `json` | [`Json`] and [`Event::json_data`] |
-//! | `hyper`, `tonic` | [`is_cancellation`] knows their errors, so that streams that end with them end cleanly; for the whole program, whichever crate turns it on |
-//! | `tracing` | a DEBUG line for every close, in the request's span, and few others; a WARN line when there is no runtime for timers |
+//! | `tracing` | a DEBUG line for every close, in the request's span, and few others, of which one has the text of the source's error; a WARN line when there is no runtime for timers, or a callback panics |
 //!
 //! # Stability
 //!
@@ -183,7 +182,7 @@ mod stats;
 
 pub use crate::{
     body::{Drain, EventBody, Heartbeat, MaxAge, Retry, SseBody, StreamOptions},
-    connection::{CloseReason, Closed, Disconnect, LastEventId, is_cancellation},
+    connection::{CloseReason, Closed, Disconnect, LastEventId},
     event::{
         Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, FrameBuf, IntoEventId,
         IntoEventName, InvalidField, Message,

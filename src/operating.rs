@@ -231,6 +231,48 @@
 //!   saw, not for `Retry-After`. undici's `EventSource` gave up for good, up to version 6, when a
 //!   connection was refused: let servers overlap when you deploy.
 //!
+//! # Errors of the source
+//!
+//! | | between events | mid-event, or with a content coding |
+//! |---|---|---|
+//! | an error | [`on_error`](SseLayer::on_error) makes the last event; without it the body fails | the body fails |
+//! | a cancellation, for an `EventSource` that the layer [looked at](#who-is-asking) | the stream ends cleanly | the body fails |
+//! | a cancellation, for any other client | the body fails | the body fails |
+//!
+//! The close report says [`Failed`](CloseReason::Failed) or [`Cancelled`](CloseReason::Cancelled).
+//!
+//! A cancellation is the error of a task that the program cancelled, or an error that
+//! [`classify_with`](SseLayer::classify_with) names. Name an error only if nothing but the program
+//! itself can cause it. For tonic and hyper:
+//!
+//! ```
+//! use std::error::Error;
+//!
+//! use tonic::{Code, Status};
+//! use tower_sse::SseLayer;
+//!
+//! fn is_cancellation(error: &(dyn Error + 'static)) -> bool {
+//!     // tonic reports timeouts as `Cancelled` too: only for calls without one.
+//!     error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::Cancelled)
+//!         // The program dropped the request. Never an upstream's reset or half a message.
+//!         || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+//! }
+//!
+//! # let layer: SseLayer =
+//! SseLayer::new().classify_with(is_cancellation);
+//! ```
+//!
+//! One upstream that breaks off goes unnoticed: hyper ends a body cleanly whose HTTP/2 stream was
+//! reset with `NO_ERROR` ([RFC 9113, section 8.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1)).
+//!
+//! A body that fails makes noise in logs. It is the price of a client that notices:
+//!
+//! | | logs |
+//! |---|---|
+//! | hyper over HTTP/1 | `serve_connection` returns an error, `error from user's Body stream`, for which hyper's `is_user` is true; axum drops it |
+//! | hyper over HTTP/2 | nothing; the stream is reset with `INTERNAL_ERROR` |
+//! | nginx | `upstream prematurely closed connection` at level `error`, and the client's connection is cut |
+//!
 //! # Credentials that expire
 //!
 //! A stream lives longer than the check of its request. End it with the token that opened it, without grace,

@@ -16,7 +16,7 @@ use futures_util::{Stream, StreamExt, stream};
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body_util::Full;
 use tokio::{runtime, time::advance};
-use tower_sse::{Encode, Encoded, Event, EventBody, SseLayer};
+use tower_sse::{Encode, Encoded, Event, EventBody, LastEventId, SseLayer};
 
 use crate::support::{
     Polled,
@@ -237,4 +237,14 @@ async fn an_event_stream_is_opened_with_few_allocations() {
         assert_eq!(poll_frame(&mut body), Polled::Pending);
     });
     assert!(counted.count_total <= OPENING, "{counted:?}");
+}
+
+#[test]
+fn the_keys_of_a_long_query_cost_no_allocation() {
+    let uri = format!("/?{}", "a+%62=c&".repeat(7 << 10)).parse().unwrap();
+    let names = ["lastEventId", "last_event_id", "x y"];
+    let counted = measure(|| {
+        assert_eq!(LastEventId::from_query(&uri, &names), None);
+    });
+    assert_eq!(counted.count_total, 0, "{counted:?}");
 }

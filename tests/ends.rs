@@ -1,25 +1,15 @@
-//! How a stream begins and ends: preamble, terminator, trailers, errors.
+//! How a stream begins and ends: preamble, terminator, trailers.
 
 mod support;
 
-use std::{
-    error::Error,
-    fmt, io,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
-};
+use std::{convert::Infallible, time::Duration};
 
+use futures_util::{StreamExt, stream};
 use http::HeaderMap;
 use http_body::Body;
-use tokio::time;
-use tower_sse::{Event, Heartbeat, Retry, SseLayer, is_cancellation};
+use tower_sse::{Event, Heartbeat, Retry, SseLayer};
 
 use support::{Feed, Polled, body::data, event_stream, poll_frame, through};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn layer() -> SseLayer {
     SseLayer::new().heartbeat(Heartbeat::off())
@@ -137,219 +127,105 @@ async fn a_stream_is_not_at_its_end_before_the_last_byte_is_out() {
     assert_eq!(hint(&body), (true, Some(0)));
 }
 
-#[tokio::test(start_paused = true)]
-async fn an_error_fails_the_body_after_20_milliseconds_and_drops_the_source_at_once() {
-    let (feed, source) = Feed::new();
-    let layer = layer().terminator(Event::from("[DONE]"));
-    let mut body = through(&layer, event_stream(source)).into_body();
-    feed.data("data: a\n\n");
-    feed.fail("broken");
-    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    assert!(feed.is_dropped());
-    time::advance(19 * MILLISECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    assert!(!body.is_end_stream());
-    time::advance(2 * MILLISECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Failed("broken".to_owned()));
-    assert_eq!(poll_frame(&mut body), Polled::End);
-    assert!(body.is_end_stream());
-}
-
 #[tokio::test]
-async fn an_error_can_become_a_last_event_and_no_terminator_follows() {
-    let (feed, source) = Feed::new();
-    let layer = layer()
-        .terminator(Event::from("[DONE]"))
-        .on_error(|error| Event::new().event("error").data(error.to_string()));
-    let mut body = through(&layer, event_stream(source)).into_body();
-    feed.data("data: a\r\r");
-    feed.fail("broken");
-    assert_eq!(poll_frame(&mut body), data("data: a\r\r"));
-    assert_eq!(poll_frame(&mut body), data("\nevent: error\ndata: broken\n\n"));
-    assert!(feed.is_dropped());
-    assert_eq!(poll_frame(&mut body), Polled::End);
-}
-
-#[tokio::test(start_paused = true)]
-async fn within_an_event_or_when_the_closure_panics_an_error_fails_the_body() {
-    for (last, panics) in [("data: a\n", false), ("data: a", false), ("data: a\n\n", true)] {
-        let (feed, source) = Feed::new();
-        let layer = layer().on_error(move |_| {
-            assert!(!panics, "the closure panics");
-            Event::from("never sent")
-        });
-        let mut body = through(&layer, event_stream(source)).into_body();
-        feed.data(last);
-        feed.fail("broken");
-        assert_eq!(poll_frame(&mut body), data(last));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        time::advance(21 * MILLISECOND).await;
-        assert_eq!(poll_frame(&mut body), Polled::Failed("broken".to_owned()));
-    }
-}
-
-#[tokio::test]
-async fn an_error_that_says_that_somebody_left_is_a_clean_end() {
-    let (feed, source) = Feed::new();
-    let calls = Arc::new(AtomicUsize::new(0));
-    let counted = Arc::clone(&calls);
-    let layer = layer().terminator(Event::from("[DONE]")).on_error(move |_| {
-        counted.fetch_add(1, Ordering::Relaxed);
-        Event::from("error")
-    });
-    let mut body = through(&layer, event_stream(source)).into_body();
-    feed.fail(io::Error::from(io::ErrorKind::ConnectionReset));
-    assert_eq!(poll_frame(&mut body), Polled::End);
-    assert!(feed.is_dropped());
-    assert_eq!(calls.load(Ordering::Relaxed), 0);
-}
-
-#[tokio::test(start_paused = true)]
-async fn whoever_left_amid_an_event_fails_the_body_for_some_clients_would_take_half_for_whole() {
-    for last in ["data: half", "data: half\n"] {
-        let (feed, source) = Feed::new();
-        let mut body = through(&layer(), event_stream(source)).into_body();
-        feed.data(last);
-        feed.fail(io::Error::from(io::ErrorKind::ConnectionReset));
-        assert_eq!(poll_frame(&mut body), data(last));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        time::advance(21 * MILLISECOND).await;
-        assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_compressed_stream_that_breaks_off_fails_for_nobody_knows_where_it_stands() {
-    let (feed, source) = Feed::new();
-    let mut response = event_stream(source);
-    response.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
-    let layer = layer().on_error(|_| Event::from("never sent"));
-    let mut body = through(&layer, response).into_body();
-    feed.fail(io::Error::from(io::ErrorKind::ConnectionReset));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(21 * MILLISECOND).await;
-    assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
-}
-
-#[derive(Debug)]
-struct Outer(Box<dyn Error + Send + Sync>);
-
-impl fmt::Display for Outer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("outer")
-    }
-}
-
-impl Error for Outer {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn further_errors_can_be_classified() {
-    let layer = layer()
-        .classify_with(|error| {
-            assert!(!error.is::<fmt::Error>(), "a panic says no");
-            error.is::<Outer>()
-        })
-        .classify_with(<dyn Error>::is::<std::num::ParseIntError>);
-    for (error, expected) in [
-        (Outer("left".into()).into(), Polled::End),
-        ("x".parse::<u8>().unwrap_err().into(), Polled::End),
-        (Box::<dyn Error + Send + Sync>::from("broken"), Polled::Failed("broken".to_owned())),
-        (fmt::Error.into(), Polled::Failed(fmt::Error.to_string())),
-        (io::Error::from(io::ErrorKind::BrokenPipe).into(), Polled::End),
+async fn a_terminator_without_data_is_sent_as_clients_dispatch_it_or_not_at_all() {
+    let retry = Event::new().retry(Duration::from_secs(1));
+    for (terminator, expected) in [
+        (Event::new().event("end"), data("event: end\ndata: \n\n")),
+        (Event::new().event("end").id(7), data("event: end\nid: 7\ndata: \n\n")),
+        (Event::new().data(""), data("data: \n\n")),
+        (Event::new(), Polled::End),
+        (Event::new().id(7), Polled::End),
+        (Event::new().comment("end"), Polled::End),
+        (retry, Polled::End),
     ] {
         let (feed, source) = Feed::new();
+        let layer = layer().terminator(terminator.clone());
         let mut body = through(&layer, event_stream(source)).into_body();
-        feed.fail(error);
-        let mut polled = poll_frame(&mut body);
-        if polled == Polled::Pending {
-            time::advance(21 * MILLISECOND).await;
-            polled = poll_frame(&mut body);
-        }
-        assert_eq!(polled, expected);
+        feed.end();
+        assert_eq!(poll_frame(&mut body), expected, "{terminator:?}");
+        assert_eq!(poll_frame(&mut body), Polled::End);
+    }
+}
+
+/// JavaScript's `setTimeout` fires at once when it is asked for more.
+#[tokio::test]
+async fn a_reconnection_time_is_at_most_what_clients_can_count() {
+    for time in [Duration::from_millis(1 << 31), Duration::MAX] {
+        let (_feed, source) = Feed::new();
+        let mut body =
+            through(&layer().retry(Retry::fixed(time)), event_stream(source)).into_body();
+        assert_eq!(poll_frame(&mut body), data("retry: 2147483647\n"));
     }
 }
 
 #[tokio::test]
-async fn cancellations_are_found_beneath_other_errors() {
-    for kind in [
-        io::ErrorKind::BrokenPipe,
-        io::ErrorKind::ConnectionReset,
-        io::ErrorKind::ConnectionAborted,
-        io::ErrorKind::NotConnected,
+async fn a_reconnection_time_is_left_out_if_the_first_block_of_the_source_brings_one() {
+    let layer = layer().padding(4).retry(Retry::fixed(Duration::from_secs(1)));
+    let ours = "retry: 1000\n:  \n";
+    for (first, preamble) in [
+        ("id: 0\nretry: 3000\ndata: \n\n", ":  \n"),
+        ("retry: 3000\r\n\r\n", ":  \n"),
+        (": a\rretry\r\r", ":  \n"),
+        ("data: a\nretry: 3000", ":  \n"),
+        ("\u{feff}retry: 3000\n\n", ":  \n"),
+        ("data: a\n\nretry: 3000\n\n", ours),
+        ("data: retry: 3000\n\n", ours),
+        ("retrying: 3000\n\n", ours),
+        ("\nretry: 3000\n\n", ours),
     ] {
-        assert!(is_cancellation(&io::Error::from(kind)));
-        assert!(is_cancellation(&io::Error::other(io::Error::from(kind))));
-        assert!(is_cancellation(&Outer(Box::new(io::Error::other(Outer(Box::new(
-            io::Error::from(kind)
-        )))))));
-        assert!(is_cancellation(&axum::Error::new(io::Error::from(kind))));
+        let (feed, source) = Feed::new();
+        feed.data(first);
+        let mut body = through(&layer, event_stream(source)).into_body();
+        assert_eq!(poll_frame(&mut body), data(preamble), "{first:?}");
+        // A byte order mark is only legal at the very start.
+        let rest = first.trim_start_matches('\u{feff}');
+        assert_eq!(poll_frame(&mut body), data(rest), "{first:?}");
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
     }
-    for kind in [io::ErrorKind::TimedOut, io::ErrorKind::UnexpectedEof, io::ErrorKind::Other] {
-        assert!(!is_cancellation(&io::Error::from(kind)));
-    }
-
-    let task = tokio::spawn(std::future::pending::<()>());
-    task.abort();
-    assert!(is_cancellation(&task.await.unwrap_err()));
-    let task = tokio::spawn(async { panic!("not a cancellation") });
-    assert!(!is_cancellation(&task.await.unwrap_err()));
 }
 
-#[cfg(feature = "tonic")]
-#[test]
-fn tonics_cancelled_is_a_cancellation() {
-    assert!(is_cancellation(&tonic::Status::cancelled("")));
-    assert!(!is_cancellation(&tonic::Status::unavailable("")));
+#[tokio::test]
+async fn a_first_frame_that_was_looked_at_is_still_the_source_of_ends_and_errors() {
+    let layer = layer().retry(Retry::fixed(Duration::from_secs(1))).terminator(Event::from("end"));
+    let (feed, source) = Feed::new();
+    feed.end();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), data("retry: 1000\n"));
+    assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+
+    let layer = layer.on_error(|error| Event::from(error.to_string()));
+    let (feed, source) = Feed::new();
+    feed.fail("broken");
+    let mut body = through(&layer, event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), data("retry: 1000\n"));
+    assert_eq!(poll_frame(&mut body), data("data: broken\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-#[cfg(feature = "hyper")]
-mod hyper_errors {
-    use bytes::Bytes;
-    use http::Request;
-    use http_body_util::{BodyExt, Full};
-    use hyper::client::conn::http1;
-    use hyper_util::rt::TokioIo;
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
-    use tower_sse::is_cancellation;
+/// What rmcp's server sends first, and what its client reads with.
+#[tokio::test]
+async fn the_readers_of_mcp_take_a_priming_event_behind_a_reconnection_time() {
+    const PRIMING: &str = "id: 0\nretry: 3000\ndata: \n\n";
 
-    /// A client whose upstream answers `answer` and closes the connection.
-    async fn client_of(answer: &'static [u8]) -> http1::SendRequest<Full<Bytes>> {
-        let (client, mut upstream) = tokio::io::duplex(1024);
-        let (sender, connection) = http1::handshake(TokioIo::new(client)).await.unwrap();
-        tokio::spawn(connection);
-        tokio::spawn(async move {
-            let _ = upstream.read(&mut [0; 1024]).await.unwrap();
-            upstream.write_all(answer).await.unwrap();
-        });
-        sender
-    }
+    let layer = layer().retry(Retry::fixed(Duration::from_secs(1)));
+    let (feed, source) = Feed::new();
+    feed.data(PRIMING);
+    feed.end();
+    let body = through(&layer, event_stream(source)).into_body();
+    let bytes = http_body_util::BodyExt::collect(body).await.unwrap().to_bytes();
 
-    #[tokio::test]
-    async fn an_upstream_that_breaks_off_before_its_answer_has_left() {
-        let mut sender = client_of(b"HTTP/1.1 2").await;
-        let error = sender.send_request(Request::new(Full::default())).await.unwrap_err();
-        assert!(error.is_incomplete_message() && is_cancellation(&error));
+    let chunks = || stream::iter([Ok::<_, Infallible>(bytes.clone())]);
+    let mut old = sse_stream_02::SseStream::from_bytes_stream(chunks());
+    let event = old.next().await.unwrap().unwrap();
+    assert_eq!((event.id.as_deref(), event.retry), (Some("0"), Some(3000)));
+    let mut new = sse_stream::SseStream::from_bytes_stream(chunks());
+    let event = new.next().await.unwrap().unwrap();
+    assert_eq!((event.id.as_deref(), event.retry), (Some("0"), Some(3000)));
 
-        let error = sender.send_request(Request::new(Full::default())).await.unwrap_err();
-        assert!(error.is_canceled() && is_cancellation(&error));
-    }
-
-    #[tokio::test]
-    async fn an_upstream_that_breaks_off_within_its_body_has_failed() {
-        let mut sender = client_of(b"HTTP/1.1 200 OK\r\ncontent-length: 9\r\n\r\ndata").await;
-        let response = sender.send_request(Request::new(Full::default())).await.unwrap();
-        let error = response.into_body().collect().await.unwrap_err();
-        assert!(!is_cancellation(&error));
-    }
-
-    #[test]
-    fn an_http_2_stream_reset_with_cancel_has_left() {
-        assert!(is_cancellation(&h2::Error::from(h2::Reason::CANCEL)));
-        assert!(!is_cancellation(&h2::Error::from(h2::Reason::INTERNAL_ERROR)));
-    }
+    // Without that, the old one fails.
+    let both = ["retry: 1000\n", PRIMING].concat();
+    let both = stream::iter([Ok::<_, Infallible>(bytes::Bytes::from(both))]);
+    sse_stream_02::SseStream::from_bytes_stream(both).next().await.unwrap().unwrap_err();
 }

@@ -282,6 +282,7 @@ fn without_a_runtime_there_are_none_and_nothing_panics() {
     assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     feed.fail("broken");
+    assert_eq!(poll_frame(&mut body), data(":\n"));
     assert_eq!(poll_frame(&mut body), Polled::Failed("broken".to_owned()));
     assert_eq!(poll_frame(&mut body), Polled::End);
 }

@@ -15,7 +15,13 @@ use tower_sse::{Drain, Event, MaxAge, SseLayer};
 use tracing::{Dispatch, Level, subscriber};
 use tracing_subscriber::{fmt::MakeWriter, registry::Registry};
 
-use support::{Feed, Polled, event_stream, poll_frame, source::answer_to, through};
+use support::{
+    Feed, Polled,
+    body::data,
+    event_stream, poll_frame,
+    source::{answer_to, cancelled_task},
+    through,
+};
 
 /// What was logged, line by line.
 #[derive(Clone, Default)]
@@ -83,18 +89,45 @@ fn a_stream_without_a_runtime_warns_once() {
 }
 
 #[tokio::test]
-async fn a_source_that_left_is_a_debug_line() {
+async fn a_cancelled_source_is_a_debug_line() {
+    let error = cancelled_task().await;
     let lines = logged(|| {
         let (feed, source) = Feed::new();
-        let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
-        feed.fail(io::Error::from(io::ErrorKind::BrokenPipe));
+        // A layer that looks at its clients ends the stream of an `EventSource` cleanly.
+        let layer = SseLayer::new().max_age(MaxAge::none());
+        let request = Request::get("/")
+            .header("accept", "text/event-stream")
+            .header("cache-control", "no-cache");
+        let request = request.body(()).unwrap();
+        let mut body = answer_to(request, &layer, event_stream(source)).into_body();
+        feed.fail(error);
         assert_eq!(poll_frame(&mut body), Polled::End);
     });
     assert_eq!(lines.len(), 2, "{lines:?}");
     assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
-    assert!(lines[0].contains("left"), "{lines:?}");
+    assert!(lines[0].contains("the source of an event stream was cancelled"), "{lines:?}");
     assert!(lines[1].starts_with("DEBUG tower_sse"), "{lines:?}");
-    assert!(lines[1].contains(r#"reason="ended""#), "{lines:?}");
+    assert!(lines[1].contains(r#"reason="cancelled""#), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_callback_that_panics_is_a_warn_line() {
+    let lines = logged(|| {
+        let layer = SseLayer::new()
+            .on_open(|| panic!("in on_open"))
+            .on_error(|_| panic!("in on_error"))
+            .on_close(|_| panic!("in on_close"));
+        let (feed, source) = Feed::new();
+        let mut body = through(&layer, event_stream(source)).into_body();
+        feed.fail("disk full");
+        assert_eq!(poll_frame(&mut body), data(":\n"));
+    });
+    let warnings: Vec<_> = lines.iter().filter(|line| line.starts_with("WARN")).collect();
+    assert_eq!(warnings.len(), 3, "{lines:?}");
+    let expected = "a callback of an event stream panicked";
+    assert!(warnings.iter().all(|line| line.contains(expected)), "{lines:?}");
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains(r#"reason="failed""#)), "{lines:?}");
 }
 
 #[tokio::test]
@@ -141,6 +174,7 @@ async fn an_error_of_the_source_is_no_line_but_that_of_the_close() {
     let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
     feed.fail("disk full");
     let lines = logged(|| {
+        assert_eq!(poll_frame(&mut body), data(":\n"));
         assert_eq!(poll_frame(&mut body), Polled::Pending);
         // The error is held back, and the client leaves.
         drop(body);
@@ -161,6 +195,7 @@ async fn a_stream_that_is_cut_short_is_no_error_in_the_log() {
     let aged = answer_to(call(), &aged, event_stream(Feed::new().1));
     let mut bodies = [aged.into_body(), drained.into_body()];
     let held_back = logged(|| {
+        assert_eq!(poll_frame(&mut bodies[0]), data(":\n"));
         assert_eq!(poll_frame(&mut bodies[0]), Polled::Pending);
         shutdown.cancel();
         assert!(matches!(poll_frame(&mut bodies[1]), Polled::Data(_)));

@@ -28,7 +28,7 @@ pub(crate) struct Boundary {
 enum Line {
     Empty,
     /// The line so far is the beginning of the word `retry`, this many bytes of it.
-    RetryWord(usize),
+    RetryWord(u8),
     /// A comment or a `retry` field: part of no event.
     Aside,
     /// Any other field.
@@ -45,11 +45,11 @@ enum Start {
     Nothing,
     /// The source was first: what it began with passes.
     Source {
-        matched: usize,
+        matched: u8,
     },
     /// We were first: a mark with which the source begins is held back, and dropped when whole.
     Ours {
-        matched: usize,
+        matched: u8,
     },
     Over,
 }
@@ -124,11 +124,13 @@ impl Boundary {
 
     /// `matched` bytes of a byte order mark have come before; they are `held` back if we wrote
     /// first.
-    fn pass_start(&mut self, frame: Bytes, matched: usize, held: bool) -> Bytes {
-        let (before, awaited) = BYTE_ORDER_MARK.split_at_checked(matched).unwrap_or_default();
+    fn pass_start(&mut self, frame: Bytes, matched: u8, held: bool) -> Bytes {
+        let (before, awaited) =
+            BYTE_ORDER_MARK.split_at_checked(usize::from(matched)).unwrap_or_default();
         let common = awaited.iter().zip(&frame).take_while(|(mark, byte)| mark == byte).count();
         let rest = frame.get(common..).unwrap_or_default();
-        let matched = matched + common;
+        // At most three.
+        let matched = matched + common as u8;
         let (whole, undecided) = (common == awaited.len(), rest.is_empty());
         self.start = match (whole || !undecided, held) {
             (true, _) => Start::Over,
@@ -187,7 +189,7 @@ impl Boundary {
         // From the last line back to one that decides, or to the one that an earlier frame began.
         while let Some((line, begun_here)) = pop_line(&mut lines) {
             let line = if begun_here { Line::Empty } else { self.line }.extended(line);
-            if line != Line::Aside && line != Line::RetryWord(RETRY.len()) {
+            if line != Line::Aside && line != Line::RetryWord(RETRY.len() as u8) {
                 self.in_event = line != Line::Empty;
                 break;
             }
@@ -203,17 +205,33 @@ impl Line {
             (Self::Empty, [b':', ..]) => Self::Aside,
             (Self::Empty, bytes) => Self::RetryWord(0).extended(bytes),
             (Self::RetryWord(matched), bytes) => {
-                let awaited = RETRY.get(matched..).unwrap_or_default();
+                let awaited = RETRY.get(usize::from(matched)..).unwrap_or_default();
                 let common =
                     awaited.iter().zip(bytes).take_while(|(word, byte)| word == byte).count();
                 match bytes.get(common..) {
-                    Some([]) | None => Self::RetryWord(matched + common),
+                    Some([]) | None => Self::RetryWord(matched + common as u8),
                     Some([b':', ..]) if common == awaited.len() => Self::Aside,
                     Some(_) => Self::Field,
                 }
             }
         }
     }
+}
+
+/// Returns whether the first block of a stream has a `retry` field, as far as its first bytes show.
+pub(super) fn first_block_has_retry(stream: &[u8]) -> bool {
+    let mut rest = stream.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(stream);
+    while let Some((line, next)) = rest.split_at_checked(first_line(rest)) {
+        match line {
+            [] | [b'\n' | b'\r', ..] => return false,
+            [b'r', b'e', b't', b'r', b'y']
+            | [b'r', b'e', b't', b'r', b'y', b':' | b'\n' | b'\r', ..] => {
+                return true;
+            }
+            _ => rest = next,
+        }
+    }
+    false
 }
 
 /// How long the first line is, with its line end as far as it is there.

@@ -14,65 +14,83 @@ use crate::{BoxError, connection::CloseReason};
 /// What is still to be sent of a stream whose source is gone.
 pub(super) struct Ending {
     reason: CloseReason,
+    /// Out of line, because every open stream has room for an `Ending`.
+    rest: Option<Box<Rest>>,
+}
+
+struct Rest {
     last: Bytes,
     then: Then,
 }
 
 enum Then {
     End,
-    Trailers(Box<HeaderMap>),
+    Trailers(HeaderMap),
     Fail { error: BoxError, hold: Hold },
 }
 
 impl Ending {
     /// A clean end after these bytes.
-    pub(super) const fn clean(reason: CloseReason, last: Bytes) -> Self {
-        Self { reason, last, then: Then::End }
+    pub(super) fn clean(reason: CloseReason, last: Bytes) -> Self {
+        let rest = (!last.is_empty()).then(|| Box::new(Rest { last, then: Then::End }));
+        Self { reason, rest }
     }
 
     /// The source's own end.
-    pub(super) fn own(last: Bytes, trailers: Option<Box<HeaderMap>>) -> Self {
-        let then = trailers.map_or(Then::End, Then::Trailers);
-        Self { reason: CloseReason::Ended, last, then }
+    pub(super) fn own(last: Bytes, trailers: Option<HeaderMap>) -> Self {
+        match trailers {
+            None => Self::clean(CloseReason::Ended, last),
+            Some(trailers) => {
+                let rest = Rest { last, then: Then::Trailers(trailers) };
+                Self { reason: CloseReason::Ended, rest: Some(Box::new(rest)) }
+            }
+        }
     }
 
     /// A failure after these bytes.
     pub(super) fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
         let (last, hold) = Hold::after(last);
-        Self { reason, last, then: Then::Fail { error, hold } }
+        let rest = Rest { last, then: Then::Fail { error, hold } };
+        Self { reason, rest: Some(Box::new(rest)) }
     }
 
-    /// A failure because the stream must end, but a clean end would tell the client something else.
+    /// A failure because the stream must end, but a clean end would mean something else to the client.
     pub(super) fn cut_short(reason: CloseReason, last: Bytes) -> Self {
         Self::failure(reason, last, Box::new(CutShort(reason)))
     }
 
     pub(super) const fn is_over(&self) -> bool {
-        self.last.is_empty() && matches!(self.then, Then::End)
+        self.rest.is_none()
     }
 
-    /// Why the stream closes if it is dropped now; `None` if the client has left before the end.
-    pub(super) const fn reason(&self) -> Option<CloseReason> {
-        match self.then {
-            Then::End if self.last.is_empty() => Some(self.reason),
-            Then::End | Then::Trailers(_) => None,
-            Then::Fail { .. } => Some(self.reason),
-        }
+    /// Why the stream closes if it is dropped now; `None` if the client leaves before the end.
+    pub(super) fn reason(&self) -> Option<CloseReason> {
+        let fails = |rest: &Rest| matches!(rest.then, Then::Fail { .. });
+        self.rest.as_deref().is_none_or(fails).then_some(self.reason)
     }
 
     pub(super) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        if !self.last.is_empty() {
-            return Poll::Ready(Some(Ok(Frame::data(mem::take(&mut self.last)))));
+        let Some(rest) = self.rest.as_deref_mut() else {
+            return Poll::Ready(None);
+        };
+        if !rest.last.is_empty() {
+            let last = mem::take(&mut rest.last);
+            if let Then::End = rest.then {
+                self.rest = None;
+            }
+            return Poll::Ready(Some(Ok(Frame::data(last))));
         }
-        if let Then::Fail { hold, .. } = &mut self.then {
+        if let Then::Fail { hold, .. } = &mut rest.then {
             ready!(hold.poll_over(cx));
         }
-        Poll::Ready(match mem::replace(&mut self.then, Then::End) {
+        let then = mem::replace(&mut rest.then, Then::End);
+        self.rest = None;
+        Poll::Ready(match then {
             Then::End => None,
-            Then::Trailers(trailers) => Some(Ok(Frame::trailers(*trailers))),
+            Then::Trailers(trailers) => Some(Ok(Frame::trailers(trailers))),
             Then::Fail { error, .. } => Some(Err(error)),
         })
     }

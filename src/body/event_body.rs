@@ -133,7 +133,7 @@ where
             }
             let end = this.frame.len();
             // Events without any field are no bytes, and bytes are what pays for our time.
-            if end == start && Pace::poll_unit(cx).is_pending() {
+            if end == start && this.pace.poll_empty(cx).is_pending() {
                 pending = true;
                 break;
             }

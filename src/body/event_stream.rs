@@ -1,4 +1,5 @@
 use std::{
+    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -10,7 +11,8 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::{
-    Boundary, Ending, Lifetime, Pace, Report, Rules, Shutdown, Silence, lifetime::Verdict,
+    Boundary, Ending, Lifetime, Pace, Report, Rules, Shutdown, Silence,
+    boundary::first_block_has_retry, lifetime::Verdict,
 };
 use crate::{
     BoxError,
@@ -19,31 +21,45 @@ use crate::{
 
 pin_project! {
     /// The bytes of an event stream, made by anybody, and what the layer writes between them.
+    // In this order in memory, so that an event touches few cache lines: what it needs comes first,
+    // in `silence` and `report` too.
+    #[repr(C)]
     pub(crate) struct EventStream<B> {
         #[pin]
         source: Option<B>,
-        #[pin]
-        silence: Option<Silence>,
+        phase: Phase,
         // Out of line, for most streams have none.
         lifetime: Option<Pin<Box<Lifetime>>>,
-        shutdown: Option<Shutdown>,
-        boundary: Boundary,
-        phase: Phase,
-        pace: Pace,
         rules: Arc<Rules>,
+        boundary: Boundary,
+        pace: Pace,
         client: Client,
         // Bytes of ours would be garbage in a stream with a content coding.
         encoded: bool,
-        // Last, so that the source is gone when the close is told.
+        #[pin]
+        silence: Option<Silence>,
+        // Last, so that the source is gone when the close is reported.
         report: Report,
     }
 }
 
 enum Phase {
-    Beginning,
+    Beginning(Shutdown),
     Open,
+    /// Open, and the source's next result is here already.
+    Held(Box<Polled>),
     Ending(Ending),
 }
+
+/// What polling a body returns when it is ready.
+type Polled = Option<Result<Frame<Bytes>, BoxError>>;
+
+/// A larger frame of the source passes in pieces of this size: reading the lines of one of 16 MiB
+/// took 71 ms, during which no other task could run on the thread.
+const LARGEST_PIECE: usize = 256 * 1024;
+
+/// The last bytes of a stream that fails: dropped by the server, they tell that it has taken them.
+const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 
 impl<B> EventStream<B> {
     pub(crate) fn new(
@@ -56,11 +72,10 @@ impl<B> EventStream<B> {
     ) -> Self {
         Self {
             source: Some(source),
-            silence: if encoded { None } else { rules.silence() },
+            silence: rules.heartbeat_interval().filter(|_| !encoded).map(|_| Silence::default()),
             lifetime: None,
-            shutdown: Some(shutdown),
             boundary: Boundary::new(),
-            phase: Phase::Beginning,
+            phase: Phase::Beginning(shutdown),
             pace: Pace::default(),
             rules,
             client,
@@ -78,10 +93,7 @@ impl<B> EventStream<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    pub(crate) fn poll_frame(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         // To be cut takes no budget: a body whose task spends all on others must not outlive the shutdown.
         if Pace::poll_ready(cx).is_pending() && !self.as_mut().can_be_cut(cx) {
             return Poll::Pending;
@@ -118,24 +130,16 @@ where
         }
     }
 
-    fn poll_phase(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+    fn poll_phase(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         loop {
-            let this = self.as_mut().project();
-            match this.phase {
-                Phase::Beginning => {
-                    *this.phase = Phase::Open;
-                    let shutdown = this.shutdown.take().and_then(Shutdown::into_token);
-                    *this.lifetime =
-                        Lifetime::new(this.rules, shutdown, *this.client).map(Box::pin);
-                    let preamble = if *this.encoded { Bytes::new() } else { this.rules.preamble() };
+            match self.as_mut().project().phase {
+                Phase::Beginning(_) => {
+                    let preamble = self.as_mut().begin_stream(cx);
                     if !preamble.is_empty() {
                         return Poll::Ready(Some(Ok(self.interject(&preamble))));
                     }
                 }
-                Phase::Open => {
+                Phase::Open | Phase::Held(_) => {
                     if let Some(frame) = ready!(self.as_mut().poll_open(cx)) {
                         return Poll::Ready(Some(Ok(frame)));
                     }
@@ -145,10 +149,57 @@ where
         }
     }
 
+    /// Opens the stream and returns the lines that it starts with.
+    #[cold]
+    fn begin_stream(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Bytes {
+        let this = self.as_mut().project();
+        let shutdown = match mem::replace(this.phase, Phase::Open) {
+            Phase::Beginning(shutdown) => shutdown.into_token(),
+            _ => None,
+        };
+        *this.lifetime = Lifetime::new(this.rules, shutdown, *this.client).map(Box::pin);
+        if *this.encoded {
+            return Bytes::new();
+        }
+        if !this.rules.has_retry() || self.as_mut().must_end(cx) {
+            return self.rules.preamble();
+        }
+        // Two `retry` lines in one block are an error to some clients.
+        match self.as_mut().poll_source(cx) {
+            Poll::Pending => self.rules.preamble(),
+            Poll::Ready(first) => {
+                let has_retry = first_data(&first).is_some_and(first_block_has_retry);
+                *self.as_mut().project().phase = Phase::Held(Box::new(first));
+                if has_retry { self.rules.padding() } else { self.rules.preamble() }
+            }
+        }
+    }
+
+    fn must_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let lifetime = self.project().lifetime;
+        lifetime.as_mut().is_some_and(|lifetime| lifetime.as_mut().look(cx) != Verdict::GoOn)
+    }
+
+    /// The source's next result, which may be held already.
+    #[inline]
+    fn poll_source(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
+        let mut this = self.project();
+        if let Phase::Held(held) = this.phase {
+            let held = held.take();
+            *this.phase = Phase::Open;
+            return Poll::Ready(held);
+        }
+        let Some(source) = this.source.as_mut().as_pin_mut() else {
+            return Poll::Ready(None);
+        };
+        let polled = this.report.within_source(|| source.poll_frame(cx));
+        polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
+    }
+
     /// The next frame of an open stream, or `None` when it is no longer open.
     fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
-            let mut this = self.as_mut().project();
+            let this = self.as_mut().project();
             let verdict = this.lifetime.as_mut().map_or(Verdict::GoOn, |it| it.as_mut().look(cx));
             let due = match verdict {
                 Verdict::GoOn => false,
@@ -164,14 +215,10 @@ where
                     return Poll::Ready(None);
                 }
             };
-            let Some(source) = this.source.as_mut().as_pin_mut() else {
-                self.begin(Ending::clean(CloseReason::Ended, Bytes::new()));
-                return Poll::Ready(None);
-            };
-            let frame = match this.report.within_source(|| source.poll_frame(cx)) {
+            let frame = match self.as_mut().poll_source(cx) {
                 Poll::Ready(Some(Ok(frame))) => frame,
                 Poll::Ready(Some(Err(error))) => {
-                    self.end_with(error.into());
+                    self.end_with(error);
                     return Poll::Ready(None);
                 }
                 Poll::Ready(None) => {
@@ -185,13 +232,10 @@ where
             };
             match frame.into_data() {
                 Ok(data) => {
-                    let data = match (*this.encoded, due) {
-                        (true, _) => data,
-                        (false, false) => this.boundary.pass(data),
-                        (false, true) => this.boundary.pass_to_first_end(data),
-                    };
+                    let data = self.as_mut().pass(data, due);
+                    let mut this = self.as_mut().project();
                     if data.is_empty() {
-                        if Pace::poll_unit(cx).is_ready() {
+                        if this.pace.poll_empty(cx).is_ready() {
                             continue;
                         }
                         match ready!(self.as_mut().poll_timers(cx)) {
@@ -200,20 +244,35 @@ where
                         }
                     }
                     this.pace.spend(cx, data.len());
-                    if let Some(silence) = this.silence.as_pin_mut() {
+                    if let Some(silence) = this.silence.as_mut().as_pin_mut() {
                         silence.broken();
                     }
                     return Poll::Ready(Some(Frame::data(data)));
                 }
                 Err(frame) => match frame.into_trailers() {
                     Ok(trailers) => {
-                        self.end(Some(Box::new(trailers)));
+                        self.end(Some(trailers));
                         return Poll::Ready(None);
                     }
                     Err(frame) => return Poll::Ready(Some(frame)),
                 },
             }
         }
+    }
+
+    /// What may be sent of a frame of the source, up to the first place between events if the
+    /// stream is `due` to end.
+    #[inline]
+    fn pass(self: Pin<&mut Self>, mut data: Bytes, due: bool) -> Bytes {
+        let this = self.project();
+        if *this.encoded {
+            return data;
+        }
+        if data.len() > LARGEST_PIECE {
+            let rest = data.split_off(LARGEST_PIECE);
+            *this.phase = Phase::Held(Box::new(Some(Ok(Frame::data(rest)))));
+        }
+        if due { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
     }
 
     /// A heartbeat as soon as it is due and has a place, or `None` when the stream's lifetime must be
@@ -233,12 +292,14 @@ where
     fn poll_heartbeat(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
         let mut this = self.project();
         loop {
-            let (Some(silence), Some(heartbeat)) =
-                (this.silence.as_mut().as_pin_mut(), this.rules.heartbeat())
-            else {
+            let (Some(silence), Some(heartbeat), Some(interval)) = (
+                this.silence.as_mut().as_pin_mut(),
+                this.rules.heartbeat(),
+                this.rules.heartbeat_interval(),
+            ) else {
                 return Poll::Pending;
             };
-            ready!(silence.poll_interval(cx));
+            ready!(silence.poll_interval(cx, interval));
             if this.boundary.between_events() {
                 return Poll::Ready(heartbeat.between_events().clone());
             }
@@ -259,7 +320,7 @@ where
     }
 
     /// The source came to its own clean end.
-    fn end(mut self: Pin<&mut Self>, trailers: Option<Box<HeaderMap>>) {
+    fn end(mut self: Pin<&mut Self>, trailers: Option<HeaderMap>) {
         let this = self.as_mut().project();
         let last = match this.rules.terminator() {
             Some(terminator) if !*this.encoded && this.boundary.between_events() => {
@@ -267,24 +328,39 @@ where
             }
             _ => Bytes::new(),
         };
-        self.begin(Ending::own(last, trailers));
+        self.begin_ending(Ending::own(last, trailers));
     }
 
     /// The source failed.
     fn end_with(mut self: Pin<&mut Self>, error: BoxError) {
         let this = self.as_mut().project();
-        // Amid an event every error fails: at a clean end some clients take the half for the whole.
-        // Under a content coding nobody knows.
-        let amid_event = *this.encoded || !this.boundary.between_events();
-        let ending = if !amid_event && this.rules.is_benign(&error) {
-            debug!(error = %error, "the source of an event stream left");
-            Ending::clean(CloseReason::Ended, Bytes::new())
-        } else if !amid_event && let Some(event) = this.rules.event_for(&error) {
+        let is_cancellation = this.rules.is_cancellation(&error);
+        // Mid-event every error fails the body: after a clean end some clients dispatch the half
+        // event. In a content coding nobody knows where events end.
+        let between_events = !*this.encoded && this.boundary.between_events();
+        let ending = if is_cancellation {
+            debug!(error = %error, "the source of an event stream was cancelled");
+            if between_events && this.client.reconnects_after_clean_end() {
+                Ending::clean(CloseReason::Cancelled, Bytes::new())
+            } else {
+                Ending::failure(CloseReason::Cancelled, self.as_mut().last_line(), error)
+            }
+        } else if between_events && let Some(event) = this.rules.event_for(&error) {
             Ending::clean(CloseReason::Failed, this.boundary.interject(&event))
         } else {
-            Ending::failure(CloseReason::Failed, Bytes::new(), error)
+            Ending::failure(CloseReason::Failed, self.as_mut().last_line(), error)
         };
-        self.begin(ending);
+        self.begin_ending(ending);
+    }
+
+    /// The last bytes before a failure for which there are no others: a comment line, where a line
+    /// can start.
+    fn last_line(self: Pin<&mut Self>) -> Bytes {
+        let this = self.project();
+        if *this.encoded || !this.boundary.at_line_start() {
+            return Bytes::new();
+        }
+        this.boundary.interject(&COMMENT_LINE)
     }
 
     /// The stream must end although its source goes on.
@@ -303,14 +379,15 @@ where
         let ending = if between_events && !this.client.is_cut_by_failing() {
             Ending::clean(reason, last)
         } else {
+            let last = if last.is_empty() { self.as_mut().last_line() } else { last };
             Ending::cut_short(reason, last)
         };
-        self.begin(ending);
+        self.begin_ending(ending);
     }
 
     /// Drops the source, and not with the body: it may hold a guard, a permit or a cursor. What follows is
     /// known before, should the drop panic.
-    fn begin(self: Pin<&mut Self>, ending: Ending) {
+    fn begin_ending(self: Pin<&mut Self>, ending: Ending) {
         let mut this = self.project();
         // The body may be dropped before it is polled again.
         if let Some(reason) = ending.reason() {
@@ -320,4 +397,10 @@ where
         *this.lifetime = None;
         this.report.within_source(|| this.source.set(None));
     }
+}
+
+/// The bytes of a stream's first result, as far as they are worth reading.
+fn first_data(first: &Polled) -> Option<&[u8]> {
+    let data = first.as_ref()?.as_ref().ok()?.data_ref()?;
+    Some(data.get(..LARGEST_PIECE).unwrap_or(data))
 }

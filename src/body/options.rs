@@ -138,14 +138,14 @@ impl StreamOptions {
     /// An event sent when the shutdown ends the stream; see
     /// [`SseLayer::farewell`](crate::SseLayer::farewell). `None` undoes it.
     pub fn farewell(mut self, farewell: impl Into<Option<Event>>) -> Self {
-        self.farewell = Some(farewell.into().map(|event| Encoded::from(event).into()));
+        self.farewell = Some(farewell.into().and_then(last_event));
         self
     }
 
     /// An event sent after the source's own clean end; see
     /// [`SseLayer::terminator`](crate::SseLayer::terminator). `None` undoes it.
     pub fn terminator(mut self, terminator: impl Into<Option<Event>>) -> Self {
-        self.terminator = Some(terminator.into().map(|event| Encoded::from(event).into()));
+        self.terminator = Some(terminator.into().and_then(last_event));
         self
     }
 
@@ -246,6 +246,17 @@ impl fmt::Debug for StreamOptions {
             .field("on_close", &on_close.told.is_some())
             .finish()
     }
+}
+
+/// The event as it is sent, or `None` if no client would dispatch it.
+fn last_event(event: Event) -> Option<Bytes> {
+    let dispatched = event.dispatched();
+    if dispatched.is_none() {
+        warn!(
+            "a terminator or farewell without data and name is not sent: no client dispatches it"
+        );
+    }
+    dispatched.map(|event| Encoded::from(event).into())
 }
 
 impl CloseCallbacks {

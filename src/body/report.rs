@@ -11,25 +11,34 @@ use crate::{
 pub(crate) type OnOpen = dyn Fn() + Send + Sync;
 pub(crate) type OnClose = dyn Fn(&Closed) + Send + Sync;
 
-/// The account of one open stream, kept until it closes. However that happens, there is one close
-/// report: when nobody else has said why before, the stream was dropped because the client left.
+/// Counts what is sent of one open stream, and makes its close report. However the stream closes,
+/// there is one report: if nothing else was said before, the client left.
+// In this order in memory, because an event needs the first fields only.
+#[repr(C)]
 pub(crate) struct Report {
-    opened: Instant,
     frames: u64,
     bytes: u64,
     heartbeats: u64,
-    /// What of these is in `stats`: frames, bytes, heartbeats.
-    told: (u64, u64, u64),
+    /// If the stream is dropped now, that is why.
+    reason: CloseReason,
+    /// The shared counters lag behind, because a heartbeat was sent.
+    stats_due: bool,
+    /// `None` once the report was made.
+    account: Option<Account>,
+}
+
+/// What is needed when a stream opens and closes.
+struct Account {
+    opened: Instant,
+    /// What is in `stats` already: frames, bytes, heartbeats.
+    counted: (u64, u64, u64),
     stats: Stats,
     on_close: Option<Arc<OnClose>>,
     disconnect: Option<DisconnectGuard>,
     permit: Option<OwnedSemaphorePermit>,
-    /// The request's span, in which all is told.
+    /// The request's span, in which the close is reported.
     #[cfg(feature = "tracing")]
     span: tracing::Span,
-    /// If the stream is dropped now, that is why.
-    reason: CloseReason,
-    closed: bool,
 }
 
 impl Report {
@@ -42,28 +51,31 @@ impl Report {
         permit: Option<OwnedSemaphorePermit>,
     ) -> Self {
         stats.opened();
-        for told in on_open {
-            _ = without_panic(|| told());
+        for callback in on_open {
+            _ = without_panic(|| callback());
         }
-        Self {
+        let account = Account {
             opened: Instant::now(),
-            frames: 0,
-            bytes: 0,
-            heartbeats: 0,
-            told: (0, 0, 0),
+            counted: (0, 0, 0),
             stats,
             on_close,
             disconnect,
             permit,
             #[cfg(feature = "tracing")]
             span: tracing::Span::current(),
+        };
+        Self {
+            frames: 0,
+            bytes: 0,
+            heartbeats: 0,
             reason: CloseReason::Disconnected,
-            closed: false,
+            stats_due: false,
+            account: Some(account),
         }
     }
 
-    /// What a call of the source returns. If it panics and the stream is dropped for it, it is known
-    /// why, on whichever thread and whenever that is.
+    /// Calls the source. If it panics and the stream is dropped for it, the reason is known, on
+    /// whichever thread and whenever that is.
     pub(crate) fn within_source<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
         let returned = call();
@@ -71,42 +83,52 @@ impl Report {
         returned
     }
 
-    /// A frame of data goes out.
+    /// Counts a frame of data that is sent.
     pub(super) fn sent(&mut self, bytes: usize) {
         self.frames += 1;
         self.bytes += bytes as u64;
         // After a heartbeat nothing else is waiting to be sent.
-        let (_, _, heartbeats) = self.told;
-        if self.heartbeats != heartbeats {
-            self.tell_stats();
+        if mem::take(&mut self.stats_due) {
+            self.update_stats();
         }
     }
 
-    /// The frame that goes out next is a heartbeat.
+    /// Counts the frame that is sent next as a heartbeat.
     pub(super) const fn heartbeat(&mut self) {
         self.heartbeats += 1;
+        self.stats_due = true;
     }
 
-    /// Whatever happens from now on, this will have been the `reason`.
+    /// Sets the reason that the close report will have, whatever happens from now on.
     pub(crate) const fn set_reason(&mut self, reason: CloseReason) {
         self.reason = reason;
     }
 
-    /// The stream is over, for the reason that was expected.
-    pub(super) fn close(&mut self) {
-        if mem::replace(&mut self.closed, true) {
-            return;
+    fn update_stats(&mut self) {
+        if let Some(account) = self.account.as_mut() {
+            account.update_stats(self.frames, self.bytes, self.heartbeats);
         }
+    }
+
+    /// Makes the close report, with the reason that was set, unless it was made before.
+    pub(super) fn close(&mut self) {
+        self.update_stats();
+        if let Some(account) = self.account.take() {
+            account.close(self.reason, self.frames, self.bytes, self.heartbeats);
+        }
+    }
+}
+
+impl Account {
+    fn update_stats(&mut self, frames: u64, bytes: u64, heartbeats: u64) {
+        let counted = mem::replace(&mut self.counted, (frames, bytes, heartbeats));
+        self.stats.sent(frames - counted.0, bytes - counted.1, heartbeats - counted.2);
+    }
+
+    fn close(mut self, reason: CloseReason, frames: u64, bytes: u64, heartbeats: u64) {
         drop(self.permit.take());
-        let reason = self.reason;
-        let closed = Closed {
-            reason,
-            age: self.opened.elapsed(),
-            frames: self.frames,
-            bytes: self.bytes,
-            heartbeats: self.heartbeats,
-        };
-        self.tell_stats();
+        let age = self.opened.elapsed();
+        let closed = Closed { reason, age, frames, bytes, heartbeats };
         self.stats.closed(&closed);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();
@@ -124,12 +146,6 @@ impl Report {
         if let Some(on_close) = self.on_close.take() {
             _ = without_panic(|| on_close(&closed));
         }
-    }
-
-    fn tell_stats(&mut self) {
-        let (frames, bytes, heartbeats) = self.told;
-        self.told = (self.frames, self.bytes, self.heartbeats);
-        self.stats.sent(self.frames - frames, self.bytes - bytes, self.heartbeats - heartbeats);
     }
 }
 

@@ -29,13 +29,18 @@ pub struct Retry {
     milliseconds: Option<RangeInclusive<u64>>,
 }
 
+/// The longest reconnection time, in milliseconds. JavaScript's `setTimeout` fires at once when it
+/// is asked for more.
+const LONGEST: u64 = i32::MAX as u64;
+
 impl Retry {
-    /// The same time for everybody, in whole milliseconds.
+    /// The same time for every client, in whole milliseconds, at most 2³¹−1 (24.8 days).
     pub fn fixed(reconnection_time: Duration) -> Self {
         Self::between(reconnection_time, reconnection_time)
     }
 
-    /// A time drawn for every connection, `min` and `max` included, in whole milliseconds.
+    /// A time drawn for every connection, `min` and `max` included, in whole milliseconds, at most
+    /// 2³¹−1 (24.8 days).
     ///
     /// # Panics
     ///
@@ -43,7 +48,8 @@ impl Retry {
     #[track_caller]
     pub fn between(min: Duration, max: Duration) -> Self {
         assert!(min <= max, "the least reconnection time cannot be greater than the greatest");
-        Self { milliseconds: Some(whole_milliseconds(min)..=whole_milliseconds(max)) }
+        let milliseconds = |time| whole_milliseconds(time).min(LONGEST);
+        Self { milliseconds: Some(milliseconds(min)..=milliseconds(max)) }
     }
 
     /// No `retry` line: clients wait as long as they think best.
@@ -54,6 +60,10 @@ impl Retry {
     /// 2 to 10 seconds: what clients are told that cannot stay.
     pub(crate) const fn later() -> Self {
         Self { milliseconds: Some(2_000..=10_000) }
+    }
+
+    pub(crate) const fn is_some(&self) -> bool {
+        self.milliseconds.is_some()
     }
 
     /// The time for one connection.

@@ -9,10 +9,10 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Drain, Heartbeat, OnClose, Retry, Silence, StreamOptions};
+use super::{Drain, Heartbeat, OnClose, Retry, StreamOptions, silence::Interval};
 use crate::{
     BoxError,
-    connection::{Client, is_cancellation},
+    connection::{Client, is_cancelled_task},
     event::Encoded,
 };
 
@@ -20,17 +20,18 @@ use crate::{
 #[derive(Clone)]
 pub(crate) struct Rules {
     options: StreamOptions,
-    is_benign: Option<Arc<IsBenign>>,
+    cancellation_if: Option<Arc<CancellationIf>>,
     grid: Instant,
 }
 
-pub(crate) type IsBenign = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
+/// Decides whether an error of the source is a cancellation.
+pub(crate) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 
 impl Rules {
     pub(crate) fn new() -> Self {
         Self {
             options: StreamOptions::new().heartbeat(Heartbeat::default()),
-            is_benign: None,
+            cancellation_if: None,
             grid: Instant::now(),
         }
     }
@@ -40,15 +41,15 @@ impl Rules {
         Self { options: options.or(&self.options), ..self.clone() }
     }
 
-    /// The same rules, but errors that `is_benign` says only say that somebody left, too.
-    pub(crate) fn with_classification(&self, is_benign: Arc<IsBenign>) -> Self {
-        let is_benign: Arc<IsBenign> = match self.is_benign.clone() {
-            None => is_benign,
+    /// The same rules, but errors for which `predicate` returns true are cancellations too.
+    pub(crate) fn with_cancellation_if(&self, predicate: Arc<CancellationIf>) -> Self {
+        let predicate: Arc<CancellationIf> = match self.cancellation_if.clone() {
+            None => predicate,
             Some(earlier) => Arc::new(move |error| {
-                without_panic(|| earlier(error)).unwrap_or(false) || is_benign(error)
+                without_panic(|| earlier(error)).unwrap_or(false) || predicate(error)
             }),
         };
-        Self { is_benign: Some(is_benign), ..self.clone() }
+        Self { cancellation_if: Some(predicate), ..self.clone() }
     }
 
     pub(crate) const fn options(&self) -> &StreamOptions {
@@ -59,14 +60,25 @@ impl Rules {
         self.options.heartbeat.as_ref()
     }
 
-    pub(super) fn silence(&self) -> Option<Silence> {
-        let interval = self.heartbeat()?.interval()?;
-        Some(Silence::new(interval, self.grid))
+    /// How long the stream may be silent before a heartbeat is due.
+    pub(super) fn heartbeat_interval(&self) -> Option<Interval> {
+        let length = self.heartbeat()?.interval()?;
+        Some(Interval { length, grid: self.grid })
+    }
+
+    /// Returns whether streams start with a `retry` line.
+    pub(super) fn has_retry(&self) -> bool {
+        self.options.retry.as_ref().is_some_and(Retry::is_some)
+    }
+
+    /// The comment line that streams start with, empty for none.
+    pub(super) fn padding(&self) -> Bytes {
+        self.options.padding.clone().unwrap_or_default()
     }
 
     /// The lines that the stream starts with, empty for none.
     pub(super) fn preamble(&self) -> Bytes {
-        let padding = self.options.padding.clone().unwrap_or_default();
+        let padding = self.padding();
         let retry = self.options.retry.as_ref().map(Retry::line).unwrap_or_default();
         match (retry.is_empty(), padding.is_empty()) {
             (true, _) => padding,
@@ -113,14 +125,12 @@ impl Rules {
         self.options.on_close.told.clone()
     }
 
-    /// Does `error` only say that somebody left?
-    pub(super) fn is_benign(&self, error: &BoxError) -> bool {
+    /// Returns whether `error` says that the program itself cancelled the source.
+    pub(super) fn is_cancellation(&self, error: &BoxError) -> bool {
         let error: &(dyn Error + 'static) = &**error;
-        is_cancellation(error)
-            || self
-                .is_benign
-                .as_ref()
-                .is_some_and(|is_benign| without_panic(|| is_benign(error)).unwrap_or(false))
+        let named = |predicate: &Arc<CancellationIf>| without_panic(|| predicate(error));
+        is_cancelled_task(error)
+            || self.cancellation_if.as_ref().and_then(named).unwrap_or_default()
     }
 
     /// What is sent in place of `error`; nothing if nobody said, or the one who said panicked.
@@ -136,7 +146,8 @@ pub(super) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(callback)) {
         Ok(value) => Some(value),
         Err(payload) => {
-            // To drop it could panic again.
+            warn!("a callback of an event stream panicked");
+            // Dropping it could panic again.
             mem::forget(payload);
             None
         }

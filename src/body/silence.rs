@@ -17,45 +17,79 @@ pin_project! {
     ///
     /// A stream that is busy costs it nothing: the clock is read when the stream falls silent, and
     /// a timer armed for an earlier silence is armed again when it fires.
-    #[derive(Debug)]
+    // In this order in memory: the timer is large, and rarely looked at.
+    #[derive(Debug, Default)]
+    #[repr(C)]
     pub(crate) struct Silence {
-        interval: Duration,
-        // Deadlines are rounded up to a grid that begins here.
-        grid: Instant,
         // `None` while bytes go out.
         since: Option<Instant>,
-        #[pin]
-        sleep: Option<Sleep>,
-        // Whom the timer wakes.
+        // What the timer is set to. The timer itself need not be looked at before.
+        armed_until: Option<Instant>,
+        // The task that the timer wakes.
         sleeper: Option<Waker>,
         timeless: bool,
+        #[pin]
+        sleep: Option<Sleep>,
     }
 }
 
-impl Silence {
-    pub(crate) const fn new(interval: Duration, grid: Instant) -> Self {
-        Self { interval, grid, since: None, sleep: None, sleeper: None, timeless: false }
-    }
+/// How long a stream may be silent, and the grid to which deadlines are rounded up.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Interval {
+    pub(super) length: Duration,
+    pub(super) grid: Instant,
+}
 
+impl Silence {
     /// Bytes went out.
+    #[inline]
     pub(crate) fn broken(self: Pin<&mut Self>) {
         *self.project().since = None;
     }
 
     /// Ready once the interval has passed since the first call after bytes went out, and every
     /// interval again. Outside a tokio runtime never.
-    pub(crate) fn poll_interval(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let mut this = self.project();
+    #[inline]
+    pub(crate) fn poll_interval(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        interval: Interval,
+    ) -> Poll<()> {
+        let this = self.as_mut().project();
         if *this.timeless {
             return Poll::Pending;
         }
-        let since = *this.since.get_or_insert_with(Instant::now);
-        let will_wake = this.sleeper.as_ref().is_some_and(|sleeper| sleeper.will_wake(cx.waker()));
-        if will_wake && this.sleep.as_ref().as_pin_ref().is_some_and(|sleep| !sleep.is_elapsed()) {
-            // Whatever it was armed for: it is looked at when it fires.
-            return Poll::Pending;
+        let is_armed = this.sleeper.as_ref().is_some_and(|sleeper| sleeper.will_wake(cx.waker()));
+        match *this.since {
+            None => {
+                let now = Instant::now();
+                let is_armed = is_armed && this.armed_until.is_some_and(|until| now < until);
+                *this.since = Some(now);
+                if is_armed {
+                    // Whatever it was armed for: it is looked at when it fires.
+                    return Poll::Pending;
+                }
+                self.poll_timer(cx, now, interval)
+            }
+            Some(since) => {
+                if is_armed
+                    && this.sleep.as_ref().as_pin_ref().is_some_and(|sleep| !sleep.is_elapsed())
+                {
+                    return Poll::Pending;
+                }
+                self.poll_timer(cx, since, interval)
+            }
         }
-        let due = round_up(*this.grid, since, *this.interval);
+    }
+
+    fn poll_timer(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        since: Instant,
+        interval: Interval,
+    ) -> Poll<()> {
+        let mut this = self.project();
+        let due = round_up(interval.grid, since, interval.length);
         let Some(due) = due.filter(|due| is_within_reach(*due)) else {
             return Poll::Pending;
         };
@@ -75,6 +109,7 @@ impl Silence {
             // turn: without budget a timer would say nothing either.
             if pin!(coop::unconstrained(sleep.as_mut())).poll(cx).is_pending() {
                 *this.sleeper = Some(cx.waker().clone());
+                *this.armed_until = Some(sleep.deadline());
                 return Poll::Pending;
             }
             if sleep.deadline() >= due {

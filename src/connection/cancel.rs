@@ -1,71 +1,75 @@
-use std::{error::Error, io};
+use std::{error::Error, io, iter};
 
 use tokio::task::JoinError;
 
-/// Does `error`, or what lies beneath it, only say that somebody left?
+/// Returns whether `error`, or one of its causes, is the [`JoinError`] of a cancelled task.
 ///
-/// That is no failure of the stream: one that ends with such an error between events ends cleanly, and
-/// nothing is logged above DEBUG. Amid an event it fails like any other, for at a clean end some
-/// clients take half an event for a whole one. [`SseLayer::classify_with`](crate::SseLayer::classify_with) adds errors of
-/// your own.
-///
-/// These are taken for it:
-///
-/// - [`io::ErrorKind`]s `BrokenPipe`, `ConnectionReset`, `ConnectionAborted` and `NotConnected`;
-/// - a [`JoinError`] of a task that was cancelled;
-/// - with feature `hyper`: hyper's cancelled, incomplete-message and body-write-aborted errors, and
-///   HTTP/2 streams reset with `CANCEL`;
-/// - with feature `tonic`: a [`Status`](tonic::Status) with code `Cancelled`.
-///
-/// ```
-/// use std::io;
-/// use tower_sse::is_cancellation;
-///
-/// let left = io::Error::other(io::Error::from(io::ErrorKind::BrokenPipe));
-/// assert!(is_cancellation(&left));
-/// assert!(!is_cancellation(&io::Error::other("disk full")));
-/// ```
-#[must_use]
-pub fn is_cancellation(error: &(dyn Error + 'static)) -> bool {
-    causes(error).any(says_that_somebody_left)
+/// This is the only error that the layer takes for a cancellation by itself: a task is only
+/// cancelled by the program. A reset connection is not, although it may look like one. It says that
+/// an upstream broke off, and half of its answer would look complete. That our own client left is
+/// never an error of the source: the server drops the body.
+pub(crate) fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
+    causes(error)
+        .any(|cause| cause.downcast_ref::<JoinError>().is_some_and(JoinError::is_cancelled))
 }
 
-fn says_that_somebody_left(error: &(dyn Error + 'static)) -> bool {
-    if let Some(error) = error.downcast_ref::<io::Error>() {
-        return matches!(
-            error.kind(),
-            io::ErrorKind::BrokenPipe
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::NotConnected
-        );
-    }
-    if let Some(error) = error.downcast_ref::<JoinError>() {
-        return error.is_cancelled();
-    }
-    #[cfg(feature = "hyper")]
-    {
-        if let Some(error) = error.downcast_ref::<hyper::Error>() {
-            return error.is_canceled()
-                || error.is_incomplete_message()
-                || error.is_body_write_aborted();
-        }
-        if let Some(error) = error.downcast_ref::<h2::Error>() {
-            return error.reason() == Some(h2::Reason::CANCEL);
-        }
-    }
-    #[cfg(feature = "tonic")]
-    if let Some(status) = error.downcast_ref::<tonic::Status>() {
-        return status.code() == tonic::Code::Cancelled;
-    }
-    false
-}
-
-/// The error and what lies beneath it. An `io::Error` hides the one that it wraps from
-/// [`source`](Error::source), which skips to that one's own source.
+/// The error and its causes. An `io::Error` skips the error that it wraps in its
+/// [`source`](Error::source).
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    std::iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+    iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
         None => error.source(),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, fmt, io};
+
+    use super::is_cancelled_task;
+
+    #[derive(Debug)]
+    struct Outer(Box<dyn Error + Send + Sync>);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("outer")
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_task_is_found_beneath_other_errors() {
+        let cancelled = async || {
+            let task = tokio::spawn(std::future::pending::<()>());
+            task.abort();
+            task.await.unwrap_err()
+        };
+        assert!(is_cancelled_task(&cancelled().await));
+        assert!(is_cancelled_task(&io::Error::other(cancelled().await)));
+        let nested = io::Error::other(Outer(cancelled().await.into()));
+        assert!(is_cancelled_task(&Outer(nested.into())));
+    }
+
+    #[tokio::test]
+    async fn nothing_else_is_a_cancellation() {
+        let panicked = tokio::spawn(async { panic!("not a cancellation") }).await.unwrap_err();
+        assert!(!is_cancelled_task(&panicked));
+        for kind in [
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::ConnectionAborted,
+            io::ErrorKind::NotConnected,
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::UnexpectedEof,
+        ] {
+            assert!(!is_cancelled_task(&io::Error::from(kind)));
+            assert!(!is_cancelled_task(&Outer(io::Error::from(kind).into())));
+        }
+    }
 }

@@ -66,6 +66,11 @@ impl Client {
         matches!(self, Self::Fetch | Self::Call | Self::Unasked)
     }
 
+    /// Returns whether the client is known to reconnect after a clean end.
+    pub(crate) const fn reconnects_after_clean_end(self) -> bool {
+        matches!(self, Self::EventSource)
+    }
+
     /// Is its stream the answer to a call, which should come to its own end?
     pub(crate) const fn is_call(self) -> bool {
         matches!(self, Self::Call)

@@ -4,8 +4,7 @@ use std::{fmt, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The source came to its own clean end, or to an error that [only says that somebody
-    /// left](crate::is_cancellation).
+    /// The source came to its own clean end.
     Ended,
     /// The source failed, also if [`on_error`](crate::SseLayer::on_error) made a last event of it; or
     /// the service inside failed before there was a stream.
@@ -19,17 +18,22 @@ pub enum CloseReason {
     Expired,
     /// The source panicked, or the thread was unwinding from another panic as the stream was dropped.
     Panicked,
+    /// The source was cancelled by the program: its error was the
+    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or one that
+    /// [`classify_with`](crate::SseLayer::classify_with) names.
+    Cancelled,
 }
 
 impl CloseReason {
     /// In the order of the variants, by which they are counted.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Ended,
         Self::Failed,
         Self::Disconnected,
         Self::Drained,
         Self::Expired,
         Self::Panicked,
+        Self::Cancelled,
     ];
 
     /// The reason as one lower-case word, for logs and as the label of a metric: the name of the
@@ -43,6 +47,7 @@ impl CloseReason {
             Self::Drained => "drained",
             Self::Expired => "expired",
             Self::Panicked => "panicked",
+            Self::Cancelled => "cancelled",
         }
     }
 }

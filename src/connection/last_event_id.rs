@@ -1,4 +1,4 @@
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::{borrow::Cow, fmt, iter, str::FromStr};
 
 use http::{HeaderMap, HeaderName, Uri};
 use percent_encoding::percent_decode_str;
@@ -60,7 +60,7 @@ impl LastEventId {
             query
                 .split('&')
                 .filter_map(|pair| pair.split_once('='))
-                .filter(|(key, _)| decode_form(key) == name.as_ref().as_bytes())
+                .filter(|(key, _)| decodes_to(key, name.as_ref()))
                 .find_map(|(_, value)| Self::from_bytes(&decode_form(value)))
         })
     }
@@ -151,6 +151,18 @@ fn decode_form(text: &str) -> Cow<'_, [u8]> {
     } else {
         percent_decode_str(text).into()
     }
+}
+
+/// Returns whether a key of a query, once decoded, is `name`. It reads no further than the first
+/// difference, so that a long query costs little.
+fn decodes_to(key: &str, name: &str) -> bool {
+    // A decoded byte is written as one character or three.
+    if key.len() < name.len() || key.len() > 3 * name.len() {
+        return false;
+    }
+    let mut words = key.split('+').map(percent_decode_str);
+    let first = words.next().into_iter().flatten();
+    first.chain(words.flat_map(|word| iter::once(b' ').chain(word))).eq(name.bytes())
 }
 
 #[cfg(test)]

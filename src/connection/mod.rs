@@ -1,5 +1,5 @@
-//! What is known of one connection: who is asking, the last event id that the client came with, why and
-//! when its stream closed, and whether an error only says that somebody left.
+//! What is known of one connection: what kind of client it has, the last event id that the client
+//! sent, why and when its stream closed, and which errors are cancellations.
 
 mod accept;
 mod cancel;
@@ -9,10 +9,12 @@ mod disconnect;
 mod last_event_id;
 
 pub use self::{
-    cancel::is_cancellation,
     close::{CloseReason, Closed},
     disconnect::Disconnect,
     last_event_id::LastEventId,
 };
 
-pub(crate) use self::{accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard};
+pub(crate) use self::{
+    accept::accepts_event_stream, cancel::is_cancelled_task, client::Client,
+    disconnect::DisconnectGuard,
+};

@@ -1,4 +1,4 @@
-use std::{borrow::Cow, error::Error, fmt, mem, time::Duration};
+use std::{borrow::Cow, error::Error, fmt, mem, sync::Arc, time::Duration};
 
 use bytes::Buf;
 use memchr::{memchr, memchr2};
@@ -24,7 +24,7 @@ use memchr::{memchr, memchr2};
 /// assert_eq!(messages.len(), 1);
 /// assert_eq!(messages[0].event, "message");
 /// assert_eq!(messages[0].data, "one");
-/// assert_eq!(messages[0].last_event_id, "7");
+/// assert_eq!(&*messages[0].last_event_id, "7");
 /// # Ok::<_, tower_sse::EventTooLarge>(())
 /// ```
 ///
@@ -33,8 +33,7 @@ use memchr::{memchr, memchr2};
 /// It keeps the event that has begun and the last event id, nothing else. An event larger than
 /// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so that an upstream
 /// whose event never ends does not fill the memory. What is kept can be three times as large: a byte
-/// that is not UTF-8 becomes three. Every message has the last event id as a string of its own, so
-/// keep few messages of an upstream whose ids may be long.
+/// that is not UTF-8 becomes three. Messages share the bytes of their last event id.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug)]
@@ -52,7 +51,9 @@ pub struct Decoder {
     event: String,
     data: String,
     id: String,
-    last_event_id: String,
+    /// An `id` field came since the last empty line.
+    has_new_id: bool,
+    last_event_id: Arc<str>,
     retry: Option<Duration>,
     retry_since_message: Option<Duration>,
 }
@@ -66,7 +67,8 @@ pub struct Message {
     /// Its data, lines joined by line feeds.
     pub data: String,
     /// The last id that the stream sent, with this event or before it; empty if none, or reset.
-    pub last_event_id: String,
+    /// Cheap to clone: messages with the same id share it.
+    pub last_event_id: Arc<str>,
     /// The last `retry` since the message before, whether or not in the same block.
     pub retry: Option<Duration>,
 }
@@ -109,7 +111,8 @@ impl Decoder {
             event: String::new(),
             data: String::new(),
             id: String::new(),
-            last_event_id: String::new(),
+            has_new_id: false,
+            last_event_id: Arc::default(),
             retry: None,
             retry_since_message: None,
         }
@@ -220,7 +223,10 @@ impl Decoder {
                 self.data.push('\n');
             }
             b"event" => self.event = text(value).into_owned(),
-            b"id" if memchr(b'\0', value).is_none() => self.id = text(value).into_owned(),
+            b"id" if memchr(b'\0', value).is_none() => {
+                self.id = text(value).into_owned();
+                self.has_new_id = true;
+            }
             b"retry" => self.take_retry(value),
             _ => {}
         }
@@ -239,8 +245,8 @@ impl Decoder {
     /// An empty line came.
     fn dispatch(&mut self) -> Option<Message> {
         self.size = 0;
-        if self.last_event_id != self.id {
-            self.last_event_id.clone_from(&self.id);
+        if mem::take(&mut self.has_new_id) && *self.last_event_id != *self.id {
+            self.last_event_id = Arc::from(&*self.id);
         }
         let mut event = mem::take(&mut self.event);
         let mut data = mem::take(&mut self.data);
@@ -251,7 +257,7 @@ impl Decoder {
         Some(Message {
             event,
             data,
-            last_event_id: self.last_event_id.clone(),
+            last_event_id: Arc::clone(&self.last_event_id),
             retry: self.retry_since_message.take(),
         })
     }

@@ -118,7 +118,8 @@ impl Event {
     }
 
     /// Sets the `retry` field: how long the client waits before it reconnects, from now on. It is
-    /// written in whole milliseconds, rounded down.
+    /// written in whole milliseconds, rounded down. Clients in Node reconnect at once after more
+    /// than 2³¹−1 milliseconds, which `setTimeout` cannot count.
     ///
     /// For a reconnection time that every stream starts with, see
     /// [`SseLayer::retry`](crate::SseLayer::retry).
@@ -166,6 +167,16 @@ impl Event {
         value: &T,
     ) -> Result<Self, serde_json::Error> {
         Ok(self.data(serde_json::to_string(value)?))
+    }
+
+    /// The event as clients dispatch it: with empty data if it has only a name. `None` if it has
+    /// neither data nor a name, because no client dispatches such an event.
+    pub(crate) fn dispatched(mut self) -> Option<Self> {
+        if self.data.is_none() {
+            self.name.as_ref()?;
+            self.data = Some(Cow::Borrowed(""));
+        }
+        Some(self)
     }
 
     #[cfg(feature = "hub")]

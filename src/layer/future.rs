@@ -81,23 +81,20 @@ where
                     None => future.poll(cx),
                     Some(watch) => watch.within(|| future.poll(cx)),
                 });
-                let watch = watch.take();
                 let response = match answer {
                     Ok(answer) => answer.into_sse(),
                     Err(error) => {
-                        over(watch.map(|watch| *watch), CloseReason::Failed);
+                        over(watch.take().map(|watch| *watch), CloseReason::Failed);
                         return Poll::Ready(Err(error));
                     }
                 };
-                let is_event_stream =
-                    headers::is_event_stream(response.status(), response.headers());
-                Poll::Ready(Ok(if is_event_stream {
-                    event_stream(response, this.config, *this.asked, watch)
-                } else if let Some(watch) = watch {
-                    watched(response, *this.asked, *watch)
-                } else {
-                    response.map(SseBody::foreign)
-                }))
+                // Most responses: written to where the caller wants them, without another move.
+                if watch.is_none()
+                    && !headers::is_event_stream(response.status(), response.headers())
+                {
+                    return Poll::Ready(Ok(response.map(SseBody::foreign)));
+                }
+                Poll::Ready(Ok(rare(response, this.config, *this.asked, watch.take())))
             }
             InnerProj::Refused { refused } => {
                 Poll::Ready(Ok(refuse(Response::new(()), *refused, this.config, *this.asked)))
@@ -115,8 +112,27 @@ enum Owned {
     Refused,
 }
 
+/// An event stream, or a response whose end somebody is to be told.
 // Out of line, so that a response that is no event stream pays only for the question.
 #[cold]
+fn rare<B>(
+    response: Response<B>,
+    config: &Config,
+    asked: Asked,
+    watch: Option<Box<Watch>>,
+) -> Response<SseBody<B>>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    match watch {
+        _ if headers::is_event_stream(response.status(), response.headers()) => {
+            event_stream(response, config, asked, watch)
+        }
+        Some(watch) => watched(response, asked, *watch),
+        None => response.map(SseBody::foreign),
+    }
+}
+
 fn event_stream<B>(
     mut response: Response<B>,
     config: &Config,

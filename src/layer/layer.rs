@@ -272,14 +272,22 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Takes further errors for such that only say that somebody left: a stream that ends with one
-    /// ends cleanly. By default those that [`is_cancellation`](crate::is_cancellation) names.
+    /// Treats additional errors of the source as cancellations: ends of the stream that the program
+    /// itself brought about. By default only the [`JoinError`](tokio::task::JoinError) of a
+    /// cancelled task is one.
     ///
-    /// The closure is given the error as the stream or body gave it; what lies beneath it can be
-    /// reached by [`source`](Error::source). If it panics, it has said no.
+    /// On a cancellation [`on_error`](Self::on_error) is not asked, nothing is logged above DEBUG,
+    /// and the close report says [`Cancelled`](crate::CloseReason::Cancelled). Between events the
+    /// stream of an `EventSource` ends cleanly, if the layer
+    /// [looked at the client](crate::operating#who-is-asking). Every other body fails, because its
+    /// client would take what it got for the whole answer.
     ///
-    /// Errors can only be added. Where one that `is_cancellation` names is a failure to you, such as
-    /// the reset of an upstream's connection, turn it into another in the stream or body.
+    /// Do not name an upstream's reset or timeout here: they mean that the rest of its answer is
+    /// missing. That the layer's own client left is never an error of the source. The page
+    /// [operating](crate::operating#errors-of-the-source) has predicates for tonic and hyper.
+    ///
+    /// The closure gets the error as the stream or body returned it; call
+    /// [`source`](Error::source) for its causes. A closure that panics counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;
@@ -289,12 +297,12 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().classify_with(|error| error.is::<RecvError>());
     /// ```
     #[must_use]
-    pub fn classify_with<F>(mut self, is_benign: F) -> Self
+    pub fn classify_with<F>(mut self, is_cancellation: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
     {
         let config = self.config_mut();
-        config.rules = Arc::new(config.rules.with_classification(Arc::new(is_benign)));
+        config.rules = Arc::new(config.rules.with_cancellation_if(Arc::new(is_cancellation)));
         self
     }
 

@@ -27,6 +27,10 @@ impl<M> SseLayer<M> {
     /// Sets the reconnection time that every stream starts with, sent at once as a `retry` line.
     /// None by default: clients wait for as long as they think best, a few seconds mostly.
     ///
+    /// It is left out for a stream whose first event is ready at once and brings a `retry` line of its
+    /// own, as the first event of MCP servers does: several clients fail at two `retry` lines in one
+    /// block, among them rmcp's. If such an event comes later, both are sent.
+    ///
     /// It is a lone line, which harms no client. But if the source then writes an empty comment block of
     /// its own before its first event, as the `KeepAlive` of axum's `Sse` does, the two are a block
     /// without data to clients, and httpx-sse makes an empty event of it. Leave such heartbeats to the
@@ -100,7 +104,9 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream, if it is between events then.
     /// None by default.
     ///
-    /// The client comes back with the id that the event has, so leave it without one.
+    /// The client comes back with the id that the event has, so leave it without one. An event that
+    /// has a name but no data is sent with empty data, or no client would dispatch it. One that has
+    /// neither is not sent, and a WARN line says so (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -116,8 +122,11 @@ impl<M> SseLayer<M> {
     /// Sends an event after the source's own clean end. None by default.
     ///
     /// It is the end that OpenAI's clients wait for, `[DONE]`, or one that page code listens to, so
-    /// as to close the `EventSource` that would otherwise reconnect. If the source ends amid an
-    /// event, or with an error, nothing is added.
+    /// as to close the `EventSource` that would otherwise reconnect. If the source ends mid-event, or
+    /// with an error, nothing is added.
+    ///
+    /// An event that has a name but no data is sent with empty data, or no client would dispatch it.
+    /// One that has neither is not sent, and a WARN line says so (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -134,13 +143,16 @@ impl<M> SseLayer<M> {
     /// [terminator](Self::terminator) is not sent then.
     ///
     /// By default an error fails the body, so that clients notice and reconnect. In both cases
-    /// what was ready before the error is sent first. So that the client gets it, the body fails
-    /// 20 milliseconds after its source did. One that reads slowly, or shares a busy HTTP/2
-    /// connection, may still lose what it had not read. An error that [only says that somebody
-    /// left](crate::is_cancellation) ends the stream cleanly, and the closure is not called.
+    /// what was ready before the error is sent first. The body then fails once the server has taken
+    /// those bytes, and 20 milliseconds later, so that the client gets them. A client that reads
+    /// slowly, or is behind a compressor, may still lose what it had not read.
     ///
-    /// If the source fails amid an event, or in a stream with a content coding, there is no place for another:
-    /// then, and if the closure panics, the body fails, whatever the error is.
+    /// The body fails, and the closure is not called, if the source fails mid-event or in a stream
+    /// with a content coding: there is no place for another event. The body also fails if the
+    /// closure panics. A [cancellation](Self::classify_with) is not an error in this sense.
+    ///
+    /// A failing body makes [noise in the server's and in proxies'
+    /// logs](crate::operating#errors-of-the-source).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};

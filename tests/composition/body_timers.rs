@@ -20,8 +20,9 @@ fn one_second_heartbeat() -> SseLayer {
     SseLayer::new().heartbeat(Heartbeat::every(SECOND))
 }
 
-/// How many frames, all of them heartbeats, come before the body ends or fails.
-async fn count_heartbeats(body: &mut Body, most: usize) -> (usize, Option<String>) {
+/// Counts the frames before the body ends or fails. All of them are comment lines: heartbeats, or
+/// the last bytes before a failure.
+async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<String>) {
     for count in 0..most {
         match body.frame().await {
             Some(Ok(frame)) => assert_eq!(frame.into_data().unwrap(), ":\n"),
@@ -67,7 +68,7 @@ async fn heartbeats_keep_a_stream_within_a_body_timeout_outside() {
 
     let mut body = call(&app, get_request("/events", &[])).await.into_body();
     let source = sources.next().await;
-    assert_eq!(count_heartbeats(&mut body, 100).await, (100, None));
+    assert_eq!(count_comment_lines(&mut body, 100).await, (100, None));
     source.send("one");
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: one\n\n");
 }
@@ -81,8 +82,9 @@ async fn a_body_timeout_inside_fails_a_silent_source() {
     let mut body = call(&app, get_request("/events", &[])).await.into_body();
     let source = sources.next().await;
     let silent_since = Instant::now();
-    let (heartbeats, error) = count_heartbeats(&mut body, 100).await;
-    assert_eq!((heartbeats, error.as_deref()), (2, Some(TIMED_OUT)));
+    let (lines, error) = count_comment_lines(&mut body, 100).await;
+    let heartbeats = 2;
+    assert_eq!((lines, error.as_deref()), (heartbeats + 1, Some(TIMED_OUT)));
     let (silence, due) = (silent_since.elapsed(), Duration::from_millis(2500 + 20));
     assert!(silence >= due && silence < due + SECOND / 100, "the error came after {silence:?}");
     assert!(body.frame().await.is_none());
@@ -94,7 +96,8 @@ async fn a_body_timeout_inside_fails_a_silent_source() {
 /// source, between events and with a clean end, as `take_until` does.
 #[tokio::test(start_paused = true)]
 async fn a_body_deadline_cuts_a_stream_in_the_middle() {
-    for (place, held_back) in [(Place::Inside, 20), (Place::Outside, 0)] {
+    // Of a failure inside, the layer knows: it sends a last line and holds the failure back.
+    for (place, last_lines, held_back) in [(Place::Inside, 1, 20), (Place::Outside, 0, 0)] {
         let layer = ResponseBodyDeadlineLayer::new(Duration::from_millis(2500));
         let (app, mut sources) = place.compose_with(one_second_heartbeat(), layer);
 
@@ -103,8 +106,9 @@ async fn a_body_deadline_cuts_a_stream_in_the_middle() {
         let source = sources.next().await;
         source.send("one");
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: one\n\n");
-        let (heartbeats, error) = count_heartbeats(&mut body, 100).await;
-        assert_eq!((heartbeats, error.as_deref()), (2, Some(TIMED_OUT)), "{place:?}");
+        let (lines, error) = count_comment_lines(&mut body, 100).await;
+        let expected = (2 + last_lines, Some(TIMED_OUT));
+        assert_eq!((lines, error.as_deref()), expected, "{place:?}");
         let (age, due) = (opened.elapsed(), Duration::from_millis(2500 + held_back));
         assert!(age >= due && age < due + SECOND / 100, "{place:?}: the error came after {age:?}");
     }

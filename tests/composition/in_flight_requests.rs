@@ -52,6 +52,8 @@ async fn a_layer_inside_is_released_at_once_when_the_source_fails() {
 
     let mut body = call(&app, get_request("/events", &[])).await.into_body();
     sources.next().await.events.send(Err(io::Error::other("disk full"))).unwrap();
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(in_flight.get(), 0, "before the error is held back");
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     assert_eq!(in_flight.get(), 0, "while the error is held back");
     advance(Duration::from_millis(21)).await;

@@ -17,11 +17,12 @@ use tower_http::{
         TraceLayer,
     },
 };
+use tower_sse::{MaxAge, SseLayer};
 use tracing::Span;
 
 use crate::{
     application::{Place, assert_streams},
-    support::{EventReader, client, serve_axum},
+    support::{EventReader, client, serve_axum, source::cancelled_task},
 };
 
 #[derive(Clone, Default)]
@@ -112,22 +113,32 @@ async fn a_client_that_leaves_is_no_failure_to_trace() {
     }
 }
 
+/// A cancellation ends the stream of an `EventSource` cleanly, if the layer looks at its clients.
 #[tokio::test]
-async fn an_error_of_the_source_that_says_that_somebody_left_is_no_failure_outside() {
-    let counts = Counts::default();
-    let (app, mut sources) = Place::Outside.compose(trace(&counts));
-    let address = serve_axum(app).await;
+async fn a_cancelled_source_is_a_failure_outside_only_where_the_body_fails() {
+    let event_source = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
+    for (headers, expected) in [(&event_source[..], [0, 1, 0]), (&[], [1, 0, 1])] {
+        let counts = Counts::default();
+        let looking = SseLayer::new().max_age(MaxAge::none());
+        let (app, mut sources) = Place::Outside.compose_with(looking, trace(&counts));
+        let address = serve_axum(app).await;
 
-    let events = EventReader::new(client::get(address, "/events", &[]).await);
-    let source = sources.next().await;
-    source.events.send(Err(io::ErrorKind::BrokenPipe.into())).unwrap();
-    assert!(events.rest().await.is_empty());
-    assert_eq!(counts.get(), [0, 1, 0]);
+        let response = client::get(address, "/events", headers).await;
+        let error = io::Error::other(cancelled_task().await);
+        sources.next().await.events.send(Err(error)).unwrap();
+        if expected == [0, 1, 0] {
+            assert!(EventReader::new(response).rest().await.is_empty());
+        } else {
+            response.into_body().collect().await.expect_err("the body fails");
+        }
+        assert_eq!(counts.get(), expected);
+    }
 }
 
 #[tokio::test]
 async fn an_error_of_the_source_is_one_failure() {
-    for place in Place::BOTH {
+    // Outside, the last line that the layer sends before the failure is a chunk.
+    for (place, chunks) in [(Place::Inside, 0), (Place::Outside, 1)] {
         let counts = Counts::default();
         let (app, mut sources) = place.compose(trace(&counts));
         let address = serve_axum(app).await;
@@ -135,6 +146,6 @@ async fn an_error_of_the_source_is_one_failure() {
         let response = client::get(address, "/events", &[]).await;
         sources.next().await.events.send(Err(io::Error::other("disk full"))).unwrap();
         response.into_body().collect().await.expect_err("the body fails");
-        assert_eq!(counts.get(), [0, 0, 1], "{place:?}");
+        assert_eq!(counts.get(), [chunks, 0, 1], "{place:?}");
     }
 }

@@ -113,7 +113,7 @@ async fn samples_count_the_streams_that_are_open_and_the_closed_ones_by_reason()
     assert_eq!(before["streams"]["open"], 1, "the reader's own");
     assert_eq!(before["streams"]["opened"], 1);
     let closed = before["streams"]["closed"].as_object().unwrap();
-    assert_eq!(closed.len(), 6);
+    assert_eq!(closed.len(), 7);
     assert!(closed.values().all(|count| *count == 0), "{before}");
 
     drill(address, &mut reader, "storm").await;
@@ -126,7 +126,7 @@ async fn samples_count_the_streams_that_are_open_and_the_closed_ones_by_reason()
     };
     assert_eq!(after["closed"]["drained"], CLIENTS, "from the old server");
     assert_eq!(after["closed"]["disconnected"], CLIENTS, "they left the new one by themselves");
-    for reason in ["ended", "failed", "expired", "panicked"] {
+    for reason in ["ended", "failed", "expired", "panicked", "cancelled"] {
         assert_eq!(after["closed"][reason], 0, "{reason}");
     }
 }
@@ -170,7 +170,7 @@ async fn who_comes_after_a_drill_is_told_of_it_and_resumes_as_ever() {
                 number += 1;
                 assert_eq!(number_in(&data), number);
             } else {
-                told.push((event, data, last_event_id, number));
+                told.push((event, data, last_event_id.to_string(), number));
             }
         }
         let events: Vec<_> = told.iter().map(|(event, ..)| &**event).collect();

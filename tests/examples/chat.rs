@@ -72,7 +72,7 @@ async fn read(page: &mut Page, count: usize) -> (Vec<String>, String) {
     for _ in 0..count {
         let message = page.next().await.expect("a message");
         texts.push(text(&message));
-        last = message.last_event_id;
+        last = message.last_event_id.to_string();
     }
     (texts, last)
 }

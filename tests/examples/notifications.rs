@@ -75,7 +75,7 @@ type Told = [String; 3];
 
 async fn told(reader: &mut EventReader<Incoming>) -> Told {
     let Message { event, data, last_event_id, .. } = reader.next().await.unwrap();
-    [event, data, last_event_id]
+    [event, data, last_event_id.to_string()]
 }
 
 fn notification(text: &str, id: &str) -> Told {

@@ -11,6 +11,10 @@ use crate::{
     source::EVENT,
 };
 
+/// What an `EventSource` sends.
+const EVENT_SOURCE: &[(&str, &str)] =
+    &[("accept", "text/event-stream"), ("cache-control", "no-cache")];
+
 /// One way in which streams end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
@@ -21,7 +25,7 @@ pub(crate) enum Fault {
     ClientStopsReadingThenLeaves,
     SourceEnds,
     SourceFails,
-    SourceLeaves,
+    SourceIsCancelled,
     SourcePanics,
     Expires,
     Drains,
@@ -39,7 +43,7 @@ impl Fault {
         Self::ClientStopsReadingThenLeaves,
         Self::SourceEnds,
         Self::SourceFails,
-        Self::SourceLeaves,
+        Self::SourceIsCancelled,
         Self::SourcePanics,
         Self::Expires,
         Self::Drains,
@@ -92,7 +96,17 @@ impl Fault {
                 client.leave(how, Outcome::Closed(disconnected)).await;
             }
             Self::SourceEnds => get("end").await.ends(End::Clean, CloseReason::Ended).await,
-            Self::SourceLeaves => get("leave").await.ends(End::Clean, CloseReason::Ended).await,
+            Self::SourceIsCancelled => {
+                // Others would take a clean end for that of the whole answer.
+                let (headers, end) = match rng.bool() {
+                    true => (EVENT_SOURCE, End::Clean),
+                    false => (&[][..], End::Failed),
+                };
+                let id = ledger.open_account();
+                let mut peer = Peer::connect(server.address, h2).await;
+                peer.request_with("GET", &format!("/cancel/{events}/{id}"), headers).await;
+                Client { id, peer, ledger }.ends(end, CloseReason::Cancelled).await;
+            }
             Self::SourceFails => get("fail").await.ends(End::Failed, CloseReason::Failed).await,
             Self::SourcePanics => {
                 get("panic").await.ends(End::Failed, CloseReason::Panicked).await;

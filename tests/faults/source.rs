@@ -17,8 +17,8 @@ pub(crate) enum Then {
     Flood,
     End,
     Fail,
-    /// The error says that somebody left.
-    Leave,
+    /// The error is that of a task which the program has cancelled.
+    Cancel,
     Panic,
 }
 
@@ -30,7 +30,7 @@ impl Then {
             "flood" => Self::Flood,
             "end" => Self::End,
             "fail" => Self::Fail,
-            "leave" => Self::Leave,
+            "cancel" => Self::Cancel,
             "panic" => Self::Panic,
             _ => panic!("no source does {word}"),
         }
@@ -70,7 +70,11 @@ pub(crate) fn source(
             }
             Then::End => {}
             Then::Fail => yield Err(io::Error::other("disk full")),
-            Then::Leave => yield Err(io::ErrorKind::BrokenPipe.into()),
+            Then::Cancel => {
+                let task = tokio::spawn(pending::<()>());
+                task.abort();
+                yield Err(io::Error::other(task.await.unwrap_err()));
+            }
             // The hook would print every one of thousands.
             Then::Panic => resume_unwind(Box::new("the source panics")),
         }

@@ -32,7 +32,7 @@ async fn read(reader: &mut EventReader<Incoming>, count: usize) -> (Vec<String>,
     for _ in 0..count {
         let message = reader.next().await.unwrap();
         read.push(told(&message));
-        last = message.last_event_id;
+        last = message.last_event_id.to_string();
     }
     (read, last)
 }

@@ -70,7 +70,7 @@ impl History {
                     sequence: sequence(&message.last_event_id),
                     is_gap: message.event == "gap",
                 });
-                self.last = Some(LastEventId::try_from(message.last_event_id).unwrap());
+                self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
             }
         }
         true

@@ -46,12 +46,13 @@ async fn the_innermost_layer_owns_a_stream() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// The error is held back once, not once more for every layer.
+/// The last line is sent once, and the error is held back once, not once more for every layer.
 #[tokio::test(start_paused = true)]
 async fn an_error_passes_through_the_outer_layer() {
     let (feed, body) = Feed::new();
     let mut body = through(&outer(), through(&SseLayer::new(), event_stream(body))).into_body();
     feed.fail(std::io::Error::other("disk full"));
+    assert_eq!(poll_frame(&mut body), data(":\n"));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     advance(Duration::from_millis(21)).await;
     assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));

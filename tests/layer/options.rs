@@ -87,7 +87,7 @@ async fn every_option_can_be_undone_for_one_response_and_the_others_stay() {
         assert_eq!(transcript(&layer(), Some(options), false).await, expected, "{name}");
     }
     let failed = transcript(&layer(), Some(StreamOptions::new().fail_on_error()), true).await;
-    assert_eq!(failed, "retry: 5000\n:  \n: beat\ndata: one\n\ndisk full");
+    assert_eq!(failed, "retry: 5000\n:  \n: beat\ndata: one\n\n:\ndisk full");
 }
 
 #[tokio::test(start_paused = true)]

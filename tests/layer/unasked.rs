@@ -4,7 +4,7 @@ use http::Request;
 use tokio::time::advance;
 use tower_sse::{MaxAge, SseLayer, StreamOptions};
 
-use crate::support::{Feed, Polled, event_stream, poll_frame, source::answer_to};
+use crate::support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to};
 
 const AGE: Duration = Duration::from_secs(60);
 
@@ -29,6 +29,7 @@ async fn a_layer_that_does_not_look_who_is_asking_ends_an_aged_stream_by_failing
         if clean {
             assert_eq!(poll_frame(&mut body), Polled::End);
         } else {
+            assert_eq!(poll_frame(&mut body), data(":\n"));
             assert_eq!(poll_frame(&mut body), Polled::Pending);
             advance(Duration::from_millis(20)).await;
             assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));

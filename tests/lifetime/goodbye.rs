@@ -60,7 +60,7 @@ async fn with_nothing_to_tell_the_stream_just_ends() {
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     time::advance(5 * SECOND).await;
-    rig.assert_fails(CloseReason::Drained).await;
+    rig.assert_fails_with_last_line(b"data: a\n", CloseReason::Drained).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -127,13 +127,14 @@ async fn a_stream_that_comes_to_its_own_end_first_gets_its_terminator_and_no_goo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_ends_or_fails_amid_an_event_gets_nothing_of_ours_while_it_is_due() {
+async fn a_source_that_ends_or_fails_mid_event_while_it_is_due_gets_no_goodbye() {
     for fails in [false, true] {
         let mut rig = Rig::after(b"data: a\n", layer(Drain::by_request()), Client::EventSource);
         rig.shutdown.cancel();
         assert_eq!(rig.poll(), Polled::Pending);
         if fails {
             rig.feed.fail("broken");
+            assert_eq!(rig.poll(), data(":\n"));
             assert_eq!(rig.poll(), Polled::Pending);
             time::advance(20 * MILLISECOND).await;
             assert_eq!(rig.poll(), Polled::Failed("broken".to_owned()));
@@ -175,7 +176,7 @@ async fn heartbeats_go_on_while_a_source_ends_its_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_its_greatest_age_a_stream_is_told_nothing() {
+async fn at_its_maximum_age_a_stream_gets_no_goodbye() {
     for (begun, patience) in [
         (&b"data: a\n\n"[..], Duration::ZERO),
         (b"data: a\r\r", Duration::ZERO),
@@ -189,7 +190,7 @@ async fn at_its_greatest_age_a_stream_is_told_nothing() {
         } else {
             assert_eq!(rig.poll(), Polled::Pending);
             time::advance(patience).await;
-            rig.assert_fails(CloseReason::Expired).await;
+            rig.assert_fails_with_last_line(begun, CloseReason::Expired).await;
         }
     }
 }

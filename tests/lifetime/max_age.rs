@@ -33,7 +33,7 @@ async fn a_stream_ends_when_it_is_so_old_as_the_client_needs_it() {
             time::advance(due(client) - MILLISECOND).await;
             assert_eq!(rig.poll(), Polled::Pending);
             time::advance(MILLISECOND).await;
-            rig.assert_cut(client, CloseReason::Expired).await;
+            rig.assert_cut_with_last_line(client, begun, CloseReason::Expired).await;
             assert!(rig.feed.is_dropped());
         }
     }
@@ -54,7 +54,7 @@ async fn amid_an_event_it_goes_on_to_the_end_of_that_event() {
             assert_eq!(rig.poll(), Polled::Pending);
             rig.feed.data(rest);
             assert_eq!(rig.poll(), bytes(passed));
-            rig.assert_cut(client, CloseReason::Expired).await;
+            rig.assert_cut_with_last_line(client, passed, CloseReason::Expired).await;
         }
     }
 }
@@ -70,7 +70,7 @@ async fn if_nobody_ends_the_event_the_body_fails_after_5_seconds() {
             assert_eq!(rig.poll(), Polled::Pending);
             assert!(!rig.feed.is_dropped());
             time::advance(MILLISECOND).await;
-            rig.assert_fails(CloseReason::Expired).await;
+            rig.assert_fails_with_last_line(begun, CloseReason::Expired).await;
         }
     }
 }
@@ -133,7 +133,7 @@ async fn at_an_age_of_zero_it_ends_before_the_source_is_asked_for_anything() {
     for client in [Client::EventSource, Client::Get, Client::Fetch] {
         let mut rig = Rig::new(aging(MaxAge::new(Duration::ZERO)), client);
         rig.feed.data("data: secret\n\n");
-        rig.assert_cut(client, CloseReason::Expired).await;
+        rig.assert_cut_with_last_line(client, b"", CloseReason::Expired).await;
         assert_eq!(rig.feed.polls(), 0);
     }
 }
@@ -160,7 +160,7 @@ async fn at_an_age_of_zero_it_ends_at_its_first_poll_by_the_real_clock_too() {
 #[tokio::test(start_paused = true)]
 async fn a_call_too_ends_at_once_at_an_age_of_zero() {
     let mut rig = Rig::new(aging(MaxAge::new(Duration::ZERO)), Client::Post);
-    rig.assert_fails(CloseReason::Expired).await;
+    rig.assert_fails_with_last_line(b"", CloseReason::Expired).await;
     assert_eq!(rig.feed.polls(), 0);
 }
 
@@ -172,7 +172,7 @@ async fn a_call_ends_after_the_grace_that_was_set() {
         time::advance(AGE + grace - MILLISECOND).await;
         assert_eq!(rig.poll(), Polled::Pending);
         time::advance(MILLISECOND).await;
-        rig.assert_fails(CloseReason::Expired).await;
+        rig.assert_fails_with_last_line(b"data: a\n\n", CloseReason::Expired).await;
     }
 }
 
@@ -238,6 +238,6 @@ async fn a_source_that_never_rests_is_cut_at_its_first_place_between_events() {
         assert_eq!(rig.poll(), data("data: a\r\r\ndata: b"));
         time::advance(MILLISECOND).await;
         assert_eq!(rig.poll(), data("data: a\r\r\n"));
-        rig.assert_cut(client, CloseReason::Expired).await;
+        rig.assert_cut_with_last_line(client, b"data: a\r\r\n", CloseReason::Expired).await;
     }
 }

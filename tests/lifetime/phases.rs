@@ -140,11 +140,13 @@ async fn whoever_leaves_once_the_end_is_decided_leaves_a_stream_that_has_ended_s
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
     let mut aged = Rig::after(b"data: a\n\n", aging.clone(), Client::Fetch);
     time::advance(SECOND).await;
+    assert_eq!(aged.poll(), data(":\n"));
     assert_eq!(aged.poll(), Polled::Pending);
     assert_eq!(aged.leave().reason(), CloseReason::Expired);
 
     let mut failed = Rig::after(b"data: a\n", aging, Client::Get);
     failed.feed.fail("broken");
+    assert_eq!(failed.poll(), data(":\n"));
     assert_eq!(failed.poll(), Polled::Pending);
     failed.shutdown.cancel();
     assert_eq!(failed.leave().reason(), CloseReason::Failed);

@@ -164,6 +164,31 @@ where
         self.assert_over(reason);
     }
 
+    /// The stream fails, and has not sent any last bytes yet: a comment line comes first where a
+    /// line can start. `passed` is what was sent of the source.
+    pub(crate) async fn assert_fails_with_last_line(&mut self, passed: &[u8], reason: CloseReason) {
+        match passed {
+            [] | [.., b'\n'] => assert_eq!(self.poll(), bytes(b":\n")),
+            [.., b'\r'] => assert_eq!(self.poll(), bytes(b"\n:\n")),
+            _ => {}
+        }
+        self.assert_fails(reason).await;
+    }
+
+    /// The stream ends now, as the client needs it, and has not sent any last bytes yet.
+    pub(crate) async fn assert_cut_with_last_line(
+        &mut self,
+        client: Client,
+        passed: &[u8],
+        reason: CloseReason,
+    ) {
+        if client.is_cut_by_failing() {
+            self.assert_fails_with_last_line(passed, reason).await;
+        } else {
+            self.assert_ends(reason);
+        }
+    }
+
     /// The stream ends now, as the client needs it.
     pub(crate) async fn assert_cut(&mut self, client: Client, reason: CloseReason) {
         if client.is_cut_by_failing() {

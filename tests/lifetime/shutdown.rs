@@ -104,7 +104,10 @@ async fn over_at(drain: Drain, begins: Duration, client: Client) -> (Duration, P
             rig.shutdown.cancel();
         }
         match rig.poll() {
-            Polled::Pending if rig.feed.is_dropped() => {
+            // Only a stream that says nothing else has a comment line for its last.
+            polled if polled == data(":\n") => {
+                assert_eq!(rig.poll(), Polled::Pending);
+                assert!(rig.feed.is_dropped());
                 let reason = rig.leave().reason();
                 return (age, Polled::Failed(reason.to_string()));
             }

@@ -21,7 +21,7 @@ use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOpti
 use crate::{
     close::Told,
     kind::Source,
-    support::{Polled, body::data, poll_frame},
+    support::{Polled, body::data, poll_frame, source::cancelled_task},
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -46,18 +46,26 @@ fn application(layer: SseLayer) -> (Router, mpsc::UnboundedReceiver<Disconnect>)
         })
     };
     let app = Router::new()
-        .route("/events", handler(|| async { events().into_response() }.boxed()))
+        .route("/events", handler(|| async { events(None).into_response() }.boxed()))
+        .route("/cancelled", handler(|| cancelled_events().boxed()))
         .route("/page", handler(|| async { "a page".into_response() }.boxed()))
         .route("/nothing", handler(|| async { StatusCode::NO_CONTENT.into_response() }.boxed()))
         .route("/never", handler(|| std::future::pending().boxed()));
     (app.layer(layer), received)
 }
 
-fn events() -> impl IntoResponse {
+/// One event, and then an error or the end.
+fn events(error: Option<io::Error>) -> impl IntoResponse {
     let (source, events) = Source::new();
     source.send("one");
-    source.fail(io::ErrorKind::BrokenPipe);
+    if let Some(error) = error {
+        source.fail(error);
+    }
     tower_sse::response(events)
+}
+
+async fn cancelled_events() -> Response {
+    events(Some(io::Error::other(cancelled_task().await))).into_response()
 }
 
 #[tokio::test]
@@ -67,6 +75,8 @@ async fn a_handler_extracts_it_and_it_fires_when_the_response_is_over() {
         ("/events", 0, CloseReason::Disconnected),
         ("/events", 1, CloseReason::Disconnected),
         ("/events", 2, CloseReason::Ended),
+        ("/cancelled", 1, CloseReason::Disconnected),
+        ("/cancelled", 2, CloseReason::Cancelled),
         ("/page", 0, CloseReason::Disconnected),
         ("/page", 1, CloseReason::Ended),
         ("/nothing", 0, CloseReason::Ended),

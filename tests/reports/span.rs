@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use http::Request;
 use tower::{Layer, Service, service_fn};
 use tower_http::trace::TraceLayer;
-use tower_sse::{SseLayer, marker};
+use tower_sse::{MaxAge, SseLayer, marker};
 use tracing::{
     Dispatch, Event, Level, Span, Subscriber,
     field::{Field, Visit},
@@ -24,7 +24,7 @@ use tracing_subscriber::{
 use crate::{
     close::Told,
     kind::{Bodies, Events, Kind, Responses, Source, Streams, open},
-    support::poll_frame,
+    support::{Polled, poll_frame, source::cancelled_task},
     way_out::WayOut,
 };
 
@@ -177,21 +177,29 @@ fn a_bare_stream_that_is_left_before_its_head_closes_in_the_requests_span() {
 /// the request's.
 #[tokio::test]
 async fn a_stream_that_ends_by_itself_closes_in_the_requests_span() {
+    let error = std::io::Error::other(cancelled_task().await);
     let record = Record::default();
     let _guard = record_by(&record);
-    let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new());
+    // A layer that looks at its clients ends an `EventSource`'s cancelled stream cleanly.
+    let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new().max_age(MaxAge::none()));
     let (source, events) = Source::new();
     let mut events = Some(events);
     let mut service = layer.layer(service_fn(|_: Request<()>| {
         std::future::ready(Ok::<_, Infallible>(events.take().unwrap()))
     }));
     let request = info_span!("the request");
-    let future = request.in_scope(|| service.call(Request::new(())));
+    let event_source = Request::get("/")
+        .header("accept", "text/event-stream")
+        .header("cache-control", "no-cache")
+        .body(())
+        .unwrap();
+    let future = request.in_scope(|| service.call(event_source));
     let Ok(response) = request.in_scope(|| future.now_or_never()).unwrap();
     drop(request);
     let mut body = response.into_body();
-    source.fail(std::io::ErrorKind::BrokenPipe);
-    info_span!("the connection").in_scope(|| poll_frame(&mut body));
+    source.fail(error);
+    let polled = info_span!("the connection").in_scope(|| poll_frame(&mut body));
+    assert_eq!(polled, Polled::End);
 
     let spans_of: Vec<_> = record.lines().iter().map(|line| line.span).collect();
     assert_eq!(spans_of.last(), Some(&Some("the request")), "{:?}", record.lines());

@@ -1,7 +1,7 @@
 //! Every way in which a stream can be over, so that no report, permit or token forgets one.
 
 use std::{
-    io::{self, ErrorKind},
+    io,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex},
     time::Duration,
@@ -16,7 +16,7 @@ use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer};
 
 use crate::{
     kind::{Body, Events, Kind, Source},
-    support::{Polled, body::data, poll_frame},
+    support::{Polled, body::data, poll_frame, source::cancelled_task},
 };
 
 /// Longer than an error is held back.
@@ -29,13 +29,14 @@ pub(crate) enum WayOut {
     SourceEndsBeforeTheTerminator,
     SourceFails,
     SourceFailsAndSomebodySaysSo,
-    SourceSaysThatSomebodyLeft,
     SourcePanics,
     SourcePanicsAndTheThreadUnwinds,
     ThreadUnwinds,
     ClientLeaves,
     ClientLeavesBeforeTheFirstPoll,
     ClientLeavesBeforeTheFailure,
+    Cancelled,
+    CancelledByFailing,
     Drained,
     DrainedByFailing,
     Expired,
@@ -52,26 +53,27 @@ pub(crate) enum WayOut {
 }
 
 use WayOut::{
-    ClientLeaves, ClientLeavesBeforeTheFailure, ClientLeavesBeforeTheFirstPoll,
-    ClientLeavesBeforeTheHead, Drained, DrainedByFailing, Expired, ExpiredAtTheFirstPoll,
-    ExpiredByFailing, Head, NotAcceptable, ServiceFails, ServicePanics, ServicePanicsInTheCall,
-    SourceEnds, SourceEndsBeforeTheTerminator, SourceFails, SourceFailsAndSomebodySaysSo,
-    SourcePanics, SourcePanicsAndTheThreadUnwinds, SourceSaysThatSomebodyLeft, ThreadUnwinds,
+    Cancelled, CancelledByFailing, ClientLeaves, ClientLeavesBeforeTheFailure,
+    ClientLeavesBeforeTheFirstPoll, ClientLeavesBeforeTheHead, Drained, DrainedByFailing, Expired,
+    ExpiredAtTheFirstPoll, ExpiredByFailing, Head, NotAcceptable, ServiceFails, ServicePanics,
+    ServicePanicsInTheCall, SourceEnds, SourceEndsBeforeTheTerminator, SourceFails,
+    SourceFailsAndSomebodySaysSo, SourcePanics, SourcePanicsAndTheThreadUnwinds, ThreadUnwinds,
 };
 
 impl WayOut {
-    pub(crate) const ALL: [Self; 22] = [
+    pub(crate) const ALL: [Self; 23] = [
         SourceEnds,
         SourceEndsBeforeTheTerminator,
         SourceFails,
         SourceFailsAndSomebodySaysSo,
-        SourceSaysThatSomebodyLeft,
         SourcePanics,
         SourcePanicsAndTheThreadUnwinds,
         ThreadUnwinds,
         ClientLeaves,
         ClientLeavesBeforeTheFirstPoll,
         ClientLeavesBeforeTheFailure,
+        Cancelled,
+        CancelledByFailing,
         Drained,
         DrainedByFailing,
         Expired,
@@ -101,11 +103,7 @@ impl WayOut {
     /// How the response ends, stream or not.
     pub(crate) const fn end(self) -> CloseReason {
         match self {
-            SourceEnds
-            | SourceEndsBeforeTheTerminator
-            | SourceSaysThatSomebodyLeft
-            | NotAcceptable
-            | Head => CloseReason::Ended,
+            SourceEnds | SourceEndsBeforeTheTerminator | NotAcceptable | Head => CloseReason::Ended,
             SourceFails
             | SourceFailsAndSomebodySaysSo
             | ClientLeavesBeforeTheFailure
@@ -118,6 +116,7 @@ impl WayOut {
             ClientLeaves | ClientLeavesBeforeTheFirstPoll | ClientLeavesBeforeTheHead => {
                 CloseReason::Disconnected
             }
+            Cancelled | CancelledByFailing => CloseReason::Cancelled,
             Drained | DrainedByFailing => CloseReason::Drained,
             Expired | ExpiredByFailing | ExpiredAtTheFirstPoll => CloseReason::Expired,
         }
@@ -137,6 +136,9 @@ impl WayOut {
             SourceEndsBeforeTheTerminator => &[ONE, "data: end\n\n"],
             SourceFailsAndSomebodySaysSo => &[ONE, "data: failed\n\n"],
             Drained | DrainedByFailing => &[ONE, GOODBYE],
+            SourceFails | ClientLeavesBeforeTheFailure | CancelledByFailing | ExpiredByFailing => {
+                &[ONE, LAST_LINE]
+            }
             _ => &[ONE],
         };
         (frames.len() as u64, frames.iter().map(|frame| frame.len() as u64).sum())
@@ -216,8 +218,11 @@ impl WayOut {
         let request = match self {
             Head => Request::head("/"),
             NotAcceptable => Request::get("/").header("accept", "application/json"),
+            Cancelled => Request::get("/")
+                .header("accept", "text/event-stream")
+                .header("cache-control", "no-cache"),
             // What page code sends that reads a stream by `fetch`.
-            DrainedByFailing | ExpiredByFailing => Request::get("/")
+            CancelledByFailing | DrainedByFailing | ExpiredByFailing => Request::get("/")
                 .header("accept", "text/event-stream")
                 .header("sec-fetch-mode", "cors"),
             _ => Request::get("/"),
@@ -237,12 +242,14 @@ impl WayOut {
                 drop(source);
                 assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
             }
-            SourceFails => source.fail(io::Error::other("broken")),
+            SourceFails => {
+                source.fail(io::Error::other("broken"));
+                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
+            }
             SourceFailsAndSomebodySaysSo => {
                 source.fail(io::Error::other("broken"));
                 assert_eq!(poll_frame(&mut body), data("data: failed\n\n"));
             }
-            SourceSaysThatSomebodyLeft => source.fail(ErrorKind::BrokenPipe),
             SourcePanics => {
                 source.panic();
                 let panicking = || poll_frame(&mut body);
@@ -266,17 +273,27 @@ impl WayOut {
             ClientLeaves | ClientLeavesBeforeTheFirstPoll => source.send("two"),
             ClientLeavesBeforeTheFailure => {
                 source.fail(io::Error::other("broken"));
+                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
                 assert_eq!(poll_frame(&mut body), Polled::Pending, "it is held back");
+            }
+            Cancelled => source.fail(io::Error::other(cancelled_task().await)),
+            CancelledByFailing => {
+                source.fail(io::Error::other(cancelled_task().await));
+                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
             }
             Drained | DrainedByFailing => {
                 shutdown.cancel();
                 assert_eq!(poll_frame(&mut body), data(GOODBYE));
             }
-            Expired | ExpiredByFailing => advance(AGE).await,
+            Expired => advance(AGE).await,
+            ExpiredByFailing => {
+                advance(AGE).await;
+                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
+            }
             _ => {}
         }
         match self {
-            SourceFails | DrainedByFailing | ExpiredByFailing => {
+            SourceFails | CancelledByFailing | DrainedByFailing | ExpiredByFailing => {
                 assert_eq!(poll_frame(&mut body), Polled::Pending);
                 advance(HELD_BACK).await;
                 assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
@@ -291,4 +308,6 @@ impl WayOut {
 }
 
 const ONE: &str = "data: one\n\n";
+/// What is sent before a failure if there are no other last bytes.
+const LAST_LINE: &str = ":\n";
 const GOODBYE: &str = "retry: 2500\ndata: bye\n\n";

@@ -99,7 +99,7 @@ fn two_events_and_an_error() -> [io::Result<Event>; 3] {
 
 async fn assert_delivered_before_the_failure(host: Host, round: usize, body: Incoming) {
     let (bytes, error) = read_to_failure(body).await;
-    assert_eq!(bytes, b"data: one\n\ndata: two\n\n", "{host:?}, round {round}");
+    assert_eq!(bytes, b"data: one\n\ndata: two\n\n:\n", "{host:?}, round {round}");
     assert_says_that_it_failed(host, &error);
 }
 
@@ -139,7 +139,7 @@ async fn an_error_drops_the_source_and_the_server_goes_on() {
         source.fail("disk full");
         source.dropped().await;
         let (bytes, error) = read_to_failure(response.into_body()).await;
-        assert_eq!(bytes, b"", "{host:?}");
+        assert_eq!(bytes, b":\n", "{host:?}");
         assert_says_that_it_failed(host, &error);
 
         let mut client = host.connect(address).await;

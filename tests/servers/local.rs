@@ -61,8 +61,10 @@ async fn a_stream_bound_to_its_thread_is_served_on_it() {
                 };
 
                 let events = EventReader::new(response).rest().await;
-                let events: Vec<_> =
-                    events.into_iter().map(|event| (event.data, event.last_event_id)).collect();
+                let events: Vec<_> = events
+                    .into_iter()
+                    .map(|event| (event.data, event.last_event_id.to_string()))
+                    .collect();
                 assert_eq!(events.len(), 3, "h2 {h2}");
                 assert_eq!(events[2], ("hello".to_owned(), "2".to_owned()), "h2 {h2}");
             }

@@ -10,6 +10,7 @@ mod host;
 mod local;
 mod log;
 mod one_connection;
+mod overtaken;
 mod panics;
 mod peer;
 mod source;

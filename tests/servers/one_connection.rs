@@ -32,6 +32,8 @@ async fn streams_may_fail_one_after_another_for_ever() {
             let mut body = client.get().await.into_body();
             let first = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
             assert_eq!(first.into_data().unwrap(), "data: one\n\n");
+            let last = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            assert_eq!(last.into_data().unwrap(), ":\n");
             timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap_err();
         }
     }))

@@ -2,12 +2,17 @@
 //! their close reports.
 
 use std::{
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
     thread,
     time::{Duration, Instant},
 };
 
-use tokio::{net::TcpListener, runtime::Runtime};
+use http::Version;
+use socket2::SockRef;
+use tokio::{net::TcpListener, runtime::Runtime, task::yield_now};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, SseLayer};
 
@@ -16,7 +21,7 @@ use crate::{
     host::{Host, handler},
     soon,
     source::Source,
-    stalled::{Stalled, flood},
+    stalled::{FULL, SMALL_SOCKET, Stalled, flood},
 };
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -30,11 +35,16 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         let reports = Arc::clone(&reports);
         move |closed| reports.lock().unwrap().push(closed.reason())
     });
-    let handler = handler(|parts| match parts.uri.path() {
-        "/flood" => flood(),
+    let taken = Arc::new(AtomicUsize::new(0));
+    let taken_of_http1 = Arc::clone(&taken);
+    let handler = handler(move |parts| match parts.uri.path() {
+        "/flood" if parts.version == Version::HTTP_11 => flood(&taken_of_http1),
+        "/flood" => flood(&Arc::default()),
         path => Source::at(path).answer(None),
     });
     let listener = servers.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
+    // The sockets of its connections have it from the listener.
+    SockRef::from(&listener).set_send_buffer_size(SMALL_SOCKET).unwrap();
     let address = listener.local_addr().unwrap();
     let served = servers.spawn(host.serve(listener, layer, handler, shutdown.clone(), DEADLINE));
 
@@ -43,6 +53,14 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         for protocol in Protocol::BOTH {
             stalled.push(Stalled::connect(protocol, address, "/flood").await);
         }
+        // Over HTTP/1 the first bytes arrive before the server is full. Over HTTP/2 the first large
+        // frame alone exceeds the window.
+        soon(async {
+            while taken.load(SeqCst) < FULL {
+                yield_now().await;
+            }
+        })
+        .await;
         let mut idle = Protocol::Http1.connect(address).await;
         let idle = idle.send(Asker::EventSource, "/idle").await;
         let began = Instant::now();

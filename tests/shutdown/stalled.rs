@@ -1,6 +1,13 @@
 //! Clients that do not read, and what they do not read.
 
-use std::{io, net::SocketAddr, sync::LazyLock};
+use std::{
+    io,
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -21,17 +28,23 @@ use crate::{
     support::event_stream,
 };
 
-/// More than sockets, windows and hyper can hold: whoever was given it, and has not been read, takes no
-/// more.
-static FLOOD: LazyLock<Bytes> = LazyLock::new(|| {
-    let event = ["data: ", &"flood ".repeat(2_000), "\n\n"].concat();
-    event.repeat(700).into()
-});
+/// After this many frames of a flood an HTTP/1 server with a [`SMALL_SOCKET`] takes no more: the
+/// two large ones exceed what the sockets and hyper's buffer hold.
+pub(crate) const FULL: usize = 3;
+pub(crate) const SMALL_SOCKET: usize = 16 * 1024;
 
-/// A stream that is always ready.
-pub(crate) fn flood() -> Response<Body> {
-    assert!(FLOOD.len() > 8 << 20);
-    event_stream(Body::from_stream(stream::repeat(()).map(|()| Ok::<_, io::Error>(FLOOD.clone()))))
+/// A stream that is always ready, which counts the frames that were taken of it. None of them ends
+/// between events, and the layer passes each in one piece.
+pub(crate) fn flood(taken: &Arc<AtomicUsize>) -> Response<Body> {
+    let large = Bytes::from(["flood ".repeat(2_000), "\n\ndata: ".to_owned()].concat().repeat(21));
+    assert!((240 * 1024..=256 * 1024).contains(&large.len()), "{}", large.len());
+    let first = Bytes::from_static(b"data: ");
+    let frames = stream::iter([first]).chain(stream::repeat(large));
+    let taken = Arc::clone(taken);
+    event_stream(Body::from_stream(frames.map(move |frame| {
+        taken.fetch_add(1, SeqCst);
+        Ok::<_, io::Error>(frame)
+    })))
 }
 
 /// A client that has read the beginning of a flood and reads no more.

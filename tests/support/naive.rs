@@ -79,5 +79,5 @@ pub fn read(stream: &[u8]) -> Reading {
 
 /// A message as the oracle tells it.
 pub fn seen(message: Message) -> Seen {
-    (message.event, message.data, message.last_event_id)
+    (message.event, message.data, message.last_event_id.to_string())
 }

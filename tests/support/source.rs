@@ -10,6 +10,7 @@ use std::{
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response};
 use http_body::{Body, Frame};
+use tokio::task::JoinError;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, IntoSse, SseBody, SseLayer};
 
@@ -97,6 +98,13 @@ impl Body for FedBody {
             Some(Step::End) => Poll::Ready(None),
         }
     }
+}
+
+/// The error of a task that the program has cancelled.
+pub async fn cancelled_task() -> JoinError {
+    let task = tokio::spawn(std::future::pending::<()>());
+    task.abort();
+    task.await.unwrap_err()
 }
 
 /// The head of an event stream around `body`.

@@ -3,6 +3,7 @@
 use std::{
     convert::Infallible,
     env,
+    sync::Arc,
     time::{Duration, Instant},
 };
 
@@ -85,7 +86,7 @@ async fn with_the_layer(
 fn answer(parts: &Parts) -> Response<Body> {
     let number = parts.uri.query().unwrap().to_owned();
     let mut response = match parts.uri.path() {
-        "/flood" => flood(),
+        "/flood" => flood(&Arc::default()),
         path => Source::at(path).answer(Some(PERIOD)),
     };
     response.extensions_mut().insert(StreamOptions::new().on_close(move |closed| {

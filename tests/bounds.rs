@@ -1,0 +1,110 @@
+//! What one poll may cost, whatever a source or a client sends.
+
+mod support;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Wake, Waker},
+};
+
+use futures_util::stream;
+use http_body_util::StreamBody;
+use tower_sse::{BoxError, Decoder, Event, EventBody, SseLayer};
+
+use support::{
+    Feed, Polled,
+    body::{data, poll_frame_with},
+    event_stream, poll_frame, through,
+};
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// Nothing else limits a task that runs outside of tokio's cooperative budget.
+#[test]
+fn an_endless_source_of_empty_events_pauses_without_a_budget_too() {
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut events = EventBody::new(stream::repeat(Event::new()));
+    assert_eq!(poll_frame_with(&mut events, &waker), Polled::Pending);
+    assert_eq!(wakes.0.load(SeqCst), 1, "it asks to be polled again");
+
+    let frames = stream::repeat_with(|| Ok::<_, BoxError>(http_body::Frame::data("".into())));
+    let layer = SseLayer::new().heartbeat(tower_sse::Heartbeat::off());
+    let mut body = through(&layer, event_stream(StreamBody::new(frames))).into_body();
+    assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+    assert_eq!(wakes.0.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn a_huge_frame_passes_in_pieces() {
+    let lines = ":\n".repeat(8 << 20);
+    let layer = SseLayer::new().terminator(Event::from("end"));
+    let (feed, source) = Feed::new();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    feed.data(lines.clone());
+    feed.data("data: a\n\n");
+    feed.end();
+    let mut received = Vec::new();
+    while received.len() < lines.len() {
+        match poll_frame(&mut body) {
+            Polled::Data(piece) => {
+                assert!(piece.len() <= 256 << 10, "{} bytes in one piece", piece.len());
+                received.extend_from_slice(&piece);
+            }
+            // The budget of this task is spent.
+            Polled::Pending => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(received == lines.as_bytes());
+    tokio::task::yield_now().await;
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_huge_frame_is_cut_at_its_first_place_between_events() {
+    let layer = SseLayer::new().max_age(tower_sse::MaxAge::new(std::time::Duration::from_secs(1)));
+    let (feed, source) = Feed::new();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    feed.data("data: ");
+    assert_eq!(poll_frame(&mut body), data("data: "));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    let line = "x".repeat(300 << 10);
+    feed.data([line.as_str(), "\n\ndata: never sent\n\n"].concat());
+    let mut received = Vec::new();
+    while received.len() < line.len() + 2 {
+        match poll_frame(&mut body) {
+            Polled::Data(piece) => received.extend_from_slice(&piece),
+            Polled::Pending => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(received == [line.as_bytes(), b"\n\n"].concat());
+    tokio::task::yield_now().await;
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[test]
+fn messages_share_the_bytes_of_a_long_id() {
+    let stream = format!("id: {}\ndata: a\n\ndata: b\n\nid: 7\ndata: c\n\n", "x".repeat(1 << 19));
+    let mut decoder = Decoder::new();
+    let mut bytes = stream.as_bytes();
+    let messages: Vec<_> = std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect();
+    assert_eq!(messages.len(), 3);
+    assert_eq!(messages[0].last_event_id.len(), 1 << 19);
+    assert!(Arc::ptr_eq(&messages[0].last_event_id, &messages[1].last_event_id));
+    assert_eq!(&*messages[2].last_event_id, "7");
+}

@@ -1,0 +1,147 @@
+//! Half an answer never looks complete: every way in which an upstream can break off, for every kind
+//! of client, over real sockets.
+
+mod breaks;
+mod server;
+
+#[path = "../support/mod.rs"]
+mod support;
+
+use std::sync::{
+    Arc, Mutex,
+    atomic::{AtomicUsize, Ordering::SeqCst},
+};
+
+use axum::Router;
+use bytes::Bytes;
+use futures_util::future::join_all;
+use http::{Method, Request};
+use http_body_util::{BodyExt, Full};
+use tokio::time::{Duration, timeout};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason, Event, SseLayer};
+
+use breaks::Break;
+use server::Proxy;
+use support::{connect_h1, serve_axum};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+const HALF: &str = "data: half\n\n";
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Client {
+    EventSource,
+    Fetch,
+    Get,
+    Post,
+}
+
+impl Client {
+    const ALL: [Self; 4] = [Self::EventSource, Self::Fetch, Self::Get, Self::Post];
+
+    fn request(self, path: &str) -> Request<Full<Bytes>> {
+        let headers: &[(&str, &str)] = match self {
+            Self::EventSource => &[("accept", "text/event-stream"), ("cache-control", "no-cache")],
+            Self::Fetch => &[("accept", "text/event-stream"), ("sec-fetch-mode", "cors")],
+            Self::Get | Self::Post => &[],
+        };
+        let method = if self == Self::Post { Method::POST } else { Method::GET };
+        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        request.body(Full::default()).unwrap()
+    }
+}
+
+/// What a client receives, whether the end is clean, and what the close report says.
+type Outcome = (String, bool, CloseReason);
+
+fn expected(broken: Break, client: Client, on_error: bool) -> Outcome {
+    let cancelled = broken == Break::CancelledTask;
+    match broken {
+        // RFC 9113, section 8.1: the response is complete, and the upstream wants no more of the
+        // request. hyper ends the body.
+        Break::H2Reset(h2::Reason::NO_ERROR) => (HALF.to_owned(), true, CloseReason::Ended),
+        _ if cancelled && client == Client::EventSource => {
+            (HALF.to_owned(), true, CloseReason::Cancelled)
+        }
+        _ if cancelled => (format!("{HALF}:\n"), false, CloseReason::Cancelled),
+        _ if on_error => (format!("{HALF}data: failed\n\n"), true, CloseReason::Failed),
+        _ => (format!("{HALF}:\n"), false, CloseReason::Failed),
+    }
+}
+
+/// A server inside a layer that looks at its clients.
+struct Front {
+    proxy: Proxy,
+    app: Router,
+    reasons: Arc<Mutex<Vec<CloseReason>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Front {
+    async fn new(on_error: bool) -> Self {
+        let reasons = Arc::new(Mutex::new(Vec::new()));
+        let asked = Arc::new(AtomicUsize::new(0));
+        let mut layer = SseLayer::new().shutdown(CancellationToken::new()).on_close({
+            let reasons = Arc::clone(&reasons);
+            move |closed| reasons.lock().unwrap().push(closed.reason())
+        });
+        if on_error {
+            let asked = Arc::clone(&asked);
+            layer = layer.on_error(move |_| {
+                asked.fetch_add(1, SeqCst);
+                Event::from("failed")
+            });
+        }
+        let proxy = Proxy::new().await;
+        let app = proxy.router().layer(layer);
+        Self { proxy, app, reasons, asked }
+    }
+
+    async fn outcome(&self, broken: Break, client: Client) -> Outcome {
+        let address = serve_axum(self.app.clone()).await;
+        let mut sender = connect_h1(address).await;
+        let path = format!("/{}", broken.index());
+        let mut body = sender.send_request(client.request(&path)).await.unwrap().into_body();
+        let mut received = String::new();
+        let read = async {
+            loop {
+                let frame = match body.frame().await {
+                    None => return true,
+                    Some(Err(_)) => return false,
+                    Some(Ok(frame)) => frame,
+                };
+                let data = frame.into_data().unwrap_or_default();
+                received.push_str(str::from_utf8(&data).unwrap());
+                if received == HALF {
+                    // What has not arrived when an upstream resets its connection is lost.
+                    self.proxy.break_off();
+                }
+            }
+        };
+        let clean = timeout(PATIENCE, read).await.expect("an end");
+        let reason = self.reasons.lock().unwrap().pop().expect("a close report");
+        (received, clean, reason)
+    }
+}
+
+#[tokio::test]
+async fn an_upstream_that_breaks_off_is_never_taken_for_a_complete_answer() {
+    for on_error in [false, true] {
+        join_all(Client::ALL.map(async |client| {
+            let front = Front::new(on_error).await;
+            for broken in Break::all() {
+                let before = front.asked.load(SeqCst);
+                let outcome = front.outcome(broken, client).await;
+                let expected = expected(broken, client, on_error);
+                assert_eq!(outcome, expected, "{broken:?} for {client:?}, on_error: {on_error}");
+                let asked = front.asked.load(SeqCst) - before;
+                let is_error = expected.2 == CloseReason::Failed;
+                assert_eq!(asked, usize::from(on_error && is_error), "{broken:?}: {client:?}");
+            }
+        }))
+        .await;
+    }
+}
