@@ -143,6 +143,10 @@ impl<M> SseLayer<M> {
     /// call, until it has closed, however that happens. `ConcurrencyLimit` of tower frees its permit at
     /// the head. Streams with a status other than 200 are not refused; they take a place if there is one.
     ///
+    /// A client that does not read keeps its places: neither [`max_age`](Self::max_age) nor the
+    /// [shutdown](Self::shutdown) can end its streams. Over HTTP/1 a place costs it a connection, over HTTP/2 one
+    /// connection can hold 200 (hyper's default): see [sockets](crate::operating#sockets) for what ends them.
+    ///
     /// # Panics
     ///
     /// If `limit` is zero.

@@ -125,6 +125,24 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().terminator(Event::from("[DONE]"));
     /// ```
+    ///
+    /// If a task sends the events through a channel and panics, its end of the channel closes as at any other end,
+    /// and `[DONE]` follows half of an answer. End the stream with the task's result instead, so that the body fails:
+    ///
+    /// ```
+    /// use futures_util::{Stream, StreamExt, future, stream};
+    /// use tokio::{sync::mpsc, task::{JoinError, JoinHandle}};
+    /// use tokio_stream::wrappers::ReceiverStream;
+    /// use tower_sse::Event;
+    ///
+    /// fn with_its_end(
+    ///     events: mpsc::Receiver<Event>,
+    ///     producer: JoinHandle<()>,
+    /// ) -> impl Stream<Item = Result<Event, JoinError>> {
+    ///     let failure = stream::once(producer).filter_map(|end| future::ready(end.err().map(Err)));
+    ///     ReceiverStream::new(events).map(Ok).chain(failure)
+    /// }
+    /// ```
     #[must_use]
     pub fn terminator(self, terminator: impl Into<Option<Event>>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))

@@ -6,6 +6,13 @@
 //! is a hub's topic that all subscribe to, `own` one more for each client, and `one-by-one` clients that stall one
 //! after another instead of together. Each in a process of its own,
 //! for the memory is the process's.
+//!
+//! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]` have 100 streams
+//! over each connection. Every stream has a window of `WINDOW` bytes, which the client never opens again; an `unread`
+//! client does not read its connection either. `SEND-BUFFER` is hyper's `max_send_buf_size`.
+//!
+//! `served idle gzip|br|zstd EVENTS` has tower-http's compressor outside of the layer, and each stream has
+//! sent `EVENTS` events of 64 bytes.
 
 use std::{
     convert::Infallible,
@@ -26,13 +33,21 @@ use axum::{
     response::{IntoResponse, Response, Sse, sse},
 };
 use http::Request;
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
 use tokio::{net::TcpListener, runtime, task::yield_now};
+use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, service_fn};
-use tower_sse::{Event, MaxAge, SseLayer, hub::Hub};
-use tower_sse_benches::{OURS, payload, stream::Repeat};
+use tower::{Layer, Service, service_fn};
+use tower_http::compression::CompressionLayer;
+use tower_sse::{BoxError, Event, MaxAge, SseLayer, hub::Hub};
+use tower_sse_benches::{OURS, http2 as client, payload, stream::Repeat};
 
 fn main() {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -41,8 +56,12 @@ fn main() {
         ["stalled", subject] => stalled(subject, 0),
         ["stalled", subject, read] => stalled(subject, read.parse().expect("a number of bytes")),
         ["stalled-hub", subject] => stalled_hub(subject),
-        ["idle", subject] => idle(subject),
-        _ => panic!("usage: served hold|stalled|stalled-hub|idle SUBJECT [BYTES]"),
+        ["stalled", subject, "http2", window, client @ ("read" | "unread"), ..] => {
+            stalled_http2(subject, window.parse().expect("a number of bytes"), *client == "read");
+        }
+        ["idle", subject, "http2"] => idle_http2(subject),
+        ["idle", subject] | ["idle", subject, _] => idle(subject),
+        _ => panic!("usage: served hold|stalled|stalled-hub|idle SUBJECT [BYTES | http2 …]"),
     }
 }
 
@@ -75,6 +94,10 @@ fn silent(subject: &str, hub: &Hub) -> Response {
         "axum" => Sse::new(Pending::<Result<sse::Event, Infallible>>(PhantomData))
             .keep_alive(sse::KeepAlive::default())
             .into_response(),
+        coding if CODINGS.contains(&coding) => {
+            let events = Repeat::new(number(3).unwrap_or(1), |_| Event::from(payload::line(64)));
+            tower_sse::response(events.chain(Pending(PhantomData))).into_response()
+        }
         OURS | OPERATED => {
             let nothing: Pending<Event> = Pending(PhantomData);
             tower_sse::response(nothing).into_response()
@@ -87,6 +110,21 @@ fn silent(subject: &str, hub: &Hub) -> Response {
 const SHARED: &str = "shared";
 /// Each subscribes to that, and to one of its own.
 const OWN: &str = "own";
+
+/// What tower-http's compressor makes of a stream.
+const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
+
+fn coding() -> Option<String> {
+    env::args().nth(2).filter(|subject| CODINGS.contains(&&**subject))
+}
+
+fn number(argument: usize) -> Option<u64> {
+    env::args().nth(argument)?.parse().ok()
+}
+
+fn speaks_http2() -> bool {
+    env::args().nth(3).is_some_and(|protocol| protocol == "http2")
+}
 
 /// All subscribe to one topic, each when the one before has stalled.
 const ONE_BY_ONE: &str = "one-by-one";
@@ -106,7 +144,7 @@ const OPERATED: &str = "operated";
 
 fn layer(subject: &str, shutdown: &CancellationToken) -> Option<SseLayer> {
     match subject {
-        OURS | SHARED | OWN | ONE_BY_ONE => Some(SseLayer::new()),
+        OURS | SHARED | OWN | ONE_BY_ONE | "gzip" | "br" | "zstd" => Some(SseLayer::new()),
         OPERATED => Some(
             SseLayer::new()
                 .shutdown(shutdown.clone())
@@ -132,7 +170,7 @@ impl<T> futures_core::Stream for Pending<T> {
     }
 }
 
-/// Serves until the process ends; `SseLayer` around our own stream only.
+/// Serves until the process ends, HTTP/1; `SseLayer` around our own stream only.
 async fn serve<F>(listener: TcpListener, layer: Option<SseLayer>, answer: F)
 where
     F: Fn() -> Response + Clone + Send + 'static,
@@ -141,23 +179,50 @@ where
         let response = answer();
         async move { Ok::<_, Infallible>(response) }
     });
+    match layer {
+        Some(layer) => {
+            let everything = CompressionLayer::new().compress_when(|_, _, _: &_, _: &_| true);
+            if coding().is_some() {
+                accept(listener, everything.layer(layer.layer(inner))).await;
+            } else {
+                accept(listener, layer.layer(inner)).await;
+            }
+        }
+        None => accept(listener, inner).await,
+    }
+}
+
+/// Gives every connection to `service`.
+async fn accept<S, B>(listener: TcpListener, service: S)
+where
+    S: Service<Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     loop {
         let (io, _) = listener.accept().await.expect("a connection");
         io.set_nodelay(true).expect("a socket option");
-        let io = TokioIo::new(io);
-        if let Some(layer) = &layer {
-            let service = TowerToHyperService::new(layer.layer(inner.clone()));
-            tokio::spawn(http1::Builder::new().serve_connection(io, service));
+        let (io, service) = (TokioIo::new(io), TowerToHyperService::new(service.clone()));
+        if speaks_http2() {
+            let mut http2 = http2::Builder::new(TokioExecutor::new());
+            if let Some(bytes) = number(6) {
+                http2.max_send_buf_size(bytes.try_into().expect("a size"));
+            }
+            drop(tokio::spawn(http2.serve_connection(io, service)));
         } else {
-            let service = TowerToHyperService::new(inner.clone());
-            tokio::spawn(http1::Builder::new().serve_connection(io, service));
+            drop(tokio::spawn(http1::Builder::new().serve_connection(io, service)));
         }
     }
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request sent");
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: localhost\r\naccept-encoding: {}\r\n\r\n",
+        coding().as_deref().unwrap_or("identity")
+    );
+    stream.write_all(request.as_bytes()).expect("a request sent");
     stream
 }
 
@@ -309,6 +374,69 @@ fn idle(subject: &str) {
         let held = resident_kib() - before;
         println!("{subject}: {:.2} KiB for each stream", held as f64 / STREAMS as f64);
         drop((first, streams));
+    });
+}
+
+/// The streams of one connection.
+const STREAMS_EACH: u64 = 100;
+/// What a client grants a stream that does not say otherwise (RFC 9113, section 6.9.2).
+const WINDOW: u32 = (1 << 16) - 1;
+
+/// As `idle`, over HTTP/2.
+fn idle_http2(subject: &str) {
+    const CONNECTIONS: u64 = 20;
+
+    on_one_thread(|listener| async {
+        let address = listener.local_addr().expect("an address");
+        let shutdown = CancellationToken::new();
+        let (layer, served) = (layer(subject, &shutdown), subject.to_owned());
+        let hub = Hub::new();
+        tokio::spawn(serve(listener, layer, move || silent(&served, &hub)));
+        let open = move |connections| {
+            tokio::task::spawn_blocking(move || -> Vec<_> {
+                (0..connections).map(|_| client::open(address, STREAMS_EACH, WINDOW)).collect()
+            })
+        };
+        let first = open(1).await.expect("a client");
+        let before = resident_kib();
+        let streams = open(CONNECTIONS).await.expect("clients");
+        let held = resident_kib() - before;
+        let count = CONNECTIONS * STREAMS_EACH;
+        println!("{subject} over HTTP/2: {:.2} KiB for each stream", held as f64 / count as f64);
+        drop((first, streams));
+    });
+}
+
+/// As `stalled`, for the streams of one connection over HTTP/2, of each of which `window` bytes are taken.
+fn stalled_http2(subject: &str, window: u32, reads: bool) {
+    on_one_thread(|listener| async {
+        let address = listener.local_addr().expect("an address");
+        let made = Arc::new(AtomicU64::new(0));
+        let layer = layer(subject, &CancellationToken::new());
+        let (served, counted) = (subject.to_owned(), Arc::clone(&made));
+        tokio::spawn(serve(listener, layer, move || endless(&served, Arc::clone(&counted))));
+        let open = move |streams| {
+            tokio::task::spawn_blocking(move || {
+                let connection = client::open(address, streams, window);
+                if reads {
+                    let mut io = connection.try_clone().expect("a socket");
+                    thread::spawn(move || {
+                        let mut buffer = vec![0; 64 * 1024];
+                        while io.read(&mut buffer).is_ok_and(|read| read > 0) {}
+                    });
+                }
+                connection
+            })
+        };
+        let first = open(1).await.expect("a client");
+        settle(&made).await;
+        let before = resident_kib();
+        let stalled = open(STREAMS_EACH).await.expect("a client");
+        settle(&made).await;
+        let held = resident_kib() - before;
+        let each = held as f64 / STREAMS_EACH as f64;
+        println!("{subject} over HTTP/2, a window of {window}: {each:.1} KiB for each stream");
+        drop((first, stalled));
     });
 }
 

@@ -2,7 +2,7 @@
 //! it may fail. A compressor outside keeps them for as long as nothing else comes, so that their drop
 //! says nothing, and the failure comes when the wait is given up.
 
-use std::{io, time::Duration};
+use std::time::Duration;
 
 use axum::{Router, body::Body};
 use tokio::time::advance;
@@ -67,20 +67,4 @@ async fn behind_a_compressor_it_waits_for_a_second_whatever_the_server_has_writt
         advance(HELD_BACK + MOMENT).await;
         assert!(matches!(poll_frame(&mut body), Polled::Failed(_)), "written: {written}");
     }
-}
-
-/// Of the source's own bytes nothing is known, compressed or not.
-#[tokio::test(start_paused = true)]
-async fn an_error_of_the_source_waits_for_20_ms_behind_a_compressor() {
-    let (app, mut sources) = app(&CancellationToken::new());
-    let app = app.layer(everything());
-    let mut body = call(&app, get_request("/events", &FETCH)).await.into_body();
-    let source = sources.next().await;
-    source.send("one");
-    source.events.send(Err(io::Error::other("disk full"))).unwrap();
-    let last = poll_frame(&mut body);
-    assert!(matches!(last, Polled::Data(_)), "{last:?}");
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    advance(HELD_BACK + MOMENT).await;
-    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
 }

@@ -14,7 +14,10 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::advance;
 use tower::{ServiceExt, service_fn};
 use tower_http::{
-    compression::{CompressionLayer, predicate::Predicate},
+    compression::{
+        CompressionLayer,
+        predicate::{NotForContentType, Predicate, SizeAbove},
+    },
     decompression::Decompression,
 };
 use tower_sse::{Event, Heartbeat, SseLayer};
@@ -34,9 +37,11 @@ fn talkative() -> SseLayer {
         .terminator(Event::from("[DONE]"))
 }
 
-/// The compressor for event streams too. Everything, as these tests have no images.
+/// The compressor for event streams too, as in the docs of `operating`.
 fn everything() -> CompressionLayer<impl Predicate> {
-    CompressionLayer::new().compress_when(|_, _, _: &_, _: &_| true)
+    let predicate =
+        SizeAbove::default().and(NotForContentType::GRPC).and(NotForContentType::IMAGES);
+    CompressionLayer::new().compress_when(predicate)
 }
 
 async fn json_of(app: &Router) -> (http::HeaderMap, Bytes) {
