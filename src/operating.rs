@@ -58,15 +58,15 @@
 //! | and it is refused by | `200` and a `retry` line | `503` | `503` | `503` |
 //!
 //! Browsers send `Sec-Fetch-Mode` over https and to localhost only: over plain http a `fetch` is another
-//! `GET`. One with `cache: 'no-store'` sends what an `EventSource` sends, and is taken for one; so is every
-//! `fetch` while "disable cache" is on in the developer tools of Chromium and Firefox. A layer
+//! `GET`. One with `cache: 'no-store'` sends what an `EventSource` sends, and is taken for one; so is
+//! every `fetch` while "disable cache" is on in the developer tools of Chromium and Firefox. A layer
 //! that has neither a shutdown nor a limit nor said anything of a greatest age does not look who is asking: it
 //! ends every `GET` by failing, after which all clients come back that ever do.
 //!
-//! Clients on libsoup (WebKitGTK, not Safari) see less of an end than others. Over HTTP/1 they take a chunked
-//! body that breaks off for one that has ended, and over HTTP/2 they do not notice RST_STREAM or GOAWAY. Where half
-//! of an answer must not look like the whole, send a [`terminator`](SseLayer::terminator) and let the
-//! page wait for it.
+//! Clients on libsoup (WebKitGTK, not Safari) do not see a body fail: over HTTP/1 they take a
+//! chunked body without its last chunk for a clean end, and over HTTP/2 they do not notice
+//! RST_STREAM or GOAWAY. Where they must know that an answer is whole, send a
+//! [`terminator`](SseLayer::terminator).
 //!
 //! # Proxies
 //!
@@ -92,9 +92,10 @@
 //!
 //! # Compression
 //!
-//! Outside of the layer, and with a predicate that lets event streams in, tower-http's `CompressionLayer` compresses
-//! them by gzip, brotli or zstd, and each event still arrives at once. Its encoders flush whenever the stream has
-//! nothing more since async-compression 0.4.31; `cargo tree --invert async-compression` shows which one you have.
+//! tower-http's `CompressionLayer` compresses event streams by gzip, brotli or zstd, if it is
+//! outside of this layer and its predicate lets them in. Each event still arrives at once: since
+//! async-compression 0.4.31 the encoders flush when the stream is pending.
+//! `cargo tree --invert async-compression` shows your version.
 //!
 //! ```
 //! use axum::Router;
@@ -114,12 +115,12 @@
 //!
 //! | | |
 //! |---|---|
-//! | secrets | Do not compress a stream that has both a secret and text that an attacker can choose, such as chat: the compressed length tells how much of the secret the text has guessed (BREACH) |
+//! | secrets | do not compress a stream that has both a secret and text that an attacker can choose: the compressed length tells whether the text guesses the secret right (BREACH) |
 //! | memory | for each stream gzip 280 KiB, brotli 185 and zstd 820 after one event of 64 bytes; 370, 1,275 and 975 after 1,000 of them (`served idle gzip 1000` of the benchmarks, less the stream's own 11 KiB) |
 //! | heartbeats, events of the layer's own, errors | as without it |
-//! | a stream that is cut short | fails a second later than without: the compressor keeps the layer's last bytes after it has passed them on, so the layer cannot tell when they are written |
-//! | what was ready before an error of the source | arrives, as without it; tower-http 0.7.1 drops it where this layer does not hold the error back |
-//! | axum's `Sse` over `stream::unfold` | tower-http 0.7.1 polls a body again after its end, at which this one panics; not inside this layer, nor do the bodies of this crate |
+//! | a stream that is cut short | fails about a second later: the layer waits until its last bytes are dropped, and the compressor keeps them |
+//! | events that were ready before an error of the source | arrive; without this layer tower-http 0.7.1 drops them |
+//! | axum's `Sse` over `futures::stream::unfold` | works inside this layer; without it this panics, as tower-http 0.7.1 polls a body again after its end |
 //! | the compressor inside of the layer | no heartbeats, terminator or farewell: the layer writes nothing into a stream that has a content coding |
 //! | `cache-control: no-transform` | is for proxies; tower-http does not look at it |
 //! | nginx, `gzip on` with `gzip_types text/event-stream` | passes each event at once too, whatever `no-transform` says |
@@ -160,12 +161,16 @@
 //! HTTP/2 carries 100 or more streams over one, and lifts the browsers' limit of six connections to an
 //! origin; hyper's default is `max_concurrent_streams(200)`.
 //!
-//! No timeout of TCP cuts a client of HTTP/2 that reads its connection but grants its streams a window of zero
-//! bytes. What is written to them waits for the window, and until it opens hyper does not poll them: neither
-//! [`max_age`](SseLayer::max_age) nor the [shutdown](SseLayer::shutdown) ends them, and they keep their places
-//! among [`max_streams`](SseLayer::max_streams). So give connections a maximum age, as
-//! `examples/graceful_hyper.rs` does, and the server's shutdown a deadline. A smaller `max_concurrent_streams`
-//! makes such a client need more connections.
+//! A client of HTTP/2 can read its connection, so that no timeout of TCP cuts it, and grant its
+//! streams a window of zero bytes. Once there is something to write to such a stream, hyper does
+//! not poll it before the window opens.
+//!
+//! | | with streams whose window is shut |
+//! |---|---|
+//! | [`max_age`](SseLayer::max_age), [`shutdown`](SseLayer::shutdown) | do not end them |
+//! | [`max_streams`](SseLayer::max_streams) | they keep their places: up to `max_concurrent_streams` for one connection |
+//! | a maximum age of connections, as in the example `graceful_hyper` | ends them |
+//! | a deadline of the graceful shutdown | ends them, as it drops the connection |
 //!
 //! # Limits and memory
 //!
@@ -185,7 +190,7 @@
 //! | a stream over HTTP/2, 100 to a connection | |
 //! |---|---|
 //! | silent, with the default layer | 2.5 KiB; a bare body that is pending has 2.0 |
-//! | silent, with shutdown, greatest age, limit, `Disconnect` and close report | 2.9 KiB |
+//! | silent, with shutdown, maximum age, limit, `Disconnect` and close report | 2.9 KiB |
 //! | always ready, with a window of zero bytes | 8 KiB |
 //! | always ready, with a window of 64 KiB that is full | 82 KiB |
 //! | always ready, with a wide window, whose client does not read its connection | 452 KiB; 82 with hyper's `max_send_buf_size(65_536)`, whose default is 400 KiB |
@@ -275,10 +280,9 @@
 //! - [`SseLayer::max_age`] with a jitter moves clients to new servers all day long, and shows early what a
 //!   reconnection costs.
 //! - Refused clients are spread in the same way: [`Refusal::retry`].
-//!
-//! - Firefox waits as long as `retry` says, but at least half a second. An `EventSource` of a page of another
-//!   origin gives up for good there at the first connection that is refused, so a server that restarts must listen
-//!   again before the reconnection times of its drain have passed, or another one in its place.
+//! - In Firefox an `EventSource` of a page of another origin gives up for good when one connection
+//!   is refused. So the server, or another in its place, must listen again before the first client
+//!   comes back: within the shortest reconnection time of the drain, 2 seconds by default.
 //!
 //! # Clients that leave
 //!
@@ -364,8 +368,8 @@
 //!
 //! # MCP
 //!
-//! An MCP server of rmcp answers `POST`s with event streams, which are [calls](#who-is-asking) to the layer.
-//! The example `mcp` shows one.
+//! rmcp's server answers `POST` requests with event streams, which are [calls](#who-is-asking) to
+//! the layer. The example `mcp` shows one.
 //!
 //! | | |
 //! |---|---|

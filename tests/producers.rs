@@ -1,4 +1,5 @@
-//! Tasks that produce events and send them through a channel: what a stream makes of one that panics.
+//! Tasks that produce events and send them through a channel: what a stream makes of one that
+//! panics.
 
 use std::fmt::Debug;
 

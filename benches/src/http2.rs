@@ -1,5 +1,5 @@
-//! A client of HTTP/2 that opens many streams over one connection and reads as much as it likes. By hand, for
-//! a client that does its duty would open its windows again.
+//! A client of HTTP/2 that opens many streams over one connection and reads as much as it likes. By
+//! hand, for a client that does its duty would open its windows again.
 
 use std::{
     io::{Read, Write},
@@ -20,8 +20,8 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const WINDOW: u32 = (1 << 16) - 1;
 const WIDEST: u32 = (1 << 31) - 1;
 
-/// A connection with so many streams, whose heads have been read. Each may be sent `window` bytes, all together
-/// as many as they like.
+/// A connection with so many streams, whose heads have been read. Each may be sent `window` bytes,
+/// all together as many as they like.
 ///
 /// # Panics
 ///

@@ -18,9 +18,9 @@ use crate::connection::Client;
 /// event that nobody ends, the body fails after 5 seconds. A stream with a
 /// content coding always fails.
 ///
-/// A client that does not read is not ended: the server does not poll its stream. On HTTP/2 it can hold as many streams
-/// as a connection may have, for as long as it likes, behind a window of zero bytes: see
-/// [sockets](crate::operating#sockets).
+/// The stream of a client that does not read may outlive its age, as the server does not poll it.
+/// Over HTTP/2 one connection can hold all its streams open in this way; what ends them is a
+/// maximum age of connections: see [sockets](crate::operating#sockets).
 ///
 /// ```
 /// use std::time::Duration;

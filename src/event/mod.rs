@@ -106,8 +106,8 @@ impl Event {
     /// Sets the `id` field: what the client sends as `Last-Event-ID` when it reconnects, until
     /// another event brings another id. An empty id makes it forget.
     ///
-    /// To move a client's last event id on without an event for the page, send the id with empty data under a name
-    /// that the page does not listen to. Clients disagree on an id without data:
+    /// To move a client's last event id on without an event for the page, send the id with empty
+    /// data under a name that the page does not listen to. Clients disagree on an id without data:
     ///
     /// | | an id without data | an id with empty data |
     /// |---|---|---|

@@ -144,8 +144,9 @@ impl<M> SseLayer<M> {
     /// the head. Streams with a status other than 200 are not refused; they take a place if there is one.
     ///
     /// A client that does not read keeps its places: neither [`max_age`](Self::max_age) nor the
-    /// [shutdown](Self::shutdown) can end its streams. Over HTTP/1 a place costs it a connection, over HTTP/2 one
-    /// connection can hold 200 (hyper's default): see [sockets](crate::operating#sockets) for what ends them.
+    /// [shutdown](Self::shutdown) can end its streams. Over HTTP/2 one connection can keep 200
+    /// places, by hyper's default; what ends them is a maximum age of connections: see
+    /// [sockets](crate::operating#sockets).
     ///
     /// # Panics
     ///

@@ -126,8 +126,9 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().terminator(Event::from("[DONE]"));
     /// ```
     ///
-    /// If a task sends the events through a channel and panics, its end of the channel closes as at any other end,
-    /// and `[DONE]` follows half of an answer. End the stream with the task's result instead, so that the body fails:
+    /// A task that sends events through a channel and panics closes its channel as one that has
+    /// finished does, and `[DONE]` follows half of an answer. Let the task's failure be the
+    /// stream's last item, so that the body fails instead:
     ///
     /// ```
     /// use futures_util::{Stream, StreamExt, future, stream};

@@ -1,5 +1,5 @@
-//! Clients that do not read, and the user timeout of TCP: it cuts those who do not read their connection, and
-//! knows nothing of the windows of HTTP/2.
+//! Clients that do not read, and the user timeout of TCP: it cuts those who do not read their
+//! connection, and knows nothing of the windows of HTTP/2.
 
 use std::{net::SocketAddr, time::Duration};
 

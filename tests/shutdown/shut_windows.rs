@@ -1,5 +1,6 @@
-//! Streams over HTTP/2 whose client grants them no window: what was made of them waits for one, so they
-//! are not polled, and nothing in them can end them. One connection may have as many as the server lets it.
+//! Streams over HTTP/2 whose client grants them no window: what was made of them waits for one, so
+//! they are not polled, and nothing in them can end them. One connection may have as many as the
+//! server lets it.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -42,7 +43,7 @@ async fn connect(address: SocketAddr) -> Shut {
 }
 
 /// One event and then nothing; at `/ageless` of any age.
-fn answer(parts: Parts) -> Response<Body> {
+fn answer(parts: &Parts) -> Response<Body> {
     let mut response = Source::Idle.answer(None);
     if parts.uri.path() == "/ageless" {
         response.extensions_mut().insert(StreamOptions::new().max_age(MaxAge::none()));
@@ -62,7 +63,7 @@ async fn one_connection_holds_all_its_places_beyond_the_greatest_age_and_the_shu
             .max_streams(STREAMS + 2)
             .on_close(move |report| closed.send(report.reason()).unwrap())
             .stats(&stats);
-        let server = host.start(layer, handler(answer), &shutdown).await;
+        let server = host.start(layer, handler(|parts| answer(&parts)), &shutdown).await;
         let shut = connect(server.address).await;
 
         // Those that come later and are read end, the one by its age, the other by the shutdown.

@@ -7,12 +7,13 @@
 //! after another instead of together. Each in a process of its own,
 //! for the memory is the process's.
 //!
-//! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]` have 100 streams
-//! over each connection. Every stream has a window of `WINDOW` bytes, which the client never opens again; an `unread`
-//! client does not read its connection either. `SEND-BUFFER` is hyper's `max_send_buf_size`.
+//! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]`
+//! have 100 streams over each connection. Every stream has a window of `WINDOW` bytes, which the
+//! client never opens again; an `unread` client does not read its connection either. `SEND-BUFFER`
+//! is hyper's `max_send_buf_size`.
 //!
-//! `served idle gzip|br|zstd EVENTS` has tower-http's compressor outside of the layer, and each stream has
-//! sent `EVENTS` events of 64 bytes.
+//! `served idle gzip|br|zstd EVENTS` has tower-http's compressor outside of the layer, and each
+//! stream has sent `EVENTS` events of 64 bytes.
 
 use std::{
     convert::Infallible,
@@ -407,7 +408,8 @@ fn idle_http2(subject: &str) {
     });
 }
 
-/// As `stalled`, for the streams of one connection over HTTP/2, of each of which `window` bytes are taken.
+/// As `stalled`, for the streams of one connection over HTTP/2, of each of which `window` bytes are
+/// taken.
 fn stalled_http2(subject: &str, window: u32, reads: bool) {
     on_one_thread(|listener| async {
         let address = listener.local_addr().expect("an address");

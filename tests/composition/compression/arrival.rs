@@ -1,5 +1,5 @@
-//! Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` writes what it has
-//! as soon as the stream is pending.
+//! Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` writes what
+//! it has as soon as the stream is pending.
 
 use std::{io, time::Duration};
 
@@ -83,7 +83,8 @@ async fn the_terminator_arrives_before_a_clean_end() {
     .await;
 }
 
-/// A stream of each coding at once, since behind a compressor a stream that is cut short takes a second to fail.
+/// A stream of each coding at once, since behind a compressor a stream that is cut short takes a
+/// second to fail.
 #[tokio::test]
 async fn a_drained_stream_says_goodbye_and_ends_as_its_client_needs() {
     let drained = async |protocol, coding, headers, fails| {

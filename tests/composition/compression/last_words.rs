@@ -1,6 +1,6 @@
-//! When a stream that is cut short fails. A server drops its last bytes when it has written them, and then
-//! it may fail. A compressor outside keeps them for as long as nothing else comes, so that their drop
-//! says nothing, and the failure comes when the wait is given up.
+//! When a stream that is cut short fails. A server drops its last bytes when it has written them,
+//! and then it may fail. A compressor outside keeps them for as long as nothing else comes, so that
+//! their drop says nothing, and the failure comes when the wait is given up.
 
 use std::time::Duration;
 

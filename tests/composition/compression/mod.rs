@@ -1,4 +1,5 @@
-//! tower-http's `CompressionLayer`: by its default predicate, and by one that lets event streams in.
+//! tower-http's `CompressionLayer`: by its default predicate, and by one that lets event streams
+//! in.
 
 mod after_the_end;
 mod arrival;
