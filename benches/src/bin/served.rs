@@ -48,7 +48,10 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_http::compression::CompressionLayer;
 use tower_sse::{BoxError, Event, MaxAge, SseLayer, hub::Hub};
-use tower_sse_benches::{OURS, http2 as client, payload, stream::Repeat};
+use tower_sse_benches::{OURS, payload, stream::Repeat};
+
+#[path = "served/over_http2.rs"]
+mod over_http2;
 
 fn main() {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -58,9 +61,13 @@ fn main() {
         ["stalled", subject, read] => stalled(subject, read.parse().expect("a number of bytes")),
         ["stalled-hub", subject] => stalled_hub(subject),
         ["stalled", subject, "http2", window, client @ ("read" | "unread"), ..] => {
-            stalled_http2(subject, window.parse().expect("a number of bytes"), *client == "read");
+            over_http2::stalled(
+                subject,
+                window.parse().expect("a number of bytes"),
+                *client == "read",
+            );
         }
-        ["idle", subject, "http2"] => idle_http2(subject),
+        ["idle", subject, "http2"] => over_http2::idle(subject),
         ["idle", subject] | ["idle", subject, _] => idle(subject),
         _ => panic!("usage: served hold|stalled|stalled-hub|idle SUBJECT [BYTES | http2 …]"),
     }
@@ -375,70 +382,6 @@ fn idle(subject: &str) {
         let held = resident_kib() - before;
         println!("{subject}: {:.2} KiB for each stream", held as f64 / STREAMS as f64);
         drop((first, streams));
-    });
-}
-
-/// The streams of one connection.
-const STREAMS_EACH: u64 = 100;
-/// What a client grants a stream that does not say otherwise (RFC 9113, section 6.9.2).
-const WINDOW: u32 = (1 << 16) - 1;
-
-/// As `idle`, over HTTP/2.
-fn idle_http2(subject: &str) {
-    const CONNECTIONS: u64 = 20;
-
-    on_one_thread(|listener| async {
-        let address = listener.local_addr().expect("an address");
-        let shutdown = CancellationToken::new();
-        let (layer, served) = (layer(subject, &shutdown), subject.to_owned());
-        let hub = Hub::new();
-        tokio::spawn(serve(listener, layer, move || silent(&served, &hub)));
-        let open = move |connections| {
-            tokio::task::spawn_blocking(move || -> Vec<_> {
-                (0..connections).map(|_| client::open(address, STREAMS_EACH, WINDOW)).collect()
-            })
-        };
-        let first = open(1).await.expect("a client");
-        let before = resident_kib();
-        let streams = open(CONNECTIONS).await.expect("clients");
-        let held = resident_kib() - before;
-        let count = CONNECTIONS * STREAMS_EACH;
-        println!("{subject} over HTTP/2: {:.2} KiB for each stream", held as f64 / count as f64);
-        drop((first, streams));
-    });
-}
-
-/// As `stalled`, for the streams of one connection over HTTP/2, of each of which `window` bytes are
-/// taken.
-fn stalled_http2(subject: &str, window: u32, reads: bool) {
-    on_one_thread(|listener| async {
-        let address = listener.local_addr().expect("an address");
-        let made = Arc::new(AtomicU64::new(0));
-        let layer = layer(subject, &CancellationToken::new());
-        let (served, counted) = (subject.to_owned(), Arc::clone(&made));
-        tokio::spawn(serve(listener, layer, move || endless(&served, Arc::clone(&counted))));
-        let open = move |streams| {
-            tokio::task::spawn_blocking(move || {
-                let connection = client::open(address, streams, window);
-                if reads {
-                    let mut io = connection.try_clone().expect("a socket");
-                    thread::spawn(move || {
-                        let mut buffer = vec![0; 64 * 1024];
-                        while io.read(&mut buffer).is_ok_and(|read| read > 0) {}
-                    });
-                }
-                connection
-            })
-        };
-        let first = open(1).await.expect("a client");
-        settle(&made).await;
-        let before = resident_kib();
-        let stalled = open(STREAMS_EACH).await.expect("a client");
-        settle(&made).await;
-        let held = resident_kib() - before;
-        let each = held as f64 / STREAMS_EACH as f64;
-        println!("{subject} over HTTP/2, a window of {window}: {each:.1} KiB for each stream");
-        drop((first, stalled));
     });
 }
 

@@ -5,6 +5,7 @@ mod after_the_end;
 mod arrival;
 mod decoded;
 mod last_words;
+mod secrets;
 
 use std::{convert::Infallible, time::Duration};
 
