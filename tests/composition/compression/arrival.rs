@@ -52,9 +52,7 @@ async fn heartbeats_arrive() {
     let layer = || SseLayer::new().heartbeat(Heartbeat::every(Duration::from_millis(50)));
     for_each(layer, EVENT_SOURCE, async |mut decoded, mut sources| {
         let _source = sources.next().await;
-        for expected in [":\n", ":\n:\n", ":\n:\n:\n"] {
-            decoded.arrives(expected).await;
-        }
+        decoded.repeats(":\n", 3).await;
     })
     .await;
 }

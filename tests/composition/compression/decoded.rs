@@ -73,11 +73,23 @@ impl Decoded {
     pub(super) async fn arrives(&mut self, expected: &str) {
         while self.text != expected {
             assert!(expected.starts_with(&self.text), "{:?}, not {expected:?}", self.text);
-            let frame = timeout(PATIENCE, self.body.frame()).await;
-            let frame = frame.unwrap_or_else(|_| panic!("{expected:?} is held back"));
-            let data = frame.expect("more bytes").unwrap().into_data().unwrap();
-            self.text.push_str(str::from_utf8(&data).unwrap());
+            self.read(expected).await;
         }
+    }
+
+    /// Waits until `line` has come so many times, and nothing else.
+    pub(super) async fn repeats(&mut self, line: &str, times: usize) {
+        while self.text.len() < line.len() * times {
+            self.read(line).await;
+        }
+        assert_eq!(self.text, line.repeat(self.text.len() / line.len()));
+    }
+
+    async fn read(&mut self, expected: &str) {
+        let frame = timeout(PATIENCE, self.body.frame()).await;
+        let frame = frame.unwrap_or_else(|_| panic!("{expected:?} is held back"));
+        let data = frame.expect("more bytes").unwrap().into_data().unwrap();
+        self.text.push_str(str::from_utf8(&data).unwrap());
     }
 
     /// All that came up to the end, and whether the body failed.
