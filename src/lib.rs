@@ -67,7 +67,7 @@
 //! | reports | counted, and a DEBUG line for every close | [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close), [`stats`](SseLayer::stats) |
 //! | telling tasks that a client left | for services that answer with a bare stream | [`track_disconnects`](SseLayer::track_disconnects) |
 //! | `Accept` | not looked at | [`require_accept`](SseLayer::require_accept) |
-//! | content coding | never touched; into a stream that has one nothing is written | |
+//! | content coding | never touched; into a stream that has one nothing is written | a [compressor outside](operating#compression) |
 //!
 //! An event stream is a response whose media type is `text/event-stream`, whatever its parameters,
 //! with any status but 1xx, 204 and 304. To a `HEAD` request it answers with the headers of a `GET`.

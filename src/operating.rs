@@ -3,6 +3,7 @@
 //! - [Where the layer goes](#where-the-layer-goes)
 //! - [Who is asking](#who-is-asking)
 //! - [Proxies](#proxies)
+//! - [Compression](#compression)
 //! - [Sockets](#sockets)
 //! - [Limits and memory](#limits-and-memory)
 //! - [A hub](#a-hub)
@@ -12,6 +13,7 @@
 //! - [Credentials that expire](#credentials-that-expire)
 //! - [A stream that is over for good](#a-stream-that-is-over-for-good)
 //! - [`BroadcastStream` and its `Lagged`](#broadcaststream-and-its-lagged)
+//! - [MCP](#mcp)
 //! - [What to watch](#what-to-watch)
 //!
 //! # Where the layer goes
@@ -27,7 +29,7 @@
 //! | tower-http `TraceLayer` | outside: then the lines of this crate are in the request's span. `on_failure` is not called when a client leaves. A body that fails on purpose, as it does for `fetch` clients and for calls that the shutdown or the greatest age cut short, is a failure to classifiers that look at bodies, as that of gRPC; to that of HTTP a refusal by `503` is one |
 //! | tower-http `CorsLayer`, `SetRequestIdLayer` | outside, so that refusals have their headers too. A reconnecting browser sends a preflight if its last event id is longer than 128 bytes or has characters such as `<{:`; allow the header `last-event-id` |
 //! | authentication | outside: who is not let in opens no stream. `401` and `403` stop an `EventSource` for good |
-//! | tower-http `CompressionLayer` | either side: it leaves event streams alone by its default predicate; a predicate of your own must do so too, or events wait in the compressor. (`no-transform` is for proxies: this layer does not look at it.) |
+//! | tower-http `CompressionLayer` | leaves event streams alone by its default predicate. To compress them, put it outside: see [Compression](#compression) |
 //! | tower-http `TimeoutLayer` | limits the time to the head, not the stream |
 //! | tower-http `ResponseBodyTimeoutLayer` | limits silence: put it outside, with a longer time than the heartbeat's, and heartbeats keep the stream alive |
 //! | tower-http `ResponseBodyDeadlineLayer` | fails the body of every stream that reaches the deadline, between events or not: use [`SseLayer::max_age`] |
@@ -35,7 +37,10 @@
 //! | tower-http `InFlightRequestsLayer` | counts streams as long as they are open, with everything else |
 //! | tower `ConcurrencyLimitLayer` | frees its permit at the head, so it limits no streams: use [`SseLayer::max_streams`] |
 //! | tower `RateLimitLayer`, `LoadShedLayer`, `BufferLayer` | limit requests, reconnections among them; what they answer is their own, and any status but 200 stops an `EventSource` for good |
+//! | tonic-web `GrpcWebLayer` | around the calls alone: over HTTP/1 it answers `400` to everything else, event streams too. `examples/tonic_web.rs` merges the routes |
 //! | `CatchPanicLayer`, `NormalizePathLayer` | as with any response; a panic in the stream itself comes after the head and ends the connection |
+//!
+//! axum's `.layer` covers the routes that were added before it, not those that are added after.
 //!
 //! Around a whole axum `Router`, outside of `Router::layer`, it needs a router again, for `axum::serve`
 //! takes only responses with axum's own body: `Router::new().fallback_service(layer.layer(router))`.
@@ -53,9 +58,15 @@
 //! | and it is refused by | `200` and a `retry` line | `503` | `503` | `503` |
 //!
 //! Browsers send `Sec-Fetch-Mode` over https and to localhost only: over plain http a `fetch` is another
-//! `GET`. One with `cache: 'no-store'` sends what an `EventSource` sends, and is taken for one. A layer
+//! `GET`. One with `cache: 'no-store'` sends what an `EventSource` sends, and is taken for one; so is
+//! every `fetch` while "disable cache" is on in the developer tools of Chromium and Firefox. A layer
 //! that has neither a shutdown nor a limit nor said anything of a greatest age does not look who is asking: it
 //! ends every `GET` by failing, after which all clients come back that ever do.
+//!
+//! Clients on libsoup (WebKitGTK, not Safari) do not see a body fail: over HTTP/1 they take a
+//! chunked body without its last chunk for a clean end, and over HTTP/2 they do not notice
+//! RST_STREAM or GOAWAY. Where they must know that an answer is whole, send a
+//! [`terminator`](SseLayer::terminator).
 //!
 //! # Proxies
 //!
@@ -79,6 +90,41 @@
 //! A proxy hides clients that stop reading, as its buffers fill in their place, and it may keep the
 //! connection to the server for a while after the client has left.
 //!
+//! # Compression
+//!
+//! tower-http's `CompressionLayer` compresses event streams by gzip, brotli or zstd, if it is
+//! outside of this layer and its predicate lets them in. Each event still arrives at once: since
+//! async-compression 0.4.31 the encoders flush when the stream is pending.
+//! `cargo tree --invert async-compression` shows your version.
+//!
+//! ```
+//! use axum::Router;
+//! use tower_http::compression::{
+//!     CompressionLayer,
+//!     predicate::{NotForContentType, Predicate, SizeAbove},
+//! };
+//! use tower_sse::SseLayer;
+//!
+//! fn compressed(routes: Router) -> Router {
+//!     // The default predicate without its `NotForContentType::SSE`.
+//!     let predicate =
+//!         SizeAbove::default().and(NotForContentType::GRPC).and(NotForContentType::IMAGES);
+//!     routes.layer(SseLayer::new()).layer(CompressionLayer::new().compress_when(predicate))
+//! }
+//! ```
+//!
+//! | | |
+//! |---|---|
+//! | secrets | do not compress a stream that has both a secret and text that an attacker can choose: the compressed length tells whether the text guesses the secret right (BREACH) |
+//! | memory | for each stream gzip 280 KiB, brotli 185 and zstd 820 after one event of 64 bytes; 370, 1,275 and 975 after 1,000 of them (`served idle gzip 1000` of the benchmarks, less the stream's own 11 KiB) |
+//! | heartbeats, events of the layer's own, errors | as without it |
+//! | a stream that is cut short | fails about a second later: the layer waits until its last bytes are dropped, and the compressor keeps them |
+//! | events that were ready before an error of the source | arrive; without this layer tower-http 0.7.1 drops them |
+//! | axum's `Sse` over `futures::stream::unfold` | works inside this layer; without it this panics, as tower-http 0.7.1 polls a body again after its end |
+//! | the compressor inside of the layer | no heartbeats, terminator or farewell: the layer writes nothing into a stream that has a content coding |
+//! | `cache-control: no-transform` | is for proxies; tower-http does not look at it |
+//! | nginx, `gzip on` with `gzip_types text/event-stream` | passes each event at once too, whatever `no-transform` says |
+//!
 //! # Sockets
 //!
 //! They are the server's, so no layer can set them. On every connection that is accepted:
@@ -87,7 +133,8 @@
 //!   before.
 //! - `TCP_USER_TIMEOUT`, 30 seconds or so (Linux). A peer that vanishes without a FIN is noticed when TCP
 //!   gives up on what was written to it, and heartbeats are what it tries with; by itself Linux tries for
-//!   about 15 minutes. The same timeout cuts clients that do not read, once their buffers are full.
+//!   about 15 minutes. The same timeout cuts clients that do not read their connection, once its buffers are
+//!   full.
 //!
 //! ```no_run
 //! use std::{io, time::Duration};
@@ -114,6 +161,17 @@
 //! HTTP/2 carries 100 or more streams over one, and lifts the browsers' limit of six connections to an
 //! origin; hyper's default is `max_concurrent_streams(200)`.
 //!
+//! A client of HTTP/2 can read its connection, so that no timeout of TCP cuts it, and grant its
+//! streams a window of zero bytes. Once there is something to write to such a stream, hyper does
+//! not poll it before the window opens.
+//!
+//! | | with streams whose window is shut |
+//! |---|---|
+//! | [`max_age`](SseLayer::max_age), [`shutdown`](SseLayer::shutdown) | do not end them |
+//! | [`max_streams`](SseLayer::max_streams) | they keep their places: up to `max_concurrent_streams` for one connection |
+//! | a maximum age of connections, as in the example `graceful_hyper` | ends them |
+//! | a deadline of the graceful shutdown | ends them, as it drops the connection |
+//!
 //! # Limits and memory
 //!
 //! [`SseLayer::max_streams`] counts streams as long as they are open. What comes above it is
@@ -126,8 +184,16 @@
 //! | silent, a subscription to a topic of a [hub](#a-hub) | 11.1 KiB |
 //! | silent, a subscription to that, and to a topic of its own | 11.6 KiB |
 //! | a subscription whose client never reads, while 5 MB are published | 17 to 22 KiB |
-//! | always ready, whose client never reads | 72 KiB |
-//! | the same, if it stops reading after 20 MB | 82 KiB |
+//! | always ready, whose client never reads | 72 to 84 KiB |
+//! | the same, if it stops reading after 20 MB | 55 to 82 KiB |
+//!
+//! | a stream over HTTP/2, 100 to a connection | |
+//! |---|---|
+//! | silent, with the default layer | 2.5 KiB; a bare body that is pending has 2.0 |
+//! | silent, with shutdown, maximum age, limit, `Disconnect` and close report | 2.9 KiB |
+//! | always ready, with a window of zero bytes | 8 KiB |
+//! | always ready, with a window of 64 KiB that is full | 82 KiB |
+//! | always ready, with a wide window, whose client does not read its connection | 452 KiB; 82 with hyper's `max_send_buf_size(65_536)`, whose default is 400 KiB |
 //!
 //! (`served idle`, `served stalled` and `served stalled-hub` of the benchmarks, hyper 1.12; the kernel's socket buffers come on
 //! top.) What the handler and its stream hold is theirs. A client that does not read holds its source back
@@ -214,6 +280,9 @@
 //! - [`SseLayer::max_age`] with a jitter moves clients to new servers all day long, and shows early what a
 //!   reconnection costs.
 //! - Refused clients are spread in the same way: [`Refusal::retry`].
+//! - In Firefox an `EventSource` of a page of another origin gives up for good when one connection
+//!   is refused. So the server, or another in its place, must listen again before the first client
+//!   comes back: within the shortest reconnection time of the drain, 2 seconds by default.
 //!
 //! # Clients that leave
 //!
@@ -338,6 +407,17 @@
 //!     })
 //! }
 //! ```
+//!
+//! # MCP
+//!
+//! rmcp's server answers `POST` requests with event streams, which are [calls](#who-is-asking) to
+//! the layer. The example `mcp` shows one.
+//!
+//! | | |
+//! |---|---|
+//! | shutdown | Give the token to [`SseLayer::shutdown`] and not to rmcp: the layer lets calls in flight be answered, rmcp drops them all |
+//! | `subscriptions/listen` | A `POST` without an end. Put `StreamOptions::new().drain(Drain::at_once())` into its response, or it holds the shutdown for the 30 seconds that calls have |
+//! | [`max_age`](SseLayer::max_age) | Leave it off on these routes: an answer that takes 30 seconds longer than the age is lost |
 //!
 //! # What to watch
 //!

@@ -62,9 +62,18 @@ fn a_name_is_an_event_line() {
 }
 
 #[test]
-fn an_id_without_data_is_a_checkpoint() {
+fn an_id_without_data_is_written_without_data() {
     assert_wire(Event::new().id("a"), "id: a\n\n");
     assert_wire(Event::new().id(""), "id: \n\n");
+}
+
+/// Firefox and WebKit do not count an id without data.
+#[test]
+fn a_checkpoint_has_an_id_and_empty_data() {
+    assert_wire(
+        Event::new().event("checkpoint").id("a").data(""),
+        "event: checkpoint\nid: a\ndata: \n\n",
+    );
 }
 
 #[test]

@@ -7,6 +7,7 @@ use tokio::runtime;
 
 pub mod drain;
 pub mod encode;
+pub mod http2;
 pub mod hub;
 pub mod layer;
 pub mod noop;

@@ -18,6 +18,10 @@ use crate::connection::Client;
 /// event that nobody ends, the body fails after 5 seconds. A stream with a
 /// content coding always fails.
 ///
+/// The stream of a client that does not read may outlive its age, as the server does not poll it.
+/// Over HTTP/2 one connection can hold all its streams open in this way; what ends them is a
+/// maximum age of connections: see [sockets](crate::operating#sockets).
+///
 /// ```
 /// use std::time::Duration;
 /// use tower_sse::{MaxAge, SseLayer};

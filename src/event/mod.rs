@@ -59,8 +59,7 @@ use self::id::Id;
 /// # What a client makes of it
 ///
 /// - An event with [`data`](Self::data), even empty data, is dispatched to page code.
-/// - One without data is not. Its [`id`](Self::id) counts all the same: a checkpoint that moves
-///   the client's last event id on.
+/// - One without data is not dispatched. Whether its [`id`](Self::id) counts depends on the client.
 /// - A lone [`comment`](Self::comment) or [`retry`](Self::retry) is written as a line, not as a
 ///   block with an empty line after it: some clients make an empty message of a block without
 ///   data.
@@ -106,6 +105,22 @@ impl Event {
 
     /// Sets the `id` field: what the client sends as `Last-Event-ID` when it reconnects, until
     /// another event brings another id. An empty id makes it forget.
+    ///
+    /// To move a client's last event id on without an event for the page, send the id with empty
+    /// data under a name that the page does not listen to. Clients disagree on an id without data:
+    ///
+    /// | | an id without data | an id with empty data |
+    /// |---|---|---|
+    /// | the HTML standard, Chromium | counts | counts |
+    /// | Firefox | is ignored | counts |
+    /// | WebKit | counts if an event with data follows before the client reconnects | counts |
+    ///
+    /// ```
+    /// use tower_sse::{Encoded, Event};
+    ///
+    /// let checkpoint = Event::new().event("checkpoint").id(42).data("");
+    /// assert_eq!(Encoded::from(checkpoint).as_bytes(), b"event: checkpoint\nid: 42\ndata: \n\n");
+    /// ```
     ///
     /// # Panics
     ///

@@ -81,7 +81,7 @@ pub(super) fn make_empty(headers: &mut HeaderMap) {
     }
 }
 
-/// `no-transform` keeps compressors from holding events back (RFC 9111, section 5.2.2.6), whatever
+/// `no-transform` keeps proxies from changing the stream (RFC 9111, section 5.2.2.6), whatever
 /// else was said of caching. Where nothing was, `no-cache` is what browsers expect.
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";

@@ -143,6 +143,11 @@ impl<M> SseLayer<M> {
     /// call, until it has closed, however that happens. `ConcurrencyLimit` of tower frees its permit at
     /// the head. Streams with a status other than 200 are not refused; they take a place if there is one.
     ///
+    /// A client that does not read keeps its places: neither [`max_age`](Self::max_age) nor the
+    /// [shutdown](Self::shutdown) can end its streams. Over HTTP/2 one connection can keep 200
+    /// places, by hyper's default; what ends them is a maximum age of connections: see
+    /// [sockets](crate::operating#sockets).
+    ///
     /// # Panics
     ///
     /// If `limit` is zero.

@@ -134,6 +134,25 @@ impl<M> SseLayer<M> {
     /// # let layer: SseLayer =
     /// SseLayer::new().terminator(Event::from("[DONE]"));
     /// ```
+    ///
+    /// A task that sends events through a channel and panics closes its channel as one that has
+    /// finished does, and `[DONE]` follows half of an answer. Let the task's failure be the
+    /// stream's last item, so that the body fails instead:
+    ///
+    /// ```
+    /// use futures_util::{Stream, StreamExt, future, stream};
+    /// use tokio::{sync::mpsc, task::{JoinError, JoinHandle}};
+    /// use tokio_stream::wrappers::ReceiverStream;
+    /// use tower_sse::Event;
+    ///
+    /// fn with_its_end(
+    ///     events: mpsc::Receiver<Event>,
+    ///     producer: JoinHandle<()>,
+    /// ) -> impl Stream<Item = Result<Event, JoinError>> {
+    ///     let failure = stream::once(producer).filter_map(|end| future::ready(end.err().map(Err)));
+    ///     ReceiverStream::new(events).map(Ok).chain(failure)
+    /// }
+    /// ```
     #[must_use]
     pub fn terminator(self, terminator: impl Into<Option<Event>>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))

@@ -7,6 +7,7 @@ mod calls;
 mod chat;
 mod chromium;
 mod clients;
+mod compressed;
 mod control;
 mod dashboard;
 mod limit;

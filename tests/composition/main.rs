@@ -8,6 +8,7 @@ mod compression;
 mod cors;
 mod drain;
 mod early_drop;
+mod grpc_web;
 mod in_flight_requests;
 mod limits;
 mod paths_and_ids;

@@ -16,6 +16,8 @@ mod peer;
 mod source;
 mod unnoticed;
 #[cfg(target_os = "linux")]
+mod unread;
+#[cfg(target_os = "linux")]
 mod vanish;
 mod watched;
 

@@ -10,6 +10,7 @@ mod own_end;
 mod process;
 mod refusal;
 mod relay;
+mod shut_windows;
 mod source;
 mod stalled;
 mod without_the_layer;

@@ -6,6 +6,14 @@
 //! is a hub's topic that all subscribe to, `own` one more for each client, and `one-by-one` clients that stall one
 //! after another instead of together. Each in a process of its own,
 //! for the memory is the process's.
+//!
+//! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]`
+//! have 100 streams over each connection. Every stream has a window of `WINDOW` bytes, which the
+//! client never opens again; an `unread` client does not read its connection either. `SEND-BUFFER`
+//! is hyper's `max_send_buf_size`.
+//!
+//! `served idle gzip|br|zstd EVENTS` has tower-http's compressor outside of the layer, and each
+//! stream has sent `EVENTS` events of 64 bytes.
 
 use std::{
     convert::Infallible,
@@ -26,13 +34,24 @@ use axum::{
     response::{IntoResponse, Response, Sse, sse},
 };
 use http::Request;
-use hyper::{body::Incoming, server::conn::http1};
-use hyper_util::{rt::TokioIo, service::TowerToHyperService};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
 use tokio::{net::TcpListener, runtime, task::yield_now};
+use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tower::{Layer, service_fn};
-use tower_sse::{Event, MaxAge, SseLayer, hub::Hub};
+use tower::{Layer, Service, service_fn};
+use tower_http::compression::CompressionLayer;
+use tower_sse::{BoxError, Event, MaxAge, SseLayer, hub::Hub};
 use tower_sse_benches::{OURS, payload, stream::Repeat};
+
+#[path = "served/over_http2.rs"]
+mod over_http2;
 
 fn main() {
     let args: Vec<_> = env::args().skip(1).collect();
@@ -41,8 +60,16 @@ fn main() {
         ["stalled", subject] => stalled(subject, 0),
         ["stalled", subject, read] => stalled(subject, read.parse().expect("a number of bytes")),
         ["stalled-hub", subject] => stalled_hub(subject),
-        ["idle", subject] => idle(subject),
-        _ => panic!("usage: served hold|stalled|stalled-hub|idle SUBJECT [BYTES]"),
+        ["stalled", subject, "http2", window, client @ ("read" | "unread"), ..] => {
+            over_http2::stalled(
+                subject,
+                window.parse().expect("a number of bytes"),
+                *client == "read",
+            );
+        }
+        ["idle", subject, "http2"] => over_http2::idle(subject),
+        ["idle", subject] | ["idle", subject, _] => idle(subject),
+        _ => panic!("usage: served hold|stalled|stalled-hub|idle SUBJECT [BYTES | http2 …]"),
     }
 }
 
@@ -75,6 +102,10 @@ fn silent(subject: &str, hub: &Hub) -> Response {
         "axum" => Sse::new(Pending::<Result<sse::Event, Infallible>>(PhantomData))
             .keep_alive(sse::KeepAlive::default())
             .into_response(),
+        coding if CODINGS.contains(&coding) => {
+            let events = Repeat::new(number(3).unwrap_or(1), |_| Event::from(payload::line(64)));
+            tower_sse::response(events.chain(Pending(PhantomData))).into_response()
+        }
         OURS | OPERATED => {
             let nothing: Pending<Event> = Pending(PhantomData);
             tower_sse::response(nothing).into_response()
@@ -87,6 +118,21 @@ fn silent(subject: &str, hub: &Hub) -> Response {
 const SHARED: &str = "shared";
 /// Each subscribes to that, and to one of its own.
 const OWN: &str = "own";
+
+/// What tower-http's compressor makes of a stream.
+const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
+
+fn coding() -> Option<String> {
+    env::args().nth(2).filter(|subject| CODINGS.contains(&&**subject))
+}
+
+fn number(argument: usize) -> Option<u64> {
+    env::args().nth(argument)?.parse().ok()
+}
+
+fn speaks_http2() -> bool {
+    env::args().nth(3).is_some_and(|protocol| protocol == "http2")
+}
 
 /// All subscribe to one topic, each when the one before has stalled.
 const ONE_BY_ONE: &str = "one-by-one";
@@ -106,7 +152,7 @@ const OPERATED: &str = "operated";
 
 fn layer(subject: &str, shutdown: &CancellationToken) -> Option<SseLayer> {
     match subject {
-        OURS | SHARED | OWN | ONE_BY_ONE => Some(SseLayer::new()),
+        OURS | SHARED | OWN | ONE_BY_ONE | "gzip" | "br" | "zstd" => Some(SseLayer::new()),
         OPERATED => Some(
             SseLayer::new()
                 .shutdown(shutdown.clone())
@@ -132,7 +178,7 @@ impl<T> futures_core::Stream for Pending<T> {
     }
 }
 
-/// Serves until the process ends; `SseLayer` around our own stream only.
+/// Serves until the process ends, HTTP/1; `SseLayer` around our own stream only.
 async fn serve<F>(listener: TcpListener, layer: Option<SseLayer>, answer: F)
 where
     F: Fn() -> Response + Clone + Send + 'static,
@@ -141,23 +187,50 @@ where
         let response = answer();
         async move { Ok::<_, Infallible>(response) }
     });
+    match layer {
+        Some(layer) => {
+            let everything = CompressionLayer::new().compress_when(|_, _, _: &_, _: &_| true);
+            if coding().is_some() {
+                accept(listener, everything.layer(layer.layer(inner))).await;
+            } else {
+                accept(listener, layer.layer(inner)).await;
+            }
+        }
+        None => accept(listener, inner).await,
+    }
+}
+
+/// Gives every connection to `service`.
+async fn accept<S, B>(listener: TcpListener, service: S)
+where
+    S: Service<Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
+    S: Clone + Send + 'static,
+    S::Future: Send,
+    B: http_body::Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
+{
     loop {
         let (io, _) = listener.accept().await.expect("a connection");
         io.set_nodelay(true).expect("a socket option");
-        let io = TokioIo::new(io);
-        if let Some(layer) = &layer {
-            let service = TowerToHyperService::new(layer.layer(inner.clone()));
-            tokio::spawn(http1::Builder::new().serve_connection(io, service));
+        let (io, service) = (TokioIo::new(io), TowerToHyperService::new(service.clone()));
+        if speaks_http2() {
+            let mut http2 = http2::Builder::new(TokioExecutor::new());
+            if let Some(bytes) = number(6) {
+                http2.max_send_buf_size(bytes.try_into().expect("a size"));
+            }
+            drop(tokio::spawn(http2.serve_connection(io, service)));
         } else {
-            let service = TowerToHyperService::new(inner.clone());
-            tokio::spawn(http1::Builder::new().serve_connection(io, service));
+            drop(tokio::spawn(http1::Builder::new().serve_connection(io, service)));
         }
     }
 }
 
 fn connect(address: SocketAddr) -> TcpStream {
     let mut stream = TcpStream::connect(address).expect("a connection");
-    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").expect("a request sent");
+    let request = format!(
+        "GET / HTTP/1.1\r\nhost: localhost\r\naccept-encoding: {}\r\n\r\n",
+        coding().as_deref().unwrap_or("identity")
+    );
+    stream.write_all(request.as_bytes()).expect("a request sent");
     stream
 }
 

@@ -1,3 +1,12 @@
+//! tower-http's `CompressionLayer`: by its default predicate, and by one that lets event streams
+//! in.
+
+mod after_the_end;
+mod arrival;
+mod decoded;
+mod last_words;
+mod secrets;
+
 use std::{convert::Infallible, time::Duration};
 
 use axum::{Router, body::Body};
@@ -6,7 +15,13 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Full};
 use tokio::time::advance;
 use tower::{ServiceExt, service_fn};
-use tower_http::{compression::CompressionLayer, decompression::Decompression};
+use tower_http::{
+    compression::{
+        CompressionLayer,
+        predicate::{NotForContentType, Predicate, SizeAbove},
+    },
+    decompression::Decompression,
+};
 use tower_sse::{Event, Heartbeat, SseLayer};
 
 use crate::{
@@ -22,6 +37,13 @@ fn talkative() -> SseLayer {
         .heartbeat(Heartbeat::every(Duration::from_secs(1)))
         .padding(4)
         .terminator(Event::from("[DONE]"))
+}
+
+/// The compressor for event streams too, as in the docs of `operating`.
+fn everything() -> CompressionLayer<impl Predicate> {
+    let predicate =
+        SizeAbove::default().and(NotForContentType::GRPC).and(NotForContentType::IMAGES);
+    CompressionLayer::new().compress_when(predicate)
 }
 
 async fn json_of(app: &Router) -> (http::HeaderMap, Bytes) {
@@ -64,8 +86,7 @@ async fn what_is_no_stream_is_compressed_as_without_us() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_of_ours_is_written_into_a_compressed_stream() {
-    let everything = CompressionLayer::new().compress_when(|_, _, _: &_, _: &_| true);
-    let (app, mut sources) = Place::Inside.compose_with(talkative(), everything);
+    let (app, mut sources) = Place::Inside.compose_with(talkative(), everything());
 
     let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");
@@ -89,8 +110,7 @@ async fn nothing_of_ours_is_written_into_a_compressed_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_compressed_outside_has_what_we_wrote() {
-    let everything = CompressionLayer::new().compress_when(|_, _, _: &_, _: &_| true);
-    let (app, mut sources) = Place::Outside.compose_with(talkative(), everything);
+    let (app, mut sources) = Place::Outside.compose_with(talkative(), everything());
 
     let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");

@@ -1,0 +1,61 @@
+//! A client of HTTP/2 that opens many streams over one connection and reads as much as it likes. By
+//! hand, for a client that does its duty would open its windows again.
+
+use std::{
+    io::{Read, Write},
+    net::{SocketAddr, TcpStream},
+};
+
+/// The types of HTTP/2's frames (RFC 9113, section 6).
+mod frame {
+    pub(super) const HEADERS: u8 = 1;
+    pub(super) const SETTINGS: u8 = 4;
+    pub(super) const WINDOW_UPDATE: u8 = 8;
+    pub(super) const END_STREAM_AND_HEADERS: u8 = 5;
+}
+
+const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// The window that a connection begins with, and the widest.
+const WINDOW: u32 = (1 << 16) - 1;
+const WIDEST: u32 = (1 << 31) - 1;
+
+/// A connection with so many streams, whose heads have been read. Each may be sent `window` bytes,
+/// all together as many as they like.
+///
+/// # Panics
+///
+/// If the server does not answer.
+#[must_use]
+pub fn open(address: SocketAddr, streams: u64, window: u32) -> TcpStream {
+    let mut io = TcpStream::connect(address).expect("a connection");
+    let mut sent = PREFACE.to_vec();
+    let settings = [&INITIAL_WINDOW_SIZE[..], &window.to_be_bytes()].concat();
+    push(&mut sent, frame::SETTINGS, 0, 0, &settings);
+    push(&mut sent, frame::WINDOW_UPDATE, 0, 0, &(WIDEST - WINDOW).to_be_bytes());
+    // Of HPACK's static table: `:method: GET`, `:scheme: http`, `:path: /`.
+    let request = [0x82, 0x86, 0x84];
+    for stream in (1..).step_by(2).zip(0..streams).map(|(id, _)| id) {
+        push(&mut sent, frame::HEADERS, frame::END_STREAM_AND_HEADERS, stream, &request);
+    }
+    io.write_all(&sent).expect("requests sent");
+
+    let mut heads = 0;
+    while heads < streams {
+        let mut header = [0; 9];
+        io.read_exact(&mut header).expect("a frame");
+        let [a, b, c, kind, ..] = header;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        io.read_exact(&mut payload).expect("a whole frame");
+        heads += u64::from(kind == frame::HEADERS);
+    }
+    io
+}
+
+fn push(sent: &mut Vec<u8>, kind: u8, flags: u8, stream: u32, payload: &[u8]) {
+    let length = u32::try_from(payload.len()).expect("a short frame").to_be_bytes();
+    sent.extend_from_slice(&length[1..]);
+    sent.extend_from_slice(&[kind, flags]);
+    sent.extend_from_slice(&stream.to_be_bytes());
+    sent.extend_from_slice(payload);
+}

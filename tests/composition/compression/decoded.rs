@@ -1,0 +1,108 @@
+use std::{convert::Infallible, time::Duration};
+
+use axum::Router;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+use tower::{ServiceExt, service_fn};
+use tower_http::decompression::{Decompression, DecompressionBody};
+
+use crate::support::{connect_h1, connect_h2, serve_axum};
+
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The codings that browsers ask for.
+pub(super) const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
+
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Protocol {
+    Http1,
+    Http2,
+}
+
+impl Protocol {
+    pub(super) const BOTH: [Self; 2] = [Self::Http1, Self::Http2];
+
+    async fn send(self, app: Router, request: Request<Full<Bytes>>) -> Response<Incoming> {
+        let address = serve_axum(app).await;
+        let response = match self {
+            Self::Http1 => connect_h1(address).await.send_request(request).await,
+            Self::Http2 => connect_h2(address).await.send_request(request).await,
+        };
+        response.unwrap()
+    }
+}
+
+/// A compressed stream over a socket, decoded as its bytes arrive.
+pub(super) struct Decoded {
+    body: DecompressionBody<Incoming>,
+    text: String,
+}
+
+impl Decoded {
+    /// Opens `/events` of `app`, which has to answer in `coding`.
+    pub(super) async fn open(
+        app: Router,
+        protocol: Protocol,
+        coding: &str,
+        headers: &[(&str, &str)],
+    ) -> Self {
+        let mut request =
+            Request::get("/events").header("host", "localhost").header("accept-encoding", coding);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Full::default()).unwrap();
+        let response = timeout(PATIENCE, protocol.send(app, request)).await.expect("a response");
+        assert_eq!(response.headers()["content-encoding"], coding);
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        // tower-http does not heed it.
+        assert_eq!(response.headers()["cache-control"], "no-cache, no-transform");
+
+        let mut response = Some(response);
+        let received = service_fn(move |_: Request<Full<Bytes>>| {
+            std::future::ready(Ok::<_, Infallible>(response.take().expect("one request")))
+        });
+        let response = Decompression::new(received).oneshot(Request::default()).await.unwrap();
+        Self { body: response.into_body(), text: String::new() }
+    }
+
+    /// Waits until `expected` is all that has come.
+    pub(super) async fn arrives(&mut self, expected: &str) {
+        while self.text != expected {
+            assert!(expected.starts_with(&self.text), "{:?}, not {expected:?}", self.text);
+            self.read(expected).await;
+        }
+    }
+
+    /// Waits until `line` has come so many times, and nothing else.
+    pub(super) async fn repeats(&mut self, line: &str, times: usize) {
+        while self.text.len() < line.len() * times {
+            self.read(line).await;
+        }
+        assert_eq!(self.text, line.repeat(self.text.len() / line.len()));
+    }
+
+    async fn read(&mut self, expected: &str) {
+        let frame = timeout(PATIENCE, self.body.frame()).await;
+        let frame = frame.unwrap_or_else(|_| panic!("{expected:?} is held back"));
+        let data = frame.expect("more bytes").unwrap().into_data().unwrap();
+        self.text.push_str(str::from_utf8(&data).unwrap());
+    }
+
+    /// All that came up to the end, and whether the body failed.
+    pub(super) async fn end(mut self) -> (String, bool) {
+        loop {
+            match timeout(PATIENCE, self.body.frame()).await.expect("an end") {
+                None => return (self.text, false),
+                Some(Err(_)) => return (self.text, true),
+                Some(Ok(frame)) => {
+                    let data = frame.into_data().unwrap_or_default();
+                    self.text.push_str(str::from_utf8(&data).unwrap());
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! Clients that do not read, and the user timeout of TCP: it cuts those who do not read their
+//! connection, and knows nothing of the windows of HTTP/2.
+
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    io::AsyncWriteExt,
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
+use tower_sse::{CloseReason, Heartbeat};
+
+use crate::{
+    host::{Host, PATIENCE},
+    watched::{Settings, Watched},
+};
+
+const HEARTBEAT: Duration = Duration::from_millis(100);
+const USER_TIMEOUT: Duration = Duration::from_millis(700);
+
+const MEBIBYTE: &str = match str::from_utf8(&[b'x'; 1 << 20]) {
+    Ok(text) => text,
+    Err(_) => unreachable!(),
+};
+
+fn settings() -> Settings {
+    let user_timeout = Some(USER_TIMEOUT);
+    Settings { heartbeat: Heartbeat::every(HEARTBEAT), user_timeout, ..Settings::default() }
+}
+
+/// A client whose connection is read, and whose one stream has no window.
+async fn connect_shut(
+    address: SocketAddr,
+) -> (http2::SendRequest<Full<Bytes>>, Response<Incoming>) {
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let request = Request::get("/").header("host", "localhost").body(Full::default()).unwrap();
+    let response = timeout(PATIENCE, sender.send_request(request)).await.expect("a head").unwrap();
+    (sender, response)
+}
+
+/// A client that reads nothing at all.
+async fn connect_unread(address: SocketAddr) -> TcpStream {
+    let socket = TcpSocket::new_v4().unwrap();
+    // Small, so that few bytes fill it.
+    socket.set_recv_buffer_size(4096).unwrap();
+    let mut stream = socket.connect(address).await.unwrap();
+    stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    stream
+}
+
+#[tokio::test]
+async fn the_user_timeout_cuts_a_client_that_does_not_read_but_not_one_whose_window_is_shut() {
+    for (h1, h2) in [(Host::AxumH1, Host::AxumH2), (Host::HyperH1, Host::HyperH2)] {
+        // First, so that its time would be over first.
+        let mut shut_server = Watched::serve(h2, settings()).await;
+        let _shut = connect_shut(shut_server.address).await;
+        let shut = shut_server.request().await;
+        shut.send("one");
+
+        let mut server = Watched::serve(h1, settings()).await;
+        let _unread = connect_unread(server.address).await;
+        let unread = server.request().await;
+        for _ in 0..16 {
+            unread.send(MEBIBYTE);
+        }
+        unread.over().await;
+        assert_eq!(server.report().await.reason(), CloseReason::Disconnected, "{h1:?}");
+
+        assert!(!shut.is_dropped() && !shut_server.has_report(), "{h2:?}");
+        assert_eq!(shut_server.stats().open(), 1, "{h2:?}");
+    }
+}

@@ -1,0 +1,89 @@
+//! Streams over HTTP/2 whose client grants them no window: what was made of them waits for one, so
+//! they are not polled, and nothing in them can end them. One connection may have as many as the
+//! server lets it.
+
+use std::{net::SocketAddr, time::Duration};
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::{Response, request::Parts};
+use http_body_util::Full;
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
+
+use crate::{
+    client::{Asker, Protocol, read_to_end},
+    host::{Host, handler},
+    soon,
+    source::Source,
+};
+
+/// hyper's default for one connection.
+const STREAMS: usize = 200;
+const MAX_AGE: Duration = Duration::from_millis(100);
+
+/// A connection, and the responses that it never reads.
+type Shut = (http2::SendRequest<Full<Bytes>>, Vec<Response<Incoming>>);
+
+async fn connect(address: SocketAddr) -> Shut {
+    let stream = soon(TcpStream::connect(address)).await.unwrap();
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
+    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
+    tokio::spawn(connection);
+    let mut responses = Vec::new();
+    for _ in 0..STREAMS {
+        let response = sender.send_request(Asker::EventSource.request("/"));
+        responses.push(soon(response).await.unwrap());
+    }
+    (sender, responses)
+}
+
+/// One event and then nothing; at `/ageless` of any age.
+fn answer(parts: &Parts) -> Response<Body> {
+    let mut response = Source::Idle.answer(None);
+    if parts.uri.path() == "/ageless" {
+        response.extensions_mut().insert(StreamOptions::new().max_age(MaxAge::none()));
+    }
+    response
+}
+
+#[tokio::test]
+async fn one_connection_holds_all_its_places_beyond_the_greatest_age_and_the_shutdown() {
+    for host in Host::ALL {
+        let (shutdown, stats) = (CancellationToken::new(), Stats::new());
+        let (closed, mut reports) = tokio::sync::mpsc::unbounded_channel();
+        let layer = SseLayer::new()
+            .shutdown(shutdown.clone())
+            .drain(Drain::at_once())
+            .max_age(MaxAge::new(MAX_AGE))
+            .max_streams(STREAMS + 2)
+            .on_close(move |report| closed.send(report.reason()).unwrap())
+            .stats(&stats);
+        let server = host.start(layer, handler(|parts| answer(&parts)), &shutdown).await;
+        let shut = connect(server.address).await;
+
+        // Those that come later and are read end, the one by its age, the other by the shutdown.
+        let mut reads = Protocol::Http2.connect(server.address).await;
+        let ageless = reads.send(Asker::EventSource, "/ageless").await;
+        let aged = reads.send(Asker::EventSource, "/").await;
+        assert!(!read_to_end(aged).await.failed, "{host:?}");
+        shutdown.cancel();
+        assert!(!read_to_end(ageless).await.failed, "{host:?}");
+        for expected in [CloseReason::Expired, CloseReason::Drained] {
+            assert_eq!(soon(reports.recv()).await, Some(expected), "{host:?}");
+        }
+        assert_eq!(stats.snapshot().open(), STREAMS as u64, "{host:?}");
+        assert!(reports.is_empty() && !server.has_finished(), "{host:?}");
+
+        drop(shut);
+        for _ in 0..STREAMS {
+            assert_eq!(soon(reports.recv()).await, Some(CloseReason::Disconnected), "{host:?}");
+        }
+        drop(reads);
+        server.finished().await;
+    }
+}
