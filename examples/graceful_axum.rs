@@ -6,8 +6,10 @@
 //! Then press ctrl-c, or send it a SIGTERM. The first client is told when to come back and its stream
 //! ends between two events. The second does not read, so nothing can be told to it: only the deadline
 //! ends it, three seconds later. Both have their close report.
+//!
+//! Another port is the variable `PORT`.
 
-use std::{io, time::Duration};
+use std::{env, io, process, time::Duration};
 
 use axum::{Router, response::IntoResponse, routing::get, serve::ListenerExt};
 use futures_util::{StreamExt, stream};
@@ -27,7 +29,11 @@ const DEADLINE: Duration = Duration::from_secs(3);
 fn main() -> io::Result<()> {
     let (runtime, stats) = (Runtime::new()?, Stats::new());
     let served = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:3000").await?;
+        let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+        let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+            eprintln!("cannot listen on {address}: {error}");
+            process::exit(1);
+        });
         println!("listening on http://{}", listener.local_addr()?);
         let shutdown = CancellationToken::new();
         tokio::spawn(cancel_when_told(shutdown.clone()));

@@ -7,8 +7,10 @@
 //! Then press ctrl-c, or send it a SIGTERM. The first two are told when to come back and their streams
 //! end between two events. The third does not read, so nothing can be told to it: only the deadline
 //! ends it, three seconds later. All have their close report.
+//!
+//! Another port is the variable `PORT`.
 
-use std::{convert::Infallible, future::Future, io, time::Duration};
+use std::{convert::Infallible, env, future::Future, io, process, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{
@@ -37,7 +39,11 @@ const DEADLINE: Duration = Duration::from_secs(3);
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     let (shutdown, stats) = (CancellationToken::new(), Stats::new());
     tokio::spawn(cancel_when_told(shutdown.clone()));

@@ -9,8 +9,10 @@
 //!
 //! The layer ends event streams. Streaming calls of gRPC are none, and the shutdown waits for them too:
 //! let the same token end them in their services, or the deadline will.
+//!
+//! Another port is the variable `PORT`.
 
-use std::{error::Error, io, time::Duration};
+use std::{env, error::Error, io, process, time::Duration};
 
 use axum::{Router, response::IntoResponse, routing::get};
 use futures_util::{StreamExt, TryStreamExt, stream};
@@ -39,7 +41,11 @@ const DEADLINE: Duration = Duration::from_secs(3);
 fn main() -> Result<(), Box<dyn Error>> {
     let (runtime, stats) = (Runtime::new()?, Stats::new());
     let served = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:3000").await?;
+        let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+        let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+            eprintln!("cannot listen on {address}: {error}");
+            process::exit(1);
+        });
         println!("listening on http://{}", listener.local_addr()?);
         let shutdown = CancellationToken::new();
         tokio::spawn(cancel_when_told(shutdown.clone()));

@@ -1,20 +1,25 @@
 //! cargo run --example chat --all-features
 //!
-//! Then open http://127.0.0.1:3000 in two browsers. Another port is the first argument, or the variable
-//! `PORT`.
+//! Then open http://127.0.0.1:3000 in two browsers. Another port is the variable `PORT`.
 //!
-//! Rooms, private messages, and words to everybody: a page has one event stream over three topics of a
-//! [`Hub`], and what is said is posted. Reload a page, or stop the server for a moment: nothing is missing
-//! and nothing is there twice, also not of what was said meanwhile.
+//! Rooms, private messages, and messages to all rooms: a page has one event stream over three topics of a
+//! [`Hub`], and posts what its user says. Reload a page, or cut its connection for a moment: no message is
+//! missing and none is there twice, including those of the meantime.
+//!
+//! The hub is in memory. After a restart a page keeps what it shows, puts a divider below it, and goes on
+//! with what the new server has.
 
 mod message;
 mod name;
 
-use std::{env, io, time::Duration};
+use std::{env, error::Error, io, process, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{DefaultBodyLimit, Query, State},
+    extract::{
+        DefaultBodyLimit, Query, State,
+        rejection::{JsonRejection, QueryRejection},
+    },
     http::StatusCode,
     response::{Html, IntoResponse},
     routing::{get, post},
@@ -38,9 +43,11 @@ const LARGEST_POST: usize = 16 * 1024;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let port = env::args().nth(1).or_else(|| env::var("PORT").ok());
-    let port = port.map_or(Ok(3000), |port| port.parse()).map_err(io::Error::other)?;
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     // Whoever is away for longer than this, or misses more, is told a gap.
     let hub = Hub::builder().retain_events(1000).retain_for(Duration::from_secs(24 * 3600)).build();
@@ -94,18 +101,21 @@ struct Visit {
 
 async fn events(
     State(hub): State<Hub>,
-    Query(Visit { room, name }): Query<Visit>,
+    visit: Result<Query<Visit>, QueryRejection>,
     last: Option<LastEventId>,
-) -> impl IntoResponse {
+) -> Result<impl IntoResponse, Refusal> {
+    let Query(Visit { room, name }) =
+        visit.map_err(|rejection| (rejection.status(), sentence(&rejection)))?;
     let topics = [To::All, To::Room(room), To::User(name)].map(|to| to.topic());
-    tower_sse::response(hub.subscribe(topics).recent(RECENT).resume(last))
+    Ok(tower_sse::response(hub.subscribe(topics).recent(RECENT).resume(last)))
 }
 
 /// Nothing is sent back of what was said: its author's page hears it like any other.
 async fn say(
     State(hub): State<Hub>,
-    Json(message): Json<Message>,
-) -> Result<(StatusCode, Json<Value>), (StatusCode, String)> {
+    message: Result<Json<Message>, JsonRejection>,
+) -> Result<(StatusCode, Json<Value>), Refusal> {
+    let Json(message) = message.map_err(|rejection| (rejection.status(), sentence(&rejection)))?;
     match message.publish(&hub).await {
         Ok(receipt) => {
             let heard_by = json!({ "subscribers": receipt.subscribers() });
@@ -113,4 +123,16 @@ async fn say(
         }
         Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
     }
+}
+
+type Refusal = (StatusCode, String);
+
+/// What is wrong with the input, as its type says it: the errors around that one name the extractor, the
+/// field and the column, which mean nothing to the page's user.
+fn sentence(mut error: &dyn Error) -> String {
+    while let Some(source) = error.source() {
+        error = source;
+    }
+    let text = error.to_string();
+    text.split(" at line ").next().unwrap_or_default().to_owned()
 }

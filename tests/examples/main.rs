@@ -14,6 +14,7 @@ mod hyper_raw;
 mod llm_tokens;
 mod metrics;
 mod notifications;
+mod ports;
 mod proxy;
 mod tonic_web;
 
