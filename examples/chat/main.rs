@@ -12,14 +12,11 @@
 mod message;
 mod name;
 
-use std::{env, error::Error, io, process, time::Duration};
+use std::{env, io, process, time::Duration};
 
 use axum::{
     Json, Router,
-    extract::{
-        DefaultBodyLimit, Query, State,
-        rejection::{JsonRejection, QueryRejection},
-    },
+    extract::{DefaultBodyLimit, Query, State},
     http::StatusCode,
     response::{Html, IntoResponse},
     routing::{get, post},
@@ -95,17 +92,23 @@ pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {
 /// the room is asked here, before anything is subscribed to.
 #[derive(Deserialize)]
 struct Visit {
-    room: Name,
-    name: Name,
+    room: String,
+    name: String,
 }
+
+/// What is wrong with the input, in the words of its type. An extractor's rejection would name fields and
+/// columns too, which mean nothing to the page's user.
+type Rejection = (StatusCode, String);
 
 async fn events(
     State(hub): State<Hub>,
-    visit: Result<Query<Visit>, QueryRejection>,
+    Query(Visit { room, name }): Query<Visit>,
     last: Option<LastEventId>,
-) -> Result<impl IntoResponse, Refusal> {
-    let Query(Visit { room, name }) =
-        visit.map_err(|rejection| (rejection.status(), sentence(&rejection)))?;
+) -> Result<impl IntoResponse, Rejection> {
+    let parse = |name: String| {
+        Name::try_from(name).map_err(|invalid| (StatusCode::BAD_REQUEST, invalid.to_string()))
+    };
+    let (room, name) = (parse(room)?, parse(name)?);
     let topics = [To::All, To::Room(room), To::User(name)].map(|to| to.topic());
     Ok(tower_sse::response(hub.subscribe(topics).recent(RECENT).resume(last)))
 }
@@ -113,9 +116,10 @@ async fn events(
 /// Nothing is sent back of what was said: its author's page hears it like any other.
 async fn say(
     State(hub): State<Hub>,
-    message: Result<Json<Message>, JsonRejection>,
-) -> Result<(StatusCode, Json<Value>), Refusal> {
-    let Json(message) = message.map_err(|rejection| (rejection.status(), sentence(&rejection)))?;
+    Json(message): Json<Value>,
+) -> Result<(StatusCode, Json<Value>), Rejection> {
+    let message: Message = serde_json::from_value(message)
+        .map_err(|error| (StatusCode::UNPROCESSABLE_ENTITY, error.to_string()))?;
     match message.publish(&hub).await {
         Ok(receipt) => {
             let heard_by = json!({ "subscribers": receipt.subscribers() });
@@ -123,16 +127,4 @@ async fn say(
         }
         Err(error) => Err((StatusCode::SERVICE_UNAVAILABLE, error.to_string())),
     }
-}
-
-type Refusal = (StatusCode, String);
-
-/// What is wrong with the input, as its type says it: the errors around that one name the extractor, the
-/// field and the column, which mean nothing to the page's user.
-fn sentence(mut error: &dyn Error) -> String {
-    while let Some(source) = error.source() {
-        error = source;
-    }
-    let text = error.to_string();
-    text.split(" at line ").next().unwrap_or_default().to_owned()
 }

@@ -10,6 +10,8 @@ mod support;
 
 mod chat;
 mod existing_axum;
+#[cfg(unix)]
+mod graceful;
 mod hyper_raw;
 mod llm_tokens;
 mod metrics;

@@ -2,10 +2,10 @@
 
 use std::{
     env,
-    io::{BufRead, BufReader},
+    io::{BufRead, BufReader, Lines},
     net::{SocketAddr, TcpListener, TcpStream},
     path::PathBuf,
-    process::{Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 const EXAMPLES: [&str; 12] = [
@@ -24,7 +24,7 @@ const EXAMPLES: [&str; 12] = [
 ];
 
 /// An example with a port. `cargo test` builds the examples, unless it is told to build this test alone.
-fn example(name: &str, port: &str) -> Command {
+fn command(name: &str, port: &str) -> Command {
     let test = env::current_exe().unwrap();
     let directory: PathBuf = test.ancestors().nth(2).unwrap().join("examples");
     let example = directory.join(name).with_extension(env::consts::EXE_EXTENSION);
@@ -34,24 +34,45 @@ fn example(name: &str, port: &str) -> Command {
     command
 }
 
+/// An example that runs, and is killed when this is dropped.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    /// What it prints from here on.
+    pub(crate) lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    /// Starts it on a free port.
+    pub(crate) fn start(name: &str) -> Self {
+        let mut child = command(name, "0").stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next().expect("a line").unwrap();
+        let rest = line.strip_prefix("listening on http://").expect(&line);
+        let address = rest.split([',', '/']).next().unwrap().parse().expect(&line);
+        Self { child, address, lines }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
 #[test]
 fn every_example_listens_on_a_free_port() {
     for name in EXAMPLES {
-        let mut child = example(name, "0").stdout(Stdio::piped()).spawn().unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let line = lines.next().expect("a line").unwrap();
-        let rest = line.strip_prefix("listening on http://").expect(name);
-        let address = rest.split([',', '/']).next().unwrap().parse::<SocketAddr>();
-        let connected = address.map(TcpStream::connect);
-        child.kill().unwrap();
-        child.wait().unwrap();
-        assert!(matches!(connected, Ok(Ok(_))), "{name}: {line}: {connected:?}");
+        let process = Process::start(name);
+        let connected = TcpStream::connect(process.address);
+        assert!(connected.is_ok(), "{name}: {connected:?}");
     }
 }
 
 /// The one line that an example says about a port that it cannot have.
 fn refusal(name: &str, port: &str) -> String {
-    let output = example(name, port).output().unwrap();
+    let output = command(name, port).output().unwrap();
     let said = String::from_utf8(output.stderr).unwrap();
     assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{name}: {said}");
     said
