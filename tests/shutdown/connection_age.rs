@@ -38,7 +38,7 @@ async fn a_connection_that_is_too_old_gives_the_places_of_a_window_of_0_back() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let limits =
-        Limits { age: Duration::from_millis(500), grace: Duration::from_millis(100), ..LIMITS };
+        Limits { age: Duration::from_secs(2), grace: Duration::from_millis(100), ..LIMITS };
     let shutdown = CancellationToken::new();
     let served = tokio::spawn(graceful_hyper::serve(listener, service, shutdown.clone(), limits));
 
