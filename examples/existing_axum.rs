@@ -5,8 +5,10 @@
 //!
 //! An application that was there before: a chat with axum's own `Sse`. Only the layer is added. It
 //! brings the headers for proxies and the heartbeats, so axum's `KeepAlive` is not needed.
+//!
+//! Another port is the variable `PORT`.
 
-use std::io;
+use std::{env, io, process};
 
 use axum::{
     BoxError, Router,
@@ -23,7 +25,11 @@ use tower_sse::SseLayer;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
     let listener = listener.tap_io(|stream| {

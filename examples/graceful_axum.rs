@@ -3,11 +3,13 @@
 //! curl -N http://127.0.0.1:3000/events
 //! curl -sN http://127.0.0.1:3000/flood | sleep 1000
 //!
-//! Then press ctrl-c, or send it a SIGTERM. The first client is told when to come back and its stream
-//! ends between two events. The second does not read, so nothing can be told to it: only the deadline
-//! ends it, three seconds later. Both have their close report.
+//! Then press ctrl-c, or send it a SIGTERM. The first client is told when to reconnect and its stream
+//! ends between two events. The second does not read, so nothing can be sent to it: only the deadline
+//! ends its stream, three seconds later. Both have their close report, `drained` and `disconnected`.
+//!
+//! Another port is the variable `PORT`.
 
-use std::{io, time::Duration};
+use std::{env, io, process, time::Duration};
 
 use axum::{Router, response::IntoResponse, routing::get, serve::ListenerExt};
 use futures_util::{StreamExt, stream};
@@ -20,14 +22,18 @@ use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Encoded, Event, SseLayer, Stats};
 
-/// In earnest, longer than the layer takes: `Drain::by_request` gives calls 30 seconds, and 5 more to
-/// what is amid an event then. Longer than your orchestrator's own patience it has no effect.
+/// In production this is longer than what the layer grants: `Drain::by_request` gives calls 30 seconds,
+/// and 5 more to one that is mid-event then. It is shorter than your orchestrator's own.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 fn main() -> io::Result<()> {
     let (runtime, stats) = (Runtime::new()?, Stats::new());
     let served = runtime.block_on(async {
-        let listener = TcpListener::bind("127.0.0.1:3000").await?;
+        let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+        let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+            eprintln!("cannot listen on {address}: {error}");
+            process::exit(1);
+        });
         println!("listening on http://{}", listener.local_addr()?);
         let shutdown = CancellationToken::new();
         tokio::spawn(cancel_when_told(shutdown.clone()));
@@ -39,19 +45,20 @@ fn main() -> io::Result<()> {
             .on_close(|closed| println!("{} after {:?}", closed.reason(), closed.age()));
         serve(listener, routes().layer(layer), shutdown, DEADLINE).await
     });
+    // What has not ended by now is cut.
+    let cut = stats.snapshot().open();
     // Nobody joins the tasks that axum spawns for its connections. They are dropped here, and with
     // them the streams that the deadline cut: only now are their close reports made. The end of
     // `#[tokio::main]` does the same; `process::exit` would not. A blocking task that never returns
     // must not keep the process, hence the time.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let stats = stats.snapshot();
-    println!("{} opened, {} closed", stats.opened(), stats.closed());
+    println!("{} opened, {} closed, {cut} of them cut", stats.opened(), stats.closed());
     served
 }
 
-/// Serves until `shutdown` is cancelled, and then until every stream has ended, but no longer than to
-/// the deadline: to a client that does not read nothing can be sent, not even the end, and hyper mostly
-/// does not poll the body, so no layer can end its connection.
+/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the deadline.
+/// No layer can end the stream of a client that does not read, as hyper does not poll its body.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
@@ -117,6 +124,7 @@ async fn events() -> impl IntoResponse {
 }
 
 async fn flood() -> impl IntoResponse {
-    let event = Encoded::from(Event::from("flood ".repeat(10_000)));
+    // More than the buffers of both sockets take: a client that does not read it stalls.
+    let event = Encoded::from(Event::from("flood ".repeat(6 << 20)));
     tower_sse::response(stream::repeat(event))
 }

@@ -4,11 +4,18 @@
 //! curl -sN http://127.0.0.1:3000/ --http2-prior-knowledge
 //! curl -sN http://127.0.0.1:3000/flood | sleep 1000
 //!
-//! Then press ctrl-c, or send it a SIGTERM. The first two are told when to come back and their streams
-//! end between two events. The third does not read, so nothing can be told to it: only the deadline
-//! ends it, three seconds later. All have their close report.
+//! Then press ctrl-c, or send it a SIGTERM. The first two clients are told when to reconnect and their
+//! streams end between two events. The third does not read, so nothing can be sent to it: only the
+//! deadline ends its stream, three seconds later. Each stream has its close report, `drained` for the
+//! first two and `disconnected` for the third.
+//!
+//! A client over HTTP/2 that never opens its window keeps its streams open for ever: hyper does not poll
+//! their bodies, so `max_age` cannot end them, and `TCP_USER_TIMEOUT` does not apply, since nothing is
+//! unacknowledged. The cure is a maximum age of connections. See [`Limits`].
+//!
+//! Another port is the variable `PORT`.
 
-use std::{convert::Infallible, future::Future, io, time::Duration};
+use std::{convert::Infallible, env, future::Future, io, pin::pin, process, time::Duration};
 
 use bytes::Bytes;
 use futures_util::{
@@ -19,7 +26,7 @@ use http::Request;
 use hyper::{body::Incoming, rt::Executor};
 use hyper_util::{
     rt::{TokioIo, TokioTimer},
-    server::{conn::auto, graceful::GracefulShutdown},
+    server::{conn::auto, graceful::GracefulConnection},
     service::TowerToHyperService,
 };
 use tokio::{
@@ -29,48 +36,73 @@ use tokio::{
 use tokio_stream::wrappers::IntervalStream;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceBuilder};
-use tower_sse::{BoxError, Encoded, Event, SseLayer, Stats};
+use tower_sse::{BoxError, Encoded, Event, MaxAge, SseLayer, Stats};
 
-/// In earnest, longer than the layer takes: `Drain::by_request` gives calls 30 seconds, and 5 more to
-/// what is amid an event then. Longer than your orchestrator's own patience it has no effect.
-const DEADLINE: Duration = Duration::from_secs(3);
+/// When connections end that do not end by themselves.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// How long the shutdown waits for streams to end.
+    pub(crate) deadline: Duration,
+    /// The age at which a connection takes no more requests.
+    pub(crate) age: Duration,
+    /// How long the streams that are open then may go on, before the connection is cut.
+    pub(crate) grace: Duration,
+}
+
+const HOUR: Duration = Duration::from_secs(3600);
+
+/// In production the deadline is longer than what the layer grants: `Drain::by_request` gives calls 30
+/// seconds, and 5 more to one that is mid-event then. It is shorter than your orchestrator's own.
+pub(crate) const LIMITS: Limits = Limits {
+    deadline: Duration::from_secs(3),
+    age: HOUR,
+    // Longer than the layer's `max_age` with its jitter and its 30 seconds for calls: only streams whose
+    // client does not read are cut.
+    grace: Duration::from_secs(2 * 3600),
+};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     let (shutdown, stats) = (CancellationToken::new(), Stats::new());
     tokio::spawn(cancel_when_told(shutdown.clone()));
     let layer = SseLayer::new()
         // The same token tells the layer and the server.
         .shutdown(shutdown.clone())
+        .max_age(MaxAge::new(HOUR).jitter(0.1))
         .farewell(Event::new().event("restart").data("back in a moment"))
         .stats(&stats)
         .on_close(|closed| println!("{} after {:?}", closed.reason(), closed.age()));
     let service = ServiceBuilder::new().layer(layer).service_fn(events);
-    serve(listener, service, shutdown, DEADLINE).await;
+    let cut = serve(listener, service, shutdown, LIMITS).await;
     let stats = stats.snapshot();
-    println!("{} opened, {} closed", stats.opened(), stats.closed());
+    println!("{} opened, {} closed, connections cut: {cut}", stats.opened(), stats.closed());
     Ok(())
 }
 
-/// Serves until `shutdown` is cancelled, and then until every stream has ended, but no longer than to
-/// the deadline: to a client that does not read nothing can be sent, not even the end, and hyper mostly
-/// does not poll the body, so no layer can end its connection.
+/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the deadline.
+/// No layer can end the stream of a client that does not read, as hyper does not poll its body.
 ///
-/// When it returns no task of it is left, and every stream has its close report.
+/// Returns how many connections were cut at the deadline. None of its tasks is left then, and every
+/// stream has its close report.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     service: S,
     shutdown: CancellationToken,
-    deadline: Duration,
-) where
+    limits: Limits,
+) -> usize
+where
     S: Service<Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
     S: Clone + Send + 'static,
     S::Future: Send,
     B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    let (graceful, cut) = (GracefulShutdown::new(), CancellationToken::new());
+    let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let tasks = Tasks(TaskTracker::new());
     let mut server = auto::Builder::new(tasks.clone());
     // With a timer hyper gives up on clients that never finish the head of their request.
@@ -91,26 +123,59 @@ pub(crate) async fn serve<S, B>(
         };
         let service = TowerToHyperService::new(service.clone());
         let connection = server.serve_connection(TokioIo::new(stream), service).into_owned();
-        let (connection, cut) = (graceful.watch(connection), cut.clone());
-        tasks.0.spawn(async move {
-            tokio::select! {
-                served = connection => match served {
-                    Err(error) if !is_told(&error) => eprintln!("connection: {error}"),
-                    _ => {}
-                },
-                // Dropped with its connection, a stream is closed.
-                () = cut.cancelled() => {}
-            }
-        });
+        let connection = end_in_time(connection, limits, shutdown.clone(), cut.clone());
+        tasks.0.spawn(connections.track_future(connection));
     }
-    // Clients that come now find nobody here, and may go to another server.
+    // Clients that connect now find no listener here, and may go to another server.
     drop(listener);
-    if timeout(deadline, graceful.shutdown()).await.is_err() {
+    connections.close();
+    let mut late = 0;
+    if timeout(limits.deadline, connections.wait()).await.is_err() {
         eprintln!("the deadline of the shutdown has passed");
+        late = connections.len();
         cut.cancel();
     }
     tasks.0.close();
     tasks.0.wait().await;
+    late
+}
+
+/// Drives a connection, and ends it: gracefully at the shutdown or at its maximum age, by a cut when its
+/// streams have not ended by the deadline or in the time that is granted to them.
+async fn end_in_time<C>(
+    connection: C,
+    limits: Limits,
+    shutdown: CancellationToken,
+    cut: CancellationToken,
+) where
+    C: GracefulConnection<Error = BoxError>,
+{
+    let mut connection = pin!(connection);
+    let served = tokio::select! {
+        served = connection.as_mut() => Some(served),
+        () = shutdown.cancelled() => None,
+        () = sleep(limits.age) => None,
+    };
+    let served = match served {
+        Some(served) => served,
+        None => {
+            // From here on it takes no more requests: over HTTP/2 it sends a GOAWAY.
+            connection.as_mut().graceful_shutdown();
+            tokio::select! {
+                served = connection => served,
+                () = cut.cancelled() => Ok(()),
+                () = sleep(limits.grace) => {
+                    eprintln!("cutting a connection at its maximum age");
+                    Ok(())
+                }
+            }
+        }
+    };
+    // A stream is closed when it is dropped with its connection.
+    match served {
+        Err(error) if !is_told(&error) => eprintln!("connection: {error}"),
+        _ => {}
+    }
 }
 
 /// The client left, or the body of its stream failed: both are in the stream's close report.
@@ -165,7 +230,8 @@ pub(crate) async fn cancel_when_told(shutdown: CancellationToken) {
 
 async fn events<B>(request: Request<B>) -> Result<BoxStream<'static, Encoded>, Infallible> {
     Ok(if request.uri().path() == "/flood" {
-        stream::repeat(Event::from("flood ".repeat(10_000)).into()).boxed()
+        // More than the buffers of both sockets take: a client that does not read it stalls.
+        stream::repeat(Event::from("flood ".repeat(6 << 20)).into()).boxed()
     } else {
         let ticks = IntervalStream::new(interval(Duration::from_secs(1))).enumerate();
         ticks.map(|(n, _)| Event::new().id(n).data("tick").into()).boxed()

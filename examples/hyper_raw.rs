@@ -6,8 +6,10 @@
 //! hyper without a framework, HTTP/1 and HTTP/2 on one port: the service answers with a bare stream
 //! of events, the layer makes a response of it. The stream is a clock whose ids are its ticks, so a
 //! client that comes back is told at once what it has missed.
+//!
+//! Another port is the variable `PORT`.
 
-use std::{convert::Infallible, io, sync::LazyLock, time::Duration};
+use std::{convert::Infallible, env, io, process, sync::LazyLock, time::Duration};
 
 use futures_util::{Stream, stream};
 use http::Request;
@@ -29,7 +31,11 @@ static START: LazyLock<Instant> = LazyLock::new(Instant::now);
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     serve(listener).await
 }

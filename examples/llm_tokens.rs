@@ -6,9 +6,11 @@
 //! A chat completion as OpenAI's clients expect it: events without a name, `[DONE]` at the end. They
 //! ask with POST and `accept: application/json`. The model is a stand-in that says the prompt again,
 //! word by word.
+//!
+//! Another port is the variable `PORT`.
 
 use std::{
-    io,
+    env, io, process,
     sync::Arc,
     time::{Duration, UNIX_EPOCH},
 };
@@ -30,7 +32,11 @@ use tower_sse::{BoxError, Event, Json, SseLayer, StreamOptions};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
     let listener = listener.tap_io(|stream| {

@@ -6,8 +6,10 @@
 //!
 //! Event streams as Prometheus sees them. The layer's `Stats` are read when somebody scrapes, so that
 //! a stream costs nothing more than it does anyhow; the ages of streams come from `on_close`.
+//!
+//! Another port is the variable `PORT`.
 
-use std::{fmt, io, sync::Arc};
+use std::{env, fmt, io, process, sync::Arc};
 
 use axum::{
     Router,
@@ -30,7 +32,11 @@ use tower_sse::{Event, SseLayer, Stats};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
     let listener = listener.tap_io(|stream| {

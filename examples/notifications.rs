@@ -15,8 +15,10 @@
 //! subscribe to the topic that is its own, to send is to publish, and it removes itself, as its subscription is
 //! dropped when it leaves. Two tabs of one client both get everything, nobody waits for one that is
 //! slow, and who was away gets what was sent meanwhile, or an event `gap` if that is no longer kept.
+//!
+//! Another port is the variable `PORT`.
 
-use std::io;
+use std::{env, io, process};
 
 use axum::{
     Json, Router,
@@ -39,7 +41,11 @@ const EVERYBODY: &str = "everybody";
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
     let listener = listener.tap_io(|stream| {

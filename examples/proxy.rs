@@ -6,8 +6,10 @@
 //! own, which says something once and then keeps silent. The layer adds its headers to the upstream's
 //! event streams and its heartbeats to their silences, wherever the upstream's packets happen to be
 //! cut. Everything else passes through.
+//!
+//! Another port is the variable `PORT`.
 
-use std::{env, error::Error, io, net::SocketAddr, time::Duration};
+use std::{env, error::Error, io, net::SocketAddr, process, time::Duration};
 
 use axum::{
     Router,
@@ -34,7 +36,11 @@ async fn main() -> Result<(), Box<dyn Error>> {
         Some(address) => address.parse()?,
         None => start_silent_upstream().await?.to_string().parse()?,
     };
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}, proxy for http://{upstream}", listener.local_addr()?);
     // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
     let listener = listener.tap_io(|stream| {

@@ -7,8 +7,10 @@
 //!
 //! One port for gRPC, grpc-web and events: gRPC's own health service, whose streaming method `Watch`
 //! browsers can also follow with an `EventSource`. Calls pass through the layer untouched.
+//!
+//! Another port is the variable `PORT`.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{env, error::Error, process, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -38,7 +40,11 @@ use tower_sse::{Event, SseLayer};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    let listener = TcpListener::bind("127.0.0.1:3000").await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     let reporter = HealthReporter::new();
     tokio::spawn(have_ups_and_downs(reporter.clone()));

@@ -312,7 +312,8 @@
 //!
 //! A cancellation is the error of a task that the program cancelled, or an error that
 //! [`classify_with`](SseLayer::classify_with) names. Name an error only if nothing but the program
-//! itself can cause it. For tonic and hyper:
+//! itself can cause it. `io::Error::other(join_error)` is a cancellation, too, but tokio's
+//! `io::Error::from(join_error)`, which `?` calls, keeps only the text. For tonic and hyper:
 //!
 //! ```
 //! use std::error::Error;
@@ -333,6 +334,9 @@
 //!
 //! One upstream that breaks off goes unnoticed: hyper ends a body cleanly whose HTTP/2 stream was
 //! reset with `NO_ERROR` ([RFC 9113, section 8.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1)).
+//!
+//! A body fails once the server has taken its last bytes, and 20 milliseconds later. Behind a
+//! compressor that takes a second, because it keeps the last bytes until the next ones come.
 //!
 //! A body that fails makes noise in logs. It is the price of a client that notices:
 //!

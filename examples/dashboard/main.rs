@@ -1,6 +1,6 @@
 //! cargo run --example dashboard --all-features
 //!
-//! Then open http://127.0.0.1:3000. Another port is the first argument, or the variable `PORT`.
+//! Then open http://127.0.0.1:3000. Another port is the variable `PORT`.
 //!
 //! Live charts of this host from one event stream. The button on the page cuts the stream; the browser
 //! comes back with the id of the last event that it has seen, and the stream goes on after it. Two
@@ -12,7 +12,7 @@ mod generation;
 mod sampler;
 mod streams;
 
-use std::{env, io, sync::Arc, time::Duration};
+use std::{env, io, process, sync::Arc, time::Duration};
 
 use async_stream::stream;
 use axum::{
@@ -44,9 +44,11 @@ const KEPT: usize = 300;
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
-    let port = env::args().nth(1).or_else(|| env::var("PORT").ok());
-    let port = port.map_or(Ok(3000), |port| port.parse()).map_err(io::Error::other)?;
-    let listener = TcpListener::bind(("127.0.0.1", port)).await?;
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
     println!("listening on http://{}", listener.local_addr()?);
     // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
     let listener = listener.tap_io(|connection| {

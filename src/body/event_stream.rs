@@ -119,8 +119,8 @@ where
     /// Must the stream end, and can it do so here?
     fn can_be_cut(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.project();
-        let Some(lifetime) = this.lifetime.as_mut().filter(|_| matches!(this.phase, Phase::Open))
-        else {
+        let is_open = matches!(this.phase, Phase::Open | Phase::Held(_));
+        let Some(lifetime) = this.lifetime.as_mut().filter(|_| is_open) else {
             return false;
         };
         match lifetime.as_mut().look(cx) {

@@ -129,6 +129,7 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
     // What cannot be a name is asked for again.
     ann.until("!$('#join').hidden && ($('#join [name=name]').value = ' ann ')").await;
     ann.click("#join button").await;
+    ann.until("document.activeElement === $('#text')").await;
     bob.open(&server.page("bob")).await;
     for browser in [&ann, &bob] {
         browser.until("window.chat?.opened && $('#state').textContent === 'open'").await;
@@ -204,7 +205,7 @@ async fn goes_away_and_comes_back(browser: &Chromium, server: &Server) {
     browser.until("window.chat?.received.includes('9')").await;
     server.hears(room(), [10]).await;
     assert_eq!(shown(browser, 10).await, numbers(1..=10));
-    browser.until("chat.gaps === 0 && $('#notice').hidden").await;
+    browser.until("chat.gaps === 0 && !$('#log .divider')").await;
 }
 
 async fn reloads_while_others_talk(browser: &Chromium, server: &Server) {
@@ -224,8 +225,15 @@ async fn reloads_while_others_talk(browser: &Chromium, server: &Server) {
     browser.until("chat.gaps === 0").await;
 }
 
+/// The log from above to below: the texts, and a `|` for each divider, once this is there.
+async fn until_log(browser: &Chromium, expected: &[&str]) {
+    let lines =
+        "[...$('#log').children].map(line => line.querySelector('.text')?.textContent ?? '|')";
+    browser.until(&format!("{lines}.join() === {}", json!(expected.join(",")))).await;
+}
+
 #[tokio::test]
-async fn a_page_whose_server_was_restarted_says_so_and_shows_what_that_one_has() {
+async fn a_page_whose_server_was_restarted_keeps_its_messages_above_a_divider() {
     let Some(tools) = Tools::find() else { return };
     let first = Server::start(ANY, Hub::new()).await;
     let (address, page) = (first.address, first.page("ann"));
@@ -233,15 +241,19 @@ async fn a_page_whose_server_was_restarted_says_so_and_shows_what_that_one_has()
     browser.open(&page).await;
     browser.until("chat.opened").await;
     first.hears(room(), 1..=2).await;
-    assert_eq!(shown(&browser, 2).await, numbers(1..=2));
+    until_log(&browser, &["1", "2"]).await;
     first.shut_down().await;
+    write(&browser, "unsent").await;
+    browser.until("$('#sent').matches('.bad')").await;
 
     // The browser reconnects by itself, with an id that the second server never gave out.
     let second = Server::start(address, with(11..=13)).await;
-    browser.until("chat.gaps === 1 && !$('#notice').hidden").await;
-    assert_eq!(shown(&browser, 3).await, numbers(11..=13));
+    until_log(&browser, &["1", "2", "|", "11", "12", "13"]).await;
+    let words = browser.until("$('#log .divider').textContent").await;
+    assert!(words.as_str().unwrap().starts_with("Messages may be missing here"), "{words}");
+    browser.until("$('#sent').textContent === '' && $('#text').value === 'unsent'").await;
     second.hears(json!("all"), [14]).await;
-    assert_eq!(shown(&browser, 4).await, numbers(11..=14));
+    until_log(&browser, &["1", "2", "|", "11", "12", "13", "14"]).await;
     assert_eq!(received(&browser).await, numbers([1, 2, 11, 12, 13, 14]));
 
     // This time the page is away, and is the one that sends the id.
@@ -250,16 +262,15 @@ async fn a_page_whose_server_was_restarted_says_so_and_shows_what_that_one_has()
     second.shut_down().await;
     let third = Server::start(address, with(21..=22)).await;
     browser.open(&page).await;
-    browser.until("chat.gaps === 1 && !$('#notice').hidden").await;
-    assert_eq!(shown(&browser, 2).await, numbers(21..=22));
     third.hears(room(), [23]).await;
-    assert_eq!(shown(&browser, 3).await, numbers(21..=23));
+    let all = ["1", "2", "|", "11", "12", "13", "14", "|", "21", "22", "23"];
+    until_log(&browser, &all).await;
     assert_eq!(received(&browser).await, numbers(21..=23));
 
     browser.open(&page).await;
     browser.until("chat.opened").await;
     third.hears(room(), [24]).await;
-    assert_eq!(shown(&browser, 4).await, numbers(21..=24));
+    until_log(&browser, &[&all[..], &["24"]].concat()).await;
     assert_eq!(received(&browser).await, numbers([24]));
-    browser.until("chat.gaps === 0 && $('#notice').hidden").await;
+    browser.until("chat.gaps === 0").await;
 }

@@ -116,6 +116,8 @@ async fn a_page_that_was_open_when_the_server_was_started_anew_says_so_and_goes_
     browser.until("dashboard.runs.spread?.returned.some(count => count > 0)").await;
     first.shut_down().await;
     browser.until("document.querySelector('#state').className === 'reconnecting'").await;
+    let words = "document.querySelector('#verdict').textContent";
+    browser.until(&format!("{words}.startsWith('Connection lost after ')")).await;
     let last = browser.until("dashboard.last").await;
     let id = browser.until("dashboard.lastEventId").await;
     let ended = format!("Last-Event-ID: {}", id.as_str().unwrap());
@@ -162,6 +164,35 @@ async fn start_server(address: SocketAddr) -> Server {
 }
 
 #[tokio::test]
+async fn the_dashboard_names_every_canvas_and_announces_its_state_only_when_it_changes() {
+    let Some(tools) = Tools::find() else { return };
+    let server = serve_axum(example::app(INTERVAL)).await;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{server}/")).await;
+    browser.until("dashboard.samples.length").await;
+    let unnamed = "document.querySelectorAll('canvas:not([role=img][aria-label])').length === 0";
+    browser.until(unnamed).await;
+    browser.until("document.body.textContent.includes('tower-sse')").await;
+
+    // Whatever is written into a live region is announced.
+    browser
+        .until(
+            "(window.announced = [], document.querySelectorAll('[role=status]').forEach(region =>
+                new MutationObserver(() => announced.push(region.textContent))
+                    .observe(region, { childList: true, characterData: true, subtree: true })), true)",
+        )
+        .await;
+    browser.choose("#cut select", "5").await;
+    browser.click("#cut button").await;
+    browser.until("document.querySelector('#state').textContent.includes('3 s')").await;
+    let announced = browser.until("announced").await;
+    let announced: Vec<String> = serde_json::from_value(announced).unwrap();
+    assert_eq!(announced.len(), 2, "{announced:?}");
+    assert_eq!(announced[0], "reconnecting");
+    assert!(announced[1].starts_with("Cut after "), "{announced:?}");
+}
+
+#[tokio::test]
 async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_come_back() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(INTERVAL)).await;
@@ -175,7 +206,7 @@ async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_come_back()
     assert_eq!(storm.iter().sum::<u64>(), 200);
     assert!(storm.iter().any(|count| *count > PEAK), "{storm:?}");
     let told = told(&browser, "storm").await;
-    assert!(told.starts_with("all 200 back within"), "{told}");
+    assert!(told.starts_with("all 200 simulated clients back within"), "{told}");
 
     // While the server of the drill is shut down, the page's own stream is cut, and resumes.
     browser.click("#drill [value=true]").await;

@@ -257,6 +257,25 @@ async fn texts_are_neither_blank_nor_over_a_thousand_characters() {
 }
 
 #[tokio::test]
+async fn bad_input_is_answered_with_what_is_wrong_with_it() {
+    let address = serve(&Hub::new()).await;
+    let name = "a name has 1 to 24 letters, digits, hyphens and underscores";
+    let text = "a text has 1 to 1000 characters, not all of them blank";
+    for (from, to, said, sentence) in [
+        ("a:b", json!("all"), "hi", name),
+        ("ann", json!({ "user": "" }), "hi", name),
+        ("ann", json!("all"), " ", text),
+    ] {
+        let response = post(address, &json!({ "from": from, "to": to, "text": said })).await;
+        let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+        assert_eq!(body, sentence);
+    }
+    let response = client::get(address, &path("kitchen", "a:b"), &[]).await;
+    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+    assert_eq!(body, name);
+}
+
+#[tokio::test]
 async fn a_shutdown_ends_the_streams_and_with_them_the_server() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

@@ -10,10 +10,13 @@ mod support;
 
 mod chat;
 mod existing_axum;
+#[cfg(unix)]
+mod graceful;
 mod hyper_raw;
 mod llm_tokens;
 mod metrics;
 mod notifications;
+mod ports;
 mod proxy;
 mod tonic_web;
 

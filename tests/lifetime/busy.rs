@@ -233,3 +233,18 @@ async fn to_be_cut_takes_no_budget() {
     tokio::task::yield_now().await;
     rig.assert_ends(CloseReason::Drained);
 }
+
+/// Nor does it matter that the rest of a huge frame is still held.
+#[tokio::test(start_paused = true)]
+async fn to_be_cut_takes_no_budget_amid_a_huge_frame() {
+    let events = "data: \n\n".repeat(40_000);
+    let mut rig = Rig::after(b"", layer(Drain::at_once()), Client::EventSource);
+    rig.feed.data(events);
+    assert!(matches!(rig.poll(), Polled::Data(piece) if piece.len() == 256 << 10));
+    rig.shutdown.cancel();
+    tokio::task::yield_now().await;
+    spend_all(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(rig.poll(), data(GOODBYE));
+    tokio::task::yield_now().await;
+    rig.assert_ends(CloseReason::Drained);
+}

@@ -55,7 +55,8 @@ impl Host {
                     handler(request.into_parts().0).map(Ok::<_, Infallible>)
                 });
                 let service = layer.layer(service);
-                graceful_hyper::serve(listener, service, shutdown, deadline).await;
+                let limits = graceful_hyper::Limits { deadline, ..graceful_hyper::LIMITS };
+                graceful_hyper::serve(listener, service, shutdown, limits).await;
             }
             Self::Tonic => {
                 let routes = Routes::from(router(handler));

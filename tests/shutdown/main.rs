@@ -1,6 +1,7 @@
 //! Graceful shutdown over real sockets, by the recipes of the examples, and in real processes.
 
 mod client;
+mod connection_age;
 mod deadline;
 mod drain;
 mod farewell;

@@ -1,0 +1,91 @@
+//! Where the examples listen, as processes of their own.
+
+use std::{
+    env,
+    io::{BufRead, BufReader, Lines},
+    net::{SocketAddr, TcpListener, TcpStream},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+const EXAMPLES: [&str; 12] = [
+    "chat",
+    "dashboard",
+    "existing_axum",
+    "graceful_axum",
+    "graceful_hyper",
+    "graceful_tonic",
+    "hyper_raw",
+    "llm_tokens",
+    "metrics",
+    "notifications",
+    "proxy",
+    "tonic_web",
+];
+
+/// An example with a port. `cargo test` builds the examples, unless it is told to build this test alone.
+fn command(name: &str, port: &str) -> Command {
+    let test = env::current_exe().unwrap();
+    let directory: PathBuf = test.ancestors().nth(2).unwrap().join("examples");
+    let example = directory.join(name).with_extension(env::consts::EXE_EXTENSION);
+    assert!(example.exists(), "first run: cargo build --examples --all-features");
+    let mut command = Command::new(example);
+    command.env("PORT", port);
+    command
+}
+
+/// An example that runs, and is killed when this is dropped.
+pub(crate) struct Process {
+    pub(crate) child: Child,
+    pub(crate) address: SocketAddr,
+    /// What it prints from here on.
+    pub(crate) lines: Lines<BufReader<ChildStdout>>,
+}
+
+impl Process {
+    /// Starts it on a free port.
+    pub(crate) fn start(name: &str) -> Self {
+        let mut child = command(name, "0").stdout(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = lines.next().expect("a line").unwrap();
+        let rest = line.strip_prefix("listening on http://").expect(&line);
+        let address = rest.split([',', '/']).next().unwrap().parse().expect(&line);
+        Self { child, address, lines }
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+}
+
+#[test]
+fn every_example_listens_on_a_free_port() {
+    for name in EXAMPLES {
+        let process = Process::start(name);
+        let connected = TcpStream::connect(process.address);
+        assert!(connected.is_ok(), "{name}: {connected:?}");
+    }
+}
+
+/// The one line that an example says about a port that it cannot have.
+fn refusal(name: &str, port: &str) -> String {
+    let output = command(name, port).output().unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{name}: {said}");
+    said
+}
+
+#[test]
+fn every_example_reports_the_address_that_it_cannot_have() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap();
+    for name in EXAMPLES {
+        let said = refusal(name, &address.port().to_string());
+        assert!(said.starts_with(&format!("cannot listen on {address}: ")), "{name}: {said}");
+        let said = refusal(name, "http");
+        assert!(said.starts_with("cannot listen on 127.0.0.1:http: "), "{name}: {said}");
+    }
+}

@@ -1,0 +1,65 @@
+//! A client over HTTP/2 with a window of 0: only the maximum age of its connection gives its places back.
+
+use std::{convert::Infallible, time::Duration};
+
+use futures_util::FutureExt;
+use http::{Request, Response};
+use hyper::{body::Incoming, client::conn::http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::mpsc,
+};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, service_fn};
+use tower_sse::{CloseReason, MaxAge, SseLayer};
+
+use crate::{
+    client::{Asker, Protocol},
+    graceful_hyper::{self, LIMITS, Limits},
+    soon,
+    source::Source,
+};
+
+const PLACES: usize = 20;
+
+#[tokio::test]
+async fn a_connection_that_is_too_old_gives_the_places_of_a_window_of_0_back() {
+    let (reports, mut closed) = mpsc::unbounded_channel();
+    let layer = SseLayer::new()
+        .max_streams(PLACES)
+        // Which has no effect on what is not polled.
+        .max_age(MaxAge::new(Duration::from_millis(1)))
+        .on_close(move |report| _ = reports.send(report.reason()));
+    let service = layer.layer(service_fn(|request: Request<Incoming>| {
+        let answer = Source::at(request.uri().path()).answer(None);
+        std::future::ready(answer).map(Ok::<_, Infallible>)
+    }));
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let limits =
+        Limits { age: Duration::from_secs(2), grace: Duration::from_millis(100), ..LIMITS };
+    let shutdown = CancellationToken::new();
+    let served = tokio::spawn(graceful_hyper::serve(listener, service, shutdown.clone(), limits));
+
+    let mut builder = http2::Builder::new(TokioExecutor::new());
+    builder.initial_stream_window_size(0);
+    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
+    let (mut sender, connection) = builder.handshake(stream).await.unwrap();
+    tokio::spawn(connection);
+    let mut open: Vec<Response<Incoming>> = Vec::new();
+    for _ in 0..PLACES {
+        sender.ready().await.unwrap();
+        let response = sender.send_request(Asker::Post.request("/idle"));
+        open.push(soon(response).await.unwrap());
+        assert_eq!(open.last().unwrap().status(), 200);
+    }
+    for _ in 0..PLACES {
+        assert_eq!(soon(closed.recv()).await, Some(CloseReason::Disconnected));
+    }
+    let mut other = Protocol::Http1.connect(address).await;
+    assert_eq!(other.send(Asker::Post, "/idle").await.status(), 200);
+    drop(other);
+    shutdown.cancel();
+    soon(served).await.unwrap();
+}
