@@ -9,7 +9,9 @@
 //!
 //! Another port is the variable `PORT`.
 
-use std::{convert::Infallible, env, io, process, sync::LazyLock, time::Duration};
+use std::{
+    convert::Infallible, env, error::Error, io, iter, process, sync::LazyLock, time::Duration,
+};
 
 use futures_util::{Stream, stream};
 use http::Request;
@@ -23,7 +25,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tower::ServiceBuilder;
-use tower_sse::{Event, LastEventId, SseLayer, is_cancellation};
+use tower_sse::{Event, LastEventId, SseLayer};
 
 const PERIOD: Duration = Duration::from_millis(250);
 
@@ -64,12 +66,27 @@ pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
         tokio::spawn(async move {
             let connection = server.serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await
-                && !is_cancellation(&*error)
+                && !is_usual(&*error)
             {
                 eprintln!("connection: {error}");
             }
         });
     }
+}
+
+/// Whether the client left, or the body of its stream failed: neither is a fault of the server.
+fn is_usual(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let first: &(dyn Error + 'static) = error;
+    iter::successors(Some(first), |&error| error.source()).any(|error| {
+        let hyper = error.downcast_ref::<hyper::Error>();
+        if hyper.is_some_and(|it| it.is_user() || it.is_canceled() || it.is_incomplete_message()) {
+            return true;
+        }
+        error.downcast_ref::<io::Error>().is_some_and(|error| {
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut)
+        })
+    })
 }
 
 /// The layer has read the header and put it into the request's extensions.
