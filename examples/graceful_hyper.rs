@@ -15,7 +15,10 @@
 //!
 //! Another port is the variable `PORT`.
 
-use std::{convert::Infallible, env, future::Future, io, pin::pin, process, time::Duration};
+use std::{
+    convert::Infallible, env, error::Error, future::Future, io, iter, pin::pin, process,
+    time::Duration,
+};
 
 use bytes::Bytes;
 use futures_util::{
@@ -173,19 +176,24 @@ async fn end_in_time<C>(
     };
     // A stream is closed when it is dropped with its connection.
     match served {
-        Err(error) if !is_told(&error) => eprintln!("connection: {error}"),
+        Err(error) if !is_reported(&error) => eprintln!("connection: {error}"),
         _ => {}
     }
 }
 
-/// The client left, or the body of its stream failed: both are in the stream's close report.
-fn is_told(error: &BoxError) -> bool {
-    let client_left = |cause: &io::Error| {
-        matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
-    };
-    error.downcast_ref().is_some_and(hyper::Error::is_user)
-        || error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
-        || error.source().and_then(|cause| cause.downcast_ref()).is_some_and(client_left)
+/// Whether the client left, or the body of its stream failed: both are in the stream's close report.
+fn is_reported(error: &BoxError) -> bool {
+    let first: &(dyn Error + 'static) = &**error;
+    iter::successors(Some(first), |&error| error.source()).any(|error| {
+        let hyper = error.downcast_ref::<hyper::Error>();
+        if hyper.is_some_and(|it| it.is_user() || it.is_canceled() || it.is_incomplete_message()) {
+            return true;
+        }
+        error.downcast_ref::<io::Error>().is_some_and(|error| {
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut)
+        })
+    })
 }
 
 /// hyper has a task for every HTTP/2 stream too, which ends a moment after its connection: so they are

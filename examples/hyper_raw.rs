@@ -9,7 +9,9 @@
 //!
 //! Another port is the variable `PORT`.
 
-use std::{convert::Infallible, env, io, process, sync::LazyLock, time::Duration};
+use std::{
+    convert::Infallible, env, error::Error, io, iter, process, sync::LazyLock, time::Duration,
+};
 
 use futures_util::{Stream, stream};
 use http::Request;
@@ -23,7 +25,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tower::ServiceBuilder;
-use tower_sse::{BoxError, Event, LastEventId, SseLayer};
+use tower_sse::{Event, LastEventId, SseLayer};
 
 const PERIOD: Duration = Duration::from_millis(250);
 
@@ -64,7 +66,7 @@ pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
         tokio::spawn(async move {
             let connection = server.serve_connection(TokioIo::new(stream), service);
             if let Err(error) = connection.await
-                && !client_left(&error)
+                && !is_usual(&*error)
             {
                 eprintln!("connection: {error}");
             }
@@ -72,12 +74,19 @@ pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-/// Returns whether the connection only ended because the client closed it.
-fn client_left(error: &BoxError) -> bool {
-    error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
-        || error.source().and_then(|cause| cause.downcast_ref()).is_some_and(|cause: &io::Error| {
-            matches!(cause.kind(), io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset)
+/// Whether the client left, or the body of its stream failed: neither is a fault of the server.
+fn is_usual(error: &(dyn Error + Send + Sync + 'static)) -> bool {
+    let first: &(dyn Error + 'static) = error;
+    iter::successors(Some(first), |&error| error.source()).any(|error| {
+        let hyper = error.downcast_ref::<hyper::Error>();
+        if hyper.is_some_and(|it| it.is_user() || it.is_canceled() || it.is_incomplete_message()) {
+            return true;
+        }
+        error.downcast_ref::<io::Error>().is_some_and(|error| {
+            use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, TimedOut};
+            matches!(error.kind(), BrokenPipe | ConnectionAborted | ConnectionReset | TimedOut)
         })
+    })
 }
 
 /// The layer has read the header and put it into the request's extensions.
