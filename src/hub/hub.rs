@@ -200,7 +200,7 @@ impl Shared {
         let now = self.now();
         let mut trash = Trash::default();
         let (published, is_used) = self.with_topic(name, |topic, state| {
-            let sequence = self.topics.account(&mut state.log, |log| {
+            let sequence = self.topics.account(topic, &mut state.log, |log| {
                 let mut order = lock(&self.order);
                 if self.is_closed() {
                     return Err(PublishError::Closed);

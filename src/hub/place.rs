@@ -4,7 +4,7 @@ use super::{
     log::{Log, Run, Trash},
     topic::Topic,
     topics::Topics,
-    waiters::Ticket,
+    waiters::{Ticket, drop_waker},
 };
 
 /// Where a subscription is in one topic.
@@ -97,7 +97,8 @@ impl Place {
             }
             Some(_) => Given::Nothing,
             None => {
-                let run = topics.account(&mut state.log, |log| log.run(self.seen, bound, trash));
+                let run = topics
+                    .account(&self.topic, &mut state.log, |log| log.run(self.seen, bound, trash));
                 drop(state);
                 match run {
                     Some(run) => {
@@ -126,6 +127,7 @@ impl Place {
         let mut state = self.topic.lock();
         if !self.is_quiet() {
             drop(state);
+            drop_waker(Some(waker));
             return false;
         }
         self.ticket = state.waiters().add(waker);
@@ -140,6 +142,6 @@ impl Place {
     pub(super) fn stop_waiting(&mut self) {
         let waker = self.topic.lock().waiters().remove(self.ticket);
         self.ticket = Ticket::NONE;
-        drop(waker);
+        drop_waker(waker);
     }
 }

@@ -15,6 +15,7 @@ use super::{
     log::Trash,
     place::{Given, Place},
     position::Unknown,
+    waiters::drop_waker,
     window::Window,
 };
 use crate::event::Encoded;
@@ -74,7 +75,7 @@ impl Subscription {
                     return None;
                 }
                 state.subscribers += 1;
-                self.hub.topics.account(&mut state.log, |log| log.trim(now, &mut trash));
+                self.hub.topics.account(topic, &mut state.log, |log| log.trim(now, &mut trash));
                 Some(Place::new(Arc::clone(topic)))
             }));
         }
@@ -130,7 +131,7 @@ impl Subscription {
             for place in &mut self.places {
                 place.stop_waiting();
             }
-            self.waker = Some(waker.clone());
+            drop_waker(self.waker.replace(waker.clone()));
         }
         #[cfg(tower_sse_loom)]
         if self.hub.broken == super::Broken::SleepsOnUncommitted {
@@ -229,6 +230,7 @@ impl Stream for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         self.leave();
+        drop_waker(self.waker.take());
     }
 }
 

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use super::{
     log::Log,
@@ -15,6 +15,8 @@ pub(super) struct Topic {
     newest: AtomicU64,
     /// The generation of the list of those who wait: who is still in it need not look into it.
     generation: AtomicU64,
+    /// Where it is in the list of those in which something is kept; changed under that list's lock alone.
+    pub(super) keeper_index: AtomicUsize,
     state: Mutex<TopicState>,
 }
 
@@ -33,6 +35,7 @@ impl Topic {
             name,
             newest: AtomicU64::new(log.lost_to()),
             generation: AtomicU64::new(0),
+            keeper_index: AtomicUsize::new(usize::MAX),
             state: Mutex::new(TopicState {
                 log,
                 subscribers: 0,

@@ -1,6 +1,7 @@
 //! The hub, by its public interface alone.
 #![cfg(feature = "hub")]
 
+mod behind;
 mod client;
 mod ids;
 mod memory;
