@@ -66,6 +66,8 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Run {
     pub(super) last: u64,
+    /// The first event after it.
+    pub(super) next: Option<u64>,
     pub(super) bytes: Bytes,
 }
 
@@ -209,11 +211,12 @@ impl Log {
         let block = first.block();
         let is_in = |entry: &Entry| entry.sequence < bound && entry.block() == block;
         let to = self.end_of(from + 1, is_in);
+        let next = self.entries.get(to).map(|entry| entry.sequence);
         if to == from + 1 {
-            return Some(Run { last: first.sequence, bytes: first.bytes.clone() });
+            return Some(Run { last: first.sequence, next, bytes: first.bytes.clone() });
         }
         let last = self.entries.get(to - 1)?.sequence;
-        Some(Run { last, bytes: self.frame(from..to, trash)? })
+        Some(Run { last, next, bytes: self.frame(from..to, trash)? })
     }
 
     /// These events of one block as one piece, which is shared.

@@ -84,12 +84,15 @@ mod place;
 mod position;
 mod publish;
 mod retention;
+mod sleep;
 mod subscribe;
 mod subscription;
 mod sync;
+mod taken;
 mod tombstones;
 mod topic;
 mod topics;
+mod upcoming;
 mod waiters;
 mod window;
 

@@ -47,7 +47,8 @@ fn a_topic_that_keeps_nothing_takes_no_more_than_one_that_keeps_an_event() {
     let each = counted.bytes_current as f64 / TOPICS as f64 - names[0].len() as f64;
     assert!((300.0..500.0).contains(&each), "{each} bytes with its place in the subscription");
     let mut client = Client::new(subscription.unwrap());
-    let counted = measure(|| assert!(client.poll().is_pending()));
+    // It lets other tasks run now and then.
+    let counted = measure(|| (0..100).for_each(|_| assert!(client.poll().is_pending())));
     let each = counted.bytes_current as f64 / TOPICS as f64;
     assert!((50.0..150.0).contains(&each), "{each} bytes more for a subscriber that waits");
 }
