@@ -80,6 +80,7 @@ mod gap;
 mod hub;
 mod keepers;
 mod log;
+mod opening;
 mod place;
 mod position;
 mod publish;

@@ -10,8 +10,8 @@ use futures_core::Stream;
 use tokio::task::coop;
 
 use super::{
-    OnGap, hub::Shared, log::Trash, place::Place, position::Unknown, sleep::Sleep, taken::Taken,
-    upcoming::Upcoming, waiters::drop_waker, window::Window,
+    OnGap, hub::Shared, log::Trash, opening::Opening, place::Place, position::Unknown,
+    sleep::Sleep, taken::Taken, upcoming::Upcoming, waiters::drop_waker, window::Window,
 };
 use crate::event::Encoded;
 
@@ -35,10 +35,10 @@ pub struct Subscription {
     pub(super) waker: Option<Waker>,
     window: Option<Box<Window>>,
     pub(super) on_gap: OnGap,
-    /// What its client's last event id was, if not one of this hub.
+    /// What its client's last event id was, if one of another hub and as long as not all of its gaps were given.
     pub(super) unknown: Option<Unknown>,
     /// What it begins with.
-    pub(super) greeting: Option<Box<Encoded>>,
+    pub(super) opening: Option<Box<Opening>>,
     pub(super) ended: bool,
 }
 
@@ -53,7 +53,7 @@ impl Subscription {
             window,
             on_gap,
             unknown: None,
-            greeting: None,
+            opening: None,
             ended: false,
         }
     }
@@ -77,6 +77,17 @@ impl Subscription {
             }));
         }
         self.places.shrink_to_fit();
+    }
+
+    /// What comes before all events.
+    fn open(&mut self) -> Option<Encoded> {
+        let opening = self.opening.as_mut()?;
+        let item = opening.next(&self.places);
+        if opening.is_done(&self.places) {
+            self.ended = opening.ends;
+            self.opening = None;
+        }
+        item
     }
 
     /// Out of the hub.
@@ -106,8 +117,9 @@ impl Stream for Subscription {
         let coop = ready!(coop::poll_proceed(cx));
         let mut trash = Trash::default();
         while !this.ended && !this.places.is_empty() {
-            if let Some(greeting) = this.greeting.take() {
-                return Poll::Ready(Some(*greeting));
+            if let Some(item) = this.open() {
+                coop.made_progress();
+                return Poll::Ready(Some(item));
             }
             // Looked at before the events: what was published before the end is still given.
             let closed = this.hub.is_closed();

@@ -3,13 +3,12 @@ use std::sync::Arc;
 use super::{
     OnGap, Subscription, gap,
     log::Trash,
+    opening::GAPS_AT_ONCE,
     place::{Given, Place},
     upcoming::Next,
 };
 use crate::event::Encoded;
 
-/// How many gaps at one place are one item.
-const GAPS_AT_ONCE: usize = 256;
 /// How often in one poll something may turn out to give nothing.
 const TURNS: usize = 64;
 
