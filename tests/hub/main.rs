@@ -4,6 +4,7 @@
 mod behind;
 mod client;
 mod ids;
+mod many;
 mod memory;
 mod model;
 mod naive;
