@@ -107,13 +107,18 @@ impl Frames {
         trash: &mut Trash,
     ) -> Option<Bytes> {
         self.forget_some();
+        if self.kept.len() >= KEPT {
+            self.free_oldest(trash);
+        }
         let shared = Arc::new(bytes);
-        let frame = Frame { start, bytes: Arc::downgrade(&shared), kept: None };
+        let weak = Arc::downgrade(&shared);
+        let bytes = Bytes::from_owner(Owner(shared));
+        let frame = Frame { start, bytes: weak, kept: Some(bytes.clone()) };
         if let Some(earlier) = self.by_key.insert(key, frame) {
             self.let_go(key, earlier.kept, trash);
         }
-        let bytes = Bytes::from_owner(Owner(shared));
-        self.keep(key, &bytes, trash);
+        self.kept_bytes += bytes.len();
+        self.kept.push_back(key);
         slice(&bytes, start, range)
     }
 

@@ -208,6 +208,10 @@ impl Log {
     pub(super) fn run(&mut self, seen: u64, bound: u64, trash: &mut Trash) -> Option<Run> {
         let from = self.after(seen);
         let first = self.entries.get(from).filter(|entry| entry.sequence < bound)?;
+        // Mostly a subscriber has seen all but the newest.
+        if from + 1 == self.entries.len() {
+            return Some(Run { last: first.sequence, next: None, bytes: first.bytes.clone() });
+        }
         let block = first.block();
         let is_in = |entry: &Entry| entry.sequence < bound && entry.block() == block;
         let to = self.end_of(from + 1, is_in);

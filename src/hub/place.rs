@@ -26,15 +26,6 @@ pub(super) enum Given {
     Run(Run),
 }
 
-/// Whether a subscription waits in a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Waits {
-    Already,
-    Newly,
-    /// There is something that was not given yet.
-    Not,
-}
-
 impl Place {
     pub(super) const fn new(topic: Arc<Topic>) -> Self {
         Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false, is_listed: false }
@@ -110,29 +101,24 @@ impl Place {
         }
     }
 
-    /// Waits for the next event, unless there is one that was not given yet.
+    /// Whether the next event wakes the subscription.
     #[inline]
-    pub(super) fn wait(&mut self, waker: &Waker) -> Waits {
-        if !self.ticket.is_of(self.topic.generation()) {
-            self.enlist(waker)
-        } else if self.is_quiet() {
-            Waits::Already
-        } else {
-            Waits::Not
-        }
+    pub(super) fn waits(&self) -> bool {
+        self.ticket.is_of(self.topic.generation())
     }
 
-    fn enlist(&mut self, waker: &Waker) -> Waits {
+    /// Waits for the next event, unless there is one that was not given yet.
+    pub(super) fn enlist(&mut self, waker: &Waker) -> bool {
         // Wakers are cloned and dropped outside of locks: either can run anybody's code.
         let waker = waker.clone();
         let mut state = self.topic.lock();
         if !self.is_quiet() {
             drop(state);
             drop_waker(Some(waker));
-            return Waits::Not;
+            return false;
         }
         self.ticket = state.waiters().add(waker);
-        Waits::Newly
+        true
     }
 
     #[cfg(tower_sse_loom)]

@@ -1,6 +1,6 @@
 use std::task::Waker;
 
-use super::{Subscription, place::Waits, waiters::drop_waker};
+use super::{Subscription, waiters::drop_waker};
 
 /// In how many more topics it waits after one poll, which takes up to a millisecond.
 const LISTED_AT_ONCE: usize = 4096;
@@ -34,11 +34,16 @@ impl Subscription {
         }
         let mut newly = 0;
         for place in &mut self.places {
-            match place.wait(waker) {
-                Waits::Already => {}
-                Waits::Newly => newly += 1,
-                Waits::Not => return Sleep::IsNotDue,
+            if place.waits() {
+                if place.is_quiet() {
+                    continue;
+                }
+                return Sleep::IsNotDue;
             }
+            if !place.enlist(waker) {
+                return Sleep::IsNotDue;
+            }
+            newly += 1;
             // With another waker at each poll it would never wait in all.
             if newly == LISTED_AT_ONCE && !is_other {
                 return Sleep::IsInterrupted;

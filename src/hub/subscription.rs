@@ -80,6 +80,7 @@ impl Subscription {
     }
 
     /// What comes before all events.
+    #[cold]
     fn open(&mut self) -> Option<Encoded> {
         let opening = self.opening.as_mut()?;
         let item = opening.next(&self.places);
@@ -117,7 +118,9 @@ impl Stream for Subscription {
         let coop = ready!(coop::poll_proceed(cx));
         let mut trash = Trash::default();
         while !this.ended && !this.places.is_empty() {
-            if let Some(item) = this.open() {
+            if this.opening.is_some()
+                && let Some(item) = this.open()
+            {
                 coop.made_progress();
                 return Poll::Ready(Some(item));
             }

@@ -24,9 +24,16 @@ impl Subscription {
     /// What comes next of all that is committed.
     pub(super) fn take(&mut self, trash: &mut Trash) -> Taken {
         for _ in 0..TURNS {
-            let (index, bound) = match self.next() {
-                Ok(next) => next,
-                Err(taken) => return taken,
+            // Everything up to here can be read in every topic, so nothing can still come before it.
+            let committed = self.hub.committed();
+            let (index, bound) = match self.places.as_slice() {
+                [place] if place.is_quiet() => return Taken::Nothing,
+                [_] => (0, committed.saturating_add(1)),
+                _ => match self.upcoming.next(committed, &mut self.places) {
+                    Next::Nothing => return Taken::Nothing,
+                    Next::TooMuch => return Taken::TooMuch,
+                    Next::Place { index, bound } => (index, bound),
+                },
             };
             let Some(place) = self.places.get_mut(index) else { return Taken::Nothing };
             let (given, next) = place.take(bound, &self.hub.topics, trash);
@@ -49,29 +56,7 @@ impl Subscription {
         Taken::TooMuch
     }
 
-    /// The topic that has what comes next, and the place before which nothing of the others comes.
-    fn next(&mut self) -> Result<(usize, u64), Taken> {
-        // Everything up to here can be read in every topic, so nothing can still come before it.
-        let committed = self.hub.committed();
-        if let [place] = self.places.as_slice() {
-            let end = committed.saturating_add(1);
-            return if place.is_quiet() { Err(Taken::Nothing) } else { Ok((0, end)) };
-        }
-        if let Some(Next { index, bound }) = self.upcoming.pop(&mut self.places) {
-            return Ok((index, bound));
-        }
-        if self.upcoming.is_complete(committed) {
-            return Err(Taken::Nothing);
-        }
-        if !self.upcoming.scan(committed, &mut self.places) {
-            return Err(Taken::TooMuch);
-        }
-        match self.upcoming.pop(&mut self.places) {
-            Some(Next { index, bound }) => Ok((index, bound)),
-            None => Err(Taken::Nothing),
-        }
-    }
-
+    #[inline]
     fn list(&mut self, index: usize, next: Option<u64>) {
         // A subscription to one topic needs no list.
         if let Some(next) = next

@@ -20,8 +20,21 @@ pub(super) struct Upcoming {
 }
 
 impl Upcoming {
-    /// Takes the earliest place out of the list, if what comes next there can be taken.
-    pub(super) fn pop(&mut self, places: &mut [Place]) -> Option<Next> {
+    /// Takes the earliest place out of the list, where all up to `committed` can be taken.
+    pub(super) fn next(&mut self, committed: u64, places: &mut [Place]) -> Next {
+        if let Some(next) = self.pop(places) {
+            return next;
+        }
+        if self.is_complete(committed) {
+            return Next::Nothing;
+        }
+        if !self.scan(committed, places) {
+            return Next::TooMuch;
+        }
+        self.pop(places).unwrap_or(Next::Nothing)
+    }
+
+    fn pop(&mut self, places: &mut [Place]) -> Option<Next> {
         let complete_to = self.complete_to?;
         let Reverse((at, index)) = *self.nexts.peek()?;
         if at > complete_to {
@@ -34,13 +47,20 @@ impl Upcoming {
         let end = complete_to.saturating_add(1);
         let other = self.nexts.peek().map_or(end, |Reverse((other, _))| *other);
         // Two gaps can be at one place.
-        Some(Next { index, bound: other.min(end).max(at.saturating_add(1)) })
+        Some(Next::Place { index, bound: other.min(end).max(at.saturating_add(1)) })
     }
 
     /// Takes the earliest place out of the list, if what comes next there is at this place.
     pub(super) fn pop_at(&mut self, at: u64, places: &mut [Place]) -> Option<usize> {
-        let is_there = self.nexts.peek().is_some_and(|Reverse((next, _))| *next == at);
-        if is_there { self.pop(places).map(|next| next.index) } else { None }
+        let Reverse((next, index)) = *self.nexts.peek()?;
+        if next != at {
+            return None;
+        }
+        self.nexts.pop();
+        if let Some(place) = places.get_mut(index) {
+            place.is_listed = false;
+        }
+        Some(index)
     }
 
     /// Lists a place by what comes next there.
@@ -52,18 +72,20 @@ impl Upcoming {
     }
 
     /// Whether everything up to `committed` is listed.
-    pub(super) fn is_complete(&self, committed: u64) -> bool {
+    fn is_complete(&self, committed: u64) -> bool {
         self.scan.is_none() && self.complete_to == Some(committed)
     }
 
     /// Lists what has come up to `committed`, in some topics at a time; `false` if that is not all.
     ///
     /// What is published meanwhile is later in the order of the hub, so it can be left for the next time.
-    pub(super) fn scan(&mut self, committed: u64, places: &mut [Place]) -> bool {
+    fn scan(&mut self, committed: u64, places: &mut [Place]) -> bool {
         let (up_to, from) = self.scan.take().unwrap_or((committed, 0));
         let to = places.len().min(from.saturating_add(LOOKS_AT_ONCE));
-        for (index, place) in places.iter_mut().enumerate().take(to).skip(from) {
-            if !place.is_listed
+        for (place, index) in places.get_mut(from..to).unwrap_or_default().iter_mut().zip(from..) {
+            // Most are.
+            if !place.is_quiet()
+                && !place.is_listed
                 && let Some(next) = place.next()
             {
                 place.is_listed = true;
@@ -81,8 +103,14 @@ impl Upcoming {
 }
 
 /// What can be taken next.
-pub(super) struct Next {
-    pub(super) index: usize,
-    /// Up to here, nothing of the other topics comes between.
-    pub(super) bound: u64,
+pub(super) enum Next {
+    Nothing,
+    /// Not all topics were looked at yet: other tasks have to run.
+    TooMuch,
+    /// The next of the topic with this index, and what follows up to `bound`, before which nothing of the
+    /// others comes.
+    Place {
+        index: usize,
+        bound: u64,
+    },
 }
