@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::log::Trash;
+use super::trash::Trash;
 
 /// How many frames a topic keeps although no client may hold them any more.
 const KEPT: usize = 16;

@@ -4,11 +4,11 @@ use tokio::time::Instant;
 
 use super::{
     HubBuilder, PublishError, Receipt, Subscribe,
-    log::Trash,
     position::{Epoch, Position},
     sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
     topic::Topic,
     topics::Topics,
+    trash::Trash,
 };
 use crate::event::{Event, EventId};
 

@@ -6,6 +6,7 @@ use super::{
     Retention,
     frames::{FrameKey, Frames},
     tombstones::Lost,
+    trash::Trash,
 };
 
 /// Frames end where the log's blocks of so many bytes do, so that subscribers which are behind are soon
@@ -69,24 +70,6 @@ pub(super) struct Run {
     /// The first event after it.
     pub(super) next: Option<u64>,
     pub(super) bytes: Bytes,
-}
-
-/// Bytes that are not kept any more, to be dropped outside of all locks.
-#[derive(Debug, Default)]
-pub(super) struct Trash {
-    /// A topic that is full lets go of one for each that comes: that needs no list.
-    one: Bytes,
-    more: Vec<Bytes>,
-}
-
-impl Trash {
-    pub(super) fn add(&mut self, bytes: Bytes) {
-        if self.one.is_empty() {
-            self.one = bytes;
-        } else {
-            self.more.push(bytes);
-        }
-    }
 }
 
 impl Log {

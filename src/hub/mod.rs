@@ -93,6 +93,7 @@ mod taken;
 mod tombstones;
 mod topic;
 mod topics;
+mod trash;
 mod upcoming;
 mod waiters;
 mod window;

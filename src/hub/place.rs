@@ -1,9 +1,10 @@
 use std::{sync::Arc, task::Waker};
 
 use super::{
-    log::{Log, Run, Trash},
+    log::{Log, Run},
     topic::Topic,
     topics::Topics,
+    trash::Trash,
     waiters::{Ticket, drop_waker},
 };
 

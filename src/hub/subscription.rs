@@ -10,8 +10,8 @@ use futures_core::Stream;
 use tokio::task::coop;
 
 use super::{
-    OnGap, hub::Shared, log::Trash, opening::Opening, place::Place, position::Unknown,
-    sleep::Sleep, taken::Taken, upcoming::Upcoming, waiters::drop_waker, window::Window,
+    OnGap, hub::Shared, opening::Opening, place::Place, position::Unknown, sleep::Sleep,
+    taken::Taken, trash::Trash, upcoming::Upcoming, waiters::drop_waker, window::Window,
 };
 use crate::event::Encoded;
 
@@ -23,7 +23,18 @@ use crate::event::Encoded;
 /// delays nobody, and gets a [gap](OnGap) if it is too slow. As tokio's channels do, it lets other tasks run when it
 /// has given much.
 ///
-/// Each item takes a look at every one of its topics: that is nothing for a hundred, and some microseconds for a thousand.
+/// What it costs grows with the number of its topics, as measured on a server's processor:
+///
+/// | topics | an event after a pause | an item of a backlog | to subscribe | to leave |
+/// |---|---|---|---|---|
+/// | 100 | 0.8 µs | 0.2 µs | 30 µs | 5 µs |
+/// | 1,000 | 6 µs | 0.2 to 1.2 µs | 0.3 ms | 0.1 ms |
+/// | 5,000 | 30 µs | 0.5 µs | 6 ms | 1 ms |
+/// | 100,000 | 0.2 ms | 7 to 9 µs | 160 to 180 ms | 70 to 95 ms |
+///
+/// An event after a pause makes it look at every topic once. A poll lets other tasks run after it has looked at 4,096 topics;
+/// subscribing and leaving hold the thread all the time, as does the first poll by another task. So take a topic for a group of
+/// clients rather than thousands of topics for one client.
 ///
 /// It ends when the hub is [closed](super::Hub::close), once it has given everything, and at once if it has
 /// no topics. Dropped, it is out of the hub.

@@ -2,9 +2,9 @@ use std::sync::Arc;
 
 use super::{
     OnGap, Subscription, gap,
-    log::Trash,
     opening::GAPS_AT_ONCE,
     place::{Given, Place},
+    trash::Trash,
     upcoming::Next,
 };
 use crate::event::Encoded;

@@ -13,10 +13,11 @@ use std::{
 use super::{
     Retention,
     keepers::{Keepers, Task},
-    log::{Log, Trash},
+    log::Log,
     sync::RwLock,
     tombstones::Tombstones,
     topic::Topic,
+    trash::Trash,
 };
 
 /// The topics of a hub by their names, and what they may keep together.

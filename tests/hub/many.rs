@@ -62,9 +62,8 @@ impl Task {
                     };
                     items.push(messages.iter().map(told).collect());
                 }
-                Poll::Ready(None) => return items,
                 Poll::Pending if self.is_woken() => self.yielded += 1,
-                Poll::Pending => return items,
+                Poll::Ready(None) | Poll::Pending => return items,
             }
         }
     }
