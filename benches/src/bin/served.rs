@@ -302,6 +302,9 @@ fn behind_hub(own: bool) {
 
     on_one_thread(|listener| async move {
         let address = listener.local_addr().expect("an address");
+        // Of its connections too. By default the kernel would take all that there is.
+        let socket = socket2::SockRef::from(&listener);
+        socket.set_send_buffer_size(16 * 1024).expect("a socket option");
         let hub = Hub::new();
         let text = payload::line(1000);
         let mut places = Vec::new();
