@@ -54,8 +54,8 @@ impl HubBuilder {
         self
     }
 
-    /// Every topic keeps its newest events that take so many bytes on the wire: 1 MiB by default. The
-    /// very newest is kept whatever its size.
+    /// Every topic keeps its newest events that take so many bytes on the wire: 1 MiB by default.
+    /// The very newest is kept whatever its size.
     pub fn retain_bytes(mut self, bytes: usize) -> Self {
         self.retention = self.retention.bytes(bytes);
         self
@@ -63,10 +63,11 @@ impl HubBuilder {
 
     /// Limits how long every topic keeps its events: 5 minutes by default.
     ///
-    /// A publish or a new subscription evicts what is too old in its own topic. In the other topics, each
-    /// publish evicts it in turn: in 16 topics once a millisecond, and in 16 more whenever four topics have
-    /// begun to keep something. So a hub to which clients publish, each to a topic of its own, has at most
-    /// a third more topics than those whose events are new enough.
+    /// A publish or a new subscription evicts what is too old in its own topic. In the other
+    /// topics, each publish evicts it in turn: in 16 topics once a millisecond, and in 16 more
+    /// whenever four topics have begun to keep something. So a hub to which clients publish, each
+    /// to a topic of its own, has at most a third more topics than those whose events are new
+    /// enough.
     ///
     /// Where nothing is published to any topic, nothing is evicted.
     pub fn retain_for(mut self, age: Duration) -> Self {
@@ -74,9 +75,10 @@ impl HubBuilder {
         self
     }
 
-    /// Some topics keep more or less than others: what the closure returns for a topic's name goes before
-    /// the other three limits. It is called whenever a topic comes into being, perhaps by several threads at once, and outside of
-    /// all locks. It may use the hub, but not that topic: for it, it would be called again, without end.
+    /// Some topics keep more or less than others: what the closure returns for a topic's name goes
+    /// before the other three limits. It is called whenever a topic comes into being, perhaps by
+    /// several threads at once, and outside of all locks. It may use the hub, but not that topic:
+    /// for it, it would be called again, without end.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -105,9 +107,9 @@ impl HubBuilder {
     ///    longest time;
     /// 3. the older half of the topic that keeps most.
     ///
-    /// It compares 32 topics at a time. Only topics that keep something are looked at, however many others
-    /// there are. An event that is larger than the limit is not kept, and subscribers are told a gap; with
-    /// a limit of zero that is so for every event.
+    /// It compares 32 topics at a time. Only topics that keep something are looked at, however many
+    /// others there are. An event that is larger than the limit is not kept, and subscribers are
+    /// told a gap; with a limit of zero that is so for every event.
     pub fn retain_in_all(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self

@@ -16,11 +16,11 @@ const KEPT: usize = 16;
 /// How many frames are examined for each one that is added, to forget those that are gone.
 const EXAMINED: usize = 4;
 
-/// The frames that were made for subscribers of a topic which are behind, to be given to others at the
-/// same place.
+/// The frames that were made for subscribers of a topic which are behind, to be given to others at
+/// the same place.
 ///
-/// The newest few are kept, and belong to what the hub keeps. All others are known for as long as a client
-/// holds them: to share them costs no memory, and a copy would.
+/// The newest few are kept, and belong to what the hub keeps. All others are known for as long as a
+/// client holds them: to share them costs no memory, and a copy would.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,
@@ -30,7 +30,8 @@ pub(super) struct Frames {
     examined_to: Option<FrameKey>,
 }
 
-/// Which events of a log a frame consists of. They are in the log's order, so the oldest block is first.
+/// Which events of a log a frame consists of. They are in the log's order, so the oldest block is
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FrameKey {
     block: u64,

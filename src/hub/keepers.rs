@@ -24,7 +24,8 @@ struct List {
     next_room: usize,
 }
 
-/// Why topics are looked at in turn. Each has its own turn, or one could always come to the same topics.
+/// Why topics are looked at in turn. Each has its own turn, or one could always come to the same
+/// topics.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Task {
     EvictOld,
@@ -62,8 +63,8 @@ impl Keepers {
         }
     }
 
-    /// Returns the next `count` topics for a task, or all if there are no more. After the last comes the
-    /// first, so every topic has its turn however many are added meanwhile.
+    /// Returns the next `count` topics for a task, or all if there are no more. After the last
+    /// comes the first, so every topic has its turn however many are added meanwhile.
     pub(super) fn next(&self, task: Task, count: usize) -> Vec<Arc<Topic>> {
         let mut list = self.lock();
         let List { topics, next_old, next_room } = &mut *list;

@@ -9,18 +9,18 @@ use super::{
     trash::Trash,
 };
 
-/// Frames end where the log's blocks of so many bytes do, so that subscribers which are behind are soon
-/// at the same place, and send the same bytes.
+/// Frames end where the log's blocks of so many bytes do, so that subscribers which are behind are
+/// soon at the same place, and send the same bytes.
 const BLOCK: u64 = 16 * 1024;
-/// An event of so many bytes is a block of its own, and given as it is: frames are not much larger than a
-/// block, whatever is published.
+/// An event of so many bytes is a block of its own, and given as it is: frames are not much larger
+/// than a block, whatever is published.
 const LARGE: usize = 4 * 1024;
-/// So many bytes of a block that is complete are given as a part of the frame of the whole block, which
-/// others share whatever part of it they need. Fewer are copied: a client that holds them would hold the
-/// block.
+/// So many bytes of a block that is complete are given as a part of the frame of the whole block,
+/// which others share whatever part of it they need. Fewer are copied: a client that holds them
+/// would hold the block.
 const WORTH_SHARING: u64 = 4 * 1024;
-/// What an event takes besides its bytes on the wire, counted by an allocator: its entry, and what the
-/// references to its bytes are counted in.
+/// What an event takes besides its bytes on the wire, counted by an allocator: its entry, and what
+/// the references to its bytes are counted in.
 const BESIDES: usize = 112;
 /// A list of so many events is not made smaller.
 const SMALL: usize = 16;
@@ -35,8 +35,8 @@ pub(super) struct Log {
     besides: usize,
     entries: VecDeque<Entry>,
     bytes: usize,
-    /// Where the next event begins: after all bytes that were ever appended, and the space that large
-    /// events leave to the ends of their blocks.
+    /// Where the next event begins: after all bytes that were ever appended, and the space that
+    /// large events leave to the ends of their blocks.
     end: u64,
     /// The newest event that is not kept any more; 0 if there is none.
     lost: Lost,
@@ -91,8 +91,8 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// How much memory that takes which is kept, about. Where nothing is, the topic is there for its
-    /// subscribers.
+    /// How much memory that takes which is kept, about. Where nothing is, the topic is there for
+    /// its subscribers.
     pub(super) fn memory(&self) -> usize {
         if self.is_empty() { 0 } else { self.besides + self.events_memory() }
     }
@@ -177,7 +177,8 @@ impl Log {
         }
     }
 
-    /// The newest event that was lost of those which somebody has not seen who has seen all up to `seen`.
+    /// The newest event that was lost of those which somebody has not seen who has seen all up to
+    /// `seen`.
     pub(super) fn lost_after(&self, seen: u64) -> Option<u64> {
         (self.lost.to > seen).then_some(self.lost.to)
     }
@@ -235,7 +236,8 @@ impl Log {
         start..self.end_of(events.end, |entry| entry.block() == block)
     }
 
-    /// The end of the entries that are in a run of which all before `from` are. Near ones are found sooner.
+    /// The end of the entries that are in a run of which all before `from` are. Near ones are found
+    /// sooner.
     fn end_of(&self, from: usize, is_in: impl Fn(&Entry) -> bool) -> usize {
         let is_in = |at: usize| self.entries.get(at).is_some_and(&is_in);
         let (mut start, mut step) = (from, 1);
@@ -262,8 +264,8 @@ impl Log {
         self.entries.range(..end).rev().take(count).map(|entry| entry.sequence)
     }
 
-    /// The place of the first event after `seen`, looked for from the end on: mostly somebody has seen all
-    /// but the newest.
+    /// The place of the first event after `seen`, looked for from the end on: mostly somebody has
+    /// seen all but the newest.
     fn after(&self, seen: u64) -> usize {
         let is_seen = |at| self.entries.get(at).is_none_or(|entry: &Entry| entry.sequence <= seen);
         // All from here on is not seen.

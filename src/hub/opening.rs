@@ -6,8 +6,8 @@ use crate::event::Encoded;
 /// How many gaps at one place are one item.
 pub(super) const GAPS_AT_ONCE: usize = 256;
 
-/// What a subscription gives before the events of its topics: after an id that no hub gave out, a gap for
-/// every topic, and at a first visit the greeting.
+/// What a subscription gives before the events of its topics: after an id that no hub gave out, a
+/// gap for every topic, and at a first visit the greeting.
 #[derive(Debug)]
 pub(super) struct Opening {
     /// The id until the last gap was given: it says the same as the client's.

@@ -17,8 +17,8 @@ pub(super) enum Sleep {
 impl Subscription {
     /// Waits in every topic for the next event; not if one has come meanwhile.
     ///
-    /// It begins in the poll that has found it waiting in all topics: an event that came after a poll had looked
-    /// may have woken it for that poll.
+    /// It begins in the poll that has found it waiting in all topics: an event that came after a
+    /// poll had looked may have woken it for that poll.
     pub(super) fn sleep(&mut self, waker: &Waker) -> Sleep {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
         if is_other || self.waker.is_none() {

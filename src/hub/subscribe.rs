@@ -39,8 +39,8 @@ impl Subscribe {
         }
     }
 
-    /// A first visit begins with the newest so many events that are kept, over all its topics. Zero by
-    /// default: with what is published from now on.
+    /// A first visit begins with the newest so many events that are kept, over all its topics. Zero
+    /// by default: with what is published from now on.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
@@ -53,14 +53,15 @@ impl Subscribe {
         self
     }
 
-    /// After events were given, the next are only given when so much time has passed, all that have come
-    /// meanwhile in one go: for topics with many small events, where a write for each is more than their
-    /// delay is worth. The first after a pause is given at once. Off by default, and zero is off.
+    /// After events were given, the next are only given when so much time has passed, all that have
+    /// come meanwhile in one go: for topics with many small events, where a write for each is more
+    /// than their delay is worth. The first after a pause is given at once. Off by default, and
+    /// zero is off.
     ///
     /// That the hub was [closed](super::Hub::close) is told when the window opens, too.
     ///
-    /// It needs a tokio runtime with a timer. Where there is no runtime, there is no window, which is told by a log
-    /// line at WARN (feature `tracing`).
+    /// It needs a tokio runtime with a timer. Where there is no runtime, there is no window, which
+    /// is told by a log line at WARN (feature `tracing`).
     ///
     /// # Panics
     ///
@@ -70,14 +71,15 @@ impl Subscribe {
         self
     }
 
-    /// Begins a first visit with this event. Its id is the place where the stream begins; one that the event has
-    /// is replaced. A client whose id no hub gave out is given it after the gaps of its topics, unless
-    /// these [end](OnGap::TellAndEnd) the stream.
+    /// Begins a first visit with this event. Its id is the place where the stream begins; one that
+    /// the event has is replaced. A client whose id no hub gave out is given it after the gaps of
+    /// its topics, unless these [end](OnGap::TellAndEnd) the stream.
     ///
-    /// A client that leaves before it has got anything has no id to come back with. It is then at a first visit again, and
-    /// misses what was published meanwhile, without a gap. Where topics are quiet for long, as those of single clients are, a
-    /// greeting mends that. So does [`recent`](Self::recent), or a [`position`](super::Hub::position) that the page was
-    /// rendered with.
+    /// A client that leaves before it has got anything has no id to come back with. It is then at a
+    /// first visit again, and misses what was published meanwhile, without a gap. Where topics are
+    /// quiet for long, as those of single clients are, a greeting mends that. So does
+    /// [`recent`](Self::recent), or a [`position`](super::Hub::position) that the page was rendered
+    /// with.
     ///
     /// ```
     /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
@@ -99,13 +101,15 @@ impl Subscribe {
     /// | one of another hub, such as the one before a restart | all that is kept, as the client can have seen none of it; before its first event, every topic has a gap |
     /// | anything else | a gap for every topic, then as a first visit, with the [greeting](Self::greeting) |
     ///
-    /// After an id of another hub, a topic that has lost nothing has its gap before all events. A topic that has lost events of
-    /// its own has its gap where the last of them was, so events of other topics can come before it: only such an id
-    /// neither repeats the gap nor skips an event if the client reconnects after it.
+    /// After an id of another hub, a topic that has lost nothing has its gap before all events. A
+    /// topic that has lost events of its own has its gap where the last of them was, so events of
+    /// other topics can come before it: only such an id neither repeats the gap nor skips an event
+    /// if the client reconnects after it.
     ///
-    /// A client that leaves while it is given [`recent`](Self::recent) events of several topics may be told a gap when it
-    /// comes back, although nothing is missing: its id is then older than events that another topic had lost before the
-    /// first visit. That takes a topic that keeps fewer than the recent events and has lost some.
+    /// A client that leaves while it is given [`recent`](Self::recent) events of several topics may
+    /// be told a gap when it comes back, although nothing is missing: its id is then older than
+    /// events that another topic had lost before the first visit. That takes a topic that keeps
+    /// fewer than the recent events and has lost some.
     ///
     /// A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {

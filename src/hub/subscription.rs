@@ -15,13 +15,14 @@ use super::{
 };
 use crate::event::Encoded;
 
-/// The events of some topics in the order of their hub, as a stream that [`SseLayer`](crate::SseLayer) or
+/// The events of some topics in the order of their hub, as a stream that
+/// [`SseLayer`](crate::SseLayer) or
 /// [`response`](crate::response) take.
 ///
-/// An item is an event, or several that were behind, already encoded; subscriptions that are at the same
-/// place share the bytes. Nothing is queued: it reads from what the topics keep, so a client that is slow
-/// delays nobody, and gets a [gap](OnGap) if it is too slow. As tokio's channels do, it lets other tasks run when it
-/// has given much.
+/// An item is an event, or several that were behind, already encoded; subscriptions that are at the
+/// same place share the bytes. Nothing is queued: it reads from what the topics keep, so a client
+/// that is slow delays nobody, and gets a [gap](OnGap) if it is too slow. As tokio's channels do,
+/// it lets other tasks run when it has given much.
 ///
 /// What it costs grows with the number of its topics, as measured on a server's processor:
 ///
@@ -32,12 +33,13 @@ use crate::event::Encoded;
 /// | 5,000 | 30 µs | 0.5 µs | 6 ms | 1 ms |
 /// | 100,000 | 0.2 ms | 7 to 9 µs | 160 to 180 ms | 70 to 95 ms |
 ///
-/// An event after a pause makes it look at every topic once. A poll lets other tasks run after it has looked at 4,096 topics;
-/// subscribing and leaving hold the thread all the time, as does the first poll by another task. So take a topic for a group of
-/// clients rather than thousands of topics for one client.
+/// An event after a pause makes it look at every topic once. A poll lets other tasks run after it
+/// has looked at 4,096 topics; subscribing and leaving hold the thread all the time, as does the
+/// first poll by another task. So take a topic for a group of clients rather than thousands of
+/// topics for one client.
 ///
-/// It ends when the hub is [closed](super::Hub::close), once it has given everything, and at once if it has
-/// no topics. Dropped, it is out of the hub.
+/// It ends when the hub is [closed](super::Hub::close), once it has given everything, and at once
+/// if it has no topics. Dropped, it is out of the hub.
 pub struct Subscription {
     pub(super) hub: Arc<Shared>,
     pub(super) places: Vec<Place>,
@@ -46,7 +48,8 @@ pub struct Subscription {
     pub(super) waker: Option<Waker>,
     window: Option<Box<Window>>,
     pub(super) on_gap: OnGap,
-    /// What its client's last event id was, if one of another hub and as long as not all of its gaps were given.
+    /// What its client's last event id was, if one of another hub and as long as not all of its
+    /// gaps were given.
     pub(super) unknown: Option<Unknown>,
     /// What it begins with.
     pub(super) opening: Option<Box<Opening>>,

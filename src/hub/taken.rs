@@ -24,7 +24,8 @@ impl Subscription {
     /// What comes next of all that is committed.
     pub(super) fn take(&mut self, trash: &mut Trash) -> Taken {
         for _ in 0..TURNS {
-            // Everything up to here can be read in every topic, so nothing can still come before it.
+            // Everything up to here can be read in every topic, so nothing can still come before
+            // it.
             let committed = self.hub.committed();
             let (index, bound) = match self.places.as_slice() {
                 [place] if place.is_quiet() => return Taken::Nothing,
@@ -66,8 +67,8 @@ impl Subscription {
         }
     }
 
-    /// The gap of a topic that was taken just now, with those of other topics at the same place, or as many of
-    /// them as one item has.
+    /// The gap of a topic that was taken just now, with those of other topics at the same place, or
+    /// as many of them as one item has.
     fn gaps(&mut self, index: usize, lost_to: u64) -> Option<Encoded> {
         let name = |place: &Place| Arc::clone(place.topic().name());
         let mut topics: Vec<_> = self.places.get(index).map(name).into_iter().collect();

@@ -47,8 +47,8 @@ const TOPIC_MEMORY: usize = 560;
 /// How many topics are compared when room has to be made, and how often for one event.
 const COMPARED: usize = 32;
 const ROUNDS: usize = 32;
-/// How many topics are looked at after one event, at most once in a millisecond or for so many topics that
-/// were added: those must be looked at sooner than others are added.
+/// How many topics are looked at after one event, at most once in a millisecond or for so many
+/// topics that were added: those must be looked at sooner than others are added.
 const SWEPT_AT_ONCE: usize = 16;
 const ADDED_AT_MOST: usize = 4;
 
@@ -163,8 +163,9 @@ impl Topics {
         drop(removed);
     }
 
-    /// Looks at some topics after the other until there is room, or it has looked at many; then the next publisher
-    /// goes on. So none of them has to wait until all of a million topics were put in order.
+    /// Looks at some topics after the other until there is room, or it has looked at many; then the
+    /// next publisher goes on. So none of them has to wait until all of a million topics were put
+    /// in order.
     #[cold]
     fn make_room(&self, trash: &mut Trash) {
         for _ in 0..ROUNDS {
@@ -179,8 +180,9 @@ impl Topics {
         self.kept.load(Relaxed).saturating_sub(self.budget)
     }
 
-    /// Frames go first, which can be made again. Then events of those to which nobody subscribes and nothing was published
-    /// for longest; where there are none, the older half of whichever keeps most.
+    /// Frames go first, which can be made again. Then events of those to which nobody subscribes
+    /// and nothing was published for longest; where there are none, the older half of whichever
+    /// keeps most.
     fn make_room_in(&self, topics: &[Arc<Topic>], trash: &mut Trash) {
         let mut unsubscribed = Vec::new();
         let mut subscribed = Vec::new();

@@ -2,16 +2,16 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::place::Place;
 
-/// How many topics are looked at in one poll, which takes up to half a millisecond. Then the subscription
-/// lets other tasks run.
+/// How many topics are looked at in one poll, which takes up to half a millisecond. Then the
+/// subscription lets other tasks run.
 const LOOKS_AT_ONCE: usize = 4096;
 
-/// What comes next in each topic of a subscription, in the order of the hub. To take the next of it, the
-/// other topics need not be looked at.
+/// What comes next in each topic of a subscription, in the order of the hub. To take the next of
+/// it, the other topics need not be looked at.
 #[derive(Debug, Default)]
 pub(super) struct Upcoming {
-    /// The sequences of what comes next, or of what came next before it was evicted, and the indexes of
-    /// the places.
+    /// The sequences of what comes next, or of what came next before it was evicted, and the
+    /// indexes of the places.
     nexts: BinaryHeap<Reverse<(u64, usize)>>,
     /// A place that is not listed has nothing up to here; `None` before all were looked at.
     complete_to: Option<u64>,
@@ -78,7 +78,8 @@ impl Upcoming {
 
     /// Lists what has come up to `committed`, in some topics at a time; `false` if that is not all.
     ///
-    /// What is published meanwhile is later in the order of the hub, so it can be left for the next time.
+    /// What is published meanwhile is later in the order of the hub, so it can be left for the next
+    /// time.
     fn scan(&mut self, committed: u64, places: &mut [Place]) -> bool {
         let (up_to, from) = self.scan.take().unwrap_or((committed, 0));
         let to = places.len().min(from.saturating_add(LOOKS_AT_ONCE));
@@ -107,8 +108,8 @@ pub(super) enum Next {
     Nothing,
     /// Not all topics were looked at yet: other tasks have to run.
     TooMuch,
-    /// The next of the topic with this index, and what follows up to `bound`, before which nothing of the
-    /// others comes.
+    /// The next of the topic with this index, and what follows up to `bound`, before which nothing
+    /// of the others comes.
     Place {
         index: usize,
         bound: u64,

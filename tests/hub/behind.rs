@@ -1,5 +1,5 @@
-//! What the hub holds for clients that are behind and do not read, counted by an allocator. A server
-//! such as hyper takes up to 16 frames for each of them.
+//! What the hub holds for clients that are behind and do not read, counted by an allocator. A
+//! server such as hyper takes up to 16 frames for each of them.
 
 use std::{
     pin::Pin,

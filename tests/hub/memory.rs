@@ -36,7 +36,8 @@ fn a_topic_takes_560_bytes_more_than_its_name_and_events() {
     assert!((460.0..660.0).contains(&more), "{more} bytes more than {event}");
 }
 
-/// Not counted by the hub, since it goes with its last subscriber. It is little more than the subscription.
+/// Not counted by the hub, since it goes with its last subscriber. It is little more than the
+/// subscription.
 #[test]
 fn a_topic_that_keeps_nothing_takes_no_more_than_one_that_keeps_an_event() {
     const TOPICS: usize = 3 << 13;
