@@ -48,6 +48,13 @@ impl EventId {
         Self(Cow::Borrowed(id))
     }
 
+    /// An id that cannot have a line break or U+0000, as it was made of other characters.
+    #[cfg(feature = "hub")]
+    pub(crate) fn from_one_line(id: String) -> Self {
+        debug_assert!(is_one_line(&id), "an id of more than one line");
+        Self(Cow::Owned(id))
+    }
+
     /// The id as it goes over the wire.
     #[must_use]
     pub fn as_str(&self) -> &str {

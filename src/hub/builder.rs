@@ -54,23 +54,31 @@ impl HubBuilder {
         self
     }
 
-    /// Every topic keeps its newest events that take so many bytes on the wire: 1 MiB by default. The
-    /// very newest is kept whatever its size.
+    /// Every topic keeps its newest events that take so many bytes on the wire: 1 MiB by default.
+    /// The very newest is kept whatever its size.
     pub fn retain_bytes(mut self, bytes: usize) -> Self {
         self.retention = self.retention.bytes(bytes);
         self
     }
 
-    /// Every topic keeps its events for so long: 5 minutes by default. What is older goes when something is published or
-    /// somebody subscribes to the topic, and of some others, in turn, whenever something is published to any.
+    /// Limits how long every topic keeps its events: 5 minutes by default.
+    ///
+    /// A publish or a new subscription evicts what is too old in its own topic. In the other
+    /// topics, each publish evicts it in turn: in 16 topics once a millisecond, and in 16 more
+    /// whenever four topics have begun to keep something. So a hub to which clients publish, each
+    /// to a topic of its own, has at most a third more topics than those whose events are new
+    /// enough.
+    ///
+    /// Where nothing is published to any topic, nothing is evicted.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.retention = self.retention.age(age);
         self
     }
 
-    /// Some topics keep more or less than others: what the closure returns for a topic's name goes before
-    /// the other three limits. It is called whenever a topic comes into being, perhaps by several threads at once, and outside of
-    /// all locks. It may use the hub, but not that topic: for it, it would be called again, without end.
+    /// Some topics keep more or less than others: what the closure returns for a topic's name goes
+    /// before the other three limits. It is called whenever a topic comes into being, perhaps by
+    /// several threads at once, and outside of all locks. It may use the hub, but not that topic:
+    /// for it, it would be called again, without end.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -79,12 +87,29 @@ impl HubBuilder {
         self
     }
 
-    /// All topics together keep what takes so many bytes of memory: 64 MiB by default. An event takes its bytes on the
-    /// wire and 112 more, a topic in which something is kept 640 and its name.
+    /// Limits the memory that all topics together take for what they keep: 64 MiB by default.
     ///
-    /// When it is too much, a publisher looks at 32 topics at a time, and lets go of the events of those to which nobody subscribes
-    /// and nothing was published for longest; where there are none, of older ones of the topic that keeps most. An event that is
-    /// larger by itself is not kept, and its subscribers are told a gap. With zero that is so for all.
+    /// | counted | bytes |
+    /// |---|---|
+    /// | an event | its bytes on the wire and 112 more |
+    /// | a topic in which something is kept | 560 and its name |
+    /// | a frame kept for subscribers that are behind, up to 16 in a topic | its bytes, at most 20 KiB |
+    ///
+    /// | not counted | bytes |
+    /// |---|---|
+    /// | a topic with subscriptions that keeps nothing | about 400 and its name, with the first of its subscriptions |
+    /// | events and frames that were evicted, while a server still has to send them | their bytes, once for all clients that hold them |
+    ///
+    /// A publish that finds too much evicts, in this order, until there is room:
+    ///
+    /// 1. frames, which can be made again;
+    /// 2. events of topics without subscriptions, first of those to which nothing was published for the
+    ///    longest time;
+    /// 3. the older half of the topic that keeps most.
+    ///
+    /// It compares 32 topics at a time. Only topics that keep something are looked at, however many
+    /// others there are. An event that is larger than the limit is not kept, and subscribers are
+    /// told a gap; with a limit of zero that is so for every event.
     pub fn retain_in_all(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self

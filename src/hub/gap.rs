@@ -7,10 +7,12 @@ use crate::event::{Encoded, Event, EventId};
 
 /// What a subscription does when it cannot give all that its client has missed.
 ///
-/// A gap is told as an event with the name `gap`, whose data is the topic. Its id is that of the last event
-/// lost, so a client that resumes after it is not told again. When several topics have theirs at the same
-/// place, which they have after an id that says nothing, they are told together, and that is the id of the last of
-/// these gaps; the others have one after which all of them are told again.
+/// A gap is sent as an event with the name `gap`, whose data is the topic. Its id is that of the last event
+/// lost, so a client that resumes after it is not sent it again.
+///
+/// Several topics can have gaps at the same place, as after an id that no hub gave out. They are sent
+/// together, in items of up to 256 gaps, and only the last of them has the id of that place. A client that
+/// leaves before it is sent all of them again.
 ///
 /// To a client an event that the program publishes under the name `gap` looks the same, so use another one. And clients
 /// are told the names of topics by it, if they do not know them already.
@@ -20,7 +22,7 @@ pub enum OnGap {
     /// It tells the gap and goes on: the page loads what it needs.
     #[default]
     Tell,
-    /// It tells the gap, with those of other topics at the same place, and ends. Where a topic loses events sooner than
+    /// It tells the gap, with all those of other topics at the same place, and ends. Where a topic loses events sooner than
     /// its clients come back, they get little else.
     TellAndEnd,
     /// It goes on without a word, for topics of which only the newest matters.

@@ -4,11 +4,11 @@ use tokio::time::Instant;
 
 use super::{
     HubBuilder, PublishError, Receipt, Subscribe,
-    log::Trash,
     position::{Epoch, Position},
     sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
     topic::Topic,
     topics::Topics,
+    trash::Trash,
 };
 use crate::event::{Event, EventId};
 
@@ -200,7 +200,7 @@ impl Shared {
         let now = self.now();
         let mut trash = Trash::default();
         let (published, is_used) = self.with_topic(name, |topic, state| {
-            let sequence = self.topics.account(&mut state.log, |log| {
+            let sequence = self.topics.account(topic, &mut state.log, |log| {
                 let mut order = lock(&self.order);
                 if self.is_closed() {
                     return Err(PublishError::Closed);

@@ -58,11 +58,13 @@
 //!
 //! # What is kept
 //!
-//! By default 1,024 events, 1 MiB and 5 minutes of every topic, and what takes 64 MiB of memory in all; see [`HubBuilder`]
-//! and [`Retention`]. To that belong up to 16 frames of a topic, each of some 16 KiB, that were made for subscribers which are
-//! behind. There is no queue for a client, so one that is slow or stalled delays nobody; what its server has
-//! taken for it but not sent yet, hyper up to 16 frames, stays until it is sent. Those are the same bytes for all that are at the
-//! same place.
+//! By default 1,024 events, 1 MiB and 5 minutes of every topic, and what takes 64 MiB of memory in all
+//! topics; see [`HubBuilder`] and [`Retention`].
+//!
+//! No client has a queue, so one that is slow or stalled delays no other. Subscribers that are behind are
+//! given frames of up to 16 KiB, and those that need the same events share the same bytes. The hub keeps the
+//! newest 16 frames of a topic; every other frame is shared for as long as the server holds it for one of its
+//! clients, hyper up to 16 for each.
 //!
 //! # Names, and who may subscribe
 //!
@@ -72,20 +74,27 @@
 #[cfg(tower_sse_loom)]
 mod broken;
 mod builder;
+mod frames;
 mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
+mod keepers;
 mod log;
+mod opening;
 mod place;
 mod position;
 mod publish;
 mod retention;
+mod sleep;
 mod subscribe;
 mod subscription;
 mod sync;
+mod taken;
 mod tombstones;
 mod topic;
 mod topics;
+mod trash;
+mod upcoming;
 mod waiters;
 mod window;
 

@@ -1,10 +1,11 @@
 use std::{sync::Arc, task::Waker};
 
 use super::{
-    log::{Log, Run, Trash},
+    log::{Log, Run},
     topic::Topic,
     topics::Topics,
-    waiters::Ticket,
+    trash::Trash,
+    waiters::{Ticket, drop_waker},
 };
 
 /// Where a subscription is in one topic.
@@ -12,12 +13,11 @@ pub(super) struct Place {
     topic: Arc<Topic>,
     /// The newest event that was given, or told as lost.
     seen: u64,
-    /// Where what comes next was when it was looked for; nothing can have come before that meanwhile. 0 if it
-    /// was not looked for since something was taken.
-    next: u64,
     ticket: Ticket,
     /// A gap is to be told, whatever is kept.
     gap_due: bool,
+    /// It is in the subscription's [`Upcoming`](super::upcoming::Upcoming).
+    pub(super) is_listed: bool,
 }
 
 /// What a topic has to give.
@@ -29,12 +29,11 @@ pub(super) enum Given {
 
 impl Place {
     pub(super) const fn new(topic: Arc<Topic>) -> Self {
-        Self { topic, seen: 0, next: 0, ticket: Ticket::NONE, gap_due: false }
+        Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false, is_listed: false }
     }
 
     pub(super) const fn begin(&mut self, seen: u64, gap_due: bool) {
         self.seen = seen;
-        self.next = 0;
         self.gap_due = gap_due;
     }
 
@@ -47,6 +46,7 @@ impl Place {
     }
 
     /// Nothing can be new: told without a lock.
+    #[inline]
     pub(super) fn is_quiet(&self) -> bool {
         !self.gap_due && self.topic.newest() <= self.seen
     }
@@ -57,75 +57,65 @@ impl Place {
         if self.gap_due { Some(lost.unwrap_or(self.seen)) } else { lost }
     }
 
-    /// Where what comes next is in the order of the hub, or a place before that.
-    #[inline]
-    pub(super) fn next(&mut self) -> Option<u64> {
-        match self.next {
-            0 if self.is_quiet() => None,
-            0 => self.look(),
-            next => Some(next),
+    /// Returns where what comes next is in the order of the hub.
+    pub(super) fn next(&self) -> Option<u64> {
+        if self.is_quiet() {
+            return None;
         }
+        let log = &self.topic.lock().log;
+        self.gap(log).or_else(|| log.next(self.seen))
     }
 
-    fn look(&mut self) -> Option<u64> {
-        let state = self.topic.lock();
-        let next = self.gap(&state.log).or_else(|| state.log.next(self.seen))?;
-        drop(state);
-        self.next = next;
-        Some(next)
+    /// Whether its next gap is at this place.
+    pub(super) fn has_gap(&self, place: u64) -> bool {
+        !self.is_quiet() && self.gap(&self.topic.lock().log) == Some(place)
     }
 
-    /// Takes the gap at this place, if there is one.
-    pub(super) fn take_gap(&mut self, place: u64) -> bool {
-        let can_be_there = self.next <= place && !self.is_quiet();
-        let is_there = can_be_there && self.gap(&self.topic.lock().log) == Some(place);
-        if is_there {
-            self.begin(place, false);
-        }
-        is_there
-    }
-
-    /// Takes what comes next, if that is before `bound`.
-    pub(super) fn take(&mut self, bound: u64, topics: &Topics, trash: &mut Trash) -> Given {
+    /// Takes what comes next, if that is before `bound`, and returns where what comes then is.
+    pub(super) fn take(
+        &mut self,
+        bound: u64,
+        topics: &Topics,
+        trash: &mut Trash,
+    ) -> (Given, Option<u64>) {
         let mut state = self.topic.lock();
-        self.next = 0;
-        match self.gap(&state.log) {
+        let log = &mut state.log;
+        match self.gap(log) {
             Some(lost_to) if lost_to < bound => {
+                let next = log.next(lost_to);
                 drop(state);
                 self.begin(lost_to, false);
-                Given::Gap(lost_to)
+                (Given::Gap(lost_to), next)
             }
-            Some(_) => Given::Nothing,
+            Some(lost_to) => (Given::Nothing, Some(lost_to)),
             None => {
-                let run = topics.account(&mut state.log, |log| log.run(self.seen, bound, trash));
-                drop(state);
-                match run {
+                match topics.account(&self.topic, log, |log| log.run(self.seen, bound, trash)) {
                     Some(run) => {
+                        drop(state);
                         self.seen = run.last;
-                        Given::Run(run)
+                        let next = run.next;
+                        (Given::Run(run), next)
                     }
-                    None => Given::Nothing,
+                    None => (Given::Nothing, log.next(self.seen)),
                 }
             }
         }
     }
 
-    /// Waits for the next event, unless there is one that was not given yet.
+    /// Whether the next event wakes the subscription.
     #[inline]
-    pub(super) fn wait(&mut self, waker: &Waker) -> bool {
-        if self.ticket.is_of(self.topic.generation()) {
-            self.is_quiet()
-        } else {
-            self.enlist(waker)
-        }
+    pub(super) fn waits(&self) -> bool {
+        self.ticket.is_of(self.topic.generation())
     }
 
-    fn enlist(&mut self, waker: &Waker) -> bool {
+    /// Waits for the next event, unless there is one that was not given yet.
+    pub(super) fn enlist(&mut self, waker: &Waker) -> bool {
         // Wakers are cloned and dropped outside of locks: either can run anybody's code.
         let waker = waker.clone();
         let mut state = self.topic.lock();
         if !self.is_quiet() {
             drop(state);
+            drop_waker(Some(waker));
             return false;
         }
         self.ticket = state.waiters().add(waker);
@@ -140,6 +130,6 @@ impl Place {
     pub(super) fn stop_waiting(&mut self) {
         let waker = self.topic.lock().waiters().remove(self.ticket);
         self.ticket = Ticket::NONE;
-        drop(waker);
+        drop_waker(waker);
     }
 }

@@ -21,8 +21,8 @@ impl fmt::Display for Position {
 
 impl From<Position> for EventId {
     fn from(position: Position) -> Self {
-        // Letters, digits and a hyphen: never an error.
-        Self::try_from(position.to_string()).unwrap_or_else(|_| Self::from_static(""))
+        // Letters, digits and a hyphen.
+        Self::from_one_line(position.to_string())
     }
 }
 

@@ -3,6 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{
     OnGap, Subscription,
     hub::Shared,
+    opening::Opening,
     place::Place,
     position::{Said, Unknown},
     window::Window,
@@ -38,8 +39,8 @@ impl Subscribe {
         }
     }
 
-    /// A first visit begins with the newest so many events that are kept, over all its topics. Zero by
-    /// default: with what is published from now on.
+    /// A first visit begins with the newest so many events that are kept, over all its topics. Zero
+    /// by default: with what is published from now on.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
@@ -52,14 +53,15 @@ impl Subscribe {
         self
     }
 
-    /// After events were given, the next are only given when so much time has passed, all that have come
-    /// meanwhile in one go: for topics with many small events, where a write for each is more than their
-    /// delay is worth. The first after a pause is given at once. Off by default, and zero is off.
+    /// After events were given, the next are only given when so much time has passed, all that have
+    /// come meanwhile in one go: for topics with many small events, where a write for each is more
+    /// than their delay is worth. The first after a pause is given at once. Off by default, and
+    /// zero is off.
     ///
     /// That the hub was [closed](super::Hub::close) is told when the window opens, too.
     ///
-    /// It needs a tokio runtime with a timer. Where there is no runtime, there is no window, which is told by a log
-    /// line at WARN (feature `tracing`).
+    /// It needs a tokio runtime with a timer. Where there is no runtime, there is no window, which
+    /// is told by a log line at WARN (feature `tracing`).
     ///
     /// # Panics
     ///
@@ -69,12 +71,15 @@ impl Subscribe {
         self
     }
 
-    /// A first visit begins with this event, whose id is the place where the stream begins; one that it has is replaced.
+    /// Begins a first visit with this event. Its id is the place where the stream begins; one that
+    /// the event has is replaced. A client whose id no hub gave out is given it after the gaps of
+    /// its topics, unless these [end](OnGap::TellAndEnd) the stream.
     ///
-    /// A client that leaves before it has got anything has no id to come back with. It is then at a first visit again, and
-    /// misses what was published meanwhile, without a gap. Where topics are quiet for long, as those of single clients are, a
-    /// greeting mends that. So does [`recent`](Self::recent), or a [`position`](super::Hub::position) that the page was
-    /// rendered with.
+    /// A client that leaves before it has got anything has no id to come back with. It is then at a
+    /// first visit again, and misses what was published meanwhile, without a gap. Where topics are
+    /// quiet for long, as those of single clients are, a greeting mends that. So does
+    /// [`recent`](Self::recent), or a [`position`](super::Hub::position) that the page was rendered
+    /// with.
     ///
     /// ```
     /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
@@ -93,8 +98,18 @@ impl Subscribe {
     /// |---|---|
     /// | none, or empty | what is published from this call on, or the [`recent`](Self::recent) ones |
     /// | one of this hub | all that came after it; a gap for every topic that has lost some of it |
-    /// | one of another hub, such as the one before a restart | a gap for every topic, then all that is kept: the client can have seen none of it |
-    /// | anything else | a gap for every topic, then as a first visit |
+    /// | one of another hub, such as the one before a restart | all that is kept, as the client can have seen none of it; before its first event, every topic has a gap |
+    /// | anything else | a gap for every topic, then as a first visit, with the [greeting](Self::greeting) |
+    ///
+    /// After an id of another hub, a topic that has lost nothing has its gap before all events. A
+    /// topic that has lost events of its own has its gap where the last of them was, so events of
+    /// other topics can come before it: only such an id neither repeats the gap nor skips an event
+    /// if the client reconnects after it.
+    ///
+    /// A client that leaves while it is given [`recent`](Self::recent) events of several topics may
+    /// be told a gap when it comes back, although nothing is missing: its id is then older than
+    /// events that another topic had lost before the first visit. That takes a topic that keeps
+    /// fewer than the recent events and has lost some.
     ///
     /// A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
@@ -116,19 +131,26 @@ impl Subscribe {
             let at_first = || seen.max(place.lost_to().min(newest));
             match said {
                 Said::Seen(_) => place.begin(seen, false),
-                Said::Nothing => place.begin(at_first(), false),
                 Said::Unknown(Unknown::Foreign) => place.begin(seen, true),
-                Said::Unknown(Unknown::Garbage) => place.begin(at_first(), true),
+                Said::Nothing | Said::Unknown(Unknown::Garbage) => place.begin(at_first(), false),
             }
         }
-        match said {
-            Said::Unknown(unknown) => subscription.unknown = Some(unknown),
-            Said::Nothing => {
-                let with_id = |event: Event| event.id(EventId::from(hub.position(seen)));
-                let greeting = greeting.map(|event| Encoded::from(with_id(event)));
-                subscription.greeting = greeting.map(Box::new);
+        let is_garbage = said == Said::Unknown(Unknown::Garbage);
+        if said == Said::Unknown(Unknown::Foreign) {
+            subscription.unknown = Some(Unknown::Foreign);
+        } else if said == Said::Nothing || is_garbage {
+            let begin = hub.position(seen);
+            let has_gaps = is_garbage && on_gap != OnGap::SayNothing;
+            let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(begin))));
+            if has_gaps || greeting.is_some() {
+                subscription.opening = Some(Box::new(Opening {
+                    again: Unknown::Garbage.position(),
+                    begin,
+                    gaps_from: if has_gaps { 0 } else { subscription.places.len() },
+                    greeting,
+                    ends: has_gaps && on_gap == OnGap::TellAndEnd,
+                }));
             }
-            Said::Seen(_) => {}
         }
         subscription
     }

@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use super::{
     log::Log,
@@ -10,11 +10,14 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Topic {
     name: Arc<str>,
-    /// The newest event that was ever published to it. What is not newer than what somebody has seen is
-    /// passed by without a lock.
+    /// The newest event that was ever published to it. What is not newer than what somebody has
+    /// seen is passed by without a lock.
     newest: AtomicU64,
     /// The generation of the list of those who wait: who is still in it need not look into it.
     generation: AtomicU64,
+    /// Where it is in the list of those in which something is kept; changed under that list's lock
+    /// alone.
+    pub(super) keeper_index: AtomicUsize,
     state: Mutex<TopicState>,
 }
 
@@ -33,6 +36,7 @@ impl Topic {
             name,
             newest: AtomicU64::new(log.lost_to()),
             generation: AtomicU64::new(0),
+            keeper_index: AtomicUsize::new(usize::MAX),
             state: Mutex::new(TopicState {
                 log,
                 subscribers: 0,

@@ -12,10 +12,12 @@ use std::{
 
 use super::{
     Retention,
-    log::{Log, Trash},
+    keepers::{Keepers, Task},
+    log::Log,
     sync::RwLock,
     tombstones::Tombstones,
     topic::Topic,
+    trash::Trash,
 };
 
 /// The topics of a hub by their names, and what they may keep together.
@@ -26,9 +28,9 @@ pub(super) struct Topics {
     /// How much memory all logs take.
     kept: AtomicUsize,
     registry: RwLock<Registry>,
-    /// Whose turn it is to let go of what is too old, where nothing may be published any more.
-    turn: AtomicUsize,
-    /// The millisecond in which that was done last.
+    /// Those in which something is kept.
+    keepers: Keepers,
+    /// The millisecond in which what is too old was last evicted of some.
     swept: AtomicU64,
 }
 
@@ -36,42 +38,19 @@ pub(super) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
 
 #[derive(Debug, Default)]
 struct Registry {
-    /// Where it is in the list, for each.
-    by_name: HashMap<Arc<str>, usize>,
-    topics: Vec<Arc<Topic>>,
+    by_name: HashMap<Arc<str>, Arc<Topic>>,
     tombstones: Tombstones,
 }
 
-impl Registry {
-    fn get(&self, name: &str) -> Option<&Arc<Topic>> {
-        self.topics.get(*self.by_name.get(name)?)
-    }
-
-    fn add(&mut self, topic: Arc<Topic>) {
-        self.by_name.insert(Arc::clone(topic.name()), self.topics.len());
-        self.topics.push(topic);
-    }
-
-    /// The last in the list takes its place.
-    fn remove(&mut self, name: &str) -> Option<Arc<Topic>> {
-        let place = self.by_name.remove(name)?;
-        let removed = self.topics.swap_remove(place);
-        if let Some(moved) = self.topics.get(place)
-            && let Some(place_of) = self.by_name.get_mut(moved.name())
-        {
-            *place_of = place;
-        }
-        Some(removed)
-    }
-}
-
 /// What a topic takes besides its name and its events, counted by an allocator.
-const TOPIC_MEMORY: usize = 640;
+const TOPIC_MEMORY: usize = 560;
 /// How many topics are compared when room has to be made, and how often for one event.
 const COMPARED: usize = 32;
 const ROUNDS: usize = 32;
-/// How many topics are looked at after one event.
+/// How many topics are looked at after one event, at most once in a millisecond or for so many
+/// topics that were added: those must be looked at sooner than others are added.
 const SWEPT_AT_ONCE: usize = 16;
+const ADDED_AT_MOST: usize = 4;
 
 impl Topics {
     pub(super) fn new(
@@ -85,14 +64,14 @@ impl Topics {
             budget,
             kept: AtomicUsize::new(0),
             registry: RwLock::default(),
-            turn: AtomicUsize::new(0),
+            keepers: Keepers::default(),
             swept: AtomicU64::new(0),
         }
     }
 
     pub(super) fn get(&self, name: &str) -> Option<Arc<Topic>> {
         let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
-        registry.get(name).cloned()
+        registry.by_name.get(name).cloned()
     }
 
     pub(super) fn get_or_add(&self, name: &str) -> Arc<Topic> {
@@ -102,27 +81,36 @@ impl Topics {
         // The closure is somebody else's: not under a lock.
         let retention = self.retention_of.as_ref().and_then(|retention_of| retention_of(name));
         let mut registry = self.registry.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(topic) = registry.get(name) {
+        if let Some(topic) = registry.by_name.get(name) {
             return Arc::clone(topic);
         }
         let lost = registry.tombstones.unearth(name);
         let besides = TOPIC_MEMORY + name.len();
         let log = Log::new(retention.unwrap_or(self.retention), self.budget, lost, besides);
         let topic = Arc::new(Topic::new(Arc::from(name), log));
-        registry.add(Arc::clone(&topic));
+        registry.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         topic
     }
 
     pub(super) fn all(&self) -> Vec<Arc<Topic>> {
         let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
-        registry.topics.clone()
+        registry.by_name.values().cloned().collect()
     }
 
-    /// Changes a log, and counts what it takes.
-    pub(super) fn account<R>(&self, log: &mut Log, change: impl FnOnce(&mut Log) -> R) -> R {
-        let before = log.memory();
+    /// Changes the log of a topic whose lock is held, and counts what it takes.
+    #[inline]
+    pub(super) fn account<R>(
+        &self,
+        topic: &Arc<Topic>,
+        log: &mut Log,
+        change: impl FnOnce(&mut Log) -> R,
+    ) -> R {
+        let (before, was_empty) = (log.memory(), log.is_empty());
         let result = change(log);
-        let after = log.memory();
+        let (after, is_empty) = (log.memory(), log.is_empty());
+        if was_empty != is_empty {
+            if is_empty { self.keepers.remove(topic) } else { self.keepers.add(topic) }
+        }
         if after > before {
             self.kept.fetch_add(after - before, Relaxed);
         } else if after < before {
@@ -138,28 +126,21 @@ impl Topics {
         }
         // Ages are not that exact: once in a millisecond is enough.
         let millisecond = now.as_millis() as u64;
-        if self.swept.swap(millisecond, Relaxed) == millisecond {
+        let is_due = self.swept.swap(millisecond, Relaxed) != millisecond;
+        if !is_due && self.keepers.growth() < ADDED_AT_MOST {
             return;
         }
-        for topic in self.next_in_turn(SWEPT_AT_ONCE) {
+        self.keepers.reset_growth();
+        for topic in self.keepers.next(Task::EvictOld, SWEPT_AT_ONCE) {
             self.trim(&topic, now, trash);
         }
     }
 
-    /// The next few topics, or all if there are no more.
-    fn next_in_turn(&self, count: usize) -> Vec<Arc<Topic>> {
-        let registry = self.registry.read().unwrap_or_else(PoisonError::into_inner);
-        let topics = &registry.topics;
-        let turn = self.turn.fetch_add(count, Relaxed).checked_rem(topics.len());
-        let (before, after) = topics.split_at(turn.unwrap_or_default());
-        after.iter().chain(before).take(count).cloned().collect()
-    }
-
     /// Lets go of what is too old, and of the topic if nothing is left of it.
-    fn trim(&self, topic: &Topic, now: Duration, trash: &mut Trash) {
+    fn trim(&self, topic: &Arc<Topic>, now: Duration, trash: &mut Trash) {
         let unused = {
             let mut state = topic.lock();
-            self.account(&mut state.log, |log| log.trim(now, trash));
+            self.account(topic, &mut state.log, |log| log.trim(now, trash));
             !state.is_used()
         };
         if unused {
@@ -177,17 +158,18 @@ impl Topics {
             }
             state.removed = true;
             registry.tombstones.bury(topic.name(), state.log.lost());
-            registry.remove(topic.name())
+            registry.by_name.remove(topic.name())
         };
         drop(removed);
     }
 
-    /// Looks at some topics after the other until there is room, or it has looked at many; then the next publisher
-    /// goes on. So none of them has to wait until all of a million topics were put in order.
+    /// Looks at some topics after the other until there is room, or it has looked at many; then the
+    /// next publisher goes on. So none of them has to wait until all of a million topics were put
+    /// in order.
     #[cold]
     fn make_room(&self, trash: &mut Trash) {
         for _ in 0..ROUNDS {
-            self.make_room_in(&self.next_in_turn(COMPARED), trash);
+            self.make_room_in(&self.keepers.next(Task::MakeRoom, COMPARED), trash);
             if self.too_much() == 0 {
                 return;
             }
@@ -198,14 +180,18 @@ impl Topics {
         self.kept.load(Relaxed).saturating_sub(self.budget)
     }
 
-    /// Frames go first, which can be made again. Then events of those to which nobody subscribes and nothing was published
-    /// for longest; where there are none, the older half of whichever keeps most.
+    /// Frames go first, which can be made again. Then events of those to which nobody subscribes
+    /// and nothing was published for longest; where there are none, the older half of whichever
+    /// keeps most.
     fn make_room_in(&self, topics: &[Arc<Topic>], trash: &mut Trash) {
         let mut unsubscribed = Vec::new();
         let mut subscribed = Vec::new();
         for topic in topics {
+            if self.too_much() == 0 {
+                return;
+            }
             let mut state = topic.lock();
-            self.account(&mut state.log, |log| log.free_frames(trash));
+            self.account(topic, &mut state.log, |log| log.free_frames(trash));
             if state.log.is_empty() {
                 continue;
             }
@@ -230,16 +216,16 @@ impl Topics {
             && let Some((memory, _, topic)) = largest
         {
             let half = memory.div_ceil(2);
-            self.account(&mut topic.lock().log, |log| log.free(half, trash));
+            self.account(topic, &mut topic.lock().log, |log| log.free(half, trash));
         }
     }
 
     /// Removes a topic to which nobody subscribes or, where that is enough, its oldest events.
-    fn free_unsubscribed(&self, topic: &Topic, memory: usize, trash: &mut Trash) {
+    fn free_unsubscribed(&self, topic: &Arc<Topic>, memory: usize, trash: &mut Trash) {
         let unused = {
             let mut state = topic.lock();
             if state.subscribers == 0 {
-                self.account(&mut state.log, |log| log.free(memory, trash));
+                self.account(topic, &mut state.log, |log| log.free(memory, trash));
             }
             !state.is_used()
         };

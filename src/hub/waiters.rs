@@ -119,8 +119,20 @@ impl Woken {
 }
 
 fn wake(waker: Waker) {
-    // A waker that panics is somebody else's fault, and all behind it are no longer in the list.
-    _ = catch_unwind(AssertUnwindSafe(|| waker.wake()));
+    // The other wakers are no longer in the list, so they would never be woken.
+    without_panic(|| waker.wake());
+}
+
+/// Drops a waker, which can panic as it runs the code of a runtime. Call it outside of all locks.
+pub(super) fn drop_waker(waker: Option<Waker>) {
+    without_panic(|| drop(waker));
+}
+
+fn without_panic(callback: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
+        // To drop it could panic again.
+        mem::forget(payload);
+    }
 }
 
 #[cfg(test)]

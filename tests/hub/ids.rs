@@ -4,7 +4,7 @@ use std::{iter, task::Poll};
 
 use tower_sse::{
     Event, LastEventId,
-    hub::{Hub, OnGap, PublishError},
+    hub::{Hub, OnGap, PublishError, Subscribe},
 };
 
 use crate::client::{Client, id, publish, publish_all, read, sequence, told};
@@ -270,8 +270,56 @@ fn who_leaves_before_the_first_event_misses_nothing_if_there_was_a_greeting() {
     let mut with_recent = Client::new(subscribe().recent(2).resume(None));
     assert_eq!(with_recent.read_one(), ["hello@5"]);
     assert_eq!(with_recent.read(), ["b6@6", "a7@7"]);
-    for last in [foreign(), id(&hub, 100)] {
-        let told = Client::new(subscribe().resume(last)).read();
-        assert!(told.iter().all(|told| !told.starts_with("hello")), "{told:?}");
+    let told = Client::new(subscribe().resume(foreign())).read();
+    assert!(told.iter().all(|told| !told.starts_with("hello")), "{told:?}");
+}
+
+#[test]
+fn with_garbage_the_greeting_comes_after_the_gaps_as_at_a_first_visit() {
+    let hub = hub();
+    let greeting = || Event::new().event("connected").data("hello");
+    let subscribe = || hub.subscribe(["a", "b"]).greeting(greeting());
+    for garbage in garbage(&hub) {
+        let begin = |subscribe: Subscribe| Client::new(subscribe.resume(garbage.clone()));
+        assert_eq!(begin(subscribe()).read(), ["gap a@0", "gap b@5", "hello@5"], "{garbage}");
+        let recent = ["gap a@0", "gap b@3", "hello@3", "a4@4", "b5@5"];
+        assert_eq!(begin(subscribe().recent(2)).read(), recent, "{garbage}");
+        let mut quiet = begin(subscribe().on_gap(OnGap::SayNothing));
+        assert_eq!(quiet.read(), ["hello@5"], "{garbage}");
+        let mut ends = begin(subscribe().on_gap(OnGap::TellAndEnd));
+        assert_eq!(ends.read(), ["gap a@0", "gap b@5"], "{garbage}");
+        assert!(ends.has_ended());
     }
+}
+
+/// The oldest of `a` are lost, and older events of `b` are kept.
+fn hub_that_lost_between() -> Hub {
+    let hub = Hub::builder().retain_events(2).build();
+    publish_all(&hub, ["a1", "b2", "a3", "a4", "b5", "a6"]);
+    hub
+}
+
+#[test]
+fn with_garbage_all_gaps_come_first_though_a_topic_has_lost_something_later() {
+    let hub = hub_that_lost_between();
+    let last = LastEventId::try_from("?").unwrap();
+    let mut client = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(last));
+    assert_eq!(client.read(), ["gap a@0", "gap b@1", "b2@2", "a4@4", "b5@5", "a6@6"]);
+}
+
+#[test]
+fn with_an_id_of_another_hub_a_topic_that_lost_something_has_its_gap_where_that_was() {
+    let everything = ["gap b@0", "b2@2", "gap a@3", "a4@4", "b5@5", "a6@6"];
+    assert_eq!(read(&hub_that_lost_between(), &["a", "b"], foreign()), everything);
+}
+
+/// As `resume` says. A client cannot have two ids, one for each topic.
+#[test]
+fn who_leaves_amid_recent_events_may_be_told_a_gap_without_need() {
+    let hub = hub_that_lost_between();
+    let mut first = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(None));
+    assert_eq!(first.read_one(), ["b2@2"]);
+    let rest = ["gap a@3", "a4@4", "b5@5", "a6@6"];
+    assert_eq!(read(&hub, &["a", "b"], first.last_event_id().unwrap()), rest);
+    assert_eq!(first.read(), rest[1..]);
 }

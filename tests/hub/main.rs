@@ -1,8 +1,10 @@
 //! The hub, by its public interface alone.
 #![cfg(feature = "hub")]
 
+mod behind;
 mod client;
 mod ids;
+mod many;
 mod memory;
 mod model;
 mod naive;

@@ -62,11 +62,11 @@ impl Naive {
         self.kept(topic).map(|event| event.size + 112).sum()
     }
 
-    /// And a topic that keeps something 640, and its name.
+    /// And a topic that keeps something 560, and its name.
     fn memory(&self, topic: usize) -> usize {
         match self.memory_of_events(topic) {
             0 => 0,
-            events => 640 + TOPICS[topic].len() + events,
+            events => 560 + TOPICS[topic].len() + events,
         }
     }
 

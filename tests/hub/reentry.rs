@@ -141,3 +141,38 @@ fn a_waker_that_panics_keeps_nobody_else_asleep() {
         assert!(other.read().is_empty() && other.has_ended());
     }
 }
+
+/// Panics when the last waker of its task is dropped.
+struct PanicsOnDrop;
+
+impl Wake for PanicsOnDrop {
+    fn wake(self: Arc<Self>) {
+        // To drop it is what it does wrong.
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("asked for");
+    }
+}
+
+#[test]
+fn a_waker_that_panics_when_it_is_dropped_leaves_no_subscriber_behind() {
+    let hub = Hub::new();
+    let topics = ["a", "b", "c"];
+    let sleep = || asleep(&hub, &topics, &Waker::from(Arc::new(PanicsOnDrop)));
+    drop(sleep());
+    let mut moved = sleep();
+    assert!(moved.poll().is_pending(), "another task's waker takes its place");
+    assert_eq!(topics.map(|topic| hub.subscriber_count(topic)), [1; 3]);
+    publish(&hub, "b", "x");
+    assert_eq!(moved.read(), ["x@1"]);
+    drop(moved);
+    let mut ends = sleep();
+    hub.close();
+    assert!(ends.poll().is_ready());
+    drop(ends);
+    assert_eq!(topics.map(|topic| hub.subscriber_count(topic)), [0; 3]);
+}

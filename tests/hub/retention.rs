@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use allocation_counter::measure;
 use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::advance;
@@ -96,6 +97,47 @@ async fn topics_in_which_nothing_happens_go_when_their_events_are_too_old() {
     assert!(read(&hub, &["quiet 7"], id(&hub, 8)).is_empty());
 }
 
+/// Each topic is published to once, as those of clients that come and go.
+#[tokio::test(start_paused = true)]
+async fn topics_go_when_their_events_are_too_old_while_others_come() {
+    for (topics_at_once, pause, retained) in [(1, 15, 1000), (20, 1, 4000), (3, 40, 300)] {
+        let age = retained / topics_at_once * pause;
+        let hub = Hub::builder().retain_for(age as u32 * MILLISECOND).build();
+        let mut most = 0;
+        for round in 0..5 * retained / topics_at_once {
+            for n in 0..topics_at_once {
+                publish(&hub, &format!("client {round}.{n}"), "x");
+            }
+            if round % 64 == 0 {
+                most = most.max(hub.topics().len());
+            }
+            advance(pause as u32 * MILLISECOND).await;
+        }
+        let limit = retained + retained / 3 + 64;
+        assert!(most <= limit, "{most} topics, and {retained} events are new enough");
+    }
+}
+
+/// They are not what takes the memory, and looking at them costs time.
+#[test]
+fn room_is_made_however_many_topics_keep_nothing() {
+    const BUDGET: usize = 4 << 20;
+    let hub = Hub::builder().retain_in_all(BUDGET).build();
+    let empty: Vec<_> = (0..300_000).map(|n| format!("empty {n}")).collect();
+    let _subscription = hub.subscribe(&empty).resume(None);
+    let names: Vec<_> = (0..100).map(|n| format!("topic {n}")).collect();
+    let data = "x".repeat(1000);
+    let _subscribed = hub.subscribe(&names[..50]).resume(None);
+    let counted = measure(|| {
+        for name in names.iter().cycle().take(20_000) {
+            publish(&hub, name, &data);
+        }
+    });
+    let kept = usize::try_from(counted.bytes_current).unwrap();
+    assert!(kept < BUDGET + BUDGET / 20, "{kept} bytes are kept");
+    assert!(kept > BUDGET / 2, "{kept} bytes are kept");
+}
+
 #[test]
 fn a_topic_can_keep_other_amounts_than_the_rest() {
     let hub = Hub::builder()
@@ -125,7 +167,7 @@ fn a_callback_that_panics_leaves_no_subscriber_behind() {
 /// Room for so many topics of one letter, and so many events of two.
 fn room_for(topics: usize, events: usize) -> HubBuilder {
     let event = size_of(&Hub::new(), "a1") + 112;
-    Hub::builder().retain_in_all(topics * 641 + events * event)
+    Hub::builder().retain_in_all(topics * 561 + events * event)
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::task::Poll;
 
-use tower_sse::{LastEventId, Message, hub::Hub};
+use tower_sse::{Event, LastEventId, Message, hub::Hub};
 
 use crate::{
     client::{Client, sequence},
@@ -21,6 +21,10 @@ pub(crate) struct Visitor {
     /// For each of its topics: it must be told a gap, for nobody knows what it has seen.
     gap_due: Vec<bool>,
     newest: u64,
+    /// With garbage, all its gaps are told first, at this place.
+    gaps_at: Option<u64>,
+    /// It must be greeted, with this place as the id.
+    greeting_due: Option<u64>,
     /// The last event ids with which it was left after each message of the last item.
     pub(crate) ids: Vec<Option<LastEventId>>,
 }
@@ -29,7 +33,9 @@ impl Visitor {
     pub(crate) fn come(&mut self, hub: &Hub, naive: &mut Naive) {
         self.leave(naive);
         let names = self.topics.iter().map(|topic| TOPICS[*topic]);
-        let subscription = hub.subscribe(names).recent(self.recent).resume(self.last.clone());
+        let greeting = Event::new().event("greeting").data("hello");
+        let subscribe = hub.subscribe(names).recent(self.recent).greeting(greeting);
+        let subscription = subscribe.resume(self.last.clone());
         self.connection = Some(Client::new(subscription));
         for topic in &self.topics {
             naive.subscribers[*topic] += 1;
@@ -48,6 +54,8 @@ impl Visitor {
         };
         self.served = self.topics.iter().map(begin).collect();
         self.gap_due = vec![self.last.is_some() && ours.is_none(); self.topics.len()];
+        self.gaps_at = (self.gap_due[0] && !is_foreign).then_some(first_visit);
+        self.greeting_due = (ours.is_none() && !is_foreign).then_some(first_visit);
         self.newest = 0;
         self.ids.clear();
     }
@@ -71,6 +79,7 @@ impl Visitor {
                 true
             }
             polled => {
+                assert_eq!(self.greeting_due, None, "it sleeps, and was not greeted");
                 for (place, topic) in self.topics.iter().enumerate() {
                     let newest = naive.in_topic(*topic).last().map_or(0, |event| event.sequence);
                     assert!(self.served[place] >= newest, "it sleeps, and there is more");
@@ -88,6 +97,12 @@ impl Visitor {
     }
 
     fn take(&mut self, message: &Message, naive: &Naive) {
+        if message.event == "greeting" {
+            self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+            assert_eq!(self.greeting_due.take(), Some(sequence(&message.last_event_id)));
+            assert!(!self.gap_due.contains(&true), "after all gaps");
+            return;
+        }
         let is_gap = message.event == "gap";
         let name = if is_gap { &message.data } else { &message.data[..1] };
         let place =
@@ -95,7 +110,21 @@ impl Visitor {
         let topic = self.topics[place];
         let gap_due = std::mem::take(&mut self.gap_due[place]);
         self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
-        if matches!(&*message.last_event_id, "0-0" | "1-0") {
+        if let Some(at) = self.gaps_at
+            && gap_due
+        {
+            assert!(is_gap);
+            let is_last = !self.gap_due.contains(&true);
+            if is_last {
+                assert_eq!(sequence(&message.last_event_id), at);
+                self.newest = at;
+            } else {
+                assert_eq!(&*message.last_event_id, "0-0");
+            }
+            return;
+        }
+        assert_eq!(self.greeting_due, None, "the greeting comes before all but these gaps");
+        if &*message.last_event_id == "1-0" {
             assert!(gap_due, "an id of its own is missing");
             let rest = self.gap_due.iter().zip(&self.served);
             assert!({ rest }.any(|(due, served)| *due && *served == self.served[place]));

@@ -2,9 +2,10 @@
 //! held for clients that do not read, and for streams that are silent.
 //!
 //! `served hold axum|tower-sse|pending`, `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]`,
-//! `served stalled-hub shared|own|one-by-one` and `served idle axum|tower-sse|operated|shared|own|pending`, where `shared`
-//! is a hub's topic that all subscribe to, `own` one more for each client, and `one-by-one` clients that stall one
-//! after another instead of together. Each in a process of its own,
+//! `served stalled-hub shared|own|one-by-one|places|places-own` and `served idle axum|tower-sse|operated|shared|own|pending`, where `shared`
+//! is a hub's topic that all subscribe to, `own` one more for each client, `one-by-one` clients that stall one
+//! after another instead of together, and `places` clients that resume from 64 places and never read, `places-own` with
+//! a topic of its own beside for each. Each in a process of its own,
 //! for the memory is the process's.
 //!
 //! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]`
@@ -47,7 +48,7 @@ use tokio_stream::StreamExt;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_http::compression::CompressionLayer;
-use tower_sse::{BoxError, Event, MaxAge, SseLayer, hub::Hub};
+use tower_sse::{BoxError, Event, LastEventId, MaxAge, SseLayer, hub::Hub};
 use tower_sse_benches::{OURS, payload, stream::Repeat};
 
 #[path = "served/over_http2.rs"]
@@ -59,6 +60,8 @@ fn main() {
         ["hold", subject] => hold(subject),
         ["stalled", subject] => stalled(subject, 0),
         ["stalled", subject, read] => stalled(subject, read.parse().expect("a number of bytes")),
+        ["stalled-hub", "places"] => behind_hub(false),
+        ["stalled-hub", "places-own"] => behind_hub(true),
         ["stalled-hub", subject] => stalled_hub(subject),
         ["stalled", subject, "http2", window, client @ ("read" | "unread"), ..] => {
             over_http2::stalled(
@@ -359,6 +362,53 @@ fn stalled_hub(subject: &str) {
             publish(EVENTS).await;
         }
         let held = resident_kib() - before;
+        println!("{subject}: {:.1} KiB for each client", held as f64 / CLIENTS as f64);
+        drop((first, stalled));
+    });
+}
+
+/// The same for clients that come back with the ids of 64 places, each with a megabyte to read at most; if they
+/// have topics of their own, each got an event there amid the others.
+fn behind_hub(own: bool) {
+    const CLIENTS: u64 = 300;
+    const EVENTS: u64 = 1000;
+
+    on_one_thread(|listener| async move {
+        let address = listener.local_addr().expect("an address");
+        // Of its connections too. By default the kernel would take all that there is.
+        let socket = socket2::SockRef::from(&listener);
+        socket.set_send_buffer_size(16 * 1024).expect("a socket option");
+        let hub = Hub::new();
+        let text = payload::line(1000);
+        let mut places = Vec::new();
+        for n in 0..EVENTS {
+            let receipt = hub.publish_now("news", Event::from(text)).expect("an event");
+            if n % 13 == 0 && places.len() < 64 {
+                places.push(receipt.id());
+            }
+            if own && n * 3 < CLIENTS * 10 {
+                let client = format!("client:{}", n * 3 % CLIENTS);
+                _ = hub.publish_now(&client, Event::from(text)).expect("an event");
+            }
+        }
+        let (clients, asked) = (Arc::new(AtomicU64::new(0)), hub.clone());
+        let answer = move || {
+            let n = clients.fetch_add(1, Ordering::Relaxed);
+            let client = format!("client:{}", n % CLIENTS);
+            let topics = ["news", &client];
+            let place = places[n as usize % places.len()].clone();
+            let subscribe = asked.subscribe(if own { &topics[..] } else { &topics[..1] });
+            tower_sse::response(subscribe.resume(LastEventId::from(place))).into_response()
+        };
+        tokio::spawn(serve(listener, Some(SseLayer::new()), answer));
+        // Some first: what the process needs once is not theirs.
+        let first = tokio::task::spawn_blocking(move || open(address, 1)).await.expect("a client");
+        let before = resident_kib();
+        let stalled =
+            tokio::task::spawn_blocking(move || open(address, CLIENTS)).await.expect("clients");
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let held = resident_kib() - before;
+        let subject = if own { "places-own" } else { "places" };
         println!("{subject}: {:.1} KiB for each client", held as f64 / CLIENTS as f64);
         drop((first, stalled));
     });

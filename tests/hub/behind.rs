@@ -1,0 +1,139 @@
+//! What the hub holds for clients that are behind and do not read, counted by an allocator. A
+//! server such as hyper takes up to 16 frames for each of them.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use allocation_counter::measure;
+use futures_util::Stream;
+use tower_sse::{
+    Encoded,
+    hub::{Hub, Subscription},
+};
+
+use crate::client::{id, publish};
+
+/// As many frames as hyper takes for one connection.
+const FRAMES: usize = 16;
+/// The memory that a client may take, without its connection.
+const LIMIT: usize = 12 * 1024;
+
+/// A client and the frames that its server has taken but not sent.
+struct Stalled {
+    subscription: Subscription,
+    frames: Vec<Encoded>,
+}
+
+impl Stalled {
+    fn new(subscription: Subscription) -> Self {
+        Self { subscription, frames: Vec::with_capacity(FRAMES) }
+    }
+
+    /// Takes one more frame, unless there is none or the server has enough.
+    fn take_one(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        if self.frames.len() < FRAMES
+            && let Poll::Ready(Some(frame)) = Pin::new(&mut self.subscription).poll_next(&mut cx)
+        {
+            self.frames.push(frame);
+        }
+    }
+
+    fn take_all(&mut self) {
+        (0..FRAMES).for_each(|_| self.take_one());
+    }
+
+    fn bytes(&self) -> usize {
+        self.frames.iter().map(|frame| frame.as_bytes().len()).sum()
+    }
+}
+
+/// Stalls as many clients as there are, and returns the memory that each of them takes.
+fn held_by_each(clients: usize, stall: impl FnOnce(&mut Vec<Stalled>)) -> usize {
+    let mut stalled = Vec::with_capacity(clients);
+    let held = measure(|| stall(&mut stalled)).bytes_current;
+    assert_eq!(stalled.len(), clients);
+    let given = stalled.iter().map(Stalled::bytes).sum::<usize>() / clients;
+    assert!(given > 64 * 1024, "{given} bytes for each: they were not behind");
+    usize::try_from(held).unwrap() / clients
+}
+
+#[test]
+fn clients_behind_at_one_place_share_frames_while_the_hub_is_at_its_budget() {
+    const CLIENTS: usize = 200;
+    let hub = Hub::builder().retain_in_all(4 << 20).build();
+    let kib = "x".repeat(1024);
+    for n in 0..1000 {
+        publish(&hub, "news", &kib);
+        publish(&hub, &format!("other {}", n % 100), &kib);
+    }
+    let mut n = 0;
+    let mut publish_elsewhere = || {
+        n += 1;
+        publish(&hub, &format!("other {}", n % 100), &kib);
+    };
+    (0..4000).for_each(|_| publish_elsewhere());
+    let held = held_by_each(CLIENTS, |clients| {
+        let begin = |_| Stalled::new(hub.subscribe(["news"]).resume(id(&hub, 100)));
+        clients.extend((0..CLIENTS).map(begin));
+        for _ in 0..FRAMES {
+            for client in &mut *clients {
+                client.take_one();
+                publish_elsewhere();
+            }
+        }
+    });
+    assert!(held < LIMIT, "{held} bytes for each client");
+}
+
+#[test]
+fn clients_behind_at_many_places_share_frames() {
+    const CLIENTS: usize = 300;
+    const PLACES: u64 = 64;
+    for apart in [1, 8, 13] {
+        let hub = Hub::new();
+        let kib = "x".repeat(1000);
+        for _ in 0..1000 {
+            publish(&hub, "news", &kib);
+        }
+        let held = held_by_each(CLIENTS, |clients| {
+            for n in 0..CLIENTS as u64 {
+                let last = id(&hub, n % PLACES * apart);
+                clients.push(Stalled::new(hub.subscribe(["news"]).resume(last)));
+            }
+            clients.iter_mut().for_each(Stalled::take_all);
+        });
+        assert!(held < LIMIT, "{held} bytes for each client, {apart} events apart");
+    }
+}
+
+#[test]
+fn clients_behind_share_frames_though_each_has_a_topic_of_its_own_beside() {
+    const CLIENTS: usize = 300;
+    for own_events in [1, 4] {
+        let hub = Hub::builder().retain_events(4096).retain_bytes(4 << 20).build();
+        let text = "x".repeat(240);
+        for n in 0..4000 {
+            publish(&hub, "hot", &text);
+            // Spread over the first thousand, which are what the clients are given.
+            if n * own_events < 1000 * own_events {
+                for nth in 0..own_events {
+                    let client = (n + nth * 333) % 1000;
+                    if client < CLIENTS {
+                        publish(&hub, &format!("own {client}"), "to one");
+                    }
+                }
+            }
+        }
+        let names: Vec<_> = (0..CLIENTS).map(|client| format!("own {client}")).collect();
+        let held = held_by_each(CLIENTS, |clients| {
+            for name in &names {
+                clients.push(Stalled::new(hub.subscribe(["hot", name]).resume(id(&hub, 0))));
+            }
+            clients.iter_mut().for_each(Stalled::take_all);
+        });
+        assert!(held < LIMIT, "{held} bytes for each client, {own_events} events of its own");
+    }
+}

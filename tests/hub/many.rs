@@ -1,0 +1,168 @@
+//! Subscriptions of very many topics: no poll does all of the work, and nothing is lost in between.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    task::{Poll, Wake, Waker},
+};
+
+use tower_sse::{
+    LastEventId,
+    hub::{Hub, OnGap},
+};
+
+use crate::client::{Client, id, publish, sequence};
+
+const TOPICS: usize = 20_000;
+
+fn names() -> Vec<String> {
+    (0..TOPICS).map(|n| format!("topic {n}")).collect()
+}
+
+/// Counts how often it is woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, SeqCst);
+    }
+}
+
+/// A client as a task of a runtime, which is polled again only if it was woken.
+struct Task {
+    client: Client,
+    count: Arc<Count>,
+    woken: usize,
+    /// How often it let other tasks run with something left to do.
+    yielded: usize,
+}
+
+impl Task {
+    fn new(client: Client) -> Self {
+        Self { client, count: Arc::default(), woken: 0, yielded: 0 }
+    }
+
+    fn is_woken(&mut self) -> bool {
+        let woken = self.count.0.load(SeqCst);
+        std::mem::replace(&mut self.woken, woken) != woken
+    }
+
+    /// The data and ids of what it gets in one poll after the other, until it sleeps or has ended.
+    fn read(&mut self) -> Vec<Vec<(String, String)>> {
+        let waker = Waker::from(Arc::clone(&self.count));
+        let mut items = Vec::new();
+        loop {
+            match self.client.poll_with(&waker) {
+                Poll::Ready(Some(messages)) => {
+                    let told = |message: &tower_sse::Message| {
+                        (message.data.to_string(), message.last_event_id.to_string())
+                    };
+                    items.push(messages.iter().map(told).collect());
+                }
+                Poll::Pending if self.is_woken() => self.yielded += 1,
+                Poll::Ready(None) | Poll::Pending => return items,
+            }
+        }
+    }
+}
+
+#[test]
+fn gaps_of_very_many_topics_come_in_items_of_some_and_the_last_id_says_that_all_were_told() {
+    let foreign = LastEventId::from(Hub::new().position());
+    let garbage = LastEventId::try_from("?").unwrap();
+    for (last, unknown) in [(foreign, "1-0"), (garbage, "0-0")] {
+        for on_gap in [OnGap::Tell, OnGap::TellAndEnd, OnGap::SayNothing] {
+            let hub = Hub::new();
+            let names = names();
+            let begin = |last| hub.subscribe(&names).on_gap(on_gap).resume(last);
+            let mut task = Task::new(Client::new(begin(last.clone())));
+            let items = task.read();
+            assert_eq!(task.client.has_ended(), on_gap == OnGap::TellAndEnd);
+            if on_gap == OnGap::SayNothing {
+                assert!(items.is_empty());
+                continue;
+            }
+            assert!(items.iter().all(|item| item.len() <= 256), "no item has all of them");
+            let gaps = items.concat();
+            assert!(gaps.iter().map(|(topic, _)| topic).eq(&names), "each once, in order");
+            let (again, end) = gaps.split_at(TOPICS - 1);
+            assert!(again.iter().all(|(_, id)| id == unknown), "who leaves is told all again");
+            assert_eq!(end[0].1, id(&hub, 0).as_str());
+            let last = LastEventId::try_from(&*end[0].1).unwrap();
+            assert!(Task::new(Client::new(begin(last))).read().is_empty());
+        }
+    }
+}
+
+#[test]
+fn a_backlog_of_very_many_topics_is_given_in_order_and_other_tasks_run_meanwhile() {
+    let hub = Hub::new();
+    let names = names();
+    let publish_all =
+        || (0..2 * TOPICS).for_each(|n| _ = publish(&hub, &names[n * 7 % TOPICS], "x"));
+    let mut task = Task::new(Client::new(hub.subscribe(&names).resume(None)));
+    assert!(task.read().is_empty());
+    assert!(task.yielded > 4, "{} times while it looked at its topics", task.yielded);
+    publish_all();
+    assert!(task.is_woken());
+    let events = task.read().concat();
+    let sequences: Vec<_> = events.iter().map(|(_, id)| sequence(id)).collect();
+    assert!(sequences.iter().copied().eq(1..=2 * TOPICS as u64));
+    // And once more, with what is published while it looks.
+    publish_all();
+    let mut polled = 0;
+    let waker = Waker::from(Arc::clone(&task.count));
+    while !task.client.poll_with(&waker).is_ready() {
+        publish(&hub, &names[polled], "meanwhile");
+        polled += 1;
+    }
+    assert!(polled > 2, "{polled} polls");
+    let rest = task.read().concat();
+    assert_eq!(rest.len() + 1, 2 * TOPICS + polled);
+    assert!(
+        rest.iter()
+            .map(|(_, id)| sequence(id))
+            .eq(2 * TOPICS as u64 + 2..=sequence(&rest[rest.len() - 1].1))
+    );
+}
+
+/// Each such event is in a topic in which it waits already, while it is still to wait in others.
+#[test]
+fn an_event_that_comes_while_a_subscription_falls_asleep_is_not_missed() {
+    let hub = Hub::new();
+    let names = names();
+    for before in 0..12 {
+        let mut task = Task::new(Client::new(hub.subscribe(&names).resume(None)));
+        let waker = Waker::from(Arc::clone(&task.count));
+        for _ in 0..before {
+            assert!(task.client.poll_with(&waker).is_pending());
+        }
+        publish(&hub, "topic 0", "x");
+        assert_eq!(task.read().concat().len(), 1, "after {before} polls");
+        publish(&hub, &names[TOPICS - 1], "y");
+        assert!(task.is_woken());
+        assert_eq!(task.read().concat().len(), 1);
+    }
+}
+
+/// As that of some combinators of futures.
+#[test]
+fn a_subscription_with_another_waker_at_each_poll_falls_asleep() {
+    let hub = Hub::new();
+    let mut client = Client::new(hub.subscribe(names()).resume(None));
+    let mut polls = 0;
+    let count = loop {
+        polls += 1;
+        let count = Arc::new(Count::default());
+        assert!(client.poll_with(&Waker::from(Arc::clone(&count))).is_pending());
+        if count.0.load(SeqCst) == 0 {
+            break count;
+        }
+    };
+    assert!(polls < 20, "{polls} polls");
+    publish(&hub, "topic 7", "x");
+    assert_eq!(count.0.load(SeqCst), 1);
+}
