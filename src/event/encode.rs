@@ -228,7 +228,8 @@ impl<'frame> Lines<'frame> {
     }
 
     /// The fields that come before the data.
-    #[inline]
+    // Left to the compiler, it depends on unrelated code whether this is a call.
+    #[inline(always)]
     fn head(&mut self, name: Option<&EventName>, id: Option<&Id>) {
         if let Some(name) = name {
             self.open(EVENT).put(name.as_str().as_bytes());

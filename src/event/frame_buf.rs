@@ -178,7 +178,8 @@ fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
 ///
 /// In a short text memchr's set-up costs more than the search, hence whole chunks, the last one
 /// overlapping.
-#[inline]
+// Left to the compiler, it depends on unrelated code whether this is a call.
+#[inline(always)]
 fn has_line_break(text: &[u8]) -> bool {
     if text.len() > 128 {
         return memchr2(b'\n', b'\r', text).is_some();
