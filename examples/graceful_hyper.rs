@@ -54,7 +54,7 @@ pub(crate) struct Limits {
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// In production the deadline is longer than what the layer grants: `Drain::by_request` gives calls 30
+/// In production the deadline is longer than what the layer grants: `Drain::per_client` gives calls 30
 /// seconds, and 5 more to one that is mid-event then. It is shorter than your orchestrator's own.
 pub(crate) const LIMITS: Limits = Limits {
     deadline: Duration::from_secs(3),

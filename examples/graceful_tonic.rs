@@ -34,7 +34,7 @@ use tonic_health::{
 use tonic_web::GrpcWebLayer;
 use tower_sse::{Encoded, Event, SseLayer, Stats};
 
-/// In production this is longer than what the layer grants: `Drain::by_request` gives calls 30 seconds,
+/// In production this is longer than what the layer grants: `Drain::per_client` gives calls 30 seconds,
 /// and 5 more to one that is mid-event then. It is shorter than your orchestrator's own.
 const DEADLINE: Duration = Duration::from_secs(3);
 

@@ -10,8 +10,8 @@ use axum_core::{
 use http::{StatusCode, request::Parts};
 
 use crate::{
-    body::StreamOptions,
     connection::{Disconnect, LastEventId},
+    options::StreamOptions,
 };
 
 /// Empty if the client has no last event id, the value that the [HTML standard][html] starts with.

@@ -59,7 +59,7 @@
 //! | reconnection time | none | [`retry`](SseLayer::retry) |
 //! | padding | none | [`padding`](SseLayer::padding) |
 //! | last event id | from the header | [`last_event_id_query`](SseLayer::last_event_id_query) |
-//! | error of the source | the body fails, so that clients reconnect, once what came before is on its way | [`on_error`](SseLayer::on_error), [`classify_with`](SseLayer::classify_with) |
+//! | error of the source | the body fails, so that clients reconnect, once what came before is on its way | [`on_error`](SseLayer::on_error), [`cancellation_if`](SseLayer::cancellation_if) |
 //! | end of the source | nothing is added | [`terminator`](SseLayer::terminator) |
 //! | greatest age | none | [`max_age`](SseLayer::max_age) |
 //! | shutdown | none | [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell) |
@@ -172,22 +172,27 @@ mod log;
 #[cfg(feature = "axum")]
 mod axum;
 mod body;
+mod callback;
 mod connection;
+mod error;
 mod event;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod layer;
 pub mod operating;
+mod options;
 mod stats;
 
 pub use crate::{
-    body::{Drain, EventBody, Heartbeat, MaxAge, Retry, SseBody, StreamOptions},
-    connection::{CloseReason, Closed, Disconnect, LastEventId},
+    body::{EventBody, SseBody},
+    connection::{CloseReason, CloseReport, Disconnect, LastEventId},
+    error::BoxError,
     event::{
         Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, FrameBuf, IntoEventId,
         IntoEventName, InvalidField, Message,
     },
     layer::{IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
+    options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
     stats::{Stats, StatsSnapshot},
 };
 
@@ -200,7 +205,3 @@ pub use crate::event::Json;
 #[cfg(all(doctest, feature = "axum", feature = "hub"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
-
-/// A boxed error: what the body of an event stream fails with, and what the error of an item, or of
-/// a body inside the layer, must become.
-pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

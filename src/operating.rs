@@ -234,7 +234,7 @@
 //!
 //! One thing no body can do: end the stream of a client that does not read, as hyper does not poll it, and
 //! cannot write what it was given before. So put a deadline on the graceful shutdown, longer than the
-//! [`Drain`] takes: 30 seconds for [`Drain::by_request`] (or the window or grace), 5 more for a source that
+//! [`Drain`] takes: 30 seconds for [`Drain::per_client`] (or the window or grace), 5 more for a source that
 //! is amid an event, and one for a body that fails: 40 in all. Kubernetes kills after 30 unless told
 //! otherwise (`terminationGracePeriodSeconds`). When the deadline passes, drop the connections; every
 //! stream then has its close report, with
@@ -287,7 +287,7 @@
 //!
 //! # Clients that leave
 //!
-//! hyper drops the response, the source with it, and the [`Closed`] report says
+//! hyper drops the response, the source with it, and the [`CloseReport`] report says
 //! [`CloseReason::Disconnected`]. Nothing fails, and nothing is logged above DEBUG.
 //!
 //! - On HTTP/1 hyper does not notice a FIN while the request's body is unread, while bytes of a next request
@@ -312,7 +312,7 @@
 //! The close report says [`Failed`](CloseReason::Failed) or [`Cancelled`](CloseReason::Cancelled).
 //!
 //! A cancellation is the error of a task that the program cancelled, or an error that
-//! [`classify_with`](SseLayer::classify_with) names. Name an error only if nothing but the program
+//! [`cancellation_if`](SseLayer::cancellation_if) names. Name an error only if nothing but the program
 //! itself can cause it. `io::Error::other(join_error)` is a cancellation, too, but tokio's
 //! `io::Error::from(join_error)`, which `?` calls, keeps only the text. For tonic and hyper:
 //!
@@ -330,7 +330,7 @@
 //! }
 //!
 //! # let layer: SseLayer =
-//! SseLayer::new().classify_with(is_cancellation);
+//! SseLayer::new().cancellation_if(is_cancellation);
 //! ```
 //!
 //! One upstream that breaks off goes unnoticed: hyper ends a body cleanly whose HTTP/2 stream was
@@ -441,4 +441,4 @@
 
 // Names for the links above.
 #[allow(unused_imports)]
-use crate::{CloseReason, Closed, Disconnect, Drain, Refusal, SseLayer, Stats};
+use crate::{CloseReason, CloseReport, Disconnect, Drain, Refusal, SseLayer, Stats};

@@ -9,7 +9,7 @@ use std::{
     },
 };
 
-use crate::connection::{CloseReason, Closed};
+use crate::connection::{CloseReason, CloseReport};
 
 /// Counters of streams, for a `/metrics` route or a health check.
 ///
@@ -89,7 +89,7 @@ impl Stats {
         self.counters.heartbeats.fetch_add(heartbeats, Relaxed);
     }
 
-    pub(crate) fn closed(&self, closed: &Closed) {
+    pub(crate) fn closed(&self, closed: &CloseReport) {
         if let Some(counter) = self.counters.closed.get(closed.reason as usize) {
             counter.fetch_add(1, Release);
         }

@@ -293,11 +293,11 @@ async fn the_program_can_name_further_cancellations() {
     let reports = Reports::default();
     let layer = reports
         .layer()
-        .classify_with(|error| {
+        .cancellation_if(|error| {
             assert!(!error.is::<fmt::Error>(), "a panic counts as false");
             error.is::<Outer>()
         })
-        .classify_with(<dyn Error>::is::<std::num::ParseIntError>);
+        .cancellation_if(<dyn Error>::is::<std::num::ParseIntError>);
     for (error, expected) in [
         (Outer("left".into()).into(), CloseReason::Cancelled),
         ("x".parse::<u8>().unwrap_err().into(), CloseReason::Cancelled),

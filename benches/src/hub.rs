@@ -59,7 +59,7 @@ fn read(stream: &mut (impl Stream<Item = impl AsRef<[u8]>> + Unpin)) -> u64 {
 
 /// To none that is there already: it comes into being, and goes again as nothing is kept.
 fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
-    let hub = Hub::builder().retain_in_all(0).build();
+    let hub = Hub::builder().max_memory(0).build();
     let names: Vec<_> = (0..1024).map(|n| format!("client:{n}")).collect();
     move |times| {
         for name in names.iter().cycle().take(times as usize) {

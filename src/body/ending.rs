@@ -8,7 +8,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::Frame;
 
-use super::Hold;
+use super::FlushWait;
 use crate::{BoxError, connection::CloseReason};
 
 /// What is still to be sent of a stream whose source is gone.
@@ -26,7 +26,7 @@ struct Rest {
 enum Then {
     End,
     Trailers(HeaderMap),
-    Fail { error: BoxError, hold: Hold },
+    Fail { error: BoxError, hold: FlushWait },
 }
 
 impl Ending {
@@ -49,7 +49,7 @@ impl Ending {
 
     /// A failure after these bytes.
     pub(super) fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
-        let (last, hold) = Hold::after(last);
+        let (last, hold) = FlushWait::after(last);
         let rest = Rest { last, then: Then::Fail { error, hold } };
         Self { reason, rest: Some(Box::new(rest)) }
     }

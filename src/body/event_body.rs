@@ -10,7 +10,7 @@ use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Pace;
+use super::CoopBudget;
 use crate::{
     BoxError,
     event::{Encode, FrameBuf},
@@ -45,7 +45,7 @@ pin_project! {
         // The frame before was cut because it was full, not because no event was ready.
         cut: bool,
         error: Option<BoxError>,
-        pace: Pace,
+        budget: CoopBudget,
     }
 }
 
@@ -63,7 +63,7 @@ impl<S> EventBody<S> {
             frame_size: SMALL_FRAME,
             cut: false,
             error: None,
-            pace: Pace::default(),
+            budget: CoopBudget::default(),
         }
     }
 }
@@ -81,7 +81,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         if let Some(bytes) = this.frame.take_uncopied() {
-            this.pace.spend(cx, bytes.len());
+            this.budget.spend(cx, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         if let Some(error) = this.error.take() {
@@ -90,7 +90,7 @@ where
         if this.stream.is_none() {
             return Poll::Ready(None);
         }
-        ready!(Pace::poll_ready(cx));
+        ready!(CoopBudget::poll_ready(cx));
 
         let mut used_up = mem::take(this.cut);
         let mut pending = false;
@@ -133,7 +133,7 @@ where
             }
             let end = this.frame.len();
             // Events without any field are no bytes, and bytes are what pays for our time.
-            if end == start && this.pace.poll_empty(cx).is_pending() {
+            if end == start && this.budget.poll_empty(cx).is_pending() {
                 pending = true;
                 break;
             }
@@ -153,7 +153,7 @@ where
                 None => return Poll::Ready(this.error.take().map(Err)),
             }
         }
-        this.pace.spend(cx, bytes.len());
+        this.budget.spend(cx, bytes.len());
         Poll::Ready(Some(Ok(Frame::data(bytes))))
     }
 

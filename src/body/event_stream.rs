@@ -11,33 +11,34 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::{
-    Boundary, Ending, Lifetime, Pace, Report, Rules, Shutdown, Silence,
-    boundary::first_block_has_retry, lifetime::Verdict,
+    Boundary, CoopBudget, Deadline, Ending, IdleTimer, Report, Shutdown,
+    boundary::first_block_has_retry, deadline::Verdict,
 };
 use crate::{
     BoxError,
     connection::{Client, CloseReason},
+    options::ResolvedOptions,
 };
 
 pin_project! {
     /// The bytes of an event stream, made by anybody, and what the layer writes between them.
     // In this order in memory, so that an event touches few cache lines: what it needs comes first,
-    // in `silence` and `report` too.
+    // in `idle` and `report` too.
     #[repr(C)]
     pub(crate) struct EventStream<B> {
         #[pin]
         source: Option<B>,
         phase: Phase,
         // Out of line, for most streams have none.
-        lifetime: Option<Pin<Box<Lifetime>>>,
-        rules: Arc<Rules>,
+        deadline: Option<Pin<Box<Deadline>>>,
+        rules: Arc<ResolvedOptions>,
         boundary: Boundary,
-        pace: Pace,
+        budget: CoopBudget,
         client: Client,
         // Bytes of ours would be garbage in a stream with a content coding.
         encoded: bool,
         #[pin]
-        silence: Option<Silence>,
+        idle: Option<IdleTimer>,
         // Last, so that the source is gone when the close is reported.
         report: Report,
     }
@@ -65,18 +66,18 @@ impl<B> EventStream<B> {
     pub(crate) fn new(
         source: B,
         encoded: bool,
-        rules: Arc<Rules>,
+        rules: Arc<ResolvedOptions>,
         shutdown: Shutdown,
         client: Client,
         report: Report,
     ) -> Self {
         Self {
             source: Some(source),
-            silence: rules.heartbeat_interval().filter(|_| !encoded).map(|_| Silence::default()),
-            lifetime: None,
+            idle: rules.heartbeat_interval().filter(|_| !encoded).map(|_| IdleTimer::default()),
+            deadline: None,
             boundary: Boundary::new(),
             phase: Phase::Beginning(shutdown),
-            pace: Pace::default(),
+            budget: CoopBudget::default(),
             rules,
             client,
             encoded,
@@ -95,7 +96,7 @@ where
 {
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         // To be cut takes no budget: a body whose task spends all on others must not outlive the shutdown.
-        if Pace::poll_ready(cx).is_pending() && !self.as_mut().can_be_cut(cx) {
+        if CoopBudget::poll_ready(cx).is_pending() && !self.as_mut().can_be_cut(cx) {
             return Poll::Pending;
         }
         let polled = ready!(self.as_mut().poll_phase(cx));
@@ -120,10 +121,10 @@ where
     fn can_be_cut(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let this = self.project();
         let is_open = matches!(this.phase, Phase::Open | Phase::Held(_));
-        let Some(lifetime) = this.lifetime.as_mut().filter(|_| is_open) else {
+        let Some(deadline) = this.deadline.as_mut().filter(|_| is_open) else {
             return false;
         };
-        match lifetime.as_mut().look(cx) {
+        match deadline.as_mut().look(cx) {
             Verdict::GoOn => false,
             Verdict::EndBetweenEvents(_) => *this.encoded || this.boundary.between_events(),
             Verdict::EndNow(_) => true,
@@ -157,7 +158,7 @@ where
             Phase::Beginning(shutdown) => shutdown.into_token(),
             _ => None,
         };
-        *this.lifetime = Lifetime::new(this.rules, shutdown, *this.client).map(Box::pin);
+        *this.deadline = Deadline::new(this.rules, shutdown, *this.client).map(Box::pin);
         if *this.encoded {
             return Bytes::new();
         }
@@ -176,8 +177,8 @@ where
     }
 
     fn must_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let lifetime = self.project().lifetime;
-        lifetime.as_mut().is_some_and(|lifetime| lifetime.as_mut().look(cx) != Verdict::GoOn)
+        let deadline = self.project().deadline;
+        deadline.as_mut().is_some_and(|deadline| deadline.as_mut().look(cx) != Verdict::GoOn)
     }
 
     /// The source's next result, which may be held already.
@@ -200,7 +201,7 @@ where
     fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
             let this = self.as_mut().project();
-            let verdict = this.lifetime.as_mut().map_or(Verdict::GoOn, |it| it.as_mut().look(cx));
+            let verdict = this.deadline.as_mut().map_or(Verdict::GoOn, |it| it.as_mut().look(cx));
             let due = match verdict {
                 Verdict::GoOn => false,
                 Verdict::EndBetweenEvents(reason) if !*this.encoded => {
@@ -235,7 +236,7 @@ where
                     let data = self.as_mut().pass(data, due);
                     let mut this = self.as_mut().project();
                     if data.is_empty() {
-                        if this.pace.poll_empty(cx).is_ready() {
+                        if this.budget.poll_empty(cx).is_ready() {
                             continue;
                         }
                         match ready!(self.as_mut().poll_timers(cx)) {
@@ -243,9 +244,9 @@ where
                             None => continue,
                         }
                     }
-                    this.pace.spend(cx, data.len());
-                    if let Some(silence) = this.silence.as_mut().as_pin_mut() {
-                        silence.broken();
+                    this.budget.spend(cx, data.len());
+                    if let Some(idle) = this.idle.as_mut().as_pin_mut() {
+                        idle.reset();
                     }
                     return Poll::Ready(Some(Frame::data(data)));
                 }
@@ -275,11 +276,11 @@ where
         if due { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
     }
 
-    /// A heartbeat as soon as it is due and has a place, or `None` when the stream's lifetime must be
+    /// A heartbeat as soon as it is due and has a place, or `None` when the stream's deadline must be
     /// looked at again.
     fn poll_timers(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
-        if let Some(lifetime) = self.as_mut().project().lifetime
-            && lifetime.as_mut().poll_change(cx).is_ready()
+        if let Some(deadline) = self.as_mut().project().deadline
+            && deadline.as_mut().poll_change(cx).is_ready()
         {
             return Poll::Ready(None);
         }
@@ -292,14 +293,14 @@ where
     fn poll_heartbeat(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
         let mut this = self.project();
         loop {
-            let (Some(silence), Some(heartbeat), Some(interval)) = (
-                this.silence.as_mut().as_pin_mut(),
+            let (Some(idle), Some(heartbeat), Some(interval)) = (
+                this.idle.as_mut().as_pin_mut(),
                 this.rules.heartbeat(),
                 this.rules.heartbeat_interval(),
             ) else {
                 return Poll::Pending;
             };
-            ready!(silence.poll_interval(cx, interval));
+            ready!(idle.poll_interval(cx, interval));
             if this.boundary.between_events() {
                 return Poll::Ready(heartbeat.between_events().clone());
             }
@@ -313,8 +314,8 @@ where
     /// Writes lines of ours where there is a place for them.
     fn interject(self: Pin<&mut Self>, lines: &Bytes) -> Frame<Bytes> {
         let this = self.project();
-        if let Some(silence) = this.silence.as_pin_mut() {
-            silence.broken();
+        if let Some(idle) = this.idle.as_pin_mut() {
+            idle.reset();
         }
         Frame::data(this.boundary.interject(lines))
     }
@@ -394,7 +395,7 @@ where
             this.report.set_reason(reason);
         }
         *this.phase = Phase::Ending(ending);
-        *this.lifetime = None;
+        *this.deadline = None;
         this.report.within_source(|| this.source.set(None));
     }
 }

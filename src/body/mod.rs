@@ -5,35 +5,25 @@
 //!   lines and the last event, where that changes nothing of what a client decodes.
 
 mod boundary;
-mod drain;
+mod coop;
+mod deadline;
 mod ending;
 mod event_body;
 mod event_stream;
-mod heartbeat;
-mod hold;
-mod lifetime;
-mod max_age;
-mod options;
-mod pace;
+mod flush_wait;
+mod idle;
 mod report;
-mod retry;
-mod rules;
-mod silence;
 mod sse_body;
 
-pub use self::{
-    drain::Drain, event_body::EventBody, heartbeat::Heartbeat, max_age::MaxAge,
-    options::StreamOptions, retry::Retry, sse_body::SseBody,
-};
+pub use self::{event_body::EventBody, sse_body::SseBody};
 
 pub(crate) use self::{
+    deadline::{Inherited, Shutdown},
     event_stream::EventStream,
-    lifetime::{Inherited, Shutdown},
-    report::{OnClose, OnOpen, Report},
-    rules::Rules,
+    report::Report,
 };
 
 use self::{
-    boundary::Boundary, ending::Ending, hold::Hold, lifetime::Lifetime, pace::Pace,
-    silence::Silence,
+    boundary::Boundary, coop::CoopBudget, deadline::Deadline, ending::Ending,
+    flush_wait::FlushWait, idle::IdleTimer,
 };

@@ -2,14 +2,12 @@ use std::{mem, sync::Arc, thread};
 
 use tokio::{sync::OwnedSemaphorePermit, time::Instant};
 
-use super::rules::without_panic;
 use crate::{
-    connection::{CloseReason, Closed, DisconnectGuard},
+    callback::catch_panic,
+    connection::{CloseReason, CloseReport, DisconnectGuard},
+    options::{OnClose, OnOpen},
     stats::Stats,
 };
-
-pub(crate) type OnOpen = dyn Fn() + Send + Sync;
-pub(crate) type OnClose = dyn Fn(&Closed) + Send + Sync;
 
 /// Counts what is sent of one open stream, and makes its close report. However the stream closes,
 /// there is one report: if nothing else was said before, the client left.
@@ -52,7 +50,7 @@ impl Report {
     ) -> Self {
         stats.opened();
         for callback in on_open {
-            _ = without_panic(|| callback());
+            _ = catch_panic(|| callback());
         }
         let account = Account {
             opened: Instant::now(),
@@ -128,7 +126,7 @@ impl Account {
     fn close(mut self, reason: CloseReason, frames: u64, bytes: u64, heartbeats: u64) {
         drop(self.permit.take());
         let age = self.opened.elapsed();
-        let closed = Closed { reason, age, frames, bytes, heartbeats };
+        let closed = CloseReport { reason, age, frames, bytes, heartbeats };
         self.stats.closed(&closed);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();
@@ -144,7 +142,7 @@ impl Account {
             disconnect.set_reason(reason);
         }
         if let Some(on_close) = self.on_close.take() {
-            _ = without_panic(|| on_close(&closed));
+            _ = catch_panic(|| on_close(&closed));
         }
     }
 }

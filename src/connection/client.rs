@@ -22,7 +22,7 @@ pub(crate) enum Client {
     /// A call of an API, whose answer is the stream: it does not reconnect.
     Call,
     /// A `GET` of somebody whom nobody asked.
-    Unasked,
+    Unclassified,
 }
 
 impl Client {
@@ -42,8 +42,8 @@ impl Client {
 
     /// Without a look at the headers.
     #[inline]
-    pub(crate) fn unasked(method: &Method) -> Self {
-        if *method == Method::GET { Self::Unasked } else { Self::Call }
+    pub(crate) fn unclassified(method: &Method) -> Self {
+        if *method == Method::GET { Self::Unclassified } else { Self::Call }
     }
 
     #[cold]
@@ -63,7 +63,7 @@ impl Client {
     /// nothing more will come, and half of an answer would look like the whole. After a failure every
     /// client that reconnects at all does so.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
-        matches!(self, Self::Fetch | Self::Call | Self::Unasked)
+        matches!(self, Self::Fetch | Self::Call | Self::Unclassified)
     }
 
     /// Returns whether the client is known to reconnect after a clean end.

@@ -20,7 +20,7 @@ pub enum CloseReason {
     Panicked,
     /// The source was cancelled by the program: its error was the
     /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or one that
-    /// [`classify_with`](crate::SseLayer::classify_with) names.
+    /// [`cancellation_if`](crate::SseLayer::cancellation_if) names.
     Cancelled,
 }
 
@@ -61,7 +61,7 @@ impl fmt::Display for CloseReason {
 /// The report of one stream that has closed, which
 /// [`SseLayer::on_close`](crate::SseLayer::on_close) is given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Closed {
+pub struct CloseReport {
     pub(crate) reason: CloseReason,
     pub(crate) age: Duration,
     pub(crate) frames: u64,
@@ -69,7 +69,7 @@ pub struct Closed {
     pub(crate) heartbeats: u64,
 }
 
-impl Closed {
+impl CloseReport {
     /// Why it closed.
     #[must_use]
     pub const fn reason(&self) -> CloseReason {

@@ -9,7 +9,7 @@ mod disconnect;
 mod last_event_id;
 
 pub use self::{
-    close::{CloseReason, Closed},
+    close::{CloseReason, CloseReport},
     disconnect::Disconnect,
     last_event_id::LastEventId,
 };

@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Hub, Retention, hub::Shared, topics::RetentionOf, topics::Topics};
+use super::{Hub, Retention, hub::Shared, registry::RetentionOf, registry::Topics};
 
 /// Sets what a [`Hub`] keeps.
 ///
@@ -12,7 +12,7 @@ use super::{Hub, Retention, hub::Shared, topics::RetentionOf, topics::Topics};
 ///     .retain_events(1024)
 ///     .retain_bytes(1 << 20)
 ///     .retain_for(Duration::from_secs(300))
-///     .retain_in_all(64 << 20)
+///     .max_memory(64 << 20)
 ///     .build();
 /// # _ = hub;
 /// ```
@@ -110,7 +110,7 @@ impl HubBuilder {
     /// It compares 32 topics at a time. Only topics that keep something are looked at, however many
     /// others there are. An event that is larger than the limit is not kept, and subscribers are
     /// told a gap; with a limit of zero that is so for every event.
-    pub fn retain_in_all(mut self, bytes: usize) -> Self {
+    pub fn max_memory(mut self, bytes: usize) -> Self {
         self.budget = bytes;
         self
     }

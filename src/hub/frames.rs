@@ -9,7 +9,7 @@ use std::{
 
 use bytes::Bytes;
 
-use super::trash::Trash;
+use super::deferred_drops::DeferredDrops;
 
 /// How many frames a topic keeps although no client may hold them any more.
 const KEPT: usize = 16;
@@ -83,7 +83,7 @@ impl Frames {
         &mut self,
         key: FrameKey,
         range: &Range<u64>,
-        trash: &mut Trash,
+        trash: &mut DeferredDrops,
     ) -> Option<Bytes> {
         let frame = self.by_key.get_mut(&key)?;
         let start = frame.start;
@@ -105,7 +105,7 @@ impl Frames {
         start: u64,
         bytes: Vec<u8>,
         range: &Range<u64>,
-        trash: &mut Trash,
+        trash: &mut DeferredDrops,
     ) -> Option<Bytes> {
         self.forget_some();
         if self.kept.len() >= KEPT {
@@ -123,7 +123,7 @@ impl Frames {
         slice(&bytes, start, range)
     }
 
-    fn keep(&mut self, key: FrameKey, bytes: &Bytes, trash: &mut Trash) {
+    fn keep(&mut self, key: FrameKey, bytes: &Bytes, trash: &mut DeferredDrops) {
         if self.kept.len() >= KEPT {
             self.free_oldest(trash);
         }
@@ -135,11 +135,11 @@ impl Frames {
     }
 
     /// Frees the kept frames. Those that a client holds are still known.
-    pub(super) fn free(&mut self, trash: &mut Trash) {
+    pub(super) fn free(&mut self, trash: &mut DeferredDrops) {
         while self.free_oldest(trash) {}
     }
 
-    fn free_oldest(&mut self, trash: &mut Trash) -> bool {
+    fn free_oldest(&mut self, trash: &mut DeferredDrops) -> bool {
         let Some(key) = self.kept.pop_front() else { return false };
         let kept = self.by_key.get_mut(&key).and_then(|frame| frame.kept.take());
         self.count_out(kept, trash);
@@ -147,7 +147,7 @@ impl Frames {
     }
 
     /// Forgets the frames before this block, whose events the log does not keep any more.
-    pub(super) fn forget_before(&mut self, block: u64, trash: &mut Trash) {
+    pub(super) fn forget_before(&mut self, block: u64, trash: &mut DeferredDrops) {
         while let Some(entry) = self.by_key.first_entry()
             && entry.key().block < block
         {
@@ -173,14 +173,14 @@ impl Frames {
         }
     }
 
-    fn let_go(&mut self, key: FrameKey, kept: Option<Bytes>, trash: &mut Trash) {
+    fn let_go(&mut self, key: FrameKey, kept: Option<Bytes>, trash: &mut DeferredDrops) {
         if kept.is_some() {
             self.kept.retain(|other| *other != key);
             self.count_out(kept, trash);
         }
     }
 
-    fn count_out(&mut self, kept: Option<Bytes>, trash: &mut Trash) {
+    fn count_out(&mut self, kept: Option<Bytes>, trash: &mut DeferredDrops) {
         if let Some(bytes) = kept {
             self.kept_bytes -= bytes.len();
             trash.add(bytes);

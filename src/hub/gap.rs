@@ -18,15 +18,15 @@ use crate::event::{Encoded, Event, EventId};
 /// are told the names of topics by it, if they do not know them already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub enum OnGap {
+pub enum GapPolicy {
     /// It tells the gap and goes on: the page loads what it needs.
     #[default]
-    Tell,
+    Report,
     /// It tells the gap, with all those of other topics at the same place, and ends. Where a topic loses events sooner than
     /// its clients come back, they get little else.
-    TellAndEnd,
+    ReportAndEnd,
     /// It goes on without a word, for topics of which only the newest matters.
-    SayNothing,
+    Ignore,
 }
 
 /// The events that tell gaps at one place. A client that leaves after one comes back with the id `again`, until it

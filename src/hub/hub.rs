@@ -4,11 +4,11 @@ use tokio::time::Instant;
 
 use super::{
     HubBuilder, PublishError, Receipt, Subscribe,
+    deferred_drops::DeferredDrops,
     position::{Epoch, Position},
+    registry::Topics,
     sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
     topic::Topic,
-    topics::Topics,
-    trash::Trash,
 };
 use crate::event::{Event, EventId};
 
@@ -79,7 +79,7 @@ impl Hub {
 
     /// As [`publish`](Self::publish), for code that is not asynchronous. It waits for nothing but short
     /// locks. It wakes whoever sleeps in the topic, and now and then it
-    /// [makes room](HubBuilder::retain_in_all).
+    /// [makes room](HubBuilder::max_memory).
     ///
     /// # Errors
     ///
@@ -198,7 +198,7 @@ impl Shared {
         }
         let mut block = event.encode_open(self.id_prefix.len());
         let now = self.now();
-        let mut trash = Trash::default();
+        let mut trash = DeferredDrops::default();
         let (published, is_used) = self.with_topic(name, |topic, state| {
             let sequence = self.topics.account(topic, &mut state.log, |log| {
                 let mut order = lock(&self.order);

@@ -4,9 +4,9 @@ use bytes::Bytes;
 
 use super::{
     Retention,
+    deferred_drops::DeferredDrops,
     frames::{FrameKey, Frames},
     tombstones::Lost,
-    trash::Trash,
 };
 
 /// Frames end where the log's blocks of so many bytes do, so that subscribers which are behind are
@@ -21,7 +21,7 @@ const LARGE: usize = 4 * 1024;
 const WORTH_SHARING: u64 = 4 * 1024;
 /// What an event takes besides its bytes on the wire, counted by an allocator: its entry, and what
 /// the references to its bytes are counted in.
-const BESIDES: usize = 112;
+const ENTRY_OVERHEAD: usize = 112;
 /// A list of so many events is not made smaller.
 const SMALL: usize = 16;
 
@@ -100,7 +100,7 @@ impl Log {
     /// As much of it as the events are.
     pub(super) fn events_memory(&self) -> usize {
         let frames = self.frames.as_ref().map_or(0, |frames| frames.kept_bytes());
-        self.entries.len() * BESIDES + self.bytes + frames
+        self.entries.len() * ENTRY_OVERHEAD + self.bytes + frames
     }
 
     pub(super) const fn lost(&self) -> Lost {
@@ -121,7 +121,7 @@ impl Log {
     }
 
     /// Lets go of what is not to be kept at this time.
-    pub(super) fn trim(&mut self, now: Duration, trash: &mut Trash) {
+    pub(super) fn trim(&mut self, now: Duration, trash: &mut DeferredDrops) {
         let Retention { events, bytes, age } = self.retention;
         while let Some(oldest) = self.entries.front()
             && (self.entries.len() > events.max(1)
@@ -131,13 +131,13 @@ impl Log {
             self.drop_oldest(trash);
         }
         // One that does not fit anywhere is not worth all that others keep.
-        while self.entries.len() * BESIDES + self.bytes > self.budget {
+        while self.entries.len() * ENTRY_OVERHEAD + self.bytes > self.budget {
             self.drop_oldest(trash);
         }
     }
 
     /// Lets go of the oldest events that take so much memory.
-    pub(super) fn free(&mut self, memory: usize, trash: &mut Trash) {
+    pub(super) fn free(&mut self, memory: usize, trash: &mut DeferredDrops) {
         let enough = self.memory().saturating_sub(memory);
         while self.memory() > enough {
             self.drop_oldest(trash);
@@ -145,13 +145,13 @@ impl Log {
     }
 
     /// Lets go of what can be made again.
-    pub(super) fn free_frames(&mut self, trash: &mut Trash) {
+    pub(super) fn free_frames(&mut self, trash: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {
             frames.free(trash);
         }
     }
 
-    fn drop_oldest(&mut self, trash: &mut Trash) {
+    fn drop_oldest(&mut self, trash: &mut DeferredDrops) {
         let Some(oldest) = self.entries.pop_front() else {
             return;
         };
@@ -167,7 +167,7 @@ impl Log {
     }
 
     /// Forgets the frames of which no event is kept any more.
-    fn forget_frames(&mut self, trash: &mut Trash) {
+    fn forget_frames(&mut self, trash: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {
             let oldest = self.entries.front().map(Entry::block);
             frames.forget_before(oldest.unwrap_or(u64::MAX), trash);
@@ -189,7 +189,7 @@ impl Log {
     }
 
     /// The events after `seen` and before `bound`, up to the end of their block.
-    pub(super) fn run(&mut self, seen: u64, bound: u64, trash: &mut Trash) -> Option<Run> {
+    pub(super) fn run(&mut self, seen: u64, bound: u64, trash: &mut DeferredDrops) -> Option<Run> {
         let from = self.after(seen);
         let first = self.entries.get(from).filter(|entry| entry.sequence < bound)?;
         // Mostly a subscriber has seen all but the newest.
@@ -208,7 +208,7 @@ impl Log {
     }
 
     /// These events of one block as one piece, which is shared.
-    fn frame(&mut self, events: Range<usize>, trash: &mut Trash) -> Option<Bytes> {
+    fn frame(&mut self, events: Range<usize>, trash: &mut DeferredDrops) -> Option<Bytes> {
         let first = self.entries.get(events.start)?;
         let block = first.block();
         let range = first.start..self.entries.get(events.end - 1)?.end();

@@ -51,7 +51,7 @@
 //! or disorder.
 //!
 //! What is no longer kept cannot be given. That is said, as an event `gap` whose data is the topic: whenever a client
-//! has missed something, and where the hub cannot know, as after an id of another hub; see [`OnGap`].
+//! has missed something, and where the hub cannot know, as after an id of another hub; see [`GapPolicy`].
 //!
 //! A client that has got nothing yet has no id to come back with. Where that can be, as with topics of single clients, give it
 //! a [greeting](Subscribe::greeting).
@@ -74,6 +74,9 @@
 #[cfg(tower_sse_loom)]
 mod broken;
 mod builder;
+mod cursor;
+mod deferred_drops;
+mod flush_window;
 mod frames;
 mod gap;
 #[allow(clippy::module_inception)]
@@ -81,9 +84,9 @@ mod hub;
 mod keepers;
 mod log;
 mod opening;
-mod place;
 mod position;
 mod publish;
+mod registry;
 mod retention;
 mod sleep;
 mod subscribe;
@@ -92,17 +95,14 @@ mod sync;
 mod taken;
 mod tombstones;
 mod topic;
-mod topics;
-mod trash;
 mod upcoming;
 mod waiters;
-mod window;
 
 #[cfg(tower_sse_loom)]
 pub use self::broken::Broken;
 pub use self::{
     builder::HubBuilder,
-    gap::OnGap,
+    gap::GapPolicy,
     hub::Hub,
     publish::{PublishError, Receipt},
     retention::Retention,

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use super::{gap, place::Place, position::Position};
+use super::{cursor::TopicCursor, gap, position::Position};
 use crate::event::Encoded;
 
 /// How many gaps at one place are one item.
@@ -23,7 +23,7 @@ pub(super) struct Opening {
 
 impl Opening {
     /// Returns the next item.
-    pub(super) fn next(&mut self, places: &[Place]) -> Option<Encoded> {
+    pub(super) fn next(&mut self, places: &[TopicCursor]) -> Option<Encoded> {
         let rest = places.get(self.gaps_from..).unwrap_or_default();
         if rest.is_empty() {
             return self.greeting.take();
@@ -36,7 +36,7 @@ impl Opening {
     }
 
     /// Whether all of it was given.
-    pub(super) const fn is_done(&self, places: &[Place]) -> bool {
+    pub(super) const fn is_done(&self, places: &[TopicCursor]) -> bool {
         self.gaps_from >= places.len() && (self.greeting.is_none() || self.ends)
     }
 }

@@ -64,7 +64,7 @@ impl fmt::Display for Epoch {
 
 /// What a client's last event id says to a hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Said {
+pub(super) enum ResumeFrom {
     /// Nothing: a first visit.
     Nothing,
     /// It has seen everything up to here.
@@ -79,7 +79,7 @@ pub(super) enum Unknown {
     /// Of another hub, such as the one that was here before a restart.
     Foreign,
     /// Of no hub, or not given out yet.
-    Garbage,
+    Malformed,
 }
 
 impl Unknown {
@@ -88,13 +88,13 @@ impl Unknown {
         // No hub was made in 1970, and a number does not begin with a zero.
         let epoch = match self {
             Self::Foreign => Epoch(1),
-            Self::Garbage => Epoch(0),
+            Self::Malformed => Epoch(0),
         };
         Position { epoch, sequence: 0 }
     }
 }
 
-impl Said {
+impl ResumeFrom {
     /// Reads an id of a hub of this `epoch` which has given out ids up to `newest`.
     pub(super) fn by(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Self {
         let Some(id) = id.map(LastEventId::as_str).filter(|id| !id.is_empty()) else {
@@ -105,11 +105,11 @@ impl Said {
                 if sequence <= newest {
                     Self::Seen(sequence)
                 } else {
-                    Self::Unknown(Unknown::Garbage)
+                    Self::Unknown(Unknown::Malformed)
                 }
             }
             Some((Some(_), Some(_))) => Self::Unknown(Unknown::Foreign),
-            _ => Self::Unknown(Unknown::Garbage),
+            _ => Self::Unknown(Unknown::Malformed),
         }
     }
 }
@@ -123,14 +123,14 @@ fn sequence(digits: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Epoch, Position, Said, Unknown};
+    use super::{Epoch, Position, ResumeFrom, Unknown};
     use crate::{connection::LastEventId, event::EventId};
 
-    const FOREIGN: Said = Said::Unknown(Unknown::Foreign);
-    const GARBAGE: Said = Said::Unknown(Unknown::Garbage);
+    const FOREIGN: ResumeFrom = ResumeFrom::Unknown(Unknown::Foreign);
+    const MALFORMED: ResumeFrom = ResumeFrom::Unknown(Unknown::Malformed);
 
-    fn said(id: &str, epoch: Epoch) -> Said {
-        Said::by(Some(&LastEventId::try_from(id).unwrap()), epoch, 100)
+    fn said(id: &str, epoch: Epoch) -> ResumeFrom {
+        ResumeFrom::by(Some(&LastEventId::try_from(id).unwrap()), epoch, 100)
     }
 
     #[test]
@@ -138,7 +138,7 @@ mod tests {
         for epoch in [Epoch(1), Epoch(35), Epoch(36), Epoch(u64::MAX), Epoch::now()] {
             for sequence in [0, 1, 99, 100] {
                 let id = EventId::from(Position { epoch, sequence });
-                assert_eq!(said(id.as_str(), epoch), Said::Seen(sequence), "{id}");
+                assert_eq!(said(id.as_str(), epoch), ResumeFrom::Seen(sequence), "{id}");
             }
         }
     }
@@ -148,32 +148,32 @@ mod tests {
         let epoch = Epoch(36);
         assert_eq!(epoch.to_string(), "10");
         for (id, expected) in [
-            ("10-100", Said::Seen(100)),
-            ("10-101", GARBAGE),
+            ("10-100", ResumeFrom::Seen(100)),
+            ("10-101", MALFORMED),
             ("11-101", FOREIGN),
             ("3w5e11264sgsf-1", FOREIGN),
-            ("3w5e11264sgsg-1", GARBAGE),
-            ("10-+5", GARBAGE),
-            ("10-007", GARBAGE),
-            ("10-18446744073709551616", GARBAGE),
-            ("010-5", GARBAGE),
-            ("1A-5", GARBAGE),
-            ("10-", GARBAGE),
-            ("-5", GARBAGE),
-            ("10", GARBAGE),
-            ("10-5-5", GARBAGE),
-            ("", Said::Nothing),
+            ("3w5e11264sgsg-1", MALFORMED),
+            ("10-+5", MALFORMED),
+            ("10-007", MALFORMED),
+            ("10-18446744073709551616", MALFORMED),
+            ("010-5", MALFORMED),
+            ("1A-5", MALFORMED),
+            ("10-", MALFORMED),
+            ("-5", MALFORMED),
+            ("10", MALFORMED),
+            ("10-5-5", MALFORMED),
+            ("", ResumeFrom::Nothing),
         ] {
             assert_eq!(said(id, epoch), expected, "{id}");
         }
-        assert_eq!(Said::by(None, epoch, 100), Said::Nothing);
+        assert_eq!(ResumeFrom::by(None, epoch, 100), ResumeFrom::Nothing);
     }
 
     #[test]
     fn what_is_unknown_has_an_id_that_is_so_to_every_hub() {
-        for unknown in [Unknown::Foreign, Unknown::Garbage] {
+        for unknown in [Unknown::Foreign, Unknown::Malformed] {
             let id = unknown.position().to_string();
-            assert_eq!(said(&id, Epoch::now()), Said::Unknown(unknown), "{id}");
+            assert_eq!(said(&id, Epoch::now()), ResumeFrom::Unknown(unknown), "{id}");
         }
     }
 

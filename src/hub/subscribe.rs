@@ -1,12 +1,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    OnGap, Subscription,
+    GapPolicy, Subscription,
+    cursor::TopicCursor,
+    flush_window::FlushWindow,
     hub::Shared,
     opening::Opening,
-    place::Place,
-    position::{Said, Unknown},
-    window::Window,
+    position::{ResumeFrom, Unknown},
 };
 use crate::{
     connection::LastEventId,
@@ -19,7 +19,7 @@ pub struct Subscribe {
     hub: Arc<Shared>,
     topics: Vec<String>,
     recent: usize,
-    on_gap: OnGap,
+    gap_policy: GapPolicy,
     window: Duration,
     greeting: Option<Event>,
 }
@@ -33,7 +33,7 @@ impl Subscribe {
             hub,
             topics: topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect(),
             recent: 0,
-            on_gap: OnGap::default(),
+            gap_policy: GapPolicy::default(),
             window: Duration::ZERO,
             greeting: None,
         }
@@ -47,9 +47,9 @@ impl Subscribe {
     }
 
     /// What happens when events were lost that the client has not seen: by default it is
-    /// [told](OnGap::Tell).
-    pub fn on_gap(mut self, on_gap: OnGap) -> Self {
-        self.on_gap = on_gap;
+    /// [told](GapPolicy::Report).
+    pub fn gap_policy(mut self, gap_policy: GapPolicy) -> Self {
+        self.gap_policy = gap_policy;
         self
     }
 
@@ -73,7 +73,7 @@ impl Subscribe {
 
     /// Begins a first visit with this event. Its id is the place where the stream begins; one that
     /// the event has is replaced. A client whose id no hub gave out is given it after the gaps of
-    /// its topics, unless these [end](OnGap::TellAndEnd) the stream.
+    /// its topics, unless these [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// A client that leaves before it has got anything has no id to come back with. It is then at a
     /// first visit again, and misses what was published meanwhile, without a gap. Where topics are
@@ -113,16 +113,17 @@ impl Subscribe {
     ///
     /// A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
-        let Self { hub, topics, recent, on_gap, window, greeting } = self;
-        let mut subscription = Subscription::new(Arc::clone(&hub), on_gap, Window::new(window));
+        let Self { hub, topics, recent, gap_policy, window, greeting } = self;
+        let mut subscription =
+            Subscription::new(Arc::clone(&hub), gap_policy, FlushWindow::new(window));
         subscription.enter(&topics);
         let newest = hub.committed();
         let last = last.into();
-        let said = Said::by(last.as_ref(), hub.epoch, newest);
+        let said = ResumeFrom::by(last.as_ref(), hub.epoch, newest);
         let seen = match said {
-            Said::Seen(seen) => seen,
-            Said::Unknown(Unknown::Foreign) => 0,
-            Said::Nothing | Said::Unknown(Unknown::Garbage) => {
+            ResumeFrom::Seen(seen) => seen,
+            ResumeFrom::Unknown(Unknown::Foreign) => 0,
+            ResumeFrom::Nothing | ResumeFrom::Unknown(Unknown::Malformed) => {
                 before_recent(&subscription.places, recent, newest)
             }
         };
@@ -130,25 +131,27 @@ impl Subscribe {
             // At a first visit it has missed nothing of what was gone when it came.
             let at_first = || seen.max(place.lost_to().min(newest));
             match said {
-                Said::Seen(_) => place.begin(seen, false),
-                Said::Unknown(Unknown::Foreign) => place.begin(seen, true),
-                Said::Nothing | Said::Unknown(Unknown::Garbage) => place.begin(at_first(), false),
+                ResumeFrom::Seen(_) => place.begin(seen, false),
+                ResumeFrom::Unknown(Unknown::Foreign) => place.begin(seen, true),
+                ResumeFrom::Nothing | ResumeFrom::Unknown(Unknown::Malformed) => {
+                    place.begin(at_first(), false)
+                }
             }
         }
-        let is_garbage = said == Said::Unknown(Unknown::Garbage);
-        if said == Said::Unknown(Unknown::Foreign) {
+        let is_garbage = said == ResumeFrom::Unknown(Unknown::Malformed);
+        if said == ResumeFrom::Unknown(Unknown::Foreign) {
             subscription.unknown = Some(Unknown::Foreign);
-        } else if said == Said::Nothing || is_garbage {
+        } else if said == ResumeFrom::Nothing || is_garbage {
             let begin = hub.position(seen);
-            let has_gaps = is_garbage && on_gap != OnGap::SayNothing;
+            let has_gaps = is_garbage && gap_policy != GapPolicy::Ignore;
             let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(begin))));
             if has_gaps || greeting.is_some() {
                 subscription.opening = Some(Box::new(Opening {
-                    again: Unknown::Garbage.position(),
+                    again: Unknown::Malformed.position(),
                     begin,
                     gaps_from: if has_gaps { 0 } else { subscription.places.len() },
                     greeting,
-                    ends: has_gaps && on_gap == OnGap::TellAndEnd,
+                    ends: has_gaps && gap_policy == GapPolicy::ReportAndEnd,
                 }));
             }
         }
@@ -157,7 +160,7 @@ impl Subscribe {
 }
 
 /// The place before the newest `count` events of all topics together.
-fn before_recent(places: &[Place], count: usize, newest: u64) -> u64 {
+fn before_recent(places: &[TopicCursor], count: usize, newest: u64) -> u64 {
     if count == 0 {
         return newest;
     }
@@ -177,7 +180,7 @@ impl fmt::Debug for Subscribe {
         f.debug_struct("Subscribe")
             .field("topics", &self.topics)
             .field("recent", &self.recent)
-            .field("on_gap", &self.on_gap)
+            .field("gap_policy", &self.gap_policy)
             .field("flush_window", &self.window)
             .finish_non_exhaustive()
     }

@@ -10,8 +10,9 @@ use futures_core::Stream;
 use tokio::task::coop;
 
 use super::{
-    OnGap, hub::Shared, opening::Opening, place::Place, position::Unknown, sleep::Sleep,
-    taken::Taken, trash::Trash, upcoming::Upcoming, waiters::drop_waker, window::Window,
+    GapPolicy, cursor::TopicCursor, deferred_drops::DeferredDrops, flush_window::FlushWindow,
+    hub::Shared, opening::Opening, position::Unknown, sleep::Sleep, taken::Taken,
+    upcoming::Upcoming, waiters::drop_waker,
 };
 use crate::event::Encoded;
 
@@ -21,7 +22,7 @@ use crate::event::Encoded;
 ///
 /// An item is an event, or several that were behind, already encoded; subscriptions that are at the
 /// same place share the bytes. Nothing is queued: it reads from what the topics keep, so a client
-/// that is slow delays nobody, and gets a [gap](OnGap) if it is too slow. As tokio's channels do,
+/// that is slow delays nobody, and gets a [gap](GapPolicy) if it is too slow. As tokio's channels do,
 /// it lets other tasks run when it has given much.
 ///
 /// What it costs grows with the number of its topics, as measured on a server's processor:
@@ -42,12 +43,12 @@ use crate::event::Encoded;
 /// if it has no topics. Dropped, it is out of the hub.
 pub struct Subscription {
     pub(super) hub: Arc<Shared>,
-    pub(super) places: Vec<Place>,
+    pub(super) places: Vec<TopicCursor>,
     pub(super) upcoming: Upcoming,
     /// What the tickets in the places were given for.
     pub(super) waker: Option<Waker>,
-    window: Option<Box<Window>>,
-    pub(super) on_gap: OnGap,
+    window: Option<Box<FlushWindow>>,
+    pub(super) gap_policy: GapPolicy,
     /// What its client's last event id was, if one of another hub and as long as not all of its
     /// gaps were given.
     pub(super) unknown: Option<Unknown>,
@@ -58,14 +59,18 @@ pub struct Subscription {
 
 impl Subscription {
     /// In no topic yet.
-    pub(super) fn new(hub: Arc<Shared>, on_gap: OnGap, window: Option<Box<Window>>) -> Self {
+    pub(super) fn new(
+        hub: Arc<Shared>,
+        gap_policy: GapPolicy,
+        window: Option<Box<FlushWindow>>,
+    ) -> Self {
         Self {
             hub,
             places: Vec::new(),
             upcoming: Upcoming::default(),
             waker: None,
             window,
-            on_gap,
+            gap_policy,
             unknown: None,
             opening: None,
             ended: false,
@@ -75,7 +80,7 @@ impl Subscription {
     /// Is in these topics from now on, in each once, at no particular place.
     pub(super) fn enter(&mut self, topics: &[String]) {
         let now = self.hub.now();
-        let mut trash = Trash::default();
+        let mut trash = DeferredDrops::default();
         let mut known = HashSet::new();
         self.places.reserve_exact(topics.len());
         for name in topics {
@@ -87,7 +92,7 @@ impl Subscription {
                 }
                 state.subscribers += 1;
                 self.hub.topics.account(topic, &mut state.log, |log| log.trim(now, &mut trash));
-                Some(Place::new(Arc::clone(topic)))
+                Some(TopicCursor::new(Arc::clone(topic)))
             }));
         }
         self.places.shrink_to_fit();
@@ -130,7 +135,7 @@ impl Stream for Subscription {
             ready!(window.poll_open(cx));
         }
         let coop = ready!(coop::poll_proceed(cx));
-        let mut trash = Trash::default();
+        let mut trash = DeferredDrops::default();
         while !this.ended && !this.places.is_empty() {
             if this.opening.is_some()
                 && let Some(item) = this.open()

@@ -1,10 +1,11 @@
 use std::sync::Arc;
 
 use super::{
-    OnGap, Subscription, gap,
+    GapPolicy, Subscription,
+    cursor::{Given, TopicCursor},
+    deferred_drops::DeferredDrops,
+    gap,
     opening::GAPS_AT_ONCE,
-    place::{Given, Place},
-    trash::Trash,
     upcoming::Next,
 };
 use crate::event::Encoded;
@@ -22,7 +23,7 @@ pub(super) enum Taken {
 
 impl Subscription {
     /// What comes next of all that is committed.
-    pub(super) fn take(&mut self, trash: &mut Trash) -> Taken {
+    pub(super) fn take(&mut self, trash: &mut DeferredDrops) -> Taken {
         for _ in 0..TURNS {
             // Everything up to here can be read in every topic, so nothing can still come before
             // it.
@@ -33,7 +34,7 @@ impl Subscription {
                 _ => match self.upcoming.next(committed, &mut self.places) {
                     Next::Nothing => return Taken::Nothing,
                     Next::TooMuch => return Taken::TooMuch,
-                    Next::Place { index, bound } => (index, bound),
+                    Next::TopicCursor { index, bound } => (index, bound),
                 },
             };
             let Some(place) = self.places.get_mut(index) else { return Taken::Nothing };
@@ -70,7 +71,7 @@ impl Subscription {
     /// The gap of a topic that was taken just now, with those of other topics at the same place, or
     /// as many of them as one item has.
     fn gaps(&mut self, index: usize, lost_to: u64) -> Option<Encoded> {
-        let name = |place: &Place| Arc::clone(place.topic().name());
+        let name = |place: &TopicCursor| Arc::clone(place.topic().name());
         let mut topics: Vec<_> = self.places.get(index).map(name).into_iter().collect();
         let mut not_there = Vec::new();
         let mut are_more = false;
@@ -91,10 +92,10 @@ impl Subscription {
             self.list(index, next);
         }
         for index in not_there {
-            let next = self.places.get(index).and_then(Place::next);
+            let next = self.places.get(index).and_then(TopicCursor::next);
             self.list(index, next);
         }
-        if self.on_gap == OnGap::SayNothing {
+        if self.gap_policy == GapPolicy::Ignore {
             return None;
         }
         // After an id that says nothing, what was told so far says nothing either.
@@ -106,7 +107,7 @@ impl Subscription {
             return Some(gap::tell(&topics, again, again));
         }
         self.unknown = None;
-        self.ended = self.on_gap == OnGap::TellAndEnd;
+        self.ended = self.gap_policy == GapPolicy::ReportAndEnd;
         Some(gap::tell(&topics, again, self.hub.position(lost_to)))
     }
 }

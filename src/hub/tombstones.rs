@@ -37,7 +37,7 @@ pub(super) struct Lost {
 }
 
 impl Tombstones {
-    pub(super) fn bury(&mut self, topic: &str, lost: Lost) {
+    pub(super) fn insert(&mut self, topic: &str, lost: Lost) {
         if !lost.is_own {
             return;
         }
@@ -61,7 +61,7 @@ impl Tombstones {
         }
     }
 
-    pub(super) fn unearth(&mut self, topic: &str) -> Lost {
+    pub(super) fn take(&mut self, topic: &str) -> Lost {
         match self.stones.remove(&self.names.hash_one(topic)) {
             Some(stone) => Lost { to: stone.lost_to, is_own: true },
             None => Lost { to: self.forgotten_to, is_own: false },
@@ -94,39 +94,39 @@ mod tests {
         let mut tombstones = Tombstones::default();
         let (rest, all) = (100, REMEMBERED as u64 + 100);
         for n in 1..=all {
-            tombstones.bury(&name(n), own(n));
+            tombstones.insert(&name(n), own(n));
         }
-        assert_eq!(tombstones.unearth("topic 1"), forgotten(rest));
-        assert_eq!(tombstones.unearth("never seen"), forgotten(rest));
-        assert_eq!(tombstones.unearth(&name(rest + 1)), own(rest + 1));
-        assert_eq!(tombstones.unearth(&name(all)), own(all));
-        assert_eq!(tombstones.unearth(&name(all)), forgotten(rest), "it was taken out");
+        assert_eq!(tombstones.take("topic 1"), forgotten(rest));
+        assert_eq!(tombstones.take("never seen"), forgotten(rest));
+        assert_eq!(tombstones.take(&name(rest + 1)), own(rest + 1));
+        assert_eq!(tombstones.take(&name(all)), own(all));
+        assert_eq!(tombstones.take(&name(all)), forgotten(rest), "it was taken out");
     }
 
     #[test]
     fn a_topic_that_comes_and_goes_is_remembered_by_its_last_loss() {
         let mut tombstones = Tombstones::default();
         for lost_to in 1..=3 * REMEMBERED as u64 {
-            tombstones.unearth("a");
-            tombstones.bury("a", own(lost_to));
+            tombstones.take("a");
+            tombstones.insert("a", own(lost_to));
         }
         assert!(tombstones.order.len() <= 2 * REMEMBERED);
-        assert_eq!(tombstones.unearth("a"), own(3 * REMEMBERED as u64));
-        assert_eq!(tombstones.unearth("b"), forgotten(0));
+        assert_eq!(tombstones.take("a"), own(3 * REMEMBERED as u64));
+        assert_eq!(tombstones.take("b"), forgotten(0));
     }
 
     #[test]
     fn topics_that_lost_nothing_of_their_own_make_nobody_forgotten() {
         let mut tombstones = Tombstones::default();
         for n in 0..=REMEMBERED as u64 {
-            tombstones.bury(&name(n), own(n + 1));
+            tombstones.insert(&name(n), own(n + 1));
         }
         for n in 0..=REMEMBERED as u64 {
             let visitor = format!("visitor {n}");
-            let lost = tombstones.unearth(&visitor);
+            let lost = tombstones.take(&visitor);
             assert_eq!(lost, forgotten(1));
-            tombstones.bury(&visitor, lost);
+            tombstones.insert(&visitor, lost);
         }
-        assert_eq!(tombstones.unearth(&name(1)), own(2));
+        assert_eq!(tombstones.take(&name(1)), own(2));
     }
 }

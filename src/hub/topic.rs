@@ -3,7 +3,7 @@ use std::sync::{Arc, atomic::AtomicUsize};
 use super::{
     log::Log,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
-    waiters::{Waiters, Woken},
+    waiters::{Waiters, WakeList},
 };
 
 /// A topic: its events, and who waits for the next.
@@ -64,7 +64,7 @@ impl Topic {
     }
 
     /// Empties the list of those who wait, to be woken outside of all locks.
-    pub(super) fn take_waiters(&self, state: &mut TopicState) -> Woken {
+    pub(super) fn take_waiters(&self, state: &mut TopicState) -> WakeList {
         let woken = state.waiters.take();
         if !woken.is_none() {
             self.generation.store(state.waiters.generation(), Release);

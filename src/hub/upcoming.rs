@@ -1,6 +1,6 @@
 use std::{cmp::Reverse, collections::BinaryHeap};
 
-use super::place::Place;
+use super::cursor::TopicCursor;
 
 /// How many topics are looked at in one poll, which takes up to half a millisecond. Then the
 /// subscription lets other tasks run.
@@ -21,7 +21,7 @@ pub(super) struct Upcoming {
 
 impl Upcoming {
     /// Takes the earliest place out of the list, where all up to `committed` can be taken.
-    pub(super) fn next(&mut self, committed: u64, places: &mut [Place]) -> Next {
+    pub(super) fn next(&mut self, committed: u64, places: &mut [TopicCursor]) -> Next {
         if let Some(next) = self.pop(places) {
             return next;
         }
@@ -34,7 +34,7 @@ impl Upcoming {
         self.pop(places).unwrap_or(Next::Nothing)
     }
 
-    fn pop(&mut self, places: &mut [Place]) -> Option<Next> {
+    fn pop(&mut self, places: &mut [TopicCursor]) -> Option<Next> {
         let complete_to = self.complete_to?;
         let Reverse((at, index)) = *self.nexts.peek()?;
         if at > complete_to {
@@ -47,11 +47,11 @@ impl Upcoming {
         let end = complete_to.saturating_add(1);
         let other = self.nexts.peek().map_or(end, |Reverse((other, _))| *other);
         // Two gaps can be at one place.
-        Some(Next::Place { index, bound: other.min(end).max(at.saturating_add(1)) })
+        Some(Next::TopicCursor { index, bound: other.min(end).max(at.saturating_add(1)) })
     }
 
     /// Takes the earliest place out of the list, if what comes next there is at this place.
-    pub(super) fn pop_at(&mut self, at: u64, places: &mut [Place]) -> Option<usize> {
+    pub(super) fn pop_at(&mut self, at: u64, places: &mut [TopicCursor]) -> Option<usize> {
         let Reverse((next, index)) = *self.nexts.peek()?;
         if next != at {
             return None;
@@ -64,7 +64,7 @@ impl Upcoming {
     }
 
     /// Lists a place by what comes next there.
-    pub(super) fn list(&mut self, index: usize, next: u64, places: &mut [Place]) {
+    pub(super) fn list(&mut self, index: usize, next: u64, places: &mut [TopicCursor]) {
         if let Some(place) = places.get_mut(index) {
             place.is_listed = true;
             self.nexts.push(Reverse((next, index)));
@@ -80,7 +80,7 @@ impl Upcoming {
     ///
     /// What is published meanwhile is later in the order of the hub, so it can be left for the next
     /// time.
-    fn scan(&mut self, committed: u64, places: &mut [Place]) -> bool {
+    fn scan(&mut self, committed: u64, places: &mut [TopicCursor]) -> bool {
         let (up_to, from) = self.scan.take().unwrap_or((committed, 0));
         let to = places.len().min(from.saturating_add(LOOKS_AT_ONCE));
         for (place, index) in places.get_mut(from..to).unwrap_or_default().iter_mut().zip(from..) {
@@ -110,7 +110,7 @@ pub(super) enum Next {
     TooMuch,
     /// The next of the topic with this index, and what follows up to `bound`, before which nothing
     /// of the others comes.
-    Place {
+    TopicCursor {
         index: usize,
         bound: u64,
     },

@@ -71,9 +71,9 @@ impl Waiters {
     }
 
     /// Empties the list, to be woken outside of all locks.
-    pub(super) fn take(&mut self) -> Woken {
+    pub(super) fn take(&mut self) -> WakeList {
         if self.wakers.len() == self.vacant.len() {
-            return Woken::None;
+            return WakeList::None;
         }
         self.generation += 1;
         self.vacant.clear();
@@ -83,9 +83,9 @@ impl Waiters {
             for (waker, place) in self.wakers.drain(..).zip(&mut few) {
                 *place = waker;
             }
-            return Woken::Few(few);
+            return WakeList::Few(few);
         }
-        Woken::Many(mem::take(&mut self.wakers))
+        WakeList::Many(mem::take(&mut self.wakers))
     }
 
     #[cfg(test)]
@@ -98,13 +98,13 @@ const FEW: usize = 8;
 
 /// Those who were in the list.
 #[derive(Debug)]
-pub(super) enum Woken {
+pub(super) enum WakeList {
     None,
     Few([Option<Waker>; FEW]),
     Many(Vec<Option<Waker>>),
 }
 
-impl Woken {
+impl WakeList {
     pub(super) const fn is_none(&self) -> bool {
         matches!(self, Self::None)
     }
@@ -139,13 +139,13 @@ fn without_panic(callback: impl FnOnce()) {
 mod tests {
     use std::task::Waker;
 
-    use super::{Ticket, Waiters, Woken};
+    use super::{Ticket, Waiters, WakeList};
 
-    fn woken(woken: &Woken) -> usize {
+    fn woken(woken: &WakeList) -> usize {
         match woken {
-            Woken::None => 0,
-            Woken::Few(wakers) => wakers.iter().flatten().count(),
-            Woken::Many(wakers) => wakers.iter().flatten().count(),
+            WakeList::None => 0,
+            WakeList::Few(wakers) => wakers.iter().flatten().count(),
+            WakeList::Many(wakers) => wakers.iter().flatten().count(),
         }
     }
 

@@ -5,14 +5,14 @@ use tokio_util::sync::CancellationToken;
 
 use super::Refusal;
 use crate::{
-    body::{OnOpen, Rules},
+    options::{OnOpen, ResolvedOptions},
     stats::Stats,
 };
 
 /// What was set at a layer, shared by its services and their streams.
 #[derive(Clone)]
 pub(crate) struct Config {
-    pub(super) rules: Arc<Rules>,
+    pub(super) rules: Arc<ResolvedOptions>,
     pub(super) shutdown: Option<CancellationToken>,
     /// As many permits as streams may be open.
     pub(super) places: Option<Arc<Semaphore>>,
@@ -27,7 +27,7 @@ pub(crate) struct Config {
 impl Config {
     pub(super) fn new() -> Self {
         Self {
-            rules: Arc::new(Rules::new()),
+            rules: Arc::new(ResolvedOptions::new()),
             shutdown: None,
             places: None,
             refusal: Refusal::default(),

@@ -14,14 +14,16 @@ use pin_project_lite::pin_project;
 
 use super::{
     Config, IntoSse,
-    admission::{Asked, Refused},
-    headers, marker,
-    watch::Watch,
+    admission::{Refused, RequestInfo},
+    headers,
+    in_flight::InFlight,
+    marker,
 };
 use crate::{
     BoxError,
-    body::{EventStream, Inherited, Report, Rules, Shutdown, SseBody, StreamOptions},
+    body::{EventStream, Inherited, Report, Shutdown, SseBody},
     connection::CloseReason,
+    options::{ResolvedOptions, StreamOptions},
 };
 
 pin_project! {
@@ -30,7 +32,7 @@ pin_project! {
         #[pin]
         inner: Inner<F>,
         config: Arc<Config>,
-        asked: Asked,
+        request_info: RequestInfo,
         // The compiler infers it at the layer, and every type on the way has to hand it on.
         kind: PhantomData<fn() -> M>,
     }
@@ -43,7 +45,7 @@ pin_project! {
             #[pin]
             future: F,
             // Out of line, for most responses have none.
-            watch: Option<Box<Watch>>,
+            in_flight: Option<Box<InFlight>>,
         },
         // The inner service was not called.
         Refused { refused: Refused },
@@ -54,14 +56,18 @@ impl<F, M> ResponseFuture<F, M> {
     pub(super) const fn new(
         future: F,
         config: Arc<Config>,
-        asked: Asked,
-        watch: Option<Box<Watch>>,
+        request_info: RequestInfo,
+        in_flight: Option<Box<InFlight>>,
     ) -> Self {
-        Self { inner: Inner::Called { future, watch }, config, asked, kind: PhantomData }
+        Self { inner: Inner::Called { future, in_flight }, config, request_info, kind: PhantomData }
     }
 
-    pub(super) const fn refused(refused: Refused, config: Arc<Config>, asked: Asked) -> Self {
-        Self { inner: Inner::Refused { refused }, config, asked, kind: PhantomData }
+    pub(super) const fn refused(
+        refused: Refused,
+        config: Arc<Config>,
+        request_info: RequestInfo,
+    ) -> Self {
+        Self { inner: Inner::Refused { refused }, config, request_info, kind: PhantomData }
     }
 }
 
@@ -76,36 +82,39 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         match this.inner.project() {
-            InnerProj::Called { future, watch } => {
-                let answer = ready!(match watch {
+            InnerProj::Called { future, in_flight } => {
+                let answer = ready!(match in_flight {
                     None => future.poll(cx),
-                    Some(watch) => watch.within(|| future.poll(cx)),
+                    Some(in_flight) => in_flight.within(|| future.poll(cx)),
                 });
                 let response = match answer {
                     Ok(answer) => answer.into_sse(),
                     Err(error) => {
-                        over(watch.take().map(|watch| *watch), CloseReason::Failed);
+                        over(in_flight.take().map(|in_flight| *in_flight), CloseReason::Failed);
                         return Poll::Ready(Err(error));
                     }
                 };
                 // Most responses: written to where the caller wants them, without another move.
-                if watch.is_none()
+                if in_flight.is_none()
                     && !headers::is_event_stream(response.status(), response.headers())
                 {
                     return Poll::Ready(Ok(response.map(SseBody::foreign)));
                 }
-                Poll::Ready(Ok(rare(response, this.config, *this.asked, watch.take())))
+                Poll::Ready(Ok(rare(response, this.config, *this.request_info, in_flight.take())))
             }
-            InnerProj::Refused { refused } => {
-                Poll::Ready(Ok(refuse(Response::new(()), *refused, this.config, *this.asked)))
-            }
+            InnerProj::Refused { refused } => Poll::Ready(Ok(refuse(
+                Response::new(()),
+                *refused,
+                this.config,
+                *this.request_info,
+            ))),
         }
     }
 }
 
 /// In a response's extensions: a layer further in has said what becomes of it.
 #[derive(Clone)]
-enum Owned {
+enum Handled {
     /// An event stream, for which the shutdown of a layer outside can be left here.
     Stream(Option<Inherited>),
     /// A refusal, which looks like a stream.
@@ -118,17 +127,17 @@ enum Owned {
 fn rare<B>(
     response: Response<B>,
     config: &Config,
-    asked: Asked,
-    watch: Option<Box<Watch>>,
+    request_info: RequestInfo,
+    in_flight: Option<Box<InFlight>>,
 ) -> Response<SseBody<B>>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    match watch {
+    match in_flight {
         _ if headers::is_event_stream(response.status(), response.headers()) => {
-            event_stream(response, config, asked, watch)
+            event_stream(response, config, request_info, in_flight)
         }
-        Some(watch) => watched(response, asked, *watch),
+        Some(in_flight) => watched(response, request_info, *in_flight),
         None => response.map(SseBody::foreign),
     }
 }
@@ -136,32 +145,32 @@ where
 fn event_stream<B>(
     mut response: Response<B>,
     config: &Config,
-    asked: Asked,
-    watch: Option<Box<Watch>>,
+    request_info: RequestInfo,
+    in_flight: Option<Box<InFlight>>,
 ) -> Response<SseBody<B>>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let options = response.extensions_mut().remove::<StreamOptions>();
     let may_be_refused = response.status() == StatusCode::OK;
-    if may_be_refused && !asked.acceptable {
-        over(watch.map(|watch| *watch), CloseReason::Ended);
-        return refuse(response, Refused::NotAcceptable, config, asked);
+    if may_be_refused && !request_info.acceptable {
+        over(in_flight.map(|in_flight| *in_flight), CloseReason::Ended);
+        return refuse(response, Refused::NotAcceptable, config, request_info);
     }
-    if let Some(owned) = response.extensions().get::<Owned>() {
-        if let (Owned::Stream(inherited), Some(shutdown)) = (owned, &config.shutdown) {
-            if may_be_refused && !asked.head && config.drains(asked) {
-                over(watch.map(|watch| *watch), CloseReason::Ended);
-                return refuse(response, Refused::NoPlace, config, asked);
+    if let Some(owned) = response.extensions().get::<Handled>() {
+        if let (Handled::Stream(inherited), Some(shutdown)) = (owned, &config.shutdown) {
+            if may_be_refused && !request_info.head && config.drains(request_info) {
+                over(in_flight.map(|in_flight| *in_flight), CloseReason::Ended);
+                return refuse(response, Refused::Unavailable, config, request_info);
             }
             if let Some(inherited) = inherited {
                 _ = inherited.set(shutdown.clone());
             }
         }
-        return match watch {
-            Some(mut watch) => {
-                watch.follow();
-                watched(response, asked, *watch)
+        return match in_flight {
+            Some(mut in_flight) => {
+                in_flight.follow();
+                watched(response, request_info, *in_flight)
             }
             None => response.map(SseBody::foreign),
         };
@@ -170,25 +179,26 @@ where
         Some(options) => Arc::new(config.rules.with(options)),
         None => Arc::clone(&config.rules),
     };
-    let report = if asked.head {
-        over(watch.map(|watch| *watch), CloseReason::Ended);
+    let report = if request_info.head {
+        over(in_flight.map(|in_flight| *in_flight), CloseReason::Ended);
         None
     } else {
-        match open(config, asked, &rules, watch, may_be_refused) {
+        match open(config, request_info, &rules, in_flight, may_be_refused) {
             Ok(report) => Some(report),
-            Err(refused) => return refuse(response, refused, config, asked),
+            Err(refused) => return refuse(response, refused, config, request_info),
         }
     };
     let encoded = headers::has_content_coding(response.headers());
     headers::make_event_stream(response.headers_mut());
     let Some(report) = report else {
-        response.extensions_mut().insert(Owned::Stream(None));
+        response.extensions_mut().insert(Handled::Stream(None));
         return response.map(|_| SseBody::unsent());
     };
     let shutdown = Shutdown::of(config.shutdown.as_ref());
-    response.extensions_mut().insert(Owned::Stream(shutdown.inherited()));
+    response.extensions_mut().insert(Handled::Stream(shutdown.inherited()));
     response.map(|source| {
-        let stream = EventStream::new(source, encoded, rules, shutdown, asked.client, report);
+        let stream =
+            EventStream::new(source, encoded, rules, shutdown, request_info.client, report);
         SseBody::event_stream(stream)
     })
 }
@@ -196,46 +206,52 @@ where
 /// Opens the stream of a response, unless that was done before the call.
 fn open(
     config: &Config,
-    asked: Asked,
-    rules: &Rules,
-    watch: Option<Box<Watch>>,
+    request_info: RequestInfo,
+    rules: &ResolvedOptions,
+    in_flight: Option<Box<InFlight>>,
     may_be_refused: bool,
 ) -> Result<Report, Refused> {
-    let watch = watch.map(|watch| *watch);
-    if let Some(Watch::Stream(report)) = watch {
+    let in_flight = in_flight.map(|in_flight| *in_flight);
+    if let Some(InFlight::Stream(report)) = in_flight {
         return Ok(report);
     }
-    let place = match config.admit(asked) {
+    let place = match config.admit(request_info) {
         Ok(place) => place,
         Err(_) if !may_be_refused => None,
         Err(refused) => {
-            over(watch, CloseReason::Ended);
+            over(in_flight, CloseReason::Ended);
             return Err(refused);
         }
     };
-    Ok(config.open(rules, place, watch.and_then(Watch::into_guard)))
+    Ok(config.open(rules, place, in_flight.and_then(InFlight::into_guard)))
 }
 
 /// A response that is no stream of ours, whose end somebody is to be told.
 #[cold]
-fn watched<B>(response: Response<B>, asked: Asked, watch: Watch) -> Response<SseBody<B>>
+fn watched<B>(
+    response: Response<B>,
+    request_info: RequestInfo,
+    in_flight: InFlight,
+) -> Response<SseBody<B>>
 where
     B: Body,
 {
-    match watch {
-        Watch::Disconnect(guard) if !asked.head && headers::has_body(response.status()) => {
+    match in_flight {
+        InFlight::Disconnect(guard)
+            if !request_info.head && headers::has_body(response.status()) =>
+        {
             response.map(|body| SseBody::tracked(body, guard))
         }
-        watch => {
-            watch.over(CloseReason::Ended);
+        in_flight => {
+            in_flight.over(CloseReason::Ended);
             response.map(SseBody::foreign)
         }
     }
 }
 
-fn over(watch: Option<Watch>, reason: CloseReason) {
-    if let Some(watch) = watch {
-        watch.over(reason);
+fn over(in_flight: Option<InFlight>, reason: CloseReason) {
+    if let Some(in_flight) = in_flight {
+        in_flight.over(reason);
     }
 }
 
@@ -245,7 +261,7 @@ fn refuse<B, C>(
     response: Response<B>,
     refused: Refused,
     config: &Config,
-    asked: Asked,
+    request_info: RequestInfo,
 ) -> Response<SseBody<C>> {
     match refused {
         Refused::NotAcceptable => {
@@ -255,12 +271,12 @@ fn refuse<B, C>(
             response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
             response
         }
-        Refused::NoPlace => {
+        Refused::Unavailable => {
             config.stats.refused();
             debug!("an event stream was refused");
-            let mut response = config.refusal.answer(response, asked.client);
+            let mut response = config.refusal.answer(response, request_info.client);
             // To a layer outside it must not be a stream.
-            response.extensions_mut().insert(Owned::Refused);
+            response.extensions_mut().insert(Handled::Refused);
             response
         }
     }

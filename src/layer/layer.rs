@@ -167,7 +167,7 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets what refused clients are told: by default [`Refusal::by_request`].
+    /// Sets what refused clients are told: by default [`Refusal::per_client`].
     ///
     /// ```
     /// use tower_sse::{Refusal, SseLayer};
@@ -281,7 +281,7 @@ impl<M> SseLayer<M> {
     /// itself brought about. By default only the [`JoinError`](tokio::task::JoinError) of a
     /// cancelled task is one.
     ///
-    /// On a cancellation [`on_error`](Self::on_error) is not asked, nothing is logged above DEBUG,
+    /// On a cancellation [`on_error`](Self::on_error) is not request_info, nothing is logged above DEBUG,
     /// and the close report says [`Cancelled`](crate::CloseReason::Cancelled). Between events the
     /// stream of an `EventSource` ends cleanly, if the layer
     /// [looked at the client](crate::operating#who-is-asking). Every other body fails, because its
@@ -299,10 +299,10 @@ impl<M> SseLayer<M> {
     /// use tower_sse::SseLayer;
     ///
     /// # let layer: SseLayer =
-    /// SseLayer::new().classify_with(|error| error.is::<RecvError>());
+    /// SseLayer::new().cancellation_if(|error| error.is::<RecvError>());
     /// ```
     #[must_use]
-    pub fn classify_with<F>(mut self, is_cancellation: F) -> Self
+    pub fn cancellation_if<F>(mut self, is_cancellation: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
     {

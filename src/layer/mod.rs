@@ -4,6 +4,7 @@ mod admission;
 mod config;
 mod future;
 mod headers;
+mod in_flight;
 mod into_sse;
 #[allow(clippy::module_inception)]
 mod layer;
@@ -11,7 +12,6 @@ pub mod marker;
 mod refusal;
 mod service;
 mod stream_options;
-mod watch;
 
 pub use self::{
     future::ResponseFuture,

@@ -5,17 +5,14 @@ use http::{
 };
 
 use super::headers;
-use crate::{
-    body::{Retry, SseBody},
-    connection::Client,
-};
+use crate::{body::SseBody, connection::Client, options::Retry};
 
 /// What a client is told whose stream cannot be opened, because the server is
 /// [shutting down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
 ///
 /// The rules by which clients reconnect contradict each other: any status but 200 ends an
 /// `EventSource` for ever ([HTML, "Processing model"][html]), while to others an empty stream would be
-/// the answer. [`by_request`](Self::by_request), the default, tells them apart by what they send:
+/// the answer. [`per_client`](Self::per_client), the default, tells them apart by what they send:
 ///
 /// | client | answer |
 /// |---|---|
@@ -40,7 +37,7 @@ use crate::{
 /// # let layer: SseLayer =
 /// SseLayer::new()
 ///     .max_streams(10_000)
-///     .refusal(Refusal::by_request().retry(Retry::between(5 * second, 30 * second)));
+///     .refusal(Refusal::per_client().retry(Retry::between(5 * second, 30 * second)));
 /// ```
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
@@ -53,7 +50,7 @@ pub struct Refusal {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
-    ByRequest,
+    PerClient,
     RetryLater,
     Unavailable,
 }
@@ -64,8 +61,8 @@ impl Refusal {
     }
 
     /// As the client needs it.
-    pub const fn by_request() -> Self {
-        Self::new(Answer::ByRequest)
+    pub const fn per_client() -> Self {
+        Self::new(Answer::PerClient)
     }
 
     /// `200`, a `retry` line, and the end, for everybody: where all clients are `EventSource`s that a
@@ -94,7 +91,7 @@ impl Refusal {
         client: Client,
     ) -> Response<SseBody<C>> {
         let stays = match self.answer {
-            Answer::ByRequest => matches!(client, Client::EventSource),
+            Answer::PerClient => matches!(client, Client::EventSource),
             Answer::RetryLater => true,
             Answer::Unavailable => false,
         };
@@ -116,8 +113,8 @@ impl Refusal {
 }
 
 impl Default for Refusal {
-    /// [`Refusal::by_request`].
+    /// [`Refusal::per_client`].
     fn default() -> Self {
-        Self::by_request()
+        Self::per_client()
     }
 }

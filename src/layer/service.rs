@@ -66,22 +66,26 @@ where
         if let Some(last_event_id) = last_event_id {
             request.extensions_mut().insert(last_event_id);
         }
-        let asked = self.config.asked(request.method(), request.headers());
-        let watch = if S::Response::STREAMS
+        let request_info = self.config.request_info(request.method(), request.headers());
+        let in_flight = if S::Response::STREAMS
             || self.config.track_disconnects
             || request.extensions().get::<Disconnect>().is_some()
         {
-            match self.config.watch(&mut request, asked, S::Response::STREAMS) {
-                Ok(watch) => Some(watch),
+            match self.config.in_flight(&mut request, request_info, S::Response::STREAMS) {
+                Ok(in_flight) => Some(in_flight),
                 Err(refused) => {
-                    return ResponseFuture::refused(refused, Arc::clone(&self.config), asked);
+                    return ResponseFuture::refused(
+                        refused,
+                        Arc::clone(&self.config),
+                        request_info,
+                    );
                 }
             }
         } else {
             None
         };
         let config = Arc::clone(&self.config);
-        ResponseFuture::new(self.inner.call(request), config, asked, watch)
+        ResponseFuture::new(self.inner.call(request), config, request_info, in_flight)
     }
 }
 

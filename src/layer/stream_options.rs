@@ -2,9 +2,9 @@ use std::{error::Error, sync::Arc};
 
 use super::SseLayer;
 use crate::{
-    body::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
-    connection::Closed,
+    connection::CloseReport,
     event::Event,
+    options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
 };
 
 /// Options that a response can override for its own stream, by [`StreamOptions`] in its extensions.
@@ -85,7 +85,7 @@ impl<M> SseLayer<M> {
     }
 
     /// Sets how open streams end when the [shutdown](Self::shutdown) begins: by default
-    /// [`Drain::by_request`].
+    /// [`Drain::per_client`].
     ///
     /// ```
     /// use std::time::Duration;
@@ -168,7 +168,7 @@ impl<M> SseLayer<M> {
     ///
     /// The body fails, and the closure is not called, if the source fails mid-event or in a stream
     /// with a content coding: there is no place for another event. The body also fails if the
-    /// closure panics. A [cancellation](Self::classify_with) is not an error in this sense.
+    /// closure panics. A [cancellation](Self::cancellation_if) is not an error in this sense.
     ///
     /// A failing body makes [noise in the server's and in proxies'
     /// logs](crate::operating#errors-of-the-source).
@@ -216,7 +216,7 @@ impl<M> SseLayer<M> {
     #[must_use]
     pub fn on_close<F>(self, told: F) -> Self
     where
-        F: Fn(&Closed) + Send + Sync + 'static,
+        F: Fn(&CloseReport) + Send + Sync + 'static,
     {
         self.options(StreamOptions::new().on_close(told))
     }

@@ -67,8 +67,8 @@ impl Log {
 pub(crate) fn layer(server: &'static str) -> SseLayer {
     let soon = Retry::between(Duration::from_millis(100), Duration::from_millis(300));
     SseLayer::new()
-        .drain(Drain::by_request().retry(soon.clone()))
-        .refusal(Refusal::by_request().retry(soon))
+        .drain(Drain::per_client().retry(soon.clone()))
+        .refusal(Refusal::per_client().retry(soon))
         .farewell(Event::new().event("farewell").data(server))
 }
 

@@ -25,7 +25,7 @@ const EVENT_SOURCE: Headers = [("accept", "text/event-stream"), ("cache-control"
 const CUT_SHORT: &str = "the event stream was cut short: drained";
 
 fn sse(shutdown: &CancellationToken) -> SseLayer {
-    let drain = Drain::by_request().retry(Retry::fixed(Duration::from_secs(1)));
+    let drain = Drain::per_client().retry(Retry::fixed(Duration::from_secs(1)));
     SseLayer::new().shutdown(shutdown.clone()).drain(drain).farewell(Event::from("bye"))
 }
 

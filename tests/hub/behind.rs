@@ -63,7 +63,7 @@ fn held_by_each(clients: usize, stall: impl FnOnce(&mut Vec<Stalled>)) -> usize 
 #[test]
 fn clients_behind_at_one_place_share_frames_while_the_hub_is_at_its_budget() {
     const CLIENTS: usize = 200;
-    let hub = Hub::builder().retain_in_all(4 << 20).build();
+    let hub = Hub::builder().max_memory(4 << 20).build();
     let kib = "x".repeat(1024);
     for n in 0..1000 {
         publish(&hub, "news", &kib);

@@ -4,7 +4,7 @@ use std::{iter, task::Poll};
 
 use tower_sse::{
     Event, LastEventId,
-    hub::{Hub, OnGap, PublishError, Subscribe},
+    hub::{GapPolicy, Hub, PublishError, Subscribe},
 };
 
 use crate::client::{Client, id, publish, publish_all, read, sequence, told};
@@ -163,19 +163,19 @@ fn a_position_rendered_into_a_page_misses_nothing_that_comes_after_the_page() {
 #[test]
 fn a_gap_is_told_or_ends_the_stream_or_is_kept_quiet() {
     let hub = hub();
-    let begin = |on_gap, last: LastEventId| {
-        Client::new(hub.subscribe(["b", "a"]).on_gap(on_gap).resume(last))
+    let begin = |gap_policy, last: LastEventId| {
+        Client::new(hub.subscribe(["b", "a"]).gap_policy(gap_policy).resume(last))
     };
-    let mut quiet = begin(OnGap::SayNothing, id(&hub, 0));
+    let mut quiet = begin(GapPolicy::Ignore, id(&hub, 0));
     assert_eq!(quiet.read(), ["b2@2", "a3@3", "a4@4", "b5@5"]);
-    let mut quiet = begin(OnGap::SayNothing, foreign());
+    let mut quiet = begin(GapPolicy::Ignore, foreign());
     assert_eq!(quiet.read(), ["b2@2", "a3@3", "a4@4", "b5@5"]);
     assert!(!quiet.has_ended());
 
-    let mut ends = begin(OnGap::TellAndEnd, id(&hub, 0));
+    let mut ends = begin(GapPolicy::ReportAndEnd, id(&hub, 0));
     assert_eq!(ends.read(), ["gap a@1"]);
     assert!(ends.has_ended());
-    let mut again = begin(OnGap::TellAndEnd, ends.last_event_id().unwrap());
+    let mut again = begin(GapPolicy::ReportAndEnd, ends.last_event_id().unwrap());
     assert_eq!(again.read(), ["b2@2", "a3@3", "a4@4", "b5@5"]);
     assert!(!again.has_ended());
 }
@@ -185,7 +185,7 @@ fn a_gap_is_told_or_ends_the_stream_or_is_kept_quiet() {
 #[test]
 fn a_stream_that_ends_with_a_gap_has_told_all_that_are_at_its_place() {
     let hub = hub();
-    let subscribe = || hub.subscribe(["a", "b"]).on_gap(OnGap::TellAndEnd);
+    let subscribe = || hub.subscribe(["a", "b"]).gap_policy(GapPolicy::ReportAndEnd);
     let mut client = Client::new(subscribe().resume(id(&hub, 100)));
     assert_eq!(client.read(), ["gap a@0", "gap b@5"]);
     assert!(client.has_ended());
@@ -222,7 +222,7 @@ fn an_event_that_cannot_be_published_takes_no_number() {
 /// More topics went than are remembered one by one, so what those have lost that are new here is at one place.
 #[test]
 fn gaps_at_one_place_after_events_are_told_again_and_the_events_are_not() {
-    let hub = Hub::builder().retain_in_all(4096).build();
+    let hub = Hub::builder().max_memory(4096).build();
     let _here = hub.subscribe(["a"]).resume(None);
     for n in 0..=1 << 16 {
         publish(&hub, &format!("gone {n}"), "x");
@@ -284,9 +284,9 @@ fn with_garbage_the_greeting_comes_after_the_gaps_as_at_a_first_visit() {
         assert_eq!(begin(subscribe()).read(), ["gap a@0", "gap b@5", "hello@5"], "{garbage}");
         let recent = ["gap a@0", "gap b@3", "hello@3", "a4@4", "b5@5"];
         assert_eq!(begin(subscribe().recent(2)).read(), recent, "{garbage}");
-        let mut quiet = begin(subscribe().on_gap(OnGap::SayNothing));
+        let mut quiet = begin(subscribe().gap_policy(GapPolicy::Ignore));
         assert_eq!(quiet.read(), ["hello@5"], "{garbage}");
-        let mut ends = begin(subscribe().on_gap(OnGap::TellAndEnd));
+        let mut ends = begin(subscribe().gap_policy(GapPolicy::ReportAndEnd));
         assert_eq!(ends.read(), ["gap a@0", "gap b@5"], "{garbage}");
         assert!(ends.has_ended());
     }

@@ -10,7 +10,7 @@ use std::{
 
 use tower_sse::{
     LastEventId,
-    hub::{Hub, OnGap},
+    hub::{GapPolicy, Hub},
 };
 
 use crate::client::{Client, id, publish, sequence};
@@ -74,14 +74,14 @@ fn gaps_of_very_many_topics_come_in_items_of_some_and_the_last_id_says_that_all_
     let foreign = LastEventId::from(Hub::new().position());
     let garbage = LastEventId::try_from("?").unwrap();
     for (last, unknown) in [(foreign, "1-0"), (garbage, "0-0")] {
-        for on_gap in [OnGap::Tell, OnGap::TellAndEnd, OnGap::SayNothing] {
+        for gap_policy in [GapPolicy::Report, GapPolicy::ReportAndEnd, GapPolicy::Ignore] {
             let hub = Hub::new();
             let names = names();
-            let begin = |last| hub.subscribe(&names).on_gap(on_gap).resume(last);
+            let begin = |last| hub.subscribe(&names).gap_policy(gap_policy).resume(last);
             let mut task = Task::new(Client::new(begin(last.clone())));
             let items = task.read();
-            assert_eq!(task.client.has_ended(), on_gap == OnGap::TellAndEnd);
-            if on_gap == OnGap::SayNothing {
+            assert_eq!(task.client.has_ended(), gap_policy == GapPolicy::ReportAndEnd);
+            if gap_policy == GapPolicy::Ignore {
                 assert!(items.is_empty());
                 continue;
             }

@@ -4,7 +4,7 @@ use std::{iter, time::Duration};
 
 use allocation_counter::measure;
 use tokio::time::advance;
-use tower_sse::hub::{Hub, OnGap};
+use tower_sse::hub::{GapPolicy, Hub};
 
 use crate::client::{Client, id, publish, read};
 
@@ -57,7 +57,7 @@ fn a_topic_that_keeps_nothing_takes_no_more_than_one_that_keeps_an_event() {
 #[tokio::test(start_paused = true)]
 async fn a_topic_that_has_let_go_of_its_events_gives_their_memory_back() {
     let hub = Hub::builder().retain_for(Duration::from_millis(1)).build();
-    let subscription = hub.subscribe(["a"]).on_gap(OnGap::SayNothing).resume(None);
+    let subscription = hub.subscribe(["a"]).gap_policy(GapPolicy::Ignore).resume(None);
     let burst = measure(|| (0..EVENTS).for_each(|_| _ = publish(&hub, "a", "x")));
     assert!(burst.bytes_current > 100_000);
     advance(Duration::from_millis(5)).await;
@@ -79,7 +79,7 @@ fn a_topic_that_is_named_often_takes_no_more_than_one() {
 
 #[test]
 fn an_event_that_is_larger_than_all_may_be_together_makes_nothing_else_go() {
-    let hub = Hub::builder().retain_in_all(10_000).build();
+    let hub = Hub::builder().max_memory(10_000).build();
     let mut client = Client::new(hub.subscribe(["large"]).resume(None));
     for topic in ["a", "b", "c"] {
         publish(&hub, topic, "x");
@@ -93,7 +93,7 @@ fn an_event_that_is_larger_than_all_may_be_together_makes_nothing_else_go() {
 #[test]
 fn what_is_remembered_of_a_topic_that_went_is_not_its_name() {
     let name = "x".repeat(1 << 16);
-    let hub = Hub::builder().retain_in_all(0).build();
+    let hub = Hub::builder().max_memory(0).build();
     let counted = measure(|| {
         for n in 0..100 {
             publish(&hub, &format!("{name}{n}"), "x");

@@ -103,7 +103,7 @@ async fn run(limits: Limits, steps: Vec<Step>) {
             let Limits { events, bytes, age, .. } = limits;
             Some(Retention::new().events(events).bytes(bytes).age(Duration::from_millis(age)))
         })
-        .retain_in_all(limits.in_all)
+        .max_memory(limits.in_all)
         .build();
     let mut naive = Naive::new(limits);
     let mut visitors: [Visitor; CLIENTS] = Default::default();

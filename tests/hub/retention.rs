@@ -122,7 +122,7 @@ async fn topics_go_when_their_events_are_too_old_while_others_come() {
 #[test]
 fn room_is_made_however_many_topics_keep_nothing() {
     const BUDGET: usize = 4 << 20;
-    let hub = Hub::builder().retain_in_all(BUDGET).build();
+    let hub = Hub::builder().max_memory(BUDGET).build();
     let empty: Vec<_> = (0..300_000).map(|n| format!("empty {n}")).collect();
     let _subscription = hub.subscribe(&empty).resume(None);
     let names: Vec<_> = (0..100).map(|n| format!("topic {n}")).collect();
@@ -167,7 +167,7 @@ fn a_callback_that_panics_leaves_no_subscriber_behind() {
 /// Room for so many topics of one letter, and so many events of two.
 fn room_for(topics: usize, events: usize) -> HubBuilder {
     let event = size_of(&Hub::new(), "a1") + 112;
-    Hub::builder().retain_in_all(topics * 561 + events * event)
+    Hub::builder().max_memory(topics * 561 + events * event)
 }
 
 #[test]
@@ -235,7 +235,7 @@ fn a_large_event_is_shared_as_it_is_by_readers_wherever_they_are() {
 
 #[test]
 fn a_hub_that_keeps_nothing_at_all_says_so_to_everybody() {
-    let hub = Hub::builder().retain_in_all(0).build();
+    let hub = Hub::builder().max_memory(0).build();
     let mut client = Client::new(hub.subscribe(["a"]).resume(None));
     publish_all(&hub, ["a1", "a2"]);
     assert_eq!(client.read(), ["gap a@2"]);
@@ -282,7 +282,7 @@ const REMEMBERED: u64 = 65_536;
 
 #[test]
 fn topics_that_went_are_remembered_one_by_one_and_the_oldest_of_very_many_as_one() {
-    let hub = Hub::builder().retain_in_all(0).build();
+    let hub = Hub::builder().max_memory(0).build();
     for number in 1..=REMEMBERED + 10 {
         publish(&hub, &number.to_string(), "x");
     }
@@ -305,7 +305,7 @@ fn topics_that_went_are_remembered_one_by_one_and_the_oldest_of_very_many_as_one
 /// A client that comes and goes must not make the hub forget others.
 #[test]
 fn a_topic_that_comes_and_goes_very_often_is_remembered_once() {
-    let hub = Hub::builder().retain_in_all(0).build();
+    let hub = Hub::builder().max_memory(0).build();
     publish_all(&hub, ["a1", "b2"]);
     for _ in 0..3 * REMEMBERED {
         drop(hub.subscribe(["b"]).resume(None));

@@ -158,7 +158,7 @@ fn clients_that_come_back_lose_nothing_while_others_publish() {
 fn clients_that_come_back_are_told_of_all_that_was_lost_meanwhile() {
     clients_that_come_and_go(&Hub::builder().retain_events(3).build(), 6_000, true);
     // Topics go and come back all the time.
-    clients_that_come_and_go(&Hub::builder().retain_in_all(200).build(), 6_000, true);
+    clients_that_come_and_go(&Hub::builder().max_memory(200).build(), 6_000, true);
 }
 
 /// Whatever it begins with, from there on nothing is missing.
@@ -248,7 +248,7 @@ fn what_was_published_before_the_end_is_given_and_then_the_stream_ends() {
 #[test]
 fn room_is_made_among_many_topics_while_others_publish() {
     const ROOM: usize = 1 << 20;
-    let hub = Hub::builder().retain_in_all(ROOM).build();
+    let hub = Hub::builder().max_memory(ROOM).build();
     let until = Instant::now() + Duration::from_secs(1);
     thread::scope(|scope| {
         for publisher in 0..4 {

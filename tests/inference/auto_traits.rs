@@ -8,10 +8,10 @@ use std::{
 };
 
 use tower_sse::{
-    CloseReason, Closed, Decoder, Disconnect, Drain, Encoded, Event, EventBody, EventId, EventName,
-    EventTooLarge, FrameBuf, Heartbeat, InvalidField, LastEventId, MaxAge, Message, Refusal,
-    ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot, StreamOptions,
-    marker,
+    CloseReason, CloseReport, Decoder, Disconnect, Drain, Encoded, Event, EventBody, EventId,
+    EventName, EventTooLarge, FrameBuf, Heartbeat, InvalidField, LastEventId, MaxAge, Message,
+    Refusal, ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot,
+    StreamOptions, marker,
 };
 
 /// Does a type implement a trait? An inherent constant goes before one of a trait, where its bound
@@ -112,7 +112,7 @@ fn values_have_all_of_them() {
         "Send Sync Unpin Clone":
         Event, Encoded, EventId, EventName, InvalidField, Message, LastEventId,
         Heartbeat, Retry, StreamOptions, EventTooLarge, Decoder,
-        Closed, CloseReason, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
+        CloseReport, CloseReason, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
         marker::Http, marker::Events, marker::EventResponse,
     );
 }
@@ -144,9 +144,9 @@ fn json_has_those_of_its_value() {
 #[test]
 fn a_hub_has_all_of_them_and_a_subscription_all_but_clone() {
     use tower_sse::hub::{
-        Hub, HubBuilder, OnGap, PublishError, Receipt, Retention, Subscribe, Subscription,
+        GapPolicy, Hub, HubBuilder, PublishError, Receipt, Retention, Subscribe, Subscription,
     };
 
-    assert_traits!("Send Sync Unpin Clone": Hub, OnGap, PublishError, Receipt, Retention);
+    assert_traits!("Send Sync Unpin Clone": Hub, GapPolicy, PublishError, Receipt, Retention);
     assert_traits!("Send Sync Unpin": HubBuilder, Subscribe, Subscription);
 }

@@ -131,7 +131,7 @@ fn every_client_is_told_in_its_own_way<K: Kind>() {
     for because in [Because::Limit, Because::Shutdown] {
         for (refusal, name) in [
             (Refusal::default(), "default"),
-            (Refusal::by_request(), "by request"),
+            (Refusal::per_client(), "by request"),
             (Refusal::retry_later(), "retry later"),
             (Refusal::unavailable(), "unavailable"),
         ] {
@@ -172,7 +172,7 @@ fn every_client_is_refused_in_the_way_that_it_comes_back_after() {
 #[test]
 fn the_source_is_dropped_unpolled() {
     for request in [event_source(), Request::new(())] {
-        let (layer, _kept) = full(Refusal::by_request());
+        let (layer, _kept) = full(Refusal::per_client());
         let (feed, source) = Feed::new();
         let _response = answer_to(request, &layer, event_stream(source));
         assert_eq!((feed.is_dropped(), feed.polls()), (true, 0));
@@ -182,7 +182,7 @@ fn the_source_is_dropped_unpolled() {
 /// What the layer would have written into a stream it does not write into a refusal.
 #[test]
 fn nothing_but_the_line_is_sent() {
-    let (layer, _kept) = full(two_seconds(Refusal::by_request()));
+    let (layer, _kept) = full(two_seconds(Refusal::per_client()));
     let layer = layer
         .padding(9)
         .retry(Retry::fixed(60 * SECOND))

@@ -63,7 +63,7 @@ async fn a_source_that_is_always_ready_is_drained() {
         (Drain::at_once(), Client::EventSource),
         (Drain::spread_over(SECOND), Client::Get),
         (Drain::after(SECOND), Client::Fetch),
-        (Drain::by_request(), Client::Post),
+        (Drain::per_client(), Client::Post),
     ] {
         let mut rig = Rig::of(layer(drain), client, event_stream(always(b"data: a\n\ndata: b\n")));
         assert_eq!(rig.poll(), data("data: a\n\ndata: b\n"));
@@ -95,7 +95,7 @@ async fn an_event_without_end_does_not_outlast_the_patience() {
         for aging in [true, false] {
             let layer = match aging {
                 true => layer(Drain::never()).max_age(MaxAge::new(SECOND)),
-                false => layer(Drain::by_request()),
+                false => layer(Drain::per_client()),
             };
             let mut rig = Rig::of(layer, Client::EventSource, event_stream(always(frame)));
             assert!(matches!(rig.poll(), Polled::Data(_)));
@@ -173,7 +173,7 @@ async fn a_source_that_spends_the_tasks_budget_hides_neither_shutdown_nor_age() 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_spends_the_tasks_budget_keeps_no_wake_up_from_it() {
     let mut rig =
-        Rig::of(layer(Drain::by_request()), Client::EventSource, event_stream(Spendthrift));
+        Rig::of(layer(Drain::per_client()), Client::EventSource, event_stream(Spendthrift));
     assert_eq!(rig.poll(), Polled::Pending);
     // The source's own wake-up, by the runtime.
     tokio::task::yield_now().await;
@@ -225,7 +225,7 @@ async fn a_task_whose_source_waits_without_budget_can_sleep_until_its_stream_is_
 /// Another body in the same task may spend it all, every time.
 #[tokio::test(start_paused = true)]
 async fn to_be_cut_takes_no_budget() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::by_request()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Client::EventSource);
     rig.shutdown.cancel();
     tokio::task::yield_now().await;
     spend_all(&mut Context::from_waker(Waker::noop()));

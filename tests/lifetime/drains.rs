@@ -53,7 +53,7 @@ fn cases() -> impl Iterator<Item = Case> {
         let grace = if client == Client::Post { 30 * SECOND } else { Duration::ZERO };
         let half_a_second = 500 * MILLISECOND;
         [
-            (Drain::by_request(), grace, false, 5 * SECOND),
+            (Drain::per_client(), grace, false, 5 * SECOND),
             (Drain::default(), grace, false, 5 * SECOND),
             (Drain::at_once(), Duration::ZERO, false, half_a_second),
             (Drain::spread_over(WINDOW), WINDOW, true, 5 * SECOND),

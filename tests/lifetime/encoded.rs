@@ -31,7 +31,7 @@ async fn at_the_shutdown_it_fails_when_it_is_due_for_every_client() {
     for client in Client::ALL {
         let grace = if client == Client::Post { 30 * SECOND } else { Duration::ZERO };
         for (drain, delay) in [
-            (Drain::by_request(), grace),
+            (Drain::per_client(), grace),
             (Drain::at_once(), Duration::ZERO),
             (Drain::after(7 * SECOND), 7 * SECOND),
         ] {
@@ -69,7 +69,7 @@ async fn at_its_greatest_age_it_fails_for_every_client() {
     for client in Client::ALL {
         let age = if client == Client::Post { 90 * SECOND } else { 60 * SECOND };
         for bytes in BYTES {
-            let layer = layer(Drain::by_request()).max_age(MaxAge::new(60 * SECOND));
+            let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
             let mut rig = begun(bytes, layer, client).await;
             time::advance(age - MILLISECOND).await;
             assert_eq!(rig.poll(), Polled::Pending);
@@ -82,7 +82,7 @@ async fn at_its_greatest_age_it_fails_for_every_client() {
 
 #[tokio::test(start_paused = true)]
 async fn its_own_end_within_a_grace_is_clean() {
-    let mut rig = begun(b"\x1f\x8b", layer(Drain::by_request()), Client::Post).await;
+    let mut rig = begun(b"\x1f\x8b", layer(Drain::per_client()), Client::Post).await;
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     rig.feed.data("end");
@@ -93,7 +93,7 @@ async fn its_own_end_within_a_grace_is_clean() {
 
 #[tokio::test(start_paused = true)]
 async fn identity_is_no_coding() {
-    let mut rig = Rig::answering(layer(Drain::by_request()), Client::EventSource, |answer| {
+    let mut rig = Rig::answering(layer(Drain::per_client()), Client::EventSource, |answer| {
         answer.headers_mut().insert("content-encoding", "identity".parse().unwrap());
     });
     rig.shutdown.cancel();

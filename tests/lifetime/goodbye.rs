@@ -50,7 +50,7 @@ async fn the_reconnection_time_is_drawn_from_the_range_with_both_its_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn with_nothing_to_tell_the_stream_just_ends() {
-    let layer = SseLayer::new().drain(Drain::by_request().retry(Retry::none()));
+    let layer = SseLayer::new().drain(Drain::per_client().retry(Retry::none()));
     for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r"] {
         let mut rig = Rig::after(begun, layer.clone(), Client::EventSource);
         rig.shutdown.cancel();
@@ -70,7 +70,7 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
     {
         let layer = SseLayer::new()
             .farewell(Event::from("bye"))
-            .drain(Drain::by_request().retry(Retry::none()));
+            .drain(Drain::per_client().retry(Retry::none()));
         let mut rig = Rig::after(begun, layer, Client::EventSource);
         rig.shutdown.cancel();
         assert_eq!(rig.poll(), bytes(expected));
@@ -81,7 +81,7 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
 /// Some clients make an empty event of a block without data.
 #[tokio::test(start_paused = true)]
 async fn a_reconnection_time_is_a_lone_line_and_no_block() {
-    let layer = layer(Drain::by_request()).farewell(None);
+    let layer = layer(Drain::per_client()).farewell(None);
     let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(RETRY));
@@ -129,7 +129,7 @@ async fn a_stream_that_comes_to_its_own_end_first_gets_its_terminator_and_no_goo
 #[tokio::test(start_paused = true)]
 async fn a_source_that_ends_or_fails_mid_event_while_it_is_due_gets_no_goodbye() {
     for fails in [false, true] {
-        let mut rig = Rig::after(b"data: a\n", layer(Drain::by_request()), Client::EventSource);
+        let mut rig = Rig::after(b"data: a\n", layer(Drain::per_client()), Client::EventSource);
         rig.shutdown.cancel();
         assert_eq!(rig.poll(), Polled::Pending);
         if fails {
@@ -149,7 +149,7 @@ async fn a_source_that_ends_or_fails_mid_event_while_it_is_due_gets_no_goodbye()
 
 #[tokio::test(start_paused = true)]
 async fn a_preamble_comes_before_the_goodbye() {
-    let layer = layer(Drain::by_request()).padding(2).retry(Retry::fixed(SECOND));
+    let layer = layer(Drain::per_client()).padding(2).retry(Retry::fixed(SECOND));
     let mut rig = Rig::new(layer, Client::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data("retry: 1000\n:\n"));
@@ -160,7 +160,7 @@ async fn a_preamble_comes_before_the_goodbye() {
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_go_on_while_a_source_ends_its_event() {
-    let layer = layer(Drain::by_request()).heartbeat(Heartbeat::every(2 * SECOND));
+    let layer = layer(Drain::per_client()).heartbeat(Heartbeat::every(2 * SECOND));
     let mut rig = Rig::after(b"data: a\r", layer, Client::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
@@ -182,7 +182,7 @@ async fn at_its_maximum_age_a_stream_gets_no_goodbye() {
         (b"data: a\r\r", Duration::ZERO),
         (b"data: a\n", 5 * SECOND),
     ] {
-        let layer = layer(Drain::by_request()).max_age(MaxAge::new(60 * SECOND));
+        let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
         let mut rig = Rig::after(begun, layer, Client::EventSource);
         time::advance(60 * SECOND).await;
         if patience.is_zero() {

@@ -17,7 +17,7 @@ use crate::{
 const AGE: Duration = Duration::from_secs(60);
 
 fn aging(max_age: MaxAge) -> SseLayer {
-    layer(Drain::by_request()).max_age(max_age)
+    layer(Drain::per_client()).max_age(max_age)
 }
 
 /// When a stream of that age is due.

@@ -12,7 +12,9 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{BoxError, CloseReason, Closed, Drain, Event, Heartbeat, Retry, SseBody, SseLayer};
+use tower_sse::{
+    BoxError, CloseReason, CloseReport, Drain, Event, Heartbeat, Retry, SseBody, SseLayer,
+};
 
 use crate::support::{
     Feed, Polled, body::poll_frame_with, event_stream, source::FedBody, source::answer_to,
@@ -71,7 +73,7 @@ pub(crate) struct Rig<B = FedBody> {
     pub(crate) body: SseBody<B>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) wakes: Arc<Wakes>,
-    closed: Arc<Mutex<Vec<Closed>>>,
+    closed: Arc<Mutex<Vec<CloseReport>>>,
 }
 
 impl Rig {
@@ -130,14 +132,14 @@ where
     }
 
     /// The close report, of which there is never more than one.
-    pub(crate) fn closed(&self) -> Option<Closed> {
+    pub(crate) fn closed(&self) -> Option<CloseReport> {
         let closed = self.closed.lock().unwrap();
         assert!(closed.len() <= 1, "several reports: {closed:?}");
         closed.first().copied()
     }
 
     /// Drops the body and gives its close report.
-    pub(crate) fn leave(self) -> Closed {
+    pub(crate) fn leave(self) -> CloseReport {
         let Self { body, closed, .. } = self;
         drop(body);
         let closed = closed.lock().unwrap();

@@ -16,7 +16,7 @@ use crate::{
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_was_not_polled_before_is_not_opened_at_its_source() {
     for client in [Client::EventSource, Client::Get, Client::Fetch] {
-        let mut rig = Rig::new(layer(Drain::by_request()), client);
+        let mut rig = Rig::new(layer(Drain::per_client()), client);
         rig.feed.data("data: a\n\n");
         rig.shutdown.cancel();
         time::advance(SECOND).await;
@@ -126,13 +126,13 @@ async fn whatever_comes_first_ends_a_stream() {
     let never = Duration::MAX;
     let half = 500 * MILLISECOND;
     for (drain, begins, client, over, expected) in [
-        (Drain::by_request(), never, Client::EventSource, 15 * SECOND, expired()),
-        (Drain::by_request(), never, Client::Post, 45 * SECOND, expired()),
+        (Drain::per_client(), never, Client::EventSource, 15 * SECOND, expired()),
+        (Drain::per_client(), never, Client::Post, 45 * SECOND, expired()),
         (Drain::at_once(), never, Client::EventSource, 15 * SECOND, expired()),
-        (Drain::by_request(), 2 * SECOND, Client::EventSource, 7 * SECOND, data(RETRY)),
-        (Drain::by_request(), 2 * SECOND, Client::Post, 37 * SECOND, data(RETRY)),
+        (Drain::per_client(), 2 * SECOND, Client::EventSource, 7 * SECOND, data(RETRY)),
+        (Drain::per_client(), 2 * SECOND, Client::Post, 37 * SECOND, data(RETRY)),
         // Whoever expires while it is drained is told what the others are.
-        (Drain::by_request(), 20 * SECOND, Client::Post, 45 * SECOND, data(RETRY)),
+        (Drain::per_client(), 20 * SECOND, Client::Post, 45 * SECOND, data(RETRY)),
         (Drain::after(3 * SECOND), 2 * SECOND, Client::EventSource, 10 * SECOND, data(RETRY)),
         (Drain::after(20 * SECOND), 2 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::after(20 * SECOND), 2 * SECOND, Client::Post, 27 * SECOND, data(RETRY)),
@@ -142,7 +142,7 @@ async fn whatever_comes_first_ends_a_stream() {
         (Drain::at_once(), 11 * SECOND, Client::EventSource, 11 * SECOND + half, data(RETRY)),
         (Drain::at_once(), 32 * SECOND, Client::Post, 32 * SECOND + half, data(RETRY)),
         (Drain::at_once(), 41 * SECOND, Client::Post, 41 * SECOND + half, data(RETRY)),
-        (Drain::by_request(), 11 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
+        (Drain::per_client(), 11 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::spread_over(SECOND), 11 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::after(SECOND), 11 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::never(), 11 * SECOND, Client::EventSource, 15 * SECOND, expired()),
@@ -195,7 +195,7 @@ async fn a_response_can_have_a_drain_of_its_own() {
 async fn a_token_of_which_the_servers_is_a_child_is_as_good() {
     let process = CancellationToken::new();
     let (feed, source) = Feed::new();
-    let layer: SseLayer = layer(Drain::by_request()).shutdown(process.child_token());
+    let layer: SseLayer = layer(Drain::per_client()).shutdown(process.child_token());
     let mut body =
         answer_to(Client::EventSource.request(), &layer, event_stream(source)).into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);

@@ -26,7 +26,7 @@ fn assert_cut(rig: &mut Rig, client: Client) {
 fn a_shutdown_ends_streams_at_once_whatever_grace_they_would_have() {
     for client in Client::ALL {
         for drain in [
-            Drain::by_request(),
+            Drain::per_client(),
             Drain::at_once(),
             Drain::spread_over(SECOND),
             Drain::after(SECOND),
@@ -58,7 +58,7 @@ fn a_source_amid_an_event_is_waited_for() {
 
 #[test]
 fn the_shutdown_wakes_the_task_there_too() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::by_request()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Client::EventSource);
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     assert_eq!(poll_frame_with(&mut rig.body, &waker), Polled::Pending);
@@ -81,7 +81,7 @@ fn never_is_never() {
 #[test]
 fn there_is_no_greatest_age_and_nothing_panics() {
     for client in Client::ALL {
-        let layer = layer(Drain::by_request()).max_age(MaxAge::new(Duration::from_nanos(1)));
+        let layer = layer(Drain::per_client()).max_age(MaxAge::new(Duration::from_nanos(1)));
         let mut rig = Rig::after(b"data: a\n\n", layer, client);
         rig.feed.data("data: b\n\n");
         assert_eq!(rig.poll(), data("data: b\n\n"));

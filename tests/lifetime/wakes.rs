@@ -36,7 +36,7 @@ impl Rig {
 #[tokio::test(start_paused = true)]
 async fn the_task_is_woken_when_the_shutdown_begins() {
     for begun in [&b""[..], b"data: a\n\n", b"data: a"] {
-        let rig = Rig::after(begun, layer(Drain::by_request()), Client::EventSource);
+        let rig = Rig::after(begun, layer(Drain::per_client()), Client::EventSource);
         time::advance(3_600 * SECOND).await;
         assert_eq!(rig.wakes.take(), 0);
         rig.shutdown.cancel();
@@ -49,9 +49,9 @@ async fn the_task_is_woken_when_its_stream_is_due() {
     let max_age = MaxAge::new(60 * SECOND);
     for (drain, begins, client, due) in [
         (Drain::after(20 * SECOND), true, Client::EventSource, 20 * SECOND),
-        (Drain::by_request(), true, Client::Post, 30 * SECOND),
-        (Drain::by_request(), false, Client::EventSource, 60 * SECOND),
-        (Drain::by_request(), false, Client::Post, 90 * SECOND),
+        (Drain::per_client(), true, Client::Post, 30 * SECOND),
+        (Drain::per_client(), false, Client::EventSource, 60 * SECOND),
+        (Drain::per_client(), false, Client::Post, 90 * SECOND),
         (Drain::never(), true, Client::EventSource, 60 * SECOND),
         (Drain::after(3_600 * SECOND), true, Client::EventSource, 60 * SECOND),
     ] {
@@ -69,7 +69,7 @@ async fn the_task_is_woken_when_its_stream_is_due() {
 #[tokio::test(start_paused = true)]
 async fn the_task_is_woken_when_patience_is_over_and_when_a_held_back_error_is_due() {
     for (drain, client, patience) in [
-        (Drain::by_request(), Client::EventSource, 5 * SECOND),
+        (Drain::per_client(), Client::EventSource, 5 * SECOND),
         (Drain::at_once(), Client::Post, 500 * MILLISECOND),
     ] {
         let mut rig = Rig::after(b"data: a", layer(drain), client);
@@ -78,7 +78,7 @@ async fn the_task_is_woken_when_patience_is_over_and_when_a_held_back_error_is_d
         rig.assert_wakes_after(20 * MILLISECOND).await;
         assert!(matches!(rig.poll(), Polled::Failed(_)));
     }
-    let aging = layer(Drain::by_request()).max_age(MaxAge::new(SECOND));
+    let aging = layer(Drain::per_client()).max_age(MaxAge::new(SECOND));
     let mut rig = Rig::after(b"data: a\n", aging, Client::Get);
     rig.assert_wakes_after(SECOND).await;
     rig.assert_wakes_after(5 * SECOND).await;
@@ -104,7 +104,7 @@ async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
 
 #[tokio::test(start_paused = true)]
 async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
-    let mut rig = Rig::after(b"data: a", layer(Drain::by_request()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a", layer(Drain::per_client()), Client::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     rig.wakes.take();
@@ -117,7 +117,7 @@ async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
 #[tokio::test(start_paused = true)]
 async fn it_is_the_task_that_polled_last_that_is_woken() {
     for begins in [true, false] {
-        let layer = layer(Drain::by_request()).max_age(MaxAge::new(60 * SECOND));
+        let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
         let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
         let last = Arc::new(Wakes::default());
         let polled = poll_frame_with(&mut rig.body, &Waker::from(Arc::clone(&last)));
@@ -134,7 +134,7 @@ async fn it_is_the_task_that_polled_last_that_is_woken() {
 /// Nothing is registered by a poll that gives a frame, so the next one has to look.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_that_begins_between_two_frames_is_seen_by_the_next_poll() {
-    let mut rig = Rig::new(layer(Drain::by_request()), Client::EventSource);
+    let mut rig = Rig::new(layer(Drain::per_client()), Client::EventSource);
     for n in 0..3 {
         rig.feed.data("data: a\n\n");
         assert_eq!(rig.poll(), data("data: a\n\n"), "{n}");

@@ -14,7 +14,7 @@ use tokio::{
     time::{advance, timeout},
 };
 use tower::{Layer, Service, service_fn};
-use tower_sse::{CloseReason, Closed, Heartbeat, Retry, SseLayer, Stats};
+use tower_sse::{CloseReason, CloseReport, Heartbeat, Retry, SseLayer, Stats};
 
 use crate::{
     kind::{Bodies, Kind, Responses, Source, Streams, open},
@@ -28,7 +28,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[derive(Clone, Default)]
 pub(crate) struct Told {
     opened: Arc<AtomicUsize>,
-    closed: Arc<Mutex<Vec<Closed>>>,
+    closed: Arc<Mutex<Vec<CloseReport>>>,
 }
 
 impl Told {
@@ -45,12 +45,12 @@ impl Told {
         self.opened.load(SeqCst)
     }
 
-    pub(crate) fn closed(&self) -> Vec<Closed> {
+    pub(crate) fn closed(&self) -> Vec<CloseReport> {
         self.closed.lock().unwrap().clone()
     }
 
     pub(crate) fn reasons(&self) -> Vec<CloseReason> {
-        self.closed().iter().map(Closed::reason).collect()
+        self.closed().iter().map(CloseReport::reason).collect()
     }
 }
 

@@ -20,7 +20,7 @@ use crate::{
 struct Calls(Arc<Mutex<Vec<&'static str>>>);
 
 impl Calls {
-    fn by(&self, name: &'static str) -> impl Fn(&tower_sse::Closed) + Send + Sync + 'static {
+    fn by(&self, name: &'static str) -> impl Fn(&tower_sse::CloseReport) + Send + Sync + 'static {
         let calls = self.clone();
         move |_| calls.0.lock().unwrap().push(name)
     }

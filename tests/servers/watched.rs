@@ -28,7 +28,7 @@ use tokio::{
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::ServiceBuilder;
 use tower_http::trace::TraceLayer;
-use tower_sse::{Closed, Disconnect, Event, Heartbeat, SseLayer, Stats, StatsSnapshot};
+use tower_sse::{CloseReport, Disconnect, Event, Heartbeat, SseLayer, Stats, StatsSnapshot};
 use tracing::Span;
 
 use crate::host::{Host, PATIENCE};
@@ -38,7 +38,7 @@ use crate::host::{Host, PATIENCE};
 pub(crate) struct Watched {
     pub(crate) address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Opened>,
-    reports: mpsc::UnboundedReceiver<Closed>,
+    reports: mpsc::UnboundedReceiver<CloseReport>,
     failures: Arc<AtomicUsize>,
     stats: Stats,
 }
@@ -116,7 +116,7 @@ impl Watched {
         listener: TcpListener,
         settings: Settings,
         opened: mpsc::UnboundedSender<Opened>,
-        closed: mpsc::UnboundedSender<Closed>,
+        closed: mpsc::UnboundedSender<CloseReport>,
     ) {
         let failures = Arc::clone(&self.failures);
         // gRPC's classifier looks at a body up to its end; HTTP's has decided by the head.
@@ -139,7 +139,7 @@ impl Watched {
         host: Host,
         settings: Settings,
         opened: mpsc::UnboundedSender<Opened>,
-        closed: mpsc::UnboundedSender<Closed>,
+        closed: mpsc::UnboundedSender<CloseReport>,
     ) {
         let failures = Arc::clone(&self.failures);
         let trace = TraceLayer::new_for_grpc().on_failure(move |_, _: Duration, _: &Span| {
@@ -169,7 +169,11 @@ impl Watched {
         });
     }
 
-    fn layer<M>(&self, settings: &Settings, closed: mpsc::UnboundedSender<Closed>) -> SseLayer<M> {
+    fn layer<M>(
+        &self,
+        settings: &Settings,
+        closed: mpsc::UnboundedSender<CloseReport>,
+    ) -> SseLayer<M> {
         SseLayer::new()
             .heartbeat(settings.heartbeat.clone())
             .stats(&self.stats)
@@ -182,7 +186,7 @@ impl Watched {
     }
 
     /// The next close report.
-    pub(crate) async fn report(&mut self) -> Closed {
+    pub(crate) async fn report(&mut self) -> CloseReport {
         timeout(PATIENCE, self.reports.recv()).await.expect("a close report").unwrap()
     }
 

@@ -111,7 +111,7 @@ async fn streams_end_at_once_and_the_servers_with_them() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_request_all_but_calls_end_at_once() {
     let askers = [Asker::EventSource, Asker::Fetch, Asker::Get];
-    for drained in drain_all(Drain::by_request(), &askers, &Source::ALL).await {
+    for drained in drain_all(Drain::per_client(), &askers, &Source::ALL).await {
         let Drained { host, asker, source, end, after } = drained;
         source.assert_drained(asker, &end, RETRY, FAREWELL);
         let times = match source.is_amid_event() {

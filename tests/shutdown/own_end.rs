@@ -61,7 +61,7 @@ async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Host, Protocol) -> F) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn by_request_a_call_goes_on_to_its_own_end() {
     everywhere(|host, protocol| async move {
-        let mut stream = Stream::open(Drain::by_request(), host, protocol, Asker::Post).await;
+        let mut stream = Stream::open(Drain::per_client(), host, protocol, Asker::Post).await;
         stream.pass("data: to").await;
         stream.shutdown.cancel();
         stream.pass("ken\n\n").await;
@@ -119,7 +119,7 @@ async fn within_its_grace_a_stream_goes_on() {
 async fn an_event_that_its_source_ends_in_time_is_delivered_whole() {
     everywhere(|host, protocol| async move {
         let mut stream =
-            Stream::open(Drain::by_request(), host, protocol, Asker::EventSource).await;
+            Stream::open(Drain::per_client(), host, protocol, Asker::EventSource).await;
         stream.pass("data: ha").await;
         stream.shutdown.cancel();
         stream.pass("lf and").await;

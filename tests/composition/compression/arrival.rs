@@ -87,7 +87,7 @@ async fn the_terminator_arrives_before_a_clean_end() {
 async fn a_drained_stream_says_goodbye_and_ends_as_its_client_needs() {
     let drained = async |protocol, coding, headers, fails| {
         let shutdown = CancellationToken::new();
-        let drain = Drain::by_request().retry(Retry::fixed(Duration::from_secs(1)));
+        let drain = Drain::per_client().retry(Retry::fixed(Duration::from_secs(1)));
         let layer = SseLayer::new().shutdown(shutdown.clone()).drain(drain);
         let layer = layer.farewell(Event::from("bye"));
         let (app, mut sources) = Place::Outside.compose_with(layer, everything());

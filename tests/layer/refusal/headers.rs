@@ -15,7 +15,7 @@ use crate::{
 #[test]
 fn the_services_own_headers_stay_and_those_of_its_body_go() {
     for request in [event_source(), Request::new(())] {
-        let (layer, _kept) = full(Refusal::by_request());
+        let (layer, _kept) = full(Refusal::per_client());
         let mut answer = event_stream(Feed::new().1);
         for (name, value) in [
             ("access-control-allow-origin", "https://page.example"),
@@ -52,7 +52,7 @@ fn the_services_own_headers_stay_and_those_of_its_body_go() {
 #[test]
 fn what_is_said_in_place_of_a_compressed_stream_is_not_compressed() {
     for request in [event_source(), Request::new(())] {
-        let (layer, _kept) = full(two_seconds(Refusal::by_request()));
+        let (layer, _kept) = full(two_seconds(Refusal::per_client()));
         let mut answer = event_stream(Feed::new().1);
         answer.headers_mut().insert("content-encoding", HeaderValue::from_static("gzip"));
         let response = answer_to(request, &layer, answer);
@@ -62,7 +62,7 @@ fn what_is_said_in_place_of_a_compressed_stream_is_not_compressed() {
 
 #[test]
 fn a_layer_around_the_service_and_one_around_the_refusal_have_their_say() {
-    let (layer, _kept) = refusing::<Bodies>(Because::Shutdown, Refusal::by_request());
+    let (layer, _kept) = refusing::<Bodies>(Because::Shutdown, Refusal::per_client());
     let origin = HeaderValue::from_static("https://page.example");
     let header = |name: &'static str| {
         SetResponseHeaderLayer::overriding(

@@ -27,7 +27,7 @@ fn an_outer_layer_passes_the_refusal_of_an_inner_one_untouched() {
             .terminator(Event::from("end"))
             .refusal(Refusal::unavailable());
         for outer in [outer.clone(), outer.clone().track_disconnects(true)] {
-            let (inner, _kept) = full(two_seconds(Refusal::by_request()));
+            let (inner, _kept) = full(two_seconds(Refusal::per_client()));
             let refused = || answer_to(request(), &inner, event_stream(Feed::new().1));
             let alone: HeaderMap = refused().headers().clone();
             let response = answer_to(request(), &outer, refused());
@@ -46,7 +46,7 @@ fn an_outer_layer_passes_the_refusal_of_an_inner_one_untouched() {
 /// Who owns a stream counts it.
 #[test]
 fn an_outer_layer_at_its_limit_does_not_refuse_what_an_inner_one_has_opened() {
-    let (outer, _kept) = refusing::<Bodies>(Because::Limit, Refusal::by_request());
+    let (outer, _kept) = refusing::<Bodies>(Because::Limit, Refusal::per_client());
     let inner = SseLayer::new();
     let response = through(&outer, through(&inner, event_stream(Feed::new().1)));
     assert_eq!(response.status(), StatusCode::OK);
@@ -56,7 +56,7 @@ fn an_outer_layer_at_its_limit_does_not_refuse_what_an_inner_one_has_opened() {
 /// A server that shuts down opens nothing more, whichever layer knows of it.
 #[test]
 fn an_outer_layer_that_shuts_down_refuses_what_an_inner_one_has_opened() {
-    let (outer, _kept) = refusing::<Bodies>(Because::Shutdown, two_seconds(Refusal::by_request()));
+    let (outer, _kept) = refusing::<Bodies>(Because::Shutdown, two_seconds(Refusal::per_client()));
     let (feed, source) = Feed::new();
     let inner = SseLayer::new();
     let response =
@@ -87,7 +87,7 @@ async fn the_shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
 
 #[test]
 fn an_inner_layer_of_bare_streams_refuses_through_an_outer_one() {
-    let (inner, _kept) = refusing::<Streams>(Because::Limit, two_seconds(Refusal::by_request()));
+    let (inner, _kept) = refusing::<Streams>(Because::Limit, two_seconds(Refusal::per_client()));
     let service = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Source::new().1)));
     let mut service = SseLayer::new().padding(9).layer(inner.layer(service));
     let Ok(response) = service.call(event_source()).now_or_never().unwrap();

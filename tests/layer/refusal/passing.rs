@@ -26,7 +26,7 @@ fn json<B>(status: u16, body: B) -> Response<B> {
 #[test]
 fn what_is_no_stream_with_status_200_passes() {
     for because in [Because::Limit, Because::Shutdown] {
-        let (layer, _kept) = refusing::<Bodies>(because, Refusal::by_request());
+        let (layer, _kept) = refusing::<Bodies>(because, Refusal::per_client());
         for status in [200, 201, 401, 404, 500, 503] {
             let response = answer_to(event_source(), &layer, json(status, Full::from("{}")));
             assert_eq!(response.status(), status);
@@ -50,7 +50,7 @@ fn what_is_no_stream_with_status_200_passes() {
 #[test]
 fn the_status_of_a_response_of_a_stream_goes_before_a_refusal() {
     for because in [Because::Limit, Because::Shutdown] {
-        let (layer, _kept) = refusing::<Responses>(because, Refusal::by_request());
+        let (layer, _kept) = refusing::<Responses>(because, Refusal::per_client());
         for status in [401, 404, 204] {
             let mut answer = Responses::answer(Source::new().1);
             *answer.status_mut() = status.try_into().unwrap();
@@ -61,7 +61,7 @@ fn the_status_of_a_response_of_a_stream_goes_before_a_refusal() {
 
 fn a_head_request_passes<K: Kind>() {
     for because in [Because::Limit, Because::Shutdown] {
-        let (layer, _kept) = refusing::<K>(because, Refusal::by_request());
+        let (layer, _kept) = refusing::<K>(because, Refusal::per_client());
         let head = Request::head("/").body(()).unwrap();
         let response = answer_to(head, &layer, K::answer(Source::new().1));
         assert_eq!(response.status(), StatusCode::OK, "{because:?}");
@@ -80,7 +80,7 @@ fn a_head_request_is_refused_to_nobody() {
 /// Of both, `406` says what the client can do about it.
 #[test]
 fn who_does_not_accept_events_is_told_so_also_at_the_limit() {
-    let (layer, _kept) = full(Refusal::by_request());
+    let (layer, _kept) = full(Refusal::per_client());
     let request = request_of(&Method::GET, &[("accept", "application/json")]);
     let layer = layer.require_accept(true);
     let response = answer_to(request, &layer, event_stream(Feed::new().1));

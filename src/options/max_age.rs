@@ -38,7 +38,7 @@ pub struct MaxAge {
 }
 
 /// How long a call's answer may go on to its own end.
-pub(super) const GRACE: Duration = Duration::from_secs(30);
+pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {
     /// Streams end when they are so old, counted from the first poll of the body. At an age of zero,
@@ -76,7 +76,7 @@ impl MaxAge {
     }
 
     /// The age at which one client's stream ends.
-    pub(super) fn draw(&self, client: Client) -> Option<Duration> {
+    pub(crate) fn draw(&self, client: Client) -> Option<Duration> {
         let age = self.age.filter(|age| !age.is_zero());
         let Some(age) = age else {
             return self.age;

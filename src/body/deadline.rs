@@ -14,8 +14,11 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{Drain, Rules, drain::PATIENCE, silence::is_within_reach};
-use crate::connection::{Client, CloseReason};
+use super::idle::is_within_reach;
+use crate::{
+    connection::{Client, CloseReason},
+    options::{Drain, PATIENCE, ResolvedOptions},
+};
 
 /// Where the token comes from that ends a stream. Every stream has one of its own: to poll the shared one
 /// takes a lock that all streams share.
@@ -55,7 +58,7 @@ impl Shutdown {
 pin_project! {
     /// Tells when a stream has to end although its source goes on: at its greatest age, or because of
     /// the shutdown.
-    pub(crate) struct Lifetime {
+    pub(crate) struct Deadline {
         // `None` once it was cancelled.
         shutdown: Option<CancellationToken>,
         #[pin]
@@ -88,10 +91,10 @@ pub(super) enum Verdict {
     EndNow(CloseReason),
 }
 
-impl Lifetime {
+impl Deadline {
     /// `None` if nothing can end the stream but its source.
     pub(super) fn new(
-        rules: &Rules,
+        rules: &ResolvedOptions,
         shutdown: Option<CancellationToken>,
         client: Client,
     ) -> Option<Self> {

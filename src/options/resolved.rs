@@ -1,33 +1,36 @@
-use std::{
-    error::Error,
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{Drain, Heartbeat, OnClose, Retry, StreamOptions, silence::Interval};
+use super::{
+    Drain, Heartbeat, Retry, StreamOptions,
+    callbacks::{CancellationIf, OnClose},
+};
 use crate::{
     BoxError,
+    callback::catch_panic,
     connection::{Client, is_cancelled_task},
     event::Encoded,
 };
 
 /// What holds for a stream once the layer and the response have had their say.
 #[derive(Clone)]
-pub(crate) struct Rules {
+pub(crate) struct ResolvedOptions {
     options: StreamOptions,
     cancellation_if: Option<Arc<CancellationIf>>,
     grid: Instant,
 }
 
-/// Decides whether an error of the source is a cancellation.
-pub(crate) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
+/// How long a stream may be idle before a heartbeat is due.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct IdleInterval {
+    pub(crate) length: Duration,
+    /// Deadlines are rounded up to a grid that begins here.
+    pub(crate) grid: Instant,
+}
 
-impl Rules {
+impl ResolvedOptions {
     pub(crate) fn new() -> Self {
         Self {
             options: StreamOptions::new().heartbeat(Heartbeat::default()),
@@ -46,7 +49,7 @@ impl Rules {
         let predicate: Arc<CancellationIf> = match self.cancellation_if.clone() {
             None => predicate,
             Some(earlier) => Arc::new(move |error| {
-                without_panic(|| earlier(error)).unwrap_or(false) || predicate(error)
+                catch_panic(|| earlier(error)).unwrap_or(false) || predicate(error)
             }),
         };
         Self { cancellation_if: Some(predicate), ..self.clone() }
@@ -56,28 +59,28 @@ impl Rules {
         &self.options
     }
 
-    pub(super) fn heartbeat(&self) -> Option<&Heartbeat> {
+    pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
         self.options.heartbeat.as_ref()
     }
 
     /// How long the stream may be silent before a heartbeat is due.
-    pub(super) fn heartbeat_interval(&self) -> Option<Interval> {
+    pub(crate) fn heartbeat_interval(&self) -> Option<IdleInterval> {
         let length = self.heartbeat()?.interval()?;
-        Some(Interval { length, grid: self.grid })
+        Some(IdleInterval { length, grid: self.grid })
     }
 
     /// Returns whether streams start with a `retry` line.
-    pub(super) fn has_retry(&self) -> bool {
+    pub(crate) fn has_retry(&self) -> bool {
         self.options.retry.as_ref().is_some_and(Retry::is_some)
     }
 
     /// The comment line that streams start with, empty for none.
-    pub(super) fn padding(&self) -> Bytes {
+    pub(crate) fn padding(&self) -> Bytes {
         self.options.padding.clone().unwrap_or_default()
     }
 
     /// The lines that the stream starts with, empty for none.
-    pub(super) fn preamble(&self) -> Bytes {
+    pub(crate) fn preamble(&self) -> Bytes {
         let padding = self.padding();
         let retry = self.options.retry.as_ref().map(Retry::line).unwrap_or_default();
         match (retry.is_empty(), padding.is_empty()) {
@@ -87,7 +90,7 @@ impl Rules {
         }
     }
 
-    pub(super) fn terminator(&self) -> Option<&Bytes> {
+    pub(crate) fn terminator(&self) -> Option<&Bytes> {
         self.options.terminator.as_ref()?.as_ref()
     }
 
@@ -97,16 +100,16 @@ impl Rules {
     }
 
     /// The greatest age of one stream.
-    pub(super) fn draw_max_age(&self, client: Client) -> Option<Duration> {
+    pub(crate) fn draw_max_age(&self, client: Client) -> Option<Duration> {
         self.options.max_age.as_ref()?.draw(client)
     }
 
-    pub(super) fn drain(&self) -> Drain {
+    pub(crate) fn drain(&self) -> Drain {
         self.options.drain.clone().unwrap_or_default()
     }
 
     /// What a client is told at the shutdown: when to come back, and the farewell.
-    pub(super) fn goodbye(&self) -> Bytes {
+    pub(crate) fn goodbye(&self) -> Bytes {
         let retry = self.reconnection_time();
         match self.options.farewell.as_ref().and_then(Option::as_ref) {
             Some(farewell) if retry.is_empty() => farewell.clone(),
@@ -116,40 +119,27 @@ impl Rules {
     }
 
     /// When a client is to come back after the shutdown, as a line; empty for nothing.
-    pub(super) fn reconnection_time(&self) -> Bytes {
+    pub(crate) fn reconnection_time(&self) -> Bytes {
         let drain = self.options.drain.as_ref();
         drain.map_or_else(|| Drain::default().retry_line(), Drain::retry_line)
     }
 
     pub(crate) fn on_close(&self) -> Option<Arc<OnClose>> {
-        self.options.on_close.told.clone()
+        self.options.on_close.callback.clone()
     }
 
     /// Returns whether `error` says that the program itself cancelled the source.
-    pub(super) fn is_cancellation(&self, error: &BoxError) -> bool {
+    pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
         let error: &(dyn Error + 'static) = &**error;
-        let named = |predicate: &Arc<CancellationIf>| without_panic(|| predicate(error));
+        let named = |predicate: &Arc<CancellationIf>| catch_panic(|| predicate(error));
         is_cancelled_task(error)
             || self.cancellation_if.as_ref().and_then(named).unwrap_or_default()
     }
 
     /// What is sent in place of `error`; nothing if nobody said, or the one who said panicked.
-    pub(super) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
+    pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref()?.as_ref()?;
-        let event = without_panic(|| to_event(&**error))?;
+        let event = catch_panic(|| to_event(&**error))?;
         Some(Encoded::from(event).into())
-    }
-}
-
-/// What a callback returns, or `None` if it panics.
-pub(super) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(callback)) {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            warn!("a callback of an event stream panicked");
-            // Dropping it could panic again.
-            mem::forget(payload);
-            None
-        }
     }
 }

@@ -1,15 +1,15 @@
 use std::{sync::Arc, task::Waker};
 
 use super::{
+    deferred_drops::DeferredDrops,
     log::{Log, Run},
+    registry::Topics,
     topic::Topic,
-    topics::Topics,
-    trash::Trash,
     waiters::{Ticket, drop_waker},
 };
 
 /// Where a subscription is in one topic.
-pub(super) struct Place {
+pub(super) struct TopicCursor {
     topic: Arc<Topic>,
     /// The newest event that was given, or told as lost.
     seen: u64,
@@ -27,7 +27,7 @@ pub(super) enum Given {
     Run(Run),
 }
 
-impl Place {
+impl TopicCursor {
     pub(super) const fn new(topic: Arc<Topic>) -> Self {
         Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false, is_listed: false }
     }
@@ -76,7 +76,7 @@ impl Place {
         &mut self,
         bound: u64,
         topics: &Topics,
-        trash: &mut Trash,
+        trash: &mut DeferredDrops,
     ) -> (Given, Option<u64>) {
         let mut state = self.topic.lock();
         let log = &mut state.log;

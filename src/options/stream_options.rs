@@ -2,9 +2,12 @@ use std::{error::Error, fmt, sync::Arc};
 
 use bytes::Bytes;
 
-use super::{Drain, Heartbeat, MaxAge, OnClose, Retry, rules::without_panic};
+use super::{
+    Drain, Heartbeat, MaxAge, Retry,
+    callbacks::{CloseCallbacks, ErrorToEvent, both},
+};
 use crate::{
-    connection::Closed,
+    connection::CloseReport,
     event::{Encoded, Event},
 };
 
@@ -47,16 +50,6 @@ pub struct StreamOptions {
     pub(super) on_close: CloseCallbacks,
 }
 
-/// Whom to tell of the close.
-#[derive(Clone, Default)]
-pub(super) struct CloseCallbacks {
-    pub(super) told: Option<Arc<OnClose>>,
-    /// Nobody else, such as the layer's own.
-    alone: bool,
-}
-
-pub(super) type ErrorToEvent = dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync;
-
 impl StreamOptions {
     /// Options of which none is set.
     pub const fn new() -> Self {
@@ -69,7 +62,7 @@ impl StreamOptions {
             farewell: None,
             terminator: None,
             on_error: None,
-            on_close: CloseCallbacks { told: None, alone: false },
+            on_close: CloseCallbacks { callback: None, replaces: false },
         }
     }
 
@@ -128,7 +121,7 @@ impl StreamOptions {
     }
 
     /// What happens to the stream at the shutdown; see
-    /// [`SseLayer::drain`](crate::SseLayer::drain). [`Drain::by_request`] is the default, and
+    /// [`SseLayer::drain`](crate::SseLayer::drain). [`Drain::per_client`] is the default, and
     /// [`Drain::never`] lets it go on.
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = Some(drain);
@@ -189,19 +182,19 @@ impl StreamOptions {
     /// # }
     /// # _ = options(String::new());
     /// ```
-    pub fn on_close<F>(mut self, told: F) -> Self
+    pub fn on_close<F>(mut self, callback: F) -> Self
     where
-        F: Fn(&Closed) + Send + Sync + 'static,
+        F: Fn(&CloseReport) + Send + Sync + 'static,
     {
-        let earlier = self.on_close.told.take();
-        self.on_close.told = Some(both(earlier, Arc::new(told)));
+        let earlier = self.on_close.callback.take();
+        self.on_close.callback = Some(both(earlier, Arc::new(callback)));
         self
     }
 
     /// Calls nobody when the stream has closed; undoes every [`on_close`](Self::on_close) before, the
     /// layer's too.
     pub fn no_on_close(mut self) -> Self {
-        self.on_close = CloseCallbacks { told: None, alone: true };
+        self.on_close = CloseCallbacks { callback: None, replaces: true };
         self
     }
 
@@ -243,7 +236,7 @@ impl fmt::Debug for StreamOptions {
             .field("farewell", farewell)
             .field("terminator", terminator)
             .field("on_error", &on_error.as_ref().map(Option::is_some))
-            .field("on_close", &on_close.told.is_some())
+            .field("on_close", &on_close.callback.is_some())
             .finish()
     }
 }
@@ -257,24 +250,4 @@ fn last_event(event: Event) -> Option<Bytes> {
         );
     }
     dispatched.map(|event| Encoded::from(event).into())
-}
-
-impl CloseCallbacks {
-    fn after(self, defaults: &Self) -> Self {
-        match (self.told, defaults.told.clone()) {
-            (told, _) if self.alone => Self { told, alone: true },
-            (Some(own), earlier) => Self { told: Some(both(earlier, own)), alone: defaults.alone },
-            (None, earlier) => Self { told: earlier, alone: defaults.alone },
-        }
-    }
-}
-
-fn both(first: Option<Arc<OnClose>>, second: Arc<OnClose>) -> Arc<OnClose> {
-    match first {
-        None => second,
-        Some(first) => Arc::new(move |closed| {
-            _ = without_panic(|| first(closed));
-            second(closed);
-        }),
-    }
 }

@@ -12,15 +12,17 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
+use crate::options::IdleInterval;
+
 pin_project! {
     /// Tells when a stream has been silent for an interval.
     ///
     /// A stream that is busy costs it nothing: the clock is read when the stream falls silent, and
-    /// a timer armed for an earlier silence is armed again when it fires.
+    /// a timer armed for an earlier idle is armed again when it fires.
     // In this order in memory: the timer is large, and rarely looked at.
     #[derive(Debug, Default)]
     #[repr(C)]
-    pub(crate) struct Silence {
+    pub(crate) struct IdleTimer {
         // `None` while bytes go out.
         since: Option<Instant>,
         // What the timer is set to. The timer itself need not be looked at before.
@@ -33,17 +35,10 @@ pin_project! {
     }
 }
 
-/// How long a stream may be silent, and the grid to which deadlines are rounded up.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Interval {
-    pub(super) length: Duration,
-    pub(super) grid: Instant,
-}
-
-impl Silence {
+impl IdleTimer {
     /// Bytes went out.
     #[inline]
-    pub(crate) fn broken(self: Pin<&mut Self>) {
+    pub(crate) fn reset(self: Pin<&mut Self>) {
         *self.project().since = None;
     }
 
@@ -53,7 +48,7 @@ impl Silence {
     pub(crate) fn poll_interval(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-        interval: Interval,
+        interval: IdleInterval,
     ) -> Poll<()> {
         let this = self.as_mut().project();
         if *this.timeless {
@@ -86,7 +81,7 @@ impl Silence {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         since: Instant,
-        interval: Interval,
+        interval: IdleInterval,
     ) -> Poll<()> {
         let mut this = self.project();
         let due = round_up(interval.grid, since, interval.length);
@@ -116,7 +111,7 @@ impl Silence {
                 *this.since = None;
                 return Poll::Ready(());
             }
-            // It was armed for an earlier silence, which was broken.
+            // It was armed for an earlier idle, which was broken.
             sleep.as_mut().reset(due);
         }
     }

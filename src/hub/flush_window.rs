@@ -12,7 +12,7 @@ use tokio::{
 
 /// Holds events back for a while after others were given, so that they are given together.
 #[derive(Debug)]
-pub(super) struct Window {
+pub(super) struct FlushWindow {
     length: Duration,
     /// Events were given since the window was last open.
     given: bool,
@@ -23,7 +23,7 @@ pub(super) struct Window {
 /// A year.
 const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
 
-impl Window {
+impl FlushWindow {
     /// None of no length.
     pub(super) fn new(length: Duration) -> Option<Box<Self>> {
         // tokio's timers do not reach much farther.

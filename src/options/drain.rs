@@ -10,7 +10,7 @@ use crate::connection::Client;
 ///
 /// | | streams end |
 /// |---|---|
-/// | [`by_request`](Self::by_request), the default | at once; but the answer to any method other than `GET` may go on to its own end for 30 seconds |
+/// | [`per_client`](Self::per_client), the default | at once; but the answer to any method other than `GET` may go on to its own end for 30 seconds |
 /// | [`at_once`](Self::at_once) | at once |
 /// | [`spread_over`](Self::spread_over) | each at its own time within a window |
 /// | [`after`](Self::after) | at their own end, and those that are still open after a time, then |
@@ -43,7 +43,7 @@ pub struct Drain {
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum When {
-    ByRequest,
+    PerClient,
     AtOnce,
     SpreadOver(Duration),
     After(Duration),
@@ -51,7 +51,7 @@ enum When {
 }
 
 /// How long a source that is amid an event may take to end it, when the stream has to end.
-pub(super) const PATIENCE: Duration = Duration::from_secs(5);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
 
 impl Drain {
@@ -61,8 +61,8 @@ impl Drain {
 
     /// Streams end at once, but what is the answer to a call, a request by any method other than `GET`,
     /// may go on to its own end for 30 seconds.
-    pub const fn by_request() -> Self {
-        Self::new(When::ByRequest)
+    pub const fn per_client() -> Self {
+        Self::new(When::PerClient)
     }
 
     /// Streams end at once.
@@ -95,10 +95,10 @@ impl Drain {
     }
 
     /// How long one stream goes on, `None` for ever.
-    pub(super) fn draw_delay(&self, client: Client) -> Option<Duration> {
+    pub(crate) fn draw_delay(&self, client: Client) -> Option<Duration> {
         match self.when {
-            When::ByRequest if client.is_call() => Some(GRACE),
-            When::ByRequest | When::AtOnce => Some(Duration::ZERO),
+            When::PerClient if client.is_call() => Some(GRACE),
+            When::PerClient | When::AtOnce => Some(Duration::ZERO),
             When::SpreadOver(window) => {
                 let delay = window.as_secs_f64() * fastrand::f64();
                 Some(Duration::try_from_secs_f64(delay).unwrap_or(window))
@@ -109,7 +109,7 @@ impl Drain {
     }
 
     /// How long a source that is amid an event may take to end it.
-    pub(super) const fn patience(&self) -> Duration {
+    pub(crate) const fn patience(&self) -> Duration {
         match self.when {
             When::AtOnce => PATIENCE_AT_ONCE,
             _ => PATIENCE,
@@ -117,14 +117,14 @@ impl Drain {
     }
 
     /// The line that tells one client when to come back, empty for none.
-    pub(super) fn retry_line(&self) -> Bytes {
+    pub(crate) fn retry_line(&self) -> Bytes {
         self.retry.line()
     }
 }
 
 impl Default for Drain {
-    /// [`Drain::by_request`].
+    /// [`Drain::per_client`].
     fn default() -> Self {
-        Self::by_request()
+        Self::per_client()
     }
 }

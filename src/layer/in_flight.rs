@@ -2,7 +2,7 @@ use http::Request;
 
 use super::{
     Config,
-    admission::{Asked, Refused},
+    admission::{Refused, RequestInfo},
 };
 use crate::{
     body::Report,
@@ -10,7 +10,7 @@ use crate::{
 };
 
 /// Who is to be told when a response is over, while its head is awaited.
-pub(super) enum Watch {
+pub(super) enum InFlight {
     /// The layer outside of this one made it, and fires it for responses that are no stream of ours.
     Outside(Disconnect),
     Disconnect(DisconnectGuard),
@@ -18,7 +18,7 @@ pub(super) enum Watch {
     Stream(Report),
 }
 
-impl Watch {
+impl InFlight {
     /// The response becomes a stream, whose report tells its end.
     pub(super) fn into_guard(self) -> Option<DisconnectGuard> {
         match self {
@@ -58,28 +58,28 @@ impl Config {
     /// Makes sure that whoever wants to know is told when the response is over. Where every answer is a
     /// stream, it is opened or refused now.
     #[cold]
-    pub(super) fn watch<B>(
+    pub(super) fn in_flight<B>(
         &self,
         request: &mut Request<B>,
-        asked: Asked,
+        request_info: RequestInfo,
         streams: bool,
-    ) -> Result<Box<Watch>, Refused> {
-        let place = if streams { self.admit(asked)? } else { None };
-        let watch = match request.extensions().get::<Disconnect>() {
+    ) -> Result<Box<InFlight>, Refused> {
+        let place = if streams { self.admit(request_info)? } else { None };
+        let in_flight = match request.extensions().get::<Disconnect>() {
             Some(outside) => {
                 outside.start_over();
-                Watch::Outside(outside.clone())
+                InFlight::Outside(outside.clone())
             }
             None => {
                 let disconnect = Disconnect::new();
                 request.extensions_mut().insert(disconnect.clone());
-                Watch::Disconnect(DisconnectGuard::new(disconnect))
+                InFlight::Disconnect(DisconnectGuard::new(disconnect))
             }
         };
-        Ok(Box::new(if streams && !asked.head {
-            Watch::Stream(self.open(&self.rules, place, watch.into_guard()))
+        Ok(Box::new(if streams && !request_info.head {
+            InFlight::Stream(self.open(&self.rules, place, in_flight.into_guard()))
         } else {
-            watch
+            in_flight
         }))
     }
 }

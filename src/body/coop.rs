@@ -16,7 +16,7 @@ const BYTES_OF_A_FRAME: u32 = 64;
 /// own streams pay twice, when events become frames and when frames pass the layer, for either can be
 /// used without the other.
 #[derive(Debug, Default)]
-pub(crate) struct Pace {
+pub(crate) struct CoopBudget {
     /// Bytes that are paid for but not sent.
     credit: u32,
     /// Items without bytes since the last frame or pause.
@@ -27,7 +27,7 @@ pub(crate) struct Pace {
 /// of 128 units it pauses earlier.
 const MOST_EMPTY: u16 = 4096;
 
-impl Pace {
+impl CoopBudget {
     /// Pending while the task has no budget left. The wake-up comes after the others have run,
     /// which a `wake_by_ref` of one's own does not achieve.
     pub(crate) fn poll_ready(cx: &mut Context<'_>) -> Poll<()> {

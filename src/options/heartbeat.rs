@@ -8,11 +8,11 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// not cut it, and a peer that has vanished is noticed.
 ///
 /// By default that is the bare comment line `:` after 15 seconds without a byte, which the
-/// [HTML standard suggests][html]; the [layer](crate::SseLayer) does it unasked. It never writes a
+/// [HTML standard suggests][html]; the [layer](crate::SseLayer) does it unclassified. It never writes a
 /// comment as a block of its own (`:`, then an empty line): several clients take one for an empty
 /// event.
 ///
-/// Silence lasts for the interval at least and a sixteenth of it more at most: deadlines are
+/// IdleTimer lasts for the interval at least and a sixteenth of it more at most: deadlines are
 /// rounded up to a common grid, so that the heartbeats of thousands of idle streams come in few
 /// turns of the runtime.
 ///

@@ -12,12 +12,12 @@ use std::{
 
 use super::{
     Retention,
+    deferred_drops::DeferredDrops,
     keepers::{Keepers, Task},
     log::Log,
     sync::RwLock,
     tombstones::Tombstones,
     topic::Topic,
-    trash::Trash,
 };
 
 /// The topics of a hub by their names, and what they may keep together.
@@ -84,7 +84,7 @@ impl Topics {
         if let Some(topic) = registry.by_name.get(name) {
             return Arc::clone(topic);
         }
-        let lost = registry.tombstones.unearth(name);
+        let lost = registry.tombstones.take(name);
         let besides = TOPIC_MEMORY + name.len();
         let log = Log::new(retention.unwrap_or(self.retention), self.budget, lost, besides);
         let topic = Arc::new(Topic::new(Arc::from(name), log));
@@ -120,8 +120,8 @@ impl Topics {
     }
 
     /// Looks at the next few topics in turn, and makes room if all keep too much together.
-    pub(super) fn sweep(&self, now: Duration, trash: &mut Trash) {
-        if self.too_much() > 0 {
+    pub(super) fn sweep(&self, now: Duration, trash: &mut DeferredDrops) {
+        if self.excess() > 0 {
             self.make_room(trash);
         }
         // Ages are not that exact: once in a millisecond is enough.
@@ -137,7 +137,7 @@ impl Topics {
     }
 
     /// Lets go of what is too old, and of the topic if nothing is left of it.
-    fn trim(&self, topic: &Arc<Topic>, now: Duration, trash: &mut Trash) {
+    fn trim(&self, topic: &Arc<Topic>, now: Duration, trash: &mut DeferredDrops) {
         let unused = {
             let mut state = topic.lock();
             self.account(topic, &mut state.log, |log| log.trim(now, trash));
@@ -157,7 +157,7 @@ impl Topics {
                 return;
             }
             state.removed = true;
-            registry.tombstones.bury(topic.name(), state.log.lost());
+            registry.tombstones.insert(topic.name(), state.log.lost());
             registry.by_name.remove(topic.name())
         };
         drop(removed);
@@ -167,27 +167,27 @@ impl Topics {
     /// next publisher goes on. So none of them has to wait until all of a million topics were put
     /// in order.
     #[cold]
-    fn make_room(&self, trash: &mut Trash) {
+    fn make_room(&self, trash: &mut DeferredDrops) {
         for _ in 0..ROUNDS {
             self.make_room_in(&self.keepers.next(Task::MakeRoom, COMPARED), trash);
-            if self.too_much() == 0 {
+            if self.excess() == 0 {
                 return;
             }
         }
     }
 
-    fn too_much(&self) -> usize {
+    fn excess(&self) -> usize {
         self.kept.load(Relaxed).saturating_sub(self.budget)
     }
 
     /// Frames go first, which can be made again. Then events of those to which nobody subscribes
     /// and nothing was published for longest; where there are none, the older half of whichever
     /// keeps most.
-    fn make_room_in(&self, topics: &[Arc<Topic>], trash: &mut Trash) {
+    fn make_room_in(&self, topics: &[Arc<Topic>], trash: &mut DeferredDrops) {
         let mut unsubscribed = Vec::new();
         let mut subscribed = Vec::new();
         for topic in topics {
-            if self.too_much() == 0 {
+            if self.excess() == 0 {
                 return;
             }
             let mut state = topic.lock();
@@ -205,14 +205,14 @@ impl Topics {
         }
         unsubscribed.sort_unstable_by_key(|(newest, _)| *newest);
         for (_, topic) in unsubscribed.iter().take(COMPARED / 4) {
-            match self.too_much() {
+            match self.excess() {
                 0 => return,
                 memory => self.free_unsubscribed(topic, memory, trash),
             }
         }
         let largest = subscribed.iter().max_by_key(|(memory, newest, _)| (*memory, *newest));
         if unsubscribed.is_empty()
-            && self.too_much() > 0
+            && self.excess() > 0
             && let Some((memory, _, topic)) = largest
         {
             let half = memory.div_ceil(2);
@@ -221,7 +221,7 @@ impl Topics {
     }
 
     /// Removes a topic to which nobody subscribes or, where that is enough, its oldest events.
-    fn free_unsubscribed(&self, topic: &Arc<Topic>, memory: usize, trash: &mut Trash) {
+    fn free_unsubscribed(&self, topic: &Arc<Topic>, memory: usize, trash: &mut DeferredDrops) {
         let unused = {
             let mut state = topic.lock();
             if state.subscribers == 0 {

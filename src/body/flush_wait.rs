@@ -21,7 +21,7 @@ use tokio::{
 /// is another task's work, which may come to it late when many streams are cut at once. (An empty frame
 /// after the rest would tell as much, but peers count empty frames of a connection as an attack.)
 #[derive(Debug)]
-pub(super) enum Hold {
+pub(super) enum FlushWait {
     Begin { taken: Option<oneshot::Receiver<Infallible>> },
     Taking { taken: oneshot::Receiver<Infallible>, give_up: Pin<Box<Sleep>> },
     Resting(Pin<Box<Sleep>>),
@@ -34,7 +34,7 @@ const GIVE_UP: Duration = Duration::from_secs(1);
 /// body had queued when it fails: what was read last and the failure must not arrive together.
 const REST: Duration = Duration::from_millis(20);
 
-impl Hold {
+impl FlushWait {
     /// What is to be sent as the last bytes, and what waits for them.
     pub(super) fn after(last: Bytes) -> (Bytes, Self) {
         if last.is_empty() {
