@@ -43,7 +43,7 @@
 //!     SseLayer::new()
 //!         .heartbeat(Heartbeat::every(Duration::from_secs(20)).comment("still here"))
 //!         .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
-//!         .last_event_id_query(["lastEventId"]),
+//!         .last_event_id_query("lastEventId"),
 //! );
 //! ```
 //!
@@ -185,11 +185,11 @@ mod stats;
 
 pub use crate::{
     body::{EventBody, SseBody},
-    connection::{CloseReason, CloseReport, Disconnect, LastEventId},
+    connection::{CloseReason, CloseReport, Disconnect, LAST_EVENT_ID, LastEventId},
     error::BoxError,
     event::{
-        Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, FrameBuf, IntoEventId,
-        IntoEventName, InvalidField, Message,
+        Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, IntoEventId,
+        IntoEventName, IntoText, InvalidField, Message,
     },
     layer::{IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
     options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},

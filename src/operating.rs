@@ -351,7 +351,7 @@
 //!
 //! A stream lives longer than the check of its request. End it with the token that opened it, without grace,
 //! and the client comes back with a fresh one or is turned away. Let the layer say
-//! `.max_age(MaxAge::none())`, or it does not look [who is asking](#who-is-asking):
+//! `.without_max_age()`, or it does not look [who is asking](#who-is-asking):
 //!
 //! ```
 //! use std::time::Duration;

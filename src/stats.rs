@@ -101,7 +101,7 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 /// What [`Stats`] counted up to a moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatsSnapshot {
     opened: u64,
     closed: [u64; CloseReason::ALL.len()],

@@ -39,7 +39,7 @@ fn an_endless_source_of_empty_events_pauses_without_a_budget_too() {
     assert_eq!(wakes.0.load(SeqCst), 1, "it asks to be polled again");
 
     let frames = stream::repeat_with(|| Ok::<_, BoxError>(http_body::Frame::data("".into())));
-    let layer = SseLayer::new().heartbeat(tower_sse::Heartbeat::off());
+    let layer = SseLayer::new().without_heartbeat();
     let mut body = through(&layer, event_stream(StreamBody::new(frames))).into_body();
     assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
     assert_eq!(wakes.0.load(SeqCst), 2);

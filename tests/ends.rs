@@ -7,12 +7,12 @@ use std::{convert::Infallible, time::Duration};
 use futures_util::{StreamExt, stream};
 use http::HeaderMap;
 use http_body::Body;
-use tower_sse::{Event, Heartbeat, Retry, SseLayer};
+use tower_sse::{Event, Retry, SseLayer};
 
 use support::{Feed, Polled, body::data, event_stream, poll_frame, through};
 
 fn layer() -> SseLayer {
-    SseLayer::new().heartbeat(Heartbeat::off())
+    SseLayer::new().without_heartbeat()
 }
 
 #[tokio::test]

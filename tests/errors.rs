@@ -12,14 +12,14 @@ use std::{
 use http::Request;
 use tokio::{task::JoinError, time};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{BoxError, CloseReason, Event, Heartbeat, SseLayer};
+use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
 use support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn layer() -> SseLayer {
-    SseLayer::new().heartbeat(Heartbeat::off())
+    SseLayer::new().without_heartbeat()
 }
 
 async fn cancelled_task() -> JoinError {

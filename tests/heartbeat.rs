@@ -257,7 +257,7 @@ async fn a_byte_order_mark_that_comes_first_is_kept() {
 #[tokio::test(start_paused = true)]
 async fn there_are_none_when_they_are_off() {
     let (_feed, source) = Feed::new();
-    let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::off());
+    let layer: SseLayer = SseLayer::new().without_heartbeat();
     let mut body = through(&layer, event_stream(source)).into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     time::advance(3600 * SECOND).await;

@@ -94,7 +94,7 @@ async fn a_cancelled_source_is_a_debug_line() {
     let lines = logged(|| {
         let (feed, source) = Feed::new();
         // A layer that looks at its clients ends the stream of an `EventSource` cleanly.
-        let layer = SseLayer::new().max_age(MaxAge::none());
+        let layer = SseLayer::new().without_max_age();
         let request = Request::get("/")
             .header("accept", "text/event-stream")
             .header("cache-control", "no-cache");
@@ -135,7 +135,7 @@ async fn a_last_event_id_that_no_event_can_have_is_a_debug_line_and_no_error() {
     let (_feed, source) = Feed::new();
     let mut response = None;
     let lines = logged(|| {
-        let layer = SseLayer::new().last_event_id_query(["lastEventId"]);
+        let layer = SseLayer::new().last_event_id_query("lastEventId");
         let request = Request::get("/?lastEventId=7%0Adata:%20forged").body(()).unwrap();
         response = Some(answer_to(request, &layer, event_stream(source)));
     });

@@ -84,7 +84,7 @@ pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {
         .route("/messages", post(say).layer(DefaultBodyLimit::max(LARGEST_POST)))
         .with_state(hub)
         // A page that was reloaded has a new `EventSource`, and no script can give that one a header.
-        .layer(layer.last_event_id_query(["last_event_id"]))
+        .layer(layer.last_event_id_query("last_event_id"))
 }
 
 /// A page says which room it shows, and whose it is. There are no accounts in an example: whoever takes a

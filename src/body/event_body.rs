@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use super::CoopBudget;
 use crate::{
     BoxError,
-    event::{Encode, FrameBuf},
+    event::{Encode, EncodeInto, FrameBuf},
 };
 
 /// Frames grow to this size while those before were written and let go of.

@@ -60,7 +60,7 @@ impl fmt::Display for CloseReason {
 
 /// The report of one stream that has closed, which
 /// [`SseLayer::on_close`](crate::SseLayer::on_close) is given.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseReport {
     pub(crate) reason: CloseReason,
     pub(crate) age: Duration,

@@ -5,7 +5,8 @@ use percent_encoding::percent_decode_str;
 
 use crate::event::{EventId, InvalidField, check_one_line};
 
-static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+/// The request header `last-event-id`, in which a client sends the id of the last event it has seen.
+pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The id of the last event that a client has seen, which it sends as `Last-Event-ID` when it
 /// reconnects: where its stream goes on.
@@ -121,6 +122,14 @@ impl TryFrom<&str> for LastEventId {
     fn try_from(id: &str) -> Result<Self, InvalidField> {
         check_one_line("id", id)?;
         Ok(Self(id.into()))
+    }
+}
+
+impl FromStr for LastEventId {
+    type Err = InvalidField;
+
+    fn from_str(id: &str) -> Result<Self, InvalidField> {
+        Self::try_from(id)
     }
 }
 

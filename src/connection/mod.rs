@@ -11,7 +11,7 @@ mod last_event_id;
 pub use self::{
     close::{CloseReason, CloseReport},
     disconnect::Disconnect,
-    last_event_id::LastEventId,
+    last_event_id::{LAST_EVENT_ID, LastEventId},
 };
 
 pub(crate) use self::{

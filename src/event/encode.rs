@@ -3,6 +3,7 @@ use std::{convert::Infallible, time::Duration};
 #[cfg(feature = "hub")]
 use bytes::Bytes;
 
+use self::sealed::EncodeInto;
 use super::{
     Event, EventName, RareFields,
     frame_buf::{COMMENT, DATA, EVENT, Field, FrameBuf, ID, RETRY},
@@ -25,30 +26,29 @@ use crate::BoxError;
     note = "make a stream of `tower_sse::Event`, `Encoded`, `Json<T>`, or a `Result` of one of them",
     note = "text becomes an event by `stream.map(Event::from)`, a value by `stream.map(Json::new)`"
 )]
-pub trait Encode: sealed::Sealed {
-    /// What can go wrong while an item is written.
-    type Error: Into<BoxError>;
-
-    /// Writes the item at the end of `frame`.
-    ///
-    /// # Errors
-    ///
-    /// If the item is an error, or does not serialise. It may have been written in part; who calls
-    /// cuts the frame back.
-    fn encode(self, frame: &mut FrameBuf) -> Result<(), Self::Error>;
-}
+pub trait Encode: sealed::EncodeInto {}
 
 pub(crate) mod sealed {
-    pub trait Sealed {}
+    use super::{BoxError, FrameBuf};
 
-    impl Sealed for crate::Event {}
-    impl Sealed for crate::Encoded {}
-    #[cfg(feature = "json")]
-    impl<T> Sealed for crate::Json<T> {}
-    impl<T: Sealed, E> Sealed for Result<T, E> {}
+    /// An item that writes itself into a frame.
+    pub trait EncodeInto {
+        /// What can go wrong while an item is written.
+        type Error: Into<BoxError>;
+
+        /// Writes the item at the end of `frame`. After an error part of it may be written; the
+        /// caller cuts the frame back.
+        fn encode(self, frame: &mut FrameBuf) -> Result<(), Self::Error>;
+    }
 }
 
-impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {
+impl Encode for Event {}
+impl Encode for crate::Encoded {}
+#[cfg(feature = "json")]
+impl<T: serde::Serialize> Encode for crate::Json<T> {}
+impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {}
+
+impl<T: EncodeInto, E: Into<BoxError>> EncodeInto for Result<T, E> {
     type Error = BoxError;
 
     #[inline]
@@ -60,7 +60,7 @@ impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {
     }
 }
 
-impl Encode for Event {
+impl EncodeInto for Event {
     type Error = Infallible;
 
     // Called, it would be handed an event that was moved to memory first.

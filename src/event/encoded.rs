@@ -1,8 +1,8 @@
 use std::{convert::Infallible, fmt};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
-use super::{Encode, Event, FrameBuf};
+use super::{Encode, EncodeInto, Event, FrameBuf};
 
 /// One event, or several, as the bytes that go over the wire.
 ///
@@ -80,6 +80,16 @@ impl AsRef<[u8]> for Encoded {
     }
 }
 
+impl FromIterator<Self> for Encoded {
+    fn from_iter<I: IntoIterator<Item = Self>>(events: I) -> Self {
+        let mut bytes = BytesMut::new();
+        for event in events {
+            bytes.extend_from_slice(event.as_bytes());
+        }
+        Self(bytes.freeze())
+    }
+}
+
 impl FromIterator<Event> for Encoded {
     fn from_iter<I: IntoIterator<Item = Event>>(events: I) -> Self {
         let mut frame = FrameBuf::new();
@@ -96,7 +106,7 @@ impl fmt::Debug for Encoded {
     }
 }
 
-impl Encode for Encoded {
+impl EncodeInto for Encoded {
     type Error = Infallible;
 
     #[inline]

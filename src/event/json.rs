@@ -2,7 +2,9 @@ use std::cell::Cell;
 
 use serde::Serialize;
 
-use super::{Encode, EventName, FrameBuf, IntoEventId, IntoEventName, encode::encode_json, id::Id};
+use super::{
+    EncodeInto, Event, EventName, FrameBuf, IntoEventId, IntoEventName, encode::encode_json, id::Id,
+};
 
 /// An event whose data is a value as JSON, serialised when the event is sent.
 ///
@@ -62,7 +64,21 @@ impl<T: Serialize> Json<T> {
     }
 }
 
-impl<T: Serialize> Encode for Json<T> {
+impl<T: Serialize> TryFrom<Json<T>> for Event {
+    type Error = serde_json::Error;
+
+    /// Serialises the value now, for [`Hub::publish`](crate::hub::Hub::publish) and others that take
+    /// an [`Event`].
+    fn try_from(json: Json<T>) -> Result<Self, serde_json::Error> {
+        let Json { value, name, id } = json;
+        let mut event = Self::new().json_data(&value)?;
+        event.name = name;
+        event.id = id;
+        Ok(event)
+    }
+}
+
+impl<T: Serialize> EncodeInto for Json<T> {
     type Error = serde_json::Error;
 
     fn encode(self, frame: &mut FrameBuf) -> Result<(), serde_json::Error> {

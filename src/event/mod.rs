@@ -16,6 +16,7 @@ mod id;
 #[cfg(feature = "json")]
 mod json;
 mod name;
+mod text;
 
 #[cfg(feature = "json")]
 pub use self::json::Json;
@@ -24,12 +25,16 @@ pub use self::{
     encode::Encode,
     encoded::Encoded,
     field::InvalidField,
-    frame_buf::FrameBuf,
     id::{EventId, IntoEventId},
     name::{EventName, IntoEventName},
+    text::IntoText,
 };
 
-pub(crate) use self::{encode::whole_milliseconds, field::check_one_line};
+pub(crate) use self::{
+    encode::{sealed::EncodeInto, whole_milliseconds},
+    field::check_one_line,
+    frame_buf::FrameBuf,
+};
 
 use self::id::Id;
 
@@ -145,9 +150,9 @@ impl Event {
 
     /// Sets a comment, which clients ignore. Every line of `text` becomes a comment line.
     ///
-    /// A literal is not copied, a `String` is moved.
-    pub fn comment(mut self, text: impl Into<Cow<'static, str>>) -> Self {
-        self.rare_fields().comment = Some(text.into());
+    /// A literal is not copied, a `String` is moved, and a `&String` is copied.
+    pub fn comment(mut self, text: impl IntoText) -> Self {
+        self.rare_fields().comment = Some(text.into_text());
         self
     }
 
@@ -155,9 +160,9 @@ impl Event {
     /// `data` line; the client joins them with line feeds, so a CR or CRLF arrives as LF. A
     /// trailing line break is kept, and empty data is data.
     ///
-    /// A literal is not copied, a `String` is moved.
-    pub fn data(mut self, text: impl Into<Cow<'static, str>>) -> Self {
-        self.data = Some(text.into());
+    /// A literal is not copied, a `String` is moved, and a `&String` is copied.
+    pub fn data(mut self, text: impl IntoText) -> Self {
+        self.data = Some(text.into_text());
         self
     }
 
@@ -219,6 +224,13 @@ impl From<&'static str> for Event {
 impl From<Cow<'static, str>> for Event {
     /// An event with this data.
     fn from(data: Cow<'static, str>) -> Self {
+        Self::new().data(data)
+    }
+}
+
+impl From<&String> for Event {
+    /// An event with a copy of this data.
+    fn from(data: &String) -> Self {
         Self::new().data(data)
     }
 }

@@ -130,6 +130,12 @@ impl HubBuilder {
     }
 }
 
+impl Default for HubBuilder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl fmt::Debug for HubBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubBuilder")

@@ -10,7 +10,10 @@ use super::{
     sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
     topic::Topic,
 };
-use crate::event::{Event, EventId};
+use crate::{
+    BoxError,
+    event::{Event, EventId},
+};
 
 /// Topics to which events are published, and to which clients subscribe; cheap to clone.
 ///
@@ -18,6 +21,8 @@ use crate::event::{Event, EventId};
 ///
 /// The manual page is the [module's](super).
 #[derive(Clone)]
+#[doc(alias = "broadcast")]
+#[doc(alias = "channel")]
 pub struct Hub {
     shared: Arc<Shared>,
 }
@@ -73,7 +78,14 @@ impl Hub {
     ///
     /// Dropped before it was polled, nothing was published.
     #[allow(clippy::unused_async)]
-    pub async fn publish(&self, topic: &str, event: Event) -> Result<Receipt, PublishError> {
+    pub async fn publish<E>(
+        &self,
+        topic: impl AsRef<str>,
+        event: E,
+    ) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
         self.publish_now(topic, event)
     }
 
@@ -84,16 +96,18 @@ impl Hub {
     /// # Errors
     ///
     /// If the event has no data, or an id of its own, or the hub is [closed](Self::close).
-    // An event is published once.
-    #[allow(clippy::needless_pass_by_value)]
-    pub fn publish_now(&self, topic: &str, event: Event) -> Result<Receipt, PublishError> {
+    pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
         if event.has_id() {
             return Err(PublishError::HasId);
         }
         if !event.has_data() {
             return Err(PublishError::NoData);
         }
-        self.shared.publish(topic, &event)
+        self.shared.publish(topic.as_ref(), &event)
     }
 
     /// Subscribes to topics, each named once or more often; see [`Subscribe`] for where it begins. To one topic it is
@@ -112,6 +126,20 @@ impl Hub {
         T: IntoIterator<Item: AsRef<str>>,
     {
         Subscribe::new(Arc::clone(&self.shared), topics)
+    }
+
+    /// Subscribes to one topic, as [`subscribe`](Self::subscribe) does to several.
+    ///
+    /// ```
+    /// use tower_sse::{LastEventId, hub::{Hub, Subscription}};
+    ///
+    /// fn events(hub: &Hub, last: Option<LastEventId>) -> Subscription {
+    ///     hub.subscribe_to("news").resume(last)
+    /// }
+    /// # events(&Hub::new(), None);
+    /// ```
+    pub fn subscribe_to(&self, topic: impl AsRef<str>) -> Subscribe {
+        self.subscribe([topic])
     }
 
     /// The id of the newest event, whatever its topic, as a place to begin at: rendered into a page together

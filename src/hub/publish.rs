@@ -1,7 +1,7 @@
 use std::{error::Error, fmt};
 
 use super::position::Position;
-use crate::event::EventId;
+use crate::{BoxError, event::EventId};
 
 /// What became of an event that was published.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,9 +25,11 @@ impl Receipt {
 }
 
 /// Why an event was not published.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
+    /// What was to be published did not become an event, such as a value that does not serialise.
+    Invalid(BoxError),
     /// It has no data, so no client would dispatch it.
     NoData,
     /// It has an id of its own: the hub gives the ids, by which clients resume.
@@ -39,6 +41,7 @@ pub enum PublishError {
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
+            Self::Invalid(_) => "the event is invalid",
             Self::NoData => "an event without data cannot be published",
             Self::HasId => "an event with an id of its own cannot be published",
             Self::Closed => "the hub is closed",
@@ -46,4 +49,11 @@ impl fmt::Display for PublishError {
     }
 }
 
-impl Error for PublishError {}
+impl Error for PublishError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self {
+            Self::Invalid(error) => Some(&**error),
+            Self::NoData | Self::HasId | Self::Closed => None,
+        }
+    }
+}

@@ -134,7 +134,7 @@ impl Subscribe {
                 ResumeFrom::Seen(_) => place.begin(seen, false),
                 ResumeFrom::Unknown(Unknown::Foreign) => place.begin(seen, true),
                 ResumeFrom::Nothing | ResumeFrom::Unknown(Unknown::Malformed) => {
-                    place.begin(at_first(), false)
+                    place.begin(at_first(), false);
                 }
             }
         }

@@ -11,7 +11,7 @@ mod layer;
 pub mod marker;
 mod refusal;
 mod service;
-mod stream_options;
+mod setters;
 
 pub use self::{
     future::ResponseFuture,

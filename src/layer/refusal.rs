@@ -45,7 +45,7 @@ use crate::{body::SseBody, connection::Client, options::Retry};
 #[must_use]
 pub struct Refusal {
     answer: Answer,
-    retry: Retry,
+    retry: Option<Retry>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +57,7 @@ enum Answer {
 
 impl Refusal {
     const fn new(answer: Answer) -> Self {
-        Self { answer, retry: Retry::later() }
+        Self { answer, retry: Some(Retry::later()) }
     }
 
     /// As the client needs it.
@@ -76,11 +76,17 @@ impl Refusal {
         Self::new(Answer::Unavailable)
     }
 
-    /// Sets after how long clients are told to come back: in whole milliseconds for a `retry` line, in
-    /// seconds rounded up for `Retry-After` (RFC 9110, section 10.2.3). [`Retry::none`] tells them
-    /// nothing.
+    /// Sets the reconnection time that refused clients are sent: in whole milliseconds for a `retry`
+    /// line, in seconds rounded up for `Retry-After` (RFC 9110, section 10.2.3). 2 to 10 seconds by
+    /// default; [`without_retry`](Self::without_retry) undoes it.
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Sends refused clients no reconnection time.
+    pub fn without_retry(mut self) -> Self {
+        self.retry = None;
         self
     }
 
@@ -95,7 +101,10 @@ impl Refusal {
             Answer::RetryLater => true,
             Answer::Unavailable => false,
         };
-        let line = if stays { self.retry.line() } else { Bytes::new() };
+        let line = match &self.retry {
+            Some(retry) if stays => retry.line(),
+            _ => Bytes::new(),
+        };
         let mut response = response.map(|_| SseBody::whole(line));
         if stays {
             response.headers_mut().remove(CONTENT_ENCODING);
@@ -104,7 +113,7 @@ impl Refusal {
         }
         *response.status_mut() = StatusCode::SERVICE_UNAVAILABLE;
         headers::make_empty(response.headers_mut());
-        if let Some(time) = self.retry.draw() {
+        if let Some(time) = self.retry.as_ref().map(Retry::draw) {
             let seconds = time.as_secs() + u64::from(time.subsec_nanos() > 0);
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(seconds));
         }

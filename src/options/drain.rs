@@ -38,7 +38,7 @@ use crate::connection::Client;
 #[must_use]
 pub struct Drain {
     when: When,
-    retry: Retry,
+    retry: Option<Retry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -56,7 +56,7 @@ const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
 
 impl Drain {
     const fn new(when: When) -> Self {
-        Self { when, retry: Retry::later() }
+        Self { when, retry: Some(Retry::later()) }
     }
 
     /// Streams end at once, but what is the answer to a call, a request by any method other than `GET`,
@@ -87,10 +87,16 @@ impl Drain {
         Self::new(When::Never)
     }
 
-    /// Sets after how long clients are told to come back: by default 2 to 10 seconds, drawn for each.
-    /// [`Retry::none`] tells them nothing.
+    /// Sets the reconnection time that clients are sent: by default 2 to 10 seconds, drawn for each
+    /// client. [`without_retry`](Self::without_retry) undoes it.
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = retry;
+        self.retry = Some(retry);
+        self
+    }
+
+    /// Sends clients no reconnection time.
+    pub fn without_retry(mut self) -> Self {
+        self.retry = None;
         self
     }
 
@@ -118,7 +124,7 @@ impl Drain {
 
     /// The line that tells one client when to come back, empty for none.
     pub(crate) fn retry_line(&self) -> Bytes {
-        self.retry.line()
+        self.retry.as_ref().map(Retry::line).unwrap_or_default()
     }
 }
 

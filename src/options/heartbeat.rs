@@ -1,8 +1,8 @@
-use std::{borrow::Cow, time::Duration};
+use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::event::{Encoded, Event, IntoEventName};
+use crate::event::{Encoded, Event, IntoEventName, IntoText};
 
 /// What is sent when a stream has been silent for a while, so that proxies and load balancers do
 /// not cut it, and a peer that has vanished is noticed.
@@ -23,17 +23,20 @@ use crate::event::{Encoded, Event, IntoEventName};
 /// # let layer: SseLayer =
 /// SseLayer::new().heartbeat(Heartbeat::every(Duration::from_secs(20)).comment("still here"));
 /// # let layer: SseLayer =
-/// SseLayer::new().heartbeat(Heartbeat::off());
+/// SseLayer::new().without_heartbeat();
 /// ```
 ///
 /// Page code does not see comments. For a watchdog in page code there is
 /// [`Heartbeat::event`].
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias = "keep_alive")]
+#[doc(alias = "KeepAlive")]
+#[doc(alias = "ping")]
 #[must_use]
 pub struct Heartbeat {
-    interval: Option<Duration>,
+    interval: Duration,
     comment: Bytes,
     event: Option<Bytes>,
 }
@@ -50,16 +53,11 @@ impl Heartbeat {
     #[track_caller]
     pub fn every(interval: Duration) -> Self {
         assert!(!interval.is_zero(), "the interval of heartbeats cannot be zero");
-        Self { interval: Some(interval), comment: Bytes::from_static(b":\n"), event: None }
-    }
-
-    /// No heartbeats.
-    pub fn off() -> Self {
-        Self { interval: None, ..Self::default() }
+        Self { interval, comment: Bytes::from_static(b":\n"), event: None }
     }
 
     /// Sends this text as the comment. Every line of it becomes a comment line.
-    pub fn comment(mut self, text: impl Into<Cow<'static, str>>) -> Self {
+    pub fn comment(mut self, text: impl IntoText) -> Self {
         self.comment = Encoded::from(Event::new().comment(text)).into();
         self
     }
@@ -82,12 +80,12 @@ impl Heartbeat {
     ///
     /// If a literal name has a line feed, a carriage return or U+0000.
     #[track_caller]
-    pub fn event(mut self, name: impl IntoEventName, data: impl Into<Cow<'static, str>>) -> Self {
+    pub fn event(mut self, name: impl IntoEventName, data: impl IntoText) -> Self {
         self.event = Some(Encoded::from(Event::new().event(name).data(data)).into());
         self
     }
 
-    pub(crate) const fn interval(&self) -> Option<Duration> {
+    pub(crate) const fn interval(&self) -> Duration {
         self.interval
     }
 

@@ -30,9 +30,10 @@ use crate::connection::Client;
 /// SseLayer::new().max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1));
 /// ```
 #[derive(Clone, Debug, PartialEq)]
+#[doc(alias = "timeout")]
 #[must_use]
 pub struct MaxAge {
-    age: Option<Duration>,
+    age: Duration,
     jitter: f64,
     grace: Duration,
 }
@@ -45,7 +46,7 @@ impl MaxAge {
     /// such as the time that an expired token has left, they end before the source is asked for
     /// anything, calls too.
     pub const fn new(age: Duration) -> Self {
-        Self { age: Some(age), jitter: 0.0, grace: GRACE }
+        Self { age, jitter: 0.0, grace: GRACE }
     }
 
     /// Makes streams older or younger by up to this fraction of the age, drawn for every stream: 0.1
@@ -70,20 +71,14 @@ impl MaxAge {
         self
     }
 
-    /// Streams end when they do.
-    pub const fn none() -> Self {
-        Self { age: None, jitter: 0.0, grace: GRACE }
-    }
-
-    /// The age at which one client's stream ends.
-    pub(crate) fn draw(&self, client: Client) -> Option<Duration> {
-        let age = self.age.filter(|age| !age.is_zero());
-        let Some(age) = age else {
+    /// Draws the age at which one client's stream ends.
+    pub(crate) fn draw(&self, client: Client) -> Duration {
+        if self.age.is_zero() {
             return self.age;
-        };
+        }
         let factor = 1.0 + self.jitter * (2.0 * fastrand::f64() - 1.0);
-        let age = Duration::try_from_secs_f64(age.as_secs_f64() * factor).unwrap_or(age);
-        Some(if client.is_call() { age.saturating_add(self.grace) } else { age })
+        let age = Duration::try_from_secs_f64(self.age.as_secs_f64() * factor).unwrap_or(self.age);
+        if client.is_call() { age.saturating_add(self.grace) } else { age }
     }
 }
 
@@ -99,8 +94,7 @@ mod tests {
     #[test]
     fn ages_are_spread_evenly_to_both_sides() {
         let max_age = MaxAge::new(HOUR).jitter(0.1);
-        let ages: Vec<_> =
-            (0..10_000).map(|_| max_age.draw(Client::Get).unwrap().as_secs_f64()).collect();
+        let ages: Vec<_> = (0..10_000).map(|_| max_age.draw(Client::Get).as_secs_f64()).collect();
         let (min, max) = (HOUR.as_secs_f64() * 0.9, HOUR.as_secs_f64() * 1.1);
         assert!(ages.iter().all(|age| (min..=max).contains(age)));
         for tenth in 0..10 {
@@ -114,15 +108,16 @@ mod tests {
     #[test]
     fn without_jitter_the_age_is_exact_and_may_be_any() {
         for age in [Duration::ZERO, Duration::from_nanos(1), HOUR] {
-            assert_eq!(MaxAge::new(age).draw(Client::Get), Some(age));
+            assert_eq!(MaxAge::new(age).draw(Client::Get), age);
         }
-        assert!(MaxAge::new(Duration::MAX).jitter(1.0).draw(Client::Call).is_some());
-        assert_eq!(MaxAge::none().jitter(0.5).draw(Client::Get), None);
+        let longest = MaxAge::new(Duration::MAX).draw(Client::Call);
+        assert_eq!(longest, Duration::MAX);
+        _ = MaxAge::new(Duration::MAX).jitter(1.0).draw(Client::Call);
     }
 
     #[test]
     fn calls_have_a_grace_unless_no_time_is_left() {
-        let age = |max_age: MaxAge| max_age.draw(Client::Call).unwrap();
+        let age = |max_age: MaxAge| max_age.draw(Client::Call);
         assert_eq!(age(MaxAge::new(HOUR)), HOUR + Duration::from_secs(30));
         assert_eq!(age(MaxAge::new(HOUR).grace(Duration::ZERO)), HOUR);
         assert_eq!(age(MaxAge::new(Duration::ZERO)), Duration::ZERO);

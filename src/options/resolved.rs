@@ -14,7 +14,7 @@ use crate::{
     event::Encoded,
 };
 
-/// What holds for a stream once the layer and the response have had their say.
+/// The options of one stream, merged from those of its layer and its response.
 #[derive(Clone)]
 pub(crate) struct ResolvedOptions {
     options: StreamOptions,
@@ -39,12 +39,12 @@ impl ResolvedOptions {
         }
     }
 
-    /// The same rules, but `options` go before what they say.
+    /// Returns these options with further ones set.
     pub(crate) fn with(&self, options: StreamOptions) -> Self {
         Self { options: options.or(&self.options), ..self.clone() }
     }
 
-    /// The same rules, but errors for which `predicate` returns true are cancellations too.
+    /// Returns these options, with the errors that `predicate` names as cancellations too.
     pub(crate) fn with_cancellation_if(&self, predicate: Arc<CancellationIf>) -> Self {
         let predicate: Arc<CancellationIf> = match self.cancellation_if.clone() {
             None => predicate,
@@ -60,29 +60,33 @@ impl ResolvedOptions {
     }
 
     pub(crate) fn heartbeat(&self) -> Option<&Heartbeat> {
-        self.options.heartbeat.as_ref()
+        self.options.heartbeat.as_ref()?.as_ref()
     }
 
-    /// How long the stream may be silent before a heartbeat is due.
+    /// Returns how long the stream may be idle before a heartbeat is due.
     pub(crate) fn heartbeat_interval(&self) -> Option<IdleInterval> {
-        let length = self.heartbeat()?.interval()?;
+        let length = self.heartbeat()?.interval();
         Some(IdleInterval { length, grid: self.grid })
     }
 
     /// Returns whether streams start with a `retry` line.
     pub(crate) fn has_retry(&self) -> bool {
-        self.options.retry.as_ref().is_some_and(Retry::is_some)
+        self.retry().is_some()
     }
 
-    /// The comment line that streams start with, empty for none.
+    fn retry(&self) -> Option<&Retry> {
+        self.options.retry.as_ref()?.as_ref()
+    }
+
+    /// Returns the comment line that streams start with, empty for none.
     pub(crate) fn padding(&self) -> Bytes {
         self.options.padding.clone().unwrap_or_default()
     }
 
-    /// The lines that the stream starts with, empty for none.
+    /// Returns the lines that the stream starts with, empty for none.
     pub(crate) fn preamble(&self) -> Bytes {
         let padding = self.padding();
-        let retry = self.options.retry.as_ref().map(Retry::line).unwrap_or_default();
+        let retry = self.retry().map(Retry::line).unwrap_or_default();
         match (retry.is_empty(), padding.is_empty()) {
             (true, _) => padding,
             (_, true) => retry,
@@ -94,21 +98,21 @@ impl ResolvedOptions {
         self.options.terminator.as_ref()?.as_ref()
     }
 
-    /// Was anything said of a greatest age, be it that there is none?
+    /// Returns whether the maximum age is set or undone.
     pub(crate) const fn mentions_max_age(&self) -> bool {
         self.options.max_age.is_some()
     }
 
-    /// The greatest age of one stream.
+    /// Draws the maximum age of one stream.
     pub(crate) fn draw_max_age(&self, client: Client) -> Option<Duration> {
-        self.options.max_age.as_ref()?.draw(client)
+        Some(self.options.max_age.as_ref()?.as_ref()?.draw(client))
     }
 
     pub(crate) fn drain(&self) -> Drain {
         self.options.drain.clone().unwrap_or_default()
     }
 
-    /// What a client is told at the shutdown: when to come back, and the farewell.
+    /// Returns what a client is sent at the shutdown: a reconnection time and the farewell.
     pub(crate) fn goodbye(&self) -> Bytes {
         let retry = self.reconnection_time();
         match self.options.farewell.as_ref().and_then(Option::as_ref) {
@@ -118,14 +122,14 @@ impl ResolvedOptions {
         }
     }
 
-    /// When a client is to come back after the shutdown, as a line; empty for nothing.
+    /// Draws the `retry` line that a client is sent at the shutdown, empty for none.
     pub(crate) fn reconnection_time(&self) -> Bytes {
         let drain = self.options.drain.as_ref();
         drain.map_or_else(|| Drain::default().retry_line(), Drain::retry_line)
     }
 
     pub(crate) fn on_close(&self) -> Option<Arc<OnClose>> {
-        self.options.on_close.callback.clone()
+        self.options.on_close.get()
     }
 
     /// Returns whether `error` says that the program itself cancelled the source.
@@ -136,7 +140,7 @@ impl ResolvedOptions {
             || self.cancellation_if.as_ref().and_then(named).unwrap_or_default()
     }
 
-    /// What is sent in place of `error`; nothing if nobody said, or the one who said panicked.
+    /// Returns the event that `on_error` makes of `error`; `None` if it is not set, or panics.
     pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref()?.as_ref()?;
         let event = catch_panic(|| to_event(&**error))?;

@@ -23,10 +23,11 @@ use crate::event::{Encoded, Event, whole_milliseconds};
 /// ```
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[doc(alias = "reconnect")]
 #[must_use]
 pub struct Retry {
-    milliseconds: Option<RangeInclusive<u64>>,
+    milliseconds: RangeInclusive<u64>,
 }
 
 /// The longest reconnection time, in milliseconds. JavaScript's `setTimeout` fires at once when it
@@ -49,31 +50,21 @@ impl Retry {
     pub fn between(min: Duration, max: Duration) -> Self {
         assert!(min <= max, "the least reconnection time cannot be greater than the greatest");
         let milliseconds = |time| whole_milliseconds(time).min(LONGEST);
-        Self { milliseconds: Some(milliseconds(min)..=milliseconds(max)) }
-    }
-
-    /// No `retry` line: clients wait as long as they think best.
-    pub const fn none() -> Self {
-        Self { milliseconds: None }
+        Self { milliseconds: milliseconds(min)..=milliseconds(max) }
     }
 
     /// 2 to 10 seconds: what clients are told that cannot stay.
     pub(crate) const fn later() -> Self {
-        Self { milliseconds: Some(2_000..=10_000) }
+        Self { milliseconds: 2_000..=10_000 }
     }
 
-    pub(crate) const fn is_some(&self) -> bool {
-        self.milliseconds.is_some()
+    /// Draws the time for one connection.
+    pub(crate) fn draw(&self) -> Duration {
+        Duration::from_millis(fastrand::u64(self.milliseconds.clone()))
     }
 
-    /// The time for one connection.
-    pub(crate) fn draw(&self) -> Option<Duration> {
-        self.milliseconds.clone().map(fastrand::u64).map(Duration::from_millis)
-    }
-
-    /// The line that tells one connection its time, empty for none.
+    /// Returns the line that tells one client its time.
     pub(crate) fn line(&self) -> Bytes {
-        let event = |time| Encoded::from(Event::new().retry(time)).into();
-        self.draw().map_or_else(Bytes::new, event)
+        Encoded::from(Event::new().retry(self.draw())).into()
     }
 }

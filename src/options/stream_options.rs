@@ -4,45 +4,55 @@ use bytes::Bytes;
 
 use super::{
     Drain, Heartbeat, MaxAge, Retry,
-    callbacks::{CloseCallbacks, ErrorToEvent, both},
+    callbacks::{CloseCallbacks, ErrorToEvent},
 };
 use crate::{
     connection::CloseReport,
     event::{Encoded, Event},
 };
 
-/// What is done to one stream. Given to the [layer](crate::SseLayer::options) it is for all
-/// streams; put into a response's extensions it is for that one and goes before what the layer says,
-/// field by field.
+/// The options of one stream.
 ///
-/// What is not set here is left as it is, so every option has a value that undoes it.
+/// Passed to [`SseLayer::options`](crate::SseLayer::options) they apply to every stream of the layer.
+/// In a response's extensions they apply to that stream alone, and override the layer's, field by
+/// field.
 ///
 /// ```
 /// use http::Response;
-/// use tower_sse::{Event, Heartbeat, StreamOptions};
+/// use tower_sse::{Event, StreamOptions};
 /// # use futures_util::stream;
 ///
 /// async fn completion() -> Response<tower_sse::EventBody<impl futures_core::Stream<Item = Event>>> {
 ///     let tokens = stream::iter(["Hel", "lo"]).map(Event::from);
 /// #   use futures_util::StreamExt as _;
 ///     let mut response = tower_sse::response(tokens);
-///     let options = StreamOptions::new().terminator(Event::from("[DONE]")).heartbeat(Heartbeat::off());
+///     let options = StreamOptions::new().terminator("[DONE]").without_heartbeat();
 ///     response.extensions_mut().insert(options);
 ///     response
 /// }
 /// ```
 ///
-/// With feature `axum` it is a part of a response as well:
-/// `(StreamOptions::new().terminator(Event::from("[DONE]")), tower_sse::response(tokens))`.
+/// With feature `axum` they are also a part of a response:
+/// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
-/// Every option is described at the method of [`SseLayer`](crate::SseLayer) that has its name.
+/// Each option is documented at the method of [`SseLayer`](crate::SseLayer) that has its name.
+///
+/// # Setting and undoing options
+///
+/// Setting an option again replaces its earlier value. Callbacks that only observe or classify add up
+/// instead: all closures of `on_open`, [`on_close`](Self::on_close) and `cancellation_if` are called,
+/// in the order in which they were set, those of a layer before those of a response. `on_error` makes
+/// an event, so it is replaced.
+///
+/// Each option has a method `without_…` that undoes it, also where the layer has set it.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StreamOptions {
-    pub(super) heartbeat: Option<Heartbeat>,
-    pub(super) retry: Option<Retry>,
+    // The outer `Option` says whether the option is set, the inner one whether it is undone.
+    pub(super) heartbeat: Option<Option<Heartbeat>>,
+    pub(super) retry: Option<Option<Retry>>,
     pub(super) padding: Option<Bytes>,
-    pub(super) max_age: Option<MaxAge>,
+    pub(super) max_age: Option<Option<MaxAge>>,
     pub(super) drain: Option<Drain>,
     pub(super) farewell: Option<Option<Bytes>>,
     pub(super) terminator: Option<Option<Bytes>>,
@@ -51,7 +61,7 @@ pub struct StreamOptions {
 }
 
 impl StreamOptions {
-    /// Options of which none is set.
+    /// Creates options of which none is set.
     pub const fn new() -> Self {
         Self {
             heartbeat: None,
@@ -62,49 +72,64 @@ impl StreamOptions {
             farewell: None,
             terminator: None,
             on_error: None,
-            on_close: CloseCallbacks { callback: None, replaces: false },
+            on_close: CloseCallbacks::NONE,
         }
     }
 
-    /// What is sent when the stream has been silent for a while; see
-    /// [`SseLayer::heartbeat`](crate::SseLayer::heartbeat). [`Heartbeat::off`] undoes it.
+    /// Sets what is sent while the stream is idle; see
+    /// [`SseLayer::heartbeat`](crate::SseLayer::heartbeat).
     pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {
-        self.heartbeat = Some(heartbeat);
+        self.heartbeat = Some(Some(heartbeat));
         self
     }
 
-    /// The reconnection time that the stream starts with; see
-    /// [`SseLayer::retry`](crate::SseLayer::retry). [`Retry::none`] undoes it.
+    /// Sends no heartbeats.
+    pub fn without_heartbeat(mut self) -> Self {
+        self.heartbeat = Some(None);
+        self
+    }
+
+    /// Sets the reconnection time that the stream starts with; see
+    /// [`SseLayer::retry`](crate::SseLayer::retry).
     pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = Some(retry);
+        self.retry = Some(Some(retry));
         self
     }
 
-    /// Starts the stream with a comment line of so many bytes; see
-    /// [`SseLayer::padding`](crate::SseLayer::padding). Zero undoes it.
+    /// Sends no reconnection time at the start of the stream.
+    pub fn without_retry(mut self) -> Self {
+        self.retry = Some(None);
+        self
+    }
+
+    /// Starts the stream with a comment line of `bytes` bytes; see
+    /// [`SseLayer::padding`](crate::SseLayer::padding).
     ///
     /// # Panics
     ///
-    /// If `bytes` is more than 65,536.
+    /// Panics if `bytes` is more than 65,536.
     #[track_caller]
     pub fn padding(mut self, bytes: usize) -> Self {
         assert!(bytes <= 1 << 16, "a stream cannot start with more than 64 KiB of padding");
-        self.padding = Some(match bytes.checked_sub(b":\n".len()) {
-            Some(blanks) => [b":", &*vec![b' '; blanks], b"\n"].concat().into(),
-            None if bytes == 0 => Bytes::new(),
-            None => Bytes::from_static(b":\n"),
-        });
+        let spaces = vec![b' '; bytes.saturating_sub(b":\n".len())];
+        let line = if bytes == 0 { Vec::new() } else { [b":", &*spaces, b"\n"].concat() };
+        self.padding = Some(line.into());
         self
     }
 
-    /// How old the stream may become; see [`SseLayer::max_age`](crate::SseLayer::max_age).
-    /// [`MaxAge::none`] undoes it.
+    /// Starts the stream without padding.
+    pub fn without_padding(mut self) -> Self {
+        self.padding = Some(Bytes::new());
+        self
+    }
+
+    /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
-    /// If the layer has neither a greatest age nor a shutdown nor a limit, it does not look [who is
-    /// asking](crate::operating#who-is-asking), and ends every stream by failing: all clients that reconnect do
-    /// so after that too. `SseLayer::max_age(MaxAge::none())` lets it look.
+    /// A layer that has no maximum age, no shutdown and no limit does not [look at its
+    /// clients](crate::operating#who-is-asking). It ends such a stream by failing, after which every
+    /// client reconnects that ever does. `SseLayer::without_max_age()` makes it look.
     ///
-    /// A stream whose caller's credentials expire should not outlive them, nor have any grace:
+    /// A stream should not outlive the credentials that opened it, nor have any grace:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -116,35 +141,51 @@ impl StreamOptions {
     /// # _ = options(Duration::from_secs(1));
     /// ```
     pub fn max_age(mut self, max_age: MaxAge) -> Self {
-        self.max_age = Some(max_age);
+        self.max_age = Some(Some(max_age));
         self
     }
 
-    /// What happens to the stream at the shutdown; see
-    /// [`SseLayer::drain`](crate::SseLayer::drain). [`Drain::per_client`] is the default, and
-    /// [`Drain::never`] lets it go on.
+    /// Lets the stream reach any age.
+    pub fn without_max_age(mut self) -> Self {
+        self.max_age = Some(None);
+        self
+    }
+
+    /// Sets how the stream ends at the shutdown; see [`SseLayer::drain`](crate::SseLayer::drain).
+    /// [`Drain::per_client`] is the default, and [`Drain::never`] lets the stream continue.
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = Some(drain);
         self
     }
 
-    /// An event sent when the shutdown ends the stream; see
-    /// [`SseLayer::farewell`](crate::SseLayer::farewell). `None` undoes it.
-    pub fn farewell(mut self, farewell: impl Into<Option<Event>>) -> Self {
-        self.farewell = Some(farewell.into().and_then(last_event));
+    /// Sends an event when the shutdown ends the stream; see
+    /// [`SseLayer::farewell`](crate::SseLayer::farewell).
+    pub fn farewell(mut self, farewell: impl Into<Event>) -> Self {
+        self.farewell = Some(last_event(farewell.into()));
         self
     }
 
-    /// An event sent after the source's own clean end; see
-    /// [`SseLayer::terminator`](crate::SseLayer::terminator). `None` undoes it.
-    pub fn terminator(mut self, terminator: impl Into<Option<Event>>) -> Self {
-        self.terminator = Some(terminator.into().and_then(last_event));
+    /// Sends no event at the shutdown.
+    pub fn without_farewell(mut self) -> Self {
+        self.farewell = Some(None);
+        self
+    }
+
+    /// Sends an event after the source's own clean end; see
+    /// [`SseLayer::terminator`](crate::SseLayer::terminator).
+    pub fn terminator(mut self, terminator: impl Into<Event>) -> Self {
+        self.terminator = Some(last_event(terminator.into()));
+        self
+    }
+
+    /// Sends no event after the source's end.
+    pub fn without_terminator(mut self) -> Self {
+        self.terminator = Some(None);
         self
     }
 
     /// Turns an error of the source into a last event; see
     /// [`SseLayer::on_error`](crate::SseLayer::on_error).
-    /// [`fail_on_error`](Self::fail_on_error) undoes it.
     pub fn on_error<F>(mut self, to_event: F) -> Self
     where
         F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
@@ -153,31 +194,30 @@ impl StreamOptions {
         self
     }
 
-    /// Lets an error of the source fail the body, as it does by default; undoes
-    /// [`on_error`](Self::on_error).
-    pub fn fail_on_error(mut self) -> Self {
+    /// Lets an error of the source fail the body.
+    pub fn without_on_error(mut self) -> Self {
         self.on_error = Some(None);
         self
     }
 
-    /// Is called once when the stream has closed; see
-    /// [`SseLayer::on_close`](crate::SseLayer::on_close). Here, where a handler makes the response, a
-    /// closure can know whose stream it was.
+    /// Calls a closure once when the stream has closed; see
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close). Set by a handler, the closure can know whose
+    /// stream it was.
     ///
-    /// Unlike other options it does not go before the layer's: both are called, the layer's first, as
-    /// one is there for those who operate the server and one for the handler.
-    /// [`no_on_close`](Self::no_on_close) undoes both; set before, it leaves only this one.
+    /// The layer's closures are called too, before this one, because they serve the operator of the
+    /// server and this one serves the handler. After [`without_on_close`](Self::without_on_close) only
+    /// those set later are called.
     ///
-    /// A response that does not become a stream has no close to tell: one that is refused, or not acceptable,
-    /// the answer to a `HEAD` request, and where there is no layer. What must be released in any case
-    /// belongs into a guard within the stream, which is dropped in all of them.
+    /// A response that does not become a stream has no close to report: one that is refused or not
+    /// acceptable, the answer to a `HEAD` request, or one outside of any layer. What must be released
+    /// in these cases too belongs into a guard within the stream, which is always dropped.
     ///
     /// ```
     /// use tower_sse::StreamOptions;
     ///
     /// # fn options(user: String) -> StreamOptions {
-    /// StreamOptions::new().on_close(move |closed| {
-    ///     println!("{user} left after {:?}: {}", closed.age(), closed.reason());
+    /// StreamOptions::new().on_close(move |report| {
+    ///     println!("{user} left after {:?}: {}", report.age(), report.reason());
     /// })
     /// # }
     /// # _ = options(String::new());
@@ -186,19 +226,17 @@ impl StreamOptions {
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,
     {
-        let earlier = self.on_close.callback.take();
-        self.on_close.callback = Some(both(earlier, Arc::new(callback)));
+        self.on_close.add(Arc::new(callback));
         self
     }
 
-    /// Calls nobody when the stream has closed; undoes every [`on_close`](Self::on_close) before, the
-    /// layer's too.
-    pub fn no_on_close(mut self) -> Self {
-        self.on_close = CloseCallbacks { callback: None, replaces: true };
+    /// Calls no closure when the stream has closed, not the layer's either.
+    pub fn without_on_close(mut self) -> Self {
+        self.on_close = CloseCallbacks::UNDONE;
         self
     }
 
-    /// These options, and `defaults` for what they leave open.
+    /// Returns these options, with `defaults` for those that are not set.
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {
             heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
@@ -216,32 +254,21 @@ impl StreamOptions {
 
 impl fmt::Debug for StreamOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            heartbeat,
-            retry,
-            padding,
-            max_age,
-            drain,
-            farewell,
-            terminator,
-            on_error,
-            on_close,
-        } = self;
         f.debug_struct("StreamOptions")
-            .field("heartbeat", heartbeat)
-            .field("retry", retry)
-            .field("padding", &padding.as_ref().map(Bytes::len))
-            .field("max_age", max_age)
-            .field("drain", drain)
-            .field("farewell", farewell)
-            .field("terminator", terminator)
-            .field("on_error", &on_error.as_ref().map(Option::is_some))
-            .field("on_close", &on_close.callback.is_some())
+            .field("heartbeat", &self.heartbeat)
+            .field("retry", &self.retry)
+            .field("padding", &self.padding.as_ref().map(Bytes::len))
+            .field("max_age", &self.max_age)
+            .field("drain", &self.drain)
+            .field("farewell", &self.farewell)
+            .field("terminator", &self.terminator)
+            .field("on_error", &self.on_error.as_ref().map(Option::is_some))
+            .field("on_close", &self.on_close.is_set())
             .finish()
     }
 }
 
-/// The event as it is sent, or `None` if no client would dispatch it.
+/// Returns the event as it is sent, or `None` if no client would dispatch it.
 fn last_event(event: Event) -> Option<Bytes> {
     let dispatched = event.dispatched();
     if dispatched.is_none() {

@@ -50,7 +50,7 @@ async fn the_two_halves_of_request_ids_can_be_on_either_side() {
 
 #[tokio::test]
 async fn a_normalized_path_keeps_its_query_and_the_last_event_id() {
-    let sse: SseLayer = SseLayer::new().last_event_id_query(["lastEventId"]);
+    let sse: SseLayer = SseLayer::new().last_event_id_query("lastEventId");
     for place in Place::BOTH {
         let (app, mut sources) = application();
         let normalize = NormalizePathLayer::trim_trailing_slash();

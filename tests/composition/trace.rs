@@ -17,7 +17,7 @@ use tower_http::{
         TraceLayer,
     },
 };
-use tower_sse::{MaxAge, SseLayer};
+use tower_sse::SseLayer;
 use tracing::Span;
 
 use crate::{
@@ -119,7 +119,7 @@ async fn a_cancelled_source_is_a_failure_outside_only_where_the_body_fails() {
     let event_source = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
     for (headers, expected) in [(&event_source[..], [0, 1, 0]), (&[], [1, 0, 1])] {
         let counts = Counts::default();
-        let looking = SseLayer::new().max_age(MaxAge::none());
+        let looking = SseLayer::new().without_max_age();
         let (app, mut sources) = Place::Outside.compose_with(looking, trace(&counts));
         let address = serve_axum(app).await;
 

@@ -55,7 +55,7 @@ async fn say(address: SocketAddr, from: &str, to: Value, text: &str) -> u64 {
 fn fill(hub: &Hub, room: &str, numbers: impl IntoIterator<Item = u64>) {
     for number in numbers {
         let data = json!({ "text": number.to_string() }).to_string();
-        _ = hub.publish_now(&format!("room:{room}"), Event::from(data)).unwrap();
+        _ = hub.publish_now(format!("room:{room}"), Event::from(data)).unwrap();
     }
 }
 

@@ -211,11 +211,11 @@ fn a_topic_named_twice_is_given_once_and_without_topics_a_stream_ends_at_once() 
 fn an_event_that_cannot_be_published_takes_no_number() {
     let hub = Hub::new();
     let refused = |event| hub.publish_now("a", event).unwrap_err();
-    assert_eq!(refused(Event::new().event("name").comment("no data")), PublishError::NoData);
-    assert_eq!(refused(Event::from("data").id(7)), PublishError::HasId);
+    assert!(matches!(refused(Event::new().event("name").comment("no data")), PublishError::NoData));
+    assert!(matches!(refused(Event::from("data").id(7)), PublishError::HasId));
     assert_eq!(publish(&hub, "a", ""), 1);
     hub.close();
-    assert_eq!(refused(Event::from("data")), PublishError::Closed);
+    assert!(matches!(refused(Event::from("data")), PublishError::Closed));
     assert_eq!(sequence(hub.position().as_str()), 1);
 }
 

@@ -43,7 +43,7 @@ fn a_waker_may_publish_subscribe_and_close() {
         let hub = Hub::new();
         let inner = hub.clone();
         let waker = Waker::from(Arc::new(Run(move || {
-            if inner.publish_now("a", "again".into()).is_ok() {
+            if inner.publish_now("a", "again").is_ok() {
                 drop(inner.subscribe(["a", "new"]).resume(None));
                 inner.close();
             }

@@ -219,7 +219,7 @@ fn what_was_published_before_the_end_is_given_and_then_the_stream_ends() {
                         match hub.publish_now(topic, Event::from(topic)) {
                             Ok(_) => {}
                             Err(error) => {
-                                assert_eq!(error, PublishError::Closed);
+                                assert!(matches!(error, PublishError::Closed), "{error}");
                                 return published;
                             }
                         }

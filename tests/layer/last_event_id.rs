@@ -46,7 +46,8 @@ async fn the_query_is_read_where_that_is_wanted_and_the_header_goes_before_it() 
     let without = SseLayer::new();
     assert_eq!(found(&without, "/?lastEventId=7", &[]).await, None);
 
-    let with = SseLayer::new().last_event_id_query(["lastEventId", "last_event_id"]);
+    let with =
+        SseLayer::new().last_event_id_query("lastEventId").last_event_id_query("last_event_id");
     for (uri, headers, expected) in [
         ("/?lastEventId=7", &[][..], Some("7")),
         ("/?x=y&last_event_id=7", &[], Some("7")),
@@ -119,7 +120,7 @@ mod in_axum {
 
     #[tokio::test]
     async fn an_extractor_gives_what_the_layer_found_in_the_query() {
-        let app = app().layer(SseLayer::new().last_event_id_query(["lastEventId"]));
+        let app = app().layer(SseLayer::new().last_event_id_query("lastEventId"));
         assert_eq!(answer(app.clone(), "/optional?lastEventId=7", &[]).await, "Some(\"7\")");
         assert_eq!(answer(app.clone(), "/required?lastEventId=7", &[]).await, "\"7\" false");
         assert_eq!(answer(app, "/required?lastEventId=7", &[b"8"]).await, "\"8\" false");

@@ -62,7 +62,7 @@ async fn an_error_passes_through_the_outer_layer() {
 #[tokio::test(start_paused = true)]
 async fn nothing_between_the_layers_changes_the_stream() {
     let (_feed, body) = Feed::new();
-    let mut owned = through(&SseLayer::new().heartbeat(Heartbeat::off()), event_stream(body));
+    let mut owned = through(&SseLayer::new().without_heartbeat(), event_stream(body));
     owned.extensions_mut().insert(StreamOptions::new().padding(4));
     let mut body = through(&outer(), owned).into_body();
     for _ in 0..3 {
@@ -108,7 +108,7 @@ async fn a_last_event_id_that_the_outer_layer_found_is_kept() {
         Ok::<_, std::convert::Infallible>(stream::iter([Event::from(last.to_string())]))
     });
     let service = SseLayer::new().layer(service);
-    let outer: SseLayer = SseLayer::new().last_event_id_query(["lastEventId"]);
+    let outer: SseLayer = SseLayer::new().last_event_id_query("lastEventId");
     let request = Request::get("/?lastEventId=7").body(()).unwrap();
     let response = outer.layer(service).oneshot(request).await.unwrap();
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data: 7\n\n");

@@ -72,21 +72,21 @@ async fn the_layers_options_hold_for_a_response_without_any() {
 async fn every_option_can_be_undone_for_one_response_and_the_others_stay() {
     for (options, expected) in [
         (
-            StreamOptions::new().heartbeat(Heartbeat::off()),
+            StreamOptions::new().without_heartbeat(),
             "retry: 5000\n:  \ndata: one\n\ndata: [DONE]\n\n",
         ),
-        (StreamOptions::new().retry(Retry::none()), ":  \n: beat\ndata: one\n\ndata: [DONE]\n\n"),
+        (StreamOptions::new().without_retry(), ":  \n: beat\ndata: one\n\ndata: [DONE]\n\n"),
         (StreamOptions::new().padding(0), "retry: 5000\n: beat\ndata: one\n\ndata: [DONE]\n\n"),
-        (StreamOptions::new().terminator(None), "retry: 5000\n:  \n: beat\ndata: one\n\n"),
+        (StreamOptions::new().without_terminator(), "retry: 5000\n:  \n: beat\ndata: one\n\n"),
         (
-            StreamOptions::new().fail_on_error(),
+            StreamOptions::new().without_on_error(),
             "retry: 5000\n:  \n: beat\ndata: one\n\ndata: [DONE]\n\n",
         ),
     ] {
         let name = format!("{options:?}");
         assert_eq!(transcript(&layer(), Some(options), false).await, expected, "{name}");
     }
-    let failed = transcript(&layer(), Some(StreamOptions::new().fail_on_error()), true).await;
+    let failed = transcript(&layer(), Some(StreamOptions::new().without_on_error()), true).await;
     assert_eq!(failed, "retry: 5000\n:  \n: beat\ndata: one\n\n:\ndisk full");
 }
 
@@ -113,7 +113,7 @@ async fn every_option_can_be_set_for_one_response() {
 async fn options_of_one_response_change_no_other() {
     let layer = layer();
     let before = transcript(&layer, None, false).await;
-    transcript(&layer, Some(StreamOptions::new().terminator(None).padding(0)), false).await;
+    transcript(&layer, Some(StreamOptions::new().without_terminator().padding(0)), false).await;
     assert_eq!(transcript(&layer, None, false).await, before);
 }
 

@@ -12,9 +12,7 @@ const AGE: Duration = Duration::from_secs(60);
 /// ever do.
 #[tokio::test(start_paused = true)]
 async fn a_layer_that_does_not_look_who_is_asking_ends_an_aged_stream_by_failing() {
-    for (layer, clean) in
-        [(SseLayer::new(), false), (SseLayer::new().max_age(MaxAge::none()), true)]
-    {
+    for (layer, clean) in [(SseLayer::new(), false), (SseLayer::new().without_max_age(), true)] {
         let request = Request::get("/")
             .header("accept", "text/event-stream")
             .header("cache-control", "no-cache")

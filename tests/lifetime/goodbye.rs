@@ -50,7 +50,7 @@ async fn the_reconnection_time_is_drawn_from_the_range_with_both_its_ends() {
 
 #[tokio::test(start_paused = true)]
 async fn with_nothing_to_tell_the_stream_just_ends() {
-    let layer = SseLayer::new().drain(Drain::per_client().retry(Retry::none()));
+    let layer = SseLayer::new().drain(Drain::per_client().without_retry());
     for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r"] {
         let mut rig = Rig::after(begun, layer.clone(), Client::EventSource);
         rig.shutdown.cancel();
@@ -68,9 +68,8 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
     for (begun, expected) in
         [(&b"data: a\n\n"[..], &b"data: bye\n\n"[..]), (b"data: a\n\r", b"\ndata: bye\n\n")]
     {
-        let layer = SseLayer::new()
-            .farewell(Event::from("bye"))
-            .drain(Drain::per_client().retry(Retry::none()));
+        let layer =
+            SseLayer::new().farewell(Event::from("bye")).drain(Drain::per_client().without_retry());
         let mut rig = Rig::after(begun, layer, Client::EventSource);
         rig.shutdown.cancel();
         assert_eq!(rig.poll(), bytes(expected));
@@ -81,7 +80,7 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
 /// Some clients make an empty event of a block without data.
 #[tokio::test(start_paused = true)]
 async fn a_reconnection_time_is_a_lone_line_and_no_block() {
-    let layer = layer(Drain::per_client()).farewell(None);
+    let layer = layer(Drain::per_client()).without_farewell();
     let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(RETRY));
@@ -96,12 +95,12 @@ async fn a_response_can_say_another_goodbye_or_none() {
             StreamOptions::new().farewell(Event::from("tschüs")),
             Some("retry: 3000\ndata: tschüs\n\n"),
         ),
-        (StreamOptions::new().farewell(None), Some(RETRY)),
+        (StreamOptions::new().without_farewell(), Some(RETRY)),
         (
             StreamOptions::new().drain(Drain::at_once().retry(Retry::fixed(SECOND))),
             Some("retry: 1000\nevent: bye\ndata: see you\n\n"),
         ),
-        (StreamOptions::new().drain(Drain::at_once().retry(Retry::none())).farewell(None), None),
+        (StreamOptions::new().drain(Drain::at_once().without_retry()).without_farewell(), None),
     ] {
         let name = format!("{options:?}");
         let mut rig = Rig::answering(layer(Drain::at_once()), Client::EventSource, |answer| {

@@ -204,13 +204,13 @@ async fn an_age_beyond_all_time_is_none() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_can_have_another_age_or_none() {
-    for (max_age, expected) in [
-        (MaxAge::none(), None),
-        (MaxAge::new(AGE / 2), Some(AGE / 2)),
-        (MaxAge::new(2 * AGE), Some(2 * AGE)),
+    for (options, expected) in [
+        (StreamOptions::new().without_max_age(), None),
+        (StreamOptions::new().max_age(MaxAge::new(AGE / 2)), Some(AGE / 2)),
+        (StreamOptions::new().max_age(MaxAge::new(2 * AGE)), Some(2 * AGE)),
     ] {
         let mut rig = Rig::answering(aging(MaxAge::new(AGE)), Client::EventSource, |answer| {
-            answer.extensions_mut().insert(StreamOptions::new().max_age(max_age));
+            answer.extensions_mut().insert(options);
         });
         assert_eq!(rig.poll(), Polled::Pending);
         let Some(age) = expected else {

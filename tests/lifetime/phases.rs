@@ -222,7 +222,7 @@ async fn the_source_is_gone_when_the_close_is_told() {
     let (alive, source) = guarded(false, false);
     let was_alive = Arc::new(AtomicBool::new(true));
     let (guard, seen) = (Arc::clone(&alive), Arc::clone(&was_alive));
-    let layer = layer(Drain::at_once()).farewell(None).on_close(move |_| {
+    let layer = layer(Drain::at_once()).without_farewell().on_close(move |_| {
         seen.store(guard.load(Ordering::Acquire), Ordering::Release);
     });
     let mut rig = Rig::of(layer, Client::Fetch, event_stream(source));

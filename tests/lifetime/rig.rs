@@ -12,9 +12,7 @@ use http::{Request, Response};
 use http_body::Body;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{
-    BoxError, CloseReason, CloseReport, Drain, Event, Heartbeat, Retry, SseBody, SseLayer,
-};
+use tower_sse::{BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody, SseLayer};
 
 use crate::support::{
     Feed, Polled, body::poll_frame_with, event_stream, source::FedBody, source::answer_to,
@@ -60,7 +58,7 @@ pub(crate) const RETRY: &str = "retry: 3000\n";
 /// A layer that says something at every end there is.
 pub(crate) fn layer(drain: Drain) -> SseLayer {
     SseLayer::new()
-        .heartbeat(Heartbeat::off())
+        .without_heartbeat()
         .terminator(Event::from("[DONE]"))
         .on_error(|_| Event::from("never sent"))
         .farewell(Event::new().event("bye").data("see you"))
@@ -116,7 +114,7 @@ where
         let told = Arc::clone(&closed);
         let layer = layer
             .shutdown(shutdown.clone())
-            .on_close(move |closed| told.lock().unwrap().push(*closed));
+            .on_close(move |closed| told.lock().unwrap().push(closed.clone()));
         let response = answer_to(client.request(), &layer, answer);
         let body = response.into_body();
         Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), closed }
@@ -135,7 +133,7 @@ where
     pub(crate) fn closed(&self) -> Option<CloseReport> {
         let closed = self.closed.lock().unwrap();
         assert!(closed.len() <= 1, "several reports: {closed:?}");
-        closed.first().copied()
+        closed.first().cloned()
     }
 
     /// Drops the body and gives its close report.
@@ -144,7 +142,7 @@ where
         drop(body);
         let closed = closed.lock().unwrap();
         assert_eq!(closed.len(), 1, "{closed:?}");
-        closed[0]
+        closed[0].clone()
     }
 
     /// The stream ends now, cleanly.

@@ -153,7 +153,7 @@ async fn every_stream_ends_whenever_the_shutdown_begins_beside_it() {
     for round in 0..200 {
         let (token, stats) = (CancellationToken::new(), Stats::new());
         let layer: SseLayer =
-            layer(Drain::at_once()).farewell(None).shutdown(token.clone()).stats(&stats);
+            layer(Drain::at_once()).without_farewell().shutdown(token.clone()).stats(&stats);
         let together = Arc::new(Barrier::new(STREAMS + 1));
         let mut tasks = JoinSet::new();
         for _ in 0..STREAMS {

@@ -38,7 +38,7 @@ impl Told {
             .on_open(move || {
                 opens.opened.fetch_add(1, SeqCst);
             })
-            .on_close(move |closed| closes.closed.lock().unwrap().push(*closed))
+            .on_close(move |closed| closes.closed.lock().unwrap().push(closed.clone()))
     }
 
     pub(crate) fn opened(&self) -> usize {
@@ -164,7 +164,7 @@ async fn a_report_says_how_old_the_stream_was_and_what_was_sent() {
     advance(60 * SECOND).await;
     assert_eq!(poll_frame(&mut body), Polled::End);
     drop(body);
-    let [closed] = told.closed()[..] else { panic!("{:?}", told.closed()) };
+    let [closed] = &told.closed()[..] else { panic!("{:?}", told.closed()) };
     assert_eq!(closed.reason(), CloseReason::Ended);
     assert_eq!(closed.age(), 53 * SECOND);
     assert_eq!((closed.frames(), closed.bytes(), closed.heartbeats()), (5, 12 + 6 + 11, 3));

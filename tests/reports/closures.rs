@@ -69,15 +69,15 @@ fn a_response_of_a_stream_has_its_own_closure_too() {
 fn no_on_close_silences_what_was_set_before_and_not_what_is_set_after() {
     let calls = Calls::default();
     let layer = || SseLayer::new().on_close(calls.by("layer"));
-    close(&layer(), StreamOptions::new().no_on_close());
-    close(&layer(), StreamOptions::new().on_close(calls.by("response")).no_on_close());
-    close(&layer().options(StreamOptions::new().no_on_close()), StreamOptions::new());
+    close(&layer(), StreamOptions::new().without_on_close());
+    close(&layer(), StreamOptions::new().on_close(calls.by("response")).without_on_close());
+    close(&layer().options(StreamOptions::new().without_on_close()), StreamOptions::new());
     assert_eq!(calls.take(), [""; 0]);
 
-    close(&layer(), StreamOptions::new().no_on_close().on_close(calls.by("alone")));
+    close(&layer(), StreamOptions::new().without_on_close().on_close(calls.by("alone")));
     assert_eq!(calls.take(), ["alone"]);
 
-    let silenced = layer().options(StreamOptions::new().no_on_close());
+    let silenced = layer().options(StreamOptions::new().without_on_close());
     close(&silenced, StreamOptions::new().on_close(calls.by("response")));
     assert_eq!(calls.take(), ["response"]);
     close(&silenced.on_close(calls.by("later")), StreamOptions::new());
@@ -88,7 +88,7 @@ fn no_on_close_silences_what_was_set_before_and_not_what_is_set_after() {
 #[test]
 fn a_close_that_nobody_is_told_is_counted() {
     let stats = Stats::new();
-    close(&SseLayer::new().stats(&stats), StreamOptions::new().no_on_close());
+    close(&SseLayer::new().stats(&stats), StreamOptions::new().without_on_close());
     assert_eq!((stats.snapshot().opened(), stats.snapshot().closed()), (1, 1));
 }
 

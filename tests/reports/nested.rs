@@ -17,7 +17,7 @@ use tower::{
     retry::{Policy, RetryLayer},
     service_fn,
 };
-use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer, Stats};
+use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, SseLayer, Stats};
 
 use crate::{
     close::Told,
@@ -37,7 +37,7 @@ async fn the_inner_reason_is_told<K: Kind>() {
     ] {
         let shutdown = CancellationToken::new();
         let inner = SseLayer::<K::Marker>::new().shutdown(shutdown.clone());
-        let inner = inner.drain(Drain::at_once().retry(Retry::none()));
+        let inner = inner.drain(Drain::at_once().without_retry());
         let inner = match way {
             WayOut::Expired => inner.max_age(MaxAge::new(Duration::ZERO)),
             _ => inner,

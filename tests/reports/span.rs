@@ -9,7 +9,7 @@ use futures_util::FutureExt;
 use http::Request;
 use tower::{Layer, Service, service_fn};
 use tower_http::trace::TraceLayer;
-use tower_sse::{MaxAge, SseLayer, marker};
+use tower_sse::{SseLayer, marker};
 use tracing::{
     Dispatch, Event, Level, Span, Subscriber,
     field::{Field, Visit},
@@ -181,7 +181,7 @@ async fn a_stream_that_ends_by_itself_closes_in_the_requests_span() {
     let record = Record::default();
     let _guard = record_by(&record);
     // A layer that looks at its clients ends an `EventSource`'s cancelled stream cleanly.
-    let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new().max_age(MaxAge::none()));
+    let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new().without_max_age());
     let (source, events) = Source::new();
     let mut events = Some(events);
     let mut service = layer.layer(service_fn(|_: Request<()>| {

@@ -12,7 +12,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-fn closed_for(now: StatsSnapshot, reason: CloseReason) -> u64 {
+fn closed_for(now: &StatsSnapshot, reason: CloseReason) -> u64 {
     now.closed_by_reason().find(|(other, _)| *other == reason).unwrap().1
 }
 
@@ -73,7 +73,7 @@ fn a_stream_is_open_from_its_head_to_its_drop() {
     drop(bodies);
     let now = stats.snapshot();
     assert_eq!((now.open(), now.opened(), now.closed()), (0, 3, 3));
-    assert_eq!(closed_for(now, CloseReason::Disconnected), 3);
+    assert_eq!(closed_for(&now, CloseReason::Disconnected), 3);
 }
 
 #[test]

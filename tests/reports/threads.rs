@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use tower_sse::{CloseReason, Heartbeat, SseLayer, Stats};
+use tower_sse::{CloseReason, SseLayer, Stats};
 
 use crate::{
     close::Told,
@@ -25,7 +25,7 @@ const STREAMS: u64 = 3_000;
 fn no_more_streams_are_ever_closed_than_opened() {
     let (stats, told) = (Stats::new(), Told::default());
     let layer: SseLayer =
-        told.by(SseLayer::new().stats(&stats).heartbeat(Heartbeat::off()).max_streams(64));
+        told.by(SseLayer::new().stats(&stats).without_heartbeat().max_streams(64));
     let done = AtomicBool::new(false);
     let snapshots = thread::scope(|scope| {
         let reading = scope.spawn(|| {

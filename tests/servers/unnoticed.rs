@@ -112,7 +112,7 @@ async fn a_fin_is_not_noticed_in_silence_and_the_second_write_finds_out() {
 async fn a_fin_that_is_not_noticed_in_silence_is_found_out_by_heartbeats() {
     for case in Case::ALL {
         for &host in case.hosts() {
-            let heartbeat = Heartbeat::every(Duration::from_millis(50));
+            let heartbeat = Some(Heartbeat::every(Duration::from_millis(50)));
             let mut server = Watched::serve(host, Settings { heartbeat, ..case.settings() }).await;
             let (peer, request) = case.connect(&mut server).await;
             drop(peer);

@@ -30,7 +30,7 @@ const MEBIBYTE: &str = match str::from_utf8(&[b'x'; 1 << 20]) {
 
 fn settings() -> Settings {
     let user_timeout = Some(USER_TIMEOUT);
-    Settings { heartbeat: Heartbeat::every(HEARTBEAT), user_timeout, ..Settings::default() }
+    Settings { heartbeat: Some(Heartbeat::every(HEARTBEAT)), user_timeout, ..Settings::default() }
 }
 
 /// A client whose connection is read, and whose one stream has no window.

@@ -114,7 +114,7 @@ impl Link {
 
     /// A stream through the link that has begun, from a server whose sockets have this user timeout.
     async fn open(&self, host: Host, user_timeout: Option<Duration>) -> (Watched, Peer, Opened) {
-        let heartbeat = Heartbeat::every(HEARTBEAT);
+        let heartbeat = Some(Heartbeat::every(HEARTBEAT));
         let settings = Settings { heartbeat, user_timeout, ..Settings::default() };
         let mut server = Watched::serve_on(self.listen(), host, settings);
         let address = server.address;

@@ -43,18 +43,12 @@ pub(crate) struct Watched {
     stats: Stats,
 }
 
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct Settings {
-    pub(crate) heartbeat: Heartbeat,
+    pub(crate) heartbeat: Option<Heartbeat>,
     /// hyper's option for HTTP/1.
     pub(crate) half_close: bool,
     pub(crate) user_timeout: Option<Duration>,
-}
-
-impl Default for Settings {
-    fn default() -> Self {
-        Self { heartbeat: Heartbeat::off(), half_close: false, user_timeout: None }
-    }
 }
 
 /// What a test has of a request.
@@ -174,10 +168,11 @@ impl Watched {
         settings: &Settings,
         closed: mpsc::UnboundedSender<CloseReport>,
     ) -> SseLayer<M> {
-        SseLayer::new()
-            .heartbeat(settings.heartbeat.clone())
-            .stats(&self.stats)
-            .on_close(move |report| _ = closed.send(*report))
+        let layer = match settings.heartbeat.clone() {
+            Some(heartbeat) => SseLayer::new().heartbeat(heartbeat),
+            None => SseLayer::new().without_heartbeat(),
+        };
+        layer.stats(&self.stats).on_close(move |report| _ = closed.send(report.clone()))
     }
 
     /// The next request, once it is with the handler.

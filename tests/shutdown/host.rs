@@ -10,7 +10,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::{Layer, service_fn};
-use tower_sse::{Heartbeat, SseLayer};
+use tower_sse::SseLayer;
 
 use crate::{PATIENCE, graceful_axum, graceful_hyper, graceful_tonic, soon};
 
@@ -44,7 +44,7 @@ impl Host {
         deadline: Duration,
     ) {
         // On a busy machine a test may take longer than their interval.
-        let layer = layer.heartbeat(Heartbeat::off());
+        let layer = layer.without_heartbeat();
         match self {
             Self::Axum => {
                 let app = router(handler).layer(layer);

@@ -46,7 +46,7 @@ async fn connect(address: SocketAddr) -> Shut {
 fn answer(parts: &Parts) -> Response<Body> {
     let mut response = Source::Idle.answer(None);
     if parts.uri.path() == "/ageless" {
-        response.extensions_mut().insert(StreamOptions::new().max_age(MaxAge::none()));
+        response.extensions_mut().insert(StreamOptions::new().without_max_age());
     }
     response
 }

@@ -8,7 +8,7 @@ use axum::body::Body;
 use futures_core::Stream;
 use http::{Request, Response};
 use tower::{Layer, Service};
-use tower_sse::{Encode, Encoded, Event, EventBody, Heartbeat, Json, SseBody, SseLayer};
+use tower_sse::{Encode, Encoded, Event, EventBody, Json, SseBody, SseLayer};
 
 use crate::{
     Case, OURS,
@@ -54,7 +54,7 @@ pub fn heartbeat(work: &'static str, text: &'static str) -> Case {
 }
 
 pub fn without_heartbeat(work: &'static str, text: &'static str) -> Case {
-    layered(work, HEARTBEAT_OFF, SseLayer::new().heartbeat(Heartbeat::off()), text)
+    layered(work, HEARTBEAT_OFF, SseLayer::new().without_heartbeat(), text)
 }
 
 fn layered(work: &'static str, subject: &'static str, layer: SseLayer, text: &'static str) -> Case {

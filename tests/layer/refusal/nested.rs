@@ -4,7 +4,7 @@ use futures_util::FutureExt;
 use http::{HeaderMap, Request, StatusCode};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
-use tower_sse::{Event, MaxAge, Refusal, Retry, SseLayer, Stats};
+use tower_sse::{Event, Refusal, Retry, SseLayer, Stats};
 
 use super::{
     Because, SECOND, assert_come_back, assert_unavailable, event_source, full, refusing,
@@ -73,7 +73,7 @@ async fn the_shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
     let shutdown = CancellationToken::new();
     let outer = SseLayer::new().shutdown(shutdown.clone());
     let (feed, source) = Feed::new();
-    let inner = SseLayer::new().max_age(MaxAge::none()).farewell(Event::from("bye"));
+    let inner = SseLayer::new().without_max_age().farewell(Event::from("bye"));
     let owned = answer_to(event_source(), &inner, event_stream(source));
     let passed = answer_to(event_source(), &SseLayer::new(), owned);
     let mut body = answer_to(event_source(), &outer, passed).into_body();

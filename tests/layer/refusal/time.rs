@@ -6,13 +6,21 @@ use super::{SECOND, full};
 use crate::support::{Feed, Polled, event_stream, poll_frame, through};
 
 fn retry_after(retry: Retry) -> Option<String> {
-    let (layer, _kept) = full(Refusal::unavailable().retry(retry));
+    retry_after_of(Refusal::unavailable().retry(retry))
+}
+
+fn retry_after_of(refusal: Refusal) -> Option<String> {
+    let (layer, _kept) = full(refusal);
     let response = through(&layer, event_stream(Feed::new().1));
     response.headers().get("retry-after").map(|value| value.to_str().unwrap().to_owned())
 }
 
 fn retry_line(retry: Retry) -> Polled {
-    let (layer, _kept) = full(Refusal::retry_later().retry(retry));
+    retry_line_of(Refusal::retry_later().retry(retry))
+}
+
+fn retry_line_of(refusal: Refusal) -> Polled {
+    let (layer, _kept) = full(refusal);
     poll_frame(&mut through(&layer, event_stream(Feed::new().1)).into_body())
 }
 
@@ -31,8 +39,8 @@ fn retry_after_is_in_seconds_rounded_up_and_a_retry_line_in_milliseconds() {
 
 #[test]
 fn without_a_time_clients_are_told_nothing() {
-    assert_eq!(retry_after(Retry::none()), None);
-    assert_eq!(retry_line(Retry::none()), Polled::End);
+    assert_eq!(retry_after_of(Refusal::unavailable().without_retry()), None);
+    assert_eq!(retry_line_of(Refusal::retry_later().without_retry()), Polled::End);
 }
 
 /// So that those who were refused together do not come back together.

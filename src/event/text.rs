@@ -1,0 +1,51 @@
+use std::borrow::Cow;
+
+/// A text for [`Event::data`](crate::Event::data) and [`Event::comment`](crate::Event::comment).
+///
+/// A literal is not copied and a `String` is moved; `&String` is copied. The trait is sealed. A
+/// `&str` that is no literal becomes one of these by `to_owned()`.
+pub trait IntoText: sealed::IntoText {}
+
+pub(crate) mod sealed {
+    use super::Cow;
+
+    pub trait IntoText {
+        fn into_text(self) -> Cow<'static, str>;
+    }
+
+    impl IntoText for &'static str {
+        fn into_text(self) -> Cow<'static, str> {
+            Cow::Borrowed(self)
+        }
+    }
+
+    impl IntoText for String {
+        fn into_text(self) -> Cow<'static, str> {
+            Cow::Owned(self)
+        }
+    }
+
+    impl IntoText for &String {
+        fn into_text(self) -> Cow<'static, str> {
+            Cow::Owned(self.clone())
+        }
+    }
+
+    impl IntoText for Box<str> {
+        fn into_text(self) -> Cow<'static, str> {
+            Cow::Owned(self.into())
+        }
+    }
+
+    impl IntoText for Cow<'static, str> {
+        fn into_text(self) -> Cow<'static, str> {
+            self
+        }
+    }
+}
+
+impl IntoText for &'static str {}
+impl IntoText for String {}
+impl IntoText for &String {}
+impl IntoText for Box<str> {}
+impl IntoText for Cow<'static, str> {}

@@ -1,0 +1,539 @@
+use std::{error::Error, sync::Arc};
+
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+
+use super::{Refusal, SseLayer};
+use crate::{
+    connection::CloseReport,
+    event::Event,
+    options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
+    stats::Stats,
+};
+
+/// Options of the layer. What setting one twice does is [the same for all
+/// options](StreamOptions#setting-and-undoing-options).
+impl<M> SseLayer<M> {
+    /// Lets open streams end once `token` is cancelled, as [`drain`](Self::drain) says, and
+    /// [refuses](Self::refusal) new ones from then on; but a call, a request by any method other than `GET`,
+    /// that a service has been working on since before is answered. It reaches streams of layers further in that
+    /// have no shutdown of their own. By default nothing ends them: the graceful
+    /// shutdown of axum or hyper, which waits for every body, waits for ever.
+    ///
+    /// Cancel the same token that tells the server to shut down. A client that does not read cannot be
+    /// ended this way: hyper does not poll its body. So give the graceful shutdown a deadline:
+    ///
+    /// ```no_run
+    /// use std::{io, time::Duration};
+    ///
+    /// use axum::Router;
+    /// use tokio::net::TcpListener;
+    /// use tokio_util::sync::CancellationToken;
+    /// use tower_sse::SseLayer;
+    ///
+    /// # async fn serve(router: Router, listener: TcpListener) -> io::Result<()> {
+    /// let shutdown = CancellationToken::new();
+    /// let app = router.layer(SseLayer::new().shutdown(shutdown.clone()));
+    /// tokio::spawn({
+    ///     let shutdown = shutdown.clone();
+    ///     async move {
+    ///         if tokio::signal::ctrl_c().await.is_ok() {
+    ///             shutdown.cancel();
+    ///         }
+    ///     }
+    /// });
+    ///
+    /// let server = axum::serve(listener, app)
+    ///     .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    /// tokio::select! {
+    ///     served = server => served,
+    ///     () = async {
+    ///         shutdown.cancelled().await;
+    ///         tokio::time::sleep(Duration::from_secs(40)).await;
+    ///     } => Ok(()),
+    /// }
+    /// # }
+    /// ```
+    ///
+    /// Recipes for hyper and tonic are on the page [operating](crate::operating#graceful-shutdown).
+    #[doc(alias = "graceful_shutdown")]
+    #[must_use]
+    pub fn shutdown(mut self, token: CancellationToken) -> Self {
+        self.config_mut().shutdown = Some(token);
+        self
+    }
+
+    /// Opens at most so many streams at a time, through all services that this value and its clones
+    /// make; what comes while they are open is [refused](Self::refusal). No limit by default.
+    ///
+    /// A stream keeps its place from its head, or for services that answer with a bare stream from the
+    /// call, until it has closed, however that happens. `ConcurrencyLimit` of tower frees its permit at
+    /// the head. Streams with a status other than 200 are not refused; they take a place if there is one.
+    ///
+    /// A client that does not read keeps its places: neither [`max_age`](Self::max_age) nor the
+    /// [shutdown](Self::shutdown) can end its streams. Over HTTP/2 one connection can keep 200
+    /// places, by hyper's default; what ends them is a maximum age of connections: see
+    /// [sockets](crate::operating#sockets).
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is zero.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().max_streams(10_000);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn max_streams(mut self, limit: usize) -> Self {
+        assert!(limit > 0, "a limit of no streams at all");
+        let places = Semaphore::new(limit.min(Semaphore::MAX_PERMITS));
+        self.config_mut().places = Some(Arc::new(places));
+        self
+    }
+
+    /// Sets what refused clients are told: by default [`Refusal::per_client`].
+    ///
+    /// ```
+    /// use tower_sse::{Refusal, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().max_streams(10_000).refusal(Refusal::unavailable());
+    /// ```
+    #[must_use]
+    pub fn refusal(mut self, refusal: Refusal) -> Self {
+        self.config_mut().refusal = refusal;
+        self
+    }
+
+    /// Calls a closure when a stream opens: when its head is known, or for services that answer with a
+    /// bare stream at the call. Refused streams and the answers to `HEAD` requests do not open.
+    ///
+    /// It must be quick, as it runs within the server's task. A panic in it is caught and logged.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().on_open(|| println!("a stream opened"));
+    /// ```
+    #[must_use]
+    pub fn on_open<F>(mut self, callback: F) -> Self
+    where
+        F: Fn() + Send + Sync + 'static,
+    {
+        self.config_mut().on_open.push(Arc::new(callback));
+        self
+    }
+
+    /// Counts streams in `stats`, in which several layers can count. By default a layer counts for
+    /// itself, and nobody reads it.
+    ///
+    /// ```
+    /// use tower_sse::{SseLayer, Stats};
+    ///
+    /// let stats = Stats::new();
+    /// # let layer: SseLayer =
+    /// SseLayer::new().stats(&stats);
+    /// assert_eq!(stats.snapshot().open(), 0);
+    /// ```
+    #[must_use]
+    pub fn stats(mut self, stats: &Stats) -> Self {
+        self.config_mut().stats = stats.clone();
+        self
+    }
+
+    /// Puts a [`Disconnect`](crate::Disconnect) into the extensions of every request, so that a task
+    /// which a handler spawns can tell when the response is over. Off by default, as it costs
+    /// every request five to seven allocations. Services that answer with a bare stream have it anyhow.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().track_disconnects(true);
+    /// ```
+    #[must_use]
+    pub fn track_disconnects(mut self, tracked: bool) -> Self {
+        self.config_mut().track_disconnects = tracked;
+        self
+    }
+
+    /// Answers `406 Not Acceptable` in place of an event stream if the request's `Accept` header
+    /// does not allow one (RFC 9110, section 12.5.1). Off by default: OpenAI's SDKs ask for
+    /// `application/json`, and get a stream.
+    ///
+    /// Without the header anything is accepted. Of several ranges that match, the most specific
+    /// decides. Other responses than event streams with status 200 pass in any case. A service that
+    /// answers with a bare stream is not called at all; a permit that it took when it became ready,
+    /// as `ConcurrencyLimit` does, it keeps for its next call.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().require_accept(true);
+    /// ```
+    #[must_use]
+    pub fn require_accept(mut self, required: bool) -> Self {
+        self.config_mut().require_accept = required;
+        self
+    }
+
+    /// Reads the last event id from the query parameter `name` too, if the request has no
+    /// `Last-Event-ID` header. Off by default. Call it once for each name: the first parameter that
+    /// is present and not empty counts, in the order of the calls.
+    ///
+    /// An `EventSource` cannot set the header on its first connection. Polyfills use `lastEventId`,
+    /// `evs_last_event_id` or `last_event_id`.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().last_event_id_query("lastEventId").last_event_id_query("last_event_id");
+    /// ```
+    #[must_use]
+    pub fn last_event_id_query(mut self, name: impl Into<String>) -> Self {
+        self.config_mut().last_event_id_query.push(name.into());
+        self
+    }
+
+    /// Treats additional errors of the source as cancellations: ends of the stream that the program
+    /// itself brought about. By default only the [`JoinError`](tokio::task::JoinError) of a
+    /// cancelled task is one.
+    ///
+    /// On a cancellation [`on_error`](Self::on_error) is not request_info, nothing is logged above DEBUG,
+    /// and the close report says [`Cancelled`](crate::CloseReason::Cancelled). Between events the
+    /// stream of an `EventSource` ends cleanly, if the layer
+    /// [looked at the client](crate::operating#who-is-asking). Every other body fails, because its
+    /// client would take what it got for the whole answer.
+    ///
+    /// Do not name an upstream's reset or timeout here: they mean that the rest of its answer is
+    /// missing. That the layer's own client left is never an error of the source. The page
+    /// [operating](crate::operating#errors-of-the-source) has predicates for tonic and hyper.
+    ///
+    /// The closure gets the error as the stream or body returned it; call
+    /// [`source`](Error::source) for its causes. A closure that panics counts as `false`.
+    ///
+    /// ```
+    /// use tokio::sync::oneshot::error::RecvError;
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().cancellation_if(|error| error.is::<RecvError>());
+    /// ```
+    #[must_use]
+    pub fn cancellation_if<F>(mut self, is_cancellation: F) -> Self
+    where
+        F: Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
+    {
+        let config = self.config_mut();
+        config.rules = Arc::new(config.rules.with_cancellation_if(Arc::new(is_cancellation)));
+        self
+    }
+}
+
+/// Options that a response can override for its own stream, by [`StreamOptions`] in its extensions.
+impl<M> SseLayer<M> {
+    /// Sets what is sent when a stream has been silent for a while: by default a comment line
+    /// after 15 seconds.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Heartbeat, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().heartbeat(Heartbeat::every(Duration::from_secs(30)));
+    /// ```
+    #[doc(alias = "keep_alive")]
+    #[doc(alias = "KeepAlive")]
+    #[doc(alias = "ping")]
+    #[must_use]
+    pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
+        self.options(StreamOptions::new().heartbeat(heartbeat))
+    }
+
+    /// Sends no heartbeats.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().without_heartbeat();
+    /// ```
+    #[must_use]
+    pub fn without_heartbeat(self) -> Self {
+        self.options(StreamOptions::new().without_heartbeat())
+    }
+
+    /// Sets the reconnection time that every stream starts with, sent at once as a `retry` line.
+    /// None by default: clients wait for as long as they think best, a few seconds mostly.
+    ///
+    /// It is left out for a stream whose first event is ready at once and brings a `retry` line of its
+    /// own, as the first event of MCP servers does: several clients fail at two `retry` lines in one
+    /// block, among them rmcp's. If such an event comes later, both are sent.
+    ///
+    /// It is a lone line, which harms no client. But if the source then writes an empty comment block of
+    /// its own before its first event, as the `KeepAlive` of axum's `Sse` does, the two are a block
+    /// without data to clients, and httpx-sse makes an empty event of it. Leave such heartbeats to the
+    /// layer.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Retry, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().retry(Retry::fixed(Duration::from_secs(2)));
+    /// ```
+    #[doc(alias = "reconnect")]
+    #[must_use]
+    pub fn retry(self, retry: Retry) -> Self {
+        self.options(StreamOptions::new().retry(retry))
+    }
+
+    /// Sends no reconnection time at the start of streams, as by default. Undoes [`retry`](Self::retry).
+    #[must_use]
+    pub fn without_retry(self) -> Self {
+        self.options(StreamOptions::new().without_retry())
+    }
+
+    /// Starts every stream with a comment line of so many bytes, its line feed included (two at
+    /// least). None by default, and zero means none.
+    ///
+    /// Some proxies and old browsers hold a response back until they have 2 KiB of it.
+    ///
+    /// # Panics
+    ///
+    /// If `bytes` is more than 65,536.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().padding(2048);
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn padding(self, bytes: usize) -> Self {
+        self.options(StreamOptions::new().padding(bytes))
+    }
+
+    /// Starts streams without padding, as by default. Undoes [`padding`](Self::padding).
+    #[must_use]
+    pub fn without_padding(self) -> Self {
+        self.options(StreamOptions::new().without_padding())
+    }
+
+    /// Ends streams that have become so old, so that their clients come back. Never by default; see
+    /// [`MaxAge`] for how they end.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{MaxAge, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().max_age(MaxAge::new(Duration::from_secs(3600)).jitter(0.1));
+    /// ```
+    #[doc(alias = "timeout")]
+    #[must_use]
+    pub fn max_age(self, max_age: MaxAge) -> Self {
+        self.options(StreamOptions::new().max_age(max_age))
+    }
+
+    /// Lets streams reach any age, as they do by default. Said explicitly, it makes the layer [look
+    /// at its clients](crate::operating#who-is-asking), for responses that set a maximum age of
+    /// their own.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().without_max_age();
+    /// ```
+    #[must_use]
+    pub fn without_max_age(self) -> Self {
+        self.options(StreamOptions::new().without_max_age())
+    }
+
+    /// Sets how open streams end when the [shutdown](Self::shutdown) begins: by default
+    /// [`Drain::per_client`].
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tokio_util::sync::CancellationToken;
+    /// use tower_sse::{Drain, SseLayer};
+    ///
+    /// let shutdown = CancellationToken::new();
+    /// # let layer: SseLayer =
+    /// SseLayer::new().shutdown(shutdown.clone()).drain(Drain::spread_over(Duration::from_secs(20)));
+    /// ```
+    #[must_use]
+    pub fn drain(self, drain: Drain) -> Self {
+        self.options(StreamOptions::new().drain(drain))
+    }
+
+    /// Sends an event when the [shutdown](Self::shutdown) ends a stream, if it is between events then.
+    /// None by default.
+    ///
+    /// The client comes back with the id that the event has, so leave it without one. An event that
+    /// has a name but no data is sent with empty data, or no client would dispatch it. One that has
+    /// neither is not sent, and a WARN line says so (feature `tracing`).
+    ///
+    /// ```
+    /// use tower_sse::{Event, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().farewell(Event::new().event("restart").data("back in a moment"));
+    /// ```
+    #[must_use]
+    pub fn farewell(self, farewell: impl Into<Event>) -> Self {
+        self.options(StreamOptions::new().farewell(farewell))
+    }
+
+    /// Sends no event at the shutdown, as by default. Undoes [`farewell`](Self::farewell).
+    #[must_use]
+    pub fn without_farewell(self) -> Self {
+        self.options(StreamOptions::new().without_farewell())
+    }
+
+    /// Sends an event after the source's own clean end. None by default.
+    ///
+    /// It is the end that OpenAI's clients wait for, `[DONE]`, or one that page code listens to, so
+    /// as to close the `EventSource` that would otherwise reconnect. If the source ends mid-event, or
+    /// with an error, nothing is added.
+    ///
+    /// An event that has a name but no data is sent with empty data, or no client would dispatch it.
+    /// One that has neither is not sent, and a WARN line says so (feature `tracing`).
+    ///
+    /// ```
+    /// use tower_sse::{Event, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().terminator("[DONE]");
+    /// ```
+    ///
+    /// A task that sends events through a channel and panics closes its channel as one that has
+    /// finished does, and `[DONE]` follows half of an answer. Let the task's failure be the
+    /// stream's last item, so that the body fails instead:
+    ///
+    /// ```
+    /// use futures_util::{Stream, StreamExt, future, stream};
+    /// use tokio::{sync::mpsc, task::{JoinError, JoinHandle}};
+    /// use tokio_stream::wrappers::ReceiverStream;
+    /// use tower_sse::Event;
+    ///
+    /// fn with_its_end(
+    ///     events: mpsc::Receiver<Event>,
+    ///     producer: JoinHandle<()>,
+    /// ) -> impl Stream<Item = Result<Event, JoinError>> {
+    ///     let failure = stream::once(producer).filter_map(|end| future::ready(end.err().map(Err)));
+    ///     ReceiverStream::new(events).map(Ok).chain(failure)
+    /// }
+    /// ```
+    #[must_use]
+    pub fn terminator(self, terminator: impl Into<Event>) -> Self {
+        self.options(StreamOptions::new().terminator(terminator))
+    }
+
+    /// Sends no event after the source's end, as by default. Undoes [`terminator`](Self::terminator).
+    #[must_use]
+    pub fn without_terminator(self) -> Self {
+        self.options(StreamOptions::new().without_terminator())
+    }
+
+    /// Turns an error of the source into a last event, after which the stream ends cleanly. The
+    /// [terminator](Self::terminator) is not sent then.
+    ///
+    /// By default an error fails the body, so that clients notice and reconnect. In both cases
+    /// what was ready before the error is sent first. The body then fails once the server has taken
+    /// those bytes, and 20 milliseconds later, so that the client gets them. A client that reads
+    /// slowly, or is behind a compressor, may still lose what it had not read.
+    ///
+    /// The body fails, and the closure is not called, if the source fails mid-event or in a stream
+    /// with a content coding: there is no place for another event. The body also fails if the
+    /// closure panics. A [cancellation](Self::cancellation_if) is not an error in this sense.
+    ///
+    /// A failing body makes [noise in the server's and in proxies'
+    /// logs](crate::operating#errors-of-the-source).
+    ///
+    /// ```
+    /// use tower_sse::{Event, SseLayer};
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().on_error(|error| {
+    ///     tracing::error!(error, "the stream failed");
+    ///     Event::new().event("failed").data("internal error")
+    /// });
+    /// ```
+    ///
+    /// What an error says is mostly not for strangers; nor is `error` a good name for the event, since
+    /// `EventSource` calls its own events so, when the connection breaks.
+    #[must_use]
+    pub fn on_error<F>(self, to_event: F) -> Self
+    where
+        F: Fn(&(dyn Error + 'static)) -> Event + Send + Sync + 'static,
+    {
+        self.options(StreamOptions::new().on_error(to_event))
+    }
+
+    /// Lets an error of the source fail the body, as by default. Undoes [`on_error`](Self::on_error).
+    #[must_use]
+    pub fn without_on_error(self) -> Self {
+        self.options(StreamOptions::new().without_on_error())
+    }
+
+    /// Calls a closure once for every stream that was opened, when it has closed: with the reason, its
+    /// age, and how much was sent.
+    ///
+    /// That holds for every way out: if the client leaves, also before a bare stream's service has
+    /// answered, if the body is never polled, and if the source panics. The source is dropped by then, and
+    /// the place among [`max_streams`](Self::max_streams) is free.
+    ///
+    /// It must be quick, as it runs within the server's task, or wherever the body is dropped, also while
+    /// that thread unwinds from a panic. If it panics itself, nothing comes of it. With feature `tracing` it
+    /// is called in the request's span, and every close is a DEBUG line.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().on_close(|closed| {
+    ///     println!("{} after {:?}, {} bytes", closed.reason(), closed.age(), closed.bytes());
+    /// });
+    /// ```
+    #[must_use]
+    pub fn on_close<F>(self, callback: F) -> Self
+    where
+        F: Fn(&CloseReport) + Send + Sync + 'static,
+    {
+        self.options(StreamOptions::new().on_close(callback))
+    }
+
+    /// Calls no closure when a stream has closed, as by default. Undoes [`on_close`](Self::on_close).
+    #[must_use]
+    pub fn without_on_close(self) -> Self {
+        self.options(StreamOptions::new().without_on_close())
+    }
+
+    /// Sets several options of streams at once; those that `options` leave open stay as they are.
+    ///
+    /// A response that carries [`StreamOptions`] in its extensions goes before the layer in the same
+    /// way.
+    ///
+    /// ```
+    /// use tower_sse::{SseLayer, StreamOptions};
+    ///
+    /// let options = StreamOptions::new().without_heartbeat().terminator("[END]");
+    /// # let layer: SseLayer =
+    /// SseLayer::new().padding(2048).options(options);
+    /// ```
+    #[must_use]
+    pub fn options(mut self, options: StreamOptions) -> Self {
+        let config = self.config_mut();
+        config.rules = Arc::new(config.rules.with(options));
+        self
+    }
+}
