@@ -1,89 +1,295 @@
+//! Every decision to open a stream, to refuse it, or to let a response pass.
+
 use std::sync::Arc;
 
-use http::{HeaderMap, Method};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::VARY};
+use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
-use super::Config;
+use super::{Config, headers, in_flight::InFlight};
 use crate::{
-    body::Report,
-    connection::{Client, DisconnectGuard, accepts_event_stream},
-    options::ResolvedOptions,
+    BoxError,
+    body::{EventStream, Inherited, Report, Shutdown, SseBody},
+    connection::{Client, CloseReason, Disconnect, DisconnectGuard, accepts_event_stream},
+    options::{ResolvedOptions, StreamOptions},
 };
 
-/// What a request asks for, as far as it matters once its response has a head.
+/// What of a request is needed once its response has a head.
 #[derive(Clone, Copy)]
 pub(super) struct RequestInfo {
-    pub(super) client: Client,
-    /// The server was shutting down when the request came.
+    client: Client,
+    /// The shutdown had begun when the request came.
     draining: bool,
-    pub(super) head: bool,
-    pub(super) acceptable: bool,
+    is_head: bool,
+    acceptable: bool,
 }
 
 /// Why a stream is not opened.
 #[derive(Clone, Copy)]
 pub(super) enum Refused {
     NotAcceptable,
-    /// The server is shutting down, or as many streams are open as may be.
+    /// The server is shutting down, or the limit of open streams is reached.
     Unavailable,
 }
 
-/// A place among as many streams as may be open; nothing where they are not counted.
-pub(super) type Permit = Option<OwnedSemaphorePermit>;
+/// A stream's permit under the limit of open streams; `None` if there is no limit.
+type Permit = Option<OwnedSemaphorePermit>;
+
+/// A mark in a response's extensions: an inner layer has decided what becomes of it.
+#[derive(Clone)]
+enum Handled {
+    /// An event stream, for which an outer layer can leave its shutdown here.
+    Stream(Option<Inherited>),
+    /// A refusal, which looks like a stream.
+    Refused,
+}
 
 impl Config {
     #[inline]
     pub(super) fn request_info(&self, method: &Method, headers: &HeaderMap) -> RequestInfo {
         // Most responses are no event streams, so nothing is looked up that no option needs.
-        let matters =
-            self.shutdown.is_some() || self.places.is_some() || self.rules.mentions_max_age();
+        let needs_client =
+            self.shutdown.is_some() || self.permits.is_some() || self.options.mentions_max_age();
         let client =
-            if matters { Client::of(method, headers) } else { Client::unclassified(method) };
+            if needs_client { Client::of(method, headers) } else { Client::unclassified(method) };
         RequestInfo {
             client,
             draining: client.is_call() && self.is_draining(),
-            head: method == Method::HEAD,
+            is_head: method == Method::HEAD,
             acceptable: !self.require_accept || accepts_event_stream(headers),
         }
     }
 
-    /// May a stream be opened that is the answer to a request that asked so?
-    pub(super) fn admit(&self, request_info: RequestInfo) -> Result<Permit, Refused> {
-        if !request_info.acceptable {
+    /// Tracks the response to a request until it has a head. If every response of the service is a
+    /// stream, it is opened or refused now.
+    #[cold]
+    pub(super) fn track<B>(
+        &self,
+        request: &mut Request<B>,
+        info: RequestInfo,
+        streams: bool,
+    ) -> Result<Box<InFlight>, Refused> {
+        let permit = if streams { self.admit(info)? } else { None };
+        let in_flight = match request.extensions().get::<Disconnect>() {
+            Some(outer) => {
+                outer.start_over();
+                InFlight::OuterDisconnect(outer.clone())
+            }
+            None => {
+                let disconnect = Disconnect::new();
+                request.extensions_mut().insert(disconnect.clone());
+                InFlight::Disconnect(DisconnectGuard::new(disconnect))
+            }
+        };
+        Ok(Box::new(if streams && !info.is_head {
+            InFlight::Stream(self.open(&self.options, permit, in_flight.into_guard()))
+        } else {
+            in_flight
+        }))
+    }
+
+    /// Decides whether a stream may open for this request.
+    fn admit(&self, info: RequestInfo) -> Result<Permit, Refused> {
+        if !info.acceptable {
             return Err(Refused::NotAcceptable);
         }
-        if request_info.head {
+        if info.is_head {
             return Ok(None);
         }
-        if self.drains(request_info) {
+        if self.drains(info) {
             return Err(Refused::Unavailable);
         }
-        match &self.places {
+        match &self.permits {
             None => Ok(None),
-            Some(places) => match Arc::clone(places).try_acquire_owned() {
-                Ok(place) => Ok(Some(place)),
+            Some(permits) => match Arc::clone(permits).try_acquire_owned() {
+                Ok(permit) => Ok(Some(permit)),
                 Err(_) => Err(Refused::Unavailable),
             },
         }
     }
 
-    /// Is the shutdown a reason not to open a stream? Not for a call that has been working since before: it has
-    /// had its effects.
-    pub(super) fn drains(&self, request_info: RequestInfo) -> bool {
-        if request_info.client.is_call() { request_info.draining } else { self.is_draining() }
+    /// Returns whether the shutdown keeps a stream from opening. A call that came before the
+    /// shutdown is answered, because it has had its effects.
+    fn drains(&self, info: RequestInfo) -> bool {
+        if info.client.is_call() { info.draining } else { self.is_draining() }
     }
 
     fn is_draining(&self) -> bool {
         self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
 
-    pub(super) fn open(
+    fn open(
         &self,
-        rules: &ResolvedOptions,
-        place: Permit,
+        options: &ResolvedOptions,
+        permit: Permit,
         disconnect: Option<DisconnectGuard>,
     ) -> Report {
-        Report::open(self.stats.clone(), &self.on_open, rules.on_close(), disconnect, place)
+        Report::open(self.stats.clone(), &self.on_open, options.on_close(), disconnect, permit)
+    }
+
+    /// Returns what becomes of a response that is an event stream, or that is tracked.
+    // Out of line, so that every other response pays only for the question.
+    #[cold]
+    pub(super) fn respond<B>(
+        &self,
+        response: Response<B>,
+        info: RequestInfo,
+        in_flight: Option<Box<InFlight>>,
+    ) -> Response<SseBody<B>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let in_flight = in_flight.map(|in_flight| *in_flight);
+        if headers::is_event_stream(response.status(), response.headers()) {
+            self.respond_with_stream(response, info, in_flight)
+        } else {
+            pass(response, info, in_flight)
+        }
+    }
+
+    fn respond_with_stream<B>(
+        &self,
+        mut response: Response<B>,
+        info: RequestInfo,
+        in_flight: Option<InFlight>,
+    ) -> Response<SseBody<B>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let options = response.extensions_mut().remove::<StreamOptions>();
+        let may_be_refused = response.status() == StatusCode::OK;
+        if may_be_refused && !info.acceptable {
+            end(in_flight, CloseReason::Ended);
+            return self.refuse(response, Refused::NotAcceptable, info);
+        }
+        if let Some(handled) = response.extensions().get::<Handled>().cloned() {
+            return self.pass_handled(response, info, in_flight, &handled);
+        }
+        let options = match options {
+            Some(options) => Arc::new(self.options.with(options)),
+            None => Arc::clone(&self.options),
+        };
+        let report = if info.is_head {
+            end(in_flight, CloseReason::Ended);
+            None
+        } else {
+            match self.open_response(info, &options, in_flight, may_be_refused) {
+                Ok(report) => Some(report),
+                Err(refused) => return self.refuse(response, refused, info),
+            }
+        };
+        let encoded = headers::has_content_coding(response.headers());
+        headers::make_event_stream(response.headers_mut());
+        let Some(report) = report else {
+            response.extensions_mut().insert(Handled::Stream(None));
+            return response.map(|_| SseBody::unsent());
+        };
+        let shutdown = Shutdown::of(self.shutdown.as_ref());
+        response.extensions_mut().insert(Handled::Stream(shutdown.inherited()));
+        response.map(|source| {
+            let stream = EventStream::new(source, encoded, options, shutdown, info.client, report);
+            SseBody::event_stream(stream)
+        })
+    }
+
+    /// Lets a response pass that belongs to an inner layer, which gets this layer's shutdown if it
+    /// has none of its own.
+    fn pass_handled<B: Body>(
+        &self,
+        response: Response<B>,
+        info: RequestInfo,
+        mut in_flight: Option<InFlight>,
+        handled: &Handled,
+    ) -> Response<SseBody<B>> {
+        if let (Handled::Stream(inherited), Some(shutdown)) = (handled, &self.shutdown) {
+            let may_be_refused = response.status() == StatusCode::OK && !info.is_head;
+            if may_be_refused && self.drains(info) {
+                end(in_flight, CloseReason::Ended);
+                return self.refuse(response, Refused::Unavailable, info);
+            }
+            if let Some(inherited) = inherited {
+                _ = inherited.set(shutdown.clone());
+            }
+        }
+        if let Some(in_flight) = &mut in_flight {
+            in_flight.follow_inner();
+        }
+        pass(response, info, in_flight)
+    }
+
+    /// Opens the stream of a response, unless it was opened before the call.
+    fn open_response(
+        &self,
+        info: RequestInfo,
+        options: &ResolvedOptions,
+        in_flight: Option<InFlight>,
+        may_be_refused: bool,
+    ) -> Result<Report, Refused> {
+        if let Some(InFlight::Stream(report)) = in_flight {
+            return Ok(report);
+        }
+        let permit = match self.admit(info) {
+            Ok(permit) => permit,
+            Err(_) if !may_be_refused => None,
+            Err(refused) => {
+                end(in_flight, CloseReason::Ended);
+                return Err(refused);
+            }
+        };
+        Ok(self.open(options, permit, in_flight.and_then(InFlight::into_guard)))
+    }
+
+    /// Returns the response in place of an event stream.
+    #[cold]
+    pub(super) fn refuse<B, C>(
+        &self,
+        response: Response<B>,
+        refused: Refused,
+        info: RequestInfo,
+    ) -> Response<SseBody<C>> {
+        match refused {
+            Refused::NotAcceptable => {
+                let mut response = response.map(|_| SseBody::empty());
+                *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
+                headers::make_empty(response.headers_mut());
+                response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+                response
+            }
+            Refused::Unavailable => {
+                self.stats.refused();
+                debug!("an event stream was refused");
+                let mut response = self.refusal.answer(response, info.client);
+                // An outer layer must not take it for a stream.
+                response.extensions_mut().insert(Handled::Refused);
+                response
+            }
+        }
+    }
+}
+
+/// Passes a response that is no stream of this layer, and tracks its end if it is tracked.
+fn pass<B: Body>(
+    response: Response<B>,
+    info: RequestInfo,
+    in_flight: Option<InFlight>,
+) -> Response<SseBody<B>> {
+    match in_flight {
+        Some(InFlight::Disconnect(guard))
+            if !info.is_head && headers::has_body(response.status()) =>
+        {
+            response.map(|body| SseBody::tracked(body, guard))
+        }
+        in_flight => {
+            end(in_flight, CloseReason::Ended);
+            response.map(SseBody::foreign)
+        }
+    }
+}
+
+fn end(in_flight: Option<InFlight>, reason: CloseReason) {
+    if let Some(in_flight) = in_flight {
+        in_flight.end(reason);
     }
 }

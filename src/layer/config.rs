@@ -9,13 +9,13 @@ use crate::{
     stats::Stats,
 };
 
-/// What was set at a layer, shared by its services and their streams.
+/// The options of a layer, shared by its services and their streams.
 #[derive(Clone)]
 pub(crate) struct Config {
-    pub(super) rules: Arc<ResolvedOptions>,
+    pub(super) options: Arc<ResolvedOptions>,
     pub(super) shutdown: Option<CancellationToken>,
-    /// As many permits as streams may be open.
-    pub(super) places: Option<Arc<Semaphore>>,
+    /// One permit for each stream that may be open.
+    pub(super) permits: Option<Arc<Semaphore>>,
     pub(super) refusal: Refusal,
     pub(super) require_accept: bool,
     pub(super) last_event_id_query: Vec<String>,
@@ -27,9 +27,9 @@ pub(crate) struct Config {
 impl Config {
     pub(super) fn new() -> Self {
         Self {
-            rules: Arc::new(ResolvedOptions::new()),
+            options: Arc::new(ResolvedOptions::new()),
             shutdown: None,
-            places: None,
+            permits: None,
             refusal: Refusal::default(),
             require_accept: false,
             last_event_id_query: Vec::new(),
@@ -43,9 +43,9 @@ impl Config {
 impl fmt::Debug for Config {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Config")
-            .field("options", self.rules.options())
+            .field("options", self.options.stream_options())
             .field("shutdown", &self.shutdown)
-            .field("places", &self.places.as_ref().map(|places| places.available_permits()))
+            .field("permits", &self.permits.as_ref().map(|permits| permits.available_permits()))
             .field("refusal", &self.refusal)
             .field("require_accept", &self.require_accept)
             .field("last_event_id_query", &self.last_event_id_query)

@@ -16,7 +16,7 @@ use crate::{
 
 /// The service that [`SseLayer`](crate::SseLayer) makes of another.
 ///
-/// It is ready when the inner service is, and fails as that one does.
+/// It is ready when the inner service is ready, and its errors are those of the inner service.
 pub struct SseService<S, M = marker::Http> {
     inner: S,
     config: Arc<Config>,
@@ -28,17 +28,17 @@ impl<S, M> SseService<S, M> {
         Self { inner, config, kind: PhantomData }
     }
 
-    /// The inner service.
+    /// Returns a reference to the inner service.
     pub const fn get_ref(&self) -> &S {
         &self.inner
     }
 
-    /// The inner service.
+    /// Returns a mutable reference to the inner service.
     pub const fn get_mut(&mut self) -> &mut S {
         &mut self.inner
     }
 
-    /// Gives the inner service back.
+    /// Returns the inner service.
     pub fn into_inner(self) -> S {
         self.inner
     }
@@ -71,7 +71,7 @@ where
             || self.config.track_disconnects
             || request.extensions().get::<Disconnect>().is_some()
         {
-            match self.config.in_flight(&mut request, request_info, S::Response::STREAMS) {
+            match self.config.track(&mut request, request_info, S::Response::STREAMS) {
                 Ok(in_flight) => Some(in_flight),
                 Err(refused) => {
                     return ResponseFuture::refused(

@@ -89,8 +89,8 @@ impl<M> SseLayer<M> {
     #[track_caller]
     pub fn max_streams(mut self, limit: usize) -> Self {
         assert!(limit > 0, "a limit of no streams at all");
-        let places = Semaphore::new(limit.min(Semaphore::MAX_PERMITS));
-        self.config_mut().places = Some(Arc::new(places));
+        let permits = Semaphore::new(limit.min(Semaphore::MAX_PERMITS));
+        self.config_mut().permits = Some(Arc::new(permits));
         self
     }
 
@@ -231,7 +231,7 @@ impl<M> SseLayer<M> {
         F: Fn(&(dyn Error + 'static)) -> bool + Send + Sync + 'static,
     {
         let config = self.config_mut();
-        config.rules = Arc::new(config.rules.with_cancellation_if(Arc::new(is_cancellation)));
+        config.options = Arc::new(config.options.with_cancellation_if(Arc::new(is_cancellation)));
         self
     }
 }
@@ -533,7 +533,7 @@ impl<M> SseLayer<M> {
     #[must_use]
     pub fn options(mut self, options: StreamOptions) -> Self {
         let config = self.config_mut();
-        config.rules = Arc::new(config.rules.with(options));
+        config.options = Arc::new(config.options.with(options));
         self
     }
 }

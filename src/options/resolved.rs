@@ -55,7 +55,7 @@ impl ResolvedOptions {
         Self { cancellation_if: Some(predicate), ..self.clone() }
     }
 
-    pub(crate) const fn options(&self) -> &StreamOptions {
+    pub(crate) const fn stream_options(&self) -> &StreamOptions {
         &self.options
     }
 
