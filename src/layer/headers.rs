@@ -6,14 +6,14 @@ use http::{
     },
 };
 
-/// The media type without parameters: some proxies know only the bare one.
+/// The media type without parameters, because some proxies know only the bare one.
 pub(super) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-/// Told to nginx and others, it keeps them from collecting events in their buffers.
+/// Keeps nginx and other proxies from collecting events in their buffers.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// What cannot be true of a stream that goes on for ever, and into which we write.
-const UNTRUE_OF_A_STREAM: [HeaderName; 7] = [
+/// Headers that cannot be true of an endless stream into which the layer writes.
+const NOT_OF_A_STREAM: [HeaderName; 7] = [
     CONTENT_LENGTH,
     ETAG,
     ACCEPT_RANGES,
@@ -23,7 +23,7 @@ const UNTRUE_OF_A_STREAM: [HeaderName; 7] = [
     HeaderName::from_static("content-md5"),
 ];
 
-/// What is the server's own to say of a connection. HTTP/2 forbids it (RFC 9113, section 8.2.2).
+/// Headers that only the server sets. HTTP/2 forbids them (RFC 9113, section 8.2.2).
 const HOP_BY_HOP: [HeaderName; 4] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -31,13 +31,13 @@ const HOP_BY_HOP: [HeaderName; 4] = [
     TRANSFER_ENCODING,
 ];
 
-/// Is this the head of an event stream: a media type that says so, and a status that has a body?
+/// Returns whether this is the head of an event stream, by its media type and a status with a body.
 #[inline]
 pub(super) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(is_text_event_stream) && has_body(status)
 }
 
-/// Can a response with this status have a body (RFC 9110, section 6.4.1)?
+/// Returns whether a response with this status can have a body (RFC 9110, section 6.4.1).
 pub(super) fn has_body(status: StatusCode) -> bool {
     !status.is_informational()
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
@@ -51,7 +51,7 @@ fn is_text_event_stream(content_type: &HeaderValue) -> bool {
     })
 }
 
-/// Are the bytes of the body something else than the events themselves?
+/// Returns whether the body has a content coding, so that its bytes are not the events themselves.
 pub(super) fn has_content_coding(headers: &HeaderMap) -> bool {
     headers
         .get_all(CONTENT_ENCODING)
@@ -61,22 +61,22 @@ pub(super) fn has_content_coding(headers: &HeaderMap) -> bool {
         .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
 }
 
-/// Makes the headers those of an event stream.
+/// Turns the headers into those of an event stream.
 pub(super) fn make_event_stream(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
     forbid_transforming(headers);
     headers.entry(X_ACCEL_BUFFERING).or_insert(HeaderValue::from_static("no"));
-    for name in UNTRUE_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {
+    for name in NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
 }
 
-/// Makes the headers those of a response without a body, in place of the event stream's.
+/// Turns the headers of an event stream into those of a response without a body.
 pub(super) fn make_empty(headers: &mut HeaderMap) {
     for name in [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING] {
         headers.remove(name);
     }
-    for name in UNTRUE_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {
+    for name in NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {
         headers.remove(name);
     }
 }
@@ -86,12 +86,12 @@ pub(super) fn make_empty(headers: &mut HeaderMap) {
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";
 
-    let said = headers
+    let is_set = headers
         .get_all(CACHE_CONTROL)
         .iter()
         .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
         .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(NO_TRANSFORM));
-    if said {
+    if is_set {
         return;
     }
     let value = match headers.get(CACHE_CONTROL).map(HeaderValue::as_bytes) {

@@ -9,10 +9,9 @@ use super::{
 };
 use crate::{BoxError, body::EventBody, event::Encode};
 
-/// What a service inside the layer may answer with.
+/// A type that a service inside the layer may return.
 ///
-/// The trait is sealed; these are its implementations, which the compiler tells apart by the
-/// [marker] `M`:
+/// The trait is sealed. The compiler distinguishes its implementations by the [marker] `M`:
 ///
 /// | answer | marker | what becomes of it |
 /// |---|---|---|
@@ -30,13 +29,13 @@ use crate::{BoxError, body::EventBody, event::Encode};
             answers with a stream it must be `SseLayer<marker::Events>`"
 )]
 pub trait IntoSse<M>: sealed::Sealed<M> {
-    /// Is every answer an event stream with status 200?
+    /// Whether every response is an event stream with status 200.
     const STREAMS: bool;
 
-    /// The body before the layer has wrapped it.
+    /// The body, before the layer wraps it.
     type Body: Body<Data = Bytes, Error: Into<BoxError>>;
 
-    /// The answer as a response.
+    /// Turns the value into a response.
     fn into_sse(self) -> Response<Self::Body>;
 }
 
@@ -86,10 +85,10 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
     }
 }
 
-/// A response with the events of `stream`; heartbeats, the other headers and all the rest come from
-/// the [layer](crate::SseLayer).
+/// Creates a response of the events of `stream`. Heartbeats, the other headers and everything else come
+/// from the [layer](crate::SseLayer).
 ///
-/// It is what a handler returns, also in axum, which takes any [`http::Response`]:
+/// A handler returns it, also in axum, which takes any [`http::Response`]:
 ///
 /// ```
 /// use axum::{Router, response::IntoResponse, routing::get};
@@ -103,8 +102,8 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 /// ```
 ///
-/// The response has status 200 and the content type `text/event-stream`. What the items may be is
-/// told at [`Encode`].
+/// The response has status 200 and the content type `text/event-stream`. [`Encode`] lists what the
+/// items may be.
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where

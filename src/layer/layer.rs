@@ -6,8 +6,7 @@ use super::{Config, SseService, marker};
 
 /// The layer that makes event streams correct and operable.
 ///
-/// What it does to a stream, and what it leaves alone, is a table on the [crate's
-/// page](crate#what-the-layer-does).
+/// A table on the [crate's page](crate#what-the-layer-does) lists what it does to a stream.
 ///
 /// With its defaults, around the routes of an axum app:
 ///
@@ -23,7 +22,7 @@ use super::{Config, SseService, marker};
 /// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 /// ```
 ///
-/// Customised, around a service that answers with a bare stream, with another layer outside:
+/// Customised, around a service that returns a bare stream, inside another layer:
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -54,21 +53,27 @@ use super::{Config, SseService, marker};
 ///
 /// # One value, one kind of service
 ///
-/// The marker `M` is what the services inside answer with; see [`IntoSse`](crate::IntoSse). The
-/// compiler infers it from the first use of a value; a value that is not used yet needs its type.
-/// Where the type is written, as in a field of a struct, `SseLayer` is `SseLayer<marker::Http>`: for
-/// services that answer with an [`http::Response`] of a body, such as an axum `Router`.
+/// The marker `M` is the kind of response that the inner services return; see
+/// [`IntoSse`](crate::IntoSse). The compiler infers it from the first use of a value, so a value that
+/// is not used needs its type. Where the type is written, as in a field of a struct, `SseLayer` is
+/// `SseLayer<marker::Http>`, for services that return an [`http::Response`] of a body, such as an axum
+/// `Router`.
 ///
 /// # Runtime
 ///
 /// Event streams need a tokio runtime whose timer is enabled, as `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do. On one without a timer a stream
-/// panics as soon as it needs one: when it falls silent or fails, has a greatest age or is drained. So does a
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do. On a runtime without a timer a
+/// stream panics when it needs one: when it is idle, fails, has a maximum age or is drained. So does a
 /// stream that outlives its runtime.
 ///
-/// Outside of any runtime there are no timers: no heartbeats and no greatest age but zero, a shutdown ends
-/// streams at once whatever [`Drain`](crate::Drain) says, without bound on a source amid an event, and a body fails
-/// without delay. With feature `tracing` there is a WARN line for each stream that misses one.
+/// Outside of any runtime there are no timers:
+///
+/// - There are no heartbeats, and no maximum age but zero.
+/// - A shutdown ends streams at once whatever [`Drain`](crate::Drain) says, and waits without limit for
+///   a source that is mid-event.
+/// - A body fails without delay.
+///
+/// With feature `tracing` there is a WARN line for each stream that needs a timer in vain.
 ///
 /// Cloning is cheap, and setting an option of a clone leaves the original as it was.
 #[doc(alias = "sse")]
@@ -80,7 +85,7 @@ pub struct SseLayer<M = marker::Http> {
 }
 
 impl<M> SseLayer<M> {
-    /// A layer with the defaults: the headers, and a heartbeat after 15 seconds of silence.
+    /// Creates a layer with the defaults: the headers, and a heartbeat after 15 seconds of silence.
     ///
     /// The deadlines of all its streams are rounded up to one grid, which begins now.
     #[must_use]

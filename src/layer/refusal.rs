@@ -7,27 +7,27 @@ use http::{
 use super::headers;
 use crate::{body::SseBody, connection::Client, options::Retry};
 
-/// What a client is told whose stream cannot be opened, because the server is
+/// The answer to a client whose stream cannot be opened, because the server is
 /// [shutting down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
 ///
 /// The rules by which clients reconnect contradict each other: any status but 200 ends an
-/// `EventSource` for ever ([HTML, "Processing model"][html]), while to others an empty stream would be
-/// the answer. [`per_client`](Self::per_client), the default, tells them apart by what they send:
+/// `EventSource` for good ([HTML, "Processing model"][html]), while other clients would take an empty
+/// stream for the answer. [`per_client`](Self::per_client), the default, distinguishes them:
 ///
 /// | client | answer |
 /// |---|---|
-/// | `EventSource`: a `GET` whose `Accept` names `text/event-stream`, and whose `Cache-Control` has `no-cache` | `200`, a `retry` line, and the end: it comes back |
+/// | `EventSource`: a `GET` whose `Accept` names `text/event-stream`, and whose `Cache-Control` has `no-cache` | `200`, a `retry` line, and the end, after which it reconnects |
 /// | any other | `503` with `Retry-After` |
 ///
 /// Both times are drawn for every client, by default from 2 to 10 seconds.
 ///
-/// It is decided when the head of the response is known, so a handler may have worked before it is refused;
-/// but not for a call (any method but `GET`) that came before the shutdown, which is answered.
+/// A stream is refused when the head of its response is known, so its handler has run by then. A call
+/// (any method but `GET`) that came before the shutdown is answered.
 ///
-/// Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass. The service's
-/// own headers stay (CORS, a request id), and its stream is dropped unpolled. A service that answers with a
-/// bare stream is not called at all; a permit that it took when it became ready, as `ConcurrencyLimit`
-/// does, it keeps for its next call.
+/// Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass. The service's own
+/// headers stay (CORS, a request id), and its stream is dropped unpolled. A service that returns a bare
+/// stream is not called at all. A permit that it took when it became ready, as `ConcurrencyLimit` does,
+/// it keeps for its next call.
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,18 +60,19 @@ impl Refusal {
         Self { answer, retry: Some(Retry::later()) }
     }
 
-    /// As the client needs it.
+    /// Answers each client in the way after which it reconnects.
     pub const fn per_client() -> Self {
         Self::new(Answer::PerClient)
     }
 
-    /// `200`, a `retry` line, and the end, for everybody: where all clients are `EventSource`s that a
-    /// proxy has stripped of their headers.
+    /// Answers every client with `200`, a `retry` line and the end. Use it if all clients are
+    /// `EventSource`s whose headers a proxy strips.
     pub const fn retry_later() -> Self {
         Self::new(Answer::RetryLater)
     }
 
-    /// `503` for everybody: where all clients are your own. It ends an `EventSource` for ever.
+    /// Answers every client with `503`. Use it if all clients are your own; it ends an `EventSource` for
+    /// good.
     pub const fn unavailable() -> Self {
         Self::new(Answer::Unavailable)
     }
@@ -90,23 +91,23 @@ impl Refusal {
         self
     }
 
-    /// The answer in place of `response`.
+    /// Turns `response` into the answer.
     pub(super) fn answer<B, C>(
         &self,
         response: Response<B>,
         client: Client,
     ) -> Response<SseBody<C>> {
-        let stays = match self.answer {
+        let is_stream = match self.answer {
             Answer::PerClient => matches!(client, Client::EventSource),
             Answer::RetryLater => true,
             Answer::Unavailable => false,
         };
         let line = match &self.retry {
-            Some(retry) if stays => retry.line(),
+            Some(retry) if is_stream => retry.line(),
             _ => Bytes::new(),
         };
         let mut response = response.map(|_| SseBody::whole(line));
-        if stays {
+        if is_stream {
             response.headers_mut().remove(CONTENT_ENCODING);
             headers::make_event_stream(response.headers_mut());
             return response;
@@ -122,7 +123,7 @@ impl Refusal {
 }
 
 impl Default for Refusal {
-    /// [`Refusal::per_client`].
+    /// Returns [`Refusal::per_client`].
     fn default() -> Self {
         Self::per_client()
     }

@@ -14,14 +14,16 @@ use crate::{
 /// Options of the layer. What setting one twice does is [the same for all
 /// options](StreamOptions#setting-and-undoing-options).
 impl<M> SseLayer<M> {
-    /// Lets open streams end once `token` is cancelled, as [`drain`](Self::drain) says, and
-    /// [refuses](Self::refusal) new ones from then on; but a call, a request by any method other than `GET`,
-    /// that a service has been working on since before is answered. It reaches streams of layers further in that
-    /// have no shutdown of their own. By default nothing ends them: the graceful
-    /// shutdown of axum or hyper, which waits for every body, waits for ever.
+    /// Ends open streams once `token` is cancelled, as [`drain`](Self::drain) says, and
+    /// [refuses](Self::refusal) new ones from then on. A call (a request by any method but `GET`) that
+    /// came before is answered. The shutdown reaches streams of inner layers that have none of their
+    /// own.
     ///
-    /// Cancel the same token that tells the server to shut down. A client that does not read cannot be
-    /// ended this way: hyper does not poll its body. So give the graceful shutdown a deadline:
+    /// By default nothing ends streams, and the graceful shutdown of axum or hyper, which waits for
+    /// every body, waits without end.
+    ///
+    /// Cancel the same token that shuts the server down. A client that does not read cannot be ended
+    /// this way, because hyper does not poll its body. So give the graceful shutdown a deadline:
     ///
     /// ```no_run
     /// use std::{io, time::Duration};
@@ -63,21 +65,21 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Opens at most so many streams at a time, through all services that this value and its clones
-    /// make; what comes while they are open is [refused](Self::refusal). No limit by default.
+    /// Limits how many streams are open at once to `limit`, over all services that this value and its
+    /// clones make. Further streams are [refused](Self::refusal). No limit by default.
     ///
-    /// A stream keeps its place from its head, or for services that answer with a bare stream from the
-    /// call, until it has closed, however that happens. `ConcurrencyLimit` of tower frees its permit at
-    /// the head. Streams with a status other than 200 are not refused; they take a place if there is one.
+    /// A stream holds its permit from its head until it has closed, on every exit path; with a service
+    /// that returns a bare stream, from the call. `ConcurrencyLimit` of tower frees its permit at the
+    /// head. Streams with a status other than 200 are not refused; they take a permit if one is free.
     ///
-    /// A client that does not read keeps its places: neither [`max_age`](Self::max_age) nor the
+    /// A client that does not read keeps its permits: neither [`max_age`](Self::max_age) nor the
     /// [shutdown](Self::shutdown) can end its streams. Over HTTP/2 one connection can keep 200
-    /// places, by hyper's default; what ends them is a maximum age of connections: see
+    /// permits, by hyper's default. A maximum age of connections ends them: see
     /// [sockets](crate::operating#sockets).
     ///
     /// # Panics
     ///
-    /// If `limit` is zero.
+    /// Panics if `limit` is zero.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -94,7 +96,7 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Sets what refused clients are told: by default [`Refusal::per_client`].
+    /// Sets how streams are refused: [`Refusal::per_client`] by default.
     ///
     /// ```
     /// use tower_sse::{Refusal, SseLayer};
@@ -108,10 +110,10 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Calls a closure when a stream opens: when its head is known, or for services that answer with a
-    /// bare stream at the call. Refused streams and the answers to `HEAD` requests do not open.
+    /// Calls a closure when a stream opens: when its head is known or, with a service that returns a bare
+    /// stream, at the call. Refused streams and the answers to `HEAD` requests do not open.
     ///
-    /// It must be quick, as it runs within the server's task. A panic in it is caught and logged.
+    /// It must be quick, because it runs within the server's task. A panic in it is caught and logged.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -128,8 +130,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Counts streams in `stats`, in which several layers can count. By default a layer counts for
-    /// itself, and nobody reads it.
+    /// Counts streams in `stats`. Several layers can share one value. By default a layer has counters of
+    /// its own, which cannot be read.
     ///
     /// ```
     /// use tower_sse::{SseLayer, Stats};
@@ -145,9 +147,9 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Puts a [`Disconnect`](crate::Disconnect) into the extensions of every request, so that a task
-    /// which a handler spawns can tell when the response is over. Off by default, as it costs
-    /// every request five to seven allocations. Services that answer with a bare stream have it anyhow.
+    /// Puts a [`Disconnect`](crate::Disconnect) into the extensions of every request, so that a task that
+    /// a handler spawns learns when the response is over. Off by default, because it costs every request
+    /// five to seven allocations. Services that return a bare stream always have it.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -162,13 +164,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Answers `406 Not Acceptable` in place of an event stream if the request's `Accept` header
-    /// does not allow one (RFC 9110, section 12.5.1). Off by default: OpenAI's SDKs ask for
-    /// `application/json`, and get a stream.
+    /// does not allow one (RFC 9110, section 12.5.1). Off by default, because OpenAI's SDKs ask for
+    /// `application/json` and expect a stream.
     ///
-    /// Without the header anything is accepted. Of several ranges that match, the most specific
-    /// decides. Other responses than event streams with status 200 pass in any case. A service that
-    /// answers with a bare stream is not called at all; a permit that it took when it became ready,
-    /// as `ConcurrencyLimit` does, it keeps for its next call.
+    /// A request without the header accepts anything. If several ranges match, the most specific one
+    /// decides. Only event streams with status 200 are affected. A service that returns a bare stream is
+    /// not called at all. A permit that it took when it became ready, as `ConcurrencyLimit` does, it
+    /// keeps for its next call.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -205,7 +207,7 @@ impl<M> SseLayer<M> {
     /// itself brought about. By default only the [`JoinError`](tokio::task::JoinError) of a
     /// cancelled task is one.
     ///
-    /// On a cancellation [`on_error`](Self::on_error) is not request_info, nothing is logged above DEBUG,
+    /// On a cancellation [`on_error`](Self::on_error) is not called, nothing is logged above DEBUG,
     /// and the close report says [`Cancelled`](crate::CloseReason::Cancelled). Between events the
     /// stream of an `EventSource` ends cleanly, if the layer
     /// [looked at the client](crate::operating#who-is-asking). Every other body fails, because its
@@ -238,8 +240,7 @@ impl<M> SseLayer<M> {
 
 /// Options that a response can override for its own stream, by [`StreamOptions`] in its extensions.
 impl<M> SseLayer<M> {
-    /// Sets what is sent when a stream has been silent for a while: by default a comment line
-    /// after 15 seconds.
+    /// Sets what is sent while a stream is idle: by default a comment line after 15 seconds.
     ///
     /// ```
     /// use std::time::Duration;
@@ -269,8 +270,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_heartbeat())
     }
 
-    /// Sets the reconnection time that every stream starts with, sent at once as a `retry` line.
-    /// None by default: clients wait for as long as they think best, a few seconds mostly.
+    /// Sets the reconnection time that every stream starts with, sent at once as a `retry` line. None by
+    /// default: most clients wait for a few seconds.
     ///
     /// It is left out for a stream whose first event is ready at once and brings a `retry` line of its
     /// own, as the first event of MCP servers does: several clients fail at two `retry` lines in one
@@ -300,14 +301,14 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_retry())
     }
 
-    /// Starts every stream with a comment line of so many bytes, its line feed included (two at
-    /// least). None by default, and zero means none.
+    /// Starts every stream with a comment line of `bytes` bytes, its line feed included (at least two).
+    /// None by default.
     ///
     /// Some proxies and old browsers hold a response back until they have 2 KiB of it.
     ///
     /// # Panics
     ///
-    /// If `bytes` is more than 65,536.
+    /// Panics if `bytes` is more than 65,536.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -327,8 +328,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_padding())
     }
 
-    /// Ends streams that have become so old, so that their clients come back. Never by default; see
-    /// [`MaxAge`] for how they end.
+    /// Limits the age of streams, so that their clients reconnect. No limit by default; [`MaxAge`] says
+    /// how streams end.
     ///
     /// ```
     /// use std::time::Duration;
@@ -358,8 +359,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_max_age())
     }
 
-    /// Sets how open streams end when the [shutdown](Self::shutdown) begins: by default
-    /// [`Drain::per_client`].
+    /// Sets how open streams end when the [shutdown](Self::shutdown) begins: [`Drain::per_client`] by
+    /// default.
     ///
     /// ```
     /// use std::time::Duration;
@@ -375,10 +376,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().drain(drain))
     }
 
-    /// Sends an event when the [shutdown](Self::shutdown) ends a stream, if it is between events then.
-    /// None by default.
+    /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. None by default.
     ///
-    /// The client comes back with the id that the event has, so leave it without one. An event that
+    /// The client reconnects with the id that the event has, so leave it without one. An event that
     /// has a name but no data is sent with empty data, or no client would dispatch it. One that has
     /// neither is not sent, and a WARN line says so (feature `tracing`).
     ///
@@ -469,8 +469,8 @@ impl<M> SseLayer<M> {
     /// });
     /// ```
     ///
-    /// What an error says is mostly not for strangers; nor is `error` a good name for the event, since
-    /// `EventSource` calls its own events so, when the connection breaks.
+    /// The text of an error is mostly not for strangers. Nor is `error` a good name for the event, because
+    /// `EventSource` fires its own `error` event when the connection breaks.
     #[must_use]
     pub fn on_error<F>(self, to_event: F) -> Self
     where
@@ -488,20 +488,20 @@ impl<M> SseLayer<M> {
     /// Calls a closure once for every stream that was opened, when it has closed: with the reason, its
     /// age, and how much was sent.
     ///
-    /// That holds for every way out: if the client leaves, also before a bare stream's service has
-    /// answered, if the body is never polled, and if the source panics. The source is dropped by then, and
-    /// the place among [`max_streams`](Self::max_streams) is free.
+    /// It is called on every exit path: if the client leaves, also before the service of a bare stream
+    /// has returned, if the body is never polled, and if the source panics. The source is dropped by
+    /// then, and the permit under [`max_streams`](Self::max_streams) is free.
     ///
-    /// It must be quick, as it runs within the server's task, or wherever the body is dropped, also while
-    /// that thread unwinds from a panic. If it panics itself, nothing comes of it. With feature `tracing` it
-    /// is called in the request's span, and every close is a DEBUG line.
+    /// It must be quick, because it runs within the server's task, or wherever the body is dropped, also
+    /// while that thread unwinds from a panic. A panic in it is caught and logged. With feature `tracing`
+    /// it is called in the request's span, and every close is a DEBUG line.
     ///
     /// ```
     /// use tower_sse::SseLayer;
     ///
     /// # let layer: SseLayer =
-    /// SseLayer::new().on_close(|closed| {
-    ///     println!("{} after {:?}, {} bytes", closed.reason(), closed.age(), closed.bytes());
+    /// SseLayer::new().on_close(|report| {
+    ///     println!("{} after {:?}, {} bytes", report.reason(), report.age(), report.bytes());
     /// });
     /// ```
     #[must_use]
@@ -518,10 +518,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_on_close())
     }
 
-    /// Sets several options of streams at once; those that `options` leave open stay as they are.
+    /// Sets several options of streams at once; those that are not set in `options` stay as they are.
     ///
-    /// A response that carries [`StreamOptions`] in its extensions goes before the layer in the same
-    /// way.
+    /// [`StreamOptions`] in a response's extensions override the layer's in the same way.
     ///
     /// ```
     /// use tower_sse::{SseLayer, StreamOptions};

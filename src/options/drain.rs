@@ -5,26 +5,30 @@ use bytes::Bytes;
 use super::{Retry, max_age::GRACE};
 use crate::connection::Client;
 
-/// What happens to the streams that are open when the [shutdown](crate::SseLayer::shutdown) begins. New
-/// ones are [refused](crate::Refusal) from then on.
+/// The way in which open streams end when the [shutdown](crate::SseLayer::shutdown) begins. New streams
+/// are [refused](crate::Refusal) from then on.
 ///
 /// | | streams end |
 /// |---|---|
-/// | [`per_client`](Self::per_client), the default | at once; but the answer to any method other than `GET` may go on to its own end for 30 seconds |
+/// | [`per_client`](Self::per_client), the default | at once, except that the answer to any method but `GET` may continue to its own end for 30 seconds |
 /// | [`at_once`](Self::at_once) | at once |
-/// | [`spread_over`](Self::spread_over) | each at its own time within a window |
-/// | [`after`](Self::after) | at their own end, and those that are still open after a time, then |
+/// | [`spread_over`](Self::spread_over) | each at a time of its own within a window |
+/// | [`after`](Self::after) | at their own end, but after a grace at the latest |
 /// | [`never`](Self::never) | at their own end |
 ///
-/// Streams end between events, in the way after which the [client](crate::operating#who-is-asking) comes
-/// back: cleanly for an `EventSource` and for every other `GET`; for `fetch` in a browser, which takes a
-/// clean end for the last, and for other methods, which would take half of an answer for the whole, the
-/// body fails. Before the end the client is told when to come back, by a `retry` line, and what
-/// [`farewell`](crate::SseLayer::farewell) says.
+/// Streams end between events, in the way after which the [client](crate::operating#who-is-asking)
+/// reconnects:
 ///
-/// If the source is amid an event that nobody ends, the body fails after 5 seconds, with `at_once` after
-/// half a second, and nothing but a `retry` line is written. A stream with a content coding fails without
-/// a word. A body that fails takes up to a second more, until the server has taken its last bytes.
+/// - cleanly for an `EventSource` and for every other `GET`,
+/// - by failing for `fetch` in a browser, which does not reconnect after a clean end, and for other
+///   methods, whose clients would take half of an answer for the whole.
+///
+/// Before the end the client is sent a `retry` line and the
+/// [`farewell`](crate::SseLayer::farewell).
+///
+/// If the source stays mid-event the body fails after 5 seconds, with `at_once` after half a second, and
+/// only a `retry` line is sent. A stream with a content coding fails without any last bytes. A failing
+/// body takes up to a second more, until the server has taken its last bytes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,7 +54,7 @@ enum When {
     Never,
 }
 
-/// How long a source that is amid an event may take to end it, when the stream has to end.
+/// How long a source that is mid-event may take to end the event once its stream has to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
 
@@ -59,30 +63,30 @@ impl Drain {
         Self { when, retry: Some(Retry::later()) }
     }
 
-    /// Streams end at once, but what is the answer to a call, a request by any method other than `GET`,
-    /// may go on to its own end for 30 seconds.
+    /// Ends streams at once, except that the answer to a call, a request by any method but `GET`, may
+    /// continue to its own end for 30 seconds.
     pub const fn per_client() -> Self {
         Self::new(When::PerClient)
     }
 
-    /// Streams end at once.
+    /// Ends streams at once.
     pub const fn at_once() -> Self {
         Self::new(When::AtOnce)
     }
 
-    /// Streams end one after another, each at a time drawn from the `window`: the clients do not come
-    /// back in one wave.
+    /// Ends streams one after another, each at a time drawn from the `window`, so that the clients do
+    /// not return in one wave.
     pub const fn spread_over(window: Duration) -> Self {
         Self::new(When::SpreadOver(window))
     }
 
-    /// Streams may go on to their own end for as long as `grace`.
+    /// Lets streams continue to their own end for at most `grace`.
     pub const fn after(grace: Duration) -> Self {
         Self::new(When::After(grace))
     }
 
-    /// Streams go on to their own end, however long that takes. A graceful shutdown of the server waits
-    /// for them.
+    /// Lets streams continue to their own end, however long that takes. A graceful shutdown of the
+    /// server waits for them.
     pub const fn never() -> Self {
         Self::new(When::Never)
     }
@@ -100,7 +104,7 @@ impl Drain {
         self
     }
 
-    /// How long one stream goes on, `None` for ever.
+    /// Draws how long one stream may continue, `None` without end.
     pub(crate) fn draw_delay(&self, client: Client) -> Option<Duration> {
         match self.when {
             When::PerClient if client.is_call() => Some(GRACE),
@@ -114,7 +118,7 @@ impl Drain {
         }
     }
 
-    /// How long a source that is amid an event may take to end it.
+    /// Returns how long a source that is mid-event may take to end the event.
     pub(crate) const fn patience(&self) -> Duration {
         match self.when {
             When::AtOnce => PATIENCE_AT_ONCE,
@@ -122,14 +126,14 @@ impl Drain {
         }
     }
 
-    /// The line that tells one client when to come back, empty for none.
+    /// Draws the `retry` line for one client, empty for none.
     pub(crate) fn retry_line(&self) -> Bytes {
         self.retry.as_ref().map(Retry::line).unwrap_or_default()
     }
 }
 
 impl Default for Drain {
-    /// [`Drain::per_client`].
+    /// Returns [`Drain::per_client`].
     fn default() -> Self {
         Self::per_client()
     }

@@ -2,21 +2,20 @@ use std::time::Duration;
 
 use crate::connection::Client;
 
-/// How old a stream may become, before it is ended so that the client comes back: with fresh
-/// credentials, to the server that a load balancer now chooses, with fewer leaks on the way.
+/// The maximum age of a stream. Its client then reconnects: with fresh credentials, and to the server
+/// that the load balancer chooses now.
 ///
-/// It is ended between events, as the client needs it so as to reconnect:
+/// The stream ends between events, in the way after which its client reconnects:
 ///
 /// | client | end |
 /// |---|---|
 /// | `EventSource`, and any other `GET` | clean |
 /// | `fetch` in a browser | the body fails: after a clean end such clients do not reconnect |
-/// | a `GET`, in a layer that does not look who is asking | the body fails |
-/// | any other method: a call whose answer is the stream | it may go on to its own end for a [grace](Self::grace) of 30 seconds more, then the body fails |
+/// | a `GET`, in a layer that does not look at its clients | the body fails |
+/// | any other method: a call whose answer is the stream | the stream may continue to its own end for a [grace](Self::grace) of 30 seconds, then the body fails |
 ///
-/// [Who is asking](crate::operating#who-is-asking) is told by what clients send. If the source is amid an
-/// event that nobody ends, the body fails after 5 seconds. A stream with a
-/// content coding always fails.
+/// The kind of client is [read from its request](crate::operating#who-is-asking). If the source stays
+/// mid-event, the body fails after 5 seconds. A stream with a content coding always fails.
 ///
 /// The stream of a client that does not read may outlive its age, as the server does not poll it.
 /// Over HTTP/2 one connection can hold all its streams open in this way; what ends them is a
@@ -38,24 +37,23 @@ pub struct MaxAge {
     grace: Duration,
 }
 
-/// How long a call's answer may go on to its own end.
+/// How long a call's answer may continue to its own end.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {
-    /// Streams end when they are so old, counted from the first poll of the body. At an age of zero,
-    /// such as the time that an expired token has left, they end before the source is asked for
-    /// anything, calls too.
+    /// Creates a maximum age, counted from the first poll of the body. At an age of zero, such as the
+    /// time that an expired token has left, streams end before their source is polled, calls too.
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE }
     }
 
-    /// Makes streams older or younger by up to this fraction of the age, drawn for every stream: 0.1
-    /// means nine to eleven tenths. Zero by default. It keeps streams that were opened together, after
-    /// a deployment, from coming back together.
+    /// Varies the age of every stream by up to this fraction: 0.1 means 90 to 110 percent of the age.
+    /// Zero by default. It keeps clients that connected together, after a deployment, from
+    /// reconnecting together.
     ///
     /// # Panics
     ///
-    /// If `fraction` is not between 0 and 1.
+    /// Panics if `fraction` is not between 0 and 1.
     #[track_caller]
     pub const fn jitter(mut self, fraction: f64) -> Self {
         assert!(fraction >= 0.0 && fraction <= 1.0, "a fraction is between 0 and 1");
@@ -63,9 +61,9 @@ impl MaxAge {
         self
     }
 
-    /// Sets how much longer the answer to a call (a request by any method but `GET`) may go on to its own
-    /// end: 30 seconds by default. Zero where the age is a limit that nothing may outlive, such as the time
-    /// that a token has left.
+    /// Sets how much longer the answer to a call (a request by any method but `GET`) may continue to its
+    /// own end: 30 seconds by default. Set zero if nothing may outlive the age, such as the time that a
+    /// token has left.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

@@ -6,13 +6,15 @@ use crate::event::{Encoded, Event, whole_milliseconds};
 
 /// A reconnection time: how long clients wait before they reconnect.
 ///
-/// A stream may start with one ([`SseLayer::retry`](crate::SseLayer::retry)), sent at once, and end with
-/// another when the server shuts down ([`Drain::retry`](crate::Drain::retry)); a client that is refused
-/// gets one too ([`Refusal::retry`](crate::Refusal::retry)).
+/// | sent | set by |
+/// |---|---|
+/// | at the start of a stream | [`SseLayer::retry`](crate::SseLayer::retry) |
+/// | when the server shuts down | [`Drain::retry`](crate::Drain::retry) |
+/// | to a client that is refused | [`Refusal::retry`](crate::Refusal::retry) |
 ///
-/// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without it
-/// clients wait for a few seconds of their own choice, all of them equally long: when a server is
-/// restarted they come back together. A range spreads them.
+/// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without it clients wait
+/// for a few seconds, all of them equally long, and after a restart they return together. A range
+/// spreads them.
 ///
 /// ```
 /// use std::time::Duration;
@@ -35,17 +37,17 @@ pub struct Retry {
 const LONGEST: u64 = i32::MAX as u64;
 
 impl Retry {
-    /// The same time for every client, in whole milliseconds, at most 2³¹−1 (24.8 days).
+    /// Creates the same time for every client, in whole milliseconds, at most 2³¹−1 (24.8 days).
     pub fn fixed(reconnection_time: Duration) -> Self {
         Self::between(reconnection_time, reconnection_time)
     }
 
-    /// A time drawn for every connection, `min` and `max` included, in whole milliseconds, at most
-    /// 2³¹−1 (24.8 days).
+    /// Creates a range from which a time is drawn for every connection, `min` and `max` included, in
+    /// whole milliseconds, at most 2³¹−1 (24.8 days).
     ///
     /// # Panics
     ///
-    /// If `min` is greater than `max`.
+    /// Panics if `min` is greater than `max`.
     #[track_caller]
     pub fn between(min: Duration, max: Duration) -> Self {
         assert!(min <= max, "the least reconnection time cannot be greater than the greatest");
@@ -53,7 +55,7 @@ impl Retry {
         Self { milliseconds: milliseconds(min)..=milliseconds(max) }
     }
 
-    /// 2 to 10 seconds: what clients are told that cannot stay.
+    /// Creates the range for clients that cannot stay: 2 to 10 seconds.
     pub(crate) const fn later() -> Self {
         Self { milliseconds: 2_000..=10_000 }
     }
@@ -63,7 +65,7 @@ impl Retry {
         Duration::from_millis(fastrand::u64(self.milliseconds.clone()))
     }
 
-    /// Returns the line that tells one client its time.
+    /// Draws the time for one client and returns its `retry` line.
     pub(crate) fn line(&self) -> Bytes {
         Encoded::from(Event::new().retry(self.draw())).into()
     }
