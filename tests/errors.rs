@@ -314,3 +314,20 @@ async fn the_program_can_name_further_cancellations() {
         assert_eq!(reports.take(), [expected]);
     }
 }
+
+/// A clean end without a word would make half of an answer look complete.
+#[tokio::test(start_paused = true)]
+async fn an_error_that_becomes_no_event_fails_the_body() {
+    for (event, expected) in [
+        (Event::new(), (":\n", failed("broken"))),
+        (Event::new().comment("failed"), (":\n", failed("broken"))),
+        (Event::new().event("failed"), ("event: failed\ndata: \n\n", Polled::End)),
+    ] {
+        let (feed, source) = Feed::new();
+        let layer = layer().on_error(move |_| event.clone());
+        let mut body = through(&layer, event_stream(source)).into_body();
+        feed.fail("broken");
+        let (sent, end) = rest(&mut body).await;
+        assert_eq!((&*sent, end), expected);
+    }
+}

@@ -454,7 +454,8 @@ impl<M> SseLayer<M> {
     ///
     /// The body fails, and the closure is not called, if the source fails mid-event or in a stream
     /// with a content coding: there is no place for another event. The body also fails if the
-    /// closure panics. A [cancellation](Self::cancellation_if) is not an error in this sense.
+    /// closure panics, or returns an event that has neither data nor a name, which no client would
+    /// dispatch. A [cancellation](Self::cancellation_if) is not an error in this sense.
     ///
     /// A failing body makes [noise in the server's and in proxies'
     /// logs](crate::operating#errors-of-the-source).

@@ -6,12 +6,12 @@ use tokio::time::Instant;
 use super::{
     Drain, Heartbeat, Retry, StreamOptions,
     callbacks::{CancellationIf, OnClose},
+    stream_options::last_event,
 };
 use crate::{
     BoxError,
     callback::catch_panic,
     connection::{Client, is_cancelled_task},
-    event::Encoded,
 };
 
 /// The options of one stream, merged from those of its layer and its response.
@@ -143,7 +143,6 @@ impl ResolvedOptions {
     /// Returns the event that `on_error` makes of `error`; `None` if it is not set, or panics.
     pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref()?.as_ref()?;
-        let event = catch_panic(|| to_event(&**error))?;
-        Some(Encoded::from(event).into())
+        last_event(catch_panic(|| to_event(&**error))?)
     }
 }

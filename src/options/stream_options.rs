@@ -269,12 +269,10 @@ impl fmt::Debug for StreamOptions {
 }
 
 /// Returns the event as it is sent, or `None` if no client would dispatch it.
-fn last_event(event: Event) -> Option<Bytes> {
+pub(super) fn last_event(event: Event) -> Option<Bytes> {
     let dispatched = event.dispatched();
     if dispatched.is_none() {
-        warn!(
-            "a terminator or farewell without data and name is not sent: no client dispatches it"
-        );
+        warn!("a last event without data and name is not sent: no client would dispatch it");
     }
     dispatched.map(|event| Encoded::from(event).into())
 }
