@@ -11,6 +11,7 @@ mod ending;
 mod event_body;
 mod event_stream;
 mod flush_wait;
+mod frame_batch;
 mod idle;
 mod report;
 mod sse_body;
