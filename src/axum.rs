@@ -1,5 +1,5 @@
-//! Feature `axum`: [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a part of a
-//! response.
+//! Implementations of axum's traits: [`LastEventId`] and [`Disconnect`] are extractors, and
+//! [`StreamOptions`] is a response part.
 
 use std::{convert::Infallible, error::Error, fmt};
 
@@ -14,10 +14,11 @@ use crate::{
     options::StreamOptions,
 };
 
-/// Empty if the client has no last event id, the value that the [HTML standard][html] starts with.
+/// Extracts the last event id. It is empty if the client has none, as the [HTML standard][html]
+/// specifies for a new connection.
 ///
-/// The layer's reading goes first, which may have come from the query; without a layer the header is
-/// read here.
+/// The value that the layer inserted, which may come from the query, takes precedence. Without a
+/// layer the header is read.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface
 impl<S: Sync> FromRequestParts<S> for LastEventId {
@@ -28,7 +29,7 @@ impl<S: Sync> FromRequestParts<S> for LastEventId {
     }
 }
 
-/// `None` if the client has no last event id.
+/// Extracts the last event id, or `None` if the client has none.
 impl<S: Sync> OptionalFromRequestParts<S> for LastEventId {
     type Rejection = Infallible;
 
@@ -45,7 +46,8 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
         .or_else(|| LastEventId::from_headers(&parts.headers))
 }
 
-/// Only inside a layer with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
+/// Extracts the signal that the response is over. The handler must be inside a layer with
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,7 +61,7 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
 ///     let (tokens, received) = mpsc::channel(16);
 ///     tokio::spawn(async move {
 ///         tokio::select! {
-///             () = disconnect.cancelled() => {} // The model need not go on for nobody.
+///             () = disconnect.cancelled() => {} // Stop generating: the client is gone.
 ///             () = async {
 ///                 while tokens.send(Event::from("token")).await.is_ok() {}
 ///             } => {}
@@ -80,7 +82,7 @@ impl<S: Sync> FromRequestParts<S> for Disconnect {
     }
 }
 
-/// `None` outside of a layer with
+/// Extracts the signal that the response is over, or `None` outside of a layer with
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects).
 impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
     type Rejection = Infallible;
@@ -90,8 +92,8 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
     }
 }
 
-/// The rejection of the extractor [`Disconnect`]: there is none in the request, for no layer around the
-/// handler tracks disconnects. It answers `500`.
+/// The rejection of the [`Disconnect`] extractor, for a handler that is not inside a layer with
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects). Its response is a `500`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MissingDisconnect(());
 
@@ -112,7 +114,7 @@ impl IntoResponse for MissingDisconnect {
     }
 }
 
-/// Goes into the response's extensions, where the layer finds it.
+/// Inserts the options into the response's extensions, where the layer reads them.
 ///
 /// ```
 /// use axum::response::IntoResponse;

@@ -1,4 +1,4 @@
-//! Log lines that cost nothing without feature `tracing`.
+//! Logging macros that expand to nothing without feature `tracing`.
 
 macro_rules! debug {
     ($($message:tt)+) => {{

@@ -11,15 +11,14 @@ use std::{
 
 use crate::connection::{CloseReason, CloseReport};
 
-/// Counters of streams, for a `/metrics` route or a health check.
+/// Counters of event streams, for a `/metrics` route or a health check.
 ///
-/// Every layer counts; a value that was given to [`SseLayer::stats`](crate::SseLayer::stats) reads what that
-/// layer and its clones count, and one value can be given to several layers. Clones are the same
-/// counters.
+/// Pass a value to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer and
+/// its clones. Several layers can share one value. Clones share the same counters.
 ///
-/// An event costs them nothing: a stream counts for itself, and adds to these when it opens, when its
-/// heartbeat fires and when it closes. Frames and bytes of a stream that is never silent are here only
-/// once it has closed.
+/// Counting costs no shared write per event: a stream counts for itself and updates the shared
+/// counters when it opens, after each heartbeat and when it closes. The frames and bytes of a stream
+/// that is never idle are therefore added only when it closes.
 ///
 /// ```
 /// use tower_sse::{SseLayer, Stats};
@@ -50,19 +49,21 @@ struct Counters {
 }
 
 impl Stats {
-    /// Counters that are all zero.
+    /// Creates counters that are all zero.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// The counters as they are now. They are read one after another, while streams go on; a stream
-    /// that closes in between counts as open.
+    /// Returns the current values of the counters.
+    ///
+    /// The counters are read one after another while streams are running. A stream that closes
+    /// meanwhile may still count as open.
     #[must_use]
     pub fn snapshot(&self) -> StatsSnapshot {
         let counters = &*self.counters;
-        // Closed before opened, or there could be more of the first: who sees that a stream has closed
-        // then also sees that it was opened.
+        // Read `closed` before `opened`: a snapshot that includes the close of a stream then also
+        // includes its opening.
         let closed =
             array::from_fn(|at| counters.closed.get(at).map_or(0, |closed| closed.load(Acquire)));
         StatsSnapshot {
@@ -89,8 +90,8 @@ impl Stats {
         self.counters.heartbeats.fetch_add(heartbeats, Relaxed);
     }
 
-    pub(crate) fn closed(&self, closed: &CloseReport) {
-        if let Some(counter) = self.counters.closed.get(closed.reason as usize) {
+    pub(crate) fn closed(&self, report: &CloseReport) {
+        if let Some(counter) = self.counters.closed.get(report.reason as usize) {
             counter.fetch_add(1, Release);
         }
     }
@@ -100,7 +101,7 @@ fn load(counter: &AtomicU64) -> u64 {
     counter.load(Relaxed)
 }
 
-/// What [`Stats`] counted up to a moment.
+/// The values of [`Stats`] at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatsSnapshot {
     opened: u64,
@@ -112,50 +113,50 @@ pub struct StatsSnapshot {
 }
 
 impl StatsSnapshot {
-    /// How many streams are open.
+    /// Returns the number of streams that are open.
     #[must_use]
     pub fn open(&self) -> u64 {
         self.opened.saturating_sub(self.closed())
     }
 
-    /// How many streams were opened.
+    /// Returns the number of streams that were opened.
     #[must_use]
     pub const fn opened(&self) -> u64 {
         self.opened
     }
 
-    /// How many streams have closed.
+    /// Returns the number of streams that have closed.
     #[must_use]
     pub fn closed(&self) -> u64 {
         self.closed.iter().sum()
     }
 
-    /// How many streams have closed for each reason, those with none among them.
+    /// Returns the number of streams that have closed for each reason, including reasons with none.
     #[must_use]
     pub fn closed_by_reason(&self) -> impl ExactSizeIterator<Item = (CloseReason, u64)> + use<> {
         CloseReason::ALL.into_iter().zip(self.closed)
     }
 
-    /// How many streams were refused, at the [limit](crate::SseLayer::max_streams) or after the
-    /// [shutdown](crate::SseLayer::shutdown) had begun. They are not opened.
+    /// Returns the number of streams that were refused, at the [limit](crate::SseLayer::max_streams) or
+    /// after the [shutdown](crate::SseLayer::shutdown) began. They do not count as opened.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused
     }
 
-    /// How many frames of data were handed to the server.
+    /// Returns the number of data frames that were passed to the server.
     #[must_use]
     pub const fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// How many bytes those frames had.
+    /// Returns the number of bytes in those frames.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many of the frames were heartbeats.
+    /// Returns the number of frames that were heartbeats.
     #[must_use]
     pub const fn heartbeats(&self) -> u64 {
         self.heartbeats

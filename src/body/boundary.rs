@@ -5,53 +5,51 @@ use memchr::{memchr2, memrchr2};
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// Where a stream that somebody else writes stands, so that we can write into it without changing
-/// what a client decodes.
+/// The position of a source's stream within its lines and events. It shows where the layer can write
+/// without changing the events that a client decodes.
 ///
-/// Of a frame only the tail is read: one that ends in an empty line is decided at once, any other
-/// by the lines at its end, back to the last one that decides.
+/// Only the end of each frame is read. If it is an empty line, the position is known at once;
+/// otherwise the lines are read backwards to the last one that determines it.
 #[derive(Debug)]
 pub(crate) struct Boundary {
-    /// What the line is, as far as it has come.
+    /// The kind of the current line, judged by the bytes so far.
     line: Line,
-    /// There were lines since the last empty one that belong to an event.
+    /// A line of an event came since the last empty line.
     in_event: bool,
-    /// The last byte was a CR, which may be half of a CRLF.
+    /// The last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
-    /// We ended the source's CR as a CRLF: if the source does the same, its LF is one too many.
-    drop_lf: bool,
+    /// The layer completed the source's CR to a CRLF, so an LF that the source sends next is dropped.
+    skip_lf: bool,
     start: Start,
 }
 
-/// What the first bytes of a line make of it.
+/// The kind of a line, which its first bytes determine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     Empty,
-    /// The line so far is the beginning of the word `retry`, this many bytes of it.
-    RetryWord(u8),
-    /// A comment or a `retry` field: part of no event.
-    Aside,
+    /// The first bytes of the word `retry`, and their number.
+    RetryPrefix(u8),
+    /// A comment or a `retry` field, which belongs to no event.
+    NonEvent,
     /// Any other field.
     Field,
 }
 
 const RETRY: &[u8] = b"retry";
 
-/// A byte order mark is legal only as the very first bytes that a client gets, of which `matched`
-/// have come.
+/// The progress of a byte order mark, which is legal only as the first bytes that a client receives.
+/// `matched` is the number of its bytes that came so far.
 #[derive(Clone, Copy, Debug)]
 enum Start {
-    /// Nothing was sent yet, neither by the source nor by us.
-    Nothing,
-    /// The source was first: what it began with passes.
-    Source {
-        matched: u8,
-    },
-    /// We were first: a mark with which the source begins is held back, and dropped when whole.
-    Ours {
-        matched: u8,
-    },
-    Over,
+    /// Neither the source nor the layer has sent a byte.
+    Empty,
+    /// The source sent the first byte, so its byte order mark passes.
+    Source { matched: u8 },
+    /// The layer sent the first byte, so a byte order mark of the source is held back, and dropped
+    /// once complete.
+    Layer { matched: u8 },
+    /// The source is past its first bytes.
+    Past,
 }
 
 impl Boundary {
@@ -60,60 +58,60 @@ impl Boundary {
             line: Line::Empty,
             in_event: false,
             after_cr: false,
-            drop_lf: false,
-            start: Start::Nothing,
+            skip_lf: false,
+            start: Start::Empty,
         }
     }
 
-    /// Can a line be written here? A comment or `retry` line fits wherever a line starts.
+    /// Returns whether a line can be written here. A comment or `retry` line fits at any line start.
     pub(crate) fn at_line_start(&self) -> bool {
         self.line == Line::Empty && !matches!(self.start, Start::Source { matched: 1.. })
     }
 
-    /// Can an event be written here? It cannot while one of the source's is open.
+    /// Returns whether an event can be written here, which is so while no event of the source is open.
     pub(crate) fn between_events(&self) -> bool {
         self.at_line_start() && !self.in_event
     }
 
-    /// Gives `lines` of ours the form in which they can be written here, which must be a place for
-    /// them, and takes note that they were.
+    /// Records that the layer writes `lines` at this line start, and returns the bytes to send for
+    /// them.
     pub(crate) fn interject(&mut self, lines: &Bytes) -> Bytes {
-        if let Start::Nothing = self.start {
-            self.start = Start::Ours { matched: 0 };
+        if let Start::Empty = self.start {
+            self.start = Start::Layer { matched: 0 };
         }
         if mem::take(&mut self.after_cr) {
-            self.drop_lf = true;
+            self.skip_lf = true;
             [&b"\n"[..], lines].concat().into()
         } else {
             lines.clone()
         }
     }
 
-    /// Takes note of a frame of the source and gives what may be sent of it, which can be nothing.
+    /// Records a frame of the source and returns the bytes of it to send, which may be none.
     pub(crate) fn pass(&mut self, mut frame: Bytes) -> Bytes {
-        if self.drop_lf && !frame.is_empty() {
-            self.drop_lf = false;
+        if self.skip_lf && !frame.is_empty() {
+            self.skip_lf = false;
             if frame.starts_with(b"\n") {
                 frame.advance(1);
             }
         }
         match self.start {
-            Start::Over => {
+            Start::Past => {
                 self.observe(&frame);
                 frame
             }
-            Start::Nothing => self.pass_start(frame, 0, false),
+            Start::Empty => self.pass_start(frame, 0, false),
             Start::Source { matched } => self.pass_start(frame, matched, false),
-            Start::Ours { matched } => self.pass_start(frame, matched, true),
+            Start::Layer { matched } => self.pass_start(frame, matched, true),
         }
     }
 
-    /// As [`pass`](Self::pass), but only up to the first place between events, if the frame has one: a
-    /// busy source may never end a frame there.
+    /// Passes a frame as [`pass`](Self::pass) does, but drops the rest after the first point between
+    /// events. A busy source may never end a frame at such a point.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
         let mut passed = BytesMut::new();
         while !frame.is_empty() {
-            let line = frame.split_to(first_line(&frame));
+            let line = frame.split_to(first_line_len(&frame));
             passed.extend_from_slice(&self.pass(line));
             if self.between_events() {
                 break;
@@ -122,30 +120,30 @@ impl Boundary {
         passed.freeze()
     }
 
-    /// `matched` bytes of a byte order mark have come before; they are `held` back if we wrote
-    /// first.
-    fn pass_start(&mut self, frame: Bytes, matched: u8, held: bool) -> Bytes {
+    /// Passes a frame that may contain the rest of a byte order mark, after `matched` bytes of it.
+    /// Those bytes were held back if `is_held`.
+    fn pass_start(&mut self, frame: Bytes, matched: u8, is_held: bool) -> Bytes {
         let (before, awaited) =
             BYTE_ORDER_MARK.split_at_checked(usize::from(matched)).unwrap_or_default();
         let common = awaited.iter().zip(&frame).take_while(|(mark, byte)| mark == byte).count();
         let rest = frame.get(common..).unwrap_or_default();
-        // At most three.
+        // The sum is at most three.
         let matched = matched + common as u8;
-        let (whole, undecided) = (common == awaited.len(), rest.is_empty());
-        self.start = match (whole || !undecided, held) {
-            (true, _) => Start::Over,
-            (false, true) => Start::Ours { matched },
-            (false, false) if matched == 0 => Start::Nothing,
+        let (is_complete, is_undecided) = (common == awaited.len(), rest.is_empty());
+        self.start = match (is_complete || !is_undecided, is_held) {
+            (true, _) => Start::Past,
+            (false, true) => Start::Layer { matched },
+            (false, false) if matched == 0 => Start::Empty,
             (false, false) => Start::Source { matched },
         };
-        if !whole && !undecided && matched > 0 {
-            // No mark after all, so the line begins with those bytes, which begin no known field.
+        if !is_complete && !is_undecided && matched > 0 {
+            // It was no mark, so the line starts with these bytes, which no known field does.
             self.line = Line::Field;
         }
         self.observe(rest);
-        if !held {
+        if !is_held {
             frame
-        } else if whole || undecided {
+        } else if is_complete || is_undecided {
             frame.slice_ref(rest)
         } else if before.is_empty() {
             frame
@@ -154,6 +152,7 @@ impl Boundary {
         }
     }
 
+    /// Updates the position by bytes that are sent.
     fn observe(&mut self, bytes: &[u8]) {
         let bytes = match bytes {
             [] => return,
@@ -171,7 +170,7 @@ impl Boundary {
         }
     }
 
-    /// An empty line has just ended.
+    /// Updates the position after an empty line.
     fn end_event(&mut self, after_cr: bool) {
         self.line = Line::Empty;
         self.in_event = false;
@@ -186,10 +185,10 @@ impl Boundary {
             return;
         }
         self.after_cr = tail.is_empty() && lines.ends_with(b"\r");
-        // From the last line back to one that decides, or to the one that an earlier frame began.
-        while let Some((line, begun_here)) = pop_line(&mut lines) {
-            let line = if begun_here { Line::Empty } else { self.line }.extended(line);
-            if line != Line::Aside && line != Line::RetryWord(RETRY.len() as u8) {
+        // Backwards to a line that determines the position, or to the line that an earlier frame began.
+        while let Some((line, starts_here)) = pop_line(&mut lines) {
+            let line = if starts_here { Line::Empty } else { self.line }.extended(line);
+            if line != Line::NonEvent && line != Line::RetryPrefix(RETRY.len() as u8) {
                 self.in_event = line != Line::Empty;
                 break;
             }
@@ -199,18 +198,19 @@ impl Boundary {
 }
 
 impl Line {
+    /// Returns the kind of the line once `bytes` are appended to it.
     fn extended(self, bytes: &[u8]) -> Self {
         match (self, bytes) {
-            (line @ (Self::Aside | Self::Field), _) | (line, []) => line,
-            (Self::Empty, [b':', ..]) => Self::Aside,
-            (Self::Empty, bytes) => Self::RetryWord(0).extended(bytes),
-            (Self::RetryWord(matched), bytes) => {
+            (line @ (Self::NonEvent | Self::Field), _) | (line, []) => line,
+            (Self::Empty, [b':', ..]) => Self::NonEvent,
+            (Self::Empty, bytes) => Self::RetryPrefix(0).extended(bytes),
+            (Self::RetryPrefix(matched), bytes) => {
                 let awaited = RETRY.get(usize::from(matched)..).unwrap_or_default();
                 let common =
                     awaited.iter().zip(bytes).take_while(|(word, byte)| word == byte).count();
                 match bytes.get(common..) {
-                    Some([]) | None => Self::RetryWord(matched + common as u8),
-                    Some([b':', ..]) if common == awaited.len() => Self::Aside,
+                    Some([]) | None => Self::RetryPrefix(matched + common as u8),
+                    Some([b':', ..]) if common == awaited.len() => Self::NonEvent,
                     Some(_) => Self::Field,
                 }
             }
@@ -221,7 +221,7 @@ impl Line {
 /// Returns whether the first block of a stream has a `retry` field, as far as its first bytes show.
 pub(super) fn first_block_has_retry(stream: &[u8]) -> bool {
     let mut rest = stream.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(stream);
-    while let Some((line, next)) = rest.split_at_checked(first_line(rest)) {
+    while let Some((line, next)) = rest.split_at_checked(first_line_len(rest)) {
         match line {
             [] | [b'\n' | b'\r', ..] => return false,
             [b'r', b'e', b't', b'r', b'y']
@@ -234,8 +234,8 @@ pub(super) fn first_block_has_retry(stream: &[u8]) -> bool {
     false
 }
 
-/// How long the first line is, with its line end as far as it is there.
-fn first_line(bytes: &[u8]) -> usize {
+/// Returns the length of the first line, including the bytes of its line end that have come.
+fn first_line_len(bytes: &[u8]) -> usize {
     match memchr2(b'\n', b'\r', bytes) {
         Some(at) if bytes.get(at..at + 2) == Some(b"\r\n") => at + 2,
         Some(at) => at + 1,
@@ -243,13 +243,14 @@ fn first_line(bytes: &[u8]) -> usize {
     }
 }
 
-/// The lines that end in `bytes`, with their line ends, and the line that does not.
+/// Splits `bytes` into complete lines, with their line ends, and the incomplete line after them.
 fn split_last_line(bytes: &[u8]) -> (&[u8], &[u8]) {
     let end = memrchr2(b'\n', b'\r', bytes).map_or(0, |at| at + 1);
     bytes.split_at_checked(end).unwrap_or((bytes, &[]))
 }
 
-/// Takes the last of `lines`, without its line end, and tells whether it also began among them.
+/// Removes the last of the complete `lines`. Returns it without its line end, and whether another
+/// complete line precedes it.
 fn pop_line<'b>(lines: &mut &'b [u8]) -> Option<(&'b [u8], bool)> {
     let ([ended @ .., b'\r', b'\n'] | [ended @ .., _]) = lines else {
         return None;

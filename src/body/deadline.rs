@@ -20,19 +20,22 @@ use crate::{
     options::{Drain, PATIENCE, ResolvedOptions},
 };
 
-/// Where the token comes from that ends a stream. Every stream has one of its own: to poll the shared one
-/// takes a lock that all streams share.
+/// The source of the token that ends a stream at shutdown.
+///
+/// Every stream polls a child token of its own, because polling the shared token takes a lock that
+/// all streams share.
 pub(crate) enum Shutdown {
+    /// A child of the layer's own token.
     Own(CancellationToken),
-    /// From a layer further out, if it has any.
+    /// The token of an outer layer, if there is one.
     Inherited(Inherited),
 }
 
-/// A place where a layer further out leaves its token, before the body is polled.
+/// A slot into which an outer layer puts its token before the body is polled.
 pub(crate) type Inherited = Arc<OnceLock<CancellationToken>>;
 
 impl Shutdown {
-    /// The layer's own, if it has one.
+    /// Uses the layer's own token, if it has one.
     pub(crate) fn of(shutdown: Option<&CancellationToken>) -> Self {
         match shutdown {
             Some(shutdown) => Self::Own(shutdown.child_token()),
@@ -56,10 +59,10 @@ impl Shutdown {
 }
 
 pin_project! {
-    /// Tells when a stream has to end although its source goes on: at its greatest age, or because of
-    /// the shutdown.
+    /// The time at which a stream must end before its source does: at its maximum age, or during a
+    /// shutdown.
     pub(crate) struct Deadline {
-        // `None` once it was cancelled.
+        // `None` once cancelled.
         shutdown: Option<CancellationToken>,
         #[pin]
         cancelled: Option<WaitForCancellationFutureOwned>,
@@ -73,26 +76,26 @@ pin_project! {
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// Not polled yet.
+    /// The stream was not polled yet.
     New { max_age: Option<Duration> },
-    /// It may go on, until then if at all.
+    /// The stream may continue, until the given time if there is one.
     Open { until: Option<(Instant, CloseReason)> },
-    /// It has to end between events, and until then in any case.
+    /// The stream must end at the next point between events, and anywhere from `give_up` on.
     Due { reason: CloseReason, give_up: Option<Instant> },
-    /// It has to end here and now.
-    Over { reason: CloseReason },
+    /// The stream must end now, even mid-event.
+    Overdue { reason: CloseReason },
 }
 
-/// What is to be done with a stream.
+/// What a [`Deadline`] demands of its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
-    GoOn,
+    Continue,
     EndBetweenEvents(CloseReason),
     EndNow(CloseReason),
 }
 
 impl Deadline {
-    /// `None` if nothing can end the stream but its source.
+    /// Returns `None` if only its source can end the stream.
     pub(super) fn new(
         rules: &ResolvedOptions,
         shutdown: Option<CancellationToken>,
@@ -112,14 +115,15 @@ impl Deadline {
         })
     }
 
-    /// What is to be done now. It costs little, for it is asked at every frame: a stream that is always
-    /// ready never comes to wait.
-    pub(super) fn look(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
+    /// Returns what the stream must do now.
+    ///
+    /// Called at every frame and therefore cheap: a stream that is always ready never polls a timer.
+    pub(super) fn check(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
         if let Stage::New { max_age } = self.stage {
             let until = max_age.and_then(|age| Instant::now().checked_add(age));
             let until = until.map(|until| (until, CloseReason::Expired));
             if max_age.is_some_and(|age| age.is_zero()) {
-                // A timer would elapse at its next millisecond only.
+                // A timer would not elapse before the next millisecond.
                 *self.as_mut().project().stage = Stage::Open { until };
                 self.as_mut().advance(cx);
             } else {
@@ -133,15 +137,15 @@ impl Deadline {
             self.as_mut().advance(cx);
         }
         match self.stage {
-            Stage::New { .. } | Stage::Open { .. } => Verdict::GoOn,
+            Stage::New { .. } | Stage::Open { .. } => Verdict::Continue,
             Stage::Due { reason, .. } => Verdict::EndBetweenEvents(reason),
-            Stage::Over { reason } => Verdict::EndNow(reason),
+            Stage::Overdue { reason } => Verdict::EndNow(reason),
         }
     }
 
-    /// Ready when [`look`](Self::look) has something new to say.
+    /// Waits until the result of [`check`](Self::check) changes.
     pub(super) fn poll_change(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // Without tokio's budget neither would say anything, and the source may have spent it.
+        // The source may have spent tokio's budget, without which neither would ever be ready.
         if let Some(cancelled) = self.as_mut().project().cancelled.as_pin_mut()
             && pin!(coop::unconstrained(cancelled)).poll(cx).is_ready()
         {
@@ -153,6 +157,7 @@ impl Deadline {
         }
     }
 
+    /// Starts the stream's part of the shutdown.
     fn begin_drain(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let mut this = self.as_mut().project();
         this.cancelled.set(None);
@@ -161,48 +166,49 @@ impl Deadline {
             return;
         };
         let now = Instant::now();
-        // Without a runtime there is no timer to wait with.
-        let timeless = Handle::try_current().is_err();
-        if delay.is_zero() || timeless {
-            let patience = now.checked_add(this.drain.patience()).filter(|_| !timeless);
+        // Without a runtime no timer can delay the end.
+        let has_no_timer = Handle::try_current().is_err();
+        if delay.is_zero() || has_no_timer {
+            let patience = now.checked_add(this.drain.patience()).filter(|_| !has_no_timer);
             let give_up = match *this.stage {
                 Stage::Due { give_up, .. } => earlier(give_up, patience),
-                Stage::Over { .. } => return,
+                Stage::Overdue { .. } => return,
                 Stage::New { .. } | Stage::Open { .. } => patience,
             };
             self.enter(cx, Stage::Due { reason: CloseReason::Drained, give_up });
             return;
         }
-        // One that expires meanwhile is told as much as the others: it cannot come back here.
+        // A stream that expires during the delay is drained too: its client cannot reconnect here.
         let stage = match *this.stage {
             Stage::Open { until } => {
                 let until = earlier(until.map(|(until, _)| until), now.checked_add(delay));
                 Stage::Open { until: until.map(|until| (until, CloseReason::Drained)) }
             }
             Stage::Due { give_up, .. } => Stage::Due { reason: CloseReason::Drained, give_up },
-            stage @ (Stage::New { .. } | Stage::Over { .. }) => stage,
+            stage @ (Stage::New { .. } | Stage::Overdue { .. }) => stage,
         };
         self.enter(cx, stage);
     }
 
-    /// The time has come that the stage waits for.
+    /// Enters the next stage, as the time of this one has come.
     fn advance(self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let next = match self.stage {
             Stage::Open { until: Some((_, reason)) } => {
                 let give_up = Instant::now().checked_add(PATIENCE);
                 Stage::Due { reason, give_up }
             }
-            Stage::Due { reason, .. } => Stage::Over { reason },
+            Stage::Due { reason, .. } => Stage::Overdue { reason },
             stage => stage,
         };
         self.enter(cx, next);
     }
 
+    /// Enters `stage` and sets the timer for its end.
     fn enter(self: Pin<&mut Self>, cx: &mut Context<'_>, stage: Stage) {
         let mut this = self.project();
         *this.stage = stage;
         let deadline = match stage {
-            Stage::New { .. } | Stage::Over { .. } => None,
+            Stage::New { .. } | Stage::Overdue { .. } => None,
             Stage::Open { until } => until.map(|(until, _)| until),
             Stage::Due { give_up, .. } => give_up,
         };
@@ -211,17 +217,18 @@ impl Deadline {
             return;
         };
         if Handle::try_current().is_err() {
-            warn!("no greatest age: the event stream is not polled within a tokio runtime");
+            warn!("no maximum age: the event stream is not polled within a tokio runtime");
             return;
         }
         this.sleep.set(is_within_reach(deadline).then(|| sleep_until(deadline)));
         if let Some(sleep) = this.sleep.as_pin_mut() {
-            // A timer that was never polled does not run.
+            // A timer does not run before its first poll.
             _ = pin!(coop::unconstrained(sleep)).poll(cx);
         }
     }
 }
 
+/// Returns the earlier of two times, where `None` is never.
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),

@@ -11,10 +11,10 @@ use http_body::Frame;
 use super::FlushWait;
 use crate::{BoxError, connection::CloseReason};
 
-/// What is still to be sent of a stream whose source is gone.
+/// The last frames of a stream whose source was dropped.
 pub(super) struct Ending {
     reason: CloseReason,
-    /// Out of line, because every open stream has room for an `Ending`.
+    /// Boxed, because every open stream has room for an `Ending`.
     rest: Option<Box<Rest>>,
 }
 
@@ -26,17 +26,17 @@ struct Rest {
 enum Then {
     End,
     Trailers(HeaderMap),
-    Fail { error: BoxError, hold: FlushWait },
+    Fail { error: BoxError, flush: FlushWait },
 }
 
 impl Ending {
-    /// A clean end after these bytes.
+    /// Creates a clean end after the bytes `last`.
     pub(super) fn clean(reason: CloseReason, last: Bytes) -> Self {
         let rest = (!last.is_empty()).then(|| Box::new(Rest { last, then: Then::End }));
         Self { reason, rest }
     }
 
-    /// The source's own end.
+    /// Creates the end that the source itself came to, after the bytes `last`.
     pub(super) fn own(last: Bytes, trailers: Option<HeaderMap>) -> Self {
         match trailers {
             None => Self::clean(CloseReason::Ended, last),
@@ -47,14 +47,14 @@ impl Ending {
         }
     }
 
-    /// A failure after these bytes.
+    /// Creates a failure with `error` after the bytes `last`.
     pub(super) fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
-        let (last, hold) = FlushWait::after(last);
-        let rest = Rest { last, then: Then::Fail { error, hold } };
+        let (last, flush) = FlushWait::after(last);
+        let rest = Rest { last, then: Then::Fail { error, flush } };
         Self { reason, rest: Some(Box::new(rest)) }
     }
 
-    /// A failure because the stream must end, but a clean end would mean something else to the client.
+    /// Creates a failure for a stream whose client would take a clean end for the source's own.
     pub(super) fn cut_short(reason: CloseReason, last: Bytes) -> Self {
         Self::failure(reason, last, Box::new(CutShort(reason)))
     }
@@ -63,7 +63,8 @@ impl Ending {
         self.rest.is_none()
     }
 
-    /// Why the stream closes if it is dropped now; `None` if the client leaves before the end.
+    /// Returns the close reason if the stream is dropped now; `None` if dropping it would mean that the
+    /// client disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
         let fails = |rest: &Rest| matches!(rest.then, Then::Fail { .. });
         self.rest.as_deref().is_none_or(fails).then_some(self.reason)
@@ -83,8 +84,8 @@ impl Ending {
             }
             return Poll::Ready(Some(Ok(Frame::data(last))));
         }
-        if let Then::Fail { hold, .. } = &mut rest.then {
-            ready!(hold.poll_over(cx));
+        if let Then::Fail { flush, .. } = &mut rest.then {
+            ready!(flush.poll_done(cx));
         }
         let then = mem::replace(&mut rest.then, Then::End);
         self.rest = None;

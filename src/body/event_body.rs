@@ -1,6 +1,6 @@
 use std::{
     any::type_name,
-    fmt, mem,
+    fmt,
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -10,61 +10,86 @@ use futures_core::Stream;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::CoopBudget;
-use crate::{
-    BoxError,
-    event::{Encode, EncodeInto, FrameBuf},
+use super::{
+    CoopBudget,
+    frame_batch::{FrameBatch, Pushed},
 };
-
-/// Frames grow to this size while those before were written and let go of.
-const LARGE_FRAME: usize = 16 * 1024;
-/// The size of a frame while others are still held: hyper keeps up to 16 for a client that reads
-/// slowly.
-const SMALL_FRAME: usize = 4 * 1024;
+use crate::{BoxError, event::Encode};
 
 pin_project! {
-    /// A stream of events as a [`Body`]: the events that are ready leave as one frame.
+    /// A [`Body`] that encodes a stream of events, batching ready events into frames.
     ///
-    /// It is what [`response`](crate::response) makes. By itself it only encodes; heartbeats and
-    /// the rest come from the [layer](crate::SseLayer).
+    /// [`response`](crate::response) returns a response with this body. The body only encodes
+    /// events; the [layer](crate::SseLayer) adds heartbeats and its other features.
     ///
-    /// Nothing waits to be batched: a frame ends as soon as no further event is ready, or at 16 KiB.
-    /// While a client reads slowly frames are of 4 KiB, so that little is held for it. An event
-    /// encoded before ([`Encoded`](crate::Encoded)) of 4 KiB or more is passed on uncopied, in a
-    /// frame of its own.
+    /// No event waits for a batch: a frame ends when no further event is ready, or at 16 KiB. While
+    /// the client reads slowly, a frame ends at 4 KiB, so that little memory is held for the client.
+    /// An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame of
+    /// its own.
     ///
-    /// An item that is an `Err`, or does not serialise, fails the body, after what was ready before
+    /// An item that is an `Err`, or that fails to serialise, fails the body after the events before
     /// it. A panic of the stream propagates.
     ///
-    /// The stream is dropped as soon as it ends, by itself or by an error.
+    /// The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {
         #[pin]
         stream: Option<S>,
-        frame: FrameBuf,
-        frame_size: usize,
-        // The frame before was cut because it was full, not because no event was ready.
-        cut: bool,
+        batch: FrameBatch,
         error: Option<BoxError>,
         budget: CoopBudget,
     }
 }
 
 impl<S> EventBody<S> {
-    /// A body of the events of `stream`, which is not polled before the body is.
+    /// Creates a body that sends the events of `stream`.
+    ///
+    /// The stream is first polled when the body is.
     pub fn new(stream: S) -> Self {
         Self { stream: Some(stream), ..Self::ended() }
     }
 
-    /// A body that is at its end.
+    /// Creates a body that has already ended.
     pub(crate) fn ended() -> Self {
-        Self {
-            stream: None,
-            frame: FrameBuf::new(),
-            frame_size: SMALL_FRAME,
-            cut: false,
-            error: None,
-            budget: CoopBudget::default(),
+        Self { stream: None, batch: FrameBatch::new(), error: None, budget: CoopBudget::default() }
+    }
+}
+
+impl<S> EventBody<S>
+where
+    S: Stream<Item: Encode>,
+{
+    /// Encodes events into the batch until the frame is full or no further event is ready.
+    ///
+    /// Pending if a later event will wake the task.
+    #[inline(always)]
+    fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        while let Some(stream) = this.stream.as_mut().as_pin_mut() {
+            let event = match stream.poll_next(cx) {
+                Poll::Ready(Some(event)) => event,
+                Poll::Ready(None) => {
+                    this.batch.shrink();
+                    this.stream.set(None);
+                    break;
+                }
+                Poll::Pending => {
+                    this.batch.shrink();
+                    return Poll::Pending;
+                }
+            };
+            match this.batch.push(event) {
+                Ok(Pushed::Room) => {}
+                // Only bytes spend budget, so events without bytes are counted.
+                Ok(Pushed::Empty) => ready!(this.budget.poll_empty(cx)),
+                Ok(Pushed::Full) => break,
+                Err(error) => {
+                    *this.error = Some(error.into());
+                    this.stream.set(None);
+                    break;
+                }
+            }
         }
+        Poll::Ready(())
     }
 }
 
@@ -76,11 +101,11 @@ where
     type Error = BoxError;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut this = self.project();
-        if let Some(bytes) = this.frame.take_uncopied() {
+        let this = self.as_mut().project();
+        if let Some(bytes) = this.batch.take_uncopied() {
             this.budget.spend(cx, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
@@ -92,73 +117,18 @@ where
         }
         ready!(CoopBudget::poll_ready(cx));
 
-        let mut used_up = mem::take(this.cut);
-        let mut pending = false;
-        while let Some(stream) = this.stream.as_mut().as_pin_mut() {
-            let item = match stream.poll_next(cx) {
-                Poll::Ready(Some(item)) => item,
-                Poll::Ready(None) => {
-                    this.stream.set(None);
-                    break;
-                }
-                Poll::Pending => {
-                    pending = true;
-                    *this.frame_size = SMALL_FRAME;
-                    break;
-                }
-            };
-            if mem::take(&mut used_up) {
-                next_buffer(this.frame, this.frame_size);
-            }
-            if this.frame.has_uncopied() {
-                this.frame.copy_first(*this.frame_size);
-            }
-            let start = this.frame.len();
-            if start > 0 && start + this.frame.spare() < *this.frame_size {
-                // The first event was given a buffer of its own size; here comes a second.
-                this.frame.reserve(*this.frame_size - start);
-            }
-            if let Err(error) = item.encode(this.frame) {
-                this.frame.truncate(start);
-                *this.error = Some(error.into());
-                this.stream.set(None);
-                break;
-            }
-            if this.frame.has_uncopied() {
-                // It goes out as it is, unless another comes that it can share a frame with.
-                if this.frame.leaves_room_in(*this.frame_size) {
-                    continue;
-                }
-                break;
-            }
-            let end = this.frame.len();
-            // Events without any field are no bytes, and bytes are what pays for our time.
-            if end == start && this.budget.poll_empty(cx).is_pending() {
-                pending = true;
-                break;
-            }
-            if end + (end - start) > *this.frame_size {
-                // A larger buffer is not kept: it would have room for many frames, and never tell
-                // whether they came back.
-                *this.cut = end <= LARGE_FRAME;
-                break;
-            }
+        let polled = self.as_mut().poll_batch(cx);
+        let this = self.project();
+        if let Some(bytes) = this.batch.take_frame() {
+            this.budget.spend(cx, bytes.len());
+            return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
-
-        let mut bytes = if *this.cut { this.frame.split() } else { this.frame.take() };
-        if bytes.is_empty() {
-            match this.frame.take_uncopied() {
-                Some(uncopied) => bytes = uncopied,
-                None if pending => return Poll::Pending,
-                None => return Poll::Ready(this.error.take().map(Err)),
-            }
-        }
-        this.budget.spend(cx, bytes.len());
-        Poll::Ready(Some(Ok(Frame::data(bytes))))
+        ready!(polled);
+        Poll::Ready(this.error.take().map(Err))
     }
 
     fn is_end_stream(&self) -> bool {
-        self.stream.is_none() && self.error.is_none() && !self.frame.has_uncopied()
+        self.stream.is_none() && self.error.is_none() && !self.batch.has_uncopied()
     }
 
     fn size_hint(&self) -> SizeHint {
@@ -171,17 +141,5 @@ impl<S> fmt::Debug for EventBody<S> {
         f.debug_struct("EventBody")
             .field("stream", &format_args!("{}", type_name::<S>()))
             .finish_non_exhaustive()
-    }
-}
-
-/// Readies the buffer after a frame that was full: a large one if the last has come back, which
-/// says that the client keeps up.
-fn next_buffer(frame: &mut FrameBuf, frame_size: &mut usize) {
-    if !frame.try_reclaim(*frame_size) {
-        *frame_size = SMALL_FRAME;
-        frame.replace(SMALL_FRAME);
-    } else if *frame_size < LARGE_FRAME {
-        *frame_size = LARGE_FRAME;
-        frame.replace(LARGE_FRAME);
     }
 }

@@ -21,25 +21,25 @@ use crate::{
 };
 
 pin_project! {
-    /// The bytes of an event stream, made by anybody, and what the layer writes between them.
-    // In this order in memory, so that an event touches few cache lines: what it needs comes first,
-    // in `idle` and `report` too.
+    /// The bytes of a source's event stream, with the lines that the layer writes between them.
+    // `repr(C)` keeps the fields that an event needs first, in `idle` and `report` too, so that an
+    // event touches few cache lines.
     #[repr(C)]
     pub(crate) struct EventStream<B> {
         #[pin]
         source: Option<B>,
         phase: Phase,
-        // Out of line, for most streams have none.
+        // Boxed, because most streams have none.
         deadline: Option<Pin<Box<Deadline>>>,
         rules: Arc<ResolvedOptions>,
         boundary: Boundary,
         budget: CoopBudget,
         client: Client,
-        // Bytes of ours would be garbage in a stream with a content coding.
+        // The stream has a content coding, in which the layer cannot write lines.
         encoded: bool,
         #[pin]
         idle: Option<IdleTimer>,
-        // Last, so that the source is gone when the close is reported.
+        // Last, so that the source is dropped before the close is reported.
         report: Report,
     }
 }
@@ -47,19 +47,19 @@ pin_project! {
 enum Phase {
     Beginning(Shutdown),
     Open,
-    /// Open, and the source's next result is here already.
-    Held(Box<Polled>),
+    /// Open; the source was polled ahead and its result is kept.
+    HoldsResult(Box<Polled>),
     Ending(Ending),
 }
 
-/// What polling a body returns when it is ready.
+/// The ready result of polling a body.
 type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 
-/// A larger frame of the source passes in pieces of this size: reading the lines of one of 16 MiB
-/// took 71 ms, during which no other task could run on the thread.
+/// The size, in bytes, of the pieces in which a larger frame of the source passes. Reading the lines
+/// of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
 const LARGEST_PIECE: usize = 256 * 1024;
 
-/// The last bytes of a stream that fails: dropped by the server, they tell that it has taken them.
+/// The last bytes of a failing stream. When the server drops them, it has written them.
 const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 
 impl<B> EventStream<B> {
@@ -95,7 +95,8 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
-        // To be cut takes no budget: a body whose task spends all on others must not outlive the shutdown.
+        // Cutting the stream needs no budget: a body whose task spends its budget elsewhere must not
+        // outlive the shutdown.
         if CoopBudget::poll_ready(cx).is_pending() && !self.as_mut().can_be_cut(cx) {
             return Poll::Pending;
         }
@@ -104,7 +105,7 @@ where
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
         {
-            this.report.sent(data.len());
+            this.report.record_frame(data.len());
         }
         if let Phase::Ending(ending) = this.phase {
             if let Some(reason) = ending.reason() {
@@ -117,17 +118,26 @@ where
         Poll::Ready(polled)
     }
 
-    /// Must the stream end, and can it do so here?
+    /// Returns whether the stream must end, and can end at this point.
     fn can_be_cut(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        matches!(self.phase, Phase::Open | Phase::HoldsResult(_))
+            && matches!(self.check_deadline(cx), Verdict::EndNow(_))
+    }
+
+    /// Returns what the deadline demands at this point of the stream.
+    #[inline]
+    fn check_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
         let this = self.project();
-        let is_open = matches!(this.phase, Phase::Open | Phase::Held(_));
-        let Some(deadline) = this.deadline.as_mut().filter(|_| is_open) else {
-            return false;
+        let Some(deadline) = this.deadline.as_mut() else {
+            return Verdict::Continue;
         };
-        match deadline.as_mut().look(cx) {
-            Verdict::GoOn => false,
-            Verdict::EndBetweenEvents(_) => *this.encoded || this.boundary.between_events(),
-            Verdict::EndNow(_) => true,
+        match deadline.as_mut().check(cx) {
+            Verdict::EndBetweenEvents(reason)
+                if *this.encoded || this.boundary.between_events() =>
+            {
+                Verdict::EndNow(reason)
+            }
+            verdict => verdict,
         }
     }
 
@@ -140,7 +150,7 @@ where
                         return Poll::Ready(Some(Ok(self.interject(&preamble))));
                     }
                 }
-                Phase::Open | Phase::Held(_) => {
+                Phase::Open | Phase::HoldsResult(_) => {
                     if let Some(frame) = ready!(self.as_mut().poll_open(cx)) {
                         return Poll::Ready(Some(Ok(frame)));
                     }
@@ -150,7 +160,7 @@ where
         }
     }
 
-    /// Opens the stream and returns the lines that it starts with.
+    /// Opens the stream and returns its first lines.
     #[cold]
     fn begin_stream(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Bytes {
         let this = self.as_mut().project();
@@ -165,30 +175,31 @@ where
         if !this.rules.has_retry() || self.as_mut().must_end(cx) {
             return self.rules.preamble();
         }
-        // Two `retry` lines in one block are an error to some clients.
+        // Some clients reject a block with two `retry` lines.
         match self.as_mut().poll_source(cx) {
             Poll::Pending => self.rules.preamble(),
             Poll::Ready(first) => {
                 let has_retry = first_data(&first).is_some_and(first_block_has_retry);
-                *self.as_mut().project().phase = Phase::Held(Box::new(first));
+                *self.as_mut().project().phase = Phase::HoldsResult(Box::new(first));
                 if has_retry { self.rules.padding() } else { self.rules.preamble() }
             }
         }
     }
 
+    /// Returns whether the stream must end, here or later.
     fn must_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         let deadline = self.project().deadline;
-        deadline.as_mut().is_some_and(|deadline| deadline.as_mut().look(cx) != Verdict::GoOn)
+        deadline.as_mut().is_some_and(|deadline| deadline.as_mut().check(cx) != Verdict::Continue)
     }
 
-    /// The source's next result, which may be held already.
+    /// Returns the source's next result, which may have been polled ahead.
     #[inline]
     fn poll_source(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         let mut this = self.project();
-        if let Phase::Held(held) = this.phase {
-            let held = held.take();
+        if let Phase::HoldsResult(result) = this.phase {
+            let result = result.take();
             *this.phase = Phase::Open;
-            return Poll::Ready(held);
+            return Poll::Ready(result);
         }
         let Some(source) = this.source.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
@@ -197,87 +208,74 @@ where
         polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
     }
 
-    /// The next frame of an open stream, or `None` when it is no longer open.
+    /// Returns the next frame of an open stream, or `None` once the stream is no longer open.
     fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
-            let this = self.as_mut().project();
-            let verdict = this.deadline.as_mut().map_or(Verdict::GoOn, |it| it.as_mut().look(cx));
-            let due = match verdict {
-                Verdict::GoOn => false,
-                Verdict::EndBetweenEvents(reason) if !*this.encoded => {
-                    if this.boundary.between_events() {
-                        self.cut(reason);
-                        return Poll::Ready(None);
-                    }
-                    true
-                }
-                Verdict::EndBetweenEvents(reason) | Verdict::EndNow(reason) => {
+            let is_due = match self.as_mut().check_deadline(cx) {
+                Verdict::Continue => false,
+                Verdict::EndBetweenEvents(_) => true,
+                Verdict::EndNow(reason) => {
                     self.cut(reason);
                     return Poll::Ready(None);
                 }
             };
-            let frame = match self.as_mut().poll_source(cx) {
-                Poll::Ready(Some(Ok(frame))) => frame,
-                Poll::Ready(Some(Err(error))) => {
-                    self.end_with(error);
-                    return Poll::Ready(None);
-                }
+            match self.as_mut().poll_source(cx) {
+                Poll::Pending => {}
                 Poll::Ready(None) => {
                     self.end(None);
                     return Poll::Ready(None);
                 }
-                Poll::Pending => match ready!(self.as_mut().poll_timers(cx)) {
-                    Some(heartbeat) => return Poll::Ready(Some(heartbeat)),
-                    None => continue,
-                },
-            };
-            match frame.into_data() {
-                Ok(data) => {
-                    let data = self.as_mut().pass(data, due);
-                    let mut this = self.as_mut().project();
-                    if data.is_empty() {
+                Poll::Ready(Some(Err(error))) => {
+                    self.fail(error);
+                    return Poll::Ready(None);
+                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(data) => {
+                        let data = self.as_mut().pass(data, is_due);
+                        let this = self.as_mut().project();
+                        if !data.is_empty() {
+                            this.budget.spend(cx, data.len());
+                            if let Some(idle) = this.idle.as_pin_mut() {
+                                idle.reset();
+                            }
+                            return Poll::Ready(Some(Frame::data(data)));
+                        }
                         if this.budget.poll_empty(cx).is_ready() {
                             continue;
                         }
-                        match ready!(self.as_mut().poll_timers(cx)) {
-                            Some(heartbeat) => return Poll::Ready(Some(heartbeat)),
-                            None => continue,
+                    }
+                    Err(frame) => match frame.into_trailers() {
+                        Ok(trailers) => {
+                            self.end(Some(trailers));
+                            return Poll::Ready(None);
                         }
-                    }
-                    this.budget.spend(cx, data.len());
-                    if let Some(idle) = this.idle.as_mut().as_pin_mut() {
-                        idle.reset();
-                    }
-                    return Poll::Ready(Some(Frame::data(data)));
-                }
-                Err(frame) => match frame.into_trailers() {
-                    Ok(trailers) => {
-                        self.end(Some(trailers));
-                        return Poll::Ready(None);
-                    }
-                    Err(frame) => return Poll::Ready(Some(frame)),
+                        Err(frame) => return Poll::Ready(Some(frame)),
+                    },
                 },
+            }
+            if let Some(heartbeat) = ready!(self.as_mut().poll_timers(cx)) {
+                return Poll::Ready(Some(heartbeat));
             }
         }
     }
 
-    /// What may be sent of a frame of the source, up to the first place between events if the
-    /// stream is `due` to end.
+    /// Returns the bytes of a source's frame that can be sent, which end at the first point between
+    /// events if the stream `is_due` to end.
     #[inline]
-    fn pass(self: Pin<&mut Self>, mut data: Bytes, due: bool) -> Bytes {
+    fn pass(self: Pin<&mut Self>, mut data: Bytes, is_due: bool) -> Bytes {
         let this = self.project();
         if *this.encoded {
             return data;
         }
         if data.len() > LARGEST_PIECE {
             let rest = data.split_off(LARGEST_PIECE);
-            *this.phase = Phase::Held(Box::new(Some(Ok(Frame::data(rest)))));
+            *this.phase = Phase::HoldsResult(Box::new(Some(Ok(Frame::data(rest)))));
         }
-        if due { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
+        if is_due { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
     }
 
-    /// A heartbeat as soon as it is due and has a place, or `None` when the stream's deadline must be
-    /// looked at again.
+    /// Returns a heartbeat once one is due and can be written, or `None` once the deadline must be
+    /// checked again.
     fn poll_timers(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         if let Some(deadline) = self.as_mut().project().deadline
             && deadline.as_mut().poll_change(cx).is_ready()
@@ -285,11 +283,11 @@ where
             return Poll::Ready(None);
         }
         let heartbeat = ready!(self.as_mut().poll_heartbeat(cx));
-        self.as_mut().project().report.heartbeat();
+        self.as_mut().project().report.record_heartbeat();
         Poll::Ready(Some(self.interject(&heartbeat)))
     }
 
-    /// Heartbeat lines, as soon as they are due and have a place.
+    /// Returns the lines of a heartbeat once it is due and can be written.
     fn poll_heartbeat(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
         let mut this = self.project();
         loop {
@@ -307,11 +305,11 @@ where
             if this.boundary.at_line_start() {
                 return Poll::Ready(heartbeat.lines().clone());
             }
-            // In mid-line there is no place: the next interval begins.
+            // Mid-line no line can be written, so this heartbeat is skipped.
         }
     }
 
-    /// Writes lines of ours where there is a place for them.
+    /// Writes lines of the layer at this point of the stream, which must be a line start.
     fn interject(self: Pin<&mut Self>, lines: &Bytes) -> Frame<Bytes> {
         let this = self.project();
         if let Some(idle) = this.idle.as_pin_mut() {
@@ -320,7 +318,7 @@ where
         Frame::data(this.boundary.interject(lines))
     }
 
-    /// The source came to its own clean end.
+    /// Ends the stream at its source's clean end.
     fn end(mut self: Pin<&mut Self>, trailers: Option<HeaderMap>) {
         let this = self.as_mut().project();
         let last = match this.rules.terminator() {
@@ -332,12 +330,12 @@ where
         self.begin_ending(Ending::own(last, trailers));
     }
 
-    /// The source failed.
-    fn end_with(mut self: Pin<&mut Self>, error: BoxError) {
+    /// Ends the stream because its source failed.
+    fn fail(mut self: Pin<&mut Self>, error: BoxError) {
         let this = self.as_mut().project();
         let is_cancellation = this.rules.is_cancellation(&error);
-        // Mid-event every error fails the body: after a clean end some clients dispatch the half
-        // event. In a content coding nobody knows where events end.
+        // Mid-event every error fails the body, because some clients dispatch an incomplete event
+        // after a clean end. In a content coding the layer cannot see where events end.
         let between_events = !*this.encoded && this.boundary.between_events();
         let ending = if is_cancellation {
             debug!(error = %error, "the source of an event stream was cancelled");
@@ -354,8 +352,8 @@ where
         self.begin_ending(ending);
     }
 
-    /// The last bytes before a failure for which there are no others: a comment line, where a line
-    /// can start.
+    /// Returns a comment line, for a failure without other last bytes; nothing where no line can
+    /// start.
     fn last_line(self: Pin<&mut Self>) -> Bytes {
         let this = self.project();
         if *this.encoded || !this.boundary.at_line_start() {
@@ -364,13 +362,13 @@ where
         this.boundary.interject(&COMMENT_LINE)
     }
 
-    /// The stream must end although its source goes on.
+    /// Ends the stream before its source has ended.
     fn cut(mut self: Pin<&mut Self>, reason: CloseReason) {
         let this = self.as_mut().project();
         let between_events = !*this.encoded && this.boundary.between_events();
         let lines = match reason {
             CloseReason::Drained if between_events => this.rules.goodbye(),
-            // A `retry` line is part of no event.
+            // A `retry` line belongs to no event, so it can be written mid-event.
             CloseReason::Drained if !*this.encoded && this.boundary.at_line_start() => {
                 this.rules.reconnection_time()
             }
@@ -386,21 +384,24 @@ where
         self.begin_ending(ending);
     }
 
-    /// Drops the source, and not with the body: it may hold a guard, a permit or a cursor. What follows is
-    /// known before, should the drop panic.
+    /// Drops the source and enters the last phase.
+    ///
+    /// The source is not kept until the body is dropped, because it may hold a guard, a permit or a
+    /// cursor.
     fn begin_ending(self: Pin<&mut Self>, ending: Ending) {
         let mut this = self.project();
         // The body may be dropped before it is polled again.
         if let Some(reason) = ending.reason() {
             this.report.set_reason(reason);
         }
+        // Set the phase first: dropping the source may panic.
         *this.phase = Phase::Ending(ending);
         *this.deadline = None;
         this.report.within_source(|| this.source.set(None));
     }
 }
 
-/// The bytes of a stream's first result, as far as they are worth reading.
+/// Returns the first bytes of a stream, from its source's first result.
 fn first_data(first: &Polled) -> Option<&[u8]> {
     let data = first.as_ref()?.as_ref().ok()?.data_ref()?;
     Some(data.get(..LARGEST_PIECE).unwrap_or(data))

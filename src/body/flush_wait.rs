@@ -14,84 +14,88 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// Holds a failure back until what was sent before is on its way: a server that is told of a failure
-/// drops what it has not written yet, the head included.
+/// The wait between the last bytes of a stream and its failure. A server that sees a failure drops
+/// what it has not written yet, including the response head.
 ///
-/// The stream's last bytes, if there are any, tell when the server lets go of them. On HTTP/2 to write them
-/// is another task's work, which may come to it late when many streams are cut at once. (An empty frame
-/// after the rest would tell as much, but peers count empty frames of a connection as an attack.)
+/// If there are last bytes, the wait ends after the server has dropped them. On HTTP/2 another task
+/// writes them, which may run late when many streams are cut at once. An empty frame would signal
+/// the same, but peers count the empty frames of a connection as an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {
-    Begin { taken: Option<oneshot::Receiver<Infallible>> },
-    Taking { taken: oneshot::Receiver<Infallible>, give_up: Pin<Box<Sleep>> },
-    Resting(Pin<Box<Sleep>>),
-    Over,
+    New { released: Option<oneshot::Receiver<Infallible>> },
+    AwaitingRelease { released: oneshot::Receiver<Infallible>, timeout: Pin<Box<Sleep>> },
+    Pausing(Pin<Box<Sleep>>),
+    Done,
 }
 
-/// A server that keeps the bytes for longer may keep them for ever.
-const GIVE_UP: Duration = Duration::from_secs(1);
-/// One more turn of the runtime is enough on HTTP/1, not always on HTTP/2. And browsers drop what a `fetch`
-/// body had queued when it fails: what was read last and the failure must not arrive together.
-const REST: Duration = Duration::from_millis(20);
+/// The longest wait for the server to drop the last bytes. It may never drop them.
+const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
+/// The pause before the failure. On HTTP/2 one more turn of the runtime is not always enough to write
+/// the last bytes. Browsers also drop the queued bytes of a `fetch` body that fails, so the failure
+/// must arrive after them.
+const PAUSE: Duration = Duration::from_millis(20);
 
 impl FlushWait {
-    /// What is to be sent as the last bytes, and what waits for them.
+    /// Returns the bytes to send in place of `last`, and the wait for them.
     pub(super) fn after(last: Bytes) -> (Bytes, Self) {
         if last.is_empty() {
-            return (last, Self::Begin { taken: None });
+            return (last, Self::New { released: None });
         }
-        let (held, taken) = oneshot::channel();
-        (Bytes::from_owner(Held { bytes: last, _held: held }), Self::Begin { taken: Some(taken) })
+        let (release, released) = oneshot::channel();
+        let tracked = TrackedBytes { bytes: last, _release: release };
+        (Bytes::from_owner(tracked), Self::New { released: Some(released) })
     }
 
-    /// Ready when the failure may be told.
-    pub(super) fn poll_over(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Waits until the body may fail.
+    pub(super) fn poll_done(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         loop {
-            // Without a runtime there is no timer, nor hyper's connection task.
+            // Without a runtime there is neither a timer nor hyper's connection task.
             if Handle::try_current().is_err() {
-                *self = Self::Over;
+                *self = Self::Done;
             }
             match self {
-                Self::Begin { taken } => match taken.take() {
-                    Some(taken) => {
-                        *self = Self::Taking { taken, give_up: Box::pin(sleep(GIVE_UP)) };
+                Self::New { released } => match released.take() {
+                    Some(released) => {
+                        let timeout = Box::pin(sleep(RELEASE_TIMEOUT));
+                        *self = Self::AwaitingRelease { released, timeout };
                     }
-                    None => return self.poll_rest(cx),
+                    None => return self.begin_pause(cx),
                 },
-                Self::Taking { taken, give_up } => {
-                    if pin!(coop::unconstrained(taken)).poll(cx).is_pending() {
-                        ready!(pin!(coop::unconstrained(give_up)).poll(cx));
+                Self::AwaitingRelease { released, timeout } => {
+                    if pin!(coop::unconstrained(released)).poll(cx).is_pending() {
+                        ready!(pin!(coop::unconstrained(timeout)).poll(cx));
                     }
-                    return self.poll_rest(cx);
+                    return self.begin_pause(cx);
                 }
-                Self::Resting(rest) => {
-                    ready!(pin!(coop::unconstrained(rest)).poll(cx));
-                    *self = Self::Over;
+                Self::Pausing(pause) => {
+                    ready!(pin!(coop::unconstrained(pause)).poll(cx));
+                    *self = Self::Done;
                 }
-                Self::Over => return Poll::Ready(()),
+                Self::Done => return Poll::Ready(()),
             }
         }
     }
 
-    fn poll_rest(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut rest = Box::pin(sleep(REST));
-        // A thread that was kept from running finds its timer elapsed already. But on HTTP/1 it is our being
-        // pending that makes hyper write.
-        while pin!(coop::unconstrained(&mut rest)).poll(cx).is_ready() {
-            rest.as_mut().reset(Instant::now() + REST);
+    /// Begins the pause, which is pending at least once: on HTTP/1, hyper writes only when the body is
+    /// pending.
+    fn begin_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut pause = Box::pin(sleep(PAUSE));
+        // On a stalled thread the new timer may have elapsed already.
+        while pin!(coop::unconstrained(&mut pause)).poll(cx).is_ready() {
+            pause.as_mut().reset(Instant::now() + PAUSE);
         }
-        *self = Self::Resting(rest);
+        *self = Self::Pausing(pause);
         Poll::Pending
     }
 }
 
-/// Bytes that tell when they are dropped.
-struct Held {
+/// Bytes whose drop closes a channel.
+struct TrackedBytes {
     bytes: Bytes,
-    _held: oneshot::Sender<Infallible>,
+    _release: oneshot::Sender<Infallible>,
 }
 
-impl AsRef<[u8]> for Held {
+impl AsRef<[u8]> for TrackedBytes {
     fn as_ref(&self) -> &[u8] {
         &self.bytes
     }

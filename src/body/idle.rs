@@ -15,35 +15,38 @@ use tokio::{
 use crate::options::IdleInterval;
 
 pin_project! {
-    /// Tells when a stream has been silent for an interval.
+    /// A timer that fires when a stream has been idle for an interval.
     ///
-    /// A stream that is busy costs it nothing: the clock is read when the stream falls silent, and
-    /// a timer armed for an earlier idle is armed again when it fires.
-    // In this order in memory: the timer is large, and rarely looked at.
+    /// A busy stream pays nothing for it: the clock is read when the stream becomes idle, and a timer
+    /// set during an earlier idle period is set again only when it fires.
+    // `repr(C)` keeps the timer last: it is large and rarely polled.
     #[derive(Debug, Default)]
     #[repr(C)]
     pub(crate) struct IdleTimer {
-        // `None` while bytes go out.
-        since: Option<Instant>,
-        // What the timer is set to. The timer itself need not be looked at before.
+        // When the stream became idle; `None` while it is busy.
+        idle_since: Option<Instant>,
+        // When the timer fires. It need not be polled before.
         armed_until: Option<Instant>,
-        // The task that the timer wakes.
-        sleeper: Option<Waker>,
-        timeless: bool,
+        // The waker of the task that the timer wakes.
+        waker: Option<Waker>,
+        // There is no tokio runtime, and so no timer.
+        is_disabled: bool,
         #[pin]
         sleep: Option<Sleep>,
     }
 }
 
 impl IdleTimer {
-    /// Bytes went out.
+    /// Ends the idle period, as bytes were sent.
     #[inline]
     pub(crate) fn reset(self: Pin<&mut Self>) {
-        *self.project().since = None;
+        *self.project().idle_since = None;
     }
 
-    /// Ready once the interval has passed since the first call after bytes went out, and every
-    /// interval again. Outside a tokio runtime never.
+    /// Waits until the interval has passed since the first call after bytes were sent, and then every
+    /// interval again.
+    ///
+    /// Outside of a tokio runtime it waits for ever.
     #[inline]
     pub(crate) fn poll_interval(
         mut self: Pin<&mut Self>,
@@ -51,17 +54,17 @@ impl IdleTimer {
         interval: IdleInterval,
     ) -> Poll<()> {
         let this = self.as_mut().project();
-        if *this.timeless {
+        if *this.is_disabled {
             return Poll::Pending;
         }
-        let is_armed = this.sleeper.as_ref().is_some_and(|sleeper| sleeper.will_wake(cx.waker()));
-        match *this.since {
+        let is_armed = this.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+        match *this.idle_since {
             None => {
                 let now = Instant::now();
                 let is_armed = is_armed && this.armed_until.is_some_and(|until| now < until);
-                *this.since = Some(now);
+                *this.idle_since = Some(now);
                 if is_armed {
-                    // Whatever it was armed for: it is looked at when it fires.
+                    // It may be set too early, which is checked when it fires.
                     return Poll::Pending;
                 }
                 self.poll_timer(cx, now, interval)
@@ -91,7 +94,7 @@ impl IdleTimer {
         if this.sleep.is_none() {
             if Handle::try_current().is_err() {
                 warn!("no heartbeats: the event stream is not polled within a tokio runtime");
-                *this.timeless = true;
+                *this.is_disabled = true;
                 return Poll::Pending;
             }
             this.sleep.set(Some(sleep_until(due)));
@@ -100,40 +103,41 @@ impl IdleTimer {
             return Poll::Pending;
         };
         loop {
-            // A source that finds nothing may have spent the task's budget on looking, at every
-            // turn: without budget a timer would say nothing either.
+            // An idle source may spend the task's whole budget each time it is polled, and a timer
+            // is never ready without budget.
             if pin!(coop::unconstrained(sleep.as_mut())).poll(cx).is_pending() {
-                *this.sleeper = Some(cx.waker().clone());
+                *this.waker = Some(cx.waker().clone());
                 *this.armed_until = Some(sleep.deadline());
                 return Poll::Pending;
             }
             if sleep.deadline() >= due {
-                *this.since = None;
+                *this.idle_since = None;
                 return Poll::Ready(());
             }
-            // It was armed for an earlier idle, which was broken.
+            // The timer was set for an earlier idle period.
             sleep.as_mut().reset(due);
         }
     }
 }
 
-/// Can a timer be set to this time? tokio adds up to a millisecond, and the clock has an end.
+/// Returns whether a timer can be set to `deadline`. tokio adds up to a millisecond, which must not
+/// overflow the clock.
 pub(super) fn is_within_reach(deadline: Instant) -> bool {
     deadline.checked_add(Duration::from_millis(1)).is_some()
 }
 
-/// Deadlines fall on a grid of this many lines per interval.
-const GRID_LINES: u32 = 16;
+/// The number of grid points per interval. Timers fire on the grid, so that streams share wake-ups.
+const GRID_POINTS: u32 = 16;
 
-/// `since + interval`, rounded up to the grid; `None` if that is beyond what an `Instant` can tell.
+/// Returns `since + interval`, rounded up to the grid; `None` if an `Instant` cannot represent it.
 fn round_up(grid: Instant, since: Instant, interval: Duration) -> Option<Instant> {
     let due = since.checked_add(interval)?;
-    let step = (interval / GRID_LINES).as_nanos().max(1);
-    let past_line = due.saturating_duration_since(grid).as_nanos().checked_rem(step)?;
-    if past_line == 0 {
+    let step = (interval / GRID_POINTS).as_nanos().max(1);
+    let past_point = due.saturating_duration_since(grid).as_nanos().checked_rem(step)?;
+    if past_point == 0 {
         return Some(due);
     }
-    due.checked_add(Duration::from_nanos(u64::try_from(step - past_line).ok()?))
+    due.checked_add(Duration::from_nanos(u64::try_from(step - past_point).ok()?))
 }
 
 #[cfg(test)]
@@ -157,14 +161,14 @@ mod tests {
     }
 
     #[test]
-    fn a_grid_in_the_future_rounds_nothing() {
+    fn a_grid_in_the_future_rounds_no_deadline() {
         let now = Instant::now();
         let interval = Duration::from_secs(16);
         assert_eq!(round_up(now + Duration::from_secs(60), now, interval), Some(now + interval));
     }
 
     #[test]
-    fn intervals_of_any_length_are_no_panic() {
+    fn intervals_of_any_length_do_not_panic() {
         let now = Instant::now();
         assert_eq!(round_up(now, now, Duration::MAX), None);
         assert!(round_up(now, now, Duration::from_nanos(1)).is_none_or(|due| due >= now));

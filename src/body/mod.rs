@@ -1,8 +1,8 @@
-//! Bodies: a stream of events as frames, and an event stream with what the layer writes into it.
+//! The bodies of event streams.
 //!
-//! - [`EventBody`] encodes what a `Stream` gives.
-//! - [`SseBody`] takes the bytes of an event stream, made by anybody, and adds heartbeats, the first
-//!   lines and the last event, where that changes nothing of what a client decodes.
+//! - [`EventBody`] encodes a `Stream` of events.
+//! - [`SseBody`] passes the bytes of any event stream and adds the first lines, heartbeats and the last
+//!   event, at points where they do not change the events that a client decodes.
 
 mod boundary;
 mod coop;
@@ -11,6 +11,7 @@ mod ending;
 mod event_body;
 mod event_stream;
 mod flush_wait;
+mod frame_batch;
 mod idle;
 mod report;
 mod sse_body;

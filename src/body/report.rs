@@ -9,38 +9,45 @@ use crate::{
     stats::Stats,
 };
 
-/// Counts what is sent of one open stream, and makes its close report. However the stream closes,
-/// there is one report: if nothing else was said before, the client left.
-// In this order in memory, because an event needs the first fields only.
+/// The counts of one open stream, and its close report.
+///
+/// Every stream makes exactly one report, on every exit path. Without another reason, the report says
+/// that the client disconnected.
+// `repr(C)` keeps the fields that an event needs first.
 #[repr(C)]
 pub(crate) struct Report {
+    counts: Counts,
+    /// The reason that is reported if the stream is dropped now.
+    reason: CloseReason,
+    /// `stats` lags behind `counts`, because a heartbeat is about to be sent.
+    stats_due: bool,
+    /// `None` once the close was reported.
+    stream: Option<OpenStream>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
     frames: u64,
     bytes: u64,
     heartbeats: u64,
-    /// If the stream is dropped now, that is why.
-    reason: CloseReason,
-    /// The shared counters lag behind, because a heartbeat was sent.
-    stats_due: bool,
-    /// `None` once the report was made.
-    account: Option<Account>,
 }
 
-/// What is needed when a stream opens and closes.
-struct Account {
-    opened: Instant,
-    /// What is in `stats` already: frames, bytes, heartbeats.
-    counted: (u64, u64, u64),
+/// The parts of a report that are needed only when the stream opens and closes.
+struct OpenStream {
+    opened_at: Instant,
+    /// The counts that `stats` already includes.
+    in_stats: Counts,
     stats: Stats,
     on_close: Option<Arc<OnClose>>,
     disconnect: Option<DisconnectGuard>,
     permit: Option<OwnedSemaphorePermit>,
-    /// The request's span, in which the close is reported.
+    /// The request's span, in which the close is logged.
     #[cfg(feature = "tracing")]
     span: tracing::Span,
 }
 
 impl Report {
-    /// Opens a stream.
+    /// Counts an opened stream and calls the `on_open` callbacks.
     pub(crate) fn open(
         stats: Stats,
         on_open: &[Arc<OnOpen>],
@@ -52,9 +59,9 @@ impl Report {
         for callback in on_open {
             _ = catch_panic(|| callback());
         }
-        let account = Account {
-            opened: Instant::now(),
-            counted: (0, 0, 0),
+        let stream = OpenStream {
+            opened_at: Instant::now(),
+            in_stats: Counts::default(),
             stats,
             on_close,
             disconnect,
@@ -63,17 +70,15 @@ impl Report {
             span: tracing::Span::current(),
         };
         Self {
-            frames: 0,
-            bytes: 0,
-            heartbeats: 0,
+            counts: Counts::default(),
             reason: CloseReason::Disconnected,
             stats_due: false,
-            account: Some(account),
+            stream: Some(stream),
         }
     }
 
-    /// Calls the source. If it panics and the stream is dropped for it, the reason is known, on
-    /// whichever thread and whenever that is.
+    /// Calls the source. If the call panics, the close reason is [`CloseReason::Panicked`], whenever
+    /// and on whichever thread the stream is dropped.
     pub(crate) fn within_source<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
         let returned = call();
@@ -81,68 +86,73 @@ impl Report {
         returned
     }
 
-    /// Counts a frame of data that is sent.
-    pub(super) fn sent(&mut self, bytes: usize) {
-        self.frames += 1;
-        self.bytes += bytes as u64;
-        // After a heartbeat nothing else is waiting to be sent.
+    /// Counts a data frame of `bytes` bytes.
+    pub(super) fn record_frame(&mut self, bytes: usize) {
+        self.counts.frames += 1;
+        self.counts.bytes += bytes as u64;
+        // The source is idle after a heartbeat, so updating the shared counters delays no event.
         if mem::take(&mut self.stats_due) {
             self.update_stats();
         }
     }
 
-    /// Counts the frame that is sent next as a heartbeat.
-    pub(super) const fn heartbeat(&mut self) {
-        self.heartbeats += 1;
+    /// Counts the next data frame as a heartbeat too.
+    pub(super) const fn record_heartbeat(&mut self) {
+        self.counts.heartbeats += 1;
         self.stats_due = true;
     }
 
-    /// Sets the reason that the close report will have, whatever happens from now on.
+    /// Sets the reason of the close report.
     pub(crate) const fn set_reason(&mut self, reason: CloseReason) {
         self.reason = reason;
     }
 
     fn update_stats(&mut self) {
-        if let Some(account) = self.account.as_mut() {
-            account.update_stats(self.frames, self.bytes, self.heartbeats);
+        if let Some(stream) = self.stream.as_mut() {
+            stream.update_stats(self.counts);
         }
     }
 
-    /// Makes the close report, with the reason that was set, unless it was made before.
+    /// Reports the close with the reason that was set, unless it was reported before.
     pub(super) fn close(&mut self) {
         self.update_stats();
-        if let Some(account) = self.account.take() {
-            account.close(self.reason, self.frames, self.bytes, self.heartbeats);
+        if let Some(stream) = self.stream.take() {
+            stream.close(self.reason, self.counts);
         }
     }
 }
 
-impl Account {
-    fn update_stats(&mut self, frames: u64, bytes: u64, heartbeats: u64) {
-        let counted = mem::replace(&mut self.counted, (frames, bytes, heartbeats));
-        self.stats.sent(frames - counted.0, bytes - counted.1, heartbeats - counted.2);
+impl OpenStream {
+    fn update_stats(&mut self, counts: Counts) {
+        let before = mem::replace(&mut self.in_stats, counts);
+        self.stats.sent(
+            counts.frames - before.frames,
+            counts.bytes - before.bytes,
+            counts.heartbeats - before.heartbeats,
+        );
     }
 
-    fn close(mut self, reason: CloseReason, frames: u64, bytes: u64, heartbeats: u64) {
+    fn close(mut self, reason: CloseReason, counts: Counts) {
         drop(self.permit.take());
-        let age = self.opened.elapsed();
-        let closed = CloseReport { reason, age, frames, bytes, heartbeats };
-        self.stats.closed(&closed);
+        let Counts { frames, bytes, heartbeats } = counts;
+        let age = self.opened_at.elapsed();
+        let report = CloseReport { reason, age, frames, bytes, heartbeats };
+        self.stats.closed(&report);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();
         debug!(
             reason = reason.as_str(),
-            age = ?closed.age,
-            frames = closed.frames,
-            bytes = closed.bytes,
-            heartbeats = closed.heartbeats,
+            age = ?age,
+            frames,
+            bytes,
+            heartbeats,
             "an event stream closed"
         );
         if let Some(mut disconnect) = self.disconnect.take() {
             disconnect.set_reason(reason);
         }
         if let Some(on_close) = self.on_close.take() {
-            _ = catch_panic(|| on_close(&closed));
+            _ = catch_panic(|| on_close(&report));
         }
     }
 }

@@ -15,13 +15,14 @@ use crate::{
 };
 
 pin_project! {
-    /// The body of every response that comes through the [layer](crate::SseLayer).
+    /// The response body of the [layer](crate::SseLayer)'s service.
     ///
-    /// Of an event stream it is the source's bytes with what the layer writes between them. Any other
-    /// body is passed through: its frames, trailers, errors, `size_hint` and `is_end_stream`.
+    /// For an event stream, the body sends the source's bytes with the lines that the layer writes
+    /// between them. Any other body is passed through unchanged: its frames, trailers, errors,
+    /// `size_hint` and `is_end_stream`.
     ///
-    /// The body of an event stream has no size hint, and is not at its end before its own last byte
-    /// is out, so that no server makes a `content-length` of it.
+    /// The body of an event stream has no size hint and reports its end only after its last byte, so
+    /// that no server sends a `content-length`.
     pub struct SseBody<B> {
         #[pin]
         kind: Kind<B>,
@@ -32,13 +33,13 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         Foreign { #[pin] body: B },
-        // Out of line, for a response that is no event stream must not carry its size.
+        // Boxed, so that responses that are not event streams stay small.
         Stream { stream: Pin<Box<EventStream<B>>> },
-        // As foreign, but somebody waits for its end.
+        // A foreign body whose end fires a `Disconnect`.
         Tracked { tracked: Pin<Box<Tracked<B>>> },
-        // Nothing, and nothing is known of it: the answer to a HEAD request.
+        // The body of the answer to a HEAD request: no frames, and no size hint.
         Unsent,
-        // All that there is. Without a size hint, and out of line too.
+        // A body of one frame, or of none. It has no size hint before its end.
         Whole { bytes: Option<Box<Bytes>> },
     }
 }
@@ -68,7 +69,7 @@ impl<B> SseBody<B> {
         Self { kind: Kind::Whole { bytes: None } }
     }
 
-    /// A body of these bytes.
+    /// Creates a body of these bytes.
     pub(crate) fn whole(bytes: Bytes) -> Self {
         let bytes = (!bytes.is_empty()).then(|| Box::new(bytes));
         Self { kind: Kind::Whole { bytes } }
@@ -76,7 +77,7 @@ impl<B> SseBody<B> {
 }
 
 impl<B: Body> SseBody<B> {
-    /// A foreign body, at whose end the guard's [`Disconnect`](crate::Disconnect) fires.
+    /// Creates a foreign body at whose end the guard's [`Disconnect`](crate::Disconnect) fires.
     pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
         let mut tracked = Tracked { body, guard };
         if is_complete(&tracked.body) {
@@ -106,7 +107,7 @@ where
     }
 }
 
-/// Does the body know that nothing is left of it? Servers do not poll it further then.
+/// Returns whether the body reports its end, after which servers do not poll it.
 fn is_complete<B: Body>(body: &B) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }

@@ -1,23 +1,24 @@
 use http::{HeaderMap, header::ACCEPT};
 
-/// Does the request accept an event stream (RFC 9110, section 12.5.1)? Without an `Accept` header
-/// it accepts anything; otherwise the most specific range that matches decides.
+/// Returns whether a request accepts an event stream (RFC 9110, section 12.5.1).
+///
+/// Without an `Accept` header it accepts anything. Otherwise the most specific matching range decides.
 pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let mut ranges = ranges(headers).peekable();
     if ranges.peek().is_none() {
         return true;
     }
     ranges
-        .filter_map(matching)
+        .filter_map(RangeMatch::of)
         .max_by_key(|range| range.specificity)
-        .is_some_and(|range| range.wanted)
+        .is_some_and(|range| range.is_accepted)
 }
 
-/// Does the request ask for an event stream by name, as clients do that are made for them?
+/// Returns whether a request accepts an event stream by name, as clients of event streams do.
 pub(super) fn names_event_stream(headers: &HeaderMap) -> bool {
     ranges(headers)
-        .filter_map(matching)
-        .any(|range| range.specificity == EVENT_STREAM && range.wanted)
+        .filter_map(RangeMatch::of)
+        .any(|range| range.specificity == BY_NAME && range.is_accepted)
 }
 
 fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
@@ -29,24 +30,27 @@ fn ranges(headers: &HeaderMap) -> impl Iterator<Item = &[u8]> {
         .filter(|range| !range.is_empty())
 }
 
-struct Matching {
+/// A media range that matches `text/event-stream`.
+struct RangeMatch {
     specificity: u8,
-    wanted: bool,
+    is_accepted: bool,
 }
 
-/// How specific a range is that names the media type.
-const EVENT_STREAM: u8 = 2;
+/// The specificity of the range `text/event-stream` itself.
+const BY_NAME: u8 = 2;
 
-fn matching(range: &[u8]) -> Option<Matching> {
-    let mut parts = split_unquoted(range, b';').map(<[u8]>::trim_ascii);
-    let media_range = parts.next()?;
-    let specificity = match media_range {
-        b"*/*" => 0,
-        range if range.eq_ignore_ascii_case(b"text/*") => 1,
-        range if range.eq_ignore_ascii_case(b"text/event-stream") => EVENT_STREAM,
-        _ => return None,
-    };
-    Some(Matching { specificity, wanted: !parts.any(is_zero_weight) })
+impl RangeMatch {
+    fn of(range: &[u8]) -> Option<Self> {
+        let mut parts = split_unquoted(range, b';').map(<[u8]>::trim_ascii);
+        let media_range = parts.next()?;
+        let specificity = match media_range {
+            b"*/*" => 0,
+            range if range.eq_ignore_ascii_case(b"text/*") => 1,
+            range if range.eq_ignore_ascii_case(b"text/event-stream") => BY_NAME,
+            _ => return None,
+        };
+        Some(Self { specificity, is_accepted: !parts.any(is_zero_weight) })
+    }
 }
 
 fn is_zero_weight(parameter: &[u8]) -> bool {
@@ -57,7 +61,7 @@ fn is_zero_weight(parameter: &[u8]) -> bool {
     }
 }
 
-/// Splits at `separator`, but not within a quoted string.
+/// Splits `list` at every `separator` outside of quoted strings.
 fn split_unquoted(list: &[u8], separator: u8) -> impl Iterator<Item = &[u8]> {
     let (mut quoted, mut escaped) = (false, false);
     list.split(move |byte| {

@@ -4,17 +4,17 @@ use tokio::task::JoinError;
 
 /// Returns whether `error`, or one of its causes, is the [`JoinError`] of a cancelled task.
 ///
-/// This is the only error that the layer takes for a cancellation by itself: a task is only
-/// cancelled by the program. A reset connection is not, although it may look like one. It says that
-/// an upstream broke off, and half of its answer would look complete. That our own client left is
-/// never an error of the source: the server drops the body.
+/// By default, the layer treats no other error as a cancellation: only the program cancels a task. A
+/// reset connection is a failure, because it means that an upstream broke off, and a clean end would
+/// make half of an answer look complete. A client that disconnects is never an error of the source,
+/// as the server then drops the body.
 pub(crate) fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
     causes(error)
         .any(|cause| cause.downcast_ref::<JoinError>().is_some_and(JoinError::is_cancelled))
 }
 
-/// The error and its causes. An `io::Error` skips the error that it wraps in its
-/// [`source`](Error::source).
+/// Returns the error and its causes, including the error that an `io::Error` wraps, which
+/// [`source`](Error::source) skips.
 fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
@@ -44,7 +44,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_cancelled_task_is_found_beneath_other_errors() {
+    async fn a_cancelled_task_is_found_among_the_causes() {
         let cancelled = async || {
             let task = tokio::spawn(std::future::pending::<()>());
             task.abort();
@@ -57,7 +57,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn nothing_else_is_a_cancellation() {
+    async fn no_other_error_is_a_cancellation() {
         let panicked = tokio::spawn(async { panic!("not a cancellation") }).await.unwrap_err();
         assert!(!is_cancelled_task(&panicked));
         for kind in [

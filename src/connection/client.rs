@@ -5,33 +5,35 @@ use http::{
 
 use super::accept::names_event_stream;
 
-/// Who is asking, which decides what a refusal and an end look like: the rules by which clients
-/// reconnect contradict each other.
+/// The kind of client that sent a request.
+///
+/// It decides how a stream is refused and ended, because clients differ in when they reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
-    /// It reconnects after a clean end and after a cut. Any status but 200 ends it for ever ([HTML,
-    /// "Processing model"][html]).
+    /// A browser's `EventSource` or a client like it. It reconnects after a clean end and after a
+    /// failure, and gives up after any status but 200 ([HTML, "Processing model"][html]).
     ///
     /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
     EventSource,
-    /// A stream that page code reads by `fetch`: it reconnects after an error or a bad status, and is
-    /// done after a clean end.
+    /// Page code that reads a stream with `fetch`. It reconnects after a failure or a bad status, and
+    /// not after a clean end.
     Fetch,
-    /// A script or a proxy, of which nothing is known.
+    /// Any other client that sent a `GET`, such as a script or a proxy.
     Get,
-    /// A call of an API, whose answer is the stream: it does not reconnect.
+    /// A call of an API by another method, whose response is the stream. It does not reconnect.
     Call,
-    /// A `GET` of somebody whom nobody asked.
+    /// A client that sent a `GET`, whose headers were not read.
     Unclassified,
 }
 
 impl Client {
+    /// Classifies the client by its request.
     #[inline]
     pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
         if *method != Method::GET {
             return Self::Call;
         }
-        // Most requests accept anything, and are not looked at further.
+        // Most requests name no media type this long, so nothing else is read.
         let mut accepted = headers.get_all(&ACCEPT).iter();
         if accepted.any(|range| range.len() >= "text/event-stream".len()) {
             Self::of_get(headers)
@@ -40,7 +42,7 @@ impl Client {
         }
     }
 
-    /// Without a look at the headers.
+    /// Classifies the client by the method alone.
     #[inline]
     pub(crate) fn unclassified(method: &Method) -> Self {
         if *method == Method::GET { Self::Unclassified } else { Self::Call }
@@ -50,7 +52,7 @@ impl Client {
     fn of_get(headers: &HeaderMap) -> Self {
         if !names_event_stream(headers) {
             Self::Get
-        } else if has_no_cache(headers) {
+        } else if sends_no_cache(headers) {
             Self::EventSource
         } else if headers.contains_key("sec-fetch-mode") {
             Self::Fetch
@@ -59,9 +61,9 @@ impl Client {
         }
     }
 
-    /// Is a clean end, before the source's own, the wrong thing to tell? To `fetch` it means that
-    /// nothing more will come, and half of an answer would look like the whole. After a failure every
-    /// client that reconnects at all does so.
+    /// Returns whether a stream that is cut must fail, because the client would take a clean end for
+    /// the source's own. `fetch` clients do not reconnect after a clean end, and half of a call's
+    /// answer would look complete. After a failure, every client that can reconnect does.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Call | Self::Unclassified)
     }
@@ -71,14 +73,14 @@ impl Client {
         matches!(self, Self::EventSource)
     }
 
-    /// Is its stream the answer to a call, which should come to its own end?
+    /// Returns whether the stream is the answer to a call, which should reach the source's own end.
     pub(crate) const fn is_call(self) -> bool {
         matches!(self, Self::Call)
     }
 }
 
-/// The standard has an `EventSource` send it; `fetch` with the same `Accept` does not.
-fn has_no_cache(headers: &HeaderMap) -> bool {
+/// Returns whether the request has `no-cache`, which an `EventSource` must send and `fetch` does not.
+fn sends_no_cache(headers: &HeaderMap) -> bool {
     headers
         .get_all(CACHE_CONTROL)
         .iter()
@@ -92,7 +94,7 @@ mod tests {
 
     use super::Client;
 
-    fn of(method: &Method, headers: &[(&'static str, &'static str)]) -> Client {
+    fn client_of(method: &Method, headers: &[(&'static str, &'static str)]) -> Client {
         let headers: HeaderMap = headers
             .iter()
             .map(|&(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)))
@@ -100,9 +102,9 @@ mod tests {
         Client::of(method, &headers)
     }
 
-    /// The headers were read off the clients named.
+    /// The headers are those that the named clients send.
     #[test]
-    fn clients_are_known_by_what_they_send() {
+    fn clients_are_classified_by_their_headers() {
         let accept = ("accept", "text/event-stream");
         let no_cache = ("cache-control", "no-cache");
         let cors = ("sec-fetch-mode", "cors");
@@ -117,12 +119,12 @@ mod tests {
             ("openai", Method::POST, &[("accept", "application/json")], Client::Call),
             ("MCP", Method::POST, &[accept, no_cache, cors], Client::Call),
         ] {
-            assert_eq!(of(&method, headers), expected, "{client}");
+            assert_eq!(client_of(&method, headers), expected, "{client}");
         }
     }
 
     #[test]
-    fn a_list_in_two_lines_is_one_list() {
+    fn a_header_in_two_lines_is_one_list() {
         let mut headers = HeaderMap::new();
         headers.append("accept", HeaderValue::from_static("application/json"));
         headers.append("accept", HeaderValue::from_static("text/event-stream"));
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn lists_and_cases_are_read_as_their_grammars_say() {
+    fn lists_and_case_follow_the_grammar_of_each_header() {
         for (accept, cache_control, expected) in [
             ("application/json, Text/Event-Stream;q=0.9", "No-Cache", Client::EventSource),
             ("text/event-stream", "max-age=0, no-cache", Client::EventSource),
@@ -139,7 +141,7 @@ mod tests {
             ("text/*", "no-cache", Client::Get),
         ] {
             let headers = [("accept", accept), ("cache-control", cache_control)];
-            assert_eq!(of(&Method::GET, &headers), expected, "{accept}, {cache_control}");
+            assert_eq!(client_of(&Method::GET, &headers), expected, "{accept}, {cache_control}");
         }
     }
 }

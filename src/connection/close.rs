@@ -1,31 +1,31 @@
 use std::{fmt, time::Duration};
 
-/// Why a stream closed.
+/// The reason for which a stream closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
-    /// The source came to its own clean end.
+    /// The source ended cleanly.
     Ended,
-    /// The source failed, also if [`on_error`](crate::SseLayer::on_error) made a last event of it; or
-    /// the service inside failed before there was a stream.
+    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) made a last event of the
+    /// error, or the inner service failed before there was a stream.
     Failed,
-    /// The client left: the server dropped the response, or its future, before its end. A server that
-    /// gives up on a client does so too.
+    /// The server dropped the response, or its future, before its end: the client disconnected, or the
+    /// server gave up on it.
     Disconnected,
-    /// The [shutdown](crate::SseLayer::shutdown) ended it.
+    /// The [shutdown](crate::SseLayer::shutdown) ended the stream.
     Drained,
-    /// It reached its [greatest age](crate::SseLayer::max_age).
+    /// The stream reached its [maximum age](crate::SseLayer::max_age).
     Expired,
-    /// The source panicked, or the thread was unwinding from another panic as the stream was dropped.
+    /// The source panicked, or the stream was dropped while its thread unwound from another panic.
     Panicked,
-    /// The source was cancelled by the program: its error was the
-    /// [`JoinError`](tokio::task::JoinError) of a cancelled task, or one that
-    /// [`cancellation_if`](crate::SseLayer::cancellation_if) names.
+    /// The program cancelled the source: its error was the [`JoinError`](tokio::task::JoinError) of a
+    /// cancelled task, or one for which [`cancellation_if`](crate::SseLayer::cancellation_if) returns
+    /// `true`.
     Cancelled,
 }
 
 impl CloseReason {
-    /// In the order of the variants, by which they are counted.
+    /// All reasons, in the order of the variants, which is the order of their counters.
     pub(crate) const ALL: [Self; 7] = [
         Self::Ended,
         Self::Failed,
@@ -36,8 +36,7 @@ impl CloseReason {
         Self::Cancelled,
     ];
 
-    /// The reason as one lower-case word, for logs and as the label of a metric: the name of the
-    /// variant.
+    /// Returns the name of the variant in lower case, for logs and as the label of a metric.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -58,8 +57,7 @@ impl fmt::Display for CloseReason {
     }
 }
 
-/// The report of one stream that has closed, which
-/// [`SseLayer::on_close`](crate::SseLayer::on_close) is given.
+/// The report of a closed stream, as passed to [`SseLayer::on_close`](crate::SseLayer::on_close).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CloseReport {
     pub(crate) reason: CloseReason,
@@ -70,33 +68,33 @@ pub struct CloseReport {
 }
 
 impl CloseReport {
-    /// Why it closed.
+    /// Returns the reason for which the stream closed.
     #[must_use]
     pub const fn reason(&self) -> CloseReason {
         self.reason
     }
 
-    /// For how long it was open.
+    /// Returns how long the stream was open.
     #[must_use]
     pub const fn age(&self) -> Duration {
         self.age
     }
 
-    /// How many frames of data were handed to the server, those that the layer wrote among them. A
-    /// frame has one event or many.
+    /// Returns the number of data frames that were passed to the server, including those that the layer
+    /// wrote. A frame has one or more events.
     #[must_use]
     pub const fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// How many bytes those frames had. What the server did with them is not known here: of a client
-    /// that left, some may never have arrived.
+    /// Returns the number of bytes in those frames. A client that disconnected may not have received
+    /// all of them.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// How many of the frames were heartbeats.
+    /// Returns the number of frames that were heartbeats.
     #[must_use]
     pub const fn heartbeats(&self) -> u64 {
         self.heartbeats
@@ -108,7 +106,7 @@ mod tests {
     use super::CloseReason;
 
     #[test]
-    fn every_reason_is_counted_at_its_place() {
+    fn reasons_are_listed_in_the_order_of_the_variants() {
         for (at, reason) in CloseReason::ALL.into_iter().enumerate() {
             assert_eq!(reason as usize, at, "{reason}");
         }

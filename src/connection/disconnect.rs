@@ -8,21 +8,15 @@ use tokio_util::sync::CancellationToken;
 
 use super::CloseReason;
 
-/// Tells a task that a handler has spawned when the response is over, so that it need not work for
-/// nobody.
+/// A signal that the response is over, for tasks that a handler spawns and that should stop then.
 ///
-/// It fires when the response is over, however it ended: when the client has left, also before the
-/// first byte and while the handler still runs, and when the stream came to its end.
-/// [`reason`](Self::reason) tells which. The source stream itself needs no token: it is dropped.
+/// It fires on every exit path: when the client disconnects, even before the first byte or while the
+/// handler still runs, and when the stream ends. [`reason`](Self::reason) returns which. The source
+/// stream itself needs no signal, because it is dropped.
 ///
-/// Services that answer with a bare stream find it in the request's extensions. For all others
-/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) puts it there; with feature
-/// `axum` it is an extractor then. For a response that is no event stream it fires when its body is
-/// over, and for an upgrade (`101`) at the head: it knows nothing of what becomes of the connection. A
-/// stream that is refused is over with [`Ended`](CloseReason::Ended). If the body does not tell its own
-/// end ([`is_end_stream`](http_body::Body::is_end_stream)) and the
-/// server leaves it after the last byte that `content-length` allows, the reason is
-/// [`Disconnected`](CloseReason::Disconnected).
+/// Services that return a bare stream find it in the request's extensions. For all other services,
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there, and with
+/// feature `axum` it is also an extractor.
 ///
 /// ```
 /// use std::convert::Infallible;
@@ -37,7 +31,7 @@ use super::CloseReason;
 ///     if let Some(disconnect) = request.extensions().get::<Disconnect>().cloned() {
 ///         tokio::spawn(async move {
 ///             tokio::select! {
-///                 () = disconnect.cancelled() => {} // Nobody waits for the result any more.
+///                 () = disconnect.cancelled() => {} // No client is waiting for the result.
 ///                 () = Job::run() => {}
 ///             }
 ///         });
@@ -45,6 +39,21 @@ use super::CloseReason;
 ///     Ok(stream::empty())
 /// }
 /// ```
+///
+/// # When it fires
+///
+/// | Response | Fires | Reason |
+/// |---|---|---|
+/// | an event stream | when the stream closes | the reason of its [`CloseReport`](super::CloseReport) |
+/// | a refused event stream | when it is refused | [`Ended`](CloseReason::Ended) |
+/// | any other body | when the body is over | [`Ended`](CloseReason::Ended), [`Failed`](CloseReason::Failed), [`Panicked`](CloseReason::Panicked) or [`Disconnected`](CloseReason::Disconnected) |
+/// | no body, or an upgrade (`101`) | at the response head | [`Ended`](CloseReason::Ended) |
+///
+/// After an upgrade the connection is not observed.
+///
+/// The server may drop a body after the last byte that `content-length` allows. If
+/// [`is_end_stream`](http_body::Body::is_end_stream) does not report that end, the reason is
+/// [`Disconnected`](CloseReason::Disconnected).
 #[derive(Clone, Debug)]
 pub struct Disconnect {
     token: CancellationToken,
@@ -53,8 +62,8 @@ pub struct Disconnect {
 
 #[derive(Debug, Default)]
 struct Reasons {
-    told: OnceLock<CloseReason>,
-    /// What a layer further in knows of it.
+    fired: OnceLock<CloseReason>,
+    /// The reason that an inner layer reported.
     inner: Mutex<Option<CloseReason>>,
 }
 
@@ -67,31 +76,31 @@ impl Disconnect {
     ///
     /// # Cancel safety
     ///
-    /// It can be dropped and called again at any time.
+    /// This method is cancel safe: the future can be dropped and the method called again at any time.
     pub async fn cancelled(&self) {
         self.token.cancelled().await;
     }
 
-    /// Is the response over?
+    /// Returns whether the response is over.
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.token.is_cancelled()
     }
 
-    /// A token that is cancelled when the response is over, for code that takes one. It is a child of
-    /// the response's own: to cancel it ends nothing here.
+    /// Returns a token that is cancelled when the response is over, for code that takes a
+    /// [`CancellationToken`]. It is a child token: cancelling it does not end the response.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.token.child_token()
     }
 
-    /// Why the response is over; `None` while it is not.
+    /// Returns the reason for which the response is over, or `None` while it is not.
     #[must_use]
     pub fn reason(&self) -> Option<CloseReason> {
-        self.reasons.told.get().copied()
+        self.reasons.fired.get().copied()
     }
 
-    /// Another attempt is made at a response: of the one before nothing is known any more.
+    /// Discards the reason of an earlier attempt at the response, as another attempt begins.
     pub(crate) fn start_over(&self) {
         *self.inner_reason() = None;
     }
@@ -101,43 +110,55 @@ impl Disconnect {
     }
 
     fn fire(&self, reason: CloseReason) {
-        _ = self.reasons.told.set(reason);
+        _ = self.reasons.fired.set(reason);
         self.token.cancel();
     }
 }
 
-/// Fires a [`Disconnect`] when it is dropped; or, if the layer outside of this one does that, leaves the
-/// reason for it.
+/// A guard that fires a [`Disconnect`] when dropped, or, if an outer layer fires it, reports the
+/// reason to that layer.
 #[derive(Debug)]
 pub(crate) struct DisconnectGuard {
     disconnect: Disconnect,
-    outside: bool,
-    /// The response is a stream of a layer further in, which knows better.
-    follows: bool,
+    is_fired_outside: bool,
+    /// The response is a stream of an inner layer, whose reason takes precedence.
+    prefers_inner: bool,
     reason: CloseReason,
 }
 
 impl DisconnectGuard {
     pub(crate) const fn new(disconnect: Disconnect) -> Self {
-        Self { disconnect, outside: false, follows: false, reason: CloseReason::Disconnected }
+        Self {
+            disconnect,
+            is_fired_outside: false,
+            prefers_inner: false,
+            reason: CloseReason::Disconnected,
+        }
     }
 
-    /// The layer outside may make another attempt, so it alone knows when the response is over.
+    /// Creates a guard for a `Disconnect` that an outer layer fires. That layer may make another
+    /// attempt, so only it knows when the response is over.
     pub(crate) const fn fired_outside(disconnect: Disconnect) -> Self {
-        Self { disconnect, outside: true, follows: false, reason: CloseReason::Disconnected }
+        Self {
+            disconnect,
+            is_fired_outside: true,
+            prefers_inner: false,
+            reason: CloseReason::Disconnected,
+        }
     }
 
-    /// If a layer further in has left a reason by then, that is it.
+    /// Prefers the reason that an inner layer reports, if it has reported one when the guard drops.
     pub(crate) const fn follow(&mut self) {
-        self.follows = true;
+        self.prefers_inner = true;
     }
 
-    /// If it is dropped from now on, that is the `reason`.
+    /// Sets the reason that is reported when the guard is dropped.
     pub(crate) const fn set_reason(&mut self, reason: CloseReason) {
         self.reason = reason;
     }
 
-    /// What a call returns. If it panics, that is the reason, wherever the guard is dropped.
+    /// Calls `call` and returns its result. If the call panics, the reason is
+    /// [`CloseReason::Panicked`], whenever and on whichever thread the guard is dropped.
     pub(crate) fn within<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
         let returned = call();
@@ -148,11 +169,11 @@ impl DisconnectGuard {
 
 impl Drop for DisconnectGuard {
     fn drop(&mut self) {
-        let unwinding = self.reason == CloseReason::Disconnected && thread::panicking();
-        let reason = if unwinding { CloseReason::Panicked } else { self.reason };
+        let is_unwinding = self.reason == CloseReason::Disconnected && thread::panicking();
+        let reason = if is_unwinding { CloseReason::Panicked } else { self.reason };
         let inner = *self.disconnect.inner_reason();
-        let reason = inner.filter(|_| self.follows).unwrap_or(reason);
-        if self.outside {
+        let reason = inner.filter(|_| self.prefers_inner).unwrap_or(reason);
+        if self.is_fired_outside {
             *self.disconnect.inner_reason() = Some(reason);
         } else {
             self.disconnect.fire(reason);

@@ -8,13 +8,13 @@ use crate::event::{EventId, InvalidField, check_one_line};
 /// The request header `last-event-id`, in which a client sends the id of the last event it has seen.
 pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// The id of the last event that a client has seen, which it sends as `Last-Event-ID` when it
-/// reconnects: where its stream goes on.
+/// The id of the last event that a client received, which it sends as `Last-Event-ID` when it
+/// reconnects.
 ///
-/// [`SseLayer`](crate::SseLayer) puts it into the request's extensions; with feature `axum` it is
-/// an extractor too, also without the layer. There `Option<LastEventId>` is `None` and
-/// `LastEventId` [is empty](Self::is_empty) when the client has no last event id, as on its first
-/// connection: an extractor that answered `400` would stop an `EventSource` for ever.
+/// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With feature `axum` it is
+/// also an extractor, with or without the layer. On a client's first connection there is no last
+/// event id: then `Option<LastEventId>` is `None`, and `LastEventId` [is empty](Self::is_empty). The
+/// extractor never rejects a request, because an `EventSource` gives up after a `400`.
 ///
 /// ```
 /// # use http::Request;
@@ -34,13 +34,15 @@ pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// # assert_eq!(resume_at(&Request::from_parts(parts, ())), 42);
 /// ```
 ///
-/// The value is the client's word: check it before you trust it.
+/// The client chooses the value, so validate it before trusting it.
 ///
 /// # How it is read
 ///
-/// As UTF-8, which is what browsers send; bytes that are not UTF-8 are read as Latin-1, which is
-/// what clients built on `fetch` send. Of two headers the first counts. An empty value is an absent
-/// one. So is one with U+0000 or a line break, which no event can have had as its id.
+/// - The value is read as UTF-8, which browsers send. A value that is not UTF-8 is read as Latin-1,
+///   which clients built on `fetch` send.
+/// - If there are two headers, the first one counts.
+/// - An empty value counts as absent.
+/// - So does a value with U+0000 or a line break, which no event can have as its id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(Box<str>);
 
@@ -51,9 +53,11 @@ impl LastEventId {
         Self::from_bytes(headers.get(&LAST_EVENT_ID)?.as_bytes())
     }
 
-    /// Reads the first of the query parameters `names` that is there and not empty. An `EventSource`
-    /// cannot send a header of its own, so polyfills and pages that want to start at a place
-    /// send the id this way; see [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
+    /// Reads the first of the query parameters `names` that is present and not empty.
+    ///
+    /// Page code cannot set the headers of an `EventSource`, so polyfills, and pages that start a
+    /// stream at a given event, send the id in the query. See also
+    /// [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     #[must_use]
     pub fn from_query<N: AsRef<str>>(uri: &Uri, names: &[N]) -> Option<Self> {
         let query = uri.query()?;
@@ -66,25 +70,25 @@ impl LastEventId {
         })
     }
 
-    /// The id.
+    /// Returns the id as a string slice.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Has the client no last event id? Neither the layer nor `Option<LastEventId>` gives such a
-    /// value.
+    /// Returns whether the client has no last event id. The layer and `Option<LastEventId>` never
+    /// return an empty value.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// Parses the id, for streams whose ids are numbers or have another form of their own.
+    /// Parses the id, for streams whose ids are numbers or have another format.
     ///
     /// # Errors
     ///
-    /// If it has not that form, which is the client's doing, not a fault of the server: best
-    /// treated as a first visit.
+    /// Returns the error of `T` if the id does not parse. The cause is the client, not the server, so
+    /// it is best treated like a first connection.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }
@@ -134,7 +138,7 @@ impl FromStr for LastEventId {
 }
 
 impl From<EventId> for LastEventId {
-    /// What a client sends back that has seen this id.
+    /// Returns the value that a client sends after it received an event with this id.
     fn from(id: EventId) -> Self {
         Self(id.as_str().into())
     }
@@ -152,20 +156,21 @@ impl fmt::Display for LastEventId {
     }
 }
 
-/// Bytes of `application/x-www-form-urlencoded`, as browsers write queries.
+/// Decodes `application/x-www-form-urlencoded` text, as browsers write queries.
 fn decode_form(text: &str) -> Cow<'_, [u8]> {
     if text.contains('+') {
-        // A space must not be told from a `+` that was percent-encoded.
+        // Replace `+` first: a percent-encoded one stays a `+`.
         Cow::Owned(percent_decode_str(&text.replace('+', " ")).collect())
     } else {
         percent_decode_str(text).into()
     }
 }
 
-/// Returns whether a key of a query, once decoded, is `name`. It reads no further than the first
-/// difference, so that a long query costs little.
+/// Returns whether a key of a query decodes to `name`.
+///
+/// Stops at the first difference, so that a long query costs little.
 fn decodes_to(key: &str, name: &str) -> bool {
-    // A decoded byte is written as one character or three.
+    // Encoded, a byte is one character or three.
     if key.len() < name.len() || key.len() > 3 * name.len() {
         return false;
     }
@@ -199,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn of_two_headers_the_first_counts() {
+    fn the_first_of_two_headers_counts() {
         let mut headers = HeaderMap::new();
         headers.append(&LAST_EVENT_ID, HeaderValue::from_static("first"));
         headers.append(&LAST_EVENT_ID, HeaderValue::from_static("second"));
@@ -216,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn query_names_count_in_the_order_given_and_empty_is_absent() {
+    fn query_names_are_tried_in_order_and_an_empty_value_is_absent() {
         assert_eq!(from_query("/?b=2&a=1", &["a", "b"]).as_deref(), Some("1"));
         assert_eq!(from_query("/?a=&b=2", &["a", "b"]).as_deref(), Some("2"));
         assert_eq!(from_query("/?a=&a=2", &["a"]).as_deref(), Some("2"));
@@ -226,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_from_elsewhere_is_checked() {
+    fn a_converted_id_is_validated() {
         assert_eq!(LastEventId::try_from("7").unwrap().as_str(), "7");
         assert_eq!(LastEventId::try_from("7\n8").unwrap_err().position(), 1);
         assert_eq!(

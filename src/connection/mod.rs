@@ -1,5 +1,5 @@
-//! What is known of one connection: what kind of client it has, the last event id that the client
-//! sent, why and when its stream closed, and which errors are cancellations.
+//! The facts about one connection: the kind of its client, the last event id that the client sent,
+//! the reason for which its stream closed, and which errors are cancellations.
 
 mod accept;
 mod cancel;

@@ -1,0 +1,109 @@
+use bytes::Bytes;
+
+use crate::event::{Encode, FrameBuf};
+
+/// The frame size while the client keeps up, in bytes.
+const LARGE_FRAME: usize = 16 * 1024;
+/// The frame size while earlier frames are still held, in bytes: hyper keeps up to 16 frames for a
+/// client that reads slowly.
+const SMALL_FRAME: usize = 4 * 1024;
+
+/// The events that leave together as the next frame of an [`EventBody`](super::EventBody).
+///
+/// Frames grow from 4 KiB to 16 KiB once the server has dropped the frames before.
+pub(super) struct FrameBatch {
+    buffer: FrameBuf,
+    frame_size: usize,
+    /// The frame was full; the next event decides which buffer follows.
+    is_full: bool,
+}
+
+/// The state of a [`FrameBatch`] after an event was pushed.
+pub(super) enum Pushed {
+    /// The frame has room for another event.
+    Room,
+    /// The event has no bytes.
+    Empty,
+    /// The frame has to be sent before another event is pushed.
+    Full,
+}
+
+impl FrameBatch {
+    pub(super) fn new() -> Self {
+        Self { buffer: FrameBuf::new(), frame_size: SMALL_FRAME, is_full: false }
+    }
+
+    /// Encodes an event at the end of the frame. An event that fails to encode leaves no bytes.
+    // A part of the loop that polls the stream, so that the event is encoded without a call.
+    #[inline(always)]
+    pub(super) fn push<T: Encode>(&mut self, event: T) -> Result<Pushed, T::Error> {
+        let mut start = self.buffer.len();
+        if start == 0 {
+            if self.is_full {
+                self.renew_buffer();
+            }
+            if self.buffer.has_uncopied() {
+                self.buffer.copy_first(self.frame_size);
+                start = self.buffer.len();
+            }
+        } else if start + self.buffer.spare() < self.frame_size {
+            // The first event allocated a buffer of its own size; the second needs a frame's.
+            self.buffer.reserve(self.frame_size - start);
+        }
+        if let Err(error) = event.encode(&mut self.buffer) {
+            self.buffer.truncate(start);
+            return Err(error);
+        }
+        if self.buffer.has_uncopied() {
+            // A small one is copied if another event follows that can share its frame.
+            let has_room = self.buffer.leaves_room_in(self.frame_size);
+            return Ok(if has_room { Pushed::Room } else { Pushed::Full });
+        }
+        let end = self.buffer.len();
+        if end == start {
+            return Ok(Pushed::Empty);
+        }
+        if end + (end - start) > self.frame_size {
+            // A larger buffer is given away: it has room for many frames, so reclaiming it would not
+            // show whether the server has dropped the frames before.
+            self.is_full = end <= LARGE_FRAME;
+            return Ok(Pushed::Full);
+        }
+        Ok(Pushed::Room)
+    }
+
+    /// Makes the next frame a small one in a new buffer, as no further event is ready.
+    pub(super) const fn shrink(&mut self) {
+        self.frame_size = SMALL_FRAME;
+        self.is_full = false;
+    }
+
+    /// Returns the frame; `None` if it has no bytes. An uncopied event that follows other events is a
+    /// frame of its own, which [`take_uncopied`](Self::take_uncopied) returns.
+    pub(super) fn take_frame(&mut self) -> Option<Bytes> {
+        let frame = if self.is_full { self.buffer.split() } else { self.buffer.take() };
+        if frame.is_empty() { self.take_uncopied() } else { Some(frame) }
+    }
+
+    /// Returns the event that is sent without a copy, if there is one.
+    pub(super) fn take_uncopied(&mut self) -> Option<Bytes> {
+        self.buffer.take_uncopied()
+    }
+
+    pub(super) fn has_uncopied(&self) -> bool {
+        self.buffer.has_uncopied()
+    }
+
+    /// Prepares the buffer after a full frame: a large one if the last frame was dropped, which
+    /// shows that the client keeps up.
+    fn renew_buffer(&mut self) {
+        self.is_full = false;
+        if !self.buffer.try_reclaim(self.frame_size) {
+            self.frame_size = SMALL_FRAME;
+            self.buffer.replace(SMALL_FRAME);
+        } else if self.frame_size < LARGE_FRAME {
+            self.frame_size = LARGE_FRAME;
+            self.buffer.replace(LARGE_FRAME);
+        }
+    }
+}
