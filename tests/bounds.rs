@@ -8,11 +8,12 @@ use std::{
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     task::{Wake, Waker},
+    time::Duration,
 };
 
 use futures_util::stream;
 use http_body_util::StreamBody;
-use tower_sse::{BoxError, Decoder, Event, EventBody, SseLayer};
+use tower_sse::{BoxError, Decoder, Drain, Event, EventBody, SseLayer};
 
 use support::{
     Feed, Polled,
@@ -75,13 +76,13 @@ async fn a_huge_frame_passes_in_pieces() {
 
 #[tokio::test(start_paused = true)]
 async fn a_huge_frame_is_cut_at_its_first_place_between_events() {
-    let layer = SseLayer::new().max_age(tower_sse::MaxAge::new(std::time::Duration::from_secs(1)));
+    let layer = SseLayer::new().max_age(tower_sse::MaxAge::new(Duration::from_secs(1)));
     let (feed, source) = Feed::new();
     let mut body = through(&layer, event_stream(source)).into_body();
     feed.data("data: ");
     assert_eq!(poll_frame(&mut body), data("data: "));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
-    tokio::time::advance(std::time::Duration::from_secs(2)).await;
+    tokio::time::advance(Duration::from_secs(2)).await;
     let line = "x".repeat(300 << 10);
     feed.data([line.as_str(), "\n\ndata: never sent\n\n"].concat());
     let mut received = Vec::new();
@@ -107,4 +108,29 @@ fn messages_share_the_bytes_of_a_long_id() {
     assert_eq!(messages[0].last_event_id.len(), 1 << 19);
     assert!(Arc::ptr_eq(&messages[0].last_event_id, &messages[1].last_event_id));
     assert_eq!(&*messages[2].last_event_id, "7");
+}
+
+/// The source has ended its event: that it passes in pieces must not cost the client the rest.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_delivered_whole_is_not_cut_however_slowly_the_client_reads() {
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once().without_retry());
+    let (feed, source) = Feed::new();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    let event = ["data: ", &"x".repeat(4 << 20), "\n\n"].concat();
+    feed.data(event.clone());
+    let Polled::Data(first) = poll_frame(&mut body) else { panic!("no piece") };
+    let mut received = first.to_vec();
+    shutdown.cancel();
+    while received.len() < event.len() {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        match poll_frame(&mut body) {
+            Polled::Data(piece) => received.extend_from_slice(&piece),
+            Polled::Pending => {}
+            other => panic!("{other:?} after {} bytes", received.len()),
+        }
+    }
+    assert!(received == event.as_bytes());
+    tokio::time::advance(Duration::from_millis(100)).await;
+    assert_eq!(poll_frame(&mut body), Polled::End);
 }

@@ -166,7 +166,9 @@ async fn a_reconnection_time_is_left_out_if_the_first_block_of_the_source_brings
     for (first, preamble) in [
         ("id: 0\nretry: 3000\ndata: \n\n", ":  \n"),
         ("retry: 3000\r\n\r\n", ":  \n"),
-        (": a\rretry\r\r", ":  \n"),
+        (": a\rretry:5\r\r", ":  \n"),
+        (": a\rretry\r\r", ours),
+        ("retry: 5s\n\n", ours),
         ("data: a\nretry: 3000", ":  \n"),
         ("\u{feff}retry: 3000\n\n", ":  \n"),
         ("data: a\n\nretry: 3000\n\n", ours),

@@ -222,16 +222,22 @@ impl Line {
 pub(super) fn first_block_has_retry(stream: &[u8]) -> bool {
     let mut rest = stream.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(stream);
     while let Some((line, next)) = rest.split_at_checked(first_line_len(rest)) {
-        match line {
-            [] | [b'\n' | b'\r', ..] => return false,
-            [b'r', b'e', b't', b'r', b'y']
-            | [b'r', b'e', b't', b'r', b'y', b':' | b'\n' | b'\r', ..] => {
-                return true;
-            }
-            _ => rest = next,
+        let line = line.trim_ascii_end();
+        if line.is_empty() {
+            return false;
         }
+        if line.strip_prefix(b"retry:").is_some_and(is_reconnection_time) {
+            return true;
+        }
+        rest = next;
     }
     false
+}
+
+/// Returns whether clients take the value of a `retry` field, which they do if it is all digits.
+fn is_reconnection_time(value: &[u8]) -> bool {
+    let value = value.strip_prefix(b" ").unwrap_or(value);
+    !value.is_empty() && value.iter().all(u8::is_ascii_digit)
 }
 
 /// Returns the length of the first line, including the bytes of its line end that have come.

@@ -31,7 +31,7 @@ pin_project! {
         phase: Phase,
         // Boxed, because most streams have none.
         deadline: Option<Pin<Box<Deadline>>>,
-        rules: Arc<ResolvedOptions>,
+        options: Arc<ResolvedOptions>,
         boundary: Boundary,
         budget: CoopBudget,
         client: Client,
@@ -66,19 +66,19 @@ impl<B> EventStream<B> {
     pub(crate) fn new(
         source: B,
         encoded: bool,
-        rules: Arc<ResolvedOptions>,
+        options: Arc<ResolvedOptions>,
         shutdown: Shutdown,
         client: Client,
         report: Report,
     ) -> Self {
         Self {
             source: Some(source),
-            idle: rules.heartbeat_interval().filter(|_| !encoded).map(|_| IdleTimer::default()),
+            idle: options.heartbeat_interval().filter(|_| !encoded).map(|_| IdleTimer::default()),
             deadline: None,
             boundary: Boundary::new(),
             phase: Phase::Beginning(shutdown),
             budget: CoopBudget::default(),
-            rules,
+            options,
             client,
             encoded,
             report,
@@ -137,6 +137,16 @@ where
             {
                 Verdict::EndNow(reason)
             }
+            // The source has delivered these bytes, in which its event may end.
+            Verdict::EndNow(reason)
+                if !*this.encoded && matches!(this.phase, Phase::HoldsResult(_)) =>
+            {
+                if this.boundary.between_events() {
+                    Verdict::EndNow(reason)
+                } else {
+                    Verdict::EndBetweenEvents(reason)
+                }
+            }
             verdict => verdict,
         }
     }
@@ -168,20 +178,20 @@ where
             Phase::Beginning(shutdown) => shutdown.into_token(),
             _ => None,
         };
-        *this.deadline = Deadline::new(this.rules, shutdown, *this.client).map(Box::pin);
+        *this.deadline = Deadline::new(this.options, shutdown, *this.client).map(Box::pin);
         if *this.encoded {
             return Bytes::new();
         }
-        if !this.rules.has_retry() || self.as_mut().must_end(cx) {
-            return self.rules.preamble();
+        if !this.options.has_retry() || self.as_mut().must_end(cx) {
+            return self.options.preamble();
         }
         // Some clients reject a block with two `retry` lines.
         match self.as_mut().poll_source(cx) {
-            Poll::Pending => self.rules.preamble(),
+            Poll::Pending => self.options.preamble(),
             Poll::Ready(first) => {
                 let has_retry = first_data(&first).is_some_and(first_block_has_retry);
                 *self.as_mut().project().phase = Phase::HoldsResult(Box::new(first));
-                if has_retry { self.rules.padding() } else { self.rules.preamble() }
+                if has_retry { self.options.padding() } else { self.options.preamble() }
             }
         }
     }
@@ -293,8 +303,8 @@ where
         loop {
             let (Some(idle), Some(heartbeat), Some(interval)) = (
                 this.idle.as_mut().as_pin_mut(),
-                this.rules.heartbeat(),
-                this.rules.heartbeat_interval(),
+                this.options.heartbeat(),
+                this.options.heartbeat_interval(),
             ) else {
                 return Poll::Pending;
             };
@@ -321,7 +331,7 @@ where
     /// Ends the stream at its source's clean end.
     fn end(mut self: Pin<&mut Self>, trailers: Option<HeaderMap>) {
         let this = self.as_mut().project();
-        let last = match this.rules.terminator() {
+        let last = match this.options.terminator() {
             Some(terminator) if !*this.encoded && this.boundary.between_events() => {
                 this.boundary.interject(terminator)
             }
@@ -333,7 +343,7 @@ where
     /// Ends the stream because its source failed.
     fn fail(mut self: Pin<&mut Self>, error: BoxError) {
         let this = self.as_mut().project();
-        let is_cancellation = this.rules.is_cancellation(&error);
+        let is_cancellation = this.options.is_cancellation(&error);
         // Mid-event every error fails the body, because some clients dispatch an incomplete event
         // after a clean end. In a content coding the layer cannot see where events end.
         let between_events = !*this.encoded && this.boundary.between_events();
@@ -344,7 +354,7 @@ where
             } else {
                 Ending::failure(CloseReason::Cancelled, self.as_mut().last_line(), error)
             }
-        } else if between_events && let Some(event) = this.rules.event_for(&error) {
+        } else if between_events && let Some(event) = this.options.event_for(&error) {
             Ending::clean(CloseReason::Failed, this.boundary.interject(&event))
         } else {
             Ending::failure(CloseReason::Failed, self.as_mut().last_line(), error)
@@ -367,10 +377,10 @@ where
         let this = self.as_mut().project();
         let between_events = !*this.encoded && this.boundary.between_events();
         let lines = match reason {
-            CloseReason::Drained if between_events => this.rules.goodbye(),
+            CloseReason::Drained if between_events => this.options.goodbye(),
             // A `retry` line belongs to no event, so it can be written mid-event.
             CloseReason::Drained if !*this.encoded && this.boundary.at_line_start() => {
-                this.rules.reconnection_time()
+                this.options.reconnection_time()
             }
             _ => Bytes::new(),
         };

@@ -65,8 +65,8 @@ impl LastEventId {
             query
                 .split('&')
                 .filter_map(|pair| pair.split_once('='))
-                .filter(|(key, _)| decodes_to(key, name.as_ref()))
-                .find_map(|(_, value)| Self::from_bytes(&decode_form(value)))
+                .find(|(key, value)| !value.is_empty() && decodes_to(key, name.as_ref()))
+                .and_then(|(_, value)| Self::from_bytes(&decode_form(value)))
         })
     }
 

@@ -275,7 +275,9 @@ impl<M> SseLayer<M> {
     ///
     /// It is left out for a stream whose first event is ready at once and brings a `retry` line of its
     /// own, as the first event of MCP servers does: several clients fail at two `retry` lines in one
-    /// block, among them rmcp's. If such an event comes later, both are sent.
+    /// block, among them rmcp's. If such an event comes later, both are sent. Nor does an empty line
+    /// separate it from the `retry` line that a [drain](Self::drain) sends to a stream without events:
+    /// leave this option out for such clients.
     ///
     /// It is a lone line, which harms no client. But if the source then writes an empty comment block of
     /// its own before its first event, as the `KeepAlive` of axum's `Sse` does, the two are a block

@@ -112,13 +112,17 @@ impl ResolvedOptions {
         self.options.drain.clone().unwrap_or_default()
     }
 
-    /// Returns what a client is sent at the shutdown: a reconnection time and the farewell.
+    /// Returns what a client is sent at the shutdown: a reconnection time and the farewell. A farewell
+    /// with a `retry` line of its own replaces the reconnection time, because some clients reject two
+    /// such lines in one block.
     pub(crate) fn goodbye(&self) -> Bytes {
-        let retry = self.reconnection_time();
-        match self.options.farewell.as_ref().and_then(Option::as_ref) {
-            Some(farewell) if retry.is_empty() => farewell.clone(),
-            Some(farewell) => [retry, farewell.clone()].concat().into(),
-            None => retry,
+        let farewell = self.options.farewell.clone().flatten().unwrap_or_default();
+        let has_retry = farewell.split(is_line_feed).any(is_retry_line);
+        let retry = if has_retry { Bytes::new() } else { self.reconnection_time() };
+        match (retry.is_empty(), farewell.is_empty()) {
+            (true, _) => farewell,
+            (_, true) => retry,
+            (false, false) => [retry, farewell].concat().into(),
         }
     }
 
@@ -145,4 +149,12 @@ impl ResolvedOptions {
         let to_event = self.options.on_error.as_ref()?.as_ref()?;
         last_event(catch_panic(|| to_event(&**error))?)
     }
+}
+
+const fn is_line_feed(byte: &u8) -> bool {
+    *byte == b'\n'
+}
+
+fn is_retry_line(line: &[u8]) -> bool {
+    line.starts_with(b"retry:")
 }
