@@ -55,8 +55,8 @@ enum Phase {
 /// The ready result of polling a body.
 type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 
-/// The size, in bytes, of the pieces in which a larger frame of the source passes. Reading the lines
-/// of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
+/// The size, in bytes, of the pieces in which a larger frame of the source passes. Reading the
+/// lines of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 /// The last bytes of a failing stream. When the server drops them, it has written them.
@@ -95,8 +95,8 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
-        // Cutting the stream needs no budget: a body whose task spends its budget elsewhere must not
-        // outlive the shutdown.
+        // Cutting the stream needs no budget: a body whose task spends its budget elsewhere must
+        // not outlive the shutdown.
         if CoopBudget::poll_ready(cx).is_pending() && !self.as_mut().can_be_cut(cx) {
             return Poll::Pending;
         }
