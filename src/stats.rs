@@ -13,12 +13,12 @@ use crate::connection::{CloseReason, CloseReport};
 
 /// Counters of event streams, for a `/metrics` route or a health check.
 ///
-/// Pass a value to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer and
-/// its clones. Several layers can share one value. Clones share the same counters.
+/// Pass a value to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
+/// and its clones. Several layers can share one value. Clones share the same counters.
 ///
 /// Counting costs no shared write per event: a stream counts for itself and updates the shared
-/// counters when it opens, after each heartbeat and when it closes. The frames and bytes of a stream
-/// that is never idle are therefore added only when it closes.
+/// counters when it opens, after each heartbeat and when it closes. The frames and bytes of a
+/// stream that is never idle are therefore added only when it closes.
 ///
 /// ```
 /// use tower_sse::{SseLayer, Stats};
@@ -137,8 +137,9 @@ impl StatsSnapshot {
         CloseReason::ALL.into_iter().zip(self.closed)
     }
 
-    /// Returns the number of streams that were refused, at the [limit](crate::SseLayer::max_streams) or
-    /// after the [shutdown](crate::SseLayer::shutdown) began. They do not count as opened.
+    /// Returns the number of streams that were refused, at the
+    /// [limit](crate::SseLayer::max_streams) or after the [shutdown](crate::SseLayer::shutdown)
+    /// began. They do not count as opened.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused

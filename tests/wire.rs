@@ -174,7 +174,7 @@ fn no_text_from_run_time_can_forge_a_field() {
     }
     assert_eq!(
         EventName::try_from("a\rb").unwrap_err().to_string(),
-        r"an event's event cannot contain '\r', found at byte 1"
+        r"event name contains '\r' at byte 1"
     );
 }
 

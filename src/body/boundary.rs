@@ -5,8 +5,8 @@ use memchr::{memchr2, memrchr2};
 
 const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
-/// The position of a source's stream within its lines and events. It shows where the layer can write
-/// without changing the events that a client decodes.
+/// The position of a source's stream within its lines and events. It shows where the layer can
+/// write without changing the events that a client decodes.
 ///
 /// Only the end of each frame is read. If it is an empty line, the position is known at once;
 /// otherwise the lines are read backwards to the last one that determines it.
@@ -18,7 +18,8 @@ pub(crate) struct Boundary {
     in_event: bool,
     /// The last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
-    /// The layer completed the source's CR to a CRLF, so an LF that the source sends next is dropped.
+    /// The layer completed the source's CR to a CRLF, so an LF that the source sends next is
+    /// dropped.
     skip_lf: bool,
     start: Start,
 }
@@ -37,8 +38,8 @@ enum Line {
 
 const RETRY: &[u8] = b"retry";
 
-/// The progress of a byte order mark, which is legal only as the first bytes that a client receives.
-/// `matched` is the number of its bytes that came so far.
+/// The progress of a byte order mark, which is legal only as the first bytes that a client
+/// receives. `matched` is the number of its bytes that came so far.
 #[derive(Clone, Copy, Debug)]
 enum Start {
     /// Neither the source nor the layer has sent a byte.
@@ -63,12 +64,14 @@ impl Boundary {
         }
     }
 
-    /// Returns whether a line can be written here. A comment or `retry` line fits at any line start.
+    /// Returns whether a line can be written here. A comment or `retry` line fits at any line
+    /// start.
     pub(crate) fn at_line_start(&self) -> bool {
         self.line == Line::Empty && !matches!(self.start, Start::Source { matched: 1.. })
     }
 
-    /// Returns whether an event can be written here, which is so while no event of the source is open.
+    /// Returns whether an event can be written here, which is so while no event of the source is
+    /// open.
     pub(crate) fn between_events(&self) -> bool {
         self.at_line_start() && !self.in_event
     }
@@ -106,8 +109,8 @@ impl Boundary {
         }
     }
 
-    /// Passes a frame as [`pass`](Self::pass) does, but drops the rest after the first point between
-    /// events. A busy source may never end a frame at such a point.
+    /// Passes a frame as [`pass`](Self::pass) does, but drops the rest after the first point
+    /// between events. A busy source may never end a frame at such a point.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
         let mut passed = BytesMut::new();
         while !frame.is_empty() {
@@ -185,7 +188,8 @@ impl Boundary {
             return;
         }
         self.after_cr = tail.is_empty() && lines.ends_with(b"\r");
-        // Backwards to a line that determines the position, or to the line that an earlier frame began.
+        // Backwards to a line that determines the position, or to the line that an earlier frame
+        // began.
         while let Some((line, starts_here)) = pop_line(&mut lines) {
             let line = if starts_here { Line::Empty } else { self.line }.extended(line);
             if line != Line::NonEvent && line != Line::RetryPrefix(RETRY.len() as u8) {

@@ -4,9 +4,9 @@ use tokio::task::coop;
 
 /// The bytes that [`UNITS_PER_CHUNK`] units of tokio's cooperative budget pay for.
 const CHUNK_SIZE: u32 = 16 * 1024;
-/// The units spent for each chunk, of the 128 that a task has each time it runs. Beside a stream that
-/// is always ready, 99 of 100 waits of another task on the thread stayed below 0.2 ms (`served hold`
-/// in `benches/`).
+/// The units spent for each chunk, of the 128 that a task has each time it runs. Beside a stream
+/// that is always ready, 99 of 100 waits of another task on the thread stayed below 0.2 ms (`served
+/// hold` in `benches/`).
 const UNITS_PER_CHUNK: usize = 8;
 /// The least that a frame costs, in bytes. A source's frames may be one byte long.
 const MIN_FRAME_COST: u32 = 64;
@@ -18,8 +18,8 @@ const MAX_EMPTY_ITEMS: u16 = 4096;
 /// lets other tasks run.
 ///
 /// Making a frame needs no system call that would spend budget, so a body spends its own, by the
-/// byte. The crate's own streams spend it twice, in [`EventBody`](super::EventBody) and in the layer,
-/// because each can be used without the other.
+/// byte. The crate's own streams spend it twice, in [`EventBody`](super::EventBody) and in the
+/// layer, because each can be used without the other.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
     /// Bytes that are paid for but not yet sent.

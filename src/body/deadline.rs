@@ -117,7 +117,8 @@ impl Deadline {
 
     /// Returns what the stream must do now.
     ///
-    /// Called at every frame and therefore cheap: a stream that is always ready never polls a timer.
+    /// Called at every frame and therefore cheap: a stream that is always ready never polls a
+    /// timer.
     pub(super) fn check(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
         if let Stage::New { max_age } = self.stage {
             let until = max_age.and_then(|age| Instant::now().checked_add(age));

@@ -63,8 +63,8 @@ impl Ending {
         self.rest.is_none()
     }
 
-    /// Returns the close reason if the stream is dropped now; `None` if dropping it would mean that the
-    /// client disconnected.
+    /// Returns the close reason if the stream is dropped now; `None` if dropping it would mean that
+    /// the client disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
         let fails = |rest: &Rest| matches!(rest.then, Then::Fail { .. });
         self.rest.as_deref().is_none_or(fails).then_some(self.reason)

@@ -23,9 +23,9 @@ pin_project! {
     /// events; the [layer](crate::SseLayer) adds heartbeats and its other features.
     ///
     /// No event waits for a batch: a frame ends when no further event is ready, or at 16 KiB. While
-    /// the client reads slowly, a frame ends at 4 KiB, so that little memory is held for the client.
-    /// An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame of
-    /// its own.
+    /// the client reads slowly, a frame ends at 4 KiB, so that little memory is held for the
+    /// client. An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a
+    /// frame of its own.
     ///
     /// An item that is an `Err`, or that fails to serialise, fails the body after the events before
     /// it. A panic of the stream propagates.

@@ -1,3 +1,5 @@
+mod closing;
+
 use std::{
     mem,
     pin::Pin,
@@ -6,7 +8,6 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
@@ -14,11 +15,7 @@ use super::{
     Boundary, CoopBudget, Deadline, Ending, IdleTimer, Report, Shutdown,
     boundary::first_block_has_retry, deadline::Verdict,
 };
-use crate::{
-    BoxError,
-    connection::{Client, CloseReason},
-    options::ResolvedOptions,
-};
+use crate::{BoxError, connection::Client, options::ResolvedOptions};
 
 pin_project! {
     /// The bytes of a source's event stream, with the lines that the layer writes between them.
@@ -55,12 +52,9 @@ enum Phase {
 /// The ready result of polling a body.
 type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 
-/// The size, in bytes, of the pieces in which a larger frame of the source passes. Reading the lines
-/// of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
+/// The size, in bytes, of the pieces in which a larger frame of the source passes. Reading the
+/// lines of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
 const LARGEST_PIECE: usize = 256 * 1024;
-
-/// The last bytes of a failing stream. When the server drops them, it has written them.
-const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 
 impl<B> EventStream<B> {
     pub(crate) fn new(
@@ -95,8 +89,8 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
-        // Cutting the stream needs no budget: a body whose task spends its budget elsewhere must not
-        // outlive the shutdown.
+        // Cutting the stream needs no budget: a body whose task spends its budget elsewhere must
+        // not outlive the shutdown.
         if CoopBudget::poll_ready(cx).is_pending() && !self.as_mut().can_be_cut(cx) {
             return Poll::Pending;
         }
@@ -326,88 +320,6 @@ where
             idle.reset();
         }
         Frame::data(this.boundary.interject(lines))
-    }
-
-    /// Ends the stream at its source's clean end.
-    fn end(mut self: Pin<&mut Self>, trailers: Option<HeaderMap>) {
-        let this = self.as_mut().project();
-        let last = match this.options.terminator() {
-            Some(terminator) if !*this.encoded && this.boundary.between_events() => {
-                this.boundary.interject(terminator)
-            }
-            _ => Bytes::new(),
-        };
-        self.begin_ending(Ending::own(last, trailers));
-    }
-
-    /// Ends the stream because its source failed.
-    fn fail(mut self: Pin<&mut Self>, error: BoxError) {
-        let this = self.as_mut().project();
-        let is_cancellation = this.options.is_cancellation(&error);
-        // Mid-event every error fails the body, because some clients dispatch an incomplete event
-        // after a clean end. In a content coding the layer cannot see where events end.
-        let between_events = !*this.encoded && this.boundary.between_events();
-        let ending = if is_cancellation {
-            debug!(error = %error, "the source of an event stream was cancelled");
-            if between_events && this.client.reconnects_after_clean_end() {
-                Ending::clean(CloseReason::Cancelled, Bytes::new())
-            } else {
-                Ending::failure(CloseReason::Cancelled, self.as_mut().last_line(), error)
-            }
-        } else if between_events && let Some(event) = this.options.event_for(&error) {
-            Ending::clean(CloseReason::Failed, this.boundary.interject(&event))
-        } else {
-            Ending::failure(CloseReason::Failed, self.as_mut().last_line(), error)
-        };
-        self.begin_ending(ending);
-    }
-
-    /// Returns a comment line, for a failure without other last bytes; nothing where no line can
-    /// start.
-    fn last_line(self: Pin<&mut Self>) -> Bytes {
-        let this = self.project();
-        if *this.encoded || !this.boundary.at_line_start() {
-            return Bytes::new();
-        }
-        this.boundary.interject(&COMMENT_LINE)
-    }
-
-    /// Ends the stream before its source has ended.
-    fn cut(mut self: Pin<&mut Self>, reason: CloseReason) {
-        let this = self.as_mut().project();
-        let between_events = !*this.encoded && this.boundary.between_events();
-        let lines = match reason {
-            CloseReason::Drained if between_events => this.options.goodbye(),
-            // A `retry` line belongs to no event, so it can be written mid-event.
-            CloseReason::Drained if !*this.encoded && this.boundary.at_line_start() => {
-                this.options.reconnection_time()
-            }
-            _ => Bytes::new(),
-        };
-        let last = if lines.is_empty() { lines } else { this.boundary.interject(&lines) };
-        let ending = if between_events && !this.client.is_cut_by_failing() {
-            Ending::clean(reason, last)
-        } else {
-            let last = if last.is_empty() { self.as_mut().last_line() } else { last };
-            Ending::cut_short(reason, last)
-        };
-        self.begin_ending(ending);
-    }
-
-    /// Drops the source and enters the last phase.
-    ///
-    /// The source is not kept until the body is dropped, because it may hold a guard, a permit or a
-    /// cursor.
-    fn begin_ending(self: Pin<&mut Self>, ending: Ending) {
-        let mut this = self.project();
-        // The body may be dropped before it is polled again.
-        if let Some(reason) = ending.reason() {
-            this.report.set_reason(reason);
-        }
-        // Set the phase first: dropping the source may panic.
-        *this.phase = Phase::Ending(ending);
-        *this.deadline = None;
-        this.report.within_source(|| this.source.set(None));
     }
 }
 

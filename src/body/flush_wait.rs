@@ -30,9 +30,9 @@ pub(super) enum FlushWait {
 
 /// The longest wait for the server to drop the last bytes. It may never drop them.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
-/// The pause before the failure. On HTTP/2 one more turn of the runtime is not always enough to write
-/// the last bytes. Browsers also drop the queued bytes of a `fetch` body that fails, so the failure
-/// must arrive after them.
+/// The pause before the failure. On HTTP/2 one more turn of the runtime is not always enough to
+/// write the last bytes. Browsers also drop the queued bytes of a `fetch` body that fails, so the
+/// failure must arrive after them.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl FlushWait {
@@ -76,8 +76,8 @@ impl FlushWait {
         }
     }
 
-    /// Begins the pause, which is pending at least once: on HTTP/1, hyper writes only when the body is
-    /// pending.
+    /// Begins the pause, which is pending at least once: on HTTP/1, hyper writes only when the body
+    /// is pending.
     fn begin_pause(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut pause = Box::pin(sleep(PAUSE));
         // On a stalled thread the new timer may have elapsed already.

@@ -64,8 +64,8 @@ impl FrameBatch {
             return Ok(Pushed::Empty);
         }
         if end + (end - start) > self.frame_size {
-            // A larger buffer is given away: it has room for many frames, so reclaiming it would not
-            // show whether the server has dropped the frames before.
+            // A larger buffer is given away: it has room for many frames, so reclaiming it would
+            // not show whether the server has dropped the frames before.
             self.is_full = end <= LARGE_FRAME;
             return Ok(Pushed::Full);
         }
@@ -78,8 +78,8 @@ impl FrameBatch {
         self.is_full = false;
     }
 
-    /// Returns the frame; `None` if it has no bytes. An uncopied event that follows other events is a
-    /// frame of its own, which [`take_uncopied`](Self::take_uncopied) returns.
+    /// Returns the frame; `None` if it has no bytes. An uncopied event that follows other events is
+    /// a frame of its own, which [`take_uncopied`](Self::take_uncopied) returns.
     pub(super) fn take_frame(&mut self) -> Option<Bytes> {
         let frame = if self.is_full { self.buffer.split() } else { self.buffer.take() };
         if frame.is_empty() { self.take_uncopied() } else { Some(frame) }

@@ -17,8 +17,8 @@ use crate::options::IdleInterval;
 pin_project! {
     /// A timer that fires when a stream has been idle for an interval.
     ///
-    /// A busy stream pays nothing for it: the clock is read when the stream becomes idle, and a timer
-    /// set during an earlier idle period is set again only when it fires.
+    /// A busy stream pays nothing for it: the clock is read when the stream becomes idle, and a
+    /// timer set during an earlier idle period is set again only when it fires.
     // `repr(C)` keeps the timer last: it is large and rarely polled.
     #[derive(Debug, Default)]
     #[repr(C)]
@@ -43,8 +43,8 @@ impl IdleTimer {
         *self.project().idle_since = None;
     }
 
-    /// Waits until the interval has passed since the first call after bytes were sent, and then every
-    /// interval again.
+    /// Waits until the interval has passed since the first call after bytes were sent, and then
+    /// every interval again.
     ///
     /// Outside of a tokio runtime it waits for ever.
     #[inline]

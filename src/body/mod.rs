@@ -1,8 +1,8 @@
 //! The bodies of event streams.
 //!
 //! - [`EventBody`] encodes a `Stream` of events.
-//! - [`SseBody`] passes the bytes of any event stream and adds the first lines, heartbeats and the last
-//!   event, at points where they do not change the events that a client decodes.
+//! - [`SseBody`] passes the bytes of any event stream and adds the first lines, heartbeats and the
+//!   last event, at points where they do not change the events that a client decodes.
 
 mod boundary;
 mod coop;

@@ -11,8 +11,8 @@ use crate::{
 
 /// The counts of one open stream, and its close report.
 ///
-/// Every stream makes exactly one report, on every exit path. Without another reason, the report says
-/// that the client disconnected.
+/// Every stream makes exactly one report, on every exit path. Without another reason, the report
+/// says that the client disconnected.
 // `repr(C)` keeps the fields that an event needs first.
 #[repr(C)]
 pub(crate) struct Report {
@@ -77,8 +77,8 @@ impl Report {
         }
     }
 
-    /// Calls the source. If the call panics, the close reason is [`CloseReason::Panicked`], whenever
-    /// and on whichever thread the stream is dropped.
+    /// Calls the source. If the call panics, the close reason is [`CloseReason::Panicked`],
+    /// whenever and on whichever thread the stream is dropped.
     pub(crate) fn within_source<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
         let returned = call();

@@ -21,8 +21,8 @@ pin_project! {
     /// between them. Any other body is passed through unchanged: its frames, trailers, errors,
     /// `size_hint` and `is_end_stream`.
     ///
-    /// The body of an event stream has no size hint and reports its end only after its last byte, so
-    /// that no server sends a `content-length`.
+    /// The body of an event stream has no size hint and reports its end only after its last byte,
+    /// so that no server sends a `content-length`.
     pub struct SseBody<B> {
         #[pin]
         kind: Kind<B>,

@@ -2,7 +2,8 @@ use http::{HeaderMap, header::ACCEPT};
 
 /// Returns whether a request accepts an event stream (RFC 9110, section 12.5.1).
 ///
-/// Without an `Accept` header it accepts anything. Otherwise the most specific matching range decides.
+/// Without an `Accept` header it accepts anything. Otherwise the most specific matching range
+/// decides.
 pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let mut ranges = ranges(headers).peekable();
     if ranges.peek().is_none() {

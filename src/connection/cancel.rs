@@ -4,10 +4,10 @@ use tokio::task::JoinError;
 
 /// Returns whether `error`, or one of its causes, is the [`JoinError`] of a cancelled task.
 ///
-/// By default, the layer treats no other error as a cancellation: only the program cancels a task. A
-/// reset connection is a failure, because it means that an upstream broke off, and a clean end would
-/// make half of an answer look complete. A client that disconnects is never an error of the source,
-/// as the server then drops the body.
+/// By default, the layer treats no other error as a cancellation: only the program cancels a task.
+/// A reset connection is a failure, because it means that an upstream broke off, and a clean end
+/// would make half of an answer look complete. A client that disconnects is never an error of the
+/// source, as the server then drops the body.
 pub(crate) fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
     causes(error)
         .any(|cause| cause.downcast_ref::<JoinError>().is_some_and(JoinError::is_cancelled))

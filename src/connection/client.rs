@@ -15,8 +15,8 @@ pub(crate) enum Client {
     ///
     /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
     EventSource,
-    /// Page code that reads a stream with `fetch`. It reconnects after a failure or a bad status, and
-    /// not after a clean end.
+    /// Page code that reads a stream with `fetch`. It reconnects after a failure or a bad status,
+    /// and not after a clean end.
     Fetch,
     /// Any other client that sent a `GET`, such as a script or a proxy.
     Get,
@@ -61,9 +61,9 @@ impl Client {
         }
     }
 
-    /// Returns whether a stream that is cut must fail, because the client would take a clean end for
-    /// the source's own. `fetch` clients do not reconnect after a clean end, and half of a call's
-    /// answer would look complete. After a failure, every client that can reconnect does.
+    /// Returns whether a stream that is cut must fail, because the client would take a clean end
+    /// for the source's own. `fetch` clients do not reconnect after a clean end, and half of a
+    /// call's answer would look complete. After a failure, every client that can reconnect does.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Call | Self::Unclassified)
     }
@@ -79,7 +79,8 @@ impl Client {
     }
 }
 
-/// Returns whether the request has `no-cache`, which an `EventSource` must send and `fetch` does not.
+/// Returns whether the request has `no-cache`, which an `EventSource` must send and `fetch` does
+/// not.
 fn sends_no_cache(headers: &HeaderMap) -> bool {
     headers
         .get_all(CACHE_CONTROL)

@@ -9,8 +9,8 @@ pub enum CloseReason {
     /// The source failed, even if [`on_error`](crate::SseLayer::on_error) made a last event of the
     /// error, or the inner service failed before there was a stream.
     Failed,
-    /// The server dropped the response, or its future, before its end: the client disconnected, or the
-    /// server gave up on it.
+    /// The server dropped the response, or its future, before its end: the client disconnected, or
+    /// the server gave up on it.
     Disconnected,
     /// The [shutdown](crate::SseLayer::shutdown) ended the stream.
     Drained,
@@ -18,9 +18,9 @@ pub enum CloseReason {
     Expired,
     /// The source panicked, or the stream was dropped while its thread unwound from another panic.
     Panicked,
-    /// The program cancelled the source: its error was the [`JoinError`](tokio::task::JoinError) of a
-    /// cancelled task, or one for which [`cancellation_if`](crate::SseLayer::cancellation_if) returns
-    /// `true`.
+    /// The program cancelled the source: its error was the [`JoinError`](tokio::task::JoinError) of
+    /// a cancelled task, or one for which [`cancellation_if`](crate::SseLayer::cancellation_if)
+    /// returns `true`.
     Cancelled,
 }
 
@@ -80,15 +80,15 @@ impl CloseReport {
         self.age
     }
 
-    /// Returns the number of data frames that were passed to the server, including those that the layer
-    /// wrote. A frame has one or more events.
+    /// Returns the number of data frames that were passed to the server, including those that the
+    /// layer wrote. A frame has one or more events.
     #[must_use]
     pub const fn frames(&self) -> u64 {
         self.frames
     }
 
-    /// Returns the number of bytes in those frames. A client that disconnected may not have received
-    /// all of them.
+    /// Returns the number of bytes in those frames. A client that disconnected may not have
+    /// received all of them.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes

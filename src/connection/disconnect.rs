@@ -10,9 +10,9 @@ use super::CloseReason;
 
 /// A signal that the response is over, for tasks that a handler spawns and that should stop then.
 ///
-/// It fires on every exit path: when the client disconnects, even before the first byte or while the
-/// handler still runs, and when the stream ends. [`reason`](Self::reason) returns which. The source
-/// stream itself needs no signal, because it is dropped.
+/// It fires on every exit path: when the client disconnects, even before the first byte or while
+/// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns which. The
+/// source stream itself needs no signal, because it is dropped.
 ///
 /// Services that return a bare stream find it in the request's extensions. For all other services,
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there, and with
@@ -44,16 +44,22 @@ use super::CloseReason;
 ///
 /// | Response | Fires | Reason |
 /// |---|---|---|
-/// | an event stream | when the stream closes | the reason of its [`CloseReport`](super::CloseReport) |
-/// | a refused event stream | when it is refused | [`Ended`](CloseReason::Ended) |
-/// | any other body | when the body is over | [`Ended`](CloseReason::Ended), [`Failed`](CloseReason::Failed), [`Panicked`](CloseReason::Panicked) or [`Disconnected`](CloseReason::Disconnected) |
-/// | no body, or an upgrade (`101`) | at the response head | [`Ended`](CloseReason::Ended) |
+/// | an event stream | when the stream closes | that of its [`CloseReport`] |
+/// | a refused event stream | when it is refused | [`Ended`] |
+/// | any other body | when the body is over | [`Ended`], [`Failed`], [`Panicked`], [`Disconnected`] |
+/// | no body, or an upgrade (`101`) | at the response head | [`Ended`] |
 ///
 /// After an upgrade the connection is not observed.
 ///
 /// The server may drop a body after the last byte that `content-length` allows. If
 /// [`is_end_stream`](http_body::Body::is_end_stream) does not report that end, the reason is
-/// [`Disconnected`](CloseReason::Disconnected).
+/// [`Disconnected`].
+///
+/// [`CloseReport`]: super::CloseReport
+/// [`Ended`]: CloseReason::Ended
+/// [`Failed`]: CloseReason::Failed
+/// [`Panicked`]: CloseReason::Panicked
+/// [`Disconnected`]: CloseReason::Disconnected
 #[derive(Clone, Debug)]
 pub struct Disconnect {
     token: CancellationToken,
@@ -76,7 +82,8 @@ impl Disconnect {
     ///
     /// # Cancel safety
     ///
-    /// This method is cancel safe: the future can be dropped and the method called again at any time.
+    /// This method is cancel safe: the future can be dropped and the method called again at any
+    /// time.
     pub async fn cancelled(&self) {
         self.token.cancelled().await;
     }

@@ -11,10 +11,10 @@ pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// The id of the last event that a client received, which it sends as `Last-Event-ID` when it
 /// reconnects.
 ///
-/// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With feature `axum` it is
-/// also an extractor, with or without the layer. On a client's first connection there is no last
-/// event id: then `Option<LastEventId>` is `None`, and `LastEventId` [is empty](Self::is_empty). The
-/// extractor never rejects a request, because an `EventSource` gives up after a `400`.
+/// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With feature `axum` it
+/// is also an extractor, with or without the layer. On a client's first connection there is no last
+/// event id: then `Option<LastEventId>` is `None`, and `LastEventId` [is empty](Self::is_empty).
+/// The extractor never rejects a request, because an `EventSource` gives up after a `400`.
 ///
 /// ```
 /// # use http::Request;
@@ -87,8 +87,8 @@ impl LastEventId {
     ///
     /// # Errors
     ///
-    /// Returns the error of `T` if the id does not parse. The cause is the client, not the server, so
-    /// it is best treated like a first connection.
+    /// Returns the error of `T` if the id does not parse. The cause is the client, not the server,
+    /// so it is best treated like a first connection.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }

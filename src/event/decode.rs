@@ -3,12 +3,12 @@ use std::{borrow::Cow, error::Error, fmt, mem, sync::Arc, time::Duration};
 use bytes::Buf;
 use memchr::{memchr, memchr2};
 
-/// A reader of event streams, strictly after the [HTML standard][html]: for clients, proxies and
-/// tests.
+/// A decoder of event streams for clients, proxies and tests, as specified by the
+/// [HTML standard][html].
 ///
-/// It takes bytes cut anywhere and gives a [`Message`] for every event that a browser would
-/// dispatch. Bytes that are not UTF-8 become U+FFFD, as there. What has no end yet when the stream
-/// ends was never a message.
+/// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
+/// would dispatch. Bytes that are not UTF-8 become U+FFFD, as in a browser. An event that is
+/// incomplete when the stream ends is discarded.
 ///
 /// ```
 /// use tower_sse::Decoder;
@@ -30,24 +30,24 @@ use memchr::{memchr, memchr2};
 ///
 /// # Memory
 ///
-/// It keeps the event that has begun and the last event id, nothing else. An event larger than
+/// The decoder keeps the incomplete event and the last event id. An event larger than
 /// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so that an upstream
-/// whose event never ends does not fill the memory. What is kept can be three times as large: a byte
-/// that is not UTF-8 becomes three. Messages share the bytes of their last event id.
+/// whose event never ends cannot exhaust memory. The decoder can use three times that size, because
+/// a byte that is not UTF-8 becomes three bytes. Messages share the bytes of their last event id.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug)]
 pub struct Decoder {
     max_event_size: usize,
-    /// The beginning of a line whose end has not come yet.
+    /// The incomplete line.
     line: Vec<u8>,
-    /// The last byte was a CR: a LF that follows belongs to it.
+    /// The last byte was a CR, so an LF that follows belongs to the same line end.
     after_cr: bool,
-    /// The first line may begin with a byte order mark.
-    first_line: bool,
-    /// Bytes of the finished lines of the event that has begun.
-    size: usize,
-    too_large: bool,
+    /// No line was processed yet, so a byte order mark may come.
+    is_first_line: bool,
+    /// The number of bytes in the complete lines of the incomplete event.
+    event_size: usize,
+    is_too_large: bool,
     event: String,
     data: String,
     id: String,
@@ -58,29 +58,31 @@ pub struct Decoder {
     retry_since_message: Option<Duration>,
 }
 
-/// An event as a client sees it.
+/// An event as a client dispatches it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Message {
-    /// The event's name, `message` if it has none.
+    /// The event's name; `message` if it has none.
     pub event: String,
-    /// Its data, lines joined by line feeds.
+    /// The event's data, with its lines joined by line feeds.
     pub data: String,
-    /// The last id that the stream sent, with this event or before it; empty if none, or reset.
-    /// Cheap to clone: messages with the same id share it.
+    /// The last id that the stream sent, with this event or before it. Empty if there was none, or
+    /// if an empty id cleared it.
+    ///
+    /// Cloning it is cheap, and messages with the same id share it.
     pub last_event_id: Arc<str>,
-    /// The last `retry` since the message before, whether or not in the same block.
+    /// The last `retry` field since the previous message, in any block.
     pub retry: Option<Duration>,
 }
 
-/// An event grew larger than [`Decoder::max_event_size`].
+/// The error of a [`Decoder`] that received an event larger than [`Decoder::max_event_size`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct EventTooLarge {
     max_event_size: usize,
 }
 
 impl EventTooLarge {
-    /// The limit, in bytes.
+    /// Returns the limit, in bytes.
     #[must_use]
     pub const fn max_event_size(&self) -> usize {
         self.max_event_size
@@ -98,16 +100,16 @@ impl Error for EventTooLarge {}
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 impl Decoder {
-    /// A decoder at the start of a stream, for events up to 1 MiB.
+    /// Creates a decoder for a new stream, with events of up to 1 MiB.
     #[must_use]
     pub fn new() -> Self {
         Self {
             max_event_size: 1 << 20,
             line: Vec::new(),
             after_cr: false,
-            first_line: true,
-            size: 0,
-            too_large: false,
+            is_first_line: true,
+            event_size: 0,
+            is_too_large: false,
             event: String::new(),
             data: String::new(),
             id: String::new(),
@@ -118,14 +120,15 @@ impl Decoder {
         }
     }
 
-    /// Sets how large an event may be, in bytes of its lines as they come over the wire, without
-    /// their line ends. 1 MiB by default.
+    /// Limits the size of an event to `bytes`, counted on the wire without line ends. The default
+    /// is 1 MiB.
     ///
-    /// A comment counts only by itself: any number of them may come between two events.
+    /// The limit also applies to each comment by itself. Any number of comments may come between
+    /// two events.
     ///
     /// # Panics
     ///
-    /// If `bytes` is zero.
+    /// Panics if `bytes` is zero.
     #[must_use]
     #[track_caller]
     pub fn max_event_size(mut self, bytes: usize) -> Self {
@@ -134,15 +137,15 @@ impl Decoder {
         self
     }
 
-    /// Takes bytes from `input` up to the end of the next message and gives that message, or takes
-    /// all of them and gives `None`.
+    /// Consumes `input` up to the end of the next message and returns that message. Consumes all of
+    /// `input` and returns `None` if it completes no message.
     ///
     /// # Errors
     ///
-    /// [`EventTooLarge`], from then on for every call: what follows an event that was cut off is
-    /// not to be trusted.
+    /// Returns [`EventTooLarge`] if an event exceeds the [limit](Self::max_event_size). Every later
+    /// call returns the error too, because the position in the stream is then unknown.
     pub fn decode(&mut self, input: &mut impl Buf) -> Result<Option<Message>, EventTooLarge> {
-        while input.has_remaining() && !self.too_large {
+        while input.has_remaining() && !self.is_too_large {
             let chunk = input.chunk();
             if mem::take(&mut self.after_cr) && chunk.first() == Some(&b'\n') {
                 input.advance(1);
@@ -151,8 +154,8 @@ impl Decoder {
             let end = memchr2(b'\n', b'\r', chunk);
             let (part, rest) =
                 chunk.split_at_checked(end.unwrap_or(chunk.len())).unwrap_or((chunk, &[]));
-            if self.size + self.line.len() + part.len() > self.max_event_size {
-                self.too_large = true;
+            if self.event_size + self.line.len() + part.len() > self.max_event_size {
+                self.is_too_large = true;
                 break;
             }
             if end.is_none() {
@@ -163,11 +166,11 @@ impl Decoder {
             }
             self.after_cr = rest.first() == Some(&b'\r');
             let message = if self.line.is_empty() {
-                self.take_line(part)
+                self.process_line(part)
             } else {
                 self.line.extend_from_slice(part);
                 let line = mem::take(&mut self.line);
-                let message = self.take_line(&line);
+                let message = self.process_line(&line);
                 self.line = line;
                 self.line.clear();
                 message
@@ -178,7 +181,7 @@ impl Decoder {
                 return Ok(message);
             }
         }
-        if self.too_large {
+        if self.is_too_large {
             self.line = Vec::new();
             self.data = String::new();
             return Err(EventTooLarge { max_event_size: self.max_event_size });
@@ -186,24 +189,25 @@ impl Decoder {
         Ok(None)
     }
 
-    /// What a client would send as `Last-Event-ID` if the connection broke now; empty for nothing.
+    /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now; empty
+    /// if it would send none.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
     }
 
-    /// The reconnection time that the stream asked for last.
+    /// Returns the last reconnection time that the stream sent.
     #[must_use]
     pub const fn retry(&self) -> Option<Duration> {
         self.retry
     }
 
-    fn take_line(&mut self, line: &[u8]) -> Option<Message> {
+    fn process_line(&mut self, line: &[u8]) -> Option<Message> {
         let line = match line.strip_prefix(BYTE_ORDER_MARK) {
-            Some(line) if self.first_line => line,
+            Some(line) if self.is_first_line => line,
             _ => line,
         };
-        self.first_line = false;
+        self.is_first_line = false;
         if line.is_empty() {
             return self.dispatch();
         }
@@ -216,35 +220,35 @@ impl Decoder {
             }
             None => (line, &b""[..]),
         };
-        self.size += line.len();
+        self.event_size += line.len();
         match field {
             b"data" => {
-                self.data.push_str(&text(value));
+                self.data.push_str(&decode_utf8(value));
                 self.data.push('\n');
             }
-            b"event" => self.event = text(value).into_owned(),
+            b"event" => self.event = decode_utf8(value).into_owned(),
             b"id" if memchr(b'\0', value).is_none() => {
-                self.id = text(value).into_owned();
+                self.id = decode_utf8(value).into_owned();
                 self.has_new_id = true;
             }
-            b"retry" => self.take_retry(value),
+            b"retry" => self.process_retry(value),
             _ => {}
         }
         None
     }
 
-    fn take_retry(&mut self, value: &[u8]) {
+    fn process_retry(&mut self, value: &[u8]) {
         if value.is_empty() || !value.iter().all(u8::is_ascii_digit) {
             return;
         }
-        let milliseconds = text(value).parse().unwrap_or(u64::MAX);
+        let milliseconds = decode_utf8(value).parse().unwrap_or(u64::MAX);
         self.retry = Some(Duration::from_millis(milliseconds));
         self.retry_since_message = self.retry;
     }
 
-    /// An empty line came.
+    /// Completes the event, as an empty line came.
     fn dispatch(&mut self) -> Option<Message> {
-        self.size = 0;
+        self.event_size = 0;
         if mem::take(&mut self.has_new_id) && *self.last_event_id != *self.id {
             self.last_event_id = Arc::from(&*self.id);
         }
@@ -269,8 +273,8 @@ impl Default for Decoder {
     }
 }
 
-/// Lines end at ASCII bytes, so decoding line by line finds the same characters as decoding the
-/// whole stream.
-fn text(value: &[u8]) -> Cow<'_, str> {
+/// Decodes the text of one line. Line ends are ASCII, so this gives the same characters as decoding
+/// the whole stream.
+fn decode_utf8(value: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(value)
 }

@@ -63,7 +63,7 @@ impl<T: EncodeInto, E: Into<BoxError>> EncodeInto for Result<T, E> {
 impl EncodeInto for Event {
     type Error = Infallible;
 
-    // Called, it would be handed an event that was moved to memory first.
+    // A call would first move the event to memory.
     #[inline(always)]
     fn encode(self, frame: &mut FrameBuf) -> Result<(), Infallible> {
         match self {
@@ -88,7 +88,7 @@ impl Event {
         if frame.spare() < ROOM_FOR_FIELDS + text_len {
             frame.reserve(fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref()));
         }
-        let block = data.is_some() || name.is_some() || id.is_some();
+        let is_block = data.is_some() || name.is_some() || id.is_some();
         let mut lines = Lines::new(frame);
         if let Some(rare) = rare {
             lines.rare(rare);
@@ -97,7 +97,7 @@ impl Event {
         if let Some(data) = data {
             lines.open(DATA).put_lines(DATA, data.as_bytes());
         }
-        lines.end(block);
+        lines.end(is_block);
     }
 
     #[cfg(feature = "hub")]
@@ -106,30 +106,31 @@ impl Event {
         fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref())
     }
 
-    /// Everything but the end of the block, with room for an id that begins with a prefix of this length.
+    /// Encodes the event without the end of its block, and reserves room for an id with a prefix of
+    /// `prefix_len` bytes.
     #[cfg(feature = "hub")]
     pub(crate) fn encode_open(&self, prefix_len: usize) -> OpenBlock {
         let mut frame = FrameBuf::new();
         frame.reserve(self.encoded_len() + ID.len_of("") + prefix_len + decimal_len(u64::MAX));
         let mut lines = Lines::new(&mut frame);
         lines.fields(self);
-        let open = lines.open;
-        OpenBlock { frame, open }
+        let is_open = lines.is_open;
+        OpenBlock { frame, is_open }
     }
 }
 
-/// An event that still lacks its id.
+/// An encoded event that lacks its id and the end of its block.
 #[cfg(feature = "hub")]
 pub(crate) struct OpenBlock {
     frame: FrameBuf,
-    open: bool,
+    is_open: bool,
 }
 
 #[cfg(feature = "hub")]
 impl OpenBlock {
-    /// Writes the id as the block's last line, and gives the bytes.
+    /// Writes the id as the block's last line and returns the block.
     pub(crate) fn end_with_id(&mut self, prefix: &str, sequence: u64) -> Bytes {
-        let mut lines = Lines { frame: &mut self.frame, open: self.open };
+        let mut lines = Lines { frame: &mut self.frame, is_open: self.is_open };
         let frame = lines.open(ID);
         frame.put(prefix.as_bytes());
         frame.put(itoa::Buffer::new().format(sequence).as_bytes());
@@ -138,8 +139,7 @@ impl OpenBlock {
     }
 }
 
-/// Writes an event whose data is JSON: one line, but for the fragments (`RawValue`) that serde_json
-/// writes as they are.
+/// Writes an event whose data is JSON. The JSON has line breaks only where a `RawValue` has them.
 #[cfg(feature = "json")]
 pub(super) fn encode_json(
     frame: &mut FrameBuf,
@@ -156,10 +156,11 @@ pub(super) fn encode_json(
     lines.end(true);
 }
 
-/// With this much to spare beyond the data, it is not worth while to count what the fields need.
+/// With this many spare bytes beyond the data, the exact length of the fields is not computed.
 const ROOM_FOR_FIELDS: usize = 256;
 
-/// The exact length of an event as a block, so that one that leaves alone is one allocation.
+/// Returns the exact length of an event as a block, so that an event that is sent alone takes one
+/// allocation.
 fn fields_len(
     data: Option<&str>,
     name: Option<&EventName>,
@@ -191,31 +192,34 @@ fn decimal_len(integer: u64) -> usize {
     integer.checked_ilog10().map_or(1, |log| log as usize + 1)
 }
 
-/// The lines of one event being written: all but the first carry the line feed of the one before.
+/// A writer of the lines of one event. A line is ended when the next one is opened, or by
+/// [`end`](Self::end).
 struct Lines<'frame> {
     frame: &'frame mut FrameBuf,
-    open: bool,
+    /// A line was opened and has no end yet.
+    is_open: bool,
 }
 
 impl<'frame> Lines<'frame> {
     #[inline]
     fn new(frame: &'frame mut FrameBuf) -> Self {
-        Self { frame, open: false }
+        Self { frame, is_open: false }
     }
 
-    // Inlined, what it copies has a constant length.
+    // Inlined, so that the copied field name has a constant length.
     #[inline(always)]
     fn open(&mut self, field: Field) -> &mut FrameBuf {
-        if self.open {
+        if self.is_open {
             self.frame.open_next(field);
         } else {
             self.frame.open(field);
-            self.open = true;
+            self.is_open = true;
         }
         self.frame
     }
 
-    // Not for `encode_fields`, where it costs a dozen instructions.
+    /// Writes all fields.
+    // `encode_fields` does not call it, as that would cost a dozen instructions.
     #[cfg(feature = "hub")]
     fn fields(&mut self, Event { data, name, id, rare }: &Event) {
         if let Some(rare) = rare {
@@ -227,8 +231,8 @@ impl<'frame> Lines<'frame> {
         }
     }
 
-    /// The fields that come before the data.
-    // Left to the compiler, it depends on unrelated code whether this is a call.
+    /// Writes the fields that precede the data.
+    // Without `always`, unrelated code decides whether this is inlined.
     #[inline(always)]
     fn head(&mut self, name: Option<&EventName>, id: Option<&Id>) {
         if let Some(name) = name {
@@ -254,10 +258,10 @@ impl<'frame> Lines<'frame> {
         }
     }
 
-    /// Ends the last line, and the block with an empty one if it is a `block`.
+    /// Ends the last line and, if the event `is_block`, ends the block with an empty line.
     #[inline]
-    fn end(self, block: bool) {
-        match (self.open, block) {
+    fn end(self, is_block: bool) {
+        match (self.is_open, is_block) {
             (_, true) => self.frame.put(b"\n\n"),
             (true, false) => self.frame.put(b"\n"),
             (false, false) => {}
@@ -265,7 +269,7 @@ impl<'frame> Lines<'frame> {
     }
 }
 
-/// As many milliseconds as a `retry` line can tell.
+/// Returns the whole milliseconds of `duration` for a `retry` line, at most `u64::MAX`.
 pub(crate) fn whole_milliseconds(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -4,9 +4,9 @@ use bytes::{Bytes, BytesMut};
 
 use super::{Encode, EncodeInto, Event, FrameBuf};
 
-/// One event, or several, as the bytes that go over the wire.
+/// One or more events in their wire format.
 ///
-/// Cloning it copies nothing: encode an event once and send it to many.
+/// Encode an event once and send it to many clients: a clone shares the bytes.
 ///
 /// ```
 /// use tokio::sync::broadcast;
@@ -22,7 +22,7 @@ use super::{Encode, EncodeInto, Event, FrameBuf};
 /// assert_eq!(other.try_recv().unwrap().as_bytes(), b"event: news\ndata: once\n\n");
 /// ```
 ///
-/// Collected from an iterator it holds all of its events, which then leave in one piece:
+/// Collecting an iterator gives a value with all its events, which are sent together:
 ///
 /// ```
 /// # use tower_sse::{Encoded, Event};
@@ -33,20 +33,20 @@ use super::{Encode, EncodeInto, Event, FrameBuf};
 pub struct Encoded(Bytes);
 
 impl Encoded {
-    /// Encodes anything that a stream of events may be made of.
+    /// Encodes an item of a stream of events.
     ///
-    /// For an [`Event`], which cannot fail, there is `Encoded::from(event)`.
+    /// An [`Event`] always encodes; convert it with `Encoded::from(event)`.
     ///
     /// # Errors
     ///
-    /// If the item is an error, or does not serialise.
+    /// Returns an error if the item is an `Err` or fails to serialise.
     pub fn try_new<T: Encode>(item: T) -> Result<Self, T::Error> {
         let mut frame = FrameBuf::new();
         item.encode(&mut frame)?;
         Ok(Self(frame.take_uncopied().unwrap_or_else(|| frame.take())))
     }
 
-    /// The bytes as they go over the wire.
+    /// Returns the bytes in the wire format.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
@@ -68,7 +68,7 @@ impl From<Encoded> for Bytes {
 
 #[cfg(feature = "hub")]
 impl Encoded {
-    /// Events that are encoded already.
+    /// Wraps events that are already encoded.
     pub(crate) const fn of(bytes: Bytes) -> Self {
         Self(bytes)
     }

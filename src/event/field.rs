@@ -1,11 +1,11 @@
 use std::{error::Error, fmt};
 
-/// What is wrong with a text that was to become an [`EventName`](crate::EventName) or an
+/// The error of converting text that cannot be an [`EventName`](crate::EventName) or an
 /// [`EventId`](crate::EventId).
 ///
 /// Neither may contain a line feed or a carriage return, which would end the line and let the rest
-/// of the text pose as other fields, nor U+0000, for which clients ignore an `id`
-/// ([HTML, "Interpreting an event stream"][html]).
+/// of the text forge other fields. Neither may contain U+0000, because clients ignore an `id` with
+/// it ([HTML, "Interpreting an event stream"][html]).
 ///
 /// ```
 /// use tower_sse::EventId;
@@ -14,7 +14,7 @@ use std::{error::Error, fmt};
 /// assert_eq!(error.field(), "id");
 /// assert_eq!(error.character(), '\n');
 /// assert_eq!(error.position(), 1);
-/// assert_eq!(error.to_string(), r"an event's id cannot contain '\n', found at byte 1");
+/// assert_eq!(error.to_string(), r"event id contains '\n' at byte 1");
 /// ```
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
@@ -26,19 +26,19 @@ pub struct InvalidField {
 }
 
 impl InvalidField {
-    /// The field's name on the wire: `event` or `id`.
+    /// Returns the field's name in the wire format: `event` or `id`.
     #[must_use]
     pub const fn field(&self) -> &'static str {
         self.field
     }
 
-    /// The first character that is not allowed.
+    /// Returns the first character that is not allowed.
     #[must_use]
     pub const fn character(&self) -> char {
         self.character
     }
 
-    /// Where that character stands in the text, in bytes from its start.
+    /// Returns the byte index of that character in the text.
     #[must_use]
     pub const fn position(&self) -> usize {
         self.position
@@ -48,13 +48,15 @@ impl InvalidField {
 impl fmt::Display for InvalidField {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { field, character, position } = self;
-        write!(f, "an event's {field} cannot contain {character:?}, found at byte {position}")
+        let what = if *field == "event" { "name" } else { field };
+        write!(f, "event {what} contains {character:?} at byte {position}")
     }
 }
 
 impl Error for InvalidField {}
 
-/// Where the first character stands that can't be in a one-line field.
+/// Returns the index of the first character that a one-line field cannot contain, and the
+/// character.
 const fn first_forbidden(text: &str) -> Option<(usize, char)> {
     let mut rest = text.as_bytes();
     let mut position = 0;
@@ -68,7 +70,7 @@ const fn first_forbidden(text: &str) -> Option<(usize, char)> {
     None
 }
 
-/// Is `text` fit for a field of one line?
+/// Checks that `text` can be the value of the one-line field `field`.
 pub(crate) fn check_one_line(field: &'static str, text: &str) -> Result<(), InvalidField> {
     match first_forbidden(text) {
         None => Ok(()),
@@ -76,7 +78,7 @@ pub(crate) fn check_one_line(field: &'static str, text: &str) -> Result<(), Inva
     }
 }
 
-/// Can clients take `text` as one line, without a NUL?
+/// Returns whether `text` contains neither a line break nor U+0000.
 pub(crate) const fn is_one_line(text: &str) -> bool {
     first_forbidden(text).is_none()
 }

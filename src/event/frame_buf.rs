@@ -3,18 +3,18 @@ use std::{fmt, mem};
 use bytes::{Bytes, BytesMut};
 use memchr::{memchr2, memchr2_iter};
 
-/// The frame that events are being written into: what [`Encode`](crate::Encode) writes to.
+/// The buffer into which [`Encode`](crate::Encode) writes events.
 ///
-/// It is opaque, for only this crate's types write events.
+/// It is opaque, because only the types of this crate write events.
 pub struct FrameBuf {
     bytes: BytesMut,
-    /// Bytes that were encoded before. Those that are too large to copy follow `bytes`, as a frame of their own; others are
-    /// here for as long as they are alone.
+    /// Encoded bytes that were not copied into `bytes`. Large ones follow `bytes` as a frame of
+    /// their own; small ones are here only while `bytes` is empty.
     uncopied: Option<Bytes>,
 }
 
-/// A field as it opens a line: at a frame's or block's start, and after another line, whose end it
-/// carries (one copy of seven bytes is cheaper than copies of one and six).
+/// The name of a field as it starts a line: the first of a block, or a next one, where it includes
+/// the end of the previous line. One copy of seven bytes is cheaper than copies of one and six.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
     first: &'static str,
@@ -28,17 +28,17 @@ pub(crate) const ID: Field = Field { first: "id: ", next: "\nid: " };
 pub(crate) const RETRY: Field = Field { first: "retry: ", next: "\nretry: " };
 
 impl Field {
-    /// The bytes that `text` takes as lines of this field, line ends included. A CRLF is counted
-    /// as two of them: it is only a capacity.
+    /// Returns the length of `text` as lines of this field, including line ends. A CRLF counts as
+    /// two line breaks, because the result is only a capacity.
     pub(crate) fn len_of(self, text: &str) -> usize {
         let breaks = memchr2_iter(b'\n', b'\r', text.as_bytes()).count();
         text.len() - breaks + (1 + breaks) * self.next.len()
     }
 }
 
-/// From here on bytes that are already encoded go out as a frame of their own: copying them costs
-/// more than one more frame.
-const UNCOPIED_FROM: usize = 4096;
+/// The length from which encoded bytes are sent in a frame of their own. Copying them would cost
+/// more than another frame.
+const MIN_UNCOPIED_LEN: usize = 4096;
 
 impl FrameBuf {
     pub(crate) fn new() -> Self {
@@ -53,33 +53,33 @@ impl FrameBuf {
         self.bytes.truncate(len);
     }
 
-    /// Makes room for `additional` bytes, exactly so in an empty buffer.
+    /// Reserves room for `additional` bytes, and for no more than that in an empty buffer.
     pub(crate) fn reserve(&mut self, additional: usize) {
         self.bytes.reserve(additional);
     }
 
-    /// How many bytes fit in without another allocation.
+    /// Returns the number of bytes that can be written without another allocation.
     pub(crate) fn spare(&self) -> usize {
         self.bytes.capacity() - self.bytes.len()
     }
 
-    /// Can the buffer's first `capacity` bytes be written again, because nobody holds a frame that
-    /// was split off them?
+    /// Returns whether `capacity` bytes can be written without another allocation, reclaiming the
+    /// buffer of frames that were split off and dropped.
     pub(crate) fn try_reclaim(&mut self, capacity: usize) -> bool {
         self.bytes.try_reclaim(capacity)
     }
 
-    /// Starts over with a new buffer.
+    /// Replaces the buffer by a new one.
     pub(crate) fn replace(&mut self, capacity: usize) {
         self.bytes = BytesMut::with_capacity(capacity);
     }
 
-    /// What was written, with the buffer kept for the next frame.
+    /// Splits off the written bytes and keeps the rest of the buffer for the next frame.
     pub(crate) fn split(&mut self) -> Bytes {
         self.bytes.split().freeze()
     }
 
-    /// What was written, with the buffer given away.
+    /// Takes the written bytes together with the buffer.
     pub(crate) fn take(&mut self) -> Bytes {
         mem::take(&mut self.bytes).freeze()
     }
@@ -92,13 +92,14 @@ impl FrameBuf {
         self.uncopied.is_some()
     }
 
-    /// Is there room for as much again as is uncopied, in a frame of so many bytes?
+    /// Returns whether a frame of `frame_size` bytes has room for the uncopied bytes and as many
+    /// again.
     pub(crate) fn leaves_room_in(&self, frame_size: usize) -> bool {
         let len = self.uncopied.as_ref().map_or(0, Bytes::len);
-        len < UNCOPIED_FROM && 2 * len <= frame_size
+        len < MIN_UNCOPIED_LEN && 2 * len <= frame_size
     }
 
-    /// What was alone until now becomes the first of a frame of so many bytes.
+    /// Copies the uncopied bytes to the start of a frame of `frame_size` bytes.
     #[cold]
     pub(crate) fn copy_first(&mut self, frame_size: usize) {
         if let Some(first) = self.uncopied.take() {
@@ -112,10 +113,12 @@ impl FrameBuf {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Writes bytes that are encoded already, uncopied when there are many, or nothing was written yet. Uncopied ones
-    /// must be the last that are written before the frame is sent, for there is a place for one piece only.
+    /// Writes bytes that are already encoded. They are not copied if they are many, or the first.
+    ///
+    /// No bytes can be written after uncopied ones, until the frame is taken or they are
+    /// [copied](Self::copy_first).
     pub(crate) fn put_encoded(&mut self, bytes: Bytes) {
-        if bytes.len() < UNCOPIED_FROM && !self.bytes.is_empty() {
+        if bytes.len() < MIN_UNCOPIED_LEN && !self.bytes.is_empty() {
             self.put(&bytes);
         } else if !bytes.is_empty() {
             self.uncopied = Some(bytes);
@@ -128,14 +131,14 @@ impl FrameBuf {
         self.put(field.first.as_bytes());
     }
 
-    /// Ends the line before and opens the next one.
+    /// Ends the previous line and opens the next one.
     #[inline]
     pub(crate) fn open_next(&mut self, field: Field) {
         self.put(field.next.as_bytes());
     }
 
-    /// Writes `text` into the open line of `field`, which goes on in a new line after every line
-    /// break: CR, LF and CRLF are one each, so a trailing one makes an empty line more.
+    /// Writes `text` into the open line of `field`, and opens another line of it at each line
+    /// break. CR, LF and CRLF are one line break each, so a trailing line break adds an empty line.
     #[inline]
     pub(crate) fn put_lines(&mut self, field: Field, text: &[u8]) {
         if has_line_break(text) {
@@ -145,7 +148,7 @@ impl FrameBuf {
         }
     }
 
-    // Inlined, the field's name has a constant length.
+    // Inlined, so that the field's name has a constant length.
     #[inline]
     fn put_many_lines(&mut self, field: Field, text: &[u8]) {
         let mut rest = text;
@@ -164,7 +167,7 @@ impl fmt::Debug for FrameBuf {
     }
 }
 
-/// `text` before and after its first line break, or `None` if it is one line.
+/// Splits `text` at its first line break, or returns `None` if it has none.
 fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     let (line, rest) = text.split_at_checked(memchr2(b'\n', b'\r', text)?)?;
     let rest = match rest {
@@ -174,11 +177,11 @@ fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
     Some((line, rest))
 }
 
-/// Does `text` have a CR or LF?
+/// Returns whether `text` contains a CR or LF.
 ///
-/// In a short text memchr's set-up costs more than the search, hence whole chunks, the last one
-/// overlapping.
-// Left to the compiler, it depends on unrelated code whether this is a call.
+/// For short text, memchr's set-up costs more than the search, so whole chunks are compared. The
+/// last chunk overlaps the one before.
+// Without `always`, unrelated code decides whether this is inlined.
 #[inline(always)]
 fn has_line_break(text: &[u8]) -> bool {
     if text.len() > 128 {
@@ -194,7 +197,8 @@ fn has_line_break(text: &[u8]) -> bool {
     }
 }
 
-/// Without a branch, so that it becomes a few vector instructions.
+/// Returns whether a chunk contains a CR or LF, without branches, so that the compiler vectorises
+/// it.
 #[inline]
 fn chunk_has_line_break<const N: usize>(chunk: &[u8; N]) -> bool {
     chunk.iter().fold(false, |found, byte| found | (*byte == b'\n') | (*byte == b'\r'))
@@ -205,7 +209,7 @@ mod tests {
     use super::has_line_break;
 
     #[test]
-    fn line_breaks_are_found_at_every_place_and_length() {
+    fn line_breaks_are_found_at_every_index_and_length() {
         for len in 0..160 {
             let mut text = vec![b'\x0b'; len];
             assert!(!has_line_break(&text), "none in {len} bytes");

@@ -2,15 +2,15 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use super::field::{InvalidField, check_one_line, is_one_line};
 
-/// The id of an event: what a client sends back as `Last-Event-ID` when it reconnects.
+/// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
 ///
-/// It cannot contain a line feed, a carriage return or U+0000, so no text that came in at run time
-/// can forge other fields. An empty id is legal: it makes the client forget the last one, so that
-/// its next connection sends no `Last-Event-ID`.
+/// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
+/// forge other fields. An empty id is valid: it clears the client's last event id, so that
+/// its next request has no `Last-Event-ID`.
 ///
-/// An id that browsers of another origin send back should be short and plain: a reconnection whose
-/// `Last-Event-ID` is longer than 128 bytes, or has characters such as `<`, `{` or `:`, is preceded
-/// by a CORS preflight.
+/// Keep ids short and plain if pages of other origins read the stream: browsers send a CORS
+/// preflight before a request whose `Last-Event-ID` is longer than 128 bytes, or contains
+/// characters such as `<`, `{` or `:`.
 ///
 /// ```
 /// use tower_sse::{Event, EventId};
@@ -24,7 +24,7 @@ use super::field::{InvalidField, check_one_line, is_one_line};
 /// # Ok::<_, tower_sse::InvalidField>(())
 /// ```
 ///
-/// Text that was not checked does not compile:
+/// Unvalidated text does not compile:
 ///
 /// ```compile_fail,E0277
 /// # fn cursor() -> String { "eu-17".to_owned() }
@@ -34,28 +34,28 @@ use super::field::{InvalidField, check_one_line, is_one_line};
 pub struct EventId(Cow<'static, str>);
 
 impl EventId {
-    /// An id known when the program is written; nothing is copied.
+    /// Creates an id from a literal, without copying it.
     ///
     /// # Panics
     ///
-    /// If `id` has a line feed, a carriage return or U+0000: while compiling, when used in a
-    /// `const`.
+    /// Panics if `id` contains a line feed, a carriage return or U+0000. In a `const`, this is a
+    /// compile-time error.
     #[must_use]
     #[track_caller]
     pub const fn from_static(id: &'static str) -> Self {
-        // The text is the program's own, never run-time data.
+        // The text is a literal of the program, never run-time data.
         assert!(is_one_line(id), "an event's id cannot contain a line break or NUL");
         Self(Cow::Borrowed(id))
     }
 
-    /// An id that cannot have a line break or U+0000, as it was made of other characters.
+    /// Creates an id from text that the caller composed without line breaks and U+0000.
     #[cfg(feature = "hub")]
     pub(crate) fn from_one_line(id: String) -> Self {
         debug_assert!(is_one_line(&id), "an id of more than one line");
         Self(Cow::Owned(id))
     }
 
-    /// The id as it goes over the wire.
+    /// Returns the id as a string slice.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -65,7 +65,7 @@ impl EventId {
 impl TryFrom<String> for EventId {
     type Error = InvalidField;
 
-    /// Takes the string over without a copy.
+    /// Converts the string without copying it.
     fn try_from(id: String) -> Result<Self, InvalidField> {
         check_one_line("id", &id)?;
         Ok(Self(Cow::Owned(id)))
@@ -101,24 +101,24 @@ impl fmt::Display for EventId {
     }
 }
 
-/// What [`Event::id`](crate::Event::id) takes: a literal, an integer of any type, or an
+/// A type that [`Event::id`](crate::Event::id) accepts: a literal, an integer of any type or an
 /// [`EventId`].
 ///
-/// The trait is sealed. A literal is checked like a header name given to
-/// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or a NUL panics. A text
-/// that is only known at run time gets in through [`EventId::try_from`], which can say no. An
-/// integer is written straight into the frame, without a string in between.
+/// The trait is sealed. A literal is validated like a header name passed to
+/// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or U+0000 panics. Text
+/// that is known only at run time is converted by [`EventId::try_from`], which returns an error
+/// instead. An integer is written into the frame without an intermediate string.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an event's id",
     label = "neither a literal, nor an integer, nor an `EventId`",
-    note = "a text known only at run time must be checked: `EventId::try_from(text)?`"
+    note = "text known only at run time must be validated: `EventId::try_from(text)?`"
 )]
 pub trait IntoEventId: sealed::IntoId {}
 
 pub(crate) mod sealed {
     use super::EventId;
 
-    /// An id before it is written: integers stay integers, so that none becomes a string on the way.
+    /// An id before it is encoded. Integers are kept as such, so that encoding one needs no string.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub enum Id {
         Unsigned(u64),
@@ -149,8 +149,8 @@ impl sealed::IntoId for EventId {
     }
 }
 
-/// Every integer type from the start: one more later would make `id(42)` ambiguous in code that
-/// compiles today.
+/// Implements [`IntoEventId`] for all integer types. Adding a type later would make `id(42)`
+/// ambiguous in existing code.
 macro_rules! integer_ids {
     ($($integer:ty)*) => {$(
         impl IntoEventId for $integer {}

@@ -1,7 +1,7 @@
-//! Events and their wire format: what goes into a stream, and how it is read again.
+//! Events and their wire format: encoding events into a stream, and decoding a stream.
 //!
-//! Nothing here is asynchronous or knows HTTP. The format is that of the [HTML standard, section
-//! "Server-sent events"][html].
+//! Nothing here is asynchronous or depends on HTTP. The format is defined by the [HTML standard,
+//! section "Server-sent events"][html].
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
@@ -38,10 +38,10 @@ pub(crate) use self::{
 
 use self::id::Id;
 
-/// One event of a stream, before it is encoded.
+/// An event of a stream, before it is encoded.
 ///
-/// The methods are named after the fields of the wire format, and each sets its field anew: the
-/// last call wins.
+/// Each method is named after the field of the wire format that it sets. A second call replaces the
+/// field's value.
 ///
 /// ```
 /// use std::time::Duration;
@@ -59,24 +59,25 @@ use self::id::Id;
 /// );
 /// ```
 ///
-/// Text can become an event as it is: `Event::from("text")`, `Event::from(string)`.
+/// Text converts into an event with that data: `Event::from("text")`, `Event::from(string)`.
 ///
-/// # What a client makes of it
+/// # How clients treat it
 ///
 /// - An event with [`data`](Self::data), even empty data, is dispatched to page code.
-/// - One without data is not dispatched. Whether its [`id`](Self::id) counts depends on the client.
-/// - A lone [`comment`](Self::comment) or [`retry`](Self::retry) is written as a line, not as a
-///   block with an empty line after it: some clients make an empty message of a block without
-///   data.
-/// - `Event::new()` alone is written as nothing at all.
+/// - An event without data is not dispatched. Whether its [`id`](Self::id) counts depends on the
+///   client.
+/// - An event with only a [`comment`](Self::comment) or [`retry`](Self::retry) is written as lines
+///   without an empty line after them, because some clients dispatch an empty message for a block
+///   without data.
+/// - `Event::new()` without any field is written as no bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Event {
     data: Option<Cow<'static, str>>,
     name: Option<EventName>,
     id: Option<Id>,
-    /// Boxed because it is rare, and an event is moved several times between its making and the
-    /// frame.
+    /// Boxed, because these fields are rare and an event is moved several times before it is
+    /// encoded.
     rare: Option<Box<RareFields>>,
 }
 
@@ -87,34 +88,34 @@ struct RareFields {
 }
 
 impl Event {
-    /// An event without any field.
+    /// Creates an event without any field.
     pub const fn new() -> Self {
         Self { data: None, name: None, id: None, rare: None }
     }
 
-    /// Sets the `event` field: the name that page code listens to, with
-    /// `addEventListener("tick", …)`. Without it, or with an empty one, the event is a `message`.
+    /// Sets the `event` field, the name that page code listens to with `addEventListener("tick",
+    /// …)`. Without a name, or with an empty one, the event is a `message`.
     ///
-    /// `open` and `error` are not good names: `EventSource` calls its own events so, and listeners
-    /// could not tell them apart.
+    /// Avoid the names `open` and `error`: `EventSource` dispatches events of its own under them,
+    /// which listeners could not distinguish.
     ///
     /// # Panics
     ///
-    /// If a literal has a line feed, a carriage return or U+0000. A text known only at run time
-    /// must come as an [`EventName`], which cannot have them.
+    /// Panics if a literal contains a line feed, a carriage return or U+0000. Text that is known
+    /// only at run time must be an [`EventName`], which cannot contain them.
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName) -> Self {
         self.name = Some(name.into_name());
         self
     }
 
-    /// Sets the `id` field: what the client sends as `Last-Event-ID` when it reconnects, until
-    /// another event brings another id. An empty id makes it forget.
+    /// Sets the `id` field, which the client sends as `Last-Event-ID` when it reconnects, until it
+    /// receives another id. An empty id clears the client's last event id.
     ///
-    /// To move a client's last event id on without an event for the page, send the id with empty
-    /// data under a name that the page does not listen to. Clients disagree on an id without data:
+    /// To advance a client's last event id without an event for the page, send the id with empty
+    /// data and a name that the page does not listen to. Clients differ on an id without data:
     ///
-    /// | | an id without data | an id with empty data |
+    /// | Client | An id without data | An id with empty data |
     /// |---|---|---|
     /// | the HTML standard, Chromium | counts | counts |
     /// | Firefox | is ignored | counts |
@@ -129,20 +130,22 @@ impl Event {
     ///
     /// # Panics
     ///
-    /// If a literal has a line feed, a carriage return or U+0000. A text known only at run time
-    /// must come as an [`EventId`], which cannot have them.
+    /// Panics if a literal contains a line feed, a carriage return or U+0000. Text that is known
+    /// only at run time must be an [`EventId`], which cannot contain them.
     #[track_caller]
     pub fn id(mut self, id: impl IntoEventId) -> Self {
         self.id = Some(id.into_id());
         self
     }
 
-    /// Sets the `retry` field: how long the client waits before it reconnects, from now on. It is
-    /// written in whole milliseconds, rounded down. Clients in Node reconnect at once after more
-    /// than 2³¹−1 milliseconds, which `setTimeout` cannot count.
+    /// Sets the `retry` field, the time that the client waits before it reconnects, from this event
+    /// on.
     ///
-    /// For a reconnection time that every stream starts with, see
-    /// [`SseLayer::retry`](crate::SseLayer::retry).
+    /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
+    /// if it is more than 2³¹−1 milliseconds, the limit of `setTimeout`.
+    ///
+    /// [`SseLayer::retry`](crate::SseLayer::retry) sets a reconnection time at the start of every
+    /// stream.
     pub fn retry(mut self, reconnection_time: Duration) -> Self {
         self.rare_fields().retry = Some(reconnection_time);
         self
@@ -168,11 +171,11 @@ impl Event {
 
     /// Sets the `data` field to `value` as JSON.
     ///
-    /// [`Json`] does the same when the event is sent, without a string for every event.
+    /// [`Json`] serialises the value when the event is sent, without a string for each event.
     ///
     /// # Errors
     ///
-    /// If serialising `value` fails.
+    /// Returns an error if `value` fails to serialise.
     ///
     /// ```
     /// use tower_sse::Event;
@@ -189,8 +192,9 @@ impl Event {
         Ok(self.data(serde_json::to_string(value)?))
     }
 
-    /// The event as clients dispatch it: with empty data if it has only a name. `None` if it has
-    /// neither data nor a name, because no client dispatches such an event.
+    /// Returns the event in the form that clients dispatch, with empty data if it has only a name.
+    /// Returns `None` if it has neither data nor a name, because no client dispatches such an
+    /// event.
     pub(crate) fn dispatched(mut self) -> Option<Self> {
         if self.data.is_none() {
             self.name.as_ref()?;
@@ -215,14 +219,14 @@ impl Event {
 }
 
 impl From<&'static str> for Event {
-    /// An event with this data.
+    /// Creates an event with this data.
     fn from(data: &'static str) -> Self {
         Self::new().data(data)
     }
 }
 
 impl From<Cow<'static, str>> for Event {
-    /// An event with this data.
+    /// Creates an event with this data.
     fn from(data: Cow<'static, str>) -> Self {
         Self::new().data(data)
     }
@@ -236,7 +240,7 @@ impl From<&String> for Event {
 }
 
 impl From<String> for Event {
-    /// An event with this data.
+    /// Creates an event with this data.
     fn from(data: String) -> Self {
         Self::new().data(data)
     }

@@ -2,10 +2,10 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use super::field::{InvalidField, check_one_line, is_one_line};
 
-/// The name of an event: the `event` field, by which page code listens to it.
+/// The name of an event: the value of its `event` field, which page code listens to.
 ///
-/// It cannot contain a line feed, a carriage return or U+0000, so no text that came in at run time
-/// can forge other fields. An empty name means `message`, the default.
+/// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
+/// forge other fields. An empty name means `message`, the default.
 ///
 /// ```
 /// use tower_sse::{Event, EventName};
@@ -18,7 +18,7 @@ use super::field::{InvalidField, check_one_line, is_one_line};
 /// # Ok::<_, tower_sse::InvalidField>(())
 /// ```
 ///
-/// Text that was not checked does not compile:
+/// Unvalidated text does not compile:
 ///
 /// ```compile_fail,E0277
 /// # fn ticker() -> String { "acme".to_owned() }
@@ -28,21 +28,21 @@ use super::field::{InvalidField, check_one_line, is_one_line};
 pub struct EventName(Cow<'static, str>);
 
 impl EventName {
-    /// A name known when the program is written; nothing is copied.
+    /// Creates a name from a literal, without copying it.
     ///
     /// # Panics
     ///
-    /// If `name` has a line feed, a carriage return or U+0000: while compiling, when used in a
-    /// `const`.
+    /// Panics if `name` contains a line feed, a carriage return or U+0000. In a `const`, this is a
+    /// compile-time error.
     #[must_use]
     #[track_caller]
     pub const fn from_static(name: &'static str) -> Self {
-        // The text is the program's own, never run-time data.
+        // The text is a literal of the program, never run-time data.
         assert!(is_one_line(name), "an event's name cannot contain a line break or NUL");
         Self(Cow::Borrowed(name))
     }
 
-    /// The name as it goes over the wire.
+    /// Returns the name as a string slice.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
@@ -52,7 +52,7 @@ impl EventName {
 impl TryFrom<String> for EventName {
     type Error = InvalidField;
 
-    /// Takes the string over without a copy.
+    /// Converts the string without copying it.
     fn try_from(name: String) -> Result<Self, InvalidField> {
         check_one_line("event", &name)?;
         Ok(Self(Cow::Owned(name)))
@@ -88,15 +88,16 @@ impl fmt::Display for EventName {
     }
 }
 
-/// What [`Event::event`](crate::Event::event) takes: a literal or an [`EventName`].
+/// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`].
 ///
-/// The trait is sealed. A literal is checked like a header name given to
-/// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or a NUL panics. A text
-/// that is only known at run time gets in through [`EventName::try_from`], which can say no.
+/// The trait is sealed. A literal is validated like a header name passed to
+/// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or U+0000 panics. Text
+/// that is known only at run time is converted by [`EventName::try_from`], which returns an error
+/// instead.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't name an event",
     label = "neither a literal nor an `EventName`",
-    note = "a text known only at run time must be checked: `EventName::try_from(text)?`"
+    note = "text known only at run time must be validated: `EventName::try_from(text)?`"
 )]
 pub trait IntoEventName: sealed::IntoName {}
 

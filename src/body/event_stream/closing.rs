@@ -1,0 +1,95 @@
+use std::pin::Pin;
+
+use bytes::Bytes;
+use http::HeaderMap;
+
+use super::{EventStream, Phase};
+use crate::{BoxError, body::Ending, connection::CloseReason};
+
+/// The last bytes of a failing stream. When the server drops them, it has written them.
+const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
+
+/// The ways in which an open stream enters its last phase.
+impl<B> EventStream<B> {
+    /// Ends the stream at its source's clean end.
+    pub(super) fn end(mut self: Pin<&mut Self>, trailers: Option<HeaderMap>) {
+        let this = self.as_mut().project();
+        let last = match this.options.terminator() {
+            Some(terminator) if !*this.encoded && this.boundary.between_events() => {
+                this.boundary.interject(terminator)
+            }
+            _ => Bytes::new(),
+        };
+        self.begin_ending(Ending::own(last, trailers));
+    }
+
+    /// Ends the stream because its source failed.
+    pub(super) fn fail(mut self: Pin<&mut Self>, error: BoxError) {
+        let this = self.as_mut().project();
+        let is_cancellation = this.options.is_cancellation(&error);
+        // Mid-event every error fails the body, because some clients dispatch an incomplete event
+        // after a clean end. In a content coding the layer cannot see where events end.
+        let between_events = !*this.encoded && this.boundary.between_events();
+        let ending = if is_cancellation {
+            debug!(error = %error, "the source of an event stream was cancelled");
+            if between_events && this.client.reconnects_after_clean_end() {
+                Ending::clean(CloseReason::Cancelled, Bytes::new())
+            } else {
+                Ending::failure(CloseReason::Cancelled, self.as_mut().last_line(), error)
+            }
+        } else if between_events && let Some(event) = this.options.event_for(&error) {
+            Ending::clean(CloseReason::Failed, this.boundary.interject(&event))
+        } else {
+            Ending::failure(CloseReason::Failed, self.as_mut().last_line(), error)
+        };
+        self.begin_ending(ending);
+    }
+
+    /// Returns a comment line, for a failure without other last bytes; nothing where no line can
+    /// start.
+    fn last_line(self: Pin<&mut Self>) -> Bytes {
+        let this = self.project();
+        if *this.encoded || !this.boundary.at_line_start() {
+            return Bytes::new();
+        }
+        this.boundary.interject(&COMMENT_LINE)
+    }
+
+    /// Ends the stream before its source has ended.
+    pub(super) fn cut(mut self: Pin<&mut Self>, reason: CloseReason) {
+        let this = self.as_mut().project();
+        let between_events = !*this.encoded && this.boundary.between_events();
+        let lines = match reason {
+            CloseReason::Drained if between_events => this.options.goodbye(),
+            // A `retry` line belongs to no event, so it can be written mid-event.
+            CloseReason::Drained if !*this.encoded && this.boundary.at_line_start() => {
+                this.options.reconnection_time()
+            }
+            _ => Bytes::new(),
+        };
+        let last = if lines.is_empty() { lines } else { this.boundary.interject(&lines) };
+        let ending = if between_events && !this.client.is_cut_by_failing() {
+            Ending::clean(reason, last)
+        } else {
+            let last = if last.is_empty() { self.as_mut().last_line() } else { last };
+            Ending::cut_short(reason, last)
+        };
+        self.begin_ending(ending);
+    }
+
+    /// Drops the source and enters the last phase.
+    ///
+    /// The source is not kept until the body is dropped, because it may hold a guard, a permit or a
+    /// cursor.
+    fn begin_ending(self: Pin<&mut Self>, ending: Ending) {
+        let mut this = self.project();
+        // The body may be dropped before it is polled again.
+        if let Some(reason) = ending.reason() {
+            this.report.set_reason(reason);
+        }
+        // Set the phase first: dropping the source may panic.
+        *this.phase = Phase::Ending(ending);
+        *this.deadline = None;
+        this.report.within_source(|| this.source.set(None));
+    }
+}
