@@ -22,6 +22,8 @@ pub(crate) struct Boundary {
     /// dropped.
     skip_lf: bool,
     start: Start,
+    /// The bytes have a content coding, so nothing can be written between them.
+    is_opaque: bool,
 }
 
 /// The kind of a line, which its first bytes determine.
@@ -54,6 +56,16 @@ enum Start {
 }
 
 impl Boundary {
+    /// Creates the start of a stream whose bytes have a content coding.
+    pub(crate) const fn opaque() -> Self {
+        Self { is_opaque: true, ..Self::new() }
+    }
+
+    /// Returns whether the position within lines and events is unknown for good.
+    pub(crate) const fn is_opaque(&self) -> bool {
+        self.is_opaque
+    }
+
     pub(crate) const fn new() -> Self {
         Self {
             line: Line::Empty,
@@ -61,13 +73,16 @@ impl Boundary {
             after_cr: false,
             skip_lf: false,
             start: Start::Empty,
+            is_opaque: false,
         }
     }
 
     /// Returns whether a line can be written here. A comment or `retry` line fits at any line
     /// start.
     pub(crate) fn at_line_start(&self) -> bool {
-        self.line == Line::Empty && !matches!(self.start, Start::Source { matched: 1.. })
+        !self.is_opaque
+            && self.line == Line::Empty
+            && !matches!(self.start, Start::Source { matched: 1.. })
     }
 
     /// Returns whether an event can be written here, which is so while no event of the source is
@@ -92,6 +107,9 @@ impl Boundary {
 
     /// Records a frame of the source and returns the bytes of it to send, which may be none.
     pub(crate) fn pass(&mut self, mut frame: Bytes) -> Bytes {
+        if self.is_opaque {
+            return frame;
+        }
         if self.skip_lf && !frame.is_empty() {
             self.skip_lf = false;
             if frame.starts_with(b"\n") {
@@ -112,6 +130,9 @@ impl Boundary {
     /// Passes a frame as [`pass`](Self::pass) does, but drops the rest after the first point
     /// between events. A busy source may never end a frame at such a point.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
+        if self.is_opaque {
+            return frame;
+        }
         let mut passed = BytesMut::new();
         while !frame.is_empty() {
             let line = frame.split_to(first_line_len(&frame));

@@ -32,8 +32,6 @@ pin_project! {
         boundary: Boundary,
         budget: CoopBudget,
         client: Client,
-        // The stream has a content coding, in which the layer cannot write lines.
-        encoded: bool,
         #[pin]
         idle: Option<IdleTimer>,
         // Last, so that the source is dropped before the close is reported.
@@ -69,12 +67,11 @@ impl<B> EventStream<B> {
             source: Some(source),
             idle: options.heartbeat_interval().filter(|_| !encoded).map(|_| IdleTimer::default()),
             deadline: None,
-            boundary: Boundary::new(),
+            boundary: if encoded { Boundary::opaque() } else { Boundary::new() },
             phase: Phase::Beginning(shutdown),
             budget: CoopBudget::default(),
             options,
             client,
-            encoded,
             report,
         }
     }
@@ -127,13 +124,13 @@ where
         };
         match deadline.as_mut().check(cx) {
             Verdict::EndBetweenEvents(reason)
-                if *this.encoded || this.boundary.between_events() =>
+                if this.boundary.is_opaque() || this.boundary.between_events() =>
             {
                 Verdict::EndNow(reason)
             }
             // The source has delivered these bytes, in which its event may end.
             Verdict::EndNow(reason)
-                if !*this.encoded && matches!(this.phase, Phase::HoldsResult(_)) =>
+                if matches!(this.phase, Phase::HoldsResult(_)) && !this.boundary.is_opaque() =>
             {
                 if this.boundary.between_events() {
                     Verdict::EndNow(reason)
@@ -173,7 +170,7 @@ where
             _ => None,
         };
         *this.deadline = Deadline::new(this.options, shutdown, *this.client).map(Box::pin);
-        if *this.encoded {
+        if this.boundary.is_opaque() {
             return Bytes::new();
         }
         if !this.options.has_retry() || self.as_mut().must_end(cx) {
@@ -268,10 +265,7 @@ where
     #[inline]
     fn pass(self: Pin<&mut Self>, mut data: Bytes, is_due: bool) -> Bytes {
         let this = self.project();
-        if *this.encoded {
-            return data;
-        }
-        if data.len() > LARGEST_PIECE {
+        if data.len() > LARGEST_PIECE && !this.boundary.is_opaque() {
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = Phase::HoldsResult(Box::new(Some(Ok(Frame::data(rest)))));
         }

@@ -15,7 +15,7 @@ impl<B> EventStream<B> {
     pub(super) fn end(mut self: Pin<&mut Self>, trailers: Option<HeaderMap>) {
         let this = self.as_mut().project();
         let last = match this.options.terminator() {
-            Some(terminator) if !*this.encoded && this.boundary.between_events() => {
+            Some(terminator) if this.boundary.between_events() => {
                 this.boundary.interject(terminator)
             }
             _ => Bytes::new(),
@@ -29,7 +29,7 @@ impl<B> EventStream<B> {
         let is_cancellation = this.options.is_cancellation(&error);
         // Mid-event every error fails the body, because some clients dispatch an incomplete event
         // after a clean end. In a content coding the layer cannot see where events end.
-        let between_events = !*this.encoded && this.boundary.between_events();
+        let between_events = this.boundary.between_events();
         let ending = if is_cancellation {
             debug!(error = %error, "the source of an event stream was cancelled");
             if between_events && this.client.reconnects_after_clean_end() {
@@ -49,7 +49,7 @@ impl<B> EventStream<B> {
     /// start.
     fn last_line(self: Pin<&mut Self>) -> Bytes {
         let this = self.project();
-        if *this.encoded || !this.boundary.at_line_start() {
+        if !this.boundary.at_line_start() {
             return Bytes::new();
         }
         this.boundary.interject(&COMMENT_LINE)
@@ -58,11 +58,11 @@ impl<B> EventStream<B> {
     /// Ends the stream before its source has ended.
     pub(super) fn cut(mut self: Pin<&mut Self>, reason: CloseReason) {
         let this = self.as_mut().project();
-        let between_events = !*this.encoded && this.boundary.between_events();
+        let between_events = this.boundary.between_events();
         let lines = match reason {
             CloseReason::Drained if between_events => this.options.goodbye(),
             // A `retry` line belongs to no event, so it can be written mid-event.
-            CloseReason::Drained if !*this.encoded && this.boundary.at_line_start() => {
+            CloseReason::Drained if this.boundary.at_line_start() => {
                 this.options.reconnection_time()
             }
             _ => Bytes::new(),
