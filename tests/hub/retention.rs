@@ -46,7 +46,7 @@ fn a_topic_keeps_its_newest_events() {
 }
 
 #[test]
-#[should_panic(expected = "subscribers read what is kept")]
+#[should_panic(expected = "subscribers read only kept events")]
 fn a_topic_that_keeps_nothing_is_a_mistake_in_the_program() {
     _ = Hub::builder().retain_events(0);
 }
