@@ -106,24 +106,27 @@ impl TopicCursor {
     /// Waits for the next event. Returns `false` if there is something to read already.
     pub(super) fn wait(&mut self, waker: &Waker) -> bool {
         // Cloning or dropping a waker can run any code, so no lock may be held.
-        let waker = waker.clone();
-        let mut state = self.topic.lock();
-        if !self.is_caught_up() {
-            drop(state);
-            drop_waker(Some(waker));
-            return false;
+        match self.topic.add_waiter(waker.clone(), || self.is_caught_up()) {
+            Ok(ticket) => {
+                self.ticket = ticket;
+                true
+            }
+            Err(waker) => {
+                drop_waker(Some(waker));
+                false
+            }
         }
-        self.ticket = state.waiters().add(waker);
-        true
     }
 
     /// Waits without looking for an event first: a [fault](super::faults::Fault).
     pub(super) fn wait_unchecked(&mut self, waker: &Waker) {
-        self.ticket = self.topic.lock().waiters().add(waker.clone());
+        if let Ok(ticket) = self.topic.add_waiter(waker.clone(), || true) {
+            self.ticket = ticket;
+        }
     }
 
     pub(super) fn stop_waiting(&mut self) {
-        let waker = self.topic.lock().waiters().remove(self.ticket);
+        let waker = self.topic.remove_waiter(self.ticket);
         self.ticket = Ticket::NONE;
         drop_waker(waker);
     }

@@ -127,7 +127,7 @@ impl Subscribe {
                 ResumeFrom::Seen(_) => cursor.seek(seen, false),
                 ResumeFrom::Unknown(UnknownId::Foreign) => cursor.seek(seen, true),
                 ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
-                    cursor.seek(first_visit(), false)
+                    cursor.seek(first_visit(), false);
                 }
             }
         }

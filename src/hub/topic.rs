@@ -1,11 +1,12 @@
 use std::{
     ops::{Deref, DerefMut},
     sync::{Arc, Weak, atomic::AtomicUsize},
+    task::Waker,
 };
 
 use super::eviction_queue::EvictionQueue;
 use crate::history::{
-    Log, Waiters, WakeList,
+    Log, Ticket, Waiters, WakeList,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
 };
 
@@ -69,6 +70,7 @@ impl Topic {
         self.newest.load(Acquire)
     }
 
+    #[inline]
     pub(super) fn lock(self: &Arc<Self>) -> TopicGuard<'_> {
         TopicGuard { topic: self, state: lock(&self.state) }
     }
@@ -76,6 +78,26 @@ impl Topic {
     /// Publishes the newest sequence number to readers without the lock. The caller holds it.
     pub(super) fn set_newest(&self, newest: u64) {
         self.newest.store(newest, Release);
+    }
+
+    /// Adds a waiter, unless `is_needed` returns `false` while the topic is locked.
+    ///
+    /// Waiters do not change the log, so this and [`remove_waiter`](Self::remove_waiter) lock the
+    /// topic without a guard.
+    #[inline]
+    pub(super) fn add_waiter(
+        &self,
+        waker: Waker,
+        is_needed: impl FnOnce() -> bool,
+    ) -> Result<Ticket, Waker> {
+        let mut state = lock(&self.state);
+        if is_needed() { Ok(state.waiters.add(waker)) } else { Err(waker) }
+    }
+
+    /// Removes a waiter, to be dropped after all locks are released.
+    #[inline]
+    pub(super) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
+        lock(&self.state).waiters.remove(ticket)
     }
 
     /// Takes all waiters, to be woken after all locks are released.
@@ -97,10 +119,6 @@ impl TopicState {
     pub(super) fn is_used(&self) -> bool {
         self.subscribers > 0 || !self.log.is_empty()
     }
-
-    pub(super) const fn waiters(&mut self) -> &mut Waiters {
-        &mut self.waiters
-    }
 }
 
 impl TopicGuard<'_> {
@@ -118,12 +136,14 @@ impl TopicGuard<'_> {
 impl Deref for TopicGuard<'_> {
     type Target = TopicState;
 
+    #[inline]
     fn deref(&self) -> &TopicState {
         &self.state
     }
 }
 
 impl DerefMut for TopicGuard<'_> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut TopicState {
         &mut self.state
     }
