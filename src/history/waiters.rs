@@ -38,6 +38,7 @@ impl Waiters {
     }
 
     /// Adds a waker and returns its ticket.
+    #[inline]
     pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
         let index = match self.vacant.pop() {
             Some(index) => index,

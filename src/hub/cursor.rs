@@ -70,6 +70,7 @@ impl TopicCursor {
 
     /// Reads the next gap or events below `bound`, and returns them with the sequence number of
     /// what follows.
+    #[inline]
     pub(super) fn read(
         &mut self,
         bound: u64,
@@ -104,6 +105,7 @@ impl TopicCursor {
     }
 
     /// Waits for the next event. Returns `false` if there is something to read already.
+    #[inline]
     pub(super) fn wait(&mut self, waker: &Waker) -> bool {
         // Cloning or dropping a waker can run any code, so no lock may be held.
         match self.topic.add_waiter(waker.clone(), || self.is_caught_up()) {
