@@ -86,7 +86,7 @@ impl Subscription {
         let mut joined = HashSet::new();
         self.cursors.reserve_exact(topics.len());
         for name in topics {
-            // Pushed one by one: if `retention_of` panics, the drop leaves the topics joined so far.
+            // Pushed one by one: if `retention_of` panics, dropping `self` leaves those joined.
             self.cursors.extend(self.hub.with_topic(name, |topic, state| {
                 if topics.len() > 1 && !joined.insert(Arc::as_ptr(topic)) {
                     return None;

@@ -19,7 +19,7 @@ pub(super) enum Wait {
 impl Subscription {
     /// Waits in each topic for the next event, unless one has been published meanwhile.
     ///
-    /// The wait starts in the poll that finds the subscription waiting in all topics: an event
+    /// The wait starts in the poll that finds the subscription waiting in every topic: an event
     /// published after an earlier poll may have woken it for that poll.
     pub(super) fn wait(&mut self, waker: &Waker) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));

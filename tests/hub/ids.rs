@@ -180,8 +180,8 @@ fn gap_policy_reports_or_ends_or_ignores() {
     assert!(!again.has_ended());
 }
 
-/// Otherwise the client would come back with an id after which the others are never describe, or with none
-/// at all, and be told the first for ever.
+/// Otherwise the client would reconnect with an id that skips the remaining gaps, or with none at
+/// all, and receive the first gap forever.
 #[test]
 fn stream_that_ends_with_a_gap_reports_all_gaps_at_its_position() {
     let hub = hub();

@@ -76,8 +76,8 @@ impl History {
         true
     }
 
-    /// Of what was published after `begin` to its topics everything was given once and in order, or was told
-    /// as lost: in each topic up to the last of it that was seen, and at least to `end`.
+    /// Asserts that each event published after `begin` to its topics was received once and in
+    /// order, or was reported as a gap.
     fn check(&self, topics: &[&str], begin: u64, end: u64, published: &BTreeMap<u64, &str>) {
         let mut served: BTreeMap<_, _> = topics.iter().map(|topic| (*topic, begin)).collect();
         let mut newest = begin;
