@@ -177,6 +177,8 @@ mod connection;
 mod error;
 mod event;
 #[cfg(feature = "hub")]
+mod history;
+#[cfg(feature = "hub")]
 pub mod hub;
 mod layer;
 pub mod operating;

@@ -1,9 +1,11 @@
-//! The models are in `tests/`. They are run by
+//! The models are in `tests/`. Run them with
 //!
 //! ```sh
 //! RUSTFLAGS="--cfg tower_sse_loom" cargo test --release --package tower-sse-loom --target-dir target/loom
 //! ```
 //!
-//! With that cfg the hub's locks and atomics are loom's. The name is not `loom`, which would change tokio
-//! too; it is no feature, which would turn it on for whoever builds with all features; and the package
-//! is one of its own, so that few crates are built anew for it.
+//! That cfg replaces the hub's locks and atomics with loom's.
+//!
+//! - It is not named `loom`, as that cfg changes tokio too.
+//! - It is a cfg and not a feature, so building with all features does not enable it.
+//! - The models are a package of their own, so that few crates are rebuilt for them.

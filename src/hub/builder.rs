@@ -1,8 +1,13 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{Hub, Retention, hub::Shared, registry::RetentionOf, registry::Topics};
+use super::{
+    Hub, Retention,
+    faults::Fault,
+    hub::Shared,
+    registry::{Registry, RetentionOf},
+};
 
-/// Sets what a [`Hub`] keeps.
+/// Builds a [`Hub`] with limits of what it keeps.
 ///
 /// ```
 /// use std::time::Duration;
@@ -20,9 +25,8 @@ use super::{Hub, Retention, hub::Shared, registry::RetentionOf, registry::Topics
 pub struct HubBuilder {
     retention: Retention,
     retention_of: Option<Box<RetentionOf>>,
-    budget: usize,
-    #[cfg(tower_sse_loom)]
-    broken: super::Broken,
+    max_memory: usize,
+    pub(super) fault: Fault,
 }
 
 impl HubBuilder {
@@ -30,55 +34,49 @@ impl HubBuilder {
         Self {
             retention: Retention::new(),
             retention_of: None,
-            budget: 64 << 20,
-            #[cfg(tower_sse_loom)]
-            broken: super::Broken::Not,
+            max_memory: 64 << 20,
+            fault: Fault::NONE,
         }
     }
 
-    #[cfg(tower_sse_loom)]
-    #[allow(missing_docs)]
-    pub fn broken(mut self, broken: super::Broken) -> Self {
-        self.broken = broken;
-        self
-    }
-
-    /// Every topic keeps its newest so many events: 1,024 by default.
+    /// Limits how many events each topic keeps to the newest `events`. The default is 1,024.
     ///
     /// # Panics
     ///
-    /// If `events` is zero: subscribers read what is kept.
+    /// Panics if `events` is zero, as subscribers read only kept events.
     #[track_caller]
     pub fn retain_events(mut self, events: usize) -> Self {
         self.retention = self.retention.events(events);
         self
     }
 
-    /// Every topic keeps its newest events that take so many bytes on the wire: 1 MiB by default.
-    /// The very newest is kept whatever its size.
+    /// Limits the total size of the events of each topic to `bytes` on the wire. The default is
+    /// 1 MiB. The newest event is kept whatever its size.
     pub fn retain_bytes(mut self, bytes: usize) -> Self {
         self.retention = self.retention.bytes(bytes);
         self
     }
 
-    /// Limits how long every topic keeps its events: 5 minutes by default.
+    /// Limits the age of the events of each topic. The default is 5 minutes.
     ///
-    /// A publish or a new subscription evicts what is too old in its own topic. In the other
-    /// topics, each publish evicts it in turn: in 16 topics once a millisecond, and in 16 more
-    /// whenever four topics have begun to keep something. So a hub to which clients publish, each
-    /// to a topic of its own, has at most a third more topics than those whose events are new
-    /// enough.
+    /// Old events are evicted by other operations, not by a timer:
     ///
-    /// Where nothing is published to any topic, nothing is evicted.
+    /// - Publishing and subscribing evict the old events of their own topic.
+    /// - Publishing also evicts the old events of 16 other topics, in rotation. It does so at most
+    ///   once a millisecond, and whenever four more topics have started to keep events. So with
+    ///   one event in each topic, expired topics are at most a third of the current ones.
+    /// - Without publishing or subscribing, nothing is evicted.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.retention = self.retention.age(age);
         self
     }
 
-    /// Some topics keep more or less than others: what the closure returns for a topic's name goes
-    /// before the other three limits. It is called whenever a topic comes into being, perhaps by
-    /// several threads at once, and outside of all locks. It may use the hub, but not that topic:
-    /// for it, it would be called again, without end.
+    /// Sets the limits of individual topics by name. For a name for which the closure returns
+    /// `None`, the limits of this builder apply.
+    ///
+    /// The closure is called whenever a topic is created, possibly by several threads at once. No
+    /// lock is held during the call. The closure may use other topics of the hub; using the topic
+    /// itself recurses infinitely.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -87,46 +85,39 @@ impl HubBuilder {
         self
     }
 
-    /// Limits the memory that all topics together take for what they keep: 64 MiB by default.
+    /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
     /// | counted | bytes |
     /// |---|---|
-    /// | an event | its bytes on the wire and 112 more |
-    /// | a topic in which something is kept | 560 and its name |
-    /// | a frame kept for subscribers that are behind, up to 16 in a topic | its bytes, at most 20 KiB |
+    /// | an event | its size on the wire and 112 |
+    /// | a topic that keeps events | 560 and its name |
+    /// | a frame kept for subscribers that are behind, up to 16 of each topic | its size, at most 20 KiB |
     ///
     /// | not counted | bytes |
     /// |---|---|
-    /// | a topic with subscriptions that keeps nothing | about 400 and its name, with the first of its subscriptions |
-    /// | events and frames that were evicted, while a server still has to send them | their bytes, once for all clients that hold them |
+    /// | a topic with subscriptions that keeps no events | about 400 and its name, with its first subscription |
+    /// | evicted events and frames that a server still has to send | their size, once for all clients that hold them |
     ///
-    /// A publish that finds too much evicts, in this order, until there is room:
+    /// A publish that exceeds the limit evicts in this order until the limit is met:
     ///
-    /// 1. frames, which can be made again;
-    /// 2. events of topics without subscriptions, first of those to which nothing was published for the
-    ///    longest time;
-    /// 3. the older half of the topic that keeps most.
+    /// 1. frames, which can be assembled again;
+    /// 2. events of topics without subscriptions, starting with the topic that was published to
+    ///    least recently;
+    /// 3. the older half of the largest topic.
     ///
-    /// It compares 32 topics at a time. Only topics that keep something are looked at, however many
-    /// others there are. An event that is larger than the limit is not kept, and subscribers are
-    /// told a gap; with a limit of zero that is so for every event.
+    /// It compares 32 topics at a time, and visits only topics that keep events. An event larger
+    /// than the limit is not kept, and its subscribers receive a gap. With a limit of zero, that
+    /// applies to every event.
     pub fn max_memory(mut self, bytes: usize) -> Self {
-        self.budget = bytes;
+        self.max_memory = bytes;
         self
     }
 
-    /// The hub.
+    /// Returns the hub.
     #[must_use]
     pub fn build(self) -> Hub {
-        let topics = Topics::new(self.retention, self.retention_of, self.budget);
-        let shared = Shared::new(topics);
-        #[cfg(tower_sse_loom)]
-        let shared = {
-            let mut shared = shared;
-            shared.broken = self.broken;
-            shared
-        };
-        Hub::of(Arc::new(shared))
+        let registry = Registry::new(self.retention, self.retention_of, self.max_memory);
+        Hub::of(Arc::new(Shared::new(registry, self.fault)))
     }
 }
 
@@ -140,7 +131,7 @@ impl fmt::Debug for HubBuilder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("HubBuilder")
             .field("retention", &self.retention)
-            .field("budget", &self.budget)
+            .field("max_memory", &self.max_memory)
             .finish_non_exhaustive()
     }
 }

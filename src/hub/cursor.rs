@@ -1,38 +1,34 @@
 use std::{sync::Arc, task::Waker};
 
-use super::{
-    deferred_drops::DeferredDrops,
-    log::{Log, Run},
-    registry::Topics,
-    topic::Topic,
-    waiters::{Ticket, drop_waker},
-};
+use super::topic::Topic;
+use crate::history::{Batch, DeferredDrops, Log, Ticket, drop_waker};
 
-/// Where a subscription is in one topic.
+/// The position of a subscription in one topic.
 pub(super) struct TopicCursor {
     topic: Arc<Topic>,
-    /// The newest event that was given, or told as lost.
+    /// The newest sequence number that was sent, or reported as a gap.
     seen: u64,
     ticket: Ticket,
-    /// A gap is to be told, whatever is kept.
+    /// A gap is to be reported even if no event was evicted.
     gap_due: bool,
-    /// It is in the subscription's [`Upcoming`](super::upcoming::Upcoming).
-    pub(super) is_listed: bool,
+    /// The cursor is in the subscription's [`MergeQueue`](super::merge_queue::MergeQueue).
+    pub(super) is_queued: bool,
 }
 
-/// What a topic has to give.
-pub(super) enum Given {
+/// What a cursor read from its topic.
+pub(super) enum TopicRead {
     Nothing,
+    /// A gap up to this sequence number.
     Gap(u64),
-    Run(Run),
+    Batch(Batch),
 }
 
 impl TopicCursor {
     pub(super) const fn new(topic: Arc<Topic>) -> Self {
-        Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false, is_listed: false }
+        Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false, is_queued: false }
     }
 
-    pub(super) const fn begin(&mut self, seen: u64, gap_due: bool) {
+    pub(super) const fn seek(&mut self, seen: u64, gap_due: bool) {
         self.seen = seen;
         self.gap_due = gap_due;
     }
@@ -41,94 +37,98 @@ impl TopicCursor {
         &self.topic
     }
 
-    pub(super) fn lost_to(&self) -> u64 {
-        self.topic.lock().log.lost_to()
+    /// Returns the newest evicted sequence number of the topic, 0 if there is none.
+    pub(super) fn evicted_up_to(&self) -> u64 {
+        self.topic.lock().log.evicted().up_to
     }
 
-    /// Nothing can be new: told without a lock.
+    /// Returns whether the topic has nothing to read, without locking it.
     #[inline]
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(super) fn is_caught_up(&self) -> bool {
         !self.gap_due && self.topic.newest() <= self.seen
     }
 
-    /// Where the gap is that has to be told first.
+    /// Returns the sequence number of the gap that precedes the next event, if any.
     fn gap(&self, log: &Log) -> Option<u64> {
-        let lost = log.lost_after(self.seen);
-        if self.gap_due { Some(lost.unwrap_or(self.seen)) } else { lost }
+        let evicted = log.evicted_after(self.seen);
+        if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
     }
 
-    /// Returns where what comes next is in the order of the hub.
+    /// Returns the sequence number of the next gap or event.
     pub(super) fn next(&self) -> Option<u64> {
-        if self.is_quiet() {
+        if self.is_caught_up() {
             return None;
         }
         let log = &self.topic.lock().log;
         self.gap(log).or_else(|| log.next(self.seen))
     }
 
-    /// Whether its next gap is at this place.
-    pub(super) fn has_gap(&self, place: u64) -> bool {
-        !self.is_quiet() && self.gap(&self.topic.lock().log) == Some(place)
+    /// Returns whether the next item is a gap at this sequence number.
+    pub(super) fn has_gap_at(&self, sequence: u64) -> bool {
+        !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)
     }
 
-    /// Takes what comes next, if that is before `bound`, and returns where what comes then is.
-    pub(super) fn take(
+    /// Reads the next gap or events below `bound`, and returns them with the sequence number of
+    /// what follows.
+    #[inline]
+    pub(super) fn read(
         &mut self,
         bound: u64,
-        topics: &Topics,
-        trash: &mut DeferredDrops,
-    ) -> (Given, Option<u64>) {
+        drops: &mut DeferredDrops,
+    ) -> (TopicRead, Option<u64>) {
         let mut state = self.topic.lock();
         let log = &mut state.log;
         match self.gap(log) {
-            Some(lost_to) if lost_to < bound => {
-                let next = log.next(lost_to);
+            Some(gap) if gap < bound => {
+                let next = log.next(gap);
                 drop(state);
-                self.begin(lost_to, false);
-                (Given::Gap(lost_to), next)
+                self.seek(gap, false);
+                (TopicRead::Gap(gap), next)
             }
-            Some(lost_to) => (Given::Nothing, Some(lost_to)),
-            None => {
-                match topics.account(&self.topic, log, |log| log.run(self.seen, bound, trash)) {
-                    Some(run) => {
-                        drop(state);
-                        self.seen = run.last;
-                        let next = run.next;
-                        (Given::Run(run), next)
-                    }
-                    None => (Given::Nothing, log.next(self.seen)),
+            Some(gap) => (TopicRead::Nothing, Some(gap)),
+            None => match log.batch(self.seen, bound, drops) {
+                Some(batch) => {
+                    drop(state);
+                    self.seen = batch.last;
+                    let next = batch.next;
+                    (TopicRead::Batch(batch), next)
                 }
+                None => (TopicRead::Nothing, log.next(self.seen)),
+            },
+        }
+    }
+
+    /// Returns whether the next event wakes the subscription.
+    #[inline]
+    pub(super) fn is_waiting(&self) -> bool {
+        self.ticket.is_valid_in(self.topic.generation())
+    }
+
+    /// Waits for the next event. Returns `false` if there is something to read already.
+    #[inline]
+    pub(super) fn wait(&mut self, waker: &Waker) -> bool {
+        // Cloning or dropping a waker can run any code, so no lock may be held.
+        match self.topic.add_waiter(waker.clone(), || self.is_caught_up()) {
+            Ok(ticket) => {
+                self.ticket = ticket;
+                true
+            }
+            Err(waker) => {
+                drop_waker(Some(waker));
+                false
             }
         }
     }
 
-    /// Whether the next event wakes the subscription.
-    #[inline]
-    pub(super) fn waits(&self) -> bool {
-        self.ticket.is_of(self.topic.generation())
-    }
-
-    /// Waits for the next event, unless there is one that was not given yet.
-    pub(super) fn enlist(&mut self, waker: &Waker) -> bool {
-        // Wakers are cloned and dropped outside of locks: either can run anybody's code.
-        let waker = waker.clone();
-        let mut state = self.topic.lock();
-        if !self.is_quiet() {
-            drop(state);
-            drop_waker(Some(waker));
-            return false;
+    /// Waits without looking for an event first: a [fault](super::faults::Fault).
+    pub(super) fn wait_unchecked(&mut self, waker: &Waker) {
+        if let Ok(ticket) = self.topic.add_waiter(waker.clone(), || true) {
+            self.ticket = ticket;
         }
-        self.ticket = state.waiters().add(waker);
-        true
-    }
-
-    #[cfg(tower_sse_loom)]
-    pub(super) fn wait_anyhow(&mut self, waker: &Waker) {
-        self.ticket = self.topic.lock().waiters().add(waker.clone());
     }
 
     pub(super) fn stop_waiting(&mut self) {
-        let waker = self.topic.lock().waiters().remove(self.ticket);
+        let waker = self.topic.remove_waiter(self.ticket);
         self.ticket = Ticket::NONE;
         drop_waker(waker);
     }

@@ -10,29 +10,28 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// Holds events back for a while after others were given, so that they are given together.
+/// Delays events for a while after the previous ones, so that they are sent together.
 #[derive(Debug)]
 pub(super) struct FlushWindow {
     length: Duration,
-    /// Events were given since the window was last open.
-    given: bool,
+    /// An item was sent since the window opened.
+    has_sent: bool,
     closed_until: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// A year.
-const LONGEST: Duration = Duration::from_secs(365 * 24 * 3600);
+/// One year, close to the maximum of tokio's timers.
+const MAX_LENGTH: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl FlushWindow {
-    /// None of no length.
+    /// Returns `None` for a length of zero.
     pub(super) fn new(length: Duration) -> Option<Box<Self>> {
-        // tokio's timers do not reach much farther.
-        let length = length.min(LONGEST);
-        let window = Self { length, given: false, closed_until: None, sleep: None };
+        let length = length.min(MAX_LENGTH);
+        let window = Self { length, has_sent: false, closed_until: None, sleep: None };
         (!length.is_zero()).then(|| Box::new(window))
     }
 
-    /// Pending while events are held back.
+    /// Returns `Pending` while events are delayed.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(until) = self.closed_until else {
             return Poll::Ready(());
@@ -47,7 +46,7 @@ impl FlushWindow {
                 }
                 None if Handle::try_current().is_err() => {
                     warn!("no flush window: the subscription is not polled within a tokio runtime");
-                    // It does not close again.
+                    // So that it never closes again.
                     self.length = Duration::ZERO;
                     self.closed_until = None;
                     return Poll::Ready(());
@@ -62,14 +61,14 @@ impl FlushWindow {
         Poll::Ready(())
     }
 
-    /// Events are given.
-    pub(super) const fn give(&mut self) {
-        self.given = true;
+    /// Records that an item was sent.
+    pub(super) const fn record_item(&mut self) {
+        self.has_sent = true;
     }
 
-    /// All that there was has been given.
-    pub(super) fn exhaust(&mut self) {
-        if std::mem::take(&mut self.given) && !self.length.is_zero() {
+    /// Starts the delay if items were sent. Called when there is nothing more to read.
+    pub(super) fn close(&mut self) {
+        if std::mem::take(&mut self.has_sent) && !self.length.is_zero() {
             self.closed_until = Some(Instant::now() + self.length);
         }
     }

@@ -4,22 +4,25 @@ use tokio::time::Instant;
 
 use super::{
     HubBuilder, PublishError, Receipt, Subscribe,
-    deferred_drops::DeferredDrops,
-    position::{Epoch, Position},
-    registry::Topics,
-    sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
-    topic::Topic,
+    faults::Fault,
+    registry::Registry,
+    topic::{Topic, TopicState},
 };
 use crate::{
     BoxError,
     event::{Event, EventId},
+    history::{
+        DeferredDrops, Epoch, Position,
+        sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
+    },
 };
 
-/// Topics to which events are published, and to which clients subscribe; cheap to clone.
+/// A set of topics to publish events to and to subscribe to. Clones are cheap and share the
+/// topics.
 ///
-/// Subscriptions do not end when the last `Hub` is dropped, only when it is [closed](Self::close).
+/// Subscriptions end when the hub is [closed](Self::close), not when its last clone is dropped.
 ///
-/// The manual page is the [module's](super).
+/// See the [module](super) for an overview.
 #[derive(Clone)]
 #[doc(alias = "broadcast")]
 #[doc(alias = "channel")]
@@ -29,33 +32,28 @@ pub struct Hub {
 
 pub(super) struct Shared {
     pub(super) epoch: Epoch,
-    /// What all ids begin with.
+    /// The start of all ids: the epoch and a hyphen.
     id_prefix: String,
-    pub(super) topics: Topics,
-    /// Everything up to here can be read. It moves while the lock of the topic is held whose event it
-    /// is: who has seen an event of a topic also sees that it is committed.
+    pub(super) registry: Registry,
+    /// All events up to this sequence number can be read. It advances under the lock of the
+    /// event's topic, so a reader that finds the event in the topic also finds it committed.
     committed: AtomicU64,
     closed: AtomicBool,
-    /// The order of all topics; taken with the lock of a topic held.
-    order: Mutex<Order>,
+    /// The newest sequence number of all topics. Locked while the lock of a topic is held.
+    newest: Mutex<u64>,
     started: Instant,
-    #[cfg(tower_sse_loom)]
-    pub(super) broken: super::Broken,
-}
-
-#[derive(Debug, Default)]
-struct Order {
-    newest: u64,
+    pub(super) fault: Fault,
 }
 
 impl Hub {
-    /// A hub whose topics keep 1,024 events, 1 MiB and 5 minutes each, and 64 MiB together.
+    /// Returns a hub whose topics keep up to 1,024 events, 1 MiB and 5 minutes each, and 64 MiB
+    /// together.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// A hub that keeps other amounts.
+    /// Returns a builder for a hub with other limits.
     pub const fn builder() -> HubBuilder {
         HubBuilder::new()
     }
@@ -64,19 +62,23 @@ impl Hub {
         Self { shared }
     }
 
-    /// Publishes an event: everybody who subscribes to the topic gets it, and for as long as it is kept
-    /// everybody who comes back. Nobody waits for a client that is slow.
+    /// Publishes an event to all subscribers of a topic.
     ///
-    /// It is ready at once; it is `async` so that other hubs, which are not in the process, can have the same
-    /// method. [`publish_now`](Self::publish_now) is the same for code that is not.
+    /// While the event is kept, clients that reconnect receive it too. The publisher never waits
+    /// for a slow client.
+    ///
+    /// The future is ready at its first poll. The method is `async` so that a hub outside of the
+    /// process can have the same one; [`publish_now`](Self::publish_now) is the same for
+    /// synchronous code.
     ///
     /// # Errors
     ///
-    /// If the event has no data, or an id of its own, or the hub is [closed](Self::close).
+    /// Returns an error if the value does not become an event, if the event has no data or has an id,
+    /// or if the hub is [closed](Self::close).
     ///
     /// # Cancel safety
     ///
-    /// Dropped before it was polled, nothing was published.
+    /// If the future is dropped before its first poll, nothing is published.
     #[allow(clippy::unused_async)]
     pub async fn publish<E>(
         &self,
@@ -89,13 +91,15 @@ impl Hub {
         self.publish_now(topic, event)
     }
 
-    /// As [`publish`](Self::publish), for code that is not asynchronous. It waits for nothing but short
-    /// locks. It wakes whoever sleeps in the topic, and now and then it
-    /// [makes room](HubBuilder::max_memory).
+    /// Publishes an event like [`publish`](Self::publish), for synchronous code.
+    ///
+    /// It only takes short locks. It wakes the waiting subscribers of the topic, and
+    /// [evicts](HubBuilder::max_memory) events if a limit is exceeded.
     ///
     /// # Errors
     ///
-    /// If the event has no data, or an id of its own, or the hub is [closed](Self::close).
+    /// Returns an error if the value does not become an event, if the event has no data or has an id,
+    /// or if the hub is [closed](Self::close).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: TryInto<Event, Error: Into<BoxError>>,
@@ -110,8 +114,8 @@ impl Hub {
         self.shared.publish(topic.as_ref(), &event)
     }
 
-    /// Subscribes to topics, each named once or more often; see [`Subscribe`] for where it begins. To one topic it is
-    /// `hub.subscribe(["news"])`.
+    /// Subscribes to topics; duplicate names count once. [`Subscribe::resume`] sets where the
+    /// subscription starts.
     ///
     /// ```
     /// use tower_sse::{LastEventId, hub::{Hub, Subscription}};
@@ -142,48 +146,50 @@ impl Hub {
         self.subscribe([topic])
     }
 
-    /// The id of the newest event, whatever its topic, as a place to begin at: rendered into a page together
-    /// with what the page shows, a stream that resumes after it misses nothing in between.
+    /// Returns the id of the newest event of all topics, as a position to resume from.
     ///
-    /// No script can give an `EventSource` a header, so the page sends it in the query, which
-    /// [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query) lets in. In code it is
-    /// `LastEventId::from(hub.position())`.
+    /// Render it into a page together with the current state: a stream that resumes after it
+    /// misses no event in between.
+    ///
+    /// - In a browser, `EventSource` cannot set headers. Send the id in the query, and enable
+    ///   [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
+    /// - In code, use `LastEventId::from(hub.position())`.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()
     }
 
-    /// How many subscriptions a topic has.
+    /// Returns the number of subscriptions of a topic.
     #[must_use]
     pub fn subscriber_count(&self, topic: &str) -> usize {
-        self.shared.topics.get(topic).map_or(0, |topic| topic.lock().subscribers)
+        self.shared.registry.get(topic).map_or(0, |topic| topic.lock().subscribers)
     }
 
-    /// The names of the topics that have subscriptions, or keep events, in no order.
+    /// Returns the names of the topics that have subscriptions or keep events, in no order.
     #[must_use]
     pub fn topics(&self) -> Vec<Arc<str>> {
-        self.shared.topics.all().iter().map(|topic| Arc::clone(topic.name())).collect()
+        self.shared.registry.all().iter().map(|topic| Arc::clone(topic.name())).collect()
     }
 
-    /// Ends every subscription once it has given what was published before. Nothing can be published any more.
+    /// Closes the hub: publishing fails from now on, and each subscription ends after the events
+    /// published before.
     pub fn close(&self) {
         self.shared.close();
     }
 }
 
 impl Shared {
-    pub(super) fn new(topics: Topics) -> Self {
+    pub(super) fn new(registry: Registry, fault: Fault) -> Self {
         let epoch = Epoch::now();
         Self {
             epoch,
             id_prefix: format!("{epoch}-"),
-            topics,
+            registry,
             committed: AtomicU64::new(0),
             closed: AtomicBool::new(false),
-            order: Mutex::default(),
+            newest: Mutex::default(),
             started: Instant::now(),
-            #[cfg(tower_sse_loom)]
-            broken: super::Broken::Not,
+            fault,
         }
     }
 
@@ -199,22 +205,22 @@ impl Shared {
         Position { epoch: self.epoch, sequence }
     }
 
-    /// The time since the hub was made.
+    /// Returns the time since the hub was created.
     pub(super) fn now(&self) -> Duration {
-        // loom repeats a run, and it has to be the same.
+        // loom repeats each execution, which has to be deterministic.
         if cfg!(tower_sse_loom) { Duration::ZERO } else { self.started.elapsed() }
     }
 
-    /// The topic of this name, with its lock held by whoever `with` is.
+    /// Calls `with` while holding the topic's lock.
     pub(super) fn with_topic<R>(
         &self,
         name: &str,
-        mut with: impl FnMut(&Arc<Topic>, &mut super::topic::TopicState) -> R,
+        mut with: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
     ) -> R {
         loop {
-            let topic = self.topics.get_or_add(name);
+            let topic = self.registry.get_or_add(name);
             let mut state = topic.lock();
-            if !state.removed {
+            if !state.is_removed {
                 return with(&topic, &mut state);
             }
         }
@@ -226,52 +232,53 @@ impl Shared {
         }
         let mut block = event.encode_open(self.id_prefix.len());
         let now = self.now();
-        let mut trash = DeferredDrops::default();
+        let mut drops = DeferredDrops::default();
         let (published, is_used) = self.with_topic(name, |topic, state| {
-            let sequence = self.topics.account(topic, &mut state.log, |log| {
-                let mut order = lock(&self.order);
-                if self.is_closed() {
-                    return Err(PublishError::Closed);
-                }
-                order.newest += 1;
-                let sequence = order.newest;
-                log.push(sequence, block.end_with_id(&self.id_prefix, sequence), now);
-                topic.set_newest(sequence);
-                #[cfg(tower_sse_loom)]
-                if self.broken == super::Broken::CommitsLate {
-                    return Ok(sequence);
-                }
-                self.committed.store(sequence, Release);
-                drop(order);
-                log.trim(now, &mut trash);
-                Ok(sequence)
+            let published = self.commit(topic).map(|sequence| {
+                // Committed already: a reader that looks for it waits for the topic's lock.
+                let bytes = block.end_with_id(&self.id_prefix, sequence);
+                state.log.append(sequence, bytes, now, &mut drops);
+                (sequence, state.subscribers, topic.take_waiters(state))
             });
-            let published =
-                sequence.map(|sequence| (sequence, state.subscribers, topic.take_waiters(state)));
             (published, state.is_used())
         });
-        // It may have come into being for an event that was not kept.
-        if !is_used && let Some(topic) = self.topics.get(name) {
-            self.topics.remove_unused(&topic);
+        // The event was not kept, or not published: the topic may exist only for it.
+        if !is_used && let Some(topic) = self.registry.get(name) {
+            self.registry.remove_unused(&topic);
         }
-        let (sequence, subscribers, woken) = published?;
-        #[cfg(tower_sse_loom)]
-        if self.broken == super::Broken::CommitsLate {
+        let (sequence, subscribers, waiters) = published?;
+        if self.fault.commits_after_unlock() {
             self.committed.fetch_max(sequence, Release);
         }
-        woken.wake();
-        self.topics.sweep(now, &mut trash);
+        waiters.wake();
+        self.registry.evict(now, &mut drops);
         Ok(Receipt { position: self.position(sequence), subscribers })
+    }
+
+    /// Assigns the next sequence number to an event of a topic. The caller holds the topic's lock,
+    /// and appends the event before it releases it.
+    fn commit(&self, topic: &Topic) -> Result<u64, PublishError> {
+        let mut newest = lock(&self.newest);
+        if self.is_closed() {
+            return Err(PublishError::Closed);
+        }
+        *newest += 1;
+        topic.set_newest(*newest);
+        if !self.fault.commits_after_unlock() {
+            self.committed.store(*newest, Release);
+        }
+        Ok(*newest)
     }
 
     fn close(&self) {
         {
-            let _order = lock(&self.order);
+            // Locked, so that each event is published before the close or fails.
+            let _newest = lock(&self.newest);
             self.closed.store(true, Release);
         }
-        for topic in self.topics.all() {
-            let woken = topic.take_waiters(&mut topic.lock());
-            woken.wake();
+        for topic in self.registry.all() {
+            let waiters = topic.take_waiters(&mut topic.lock());
+            waiters.wake();
         }
     }
 }
@@ -288,7 +295,7 @@ impl fmt::Debug for Hub {
             .field("epoch", &self.shared.epoch)
             .field("committed", &self.shared.committed())
             .field("closed", &self.shared.is_closed())
-            .field("topics", &self.shared.topics)
+            .field("registry", &self.shared.registry)
             .finish()
     }
 }

@@ -1,5 +1,5 @@
-//! Feature `hub`: publish an event once, and everybody gets it who subscribes to its topic, also who comes
-//! back later.
+//! Topics in the process: publish an event once, and every subscriber of its topic receives it,
+//! including clients that reconnect later (feature `hub`).
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -25,9 +25,9 @@
 //!
 //! # Topics
 //!
-//! They are strings, come into being when somebody names them, and go when nothing is left of them. One
-//! client is addressed by a topic of its own, everybody by one that all subscribe to, groups by others: to
-//! send to one, to some or to all is the same method.
+//! A topic is a string. It exists while it has subscriptions or keeps events; subscribing and
+//! publishing create it. Give each client a topic of its own to address it, and let clients share
+//! topics to address groups or all clients:
 //!
 //! ```
 //! # use tower_sse::{Event, hub::Hub};
@@ -43,63 +43,59 @@
 //! # run(Hub::new(), None).unwrap();
 //! ```
 //!
-//! # Order, and resumption
+//! # Order and resumption
 //!
-//! All topics of a hub have one order, and the hub gives the ids: one `Last-Event-ID` is enough for a
-//! connection that follows many topics. A subscription [resumes](Subscribe::resume) strictly after it:
-//! what was published meanwhile, and what is published from then on, is one sequence without loss, double
-//! or disorder.
+//! The hub assigns ids in the order of publication, across all its topics. One `Last-Event-ID` is
+//! therefore enough for a stream of many topics. A subscription that [resumes](Subscribe::resume)
+//! after an id continues with the next event: none is missing, duplicated or out of order.
 //!
-//! What is no longer kept cannot be given. That is said, as an event `gap` whose data is the topic: whenever a client
-//! has missed something, and where the hub cannot know, as after an id of another hub; see [`GapPolicy`].
+//! If events after that id were evicted, the client receives an event named `gap` with the topic
+//! as its data. It receives one as well if the hub cannot know, for example after an id of another
+//! hub. [`GapPolicy`] sets what happens then.
 //!
-//! A client that has got nothing yet has no id to come back with. Where that can be, as with topics of single clients, give it
-//! a [greeting](Subscribe::greeting).
+//! A client that has not received an event yet has no id to reconnect with. If its topics are
+//! rarely published to, send it a [greeting](Subscribe::greeting).
 //!
-//! # What is kept
+//! # Memory
 //!
-//! By default 1,024 events, 1 MiB and 5 minutes of every topic, and what takes 64 MiB of memory in all
-//! topics; see [`HubBuilder`] and [`Retention`].
+//! By default each topic keeps up to 1,024 events, 1 MiB and 5 minutes, and all topics together
+//! take up to 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these limits.
 //!
-//! No client has a queue, so one that is slow or stalled delays no other. Subscribers that are behind are
-//! given frames of up to 16 KiB, and those that need the same events share the same bytes. The hub keeps the
-//! newest 16 frames of a topic; every other frame is shared for as long as the server holds it for one of its
-//! clients, hyper up to 16 for each.
+//! No client has a queue, so a slow client delays no other. Subscribers that are behind receive
+//! frames of up to 16 KiB, and those at the same position share their bytes. Each topic keeps its
+//! newest 16 frames. Other frames are shared while a server holds them for a client; hyper holds up
+//! to 16 for each connection.
 //!
-//! # Names, and who may subscribe
+//! # Authorization
 //!
-//! The hub does not know who asks: a handler that takes topics from a request has to check them. Everybody
-//! who may name a topic can bring one into being. Ids count the events of the whole hub, which clients can read off them.
+//! - The hub does not authenticate clients: a handler that takes topics from a request has to check
+//!   them.
+//! - A client that can name topics freely can create them.
+//! - Ids count the events of the whole hub, which clients can read from them.
 
-#[cfg(tower_sse_loom)]
-mod broken;
 mod builder;
 mod cursor;
-mod deferred_drops;
+mod eviction;
+mod eviction_queue;
+mod faults;
 mod flush_window;
-mod frames;
 mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
-mod keepers;
-mod log;
-mod opening;
-mod position;
+mod merge_queue;
+mod preamble;
 mod publish;
+mod read;
 mod registry;
 mod retention;
-mod sleep;
 mod subscribe;
 mod subscription;
-mod sync;
-mod taken;
 mod tombstones;
 mod topic;
-mod upcoming;
-mod waiters;
+mod wait;
 
 #[cfg(tower_sse_loom)]
-pub use self::broken::Broken;
+pub use self::faults::Fault;
 pub use self::{
     builder::HubBuilder,
     gap::GapPolicy,

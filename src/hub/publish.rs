@@ -1,9 +1,8 @@
 use std::{error::Error, fmt};
 
-use super::position::Position;
-use crate::{BoxError, event::EventId};
+use crate::{BoxError, event::EventId, history::Position};
 
-/// What became of an event that was published.
+/// The id and the audience of a published event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub(super) position: Position,
@@ -11,40 +10,40 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// The id that the event was given: what a client sends that has seen it last.
+    /// Returns the id of the event, which a client that saw it last sends as `Last-Event-ID`.
     #[must_use]
     pub fn id(&self) -> EventId {
         self.position.into()
     }
 
-    /// How many subscriptions the topic had at that moment.
+    /// Returns the number of subscriptions that the topic had at the time of publication.
     #[must_use]
     pub const fn subscribers(&self) -> usize {
         self.subscribers
     }
 }
 
-/// Why an event was not published.
+/// The reason why an event was not published.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// What was to be published did not become an event, such as a value that does not serialise.
+    /// The value did not become an event, for example because it does not serialise.
     Invalid(BoxError),
-    /// It has no data, so no client would dispatch it.
+    /// The event has no data, so no client would dispatch it.
     NoData,
-    /// It has an id of its own: the hub gives the ids, by which clients resume.
+    /// The event has an id. The hub assigns the ids, by which clients resume.
     HasId,
-    /// The hub was [closed](super::Hub::close).
+    /// The hub is [closed](super::Hub::close).
     Closed,
 }
 
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Invalid(_) => "the event is invalid",
-            Self::NoData => "an event without data cannot be published",
-            Self::HasId => "an event with an id of its own cannot be published",
-            Self::Closed => "the hub is closed",
+            Self::Invalid(_) => "value is no event",
+            Self::NoData => "event has no data",
+            Self::HasId => "event has an id, which only the hub may assign",
+            Self::Closed => "hub is closed",
         })
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// What a topic keeps for clients that come back: as much as all three limits allow.
+/// The limits of what a topic keeps for clients that reconnect. All three apply.
 ///
 /// ```
 /// use std::time::Duration;
@@ -22,31 +22,34 @@ pub struct Retention {
 }
 
 impl Retention {
-    /// 1,024 events, 1 MiB, 5 minutes.
+    /// Returns the default limits: 1,024 events, 1 MiB and 5 minutes.
     pub const fn new() -> Self {
         Self { events: 1024, bytes: 1 << 20, age: Duration::from_secs(300) }
     }
 
-    /// The newest so many events.
+    /// Limits how many events a topic keeps to the newest `events`.
     ///
     /// # Panics
     ///
-    /// If `events` is zero: subscribers read what is kept.
+    /// Panics if `events` is zero, as subscribers read only kept events.
     #[track_caller]
     pub const fn events(mut self, events: usize) -> Self {
-        assert!(events > 0, "subscribers read what is kept: a topic has to keep an event");
+        assert!(
+            events > 0,
+            "a topic must keep at least one event, as subscribers read only kept events"
+        );
         self.events = events;
         self
     }
 
-    /// The newest events that take so many bytes on the wire together. The very newest is kept whatever
-    /// its size.
+    /// Limits the total size of the kept events to `bytes` on the wire. The newest event is kept
+    /// whatever its size.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self
     }
 
-    /// Events that are not older than this.
+    /// Limits the age of the kept events.
     pub const fn age(mut self, age: Duration) -> Self {
         self.age = age;
         self

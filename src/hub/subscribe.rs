@@ -1,20 +1,17 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    GapPolicy, Subscription,
-    cursor::TopicCursor,
-    flush_window::FlushWindow,
-    hub::Shared,
-    opening::Opening,
-    position::{ResumeFrom, Unknown},
+    GapPolicy, Subscription, cursor::TopicCursor, flush_window::FlushWindow, hub::Shared,
+    preamble::Preamble,
 };
 use crate::{
     connection::LastEventId,
     event::{Encoded, Event, EventId},
+    history::{ResumeFrom, UnknownId},
 };
 
-/// A subscription before it begins: [`resume`](Self::resume) says where.
-#[must_use = "a subscription begins with `resume`"]
+/// The options of a subscription, which [`resume`](Self::resume) starts.
+#[must_use = "call `resume` to start the subscription"]
 pub struct Subscribe {
     hub: Arc<Shared>,
     topics: Vec<String>,
@@ -39,47 +36,47 @@ impl Subscribe {
         }
     }
 
-    /// A first visit begins with the newest so many events that are kept, over all its topics. Zero
-    /// by default: with what is published from now on.
+    /// Starts a client's first visit with the newest `events` events that are kept, counted over
+    /// all topics. The default is zero: only events published from now on.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
     }
 
-    /// What happens when events were lost that the client has not seen: by default it is
-    /// [told](GapPolicy::Report).
+    /// Sets the action when events that the client has not seen were evicted. The default is to
+    /// [report](GapPolicy::Report) the gap.
     pub fn gap_policy(mut self, gap_policy: GapPolicy) -> Self {
         self.gap_policy = gap_policy;
         self
     }
 
-    /// After events were given, the next are only given when so much time has passed, all that have
-    /// come meanwhile in one go: for topics with many small events, where a write for each is more
-    /// than their delay is worth. The first after a pause is given at once. Off by default, and
-    /// zero is off.
+    /// Delays events for up to `window` after the previous ones, and sends those that accumulate
+    /// together. The default is zero, which turns it off.
     ///
-    /// That the hub was [closed](super::Hub::close) is told when the window opens, too.
+    /// Use it for topics with many small events, to save writes. The first event after a pause is
+    /// sent at once. The end of the stream after a [close](super::Hub::close) is delayed as well.
     ///
-    /// It needs a tokio runtime with a timer. Where there is no runtime, there is no window, which
-    /// is told by a log line at WARN (feature `tracing`).
+    /// It needs a tokio runtime with timers. Outside of a runtime, the window is ignored and
+    /// logged at WARN (feature `tracing`).
     ///
     /// # Panics
     ///
-    /// When it is polled in a runtime without timers.
+    /// The subscription panics if it is polled in a runtime without timers.
     pub fn flush_window(mut self, window: Duration) -> Self {
         self.window = window;
         self
     }
 
-    /// Begins a first visit with this event. Its id is the place where the stream begins; one that
-    /// the event has is replaced. A client whose id no hub gave out is given it after the gaps of
-    /// its topics, unless these [end](GapPolicy::ReportAndEnd) the stream.
+    /// Starts a client's first visit with this event.
     ///
-    /// A client that leaves before it has got anything has no id to come back with. It is then at a
-    /// first visit again, and misses what was published meanwhile, without a gap. Where topics are
-    /// quiet for long, as those of single clients are, a greeting mends that. So does
-    /// [`recent`](Self::recent), or a [`position`](super::Hub::position) that the page was rendered
-    /// with.
+    /// Its id is the position at which the stream starts; an id that the event has is replaced. A
+    /// client with a malformed id receives it after the gaps of its topics, unless these
+    /// [end](GapPolicy::ReportAndEnd) the stream.
+    ///
+    /// A client that disconnects before its first event has no id to reconnect with. It misses what
+    /// is published meanwhile, without a gap. For topics that are rarely published to, such as
+    /// those of single clients, a greeting prevents that. So do [`recent`](Self::recent) events,
+    /// or a [`position`](super::Hub::position) rendered into the page.
     ///
     /// ```
     /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
@@ -92,64 +89,60 @@ impl Subscribe {
         self
     }
 
-    /// Begins, after what a client has seen last:
+    /// Starts the subscription after the last event that the client has seen:
     ///
-    /// | last event id | begins with |
+    /// | last event id | the subscription sends |
     /// |---|---|
-    /// | none, or empty | what is published from this call on, or the [`recent`](Self::recent) ones |
-    /// | one of this hub | all that came after it; a gap for every topic that has lost some of it |
-    /// | one of another hub, such as the one before a restart | all that is kept, as the client can have seen none of it; before its first event, every topic has a gap |
-    /// | anything else | a gap for every topic, then as a first visit, with the [greeting](Self::greeting) |
+    /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) events, and what is published from this call on |
+    /// | one of this hub | all later events, with a gap for each topic that has evicted some of them |
+    /// | one of another hub, such as the one before a restart | all kept events, with a gap before the first event of each topic |
+    /// | malformed, or not assigned yet | a gap for each topic, then the same as for a first visit |
     ///
-    /// After an id of another hub, a topic that has lost nothing has its gap before all events. A
-    /// topic that has lost events of its own has its gap where the last of them was, so events of
-    /// other topics can come before it: only such an id neither repeats the gap nor skips an event
-    /// if the client reconnects after it.
-    ///
-    /// A client that leaves while it is given [`recent`](Self::recent) events of several topics may
-    /// be told a gap when it comes back, although nothing is missing: its id is then older than
-    /// events that another topic had lost before the first visit. That takes a topic that keeps
-    /// fewer than the recent events and has lost some.
-    ///
-    /// A subscription without topics ends at once.
+    /// - After an id of another hub, the gap of a topic that has evicted events is at the position
+    ///   of the newest of these, so events of other topics can precede it. A client that reconnects
+    ///   with the id of that gap neither receives it again nor skips an event.
+    /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
+    ///   topics may receive a spurious gap when it reconnects. It takes a topic that has evicted
+    ///   events and keeps fewer than the recent ones.
+    /// - A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let Self { hub, topics, recent, gap_policy, window, greeting } = self;
         let mut subscription =
             Subscription::new(Arc::clone(&hub), gap_policy, FlushWindow::new(window));
-        subscription.enter(&topics);
+        subscription.join(&topics);
         let newest = hub.committed();
         let last = last.into();
-        let said = ResumeFrom::by(last.as_ref(), hub.epoch, newest);
-        let seen = match said {
+        let resume_from = ResumeFrom::parse(last.as_ref(), hub.epoch, newest);
+        let seen = match resume_from {
             ResumeFrom::Seen(seen) => seen,
-            ResumeFrom::Unknown(Unknown::Foreign) => 0,
-            ResumeFrom::Nothing | ResumeFrom::Unknown(Unknown::Malformed) => {
-                before_recent(&subscription.places, recent, newest)
+            ResumeFrom::Unknown(UnknownId::Foreign) => 0,
+            ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
+                before_recent(&subscription.cursors, recent, newest)
             }
         };
-        for place in &mut subscription.places {
-            // At a first visit it has missed nothing of what was gone when it came.
-            let at_first = || seen.max(place.lost_to().min(newest));
-            match said {
-                ResumeFrom::Seen(_) => place.begin(seen, false),
-                ResumeFrom::Unknown(Unknown::Foreign) => place.begin(seen, true),
-                ResumeFrom::Nothing | ResumeFrom::Unknown(Unknown::Malformed) => {
-                    place.begin(at_first(), false);
+        for cursor in &mut subscription.cursors {
+            // On a first visit, what was evicted before is no gap.
+            let first_visit = || seen.max(cursor.evicted_up_to().min(newest));
+            match resume_from {
+                ResumeFrom::Seen(_) => cursor.seek(seen, false),
+                ResumeFrom::Unknown(UnknownId::Foreign) => cursor.seek(seen, true),
+                ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
+                    cursor.seek(first_visit(), false);
                 }
             }
         }
-        let is_garbage = said == ResumeFrom::Unknown(Unknown::Malformed);
-        if said == ResumeFrom::Unknown(Unknown::Foreign) {
-            subscription.unknown = Some(Unknown::Foreign);
-        } else if said == ResumeFrom::Nothing || is_garbage {
-            let begin = hub.position(seen);
-            let has_gaps = is_garbage && gap_policy != GapPolicy::Ignore;
-            let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(begin))));
+        let is_malformed = resume_from == ResumeFrom::Unknown(UnknownId::Malformed);
+        if resume_from == ResumeFrom::Unknown(UnknownId::Foreign) {
+            subscription.unknown_id = Some(UnknownId::Foreign);
+        } else if resume_from == ResumeFrom::FirstVisit || is_malformed {
+            let start = hub.position(seen);
+            let has_gaps = is_malformed && gap_policy != GapPolicy::Ignore;
+            let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
             if has_gaps || greeting.is_some() {
-                subscription.opening = Some(Box::new(Opening {
-                    again: Unknown::Malformed.position(),
-                    begin,
-                    gaps_from: if has_gaps { 0 } else { subscription.places.len() },
+                subscription.preamble = Some(Box::new(Preamble {
+                    malformed: UnknownId::Malformed.position(),
+                    start,
+                    next_gap: if has_gaps { 0 } else { subscription.cursors.len() },
                     greeting,
                     ends: has_gaps && gap_policy == GapPolicy::ReportAndEnd,
                 }));
@@ -159,14 +152,14 @@ impl Subscribe {
     }
 }
 
-/// The place before the newest `count` events of all topics together.
-fn before_recent(places: &[TopicCursor], count: usize, newest: u64) -> u64 {
+/// Returns the position before the newest `count` events of all topics together.
+fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
     if count == 0 {
         return newest;
     }
     let mut recent: Vec<u64> = Vec::new();
-    for place in places {
-        recent.extend(place.topic().lock().log.recent(count, newest));
+    for cursor in cursors {
+        recent.extend(cursor.topic().lock().log.recent(count, newest));
     }
     recent.sort_unstable_by(|one, other| other.cmp(one));
     match recent.get(count - 1).or(recent.last()) {

@@ -10,55 +10,57 @@ use futures_core::Stream;
 use tokio::task::coop;
 
 use super::{
-    GapPolicy, cursor::TopicCursor, deferred_drops::DeferredDrops, flush_window::FlushWindow,
-    hub::Shared, opening::Opening, position::Unknown, sleep::Sleep, taken::Taken,
-    upcoming::Upcoming, waiters::drop_waker,
+    GapPolicy, cursor::TopicCursor, flush_window::FlushWindow, hub::Shared,
+    merge_queue::MergeQueue, preamble::Preamble, read::Read, wait::Wait,
 };
-use crate::event::Encoded;
+use crate::{
+    event::Encoded,
+    history::{DeferredDrops, UnknownId, drop_waker},
+};
 
-/// The events of some topics in the order of their hub, as a stream that
-/// [`SseLayer`](crate::SseLayer) or
-/// [`response`](crate::response) take.
+/// A stream of the events of one or more topics, in the order of publication.
 ///
-/// An item is an event, or several that were behind, already encoded; subscriptions that are at the
-/// same place share the bytes. Nothing is queued: it reads from what the topics keep, so a client
-/// that is slow delays nobody, and gets a [gap](GapPolicy) if it is too slow. As tokio's channels do,
-/// it lets other tasks run when it has given much.
+/// Return it from a handler through [`response`](crate::response), or as the body of any response
+/// that passes [`SseLayer`](crate::SseLayer).
 ///
-/// What it costs grows with the number of its topics, as measured on a server's processor:
+/// Each item is one encoded event, or several consecutive ones if the subscription is behind.
+/// Subscriptions at the same position share the bytes. A subscription has no queue: it reads the
+/// events that its topics keep. A slow client therefore delays no other, and receives a
+/// [gap](GapPolicy) if events were evicted before it read them. Like the channels of tokio, a
+/// subscription takes part in cooperative scheduling.
 ///
-/// | topics | an event after a pause | an item of a backlog | to subscribe | to leave |
+/// The cost grows with the number of topics, as measured on a server's processor:
+///
+/// | topics | an event after a pause | an item of a backlog | subscribing | dropping |
 /// |---|---|---|---|---|
 /// | 100 | 0.8 µs | 0.2 µs | 30 µs | 5 µs |
 /// | 1,000 | 6 µs | 0.2 to 1.2 µs | 0.3 ms | 0.1 ms |
 /// | 5,000 | 30 µs | 0.5 µs | 6 ms | 1 ms |
 /// | 100,000 | 0.2 ms | 7 to 9 µs | 160 to 180 ms | 70 to 95 ms |
 ///
-/// An event after a pause makes it look at every topic once. A poll lets other tasks run after it
-/// has looked at 4,096 topics; subscribing and leaving hold the thread all the time, as does the
-/// first poll by another task. So take a topic for a group of clients rather than thousands of
-/// topics for one client.
+/// After a pause, the first event makes the subscription scan all its topics. A poll yields to
+/// other tasks after 4,096 topics. Subscribing, dropping and the first poll by another task do not
+/// yield. Prefer one topic for a group of clients to thousands of topics for one client.
 ///
-/// It ends when the hub is [closed](super::Hub::close), once it has given everything, and at once
-/// if it has no topics. Dropped, it is out of the hub.
+/// The stream ends when the hub is [closed](super::Hub::close), after the events published before.
+/// Without topics it ends at once. Dropping it removes it from its topics.
 pub struct Subscription {
     pub(super) hub: Arc<Shared>,
-    pub(super) places: Vec<TopicCursor>,
-    pub(super) upcoming: Upcoming,
-    /// What the tickets in the places were given for.
+    pub(super) cursors: Vec<TopicCursor>,
+    pub(super) merge_queue: MergeQueue,
+    /// The waker that the cursors wait with.
     pub(super) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
     pub(super) gap_policy: GapPolicy,
-    /// What its client's last event id was, if one of another hub and as long as not all of its
-    /// gaps were given.
-    pub(super) unknown: Option<Unknown>,
-    /// What it begins with.
-    pub(super) opening: Option<Box<Opening>>,
+    /// The kind of the client's last event id, if it is one of another hub. Reset once all gaps
+    /// were sent.
+    pub(super) unknown_id: Option<UnknownId>,
+    pub(super) preamble: Option<Box<Preamble>>,
     pub(super) ended: bool,
 }
 
 impl Subscription {
-    /// In no topic yet.
+    /// Returns a subscription without topics.
     pub(super) fn new(
         hub: Arc<Shared>,
         gap_policy: GapPolicy,
@@ -66,61 +68,60 @@ impl Subscription {
     ) -> Self {
         Self {
             hub,
-            places: Vec::new(),
-            upcoming: Upcoming::default(),
+            cursors: Vec::new(),
+            merge_queue: MergeQueue::default(),
             waker: None,
             window,
             gap_policy,
-            unknown: None,
-            opening: None,
+            unknown_id: None,
+            preamble: None,
             ended: false,
         }
     }
 
-    /// Is in these topics from now on, in each once, at no particular place.
-    pub(super) fn enter(&mut self, topics: &[String]) {
+    /// Joins each of these topics once. The cursors have yet to [seek](TopicCursor::seek).
+    pub(super) fn join(&mut self, topics: &[String]) {
         let now = self.hub.now();
-        let mut trash = DeferredDrops::default();
-        let mut known = HashSet::new();
-        self.places.reserve_exact(topics.len());
+        let mut drops = DeferredDrops::default();
+        let mut joined = HashSet::new();
+        self.cursors.reserve_exact(topics.len());
         for name in topics {
-            // What is here already is left again, should a callback panic for the next.
-            self.places.extend(self.hub.with_topic(name, |topic, state| {
-                let is_known = topics.len() > 1 && !known.insert(Arc::as_ptr(topic));
-                if is_known {
+            // Pushed one by one: if `retention_of` panics, dropping `self` leaves those joined.
+            self.cursors.extend(self.hub.with_topic(name, |topic, state| {
+                if topics.len() > 1 && !joined.insert(Arc::as_ptr(topic)) {
                     return None;
                 }
                 state.subscribers += 1;
-                self.hub.topics.account(topic, &mut state.log, |log| log.trim(now, &mut trash));
+                state.log.trim(now, &mut drops);
                 Some(TopicCursor::new(Arc::clone(topic)))
             }));
         }
-        self.places.shrink_to_fit();
+        self.cursors.shrink_to_fit();
     }
 
-    /// What comes before all events.
+    /// Returns the next item of the preamble.
     #[cold]
-    fn open(&mut self) -> Option<Encoded> {
-        let opening = self.opening.as_mut()?;
-        let item = opening.next(&self.places);
-        if opening.is_done(&self.places) {
-            self.ended = opening.ends;
-            self.opening = None;
+    fn next_of_preamble(&mut self) -> Option<Encoded> {
+        let preamble = self.preamble.as_mut()?;
+        let item = preamble.next(&self.cursors);
+        if preamble.is_done(&self.cursors) {
+            self.ended = preamble.ends;
+            self.preamble = None;
         }
         item
     }
 
-    /// Out of the hub.
+    /// Leaves all topics.
     fn leave(&mut self) {
-        for mut place in std::mem::take(&mut self.places) {
-            place.stop_waiting();
-            let unused = {
-                let mut state = place.topic().lock();
+        for mut cursor in std::mem::take(&mut self.cursors) {
+            cursor.stop_waiting();
+            let is_unused = {
+                let mut state = cursor.topic().lock();
                 state.subscribers = state.subscribers.saturating_sub(1);
                 !state.is_used()
             };
-            if unused {
-                self.hub.topics.remove_unused(place.topic());
+            if is_unused {
+                self.hub.registry.remove_unused(cursor.topic());
             }
         }
     }
@@ -135,43 +136,43 @@ impl Stream for Subscription {
             ready!(window.poll_open(cx));
         }
         let coop = ready!(coop::poll_proceed(cx));
-        let mut trash = DeferredDrops::default();
-        while !this.ended && !this.places.is_empty() {
-            if this.opening.is_some()
-                && let Some(item) = this.open()
+        let mut drops = DeferredDrops::default();
+        while !this.ended && !this.cursors.is_empty() {
+            if this.preamble.is_some()
+                && let Some(item) = this.next_of_preamble()
             {
                 coop.made_progress();
                 return Poll::Ready(Some(item));
             }
-            // Looked at before the events: what was published before the end is still given.
-            let closed = this.hub.is_closed();
-            match this.take(&mut trash) {
-                Taken::Events(events) => {
+            // Loaded before reading: events published before the close are still sent.
+            let is_closed = this.hub.is_closed();
+            match this.read(&mut drops) {
+                Read::Events(events) => {
                     if let Some(window) = &mut this.window {
-                        window.give();
+                        window.record_item();
                     }
                     coop.made_progress();
                     return Poll::Ready(Some(events));
                 }
-                Taken::TooMuch => {
+                Read::Yield => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Taken::Nothing => {}
+                Read::Nothing => {}
             }
-            if closed {
+            if is_closed {
                 this.ended = true;
                 continue;
             }
-            match this.sleep(cx.waker()) {
-                Sleep::IsNotDue => {}
-                Sleep::IsInterrupted => {
+            match this.wait(cx.waker()) {
+                Wait::NotNeeded => {}
+                Wait::Yield => {
                     cx.waker().wake_by_ref();
                     return Poll::Pending;
                 }
-                Sleep::Begins => {
+                Wait::Started => {
                     if let Some(window) = &mut this.window {
-                        window.exhaust();
+                        window.close();
                     }
                     return Poll::Pending;
                 }
@@ -191,7 +192,7 @@ impl Drop for Subscription {
 
 impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let topics: Vec<_> = self.places.iter().map(|place| place.topic().name()).collect();
+        let topics: Vec<_> = self.cursors.iter().map(|cursor| cursor.topic().name()).collect();
         f.debug_struct("Subscription").field("topics", &topics).finish_non_exhaustive()
     }
 }

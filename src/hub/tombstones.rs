@@ -3,86 +3,84 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
-/// How many topics that went are remembered, each by one number.
-const REMEMBERED: usize = 1 << 16;
+use crate::history::Evicted;
 
-/// What topics that are no longer in the hub have lost, so that a client which comes back to one is told
-/// so.
+/// How many removed topics are remembered individually.
+const MAX_TOMBSTONES: usize = 1 << 16;
+
+/// The newest evicted sequence numbers of removed topics, so that a client that resumes in one
+/// receives a gap.
 ///
-/// They are known by a hash of their names, which can be long. Should two have the same, which nobody can bring about who
-/// does not know its key, a client is told of a gap too many.
+/// Topics are identified by a hash, as names can be long. A hash collision reports a spurious gap;
+/// the hash is keyed, so clients cannot force one.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
-    names: RandomState,
-    stones: HashMap<u64, Stone>,
-    /// By their numbers; those that are no longer in the map as they are here were taken out or renewed.
+    hash_key: RandomState,
+    by_hash: HashMap<u64, Tombstone>,
+    /// Hashes and numbers in the order of insertion. An entry is stale if the map has no tombstone
+    /// of that number.
     order: VecDeque<(u64, u64)>,
-    buried: u64,
-    /// The newest event that was lost in any topic which is not remembered any more.
-    forgotten_to: u64,
+    inserted: u64,
+    /// The newest evicted sequence number of all topics that are no longer remembered.
+    forgotten_up_to: u64,
 }
 
 #[derive(Debug)]
-struct Stone {
-    lost_to: u64,
+struct Tombstone {
+    up_to: u64,
     number: u64,
 }
 
-/// What a topic has lost that comes back, or comes for the first time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Lost {
-    pub(super) to: u64,
-    /// It is known that it was this one that lost something.
-    pub(super) is_own: bool,
-}
-
 impl Tombstones {
-    pub(super) fn insert(&mut self, topic: &str, lost: Lost) {
-        if !lost.is_own {
+    /// Remembers a topic, if it is known to have evicted an event.
+    pub(super) fn insert(&mut self, topic: &str, evicted: Evicted) {
+        if !evicted.is_exact {
             return;
         }
-        let name = self.names.hash_one(topic);
-        self.buried += 1;
-        let number = self.buried;
-        self.stones.insert(name, Stone { lost_to: lost.to, number });
-        self.order.push_back((name, number));
-        while self.stones.len() > REMEMBERED
-            && let Some((name, number)) = self.order.pop_front()
+        let hash = self.hash_key.hash_one(topic);
+        self.inserted += 1;
+        let number = self.inserted;
+        self.by_hash.insert(hash, Tombstone { up_to: evicted.up_to, number });
+        self.order.push_back((hash, number));
+        while self.by_hash.len() > MAX_TOMBSTONES
+            && let Some((hash, number)) = self.order.pop_front()
         {
-            if is_of(&self.stones, name, number)
-                && let Some(stone) = self.stones.remove(&name)
+            if is_current(&self.by_hash, hash, number)
+                && let Some(tombstone) = self.by_hash.remove(&hash)
             {
-                self.forgotten_to = self.forgotten_to.max(stone.lost_to);
+                self.forgotten_up_to = self.forgotten_up_to.max(tombstone.up_to);
             }
         }
-        // Renewals leave older entries behind.
-        if self.order.len() > 2 * REMEMBERED {
-            self.order.retain(|(name, number)| is_of(&self.stones, *name, *number));
+        // Replacing or taking a tombstone leaves a stale entry behind.
+        if self.order.len() > 2 * MAX_TOMBSTONES {
+            self.order.retain(|(hash, number)| is_current(&self.by_hash, *hash, *number));
         }
     }
 
-    pub(super) fn take(&mut self, topic: &str) -> Lost {
-        match self.stones.remove(&self.names.hash_one(topic)) {
-            Some(stone) => Lost { to: stone.lost_to, is_own: true },
-            None => Lost { to: self.forgotten_to, is_own: false },
+    /// Removes and returns what is remembered of a topic.
+    pub(super) fn take(&mut self, topic: &str) -> Evicted {
+        match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
+            Some(tombstone) => Evicted { up_to: tombstone.up_to, is_exact: true },
+            None => Evicted { up_to: self.forgotten_up_to, is_exact: false },
         }
     }
 }
 
-fn is_of(stones: &HashMap<u64, Stone>, name: u64, number: u64) -> bool {
-    stones.get(&name).is_some_and(|stone| stone.number == number)
+fn is_current(by_hash: &HashMap<u64, Tombstone>, hash: u64, number: u64) -> bool {
+    by_hash.get(&hash).is_some_and(|tombstone| tombstone.number == number)
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{Lost, REMEMBERED, Tombstones};
+    use super::{MAX_TOMBSTONES, Tombstones};
+    use crate::history::Evicted;
 
-    const fn own(to: u64) -> Lost {
-        Lost { to, is_own: true }
+    const fn exact(up_to: u64) -> Evicted {
+        Evicted { up_to, is_exact: true }
     }
 
-    const fn forgotten(to: u64) -> Lost {
-        Lost { to, is_own: false }
+    const fn bound(up_to: u64) -> Evicted {
+        Evicted { up_to, is_exact: false }
     }
 
     fn name(n: u64) -> String {
@@ -90,43 +88,43 @@ mod tests {
     }
 
     #[test]
-    fn the_newest_are_remembered_and_the_rest_as_one_number() {
+    fn newest_topics_are_remembered_exactly_and_the_rest_as_one_bound() {
         let mut tombstones = Tombstones::default();
-        let (rest, all) = (100, REMEMBERED as u64 + 100);
+        let (rest, all) = (100, MAX_TOMBSTONES as u64 + 100);
         for n in 1..=all {
-            tombstones.insert(&name(n), own(n));
+            tombstones.insert(&name(n), exact(n));
         }
-        assert_eq!(tombstones.take("topic 1"), forgotten(rest));
-        assert_eq!(tombstones.take("never seen"), forgotten(rest));
-        assert_eq!(tombstones.take(&name(rest + 1)), own(rest + 1));
-        assert_eq!(tombstones.take(&name(all)), own(all));
-        assert_eq!(tombstones.take(&name(all)), forgotten(rest), "it was taken out");
+        assert_eq!(tombstones.take("topic 1"), bound(rest));
+        assert_eq!(tombstones.take("never seen"), bound(rest));
+        assert_eq!(tombstones.take(&name(rest + 1)), exact(rest + 1));
+        assert_eq!(tombstones.take(&name(all)), exact(all));
+        assert_eq!(tombstones.take(&name(all)), bound(rest), "it was taken already");
     }
 
     #[test]
-    fn a_topic_that_comes_and_goes_is_remembered_by_its_last_loss() {
+    fn reinserted_topic_is_remembered_by_its_last_eviction() {
         let mut tombstones = Tombstones::default();
-        for lost_to in 1..=3 * REMEMBERED as u64 {
+        for up_to in 1..=3 * MAX_TOMBSTONES as u64 {
             tombstones.take("a");
-            tombstones.insert("a", own(lost_to));
+            tombstones.insert("a", exact(up_to));
         }
-        assert!(tombstones.order.len() <= 2 * REMEMBERED);
-        assert_eq!(tombstones.take("a"), own(3 * REMEMBERED as u64));
-        assert_eq!(tombstones.take("b"), forgotten(0));
+        assert!(tombstones.order.len() <= 2 * MAX_TOMBSTONES);
+        assert_eq!(tombstones.take("a"), exact(3 * MAX_TOMBSTONES as u64));
+        assert_eq!(tombstones.take("b"), bound(0));
     }
 
     #[test]
-    fn topics_that_lost_nothing_of_their_own_make_nobody_forgotten() {
+    fn topics_without_evictions_displace_no_tombstone() {
         let mut tombstones = Tombstones::default();
-        for n in 0..=REMEMBERED as u64 {
-            tombstones.insert(&name(n), own(n + 1));
+        for n in 0..=MAX_TOMBSTONES as u64 {
+            tombstones.insert(&name(n), exact(n + 1));
         }
-        for n in 0..=REMEMBERED as u64 {
+        for n in 0..=MAX_TOMBSTONES as u64 {
             let visitor = format!("visitor {n}");
-            let lost = tombstones.take(&visitor);
-            assert_eq!(lost, forgotten(1));
-            tombstones.insert(&visitor, lost);
+            let evicted = tombstones.take(&visitor);
+            assert_eq!(evicted, bound(1));
+            tombstones.insert(&visitor, evicted);
         }
-        assert_eq!(tombstones.take(&name(1)), own(2));
+        assert_eq!(tombstones.take(&name(1)), exact(2));
     }
 }

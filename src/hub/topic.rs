@@ -1,23 +1,29 @@
-use std::sync::{Arc, atomic::AtomicUsize};
-
-use super::{
-    log::Log,
-    sync::{AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
-    waiters::{Waiters, WakeList},
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, Weak, atomic::AtomicUsize},
+    task::Waker,
 };
 
-/// A topic: its events, and who waits for the next.
+use super::eviction_queue::EvictionQueue;
+use crate::history::{
+    Log, Ticket, Waiters, WakeList,
+    sync::{AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
+};
+
+/// A topic: its log, and the subscribers that wait for its next event.
 #[derive(Debug)]
 pub(super) struct Topic {
     name: Arc<str>,
-    /// The newest event that was ever published to it. What is not newer than what somebody has
-    /// seen is passed by without a lock.
+    /// The newest sequence number ever published to it. A subscriber that has seen it skips the
+    /// topic without locking it.
     newest: AtomicU64,
-    /// The generation of the list of those who wait: who is still in it need not look into it.
+    /// The generation of the waiters. A subscriber with a ticket of it is still listed, which it
+    /// finds out without a lock.
     generation: AtomicU64,
-    /// Where it is in the list of those in which something is kept; changed under that list's lock
-    /// alone.
-    pub(super) keeper_index: AtomicUsize,
+    /// Its index in the queue, written under the queue's lock.
+    pub(super) queue_index: AtomicUsize,
+    /// Weak, as the queue owns topics.
+    queue: Weak<EvictionQueue>,
     state: Mutex<TopicState>,
 }
 
@@ -25,22 +31,32 @@ pub(super) struct Topic {
 pub(super) struct TopicState {
     pub(super) log: Log,
     pub(super) subscribers: usize,
-    /// It is no longer in the hub: who still has it must look again.
-    pub(super) removed: bool,
+    /// The topic is no longer in the registry: its name has to be looked up again.
+    pub(super) is_removed: bool,
+    is_queued: bool,
     waiters: Waiters,
 }
 
+/// The lock of a topic. On release, the topic joins or leaves the eviction queue, according to
+/// whether its log has events.
+pub(super) struct TopicGuard<'a> {
+    topic: &'a Arc<Topic>,
+    state: MutexGuard<'a, TopicState>,
+}
+
 impl Topic {
-    pub(super) fn new(name: Arc<str>, log: Log) -> Self {
+    pub(super) fn new(name: Arc<str>, log: Log, queue: Weak<EvictionQueue>) -> Self {
         Self {
             name,
-            newest: AtomicU64::new(log.lost_to()),
+            newest: AtomicU64::new(log.evicted().up_to),
             generation: AtomicU64::new(0),
-            keeper_index: AtomicUsize::new(usize::MAX),
+            queue_index: AtomicUsize::new(usize::MAX),
+            queue,
             state: Mutex::new(TopicState {
                 log,
                 subscribers: 0,
-                removed: false,
+                is_removed: false,
+                is_queued: false,
                 waiters: Waiters::default(),
             }),
         }
@@ -54,22 +70,43 @@ impl Topic {
         self.newest.load(Acquire)
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, TopicState> {
-        lock(&self.state)
+    #[inline]
+    pub(super) fn lock(self: &Arc<Self>) -> TopicGuard<'_> {
+        TopicGuard { topic: self, state: lock(&self.state) }
     }
 
-    /// Lets readers know of the newest event, with the lock held.
+    /// Publishes the newest sequence number to readers without the lock. The caller holds it.
     pub(super) fn set_newest(&self, newest: u64) {
         self.newest.store(newest, Release);
     }
 
-    /// Empties the list of those who wait, to be woken outside of all locks.
+    /// Adds a waiter, unless `is_needed` returns `false` while the topic is locked.
+    ///
+    /// Waiters do not change the log, so this and [`remove_waiter`](Self::remove_waiter) lock the
+    /// topic without a guard.
+    #[inline]
+    pub(super) fn add_waiter(
+        &self,
+        waker: Waker,
+        is_needed: impl FnOnce() -> bool,
+    ) -> Result<Ticket, Waker> {
+        let mut state = lock(&self.state);
+        if is_needed() { Ok(state.waiters.add(waker)) } else { Err(waker) }
+    }
+
+    /// Removes a waiter, to be dropped after all locks are released.
+    #[inline]
+    pub(super) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
+        lock(&self.state).waiters.remove(ticket)
+    }
+
+    /// Takes all waiters, to be woken after all locks are released.
     pub(super) fn take_waiters(&self, state: &mut TopicState) -> WakeList {
-        let woken = state.waiters.take();
-        if !woken.is_none() {
+        let waiters = state.waiters.take();
+        if !waiters.is_empty() {
             self.generation.store(state.waiters.generation(), Release);
         }
-        woken
+        waiters
     }
 
     pub(super) fn generation(&self) -> u64 {
@@ -78,12 +115,45 @@ impl Topic {
 }
 
 impl TopicState {
-    /// Somebody subscribes to it, or something is kept in it.
+    /// Returns whether the topic has subscribers or keeps events.
     pub(super) fn is_used(&self) -> bool {
         self.subscribers > 0 || !self.log.is_empty()
     }
+}
 
-    pub(super) const fn waiters(&mut self) -> &mut Waiters {
-        &mut self.waiters
+impl TopicGuard<'_> {
+    #[cold]
+    fn update_queue(&mut self) {
+        let has_events = !self.state.log.is_empty();
+        self.state.is_queued = has_events;
+        // Without its hub the topic has no queue.
+        if let Some(queue) = self.topic.queue.upgrade() {
+            if has_events { queue.add(self.topic) } else { queue.remove(self.topic) }
+        }
+    }
+}
+
+impl Deref for TopicGuard<'_> {
+    type Target = TopicState;
+
+    #[inline]
+    fn deref(&self) -> &TopicState {
+        &self.state
+    }
+}
+
+impl DerefMut for TopicGuard<'_> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut TopicState {
+        &mut self.state
+    }
+}
+
+impl Drop for TopicGuard<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if self.state.is_queued == self.state.log.is_empty() {
+            self.update_queue();
+        }
     }
 }

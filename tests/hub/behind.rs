@@ -61,7 +61,7 @@ fn held_by_each(clients: usize, stall: impl FnOnce(&mut Vec<Stalled>)) -> usize 
 }
 
 #[test]
-fn clients_behind_at_one_place_share_frames_while_the_hub_is_at_its_budget() {
+fn clients_at_the_same_position_share_frames_at_the_memory_limit() {
     const CLIENTS: usize = 200;
     let hub = Hub::builder().max_memory(4 << 20).build();
     let kib = "x".repeat(1024);
@@ -89,7 +89,7 @@ fn clients_behind_at_one_place_share_frames_while_the_hub_is_at_its_budget() {
 }
 
 #[test]
-fn clients_behind_at_many_places_share_frames() {
+fn clients_at_different_positions_share_frames() {
     const CLIENTS: usize = 300;
     const PLACES: u64 = 64;
     for apart in [1, 8, 13] {
@@ -110,7 +110,7 @@ fn clients_behind_at_many_places_share_frames() {
 }
 
 #[test]
-fn clients_behind_share_frames_though_each_has_a_topic_of_its_own_beside() {
+fn clients_with_an_additional_topic_each_share_frames() {
     const CLIENTS: usize = 300;
     for own_events in [1, 4] {
         let hub = Hub::builder().retain_events(4096).retain_bytes(4 << 20).build();

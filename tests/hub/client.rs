@@ -43,7 +43,7 @@ impl Client {
         })
     }
 
-    /// Everything that there is now, as [`told`] tells it.
+    /// Everything that there is now, as [`describe`] formats it.
     pub(crate) fn read(&mut self) -> Vec<String> {
         self.read_with(Waker::noop())
     }
@@ -51,7 +51,7 @@ impl Client {
     pub(crate) fn read_with(&mut self, waker: &Waker) -> Vec<String> {
         let mut read = Vec::new();
         while let Poll::Ready(Some(messages)) = self.poll_with(waker) {
-            read.extend(messages.iter().map(told));
+            read.extend(messages.iter().map(describe));
         }
         read
     }
@@ -59,7 +59,7 @@ impl Client {
     /// The next item alone.
     pub(crate) fn read_one(&mut self) -> Vec<String> {
         match self.poll() {
-            Poll::Ready(Some(messages)) => messages.iter().map(told).collect(),
+            Poll::Ready(Some(messages)) => messages.iter().map(describe).collect(),
             Poll::Ready(None) | Poll::Pending => Vec::new(),
         }
     }
@@ -74,7 +74,7 @@ impl Client {
 }
 
 /// `a1@7` for the event with the data `a1` and the sequence number 7, `gap a@6` for a gap in the topic `a`.
-pub(crate) fn told(message: &Message) -> String {
+pub(crate) fn describe(message: &Message) -> String {
     let gap = if message.event == "gap" { "gap " } else { "" };
     format!("{gap}{}@{}", message.data, sequence(&message.last_event_id))
 }

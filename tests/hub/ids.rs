@@ -1,4 +1,4 @@
-//! Where a subscription begins, by what a client has seen last, and what it is told of what was lost.
+//! Where a subscription starts for each kind of last event id, and the gaps that it reports.
 
 use std::{iter, task::Poll};
 
@@ -7,7 +7,7 @@ use tower_sse::{
     hub::{GapPolicy, Hub, PublishError, Subscribe},
 };
 
-use crate::client::{Client, id, publish, publish_all, read, sequence, told};
+use crate::client::{Client, describe, id, publish, publish_all, read, sequence};
 
 /// Each event's number is in its data. Of `a` the first is lost.
 fn hub() -> Hub {
@@ -21,7 +21,7 @@ fn foreign() -> LastEventId {
 }
 
 /// Ids that no hub gave out, or that this one has still to give.
-fn garbage(hub: &Hub) -> Vec<LastEventId> {
+fn malformed(hub: &Hub) -> Vec<LastEventId> {
     let texts = ["?", "17", "a-b", "-", "Größe"].map(|id| LastEventId::try_from(id).unwrap());
     let ours = id(hub, 3);
     let ours = ours.as_str();
@@ -31,7 +31,7 @@ fn garbage(hub: &Hub) -> Vec<LastEventId> {
 }
 
 #[test]
-fn without_an_id_it_begins_with_what_is_published_from_the_call_on() {
+fn first_visit_starts_with_events_published_after_the_call() {
     let empty = LastEventId::try_from("").unwrap();
     for last in [None, Some(empty)] {
         let hub = hub();
@@ -42,7 +42,7 @@ fn without_an_id_it_begins_with_what_is_published_from_the_call_on() {
 }
 
 #[test]
-fn without_an_id_it_begins_with_the_recent_events_over_all_its_topics() {
+fn first_visit_starts_with_the_recent_events_of_all_topics() {
     let hub = hub();
     publish(&hub, "c", "c6");
     for (recent, expected) in [
@@ -63,7 +63,7 @@ fn without_an_id_it_begins_with_the_recent_events_over_all_its_topics() {
 }
 
 #[test]
-fn with_an_id_of_this_hub_it_begins_strictly_after_it_whatever_topic_it_was_of() {
+fn own_id_resumes_strictly_after_it_in_all_topics() {
     let hub = hub();
     for (seen, expected) in [
         (0, &["gap a@1", "b2@2", "a3@3", "a4@4", "b5@5"][..]),
@@ -80,16 +80,16 @@ fn with_an_id_of_this_hub_it_begins_strictly_after_it_whatever_topic_it_was_of()
 }
 
 #[test]
-fn with_an_id_of_another_hub_it_tells_a_gap_in_every_topic_and_gives_all_that_is_kept() {
+fn foreign_id_reports_a_gap_in_each_topic_and_sends_all_kept_events() {
     let all = ["gap b@0", "gap a@1", "b2@2", "a3@3", "a4@4", "b5@5"];
     assert_eq!(read(&hub(), &["a", "b"], foreign()), all);
     assert_eq!(read(&Hub::new(), &["a"], foreign()), ["gap a@0"]);
 }
 
 #[test]
-fn with_garbage_it_tells_a_gap_in_every_topic_and_goes_on_as_at_a_first_visit() {
+fn malformed_id_reports_a_gap_in_each_topic_and_continues_as_a_first_visit() {
     let hub = hub();
-    for garbage in garbage(&hub) {
+    for garbage in malformed(&hub) {
         let mut client = Client::new(hub.subscribe(["a", "b"]).resume(garbage.clone()));
         assert_eq!(client.read(), ["gap a@0", "gap b@5"], "{garbage}");
         let mut client = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(garbage.clone()));
@@ -105,7 +105,7 @@ fn epoch_of(id: &LastEventId) -> &str {
 /// Wherever the connection breaks. To the standard, which the client here follows, an event without an id as the first
 /// of a connection would have made it forget the one it had.
 #[test]
-fn who_resumes_after_any_item_gets_what_was_still_to_come_and_no_gap_twice() {
+fn resuming_after_any_item_repeats_no_gap_and_skips_no_event() {
     let hub = Hub::builder().retain_events(2).build();
     publish_all(&hub, ["a1", "b2", "c3", "b4", "a5", "b6", "a7", "c8", "b9", "a10", "c11", "a12"]);
     let topics = ["a", "b", "c", "d"];
@@ -117,10 +117,10 @@ fn who_resumes_after_any_item_gets_what_was_still_to_come_and_no_gap_twice() {
         while let Poll::Ready(Some(more)) = client.poll() {
             messages.extend(more);
         }
-        everything = messages.iter().map(told).collect();
+        everything = messages.iter().map(describe).collect();
         let ids = messages.iter().map(|message| &*message.last_event_id);
         for (seen, last) in iter::once(last.as_str()).chain(ids).enumerate() {
-            // Of several gaps at one place only the last says that all were told.
+            // Only the last of several gaps at the same position has its id.
             let is_ours = last.starts_with(epoch_of(&id(&hub, 0)));
             let rest = &everything[if is_ours { seen } else { 0 }..];
             let after = read(&hub, &topics, LastEventId::try_from(last).unwrap());
@@ -131,7 +131,7 @@ fn who_resumes_after_any_item_gets_what_was_still_to_come_and_no_gap_twice() {
 }
 
 #[test]
-fn a_gap_is_told_at_the_place_of_the_last_event_that_was_lost_among_those_of_other_topics() {
+fn gap_is_reported_at_the_position_of_the_newest_evicted_event() {
     let hub = Hub::builder().retain_events(3).build();
     let mut client = Client::new(hub.subscribe(["a", "b"]).resume(None));
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5", "a6", "b7", "a8"]);
@@ -142,7 +142,7 @@ fn a_gap_is_told_at_the_place_of_the_last_event_that_was_lost_among_those_of_oth
 }
 
 #[test]
-fn a_position_rendered_into_a_page_misses_nothing_that_comes_after_the_page() {
+fn position_rendered_into_a_page_misses_no_later_event() {
     let hub = Hub::builder().retain_events(2).build();
     let pages: Vec<_> = (0..4)
         .map(|number| {
@@ -161,7 +161,7 @@ fn a_position_rendered_into_a_page_misses_nothing_that_comes_after_the_page() {
 }
 
 #[test]
-fn a_gap_is_told_or_ends_the_stream_or_is_kept_quiet() {
+fn gap_policy_reports_or_ends_or_ignores() {
     let hub = hub();
     let begin = |gap_policy, last: LastEventId| {
         Client::new(hub.subscribe(["b", "a"]).gap_policy(gap_policy).resume(last))
@@ -180,10 +180,10 @@ fn a_gap_is_told_or_ends_the_stream_or_is_kept_quiet() {
     assert!(!again.has_ended());
 }
 
-/// Otherwise the client would come back with an id after which the others are never told, or with none
-/// at all, and be told the first for ever.
+/// Otherwise the client would reconnect with an id that skips the remaining gaps, or with none at
+/// all, and receive the first gap forever.
 #[test]
-fn a_stream_that_ends_with_a_gap_has_told_all_that_are_at_its_place() {
+fn stream_that_ends_with_a_gap_reports_all_gaps_at_its_position() {
     let hub = hub();
     let subscribe = || hub.subscribe(["a", "b"]).gap_policy(GapPolicy::ReportAndEnd);
     let mut client = Client::new(subscribe().resume(id(&hub, 100)));
@@ -195,7 +195,7 @@ fn a_stream_that_ends_with_a_gap_has_told_all_that_are_at_its_place() {
 }
 
 #[test]
-fn a_topic_named_twice_is_given_once_and_without_topics_a_stream_ends_at_once() {
+fn duplicate_topic_counts_once_and_no_topics_end_at_once() {
     let hub = Hub::new();
     let mut twice = Client::new(hub.subscribe(["a", "b", "a"]).resume(None));
     assert_eq!(hub.subscriber_count("a"), 1);
@@ -208,7 +208,7 @@ fn a_topic_named_twice_is_given_once_and_without_topics_a_stream_ends_at_once() 
 }
 
 #[test]
-fn an_event_that_cannot_be_published_takes_no_number() {
+fn rejected_event_takes_no_sequence_number() {
     let hub = Hub::new();
     let refused = |event| hub.publish_now("a", event).unwrap_err();
     assert!(matches!(refused(Event::new().event("name").comment("no data")), PublishError::NoData));
@@ -221,7 +221,7 @@ fn an_event_that_cannot_be_published_takes_no_number() {
 
 /// More topics went than are remembered one by one, so what those have lost that are new here is at one place.
 #[test]
-fn gaps_at_one_place_after_events_are_told_again_and_the_events_are_not() {
+fn interrupted_gaps_are_repeated_without_the_events_before_them() {
     let hub = Hub::builder().max_memory(4096).build();
     let _here = hub.subscribe(["a"]).resume(None);
     for n in 0..=1 << 16 {
@@ -239,7 +239,7 @@ fn gaps_at_one_place_after_events_are_told_again_and_the_events_are_not() {
     while let Poll::Ready(Some(more)) = client.poll() {
         messages.extend(more);
     }
-    let everything: Vec<_> = messages.iter().map(told).collect();
+    let everything: Vec<_> = messages.iter().map(describe).collect();
     let forgotten = sequence(&messages[2].last_event_id);
     assert!((1..before).contains(&forgotten));
     let (one_before, event) = (forgotten - 1, before + 1);
@@ -253,12 +253,12 @@ fn gaps_at_one_place_after_events_are_told_again_and_the_events_are_not() {
     for (seen, message) in messages.iter().enumerate() {
         let last = LastEventId::try_from(&*message.last_event_id).unwrap();
         let again = if seen == 1 { 1 } else { seen + 1 };
-        assert_eq!(read(hub, &topics, last), everything[again..], "after {}", told(message));
+        assert_eq!(read(hub, &topics, last), everything[again..], "after {}", describe(message));
     }
 }
 
 #[test]
-fn who_leaves_before_the_first_event_misses_nothing_if_there_was_a_greeting() {
+fn greeted_client_that_leaves_before_the_first_event_misses_none() {
     let hub = hub();
     let greeting = || Event::new().event("connected").data("hello").id("of no use");
     let subscribe = || hub.subscribe(["a", "b"]).greeting(greeting());
@@ -270,16 +270,16 @@ fn who_leaves_before_the_first_event_misses_nothing_if_there_was_a_greeting() {
     let mut with_recent = Client::new(subscribe().recent(2).resume(None));
     assert_eq!(with_recent.read_one(), ["hello@5"]);
     assert_eq!(with_recent.read(), ["b6@6", "a7@7"]);
-    let told = Client::new(subscribe().resume(foreign())).read();
-    assert!(told.iter().all(|told| !told.starts_with("hello")), "{told:?}");
+    let items = Client::new(subscribe().resume(foreign())).read();
+    assert!(items.iter().all(|item| !item.starts_with("hello")), "{items:?}");
 }
 
 #[test]
-fn with_garbage_the_greeting_comes_after_the_gaps_as_at_a_first_visit() {
+fn malformed_id_is_greeted_after_the_gaps() {
     let hub = hub();
     let greeting = || Event::new().event("connected").data("hello");
     let subscribe = || hub.subscribe(["a", "b"]).greeting(greeting());
-    for garbage in garbage(&hub) {
+    for garbage in malformed(&hub) {
         let begin = |subscribe: Subscribe| Client::new(subscribe.resume(garbage.clone()));
         assert_eq!(begin(subscribe()).read(), ["gap a@0", "gap b@5", "hello@5"], "{garbage}");
         let recent = ["gap a@0", "gap b@3", "hello@3", "a4@4", "b5@5"];
@@ -293,30 +293,30 @@ fn with_garbage_the_greeting_comes_after_the_gaps_as_at_a_first_visit() {
 }
 
 /// The oldest of `a` are lost, and older events of `b` are kept.
-fn hub_that_lost_between() -> Hub {
+fn hub_with_eviction_between() -> Hub {
     let hub = Hub::builder().retain_events(2).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5", "a6"]);
     hub
 }
 
 #[test]
-fn with_garbage_all_gaps_come_first_though_a_topic_has_lost_something_later() {
-    let hub = hub_that_lost_between();
+fn malformed_id_receives_all_gaps_before_events() {
+    let hub = hub_with_eviction_between();
     let last = LastEventId::try_from("?").unwrap();
     let mut client = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(last));
     assert_eq!(client.read(), ["gap a@0", "gap b@1", "b2@2", "a4@4", "b5@5", "a6@6"]);
 }
 
 #[test]
-fn with_an_id_of_another_hub_a_topic_that_lost_something_has_its_gap_where_that_was() {
+fn foreign_id_receives_the_gap_of_a_topic_at_its_newest_eviction() {
     let everything = ["gap b@0", "b2@2", "gap a@3", "a4@4", "b5@5", "a6@6"];
-    assert_eq!(read(&hub_that_lost_between(), &["a", "b"], foreign()), everything);
+    assert_eq!(read(&hub_with_eviction_between(), &["a", "b"], foreign()), everything);
 }
 
 /// As `resume` says. A client cannot have two ids, one for each topic.
 #[test]
-fn who_leaves_amid_recent_events_may_be_told_a_gap_without_need() {
-    let hub = hub_that_lost_between();
+fn leaving_mid_recent_events_can_cause_a_spurious_gap() {
+    let hub = hub_with_eviction_between();
     let mut first = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(None));
     assert_eq!(first.read_one(), ["b2@2"]);
     let rest = ["gap a@3", "a4@4", "b5@5", "a6@6"];

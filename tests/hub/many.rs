@@ -57,10 +57,10 @@ impl Task {
         loop {
             match self.client.poll_with(&waker) {
                 Poll::Ready(Some(messages)) => {
-                    let told = |message: &tower_sse::Message| {
+                    let describe = |message: &tower_sse::Message| {
                         (message.data.to_string(), message.last_event_id.to_string())
                     };
-                    items.push(messages.iter().map(told).collect());
+                    items.push(messages.iter().map(describe).collect());
                 }
                 Poll::Pending if self.is_woken() => self.yielded += 1,
                 Poll::Ready(None) | Poll::Pending => return items,
@@ -70,7 +70,7 @@ impl Task {
 }
 
 #[test]
-fn gaps_of_very_many_topics_come_in_items_of_some_and_the_last_id_says_that_all_were_told() {
+fn gaps_of_many_topics_are_split_into_items_and_only_the_last_has_the_final_id() {
     let foreign = LastEventId::from(Hub::new().position());
     let garbage = LastEventId::try_from("?").unwrap();
     for (last, unknown) in [(foreign, "1-0"), (garbage, "0-0")] {
@@ -89,7 +89,10 @@ fn gaps_of_very_many_topics_come_in_items_of_some_and_the_last_id_says_that_all_
             let gaps = items.concat();
             assert!(gaps.iter().map(|(topic, _)| topic).eq(&names), "each once, in order");
             let (again, end) = gaps.split_at(TOPICS - 1);
-            assert!(again.iter().all(|(_, id)| id == unknown), "who leaves is told all again");
+            assert!(
+                again.iter().all(|(_, id)| id == unknown),
+                "a client that leaves receives all again"
+            );
             assert_eq!(end[0].1, id(&hub, 0).as_str());
             let last = LastEventId::try_from(&*end[0].1).unwrap();
             assert!(Task::new(Client::new(begin(last))).read().is_empty());
@@ -98,7 +101,7 @@ fn gaps_of_very_many_topics_come_in_items_of_some_and_the_last_id_says_that_all_
 }
 
 #[test]
-fn a_backlog_of_very_many_topics_is_given_in_order_and_other_tasks_run_meanwhile() {
+fn backlog_of_many_topics_is_in_order_and_yields_to_other_tasks() {
     let hub = Hub::new();
     let names = names();
     let publish_all =
@@ -131,7 +134,7 @@ fn a_backlog_of_very_many_topics_is_given_in_order_and_other_tasks_run_meanwhile
 
 /// Each such event is in a topic in which it waits already, while it is still to wait in others.
 #[test]
-fn an_event_that_comes_while_a_subscription_falls_asleep_is_not_missed() {
+fn event_published_while_a_subscription_starts_to_wait_is_received() {
     let hub = Hub::new();
     let names = names();
     for before in 0..12 {
@@ -150,7 +153,7 @@ fn an_event_that_comes_while_a_subscription_falls_asleep_is_not_missed() {
 
 /// As that of some combinators of futures.
 #[test]
-fn a_subscription_with_another_waker_at_each_poll_falls_asleep() {
+fn subscription_with_a_new_waker_at_each_poll_starts_to_wait() {
     let hub = Hub::new();
     let mut client = Client::new(hub.subscribe(names()).resume(None));
     let mut polls = 0;

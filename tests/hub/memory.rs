@@ -11,7 +11,7 @@ use crate::client::{Client, id, publish, read};
 const EVENTS: usize = 1024;
 
 #[test]
-fn an_event_takes_112_bytes_more_than_on_the_wire() {
+fn event_takes_112_bytes_besides_its_size_on_the_wire() {
     for len in [1, 100, 1000] {
         let hub = Hub::new();
         let data = "x".repeat(len);
@@ -24,7 +24,7 @@ fn an_event_takes_112_bytes_more_than_on_the_wire() {
 }
 
 #[test]
-fn a_topic_takes_560_bytes_more_than_its_name_and_events() {
+fn topic_takes_560_bytes_besides_its_name_and_events() {
     // What all of them have in common is as large as a power of two asks for: between two.
     const TOPICS: usize = 3 << 13;
     let names: Vec<_> = (0..TOPICS).map(|n| format!("client:{n:08}")).collect();
@@ -39,7 +39,7 @@ fn a_topic_takes_560_bytes_more_than_its_name_and_events() {
 /// Not counted by the hub, since it goes with its last subscriber. It is little more than the
 /// subscription.
 #[test]
-fn a_topic_that_keeps_nothing_takes_no_more_than_one_that_keeps_an_event() {
+fn empty_topic_takes_no_more_memory_than_one_with_an_event() {
     const TOPICS: usize = 3 << 13;
     let names: Vec<_> = (0..TOPICS).map(|n| format!("client:{n:08}")).collect();
     let hub = Hub::new();
@@ -55,7 +55,7 @@ fn a_topic_that_keeps_nothing_takes_no_more_than_one_that_keeps_an_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_that_has_let_go_of_its_events_gives_their_memory_back() {
+async fn topic_frees_the_memory_of_evicted_events() {
     let hub = Hub::builder().retain_for(Duration::from_millis(1)).build();
     let subscription = hub.subscribe(["a"]).gap_policy(GapPolicy::Ignore).resume(None);
     let burst = measure(|| (0..EVENTS).for_each(|_| _ = publish(&hub, "a", "x")));
@@ -68,7 +68,7 @@ async fn a_topic_that_has_let_go_of_its_events_gives_their_memory_back() {
 }
 
 #[test]
-fn a_topic_that_is_named_often_takes_no_more_than_one() {
+fn duplicate_topic_names_take_no_memory() {
     let hub = Hub::new();
     let mut subscription = None;
     let counted = measure(|| {
@@ -78,7 +78,7 @@ fn a_topic_that_is_named_often_takes_no_more_than_one() {
 }
 
 #[test]
-fn an_event_that_is_larger_than_all_may_be_together_makes_nothing_else_go() {
+fn event_above_the_memory_limit_evicts_no_other_topic() {
     let hub = Hub::builder().max_memory(10_000).build();
     let mut client = Client::new(hub.subscribe(["large"]).resume(None));
     for topic in ["a", "b", "c"] {
@@ -91,7 +91,7 @@ fn an_event_that_is_larger_than_all_may_be_together_makes_nothing_else_go() {
 
 /// Names can be long, and many topics that went are remembered.
 #[test]
-fn what_is_remembered_of_a_topic_that_went_is_not_its_name() {
+fn removed_topic_is_not_remembered_by_its_name() {
     let name = "x".repeat(1 << 16);
     let hub = Hub::builder().max_memory(0).build();
     let counted = measure(|| {

@@ -1,14 +1,22 @@
-//! A hub as plain as can be: a list of all events ever. It knows nothing of how the crate keeps them, only
-//! the rules by which it lets go of them.
+//! A hub as simple as possible: a list of all events ever published. It asks the hub which of them
+//! are kept, and checks that the limits and the documented order of eviction allow that.
+
+use tower_sse::hub::Hub;
+
+use crate::client::{id, read};
 
 pub(crate) const TOPICS: [&str; 5] = ["a", "b", "c", "d", "e"];
+
+/// A memory limit that no run of the model reaches.
+pub(crate) const AMPLE_MEMORY: usize = 1 << 26;
 
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
+    /// In milliseconds.
     pub(crate) age: u64,
-    pub(crate) in_all: usize,
+    pub(crate) memory: usize,
 }
 
 #[derive(Debug)]
@@ -17,7 +25,7 @@ pub(crate) struct Published {
     pub(crate) sequence: u64,
     size: usize,
     at: u64,
-    pub(crate) lost: bool,
+    pub(crate) evicted: bool,
 }
 
 #[derive(Debug)]
@@ -27,12 +35,11 @@ pub(crate) struct Naive {
     pub(crate) subscribers: [usize; TOPICS.len()],
     /// In milliseconds.
     pub(crate) now: u64,
-    swept: u64,
 }
 
 impl Naive {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, events: Vec::new(), subscribers: Default::default(), now: 0, swept: 0 }
+        Self { limits, events: Vec::new(), subscribers: Default::default(), now: 0 }
     }
 
     pub(crate) fn newest(&self) -> u64 {
@@ -43,97 +50,81 @@ impl Naive {
         self.events.iter().filter(move |event| event.topic == topic)
     }
 
-    pub(crate) fn kept(&self, topic: usize) -> impl Iterator<Item = &Published> {
-        self.in_topic(topic).filter(|event| !event.lost)
+    pub(crate) fn kept(&self, topic: usize) -> impl DoubleEndedIterator<Item = &Published> {
+        self.in_topic(topic).filter(|event| !event.evicted)
     }
 
-    /// The newest event of the topic that is lost.
-    pub(crate) fn lost_to(&self, topic: usize) -> u64 {
-        let lost = self.in_topic(topic).rev().find(|event| event.lost);
-        lost.map_or(0, |event| event.sequence)
+    /// Returns the sequence number of the newest evicted event of a topic.
+    pub(crate) fn evicted_up_to(&self, topic: usize) -> u64 {
+        let evicted = self.in_topic(topic).rev().find(|event| event.evicted);
+        evicted.map_or(0, |event| event.sequence)
     }
 
-    fn bytes(&self, topic: usize) -> usize {
-        self.kept(topic).map(|event| event.size).sum()
-    }
-
-    /// An event takes 112 bytes more than on the wire.
-    fn memory_of_events(&self, topic: usize) -> usize {
-        self.kept(topic).map(|event| event.size + 112).sum()
-    }
-
-    /// And a topic that keeps something 560, and its name.
-    fn memory(&self, topic: usize) -> usize {
-        match self.memory_of_events(topic) {
-            0 => 0,
-            events => 560 + TOPICS[topic].len() + events,
-        }
-    }
-
-    fn memory_in_all(&self) -> usize {
-        (0..TOPICS.len()).map(|topic| self.memory(topic)).sum()
-    }
-
-    fn lose_oldest(&mut self, topic: usize) {
-        let mut kept = self.events.iter_mut().filter(|event| event.topic == topic && !event.lost);
-        kept.next().unwrap().lost = true;
-    }
-
-    pub(crate) fn publish(&mut self, topic: usize, size: usize) {
+    /// Records a published event. The hub has evicted old events of all topics by then.
+    pub(crate) fn publish(&mut self, hub: &Hub, topic: usize, size: usize) {
         let sequence = self.newest() + 1;
-        self.events.push(Published { topic, sequence, size, at: self.now, lost: false });
-        self.trim(topic);
-        if self.memory_in_all() > self.limits.in_all {
-            self.make_room();
-        }
-        // All topics have their turn after one event, but at most once in a millisecond.
-        if self.swept != self.now {
-            self.swept = self.now;
-            (0..TOPICS.len()).for_each(|topic| self.trim(topic));
-        }
-    }
-
-    pub(crate) fn trim(&mut self, topic: usize) {
-        let Limits { events, bytes, age, in_all } = self.limits;
-        loop {
-            let Some(oldest) = self.kept(topic).next() else { return };
-            let count = self.kept(topic).count();
-            let too_many = count > events;
-            let too_large = count > 1 && self.bytes(topic) > bytes;
-            let fits_nowhere = self.memory_of_events(topic) > in_all;
-            if !(too_many || too_large || fits_nowhere || self.now - oldest.at > age) {
-                return;
-            }
-            self.lose_oldest(topic);
+        self.events.push(Published { topic, sequence, size, at: self.now, evicted: false });
+        let short: Vec<_> =
+            (0..TOPICS.len()).filter(|topic| self.observe(hub, *topic) > 0).collect();
+        assert!(short.is_empty() || self.limits.memory < AMPLE_MEMORY, "evicted without need");
+        let size: usize =
+            (0..TOPICS.len()).flat_map(|topic| self.kept(topic)).map(|e| e.size).sum();
+        assert!(size <= self.limits.memory, "more is kept than the memory limit allows");
+        // Topics without subscribers go first. An event above the limit evicts only its own topic.
+        let is_subscribed = |topic: &usize| self.subscribers[*topic] > 0;
+        if short.iter().any(|other| *other != topic && is_subscribed(other)) {
+            let mut unsubscribed = (0..TOPICS.len()).filter(|topic| !is_subscribed(topic));
+            assert!(unsubscribed.all(|topic| self.kept(topic).next().is_none()));
         }
     }
 
-    /// What goes first of several topics, and that the rest goes by halves, is promised to nobody. But what
-    /// is lost has to be known here.
-    fn make_room(&mut self) {
-        let mut topics: Vec<_> = (0..TOPICS.len()).collect();
-        topics.sort_by_key(|topic| self.in_topic(*topic).last().map(|event| event.sequence));
-        let room = self.limits.in_all;
-        while self.memory_in_all() > room {
-            let unsubscribed = |topic: &&usize| self.subscribers[**topic] == 0;
-            let not_empty = |topic: &&usize| self.memory(**topic) > 0;
-            if let Some(oldest) = topics.iter().filter(unsubscribed).find(not_empty) {
-                self.lose_oldest(*oldest);
-                continue;
-            }
-            // Of several that keep as much, the one to which nothing was published for longest.
-            let largest = topics.iter().rev().max_by_key(|topic| self.memory_of_events(**topic));
-            let all = self.memory_of_events(*largest.unwrap());
-            while 2 * (all - self.memory_of_events(*largest.unwrap())) < all {
-                self.lose_oldest(*largest.unwrap());
-            }
-        }
+    /// Records a new subscriber, for which the hub has evicted old events of the topic.
+    pub(crate) fn subscribe(&mut self, hub: &Hub, topic: usize) {
+        self.subscribers[topic] += 1;
+        assert_eq!(self.observe(hub, topic), 0, "evicted without need");
     }
 
-    /// The place before the newest `count` events of these topics.
+    /// Asks the hub which events of a topic it keeps. Returns how many of those that the topic's
+    /// own limits allow it has evicted.
+    fn observe(&mut self, hub: &Hub, topic: usize) -> usize {
+        let allowed = self.allowed(topic);
+        let name = TOPICS[topic];
+        // A subscription would create the topic.
+        let exists = hub.topics().iter().any(|topic| **topic == *name);
+        let items = if exists { read(hub, &[name], id(hub, 0)) } else { Vec::new() };
+        let events = items.iter().filter(|item| !item.starts_with("gap "));
+        let kept: Vec<u64> =
+            events.map(|event| event.rsplit_once('@').unwrap().1.parse().unwrap()).collect();
+        assert!(allowed.ends_with(&kept), "{kept:?} are kept, of {allowed:?}");
+        for event in self.events.iter_mut().filter(|event| event.topic == topic) {
+            event.evicted = !kept.contains(&event.sequence);
+        }
+        allowed.len() - kept.len()
+    }
+
+    /// Returns the newest kept events that the topic's own limits allow, in order.
+    fn allowed(&self, topic: usize) -> Vec<u64> {
+        let Limits { events, bytes, age, .. } = self.limits;
+        let mut size = 0;
+        let mut allowed = Vec::new();
+        for event in self.kept(topic).rev() {
+            size += event.size;
+            let is_newest = allowed.is_empty();
+            let is_too_large = size > bytes && !is_newest;
+            if allowed.len() == events || is_too_large || self.now - event.at > age {
+                break;
+            }
+            allowed.push(event.sequence);
+        }
+        allowed.reverse();
+        allowed
+    }
+
+    /// Returns the position before the newest `count` events of these topics.
     pub(crate) fn before_recent(&self, topics: &[usize], count: usize) -> u64 {
         let kept = self.events.iter().rev();
-        let recent = kept.filter(|event| topics.contains(&event.topic) && !event.lost).take(count);
+        let recent =
+            kept.filter(|event| topics.contains(&event.topic) && !event.evicted).take(count);
         recent.last().map_or(self.newest(), |event| event.sequence - 1)
     }
 }

@@ -1,4 +1,4 @@
-//! Whoever is called by the hub may use it.
+//! Wakers and callbacks that the hub calls can use the hub.
 
 use std::{
     sync::{
@@ -38,7 +38,7 @@ fn without_deadlock(test: impl FnOnce() + Send + 'static) {
 }
 
 #[test]
-fn a_waker_may_publish_subscribe_and_close() {
+fn waker_can_publish_subscribe_and_close() {
     without_deadlock(|| {
         let hub = Hub::new();
         let inner = hub.clone();
@@ -66,7 +66,7 @@ fn holder(hub: &Hub) -> Held {
 }
 
 #[test]
-fn a_waker_may_drop_subscriptions_to_the_same_topic() {
+fn waker_can_drop_subscriptions_to_the_same_topic() {
     without_deadlock(|| {
         let hub = Hub::new();
         let held = holder(&hub);
@@ -81,7 +81,7 @@ fn a_waker_may_drop_subscriptions_to_the_same_topic() {
 }
 
 #[test]
-fn a_waker_that_is_dropped_may_drop_subscriptions_to_the_same_topic() {
+fn dropped_waker_can_drop_subscriptions_to_the_same_topic() {
     without_deadlock(|| {
         let hub = Hub::new();
         let task = || {
@@ -100,7 +100,7 @@ fn a_waker_that_is_dropped_may_drop_subscriptions_to_the_same_topic() {
 }
 
 #[test]
-fn who_is_asked_for_a_retention_may_use_the_hub() {
+fn retention_callback_can_use_the_hub() {
     without_deadlock(|| {
         static HUB: OnceLock<Hub> = OnceLock::new();
         let built = Hub::builder().retention_of(|topic| {
@@ -120,7 +120,7 @@ fn who_is_asked_for_a_retention_may_use_the_hub() {
 }
 
 #[test]
-fn a_waker_that_panics_keeps_nobody_else_asleep() {
+fn panicking_waker_does_not_keep_other_subscribers_waiting() {
     for sleepers in [2, 20] {
         let hub = Hub::new();
         let panics = Waker::from(Arc::new(Run(|| panic!("asked for"))));
@@ -159,7 +159,7 @@ impl Drop for PanicsOnDrop {
 }
 
 #[test]
-fn a_waker_that_panics_when_it_is_dropped_leaves_no_subscriber_behind() {
+fn waker_that_panics_on_drop_leaves_no_subscriber_behind() {
     let hub = Hub::new();
     let topics = ["a", "b", "c"];
     let sleep = || asleep(&hub, &topics, &Waker::from(Arc::new(PanicsOnDrop)));

@@ -20,7 +20,7 @@ use crate::client::{Client, id, publish, publish_all, read};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// What is kept of a topic, without the gap of somebody who can have seen none of it.
+/// Returns the kept events of a topic, without the gap after a foreign id.
 fn kept(hub: &Hub, topic: &str) -> Vec<String> {
     let foreign = LastEventId::from(Hub::new().position());
     read(hub, &[topic], foreign).split_off(1)
@@ -38,7 +38,7 @@ fn size_of(hub: &Hub, data: &str) -> usize {
 }
 
 #[test]
-fn a_topic_keeps_its_newest_events() {
+fn topic_keeps_its_newest_events() {
     let hub = Hub::builder().retain_events(3).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "a5", "a6"]);
     assert_eq!(kept(&hub, "a"), ["a4@4", "a5@5", "a6@6"]);
@@ -46,13 +46,13 @@ fn a_topic_keeps_its_newest_events() {
 }
 
 #[test]
-#[should_panic(expected = "subscribers read what is kept")]
-fn a_topic_that_keeps_nothing_is_a_mistake_in_the_program() {
+#[should_panic(expected = "subscribers read only kept events")]
+fn retaining_zero_events_panics() {
     _ = Hub::builder().retain_events(0);
 }
 
 #[test]
-fn a_topic_keeps_as_many_bytes_as_events_have_on_the_wire_and_the_newest_whatever_its_size() {
+fn topic_keeps_bytes_up_to_its_limit_and_always_the_newest_event() {
     let three = 3 * size_of(&Hub::new(), "a1");
     for (bytes, expected) in [
         (three, &["a2@2", "a3@3", "a4@4"][..]),
@@ -67,7 +67,7 @@ fn a_topic_keeps_as_many_bytes_as_events_have_on_the_wire_and_the_newest_whateve
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_topic_keeps_what_is_not_older_than_asked_for() {
+async fn topic_evicts_events_above_the_maximum_age() {
     let hub = Hub::builder().retain_for(10 * MILLISECOND).build();
     publish(&hub, "a", "a1");
     advance(MILLISECOND).await;
@@ -79,9 +79,9 @@ async fn a_topic_keeps_what_is_not_older_than_asked_for() {
     assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["gap a@1", "a2@2"]);
 }
 
-/// Nobody but others' events comes by there.
+/// Only publishing to other topics visits them.
 #[tokio::test(start_paused = true)]
-async fn topics_in_which_nothing_happens_go_when_their_events_are_too_old() {
+async fn idle_topics_are_removed_when_their_events_expire() {
     let hub = Hub::builder().retain_for(10 * MILLISECOND).build();
     let quiet: Vec<_> = (0..100).map(|n| format!("quiet {n}")).collect();
     for topic in &quiet {
@@ -99,7 +99,7 @@ async fn topics_in_which_nothing_happens_go_when_their_events_are_too_old() {
 
 /// Each topic is published to once, as those of clients that come and go.
 #[tokio::test(start_paused = true)]
-async fn topics_go_when_their_events_are_too_old_while_others_come() {
+async fn expired_topics_are_removed_while_topics_are_added() {
     for (topics_at_once, pause, retained) in [(1, 15, 1000), (20, 1, 4000), (3, 40, 300)] {
         let age = retained / topics_at_once * pause;
         let hub = Hub::builder().retain_for(age as u32 * MILLISECOND).build();
@@ -120,7 +120,7 @@ async fn topics_go_when_their_events_are_too_old_while_others_come() {
 
 /// They are not what takes the memory, and looking at them costs time.
 #[test]
-fn room_is_made_however_many_topics_keep_nothing() {
+fn memory_limit_holds_with_many_empty_topics() {
     const BUDGET: usize = 4 << 20;
     let hub = Hub::builder().max_memory(BUDGET).build();
     let empty: Vec<_> = (0..300_000).map(|n| format!("empty {n}")).collect();
@@ -139,7 +139,7 @@ fn room_is_made_however_many_topics_keep_nothing() {
 }
 
 #[test]
-fn a_topic_can_keep_other_amounts_than_the_rest() {
+fn retention_of_overrides_the_limits_of_a_topic() {
     let hub = Hub::builder()
         .retain_events(1)
         .retention_of(|topic| topic.starts_with('b').then(|| Retention::new().events(2)))
@@ -150,7 +150,7 @@ fn a_topic_can_keep_other_amounts_than_the_rest() {
 }
 
 #[test]
-fn a_callback_that_panics_leaves_no_subscriber_behind() {
+fn panicking_retention_callback_leaves_no_subscriber_behind() {
     let retention_of = |topic: &str| {
         assert_ne!(topic, "panic", "asked for");
         None
@@ -171,7 +171,7 @@ fn room_for(topics: usize, events: usize) -> HubBuilder {
 }
 
 #[test]
-fn of_all_topics_those_go_first_to_which_nothing_was_published_for_longest_and_nobody_subscribes() {
+fn least_recently_published_topics_without_subscribers_are_evicted_first() {
     let hub = room_for(7, 8).build();
     let _subscribed = hub.subscribe(["a"]).resume(None);
     publish_all(&hub, ["a1", "b2", "c3", "d4", "b5", "e6", "f7", "g8"]);
@@ -182,7 +182,7 @@ fn of_all_topics_those_go_first_to_which_nothing_was_published_for_longest_and_n
 }
 
 #[test]
-fn of_a_topic_to_which_nobody_subscribes_no_more_goes_than_has_to() {
+fn topic_without_subscribers_loses_only_the_excess() {
     let hub = room_for(1, 8).build();
     publish_all(&hub, ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8"]);
     assert_eq!(kept(&hub, "a").len(), 8);
@@ -193,7 +193,7 @@ fn of_a_topic_to_which_nobody_subscribes_no_more_goes_than_has_to() {
 }
 
 #[test]
-fn of_topics_that_have_subscribers_the_largest_lose_their_older_half_and_they_are_told() {
+fn largest_subscribed_topic_loses_its_older_half_and_reports_a_gap() {
     let hub = room_for(3, 9).build();
     let mut client = Client::new(hub.subscribe(["a", "b", "c"]).resume(None));
     publish_all(&hub, ["c1", "a2", "a3", "b4", "b5", "b6", "b7", "b8", "a9"]);
@@ -205,7 +205,7 @@ fn of_topics_that_have_subscribers_the_largest_lose_their_older_half_and_they_ar
 }
 
 #[test]
-fn frames_go_before_events_as_they_can_be_made_again() {
+fn frames_are_evicted_before_events() {
     let hub = room_for(1, 8).build();
     publish_all(&hub, ["a1", "a2", "a3", "a4", "a5", "a6", "a7"]);
     let all = |seen| read(&hub, &["a"], id(&hub, seen)).len();
@@ -216,7 +216,7 @@ fn frames_go_before_events_as_they_can_be_made_again() {
 }
 
 #[test]
-fn a_large_event_is_shared_as_it_is_by_readers_wherever_they_are() {
+fn large_event_is_shared_without_a_copy() {
     let hub = Hub::builder().retain_bytes(64 << 20).build();
     publish_all(&hub, ["a1", "a2", "a3"]);
     publish(&hub, "a", &"x".repeat(8 << 20));
@@ -234,7 +234,7 @@ fn a_large_event_is_shared_as_it_is_by_readers_wherever_they_are() {
 }
 
 #[test]
-fn a_hub_that_keeps_nothing_at_all_says_so_to_everybody() {
+fn hub_without_memory_reports_a_gap_for_each_event() {
     let hub = Hub::builder().max_memory(0).build();
     let mut client = Client::new(hub.subscribe(["a"]).resume(None));
     publish_all(&hub, ["a1", "a2"]);
@@ -242,7 +242,7 @@ fn a_hub_that_keeps_nothing_at_all_says_so_to_everybody() {
 }
 
 #[test]
-fn a_topic_comes_with_its_first_subscriber_or_event_and_goes_with_the_last() {
+fn topic_exists_from_its_first_subscriber_or_event_to_its_last() {
     let hub = Hub::new();
     let one = hub.subscribe(["a", "b"]).resume(None);
     assert_eq!(topics(&hub), ["a", "b"]);
@@ -266,7 +266,7 @@ fn a_topic_comes_with_its_first_subscriber_or_event_and_goes_with_the_last() {
 
 /// Such as the topics of clients that come and go, in a hub in which little is published.
 #[test]
-fn topics_that_come_and_go_leave_nothing_behind() {
+fn removed_topics_leave_no_memory_behind() {
     let hub = Hub::new();
     let names: Vec<Arc<str>> = (0..1000)
         .map(|client| {
@@ -281,7 +281,7 @@ fn topics_that_come_and_go_leave_nothing_behind() {
 const REMEMBERED: u64 = 65_536;
 
 #[test]
-fn topics_that_went_are_remembered_one_by_one_and_the_oldest_of_very_many_as_one() {
+fn removed_topics_are_remembered_exactly_and_the_oldest_as_one_bound() {
     let hub = Hub::builder().max_memory(0).build();
     for number in 1..=REMEMBERED + 10 {
         publish(&hub, &number.to_string(), "x");
@@ -295,7 +295,7 @@ fn topics_that_went_are_remembered_one_by_one_and_the_oldest_of_very_many_as_one
     assert_eq!(gaps("never", 9), ["gap never@10"]);
     assert!(gaps("3", 10).is_empty());
     assert!(gaps("never", 10).is_empty());
-    // At one place: who leaves after the first is told both again.
+    // At the same position: a client that leaves after the first receives both again.
     let both = ["gap 3@9", "gap never@10"];
     assert_eq!(read(&hub, &["3", "never"], id(&hub, 3)), both);
     assert_eq!(read(&hub, &["3", "never"], id(&hub, 9)), both);
@@ -304,7 +304,7 @@ fn topics_that_went_are_remembered_one_by_one_and_the_oldest_of_very_many_as_one
 
 /// A client that comes and goes must not make the hub forget others.
 #[test]
-fn a_topic_that_comes_and_goes_very_often_is_remembered_once() {
+fn recreated_topic_takes_one_tombstone() {
     let hub = Hub::builder().max_memory(0).build();
     publish_all(&hub, ["a1", "b2"]);
     for _ in 0..3 * REMEMBERED {

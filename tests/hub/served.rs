@@ -7,7 +7,7 @@ use hyper::body::Incoming;
 use tower_sse::{Event, LastEventId, Message, SseLayer, hub::Hub};
 
 use crate::{
-    client::{publish, publish_all, sequence, told},
+    client::{describe, publish, publish_all, sequence},
     support::{EventReader, client, serve_axum},
 };
 
@@ -31,14 +31,14 @@ async fn read(reader: &mut EventReader<Incoming>, count: usize) -> (Vec<String>,
     let mut last = String::new();
     for _ in 0..count {
         let message = reader.next().await.unwrap();
-        read.push(told(&message));
+        read.push(describe(&message));
         last = message.last_event_id.to_string();
     }
     (read, last)
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_with_its_last_event_id_goes_on_where_it_was() {
+async fn reconnected_client_resumes_after_its_last_event() {
     let hub = Hub::builder().retain_events(3).build();
     let address = serve(&hub).await;
     publish_all(&hub, ["a1", "b2", "a3"]);
@@ -65,7 +65,7 @@ async fn a_client_that_comes_back_with_its_last_event_id_goes_on_where_it_was() 
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_to_a_server_that_was_restarted_is_told() {
+async fn client_of_a_restarted_server_receives_a_gap() {
     let before = Hub::new();
     publish(&before, "a", "of the old server");
     let hub = Hub::new();
@@ -81,13 +81,13 @@ async fn a_client_that_comes_back_to_a_server_that_was_restarted_is_told() {
 
 /// It goes on to read when the others are done.
 #[tokio::test]
-async fn a_client_that_stalls_holds_back_nobody_and_is_told_what_it_has_missed() {
+async fn stalled_client_delays_no_other_and_receives_a_gap() {
     const EVENTS: u64 = 400;
     let hub = Hub::builder().retain_events(4).build();
     let address = serve(&hub).await;
     let mut stalled = open(address, "/a", None).await;
     let mut others = [open(address, "/a", None).await, open(address, "/a", None).await];
-    // More in all than any socket buffers.
+    // More than any socket buffers.
     let large = "x".repeat(64 * 1024);
     for number in 1..=EVENTS {
         assert_eq!(publish(&hub, "a", &large), number);
@@ -113,7 +113,7 @@ async fn a_client_that_stalls_holds_back_nobody_and_is_told_what_it_has_missed()
 }
 
 #[tokio::test]
-async fn closing_the_hub_ends_the_streams_after_what_was_published() {
+async fn close_ends_streams_after_the_published_events() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let mut readers = Vec::new();
@@ -124,10 +124,10 @@ async fn closing_the_hub_ends_the_streams_after_what_was_published() {
     publish_all(&hub, ["a1", "a2"]);
     hub.close();
     for reader in readers {
-        let rest: Vec<_> = reader.rest().await.iter().map(told).collect();
+        let rest: Vec<_> = reader.rest().await.iter().map(describe).collect();
         assert_eq!(rest, ["a1@1", "a2@2"]);
     }
     let late = open(address, "/a", Some("?")).await.rest().await;
-    assert_eq!(late.iter().map(told).collect::<Vec<_>>(), ["gap a@0", "a1@1", "a2@2"]);
+    assert_eq!(late.iter().map(describe).collect::<Vec<_>>(), ["gap a@0", "a1@1", "a2@2"]);
     assert_eq!(hub.subscriber_count("a"), 0);
 }

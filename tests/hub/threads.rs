@@ -40,7 +40,7 @@ fn next(subscription: &mut Subscription) -> Option<Bytes> {
             Poll::Ready(item) => return item.map(Bytes::from),
             Poll::Pending => thread::park_timeout(PATIENCE),
         }
-        assert!(begun.elapsed() < PATIENCE, "nobody wakes it");
+        assert!(begun.elapsed() < PATIENCE, "it is not woken");
     }
 }
 
@@ -76,8 +76,8 @@ impl History {
         true
     }
 
-    /// Of what was published after `begin` to its topics everything was given once and in order, or was told
-    /// as lost: in each topic up to the last of it that was seen, and at least to `end`.
+    /// Asserts that each event published after `begin` to its topics was received once and in
+    /// order, or was reported as a gap.
     fn check(&self, topics: &[&str], begin: u64, end: u64, published: &BTreeMap<u64, &str>) {
         let mut served: BTreeMap<_, _> = topics.iter().map(|topic| (*topic, begin)).collect();
         let mut newest = begin;
@@ -120,7 +120,7 @@ fn publish_in_threads(hub: &Hub, count: usize) -> BTreeMap<u64, &'static str> {
 }
 
 /// Clients that come, read some, leave, and come back with the last id that they have seen.
-fn clients_that_come_and_go(hub: &Hub, count: usize, is_lossy: bool) {
+fn reconnecting_clients(hub: &Hub, count: usize, is_lossy: bool) {
     let begin = LastEventId::from(hub.position());
     thread::scope(|scope| {
         let clients = [&TOPICS[..], &["a"], &["b", "d"], &["c", "a", "d"]].map(|topics| {
@@ -148,22 +148,22 @@ fn clients_that_come_and_go(hub: &Hub, count: usize, is_lossy: bool) {
 }
 
 #[test]
-fn clients_that_come_back_lose_nothing_while_others_publish() {
+fn reconnecting_clients_miss_no_event_during_publishing() {
     let count = 6_000;
     let hub = Hub::builder().retain_events(count).retain_bytes(usize::MAX).build();
-    clients_that_come_and_go(&hub, count, false);
+    reconnecting_clients(&hub, count, false);
 }
 
 #[test]
-fn clients_that_come_back_are_told_of_all_that_was_lost_meanwhile() {
-    clients_that_come_and_go(&Hub::builder().retain_events(3).build(), 6_000, true);
+fn reconnecting_clients_receive_a_gap_for_all_evicted_events() {
+    reconnecting_clients(&Hub::builder().retain_events(3).build(), 6_000, true);
     // Topics go and come back all the time.
-    clients_that_come_and_go(&Hub::builder().max_memory(200).build(), 6_000, true);
+    reconnecting_clients(&Hub::builder().max_memory(200).build(), 6_000, true);
 }
 
 /// Whatever it begins with, from there on nothing is missing.
 #[test]
-fn what_was_kept_and_what_is_published_join_without_a_seam() {
+fn kept_and_newly_published_events_join_without_loss_or_duplicate() {
     const EVENTS: usize = 3_000;
     for (retained, recent) in [(1, 0), (EVENTS, 0), (EVENTS, 50)] {
         let hub = Hub::builder().retain_events(retained).build();
@@ -193,7 +193,7 @@ fn what_was_kept_and_what_is_published_join_without_a_seam() {
                     else {
                         continue;
                     };
-                    // What is lost at the end may be told later, at the place where the loss ends.
+                    // A gap at the end may be reported later, at the newest evicted event.
                     let end = if retained < EVENTS { 0 } else { last.sequence };
                     visit.check(topics, first.sequence - 1, end, &published);
                 }
@@ -203,7 +203,7 @@ fn what_was_kept_and_what_is_published_join_without_a_seam() {
 }
 
 #[test]
-fn what_was_published_before_the_end_is_given_and_then_the_stream_ends() {
+fn stream_ends_after_the_events_published_before_close() {
     for round in 0..40 {
         let hub = Hub::builder().retain_events(usize::MAX).retain_bytes(usize::MAX).build();
         thread::scope(|scope| {
@@ -246,7 +246,7 @@ fn what_was_published_before_the_end_is_given_and_then_the_stream_ends() {
 
 /// What is sorted there changes meanwhile.
 #[test]
-fn room_is_made_among_many_topics_while_others_publish() {
+fn memory_limit_holds_for_many_topics_during_publishing() {
     const ROOM: usize = 1 << 20;
     let hub = Hub::builder().max_memory(ROOM).build();
     let until = Instant::now() + Duration::from_secs(1);

@@ -1,4 +1,4 @@
-//! A client of the hub and of the naive one, which looks at everything that it gets.
+//! A client of the hub that checks every message against the naive hub.
 
 use std::task::Poll;
 
@@ -9,37 +9,36 @@ use crate::{
     naive::{Naive, TOPICS},
 };
 
-/// A client as it comes and goes, and what is still owed to it.
+/// A client that connects and disconnects, and the messages that are due to it.
 #[derive(Default)]
 pub(crate) struct Visitor {
     connection: Option<Client>,
     pub(crate) topics: Vec<usize>,
     pub(crate) recent: usize,
     pub(crate) last: Option<LastEventId>,
-    /// For each of its topics: it was given, or told as lost, everything up to here.
+    /// For each of its topics: the newest sequence number that was sent, or reported as a gap.
     served: Vec<u64>,
-    /// For each of its topics: it must be told a gap, for nobody knows what it has seen.
+    /// For each of its topics: a gap is due, as the hub cannot know what the client has seen.
     gap_due: Vec<bool>,
     newest: u64,
-    /// With garbage, all its gaps are told first, at this place.
+    /// After a malformed id, all gaps are reported first, at this position.
     gaps_at: Option<u64>,
-    /// It must be greeted, with this place as the id.
+    /// A greeting is due, with this position as the id.
     greeting_due: Option<u64>,
-    /// The last event ids with which it was left after each message of the last item.
+    /// The last event id before the last item, and after each of its messages.
     pub(crate) ids: Vec<Option<LastEventId>>,
 }
 
 impl Visitor {
-    pub(crate) fn come(&mut self, hub: &Hub, naive: &mut Naive) {
-        self.leave(naive);
+    pub(crate) fn connect(&mut self, hub: &Hub, naive: &mut Naive) {
+        self.disconnect(naive);
         let names = self.topics.iter().map(|topic| TOPICS[*topic]);
         let greeting = Event::new().event("greeting").data("hello");
         let subscribe = hub.subscribe(names).recent(self.recent).greeting(greeting);
         let subscription = subscribe.resume(self.last.clone());
         self.connection = Some(Client::new(subscription));
         for topic in &self.topics {
-            naive.subscribers[*topic] += 1;
-            naive.trim(*topic);
+            naive.subscribe(hub, *topic);
         }
         let epoch = hub.position().as_str().split_once('-').unwrap().0.to_owned();
         let parts = self.last.as_ref().and_then(|last| last.as_str().split_once('-'));
@@ -50,7 +49,7 @@ impl Visitor {
         let begin = |topic: &usize| match ours {
             Some(seen) => seen,
             None if is_foreign => 0,
-            None => first_visit.max(naive.lost_to(*topic)),
+            None => first_visit.max(naive.evicted_up_to(*topic)),
         };
         self.served = self.topics.iter().map(begin).collect();
         self.gap_due = vec![self.last.is_some() && ours.is_none(); self.topics.len()];
@@ -60,43 +59,40 @@ impl Visitor {
         self.ids.clear();
     }
 
-    pub(crate) fn leave(&mut self, naive: &mut Naive) {
+    pub(crate) fn disconnect(&mut self, naive: &mut Naive) {
         if self.connection.take().is_some() {
             self.topics.iter().for_each(|topic| naive.subscribers[*topic] -= 1);
         }
     }
 
-    /// Takes the next item, if there is one.
+    /// Receives the next item, if there is one.
     pub(crate) fn poll(&mut self, naive: &mut Naive) -> bool {
         let Some(connection) = &mut self.connection else { return false };
         match connection.poll() {
             Poll::Ready(Some(messages)) => {
                 self.ids = vec![self.last.clone()];
                 for message in messages {
-                    self.take(&message, naive);
+                    self.check(&message, naive);
                     self.ids.push(self.last.clone());
                 }
                 true
             }
             polled => {
-                assert_eq!(self.greeting_due, None, "it sleeps, and was not greeted");
-                for (place, topic) in self.topics.iter().enumerate() {
+                assert_eq!(self.greeting_due, None, "pending, and the greeting is due");
+                for (index, topic) in self.topics.iter().enumerate() {
                     let newest = naive.in_topic(*topic).last().map_or(0, |event| event.sequence);
-                    assert!(self.served[place] >= newest, "it sleeps, and there is more");
-                    assert!(
-                        !self.gap_due[place],
-                        "it sleeps, and was not told that it may have missed something"
-                    );
+                    assert!(self.served[index] >= newest, "pending, and there is more");
+                    assert!(!self.gap_due[index], "pending, and a gap is due");
                 }
                 if polled.is_ready() {
-                    self.leave(naive);
+                    self.disconnect(naive);
                 }
                 false
             }
         }
     }
 
-    fn take(&mut self, message: &Message, naive: &Naive) {
+    fn check(&mut self, message: &Message, naive: &Naive) {
         if message.event == "greeting" {
             self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
             assert_eq!(self.greeting_due.take(), Some(sequence(&message.last_event_id)));
@@ -105,10 +101,10 @@ impl Visitor {
         }
         let is_gap = message.event == "gap";
         let name = if is_gap { &message.data } else { &message.data[..1] };
-        let place =
-            self.topics.iter().position(|topic| TOPICS[*topic] == name).expect("its topics only");
-        let topic = self.topics[place];
-        let gap_due = std::mem::take(&mut self.gap_due[place]);
+        let index =
+            self.topics.iter().position(|topic| TOPICS[*topic] == name).expect("one of its topics");
+        let topic = self.topics[index];
+        let gap_due = std::mem::take(&mut self.gap_due[index]);
         self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
         if let Some(at) = self.gaps_at
             && gap_due
@@ -127,22 +123,22 @@ impl Visitor {
         if &*message.last_event_id == "1-0" {
             assert!(gap_due, "an id of its own is missing");
             let rest = self.gap_due.iter().zip(&self.served);
-            assert!({ rest }.any(|(due, served)| *due && *served == self.served[place]));
+            assert!({ rest }.any(|(due, served)| *due && *served == self.served[index]));
             return;
         }
         let number = sequence(&message.last_event_id);
-        let served = std::mem::replace(&mut self.served[place], number);
+        let served = std::mem::replace(&mut self.served[index], number);
         let missed = naive.in_topic(topic).find(|event| event.sequence > served);
         if is_gap {
             assert!(number >= self.newest, "in order");
-            assert_eq!(number, naive.lost_to(topic).max(if gap_due { served } else { 0 }));
-            let is_true = missed.is_some_and(|event| event.lost);
-            assert!(is_true || gap_due, "a gap, and nothing was lost");
+            assert_eq!(number, naive.evicted_up_to(topic).max(if gap_due { served } else { 0 }));
+            let is_true = missed.is_some_and(|event| event.evicted);
+            assert!(is_true || gap_due, "a gap, and nothing was evicted");
         } else {
-            assert!(number > self.newest, "in order, and once");
+            assert!(number > self.newest, "in order, without duplicates");
             let missed = missed.expect("an event");
-            assert!(!missed.lost, "more is kept than was asked for, or a gap was not told");
-            assert_eq!(missed.sequence, number, "every event, and the very next");
+            assert!(!missed.evicted, "the event was evicted, and no gap reported");
+            assert_eq!(missed.sequence, number, "the very next event");
             assert!(!gap_due);
         }
         self.newest = number;

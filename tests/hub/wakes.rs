@@ -36,7 +36,7 @@ impl Wake for Count {
 }
 
 #[test]
-fn an_event_wakes_everybody_who_sleeps_in_its_topic_once_and_nobody_else() {
+fn event_wakes_each_waiting_subscriber_of_its_topic_once_and_no_other() {
     // Few wakers take another way than many.
     for sleepers in [1, 8, 9, 1000] {
         let hub = Hub::new();
@@ -54,7 +54,7 @@ fn an_event_wakes_everybody_who_sleeps_in_its_topic_once_and_nobody_else() {
                 assert_eq!(client.read_with(&waker).len(), 2);
             }
         }
-        publish(&hub, "nobody", "x");
+        publish(&hub, "unsubscribed", "x");
         assert_eq!((count.get(), others.get()), (3 * sleepers, 0));
         publish(&hub, "b", "x");
         assert_eq!((count.get(), others.get()), (4 * sleepers, 10));
@@ -62,7 +62,7 @@ fn an_event_wakes_everybody_who_sleeps_in_its_topic_once_and_nobody_else() {
 }
 
 #[test]
-fn of_ten_thousand_subscribers_to_ten_thousand_topics_an_event_wakes_one() {
+fn event_wakes_one_of_ten_thousand_subscribers_to_separate_topics() {
     let hub = Hub::new();
     let topics: Vec<_> = (0..10_000).map(|n| format!("client:{n}")).collect();
     let (count, waker) = Count::new();
@@ -74,7 +74,7 @@ fn of_ten_thousand_subscribers_to_ten_thousand_topics_an_event_wakes_one() {
 }
 
 #[test]
-fn closing_wakes_everybody() {
+fn close_wakes_all_subscribers() {
     let hub = Hub::new();
     let (count, waker) = Count::new();
     let mut clients = ["a", "b", "c"].map(|topic| asleep(&hub, &[topic], &waker));
@@ -88,7 +88,7 @@ fn closing_wakes_everybody() {
 }
 
 #[test]
-fn a_subscription_that_is_dropped_leaves_no_waker_in_any_topic() {
+fn dropped_subscription_leaves_no_waker() {
     let hub = Hub::new();
     let (count, waker) = Count::new();
     let topics = ["busy", "quiet", "other"];
@@ -99,7 +99,7 @@ fn a_subscription_that_is_dropped_leaves_no_waker_in_any_topic() {
         publish(&hub, "busy", "x");
         for client in &mut clients {
             client.read_with(&waker);
-            assert!(client.poll_with(&waker).is_pending(), "polled though nobody woke it");
+            assert!(client.poll_with(&waker).is_pending(), "polled without a wakeup");
         }
     }
     let most = 2 + clients.len() * (topics.len() + 1);
@@ -113,7 +113,7 @@ fn a_subscription_that_is_dropped_leaves_no_waker_in_any_topic() {
 }
 
 #[test]
-fn a_task_that_takes_a_subscription_over_is_woken_instead_of_the_one_before() {
+fn moved_subscription_wakes_the_new_task_only() {
     let hub = Hub::new();
     let (old, old_waker) = Count::new();
     let (new, new_waker) = Count::new();
@@ -129,7 +129,7 @@ fn a_task_that_takes_a_subscription_over_is_woken_instead_of_the_one_before() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_a_flush_window_a_burst_wakes_once_and_is_given_when_the_window_opens() {
+async fn flush_window_collects_a_burst_into_one_wakeup() {
     const WINDOW: Duration = Duration::from_millis(20);
     let hub = Hub::new();
     let (count, waker) = Count::new();
@@ -151,7 +151,7 @@ async fn with_a_flush_window_a_burst_wakes_once_and_is_given_when_the_window_ope
 }
 
 #[test]
-fn without_a_runtime_there_is_no_flush_window_and_without_an_end_no_panic() {
+fn flush_window_is_ignored_outside_a_runtime() {
     let hub = Hub::new();
     for window in [Duration::from_millis(1), Duration::MAX] {
         let mut client = Client::new(hub.subscribe(["a"]).flush_window(window).resume(None));
@@ -163,7 +163,7 @@ fn without_a_runtime_there_is_no_flush_window_and_without_an_end_no_panic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_flush_window_of_any_length_holds_back_what_comes_after_the_first() {
+async fn flush_window_of_any_length_delays_events_after_the_first() {
     let hub = Hub::new();
     let mut client = Client::new(hub.subscribe(["a"]).flush_window(Duration::MAX).resume(None));
     publish_all(&hub, ["a1", "a2"]);

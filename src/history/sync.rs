@@ -1,20 +1,20 @@
-//! What loom replaces, so that its models run the code of the hub itself.
+//! Locks and atomics, which loom replaces so that its models run the production code.
 
 #[cfg(not(tower_sse_loom))]
-pub(super) use std::sync::{
+pub(crate) use std::sync::{
     Mutex, MutexGuard, RwLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 #[cfg(tower_sse_loom)]
-pub(super) use loom::sync::{
+pub(crate) use loom::sync::{
     Mutex, MutexGuard, RwLock,
     atomic::{AtomicBool, AtomicU64, Ordering},
 };
 
 use std::sync::PoisonError;
 
-/// Nobody's code runs under the hub's locks, so what a panic has left is whole.
-pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+/// Locks a mutex and ignores poisoning: no user code runs under it, so its data is consistent.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -5,12 +5,12 @@ use std::{
 
 use crate::{connection::LastEventId, event::EventId};
 
-/// A place in the order of a hub: the id of every event. An epoch and a sequence number, as in
-/// `4fzo8gk0o2yl-1729`.
+/// A position in the order of publication, which is the id of an event: an epoch and a sequence
+/// number, as in `4fzo8gk0o2yl-1729`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Position {
-    pub(super) epoch: Epoch,
-    pub(super) sequence: u64,
+pub(crate) struct Position {
+    pub(crate) epoch: Epoch,
+    pub(crate) sequence: u64,
 }
 
 impl fmt::Display for Position {
@@ -21,29 +21,30 @@ impl fmt::Display for Position {
 
 impl From<Position> for EventId {
     fn from(position: Position) -> Self {
-        // Letters, digits and a hyphen.
+        // It consists of letters, digits and a hyphen.
         Self::from_one_line(position.to_string())
     }
 }
 
-/// When a hub was made, in milliseconds, with random bits, so that no two hubs have the same.
+/// The origin of positions: its creation time in milliseconds and random bits, so that no two are
+/// equal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Epoch(u64);
+pub(crate) struct Epoch(u64);
 
 const RANDOM_BITS: u32 = 20;
 const RADIX: u64 = 36;
-/// As many digits as a `u64` has.
-const MOST_DIGITS: usize = 13;
+/// The digits of `u64::MAX` in this radix.
+const MAX_DIGITS: usize = 13;
 
 impl Epoch {
-    pub(super) fn now() -> Self {
+    pub(crate) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         Self((milliseconds << RANDOM_BITS) | fastrand::u64(..1 << RANDOM_BITS))
     }
 
     fn parse(text: &str) -> Option<Self> {
-        let canonical = matches!(text.len(), 1..=MOST_DIGITS)
+        let canonical = matches!(text.len(), 1..=MAX_DIGITS)
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
             && !text.starts_with('0');
         u64::from_str_radix(text, RADIX as u32).ok().filter(|_| canonical).map(Self)
@@ -52,7 +53,7 @@ impl Epoch {
 
 impl fmt::Display for Epoch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut digits = Vec::with_capacity(MOST_DIGITS);
+        let mut digits = Vec::with_capacity(MAX_DIGITS);
         let mut rest = self.0;
         while rest > 0 || digits.is_empty() {
             digits.push(char::from_digit((rest % RADIX) as u32, RADIX as u32).unwrap_or('0'));
@@ -62,30 +63,30 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// What a client's last event id says to a hub.
+/// The position that a client's last event id stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ResumeFrom {
-    /// Nothing: a first visit.
-    Nothing,
-    /// It has seen everything up to here.
+pub(crate) enum ResumeFrom {
+    /// No id: the client's first visit.
+    FirstVisit,
+    /// The client has seen all events up to this sequence number.
     Seen(u64),
-    /// Nothing that this hub knows.
-    Unknown(Unknown),
+    /// An id that does not belong to this epoch.
+    Unknown(UnknownId),
 }
 
-/// What an id is that this hub has not given.
+/// A last event id that does not belong to an epoch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unknown {
-    /// Of another hub, such as the one that was here before a restart.
+pub(crate) enum UnknownId {
+    /// An id of another epoch, such as the one before a restart.
     Foreign,
-    /// Of no hub, or not given out yet.
+    /// An id of no epoch, or one of this epoch that is not assigned yet.
     Malformed,
 }
 
-impl Unknown {
-    /// An id that says the same as this one to every hub.
-    pub(super) const fn position(self) -> Position {
-        // No hub was made in 1970, and a number does not begin with a zero.
+impl UnknownId {
+    /// Returns a position that every epoch parses as this variant.
+    pub(crate) const fn position(self) -> Position {
+        // No epoch began in 1970, and an epoch does not begin with a zero.
         let epoch = match self {
             Self::Foreign => Epoch(1),
             Self::Malformed => Epoch(0),
@@ -95,27 +96,30 @@ impl Unknown {
 }
 
 impl ResumeFrom {
-    /// Reads an id of a hub of this `epoch` which has given out ids up to `newest`.
-    pub(super) fn by(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Self {
+    /// Parses an id against an `epoch` that has assigned sequence numbers up to `newest`.
+    pub(crate) fn parse(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Self {
         let Some(id) = id.map(LastEventId::as_str).filter(|id| !id.is_empty()) else {
-            return Self::Nothing;
+            return Self::FirstVisit;
         };
-        match id.split_once('-').map(|(epoch, digits)| (Epoch::parse(epoch), sequence(digits))) {
-            Some((Some(of), Some(sequence))) if of == epoch => {
+        match id
+            .split_once('-')
+            .map(|(epoch, digits)| (Epoch::parse(epoch), parse_sequence(digits)))
+        {
+            Some((Some(parsed), Some(sequence))) if parsed == epoch => {
                 if sequence <= newest {
                     Self::Seen(sequence)
                 } else {
-                    Self::Unknown(Unknown::Malformed)
+                    Self::Unknown(UnknownId::Malformed)
                 }
             }
-            Some((Some(_), Some(_))) => Self::Unknown(Unknown::Foreign),
-            _ => Self::Unknown(Unknown::Malformed),
+            Some((Some(_), Some(_))) => Self::Unknown(UnknownId::Foreign),
+            _ => Self::Unknown(UnknownId::Malformed),
         }
     }
 }
 
-/// Digits as they are written, so neither `+5` nor `007`.
-fn sequence(digits: &str) -> Option<u64> {
+/// Parses a sequence number in its canonical form, so neither `+5` nor `007`.
+fn parse_sequence(digits: &str) -> Option<u64> {
     let canonical = digits.bytes().all(|byte| byte.is_ascii_digit())
         && (!digits.starts_with('0') || digits == "0");
     digits.parse().ok().filter(|_| canonical)
@@ -123,28 +127,28 @@ fn sequence(digits: &str) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Epoch, Position, ResumeFrom, Unknown};
+    use super::{Epoch, Position, ResumeFrom, UnknownId};
     use crate::{connection::LastEventId, event::EventId};
 
-    const FOREIGN: ResumeFrom = ResumeFrom::Unknown(Unknown::Foreign);
-    const MALFORMED: ResumeFrom = ResumeFrom::Unknown(Unknown::Malformed);
+    const FOREIGN: ResumeFrom = ResumeFrom::Unknown(UnknownId::Foreign);
+    const MALFORMED: ResumeFrom = ResumeFrom::Unknown(UnknownId::Malformed);
 
-    fn said(id: &str, epoch: Epoch) -> ResumeFrom {
-        ResumeFrom::by(Some(&LastEventId::try_from(id).unwrap()), epoch, 100)
+    fn parse(id: &str, epoch: Epoch) -> ResumeFrom {
+        ResumeFrom::parse(Some(&LastEventId::try_from(id).unwrap()), epoch, 100)
     }
 
     #[test]
-    fn an_id_is_read_as_it_was_written() {
+    fn displayed_position_parses_to_its_sequence() {
         for epoch in [Epoch(1), Epoch(35), Epoch(36), Epoch(u64::MAX), Epoch::now()] {
             for sequence in [0, 1, 99, 100] {
                 let id = EventId::from(Position { epoch, sequence });
-                assert_eq!(said(id.as_str(), epoch), ResumeFrom::Seen(sequence), "{id}");
+                assert_eq!(parse(id.as_str(), epoch), ResumeFrom::Seen(sequence), "{id}");
             }
         }
     }
 
     #[test]
-    fn ids_of_others_and_of_nobody_are_told_apart() {
+    fn foreign_and_malformed_ids_are_distinguished() {
         let epoch = Epoch(36);
         assert_eq!(epoch.to_string(), "10");
         for (id, expected) in [
@@ -162,23 +166,23 @@ mod tests {
             ("-5", MALFORMED),
             ("10", MALFORMED),
             ("10-5-5", MALFORMED),
-            ("", ResumeFrom::Nothing),
+            ("", ResumeFrom::FirstVisit),
         ] {
-            assert_eq!(said(id, epoch), expected, "{id}");
+            assert_eq!(parse(id, epoch), expected, "{id}");
         }
-        assert_eq!(ResumeFrom::by(None, epoch, 100), ResumeFrom::Nothing);
+        assert_eq!(ResumeFrom::parse(None, epoch, 100), ResumeFrom::FirstVisit);
     }
 
     #[test]
-    fn what_is_unknown_has_an_id_that_is_so_to_every_hub() {
-        for unknown in [Unknown::Foreign, Unknown::Malformed] {
+    fn position_of_unknown_id_is_unknown_in_every_epoch() {
+        for unknown in [UnknownId::Foreign, UnknownId::Malformed] {
             let id = unknown.position().to_string();
-            assert_eq!(said(&id, Epoch::now()), ResumeFrom::Unknown(unknown), "{id}");
+            assert_eq!(parse(&id, Epoch::now()), ResumeFrom::Unknown(unknown), "{id}");
         }
     }
 
     #[test]
-    fn two_hubs_have_two_epochs() {
+    fn epochs_are_unique() {
         assert_ne!(Epoch::now(), Epoch::now());
     }
 }

@@ -4,84 +4,84 @@ use std::{
     task::Waker,
 };
 
-/// The subscriptions that sleep until something is published to a topic, each by its waker.
+/// The wakers of the subscriptions that wait for a topic's next event.
 ///
-/// A subscription is in the list once at most: it keeps its ticket, which holds for as long as the
-/// list's generation stays the same.
+/// A subscription is listed at most once: it keeps a ticket, which is valid while the list's
+/// generation is unchanged.
 #[derive(Debug, Default)]
-pub(super) struct Waiters {
+pub(crate) struct Waiters {
     generation: u64,
     wakers: Vec<Option<Waker>>,
     vacant: Vec<u32>,
 }
 
-/// A place in the list. Every subscription has one for each of its topics, so it is not padded.
+/// An index in the list, valid for one generation of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(C, packed(4))]
-pub(super) struct Ticket {
+pub(crate) struct Ticket {
     generation: u64,
     index: u32,
 }
 
 impl Ticket {
-    /// No place.
-    pub(super) const NONE: Self = Self { generation: u64::MAX, index: 0 };
+    /// A ticket that is valid for no list.
+    pub(crate) const NONE: Self = Self { generation: u64::MAX, index: 0 };
 
-    /// Is it in a list of this generation?
-    pub(super) const fn is_of(self, generation: u64) -> bool {
+    /// Returns whether the ticket is valid for a list of this generation.
+    pub(crate) const fn is_valid_in(self, generation: u64) -> bool {
         self.generation == generation
     }
 }
 
 impl Waiters {
-    pub(super) const fn generation(&self) -> u64 {
+    pub(crate) const fn generation(&self) -> u64 {
         self.generation
     }
 
-    /// Adds a waker.
-    pub(super) fn add(&mut self, waker: Waker) -> Ticket {
+    /// Adds a waker and returns its ticket.
+    #[inline]
+    pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
         let index = match self.vacant.pop() {
             Some(index) => index,
             None => {
                 self.wakers.push(None);
-                // More than four thousand million sleepers do not fit into any machine.
+                // 2^32 wakers take 64 GiB: a list of them cannot exist in practice.
                 u32::try_from(self.wakers.len() - 1).unwrap_or(u32::MAX)
             }
         };
-        if let Some(place) = self.wakers.get_mut(index as usize) {
-            *place = Some(waker);
+        if let Some(slot) = self.wakers.get_mut(index as usize) {
+            *slot = Some(waker);
         }
         Ticket { generation: self.generation, index }
     }
 
-    /// Gives the waker back that has this ticket, to be dropped outside of all locks.
-    pub(super) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
-        let waker = self.place(ticket)?.take();
+    /// Removes the waker with this ticket, to be dropped after all locks are released.
+    pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
+        let waker = self.slot_mut(ticket)?.take();
         if waker.is_some() {
             self.vacant.push(ticket.index);
         }
         waker
     }
 
-    fn place(&mut self, ticket: Ticket) -> Option<&mut Option<Waker>> {
-        if !ticket.is_of(self.generation) {
+    fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Option<Waker>> {
+        if !ticket.is_valid_in(self.generation) {
             return None;
         }
         self.wakers.get_mut(ticket.index as usize)
     }
 
-    /// Empties the list, to be woken outside of all locks.
-    pub(super) fn take(&mut self) -> WakeList {
+    /// Empties the list. Its wakers are to be woken after all locks are released.
+    pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.len() == self.vacant.len() {
             return WakeList::None;
         }
         self.generation += 1;
         self.vacant.clear();
         if self.wakers.len() <= FEW {
-            // The list keeps its memory.
+            // The list keeps its allocation for the next few waiters.
             let mut few = [const { None }; FEW];
-            for (waker, place) in self.wakers.drain(..).zip(&mut few) {
-                *place = waker;
+            for (waker, slot) in self.wakers.drain(..).zip(&mut few) {
+                *slot = waker;
             }
             return WakeList::Few(few);
         }
@@ -89,27 +89,28 @@ impl Waiters {
     }
 
     #[cfg(test)]
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.wakers.len() - self.vacant.len()
     }
 }
 
+/// How many wakers are taken without giving up the list's allocation.
 const FEW: usize = 8;
 
-/// Those who were in the list.
+/// The wakers taken out of a [`Waiters`].
 #[derive(Debug)]
-pub(super) enum WakeList {
+pub(crate) enum WakeList {
     None,
     Few([Option<Waker>; FEW]),
     Many(Vec<Option<Waker>>),
 }
 
 impl WakeList {
-    pub(super) const fn is_none(&self) -> bool {
+    pub(crate) const fn is_empty(&self) -> bool {
         matches!(self, Self::None)
     }
 
-    pub(super) fn wake(self) {
+    pub(crate) fn wake(self) {
         match self {
             Self::None => {}
             Self::Few(wakers) => wakers.into_iter().flatten().for_each(wake),
@@ -119,18 +120,18 @@ impl WakeList {
 }
 
 fn wake(waker: Waker) {
-    // The other wakers are no longer in the list, so they would never be woken.
+    // A panic must not stop the loop: the remaining wakers are no longer listed anywhere.
     without_panic(|| waker.wake());
 }
 
-/// Drops a waker, which can panic as it runs the code of a runtime. Call it outside of all locks.
-pub(super) fn drop_waker(waker: Option<Waker>) {
+/// Drops a waker without panicking. It runs a runtime's code, so no lock may be held.
+pub(crate) fn drop_waker(waker: Option<Waker>) {
     without_panic(|| drop(waker));
 }
 
 fn without_panic(callback: impl FnOnce()) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-        // To drop it could panic again.
+        // Dropping the payload could panic again.
         mem::forget(payload);
     }
 }
@@ -141,8 +142,8 @@ mod tests {
 
     use super::{Ticket, Waiters, WakeList};
 
-    fn woken(woken: &WakeList) -> usize {
-        match woken {
+    fn count(list: &WakeList) -> usize {
+        match list {
             WakeList::None => 0,
             WakeList::Few(wakers) => wakers.iter().flatten().count(),
             WakeList::Many(wakers) => wakers.iter().flatten().count(),
@@ -150,19 +151,19 @@ mod tests {
     }
 
     #[test]
-    fn everybody_is_taken_once() {
-        for sleepers in [0, 1, 8, 9, 100] {
+    fn each_waker_is_taken_once() {
+        for waiting in [0, 1, 8, 9, 100] {
             let mut waiters = Waiters::default();
-            for _ in 0..sleepers {
+            for _ in 0..waiting {
                 waiters.add(Waker::noop().clone());
             }
-            assert_eq!(woken(&waiters.take()), sleepers);
-            assert_eq!(woken(&waiters.take()), 0);
+            assert_eq!(count(&waiters.take()), waiting);
+            assert_eq!(count(&waiters.take()), 0);
         }
     }
 
     #[test]
-    fn places_are_used_again_and_old_tickets_are_none() {
+    fn slots_are_reused_and_old_tickets_are_invalid() {
         let mut waiters = Waiters::default();
         let tickets: Vec<_> = (0..10).map(|_| waiters.add(Waker::noop().clone())).collect();
         for ticket in &tickets {
@@ -173,10 +174,10 @@ mod tests {
         for _ in 0..10 {
             waiters.add(Waker::noop().clone());
         }
-        assert_eq!(waiters.wakers.len(), 10, "no further place");
-        assert_eq!(woken(&waiters.take()), 10);
+        assert_eq!(waiters.wakers.len(), 10, "no new slot");
+        assert_eq!(count(&waiters.take()), 10);
         waiters.add(Waker::noop().clone());
-        assert!(waiters.remove(tickets[0]).is_none(), "of a generation that was taken");
+        assert!(waiters.remove(tickets[0]).is_none(), "a ticket of an earlier generation");
         assert!(waiters.remove(Ticket::NONE).is_none());
         assert_eq!(waiters.len(), 1);
     }

@@ -11,27 +11,26 @@ use bytes::Bytes;
 
 use super::deferred_drops::DeferredDrops;
 
-/// How many frames a topic keeps although no client may hold them any more.
+/// How many frames a log keeps even if no client holds them.
 const KEPT: usize = 16;
-/// How many frames are examined for each one that is added, to forget those that are gone.
+/// How many frames each added frame checks, to remove those that were dropped.
 const EXAMINED: usize = 4;
 
-/// The frames that were made for subscribers of a topic which are behind, to be given to others at
-/// the same place.
+/// The frames of a log: consecutive events copied into one piece, which subscribers that are
+/// behind share.
 ///
-/// The newest few are kept, and belong to what the hub keeps. All others are known for as long as a
-/// client holds them: to share them costs no memory, and a copy would.
+/// The newest few are kept and count as the log's memory. The rest are referenced weakly and are
+/// shared for as long as a client holds them: that takes no memory, and a copy would.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,
-    /// The places of those that are kept, the oldest first.
+    /// The keys of the kept frames, the oldest first.
     kept: VecDeque<FrameKey>,
     kept_bytes: usize,
-    examined_to: Option<FrameKey>,
+    last_examined: Option<FrameKey>,
 }
 
-/// Which events of a log a frame consists of. They are in the log's order, so the oldest block is
-/// first.
+/// The events of a frame. Keys sort in the log's order, so the oldest block is first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FrameKey {
     block: u64,
@@ -40,20 +39,20 @@ pub(super) struct FrameKey {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Part {
-    /// All events of the block that were kept when the frame was made.
+    /// All events of the block that the log kept when the frame was assembled.
     Whole,
     Range(u64, u64),
 }
 
 #[derive(Debug)]
 struct Frame {
-    /// Where its bytes begin in the log.
+    /// The offset of its first byte in the log.
     start: u64,
     bytes: Weak<Vec<u8>>,
     kept: Option<Bytes>,
 }
 
-/// Lets a frame's `Bytes` share its memory with the list, which does not keep it alive.
+/// The owner of a frame's `Bytes`, which lets [`Frames`] hold a weak reference to them.
 struct Owner(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for Owner {
@@ -73,17 +72,17 @@ impl FrameKey {
 }
 
 impl Frames {
-    /// The memory of the frames that are kept.
+    /// Returns the memory of the kept frames.
     pub(super) const fn kept_bytes(&self) -> usize {
         self.kept_bytes
     }
 
-    /// Returns the bytes `range` of the log, if the frame at this key is known and has them.
+    /// Returns the bytes `range` of the log, if a frame with this key exists and contains them.
     pub(super) fn get(
         &mut self,
         key: FrameKey,
         range: &Range<u64>,
-        trash: &mut DeferredDrops,
+        drops: &mut DeferredDrops,
     ) -> Option<Bytes> {
         let frame = self.by_key.get_mut(&key)?;
         let start = frame.start;
@@ -91,41 +90,41 @@ impl Frames {
             Some(bytes) => bytes.clone(),
             None => {
                 let bytes = Bytes::from_owner(Owner(frame.bytes.upgrade()?));
-                self.keep(key, &bytes, trash);
+                self.keep(key, &bytes, drops);
                 bytes
             }
         };
         slice(&bytes, start, range)
     }
 
-    /// Adds a frame whose bytes begin at `start` in the log, and returns its bytes `range`.
+    /// Adds a frame that begins at offset `start`, and returns the bytes `range` of the log.
     pub(super) fn add(
         &mut self,
         key: FrameKey,
         start: u64,
         bytes: Vec<u8>,
         range: &Range<u64>,
-        trash: &mut DeferredDrops,
+        drops: &mut DeferredDrops,
     ) -> Option<Bytes> {
-        self.forget_some();
+        self.remove_some_dropped();
         if self.kept.len() >= KEPT {
-            self.free_oldest(trash);
+            self.evict_oldest(drops);
         }
         let shared = Arc::new(bytes);
         let weak = Arc::downgrade(&shared);
         let bytes = Bytes::from_owner(Owner(shared));
         let frame = Frame { start, bytes: weak, kept: Some(bytes.clone()) };
         if let Some(earlier) = self.by_key.insert(key, frame) {
-            self.let_go(key, earlier.kept, trash);
+            self.discard(key, earlier.kept, drops);
         }
         self.kept_bytes += bytes.len();
         self.kept.push_back(key);
         slice(&bytes, start, range)
     }
 
-    fn keep(&mut self, key: FrameKey, bytes: &Bytes, trash: &mut DeferredDrops) {
+    fn keep(&mut self, key: FrameKey, bytes: &Bytes, drops: &mut DeferredDrops) {
         if self.kept.len() >= KEPT {
-            self.free_oldest(trash);
+            self.evict_oldest(drops);
         }
         if let Some(frame) = self.by_key.get_mut(&key) {
             self.kept_bytes += bytes.len();
@@ -134,61 +133,61 @@ impl Frames {
         }
     }
 
-    /// Frees the kept frames. Those that a client holds are still known.
-    pub(super) fn free(&mut self, trash: &mut DeferredDrops) {
-        while self.free_oldest(trash) {}
+    /// Evicts the kept frames. Those that a client holds can still be shared.
+    pub(super) fn evict(&mut self, drops: &mut DeferredDrops) {
+        while self.evict_oldest(drops) {}
     }
 
-    fn free_oldest(&mut self, trash: &mut DeferredDrops) -> bool {
+    fn evict_oldest(&mut self, drops: &mut DeferredDrops) -> bool {
         let Some(key) = self.kept.pop_front() else { return false };
         let kept = self.by_key.get_mut(&key).and_then(|frame| frame.kept.take());
-        self.count_out(kept, trash);
+        self.subtract(kept, drops);
         true
     }
 
-    /// Forgets the frames before this block, whose events the log does not keep any more.
-    pub(super) fn forget_before(&mut self, block: u64, trash: &mut DeferredDrops) {
+    /// Removes the frames of earlier blocks, whose events are evicted.
+    pub(super) fn remove_before(&mut self, block: u64, drops: &mut DeferredDrops) {
         while let Some(entry) = self.by_key.first_entry()
             && entry.key().block < block
         {
             let (key, frame) = entry.remove_entry();
-            self.let_go(key, frame.kept, trash);
+            self.discard(key, frame.kept, drops);
         }
     }
 
-    /// Forgets frames that nobody holds, the next few in turn.
-    fn forget_some(&mut self) {
-        let mut gone = [None; EXAMINED];
+    /// Removes dropped frames among the next few keys, in rotation.
+    fn remove_some_dropped(&mut self) {
+        let mut dropped = [None; EXAMINED];
         let mut last = None;
-        let from = self.examined_to.map_or(Unbounded, Excluded);
+        let from = self.last_examined.map_or(Unbounded, Excluded);
         let next = self.by_key.range((from, Unbounded));
-        for ((key, frame), gone) in next.zip(&mut gone) {
+        for ((key, frame), dropped) in next.zip(&mut dropped) {
             last = Some(*key);
-            *gone = (frame.bytes.strong_count() == 0).then_some(*key);
+            *dropped = (frame.bytes.strong_count() == 0).then_some(*key);
         }
-        // At the end of the list it begins anew.
-        self.examined_to = last;
-        for key in gone.into_iter().flatten() {
+        // `None` at the end of the map: the next call starts over.
+        self.last_examined = last;
+        for key in dropped.into_iter().flatten() {
             self.by_key.remove(&key);
         }
     }
 
-    fn let_go(&mut self, key: FrameKey, kept: Option<Bytes>, trash: &mut DeferredDrops) {
+    fn discard(&mut self, key: FrameKey, kept: Option<Bytes>, drops: &mut DeferredDrops) {
         if kept.is_some() {
             self.kept.retain(|other| *other != key);
-            self.count_out(kept, trash);
+            self.subtract(kept, drops);
         }
     }
 
-    fn count_out(&mut self, kept: Option<Bytes>, trash: &mut DeferredDrops) {
+    fn subtract(&mut self, kept: Option<Bytes>, drops: &mut DeferredDrops) {
         if let Some(bytes) = kept {
             self.kept_bytes -= bytes.len();
-            trash.add(bytes);
+            drops.add(bytes);
         }
     }
 }
 
-/// The bytes `range` of the log, of those that begin at `start`.
+/// Slices the bytes `range` of the log out of bytes that begin at offset `start`.
 fn slice(bytes: &Bytes, start: u64, range: &Range<u64>) -> Option<Bytes> {
     let from = usize::try_from(range.start.checked_sub(start)?).ok()?;
     let to = usize::try_from(range.end.checked_sub(start)?).ok()?;

@@ -1,0 +1,108 @@
+use std::ops::Range;
+
+use bytes::Bytes;
+
+use super::{
+    deferred_drops::DeferredDrops,
+    frames::FrameKey,
+    log::{BLOCK, Entry, Log},
+};
+
+/// A part of a complete block is sliced from the shared frame of the whole block if it has at
+/// least this many bytes. A smaller part is copied: a client that holds a slice holds the block.
+const MIN_SHARED_SLICE: u64 = 4 * 1024;
+
+/// Consecutive events of a log, as one piece.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    /// The sequence number of its last event.
+    pub(crate) last: u64,
+    /// The sequence number of the first event after it.
+    pub(crate) next: Option<u64>,
+    pub(crate) bytes: Bytes,
+}
+
+impl Log {
+    /// Returns the events above `seen` and below `bound`, up to the end of their block.
+    pub(crate) fn batch(
+        &mut self,
+        seen: u64,
+        bound: u64,
+        drops: &mut DeferredDrops,
+    ) -> Option<Batch> {
+        let from = self.index_after(seen);
+        let first = self.entries.get(from).filter(|entry| entry.sequence < bound)?;
+        // The common case: a subscriber has seen all but the newest event.
+        if from + 1 == self.entries.len() {
+            return Some(Batch { last: first.sequence, next: None, bytes: first.bytes.clone() });
+        }
+        let block = first.block();
+        let is_in_batch = |entry: &Entry| entry.sequence < bound && entry.block() == block;
+        let to = self.end_of(from + 1, is_in_batch);
+        let next = self.entries.get(to).map(|entry| entry.sequence);
+        if to == from + 1 {
+            return Some(Batch { last: first.sequence, next, bytes: first.bytes.clone() });
+        }
+        let last = self.entries.get(to - 1)?.sequence;
+        Some(Batch { last, next, bytes: self.frame(from..to, drops)? })
+    }
+
+    /// Returns the entries of one block as a frame, which subscribers share.
+    fn frame(&mut self, entries: Range<usize>, drops: &mut DeferredDrops) -> Option<Bytes> {
+        let first = self.entries.get(entries.start)?;
+        let block = first.block();
+        let range = first.start..self.entries.get(entries.end - 1)?.end();
+        let is_complete = self.end / BLOCK > block;
+        let is_whole = is_complete && range.end - range.start >= MIN_SHARED_SLICE;
+        let key = if is_whole { FrameKey::whole(block) } else { FrameKey::range(block, &range) };
+        let frame = match self.frames.get_or_insert_default().get(key, &range, drops) {
+            Some(frame) => Some(frame),
+            None => {
+                let copied = if is_whole { self.block_around(&entries, block) } else { entries };
+                let start = self.entries.get(copied.start)?.start;
+                let bytes = self.copy(copied, start)?;
+                self.frames.get_or_insert_default().add(key, start, bytes, &range, drops)
+            }
+        };
+        self.update_memory();
+        frame
+    }
+
+    fn copy(&self, entries: Range<usize>, start: u64) -> Option<Vec<u8>> {
+        let end = self.entries.get(entries.end - 1)?.end();
+        // At most a block and a small event.
+        let mut bytes = Vec::with_capacity((end - start) as usize);
+        for entry in self.entries.range(entries) {
+            bytes.extend_from_slice(&entry.bytes);
+        }
+        Some(bytes)
+    }
+
+    /// Returns all entries of the block that these entries are in.
+    fn block_around(&self, entries: &Range<usize>, block: u64) -> Range<usize> {
+        let start = self.entries.partition_point(|entry| entry.block() < block);
+        start..self.end_of(entries.end, |entry| entry.block() == block)
+    }
+
+    /// Returns the index of the first entry from `from` on that is not in the batch. It searches
+    /// in growing steps, so a near end is found sooner.
+    fn end_of(&self, from: usize, is_in_batch: impl Fn(&Entry) -> bool) -> usize {
+        let is_in_batch = |at: usize| self.entries.get(at).is_some_and(&is_in_batch);
+        let (mut start, mut step) = (from, 1);
+        while is_in_batch(start + step - 1) {
+            start += step;
+            step *= 2;
+        }
+        // The end is less than a step away.
+        let mut end = start + step - 1;
+        while start < end {
+            let middle = usize::midpoint(start, end);
+            if is_in_batch(middle) {
+                start = middle + 1;
+            } else {
+                end = middle;
+            }
+        }
+        start
+    }
+}

@@ -1,0 +1,239 @@
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    deferred_drops::DeferredDrops,
+    frames::Frames,
+    memory::{MemoryCounter, MemoryShare},
+};
+
+/// Frames end at multiples of this many bytes, so that subscribers that are behind soon read the
+/// same frames.
+pub(super) const BLOCK: u64 = 16 * 1024;
+/// An event of at least this many bytes is a block of its own, and is sent without copying it. So
+/// a frame is at most one such event larger than a block.
+const LARGE: usize = 4 * 1024;
+/// The memory of an event besides its bytes on the wire, measured with an allocator: its entry and
+/// the reference count of its bytes.
+const ENTRY_OVERHEAD: usize = 112;
+/// The capacity below which the list of entries does not shrink.
+const MIN_CAPACITY: usize = 16;
+
+/// The limits of what a log keeps; all of them apply.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) events: usize,
+    /// Bytes on the wire. The newest event is kept even if it is larger.
+    pub(crate) bytes: usize,
+    pub(crate) age: Duration,
+    /// Bytes of memory. Not even the newest event is kept if it is larger.
+    pub(crate) memory: usize,
+}
+
+/// The newest evicted event of a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Evicted {
+    /// Its sequence number, 0 if no event was evicted.
+    pub(crate) up_to: u64,
+    /// Whether the log is known to have evicted this event; otherwise it is an upper bound.
+    pub(crate) is_exact: bool,
+}
+
+/// The recent events of a topic, in the order of publication.
+///
+/// Each method that changes the log's memory updates the shared [`MemoryCounter`].
+#[derive(Debug)]
+pub(crate) struct Log {
+    limits: Limits,
+    /// The memory of a topic that keeps an event, besides its events.
+    topic_overhead: usize,
+    memory: MemoryShare,
+    pub(super) entries: VecDeque<Entry>,
+    bytes: usize,
+    /// The offset of the next event: all bytes ever appended, and the padding after large events.
+    pub(super) end: u64,
+    evicted: Evicted,
+    /// Allocated once a subscriber is behind.
+    pub(super) frames: Option<Box<Frames>>,
+}
+
+#[derive(Debug)]
+pub(super) struct Entry {
+    pub(super) sequence: u64,
+    /// Its first byte's offset, on the scale of [`Log::end`].
+    pub(super) start: u64,
+    published: Duration,
+    pub(super) bytes: Bytes,
+}
+
+impl Entry {
+    pub(super) const fn block(&self) -> u64 {
+        self.start / BLOCK
+    }
+
+    pub(super) const fn end(&self) -> u64 {
+        self.start + self.bytes.len() as u64
+    }
+}
+
+impl Log {
+    pub(crate) const fn new(
+        limits: Limits,
+        topic_overhead: usize,
+        evicted: Evicted,
+        counter: Arc<MemoryCounter>,
+    ) -> Self {
+        Self {
+            limits,
+            topic_overhead,
+            memory: MemoryShare::new(counter),
+            entries: VecDeque::new(),
+            bytes: 0,
+            end: 0,
+            evicted,
+            frames: None,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
+    }
+
+    /// Returns the memory of the topic, 0 if it keeps no event: it then exists for its
+    /// subscribers.
+    fn memory(&self) -> usize {
+        if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
+    }
+
+    /// Returns the memory of the events and the kept frames.
+    pub(crate) fn events_memory(&self) -> usize {
+        let frames = self.frames.as_ref().map_or(0, |frames| frames.kept_bytes());
+        self.entries.len() * ENTRY_OVERHEAD + self.bytes + frames
+    }
+
+    pub(super) fn update_memory(&mut self) {
+        self.memory.set(self.memory());
+    }
+
+    pub(crate) const fn evicted(&self) -> Evicted {
+        self.evicted
+    }
+
+    /// Appends an event, and evicts what the limits exclude.
+    pub(crate) fn append(
+        &mut self,
+        sequence: u64,
+        bytes: Bytes,
+        now: Duration,
+        drops: &mut DeferredDrops,
+    ) {
+        self.bytes += bytes.len();
+        let is_large = bytes.len() >= LARGE;
+        let start = if is_large { self.end.next_multiple_of(BLOCK) } else { self.end };
+        let end = start + bytes.len() as u64;
+        self.end = if is_large { end.next_multiple_of(BLOCK) } else { end };
+        self.entries.push_back(Entry { sequence, start, published: now, bytes });
+        self.trim(now, drops);
+    }
+
+    /// Evicts what the limits exclude at the time `now`.
+    pub(crate) fn trim(&mut self, now: Duration, drops: &mut DeferredDrops) {
+        let Limits { events, bytes, age, memory } = self.limits;
+        while let Some(oldest) = self.entries.front()
+            && (self.entries.len() > events.max(1)
+                || (self.bytes > bytes && self.entries.len() > 1)
+                || now.saturating_sub(oldest.published) > age)
+        {
+            self.evict_oldest(drops);
+        }
+        // An event that is larger than the total limit must not evict all other topics.
+        while self.entries.len() * ENTRY_OVERHEAD + self.bytes > memory {
+            self.evict_oldest(drops);
+        }
+        self.update_memory();
+    }
+
+    /// Evicts the oldest events until `memory` bytes are free.
+    pub(crate) fn evict(&mut self, memory: usize, drops: &mut DeferredDrops) {
+        let target = self.memory().saturating_sub(memory);
+        while self.memory() > target {
+            self.evict_oldest(drops);
+        }
+        self.update_memory();
+    }
+
+    /// Evicts the kept frames, which can be assembled again.
+    pub(crate) fn evict_frames(&mut self, drops: &mut DeferredDrops) {
+        if let Some(frames) = &mut self.frames {
+            frames.evict(drops);
+            self.update_memory();
+        }
+    }
+
+    fn evict_oldest(&mut self, drops: &mut DeferredDrops) {
+        let Some(oldest) = self.entries.pop_front() else {
+            return;
+        };
+        self.bytes -= oldest.bytes.len();
+        self.evicted = Evicted { up_to: oldest.sequence, is_exact: true };
+        drops.add(oldest.bytes);
+        self.remove_stale_frames(drops);
+        // A burst must not hold its memory for good.
+        let capacity = self.entries.capacity();
+        if capacity > MIN_CAPACITY && self.entries.len() < capacity / 4 {
+            self.entries.shrink_to(capacity / 2);
+        }
+    }
+
+    /// Removes the frames whose events are all evicted.
+    fn remove_stale_frames(&mut self, drops: &mut DeferredDrops) {
+        if let Some(frames) = &mut self.frames {
+            let oldest = self.entries.front().map(Entry::block);
+            frames.remove_before(oldest.unwrap_or(u64::MAX), drops);
+            if oldest.is_none() {
+                self.frames = None;
+            }
+        }
+    }
+
+    /// Returns the newest evicted sequence number above `seen`, if any.
+    pub(crate) fn evicted_after(&self, seen: u64) -> Option<u64> {
+        (self.evicted.up_to > seen).then_some(self.evicted.up_to)
+    }
+
+    /// Returns the first kept sequence number above `seen`.
+    pub(crate) fn next(&self, seen: u64) -> Option<u64> {
+        self.entries.get(self.index_after(seen)).map(|entry| entry.sequence)
+    }
+
+    /// Returns the newest `count` sequence numbers up to `newest`, in descending order.
+    pub(crate) fn recent(&self, count: usize, newest: u64) -> impl Iterator<Item = u64> {
+        let end = self.index_after(newest);
+        self.entries.range(..end).rev().take(count).map(|entry| entry.sequence)
+    }
+
+    /// Returns the index of the first entry above `seen`. It searches from the end in growing
+    /// steps, as most subscribers have seen all but the newest events.
+    pub(super) fn index_after(&self, seen: u64) -> usize {
+        let is_seen = |at| self.entries.get(at).is_none_or(|entry: &Entry| entry.sequence <= seen);
+        let mut end = self.entries.len();
+        let mut step = 1;
+        while let Some(at) = end.checked_sub(step)
+            && !is_seen(at)
+        {
+            end = at;
+            step *= 2;
+        }
+        let mut start = end.saturating_sub(step);
+        while start < end {
+            let middle = usize::midpoint(start, end);
+            if is_seen(middle) {
+                start = middle + 1;
+            } else {
+                end = middle;
+            }
+        }
+        end
+    }
+}

@@ -1,0 +1,63 @@
+// The standard library's, for loom too: the models do not depend on its order.
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering::Relaxed},
+};
+
+/// The total memory of several logs, in bytes.
+#[derive(Debug, Default)]
+pub(crate) struct MemoryCounter(AtomicUsize);
+
+impl MemoryCounter {
+    pub(crate) fn total(&self) -> usize {
+        self.0.load(Relaxed)
+    }
+}
+
+/// The part of a [`MemoryCounter`] that one log contributes, subtracted when the log is dropped.
+#[derive(Debug)]
+pub(super) struct MemoryShare {
+    counter: Arc<MemoryCounter>,
+    bytes: usize,
+}
+
+impl MemoryShare {
+    pub(super) const fn new(counter: Arc<MemoryCounter>) -> Self {
+        Self { counter, bytes: 0 }
+    }
+
+    pub(super) fn set(&mut self, bytes: usize) {
+        if bytes > self.bytes {
+            self.counter.0.fetch_add(bytes - self.bytes, Relaxed);
+        } else if bytes < self.bytes {
+            self.counter.0.fetch_sub(self.bytes - bytes, Relaxed);
+        }
+        self.bytes = bytes;
+    }
+}
+
+impl Drop for MemoryShare {
+    fn drop(&mut self) {
+        self.set(0);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::{MemoryCounter, MemoryShare};
+
+    #[test]
+    fn total_is_the_sum_of_shares_and_shrinks_when_one_is_dropped() {
+        let counter = Arc::new(MemoryCounter::default());
+        let mut first = MemoryShare::new(Arc::clone(&counter));
+        let mut second = MemoryShare::new(Arc::clone(&counter));
+        first.set(100);
+        second.set(10);
+        first.set(40);
+        assert_eq!(counter.total(), 50);
+        drop(first);
+        assert_eq!(counter.total(), 10);
+    }
+}

@@ -1,0 +1,51 @@
+//! Faults that the loom models inject, to prove that they would find them.
+
+/// A wrong order of steps.
+#[cfg(tower_sse_loom)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(missing_docs)]
+pub enum Fault {
+    None,
+    CommitAfterUnlock,
+    SleepOnUncommitted,
+}
+
+#[cfg(tower_sse_loom)]
+impl Fault {
+    pub(super) const NONE: Self = Self::None;
+
+    pub(super) fn commits_after_unlock(self) -> bool {
+        self == Self::CommitAfterUnlock
+    }
+
+    pub(super) fn sleeps_on_uncommitted(self) -> bool {
+        self == Self::SleepOnUncommitted
+    }
+}
+
+#[cfg(tower_sse_loom)]
+impl super::HubBuilder {
+    /// Injects a fault.
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.fault = fault;
+        self
+    }
+}
+
+/// No fault: outside of the models every check is a constant.
+#[cfg(not(tower_sse_loom))]
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Fault;
+
+#[cfg(not(tower_sse_loom))]
+impl Fault {
+    pub(super) const NONE: Self = Self;
+
+    pub(super) const fn commits_after_unlock(self) -> bool {
+        false
+    }
+
+    pub(super) const fn sleeps_on_uncommitted(self) -> bool {
+        false
+    }
+}

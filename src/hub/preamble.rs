@@ -1,0 +1,45 @@
+use std::sync::Arc;
+
+use super::{cursor::TopicCursor, gap};
+use crate::{event::Encoded, history::Position};
+
+/// How many gaps at the same position are one item.
+pub(super) const GAPS_PER_ITEM: usize = 256;
+
+/// What a subscription sends before the events of its topics: a gap for each topic after a
+/// malformed id, and the greeting.
+#[derive(Debug)]
+pub(super) struct Preamble {
+    /// The id of all gaps but the last. It is malformed like the client's.
+    pub(super) malformed: Position,
+    /// The position at which the subscription starts, the id of the last gap.
+    pub(super) start: Position,
+    /// The index of the first topic whose gap is not sent yet.
+    pub(super) next_gap: usize,
+    pub(super) greeting: Option<Encoded>,
+    /// The subscription ends after the gaps.
+    pub(super) ends: bool,
+}
+
+impl Preamble {
+    /// Returns the next item.
+    pub(super) fn next(&mut self, cursors: &[TopicCursor]) -> Option<Encoded> {
+        let rest = cursors.get(self.next_gap..).unwrap_or_default();
+        if rest.is_empty() {
+            return self.greeting.take();
+        }
+        let topics: Vec<_> = rest
+            .iter()
+            .take(GAPS_PER_ITEM)
+            .map(|cursor| Arc::clone(cursor.topic().name()))
+            .collect();
+        self.next_gap += topics.len();
+        let last = if topics.len() == rest.len() { self.start } else { self.malformed };
+        Some(gap::encode_gaps(&topics, self.malformed, last))
+    }
+
+    /// Returns whether all items were sent.
+    pub(super) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
+        self.next_gap >= cursors.len() && (self.greeting.is_none() || self.ends)
+    }
+}

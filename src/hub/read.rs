@@ -1,0 +1,117 @@
+use std::sync::Arc;
+
+use super::{
+    GapPolicy, Subscription,
+    cursor::{TopicCursor, TopicRead},
+    gap,
+    merge_queue::Next,
+    preamble::GAPS_PER_ITEM,
+};
+use crate::{event::Encoded, history::DeferredDrops};
+
+/// How many reads of one poll may return nothing before the subscription yields.
+const READS_PER_POLL: usize = 64;
+
+/// What a subscription read from its topics.
+pub(super) enum Read {
+    Nothing,
+    Events(Encoded),
+    /// There may be more: the subscription has to yield to other tasks.
+    Yield,
+}
+
+impl Subscription {
+    /// Reads the next committed events or gaps.
+    pub(super) fn read(&mut self, drops: &mut DeferredDrops) -> Read {
+        for _ in 0..READS_PER_POLL {
+            // All events up to here can be read, so no event can appear before it any more.
+            let committed = self.hub.committed();
+            let (index, bound) = match self.cursors.as_slice() {
+                [cursor] if cursor.is_caught_up() => return Read::Nothing,
+                [_] => (0, committed.saturating_add(1)),
+                _ => match self.merge_queue.next(committed, &mut self.cursors) {
+                    Next::Nothing => return Read::Nothing,
+                    Next::Yield => return Read::Yield,
+                    Next::Cursor { index, bound } => (index, bound),
+                },
+            };
+            let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
+            let (item, next) = cursor.read(bound, drops);
+            self.requeue(index, next);
+            match item {
+                TopicRead::Nothing if self.hub.fault.sleeps_on_uncommitted() => {
+                    return Read::Nothing;
+                }
+                // The event was not committed yet, or was evicted just now.
+                TopicRead::Nothing => {}
+                TopicRead::Batch(batch) => return Read::Events(Encoded::of(batch.bytes)),
+                TopicRead::Gap(sequence) => {
+                    if let Some(gaps) = self.gaps(index, sequence) {
+                        return Read::Events(gaps);
+                    }
+                }
+            }
+        }
+        Read::Yield
+    }
+
+    #[inline]
+    fn requeue(&mut self, index: usize, next: Option<u64>) {
+        // A subscription to one topic merges nothing.
+        if let Some(next) = next
+            && self.cursors.len() > 1
+        {
+            self.merge_queue.push(index, next, &mut self.cursors);
+        }
+    }
+
+    /// Encodes the gap that was read from one topic together with the gaps of other topics at the
+    /// same sequence number, up to the limit of one item.
+    fn gaps(&mut self, index: usize, sequence: u64) -> Option<Encoded> {
+        let (topics, has_more) = self.topics_with_gap(index, sequence);
+        if self.gap_policy == GapPolicy::Ignore {
+            return None;
+        }
+        // Until the last gap, a client has to reconnect with an id as unknown as the one it sent.
+        let before = match self.unknown_id {
+            Some(unknown_id) => unknown_id.position(),
+            None => self.hub.position(sequence.saturating_sub(1)),
+        };
+        if has_more {
+            return Some(gap::encode_gaps(&topics, before, before));
+        }
+        self.unknown_id = None;
+        self.ended = self.gap_policy == GapPolicy::ReportAndEnd;
+        Some(gap::encode_gaps(&topics, before, self.hub.position(sequence)))
+    }
+
+    /// Consumes the gaps at one sequence number. Returns their topics, and whether the next item
+    /// has more of them.
+    fn topics_with_gap(&mut self, index: usize, sequence: u64) -> (Vec<Arc<str>>, bool) {
+        let name = |cursor: &TopicCursor| Arc::clone(cursor.topic().name());
+        let mut topics: Vec<_> = self.cursors.get(index).map(name).into_iter().collect();
+        let mut without_gap = Vec::new();
+        let mut has_more = false;
+        while let Some(index) = self.merge_queue.pop_at(sequence, &mut self.cursors) {
+            let Some(cursor) = self.cursors.get_mut(index) else { break };
+            if !cursor.has_gap_at(sequence) {
+                without_gap.push(index);
+                continue;
+            }
+            has_more = topics.len() >= GAPS_PER_ITEM;
+            if has_more {
+                self.requeue(index, Some(sequence));
+                break;
+            }
+            topics.push(name(cursor));
+            cursor.seek(sequence, false);
+            let next = cursor.next();
+            self.requeue(index, next);
+        }
+        for index in without_gap {
+            let next = self.cursors.get(index).and_then(TopicCursor::next);
+            self.requeue(index, next);
+        }
+        (topics, has_more)
+    }
+}
