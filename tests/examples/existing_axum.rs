@@ -22,7 +22,7 @@ async fn request(app: &Router, method: &str, body: &'static str) -> Response {
     app.clone().oneshot(request.unwrap()).await.unwrap()
 }
 
-/// All that `body` has to give now.
+/// Returns all bytes that are ready in `body`.
 fn drain(body: &mut Body) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -34,7 +34,7 @@ fn drain(body: &mut Body) -> Vec<u8> {
     }
 }
 
-/// What a listener is sent in the course of a conversation, step by step.
+/// Returns what a listener receives in the course of a conversation, step by step.
 async fn listen_in(app: &Router) -> Vec<Vec<u8>> {
     let mut body = request(app, "GET", "").await.into_body();
     let mut steps = vec![drain(&mut body)];
@@ -48,7 +48,7 @@ async fn listen_in(app: &Router) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_come_in_silences_and_the_body_is_otherwise_unchanged() {
+async fn heartbeats_are_sent_in_silences_and_the_body_is_otherwise_unchanged() {
     let without = listen_in(&example::routes()).await;
     let with = listen_in(&example::app()).await;
     assert_eq!(without[1], b"event: message\ndata: \"hello\"\n\n");
@@ -104,7 +104,7 @@ async fn the_layer_adds_the_headers_for_proxies() {
 }
 
 #[tokio::test]
-async fn other_responses_are_as_they_were() {
+async fn other_responses_are_unchanged() {
     for (method, body) in [("POST", "hello"), ("DELETE", "")] {
         let without = request(&example::routes(), method, body).await;
         let with = request(&example::app(), method, body).await;

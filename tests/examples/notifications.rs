@@ -22,7 +22,7 @@ async fn serve(hub: &Hub) -> SocketAddr {
     start(|listener| async move { axum::serve(listener, app).await.unwrap() }).await
 }
 
-/// Connects, at a first visit until it has been greeted.
+/// Connects, and at a first visit waits for the greeting.
 async fn connect(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
     let mut reader = come(address, id, last).await;
     if last.is_none() {
@@ -43,7 +43,7 @@ async fn post(address: SocketAddr, path: &str, text: &str) -> Response<Incoming>
     soon(client::connect_h1(address).await.send_request(request)).await.unwrap()
 }
 
-/// Sends a notification to so many streams, and gives its id.
+/// Sends a notification to `streams` streams, and returns its ID.
 async fn notify(address: SocketAddr, path: &str, text: &str, streams: usize) -> String {
     let response = post(address, path, text).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -54,7 +54,7 @@ async fn notify(address: SocketAddr, path: &str, text: &str, streams: usize) -> 
     id
 }
 
-/// Waits until topics have no subscriptions any more.
+/// Waits until these topics have no subscriptions.
 async fn are_left(hub: &Hub, topics: &[&str]) {
     soon(async {
         while topics.iter().any(|topic| hub.subscriber_count(topic) > 0) {
@@ -70,7 +70,7 @@ fn topics(hub: &Hub) -> Vec<String> {
     topics
 }
 
-/// Of an event its name, its data and its id.
+/// An event's name, data and ID.
 type Told = [String; 3];
 
 async fn told(reader: &mut EventReader<Incoming>) -> Told {
@@ -83,7 +83,7 @@ fn notification(text: &str, id: &str) -> Told {
 }
 
 #[tokio::test]
-async fn one_client_gets_what_is_for_it_and_all_get_what_is_for_everybody() {
+async fn a_client_gets_its_own_notifications_and_all_clients_get_broadcasts() {
     let address = serve(&Hub::new()).await;
     let mut alice = connect(address, "alice", None).await;
     let mut bob = connect(address, "bob", None).await;
@@ -98,13 +98,13 @@ async fn one_client_gets_what_is_for_it_and_all_get_what_is_for_everybody() {
     let forged = forged.replace('\r', "");
     assert_eq!(told(&mut alice).await, notification(&forged, &second));
     assert_eq!(told(&mut alice).await, notification("all", &shared));
-    // The first that he gets: what was for her came before it.
+    // The first event he gets: the one for her came before it.
     assert_eq!(told(&mut bob).await, notification("all", &shared));
     assert_eq!(told(&mut bob).await, notification("", &third));
 }
 
 #[tokio::test]
-async fn every_stream_of_a_client_gets_what_is_for_it() {
+async fn every_stream_of_a_client_gets_its_notifications() {
     let address = serve(&Hub::new()).await;
     let mut tabs = [connect(address, "alice", None).await, connect(address, "alice", None).await];
     let id = notify(address, "/notify/alice", "hello", 2).await;
@@ -114,7 +114,7 @@ async fn every_stream_of_a_client_gets_what_is_for_it() {
 }
 
 #[tokio::test]
-async fn who_was_away_gets_what_was_sent_meanwhile_once_and_in_order() {
+async fn a_returning_client_gets_what_it_missed_once_and_in_order() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let mut alice = connect(address, "alice", None).await;
@@ -138,7 +138,7 @@ async fn who_was_away_gets_what_was_sent_meanwhile_once_and_in_order() {
 }
 
 #[tokio::test]
-async fn who_left_before_anything_was_sent_gets_what_was_sent_meanwhile() {
+async fn a_client_that_left_before_the_first_notification_gets_what_it_missed() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let [_, _, greeted] = told(&mut come(address, "alice", None).await).await;
@@ -149,7 +149,7 @@ async fn who_left_before_anything_was_sent_gets_what_was_sent_meanwhile() {
 }
 
 #[tokio::test]
-async fn a_part_of_the_program_without_http_reaches_a_client_by_its_id() {
+async fn code_without_http_can_notify_a_client_by_its_id() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let mut alice = connect(address, "alice", None).await;
@@ -164,7 +164,7 @@ async fn a_part_of_the_program_without_http_reaches_a_client_by_its_id() {
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_leaves_nothing_behind() {
+async fn a_client_that_leaves_has_no_subscription_left() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let alice = connect(address, "alice", None).await;
@@ -195,7 +195,7 @@ async fn a_client_that_leaves_leaves_nothing_behind() {
 }
 
 #[tokio::test]
-async fn an_id_that_no_client_can_have_is_refused_and_makes_no_topic() {
+async fn an_invalid_client_id_is_refused_and_creates_no_topic() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let long = "a".repeat(65);
@@ -208,7 +208,7 @@ async fn an_id_that_no_client_can_have_is_refused_and_makes_no_topic() {
         }
     }
     assert!(hub.topics().is_empty(), "{:?}", hub.topics());
-    // As an id this is one client's, as any other.
+    // As an ID this is one client's, like any other.
     let mut everybody = connect(address, "everybody", None).await;
     let own = notify(address, "/notify/everybody", "to one", 1).await;
     assert_eq!(told(&mut everybody).await, notification("to one", &own));
@@ -216,7 +216,7 @@ async fn an_id_that_no_client_can_have_is_refused_and_makes_no_topic() {
 }
 
 #[tokio::test]
-async fn when_the_hub_is_closed_streams_end_after_what_was_sent_and_nothing_more_is_taken() {
+async fn closing_the_hub_ends_streams_after_their_last_event_and_rejects_new_events() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let mut alice = connect(address, "alice", None).await;

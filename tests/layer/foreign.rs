@@ -8,7 +8,7 @@ use tower_sse::{Event, SseBody, SseLayer, StreamOptions};
 
 use crate::support::{Feed, Polled, poll_frame, through};
 
-/// A layer that would leave its mark in every way there is.
+/// A layer with every option that writes into a stream.
 fn talkative() -> SseLayer {
     SseLayer::new().padding(4).terminator(Event::from("[DONE]")).on_error(|_| Event::from("failed"))
 }
@@ -24,7 +24,7 @@ fn page<B>(body: B) -> Response<B> {
 }
 
 #[tokio::test]
-async fn what_is_no_event_stream_keeps_its_head_and_its_size() {
+async fn other_responses_keep_their_head_and_size() {
     let response = through(&talkative(), page(Full::from("a page")));
     assert_eq!(response.headers(), page(()).headers());
     assert_eq!(response.body().size_hint().exact(), Some(6));
@@ -63,15 +63,15 @@ impl Body for Bounded {
 }
 
 #[test]
-fn what_a_foreign_body_says_of_itself_is_passed_on() {
+fn the_size_and_end_of_a_foreign_body_are_passed_on() {
     let body: SseBody<Bounded> = through(&talkative(), page(Bounded)).into_body();
     assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (3, Some(9)));
     assert!(body.is_end_stream());
 }
 
-/// One that was held back would still be pending.
+/// A delayed error would still be pending.
 #[tokio::test(start_paused = true)]
-async fn frames_trailers_and_errors_of_a_foreign_body_pass_at_once() {
+async fn frames_trailers_and_errors_of_a_foreign_body_pass_without_delay() {
     let (feed, body) = Feed::new();
     let mut body = through(&talkative(), page(body)).into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -97,7 +97,7 @@ async fn a_silent_foreign_body_gets_no_heartbeat() {
 }
 
 #[tokio::test]
-async fn options_for_a_stream_change_nothing_of_what_is_none() {
+async fn stream_options_do_not_change_other_responses() {
     let mut answer = page(Full::from("a page"));
     answer.extensions_mut().insert(StreamOptions::new().padding(9).terminator(Event::from("end")));
     let response = through(&SseLayer::new(), answer);

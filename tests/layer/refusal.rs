@@ -1,4 +1,4 @@
-//! What clients are told whose stream is not opened.
+//! Responses to clients whose stream is refused.
 
 mod headers;
 mod nested;
@@ -22,7 +22,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Name, method, headers as read off it, and whether a refusal must be a `200` to it.
+/// A client's name, method and request headers, and whether its refusal must be a `200`.
 type Client = (&'static str, Method, &'static [(&'static str, &'static str)], bool);
 
 const CLIENTS: [Client; 9] = [
@@ -66,14 +66,14 @@ fn event_source() -> Request<()> {
     request_of(&CLIENTS[0].1, CLIENTS[0].2)
 }
 
-/// Why a stream is refused.
+/// The reason for which a stream is refused.
 #[derive(Clone, Copy, Debug)]
 enum Because {
     Limit,
     Shutdown,
 }
 
-/// A layer that refuses every stream, and what keeps it so.
+/// Returns a layer that refuses every stream, and a guard that keeps it so.
 fn refusing<K: Kind>(because: Because, refusal: Refusal) -> (SseLayer<K::Marker>, impl Sized) {
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().refusal(refusal).max_streams(1).shutdown(shutdown.clone());
@@ -93,7 +93,7 @@ fn full(refusal: Refusal) -> (SseLayer, impl Sized) {
     refusing::<Bodies>(Because::Limit, refusal)
 }
 
-/// Two seconds, in the two ways to say it.
+/// Sets two seconds, by the option that the refusal uses.
 fn two_seconds(refusal: Refusal) -> Refusal {
     refusal.retry(Retry::fixed(2 * SECOND))
 }
@@ -140,7 +140,8 @@ fn every_client_is_told_in_its_own_way<K: Kind>() {
                 let context = format!("{client}, {name}, {because:?}");
                 let (source, events) = Source::new();
                 let request = request_of(method, headers);
-                // A service of bare streams that was called would find nothing to answer with.
+                // A service of bare streams that is called a second time has nothing to answer
+                // with.
                 let (mut answer, mut calls) = (Some(K::answer(events)), 0);
                 let service = service_fn(|_| {
                     calls += 1;
@@ -163,7 +164,7 @@ fn every_client_is_told_in_its_own_way<K: Kind>() {
 }
 
 #[test]
-fn every_client_is_refused_in_the_way_that_it_comes_back_after() {
+fn every_client_is_refused_in_a_way_after_which_it_reconnects() {
     every_client_is_told_in_its_own_way::<Bodies>();
     every_client_is_told_in_its_own_way::<Responses>();
     every_client_is_told_in_its_own_way::<Streams>();
@@ -179,9 +180,9 @@ fn the_source_is_dropped_unpolled() {
     }
 }
 
-/// What the layer would have written into a stream it does not write into a refusal.
+/// The layer writes none of its stream options into a refusal.
 #[test]
-fn nothing_but_the_line_is_sent() {
+fn a_refusal_sends_only_its_retry_line() {
     let (layer, _kept) = full(two_seconds(Refusal::per_client()));
     let layer = layer
         .padding(9)

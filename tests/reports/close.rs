@@ -24,7 +24,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What `on_open` and `on_close` were told.
+/// The calls of `on_open` and `on_close`.
 #[derive(Clone, Default)]
 pub(crate) struct Told {
     opened: Arc<AtomicUsize>,
@@ -69,7 +69,7 @@ async fn one_report_on_every_way_out<K: Kind>() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_stream_that_opens_is_reported_once_whatever_its_way_out() {
+async fn every_opened_stream_is_reported_once_on_every_exit_path() {
     one_report_on_every_way_out::<Bodies>().await;
     one_report_on_every_way_out::<Responses>().await;
     one_report_on_every_way_out::<Streams>().await;
@@ -112,14 +112,14 @@ async fn all_is_over_when_the_close_is_told<K: Kind>() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_close_is_told_the_source_is_dropped_and_its_place_is_free() {
+async fn the_source_is_dropped_and_its_permit_released_before_the_close_is_reported() {
     all_is_over_when_the_close_is_told::<Bodies>().await;
     all_is_over_when_the_close_is_told::<Responses>().await;
     all_is_over_when_the_close_is_told::<Streams>().await;
 }
 
-/// It would be refused if the one that closed still had the only place, and it would wait for ever if a
-/// lock were held.
+/// The next stream would be refused if the closed one still held the only permit, and it would
+/// deadlock if a lock were held.
 #[test]
 fn on_close_can_open_the_next_stream_at_the_limit() {
     let next = Arc::new(Mutex::new(None));
@@ -138,7 +138,7 @@ fn on_close_can_open_the_next_stream_at_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_says_how_old_the_stream_was_and_what_was_sent() {
+async fn a_close_report_has_the_age_and_what_was_sent() {
     let told = Told::default();
     let layer =
         SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND)).retry(Retry::fixed(SECOND));
@@ -152,7 +152,7 @@ async fn a_report_says_how_old_the_stream_was_and_what_was_sent() {
         assert_eq!(poll_frame(&mut body), data(":\n"));
         assert_eq!(poll_frame(&mut body), Polled::Pending);
     }
-    // Of what the source gives, what is sent counts: not the BOM that can stand at the start only.
+    // Only what is sent counts: a BOM is sent only at the start of a stream.
     feed.data("\u{feff}data: one\n\n");
     assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
     feed.data("");
@@ -160,7 +160,7 @@ async fn a_report_says_how_old_the_stream_was_and_what_was_sent() {
     assert_eq!(told.closed(), [], "not before the end");
     assert_eq!(poll_frame(&mut body), Polled::End);
 
-    // The server may keep the body, and poll it again.
+    // The server may keep the body and poll it again.
     advance(60 * SECOND).await;
     assert_eq!(poll_frame(&mut body), Polled::End);
     drop(body);
@@ -171,7 +171,7 @@ async fn a_report_says_how_old_the_stream_was_and_what_was_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bare_stream_is_open_from_the_call_and_any_other_from_its_head() {
+async fn a_bare_stream_opens_at_the_call_and_others_at_the_head() {
     async fn age<K: Kind>() -> Duration {
         let told = Told::default();
         let (ready, answer) = oneshot::channel::<()>();
@@ -200,9 +200,9 @@ async fn a_bare_stream_is_open_from_the_call_and_any_other_from_its_head() {
     assert_eq!(age::<Streams>().await, 7 * SECOND);
 }
 
-/// The one who takes the body decides where it is dropped: hyper's task, or a thread of its own.
+/// The owner of the body decides where it is dropped: hyper's task, or a thread of its own.
 #[tokio::test]
-async fn the_close_is_told_on_whichever_thread_the_body_is_dropped() {
+async fn the_close_is_reported_on_the_thread_that_drops_the_body() {
     let told = Told::default();
     let (on_thread, thread) = oneshot::channel();
     let on_thread = Mutex::new(Some(on_thread));
@@ -221,9 +221,9 @@ async fn the_close_is_told_on_whichever_thread_the_body_is_dropped() {
     assert_eq!(told.reasons(), [CloseReason::Disconnected]);
 }
 
-/// The last frame is the end, for HTTP/2 does not ask for another.
+/// The last frame is the end, as HTTP/2 does not poll again.
 #[test]
-fn trailers_are_the_end_and_who_leaves_before_them_has_left() {
+fn trailers_are_the_end_and_a_client_that_leaves_before_them_is_disconnected() {
     for (taken, reason) in [(true, CloseReason::Ended), (false, CloseReason::Disconnected)] {
         let told = Told::default();
         let layer = told.by(SseLayer::new().terminator(tower_sse::Event::from("end")));
@@ -258,7 +258,7 @@ fn a_stream_with_another_status_opens_and_one_without_a_body_does_not() {
 }
 
 #[test]
-fn what_is_no_stream_opens_none() {
+fn other_responses_open_no_stream() {
     let told = Told::default();
     let layer: SseLayer = told.by(SseLayer::new().track_disconnects(true));
     for method in [Method::GET, Method::HEAD, Method::POST] {

@@ -15,7 +15,7 @@ use crate::{
     way_out::WayOut,
 };
 
-/// Who was called, in order.
+/// The names of the closures that were called, in order.
 #[derive(Clone, Default)]
 struct Calls(Arc<Mutex<Vec<&'static str>>>);
 
@@ -38,7 +38,7 @@ fn close(layer: &SseLayer, options: StreamOptions) {
 }
 
 #[test]
-fn the_layers_closures_come_before_those_of_a_response_each_in_its_order() {
+fn closures_of_the_layer_run_before_those_of_a_response_each_in_order() {
     let calls = Calls::default();
     let layer = SseLayer::new()
         .on_close(calls.by("layer"))
@@ -54,7 +54,7 @@ fn the_layers_closures_come_before_those_of_a_response_each_in_its_order() {
     assert_eq!(calls.take(), ["layer", "options of the layer"]);
 }
 
-/// Response and stream in one is what `EventResponse` is: its options come with the head too.
+/// An `EventResponse` is both response and stream; its options come with the head too.
 #[test]
 fn a_response_of_a_stream_has_its_own_closure_too() {
     let calls = Calls::default();
@@ -66,7 +66,7 @@ fn a_response_of_a_stream_has_its_own_closure_too() {
 }
 
 #[test]
-fn no_on_close_silences_what_was_set_before_and_not_what_is_set_after() {
+fn removing_on_close_affects_only_closures_set_before() {
     let calls = Calls::default();
     let layer = || SseLayer::new().on_close(calls.by("layer"));
     close(&layer(), StreamOptions::new().no_on_close());
@@ -84,17 +84,17 @@ fn no_on_close_silences_what_was_set_before_and_not_what_is_set_after() {
     assert_eq!(calls.take(), ["later"]);
 }
 
-/// Whoever operates the server still counts it.
+/// The operator of the server still counts the stream.
 #[test]
-fn a_close_that_nobody_is_told_is_counted() {
+fn a_close_without_a_closure_is_counted() {
     let stats = Stats::new();
     close(&SseLayer::new().stats(&stats), StreamOptions::new().no_on_close());
     assert_eq!((stats.snapshot().opened(), stats.snapshot().closed()), (1, 1));
 }
 
-/// Of the response that is never made there are no options: the layer's closure is told.
+/// A response that is never made has no options, so the layer's closure is called.
 #[tokio::test(start_paused = true)]
-async fn a_bare_stream_that_is_left_before_its_head_is_told_to_the_layers_closure() {
+async fn a_bare_stream_dropped_before_its_head_is_reported_to_the_layers_closure() {
     let calls = Calls::default();
     let layer = SseLayer::new().on_close(calls.by("layer"));
     WayOut::ClientLeavesBeforeTheHead.go::<Streams>(&layer).await;
@@ -108,7 +108,7 @@ async fn panics_of_callbacks_harm_nobody<K: Kind>() {
             .max_streams(1)
             .stats(&stats)
             .on_close(|_| panic!("in the first closure"));
-        // The second is called although the first has panicked.
+        // The second closure is called although the first has panicked.
         let layer = told.by(layer).on_open(|| panic!("in on_open"));
         let disconnect = way.go::<K>(&layer.clone().track_disconnects(true)).await;
 
@@ -119,17 +119,18 @@ async fn panics_of_callbacks_harm_nobody<K: Kind>() {
     }
 }
 
-/// Also while the thread unwinds from another panic, where one that got out would end the process.
+/// This holds also while the thread unwinds from another panic, where an escaping one would abort
+/// the process.
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_on_open_or_on_close_harms_nobody() {
+async fn a_panic_in_on_open_or_on_close_is_contained() {
     panics_of_callbacks_harm_nobody::<Bodies>().await;
     panics_of_callbacks_harm_nobody::<Responses>().await;
     panics_of_callbacks_harm_nobody::<Streams>().await;
 }
 
-/// What somebody panics with may itself panic when it is dropped.
+/// The payload of a panic may itself panic when it is dropped.
 #[test]
-fn a_panic_whose_payload_panics_harms_nobody() {
+fn a_panic_whose_payload_panics_is_contained() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -141,7 +142,7 @@ fn a_panic_whose_payload_panics_harms_nobody() {
     let layer = SseLayer::new().on_close(|_| panic_any(Bomb));
     let layer = told.by(layer).on_open(|| panic_any(Bomb));
     let closing = catch_unwind(AssertUnwindSafe(|| close(&layer, StreamOptions::new())));
-    // The payload must not reach the test's harness, which drops it.
+    // The payload must not reach the test harness, which drops it.
     assert!(closing.map_err(std::mem::forget).is_ok());
     assert_eq!(told.reasons(), [CloseReason::Disconnected]);
 }
@@ -172,9 +173,9 @@ async fn a_panic_of_the_source_propagates_whatever_the_callbacks_do() {
     the_panic_is_the_sources::<Streams>().await;
 }
 
-/// The thread no longer unwinds when the body is dropped, and it need not be the same thread.
+/// The thread no longer unwinds when the body is dropped, and it may be another thread.
 #[tokio::test]
-async fn a_body_that_is_kept_after_its_source_panicked_tells_so_later() {
+async fn a_body_kept_after_its_source_panicked_reports_it_when_dropped() {
     let told = Told::default();
     let (source, events) = Source::new();
     let answer = tower_sse::response(events);
@@ -185,7 +186,7 @@ async fn a_body_that_is_kept_after_its_source_panicked_tells_so_later() {
     assert_eq!(told.reasons(), [CloseReason::Panicked]);
 }
 
-/// A panic in the destructor of the source is one of the source.
+/// A panic in the destructor of the source is a panic of the source.
 #[test]
 fn a_source_that_panics_when_it_is_dropped_is_reported() {
     struct Grumpy;
@@ -203,7 +204,7 @@ fn a_source_that_panics_when_it_is_dropped_is_reported() {
             let _: &Grumpy = &grumpy;
             Poll::Ready(None)
         });
-        // In a body that does not let go of its stream by itself.
+        // A body that does not drop its stream by itself.
         let mut body = through(&layer, tower_sse::response(events)).into_body();
         let panicking = AssertUnwindSafe(move || {
             if polled {

@@ -20,7 +20,8 @@ use crate::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What becomes of `answer` in a service inside `layer`, and what that service found in its request.
+/// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that
+/// the service found in its request.
 pub(crate) fn answer_and_disconnect<M, R: IntoSse<M>>(
     layer: &SseLayer<M>,
     answer: R,
@@ -57,14 +58,14 @@ async fn it_fires_on_every_way_out<K: Kind>() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disconnect_fires_with_the_reason_on_every_way_out() {
+async fn a_disconnect_fires_with_the_reason_on_every_exit_path() {
     it_fires_on_every_way_out::<Bodies>().await;
     it_fires_on_every_way_out::<Responses>().await;
     it_fires_on_every_way_out::<Streams>().await;
 }
 
 #[test]
-fn it_is_there_for_bare_streams_and_elsewhere_if_disconnects_are_tracked() {
+fn a_disconnect_exists_for_bare_streams_and_where_tracking_is_on() {
     fn found<K: Kind>(layer: &SseLayer<K::Marker>) -> bool {
         answer_and_disconnect(layer, K::answer(Source::new().1)).1.is_some()
     }
@@ -80,7 +81,7 @@ fn it_is_there_for_bare_streams_and_elsewhere_if_disconnects_are_tracked() {
 }
 
 #[tokio::test]
-async fn it_is_silent_while_the_stream_is_open() {
+async fn a_disconnect_does_not_fire_while_the_stream_is_open() {
     let (source, events) = Source::new();
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
     let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
@@ -95,9 +96,9 @@ async fn it_is_silent_while_the_stream_is_open() {
     assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
 }
 
-/// A stream says itself when it is over; the server may keep the body for as long as it likes.
+/// A stream reports its own end; the server may keep the body.
 #[tokio::test]
-async fn it_fires_at_the_end_and_not_when_the_body_is_dropped() {
+async fn a_disconnect_fires_at_the_end_and_not_when_the_body_is_dropped() {
     let (source, events) = Source::new();
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
     let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
@@ -109,7 +110,7 @@ async fn it_fires_at_the_end_and_not_when_the_body_is_dropped() {
 }
 
 #[test]
-fn its_token_is_a_child() {
+fn the_token_of_a_disconnect_is_a_child() {
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), Source::new().1);
     let disconnect = disconnect.unwrap();
     let (token, other) = (disconnect.token(), disconnect.token());
@@ -120,9 +121,9 @@ fn its_token_is_a_child() {
     assert!(disconnect.is_cancelled() && other.is_cancelled());
 }
 
-/// The stream is gone when a task that waited hears of it, so both never work at once.
+/// The stream is dropped before a waiting task is notified, so both never run at once.
 #[tokio::test]
-async fn a_task_that_a_handler_spawned_is_told_of_every_end() {
+async fn a_task_that_a_handler_spawned_is_notified_of_every_end() {
     for way in [
         WayOut::ClientLeaves,
         WayOut::ClientLeavesBeforeTheHead,
@@ -167,9 +168,9 @@ async fn a_task_that_a_handler_spawned_is_told_of_every_end() {
     }
 }
 
-/// What has caught the panic drops the future later, when the thread does not unwind any more.
+/// The layer that has caught the panic drops the future later, when the thread no longer unwinds.
 #[tokio::test]
-async fn a_service_whose_panic_is_caught_further_out_has_panicked() {
+async fn a_service_panic_caught_by_an_outer_layer_is_reported() {
     async fn reasons<K: Kind<Answer: Send> + 'static>() -> (Option<CloseReason>, Vec<CloseReason>) {
         let told = Told::default();
         let layer = told.by(SseLayer::<K::Marker>::new().track_disconnects(true));
@@ -195,7 +196,7 @@ async fn a_service_whose_panic_is_caught_further_out_has_panicked() {
     assert_eq!(reasons::<Streams>().await, (Some(panicked), vec![panicked]));
 }
 
-/// A stream with a status that is refused to nobody is one like any other.
+/// A stream with a status that is never refused is a stream like any other.
 #[test]
 fn a_stream_with_another_status_fires_when_it_is_over() {
     let layer = SseLayer::new().track_disconnects(true);
@@ -208,7 +209,7 @@ fn a_stream_with_another_status_fires_when_it_is_over() {
     assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
 }
 
-/// Of what is refused the answer is all that there will be.
+/// The refusal is the whole response.
 #[test]
 fn a_refused_stream_is_over_at_once() {
     let layer: SseLayer = SseLayer::new().max_streams(1).track_disconnects(true);

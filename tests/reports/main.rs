@@ -1,5 +1,5 @@
-//! What is told of a stream when it is over: to `on_open` and `on_close`, to `Stats`, and to whoever
-//! holds a `Disconnect`. Whatever ends it, and whichever kind of service made it.
+//! Reports on the end of a stream: `on_open` and `on_close`, `Stats`, and `Disconnect`, on every
+//! exit path and for every kind of service.
 
 mod close;
 mod closures;

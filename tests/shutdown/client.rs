@@ -1,4 +1,4 @@
-//! Who asks, over which protocol, and what they get.
+//! Clients, their protocols, and what they receive.
 
 use std::{fmt::Debug, net::SocketAddr};
 
@@ -47,7 +47,7 @@ impl Asker {
         request.body(Full::default()).unwrap()
     }
 
-    /// Would a clean end, before the source's own, tell it the wrong thing?
+    /// Returns whether the client would take a clean end for the end of the answer.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Post)
     }
@@ -94,7 +94,7 @@ impl Connection {
     }
 }
 
-/// All of a body, and how it ended.
+/// The whole body, and how it ended.
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) bytes: Vec<u8>,
@@ -107,13 +107,13 @@ where
 {
     let mut body = response.into_body();
     let mut bytes = Vec::new();
-    // Around the whole, for heartbeats would renew the patience with every frame.
+    // One timeout for the whole body: heartbeats would renew a timeout per frame.
     let failed = soon(async {
         loop {
             match body.frame().await {
                 Some(Ok(frame)) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
                 Some(Err(error)) => {
-                    // Seen only where a test fails.
+                    // Captured unless the test fails.
                     println!("{error:?}");
                     return true;
                 }

@@ -1,4 +1,4 @@
-//! What may go on to its source's own end when the shutdown begins.
+//! Streams that may go on to their source's own end when the shutdown begins.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::{
     support::Feed,
 };
 
-/// A stream whose source the test feeds, at a server that is shutting down.
+/// A stream whose source the test feeds, on a server that is shutting down.
 struct Stream {
     shutdown: CancellationToken,
     stats: Stats,
@@ -59,7 +59,7 @@ async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Host, Protocol) -> F) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_request_a_call_goes_on_to_its_own_end() {
+async fn per_client_a_call_goes_on_to_its_own_end() {
     everywhere(|host, protocol| async move {
         let mut stream = Stream::open(Drain::per_client(), host, protocol, Asker::Post).await;
         stream.pass("data: to").await;
@@ -102,7 +102,7 @@ async fn streams_that_never_drain_hold_the_server_until_their_own_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn within_its_grace_a_stream_goes_on() {
     everywhere(|host, protocol| async move {
-        // Longer than the test: what ends here ends by itself.
+        // Longer than the test: a stream that ends here ends by itself.
         let drain = Drain::after(Duration::from_secs(600));
         let mut stream = Stream::open(drain, host, protocol, Asker::EventSource).await;
         stream.shutdown.cancel();
@@ -116,14 +116,14 @@ async fn within_its_grace_a_stream_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_that_its_source_ends_in_time_is_delivered_whole() {
+async fn an_event_that_its_source_completes_in_time_is_delivered_whole() {
     everywhere(|host, protocol| async move {
         let mut stream =
             Stream::open(Drain::per_client(), host, protocol, Asker::EventSource).await;
         stream.pass("data: ha").await;
         stream.shutdown.cancel();
         stream.pass("lf and").await;
-        // What follows the event in the same frame is not begun any more.
+        // The event that follows in the same frame is not begun.
         stream.feed.data(" half\n\ndata: next");
         let end = read_to_end(stream.response).await;
         let rest = " half\n\nretry: 1000\ndata: bye\n\n";
@@ -136,7 +136,7 @@ async fn an_event_that_its_source_ends_in_time_is_delivered_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_while_a_server_finishes_is_not_accepted() {
+async fn new_connections_are_not_accepted_during_the_shutdown() {
     everywhere(|host, protocol| async move {
         let mut stream = Stream::open(Drain::never(), host, protocol, Asker::Get).await;
         stream.pass("data: 1\n\n").await;

@@ -1,4 +1,4 @@
-//! What comes while a server is draining.
+//! Requests that arrive while a server is draining.
 
 use std::sync::Arc;
 
@@ -37,9 +37,9 @@ async fn assert_refused(asker: Asker, response: Response<Incoming>, what: &str) 
     }
 }
 
-/// Where the load balancer is told first, and the server a while later.
+/// The load balancer is notified first, and the server a while later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_an_open_connection_every_client_is_told_to_come_back_as_it_understands() {
+async fn on_an_open_connection_every_client_is_refused_in_a_way_it_understands() {
     for host in Host::ALL {
         for protocol in Protocol::BOTH {
             let (shutdown, draining) = (CancellationToken::new(), CancellationToken::new());
@@ -59,7 +59,7 @@ async fn on_an_open_connection_every_client_is_told_to_come_back_as_it_understan
                 let what = format!("{host:?}, {protocol:?}, {asker:?}");
                 let response = connection.send(asker, "/idle").await;
                 assert_refused(asker, response, &what).await;
-                // It is the same connection all the time, and what is no event stream is served.
+                // The connection stays the same, and other responses are served.
                 let end = read_to_end(connection.send(asker, "/json").await).await;
                 assert_eq!(end.bytes, b"{}", "{what}");
             }
@@ -70,7 +70,7 @@ async fn on_an_open_connection_every_client_is_told_to_come_back_as_it_understan
     }
 }
 
-/// A handler that answers with an idle stream, when it may.
+/// Returns a handler that answers with an idle stream once it has a permit.
 fn slow() -> (Arc<Semaphore>, Arc<Semaphore>, Handler) {
     let (called, may_answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let handler: Handler = {
@@ -89,10 +89,10 @@ fn slow() -> (Arc<Semaphore>, Arc<Semaphore>, Handler) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_is_under_way_as_the_shutdown_begins_is_refused_too() {
+async fn a_request_in_progress_when_the_shutdown_begins_is_refused_too() {
     for host in Host::ALL {
         for protocol in Protocol::BOTH {
-            // A call has had its effects by then: it is answered.
+            // A call has had its effects by then, so it is answered.
             for asker in Asker::ALL.into_iter().filter(|asker| *asker != Asker::Post) {
                 let shutdown = CancellationToken::new();
                 let layer = SseLayer::new().shutdown(shutdown.clone());
@@ -115,9 +115,9 @@ async fn a_request_that_is_under_way_as_the_shutdown_begins_is_refused_too() {
     }
 }
 
-/// On HTTP/2 a server takes on requests until its client has heard of the shutdown.
+/// An HTTP/2 server accepts requests until its client has received the GOAWAY.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_client_sends_before_it_hears_of_the_shutdown_is_refused() {
+async fn requests_sent_before_the_client_learns_of_the_shutdown_are_refused() {
     for host in Host::ALL {
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());

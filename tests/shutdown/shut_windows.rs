@@ -1,6 +1,6 @@
-//! Streams over HTTP/2 whose client grants them no window: what was made of them waits for one, so
-//! they are not polled, and nothing in them can end them. One connection may have as many as the
-//! server lets it.
+//! HTTP/2 streams whose client grants them no window: their data waits for one, so they are not
+//! polled, and nothing in them can end them. One connection may have as many of them as the server
+//! allows.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -21,7 +21,7 @@ use crate::{
     source::Source,
 };
 
-/// hyper's default for one connection.
+/// hyper's default limit for one connection.
 const STREAMS: usize = 200;
 const MAX_AGE: Duration = Duration::from_millis(100);
 
@@ -42,7 +42,7 @@ async fn connect(address: SocketAddr) -> Shut {
     (sender, responses)
 }
 
-/// One event and then nothing; at `/ageless` of any age.
+/// Answers with one event and then nothing; the stream at `/ageless` has no maximum age.
 fn answer(parts: &Parts) -> Response<Body> {
     let mut response = Source::Idle.answer(None);
     if parts.uri.path() == "/ageless" {
@@ -52,7 +52,7 @@ fn answer(parts: &Parts) -> Response<Body> {
 }
 
 #[tokio::test]
-async fn one_connection_holds_all_its_places_beyond_the_greatest_age_and_the_shutdown() {
+async fn one_connection_holds_its_permits_beyond_the_maximum_age_and_the_shutdown() {
     for host in Host::ALL {
         let (shutdown, stats) = (CancellationToken::new(), Stats::new());
         let (closed, mut reports) = tokio::sync::mpsc::unbounded_channel();
@@ -66,7 +66,7 @@ async fn one_connection_holds_all_its_places_beyond_the_greatest_age_and_the_shu
         let server = host.start(layer, handler(|parts| answer(&parts)), &shutdown).await;
         let shut = connect(server.address).await;
 
-        // Those that come later and are read end, the one by its age, the other by the shutdown.
+        // Later streams that are read do end, one by its age and one by the shutdown.
         let mut reads = Protocol::Http2.connect(server.address).await;
         let ageless = reads.send(Asker::EventSource, "/ageless").await;
         let aged = reads.send(Asker::EventSource, "/").await;

@@ -43,9 +43,9 @@ fn an_outer_layer_passes_the_refusal_of_an_inner_one_untouched() {
     }
 }
 
-/// Who owns a stream counts it.
+/// The layer that owns a stream counts it.
 #[test]
-fn an_outer_layer_at_its_limit_does_not_refuse_what_an_inner_one_has_opened() {
+fn an_outer_layer_at_its_limit_passes_streams_that_an_inner_layer_opened() {
     let (outer, _kept) = refusing::<Bodies>(Because::Limit, Refusal::per_client());
     let inner = SseLayer::new();
     let response = through(&outer, through(&inner, event_stream(Feed::new().1)));
@@ -53,9 +53,9 @@ fn an_outer_layer_at_its_limit_does_not_refuse_what_an_inner_one_has_opened() {
     assert_eq!(poll_frame(&mut response.into_body()), Polled::Pending);
 }
 
-/// A server that shuts down opens nothing more, whichever layer knows of it.
+/// A server that shuts down opens no more streams, whichever layer has the token.
 #[test]
-fn an_outer_layer_that_shuts_down_refuses_what_an_inner_one_has_opened() {
+fn an_outer_layer_that_shuts_down_refuses_streams_that_an_inner_layer_opened() {
     let (outer, _kept) = refusing::<Bodies>(Because::Shutdown, two_seconds(Refusal::per_client()));
     let (feed, source) = Feed::new();
     let inner = SseLayer::new();
@@ -67,7 +67,7 @@ fn an_outer_layer_that_shuts_down_refuses_what_an_inner_one_has_opened() {
     assert_unavailable(response, "of the outer layer");
 }
 
-/// The graceful shutdown waits for every body, also of a route that has a layer of its own.
+/// The graceful shutdown waits for every body, including those of a route with a layer of its own.
 #[tokio::test(start_paused = true)]
 async fn the_shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
     let shutdown = CancellationToken::new();

@@ -1,4 +1,4 @@
-//! What is refused to nobody.
+//! Responses that are never refused.
 
 use std::{convert::Infallible, pin::pin};
 
@@ -24,7 +24,7 @@ fn json<B>(status: u16, body: B) -> Response<B> {
 }
 
 #[test]
-fn what_is_no_stream_with_status_200_passes() {
+fn other_responses_and_other_statuses_pass() {
     for because in [Because::Limit, Because::Shutdown] {
         let (layer, _kept) = refusing::<Bodies>(because, Refusal::per_client());
         for status in [200, 201, 401, 404, 500, 503] {
@@ -40,7 +40,7 @@ fn what_is_no_stream_with_status_200_passes() {
             assert_eq!(response.status(), status, "{because:?}");
             assert!(!response.headers().contains_key("retry-after"));
         }
-        // What stops a client for good.
+        // Statuses that stop a client for good.
         let mut answer = event_stream(Full::<Bytes>::default());
         *answer.status_mut() = StatusCode::NO_CONTENT;
         assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{because:?}");
@@ -48,7 +48,7 @@ fn what_is_no_stream_with_status_200_passes() {
 }
 
 #[test]
-fn the_status_of_a_response_of_a_stream_goes_before_a_refusal() {
+fn a_services_own_status_takes_precedence_over_a_refusal() {
     for because in [Because::Limit, Because::Shutdown] {
         let (layer, _kept) = refusing::<Responses>(because, Refusal::per_client());
         for status in [401, 404, 204] {
@@ -69,17 +69,17 @@ fn a_head_request_passes<K: Kind>() {
     }
 }
 
-/// Monitors and proxies ask so, and open nothing.
+/// Monitors and proxies send HEAD requests, and these open nothing.
 #[test]
-fn a_head_request_is_refused_to_nobody() {
+fn a_head_request_is_never_refused() {
     a_head_request_passes::<Bodies>();
     a_head_request_passes::<Responses>();
     a_head_request_passes::<Streams>();
 }
 
-/// Of both, `406` says what the client can do about it.
+/// If both apply, `406` tells the client what it can change.
 #[test]
-fn who_does_not_accept_events_is_told_so_also_at_the_limit() {
+fn a_client_that_does_not_accept_events_gets_a_406_at_the_limit_too() {
     let (layer, _kept) = full(Refusal::per_client());
     let request = request_of(&Method::GET, &[("accept", "application/json")]);
     let layer = layer.require_accept(true);
@@ -88,9 +88,9 @@ fn who_does_not_accept_events_is_told_so_also_at_the_limit() {
     assert!(!response.headers().contains_key("retry-after"));
 }
 
-/// It has had its effects, and its client would repeat it.
+/// The call has had its effects, and its client would repeat it.
 #[test]
-fn a_call_that_worked_when_the_shutdown_began_is_answered() {
+fn a_call_in_progress_at_the_shutdown_is_answered() {
     for (method, passes) in [(Method::POST, true), (Method::GET, false)] {
         let shutdown = CancellationToken::new();
         let (finish, finished) = oneshot::channel::<()>();

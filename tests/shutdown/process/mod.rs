@@ -23,10 +23,10 @@ use crate::{
 
 const STREAMS: usize = 500;
 const STALLED: usize = 50;
-/// So many share a connection of HTTP/2.
+/// The number of streams that share an HTTP/2 connection.
 const SHARE: usize = 50;
 
-/// They are measured, so they take turns.
+/// The measured tests take turns.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 struct Stream {
@@ -59,7 +59,7 @@ async fn open(server: &Server) -> Vec<Stream> {
             };
             streams.push(Stream { asker, source, response, _connection: connection });
         }
-        // The connection goes on for as long as it has streams.
+        // The connection lives as long as it has streams.
         drop(shared);
         streams
     });
@@ -75,7 +75,7 @@ async fn open_stalled(server: &Server) -> Vec<Stalled> {
     stream::iter(stalled).buffered(8).collect().await
 }
 
-/// Shuts the server down, and checks that every one of the `streams` ends as it should.
+/// Shuts the server down, and asserts that each of the `streams` ends as it should.
 async fn shut_down(server: &Server, streams: Vec<Stream>) {
     let reading = streams.into_iter().map(|stream| {
         tokio::spawn(async move {
@@ -90,7 +90,7 @@ async fn shut_down(server: &Server, streams: Vec<Stream>) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_500_streams_it_exits_within_a_second() {
+async fn a_process_with_500_streams_exits_within_a_second() {
     for host in Host::ALL {
         let _turn = TURN.lock().await;
         let server = Server::start(&format!("{host:?}"), 3 * PATIENCE).await;
@@ -103,7 +103,7 @@ async fn with_500_streams_it_exits_within_a_second() {
             "{host:?}: {STREAMS} streams, main ended {exit:?} after the signal, \
              the process was gone {gone:?} after it was sent"
         );
-        // Half a second is for sources that are amid an event. A busy machine is given one more.
+        // Half a second is for mid-event sources. A busy machine is allowed one second more.
         assert!(gone > Duration::from_millis(500) && exit < Duration::from_secs(2), "{exit:?}");
         for number in 0..STREAMS {
             assert_eq!(output.closed[&number], "drained", "{host:?}, stream {number}");
@@ -113,7 +113,7 @@ async fn with_500_streams_it_exits_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_50_more_that_do_not_read_it_exits_at_the_deadline() {
+async fn a_process_with_50_stalled_clients_exits_at_the_deadline() {
     let turn = TURN.lock().await;
     let deadline = Duration::from_secs(2);
     let server = Server::start("Axum", deadline).await;
@@ -138,10 +138,10 @@ async fn with_50_more_that_do_not_read_it_exits_at_the_deadline() {
     drop(stalled);
 }
 
-/// Why there is a layer.
+/// The problem that the layer solves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "of axum, not of this crate; it takes 10 seconds"]
-async fn without_the_layer_axums_own_sse_hangs() {
+async fn without_the_layer_axums_own_sse_keeps_the_process_running() {
     let waited = Duration::from_secs(10);
     let mut server = Server::start(NO_LAYER, waited).await;
     let mut streams = open(&server).await;

@@ -11,7 +11,7 @@ use crate::{
     event::MARKER,
 };
 
-/// A subscriber that does not read, until the others have everything.
+/// A subscriber that does not read until the others have all events.
 pub struct Stalled {
     stream: TcpStream,
 }
@@ -19,8 +19,8 @@ pub struct Stalled {
 impl Stalled {
     pub fn open(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        // On the loopback a socket takes megabytes before it is full, most of them at the server: how
-        // many goes by the size of a segment.
+        // A loopback socket buffers megabytes, most of them at the server. The amount depends on
+        // the segment size.
         socket.set_tcp_mss(536)?;
         socket.set_recv_buffer_size(4096)?;
         socket.connect(&address.into())?;
@@ -29,7 +29,8 @@ impl Stalled {
         Ok(Self { stream })
     }
 
-    /// Reads after all, up to the last event; gives how many it has missed, and whether it was told.
+    /// Reads up to the last event. Returns how many events were missed and whether a gap was
+    /// reported.
     pub fn missed(mut self, events: u64) -> io::Result<(u64, bool)> {
         let last = format!("data: {events:08} ");
         let mut buffer = vec![0; 64 * 1024];
@@ -49,7 +50,7 @@ impl Stalled {
             {
                 return Ok((events - delivered, told));
             }
-            // An event at least, as it may be cut.
+            // Keep at least one event, as it may be cut.
             tail.drain(..tail.len().saturating_sub(1024));
         }
     }
