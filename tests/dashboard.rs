@@ -116,7 +116,7 @@ async fn an_unknown_id_gets_a_gap_event_and_then_a_first_visit() {
     // An ID of no known form, one from before there was a hub, and one of this hub's future.
     for last in ["1 or so", "2", &never_given] {
         let mut reader = watch(address, Some(last)).await;
-        told_gaps(&mut reader).await;
+        read_gaps(&mut reader).await;
         for expected in 1..=5 {
             assert_eq!(number(&mut reader).await, expected, "{last}");
         }
@@ -150,7 +150,7 @@ async fn an_id_of_an_earlier_run_gets_a_gap_event_and_all_kept_samples() {
     let address = serve(INTERVAL).await;
     number(&mut watch(address, None).await).await;
     let mut reader = watch(address, Some(&ids[3])).await;
-    let last = told_gaps(&mut reader).await;
+    let last = read_gaps(&mut reader).await;
     for expected in 1..=5 {
         assert_eq!(number(&mut reader).await, expected);
     }
@@ -162,7 +162,7 @@ async fn an_id_of_an_earlier_run_gets_a_gap_event_and_all_kept_samples() {
 }
 
 /// Reads the gaps of both topics, which come first, and returns the ID after them.
-async fn told_gaps(reader: &mut EventReader<Incoming>) -> String {
+async fn read_gaps(reader: &mut EventReader<Incoming>) -> String {
     let (one, other) = (soon(reader.next()).await.unwrap(), soon(reader.next()).await.unwrap());
     assert_eq!((&*one.event, &*one.data), ("gap", "samples"));
     assert_eq!((&*other.event, &*other.data), ("gap", "drills"));

@@ -57,7 +57,7 @@ impl Server {
     }
 
     /// Posts these texts, one after another.
-    async fn hears(&self, to: Value, texts: impl IntoIterator<Item = impl ToString>) {
+    async fn post(&self, to: Value, texts: impl IntoIterator<Item = impl ToString>) {
         for text in texts {
             let message = json!({ "from": "eve", "to": to, "text": text.to_string() });
             let message = Full::from(message.to_string());
@@ -152,7 +152,7 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
     // correction.
     bob.until("$('#user').value = 'cyd'").await;
     write(&bob, "later").await;
-    bob.until("$('#sent').textContent === 'cyd is not here now, and gets it on coming back'").await;
+    bob.until("$('#sent').textContent === 'cyd is not connected and will receive it later'").await;
     bob.until("$('#user').value = 'c:d'").await;
     write(&bob, "never").await;
     bob.until("$('#sent').matches('.bad') && $('#sent').textContent.includes('letters, digits')")
@@ -177,34 +177,34 @@ async fn goes_away_and_comes_back(browser: &Chromium, server: &Server) {
     let page = server.page("ann");
     browser.open(&page).await;
     browser.until("chat.opened").await;
-    server.hears(room(), 1..=3).await;
+    server.post(room(), 1..=3).await;
     assert_eq!(shown(browser, 3).await, numbers(1..=3));
 
     browser.open("about:blank").await;
     server.until_all_have_left().await;
-    server.hears(room(), 4..=5).await;
-    server.hears(json!({ "user": "ann" }), [6]).await;
+    server.post(room(), 4..=5).await;
+    server.post(json!({ "user": "ann" }), [6]).await;
     browser.open(&page).await;
     assert_eq!(shown(browser, 6).await, numbers(1..=6));
     // Any duplicate would have arrived before this message.
-    server.hears(json!("all"), [7]).await;
+    server.post(json!("all"), [7]).await;
     assert_eq!(shown(browser, 7).await, numbers(1..=7));
     assert_eq!(received(browser).await, numbers(4..=7));
 
     // Without new messages there is nothing to send.
     browser.open(&page).await;
     browser.until("chat.opened").await;
-    server.hears(room(), [8]).await;
+    server.post(room(), [8]).await;
     assert_eq!(shown(browser, 8).await, numbers(1..=8));
     assert_eq!(received(browser).await, numbers([8]));
 
     // The back button restores the page as it was left, or loads it again; the browser decides.
     browser.open("about:blank").await;
     server.until_all_have_left().await;
-    server.hears(room(), [9]).await;
+    server.post(room(), [9]).await;
     browser.until("(setTimeout(() => history.back()), true)").await;
     browser.until("window.chat?.received.includes('9')").await;
-    server.hears(room(), [10]).await;
+    server.post(room(), [10]).await;
     assert_eq!(shown(browser, 10).await, numbers(1..=10));
     browser.until("chat.gaps === 0 && !$('#log .divider')").await;
 }
@@ -216,10 +216,10 @@ async fn reloads_while_others_talk(browser: &Chromium, server: &Server) {
     browser.open(&page).await;
     assert_eq!(shown(browser, 9).await.len(), 9, "all but the private one");
     for first in (11..).step_by(EACH as usize).take(RELOADS as usize) {
-        tokio::join!(browser.open(&page), server.hears(room(), first..first + EACH));
+        tokio::join!(browser.open(&page), server.post(room(), first..first + EACH));
     }
     let last = 10 + RELOADS * EACH + 1;
-    server.hears(json!("all"), [last]).await;
+    server.post(json!("all"), [last]).await;
     browser.until(&format!("chat.received.includes('{last}')")).await;
     let expected: Vec<_> = numbers((1..=last).filter(|number| *number != 6));
     assert_eq!(shown(browser, expected.len()).await, expected);
@@ -241,7 +241,7 @@ async fn a_page_whose_server_was_restarted_keeps_its_messages_above_a_divider() 
     let browser = Chromium::start(&tools).await;
     browser.open(&page).await;
     browser.until("chat.opened").await;
-    first.hears(room(), 1..=2).await;
+    first.post(room(), 1..=2).await;
     until_log(&browser, &["1", "2"]).await;
     first.shut_down().await;
     write(&browser, "unsent").await;
@@ -253,7 +253,7 @@ async fn a_page_whose_server_was_restarted_keeps_its_messages_above_a_divider() 
     let words = browser.until("$('#log .divider').textContent").await;
     assert!(words.as_str().unwrap().starts_with("Messages may be missing here"), "{words}");
     browser.until("$('#sent').textContent === '' && $('#text').value === 'unsent'").await;
-    second.hears(json!("all"), [14]).await;
+    second.post(json!("all"), [14]).await;
     until_log(&browser, &["1", "2", "|", "11", "12", "13", "14"]).await;
     assert_eq!(received(&browser).await, numbers([1, 2, 11, 12, 13, 14]));
 
@@ -263,14 +263,14 @@ async fn a_page_whose_server_was_restarted_keeps_its_messages_above_a_divider() 
     second.shut_down().await;
     let third = Server::start(address, with(21..=22)).await;
     browser.open(&page).await;
-    third.hears(room(), [23]).await;
+    third.post(room(), [23]).await;
     let all = ["1", "2", "|", "11", "12", "13", "14", "|", "21", "22", "23"];
     until_log(&browser, &all).await;
     assert_eq!(received(&browser).await, numbers(21..=23));
 
     browser.open(&page).await;
     browser.until("chat.opened").await;
-    third.hears(room(), [24]).await;
+    third.post(room(), [24]).await;
     until_log(&browser, &[&all[..], &["24"]].concat()).await;
     assert_eq!(received(&browser).await, numbers([24]));
     browser.until("chat.gaps === 0").await;

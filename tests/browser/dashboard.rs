@@ -60,7 +60,7 @@ async fn is_seen_live_cut_and_resumed(tools: &Tools, address: SocketAddr) {
     assert!(samples.iter().all(|sample| sample.connection <= 2), "cut once");
     assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
     let verdict = browser.until("document.querySelector('#verdict').textContent").await;
-    let promise = format!("Resumed after {}, no gap, none twice", before.number);
+    let promise = format!("Resumed after {}, no gap, no duplicate", before.number);
     assert!(verdict.as_str().unwrap().contains(&promise), "{verdict}");
 }
 
@@ -123,14 +123,16 @@ async fn an_open_page_reports_a_restart_of_the_server_and_goes_on() {
     let last = browser.until("dashboard.last").await;
     let id = browser.until("dashboard.lastEventId").await;
     let ended = format!("Last-Event-ID: {}", id.as_str().unwrap());
-    browser.until(&said(&ended)).await;
+    browser.until(&log_lines(&ended)).await;
 
     let _second = start_server(address).await;
     let gap = format!("gap: the server does not have all samples after {last}");
-    assert_eq!(browser.until(&said(&gap)).await, 1);
-    let verdict = format!("Gap after {last}: the server was started anew.");
-    let told = "document.querySelector('#verdict').textContent";
-    browser.until(&format!("{told} === '{verdict}' && dashboard.samples.length >= {LIVE}")).await;
+    assert_eq!(browser.until(&log_lines(&gap)).await, 1);
+    let verdict = format!("Gap after {last}: the server was restarted.");
+    let outcome = "document.querySelector('#verdict').textContent";
+    browser
+        .until(&format!("{outcome} === '{verdict}' && dashboard.samples.length >= {LIVE}"))
+        .await;
     let samples = seen(&browser).await;
     assert_eq!(samples[0].number, 1, "all that the new server has");
     are_consecutive(&samples);
@@ -151,12 +153,12 @@ async fn an_open_page_reports_a_restart_of_the_server_and_goes_on() {
     are_consecutive(&seen(&browser).await);
     assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
     let verdict = browser.until("document.querySelector('#verdict').textContent").await;
-    assert!(verdict.as_str().unwrap().contains("no gap, none twice"), "{verdict}");
+    assert!(verdict.as_str().unwrap().contains("no gap, no duplicate"), "{verdict}");
 }
 
 /// Returns an expression that counts the lines of the page's log with these words.
-fn said(words: &str) -> String {
-    let lines = "[...document.querySelectorAll('#log .said')]";
+fn log_lines(words: &str) -> String {
+    let lines = "[...document.querySelectorAll('#log .note')]";
     format!("{lines}.filter(line => line.textContent.includes('{words}')).length")
 }
 
@@ -208,8 +210,8 @@ async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_reconnect()
     let storm = returned(&browser, "storm").await;
     assert_eq!(storm.iter().sum::<u64>(), 200);
     assert!(storm.iter().any(|count| *count > PEAK), "{storm:?}");
-    let told = told(&browser, "storm").await;
-    assert!(told.starts_with("all 200 simulated clients back within"), "{told}");
+    let outcome = outcome(&browser, "storm").await;
+    assert!(outcome.starts_with("all 200 simulated clients reconnected within"), "{outcome}");
 
     // While the drill's server is shut down, the page's own stream is cut and resumes.
     browser.click("#drill [value=true]").await;
@@ -240,7 +242,7 @@ async fn returned(browser: &Chromium, kind: &str) -> Vec<u64> {
 }
 
 /// Returns what the page reports about a finished drill.
-async fn told(browser: &Chromium, kind: &str) -> String {
+async fn outcome(browser: &Chromium, kind: &str) -> String {
     let words = format!("document.querySelector('[data-run={kind}] dd.over')?.textContent");
     browser.until(&words).await.as_str().unwrap().to_owned()
 }

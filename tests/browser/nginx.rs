@@ -87,14 +87,14 @@ fn configure(address: SocketAddr, upstream: &str, settings: &str) -> String {
 
 /// Returns whether it listens. If not, it has logged the reason and exited.
 async fn is_up(log: &mut Lines<BufReader<ChildStderr>>) -> bool {
-    let mut said = String::new();
+    let mut output = String::new();
     while let Some(line) = log.next_line().await.unwrap() {
         // Its sockets are open before it starts to wait for events.
         if line.contains("event method") {
             return true;
         }
-        said += &line;
+        output += &line;
     }
-    assert!(said.contains("Address already in use"), "{said}");
+    assert!(output.contains("Address already in use"), "{output}");
     false
 }

@@ -59,8 +59,8 @@ async fn both_clients_get_the_farewell_and_reconnect_to_the_next_server_on_the_p
         is_resumed(client, &seen);
         assert_eq!(seen.opened, 2, "{client}");
     }
-    let told = browser.seen(FETCHED).await.retry.expect("a reconnection time");
-    assert!((100..=300).contains(&told), "{told}");
+    let retry = browser.seen(FETCHED).await.retry.expect("a reconnection time");
+    assert!((100..=300).contains(&retry), "{retry}");
 }
 
 #[tokio::test]

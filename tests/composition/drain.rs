@@ -144,7 +144,7 @@ async fn an_inner_layer_counts_a_request_until_the_end_is_decided() {
         assert_eq!(in_flight.get(), 1);
         shutdown.cancel();
         assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
-        assert_eq!(in_flight.get(), 0, "while the client is still told to come back");
+        assert_eq!(in_flight.get(), 0, "while the client still receives its farewell");
     }
 }
 

@@ -85,7 +85,7 @@ async fn clients_that_are_drained_at_once_reconnect_as_a_storm() {
     assert!(run.peak() > PEAK, "{:?}", run.returned);
     // One second, and one more on a busy machine; without a reconnection time it would be three.
     let first = run.returned.iter().position(|count| *count > 0).unwrap();
-    assert!(first == 1 || first == 2, "they wait as they were told: {:?}", run.returned);
+    assert!(first == 1 || first == 2, "clients wait for the reconnection time: {:?}", run.returned);
     let exited = run.exited.unwrap();
     assert!(exited < 1.0, "the old server was gone after {exited} s");
 }
@@ -163,19 +163,19 @@ async fn a_client_that_connects_after_a_drill_gets_its_result_and_resumes_as_usu
         [(Some(&*first_id), first, &["gap", "drill"][..]), (None, 0, &["drill"])]
     {
         let mut reader = watch(address, last).await;
-        let (mut number, mut told) = (seen, Vec::new());
-        while told.len() < expected.len() || number < seen + 40 {
+        let (mut number, mut reports) = (seen, Vec::new());
+        while reports.len() < expected.len() || number < seen + 40 {
             let Message { event, data, last_event_id, .. } = reader.next().await.unwrap();
             if event == "sample" {
                 number += 1;
                 assert_eq!(number_in(&data), number);
             } else {
-                told.push((event, data, last_event_id.to_string(), number));
+                reports.push((event, data, last_event_id.to_string(), number));
             }
         }
-        let events: Vec<_> = told.iter().map(|(event, ..)| &**event).collect();
+        let events: Vec<_> = reports.iter().map(|(event, ..)| &**event).collect();
         assert_eq!(events, expected);
-        for (event, data, id, seen) in &told {
+        for (event, data, id, seen) in &reports {
             match &**event {
                 // Only the newest report on drills is kept.
                 "gap" => assert_eq!(data, "drills"),

@@ -38,8 +38,8 @@ fn drain(body: &mut Body) -> Vec<u8> {
 async fn listen_in(app: &Router) -> Vec<Vec<u8>> {
     let mut body = request(app, "GET", "").await.into_body();
     let mut steps = vec![drain(&mut body)];
-    for said in ["hello", "two\nlines", "", "\r\u{feff}: data\n\n"] {
-        request(app, "POST", said).await;
+    for text in ["hello", "two\nlines", "", "\r\u{feff}: data\n\n"] {
+        request(app, "POST", text).await;
         steps.push(drain(&mut body));
         advance(INTERVAL + LATE_AT_MOST).await;
         steps.push(drain(&mut body));
@@ -121,10 +121,10 @@ async fn messages_reach_listeners_over_a_socket() {
     .await;
     let mut events = EventReader::new(client::get(address, "/messages", &[]).await);
     let mut say = client::connect_h1(address).await;
-    for said in ["one", "two"] {
-        let body = http_body_util::Full::from(said);
+    for text in ["one", "two"] {
+        let body = http_body_util::Full::from(text);
         let request = Request::post("/messages").header("host", "localhost").body(body).unwrap();
         assert_eq!(soon(say.send_request(request)).await.unwrap().status(), 204);
-        assert_eq!(events.next().await.unwrap().data, format!("{said:?}"));
+        assert_eq!(events.next().await.unwrap().data, format!("{text:?}"));
     }
 }

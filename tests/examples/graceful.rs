@@ -36,8 +36,8 @@ fn is_cut_at_the_deadline(name: &str) {
     let printed: Vec<_> = process.lines.by_ref().map(Result::unwrap).collect();
     assert!(process.child.wait().unwrap().success());
     assert!(began.elapsed() >= Duration::from_secs(3), "{name}: {printed:?}");
-    let [told, first, second, count] = &printed[..] else { panic!("{name}: {printed:?}") };
-    assert_eq!(told, "shutting down");
+    let [signalled, first, second, count] = &printed[..] else { panic!("{name}: {printed:?}") };
+    assert_eq!(signalled, "shutting down");
     assert!(first.starts_with("drained after "), "{name}: {printed:?}");
     assert!(second.starts_with("disconnected after "), "{name}: {printed:?}");
     let cut = if name == "graceful_hyper" { "connections cut: 1" } else { "1 of them cut" };

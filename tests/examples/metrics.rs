@@ -28,7 +28,7 @@ async fn listen(address: SocketAddr) -> Response<Incoming> {
     client::get(address, "/news", &[]).await
 }
 
-async fn tell(address: SocketAddr, text: &'static str) {
+async fn publish(address: SocketAddr, text: &'static str) {
     let body = Full::from(text);
     let request = Request::post("/news").header("host", "localhost").body(body).unwrap();
     let response = soon(client::connect_h1(address).await.send_request(request)).await.unwrap();
@@ -163,7 +163,7 @@ async fn streams_are_counted_while_open_and_once_closed() {
     assert_eq!(open.of_sample("sse_stream_age_seconds_count"), 0.0);
 
     for text in ["one", "two", "three"] {
-        tell(address, text).await;
+        publish(address, text).await;
         assert_eq!(first.next().await.unwrap().data, text);
         assert_eq!(second.next().await.unwrap().data, text);
     }

@@ -24,15 +24,15 @@ async fn serve(hub: &Hub) -> SocketAddr {
 
 /// Connects, and at a first visit waits for the greeting.
 async fn connect(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
-    let mut reader = come(address, id, last).await;
+    let mut reader = reconnect(address, id, last).await;
     if last.is_none() {
-        let [name, data, _] = told(&mut reader).await;
+        let [name, data, _] = receive(&mut reader).await;
         assert_eq!([&*name, &data], ["connected", id]);
     }
     reader
 }
 
-async fn come(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
+async fn reconnect(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
     let header = last.map(|last| ("last-event-id", last));
     EventReader::new(client::get(address, &format!("/connect/{id}"), header.as_slice()).await)
 }
@@ -55,7 +55,7 @@ async fn notify(address: SocketAddr, path: &str, text: &str, streams: usize) -> 
 }
 
 /// Waits until these topics have no subscriptions.
-async fn are_left(hub: &Hub, topics: &[&str]) {
+async fn have_no_subscriptions(hub: &Hub, topics: &[&str]) {
     soon(async {
         while topics.iter().any(|topic| hub.subscriber_count(topic) > 0) {
             yield_now().await;
@@ -71,14 +71,14 @@ fn topics(hub: &Hub) -> Vec<String> {
 }
 
 /// An event's name, data and ID.
-type Told = [String; 3];
+type Notification = [String; 3];
 
-async fn told(reader: &mut EventReader<Incoming>) -> Told {
+async fn receive(reader: &mut EventReader<Incoming>) -> Notification {
     let Message { event, data, last_event_id, .. } = reader.next().await.unwrap();
     [event, data, last_event_id.to_string()]
 }
 
-fn notification(text: &str, id: &str) -> Told {
+fn notification(text: &str, id: &str) -> Notification {
     ["notification", text, id].map(str::to_owned)
 }
 
@@ -94,13 +94,13 @@ async fn a_client_gets_its_own_notifications_and_all_clients_get_broadcasts() {
     let shared = notify(address, "/notify", "all", 2).await;
     let third = notify(address, "/notify/bob", "", 1).await;
 
-    assert_eq!(told(&mut alice).await, notification("one", &first));
+    assert_eq!(receive(&mut alice).await, notification("one", &first));
     let forged = forged.replace('\r', "");
-    assert_eq!(told(&mut alice).await, notification(&forged, &second));
-    assert_eq!(told(&mut alice).await, notification("all", &shared));
+    assert_eq!(receive(&mut alice).await, notification(&forged, &second));
+    assert_eq!(receive(&mut alice).await, notification("all", &shared));
     // The first event he gets: the one for her came before it.
-    assert_eq!(told(&mut bob).await, notification("all", &shared));
-    assert_eq!(told(&mut bob).await, notification("", &third));
+    assert_eq!(receive(&mut bob).await, notification("all", &shared));
+    assert_eq!(receive(&mut bob).await, notification("", &third));
 }
 
 #[tokio::test]
@@ -109,7 +109,7 @@ async fn every_stream_of_a_client_gets_its_notifications() {
     let mut tabs = [connect(address, "alice", None).await, connect(address, "alice", None).await];
     let id = notify(address, "/notify/alice", "hello", 2).await;
     for tab in &mut tabs {
-        assert_eq!(told(tab).await, notification("hello", &id));
+        assert_eq!(receive(tab).await, notification("hello", &id));
     }
 }
 
@@ -119,9 +119,9 @@ async fn a_returning_client_gets_what_it_missed_once_and_in_order() {
     let address = serve(&hub).await;
     let mut alice = connect(address, "alice", None).await;
     let seen = notify(address, "/notify/alice", "seen", 1).await;
-    assert_eq!(told(&mut alice).await, notification("seen", &seen));
+    assert_eq!(receive(&mut alice).await, notification("seen", &seen));
     drop(alice);
-    are_left(&hub, &["client:alice", "everybody"]).await;
+    have_no_subscriptions(&hub, &["client:alice", "all"]).await;
 
     let first = notify(address, "/notify/alice", "missed", 0).await;
     let shared = notify(address, "/notify", "missed by all", 0).await;
@@ -133,7 +133,7 @@ async fn a_returning_client_gets_what_it_missed_once_and_in_order() {
     for (text, id) in
         [("missed", first), ("missed by all", shared), ("missed too", second), ("live", live)]
     {
-        assert_eq!(told(&mut alice).await, notification(text, &id));
+        assert_eq!(receive(&mut alice).await, notification(text, &id));
     }
 }
 
@@ -141,11 +141,11 @@ async fn a_returning_client_gets_what_it_missed_once_and_in_order() {
 async fn a_client_that_left_before_the_first_notification_gets_what_it_missed() {
     let hub = Hub::new();
     let address = serve(&hub).await;
-    let [_, _, greeted] = told(&mut come(address, "alice", None).await).await;
-    are_left(&hub, &["client:alice", "everybody"]).await;
+    let [_, _, greeted] = receive(&mut reconnect(address, "alice", None).await).await;
+    have_no_subscriptions(&hub, &["client:alice", "all"]).await;
     let missed = notify(address, "/notify/alice", "missed", 0).await;
     let mut alice = connect(address, "alice", Some(&greeted)).await;
-    assert_eq!(told(&mut alice).await, notification("missed", &missed));
+    assert_eq!(receive(&mut alice).await, notification("missed", &missed));
 }
 
 #[tokio::test]
@@ -156,11 +156,11 @@ async fn code_without_http_can_notify_a_client_by_its_id() {
     let mut bob = connect(address, "bob", None).await;
     for (text, words) in [("four words, and more", "4"), ("one", "1")] {
         assert_eq!(post(address, "/jobs/alice", text).await.status(), StatusCode::ACCEPTED);
-        let [event, data, id] = told(&mut alice).await;
+        let [event, data, id] = receive(&mut alice).await;
         assert_eq!((&*event, &*data, &*id), ("counted", words, hub.position().as_str()));
     }
     let shared = notify(address, "/notify", "all", 2).await;
-    assert_eq!(told(&mut bob).await, notification("all", &shared));
+    assert_eq!(receive(&mut bob).await, notification("all", &shared));
 }
 
 #[tokio::test]
@@ -170,14 +170,14 @@ async fn a_client_that_leaves_has_no_subscription_left() {
     let alice = connect(address, "alice", None).await;
     let bob = connect(address, "bob", None).await;
     let bobs_other = connect(address, "bob", None).await;
-    assert_eq!(topics(&hub), ["client:alice", "client:bob", "everybody"]);
-    assert_eq!(hub.subscriber_count("everybody"), 3);
+    assert_eq!(topics(&hub), ["all", "client:alice", "client:bob"]);
+    assert_eq!(hub.subscriber_count("all"), 3);
 
     drop(alice);
-    are_left(&hub, &["client:alice"]).await;
+    have_no_subscriptions(&hub, &["client:alice"]).await;
     drop(bobs_other);
     soon(async {
-        while topics(&hub) != ["client:bob", "everybody"] || hub.subscriber_count("everybody") > 1 {
+        while topics(&hub) != ["all", "client:bob"] || hub.subscriber_count("all") > 1 {
             yield_now().await;
         }
     })
@@ -191,7 +191,7 @@ async fn a_client_that_leaves_has_no_subscription_left() {
         }
     })
     .await;
-    assert_eq!(hub.subscriber_count("everybody"), 0);
+    assert_eq!(hub.subscriber_count("all"), 0);
 }
 
 #[tokio::test]
@@ -209,10 +209,10 @@ async fn an_invalid_client_id_is_refused_and_creates_no_topic() {
     }
     assert!(hub.topics().is_empty(), "{:?}", hub.topics());
     // As an ID this is one client's, like any other.
-    let mut everybody = connect(address, "everybody", None).await;
-    let own = notify(address, "/notify/everybody", "to one", 1).await;
-    assert_eq!(told(&mut everybody).await, notification("to one", &own));
-    assert_eq!(topics(&hub), ["client:everybody", "everybody"]);
+    let mut client_all = connect(address, "all", None).await;
+    let own = notify(address, "/notify/all", "to one", 1).await;
+    assert_eq!(receive(&mut client_all).await, notification("to one", &own));
+    assert_eq!(topics(&hub), ["all", "client:all"]);
 }
 
 #[tokio::test]
@@ -222,7 +222,7 @@ async fn closing_the_hub_ends_streams_after_their_last_event_and_rejects_new_eve
     let mut alice = connect(address, "alice", None).await;
     let id = notify(address, "/notify/alice", "the last", 1).await;
     hub.close();
-    assert_eq!(told(&mut alice).await, notification("the last", &id));
+    assert_eq!(receive(&mut alice).await, notification("the last", &id));
     assert!(alice.next().await.is_none());
     let refused = post(address, "/notify/alice", "too late").await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);

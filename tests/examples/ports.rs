@@ -74,9 +74,9 @@ fn every_example_listens_on_a_free_port() {
 /// Returns the one line that an example prints about a port that is in use.
 fn refusal(name: &str, port: &str) -> String {
     let output = command(name, port).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{name}: {said}");
-    said
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{name}: {stderr}");
+    stderr
 }
 
 #[test]
@@ -84,9 +84,9 @@ fn every_example_reports_an_address_it_cannot_bind() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     for name in EXAMPLES {
-        let said = refusal(name, &address.port().to_string());
-        assert!(said.starts_with(&format!("cannot listen on {address}: ")), "{name}: {said}");
-        let said = refusal(name, "http");
-        assert!(said.starts_with("cannot listen on 127.0.0.1:http: "), "{name}: {said}");
+        let stderr = refusal(name, &address.port().to_string());
+        assert!(stderr.starts_with(&format!("cannot listen on {address}: ")), "{name}: {stderr}");
+        let stderr = refusal(name, "http");
+        assert!(stderr.starts_with("cannot listen on 127.0.0.1:http: "), "{name}: {stderr}");
     }
 }

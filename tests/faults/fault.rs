@@ -185,7 +185,7 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     let time = Duration::from_millis(rng.u64(1..30));
     // Half a second is long here, but it covers the path from mid-event to a failure.
     let (drain, sources) = match rng.u32(..10) {
-        0 => (Drain::at_once(), ["amid_event", "busy"]),
+        0 => (Drain::at_once(), ["mid_event", "busy"]),
         1..4 => (Drain::at_once(), ["silence", "busy"]),
         4..7 => (Drain::spread_over(time), ["silence", "busy"]),
         _ => (Drain::after(time), ["silence", "busy"]),
@@ -195,10 +195,10 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     for what in sources {
         let mut client = Client::get(&server, ledger, rng.bool(), what, rng.usize(..4)).await;
         assert!(client.peer.head().await);
-        if what == "amid_event" {
+        if what == "mid_event" {
             client.peer.bytes(1).await;
         }
-        clients.push((client, if what == "amid_event" { End::Failed } else { End::Clean }));
+        clients.push((client, if what == "mid_event" { End::Failed } else { End::Clean }));
     }
     server.shutdown.cancel();
     for (client, end) in clients {

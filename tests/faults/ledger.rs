@@ -56,7 +56,7 @@ impl Account {
     fn audit(&self, id: u64) {
         let over = self.disconnect.as_ref().map(|it| (it.is_cancelled(), it.reason()));
         let reports = &*self.reports;
-        let outcome = self.outcome.unwrap_or_else(|| panic!("nobody waited for stream {id}"));
+        let outcome = self.outcome.unwrap_or_else(|| panic!("no test waited for stream {id}"));
         let disconnected = CloseReason::Disconnected;
         let is_right = match outcome {
             Outcome::Closed(reason) => over == Some((true, Some(reason))) && reports == [reason],

@@ -143,7 +143,7 @@ async fn answer(
             let _source = source(&ledger, id, events, Then::Silence);
             return pending().await;
         }
-        "amid_event" => {
+        "mid_event" => {
             let guard = ledger.guard();
             let half = Frame::data(Bytes::from_static(b"data: half of an event\n"));
             let frames = stream::iter([Ok::<_, Infallible>(half)]).chain(stream::pending());

@@ -11,19 +11,19 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{SseLayer, marker};
 
 use crate::{
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams, open},
     support::{Feed, Polled, event_stream, poll_frame, source::answer_to, through},
-    way_out::WayOut,
 };
 
 const FULL: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 async fn the_place_is_free_again<K: Kind>() {
-    for way in WayOut::ALL {
+    for exit in ExitPath::ALL {
         let layer = SseLayer::<K::Marker>::new().max_streams(1);
-        way.go::<K>(&layer).await;
+        exit.go::<K>(&layer).await;
         let first = open::<K>(&layer).expect("the place is free");
-        assert_eq!(open::<K>(&layer).err(), Some(FULL), "{way:?}: there is one place, not more");
+        assert_eq!(open::<K>(&layer).err(), Some(FULL), "{exit:?}: there is one place, not more");
         drop(first);
     }
 }
@@ -157,7 +157,7 @@ fn other_responses_need_no_permit() {
     let pages = [page("application/json"), page("text/html"), page("text/event-streams")];
     let head = Request::head("/").body(()).unwrap();
     let head = answer_to(head, &layer, event_stream(Feed::new().1));
-    let stream = open::<Bodies>(&layer).expect("nobody has taken the place");
+    let stream = open::<Bodies>(&layer).expect("the permit is free");
     assert_eq!(page("application/json").status(), 200, "and at the limit they pass");
     drop((pages, head, stream));
 }

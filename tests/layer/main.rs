@@ -15,8 +15,8 @@ mod without_body;
 mod kind;
 // Reports on the exit paths are tested elsewhere.
 #[allow(dead_code)]
-#[path = "../reports/way_out.rs"]
-mod way_out;
+#[path = "../reports/exit_path.rs"]
+mod exit_path;
 
 #[path = "../support/mod.rs"]
 mod support;

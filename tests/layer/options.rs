@@ -105,8 +105,8 @@ async fn every_option_can_be_set_for_one_response() {
         let name = format!("{options:?}");
         assert_eq!(transcript(&SseLayer::new(), Some(options), false).await, expected, "{name}");
     }
-    let told = StreamOptions::new().on_error(|_| Event::from("sorry"));
-    let failed = transcript(&SseLayer::new(), Some(told), true).await;
+    let with_error_event = StreamOptions::new().on_error(|_| Event::from("sorry"));
+    let failed = transcript(&SseLayer::new(), Some(with_error_event), true).await;
     assert_eq!(failed, "data: one\n\ndata: sorry\n\n");
 }
 

@@ -68,21 +68,21 @@ fn event_source() -> Request<()> {
 
 /// The reason for which a stream is refused.
 #[derive(Clone, Copy, Debug)]
-enum Because {
+enum RefusalCause {
     Limit,
     Shutdown,
 }
 
 /// Returns a layer that refuses every stream, and a guard that keeps it so.
-fn refusing<K: Kind>(because: Because, refusal: Refusal) -> (SseLayer<K::Marker>, impl Sized) {
+fn refusing<K: Kind>(cause: RefusalCause, refusal: Refusal) -> (SseLayer<K::Marker>, impl Sized) {
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().refusal(refusal).max_streams(1).shutdown(shutdown.clone());
-    match because {
-        Because::Limit => {
+    match cause {
+        RefusalCause::Limit => {
             let open = open::<K>(&layer).unwrap();
             (layer, Some(open))
         }
-        Because::Shutdown => {
+        RefusalCause::Shutdown => {
             shutdown.cancel();
             (layer, None)
         }
@@ -90,7 +90,7 @@ fn refusing<K: Kind>(because: Because, refusal: Refusal) -> (SseLayer<K::Marker>
 }
 
 fn full(refusal: Refusal) -> (SseLayer, impl Sized) {
-    refusing::<Bodies>(Because::Limit, refusal)
+    refusing::<Bodies>(RefusalCause::Limit, refusal)
 }
 
 /// Sets two seconds, by the option that the refusal uses.
@@ -127,17 +127,17 @@ where
     assert_eq!(poll_frame(&mut body), Polled::End, "{context}");
 }
 
-fn every_client_is_told_in_its_own_way<K: Kind>() {
-    for because in [Because::Limit, Because::Shutdown] {
+fn every_client_is_refused_in_its_own_way<K: Kind>() {
+    for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
         for (refusal, name) in [
             (Refusal::default(), "default"),
             (Refusal::per_client(), "by request"),
             (Refusal::retry_later(), "retry later"),
             (Refusal::unavailable(), "unavailable"),
         ] {
-            let (layer, _kept) = refusing::<K>(because, two_seconds(refusal));
+            let (layer, _kept) = refusing::<K>(cause, two_seconds(refusal));
             for (client, method, headers, reconnects_after_a_clean_end) in &CLIENTS {
-                let context = format!("{client}, {name}, {because:?}");
+                let context = format!("{client}, {name}, {cause:?}");
                 let (source, events) = Source::new();
                 let request = request_of(method, headers);
                 // A service of bare streams that is called a second time has nothing to answer
@@ -165,9 +165,9 @@ fn every_client_is_told_in_its_own_way<K: Kind>() {
 
 #[test]
 fn every_client_is_refused_in_a_way_after_which_it_reconnects() {
-    every_client_is_told_in_its_own_way::<Bodies>();
-    every_client_is_told_in_its_own_way::<Responses>();
-    every_client_is_told_in_its_own_way::<Streams>();
+    every_client_is_refused_in_its_own_way::<Bodies>();
+    every_client_is_refused_in_its_own_way::<Responses>();
+    every_client_is_refused_in_its_own_way::<Streams>();
 }
 
 #[test]

@@ -99,7 +99,7 @@ async fn between_events_a_due_stream_ends_at_once_with_its_farewell() {
 }
 
 /// The bytes before the break, the bytes after it, and how much of the latter is still sent.
-const AMID_AN_EVENT: [(&[u8], &[u8], &[u8]); 9] = [
+const MID_EVENT: [(&[u8], &[u8], &[u8]); 9] = [
     (b"data: a\n", b"data: b\n\ndata: c\n\n", b"data: b\n\n"),
     (b"data: a\n\nid: 7\n", b"\n", b"\n"),
     (b"data: a\n: ping\n", b"\r\n\r\n", b"\r\n"),
@@ -113,7 +113,7 @@ const AMID_AN_EVENT: [(&[u8], &[u8], &[u8]); 9] = [
 
 #[tokio::test(start_paused = true)]
 async fn mid_event_a_due_stream_goes_on_to_the_end_of_that_event() {
-    for (begun, rest, passed) in AMID_AN_EVENT {
+    for (begun, rest, passed) in MID_EVENT {
         for case in cases() {
             let mut rig = Rig::after(begun, layer(case.drain.clone()), case.client);
             case.until_due(&mut rig, &Polled::Pending).await;
@@ -148,7 +148,7 @@ async fn an_event_may_be_completed_line_by_line() {
 
 #[tokio::test(start_paused = true)]
 async fn if_the_event_is_not_completed_the_body_fails_for_every_client() {
-    for (begun, _, _) in AMID_AN_EVENT {
+    for (begun, _, _) in MID_EVENT {
         for case in cases() {
             let mut rig = Rig::after(begun, layer(case.drain.clone()), case.client);
             case.until_due(&mut rig, &Polled::Pending).await;

@@ -11,7 +11,7 @@ use crate::{
 };
 
 /// Returns the reconnection time that a stream of such a layer is sent at its drain.
-async fn told(layer: &SseLayer) -> u64 {
+async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {
     // Gives the polls a fresh coop budget.
     tokio::task::yield_now().await;
     let mut rig = Rig::after(b"data: a\n\n", layer.clone(), Client::EventSource);
@@ -27,7 +27,7 @@ async fn by_default_each_client_reconnects_after_its_own_2_to_10_seconds() {
     for layer in [SseLayer::new(), SseLayer::new().drain(Drain::at_once())] {
         let mut times = BTreeSet::new();
         for _ in 0..1_000 {
-            times.insert(told(&layer).await);
+            times.insert(drawn_reconnection_time(&layer).await);
         }
         assert!(times.iter().all(|time| (2_000..=10_000).contains(time)), "{times:?}");
         assert!(times.len() > 500, "only {} different ones", times.len());
@@ -43,7 +43,7 @@ async fn the_reconnection_time_is_drawn_from_the_inclusive_range() {
         SseLayer::new().drain(Drain::at_once().retry(Retry::between(MILLISECOND, 3 * MILLISECOND)));
     let mut times = BTreeSet::new();
     for _ in 0..200 {
-        times.insert(told(&layer).await);
+        times.insert(drawn_reconnection_time(&layer).await);
     }
     assert_eq!(times.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
 }

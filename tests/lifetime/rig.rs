@@ -113,10 +113,10 @@ where
     pub(crate) fn of(layer: SseLayer, client: Client, answer: Response<B>) -> Self {
         let shutdown = CancellationToken::new();
         let closed = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&closed);
+        let reports = Arc::clone(&closed);
         let layer = layer
             .shutdown(shutdown.clone())
-            .on_close(move |closed| told.lock().unwrap().push(*closed));
+            .on_close(move |closed| reports.lock().unwrap().push(*closed));
         let response = answer_to(client.request(), &layer, answer);
         let body = response.into_body();
         Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), closed }

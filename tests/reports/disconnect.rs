@@ -12,10 +12,10 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
 
 use crate::{
-    close::Told,
+    close::Reports,
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams},
     support::{Feed, Polled, event_stream, poll_frame},
-    way_out::WayOut,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -43,25 +43,25 @@ pub(crate) fn respond<M, R: IntoSse<M>>(
     (response, disconnect)
 }
 
-async fn it_fires_on_every_way_out<K: Kind>() {
-    for way in WayOut::ALL {
-        let disconnect = way.go::<K>(&SseLayer::new().track_disconnects(true)).await;
-        if way == WayOut::NotAcceptable && K::BARE {
-            assert!(disconnect.is_none(), "nobody was called");
+async fn fires_on_every_exit_path<K: Kind>() {
+    for exit in ExitPath::ALL {
+        let disconnect = exit.go::<K>(&SseLayer::new().track_disconnects(true)).await;
+        if exit == ExitPath::NotAcceptable && K::BARE {
+            assert!(disconnect.is_none(), "no service was called");
             continue;
         }
         let disconnect = disconnect.unwrap();
-        assert_eq!(disconnect.reason(), Some(way.end()), "{way:?}");
-        assert!(disconnect.is_cancelled() && disconnect.token().is_cancelled(), "{way:?}");
+        assert_eq!(disconnect.reason(), Some(exit.end()), "{exit:?}");
+        assert!(disconnect.is_cancelled() && disconnect.token().is_cancelled(), "{exit:?}");
         disconnect.cancelled().now_or_never().expect("it returns at once");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_disconnect_fires_with_the_reason_on_every_exit_path() {
-    it_fires_on_every_way_out::<Bodies>().await;
-    it_fires_on_every_way_out::<Responses>().await;
-    it_fires_on_every_way_out::<Streams>().await;
+    fires_on_every_exit_path::<Bodies>().await;
+    fires_on_every_exit_path::<Responses>().await;
+    fires_on_every_exit_path::<Streams>().await;
 }
 
 #[test]
@@ -124,34 +124,34 @@ fn the_token_of_a_disconnect_is_a_child() {
 /// The stream is dropped before a waiting task is notified, so both never run at once.
 #[tokio::test]
 async fn a_task_that_a_handler_spawned_is_notified_of_every_end() {
-    for way in [
-        WayOut::ClientLeaves,
-        WayOut::ClientLeavesBeforeTheHead,
-        WayOut::SourceEnds,
-        WayOut::SourcePanicsAndTheThreadUnwinds,
-        WayOut::ServiceFails,
-        WayOut::ServicePanics,
+    for exit in [
+        ExitPath::ClientLeaves,
+        ExitPath::ClientLeavesBeforeTheHead,
+        ExitPath::SourceEnds,
+        ExitPath::SourcePanicsAndTheThreadUnwinds,
+        ExitPath::ServiceFails,
+        ExitPath::ServicePanics,
     ] {
-        let (told, reason) = oneshot::channel();
-        let (mut told, mut going_on) = (Some(told), None);
+        let (notify, reason) = oneshot::channel();
+        let (mut notify, mut going_on) = (Some(notify), None);
         let service = service_fn(|request: Request<()>| {
             let disconnect = request.extensions().get::<Disconnect>().unwrap().clone();
-            let told = told.take().unwrap();
+            let notify = notify.take().unwrap();
             tokio::spawn(async move {
                 disconnect.cancelled().await;
-                told.send(disconnect.reason()).unwrap();
+                notify.send(disconnect.reason()).unwrap();
             });
             let (source, events) = Source::new();
-            match way {
-                WayOut::SourceEnds => drop(source),
-                WayOut::SourcePanicsAndTheThreadUnwinds => source.panic(),
+            match exit {
+                ExitPath::SourceEnds => drop(source),
+                ExitPath::SourcePanicsAndTheThreadUnwinds => source.panic(),
                 _ => going_on = Some(source),
             }
             async move {
-                match way {
-                    WayOut::ClientLeavesBeforeTheHead => std::future::pending().await,
-                    WayOut::ServiceFails => Err(std::io::Error::other("the service fails")),
-                    WayOut::ServicePanics => panic!("in the service"),
+                match exit {
+                    ExitPath::ClientLeavesBeforeTheHead => std::future::pending().await,
+                    ExitPath::ServiceFails => Err(std::io::Error::other("the service fails")),
+                    ExitPath::ServicePanics => panic!("in the service"),
                     _ => Ok(events),
                 }
             }
@@ -163,8 +163,8 @@ async fn a_task_that_a_handler_spawned_is_notified_of_every_end() {
             }
         };
         _ = catch_unwind(AssertUnwindSafe(serving));
-        let reason = timeout(PATIENCE, reason).await.expect("the task is told").unwrap();
-        assert_eq!(reason, Some(way.end()), "{way:?}");
+        let reason = timeout(PATIENCE, reason).await.expect("the task is notified").unwrap();
+        assert_eq!(reason, Some(exit.end()), "{exit:?}");
     }
 }
 
@@ -172,8 +172,8 @@ async fn a_task_that_a_handler_spawned_is_notified_of_every_end() {
 #[tokio::test]
 async fn a_service_panic_caught_by_an_outer_layer_is_reported() {
     async fn reasons<K: Kind<Answer: Send> + 'static>() -> (Option<CloseReason>, Vec<CloseReason>) {
-        let told = Told::default();
-        let layer = told.by(SseLayer::<K::Marker>::new().track_disconnects(true));
+        let reports = Reports::default();
+        let layer = reports.observe(SseLayer::<K::Marker>::new().track_disconnects(true));
         let mut disconnect = None;
         let service = service_fn(|request: Request<()>| {
             disconnect = request.extensions().get::<Disconnect>().cloned();
@@ -187,7 +187,7 @@ async fn a_service_panic_caught_by_an_outer_layer_is_reported() {
         let response = service.oneshot(Request::new(())).await.unwrap();
         assert_eq!(response.status(), 500);
         drop(response);
-        (disconnect.unwrap().reason(), told.reasons())
+        (disconnect.unwrap().reason(), reports.reasons())
     }
 
     let panicked = CloseReason::Panicked;

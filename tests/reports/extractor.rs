@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOptions};
 
 use crate::{
-    close::Told,
+    close::Reports,
     kind::Source,
     support::{Polled, body::data, poll_frame, source::cancelled_task},
 };
@@ -166,10 +166,10 @@ async fn a_handler_can_ask_for_the_rejection_or_for_an_option() {
 /// In a handler a closure can know the user of the stream.
 #[tokio::test]
 async fn a_handlers_on_close_is_called_after_the_layers() {
-    let told = Told::default();
+    let reports = Reports::default();
     let (closed, mut names) = mpsc::unbounded_channel();
     let by_layer = closed.clone();
-    let layer: SseLayer = told.by(SseLayer::new()).on_close(move |_| {
+    let layer: SseLayer = reports.observe(SseLayer::new()).on_close(move |_| {
         by_layer.send("layer".to_owned()).unwrap();
     });
     let handler = move |path: axum::extract::Path<String>| async move {
@@ -191,5 +191,5 @@ async fn a_handlers_on_close_is_called_after_the_layers() {
         assert_eq!(names.try_recv().unwrap(), expected);
     }
     assert!(names.try_recv().is_err());
-    assert_eq!(told.closed().len(), 2);
+    assert_eq!(reports.closed().len(), 2);
 }

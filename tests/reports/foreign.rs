@@ -81,7 +81,7 @@ fn a_client_that_leaves_before_the_end_is_disconnected() {
     assert!(!disconnect.is_cancelled());
     drop(body);
     assert!(feed.is_dropped());
-    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected), "half way");
+    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected), "half exit");
 }
 
 #[test]

@@ -98,10 +98,10 @@ impl Witness {
 
 impl Source {
     pub(crate) fn new() -> (Self, Events) {
-        let (steps, told) = mpsc::unbounded_channel();
+        let (steps, receiver) = mpsc::unbounded_channel();
         let here = Arc::new(());
         let witness = Witness(Arc::downgrade(&here));
-        let events = UnboundedReceiverStream::new(told).map(move |step| {
+        let events = UnboundedReceiverStream::new(receiver).map(move |step| {
             let _: &Arc<()> = &here;
             match step {
                 Step::Event(event) => Ok(event),

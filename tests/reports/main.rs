@@ -4,6 +4,7 @@
 mod close;
 mod closures;
 mod disconnect;
+mod exit_path;
 #[cfg(feature = "axum")]
 mod extractor;
 mod foreign;
@@ -13,7 +14,6 @@ mod nested;
 mod span;
 mod stats;
 mod threads;
-mod way_out;
 
 #[path = "../support/mod.rs"]
 mod support;

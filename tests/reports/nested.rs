@@ -20,67 +20,67 @@ use tower::{
 use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer, Stats};
 
 use crate::{
-    close::Told,
+    close::Reports,
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams},
     support::{Feed, Polled, event_stream, poll_frame, through},
-    way_out::WayOut,
 };
 
 /// The inner service of the outer layer is a whole service with a layer and an exit path of its
 /// own.
-async fn the_inner_reason_is_told<K: Kind>() {
-    for (way, reason) in [
-        (WayOut::SourceEnds, CloseReason::Ended),
-        (WayOut::SourceFails, CloseReason::Failed),
-        (WayOut::ClientLeaves, CloseReason::Disconnected),
-        (WayOut::Drained, CloseReason::Drained),
-        (WayOut::Expired, CloseReason::Expired),
+async fn outer_disconnect_has_the_inner_reason<K: Kind>() {
+    for (exit, reason) in [
+        (ExitPath::SourceEnds, CloseReason::Ended),
+        (ExitPath::SourceFails, CloseReason::Failed),
+        (ExitPath::ClientLeaves, CloseReason::Disconnected),
+        (ExitPath::Drained, CloseReason::Drained),
+        (ExitPath::Expired, CloseReason::Expired),
     ] {
         let shutdown = CancellationToken::new();
         let inner = SseLayer::<K::Marker>::new().shutdown(shutdown.clone());
         let inner = inner.drain(Drain::at_once().retry(Retry::none()));
-        let inner = match way {
-            WayOut::Expired => inner.max_age(MaxAge::new(Duration::ZERO)),
+        let inner = match exit {
+            ExitPath::Expired => inner.max_age(MaxAge::new(Duration::ZERO)),
             _ => inner,
         };
-        let (told, outer_told) = (Told::default(), Told::default());
-        let outer = outer_told.by(SseLayer::new().track_disconnects(true));
+        let (reports, outer_reports) = (Reports::default(), Reports::default());
+        let outer = outer_reports.observe(SseLayer::new().track_disconnects(true));
         let (source, events) = Source::new();
         let (mut events, mut found) = (Some(events), None);
         let service = service_fn(|request: Request<()>| {
             found = request.extensions().get::<Disconnect>().cloned();
             ready(Ok::<_, Infallible>(K::answer(events.take().unwrap())))
         });
-        let mut service = outer.layer(told.by(inner).layer(service));
+        let mut service = outer.layer(reports.observe(inner).layer(service));
         let Ok(response) = service.call(Request::new(())).now_or_never().unwrap();
         let mut body = response.into_body();
         let disconnect = found.unwrap();
-        if way != WayOut::Expired {
+        if exit != ExitPath::Expired {
             assert_eq!(poll_frame(&mut body), Polled::Pending);
         }
         assert_eq!(disconnect.reason(), None);
-        match way {
-            WayOut::SourceEnds => drop(source),
-            WayOut::SourceFails => source.fail(io::Error::other("broken")),
-            WayOut::Drained => shutdown.cancel(),
+        match exit {
+            ExitPath::SourceEnds => drop(source),
+            ExitPath::SourceFails => source.fail(io::Error::other("broken")),
+            ExitPath::Drained => shutdown.cancel(),
             _ => {}
         }
-        if way != WayOut::ClientLeaves {
+        if exit != ExitPath::ClientLeaves {
             _ = poll_frame(&mut body);
         }
         drop(body);
-        assert_eq!(disconnect.reason(), Some(reason), "{way:?}");
-        assert_eq!(told.reasons(), [reason], "{way:?}");
-        assert_eq!(outer_told.opened(), 0, "it is not the outer layer's stream");
-        assert_eq!(outer_told.reasons(), [], "{way:?}");
+        assert_eq!(disconnect.reason(), Some(reason), "{exit:?}");
+        assert_eq!(reports.reasons(), [reason], "{exit:?}");
+        assert_eq!(outer_reports.opened(), 0, "it is not the outer layer's stream");
+        assert_eq!(outer_reports.reasons(), [], "{exit:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_outer_layers_disconnect_fires_with_the_inner_layers_reason() {
-    the_inner_reason_is_told::<Bodies>().await;
-    the_inner_reason_is_told::<Responses>().await;
-    the_inner_reason_is_told::<Streams>().await;
+    outer_disconnect_has_the_inner_reason::<Bodies>().await;
+    outer_disconnect_has_the_inner_reason::<Responses>().await;
+    outer_disconnect_has_the_inner_reason::<Streams>().await;
 }
 
 /// If both layers track there is one `Disconnect`, that of the outer layer.
@@ -232,11 +232,12 @@ impl<S: Service<Request<()>>> Service<Request<()>> for Cloning<S> {
 /// The outer layer's options, its terminator included, come too late.
 #[test]
 fn the_outer_layer_does_not_extend_an_inner_end() {
-    let told = Told::default();
-    let outer = told.by(SseLayer::new().terminator(Event::from("end")).track_disconnects(true));
+    let reports = Reports::default();
+    let outer =
+        reports.observe(SseLayer::new().terminator(Event::from("end")).track_disconnects(true));
     let (feed, source) = Feed::new();
     let mut body = through(&outer, through(&SseLayer::new(), event_stream(source))).into_body();
     feed.end();
     assert_eq!(poll_frame(&mut body), Polled::End);
-    assert_eq!(told.opened(), 0);
+    assert_eq!(reports.opened(), 0);
 }

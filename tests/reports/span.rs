@@ -22,10 +22,10 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    close::Told,
+    close::Reports,
+    exit_path::ExitPath,
     kind::{Bodies, Events, Kind, Responses, Source, Streams, open},
     support::{Polled, poll_frame, source::cancelled_task},
-    way_out::WayOut,
 };
 
 /// With only one subscriber alive in the process, the first thread to reach a callsite decides
@@ -100,32 +100,32 @@ fn noting_spans<M>(layer: SseLayer<M>) -> (SseLayer<M>, Spans) {
     (layer, spans)
 }
 
-async fn a_close_is_a_debug_line_on_every_way_out<K: Kind>() {
-    for way in WayOut::ALL {
+async fn logs_the_close_at_debug_on_every_exit_path<K: Kind>() {
+    for exit in ExitPath::ALL {
         let record = Record::default();
         let guard = record_by(&record);
-        way.go::<K>(&SseLayer::new()).await;
+        exit.go::<K>(&SseLayer::new()).await;
         drop(guard);
         let lines = record.lines();
-        assert!(lines.iter().all(|line| line.level == Level::DEBUG), "{way:?}: {lines:?}");
+        assert!(lines.iter().all(|line| line.level == Level::DEBUG), "{exit:?}: {lines:?}");
         let closes = lines.iter().filter(|line| line.message.contains("closed")).count();
-        assert_eq!(closes, usize::from(way.reason::<K>().is_some()), "{way:?}: {lines:?}");
+        assert_eq!(closes, usize::from(exit.reason::<K>().is_some()), "{exit:?}: {lines:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_logged_above_debug_on_any_exit_path() {
-    a_close_is_a_debug_line_on_every_way_out::<Bodies>().await;
-    a_close_is_a_debug_line_on_every_way_out::<Responses>().await;
-    a_close_is_a_debug_line_on_every_way_out::<Streams>().await;
+    logs_the_close_at_debug_on_every_exit_path::<Bodies>().await;
+    logs_the_close_at_debug_on_every_exit_path::<Responses>().await;
+    logs_the_close_at_debug_on_every_exit_path::<Streams>().await;
 }
 
 /// Asserts that the close is in the request's span, although the body is dropped in another one.
-fn the_request_is_known_at_the_close<K: Kind>() {
+fn closes_in_the_requests_span<K: Kind>() {
     let record = Record::default();
     let _guard = record_by(&record);
-    let told = Told::default();
-    let (layer, spans) = noting_spans(told.by(SseLayer::<K::Marker>::new()));
+    let reports = Reports::default();
+    let (layer, spans) = noting_spans(reports.observe(SseLayer::<K::Marker>::new()));
     let trace =
         TraceLayer::new_for_http().make_span_with(|_: &Request<String>| info_span!("the request"));
     let service = service_fn(|_: Request<String>| {
@@ -147,14 +147,14 @@ fn the_request_is_known_at_the_close<K: Kind>() {
     assert!(line.message.contains("closed"), "{line:?}");
     let request = Some("the request");
     assert_eq!(*spans.lock().unwrap(), [request, request]);
-    assert_eq!(told.closed().len(), 1);
+    assert_eq!(reports.closed().len(), 1);
 }
 
 #[test]
 fn the_close_and_the_closures_are_in_the_requests_span() {
-    the_request_is_known_at_the_close::<Bodies>();
-    the_request_is_known_at_the_close::<Responses>();
-    the_request_is_known_at_the_close::<Streams>();
+    closes_in_the_requests_span::<Bodies>();
+    closes_in_the_requests_span::<Responses>();
+    closes_in_the_requests_span::<Streams>();
 }
 
 /// The request of a bare stream is known before there is a head.

@@ -5,9 +5,9 @@ use tokio::time::advance;
 use tower_sse::{CloseReason, Event, Heartbeat, SseLayer, Stats, StatsSnapshot, StreamOptions};
 
 use crate::{
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams, open},
     support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through},
-    way_out::WayOut,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,19 +24,19 @@ async fn numbers_add_up<K: Kind>() {
         expected[at].0 = reason;
     }
     let (mut frames, mut bytes) = (0, 0);
-    for way in WayOut::ALL {
-        way.go::<K>(&layer).await;
-        if let Some(reason) = way.reason::<K>() {
+    for exit in ExitPath::ALL {
+        exit.go::<K>(&layer).await;
+        if let Some(reason) = exit.reason::<K>() {
             expected.iter_mut().find(|(other, _)| *other == reason).unwrap().1 += 1;
-            frames += way.sent().0;
-            bytes += way.sent().1;
+            frames += exit.sent().0;
+            bytes += exit.sent().1;
         }
         let now = stats.snapshot();
         let closed: u64 = expected.iter().map(|(_, closed)| closed).sum();
-        assert_eq!(Vec::from_iter(now.closed_by_reason()), expected, "{way:?}");
-        assert_eq!((now.opened(), now.closed(), now.open()), (closed, closed, 0), "{way:?}");
-        assert_eq!((now.frames(), now.bytes()), (frames, bytes), "{way:?}");
-        assert_eq!((now.heartbeats(), now.refused()), (0, 0), "{way:?}");
+        assert_eq!(Vec::from_iter(now.closed_by_reason()), expected, "{exit:?}");
+        assert_eq!((now.opened(), now.closed(), now.open()), (closed, closed, 0), "{exit:?}");
+        assert_eq!((now.frames(), now.bytes()), (frames, bytes), "{exit:?}");
+        assert_eq!((now.heartbeats(), now.refused()), (0, 0), "{exit:?}");
     }
     assert!(expected.iter().all(|(_, closed)| *closed > 0), "every reason: {expected:?}");
 }

@@ -11,7 +11,7 @@ use std::{
 use tower_sse::{CloseReason, Heartbeat, SseLayer, Stats};
 
 use crate::{
-    close::Told,
+    close::Reports,
     disconnect::answer_and_disconnect,
     kind::Source,
     support::{Feed, Polled, event_stream, poll_frame, through},
@@ -23,9 +23,9 @@ const STREAMS: u64 = 3_000;
 /// Every stream closes on another thread than the one that opened it.
 #[test]
 fn no_more_streams_are_ever_closed_than_opened() {
-    let (stats, told) = (Stats::new(), Told::default());
+    let (stats, reports) = (Stats::new(), Reports::default());
     let layer: SseLayer =
-        told.by(SseLayer::new().stats(&stats).heartbeat(Heartbeat::off()).max_streams(64));
+        reports.observe(SseLayer::new().stats(&stats).heartbeat(Heartbeat::off()).max_streams(64));
     let done = AtomicBool::new(false);
     let snapshots = thread::scope(|scope| {
         let reading = scope.spawn(|| {
@@ -81,7 +81,7 @@ fn no_more_streams_are_ever_closed_than_opened() {
     let closed_for = |reason| now.closed_by_reason().find(|(other, _)| *other == reason).unwrap().1;
     assert_eq!(closed_for(CloseReason::Ended), all / 2);
     assert_eq!(closed_for(CloseReason::Disconnected), all / 2);
-    assert_eq!((told.opened() as u64, told.closed().len() as u64), (all, all));
+    assert_eq!((reports.opened() as u64, reports.closed().len() as u64), (all, all));
 }
 
 /// Two threads that observe one close observe the same.

@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Asker {
+pub(crate) enum Client {
     EventSource,
     /// Page code that reads by `fetch`.
     Fetch,
@@ -26,7 +26,7 @@ pub(crate) enum Asker {
     Post,
 }
 
-impl Asker {
+impl Client {
     pub(crate) const ALL: [Self; 4] = [Self::EventSource, Self::Fetch, Self::Get, Self::Post];
 
     pub(crate) fn request(self, path: &str) -> Request<Full<Bytes>> {
@@ -76,8 +76,8 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    pub(crate) async fn send(&mut self, asker: Asker, path: &str) -> Response<Incoming> {
-        let request = asker.request(path);
+    pub(crate) async fn send(&mut self, client: Client, path: &str) -> Response<Incoming> {
+        let request = client.request(path);
         let response = async {
             match self {
                 Self::Http1(sender) => {

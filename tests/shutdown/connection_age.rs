@@ -16,7 +16,7 @@ use tower::{Layer, service_fn};
 use tower_sse::{CloseReason, MaxAge, SseLayer};
 
 use crate::{
-    client::{Asker, Protocol},
+    client::{Client, Protocol},
     graceful_hyper::{self, LIMITS, Limits},
     soon,
     source::Source,
@@ -51,7 +51,7 @@ async fn a_maximum_connection_age_releases_permits_of_closed_windows() {
     let mut open: Vec<Response<Incoming>> = Vec::new();
     for _ in 0..PLACES {
         sender.ready().await.unwrap();
-        let response = sender.send_request(Asker::Post.request("/idle"));
+        let response = sender.send_request(Client::Post.request("/idle"));
         open.push(soon(response).await.unwrap());
         assert_eq!(open.last().unwrap().status(), 200);
     }
@@ -59,7 +59,7 @@ async fn a_maximum_connection_age_releases_permits_of_closed_windows() {
         assert_eq!(soon(closed.recv()).await, Some(CloseReason::Disconnected));
     }
     let mut other = Protocol::Http1.connect(address).await;
-    assert_eq!(other.send(Asker::Post, "/idle").await.status(), 200);
+    assert_eq!(other.send(Client::Post, "/idle").await.status(), 200);
     drop(other);
     shutdown.cancel();
     soon(served).await.unwrap();

@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, SseLayer};
 
 use crate::{
-    client::{Asker, Protocol, read_to_end},
+    client::{Client, Protocol, read_to_end},
     host::{Host, handler},
     soon,
     source::Source,
@@ -62,7 +62,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         })
         .await;
         let mut idle = Protocol::Http1.connect(address).await;
-        let idle = idle.send(Asker::EventSource, "/idle").await;
+        let idle = idle.send(Client::EventSource, "/idle").await;
         let began = Instant::now();
         shutdown.cancel();
         assert!(!read_to_end(idle).await.failed, "{host:?}");

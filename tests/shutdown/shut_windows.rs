@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
 use crate::{
-    client::{Asker, Protocol, read_to_end},
+    client::{Client, Protocol, read_to_end},
     host::{Host, handler},
     soon,
     source::Source,
@@ -36,7 +36,7 @@ async fn connect(address: SocketAddr) -> Shut {
     tokio::spawn(connection);
     let mut responses = Vec::new();
     for _ in 0..STREAMS {
-        let response = sender.send_request(Asker::EventSource.request("/"));
+        let response = sender.send_request(Client::EventSource.request("/"));
         responses.push(soon(response).await.unwrap());
     }
     (sender, responses)
@@ -68,8 +68,8 @@ async fn one_connection_holds_its_permits_beyond_the_maximum_age_and_the_shutdow
 
         // Later streams that are read do end, one by its age and one by the shutdown.
         let mut reads = Protocol::Http2.connect(server.address).await;
-        let ageless = reads.send(Asker::EventSource, "/ageless").await;
-        let aged = reads.send(Asker::EventSource, "/").await;
+        let ageless = reads.send(Client::EventSource, "/ageless").await;
+        let aged = reads.send(Client::EventSource, "/").await;
         assert!(!read_to_end(aged).await.failed, "{host:?}");
         shutdown.cancel();
         assert!(!read_to_end(ageless).await.failed, "{host:?}");

@@ -11,7 +11,7 @@ use tokio_stream::wrappers::IntervalStream;
 use tower_sse::Event;
 
 use crate::{
-    client::{Asker, End},
+    client::{Client, End},
     host::{Handler, handler},
     soon,
     support::{Feed, event_stream},
@@ -84,16 +84,16 @@ impl Source {
         matches!(self, Self::Busy | Self::ForeignBusy)
     }
 
-    pub(crate) const fn is_amid_event(self) -> bool {
+    pub(crate) const fn is_mid_event(self) -> bool {
         matches!(self, Self::AtLineStart | Self::InsideLine)
     }
 
-    /// Asserts what `asker` received of a drained stream.
-    pub(crate) fn assert_drained(self, asker: Asker, end: &End, retry: &str, farewell: &str) {
+    /// Asserts what `client` received of a drained stream.
+    pub(crate) fn assert_drained(self, client: Client, end: &End, retry: &str, farewell: &str) {
         let bytes = end.bytes.as_slice();
         let goodbye = [retry, farewell].concat();
         let what = format!(
-            "{self:?}, {asker:?}, failed {}: …{}",
+            "{self:?}, {client:?}, failed {}: …{}",
             end.failed,
             bytes[bytes.len().saturating_sub(200)..].escape_ascii()
         );
@@ -111,7 +111,7 @@ impl Source {
             }
             Self::InsideLine => assert_eq!(bytes, b"data: half", "{what}"),
         }
-        assert_eq!(end.failed, self.is_amid_event() || asker.is_cut_by_failing(), "{what}");
+        assert_eq!(end.failed, self.is_mid_event() || client.is_cut_by_failing(), "{what}");
     }
 }
 

@@ -23,7 +23,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{Asker, Protocol},
+    client::{Client, Protocol},
     soon,
     support::event_stream,
 };
@@ -89,7 +89,7 @@ impl Stalled {
         builder.initial_stream_window_size(65_535);
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let response = soon(sender.send_request(Asker::Get.request(path)));
+        let response = soon(sender.send_request(Client::Get.request(path)));
         let mut response = response.await.unwrap();
         let frame = soon(response.body_mut().frame()).await.unwrap().unwrap();
         assert!(frame.into_data().unwrap().starts_with(b"data: "));

@@ -24,10 +24,10 @@ enum Step {
 
 /// A handle that feeds a body. The body is pending while it has no step to take.
 #[derive(Clone, Default)]
-pub struct Feed(Arc<Mutex<Told>>);
+pub struct Feed(Arc<Mutex<Script>>);
 
 #[derive(Default)]
-struct Told {
+struct Script {
     steps: VecDeque<Step>,
     waker: Option<Waker>,
     polls: usize,
@@ -69,9 +69,9 @@ impl Feed {
     }
 
     fn tell(&self, step: Step) {
-        let mut told = self.0.lock().unwrap();
-        told.steps.push_back(step);
-        if let Some(waker) = told.waker.take() {
+        let mut script = self.0.lock().unwrap();
+        script.steps.push_back(step);
+        if let Some(waker) = script.waker.take() {
             waker.wake();
         }
     }
@@ -85,11 +85,11 @@ impl Body for FedBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut told = self.0.0.lock().unwrap();
-        told.polls += 1;
-        match told.steps.pop_front() {
+        let mut script = self.0.0.lock().unwrap();
+        script.polls += 1;
+        match script.steps.pop_front() {
             None => {
-                told.waker = Some(cx.waker().clone());
+                script.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
             Some(Step::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),

@@ -144,7 +144,7 @@ fn page(record: &Record, notes: &[String]) -> String {
         let (ours, other_figures) = (of(work, OURS), of(work, other));
         let difference =
             |figure: fn(&Figures) -> Option<f64>| Some(figure(ours)? - figure(other_figures)?);
-        let told = |difference: Option<f64>| {
+        let cell = |difference: Option<f64>| {
             difference.map_or_else(String::new, |difference| {
                 let missed = if difference > target { " (missed)" } else { "" };
                 format!("{difference:+.2} ns{missed}")
@@ -153,8 +153,8 @@ fn page(record: &Record, notes: &[String]) -> String {
         let _ = writeln!(
             text,
             "| {work} | {other} | ≤ +{target} ns | {} | {} | {} |",
-            told(difference(|of| of.least)),
-            told(difference(|of| of.median)),
+            cell(difference(|of| of.least)),
+            cell(difference(|of| of.median)),
             difference(|of| of.instructions)
                 .map_or_else(String::new, |difference| format!("{difference:+.0}"))
         );

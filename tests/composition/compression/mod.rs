@@ -32,7 +32,7 @@ use crate::{
 const ACCEPTED: (&str, &str) = ("accept-encoding", "gzip, br");
 
 /// Returns a layer with every option that writes into a stream.
-fn talkative() -> SseLayer {
+fn writing_layer() -> SseLayer {
     SseLayer::new()
         .heartbeat(Heartbeat::every(Duration::from_secs(1)))
         .padding(4)
@@ -86,7 +86,7 @@ async fn other_responses_are_compressed_as_without_the_layer() {
 
 #[tokio::test(start_paused = true)]
 async fn the_layer_writes_nothing_into_a_compressed_stream() {
-    let (app, mut sources) = Place::Inside.compose_with(talkative(), everything());
+    let (app, mut sources) = Place::Inside.compose_with(writing_layer(), everything());
 
     let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");
@@ -110,7 +110,7 @@ async fn the_layer_writes_nothing_into_a_compressed_stream() {
 
 #[tokio::test(start_paused = true)]
 async fn an_outer_compressor_compresses_what_the_layer_wrote() {
-    let (app, mut sources) = Place::Outside.compose_with(talkative(), everything());
+    let (app, mut sources) = Place::Outside.compose_with(writing_layer(), everything());
 
     let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");

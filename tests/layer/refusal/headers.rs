@@ -6,7 +6,7 @@ use tower::{Service, ServiceBuilder};
 use tower_http::{cors::CorsLayer, set_header::SetResponseHeaderLayer};
 use tower_sse::Refusal;
 
-use super::{Because, event_source, full, refusing, two_seconds};
+use super::{RefusalCause, event_source, full, refusing, two_seconds};
 use crate::{
     kind::{Bodies, Source},
     support::{Feed, event_stream, source::answer_to},
@@ -62,7 +62,7 @@ fn a_refusal_in_place_of_a_compressed_stream_is_not_compressed() {
 
 #[test]
 fn inner_and_outer_layers_can_change_a_refusal() {
-    let (layer, _kept) = refusing::<Bodies>(Because::Shutdown, Refusal::per_client());
+    let (layer, _kept) = refusing::<Bodies>(RefusalCause::Shutdown, Refusal::per_client());
     let origin = HeaderValue::from_static("https://page.example");
     let header = |name: &'static str| {
         SetResponseHeaderLayer::overriding(

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{Refusal, SseLayer, marker};
 
-use super::{Because, event_source, full, refusing, request_of};
+use super::{RefusalCause, event_source, full, refusing, request_of};
 use crate::{
     kind::{Bodies, Kind, Responses, Source, Streams},
     support::{Feed, event_stream, source::answer_to},
@@ -25,8 +25,8 @@ fn json<B>(status: u16, body: B) -> Response<B> {
 
 #[test]
 fn other_responses_and_other_statuses_pass() {
-    for because in [Because::Limit, Because::Shutdown] {
-        let (layer, _kept) = refusing::<Bodies>(because, Refusal::per_client());
+    for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
+        let (layer, _kept) = refusing::<Bodies>(cause, Refusal::per_client());
         for status in [200, 201, 401, 404, 500, 503] {
             let response = answer_to(event_source(), &layer, json(status, Full::from("{}")));
             assert_eq!(response.status(), status);
@@ -37,34 +37,34 @@ fn other_responses_and_other_statuses_pass() {
             let mut answer = event_stream(Full::from("data: no\n\n"));
             *answer.status_mut() = status.try_into().unwrap();
             let response = answer_to(event_source(), &layer, answer);
-            assert_eq!(response.status(), status, "{because:?}");
+            assert_eq!(response.status(), status, "{cause:?}");
             assert!(!response.headers().contains_key("retry-after"));
         }
         // Statuses that stop a client for good.
         let mut answer = event_stream(Full::<Bytes>::default());
         *answer.status_mut() = StatusCode::NO_CONTENT;
-        assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{because:?}");
+        assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{cause:?}");
     }
 }
 
 #[test]
 fn a_services_own_status_takes_precedence_over_a_refusal() {
-    for because in [Because::Limit, Because::Shutdown] {
-        let (layer, _kept) = refusing::<Responses>(because, Refusal::per_client());
+    for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
+        let (layer, _kept) = refusing::<Responses>(cause, Refusal::per_client());
         for status in [401, 404, 204] {
             let mut answer = Responses::answer(Source::new().1);
             *answer.status_mut() = status.try_into().unwrap();
-            assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{because:?}");
+            assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{cause:?}");
         }
     }
 }
 
 fn a_head_request_passes<K: Kind>() {
-    for because in [Because::Limit, Because::Shutdown] {
-        let (layer, _kept) = refusing::<K>(because, Refusal::per_client());
+    for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
+        let (layer, _kept) = refusing::<K>(cause, Refusal::per_client());
         let head = Request::head("/").body(()).unwrap();
         let response = answer_to(head, &layer, K::answer(Source::new().1));
-        assert_eq!(response.status(), StatusCode::OK, "{because:?}");
+        assert_eq!(response.status(), StatusCode::OK, "{cause:?}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
     }
 }

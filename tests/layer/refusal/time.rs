@@ -43,7 +43,7 @@ fn every_client_gets_a_reconnection_time_of_its_own() {
     assert!(drawn.iter().map(String::as_str).eq(["4", "5", "6"]), "{drawn:?}");
 
     // In milliseconds, from the default range.
-    let told = |layer: &SseLayer| -> u64 {
+    let sent_time = |layer: &SseLayer| -> u64 {
         let response = through(layer, event_stream(Feed::new().1));
         if let Some(seconds) = response.headers().get("retry-after") {
             return 1000 * seconds.to_str().unwrap().parse::<u64>().unwrap();
@@ -54,7 +54,7 @@ fn every_client_gets_a_reconnection_time_of_its_own() {
     };
     for refusal in [Refusal::retry_later(), Refusal::unavailable()] {
         let (layer, _kept) = full(refusal.clone());
-        let drawn: BTreeSet<_> = (0..400).map(|_| told(&layer)).collect();
+        let drawn: BTreeSet<_> = (0..400).map(|_| sent_time(&layer)).collect();
         assert!(drawn.iter().all(|time| (2_000..=10_000).contains(time)), "{drawn:?}");
         assert!(drawn.len() >= 8, "{refusal:?}: {drawn:?}");
         assert!(*drawn.first().unwrap() < 4_000 && *drawn.last().unwrap() > 8_000, "{drawn:?}");

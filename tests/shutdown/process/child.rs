@@ -55,8 +55,9 @@ impl Server {
                         listens.take().unwrap().send(address.parse().unwrap()).unwrap();
                     }
                     ["closed", number, reason] => {
-                        let told = output.closed.insert(number.parse().unwrap(), reason.to_owned());
-                        assert_eq!(told, None, "stream {number} has two close reports");
+                        let previous =
+                            output.closed.insert(number.parse().unwrap(), reason.to_owned());
+                        assert_eq!(previous, None, "stream {number} has two close reports");
                     }
                     ["exits", milliseconds] => {
                         output.exit = Some(Duration::from_millis(milliseconds.parse().unwrap()));
@@ -70,7 +71,7 @@ impl Server {
     }
 
     /// Sends a SIGTERM.
-    pub(super) async fn tell(&self) {
+    pub(super) async fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.child.id().unwrap());
         assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
     }

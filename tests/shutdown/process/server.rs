@@ -41,7 +41,7 @@ const PERIOD: Duration = Duration::from_millis(100);
 fn serves_until_sigterm() {
     let Ok(task) = env::var(TASK) else { return };
     let (runtime, shutdown) = (Runtime::new().unwrap(), CancellationToken::new());
-    let told = runtime.block_on(async {
+    let signalled = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         // Accepted sockets inherit it. By default each client that does not read takes megabytes.
         SockRef::from(&listener).set_send_buffer_size(64 << 10).unwrap();
@@ -50,22 +50,22 @@ fn serves_until_sigterm() {
         let (host, deadline) = task.split_once(' ').unwrap();
         let deadline = Duration::from_millis(deadline.parse().unwrap());
         let host = Host::ALL.into_iter().find(|it| format!("{it:?}") == host);
-        let told = tokio::spawn(wait_for_signal(host, shutdown.clone()));
+        let signalled = tokio::spawn(wait_for_signal(host, shutdown.clone()));
         match host {
             Some(host) => with_the_layer(host, listener, shutdown, deadline).await,
             None => without_the_layer(listener, shutdown).await,
         }
-        told.await.unwrap()
+        signalled.await.unwrap()
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
-    println!("exits {}", told.elapsed().as_millis());
+    println!("exits {}", signalled.elapsed().as_millis());
 }
 
 async fn wait_for_signal(host: Option<Host>, shutdown: CancellationToken) -> Instant {
     match host {
-        Some(Host::Axum) | None => graceful_axum::cancel_when_told(shutdown).await,
-        Some(Host::Hyper) => graceful_hyper::cancel_when_told(shutdown).await,
-        Some(Host::Tonic) => graceful_tonic::cancel_when_told(shutdown).await,
+        Some(Host::Axum) | None => graceful_axum::cancel_on_signal(shutdown).await,
+        Some(Host::Hyper) => graceful_hyper::cancel_on_signal(shutdown).await,
+        Some(Host::Tonic) => graceful_tonic::cancel_on_signal(shutdown).await,
     }
     Instant::now()
 }

@@ -97,8 +97,8 @@ impl Client {
             let left = DEADLINE.saturating_sub(start.elapsed());
             if left.is_zero() || !self.turn(left)? {
                 let delivered = self.counted.delivered;
-                let told = format!("{delivered} of {expected} deliveries in {DEADLINE:?}");
-                return Err(io::Error::new(io::ErrorKind::TimedOut, told));
+                let message = format!("{delivered} of {expected} deliveries in {DEADLINE:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
         }
         match self.connections.iter().find(|connection| connection.delivered != events) {

@@ -91,8 +91,8 @@ fn page(record: &Record, notes: &[&str]) -> String {
         _ = writeln!(
             text,
             "| {what} | {} | {} | {} | {}{} | {} |",
-            one.told(),
-            other.told(),
+            one.label(),
+            other.label(),
             target.map(|target| format!("≥ {target:.2}×")).unwrap_or_default(),
             ratio.map(|ratio| format!("{ratio:.2}×")).unwrap_or_default(),
             if missed { " (missed)" } else { "" },
@@ -111,7 +111,7 @@ fn page(record: &Record, notes: &[&str]) -> String {
         _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {}, {void} |",
-            case.told(),
+            case.label(),
             cell(|row| Some(row.events as f64), 0),
             cell(CPU, 3),
             cell(|row| Some(row.user), 3),
@@ -147,7 +147,7 @@ impl Case {
         format!("{},{},{}", self.subject.name(), self.regime.name(), self.subscribers)
     }
 
-    fn told(self) -> String {
+    fn label(self) -> String {
         format!("{} {} {}", self.subject.name(), self.regime.name(), self.subscribers)
     }
 }

@@ -35,14 +35,14 @@ pub fn run(rounds: usize) -> Record {
 
 /// Returns the cases; those that are compared are adjacent.
 fn cases() -> Vec<Case> {
-    let everybody = Subject::ALL.map(|(_, subject)| subject);
+    let all_subjects = Subject::ALL.map(|(_, subject)| subject);
     let ours = [Subject::Hub, Subject::Axum];
     let mut cases = Vec::new();
     let mut add = |regime, subscribers, subjects: &[Subject]| {
         cases.extend(subjects.iter().map(|&subject| Case { subject, regime, subscribers }));
     };
     for regime in [Regime::Saturated, Regime::Bursts, Regime::Paced] {
-        add(regime, 1_000, &everybody);
+        add(regime, 1_000, &all_subjects);
     }
     for regime in [Regime::Saturated, Regime::Bursts] {
         add(regime, 5_000, &ours);

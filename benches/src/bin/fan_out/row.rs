@@ -77,7 +77,7 @@ impl Case {
                 return Err(io::Error::other("who did not read has missed nothing"));
             }
             Some((_, false)) if self.subject.is_ours() => {
-                return Err(io::Error::other("who did not read was not told what it has missed"));
+                return Err(io::Error::other("the stalled subscriber did not receive a gap event"));
             }
             missed => missed.map(|(events, _)| events),
         };

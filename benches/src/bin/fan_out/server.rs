@@ -69,7 +69,7 @@ pub fn serve(subject: Subject) {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         println!("listening on {}", listener.local_addr().expect("an address"));
-        io::stdout().flush().expect("somebody to tell");
+        io::stdout().flush().expect("a reader of standard output");
         let listener = listener.tap_io(|io| io.set_nodelay(true).expect("a socket option"));
         let serving = tokio::spawn(async { axum::serve(listener, app).await });
         // Not a task: a task would get its turn after all others, so that no event would ever be

@@ -35,7 +35,7 @@ impl Stalled {
         let last = format!("data: {events:08} ");
         let mut buffer = vec![0; 64 * 1024];
         let mut delivered = 0;
-        let mut told = false;
+        let mut gap_reported = false;
         let mut tail = Vec::new();
         loop {
             let read = self.stream.read(&mut buffer)?;
@@ -44,11 +44,11 @@ impl Stalled {
             }
             delivered += memchr_iter(MARKER, &buffer[..read]).count() as u64;
             tail.extend_from_slice(&buffer[..read]);
-            told |= memmem::find(&tail, b"event: gap\n").is_some();
+            gap_reported |= memmem::find(&tail, b"event: gap\n").is_some();
             if let Some(last) = memmem::find(&tail, last.as_bytes())
                 && tail[last..].contains(&MARKER)
             {
-                return Ok((events - delivered, told));
+                return Ok((events - delivered, gap_reported));
             }
             // Keep at least one event, as it may be cut.
             tail.drain(..tail.len().saturating_sub(1024));

@@ -24,7 +24,7 @@ const HELD_BACK: Duration = Duration::from_millis(21);
 const AGE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WayOut {
+pub(crate) enum ExitPath {
     SourceEnds,
     SourceEndsBeforeTheTerminator,
     SourceFails,
@@ -52,7 +52,7 @@ pub(crate) enum WayOut {
     Head,
 }
 
-use WayOut::{
+use ExitPath::{
     Cancelled, CancelledByFailing, ClientLeaves, ClientLeavesBeforeTheFailure,
     ClientLeavesBeforeTheFirstPoll, ClientLeavesBeforeTheHead, Drained, DrainedByFailing, Expired,
     ExpiredAtTheFirstPoll, ExpiredByFailing, Head, NotAcceptable, ServiceFails, ServicePanics,
@@ -60,7 +60,7 @@ use WayOut::{
     SourceFailsAndSomebodySaysSo, SourcePanics, SourcePanicsAndTheThreadUnwinds, ThreadUnwinds,
 };
 
-impl WayOut {
+impl ExitPath {
     pub(crate) const ALL: [Self; 23] = [
         SourceEnds,
         SourceEndsBeforeTheTerminator,
