@@ -1,6 +1,6 @@
 #!/bin/sh
-# Instructions for each event or request, counted by valgrind, as CSV. They do not depend on what else
-# the machine does. What a process and a body need once is subtracted.
+# Counts the instructions per event or request with valgrind and prints CSV. They do not depend on
+# other load on the machine. What a process and a body need once is subtracted.
 set -eu
 
 instructions=$1

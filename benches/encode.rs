@@ -1,4 +1,5 @@
-//! `cargo bench --bench encode`: ready events made into frames, here, by the peers, and at the limit.
+//! `cargo bench --bench encode`: ready events encoded into frames by the crate, by its peers, and
+//! at the theoretical limit.
 //!
 //! For ratios use `record.sh`, whose rounds are interleaved.
 

@@ -1,4 +1,5 @@
-//! `cargo bench --bench hub`: publishing, waking and resuming in memory, beside a channel of tokio's.
+//! `cargo bench --bench hub`: publishing, waking and resuming in memory, compared with a channel of
+//! tokio.
 //!
 //! For ratios use `record.sh`, whose rounds are interleaved; over sockets `fan_out.sh`.
 

@@ -1,4 +1,4 @@
-//! `cargo bench --bench layer`: what the layer costs a response that is no event stream.
+//! `cargo bench --bench layer`: the cost of the layer for responses that are not event streams.
 //!
 //! For ratios use `record.sh`, whose rounds are interleaved.
 

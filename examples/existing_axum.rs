@@ -3,10 +3,10 @@
 //! curl -N http://127.0.0.1:3000/messages
 //! curl http://127.0.0.1:3000/messages --data 'hello'
 //!
-//! An application that was there before: a chat with axum's own `Sse`. Only the layer is added. It
-//! brings the headers for proxies and the heartbeats, so axum's `KeepAlive` is not needed.
+//! An existing application: a chat with axum's own `Sse`. Only the layer is added. It adds the
+//! headers for proxies and the heartbeats, so axum's `KeepAlive` is not needed.
 //!
-//! Another port is the variable `PORT`.
+//! Set `PORT` to use another port.
 
 use std::{env, io, process};
 
@@ -31,7 +31,7 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -44,7 +44,7 @@ pub(crate) fn app() -> Router {
     routes().layer(SseLayer::new())
 }
 
-/// The application as it was.
+/// Returns the application as it was.
 pub(crate) fn routes() -> Router {
     let (room, _) = broadcast::channel(100);
     Router::new().route("/messages", get(listen).post(say)).with_state(room)
@@ -53,13 +53,13 @@ pub(crate) fn routes() -> Router {
 type Room = broadcast::Sender<String>;
 
 async fn say(State(room): State<Room>, text: String) -> StatusCode {
-    // It fails if nobody listens, which is no fault of the one who speaks.
+    // It fails if there is no listener, which is not an error of the author.
     let _ = room.send(text);
     StatusCode::NO_CONTENT
 }
 
 async fn listen(State(room): State<Room>) -> Sse<impl Stream<Item = Result<Event, BoxError>>> {
-    // A listener who is too slow for the room gets an error, which ends the stream.
+    // A listener that is too slow for the room gets an error, which ends the stream.
     let messages = BroadcastStream::new(room.subscribe());
     Sse::new(messages.map(|text| Ok(Event::default().event("message").json_data(text?)?)))
 }

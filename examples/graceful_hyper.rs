@@ -4,16 +4,16 @@
 //! curl -sN http://127.0.0.1:3000/ --http2-prior-knowledge
 //! curl -sN http://127.0.0.1:3000/flood | sleep 1000
 //!
-//! Then press ctrl-c, or send it a SIGTERM. The first two clients are told when to reconnect and their
-//! streams end between two events. The third does not read, so nothing can be sent to it: only the
-//! deadline ends its stream, three seconds later. Each stream has its close report, `drained` for the
-//! first two and `disconnected` for the third.
+//! Then press ctrl-c, or send a SIGTERM. The first two clients receive a reconnection time, and
+//! their streams end between two events. The third does not read, so nothing can be sent to it:
+//! only the deadline ends its stream, three seconds later. Each stream has a close report,
+//! `drained` for the first two and `disconnected` for the third.
 //!
-//! A client over HTTP/2 that never opens its window keeps its streams open for ever: hyper does not poll
-//! their bodies, so `max_age` cannot end them, and `TCP_USER_TIMEOUT` does not apply, since nothing is
-//! unacknowledged. The cure is a maximum age of connections. See [`Limits`].
+//! A client over HTTP/2 that never opens its window keeps its streams open forever: hyper does not
+//! poll their bodies, so `max_age` cannot end them, and `TCP_USER_TIMEOUT` does not apply, since
+//! nothing is unacknowledged. The remedy is a maximum age of connections. See [`Limits`].
 //!
-//! Another port is the variable `PORT`.
+//! Set `PORT` to use another port.
 
 use std::{
     convert::Infallible, env, error::Error, future::Future, io, iter, pin::pin, process,
@@ -41,26 +41,27 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tower::{Service, ServiceBuilder};
 use tower_sse::{BoxError, Encoded, Event, MaxAge, SseLayer, Stats};
 
-/// When connections end that do not end by themselves.
+/// The limits of connections that do not end by themselves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     /// How long the shutdown waits for streams to end.
     pub(crate) deadline: Duration,
-    /// The age at which a connection takes no more requests.
+    /// The age at which a connection accepts no more requests.
     pub(crate) age: Duration,
-    /// How long the streams that are open then may go on, before the connection is cut.
+    /// How long the streams that are open then may go on before the connection is cut.
     pub(crate) grace: Duration,
 }
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// In production the deadline is longer than what the layer grants: `Drain::per_client` gives calls 30
-/// seconds, and 5 more to one that is mid-event then. It is shorter than your orchestrator's own.
+/// In production use a deadline longer than the layer grants: `Drain::per_client` gives calls 30
+/// seconds, and 5 more to a stream that is mid-event then. Use less than your orchestrator's own
+/// deadline.
 pub(crate) const LIMITS: Limits = Limits {
     deadline: Duration::from_secs(3),
     age: HOUR,
-    // Longer than the layer's `max_age` with its jitter and its 30 seconds for calls: only streams whose
-    // client does not read are cut.
+    // Longer than the layer's `max_age` with its jitter and its 30 seconds for calls, so that only
+    // streams whose client does not read are cut.
     grace: Duration::from_secs(2 * 3600),
 };
 
@@ -73,9 +74,9 @@ async fn main() -> io::Result<()> {
     });
     println!("listening on http://{}", listener.local_addr()?);
     let (shutdown, stats) = (CancellationToken::new(), Stats::new());
-    tokio::spawn(cancel_when_told(shutdown.clone()));
+    tokio::spawn(cancel_on_signal(shutdown.clone()));
     let layer = SseLayer::new()
-        // The same token tells the layer and the server.
+        // The layer and the server share the token.
         .shutdown(shutdown.clone())
         .max_age(MaxAge::new(HOUR).jitter(0.1))
         .farewell(Event::new().event("restart").data("back in a moment"))
@@ -91,8 +92,8 @@ async fn main() -> io::Result<()> {
 /// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the deadline.
 /// No layer can end the stream of a client that does not read, as hyper does not poll its body.
 ///
-/// Returns how many connections were cut at the deadline. None of its tasks is left then, and every
-/// stream has its close report.
+/// Returns how many connections were cut at the deadline. By then all of its tasks have ended, and
+/// every stream has its close report.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -108,7 +109,7 @@ where
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let tasks = Tasks(TaskTracker::new());
     let mut server = auto::Builder::new(tasks.clone());
-    // With a timer hyper gives up on clients that never finish the head of their request.
+    // With a timer hyper closes connections whose client never completes a request head.
     server.http1().timer(TokioTimer::new());
     loop {
         let accepted = tokio::select! {
@@ -117,7 +118,7 @@ where
         };
         let stream = match accepted.and_then(|(stream, _)| set_options(&stream).map(|()| stream)) {
             Ok(stream) => stream,
-            // A client that is gone already, or no free file descriptor: neither is our end.
+            // The client is already gone, or no file descriptor is free: the server goes on.
             Err(error) => {
                 eprintln!("accept: {error}");
                 sleep(Duration::from_millis(100)).await;
@@ -129,7 +130,7 @@ where
         let connection = end_in_time(connection, limits, shutdown.clone(), cut.clone());
         tasks.0.spawn(connections.track_future(connection));
     }
-    // Clients that connect now find no listener here, and may go to another server.
+    // Clients that connect now find no listener here, and may reach another server.
     drop(listener);
     connections.close();
     let mut late = 0;
@@ -143,8 +144,8 @@ where
     late
 }
 
-/// Drives a connection, and ends it: gracefully at the shutdown or at its maximum age, by a cut when its
-/// streams have not ended by the deadline or in the time that is granted to them.
+/// Drives a connection and ends it: gracefully at the shutdown or at its maximum age, by a cut when
+/// its streams have not ended by the deadline or within the grace.
 async fn end_in_time<C>(
     connection: C,
     limits: Limits,
@@ -162,7 +163,7 @@ async fn end_in_time<C>(
     let served = match served {
         Some(served) => served,
         None => {
-            // From here on it takes no more requests: over HTTP/2 it sends a GOAWAY.
+            // From here on it accepts no more requests: over HTTP/2 it sends a GOAWAY.
             connection.as_mut().graceful_shutdown();
             tokio::select! {
                 served = connection => served,
@@ -174,14 +175,15 @@ async fn end_in_time<C>(
             }
         }
     };
-    // A stream is closed when it is dropped with its connection.
+    // A stream closes when it is dropped with its connection.
     match served {
         Err(error) if !is_reported(&error) => eprintln!("connection: {error}"),
         _ => {}
     }
 }
 
-/// Whether the client left, or the body of its stream failed: both are in the stream's close report.
+/// Returns whether the client left or the body of its stream failed: the stream's close report has
+/// both.
 fn is_reported(error: &BoxError) -> bool {
     let first: &(dyn Error + 'static) = &**error;
     iter::successors(Some(first), |&error| error.source()).any(|error| {
@@ -196,8 +198,8 @@ fn is_reported(error: &BoxError) -> bool {
     })
 }
 
-/// hyper has a task for every HTTP/2 stream too, which ends a moment after its connection: so they are
-/// all counted.
+/// An executor that counts its tasks. hyper spawns a task for every HTTP/2 stream too, which ends
+/// shortly after its connection.
 #[derive(Clone)]
 struct Tasks(TaskTracker);
 
@@ -208,18 +210,18 @@ impl<F: Future<Output: Send> + Send + 'static> Executor<F> for Tasks {
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     stream.set_nodelay(true)?;
-    // How long a peer may leave unacknowledged what was written, or unread what the socket cannot take
-    // any more. By default Linux waits a quarter of an hour for the first, for ever for the second.
+    // How long a peer may leave written data unacknowledged, or a full socket unread. Linux's
+    // defaults are a quarter of an hour for the first, and no limit for the second.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
     Ok(())
 }
 
-pub(crate) async fn cancel_when_told(shutdown: CancellationToken) {
+pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
     #[cfg(unix)]
-    let told = async {
+    let sigterm = async {
         use tokio::signal::unix::{SignalKind, signal};
         match signal(SignalKind::terminate()) {
             Ok(mut terminate) => _ = terminate.recv().await,
@@ -227,10 +229,10 @@ pub(crate) async fn cancel_when_told(shutdown: CancellationToken) {
         }
     };
     #[cfg(not(unix))]
-    let told = std::future::pending();
+    let sigterm = std::future::pending();
     tokio::select! {
         Ok(()) = tokio::signal::ctrl_c() => {}
-        () = told => {}
+        () = sigterm => {}
     }
     println!("shutting down");
     shutdown.cancel();
@@ -238,7 +240,7 @@ pub(crate) async fn cancel_when_told(shutdown: CancellationToken) {
 
 async fn events<B>(request: Request<B>) -> Result<BoxStream<'static, Encoded>, Infallible> {
     Ok(if request.uri().path() == "/flood" {
-        // More than the buffers of both sockets take: a client that does not read it stalls.
+        // More than the buffers of both sockets: it stalls a client that does not read.
         stream::repeat(Event::from("flood ".repeat(6 << 20)).into()).boxed()
     } else {
         let ticks = IntervalStream::new(interval(Duration::from_secs(1))).enumerate();

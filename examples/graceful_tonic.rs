@@ -3,14 +3,15 @@
 //! curl -N http://127.0.0.1:3000/events
 //! curl -sN http://127.0.0.1:3000/flood | sleep 1000
 //!
-//! Then press ctrl-c, or send it a SIGTERM. The first client is told when to reconnect and its stream
-//! ends between two events. The second does not read, so nothing can be sent to it: only the deadline
-//! ends its stream, three seconds later. Both have their close report, `drained` and `disconnected`.
+//! Then press ctrl-c, or send a SIGTERM. The first client receives a reconnection time, and its
+//! stream ends between two events. The second does not read, so nothing can be sent to it: only the
+//! deadline ends its stream, three seconds later. Both have a close report, `drained` and
+//! `disconnected`.
 //!
-//! The layer ends event streams. Streaming calls of gRPC are none, and the shutdown waits for them too:
-//! let the same token end them in their services, or the deadline will.
+//! The layer ends event streams only, and the shutdown waits for streaming gRPC calls too: end them
+//! in their services with the same token, or the deadline will.
 //!
-//! Another port is the variable `PORT`.
+//! Set `PORT` to use another port.
 
 use std::{env, error::Error, io, process, time::Duration};
 
@@ -34,8 +35,8 @@ use tonic_health::{
 use tonic_web::GrpcWebLayer;
 use tower_sse::{Encoded, Event, SseLayer, Stats};
 
-/// In production this is longer than what the layer grants: `Drain::per_client` gives calls 30 seconds,
-/// and 5 more to one that is mid-event then. It is shorter than your orchestrator's own.
+/// In production use more than the layer grants: `Drain::per_client` gives calls 30 seconds, and 5
+/// more to a stream that is mid-event then. Use less than your orchestrator's own deadline.
 const DEADLINE: Duration = Duration::from_secs(3);
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -48,29 +49,30 @@ fn main() -> Result<(), Box<dyn Error>> {
         });
         println!("listening on http://{}", listener.local_addr()?);
         let shutdown = CancellationToken::new();
-        tokio::spawn(cancel_when_told(shutdown.clone()));
+        tokio::spawn(cancel_on_signal(shutdown.clone()));
         let layer = SseLayer::new()
-            // The same token tells the layer and the server.
+            // The layer and the server share the token.
             .shutdown(shutdown.clone())
             .farewell(Event::new().event("restart").data("back in a moment"))
             .stats(&stats)
             .on_close(|closed| println!("{} after {:?}", closed.reason(), closed.age()));
         Ok(serve(listener, routes(), layer, shutdown, DEADLINE).await?)
     });
-    // What has not ended by now is cut.
+    // Streams that are still open are cut.
     let cut = stats.snapshot().open();
-    // Nobody joins the tasks that tonic spawns for its connections. They are dropped here, and with
-    // them the streams that the deadline cut: only now are their close reports made. The end of
-    // `#[tokio::main]` does the same; `process::exit` would not. A blocking task that never returns
-    // must not keep the process, hence the time.
+    // tonic spawns a task per connection and does not join them. The runtime drops them here, and
+    // with them the streams that the deadline cut: only now are their close reports made. The end
+    // of `#[tokio::main]` does the same; `process::exit` would not. The timeout is for a blocking
+    // task that never returns.
     runtime.shutdown_timeout(Duration::from_secs(1));
     let stats = stats.snapshot();
     println!("{} opened, {} closed, {cut} of them cut", stats.opened(), stats.closed());
     served
 }
 
-/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the deadline.
-/// No layer can end the stream of a client that does not read, as hyper does not poll its body.
+/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the
+/// deadline. No layer can end the stream of a client that does not read, as hyper does not poll its
+/// body.
 pub(crate) async fn serve(
     listener: TcpListener,
     routes: Routes,
@@ -102,18 +104,18 @@ pub(crate) async fn serve(
 }
 
 fn set_options(stream: &TcpStream) -> io::Result<()> {
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     stream.set_nodelay(true)?;
-    // How long a peer may leave unacknowledged what was written, or unread what the socket cannot take
-    // any more. By default Linux waits a quarter of an hour for the first, for ever for the second.
+    // How long a peer may leave written data unacknowledged, or a full socket unread. Linux's
+    // defaults are a quarter of an hour for the first, and no limit for the second.
     #[cfg(target_os = "linux")]
     socket2::SockRef::from(stream).set_tcp_user_timeout(Some(Duration::from_secs(30)))?;
     Ok(())
 }
 
-pub(crate) async fn cancel_when_told(shutdown: CancellationToken) {
+pub(crate) async fn cancel_on_signal(shutdown: CancellationToken) {
     #[cfg(unix)]
-    let told = async {
+    let sigterm = async {
         use tokio::signal::unix::{SignalKind, signal};
         match signal(SignalKind::terminate()) {
             Ok(mut terminate) => _ = terminate.recv().await,
@@ -121,10 +123,10 @@ pub(crate) async fn cancel_when_told(shutdown: CancellationToken) {
         }
     };
     #[cfg(not(unix))]
-    let told = std::future::pending();
+    let sigterm = std::future::pending();
     tokio::select! {
         Ok(()) = tokio::signal::ctrl_c() => {}
-        () = told => {}
+        () = sigterm => {}
     }
     println!("shutting down");
     shutdown.cancel();
@@ -134,7 +136,7 @@ fn routes() -> Routes {
     let health = HealthService::from_health_reporter(HealthReporter::new());
     let calls = Routes::new(HealthServer::new(health));
     let streams = Router::new().route("/events", get(events)).route("/flood", get(flood));
-    // Only calls go through `GrpcWebLayer`: it answers 400 to anything else over HTTP/1.
+    // Only calls go through `GrpcWebLayer`: it answers 400 to any other HTTP/1 request.
     Routes::from(calls.into_axum_router().layer(GrpcWebLayer::new()).merge(streams))
 }
 
@@ -144,7 +146,7 @@ async fn events() -> impl IntoResponse {
 }
 
 async fn flood() -> impl IntoResponse {
-    // More than the buffers of both sockets take: a client that does not read it stalls.
+    // More than the buffers of both sockets: it stalls a client that does not read.
     let event = Encoded::from(Event::from("flood ".repeat(6 << 20)));
     tower_sse::response(stream::repeat(event))
 }

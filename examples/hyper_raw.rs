@@ -4,10 +4,10 @@
 //! curl -N http://127.0.0.1:3000/ --http2-prior-knowledge --header 'Last-Event-ID: 7'
 //!
 //! hyper without a framework, HTTP/1 and HTTP/2 on one port: the service answers with a bare stream
-//! of events, the layer makes a response of it. The stream is a clock whose ids are its ticks, so a
-//! client that comes back is told at once what it has missed.
+//! of events, and the layer makes a response of it. The stream is a clock whose IDs are its ticks,
+//! so a client that reconnects receives at once what it has missed.
 //!
-//! Another port is the variable `PORT`.
+//! Set `PORT` to use another port.
 
 use std::{
     convert::Infallible, env, error::Error, io, iter, process, sync::LazyLock, time::Duration,
@@ -45,17 +45,17 @@ async fn main() -> io::Result<()> {
 pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(ticks);
     let mut server = auto::Builder::new(TokioExecutor::new());
-    // With a timer hyper gives up on clients that never finish the head of their request.
+    // With a timer hyper closes connections whose client never completes a request head.
     server.http1().timer(TokioTimer::new());
     loop {
-        // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+        // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
         let accepted = listener.accept().await.and_then(|(stream, _)| {
             stream.set_nodelay(true)?;
             Ok(stream)
         });
         let stream = match accepted {
             Ok(stream) => stream,
-            // A client that is gone already, or no free file descriptor: neither is our end.
+            // The client is already gone, or no file descriptor is free: the server goes on.
             Err(error) => {
                 eprintln!("accept: {error}");
                 sleep(Duration::from_millis(100)).await;
@@ -74,7 +74,8 @@ pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-/// Whether the client left, or the body of its stream failed: neither is a fault of the server.
+/// Returns whether the client left or the body of its stream failed: neither is a fault of the
+/// server.
 fn is_usual(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     let first: &(dyn Error + 'static) = error;
     iter::successors(Some(first), |&error| error.source()).any(|error| {
@@ -89,7 +90,8 @@ fn is_usual(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     })
 }
 
-/// The layer has read the header and put it into the request's extensions.
+/// Answers with the ticks after the last event ID, which the layer has put into the request's
+/// extensions.
 async fn ticks<B>(request: Request<B>) -> Result<impl Stream<Item = Event>, Infallible> {
     let now = START.elapsed().as_millis() / PERIOD.as_millis();
     let now = u32::try_from(now).unwrap_or(u32::MAX);
@@ -97,7 +99,7 @@ async fn ticks<B>(request: Request<B>) -> Result<impl Stream<Item = Event>, Infa
         .extensions()
         .get::<LastEventId>()
         .and_then(|last| last.parse::<u32>().ok())
-        // An id that is still to come is from before a restart: such a client starts anew.
+        // An ID in the future is from before a restart: such a client starts over.
         .filter(|last| *last <= now)
         .map_or(now, |last| last.saturating_add(1));
     Ok(stream::unfold(first, |tick| async move {

@@ -3,11 +3,11 @@
 //! curl -N http://127.0.0.1:3000/v1/chat/completions --json \
 //!     '{"model": "demo", "stream": true, "messages": [{"role": "user", "content": "Tell me more"}]}'
 //!
-//! A chat completion as OpenAI's clients expect it: events without a name, `[DONE]` at the end. They
-//! ask with POST and `accept: application/json`. The model is a stand-in that says the prompt again,
-//! word by word.
+//! A chat completion as OpenAI's clients expect it: events without a name, `[DONE]` at the end.
+//! They request it with POST and `accept: application/json`. The model is a stand-in that repeats
+//! the prompt, word by word.
 //!
-//! Another port is the variable `PORT`.
+//! Set `PORT` to use another port.
 
 use std::{
     env, io, process,
@@ -38,7 +38,7 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -82,7 +82,7 @@ async fn complete(
     }
     let role = stream::iter([Ok(json!({ "role": "assistant", "content": "" }))]);
     let contents = tokens.map_ok(|token| json!({ "content": token }));
-    // Chained, not collected: a token is made when the client has room for it.
+    // Streamed, not collected: a token is made when the client has room for it.
     let chunks = role
         .chain(contents)
         .map_ok(|delta| (delta, Value::Null))
@@ -90,23 +90,23 @@ async fn complete(
         .map_ok(move |(delta, finish_reason)| Json::new(answer.chunk(&delta, &finish_reason)));
     let options = StreamOptions::new()
         .terminator(Event::from("[DONE]"))
-        // The status line is long gone: what is left is an event that clients raise as an error.
+        // The status line was sent long ago: an event remains, which clients raise as an error.
         .on_error(|error| Event::from(Failure::internal(error.to_string()).body().to_string()));
     Ok((options, tower_sse::response(chunks)).into_response())
 }
 
-/// Stands for the model.
+/// A stand-in for the model.
 #[derive(Clone)]
 pub(crate) struct Model {
-    /// How many answers can be under way at once.
+    /// The number of answers that can be generated at once.
     pub(crate) slots: Arc<Semaphore>,
-    /// How long a token takes.
+    /// The time that a token takes.
     pub(crate) pace: Duration,
 }
 
 impl Model {
-    /// The tokens of an answer, each made when it is asked for. When the client leaves, the stream
-    /// is dropped: nothing more is generated, and the slot is free for the next in the queue.
+    /// Returns the tokens of an answer, each made when it is polled. When the client leaves, the
+    /// stream is dropped: generation stops, and the slot is free for the next request in the queue.
     fn generate(self, prompt: &str) -> impl Stream<Item = Result<String, BoxError>> + use<> {
         let words: Vec<_> = prompt.split_inclusive(' ').map(str::to_owned).collect();
         try_stream! {
@@ -123,7 +123,7 @@ impl Model {
     }
 }
 
-/// What all parts of an answer have in common.
+/// The fields that all parts of an answer share.
 struct Answer {
     id: String,
     created: u64,

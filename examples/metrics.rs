@@ -4,10 +4,10 @@
 //! curl http://127.0.0.1:3000/news --data 'something happened'
 //! curl http://127.0.0.1:3000/metrics
 //!
-//! Event streams as Prometheus sees them. The layer's `Stats` are read when somebody scrapes, so that
-//! a stream costs nothing more than it does anyhow; the ages of streams come from `on_close`.
+//! Metrics of event streams for Prometheus. The layer's `Stats` are read at each scrape, so a
+//! stream has no additional cost; the ages of streams come from `on_close`.
 //!
-//! Another port is the variable `PORT`.
+//! Set `PORT` to use another port.
 
 use std::{env, fmt, io, process, sync::Arc};
 
@@ -38,7 +38,7 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -47,7 +47,7 @@ async fn main() -> io::Result<()> {
     axum::serve(listener, app(10_000)).await
 }
 
-/// The news, for at most so many readers at a time, and what is to be known of them.
+/// Returns the news, for at most `max_streams` readers at a time, and their metrics.
 pub(crate) fn app(max_streams: usize) -> Router {
     let (news, _) = broadcast::channel(100);
     let stats = Stats::new();
@@ -67,19 +67,19 @@ pub(crate) fn app(max_streams: usize) -> Router {
 type News = broadcast::Sender<String>;
 
 async fn tell(State(news): State<News>, text: String) -> StatusCode {
-    // It fails if nobody listens, which is no fault of the one who tells.
+    // It fails if there is no reader, which is not an error of the author.
     _ = news.send(text);
     StatusCode::NO_CONTENT
 }
 
 async fn listen(State(news): State<News>) -> impl IntoResponse {
-    // A reader who is too slow gets an error, which fails the stream.
+    // A reader that is too slow gets an error, which fails the stream.
     let news = BroadcastStream::new(news.subscribe());
     tower_sse::response(news.map(|text| text.map(Event::from)))
 }
 
-/// The upper bounds of the histogram, in seconds. Where proxies and clients cut streams there will be
-/// a step: at a minute, five, an hour.
+/// The upper bounds of the histogram, in seconds. A proxy or client that cuts streams shows as a
+/// step: at a minute, five, an hour.
 const AGES: [f64; 9] = [1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 86_400.0];
 
 fn metrics(stats: &Stats, ages: &Histogram) -> Arc<Registry> {
@@ -94,7 +94,7 @@ fn metrics(stats: &Stats, ages: &Histogram) -> Arc<Registry> {
     Arc::new(registry)
 }
 
-/// Counters that somebody else keeps.
+/// A collector of counters that the layer keeps.
 #[derive(Debug)]
 struct Streams {
     stats: Stats,
@@ -102,7 +102,7 @@ struct Streams {
 
 impl Collector for Streams {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        // One snapshot for all, so that the figures belong together.
+        // One snapshot for all figures, so that they are consistent.
         let now = self.stats.snapshot();
 
         let open = ConstGauge::new(now.open());
@@ -118,7 +118,7 @@ impl Collector for Streams {
         let mut closed =
             encoder.encode_descriptor("sse_streams_closed", help, None, MetricType::Counter)?;
         for (reason, count) in now.closed_by_reason() {
-            // Those that are zero too: what appears only with its first count has no rate.
+            // Include zeros: a counter that appears only with its first count has no rate.
             let labels = [("reason", reason.as_str())];
             ConstCounter::new(count).encode(closed.encode_family(&labels)?)?;
         }
@@ -146,5 +146,5 @@ async fn scrape(State(registry): State<Arc<Registry>>) -> impl IntoResponse {
     }
 }
 
-/// Prometheus' text format as it was standardised, which Prometheus prefers to the older one.
+/// Prometheus' text format in its standardised form, which Prometheus prefers to the older one.
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";

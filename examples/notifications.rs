@@ -2,21 +2,22 @@
 //!
 //! curl -N http://127.0.0.1:3000/connect/alice
 //! curl http://127.0.0.1:3000/notify/alice --data 'your parcel has arrived'
-//! curl http://127.0.0.1:3000/notify --data 'for everybody'
+//! curl http://127.0.0.1:3000/notify --data 'for all clients'
 //! curl http://127.0.0.1:3000/jobs/alice --data 'the words of this text are counted in the background'
 //!
-//! Press ctrl-c in the first, send some more, and come back with the id of an earlier answer, as a browser
-//! does by itself:
+//! Press ctrl-c in the first, send some more, and reconnect with the ID of an earlier answer, as a
+//! browser does by itself:
 //!
 //! curl -N http://127.0.0.1:3000/connect/alice -H 'Last-Event-ID: …'
 //!
-//! Any part of a program sends to a client by its id. Otherwise that is a map from ids to senders, and a task that
-//! owns it and takes messages such as AddClient, SendMessage and RemoveClient. Here to add a client is to
-//! subscribe to the topic that is its own, to send is to publish, and it removes itself, as its subscription is
-//! dropped when it leaves. Two tabs of one client both get everything, nobody waits for one that is
-//! slow, and who was away gets what was sent meanwhile, or an event `gap` if that is no longer kept.
+//! Any part of a program can notify a client by its ID. Without a hub that takes a map from IDs to
+//! senders, and a task that owns it and handles messages such as AddClient, SendMessage and
+//! RemoveClient. Here a client is added by subscribing to its own topic and notified by publishing
+//! to it. It is removed when its subscription is dropped. Two tabs of one client both receive
+//! everything, and a slow client delays no other. A client that was away receives what it missed,
+//! or an event `gap` if that is no longer kept.
 //!
-//! Another port is the variable `PORT`.
+//! Set `PORT` to use another port.
 
 use std::{env, io, process};
 
@@ -36,8 +37,8 @@ use tower_sse::{
     hub::{Hub, PublishError, Receipt},
 };
 
-/// To this topic all are subscribed.
-const EVERYBODY: &str = "everybody";
+/// The topic that every client subscribes to.
+const EVERY_CLIENT: &str = "all";
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -47,7 +48,7 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -62,14 +63,14 @@ pub(crate) fn app(hub: Hub) -> Router {
     Router::new()
         .route("/connect/{client_id}", get(connect))
         .route("/notify/{client_id}", post(notify))
-        .route("/notify", post(notify_everybody))
+        .route("/notify", post(notify_all))
         .with_state(hub)
         .route("/jobs/{client_id}", post(accept))
         .with_state(jobs)
         .layer(SseLayer::new())
 }
 
-/// Who says that it is a client is believed: whose id it is has to be found out by a layer of your own.
+/// The ID of a client. The example trusts it: authenticate clients in a layer of your own.
 #[derive(Deserialize)]
 #[serde(try_from = "String")]
 struct ClientId(String);
@@ -78,7 +79,7 @@ impl TryFrom<String> for ClientId {
     type Error = &'static str;
 
     fn try_from(id: String) -> Result<Self, Self::Error> {
-        // Every id can bring a topic into being.
+        // Any ID can create a topic.
         let fits = (1..=64).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
         fits.then_some(Self(id))
@@ -87,7 +88,7 @@ impl TryFrom<String> for ClientId {
 }
 
 impl ClientId {
-    /// No id can name the topic of everybody, for all of them have this prefix.
+    /// Returns the client's topic. The prefix keeps it apart from [`EVERY_CLIENT`].
     fn topic(&self) -> String {
         format!("client:{}", self.0)
     }
@@ -98,9 +99,9 @@ async fn connect(
     Path(client): Path<ClientId>,
     last: Option<LastEventId>,
 ) -> impl IntoResponse {
-    // A client that had nothing yet would have no id to come back with.
+    // Without a first event a client would have no ID to reconnect with.
     let greeting = Event::new().event("connected").data(client.0.clone());
-    let topics = [EVERYBODY, &client.topic()];
+    let topics = [EVERY_CLIENT, &client.topic()];
     tower_sse::response(hub.subscribe(topics).greeting(greeting).resume(last))
 }
 
@@ -108,15 +109,15 @@ async fn notify(State(hub): State<Hub>, Path(client): Path<ClientId>, text: Stri
     answer(hub.publish(&client.topic(), notification(text)).await)
 }
 
-async fn notify_everybody(State(hub): State<Hub>, text: String) -> Response {
-    answer(hub.publish(EVERYBODY, notification(text)).await)
+async fn notify_all(State(hub): State<Hub>, text: String) -> Response {
+    answer(hub.publish(EVERY_CLIENT, notification(text)).await)
 }
 
 fn notification(text: String) -> Event {
     Event::new().event("notification").data(text)
 }
 
-/// Whether somebody was there, and the id that the event has.
+/// Returns whether a subscriber was there, and the ID of the event.
 fn answer(published: Result<Receipt, PublishError>) -> Response {
     match published {
         Ok(receipt) => {
@@ -126,7 +127,7 @@ fn answer(published: Result<Receipt, PublishError>) -> Response {
                 json!({ "id": id.as_str(), "connected": connected, "streams": subscribers });
             Json(answer).into_response()
         }
-        // The hub was closed: this process does not take any more.
+        // The hub was closed: this process accepts no more events.
         Err(error) => (StatusCode::SERVICE_UNAVAILABLE, error.to_string()).into_response(),
     }
 }
@@ -147,14 +148,14 @@ async fn accept(
     }
 }
 
-/// Another part of the program, which knows nothing of HTTP: it has the hub, and a client's id.
+/// Another part of the program, which knows nothing of HTTP: it has the hub and a client's ID.
 async fn work(hub: Hub, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { client, text }) = jobs.recv().await {
         let words = text.split_whitespace().count();
         let done = Event::new().event("counted").data(words.to_string());
-        // If the client has left meanwhile, it gets this when it comes back.
+        // A client that has left meanwhile gets this when it returns.
         if let Err(error) = hub.publish(&client.topic(), done).await {
-            eprintln!("{} is not told: {error}", client.0);
+            eprintln!("{} cannot be notified: {error}", client.0);
         }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! curl -iN http://127.0.0.1:3000/
 //!
-//! A reverse proxy for the upstream whose address is given as an argument, or else for one of its
-//! own, which says something once and then keeps silent. The layer adds its headers to the upstream's
-//! event streams and its heartbeats to their silences, wherever the upstream's packets happen to be
-//! cut. Everything else passes through.
+//! A reverse proxy for the upstream whose address is given as an argument, or for an upstream of
+//! its own, which sends one event and is then silent. The layer adds its headers to the upstream's
+//! event streams and its heartbeats to their silences, wherever the upstream's packets are cut.
+//! Everything else passes through.
 //!
-//! Another port is the variable `PORT`.
+//! Set `PORT` to use another port.
 
 use std::{env, error::Error, io, net::SocketAddr, process, time::Duration};
 
@@ -42,7 +42,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         process::exit(1);
     });
     println!("listening on http://{}, proxy for http://{upstream}", listener.local_addr()?);
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let listener = listener.tap_io(|stream| {
         if let Err(error) = stream.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -69,8 +69,8 @@ struct Proxy {
     upstream: Authority,
 }
 
-/// Neither body is collected: both are streamed. When the client leaves, the response's body is
-/// dropped, and with it the connection to the upstream.
+/// Forwards a request. Both bodies are streamed and not collected. When the client leaves, the
+/// response's body is dropped, and with it the connection to the upstream.
 async fn forward(
     State(Proxy { client, upstream }): State<Proxy>,
     mut request: Request,
@@ -79,13 +79,13 @@ async fn forward(
     uri.scheme = Some(Scheme::HTTP);
     uri.authority = Some(upstream);
     *request.uri_mut() = Uri::from_parts(uri).map_err(|_| StatusCode::BAD_REQUEST)?;
-    // The client may speak HTTP/2 with us; the upstream need not.
+    // The client may use HTTP/2; the upstream need not.
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
-    // hyper's client names the upstream.
+    // hyper's client sets the upstream's.
     headers.remove(header::HOST);
-    // In a compressed stream there would be no place for heartbeats.
+    // A compressed stream would have no room for heartbeats.
     headers.remove(header::ACCEPT_ENCODING);
 
     let mut response = client.request(request).await.map_err(|error| {
@@ -96,7 +96,8 @@ async fn forward(
     Ok(response.map(Body::new))
 }
 
-/// What was said to us alone (RFC 9110, section 7.6.1). `Last-Event-ID` is not among it.
+/// Removes the headers meant for the proxy alone (RFC 9110, section 7.6.1). `Last-Event-ID` is not
+/// one of them.
 fn remove_hop_by_hop(headers: &mut HeaderMap) {
     const HOP_BY_HOP: [HeaderName; 9] = [
         header::CONNECTION,
@@ -121,7 +122,7 @@ fn remove_hop_by_hop(headers: &mut HeaderMap) {
     }
 }
 
-/// It knows nothing of headers for proxies, nor of heartbeats.
+/// Starts an upstream without headers for proxies and without heartbeats.
 async fn start_silent_upstream() -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;

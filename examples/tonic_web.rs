@@ -8,7 +8,7 @@
 //! One port for gRPC, grpc-web and events: gRPC's own health service, whose streaming method `Watch`
 //! browsers can also follow with an `EventSource`. Calls pass through the layer untouched.
 //!
-//! Another port is the variable `PORT`.
+//! Set `PORT` to use another port.
 
 use std::{env, error::Error, process, sync::Arc, time::Duration};
 
@@ -55,7 +55,7 @@ pub(crate) async fn serve(
     listener: TcpListener,
     reporter: HealthReporter,
 ) -> Result<(), tonic::transport::Error> {
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     Server::builder()
         .accept_http1(true)
@@ -69,19 +69,19 @@ pub(crate) fn routes(reporter: HealthReporter) -> Routes {
     let health = Arc::new(HealthService::from_health_reporter(reporter));
     let calls = Routes::new(HealthServer::from_arc(Arc::clone(&health)));
     let events = Router::new().route("/events", get(watch)).with_state(health);
-    // Only calls go through `GrpcWebLayer`: it answers 400 to anything else over HTTP/1.
+    // Only calls go through `GrpcWebLayer`: it answers 400 to any other HTTP/1 request.
     Routes::from(calls.into_axum_router().layer(GrpcWebLayer::new()).merge(events))
 }
 
 #[derive(Deserialize)]
 struct Watch {
-    /// Empty for the server as a whole.
+    /// The name of the service; empty for the server as a whole.
     #[serde(default)]
     service: String,
 }
 
-/// The call `Watch` as events. They need no ids: the first one is always the present status, so
-/// there is nothing to resume.
+/// Answers with the call `Watch` as events. They need no IDs: the first one is always the present
+/// status, so there is nothing to resume.
 async fn watch(
     State(health): State<Arc<HealthService>>,
     Query(Watch { service }): Query<Watch>,
@@ -95,7 +95,8 @@ async fn watch(
     Ok(tower_sse::response(updates))
 }
 
-/// An `EventSource` gives up at any status but 200, which is right for a service that is unknown.
+/// Returns the status for a failed call. An `EventSource` gives up at any status but 200, which is
+/// right for an unknown service.
 fn http_status(status: &Status) -> StatusCode {
     match status.code() {
         Code::NotFound => StatusCode::NOT_FOUND,

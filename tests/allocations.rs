@@ -1,4 +1,4 @@
-//! How often memory is allocated: a number that no load of the machine moves, so it is pinned.
+//! How often memory is allocated: a number that does not depend on other load, so it is pinned.
 
 mod support;
 
@@ -26,7 +26,7 @@ use crate::support::{
 
 const EVENTS: usize = 10_000;
 
-/// What `EVENTS` ready events allocate for each of them.
+/// Returns the allocations per event of `EVENTS` ready events.
 fn for_each_ready<T: Encode>(item: impl FnMut() -> T) -> f64 {
     let mut body = EventBody::new(stream::repeat_with(item).take(EVENTS));
     poll_all(&mut body)
@@ -42,7 +42,7 @@ where
 }
 
 #[test]
-fn ready_events_allocate_frames_and_nothing_for_themselves() {
+fn ready_events_allocate_only_their_frames() {
     let one_line = for_each_ready(|| Event::from("0123456789abcdef"));
     assert!(one_line < 0.01, "{one_line} for each event of one line");
 
@@ -58,7 +58,7 @@ fn ready_events_allocate_frames_and_nothing_for_themselves() {
 }
 
 #[test]
-fn encoded_events_are_not_copied_into_memory_of_their_own() {
+fn encoded_events_are_not_copied() {
     let small = Encoded::from(Event::from("0123456789abcdef"));
     let small = for_each_ready(|| small.clone());
     assert!(small < 0.01, "{small} for each small event");
@@ -69,14 +69,14 @@ fn encoded_events_are_not_copied_into_memory_of_their_own() {
 }
 
 #[test]
-fn a_string_is_moved_so_that_its_one_allocation_is_the_callers() {
+fn a_string_is_moved_without_a_second_allocation() {
     let strings = for_each_ready(|| Event::from(String::from("0123456789abcdef")));
     assert!((1.0..1.01).contains(&strings), "{strings} for each event");
 }
 
 #[cfg(feature = "json")]
 #[test]
-fn json_is_serialised_without_a_string_for_each_event() {
+fn json_allocates_no_string_per_event() {
     use serde::Serialize;
     use tower_sse::Json;
 
@@ -93,13 +93,13 @@ fn json_is_serialised_without_a_string_for_each_event() {
     let ready = for_each_ready(json);
     assert!(ready < 0.1, "{ready} for each event");
 
-    // What it is serialised into first is kept by the thread, from the event before.
+    // The serialization buffer is kept by the thread, from the event before.
     let (counted, frame) = alone(json());
     assert_eq!(counted.count_total, 1);
     assert_eq!(counted.bytes_total, frame.len() as u64);
 }
 
-/// What one event allocates that becomes ready alone.
+/// Returns the allocations of one event that becomes ready alone, and its frame.
 fn alone(item: impl Encode) -> (AllocationInfo, Bytes) {
     let mut item = Some(item);
     let mut body = EventBody::new(stream::poll_fn(move |_| match item.take() {
@@ -115,7 +115,7 @@ fn alone(item: impl Encode) -> (AllocationInfo, Bytes) {
 }
 
 #[test]
-fn an_event_alone_is_one_allocation_of_its_own_size() {
+fn a_lone_event_is_one_allocation_of_its_own_size() {
     let events = [
         Event::from("hello"),
         Event::from("one\ntwo\nthree"),
@@ -132,7 +132,8 @@ fn an_event_alone_is_one_allocation_of_its_own_size() {
     }
 }
 
-/// What a hundred events allocate that become ready one by one, with a silence after each.
+/// Returns the allocations of a hundred events that become ready one by one, with a silence after
+/// each.
 fn one_by_one<B>(text: &'static str, to_body: impl FnOnce(OneByOne) -> B) -> AllocationInfo
 where
     B: http_body::Body<Data = Bytes, Error: ToString> + Unpin,
@@ -162,7 +163,7 @@ impl Stream for OneByOne {
 }
 
 #[test]
-fn an_encoded_event_alone_is_sent_as_it_is() {
+fn a_lone_encoded_event_is_sent_without_a_copy() {
     for len in [1, 100, 5_000] {
         let encoded = Encoded::from(Event::from("x".repeat(len)));
         let (counted, frame) = alone(encoded.clone());
@@ -172,17 +173,17 @@ fn an_encoded_event_alone_is_sent_as_it_is() {
 }
 
 #[test]
-fn large_events_that_come_one_by_one_get_buffers_of_their_own_size() {
+fn large_events_sent_one_by_one_get_buffers_of_their_own_size() {
     let text: &str = "a long line ".repeat(300).leak();
     let counted = one_by_one(text, EventBody::new);
-    // The second is what makes the buffer shareable, in case that more is ready to go into it.
+    // The second one makes the buffer shareable, in case more becomes ready to go into it.
     assert_eq!(counted.count_total, 200);
     assert!(counted.bytes_total < 100 * (text.len() as u64 + 100), "{counted:?}");
 }
 
 #[test]
 fn the_bookkeeping_of_heartbeats_allocates_nothing() {
-    // Timers need a runtime; a task would have a budget besides.
+    // Timers need a runtime; a task would have a coop budget besides.
     let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
     let ready = || stream::repeat_with(|| Event::from("hello")).take(EVENTS);
@@ -209,7 +210,7 @@ async fn a_heartbeat_allocates_nothing() {
 }
 
 #[test]
-fn a_response_that_is_no_event_stream_allocates_nothing_in_the_layer() {
+fn other_responses_allocate_nothing_in_the_layer() {
     let request = Request::builder().header("accept", "*/*").body(()).unwrap();
     let response = Response::builder()
         .header(CONTENT_TYPE, "application/json")
@@ -224,8 +225,8 @@ fn a_response_that_is_no_event_stream_allocates_nothing_in_the_layer() {
     assert_eq!(counted.count_total, 0);
 }
 
-/// The body's state; two each for the tables of headers and of extensions; what a layer further out finds
-/// there, and the place where it can leave its shutdown.
+/// The body's state; two each for the tables of headers and of extensions; what an outer layer
+/// finds there, and the slot in which it can leave its shutdown.
 const OPENING: u64 = 7;
 
 #[tokio::test]
@@ -240,7 +241,7 @@ async fn an_event_stream_is_opened_with_few_allocations() {
 }
 
 #[test]
-fn the_keys_of_a_long_query_cost_no_allocation() {
+fn a_long_query_is_searched_without_allocating() {
     let uri = format!("/?{}", "a+%62=c&".repeat(7 << 10)).parse().unwrap();
     let names = ["lastEventId", "last_event_id", "x y"];
     let counted = measure(|| {

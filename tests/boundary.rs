@@ -1,5 +1,5 @@
-//! The layer writes into bytes that it did not make without changing what a client decodes: any
-//! bytes, cut anywhere.
+//! The layer writes into foreign streams without changing what a client decodes: any bytes, split
+//! anywhere.
 
 mod support;
 
@@ -22,9 +22,9 @@ const COMMENT: &[u8] = b":\n";
 const HEARTBEAT: &[u8] = b"event: heartbeat\ndata: \n\n";
 const TERMINATOR: &[u8] = b"data: [DONE]\n\n";
 
-/// Sends `chunks` through the layer and gives what the client gets. Before those chunks that `silent`
-/// names by its bits, and before the end, there is a silence long enough for a heartbeat. It asserts
-/// that every silence, and the end, is used exactly as the oracle says that it can be.
+/// Sends `chunks` through the layer and returns what the client receives. A set bit in `silent`
+/// puts a silence long enough for a heartbeat before that chunk, or before the end. Asserts that
+/// every silence, and the end, is used exactly as the oracle allows.
 fn send(layer: &SseLayer, chunks: &[&[u8]], silent: u64) -> Vec<u8> {
     let clock =
         runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
@@ -70,7 +70,7 @@ async fn be_silent(body: &mut impl AnyBody, received: &mut Vec<u8>) {
     assert_eq!(poll_frame(body), Polled::Pending);
 }
 
-/// Takes what there is.
+/// Takes all frames that are ready.
 fn receive(body: &mut impl AnyBody, received: &mut Vec<u8>) {
     while let Polled::Data(bytes) = poll_frame(body) {
         assert!(!bytes.is_empty(), "no frame is empty");
@@ -82,7 +82,7 @@ trait AnyBody: Body<Data = Bytes, Error = BoxError> + Unpin {}
 
 impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> AnyBody for B {}
 
-/// What the body writes of itself, without the line feed that makes a CRLF of a CR.
+/// Returns what the layer itself writes, without the line feed that turns a CR into a CRLF.
 fn interjection(body: &mut impl AnyBody, received: &[u8]) -> Bytes {
     match poll_frame(body) {
         Polled::Data(bytes) if received.ends_with(b"\r") => {
@@ -101,7 +101,7 @@ fn extend(received: &mut Vec<u8>, ours: &[u8]) {
     received.extend(ours);
 }
 
-/// What a client makes of it, without what is the layer's.
+/// Returns what a client decodes, without what the layer wrote.
 fn decoded(stream: &[u8]) -> (Vec<naive::Seen>, String, Option<u64>) {
     let mut reading = naive::read(stream);
     reading.events.retain(|(name, data, _)| name != "heartbeat" && data != "[DONE]");
@@ -114,7 +114,8 @@ fn layer() -> SseLayer {
         .terminator(Event::from("[DONE]"))
 }
 
-/// With a preamble the layer is always first, so a byte order mark of the source comes too late.
+/// Returns a layer whose preamble always comes first, so that a byte order mark of the source comes
+/// too late.
 fn layer_with_preamble() -> SseLayer {
     layer().padding(2)
 }
@@ -152,7 +153,7 @@ fn streams_cut_at_every_place_are_decoded_the_same() {
         assert_unchanged(&bytes, 0);
         assert_unchanged(&bytes, ALWAYS);
         for n in 0..bytes.len() {
-            // One silence only, and silences all the time but once.
+            // One silence only, and silences everywhere but once.
             assert_unchanged(&bytes, 1 << n);
             assert_unchanged(&bytes, ALWAYS ^ (1 << n));
         }
@@ -166,7 +167,7 @@ fn streams_cut_at_every_place_are_decoded_the_same() {
 }
 
 #[test]
-fn an_upstreams_own_heartbeats_leave_room_for_ours() {
+fn heartbeats_of_the_upstream_do_not_prevent_ours() {
     let stream = [&b"data: a\n\n"[..], b": ping\n", b": ping\nretry: 5\n"];
     let received = send(&layer(), &stream, ALWAYS);
     assert_eq!(
@@ -178,7 +179,7 @@ fn an_upstreams_own_heartbeats_leave_room_for_ours() {
     );
 }
 
-/// Bytes in which what matters is frequent.
+/// Generates bytes rich in special characters.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         5 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\r"]),

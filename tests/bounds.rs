@@ -1,4 +1,4 @@
-//! What one poll may cost, whatever a source or a client sends.
+//! The maximum cost of one poll, whatever a source or a client sends.
 
 mod support;
 
@@ -30,9 +30,9 @@ impl Wake for Wakes {
     }
 }
 
-/// Nothing else limits a task that runs outside of tokio's cooperative budget.
+/// Nothing else limits a task outside of tokio's cooperative budget.
 #[test]
-fn an_endless_source_of_empty_events_pauses_without_a_budget_too() {
+fn an_endless_source_of_empty_events_yields_without_a_budget() {
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     let mut events = EventBody::new(stream::repeat(Event::new()));
@@ -47,7 +47,7 @@ fn an_endless_source_of_empty_events_pauses_without_a_budget_too() {
 }
 
 #[tokio::test]
-async fn a_huge_frame_passes_in_pieces() {
+async fn a_huge_frame_is_passed_on_in_pieces() {
     let lines = ":\n".repeat(8 << 20);
     let layer = SseLayer::new().terminator(Event::from("end"));
     let (feed, source) = Feed::new();
@@ -62,7 +62,7 @@ async fn a_huge_frame_passes_in_pieces() {
                 assert!(piece.len() <= 256 << 10, "{} bytes in one piece", piece.len());
                 received.extend_from_slice(&piece);
             }
-            // The budget of this task is spent.
+            // The budget of this task is used up.
             Polled::Pending => tokio::task::yield_now().await,
             other => panic!("{other:?}"),
         }
@@ -75,7 +75,7 @@ async fn a_huge_frame_passes_in_pieces() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_huge_frame_is_cut_at_its_first_place_between_events() {
+async fn a_huge_frame_is_cut_at_its_first_event_boundary() {
     let layer = SseLayer::new().max_age(tower_sse::MaxAge::new(Duration::from_secs(1)));
     let (feed, source) = Feed::new();
     let mut body = through(&layer, event_stream(source)).into_body();

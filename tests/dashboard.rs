@@ -35,12 +35,12 @@ async fn watch(address: SocketAddr, last_event_id: Option<&str>) -> EventReader<
     EventReader::new(get(address, "/events", &headers).await)
 }
 
-/// Awaits what must come; heartbeats are not enough.
+/// Awaits `future` with a timeout; heartbeats do not extend it.
 async fn soon<F: Future>(future: F) -> F::Output {
     timeout(Duration::from_secs(20), future).await.expect("in time")
 }
 
-/// The next event, which is a sample; with its id.
+/// Returns the next event, which must be a sample, with its ID.
 async fn sample(reader: &mut EventReader<Incoming>) -> (String, Value) {
     let message = soon(reader.next()).await.unwrap();
     assert_eq!(message.event, "sample");
@@ -55,8 +55,8 @@ fn number_of(sample: &Value) -> u64 {
     sample["number"].as_u64().unwrap()
 }
 
-/// The ids of the samples from the first up to this one, by their numbers; that of 0 is the id of
-/// nothing yet.
+/// Returns the IDs of the samples up to `last`, indexed by their numbers. The one at 0 is the ID
+/// before the first sample.
 async fn ids_to(last: u64, reader: &mut EventReader<Incoming>) -> Vec<String> {
     let mut ids = vec![String::new()];
     for expected in 1..=last {
@@ -76,7 +76,7 @@ async fn post(address: SocketAddr, path: &str) -> StatusCode {
 }
 
 #[tokio::test]
-async fn samples_have_consecutive_numbers_from_what_is_kept_into_live() {
+async fn samples_are_numbered_consecutively_from_kept_to_live() {
     let address = serve(INTERVAL).await;
     let mut first = watch(address, None).await;
     for expected in 1..=10 {
@@ -96,10 +96,10 @@ async fn every_stream_starts_with_the_reconnection_time() {
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_gets_what_came_after_its_last_id_and_nothing_else() {
+async fn a_reconnecting_client_gets_exactly_the_events_after_its_last_id() {
     let address = serve(INTERVAL).await;
     let ids = ids_to(12, &mut watch(address, None).await).await;
-    // Within what is kept, and about where live begins.
+    // Within what is kept, and around the start of live samples.
     for last in [0, 7, 12] {
         let mut reader = watch(address, Some(&ids[last as usize])).await;
         for expected in last + 1..last + 15 {
@@ -109,14 +109,14 @@ async fn a_client_that_comes_back_gets_what_came_after_its_last_id_and_nothing_e
 }
 
 #[tokio::test]
-async fn an_id_that_nobody_gave_is_told_of_the_gap_and_is_then_a_first_visit() {
+async fn an_unknown_id_gets_a_gap_event_and_then_a_first_visit() {
     let address = serve(INTERVAL).await;
     let ids = ids_to(2, &mut watch(address, None).await).await;
     let never_given = format!("{}000", ids[2]);
-    // One that looks like nothing, one of before there was a hub, one of this hub's future.
+    // An ID of no known form, one from before there was a hub, and one of this hub's future.
     for last in ["1 or so", "2", &never_given] {
         let mut reader = watch(address, Some(last)).await;
-        told_gaps(&mut reader).await;
+        read_gaps(&mut reader).await;
         for expected in 1..=5 {
             assert_eq!(number(&mut reader).await, expected, "{last}");
         }
@@ -124,7 +124,7 @@ async fn an_id_that_nobody_gave_is_told_of_the_gap_and_is_then_a_first_visit() {
 }
 
 #[tokio::test]
-async fn who_was_away_too_long_is_told_of_the_gap() {
+async fn a_client_that_was_away_too_long_gets_a_gap_event() {
     let address = serve(Duration::from_millis(1)).await;
     let mut witness = watch(address, None).await;
     let mut ids = ids_to(305, &mut witness).await;
@@ -139,30 +139,30 @@ async fn who_was_away_too_long_is_told_of_the_gap() {
     while (ids.len() as u64) < next {
         ids.push(sample(&mut witness).await.0);
     }
-    // So who is cut right after the gap misses nothing more, and is not told again.
+    // So a client that is cut right after the gap misses nothing more and gets no second gap.
     assert_eq!(*gap.last_event_id, *ids[next as usize - 1]);
 }
 
 #[tokio::test]
-async fn an_id_of_an_earlier_run_is_told_of_the_gap_and_gets_all_that_is_kept() {
+async fn an_id_of_an_earlier_run_gets_a_gap_event_and_all_kept_samples() {
     let earlier = serve(INTERVAL).await;
     let ids = ids_to(3, &mut watch(earlier, None).await).await;
     let address = serve(INTERVAL).await;
     number(&mut watch(address, None).await).await;
     let mut reader = watch(address, Some(&ids[3])).await;
-    let last = told_gaps(&mut reader).await;
+    let last = read_gaps(&mut reader).await;
     for expected in 1..=5 {
         assert_eq!(number(&mut reader).await, expected);
     }
-    // Who is cut right after the gaps is not told them again.
+    // A client that is cut right after the gaps does not get them again.
     let mut reader = watch(address, Some(&last)).await;
     for expected in 1..=5 {
         assert_eq!(number(&mut reader).await, expected);
     }
 }
 
-/// The gaps of both topics, which come first, and the id after them.
-async fn told_gaps(reader: &mut EventReader<Incoming>) -> String {
+/// Reads the gaps of both topics, which come first, and returns the ID after them.
+async fn read_gaps(reader: &mut EventReader<Incoming>) -> String {
     let (one, other) = (soon(reader.next()).await.unwrap(), soon(reader.next()).await.unwrap());
     assert_eq!((&*one.event, &*one.data), ("gap", "samples"));
     assert_eq!((&*other.event, &*other.data), ("gap", "drills"));
@@ -170,7 +170,7 @@ async fn told_gaps(reader: &mut EventReader<Incoming>) -> String {
 }
 
 #[tokio::test]
-async fn the_button_ends_the_streams_of_its_page_and_says_for_how_long() {
+async fn the_button_ends_its_pages_streams_and_sends_a_reconnection_time() {
     let address = serve(INTERVAL).await;
     let cut = get(address, "/events?page=a", &[]).await;
     let mut other = EventReader::new(get(address, "/events?page=b", &[]).await);
@@ -179,7 +179,7 @@ async fn the_button_ends_the_streams_of_its_page_and_says_for_how_long() {
     let end = soon(cut.into_body().collect()).await;
     let bytes = end.expect("a clean one").to_bytes();
     assert!(bytes.ends_with(b"retry: 5000\n"), "{bytes:?}");
-    // Longer than what was kept then, so it is live.
+    // More than was kept then, so it is live.
     for expected in 1..=40 {
         assert_eq!(number(&mut other).await, expected);
     }
@@ -204,7 +204,8 @@ async fn samples_are_plausible() {
         assert!(sample["cores"].as_u64().unwrap() > 0, "{sample}");
         assert!((1..=count("memory", "total")).contains(&count("memory", "used")), "{sample}");
         assert!(count("disk", "free") <= count("disk", "total"), "{sample}");
-        // More than a TB in a second was counted since the system is up, not since the sample before.
+        // More than a TB per second was counted since the system started, not since the sample
+        // before.
         assert!(count("disk", "read") + count("disk", "written") < 1 << 40, "{sample}");
         let time = sample["time"].as_u64().unwrap();
         assert!((before..=now()).contains(&time), "{sample}");

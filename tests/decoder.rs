@@ -1,4 +1,4 @@
-//! The decoder reads as the standard says, however the stream is cut.
+//! The decoder follows the standard, however the stream is split.
 
 mod support;
 
@@ -10,7 +10,7 @@ use tower_sse::{Decoder, EventTooLarge};
 
 use support::naive::{self, Seen};
 
-/// Everything that `decoder` makes of `chunks`.
+/// Returns everything that `decoder` decodes from `chunks`.
 fn decode<'c>(decoder: &mut Decoder, chunks: impl IntoIterator<Item = &'c [u8]>) -> Vec<Seen> {
     let mut seen = Vec::new();
     for mut chunk in chunks {
@@ -48,7 +48,7 @@ const STREAMS: &[&[u8]] = &[
 ];
 
 #[test]
-fn streams_are_read_the_same_under_every_split() {
+fn streams_decode_the_same_under_every_split() {
     for stream in STREAMS {
         assert_read_as_by_the_oracle(&[stream]);
         let bytes: Vec<_> = stream.chunks(1).collect();
@@ -63,7 +63,7 @@ fn streams_are_read_the_same_under_every_split() {
     }
 }
 
-/// Bytes in which what matters is frequent.
+/// Generates bytes rich in special characters.
 fn stream() -> impl Strategy<Value = Vec<u8>> {
     let piece = prop_oneof![
         4 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n"]),
@@ -77,7 +77,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 1024, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn any_bytes_are_read_as_the_oracle_reads_them(
+    fn any_bytes_decode_as_the_oracle_decodes_them(
         stream in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
@@ -99,7 +99,7 @@ fn a_buffer_in_pieces_is_one_stream() {
 }
 
 #[test]
-fn a_retry_is_told_with_the_next_message() {
+fn a_retry_is_reported_with_the_next_message() {
     let mut decoder = Decoder::new();
     let mut input = &b"retry: 10\n\nretry: 20\n: c\ndata: a\n\ndata: b\n\nretry: 30\n"[..];
     let retries: Vec<_> = std::iter::from_fn(|| decoder.decode(&mut input).unwrap())
@@ -110,7 +110,7 @@ fn a_retry_is_told_with_the_next_message() {
 }
 
 #[test]
-fn an_event_without_end_is_an_error_at_the_limit() {
+fn an_endless_event_is_an_error_at_the_limit() {
     let mut decoder = Decoder::new();
     let line = [b"data: ".to_vec(), vec![b'x'; 1000], b"\n".to_vec()].concat();
     let mut taken = 0;
@@ -129,7 +129,7 @@ fn an_event_without_end_is_an_error_at_the_limit() {
 }
 
 #[test]
-fn a_line_without_end_is_an_error_at_the_limit() {
+fn an_endless_line_is_an_error_at_the_limit() {
     let fails = |stream: &[u8]| Decoder::new().max_event_size(8).decode(&mut &stream[..]).is_err();
     assert!(!fails(b"data: 78\n"));
     assert!(fails(b"data: 789"));
@@ -140,7 +140,7 @@ fn a_line_without_end_is_an_error_at_the_limit() {
 }
 
 #[test]
-fn the_limit_is_for_one_event() -> Result<(), EventTooLarge> {
+fn the_limit_applies_to_each_event() -> Result<(), EventTooLarge> {
     let mut decoder = Decoder::new().max_event_size(8);
     for _ in 0..100 {
         assert_eq!(decoder.decode(&mut &b"data: 78\n\n"[..])?.unwrap().data, "78");

@@ -42,12 +42,12 @@ async fn a_reconnection_time_from_a_range_is_drawn_for_every_stream() {
 
 #[test]
 #[should_panic(expected = "the least reconnection time cannot be greater than the greatest")]
-fn a_reconnection_time_from_a_range_the_wrong_way_round_panics() {
+fn an_inverted_range_of_reconnection_times_panics() {
     let _ = Retry::between(Duration::from_secs(2), Duration::from_secs(1));
 }
 
 #[tokio::test]
-async fn padding_is_a_comment_line_of_just_so_many_bytes() {
+async fn padding_is_a_comment_line_of_exactly_that_many_bytes() {
     for (bytes, expected) in [(2048, 2048), (3, 3), (2, 2), (1, 2)] {
         let (_feed, source) = Feed::new();
         let mut body = through(&layer().padding(bytes), event_stream(source)).into_body();
@@ -113,7 +113,7 @@ async fn trailers_wait_for_the_terminator() {
 }
 
 #[tokio::test]
-async fn a_stream_is_not_at_its_end_before_the_last_byte_is_out() {
+async fn a_stream_has_not_ended_before_its_last_byte_is_sent() {
     let layer = layer().terminator(Event::from("[DONE]"));
     let source = http_body_util::Full::new(bytes::Bytes::from_static(b"data: a\n\n"));
     let mut body = through(&layer, event_stream(source)).into_body();
@@ -128,7 +128,7 @@ async fn a_stream_is_not_at_its_end_before_the_last_byte_is_out() {
 }
 
 #[tokio::test]
-async fn a_terminator_without_data_is_sent_as_clients_dispatch_it_or_not_at_all() {
+async fn a_terminator_without_data_gets_empty_data_or_is_not_sent() {
     let retry = Event::new().retry(Duration::from_secs(1));
     for (terminator, expected) in [
         (Event::new().event("end"), data("event: end\ndata: \n\n")),
@@ -148,9 +148,9 @@ async fn a_terminator_without_data_is_sent_as_clients_dispatch_it_or_not_at_all(
     }
 }
 
-/// JavaScript's `setTimeout` fires at once when it is asked for more.
+/// JavaScript's `setTimeout` fires at once when it is given more.
 #[tokio::test]
-async fn a_reconnection_time_is_at_most_what_clients_can_count() {
+async fn a_reconnection_time_is_capped_at_what_clients_can_represent() {
     for time in [Duration::from_millis(1 << 31), Duration::MAX] {
         let (_feed, source) = Feed::new();
         let mut body =
@@ -160,7 +160,7 @@ async fn a_reconnection_time_is_at_most_what_clients_can_count() {
 }
 
 #[tokio::test]
-async fn a_reconnection_time_is_left_out_if_the_first_block_of_the_source_brings_one() {
+async fn the_reconnection_time_is_omitted_if_the_sources_first_block_has_one() {
     let layer = layer().padding(4).retry(Retry::fixed(Duration::from_secs(1)));
     let ours = "retry: 1000\n:  \n";
     for (first, preamble) in [
@@ -188,7 +188,7 @@ async fn a_reconnection_time_is_left_out_if_the_first_block_of_the_source_brings
 }
 
 #[tokio::test]
-async fn a_first_frame_that_was_looked_at_is_still_the_source_of_ends_and_errors() {
+async fn a_peeked_first_frame_still_passes_on_ends_and_errors() {
     let layer = layer().retry(Retry::fixed(Duration::from_secs(1))).terminator(Event::from("end"));
     let (feed, source) = Feed::new();
     feed.end();
@@ -206,9 +206,9 @@ async fn a_first_frame_that_was_looked_at_is_still_the_source_of_ends_and_errors
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// What rmcp's server sends first, and what its client reads with.
+/// The first event of rmcp's server, read by rmcp's client.
 #[tokio::test]
-async fn the_readers_of_mcp_take_a_priming_event_behind_a_reconnection_time() {
+async fn mcp_readers_accept_a_priming_event_after_a_reconnection_time() {
     const PRIMING: &str = "id: 0\nretry: 3000\ndata: \n\n";
 
     let layer = layer().retry(Retry::fixed(Duration::from_secs(1)));
@@ -226,7 +226,7 @@ async fn the_readers_of_mcp_take_a_priming_event_behind_a_reconnection_time() {
     let event = new.next().await.unwrap().unwrap();
     assert_eq!((event.id.as_deref(), event.retry), (Some("0"), Some(3000)));
 
-    // Without that, the old one fails.
+    // Without the reconnection time, the old reader fails.
     let both = ["retry: 1000\n", PRIMING].concat();
     let both = stream::iter([Ok::<_, Infallible>(bytes::Bytes::from(both))]);
     sse_stream_02::SseStream::from_bytes_stream(both).next().await.unwrap().unwrap_err();

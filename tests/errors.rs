@@ -1,4 +1,4 @@
-//! What an error of the source does to its stream.
+//! How an error of the source ends its stream.
 
 mod support;
 
@@ -55,7 +55,7 @@ impl Client {
     }
 }
 
-/// Everything that a body sends from now on, and how it ends.
+/// Returns everything that a body sends from now on, and how it ends.
 async fn rest<B>(body: &mut B) -> (String, Polled)
 where
     B: http_body::Body<Data = bytes::Bytes, Error: ToString> + Unpin,
@@ -94,9 +94,9 @@ async fn an_error_fails_the_body_after_20_milliseconds_and_drops_the_source_at_o
     assert!(http_body::Body::is_end_stream(&body));
 }
 
-/// On HTTP/2 a reset clears what the server has not written yet, the head included.
+/// On HTTP/2 a reset discards what the server has not written yet, the head included.
 #[tokio::test(start_paused = true)]
-async fn a_failure_waits_until_the_server_has_taken_the_last_bytes() {
+async fn the_body_fails_once_the_server_has_taken_the_last_bytes() {
     let (feed, source) = Feed::new();
     let mut body = through(&layer(), event_stream(source)).into_body();
     feed.fail("broken");
@@ -146,7 +146,7 @@ async fn an_error_can_become_a_last_event_and_no_terminator_follows() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn mid_event_or_when_the_closure_panics_an_error_fails_the_body() {
+async fn an_error_fails_the_body_mid_event_and_when_the_closure_panics() {
     for (last, panics, line) in
         [("data: a\n", false, ":\n"), ("data: a", false, ""), ("data: a\n\n", true, ":\n")]
     {
@@ -163,7 +163,7 @@ async fn mid_event_or_when_the_closure_panics_an_error_fails_the_body() {
     }
 }
 
-/// Half an answer must not look complete: no error says that our own client left.
+/// Half an answer must not look complete: no error reports that our own client left.
 #[tokio::test(start_paused = true)]
 async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
     let errors: [fn() -> BoxError; 5] = [
@@ -196,7 +196,7 @@ async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
     }
 }
 
-/// The close reports of a layer that looks at its clients.
+/// The close reports of a layer that inspects requests.
 #[derive(Clone, Default)]
 struct Reports(Arc<Mutex<Vec<CloseReason>>>);
 
@@ -235,7 +235,7 @@ async fn a_cancelled_task_ends_the_stream_of_an_event_source_cleanly_and_fails_a
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_layer_that_does_not_look_at_its_clients_fails_every_cancelled_stream() {
+async fn a_layer_that_does_not_inspect_requests_fails_every_cancelled_stream() {
     let (feed, source) = Feed::new();
     let request = Client::EventSource.request();
     let mut body = answer_to(request, &layer(), event_stream(source)).into_body();
@@ -289,7 +289,7 @@ impl Error for Outer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_program_can_name_further_cancellations() {
+async fn additional_errors_can_be_treated_as_cancellations() {
     let reports = Reports::default();
     let layer = reports
         .layer()

@@ -1,4 +1,4 @@
-//! Events that are ready leave together, in frames of bounded size, and none waits for another.
+//! Ready events leave together, in frames of bounded size, and no event waits for another.
 
 mod support;
 
@@ -14,13 +14,13 @@ use tower_sse::{Encoded, Event, EventBody, SseLayer};
 
 use support::{Polled, body::data, event_stream, naive, poll_frame, through};
 
-/// A body of what is sent, and where to send it.
+/// Returns a body and the sender of its events.
 fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {
     let (sender, receiver) = mpsc::unbounded_channel();
     (sender, EventBody::new(UnboundedReceiverStream::new(receiver)))
 }
 
-/// The frames of a body that is always ready, each let go of before the next.
+/// Returns the frames of a body that is always ready, each dropped before the next.
 fn frames_of<S>(stream: S) -> impl Iterator<Item = Bytes>
 where
     S: Stream<Item = Event> + Unpin,
@@ -38,7 +38,7 @@ fn numbered(count: usize, len: usize) -> impl Stream<Item = Event> + Unpin {
 }
 
 #[tokio::test]
-async fn events_that_are_ready_leave_as_one_frame_and_wait_for_no_other() {
+async fn ready_events_are_sent_as_one_frame_without_waiting() {
     let (events, mut body) = channel();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     events.send(Event::from("a")).unwrap();
@@ -68,7 +68,7 @@ async fn events_without_fields_are_no_frames() {
 }
 
 #[tokio::test]
-async fn endless_events_without_fields_let_others_run() {
+async fn an_endless_source_of_events_without_fields_yields() {
     let mut body = EventBody::new(stream::repeat_with(Event::new));
     let mut turns = 0;
     let frame = future::poll_fn(|cx| {
@@ -83,7 +83,7 @@ async fn endless_events_without_fields_let_others_run() {
 }
 
 #[tokio::test]
-async fn an_event_does_not_wait_for_those_without_fields_that_follow_it() {
+async fn an_event_does_not_wait_for_following_events_without_fields() {
     let mut rest = 0;
     let events = stream::repeat_with(|| {
         rest += 1;
@@ -121,7 +121,7 @@ fn frames_hold_whole_events_and_grow_to_16_kib_while_the_client_keeps_up() {
 }
 
 #[test]
-fn frames_are_of_4_kib_while_those_before_are_held() {
+fn frames_are_4_kib_while_earlier_frames_are_held() {
     let held: Vec<_> = frames_of(numbered(2000, 64)).collect();
     assert!(held.iter().all(|frame| frame.len() <= 4096));
     assert!(held.len() <= 2000 * 72 / 4000 + 1);
@@ -164,7 +164,7 @@ fn large_encoded_events_are_not_copied_and_keep_their_place() {
 }
 
 #[tokio::test]
-async fn an_error_comes_after_the_events_before_it_and_drops_the_stream() {
+async fn an_error_follows_the_events_before_it_and_drops_the_stream() {
     let alive = Arc::new(());
     let kept = Arc::clone(&alive);
     let events = [Ok(Event::from("a")), Ok(Event::from("b")), Err("broken"), Ok(Event::from("c"))];
@@ -181,7 +181,7 @@ async fn an_error_comes_after_the_events_before_it_and_drops_the_stream() {
 
 #[cfg(feature = "json")]
 #[test]
-fn nothing_is_sent_of_an_item_that_does_not_serialise() {
+fn an_item_that_fails_to_serialize_sends_nothing() {
     use serde::ser::{Serialize, SerializeSeq, Serializer};
     use tower_sse::Json;
 
@@ -215,15 +215,15 @@ fn results_of_results_are_items_too() {
 
 #[test]
 #[should_panic(expected = "the stream panics")]
-fn a_panic_of_the_stream_propagates() {
+fn a_panic_in_the_stream_propagates() {
     let mut body = EventBody::new(stream::poll_fn(|_| -> std::task::Poll<Option<Event>> {
         panic!("the stream panics")
     }));
     let _ = poll_frame(&mut body);
 }
 
-/// Counts the turns that a task on the same thread gets while a body that is always ready produces
-/// `bytes`: what matters is that the body gives way, not how long a noisy machine takes.
+/// Counts the turns of another task on the same thread while a body that is always ready produces
+/// `bytes` bytes. The count shows whether the body yields, however slow the machine is.
 async fn turns_of_another_while_sending<B>(mut body: B, bytes: usize) -> usize
 where
     B: Body<Data = Bytes, Error: std::fmt::Debug> + Unpin + 'static,
@@ -250,10 +250,10 @@ where
 }
 
 #[tokio::test]
-async fn a_stream_that_is_always_ready_lets_others_run_every_256_kib() {
+async fn an_always_ready_stream_yields_every_256_kib() {
     let mebibyte = 1 << 20;
     let body = EventBody::new(stream::repeat_with(|| Event::from("0123456789abcdef")));
-    // 128 units of budget in a turn, 8 of them for each 16 KiB.
+    // 128 units of budget per turn, 8 of them for each 16 KiB.
     let turns = turns_of_another_while_sending(body, 8 * mebibyte).await;
     assert!(turns >= 32, "{turns} turns in 8 MiB");
 
@@ -264,11 +264,11 @@ async fn a_stream_that_is_always_ready_lets_others_run_every_256_kib() {
 }
 
 #[tokio::test]
-async fn frames_of_one_byte_by_somebody_else_let_others_run_too() {
+async fn a_foreign_body_of_one_byte_frames_yields_too() {
     let byte = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"\n")));
     let source = StreamBody::new(stream::repeat_with(byte));
     let body = through(&SseLayer::new(), event_stream(source)).into_body();
-    // A frame pays for 64 bytes at the least.
+    // A frame pays for 64 bytes at least.
     let turns = turns_of_another_while_sending(body, 64 * 1024).await;
     assert!(turns >= 16, "{turns} turns in 65,536 frames");
 }

@@ -1,4 +1,4 @@
-//! Heartbeats come when a stream is silent and only then: poll by poll, under a paused clock.
+//! Heartbeats are sent when a stream is silent and only then: poll by poll, under a paused clock.
 
 mod support;
 
@@ -29,7 +29,7 @@ use support::{
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
 
-/// With this interval deadlines fall on whole seconds since the layer was made.
+/// Returns a layer whose interval puts deadlines on whole seconds since it was made.
 fn every_16_seconds() -> SseLayer {
     SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND))
 }
@@ -63,7 +63,7 @@ async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_several_tasks_that_had_the_body_the_last_is_woken_when_a_heartbeat_is_due() {
+async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
     let (feed, source) = Feed::new();
     let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
     let tasks = [0; 3].map(|_| Arc::new(Wakes::default()));
@@ -72,7 +72,7 @@ async fn of_several_tasks_that_had_the_body_the_last_is_woken_when_a_heartbeat_i
         assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
         assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
     }
-    // Also where the timer was armed for a silence that something has broken.
+    // Also where the timer was armed for a silence that has ended.
     time::advance(SECOND).await;
     feed.data("data: x\n\n");
     let last = Waker::from(Arc::clone(&tasks[1]));
@@ -104,7 +104,7 @@ impl Wake for Wakes {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_go_on_for_as_long_as_the_silence_does() {
+async fn heartbeats_repeat_while_the_silence_lasts() {
     let (feed, source) = Feed::new();
     let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
     for _ in 0..5 {
@@ -117,7 +117,7 @@ async fn heartbeats_go_on_for_as_long_as_the_silence_does() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_interval_begins_anew_with_every_byte() {
+async fn every_byte_restarts_the_interval() {
     let (feed, source) = Feed::new();
     let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
     for _ in 0..5 {
@@ -135,7 +135,7 @@ async fn the_interval_begins_anew_with_every_byte() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_that_is_ready_beats_a_heartbeat_that_is_due() {
+async fn a_ready_event_replaces_a_due_heartbeat() {
     let (feed, source) = Feed::new();
     let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -158,7 +158,7 @@ async fn silence_before_the_first_poll_does_not_count() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_that_fall_silent_at_different_times_beat_together_at_most_a_sixteenth_late() {
+async fn streams_share_heartbeat_deadlines_at_most_a_sixteenth_late() {
     let layer = every_16_seconds();
     let made = Instant::now();
     let mut bodies = Vec::new();
@@ -180,7 +180,7 @@ async fn streams_that_fall_silent_at_different_times_beat_together_at_most_a_six
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_comment_can_be_chosen_line_by_line() {
+async fn a_custom_comment_can_have_several_lines() {
     for (text, expected) in [("ping", ": ping\n"), ("", ": \n"), ("a\r\nb", ": a\n: b\n")] {
         let (_feed, source) = Feed::new();
         let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::every(SECOND).comment(text));
@@ -192,7 +192,7 @@ async fn a_comment_can_be_chosen_line_by_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_is_sent_between_events_and_a_comment_within_one() {
+async fn an_event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
     let (feed, source) = Feed::new();
     let layer: SseLayer = SseLayer::new()
         .heartbeat(Heartbeat::every(SECOND).event("heartbeat", "1 s").comment("ping"));
@@ -230,7 +230,7 @@ async fn the_line_feed_that_completes_a_crlf_is_not_sent_twice() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_byte_order_mark_that_comes_after_a_heartbeat_is_dropped() {
+async fn a_byte_order_mark_after_a_heartbeat_is_dropped() {
     let (feed, source) = Feed::new();
     let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -244,7 +244,7 @@ async fn a_byte_order_mark_that_comes_after_a_heartbeat_is_dropped() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_byte_order_mark_that_comes_first_is_kept() {
+async fn a_leading_byte_order_mark_is_kept() {
     let (feed, source) = Feed::new();
     let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
     feed.data("\u{feff}");
@@ -255,7 +255,7 @@ async fn a_byte_order_mark_that_comes_first_is_kept() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn there_are_none_when_they_are_off() {
+async fn a_layer_without_heartbeats_sends_none() {
     let (_feed, source) = Feed::new();
     let layer: SseLayer = SseLayer::new().without_heartbeat();
     let mut body = through(&layer, event_stream(source)).into_body();
@@ -265,7 +265,7 @@ async fn there_are_none_when_they_are_off() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_interval_beyond_all_time_is_no_heartbeat() {
+async fn an_unrepresentable_interval_sends_no_heartbeats() {
     let (_feed, source) = Feed::new();
     let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::every(Duration::MAX));
     let mut body = through(&layer, event_stream(source)).into_body();
@@ -273,7 +273,7 @@ async fn an_interval_beyond_all_time_is_no_heartbeat() {
 }
 
 #[test]
-fn without_a_runtime_there_are_none_and_nothing_panics() {
+fn without_a_runtime_no_heartbeats_are_sent_and_nothing_panics() {
     let (feed, source) = Feed::new();
     let mut body = through(&SseLayer::new().padding(2), event_stream(source)).into_body();
     assert_eq!(poll_frame(&mut body), data(":\n"));
@@ -294,7 +294,7 @@ fn an_interval_of_zero_panics() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_with_a_content_coding_gets_no_bytes_of_ours() {
+async fn the_layer_writes_nothing_into_a_stream_with_a_content_coding() {
     for (coding, beats) in [("gzip", false), ("identity", true)] {
         let (feed, source) = Feed::new();
         let mut response = event_stream(source);
@@ -320,7 +320,7 @@ async fn a_stream_with_a_content_coding_gets_no_bytes_of_ours() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_is_busy_for_nothing_does_not_starve_heartbeats() {
+async fn a_busy_source_without_bytes_does_not_starve_heartbeats() {
     let events = stream::repeat_with(Event::new);
     type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
     let answers: [Response<AnyBody>; 2] = [
@@ -335,7 +335,7 @@ async fn a_source_that_is_busy_for_nothing_does_not_starve_heartbeats() {
             loop {
                 tokio::select! {
                     frame = body.frame() => break frame,
-                    // A clock that goes on while the body never rests.
+                    // A clock that advances although the body is never idle.
                     _ = ticks.tick() => time::advance(SECOND).await,
                 }
             }

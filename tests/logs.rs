@@ -1,4 +1,4 @@
-//! What is logged, with feature `tracing`: a line at DEBUG for every stream, and hardly anything else.
+//! Log lines with feature `tracing`: one at DEBUG for every stream, and hardly any other.
 #![cfg(feature = "tracing")]
 
 mod support;
@@ -23,7 +23,7 @@ use support::{
     through,
 };
 
-/// What was logged, line by line.
+/// The logged lines.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<u8>>>);
 
@@ -52,12 +52,13 @@ impl<'w> MakeWriter<'w> for Log {
     }
 }
 
-/// While only one subscriber is alive in the process, whichever thread comes first decides whether a line
-/// is of interest, and one without a subscriber says no for all. With these there is never only one.
+/// With only one subscriber alive in the process, the first thread to reach a callsite decides
+/// whether it is enabled, and a thread without a subscriber disables it for all. These keep more
+/// than one alive.
 static OTHERS: LazyLock<[Dispatch; 2]> =
     LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
 
-/// What `run` logs at DEBUG and above.
+/// Returns what `run` logs at DEBUG and above.
 fn logged(run: impl FnOnce()) -> Vec<String> {
     LazyLock::force(&OTHERS);
     let log = Log::default();
@@ -93,7 +94,7 @@ async fn a_cancelled_source_is_a_debug_line() {
     let error = cancelled_task().await;
     let lines = logged(|| {
         let (feed, source) = Feed::new();
-        // A layer that looks at its clients ends the stream of an `EventSource` cleanly.
+        // A layer that inspects requests ends the stream of an `EventSource` cleanly.
         let layer = SseLayer::new().without_max_age();
         let request = Request::get("/")
             .header("accept", "text/event-stream")
@@ -131,7 +132,7 @@ async fn a_callback_that_panics_is_a_warn_line() {
 }
 
 #[tokio::test]
-async fn a_last_event_id_that_no_event_can_have_is_a_debug_line_and_no_error() {
+async fn an_invalid_last_event_id_is_a_debug_line_and_no_error() {
     let (_feed, source) = Feed::new();
     let mut response = None;
     let lines = logged(|| {
@@ -146,7 +147,7 @@ async fn a_last_event_id_that_no_event_can_have_is_a_debug_line_and_no_error() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_does_what_streams_do_logs_its_close_only() {
+async fn an_ordinary_stream_logs_only_its_close() {
     let (feed, source) = Feed::new();
     let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
     let quiet = |run: &mut dyn FnMut()| assert_eq!(logged(run), [""; 0]);
@@ -167,16 +168,16 @@ async fn a_stream_that_does_what_streams_do_logs_its_close_only() {
     assert!(lines[0].contains("frames=2 bytes=11 heartbeats=1"), "{lines:?}");
 }
 
-/// Errors of the source are the application's to log: it has more to say of them.
+/// Errors of the source are the application's to log: it knows more about them.
 #[tokio::test(start_paused = true)]
-async fn an_error_of_the_source_is_no_line_but_that_of_the_close() {
+async fn a_source_error_logs_only_the_close() {
     let (feed, source) = Feed::new();
     let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
     feed.fail("disk full");
     let lines = logged(|| {
         assert_eq!(poll_frame(&mut body), data(":\n"));
         assert_eq!(poll_frame(&mut body), Polled::Pending);
-        // The error is held back, and the client leaves.
+        // The error is delayed, and the client leaves.
         drop(body);
     });
     assert_eq!(lines.len(), 1, "{lines:?}");
@@ -185,10 +186,10 @@ async fn an_error_of_the_source_is_no_line_but_that_of_the_close() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_cut_short_is_no_error_in_the_log() {
+async fn a_cut_stream_logs_no_error() {
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
-    // What a call gets is failed, for it would take a clean end for the whole.
+    // The stream of a call fails, for its client would take a clean end for the whole answer.
     let call = || Request::post("/").body(()).unwrap();
     let drained = answer_to(call(), &layer, event_stream(Feed::new().1));
     let aged = layer.clone().max_age(MaxAge::new(Duration::ZERO));
@@ -214,7 +215,7 @@ async fn a_stream_that_is_cut_short_is_no_error_in_the_log() {
     assert!(lines[1].contains(r#"reason="drained""#), "{lines:?}");
 }
 
-/// A herd that comes back too early would fill the log otherwise.
+/// Many clients that reconnect too early would fill the log otherwise.
 #[test]
 fn a_refusal_is_a_debug_line() {
     let layer = SseLayer::new().max_streams(1);
@@ -225,9 +226,9 @@ fn a_refusal_is_a_debug_line() {
     assert!(lines[0].contains("refused"), "{lines:?}");
 }
 
-/// Nor does a layer that tracks and limits say anything of what is no stream.
+/// A layer that tracks and limits logs nothing about other responses either.
 #[test]
-fn what_is_no_stream_is_no_line() {
+fn other_responses_log_nothing() {
     let layer =
         SseLayer::new().track_disconnects(true).max_streams(1).terminator(Event::from("end"));
     let lines = logged(|| {

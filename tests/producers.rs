@@ -1,4 +1,4 @@
-//! Tasks that produce events and send them through a channel: what a stream makes of one that
+//! Tasks that produce events and send them through a channel: how a stream ends whose producer
 //! panics.
 
 use std::fmt::Debug;
@@ -17,7 +17,7 @@ use crate::support::through;
 #[path = "support/mod.rs"]
 mod support;
 
-/// A task that sends one event and then panics, or ends.
+/// Spawns a task that sends one event and then panics, or ends.
 fn produce(panics: bool) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
     let (events, received) = mpsc::channel(8);
     let task = tokio::spawn(async move {
@@ -36,7 +36,7 @@ fn with_its_end(
     ReceiverStream::new(events).map(Ok).chain(failure)
 }
 
-/// All of `stream`'s body, and how it failed.
+/// Returns all of the body, and how it failed.
 async fn read<S>(stream: S) -> (String, Option<BoxError>)
 where
     S: Stream<Item: Encode<Error: Debug>>,

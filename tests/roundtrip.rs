@@ -1,4 +1,4 @@
-//! Whatever is encoded is read again as it was, by this crate and by others.
+//! What is encoded decodes unchanged, with this crate and with others.
 
 mod support;
 
@@ -12,7 +12,7 @@ use tower_sse::{Decoder, Encoded, Event, EventId, EventName};
 
 use support::naive::{self, Seen};
 
-/// The fields of an event, as a test knows them.
+/// The fields of an event, as a test sets them.
 #[derive(Clone, Debug)]
 struct Fields {
     comment: Option<String>,
@@ -22,7 +22,7 @@ struct Fields {
     data: Option<String>,
 }
 
-/// Text in which what matters is frequent.
+/// Generates text rich in special characters.
 fn text() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
         Just("\n".to_owned()),
@@ -82,7 +82,7 @@ impl Fields {
     }
 }
 
-/// What a client must make of these events.
+/// Returns what a client must decode from these events.
 fn expected(events: &[Fields]) -> Vec<Seen> {
     let mut last_event_id = String::new();
     let mut seen = Vec::new();
@@ -106,7 +106,7 @@ fn wire(events: &[Fields]) -> Bytes {
     events.iter().map(Fields::to_event).collect::<Encoded>().into()
 }
 
-/// `wire`, cut at places that `cuts` draws.
+/// Splits `wire` at places that `cuts` draws.
 fn chunks(wire: &Bytes, cuts: &[prop::sample::Index]) -> Vec<Bytes> {
     let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(wire.len() + 1)).collect();
     places.extend([0, wire.len()]);

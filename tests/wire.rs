@@ -67,7 +67,7 @@ fn an_id_without_data_is_written_without_data() {
     assert_wire(Event::new().id(""), "id: \n\n");
 }
 
-/// Firefox and WebKit do not count an id without data.
+/// Firefox and WebKit ignore an ID without data.
 #[test]
 fn a_checkpoint_has_an_id_and_empty_data() {
     assert_wire(
@@ -129,7 +129,7 @@ fn all_fields_come_in_one_block_in_a_fixed_order() {
 }
 
 #[test]
-fn of_a_field_set_twice_the_last_value_counts() {
+fn the_last_value_of_a_field_set_twice_wins() {
     let event = Event::new()
         .data("a")
         .data("b")
@@ -143,7 +143,7 @@ fn of_a_field_set_twice_the_last_value_counts() {
 }
 
 #[test]
-fn an_event_without_fields_is_nothing() {
+fn an_event_without_fields_encodes_to_nothing() {
     assert_wire(Event::new(), "");
 }
 
@@ -157,7 +157,7 @@ fn several_events_can_be_encoded_as_one() {
 }
 
 #[test]
-fn no_text_from_run_time_can_forge_a_field() {
+fn no_run_time_text_can_forge_a_field() {
     for (text, character, position) in
         [("\n", '\n', 0), ("7\r", '\r', 1), ("ab\0c", '\0', 2), ("ü\ndata: x", '\n', 2)]
     {
@@ -179,7 +179,7 @@ fn no_text_from_run_time_can_forge_a_field() {
 }
 
 #[test]
-fn names_and_ids_from_run_time_are_written_as_they_are() -> Result<(), tower_sse::InvalidField> {
+fn run_time_names_and_ids_are_written_unchanged() -> Result<(), tower_sse::InvalidField> {
     let (name, id) = (EventName::try_from(String::from(" ü: "))?, EventId::try_from("épée")?);
     assert_eq!((name.as_str(), id.as_str()), (" ü: ", "épée"));
     assert_wire(Event::new().event(name).id(id), "event:  ü: \nid: épée\n\n");
@@ -228,7 +228,7 @@ mod json {
     }
 
     #[test]
-    fn raw_json_with_line_breaks_stays_within_its_field() {
+    fn raw_json_with_line_breaks_stays_in_its_field() {
         let raw = RawValue::from_string("{\r\n\"a\":\n1,\r\"b\":2}".to_owned()).unwrap();
         assert_json_wire(Json::new(&raw), "data: {\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}\n\n");
         assert_json_wire(
@@ -242,7 +242,7 @@ mod json {
     }
 
     #[test]
-    fn a_value_that_does_not_serialise_is_an_error() {
+    fn a_value_that_fails_to_serialize_is_an_error() {
         assert_eq!(Encoded::try_new(Json::new(Unserialisable)).unwrap_err().to_string(), "no");
         assert_eq!(Event::new().json_data(&Unserialisable).unwrap_err().to_string(), "no");
     }

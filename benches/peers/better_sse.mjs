@@ -51,5 +51,5 @@ server.listen({ host: "127.0.0.1", port: 0, backlog: 1024 }, () => {
     console.log(`listening on 127.0.0.1:${server.address().port}`);
 });
 
-// Nobody is left behind when the benchmark goes.
+// Ends the server together with the benchmark.
 process.stdin.on("end", () => process.exit()).resume();

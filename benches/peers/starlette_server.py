@@ -64,7 +64,7 @@ class Server(uvicorn.Server):
 
 
 def leave_with_parent():
-    """Nobody is left behind when the benchmark goes."""
+    """Ends the server together with the benchmark."""
     sys.stdin.read()
     os._exit(0)
 

@@ -10,7 +10,7 @@ use actix_web::body::MessageBody;
 use bytes::Buf;
 use http_body::Body;
 
-/// Polls `body` to its end, frame by frame, and counts its bytes.
+/// Polls `body` to its end, frame by frame, and returns the number of its bytes.
 pub fn drain<B: Body<Error: Debug>>(body: B) -> u64 {
     let mut body = pin!(body);
     let mut cx = Context::from_waker(Waker::noop());
@@ -29,7 +29,7 @@ pub fn drain<B: Body<Error: Debug>>(body: B) -> u64 {
     }
 }
 
-/// The same for a body of actix, whose trait is its own.
+/// Does the same as [`drain`] for a body of actix, which has a trait of its own.
 pub fn drain_actix<B: MessageBody<Error: Debug>>(body: B) -> u64 {
     let mut body = pin!(body);
     let mut cx = Context::from_waker(Waker::noop());
@@ -47,7 +47,7 @@ pub fn drain_actix<B: MessageBody<Error: Debug>>(body: B) -> u64 {
     }
 }
 
-/// What a future gives that does not wait.
+/// Returns the output of a future that is ready at once.
 pub fn now<F: Future>(future: F) -> F::Output {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(output) => output,

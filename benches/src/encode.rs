@@ -7,7 +7,7 @@ use crate::{
     peers,
 };
 
-/// Events whose data is text, by who owns it.
+/// Events whose data is text, by the ownership of the text.
 const TEXTS: [(&str, Ownership, Text); 12] = [
     ("16 B literal", Literal, Text::Line(16)),
     ("16 B String", Owned, Text::Line(16)),
@@ -32,7 +32,7 @@ pub const FIELDS: &str = "id + event + 64 B";
 pub const JSON: &str = "JSON 227 B";
 pub const HEARTBEAT: &str = "heartbeat 16 B literal";
 
-/// Ready events made into a body's frames.
+/// Returns the cases in which ready events are encoded into the frames of a body.
 pub fn cases() -> Vec<Case> {
     let mut cases = Vec::new();
     for (work, ownership, text) in TEXTS {

@@ -1,12 +1,12 @@
-//! A client of HTTP/2 that opens many streams over one connection and reads as much as it likes. By
-//! hand, for a client that does its duty would open its windows again.
+//! An HTTP/2 client that opens many streams over one connection and reads only as much as it
+//! chooses. It is written by hand because a conforming client would open its windows again.
 
 use std::{
     io::{Read, Write},
     net::{SocketAddr, TcpStream},
 };
 
-/// The types of HTTP/2's frames (RFC 9113, section 6).
+/// The types of HTTP/2 frames (RFC 9113, section 6).
 mod frame {
     pub(super) const HEADERS: u8 = 1;
     pub(super) const SETTINGS: u8 = 4;
@@ -16,12 +16,12 @@ mod frame {
 
 const INITIAL_WINDOW_SIZE: [u8; 2] = [0, 4];
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-/// The window that a connection begins with, and the widest.
+/// The initial window of a connection, and the maximum window.
 const WINDOW: u32 = (1 << 16) - 1;
 const WIDEST: u32 = (1 << 31) - 1;
 
-/// A connection with so many streams, whose heads have been read. Each may be sent `window` bytes,
-/// all together as many as they like.
+/// Opens a connection with this number of streams and reads their heads. Each stream may be sent
+/// `window` bytes; the connection as a whole is not limited.
 ///
 /// # Panics
 ///
@@ -33,7 +33,7 @@ pub fn open(address: SocketAddr, streams: u64, window: u32) -> TcpStream {
     let settings = [&INITIAL_WINDOW_SIZE[..], &window.to_be_bytes()].concat();
     push(&mut sent, frame::SETTINGS, 0, 0, &settings);
     push(&mut sent, frame::WINDOW_UPDATE, 0, 0, &(WIDEST - WINDOW).to_be_bytes());
-    // Of HPACK's static table: `:method: GET`, `:scheme: http`, `:path: /`.
+    // Entries of HPACK's static table: `:method: GET`, `:scheme: http`, `:path: /`.
     let request = [0x82, 0x86, 0x84];
     for stream in (1..).step_by(2).zip(0..streams).map(|(id, _)| id) {
         push(&mut sent, frame::HEADERS, frame::END_STREAM_AND_HEADERS, stream, &request);

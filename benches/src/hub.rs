@@ -19,8 +19,8 @@ pub const BROADCAST: &str = "tokio broadcast";
 pub const TOPICS: &str = "a subscription of 100 topics";
 pub const ONE_TOPIC: &str = "of one topic";
 
-/// The hub in memory: one event of 256 bytes published, and polled by everybody whom it has woken until
-/// nothing is left. What its users would take instead is a channel of encoded events.
+/// Returns the cases of the hub in memory: one event of 256 bytes is published, and every woken
+/// subscriber is polled until nothing is left. The comparison is a channel of encoded events.
 pub fn cases() -> Vec<Case> {
     let text = payload::line(256);
     vec![
@@ -46,7 +46,7 @@ fn publish(hub: &Hub, topic: &str, text: &'static str) -> Receipt {
     hub.publish_now(topic, Event::from(text)).expect("an event that can be published")
 }
 
-/// The bytes that there are, until it sleeps.
+/// Reads all bytes that are ready.
 fn read(stream: &mut (impl Stream<Item = impl AsRef<[u8]>> + Unpin)) -> u64 {
     let mut cx = Context::from_waker(Waker::noop());
     let mut bytes = 0;
@@ -57,7 +57,8 @@ fn read(stream: &mut (impl Stream<Item = impl AsRef<[u8]>> + Unpin)) -> u64 {
     bytes
 }
 
-/// To none that is there already: it comes into being, and goes again as nothing is kept.
+/// Publishes to a new topic each time. The topic is created and removed again, as nothing is
+/// retained.
 fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
     let hub = Hub::builder().max_memory(0).build();
     let names: Vec<_> = (0..1024).map(|n| format!("client:{n}")).collect();
@@ -69,14 +70,14 @@ fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
     }
 }
 
-/// One topic after the other, as far apart in memory as they were made.
+/// Publishes to one topic after another, spread over memory as the topics were created.
 fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
     let hub = Hub::new();
     let names: Vec<_> = (0..topics).map(|n| format!("client:{n}")).collect();
     let mut at = 0;
     move |times| {
         for _ in 0..times {
-            // A prime, so that all have their turn, and none after its neighbour.
+            // A prime step visits all topics, and none right after its neighbour.
             at = (at + 7919) % topics;
             _ = black_box(publish(&hub, &names[at], text));
         }
@@ -129,7 +130,7 @@ fn to_one_topic_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 
 
 fn subscribed() -> impl FnMut(u64) -> u64 {
     let hub = Hub::new();
-    // The topic is there before and afterwards, as a busy one is.
+    // The topic exists before and afterwards, as a busy topic does.
     let mut other = Polled(hub.subscribe(["news"]).resume(None));
     move |times| {
         read(&mut other);
@@ -167,7 +168,7 @@ impl Stream for Polled {
     }
 }
 
-/// A receiver that loses nothing.
+/// A receiver that loses no event.
 struct Received(BroadcastStream<Bytes>);
 
 impl Stream for Received {

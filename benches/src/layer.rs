@@ -19,12 +19,12 @@ use crate::{
 
 pub const BARE: &str = "no event stream bare";
 pub const AXUM: &str = "no event stream in axum";
-/// Both of them.
+/// Both works.
 pub const WORKS: [&str; 2] = [BARE, AXUM];
 pub const NO_LAYER: &str = "no layer";
 pub const NO_OP: &str = "no-op layer";
 
-/// Responses that are no event stream, through the layer: from the call to the body's end.
+/// Returns the cases of responses that are not event streams: from the call to the end of the body.
 pub fn cases() -> Vec<Case> {
     vec![
         Case::new(BARE, NO_LAYER, requests(service_fn(answer))),
@@ -49,7 +49,7 @@ fn router() -> Router {
     Router::new().route("/", get(handler))
 }
 
-/// As `axum::serve` does it: without, layers are applied anew for every request.
+/// Finishes the router as `axum::serve` does; otherwise layers are applied anew for every request.
 fn served(router: Router) -> Router {
     router.with_state(())
 }
@@ -61,9 +61,9 @@ async fn handler(request: extract::Request) -> response::Response {
     response
 }
 
-/// Calls `service` again and again, and polls its future where hyper has it: in a box that is there
-/// for the whole connection. The response has the request's headers and the next request those of
-/// the response: both have a realistic number, and none costs an allocation.
+/// Calls `service` repeatedly and polls its future where hyper keeps it: in a box that lives as
+/// long as the connection. The response takes over the request's headers and the next request those
+/// of the response: both have a realistic number of headers without an allocation.
 fn requests<S, B>(mut service: S) -> impl FnMut(u64) -> u64
 where
     S: Service<Request<AxumBody>, Response = Response<B>, Error = Infallible>,

@@ -1,4 +1,4 @@
-//! What is measured, and beside what: the same workloads for the crate, its peers and the limits.
+//! The measured workloads, the same for the crate, its peers, and the theoretical limits.
 //!
 //! A [`Case`] is one implementation doing one work. The criterion benches, the timed comparison, the
 //! allocation counts and the instruction counts all run the same cases.
@@ -18,7 +18,7 @@ pub mod stream;
 /// The crate itself, as a [`Case::subject`].
 pub const OURS: &str = "tower-sse";
 
-/// One implementation doing one work.
+/// One implementation of one work.
 pub struct Case {
     pub work: &'static str,
     pub subject: &'static str,
@@ -34,13 +34,14 @@ impl Case {
         Self { work, subject, run: Box::new(run) }
     }
 
-    /// Does the work `times` times, by one body or one service; gives the bytes that came out.
+    /// Does the work `times` times with one body or one service, and returns the number of bytes
+    /// produced.
     pub fn run(&mut self, times: u64) -> u64 {
         (self.run)(times)
     }
 }
 
-/// Every case there is, grouped by work.
+/// Returns all cases, grouped by work.
 pub fn cases() -> Vec<Case> {
     let mut cases = encode::cases();
     cases.extend(layer::cases());
@@ -48,11 +49,11 @@ pub fn cases() -> Vec<Case> {
     cases
 }
 
-/// How often a case's work is done for one measurement: enough for a clock, and for what a body
-/// costs once to be nothing.
+/// How often a case's work is done for one measurement: enough for the resolution of a clock, and
+/// for the fixed cost of a body to vanish.
 pub const REPETITIONS: u64 = 10_000;
 
-/// Timers that peers make need a runtime around them.
+/// Runs `work` inside a runtime, which the timers of peers need.
 pub fn in_runtime<T>(work: impl FnOnce() -> T) -> T {
     let runtime = runtime::Builder::new_current_thread()
         .enable_time()

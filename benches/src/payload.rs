@@ -1,6 +1,6 @@
 use serde::Serialize;
 
-/// Who owns the data of an event before it is encoded.
+/// The owner of an event's data before it is encoded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ownership {
     /// A literal.
@@ -11,13 +11,13 @@ pub enum Ownership {
     Shared,
 }
 
-/// One line of so many bytes.
+/// Returns one line of `len` bytes.
 pub fn line(len: usize) -> &'static str {
     let words = "the quick brown fox jumps over the lazy dog, ";
     words.repeat(len / words.len() + 1)[..len].to_owned().leak()
 }
 
-/// So many lines of so many bytes, the last one without a line end.
+/// Returns `count` lines of `len` bytes, the last one without a line end.
 pub fn lines(count: usize, len: usize) -> &'static str {
     vec![line(len); count].join("\n").leak()
 }

@@ -5,7 +5,7 @@ use std::{
 
 use futures_core::Stream;
 
-/// A stream that is always ready: the cheapest source there is, the same for everybody.
+/// A stream that is always ready: the cheapest possible source, the same for all implementations.
 pub struct Repeat<F> {
     made: u64,
     times: u64,
@@ -13,7 +13,7 @@ pub struct Repeat<F> {
 }
 
 impl<F: FnMut(u64) -> T, T> Repeat<F> {
-    /// So many items, each made from its number.
+    /// Returns a stream of `times` items, each made from its number.
     pub const fn new(times: u64, make: F) -> Self {
         Self { made: 0, times, make }
     }

@@ -1,13 +1,13 @@
 //! cargo run --example chat --all-features
 //!
-//! Then open http://127.0.0.1:3000 in two browsers. Another port is the variable `PORT`.
+//! Then open http://127.0.0.1:3000 in two browsers. Set `PORT` to use another port.
 //!
-//! Rooms, private messages, and messages to all rooms: a page has one event stream over three topics of a
-//! [`Hub`], and posts what its user says. Reload a page, or cut its connection for a moment: no message is
-//! missing and none is there twice, including those of the meantime.
+//! A chat with rooms, private messages, and messages to all rooms. A page has one event stream over
+//! three topics of a [`Hub`], and posts what its user writes. Reload a page, or cut its connection
+//! for a moment: no message is missing or duplicate, including those of the meantime.
 //!
-//! The hub is in memory. After a restart a page keeps what it shows, puts a divider below it, and goes on
-//! with what the new server has.
+//! The hub is in memory. After a restart a page keeps what it shows, puts a divider below it, and
+//! goes on with what the new server has.
 
 mod message;
 mod name;
@@ -33,9 +33,9 @@ use self::{
     name::Name,
 };
 
-/// So many of the newest messages, of all its topics together, does a page begin with.
+/// The number of the newest messages, of all its topics together, that a page starts with.
 const RECENT: usize = 50;
-/// More than the longest text takes, however it is escaped.
+/// Larger than the longest text, however it is escaped.
 const LARGEST_POST: usize = 16 * 1024;
 
 #[tokio::main]
@@ -46,22 +46,22 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    // Whoever is away for longer than this, or misses more, is told a gap.
+    // A page that is away for longer than this, or misses more, receives a gap event.
     let hub = Hub::builder().retain_events(1000).retain_for(Duration::from_secs(24 * 3600)).build();
     let shutdown = CancellationToken::new();
-    tokio::spawn(cancel_when_told(shutdown.clone()));
+    tokio::spawn(cancel_on_signal(shutdown.clone()));
     let layer = SseLayer::new().retry(Retry::fixed(Duration::from_secs(1)));
     serve(listener, app(hub, layer.shutdown(shutdown.clone())), shutdown).await
 }
 
-/// Serves until `shutdown` is cancelled and all streams have ended, which the layer sees to. A client that
-/// does not read can keep it from that: the example `graceful_axum` has a deadline for those.
+/// Serves until `shutdown` is cancelled and all streams have ended; the layer ends them. A client
+/// that does not read can delay that: the example `graceful_axum` has a deadline for such clients.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
     shutdown: CancellationToken,
 ) -> io::Result<()> {
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -70,7 +70,7 @@ pub(crate) async fn serve(
     axum::serve(listener, app).with_graceful_shutdown(shutdown.cancelled_owned()).await
 }
 
-async fn cancel_when_told(shutdown: CancellationToken) {
+async fn cancel_on_signal(shutdown: CancellationToken) {
     if signal::ctrl_c().await.is_ok() {
         println!("shutting down");
         shutdown.cancel();
@@ -83,21 +83,21 @@ pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {
         .route("/events", get(events))
         .route("/messages", post(say).layer(DefaultBodyLimit::max(LARGEST_POST)))
         .with_state(hub)
-        // A page that was reloaded has a new `EventSource`, and no script can give that one a header.
+        // A reloaded page has a new `EventSource`, and scripts cannot set its headers.
         .layer(layer.last_event_id_query("last_event_id"))
 }
 
-/// A page says which room it shows, and whose it is. There are no accounts in an example: whoever takes a
-/// name reads what is private to it. Elsewhere the name comes from the session, and whether it may enter
-/// the room is asked here, before anything is subscribed to.
+/// The room that a page shows, and its user. The example has no accounts: any client can take a
+/// name and read its private messages. A real application takes the name from the session, and
+/// checks here, before anything is subscribed to, whether the user may enter the room.
 #[derive(Deserialize)]
 struct Visit {
     room: String,
     name: String,
 }
 
-/// What is wrong with the input, in the words of its type. An extractor's rejection would name fields and
-/// columns too, which mean nothing to the page's user.
+/// A status and the reason why the input is invalid, worded by its type. An extractor's rejection
+/// would name fields and columns too, which mean nothing to the page's user.
 type Rejection = (StatusCode, String);
 
 async fn events(
@@ -113,7 +113,8 @@ async fn events(
     Ok(tower_sse::response(hub.subscribe(topics).recent(RECENT).resume(last)))
 }
 
-/// Nothing is sent back of what was said: its author's page hears it like any other.
+/// Publishes a message. The response does not repeat it: the author's page receives it like any
+/// other.
 async fn say(
     State(hub): State<Hub>,
     Json(message): Json<Value>,

@@ -9,7 +9,7 @@ use tower_sse::{
 
 use super::name::Name;
 
-/// What a page posts.
+/// A message as a page posts it.
 #[derive(Debug, Deserialize)]
 pub(super) struct Message {
     from: Name,
@@ -17,7 +17,7 @@ pub(super) struct Message {
     text: Text,
 }
 
-/// Whom it is for: all, some, or one. To the hub it is the same.
+/// The receivers: all rooms, one room, or one user. The hub treats them alike.
 #[derive(Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub(super) enum To {
@@ -37,7 +37,7 @@ impl To {
 }
 
 impl Message {
-    /// Publishes it where it is for, and gives the receipt of that.
+    /// Publishes the message to its receivers, and returns the receipt.
     pub(super) async fn publish(self, hub: &Hub) -> Result<Receipt, PublishError> {
         let Self { from, to, text } = self;
         let at = UNIX_EPOCH.elapsed().map_or(0, |since| since.as_millis());
@@ -45,19 +45,19 @@ impl Message {
         let receipt = hub.publish(&to.topic(), Event::from(data.clone())).await?;
         let own = To::User(from);
         if matches!(to, To::User(_)) && to != own {
-            // Of what is private its author has a copy, on all pages of that name.
+            // The author has a copy of a private message, on all pages of that name.
             _ = hub.publish(&own.topic(), Event::from(data)).await?;
         }
         Ok(receipt)
     }
 }
 
-/// A text that says something, and not too much.
+/// A text that is neither blank nor too long.
 #[derive(Debug, Deserialize, Serialize)]
 #[serde(try_from = "String")]
 struct Text(String);
 
-/// In characters.
+/// The maximum length in characters.
 const LONGEST: usize = 1000;
 
 impl TryFrom<String> for Text {

@@ -2,13 +2,13 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// The name of a room or of a person, as it becomes a part of a topic's: short, and without the colon that
-/// keeps rooms and people apart there.
+/// The name of a room or of a user, as part of a topic's name: short, and without a colon, which
+/// separates rooms from users there.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(try_from = "String")]
 pub(super) struct Name(String);
 
-/// In characters.
+/// The maximum length in characters.
 const LONGEST: usize = 24;
 
 impl TryFrom<String> for Name {

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tower_sse::Decoder;
 
-/// Simulated browsers, each with an `EventSource`. They leave when this is dropped.
+/// Simulated browsers, each with an `EventSource`. Dropping this disconnects them.
 pub(super) struct Clients {
     http: Client<HttpConnector, Empty<Bytes>>,
     tasks: JoinSet<()>,
@@ -27,11 +27,11 @@ pub(super) struct Clients {
 }
 
 impl Clients {
-    /// None yet, of the server at this address.
+    /// Returns an empty set of clients of the server at this address.
     pub(super) fn of(server: SocketAddr) -> Self {
         let (open, opened) = mpsc::channel(16);
         Self {
-            // Every stream has a connection of its own, as that of every browser does.
+            // Every stream has a connection of its own, like that of a real browser.
             http: Client::builder(TokioExecutor::new()).pool_max_idle_per_host(0).build_http(),
             tasks: JoinSet::new(),
             server: watch::Sender::new(server),
@@ -45,8 +45,8 @@ impl Clients {
         tasks.spawn(live(http.clone(), server.subscribe(), open.clone()));
     }
 
-    /// From now on they find another server, as when a load balancer has turned to it. What is open
-    /// stays where it is.
+    /// Points the clients to another server, like a load balancer after a deployment. Open streams
+    /// stay where they are.
     pub(super) fn turn_to(&self, server: SocketAddr) {
         self.server.send_replace(server);
     }
@@ -58,26 +58,26 @@ impl Clients {
     }
 }
 
-/// The processing model of an `EventSource` in the HTML standard.
+/// Runs the processing model of an `EventSource` in the HTML standard.
 async fn live(
     http: Client<HttpConnector, Empty<Bytes>>,
     server: watch::Receiver<SocketAddr>,
     opened: mpsc::Sender<()>,
 ) {
-    // So long do browsers wait that were told nothing.
+    // The default of browsers when the server sends no reconnection time.
     let mut reconnection_time = Duration::from_secs(3);
     loop {
         let server = *server.borrow();
         if let Ok(response) = http.request(request(server)).await {
             if response.status() != StatusCode::OK {
-                // For ever.
+                // The `EventSource` gives up for good.
                 return;
             }
             if opened.send(()).await.is_err() {
                 return;
             }
             let (mut body, mut decoder) = (response.into_body(), Decoder::new());
-            // A clean end or a cut, that is the same here.
+            // A clean end and a failure are the same to an `EventSource`.
             while let Some(Ok(frame)) = body.frame().await {
                 if let Ok(mut bytes) = frame.into_data() {
                     while let Ok(Some(_)) = decoder.decode(&mut bytes) {}
@@ -90,7 +90,7 @@ async fn live(
 }
 
 fn request(server: SocketAddr) -> Request<Empty<Bytes>> {
-    // By these headers the layer knows an `EventSource`.
+    // The layer recognises an `EventSource` by these headers.
     Request::get(format!("http://{server}/events"))
         .header(ACCEPT, "text/event-stream")
         .header(CACHE_CONTROL, "no-cache")

@@ -9,17 +9,18 @@ use tower_sse::{Drain, Event, Retry, Stats, hub::Hub};
 
 use super::{DRILLS, clients::Clients, generation::Generation};
 
-/// Each is two file descriptors of this process, which may have no more than a thousand.
+/// Each takes two file descriptors of this process, which may have no more than a thousand.
 pub(super) const CLIENTS: usize = 200;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How the old generation of a server lets go of its clients.
+/// How the old generation of a server drains its clients.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
-    /// All at once, and all are told the same time: that is also what happens when nobody tells them any.
+    /// All at once, with the same reconnection time. The same happens without any reconnection
+    /// time.
     Storm,
-    /// One after another, each with a time of its own.
+    /// One after another, each with a reconnection time of its own.
     Spread,
 }
 
@@ -34,13 +35,13 @@ impl Kind {
     }
 }
 
-/// Drills of a deployment, one at a time: some hundred clients lose their server, and come back to the
-/// next.
+/// Drills of a deployment, one at a time: some hundred clients lose their server and reconnect to
+/// the next.
 #[derive(Clone)]
 pub(super) struct Drills {
     stats: Stats,
     hub: Hub,
-    /// Who runs a drill has the lock.
+    /// Locked by the drill that runs.
     runs: Arc<Mutex<Runs>>,
 }
 
@@ -65,9 +66,9 @@ impl Runs {
 struct Run {
     phase: Phase,
     clients: usize,
-    /// How many came back in each second since the shutdown began.
+    /// How many clients have reconnected in each second since the shutdown began.
     returned: Vec<usize>,
-    /// After how many seconds the old server had ended all its streams and was gone.
+    /// The seconds after which the old server had ended all its streams and exited.
     exited: Option<f64>,
 }
 
@@ -104,7 +105,7 @@ impl Drills {
         Self { stats: stats.clone(), hub: hub.clone(), runs: Arc::default() }
     }
 
-    /// Starts one, unless one is under way.
+    /// Starts a drill, unless one is running.
     pub(super) fn start(&self, kind: Kind) -> bool {
         let Ok(mut runs) = Arc::clone(&self.runs).try_lock_owned() else {
             return false;
@@ -137,7 +138,7 @@ async fn drill(
     let mut clients = Clients::of(old.address());
     let mut ticks = interval(SECOND / 10);
     while run.clients < CLIENTS {
-        // One after another, or they would come as a storm from the start.
+        // One after another, or they would connect as a storm.
         clients.add();
         clients.opened().await;
         run.clients += 1;

@@ -6,8 +6,8 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, SseLayer, Stats};
 
-/// One life of a server that is deployed anew, with a port, a layer and a token of its own: a token is
-/// cancelled once.
+/// One generation of a deployed server, with a port, a layer and a token of its own, as a token is
+/// cancelled only once.
 pub(super) struct Generation {
     address: SocketAddr,
     shutdown: CancellationToken,
@@ -21,7 +21,7 @@ impl Generation {
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).drain(drain).stats(stats);
         let app = Router::new().route("/events", get(events)).layer(layer);
-        // The same token for both: the server waits for its streams, and the layer ends them.
+        // Both share the token: the server waits for its streams, and the layer ends them.
         let server =
             axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         Ok(Self { address, shutdown, served: tokio::spawn(server.into_future()) })
@@ -31,7 +31,7 @@ impl Generation {
         self.address
     }
 
-    /// Shuts it down, and waits until the last stream has ended.
+    /// Shuts the server down, and waits until the last stream has ended.
     pub(super) async fn shut_down(mut self) -> io::Result<()> {
         self.shutdown.cancel();
         (&mut self.served).await.map_err(io::Error::other)?
@@ -39,7 +39,7 @@ impl Generation {
 }
 
 impl Drop for Generation {
-    /// A drill that is given up leaves no server behind.
+    /// Stops the server of an aborted drill.
     fn drop(&mut self) {
         self.served.abort();
     }

@@ -1,10 +1,11 @@
 //! cargo run --example dashboard --all-features
 //!
-//! Then open http://127.0.0.1:3000. Another port is the variable `PORT`.
+//! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
 //!
-//! Live charts of this host from one event stream. The button on the page cuts the stream; the browser
-//! comes back with the id of the last event that it has seen, and the stream goes on after it. Two
-//! more shut down a server with some hundred simulated clients, and show how they come back.
+//! Live charts of this host from one event stream. A button on the page cuts the stream; the
+//! browser reconnects with the ID of the last event that it has received, and the stream resumes
+//! after it. Two more buttons shut down a server with some hundred simulated clients, and show how
+//! they reconnect.
 
 mod clients;
 mod drill;
@@ -39,7 +40,7 @@ use self::{
 
 const SAMPLES: &str = "samples";
 const DRILLS: &str = "drills";
-/// So many samples are kept for clients that come back: five minutes, at one per second.
+/// The number of samples kept for clients that reconnect: five minutes, at one per second.
 const KEPT: usize = 300;
 
 #[tokio::main]
@@ -50,7 +51,7 @@ async fn main() -> io::Result<()> {
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -59,14 +60,14 @@ async fn main() -> io::Result<()> {
     axum::serve(listener, app(Duration::from_secs(1))).await
 }
 
-/// The dashboard, with a sample at every `interval`.
+/// Returns the dashboard, with a sample at every `interval`.
 pub(crate) fn app(interval: Duration) -> Router {
     let stats = Stats::new();
     let layer = SseLayer::new().retry(Retry::fixed(Duration::from_secs(1))).stats(&stats);
     dashboard(interval, stats).layer(layer)
 }
 
-/// The dashboard without the layer, for a test of what that is there for.
+/// Returns the dashboard without the layer, for a test that shows what the layer does.
 #[cfg(test)]
 pub(crate) fn routes(interval: Duration) -> Router {
     dashboard(interval, Stats::new())
@@ -91,9 +92,9 @@ fn dashboard(interval: Duration, stats: Stats) -> Router {
 }
 
 fn hub() -> Hub {
-    // How many samples there are decides, not how old they are.
+    // The number of samples is the limit, not their age.
     let samples = Retention::new().events(KEPT).age(Duration::MAX);
-    // Each event tells all of both drills: the newest is all there is to know, however long ago that was.
+    // Each event has the state of both drills, so only the newest is needed, however old it is.
     let drills = Retention::new().events(1).age(Duration::MAX);
     Hub::builder()
         .retention_of(move |topic| Some(if topic == DRILLS { drills } else { samples }))
@@ -105,11 +106,11 @@ struct Dashboard {
     hub: Hub,
     cuts: broadcast::Sender<Cut>,
     drills: Drills,
-    /// No longer than somebody can ask for samples.
+    /// Aborts the sampling when the last handler is dropped.
     _sampling: Arc<AbortOnDropHandle<()>>,
 }
 
-/// A page's own name, so that its button cuts no other page's stream.
+/// A page's own name, so that its button does not cut another page's stream.
 #[derive(Deserialize)]
 struct Visit {
     #[serde(default)]
@@ -122,7 +123,7 @@ async fn events(
     last: Option<LastEventId>,
 ) -> impl IntoResponse {
     let mut cuts = dashboard.cuts.subscribe();
-    // A first visit begins with all that is kept, the newest of the drills too.
+    // A first visit begins with everything that is kept, the newest drill event included.
     let mut events = dashboard.hub.subscribe([SAMPLES, DRILLS]).recent(KEPT + 1).resume(last);
     tower_sse::response(stream! {
         loop {
@@ -132,7 +133,7 @@ async fn events(
                     None => break,
                 },
                 away = cut_of(&mut cuts, &page) => {
-                    // How long the browser is to stay away, this one time.
+                    // How long the browser stays away, this one time.
                     yield Event::new().retry(away).into();
                     break;
                 }
@@ -146,20 +147,20 @@ async fn sample(interval: Duration, stats: Stats, hub: Hub) {
     let mut sampler = task::spawn_blocking(|| Sampler::new(stats)).await.unwrap();
     let mut ticks = time::interval(interval);
     ticks.set_missed_tick_behavior(time::MissedTickBehavior::Delay);
-    // A rate needs some time to have passed.
+    // A rate needs two measurements some time apart.
     ticks.tick().await;
     loop {
         ticks.tick().await;
         let taken = task::spawn_blocking(move || (sampler.sample(), sampler));
         let sample;
         (sample, sampler) = taken.await.unwrap();
-        // Encoded once, however many are looking.
+        // Encoded once for all subscribers.
         let event = Event::new().event("sample").json_data(&sample).unwrap();
         _ = hub.publish(SAMPLES, event).await.unwrap();
     }
 }
 
-/// Ends the streams of `page`, and keeps its browser `away` for so many seconds.
+/// Ends the streams of `page`, and keeps its browser `away` for this many seconds.
 #[derive(Clone, Deserialize)]
 struct Cut {
     #[serde(default)]

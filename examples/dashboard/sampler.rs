@@ -6,14 +6,14 @@ use tower_sse::Stats;
 
 use super::streams::Streams;
 
-/// What this host and its streams do at a moment. Sizes are in bytes, rates in bytes per second since the sample
-/// before.
+/// A sample of this host and its streams. Sizes are in bytes, rates in bytes per second since the
+/// sample before.
 #[derive(Debug, Serialize)]
 pub(super) struct Sample {
-    /// One more than that of the sample before, from one on: by these the page sees for itself whether
-    /// something is missing or came twice.
+    /// One more than the number of the sample before, starting at one. The page checks with it
+    /// whether a sample is missing or duplicate.
     number: u64,
-    /// Per cent, of all cores.
+    /// Per cent of all cores.
     cpu: f32,
     cores: usize,
     memory: Memory,
@@ -22,7 +22,7 @@ pub(super) struct Sample {
     streams: Streams,
     /// Milliseconds since 1970.
     time: u64,
-    /// When the server was started: the numbers of another run are not to be mixed up with these.
+    /// When the server was started: the numbers of different runs must not be mixed.
     started: u64,
 }
 
@@ -46,7 +46,7 @@ struct Traffic {
     sent: u64,
 }
 
-/// Keeps what the system has counted, since rates are differences.
+/// The counters of the system, kept because rates are differences.
 pub(super) struct Sampler {
     system: System,
     networks: Networks,
@@ -60,7 +60,7 @@ pub(super) struct Sampler {
 impl Sampler {
     pub(super) fn new(stats: Stats) -> Self {
         let mut disks = Vec::from(Disks::new_with_refreshed_list());
-        // A device that is mounted at several places counts once.
+        // Count a device that is mounted at several places once.
         disks.sort_by(|a, b| a.name().cmp(b.name()));
         disks.dedup_by(|a, b| a.name() == b.name());
         let networks = Networks::new_with_refreshed_list();
@@ -103,7 +103,7 @@ impl Sampler {
         }
     }
 
-    /// Counts anew; what the system counts in between is what happened in the time that is returned.
+    /// Refreshes the counters, and returns the time since the last refresh.
     fn refresh(&mut self) -> Duration {
         self.system.refresh_cpu_usage();
         self.system.refresh_memory();

@@ -3,12 +3,12 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use tower_sse::Stats;
 
-/// The event streams of this server, those of the drills among them.
+/// The event streams of this server, including those of the drills.
 #[derive(Debug, Serialize)]
 pub(super) struct Streams {
     open: u64,
     opened: u64,
-    /// By reason.
+    /// The number of closed streams by reason.
     closed: BTreeMap<&'static str, u64>,
 }
 

@@ -1,4 +1,4 @@
-//! Browsers that several tests have one after another: to start one takes longer than most of them do.
+//! Browsers that tests share one after another: starting one takes longer than most tests.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
@@ -21,18 +21,18 @@ use crate::{
     tools::{Directory, Tools},
 };
 
-/// A headless Chromium, driven by a chromedriver of its own. Both end when it is dropped.
+/// A headless Chromium with a chromedriver of its own. Both end when it is dropped.
 pub(crate) struct Browser {
     session: String,
     driver_port: u16,
     _driver: Child,
-    // Who writes to a pipe that nobody holds any more is killed.
+    // Kept open: a process that writes to a closed pipe is killed.
     _driver_output: Lines<tokio::io::BufReader<ChildStdout>>,
     _profile: Directory,
 }
 
 impl Browser {
-    /// Starts it with further arguments, and further options of chromedriver.
+    /// Starts a browser with additional arguments, and additional options of chromedriver.
     pub(crate) async fn start(
         tools: &Tools,
         arguments: &[&str],
@@ -52,7 +52,7 @@ impl Browser {
         let user_data = format!("--user-data-dir={}", profile.path().display());
         let own = [
             "--headless",
-            // It does not run as root otherwise.
+            // Chromium does not run as root otherwise.
             "--no-sandbox",
             "--disable-gpu",
             "--disable-quic",
@@ -62,7 +62,7 @@ impl Browser {
             "--disable-sync",
             // Containers have little shared memory.
             "--disable-dev-shm-usage",
-            // A page that moves is painted 60 times a second, and no test looks at that.
+            // An animated page is painted 60 times a second, and no test looks at that.
             "--force-prefers-reduced-motion",
             &user_data,
         ];
@@ -77,7 +77,7 @@ impl Browser {
         let address = format!("http://127.0.0.1:{driver_port}");
         let page = client.capabilities(capabilities).connect(&address);
         let page = timeout(PATIENCE, page).await.expect("a browser").unwrap();
-        // The browser stays when the test has ended whose client this is.
+        // The browser outlives the test that owns this client.
         page.persist().await.unwrap();
         let session = page.session_id().await.unwrap().expect("a session");
         let browser = Self {
@@ -90,7 +90,7 @@ impl Browser {
         (browser, page)
     }
 
-    /// A client of the page that it has.
+    /// Returns a client of the browser's page.
     pub(crate) async fn page(&self) -> Client {
         let address = format!("http://127.0.0.1:{}", self.driver_port);
         let page = Client::with_existing_session(&address, &self.session, HttpConnector::new());
@@ -99,7 +99,7 @@ impl Browser {
         page
     }
 
-    /// Leaves nothing of what was done with it: another tab is the only one, and what pages have stored is gone.
+    /// Resets the browser: a new tab is the only one, and the storage of pages is cleared.
     pub(crate) fn empty(&self) -> io::Result<()> {
         let tab = self.command("POST", "window/new", &json!({ "type": "tab" }))?;
         self.command("DELETE", "window", &json!({}))?;
@@ -110,7 +110,8 @@ impl Browser {
         Ok(())
     }
 
-    /// What chromedriver answers to a command. It blocks, as it is for those who are dropped.
+    /// Sends a command to chromedriver and returns its answer. It blocks, so that `drop` can call
+    /// it.
     fn command(&self, method: &str, path: &str, parameters: &Value) -> io::Result<Value> {
         let path = format!("/session/{}/{path}", self.session);
         let mut answer = BufReader::new(self.request(method, &path, &parameters.to_string())?);
@@ -123,7 +124,7 @@ impl Browser {
         if !head.starts_with("HTTP/1.1 200 ") {
             return Err(io::Error::other(head));
         }
-        // The connection stays open, so it is not read to its end.
+        // The connection stays open, so the answer is not read to the end of the connection.
         let mut body = serde_json::Deserializer::from_reader(answer).into_iter::<Value>();
         Ok(body.next().ok_or(io::ErrorKind::UnexpectedEof)??["value"].take())
     }
@@ -141,7 +142,7 @@ impl Browser {
 }
 
 impl Drop for Browser {
-    /// A chromedriver that is killed leaves its browser behind; one that is asked does not.
+    /// A chromedriver that is killed leaves its browser behind; one that is asked to quit does not.
     fn drop(&mut self) {
         if let Ok(mut answer) = self.request("GET", "/shutdown", "") {
             _ = answer.read_to_end(&mut Vec::new());
@@ -158,8 +159,8 @@ async fn port(output: &mut Lines<tokio::io::BufReader<ChildStdout>>) -> u16 {
     }
 }
 
-/// The browsers that no test has at the moment. They end with the last test that has one, as nothing would end
-/// them when the process exits.
+/// The browsers that no test uses at the moment. They end with the last test that uses one, as
+/// nothing would end them when the process exits.
 #[derive(Default)]
 pub(crate) struct Idle(Mutex<Vec<Browser>>);
 

@@ -1,5 +1,5 @@
-//! What a shutdown means to clients that call an API and read the answer as it is made: no browser, and
-//! nothing that would reconnect.
+//! What a shutdown means for clients that call an API and read the answer as it is made: they are
+//! not browsers, and they do not reconnect by themselves.
 
 use std::sync::Arc;
 
@@ -31,7 +31,7 @@ async fn complete(server: &Server, h2: bool) -> Response<Incoming> {
 }
 
 #[tokio::test]
-async fn a_call_is_told_when_to_come_back_and_one_that_is_open_runs_to_its_end() {
+async fn new_calls_get_a_retry_after_and_open_calls_run_to_their_end() {
     for h2 in [false, true] {
         let last = Arc::new(Notify::new());
         let completion = {

@@ -1,5 +1,5 @@
-//! The example `chat` in its users' browsers: what is said arrives, and a page that went away for a while has
-//! everything once when it is back.
+//! The example `chat` in browsers: messages arrive, and a page that returns after a while has every
+//! message once.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -38,7 +38,7 @@ impl Server {
         let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let shutdown = CancellationToken::new();
-        // Its pages come back at once.
+        // Its pages reconnect at once.
         let soon = Retry::fixed(Duration::from_millis(50));
         let layer = SseLayer::new().drain(Drain::per_client().retry(soon.clone())).retry(soon);
         let app = example::app(hub.clone(), layer.shutdown(shutdown.clone()));
@@ -56,8 +56,8 @@ impl Server {
         format!("http://{}/?room=kitchen&name={name}", self.address)
     }
 
-    /// Says these, one after another.
-    async fn hears(&self, to: Value, texts: impl IntoIterator<Item = impl ToString>) {
+    /// Posts these texts, one after another.
+    async fn post(&self, to: Value, texts: impl IntoIterator<Item = impl ToString>) {
         for text in texts {
             let message = json!({ "from": "eve", "to": to, "text": text.to_string() });
             let message = Full::from(message.to_string());
@@ -85,7 +85,7 @@ fn room() -> Value {
     json!({ "room": "kitchen" })
 }
 
-/// A hub with these texts in the room.
+/// Returns a hub with these texts in the room.
 fn with(texts: impl IntoIterator<Item = u64>) -> Hub {
     let hub = Hub::new();
     for text in texts {
@@ -100,13 +100,13 @@ fn numbers(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
     numbers.into_iter().map(|number| number.to_string()).collect()
 }
 
-/// The texts that the page shows, once these many are there.
+/// Returns the texts that the page shows, once it shows `count` of them.
 async fn shown(browser: &Chromium, count: usize) -> Vec<String> {
     let texts = "[...document.querySelectorAll('#log .text')].map(text => text.textContent)";
     strings(browser.until(&format!("(all => all.length >= {count} && all)({texts})")).await)
 }
 
-/// The texts that the page's streams have brought since it was loaded.
+/// Returns the texts that the page's streams have delivered since it was loaded.
 async fn received(browser: &Chromium) -> Vec<String> {
     strings(browser.until("chat.received").await)
 }
@@ -126,7 +126,7 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
     let server = Server::start(ANY, Hub::new()).await;
     let (ann, bob) = tokio::join!(Chromium::start(&tools), Chromium::start(&tools));
     ann.open(&format!("http://{}/?room=kitchen&name=a:b", server.address)).await;
-    // What cannot be a name is asked for again.
+    // An invalid name is asked for again.
     ann.until("!$('#join').hidden && ($('#join [name=name]').value = ' ann ')").await;
     ann.click("#join button").await;
     ann.until("document.activeElement === $('#text')").await;
@@ -148,10 +148,11 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
         browser.until(&format!("$('#log .private .to').textContent === '{about}'")).await;
     }
 
-    // Whoever is not there has it later; what is refused is told, and stays to be corrected.
+    // An absent receiver gets the message later; a rejected text is reported and stays for
+    // correction.
     bob.until("$('#user').value = 'cyd'").await;
     write(&bob, "later").await;
-    bob.until("$('#sent').textContent === 'cyd is not here now, and gets it on coming back'").await;
+    bob.until("$('#sent').textContent === 'cyd is not connected and will receive it later'").await;
     bob.until("$('#user').value = 'c:d'").await;
     write(&bob, "never").await;
     bob.until("$('#sent').matches('.bad') && $('#sent').textContent.includes('letters, digits')")
@@ -164,7 +165,7 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
 }
 
 #[tokio::test]
-async fn a_page_that_went_away_and_came_back_has_everything_once_and_in_order() {
+async fn a_page_that_returns_has_every_message_once_and_in_order() {
     let Some(tools) = Tools::find() else { return };
     let server = Server::start(ANY, Hub::new()).await;
     let browser = Chromium::start(&tools).await;
@@ -176,34 +177,34 @@ async fn goes_away_and_comes_back(browser: &Chromium, server: &Server) {
     let page = server.page("ann");
     browser.open(&page).await;
     browser.until("chat.opened").await;
-    server.hears(room(), 1..=3).await;
+    server.post(room(), 1..=3).await;
     assert_eq!(shown(browser, 3).await, numbers(1..=3));
 
     browser.open("about:blank").await;
     server.until_all_have_left().await;
-    server.hears(room(), 4..=5).await;
-    server.hears(json!({ "user": "ann" }), [6]).await;
+    server.post(room(), 4..=5).await;
+    server.post(json!({ "user": "ann" }), [6]).await;
     browser.open(&page).await;
     assert_eq!(shown(browser, 6).await, numbers(1..=6));
-    // Whatever were there twice would be there before this.
-    server.hears(json!("all"), [7]).await;
+    // Any duplicate would have arrived before this message.
+    server.post(json!("all"), [7]).await;
     assert_eq!(shown(browser, 7).await, numbers(1..=7));
     assert_eq!(received(browser).await, numbers(4..=7));
 
-    // With nothing new there is nothing to send.
+    // Without new messages there is nothing to send.
     browser.open(&page).await;
     browser.until("chat.opened").await;
-    server.hears(room(), [8]).await;
+    server.post(room(), [8]).await;
     assert_eq!(shown(browser, 8).await, numbers(1..=8));
     assert_eq!(received(browser).await, numbers([8]));
 
-    // By the back button: the page as it was left, or loaded again, as the browser likes.
+    // The back button restores the page as it was left, or loads it again; the browser decides.
     browser.open("about:blank").await;
     server.until_all_have_left().await;
-    server.hears(room(), [9]).await;
+    server.post(room(), [9]).await;
     browser.until("(setTimeout(() => history.back()), true)").await;
     browser.until("window.chat?.received.includes('9')").await;
-    server.hears(room(), [10]).await;
+    server.post(room(), [10]).await;
     assert_eq!(shown(browser, 10).await, numbers(1..=10));
     browser.until("chat.gaps === 0 && !$('#log .divider')").await;
 }
@@ -215,17 +216,17 @@ async fn reloads_while_others_talk(browser: &Chromium, server: &Server) {
     browser.open(&page).await;
     assert_eq!(shown(browser, 9).await.len(), 9, "all but the private one");
     for first in (11..).step_by(EACH as usize).take(RELOADS as usize) {
-        tokio::join!(browser.open(&page), server.hears(room(), first..first + EACH));
+        tokio::join!(browser.open(&page), server.post(room(), first..first + EACH));
     }
     let last = 10 + RELOADS * EACH + 1;
-    server.hears(json!("all"), [last]).await;
+    server.post(json!("all"), [last]).await;
     browser.until(&format!("chat.received.includes('{last}')")).await;
     let expected: Vec<_> = numbers((1..=last).filter(|number| *number != 6));
     assert_eq!(shown(browser, expected.len()).await, expected);
     browser.until("chat.gaps === 0").await;
 }
 
-/// The log from above to below: the texts, and a `|` for each divider, once this is there.
+/// Waits until the log shows exactly these lines: the texts, and a `|` for each divider.
 async fn until_log(browser: &Chromium, expected: &[&str]) {
     let lines =
         "[...$('#log').children].map(line => line.querySelector('.text')?.textContent ?? '|')";
@@ -240,36 +241,36 @@ async fn a_page_whose_server_was_restarted_keeps_its_messages_above_a_divider() 
     let browser = Chromium::start(&tools).await;
     browser.open(&page).await;
     browser.until("chat.opened").await;
-    first.hears(room(), 1..=2).await;
+    first.post(room(), 1..=2).await;
     until_log(&browser, &["1", "2"]).await;
     first.shut_down().await;
     write(&browser, "unsent").await;
     browser.until("$('#sent').matches('.bad')").await;
 
-    // The browser reconnects by itself, with an id that the second server never gave out.
+    // The browser reconnects by itself, with an ID that the second server never issued.
     let second = Server::start(address, with(11..=13)).await;
     until_log(&browser, &["1", "2", "|", "11", "12", "13"]).await;
     let words = browser.until("$('#log .divider').textContent").await;
     assert!(words.as_str().unwrap().starts_with("Messages may be missing here"), "{words}");
     browser.until("$('#sent').textContent === '' && $('#text').value === 'unsent'").await;
-    second.hears(json!("all"), [14]).await;
+    second.post(json!("all"), [14]).await;
     until_log(&browser, &["1", "2", "|", "11", "12", "13", "14"]).await;
     assert_eq!(received(&browser).await, numbers([1, 2, 11, 12, 13, 14]));
 
-    // This time the page is away, and is the one that sends the id.
+    // This time the page navigates away, and sends the ID itself.
     browser.open("about:blank").await;
     second.until_all_have_left().await;
     second.shut_down().await;
     let third = Server::start(address, with(21..=22)).await;
     browser.open(&page).await;
-    third.hears(room(), [23]).await;
+    third.post(room(), [23]).await;
     let all = ["1", "2", "|", "11", "12", "13", "14", "|", "21", "22", "23"];
     until_log(&browser, &all).await;
     assert_eq!(received(&browser).await, numbers(21..=23));
 
     browser.open(&page).await;
     browser.until("chat.opened").await;
-    third.hears(room(), [24]).await;
+    third.post(room(), [24]).await;
     until_log(&browser, &[&all[..], &["24"]].concat()).await;
     assert_eq!(received(&browser).await, numbers([24]));
     browser.until("chat.gaps === 0").await;

@@ -9,10 +9,10 @@ use crate::{
     tools::Tools,
 };
 
-/// Longer than anything a test awaits, so that one that hangs fails.
+/// Longer than anything a test awaits, so that a test that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A page of a headless Chromium. Who drops it hands the browser on to the next test.
+/// A page of a headless Chromium. Dropping it hands the browser on to the next test.
 pub(crate) struct Chromium {
     page: Client,
     /// Until it is dropped.
@@ -33,7 +33,7 @@ impl Chromium {
         Self { page, browser: Some(browser), idle }
     }
 
-    /// Starts one with further arguments, and further options of chromedriver, that is for this test only.
+    /// Starts a browser for this test only, with additional arguments and options of chromedriver.
     pub(crate) async fn start_with(tools: &Tools, arguments: &[&str], options: &Value) -> Self {
         let (browser, page) = Browser::start(tools, arguments, options).await;
         Self { page, browser: Some(browser), idle: Arc::default() }
@@ -43,7 +43,7 @@ impl Chromium {
         timeout(PATIENCE, self.page.goto(url)).await.expect("a page").unwrap();
     }
 
-    /// The value of a JavaScript expression, as soon as it is a true one.
+    /// Returns the value of a JavaScript expression once it is truthy.
     pub(crate) async fn until(&self, expression: &str) -> Value {
         self.answer(&format!(
             "const answer = arguments[arguments.length - 1];
@@ -57,7 +57,7 @@ impl Chromium {
         .unwrap_or_else(|| panic!("{expression} did not become true"))
     }
 
-    /// What a script gives to the function that is its last argument.
+    /// Returns what a script passes to the callback that is its last argument.
     pub(crate) async fn answer(&self, script: &str) -> Option<Value> {
         let answer = self.page.execute_async(script, Vec::new());
         match timeout(2 * PATIENCE, answer).await.expect("chromedriver to give up") {
@@ -83,7 +83,7 @@ impl Chromium {
 impl Drop for Chromium {
     fn drop(&mut self) {
         let browser = self.browser.take().expect("it is dropped once");
-        // What a test that failed leaves behind could be anything.
+        // A failed test may leave the browser in any state.
         if !panicking() {
             browser.empty().unwrap();
             self.idle.put(browser);

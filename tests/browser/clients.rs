@@ -1,4 +1,5 @@
-//! A page with an `EventSource` and a `@microsoft/fetch-event-source`, and what they have seen.
+//! A page with an `EventSource` and a `@microsoft/fetch-event-source`, and the events that they
+//! have received.
 
 use std::{net::SocketAddr, path::PathBuf};
 
@@ -12,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{chromium::Chromium, tools::find_package};
 
-/// The ways to listen that the page has, and where each keeps what it has seen.
+/// The clients of the page, named as the fields that keep what each has received.
 pub(crate) const EVENT_SOURCE: &str = "eventSource";
 pub(crate) const FETCHED: &str = "fetched";
 pub(crate) const BOTH: [&str; 2] = [EVENT_SOURCE, FETCHED];
@@ -21,7 +22,7 @@ pub(crate) fn find_fetch_event_source() -> Option<PathBuf> {
     find_package("@microsoft/fetch-event-source")
 }
 
-/// The page and its scripts.
+/// Returns routes for the page and its scripts.
 pub(crate) fn page(fetch_event_source: Option<PathBuf>) -> Router {
     let seen = ([("content-type", "text/javascript")], include_str!("pages/seen.mjs"));
     let page = Router::new()
@@ -38,7 +39,7 @@ pub(crate) fn page(fetch_event_source: Option<PathBuf>) -> Router {
 }
 
 impl Chromium {
-    /// Opens the page, in which these clients listen to `/events`.
+    /// Opens the page with these clients listening to `/events`.
     pub(crate) async fn listen(&self, address: SocketAddr, clients: &[&str]) {
         self.open(&format!("http://{address}/")).await;
         for client in clients {
@@ -50,7 +51,8 @@ impl Chromium {
         }
     }
 
-    /// Waits until of each of these clients what it has seen, `it`, is so.
+    /// Waits until the condition on `it`, what a client has received, holds for each of these
+    /// clients.
     pub(crate) async fn until_each(&self, clients: &[&str], condition: &str) {
         for client in clients {
             self.until(&format!("window.{client} && (it => {condition})({client})")).await;
@@ -63,7 +65,7 @@ impl Chromium {
     }
 }
 
-/// As `pages/seen.mjs` writes it.
+/// The form in which `pages/seen.mjs` writes it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) opened: u32,
@@ -76,14 +78,14 @@ pub(crate) struct Seen {
 }
 
 impl Seen {
-    /// Every event from the first on, each once and in order.
+    /// Asserts that every event from the first on is there, once and in order.
     pub(crate) fn misses_and_doubles_nothing(&self, client: &str) {
         let ids: Vec<u64> = self.events.iter().map(|(id, _)| *id).collect();
         let expected: Vec<u64> = (1..).take(ids.len()).collect();
         assert_eq!(ids, expected, "{client}");
     }
 
-    /// The servers that it had events from, in their order.
+    /// Returns the servers that the client had events from, in their order.
     pub(crate) fn servers(&self) -> Vec<&str> {
         let mut servers: Vec<&str> = self.events.iter().map(|(_, server)| &**server).collect();
         servers.dedup();

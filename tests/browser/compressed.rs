@@ -1,4 +1,4 @@
-//! What nginx compresses of a stream, which it does not hold back.
+//! Streams that nginx compresses without holding events back.
 
 use std::convert::Infallible;
 

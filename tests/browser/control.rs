@@ -19,7 +19,7 @@ use crate::{
     tools::{Tools, find_nginx},
 };
 
-/// Without this the tests through nginx would prove nothing.
+/// Without this result the tests through nginx would prove nothing.
 #[tokio::test]
 async fn without_the_layer_nginx_holds_events_back() {
     let Some(nginx) = find_nginx() else { return };
@@ -44,11 +44,11 @@ async fn without_the_layer_nginx_holds_events_back() {
     }
     assert_eq!(first.try_recv().unwrap_err(), TryRecvError::Empty, "the buffer is not full yet");
 
-    // Once it is, they do come.
+    // Once the stream has ended, the events do come.
     timeout(PATIENCE, first).await.expect("an event").unwrap();
 }
 
-/// Why a refusal looks at who is asking.
+/// The reason why a refusal depends on the client.
 #[tokio::test]
 async fn an_event_source_gives_up_at_a_503() {
     let Some(tools) = Tools::find() else { return };
@@ -65,9 +65,9 @@ async fn an_event_source_gives_up_at_a_503() {
     assert_eq!((stats.opened(), stats.refused()), (1, 1), "it came once");
 }
 
-/// Why a stream that `fetch` reads is ended by failing.
+/// The reason why a stream that `fetch` reads must end by failing.
 #[tokio::test]
-async fn fetch_event_source_takes_a_clean_end_for_the_last() {
+async fn fetch_event_source_does_not_reconnect_after_a_clean_end() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
     let events = async || tower_sse::response(stream::iter([Event::new().id(1).data("server")]));
     let app = Router::new().route("/events", get(events)).merge(page(Some(package)));
@@ -82,9 +82,9 @@ async fn fetch_event_source_takes_a_clean_end_for_the_last() {
     assert_eq!(browser.seen(FETCHED).await.opened, 1);
 }
 
-/// What it sends is then no different, so a shutdown ends it for good.
+/// Its request is then the same as an `EventSource`'s, so a shutdown ends it for good.
 #[tokio::test]
-async fn a_fetch_that_bypasses_the_cache_is_taken_for_an_event_source() {
+async fn a_fetch_that_bypasses_the_cache_is_handled_as_an_event_source() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
     let log = Log::start();
     let app = log.routes("server").merge(page(Some(package)));
@@ -104,9 +104,9 @@ async fn a_fetch_that_bypasses_the_cache_is_taken_for_an_event_source() {
     );
 }
 
-/// Why nginx has to speak HTTP/1.1: over HTTP/1.0 nothing tells a cut from an end.
+/// The reason why nginx has to speak HTTP/1.1: over HTTP/1.0 a failure looks like an end.
 #[tokio::test]
-async fn over_http_1_0_nginx_makes_a_clean_end_of_a_cut() {
+async fn over_http_1_0_nginx_turns_a_failure_into_a_clean_end() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
     let Some(package) = find_fetch_event_source() else { return };
     let log = Log::start();

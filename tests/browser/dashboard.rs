@@ -13,20 +13,21 @@ use crate::{
 };
 
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
-/// So many samples are looked at, before the cut and after.
+/// The number of samples checked before the cut and after it.
 const LIVE: usize = 10;
-/// So many clients come back in a second if they are spread, at most; more of them are a storm.
+/// The maximum number of clients that reconnect in one second if they are spread; more of them are
+/// a storm.
 const PEAK: u64 = 90;
 
 #[tokio::test]
-async fn the_dashboard_gets_events_one_by_one_and_resumes_after_a_cut() {
+async fn the_dashboard_receives_events_one_by_one_and_resumes_after_a_cut() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(INTERVAL)).await;
     is_seen_live_cut_and_resumed(&tools, server).await;
 }
 
 #[tokio::test]
-async fn the_dashboard_does_so_through_nginx_with_default_proxy_settings() {
+async fn the_dashboard_works_through_nginx_with_default_proxy_settings() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
     let server = serve_axum(example::app(INTERVAL)).await;
     let nginx = Nginx::start(&nginx, server).await;
@@ -37,7 +38,7 @@ async fn is_seen_live_cut_and_resumed(tools: &Tools, address: SocketAddr) {
     let browser = Chromium::start(tools).await;
     browser.open(&format!("http://{address}/")).await;
 
-    // What was kept when the page came is sent in one go.
+    // Samples kept from before the page was opened are sent at once.
     let history = browser.until("dashboard.samples.length").await.as_u64().unwrap();
     browser.until(&format!("dashboard.samples.length >= {}", history as usize + LIVE)).await;
     assert_eq!(browser.until("document.querySelector('#state').textContent").await, "open");
@@ -59,7 +60,7 @@ async fn is_seen_live_cut_and_resumed(tools: &Tools, address: SocketAddr) {
     assert!(samples.iter().all(|sample| sample.connection <= 2), "cut once");
     assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
     let verdict = browser.until("document.querySelector('#verdict').textContent").await;
-    let promise = format!("Resumed after {}, no gap, none twice", before.number);
+    let promise = format!("Resumed after {}, no gap, no duplicate", before.number);
     assert!(verdict.as_str().unwrap().contains(&promise), "{verdict}");
 }
 
@@ -72,7 +73,7 @@ struct Seen {
     made: f64,
 }
 
-/// What the page's own code has got, and when.
+/// Returns the samples that the page's own code has received, with their times.
 async fn seen(browser: &Chromium) -> Vec<Seen> {
     let samples = browser
         .until("dashboard.samples.map(s => [s.number, s.connection, s.arrived, s.time])")
@@ -92,8 +93,8 @@ fn are_consecutive(samples: &[Seen]) {
     assert_eq!(numbers, consecutive, "no gap and no double");
 }
 
-/// Did they arrive as they were made? In a burst they would be as long under way as the first had to
-/// wait for the last.
+/// Asserts that samples arrived as they were made. In a burst the first one would have been on its
+/// way for as long as it had to wait for the last.
 fn came_one_by_one(samples: &[Seen]) {
     let (first, last) = (samples.first().unwrap(), samples.last().unwrap());
     let (made, arrived) = (last.made - first.made, last.arrived - first.arrived);
@@ -102,16 +103,17 @@ fn came_one_by_one(samples: &[Seen]) {
     assert!(alone >= samples.len() / 2, "{alone} of {} came alone", samples.len());
 }
 
-/// The hub of the new server gives other ids, knows nothing of the old one's, and begins to count anew.
+/// The hub of the new server issues other IDs, knows none of the old ones, and counts from the
+/// start.
 #[tokio::test]
-async fn a_page_that_was_open_when_the_server_was_started_anew_says_so_and_goes_on() {
+async fn an_open_page_reports_a_restart_of_the_server_and_goes_on() {
     let Some(tools) = Tools::find() else { return };
     let first = start_server(ANY).await;
     let address = first.address;
     let browser = Chromium::start(&tools).await;
     browser.open(&format!("http://{address}/")).await;
     browser.until(&format!("dashboard.samples.length >= {LIVE}")).await;
-    // A drill goes down with its server, and is not waited for by the page.
+    // A drill ends with its server, and the page does not wait for it.
     browser.click("#drill [value=true]").await;
     browser.until("dashboard.runs.spread?.returned.some(count => count > 0)").await;
     first.shut_down().await;
@@ -121,25 +123,28 @@ async fn a_page_that_was_open_when_the_server_was_started_anew_says_so_and_goes_
     let last = browser.until("dashboard.last").await;
     let id = browser.until("dashboard.lastEventId").await;
     let ended = format!("Last-Event-ID: {}", id.as_str().unwrap());
-    browser.until(&said(&ended)).await;
+    browser.until(&log_lines(&ended)).await;
 
     let _second = start_server(address).await;
     let gap = format!("gap: the server does not have all samples after {last}");
-    assert_eq!(browser.until(&said(&gap)).await, 1);
-    let verdict = format!("Gap after {last}: the server was started anew.");
-    let told = "document.querySelector('#verdict').textContent";
-    browser.until(&format!("{told} === '{verdict}' && dashboard.samples.length >= {LIVE}")).await;
+    assert_eq!(browser.until(&log_lines(&gap)).await, 1);
+    let verdict = format!("Gap after {last}: the server was restarted.");
+    let outcome = "document.querySelector('#verdict').textContent";
+    browser
+        .until(&format!("{outcome} === '{verdict}' && dashboard.samples.length >= {LIVE}"))
+        .await;
     let samples = seen(&browser).await;
     assert_eq!(samples[0].number, 1, "all that the new server has");
     are_consecutive(&samples);
-    // At least the second: the old server may have refused it, which is a stream that opens and ends.
+    // The second connection or later: the old server may have refused one, which is a stream that
+    // opens and ends.
     let connection = samples[0].connection;
     assert!(connection >= 2);
     assert!(samples.iter().all(|sample| sample.connection == connection), "it was not cut again");
     browser.until("[...document.querySelectorAll('#drill button')].every(b => !b.disabled)").await;
     assert_eq!(bars(&browser).await, [0, 0]);
 
-    // From here on it is as if nothing had been.
+    // From here on everything works as before.
     browser.choose("#cut select", "1").await;
     browser.click("#cut button").await;
     browser.until(&format!("dashboard.opened.length === {connection} + 1")).await;
@@ -148,12 +153,12 @@ async fn a_page_that_was_open_when_the_server_was_started_anew_says_so_and_goes_
     are_consecutive(&seen(&browser).await);
     assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
     let verdict = browser.until("document.querySelector('#verdict').textContent").await;
-    assert!(verdict.as_str().unwrap().contains("no gap, none twice"), "{verdict}");
+    assert!(verdict.as_str().unwrap().contains("no gap, no duplicate"), "{verdict}");
 }
 
-/// How many lines of the page's log say this.
-fn said(words: &str) -> String {
-    let lines = "[...document.querySelectorAll('#log .said')]";
+/// Returns an expression that counts the lines of the page's log with these words.
+fn log_lines(words: &str) -> String {
+    let lines = "[...document.querySelectorAll('#log .note')]";
     format!("{lines}.filter(line => line.textContent.includes('{words}')).length")
 }
 
@@ -193,7 +198,7 @@ async fn the_dashboard_names_every_canvas_and_announces_its_state_only_when_it_c
 }
 
 #[tokio::test]
-async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_come_back() {
+async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_reconnect() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(INTERVAL)).await;
     let browser = Chromium::start(&tools).await;
@@ -205,10 +210,10 @@ async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_come_back()
     let storm = returned(&browser, "storm").await;
     assert_eq!(storm.iter().sum::<u64>(), 200);
     assert!(storm.iter().any(|count| *count > PEAK), "{storm:?}");
-    let told = told(&browser, "storm").await;
-    assert!(told.starts_with("all 200 simulated clients back within"), "{told}");
+    let outcome = outcome(&browser, "storm").await;
+    assert!(outcome.starts_with("all 200 simulated clients reconnected within"), "{outcome}");
 
-    // While the server of the drill is shut down, the page's own stream is cut, and resumes.
+    // While the drill's server is shut down, the page's own stream is cut and resumes.
     browser.click("#drill [value=true]").await;
     browser.until("dashboard.runs.spread?.phase === 'draining'").await;
     browser.until("[...document.querySelectorAll('#drill button')].every(b => b.disabled)").await;
@@ -221,7 +226,7 @@ async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_come_back()
     assert_eq!(browser.until("[dashboard.missing, dashboard.doubles]").await.to_string(), "[0,0]");
 
     let [storm, spread] = bars(&browser).await;
-    // Both are all clients, so their bars have about the same area.
+    // Both kinds include all clients, so their bars have about the same area.
     assert!(storm > 1000 && storm.abs_diff(spread) < storm / 4, "painted {storm} and {spread}");
     // Drained, and left by themselves, twice.
     let closed = "dashboard.samples[dashboard.samples.length - 1].streams.closed";
@@ -229,20 +234,20 @@ async fn the_dashboard_shuts_a_server_down_and_shows_how_its_clients_come_back()
     browser.until("document.querySelector('#closes').textContent.includes('drained400')").await;
 }
 
-/// How many clients came back in each second, when they all have.
+/// Returns how many clients reconnected in each second, once all have.
 async fn returned(browser: &Chromium, kind: &str) -> Vec<u64> {
     let run = format!("dashboard.runs.{kind}");
     let returned = browser.until(&format!("{run}?.phase === 'over' && {run}.returned")).await;
     returned.as_array().unwrap().iter().map(|count| count.as_u64().unwrap()).collect()
 }
 
-/// What the page says about a drill that is over.
-async fn told(browser: &Chromium, kind: &str) -> String {
+/// Returns what the page reports about a finished drill.
+async fn outcome(browser: &Chromium, kind: &str) -> String {
     let words = format!("document.querySelector('[data-run={kind}] dd.over')?.textContent");
     browser.until(&words).await.as_str().unwrap().to_owned()
 }
 
-/// How many dots of the chart are of the colours of the two kinds of drills.
+/// Returns how many pixels of the chart have the colours of the two kinds of drills.
 async fn bars(browser: &Chromium) -> [u64; 2] {
     let dots = browser
         .until(

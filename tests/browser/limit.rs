@@ -1,4 +1,4 @@
-//! As many streams are open as may be.
+//! Clients at the limit of open streams.
 
 use std::{
     sync::{Arc, OnceLock},
@@ -16,10 +16,10 @@ use crate::{
 };
 
 #[tokio::test]
-async fn an_event_source_that_was_refused_comes_in_as_soon_as_there_is_a_place() {
+async fn a_refused_event_source_is_admitted_once_a_permit_is_free() {
     let Some(tools) = Tools::find() else { return };
     let log = Log::start();
-    // How many had been refused when the first place became free.
+    // The number of refusals before the first permit was released.
     let (stats, until_free) = (Stats::new(), Arc::new(OnceLock::new()));
     let layer = layer("only").max_streams(1).on_close({
         let (stats, until_free) = (stats.clone(), Arc::clone(&until_free));
@@ -46,7 +46,7 @@ async fn an_event_source_that_was_refused_comes_in_as_soon_as_there_is_a_place()
 }
 
 #[tokio::test]
-async fn where_there_is_one_place_both_kinds_get_it_in_turn() {
+async fn two_kinds_of_clients_take_turns_at_a_limit_of_one() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
     let log = Log::start();
     let app = log.routes("only").merge(page(Some(package)));

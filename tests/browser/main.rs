@@ -1,5 +1,5 @@
-//! What clients see that nobody here wrote: headless Chromium, straight from the server and through nginx,
-//! and packages for Node.
+//! Tests with independent clients: headless Chromium, directly and through nginx, and packages for
+//! Node.
 #![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
 
 mod browser;

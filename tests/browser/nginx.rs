@@ -9,8 +9,7 @@ use tokio::{
 
 use crate::{chromium::PATIENCE, tools::Directory};
 
-/// An nginx in front of a server, with the proxy settings that it has by default. It is killed when
-/// dropped.
+/// An nginx in front of a server, with its default proxy settings. It is killed when dropped.
 pub(crate) struct Nginx {
     pub(crate) address: SocketAddr,
     _process: Child,
@@ -23,7 +22,7 @@ impl Nginx {
         Self::start_with(program, &format!("server {upstream};"), "").await
     }
 
-    /// Starts it in front of several servers, and with settings that it does not have by default.
+    /// Starts it in front of several servers, and with additional settings.
     pub(crate) async fn start_with(program: &Path, upstream: &str, settings: &str) -> Self {
         for _ in 0..5 {
             if let Some(nginx) = Self::try_start(program, upstream, settings).await {
@@ -33,7 +32,7 @@ impl Nginx {
         panic!("nginx does not start");
     }
 
-    /// `None` if somebody else has taken the port meanwhile: nginx cannot have one chosen.
+    /// Returns `None` if another process has taken the port meanwhile: nginx cannot choose a port.
     async fn try_start(program: &Path, upstream: &str, settings: &str) -> Option<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -56,8 +55,8 @@ impl Nginx {
     }
 }
 
-/// Nothing about proxying but where to, and what is asked for. One process, so that to kill it is enough; what it writes stays
-/// in its directory.
+/// Returns a configuration with only the upstream and the given settings. There is one process, so
+/// that killing it is enough, and its files stay in its directory.
 fn configure(address: SocketAddr, upstream: &str, settings: &str) -> String {
     format!(
         "daemon off;
@@ -86,16 +85,16 @@ fn configure(address: SocketAddr, upstream: &str, settings: &str) -> String {
     )
 }
 
-/// Does it listen? If not, it has said why and ended.
+/// Returns whether it listens. If not, it has logged the reason and exited.
 async fn is_up(log: &mut Lines<BufReader<ChildStderr>>) -> bool {
-    let mut said = String::new();
+    let mut output = String::new();
     while let Some(line) = log.next_line().await.unwrap() {
-        // Its sockets are open before it sets about to wait for events.
+        // Its sockets are open before it starts to wait for events.
         if line.contains("event method") {
             return true;
         }
-        said += &line;
+        output += &line;
     }
-    assert!(said.contains("Address already in use"), "{said}");
+    assert!(output.contains("Address already in use"), "{output}");
     false
 }

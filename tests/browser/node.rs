@@ -1,4 +1,4 @@
-//! The `EventSource`s of two packages for Node, each a client that somebody else wrote.
+//! The `EventSource`s of two packages for Node, each an independent client.
 
 use std::{net::SocketAddr, path::Path, process::Stdio};
 
@@ -16,14 +16,14 @@ use crate::{
     tools::{find_nginx, find_node, find_package},
 };
 
-/// A process of Node, which ends with its standard input, and is killed when dropped.
+/// A Node process. It ends with its standard input, and is killed when dropped.
 struct Client {
     seen: Lines<BufReader<ChildStdout>>,
     _process: Child,
 }
 
 impl Client {
-    /// Listens by the `EventSource` of `package`.
+    /// Starts a client that listens with the `EventSource` of `package`.
     fn start(node: &Path, package: &Path, address: SocketAddr) -> Self {
         let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/pages/node.mjs");
         let mut process = Command::new(node)
@@ -33,7 +33,7 @@ impl Client {
             .arg(format!("http://{address}/events"))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
-            // Where undici says that it is experimental.
+            // undici prints there that it is experimental.
             .stderr(Stdio::null())
             .kill_on_drop(true)
             .spawn()
@@ -59,7 +59,7 @@ impl Client {
         seen
     }
 
-    /// Waits until it was refused twice by `server`, which drains.
+    /// Waits until the draining `server` has refused the client twice.
     async fn until_refused(&mut self, server: &Server) {
         // The stream, and two refusals.
         self.until(|seen| seen.opened > 2).await;
@@ -68,7 +68,7 @@ impl Client {
         assert_eq!((stats.opened(), stats.open()), (1, 0));
     }
 
-    /// Waits until it has gone on at the second server.
+    /// Waits until the client has resumed at the second server.
     async fn until_resumed(&mut self, log: &Log) {
         let now = log.last();
         let seen = self.until(|seen| seen.events.last().is_some_and(|(id, _)| *id > now)).await;
@@ -79,7 +79,7 @@ impl Client {
 }
 
 #[tokio::test]
-async fn eventsource_comes_back_although_it_is_refused_and_then_finds_nobody() {
+async fn eventsource_reconnects_after_refusals_and_when_no_server_listens() {
     let (Some(node), Some(package)) = (find_node(), find_package("eventsource")) else { return };
     let log = Log::start();
     let first = Server::start(ANY, layer("first"), log.routes("first")).await;
@@ -90,16 +90,16 @@ async fn eventsource_comes_back_although_it_is_refused_and_then_finds_nobody() {
     first.drain();
     client.until_refused(&first).await;
     first.shut_down().await;
-    // The ends of the stream and of the two refusals, perhaps of a third, and that nobody listens.
+    // The ends of the stream and of two or three refusals, and a failed connection.
     client.until(|seen| seen.errors > seen.opened).await;
 
     let _second = Server::start(address, layer("second"), log.routes("second")).await;
     client.until_resumed(&log).await;
 }
 
-/// Through nginx, for undici 6 gives up for good where nobody listens.
+/// Through nginx, as undici 6 gives up for good where no server listens.
 #[tokio::test]
-async fn undici_comes_back_although_it_is_refused() {
+async fn undici_reconnects_after_refusals() {
     let (Some(node), Some(package)) = (find_node(), find_package("undici")) else { return };
     let Some(nginx) = find_nginx() else { return };
     let log = Log::start();

@@ -4,10 +4,11 @@ use serde_json::json;
 
 use crate::{chromium::Chromium, example, support::serve_axum, tools::Tools};
 
-/// Takes pictures of the dashboard, after a cut and after its drills, into the directory that the variable names.
+/// Takes screenshots of the dashboard, after a cut and after its drills, into the directory that
+/// the variable names.
 #[tokio::test]
 #[ignore = "for people to look at: TOWER_SSE_SCREENSHOTS=<directory> cargo test --all-features -- --ignored"]
-async fn the_dashboard_has_its_pictures_taken() {
+async fn screenshots_of_the_dashboard_are_taken() {
     let directory = PathBuf::from(env::var_os("TOWER_SSE_SCREENSHOTS").expect("a directory"));
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(Duration::from_millis(200))).await;

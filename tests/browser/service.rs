@@ -1,4 +1,4 @@
-//! One service over the lives of several servers: what is published goes on while they come and go.
+//! One service across several servers: events are published while servers come and go.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -19,10 +19,10 @@ use tower_sse::{Drain, Event, LastEventId, Refusal, Retry, SseLayer, Stats};
 
 use crate::chromium::PATIENCE;
 
-/// An address whose port the system chooses.
+/// An address with a port that the system chooses.
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
-/// What every server sends: the numbers from one on, as they are published.
+/// The events of every server: the numbers from one on, as they are published.
 #[derive(Clone)]
 pub(crate) struct Log(Arc<watch::Sender<u64>>);
 
@@ -45,7 +45,8 @@ impl Log {
         *self.0.borrow()
     }
 
-    /// `/events`: strictly what follows the client's last event id, with the server's name as its data.
+    /// Returns `/events`: exactly what follows the client's last event ID, with the server's name
+    /// as data.
     pub(crate) fn routes(&self, server: &'static str) -> Router {
         let log = self.clone();
         let events = async move |last: LastEventId| {
@@ -63,7 +64,7 @@ impl Log {
     }
 }
 
-/// The layer of a server that says farewell, and lets nobody wait for long.
+/// Returns the layer of a server that sends a farewell, with short reconnection times.
 pub(crate) fn layer(server: &'static str) -> SseLayer {
     let soon = Retry::between(Duration::from_millis(100), Duration::from_millis(300));
     SseLayer::new()
@@ -103,12 +104,12 @@ impl Server {
         Self { address, stats, drain, stop, serving }
     }
 
-    /// Drains it while it goes on to listen, as until a load balancer has noticed.
+    /// Drains the server while it goes on listening, as until a load balancer has noticed.
     pub(crate) fn drain(&self) {
         self.drain.cancel();
     }
 
-    /// Shuts it down gracefully, and waits until nothing is left of it.
+    /// Shuts the server down gracefully, and waits until it is gone.
     pub(crate) async fn shut_down(self) {
         self.drain();
         self.stop.cancel();

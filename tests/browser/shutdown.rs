@@ -1,4 +1,4 @@
-//! A server ends its streams, by a shutdown or by age, and both kinds of client come back.
+//! A server ends its streams, by a shutdown or by age, and both kinds of client reconnect.
 
 use std::{net::SocketAddr, path::Path, time::Duration};
 
@@ -12,13 +12,13 @@ use crate::{
     tools::{Tools, find_nginx},
 };
 
-/// A server of the service whose pages and events are both from it.
+/// Starts a server of the service, with both the pages and the events.
 async fn serve(name: &'static str, address: SocketAddr, log: &Log, package: &Path) -> Server {
     let app = log.routes(name).merge(page(Some(package.to_path_buf())));
     Server::start(address, layer(name), app).await
 }
 
-/// Waits until both have what was published after the second server took over.
+/// Waits until both clients have what was published after the second server took over.
 async fn until_second(browser: &Chromium, log: &Log) {
     let now = log.last();
     let caught_up = format!("it.events.some(([id, server]) => id > {now} && server === 'second')");
@@ -37,7 +37,7 @@ fn is_resumed(client: &str, seen: &Seen) {
 }
 
 #[tokio::test]
-async fn both_get_the_farewell_and_come_back_to_the_next_server_on_the_port() {
+async fn both_clients_get_the_farewell_and_reconnect_to_the_next_server_on_the_port() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
     let log = Log::start();
     let first = serve("first", ANY, &log, &package).await;
@@ -49,7 +49,7 @@ async fn both_get_the_farewell_and_come_back_to_the_next_server_on_the_port() {
     first.shut_down().await;
     let stats = stats.snapshot();
     assert_eq!((stats.open(), closed_for(CloseReason::Drained, &stats)), (0, 2), "{stats:?}");
-    // The one error is the end of the stream, the other that nobody listens.
+    // One error is the end of the stream, the other a failed connection.
     browser.until_each(&BOTH, "it.errors > 1").await;
 
     let _second = serve("second", address, &log, &package).await;
@@ -59,12 +59,12 @@ async fn both_get_the_farewell_and_come_back_to_the_next_server_on_the_port() {
         is_resumed(client, &seen);
         assert_eq!(seen.opened, 2, "{client}");
     }
-    let told = browser.seen(FETCHED).await.retry.expect("a reconnection time");
-    assert!((100..=300).contains(&told), "{told}");
+    let retry = browser.seen(FETCHED).await.retry.expect("a reconnection time");
+    assert!((100..=300).contains(&retry), "{retry}");
 }
 
 #[tokio::test]
-async fn both_come_back_although_the_server_that_drains_refuses_them() {
+async fn both_clients_reconnect_although_the_draining_server_refuses_them() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
     let log = Log::start();
     let first = serve("first", ANY, &log, &package).await;
@@ -85,16 +85,16 @@ async fn both_come_back_although_the_server_that_drains_refuses_them() {
     are_well_refused(&browser.seen(FETCHED).await);
 }
 
-/// From nginx, which asks the second server once the first no longer listens.
+/// Through nginx, which asks the second server once the first no longer listens.
 #[tokio::test]
-async fn both_come_back_through_nginx_over_http_1_1() {
+async fn both_clients_reconnect_through_nginx_over_http_1_1() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
     let Some(package) = find_fetch_event_source() else { return };
     let log = Log::start();
     let first = serve("first", ANY, &log, &package).await;
     let second = serve("second", ANY, &log, &package).await;
     let upstream = format!("server {}; server {} backup;", first.address, second.address);
-    // Over HTTP/1.0, which it had as its default for long, a cut is a clean end.
+    // Over HTTP/1.0, nginx's former default, a failure becomes a clean end.
     let nginx = Nginx::start_with(&nginx, &upstream, "proxy_http_version 1.1;").await;
     let browser = Chromium::start(&tools).await;
     browser.listen(nginx.address, &BOTH).await;
@@ -112,7 +112,7 @@ async fn both_come_back_through_nginx_over_http_1_1() {
 }
 
 async fn are_refused_twice(browser: &Chromium, server: &Server) {
-    // An `EventSource` takes the refusal for a stream that opens and ends.
+    // To an `EventSource` the refusal is a stream that opens and ends.
     browser.until_each(&[EVENT_SOURCE], "it.opened > 2").await;
     browser.until_each(&[FETCHED], "it.answers.length > 2").await;
     let stats = server.stats.snapshot();
@@ -126,13 +126,13 @@ fn are_well_refused(fetched: &Seen) {
     };
     let ok = (200, None);
     assert_eq!((first, last), (&ok, &ok));
-    // At most 300 milliseconds are a second.
+    // At most 300 milliseconds are rounded up to a second.
     let unavailable = (503, Some("1".to_owned()));
     assert!(refused.len() >= 2 && refused.iter().all(|it| *it == unavailable), "{refused:?}");
 }
 
 #[tokio::test]
-async fn both_come_back_as_often_as_their_streams_become_too_old() {
+async fn both_clients_reconnect_each_time_a_stream_reaches_its_maximum_age() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
     let log = Log::start();
     let layer = layer("only")

@@ -1,5 +1,5 @@
-//! The strictest proof that events pass one by one, however slow the machine: each is made only when
-//! the page has seen the one before.
+//! The strictest proof that events pass one by one, independent of the machine's speed: each event
+//! is made only once the page has received the one before.
 
 use std::{net::SocketAddr, sync::Arc};
 
@@ -22,14 +22,14 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_browser_sees_the_head_and_every_event_before_the_next_is_made() {
+async fn a_browser_receives_the_head_and_each_event_before_the_next_is_made() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(app()).await;
     sees_step_by_step(&tools, server).await;
 }
 
 #[tokio::test]
-async fn a_browser_does_so_through_nginx_with_default_proxy_settings() {
+async fn a_browser_receives_them_through_nginx_with_default_proxy_settings() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };
     let server = serve_axum(app()).await;
     let nginx = Nginx::start(&nginx, server).await;

@@ -1,4 +1,4 @@
-//! The rule for programs and packages that these tests need: where one is missing, a test says so in one line and
+//! The programs and packages that these tests need. If one is missing, a test prints one line and
 //! passes; with `TOWER_SSE_REQUIRE_TOOLS` in the environment it fails.
 
 use std::{
@@ -32,7 +32,7 @@ pub(crate) fn find_node() -> Option<PathBuf> {
     find(&["node", "nodejs"])
 }
 
-/// The directory of a package of npm's.
+/// Returns the directory of an npm package.
 pub(crate) fn find_package(name: &str) -> Option<PathBuf> {
     // Where `.ci/run` installs them.
     let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/npm/node_modules").join(name);
@@ -43,7 +43,7 @@ pub(crate) fn find_package(name: &str) -> Option<PathBuf> {
     found
 }
 
-/// The first of the names that one program has.
+/// Returns the path of a program that may have several names.
 fn find(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Debian keeps servers out of the path of users.
@@ -60,7 +60,7 @@ fn find(names: &[&str]) -> Option<PathBuf> {
 
 fn skip(missing: &str) {
     assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
-    // Not by a macro: the test harness keeps to itself what passing tests print with those.
+    // Not by a macro: the test harness captures what passing tests print with those.
     #[allow(clippy::explicit_write)]
     writeln!(stderr(), "skipped: {missing}").unwrap();
 }
@@ -85,7 +85,7 @@ impl Directory {
 
 impl Drop for Directory {
     fn drop(&mut self) {
-        // What is still being written there by a program that was killed may stay behind.
+        // A program that was killed may still be writing there; its files may stay behind.
         _ = remove_dir_all(&self.0);
     }
 }

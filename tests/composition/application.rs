@@ -1,4 +1,4 @@
-//! An application whose streams the test feeds, and the two places a layer can have beside
+//! An application whose streams the test feeds, and the two positions of another layer relative to
 //! `SseLayer`.
 
 use std::{convert::Infallible, future, io, time::Duration};
@@ -24,7 +24,7 @@ use crate::support::EventReader;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What a test holds of a stream that the application has opened.
+/// The test's handle of a stream that the application has opened.
 pub(crate) struct Source {
     pub(crate) events: mpsc::UnboundedSender<io::Result<Event>>,
     pub(crate) request: Parts,
@@ -82,7 +82,7 @@ async fn panics_in_body() -> impl IntoResponse {
     tower_sse::response(stream::poll_fn::<Event, _>(|_| panic!("in the body")))
 }
 
-/// Where the other layer is, as seen from `SseLayer`.
+/// The position of the other layer relative to `SseLayer`.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
     Inside,
@@ -92,7 +92,7 @@ pub(crate) enum Place {
 impl Place {
     pub(crate) const BOTH: [Self; 2] = [Self::Inside, Self::Outside];
 
-    /// The application with a default `SseLayer` and another layer.
+    /// Returns the application with a default `SseLayer` and another layer.
     pub(crate) fn compose<L>(self, other: L) -> (Router, Sources)
     where
         L: Layer<Route> + Clone + Send + Sync + 'static,
@@ -125,12 +125,12 @@ pub(crate) fn get_request(path: &str, headers: &[(&str, &str)]) -> Request {
     request.body(Body::empty()).unwrap()
 }
 
-/// Calls `app` without a server: for tests that poll the body by hand.
+/// Calls `app` without a server, for tests that poll the body by hand.
 pub(crate) async fn call(app: &Router, request: Request) -> Response {
     app.clone().oneshot(request).await.unwrap()
 }
 
-/// Two events arrive, each before the next is made, and then the clean end.
+/// Asserts that two events arrive, each before the next is made, and then a clean end.
 pub(crate) async fn assert_streams<B>(response: Response<B>, source: Source)
 where
     B: http_body::Body<Data = bytes::Bytes, Error: std::fmt::Debug> + Unpin,

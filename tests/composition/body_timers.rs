@@ -15,13 +15,13 @@ use crate::{
 const SECOND: Duration = Duration::from_secs(1);
 const TIMED_OUT: &str = "data was not received within the designated timeout";
 
-/// A heartbeat of one second, on a grid that adds a sixteenth at most.
+/// Returns a layer with a heartbeat of one second, whose deadlines are at most a sixteenth late.
 fn one_second_heartbeat() -> SseLayer {
     SseLayer::new().heartbeat(Heartbeat::every(SECOND))
 }
 
-/// Counts the frames before the body ends or fails. All of them are comment lines: heartbeats, or
-/// the last bytes before a failure.
+/// Counts the frames before the body ends or fails. All of them must be comment lines: heartbeats,
+/// or the last bytes before a failure.
 async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<String>) {
     for count in 0..most {
         match body.frame().await {
@@ -34,7 +34,7 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeout_does_not_cut_a_stream() {
+async fn a_timeout_does_not_cut_a_stream() {
     for place in Place::BOTH {
         let layer = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
         let (app, mut sources) = place.compose(layer);
@@ -51,7 +51,7 @@ async fn timeout_does_not_cut_a_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn timeout_still_answers_for_a_head_that_does_not_come() {
+async fn a_timeout_still_answers_when_no_head_comes() {
     for place in Place::BOTH {
         let layer = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
         let (app, _sources) = place.compose(layer);
@@ -62,7 +62,7 @@ async fn timeout_still_answers_for_a_head_that_does_not_come() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_keep_a_stream_within_a_body_timeout_outside() {
+async fn heartbeats_keep_a_stream_alive_under_an_outer_body_timeout() {
     let layer = ResponseBodyTimeoutLayer::new(2 * SECOND);
     let (app, mut sources) = Place::Outside.compose_with(one_second_heartbeat(), layer);
 
@@ -73,9 +73,9 @@ async fn heartbeats_keep_a_stream_within_a_body_timeout_outside() {
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: one\n\n");
 }
 
-/// Inside, the timer does not see heartbeats: it takes a silent source for a dead one.
+/// An inner timer does not see heartbeats: it mistakes an idle source for a dead one.
 #[tokio::test(start_paused = true)]
-async fn a_body_timeout_inside_fails_a_silent_source() {
+async fn an_inner_body_timeout_fails_a_silent_source() {
     let layer = ResponseBodyTimeoutLayer::new(Duration::from_millis(2500));
     let (app, mut sources) = Place::Inside.compose_with(one_second_heartbeat(), layer);
 
@@ -91,12 +91,12 @@ async fn a_body_timeout_inside_fails_a_silent_source() {
     source.dropped().await;
 }
 
-/// What a deadline for the whole body does to a stream depends on nothing that the stream does:
-/// it is cut in the middle, and its clients see a failure. To bound the age of streams end the
-/// source, between events and with a clean end, as `take_until` does.
+/// A deadline for the whole body does not depend on the stream's activity: it cuts the stream
+/// mid-event, and its clients see a failure. To limit the age of streams end the source between
+/// events and cleanly, as `take_until` does.
 #[tokio::test(start_paused = true)]
-async fn a_body_deadline_cuts_a_stream_in_the_middle() {
-    // Of a failure inside, the layer knows: it sends a last line and holds the failure back.
+async fn a_body_deadline_cuts_a_stream_mid_event() {
+    // The layer observes an inner failure: it sends a last line and delays the failure.
     for (place, last_lines, held_back) in [(Place::Inside, 1, 20), (Place::Outside, 0, 0)] {
         let layer = ResponseBodyDeadlineLayer::new(Duration::from_millis(2500));
         let (app, mut sources) = place.compose_with(one_second_heartbeat(), layer);

@@ -20,7 +20,7 @@ async fn catch_panic_leaves_streams_alone() {
 }
 
 #[tokio::test]
-async fn a_panic_of_the_handler_becomes_a_500() {
+async fn a_handler_panic_becomes_a_500() {
     for place in Place::BOTH {
         let (app, _sources) = place.compose(CatchPanicLayer::new());
 
@@ -30,9 +30,9 @@ async fn a_panic_of_the_handler_becomes_a_500() {
     }
 }
 
-/// `CatchPanic` guards the response's future, not its body, whatever else is in between.
+/// `CatchPanic` guards the response's future and not its body, whatever layers are in between.
 #[tokio::test]
-async fn a_panic_of_the_body_is_caught_by_nobody() {
+async fn a_body_panic_is_not_caught() {
     for place in Place::BOTH {
         let (app, _sources) = place.compose(CatchPanicLayer::new());
 

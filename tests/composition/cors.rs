@@ -19,7 +19,7 @@ fn cors() -> CorsLayer {
 }
 
 #[tokio::test]
-async fn the_headers_of_cors_are_kept() {
+async fn cors_headers_are_kept() {
     for place in Place::BOTH {
         let (app, mut sources) = place.compose(cors());
         let address = serve_axum(app).await;
@@ -32,7 +32,8 @@ async fn the_headers_of_cors_are_kept() {
     }
 }
 
-/// Browsers ask first when they reconnect with an id of over 128 bytes or unsafe characters.
+/// Browsers send a preflight when they reconnect with an ID that is over 128 bytes or has unsafe
+/// characters.
 #[tokio::test]
 async fn a_preflight_for_a_last_event_id_passes() {
     for place in Place::BOTH {

@@ -1,4 +1,4 @@
-//! What the layers around see of streams that end because the server shuts down.
+//! What surrounding layers observe of streams that end because the server shuts down.
 
 use std::time::Duration;
 
@@ -18,7 +18,7 @@ use crate::{
 
 type Headers = [(&'static str, &'static str); 2];
 
-/// What page code sends that reads a stream by `fetch`.
+/// The headers that page code sends when it reads a stream by `fetch`.
 const FETCH: Headers = [("accept", "text/event-stream"), ("sec-fetch-mode", "cors")];
 const EVENT_SOURCE: Headers = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
 
@@ -53,9 +53,9 @@ async fn drain(
     end
 }
 
-/// Inside, the stream is dropped in the middle, as when a client leaves.
+/// To an inner layer the stream is dropped midway, as when a client leaves.
 #[tokio::test(start_paused = true)]
-async fn an_event_source_that_is_sent_away_is_a_clean_end_to_trace() {
+async fn a_drained_event_source_is_a_clean_end_to_trace() {
     for (place, seen) in [(Place::Outside, [2, 1, 0]), (Place::Inside, [1, 0, 0])] {
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
         let (app, sources) = place.compose_with(sse(&shutdown), trace(&counts));
@@ -64,10 +64,10 @@ async fn an_event_source_that_is_sent_away_is_a_clean_end_to_trace() {
     }
 }
 
-/// A `fetch` client comes back only after a failure, and that is what a classifier sees outside that
-/// looks at bodies. That of HTTP has decided by the head.
+/// A `fetch` client reconnects only after a failure, which an outer classifier that inspects bodies
+/// sees. HTTP's classifier has decided by the head.
 #[tokio::test(start_paused = true)]
-async fn a_fetch_stream_that_is_sent_away_fails_and_only_grpcs_classifier_calls_it_so() {
+async fn a_drained_fetch_stream_is_a_failure_to_the_grpc_classifier_only() {
     for (place, seen) in [(Place::Outside, [2, 0, 1]), (Place::Inside, [1, 0, 0])] {
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
         let (app, sources) = place.compose_with(sse(&shutdown), trace(&counts));
@@ -84,9 +84,9 @@ async fn a_fetch_stream_that_is_sent_away_fails_and_only_grpcs_classifier_calls_
     }
 }
 
-/// A `503` is one to every classifier; an `EventSource` is refused by a `200`.
+/// A `503` is a failure to every classifier; an `EventSource` is refused by a `200`.
 #[tokio::test]
-async fn a_refusal_is_a_failure_to_trace_outside_only_if_it_is_a_503() {
+async fn a_refusal_is_a_failure_to_an_outer_trace_only_if_it_is_a_503() {
     for (place, headers, status, failures) in [
         (Place::Outside, FETCH, StatusCode::SERVICE_UNAVAILABLE, 1),
         (Place::Inside, FETCH, StatusCode::SERVICE_UNAVAILABLE, 0),
@@ -104,7 +104,7 @@ async fn a_refusal_is_a_failure_to_trace_outside_only_if_it_is_a_503() {
     }
 }
 
-/// By every classifier, and wherever the client leaves.
+/// This holds for every classifier, whenever the client leaves.
 #[tokio::test]
 async fn a_client_that_leaves_is_no_failure_to_trace_before_the_head_and_after_it() {
     for place in Place::BOTH {
@@ -133,7 +133,7 @@ async fn a_client_that_leaves_is_no_failure_to_trace_before_the_head_and_after_i
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_inside_is_in_flight_until_the_end_is_decided() {
+async fn an_inner_layer_counts_a_request_until_the_end_is_decided() {
     for headers in [EVENT_SOURCE, FETCH] {
         let shutdown = CancellationToken::new();
         let (layer, in_flight) = InFlightRequestsLayer::pair();
@@ -144,12 +144,12 @@ async fn what_is_inside_is_in_flight_until_the_end_is_decided() {
         assert_eq!(in_flight.get(), 1);
         shutdown.cancel();
         assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
-        assert_eq!(in_flight.get(), 0, "while the client is still told to come back");
+        assert_eq!(in_flight.get(), 0, "while the client still receives its farewell");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_outside_is_in_flight_until_the_last_byte_is_out() {
+async fn an_outer_layer_counts_a_request_until_the_last_byte_is_sent() {
     for headers in [EVENT_SOURCE, FETCH] {
         let shutdown = CancellationToken::new();
         let (layer, in_flight) = InFlightRequestsLayer::pair();

@@ -11,9 +11,9 @@ use crate::{
     support::{EventReader, Polled, poll_frame},
 };
 
-/// A stream of events mostly ends by its client leaving, so to `OnEarlyDrop` nearly every stream is
-/// one that went wrong. Do not use it, or `EarlyDropsAsFailures`, around routes that stream: the end
-/// of a stream is told by a guard in the source, which the layer drops as soon as it is over.
+/// An event stream usually ends by its client leaving, so `OnEarlyDrop` takes nearly every stream
+/// for a failed one. Do not use it, or `EarlyDropsAsFailures`, around routes that stream: use a
+/// guard in the source, which the layer drops as soon as the stream is over.
 #[tokio::test]
 async fn on_early_drop_fires_at_every_normal_disconnect() {
     for place in Place::BOTH {

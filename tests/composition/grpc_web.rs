@@ -11,7 +11,7 @@ use crate::{
 const EVENT_SOURCE: [(&str, &str); 2] =
     [("accept", "text/event-stream"), ("cache-control", "no-cache")];
 
-/// Over HTTP/1 it knows calls of grpc-web and nothing else, whichever side of `SseLayer` it is on.
+/// Over HTTP/1 it accepts only grpc-web calls, on either side of `SseLayer`.
 #[tokio::test]
 async fn grpc_web_around_everything_answers_400_to_event_streams() {
     for outside in [true, false] {
@@ -28,7 +28,7 @@ async fn grpc_web_around_everything_answers_400_to_event_streams() {
 }
 
 #[tokio::test]
-async fn grpc_web_around_the_calls_alone_leaves_event_streams_be() {
+async fn grpc_web_around_the_calls_alone_leaves_event_streams_alone() {
     let (events, mut sources) = application();
     let calls = Router::new().route("/call", axum::routing::post(|| async {}));
     let app = calls.layer(GrpcWebLayer::new()).merge(events).layer(SseLayer::new());
@@ -39,7 +39,7 @@ async fn grpc_web_around_the_calls_alone_leaves_event_streams_be() {
 }
 
 #[tokio::test]
-async fn a_layer_of_axum_covers_the_routes_that_were_added_before_it() {
+async fn an_axum_layer_covers_the_routes_added_before_it() {
     let events =
         || async { tower_sse::response(futures_util::stream::empty::<tower_sse::Event>()) };
     let app = Router::new()

@@ -44,7 +44,7 @@ async fn a_stream_is_in_flight_until_its_end() {
     }
 }
 
-/// What is inside is let go of when the end is decided, not when the server drops the body.
+/// An inner body is dropped when the end is decided, not when the server drops the outer one.
 #[tokio::test(start_paused = true)]
 async fn a_layer_inside_is_released_at_once_when_the_source_fails() {
     let (layer, in_flight) = InFlightRequestsLayer::pair();

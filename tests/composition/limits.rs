@@ -11,8 +11,8 @@ use tower_sse::SseLayer;
 
 use crate::application::{Place, Sources, application, assert_streams, call, get_request};
 
-/// tower's limit is one of requests at work, not of open streams: its permit is free again as soon
-/// as the head is there.
+/// tower's limit counts requests in progress and not open streams: its permit is released as soon
+/// as the head is ready.
 #[tokio::test]
 async fn a_concurrency_limit_counts_heads_not_streams() {
     for place in Place::BOTH {
@@ -26,7 +26,8 @@ async fn a_concurrency_limit_counts_heads_not_streams() {
     }
 }
 
-/// While one request is at work the next is shed, and a stream passes once there is room.
+/// Asserts that a second request is shed while one is in progress, and that a stream passes once
+/// there is room.
 async fn assert_sheds<S, B>(service: S, mut sources: Sources)
 where
     S: Service<Request, Response = Response<B>, Error = BoxError> + Clone,
@@ -68,7 +69,7 @@ async fn a_buffer_passes_streams_outside_and_inside() {
 }
 
 #[tokio::test]
-async fn the_error_of_a_service_stays_what_it_is() {
+async fn the_error_type_of_a_service_is_kept() {
     async fn fails(_: Request) -> io::Result<Response> {
         Err(io::ErrorKind::OutOfMemory.into())
     }

@@ -1,5 +1,4 @@
-//! `SseLayer` next to the layers that everybody uses: each inside of it and outside, with a real
-//! stream.
+//! `SseLayer` combined with widely used layers, each inside of it and outside, with a real stream.
 
 mod application;
 mod body_timers;

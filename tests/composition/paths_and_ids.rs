@@ -13,7 +13,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn a_request_id_is_set_and_comes_back() {
+async fn a_request_id_is_set_and_returned() {
     for place in Place::BOTH {
         let ids = ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
@@ -54,7 +54,7 @@ async fn a_normalized_path_keeps_its_query_and_the_last_event_id() {
     for place in Place::BOTH {
         let (app, mut sources) = application();
         let normalize = NormalizePathLayer::trim_trailing_slash();
-        // Routing happens inside a `Router`, so a layer that changes paths must be around it.
+        // Routing happens inside a `Router`, so a layer that changes paths must surround it.
         let address = serve_axum(match place {
             Place::Inside => Router::new().fallback_service(sse.layer(normalize.layer(app))),
             Place::Outside => Router::new().fallback_service(normalize.layer(sse.layer(app))),

@@ -29,7 +29,7 @@ use crate::{
 pub(crate) struct Counts(Arc<[AtomicUsize; 3]>);
 
 impl Counts {
-    /// Chunks, ends and failures.
+    /// Returns the numbers of chunks, ends and failures.
     pub(crate) fn get(&self) -> [usize; 3] {
         self.0.each_ref().map(|count| count.load(SeqCst))
     }
@@ -67,8 +67,8 @@ type CountingTraceLayer<C> = TraceLayer<
     Counts,
 >;
 
-/// gRPC's classifier looks at a body up to its end, while HTTP's has decided by the head and calls
-/// no end of a body a failure.
+/// Returns a trace layer with gRPC's classifier, which inspects a body up to its end. HTTP's
+/// classifier has decided by the head and never treats the end of a body as a failure.
 pub(crate) fn trace(counts: &Counts) -> CountingTraceLayer<GrpcErrorsAsFailures> {
     TraceLayer::new_for_grpc()
         .on_body_chunk(counts.clone())
@@ -84,7 +84,7 @@ pub(crate) fn http_trace(counts: &Counts) -> CountingTraceLayer<ServerErrorsAsFa
 }
 
 #[tokio::test]
-async fn trace_sees_every_chunk_and_a_clean_end() {
+async fn trace_observes_every_chunk_and_a_clean_end() {
     for place in Place::BOTH {
         let counts = Counts::default();
         let (app, mut sources) = place.compose(trace(&counts));
@@ -113,9 +113,9 @@ async fn a_client_that_leaves_is_no_failure_to_trace() {
     }
 }
 
-/// A cancellation ends the stream of an `EventSource` cleanly, if the layer looks at its clients.
+/// A cancellation ends the stream of an `EventSource` cleanly if the layer inspects requests.
 #[tokio::test]
-async fn a_cancelled_source_is_a_failure_outside_only_where_the_body_fails() {
+async fn a_cancelled_source_is_a_failure_to_an_outer_trace_only_if_the_body_fails() {
     let event_source = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
     for (headers, expected) in [(&event_source[..], [0, 1, 0]), (&[], [1, 0, 1])] {
         let counts = Counts::default();
@@ -137,7 +137,7 @@ async fn a_cancelled_source_is_a_failure_outside_only_where_the_body_fails() {
 
 #[tokio::test]
 async fn an_error_of_the_source_is_one_failure() {
-    // Outside, the last line that the layer sends before the failure is a chunk.
+    // To an outer layer, the last line that the layer sends before the failure is a chunk.
     for (place, chunks) in [(Place::Inside, 0), (Place::Outside, 1)] {
         let counts = Counts::default();
         let (app, mut sources) = place.compose(trace(&counts));

@@ -1,4 +1,4 @@
-//! Deployments that are rehearsed: what the clients of a server do when it is shut down.
+//! Drills of deployments: how the clients of a server reconnect after its shutdown.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -10,26 +10,26 @@ use tower_sse::Message;
 
 use crate::{number, number_of, post, sample, serve, support::EventReader, watch};
 
-/// The samples that are kept are those of 15 seconds, in which every drill is over.
+/// At this interval the kept samples cover 15 seconds, in which every drill is over.
 const INTERVAL: Duration = Duration::from_millis(50);
 const CLIENTS: u64 = 200;
-/// So many come back in a second if they are spread, at most; more of them are a storm. Over 5 seconds
-/// it is 40 on average.
+/// The maximum number of clients that reconnect in one second if they are spread; more of them are
+/// a storm. Over 5 seconds it is 40 on average.
 const PEAK: u64 = 90;
 
-/// Every drill has 400 sockets, and a process often no more than a thousand.
+/// Limits concurrent drills: each has 400 sockets, and a process often no more than a thousand.
 async fn sockets() -> SemaphorePermit<'static> {
     static DRILLS: Semaphore = Semaphore::const_new(2);
     DRILLS.acquire().await.unwrap()
 }
 
-/// What is told of a drill.
+/// The report on a drill.
 struct Run {
     phase: String,
-    /// In each second.
+    /// The reconnections in each second.
     returned: Vec<u64>,
     exited: Option<f64>,
-    /// So many streams were open at most, by the samples meanwhile.
+    /// The maximum number of open streams in the samples meanwhile.
     open: u64,
 }
 
@@ -50,7 +50,7 @@ impl Run {
     }
 }
 
-/// Starts a drill, and reads on until it is over.
+/// Starts a drill, and reads until it is over.
 async fn drill(address: SocketAddr, reader: &mut EventReader<Incoming>, kind: &str) -> Run {
     let path = format!("/drill?spread={}", kind == "spread");
     assert_eq!(post(address, &path).await, StatusCode::ACCEPTED);
@@ -65,7 +65,7 @@ async fn until_over(reader: &mut EventReader<Incoming>, kind: &str) -> Run {
             let sample: Value = serde_json::from_str(&message.data).unwrap();
             open = open.max(sample["streams"]["open"].as_u64().unwrap());
         } else if message.event == "gap" {
-            // Only the newest is kept of what is told of drills, and it is told next.
+            // Only the newest report on drills is kept, and it comes next.
             assert_eq!(message.data, "drills");
         } else if let Some(run) = Run::of(&message.data, kind) {
             assert_ne!(run.phase, "failed");
@@ -77,21 +77,21 @@ async fn until_over(reader: &mut EventReader<Incoming>, kind: &str) -> Run {
 }
 
 #[tokio::test]
-async fn clients_that_are_all_sent_away_at_once_come_back_as_a_storm() {
+async fn clients_that_are_drained_at_once_reconnect_as_a_storm() {
     let _sockets = sockets().await;
     let address = serve(INTERVAL).await;
     let run = drill(address, &mut watch(address, None).await, "storm").await;
     assert_eq!(run.returned.iter().sum::<u64>(), CLIENTS, "all are back: {:?}", run.returned);
     assert!(run.peak() > PEAK, "{:?}", run.returned);
-    // A second, and on a busy machine one more; it would be three if they had not been told.
+    // One second, and one more on a busy machine; without a reconnection time it would be three.
     let first = run.returned.iter().position(|count| *count > 0).unwrap();
-    assert!(first == 1 || first == 2, "they wait as they were told: {:?}", run.returned);
+    assert!(first == 1 || first == 2, "clients wait for the reconnection time: {:?}", run.returned);
     let exited = run.exited.unwrap();
     assert!(exited < 1.0, "the old server was gone after {exited} s");
 }
 
 #[tokio::test]
-async fn clients_that_are_sent_away_one_after_another_come_back_without_a_storm() {
+async fn clients_that_are_drained_one_after_another_reconnect_without_a_storm() {
     let _sockets = sockets().await;
     let address = serve(INTERVAL).await;
     let run = drill(address, &mut watch(address, None).await, "spread").await;
@@ -100,12 +100,12 @@ async fn clients_that_are_sent_away_one_after_another_come_back_without_a_storm(
     let exited = run.exited.unwrap();
     // The last of 200 draws from 5 seconds.
     assert!(exited > 4.0 && exited < 6.0, "the old server was gone after {exited} s");
-    // At most three seconds' worth is away at a time, and the reader is there too.
+    // At most the clients of three seconds are away at a time, and the reader is connected too.
     assert!(run.open > 100 && run.open <= CLIENTS + 1, "{} streams were open", run.open);
 }
 
 #[tokio::test]
-async fn samples_count_the_streams_that_are_open_and_the_closed_ones_by_reason() {
+async fn samples_count_open_streams_and_closed_streams_by_reason() {
     let _sockets = sockets().await;
     let address = serve(INTERVAL).await;
     let mut reader = watch(address, None).await;
@@ -117,7 +117,7 @@ async fn samples_count_the_streams_that_are_open_and_the_closed_ones_by_reason()
     assert!(closed.values().all(|count| *count == 0), "{before}");
 
     drill(address, &mut reader, "storm").await;
-    // A sample that was taken when the drill was over, in which every client had opened two streams.
+    // A sample from after the drill, in which every client has opened two streams.
     let after = loop {
         let (_, sample) = sample(&mut reader).await;
         if sample["streams"]["open"] == 1 && sample["streams"]["opened"] == 2 * CLIENTS + 1 {
@@ -132,7 +132,7 @@ async fn samples_count_the_streams_that_are_open_and_the_closed_ones_by_reason()
 }
 
 #[tokio::test]
-async fn one_drill_at_a_time_is_enough() {
+async fn only_one_drill_runs_at_a_time() {
     let _sockets = sockets().await;
     let address = serve(INTERVAL).await;
     let mut reader = watch(address, None).await;
@@ -140,7 +140,7 @@ async fn one_drill_at_a_time_is_enough() {
     assert_eq!(post(address, "/drill").await, StatusCode::CONFLICT);
     assert_eq!(post(address, "/drill?spread=true").await, StatusCode::CONFLICT);
     until_over(&mut reader, "storm").await;
-    // What says that it is over is its last act but one.
+    // The event that reports its end comes shortly before the drill has finished.
     while post(address, "/drill").await == StatusCode::CONFLICT {}
     until_over(&mut reader, "storm").await;
 }
@@ -150,7 +150,7 @@ fn number_in(sample: &str) -> u64 {
 }
 
 #[tokio::test]
-async fn who_comes_after_a_drill_is_told_of_it_and_resumes_as_ever() {
+async fn a_client_that_connects_after_a_drill_gets_its_result_and_resumes_as_usual() {
     let _sockets = sockets().await;
     let address = serve(INTERVAL).await;
     let mut reader = watch(address, None).await;
@@ -158,30 +158,30 @@ async fn who_comes_after_a_drill_is_told_of_it_and_resumes_as_ever() {
     let first = number_of(&first);
     drill(address, &mut reader, "storm").await;
 
-    // Who comes back, and who comes for the first time.
+    // A client that returns, and a client on its first visit.
     for (last, seen, expected) in
         [(Some(&*first_id), first, &["gap", "drill"][..]), (None, 0, &["drill"])]
     {
         let mut reader = watch(address, last).await;
-        let (mut number, mut told) = (seen, Vec::new());
-        while told.len() < expected.len() || number < seen + 40 {
+        let (mut number, mut reports) = (seen, Vec::new());
+        while reports.len() < expected.len() || number < seen + 40 {
             let Message { event, data, last_event_id, .. } = reader.next().await.unwrap();
             if event == "sample" {
                 number += 1;
                 assert_eq!(number_in(&data), number);
             } else {
-                told.push((event, data, last_event_id.to_string(), number));
+                reports.push((event, data, last_event_id.to_string(), number));
             }
         }
-        let events: Vec<_> = told.iter().map(|(event, ..)| &**event).collect();
+        let events: Vec<_> = reports.iter().map(|(event, ..)| &**event).collect();
         assert_eq!(events, expected);
-        for (event, data, id, seen) in &told {
+        for (event, data, id, seen) in &reports {
             match &**event {
-                // Only the newest is kept of what is told of drills.
+                // Only the newest report on drills is kept.
                 "gap" => assert_eq!(data, "drills"),
                 _ => assert_eq!(Run::of(data, "storm").unwrap().phase, "over"),
             }
-            // So that a cut right after it loses nothing either.
+            // A cut right after it loses nothing either.
             let mut reader = watch(address, Some(id)).await;
             let mut next = reader.next().await.unwrap();
             if event == "gap" && next.event == "drill" {
@@ -193,7 +193,7 @@ async fn who_comes_after_a_drill_is_told_of_it_and_resumes_as_ever() {
 }
 
 #[tokio::test]
-async fn a_drill_is_told_for_longer_than_samples_are_kept() {
+async fn a_drill_is_reported_for_longer_than_samples_are_kept() {
     let _sockets = sockets().await;
     let address = serve(Duration::from_millis(2)).await;
     let mut reader = watch(address, None).await;

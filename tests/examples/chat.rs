@@ -1,4 +1,4 @@
-//! Its pages are tested in browsers; here is what they ask and are told.
+//! The server's side of the chat. Its pages are tested in browsers.
 
 use std::net::SocketAddr;
 
@@ -43,7 +43,7 @@ async fn post(address: SocketAddr, message: &Value) -> Response<Incoming> {
     soon(client::connect_h1(address).await.send_request(request)).await.unwrap()
 }
 
-/// Says it, and gives how many subscribers the receiver had.
+/// Posts a message, and returns the number of subscribers of its receiver.
 async fn say(address: SocketAddr, from: &str, to: Value, text: &str) -> u64 {
     let response = post(address, &json!({ "from": from, "to": to, "text": text })).await;
     assert_eq!(response.status(), StatusCode::ACCEPTED);
@@ -51,7 +51,7 @@ async fn say(address: SocketAddr, from: &str, to: Value, text: &str) -> u64 {
     serde_json::from_slice::<Value>(&body).unwrap()["subscribers"].as_u64().unwrap()
 }
 
-/// In the room without asking the server.
+/// Publishes to the room without the server.
 fn fill(hub: &Hub, room: &str, numbers: impl IntoIterator<Item = u64>) {
     for number in numbers {
         let data = json!({ "text": number.to_string() }).to_string();
@@ -65,7 +65,7 @@ fn text(message: &Message) -> String {
     data["text"].as_str().unwrap().to_owned()
 }
 
-/// The next texts, and the id of the last.
+/// Returns the next `count` texts, and the ID of the last.
 async fn read(page: &mut Page, count: usize) -> (Vec<String>, String) {
     let mut texts = Vec::new();
     let mut last = String::new();
@@ -82,7 +82,7 @@ fn numbers(numbers: impl IntoIterator<Item = u64>) -> Vec<String> {
 }
 
 #[tokio::test]
-async fn a_room_hears_what_is_said_in_it_and_all_hear_what_is_for_all() {
+async fn a_room_gets_its_messages_and_all_rooms_get_broadcasts() {
     let address = serve(&Hub::new()).await;
     let mut ann = open(address, "kitchen", "ann").await;
     let mut bob = open(address, "kitchen", "bob").await;
@@ -98,7 +98,7 @@ async fn a_room_hears_what_is_said_in_it_and_all_hear_what_is_for_all() {
 }
 
 #[tokio::test]
-async fn a_message_is_what_was_said_by_whom_to_whom_and_when() {
+async fn a_message_has_its_text_author_receiver_and_time() {
     let address = serve(&Hub::new()).await;
     let mut page = open(address, "kitchen", "ann").await;
     let said = "two\nlines, \"quotes\", <b>\u{2028} and\u{0}\r\ndata: more\n\n";
@@ -111,7 +111,7 @@ async fn a_message_is_what_was_said_by_whom_to_whom_and_when() {
 }
 
 #[tokio::test]
-async fn a_private_message_is_heard_by_its_receiver_and_on_its_authors_own_pages_once() {
+async fn a_private_message_reaches_its_receiver_and_its_authors_pages_once() {
     let address = serve(&Hub::new()).await;
     let mut ann = open(address, "kitchen", "ann").await;
     let mut bob = open(address, "garden", "bob").await;
@@ -144,7 +144,7 @@ async fn a_first_visit_begins_with_the_newest_fifty_of_its_topics() {
 }
 
 #[tokio::test]
-async fn a_page_goes_on_right_after_what_it_has_seen_by_header_or_by_query() {
+async fn a_page_resumes_after_its_last_id_by_header_or_by_query() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     fill(&hub, "kitchen", 1..=3);
@@ -176,7 +176,7 @@ async fn a_page_goes_on_right_after_what_it_has_seen_by_header_or_by_query() {
 }
 
 #[tokio::test]
-async fn a_page_of_before_a_restart_is_told_a_gap_and_then_all_that_is_kept() {
+async fn a_page_from_before_a_restart_gets_a_gap_and_then_all_kept_messages() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     fill(&hub, "kitchen", 1..=99);
@@ -203,7 +203,7 @@ async fn names_are_one_to_24_letters_digits_hyphens_and_underscores() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let long = "x".repeat(25);
-    // A colon would make a topic of another kind out of it.
+    // A colon would turn the topic into one of another kind.
     let bad = ["", " ", "a b", "a:b", "a/b", "a\nb", "<b>", "\u{202e}a", "\u{0}", &long];
     for bad in bad {
         let encoded: String = bad.bytes().map(|byte| format!("%{byte:02x}")).collect();
@@ -250,14 +250,14 @@ async fn texts_are_neither_blank_nor_over_a_thousand_characters() {
     ] {
         assert_eq!(post(address, &message(text)).await.status(), status, "{} bytes", text.len());
     }
-    // As long as they may be, in four bytes each.
+    // The maximum length, in characters of four bytes each.
     let longest = "𝄞".repeat(1000);
     say(address, "ann", json!({ "room": "kitchen" }), &longest).await;
     assert_eq!(read(&mut page, 1).await.0, [longest]);
 }
 
 #[tokio::test]
-async fn bad_input_is_answered_with_what_is_wrong_with_it() {
+async fn bad_input_is_answered_with_its_reason() {
     let address = serve(&Hub::new()).await;
     let name = "a name has 1 to 24 letters, digits, hyphens and underscores";
     let text = "a text has 1 to 1000 characters, not all of them blank";

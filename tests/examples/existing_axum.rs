@@ -22,7 +22,7 @@ async fn request(app: &Router, method: &str, body: &'static str) -> Response {
     app.clone().oneshot(request.unwrap()).await.unwrap()
 }
 
-/// All that `body` has to give now.
+/// Returns all bytes that are ready in `body`.
 fn drain(body: &mut Body) -> Vec<u8> {
     let mut bytes = Vec::new();
     loop {
@@ -34,12 +34,12 @@ fn drain(body: &mut Body) -> Vec<u8> {
     }
 }
 
-/// What a listener is sent in the course of a conversation, step by step.
+/// Returns what a listener receives in the course of a conversation, step by step.
 async fn listen_in(app: &Router) -> Vec<Vec<u8>> {
     let mut body = request(app, "GET", "").await.into_body();
     let mut steps = vec![drain(&mut body)];
-    for said in ["hello", "two\nlines", "", "\r\u{feff}: data\n\n"] {
-        request(app, "POST", said).await;
+    for text in ["hello", "two\nlines", "", "\r\u{feff}: data\n\n"] {
+        request(app, "POST", text).await;
         steps.push(drain(&mut body));
         advance(INTERVAL + LATE_AT_MOST).await;
         steps.push(drain(&mut body));
@@ -48,7 +48,7 @@ async fn listen_in(app: &Router) -> Vec<Vec<u8>> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_come_in_silences_and_the_body_is_otherwise_unchanged() {
+async fn heartbeats_are_sent_in_silences_and_the_body_is_otherwise_unchanged() {
     let without = listen_in(&example::routes()).await;
     let with = listen_in(&example::app()).await;
     assert_eq!(without[1], b"event: message\ndata: \"hello\"\n\n");
@@ -104,7 +104,7 @@ async fn the_layer_adds_the_headers_for_proxies() {
 }
 
 #[tokio::test]
-async fn other_responses_are_as_they_were() {
+async fn other_responses_are_unchanged() {
     for (method, body) in [("POST", "hello"), ("DELETE", "")] {
         let without = request(&example::routes(), method, body).await;
         let with = request(&example::app(), method, body).await;
@@ -121,10 +121,10 @@ async fn messages_reach_listeners_over_a_socket() {
     .await;
     let mut events = EventReader::new(client::get(address, "/messages", &[]).await);
     let mut say = client::connect_h1(address).await;
-    for said in ["one", "two"] {
-        let body = http_body_util::Full::from(said);
+    for text in ["one", "two"] {
+        let body = http_body_util::Full::from(text);
         let request = Request::post("/messages").header("host", "localhost").body(body).unwrap();
         assert_eq!(soon(say.send_request(request)).await.unwrap().status(), 204);
-        assert_eq!(events.next().await.unwrap().data, format!("{said:?}"));
+        assert_eq!(events.next().await.unwrap().data, format!("{text:?}"));
     }
 }

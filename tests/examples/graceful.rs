@@ -1,4 +1,4 @@
-//! What the examples of graceful shutdown print, when one client reads and one does not.
+//! The output of the graceful shutdown examples, with one client that reads and one that does not.
 
 use std::{
     io::{Read, Write},
@@ -10,7 +10,7 @@ use std::{
 
 use crate::ports::Process;
 
-/// A client that has read the beginning of an event, and reads no more.
+/// Opens a client that has read the beginning of an event and reads no more.
 fn open(address: SocketAddr, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -28,7 +28,7 @@ fn open(address: SocketAddr, path: &str) -> TcpStream {
 fn is_cut_at_the_deadline(name: &str) {
     let mut process = Process::start(name);
     let flood = open(process.address, "/flood");
-    // The example for hyper has a clock at every other path.
+    // The example for hyper serves a clock at every other path.
     let clock = open(process.address, "/events");
     let began = Instant::now();
     let kill = format!("kill -TERM {}", process.child.id());
@@ -36,8 +36,8 @@ fn is_cut_at_the_deadline(name: &str) {
     let printed: Vec<_> = process.lines.by_ref().map(Result::unwrap).collect();
     assert!(process.child.wait().unwrap().success());
     assert!(began.elapsed() >= Duration::from_secs(3), "{name}: {printed:?}");
-    let [told, first, second, count] = &printed[..] else { panic!("{name}: {printed:?}") };
-    assert_eq!(told, "shutting down");
+    let [signalled, first, second, count] = &printed[..] else { panic!("{name}: {printed:?}") };
+    assert_eq!(signalled, "shutting down");
     assert!(first.starts_with("drained after "), "{name}: {printed:?}");
     assert!(second.starts_with("disconnected after "), "{name}: {printed:?}");
     let cut = if name == "graceful_hyper" { "connections cut: 1" } else { "1 of them cut" };

@@ -54,21 +54,21 @@ async fn the_headers_are_right_over_http_1_and_http_2() {
         assert_eq!(values(headers, "x-accel-buffering"), ["no"]);
         assert_eq!(values(headers, "connection"), [""; 0]);
         assert_eq!(values(headers, "content-length"), [""; 0]);
-        // On HTTP/1 it is hyper's own.
+        // On HTTP/1 hyper adds its own.
         let chunked: &[&str] = if version == Version::HTTP_2 { &[] } else { &["chunked"] };
         assert_eq!(values(headers, "transfer-encoding"), chunked);
     }
 }
 
 #[tokio::test]
-async fn a_client_that_comes_back_is_told_what_it_missed() {
+async fn a_reconnecting_client_gets_the_events_it_missed() {
     let address = start(example::serve).await;
     for version in [Version::HTTP_11, Version::HTTP_2] {
         let mut events = EventReader::new(get(address, version, None).await);
         let seen = id(&events.next().await.unwrap());
         drop(events);
 
-        // Meanwhile somebody else is told more.
+        // Meanwhile another client receives further events.
         let mut others = EventReader::new(get(address, version, None).await);
         while id(&others.next().await.unwrap()) < seen + 3 {}
 
@@ -80,10 +80,10 @@ async fn a_client_that_comes_back_is_told_what_it_missed() {
 }
 
 #[tokio::test]
-async fn a_client_from_before_a_restart_starts_anew() {
+async fn a_client_from_before_a_restart_starts_over() {
     let address = start(example::serve).await;
     let response = get(address, Version::HTTP_11, Some(u32::MAX)).await;
-    // Not within the reader alone, whose patience begins anew with every heartbeat.
+    // Not with the reader's timeout alone, which every heartbeat renews.
     let first = id(&soon(EventReader::new(response).next()).await.unwrap());
     assert!(first < u32::MAX);
 }

@@ -66,14 +66,14 @@ async fn json_body(response: Response<Incoming>) -> Value {
     serde_json::from_slice(&body).unwrap()
 }
 
-/// All events of a response, read by another crate than ours.
+/// Returns all events of a response, read by another crate's decoder.
 async fn events(response: Response<Incoming>) -> Vec<Event> {
     assert_eq!(response.status(), 200);
     assert_eq!(response.headers()["content-type"], "text/event-stream");
     soon(BodyDataStream::new(response.into_body()).eventsource().try_collect()).await.unwrap()
 }
 
-/// The content of a whole answer, whose parts must agree.
+/// Returns the content of a whole answer, and asserts that its parts agree.
 fn content(events: &[Event]) -> String {
     let (done, chunks) = events.split_last().expect("events");
     assert_eq!(done.data, "[DONE]");
@@ -110,7 +110,7 @@ async fn a_stream_is_chunks_and_then_done() {
 }
 
 #[tokio::test]
-async fn our_own_reader_reads_the_same() {
+async fn the_crates_own_decoder_reads_the_same() {
     let address = serve(quick()).await;
     let response = post(address, &completion("a b c", true)).await;
     assert_eq!(response.headers()["x-accel-buffering"], "no");
@@ -142,10 +142,10 @@ async fn without_stream_the_answer_is_one_object_untouched_by_the_layer() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_make_no_block_without_data() {
+async fn heartbeats_create_no_block_without_data() {
     let app = example::app(model(1, Duration::from_secs(40)));
     let response = app.oneshot(request::<Body>(&completion("a b", true))).await.unwrap();
-    // The clock moves on whenever all are waiting.
+    // The clock advances whenever all tasks are waiting.
     let body = response.into_body().collect().await.unwrap().to_bytes();
     let body = str::from_utf8(&body).unwrap();
 
@@ -161,7 +161,7 @@ async fn heartbeats_make_no_block_without_data() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn who_waits_for_a_slot_gets_heartbeats_until_the_one_before_leaves() {
+async fn a_client_that_waits_for_a_slot_gets_heartbeats() {
     const PACE: Duration = Duration::from_secs(1);
 
     let app = example::app(model(1, PACE));
@@ -185,7 +185,7 @@ async fn who_waits_for_a_slot_gets_heartbeats_until_the_one_before_leaves() {
 }
 
 #[tokio::test]
-async fn when_the_client_leaves_nothing_more_is_generated() {
+async fn generation_stops_when_the_client_leaves() {
     const HOUR: Duration = Duration::from_secs(3600);
 
     let model = model(4, HOUR);
@@ -198,7 +198,7 @@ async fn when_the_client_leaves_nothing_more_is_generated() {
 }
 
 #[tokio::test]
-async fn a_failure_amid_the_stream_is_its_last_event() {
+async fn a_failure_mid_stream_is_the_last_event() {
     let address = serve(quick()).await;
     let events = events(post(address, &completion("now fail please", true)).await).await;
     assert_eq!(events.len(), 3, "role, one token, the error: {events:?}");

@@ -1,4 +1,4 @@
-//! The examples, as their users run them: over sockets, by clients of all kinds.
+//! The examples as their users run them: over sockets, with clients of all kinds.
 #![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
 
 use std::{future::Future, net::SocketAddr, time::Duration};
@@ -20,7 +20,7 @@ mod ports;
 mod proxy;
 mod tonic_web;
 
-/// Starts a server on a port of its own, until the test ends.
+/// Starts a server on a port of its own until the test ends.
 async fn start<F>(serve: impl FnOnce(TcpListener) -> F) -> SocketAddr
 where
     F: Future<Output: Send> + Send + 'static,
@@ -31,7 +31,7 @@ where
     address
 }
 
-/// Awaits what must come, but not for ever.
+/// Awaits `future` with a timeout.
 async fn soon<F: Future>(future: F) -> F::Output {
     timeout(Duration::from_secs(20), future).await.expect("in time")
 }

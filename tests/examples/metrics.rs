@@ -28,14 +28,14 @@ async fn listen(address: SocketAddr) -> Response<Incoming> {
     client::get(address, "/news", &[]).await
 }
 
-async fn tell(address: SocketAddr, text: &'static str) {
+async fn publish(address: SocketAddr, text: &'static str) {
     let body = Full::from(text);
     let request = Request::post("/news").header("host", "localhost").body(body).unwrap();
     let response = soon(client::connect_h1(address).await.send_request(request)).await.unwrap();
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
 }
 
-/// What a scrape has got: the types of the families, and the samples by name and labels.
+/// The result of a scrape: the types of the families, and the samples by name and labels.
 #[derive(Debug, Default)]
 struct Scrape {
     types: BTreeMap<String, String>,
@@ -54,7 +54,7 @@ impl Scrape {
         Self::parse(str::from_utf8(&text).unwrap())
     }
 
-    /// Scrapes until a sample has a value.
+    /// Scrapes until a sample has this value.
     async fn until(address: SocketAddr, sample: &str, value: f64) -> Self {
         soon(async {
             loop {
@@ -67,7 +67,7 @@ impl Scrape {
         .await
     }
 
-    /// Reads the format as its specification says; what is not of it fails.
+    /// Parses the format strictly by its specification.
     fn parse(text: &str) -> Self {
         let mut scrape = Self::default();
         let lines = text.strip_suffix("# EOF\n").expect("an end");
@@ -116,7 +116,7 @@ impl Scrape {
         self.of_sample(&format!("sse_streams_closed_total{{reason=\"{reason}\"}}"))
     }
 
-    /// How many streams were at most so old, in the order of the ages.
+    /// Returns the histogram's cumulative counts by age, in ascending order of the ages.
     fn ages(&self) -> Vec<(f64, f64)> {
         let of_bucket = |(sample, count): (&String, &f64)| {
             let bound = sample.strip_prefix("sse_stream_age_seconds_bucket{le=\"")?;
@@ -130,7 +130,7 @@ impl Scrape {
 }
 
 #[tokio::test]
-async fn every_family_is_there_before_the_first_stream() {
+async fn every_family_exists_before_the_first_stream() {
     let scrape = Scrape::of(serve(10).await).await;
     let types: Vec<_> = scrape.types.iter().map(|(name, kind)| (&**name, &**kind)).collect();
     assert_eq!(
@@ -153,7 +153,7 @@ async fn every_family_is_there_before_the_first_stream() {
 }
 
 #[tokio::test]
-async fn streams_are_counted_while_they_are_open_and_when_they_have_closed() {
+async fn streams_are_counted_while_open_and_once_closed() {
     let address = serve(10).await;
     let mut first = EventReader::new(listen(address).await);
     let mut second = EventReader::new(listen(address).await);
@@ -163,7 +163,7 @@ async fn streams_are_counted_while_they_are_open_and_when_they_have_closed() {
     assert_eq!(open.of_sample("sse_stream_age_seconds_count"), 0.0);
 
     for text in ["one", "two", "three"] {
-        tell(address, text).await;
+        publish(address, text).await;
         assert_eq!(first.next().await.unwrap().data, text);
         assert_eq!(second.next().await.unwrap().data, text);
     }
@@ -189,7 +189,7 @@ async fn streams_are_counted_while_they_are_open_and_when_they_have_closed() {
 }
 
 #[tokio::test]
-async fn the_histogram_counts_every_stream_up_to_its_age() {
+async fn the_histogram_counts_each_stream_by_its_age() {
     let address = serve(10).await;
     drop(listen(address).await);
     let scrape = Scrape::until(address, "sse_stream_age_seconds_count", 1.0).await;

@@ -22,17 +22,17 @@ async fn serve(hub: &Hub) -> SocketAddr {
     start(|listener| async move { axum::serve(listener, app).await.unwrap() }).await
 }
 
-/// Connects, at a first visit until it has been greeted.
+/// Connects, and at a first visit waits for the greeting.
 async fn connect(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
-    let mut reader = come(address, id, last).await;
+    let mut reader = reconnect(address, id, last).await;
     if last.is_none() {
-        let [name, data, _] = told(&mut reader).await;
+        let [name, data, _] = receive(&mut reader).await;
         assert_eq!([&*name, &data], ["connected", id]);
     }
     reader
 }
 
-async fn come(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
+async fn reconnect(address: SocketAddr, id: &str, last: Option<&str>) -> EventReader<Incoming> {
     let header = last.map(|last| ("last-event-id", last));
     EventReader::new(client::get(address, &format!("/connect/{id}"), header.as_slice()).await)
 }
@@ -43,7 +43,7 @@ async fn post(address: SocketAddr, path: &str, text: &str) -> Response<Incoming>
     soon(client::connect_h1(address).await.send_request(request)).await.unwrap()
 }
 
-/// Sends a notification to so many streams, and gives its id.
+/// Sends a notification to `streams` streams, and returns its ID.
 async fn notify(address: SocketAddr, path: &str, text: &str, streams: usize) -> String {
     let response = post(address, path, text).await;
     assert_eq!(response.status(), StatusCode::OK);
@@ -54,8 +54,8 @@ async fn notify(address: SocketAddr, path: &str, text: &str, streams: usize) -> 
     id
 }
 
-/// Waits until topics have no subscriptions any more.
-async fn are_left(hub: &Hub, topics: &[&str]) {
+/// Waits until these topics have no subscriptions.
+async fn have_no_subscriptions(hub: &Hub, topics: &[&str]) {
     soon(async {
         while topics.iter().any(|topic| hub.subscriber_count(topic) > 0) {
             yield_now().await;
@@ -70,20 +70,20 @@ fn topics(hub: &Hub) -> Vec<String> {
     topics
 }
 
-/// Of an event its name, its data and its id.
-type Told = [String; 3];
+/// An event's name, data and ID.
+type Notification = [String; 3];
 
-async fn told(reader: &mut EventReader<Incoming>) -> Told {
+async fn receive(reader: &mut EventReader<Incoming>) -> Notification {
     let Message { event, data, last_event_id, .. } = reader.next().await.unwrap();
     [event, data, last_event_id.to_string()]
 }
 
-fn notification(text: &str, id: &str) -> Told {
+fn notification(text: &str, id: &str) -> Notification {
     ["notification", text, id].map(str::to_owned)
 }
 
 #[tokio::test]
-async fn one_client_gets_what_is_for_it_and_all_get_what_is_for_everybody() {
+async fn a_client_gets_its_own_notifications_and_all_clients_get_broadcasts() {
     let address = serve(&Hub::new()).await;
     let mut alice = connect(address, "alice", None).await;
     let mut bob = connect(address, "bob", None).await;
@@ -94,34 +94,34 @@ async fn one_client_gets_what_is_for_it_and_all_get_what_is_for_everybody() {
     let shared = notify(address, "/notify", "all", 2).await;
     let third = notify(address, "/notify/bob", "", 1).await;
 
-    assert_eq!(told(&mut alice).await, notification("one", &first));
+    assert_eq!(receive(&mut alice).await, notification("one", &first));
     let forged = forged.replace('\r', "");
-    assert_eq!(told(&mut alice).await, notification(&forged, &second));
-    assert_eq!(told(&mut alice).await, notification("all", &shared));
-    // The first that he gets: what was for her came before it.
-    assert_eq!(told(&mut bob).await, notification("all", &shared));
-    assert_eq!(told(&mut bob).await, notification("", &third));
+    assert_eq!(receive(&mut alice).await, notification(&forged, &second));
+    assert_eq!(receive(&mut alice).await, notification("all", &shared));
+    // The first event he gets: the one for her came before it.
+    assert_eq!(receive(&mut bob).await, notification("all", &shared));
+    assert_eq!(receive(&mut bob).await, notification("", &third));
 }
 
 #[tokio::test]
-async fn every_stream_of_a_client_gets_what_is_for_it() {
+async fn every_stream_of_a_client_gets_its_notifications() {
     let address = serve(&Hub::new()).await;
     let mut tabs = [connect(address, "alice", None).await, connect(address, "alice", None).await];
     let id = notify(address, "/notify/alice", "hello", 2).await;
     for tab in &mut tabs {
-        assert_eq!(told(tab).await, notification("hello", &id));
+        assert_eq!(receive(tab).await, notification("hello", &id));
     }
 }
 
 #[tokio::test]
-async fn who_was_away_gets_what_was_sent_meanwhile_once_and_in_order() {
+async fn a_returning_client_gets_what_it_missed_once_and_in_order() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let mut alice = connect(address, "alice", None).await;
     let seen = notify(address, "/notify/alice", "seen", 1).await;
-    assert_eq!(told(&mut alice).await, notification("seen", &seen));
+    assert_eq!(receive(&mut alice).await, notification("seen", &seen));
     drop(alice);
-    are_left(&hub, &["client:alice", "everybody"]).await;
+    have_no_subscriptions(&hub, &["client:alice", "all"]).await;
 
     let first = notify(address, "/notify/alice", "missed", 0).await;
     let shared = notify(address, "/notify", "missed by all", 0).await;
@@ -133,51 +133,51 @@ async fn who_was_away_gets_what_was_sent_meanwhile_once_and_in_order() {
     for (text, id) in
         [("missed", first), ("missed by all", shared), ("missed too", second), ("live", live)]
     {
-        assert_eq!(told(&mut alice).await, notification(text, &id));
+        assert_eq!(receive(&mut alice).await, notification(text, &id));
     }
 }
 
 #[tokio::test]
-async fn who_left_before_anything_was_sent_gets_what_was_sent_meanwhile() {
+async fn a_client_that_left_before_the_first_notification_gets_what_it_missed() {
     let hub = Hub::new();
     let address = serve(&hub).await;
-    let [_, _, greeted] = told(&mut come(address, "alice", None).await).await;
-    are_left(&hub, &["client:alice", "everybody"]).await;
+    let [_, _, greeted] = receive(&mut reconnect(address, "alice", None).await).await;
+    have_no_subscriptions(&hub, &["client:alice", "all"]).await;
     let missed = notify(address, "/notify/alice", "missed", 0).await;
     let mut alice = connect(address, "alice", Some(&greeted)).await;
-    assert_eq!(told(&mut alice).await, notification("missed", &missed));
+    assert_eq!(receive(&mut alice).await, notification("missed", &missed));
 }
 
 #[tokio::test]
-async fn a_part_of_the_program_without_http_reaches_a_client_by_its_id() {
+async fn code_without_http_can_notify_a_client_by_its_id() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let mut alice = connect(address, "alice", None).await;
     let mut bob = connect(address, "bob", None).await;
     for (text, words) in [("four words, and more", "4"), ("one", "1")] {
         assert_eq!(post(address, "/jobs/alice", text).await.status(), StatusCode::ACCEPTED);
-        let [event, data, id] = told(&mut alice).await;
+        let [event, data, id] = receive(&mut alice).await;
         assert_eq!((&*event, &*data, &*id), ("counted", words, hub.position().as_str()));
     }
     let shared = notify(address, "/notify", "all", 2).await;
-    assert_eq!(told(&mut bob).await, notification("all", &shared));
+    assert_eq!(receive(&mut bob).await, notification("all", &shared));
 }
 
 #[tokio::test]
-async fn a_client_that_leaves_leaves_nothing_behind() {
+async fn a_client_that_leaves_has_no_subscription_left() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let alice = connect(address, "alice", None).await;
     let bob = connect(address, "bob", None).await;
     let bobs_other = connect(address, "bob", None).await;
-    assert_eq!(topics(&hub), ["client:alice", "client:bob", "everybody"]);
-    assert_eq!(hub.subscriber_count("everybody"), 3);
+    assert_eq!(topics(&hub), ["all", "client:alice", "client:bob"]);
+    assert_eq!(hub.subscriber_count("all"), 3);
 
     drop(alice);
-    are_left(&hub, &["client:alice"]).await;
+    have_no_subscriptions(&hub, &["client:alice"]).await;
     drop(bobs_other);
     soon(async {
-        while topics(&hub) != ["client:bob", "everybody"] || hub.subscriber_count("everybody") > 1 {
+        while topics(&hub) != ["all", "client:bob"] || hub.subscriber_count("all") > 1 {
             yield_now().await;
         }
     })
@@ -191,11 +191,11 @@ async fn a_client_that_leaves_leaves_nothing_behind() {
         }
     })
     .await;
-    assert_eq!(hub.subscriber_count("everybody"), 0);
+    assert_eq!(hub.subscriber_count("all"), 0);
 }
 
 #[tokio::test]
-async fn an_id_that_no_client_can_have_is_refused_and_makes_no_topic() {
+async fn an_invalid_client_id_is_refused_and_creates_no_topic() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let long = "a".repeat(65);
@@ -208,21 +208,21 @@ async fn an_id_that_no_client_can_have_is_refused_and_makes_no_topic() {
         }
     }
     assert!(hub.topics().is_empty(), "{:?}", hub.topics());
-    // As an id this is one client's, as any other.
-    let mut everybody = connect(address, "everybody", None).await;
-    let own = notify(address, "/notify/everybody", "to one", 1).await;
-    assert_eq!(told(&mut everybody).await, notification("to one", &own));
-    assert_eq!(topics(&hub), ["client:everybody", "everybody"]);
+    // As an ID this is one client's, like any other.
+    let mut client_all = connect(address, "all", None).await;
+    let own = notify(address, "/notify/all", "to one", 1).await;
+    assert_eq!(receive(&mut client_all).await, notification("to one", &own));
+    assert_eq!(topics(&hub), ["all", "client:all"]);
 }
 
 #[tokio::test]
-async fn when_the_hub_is_closed_streams_end_after_what_was_sent_and_nothing_more_is_taken() {
+async fn closing_the_hub_ends_streams_after_their_last_event_and_rejects_new_events() {
     let hub = Hub::new();
     let address = serve(&hub).await;
     let mut alice = connect(address, "alice", None).await;
     let id = notify(address, "/notify/alice", "the last", 1).await;
     hub.close();
-    assert_eq!(told(&mut alice).await, notification("the last", &id));
+    assert_eq!(receive(&mut alice).await, notification("the last", &id));
     assert!(alice.next().await.is_none());
     let refused = post(address, "/notify/alice", "too late").await;
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);

@@ -1,4 +1,4 @@
-//! Where the examples listen, as processes of their own.
+//! Addresses of the examples, run as processes of their own.
 
 use std::{
     env,
@@ -23,7 +23,8 @@ const EXAMPLES: [&str; 12] = [
     "tonic_web",
 ];
 
-/// An example with a port. `cargo test` builds the examples, unless it is told to build this test alone.
+/// Returns a command that runs an example. `cargo test` builds the examples, unless it builds this
+/// test alone.
 fn command(name: &str, port: &str) -> Command {
     let test = env::current_exe().unwrap();
     let directory: PathBuf = test.ancestors().nth(2).unwrap().join("examples");
@@ -34,16 +35,16 @@ fn command(name: &str, port: &str) -> Command {
     command
 }
 
-/// An example that runs, and is killed when this is dropped.
+/// A running example, killed when this is dropped.
 pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
-    /// What it prints from here on.
+    /// Its further output.
     pub(crate) lines: Lines<BufReader<ChildStdout>>,
 }
 
 impl Process {
-    /// Starts it on a free port.
+    /// Starts an example on a free port.
     pub(crate) fn start(name: &str) -> Self {
         let mut child = command(name, "0").stdout(Stdio::piped()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
@@ -70,22 +71,22 @@ fn every_example_listens_on_a_free_port() {
     }
 }
 
-/// The one line that an example says about a port that it cannot have.
+/// Returns the one line that an example prints about a port that is in use.
 fn refusal(name: &str, port: &str) -> String {
     let output = command(name, port).output().unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{name}: {said}");
-    said
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{name}: {stderr}");
+    stderr
 }
 
 #[test]
-fn every_example_reports_the_address_that_it_cannot_have() {
+fn every_example_reports_an_address_it_cannot_bind() {
     let taken = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     for name in EXAMPLES {
-        let said = refusal(name, &address.port().to_string());
-        assert!(said.starts_with(&format!("cannot listen on {address}: ")), "{name}: {said}");
-        let said = refusal(name, "http");
-        assert!(said.starts_with("cannot listen on 127.0.0.1:http: "), "{name}: {said}");
+        let stderr = refusal(name, &address.port().to_string());
+        assert!(stderr.starts_with(&format!("cannot listen on {address}: ")), "{name}: {stderr}");
+        let stderr = refusal(name, "http");
+        assert!(stderr.starts_with("cannot listen on 127.0.0.1:http: "), "{name}: {stderr}");
     }
 }

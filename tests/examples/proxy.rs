@@ -20,7 +20,7 @@ use crate::{
 mod example;
 mod packets;
 
-/// Written by hand, packet by packet.
+/// An upstream that the test writes by hand, packet by packet.
 struct Upstream(TcpListener);
 
 impl Upstream {
@@ -30,7 +30,7 @@ impl Upstream {
         (Self(listener), authority)
     }
 
-    /// Awaits a request, reads it up to `end` and answers with `head`.
+    /// Awaits a request, reads it up to `end`, and answers with `head`.
     async fn answer(&self, end: &str, head: &str) -> (TcpStream, String) {
         let (mut stream, _) = soon(self.0.accept()).await.unwrap();
         stream.set_nodelay(true).unwrap();
@@ -53,7 +53,7 @@ async fn serve(app: Router) -> SocketAddr {
     start(|listener| async move { axum::serve(listener, app).await.unwrap() }).await
 }
 
-/// The head of an event stream of so many bytes, with headers that cannot stay.
+/// Returns the head of an event stream of `length` bytes, with headers that must be removed.
 fn head(length: usize) -> String {
     format!(
         "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream; charset=utf-8\r\n\
@@ -63,7 +63,7 @@ fn head(length: usize) -> String {
 }
 
 #[tokio::test]
-async fn headers_are_those_of_an_event_stream_and_for_one_hop_only() {
+async fn headers_are_those_of_an_event_stream_without_hop_by_hop_ones() {
     let (upstream, authority) = Upstream::new().await;
     let address = serve(example::app(authority.clone())).await;
     let (response, (_stream, request)) = tokio::join!(
@@ -109,7 +109,7 @@ async fn headers_are_those_of_an_event_stream_and_for_one_hop_only() {
 }
 
 #[tokio::test]
-async fn when_the_client_leaves_the_upstream_is_left() {
+async fn the_upstream_is_dropped_when_the_client_leaves() {
     let (upstream, authority) = Upstream::new().await;
     let address = serve(example::app(authority)).await;
     let (response, (mut stream, _)) = tokio::join!(client::get(address, "/", &[]), async {
@@ -127,7 +127,7 @@ async fn when_the_client_leaves_the_upstream_is_left() {
 }
 
 #[tokio::test]
-async fn a_request_is_sent_on_before_it_is_complete() {
+async fn a_request_is_forwarded_before_it_is_complete() {
     let (upstream, authority) = Upstream::new().await;
     let mut client = TcpStream::connect(serve(example::app(authority)).await).await.unwrap();
     let begin = "POST / HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\n5\r\nhello\r\n";
@@ -159,7 +159,7 @@ async fn other_responses_pass_untouched_to_clients_of_http_2_too() {
 }
 
 #[tokio::test]
-async fn an_upstream_that_cannot_be_reached_is_a_bad_gateway() {
+async fn an_unreachable_upstream_is_a_bad_gateway() {
     let (upstream, authority) = Upstream::new().await;
     drop(upstream);
     let response = client::get(serve(example::app(authority)).await, "/", &[]).await;

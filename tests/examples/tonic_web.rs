@@ -37,7 +37,7 @@ async fn with_layer(reporter: &HealthReporter) -> SocketAddr {
     start(|listener| example::serve(listener, reporter)).await
 }
 
-/// The same server, but for the layer.
+/// Starts the same server without the layer.
 async fn without_layer(reporter: &HealthReporter) -> SocketAddr {
     let routes = example::routes(reporter.clone());
     start(|listener| {
@@ -47,7 +47,7 @@ async fn without_layer(reporter: &HealthReporter) -> SocketAddr {
     .await
 }
 
-/// A request of a grpc-web client over HTTP/1, read byte by byte as it comes over the wire.
+/// A request of a grpc-web client over HTTP/1, whose response is read byte by byte.
 struct Call {
     stream: TcpStream,
     received: Vec<u8>,
@@ -77,7 +77,7 @@ impl Call {
         }
     }
 
-    /// The whole response, but the date.
+    /// Returns the whole response without its date.
     async fn rest(mut self) -> String {
         soon(self.stream.read_to_end(&mut self.received)).await.unwrap();
         let response = self.received.escape_ascii().to_string();
@@ -87,7 +87,7 @@ impl Call {
     }
 }
 
-/// A message in its frame, of a service's name or of a status.
+/// Returns a message in its frame.
 fn frame(message: &[u8]) -> Vec<u8> {
     let length = u32::try_from(message.len()).unwrap();
     [&[0], &length.to_be_bytes()[..], message].concat()
@@ -107,7 +107,7 @@ fn answer(status: Answer) -> Vec<u8> {
 const PROTO: &str = "application/grpc-web+proto";
 
 #[tokio::test]
-async fn a_unary_call_is_byte_for_byte_what_it_is_without_the_layer() {
+async fn the_layer_changes_no_byte_of_a_unary_call() {
     let reporter = reporter().await;
     let servers = [without_layer(&reporter).await, with_layer(&reporter).await];
     for (content_type, body, expected) in [
@@ -127,7 +127,7 @@ async fn a_unary_call_is_byte_for_byte_what_it_is_without_the_layer() {
 }
 
 #[tokio::test]
-async fn a_streaming_call_is_byte_for_byte_what_it_is_without_the_layer() {
+async fn the_layer_changes_no_byte_of_a_streaming_call() {
     let mut responses = Vec::new();
     for layered in [false, true] {
         let mut reporter = reporter().await;
@@ -145,7 +145,7 @@ async fn a_streaming_call_is_byte_for_byte_what_it_is_without_the_layer() {
 }
 
 #[tokio::test]
-async fn a_call_that_fails_is_byte_for_byte_what_it_is_without_the_layer() {
+async fn the_layer_changes_no_byte_of_a_failing_call() {
     let reporter = reporter().await;
     let servers = [without_layer(&reporter).await, with_layer(&reporter).await];
     for (method, body, expected) in [
@@ -185,7 +185,7 @@ async fn grpc_clients_are_served_over_http_2() {
 }
 
 #[tokio::test]
-async fn browsers_follow_the_streaming_call_as_events() {
+async fn browsers_receive_the_streaming_call_as_events() {
     let mut reporter = reporter().await;
     let address = with_layer(&reporter).await;
     let response = client::get(address, "/events?service=shop", &[]).await;
@@ -207,7 +207,7 @@ async fn browsers_follow_the_streaming_call_as_events() {
     reporter.clear_service_status("shop").await;
     assert_eq!(events.next().await, None);
 
-    // Now it is unknown, and an `EventSource` must not come back for ever.
+    // The service is now unknown, and an `EventSource` must not reconnect forever.
     assert_eq!(client::get(address, "/events?service=shop", &[]).await.status(), 404);
     let whole = client::get(address, "/events", &[]).await;
     assert_eq!(EventReader::new(whole).next().await.unwrap().data, "SERVING");

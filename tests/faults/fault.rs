@@ -11,7 +11,7 @@ use crate::{
     source::EVENT,
 };
 
-/// What an `EventSource` sends.
+/// The request headers of an `EventSource`.
 const EVENT_SOURCE: &[(&str, &str)] =
     &[("accept", "text/event-stream"), ("cache-control", "no-cache")];
 
@@ -97,7 +97,7 @@ impl Fault {
             }
             Self::SourceEnds => get("end").await.ends(End::Clean, CloseReason::Ended).await,
             Self::SourceIsCancelled => {
-                // Others would take a clean end for that of the whole answer.
+                // Other clients would take a clean end for the end of the whole answer.
                 let (headers, end) = match rng.bool() {
                     true => (EVENT_SOURCE, End::Clean),
                     false => (&[][..], End::Failed),
@@ -153,21 +153,20 @@ impl<'l> Client<'l> {
         Self { id, peer, ledger }
     }
 
-    /// The client leaves, with this outcome.
+    /// Lets the client leave, and waits for this outcome.
     async fn leave(self, how: Leave, outcome: Outcome) {
         let _connection = self.peer.leave(how).await;
         self.ledger.settle(self.id, outcome).await;
     }
 
-    /// The stream ends by itself.
+    /// Lets the stream end by itself, and waits for its close report.
     async fn ends(mut self, end: End, reason: CloseReason) {
         assert_eq!(self.peer.end().await, end, "stream {}: {reason}", self.id);
         self.ledger.settle(self.id, Outcome::Closed(reason)).await;
     }
 }
 
-/// Waits until the source of a stream is no longer polled, for as long as some ways to the server and
-/// back take.
+/// Waits until the source of a stream has not been polled for several round trips to the server.
 async fn stands_still(server: &Server, ledger: &Ledger, id: u64) {
     let (mut last, mut rounds) = (0, 0);
     while rounds < 5 {
@@ -181,12 +180,12 @@ async fn stands_still(server: &Server, ledger: &Ledger, id: u64) {
     assert!(last > 0, "stream {id}: the source was polled before");
 }
 
-/// The shutdown of a server with a few streams.
+/// Shuts down a server with a few streams.
 async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     let time = Duration::from_millis(rng.u64(1..30));
-    // Half a second is long here, but to go from half an event to a failure is a way of its own.
+    // Half a second is long here, but it covers the path from mid-event to a failure.
     let (drain, sources) = match rng.u32(..10) {
-        0 => (Drain::at_once(), ["amid_event", "busy"]),
+        0 => (Drain::at_once(), ["mid_event", "busy"]),
         1..4 => (Drain::at_once(), ["silence", "busy"]),
         4..7 => (Drain::spread_over(time), ["silence", "busy"]),
         _ => (Drain::after(time), ["silence", "busy"]),
@@ -196,10 +195,10 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     for what in sources {
         let mut client = Client::get(&server, ledger, rng.bool(), what, rng.usize(..4)).await;
         assert!(client.peer.head().await);
-        if what == "amid_event" {
+        if what == "mid_event" {
             client.peer.bytes(1).await;
         }
-        clients.push((client, if what == "amid_event" { End::Failed } else { End::Clean }));
+        clients.push((client, if what == "mid_event" { End::Failed } else { End::Clean }));
     }
     server.shutdown.cancel();
     for (client, end) in clients {
@@ -208,7 +207,7 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     server.stop().await;
 }
 
-/// A server with place for one.
+/// Exhausts a server that has one permit.
 async fn refuse(ledger: &Arc<Ledger>, h2: bool, how: Leave) {
     let server = Server::start(ledger, ledger.layer().max_streams(1)).await;
     let get = async || Client::get(&server, ledger, h2, "silence", 1).await;

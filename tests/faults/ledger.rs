@@ -11,7 +11,7 @@ use tower_sse::{CloseReason, Disconnect, SseLayer, Stats, StreamOptions};
 
 use crate::PATIENCE;
 
-/// What has become of every stream that was asked for.
+/// The fates of all requested streams.
 #[derive(Default)]
 pub(crate) struct Ledger {
     accounts: Mutex<HashMap<u64, Account>>,
@@ -26,24 +26,24 @@ pub(crate) struct Ledger {
 struct Account {
     disconnect: Option<Disconnect>,
     reports: Vec<CloseReason>,
-    /// How many events its source has made.
+    /// The number of events that the source has made.
     made: usize,
     outcome: Option<Outcome>,
 }
 
-/// What must have become of a stream.
+/// The expected fate of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Outcome {
     /// It was opened, and closed for this reason.
     Closed(CloseReason),
     /// It was not opened, and the response was over for this reason.
     NotOpened(CloseReason),
-    /// The client left so early that perhaps nobody has heard of it.
+    /// The client left so early that the request may never have arrived.
     LeftEarly,
 }
 
 impl Account {
-    /// Has all come that must come?
+    /// Returns whether everything that `outcome` requires has happened.
     fn is_settled(&self, outcome: Outcome) -> bool {
         let over = self.disconnect.as_ref().is_some_and(Disconnect::is_cancelled);
         match outcome {
@@ -56,7 +56,7 @@ impl Account {
     fn audit(&self, id: u64) {
         let over = self.disconnect.as_ref().map(|it| (it.is_cancelled(), it.reason()));
         let reports = &*self.reports;
-        let outcome = self.outcome.unwrap_or_else(|| panic!("nobody waited for stream {id}"));
+        let outcome = self.outcome.unwrap_or_else(|| panic!("no test waited for stream {id}"));
         let disconnected = CloseReason::Disconnected;
         let is_right = match outcome {
             Outcome::Closed(reason) => over == Some((true, Some(reason))) && reports == [reason],
@@ -71,7 +71,7 @@ impl Account {
 }
 
 impl Ledger {
-    /// The number of a new stream.
+    /// Returns the number of a new stream.
     pub(crate) fn open_account(&self) -> u64 {
         let mut accounts = self.accounts.lock().unwrap();
         let id = accounts.len() as u64;
@@ -83,7 +83,7 @@ impl Ledger {
         self.accounts.lock().unwrap().len()
     }
 
-    /// The layer whose streams are counted here.
+    /// Returns the layer whose streams are counted here.
     pub(crate) fn layer<M>(self: &Arc<Self>) -> SseLayer<M> {
         let (opening, closing) = (Arc::clone(self), Arc::clone(self));
         SseLayer::new()
@@ -93,7 +93,7 @@ impl Ledger {
             .on_close(move |_| _ = closing.closed.fetch_add(1, SeqCst))
     }
 
-    /// Options of a response whose report goes to its account.
+    /// Returns options that record the close report of stream `id`.
     pub(crate) fn options(self: &Arc<Self>, id: u64) -> StreamOptions {
         let ledger = Arc::clone(self);
         StreamOptions::new().on_close(move |closed| {
@@ -101,22 +101,22 @@ impl Ledger {
         })
     }
 
-    /// The request is with its handler.
+    /// Records that the request has reached its handler.
     pub(crate) fn arrived(&self, id: u64, disconnect: Disconnect) {
         self.change(id, |account| account.disconnect = Some(disconnect));
     }
 
-    /// The source has made one more event.
+    /// Records one more event of the source.
     pub(crate) fn made(&self, id: u64) {
         self.change(id, |account| account.made += 1);
     }
 
-    /// How many events the source has made.
+    /// Returns how many events the source has made.
     pub(crate) fn made_by(&self, id: u64) -> usize {
         self.accounts.lock().unwrap()[&id].made
     }
 
-    /// A source lives as long as this does.
+    /// Returns a guard that lives as long as the source.
     pub(crate) fn guard(self: &Arc<Self>) -> Guard {
         self.sources.fetch_add(1, SeqCst);
         Guard(Arc::clone(self))
@@ -126,7 +126,7 @@ impl Ledger {
         self.until(id, "arrives", |account| account.disconnect.is_some()).await;
     }
 
-    /// Waits for what must become of a stream.
+    /// Waits until stream `id` has this outcome.
     pub(crate) async fn settle(&self, id: u64, outcome: Outcome) {
         self.change(id, |account| account.outcome = Some(outcome));
         if let Outcome::LeftEarly = outcome {
@@ -140,7 +140,7 @@ impl Ledger {
         self.until(id, "settles", |account| account.is_settled(outcome)).await;
     }
 
-    /// Once every server has stopped.
+    /// Asserts that everything was released. Call it once every server has stopped.
     pub(crate) fn audit(&self) {
         let accounts = self.accounts.lock().unwrap();
         let mut closed: HashMap<CloseReason, u64> = HashMap::new();

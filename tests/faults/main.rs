@@ -1,5 +1,5 @@
-//! Streams that are opened and cut in every way there is, at random: in the end everything has been
-//! given back, and every stream has had its one close report.
+//! Streams that are opened and cut in every way, at random: in the end everything has been
+//! released, and every stream has had exactly one close report.
 //!
 //! `TOWER_SSE_FAULTS` sets how many streams each test opens, and `TOWER_SSE_SEED` repeats what a seed
 //! drew.
@@ -9,7 +9,7 @@ mod ledger;
 mod server;
 mod source;
 
-// What it can do is for the tests of single servers too.
+// Single-server tests use the rest of it.
 #[allow(dead_code)]
 #[path = "../servers/peer.rs"]
 mod peer;
@@ -28,11 +28,11 @@ use crate::{fault::Fault, ledger::Ledger, server::Server};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// So many faults at a time.
+/// The number of concurrent faults.
 const LANES: u64 = 8;
 
-/// How many bytes more may be in use after one run than after the one before, should the runtime keep a
-/// little. Mostly it is none.
+/// The number of bytes by which the memory in use may grow from one run to the next, as the runtime
+/// may keep a little. Usually it does not grow.
 const MARGIN: i64 = 2 * 1024;
 
 fn setting<T: FromStr<Err: Display>>(name: &str) -> Option<T> {
@@ -50,7 +50,7 @@ fn seed() -> u64 {
     seed
 }
 
-/// Runs faults until so many streams were asked for, and audits what is left.
+/// Runs faults until `streams` streams were requested, and audits what is left.
 fn run(runtime: &Runtime, streams: usize, seed: u64) {
     runtime.block_on(async {
         let ledger = Arc::new(Ledger::default());
@@ -76,7 +76,7 @@ fn run(runtime: &Runtime, streams: usize, seed: u64) {
         server.assert_has_its_places_back(&ledger).await;
         Arc::into_inner(server).expect("the lanes are done").stop().await;
         ledger.audit();
-        // A task that was awaited may not have been put away yet.
+        // A task that was awaited may not have been released yet.
         let tasks = Handle::current().metrics();
         let until_none_is_left = async {
             while tasks.num_alive_tasks() > 0 {
@@ -88,17 +88,17 @@ fn run(runtime: &Runtime, streams: usize, seed: u64) {
 }
 
 #[test]
-fn everything_is_given_back_however_streams_end() {
+fn everything_is_released_however_streams_end() {
     let runtime = Builder::new_multi_thread().worker_threads(4).enable_all().build().unwrap();
     run(&runtime, streams(), seed());
 }
 
-/// The memory in use is counted exactly, and on one thread only.
+/// The memory in use is counted exactly, on one thread.
 #[test]
-fn the_memory_is_given_back_however_streams_end() {
+fn memory_is_released_however_streams_end() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();
     let seed = seed();
-    // What is allocated once, by the runtime and others, is not counted.
+    // The warm-up excludes what the runtime and others allocate once.
     run(&runtime, streams() / 4, seed);
     let growth = measure(|| run(&runtime, streams(), seed)).bytes_current;
     println!("{growth} bytes more in use");

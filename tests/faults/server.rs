@@ -42,13 +42,13 @@ pub(crate) struct Server {
 }
 
 impl Server {
-    /// The server that most faults share.
+    /// Starts the server that most faults share.
     pub(crate) async fn start_limited(ledger: &Arc<Ledger>) -> Self {
         let heartbeat = Heartbeat::every(Duration::from_millis(10));
         Self::start(ledger, ledger.layer().heartbeat(heartbeat).max_streams(PLACES)).await
     }
 
-    /// A server that stops gracefully, and its streams too, when `shutdown` is cancelled.
+    /// Starts a server that shuts down gracefully, streams included, when `shutdown` is cancelled.
     pub(crate) async fn start(ledger: &Arc<Ledger>, layer: SseLayer) -> Self {
         let shutdown = CancellationToken::new();
         let app = Router::new()
@@ -60,7 +60,7 @@ impl Server {
         let address = listener.local_addr().unwrap();
         let listener = listener.tap_io(|io| {
             io.set_nodelay(true).unwrap();
-            // What a client does not read is soon too much.
+            // A small buffer, so that a client that does not read fills it soon.
             SockRef::from(&*io).set_send_buffer_size(16 * 1024).unwrap();
         });
         let stopped = shutdown.clone().cancelled_owned();
@@ -70,8 +70,7 @@ impl Server {
         Self { address, shutdown, task }
     }
 
-    /// A server of raw hyper for one connection, whose service answers with a bare stream, but never
-    /// does.
+    /// Starts a raw hyper server for one connection, whose service of bare streams never answers.
     pub(crate) async fn start_waiting(ledger: &Arc<Ledger>, id: u64, h2: bool) -> Self {
         let waiting = Arc::clone(ledger);
         let service = service_fn(move |request: http::Request<Incoming>| {
@@ -84,14 +83,14 @@ impl Server {
                 Ok::<_, Infallible>(source)
             }
         });
-        // No response can have options here, so the layer has those of the one stream.
+        // No response can have options here, so the layer has the options of the one stream.
         let layer: SseLayer<marker::Events> = ledger.layer().options(ledger.options(id));
         let service = TowerToHyperService::new(layer.layer(service));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let task = tokio::spawn(async move {
             let io = TokioIo::new(listener.accept().await.unwrap().0);
-            // How the connection ends is the client's affair.
+            // The client decides how the connection ends.
             if h2 {
                 let http2 = server::conn::http2::Builder::new(TokioExecutor::new());
                 _ = http2.serve_connection(io, service).await;
@@ -102,13 +101,14 @@ impl Server {
         Self { address, shutdown: CancellationToken::new(), task }
     }
 
-    /// Stops it, and waits for all its connections.
+    /// Stops the server and waits for all its connections.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
         timeout(PATIENCE, self.task).await.expect("the server stops").unwrap();
     }
 
-    /// Asks for as many streams as there are places, and one more.
+    /// Asserts that all permits are free again, by requesting as many streams as there are permits
+    /// and one more.
     pub(crate) async fn assert_has_its_places_back(&self, ledger: &Ledger) {
         let mut peers = Vec::new();
         for place in 0..=PLACES {
@@ -143,7 +143,7 @@ async fn answer(
             let _source = source(&ledger, id, events, Then::Silence);
             return pending().await;
         }
-        "amid_event" => {
+        "mid_event" => {
             let guard = ledger.guard();
             let half = Frame::data(Bytes::from_static(b"data: half of an event\n"));
             let frames = stream::iter([Ok::<_, Infallible>(half)]).chain(stream::pending());
@@ -169,7 +169,7 @@ async fn answer(
     response
 }
 
-/// A layer outside that makes another response of some, whose bodies it drops.
+/// Replaces some responses in an outer layer, which drops their bodies unpolled.
 async fn drop_unpolled(request: Request, next: Next) -> Response {
     let drops = request.uri().path().starts_with("/unpolled/");
     let mut response = next.run(request).await;

@@ -7,17 +7,17 @@ use tower_sse::{Encoded, Event};
 
 use crate::ledger::Ledger;
 
-/// What a source does after its first events.
+/// The behaviour of a source after its first events.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Then {
     Silence,
-    /// An event every millisecond.
+    /// One event per millisecond.
     Busy,
     /// Events without a pause.
     Flood,
     End,
     Fail,
-    /// The error is that of a task which the program has cancelled.
+    /// It fails with the error of a task that the program has cancelled.
     Cancel,
     Panic,
 }
@@ -75,7 +75,7 @@ pub(crate) fn source(
                 task.abort();
                 yield Err(io::Error::other(task.await.unwrap_err()));
             }
-            // The hook would print every one of thousands.
+            // `panic!` would call the hook, which would print each of thousands of panics.
             Then::Panic => resume_unwind(Box::new("the source panics")),
         }
     }

@@ -1,4 +1,4 @@
-// Of the two constants that a probe has only one is used.
+// Each probe uses only one of its two constants.
 #![allow(dead_code)]
 
 use std::{
@@ -14,8 +14,8 @@ use tower_sse::{
     marker,
 };
 
-/// Does a type implement a trait? An inherent constant goes before one of a trait, where its bound
-/// holds.
+/// Evaluates whether a type implements a trait. An inherent constant takes precedence over one of a
+/// trait wherever its bound holds.
 macro_rules! implements {
     ($type:ty: $trait:path) => {{
         struct Probe<T>(PhantomData<T>);
@@ -30,7 +30,7 @@ macro_rules! implements {
     }};
 }
 
-/// Of the four traits those that a type implements.
+/// Lists which of the four traits a type implements.
 macro_rules! traits {
     ($type:ty) => {
         [
@@ -46,7 +46,7 @@ macro_rules! traits {
     };
 }
 
-/// Every type has exactly these traits.
+/// Asserts that every type has exactly these traits.
 macro_rules! assert_traits {
     ($expected:literal: $($type:ty),+ $(,)?) => {
         $(assert_eq!(traits!($type), $expected, stringify!($type));)+
@@ -55,14 +55,14 @@ macro_rules! assert_traits {
 
 struct Plain;
 type Cloning = u8;
-/// What is `Send` but not `Sync`.
+/// A type that is `Send` but not `Sync`.
 type Sending = Cell<u8>;
-/// What is neither.
+/// A type that is neither.
 type Local = Rc<u8>;
 type Pinned = PhantomPinned;
 
 #[test]
-fn the_probe_tells_types_apart() {
+fn the_probe_distinguishes_types() {
     assert_traits!("Send Sync Unpin": Plain);
     assert_traits!("Send Sync Unpin Clone": Cloning);
     assert_traits!("Send Unpin Clone": Sending);
@@ -71,7 +71,7 @@ fn the_probe_tells_types_apart() {
 }
 
 #[test]
-fn a_layer_has_all_of_them_whatever_its_kind() {
+fn every_kind_of_layer_has_all_auto_traits() {
     assert_traits!(
         "Send Sync Unpin Clone":
         SseLayer, SseLayer<marker::Http>, SseLayer<marker::Events>, SseLayer<marker::EventResponse>,
@@ -80,7 +80,7 @@ fn a_layer_has_all_of_them_whatever_its_kind() {
 }
 
 #[test]
-fn a_service_has_those_of_the_service_inside() {
+fn a_service_has_the_auto_traits_of_its_inner_service() {
     assert_traits!("Send Sync Unpin": SseService<Plain>);
     assert_traits!("Send Sync Unpin Clone": SseService<Cloning>);
     assert_traits!("Send Unpin Clone": SseService<Sending>);
@@ -90,7 +90,7 @@ fn a_service_has_those_of_the_service_inside() {
 }
 
 #[test]
-fn a_future_has_those_of_the_future_inside() {
+fn a_future_has_the_auto_traits_of_its_inner_future() {
     assert_traits!("Send Sync Unpin": ResponseFuture<Plain>);
     assert_traits!("Send Sync Unpin": ResponseFuture<Plain, Local>);
     assert_traits!("Send Unpin": ResponseFuture<Sending>);
@@ -99,7 +99,7 @@ fn a_future_has_those_of_the_future_inside() {
 }
 
 #[test]
-fn bodies_have_those_of_what_they_are_made_of() {
+fn bodies_have_the_auto_traits_of_their_parts() {
     assert_traits!("Send Sync Unpin": EventBody<Plain>, SseBody<Plain>, SseBody<EventBody<Plain>>);
     assert_traits!("Send Unpin": EventBody<Sending>, SseBody<Sending>, SseBody<EventBody<Sending>>);
     assert_traits!("Unpin": EventBody<Local>, SseBody<Local>, SseBody<EventBody<Local>>);
@@ -107,7 +107,7 @@ fn bodies_have_those_of_what_they_are_made_of() {
 }
 
 #[test]
-fn values_have_all_of_them() {
+fn values_have_all_auto_traits() {
     assert_traits!(
         "Send Sync Unpin Clone":
         Event, Encoded, EventId, EventName, InvalidField, Message, LastEventId,
@@ -119,16 +119,13 @@ fn values_have_all_of_them() {
 
 #[cfg(feature = "axum")]
 #[test]
-fn a_rejection_has_all_of_them() {
+fn a_rejection_has_all_auto_traits() {
     assert_traits!("Send Sync Unpin Clone": tower_sse::MissingDisconnect);
 }
 
-#[test]
-fn a_buffer_has_all_but_clone() {}
-
 #[cfg(feature = "json")]
 #[test]
-fn json_has_those_of_its_value() {
+fn json_has_the_auto_traits_of_its_value() {
     use tower_sse::Json;
 
     assert_traits!("Send Sync Unpin": Json<Plain>);
@@ -140,7 +137,7 @@ fn json_has_those_of_its_value() {
 
 #[cfg(feature = "hub")]
 #[test]
-fn a_hub_has_all_of_them_and_a_subscription_all_but_clone() {
+fn a_hub_has_all_auto_traits_and_a_subscription_all_but_clone() {
     use tower_sse::hub::{
         GapPolicy, Hub, HubBuilder, PublishError, Receipt, Retention, Subscribe, Subscription,
     };

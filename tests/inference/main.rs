@@ -1,5 +1,5 @@
-//! What the compiler must find out by itself: the kind of service inside `SseLayer::new()`, wherever
-//! a layer can be, and which types are `Send`, `Sync`, `Unpin` and `Clone`.
+//! Compiler inference: the kind of service inside `SseLayer::new()` in every position of a layer,
+//! and which types are `Send`, `Sync`, `Unpin` and `Clone`.
 
 mod auto_traits;
 mod items;

@@ -48,7 +48,7 @@ fn request() -> Request {
     Request::default()
 }
 
-/// The layer was at work, and the events came through.
+/// Asserts that the layer was active and the events arrived.
 async fn assert_events<B>(response: Response<B>)
 where
     B: http_body::Body<Data = Bytes, Error: std::fmt::Debug>,
@@ -108,7 +108,7 @@ async fn between_layers_of_tower_http() {
     assert_eq!(response.headers()["x-inside"], "yes");
     assert_events(response).await;
 
-    // A stream is no body, so nothing but the layer can be next to it.
+    // A stream is not a body, so no other layer can be next to it.
     let service = ServiceBuilder::new()
         .layer(TraceLayer::new_for_http())
         .layer(CompressionLayer::new())
@@ -119,7 +119,7 @@ async fn between_layers_of_tower_http() {
 
 #[tokio::test]
 async fn in_hyper_without_a_framework() {
-    // Not a function, whose bounds would help the compiler.
+    // Not a function, as its bounds would help the compiler.
     macro_rules! assert_serves_events {
         ($handler:ident) => {
             let (near_end, far_end) = tokio::io::duplex(1024);
@@ -158,7 +158,7 @@ async fn around_a_tonic_server_for_browsers() {
     assert_eq!(answer.status().as_str_name(), "SERVING");
 }
 
-/// Where its type is written a layer has a kind; without one it is that of an axum router.
+/// A layer in a written type has a kind; the default is that of an axum router.
 struct Application {
     layer: SseLayer,
     events: SseLayer<marker::Events>,

@@ -53,7 +53,7 @@ fn a_client_that_does_not_accept_events_gets_a_406() {
 }
 
 #[test]
-fn a_client_that_accepts_events_or_says_nothing_gets_them() {
+fn a_client_that_accepts_events_or_sends_no_accept_gets_them() {
     for accept in [None, Some(""), Some("text/event-stream"), Some("text/html, */*;q=0.1")] {
         let response = answer_to(accepting(accept), &strict(), event_stream(Feed::new().1));
         assert_eq!(response.status(), StatusCode::OK, "{accept:?}");
@@ -62,14 +62,14 @@ fn a_client_that_accepts_events_or_says_nothing_gets_them() {
 }
 
 #[test]
-fn by_default_nobody_looks_at_accept() {
+fn accept_is_ignored_by_default() {
     let request = accepting(Some("application/json"));
     let response = answer_to(request, &SseLayer::new(), event_stream(Feed::new().1));
     assert_eq!(response.status(), StatusCode::OK);
 }
 
 #[tokio::test]
-async fn what_is_no_stream_passes_whatever_is_accepted() {
+async fn other_responses_pass_whatever_is_accepted() {
     let answer = Response::builder().header("content-type", "application/json");
     let answer = answer.body(Full::from("{}")).unwrap();
     let response = answer_to(accepting(Some("application/json")), &strict(), answer);
@@ -88,7 +88,7 @@ fn a_stream_with_another_status_passes_whatever_is_accepted() {
     }
 }
 
-/// Calls a service that answers what `answer` says, and tells how often it was called.
+/// Calls a service that answers with `answer`, and returns the status and the number of calls.
 async fn call<M, R>(accept: &'static str, answer: impl Fn() -> R) -> (StatusCode, usize)
 where
     R: IntoSse<M>,
@@ -103,14 +103,14 @@ where
 }
 
 #[tokio::test]
-async fn a_service_of_bare_streams_is_not_called_in_vain() {
+async fn a_service_of_bare_streams_is_not_called_for_a_406() {
     let events = || stream::iter([Event::from("one")]);
     assert_eq!(call("application/json", events).await, (StatusCode::NOT_ACCEPTABLE, 0));
     assert_eq!(call("text/event-stream", events).await, (StatusCode::OK, 1));
 }
 
 #[tokio::test]
-async fn a_406_in_place_of_a_bare_stream_says_what_it_varies_by() {
+async fn a_406_in_place_of_a_bare_stream_varies_by_accept() {
     let service = service_fn(|_: Request<()>| async {
         Ok::<_, Infallible>(stream::iter([Event::from("one")]))
     });
@@ -121,9 +121,9 @@ async fn a_406_in_place_of_a_bare_stream_says_what_it_varies_by() {
     assert!(response.body().is_end_stream());
 }
 
-/// Its status is the service's to say: `401` ends an `EventSource` in the way that it means to.
+/// The status is for the service to choose: `401` ends an `EventSource`, as it should.
 #[tokio::test]
-async fn the_status_of_a_response_of_a_stream_goes_before_a_406() {
+async fn a_services_own_status_takes_precedence_over_a_406() {
     for status in [StatusCode::UNAUTHORIZED, StatusCode::NOT_FOUND, StatusCode::NO_CONTENT] {
         let answer = || {
             let events = stream::iter([Event::from("one")]);

@@ -8,8 +8,8 @@ use tower_sse::{Event, SseBody, SseLayer, StreamOptions};
 
 use crate::support::{Feed, Polled, poll_frame, through};
 
-/// A layer that would leave its mark in every way there is.
-fn talkative() -> SseLayer {
+/// A layer with every option that writes into a stream.
+fn writing_layer() -> SseLayer {
     SseLayer::new().padding(4).terminator(Event::from("[DONE]")).on_error(|_| Event::from("failed"))
 }
 
@@ -24,14 +24,14 @@ fn page<B>(body: B) -> Response<B> {
 }
 
 #[tokio::test]
-async fn what_is_no_event_stream_keeps_its_head_and_its_size() {
-    let response = through(&talkative(), page(Full::from("a page")));
+async fn other_responses_keep_their_head_and_size() {
+    let response = through(&writing_layer(), page(Full::from("a page")));
     assert_eq!(response.headers(), page(()).headers());
     assert_eq!(response.body().size_hint().exact(), Some(6));
     assert!(!response.body().is_end_stream());
     assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "a page");
 
-    let response = through(&talkative(), Response::new(Empty::<Bytes>::new()));
+    let response = through(&writing_layer(), Response::new(Empty::<Bytes>::new()));
     assert!(response.headers().is_empty());
     assert_eq!(response.body().size_hint().exact(), Some(0));
     assert!(response.body().is_end_stream());
@@ -63,17 +63,17 @@ impl Body for Bounded {
 }
 
 #[test]
-fn what_a_foreign_body_says_of_itself_is_passed_on() {
-    let body: SseBody<Bounded> = through(&talkative(), page(Bounded)).into_body();
+fn the_size_and_end_of_a_foreign_body_are_passed_on() {
+    let body: SseBody<Bounded> = through(&writing_layer(), page(Bounded)).into_body();
     assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (3, Some(9)));
     assert!(body.is_end_stream());
 }
 
-/// One that was held back would still be pending.
+/// A delayed error would still be pending.
 #[tokio::test(start_paused = true)]
-async fn frames_trailers_and_errors_of_a_foreign_body_pass_at_once() {
+async fn frames_trailers_and_errors_of_a_foreign_body_pass_without_delay() {
     let (feed, body) = Feed::new();
-    let mut body = through(&talkative(), page(body)).into_body();
+    let mut body = through(&writing_layer(), page(body)).into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     feed.data("");
     feed.data(": no comment\n");
@@ -89,7 +89,7 @@ async fn frames_trailers_and_errors_of_a_foreign_body_pass_at_once() {
 #[tokio::test(start_paused = true)]
 async fn a_silent_foreign_body_gets_no_heartbeat() {
     let (_feed, body) = Feed::new();
-    let mut body = through(&talkative(), page(body)).into_body();
+    let mut body = through(&writing_layer(), page(body)).into_body();
     for _ in 0..3 {
         assert_eq!(poll_frame(&mut body), Polled::Pending);
         tokio::time::advance(std::time::Duration::from_secs(60)).await;
@@ -97,7 +97,7 @@ async fn a_silent_foreign_body_gets_no_heartbeat() {
 }
 
 #[tokio::test]
-async fn options_for_a_stream_change_nothing_of_what_is_none() {
+async fn stream_options_do_not_change_other_responses() {
     let mut answer = page(Full::from("a page"));
     answer.extensions_mut().insert(StreamOptions::new().padding(9).terminator(Event::from("end")));
     let response = through(&SseLayer::new(), answer);

@@ -46,7 +46,7 @@ async fn all_three_kinds_of_service_get_the_same_headers_and_no_others() {
 }
 
 #[tokio::test]
-async fn axums_own_sse_gets_them_too_and_its_body_stays_as_it_is() {
+async fn axums_own_sse_gets_the_headers_and_keeps_its_body() {
     let events = [sse::Event::default().id("7").data("one"), sse::Event::default().comment("note")];
     let sse = || Sse::new(stream::iter(events.clone().map(Ok::<_, std::convert::Infallible>)));
     let without = sse().into_response().into_body().collect().await.unwrap().to_bytes();
@@ -95,7 +95,7 @@ fn a_content_type_with_parameters_becomes_the_bare_one() {
 }
 
 #[test]
-fn cache_control_is_extended_not_replaced() {
+fn cache_control_is_extended_and_not_replaced() {
     for (present, expected) in [
         (&[][..], &["no-cache, no-transform"][..]),
         (&[""], &["no-cache, no-transform"]),
@@ -115,13 +115,13 @@ fn cache_control_is_extended_not_replaced() {
 }
 
 #[test]
-fn a_word_of_the_handler_to_nginx_stays() {
+fn a_handlers_own_x_accel_buffering_is_kept() {
     let headers = headers_of(&[("x-accel-buffering", "yes")]);
     assert_eq!(headers["x-accel-buffering"], "yes");
 }
 
 #[test]
-fn what_cannot_be_true_of_a_stream_is_removed() {
+fn headers_that_cannot_apply_to_a_stream_are_removed() {
     let headers = headers_of(&[
         ("content-length", "11"),
         ("etag", "\"7\""),
@@ -138,7 +138,7 @@ fn what_cannot_be_true_of_a_stream_is_removed() {
 }
 
 #[test]
-fn an_event_stream_is_one_with_any_status_that_has_a_body() {
+fn an_event_stream_may_have_any_status_that_allows_a_body() {
     for status in [201, 400, 401, 500, 503] {
         let mut answer = event_stream(Full::<Bytes>::default());
         *answer.status_mut() = StatusCode::from_u16(status).unwrap();

@@ -14,7 +14,7 @@ fn request(uri: &str, headers: &[&[u8]]) -> Request<Empty<bytes::Bytes>> {
     request
 }
 
-/// What a service inside `layer` finds in the request's extensions.
+/// Returns the last event ID that a service inside `layer` finds in the request's extensions.
 async fn found(layer: &SseLayer, uri: &str, headers: &[&[u8]]) -> Option<String> {
     let mut found = None;
     let service = service_fn(|request: Request<_>| {
@@ -42,7 +42,7 @@ async fn the_header_is_read_for_every_service() {
 }
 
 #[tokio::test]
-async fn the_query_is_read_where_that_is_wanted_and_the_header_goes_before_it() {
+async fn the_query_is_read_if_configured_and_the_header_takes_precedence() {
     let without = SseLayer::new();
     assert_eq!(found(&without, "/?lastEventId=7", &[]).await, None);
 
@@ -99,7 +99,7 @@ mod in_axum {
     }
 
     #[tokio::test]
-    async fn the_extractors_work_with_the_layer_and_without() {
+    async fn the_extractors_work_with_and_without_the_layer() {
         for app in [app(), app().layer(SseLayer::new())] {
             for (uri, headers, expected) in [
                 ("/required", &[][..], "\"\" true"),
@@ -119,7 +119,7 @@ mod in_axum {
     }
 
     #[tokio::test]
-    async fn an_extractor_gives_what_the_layer_found_in_the_query() {
+    async fn an_extractor_returns_the_id_that_the_layer_found_in_the_query() {
         let app = app().layer(SseLayer::new().last_event_id_query("lastEventId"));
         assert_eq!(answer(app.clone(), "/optional?lastEventId=7", &[]).await, "Some(\"7\")");
         assert_eq!(answer(app.clone(), "/required?lastEventId=7", &[]).await, "\"7\" false");

@@ -11,25 +11,25 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{SseLayer, marker};
 
 use crate::{
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams, open},
     support::{Feed, Polled, event_stream, poll_frame, source::answer_to, through},
-    way_out::WayOut,
 };
 
 const FULL: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 async fn the_place_is_free_again<K: Kind>() {
-    for way in WayOut::ALL {
+    for exit in ExitPath::ALL {
         let layer = SseLayer::<K::Marker>::new().max_streams(1);
-        way.go::<K>(&layer).await;
+        exit.go::<K>(&layer).await;
         let first = open::<K>(&layer).expect("the place is free");
-        assert_eq!(open::<K>(&layer).err(), Some(FULL), "{way:?}: there is one place, not more");
+        assert_eq!(open::<K>(&layer).err(), Some(FULL), "{exit:?}: there is one place, not more");
         drop(first);
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_place_is_free_again_whatever_the_way_out() {
+async fn every_exit_path_releases_the_permit() {
     the_place_is_free_again::<Bodies>().await;
     the_place_is_free_again::<Responses>().await;
     the_place_is_free_again::<Streams>().await;
@@ -47,17 +47,17 @@ fn every_place_is_kept<K: Kind>() {
     assert_eq!(open::<K>(&layer).err(), Some(FULL));
 }
 
-/// `ConcurrencyLimit` frees its permit at the head, when a stream has hardly begun.
+/// `ConcurrencyLimit` releases its permit at the head, when a stream has only begun.
 #[tokio::test]
-async fn as_many_streams_as_the_limit_says_are_open_and_no_more() {
+async fn no_more_streams_than_the_limit_are_open() {
     every_place_is_kept::<Bodies>();
     every_place_is_kept::<Responses>();
     every_place_is_kept::<Streams>();
 }
 
-/// The server may keep a body that has ended for as long as it likes.
+/// The server may keep the body of an ended stream.
 #[tokio::test]
-async fn a_stream_that_has_ended_has_no_place_although_its_body_is_kept() {
+async fn an_ended_stream_holds_no_permit_although_its_body_is_kept() {
     let layer: SseLayer = SseLayer::new().max_streams(1);
     let (feed, source) = Feed::new();
     let mut body = through(&layer, event_stream(source)).into_body();
@@ -68,9 +68,10 @@ async fn a_stream_that_has_ended_has_no_place_although_its_body_is_kept() {
     drop(body);
 }
 
-/// What is asked of a bare stream's service is a stream, while others may answer with anything.
+/// The service of bare streams always answers with a stream; other services may answer with
+/// anything.
 #[test]
-fn a_bare_stream_has_its_place_from_the_call_and_any_other_from_its_head() {
+fn a_bare_stream_takes_its_permit_at_the_call_and_others_at_the_head() {
     fn has_a_place<K: Kind>() -> bool {
         let layer = SseLayer::<K::Marker>::new().max_streams(1);
         let mut service = layer.layer(service_fn(|_: Request<()>| {
@@ -87,7 +88,7 @@ fn a_bare_stream_has_its_place_from_the_call_and_any_other_from_its_head() {
 }
 
 #[test]
-fn the_service_of_bare_streams_is_not_called_when_it_could_not_be_answered() {
+fn a_service_of_bare_streams_is_not_called_at_the_limit() {
     let calls = AtomicUsize::new(0);
     let layer = SseLayer::<marker::Events>::new().max_streams(1);
     let service = service_fn(|_: Request<()>| {
@@ -103,9 +104,9 @@ fn the_service_of_bare_streams_is_not_called_when_it_could_not_be_answered() {
 }
 
 #[test]
-fn clones_and_all_their_services_share_the_places() {
+fn clones_and_their_services_share_one_limit() {
     let layer: SseLayer = SseLayer::new().max_streams(2);
-    // A clone with another option is one too.
+    // A clone with another option shares the limit too.
     let clone = layer.clone().padding(9).track_disconnects(true);
     let service = || {
         layer.layer(service_fn(|_: Request<()>| {
@@ -128,7 +129,7 @@ fn clones_and_all_their_services_share_the_places() {
 }
 
 #[test]
-fn another_layer_has_places_of_its_own() {
+fn another_layer_has_a_limit_of_its_own() {
     let (one, other): (SseLayer, SseLayer) =
         (SseLayer::new().max_streams(1), SseLayer::new().max_streams(1));
     let _open = open::<Bodies>(&one).unwrap();
@@ -137,7 +138,7 @@ fn another_layer_has_places_of_its_own() {
 }
 
 #[test]
-fn a_limit_set_anew_on_a_clone_leaves_the_original_as_it_was() {
+fn a_new_limit_on_a_clone_does_not_affect_the_original() {
     let layer: SseLayer = SseLayer::new().max_streams(1);
     let _open = open::<Bodies>(&layer).unwrap();
     let clone = layer.clone().max_streams(2);
@@ -147,7 +148,7 @@ fn a_limit_set_anew_on_a_clone_leaves_the_original_as_it_was() {
 }
 
 #[test]
-fn what_is_no_stream_needs_no_place() {
+fn other_responses_need_no_permit() {
     let layer: SseLayer = SseLayer::new().max_streams(1);
     let page = |content_type| {
         let answer = Response::builder().header("content-type", content_type);
@@ -156,14 +157,15 @@ fn what_is_no_stream_needs_no_place() {
     let pages = [page("application/json"), page("text/html"), page("text/event-streams")];
     let head = Request::head("/").body(()).unwrap();
     let head = answer_to(head, &layer, event_stream(Feed::new().1));
-    let stream = open::<Bodies>(&layer).expect("nobody has taken the place");
+    let stream = open::<Bodies>(&layer).expect("the permit is free");
     assert_eq!(page("application/json").status(), 200, "and at the limit they pass");
     drop((pages, head, stream));
 }
 
-/// Its status is for the service to say, so it is refused to nobody; but it is a stream like others.
+/// The status is for the service to choose, so the response is never refused; but it is a stream
+/// and counts.
 #[test]
-fn a_stream_with_another_status_takes_a_place_if_there_is_one() {
+fn a_stream_with_another_status_takes_a_permit_if_one_is_free() {
     let layer: SseLayer = SseLayer::new().max_streams(1);
     let not_found = || {
         let mut answer = event_stream(Feed::new().1);
@@ -180,9 +182,9 @@ fn a_stream_with_another_status_takes_a_place_if_there_is_one() {
     assert!(open::<Bodies>(&layer).is_ok());
 }
 
-/// The tokens of the shutdown are looked at first: no place is lost to it.
+/// The shutdown is checked first, so that it takes no permit.
 #[test]
-fn who_is_refused_while_the_server_drains_takes_no_place() {
+fn a_client_refused_during_the_shutdown_takes_no_permit() {
     let shutdown = CancellationToken::new();
     let layer: SseLayer = SseLayer::new().max_streams(1);
     let draining = layer.clone().shutdown(shutdown.clone());
@@ -193,12 +195,12 @@ fn who_is_refused_while_the_server_drains_takes_no_place() {
 }
 
 #[test]
-fn a_limit_beyond_what_can_be_counted_is_no_panic() {
+fn a_limit_above_the_semaphores_maximum_does_not_panic() {
     assert!(open::<Bodies>(&SseLayer::new().max_streams(usize::MAX)).is_ok());
 }
 
 #[test]
 #[should_panic = "a limit of no streams at all"]
-fn a_limit_of_none_panics() {
+fn a_limit_of_zero_streams_panics() {
     let _: SseLayer = SseLayer::new().max_streams(0);
 }

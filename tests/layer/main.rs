@@ -1,4 +1,4 @@
-//! What the layer does to requests and to heads of responses, and what it leaves alone.
+//! Changes of the layer to requests and to response heads, and what it leaves unchanged.
 
 mod accept;
 mod foreign;
@@ -13,10 +13,10 @@ mod without_body;
 
 #[path = "../reports/kind.rs"]
 mod kind;
-// What is reported of a way out is asked elsewhere.
+// Reports on the exit paths are tested elsewhere.
 #[allow(dead_code)]
-#[path = "../reports/way_out.rs"]
-mod way_out;
+#[path = "../reports/exit_path.rs"]
+mod exit_path;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -46,7 +46,7 @@ async fn the_innermost_layer_owns_a_stream() {
     assert_eq!(poll_frame(&mut body), Polled::End);
 }
 
-/// The last line is sent once, and the error is held back once, not once more for every layer.
+/// The last line is sent once, and the error is delayed once, not once per layer.
 #[tokio::test(start_paused = true)]
 async fn an_error_passes_through_the_outer_layer() {
     let (feed, body) = Feed::new();
@@ -58,9 +58,9 @@ async fn an_error_passes_through_the_outer_layer() {
     assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
 }
 
-/// Options put in between come too late: the stream has its owner.
+/// Options set in between come too late: an inner layer already owns the stream.
 #[tokio::test(start_paused = true)]
-async fn nothing_between_the_layers_changes_the_stream() {
+async fn layers_in_between_do_not_change_the_stream() {
     let (_feed, body) = Feed::new();
     let mut owned = through(&SseLayer::new().without_heartbeat(), event_stream(body));
     owned.extensions_mut().insert(StreamOptions::new().padding(4));
@@ -76,7 +76,7 @@ async fn handler() -> impl IntoResponse {
 }
 
 #[tokio::test]
-async fn a_route_with_a_layer_of_its_own_goes_before_its_router() {
+async fn a_routes_own_layer_takes_precedence_over_its_routers() {
     let own = SseLayer::new().terminator(Event::from("end of /own"));
     let bare = ServiceBuilder::new().layer(SseLayer::new().padding(4)).service_fn(
         |_: Request<Body>| async {

@@ -23,7 +23,8 @@ fn layer() -> SseLayer {
         .on_error(|error| Event::new().event("error").data(error.to_string()))
 }
 
-/// What a client gets of a stream that is silent for a while, has one event and ends, or fails.
+/// Returns what a client gets of a stream that is silent for a while, has one event, and then ends
+/// or fails.
 async fn transcript(layer: &SseLayer, options: Option<StreamOptions>, fails: bool) -> String {
     let (feed, body) = Feed::new();
     let mut answer = event_stream(body);
@@ -56,7 +57,7 @@ async fn transcript(layer: &SseLayer, options: Option<StreamOptions>, fails: boo
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_layers_options_hold_for_a_response_without_any() {
+async fn the_layers_options_apply_to_a_response_without_options() {
     for options in [None, Some(StreamOptions::new()), Some(StreamOptions::default())] {
         let ended = transcript(&layer(), options.clone(), false).await;
         assert_eq!(ended, "retry: 5000\n:  \n: beat\ndata: one\n\ndata: [DONE]\n\n");
@@ -104,13 +105,13 @@ async fn every_option_can_be_set_for_one_response() {
         let name = format!("{options:?}");
         assert_eq!(transcript(&SseLayer::new(), Some(options), false).await, expected, "{name}");
     }
-    let told = StreamOptions::new().on_error(|_| Event::from("sorry"));
-    let failed = transcript(&SseLayer::new(), Some(told), true).await;
+    let with_error_event = StreamOptions::new().on_error(|_| Event::from("sorry"));
+    let failed = transcript(&SseLayer::new(), Some(with_error_event), true).await;
     assert_eq!(failed, "data: one\n\ndata: sorry\n\n");
 }
 
 #[tokio::test(start_paused = true)]
-async fn options_of_one_response_change_no_other() {
+async fn options_of_one_response_do_not_affect_others() {
     let layer = layer();
     let before = transcript(&layer, None, false).await;
     transcript(&layer, Some(StreamOptions::new().without_terminator().padding(0)), false).await;
@@ -118,7 +119,7 @@ async fn options_of_one_response_change_no_other() {
 }
 
 #[test]
-fn the_layer_takes_the_options_out() {
+fn the_layer_removes_the_options_from_the_response() {
     let (_feed, body) = Feed::new();
     let mut answer = event_stream(body);
     answer.extensions_mut().insert(StreamOptions::new().padding(4));
@@ -147,7 +148,7 @@ async fn body_of(app: Router) -> Bytes {
 }
 
 #[tokio::test]
-async fn options_come_through_axum_trace_compression_and_cors() {
+async fn options_pass_through_axum_trace_compression_and_cors() {
     async fn handler() -> impl IntoResponse {
         let mut response = tower_sse::response(stream::iter([Event::from("one")]));
         response.extensions_mut().insert(with_options());
@@ -165,7 +166,7 @@ async fn options_come_through_axum_trace_compression_and_cors() {
 
 #[cfg(feature = "axum")]
 #[tokio::test]
-async fn in_axum_options_are_a_part_of_a_response() {
+async fn in_axum_options_are_response_parts() {
     async fn handler() -> impl IntoResponse {
         (with_options(), tower_sse::response(stream::iter([Event::from("one")])))
     }
@@ -175,7 +176,7 @@ async fn in_axum_options_are_a_part_of_a_response() {
 }
 
 #[test]
-fn setting_an_option_of_a_clone_leaves_the_original_as_it_was() {
+fn setting_an_option_of_a_clone_does_not_affect_the_original() {
     let original: SseLayer = SseLayer::new();
     let clone = original.clone().padding(4);
     let mut body = through(&original, event_stream(Feed::new().1)).into_body();

@@ -1,4 +1,4 @@
-//! What clients are told whose stream is not opened.
+//! Responses to clients whose stream is refused.
 
 mod headers;
 mod nested;
@@ -22,7 +22,7 @@ use crate::{
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Name, method, headers as read off it, and whether a refusal must be a `200` to it.
+/// A client's name, method and request headers, and whether its refusal must be a `200`.
 type Client = (&'static str, Method, &'static [(&'static str, &'static str)], bool);
 
 const CLIENTS: [Client; 9] = [
@@ -66,23 +66,23 @@ fn event_source() -> Request<()> {
     request_of(&CLIENTS[0].1, CLIENTS[0].2)
 }
 
-/// Why a stream is refused.
+/// The reason for which a stream is refused.
 #[derive(Clone, Copy, Debug)]
-enum Because {
+enum RefusalCause {
     Limit,
     Shutdown,
 }
 
-/// A layer that refuses every stream, and what keeps it so.
-fn refusing<K: Kind>(because: Because, refusal: Refusal) -> (SseLayer<K::Marker>, impl Sized) {
+/// Returns a layer that refuses every stream, and a guard that keeps it so.
+fn refusing<K: Kind>(cause: RefusalCause, refusal: Refusal) -> (SseLayer<K::Marker>, impl Sized) {
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().refusal(refusal).max_streams(1).shutdown(shutdown.clone());
-    match because {
-        Because::Limit => {
+    match cause {
+        RefusalCause::Limit => {
             let open = open::<K>(&layer).unwrap();
             (layer, Some(open))
         }
-        Because::Shutdown => {
+        RefusalCause::Shutdown => {
             shutdown.cancel();
             (layer, None)
         }
@@ -90,10 +90,10 @@ fn refusing<K: Kind>(because: Because, refusal: Refusal) -> (SseLayer<K::Marker>
 }
 
 fn full(refusal: Refusal) -> (SseLayer, impl Sized) {
-    refusing::<Bodies>(Because::Limit, refusal)
+    refusing::<Bodies>(RefusalCause::Limit, refusal)
 }
 
-/// Two seconds, in the two ways to say it.
+/// Sets two seconds, by the option that the refusal uses.
 fn two_seconds(refusal: Refusal) -> Refusal {
     refusal.retry(Retry::fixed(2 * SECOND))
 }
@@ -127,20 +127,21 @@ where
     assert_eq!(poll_frame(&mut body), Polled::End, "{context}");
 }
 
-fn every_client_is_told_in_its_own_way<K: Kind>() {
-    for because in [Because::Limit, Because::Shutdown] {
+fn every_client_is_refused_in_its_own_way<K: Kind>() {
+    for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
         for (refusal, name) in [
             (Refusal::default(), "default"),
             (Refusal::per_client(), "by request"),
             (Refusal::retry_later(), "retry later"),
             (Refusal::unavailable(), "unavailable"),
         ] {
-            let (layer, _kept) = refusing::<K>(because, two_seconds(refusal));
+            let (layer, _kept) = refusing::<K>(cause, two_seconds(refusal));
             for (client, method, headers, reconnects_after_a_clean_end) in &CLIENTS {
-                let context = format!("{client}, {name}, {because:?}");
+                let context = format!("{client}, {name}, {cause:?}");
                 let (source, events) = Source::new();
                 let request = request_of(method, headers);
-                // A service of bare streams that was called would find nothing to answer with.
+                // A service of bare streams that is called a second time has nothing to answer
+                // with.
                 let (mut answer, mut calls) = (Some(K::answer(events)), 0);
                 let service = service_fn(|_| {
                     calls += 1;
@@ -163,10 +164,10 @@ fn every_client_is_told_in_its_own_way<K: Kind>() {
 }
 
 #[test]
-fn every_client_is_refused_in_the_way_that_it_comes_back_after() {
-    every_client_is_told_in_its_own_way::<Bodies>();
-    every_client_is_told_in_its_own_way::<Responses>();
-    every_client_is_told_in_its_own_way::<Streams>();
+fn every_client_is_refused_in_a_way_after_which_it_reconnects() {
+    every_client_is_refused_in_its_own_way::<Bodies>();
+    every_client_is_refused_in_its_own_way::<Responses>();
+    every_client_is_refused_in_its_own_way::<Streams>();
 }
 
 #[test]
@@ -179,9 +180,9 @@ fn the_source_is_dropped_unpolled() {
     }
 }
 
-/// What the layer would have written into a stream it does not write into a refusal.
+/// The layer writes none of its stream options into a refusal.
 #[test]
-fn nothing_but_the_line_is_sent() {
+fn a_refusal_sends_only_its_retry_line() {
     let (layer, _kept) = full(two_seconds(Refusal::per_client()));
     let layer = layer
         .padding(9)

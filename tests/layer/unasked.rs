@@ -8,10 +8,10 @@ use crate::support::{Feed, Polled, body::data, event_stream, poll_frame, source:
 
 const AGE: Duration = Duration::from_secs(60);
 
-/// A layer that needs to know nothing of its clients looks nothing up. After a failure all come back that
-/// ever do.
+/// A layer without an option that depends on the client does not inspect requests. After a failure
+/// every client that can reconnect does.
 #[tokio::test(start_paused = true)]
-async fn a_layer_that_does_not_look_who_is_asking_ends_an_aged_stream_by_failing() {
+async fn a_layer_that_does_not_inspect_requests_fails_streams_at_their_maximum_age() {
     for (layer, clean) in [(SseLayer::new(), false), (SseLayer::new().without_max_age(), true)] {
         let request = Request::get("/")
             .header("accept", "text/event-stream")

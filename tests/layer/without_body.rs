@@ -18,7 +18,7 @@ const STATUSES: [StatusCode; 5] = [
 ];
 
 #[tokio::test]
-async fn a_response_of_a_body_is_left_alone_whatever_its_type() {
+async fn a_response_whose_status_forbids_a_body_is_unchanged() {
     for status in STATUSES {
         let answer = || {
             Response::builder()
@@ -40,7 +40,7 @@ async fn a_response_of_a_body_is_left_alone_whatever_its_type() {
 async fn a_response_of_a_stream_keeps_its_headers_and_has_no_body() {
     for status in STATUSES {
         let answer = || Response::builder().status(status).header("etag", "\"7\"");
-        let never = stream::poll_fn::<Event, _>(|_| panic!("nobody can be sent an event"));
+        let never = stream::poll_fn::<Event, _>(|_| panic!("no client can be sent an event"));
         let response = through(&SseLayer::new().padding(4), answer().body(never).unwrap());
         assert_eq!(response.status(), status);
         assert!(response.body().is_end_stream(), "{status}");
@@ -51,7 +51,7 @@ async fn a_response_of_a_stream_keeps_its_headers_and_has_no_body() {
 }
 
 #[tokio::test]
-async fn the_answer_to_a_head_request_is_a_head_whose_length_nobody_knows() {
+async fn the_response_to_a_head_request_has_no_content_length() {
     let (feed, body) = Feed::new();
     let request = Request::head("/").body(()).unwrap();
     let options = StreamOptions::new().terminator(Event::from("[DONE]"));
@@ -69,7 +69,7 @@ async fn the_answer_to_a_head_request_is_a_head_whose_length_nobody_knows() {
 #[test]
 fn a_head_request_opens_no_stream_whatever_the_kind_of_service() {
     let head = || Request::head("/").body(()).unwrap();
-    let never = || stream::poll_fn::<Event, _>(|_| panic!("nobody can be sent an event"));
+    let never = || stream::poll_fn::<Event, _>(|_| panic!("no client can be sent an event"));
     let bare = answer_to(head(), &SseLayer::new().padding(4), never());
     let with_head = answer_to(head(), &SseLayer::new().padding(4), Response::new(never()));
     let response = answer_to(head(), &SseLayer::new().padding(4), tower_sse::response(never()));
@@ -84,7 +84,7 @@ fn a_head_request_opens_no_stream_whatever_the_kind_of_service() {
 }
 
 #[tokio::test]
-async fn a_head_request_to_what_is_no_stream_is_none_of_our_business() {
+async fn a_head_request_to_another_resource_is_passed_through() {
     let request = Request::head("/").body(()).unwrap();
     let answer = Response::builder().header("content-length", "6").body(Full::from("a page"));
     let response = answer_to(request, &SseLayer::new(), answer.unwrap());

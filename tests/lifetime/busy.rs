@@ -1,4 +1,4 @@
-//! Sources that leave a body no rest, or its task no budget.
+//! Sources that never let a body wait, or use up the coop budget of its task.
 
 use std::{
     pin::Pin,
@@ -20,15 +20,15 @@ use crate::{
     support::{Polled, body::data, event_stream},
 };
 
-/// A source that gives this frame whenever it is asked.
+/// Returns a source that has this frame at every poll.
 fn always(
     frame: &'static [u8],
 ) -> StreamBody<impl futures_util::Stream<Item = Result<Frame<Bytes>, BoxError>>> {
     StreamBody::new(stream::repeat_with(move || Ok(Frame::data(Bytes::from_static(frame)))))
 }
 
-/// Reads to the end in a task that never rests either, while the clock goes on; gives the last bytes
-/// and whether the end was clean.
+/// Reads to the end in a task that is never idle either, while the clock advances. Returns the last
+/// bytes and whether the end was clean.
 async fn last_bytes<B>(rig: &mut Rig<B>) -> (Bytes, bool)
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -76,7 +76,7 @@ async fn a_source_that_is_always_ready_is_drained() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_is_always_ready_grows_no_older_than_it_may() {
+async fn a_source_that_is_always_ready_ends_at_its_maximum_age() {
     let layer = layer(Drain::never()).max_age(MaxAge::new(SECOND));
     let answer = event_stream(always(b"data: a\n\ndata: b\n"));
     let mut rig = Rig::of(layer, Client::EventSource, answer);
@@ -86,7 +86,7 @@ async fn a_source_that_is_always_ready_grows_no_older_than_it_may() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_without_end_does_not_outlast_the_patience() {
+async fn an_endless_event_is_cut_when_the_wait_for_its_end_is_over() {
     for (frame, aged, drained) in [
         (&b"data: a\n"[..], ":\n", RETRY),
         (b"a", "a", "a"),
@@ -114,13 +114,13 @@ async fn an_event_without_end_does_not_outlast_the_patience() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_is_busy_for_nothing_is_drained_and_grows_old() {
+async fn a_busy_source_without_bytes_is_drained_and_reaches_its_maximum_age() {
     for aging in [true, false] {
         let layer = match aging {
             true => layer(Drain::never()).max_age(MaxAge::new(SECOND)),
             false => layer(Drain::after(SECOND)),
         };
-        // No bytes at all, and events that are none.
+        // Empty frames, and events without fields.
         let mut frames = Rig::of(layer.clone(), Client::EventSource, event_stream(always(b"")));
         let events = tower_sse::response(stream::repeat_with(Event::new));
         let mut events = Rig::of(layer, Client::EventSource, events);
@@ -132,7 +132,7 @@ async fn a_source_that_is_busy_for_nothing_is_drained_and_grows_old() {
     }
 }
 
-/// Finds nothing, and spends all of its task's budget on looking.
+/// A source that is pending and uses up its task's coop budget at every poll.
 struct Spendthrift;
 
 impl Body for Spendthrift {
@@ -155,7 +155,7 @@ fn spend_all(cx: &mut Context<'_>) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_spends_the_tasks_budget_hides_neither_shutdown_nor_age() {
+async fn a_source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() {
     for client in Client::ALL {
         let rig = |layer| Rig::of(layer, client, event_stream(Spendthrift));
         let mut drained = rig(layer(Drain::after(SECOND)));
@@ -171,7 +171,7 @@ async fn a_source_that_spends_the_tasks_budget_hides_neither_shutdown_nor_age() 
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_spends_the_tasks_budget_keeps_no_wake_up_from_it() {
+async fn a_source_that_uses_up_the_coop_budget_is_still_woken() {
     let mut rig =
         Rig::of(layer(Drain::per_client()), Client::EventSource, event_stream(Spendthrift));
     assert_eq!(rig.poll(), Polled::Pending);
@@ -184,7 +184,7 @@ async fn a_source_that_spends_the_tasks_budget_keeps_no_wake_up_from_it() {
     assert_eq!(rig.wakes.take(), before + 1);
 }
 
-/// Spends all of its task's budget on what it does with it, and then has nothing to do.
+/// A source that uses up its task's budget on its frames and is then pending.
 struct Exact;
 
 impl Body for Exact {
@@ -205,7 +205,7 @@ impl Body for Exact {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_task_whose_source_waits_without_budget_can_sleep_until_its_stream_is_due() {
+async fn a_task_whose_source_has_no_budget_left_sleeps_until_its_stream_is_due() {
     let layer = layer(Drain::after(SECOND)).max_age(MaxAge::new(3_600 * SECOND));
     let mut rig = Rig::of(layer, Client::EventSource, event_stream(Exact));
     for begins in [false, true] {
@@ -222,9 +222,9 @@ async fn a_task_whose_source_waits_without_budget_can_sleep_until_its_stream_is_
     assert_eq!(rig.poll(), data(GOODBYE));
 }
 
-/// Another body in the same task may spend it all, every time.
+/// Another body in the same task may use up the budget every time.
 #[tokio::test(start_paused = true)]
-async fn to_be_cut_takes_no_budget() {
+async fn cutting_a_stream_needs_no_coop_budget() {
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Client::EventSource);
     rig.shutdown.cancel();
     tokio::task::yield_now().await;
@@ -234,9 +234,9 @@ async fn to_be_cut_takes_no_budget() {
     rig.assert_ends(CloseReason::Drained);
 }
 
-/// Nor does it matter that the rest of a huge frame is still held.
+/// The rest of a huge frame may still be held.
 #[tokio::test(start_paused = true)]
-async fn to_be_cut_takes_no_budget_amid_a_huge_frame() {
+async fn cutting_a_stream_within_a_huge_frame_needs_no_coop_budget() {
     let events = "data: \n\n".repeat(40_000);
     let mut rig = Rig::after(b"", layer(Drain::at_once()), Client::EventSource);
     rig.feed.data(events);

@@ -1,4 +1,4 @@
-//! Every drain, for every kind of client, wherever the source stands.
+//! Every drain, for every kind of client, wherever in an event the source is.
 
 use std::time::Duration;
 
@@ -19,15 +19,16 @@ const WINDOW: Duration = Duration::from_secs(20);
 struct Case {
     drain: Drain,
     client: Client,
-    /// When the stream is due, for sure.
+    /// The time by which the stream is due.
     delay: Duration,
-    /// It may be due sooner.
+    /// Whether it may be due sooner.
     spread: bool,
     patience: Duration,
 }
 
 impl Case {
-    /// The shutdown begins, and time passes until the stream is due. Before that `meanwhile` goes on.
+    /// Begins the shutdown and advances the clock until the stream is due. Until then the body
+    /// yields `meanwhile`.
     async fn until_due<B>(&self, rig: &mut Rig<B>, meanwhile: &Polled)
     where
         B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
@@ -47,7 +48,7 @@ impl Case {
     }
 }
 
-/// All but `Drain::never`.
+/// Returns all drains but `Drain::never`.
 fn cases() -> impl Iterator<Item = Case> {
     Client::ALL.into_iter().flat_map(|client| {
         let grace = if client == Client::Post { 30 * SECOND } else { Duration::ZERO };
@@ -72,7 +73,7 @@ fn cases() -> impl Iterator<Item = Case> {
 }
 
 #[tokio::test(start_paused = true)]
-async fn between_events_a_stream_ends_with_its_goodbye_as_soon_as_it_is_due() {
+async fn between_events_a_due_stream_ends_at_once_with_its_farewell() {
     for begun in [
         &b""[..],
         b"data: a\n\n",
@@ -97,8 +98,8 @@ async fn between_events_a_stream_ends_with_its_goodbye_as_soon_as_it_is_due() {
     }
 }
 
-/// Where an event can be broken off, how it goes on, and how much of that is still sent.
-const AMID_AN_EVENT: [(&[u8], &[u8], &[u8]); 9] = [
+/// The bytes before the break, the bytes after it, and how much of the latter is still sent.
+const MID_EVENT: [(&[u8], &[u8], &[u8]); 9] = [
     (b"data: a\n", b"data: b\n\ndata: c\n\n", b"data: b\n\n"),
     (b"data: a\n\nid: 7\n", b"\n", b"\n"),
     (b"data: a\n: ping\n", b"\r\n\r\n", b"\r\n"),
@@ -111,8 +112,8 @@ const AMID_AN_EVENT: [(&[u8], &[u8], &[u8]); 9] = [
 ];
 
 #[tokio::test(start_paused = true)]
-async fn amid_an_event_a_stream_goes_on_to_the_end_of_that_event() {
-    for (begun, rest, passed) in AMID_AN_EVENT {
+async fn mid_event_a_due_stream_goes_on_to_the_end_of_that_event() {
+    for (begun, rest, passed) in MID_EVENT {
         for case in cases() {
             let mut rig = Rig::after(begun, layer(case.drain.clone()), case.client);
             case.until_due(&mut rig, &Polled::Pending).await;
@@ -131,7 +132,7 @@ async fn amid_an_event_a_stream_goes_on_to_the_end_of_that_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_event_may_come_to_its_end_line_by_line() {
+async fn an_event_may_be_completed_line_by_line() {
     let mut rig = Rig::after(b"data: a", layer(Drain::at_once()), Client::EventSource);
     rig.shutdown.cancel();
     for line in ["b\r", "\n", "data: b\n", "", ": ping\n", "id: 7"] {
@@ -146,8 +147,8 @@ async fn an_event_may_come_to_its_end_line_by_line() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn if_nobody_ends_the_event_the_body_fails_for_every_client() {
-    for (begun, _, _) in AMID_AN_EVENT {
+async fn if_the_event_is_not_completed_the_body_fails_for_every_client() {
+    for (begun, _, _) in MID_EVENT {
         for case in cases() {
             let mut rig = Rig::after(begun, layer(case.drain.clone()), case.client);
             case.until_due(&mut rig, &Polled::Pending).await;
@@ -157,7 +158,7 @@ async fn if_nobody_ends_the_event_the_body_fails_for_every_client() {
             assert!(!rig.feed.is_dropped());
 
             time::advance(MILLISECOND).await;
-            // A `retry` line is part of no event, but a line has to begin there.
+            // A `retry` line belongs to no event, but it needs the start of a line.
             match begun {
                 [.., b'\n'] => assert_eq!(rig.poll(), data(RETRY)),
                 [.., b'\r'] => assert_eq!(rig.poll(), bytes(format!("\n{RETRY}").as_bytes())),
@@ -169,7 +170,7 @@ async fn if_nobody_ends_the_event_the_body_fails_for_every_client() {
     }
 }
 
-/// Its frames never end between events.
+/// Returns a source whose frames never end between events.
 fn busy() -> impl Body<Data = Bytes, Error = BoxError> + Unpin {
     StreamBody::new(stream::repeat_with(|| {
         Ok(Frame::data(Bytes::from_static(b"data: a\n\ndata: b\n")))
@@ -177,7 +178,7 @@ fn busy() -> impl Body<Data = Bytes, Error = BoxError> + Unpin {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_never_rests_is_cut_at_its_first_place_between_events() {
+async fn a_busy_source_is_cut_at_its_first_event_boundary() {
     for case in cases() {
         let mut rig = Rig::of(layer(case.drain.clone()), case.client, event_stream(busy()));
         let frame = data("data: a\n\ndata: b\n");

@@ -1,5 +1,5 @@
-//! A stream with a content coding: nobody knows where it stands, so nothing is written into it, and
-//! every end but its own is a failure.
+//! Streams with a content coding: their event boundaries are unknown, so the layer writes nothing
+//! into them, and every end but their own is a failure.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
     support::{Polled, body::data},
 };
 
-/// What looks like the end of an event is any bytes.
+/// Bytes that only look like the end of an event.
 const BYTES: [&[u8]; 3] = [b"", b"\x1f\x8b\n\n", b"\x1f\x8b"];
 
 async fn begun(begun: &'static [u8], layer: SseLayer, client: Client) -> Rig {
@@ -27,7 +27,7 @@ async fn begun(begun: &'static [u8], layer: SseLayer, client: Client) -> Rig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_the_shutdown_it_fails_when_it_is_due_for_every_client() {
+async fn at_the_shutdown_an_encoded_stream_fails_for_every_client() {
     for client in Client::ALL {
         let grace = if client == Client::Post { 30 * SECOND } else { Duration::ZERO };
         for (drain, delay) in [
@@ -54,7 +54,7 @@ async fn at_the_shutdown_it_fails_when_it_is_due_for_every_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_busy_one_is_not_cut_within_a_frame() {
+async fn a_busy_encoded_stream_is_not_cut_within_a_frame() {
     let mut rig = begun(b"", layer(Drain::after(SECOND)), Client::EventSource).await;
     rig.shutdown.cancel();
     rig.feed.data("a\n\nb\n\n");
@@ -65,7 +65,7 @@ async fn a_busy_one_is_not_cut_within_a_frame() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_its_greatest_age_it_fails_for_every_client() {
+async fn at_its_maximum_age_an_encoded_stream_fails_for_every_client() {
     for client in Client::ALL {
         let age = if client == Client::Post { 90 * SECOND } else { 60 * SECOND };
         for bytes in BYTES {
@@ -81,7 +81,7 @@ async fn at_its_greatest_age_it_fails_for_every_client() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn its_own_end_within_a_grace_is_clean() {
+async fn an_encoded_stream_that_ends_within_its_grace_ends_cleanly() {
     let mut rig = begun(b"\x1f\x8b", layer(Drain::per_client()), Client::Post).await;
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
@@ -92,7 +92,7 @@ async fn its_own_end_within_a_grace_is_clean() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn identity_is_no_coding() {
+async fn identity_is_not_a_coding() {
     let mut rig = Rig::answering(layer(Drain::per_client()), Client::EventSource, |answer| {
         answer.headers_mut().insert("content-encoding", "identity".parse().unwrap());
     });

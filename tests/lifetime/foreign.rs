@@ -1,5 +1,5 @@
-//! Streams that the layer did not make, of any bytes cut anywhere, are ended without a half event: what
-//! a client decodes is what it would have decoded without the layer, up to the end.
+//! Foreign streams of any bytes, split anywhere, are never ended mid-event: a client decodes what
+//! it would have decoded without the layer, up to the end.
 
 use std::ops::Range;
 
@@ -12,13 +12,13 @@ use crate::{
     support::naive::{self, Place},
 };
 
-/// A stream whose source never waits, until nothing is left of it. It has to end after `polls` frames.
+/// Reads a stream whose source never waits to its end. It must end after `polls` frames.
 async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Client) -> Reader {
     let mut reader = Reader::new(why, client);
     for chunk in chunks {
         reader.rig.feed.data(chunk.to_vec());
     }
-    // An age is counted from the first poll.
+    // The age is counted from the first poll.
     let at_least = usize::from(matches!(why, Why::Age));
     for _ in 0..polls.max(at_least) {
         reader.take();
@@ -28,8 +28,8 @@ async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Client) -> Reade
     reader
 }
 
-/// A stream whose source waits before every chunk, and before those that `silent` names by its bits
-/// for so long that there is a heartbeat. It has to end before chunk number `last`.
+/// Reads a stream whose source waits before every chunk. A set bit in `silent` makes the wait long
+/// enough for a heartbeat. The stream must end before chunk number `last`.
 async fn slow(chunks: &[&[u8]], last: usize, silent: u64, why: Why, client: Client) -> Reader {
     let mut reader = Reader::new(why, client);
     for n in 0..=chunks.len() {
@@ -49,8 +49,8 @@ async fn slow(chunks: &[&[u8]], last: usize, silent: u64, why: Why, client: Clie
     reader
 }
 
-/// What `stream` gives if it must end between events after `from` bytes, and whether it can. Whoever
-/// cuts a chunk looks at the ends of its lines, and at its own.
+/// Returns what `stream` yields if it must end between events after `from` bytes, and whether it
+/// can. A chunk can be cut at the ends of its lines and at its own end.
 fn ended_after(stream: &[u8], chunks: &[Range<usize>], from: usize) -> (Vec<u8>, bool) {
     let place = |end: usize| naive::read(&stream[..end]).place;
     let is_looked_at = |end: usize| {
@@ -67,7 +67,7 @@ fn ended_after(stream: &[u8], chunks: &[Range<usize>], from: usize) -> (Vec<u8>,
     };
     let mut expected = stream[..end.unwrap_or(stream.len())].to_vec();
     if expected.ends_with(b"\r") && !ours.is_empty() {
-        // The source's own, or ours in its place.
+        // The line end of the source, or the layer's in its place.
         expected.push(b'\n');
     }
     expected.extend(ours.as_bytes());
@@ -80,7 +80,7 @@ fn under_a_paused_clock<T>(run: impl Future<Output = T>) -> T {
     clock.block_on(run)
 }
 
-/// A stream of pieces in which what matters is frequent, and where it is cut.
+/// Generates a stream of pieces rich in special bytes, and the ranges of its chunks.
 fn chunks() -> impl Strategy<Value = (Vec<u8>, Vec<Range<usize>>)> {
     let piece = prop_oneof![
         6 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n"]),
@@ -114,7 +114,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_busy_stream_is_cut_at_its_very_next_place_between_events(
+    fn a_busy_stream_is_cut_at_its_next_event_boundary(
         (stream, chunks) in chunks(),
         polls in 0..14_usize,
         why in prop::sample::select(vec![Why::AtOnce, Why::Shutdown]),
@@ -132,7 +132,7 @@ proptest! {
     }
 
     #[test]
-    fn no_stream_is_ended_with_half_an_event(
+    fn no_stream_is_ended_mid_event(
         (stream, chunks) in chunks(),
         last in any::<Index>(),
         silent in prop_oneof![Just(0), Just(u64::MAX), any::<u64>()],
@@ -145,7 +145,7 @@ proptest! {
         let reader = under_a_paused_clock(async {
             match why {
                 _ if is_busy => busy(&chunks, last, why, client).await,
-                // With less patience than the silences take, it would not get to see all.
+                // With a shorter wait for the end of an event, `slow` would not reach all chunks.
                 Why::AtOnce => slow(&chunks, last, 0, why, client).await,
                 Why::Shutdown | Why::Age => slow(&chunks, last, silent, why, client).await,
             }
@@ -155,7 +155,7 @@ proptest! {
 }
 
 #[test]
-fn known_streams_are_cut_at_every_place_and_ended_before_every_byte() {
+fn known_streams_split_anywhere_can_be_ended_before_every_byte() {
     for stream in [
         &b"data: a\n\ndata: b\n\n"[..],
         b"\xef\xbb\xbfdata: a\r\n\r\nid: 7\r\n\r\n",

@@ -1,4 +1,4 @@
-//! What a client is told when the shutdown ends its stream.
+//! Farewell and reconnection time of a stream that the shutdown ends.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,9 +10,9 @@ use crate::{
     support::{Polled, body::data},
 };
 
-/// The reconnection time that a stream of such a layer is told at its drain.
-async fn told(layer: &SseLayer) -> u64 {
-    // So that the polls have a budget of their own.
+/// Returns the reconnection time that a stream of such a layer is sent at its drain.
+async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {
+    // Gives the polls a fresh coop budget.
     tokio::task::yield_now().await;
     let mut rig = Rig::after(b"data: a\n\n", layer.clone(), Client::EventSource);
     rig.shutdown.cancel();
@@ -23,11 +23,11 @@ async fn told(layer: &SseLayer) -> u64 {
 }
 
 #[tokio::test(start_paused = true)]
-async fn by_default_clients_come_back_after_2_to_10_seconds_drawn_for_each() {
+async fn by_default_each_client_reconnects_after_its_own_2_to_10_seconds() {
     for layer in [SseLayer::new(), SseLayer::new().drain(Drain::at_once())] {
         let mut times = BTreeSet::new();
         for _ in 0..1_000 {
-            times.insert(told(&layer).await);
+            times.insert(drawn_reconnection_time(&layer).await);
         }
         assert!(times.iter().all(|time| (2_000..=10_000).contains(time)), "{times:?}");
         assert!(times.len() > 500, "only {} different ones", times.len());
@@ -38,18 +38,18 @@ async fn by_default_clients_come_back_after_2_to_10_seconds_drawn_for_each() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_reconnection_time_is_drawn_from_the_range_with_both_its_ends() {
+async fn the_reconnection_time_is_drawn_from_the_inclusive_range() {
     let layer =
         SseLayer::new().drain(Drain::at_once().retry(Retry::between(MILLISECOND, 3 * MILLISECOND)));
     let mut times = BTreeSet::new();
     for _ in 0..200 {
-        times.insert(told(&layer).await);
+        times.insert(drawn_reconnection_time(&layer).await);
     }
     assert_eq!(times.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn with_nothing_to_tell_the_stream_just_ends() {
+async fn without_a_farewell_and_a_reconnection_time_the_stream_just_ends() {
     let layer = SseLayer::new().drain(Drain::per_client().without_retry());
     for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r"] {
         let mut rig = Rig::after(begun, layer.clone(), Client::EventSource);
@@ -77,7 +77,7 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
     }
 }
 
-/// Some clients make an empty event of a block without data.
+/// Some clients dispatch an empty event for a block without data.
 #[tokio::test(start_paused = true)]
 async fn a_reconnection_time_is_a_lone_line_and_no_block() {
     let layer = layer(Drain::per_client()).without_farewell();
@@ -88,7 +88,7 @@ async fn a_reconnection_time_is_a_lone_line_and_no_block() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_response_can_say_another_goodbye_or_none() {
+async fn a_response_can_have_another_farewell_or_none() {
     for (options, expected) in [
         (StreamOptions::new(), Some(GOODBYE)),
         (
@@ -115,7 +115,7 @@ async fn a_response_can_say_another_goodbye_or_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_comes_to_its_own_end_first_gets_its_terminator_and_no_goodbye() {
+async fn a_stream_that_ends_first_gets_its_terminator_and_no_farewell() {
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::after(20 * SECOND)), Client::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
@@ -126,7 +126,7 @@ async fn a_stream_that_comes_to_its_own_end_first_gets_its_terminator_and_no_goo
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_ends_or_fails_mid_event_while_it_is_due_gets_no_goodbye() {
+async fn a_due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
     for fails in [false, true] {
         let mut rig = Rig::after(b"data: a\n", layer(Drain::per_client()), Client::EventSource);
         rig.shutdown.cancel();
@@ -147,7 +147,7 @@ async fn a_source_that_ends_or_fails_mid_event_while_it_is_due_gets_no_goodbye()
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_preamble_comes_before_the_goodbye() {
+async fn a_preamble_comes_before_the_farewell() {
     let layer = layer(Drain::per_client()).padding(2).retry(Retry::fixed(SECOND));
     let mut rig = Rig::new(layer, Client::EventSource);
     rig.shutdown.cancel();
@@ -158,7 +158,7 @@ async fn a_preamble_comes_before_the_goodbye() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_go_on_while_a_source_ends_its_event() {
+async fn heartbeats_continue_while_a_source_completes_its_event() {
     let layer = layer(Drain::per_client()).heartbeat(Heartbeat::every(2 * SECOND));
     let mut rig = Rig::after(b"data: a\r", layer, Client::EventSource);
     rig.shutdown.cancel();
@@ -166,7 +166,7 @@ async fn heartbeats_go_on_while_a_source_ends_its_event() {
     time::advance(2 * SECOND + 125 * MILLISECOND).await;
     assert_eq!(rig.poll(), data("\n:\n"));
     assert_eq!(rig.poll(), Polled::Pending);
-    // The LF of the CRLF that we have completed is one too many.
+    // The LF of the CRLF that the layer has completed is one too many.
     rig.feed.data("\n\r\ndata: b\n");
     assert_eq!(rig.poll(), data("\r\n"));
     assert_eq!(rig.poll(), data(GOODBYE));
@@ -175,7 +175,7 @@ async fn heartbeats_go_on_while_a_source_ends_its_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn at_its_maximum_age_a_stream_gets_no_goodbye() {
+async fn at_its_maximum_age_a_stream_gets_no_farewell() {
     for (begun, patience) in [
         (&b"data: a\n\n"[..], Duration::ZERO),
         (b"data: a\r\r", Duration::ZERO),

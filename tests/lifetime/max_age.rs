@@ -1,4 +1,4 @@
-//! The greatest age of a stream.
+//! The maximum age of a stream.
 
 use std::time::Duration;
 
@@ -20,13 +20,13 @@ fn aging(max_age: MaxAge) -> SseLayer {
     layer(Drain::per_client()).max_age(max_age)
 }
 
-/// When a stream of that age is due.
+/// Returns the age at which a stream of this client is due.
 fn due(client: Client) -> Duration {
     AGE + if client == Client::Post { 30 * SECOND } else { Duration::ZERO }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_ends_when_it_is_so_old_as_the_client_needs_it() {
+async fn a_stream_ends_at_its_maximum_age_as_its_client_needs() {
     for client in Client::ALL {
         for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r", b": ping\n"] {
             let mut rig = Rig::after(begun, aging(MaxAge::new(AGE)), client);
@@ -40,7 +40,7 @@ async fn a_stream_ends_when_it_is_so_old_as_the_client_needs_it() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn amid_an_event_it_goes_on_to_the_end_of_that_event() {
+async fn mid_event_it_goes_on_to_the_end_of_that_event() {
     for client in Client::ALL {
         for (begun, rest, passed) in [
             (&b"data: a\n"[..], &b"\ndata: b\n\n"[..], &b"\n"[..]),
@@ -60,7 +60,7 @@ async fn amid_an_event_it_goes_on_to_the_end_of_that_event() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn if_nobody_ends_the_event_the_body_fails_after_5_seconds() {
+async fn if_the_event_is_not_completed_the_body_fails_after_5_seconds() {
     for client in Client::ALL {
         for begun in [&b"data: a\n"[..], b"data: a", b"data: a\r", b"\xef"] {
             let mut rig = Rig::after(begun, aging(MaxAge::new(AGE)), client);
@@ -76,7 +76,7 @@ async fn if_nobody_ends_the_event_the_body_fails_after_5_seconds() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_answer_that_ends_within_its_30_seconds_has_ended_of_itself() {
+async fn a_call_that_ends_within_its_30_seconds_ends_by_itself() {
     let mut rig = Rig::after(b"data: a\n\n", aging(MaxAge::new(AGE)), Client::Post);
     time::advance(AGE + 29 * SECOND).await;
     assert_eq!(rig.poll(), Polled::Pending);
@@ -97,7 +97,7 @@ async fn age_is_counted_from_the_first_poll() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn activity_makes_no_stream_younger() {
+async fn activity_does_not_extend_the_age() {
     let mut rig = Rig::new(aging(MaxAge::new(AGE)), Client::EventSource);
     for _ in 0..60 {
         rig.feed.data("data: a\n\n");
@@ -127,9 +127,9 @@ async fn jitter_spreads_ages_evenly_to_both_sides() {
     assert!(rigs.is_empty(), "{} too old", rigs.len());
 }
 
-/// What an expired token has left is nothing.
+/// An expired token has left nothing.
 #[tokio::test(start_paused = true)]
-async fn at_an_age_of_zero_it_ends_before_the_source_is_asked_for_anything() {
+async fn at_an_age_of_zero_a_stream_ends_before_its_source_is_polled() {
     for client in [Client::EventSource, Client::Get, Client::Fetch] {
         let mut rig = Rig::new(aging(MaxAge::new(Duration::ZERO)), client);
         rig.feed.data("data: secret\n\n");
@@ -138,9 +138,9 @@ async fn at_an_age_of_zero_it_ends_before_the_source_is_asked_for_anything() {
     }
 }
 
-/// A timer's clock has ticks, and the first poll seldom falls on one.
+/// A timer's clock has ticks, and the first poll rarely falls on one.
 #[tokio::test(start_paused = true)]
-async fn at_an_age_of_zero_it_ends_at_its_first_poll_whenever_that_is() {
+async fn at_an_age_of_zero_a_stream_ends_at_its_first_poll_however_late() {
     time::advance(Duration::from_micros(500)).await;
     let mut rig = Rig::new(aging(MaxAge::new(Duration::ZERO)), Client::EventSource);
     rig.feed.data("data: secret\n\n");
@@ -149,23 +149,23 @@ async fn at_an_age_of_zero_it_ends_at_its_first_poll_whenever_that_is() {
 }
 
 #[tokio::test]
-async fn at_an_age_of_zero_it_ends_at_its_first_poll_by_the_real_clock_too() {
+async fn at_an_age_of_zero_a_stream_ends_at_its_first_poll_by_the_real_clock_too() {
     let mut rig = Rig::new(aging(MaxAge::new(Duration::ZERO)), Client::EventSource);
     rig.feed.data("data: secret\n\n");
     rig.assert_ends(CloseReason::Expired);
     assert_eq!(rig.feed.polls(), 0);
 }
 
-/// No time is left, so there is none to be gracious with.
+/// No time is left, so there is no grace.
 #[tokio::test(start_paused = true)]
-async fn a_call_too_ends_at_once_at_an_age_of_zero() {
+async fn at_an_age_of_zero_a_call_ends_at_once_too() {
     let mut rig = Rig::new(aging(MaxAge::new(Duration::ZERO)), Client::Post);
     rig.assert_fails_with_last_line(b"", CloseReason::Expired).await;
     assert_eq!(rig.feed.polls(), 0);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_ends_after_the_grace_that_was_set() {
+async fn a_call_ends_after_the_configured_grace() {
     for grace in [Duration::ZERO, 7 * SECOND] {
         let layer = aging(MaxAge::new(AGE).grace(grace));
         let mut rig = Rig::after(b"data: a\n\n", layer, Client::Post);
@@ -186,7 +186,7 @@ async fn the_preamble_is_sent_at_any_age() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_age_beyond_all_time_is_none() {
+async fn an_unrepresentable_age_is_no_limit() {
     let greatest = longest_wait();
     for age in [Duration::MAX, Duration::from_secs(u64::MAX / 4), greatest / 2, greatest] {
         for max_age in [MaxAge::new(age), MaxAge::new(age).jitter(1.0)] {
@@ -226,7 +226,7 @@ async fn a_response_can_have_another_age_or_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_never_rests_is_cut_at_its_first_place_between_events() {
+async fn a_busy_source_is_cut_at_its_first_event_boundary() {
     for client in Client::ALL {
         let frame = || Ok::<_, BoxError>(Frame::data(Bytes::from_static(b"data: a\r\r\ndata: b")));
         let answer = event_stream(StreamBody::new(stream::repeat_with(frame)));

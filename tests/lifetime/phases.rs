@@ -1,5 +1,5 @@
-//! What is known of a stream in each of its phases: by servers, which ask for its size and its end, and
-//! by those who read why it closed.
+//! What servers and close reports see of a stream in each of its phases: its size, its end, and its
+//! close reason.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -24,13 +24,13 @@ use crate::{
 
 fn is_over(body: &SseBody<FedBody>) -> bool {
     let (over, size) = (body.is_end_stream(), body.size_hint());
-    // From an exact size servers would make a content-length.
+    // Servers would send an exact size as the content-length.
     assert_eq!((size.lower(), size.exact()), (0, over.then_some(0)));
     over
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_drained_stream_is_over_with_the_last_byte_of_its_goodbye() {
+async fn a_drained_stream_is_over_with_the_last_byte_of_its_farewell() {
     let mut rig = Rig::new(layer(Drain::after(SECOND)), Client::EventSource);
     assert!(!is_over(&rig.body));
     rig.feed.data("data: a\n\n");
@@ -52,7 +52,7 @@ async fn a_drained_stream_is_over_with_the_last_byte_of_its_goodbye() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_is_cut_by_failing_is_not_over_before_it_has_failed() {
+async fn a_stream_that_must_fail_is_not_over_before_it_has_failed() {
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Fetch);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(GOODBYE));
@@ -70,8 +70,8 @@ async fn a_stream_that_is_cut_by_failing_is_not_over_before_it_has_failed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_error_is_held_back_from_the_goodbye_on() {
-    // Polled late, it has waited long enough.
+async fn the_error_is_delayed_from_the_farewell_on() {
+    // Polled late, the error has been delayed long enough.
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Post);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(GOODBYE));
@@ -80,7 +80,7 @@ async fn the_error_is_held_back_from_the_goodbye_on() {
     assert!(matches!(rig.poll(), Polled::Failed(_)));
 }
 
-/// A stream that is `due` amid an event.
+/// Returns a stream that is due mid-event.
 async fn due() -> Rig {
     let mut rig = Rig::after(b"data: a\n", layer(Drain::at_once()), Client::EventSource);
     rig.shutdown.cancel();
@@ -89,7 +89,7 @@ async fn due() -> Rig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_before_the_end_is_decided_has_left() {
+async fn a_client_that_leaves_before_the_end_is_decided_is_disconnected() {
     let never_polled = Rig::new(layer(Drain::at_once()), Client::EventSource);
     assert_eq!(never_polled.leave().reason(), CloseReason::Disconnected);
 
@@ -120,7 +120,7 @@ async fn whoever_leaves_before_the_end_is_decided_has_left() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn whoever_leaves_once_the_end_is_decided_leaves_a_stream_that_has_ended_so() {
+async fn a_client_that_leaves_later_does_not_change_a_decided_end() {
     let mut clean = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::EventSource);
     clean.shutdown.cancel();
     assert_eq!(clean.poll(), data(GOODBYE));
@@ -153,7 +153,7 @@ async fn whoever_leaves_once_the_end_is_decided_leaves_a_stream_that_has_ended_s
 }
 
 #[tokio::test(start_paused = true)]
-async fn trailers_that_were_not_fetched_were_not_sent() {
+async fn trailers_that_the_server_did_not_poll_are_not_counted_as_sent() {
     let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), "7".parse().unwrap())]);
     for fetched in [true, false] {
         let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Get);
@@ -172,7 +172,7 @@ async fn trailers_that_were_not_fetched_were_not_sent() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_report_has_the_goodbye_and_the_age() {
+async fn the_close_report_includes_the_farewell_and_the_age() {
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::EventSource);
     time::advance(7 * SECOND).await;
     rig.shutdown.cancel();
@@ -185,7 +185,7 @@ async fn the_report_has_the_goodbye_and_the_age() {
     assert_eq!(rig.leave(), closed);
 }
 
-/// A source with a guard, which panics when it is polled or dropped, if at all.
+/// A source with a guard that can panic when it is polled or dropped.
 struct Guarded {
     alive: Arc<AtomicBool>,
     panics_when_polled: bool,
@@ -218,7 +218,7 @@ fn guarded(panics_when_polled: bool, panics_when_dropped: bool) -> (Arc<AtomicBo
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_source_is_gone_when_the_close_is_told() {
+async fn the_source_is_dropped_before_the_close_is_reported() {
     let (alive, source) = guarded(false, false);
     let was_alive = Arc::new(AtomicBool::new(true));
     let (guard, seen) = (Arc::clone(&alive), Arc::clone(&was_alive));
@@ -236,7 +236,7 @@ async fn the_source_is_gone_when_the_close_is_told() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_source_that_panics_has_panicked_also_when_it_is_dropped_at_the_drain() {
+async fn a_source_that_panics_when_dropped_at_the_drain_is_reported_as_panicked() {
     let (_, source) = guarded(true, false);
     let mut rig = Rig::of(layer(Drain::at_once()), Client::EventSource, event_stream(source));
     assert!(catch_unwind(AssertUnwindSafe(|| rig.poll())).is_err());

@@ -15,11 +15,12 @@ use crate::{
 const INTERVAL: Duration = Duration::from_millis(100);
 const AGE: Duration = Duration::from_secs(3_600);
 
-/// Why a stream has to end.
+/// The reason for which a stream has to end.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Why {
     AtOnce,
-    /// For every client without delay, and with the usual patience.
+    /// The shutdown, for every client without delay and with the usual wait for the end of an
+    /// event.
     Shutdown,
     Age,
 }
@@ -33,12 +34,12 @@ impl Why {
     }
 }
 
-/// What a client gets of a stream.
+/// Everything that a client receives of a stream.
 pub(crate) struct Reader {
     pub(crate) rig: Rig,
     why: Why,
     pub(crate) got: Vec<u8>,
-    /// How much of it before the stream had to end.
+    /// The number of bytes received before the stream had to end.
     pub(crate) before: Option<usize>,
     /// Whether the end was clean, if it has come.
     pub(crate) clean: Option<bool>,
@@ -55,7 +56,7 @@ impl Reader {
         Self { rig, why, got: Vec::new(), before: None, clean: None }
     }
 
-    /// Takes one frame or the end, if there is any.
+    /// Takes one frame or the end, if it is ready.
     pub(crate) fn take(&mut self) -> bool {
         let over = self.clean.is_some();
         match self.rig.poll() {
@@ -77,14 +78,14 @@ impl Reader {
         while self.take() {}
     }
 
-    /// Silence that is long enough for a heartbeat.
+    /// Advances the clock by enough for a heartbeat.
     pub(crate) async fn be_silent(&mut self) {
         self.take_all();
         time::advance(2 * INTERVAL).await;
         self.take_all();
     }
 
-    /// From now on the stream has to end.
+    /// Makes the stream due from now on.
     pub(crate) async fn end(&mut self) {
         match self.why {
             Why::AtOnce | Why::Shutdown => self.rig.shutdown.cancel(),
@@ -93,7 +94,7 @@ impl Reader {
         self.before = Some(self.got.len());
     }
 
-    /// The source does nothing more.
+    /// Reads to the end while the source does nothing more.
     pub(crate) async fn finish(&mut self) {
         self.take_all();
         if !self.rig.feed.is_dropped() {
@@ -107,7 +108,7 @@ impl Reader {
         assert!(self.rig.body.is_end_stream() && self.rig.reason().is_some());
     }
 
-    /// No event is lost, changed or halved, and no more come than the one that was under way.
+    /// Asserts that no event is lost, changed or cut, and that at most the current event followed.
     pub(crate) fn assert_is_beginning_of(&self, stream: &[u8], client: Client) {
         let (whole, got) = (naive::read(stream), naive::read(&self.got));
         let before = naive::read(&self.got[..self.before.unwrap()]);

@@ -21,7 +21,7 @@ use crate::support::{
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
 
-/// Who asks.
+/// The kind of client, by its request.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Client {
     EventSource,
@@ -44,18 +44,18 @@ impl Client {
         request.body(()).unwrap()
     }
 
-    /// Would a clean end tell it that nothing more will come?
+    /// Returns whether the client would take a clean end for the end of the answer.
     pub(crate) fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Post)
     }
 }
 
-/// What a stream gets between events at the drain of [`layer`].
+/// The bytes that a stream gets between events at the drain of [`layer`].
 pub(crate) const GOODBYE: &str = "retry: 3000\nevent: bye\ndata: see you\n\n";
-/// What it gets where a line starts, amid an event that nobody ends.
+/// The bytes that it gets at the start of a line within an event that is not completed.
 pub(crate) const RETRY: &str = "retry: 3000\n";
 
-/// A layer that says something at every end there is.
+/// Returns a layer that writes something at every kind of end.
 pub(crate) fn layer(drain: Drain) -> SseLayer {
     SseLayer::new()
         .without_heartbeat()
@@ -65,7 +65,7 @@ pub(crate) fn layer(drain: Drain) -> SseLayer {
         .drain(drain.retry(Retry::fixed(3 * SECOND)))
 }
 
-/// A stream behind a layer that can be shut down, and all that can be seen of it.
+/// A stream behind a layer that can be shut down, with all its observers.
 pub(crate) struct Rig<B = FedBody> {
     pub(crate) feed: Feed,
     pub(crate) body: SseBody<B>,
@@ -79,7 +79,7 @@ impl Rig {
         Self::answering(layer, client, |_| {})
     }
 
-    /// The service has its say about the response.
+    /// Builds the rig with a response that the service has changed.
     pub(crate) fn answering(
         layer: SseLayer,
         client: Client,
@@ -92,7 +92,7 @@ impl Rig {
         Self { feed, ..rig }
     }
 
-    /// A stream of which this much has come.
+    /// Builds the rig with a stream that has already sent `begun`.
     pub(crate) fn after(begun: &'static [u8], layer: SseLayer, client: Client) -> Self {
         let mut rig = Self::new(layer, client);
         if !begun.is_empty() {
@@ -111,10 +111,10 @@ where
     pub(crate) fn of(layer: SseLayer, client: Client, answer: Response<B>) -> Self {
         let shutdown = CancellationToken::new();
         let closed = Arc::new(Mutex::new(Vec::new()));
-        let told = Arc::clone(&closed);
+        let reports = Arc::clone(&closed);
         let layer = layer
             .shutdown(shutdown.clone())
-            .on_close(move |closed| told.lock().unwrap().push(closed.clone()));
+            .on_close(move |closed| reports.lock().unwrap().push(closed.clone()));
         let response = answer_to(client.request(), &layer, answer);
         let body = response.into_body();
         Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), closed }
@@ -124,19 +124,19 @@ where
         poll_frame_with(&mut self.body, &Waker::from(Arc::clone(&self.wakes)))
     }
 
-    /// Why it has closed, if it has.
+    /// Returns the close reason, if the stream has closed.
     pub(crate) fn reason(&self) -> Option<CloseReason> {
         self.closed().map(|closed| closed.reason())
     }
 
-    /// The close report, of which there is never more than one.
+    /// Returns the close report, if there is one, and asserts that there is at most one.
     pub(crate) fn closed(&self) -> Option<CloseReport> {
         let closed = self.closed.lock().unwrap();
         assert!(closed.len() <= 1, "several reports: {closed:?}");
         closed.first().cloned()
     }
 
-    /// Drops the body and gives its close report.
+    /// Drops the body and returns its close report.
     pub(crate) fn leave(self) -> CloseReport {
         let Self { body, closed, .. } = self;
         drop(body);
@@ -145,14 +145,14 @@ where
         closed[0].clone()
     }
 
-    /// The stream ends now, cleanly.
+    /// Asserts that the stream ends now, cleanly.
     #[track_caller]
     pub(crate) fn assert_ends(&mut self, reason: CloseReason) {
         assert_eq!(self.poll(), Polled::End);
         self.assert_over(reason);
     }
 
-    /// The stream fails, so late that the bytes before have reached the client.
+    /// Asserts that the stream fails, late enough for the bytes before to have reached the client.
     pub(crate) async fn assert_fails(&mut self, reason: CloseReason) {
         assert_eq!(self.poll(), Polled::Pending);
         time::advance(19 * MILLISECOND).await;
@@ -164,8 +164,8 @@ where
         self.assert_over(reason);
     }
 
-    /// The stream fails, and has not sent any last bytes yet: a comment line comes first where a
-    /// line can start. `passed` is what was sent of the source.
+    /// Asserts that the stream fails without last bytes of its own: a comment line comes first at
+    /// the start of a line. `passed` is what the source has sent.
     pub(crate) async fn assert_fails_with_last_line(&mut self, passed: &[u8], reason: CloseReason) {
         match passed {
             [] | [.., b'\n'] => assert_eq!(self.poll(), bytes(b":\n")),
@@ -175,7 +175,7 @@ where
         self.assert_fails(reason).await;
     }
 
-    /// The stream ends now, as the client needs it, and has not sent any last bytes yet.
+    /// Asserts that the stream ends now as its client needs, without last bytes of its own.
     pub(crate) async fn assert_cut_with_last_line(
         &mut self,
         client: Client,
@@ -189,7 +189,7 @@ where
         }
     }
 
-    /// The stream ends now, as the client needs it.
+    /// Asserts that the stream ends now as its client needs.
     pub(crate) async fn assert_cut(&mut self, client: Client, reason: CloseReason) {
         if client.is_cut_by_failing() {
             self.assert_fails(reason).await;
@@ -211,12 +211,12 @@ pub(crate) fn bytes(bytes: &[u8]) -> Polled {
     Polled::Data(Bytes::copy_from_slice(bytes))
 }
 
-/// Counts how often a task is woken.
+/// A waker that counts how often a task is woken.
 #[derive(Default)]
 pub(crate) struct Wakes(AtomicUsize);
 
 impl Wakes {
-    /// How often since this was last asked.
+    /// Returns the number of wake-ups since the last call.
     pub(crate) fn take(&self) -> usize {
         self.0.swap(0, Ordering::AcqRel)
     }
@@ -228,7 +228,7 @@ impl Wake for Wakes {
     }
 }
 
-/// The longest time that can still be added to now.
+/// Returns the longest time that can still be added to now.
 pub(crate) fn longest_wait() -> Duration {
     let now = Instant::now();
     let (mut least, mut beyond) = (Duration::ZERO, Duration::MAX);

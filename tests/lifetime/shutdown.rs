@@ -1,4 +1,4 @@
-//! When the shutdown begins, and what else goes on then.
+//! The beginning of the shutdown, combined with other ends.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ use crate::{
 };
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_was_not_polled_before_is_not_opened_at_its_source() {
+async fn an_unpolled_stream_never_polls_its_source_after_the_shutdown() {
     for client in [Client::EventSource, Client::Get, Client::Fetch] {
         let mut rig = Rig::new(layer(Drain::per_client()), client);
         rig.feed.data("data: a\n\n");
@@ -28,7 +28,7 @@ async fn a_stream_that_was_not_polled_before_is_not_opened_at_its_source() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_whose_head_comes_after_the_beginning_is_refused_and_not_opened() {
+async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
     for (client, status) in [
         (Client::EventSource, StatusCode::OK),
         (Client::Fetch, StatusCode::SERVICE_UNAVAILABLE),
@@ -59,7 +59,7 @@ async fn a_stream_whose_head_comes_after_the_beginning_is_refused_and_not_opened
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_second_beginning_is_none() {
+async fn a_second_shutdown_has_no_effect() {
     let layer = layer(Drain::after(20 * SECOND));
     let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
     rig.shutdown.cancel();
@@ -74,7 +74,7 @@ async fn a_second_beginning_is_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn streams_do_not_end_each_other_and_end_nothing_but_themselves() {
+async fn a_stream_that_ends_ends_no_other_stream() {
     let token = CancellationToken::new();
     let layer: SseLayer = layer(Drain::at_once()).shutdown(token.clone());
     let open = || {
@@ -93,8 +93,8 @@ async fn streams_do_not_end_each_other_and_end_nothing_but_themselves() {
     assert!(!token.is_cancelled());
 }
 
-/// The age at which a stream amid an event is over, when `drain` begins at the age of `begins`. Its
-/// greatest age is 10 seconds.
+/// Returns the age at which a mid-event stream is over when `drain` begins at the age `begins`. Its
+/// maximum age is 10 seconds.
 async fn over_at(drain: Drain, begins: Duration, client: Client) -> (Duration, Polled) {
     let layer = layer(drain).max_age(MaxAge::new(10 * SECOND));
     let mut rig = Rig::after(b"data: a\n", layer, client);
@@ -104,7 +104,7 @@ async fn over_at(drain: Drain, begins: Duration, client: Client) -> (Duration, P
             rig.shutdown.cancel();
         }
         match rig.poll() {
-            // Only a stream that says nothing else has a comment line for its last.
+            // The last bytes are a comment line only if the stream sends nothing else.
             polled if polled == data(":\n") => {
                 assert_eq!(rig.poll(), Polled::Pending);
                 assert!(rig.feed.is_dropped());
@@ -121,7 +121,7 @@ async fn over_at(drain: Drain, begins: Duration, client: Client) -> (Duration, P
 }
 
 #[tokio::test(start_paused = true)]
-async fn whatever_comes_first_ends_a_stream() {
+async fn the_first_due_end_ends_a_stream() {
     let expired = || Polled::Failed("expired".to_owned());
     let never = Duration::MAX;
     let half = 500 * MILLISECOND;
@@ -131,14 +131,15 @@ async fn whatever_comes_first_ends_a_stream() {
         (Drain::at_once(), never, Client::EventSource, 15 * SECOND, expired()),
         (Drain::per_client(), 2 * SECOND, Client::EventSource, 7 * SECOND, data(RETRY)),
         (Drain::per_client(), 2 * SECOND, Client::Post, 37 * SECOND, data(RETRY)),
-        // Whoever expires while it is drained is told what the others are.
+        // A stream that expires while it is drained gets the farewell of the drain.
         (Drain::per_client(), 20 * SECOND, Client::Post, 45 * SECOND, data(RETRY)),
         (Drain::after(3 * SECOND), 2 * SECOND, Client::EventSource, 10 * SECOND, data(RETRY)),
         (Drain::after(20 * SECOND), 2 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
         (Drain::after(20 * SECOND), 2 * SECOND, Client::Post, 27 * SECOND, data(RETRY)),
         (Drain::never(), 2 * SECOND, Client::EventSource, 15 * SECOND, expired()),
         (Drain::at_once(), 2 * SECOND, Client::EventSource, 2 * SECOND + half, data(RETRY)),
-        // While a source that is due by its age may end its event, only `at_once` has less patience.
+        // A source that is due by its age may complete its event; only `at_once` waits for less
+        // time.
         (Drain::at_once(), 11 * SECOND, Client::EventSource, 11 * SECOND + half, data(RETRY)),
         (Drain::at_once(), 32 * SECOND, Client::Post, 32 * SECOND + half, data(RETRY)),
         (Drain::at_once(), 41 * SECOND, Client::Post, 41 * SECOND + half, data(RETRY)),
@@ -152,9 +153,9 @@ async fn whatever_comes_first_ends_a_stream() {
     }
 }
 
-/// At 14.8 seconds it has 200 milliseconds left, and not half a second.
+/// At 14.8 seconds 200 milliseconds are left, and not half a second.
 #[tokio::test(start_paused = true)]
-async fn no_drain_gives_a_stream_more_time_than_it_had() {
+async fn no_drain_extends_a_streams_time() {
     let (over, _) = over_at(Drain::at_once(), 14_800 * MILLISECOND, Client::EventSource).await;
     assert_eq!(over, 15 * SECOND);
 }
@@ -192,7 +193,7 @@ async fn a_response_can_have_a_drain_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_token_of_which_the_servers_is_a_child_is_as_good() {
+async fn the_parent_of_the_servers_token_works_too() {
     let process = CancellationToken::new();
     let (feed, source) = Feed::new();
     let layer: SseLayer = layer(Drain::per_client()).shutdown(process.child_token());
@@ -206,7 +207,7 @@ async fn a_token_of_which_the_servers_is_a_child_is_as_good() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_grace_may_be_of_any_length() {
+async fn a_grace_may_have_any_length() {
     for grace in [longest_wait(), longest_wait() - MILLISECOND, longest_wait() / 2, Duration::MAX] {
         for drain in [Drain::after(grace), Drain::spread_over(grace)] {
             let mut rig = Rig::after(b"data: a\n\n", layer(drain), Client::EventSource);

@@ -1,4 +1,4 @@
-//! Outside of a runtime there is no timer, but a shutdown ends streams there too.
+//! Outside of a runtime there is no timer, but a shutdown still ends streams.
 
 use std::{sync::Arc, task::Waker, thread, time::Duration};
 
@@ -23,7 +23,7 @@ fn assert_cut(rig: &mut Rig, client: Client) {
 }
 
 #[test]
-fn a_shutdown_ends_streams_at_once_whatever_grace_they_would_have() {
+fn without_a_timer_a_shutdown_ends_streams_at_once() {
     for client in Client::ALL {
         for drain in [
             Drain::per_client(),
@@ -40,9 +40,9 @@ fn a_shutdown_ends_streams_at_once_whatever_grace_they_would_have() {
     }
 }
 
-/// Nobody can tell how long it takes.
+/// Without a timer the wait has no limit.
 #[test]
-fn a_source_amid_an_event_is_waited_for() {
+fn without_a_timer_a_source_may_complete_its_event() {
     for client in Client::ALL {
         let mut rig = Rig::after(b"data: a", layer(Drain::at_once()), client);
         rig.shutdown.cancel();
@@ -57,7 +57,7 @@ fn a_source_amid_an_event_is_waited_for() {
 }
 
 #[test]
-fn the_shutdown_wakes_the_task_there_too() {
+fn without_a_timer_the_shutdown_wakes_the_task() {
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Client::EventSource);
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
@@ -69,7 +69,7 @@ fn the_shutdown_wakes_the_task_there_too() {
 }
 
 #[test]
-fn never_is_never() {
+fn without_a_timer_a_stream_that_never_drains_goes_on() {
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::never()), Client::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
@@ -79,7 +79,7 @@ fn never_is_never() {
 }
 
 #[test]
-fn there_is_no_greatest_age_and_nothing_panics() {
+fn without_a_timer_there_is_no_maximum_age_and_nothing_panics() {
     for client in Client::ALL {
         let layer = layer(Drain::per_client()).max_age(MaxAge::new(Duration::from_nanos(1)));
         let mut rig = Rig::after(b"data: a\n\n", layer, client);

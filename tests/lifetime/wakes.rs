@@ -1,4 +1,4 @@
-//! A body that waits wakes its task when it has to end: nobody polls it otherwise.
+//! A body that waits wakes its task when it has to end: otherwise the task would not poll it.
 
 use std::{sync::Arc, task::Waker, time::Duration};
 
@@ -22,7 +22,7 @@ use crate::{
 };
 
 impl Rig {
-    /// Nothing wakes the task until this much time has passed, and then it is woken.
+    /// Asserts that the task is woken after exactly this time.
     async fn assert_wakes_after(&mut self, time: Duration) {
         assert_eq!(self.poll(), Polled::Pending);
         self.wakes.take();
@@ -67,7 +67,7 @@ async fn the_task_is_woken_when_its_stream_is_due() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_is_woken_when_patience_is_over_and_when_a_held_back_error_is_due() {
+async fn the_task_is_woken_when_the_wait_for_an_event_is_over_and_when_a_delayed_error_is_due() {
     for (drain, client, patience) in [
         (Drain::per_client(), Client::EventSource, 5 * SECOND),
         (Drain::at_once(), Client::Post, 500 * MILLISECOND),
@@ -87,7 +87,8 @@ async fn the_task_is_woken_when_patience_is_over_and_when_a_held_back_error_is_d
     assert!(matches!(rig.poll(), Polled::Failed(_)));
 }
 
-/// A shutdown within the patience that an age allows shortens it, also for a task that sleeps.
+/// A shutdown shortens the wait for the end of an event that a maximum age allows, also for an idle
+/// task.
 #[tokio::test(start_paused = true)]
 async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(10 * SECOND));
@@ -115,7 +116,7 @@ async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn it_is_the_task_that_polled_last_that_is_woken() {
+async fn the_task_that_polled_last_is_woken() {
     for begins in [true, false] {
         let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
         let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
@@ -131,7 +132,7 @@ async fn it_is_the_task_that_polled_last_that_is_woken() {
     }
 }
 
-/// Nothing is registered by a poll that gives a frame, so the next one has to look.
+/// A poll that yields a frame registers nothing, so the next poll has to check.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_that_begins_between_two_frames_is_seen_by_the_next_poll() {
     let mut rig = Rig::new(layer(Drain::per_client()), Client::EventSource);
@@ -145,10 +146,10 @@ async fn a_shutdown_that_begins_between_two_frames_is_seen_by_the_next_poll() {
     rig.assert_ends(CloseReason::Drained);
 }
 
-/// No wake-up is lost between a look at the token and the registration at it: tasks poll on two
-/// threads while a third cancels, at every moment of their first polls.
+/// No wake-up is lost between checking the token and registering with it: tasks poll on two threads
+/// while a third cancels, at every moment of their first polls.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn every_stream_ends_whenever_the_shutdown_begins_beside_it() {
+async fn every_stream_ends_whenever_the_shutdown_begins_concurrently() {
     const STREAMS: usize = 20;
     for round in 0..200 {
         let (token, stats) = (CancellationToken::new(), Stats::new());

@@ -17,22 +17,22 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{CloseReason, CloseReport, Heartbeat, Retry, SseLayer, Stats};
 
 use crate::{
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams, open},
     support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through},
-    way_out::WayOut,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What `on_open` and `on_close` were told.
+/// The calls of `on_open` and `on_close`.
 #[derive(Clone, Default)]
-pub(crate) struct Told {
+pub(crate) struct Reports {
     opened: Arc<AtomicUsize>,
     closed: Arc<Mutex<Vec<CloseReport>>>,
 }
 
-impl Told {
-    pub(crate) fn by<M>(&self, layer: SseLayer<M>) -> SseLayer<M> {
+impl Reports {
+    pub(crate) fn observe<M>(&self, layer: SseLayer<M>) -> SseLayer<M> {
         let (opens, closes) = (self.clone(), self.clone());
         layer
             .on_open(move || {
@@ -54,25 +54,25 @@ impl Told {
     }
 }
 
-async fn one_report_on_every_way_out<K: Kind>() {
-    for way in WayOut::ALL {
-        let told = Told::default();
-        way.go::<K>(&told.by(SseLayer::new())).await;
-        let reason = way.reason::<K>();
-        assert_eq!(told.opened(), usize::from(reason.is_some()), "{way:?}");
-        assert_eq!(told.reasons(), Vec::from_iter(reason), "{way:?}");
-        for closed in told.closed() {
-            assert_eq!((closed.frames(), closed.bytes()), way.sent(), "{way:?}");
-            assert_eq!(closed.heartbeats(), 0, "{way:?}");
+async fn reports_once_on_every_exit_path<K: Kind>() {
+    for exit in ExitPath::ALL {
+        let reports = Reports::default();
+        exit.go::<K>(&reports.observe(SseLayer::new())).await;
+        let reason = exit.reason::<K>();
+        assert_eq!(reports.opened(), usize::from(reason.is_some()), "{exit:?}");
+        assert_eq!(reports.reasons(), Vec::from_iter(reason), "{exit:?}");
+        for closed in reports.closed() {
+            assert_eq!((closed.frames(), closed.bytes()), exit.sent(), "{exit:?}");
+            assert_eq!(closed.heartbeats(), 0, "{exit:?}");
         }
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_stream_that_opens_is_reported_once_whatever_its_way_out() {
-    one_report_on_every_way_out::<Bodies>().await;
-    one_report_on_every_way_out::<Responses>().await;
-    one_report_on_every_way_out::<Streams>().await;
+async fn every_opened_stream_is_reported_once_on_every_exit_path() {
+    reports_once_on_every_exit_path::<Bodies>().await;
+    reports_once_on_every_exit_path::<Responses>().await;
+    reports_once_on_every_exit_path::<Streams>().await;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -83,8 +83,8 @@ struct Found {
     closed: u64,
 }
 
-async fn all_is_over_when_the_close_is_told<K: Kind>() {
-    for way in WayOut::ALL {
+async fn releases_source_and_permit_before_the_report<K: Kind>() {
+    for exit in ExitPath::ALL {
         let stats = Stats::new();
         let limited = SseLayer::<K::Marker>::new().max_streams(1);
         let (source, events) = Source::new();
@@ -104,22 +104,22 @@ async fn all_is_over_when_the_close_is_told<K: Kind>() {
                 });
             }
         });
-        way.go_with::<K>(&layer, source, events).await;
+        exit.go_with::<K>(&layer, source, events).await;
         let over = Found { source_is_dropped: true, place_is_free: true, open: 0, closed: 1 };
-        let expected = way.reason::<K>().map(|_| over);
-        assert_eq!(*found.lock().unwrap(), Vec::from_iter(expected), "{way:?}");
+        let expected = exit.reason::<K>().map(|_| over);
+        assert_eq!(*found.lock().unwrap(), Vec::from_iter(expected), "{exit:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn when_the_close_is_told_the_source_is_dropped_and_its_place_is_free() {
-    all_is_over_when_the_close_is_told::<Bodies>().await;
-    all_is_over_when_the_close_is_told::<Responses>().await;
-    all_is_over_when_the_close_is_told::<Streams>().await;
+async fn the_source_is_dropped_and_its_permit_released_before_the_close_is_reported() {
+    releases_source_and_permit_before_the_report::<Bodies>().await;
+    releases_source_and_permit_before_the_report::<Responses>().await;
+    releases_source_and_permit_before_the_report::<Streams>().await;
 }
 
-/// It would be refused if the one that closed still had the only place, and it would wait for ever if a
-/// lock were held.
+/// The next stream would be refused if the closed one still held the only permit, and it would
+/// deadlock if a lock were held.
 #[test]
 fn on_close_can_open_the_next_stream_at_the_limit() {
     let next = Arc::new(Mutex::new(None));
@@ -138,12 +138,12 @@ fn on_close_can_open_the_next_stream_at_the_limit() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_report_says_how_old_the_stream_was_and_what_was_sent() {
-    let told = Told::default();
+async fn a_close_report_has_the_age_and_what_was_sent() {
+    let reports = Reports::default();
     let layer =
         SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND)).retry(Retry::fixed(SECOND));
     let (feed, source) = Feed::new();
-    let mut body = through(&told.by(layer), event_stream(source)).into_body();
+    let mut body = through(&reports.observe(layer), event_stream(source)).into_body();
     advance(2 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data("retry: 1000\n"));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -152,31 +152,31 @@ async fn a_report_says_how_old_the_stream_was_and_what_was_sent() {
         assert_eq!(poll_frame(&mut body), data(":\n"));
         assert_eq!(poll_frame(&mut body), Polled::Pending);
     }
-    // Of what the source gives, what is sent counts: not the BOM that can stand at the start only.
+    // Only what is sent counts: a BOM is sent only at the start of a stream.
     feed.data("\u{feff}data: one\n\n");
     assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
     feed.data("");
     feed.end();
-    assert_eq!(told.closed(), [], "not before the end");
+    assert_eq!(reports.closed(), [], "not before the end");
     assert_eq!(poll_frame(&mut body), Polled::End);
 
-    // The server may keep the body, and poll it again.
+    // The server may keep the body and poll it again.
     advance(60 * SECOND).await;
     assert_eq!(poll_frame(&mut body), Polled::End);
     drop(body);
-    let [closed] = &told.closed()[..] else { panic!("{:?}", told.closed()) };
+    let [closed] = &reports.closed()[..] else { panic!("{:?}", reports.closed()) };
     assert_eq!(closed.reason(), CloseReason::Ended);
     assert_eq!(closed.age(), 53 * SECOND);
     assert_eq!((closed.frames(), closed.bytes(), closed.heartbeats()), (5, 12 + 6 + 11, 3));
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_bare_stream_is_open_from_the_call_and_any_other_from_its_head() {
+async fn a_bare_stream_opens_at_the_call_and_others_at_the_head() {
     async fn age<K: Kind>() -> Duration {
-        let told = Told::default();
+        let reports = Reports::default();
         let (ready, answer) = oneshot::channel::<()>();
         let mut answer = Some(answer);
-        let mut service = told.by(SseLayer::<K::Marker>::new()).layer(service_fn(|_| {
+        let mut service = reports.observe(SseLayer::<K::Marker>::new()).layer(service_fn(|_| {
             let answer = answer.take().unwrap();
             async move {
                 answer.await.unwrap();
@@ -185,14 +185,14 @@ async fn a_bare_stream_is_open_from_the_call_and_any_other_from_its_head() {
         }));
         let mut future = Box::pin(service.call(Request::new(())));
         assert!(future.as_mut().now_or_never().is_none());
-        assert_eq!(told.opened(), usize::from(K::BARE));
+        assert_eq!(reports.opened(), usize::from(K::BARE));
         advance(3 * SECOND).await;
         ready.send(()).unwrap();
         let response = future.await.unwrap();
-        assert_eq!(told.opened(), 1);
+        assert_eq!(reports.opened(), 1);
         advance(4 * SECOND).await;
         drop(response);
-        told.closed()[0].age()
+        reports.closed()[0].age()
     }
 
     assert_eq!(age::<Bodies>().await, 4 * SECOND);
@@ -200,13 +200,13 @@ async fn a_bare_stream_is_open_from_the_call_and_any_other_from_its_head() {
     assert_eq!(age::<Streams>().await, 7 * SECOND);
 }
 
-/// The one who takes the body decides where it is dropped: hyper's task, or a thread of its own.
+/// The owner of the body decides where it is dropped: hyper's task, or a thread of its own.
 #[tokio::test]
-async fn the_close_is_told_on_whichever_thread_the_body_is_dropped() {
-    let told = Told::default();
+async fn the_close_is_reported_on_the_thread_that_drops_the_body() {
+    let reports = Reports::default();
     let (on_thread, thread) = oneshot::channel();
     let on_thread = Mutex::new(Some(on_thread));
-    let layer: SseLayer = told.by(SseLayer::new()).on_close(move |_| {
+    let layer: SseLayer = reports.observe(SseLayer::new()).on_close(move |_| {
         let on_thread = on_thread.lock().unwrap().take().unwrap();
         on_thread.send(std::thread::current().id()).unwrap();
     });
@@ -216,55 +216,55 @@ async fn the_close_is_told_on_whichever_thread_the_body_is_dropped() {
         drop(body);
         std::thread::current().id()
     });
-    let thread = timeout(20 * SECOND, thread).await.expect("the close is told").unwrap();
+    let thread = timeout(20 * SECOND, thread).await.expect("the close is reported").unwrap();
     assert_eq!(thread, dropping.join().unwrap());
-    assert_eq!(told.reasons(), [CloseReason::Disconnected]);
+    assert_eq!(reports.reasons(), [CloseReason::Disconnected]);
 }
 
-/// The last frame is the end, for HTTP/2 does not ask for another.
+/// The last frame is the end, as HTTP/2 does not poll again.
 #[test]
-fn trailers_are_the_end_and_who_leaves_before_them_has_left() {
+fn trailers_are_the_end_and_a_client_that_leaves_before_them_is_disconnected() {
     for (taken, reason) in [(true, CloseReason::Ended), (false, CloseReason::Disconnected)] {
-        let told = Told::default();
-        let layer = told.by(SseLayer::new().terminator(tower_sse::Event::from("end")));
+        let reports = Reports::default();
+        let layer = reports.observe(SseLayer::new().terminator(tower_sse::Event::from("end")));
         let (feed, source) = Feed::new();
         let mut body = through(&layer, event_stream(source)).into_body();
         feed.trailers(HeaderMap::new());
         assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
         if taken {
             assert_eq!(poll_frame(&mut body), Polled::Trailers(HeaderMap::new()));
-            assert_eq!(told.reasons(), [reason]);
+            assert_eq!(reports.reasons(), [reason]);
         }
         drop(body);
-        assert_eq!(told.reasons(), [reason]);
+        assert_eq!(reports.reasons(), [reason]);
     }
 }
 
 #[test]
 fn a_stream_with_another_status_opens_and_one_without_a_body_does_not() {
     for (status, opened) in [(201, 1), (404, 1), (503, 1), (204, 0), (304, 0)] {
-        let told = Told::default();
+        let reports = Reports::default();
         let mut answer = event_stream(Feed::new().1);
         *answer.status_mut() = status.try_into().unwrap();
-        drop(through(&told.by(SseLayer::new()), answer));
-        assert_eq!((told.opened(), told.closed().len()), (opened, opened), "{status}");
+        drop(through(&reports.observe(SseLayer::new()), answer));
+        assert_eq!((reports.opened(), reports.closed().len()), (opened, opened), "{status}");
 
-        let told = Told::default();
+        let reports = Reports::default();
         let mut answer = Response::new(Source::new().1);
         *answer.status_mut() = status.try_into().unwrap();
-        drop(through(&told.by(SseLayer::new()), answer));
-        assert_eq!((told.opened(), told.closed().len()), (opened, opened), "{status}");
+        drop(through(&reports.observe(SseLayer::new()), answer));
+        assert_eq!((reports.opened(), reports.closed().len()), (opened, opened), "{status}");
     }
 }
 
 #[test]
-fn what_is_no_stream_opens_none() {
-    let told = Told::default();
-    let layer: SseLayer = told.by(SseLayer::new().track_disconnects(true));
+fn other_responses_open_no_stream() {
+    let reports = Reports::default();
+    let layer: SseLayer = reports.observe(SseLayer::new().track_disconnects(true));
     for method in [Method::GET, Method::HEAD, Method::POST] {
         let request = Request::builder().method(method).body(()).unwrap();
         let page = Response::builder().header("content-type", "text/html").body(Feed::new().1);
         drop(answer_to(request, &layer, page.unwrap()));
     }
-    assert_eq!((told.opened(), told.closed()), (0, vec![]));
+    assert_eq!((reports.opened(), reports.closed()), (0, vec![]));
 }

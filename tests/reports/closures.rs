@@ -9,18 +9,21 @@ use http::{Request, Response};
 use tower_sse::{CloseReason, Event, SseLayer, Stats, StreamOptions};
 
 use crate::{
-    close::Told,
+    close::Reports,
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams, open},
     support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through},
-    way_out::WayOut,
 };
 
-/// Who was called, in order.
+/// The names of the closures that were called, in order.
 #[derive(Clone, Default)]
 struct Calls(Arc<Mutex<Vec<&'static str>>>);
 
 impl Calls {
-    fn by(&self, name: &'static str) -> impl Fn(&tower_sse::CloseReport) + Send + Sync + 'static {
+    fn record(
+        &self,
+        name: &'static str,
+    ) -> impl Fn(&tower_sse::CloseReport) + Send + Sync + 'static {
         let calls = self.clone();
         move |_| calls.0.lock().unwrap().push(name)
     }
@@ -38,13 +41,14 @@ fn close(layer: &SseLayer, options: StreamOptions) {
 }
 
 #[test]
-fn the_layers_closures_come_before_those_of_a_response_each_in_its_order() {
+fn closures_of_the_layer_run_before_those_of_a_response_each_in_order() {
     let calls = Calls::default();
     let layer = SseLayer::new()
-        .on_close(calls.by("layer"))
-        .options(StreamOptions::new().on_close(calls.by("options of the layer")));
-    let options =
-        || StreamOptions::new().on_close(calls.by("response")).on_close(calls.by("the same"));
+        .on_close(calls.record("layer"))
+        .options(StreamOptions::new().on_close(calls.record("options of the layer")));
+    let options = || {
+        StreamOptions::new().on_close(calls.record("response")).on_close(calls.record("the same"))
+    };
     close(&layer, options());
     assert_eq!(calls.take(), ["layer", "options of the layer", "response", "the same"]);
 
@@ -54,82 +58,83 @@ fn the_layers_closures_come_before_those_of_a_response_each_in_its_order() {
     assert_eq!(calls.take(), ["layer", "options of the layer"]);
 }
 
-/// Response and stream in one is what `EventResponse` is: its options come with the head too.
+/// An `EventResponse` is both response and stream; its options come with the head too.
 #[test]
 fn a_response_of_a_stream_has_its_own_closure_too() {
     let calls = Calls::default();
-    let layer = SseLayer::new().on_close(calls.by("layer"));
+    let layer = SseLayer::new().on_close(calls.record("layer"));
     let mut answer = Response::new(stream::pending::<Event>());
-    answer.extensions_mut().insert(StreamOptions::new().on_close(calls.by("response")));
+    answer.extensions_mut().insert(StreamOptions::new().on_close(calls.record("response")));
     drop(through(&layer, answer));
     assert_eq!(calls.take(), ["layer", "response"]);
 }
 
 #[test]
-fn no_on_close_silences_what_was_set_before_and_not_what_is_set_after() {
+fn removing_on_close_affects_only_closures_set_before() {
     let calls = Calls::default();
-    let layer = || SseLayer::new().on_close(calls.by("layer"));
+    let layer = || SseLayer::new().on_close(calls.record("layer"));
     close(&layer(), StreamOptions::new().without_on_close());
-    close(&layer(), StreamOptions::new().on_close(calls.by("response")).without_on_close());
+    close(&layer(), StreamOptions::new().on_close(calls.record("response")).without_on_close());
     close(&layer().options(StreamOptions::new().without_on_close()), StreamOptions::new());
     assert_eq!(calls.take(), [""; 0]);
 
-    close(&layer(), StreamOptions::new().without_on_close().on_close(calls.by("alone")));
+    close(&layer(), StreamOptions::new().without_on_close().on_close(calls.record("alone")));
     assert_eq!(calls.take(), ["alone"]);
 
     let silenced = layer().options(StreamOptions::new().without_on_close());
-    close(&silenced, StreamOptions::new().on_close(calls.by("response")));
+    close(&silenced, StreamOptions::new().on_close(calls.record("response")));
     assert_eq!(calls.take(), ["response"]);
-    close(&silenced.on_close(calls.by("later")), StreamOptions::new());
+    close(&silenced.on_close(calls.record("later")), StreamOptions::new());
     assert_eq!(calls.take(), ["later"]);
 }
 
-/// Whoever operates the server still counts it.
+/// The operator of the server still counts the stream.
 #[test]
-fn a_close_that_nobody_is_told_is_counted() {
+fn a_close_without_a_closure_is_counted() {
     let stats = Stats::new();
     close(&SseLayer::new().stats(&stats), StreamOptions::new().without_on_close());
     assert_eq!((stats.snapshot().opened(), stats.snapshot().closed()), (1, 1));
 }
 
-/// Of the response that is never made there are no options: the layer's closure is told.
+/// A response that is never made has no options, so the layer's closure is called.
 #[tokio::test(start_paused = true)]
-async fn a_bare_stream_that_is_left_before_its_head_is_told_to_the_layers_closure() {
+async fn a_bare_stream_dropped_before_its_head_is_reported_to_the_layers_closure() {
     let calls = Calls::default();
-    let layer = SseLayer::new().on_close(calls.by("layer"));
-    WayOut::ClientLeavesBeforeTheHead.go::<Streams>(&layer).await;
+    let layer = SseLayer::new().on_close(calls.record("layer"));
+    ExitPath::ClientLeavesBeforeTheHead.go::<Streams>(&layer).await;
     assert_eq!(calls.take(), ["layer"]);
 }
 
-async fn panics_of_callbacks_harm_nobody<K: Kind>() {
-    for way in WayOut::ALL {
-        let (told, stats) = (Told::default(), Stats::new());
+async fn contains_panics_of_callbacks<K: Kind>() {
+    for exit in ExitPath::ALL {
+        let (reports, stats) = (Reports::default(), Stats::new());
         let layer = SseLayer::new()
             .max_streams(1)
             .stats(&stats)
             .on_close(|_| panic!("in the first closure"));
-        // The second is called although the first has panicked.
-        let layer = told.by(layer).on_open(|| panic!("in on_open"));
-        let disconnect = way.go::<K>(&layer.clone().track_disconnects(true)).await;
+        // The second closure is called although the first has panicked.
+        let layer = reports.observe(layer).on_open(|| panic!("in on_open"));
+        let disconnect = exit.go::<K>(&layer.clone().track_disconnects(true)).await;
 
-        assert_eq!(told.reasons(), Vec::from_iter(way.reason::<K>()), "{way:?}");
-        assert_eq!(stats.snapshot().open(), 0, "{way:?}");
-        assert!(disconnect.is_none_or(|disconnect| disconnect.is_cancelled()), "{way:?}");
-        assert!(open::<K>(&layer).is_ok(), "{way:?}: the place is free");
+        assert_eq!(reports.reasons(), Vec::from_iter(exit.reason::<K>()), "{exit:?}");
+        assert_eq!(stats.snapshot().open(), 0, "{exit:?}");
+        assert!(disconnect.is_none_or(|disconnect| disconnect.is_cancelled()), "{exit:?}");
+        assert!(open::<K>(&layer).is_ok(), "{exit:?}: the place is free");
     }
 }
 
-/// Also while the thread unwinds from another panic, where one that got out would end the process.
+/// This holds also while the thread unwinds from another panic, where an escaping one would abort
+/// the process.
 #[tokio::test(start_paused = true)]
-async fn a_panic_of_on_open_or_on_close_harms_nobody() {
-    panics_of_callbacks_harm_nobody::<Bodies>().await;
-    panics_of_callbacks_harm_nobody::<Responses>().await;
-    panics_of_callbacks_harm_nobody::<Streams>().await;
+async fn a_panic_in_on_open_or_on_close_is_contained() {
+    contains_panics_of_callbacks::<Bodies>().await;
+    contains_panics_of_callbacks::<Responses>().await;
+    contains_panics_of_callbacks::<Streams>().await;
 }
 
-/// What somebody panics with may itself panic when it is dropped.
+/// The payload of a panic may itself panic when it is dropped.
 #[test]
-fn a_panic_whose_payload_panics_harms_nobody() {
+fn a_panic_whose_payload_panics_is_contained() {
     struct Bomb;
     impl Drop for Bomb {
         fn drop(&mut self) {
@@ -137,20 +142,20 @@ fn a_panic_whose_payload_panics_harms_nobody() {
         }
     }
 
-    let told = Told::default();
+    let reports = Reports::default();
     let layer = SseLayer::new().on_close(|_| panic_any(Bomb));
-    let layer = told.by(layer).on_open(|| panic_any(Bomb));
+    let layer = reports.observe(layer).on_open(|| panic_any(Bomb));
     let closing = catch_unwind(AssertUnwindSafe(|| close(&layer, StreamOptions::new())));
-    // The payload must not reach the test's harness, which drops it.
+    // The payload must not reach the test harness, which drops it.
     assert!(closing.map_err(std::mem::forget).is_ok());
-    assert_eq!(told.reasons(), [CloseReason::Disconnected]);
+    assert_eq!(reports.reasons(), [CloseReason::Disconnected]);
 }
 
 async fn the_panic_is_the_sources<K: Kind>() {
     for on_close_panics in [false, true] {
-        let told = Told::default();
+        let reports = Reports::default();
         let (source, events) = Source::new();
-        let layer = told.by(SseLayer::new()).on_close(move |_| {
+        let layer = reports.observe(SseLayer::new()).on_close(move |_| {
             assert!(!on_close_panics, "in on_close");
         });
         let response = answer_to(Request::new(()), &layer, K::answer(events));
@@ -161,7 +166,7 @@ async fn the_panic_is_the_sources<K: Kind>() {
         let panicking = AssertUnwindSafe(move || poll_frame(&mut { body }));
         let panic = catch_unwind(panicking).unwrap_err();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"in the source"));
-        assert_eq!(told.reasons(), [CloseReason::Panicked]);
+        assert_eq!(reports.reasons(), [CloseReason::Panicked]);
     }
 }
 
@@ -172,20 +177,20 @@ async fn a_panic_of_the_source_propagates_whatever_the_callbacks_do() {
     the_panic_is_the_sources::<Streams>().await;
 }
 
-/// The thread no longer unwinds when the body is dropped, and it need not be the same thread.
+/// The thread no longer unwinds when the body is dropped, and it may be another thread.
 #[tokio::test]
-async fn a_body_that_is_kept_after_its_source_panicked_tells_so_later() {
-    let told = Told::default();
+async fn a_body_kept_after_its_source_panicked_reports_it_when_dropped() {
+    let reports = Reports::default();
     let (source, events) = Source::new();
     let answer = tower_sse::response(events);
-    let mut body = through(&told.by(SseLayer::new()), answer).into_body();
+    let mut body = through(&reports.observe(SseLayer::new()), answer).into_body();
     source.panic();
     catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
     std::thread::spawn(move || drop(body)).join().unwrap();
-    assert_eq!(told.reasons(), [CloseReason::Panicked]);
+    assert_eq!(reports.reasons(), [CloseReason::Panicked]);
 }
 
-/// A panic in the destructor of the source is one of the source.
+/// A panic in the destructor of the source is a panic of the source.
 #[test]
 fn a_source_that_panics_when_it_is_dropped_is_reported() {
     struct Grumpy;
@@ -196,14 +201,14 @@ fn a_source_that_panics_when_it_is_dropped_is_reported() {
     }
 
     for polled in [false, true] {
-        let told = Told::default();
-        let layer = told.by(SseLayer::new());
+        let reports = Reports::default();
+        let layer = reports.observe(SseLayer::new());
         let grumpy = Grumpy;
         let events = stream::poll_fn::<Event, _>(move |_| {
             let _: &Grumpy = &grumpy;
             Poll::Ready(None)
         });
-        // In a body that does not let go of its stream by itself.
+        // A body that does not drop its stream by itself.
         let mut body = through(&layer, tower_sse::response(events)).into_body();
         let panicking = AssertUnwindSafe(move || {
             if polled {
@@ -213,6 +218,6 @@ fn a_source_that_panics_when_it_is_dropped_is_reported() {
         });
         let panic = catch_unwind(panicking).unwrap_err();
         assert_eq!(panic.downcast_ref::<&str>(), Some(&"in the destructor"));
-        assert_eq!(told.reasons(), [CloseReason::Panicked], "polled {polled}");
+        assert_eq!(reports.reasons(), [CloseReason::Panicked], "polled {polled}");
     }
 }

@@ -12,15 +12,16 @@ use tower_http::catch_panic::CatchPanicLayer;
 use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
 
 use crate::{
-    close::Told,
+    close::Reports,
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams},
     support::{Feed, Polled, event_stream, poll_frame},
-    way_out::WayOut,
 };
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// What becomes of `answer` in a service inside `layer`, and what that service found in its request.
+/// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that
+/// the service found in its request.
 pub(crate) fn answer_and_disconnect<M, R: IntoSse<M>>(
     layer: &SseLayer<M>,
     answer: R,
@@ -42,29 +43,29 @@ pub(crate) fn respond<M, R: IntoSse<M>>(
     (response, disconnect)
 }
 
-async fn it_fires_on_every_way_out<K: Kind>() {
-    for way in WayOut::ALL {
-        let disconnect = way.go::<K>(&SseLayer::new().track_disconnects(true)).await;
-        if way == WayOut::NotAcceptable && K::BARE {
-            assert!(disconnect.is_none(), "nobody was called");
+async fn fires_on_every_exit_path<K: Kind>() {
+    for exit in ExitPath::ALL {
+        let disconnect = exit.go::<K>(&SseLayer::new().track_disconnects(true)).await;
+        if exit == ExitPath::NotAcceptable && K::BARE {
+            assert!(disconnect.is_none(), "no service was called");
             continue;
         }
         let disconnect = disconnect.unwrap();
-        assert_eq!(disconnect.reason(), Some(way.end()), "{way:?}");
-        assert!(disconnect.is_cancelled() && disconnect.token().is_cancelled(), "{way:?}");
+        assert_eq!(disconnect.reason(), Some(exit.end()), "{exit:?}");
+        assert!(disconnect.is_cancelled() && disconnect.token().is_cancelled(), "{exit:?}");
         disconnect.cancelled().now_or_never().expect("it returns at once");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_disconnect_fires_with_the_reason_on_every_way_out() {
-    it_fires_on_every_way_out::<Bodies>().await;
-    it_fires_on_every_way_out::<Responses>().await;
-    it_fires_on_every_way_out::<Streams>().await;
+async fn a_disconnect_fires_with_the_reason_on_every_exit_path() {
+    fires_on_every_exit_path::<Bodies>().await;
+    fires_on_every_exit_path::<Responses>().await;
+    fires_on_every_exit_path::<Streams>().await;
 }
 
 #[test]
-fn it_is_there_for_bare_streams_and_elsewhere_if_disconnects_are_tracked() {
+fn a_disconnect_exists_for_bare_streams_and_where_tracking_is_on() {
     fn found<K: Kind>(layer: &SseLayer<K::Marker>) -> bool {
         answer_and_disconnect(layer, K::answer(Source::new().1)).1.is_some()
     }
@@ -80,7 +81,7 @@ fn it_is_there_for_bare_streams_and_elsewhere_if_disconnects_are_tracked() {
 }
 
 #[tokio::test]
-async fn it_is_silent_while_the_stream_is_open() {
+async fn a_disconnect_does_not_fire_while_the_stream_is_open() {
     let (source, events) = Source::new();
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
     let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
@@ -95,9 +96,9 @@ async fn it_is_silent_while_the_stream_is_open() {
     assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
 }
 
-/// A stream says itself when it is over; the server may keep the body for as long as it likes.
+/// A stream reports its own end; the server may keep the body.
 #[tokio::test]
-async fn it_fires_at_the_end_and_not_when_the_body_is_dropped() {
+async fn a_disconnect_fires_at_the_end_and_not_when_the_body_is_dropped() {
     let (source, events) = Source::new();
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), events);
     let (mut body, disconnect) = (response.into_body(), disconnect.unwrap());
@@ -109,7 +110,7 @@ async fn it_fires_at_the_end_and_not_when_the_body_is_dropped() {
 }
 
 #[test]
-fn its_token_is_a_child() {
+fn the_token_of_a_disconnect_is_a_child() {
     let (response, disconnect) = answer_and_disconnect(&SseLayer::new(), Source::new().1);
     let disconnect = disconnect.unwrap();
     let (token, other) = (disconnect.token(), disconnect.token());
@@ -120,37 +121,37 @@ fn its_token_is_a_child() {
     assert!(disconnect.is_cancelled() && other.is_cancelled());
 }
 
-/// The stream is gone when a task that waited hears of it, so both never work at once.
+/// The stream is dropped before a waiting task is notified, so both never run at once.
 #[tokio::test]
-async fn a_task_that_a_handler_spawned_is_told_of_every_end() {
-    for way in [
-        WayOut::ClientLeaves,
-        WayOut::ClientLeavesBeforeTheHead,
-        WayOut::SourceEnds,
-        WayOut::SourcePanicsAndTheThreadUnwinds,
-        WayOut::ServiceFails,
-        WayOut::ServicePanics,
+async fn a_task_that_a_handler_spawned_is_notified_of_every_end() {
+    for exit in [
+        ExitPath::ClientLeaves,
+        ExitPath::ClientLeavesBeforeTheHead,
+        ExitPath::SourceEnds,
+        ExitPath::SourcePanicsAndTheThreadUnwinds,
+        ExitPath::ServiceFails,
+        ExitPath::ServicePanics,
     ] {
-        let (told, reason) = oneshot::channel();
-        let (mut told, mut going_on) = (Some(told), None);
+        let (notify, reason) = oneshot::channel();
+        let (mut notify, mut going_on) = (Some(notify), None);
         let service = service_fn(|request: Request<()>| {
             let disconnect = request.extensions().get::<Disconnect>().unwrap().clone();
-            let told = told.take().unwrap();
+            let notify = notify.take().unwrap();
             tokio::spawn(async move {
                 disconnect.cancelled().await;
-                told.send(disconnect.reason()).unwrap();
+                notify.send(disconnect.reason()).unwrap();
             });
             let (source, events) = Source::new();
-            match way {
-                WayOut::SourceEnds => drop(source),
-                WayOut::SourcePanicsAndTheThreadUnwinds => source.panic(),
+            match exit {
+                ExitPath::SourceEnds => drop(source),
+                ExitPath::SourcePanicsAndTheThreadUnwinds => source.panic(),
                 _ => going_on = Some(source),
             }
             async move {
-                match way {
-                    WayOut::ClientLeavesBeforeTheHead => std::future::pending().await,
-                    WayOut::ServiceFails => Err(std::io::Error::other("the service fails")),
-                    WayOut::ServicePanics => panic!("in the service"),
+                match exit {
+                    ExitPath::ClientLeavesBeforeTheHead => std::future::pending().await,
+                    ExitPath::ServiceFails => Err(std::io::Error::other("the service fails")),
+                    ExitPath::ServicePanics => panic!("in the service"),
                     _ => Ok(events),
                 }
             }
@@ -162,17 +163,17 @@ async fn a_task_that_a_handler_spawned_is_told_of_every_end() {
             }
         };
         _ = catch_unwind(AssertUnwindSafe(serving));
-        let reason = timeout(PATIENCE, reason).await.expect("the task is told").unwrap();
-        assert_eq!(reason, Some(way.end()), "{way:?}");
+        let reason = timeout(PATIENCE, reason).await.expect("the task is notified").unwrap();
+        assert_eq!(reason, Some(exit.end()), "{exit:?}");
     }
 }
 
-/// What has caught the panic drops the future later, when the thread does not unwind any more.
+/// The layer that has caught the panic drops the future later, when the thread no longer unwinds.
 #[tokio::test]
-async fn a_service_whose_panic_is_caught_further_out_has_panicked() {
+async fn a_service_panic_caught_by_an_outer_layer_is_reported() {
     async fn reasons<K: Kind<Answer: Send> + 'static>() -> (Option<CloseReason>, Vec<CloseReason>) {
-        let told = Told::default();
-        let layer = told.by(SseLayer::<K::Marker>::new().track_disconnects(true));
+        let reports = Reports::default();
+        let layer = reports.observe(SseLayer::<K::Marker>::new().track_disconnects(true));
         let mut disconnect = None;
         let service = service_fn(|request: Request<()>| {
             disconnect = request.extensions().get::<Disconnect>().cloned();
@@ -186,7 +187,7 @@ async fn a_service_whose_panic_is_caught_further_out_has_panicked() {
         let response = service.oneshot(Request::new(())).await.unwrap();
         assert_eq!(response.status(), 500);
         drop(response);
-        (disconnect.unwrap().reason(), told.reasons())
+        (disconnect.unwrap().reason(), reports.reasons())
     }
 
     let panicked = CloseReason::Panicked;
@@ -195,7 +196,7 @@ async fn a_service_whose_panic_is_caught_further_out_has_panicked() {
     assert_eq!(reasons::<Streams>().await, (Some(panicked), vec![panicked]));
 }
 
-/// A stream with a status that is refused to nobody is one like any other.
+/// A stream with a status that is never refused is a stream like any other.
 #[test]
 fn a_stream_with_another_status_fires_when_it_is_over() {
     let layer = SseLayer::new().track_disconnects(true);
@@ -208,7 +209,7 @@ fn a_stream_with_another_status_fires_when_it_is_over() {
     assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
 }
 
-/// Of what is refused the answer is all that there will be.
+/// The refusal is the whole response.
 #[test]
 fn a_refused_stream_is_over_at_once() {
     let layer: SseLayer = SseLayer::new().max_streams(1).track_disconnects(true);

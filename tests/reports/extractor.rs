@@ -19,7 +19,7 @@ use tower::ServiceExt;
 use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOptions};
 
 use crate::{
-    close::Told,
+    close::Reports,
     kind::Source,
     support::{Polled, body::data, poll_frame, source::cancelled_task},
 };
@@ -35,7 +35,7 @@ async fn call(app: &Router, path: &str) -> Response {
     app.clone().oneshot(request).await.unwrap()
 }
 
-/// An application whose handler hands its `Disconnect` to the test before it goes on.
+/// Returns an application whose handler sends its `Disconnect` to the test before it goes on.
 fn application(layer: SseLayer) -> (Router, mpsc::UnboundedReceiver<Disconnect>) {
     let (extracted, received) = mpsc::unbounded_channel();
     let handler = |answer: fn() -> futures_util::future::BoxFuture<'static, Response>| {
@@ -54,7 +54,7 @@ fn application(layer: SseLayer) -> (Router, mpsc::UnboundedReceiver<Disconnect>)
     (app.layer(layer), received)
 }
 
-/// One event, and then an error or the end.
+/// Returns a stream of one event and then an error or the end.
 fn events(error: Option<io::Error>) -> impl IntoResponse {
     let (source, events) = Source::new();
     source.send("one");
@@ -69,7 +69,7 @@ async fn cancelled_events() -> Response {
 }
 
 #[tokio::test]
-async fn a_handler_extracts_it_and_it_fires_when_the_response_is_over() {
+async fn an_extracted_disconnect_fires_when_the_response_is_over() {
     let (app, mut extracted) = application(tracking());
     for (path, polls, reason) in [
         ("/events", 0, CloseReason::Disconnected),
@@ -92,15 +92,14 @@ async fn a_handler_extracts_it_and_it_fires_when_the_response_is_over() {
 }
 
 #[tokio::test]
-async fn it_fires_when_a_handler_is_dropped_before_its_answer() {
+async fn a_disconnect_fires_when_a_handler_is_dropped_before_its_response() {
     let (app, mut extracted) = application(tracking());
     assert!(call(&app, "/never").now_or_never().is_none());
     let disconnect = extracted.try_recv().unwrap();
     assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
 }
 
-/// The axum app as its documentation has it: a task makes the events, and stops when they are for
-/// nobody.
+/// The axum app of the documentation: a task makes the events, and stops once no client reads them.
 #[tokio::test]
 async fn a_spawned_task_ends_with_its_response() {
     let (stopped, reason) = oneshot::channel();
@@ -164,13 +163,13 @@ async fn a_handler_can_ask_for_the_rejection_or_for_an_option() {
     }
 }
 
-/// In a handler a closure can know whose stream it was.
+/// In a handler a closure can know the user of the stream.
 #[tokio::test]
 async fn a_handlers_on_close_is_called_after_the_layers() {
-    let told = Told::default();
+    let reports = Reports::default();
     let (closed, mut names) = mpsc::unbounded_channel();
     let by_layer = closed.clone();
-    let layer: SseLayer = told.by(SseLayer::new()).on_close(move |_| {
+    let layer: SseLayer = reports.observe(SseLayer::new()).on_close(move |_| {
         by_layer.send("layer".to_owned()).unwrap();
     });
     let handler = move |path: axum::extract::Path<String>| async move {
@@ -192,5 +191,5 @@ async fn a_handlers_on_close_is_called_after_the_layers() {
         assert_eq!(names.try_recv().unwrap(), expected);
     }
     assert!(names.try_recv().is_err());
-    assert_eq!(told.closed().len(), 2);
+    assert_eq!(reports.closed().len(), 2);
 }

@@ -1,4 +1,4 @@
-//! `Disconnect` for responses that are no event streams.
+//! `Disconnect` for responses that are not event streams.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -45,9 +45,9 @@ async fn a_page_is_over_when_it_is_sent() {
     assert_eq!(disconnect.reason(), Some(CloseReason::Ended));
 }
 
-/// A server asks no further when a body knows that nothing is left of it.
+/// A server does not poll further when a body knows that nothing is left of it.
 #[test]
-fn a_page_that_knows_its_end_is_over_without_being_asked() {
+fn a_page_that_knows_its_end_is_over_without_another_poll() {
     let (mut body, disconnect) = page(Full::from("a page"));
     assert_eq!(poll_frame(&mut body), data("a page"));
     assert!(body.is_end_stream());
@@ -56,7 +56,7 @@ fn a_page_that_knows_its_end_is_over_without_being_asked() {
 }
 
 #[test]
-fn a_response_of_nothing_ends_however_often_it_is_polled() {
+fn an_empty_response_ends_however_often_it_is_polled() {
     for polls in 0..3 {
         let (mut body, disconnect) = page(Empty::new());
         assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
@@ -69,7 +69,7 @@ fn a_response_of_nothing_ends_however_often_it_is_polled() {
 }
 
 #[test]
-fn who_leaves_before_the_end_has_left() {
+fn a_client_that_leaves_before_the_end_is_disconnected() {
     let (body, disconnect) = page(Full::from("a page"));
     drop(body);
     assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected), "never polled");
@@ -81,7 +81,7 @@ fn who_leaves_before_the_end_has_left() {
     assert!(!disconnect.is_cancelled());
     drop(body);
     assert!(feed.is_dropped());
-    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected), "half way");
+    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected), "half exit");
 }
 
 #[test]
@@ -105,14 +105,14 @@ fn a_body_that_fails_has_failed() {
     feed.data("half of ");
     feed.fail("disk full");
     assert_eq!(poll_frame(&mut body), data("half of "));
-    // Unlike a stream's, it is not held back: it is the service's own affair.
+    // Unlike a stream's error it is not delayed: it belongs to the service.
     assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
     drop(body);
     assert_eq!(disconnect.reason(), Some(CloseReason::Failed));
 }
 
 #[test]
-fn a_body_that_panics_has_panicked_also_if_it_is_dropped_later() {
+fn a_body_that_panics_is_reported_even_if_it_is_dropped_later() {
     struct Panicking;
     impl Body for Panicking {
         type Data = Bytes;
@@ -139,9 +139,9 @@ fn a_body_that_panics_has_panicked_also_if_it_is_dropped_later() {
     }
 }
 
-/// Servers send no body and poll none; nobody left because of it.
+/// Servers neither send nor poll such a body; that is not a client that left.
 #[test]
-fn what_can_have_no_body_is_over_at_its_head() {
+fn a_response_that_cannot_have_a_body_is_over_at_its_head() {
     for status in [100, 101, 103, 204, 304] {
         let answer = Response::builder().status(status).body(Feed::new().1).unwrap();
         let (response, disconnect) = answer_and_disconnect(&tracking(), answer);
@@ -158,7 +158,7 @@ fn what_can_have_no_body_is_over_at_its_head() {
     }
 }
 
-/// Also of a service of streams, when it has answered without one.
+/// This holds also for a service of streams that has answered without one.
 #[test]
 fn a_response_of_a_stream_without_a_body_is_over_at_its_head() {
     let layer = SseLayer::new().track_disconnects(true);

@@ -1,4 +1,4 @@
-//! The three kinds of inner service, one and the same to a test.
+//! The three kinds of inner service behind one trait.
 
 use std::{
     io,
@@ -17,11 +17,11 @@ use crate::support::source::answer_to;
 pub(crate) type Events = Pin<Box<dyn Stream<Item = io::Result<Event>> + Send>>;
 pub(crate) type Body = SseBody<EventBody<Events>>;
 
-/// What an inner service answers with.
+/// A kind of inner service, by its answer.
 pub(crate) trait Kind {
     type Marker: 'static;
     type Answer: IntoSse<Self::Marker, Body = EventBody<Events>>;
-    /// Is every answer a stream?
+    /// Whether every answer is a stream.
     const BARE: bool;
 
     fn answer(events: Events) -> Self::Answer;
@@ -64,7 +64,7 @@ impl Kind for Streams {
     }
 }
 
-/// Opens a stream of no events, unless it is refused.
+/// Opens a stream without events, unless it is refused.
 pub(crate) fn open<K: Kind>(layer: &SseLayer<K::Marker>) -> Result<Body, StatusCode> {
     let answer = K::answer(Box::pin(stream::pending()));
     let response = answer_to(Request::new(()), layer, answer);
@@ -80,13 +80,13 @@ enum Step {
     Panic,
 }
 
-/// Tells a stream of events what to do; dropped, it ends it.
+/// A handle that feeds a stream of events. Dropping it ends the stream.
 pub(crate) struct Source {
     steps: mpsc::UnboundedSender<Step>,
     witness: Witness,
 }
 
-/// Knows whether a stream still is.
+/// A probe that knows whether a stream is still alive.
 #[derive(Clone)]
 pub(crate) struct Witness(Weak<()>);
 
@@ -98,10 +98,10 @@ impl Witness {
 
 impl Source {
     pub(crate) fn new() -> (Self, Events) {
-        let (steps, told) = mpsc::unbounded_channel();
+        let (steps, receiver) = mpsc::unbounded_channel();
         let here = Arc::new(());
         let witness = Witness(Arc::downgrade(&here));
-        let events = UnboundedReceiverStream::new(told).map(move |step| {
+        let events = UnboundedReceiverStream::new(receiver).map(move |step| {
             let _: &Arc<()> = &here;
             match step {
                 Step::Event(event) => Ok(event),

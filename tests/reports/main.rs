@@ -1,9 +1,10 @@
-//! What is told of a stream when it is over: to `on_open` and `on_close`, to `Stats`, and to whoever
-//! holds a `Disconnect`. Whatever ends it, and whichever kind of service made it.
+//! Reports on the end of a stream: `on_open` and `on_close`, `Stats`, and `Disconnect`, on every
+//! exit path and for every kind of service.
 
 mod close;
 mod closures;
 mod disconnect;
+mod exit_path;
 #[cfg(feature = "axum")]
 mod extractor;
 mod foreign;
@@ -13,7 +14,6 @@ mod nested;
 mod span;
 mod stats;
 mod threads;
-mod way_out;
 
 #[path = "../support/mod.rs"]
 mod support;

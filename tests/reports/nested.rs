@@ -1,4 +1,4 @@
-//! Two layers on one response: the outer one tracks, the inner one owns the stream.
+//! Two layers on one response: the outer layer tracks, the inner layer owns the stream.
 
 use std::{
     convert::Infallible,
@@ -20,71 +20,72 @@ use tower::{
 use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, SseLayer, Stats};
 
 use crate::{
-    close::Told,
+    close::Reports,
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams},
     support::{Feed, Polled, event_stream, poll_frame, through},
-    way_out::WayOut,
 };
 
-/// The inner service of one layer is the service of another, that goes a way of its own.
-async fn the_inner_reason_is_told<K: Kind>() {
-    for (way, reason) in [
-        (WayOut::SourceEnds, CloseReason::Ended),
-        (WayOut::SourceFails, CloseReason::Failed),
-        (WayOut::ClientLeaves, CloseReason::Disconnected),
-        (WayOut::Drained, CloseReason::Drained),
-        (WayOut::Expired, CloseReason::Expired),
+/// The inner service of the outer layer is a whole service with a layer and an exit path of its
+/// own.
+async fn outer_disconnect_has_the_inner_reason<K: Kind>() {
+    for (exit, reason) in [
+        (ExitPath::SourceEnds, CloseReason::Ended),
+        (ExitPath::SourceFails, CloseReason::Failed),
+        (ExitPath::ClientLeaves, CloseReason::Disconnected),
+        (ExitPath::Drained, CloseReason::Drained),
+        (ExitPath::Expired, CloseReason::Expired),
     ] {
         let shutdown = CancellationToken::new();
         let inner = SseLayer::<K::Marker>::new().shutdown(shutdown.clone());
         let inner = inner.drain(Drain::at_once().without_retry());
-        let inner = match way {
-            WayOut::Expired => inner.max_age(MaxAge::new(Duration::ZERO)),
+        let inner = match exit {
+            ExitPath::Expired => inner.max_age(MaxAge::new(Duration::ZERO)),
             _ => inner,
         };
-        let (told, outer_told) = (Told::default(), Told::default());
-        let outer = outer_told.by(SseLayer::new().track_disconnects(true));
+        let (reports, outer_reports) = (Reports::default(), Reports::default());
+        let outer = outer_reports.observe(SseLayer::new().track_disconnects(true));
         let (source, events) = Source::new();
         let (mut events, mut found) = (Some(events), None);
         let service = service_fn(|request: Request<()>| {
             found = request.extensions().get::<Disconnect>().cloned();
             ready(Ok::<_, Infallible>(K::answer(events.take().unwrap())))
         });
-        let mut service = outer.layer(told.by(inner).layer(service));
+        let mut service = outer.layer(reports.observe(inner).layer(service));
         let Ok(response) = service.call(Request::new(())).now_or_never().unwrap();
         let mut body = response.into_body();
         let disconnect = found.unwrap();
-        if way != WayOut::Expired {
+        if exit != ExitPath::Expired {
             assert_eq!(poll_frame(&mut body), Polled::Pending);
         }
         assert_eq!(disconnect.reason(), None);
-        match way {
-            WayOut::SourceEnds => drop(source),
-            WayOut::SourceFails => source.fail(io::Error::other("broken")),
-            WayOut::Drained => shutdown.cancel(),
+        match exit {
+            ExitPath::SourceEnds => drop(source),
+            ExitPath::SourceFails => source.fail(io::Error::other("broken")),
+            ExitPath::Drained => shutdown.cancel(),
             _ => {}
         }
-        if way != WayOut::ClientLeaves {
+        if exit != ExitPath::ClientLeaves {
             _ = poll_frame(&mut body);
         }
         drop(body);
-        assert_eq!(disconnect.reason(), Some(reason), "{way:?}");
-        assert_eq!(told.reasons(), [reason], "{way:?}");
-        assert_eq!(outer_told.opened(), 0, "it is not the outer layer's stream");
-        assert_eq!(outer_told.reasons(), [], "{way:?}");
+        assert_eq!(disconnect.reason(), Some(reason), "{exit:?}");
+        assert_eq!(reports.reasons(), [reason], "{exit:?}");
+        assert_eq!(outer_reports.opened(), 0, "it is not the outer layer's stream");
+        assert_eq!(outer_reports.reasons(), [], "{exit:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_outer_layers_disconnect_fires_with_the_inner_layers_reason() {
-    the_inner_reason_is_told::<Bodies>().await;
-    the_inner_reason_is_told::<Responses>().await;
-    the_inner_reason_is_told::<Streams>().await;
+    outer_disconnect_has_the_inner_reason::<Bodies>().await;
+    outer_disconnect_has_the_inner_reason::<Responses>().await;
+    outer_disconnect_has_the_inner_reason::<Streams>().await;
 }
 
-/// With both tracking there is one `Disconnect`, the outer one's.
+/// If both layers track there is one `Disconnect`, that of the outer layer.
 #[test]
-fn a_disconnect_that_is_in_the_request_is_kept() {
+fn a_disconnect_already_in_the_request_is_kept() {
     let tracking = || SseLayer::new().track_disconnects(true);
     let between = Mutex::new(None);
     let found = Mutex::new(None);
@@ -123,7 +124,7 @@ fn a_stream_is_counted_by_the_layer_that_owns_it_only() {
     assert_eq!((inner_stats.snapshot().closed(), outer_stats.snapshot().closed()), (3, 0));
 }
 
-/// Tries a service once more, whatever came of it.
+/// A policy that retries a service once, whatever its result.
 #[derive(Clone)]
 struct Twice {
     left: bool,
@@ -141,7 +142,7 @@ impl<A, E> Policy<Request<()>, A, E> for Twice {
     }
 }
 
-/// What the second attempt found in its request, and when it was over.
+/// The `Disconnect` that the second attempt found in its request, and its state then.
 type Seen = Arc<Mutex<Vec<(Option<CloseReason>, Disconnect)>>>;
 
 fn note(seen: &Seen, request: &Request<()>) -> usize {
@@ -151,7 +152,7 @@ fn note(seen: &Seen, request: &Request<()>) -> usize {
     seen.len()
 }
 
-/// Of two attempts the first comes to nothing and the second is a stream.
+/// Asserts that of two attempts the first is dropped and the second is the stream.
 fn assert_the_second_counts(seen: &Seen, body: impl Sized) {
     let (at_the_call, disconnect) = seen.lock().unwrap()[1].clone();
     assert_eq!(at_the_call, None, "it has not fired before the second attempt");
@@ -176,19 +177,19 @@ async fn an_error_is_tried_again<K: Kind>() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_failed_and_is_made_again_is_not_the_end_of_the_response() {
+async fn a_retried_attempt_does_not_end_the_response() {
     an_error_is_tried_again::<Bodies>().await;
     an_error_is_tried_again::<Responses>().await;
 }
 
 #[tokio::test]
-async fn a_bare_streams_attempt_that_failed_and_is_made_again_is_not_the_end_of_the_response() {
+async fn a_bare_streams_retried_attempt_does_not_end_the_response() {
     an_error_is_tried_again::<Streams>().await;
 }
 
-/// An upstream's `503` that happens to be an event stream is dropped for another attempt.
+/// An upstream's `503` that is an event stream is dropped for another attempt.
 #[tokio::test]
-async fn a_stream_that_is_dropped_for_another_attempt_is_not_the_end_of_the_response() {
+async fn a_stream_dropped_for_another_attempt_does_not_end_the_response() {
     let seen = Seen::default();
     let inner = SseLayer::new().layer(service_fn(|request: Request<()>| {
         let (status, events) = match note(&seen, &request) {
@@ -205,7 +206,7 @@ async fn a_stream_that_is_dropped_for_another_attempt_is_not_the_end_of_the_resp
     assert_the_second_counts(&seen, response);
 }
 
-/// A service that `Retry` can clone although a closure of a test cannot be.
+/// A service that `Retry` can clone although the closure of a test cannot be cloned.
 struct Cloning<S>(Arc<Mutex<S>>);
 
 impl<S> Clone for Cloning<S> {
@@ -228,14 +229,15 @@ impl<S: Service<Request<()>>> Service<Request<()>> for Cloning<S> {
     }
 }
 
-/// The outer layer's options come too late, and its terminator with them.
+/// The outer layer's options, its terminator included, come too late.
 #[test]
-fn an_inner_end_is_not_made_longer_by_the_outer_layer() {
-    let told = Told::default();
-    let outer = told.by(SseLayer::new().terminator(Event::from("end")).track_disconnects(true));
+fn the_outer_layer_does_not_extend_an_inner_end() {
+    let reports = Reports::default();
+    let outer =
+        reports.observe(SseLayer::new().terminator(Event::from("end")).track_disconnects(true));
     let (feed, source) = Feed::new();
     let mut body = through(&outer, through(&SseLayer::new(), event_stream(source))).into_body();
     feed.end();
     assert_eq!(poll_frame(&mut body), Polled::End);
-    assert_eq!(told.opened(), 0);
+    assert_eq!(reports.opened(), 0);
 }

@@ -1,4 +1,4 @@
-//! With feature `tracing`, all that is told of a stream is told within its request's span.
+//! With feature `tracing`, every report on a stream is made within its request's span.
 
 use std::{
     convert::Infallible,
@@ -22,14 +22,15 @@ use tracing_subscriber::{
 };
 
 use crate::{
-    close::Told,
+    close::Reports,
+    exit_path::ExitPath,
     kind::{Bodies, Events, Kind, Responses, Source, Streams, open},
     support::{Polled, poll_frame, source::cancelled_task},
-    way_out::WayOut,
 };
 
-/// While only one subscriber is alive in the process, whichever thread comes first decides whether a line
-/// is of interest, and one without a subscriber says no for all. With these there is never only one.
+/// With only one subscriber alive in the process, the first thread to reach a callsite decides
+/// whether it is enabled, and a thread without a subscriber disables it for all. These keep more
+/// than one alive.
 static OTHERS: LazyLock<[Dispatch; 2]> =
     LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
 
@@ -41,7 +42,7 @@ where
     set_default(Registry::default().with(layer.clone()))
 }
 
-/// Records what is logged, and in which span.
+/// A subscriber that records lines and their spans.
 #[derive(Clone, Default)]
 struct Record(Arc<Mutex<Vec<Line>>>);
 
@@ -54,7 +55,7 @@ struct Line {
 }
 
 impl Record {
-    /// The lines of the crate.
+    /// Returns the lines of the crate.
     fn lines(&self) -> Vec<Line> {
         let lines = self.0.lock().unwrap();
         lines.iter().filter(|line| line.target.starts_with("tower_sse")).cloned().collect()
@@ -87,7 +88,7 @@ fn current_span() -> Option<&'static str> {
     Span::current().metadata().map(tracing::Metadata::name)
 }
 
-/// In which spans closures were called.
+/// The spans in which closures were called.
 type Spans = Arc<Mutex<Vec<Option<&'static str>>>>;
 
 fn noting_spans<M>(layer: SseLayer<M>) -> (SseLayer<M>, Spans) {
@@ -99,32 +100,32 @@ fn noting_spans<M>(layer: SseLayer<M>) -> (SseLayer<M>, Spans) {
     (layer, spans)
 }
 
-async fn a_close_is_a_debug_line_on_every_way_out<K: Kind>() {
-    for way in WayOut::ALL {
+async fn logs_the_close_at_debug_on_every_exit_path<K: Kind>() {
+    for exit in ExitPath::ALL {
         let record = Record::default();
         let guard = record_by(&record);
-        way.go::<K>(&SseLayer::new()).await;
+        exit.go::<K>(&SseLayer::new()).await;
         drop(guard);
         let lines = record.lines();
-        assert!(lines.iter().all(|line| line.level == Level::DEBUG), "{way:?}: {lines:?}");
+        assert!(lines.iter().all(|line| line.level == Level::DEBUG), "{exit:?}: {lines:?}");
         let closes = lines.iter().filter(|line| line.message.contains("closed")).count();
-        assert_eq!(closes, usize::from(way.reason::<K>().is_some()), "{way:?}: {lines:?}");
+        assert_eq!(closes, usize::from(exit.reason::<K>().is_some()), "{exit:?}: {lines:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_is_logged_above_debug_on_any_way_out() {
-    a_close_is_a_debug_line_on_every_way_out::<Bodies>().await;
-    a_close_is_a_debug_line_on_every_way_out::<Responses>().await;
-    a_close_is_a_debug_line_on_every_way_out::<Streams>().await;
+async fn nothing_is_logged_above_debug_on_any_exit_path() {
+    logs_the_close_at_debug_on_every_exit_path::<Bodies>().await;
+    logs_the_close_at_debug_on_every_exit_path::<Responses>().await;
+    logs_the_close_at_debug_on_every_exit_path::<Streams>().await;
 }
 
-/// The body is dropped elsewhere, and in another request's span if it comes so.
-fn the_request_is_known_at_the_close<K: Kind>() {
+/// Asserts that the close is in the request's span, although the body is dropped in another one.
+fn closes_in_the_requests_span<K: Kind>() {
     let record = Record::default();
     let _guard = record_by(&record);
-    let told = Told::default();
-    let (layer, spans) = noting_spans(told.by(SseLayer::<K::Marker>::new()));
+    let reports = Reports::default();
+    let (layer, spans) = noting_spans(reports.observe(SseLayer::<K::Marker>::new()));
     let trace =
         TraceLayer::new_for_http().make_span_with(|_: &Request<String>| info_span!("the request"));
     let service = service_fn(|_: Request<String>| {
@@ -146,19 +147,19 @@ fn the_request_is_known_at_the_close<K: Kind>() {
     assert!(line.message.contains("closed"), "{line:?}");
     let request = Some("the request");
     assert_eq!(*spans.lock().unwrap(), [request, request]);
-    assert_eq!(told.closed().len(), 1);
+    assert_eq!(reports.closed().len(), 1);
 }
 
 #[test]
 fn the_close_and_the_closures_are_in_the_requests_span() {
-    the_request_is_known_at_the_close::<Bodies>();
-    the_request_is_known_at_the_close::<Responses>();
-    the_request_is_known_at_the_close::<Streams>();
+    closes_in_the_requests_span::<Bodies>();
+    closes_in_the_requests_span::<Responses>();
+    closes_in_the_requests_span::<Streams>();
 }
 
-/// Of a bare stream the request is known before there is a head.
+/// The request of a bare stream is known before there is a head.
 #[test]
-fn a_bare_stream_that_is_left_before_its_head_closes_in_the_requests_span() {
+fn a_bare_stream_dropped_before_its_head_closes_in_the_requests_span() {
     let record = Record::default();
     let _guard = record_by(&record);
     let (layer, spans) = noting_spans(SseLayer::new());
@@ -173,14 +174,14 @@ fn a_bare_stream_that_is_left_before_its_head_closes_in_the_requests_span() {
     assert_eq!(record.lines()[0].span, request);
 }
 
-/// What ends while the source is polled does so in the span that the server polls in, but is told in
-/// the request's.
+/// A stream that ends while it is polled ends in the span in which the server polls, but is
+/// reported in the request's span.
 #[tokio::test]
 async fn a_stream_that_ends_by_itself_closes_in_the_requests_span() {
     let error = std::io::Error::other(cancelled_task().await);
     let record = Record::default();
     let _guard = record_by(&record);
-    // A layer that looks at its clients ends an `EventSource`'s cancelled stream cleanly.
+    // A layer that inspects requests ends an `EventSource`'s cancelled stream cleanly.
     let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new().without_max_age());
     let (source, events) = Source::new();
     let mut events = Some(events);
@@ -208,9 +209,9 @@ async fn a_stream_that_ends_by_itself_closes_in_the_requests_span() {
     assert_eq!(record.lines().len(), spans_of.len(), "it closes once");
 }
 
-/// A span that is kept for the close must not outlive it, or it is never exported.
+/// A span that is kept for the close must not outlive it, or it would never be exported.
 #[test]
-fn the_span_is_let_go_of_with_the_body() {
+fn the_span_is_released_with_the_body() {
     #[derive(Clone, Default)]
     struct Closed(Arc<Mutex<Vec<&'static str>>>);
     impl<S: Subscriber + for<'s> LookupSpan<'s>> tracing_subscriber::Layer<S> for Closed {

@@ -5,9 +5,9 @@ use tokio::time::advance;
 use tower_sse::{CloseReason, Event, Heartbeat, SseLayer, Stats, StatsSnapshot, StreamOptions};
 
 use crate::{
+    exit_path::ExitPath,
     kind::{Bodies, Kind, Responses, Source, Streams, open},
     support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through},
-    way_out::WayOut,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,25 +24,25 @@ async fn numbers_add_up<K: Kind>() {
         expected[at].0 = reason;
     }
     let (mut frames, mut bytes) = (0, 0);
-    for way in WayOut::ALL {
-        way.go::<K>(&layer).await;
-        if let Some(reason) = way.reason::<K>() {
+    for exit in ExitPath::ALL {
+        exit.go::<K>(&layer).await;
+        if let Some(reason) = exit.reason::<K>() {
             expected.iter_mut().find(|(other, _)| *other == reason).unwrap().1 += 1;
-            frames += way.sent().0;
-            bytes += way.sent().1;
+            frames += exit.sent().0;
+            bytes += exit.sent().1;
         }
         let now = stats.snapshot();
         let closed: u64 = expected.iter().map(|(_, closed)| closed).sum();
-        assert_eq!(Vec::from_iter(now.closed_by_reason()), expected, "{way:?}");
-        assert_eq!((now.opened(), now.closed(), now.open()), (closed, closed, 0), "{way:?}");
-        assert_eq!((now.frames(), now.bytes()), (frames, bytes), "{way:?}");
-        assert_eq!((now.heartbeats(), now.refused()), (0, 0), "{way:?}");
+        assert_eq!(Vec::from_iter(now.closed_by_reason()), expected, "{exit:?}");
+        assert_eq!((now.opened(), now.closed(), now.open()), (closed, closed, 0), "{exit:?}");
+        assert_eq!((now.frames(), now.bytes()), (frames, bytes), "{exit:?}");
+        assert_eq!((now.heartbeats(), now.refused()), (0, 0), "{exit:?}");
     }
     assert!(expected.iter().all(|(_, closed)| *closed > 0), "every reason: {expected:?}");
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_numbers_add_up_on_every_way_out() {
+async fn the_counters_add_up_on_every_exit_path() {
     numbers_add_up::<Bodies>().await;
     numbers_add_up::<Responses>().await;
     numbers_add_up::<Streams>().await;
@@ -77,7 +77,7 @@ fn a_stream_is_open_from_its_head_to_its_drop() {
 }
 
 #[test]
-fn several_layers_count_in_one_and_clones_are_the_same() {
+fn several_layers_can_share_stats_and_clones_are_shared() {
     let stats = Stats::new();
     let of_bodies: SseLayer = SseLayer::new().stats(&stats);
     let of_streams = SseLayer::new().stats(&stats.clone());
@@ -93,7 +93,7 @@ fn several_layers_count_in_one_and_clones_are_the_same() {
 }
 
 #[test]
-fn a_clone_that_counts_elsewhere_leaves_the_original_as_it_was() {
+fn other_stats_on_a_clone_do_not_affect_the_original() {
     let (one, other) = (Stats::new(), Stats::new());
     let layer: SseLayer = SseLayer::new().stats(&one);
     let clone = layer.clone().stats(&other);
@@ -101,7 +101,7 @@ fn a_clone_that_counts_elsewhere_leaves_the_original_as_it_was() {
     assert_eq!((one.snapshot().open(), other.snapshot().open()), (1, 1));
 }
 
-/// A stream counts for itself, so that an event costs nobody a shared counter.
+/// Each stream counts for itself, so that an event does not touch a shared counter.
 #[tokio::test(start_paused = true)]
 async fn frames_and_bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_closes() {
     let stats = Stats::new();
@@ -146,7 +146,7 @@ async fn a_heartbeat_is_one_of_the_frames() {
 }
 
 #[test]
-fn who_is_refused_is_counted_as_that_and_not_as_opened() {
+fn a_refused_client_is_counted_as_refused_and_not_as_opened() {
     let stats = Stats::new();
     let bodies: SseLayer = SseLayer::new().stats(&stats).max_streams(1);
     let streams = SseLayer::new().stats(&stats).max_streams(1);
@@ -158,7 +158,7 @@ fn who_is_refused_is_counted_as_that_and_not_as_opened() {
         assert_eq!((now.refused(), now.opened(), now.closed()), (2 * refused, 2, 0));
     }
 
-    // Nor is a 406 a refusal: that client would not do better later.
+    // A 406 is not a refusal: retrying later would not help the client.
     let strict: SseLayer = SseLayer::new().stats(&stats).require_accept(true);
     let request = Request::get("/").header("accept", "text/html").body(()).unwrap();
     drop(answer_to(request, &strict, event_stream(Feed::new().1)));
@@ -166,7 +166,7 @@ fn who_is_refused_is_counted_as_that_and_not_as_opened() {
 }
 
 #[tokio::test]
-async fn all_that_the_layer_writes_counts() {
+async fn everything_the_layer_writes_is_counted() {
     let stats = Stats::new();
     let layer = SseLayer::new().stats(&stats).padding(9).terminator(Event::from("end"));
     let (source, events) = Source::new();

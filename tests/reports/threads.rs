@@ -1,4 +1,4 @@
-//! Streams that open and close on many threads, while somebody reads what is counted.
+//! Streams that open and close on many threads while the counters are read.
 
 use std::{
     sync::{
@@ -11,7 +11,7 @@ use std::{
 use tower_sse::{CloseReason, SseLayer, Stats};
 
 use crate::{
-    close::Told,
+    close::Reports,
     disconnect::answer_and_disconnect,
     kind::Source,
     support::{Feed, Polled, event_stream, poll_frame, through},
@@ -20,12 +20,12 @@ use crate::{
 const THREADS: u64 = 4;
 const STREAMS: u64 = 3_000;
 
-/// Every stream closes on another thread than it was opened on.
+/// Every stream closes on another thread than the one that opened it.
 #[test]
 fn no_more_streams_are_ever_closed_than_opened() {
-    let (stats, told) = (Stats::new(), Told::default());
+    let (stats, reports) = (Stats::new(), Reports::default());
     let layer: SseLayer =
-        told.by(SseLayer::new().stats(&stats).without_heartbeat().max_streams(64));
+        reports.observe(SseLayer::new().stats(&stats).without_heartbeat().max_streams(64));
     let done = AtomicBool::new(false);
     let snapshots = thread::scope(|scope| {
         let reading = scope.spawn(|| {
@@ -81,12 +81,12 @@ fn no_more_streams_are_ever_closed_than_opened() {
     let closed_for = |reason| now.closed_by_reason().find(|(other, _)| *other == reason).unwrap().1;
     assert_eq!(closed_for(CloseReason::Ended), all / 2);
     assert_eq!(closed_for(CloseReason::Disconnected), all / 2);
-    assert_eq!((told.opened() as u64, told.closed().len() as u64), (all, all));
+    assert_eq!((reports.opened() as u64, reports.closed().len() as u64), (all, all));
 }
 
-/// All that two threads can see of one close is the same.
+/// Two threads that observe one close observe the same.
 #[test]
-fn a_disconnect_has_its_reason_before_anybody_sees_that_it_fired() {
+fn a_disconnect_has_its_reason_before_it_is_seen_to_fire() {
     let layer = SseLayer::new();
     for _ in 0..1_000 {
         let (response, disconnect) = answer_and_disconnect(&layer, Source::new().1);

@@ -16,7 +16,8 @@ use crate::{
     support::EventReader,
 };
 
-/// At `/flood` a stream without end that counts its events, elsewhere streams fed by the test.
+/// Returns a handler that answers `/flood` with an endless stream that counts its events, and other
+/// paths with streams fed by the test.
 fn flood_or(
     other: impl Fn(Parts) -> Response<Body> + Clone + Send + Sync + 'static,
 ) -> (Arc<AtomicUsize>, impl Fn(Parts) -> Response<Body> + Clone + Send + Sync) {
@@ -36,8 +37,8 @@ fn flood_or(
     (made, handler)
 }
 
-/// The source is no longer polled once the socket's buffers, or HTTP/2's window, are full; and it is
-/// again when the client goes on to read.
+/// The source is no longer polled once the socket's buffers or HTTP/2's window are full, and is
+/// polled again when the client reads on.
 #[tokio::test]
 async fn a_client_that_stops_reading_holds_back_its_own_source_only() {
     for host in Host::ALL {
@@ -52,8 +53,8 @@ async fn a_client_that_stops_reading_holds_back_its_own_source_only() {
         let mut events = EventReader::new(other.get().await);
         let source = sources.next().await;
 
-        // Every round is a way through the server and back, in which a source that is polled
-        // would have made events.
+        // Every round is a round trip through the server, in which a source that is polled would
+        // have made events.
         let mut standing_still = 0;
         let mut last = 0;
         let until_it_stands_still = async {

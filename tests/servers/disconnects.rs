@@ -33,10 +33,10 @@ use crate::{
     watched::{Settings, Watched},
 };
 
-/// When a client leaves.
+/// The moment at which a client leaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Moment {
-    /// The handler still runs.
+    /// While the handler still runs.
     BeforeTheHead,
     BeforeTheFirstByte,
     AfterAnEvent,
@@ -47,7 +47,7 @@ impl Moment {
 }
 
 #[tokio::test]
-async fn however_a_client_leaves_the_source_goes_and_all_hear_of_it_once_and_nobody_of_a_failure() {
+async fn a_client_that_leaves_is_reported_once_and_never_as_a_failure() {
     let (log, _recording) = Log::record();
     let mut reports = 0;
     for host in Host::ALL {
@@ -75,7 +75,7 @@ async fn however_a_client_leaves_the_source_goes_and_all_hear_of_it_once_and_nob
                 let case = format!("{host:?}, {how:?}, {moment:?}");
                 let reason = CloseReason::Disconnected;
                 assert_eq!(request.disconnect.reason(), Some(reason), "{case}");
-                // A bare stream opens at the call, a response's at its head.
+                // A bare stream opens at the call, others at the head.
                 if !waits || matches!(host, Host::HyperH1 | Host::HyperH2) {
                     opened += 1;
                     let report = server.report().await;
@@ -95,7 +95,7 @@ async fn however_a_client_leaves_the_source_goes_and_all_hear_of_it_once_and_nob
     }
 }
 
-/// Lest the observers of the test above are blind.
+/// A check that the observers of the test above are not blind.
 #[tokio::test]
 async fn a_source_that_fails_is_a_failure_to_the_same_observers() {
     for host in Host::ALL {
@@ -123,7 +123,7 @@ async fn a_client_that_leaves_drops_the_source() {
         source.send("one");
         assert_eq!(events.next().await.unwrap().data, "one");
         drop(events);
-        // On HTTP/2 that is a reset of the stream; on HTTP/1 the connection must go.
+        // On HTTP/2 the client resets the stream; on HTTP/1 the connection must go.
         let _connection = host.is_h2().then_some(client);
         source.dropped().await;
     }
@@ -143,7 +143,7 @@ async fn a_client_that_leaves_before_the_first_event_drops_the_source() {
 }
 
 #[tokio::test]
-async fn one_stream_that_leaves_does_not_end_another_on_its_connection() {
+async fn a_cancelled_stream_does_not_end_another_on_its_connection() {
     for host in [Host::AxumH2, Host::HyperH2] {
         let (mut sources, handler) = streams();
         let mut client = host.connect(host.serve(handler).await).await;
@@ -159,8 +159,8 @@ async fn one_stream_that_leaves_does_not_end_another_on_its_connection() {
     }
 }
 
-/// A connection whose peer can vanish without a word: from then on nothing more is read from it, and
-/// what is written does not arrive.
+/// A connection whose peer can vanish without a FIN or RST: from then on nothing is read from it,
+/// and what is written does not arrive.
 struct Vanishing {
     io: DuplexStream,
     vanished: Arc<AtomicBool>,
@@ -200,9 +200,9 @@ impl AsyncWrite for Vanishing {
     }
 }
 
-/// The server writes to a peer that is no longer there only if it has something to write.
+/// The server writes to a vanished peer only if it has something to write.
 #[tokio::test(start_paused = true)]
-async fn the_heartbeat_finds_out_that_a_client_has_vanished() {
+async fn a_heartbeat_detects_a_vanished_client() {
     for h2 in [false, true] {
         let (mut sources, handler) = streams();
         let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(

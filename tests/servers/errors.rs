@@ -21,7 +21,7 @@ use crate::{
     support::EventReader,
 };
 
-/// All bytes of a body that must fail in the end.
+/// Returns all bytes of a body that must fail in the end.
 async fn read_to_failure(mut body: Incoming) -> (Vec<u8>, hyper::Error) {
     let mut bytes = Vec::new();
     loop {
@@ -32,21 +32,21 @@ async fn read_to_failure(mut body: Incoming) -> (Vec<u8>, hyper::Error) {
     }
 }
 
-/// HTTP/1: a chunked body without its last chunk. HTTP/2: a reset.
+/// Asserts an HTTP/1 body without its last chunk, or an HTTP/2 reset.
 fn assert_says_that_it_failed(host: Host, error: &hyper::Error) {
     if host.is_h2() {
         let reset = error.source().expect("an error of h2").to_string();
         assert!(reset.contains("unexpected internal error encountered"), "{host:?}: {reset}");
     } else {
-        // hyper has no method to ask for this one.
+        // hyper has no method that detects this error.
         assert_eq!(error.to_string(), "error reading a body from connection", "{host:?}");
     }
 }
 
 /// What hyper has not flushed when a body fails is lost with it, and on several workers that is a
-/// race: hence the rounds, and several clients at once.
+/// race: hence the rounds and the concurrent clients.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_ready_before_an_error_is_delivered() {
+async fn events_before_an_error_are_delivered() {
     join_all(Host::ALL.map(async |host| {
         let handler =
             |_| tower_sse::response(stream::iter(two_events_and_an_error())).map(Body::new);
@@ -57,7 +57,7 @@ async fn what_was_ready_before_an_error_is_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_foreign_body_gave_before_an_error_is_delivered() {
+async fn frames_of_a_foreign_body_before_an_error_are_delivered() {
     join_all(Host::ALL.map(async |host| {
         let handler = |_| {
             let frames = ["data: one\n\n", "data: two\n\n"]
@@ -76,7 +76,7 @@ async fn what_a_foreign_body_gave_before_an_error_is_delivered() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn the_event_that_an_error_became_is_delivered_before_a_clean_end() {
+async fn an_error_event_is_delivered_before_a_clean_end() {
     join_all(Host::ALL.map(async |host| {
         let handler =
             |_| tower_sse::response(stream::iter(two_events_and_an_error())).map(Body::new);
@@ -103,7 +103,7 @@ async fn assert_delivered_before_the_failure(host: Host, round: usize, body: Inc
     assert_says_that_it_failed(host, &error);
 }
 
-/// 500 responses, from one server to a few clients with a connection each.
+/// Runs 500 responses from one server to a few clients with a connection each.
 async fn in_every_round(
     host: Host,
     address: SocketAddr,

@@ -8,7 +8,7 @@ async fn the_head_and_every_event_arrive_before_the_next_is_made() {
         let (mut sources, handler) = streams();
         let mut client = host.connect(host.serve(handler).await).await;
 
-        // Nothing was sent yet: it is the head alone that comes.
+        // Nothing was sent yet: the head arrives alone.
         let response = client.get().await;
         assert_eq!(response.headers()["cache-control"], "no-cache, no-transform", "{host:?}");
         assert_eq!(response.headers()["x-accel-buffering"], "no");
@@ -40,7 +40,7 @@ async fn a_clean_end_leaves_the_connection_usable() {
 
 /// On HTTP/2 they would make the whole response invalid.
 #[tokio::test]
-async fn no_header_of_one_hop_is_left() {
+async fn hop_by_hop_headers_are_removed() {
     for host in Host::ALL {
         let (mut sources, handler) = streams();
         let handler = move |parts| {
@@ -66,7 +66,7 @@ async fn no_header_of_one_hop_is_left() {
 
 #[tokio::test]
 async fn a_head_request_gets_the_headers_of_a_get_and_no_stream() {
-    /// Without what the server adds for one connection.
+    /// Removes the headers that the server adds for one connection.
     fn of_the_response(headers: &HeaderMap) -> HeaderMap {
         let mut headers = headers.clone();
         headers.remove("date");

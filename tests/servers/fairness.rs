@@ -1,4 +1,4 @@
-//! How long a stream that is always ready keeps other tasks from their turn.
+//! How long a stream that is always ready delays other tasks.
 //!
 //! Time is no measure on a machine that others use. So it is counted what the stream makes between
 //! two turns of another task on the same thread, one that yields as if it waited for a socket: it is
@@ -31,9 +31,9 @@ use crate::{
 };
 
 const KIB: usize = 1024;
-/// tokio gives a task this much budget for each of its turns.
+/// tokio's budget of a task for each of its turns.
 const UNITS_PER_TURN: usize = 128;
-/// The layer spends 8 units for 16 KiB; the frame that spends the last one may be a whole one.
+/// The layer spends 8 units per 16 KiB; the frame that spends the last unit may be a whole one.
 const BYTES_PER_TURN: usize = UNITS_PER_TURN / 8 * 16 * KIB + 16 * KIB;
 /// Tasks that gave up their turn are woken in the order last come, first served. So two of them
 /// change places every time, and one has two turns between those of the other.
@@ -43,7 +43,7 @@ const TURNS: usize = 2;
 struct Meter(Arc<AtomicUsize>);
 
 impl Meter {
-    /// `count` items without a pause, each of which counts for `weight`.
+    /// Returns `count` items without a pause, each of which counts for `weight`.
     fn stream<T: Clone>(
         &self,
         item: T,
@@ -56,7 +56,7 @@ impl Meter {
         })
     }
 
-    /// The most that is made between two turns of another task, until `busy` is done.
+    /// Returns the most that is made between two turns of another task, until `busy` is done.
     async fn longest_run(&self, busy: impl Future<Output = ()> + Send + 'static) -> usize {
         let made = Arc::clone(&self.0);
         let (mut longest, mut last) = (0, made.load(SeqCst));
@@ -88,13 +88,13 @@ where
     }
 }
 
-/// An event of 64 bytes on the wire.
+/// Returns an event of 64 bytes on the wire.
 fn small_event() -> Event {
     Event::from("x".repeat(64 - b"data: \n\n".len()))
 }
 
 #[tokio::test]
-async fn a_stream_of_small_events_lets_others_run() {
+async fn a_stream_of_small_events_yields() {
     let meter = Meter::default();
     let events = || meter.stream(small_event(), 64, 64 * KIB);
 
@@ -106,7 +106,7 @@ async fn a_stream_of_small_events_lets_others_run() {
 }
 
 #[tokio::test]
-async fn a_stream_of_large_events_lets_others_run() {
+async fn a_stream_of_large_events_yields() {
     let meter = Meter::default();
     let event = Encoded::from(Event::from("x".repeat(64 * KIB - b"data: \n\n".len())));
     let body = through(&SseLayer::new(), meter.stream(event, 64 * KIB, 64)).into_body();
@@ -115,7 +115,7 @@ async fn a_stream_of_large_events_lets_others_run() {
 }
 
 #[tokio::test]
-async fn axums_own_sse_lets_others_run_once_the_layer_is_there() {
+async fn axums_own_sse_yields_inside_the_layer() {
     let meter = Meter::default();
     let event = sse::Event::default().data("x".repeat(64 - b"data: \n\n".len()));
     let events = || meter.stream(event.clone(), 64, 64 * KIB).map(Ok::<_, Infallible>);
@@ -130,7 +130,7 @@ async fn axums_own_sse_lets_others_run_once_the_layer_is_there() {
 }
 
 #[tokio::test]
-async fn a_stream_of_nothing_but_nothing_lets_others_run() {
+async fn a_stream_of_empty_events_yields() {
     let meter = Meter::default();
 
     let events = meter.stream(Event::new(), 1, 10_000);
@@ -145,7 +145,7 @@ async fn a_stream_of_nothing_but_nothing_lets_others_run() {
 }
 
 #[tokio::test]
-async fn a_server_on_one_thread_has_time_for_others() {
+async fn a_server_on_one_thread_stays_responsive() {
     for host in Host::ALL {
         let meter = Meter::default();
         let source = meter.clone();
@@ -158,8 +158,8 @@ async fn a_server_on_one_thread_has_time_for_others() {
 
         let body = client.get().await.into_body().map_err(BoxError::from);
         let longest = meter.longest_run(read(body)).await;
-        // Every piece of window that an HTTP/2 client gives back wakes the stream anew, before the
-        // driver has its turn; what a stream can make meanwhile is about its window, 2 MiB.
+        // Every window update of an HTTP/2 client wakes the stream again before the driver has its
+        // turn; a stream can make about its window, 2 MiB, in between.
         let turns = if host.is_h2() { 8 * TURNS } else { TURNS };
         assert!(longest <= turns * BYTES_PER_TURN, "{host:?}: {longest} bytes");
     }

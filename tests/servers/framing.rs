@@ -41,7 +41,7 @@ async fn a_stream_has_no_content_length_though_its_size_is_known() {
 }
 
 #[tokio::test]
-async fn what_is_no_stream_keeps_its_content_length() {
+async fn other_responses_keep_their_content_length() {
     for host in Host::ALL {
         let handler = |_| Response::new(Body::new(Full::from("a page")));
         let mut client = host.connect(host.serve(handler).await).await;

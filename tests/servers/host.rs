@@ -1,4 +1,4 @@
-//! The servers, one and the same to a test, and a client for each.
+//! The servers behind one type, and a client for each.
 
 use std::{convert::Infallible, net::SocketAddr, time::Duration};
 
@@ -34,7 +34,7 @@ impl Host {
         matches!(self, Self::AxumH2 | Self::HyperH2)
     }
 
-    /// Serves what `handler` answers, inside a default `SseLayer`.
+    /// Serves the answers of `handler` inside a default `SseLayer`.
     pub(crate) async fn serve<H>(self, handler: H) -> SocketAddr
     where
         H: Fn(Parts) -> Response<Body> + Clone + Send + Sync + 'static,

@@ -24,7 +24,7 @@ impl<F: Future + 'static> rt::Executor<F> for OnThisThread {
     }
 }
 
-/// Nothing in the layer asks for `Send` where the service is not.
+/// The layer requires `Send` nowhere unless its service does.
 #[tokio::test]
 async fn a_stream_bound_to_its_thread_is_served_on_it() {
     LocalSet::new()

@@ -10,16 +10,16 @@ use tracing_subscriber::{
     registry,
 };
 
-/// What is logged on a thread: level, target.
+/// The lines logged on a thread: level and target.
 #[derive(Clone, Default)]
 pub(crate) struct Log(Arc<Mutex<Vec<(Level, &'static str)>>>);
 
 impl Log {
-    /// Records what is logged on this thread until the guard is dropped. Others, which run other tests,
-    /// are not heard.
+    /// Records the lines of this thread until the guard is dropped. Other threads, which run other
+    /// tests, are not recorded.
     pub(crate) fn record() -> (Self, DefaultGuard) {
-        // While there is only one subscriber, tracing asks that of the thread on which a line is first met, and keeps
-        // the answer for all threads. With this one there are two, and it asks both.
+        // With a single subscriber, tracing asks that of the first thread to reach a callsite and
+        // keeps the answer for all threads. This second subscriber makes it ask both.
         static ANOTHER: Once = Once::new();
         ANOTHER.call_once(|| set_global_default(NoSubscriber::default()).unwrap());
         let log = Self::default();
@@ -27,13 +27,13 @@ impl Log {
         (log, guard)
     }
 
-    /// What is above DEBUG.
+    /// Returns the lines above DEBUG.
     pub(crate) fn above_debug(&self) -> Vec<(Level, &'static str)> {
         let events = self.0.lock().unwrap();
         events.iter().copied().filter(|(level, _)| *level < Level::DEBUG).collect()
     }
 
-    /// How many lines come from the crate.
+    /// Returns the number of lines from the crate.
     pub(crate) fn own_lines(&self) -> usize {
         let events = self.0.lock().unwrap();
         events.iter().filter(|(_, target)| target.starts_with("tower_sse")).count()

@@ -1,5 +1,5 @@
-//! What a failing stream does to the others on its HTTP/2 connection: nothing. Peers count what looks like a
-//! flood for the whole connection, such as frames without bytes.
+//! A failing stream does not affect the others on its HTTP/2 connection. Peers count what looks
+//! like a flood, such as frames without bytes, for the whole connection.
 
 use std::io;
 
@@ -16,12 +16,12 @@ use crate::{
     support::EventReader,
 };
 
-/// More than the hundred frames without bytes that h2 takes of a connection.
+/// More than the hundred empty frames that h2 accepts on a connection.
 const STREAMS: usize = 150;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_may_fail_one_after_another_for_ever() {
-    // Each failure is held back for some milliseconds, which add up: hence both hosts at once.
+async fn any_number_of_streams_may_fail_one_after_another() {
+    // Each failure is delayed for some milliseconds, which add up: hence both hosts concurrently.
     join_all([Host::AxumH2, Host::HyperH2].map(async |host| {
         let handler = |_| {
             let items = [Ok(Event::from("one")), Err(io::Error::other("disk full"))];
@@ -41,7 +41,7 @@ async fn streams_may_fail_one_after_another_for_ever() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn calls_that_are_cut_at_once_leave_a_bystander_alone() {
+async fn calls_that_are_cut_at_once_do_not_affect_another_stream() {
     for host in [Host::AxumH2, Host::HyperH2] {
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());

@@ -30,7 +30,7 @@ use crate::host::{Host, PATIENCE};
 const ROUNDS: usize = 5;
 const FLOODS: usize = 4;
 const FAILURES: usize = 100;
-/// How long the client does not read. It is longer than a failure is held back for browsers.
+/// How long the client does not read: longer than a failure is delayed for browsers.
 const PAUSE: Duration = Duration::from_millis(30);
 
 /// A socket whose reading side can be closed for a while.
@@ -97,7 +97,7 @@ fn flood_or_fail(path: &str) -> http::Response<Body> {
     tower_sse::response(stream::iter(items)).map(Body::new)
 }
 
-/// Whether the head, the last event and then the failure arrive.
+/// Returns whether the head, the last event and then the failure arrive.
 async fn is_complete(response: ResponseFuture) -> bool {
     let Ok(response) = timeout(PATIENCE, response).await.expect("a head or a reset") else {
         return false;
@@ -121,7 +121,7 @@ fn get(path: &str) -> Request<()> {
     Request::get(format!("http://localhost{path}")).body(()).unwrap()
 }
 
-/// How many of the failing streams arrive completely.
+/// Returns how many of the failing streams arrive completely.
 async fn round(address: SocketAddr) -> usize {
     let gate = Arc::new(Gate::default());
     let io = TcpStream::connect(address).await.unwrap();

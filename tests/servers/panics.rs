@@ -8,8 +8,8 @@ use crate::{
     support::EventReader,
 };
 
-/// A panic of the source is the connection's (HTTP/1) or the stream's (HTTP/2), with the layer as
-/// without it: the client sees a failure, the source is dropped, and everybody else goes on.
+/// A panic of the source ends the connection (HTTP/1) or the stream (HTTP/2), with and without the
+/// layer: the client sees a failure, the source is dropped, and other streams go on.
 #[tokio::test]
 async fn a_panic_of_the_source_propagates_as_without_the_layer() {
     for host in Host::ALL {

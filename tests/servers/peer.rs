@@ -1,4 +1,4 @@
-//! A client that speaks HTTP by hand, so that it can leave in every way that there is.
+//! A client that speaks HTTP by hand, so that it can leave in every possible way.
 
 use std::{io, net::SocketAddr, time::Duration};
 
@@ -12,10 +12,10 @@ use tokio::{
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// HTTP/2: the first that a client may open.
+/// The first HTTP/2 stream that a client may open.
 const STREAM_ID: u32 = 1;
 
-/// The types of HTTP/2's frames (RFC 9113, section 6).
+/// The types of HTTP/2 frames (RFC 9113, section 6).
 mod frame {
     pub(super) const DATA: u8 = 0;
     pub(super) const HEADERS: u8 = 1;
@@ -34,11 +34,11 @@ mod frame {
 pub(crate) enum Leave {
     /// It closes its side of the connection.
     Fin,
-    /// It closes the connection without another word to TCP than that.
+    /// It closes the connection with a TCP reset.
     Reset,
     /// HTTP/2: it resets the stream, and the connection goes on.
     ResetStream,
-    /// HTTP/2: it says that it goes, and closes its side.
+    /// HTTP/2: it sends a GOAWAY and closes its side.
     GoAway,
 }
 
@@ -61,9 +61,9 @@ pub(crate) struct Peer {
     io: TcpStream,
     h2: bool,
     received: BytesMut,
-    /// Of the response: has it status 200, once its head is there?
+    /// Whether the response has status 200, once its head has arrived.
     ok: Option<bool>,
-    /// How much of its body has come.
+    /// The number of bytes of its body that have arrived.
     body: usize,
     end: Option<End>,
 }
@@ -102,7 +102,7 @@ impl Peer {
             self.write((head + "\r\n").as_bytes()).await;
             return;
         }
-        // The scheme is a whole entry of HPACK's static table, the others are names out of it.
+        // The scheme is a whole entry of HPACK's static table; the other fields use its names.
         let mut block = vec![0x86];
         for (name, value) in [(1, "localhost"), (2, method), (4, path)] {
             block.extend([name, u8::try_from(value.len()).unwrap()]);
@@ -120,12 +120,12 @@ impl Peer {
         self.write_frame(frame::HEADERS, flags, STREAM_ID, &block).await;
     }
 
-    /// Waits for the head of the response. Has it status 200?
+    /// Waits for the head of the response. Returns whether it has status 200.
     pub(crate) async fn head(&mut self) -> bool {
         self.until("a head", |peer| peer.ok).await
     }
 
-    /// Waits until the response's body has so many bytes.
+    /// Waits until `count` bytes of the response's body have arrived.
     pub(crate) async fn bytes(&mut self, count: usize) {
         self.until("bytes", |peer| (peer.body >= count).then_some(())).await;
     }
@@ -135,7 +135,7 @@ impl Peer {
         self.until("an end", |peer| peer.end).await
     }
 
-    /// Leaves. While what is returned lives, no more is told to the server.
+    /// Leaves. While the returned socket lives, the server receives nothing more.
     pub(crate) async fn leave(mut self, how: Leave) -> Option<TcpStream> {
         match how {
             Leave::Fin => {}
@@ -148,7 +148,7 @@ impl Peer {
                 self.write_frame(frame::RST_STREAM, 0, STREAM_ID, &code).await;
                 return Some(self.io);
             }
-            // No stream of the server's was seen, and there is no error.
+            // It names no stream of the server and no error.
             Leave::GoAway => self.write_frame(frame::GOAWAY, 0, 0, &[0; 8]).await,
         }
         self.finish_writing().await;
@@ -195,7 +195,7 @@ impl Peer {
         }
     }
 
-    /// HTTP/1: takes the head or a chunk, if it is there as a whole.
+    /// HTTP/1: takes the head or a chunk, if it has arrived completely.
     fn take_chunk(&mut self) -> bool {
         let received = &mut self.received;
         let end_of = |text: &[u8]| received.windows(text.len()).position(|bytes| bytes == text);
@@ -220,7 +220,7 @@ impl Peer {
         true
     }
 
-    /// HTTP/2: takes a frame, if it is there as a whole.
+    /// HTTP/2: takes a frame, if it has arrived completely.
     async fn take_frame(&mut self) -> bool {
         let &[a, b, c, kind, flags, ..] = &*self.received else { return false };
         let length = u32::from_be_bytes([0, a, b, c]) as usize;

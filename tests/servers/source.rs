@@ -1,4 +1,4 @@
-//! Streams that a test feeds, and whose end it can await.
+//! Streams that a test feeds and whose end it can await.
 
 use std::{convert::Infallible, io};
 
@@ -62,7 +62,7 @@ impl Sources {
     }
 }
 
-/// A handler that opens a stream for every request.
+/// Returns a handler that opens a stream for every request.
 pub(crate) fn streams() -> (Sources, impl Fn(Parts) -> Response<Body> + Clone + Send + Sync) {
     let (opened, sources) = mpsc::unbounded_channel();
     let handler = move |_| {

@@ -1,5 +1,5 @@
-//! The three cases in which hyper does not notice, on HTTP/1, that a client has left while its stream
-//! is silent, for it does not read from the connection then. They are documented on the crate's page.
+//! The cases in which hyper on HTTP/1 does not notice that a client has left while its stream is
+//! idle, as it does not read from the connection then. The front page of the crate documents them.
 
 use std::time::Duration;
 
@@ -16,13 +16,13 @@ const GET: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Case {
-    /// Of a request's body not all was read: the rest has not come, and the handler keeps it.
+    /// The request body was not read completely: the rest has not come, and the handler keeps it.
     UnreadBody,
-    /// The same, but the handler has dropped it.
+    /// The request body was not read completely, and the handler has dropped it.
     DroppedBody,
-    /// Bytes of a next request are buffered, if only a line break too many.
+    /// Bytes of a next request are buffered, if only an extra line break.
     NextRequest,
-    /// hyper is told that a client which is done with writing may still read.
+    /// hyper is configured to let a client that has finished writing read on.
     HalfClose,
 }
 
@@ -48,13 +48,13 @@ impl Case {
 
     fn hosts(self) -> &'static [Host] {
         match self {
-            // axum does not offer it.
+            // axum does not offer the option.
             Self::HalfClose => &[Host::HyperH1],
             _ => &[Host::AxumH1, Host::HyperH1],
         }
     }
 
-    /// A client whose stream has begun.
+    /// Connects a client and waits until its stream has begun.
     async fn connect(self, server: &mut Watched) -> (Peer, Opened) {
         let mut peer = Peer::connect(server.address, false).await;
         peer.write(self.request().as_bytes()).await;
@@ -64,8 +64,8 @@ impl Case {
     }
 }
 
-/// Until a client that leaves now is noticed. What sockets brought before it has come, and who had
-/// anything to do on this thread has had a turn.
+/// Waits until another client that leaves now is noticed. By then everything earlier on the sockets
+/// has arrived, and every task of this thread has had a turn.
 async fn meanwhile_another_leaves(server: &mut Watched) {
     let mut peer = Peer::connect(server.address, false).await;
     peer.request("GET", "/").await;
@@ -84,12 +84,12 @@ async fn meanwhile_another_leaves(server: &mut Watched) {
 }
 
 #[tokio::test]
-async fn a_fin_is_not_noticed_in_silence_and_the_second_write_finds_out() {
+async fn a_fin_is_not_noticed_while_idle_but_by_the_second_write() {
     for case in Case::ALL {
         for &host in case.hosts() {
             let mut server = Watched::serve(host, case.settings()).await;
             let (peer, request) = case.connect(&mut server).await;
-            // The first write is answered by a RST, the second fails for it.
+            // The first write is answered by a RST, and the second fails because of it.
             drop(peer);
             for data in ["one", "two"] {
                 for _ in 0..10 {
@@ -109,7 +109,7 @@ async fn a_fin_is_not_noticed_in_silence_and_the_second_write_finds_out() {
 }
 
 #[tokio::test]
-async fn a_fin_that_is_not_noticed_in_silence_is_found_out_by_heartbeats() {
+async fn a_fin_that_is_not_noticed_while_idle_is_detected_by_heartbeats() {
     for case in Case::ALL {
         for &host in case.hosts() {
             let heartbeat = Some(Heartbeat::every(Duration::from_millis(50)));
@@ -124,9 +124,9 @@ async fn a_fin_that_is_not_noticed_in_silence_is_found_out_by_heartbeats() {
     }
 }
 
-/// No byte can be written before the head, and so nobody finds out.
+/// No byte can be written before the head, so the FIN stays unnoticed.
 #[tokio::test]
-async fn with_an_unread_body_nobody_notices_while_the_handler_runs() {
+async fn with_an_unread_body_a_fin_is_not_noticed_while_the_handler_runs() {
     for host in [Host::AxumH1, Host::HyperH1] {
         let mut server = Watched::serve(host, Settings::default()).await;
         let mut peer = Peer::connect(server.address, false).await;
@@ -141,7 +141,7 @@ async fn with_an_unread_body_nobody_notices_while_the_handler_runs() {
     }
 }
 
-/// A body that came whole with its head has nothing left that would have to be read.
+/// A body that arrived whole with its head has nothing left to read.
 #[tokio::test]
 async fn a_fin_after_a_whole_request_is_noticed_though_its_body_is_unread() {
     for host in [Host::AxumH1, Host::HyperH1] {
@@ -156,9 +156,10 @@ async fn a_fin_after_a_whole_request_is_noticed_though_its_body_is_unread() {
     }
 }
 
-/// What half_close is for, and the price is that the FIN of a client that leaves tells nothing.
+/// This is the purpose of half_close; its price is that the FIN of a client that leaves goes
+/// unnoticed.
 #[tokio::test]
-async fn with_half_close_a_client_that_is_done_with_writing_goes_on_reading() {
+async fn with_half_close_a_client_that_has_finished_writing_goes_on_reading() {
     let mut server = Watched::serve(Host::HyperH1, Case::HalfClose.settings()).await;
     let (mut peer, request) = Case::HalfClose.connect(&mut server).await;
     peer.finish_writing().await;

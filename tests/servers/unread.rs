@@ -1,4 +1,4 @@
-//! Clients that do not read, and the user timeout of TCP: it cuts those who do not read their
+//! Clients that do not read, and TCP's user timeout: it cuts clients that do not read their
 //! connection, and knows nothing of the windows of HTTP/2.
 
 use std::{net::SocketAddr, time::Duration};
@@ -33,7 +33,7 @@ fn settings() -> Settings {
     Settings { heartbeat: Some(Heartbeat::every(HEARTBEAT)), user_timeout, ..Settings::default() }
 }
 
-/// A client whose connection is read, and whose one stream has no window.
+/// Connects a client that reads its connection and grants its one stream no window.
 async fn connect_shut(
     address: SocketAddr,
 ) -> (http2::SendRequest<Full<Bytes>>, Response<Incoming>) {
@@ -47,7 +47,7 @@ async fn connect_shut(
     (sender, response)
 }
 
-/// A client that reads nothing at all.
+/// Connects a client that reads nothing at all.
 async fn connect_unread(address: SocketAddr) -> TcpStream {
     let socket = TcpSocket::new_v4().unwrap();
     // Small, so that few bytes fill it.
@@ -58,9 +58,9 @@ async fn connect_unread(address: SocketAddr) -> TcpStream {
 }
 
 #[tokio::test]
-async fn the_user_timeout_cuts_a_client_that_does_not_read_but_not_one_whose_window_is_shut() {
+async fn the_user_timeout_cuts_a_client_that_does_not_read_but_not_one_with_a_closed_window() {
     for (h1, h2) in [(Host::AxumH1, Host::AxumH2), (Host::HyperH1, Host::HyperH2)] {
-        // First, so that its time would be over first.
+        // First, so that its timeout would be over first.
         let mut shut_server = Watched::serve(h2, settings()).await;
         let _shut = connect_shut(shut_server.address).await;
         let shut = shut_server.request().await;

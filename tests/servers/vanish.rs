@@ -1,5 +1,5 @@
-//! A peer that vanishes without a word, as when its cable is pulled: two network namespaces with a
-//! link between them, whose far end goes down. It takes root, and iproute2.
+//! A peer that vanishes without a FIN or RST, as when its cable is pulled: two network namespaces
+//! with a link between them, whose far end goes down. The test needs root and iproute2.
 
 use std::{
     env,
@@ -30,14 +30,14 @@ use crate::{
 const HEARTBEAT: Duration = Duration::from_millis(350);
 const USER_TIMEOUT: Duration = Duration::from_millis(700);
 
-/// Of the addresses that documentation may use (RFC 5737): nobody has them.
+/// An address reserved for documentation (RFC 5737), which no host has.
 const SERVER: &str = "192.0.2.1";
 const CLIENT: &str = "192.0.2.2";
 
 type Job = Box<dyn FnOnce() + Send>;
 
 /// A thread in a network namespace of its own. A socket that is made there stays in it, whichever
-/// thread it is used on. All of it goes with the last of them.
+/// thread uses it. The namespace ends with its last thread and socket.
 struct Namespace {
     jobs: mpsc::Sender<Job>,
     thread_id: i32,
@@ -56,7 +56,7 @@ impl Namespace {
         Ok(Self { jobs, thread_id: thread_id.recv().unwrap()? })
     }
 
-    /// Runs `job` within it.
+    /// Runs `job` within the namespace.
     fn run<T: Send + 'static>(&self, job: impl FnOnce() -> T + Send + 'static) -> T {
         let (done, result) = mpsc::channel();
         self.jobs.send(Box::new(move || done.send(job()).unwrap())).unwrap();
@@ -91,14 +91,14 @@ impl Link {
         Ok(Self { near, far })
     }
 
-    /// `None`, and one line about it, where namespaces are not to be had.
+    /// Returns `None`, after printing one line, where namespaces are unavailable.
     fn where_possible() -> Option<Self> {
         match Self::new() {
             Ok(link) => Some(link),
             Err(error) => {
                 let missing = format!("no network namespaces here: {error}");
                 assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
-                // Not by a macro: the test harness keeps to itself what passing tests print with those.
+                // Not by a macro: the test harness captures what passing tests print with those.
                 #[allow(clippy::explicit_write)]
                 writeln!(stderr(), "skipped: {missing}").unwrap();
                 None
@@ -112,7 +112,7 @@ impl Link {
         net::TcpListener::from_std(listener).unwrap()
     }
 
-    /// A stream through the link that has begun, from a server whose sockets have this user timeout.
+    /// Opens a stream through the link, from a server whose sockets have this user timeout.
     async fn open(&self, host: Host, user_timeout: Option<Duration>) -> (Watched, Peer, Opened) {
         let heartbeat = Some(Heartbeat::every(HEARTBEAT));
         let settings = Settings { heartbeat, user_timeout, ..Settings::default() };
@@ -128,14 +128,14 @@ impl Link {
         (server, peer, request)
     }
 
-    /// The far host is no longer there.
+    /// Takes the far host off the link.
     fn cut(&self) {
         self.far.ip("link set far down").unwrap();
     }
 }
 
 #[tokio::test]
-async fn a_peer_that_vanishes_is_noticed_after_a_heartbeat_and_the_user_timeout_and_not_without() {
+async fn a_vanished_peer_is_noticed_only_with_heartbeats_and_the_user_timeout() {
     let Some(link) = Link::where_possible() else { return };
     let (mut with, mut without) = (Vec::new(), Vec::new());
     for host in Host::ALL {
@@ -149,7 +149,7 @@ async fn a_peer_that_vanishes_is_noticed_after_a_heartbeat_and_the_user_timeout_
     for (host, (server, _peer, request)) in &mut with {
         let noticed = timeout_at(limit, request.disconnect.cancelled()).await;
         noticed.unwrap_or_else(|_| panic!("{host:?}: not noticed within {:?}", since.elapsed()));
-        // What was on its way before the cut may be all that TCP has waited for.
+        // TCP may have waited only for what was in flight before the cut.
         let elapsed = since.elapsed();
         assert!(elapsed + HEARTBEAT >= USER_TIMEOUT, "{host:?}: after {elapsed:?}");
         let report = server.report().await;

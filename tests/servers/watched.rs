@@ -1,4 +1,4 @@
-//! A server of which it is written down what becomes of its responses.
+//! A server that records what becomes of its responses.
 
 use std::{
     convert::Infallible,
@@ -33,8 +33,8 @@ use tracing::Span;
 
 use crate::host::{Host, PATIENCE};
 
-/// At `/waiting` it never answers. At `/kept` the stream keeps the request's body, unread; elsewhere
-/// that is dropped. axum's answers are responses, hyper's bare streams.
+/// A server that never answers at `/waiting`. At `/kept` the stream keeps the request's body,
+/// unread; elsewhere the body is dropped. axum answers with responses, hyper with bare streams.
 pub(crate) struct Watched {
     pub(crate) address: SocketAddr,
     requests: mpsc::UnboundedReceiver<Opened>,
@@ -51,7 +51,7 @@ pub(crate) struct Settings {
     pub(crate) user_timeout: Option<Duration>,
 }
 
-/// What a test has of a request.
+/// The test's view of a request.
 pub(crate) struct Opened {
     events: mpsc::UnboundedSender<Result<Event, &'static str>>,
     pub(crate) disconnect: Disconnect,
@@ -62,7 +62,7 @@ impl Opened {
         self.events.send(Ok(Event::from(data))).unwrap();
     }
 
-    /// As [`send`](Self::send), for a source that may have gone.
+    /// Sends like [`send`](Self::send), unless the source has been dropped.
     pub(crate) fn send_if_open(&self, data: &'static str) {
         _ = self.events.send(Ok(Event::from(data)));
     }
@@ -71,7 +71,7 @@ impl Opened {
         self.events.send(Err(message)).unwrap();
     }
 
-    /// Has the source been dropped?
+    /// Returns whether the source has been dropped.
     pub(crate) fn is_dropped(&self) -> bool {
         self.events.is_closed()
     }
@@ -113,7 +113,7 @@ impl Watched {
         closed: mpsc::UnboundedSender<CloseReport>,
     ) {
         let failures = Arc::clone(&self.failures);
-        // gRPC's classifier looks at a body up to its end; HTTP's has decided by the head.
+        // gRPC's classifier inspects a body up to its end; HTTP's has decided by the head.
         let trace = TraceLayer::new_for_grpc().on_failure(move |_, _: Duration, _: &Span| {
             failures.fetch_add(1, SeqCst);
         });
@@ -175,12 +175,12 @@ impl Watched {
         layer.stats(&self.stats).on_close(move |report| _ = closed.send(report.clone()))
     }
 
-    /// The next request, once it is with the handler.
+    /// Returns the next request, once its handler has it.
     pub(crate) async fn request(&mut self) -> Opened {
         timeout(PATIENCE, self.requests.recv()).await.expect("a request").unwrap()
     }
 
-    /// The next close report.
+    /// Returns the next close report.
     pub(crate) async fn report(&mut self) -> CloseReport {
         timeout(PATIENCE, self.reports.recv()).await.expect("a close report").unwrap()
     }
@@ -189,7 +189,7 @@ impl Watched {
         !self.reports.is_empty()
     }
 
-    /// How often `TraceLayer` called a response a failure.
+    /// Returns how often `TraceLayer` classified a response as a failure.
     pub(crate) fn failures(&self) -> usize {
         self.failures.load(SeqCst)
     }

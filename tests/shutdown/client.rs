@@ -1,4 +1,4 @@
-//! Who asks, over which protocol, and what they get.
+//! Clients, their protocols, and what they receive.
 
 use std::{fmt::Debug, net::SocketAddr};
 
@@ -16,7 +16,7 @@ use crate::{
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Asker {
+pub(crate) enum Client {
     EventSource,
     /// Page code that reads by `fetch`.
     Fetch,
@@ -26,7 +26,7 @@ pub(crate) enum Asker {
     Post,
 }
 
-impl Asker {
+impl Client {
     pub(crate) const ALL: [Self; 4] = [Self::EventSource, Self::Fetch, Self::Get, Self::Post];
 
     pub(crate) fn request(self, path: &str) -> Request<Full<Bytes>> {
@@ -47,7 +47,7 @@ impl Asker {
         request.body(Full::default()).unwrap()
     }
 
-    /// Would a clean end, before the source's own, tell it the wrong thing?
+    /// Returns whether the client would take a clean end for the end of the answer.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Post)
     }
@@ -76,8 +76,8 @@ pub(crate) enum Connection {
 }
 
 impl Connection {
-    pub(crate) async fn send(&mut self, asker: Asker, path: &str) -> Response<Incoming> {
-        let request = asker.request(path);
+    pub(crate) async fn send(&mut self, client: Client, path: &str) -> Response<Incoming> {
+        let request = client.request(path);
         let response = async {
             match self {
                 Self::Http1(sender) => {
@@ -94,7 +94,7 @@ impl Connection {
     }
 }
 
-/// All of a body, and how it ended.
+/// The whole body, and how it ended.
 #[derive(Debug)]
 pub(crate) struct End {
     pub(crate) bytes: Vec<u8>,
@@ -107,13 +107,13 @@ where
 {
     let mut body = response.into_body();
     let mut bytes = Vec::new();
-    // Around the whole, for heartbeats would renew the patience with every frame.
+    // One timeout for the whole body: heartbeats would renew a timeout per frame.
     let failed = soon(async {
         loop {
             match body.frame().await {
                 Some(Ok(frame)) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
                 Some(Err(error)) => {
-                    // Seen only where a test fails.
+                    // Captured unless the test fails.
                     println!("{error:?}");
                     return true;
                 }

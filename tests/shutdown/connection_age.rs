@@ -1,4 +1,5 @@
-//! A client over HTTP/2 with a window of 0: only the maximum age of its connection gives its places back.
+//! An HTTP/2 client with a window of 0: only the maximum age of its connection releases its
+//! permits.
 
 use std::{convert::Infallible, time::Duration};
 
@@ -15,7 +16,7 @@ use tower::{Layer, service_fn};
 use tower_sse::{CloseReason, MaxAge, SseLayer};
 
 use crate::{
-    client::{Asker, Protocol},
+    client::{Client, Protocol},
     graceful_hyper::{self, LIMITS, Limits},
     soon,
     source::Source,
@@ -24,11 +25,11 @@ use crate::{
 const PLACES: usize = 20;
 
 #[tokio::test]
-async fn a_connection_that_is_too_old_gives_the_places_of_a_window_of_0_back() {
+async fn a_maximum_connection_age_releases_permits_of_closed_windows() {
     let (reports, mut closed) = mpsc::unbounded_channel();
     let layer = SseLayer::new()
         .max_streams(PLACES)
-        // Which has no effect on what is not polled.
+        // Without effect on a stream that is not polled.
         .max_age(MaxAge::new(Duration::from_millis(1)))
         .on_close(move |report| _ = reports.send(report.reason()));
     let service = layer.layer(service_fn(|request: Request<Incoming>| {
@@ -50,7 +51,7 @@ async fn a_connection_that_is_too_old_gives_the_places_of_a_window_of_0_back() {
     let mut open: Vec<Response<Incoming>> = Vec::new();
     for _ in 0..PLACES {
         sender.ready().await.unwrap();
-        let response = sender.send_request(Asker::Post.request("/idle"));
+        let response = sender.send_request(Client::Post.request("/idle"));
         open.push(soon(response).await.unwrap());
         assert_eq!(open.last().unwrap().status(), 200);
     }
@@ -58,7 +59,7 @@ async fn a_connection_that_is_too_old_gives_the_places_of_a_window_of_0_back() {
         assert_eq!(soon(closed.recv()).await, Some(CloseReason::Disconnected));
     }
     let mut other = Protocol::Http1.connect(address).await;
-    assert_eq!(other.send(Asker::Post, "/idle").await.status(), 200);
+    assert_eq!(other.send(Client::Post, "/idle").await.status(), 200);
     drop(other);
     shutdown.cancel();
     soon(served).await.unwrap();

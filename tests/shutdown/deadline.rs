@@ -1,5 +1,5 @@
-//! Clients that do not read end no graceful shutdown: its deadline does, and their streams still have
-//! their close reports.
+//! Clients that do not read delay a graceful shutdown up to its deadline, and their streams still
+//! have close reports.
 
 use std::{
     sync::{
@@ -17,7 +17,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, SseLayer};
 
 use crate::{
-    client::{Asker, Protocol, read_to_end},
+    client::{Client, Protocol, read_to_end},
     host::{Host, handler},
     soon,
     source::Source,
@@ -26,7 +26,7 @@ use crate::{
 
 const DEADLINE: Duration = Duration::from_millis(300);
 
-/// The close reports once the server has returned, and once its runtime is gone.
+/// Returns the close reports once the server has returned, and once its runtime is gone.
 fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
     let (servers, clients) = (Runtime::new().unwrap(), Runtime::new().unwrap());
     let reports = Arc::new(Mutex::new(Vec::new()));
@@ -43,7 +43,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         path => Source::at(path).answer(None),
     });
     let listener = servers.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
-    // The sockets of its connections have it from the listener.
+    // Accepted sockets inherit it from the listener.
     SockRef::from(&listener).set_send_buffer_size(SMALL_SOCKET).unwrap();
     let address = listener.local_addr().unwrap();
     let served = servers.spawn(host.serve(listener, layer, handler, shutdown.clone(), DEADLINE));
@@ -62,7 +62,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         })
         .await;
         let mut idle = Protocol::Http1.connect(address).await;
-        let idle = idle.send(Asker::EventSource, "/idle").await;
+        let idle = idle.send(Client::EventSource, "/idle").await;
         let began = Instant::now();
         shutdown.cancel();
         assert!(!read_to_end(idle).await.failed, "{host:?}");
@@ -73,7 +73,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
     let returned = reports.lock().unwrap().clone();
     servers.shutdown_timeout(Duration::from_secs(10));
     let gone = reports.lock().unwrap().clone();
-    // Until now nobody has left.
+    // Until now no client has left.
     drop(stalled);
     (returned, gone)
 }
@@ -82,7 +82,7 @@ const ALL: [CloseReason; 3] =
     [CloseReason::Drained, CloseReason::Disconnected, CloseReason::Disconnected];
 
 #[test]
-fn the_deadline_ends_what_the_drain_cannot() {
+fn the_deadline_ends_streams_that_the_drain_cannot() {
     thread::scope(|scope| {
         for host in Host::ALL {
             scope.spawn(move || {
@@ -93,7 +93,7 @@ fn the_deadline_ends_what_the_drain_cannot() {
     });
 }
 
-/// Who accepts connections himself can also wait for them.
+/// A server that accepts its own connections can also wait for them.
 #[test]
 fn the_recipe_for_hyper_returns_when_all_reports_are_made() {
     let (returned, _) = reports_of(Host::Hyper);

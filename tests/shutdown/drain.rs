@@ -1,5 +1,5 @@
-//! Every server's graceful shutdown finishes, whatever its streams are at, because they end as their
-//! `Drain` says.
+//! Every server's graceful shutdown finishes, whatever the state of its streams, because they end
+//! as their `Drain` requires.
 
 use std::{
     sync::{Arc, Mutex},
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
 
 use crate::{
-    client::{Asker, End, Protocol, read_to_end},
+    client::{Client, End, Protocol, read_to_end},
     host::{Host, Server, handler},
     soon,
     source::Source,
@@ -21,18 +21,18 @@ use crate::{
 const RETRY: &str = "retry: 1234\n";
 const FAREWELL: &str = "event: restart\ndata: soon\n\n";
 
-/// What became of one stream, and when after the shutdown began.
+/// The end of one stream, and its time after the shutdown began.
 struct Drained {
     host: Host,
-    asker: Asker,
+    client: Client,
     source: Source,
     end: End,
     after: Duration,
 }
 
-/// Opens a stream for each of `askers` from each of `sources` at every host, over both protocols, shuts
-/// the hosts down, and waits until all have finished.
-async fn drain_all(drain: Drain, askers: &[Asker], sources: &[Source]) -> Vec<Drained> {
+/// Opens a stream for each of `clients` from each of `sources` at every host over both protocols,
+/// shuts the hosts down, and waits until all have finished.
+async fn drain_all(drain: Drain, clients: &[Client], sources: &[Source]) -> Vec<Drained> {
     let shutdown = CancellationToken::new();
     let (reasons, stats) = (Arc::new(Mutex::new(Vec::new())), Stats::new());
     let layer = SseLayer::new()
@@ -56,19 +56,20 @@ async fn drain_all(drain: Drain, askers: &[Asker], sources: &[Source]) -> Vec<Dr
     let (begin, begun) = watch::channel(None);
     for host in Host::ALL {
         let server = host.start(layer.clone(), Arc::clone(&handler), &shutdown).await;
-        for (asker, source) in askers.iter().flat_map(|it| sources.iter().map(move |s| (*it, *s))) {
+        for (client, source) in clients.iter().flat_map(|it| sources.iter().map(move |s| (*it, *s)))
+        {
             for protocol in Protocol::BOTH {
-                // What a failed body leaves behind is only saved for clients that keep up with it, and of
-                // HTTP/2 only for those too: hyper closes a connection that is done while the client's window
-                // updates still come, and TCP resets it for them. To the others it can come as fast as
-                // they read.
-                let keeps_up = asker.is_cut_by_failing()
+                // What precedes a failure is preserved only for clients that keep up, and on HTTP/2
+                // only for these: hyper closes a finished connection while the client's window
+                // updates still come, and TCP resets it then. For other clients the bytes arrive as
+                // fast as they read.
+                let keeps_up = client.is_cut_by_failing()
                     || !source.is_busy()
                     || matches!(protocol, Protocol::Http2);
                 let prefix = if keeps_up { "" } else { "/always" };
                 let mut connection = protocol.connect(server.address).await;
                 let path = [prefix, source.path()].concat();
-                let response = connection.send(asker, &path).await;
+                let response = connection.send(client, &path).await;
                 let mut begun = begun.clone();
                 streams.push(tokio::spawn(async move {
                     if !keeps_up {
@@ -78,7 +79,7 @@ async fn drain_all(drain: Drain, askers: &[Asker], sources: &[Source]) -> Vec<Dr
                     drop(connection);
                     let began: Option<Instant> = *begun.borrow();
                     let after = began.expect("no stream ends before").elapsed();
-                    Drained { host, asker, source, end, after }
+                    Drained { host, client, source, end, after }
                 }));
             }
         }
@@ -97,28 +98,29 @@ async fn drain_all(drain: Drain, askers: &[Asker], sources: &[Source]) -> Vec<Dr
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_end_at_once_and_the_servers_with_them() {
-    for drained in drain_all(Drain::at_once(), &Asker::ALL, &Source::ALL).await {
-        let Drained { host, asker, source, end, after } = drained;
-        source.assert_drained(asker, &end, RETRY, FAREWELL);
-        // A source that is amid an event has half a second to end it, and not the 5 of other drains.
-        let patience = if source.is_amid_event() { 500 } else { 0 };
+async fn streams_end_at_once_and_their_servers_stop() {
+    for drained in drain_all(Drain::at_once(), &Client::ALL, &Source::ALL).await {
+        let Drained { host, client, source, end, after } = drained;
+        source.assert_drained(client, &end, RETRY, FAREWELL);
+        // A mid-event source has half a second to complete its event, and not the 5 seconds of
+        // other drains.
+        let patience = if source.is_mid_event() { 500 } else { 0 };
         let times = Duration::from_millis(patience)..Duration::from_secs(4);
-        assert!(times.contains(&after), "{host:?}, {asker:?}, {source:?}: after {after:?}");
+        assert!(times.contains(&after), "{host:?}, {client:?}, {source:?}: after {after:?}");
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_request_all_but_calls_end_at_once() {
-    let askers = [Asker::EventSource, Asker::Fetch, Asker::Get];
-    for drained in drain_all(Drain::per_client(), &askers, &Source::ALL).await {
-        let Drained { host, asker, source, end, after } = drained;
-        source.assert_drained(asker, &end, RETRY, FAREWELL);
-        let times = match source.is_amid_event() {
+async fn per_client_all_streams_but_calls_end_at_once() {
+    let clients = [Client::EventSource, Client::Fetch, Client::Get];
+    for drained in drain_all(Drain::per_client(), &clients, &Source::ALL).await {
+        let Drained { host, client, source, end, after } = drained;
+        source.assert_drained(client, &end, RETRY, FAREWELL);
+        let times = match source.is_mid_event() {
             true => Duration::from_secs(5)..Duration::from_secs(15),
             false => Duration::ZERO..Duration::from_secs(4),
         };
-        assert!(times.contains(&after), "{host:?}, {asker:?}, {source:?}: after {after:?}");
+        assert!(times.contains(&after), "{host:?}, {client:?}, {source:?}: after {after:?}");
     }
 }
 
@@ -127,11 +129,11 @@ async fn streams_end_spread_over_a_window() {
     let window = Duration::from_secs(1);
     let sources = [Source::Idle, Source::ForeignIdle];
     let mut times = Vec::new();
-    for drained in drain_all(Drain::spread_over(window), &Asker::ALL, &sources).await {
-        drained.source.assert_drained(drained.asker, &drained.end, RETRY, FAREWELL);
+    for drained in drain_all(Drain::spread_over(window), &Client::ALL, &sources).await {
+        drained.source.assert_drained(drained.client, &drained.end, RETRY, FAREWELL);
         times.push(drained.after);
     }
-    // Of 48 times all lie within a third of the window once in 10^20 runs.
+    // 48 times lie within one third of the window by chance once in 10^20 runs.
     let (first, last) = (*times.iter().min().unwrap(), *times.iter().max().unwrap());
     assert!(last - first > window / 3, "from {first:?} to {last:?}");
     assert!(last < window + Duration::from_secs(3), "{last:?}");
@@ -141,9 +143,9 @@ async fn streams_end_spread_over_a_window() {
 async fn streams_end_after_their_grace_and_not_before() {
     let grace = Duration::from_millis(700);
     let sources = [Source::Idle, Source::Busy, Source::ForeignIdle, Source::ForeignBusy];
-    for drained in drain_all(Drain::after(grace), &Asker::ALL, &sources).await {
-        let Drained { host, asker, source, end, after } = drained;
-        source.assert_drained(asker, &end, RETRY, FAREWELL);
-        assert!(after >= grace, "{host:?}, {asker:?}, {source:?}: after {after:?}");
+    for drained in drain_all(Drain::after(grace), &Client::ALL, &sources).await {
+        let Drained { host, client, source, end, after } = drained;
+        source.assert_drained(client, &end, RETRY, FAREWELL);
+        assert!(after >= grace, "{host:?}, {client:?}, {source:?}: after {after:?}");
     }
 }

@@ -1,4 +1,4 @@
-//! What a client is told last arrives, however its stream then ends.
+//! The farewell arrives, however its stream then ends.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, SseLayer};
 
 use crate::{
-    client::{Asker, Protocol, read_to_end},
+    client::{Client, Protocol, read_to_end},
     host::{Host, handler},
     relay::{RST_STREAM, Relay},
     source::Source,
@@ -15,9 +15,9 @@ use crate::{
 
 const RUNS: usize = 500;
 
-/// On several workers it is a race of the stream's task, the connection's and the server's: hence the
-/// runs, each with a server of its own whose shutdown begins as soon as the head has come.
-async fn assert_arrives_in_every_run(asker: Asker, protocol: Protocol) {
+/// On several workers the stream's task, the connection's and the server's race: hence the runs,
+/// each with a server of its own whose shutdown begins as soon as the head has come.
+async fn assert_arrives_in_every_run(client: Client, protocol: Protocol) {
     let runs = stream::iter(0..RUNS).map(|run| async move {
         let host = Host::ALL[run % Host::ALL.len()];
         let shutdown = CancellationToken::new();
@@ -27,12 +27,12 @@ async fn assert_arrives_in_every_run(asker: Asker, protocol: Protocol) {
         let handler = handler(|_| Source::Idle.answer(None));
         let server = host.start(layer, handler, &shutdown).await;
         let mut connection = protocol.connect(server.address).await;
-        let response = connection.send(asker, "/").await;
+        let response = connection.send(client, "/").await;
         shutdown.cancel();
         let end = read_to_end(response).await;
-        assert_eq!(end.failed, asker.is_cut_by_failing(), "{host:?}, run {run}");
+        assert_eq!(end.failed, client.is_cut_by_failing(), "{host:?}, run {run}");
         let text = String::from_utf8(end.bytes).unwrap();
-        // The source was not necessarily asked for anything.
+        // The source may not have been polled at all.
         let goodbye = text.strip_prefix("data: hello\n\n").unwrap_or(&text);
         let retry = goodbye
             .strip_prefix("retry: ")
@@ -47,35 +47,35 @@ async fn assert_arrives_in_every_run(asker: Asker, protocol: Protocol) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_event_source_over_http_1_is_told_in_every_run() {
-    assert_arrives_in_every_run(Asker::EventSource, Protocol::Http1).await;
+async fn an_event_source_over_http_1_gets_the_farewell_in_every_run() {
+    assert_arrives_in_every_run(Client::EventSource, Protocol::Http1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_event_source_over_http_2_is_told_in_every_run() {
-    assert_arrives_in_every_run(Asker::EventSource, Protocol::Http2).await;
+async fn an_event_source_over_http_2_gets_the_farewell_in_every_run() {
+    assert_arrives_in_every_run(Client::EventSource, Protocol::Http2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn fetch_over_http_1_is_told_in_every_run_before_its_body_fails() {
-    assert_arrives_in_every_run(Asker::Fetch, Protocol::Http1).await;
+async fn fetch_over_http_1_gets_the_farewell_in_every_run_before_its_body_fails() {
+    assert_arrives_in_every_run(Client::Fetch, Protocol::Http1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn fetch_over_http_2_is_told_in_every_run_before_its_body_fails() {
-    assert_arrives_in_every_run(Asker::Fetch, Protocol::Http2).await;
+async fn fetch_over_http_2_gets_the_farewell_in_every_run_before_its_body_fails() {
+    assert_arrives_in_every_run(Client::Fetch, Protocol::Http2).await;
 }
 
-/// The farewell and the failure come to the client in one piece, and yet in their order.
+/// The farewell and the failure reach the client in one piece, and still in their order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn fetch_is_told_before_its_body_fails_after_a_slow_way_too() {
+async fn fetch_gets_the_farewell_before_its_body_fails_over_a_slow_network_too() {
     for host in Host::ALL {
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).farewell(Event::from("soon"));
         let server = host.start(layer, handler(|_| Source::Idle.answer(None)), &shutdown).await;
         let mut relay = Relay::to(server.address).await;
         let mut connection = Protocol::Http2.connect(relay.address).await;
-        let response = connection.send(Asker::Fetch, "/").await;
+        let response = connection.send(Client::Fetch, "/").await;
         relay.hold();
         shutdown.cancel();
         relay.has_seen(1, RST_STREAM).await;

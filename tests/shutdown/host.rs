@@ -14,10 +14,10 @@ use tower_sse::SseLayer;
 
 use crate::{PATIENCE, graceful_axum, graceful_hyper, graceful_tonic, soon};
 
-/// What answers the requests inside the layer.
+/// The handler inside the layer.
 pub(crate) type Handler = Arc<dyn Fn(Parts) -> BoxFuture<'static, Response<Body>> + Send + Sync>;
 
-/// A handler whose answers are ready.
+/// Returns a handler whose answers are ready.
 pub(crate) fn handler<H>(answer: H) -> Handler
 where
     H: Fn(Parts) -> Response<Body> + Send + Sync + 'static,
@@ -93,7 +93,7 @@ impl Server {
         self.served.is_finished()
     }
 
-    /// Waits until its graceful shutdown is over.
+    /// Waits until the graceful shutdown is over.
     pub(crate) async fn finished(self) {
         soon(self.served).await.unwrap();
     }

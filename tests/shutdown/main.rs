@@ -32,10 +32,10 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::timeout;
 
-/// Longer than anything a test awaits, so that one that hangs fails.
+/// Longer than anything a test awaits, so that a test that hangs fails.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Awaits what must come, but not for ever.
+/// Awaits `future` with a timeout.
 pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
     timeout(PATIENCE, future).await.expect("in time")
 }

@@ -1,4 +1,4 @@
-//! What may go on to its source's own end when the shutdown begins.
+//! Streams that may go on to their source's own end when the shutdown begins.
 
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
 
 use crate::{
-    client::{Asker, Protocol, read_to_end},
+    client::{Client, Protocol, read_to_end},
     host::{Host, Server},
     soon,
     source::Feeds,
     support::Feed,
 };
 
-/// A stream whose source the test feeds, at a server that is shutting down.
+/// A stream whose source the test feeds, on a server that is shutting down.
 struct Stream {
     shutdown: CancellationToken,
     stats: Stats,
@@ -26,7 +26,7 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(drain: Drain, host: Host, protocol: Protocol, asker: Asker) -> Self {
+    async fn open(drain: Drain, host: Host, protocol: Protocol, client: Client) -> Self {
         let (shutdown, stats) = (CancellationToken::new(), Stats::new());
         let layer = SseLayer::new()
             .shutdown(shutdown.clone())
@@ -36,7 +36,7 @@ impl Stream {
         let (mut feeds, handler) = Feeds::new();
         let server = host.start(layer, handler, &shutdown).await;
         let mut connection = protocol.connect(server.address).await;
-        let response = connection.send(asker, "/").await;
+        let response = connection.send(client, "/").await;
         let feed = feeds.next().await;
         Self { shutdown, stats, server, feed, response }
     }
@@ -59,9 +59,9 @@ async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Host, Protocol) -> F) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn by_request_a_call_goes_on_to_its_own_end() {
+async fn per_client_a_call_goes_on_to_its_own_end() {
     everywhere(|host, protocol| async move {
-        let mut stream = Stream::open(Drain::per_client(), host, protocol, Asker::Post).await;
+        let mut stream = Stream::open(Drain::per_client(), host, protocol, Client::Post).await;
         stream.pass("data: to").await;
         stream.shutdown.cancel();
         stream.pass("ken\n\n").await;
@@ -81,17 +81,17 @@ async fn by_request_a_call_goes_on_to_its_own_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_never_drain_hold_the_server_until_their_own_end() {
     everywhere(|host, protocol| async move {
-        for asker in Asker::ALL {
-            let mut stream = Stream::open(Drain::never(), host, protocol, asker).await;
+        for client in Client::ALL {
+            let mut stream = Stream::open(Drain::never(), host, protocol, client).await;
             stream.shutdown.cancel();
             stream.pass("data: 1\n\n").await;
             stream.pass("data: 2\n\n").await;
-            assert!(!stream.server.has_finished(), "{host:?}, {protocol:?}, {asker:?}");
+            assert!(!stream.server.has_finished(), "{host:?}, {protocol:?}, {client:?}");
             stream.feed.end();
             let end = read_to_end(stream.response).await;
             assert!(
                 end.bytes.is_empty() && !end.failed,
-                "{host:?}, {protocol:?}, {asker:?}: {end:?}"
+                "{host:?}, {protocol:?}, {client:?}: {end:?}"
             );
             stream.server.finished().await;
         }
@@ -102,9 +102,9 @@ async fn streams_that_never_drain_hold_the_server_until_their_own_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn within_its_grace_a_stream_goes_on() {
     everywhere(|host, protocol| async move {
-        // Longer than the test: what ends here ends by itself.
+        // Longer than the test: a stream that ends here ends by itself.
         let drain = Drain::after(Duration::from_secs(600));
-        let mut stream = Stream::open(drain, host, protocol, Asker::EventSource).await;
+        let mut stream = Stream::open(drain, host, protocol, Client::EventSource).await;
         stream.shutdown.cancel();
         stream.pass("data: 1\n\n").await;
         stream.feed.end();
@@ -116,14 +116,14 @@ async fn within_its_grace_a_stream_goes_on() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_event_that_its_source_ends_in_time_is_delivered_whole() {
+async fn an_event_that_its_source_completes_in_time_is_delivered_whole() {
     everywhere(|host, protocol| async move {
         let mut stream =
-            Stream::open(Drain::per_client(), host, protocol, Asker::EventSource).await;
+            Stream::open(Drain::per_client(), host, protocol, Client::EventSource).await;
         stream.pass("data: ha").await;
         stream.shutdown.cancel();
         stream.pass("lf and").await;
-        // What follows the event in the same frame is not begun any more.
+        // The event that follows in the same frame is not begun.
         stream.feed.data(" half\n\ndata: next");
         let end = read_to_end(stream.response).await;
         let rest = " half\n\nretry: 1000\ndata: bye\n\n";
@@ -136,9 +136,9 @@ async fn an_event_that_its_source_ends_in_time_is_delivered_whole() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_comes_while_a_server_finishes_is_not_accepted() {
+async fn new_connections_are_not_accepted_during_the_shutdown() {
     everywhere(|host, protocol| async move {
-        let mut stream = Stream::open(Drain::never(), host, protocol, Asker::Get).await;
+        let mut stream = Stream::open(Drain::never(), host, protocol, Client::Get).await;
         stream.pass("data: 1\n\n").await;
         stream.shutdown.cancel();
         let refused = async {

@@ -1,4 +1,4 @@
-//! What comes while a server is draining.
+//! Requests that arrive while a server is draining.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, SseLayer, Stats};
 
 use crate::{
-    client::{Asker, Protocol, read_to_end},
+    client::{Client, Protocol, read_to_end},
     host::{Handler, Host, handler},
     relay::{GOAWAY, HEADERS, Relay},
     soon,
@@ -18,12 +18,12 @@ use crate::{
     support::connect_h2,
 };
 
-async fn assert_refused(asker: Asker, response: Response<Incoming>, what: &str) {
+async fn assert_refused(client: Client, response: Response<Incoming>, what: &str) {
     let (status, headers) = (response.status(), response.headers().clone());
     let end = read_to_end(response).await;
     assert!(!end.failed, "{what}");
     let body = String::from_utf8(end.bytes).unwrap();
-    if asker == Asker::EventSource {
+    if client == Client::EventSource {
         assert_eq!(status, 200, "{what}");
         assert_eq!(headers["content-type"], "text/event-stream", "{what}");
         let retry = body.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n'));
@@ -37,9 +37,9 @@ async fn assert_refused(asker: Asker, response: Response<Incoming>, what: &str) 
     }
 }
 
-/// Where the load balancer is told first, and the server a while later.
+/// The load balancer is notified first, and the server a while later.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_an_open_connection_every_client_is_told_to_come_back_as_it_understands() {
+async fn on_an_open_connection_every_client_is_refused_in_a_way_it_understands() {
     for host in Host::ALL {
         for protocol in Protocol::BOTH {
             let (shutdown, draining) = (CancellationToken::new(), CancellationToken::new());
@@ -51,16 +51,16 @@ async fn on_an_open_connection_every_client_is_told_to_come_back_as_it_understan
             });
             let server = host.start(layer, handler, &shutdown).await;
             let mut connection = protocol.connect(server.address).await;
-            let end = read_to_end(connection.send(Asker::Get, "/json").await).await;
+            let end = read_to_end(connection.send(Client::Get, "/json").await).await;
             assert_eq!(end.bytes, b"{}");
 
             draining.cancel();
-            for asker in Asker::ALL {
-                let what = format!("{host:?}, {protocol:?}, {asker:?}");
-                let response = connection.send(asker, "/idle").await;
-                assert_refused(asker, response, &what).await;
-                // It is the same connection all the time, and what is no event stream is served.
-                let end = read_to_end(connection.send(asker, "/json").await).await;
+            for client in Client::ALL {
+                let what = format!("{host:?}, {protocol:?}, {client:?}");
+                let response = connection.send(client, "/idle").await;
+                assert_refused(client, response, &what).await;
+                // The connection stays the same, and other responses are served.
+                let end = read_to_end(connection.send(client, "/json").await).await;
                 assert_eq!(end.bytes, b"{}", "{what}");
             }
             assert_eq!((stats.snapshot().opened(), stats.snapshot().refused()), (0, 4));
@@ -70,7 +70,7 @@ async fn on_an_open_connection_every_client_is_told_to_come_back_as_it_understan
     }
 }
 
-/// A handler that answers with an idle stream, when it may.
+/// Returns a handler that answers with an idle stream once it has a permit.
 fn slow() -> (Arc<Semaphore>, Arc<Semaphore>, Handler) {
     let (called, may_answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
     let handler: Handler = {
@@ -89,35 +89,35 @@ fn slow() -> (Arc<Semaphore>, Arc<Semaphore>, Handler) {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_request_that_is_under_way_as_the_shutdown_begins_is_refused_too() {
+async fn a_request_in_progress_when_the_shutdown_begins_is_refused_too() {
     for host in Host::ALL {
         for protocol in Protocol::BOTH {
-            // A call has had its effects by then: it is answered.
-            for asker in Asker::ALL.into_iter().filter(|asker| *asker != Asker::Post) {
+            // A call has had its effects by then, so it is answered.
+            for client in Client::ALL.into_iter().filter(|client| *client != Client::Post) {
                 let shutdown = CancellationToken::new();
                 let layer = SseLayer::new().shutdown(shutdown.clone());
                 let (called, may_answer, handler) = slow();
                 let server = host.start(layer, handler, &shutdown).await;
                 let mut connection = protocol.connect(server.address).await;
                 let response = tokio::spawn(async move {
-                    let response = connection.send(asker, "/").await;
+                    let response = connection.send(client, "/").await;
                     (response, connection)
                 });
                 soon(called.acquire()).await.unwrap().forget();
                 shutdown.cancel();
                 may_answer.add_permits(1);
                 let (response, _connection) = response.await.unwrap();
-                let what = format!("{host:?}, {protocol:?}, {asker:?}");
-                assert_refused(asker, response, &what).await;
+                let what = format!("{host:?}, {protocol:?}, {client:?}");
+                assert_refused(client, response, &what).await;
                 server.finished().await;
             }
         }
     }
 }
 
-/// On HTTP/2 a server takes on requests until its client has heard of the shutdown.
+/// An HTTP/2 server accepts requests until its client has received the GOAWAY.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_a_client_sends_before_it_hears_of_the_shutdown_is_refused() {
+async fn requests_sent_before_the_client_learns_of_the_shutdown_are_refused() {
     for host in Host::ALL {
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
@@ -125,23 +125,23 @@ async fn what_a_client_sends_before_it_hears_of_the_shutdown_is_refused() {
         let server = host.start(layer, handler, &shutdown).await;
         let mut relay = Relay::to(server.address).await;
         let mut sender = connect_h2(relay.address).await;
-        let idle = soon(sender.send_request(Asker::EventSource.request("/idle"))).await.unwrap();
+        let idle = soon(sender.send_request(Client::EventSource.request("/idle"))).await.unwrap();
 
         relay.hold();
         shutdown.cancel();
         relay.has_seen(1, GOAWAY).await;
         let answered = relay.frames(HEADERS);
         let mut requests = Vec::new();
-        for asker in Asker::ALL {
+        for client in Client::ALL {
             soon(sender.ready()).await.unwrap();
-            requests.push((asker, tokio::spawn(sender.send_request(asker.request("/idle")))));
+            requests.push((client, tokio::spawn(sender.send_request(client.request("/idle")))));
         }
-        relay.has_seen(answered + Asker::ALL.len(), HEADERS).await;
+        relay.has_seen(answered + Client::ALL.len(), HEADERS).await;
         relay.release();
 
-        for (asker, response) in requests {
+        for (client, response) in requests {
             let response = soon(response).await.unwrap().unwrap();
-            assert_refused(asker, response, &format!("{host:?}, {asker:?}")).await;
+            assert_refused(client, response, &format!("{host:?}, {client:?}")).await;
         }
         let end = read_to_end(idle).await;
         assert!(

@@ -1,4 +1,4 @@
-//! A slow network: what the server sends can be held up on its way.
+//! A slow network: the server's bytes can be delayed on their way.
 
 use std::net::SocketAddr;
 
@@ -15,11 +15,11 @@ pub(crate) const HEADERS: u8 = 1;
 pub(crate) const RST_STREAM: u8 = 3;
 pub(crate) const GOAWAY: u8 = 7;
 
-/// The way of one connection.
+/// The relay of one connection.
 pub(crate) struct Relay {
     pub(crate) address: SocketAddr,
     held: watch::Sender<bool>,
-    /// All that the server has sent, held up or not.
+    /// All bytes that the server has sent, delayed or not.
     sent: watch::Receiver<Vec<u8>>,
 }
 
@@ -64,18 +64,18 @@ impl Relay {
         self.held.send_replace(false);
     }
 
-    /// How many HTTP/2 frames of a type the server has sent.
+    /// Returns how many HTTP/2 frames of a type the server has sent.
     pub(crate) fn frames(&self, kind: u8) -> usize {
         count(&self.sent.borrow(), kind)
     }
 
-    /// Waits until the server has sent so many.
+    /// Waits until the server has sent `frames` frames of type `kind`.
     pub(crate) async fn has_seen(&mut self, frames: usize, kind: u8) {
         soon(self.sent.wait_for(|sent| count(sent, kind) >= frames)).await.unwrap();
     }
 }
 
-/// Whole frames only.
+/// Counts whole frames only.
 fn count(mut sent: &[u8], kind: u8) -> usize {
     let mut counted = 0;
     while let [a, b, c, this, _, _, _, _, _, rest @ ..] = sent {

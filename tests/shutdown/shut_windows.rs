@@ -1,6 +1,6 @@
-//! Streams over HTTP/2 whose client grants them no window: what was made of them waits for one, so
-//! they are not polled, and nothing in them can end them. One connection may have as many as the
-//! server lets it.
+//! HTTP/2 streams whose client grants them no window: their data waits for one, so they are not
+//! polled, and nothing in them can end them. One connection may have as many of them as the server
+//! allows.
 
 use std::{net::SocketAddr, time::Duration};
 
@@ -15,13 +15,13 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
 use crate::{
-    client::{Asker, Protocol, read_to_end},
+    client::{Client, Protocol, read_to_end},
     host::{Host, handler},
     soon,
     source::Source,
 };
 
-/// hyper's default for one connection.
+/// hyper's default limit for one connection.
 const STREAMS: usize = 200;
 const MAX_AGE: Duration = Duration::from_millis(100);
 
@@ -36,13 +36,13 @@ async fn connect(address: SocketAddr) -> Shut {
     tokio::spawn(connection);
     let mut responses = Vec::new();
     for _ in 0..STREAMS {
-        let response = sender.send_request(Asker::EventSource.request("/"));
+        let response = sender.send_request(Client::EventSource.request("/"));
         responses.push(soon(response).await.unwrap());
     }
     (sender, responses)
 }
 
-/// One event and then nothing; at `/ageless` of any age.
+/// Answers with one event and then nothing; the stream at `/ageless` has no maximum age.
 fn answer(parts: &Parts) -> Response<Body> {
     let mut response = Source::Idle.answer(None);
     if parts.uri.path() == "/ageless" {
@@ -52,7 +52,7 @@ fn answer(parts: &Parts) -> Response<Body> {
 }
 
 #[tokio::test]
-async fn one_connection_holds_all_its_places_beyond_the_greatest_age_and_the_shutdown() {
+async fn one_connection_holds_its_permits_beyond_the_maximum_age_and_the_shutdown() {
     for host in Host::ALL {
         let (shutdown, stats) = (CancellationToken::new(), Stats::new());
         let (closed, mut reports) = tokio::sync::mpsc::unbounded_channel();
@@ -66,10 +66,10 @@ async fn one_connection_holds_all_its_places_beyond_the_greatest_age_and_the_shu
         let server = host.start(layer, handler(|parts| answer(&parts)), &shutdown).await;
         let shut = connect(server.address).await;
 
-        // Those that come later and are read end, the one by its age, the other by the shutdown.
+        // Later streams that are read do end, one by its age and one by the shutdown.
         let mut reads = Protocol::Http2.connect(server.address).await;
-        let ageless = reads.send(Asker::EventSource, "/ageless").await;
-        let aged = reads.send(Asker::EventSource, "/").await;
+        let ageless = reads.send(Client::EventSource, "/ageless").await;
+        let aged = reads.send(Client::EventSource, "/").await;
         assert!(!read_to_end(aged).await.failed, "{host:?}");
         shutdown.cancel();
         assert!(!read_to_end(ageless).await.failed, "{host:?}");

@@ -1,4 +1,4 @@
-//! Sources that never end by themselves, and what their clients get in the end.
+//! Sources that never end by themselves, and what their clients receive in the end.
 
 use std::{io, time::Duration};
 
@@ -11,7 +11,7 @@ use tokio_stream::wrappers::IntervalStream;
 use tower_sse::Event;
 
 use crate::{
-    client::{Asker, End},
+    client::{Client, End},
     host::{Handler, handler},
     soon,
     support::{Feed, event_stream},
@@ -22,14 +22,14 @@ pub(crate) enum Source {
     Idle,
     Busy,
     ForeignIdle,
-    /// No frame of it ends between events.
+    /// None of its frames ends between events.
     ForeignBusy,
-    /// Amid an event that nobody ends, where a line starts.
+    /// Mid-event at the start of a line, in an event that is never completed.
     AtLineStart,
     InsideLine,
 }
 
-/// Long, for clients of HTTP/2 hang up on those who fill their window with small frames.
+/// Long, as HTTP/2 clients drop a connection whose window is filled with small frames.
 const BUSY: &str = match str::from_utf8(&[b'b'; 500]) {
     Ok(busy) => busy,
     Err(_) => unreachable!(),
@@ -60,7 +60,8 @@ impl Source {
         *Self::ALL.iter().find(|source| source.path() == path).expect("the path of a source")
     }
 
-    /// The busy ones say something at every `period`; without one they are always ready.
+    /// Answers with this source. Busy sources send something at every `period`; without one they
+    /// are always ready.
     pub(crate) fn answer(self, period: Option<Duration>) -> Response<Body> {
         match self {
             Self::Idle => {
@@ -83,16 +84,16 @@ impl Source {
         matches!(self, Self::Busy | Self::ForeignBusy)
     }
 
-    pub(crate) const fn is_amid_event(self) -> bool {
+    pub(crate) const fn is_mid_event(self) -> bool {
         matches!(self, Self::AtLineStart | Self::InsideLine)
     }
 
-    /// Checks what `asker` got of a stream that was drained.
-    pub(crate) fn assert_drained(self, asker: Asker, end: &End, retry: &str, farewell: &str) {
+    /// Asserts what `client` received of a drained stream.
+    pub(crate) fn assert_drained(self, client: Client, end: &End, retry: &str, farewell: &str) {
         let bytes = end.bytes.as_slice();
         let goodbye = [retry, farewell].concat();
         let what = format!(
-            "{self:?}, {asker:?}, failed {}: …{}",
+            "{self:?}, {client:?}, failed {}: …{}",
             end.failed,
             bytes[bytes.len().saturating_sub(200)..].escape_ascii()
         );
@@ -110,7 +111,7 @@ impl Source {
             }
             Self::InsideLine => assert_eq!(bytes, b"data: half", "{what}"),
         }
-        assert_eq!(end.failed, self.is_amid_event() || asker.is_cut_by_failing(), "{what}");
+        assert_eq!(end.failed, self.is_mid_event() || client.is_cut_by_failing(), "{what}");
     }
 }
 
@@ -121,7 +122,7 @@ fn ticks(period: Option<Duration>) -> stream::BoxStream<'static, ()> {
     }
 }
 
-/// An event stream that is not made of events of ours.
+/// Returns an event stream that is not made of the crate's events.
 fn foreign<S>(first: &'static str, rest: S) -> Response<Body>
 where
     S: Stream<Item = String> + Send + 'static,

@@ -1,4 +1,4 @@
-//! Clients that do not read, and what they do not read.
+//! Clients that do not read, and the streams that stall.
 
 use std::{
     io,
@@ -23,18 +23,18 @@ use tokio::{
 };
 
 use crate::{
-    client::{Asker, Protocol},
+    client::{Client, Protocol},
     soon,
     support::event_stream,
 };
 
-/// After this many frames of a flood an HTTP/1 server with a [`SMALL_SOCKET`] takes no more: the
-/// two large ones exceed what the sockets and hyper's buffer hold.
+/// The number of frames of a flood after which an HTTP/1 server with a [`SMALL_SOCKET`] is full:
+/// the two large ones exceed the capacity of the sockets and of hyper's buffer.
 pub(crate) const FULL: usize = 3;
 pub(crate) const SMALL_SOCKET: usize = 16 * 1024;
 
-/// A stream that is always ready, which counts the frames that were taken of it. None of them ends
-/// between events, and the layer passes each in one piece.
+/// Returns a stream that is always ready and counts the frames taken from it. None of them ends
+/// between events, and the layer passes each on in one piece.
 pub(crate) fn flood(taken: &Arc<AtomicUsize>) -> Response<Body> {
     let large = Bytes::from(["flood ".repeat(2_000), "\n\ndata: ".to_owned()].concat().repeat(21));
     assert!((240 * 1024..=256 * 1024).contains(&large.len()), "{}", large.len());
@@ -47,7 +47,7 @@ pub(crate) fn flood(taken: &Arc<AtomicUsize>) -> Response<Body> {
     })))
 }
 
-/// A client that has read the beginning of a flood and reads no more.
+/// A client that has read the beginning of a flood and then stops reading.
 pub(crate) enum Stalled {
     Http1 { _connection: TcpStream },
     Http2 { _connection: http2::SendRequest<Full<Bytes>>, _response: Response<Incoming> },
@@ -83,13 +83,13 @@ impl Stalled {
         Self::Http1 { _connection: stream }
     }
 
-    /// Its connection is read, as long as the window of its stream is not full.
+    /// Opens an HTTP/2 client whose connection is read until the window of its stream is full.
     async fn http2(stream: TcpStream, path: &str) -> Self {
         let mut builder = http2::Builder::new(TokioExecutor::new());
         builder.initial_stream_window_size(65_535);
         let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(connection);
-        let response = soon(sender.send_request(Asker::Get.request(path)));
+        let response = soon(sender.send_request(Client::Get.request(path)));
         let mut response = response.await.unwrap();
         let frame = soon(response.body_mut().frame()).await.unwrap().unwrap();
         assert!(frame.into_data().unwrap().starts_with(b"data: "));

@@ -1,4 +1,4 @@
-//! What happens to those who do not tell the layer: pinned, so that it is known what it is for.
+//! What happens without `shutdown` on the layer, pinned to document its purpose.
 
 use std::time::Duration;
 
@@ -13,18 +13,18 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::SseLayer;
 
 use crate::{
-    client::{Asker, Protocol, read_to_end},
+    client::{Client, Protocol, read_to_end},
     host::{Host, handler},
     soon,
     source::Feeds,
     support::EventReader,
 };
 
-/// Long after all else has happened.
+/// Long after everything else has happened.
 const WAITED: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn an_idle_stream_holds_the_server_for_ever() {
+async fn an_idle_stream_keeps_the_server_running_forever() {
     join_all(Host::ALL.iter().flat_map(|host| {
         Protocol::BOTH.map(|protocol| async move {
             let shutdown = CancellationToken::new();
@@ -36,7 +36,7 @@ async fn an_idle_stream_holds_the_server_for_ever() {
             // Without `shutdown`.
             let server = host.start(SseLayer::new(), handler, &shutdown).await;
             let mut connection = protocol.connect(server.address).await;
-            let response = connection.send(Asker::EventSource, "/events").await;
+            let response = connection.send(Client::EventSource, "/events").await;
             let feed = feeds.next().await;
             let mut kept_alive = TcpStream::connect(server.address).await.unwrap();
             kept_alive.write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
@@ -46,7 +46,7 @@ async fn an_idle_stream_holds_the_server_for_ever() {
             }
 
             shutdown.cancel();
-            // All else ends: the listener, and the connection without a stream.
+            // Everything else ends: the listener, and the connection without a stream.
             soon(async {
                 while TcpStream::connect(server.address).await.is_ok() {
                     yield_now().await;
@@ -58,7 +58,7 @@ async fn an_idle_stream_holds_the_server_for_ever() {
             tokio::pin!(finished);
             assert!(timeout(WAITED, &mut finished).await.is_err(), "{host:?}, {protocol:?}");
 
-            // Nor is the stream cut: it goes on.
+            // The stream is not cut either: it goes on.
             feed.data("data: still here\n\n");
             let mut events = EventReader::new(response);
             assert_eq!(events.next().await.unwrap().data, "still here");
@@ -78,7 +78,7 @@ async fn without_a_stream_the_server_finishes() {
             let handler = handler(|_| http::Response::new("hello".into()));
             let server = host.start(SseLayer::new(), handler, &shutdown).await;
             let mut connection = protocol.connect(server.address).await;
-            let end = read_to_end(connection.send(Asker::Get, "/").await).await;
+            let end = read_to_end(connection.send(Client::Get, "/").await).await;
             assert_eq!(end.bytes, b"hello");
             shutdown.cancel();
             server.finished().await;

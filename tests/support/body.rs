@@ -7,7 +7,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 
-/// What one poll of a body gave.
+/// The result of one poll of a body.
 #[derive(Debug, PartialEq)]
 pub enum Polled {
     Pending,
@@ -17,7 +17,7 @@ pub enum Polled {
     End,
 }
 
-/// Polls `body` once, by a waker that does nothing.
+/// Polls `body` once with a no-op waker.
 pub fn poll_frame<B>(body: &mut B) -> Polled
 where
     B: Body<Data = Bytes, Error: ToString> + Unpin,

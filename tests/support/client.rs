@@ -11,10 +11,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{net::TcpStream, time::timeout};
 use tower_sse::{Decoder, Message};
 
-/// Longer than anything a test awaits, so that one that hangs fails.
+/// Longer than anything a test awaits, so that a test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// An HTTP/1 connection of hyper's client.
+/// Opens an HTTP/1 connection of hyper's client.
 pub async fn connect_h1(address: SocketAddr) -> http1::SendRequest<Full<Bytes>> {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (sender, connection) = http1::handshake(io).await.unwrap();
@@ -22,7 +22,7 @@ pub async fn connect_h1(address: SocketAddr) -> http1::SendRequest<Full<Bytes>> 
     sender
 }
 
-/// An HTTP/2 connection of hyper's client, with prior knowledge.
+/// Opens an HTTP/2 connection of hyper's client, with prior knowledge.
 pub async fn connect_h2(address: SocketAddr) -> http2::SendRequest<Full<Bytes>> {
     let io = TokioIo::new(TcpStream::connect(address).await.unwrap());
     let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.unwrap();
@@ -40,12 +40,12 @@ pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> R
     let mut sender = connect_h1(address).await;
     let response =
         timeout(PATIENCE, sender.send_request(request)).await.expect("a response").unwrap();
-    // The connection ends with its sender, unless a response is still under way.
+    // The connection ends with its sender, unless a response is still in progress.
     drop(sender);
     response
 }
 
-/// Reads the events of a response, as a client would.
+/// A reader of the events of a response, as a client would read them.
 pub struct EventReader<B> {
     body: B,
     decoder: Decoder,
@@ -61,9 +61,9 @@ where
         Self { body: response.into_body(), decoder: Decoder::new(), bytes: Bytes::new() }
     }
 
-    /// The next event, or `None` if the stream ends cleanly before it.
+    /// Returns the next event, or `None` if the stream ends cleanly before it.
     pub async fn next(&mut self) -> Option<Message> {
-        // Around the whole, for heartbeats would renew the patience with every frame.
+        // One timeout for the whole event: heartbeats would renew a timeout per frame.
         timeout(PATIENCE, self.read()).await.expect("an event")
     }
 
@@ -77,7 +77,7 @@ where
         }
     }
 
-    /// All events up to the clean end of the stream.
+    /// Returns all events up to the clean end of the stream.
     pub async fn rest(mut self) -> Vec<Message> {
         let mut messages = Vec::new();
         while let Some(message) = self.next().await {

@@ -1,6 +1,6 @@
-//! What several tests share: servers on a port of their own, clients, bodies polled by hand.
+//! Helpers of several tests: servers on ports of their own, clients, and bodies polled by hand.
 
-// Every test takes what it needs.
+// Every test uses a part of it.
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
 pub mod body;

@@ -1,12 +1,12 @@
-//! A second reading of the standard, as plain as can be: the oracle of the property tests. It takes
-//! a stream as a whole, and knows nothing of how the crate reads one.
+//! A second, naive implementation of the standard: the oracle of the property tests. It reads a
+//! stream as a whole and shares nothing with the decoder of the crate.
 
 use tower_sse::Message;
 
-/// What a client dispatches: name, data, last event id.
+/// An event as a client dispatches it: name, data, last event ID.
 pub type Seen = (String, String, String);
 
-/// Where a client stands after the bytes so far.
+/// The state of a client after the bytes so far.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Place {
     BetweenEvents,
@@ -29,7 +29,7 @@ pub fn read(stream: &[u8]) -> Reading {
     if text.starts_with('\u{feff}') {
         text = &text['\u{feff}'.len_utf8()..];
     }
-    // CRLF first, or its halves would count as two.
+    // CRLF first, or its two halves would count as two line ends.
     let text = text.replace("\r\n", "\n").replace('\r', "\n");
     let mut lines: Vec<&str> = text.split('\n').collect();
     let unfinished = lines.pop().unwrap();
@@ -77,7 +77,7 @@ pub fn read(stream: &[u8]) -> Reading {
     reading
 }
 
-/// A message as the oracle tells it.
+/// Converts a message of the decoder into the oracle's form.
 pub fn seen(message: Message) -> Seen {
     (message.event, message.data, message.last_event_id.to_string())
 }

@@ -3,7 +3,8 @@ use std::net::SocketAddr;
 use axum::{Router, serve::ListenerExt};
 use tokio::net::TcpListener;
 
-/// Serves `app` on a port of its own, HTTP/1 and HTTP/2 with prior knowledge, until the test ends.
+/// Serves `app` on a port of its own until the test ends, over HTTP/1 and over HTTP/2 with prior
+/// knowledge.
 pub async fn serve_axum(app: Router) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();

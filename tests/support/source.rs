@@ -14,7 +14,7 @@ use tokio::task::JoinError;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, IntoSse, SseBody, SseLayer};
 
-/// What a [`Feed`]'s body does next.
+/// The next step of the body of a [`Feed`].
 enum Step {
     Data(Bytes),
     Trailers(HeaderMap),
@@ -22,12 +22,12 @@ enum Step {
     End,
 }
 
-/// Tells a body what to do; while it is told nothing it is pending.
+/// A handle that feeds a body. The body is pending while it has no step to take.
 #[derive(Clone, Default)]
-pub struct Feed(Arc<Mutex<Told>>);
+pub struct Feed(Arc<Mutex<Script>>);
 
 #[derive(Default)]
-struct Told {
+struct Script {
     steps: VecDeque<Step>,
     waker: Option<Waker>,
     polls: usize,
@@ -58,20 +58,20 @@ impl Feed {
         self.tell(Step::End);
     }
 
-    /// Has the body been dropped?
+    /// Returns whether the body was dropped.
     pub fn is_dropped(&self) -> bool {
         Arc::strong_count(&self.0) == 1
     }
 
-    /// How often the body was polled.
+    /// Returns how often the body was polled.
     pub fn polls(&self) -> usize {
         self.0.lock().unwrap().polls
     }
 
     fn tell(&self, step: Step) {
-        let mut told = self.0.lock().unwrap();
-        told.steps.push_back(step);
-        if let Some(waker) = told.waker.take() {
+        let mut script = self.0.lock().unwrap();
+        script.steps.push_back(step);
+        if let Some(waker) = script.waker.take() {
             waker.wake();
         }
     }
@@ -85,11 +85,11 @@ impl Body for FedBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut told = self.0.0.lock().unwrap();
-        told.polls += 1;
-        match told.steps.pop_front() {
+        let mut script = self.0.0.lock().unwrap();
+        script.polls += 1;
+        match script.steps.pop_front() {
             None => {
-                told.waker = Some(cx.waker().clone());
+                script.waker = Some(cx.waker().clone());
                 Poll::Pending
             }
             Some(Step::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
@@ -100,19 +100,19 @@ impl Body for FedBody {
     }
 }
 
-/// The error of a task that the program has cancelled.
+/// Returns the error of a task that the program has cancelled.
 pub async fn cancelled_task() -> JoinError {
     let task = tokio::spawn(std::future::pending::<()>());
     task.abort();
     task.await.unwrap_err()
 }
 
-/// The head of an event stream around `body`.
+/// Returns the response of an event stream with this `body`.
 pub fn event_stream<B>(body: B) -> Response<B> {
     Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
 }
 
-/// What becomes of `answer` in a service inside `layer`.
+/// Passes `answer` through a service inside `layer`.
 pub fn through<M, R>(layer: &SseLayer<M>, answer: R) -> Response<SseBody<R::Body>>
 where
     R: IntoSse<M>,
@@ -120,7 +120,7 @@ where
     answer_to(Request::new(()), layer, answer)
 }
 
-/// What becomes of `answer` to `request` in a service inside `layer`.
+/// Passes `answer` to `request` through a service inside `layer`.
 pub fn answer_to<M, R>(
     request: Request<()>,
     layer: &SseLayer<M>,

@@ -58,12 +58,12 @@ impl Break {
         h1.chain(h2).chain(io).chain(tonic).chain(others).collect()
     }
 
-    /// Its place among all, as a path of the proxy.
+    /// Returns its index among all, used as a path of the proxy.
     pub(crate) fn index(self) -> usize {
         Self::all().iter().position(|other| *other == self).unwrap()
     }
 
-    /// The error of a stream of events, if that is how it breaks off.
+    /// Returns the error of the stream of events that breaks off in this way, if it is one.
     pub(crate) async fn error(self) -> Option<BoxError> {
         Some(match self {
             Self::H1 { .. } | Self::H2Reset(_) | Self::H2Closed => return None,

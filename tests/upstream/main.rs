@@ -1,5 +1,5 @@
-//! Half an answer never looks complete: every way in which an upstream can break off, for every kind
-//! of client, over real sockets.
+//! Half an answer never looks complete: every way in which an upstream can break off, for every
+//! kind of client, over real sockets.
 
 mod breaks;
 mod server;
@@ -54,7 +54,7 @@ impl Client {
     }
 }
 
-/// What a client receives, whether the end is clean, and what the close report says.
+/// The bytes that a client receives, whether the end is clean, and the close reason.
 type Outcome = (String, bool, CloseReason);
 
 fn expected(broken: Break, client: Client, on_error: bool) -> Outcome {
@@ -72,7 +72,7 @@ fn expected(broken: Break, client: Client, on_error: bool) -> Outcome {
     }
 }
 
-/// A server inside a layer that looks at its clients.
+/// A server inside a layer that inspects requests.
 struct Front {
     proxy: Proxy,
     app: Router,
@@ -116,7 +116,7 @@ impl Front {
                 let data = frame.into_data().unwrap_or_default();
                 received.push_str(str::from_utf8(&data).unwrap());
                 if received == HALF {
-                    // What has not arrived when an upstream resets its connection is lost.
+                    // Bytes that have not arrived when an upstream resets its connection are lost.
                     self.proxy.break_off();
                 }
             }
@@ -128,7 +128,7 @@ impl Front {
 }
 
 #[tokio::test]
-async fn an_upstream_that_breaks_off_is_never_taken_for_a_complete_answer() {
+async fn a_broken_upstream_never_looks_like_a_complete_response() {
     for on_error in [false, true] {
         join_all(Client::ALL.map(async |client| {
             let front = Front::new(on_error).await;

@@ -19,10 +19,10 @@ use crate::{
     support::{connect_h1, connect_h2},
 };
 
-/// A handler whose answers break off, of itself or because its upstream does.
+/// A handler whose answers break off, by itself or because its upstream does.
 #[derive(Clone)]
 pub(crate) struct Proxy {
-    /// A permit for each answer that may break off now.
+    /// One permit for each answer that may break off now.
     may_break: Arc<Semaphore>,
 }
 
@@ -62,7 +62,7 @@ impl Proxy {
         response.unwrap().map(Body::new)
     }
 
-    /// An upstream that answers one request.
+    /// Starts an upstream that answers one request.
     async fn serve(self, broken: Break) -> SocketAddr {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();

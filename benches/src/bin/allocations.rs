@@ -1,4 +1,4 @@
-//! Allocations of all cases for each event or request, as CSV. A program of its own, for the counting
+//! Allocations of all cases per event or request, as CSV. A separate program, as the counting
 //! allocator takes time.
 
 use allocation_counter::measure;

@@ -1,4 +1,4 @@
-//! One case, for `callgrind.sh` to count its instructions.
+//! One case, whose instructions `callgrind.sh` counts.
 //!
 //! `instructions` lists the cases; `instructions WORK SUBJECT TIMES` runs one.
 

@@ -1,4 +1,4 @@
-//! Puts what was measured into one CSV file and one page of Markdown.
+//! Writes the measurements into one CSV file and one page of Markdown.
 //!
 //! `report TIMES ALLOCATIONS INSTRUCTIONS OUT [NOTE]...`, where the first three are CSV files and
 //! `OUT` is a path without its extension.
@@ -19,7 +19,7 @@ use tower_sse_benches::{
     peers::ours::HEARTBEAT_OFF,
 };
 
-/// How much faster than a peer an event is encoded, at least.
+/// How many times faster than a peer an event must be encoded.
 const RATIOS: [(&str, &str, f64); 16] = [
     ("16 B literal", "axum", 12.0),
     ("16 B literal", "sse-stream", 2.0),
@@ -39,16 +39,16 @@ const RATIOS: [(&str, &str, f64); 16] = [
     ("id + event + 64 B", "axum", 9.0),
 ];
 
-/// How many nanoseconds more than a case of the same work, at most.
+/// How many more nanoseconds than another case of the same work are allowed.
 const DIFFERENCES: [(&str, &str, f64); 4] = [
     (HEARTBEAT, HEARTBEAT_OFF, 0.5),
     (PASSING[0], NO_OP, 60.0),
     (PASSING[1], NO_OP, 70.0),
-    // Five for each quiet topic.
+    // Five nanoseconds for each idle topic.
     (TOPICS, ONE_TOPIC, 99.0 * 5.0),
 ];
 
-/// What was measured of one case, each column as its file had it.
+/// The measurements of one case, each column as its file has it.
 #[derive(Default)]
 struct Figures {
     least: Option<f64>,
@@ -144,7 +144,7 @@ fn page(record: &Record, notes: &[String]) -> String {
         let (ours, other_figures) = (of(work, OURS), of(work, other));
         let difference =
             |figure: fn(&Figures) -> Option<f64>| Some(figure(ours)? - figure(other_figures)?);
-        let told = |difference: Option<f64>| {
+        let cell = |difference: Option<f64>| {
             difference.map_or_else(String::new, |difference| {
                 let missed = if difference > target { " (missed)" } else { "" };
                 format!("{difference:+.2} ns{missed}")
@@ -153,8 +153,8 @@ fn page(record: &Record, notes: &[String]) -> String {
         let _ = writeln!(
             text,
             "| {work} | {other} | ≤ +{target} ns | {} | {} | {} |",
-            told(difference(|of| of.least)),
-            told(difference(|of| of.median)),
+            cell(difference(|of| of.least)),
+            cell(difference(|of| of.median)),
             difference(|of| of.instructions)
                 .map_or_else(String::new, |difference| format!("{difference:+.0}"))
         );

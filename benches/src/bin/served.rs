@@ -1,5 +1,5 @@
-//! Streams served by hyper over loopback: how long one that is always ready holds its thread, the memory
-//! held for clients that do not read, and for streams that are silent.
+//! Streams served by hyper over loopback: how long a stream that is always ready occupies its
+//! thread, and how much memory stalled clients and idle streams take.
 //!
 //! `served hold axum|tower-sse|pending`, `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]`,
 //! `served stalled-hub shared|own|one-by-one|places|places-own` and `served idle axum|tower-sse|operated|shared|own|pending`, where `shared`
@@ -76,7 +76,7 @@ fn main() {
     }
 }
 
-/// An endless stream of events of 64 bytes; counts them.
+/// Returns an endless stream of 64-byte events and counts them.
 fn endless(subject: &str, made: Arc<AtomicU64>) -> Response {
     let text = payload::line(64);
     let count = move || made.fetch_add(1, Ordering::Relaxed);
@@ -98,7 +98,7 @@ fn endless(subject: &str, made: Arc<AtomicU64>) -> Response {
     }
 }
 
-/// A stream that has nothing to say.
+/// Returns a stream that never has an event.
 fn silent(subject: &str, hub: &Hub) -> Response {
     match subject {
         SHARED | OWN => subscribed(hub, subject),
@@ -117,12 +117,12 @@ fn silent(subject: &str, hub: &Hub) -> Response {
     }
 }
 
-/// All subscribe to one topic.
+/// All clients subscribe to one topic.
 const SHARED: &str = "shared";
-/// Each subscribes to that, and to one of its own.
+/// Each client subscribes to the shared topic and to one of its own.
 const OWN: &str = "own";
 
-/// What tower-http's compressor makes of a stream.
+/// The content codings of tower-http's compressor.
 const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
 
 fn coding() -> Option<String> {
@@ -137,10 +137,10 @@ fn speaks_http2() -> bool {
     env::args().nth(3).is_some_and(|protocol| protocol == "http2")
 }
 
-/// All subscribe to one topic, each when the one before has stalled.
+/// All clients subscribe to one topic, each once the client before has stalled.
 const ONE_BY_ONE: &str = "one-by-one";
 
-/// A client of the hub.
+/// Subscribes a client to the hub.
 fn subscribed(hub: &Hub, subject: &str) -> Response {
     static CLIENTS: AtomicU64 = AtomicU64::new(0);
 
@@ -150,7 +150,7 @@ fn subscribed(hub: &Hub, subject: &str) -> Response {
     tower_sse::response(hub.subscribe(topics).resume(None)).into_response()
 }
 
-/// The layer with everything that makes a stream larger.
+/// The layer with every option that makes a stream larger.
 const OPERATED: &str = "operated";
 
 fn layer(subject: &str, shutdown: &CancellationToken) -> Option<SseLayer> {
@@ -181,7 +181,7 @@ impl<T> futures_core::Stream for Pending<T> {
     }
 }
 
-/// Serves until the process ends, HTTP/1; `SseLayer` around our own stream only.
+/// Serves HTTP/1 until the process ends, with `SseLayer` around our own stream only.
 async fn serve<F>(listener: TcpListener, layer: Option<SseLayer>, answer: F)
 where
     F: Fn() -> Response + Clone + Send + 'static,
@@ -203,7 +203,7 @@ where
     }
 }
 
-/// Gives every connection to `service`.
+/// Serves every connection with `service`.
 async fn accept<S, B>(listener: TcpListener, service: S)
 where
     S: Service<Request<Incoming>, Response = http::Response<B>, Error = Infallible>,
@@ -237,7 +237,7 @@ fn connect(address: SocketAddr) -> TcpStream {
     stream
 }
 
-/// So many clients that have read the head.
+/// Opens `clients` connections and reads the head of each response.
 fn open(address: SocketAddr, clients: u64) -> Vec<TcpStream> {
     let open = |_| {
         let mut stream = connect(address);
@@ -257,7 +257,7 @@ fn on_one_thread<F: Future<Output = ()>>(work: impl FnOnce(TcpListener) -> F) {
 
 const OBSERVED: Duration = Duration::from_secs(3);
 
-/// How long a task waits that only ever yields, beside a stream that a client reads.
+/// Measures how long a task that only yields waits beside a stream that a client reads.
 fn hold(subject: &str) {
     on_one_thread(|listener| async {
         let address = listener.local_addr().expect("an address");
@@ -281,7 +281,7 @@ fn hold(subject: &str) {
             }
             last = now;
         }
-        // At least one, for a stream that sends nothing: what the machine itself makes one wait.
+        // At least one wait, for a stream that sends nothing: the machine's own delay.
         waits.push(Duration::ZERO);
         waits.sort();
         println!(
@@ -296,7 +296,7 @@ fn hold(subject: &str) {
 
 const CLIENTS: u64 = 100;
 
-/// The memory of the process for each client that has read `read_before` bytes and then no more.
+/// Measures the memory per client that has read `read_before` bytes and then stalls.
 fn stalled(subject: &str, read_before: usize) {
     on_one_thread(|listener| async {
         let address = listener.local_addr().expect("an address");
@@ -316,7 +316,7 @@ fn stalled(subject: &str, read_before: usize) {
             };
             (0..CLIENTS).map(|_| client()).collect()
         };
-        // One client first: what the process needs once is not theirs.
+        // One client first, to exclude what the process allocates once.
         let first = tokio::task::spawn_blocking(move || connect(address)).await.expect("a client");
         settle(&made).await;
         let before = resident_kib();
@@ -328,8 +328,8 @@ fn stalled(subject: &str, read_before: usize) {
     });
 }
 
-/// The same for clients of a hub that have read the head and then no more, while so much is published that
-/// a queue for each would be 5 MB; less what the hub keeps of it.
+/// Measures the memory per client of a hub that stalls after the head, while events are published
+/// that would take 5 MB in a queue per client. What the hub retains is subtracted.
 fn stalled_hub(subject: &str) {
     const EVENTS: u64 = 20_000;
 
@@ -350,7 +350,7 @@ fn stalled_hub(subject: &str) {
                 }
             }
         };
-        // One client first: what the process needs once, and what the hub keeps, is not theirs.
+        // One client first, to exclude what the process allocates once and what the hub retains.
         let first = tokio::task::spawn_blocking(move || open(address, 1)).await.expect("a client");
         publish(EVENTS).await;
         let before = resident_kib();
@@ -367,15 +367,16 @@ fn stalled_hub(subject: &str) {
     });
 }
 
-/// The same for clients that come back with the ids of 64 places, each with a megabyte to read at most; if they
-/// have topics of their own, each got an event there amid the others.
+/// Measures the memory per client that resumes from 64 places, each with at most a megabyte to
+/// read. Clients with topics of their own also have an event there between the others.
 fn behind_hub(own: bool) {
     const CLIENTS: u64 = 300;
     const EVENTS: u64 = 1000;
 
     on_one_thread(|listener| async move {
         let address = listener.local_addr().expect("an address");
-        // Of its connections too. By default the kernel would take all that there is.
+        // Applies to accepted connections too. The kernel's default would grow with the memory of
+        // the machine.
         let socket = socket2::SockRef::from(&listener);
         socket.set_send_buffer_size(16 * 1024).expect("a socket option");
         let hub = Hub::new();
@@ -401,7 +402,7 @@ fn behind_hub(own: bool) {
             tower_sse::response(subscribe.resume(LastEventId::from(place))).into_response()
         };
         tokio::spawn(serve(listener, Some(SseLayer::new()), answer));
-        // Some first: what the process needs once is not theirs.
+        // Some clients first, to exclude what the process allocates once.
         let first = tokio::task::spawn_blocking(move || open(address, 1)).await.expect("a client");
         let before = resident_kib();
         let stalled =
@@ -414,7 +415,7 @@ fn behind_hub(own: bool) {
     });
 }
 
-/// The memory of the process for each of 2,000 silent streams, once their clients have the head.
+/// Measures the memory of each of 2,000 idle streams, once their clients have the head.
 fn idle(subject: &str) {
     const STREAMS: u64 = 2_000;
 
@@ -424,7 +425,7 @@ fn idle(subject: &str) {
         let (layer, served) = (layer(subject, &shutdown), subject.to_owned());
         let hub = Hub::new();
         tokio::spawn(serve(listener, layer, move || silent(&served, &hub)));
-        // Some first: what the process needs once is not theirs.
+        // Some clients first, to exclude what the process allocates once.
         let first = tokio::task::spawn_blocking(move || open(address, 50)).await.expect("clients");
         let before = resident_kib();
         let streams =
@@ -435,7 +436,7 @@ fn idle(subject: &str) {
     });
 }
 
-/// Until no more events are made.
+/// Waits until no more events are made.
 async fn settle(made: &AtomicU64) {
     let mut last = u64::MAX;
     while made.load(Ordering::Relaxed) != last {

@@ -1,5 +1,5 @@
-//! Times of all cases, in rounds: one case after the other, each once, so that what else happens on
-//! the machine happens to all of them. Writes CSV: the least and the median of the rounds.
+//! Times all cases in interleaved rounds, so that other load on the machine affects all cases
+//! alike. Writes CSV: the minimum and the median of the rounds.
 //!
 //! `times [ROUNDS [PART-OF-A-WORK'S-NAME]]`
 
@@ -17,7 +17,7 @@ fn main() {
         for round in 0..=rounds {
             for (case, times) in cases.iter_mut().zip(&mut times) {
                 let time = time(case);
-                // The first one warms up.
+                // The first round warms up.
                 if round > 0 {
                     times.push(time);
                 }
@@ -31,9 +31,9 @@ fn main() {
     }
 }
 
-/// Nanoseconds for each event or request.
+/// Returns the nanoseconds per event or request.
 fn time(case: &mut Case) -> f64 {
-    // The one before has left other code and data in the caches: worth a nanosecond for each event.
+    // The case before has left other code and data in the caches, worth a nanosecond per event.
     case.run(REPETITIONS / 5);
     let start = Instant::now();
     black_box(case.run(REPETITIONS));

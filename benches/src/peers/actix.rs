@@ -46,7 +46,7 @@ pub fn json(work: &'static str) -> Case {
     })
 }
 
-/// Boxed, as a response's body is.
+/// Polls all events in a boxed body, as the body of a response is.
 fn poll_all<S>(events: S) -> u64
 where
     S: Stream<Item = Event> + 'static,

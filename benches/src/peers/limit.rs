@@ -6,7 +6,7 @@ use crate::{Case, payload::MESSAGE};
 
 const BUFFER: usize = 16 * 1024;
 
-/// Nothing but the copy of the wire bytes, event by event.
+/// Copies the wire bytes, event by event, and nothing else.
 pub fn text(work: &'static str, text: &'static str) -> Case {
     let wire = Encoded::from(Event::from(text));
     let mut buffer = Vec::with_capacity(BUFFER);
@@ -23,7 +23,7 @@ pub fn text(work: &'static str, text: &'static str) -> Case {
     })
 }
 
-/// Nothing but serde_json, into a buffer that is large enough.
+/// Serializes with serde_json into a buffer that is large enough, and nothing else.
 pub fn json(work: &'static str) -> Case {
     let mut buffer = Vec::with_capacity(BUFFER);
     Case::new(work, "serde_json", move |times| {

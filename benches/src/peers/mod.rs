@@ -1,5 +1,5 @@
-//! One file each. Whoever has a response has its body polled; whoever has a boxed one has ours boxed
-//! beside it.
+//! The peers, one file each. If a peer makes a response, its body is polled; if that body is boxed,
+//! ours is boxed too.
 
 pub mod actix;
 pub mod axum;

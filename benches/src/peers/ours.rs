@@ -48,7 +48,7 @@ pub fn json(work: &'static str) -> Case {
     Case::new(work, OURS, move |times| poll_all(Repeat::new(times, |_| Json::new(&MESSAGE))))
 }
 
-/// Through the layer with its defaults.
+/// Sends events through the layer with its defaults.
 pub fn heartbeat(work: &'static str, text: &'static str) -> Case {
     layered(work, OURS, SseLayer::new(), text)
 }
@@ -70,7 +70,7 @@ pub fn without_layer(work: &'static str, text: &'static str) -> Case {
     })
 }
 
-/// In axum's body, as a handler's response is.
+/// Polls all events in axum's body, as the response of a handler is.
 fn poll_all<S>(events: S) -> u64
 where
     S: Stream<Item: Encode> + Send + 'static,
@@ -78,7 +78,7 @@ where
     drain(Body::new(tower_sse::response(events).into_body()))
 }
 
-/// The body that the layer makes of a stream of events.
+/// Returns the body that the layer makes of a stream of events.
 fn through_layer<S>(layer: &SseLayer, events: S) -> SseBody<EventBody<S>>
 where
     S: Stream<Item: Encode>,

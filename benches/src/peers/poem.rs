@@ -17,7 +17,7 @@ use crate::{
 
 const POEM: &str = "poem";
 
-/// Its events own a `String`, whatever the caller has.
+/// Its events own a `String`, whatever the caller passes.
 pub fn text(work: &'static str, _: Ownership, text: &'static str) -> Case {
     Case::new(work, POEM, move |times| poll_all(Repeat::new(times, move |_| Event::message(text))))
 }

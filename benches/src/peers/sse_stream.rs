@@ -12,7 +12,7 @@ use crate::{
 
 const SSE_STREAM: &str = "sse-stream";
 
-/// Its events own a `String`, whatever the caller has.
+/// Its events own a `String`, whatever the caller passes.
 pub fn text(work: &'static str, _: Ownership, text: &'static str) -> Case {
     Case::new(work, SSE_STREAM, move |times| {
         poll_all(Repeat::new(times, move |_| Ok(Sse::default().data(text))))
@@ -36,7 +36,7 @@ pub fn json(work: &'static str) -> Case {
     })
 }
 
-/// Not boxed: it is a body to be used as it is.
+/// Polls all events. The body is not boxed, as it is meant to be used directly.
 fn poll_all<S>(events: S) -> u64
 where
     S: Stream<Item = Result<Sse, Infallible>>,

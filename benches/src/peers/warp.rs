@@ -12,7 +12,7 @@ use crate::{
 
 const WARP: &str = "warp";
 
-/// Its events own a `String`, whatever the caller has.
+/// Its events own a `String`, whatever the caller passes.
 pub fn text(work: &'static str, _: Ownership, text: &'static str) -> Case {
     Case::new(work, WARP, move |times| {
         poll_all(Repeat::new(times, move |_| Ok(Event::default().data(text))))

@@ -1,7 +1,7 @@
 //! cargo run --package tower-sse-mcp
 //!
 //! An MCP server (rmcp, streamable HTTP) at http://127.0.0.1:3000/mcp, whose shutdown answers every
-//! call that is in flight. Press ctrl-c, or send it a SIGTERM. Another port is the variable `PORT`.
+//! call in flight. Press ctrl-c, or send a SIGTERM. Set `PORT` to use another port.
 //!
 //! - The shutdown token goes to the layer and to the server, not to rmcp: rmcp drops the calls in
 //!   flight when its own token is cancelled. The layer gives them 30 seconds, and refuses new ones.
@@ -38,8 +38,8 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, SseLayer, StreamOptions};
 
-/// The layer gives calls 30 seconds, and 5 more to one that is mid-event then. What is still open after
-/// this belongs to clients that do not read.
+/// The layer gives calls 30 seconds, and 5 more to a call that is mid-event then. What is still
+/// open after this belongs to clients that do not read.
 const DEADLINE: Duration = Duration::from_secs(40);
 
 #[tokio::main]
@@ -57,7 +57,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
     Ok(serve(listener, app, shutdown, DEADLINE).await?)
 }
 
-/// Routes `/mcp` to rmcp, with a token of its own that nobody cancels.
+/// Routes `/mcp` to rmcp, with a token of its own that is never cancelled.
 pub(crate) fn mcp<S: ServerHandler + Clone>(server: S) -> Router {
     mcp_with(server, StreamableHttpServerConfig::default())
 }
@@ -71,10 +71,10 @@ pub(crate) fn mcp_with<S: ServerHandler + Clone>(
     Router::new().nest_service("/mcp", service)
 }
 
-/// Has every response to `subscriptions/listen` end as soon as the shutdown begins.
+/// Ends every response to `subscriptions/listen` as soon as the shutdown begins.
 ///
-/// To the layer it is the answer to a POST like any other. The protocol has the method in a header too,
-/// and rmcp checks that it is the one in the body.
+/// To the layer it is the answer to a POST like any other. The protocol sends the method in a
+/// header too, and rmcp checks that it matches the body.
 pub(crate) fn end_subscriptions_at_once(mcp: Router) -> Router {
     mcp.layer(middleware::from_fn(async |request: Request, next: Next| {
         let method = request.headers().get("mcp-method");
@@ -95,7 +95,7 @@ pub(crate) async fn serve(
     shutdown: CancellationToken,
     deadline: Duration,
 ) -> std::io::Result<()> {
-    // Events are small packets: Nagle's algorithm would hold each back for the client's ACK.
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
     let listener = listener.tap_io(|connection| {
         if let Err(error) = connection.set_nodelay(true) {
             eprintln!("TCP_NODELAY: {error}");
@@ -140,15 +140,15 @@ pub(crate) struct Kitchen;
 #[derive(Deserialize, JsonSchema)]
 #[schemars(crate = "schemars")]
 struct Order {
-    /// What to boil.
+    /// The dish to boil.
     dish: String,
-    /// How many seconds it takes.
+    /// The time that it takes, in seconds.
     seconds: u8,
 }
 
 #[tool_router]
 impl Kitchen {
-    /// Boils a dish, and serves it when it is done.
+    /// Boils a dish, and returns it when it is done.
     #[tool]
     async fn boil(&self, Parameters(Order { dish, seconds }): Parameters<Order>) -> String {
         sleep(Duration::from_secs(seconds.into())).await;
@@ -163,7 +163,7 @@ impl ServerHandler for Kitchen {
         ServerConfig::new(capabilities.enable_tool_list_changed().build())
     }
 
-    /// rmcp leaves out of it what `get_info` does not offer.
+    /// rmcp omits from it what `get_info` does not offer.
     fn accepted_subscription_filter(
         &self,
         requested: &SubscriptionFilter,

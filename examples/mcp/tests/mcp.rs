@@ -1,4 +1,4 @@
-//! The example's promises, kept to rmcp's own client over real sockets.
+//! The example's promises, checked with rmcp's own client over real sockets.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -33,19 +33,19 @@ use example::{Kitchen, end_subscriptions_at_once, mcp, mcp_with, serve};
 /// A client has at most 16 calls without a response head at a time.
 const CALLS: usize = 12;
 
-/// Longer than anything a test awaits, so that one that hangs fails.
+/// Longer than anything a test awaits, so that a test that hangs fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn soon<F: Future>(future: F) -> F::Output {
     timeout(PATIENCE, future).await.expect("in time")
 }
 
-/// A server whose calls end when the test says so.
+/// A server whose calls end when the test opens their gate.
 #[derive(Clone)]
 struct Gate {
     begun: Arc<Semaphore>,
     opened: Arc<Semaphore>,
-    /// Whether a call reports progress before it waits: its response has a head then.
+    /// Whether a call reports progress before it waits, so that its response has a head then.
     reports: bool,
 }
 
@@ -79,7 +79,7 @@ impl ServerHandler for Gate {
 
 type Client = RunningService<RoleClient, ClientConfig>;
 
-/// As in the protocol's version 2026-07-28; `Initialize` is with a session, as before.
+/// Returns the mode of the protocol's version 2026-07-28; `Initialize` opens a session, as before.
 fn without_sessions() -> ClientLifecycleMode {
     ClientLifecycleMode::Discover { preferred_versions: vec![ProtocolVersion::V_2026_07_28] }
 }
@@ -107,7 +107,7 @@ impl Server {
 
 type Calls = JoinSet<Result<CallToolResult, ServiceError>>;
 
-/// Makes calls, until the server works on all of them.
+/// Makes calls, and waits until the server works on all of them.
 async fn call(client: &Client, gate: &Gate) -> Calls {
     let mut calls = JoinSet::new();
     for _ in 0..CALLS {
@@ -146,7 +146,7 @@ async fn a_shutdown_answers_every_call_in_flight() {
     }
 }
 
-/// Why the example does not give it to rmcp.
+/// The reason why the example does not pass its token to rmcp.
 #[tokio::test]
 async fn rmcps_own_token_loses_every_call_in_flight() {
     let (gate, shutdown) = (Gate::new(true), CancellationToken::new());
@@ -161,7 +161,8 @@ async fn rmcps_own_token_loses_every_call_in_flight() {
     assert!(!answers.iter().any(is_done), "{answers:?}");
 }
 
-/// Why the example sets no maximum age. With a session the client resumes the stream of a call instead.
+/// The reason why the example sets no maximum age. With a session the client resumes the stream of
+/// a call instead.
 #[tokio::test]
 async fn a_maximum_age_loses_calls_that_take_longer() {
     let (gate, shutdown) = (Gate::new(true), CancellationToken::new());
@@ -174,7 +175,7 @@ async fn a_maximum_age_loses_calls_that_take_longer() {
     assert!(!answers.iter().any(is_done), "{answers:?}");
 }
 
-/// A server with a subscription, and how long its shutdown takes.
+/// Shuts down a server with a subscription, and returns how long that takes.
 async fn shut_down_while_subscribed(example: fn(Router) -> Router, paused: bool) -> Duration {
     let shutdown = CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone());
@@ -199,7 +200,7 @@ async fn a_subscription_ends_as_soon_as_the_shutdown_begins() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
-/// Why its response has an option of its own.
+/// The reason why its response has an option of its own.
 #[tokio::test]
 async fn a_subscription_like_any_other_call_holds_the_shutdown_for_30_seconds() {
     let took = shut_down_while_subscribed(|mcp| mcp, true).await;
@@ -207,14 +208,14 @@ async fn a_subscription_like_any_other_call_holds_the_shutdown_for_30_seconds() 
 }
 
 #[test]
-fn a_port_that_is_taken_is_told_with_its_address() {
+fn a_port_in_use_is_reported_with_its_address() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap();
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_tower-sse-mcp"))
         .env("PORT", address.port().to_string())
         .output()
         .unwrap();
-    let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.starts_with(&format!("cannot listen on {address}: ")), "{said}");
-    assert_eq!((output.status.code(), said.lines().count()), (Some(1), 1), "{said}");
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert!(stderr.starts_with(&format!("cannot listen on {address}: ")), "{stderr}");
+    assert_eq!((output.status.code(), stderr.lines().count()), (Some(1), 1), "{stderr}");
 }

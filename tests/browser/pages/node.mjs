@@ -1,10 +1,10 @@
 // Listens by the EventSource of a package: node.mjs <directory of packages> <package> <url>
-// Prints what it has seen whenever that has changed.
+// Prints what it has received whenever that changes.
 
 import { createRequire } from 'node:module';
 import { listen } from './seen.mjs';
 
-// While undici waits to reconnect, nothing of its own keeps the process alive.
+// While undici waits to reconnect, it does not keep the process alive by itself.
 process.stdin.on('end', () => process.exit()).resume();
 
 const [directory, name, url] = process.argv.slice(2);

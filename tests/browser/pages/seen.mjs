@@ -1,14 +1,14 @@
-// What a client has seen, in the form in which the tests read it.
+// What a client has received, in the form in which the tests read it.
 
 export const newSeen = () => ({
     opened: 0,
     errors: 0,
-    // Given up, or taken for complete: it does not come back.
+    // Given up or regarded as complete: the client does not reconnect.
     over: false,
     // [id, server]
     events: [],
     farewells: [],
-    // The reconnection time that came with the last of them, where the client tells.
+    // The reconnection time that came with the last event, where the client exposes it.
     retry: null,
     // [status, Retry-After]
     answers: [],

@@ -1,4 +1,4 @@
-//! What the compressor makes of a body's end, and what this crate spares its users of it.
+//! The compressor at the end of a body, and what the crate's bodies prevent.
 //!
 //! It polls a body again after its end. A stream that must not be polled again, such as one of
 //! `unfold`, needs a body around it that keeps the end to itself.
@@ -21,7 +21,7 @@ use crate::{
     support::event_stream,
 };
 
-/// Two items, and a panic for whoever polls after the end.
+/// Returns a stream of two items that panics when it is polled after its end.
 fn unfolded<T>(item: fn(&'static str) -> T) -> impl Stream<Item = T> {
     stream::unfold(["one", "two"].into_iter(), move |mut data| async move {
         Some((item(data.next()?), data))
@@ -37,7 +37,7 @@ async fn ours() -> Response {
     tower_sse::response(unfolded(Event::from)).into_response()
 }
 
-/// The whole body, or the panic's text.
+/// Reads the whole body. Returns its length, or the text of its panic.
 async fn read(app: Router) -> Result<usize, String> {
     let request = get_request("/events", &[("accept-encoding", "gzip")]);
     let response = call(&app.layer(everything()), request).await;
@@ -49,13 +49,13 @@ async fn read(app: Router) -> Result<usize, String> {
     }
 }
 
-/// One event and an error, both ready at once.
+/// Answers with an event and an error that are ready at once.
 async fn fails() -> Response {
     let items = [Ok("data: one\n\n"), Err(io::Error::other("disk full"))];
     event_stream(Body::from_stream(stream::iter(items)))
 }
 
-/// Whether any bytes came before the failure.
+/// Returns whether any bytes came before the failure.
 async fn has_data_before_its_failure(app: Router) -> bool {
     let request = get_request("/events", &[("accept-encoding", "gzip")]);
     let mut body = call(&app.layer(everything()), request).await.into_body();
@@ -69,7 +69,7 @@ async fn has_data_before_its_failure(app: Router) -> bool {
 }
 
 #[tokio::test]
-async fn the_compressor_drops_what_was_ready_before_an_error_unless_the_layer_holds_that_back() {
+async fn the_compressor_drops_ready_events_before_an_error_unless_the_layer_delays_it() {
     let without = Router::new().route("/events", get(fails));
     let with = without.clone().layer(SseLayer::new());
     assert!(!has_data_before_its_failure(without).await);

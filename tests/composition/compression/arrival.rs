@@ -1,5 +1,5 @@
-//! Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` writes what
-//! it has as soon as the stream is pending.
+//! Compressed streams over real sockets: tower-http's compressor outside of `SseLayer` flushes as
+//! soon as the stream is pending.
 
 use std::{io, time::Duration};
 
@@ -17,7 +17,7 @@ const EVENT_SOURCE: &[(&str, &str)] =
     &[("accept", "text/event-stream"), ("cache-control", "no-cache")];
 const FETCH: &[(&str, &str)] = &[("accept", "text/event-stream"), ("sec-fetch-mode", "cors")];
 
-/// A stream of every coding over each protocol, inside a compressor.
+/// Runs `check` on a stream of each coding over each protocol, inside a compressor.
 async fn for_each<F>(layer: impl Fn() -> SseLayer, headers: &[(&str, &str)], check: F)
 where
     F: AsyncFn(Decoded, Sources),
@@ -58,7 +58,7 @@ async fn heartbeats_arrive() {
 }
 
 #[tokio::test]
-async fn what_comes_before_the_first_event_arrives_at_once() {
+async fn the_preamble_arrives_at_once() {
     let layer = || SseLayer::new().retry(Retry::fixed(Duration::from_secs(2))).padding(4);
     for_each(layer, EVENT_SOURCE, async |mut decoded, mut sources| {
         let _source = sources.next().await;
@@ -81,10 +81,10 @@ async fn the_terminator_arrives_before_a_clean_end() {
     .await;
 }
 
-/// A stream of each coding at once, since behind a compressor a stream that is cut short takes a
+/// Checks the streams of all codings concurrently, since behind a compressor a cut stream takes a
 /// second to fail.
 #[tokio::test]
-async fn a_drained_stream_says_goodbye_and_ends_as_its_client_needs() {
+async fn a_drained_stream_sends_its_farewell_and_ends_as_its_client_needs() {
     let drained = async |protocol, coding, headers, fails| {
         let shutdown = CancellationToken::new();
         let drain = Drain::per_client().retry(Retry::fixed(Duration::from_secs(1)));
@@ -111,7 +111,7 @@ async fn a_drained_stream_says_goodbye_and_ends_as_its_client_needs() {
 }
 
 #[tokio::test]
-async fn what_was_ready_before_an_error_arrives_and_then_the_failure() {
+async fn events_before_an_error_arrive_and_then_the_body_fails() {
     for_each(SseLayer::new, FETCH, async |decoded, mut sources| {
         let source = sources.next().await;
         source.send("one");

@@ -13,7 +13,7 @@ use crate::support::{connect_h1, connect_h2, serve_axum};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// The codings that browsers ask for.
+/// The codings that browsers accept.
 pub(super) const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
 
 #[derive(Clone, Copy, Debug)]
@@ -42,7 +42,7 @@ pub(super) struct Decoded {
 }
 
 impl Decoded {
-    /// Opens `/events` of `app`, which has to answer in `coding`.
+    /// Opens `/events` of `app` and asserts that the response has this `coding`.
     pub(super) async fn open(
         app: Router,
         protocol: Protocol,
@@ -58,7 +58,7 @@ impl Decoded {
         let response = timeout(PATIENCE, protocol.send(app, request)).await.expect("a response");
         assert_eq!(response.headers()["content-encoding"], coding);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
-        // tower-http does not heed it.
+        // tower-http ignores `no-transform`.
         assert_eq!(response.headers()["cache-control"], "no-cache, no-transform");
 
         let mut response = Some(response);
@@ -69,7 +69,7 @@ impl Decoded {
         Self { body: response.into_body(), text: String::new() }
     }
 
-    /// Waits until `expected` is all that has come.
+    /// Waits until exactly `expected` has arrived.
     pub(super) async fn arrives(&mut self, expected: &str) {
         while self.text != expected {
             assert!(expected.starts_with(&self.text), "{:?}, not {expected:?}", self.text);
@@ -77,7 +77,7 @@ impl Decoded {
         }
     }
 
-    /// Waits until `line` has come so many times, and nothing else.
+    /// Waits until `line` has arrived `times` times, and nothing else.
     pub(super) async fn repeats(&mut self, line: &str, times: usize) {
         while self.text.len() < line.len() * times {
             self.read(line).await;
@@ -92,7 +92,7 @@ impl Decoded {
         self.text.push_str(str::from_utf8(&data).unwrap());
     }
 
-    /// All that came up to the end, and whether the body failed.
+    /// Returns all bytes up to the end, and whether the body failed.
     pub(super) async fn end(mut self) -> (String, bool) {
         loop {
             match timeout(PATIENCE, self.body.frame()).await.expect("an end") {

@@ -1,6 +1,6 @@
-//! When a stream that is cut short fails. A server drops its last bytes when it has written them,
-//! and then it may fail. A compressor outside keeps them for as long as nothing else comes, so that
-//! their drop says nothing, and the failure comes when the wait is given up.
+//! The time at which a cut stream fails. A server drops the last bytes once it has written them,
+//! and then the stream may fail. An outer compressor keeps them until more bytes come, so that
+//! their drop says nothing, and the stream fails when the wait times out.
 
 use std::time::Duration;
 
@@ -17,9 +17,9 @@ use crate::{
 
 const FETCH: [(&str, &str); 3] =
     [("accept", "text/event-stream"), ("sec-fetch-mode", "cors"), ("accept-encoding", "gzip")];
-/// The time that any failure is held back for.
+/// The minimum delay of any failure.
 const HELD_BACK: Duration = Duration::from_millis(20);
-/// A server that keeps the last bytes for longer may keep them for ever.
+/// The maximum delay: a server that keeps the last bytes for longer may keep them forever.
 const GIVE_UP: Duration = Duration::from_secs(1);
 const MOMENT: Duration = Duration::from_millis(1);
 
@@ -29,7 +29,7 @@ fn app(shutdown: &CancellationToken) -> (Router, Sources) {
     (app.layer(layer), sources)
 }
 
-/// A body that has given its last bytes, and these.
+/// Returns a body that has yielded its last bytes, and these bytes.
 async fn last_words(app: Router, shutdown: &CancellationToken) -> (Body, Polled) {
     let mut body = call(&app, get_request("/events", &FETCH)).await.into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -41,7 +41,7 @@ async fn last_words(app: Router, shutdown: &CancellationToken) -> (Body, Polled)
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_failure_waits_until_the_server_has_dropped_the_last_bytes() {
+async fn the_body_fails_once_the_server_has_dropped_the_last_bytes() {
     let shutdown = CancellationToken::new();
     let (app, _sources) = app(&shutdown);
     let (mut body, last) = last_words(app, &shutdown).await;
@@ -54,7 +54,7 @@ async fn a_failure_waits_until_the_server_has_dropped_the_last_bytes() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn behind_a_compressor_it_waits_for_a_second_whatever_the_server_has_written() {
+async fn behind_a_compressor_the_body_fails_after_one_second() {
     for written in [true, false] {
         let shutdown = CancellationToken::new();
         let (app, _sources) = app(&shutdown);

@@ -1,5 +1,5 @@
-//! tower-http's `CompressionLayer`: by its default predicate, and by one that lets event streams
-//! in.
+//! tower-http's `CompressionLayer`, with its default predicate and with one that includes event
+//! streams.
 
 mod after_the_end;
 mod arrival;
@@ -31,15 +31,15 @@ use crate::{
 
 const ACCEPTED: (&str, &str) = ("accept-encoding", "gzip, br");
 
-/// A layer that writes into a stream in every way there is.
-fn talkative() -> SseLayer {
+/// Returns a layer with every option that writes into a stream.
+fn writing_layer() -> SseLayer {
     SseLayer::new()
         .heartbeat(Heartbeat::every(Duration::from_secs(1)))
         .padding(4)
         .terminator(Event::from("[DONE]"))
 }
 
-/// The compressor for event streams too, as in the docs of `operating`.
+/// Returns a compressor that includes event streams, as in the docs of `operating`.
 fn everything() -> CompressionLayer<impl Predicate> {
     let predicate =
         SizeAbove::default().and(NotForContentType::GRPC).and(NotForContentType::IMAGES);
@@ -62,7 +62,7 @@ async fn gunzip(bytes: Vec<u8>) -> Bytes {
 }
 
 #[tokio::test]
-async fn a_stream_is_neither_compressed_nor_held_back() {
+async fn a_stream_is_neither_compressed_nor_delayed() {
     for place in Place::BOTH {
         let (app, mut sources) = place.compose(CompressionLayer::new());
         let address = serve_axum(app).await;
@@ -74,7 +74,7 @@ async fn a_stream_is_neither_compressed_nor_held_back() {
 }
 
 #[tokio::test]
-async fn what_is_no_stream_is_compressed_as_without_us() {
+async fn other_responses_are_compressed_as_without_the_layer() {
     let (app, _sources) = application();
     let (headers, compressed) = json_of(&app.layer(CompressionLayer::new())).await;
     assert_eq!(headers["content-encoding"], "br");
@@ -85,8 +85,8 @@ async fn what_is_no_stream_is_compressed_as_without_us() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn nothing_of_ours_is_written_into_a_compressed_stream() {
-    let (app, mut sources) = Place::Inside.compose_with(talkative(), everything());
+async fn the_layer_writes_nothing_into_a_compressed_stream() {
+    let (app, mut sources) = Place::Inside.compose_with(writing_layer(), everything());
 
     let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");
@@ -109,8 +109,8 @@ async fn nothing_of_ours_is_written_into_a_compressed_stream() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_compressed_outside_has_what_we_wrote() {
-    let (app, mut sources) = Place::Outside.compose_with(talkative(), everything());
+async fn an_outer_compressor_compresses_what_the_layer_wrote() {
+    let (app, mut sources) = Place::Outside.compose_with(writing_layer(), everything());
 
     let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");

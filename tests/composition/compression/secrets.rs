@@ -1,4 +1,4 @@
-//! What the length of a compressed stream tells of what is in it (BREACH).
+//! What the length of a compressed stream reveals of its content (BREACH).
 
 use axum::{Router, routing::get};
 use futures_util::stream;
@@ -11,7 +11,8 @@ use crate::application::{call, get_request};
 const SECRET: &str = "the token is k7w2m9";
 const KNOWN: &str = "the token is k7w2m";
 
-/// How many bytes are sent of a stream that has the secret and then what an attacker has made it say.
+/// Returns the number of bytes of a stream that contains the secret and then a text chosen by an
+/// attacker.
 async fn length_with(guess: String) -> usize {
     let events = async move || {
         let events = [Event::from(SECRET), Event::from(guess)];
@@ -25,7 +26,7 @@ async fn length_with(guess: String) -> usize {
 }
 
 #[tokio::test]
-async fn the_right_guess_of_a_secrets_next_character_makes_a_compressed_stream_shortest() {
+async fn guessing_a_secrets_next_character_makes_a_compressed_stream_shortest() {
     let mut lengths = Vec::new();
     for guess in ('a'..='z').chain('0'..='9') {
         lengths.push((length_with(format!("{KNOWN}{guess}")).await, guess));

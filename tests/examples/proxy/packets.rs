@@ -13,12 +13,12 @@ use crate::{soon, support::client};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 
-/// What the upstream's next packet is, and what the client has received when the packet after it may
-/// come.
+/// The upstream's next packet, and what the client must have received before the packet after it is
+/// sent.
 enum Packet {
-    /// A heartbeat comes after it: these bytes are the end of the packet and the heartbeat.
+    /// A heartbeat follows: the fields are the end of the packet, and the heartbeat.
     Beat(&'static [u8], &'static [u8]),
-    /// It ends within a line, so nothing comes after it, for however long.
+    /// It ends within a line, so nothing follows, for however long.
     Silence(&'static [u8]),
 }
 
@@ -59,7 +59,7 @@ struct Received {
 }
 
 impl Received {
-    /// Receives more; false at the clean end.
+    /// Receives more. Returns `false` at the clean end.
     async fn more(&mut self) -> bool {
         let Some(frame) = soon(self.body.frame()).await else { return false };
         self.bytes.extend_from_slice(&frame.unwrap().into_data().unwrap());
@@ -78,13 +78,13 @@ fn messages(bytes: &[u8]) -> Vec<Message> {
     std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect()
 }
 
-/// As another crate reads them, which panics at a mark at the start.
+/// Decodes with another crate, which panics at a byte order mark at the start.
 async fn events(bytes: &[u8]) -> Vec<eventsource_stream::Event> {
     let bytes = Bytes::copy_from_slice(bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(bytes));
     stream::iter([Ok::<_, std::io::Error>(bytes)]).eventsource().try_collect().await.unwrap()
 }
 
-/// The bytes as they are without the layer.
+/// Returns the bytes as they are without the layer.
 async fn without_heartbeats() -> Vec<u8> {
     let (upstream, authority) = Upstream::new().await;
     let address = serve(example::forwarding(authority)).await;
@@ -99,7 +99,7 @@ async fn without_heartbeats() -> Vec<u8> {
 }
 
 #[tokio::test]
-async fn wherever_packets_are_cut_heartbeats_change_nothing_of_what_is_decoded() {
+async fn heartbeats_do_not_change_what_is_decoded_wherever_packets_are_cut() {
     let without = without_heartbeats().await;
     assert_eq!(without, PACKETS.iter().flat_map(bytes).copied().collect::<Vec<_>>());
 
@@ -115,7 +115,7 @@ async fn wherever_packets_are_cut_heartbeats_change_nothing_of_what_is_decoded()
         match packet {
             Beat(_, expected) => received.until(expected).await,
             Silence(sent) => {
-                // A mark at the start is held back, and dropped.
+                // A byte order mark at the start is delayed, and dropped.
                 received.until(sent.strip_prefix(b"\xbb\xbf").unwrap_or(sent)).await;
                 timeout(INTERVAL * 3, received.more()).await.expect_err("silence within a line");
             }

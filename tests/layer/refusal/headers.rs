@@ -6,14 +6,14 @@ use tower::{Service, ServiceBuilder};
 use tower_http::{cors::CorsLayer, set_header::SetResponseHeaderLayer};
 use tower_sse::Refusal;
 
-use super::{Because, event_source, full, refusing, two_seconds};
+use super::{RefusalCause, event_source, full, refusing, two_seconds};
 use crate::{
     kind::{Bodies, Source},
     support::{Feed, event_stream, source::answer_to},
 };
 
 #[test]
-fn the_services_own_headers_stay_and_those_of_its_body_go() {
+fn headers_of_the_service_are_kept_and_those_of_its_body_removed() {
     for request in [event_source(), Request::new(())] {
         let (layer, _kept) = full(Refusal::per_client());
         let mut answer = event_stream(Feed::new().1);
@@ -48,9 +48,9 @@ fn the_services_own_headers_stay_and_those_of_its_body_go() {
     }
 }
 
-/// A line that says when to come back is no gzip, whatever the stream would have been.
+/// A `retry` line is not gzip, whatever the stream would have been.
 #[test]
-fn what_is_said_in_place_of_a_compressed_stream_is_not_compressed() {
+fn a_refusal_in_place_of_a_compressed_stream_is_not_compressed() {
     for request in [event_source(), Request::new(())] {
         let (layer, _kept) = full(two_seconds(Refusal::per_client()));
         let mut answer = event_stream(Feed::new().1);
@@ -61,8 +61,8 @@ fn what_is_said_in_place_of_a_compressed_stream_is_not_compressed() {
 }
 
 #[test]
-fn a_layer_around_the_service_and_one_around_the_refusal_have_their_say() {
-    let (layer, _kept) = refusing::<Bodies>(Because::Shutdown, Refusal::per_client());
+fn inner_and_outer_layers_can_change_a_refusal() {
+    let (layer, _kept) = refusing::<Bodies>(RefusalCause::Shutdown, Refusal::per_client());
     let origin = HeaderValue::from_static("https://page.example");
     let header = |name: &'static str| {
         SetResponseHeaderLayer::overriding(

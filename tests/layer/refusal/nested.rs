@@ -7,7 +7,7 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{Event, Refusal, Retry, SseLayer, Stats};
 
 use super::{
-    Because, SECOND, assert_come_back, assert_unavailable, event_source, full, refusing,
+    RefusalCause, SECOND, assert_come_back, assert_unavailable, event_source, full, refusing,
     two_seconds,
 };
 use crate::{
@@ -43,20 +43,21 @@ fn an_outer_layer_passes_the_refusal_of_an_inner_one_untouched() {
     }
 }
 
-/// Who owns a stream counts it.
+/// The layer that owns a stream counts it.
 #[test]
-fn an_outer_layer_at_its_limit_does_not_refuse_what_an_inner_one_has_opened() {
-    let (outer, _kept) = refusing::<Bodies>(Because::Limit, Refusal::per_client());
+fn an_outer_layer_at_its_limit_passes_streams_that_an_inner_layer_opened() {
+    let (outer, _kept) = refusing::<Bodies>(RefusalCause::Limit, Refusal::per_client());
     let inner = SseLayer::new();
     let response = through(&outer, through(&inner, event_stream(Feed::new().1)));
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(poll_frame(&mut response.into_body()), Polled::Pending);
 }
 
-/// A server that shuts down opens nothing more, whichever layer knows of it.
+/// A server that shuts down opens no more streams, whichever layer has the token.
 #[test]
-fn an_outer_layer_that_shuts_down_refuses_what_an_inner_one_has_opened() {
-    let (outer, _kept) = refusing::<Bodies>(Because::Shutdown, two_seconds(Refusal::per_client()));
+fn an_outer_layer_that_shuts_down_refuses_streams_that_an_inner_layer_opened() {
+    let (outer, _kept) =
+        refusing::<Bodies>(RefusalCause::Shutdown, two_seconds(Refusal::per_client()));
     let (feed, source) = Feed::new();
     let inner = SseLayer::new();
     let response =
@@ -67,7 +68,7 @@ fn an_outer_layer_that_shuts_down_refuses_what_an_inner_one_has_opened() {
     assert_unavailable(response, "of the outer layer");
 }
 
-/// The graceful shutdown waits for every body, also of a route that has a layer of its own.
+/// The graceful shutdown waits for every body, including those of a route with a layer of its own.
 #[tokio::test(start_paused = true)]
 async fn the_shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
     let shutdown = CancellationToken::new();
@@ -87,7 +88,8 @@ async fn the_shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
 
 #[test]
 fn an_inner_layer_of_bare_streams_refuses_through_an_outer_one() {
-    let (inner, _kept) = refusing::<Streams>(Because::Limit, two_seconds(Refusal::per_client()));
+    let (inner, _kept) =
+        refusing::<Streams>(RefusalCause::Limit, two_seconds(Refusal::per_client()));
     let service = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(Source::new().1)));
     let mut service = SseLayer::new().padding(9).layer(inner.layer(service));
     let Ok(response) = service.call(event_source()).now_or_never().unwrap();

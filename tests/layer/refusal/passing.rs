@@ -1,4 +1,4 @@
-//! What is refused to nobody.
+//! Responses that are never refused.
 
 use std::{convert::Infallible, pin::pin};
 
@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{Refusal, SseLayer, marker};
 
-use super::{Because, event_source, full, refusing, request_of};
+use super::{RefusalCause, event_source, full, refusing, request_of};
 use crate::{
     kind::{Bodies, Kind, Responses, Source, Streams},
     support::{Feed, event_stream, source::answer_to},
@@ -24,9 +24,9 @@ fn json<B>(status: u16, body: B) -> Response<B> {
 }
 
 #[test]
-fn what_is_no_stream_with_status_200_passes() {
-    for because in [Because::Limit, Because::Shutdown] {
-        let (layer, _kept) = refusing::<Bodies>(because, Refusal::per_client());
+fn other_responses_and_other_statuses_pass() {
+    for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
+        let (layer, _kept) = refusing::<Bodies>(cause, Refusal::per_client());
         for status in [200, 201, 401, 404, 500, 503] {
             let response = answer_to(event_source(), &layer, json(status, Full::from("{}")));
             assert_eq!(response.status(), status);
@@ -37,49 +37,49 @@ fn what_is_no_stream_with_status_200_passes() {
             let mut answer = event_stream(Full::from("data: no\n\n"));
             *answer.status_mut() = status.try_into().unwrap();
             let response = answer_to(event_source(), &layer, answer);
-            assert_eq!(response.status(), status, "{because:?}");
+            assert_eq!(response.status(), status, "{cause:?}");
             assert!(!response.headers().contains_key("retry-after"));
         }
-        // What stops a client for good.
+        // Statuses that stop a client for good.
         let mut answer = event_stream(Full::<Bytes>::default());
         *answer.status_mut() = StatusCode::NO_CONTENT;
-        assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{because:?}");
+        assert_eq!(answer_to(event_source(), &layer, answer).status(), 204, "{cause:?}");
     }
 }
 
 #[test]
-fn the_status_of_a_response_of_a_stream_goes_before_a_refusal() {
-    for because in [Because::Limit, Because::Shutdown] {
-        let (layer, _kept) = refusing::<Responses>(because, Refusal::per_client());
+fn a_services_own_status_takes_precedence_over_a_refusal() {
+    for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
+        let (layer, _kept) = refusing::<Responses>(cause, Refusal::per_client());
         for status in [401, 404, 204] {
             let mut answer = Responses::answer(Source::new().1);
             *answer.status_mut() = status.try_into().unwrap();
-            assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{because:?}");
+            assert_eq!(answer_to(event_source(), &layer, answer).status(), status, "{cause:?}");
         }
     }
 }
 
 fn a_head_request_passes<K: Kind>() {
-    for because in [Because::Limit, Because::Shutdown] {
-        let (layer, _kept) = refusing::<K>(because, Refusal::per_client());
+    for cause in [RefusalCause::Limit, RefusalCause::Shutdown] {
+        let (layer, _kept) = refusing::<K>(cause, Refusal::per_client());
         let head = Request::head("/").body(()).unwrap();
         let response = answer_to(head, &layer, K::answer(Source::new().1));
-        assert_eq!(response.status(), StatusCode::OK, "{because:?}");
+        assert_eq!(response.status(), StatusCode::OK, "{cause:?}");
         assert_eq!(response.headers()["content-type"], "text/event-stream");
     }
 }
 
-/// Monitors and proxies ask so, and open nothing.
+/// Monitors and proxies send HEAD requests, and these open nothing.
 #[test]
-fn a_head_request_is_refused_to_nobody() {
+fn a_head_request_is_never_refused() {
     a_head_request_passes::<Bodies>();
     a_head_request_passes::<Responses>();
     a_head_request_passes::<Streams>();
 }
 
-/// Of both, `406` says what the client can do about it.
+/// If both apply, `406` tells the client what it can change.
 #[test]
-fn who_does_not_accept_events_is_told_so_also_at_the_limit() {
+fn a_client_that_does_not_accept_events_gets_a_406_at_the_limit_too() {
     let (layer, _kept) = full(Refusal::per_client());
     let request = request_of(&Method::GET, &[("accept", "application/json")]);
     let layer = layer.require_accept(true);
@@ -88,9 +88,9 @@ fn who_does_not_accept_events_is_told_so_also_at_the_limit() {
     assert!(!response.headers().contains_key("retry-after"));
 }
 
-/// It has had its effects, and its client would repeat it.
+/// The call has had its effects, and its client would repeat it.
 #[test]
-fn a_call_that_worked_when_the_shutdown_began_is_answered() {
+fn a_call_in_progress_at_the_shutdown_is_answered() {
     for (method, passes) in [(Method::POST, true), (Method::GET, false)] {
         let shutdown = CancellationToken::new();
         let (finish, finished) = oneshot::channel::<()>();

@@ -38,20 +38,20 @@ fn retry_after_is_in_seconds_rounded_up_and_a_retry_line_in_milliseconds() {
 }
 
 #[test]
-fn without_a_time_clients_are_told_nothing() {
+fn without_a_reconnection_time_none_is_sent() {
     assert_eq!(retry_after_of(Refusal::unavailable().without_retry()), None);
     assert_eq!(retry_line_of(Refusal::retry_later().without_retry()), Polled::End);
 }
 
-/// So that those who were refused together do not come back together.
+/// Clients that were refused together must not return together.
 #[test]
-fn every_client_is_told_a_time_of_its_own() {
+fn every_client_gets_a_reconnection_time_of_its_own() {
     let range = || Retry::between(Duration::from_millis(3_001), 6 * SECOND);
     let drawn: BTreeSet<_> = (0..400).filter_map(|_| retry_after(range())).collect();
     assert!(drawn.iter().map(String::as_str).eq(["4", "5", "6"]), "{drawn:?}");
 
-    // By default, in milliseconds.
-    let told = |layer: &SseLayer| -> u64 {
+    // In milliseconds, from the default range.
+    let sent_time = |layer: &SseLayer| -> u64 {
         let response = through(layer, event_stream(Feed::new().1));
         if let Some(seconds) = response.headers().get("retry-after") {
             return 1000 * seconds.to_str().unwrap().parse::<u64>().unwrap();
@@ -62,7 +62,7 @@ fn every_client_is_told_a_time_of_its_own() {
     };
     for refusal in [Refusal::retry_later(), Refusal::unavailable()] {
         let (layer, _kept) = full(refusal.clone());
-        let drawn: BTreeSet<_> = (0..400).map(|_| told(&layer)).collect();
+        let drawn: BTreeSet<_> = (0..400).map(|_| sent_time(&layer)).collect();
         assert!(drawn.iter().all(|time| (2_000..=10_000).contains(time)), "{drawn:?}");
         assert!(drawn.len() >= 8, "{refusal:?}: {drawn:?}");
         assert!(*drawn.first().unwrap() < 4_000 && *drawn.last().unwrap() > 8_000, "{drawn:?}");

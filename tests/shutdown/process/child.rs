@@ -1,4 +1,4 @@
-//! A process that serves, seen from outside.
+//! A server process, observed from outside.
 
 use std::{
     collections::HashMap,
@@ -24,12 +24,12 @@ pub(super) struct Server {
     output: JoinHandle<Output>,
 }
 
-/// What it printed.
+/// The output of the process.
 #[derive(Debug, Default)]
 pub(super) struct Output {
-    /// How long it took from the signal to the end of its `main`, as it says itself.
+    /// The time from the signal to the end of its `main`, as the process reports it.
     pub(super) exit: Option<Duration>,
-    /// The reasons by the streams' numbers.
+    /// The close reasons by the numbers of the streams.
     pub(super) closed: HashMap<usize, String>,
 }
 
@@ -37,7 +37,7 @@ impl Server {
     pub(super) async fn start(host: &str, deadline: Duration) -> Self {
         let task = format!("{host} {}", deadline.as_millis());
         let mut child = Command::new(env::current_exe().unwrap())
-            .args(["process::server::serves_until_told", "--exact", "--ignored", "--nocapture"])
+            .args(["process::server::serves_until_sigterm", "--exact", "--ignored", "--nocapture"])
             .env(TASK, task)
             .stdout(Stdio::piped())
             .kill_on_drop(true)
@@ -45,7 +45,7 @@ impl Server {
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
         let (listens, address) = oneshot::channel();
-        // Read all the time, or the process would wait for a reader.
+        // Read continuously, or the process would wait for a reader.
         let output = tokio::spawn(async move {
             let (mut output, mut listens) = (Output::default(), Some(listens));
             while let Some(line) = lines.next_line().await.unwrap() {
@@ -55,8 +55,9 @@ impl Server {
                         listens.take().unwrap().send(address.parse().unwrap()).unwrap();
                     }
                     ["closed", number, reason] => {
-                        let told = output.closed.insert(number.parse().unwrap(), reason.to_owned());
-                        assert_eq!(told, None, "stream {number} has two close reports");
+                        let previous =
+                            output.closed.insert(number.parse().unwrap(), reason.to_owned());
+                        assert_eq!(previous, None, "stream {number} has two close reports");
                     }
                     ["exits", milliseconds] => {
                         output.exit = Some(Duration::from_millis(milliseconds.parse().unwrap()));
@@ -70,7 +71,7 @@ impl Server {
     }
 
     /// Sends a SIGTERM.
-    pub(super) async fn tell(&self) {
+    pub(super) async fn terminate(&self) {
         let kill = format!("kill -TERM {}", self.child.id().unwrap());
         assert!(Command::new("sh").args(["-c", &kill]).status().await.unwrap().success());
     }
@@ -79,7 +80,7 @@ impl Server {
         self.child.wait().await.unwrap()
     }
 
-    /// Everything that it printed before it exited.
+    /// Returns everything that the process printed before it exited.
     pub(super) async fn output(mut self) -> Output {
         assert!(soon(self.exited()).await.success());
         soon(self.output).await.unwrap()

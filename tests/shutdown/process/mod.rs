@@ -13,7 +13,7 @@ use tokio::{sync::Mutex, time::timeout};
 use self::{child::Server, server::NO_LAYER};
 use crate::{
     PATIENCE,
-    client::{Asker, Connection, Protocol, read_to_end},
+    client::{Client, Connection, Protocol, read_to_end},
     host::Host,
     soon,
     source::Source,
@@ -23,14 +23,14 @@ use crate::{
 
 const STREAMS: usize = 500;
 const STALLED: usize = 50;
-/// So many share a connection of HTTP/2.
+/// The number of streams that share an HTTP/2 connection.
 const SHARE: usize = 50;
 
-/// They are measured, so they take turns.
+/// The measured tests take turns.
 static TURN: Mutex<()> = Mutex::const_new(());
 
 struct Stream {
-    asker: Asker,
+    client: Client,
     source: Source,
     response: Response<Incoming>,
     _connection: Option<Connection>,
@@ -48,18 +48,18 @@ async fn open(server: &Server) -> Vec<Stream> {
         let mut streams = Vec::new();
         for number in numbers {
             let source = Source::ALL[number % Source::ALL.len()];
-            let asker = Asker::ALL[number / Source::ALL.len() % Asker::ALL.len()];
+            let client = Client::ALL[number / Source::ALL.len() % Client::ALL.len()];
             let path = format!("{}?{number}", source.path());
             let (response, connection) = match &mut shared {
-                Some(shared) => (shared.send(asker, &path).await, None),
+                Some(shared) => (shared.send(client, &path).await, None),
                 None => {
                     let mut own = Protocol::Http1.connect(server.address).await;
-                    (own.send(asker, &path).await, Some(own))
+                    (own.send(client, &path).await, Some(own))
                 }
             };
-            streams.push(Stream { asker, source, response, _connection: connection });
+            streams.push(Stream { client, source, response, _connection: connection });
         }
-        // The connection goes on for as long as it has streams.
+        // The connection lives as long as it has streams.
         drop(shared);
         streams
     });
@@ -75,35 +75,35 @@ async fn open_stalled(server: &Server) -> Vec<Stalled> {
     stream::iter(stalled).buffered(8).collect().await
 }
 
-/// Shuts the server down, and checks that every one of the `streams` ends as it should.
+/// Shuts the server down, and asserts that each of the `streams` ends as it should.
 async fn shut_down(server: &Server, streams: Vec<Stream>) {
     let reading = streams.into_iter().map(|stream| {
         tokio::spawn(async move {
-            let Stream { asker, source, response, _connection } = stream;
+            let Stream { client, source, response, _connection } = stream;
             let end = read_to_end(response).await;
-            source.assert_drained(asker, &end, "retry: 1234\n", "event: restart\ndata: soon\n\n");
+            source.assert_drained(client, &end, "retry: 1234\n", "event: restart\ndata: soon\n\n");
         })
     });
     let reading = try_join_all(reading.collect::<Vec<_>>());
-    server.tell().await;
+    server.terminate().await;
     soon(reading).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_500_streams_it_exits_within_a_second() {
+async fn a_process_with_500_streams_exits_within_a_second() {
     for host in Host::ALL {
         let _turn = TURN.lock().await;
         let server = Server::start(&format!("{host:?}"), 3 * PATIENCE).await;
         let streams = open(&server).await;
-        let told = Instant::now();
+        let signalled = Instant::now();
         shut_down(&server, streams).await;
         let output = server.output().await;
-        let (exit, gone) = (output.exit.expect("the end of main"), told.elapsed());
+        let (exit, gone) = (output.exit.expect("the end of main"), signalled.elapsed());
         println!(
             "{host:?}: {STREAMS} streams, main ended {exit:?} after the signal, \
              the process was gone {gone:?} after it was sent"
         );
-        // Half a second is for sources that are amid an event. A busy machine is given one more.
+        // Half a second is for mid-event sources. A busy machine is allowed one second more.
         assert!(gone > Duration::from_millis(500) && exit < Duration::from_secs(2), "{exit:?}");
         for number in 0..STREAMS {
             assert_eq!(output.closed[&number], "drained", "{host:?}, stream {number}");
@@ -113,18 +113,18 @@ async fn with_500_streams_it_exits_within_a_second() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn with_50_more_that_do_not_read_it_exits_at_the_deadline() {
+async fn a_process_with_50_stalled_clients_exits_at_the_deadline() {
     let turn = TURN.lock().await;
     let deadline = Duration::from_secs(2);
     let server = Server::start("Axum", deadline).await;
     let streams = open(&server).await;
     let stalled = open_stalled(&server).await;
-    let told = Instant::now();
+    let signalled = Instant::now();
     shut_down(&server, streams).await;
     // From here on nothing happens until the deadline.
     drop(turn);
     let output = server.output().await;
-    let (exit, gone) = (output.exit.expect("the end of main"), told.elapsed());
+    let (exit, gone) = (output.exit.expect("the end of main"), signalled.elapsed());
     println!(
         "{STREAMS} streams and {STALLED} that are not read, a deadline of {deadline:?}: \
          main ended {exit:?} after the signal, the process was gone {gone:?} after it was sent"
@@ -138,21 +138,24 @@ async fn with_50_more_that_do_not_read_it_exits_at_the_deadline() {
     drop(stalled);
 }
 
-/// Why there is a layer.
+/// The problem that the layer solves.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "of axum, not of this crate; it takes 10 seconds"]
-async fn without_the_layer_axums_own_sse_hangs() {
+async fn without_the_layer_axums_own_sse_keeps_the_process_running() {
     let waited = Duration::from_secs(10);
     let mut server = Server::start(NO_LAYER, waited).await;
     let mut streams = open(&server).await;
-    server.tell().await;
-    let told = Instant::now();
+    server.terminate().await;
+    let signalled = Instant::now();
     let exited = timeout(waited, server.exited()).await;
-    assert!(exited.is_err(), "{exited:?} after {:?}", told.elapsed());
+    assert!(exited.is_err(), "{exited:?} after {:?}", signalled.elapsed());
     let busy = streams.iter().position(|stream| stream.source == Source::Busy).unwrap();
     let mut events = EventReader::new(streams.swap_remove(busy).response);
     for _ in 0..2 * waited.as_secs() {
         assert_eq!(events.next().await.unwrap().data, "busy");
     }
-    println!("{:?} after the SIGTERM it runs, and streams of its {STREAMS} go on", told.elapsed());
+    println!(
+        "{:?} after the SIGTERM it runs, and streams of its {STREAMS} go on",
+        signalled.elapsed()
+    );
 }

@@ -1,4 +1,4 @@
-//! The other process.
+//! The server process.
 
 use std::{
     convert::Infallible,
@@ -28,43 +28,44 @@ use crate::{
     stalled::flood,
 };
 
-/// What to serve: a host, or `NO_LAYER`, and the deadline of the shutdown in milliseconds.
+/// The server's configuration: a host or `NO_LAYER`, and the deadline of the shutdown in
+/// milliseconds.
 pub(super) const TASK: &str = "TOWER_SSE_TEST_SERVER";
 pub(super) const NO_LAYER: &str = "NoLayer";
 
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Serves until a SIGTERM, as the `main` of each example does.
+/// Serves until a SIGTERM, like the `main` of each example.
 #[test]
 #[ignore = "the server of the tests beside it, which start it in a process of its own"]
-fn serves_until_told() {
+fn serves_until_sigterm() {
     let Ok(task) = env::var(TASK) else { return };
     let (runtime, shutdown) = (Runtime::new().unwrap(), CancellationToken::new());
-    let told = runtime.block_on(async {
+    let signalled = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        // What it accepts inherits it. By default each client that does not read takes megabytes.
+        // Accepted sockets inherit it. By default each client that does not read takes megabytes.
         SockRef::from(&listener).set_send_buffer_size(64 << 10).unwrap();
         // On a line of its own, after the test's name.
         println!("\nlistening {}", listener.local_addr().unwrap());
         let (host, deadline) = task.split_once(' ').unwrap();
         let deadline = Duration::from_millis(deadline.parse().unwrap());
         let host = Host::ALL.into_iter().find(|it| format!("{it:?}") == host);
-        let told = tokio::spawn(wait_for_signal(host, shutdown.clone()));
+        let signalled = tokio::spawn(wait_for_signal(host, shutdown.clone()));
         match host {
             Some(host) => with_the_layer(host, listener, shutdown, deadline).await,
             None => without_the_layer(listener, shutdown).await,
         }
-        told.await.unwrap()
+        signalled.await.unwrap()
     });
     runtime.shutdown_timeout(Duration::from_secs(1));
-    println!("exits {}", told.elapsed().as_millis());
+    println!("exits {}", signalled.elapsed().as_millis());
 }
 
 async fn wait_for_signal(host: Option<Host>, shutdown: CancellationToken) -> Instant {
     match host {
-        Some(Host::Axum) | None => graceful_axum::cancel_when_told(shutdown).await,
-        Some(Host::Hyper) => graceful_hyper::cancel_when_told(shutdown).await,
-        Some(Host::Tonic) => graceful_tonic::cancel_when_told(shutdown).await,
+        Some(Host::Axum) | None => graceful_axum::cancel_on_signal(shutdown).await,
+        Some(Host::Hyper) => graceful_hyper::cancel_on_signal(shutdown).await,
+        Some(Host::Tonic) => graceful_tonic::cancel_on_signal(shutdown).await,
     }
     Instant::now()
 }
@@ -82,7 +83,7 @@ async fn with_the_layer(
     host.serve(listener, layer, handler(|parts| answer(&parts)), shutdown, deadline).await;
 }
 
-/// Every stream has a number in its query, by which its close is reported.
+/// Answers with a stream. Each stream has a number in its query, by which its close is reported.
 fn answer(parts: &Parts) -> Response<Body> {
     let number = parts.uri.query().unwrap().to_owned();
     let mut response = match parts.uri.path() {
@@ -95,7 +96,7 @@ fn answer(parts: &Parts) -> Response<Body> {
     response
 }
 
-/// As it would be without this crate.
+/// Serves as a program without this crate would.
 async fn without_the_layer(listener: TcpListener, shutdown: CancellationToken) {
     async fn events() -> Sse<impl stream::Stream<Item = Result<sse::Event, Infallible>>> {
         let ticks = IntervalStream::new(interval(PERIOD));

@@ -9,10 +9,10 @@ use mio::{Events, Interest, Poll, Token};
 
 use crate::event::{MARKER, monotonic_ns, published_ns};
 
-/// How long a row may take, and how long it may be silent.
+/// How long a row may take, and how long it may go without a byte.
 pub const DEADLINE: Duration = Duration::from_secs(20);
 
-/// Many subscribers on one thread, which read all that comes.
+/// Many subscribers on one thread, which read everything that is sent to them.
 pub struct Client {
     poll: Poll,
     events: Events,
@@ -20,7 +20,7 @@ pub struct Client {
     buffer: Box<[u8]>,
     pub counted: Counted,
     delays: Option<Vec<u64>>,
-    /// Everything that the first of them has read.
+    /// All bytes that the first subscriber has read.
     pub witnessed: Vec<u8>,
 }
 
@@ -29,7 +29,7 @@ struct Connection {
     delivered: u64,
 }
 
-/// What all of them have read.
+/// The totals of all subscribers.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counted {
     pub delivered: u64,
@@ -38,7 +38,7 @@ pub struct Counted {
 }
 
 impl Client {
-    /// Opens so many connections, and returns when each has the head of its response.
+    /// Opens `subscribers` connections and returns once each has received its response head.
     pub fn open(address: SocketAddr, subscribers: usize) -> io::Result<Self> {
         let mut client = Self {
             poll: Poll::new()?,
@@ -50,7 +50,7 @@ impl Client {
             witnessed: Vec::new(),
         };
         while client.connections.len() < subscribers {
-            // No more at a time than wait in a server's backlog.
+            // Opens no more connections at a time than fit into the backlog of a server.
             let batch = (subscribers - client.connections.len()).min(100);
             let streams: io::Result<Vec<_>> =
                 (0..batch).map(|_| request(TcpStream::connect(address)?, "/events")).collect();
@@ -77,19 +77,19 @@ impl Client {
         Ok(())
     }
 
-    /// From now on the time from the publication of each event to the return of the read.
+    /// Starts to record the delay of each event, from its publication to the return of the read.
     pub fn measure_delays(&mut self) {
         self.delays = Some(Vec::new());
     }
 
-    /// In order; none if they were not measured.
+    /// Returns the delays in ascending order, or `None` if they were not measured.
     pub fn delays(&mut self) -> Option<Vec<u64>> {
         let mut delays = self.delays.take()?;
         delays.sort_unstable();
         Some(delays)
     }
 
-    /// Reads until everybody has so many events.
+    /// Reads until every subscriber has `events` events.
     pub fn read_all(&mut self, events: u64) -> io::Result<()> {
         let expected = events * self.connections.len() as u64;
         let start = Instant::now();
@@ -97,8 +97,8 @@ impl Client {
             let left = DEADLINE.saturating_sub(start.elapsed());
             if left.is_zero() || !self.turn(left)? {
                 let delivered = self.counted.delivered;
-                let told = format!("{delivered} of {expected} deliveries in {DEADLINE:?}");
-                return Err(io::Error::new(io::ErrorKind::TimedOut, told));
+                let message = format!("{delivered} of {expected} deliveries in {DEADLINE:?}");
+                return Err(io::Error::new(io::ErrorKind::TimedOut, message));
             }
         }
         match self.connections.iter().find(|connection| connection.delivered != events) {
@@ -107,7 +107,7 @@ impl Client {
         }
     }
 
-    /// Reads what there is, after waiting for it; false if nothing came.
+    /// Waits for bytes and reads them. Returns `false` if none arrived.
     fn turn(&mut self, wait: Duration) -> io::Result<bool> {
         self.poll.poll(&mut self.events, Some(wait))?;
         for event in &self.events {
@@ -139,7 +139,7 @@ impl Client {
                     self.witnessed.extend_from_slice(bytes);
                 }
                 if read < self.buffer.len() {
-                    // There was no more: epoll tells what comes from now on.
+                    // Nothing is left to read: epoll reports what arrives from now on.
                     break;
                 }
             }
@@ -148,7 +148,7 @@ impl Client {
     }
 }
 
-/// Sends a request; its response is still to be read.
+/// Sends a request and returns the stream, with the response still to be read.
 pub fn request(mut stream: TcpStream, path: &str) -> io::Result<TcpStream> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(DEADLINE))?;
@@ -157,7 +157,7 @@ pub fn request(mut stream: TcpStream, path: &str) -> io::Result<TcpStream> {
     Ok(stream)
 }
 
-/// Reads the head of a response, and gives what came behind it.
+/// Reads the head of a response and returns the bytes that followed it.
 pub fn read_head(stream: &mut TcpStream) -> io::Result<Vec<u8>> {
     let mut head = Vec::new();
     let mut buffer = [0; 4096];

@@ -5,7 +5,7 @@ use tower_sse_benches::payload;
 pub const MARKER: u8 = b'~';
 const DIGITS: usize = 20;
 
-/// Makes events' data: 256 bytes of a number, filler, the time, and the [`MARKER`].
+/// A source of event data: 256 bytes of a number, filler, the time, and the [`MARKER`].
 pub struct Texts {
     filler: &'static str,
 }
@@ -15,24 +15,25 @@ impl Texts {
         Self { filler: payload::line(226) }
     }
 
-    /// The data of this event, published now.
+    /// Returns the data of this event, published now.
     pub fn now(&self, number: u64) -> String {
         format!("{number:08} {}{:020}~", self.filler, monotonic_ns())
     }
 }
 
-/// The number of the event that this is the data of.
+/// Returns the number of the event with this data.
 pub fn number(text: &str) -> Option<u64> {
     text.split(' ').next()?.parse().ok()
 }
 
-/// When the event was published whose marker is at this place; none if its data began in bytes before.
+/// Returns when the event was published whose marker is at `marker`, or `None` if its data began in
+/// earlier bytes.
 pub fn published_ns(bytes: &[u8], marker: usize) -> Option<u64> {
     let digits = bytes.get(marker.checked_sub(DIGITS)?..marker)?;
     Some(digits.iter().fold(0, |number, digit| number * 10 + u64::from(digit - b'0')))
 }
 
-/// The clock that all processes of the machine share.
+/// Reads the clock that all processes of the machine share.
 pub fn monotonic_ns() -> u64 {
     let now = clock_gettime(ClockId::CLOCK_MONOTONIC).expect("a clock that Linux has");
     now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64

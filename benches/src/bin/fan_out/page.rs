@@ -14,7 +14,7 @@ const RATE: Figure = |row| Some(row.deliveries_per_s);
 const MEMORY: Figure = |row| Some(row.resident_kib as f64);
 const DELAY: Figure = |row| row.delays.map(|[median, ..]| median);
 
-/// Two cases, a figure, and by how much the second's is at least that of the first.
+/// Two cases, a figure, and the least factor by which the second case exceeds the first.
 type Target = (&'static str, Case, Case, Figure, Option<f64>);
 
 fn targets() -> Vec<Target> {
@@ -41,7 +41,7 @@ fn targets() -> Vec<Target> {
     for regime in [Saturated, Bursts] {
         targets.push(beside("CPU per delivery", ours(regime, 5_000, Axum, CPU, None)));
     }
-    // At most 1.1 of it.
+    // At most 1.1 times axum's delay.
     targets.push(beside("median delay", ours(Latency, 1, Axum, DELAY, Some(1.0 / 1.1))));
     for subject in [Hub, Axum] {
         let [with, without] = [Stalled, Unstalled].map(|regime| case(subject, regime, 1_000));
@@ -91,8 +91,8 @@ fn page(record: &Record, notes: &[&str]) -> String {
         _ = writeln!(
             text,
             "| {what} | {} | {} | {} | {}{} | {} |",
-            one.told(),
-            other.told(),
+            one.label(),
+            other.label(),
             target.map(|target| format!("≥ {target:.2}×")).unwrap_or_default(),
             ratio.map(|ratio| format!("{ratio:.2}×")).unwrap_or_default(),
             if missed { " (missed)" } else { "" },
@@ -111,7 +111,7 @@ fn page(record: &Record, notes: &[&str]) -> String {
         _ = writeln!(
             text,
             "| {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {} | {}, {void} |",
-            case.told(),
+            case.label(),
             cell(|row| Some(row.events as f64), 0),
             cell(CPU, 3),
             cell(|row| Some(row.user), 3),
@@ -128,7 +128,7 @@ fn page(record: &Record, notes: &[&str]) -> String {
     text
 }
 
-/// The least and the greatest ratio of two runs of the same round.
+/// Returns the smallest and the largest ratio of two runs of the same round.
 fn rounds(record: &Record, one: Case, other: Case, figure: Figure) -> Option<[f64; 2]> {
     let all = |case| {
         let (_, rows) = record.cases.iter().find(|(known, _)| *known == case)?;
@@ -147,7 +147,7 @@ impl Case {
         format!("{},{},{}", self.subject.name(), self.regime.name(), self.subscribers)
     }
 
-    fn told(self) -> String {
+    fn label(self) -> String {
         format!("{} {} {}", self.subject.name(), self.regime.name(), self.subscribers)
     }
 }

@@ -17,25 +17,25 @@ use nix::{
 
 use crate::subject::Subject;
 
-/// A server in a process of its own, on a processor of its own; it ends with this value.
+/// A server in a process of its own, on a processor of its own. Dropping this value ends it.
 pub struct Server {
     child: Child,
     pub address: SocketAddr,
 }
 
-/// The processor time of a process.
+/// The processor time that a process has used.
 #[derive(Clone, Copy)]
 pub struct CpuTime {
     pub total_ns: u64,
-    /// In steps of the kernel's clock tick, which is 10 ms.
+    /// The resolution is the kernel's clock tick, 10 ms.
     pub user_ns: u64,
 }
 
 impl Server {
-    /// Starts it on the first processor, and moves to the second.
+    /// Starts the server on the first processor and moves this process to the second.
     pub fn start(subject: Subject) -> io::Result<Self> {
         let [first, second] = two_processors()?;
-        // Before it is started: threads that it makes at once would stay where they are.
+        // Move before the start: threads that the server starts at once inherit the processor.
         move_to(first)?;
         let child = subject.command()?.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
         move_to(second)?;
@@ -60,12 +60,12 @@ impl Server {
         }
     }
 
-    /// What all of its threads have used.
+    /// Returns the processor time of all threads of the server.
     pub fn cpu_time(&self) -> io::Result<CpuTime> {
         let pid = Pid::from_raw(self.child.id() as i32);
         let total = clock_getcpuclockid(pid)?.now()?;
         let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-        // The name before can have anything in it.
+        // The name of the process comes before these fields and may contain anything.
         let fields = stat.rsplit(')').next().unwrap_or_default();
         let user = fields.split_whitespace().nth(11).and_then(|ticks| ticks.parse::<u64>().ok());
         Ok(CpuTime {
@@ -90,7 +90,7 @@ impl Drop for Server {
 }
 
 fn two_processors() -> io::Result<[usize; 2]> {
-    // Looked at once: afterwards one is all that is left to us.
+    // Read once: after the move only one processor is left in the set.
     static PROCESSORS: OnceLock<Option<[usize; 2]>> = OnceLock::new();
     let found = PROCESSORS.get_or_init(|| {
         let allowed = sched_getaffinity(Pid::from_raw(0)).ok()?;
@@ -106,7 +106,7 @@ fn move_to(processor: usize) -> io::Result<()> {
     Ok(sched_setaffinity(Pid::from_raw(0), &set)?)
 }
 
-/// As many open files as the system allows, here and in the servers.
+/// Raises the limit of open files to what the system allows, here and in the servers.
 pub fn raise_open_files() -> io::Result<()> {
     let (_, hard) = getrlimit(Resource::RLIMIT_NOFILE)?;
     Ok(setrlimit(Resource::RLIMIT_NOFILE, hard, hard)?)

@@ -2,30 +2,30 @@ use std::time::Duration;
 
 use crate::subject::Subject;
 
-/// How events are published, and to whom.
+/// How events are published and how many subscribers receive them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Regime {
-    /// The publisher lets others run after each event. On one thread they do not all get their turn, so
-    /// in Rust about 16 events are behind when a subscriber has its own.
+    /// The publisher yields after each event. On one thread not all subscribers get a turn in
+    /// between, so in Rust a subscriber is about 16 events behind when it gets its own.
     Saturated,
-    /// After 32 events.
+    /// The publisher yields after every 32 events.
     Bursts,
-    /// An event at a time, each after everybody has had the one before.
+    /// One event at a time, published once every subscriber has received the one before.
     Paced,
-    /// An event every 5 ms, for one subscriber.
+    /// One event every 5 ms, for one subscriber.
     Latency,
-    /// Saturated, and beside the subscribers another that does not read.
+    /// Saturated, with one more subscriber that does not read.
     Stalled,
-    /// The same without it.
+    /// Stalled, without the subscriber that does not read.
     Unstalled,
 }
 
-/// What the publisher is told.
+/// The publisher's instructions.
 #[derive(Clone, Copy, Debug)]
 pub struct Plan {
     pub events: u64,
     pub burst: u64,
-    /// Between bursts; none is to let others run.
+    /// The pause between bursts; zero only yields.
     pub gap: Duration,
 }
 
@@ -47,13 +47,14 @@ impl Regime {
         Self::ALL.iter().find(|(_, regime)| *regime == self).map_or("", |(name, _)| name)
     }
 
-    /// Are the events far enough from each other that each has a delay of its own?
+    /// Returns whether events are far enough apart that each has a delay of its own.
     pub const fn has_delays(self) -> bool {
         matches!(self, Self::Paced | Self::Latency)
     }
 
-    /// As many events as are measured well, and no more than axum's channel keeps for a subscriber that has
-    /// not had its turn: one that lost events would be none.
+    /// Returns enough events for a precise measurement, and no more than axum's channel keeps for a
+    /// subscriber that has not had its turn: a subscriber that lost events would invalidate the
+    /// run.
     pub fn plan(self, subject: Subject, subscribers: usize) -> Plan {
         let slow = match subject {
             Subject::BetterSse => 12,
@@ -75,7 +76,7 @@ impl Regime {
 }
 
 impl Plan {
-    /// The request that starts the publisher.
+    /// Returns the request path that starts the publisher.
     pub fn path(self) -> String {
         let Self { events, burst, gap } = self;
         format!("/publish?events={events}&burst={burst}&gap_ms={}", gap.as_millis())

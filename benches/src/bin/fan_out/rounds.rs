@@ -4,15 +4,16 @@ use crate::{
     subject::Subject,
 };
 
-/// How often those are run that are an order of magnitude away.
+/// The number of rounds for cases that are an order of magnitude slower.
 const FEW: usize = 3;
 
-/// What all rounds have given.
+/// The results of all rounds.
 pub struct Record {
     pub cases: Vec<(Case, Vec<Result<Row, String>>)>,
 }
 
-/// Runs all cases so many times, in rounds, so that what else happens on the machine happens to all.
+/// Runs all cases `rounds` times, interleaved, so that other load on the machine affects all cases
+/// alike.
 pub fn run(rounds: usize) -> Record {
     let mut record = Record { cases: cases().into_iter().map(|case| (case, vec![])).collect() };
     println!("round,{},{}", Case::COLUMNS, Row::COLUMNS);
@@ -32,16 +33,16 @@ pub fn run(rounds: usize) -> Record {
     record
 }
 
-/// Those that are compared stand side by side.
+/// Returns the cases; those that are compared are adjacent.
 fn cases() -> Vec<Case> {
-    let everybody = Subject::ALL.map(|(_, subject)| subject);
+    let all_subjects = Subject::ALL.map(|(_, subject)| subject);
     let ours = [Subject::Hub, Subject::Axum];
     let mut cases = Vec::new();
     let mut add = |regime, subscribers, subjects: &[Subject]| {
         cases.extend(subjects.iter().map(|&subject| Case { subject, regime, subscribers }));
     };
     for regime in [Regime::Saturated, Regime::Bursts, Regime::Paced] {
-        add(regime, 1_000, &everybody);
+        add(regime, 1_000, &all_subjects);
     }
     for regime in [Regime::Saturated, Regime::Bursts] {
         add(regime, 5_000, &ours);
@@ -56,13 +57,13 @@ fn cases() -> Vec<Case> {
 }
 
 impl Record {
-    /// The rows of a case that are not void, in the order of their rounds.
+    /// Returns the valid rows of a case, in the order of their rounds.
     pub fn rows(&self, case: Case) -> impl Iterator<Item = &Row> {
         let rows = self.cases.iter().filter(move |(other, _)| *other == case);
         rows.flat_map(|(_, rows)| rows.iter().flatten())
     }
 
-    /// The median of a figure, if there is one.
+    /// Returns the median of a figure, if any row has it.
     pub fn median(&self, case: Case, figure: fn(&Row) -> Option<f64>) -> Option<f64> {
         median(self.rows(case).filter_map(figure).collect())
     }

@@ -13,7 +13,7 @@ use crate::{
     witness,
 };
 
-/// What is measured together: a server, and its subscribers.
+/// A server together with its subscribers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Case {
     pub subject: Subject,
@@ -25,27 +25,28 @@ pub struct Case {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Row {
     pub events: u64,
-    /// Microseconds of the server's processor time for each delivery, all of it and what is not the kernel's.
+    /// Microseconds of the server's processor time per delivery: the total, and the part spent
+    /// outside of the kernel.
     pub cpu: f64,
     pub user: f64,
     pub deliveries_per_s: f64,
     pub reads: f64,
-    /// Bytes of the body for each event, with what the transfer coding adds.
+    /// Bytes of the body per event, including the transfer coding.
     pub bytes: f64,
-    /// Microseconds from publication to the client's read: median, 99 of 100, and longest.
+    /// Microseconds from publication to the client's read: median, 99th percentile, and maximum.
     pub delays: Option<[f64; 3]>,
-    /// At the end.
+    /// Resident memory at the end of the run.
     pub resident_kib: u64,
-    /// How many events the subscriber has missed that did not read.
+    /// The number of events that the stalled subscriber missed.
     pub missed: Option<u64>,
 }
 
 impl Case {
-    /// Runs it, in processes of its own.
+    /// Runs the case, with the server in a process of its own.
     ///
     /// # Errors
     ///
-    /// Why the run says nothing.
+    /// Returns the reason why the run is invalid.
     pub fn measure(self) -> io::Result<Row> {
         let plan = self.regime.plan(self.subject, self.subscribers);
         let server = Server::start(self.subject)?;
@@ -76,7 +77,7 @@ impl Case {
                 return Err(io::Error::other("who did not read has missed nothing"));
             }
             Some((_, false)) if self.subject.is_ours() => {
-                return Err(io::Error::other("who did not read was not told what it has missed"));
+                return Err(io::Error::other("the stalled subscriber did not receive a gap event"));
             }
             missed => missed.map(|(events, _)| events),
         };
@@ -105,7 +106,7 @@ impl Case {
     }
 }
 
-/// How many events a channel has dropped.
+/// Asks the server how many events its channel has dropped.
 fn lost(address: SocketAddr) -> io::Result<String> {
     let mut stream = request(TcpStream::connect(address)?, "/lost")?;
     let body = read_head(&mut stream)?;

@@ -34,15 +34,15 @@ use tower_sse::{Event, SseLayer, hub::Hub};
 
 use crate::{event::Texts, subject::Subject};
 
-/// What axum's channel keeps, and a topic of the hub.
+/// The capacity of axum's channel and of a topic of the hub.
 const KEPT: usize = 4_096;
 
-/// Serves one subject on one thread, until standard input ends: events at `/events`; `/publish` makes
-/// them; `/lost` tells how many a channel has dropped.
+/// Serves one subject on one thread until standard input ends. `/events` streams events, `/publish`
+/// publishes them, and `/lost` returns how many events a channel has dropped.
 pub fn serve(subject: Subject) {
     let published = match subject {
         Subject::Hub | Subject::HubOnly => {
-            // As much as axum's channel keeps, and bytes to hold it: nothing is lost either way.
+            // The same count as axum's channel, and enough bytes for it: neither loses an event.
             Published::Hub(Hub::builder().retain_events(KEPT).retain_bytes(8 << 20).build())
         }
         Subject::Axum | Subject::AxumKeepAlive => {
@@ -69,10 +69,11 @@ pub fn serve(subject: Subject) {
     runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         println!("listening on {}", listener.local_addr().expect("an address"));
-        io::stdout().flush().expect("somebody to tell");
+        io::stdout().flush().expect("a reader of standard output");
         let listener = listener.tap_io(|io| io.set_nodelay(true).expect("a socket option"));
         let serving = tokio::spawn(async { axum::serve(listener, app).await });
-        // Not a task, which would have its turn after all others, so that no event is ever behind.
+        // Not a task: a task would get its turn after all others, so that no event would ever be
+        // behind.
         while let Some((order, done)) = ordered.recv().await {
             publish_all(&published, order).await;
             _ = done.send(());
@@ -81,7 +82,7 @@ pub fn serve(subject: Subject) {
     });
 }
 
-/// Nobody is left behind when the benchmark goes.
+/// Ends the server together with the benchmark.
 fn leave_with_parent() {
     thread::spawn(|| {
         _ = io::stdin().read_to_end(&mut Vec::new());
@@ -97,11 +98,11 @@ struct Served {
     orders: mpsc::Sender<(Order, oneshot::Sender<()>)>,
 }
 
-/// Where events are published.
+/// Where events are published to.
 #[derive(Clone)]
 enum Published {
     Hub(Hub),
-    // A counted reference is the cheapest that a channel can carry.
+    // A reference count is the cheapest item that a channel can carry.
     Channel { sender: broadcast::Sender<Arc<str>>, lost: Arc<AtomicU64> },
 }
 
@@ -141,7 +142,7 @@ async fn publish_all(published: &Published, Order { events, burst, gap_ms }: Ord
     let texts = Texts::new();
     let mut ticks = (gap_ms > 0).then(|| interval(Duration::from_millis(gap_ms)));
     if let Some(ticks) = &mut ticks {
-        // A publisher that is late must not make it up by a burst.
+        // A late publisher must not catch up with a burst.
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     }
     for number in 1..=events {

@@ -11,7 +11,7 @@ use crate::{
     event::MARKER,
 };
 
-/// A subscriber that does not read, until the others have everything.
+/// A subscriber that does not read until the others have all events.
 pub struct Stalled {
     stream: TcpStream,
 }
@@ -19,8 +19,8 @@ pub struct Stalled {
 impl Stalled {
     pub fn open(address: SocketAddr) -> io::Result<Self> {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
-        // On the loopback a socket takes megabytes before it is full, most of them at the server: how
-        // many goes by the size of a segment.
+        // A loopback socket buffers megabytes, most of them at the server. The amount depends on
+        // the segment size.
         socket.set_tcp_mss(536)?;
         socket.set_recv_buffer_size(4096)?;
         socket.connect(&address.into())?;
@@ -29,12 +29,13 @@ impl Stalled {
         Ok(Self { stream })
     }
 
-    /// Reads after all, up to the last event; gives how many it has missed, and whether it was told.
+    /// Reads up to the last event. Returns how many events were missed and whether a gap was
+    /// reported.
     pub fn missed(mut self, events: u64) -> io::Result<(u64, bool)> {
         let last = format!("data: {events:08} ");
         let mut buffer = vec![0; 64 * 1024];
         let mut delivered = 0;
-        let mut told = false;
+        let mut gap_reported = false;
         let mut tail = Vec::new();
         loop {
             let read = self.stream.read(&mut buffer)?;
@@ -43,13 +44,13 @@ impl Stalled {
             }
             delivered += memchr_iter(MARKER, &buffer[..read]).count() as u64;
             tail.extend_from_slice(&buffer[..read]);
-            told |= memmem::find(&tail, b"event: gap\n").is_some();
+            gap_reported |= memmem::find(&tail, b"event: gap\n").is_some();
             if let Some(last) = memmem::find(&tail, last.as_bytes())
                 && tail[last..].contains(&MARKER)
             {
-                return Ok((events - delivered, told));
+                return Ok((events - delivered, gap_reported));
             }
-            // An event at least, as it may be cut.
+            // Keep at least one event, as it may be cut.
             tail.drain(..tail.len().saturating_sub(1024));
         }
     }

@@ -4,20 +4,20 @@ use std::{
     process::Command,
 };
 
-/// Who serves.
+/// The server under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Subject {
     /// The hub, the layer with its heartbeat, and axum as router and server.
     Hub,
-    /// The same without the layer.
+    /// The hub and axum, without the layer.
     HubOnly,
     /// axum's `Sse` of a `tokio::sync::broadcast` channel, on the same server.
     Axum,
-    /// The same with its `KeepAlive`.
+    /// axum's `Sse` of a channel, with its `KeepAlive`.
     AxumKeepAlive,
-    /// npm.
+    /// better-sse, from npm.
     BetterSse,
-    /// PyPI.
+    /// sse-starlette, from PyPI.
     SseStarlette,
 }
 
@@ -43,12 +43,12 @@ impl Subject {
         matches!(self, Self::Hub | Self::HubOnly)
     }
 
-    /// Of another language.
+    /// Returns whether the server is written in another language.
     pub const fn is_foreign(self) -> bool {
         matches!(self, Self::BetterSse | Self::SseStarlette)
     }
 
-    /// What starts its server.
+    /// Returns the command that starts the server.
     pub fn command(self) -> io::Result<Command> {
         let this = env::current_exe()?;
         let scripts = Path::new(env!("CARGO_MANIFEST_DIR")).join("peers");
@@ -72,8 +72,8 @@ impl Subject {
     }
 }
 
-/// Where `fan_out.sh` puts the peers of other languages: `peers` in the target directory, in whose
-/// `release` the program is.
+/// Returns where `fan_out.sh` installs the peers of other languages: `peers` in the target
+/// directory, next to the `release` directory of this program.
 fn installed(this: &Path) -> PathBuf {
     this.ancestors().nth(2).unwrap_or(this).join("peers")
 }

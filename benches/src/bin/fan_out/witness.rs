@@ -5,8 +5,8 @@ use tower_sse::{Decoder, Message};
 
 use crate::event::number;
 
-/// Decodes all that one subscriber has read, and fails unless it is these events, each once, in order:
-/// the others were only counted.
+/// Decodes all bytes that one subscriber has read, and fails unless they are all events, once each
+/// and in order. The bytes of the other subscribers are only counted.
 pub fn check(chunked: &[u8], events: u64) -> io::Result<()> {
     let mut decoder = Decoder::new();
     let mut messages: Vec<Message> = Vec::new();
@@ -23,7 +23,7 @@ pub fn check(chunked: &[u8], events: u64) -> io::Result<()> {
     Err(io::Error::other(format!("{} messages, not {events} in their order", messages.len())))
 }
 
-/// The whole chunks of a body.
+/// Returns the whole chunks of a body.
 fn chunks(mut rest: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let line = memmem::find(rest, b"\r\n")?;

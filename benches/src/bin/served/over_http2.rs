@@ -1,4 +1,4 @@
-//! Many streams over one connection of HTTP/2.
+//! Many streams over one HTTP/2 connection.
 
 use std::{
     io::Read,
@@ -12,12 +12,12 @@ use tower_sse_benches::http2;
 
 use super::{endless, layer, on_one_thread, resident_kib, serve, settle, silent};
 
-/// The streams of one connection.
+/// The number of streams of one connection.
 const STREAMS_EACH: u64 = 100;
-/// What a client grants a stream that does not say otherwise (RFC 9113, section 6.9.2).
+/// The initial window of a stream (RFC 9113, section 6.9.2).
 const WINDOW: u32 = (1 << 16) - 1;
 
-/// The memory of the process for each silent stream, once its client has the head.
+/// Measures the memory of each idle stream, once its client has the head.
 pub(super) fn idle(subject: &str) {
     const CONNECTIONS: u64 = 20;
 
@@ -42,7 +42,7 @@ pub(super) fn idle(subject: &str) {
     });
 }
 
-/// The memory of the process for each stream of one connection, of which `window` bytes are taken.
+/// Measures the memory of each stream of one connection after `window` of its bytes were taken.
 pub(super) fn stalled(subject: &str, window: u32, reads: bool) {
     on_one_thread(|listener| async {
         let address = listener.local_addr().expect("an address");

@@ -1,4 +1,4 @@
-//! Every way in which a stream can be over, so that no report, permit or token forgets one.
+//! Every way in which a stream can end, so that no report, permit or token misses one.
 
 use std::{
     io,
@@ -19,12 +19,12 @@ use crate::{
     support::{Polled, body::data, poll_frame, source::cancelled_task},
 };
 
-/// Longer than an error is held back.
+/// Longer than an error is delayed.
 const HELD_BACK: Duration = Duration::from_millis(21);
 const AGE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum WayOut {
+pub(crate) enum ExitPath {
     SourceEnds,
     SourceEndsBeforeTheTerminator,
     SourceFails,
@@ -47,12 +47,12 @@ pub(crate) enum WayOut {
     ServiceFails,
     ServicePanics,
     ServicePanicsInTheCall,
-    // There is no stream to be:
+    // No stream is opened:
     NotAcceptable,
     Head,
 }
 
-use WayOut::{
+use ExitPath::{
     Cancelled, CancelledByFailing, ClientLeaves, ClientLeavesBeforeTheFailure,
     ClientLeavesBeforeTheFirstPoll, ClientLeavesBeforeTheHead, Drained, DrainedByFailing, Expired,
     ExpiredAtTheFirstPoll, ExpiredByFailing, Head, NotAcceptable, ServiceFails, ServicePanics,
@@ -60,7 +60,7 @@ use WayOut::{
     SourceFailsAndSomebodySaysSo, SourcePanics, SourcePanicsAndTheThreadUnwinds, ThreadUnwinds,
 };
 
-impl WayOut {
+impl ExitPath {
     pub(crate) const ALL: [Self; 23] = [
         SourceEnds,
         SourceEndsBeforeTheTerminator,
@@ -87,7 +87,7 @@ impl WayOut {
         Head,
     ];
 
-    /// Why the stream closes; `None` if none is opened.
+    /// Returns the close reason of the stream, or `None` if none is opened.
     pub(crate) const fn reason<K: Kind>(self) -> Option<CloseReason> {
         match self {
             NotAcceptable | Head => None,
@@ -100,7 +100,7 @@ impl WayOut {
         }
     }
 
-    /// How the response ends, stream or not.
+    /// Returns how the response ends, stream or not.
     pub(crate) const fn end(self) -> CloseReason {
         match self {
             SourceEnds | SourceEndsBeforeTheTerminator | NotAcceptable | Head => CloseReason::Ended,
@@ -122,7 +122,7 @@ impl WayOut {
         }
     }
 
-    /// How many frames and bytes are sent on the way.
+    /// Returns how many frames and bytes are sent.
     pub(crate) fn sent(self) -> (u64, u64) {
         let frames: &[&str] = match self {
             ClientLeavesBeforeTheFirstPoll
@@ -144,7 +144,8 @@ impl WayOut {
         (frames.len() as u64, frames.iter().map(|frame| frame.len() as u64).sum())
     }
 
-    /// Makes a service inside `layer` go this way, and returns what it found in its request.
+    /// Lets a service inside `layer` end in this way, and returns the `Disconnect` that it found in
+    /// its request.
     pub(crate) async fn go<K: Kind>(self, layer: &SseLayer<K::Marker>) -> Option<Disconnect> {
         let (source, events) = Source::new();
         self.go_with::<K>(layer, source, events).await
@@ -156,7 +157,7 @@ impl WayOut {
         source: Source,
         events: Events,
     ) -> Option<Disconnect> {
-        // Every way begins with all of tokio's budget.
+        // Start with the whole coop budget of tokio.
         yield_now().await;
         let shutdown = CancellationToken::new();
         let layer = self.set_up(layer.clone().shutdown(shutdown.clone()));
@@ -221,7 +222,7 @@ impl WayOut {
             Cancelled => Request::get("/")
                 .header("accept", "text/event-stream")
                 .header("cache-control", "no-cache"),
-            // What page code sends that reads a stream by `fetch`.
+            // The headers that page code sends when it reads a stream by `fetch`.
             CancelledByFailing | DrainedByFailing | ExpiredByFailing => Request::get("/")
                 .header("accept", "text/event-stream")
                 .header("sec-fetch-mode", "cors"),
@@ -269,7 +270,7 @@ impl WayOut {
                 catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
                 return;
             }
-            // The source would go on, but nobody polls it any more.
+            // The source would go on, but the body is no longer polled.
             ClientLeaves | ClientLeavesBeforeTheFirstPoll => source.send("two"),
             ClientLeavesBeforeTheFailure => {
                 source.fail(io::Error::other("broken"));
@@ -308,6 +309,6 @@ impl WayOut {
 }
 
 const ONE: &str = "data: one\n\n";
-/// What is sent before a failure if there are no other last bytes.
+/// The bytes sent before a failure if there are no other last bytes.
 const LAST_LINE: &str = ":\n";
 const GOODBYE: &str = "retry: 2500\ndata: bye\n\n";
