@@ -55,13 +55,15 @@ impl Log {
         let is_complete = self.end / BLOCK > block;
         let is_whole = is_complete && range.end - range.start >= MIN_SHARED_SLICE;
         let key = if is_whole { FrameKey::whole(block) } else { FrameKey::range(block, &range) };
-        let frame = match self.frames.get_or_insert_default().get(key, &range, drops) {
+        // Readers must not fill memory that only publishers evict.
+        let room = self.memory.room(self.limits.memory);
+        let frame = match self.frames.get_or_insert_default().get(key, &range, room, drops) {
             Some(frame) => Some(frame),
             None => {
                 let copied = if is_whole { self.block_around(&entries, block) } else { entries };
                 let start = self.entries.get(copied.start)?.start;
                 let bytes = self.copy(copied, start)?;
-                self.frames.get_or_insert_default().add(key, start, bytes, &range, drops)
+                self.frames.get_or_insert_default().add(key, start, bytes, &range, room, drops)
             }
         };
         self.update_memory();

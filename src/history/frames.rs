@@ -15,6 +15,8 @@ use super::deferred_drops::DeferredDrops;
 const KEPT: usize = 16;
 /// How many frames each added frame checks, to remove those that were dropped.
 const EXAMINED: usize = 4;
+/// The memory of a frame in the list besides its bytes, counted by an allocator.
+const ENTRY_MEMORY: usize = 170;
 
 /// The frames of a log: consecutive events copied into one piece, which subscribers that are
 /// behind share.
@@ -72,57 +74,61 @@ impl FrameKey {
 }
 
 impl Frames {
-    /// Returns the memory of the kept frames.
-    pub(super) const fn kept_bytes(&self) -> usize {
-        self.kept_bytes
+    /// Returns the memory of the kept frames, and of the list of all frames.
+    pub(super) fn memory(&self) -> usize {
+        self.kept_bytes + self.by_key.len() * ENTRY_MEMORY
     }
 
-    /// Returns the bytes `range` of the log, if a frame with this key exists and contains them.
+    /// Returns the bytes `range` of the log, if a frame with this key exists and contains them. The
+    /// frame is kept if there is `room` for it.
     pub(super) fn get(
         &mut self,
         key: FrameKey,
         range: &Range<u64>,
+        room: usize,
         drops: &mut DeferredDrops,
     ) -> Option<Bytes> {
+        self.remove_some_dropped();
         let frame = self.by_key.get_mut(&key)?;
         let start = frame.start;
         let bytes = match &frame.kept {
             Some(bytes) => bytes.clone(),
             None => {
                 let bytes = Bytes::from_owner(Owner(frame.bytes.upgrade()?));
-                self.keep(key, &bytes, drops);
+                self.keep(key, &bytes, room, drops);
                 bytes
             }
         };
         slice(&bytes, start, range)
     }
 
-    /// Adds a frame that begins at offset `start`, and returns the bytes `range` of the log.
+    /// Adds a frame that begins at offset `start`, and returns the bytes `range` of the log. The frame
+    /// is kept if there is `room` for it.
     pub(super) fn add(
         &mut self,
         key: FrameKey,
         start: u64,
         bytes: Vec<u8>,
         range: &Range<u64>,
+        room: usize,
         drops: &mut DeferredDrops,
     ) -> Option<Bytes> {
         self.remove_some_dropped();
-        if self.kept.len() >= KEPT {
-            self.evict_oldest(drops);
-        }
         let shared = Arc::new(bytes);
         let weak = Arc::downgrade(&shared);
         let bytes = Bytes::from_owner(Owner(shared));
-        let frame = Frame { start, bytes: weak, kept: Some(bytes.clone()) };
+        let frame = Frame { start, bytes: weak, kept: None };
         if let Some(earlier) = self.by_key.insert(key, frame) {
             self.discard(key, earlier.kept, drops);
         }
-        self.kept_bytes += bytes.len();
-        self.kept.push_back(key);
+        self.keep(key, &bytes, room, drops);
         slice(&bytes, start, range)
     }
 
-    fn keep(&mut self, key: FrameKey, bytes: &Bytes, drops: &mut DeferredDrops) {
+    fn keep(&mut self, key: FrameKey, bytes: &Bytes, room: usize, drops: &mut DeferredDrops) {
+        if bytes.len() > room {
+            return;
+        }
         if self.kept.len() >= KEPT {
             self.evict_oldest(drops);
         }
@@ -135,7 +141,10 @@ impl Frames {
 
     /// Evicts the kept frames. Those that a client holds can still be shared.
     pub(super) fn evict(&mut self, drops: &mut DeferredDrops) {
-        while self.evict_oldest(drops) {}
+        while self.evict_oldest(drops) {
+            self.remove_some_dropped();
+        }
+        self.remove_some_dropped();
     }
 
     fn evict_oldest(&mut self, drops: &mut DeferredDrops) -> bool {

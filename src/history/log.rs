@@ -45,10 +45,10 @@ pub(crate) struct Evicted {
 /// Each method that changes the log's memory updates the shared [`MemoryCounter`].
 #[derive(Debug)]
 pub(crate) struct Log {
-    limits: Limits,
+    pub(super) limits: Limits,
     /// The memory of a topic that keeps an event, besides its events.
     topic_overhead: usize,
-    memory: MemoryShare,
+    pub(super) memory: MemoryShare,
     pub(super) entries: VecDeque<Entry>,
     bytes: usize,
     /// The offset of the next event: all bytes ever appended, and the padding after large events.
@@ -106,9 +106,9 @@ impl Log {
         if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
     }
 
-    /// Returns the memory of the events and the kept frames.
+    /// Returns the memory of the events and the frames.
     pub(crate) fn events_memory(&self) -> usize {
-        let frames = self.frames.as_ref().map_or(0, |frames| frames.kept_bytes());
+        let frames = self.frames.as_ref().map_or(0, |frames| frames.memory());
         self.entries.len() * ENTRY_OVERHEAD + self.bytes + frames
     }
 

@@ -26,6 +26,11 @@ impl MemoryShare {
         Self { counter, bytes: 0 }
     }
 
+    /// Returns how many bytes all logs together may add before they exceed `limit`.
+    pub(super) fn room(&self, limit: usize) -> usize {
+        limit.saturating_sub(self.counter.total())
+    }
+
     pub(super) fn set(&mut self, bytes: usize) {
         if bytes > self.bytes {
             self.counter.0.fetch_add(bytes - self.bytes, Relaxed);

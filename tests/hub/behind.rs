@@ -137,3 +137,29 @@ fn clients_with_an_additional_topic_each_share_frames() {
         assert!(held < LIMIT, "{held} bytes for each client, {own_events} events of its own");
     }
 }
+
+/// Only publishers evict, so readers must not fill the memory of a hub that is quiet.
+#[test]
+fn readers_fill_no_memory_beyond_the_limit() {
+    const LIMIT: u64 = 4 << 20;
+    let kib = "x".repeat(1000);
+    let (mut hub, mut last_ids) = (Hub::new(), Vec::new());
+    let kept = measure(|| {
+        hub = Hub::builder().max_memory(LIMIT as usize).build();
+        for topic in 0..300 {
+            let publish_one = |_| publish(&hub, &format!("topic {topic}"), &kib);
+            last_ids.push((0..15).map(publish_one).collect::<Vec<_>>());
+        }
+    });
+    let read = measure(|| {
+        for (topic, ids) in last_ids.iter().enumerate() {
+            for last in ids {
+                let topics = [format!("topic {topic}")];
+                Stalled::new(hub.subscribe(topics).resume(id(&hub, *last))).take_all();
+            }
+        }
+    });
+    // The list of frames is counted too, and shrinks when the next event is published.
+    let bytes = kept.bytes_current + read.bytes_current;
+    assert!(bytes < i64::try_from(LIMIT + LIMIT / 10).unwrap(), "{kept:?} {read:?}");
+}
