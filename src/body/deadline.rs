@@ -14,7 +14,7 @@ use tokio::{
 };
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::idle::is_within_reach;
+use super::idle_timer::is_within_reach;
 use crate::{
     connection::{Client, CloseReason},
     options::{Drain, PATIENCE, ResolvedOptions},

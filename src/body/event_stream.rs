@@ -1,4 +1,4 @@
-mod closing;
+mod ending;
 
 use std::{
     mem,
@@ -12,7 +12,7 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::{
-    Boundary, CoopBudget, Deadline, Ending, IdleTimer, Report, Shutdown,
+    Boundary, CoopBudget, Deadline, IdleTimer, LastFrames, Report, Shutdown,
     boundary::first_block_has_retry, deadline::Verdict,
 };
 use crate::{BoxError, connection::Client, options::ResolvedOptions};
@@ -44,7 +44,7 @@ enum Phase {
     Open,
     /// Open; the source was polled ahead and its result is kept.
     HoldsResult(Box<Polled>),
-    Ending(Ending),
+    Ending(LastFrames),
 }
 
 /// The ready result of polling a body.

@@ -7,12 +7,12 @@
 mod boundary;
 mod coop;
 mod deadline;
-mod ending;
 mod event_body;
 mod event_stream;
 mod flush_wait;
 mod frame_batch;
-mod idle;
+mod idle_timer;
+mod last_frames;
 mod report;
 mod sse_body;
 
@@ -25,6 +25,6 @@ pub(crate) use self::{
 };
 
 use self::{
-    boundary::Boundary, coop::CoopBudget, deadline::Deadline, ending::Ending,
-    flush_wait::FlushWait, idle::IdleTimer,
+    boundary::Boundary, coop::CoopBudget, deadline::Deadline, flush_wait::FlushWait,
+    idle_timer::IdleTimer, last_frames::LastFrames,
 };

@@ -6,8 +6,9 @@ use bytes::Bytes;
 use self::sealed::EncodeInto;
 use super::{
     Event, EventName, RareFields,
-    frame_buf::{COMMENT, DATA, EVENT, Field, FrameBuf, ID, RETRY},
+    frame_buf::FrameBuf,
     id::Id,
+    lines::{COMMENT, DATA, EVENT, Field, ID, RETRY},
 };
 use crate::BoxError;
 

@@ -15,6 +15,7 @@ mod frame_buf;
 mod id;
 #[cfg(feature = "json")]
 mod json;
+mod lines;
 mod name;
 mod text;
 

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{EventStream, Phase};
-use crate::{BoxError, body::Ending, connection::CloseReason};
+use crate::{BoxError, body::LastFrames, connection::CloseReason};
 
 /// The last bytes of a failing stream. When the server drops them, it has written them.
 const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
@@ -20,7 +20,7 @@ impl<B> EventStream<B> {
             }
             _ => Bytes::new(),
         };
-        self.begin_ending(Ending::own(last, trailers));
+        self.begin_ending(LastFrames::own(last, trailers));
     }
 
     /// Ends the stream because its source failed.
@@ -33,14 +33,14 @@ impl<B> EventStream<B> {
         let ending = if is_cancellation {
             debug!(error = %error, "the source of an event stream was cancelled");
             if between_events && this.client.reconnects_after_clean_end() {
-                Ending::clean(CloseReason::Cancelled, Bytes::new())
+                LastFrames::clean(CloseReason::Cancelled, Bytes::new())
             } else {
-                Ending::failure(CloseReason::Cancelled, self.as_mut().last_line(), error)
+                LastFrames::failure(CloseReason::Cancelled, self.as_mut().last_line(), error)
             }
         } else if between_events && let Some(event) = this.options.event_for(&error) {
-            Ending::clean(CloseReason::Failed, this.boundary.interject(&event))
+            LastFrames::clean(CloseReason::Failed, this.boundary.interject(&event))
         } else {
-            Ending::failure(CloseReason::Failed, self.as_mut().last_line(), error)
+            LastFrames::failure(CloseReason::Failed, self.as_mut().last_line(), error)
         };
         self.begin_ending(ending);
     }
@@ -69,10 +69,10 @@ impl<B> EventStream<B> {
         };
         let last = if lines.is_empty() { lines } else { this.boundary.interject(&lines) };
         let ending = if between_events && !this.client.is_cut_by_failing() {
-            Ending::clean(reason, last)
+            LastFrames::clean(reason, last)
         } else {
             let last = if last.is_empty() { self.as_mut().last_line() } else { last };
-            Ending::cut_short(reason, last)
+            LastFrames::cut_short(reason, last)
         };
         self.begin_ending(ending);
     }
@@ -81,7 +81,7 @@ impl<B> EventStream<B> {
     ///
     /// The source is not kept until the body is dropped, because it may hold a guard, a permit or a
     /// cursor.
-    fn begin_ending(self: Pin<&mut Self>, ending: Ending) {
+    fn begin_ending(self: Pin<&mut Self>, ending: LastFrames) {
         let mut this = self.project();
         // The body may be dropped before it is polled again.
         if let Some(reason) = ending.reason() {

@@ -12,9 +12,9 @@ use super::FlushWait;
 use crate::{BoxError, connection::CloseReason};
 
 /// The last frames of a stream whose source was dropped.
-pub(super) struct Ending {
+pub(super) struct LastFrames {
     reason: CloseReason,
-    /// Boxed, because every open stream has room for an `Ending`.
+    /// Boxed, because every open stream has room for an `LastFrames`.
     rest: Option<Box<Rest>>,
 }
 
@@ -29,7 +29,7 @@ enum Then {
     Fail { error: BoxError, flush: FlushWait },
 }
 
-impl Ending {
+impl LastFrames {
     /// Creates a clean end after the bytes `last`.
     pub(super) fn clean(reason: CloseReason, last: Bytes) -> Self {
         let rest = (!last.is_empty()).then(|| Box::new(Rest { last, then: Then::End }));
