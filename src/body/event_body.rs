@@ -22,10 +22,11 @@ pin_project! {
     /// [`response`](crate::response) returns a response with this body. The body only encodes
     /// events; the [layer](crate::SseLayer) adds heartbeats and its other features.
     ///
-    /// No event waits for a batch: a frame ends when no further event is ready, or at 16 KiB. While
-    /// the client reads slowly, a frame ends at 4 KiB, so that little memory is held for the
-    /// client. An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a
-    /// frame of its own.
+    /// No event waits for a batch: a frame ends when no further event is ready, or when it is full.
+    /// That is at 4 KiB at first, and at 16 KiB once the server has released the previous frame, so
+    /// that little memory is held for a client that reads slowly. A single event may exceed either.
+    /// An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
+    /// of its own.
     ///
     /// An item that is an `Err`, or that fails to serialise, fails the body after the events before
     /// it. A panic of the stream propagates.

@@ -42,22 +42,23 @@ pin_project! {
 enum Phase {
     Beginning(Shutdown),
     Open,
-    /// Open; the source was polled ahead and its result is kept.
-    HoldsResult(Box<Polled>),
+    /// Open; holds a result that was polled ahead, or the rest of a frame that was too large to
+    /// send in one piece.
+    Holding(Box<Polled>),
     Ending(LastFrames),
 }
 
 /// The ready result of polling a body.
 type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 
-/// The size, in bytes, of the pieces in which a larger frame of the source passes. Reading the
-/// lines of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
+/// Larger source frames are split into pieces of this many bytes. Reading the lines of a 16 MiB
+/// frame in one piece took 71 ms, during which no other task ran on the thread.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl<B> EventStream<B> {
     pub(crate) fn new(
         source: B,
-        encoded: bool,
+        has_content_coding: bool,
         options: Arc<ResolvedOptions>,
         shutdown: Shutdown,
         client: Client,
@@ -65,9 +66,12 @@ impl<B> EventStream<B> {
     ) -> Self {
         Self {
             source: Some(source),
-            idle: options.heartbeat_interval().filter(|_| !encoded).map(|_| IdleTimer::default()),
+            idle: options
+                .heartbeat_interval()
+                .filter(|_| !has_content_coding)
+                .map(|_| IdleTimer::default()),
             deadline: None,
-            boundary: if encoded { Boundary::opaque() } else { Boundary::new() },
+            boundary: if has_content_coding { Boundary::opaque() } else { Boundary::new() },
             phase: Phase::Beginning(shutdown),
             budget: CoopBudget::default(),
             options,
@@ -88,7 +92,7 @@ where
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         // Cutting the stream needs no budget: a body whose task spends its budget elsewhere must
         // not outlive the shutdown.
-        if CoopBudget::poll_ready(cx).is_pending() && !self.as_mut().can_be_cut(cx) {
+        if CoopBudget::poll_ready(cx).is_pending() && !self.as_mut().must_be_cut_now(cx) {
             return Poll::Pending;
         }
         let polled = ready!(self.as_mut().poll_phase(cx));
@@ -110,8 +114,8 @@ where
     }
 
     /// Returns whether the stream must end, and can end at this point.
-    fn can_be_cut(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        matches!(self.phase, Phase::Open | Phase::HoldsResult(_))
+    fn must_be_cut_now(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Holding(_))
             && matches!(self.check_deadline(cx), Verdict::EndNow(_))
     }
 
@@ -128,9 +132,9 @@ where
             {
                 Verdict::EndNow(reason)
             }
-            // The source has delivered these bytes, in which its event may end.
+            // The held bytes may contain the end of the current event, so they are sent first.
             Verdict::EndNow(reason)
-                if matches!(this.phase, Phase::HoldsResult(_)) && !this.boundary.is_opaque() =>
+                if matches!(this.phase, Phase::Holding(_)) && !this.boundary.is_opaque() =>
             {
                 if this.boundary.between_events() {
                     Verdict::EndNow(reason)
@@ -151,7 +155,7 @@ where
                         return Poll::Ready(Some(Ok(self.interject(&preamble))));
                     }
                 }
-                Phase::Open | Phase::HoldsResult(_) => {
+                Phase::Open | Phase::Holding(_) => {
                     if let Some(frame) = ready!(self.as_mut().poll_open(cx)) {
                         return Poll::Ready(Some(Ok(frame)));
                     }
@@ -181,7 +185,7 @@ where
             Poll::Pending => self.options.preamble(),
             Poll::Ready(first) => {
                 let has_retry = first_data(&first).is_some_and(first_block_has_retry);
-                *self.as_mut().project().phase = Phase::HoldsResult(Box::new(first));
+                *self.as_mut().project().phase = Phase::Holding(Box::new(first));
                 if has_retry { self.options.padding() } else { self.options.preamble() }
             }
         }
@@ -197,7 +201,7 @@ where
     #[inline]
     fn poll_source(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         let mut this = self.project();
-        if let Phase::HoldsResult(result) = this.phase {
+        if let Phase::Holding(result) = this.phase {
             let result = result.take();
             *this.phase = Phase::Open;
             return Poll::Ready(result);
@@ -267,7 +271,7 @@ where
         let this = self.project();
         if data.len() > LARGEST_PIECE && !this.boundary.is_opaque() {
             let rest = data.split_off(LARGEST_PIECE);
-            *this.phase = Phase::HoldsResult(Box::new(Some(Ok(Frame::data(rest)))));
+            *this.phase = Phase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }
         if is_due { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
     }

@@ -26,7 +26,7 @@ pin_project! {
         // When the stream became idle; `None` while it is busy.
         idle_since: Option<Instant>,
         // When the timer fires. It need not be polled before.
-        armed_until: Option<Instant>,
+        fires_at: Option<Instant>,
         // The waker of the task that the timer wakes.
         waker: Option<Waker>,
         // There is no tokio runtime, and so no timer.
@@ -43,8 +43,8 @@ impl IdleTimer {
         *self.project().idle_since = None;
     }
 
-    /// Waits until the interval has passed since the first call after bytes were sent, and then
-    /// every interval again.
+    /// Ready once the interval has passed since the first call after the last
+    /// [`reset`](Self::reset), and then again every interval.
     ///
     /// Outside of a tokio runtime it waits for ever.
     #[inline]
@@ -61,7 +61,7 @@ impl IdleTimer {
         match *this.idle_since {
             None => {
                 let now = Instant::now();
-                let is_armed = is_armed && this.armed_until.is_some_and(|until| now < until);
+                let is_armed = is_armed && this.fires_at.is_some_and(|until| now < until);
                 *this.idle_since = Some(now);
                 if is_armed {
                     // It may be set too early, which is checked when it fires.
@@ -107,7 +107,7 @@ impl IdleTimer {
             // is never ready without budget.
             if pin!(coop::unconstrained(sleep.as_mut())).poll(cx).is_pending() {
                 *this.waker = Some(cx.waker().clone());
-                *this.armed_until = Some(sleep.deadline());
+                *this.fires_at = Some(sleep.deadline());
                 return Poll::Pending;
             }
             if sleep.deadline() >= due {

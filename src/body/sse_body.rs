@@ -32,7 +32,7 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<B> {
-        Foreign { #[pin] body: B },
+        PassThrough { #[pin] body: B },
         // Boxed, so that responses that are not event streams stay small.
         Stream { stream: Pin<Box<EventStream<B>>> },
         // A foreign body whose end fires a `Disconnect`.
@@ -53,8 +53,8 @@ pin_project! {
 }
 
 impl<B> SseBody<B> {
-    pub(crate) const fn foreign(body: B) -> Self {
-        Self { kind: Kind::Foreign { body } }
+    pub(crate) const fn pass_through(body: B) -> Self {
+        Self { kind: Kind::PassThrough { body } }
     }
 
     pub(crate) fn event_stream(stream: EventStream<B>) -> Self {
@@ -124,7 +124,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            KindProj::Foreign { body } => body.poll_frame(cx).map_err(Into::into),
+            KindProj::PassThrough { body } => body.poll_frame(cx).map_err(Into::into),
             KindProj::Stream { stream } => stream.as_mut().poll_frame(cx),
             KindProj::Tracked { tracked } => tracked.as_mut().poll_frame(cx),
             KindProj::Unsent => Poll::Ready(None),
@@ -136,7 +136,7 @@ where
 
     fn is_end_stream(&self) -> bool {
         match &self.kind {
-            Kind::Foreign { body } => body.is_end_stream(),
+            Kind::PassThrough { body } => body.is_end_stream(),
             Kind::Stream { stream } => stream.is_over(),
             Kind::Tracked { tracked } => tracked.body.is_end_stream(),
             Kind::Unsent => false,
@@ -146,7 +146,7 @@ where
 
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
-            Kind::Foreign { body } => body.size_hint(),
+            Kind::PassThrough { body } => body.size_hint(),
             Kind::Tracked { tracked } => tracked.body.size_hint(),
             Kind::Stream { stream } if !stream.is_over() => SizeHint::default(),
             Kind::Unsent | Kind::Whole { bytes: Some(_) } => SizeHint::default(),
@@ -158,7 +158,7 @@ where
 impl<B> fmt::Debug for SseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::Foreign { .. } | Kind::Tracked { .. } => "foreign",
+            Kind::PassThrough { .. } | Kind::Tracked { .. } => "foreign",
             Kind::Stream { .. } => "event stream",
             Kind::Unsent | Kind::Whole { .. } => "whole",
         };

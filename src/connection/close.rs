@@ -68,7 +68,7 @@ pub struct CloseReport {
 }
 
 impl CloseReport {
-    /// Returns the reason for which the stream closed.
+    /// Returns why the stream closed.
     #[must_use]
     pub const fn reason(&self) -> CloseReason {
         self.reason
@@ -81,7 +81,7 @@ impl CloseReport {
     }
 
     /// Returns the number of data frames that were passed to the server, including those that the
-    /// layer wrote. A frame has one or more events.
+    /// layer wrote. A frame may hold several events, part of one, or none, such as a heartbeat.
     #[must_use]
     pub const fn frames(&self) -> u64 {
         self.frames

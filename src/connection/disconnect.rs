@@ -11,7 +11,7 @@ use super::CloseReason;
 /// A signal that the response is over, for tasks that a handler spawns and that should stop then.
 ///
 /// It fires on every exit path: when the client disconnects, even before the first byte or while
-/// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns which. The
+/// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns why. The
 /// source stream itself needs no signal, because it is dropped.
 ///
 /// Services that return a bare stream find it in the request's extensions. For all other services,

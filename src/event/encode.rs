@@ -12,14 +12,14 @@ use super::{
 };
 use crate::BoxError;
 
-/// What a stream of events may be made of: an item that writes itself into the frame.
+/// An item of a stream of events.
 ///
 /// The trait is sealed; these are its implementations:
 ///
 /// - [`Event`];
 /// - [`Encoded`](crate::Encoded): wire bytes, encoded once and sent to many;
 /// - [`Json<T>`](crate::Json) (feature `json`): a value that is serialised when it is sent;
-/// - `Result<T, E>` of one of them, for a stream that can fail. What an `Err` does is told at
+/// - `Result<T, E>` of one of them, for a stream that can fail. For the effect of an `Err`, see
 ///   [`SseLayer::on_error`](crate::SseLayer::on_error).
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",

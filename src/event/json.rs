@@ -23,10 +23,10 @@ use super::{
 /// # Ok::<_, serde_json::Error>(())
 /// ```
 ///
-/// Every thread keeps the memory in which it serialises, up to 64 KiB of it.
+/// Each thread keeps a serialisation buffer of up to 64 KiB.
 ///
-/// A value that does not serialise is an error of the stream: nothing of it is sent, what was
-/// ready before it is. See [`SseLayer::on_error`](crate::SseLayer::on_error).
+/// A value that does not serialise is an error of the stream: none of it is sent, but events that
+/// were ready before it are. See [`SseLayer::on_error`](crate::SseLayer::on_error).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {
@@ -36,7 +36,7 @@ pub struct Json<T> {
 }
 
 impl<T: Serialize> Json<T> {
-    /// An event with `value` as its data.
+    /// Creates an event with `value` as its data.
     pub const fn new(value: T) -> Self {
         Self { value, name: None, id: None }
     }
@@ -45,7 +45,7 @@ impl<T: Serialize> Json<T> {
     ///
     /// # Panics
     ///
-    /// If a literal has a line feed, a carriage return or U+0000.
+    /// Panics if a literal has a line feed, a carriage return or U+0000.
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName) -> Self {
         self.name = Some(name.into_name());
@@ -96,10 +96,10 @@ impl<T: Serialize> EncodeInto for Json<T> {
 }
 
 thread_local! {
-    /// Where values are serialised before they go into a frame: into a `Vec` serde_json writes so
-    /// much faster that the copy is paid for, and then it is known how much room the frame needs.
+    /// The buffer for values before they are copied into a frame. serde_json writes to a `Vec` so
+    /// much faster that the copy pays off, and the size of the frame is then known.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A scratch larger than this is given back.
+/// A larger buffer is freed.
 const SCRATCH_KEPT: usize = 64 * 1024;

@@ -1,9 +1,10 @@
 use std::borrow::Cow;
 
-/// A text for [`Event::data`](crate::Event::data) and [`Event::comment`](crate::Event::comment).
+/// Text that [`Event::data`](crate::Event::data) and [`Event::comment`](crate::Event::comment)
+/// accept.
 ///
-/// A literal is not copied and a `String` is moved; `&String` is copied. The trait is sealed. A
-/// `&str` that is no literal becomes one of these by `to_owned()`.
+/// A literal is not copied and a `String` is moved; `&String` is copied. The trait is sealed. Call
+/// `to_owned()` on a `&str` that is not `'static`.
 pub trait IntoText: sealed::IntoText {}
 
 pub(crate) mod sealed {

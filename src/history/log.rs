@@ -11,8 +11,8 @@ use super::{
 /// Frames end at multiples of this many bytes, so that subscribers that are behind soon read the
 /// same frames.
 pub(super) const BLOCK: u64 = 16 * 1024;
-/// An event of at least this many bytes is a block of its own, and is sent without copying it. So
-/// a frame is at most one such event larger than a block.
+/// An event of at least this many bytes is a block of its own, and is sent without copying it. A
+/// frame of copied events therefore exceeds a block by less than this.
 const LARGE: usize = 4 * 1024;
 /// The memory of an event besides its bytes on the wire, measured with an allocator: its entry and
 /// the reference count of its bytes.
@@ -36,7 +36,7 @@ pub(crate) struct Limits {
 pub(crate) struct Evicted {
     /// Its sequence number, 0 if no event was evicted.
     pub(crate) up_to: u64,
-    /// Whether the log is known to have evicted this event; otherwise it is an upper bound.
+    /// Whether the log is known to have evicted this event; otherwise `up_to` is an upper bound.
     pub(crate) is_exact: bool,
 }
 
@@ -51,7 +51,8 @@ pub(crate) struct Log {
     pub(super) memory: MemoryShare,
     pub(super) entries: VecDeque<Entry>,
     bytes: usize,
-    /// The offset of the next event: all bytes ever appended, and the padding after large events.
+    /// The offset of the next small event: the bytes appended so far, and the padding around large
+    /// events.
     pub(super) end: u64,
     evicted: Evicted,
     /// Allocated once a subscriber is behind.
@@ -100,8 +101,8 @@ impl Log {
         self.entries.is_empty()
     }
 
-    /// Returns the memory of the topic, 0 if it keeps no event: it then exists for its
-    /// subscribers.
+    /// Returns the memory of the topic, 0 if it keeps no event, because only its subscribers then
+    /// keep it alive.
     fn memory(&self) -> usize {
         if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
     }
@@ -154,7 +155,7 @@ impl Log {
         self.update_memory();
     }
 
-    /// Evicts the oldest events until `memory` bytes are free.
+    /// Evicts the oldest events until at least `memory` bytes were freed, or none is left.
     pub(crate) fn evict(&mut self, memory: usize, drops: &mut DeferredDrops) {
         let target = self.memory().saturating_sub(memory);
         while self.memory() > target {

@@ -62,9 +62,8 @@ impl HubBuilder {
     /// Old events are evicted by other operations, not by a timer:
     ///
     /// - Publishing and subscribing evict the old events of their own topic.
-    /// - Publishing also evicts the old events of 16 other topics, in rotation. It does so at most
-    ///   once a millisecond, and whenever four more topics have started to keep events. So with
-    ///   one event in each topic, expired topics are at most a third of the current ones.
+    /// - Publishing also evicts the old events of 16 other topics, in rotation: once a millisecond, or
+    ///   sooner if at least four topics have started to keep events since the last time.
     /// - Without publishing or subscribing, nothing is evicted.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.retention = self.retention.age(age);
@@ -92,22 +91,24 @@ impl HubBuilder {
     /// | an event | its size on the wire and 112 |
     /// | a topic that keeps events | 560 and its name |
     /// | a frame kept for subscribers that are behind, up to 16 of each topic | its size, at most 20 KiB |
+    /// | a frame that is shared with clients | 170 |
     ///
     /// | not counted | bytes |
     /// |---|---|
     /// | a topic with subscriptions that keeps no events | about 400 and its name, with its first subscription |
     /// | evicted events and frames that a server still has to send | their size, once for all clients that hold them |
     ///
-    /// A publish that exceeds the limit evicts in this order until the limit is met:
+    /// A publish that exceeds the limit examines up to 32 batches of 32 topics that keep events until
+    /// the limit is met, and the next publish continues. Of each batch it evicts in this order:
     ///
     /// 1. frames, which can be assembled again;
     /// 2. events of topics without subscriptions, starting with the topic that was published to
     ///    least recently;
     /// 3. the older half of the largest topic.
     ///
-    /// It compares 32 topics at a time, and visits only topics that keep events. An event larger
-    /// than the limit is not kept, and its subscribers receive a gap. With a limit of zero, that
-    /// applies to every event.
+    /// A burst of large events can exceed the limit until later publishes have caught up. An event
+    /// larger than the limit is not kept, and its subscribers receive a gap. With a limit of zero,
+    /// that applies to every event.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self

@@ -10,14 +10,14 @@ use super::{eviction_queue::Reason, registry::Registry, topic::Topic};
 use crate::history::DeferredDrops;
 
 /// How many topics eviction by memory compares at a time.
-const COMPARED: usize = 32;
-/// How often one publish compares that many topics.
-const ROUNDS: usize = 32;
+const BATCH_SIZE: usize = 32;
+/// How many such batches one publish examines at most.
+const MAX_BATCHES: usize = 32;
 /// How many topics one publish checks for old events. It does so at most once a millisecond, or
 /// sooner when topics were added faster than they are checked.
-const CHECKED: usize = 16;
+const AGE_CHECKS: usize = 16;
 /// How many topics have to be added for a check within the same millisecond.
-const GROWTH: usize = 4;
+const GROWTH_TRIGGER: usize = 4;
 
 impl Registry {
     /// Evicts events over the memory limit, and old events of the next few topics.
@@ -28,11 +28,11 @@ impl Registry {
         // Ages need no precision below a millisecond.
         let millisecond = now.as_millis() as u64;
         let is_due = self.swept.swap(millisecond, Relaxed) != millisecond;
-        if !is_due && self.eviction_queue.growth() < GROWTH {
+        if !is_due && self.eviction_queue.growth() < GROWTH_TRIGGER {
             return;
         }
         self.eviction_queue.reset_growth();
-        for topic in self.eviction_queue.next(Reason::Age, CHECKED) {
+        for topic in self.eviction_queue.next(Reason::Age, AGE_CHECKS) {
             self.trim(&topic, now, drops);
         }
     }
@@ -53,8 +53,8 @@ impl Registry {
     /// publish continues, so none has to sort a million topics.
     #[cold]
     fn evict_by_memory(&self, drops: &mut DeferredDrops) {
-        for _ in 0..ROUNDS {
-            self.evict_from(&self.eviction_queue.next(Reason::Memory, COMPARED), drops);
+        for _ in 0..MAX_BATCHES {
+            self.evict_from(&self.eviction_queue.next(Reason::Memory, BATCH_SIZE), drops);
             if self.excess() == 0 {
                 return;
             }
@@ -67,8 +67,8 @@ impl Registry {
     }
 
     /// Evicts frames first, which can be assembled again. Then it evicts events of topics without
-    /// subscribers, those with the oldest newest event first. If there are no such topics, it
-    /// evicts the older half of the largest one.
+    /// subscribers, the least recently published first. If there are no such topics, it evicts the
+    /// older half of the largest one.
     fn evict_from(&self, topics: &[Arc<Topic>], drops: &mut DeferredDrops) {
         let mut unsubscribed = Vec::new();
         let mut subscribed = Vec::new();
@@ -90,7 +90,7 @@ impl Registry {
             }
         }
         unsubscribed.sort_unstable_by_key(|(newest, _)| *newest);
-        for (_, topic) in unsubscribed.iter().take(COMPARED / 4) {
+        for (_, topic) in unsubscribed.iter().take(BATCH_SIZE / 4) {
             match self.excess() {
                 0 => return,
                 excess => self.evict_unsubscribed(topic, excess, drops),

@@ -67,8 +67,8 @@ impl Hub {
     /// While the event is kept, clients that reconnect receive it too. The publisher never waits
     /// for a slow client.
     ///
-    /// The future is ready at its first poll. The method is `async` so that a hub outside of the
-    /// process can have the same one; [`publish_now`](Self::publish_now) is the same for
+    /// The future is ready at its first poll. The method is `async` so that a hub outside the
+    /// process can have the same signature; [`publish_now`](Self::publish_now) is the same for
     /// synchronous code.
     ///
     /// # Errors
@@ -148,8 +148,8 @@ impl Hub {
 
     /// Returns the id of the newest event of all topics, as a position to resume from.
     ///
-    /// Render it into a page together with the current state: a stream that resumes after it
-    /// misses no event in between.
+    /// Take the position first, then read the current state, and render both into a page. A stream
+    /// that resumes after the position misses no event; it may repeat one that the state includes.
     ///
     /// - In a browser, `EventSource` cannot set headers. Send the id in the query, and enable
     ///   [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
@@ -165,7 +165,8 @@ impl Hub {
         self.shared.registry.get(topic).map_or(0, |topic| topic.lock().subscribers)
     }
 
-    /// Returns the names of the topics that have subscriptions or keep events, in no order.
+    /// Returns the names of the topics that have subscriptions or keep events, in no particular
+    /// order.
     #[must_use]
     pub fn topics(&self) -> Vec<Arc<str>> {
         self.shared.registry.all().iter().map(|topic| Arc::clone(topic.name())).collect()

@@ -47,7 +47,7 @@
 //!
 //! The hub assigns ids in the order of publication, across all its topics. One `Last-Event-ID` is
 //! therefore enough for a stream of many topics. A subscription that [resumes](Subscribe::resume)
-//! after an id continues with the next event: none is missing, duplicated or out of order.
+//! after an id continues with the next event that is kept, in order and without duplicates.
 //!
 //! If events after that id were evicted, the client receives an event named `gap` with the topic
 //! as its data. It receives one as well if the hub cannot know, for example after an id of another
@@ -62,16 +62,17 @@
 //! take up to 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these limits.
 //!
 //! No client has a queue, so a slow client delays no other. Subscribers that are behind receive
-//! frames of up to 16 KiB, and those at the same position share their bytes. Each topic keeps its
-//! newest 16 frames. Other frames are shared while a server holds them for a client; hyper holds up
-//! to 16 for each connection.
+//! frames of about 16 KiB (a large event is sent alone), and those at the same position share their
+//! bytes. Each topic keeps its newest 16 frames. Other frames are shared while a server holds them
+//! for a client; hyper holds up to 16 for each connection.
 //!
 //! # Authorization
 //!
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check
 //!   them.
 //! - A client that can name topics freely can create them.
-//! - Ids count the events of the whole hub, which clients can read from them.
+//! - Ids contain a counter of all events of the hub, so clients can see how much is published
+//!   overall.
 
 mod builder;
 mod cursor;

@@ -40,7 +40,7 @@ pub enum PublishError {
 impl fmt::Display for PublishError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Invalid(_) => "value is no event",
+            Self::Invalid(_) => "value is not an event",
             Self::NoData => "event has no data",
             Self::HasId => "event has an id, which only the hub may assign",
             Self::Closed => "hub is closed",

@@ -102,8 +102,8 @@ impl Subscribe {
     ///   of the newest of these, so events of other topics can precede it. A client that reconnects
     ///   with the id of that gap neither receives it again nor skips an event.
     /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
-    ///   topics may receive a spurious gap when it reconnects. It takes a topic that has evicted
-    ///   events and keeps fewer than the recent ones.
+    ///   topics may receive a spurious gap when it reconnects. This can happen only if one of the
+    ///   topics has evicted events and keeps fewer than the recent events.
     /// - A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let Self { hub, topics, recent, gap_policy, window, greeting } = self;

@@ -20,8 +20,8 @@ use crate::{
 
 /// A stream of the events of one or more topics, in the order of publication.
 ///
-/// Return it from a handler through [`response`](crate::response), or as the body of any response
-/// that passes [`SseLayer`](crate::SseLayer).
+/// Return it from a handler through [`response`](crate::response), or as the body of an
+/// [`http::Response`] of a service directly inside [`SseLayer`](crate::SseLayer).
 ///
 /// Each item is one encoded event, or several consecutive ones if the subscription is behind.
 /// Subscriptions at the same position share the bytes. A subscription has no queue: it reads the
@@ -39,8 +39,9 @@ use crate::{
 /// | 100,000 | 0.2 ms | 7 to 9 µs | 160 to 180 ms | 70 to 95 ms |
 ///
 /// After a pause, the first event makes the subscription scan all its topics. A poll yields to
-/// other tasks after 4,096 topics. Subscribing, dropping and the first poll by another task do not
-/// yield. Prefer one topic for a group of clients to thousands of topics for one client.
+/// other tasks after 4,096 topics. Subscribing, dropping, and the first poll after the subscription
+/// moved to another task do all their work at once. Prefer one topic for a group of clients to
+/// thousands of topics for one client.
 ///
 /// The stream ends when the hub is [closed](super::Hub::close), after the events published before.
 /// Without topics it ends at once. Dropping it removes it from its topics.

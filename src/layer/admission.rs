@@ -16,19 +16,19 @@ use crate::{
     options::{ResolvedOptions, StreamOptions},
 };
 
-/// What of a request is needed once its response has a head.
+/// The facts about a request that are needed once the response head is known.
 #[derive(Clone, Copy)]
 pub(super) struct RequestInfo {
     client: Client,
-    /// The shutdown had begun when the request came.
-    draining: bool,
+    /// For any method but `GET`: whether the shutdown had begun when the request arrived.
+    arrived_during_shutdown: bool,
     is_head: bool,
-    acceptable: bool,
+    accepts_stream: bool,
 }
 
 /// Why a stream is not opened.
 #[derive(Clone, Copy)]
-pub(super) enum Refused {
+pub(super) enum NotOpened {
     NotAcceptable,
     /// The server is shutting down, or the limit of open streams is reached.
     Unavailable,
@@ -49,16 +49,16 @@ enum Handled {
 impl Config {
     #[inline]
     pub(super) fn request_info(&self, method: &Method, headers: &HeaderMap) -> RequestInfo {
-        // Most responses are no event streams, so nothing is looked up that no option needs.
+        // Most responses are not event streams, so headers are read only if an option needs them.
         let needs_client =
             self.shutdown.is_some() || self.permits.is_some() || self.options.mentions_max_age();
         let client =
             if needs_client { Client::of(method, headers) } else { Client::unclassified(method) };
         RequestInfo {
             client,
-            draining: client.is_call() && self.is_draining(),
+            arrived_during_shutdown: client.is_call() && self.is_draining(),
             is_head: method == Method::HEAD,
-            acceptable: !self.require_accept || accepts_event_stream(headers),
+            accepts_stream: !self.require_accept || accepts_event_stream(headers),
         }
     }
 
@@ -70,7 +70,7 @@ impl Config {
         request: &mut Request<B>,
         info: RequestInfo,
         streams: bool,
-    ) -> Result<Box<InFlight>, Refused> {
+    ) -> Result<Box<InFlight>, NotOpened> {
         let permit = if streams { self.admit(info)? } else { None };
         let in_flight = match request.extensions().get::<Disconnect>() {
             Some(outer) => {
@@ -91,29 +91,29 @@ impl Config {
     }
 
     /// Decides whether a stream may open for this request.
-    fn admit(&self, info: RequestInfo) -> Result<Permit, Refused> {
-        if !info.acceptable {
-            return Err(Refused::NotAcceptable);
+    fn admit(&self, info: RequestInfo) -> Result<Permit, NotOpened> {
+        if !info.accepts_stream {
+            return Err(NotOpened::NotAcceptable);
         }
         if info.is_head {
             return Ok(None);
         }
-        if self.drains(info) {
-            return Err(Refused::Unavailable);
+        if self.is_barred_by_shutdown(info) {
+            return Err(NotOpened::Unavailable);
         }
         match &self.permits {
             None => Ok(None),
             Some(permits) => match Arc::clone(permits).try_acquire_owned() {
                 Ok(permit) => Ok(Some(permit)),
-                Err(_) => Err(Refused::Unavailable),
+                Err(_) => Err(NotOpened::Unavailable),
             },
         }
     }
 
     /// Returns whether the shutdown keeps a stream from opening. A call that came before the
     /// shutdown is answered, because it has had its effects.
-    fn drains(&self, info: RequestInfo) -> bool {
-        if info.client.is_call() { info.draining } else { self.is_draining() }
+    fn is_barred_by_shutdown(&self, info: RequestInfo) -> bool {
+        if info.client.is_call() { info.arrived_during_shutdown } else { self.is_draining() }
     }
 
     fn is_draining(&self) -> bool {
@@ -129,8 +129,8 @@ impl Config {
         Report::open(self.stats.clone(), &self.on_open, options.on_close(), disconnect, permit)
     }
 
-    /// Returns what becomes of a response that is an event stream, or that is tracked.
-    // Out of line, so that every other response pays only for the question.
+    // / Returns what becomes of a response that is an event stream, or that is tracked. Out of
+    // line, so that other responses pay only for the check.
     #[cold]
     pub(super) fn respond<B>(
         &self,
@@ -160,9 +160,9 @@ impl Config {
     {
         let options = response.extensions_mut().remove::<StreamOptions>();
         let may_be_refused = response.status() == StatusCode::OK;
-        if may_be_refused && !info.acceptable {
+        if may_be_refused && !info.accepts_stream {
             end(in_flight, CloseReason::Ended);
-            return self.refuse(response, Refused::NotAcceptable, info);
+            return self.refuse(response, NotOpened::NotAcceptable, info);
         }
         if let Some(handled) = response.extensions().get::<Handled>().cloned() {
             return self.pass_handled(response, info, in_flight, &handled);
@@ -180,7 +180,7 @@ impl Config {
                 Err(refused) => return self.refuse(response, refused, info),
             }
         };
-        let encoded = headers::has_content_coding(response.headers());
+        let has_content_coding = headers::has_content_coding(response.headers());
         headers::make_event_stream(response.headers_mut());
         let Some(report) = report else {
             response.extensions_mut().insert(Handled::Stream(None));
@@ -189,7 +189,14 @@ impl Config {
         let shutdown = Shutdown::of(self.shutdown.as_ref());
         response.extensions_mut().insert(Handled::Stream(shutdown.inherited()));
         response.map(|source| {
-            let stream = EventStream::new(source, encoded, options, shutdown, info.client, report);
+            let stream = EventStream::new(
+                source,
+                has_content_coding,
+                options,
+                shutdown,
+                info.client,
+                report,
+            );
             SseBody::event_stream(stream)
         })
     }
@@ -205,9 +212,9 @@ impl Config {
     ) -> Response<SseBody<B>> {
         if let (Handled::Stream(inherited), Some(shutdown)) = (handled, &self.shutdown) {
             let may_be_refused = response.status() == StatusCode::OK && !info.is_head;
-            if may_be_refused && self.drains(info) {
+            if may_be_refused && self.is_barred_by_shutdown(info) {
                 end(in_flight, CloseReason::Ended);
-                return self.refuse(response, Refused::Unavailable, info);
+                return self.refuse(response, NotOpened::Unavailable, info);
             }
             if let Some(inherited) = inherited {
                 _ = inherited.set(shutdown.clone());
@@ -226,7 +233,7 @@ impl Config {
         options: &ResolvedOptions,
         in_flight: Option<InFlight>,
         may_be_refused: bool,
-    ) -> Result<Report, Refused> {
+    ) -> Result<Report, NotOpened> {
         if let Some(InFlight::Stream(report)) = in_flight {
             return Ok(report);
         }
@@ -241,23 +248,23 @@ impl Config {
         Ok(self.open(options, permit, in_flight.and_then(InFlight::into_guard)))
     }
 
-    /// Returns the response in place of an event stream.
+    /// Turns `response` into a refusal.
     #[cold]
     pub(super) fn refuse<B, C>(
         &self,
         response: Response<B>,
-        refused: Refused,
+        not_opened: NotOpened,
         info: RequestInfo,
     ) -> Response<SseBody<C>> {
-        match refused {
-            Refused::NotAcceptable => {
+        match not_opened {
+            NotOpened::NotAcceptable => {
                 let mut response = response.map(|_| SseBody::empty());
                 *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
                 headers::make_empty(response.headers_mut());
                 response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
                 response
             }
-            Refused::Unavailable => {
+            NotOpened::Unavailable => {
                 self.stats.refused();
                 debug!("an event stream was refused");
                 let mut response = self.refusal.answer(response, info.client);
@@ -283,7 +290,7 @@ fn pass<B: Body>(
         }
         in_flight => {
             end(in_flight, CloseReason::Ended);
-            response.map(SseBody::foreign)
+            response.map(SseBody::pass_through)
         }
     }
 }

@@ -12,7 +12,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     Config, IntoSse,
-    admission::{Refused, RequestInfo},
+    admission::{NotOpened, RequestInfo},
     headers,
     in_flight::InFlight,
     marker,
@@ -41,7 +41,7 @@ pin_project! {
             in_flight: Option<Box<InFlight>>,
         },
         // The inner service was not called.
-        Refused { refused: Refused },
+        Refused { refused: NotOpened },
     }
 }
 
@@ -56,7 +56,7 @@ impl<F, M> ResponseFuture<F, M> {
     }
 
     pub(super) const fn refused(
-        refused: Refused,
+        refused: NotOpened,
         config: Arc<Config>,
         request_info: RequestInfo,
     ) -> Self {
@@ -97,7 +97,7 @@ where
         };
         // Most responses. Returned here, they are not moved another time.
         if in_flight.is_none() && !headers::is_event_stream(response.status(), response.headers()) {
-            return Poll::Ready(Ok(response.map(SseBody::foreign)));
+            return Poll::Ready(Ok(response.map(SseBody::pass_through)));
         }
         Poll::Ready(Ok(this.config.respond(response, *this.request_info, in_flight.take())))
     }

@@ -68,12 +68,12 @@ use super::{Config, SseService, marker};
 ///
 /// Outside of any runtime there are no timers:
 ///
-/// - There are no heartbeats, and no maximum age but zero.
-/// - A shutdown ends streams at once whatever [`Drain`](crate::Drain) says, and waits without limit for
-///   a source that is mid-event.
+/// - No heartbeats are sent, and a maximum age has no effect unless it is zero.
+/// - A shutdown ends streams at once whatever [`Drain`](crate::Drain) says, and waits indefinitely
+///   for a source that is mid-event.
 /// - A body fails without delay.
 ///
-/// With feature `tracing` there is a WARN line for each stream that needs a timer in vain.
+/// With feature `tracing`, a stream that needs a timer and has none logs a WARN line.
 ///
 /// Cloning is cheap, and setting an option of a clone leaves the original as it was.
 #[doc(alias = "sse")]
@@ -87,7 +87,8 @@ pub struct SseLayer<M = marker::Http> {
 impl<M> SseLayer<M> {
     /// Creates a layer with the defaults: the headers, and a heartbeat after 15 seconds of silence.
     ///
-    /// The deadlines of all its streams are rounded up to one grid, which begins now.
+    /// The heartbeats of all streams of a layer are aligned to a common time grid, so that many of
+    /// them share one wake-up of the runtime.
     #[must_use]
     pub fn new() -> Self {
         Self { config: Arc::new(Config::new()), kind: PhantomData }

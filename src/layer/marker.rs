@@ -1,5 +1,6 @@
-//! The kinds of services inside a [`SseLayer`](crate::SseLayer). The compiler infers the kind from what
-//! the service returns. It is written only where the layer's type is, such as in a field of a struct.
+//! The kinds of services inside a [`SseLayer`](crate::SseLayer). The compiler infers the kind from
+//! what the service returns. You write it only where you write the layer's type, such as in a field
+//! of a struct.
 
 /// A service that returns an [`http::Response`] of a body. The default.
 #[derive(Clone, Copy, Debug)]

@@ -19,15 +19,17 @@ use crate::{body::SseBody, connection::Client, options::Retry};
 /// | `EventSource`: a `GET` whose `Accept` names `text/event-stream`, and whose `Cache-Control` has `no-cache` | `200`, a `retry` line, and the end, after which it reconnects |
 /// | any other | `503` with `Retry-After` |
 ///
-/// Both times are drawn for every client, by default from 2 to 10 seconds.
+/// The reconnection time (`retry` or `Retry-After`) is drawn for every client, by default from 2 to
+/// 10 seconds.
 ///
-/// A stream is refused when the head of its response is known, so its handler has run by then. A call
-/// (any method but `GET`) that came before the shutdown is answered.
+/// The decision is made once the head of the response is known, so the handler has run by then. A
+/// service that returns a bare stream is refused before it is called. A call (any method but `GET`)
+/// that came before the shutdown is answered.
 ///
-/// Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass. The service's own
-/// headers stay (CORS, a request id), and its stream is dropped unpolled. A service that returns a bare
-/// stream is not called at all. A permit that it took when it became ready, as `ConcurrencyLimit` does,
-/// it keeps for its next call.
+/// Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass. The service's
+/// own headers stay (CORS, a request id), and its stream is dropped unpolled. If the inner service
+/// reserved a permit in `poll_ready`, as tower's `ConcurrencyLimit` does, that permit stays
+/// reserved for its next request.
 ///
 /// ```
 /// use std::time::Duration;
@@ -60,7 +62,7 @@ impl Refusal {
         Self { answer, retry: Some(Retry::later()) }
     }
 
-    /// Answers each client in the way after which it reconnects.
+    /// Answers each client with whatever makes it reconnect.
     pub const fn per_client() -> Self {
         Self::new(Answer::PerClient)
     }

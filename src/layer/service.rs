@@ -14,7 +14,7 @@ use crate::{
     connection::{Disconnect, LastEventId},
 };
 
-/// The service that [`SseLayer`](crate::SseLayer) makes of another.
+/// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
 ///
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
 pub struct SseService<S, M = marker::Http> {

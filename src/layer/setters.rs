@@ -22,8 +22,9 @@ impl<M> SseLayer<M> {
     /// By default nothing ends streams, and the graceful shutdown of axum or hyper, which waits for
     /// every body, waits without end.
     ///
-    /// Cancel the same token that shuts the server down. A client that does not read cannot be ended
-    /// this way, because hyper does not poll its body. So give the graceful shutdown a deadline:
+    /// Cancel the same token that shuts the server down. The stream of a client that does not read
+    /// cannot be ended this way, because hyper does not poll its body. So give the graceful
+    /// shutdown a deadline:
     ///
     /// ```no_run
     /// use std::{io, time::Duration};
@@ -167,10 +168,10 @@ impl<M> SseLayer<M> {
     /// does not allow one (RFC 9110, section 12.5.1). Off by default, because OpenAI's SDKs ask for
     /// `application/json` and expect a stream.
     ///
-    /// A request without the header accepts anything. If several ranges match, the most specific one
-    /// decides. Only event streams with status 200 are affected. A service that returns a bare stream is
-    /// not called at all. A permit that it took when it became ready, as `ConcurrencyLimit` does, it
-    /// keeps for its next call.
+    /// A request without the header accepts anything. If several ranges match, the most specific
+    /// one decides. Only event streams with status 200 are affected. A service that returns a bare
+    /// stream is not called at all. If it reserved a permit in `poll_ready`, as tower's
+    /// `ConcurrencyLimit` does, that permit stays reserved for its next request.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -273,16 +274,16 @@ impl<M> SseLayer<M> {
     /// Sets the reconnection time that every stream starts with, sent at once as a `retry` line. None by
     /// default: most clients wait for a few seconds.
     ///
-    /// It is left out for a stream whose first event is ready at once and brings a `retry` line of its
-    /// own, as the first event of MCP servers does: several clients fail at two `retry` lines in one
-    /// block, among them rmcp's. If such an event comes later, both are sent. Nor does an empty line
-    /// separate it from the `retry` line that a [drain](Self::drain) sends to a stream without events:
-    /// leave this option out for such clients.
+    /// It is left out for a stream whose first event is ready at once and brings a `retry` line of
+    /// its own, as the first event of MCP servers does: several clients fail at two `retry` lines
+    /// in one block, among them rmcp's. If such an event comes later, both are sent. If the stream
+    /// is drained before its first event, the client gets both `retry` lines in one block. Do not
+    /// set this option for clients that reject that.
     ///
-    /// It is a lone line, which harms no client. But if the source then writes an empty comment block of
-    /// its own before its first event, as the `KeepAlive` of axum's `Sse` does, the two are a block
-    /// without data to clients, and httpx-sse makes an empty event of it. Leave such heartbeats to the
-    /// layer.
+    /// The line is sent without an empty line after it, which every client accepts. But if the
+    /// source then writes an empty comment block of its own before its first event, as the
+    /// `KeepAlive` of axum's `Sse` does, the two are a block without data to clients, and httpx-sse
+    /// makes an empty event of it. Leave such heartbeats to the layer.
     ///
     /// ```
     /// use std::time::Duration;
@@ -303,8 +304,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_retry())
     }
 
-    /// Starts every stream with a comment line of `bytes` bytes, its line feed included (at least two).
-    /// None by default.
+    /// Starts every stream with a comment line of `bytes` bytes, its line feed included: 1 counts
+    /// as 2, and 0 means no padding. None by default.
     ///
     /// Some proxies and old browsers hold a response back until they have 2 KiB of it.
     ///
@@ -346,9 +347,9 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().max_age(max_age))
     }
 
-    /// Lets streams reach any age, as they do by default. Said explicitly, it makes the layer [look
-    /// at its clients](crate::operating#who-is-asking), for responses that set a maximum age of
-    /// their own.
+    /// Lets streams reach any age, as they do by default. Calling it makes the layer [look at its
+    /// clients](crate::operating#who-is-asking), which it needs to do if responses set a maximum
+    /// age of their own.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -380,9 +381,9 @@ impl<M> SseLayer<M> {
 
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. None by default.
     ///
-    /// The client reconnects with the id that the event has, so leave it without one. An event that
-    /// has a name but no data is sent with empty data, or no client would dispatch it. One that has
-    /// neither is not sent, and a WARN line says so (feature `tracing`).
+    /// Do not give the event an id: the client would resume from it. An event that has a name but
+    /// no data is sent with empty data, or no client would dispatch it. One that has neither is not
+    /// sent, and a WARN line says so (feature `tracing`).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -417,8 +418,8 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().terminator("[DONE]");
     /// ```
     ///
-    /// A task that sends events through a channel and panics closes its channel as one that has
-    /// finished does, and `[DONE]` follows half of an answer. Let the task's failure be the
+    /// If a task that feeds the stream through a channel panics, the channel closes as if the task
+    /// had finished, and `[DONE]` is sent after half of an answer. Let the task's failure be the
     /// stream's last item, so that the body fails instead:
     ///
     /// ```
@@ -449,10 +450,11 @@ impl<M> SseLayer<M> {
     /// Turns an error of the source into a last event, after which the stream ends cleanly. The
     /// [terminator](Self::terminator) is not sent then.
     ///
-    /// By default an error fails the body, so that clients notice and reconnect. In both cases
-    /// what was ready before the error is sent first. The body then fails once the server has taken
-    /// those bytes, and 20 milliseconds later, so that the client gets them. A client that reads
-    /// slowly, or is behind a compressor, may still lose what it had not read.
+    /// By default an error fails the body, so that clients notice and reconnect. In both cases what
+    /// was ready before the error is sent first. The body then fails 20 milliseconds after the
+    /// server has released those bytes, or after a second at the latest, so that the client can
+    /// receive them. A client that reads slowly, or is behind a compressor, may still lose what it
+    /// had not read.
     ///
     /// The body fails, and the closure is not called, if the source fails mid-event or in a stream
     /// with a content coding: there is no place for another event. The body also fails if the
@@ -491,9 +493,10 @@ impl<M> SseLayer<M> {
     /// Calls a closure once for every stream that was opened, when it has closed: with the reason, its
     /// age, and how much was sent.
     ///
-    /// It is called on every exit path: if the client leaves, also before the service of a bare stream
-    /// has returned, if the body is never polled, and if the source panics. The source is dropped by
-    /// then, and the permit under [`max_streams`](Self::max_streams) is free.
+    /// It is called on every exit path: if the client leaves (for a service that returns a bare
+    /// stream, even before that service has answered), if the body is never polled, and if the
+    /// source panics. The source is dropped by then, and the permit under
+    /// [`max_streams`](Self::max_streams) is free.
     ///
     /// It must be quick, because it runs within the server's task, or wherever the body is dropped, also
     /// while that thread unwinds from a panic. A panic in it is caught and logged. With feature `tracing`

@@ -16,12 +16,12 @@ use crate::connection::Client;
 /// | [`after`](Self::after) | at their own end, but after a grace at the latest |
 /// | [`never`](Self::never) | at their own end |
 ///
-/// Streams end between events, in the way after which the [client](crate::operating#who-is-asking)
-/// reconnects:
+/// Streams end between events, in whichever way makes the [client](crate::operating#who-is-asking)
+/// reconnect:
 ///
-/// - cleanly for an `EventSource` and for every other `GET`,
-/// - by failing for `fetch` in a browser, which does not reconnect after a clean end, and for other
-///   methods, whose clients would take half of an answer for the whole.
+/// - The body fails for `fetch` in a browser, which does not reconnect after a clean end, and for any
+///   method but `GET`, whose client would take half of an answer for the whole.
+/// - Every other `GET`, that of an `EventSource` included, ends cleanly.
 ///
 /// Before the end the client is sent a `retry` line and the
 /// [`farewell`](crate::SseLayer::farewell).

@@ -12,9 +12,10 @@ use crate::event::{Encoded, Event, IntoEventName, IntoText};
 /// [undone](crate::SseLayer::without_heartbeat). It never writes a comment as a block of its own (`:`,
 /// then an empty line): several clients take one for an empty event.
 ///
-/// The silence before a heartbeat is at most a sixteenth longer than the interval. Deadlines are
-/// rounded up to a common grid, so that the heartbeats of thousands of idle streams fire in few turns
-/// of the runtime.
+/// The silence before a heartbeat is at most a sixteenth longer than the interval. While the source
+/// is mid-line the heartbeat is skipped, and a stream with a content coding gets none. Deadlines
+/// are rounded up to a common grid, so that the heartbeats of thousands of idle streams fire in few
+/// turns of the runtime.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,8 +45,9 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Creates a heartbeat that is sent after `interval` without a byte.
     ///
-    /// Choose less than the shortest idle timeout between client and server: 60 seconds for nginx and
-    /// AWS load balancers, 100 for Cloudflare, 45 for some polyfills of `EventSource`.
+    /// Choose an interval shorter than the shortest idle timeout between client and server: 60
+    /// seconds for nginx and AWS load balancers, 100 for Cloudflare, 45 for some polyfills of
+    /// `EventSource`.
     ///
     /// # Panics
     ///
@@ -63,8 +65,8 @@ impl Heartbeat {
     }
 
     /// Sends an event in place of the comment, with this name and data and without an id. Page code
-    /// can then distinguish an idle source from a broken connection. The interval fits well into the
-    /// data.
+    /// can then distinguish an idle source from a broken connection. Sending the interval as the
+    /// data is a good choice.
     ///
     /// Mid-event, a comment is sent instead.
     ///

@@ -5,7 +5,7 @@ use crate::connection::Client;
 /// The maximum age of a stream. Its client then reconnects: with fresh credentials, and to the server
 /// that the load balancer chooses now.
 ///
-/// The stream ends between events, in the way after which its client reconnects:
+/// The stream ends between events, in whichever way makes its client reconnect:
 ///
 /// | client | end |
 /// |---|---|

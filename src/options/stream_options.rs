@@ -13,9 +13,9 @@ use crate::{
 
 /// The options of one stream.
 ///
-/// Passed to [`SseLayer::options`](crate::SseLayer::options) they apply to every stream of the layer.
-/// In a response's extensions they apply to that stream alone, and override the layer's, field by
-/// field.
+/// Passed to [`SseLayer::options`](crate::SseLayer::options) they apply to every stream of the
+/// layer. In a response's extensions they apply to that stream alone. Each option that is set
+/// replaces the layer's; `on_close` is called in addition to it.
 ///
 /// ```
 /// use http::Response;
@@ -44,7 +44,8 @@ use crate::{
 /// in the order in which they were set, those of a layer before those of a response. `on_error` makes
 /// an event, so it is replaced.
 ///
-/// Each option has a method `without_…` that undoes it, also where the layer has set it.
+/// Each option has a method `without_…` that undoes it, even if the layer has set it. For the
+/// default drain, set [`Drain::per_client`].
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -126,8 +127,8 @@ impl StreamOptions {
     /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
     /// A layer that has no maximum age, no shutdown and no limit does not [look at its
-    /// clients](crate::operating#who-is-asking). It ends such a stream by failing, after which every
-    /// client reconnects that ever does. `SseLayer::without_max_age()` makes it look.
+    /// clients](crate::operating#who-is-asking). It ends such a stream by failing: after a failure,
+    /// every client that reconnects at all does so. `SseLayer::without_max_age()` makes it look.
     ///
     /// A stream should not outlive the credentials that opened it, nor have any grace:
     ///
@@ -209,8 +210,9 @@ impl StreamOptions {
     /// those set later are called.
     ///
     /// A response that does not become a stream has no close to report: one that is refused or not
-    /// acceptable, the answer to a `HEAD` request, or one outside of any layer. What must be released
-    /// in these cases too belongs into a guard within the stream, which is always dropped.
+    /// acceptable, the answer to a `HEAD` request, or one outside of any layer. Anything that must
+    /// be released in these cases as well belongs in a guard that the stream owns, which is always
+    /// dropped.
     ///
     /// ```
     /// use tower_sse::StreamOptions;
@@ -230,7 +232,7 @@ impl StreamOptions {
         self
     }
 
-    /// Calls no closure when the stream has closed, not the layer's either.
+    /// Calls no closure when the stream has closed, not even the layer's.
     pub fn without_on_close(mut self) -> Self {
         self.on_close = CloseCallbacks::UNDONE;
         self
