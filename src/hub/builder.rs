@@ -99,16 +99,16 @@ impl HubBuilder {
     /// | evicted events and frames that a server still has to send | their size, once for all clients that hold them |
     ///
     /// A publish that exceeds the limit examines up to 32 batches of 32 topics that keep events until
-    /// the limit is met, and the next publish continues. Of each batch it evicts in this order:
+    /// the limit is met, and more if the excess would grow; the next publish continues. Of each
+    /// batch it evicts in this order:
     ///
     /// 1. frames, which can be assembled again;
     /// 2. events of topics without subscriptions, starting with the topic that was published to
     ///    least recently;
     /// 3. the older half of the largest topic.
     ///
-    /// A burst of large events can exceed the limit until later publishes have caught up. An event
-    /// larger than the limit is not kept, and its subscribers receive a gap. With a limit of zero,
-    /// that applies to every event.
+    /// An event larger than the limit is not kept, and its subscribers receive a gap. With a limit of
+    /// zero, that applies to every event.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self

@@ -11,13 +11,24 @@ use crate::history::DeferredDrops;
 
 /// How many topics eviction by memory compares at a time.
 const BATCH_SIZE: usize = 32;
-/// How many such batches one publish examines at most.
+/// How many such batches one publish examines before it is content if the excess does not grow.
 const MAX_BATCHES: usize = 32;
 /// How many topics one publish checks for old events. It does so at most once a millisecond, or
 /// sooner when topics were added faster than they are checked.
 const AGE_CHECKS: usize = 16;
 /// How many topics have to be added for a check within the same millisecond.
 const GROWTH_TRIGGER: usize = 4;
+
+/// How many batches one publish examines in any case.
+const MOST_BATCHES: usize = 4096;
+
+/// How much is evicted of a batch of topics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Extent {
+    /// A few topics, so that those that were published to recently are spared.
+    Sampled,
+    Thorough,
+}
 
 impl Registry {
     /// Evicts events over the memory limit, and old events of the next few topics.
@@ -49,16 +60,22 @@ impl Registry {
         }
     }
 
-    /// Visits some topics at a time until the limit is met, or up to a number of rounds. The next
-    /// publish continues, so none has to sort a million topics.
+    /// Visits some topics at a time until the limit is met, or for a number of batches. The next
+    /// publish continues, so none has to sort a million topics. It visits more if the excess would
+    /// grow otherwise, because a large event exceeds what many small topics keep.
     #[cold]
     fn evict_by_memory(&self, drops: &mut DeferredDrops) {
-        for _ in 0..MAX_BATCHES {
-            self.evict_from(&self.eviction_queue.next(Reason::Memory, BATCH_SIZE), drops);
-            if self.excess() == 0 {
-                return;
+        let tolerated = self.tolerated_excess.load(Relaxed);
+        for batch in 0..MOST_BATCHES {
+            let extent = if batch < MAX_BATCHES { Extent::Sampled } else { Extent::Thorough };
+            let topics = self.eviction_queue.next(Reason::Memory, BATCH_SIZE);
+            self.evict_from(&topics, extent, drops);
+            let excess = self.excess();
+            if excess == 0 || (extent == Extent::Thorough && excess <= tolerated) {
+                break;
             }
         }
+        self.tolerated_excess.store(self.excess(), Relaxed);
     }
 
     /// Returns the memory above the limit.
@@ -68,8 +85,8 @@ impl Registry {
 
     /// Evicts frames first, which can be assembled again. Then it evicts events of topics without
     /// subscribers, the least recently published first. If there are no such topics, it evicts the
-    /// older half of the largest one.
-    fn evict_from(&self, topics: &[Arc<Topic>], drops: &mut DeferredDrops) {
+    /// older half of the largest one; a thorough eviction takes half of each.
+    fn evict_from(&self, topics: &[Arc<Topic>], extent: Extent, drops: &mut DeferredDrops) {
         let mut unsubscribed = Vec::new();
         let mut subscribed = Vec::new();
         for topic in topics {
@@ -90,17 +107,22 @@ impl Registry {
             }
         }
         unsubscribed.sort_unstable_by_key(|(newest, _)| *newest);
-        for (_, topic) in unsubscribed.iter().take(BATCH_SIZE / 4) {
+        let most = if extent == Extent::Thorough { BATCH_SIZE } else { BATCH_SIZE / 4 };
+        for (_, topic) in unsubscribed.iter().take(most) {
             match self.excess() {
                 0 => return,
                 excess => self.evict_unsubscribed(topic, excess, drops),
             }
         }
-        let largest = subscribed.iter().max_by_key(|(memory, newest, _)| (*memory, *newest));
-        if unsubscribed.is_empty()
-            && self.excess() > 0
-            && let Some((memory, _, topic)) = largest
-        {
+        if extent == Extent::Sampled && !unsubscribed.is_empty() {
+            return;
+        }
+        subscribed.sort_unstable_by_key(|(memory, newest, _)| (*memory, *newest));
+        let most = if extent == Extent::Thorough { BATCH_SIZE } else { 1 };
+        for (memory, _, topic) in subscribed.iter().rev().take(most) {
+            if self.excess() == 0 {
+                return;
+            }
             topic.lock().log.evict(memory.div_ceil(2), drops);
         }
     }

@@ -2,7 +2,10 @@ use std::{
     collections::HashMap,
     fmt,
     // The standard library's, for loom too: the models do not depend on its order.
-    sync::{Arc, PoisonError, atomic::AtomicU64},
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, AtomicUsize},
+    },
 };
 
 use super::{Retention, eviction_queue::EvictionQueue, tombstones::Tombstones, topic::Topic};
@@ -19,6 +22,8 @@ pub(super) struct Registry {
     pub(super) eviction_queue: Arc<EvictionQueue>,
     /// The millisecond of the last eviction by age.
     pub(super) swept: AtomicU64,
+    /// The memory above the limit that the last eviction left to the next one.
+    pub(super) tolerated_excess: AtomicUsize,
 }
 
 pub(super) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
@@ -46,6 +51,7 @@ impl Registry {
             topics: RwLock::default(),
             eviction_queue: Arc::default(),
             swept: AtomicU64::new(0),
+            tolerated_excess: AtomicUsize::new(0),
         }
     }
 

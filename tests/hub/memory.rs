@@ -102,3 +102,35 @@ fn removed_topic_is_not_remembered_by_its_name() {
     assert!(counted.bytes_current < 20_000, "{} bytes", counted.bytes_current);
     assert_eq!(read(&hub, &[&format!("{name}7")], id(&hub, 7)).len(), 1, "a gap");
 }
+
+/// A large event takes what many small topics keep.
+#[test]
+fn large_events_evict_many_small_topics() {
+    const LIMIT: usize = 16 << 20;
+    for are_subscribed in [false, true] {
+        let (mut hub, mut subscriptions) = (Hub::new(), Vec::new());
+        let small = measure(|| {
+            hub = Hub::builder().max_memory(LIMIT).build();
+            for n in 0..20_000 {
+                let topic = format!("small {n}");
+                if are_subscribed {
+                    subscriptions.push(hub.subscribe_to(&topic).resume(None));
+                }
+                publish(&hub, &topic, "x");
+            }
+        });
+        let text = "x".repeat(1 << 20);
+        let large = measure(|| {
+            for n in 0..40 {
+                let topic = format!("large {n}");
+                subscriptions.push(hub.subscribe_to(&topic).resume(None));
+                publish(&hub, &topic, &text);
+            }
+        });
+        // Subscriptions and empty topics are not counted by the limit.
+        let uncounted = if are_subscribed { 20_040 * 1024 } else { 40 * 1024 };
+        let bytes = small.bytes_current + large.bytes_current;
+        let most = i64::try_from(LIMIT + LIMIT / 4 + uncounted).unwrap();
+        assert!(bytes < most, "{bytes} of {most} bytes, subscribed: {are_subscribed}");
+    }
+}
