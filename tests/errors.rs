@@ -9,12 +9,13 @@ use std::{
     time::Duration,
 };
 
-use http::Request;
 use tokio::{task::JoinError, time};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
-use support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through};
+use support::{
+    Feed, Polled, Requester, body::data, event_stream, poll_frame, source::answer_to, through,
+};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
@@ -26,33 +27,6 @@ async fn cancelled_task() -> JoinError {
     let task = tokio::spawn(std::future::pending::<()>());
     task.abort();
     task.await.unwrap_err()
-}
-
-/// The requests of four kinds of client.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Client {
-    EventSource,
-    Fetch,
-    Get,
-    Post,
-}
-
-impl Client {
-    const ALL: [Self; 4] = [Self::EventSource, Self::Fetch, Self::Get, Self::Post];
-
-    fn request(self) -> Request<()> {
-        let request = match self {
-            Self::EventSource => Request::get("/")
-                .header("accept", "text/event-stream")
-                .header("cache-control", "no-cache"),
-            Self::Fetch => Request::get("/")
-                .header("accept", "text/event-stream")
-                .header("sec-fetch-mode", "cors"),
-            Self::Get => Request::get("/"),
-            Self::Post => Request::post("/"),
-        };
-        request.body(()).unwrap()
-    }
 }
 
 /// Returns everything that a body sends from now on, and how it ends.
@@ -174,11 +148,11 @@ async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
         || tonic::Status::cancelled("timeout").into(),
     ];
     for error in errors {
-        for client in Client::ALL {
+        for client in Requester::ALL {
             let reports = Reports::default();
             let (feed, source) = Feed::new();
             let answer = event_stream(source);
-            let mut body = answer_to(client.request(), &reports.layer(), answer).into_body();
+            let mut body = answer_to(client.request("/"), &reports.layer(), answer).into_body();
             feed.data("data: half\n\n");
             feed.fail(error());
             assert_eq!(poll_frame(&mut body), data("data: half\n\n"));
@@ -189,7 +163,7 @@ async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
             let (feed, source) = Feed::new();
             let layer = layer().on_error(|_| Event::from("failed"));
             let answer = event_stream(source);
-            let mut body = answer_to(client.request(), &layer, answer).into_body();
+            let mut body = answer_to(client.request("/"), &layer, answer).into_body();
             feed.fail(error());
             assert_eq!(rest(&mut body).await, ("data: failed\n\n".to_owned(), Polled::End));
         }
@@ -215,18 +189,18 @@ impl Reports {
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_task_ends_the_stream_of_an_event_source_cleanly_and_fails_all_others() {
-    for client in Client::ALL {
+    for client in Requester::ALL {
         let reports = Reports::default();
         let layer = reports
             .layer()
             .terminator(Event::from("[DONE]"))
             .on_error(|_| panic!("a cancellation is no error"));
         let (feed, source) = Feed::new();
-        let mut body = answer_to(client.request(), &layer, event_stream(source)).into_body();
+        let mut body = answer_to(client.request("/"), &layer, event_stream(source)).into_body();
         let error = Outer(io::Error::other(cancelled_task().await).into());
         feed.fail(error);
         let expected = match client {
-            Client::EventSource => (String::new(), Polled::End),
+            Requester::EventSource => (String::new(), Polled::End),
             _ => (":\n".to_owned(), failed("outer")),
         };
         assert_eq!(rest(&mut body).await, expected, "{client:?}");
@@ -237,7 +211,7 @@ async fn a_cancelled_task_ends_the_stream_of_an_event_source_cleanly_and_fails_a
 #[tokio::test(start_paused = true)]
 async fn a_layer_that_does_not_inspect_requests_fails_every_cancelled_stream() {
     let (feed, source) = Feed::new();
-    let request = Client::EventSource.request();
+    let request = Requester::EventSource.request("/");
     let mut body = answer_to(request, &layer(), event_stream(source)).into_body();
     feed.fail(Outer(cancelled_task().await.into()));
     assert_eq!(rest(&mut body).await, (":\n".to_owned(), failed("outer")));
@@ -252,7 +226,7 @@ async fn a_cancellation_mid_event_or_in_a_coded_stream_fails_the_body() {
         let (feed, source) = Feed::new();
         let mut answer = event_stream(source);
         answer.headers_mut().insert("content-encoding", coding.parse().unwrap());
-        let request = Client::EventSource.request();
+        let request = Requester::EventSource.request("/");
         let mut body = answer_to(request, &reports.layer(), answer).into_body();
         feed.data(last);
         feed.fail(Outer(cancelled_task().await.into()));
@@ -306,7 +280,7 @@ async fn additional_errors_can_be_treated_as_cancellations() {
         (io::Error::from(io::ErrorKind::BrokenPipe).into(), CloseReason::Failed),
     ] {
         let (feed, source) = Feed::new();
-        let request = Client::EventSource.request();
+        let request = Requester::EventSource.request("/");
         let mut body = answer_to(request, &layer, event_stream(source)).into_body();
         feed.fail(error);
         let (_, end) = rest(&mut body).await;

@@ -16,7 +16,7 @@ use tokio::{
 use tower_sse::{BoxError, CloseReason, Drain, Event, MaxAge};
 
 use crate::{
-    rig::{Client, GOODBYE, RETRY, Rig, SECOND, layer},
+    rig::{GOODBYE, RETRY, Requester, Rig, SECOND, layer},
     support::{Polled, body::data, event_stream},
 };
 
@@ -60,10 +60,10 @@ where
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_always_ready_is_drained() {
     for (drain, client) in [
-        (Drain::at_once(), Client::EventSource),
-        (Drain::spread_over(SECOND), Client::Get),
-        (Drain::after(SECOND), Client::Fetch),
-        (Drain::per_client(), Client::Post),
+        (Drain::at_once(), Requester::EventSource),
+        (Drain::spread_over(SECOND), Requester::Get),
+        (Drain::after(SECOND), Requester::Fetch),
+        (Drain::per_client(), Requester::Post),
     ] {
         let mut rig = Rig::of(layer(drain), client, event_stream(always(b"data: a\n\ndata: b\n")));
         assert_eq!(rig.poll(), data("data: a\n\ndata: b\n"));
@@ -79,7 +79,7 @@ async fn a_source_that_is_always_ready_is_drained() {
 async fn a_source_that_is_always_ready_ends_at_its_maximum_age() {
     let layer = layer(Drain::never()).max_age(MaxAge::new(SECOND));
     let answer = event_stream(always(b"data: a\n\ndata: b\n"));
-    let mut rig = Rig::of(layer, Client::EventSource, answer);
+    let mut rig = Rig::of(layer, Requester::EventSource, answer);
     let (last, clean) = last_bytes(&mut rig).await;
     assert_eq!((&*last, clean), (&b"data: a\n\n"[..], true));
     assert_eq!(rig.reason(), Some(CloseReason::Expired));
@@ -97,7 +97,7 @@ async fn an_endless_event_is_cut_when_the_wait_for_its_end_is_over() {
                 true => layer(Drain::never()).max_age(MaxAge::new(SECOND)),
                 false => layer(Drain::per_client()),
             };
-            let mut rig = Rig::of(layer, Client::EventSource, event_stream(always(frame)));
+            let mut rig = Rig::of(layer, Requester::EventSource, event_stream(always(frame)));
             assert!(matches!(rig.poll(), Polled::Data(_)));
             rig.shutdown.cancel();
             let (read, clean) = last_bytes(&mut rig).await;
@@ -121,9 +121,9 @@ async fn a_busy_source_without_bytes_is_drained_and_reaches_its_maximum_age() {
             false => layer(Drain::after(SECOND)),
         };
         // Empty frames, and events without fields.
-        let mut frames = Rig::of(layer.clone(), Client::EventSource, event_stream(always(b"")));
+        let mut frames = Rig::of(layer.clone(), Requester::EventSource, event_stream(always(b"")));
         let events = tower_sse::response(stream::repeat_with(Event::new));
-        let mut events = Rig::of(layer, Client::EventSource, events);
+        let mut events = Rig::of(layer, Requester::EventSource, events);
         frames.shutdown.cancel();
         events.shutdown.cancel();
         let expected = if aging { "" } else { GOODBYE };
@@ -156,7 +156,7 @@ fn spend_all(cx: &mut Context<'_>) {
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() {
-    for client in Client::ALL {
+    for client in Requester::ALL {
         let rig = |layer| Rig::of(layer, client, event_stream(Spendthrift));
         let mut drained = rig(layer(Drain::after(SECOND)));
         drained.shutdown.cancel();
@@ -173,7 +173,7 @@ async fn a_source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_uses_up_the_coop_budget_is_still_woken() {
     let mut rig =
-        Rig::of(layer(Drain::per_client()), Client::EventSource, event_stream(Spendthrift));
+        Rig::of(layer(Drain::per_client()), Requester::EventSource, event_stream(Spendthrift));
     assert_eq!(rig.poll(), Polled::Pending);
     // The source's own wake-up, by the runtime.
     tokio::task::yield_now().await;
@@ -207,7 +207,7 @@ impl Body for Exact {
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_source_has_no_budget_left_sleeps_until_its_stream_is_due() {
     let layer = layer(Drain::after(SECOND)).max_age(MaxAge::new(3_600 * SECOND));
-    let mut rig = Rig::of(layer, Client::EventSource, event_stream(Exact));
+    let mut rig = Rig::of(layer, Requester::EventSource, event_stream(Exact));
     for begins in [false, true] {
         if begins {
             rig.shutdown.cancel();
@@ -225,7 +225,7 @@ async fn a_task_whose_source_has_no_budget_left_sleeps_until_its_stream_is_due()
 /// Another body in the same task may use up the budget every time.
 #[tokio::test(start_paused = true)]
 async fn cutting_a_stream_needs_no_coop_budget() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Requester::EventSource);
     rig.shutdown.cancel();
     tokio::task::yield_now().await;
     spend_all(&mut Context::from_waker(Waker::noop()));
@@ -238,7 +238,7 @@ async fn cutting_a_stream_needs_no_coop_budget() {
 #[tokio::test(start_paused = true)]
 async fn cutting_a_stream_within_a_huge_frame_needs_no_coop_budget() {
     let events = "data: \n\n".repeat(40_000);
-    let mut rig = Rig::after(b"", layer(Drain::at_once()), Client::EventSource);
+    let mut rig = Rig::after(b"", layer(Drain::at_once()), Requester::EventSource);
     rig.feed.data(events);
     assert!(matches!(rig.poll(), Polled::Data(piece) if piece.len() == 256 << 10));
     rig.shutdown.cancel();

@@ -10,7 +10,7 @@ use tokio::time;
 use tower_sse::{BoxError, CloseReason, Drain};
 
 use crate::{
-    rig::{Client, GOODBYE, MILLISECOND, RETRY, Rig, SECOND, bytes, layer},
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
     support::{Polled, body::data, event_stream},
 };
 
@@ -18,7 +18,7 @@ const WINDOW: Duration = Duration::from_secs(20);
 
 struct Case {
     drain: Drain,
-    client: Client,
+    client: Requester,
     /// The time by which the stream is due.
     delay: Duration,
     /// Whether it may be due sooner.
@@ -50,8 +50,8 @@ impl Case {
 
 /// Returns all drains but `Drain::never`.
 fn cases() -> impl Iterator<Item = Case> {
-    Client::ALL.into_iter().flat_map(|client| {
-        let grace = if client == Client::Post { 30 * SECOND } else { Duration::ZERO };
+    Requester::ALL.into_iter().flat_map(|client| {
+        let grace = if client == Requester::Post { 30 * SECOND } else { Duration::ZERO };
         let half_a_second = 500 * MILLISECOND;
         [
             (Drain::per_client(), grace, false, 5 * SECOND),
@@ -133,7 +133,7 @@ async fn mid_event_a_due_stream_goes_on_to_the_end_of_that_event() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_may_be_completed_line_by_line() {
-    let mut rig = Rig::after(b"data: a", layer(Drain::at_once()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a", layer(Drain::at_once()), Requester::EventSource);
     rig.shutdown.cancel();
     for line in ["b\r", "\n", "data: b\n", "", ": ping\n", "id: 7"] {
         rig.feed.data(line);
@@ -194,7 +194,7 @@ async fn a_busy_source_is_cut_at_its_first_event_boundary() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_is_never_drained_goes_on_to_its_own_end() {
-    for client in Client::ALL {
+    for client in Requester::ALL {
         for drain in [Drain::never(), Drain::after(Duration::MAX)] {
             let mut rig = Rig::after(b"data: a", layer(drain), client);
             rig.shutdown.cancel();
@@ -217,7 +217,7 @@ async fn a_stream_that_is_never_drained_goes_on_to_its_own_end() {
 async fn ends_are_spread_evenly_over_the_window() {
     let mut ends = Vec::new();
     let mut rigs: Vec<_> = (0..1_000)
-        .map(|_| Rig::after(b"", layer(Drain::spread_over(WINDOW)), Client::EventSource))
+        .map(|_| Rig::after(b"", layer(Drain::spread_over(WINDOW)), Requester::EventSource))
         .collect();
     for rig in &mut rigs {
         rig.shutdown.cancel();

@@ -7,14 +7,14 @@ use tokio::time;
 use tower_sse::{CloseReason, Drain, MaxAge, Retry, SseLayer};
 
 use crate::{
-    rig::{Client, GOODBYE, MILLISECOND, Rig, SECOND, bytes, layer},
+    rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, bytes, layer},
     support::{Polled, body::data},
 };
 
 /// Bytes that only look like the end of an event.
 const BYTES: [&[u8]; 3] = [b"", b"\x1f\x8b\n\n", b"\x1f\x8b"];
 
-async fn begun(begun: &'static [u8], layer: SseLayer, client: Client) -> Rig {
+async fn begun(begun: &'static [u8], layer: SseLayer, client: Requester) -> Rig {
     let mut rig = Rig::answering(layer, client, |answer| {
         answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());
     });
@@ -28,8 +28,8 @@ async fn begun(begun: &'static [u8], layer: SseLayer, client: Client) -> Rig {
 
 #[tokio::test(start_paused = true)]
 async fn at_the_shutdown_an_encoded_stream_fails_for_every_client() {
-    for client in Client::ALL {
-        let grace = if client == Client::Post { 30 * SECOND } else { Duration::ZERO };
+    for client in Requester::ALL {
+        let grace = if client == Requester::Post { 30 * SECOND } else { Duration::ZERO };
         for (drain, delay) in [
             (Drain::per_client(), grace),
             (Drain::at_once(), Duration::ZERO),
@@ -55,7 +55,7 @@ async fn at_the_shutdown_an_encoded_stream_fails_for_every_client() {
 
 #[tokio::test(start_paused = true)]
 async fn a_busy_encoded_stream_is_not_cut_within_a_frame() {
-    let mut rig = begun(b"", layer(Drain::after(SECOND)), Client::EventSource).await;
+    let mut rig = begun(b"", layer(Drain::after(SECOND)), Requester::EventSource).await;
     rig.shutdown.cancel();
     rig.feed.data("a\n\nb\n\n");
     assert_eq!(rig.poll(), data("a\n\nb\n\n"));
@@ -66,8 +66,8 @@ async fn a_busy_encoded_stream_is_not_cut_within_a_frame() {
 
 #[tokio::test(start_paused = true)]
 async fn at_its_maximum_age_an_encoded_stream_fails_for_every_client() {
-    for client in Client::ALL {
-        let age = if client == Client::Post { 90 * SECOND } else { 60 * SECOND };
+    for client in Requester::ALL {
+        let age = if client == Requester::Post { 90 * SECOND } else { 60 * SECOND };
         for bytes in BYTES {
             let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
             let mut rig = begun(bytes, layer, client).await;
@@ -82,7 +82,7 @@ async fn at_its_maximum_age_an_encoded_stream_fails_for_every_client() {
 
 #[tokio::test(start_paused = true)]
 async fn an_encoded_stream_that_ends_within_its_grace_ends_cleanly() {
-    let mut rig = begun(b"\x1f\x8b", layer(Drain::per_client()), Client::Post).await;
+    let mut rig = begun(b"\x1f\x8b", layer(Drain::per_client()), Requester::Post).await;
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     rig.feed.data("end");
@@ -93,7 +93,7 @@ async fn an_encoded_stream_that_ends_within_its_grace_ends_cleanly() {
 
 #[tokio::test(start_paused = true)]
 async fn identity_is_not_a_coding() {
-    let mut rig = Rig::answering(layer(Drain::per_client()), Client::EventSource, |answer| {
+    let mut rig = Rig::answering(layer(Drain::per_client()), Requester::EventSource, |answer| {
         answer.headers_mut().insert("content-encoding", "identity".parse().unwrap());
     });
     rig.shutdown.cancel();

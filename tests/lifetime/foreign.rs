@@ -8,12 +8,12 @@ use tokio::runtime;
 
 use crate::{
     reader::{Reader, Why},
-    rig::{Client, GOODBYE, RETRY},
+    rig::{GOODBYE, RETRY, Requester},
     support::naive::{self, Place},
 };
 
 /// Reads a stream whose source never waits to its end. It must end after `polls` frames.
-async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Client) -> Reader {
+async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Requester) -> Reader {
     let mut reader = Reader::new(why, client);
     for chunk in chunks {
         reader.rig.feed.data(chunk.to_vec());
@@ -30,7 +30,7 @@ async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Client) -> Reade
 
 /// Reads a stream whose source waits before every chunk. A set bit in `silent` makes the wait long
 /// enough for a heartbeat. The stream must end before chunk number `last`.
-async fn slow(chunks: &[&[u8]], last: usize, silent: u64, why: Why, client: Client) -> Reader {
+async fn slow(chunks: &[&[u8]], last: usize, silent: u64, why: Why, client: Requester) -> Reader {
     let mut reader = Reader::new(why, client);
     for n in 0..=chunks.len() {
         if silent >> (n % 64) & 1 == 1 {
@@ -102,8 +102,8 @@ fn chunks() -> impl Strategy<Value = (Vec<u8>, Vec<Range<usize>>)> {
     })
 }
 
-fn client() -> impl Strategy<Value = Client> {
-    prop::sample::select(Client::ALL.to_vec())
+fn client() -> impl Strategy<Value = Requester> {
+    prop::sample::select(Requester::ALL.to_vec())
 }
 
 fn cut<'s>(stream: &'s [u8], chunks: &[Range<usize>]) -> Vec<&'s [u8]> {
@@ -167,7 +167,7 @@ fn known_streams_split_anywhere_can_be_ended_before_every_byte() {
         let bytes: Vec<_> = stream.chunks(1).collect();
         for at in 0..=stream.len() {
             let (head, tail) = stream.split_at(at);
-            for client in [Client::EventSource, Client::Post] {
+            for client in [Requester::EventSource, Requester::Post] {
                 for why in [Why::Shutdown, Why::Age] {
                     under_a_paused_clock(async {
                         busy(&bytes, at, why, client).await.assert_is_beginning_of(stream, client);

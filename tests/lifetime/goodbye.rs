@@ -6,7 +6,7 @@ use tokio::time;
 use tower_sse::{CloseReason, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, StreamOptions};
 
 use crate::{
-    rig::{Client, GOODBYE, MILLISECOND, RETRY, Rig, SECOND, bytes, layer},
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
     support::{Polled, body::data},
 };
 
@@ -14,7 +14,7 @@ use crate::{
 async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {
     // Gives the polls a fresh coop budget.
     tokio::task::yield_now().await;
-    let mut rig = Rig::after(b"data: a\n\n", layer.clone(), Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer.clone(), Requester::EventSource);
     rig.shutdown.cancel();
     let Polled::Data(line) = rig.poll() else { panic!("no goodbye") };
     rig.assert_ends(CloseReason::Drained);
@@ -52,11 +52,11 @@ async fn the_reconnection_time_is_drawn_from_the_inclusive_range() {
 async fn without_a_farewell_and_a_reconnection_time_the_stream_just_ends() {
     let layer = SseLayer::new().drain(Drain::per_client().without_retry());
     for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r"] {
-        let mut rig = Rig::after(begun, layer.clone(), Client::EventSource);
+        let mut rig = Rig::after(begun, layer.clone(), Requester::EventSource);
         rig.shutdown.cancel();
         rig.assert_ends(CloseReason::Drained);
     }
-    let mut rig = Rig::after(b"data: a\n", layer, Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n", layer, Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     time::advance(5 * SECOND).await;
@@ -70,7 +70,7 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
     {
         let layer =
             SseLayer::new().farewell(Event::from("bye")).drain(Drain::per_client().without_retry());
-        let mut rig = Rig::after(begun, layer, Client::EventSource);
+        let mut rig = Rig::after(begun, layer, Requester::EventSource);
         rig.shutdown.cancel();
         assert_eq!(rig.poll(), bytes(expected));
         rig.assert_ends(CloseReason::Drained);
@@ -81,7 +81,7 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
 #[tokio::test(start_paused = true)]
 async fn a_reconnection_time_is_a_lone_line_and_no_block() {
     let layer = layer(Drain::per_client()).without_farewell();
-    let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(RETRY));
     rig.assert_ends(CloseReason::Drained);
@@ -103,7 +103,7 @@ async fn a_response_can_have_another_farewell_or_none() {
         (StreamOptions::new().drain(Drain::at_once().without_retry()).without_farewell(), None),
     ] {
         let name = format!("{options:?}");
-        let mut rig = Rig::answering(layer(Drain::at_once()), Client::EventSource, |answer| {
+        let mut rig = Rig::answering(layer(Drain::at_once()), Requester::EventSource, |answer| {
             answer.extensions_mut().insert(options);
         });
         rig.shutdown.cancel();
@@ -116,7 +116,8 @@ async fn a_response_can_have_another_farewell_or_none() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_ends_first_gets_its_terminator_and_no_farewell() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::after(20 * SECOND)), Client::EventSource);
+    let mut rig =
+        Rig::after(b"data: a\n\n", layer(Drain::after(20 * SECOND)), Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     time::advance(19 * SECOND).await;
@@ -128,7 +129,7 @@ async fn a_stream_that_ends_first_gets_its_terminator_and_no_farewell() {
 #[tokio::test(start_paused = true)]
 async fn a_due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
     for fails in [false, true] {
-        let mut rig = Rig::after(b"data: a\n", layer(Drain::per_client()), Client::EventSource);
+        let mut rig = Rig::after(b"data: a\n", layer(Drain::per_client()), Requester::EventSource);
         rig.shutdown.cancel();
         assert_eq!(rig.poll(), Polled::Pending);
         if fails {
@@ -149,7 +150,7 @@ async fn a_due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
 #[tokio::test(start_paused = true)]
 async fn a_preamble_comes_before_the_farewell() {
     let layer = layer(Drain::per_client()).padding(2).retry(Retry::fixed(SECOND));
-    let mut rig = Rig::new(layer, Client::EventSource);
+    let mut rig = Rig::new(layer, Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data("retry: 1000\n:\n"));
     assert_eq!(rig.poll(), data(GOODBYE));
@@ -160,7 +161,7 @@ async fn a_preamble_comes_before_the_farewell() {
 #[tokio::test(start_paused = true)]
 async fn heartbeats_continue_while_a_source_completes_its_event() {
     let layer = layer(Drain::per_client()).heartbeat(Heartbeat::every(2 * SECOND));
-    let mut rig = Rig::after(b"data: a\r", layer, Client::EventSource);
+    let mut rig = Rig::after(b"data: a\r", layer, Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     time::advance(2 * SECOND + 125 * MILLISECOND).await;
@@ -182,7 +183,7 @@ async fn at_its_maximum_age_a_stream_gets_no_farewell() {
         (b"data: a\n", 5 * SECOND),
     ] {
         let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
-        let mut rig = Rig::after(begun, layer, Client::EventSource);
+        let mut rig = Rig::after(begun, layer, Requester::EventSource);
         time::advance(60 * SECOND).await;
         if patience.is_zero() {
             rig.assert_ends(CloseReason::Expired);
@@ -199,7 +200,7 @@ async fn at_its_maximum_age_a_stream_gets_no_farewell() {
 async fn the_reconnection_time_of_a_farewell_replaces_that_of_the_drain() {
     let farewell = Event::new().retry(2 * SECOND).data("bye");
     let layer = layer(Drain::at_once()).farewell(farewell);
-    let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data("retry: 2000\ndata: bye\n\n"));
     rig.assert_ends(CloseReason::Drained);

@@ -18,7 +18,7 @@ use tokio::time;
 use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseBody};
 
 use crate::{
-    rig::{Client, GOODBYE, MILLISECOND, RETRY, Rig, SECOND, layer},
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer},
     support::{Polled, body::data, event_stream, source::FedBody},
 };
 
@@ -31,7 +31,7 @@ fn is_over(body: &SseBody<FedBody>) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn a_drained_stream_is_over_with_the_last_byte_of_its_farewell() {
-    let mut rig = Rig::new(layer(Drain::after(SECOND)), Client::EventSource);
+    let mut rig = Rig::new(layer(Drain::after(SECOND)), Requester::EventSource);
     assert!(!is_over(&rig.body));
     rig.feed.data("data: a\n\n");
     assert_eq!(rig.poll(), data("data: a\n\n"));
@@ -53,7 +53,7 @@ async fn a_drained_stream_is_over_with_the_last_byte_of_its_farewell() {
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_must_fail_is_not_over_before_it_has_failed() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Fetch);
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Fetch);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(GOODBYE));
     for _ in 0..2 {
@@ -72,7 +72,7 @@ async fn a_stream_that_must_fail_is_not_over_before_it_has_failed() {
 #[tokio::test(start_paused = true)]
 async fn the_error_is_delayed_from_the_farewell_on() {
     // Polled late, the error has been delayed long enough.
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Post);
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Post);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(GOODBYE));
     assert_eq!(rig.poll(), Polled::Pending);
@@ -82,7 +82,7 @@ async fn the_error_is_delayed_from_the_farewell_on() {
 
 /// Returns a stream that is due mid-event.
 async fn due() -> Rig {
-    let mut rig = Rig::after(b"data: a\n", layer(Drain::at_once()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n", layer(Drain::at_once()), Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     rig
@@ -90,17 +90,17 @@ async fn due() -> Rig {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_before_the_end_is_decided_is_disconnected() {
-    let never_polled = Rig::new(layer(Drain::at_once()), Client::EventSource);
+    let never_polled = Rig::new(layer(Drain::at_once()), Requester::EventSource);
     assert_eq!(never_polled.leave().reason(), CloseReason::Disconnected);
 
-    let never_polled = Rig::new(layer(Drain::at_once()), Client::EventSource);
+    let never_polled = Rig::new(layer(Drain::at_once()), Requester::EventSource);
     never_polled.shutdown.cancel();
     assert_eq!(never_polled.leave().reason(), CloseReason::Disconnected);
 
-    let open = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::EventSource);
+    let open = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
     assert_eq!(open.leave().reason(), CloseReason::Disconnected);
 
-    let mut in_grace = Rig::after(b"data: a\n\n", layer(Drain::after(SECOND)), Client::Get);
+    let mut in_grace = Rig::after(b"data: a\n\n", layer(Drain::after(SECOND)), Requester::Get);
     in_grace.shutdown.cancel();
     assert_eq!(in_grace.poll(), Polled::Pending);
     assert_eq!(in_grace.leave().reason(), CloseReason::Disconnected);
@@ -113,7 +113,7 @@ async fn a_client_that_leaves_before_the_end_is_decided_is_disconnected() {
     assert_eq!(ending.leave().reason(), CloseReason::Disconnected);
 
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
-    let mut aged = Rig::after(b"data: a\n", aging, Client::Get);
+    let mut aged = Rig::after(b"data: a\n", aging, Requester::Get);
     time::advance(SECOND).await;
     assert_eq!(aged.poll(), Polled::Pending);
     assert_eq!(aged.leave().reason(), CloseReason::Disconnected);
@@ -121,12 +121,12 @@ async fn a_client_that_leaves_before_the_end_is_decided_is_disconnected() {
 
 #[tokio::test(start_paused = true)]
 async fn a_client_that_leaves_later_does_not_change_a_decided_end() {
-    let mut clean = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::EventSource);
+    let mut clean = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
     clean.shutdown.cancel();
     assert_eq!(clean.poll(), data(GOODBYE));
     assert_eq!(clean.leave().reason(), CloseReason::Drained);
 
-    let mut said = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Fetch);
+    let mut said = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Fetch);
     said.shutdown.cancel();
     assert_eq!(said.poll(), data(GOODBYE));
     assert_eq!(said.leave().reason(), CloseReason::Drained);
@@ -138,13 +138,13 @@ async fn a_client_that_leaves_later_does_not_change_a_decided_end() {
     assert_eq!(held_back.leave().reason(), CloseReason::Drained);
 
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(SECOND));
-    let mut aged = Rig::after(b"data: a\n\n", aging.clone(), Client::Fetch);
+    let mut aged = Rig::after(b"data: a\n\n", aging.clone(), Requester::Fetch);
     time::advance(SECOND).await;
     assert_eq!(aged.poll(), data(":\n"));
     assert_eq!(aged.poll(), Polled::Pending);
     assert_eq!(aged.leave().reason(), CloseReason::Expired);
 
-    let mut failed = Rig::after(b"data: a\n", aging, Client::Get);
+    let mut failed = Rig::after(b"data: a\n", aging, Requester::Get);
     failed.feed.fail("broken");
     assert_eq!(failed.poll(), data(":\n"));
     assert_eq!(failed.poll(), Polled::Pending);
@@ -156,7 +156,7 @@ async fn a_client_that_leaves_later_does_not_change_a_decided_end() {
 async fn trailers_that_the_server_did_not_poll_are_not_counted_as_sent() {
     let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), "7".parse().unwrap())]);
     for fetched in [true, false] {
-        let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::Get);
+        let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Get);
         rig.feed.trailers(trailers.clone());
         assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
         // The source has come to its own end, which no shutdown changes.
@@ -173,7 +173,7 @@ async fn trailers_that_the_server_did_not_poll_are_not_counted_as_sent() {
 
 #[tokio::test(start_paused = true)]
 async fn the_close_report_includes_the_farewell_and_the_age() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::EventSource);
     time::advance(7 * SECOND).await;
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(GOODBYE));
@@ -225,7 +225,7 @@ async fn the_source_is_dropped_before_the_close_is_reported() {
     let layer = layer(Drain::at_once()).without_farewell().on_close(move |_| {
         seen.store(guard.load(Ordering::Acquire), Ordering::Release);
     });
-    let mut rig = Rig::of(layer, Client::Fetch, event_stream(source));
+    let mut rig = Rig::of(layer, Requester::Fetch, event_stream(source));
     assert_eq!(rig.poll(), Polled::Pending);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(RETRY));
@@ -238,12 +238,12 @@ async fn the_source_is_dropped_before_the_close_is_reported() {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_panics_when_dropped_at_the_drain_is_reported_as_panicked() {
     let (_, source) = guarded(true, false);
-    let mut rig = Rig::of(layer(Drain::at_once()), Client::EventSource, event_stream(source));
+    let mut rig = Rig::of(layer(Drain::at_once()), Requester::EventSource, event_stream(source));
     assert!(catch_unwind(AssertUnwindSafe(|| rig.poll())).is_err());
     assert_eq!(rig.leave().reason(), CloseReason::Panicked);
 
     let (alive, source) = guarded(false, true);
-    let mut rig = Rig::of(layer(Drain::at_once()), Client::EventSource, event_stream(source));
+    let mut rig = Rig::of(layer(Drain::at_once()), Requester::EventSource, event_stream(source));
     assert_eq!(rig.poll(), Polled::Pending);
     rig.shutdown.cancel();
     assert!(catch_unwind(AssertUnwindSafe(|| rig.poll())).is_err());

@@ -5,7 +5,7 @@ use tokio::time;
 use tower_sse::{Drain, Heartbeat, MaxAge};
 
 use crate::{
-    rig::{Client, GOODBYE, MILLISECOND, Rig, SECOND, layer},
+    rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer},
     support::{
         Polled,
         naive::{self, Place},
@@ -46,7 +46,7 @@ pub(crate) struct Reader {
 }
 
 impl Reader {
-    pub(crate) fn new(why: Why, client: Client) -> Self {
+    pub(crate) fn new(why: Why, client: Requester) -> Self {
         let layer = match why {
             Why::AtOnce => layer(Drain::at_once()),
             Why::Shutdown => layer(Drain::spread_over(Duration::ZERO)),
@@ -109,7 +109,7 @@ impl Reader {
     }
 
     /// Asserts that no event is lost, changed or cut, and that at most the current event followed.
-    pub(crate) fn assert_is_beginning_of(&self, stream: &[u8], client: Client) {
+    pub(crate) fn assert_is_beginning_of(&self, stream: &[u8], client: Requester) {
         let (whole, got) = (naive::read(stream), naive::read(&self.got));
         let before = naive::read(&self.got[..self.before.unwrap()]);
         let mut seen = got.events;

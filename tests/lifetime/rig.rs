@@ -8,47 +8,19 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Response;
 use http_body::Body;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody, SseLayer};
 
+pub(crate) use crate::support::Requester;
 use crate::support::{
     Feed, Polled, body::poll_frame_with, event_stream, source::FedBody, source::answer_to,
 };
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
-
-/// The kind of client, by its request.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Client {
-    EventSource,
-    Fetch,
-    Get,
-    Post,
-}
-
-impl Client {
-    pub(crate) const ALL: [Self; 4] = [Self::EventSource, Self::Fetch, Self::Get, Self::Post];
-
-    pub(crate) fn request(self) -> Request<()> {
-        let request = Request::builder().header("accept", "text/event-stream");
-        let request = match self {
-            Self::EventSource => request.header("cache-control", "no-cache"),
-            Self::Fetch => request.header("sec-fetch-mode", "cors"),
-            Self::Get => request,
-            Self::Post => request.method("POST").header("cache-control", "no-cache"),
-        };
-        request.body(()).unwrap()
-    }
-
-    /// Returns whether the client would take a clean end for the end of the answer.
-    pub(crate) fn is_cut_by_failing(self) -> bool {
-        matches!(self, Self::Fetch | Self::Post)
-    }
-}
 
 /// The bytes that a stream gets between events at the drain of [`layer`].
 pub(crate) const GOODBYE: &str = "retry: 3000\nevent: bye\ndata: see you\n\n";
@@ -75,14 +47,14 @@ pub(crate) struct Rig<B = FedBody> {
 }
 
 impl Rig {
-    pub(crate) fn new(layer: SseLayer, client: Client) -> Self {
+    pub(crate) fn new(layer: SseLayer, client: Requester) -> Self {
         Self::answering(layer, client, |_| {})
     }
 
     /// Builds the rig with a response that the service has changed.
     pub(crate) fn answering(
         layer: SseLayer,
-        client: Client,
+        client: Requester,
         change: impl FnOnce(&mut Response<FedBody>),
     ) -> Self {
         let (feed, source) = Feed::new();
@@ -93,7 +65,7 @@ impl Rig {
     }
 
     /// Builds the rig with a stream that has already sent `begun`.
-    pub(crate) fn after(begun: &'static [u8], layer: SseLayer, client: Client) -> Self {
+    pub(crate) fn after(begun: &'static [u8], layer: SseLayer, client: Requester) -> Self {
         let mut rig = Self::new(layer, client);
         if !begun.is_empty() {
             rig.feed.data(begun);
@@ -108,14 +80,14 @@ impl<B> Rig<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
-    pub(crate) fn of(layer: SseLayer, client: Client, answer: Response<B>) -> Self {
+    pub(crate) fn of(layer: SseLayer, client: Requester, answer: Response<B>) -> Self {
         let shutdown = CancellationToken::new();
         let closed = Arc::new(Mutex::new(Vec::new()));
         let reports = Arc::clone(&closed);
         let layer = layer
             .shutdown(shutdown.clone())
             .on_close(move |closed| reports.lock().unwrap().push(closed.clone()));
-        let response = answer_to(client.request(), &layer, answer);
+        let response = answer_to(client.request("/"), &layer, answer);
         let body = response.into_body();
         Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), closed }
     }
@@ -178,7 +150,7 @@ where
     /// Asserts that the stream ends now as its client needs, without last bytes of its own.
     pub(crate) async fn assert_cut_with_last_line(
         &mut self,
-        client: Client,
+        client: Requester,
         passed: &[u8],
         reason: CloseReason,
     ) {
@@ -190,7 +162,7 @@ where
     }
 
     /// Asserts that the stream ends now as its client needs.
-    pub(crate) async fn assert_cut(&mut self, client: Client, reason: CloseReason) {
+    pub(crate) async fn assert_cut(&mut self, client: Requester, reason: CloseReason) {
         if client.is_cut_by_failing() {
             self.assert_fails(reason).await;
         } else {

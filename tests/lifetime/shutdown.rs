@@ -9,13 +9,13 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
 use crate::{
-    rig::{Client, GOODBYE, MILLISECOND, RETRY, Rig, SECOND, layer, longest_wait},
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer, longest_wait},
     support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to},
 };
 
 #[tokio::test(start_paused = true)]
 async fn an_unpolled_stream_never_polls_its_source_after_the_shutdown() {
-    for client in [Client::EventSource, Client::Get, Client::Fetch] {
+    for client in [Requester::EventSource, Requester::Get, Requester::Fetch] {
         let mut rig = Rig::new(layer(Drain::per_client()), client);
         rig.feed.data("data: a\n\n");
         rig.shutdown.cancel();
@@ -30,10 +30,10 @@ async fn an_unpolled_stream_never_polls_its_source_after_the_shutdown() {
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
     for (client, status) in [
-        (Client::EventSource, StatusCode::OK),
-        (Client::Fetch, StatusCode::SERVICE_UNAVAILABLE),
-        (Client::Get, StatusCode::SERVICE_UNAVAILABLE),
-        (Client::Post, StatusCode::SERVICE_UNAVAILABLE),
+        (Requester::EventSource, StatusCode::OK),
+        (Requester::Fetch, StatusCode::SERVICE_UNAVAILABLE),
+        (Requester::Get, StatusCode::SERVICE_UNAVAILABLE),
+        (Requester::Post, StatusCode::SERVICE_UNAVAILABLE),
     ] {
         let (feed, source) = Feed::new();
         let (token, stats) = (CancellationToken::new(), Stats::new());
@@ -43,7 +43,7 @@ async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
             .on_open(|| panic!("opened"))
             .on_close(|_| panic!("closed"));
         token.cancel();
-        let mut response = answer_to(client.request(), &layer, event_stream(source));
+        let mut response = answer_to(client.request("/"), &layer, event_stream(source));
         assert_eq!(response.status(), status, "{client:?}");
         assert!(feed.is_dropped());
         assert_eq!(feed.polls(), 0);
@@ -61,7 +61,7 @@ async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
 #[tokio::test(start_paused = true)]
 async fn a_second_shutdown_has_no_effect() {
     let layer = layer(Drain::after(20 * SECOND));
-    let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     time::advance(15 * SECOND).await;
@@ -79,8 +79,8 @@ async fn a_stream_that_ends_ends_no_other_stream() {
     let layer: SseLayer = layer(Drain::at_once()).shutdown(token.clone());
     let open = || {
         let (feed, source) = Feed::new();
-        let body =
-            answer_to(Client::EventSource.request(), &layer, event_stream(source)).into_body();
+        let body = answer_to(Requester::EventSource.request("/"), &layer, event_stream(source))
+            .into_body();
         (feed, body)
     };
     let ((one, mut first), (other, mut second)) = (open(), open());
@@ -95,7 +95,7 @@ async fn a_stream_that_ends_ends_no_other_stream() {
 
 /// Returns the age at which a mid-event stream is over when `drain` begins at the age `begins`. Its
 /// maximum age is 10 seconds.
-async fn over_at(drain: Drain, begins: Duration, client: Client) -> (Duration, Polled) {
+async fn over_at(drain: Drain, begins: Duration, client: Requester) -> (Duration, Polled) {
     let layer = layer(drain).max_age(MaxAge::new(10 * SECOND));
     let mut rig = Rig::after(b"data: a\n", layer, client);
     let mut age = Duration::ZERO;
@@ -126,27 +126,27 @@ async fn the_first_due_end_ends_a_stream() {
     let never = Duration::MAX;
     let half = 500 * MILLISECOND;
     for (drain, begins, client, over, expected) in [
-        (Drain::per_client(), never, Client::EventSource, 15 * SECOND, expired()),
-        (Drain::per_client(), never, Client::Post, 45 * SECOND, expired()),
-        (Drain::at_once(), never, Client::EventSource, 15 * SECOND, expired()),
-        (Drain::per_client(), 2 * SECOND, Client::EventSource, 7 * SECOND, data(RETRY)),
-        (Drain::per_client(), 2 * SECOND, Client::Post, 37 * SECOND, data(RETRY)),
+        (Drain::per_client(), never, Requester::EventSource, 15 * SECOND, expired()),
+        (Drain::per_client(), never, Requester::Post, 45 * SECOND, expired()),
+        (Drain::at_once(), never, Requester::EventSource, 15 * SECOND, expired()),
+        (Drain::per_client(), 2 * SECOND, Requester::EventSource, 7 * SECOND, data(RETRY)),
+        (Drain::per_client(), 2 * SECOND, Requester::Post, 37 * SECOND, data(RETRY)),
         // A stream that expires while it is drained gets the farewell of the drain.
-        (Drain::per_client(), 20 * SECOND, Client::Post, 45 * SECOND, data(RETRY)),
-        (Drain::after(3 * SECOND), 2 * SECOND, Client::EventSource, 10 * SECOND, data(RETRY)),
-        (Drain::after(20 * SECOND), 2 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
-        (Drain::after(20 * SECOND), 2 * SECOND, Client::Post, 27 * SECOND, data(RETRY)),
-        (Drain::never(), 2 * SECOND, Client::EventSource, 15 * SECOND, expired()),
-        (Drain::at_once(), 2 * SECOND, Client::EventSource, 2 * SECOND + half, data(RETRY)),
+        (Drain::per_client(), 20 * SECOND, Requester::Post, 45 * SECOND, data(RETRY)),
+        (Drain::after(3 * SECOND), 2 * SECOND, Requester::EventSource, 10 * SECOND, data(RETRY)),
+        (Drain::after(20 * SECOND), 2 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
+        (Drain::after(20 * SECOND), 2 * SECOND, Requester::Post, 27 * SECOND, data(RETRY)),
+        (Drain::never(), 2 * SECOND, Requester::EventSource, 15 * SECOND, expired()),
+        (Drain::at_once(), 2 * SECOND, Requester::EventSource, 2 * SECOND + half, data(RETRY)),
         // A source that is due by its age may complete its event; only `at_once` waits for less
         // time.
-        (Drain::at_once(), 11 * SECOND, Client::EventSource, 11 * SECOND + half, data(RETRY)),
-        (Drain::at_once(), 32 * SECOND, Client::Post, 32 * SECOND + half, data(RETRY)),
-        (Drain::at_once(), 41 * SECOND, Client::Post, 41 * SECOND + half, data(RETRY)),
-        (Drain::per_client(), 11 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
-        (Drain::spread_over(SECOND), 11 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
-        (Drain::after(SECOND), 11 * SECOND, Client::EventSource, 15 * SECOND, data(RETRY)),
-        (Drain::never(), 11 * SECOND, Client::EventSource, 15 * SECOND, expired()),
+        (Drain::at_once(), 11 * SECOND, Requester::EventSource, 11 * SECOND + half, data(RETRY)),
+        (Drain::at_once(), 32 * SECOND, Requester::Post, 32 * SECOND + half, data(RETRY)),
+        (Drain::at_once(), 41 * SECOND, Requester::Post, 41 * SECOND + half, data(RETRY)),
+        (Drain::per_client(), 11 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
+        (Drain::spread_over(SECOND), 11 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
+        (Drain::after(SECOND), 11 * SECOND, Requester::EventSource, 15 * SECOND, data(RETRY)),
+        (Drain::never(), 11 * SECOND, Requester::EventSource, 15 * SECOND, expired()),
     ] {
         let name = format!("{drain:?} at {begins:?}, {client:?}");
         assert_eq!(over_at(drain, begins, client).await, (over, expected), "{name}");
@@ -156,7 +156,7 @@ async fn the_first_due_end_ends_a_stream() {
 /// At 14.8 seconds 200 milliseconds are left, and not half a second.
 #[tokio::test(start_paused = true)]
 async fn no_drain_extends_a_streams_time() {
-    let (over, _) = over_at(Drain::at_once(), 14_800 * MILLISECOND, Client::EventSource).await;
+    let (over, _) = over_at(Drain::at_once(), 14_800 * MILLISECOND, Requester::EventSource).await;
     assert_eq!(over, 15 * SECOND);
 }
 
@@ -169,7 +169,7 @@ async fn a_response_can_have_a_drain_of_its_own() {
         (Drain::spread_over(SECOND), Drain::after(7 * SECOND), Some(7 * SECOND)),
         (Drain::at_once(), Drain::never(), None),
     ] {
-        let mut rig = Rig::answering(layer(of_layer), Client::EventSource, |answer| {
+        let mut rig = Rig::answering(layer(of_layer), Requester::EventSource, |answer| {
             answer.extensions_mut().insert(options(of_response));
         });
         assert_eq!(rig.poll(), Polled::Pending);
@@ -198,7 +198,7 @@ async fn the_parent_of_the_servers_token_works_too() {
     let (feed, source) = Feed::new();
     let layer: SseLayer = layer(Drain::per_client()).shutdown(process.child_token());
     let mut body =
-        answer_to(Client::EventSource.request(), &layer, event_stream(source)).into_body();
+        answer_to(Requester::EventSource.request("/"), &layer, event_stream(source)).into_body();
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     process.cancel();
     assert_eq!(poll_frame(&mut body), data(GOODBYE));
@@ -210,7 +210,7 @@ async fn the_parent_of_the_servers_token_works_too() {
 async fn a_grace_may_have_any_length() {
     for grace in [longest_wait(), longest_wait() - MILLISECOND, longest_wait() / 2, Duration::MAX] {
         for drain in [Drain::after(grace), Drain::spread_over(grace)] {
-            let mut rig = Rig::after(b"data: a\n\n", layer(drain), Client::EventSource);
+            let mut rig = Rig::after(b"data: a\n\n", layer(drain), Requester::EventSource);
             rig.shutdown.cancel();
             assert_eq!(rig.poll(), Polled::Pending);
             time::advance(3_600 * SECOND).await;

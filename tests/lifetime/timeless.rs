@@ -6,7 +6,7 @@ use http_body::Body;
 use tower_sse::{CloseReason, Drain, MaxAge};
 
 use crate::{
-    rig::{Client, GOODBYE, Rig, SECOND, Wakes, layer},
+    rig::{GOODBYE, Requester, Rig, SECOND, Wakes, layer},
     support::{
         Polled,
         body::{data, poll_frame_with},
@@ -15,7 +15,7 @@ use crate::{
 
 const CUT: &str = "the event stream was cut short: drained";
 
-fn assert_cut(rig: &mut Rig, client: Client) {
+fn assert_cut(rig: &mut Rig, client: Requester) {
     if client.is_cut_by_failing() {
         assert_eq!(rig.poll(), Polled::Failed(CUT.to_owned()));
     }
@@ -24,7 +24,7 @@ fn assert_cut(rig: &mut Rig, client: Client) {
 
 #[test]
 fn without_a_timer_a_shutdown_ends_streams_at_once() {
-    for client in Client::ALL {
+    for client in Requester::ALL {
         for drain in [
             Drain::per_client(),
             Drain::at_once(),
@@ -43,7 +43,7 @@ fn without_a_timer_a_shutdown_ends_streams_at_once() {
 /// Without a timer the wait has no limit.
 #[test]
 fn without_a_timer_a_source_may_complete_its_event() {
-    for client in Client::ALL {
+    for client in Requester::ALL {
         let mut rig = Rig::after(b"data: a", layer(Drain::at_once()), client);
         rig.shutdown.cancel();
         for _ in 0..3 {
@@ -58,7 +58,7 @@ fn without_a_timer_a_source_may_complete_its_event() {
 
 #[test]
 fn without_a_timer_the_shutdown_wakes_the_task() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Requester::EventSource);
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     assert_eq!(poll_frame_with(&mut rig.body, &waker), Polled::Pending);
@@ -70,7 +70,7 @@ fn without_a_timer_the_shutdown_wakes_the_task() {
 
 #[test]
 fn without_a_timer_a_stream_that_never_drains_goes_on() {
-    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::never()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::never()), Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     rig.feed.end();
@@ -80,7 +80,7 @@ fn without_a_timer_a_stream_that_never_drains_goes_on() {
 
 #[test]
 fn without_a_timer_there_is_no_maximum_age_and_nothing_panics() {
-    for client in Client::ALL {
+    for client in Requester::ALL {
         let layer = layer(Drain::per_client()).max_age(MaxAge::new(Duration::from_nanos(1)));
         let mut rig = Rig::after(b"data: a\n\n", layer, client);
         rig.feed.data("data: b\n\n");

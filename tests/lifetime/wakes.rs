@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats};
 
 use crate::{
-    rig::{Client, GOODBYE, MILLISECOND, Rig, SECOND, Wakes, layer},
+    rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, Wakes, layer},
     support::{
         Feed, Polled,
         body::{data, poll_frame_with},
@@ -36,7 +36,7 @@ impl Rig {
 #[tokio::test(start_paused = true)]
 async fn the_task_is_woken_when_the_shutdown_begins() {
     for begun in [&b""[..], b"data: a\n\n", b"data: a"] {
-        let rig = Rig::after(begun, layer(Drain::per_client()), Client::EventSource);
+        let rig = Rig::after(begun, layer(Drain::per_client()), Requester::EventSource);
         time::advance(3_600 * SECOND).await;
         assert_eq!(rig.wakes.take(), 0);
         rig.shutdown.cancel();
@@ -48,12 +48,12 @@ async fn the_task_is_woken_when_the_shutdown_begins() {
 async fn the_task_is_woken_when_its_stream_is_due() {
     let max_age = MaxAge::new(60 * SECOND);
     for (drain, begins, client, due) in [
-        (Drain::after(20 * SECOND), true, Client::EventSource, 20 * SECOND),
-        (Drain::per_client(), true, Client::Post, 30 * SECOND),
-        (Drain::per_client(), false, Client::EventSource, 60 * SECOND),
-        (Drain::per_client(), false, Client::Post, 90 * SECOND),
-        (Drain::never(), true, Client::EventSource, 60 * SECOND),
-        (Drain::after(3_600 * SECOND), true, Client::EventSource, 60 * SECOND),
+        (Drain::after(20 * SECOND), true, Requester::EventSource, 20 * SECOND),
+        (Drain::per_client(), true, Requester::Post, 30 * SECOND),
+        (Drain::per_client(), false, Requester::EventSource, 60 * SECOND),
+        (Drain::per_client(), false, Requester::Post, 90 * SECOND),
+        (Drain::never(), true, Requester::EventSource, 60 * SECOND),
+        (Drain::after(3_600 * SECOND), true, Requester::EventSource, 60 * SECOND),
     ] {
         let layer = layer(drain).max_age(max_age.clone());
         let mut rig = Rig::after(b"data: a\n\n", layer, client);
@@ -69,8 +69,8 @@ async fn the_task_is_woken_when_its_stream_is_due() {
 #[tokio::test(start_paused = true)]
 async fn the_task_is_woken_when_the_wait_for_an_event_is_over_and_when_a_delayed_error_is_due() {
     for (drain, client, patience) in [
-        (Drain::per_client(), Client::EventSource, 5 * SECOND),
-        (Drain::at_once(), Client::Post, 500 * MILLISECOND),
+        (Drain::per_client(), Requester::EventSource, 5 * SECOND),
+        (Drain::at_once(), Requester::Post, 500 * MILLISECOND),
     ] {
         let mut rig = Rig::after(b"data: a", layer(drain), client);
         rig.shutdown.cancel();
@@ -79,7 +79,7 @@ async fn the_task_is_woken_when_the_wait_for_an_event_is_over_and_when_a_delayed
         assert!(matches!(rig.poll(), Polled::Failed(_)));
     }
     let aging = layer(Drain::per_client()).max_age(MaxAge::new(SECOND));
-    let mut rig = Rig::after(b"data: a\n", aging, Client::Get);
+    let mut rig = Rig::after(b"data: a\n", aging, Requester::Get);
     rig.assert_wakes_after(SECOND).await;
     rig.assert_wakes_after(5 * SECOND).await;
     assert_eq!(rig.poll(), data(":\n"));
@@ -92,7 +92,7 @@ async fn the_task_is_woken_when_the_wait_for_an_event_is_over_and_when_a_delayed
 #[tokio::test(start_paused = true)]
 async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
     let aging = layer(Drain::at_once()).max_age(MaxAge::new(10 * SECOND));
-    let mut rig = Rig::after(b"data: a", aging, Client::EventSource);
+    let mut rig = Rig::after(b"data: a", aging, Requester::EventSource);
     rig.assert_wakes_after(10 * SECOND).await;
     assert_eq!(rig.poll(), Polled::Pending);
     time::advance(SECOND).await;
@@ -105,7 +105,7 @@ async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
 
 #[tokio::test(start_paused = true)]
 async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
-    let mut rig = Rig::after(b"data: a", layer(Drain::per_client()), Client::EventSource);
+    let mut rig = Rig::after(b"data: a", layer(Drain::per_client()), Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), Polled::Pending);
     rig.wakes.take();
@@ -119,7 +119,7 @@ async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
 async fn the_task_that_polled_last_is_woken() {
     for begins in [true, false] {
         let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
-        let mut rig = Rig::after(b"data: a\n\n", layer, Client::EventSource);
+        let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
         let last = Arc::new(Wakes::default());
         let polled = poll_frame_with(&mut rig.body, &Waker::from(Arc::clone(&last)));
         assert_eq!(polled, Polled::Pending);
@@ -135,7 +135,7 @@ async fn the_task_that_polled_last_is_woken() {
 /// A poll that yields a frame registers nothing, so the next poll has to check.
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_that_begins_between_two_frames_is_seen_by_the_next_poll() {
-    let mut rig = Rig::new(layer(Drain::per_client()), Client::EventSource);
+    let mut rig = Rig::new(layer(Drain::per_client()), Requester::EventSource);
     for n in 0..3 {
         rig.feed.data("data: a\n\n");
         assert_eq!(rig.poll(), data("data: a\n\n"), "{n}");
@@ -159,7 +159,8 @@ async fn every_stream_ends_whenever_the_shutdown_begins_concurrently() {
         let mut tasks = JoinSet::new();
         for _ in 0..STREAMS {
             let (feed, source) = Feed::new();
-            let answer = answer_to(Client::EventSource.request(), &layer, event_stream(source));
+            let answer =
+                answer_to(Requester::EventSource.request("/"), &layer, event_stream(source));
             let together = Arc::clone(&together);
             tasks.spawn(async move {
                 together.wait().await;

@@ -6,12 +6,14 @@
 pub mod body;
 pub mod client;
 pub mod naive;
+pub mod requester;
 pub mod server;
 pub mod source;
 
 pub use self::{
     body::{Polled, poll_frame},
     client::{EventReader, connect_h1, connect_h2},
+    requester::Requester,
     server::serve_axum,
     source::{Feed, event_stream, through},
 };

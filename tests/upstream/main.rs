@@ -13,57 +13,29 @@ use std::sync::{
 };
 
 use axum::Router;
-use bytes::Bytes;
 use futures_util::future::join_all;
-use http::{Method, Request};
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Event, SseLayer};
 
 use breaks::Break;
 use server::Proxy;
-use support::{connect_h1, serve_axum};
+use support::{Requester, connect_h1, serve_axum};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const HALF: &str = "data: half\n\n";
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Client {
-    EventSource,
-    Fetch,
-    Get,
-    Post,
-}
-
-impl Client {
-    const ALL: [Self; 4] = [Self::EventSource, Self::Fetch, Self::Get, Self::Post];
-
-    fn request(self, path: &str) -> Request<Full<Bytes>> {
-        let headers: &[(&str, &str)] = match self {
-            Self::EventSource => &[("accept", "text/event-stream"), ("cache-control", "no-cache")],
-            Self::Fetch => &[("accept", "text/event-stream"), ("sec-fetch-mode", "cors")],
-            Self::Get | Self::Post => &[],
-        };
-        let method = if self == Self::Post { Method::POST } else { Method::GET };
-        let mut request = Request::builder().method(method).uri(path).header("host", "localhost");
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        request.body(Full::default()).unwrap()
-    }
-}
-
 /// The bytes that a client receives, whether the end is clean, and the close reason.
 type Outcome = (String, bool, CloseReason);
 
-fn expected(broken: Break, client: Client, on_error: bool) -> Outcome {
+fn expected(broken: Break, client: Requester, on_error: bool) -> Outcome {
     let cancelled = broken == Break::CancelledTask;
     match broken {
         // RFC 9113, section 8.1: the response is complete, and the upstream wants no more of the
         // request. hyper ends the body.
         Break::H2Reset(h2::Reason::NO_ERROR) => (HALF.to_owned(), true, CloseReason::Ended),
-        _ if cancelled && client == Client::EventSource => {
+        _ if cancelled && client == Requester::EventSource => {
             (HALF.to_owned(), true, CloseReason::Cancelled)
         }
         _ if cancelled => (format!("{HALF}:\n"), false, CloseReason::Cancelled),
@@ -100,7 +72,7 @@ impl Front {
         Self { proxy, app, reasons, asked }
     }
 
-    async fn outcome(&self, broken: Break, client: Client) -> Outcome {
+    async fn outcome(&self, broken: Break, client: Requester) -> Outcome {
         let address = serve_axum(self.app.clone()).await;
         let mut sender = connect_h1(address).await;
         let path = format!("/{}", broken.index());
@@ -130,7 +102,7 @@ impl Front {
 #[tokio::test]
 async fn a_broken_upstream_never_looks_like_a_complete_response() {
     for on_error in [false, true] {
-        join_all(Client::ALL.map(async |client| {
+        join_all(Requester::ALL.map(async |client| {
             let front = Front::new(on_error).await;
             for broken in Break::all() {
                 let before = front.asked.load(SeqCst);
