@@ -12,6 +12,7 @@ pub mod marker;
 mod refusal;
 mod service;
 mod setters;
+mod stream_setters;
 
 pub use self::{
     future::ResponseFuture,
