@@ -184,6 +184,8 @@ mod layer;
 pub mod operating;
 mod options;
 mod stats;
+#[cfg(feature = "testing")]
+pub mod testing;
 
 pub use crate::{
     body::{EventBody, SseBody},

@@ -55,6 +55,7 @@ pub(crate) struct Log {
     /// events.
     pub(super) end: u64,
     evicted: Evicted,
+    evicted_events: u64,
     /// Allocated once a subscriber is behind.
     pub(super) frames: Option<Box<Frames>>,
 }
@@ -93,12 +94,23 @@ impl Log {
             bytes: 0,
             end: 0,
             evicted,
+            evicted_events: 0,
             frames: None,
         }
     }
 
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
+    }
+
+    /// Returns the number of kept events.
+    pub(crate) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// Returns the number of events that were evicted.
+    pub(crate) const fn evicted_events(&self) -> u64 {
+        self.evicted_events
     }
 
     /// Returns the memory of the topic, 0 if it keeps no event, because only its subscribers then
@@ -177,6 +189,7 @@ impl Log {
             return;
         };
         self.bytes -= oldest.bytes.len();
+        self.evicted_events += 1;
         self.evicted = Evicted { up_to: oldest.sequence, is_exact: true };
         drops.add(oldest.bytes);
         self.remove_stale_frames(drops);

@@ -26,8 +26,8 @@ impl From<Position> for EventId {
     }
 }
 
-/// The origin of positions: its creation time in milliseconds and random bits, so that no two are
-/// equal.
+/// The origin of positions. That of a hub in the process is its creation time in milliseconds and
+/// random bits, so that no two are equal; that of a hub with a broker is a hash of the broker's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Epoch(u64);
 
@@ -35,8 +35,21 @@ const RANDOM_BITS: u32 = 20;
 const RADIX: u64 = 36;
 /// The digits of `u64::MAX` in this radix.
 const MAX_DIGITS: usize = 13;
+/// The digits of an epoch derived from a name.
+const NAMED_DIGITS: u32 = 5;
 
 impl Epoch {
+    /// Returns the epoch that every process derives from the same name. It has fewer digits than
+    /// one of [`now`](Self::now).
+    pub(crate) fn of_name(name: &str) -> Self {
+        // FNV-1a: the same on every machine and in every version, unlike the standard library's.
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        let smallest = RADIX.pow(NAMED_DIGITS - 1);
+        Self(smallest + hash % (RADIX.pow(NAMED_DIGITS) - smallest))
+    }
+
     pub(crate) fn now() -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
@@ -96,23 +109,24 @@ impl UnknownId {
 }
 
 impl ResumeFrom {
-    /// Parses an id against an `epoch` that has assigned sequence numbers up to `newest`.
+    /// Parses an id against an `epoch` that has assigned sequence numbers up to `newest` at most.
     pub(crate) fn parse(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Self {
         let Some(id) = id.map(LastEventId::as_str).filter(|id| !id.is_empty()) else {
             return Self::FirstVisit;
         };
-        match id
+        let parsed = id
             .split_once('-')
-            .map(|(epoch, digits)| (Epoch::parse(epoch), parse_sequence(digits)))
-        {
-            Some((Some(parsed), Some(sequence))) if parsed == epoch => {
+            .and_then(|(epoch, rest)| Some((Epoch::parse(epoch)?, parse_sequence(rest), rest)));
+        match parsed {
+            Some((parsed, Some(sequence), _)) if parsed == epoch => {
                 if sequence <= newest {
                     Self::Seen(sequence)
                 } else {
                     Self::Unknown(UnknownId::Malformed)
                 }
             }
-            Some((Some(_), Some(_))) => Self::Unknown(UnknownId::Foreign),
+            Some((_, Some(_), _)) => Self::Unknown(UnknownId::Foreign),
+            Some((_, None, rest)) if is_vector(rest) => Self::Unknown(UnknownId::Foreign),
             _ => Self::Unknown(UnknownId::Malformed),
         }
     }
@@ -123,6 +137,13 @@ fn parse_sequence(digits: &str) -> Option<u64> {
     let canonical = digits.bytes().all(|byte| byte.is_ascii_digit())
         && (!digits.starts_with('0') || digits == "0");
     digits.parse().ok().filter(|_| canonical)
+}
+
+/// Returns whether this is a position in several streams, as in `n17.4`. No version assigns such
+/// positions yet; a client that brings one has been served by a later version.
+fn is_vector(rest: &str) -> bool {
+    let is_number = |part: &str| parse_sequence(part).is_some();
+    rest.strip_prefix('n').is_some_and(|parts| parts.split('.').all(is_number))
 }
 
 #[cfg(test)]
@@ -166,6 +187,12 @@ mod tests {
             ("-5", MALFORMED),
             ("10", MALFORMED),
             ("10-5-5", MALFORMED),
+            ("10-n5", FOREIGN),
+            ("11-n5.17.0", FOREIGN),
+            ("10-n", MALFORMED),
+            ("10-n5.", MALFORMED),
+            ("10-n5.x", MALFORMED),
+            ("010-n5", MALFORMED),
             ("", ResumeFrom::FirstVisit),
         ] {
             assert_eq!(parse(id, epoch), expected, "{id}");
@@ -179,6 +206,18 @@ mod tests {
             let id = unknown.position().to_string();
             assert_eq!(parse(&id, Epoch::now()), ResumeFrom::Unknown(unknown), "{id}");
         }
+    }
+
+    #[test]
+    fn epoch_of_a_name_has_five_digits_and_never_changes() {
+        // Pinned: processes of different versions share these ids.
+        assert_eq!(Epoch::of_name("redis:tower-sse").to_string(), "kj3lf");
+        for name in ["", "a", "b", "redis:chat"] {
+            let epoch = Epoch::of_name(name);
+            assert_eq!(epoch.to_string().len(), 5, "{name}");
+            assert_eq!(Epoch::parse(&epoch.to_string()), Some(epoch));
+        }
+        assert_ne!(Epoch::of_name("a"), Epoch::of_name("b"));
     }
 
     #[test]

@@ -1,11 +1,16 @@
 use std::{fmt, sync::Arc, time::Duration};
 
+use tokio_util::sync::CancellationToken;
+
 use super::{
-    Hub, Retention,
+    Broker, Hub, Retention,
     faults::Fault,
-    hub::Shared,
+    feed::Feed,
+    link::Link,
     registry::{Registry, RetentionOf},
+    shared::Shared,
 };
+use crate::history::Epoch;
 
 /// Builds a [`Hub`] with limits of what it keeps.
 ///
@@ -117,8 +122,36 @@ impl HubBuilder {
     /// Returns the hub.
     #[must_use]
     pub fn build(self) -> Hub {
+        Hub::of(self.shared(Epoch::now(), None))
+    }
+
+    /// Connects to a broker, as [`Hub::connect`] does, and returns the hub.
+    ///
+    /// The history is loaded up to the age of [`retain_for`](Self::retain_for), also for topics that
+    /// keep events longer by [`retention_of`](Self::retention_of).
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the broker if it cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the connection.
+    pub async fn connect<B: Broker>(self, broker: B) -> Result<Hub, B::Error> {
+        let closed = CancellationToken::new();
+        let max_age = self.retention.age;
+        let link = Link::new(closed.clone());
+        let shared = self.shared(Epoch::of_name(&broker.name()), Some(link));
+        let publisher = broker.start(Feed::new(&shared, closed, max_age)).await?;
+        if let Some(link) = shared.link() {
+            link.set_publisher(Box::new(publisher));
+        }
+        Ok(Hub::of(shared))
+    }
+
+    fn shared(self, epoch: Epoch, link: Option<Link>) -> Arc<Shared> {
         let registry = Registry::new(self.retention, self.retention_of, self.max_memory);
-        Hub::of(Arc::new(Shared::new(registry, self.fault)))
+        Arc::new(Shared::new(epoch, registry, link, self.fault))
     }
 }
 

@@ -33,6 +33,11 @@ impl TopicCursor {
         self.gap_due = gap_due;
     }
 
+    /// Marks all events up to a loss as seen, and a gap that is due as covered by that of the loss.
+    pub(super) fn pass_loss(&mut self, loss: u64) {
+        self.seek(self.seen.max(loss), false);
+    }
+
     pub(super) const fn topic(&self) -> &Arc<Topic> {
         &self.topic
     }

@@ -8,6 +8,7 @@ pub enum Fault {
     None,
     CommitAfterUnlock,
     SleepOnUncommitted,
+    SleepOnLoss,
 }
 
 #[cfg(tower_sse_loom)]
@@ -21,6 +22,10 @@ impl Fault {
     pub(super) fn sleeps_on_uncommitted(self) -> bool {
         self == Self::SleepOnUncommitted
     }
+
+    pub(super) fn sleeps_on_loss(self) -> bool {
+        self == Self::SleepOnLoss
+    }
 }
 
 #[cfg(tower_sse_loom)]
@@ -29,6 +34,14 @@ impl super::HubBuilder {
     pub fn fault(mut self, fault: Fault) -> Self {
         self.fault = fault;
         self
+    }
+}
+
+#[cfg(tower_sse_loom)]
+impl super::Hub {
+    /// Reports a loss, as a broker's reader does.
+    pub fn report_loss(&self, sequence: u64) {
+        _ = self.shared().report_loss(sequence);
     }
 }
 
@@ -46,6 +59,10 @@ impl Fault {
     }
 
     pub(super) const fn sleeps_on_uncommitted(self) -> bool {
+        false
+    }
+
+    pub(super) const fn sleeps_on_loss(self) -> bool {
         false
     }
 }

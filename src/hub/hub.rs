@@ -1,20 +1,9 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
-use tokio::time::Instant;
-
-use super::{
-    HubBuilder, PublishError, Receipt, Subscribe,
-    faults::Fault,
-    registry::Registry,
-    topic::{Topic, TopicState},
-};
+use super::{Broker, HubBuilder, HubStats, PublishError, Receipt, Subscribe, shared::Shared};
 use crate::{
     BoxError,
     event::{Event, EventId},
-    history::{
-        DeferredDrops, Epoch, Position,
-        sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
-    },
 };
 
 /// A set of topics to publish events to and to subscribe to. Clones are cheap and share the
@@ -28,21 +17,6 @@ use crate::{
 #[doc(alias = "channel")]
 pub struct Hub {
     shared: Arc<Shared>,
-}
-
-pub(super) struct Shared {
-    pub(super) epoch: Epoch,
-    /// The start of all ids: the epoch and a hyphen.
-    id_prefix: String,
-    pub(super) registry: Registry,
-    /// All events up to this sequence number can be read. It advances under the lock of the
-    /// event's topic, so a reader that finds the event in the topic also finds it committed.
-    committed: AtomicU64,
-    closed: AtomicBool,
-    /// The newest sequence number of all topics. Locked while the lock of a topic is held.
-    newest: Mutex<u64>,
-    started: Instant,
-    pub(super) fault: Fault,
 }
 
 impl Hub {
@@ -62,24 +36,48 @@ impl Hub {
         Self { shared }
     }
 
+    #[cfg(tower_sse_loom)]
+    pub(super) const fn shared(&self) -> &Arc<Shared> {
+        &self.shared
+    }
+
+    /// Connects to a broker, and returns a hub of which each process that connects to the same
+    /// broker has one: an event published in one process reaches the subscribers of all.
+    ///
+    /// Its topics keep the same as those of [`new`](Self::new); [`builder`](Self::builder) changes
+    /// that. The hub is ready once it has loaded the history that the broker keeps.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the broker if it cannot be reached.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future ends the connection.
+    pub async fn connect<B: Broker>(broker: B) -> Result<Self, B::Error> {
+        Self::builder().connect(broker).await
+    }
+
     /// Publishes an event to all subscribers of a topic.
     ///
     /// While the event is kept, clients that reconnect receive it too. The publisher never waits
     /// for a slow client.
     ///
-    /// The future is ready at its first poll. The method is `async` so that a hub outside the
-    /// process can have the same signature; [`publish_now`](Self::publish_now) is the same for
-    /// synchronous code.
+    /// - Without a broker, the future is ready at its first poll.
+    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. The subscribers
+    ///   of this process receive the event when it comes back from the broker, which can be after
+    ///   the future is ready.
     ///
     /// # Errors
     ///
     /// Returns an error if the value does not become an event, if the event has no data or has an id,
-    /// or if the hub is [closed](Self::close).
+    /// or if the hub is [closed](Self::close). With a broker, [`PublishError`] distinguishes events
+    /// that were certainly not published from those that may have been.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing is published.
-    #[allow(clippy::unused_async)]
+    /// If the future is dropped before its first poll, nothing is published. If it is dropped later,
+    /// a broker may still publish the event.
     pub async fn publish<E>(
         &self,
         topic: impl AsRef<str>,
@@ -88,7 +86,19 @@ impl Hub {
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        self.publish_now(topic, event)
+        let event = publishable(event)?;
+        let Some(link) = self.shared.link() else {
+            return self.shared.publish(topic.as_ref(), &event);
+        };
+        if self.shared.is_closed() {
+            return Err(PublishError::Closed);
+        }
+        // A future of its own, which borrows neither the topic nor the event.
+        let publishing = link.publish(topic.as_ref(), &event);
+        drop(event);
+        let sequence = publishing.await?;
+        let subscribers = self.subscriber_count(topic.as_ref());
+        Ok(Receipt { position: self.shared.position(sequence), subscribers })
     }
 
     /// Publishes an event like [`publish`](Self::publish), for synchronous code.
@@ -99,17 +109,17 @@ impl Hub {
     /// # Errors
     ///
     /// Returns an error if the value does not become an event, if the event has no data or has an id,
-    /// or if the hub is [closed](Self::close).
+    /// or if the hub is [closed](Self::close). Returns [`PublishError::NotInProcess`] for a hub with
+    /// a [broker](Self::connect), whose answer takes time; the first such call logs a warning
+    /// (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
-        if event.has_id() {
-            return Err(PublishError::HasId);
-        }
-        if !event.has_data() {
-            return Err(PublishError::NoData);
+        let event = publishable(event)?;
+        if let Some(link) = self.shared.link() {
+            link.warn_not_in_process();
+            return Err(PublishError::NotInProcess);
         }
         self.shared.publish(topic.as_ref(), &event)
     }
@@ -154,12 +164,15 @@ impl Hub {
     /// - In a browser, `EventSource` cannot set headers. Send the id in the query, and enable
     ///   [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     /// - In code, use `LastEventId::from(hub.position())`.
+    ///
+    /// With a [broker](Self::connect), this is the newest event that this process has received,
+    /// which can be older than one that this process has just published.
     #[must_use]
     pub fn position(&self) -> EventId {
         self.shared.position(self.shared.committed()).into()
     }
 
-    /// Returns the number of subscriptions of a topic.
+    /// Returns the number of subscriptions of a topic, in this process.
     #[must_use]
     pub fn subscriber_count(&self, topic: &str) -> usize {
         self.shared.registry.get(topic).map_or(0, |topic| topic.lock().subscribers)
@@ -172,116 +185,34 @@ impl Hub {
         self.shared.registry.all().iter().map(|topic| Arc::clone(topic.name())).collect()
     }
 
+    /// Returns figures of the hub, for an endpoint such as `/metrics`.
+    ///
+    /// It locks each topic for a moment: about 0.1 µs for each one.
+    #[must_use]
+    pub fn stats(&self) -> HubStats {
+        self.shared.stats()
+    }
+
     /// Closes the hub: publishing fails from now on, and each subscription ends after the events
-    /// published before.
+    /// published before. The hubs of other processes at the same [broker](Self::connect) go on.
     pub fn close(&self) {
         self.shared.close();
     }
 }
 
-impl Shared {
-    pub(super) fn new(registry: Registry, fault: Fault) -> Self {
-        let epoch = Epoch::now();
-        Self {
-            epoch,
-            id_prefix: format!("{epoch}-"),
-            registry,
-            committed: AtomicU64::new(0),
-            closed: AtomicBool::new(false),
-            newest: Mutex::default(),
-            started: Instant::now(),
-            fault,
-        }
+/// Returns the event, if it can be published.
+fn publishable<E>(event: E) -> Result<Event, PublishError>
+where
+    E: TryInto<Event, Error: Into<BoxError>>,
+{
+    let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+    if event.has_id() {
+        return Err(PublishError::HasId);
     }
-
-    pub(super) fn committed(&self) -> u64 {
-        self.committed.load(Acquire)
+    if !event.has_data() {
+        return Err(PublishError::NoData);
     }
-
-    pub(super) fn is_closed(&self) -> bool {
-        self.closed.load(Acquire)
-    }
-
-    pub(super) const fn position(&self, sequence: u64) -> Position {
-        Position { epoch: self.epoch, sequence }
-    }
-
-    /// Returns the time since the hub was created.
-    pub(super) fn now(&self) -> Duration {
-        // loom repeats each execution, which has to be deterministic.
-        if cfg!(tower_sse_loom) { Duration::ZERO } else { self.started.elapsed() }
-    }
-
-    /// Calls `with` while holding the topic's lock.
-    pub(super) fn with_topic<R>(
-        &self,
-        name: &str,
-        mut with: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
-    ) -> R {
-        loop {
-            let topic = self.registry.get_or_add(name);
-            let mut state = topic.lock();
-            if !state.is_removed {
-                return with(&topic, &mut state);
-            }
-        }
-    }
-
-    fn publish(&self, name: &str, event: &Event) -> Result<Receipt, PublishError> {
-        if self.is_closed() {
-            return Err(PublishError::Closed);
-        }
-        let mut block = event.encode_open(self.id_prefix.len());
-        let now = self.now();
-        let mut drops = DeferredDrops::default();
-        let (published, is_used) = self.with_topic(name, |topic, state| {
-            let published = self.commit(topic).map(|sequence| {
-                // Committed already: a reader that looks for it waits for the topic's lock.
-                let bytes = block.end_with_id(&self.id_prefix, sequence);
-                state.log.append(sequence, bytes, now, &mut drops);
-                (sequence, state.subscribers, topic.take_waiters(state))
-            });
-            (published, state.is_used())
-        });
-        // The event was not kept, or not published: the topic may exist only for it.
-        if !is_used && let Some(topic) = self.registry.get(name) {
-            self.registry.remove_unused(&topic);
-        }
-        let (sequence, subscribers, waiters) = published?;
-        if self.fault.commits_after_unlock() {
-            self.committed.fetch_max(sequence, Release);
-        }
-        waiters.wake();
-        self.registry.evict(now, &mut drops);
-        Ok(Receipt { position: self.position(sequence), subscribers })
-    }
-
-    /// Assigns the next sequence number to an event of a topic. The caller holds the topic's lock,
-    /// and appends the event before it releases it.
-    fn commit(&self, topic: &Topic) -> Result<u64, PublishError> {
-        let mut newest = lock(&self.newest);
-        if self.is_closed() {
-            return Err(PublishError::Closed);
-        }
-        *newest += 1;
-        topic.set_newest(*newest);
-        if !self.fault.commits_after_unlock() {
-            self.committed.store(*newest, Release);
-        }
-        Ok(*newest)
-    }
-
-    fn close(&self) {
-        {
-            // Locked, so that each event is published before the close or fails.
-            let _newest = lock(&self.newest);
-            self.closed.store(true, Release);
-        }
-        for topic in self.registry.all() {
-            let waiters = topic.take_waiters(&mut topic.lock());
-            waiters.wake();
-        }
-    }
+    Ok(event)
 }
 
 impl Default for Hub {

@@ -49,7 +49,7 @@ impl MergeQueue {
         let following = self.heap.peek().map_or(end, |Reverse((following, _))| *following);
         // Gaps of two topics can have the same sequence number.
         let bound = following.min(end).max(sequence.saturating_add(1));
-        Some(Next::Cursor { index, bound })
+        Some(Next::Cursor { index, first: sequence, bound })
     }
 
     /// Removes the earliest cursor, if its next item is at this sequence number.
@@ -111,10 +111,12 @@ pub(super) enum Next {
     Nothing,
     /// The scan is unfinished: the subscription has to yield to other tasks.
     Yield,
-    /// The cursor with this index, and the sequence number up to which, exclusively, no other
-    /// cursor has an item.
+    /// The cursor with this index.
     Cursor {
         index: usize,
+        /// The sequence number of its next item, or a lower one.
+        first: u64,
+        /// The sequence number up to which, exclusively, no other cursor has an item.
         bound: u64,
     },
 }

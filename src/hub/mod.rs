@@ -74,21 +74,26 @@
 //! - Ids contain a counter of all events of the hub, so clients can see how much is published
 //!   overall.
 
+mod broker;
 mod builder;
 mod cursor;
 mod eviction;
 mod eviction_queue;
 mod faults;
+mod feed;
 mod flush_window;
 mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
+mod link;
 mod merge_queue;
 mod preamble;
 mod publish;
 mod read;
 mod registry;
 mod retention;
+mod shared;
+mod stats;
 mod subscribe;
 mod subscription;
 mod tombstones;
@@ -98,11 +103,17 @@ mod wait;
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
 pub use self::{
+    broker::Broker,
     builder::HubBuilder,
     gap::GapPolicy,
     hub::Hub,
     publish::{PublishError, Receipt},
     retention::Retention,
+    stats::HubStats,
     subscribe::Subscribe,
     subscription::Subscription,
+};
+pub(crate) use self::{
+    broker::{Publisher, Publishing, sealed::Broker as SealedBroker},
+    feed::{Closed, Feed},
 };

@@ -6,14 +6,15 @@ use crate::{event::Encoded, history::Position};
 /// How many gaps at the same position are one item.
 pub(super) const GAPS_PER_ITEM: usize = 256;
 
-/// What a subscription sends before the events of its topics: a gap for each topic after a
-/// malformed id, and the greeting.
+/// What a subscription sends before the next events of its topics: a gap for each topic, after a
+/// malformed id or a loss of all topics, and the greeting.
 #[derive(Debug)]
 pub(super) struct Preamble {
-    /// The id of all gaps but the last. It is malformed like the client's.
-    pub(super) malformed: Position,
-    /// The position at which the subscription starts, the id of the last gap.
-    pub(super) start: Position,
+    /// The id of all gaps but the last. A client that reconnects with it receives all of them
+    /// again.
+    pub(super) before: Position,
+    /// The id of the last gap, the position from which the subscription continues.
+    pub(super) last: Position,
     /// The index of the first topic whose gap is not sent yet.
     pub(super) next_gap: usize,
     pub(super) greeting: Option<Encoded>,
@@ -34,8 +35,8 @@ impl Preamble {
             .map(|cursor| Arc::clone(cursor.topic().name()))
             .collect();
         self.next_gap += topics.len();
-        let last = if topics.len() == rest.len() { self.start } else { self.malformed };
-        Some(gap::encode_gaps(&topics, self.malformed, last))
+        let last = if topics.len() == rest.len() { self.last } else { self.before };
+        Some(gap::encode_gaps(&topics, self.before, last))
     }
 
     /// Returns whether all items were sent.

@@ -16,7 +16,8 @@ impl Receipt {
         self.position.into()
     }
 
-    /// Returns the number of subscriptions that the topic had at the time of publication.
+    /// Returns the number of subscriptions that the topic had in this process at the time of
+    /// publication.
     #[must_use]
     pub const fn subscribers(&self) -> usize {
         self.subscribers
@@ -35,6 +36,19 @@ pub enum PublishError {
     HasId,
     /// The hub is [closed](super::Hub::close).
     Closed,
+    /// The broker did not accept the event. It is certainly not published, so publishing it again
+    /// does not duplicate it.
+    Refused(BoxError),
+    /// The broker was sent the event and has not answered. It may be published, now or later, or
+    /// not at all.
+    ///
+    /// Publishing it again can duplicate it. If that matters, put a key into the event by which
+    /// clients recognise a duplicate.
+    Unknown(BoxError),
+    /// The hub has a [broker](super::Hub::connect), through which
+    /// [`publish_now`](super::Hub::publish_now) cannot publish. Use
+    /// [`publish`](super::Hub::publish).
+    NotInProcess,
 }
 
 impl fmt::Display for PublishError {
@@ -44,6 +58,9 @@ impl fmt::Display for PublishError {
             Self::NoData => "event has no data",
             Self::HasId => "event has an id, which only the hub may assign",
             Self::Closed => "hub is closed",
+            Self::Refused(_) => "broker refused the event",
+            Self::Unknown(_) => "broker did not acknowledge the event",
+            Self::NotInProcess => "hub has a broker, which only `publish` waits for",
         })
     }
 }
@@ -51,8 +68,8 @@ impl fmt::Display for PublishError {
 impl Error for PublishError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
-            Self::Invalid(error) => Some(&**error),
-            Self::NoData | Self::HasId | Self::Closed => None,
+            Self::Invalid(error) | Self::Refused(error) | Self::Unknown(error) => Some(&**error),
+            Self::NoData | Self::HasId | Self::Closed | Self::NotInProcess => None,
         }
     }
 }

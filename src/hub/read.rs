@@ -5,9 +5,12 @@ use super::{
     cursor::{TopicCursor, TopicRead},
     gap,
     merge_queue::Next,
-    preamble::GAPS_PER_ITEM,
+    preamble::{GAPS_PER_ITEM, Preamble},
 };
-use crate::{event::Encoded, history::DeferredDrops};
+use crate::{
+    event::Encoded,
+    history::{DeferredDrops, UnknownId},
+};
 
 /// How many reads of one poll may return nothing before the subscription yields.
 const READS_PER_POLL: usize = 64;
@@ -16,6 +19,8 @@ const READS_PER_POLL: usize = 64;
 pub(super) enum Read {
     Nothing,
     Events(Encoded),
+    /// A loss of all topics, whose gaps are the subscription's preamble now.
+    Loss,
     /// There may be more: the subscription has to yield to other tasks.
     Yield,
 }
@@ -26,19 +31,29 @@ impl Subscription {
         for _ in 0..READS_PER_POLL {
             // All events up to here can be read, so no event can appear before it any more.
             let committed = self.hub.committed();
-            let (index, bound) = match self.cursors.as_slice() {
-                [cursor] if cursor.is_caught_up() => return Read::Nothing,
-                [_] => (0, committed.saturating_add(1)),
-                _ => match self.merge_queue.next(committed, &mut self.cursors) {
-                    Next::Nothing => return Read::Nothing,
-                    Next::Yield => return Read::Yield,
-                    Next::Cursor { index, bound } => (index, bound),
-                },
+            let loss = self.unreported_loss().filter(|loss| *loss <= committed);
+            let next = match self.cursors.as_slice() {
+                [cursor] if cursor.is_caught_up() => Next::Nothing,
+                [_] => Next::Cursor { index: 0, first: 0, bound: committed.saturating_add(1) },
+                _ => self.merge_queue.next(committed, &mut self.cursors),
+            };
+            let (index, bound) = match (next, loss) {
+                (Next::Yield, _) => return Read::Yield,
+                (Next::Nothing, None) => return Read::Nothing,
+                (Next::Cursor { index, bound, .. }, None) => (index, bound),
+                (Next::Cursor { index, first, bound }, Some(loss)) if first < loss => {
+                    (index, bound.min(loss))
+                }
+                (next, Some(loss)) => return self.begin_loss(next, loss),
             };
             let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
             let (item, next) = cursor.read(bound, drops);
             self.requeue(index, next);
             match item {
+                // All that one topic keeps from before the loss was read.
+                TopicRead::Nothing if loss == Some(bound) && self.cursors.len() == 1 => {
+                    return self.begin_loss(Next::Nothing, bound);
+                }
                 TopicRead::Nothing if self.hub.fault.sleeps_on_uncommitted() => {
                     return Read::Nothing;
                 }
@@ -53,6 +68,39 @@ impl Subscription {
             }
         }
         Read::Yield
+    }
+
+    /// Returns the sequence number of a loss of all topics that has yet to be reported.
+    #[inline]
+    pub(super) fn unreported_loss(&self) -> Option<u64> {
+        let lost = self.hub.lost();
+        (lost > self.loss_seen).then_some(lost)
+    }
+
+    /// Begins to report a loss of all topics. All events before it were read; `next` is what
+    /// follows.
+    #[cold]
+    fn begin_loss(&mut self, next: Next, loss: u64) -> Read {
+        if let Next::Cursor { index, first, .. } = next {
+            self.requeue(index, Some(first));
+        }
+        self.loss_seen = loss;
+        for cursor in &mut self.cursors {
+            cursor.pass_loss(loss);
+        }
+        let unknown_id = self.unknown_id.take();
+        if self.gap_policy != GapPolicy::Ignore {
+            let before = self.hub.position(loss.saturating_sub(1));
+            self.preamble = Some(Box::new(Preamble {
+                // Until the last gap, a client has to reconnect with an id that brings them again.
+                before: unknown_id.map_or(before, UnknownId::position),
+                last: self.hub.position(loss),
+                next_gap: 0,
+                greeting: None,
+                ends: self.gap_policy == GapPolicy::ReportAndEnd,
+            }));
+        }
+        Read::Loss
     }
 
     #[inline]
@@ -72,6 +120,7 @@ impl Subscription {
         if self.gap_policy == GapPolicy::Ignore {
             return None;
         }
+        self.hub.count_gaps(topics.len());
         // Until the last gap, a client has to reconnect with an id as unknown as the one it sent.
         let before = match self.unknown_id {
             Some(unknown_id) => unknown_id.position(),

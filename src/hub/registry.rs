@@ -8,7 +8,9 @@ use std::{
     },
 };
 
-use super::{Retention, eviction_queue::EvictionQueue, tombstones::Tombstones, topic::Topic};
+use super::{
+    HubStats, Retention, eviction_queue::EvictionQueue, tombstones::Tombstones, topic::Topic,
+};
 use crate::history::{Limits, Log, MemoryCounter, sync::RwLock};
 
 /// The topics of a hub by name, and the memory of what they keep.
@@ -32,6 +34,8 @@ pub(super) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
 struct Topics {
     by_name: HashMap<Arc<str>, Arc<Topic>>,
     tombstones: Tombstones,
+    /// The number of events that removed topics have evicted.
+    evicted_of_removed: u64,
 }
 
 /// The memory of a topic besides its name and its events, measured with an allocator.
@@ -86,6 +90,23 @@ impl Registry {
         topics.by_name.values().cloned().collect()
     }
 
+    /// Returns the figures of the topics. What changes meanwhile may count or not.
+    pub(super) fn stats(&self) -> HubStats {
+        let (topics, evicted) = {
+            let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
+            let all: Vec<_> = topics.by_name.values().cloned().collect();
+            (all, topics.evicted_of_removed)
+        };
+        let mut stats = HubStats { topics: topics.len(), evicted, ..HubStats::default() };
+        for topic in &topics {
+            let state = topic.lock();
+            stats.evicted += state.log.evicted_events();
+            stats.events += state.log.len();
+            stats.subscribers += state.subscribers;
+        }
+        stats
+    }
+
     /// Removes a topic if it has no subscribers and keeps no events.
     pub(super) fn remove_unused(&self, topic: &Arc<Topic>) {
         let removed = {
@@ -96,6 +117,7 @@ impl Registry {
             }
             state.is_removed = true;
             topics.tombstones.insert(topic.name(), state.log.evicted());
+            topics.evicted_of_removed += state.log.evicted_events();
             topics.by_name.remove(topic.name())
         };
         // Dropped after the locks are released.

@@ -1,8 +1,8 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
-    GapPolicy, Subscription, cursor::TopicCursor, flush_window::FlushWindow, hub::Shared,
-    preamble::Preamble,
+    GapPolicy, Subscription, cursor::TopicCursor, flush_window::FlushWindow, preamble::Preamble,
+    shared::Shared,
 };
 use crate::{
     connection::LastEventId,
@@ -112,13 +112,19 @@ impl Subscribe {
         subscription.join(&topics);
         let newest = hub.committed();
         let last = last.into();
-        let resume_from = ResumeFrom::parse(last.as_ref(), hub.epoch, newest);
+        let resume_from = ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible());
         let seen = match resume_from {
             ResumeFrom::Seen(seen) => seen,
             ResumeFrom::Unknown(UnknownId::Foreign) => 0,
             ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
                 before_recent(&subscription.cursors, recent, newest)
             }
+        };
+        // After an id of this hub, later losses are reported. Otherwise, those before the start are
+        // none: a client without an id has missed nothing, and the gaps of a foreign one say it.
+        subscription.loss_seen = match resume_from {
+            ResumeFrom::Seen(seen) => seen,
+            ResumeFrom::FirstVisit | ResumeFrom::Unknown(_) => newest,
         };
         for cursor in &mut subscription.cursors {
             // On a first visit, what was evicted before is no gap.
@@ -140,8 +146,8 @@ impl Subscribe {
             let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
             if has_gaps || greeting.is_some() {
                 subscription.preamble = Some(Box::new(Preamble {
-                    malformed: UnknownId::Malformed.position(),
-                    start,
+                    before: UnknownId::Malformed.position(),
+                    last: start,
                     next_gap: if has_gaps { 0 } else { subscription.cursors.len() },
                     greeting,
                     ends: has_gaps && gap_policy == GapPolicy::ReportAndEnd,

@@ -10,8 +10,8 @@ use futures_core::Stream;
 use tokio::task::coop;
 
 use super::{
-    GapPolicy, cursor::TopicCursor, flush_window::FlushWindow, hub::Shared,
-    merge_queue::MergeQueue, preamble::Preamble, read::Read, wait::Wait,
+    GapPolicy, cursor::TopicCursor, flush_window::FlushWindow, merge_queue::MergeQueue,
+    preamble::Preamble, read::Read, shared::Shared, wait::Wait,
 };
 use crate::{
     event::Encoded,
@@ -57,6 +57,9 @@ pub struct Subscription {
     /// were sent.
     pub(super) unknown_id: Option<UnknownId>,
     pub(super) preamble: Option<Box<Preamble>>,
+    /// Losses of all topics up to this sequence number were reported, or are no loss for this
+    /// client.
+    pub(super) loss_seen: u64,
     pub(super) ended: bool,
 }
 
@@ -76,6 +79,7 @@ impl Subscription {
             gap_policy,
             unknown_id: None,
             preamble: None,
+            loss_seen: 0,
             ended: false,
         }
     }
@@ -104,7 +108,9 @@ impl Subscription {
     #[cold]
     fn next_of_preamble(&mut self) -> Option<Encoded> {
         let preamble = self.preamble.as_mut()?;
+        let gaps_before = preamble.next_gap;
         let item = preamble.next(&self.cursors);
+        self.hub.count_gaps(preamble.next_gap - gaps_before);
         if preamble.is_done(&self.cursors) {
             self.ended = preamble.ends;
             self.preamble = None;
@@ -148,6 +154,8 @@ impl Stream for Subscription {
             // Loaded before reading: events published before the close are still sent.
             let is_closed = this.hub.is_closed();
             match this.read(&mut drops) {
+                // The gaps of a loss are a preamble of what follows.
+                Read::Loss => continue,
                 Read::Events(events) => {
                     if let Some(window) = &mut this.window {
                         window.record_item();

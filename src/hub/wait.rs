@@ -50,6 +50,8 @@ impl Subscription {
                 return Wait::Yield;
             }
         }
-        if self.hub.is_closed() { Wait::NotNeeded } else { Wait::Started }
+        // Both wake the waiters of all topics, so look for them only now that it waits in each.
+        let has_loss = !self.hub.fault.sleeps_on_loss() && self.unreported_loss().is_some();
+        if self.hub.is_closed() || has_loss { Wait::NotNeeded } else { Wait::Started }
     }
 }

@@ -129,8 +129,8 @@ impl Config {
         Report::open(self.stats.clone(), &self.on_open, options.on_close(), disconnect, permit)
     }
 
-    // / Returns what becomes of a response that is an event stream, or that is tracked. Out of
-    // line, so that other responses pay only for the check.
+    /// Returns what becomes of a response that is an event stream, or that is tracked.
+    // Out of line, so that other responses pay only for the check.
     #[cold]
     pub(super) fn respond<B>(
         &self,

@@ -1,0 +1,78 @@
+use std::{
+    fmt,
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::shared::{NotAppended, Shared};
+use crate::event::Event;
+
+/// The way of events from a broker into a hub.
+///
+/// The broker calls its methods one after another: sequence numbers must rise.
+#[derive(Clone)]
+pub struct Feed {
+    /// Weak, so that the broker ends with the hub.
+    hub: Weak<Shared>,
+    closed: CancellationToken,
+    max_age: Duration,
+}
+
+/// The hub is closed or dropped: the broker has to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Closed;
+
+impl Feed {
+    pub(super) fn new(hub: &Arc<Shared>, closed: CancellationToken, max_age: Duration) -> Self {
+        Self { hub: Arc::downgrade(hub), closed, max_age }
+    }
+
+    /// Appends an event that was published `age` ago. Returns whether the hub did not have this
+    /// sequence number, or a higher one, before.
+    pub fn event(
+        &self,
+        sequence: u64,
+        topic: &str,
+        event: &Event,
+        age: Duration,
+    ) -> Result<bool, Closed> {
+        let hub = self.hub.upgrade().ok_or(Closed)?;
+        let is_new = accepted(hub.receive(sequence, topic, event, age))?;
+        if is_new && let Some(link) = hub.link() {
+            link.set_lag(age);
+        }
+        Ok(is_new)
+    }
+
+    /// Reports that each topic may have lost events up to this sequence number. Subscribers receive
+    /// the earlier events that are kept, and then a gap for each topic.
+    pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
+        accepted(self.hub.upgrade().ok_or(Closed)?.report_loss(sequence))
+    }
+
+    /// Returns the age up to which the hub keeps events, so how far back to load the history.
+    pub const fn max_age(&self) -> Duration {
+        self.max_age
+    }
+
+    /// Waits until the hub is closed or dropped, also if nothing is published.
+    pub async fn closed(&self) {
+        self.closed.cancelled().await;
+    }
+}
+
+fn accepted(result: Result<(), NotAppended>) -> Result<bool, Closed> {
+    match result {
+        Ok(()) => Ok(true),
+        Err(NotAppended::Stale) => Ok(false),
+        Err(NotAppended::Closed) => Err(Closed),
+    }
+}
+
+impl fmt::Debug for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Feed").field("max_age", &self.max_age).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,270 @@
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    HubStats, PublishError, Receipt,
+    faults::Fault,
+    link::Link,
+    registry::Registry,
+    topic::{Topic, TopicState},
+};
+use crate::{
+    event::Event,
+    history::{
+        DeferredDrops, Epoch, Position,
+        sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
+    },
+};
+
+/// The time of a hub at its creation, so that events from a broker can be older than the hub.
+const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// The state that all clones of a hub and its subscriptions share.
+pub(super) struct Shared {
+    pub(super) epoch: Epoch,
+    /// The start of all ids: the epoch and a hyphen.
+    id_prefix: String,
+    pub(super) registry: Registry,
+    /// All events up to this sequence number can be read. It advances under the lock of the
+    /// event's topic, so a reader that finds the event in the topic also finds it committed.
+    committed: AtomicU64,
+    /// Each topic may have lost events up to this sequence number. It advances after `committed`,
+    /// so no later event can be read before the loss is known.
+    lost: AtomicU64,
+    closed: AtomicBool,
+    /// The newest sequence number of all topics. Locked while the lock of a topic is held.
+    newest: Mutex<u64>,
+    started: Instant,
+    /// The connection to a broker, if the hub has one.
+    link: Option<Link>,
+    /// The number of gaps that were sent. The standard library's, for loom too: the models do not
+    /// depend on its order.
+    gaps: std::sync::atomic::AtomicU64,
+    pub(super) fault: Fault,
+}
+
+/// The sequence number of an event to append.
+#[derive(Clone, Copy, Debug)]
+enum Sequence {
+    /// The next one, in a hub that assigns them itself.
+    Next,
+    /// One that a broker has assigned.
+    Assigned(u64),
+}
+
+/// The reason why an event was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NotAppended {
+    Closed,
+    /// The hub has this sequence number already, or a later one.
+    Stale,
+}
+
+/// An event that was appended to its topic.
+struct Appended {
+    sequence: u64,
+    subscribers: usize,
+}
+
+impl Shared {
+    pub(super) fn new(epoch: Epoch, registry: Registry, link: Option<Link>, fault: Fault) -> Self {
+        Self {
+            epoch,
+            id_prefix: format!("{epoch}-"),
+            registry,
+            committed: AtomicU64::new(0),
+            lost: AtomicU64::new(0),
+            closed: AtomicBool::new(false),
+            newest: Mutex::default(),
+            started: Instant::now(),
+            link,
+            gaps: std::sync::atomic::AtomicU64::new(0),
+            fault,
+        }
+    }
+
+    pub(super) fn committed(&self) -> u64 {
+        self.committed.load(Acquire)
+    }
+
+    /// Returns the newest sequence number up to which each topic may have lost events, 0 if there
+    /// was no loss.
+    pub(super) fn lost(&self) -> u64 {
+        self.lost.load(Acquire)
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(Acquire)
+    }
+
+    pub(super) const fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    pub(super) const fn position(&self, sequence: u64) -> Position {
+        Position { epoch: self.epoch, sequence }
+    }
+
+    /// Returns the highest sequence number that a client may have received by now, in this process
+    /// or in another one at the same broker.
+    pub(super) fn newest_possible(&self) -> u64 {
+        let committed = self.committed();
+        self.link.as_ref().map_or(committed, |link| committed.max(link.newest_possible(committed)))
+    }
+
+    /// Returns the hub's time, which goes on from [`ORIGIN`].
+    pub(super) fn now(&self) -> Duration {
+        // loom repeats each execution, which has to be deterministic.
+        if cfg!(tower_sse_loom) { ORIGIN } else { ORIGIN + self.started.elapsed() }
+    }
+
+    /// Calls `with` while holding the topic's lock.
+    pub(super) fn with_topic<R>(
+        &self,
+        name: &str,
+        mut with: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
+    ) -> R {
+        loop {
+            let topic = self.registry.get_or_add(name);
+            let mut state = topic.lock();
+            if !state.is_removed {
+                return with(&topic, &mut state);
+            }
+        }
+    }
+
+    /// Publishes an event of a hub without a broker.
+    pub(super) fn publish(&self, name: &str, event: &Event) -> Result<Receipt, PublishError> {
+        match self.append(name, event, Sequence::Next, Duration::ZERO) {
+            Ok(Appended { sequence, subscribers }) => {
+                Ok(Receipt { position: self.position(sequence), subscribers })
+            }
+            // The next sequence number is never stale.
+            Err(NotAppended::Closed | NotAppended::Stale) => Err(PublishError::Closed),
+        }
+    }
+
+    /// Appends an event that a broker has published, `age` ago.
+    pub(super) fn receive(
+        &self,
+        sequence: u64,
+        name: &str,
+        event: &Event,
+        age: Duration,
+    ) -> Result<(), NotAppended> {
+        self.append(name, event, Sequence::Assigned(sequence), age).map(drop)
+    }
+
+    fn append(
+        &self,
+        name: &str,
+        event: &Event,
+        sequence: Sequence,
+        age: Duration,
+    ) -> Result<Appended, NotAppended> {
+        if self.is_closed() {
+            return Err(NotAppended::Closed);
+        }
+        let mut block = event.encode_open(self.id_prefix.len());
+        let now = self.now();
+        let mut drops = DeferredDrops::default();
+        let (appended, is_used) = self.with_topic(name, |topic, state| {
+            let appended = self.commit(topic, sequence).map(|sequence| {
+                // Committed already: a reader that looks for it waits for the topic's lock.
+                let bytes = block.end_with_id(&self.id_prefix, sequence);
+                state.log.append(sequence, bytes, now.saturating_sub(age), &mut drops);
+                // The log measured ages by the event's own time.
+                if !age.is_zero() {
+                    state.log.trim(now, &mut drops);
+                }
+                (sequence, state.subscribers, topic.take_waiters(state))
+            });
+            (appended, state.is_used())
+        });
+        // The event was not kept, or not appended: the topic may exist only for it.
+        if !is_used && let Some(topic) = self.registry.get(name) {
+            self.registry.remove_unused(&topic);
+        }
+        let (sequence, subscribers, waiters) = appended?;
+        if self.fault.commits_after_unlock() {
+            self.committed.fetch_max(sequence, Release);
+        }
+        waiters.wake();
+        self.registry.evict(now, &mut drops);
+        Ok(Appended { sequence, subscribers })
+    }
+
+    /// Gives an event of a topic its sequence number. The caller holds the topic's lock, and
+    /// appends the event before it releases it.
+    fn commit(&self, topic: &Topic, sequence: Sequence) -> Result<u64, NotAppended> {
+        let mut newest = lock(&self.newest);
+        if self.is_closed() {
+            return Err(NotAppended::Closed);
+        }
+        *newest = match sequence {
+            Sequence::Next => *newest + 1,
+            Sequence::Assigned(sequence) if sequence > *newest => sequence,
+            Sequence::Assigned(_) => return Err(NotAppended::Stale),
+        };
+        topic.set_newest(*newest);
+        if !self.fault.commits_after_unlock() {
+            self.committed.store(*newest, Release);
+        }
+        Ok(*newest)
+    }
+
+    /// Records that each topic may have lost events up to this sequence number, and wakes all
+    /// subscribers.
+    pub(super) fn report_loss(&self, sequence: u64) -> Result<(), NotAppended> {
+        {
+            let mut newest = lock(&self.newest);
+            if self.is_closed() {
+                return Err(NotAppended::Closed);
+            }
+            if sequence <= self.lost() {
+                return Err(NotAppended::Stale);
+            }
+            *newest = sequence.max(*newest);
+            self.committed.store(*newest, Release);
+            self.lost.store(sequence, Release);
+        }
+        self.wake_all();
+        Ok(())
+    }
+
+    pub(super) fn count_gaps(&self, gaps: usize) {
+        self.gaps.fetch_add(gaps as u64, Relaxed);
+    }
+
+    pub(super) fn close(&self) {
+        {
+            // Locked, so that each event is published before the close or fails.
+            let _newest = lock(&self.newest);
+            self.closed.store(true, Release);
+        }
+        if let Some(link) = &self.link {
+            link.close();
+        }
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        for topic in self.registry.all() {
+            let waiters = topic.take_waiters(&mut topic.lock());
+            waiters.wake();
+        }
+    }
+
+    pub(super) fn stats(&self) -> HubStats {
+        HubStats {
+            memory: self.registry.memory.total(),
+            gaps: self.gaps.load(Relaxed),
+            lag: self.link.as_ref().map(Link::lag),
+            ..self.registry.stats()
+        }
+    }
+}
