@@ -107,6 +107,7 @@ impl MergeQueue {
 }
 
 /// The cursor to read next.
+#[derive(Clone, Copy)]
 pub(super) enum Next {
     Nothing,
     /// The scan is unfinished: the subscription has to yield to other tasks.
