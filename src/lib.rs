@@ -183,6 +183,8 @@ pub mod hub;
 mod layer;
 pub mod operating;
 mod options;
+#[cfg(feature = "redis")]
+pub mod redis;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;

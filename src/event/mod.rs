@@ -214,9 +214,32 @@ impl Event {
         self.id.is_some()
     }
 
+    /// Returns the fields of an event that was checked for publication.
+    #[cfg(feature = "redis")]
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        let rare = self.rare.as_deref();
+        Fields {
+            data: self.data.as_deref().unwrap_or_default(),
+            name: self.name.as_ref().map(EventName::as_str),
+            retry: rare.and_then(|rare| rare.retry).map(whole_milliseconds),
+            comment: rare.and_then(|rare| rare.comment.as_deref()),
+        }
+    }
+
     fn rare_fields(&mut self) -> &mut RareFields {
         self.rare.get_or_insert_default()
     }
+}
+
+/// The fields of an event that a broker stores. The id is the broker's own.
+#[cfg(feature = "redis")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fields<'a> {
+    pub(crate) data: &'a str,
+    pub(crate) name: Option<&'a str>,
+    /// The reconnection time in milliseconds.
+    pub(crate) retry: Option<u64>,
+    pub(crate) comment: Option<&'a str>,
 }
 
 impl From<&'static str> for Event {

@@ -25,8 +25,8 @@ pub(crate) mod sealed {
 
         /// Connects, loads the history, and from then on feeds what is published.
         ///
-        /// The feeding ends when the future is dropped, or the feed is
-        /// [closed](Feed::closed).
+        /// The feeding ends when the future is dropped, or the hub is
+        /// [gone](Feed::run_until_closed).
         fn start(
             self,
             feed: Feed,

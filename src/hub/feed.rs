@@ -57,9 +57,9 @@ impl Feed {
         self.max_age
     }
 
-    /// Waits until the hub is closed or dropped, also if nothing is published.
-    pub async fn closed(&self) {
-        self.closed.cancelled().await;
+    /// Runs a future until the hub is closed or dropped, also while nothing is published.
+    pub async fn run_until_closed(&self, future: impl Future<Output = ()>) {
+        _ = self.closed.run_until_cancelled(future).await;
     }
 }
 

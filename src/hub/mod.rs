@@ -115,5 +115,5 @@ pub use self::{
 };
 pub(crate) use self::{
     broker::{Publisher, Publishing, sealed::Broker as SealedBroker},
-    feed::Feed,
+    feed::{Closed, Feed},
 };
