@@ -7,7 +7,7 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::shared::{NotAppended, Shared};
-use crate::event::Event;
+use crate::{callback::catch_panic, event::Event};
 
 /// The way of events from a broker into a hub.
 ///
@@ -31,6 +31,8 @@ impl Feed {
 
     /// Appends an event that was published `age` ago. Returns whether the hub did not have this
     /// sequence number, or a higher one, before.
+    ///
+    /// If the program's code panics meanwhile, a loss is reported.
     pub fn event(
         &self,
         sequence: u64,
@@ -39,7 +41,10 @@ impl Feed {
         age: Duration,
     ) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
-        let is_new = accepted(hub.receive(sequence, topic, event, age))?;
+        // It calls the program's `retention_of` and wakers, whose panics must not end the broker's
+        // task. The event may not have been appended then.
+        let received = catch_panic(|| hub.receive(sequence, topic, event, age));
+        let is_new = accepted(received.unwrap_or_else(|| hub.report_loss(sequence)))?;
         if is_new && let Some(link) = hub.link() {
             link.set_lag(age);
         }
