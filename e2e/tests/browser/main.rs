@@ -1,6 +1,5 @@
 //! Tests with independent clients: headless Chromium, directly and through nginx, and packages for
 //! Node.
-#![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
 
 mod browser;
 mod calls;
@@ -19,8 +18,8 @@ mod shutdown;
 mod steps;
 mod tools;
 
-#[path = "../../examples/dashboard/main.rs"]
+#[path = "../../../examples/dashboard/main.rs"]
 #[allow(dead_code)]
 mod example;
-#[path = "../support/mod.rs"]
+#[path = "../../../tests/support/mod.rs"]
 mod support;

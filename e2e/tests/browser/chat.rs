@@ -21,7 +21,7 @@ use crate::{
     tools::Tools,
 };
 
-#[path = "../../examples/chat/main.rs"]
+#[path = "../../../examples/chat/main.rs"]
 #[allow(dead_code)]
 mod example;
 

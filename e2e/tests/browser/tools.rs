@@ -35,7 +35,8 @@ pub(crate) fn find_node() -> Option<PathBuf> {
 /// Returns the directory of an npm package.
 pub(crate) fn find_package(name: &str) -> Option<PathBuf> {
     // Where `.ci/run` installs them.
-    let package = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/npm/node_modules").join(name);
+    let modules = concat!(env!("CARGO_MANIFEST_DIR"), "/../target/npm/node_modules");
+    let package = Path::new(modules).join(name);
     let found = package.is_dir().then_some(package);
     if found.is_none() {
         skip(&format!("no {name} in target/npm"));

@@ -1,5 +1,4 @@
 //! The dashboard's promises, over a socket.
-#![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
 
 use std::{
     net::SocketAddr,
@@ -17,11 +16,11 @@ use tokio::time::timeout;
 
 use self::support::{EventReader, client::get, connect_h1, serve_axum};
 
-#[path = "../examples/dashboard/main.rs"]
+#[path = "../../../examples/dashboard/main.rs"]
 #[allow(dead_code)]
 mod dashboard;
-#[path = "dashboard/drills.rs"]
 mod drills;
+#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 const INTERVAL: Duration = Duration::from_millis(20);

@@ -15,7 +15,7 @@ use crate::{
     support::{EventReader, client},
 };
 
-#[path = "../../examples/chat/main.rs"]
+#[path = "../../../examples/chat/main.rs"]
 #[allow(dead_code)]
 mod example;
 

@@ -1,11 +1,10 @@
 //! The examples as their users run them: over sockets, with clients of all kinds.
-#![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
 use tokio::{net::TcpListener, time::timeout};
 
-#[path = "../support/mod.rs"]
+#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 mod chat;

@@ -13,7 +13,7 @@ use crate::{
     support::{EventReader, client},
 };
 
-#[path = "../../examples/notifications.rs"]
+#[path = "../../../examples/notifications.rs"]
 #[allow(dead_code)]
 mod example;
 

@@ -16,16 +16,16 @@ mod source;
 mod stalled;
 mod without_the_layer;
 
-#[path = "../../examples/graceful_axum.rs"]
+#[path = "../../../examples/graceful_axum.rs"]
 #[allow(dead_code)]
 mod graceful_axum;
-#[path = "../../examples/graceful_hyper.rs"]
+#[path = "../../../examples/graceful_hyper.rs"]
 #[allow(dead_code)]
 mod graceful_hyper;
-#[path = "../../examples/graceful_tonic.rs"]
+#[path = "../../../examples/graceful_tonic.rs"]
 #[allow(dead_code)]
 mod graceful_tonic;
-#[path = "../support/mod.rs"]
+#[path = "../../../tests/support/mod.rs"]
 mod support;
 
 use std::{future::Future, time::Duration};

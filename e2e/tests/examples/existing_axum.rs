@@ -10,7 +10,7 @@ use crate::{
     support::{EventReader, Polled, client, poll_frame},
 };
 
-#[path = "../../examples/existing_axum.rs"]
+#[path = "../../../examples/existing_axum.rs"]
 #[allow(dead_code)]
 mod example;
 

@@ -15,7 +15,7 @@ use crate::{
     support::{EventReader, client, connect_h2},
 };
 
-#[path = "../../examples/proxy.rs"]
+#[path = "../../../examples/proxy.rs"]
 #[allow(dead_code)]
 mod example;
 mod packets;

@@ -16,7 +16,7 @@ use crate::{
     support::{EventReader, Polled, connect_h1, poll_frame},
 };
 
-#[path = "../../examples/llm_tokens.rs"]
+#[path = "../../../examples/llm_tokens.rs"]
 #[allow(dead_code)]
 mod example;
 

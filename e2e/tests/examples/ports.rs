@@ -23,8 +23,8 @@ const EXAMPLES: [&str; 12] = [
     "tonic_web",
 ];
 
-/// Returns a command that runs an example. `cargo test` builds the examples, unless it builds this
-/// test alone.
+/// Returns a command that runs an example. `cargo test` builds the examples with the tests of their
+/// own package, but not if only this package or only this test is selected.
 fn command(name: &str, port: &str) -> Command {
     let test = env::current_exe().unwrap();
     let directory: PathBuf = test.ancestors().nth(2).unwrap().join("examples");

@@ -22,7 +22,7 @@ use crate::{
     support::{EventReader, client},
 };
 
-#[path = "../../examples/tonic_web.rs"]
+#[path = "../../../examples/tonic_web.rs"]
 #[allow(dead_code)]
 mod example;
 

@@ -11,7 +11,7 @@ use crate::{
     support::{EventReader, connect_h1, connect_h2},
 };
 
-#[path = "../../examples/hyper_raw.rs"]
+#[path = "../../../examples/hyper_raw.rs"]
 #[allow(dead_code)]
 mod example;
 

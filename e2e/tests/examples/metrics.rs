@@ -11,7 +11,7 @@ use crate::{
     support::{EventReader, client},
 };
 
-#[path = "../../examples/metrics.rs"]
+#[path = "../../../examples/metrics.rs"]
 #[allow(dead_code)]
 mod example;
 
