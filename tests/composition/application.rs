@@ -1,7 +1,7 @@
 //! An application whose streams the test feeds, and the two positions of another layer relative to
 //! `SseLayer`.
 
-use std::{convert::Infallible, future, io, time::Duration};
+use std::{convert::Infallible, future, io};
 
 use axum::{
     Json, Router,
@@ -12,17 +12,12 @@ use axum::{
 };
 use futures_util::{StreamExt, stream};
 use http::request::Parts;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::{Layer, Service, ServiceExt};
 use tower_sse::{Event, SseLayer};
 
-use crate::support::EventReader;
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{EventReader, soon};
 
 /// The test's handle of a stream that the application has opened.
 pub(crate) struct Source {
@@ -38,7 +33,7 @@ impl Source {
 
     /// Waits until the application's stream is dropped.
     pub(crate) async fn dropped(self) {
-        timeout(PATIENCE, self.dropped).await.expect("the stream is dropped").unwrap_err();
+        soon(self.dropped).await.unwrap_err();
     }
 }
 
@@ -46,7 +41,7 @@ pub(crate) struct Sources(mpsc::UnboundedReceiver<Source>);
 
 impl Sources {
     pub(crate) async fn next(&mut self) -> Source {
-        timeout(PATIENCE, self.0.recv()).await.expect("a request for events").unwrap()
+        soon(self.0.recv()).await.unwrap()
     }
 
     pub(crate) fn is_empty(&self) -> bool {

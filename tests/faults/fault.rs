@@ -5,11 +5,13 @@ use tokio::{net::TcpSocket, time::timeout};
 use tower_sse::{CloseReason, Drain};
 
 use crate::{
-    PATIENCE,
     ledger::{Ledger, Outcome},
-    peer::{End, Leave, Peer},
     server::Server,
     source::EVENT,
+    support::{
+        PATIENCE,
+        peer::{End, Leave, Peer},
+    },
 };
 
 /// The request headers of an `EventSource`.

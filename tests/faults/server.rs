@@ -20,16 +20,18 @@ use hyper_util::{
     service::TowerToHyperService,
 };
 use socket2::SockRef;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
 use tower_sse::{CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, marker};
 
 use crate::{
-    PATIENCE,
     ledger::{Ledger, Outcome},
-    peer::{Leave, Peer},
     source::{Then, source},
+    support::{
+        peer::{Leave, Peer},
+        soon,
+    },
 };
 
 /// More than the faults have open at a time.
@@ -104,7 +106,7 @@ impl Server {
     /// Stops the server and waits for all its connections.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
-        timeout(PATIENCE, self.task).await.expect("the server stops").unwrap();
+        soon(self.task).await.unwrap();
     }
 
     /// Asserts that all permits are free again, by requesting as many streams as there are permits

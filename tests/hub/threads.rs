@@ -16,11 +16,12 @@ use tower_sse::{
     hub::{Hub, PublishError, Subscription},
 };
 
-use crate::client::{publish, sequence};
+use crate::{
+    client::{publish, sequence},
+    support::PATIENCE,
+};
 
 const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
-/// Longer than anything takes, so that a wake that is lost fails.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Unpark(Thread);
 

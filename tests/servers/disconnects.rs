@@ -27,9 +27,11 @@ use tower_sse::{CloseReason, SseLayer};
 use crate::{
     host::Host,
     log::Log,
-    peer::{Leave, Peer},
     source::streams,
-    support::EventReader,
+    support::{
+        EventReader,
+        peer::{Leave, Peer},
+    },
     watched::{Settings, Watched},
 };
 

@@ -1,6 +1,6 @@
 //! The servers behind one type, and a client for each.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr};
 
 use axum::{Router, body::Body, extract};
 use bytes::Bytes;
@@ -11,13 +11,11 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, SseLayer};
 
-use crate::support;
-
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{self, soon};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Host {
@@ -128,6 +126,6 @@ impl Client {
                 }
             }
         };
-        timeout(PATIENCE, response).await.expect("a response").unwrap()
+        soon(response).await.unwrap()
     }
 }

@@ -7,13 +7,12 @@ use axum::body::Body;
 use futures_util::{StreamExt, future::join_all, stream};
 use http::Request;
 use http_body_util::BodyExt;
-use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, SseLayer, StreamOptions};
 
 use crate::{
-    host::{Host, PATIENCE},
-    support::EventReader,
+    host::Host,
+    support::{EventReader, soon},
 };
 
 /// More than the hundred empty frames that h2 accepts on a connection.
@@ -30,11 +29,11 @@ async fn any_number_of_streams_may_fail_one_after_another() {
         let mut client = host.connect(host.serve(handler).await).await;
         for _ in 0..STREAMS {
             let mut body = client.get().await.into_body();
-            let first = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            let first = soon(body.frame()).await.unwrap().unwrap();
             assert_eq!(first.into_data().unwrap(), "data: one\n\n");
-            let last = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            let last = soon(body.frame()).await.unwrap().unwrap();
             assert_eq!(last.into_data().unwrap(), ":\n");
-            timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap_err();
+            soon(body.frame()).await.unwrap().unwrap_err();
         }
     }))
     .await;
@@ -67,12 +66,12 @@ async fn calls_that_are_cut_at_once_do_not_affect_another_stream() {
         let mut calls = Vec::new();
         for _ in 0..STREAMS {
             let mut body = client.send(Request::post("/call")).await.into_body();
-            timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            soon(body.frame()).await.unwrap().unwrap();
             calls.push(body);
         }
         shutdown.cancel();
         for mut body in calls {
-            while let Some(Ok(_)) = timeout(PATIENCE, body.frame()).await.unwrap() {}
+            while let Some(Ok(_)) = soon(body.frame()).await {}
         }
         goes_on.cancel();
         assert_eq!(bystander.next().await.unwrap().data, "last", "{host:?}");

@@ -5,14 +5,11 @@ use std::{convert::Infallible, io};
 use axum::body::Body;
 use futures_util::{Stream, StreamExt};
 use http::{Response, request::Parts};
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower_sse::Event;
 
-use crate::host::PATIENCE;
+use crate::support::soon;
 
 type MakeItem = Box<dyn FnOnce() -> io::Result<Event> + Send>;
 
@@ -39,7 +36,7 @@ impl Source {
 
     /// Waits until the stream is dropped.
     pub(crate) async fn dropped(self) {
-        timeout(PATIENCE, self.dropped).await.expect("the stream is dropped").unwrap_err();
+        soon(self.dropped).await.unwrap_err();
     }
 }
 
@@ -58,7 +55,7 @@ pub(crate) struct Sources(mpsc::UnboundedReceiver<Source>);
 
 impl Sources {
     pub(crate) async fn next(&mut self) -> Source {
-        timeout(PATIENCE, self.0.recv()).await.expect("a request for events").unwrap()
+        soon(self.0.recv()).await.unwrap()
     }
 }
 

@@ -3,12 +3,15 @@
 
 use std::time::Duration;
 
-use tokio::{task::yield_now, time::timeout};
+use tokio::task::yield_now;
 use tower_sse::{CloseReason, Heartbeat};
 
 use crate::{
-    host::{Host, PATIENCE},
-    peer::{Leave, Peer},
+    host::Host,
+    support::{
+        peer::{Leave, Peer},
+        soon,
+    },
     watched::{Opened, Settings, Watched},
 };
 
@@ -79,7 +82,7 @@ async fn meanwhile_another_leaves(server: &mut Watched) {
             yield_now().await;
         }
     };
-    timeout(PATIENCE, until_it_is_noticed).await.expect("it is noticed");
+    soon(until_it_is_noticed).await;
     server.report().await;
 }
 

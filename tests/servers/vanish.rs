@@ -23,7 +23,7 @@ use tower_sse::{CloseReason, Heartbeat};
 
 use crate::{
     host::Host,
-    peer::Peer,
+    support::peer::Peer,
     watched::{Opened, Settings, Watched},
 };
 

@@ -23,7 +23,6 @@ use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    time::timeout,
 };
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::ServiceBuilder;
@@ -31,7 +30,7 @@ use tower_http::trace::TraceLayer;
 use tower_sse::{CloseReport, Disconnect, Event, Heartbeat, SseLayer, Stats, StatsSnapshot};
 use tracing::Span;
 
-use crate::host::{Host, PATIENCE};
+use crate::{host::Host, support::soon};
 
 /// A server that never answers at `/waiting`. At `/kept` the stream keeps the request's body,
 /// unread; elsewhere the body is dropped. axum answers with responses, hyper with bare streams.
@@ -78,8 +77,8 @@ impl Opened {
 
     /// Waits until the source is dropped and the token has fired.
     pub(crate) async fn over(&self) {
-        timeout(PATIENCE, self.events.closed()).await.expect("the source is dropped");
-        timeout(PATIENCE, self.disconnect.cancelled()).await.expect("the token fires");
+        soon(self.events.closed()).await;
+        soon(self.disconnect.cancelled()).await;
     }
 }
 
@@ -177,12 +176,12 @@ impl Watched {
 
     /// Returns the next request, once its handler has it.
     pub(crate) async fn request(&mut self) -> Opened {
-        timeout(PATIENCE, self.requests.recv()).await.expect("a request").unwrap()
+        soon(self.requests.recv()).await.unwrap()
     }
 
     /// Returns the next close report.
     pub(crate) async fn report(&mut self) -> CloseReport {
-        timeout(PATIENCE, self.reports.recv()).await.expect("a close report").unwrap()
+        soon(self.reports.recv()).await.unwrap()
     }
 
     pub(crate) fn has_report(&self) -> bool {

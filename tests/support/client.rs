@@ -1,4 +1,4 @@
-use std::{net::SocketAddr, time::Duration};
+use std::net::SocketAddr;
 
 use bytes::{Buf, Bytes};
 use http::{Request, Response};
@@ -8,11 +8,10 @@ use hyper::{
     client::conn::{http1, http2},
 };
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{net::TcpStream, time::timeout};
+use tokio::net::TcpStream;
 use tower_sse::{Decoder, Message};
 
-/// Longer than anything a test awaits, so that a test that hangs fails.
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::patience::soon;
 
 /// Opens an HTTP/1 connection of hyper's client.
 pub async fn connect_h1(address: SocketAddr) -> http1::SendRequest<Full<Bytes>> {
@@ -38,8 +37,7 @@ pub async fn get(address: SocketAddr, path: &str, headers: &[(&str, &str)]) -> R
     }
     let request = request.body(Full::default()).unwrap();
     let mut sender = connect_h1(address).await;
-    let response =
-        timeout(PATIENCE, sender.send_request(request)).await.expect("a response").unwrap();
+    let response = soon(sender.send_request(request)).await.unwrap();
     // The connection ends with its sender, unless a response is still in progress.
     drop(sender);
     response
@@ -64,7 +62,7 @@ where
     /// Returns the next event, or `None` if the stream ends cleanly before it.
     pub async fn next(&mut self) -> Option<Message> {
         // One timeout for the whole event: heartbeats would renew a timeout per frame.
-        timeout(PATIENCE, self.read()).await.expect("an event")
+        soon(self.read()).await
     }
 
     async fn read(&mut self) -> Option<Message> {

@@ -6,6 +6,8 @@
 pub mod body;
 pub mod client;
 pub mod naive;
+pub mod patience;
+pub mod peer;
 pub mod requester;
 pub mod server;
 pub mod source;
@@ -13,6 +15,7 @@ pub mod source;
 pub use self::{
     body::{Polled, poll_frame},
     client::{EventReader, connect_h1, connect_h2},
+    patience::{PATIENCE, soon},
     requester::Requester,
     server::serve_axum,
     source::{Feed, event_stream, through},

@@ -15,15 +15,13 @@ use std::sync::{
 use axum::Router;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
-use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Event, SseLayer};
 
 use breaks::Break;
 use server::Proxy;
-use support::{Requester, connect_h1, serve_axum};
+use support::{Requester, connect_h1, serve_axum, soon};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const HALF: &str = "data: half\n\n";
 
 /// The bytes that a client receives, whether the end is clean, and the close reason.
@@ -93,7 +91,7 @@ impl Front {
                 }
             }
         };
-        let clean = timeout(PATIENCE, read).await.expect("an end");
+        let clean = soon(read).await;
         let reason = self.reasons.lock().unwrap().pop().expect("a close report");
         (received, clean, reason)
     }

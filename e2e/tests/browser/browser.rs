@@ -13,11 +13,10 @@ use serde_json::{Value, json};
 use tokio::{
     io::{AsyncBufReadExt, Lines},
     process::{Child, ChildStdout, Command},
-    time::timeout,
 };
 
 use crate::{
-    chromium::PATIENCE,
+    support::{PATIENCE, soon},
     tools::{Directory, Tools},
 };
 
@@ -46,7 +45,7 @@ impl Browser {
             .spawn()
             .unwrap();
         let mut output = tokio::io::BufReader::new(driver.stdout.take().unwrap()).lines();
-        let driver_port = timeout(PATIENCE, port(&mut output)).await.expect("chromedriver's port");
+        let driver_port = soon(port(&mut output)).await;
 
         let profile = Directory::new("profile");
         let user_data = format!("--user-data-dir={}", profile.path().display());
@@ -76,7 +75,7 @@ impl Browser {
         let mut client = ClientBuilder::new(HttpConnector::new());
         let address = format!("http://127.0.0.1:{driver_port}");
         let page = client.capabilities(capabilities).connect(&address);
-        let page = timeout(PATIENCE, page).await.expect("a browser").unwrap();
+        let page = soon(page).await.unwrap();
         // The browser outlives the test that owns this client.
         page.persist().await.unwrap();
         let session = page.session_id().await.unwrap().expect("a session");

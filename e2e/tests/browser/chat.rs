@@ -9,15 +9,14 @@ use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     task::{JoinHandle, yield_now},
-    time::timeout,
 };
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, Retry, SseLayer, hub::Hub};
 
 use crate::{
-    chromium::{Chromium, PATIENCE},
+    chromium::Chromium,
     service::ANY,
-    support::connect_h1,
+    support::{connect_h1, soon},
     tools::Tools,
 };
 
@@ -49,7 +48,7 @@ impl Server {
 
     async fn shut_down(self) {
         self.shutdown.cancel();
-        timeout(PATIENCE, self.serving).await.expect("a graceful shutdown").unwrap();
+        soon(self.serving).await.unwrap();
     }
 
     fn page(&self, name: &str) -> String {
@@ -77,7 +76,7 @@ impl Server {
                 yield_now().await;
             }
         };
-        timeout(PATIENCE, left).await.expect("the page to leave");
+        soon(left).await;
     }
 }
 

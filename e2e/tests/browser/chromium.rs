@@ -1,4 +1,4 @@
-use std::{sync::Arc, thread::panicking, time::Duration};
+use std::{sync::Arc, thread::panicking};
 
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
@@ -6,11 +6,9 @@ use tokio::time::timeout;
 
 use crate::{
     browser::{Browser, Idle},
+    support::{PATIENCE, soon},
     tools::Tools,
 };
-
-/// Longer than anything a test awaits, so that a test that hangs fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A page of a headless Chromium. Dropping it hands the browser on to the next test.
 pub(crate) struct Chromium {
@@ -40,7 +38,7 @@ impl Chromium {
     }
 
     pub(crate) async fn open(&self, url: &str) {
-        timeout(PATIENCE, self.page.goto(url)).await.expect("a page").unwrap();
+        soon(self.page.goto(url)).await.unwrap();
     }
 
     /// Returns the value of a JavaScript expression once it is truthy.

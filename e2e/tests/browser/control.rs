@@ -2,20 +2,17 @@ use std::time::Duration;
 
 use axum::{Router, routing::get};
 use futures_util::stream;
-use tokio::{
-    sync::oneshot::{self, error::TryRecvError},
-    time::timeout,
-};
+use tokio::sync::oneshot::{self, error::TryRecvError};
 use tower_sse::{Event, Refusal, Retry};
 
 use crate::{
-    chromium::{Chromium, PATIENCE},
+    chromium::Chromium,
     clients::{BOTH, EVENT_SOURCE, FETCHED, find_fetch_event_source, page},
     dashboard::INTERVAL,
     example,
     nginx::Nginx,
     service::{ANY, Log, Server, layer},
-    support::{EventReader, client, serve_axum},
+    support::{EventReader, client, serve_axum, soon},
     tools::{Tools, find_nginx},
 };
 
@@ -37,15 +34,12 @@ async fn without_the_layer_nginx_holds_events_back() {
     let response = client::get(nginx.address, "/events", &[]).await;
     let mut layered = EventReader::new(response);
     for _ in 0..8 {
-        assert_eq!(
-            timeout(PATIENCE, layered.next()).await.expect("an event").unwrap().event,
-            "sample"
-        );
+        assert_eq!(soon(layered.next()).await.unwrap().event, "sample");
     }
     assert_eq!(first.try_recv().unwrap_err(), TryRecvError::Empty, "the buffer is not full yet");
 
     // Once the stream has ended, the events do come.
-    timeout(PATIENCE, first).await.expect("an event").unwrap();
+    soon(first).await.unwrap();
 }
 
 /// The reason why a refusal depends on the client.

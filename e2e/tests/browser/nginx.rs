@@ -4,10 +4,9 @@ use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
     net::TcpListener,
     process::{Child, ChildStderr, Command},
-    time::timeout,
 };
 
-use crate::{chromium::PATIENCE, tools::Directory};
+use crate::{support::soon, tools::Directory};
 
 /// An nginx in front of a server, with its default proxy settings. It is killed when dropped.
 pub(crate) struct Nginx {
@@ -50,7 +49,7 @@ impl Nginx {
             .spawn()
             .unwrap();
         let mut log = BufReader::new(process.stderr.take().unwrap()).lines();
-        let up = timeout(PATIENCE, is_up(&mut log)).await.expect("nginx to start");
+        let up = soon(is_up(&mut log)).await;
         up.then_some(Self { address, _process: process, _log: log, _directory: directory })
     }
 }

@@ -9,10 +9,10 @@ use tokio::{
 };
 
 use crate::{
-    chromium::PATIENCE,
     clients::Seen,
     nginx::Nginx,
     service::{ANY, Log, Server, layer},
+    support::PATIENCE,
     tools::{find_nginx, find_node, find_package},
 };
 

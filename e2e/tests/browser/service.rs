@@ -8,16 +8,11 @@ use std::{
 
 use async_stream::stream;
 use axum::{Router, response::IntoResponse, routing::get, serve::ListenerExt};
-use tokio::{
-    net::TcpListener,
-    sync::watch,
-    task::JoinHandle,
-    time::{interval, timeout},
-};
+use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::interval};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, LastEventId, Refusal, Retry, SseLayer, Stats};
 
-use crate::chromium::PATIENCE;
+use crate::support::soon;
 
 /// An address with a port that the system chooses.
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
@@ -113,6 +108,6 @@ impl Server {
     pub(crate) async fn shut_down(self) {
         self.drain();
         self.stop.cancel();
-        timeout(PATIENCE, self.serving).await.expect("a graceful shutdown").unwrap();
+        soon(self.serving).await.unwrap();
     }
 }

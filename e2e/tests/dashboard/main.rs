@@ -12,9 +12,8 @@ use http::{Request, StatusCode};
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use serde_json::Value;
-use tokio::time::timeout;
 
-use self::support::{EventReader, client::get, connect_h1, serve_axum};
+use self::support::{EventReader, client::get, connect_h1, serve_axum, soon};
 
 #[path = "../../../examples/dashboard/main.rs"]
 #[allow(dead_code)]
@@ -32,11 +31,6 @@ async fn serve(interval: Duration) -> SocketAddr {
 async fn watch(address: SocketAddr, last_event_id: Option<&str>) -> EventReader<Incoming> {
     let headers: Vec<_> = last_event_id.map(|id| ("last-event-id", id)).into_iter().collect();
     EventReader::new(get(address, "/events", &headers).await)
-}
-
-/// Awaits `future` with a timeout; heartbeats do not extend it.
-async fn soon<F: Future>(future: F) -> F::Output {
-    timeout(Duration::from_secs(20), future).await.expect("in time")
 }
 
 /// Returns the next event, which must be a sample, with its ID.

@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, Message, SseLayer, hub::Hub};
 
 use crate::{
-    soon, start,
-    support::{EventReader, client},
+    start,
+    support::{EventReader, client, soon},
 };
 
 #[path = "../../../examples/chat/main.rs"]

@@ -6,8 +6,8 @@ use tokio::{net::TcpListener, time::advance};
 use tower::ServiceExt;
 
 use crate::{
-    soon, start,
-    support::{EventReader, Polled, client, poll_frame},
+    start,
+    support::{EventReader, Polled, client, poll_frame, soon},
 };
 
 #[path = "../../../examples/existing_axum.rs"]

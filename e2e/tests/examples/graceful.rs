@@ -8,12 +8,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::ports::Process;
+use crate::{ports::Process, support::PATIENCE};
 
 /// Opens a client that has read the beginning of an event and reads no more.
 fn open(address: SocketAddr, path: &str) -> TcpStream {
     let mut stream = TcpStream::connect(address).unwrap();
-    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    stream.set_read_timeout(Some(PATIENCE)).unwrap();
     write!(stream, "GET {path} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
     let mut begin = Vec::new();
     while !begin.windows(6).any(|bytes| bytes == b"data: ") {

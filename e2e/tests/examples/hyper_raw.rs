@@ -7,8 +7,8 @@ use hyper::body::Incoming;
 use tower_sse::Message;
 
 use crate::{
-    soon, start,
-    support::{EventReader, connect_h1, connect_h2},
+    start,
+    support::{EventReader, connect_h1, connect_h2, soon},
 };
 
 #[path = "../../../examples/hyper_raw.rs"]

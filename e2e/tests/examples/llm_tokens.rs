@@ -12,8 +12,8 @@ use tokio::{sync::Semaphore, time::advance};
 use tower::ServiceExt;
 
 use crate::{
-    soon, start,
-    support::{EventReader, Polled, connect_h1, poll_frame},
+    start,
+    support::{EventReader, Polled, connect_h1, poll_frame, soon},
 };
 
 #[path = "../../../examples/llm_tokens.rs"]

@@ -1,8 +1,8 @@
 //! The examples as their users run them: over sockets, with clients of all kinds.
 
-use std::{future::Future, net::SocketAddr, time::Duration};
+use std::{future::Future, net::SocketAddr};
 
-use tokio::{net::TcpListener, time::timeout};
+use tokio::net::TcpListener;
 
 #[path = "../../../tests/support/mod.rs"]
 mod support;
@@ -28,9 +28,4 @@ where
     let address = listener.local_addr().unwrap();
     tokio::spawn(serve(listener));
     address
-}
-
-/// Awaits `future` with a timeout.
-async fn soon<F: Future>(future: F) -> F::Output {
-    timeout(Duration::from_secs(20), future).await.expect("in time")
 }

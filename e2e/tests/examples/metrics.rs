@@ -7,8 +7,8 @@ use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
 use crate::{
-    soon, start,
-    support::{EventReader, client},
+    start,
+    support::{EventReader, client, soon},
 };
 
 #[path = "../../../examples/metrics.rs"]

@@ -9,8 +9,8 @@ use tokio::task::yield_now;
 use tower_sse::{Message, hub::Hub};
 
 use crate::{
-    soon, start,
-    support::{EventReader, client},
+    start,
+    support::{EventReader, client, soon},
 };
 
 #[path = "../../../examples/notifications.rs"]

@@ -11,8 +11,8 @@ use tokio::{
 };
 
 use crate::{
-    soon, start,
-    support::{EventReader, client, connect_h2},
+    start,
+    support::{EventReader, client, connect_h2, soon},
 };
 
 #[path = "../../../examples/proxy.rs"]

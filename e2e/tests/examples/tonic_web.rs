@@ -18,8 +18,8 @@ use tonic_health::{
 };
 
 use crate::{
-    soon, start,
-    support::{EventReader, client},
+    start,
+    support::{EventReader, client, soon},
 };
 
 #[path = "../../../examples/tonic_web.rs"]

@@ -10,10 +10,7 @@ use hyper::{
     client::conn::{http1, http2},
 };
 
-use crate::{
-    soon,
-    support::{connect_h1, connect_h2},
-};
+use crate::support::{connect_h1, connect_h2, soon};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Client {

@@ -18,8 +18,8 @@ use tower_sse::{CloseReason, MaxAge, SseLayer};
 use crate::{
     client::{Client, Protocol},
     graceful_hyper::{self, LIMITS, Limits},
-    soon,
     source::Source,
+    support::soon,
 };
 
 const PLACES: usize = 20;

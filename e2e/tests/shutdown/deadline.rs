@@ -19,9 +19,9 @@ use tower_sse::{CloseReason, Drain, SseLayer};
 use crate::{
     client::{Client, Protocol, read_to_end},
     host::{Host, handler},
-    soon,
     source::Source,
     stalled::{FULL, SMALL_SOCKET, Stalled, flood},
+    support::soon,
 };
 
 const DEADLINE: Duration = Duration::from_millis(300);

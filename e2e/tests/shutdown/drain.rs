@@ -14,8 +14,8 @@ use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
 use crate::{
     client::{Client, End, Protocol, read_to_end},
     host::{Host, Server, handler},
-    soon,
     source::Source,
+    support::soon,
 };
 
 const RETRY: &str = "retry: 1234\n";

@@ -12,7 +12,10 @@ use tonic::service::Routes;
 use tower::{Layer, service_fn};
 use tower_sse::SseLayer;
 
-use crate::{PATIENCE, graceful_axum, graceful_hyper, graceful_tonic, soon};
+use crate::{
+    graceful_axum, graceful_hyper, graceful_tonic,
+    support::{PATIENCE, soon},
+};
 
 /// The handler inside the layer.
 pub(crate) type Handler = Arc<dyn Fn(Parts) -> BoxFuture<'static, Response<Body>> + Send + Sync>;

@@ -27,15 +27,3 @@ mod graceful_hyper;
 mod graceful_tonic;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
-
-use std::{future::Future, time::Duration};
-
-use tokio::time::timeout;
-
-/// Longer than anything a test awaits, so that a test that hangs fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Awaits `future` with a timeout.
-pub(crate) async fn soon<F: Future>(future: F) -> F::Output {
-    timeout(PATIENCE, future).await.expect("in time")
-}

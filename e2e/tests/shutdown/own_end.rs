@@ -11,9 +11,8 @@ use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
 use crate::{
     client::{Client, Protocol, read_to_end},
     host::{Host, Server},
-    soon,
     source::Feeds,
-    support::Feed,
+    support::{Feed, soon},
 };
 
 /// A stream whose source the test feeds, on a server that is shutting down.

@@ -13,9 +13,8 @@ use crate::{
     client::{Client, Protocol, read_to_end},
     host::{Handler, Host, handler},
     relay::{GOAWAY, HEADERS, Relay},
-    soon,
     source::Source,
-    support::connect_h2,
+    support::{connect_h2, soon},
 };
 
 async fn assert_refused(client: Client, response: Response<Incoming>, what: &str) {

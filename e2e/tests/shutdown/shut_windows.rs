@@ -17,8 +17,8 @@ use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 use crate::{
     client::{Client, Protocol, read_to_end},
     host::{Host, handler},
-    soon,
     source::Source,
+    support::soon,
 };
 
 /// hyper's default limit for one connection.

@@ -13,8 +13,7 @@ use tower_sse::Event;
 use crate::{
     client::{Client, End},
     host::{Handler, handler},
-    soon,
-    support::{Feed, event_stream},
+    support::{Feed, event_stream, soon},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]

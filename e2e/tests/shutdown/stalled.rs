@@ -24,8 +24,7 @@ use tokio::{
 
 use crate::{
     client::{Client, Protocol},
-    soon,
-    support::event_stream,
+    support::{event_stream, soon},
 };
 
 /// The number of frames of a flood after which an HTTP/1 server with a [`SMALL_SOCKET`] is full:

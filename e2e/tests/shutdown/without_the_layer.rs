@@ -15,9 +15,8 @@ use tower_sse::SseLayer;
 use crate::{
     client::{Client, Protocol, read_to_end},
     host::{Host, handler},
-    soon,
     source::Feeds,
-    support::EventReader,
+    support::{EventReader, soon},
 };
 
 /// Long after everything else has happened.

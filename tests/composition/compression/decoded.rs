@@ -1,4 +1,4 @@
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use axum::Router;
 use bytes::Bytes;
@@ -9,9 +9,7 @@ use tokio::time::timeout;
 use tower::{ServiceExt, service_fn};
 use tower_http::decompression::{Decompression, DecompressionBody};
 
-use crate::support::{connect_h1, connect_h2, serve_axum};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{PATIENCE, connect_h1, connect_h2, serve_axum, soon};
 
 /// The codings that browsers accept.
 pub(super) const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
@@ -55,7 +53,7 @@ impl Decoded {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::default()).unwrap();
-        let response = timeout(PATIENCE, protocol.send(app, request)).await.expect("a response");
+        let response = soon(protocol.send(app, request)).await;
         assert_eq!(response.headers()["content-encoding"], coding);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         // tower-http ignores `no-transform`.
@@ -95,7 +93,7 @@ impl Decoded {
     /// Returns all bytes up to the end, and whether the body failed.
     pub(super) async fn end(mut self) -> (String, bool) {
         loop {
-            match timeout(PATIENCE, self.body.frame()).await.expect("an end") {
+            match soon(self.body.frame()).await {
                 None => return (self.text, false),
                 Some(Err(_)) => return (self.text, true),
                 Some(Ok(frame)) => {

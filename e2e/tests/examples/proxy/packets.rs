@@ -9,7 +9,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use tower_sse::{Decoder, Heartbeat, Message, SseLayer};
 
 use super::{Upstream, example, head, serve};
-use crate::{soon, support::client};
+use crate::support::{client, soon};
 
 const INTERVAL: Duration = Duration::from_millis(20);
 

@@ -16,7 +16,7 @@ use tokio::{
 };
 
 use super::server::TASK;
-use crate::soon;
+use crate::support::soon;
 
 pub(super) struct Server {
     pub(super) address: SocketAddr,

@@ -12,13 +12,11 @@ use tokio::{sync::Mutex, time::timeout};
 
 use self::{child::Server, server::NO_LAYER};
 use crate::{
-    PATIENCE,
     client::{Client, Connection, Protocol, read_to_end},
     host::Host,
-    soon,
     source::Source,
     stalled::Stalled,
-    support::EventReader,
+    support::{EventReader, PATIENCE, soon},
 };
 
 const STREAMS: usize = 500;

@@ -10,7 +10,7 @@ use tokio::{
     time::timeout,
 };
 
-const PATIENCE: Duration = Duration::from_secs(20);
+use super::patience::{PATIENCE, soon};
 
 /// The first HTTP/2 stream that a client may open.
 const STREAM_ID: u32 = 1;
@@ -31,7 +31,7 @@ mod frame {
 
 /// How a client leaves.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Leave {
+pub enum Leave {
     /// It closes its side of the connection.
     Fin,
     /// It closes the connection with a TCP reset.
@@ -43,7 +43,7 @@ pub(crate) enum Leave {
 }
 
 impl Leave {
-    pub(crate) const fn all(h2: bool) -> &'static [Self] {
+    pub const fn all(h2: bool) -> &'static [Self] {
         const ALL: [Leave; 4] = [Leave::Fin, Leave::Reset, Leave::ResetStream, Leave::GoAway];
         if h2 { &ALL } else { ALL.split_at(2).0 }
     }
@@ -51,13 +51,13 @@ impl Leave {
 
 /// How a response ended.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum End {
+pub enum End {
     Clean,
     Failed,
 }
 
 /// One connection, with one request.
-pub(crate) struct Peer {
+pub struct Peer {
     io: TcpStream,
     h2: bool,
     received: BytesMut,
@@ -69,11 +69,11 @@ pub(crate) struct Peer {
 }
 
 impl Peer {
-    pub(crate) async fn connect(address: SocketAddr, h2: bool) -> Self {
+    pub async fn connect(address: SocketAddr, h2: bool) -> Self {
         Self::over(TcpStream::connect(address).await.unwrap(), h2).await
     }
 
-    pub(crate) async fn over(io: TcpStream, h2: bool) -> Self {
+    pub async fn over(io: TcpStream, h2: bool) -> Self {
         io.set_nodelay(true).unwrap();
         let received = BytesMut::new();
         let mut peer = Self { io, h2, received, ok: None, body: 0, end: None };
@@ -84,16 +84,11 @@ impl Peer {
         peer
     }
 
-    pub(crate) async fn request(&mut self, method: &str, path: &str) {
+    pub async fn request(&mut self, method: &str, path: &str) {
         self.request_with(method, path, &[]).await;
     }
 
-    pub(crate) async fn request_with(
-        &mut self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-    ) {
+    pub async fn request_with(&mut self, method: &str, path: &str, headers: &[(&str, &str)]) {
         if !self.h2 {
             let mut head = format!("{method} {path} HTTP/1.1\r\nhost: localhost\r\n");
             for (name, value) in headers {
@@ -121,22 +116,22 @@ impl Peer {
     }
 
     /// Waits for the head of the response. Returns whether it has status 200.
-    pub(crate) async fn head(&mut self) -> bool {
+    pub async fn head(&mut self) -> bool {
         self.until("a head", |peer| peer.ok).await
     }
 
     /// Waits until `count` bytes of the response's body have arrived.
-    pub(crate) async fn bytes(&mut self, count: usize) {
+    pub async fn bytes(&mut self, count: usize) {
         self.until("bytes", |peer| (peer.body >= count).then_some(())).await;
     }
 
     /// Waits for the end of the response.
-    pub(crate) async fn end(&mut self) -> End {
+    pub async fn end(&mut self) -> End {
         self.until("an end", |peer| peer.end).await
     }
 
     /// Leaves. While the returned socket lives, the server receives nothing more.
-    pub(crate) async fn leave(mut self, how: Leave) -> Option<TcpStream> {
+    pub async fn leave(mut self, how: Leave) -> Option<TcpStream> {
         match how {
             Leave::Fin => {}
             Leave::Reset => {
@@ -156,12 +151,12 @@ impl Peer {
     }
 
     /// Sends a FIN, and may go on reading.
-    pub(crate) async fn finish_writing(&mut self) {
+    pub async fn finish_writing(&mut self) {
         self.io.shutdown().await.unwrap();
     }
 
-    pub(crate) async fn write(&mut self, bytes: &[u8]) {
-        timeout(PATIENCE, self.io.write_all(bytes)).await.expect("a server that reads").unwrap();
+    pub async fn write(&mut self, bytes: &[u8]) {
+        soon(self.io.write_all(bytes)).await.unwrap();
     }
 
     async fn write_frame(&mut self, kind: u8, flags: u8, stream_id: u32, payload: &[u8]) {
