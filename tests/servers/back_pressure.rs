@@ -5,7 +5,7 @@ use std::sync::{
 
 use axum::body::Body;
 use futures_util::{StreamExt, stream};
-use http::{Request, Response, request::Parts};
+use http::{Response, request::Parts};
 use http_body_util::BodyExt;
 use tower_sse::{Encoded, Event};
 
@@ -46,10 +46,10 @@ async fn a_client_that_stops_reading_holds_back_its_own_source_only() {
         let address = host.serve(handler).await;
         let mut client = host.connect(address).await;
 
-        let flood = client.send(Request::get("/flood")).await;
+        let flood = client.get("/flood").await;
         // On HTTP/2 the other stream shares the connection.
         let mut other = if host.is_h2() { client } else { host.connect(address).await };
-        let mut events = EventReader::new(other.get().await);
+        let mut events = EventReader::new(other.get("/events").await);
         let source = sources.next().await;
 
         // Every round is a round trip through the server, in which a source that is polled would

@@ -119,7 +119,7 @@ async fn in_every_round(
                 // An HTTP/1 connection ends with a body that failed.
                 client = host.connect(address).await;
             }
-            assert(host, done.fetch_add(1, SeqCst), client.get().await.into_body()).await;
+            assert(host, done.fetch_add(1, SeqCst), client.get("/events").await.into_body()).await;
         }
     }))
     .await;
@@ -133,7 +133,7 @@ async fn an_error_drops_the_source_and_the_server_goes_on() {
         let address = host.serve(handler).await;
 
         let mut client = host.connect(address).await;
-        let response = client.get().await;
+        let response = client.get("/events").await;
         let source = sources.next().await;
         source.fail("disk full");
         source.dropped().await;
@@ -142,7 +142,7 @@ async fn an_error_drops_the_source_and_the_server_goes_on() {
         assert_says_that_it_failed(host, &error);
 
         let mut client = host.connect(address).await;
-        let mut events = EventReader::new(client.get().await);
+        let mut events = EventReader::new(client.get("/events").await);
         sources.next().await.send("again");
         assert_eq!(events.next().await.unwrap().data, "again", "{host:?}");
     }

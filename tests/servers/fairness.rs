@@ -156,7 +156,7 @@ async fn a_server_on_one_thread_stays_responsive() {
             .await;
         let mut client = host.connect(address).await;
 
-        let body = client.get().await.into_body().map_err(BoxError::from);
+        let body = client.get("/events").await.into_body().map_err(BoxError::from);
         let longest = meter.longest_run(read(body)).await;
         // Every window update of an HTTP/2 client wakes the stream again before the driver has its
         // turn; a stream can make about its window, 2 MiB, in between.

@@ -17,11 +17,11 @@ async fn a_panic_of_the_source_propagates_as_without_the_layer() {
             let (mut sources, handler) = streams();
             let address = host.serve_with(layer, handler).await;
             let mut bystander = host.connect(address).await;
-            let mut others = EventReader::new(bystander.get().await);
+            let mut others = EventReader::new(bystander.get("/events").await);
             let other = sources.next().await;
 
             let mut client = host.connect(address).await;
-            let mut body = client.get().await.into_body();
+            let mut body = client.get("/events").await.into_body();
             let source = sources.next().await;
             source.send("one");
             let frame = soon(body.frame()).await.unwrap().unwrap();
@@ -44,9 +44,9 @@ async fn a_panic_ends_no_other_stream_of_its_http_2_connection() {
         let (mut sources, handler) = streams();
         let mut client = host.connect(host.serve(handler).await).await;
 
-        let broken = client.get().await;
+        let broken = client.get("/events").await;
         let source = sources.next().await;
-        let mut events = EventReader::new(client.get().await);
+        let mut events = EventReader::new(client.get("/events").await);
         let other = sources.next().await;
         source.panic();
         source.dropped().await;

@@ -8,15 +8,19 @@ pub mod client;
 pub mod naive;
 pub mod patience;
 pub mod peer;
+pub mod protocol;
+pub mod reader;
 pub mod requester;
 pub mod server;
 pub mod source;
 
 pub use self::{
     body::{Polled, poll_frame},
-    client::{EventReader, connect_h1, connect_h2},
+    client::{connect_h1, connect_h2},
     patience::{PATIENCE, soon},
+    protocol::{Connection, Protocol},
+    reader::EventReader,
     requester::Requester,
-    server::serve_axum,
+    server::{listen, serve_axum, start},
     source::{Feed, event_stream, through},
 };

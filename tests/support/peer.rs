@@ -10,7 +10,10 @@ use tokio::{
     time::timeout,
 };
 
-use super::patience::{PATIENCE, soon};
+use super::{
+    patience::{PATIENCE, soon},
+    protocol::Protocol,
+};
 
 /// The first HTTP/2 stream that a client may open.
 const STREAM_ID: u32 = 1;
@@ -43,9 +46,12 @@ pub enum Leave {
 }
 
 impl Leave {
-    pub const fn all(h2: bool) -> &'static [Self] {
+    pub const fn all(protocol: Protocol) -> &'static [Self] {
         const ALL: [Leave; 4] = [Leave::Fin, Leave::Reset, Leave::ResetStream, Leave::GoAway];
-        if h2 { &ALL } else { ALL.split_at(2).0 }
+        match protocol {
+            Protocol::Http1 => ALL.split_at(2).0,
+            Protocol::Http2 => &ALL,
+        }
     }
 }
 
@@ -69,13 +75,14 @@ pub struct Peer {
 }
 
 impl Peer {
-    pub async fn connect(address: SocketAddr, h2: bool) -> Self {
-        Self::over(TcpStream::connect(address).await.unwrap(), h2).await
+    pub async fn connect(address: SocketAddr, protocol: Protocol) -> Self {
+        Self::over(TcpStream::connect(address).await.unwrap(), protocol).await
     }
 
-    pub async fn over(io: TcpStream, h2: bool) -> Self {
+    pub async fn over(io: TcpStream, protocol: Protocol) -> Self {
         io.set_nodelay(true).unwrap();
         let received = BytesMut::new();
+        let h2 = protocol == Protocol::Http2;
         let mut peer = Self { io, h2, received, ok: None, body: 0, end: None };
         if h2 {
             peer.write(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n").await;

@@ -14,25 +14,20 @@ use tower_sse::{CloseReason, Event};
 
 use crate::{
     service::{ANY, Server, layer},
-    support::{EventReader, connect_h1, connect_h2},
+    support::{EventReader, Protocol},
 };
 
-async fn complete(server: &Server, h2: bool) -> Response<Incoming> {
+async fn complete(server: &Server, protocol: Protocol) -> Response<Incoming> {
     let request = Request::post(format!("http://{}/completion", server.address))
-        .header("host", "localhost")
         .header("accept", "application/json")
         .body(Full::<Bytes>::from("{}"))
         .unwrap();
-    if h2 {
-        connect_h2(server.address).await.send_request(request).await.unwrap()
-    } else {
-        connect_h1(server.address).await.send_request(request).await.unwrap()
-    }
+    protocol.connect(server.address).await.send(request).await
 }
 
 #[tokio::test]
 async fn new_calls_get_a_retry_after_and_open_calls_run_to_their_end() {
-    for h2 in [false, true] {
+    for protocol in Protocol::BOTH {
         let last = Arc::new(Notify::new());
         let completion = {
             let last = Arc::clone(&last);
@@ -47,11 +42,11 @@ async fn new_calls_get_a_retry_after_and_open_calls_run_to_their_end() {
         let app = Router::new().route("/completion", post(completion));
         let server =
             Server::start(ANY, layer("server").terminator(Event::from("[DONE]")), app).await;
-        let mut open = EventReader::new(complete(&server, h2).await);
+        let mut open = EventReader::new(complete(&server, protocol).await);
         assert_eq!(open.next().await.unwrap().data, "first");
 
         server.drain();
-        let refused = complete(&server, h2).await;
+        let refused = complete(&server, protocol).await;
         assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
         assert_eq!(refused.headers()["retry-after"], "1");
         assert!(!refused.headers().contains_key("content-type"));

@@ -3,8 +3,7 @@
 
 use std::{net::SocketAddr, time::Duration};
 
-use http::{Request, StatusCode};
-use http_body_util::Full;
+use http::StatusCode;
 use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
@@ -16,7 +15,7 @@ use tower_sse::{Drain, Event, Retry, SseLayer, hub::Hub};
 use crate::{
     chromium::Chromium,
     service::ANY,
-    support::{connect_h1, soon},
+    support::{client::post, soon},
     tools::Tools,
 };
 
@@ -59,13 +58,8 @@ impl Server {
     async fn post(&self, to: Value, texts: impl IntoIterator<Item = impl ToString>) {
         for text in texts {
             let message = json!({ "from": "eve", "to": to, "text": text.to_string() });
-            let message = Full::from(message.to_string());
-            let request = Request::post("/messages")
-                .header("host", "localhost")
-                .header("content-type", "application/json")
-                .body(message)
-                .unwrap();
-            let answer = connect_h1(self.address).await.send_request(request).await.unwrap();
+            let headers = [("content-type", "application/json")];
+            let answer = post(self.address, "/messages", &headers, message.to_string()).await;
             assert_eq!(answer.status(), StatusCode::ACCEPTED);
         }
     }

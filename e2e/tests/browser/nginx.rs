@@ -2,11 +2,13 @@ use std::{fs::write, net::SocketAddr, path::Path, process::Stdio};
 
 use tokio::{
     io::{AsyncBufReadExt, BufReader, Lines},
-    net::TcpListener,
     process::{Child, ChildStderr, Command},
 };
 
-use crate::{support::soon, tools::Directory};
+use crate::{
+    support::{listen, soon},
+    tools::Directory,
+};
 
 /// An nginx in front of a server, with its default proxy settings. It is killed when dropped.
 pub(crate) struct Nginx {
@@ -33,8 +35,7 @@ impl Nginx {
 
     /// Returns `None` if another process has taken the port meanwhile: nginx cannot choose a port.
     async fn try_start(program: &Path, upstream: &str, settings: &str) -> Option<Self> {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listen().await;
         drop(listener);
         let directory = Directory::new("nginx");
         let configuration = directory.path().join("nginx.conf");

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower_sse::Message;
 
-use crate::{number, number_of, post, sample, serve, support::EventReader, watch};
+use crate::{number, number_of, press, sample, serve, support::EventReader, watch};
 
 /// At this interval the kept samples cover 15 seconds, in which every drill is over.
 const INTERVAL: Duration = Duration::from_millis(50);
@@ -53,7 +53,7 @@ impl Run {
 /// Starts a drill, and reads until it is over.
 async fn drill(address: SocketAddr, reader: &mut EventReader<Incoming>, kind: &str) -> Run {
     let path = format!("/drill?spread={}", kind == "spread");
-    assert_eq!(post(address, &path).await, StatusCode::ACCEPTED);
+    assert_eq!(press(address, &path).await, StatusCode::ACCEPTED);
     until_over(reader, kind).await
 }
 
@@ -136,12 +136,12 @@ async fn only_one_drill_runs_at_a_time() {
     let _sockets = sockets().await;
     let address = serve(INTERVAL).await;
     let mut reader = watch(address, None).await;
-    assert_eq!(post(address, "/drill").await, StatusCode::ACCEPTED);
-    assert_eq!(post(address, "/drill").await, StatusCode::CONFLICT);
-    assert_eq!(post(address, "/drill?spread=true").await, StatusCode::CONFLICT);
+    assert_eq!(press(address, "/drill").await, StatusCode::ACCEPTED);
+    assert_eq!(press(address, "/drill").await, StatusCode::CONFLICT);
+    assert_eq!(press(address, "/drill?spread=true").await, StatusCode::CONFLICT);
     until_over(&mut reader, "storm").await;
     // The event that reports its end comes shortly before the drill has finished.
-    while post(address, "/drill").await == StatusCode::CONFLICT {}
+    while press(address, "/drill").await == StatusCode::CONFLICT {}
     until_over(&mut reader, "storm").await;
 }
 

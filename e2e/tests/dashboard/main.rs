@@ -7,13 +7,16 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use bytes::Bytes;
-use http::{Request, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::StatusCode;
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::Value;
 
-use self::support::{EventReader, client::get, connect_h1, serve_axum, soon};
+use self::support::{
+    EventReader,
+    client::{get, post},
+    serve_axum, soon,
+};
 
 #[path = "../../../examples/dashboard/main.rs"]
 #[allow(dead_code)]
@@ -62,10 +65,8 @@ async fn ids_to(last: u64, reader: &mut EventReader<Incoming>) -> Vec<String> {
     ids
 }
 
-async fn post(address: SocketAddr, path: &str) -> StatusCode {
-    let request = Request::post(path).header("host", "localhost").body(Full::<Bytes>::default());
-    let response = connect_h1(address).await.send_request(request.unwrap()).await.unwrap();
-    response.status()
+async fn press(address: SocketAddr, path: &str) -> StatusCode {
+    post(address, path, &[], "").await.status()
 }
 
 #[tokio::test]
@@ -167,7 +168,7 @@ async fn the_button_ends_its_pages_streams_and_sends_a_reconnection_time() {
     let address = serve(INTERVAL).await;
     let cut = get(address, "/events?page=a", &[]).await;
     let mut other = EventReader::new(get(address, "/events?page=b", &[]).await);
-    assert_eq!(post(address, "/cut?page=a&away=5").await, StatusCode::NO_CONTENT);
+    assert_eq!(press(address, "/cut?page=a&away=5").await, StatusCode::NO_CONTENT);
 
     let end = soon(cut.into_body().collect()).await;
     let bytes = end.expect("a clean one").to_bytes();

@@ -2,18 +2,14 @@
 
 use std::net::SocketAddr;
 
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, Message, SseLayer, hub::Hub};
 
-use crate::{
-    start,
-    support::{EventReader, client, soon},
-};
+use crate::support::{EventReader, client, listen, soon, start};
 
 #[path = "../../../examples/chat/main.rs"]
 #[allow(dead_code)]
@@ -35,12 +31,8 @@ async fn open(address: SocketAddr, room: &str, name: &str) -> Page {
 }
 
 async fn post(address: SocketAddr, message: &Value) -> Response<Incoming> {
-    let request = Request::post("/messages")
-        .header("host", "localhost")
-        .header("content-type", "application/json")
-        .body(Full::from(message.to_string()))
-        .unwrap();
-    soon(client::connect_h1(address).await.send_request(request)).await.unwrap()
+    let headers = [("content-type", "application/json")];
+    client::post(address, "/messages", &headers, message.to_string()).await
 }
 
 /// Posts a message, and returns the number of subscribers of its receiver.
@@ -277,8 +269,7 @@ async fn bad_input_is_answered_with_its_reason() {
 
 #[tokio::test]
 async fn a_shutdown_ends_the_streams_and_with_them_the_server() {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listen().await;
     let shutdown = CancellationToken::new();
     let app = example::app(Hub::new(), SseLayer::new().shutdown(shutdown.clone()));
     let serving = tokio::spawn(example::serve(listener, app, shutdown.clone()));

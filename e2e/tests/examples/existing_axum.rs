@@ -2,13 +2,10 @@ use std::time::Duration;
 
 use axum::{Router, body::Body, response::Response};
 use http::{HeaderMap, Request};
-use tokio::{net::TcpListener, time::advance};
+use tokio::time::advance;
 use tower::ServiceExt;
 
-use crate::{
-    start,
-    support::{EventReader, Polled, client, poll_frame, soon},
-};
+use crate::support::{EventReader, Polled, client, poll_frame, serve_axum, soon};
 
 #[path = "../../../examples/existing_axum.rs"]
 #[allow(dead_code)]
@@ -115,10 +112,7 @@ async fn other_responses_are_unchanged() {
 
 #[tokio::test]
 async fn messages_reach_listeners_over_a_socket() {
-    let address = start(|listener: TcpListener| async move {
-        axum::serve(listener, example::app()).await.unwrap();
-    })
-    .await;
+    let address = serve_axum(example::app()).await;
     let mut events = EventReader::new(client::get(address, "/messages", &[]).await);
     let mut say = client::connect_h1(address).await;
     for text in ["one", "two"] {

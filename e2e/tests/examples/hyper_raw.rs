@@ -6,10 +6,7 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tower_sse::Message;
 
-use crate::{
-    start,
-    support::{EventReader, connect_h1, connect_h2, soon},
-};
+use crate::support::{EventReader, Protocol, soon, start};
 
 #[path = "../../../examples/hyper_raw.rs"]
 #[allow(dead_code)]
@@ -20,15 +17,13 @@ async fn get(
     version: Version,
     last_event_id: Option<u32>,
 ) -> Response<Incoming> {
-    let mut request = Request::get(format!("http://{address}/")).header("host", "localhost");
+    let mut request = Request::get(format!("http://{address}/"));
     if let Some(id) = last_event_id {
         request = request.header("last-event-id", id);
     }
     let request = request.body(Full::<Bytes>::default()).unwrap();
-    let response = match version {
-        Version::HTTP_2 => soon(connect_h2(address).await.send_request(request)).await.unwrap(),
-        _ => soon(connect_h1(address).await.send_request(request)).await.unwrap(),
-    };
+    let protocol = if version == Version::HTTP_2 { Protocol::Http2 } else { Protocol::Http1 };
+    let response = protocol.connect(address).await.send(request).await;
     assert_eq!(response.version(), version);
     response
 }

@@ -11,10 +11,7 @@ use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::advance};
 use tower::ServiceExt;
 
-use crate::{
-    start,
-    support::{EventReader, Polled, connect_h1, poll_frame, soon},
-};
+use crate::support::{EventReader, Polled, connect_h1, poll_frame, serve_axum, soon};
 
 #[path = "../../../examples/llm_tokens.rs"]
 #[allow(dead_code)]
@@ -33,7 +30,7 @@ fn quick() -> Model {
 }
 
 async fn serve(model: Model) -> SocketAddr {
-    start(|listener| async move { axum::serve(listener, example::app(model)).await.unwrap() }).await
+    serve_axum(example::app(model)).await
 }
 
 fn completion(prompt: &str, stream: bool) -> Value {

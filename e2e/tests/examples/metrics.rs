@@ -1,15 +1,11 @@
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tokio::net::TcpListener;
 
-use crate::{
-    start,
-    support::{EventReader, client, soon},
-};
+use crate::support::{EventReader, client, serve_axum, soon};
 
 #[path = "../../../examples/metrics.rs"]
 #[allow(dead_code)]
@@ -18,10 +14,7 @@ mod example;
 const REASONS: [&str; 6] = ["ended", "failed", "disconnected", "drained", "expired", "panicked"];
 
 async fn serve(max_streams: usize) -> SocketAddr {
-    start(move |listener: TcpListener| async move {
-        axum::serve(listener, example::app(max_streams)).await.unwrap();
-    })
-    .await
+    serve_axum(example::app(max_streams)).await
 }
 
 async fn listen(address: SocketAddr) -> Response<Incoming> {
@@ -29,9 +22,7 @@ async fn listen(address: SocketAddr) -> Response<Incoming> {
 }
 
 async fn publish(address: SocketAddr, text: &'static str) {
-    let body = Full::from(text);
-    let request = Request::post("/news").header("host", "localhost").body(body).unwrap();
-    let response = soon(client::connect_h1(address).await.send_request(request)).await.unwrap();
+    let response = client::post(address, "/news", &[], text).await;
     assert_eq!(response.status(), StatusCode::NO_CONTENT);
 }
 

@@ -1,17 +1,13 @@
 use std::net::SocketAddr;
 
-use bytes::Bytes;
-use http::{Request, Response, StatusCode};
-use http_body_util::{BodyExt, Full};
+use http::{Response, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tower_sse::{Message, hub::Hub};
 
-use crate::{
-    start,
-    support::{EventReader, client, soon},
-};
+use crate::support::{EventReader, client, serve_axum, soon};
 
 #[path = "../../../examples/notifications.rs"]
 #[allow(dead_code)]
@@ -19,7 +15,7 @@ mod example;
 
 async fn serve(hub: &Hub) -> SocketAddr {
     let app = example::app(hub.clone());
-    start(|listener| async move { axum::serve(listener, app).await.unwrap() }).await
+    serve_axum(app).await
 }
 
 /// Connects, and at a first visit waits for the greeting.
@@ -38,9 +34,7 @@ async fn reconnect(address: SocketAddr, id: &str, last: Option<&str>) -> EventRe
 }
 
 async fn post(address: SocketAddr, path: &str, text: &str) -> Response<Incoming> {
-    let body = Full::from(Bytes::copy_from_slice(text.as_bytes()));
-    let request = Request::post(path).header("host", "localhost").body(body).unwrap();
-    soon(client::connect_h1(address).await.send_request(request)).await.unwrap()
+    client::post(address, path, &[], text.to_owned()).await
 }
 
 /// Sends a notification to `streams` streams, and returns its ID.

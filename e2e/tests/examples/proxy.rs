@@ -10,10 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::{
-    start,
-    support::{EventReader, client, connect_h2, soon},
-};
+use crate::support::{EventReader, client, connect_h2, serve_axum, soon};
 
 #[path = "../../../examples/proxy.rs"]
 #[allow(dead_code)]
@@ -50,7 +47,7 @@ async fn read_up_to(stream: &mut TcpStream, end: &str) -> String {
 }
 
 async fn serve(app: Router) -> SocketAddr {
-    start(|listener| async move { axum::serve(listener, app).await.unwrap() }).await
+    serve_axum(app).await
 }
 
 /// Returns the head of an event stream of `length` bytes, with headers that must be removed.

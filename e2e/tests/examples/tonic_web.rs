@@ -17,10 +17,7 @@ use tonic_health::{
     server::HealthReporter,
 };
 
-use crate::{
-    start,
-    support::{EventReader, client, soon},
-};
+use crate::support::{EventReader, client, soon, start};
 
 #[path = "../../../examples/tonic_web.rs"]
 #[allow(dead_code)]

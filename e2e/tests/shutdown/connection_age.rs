@@ -5,21 +5,16 @@ use std::{convert::Infallible, time::Duration};
 
 use futures_util::FutureExt;
 use http::{Request, Response};
-use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    net::{TcpListener, TcpStream},
-    sync::mpsc,
-};
+use hyper::body::Incoming;
+use tokio::{net::TcpStream, sync::mpsc};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
 use tower_sse::{CloseReason, MaxAge, SseLayer};
 
 use crate::{
-    client::{Client, Protocol},
     graceful_hyper::{self, LIMITS, Limits},
     source::Source,
-    support::soon,
+    support::{Protocol, Requester, client::connect_h2_with_window, listen, soon},
 };
 
 const PLACES: usize = 20;
@@ -36,22 +31,18 @@ async fn a_maximum_connection_age_releases_permits_of_closed_windows() {
         let answer = Source::at(request.uri().path()).answer(None);
         std::future::ready(answer).map(Ok::<_, Infallible>)
     }));
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
+    let (listener, address) = listen().await;
     let limits =
         Limits { age: Duration::from_secs(2), grace: Duration::from_millis(100), ..LIMITS };
     let shutdown = CancellationToken::new();
     let served = tokio::spawn(graceful_hyper::serve(listener, service, shutdown.clone(), limits));
 
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.initial_stream_window_size(0);
-    let stream = TokioIo::new(TcpStream::connect(address).await.unwrap());
-    let (mut sender, connection) = builder.handshake(stream).await.unwrap();
-    tokio::spawn(connection);
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut sender = connect_h2_with_window(stream, 0).await;
     let mut open: Vec<Response<Incoming>> = Vec::new();
     for _ in 0..PLACES {
         sender.ready().await.unwrap();
-        let response = sender.send_request(Client::Post.request("/idle"));
+        let response = sender.send_request(Requester::Post.request("/idle"));
         open.push(soon(response).await.unwrap());
         assert_eq!(open.last().unwrap().status(), 200);
     }
@@ -59,7 +50,7 @@ async fn a_maximum_connection_age_releases_permits_of_closed_windows() {
         assert_eq!(soon(closed.recv()).await, Some(CloseReason::Disconnected));
     }
     let mut other = Protocol::Http1.connect(address).await;
-    assert_eq!(other.send(Client::Post, "/idle").await.status(), 200);
+    assert_eq!(other.send(Requester::Post.request("/idle")).await.status(), 200);
     drop(other);
     shutdown.cancel();
     soon(served).await.unwrap();

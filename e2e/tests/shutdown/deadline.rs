@@ -17,11 +17,11 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, SseLayer};
 
 use crate::{
-    client::{Client, Protocol, read_to_end},
+    end::read_to_end,
     host::{Host, handler},
     source::Source,
     stalled::{FULL, SMALL_SOCKET, Stalled, flood},
-    support::soon,
+    support::{Protocol, Requester, soon},
 };
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -62,7 +62,7 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         })
         .await;
         let mut idle = Protocol::Http1.connect(address).await;
-        let idle = idle.send(Client::EventSource, "/idle").await;
+        let idle = idle.send(Requester::EventSource.request("/idle")).await;
         let began = Instant::now();
         shutdown.cancel();
         assert!(!read_to_end(idle).await.failed, "{host:?}");

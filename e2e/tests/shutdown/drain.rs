@@ -12,10 +12,10 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
 
 use crate::{
-    client::{Client, End, Protocol, read_to_end},
+    end::{End, read_to_end},
     host::{Host, Server, handler},
     source::Source,
-    support::soon,
+    support::{Protocol, Requester, soon},
 };
 
 const RETRY: &str = "retry: 1234\n";
@@ -24,7 +24,7 @@ const FAREWELL: &str = "event: restart\ndata: soon\n\n";
 /// The end of one stream, and its time after the shutdown began.
 struct Drained {
     host: Host,
-    client: Client,
+    client: Requester,
     source: Source,
     end: End,
     after: Duration,
@@ -32,7 +32,7 @@ struct Drained {
 
 /// Opens a stream for each of `clients` from each of `sources` at every host over both protocols,
 /// shuts the hosts down, and waits until all have finished.
-async fn drain_all(drain: Drain, clients: &[Client], sources: &[Source]) -> Vec<Drained> {
+async fn drain_all(drain: Drain, clients: &[Requester], sources: &[Source]) -> Vec<Drained> {
     let shutdown = CancellationToken::new();
     let (reasons, stats) = (Arc::new(Mutex::new(Vec::new())), Stats::new());
     let layer = SseLayer::new()
@@ -69,7 +69,7 @@ async fn drain_all(drain: Drain, clients: &[Client], sources: &[Source]) -> Vec<
                 let prefix = if keeps_up { "" } else { "/always" };
                 let mut connection = protocol.connect(server.address).await;
                 let path = [prefix, source.path()].concat();
-                let response = connection.send(client, &path).await;
+                let response = connection.send(client.request(&path)).await;
                 let mut begun = begun.clone();
                 streams.push(tokio::spawn(async move {
                     if !keeps_up {
@@ -99,7 +99,7 @@ async fn drain_all(drain: Drain, clients: &[Client], sources: &[Source]) -> Vec<
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_end_at_once_and_their_servers_stop() {
-    for drained in drain_all(Drain::at_once(), &Client::ALL, &Source::ALL).await {
+    for drained in drain_all(Drain::at_once(), &Requester::ALL, &Source::ALL).await {
         let Drained { host, client, source, end, after } = drained;
         source.assert_drained(client, &end, RETRY, FAREWELL);
         // A mid-event source has half a second to complete its event, and not the 5 seconds of
@@ -112,7 +112,7 @@ async fn streams_end_at_once_and_their_servers_stop() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn per_client_all_streams_but_calls_end_at_once() {
-    let clients = [Client::EventSource, Client::Fetch, Client::Get];
+    let clients = [Requester::EventSource, Requester::Fetch, Requester::Get];
     for drained in drain_all(Drain::per_client(), &clients, &Source::ALL).await {
         let Drained { host, client, source, end, after } = drained;
         source.assert_drained(client, &end, RETRY, FAREWELL);
@@ -129,7 +129,7 @@ async fn streams_end_spread_over_a_window() {
     let window = Duration::from_secs(1);
     let sources = [Source::Idle, Source::ForeignIdle];
     let mut times = Vec::new();
-    for drained in drain_all(Drain::spread_over(window), &Client::ALL, &sources).await {
+    for drained in drain_all(Drain::spread_over(window), &Requester::ALL, &sources).await {
         drained.source.assert_drained(drained.client, &drained.end, RETRY, FAREWELL);
         times.push(drained.after);
     }
@@ -143,7 +143,7 @@ async fn streams_end_spread_over_a_window() {
 async fn streams_end_after_their_grace_and_not_before() {
     let grace = Duration::from_millis(700);
     let sources = [Source::Idle, Source::Busy, Source::ForeignIdle, Source::ForeignBusy];
-    for drained in drain_all(Drain::after(grace), &Client::ALL, &sources).await {
+    for drained in drain_all(Drain::after(grace), &Requester::ALL, &sources).await {
         let Drained { host, client, source, end, after } = drained;
         source.assert_drained(client, &end, RETRY, FAREWELL);
         assert!(after >= grace, "{host:?}, {client:?}, {source:?}: after {after:?}");

@@ -7,17 +7,18 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, SseLayer};
 
 use crate::{
-    client::{Client, Protocol, read_to_end},
+    end::read_to_end,
     host::{Host, handler},
     relay::{RST_STREAM, Relay},
     source::Source,
+    support::{Protocol, Requester},
 };
 
 const RUNS: usize = 500;
 
 /// On several workers the stream's task, the connection's and the server's race: hence the runs,
 /// each with a server of its own whose shutdown begins as soon as the head has come.
-async fn assert_arrives_in_every_run(client: Client, protocol: Protocol) {
+async fn assert_arrives_in_every_run(client: Requester, protocol: Protocol) {
     let runs = stream::iter(0..RUNS).map(|run| async move {
         let host = Host::ALL[run % Host::ALL.len()];
         let shutdown = CancellationToken::new();
@@ -27,7 +28,7 @@ async fn assert_arrives_in_every_run(client: Client, protocol: Protocol) {
         let handler = handler(|_| Source::Idle.answer(None));
         let server = host.start(layer, handler, &shutdown).await;
         let mut connection = protocol.connect(server.address).await;
-        let response = connection.send(client, "/").await;
+        let response = connection.send(client.request("/")).await;
         shutdown.cancel();
         let end = read_to_end(response).await;
         assert_eq!(end.failed, client.is_cut_by_failing(), "{host:?}, run {run}");
@@ -48,22 +49,22 @@ async fn assert_arrives_in_every_run(client: Client, protocol: Protocol) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_event_source_over_http_1_gets_the_farewell_in_every_run() {
-    assert_arrives_in_every_run(Client::EventSource, Protocol::Http1).await;
+    assert_arrives_in_every_run(Requester::EventSource, Protocol::Http1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn an_event_source_over_http_2_gets_the_farewell_in_every_run() {
-    assert_arrives_in_every_run(Client::EventSource, Protocol::Http2).await;
+    assert_arrives_in_every_run(Requester::EventSource, Protocol::Http2).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fetch_over_http_1_gets_the_farewell_in_every_run_before_its_body_fails() {
-    assert_arrives_in_every_run(Client::Fetch, Protocol::Http1).await;
+    assert_arrives_in_every_run(Requester::Fetch, Protocol::Http1).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn fetch_over_http_2_gets_the_farewell_in_every_run_before_its_body_fails() {
-    assert_arrives_in_every_run(Client::Fetch, Protocol::Http2).await;
+    assert_arrives_in_every_run(Requester::Fetch, Protocol::Http2).await;
 }
 
 /// The farewell and the failure reach the client in one piece, and still in their order.
@@ -75,7 +76,7 @@ async fn fetch_gets_the_farewell_before_its_body_fails_over_a_slow_network_too()
         let server = host.start(layer, handler(|_| Source::Idle.answer(None)), &shutdown).await;
         let mut relay = Relay::to(server.address).await;
         let mut connection = Protocol::Http2.connect(relay.address).await;
-        let response = connection.send(Client::Fetch, "/").await;
+        let response = connection.send(Requester::Fetch.request("/")).await;
         relay.hold();
         shutdown.cancel();
         relay.has_seen(1, RST_STREAM).await;

@@ -14,7 +14,7 @@ use tower_sse::SseLayer;
 
 use crate::{
     graceful_axum, graceful_hyper, graceful_tonic,
-    support::{PATIENCE, soon},
+    support::{PATIENCE, listen, soon},
 };
 
 /// The handler inside the layer.
@@ -75,8 +75,7 @@ impl Host {
         handler: Handler,
         shutdown: &CancellationToken,
     ) -> Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listen().await;
         let served = self.serve(listener, layer, handler, shutdown.clone(), 10 * PATIENCE);
         Server { address, served: tokio::spawn(served) }
     }

@@ -1,9 +1,9 @@
 //! Graceful shutdown over real sockets, by the recipes of the examples, and in real processes.
 
-mod client;
 mod connection_age;
 mod deadline;
 mod drain;
+mod end;
 mod farewell;
 mod host;
 mod own_end;

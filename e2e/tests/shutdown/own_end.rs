@@ -9,10 +9,10 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
 
 use crate::{
-    client::{Client, Protocol, read_to_end},
+    end::read_to_end,
     host::{Host, Server},
     source::Feeds,
-    support::{Feed, soon},
+    support::{Feed, Protocol, Requester, soon},
 };
 
 /// A stream whose source the test feeds, on a server that is shutting down.
@@ -25,7 +25,7 @@ struct Stream {
 }
 
 impl Stream {
-    async fn open(drain: Drain, host: Host, protocol: Protocol, client: Client) -> Self {
+    async fn open(drain: Drain, host: Host, protocol: Protocol, client: Requester) -> Self {
         let (shutdown, stats) = (CancellationToken::new(), Stats::new());
         let layer = SseLayer::new()
             .shutdown(shutdown.clone())
@@ -35,7 +35,7 @@ impl Stream {
         let (mut feeds, handler) = Feeds::new();
         let server = host.start(layer, handler, &shutdown).await;
         let mut connection = protocol.connect(server.address).await;
-        let response = connection.send(client, "/").await;
+        let response = connection.send(client.request("/")).await;
         let feed = feeds.next().await;
         Self { shutdown, stats, server, feed, response }
     }
@@ -60,7 +60,7 @@ async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Host, Protocol) -> F) 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn per_client_a_call_goes_on_to_its_own_end() {
     everywhere(|host, protocol| async move {
-        let mut stream = Stream::open(Drain::per_client(), host, protocol, Client::Post).await;
+        let mut stream = Stream::open(Drain::per_client(), host, protocol, Requester::Post).await;
         stream.pass("data: to").await;
         stream.shutdown.cancel();
         stream.pass("ken\n\n").await;
@@ -80,7 +80,7 @@ async fn per_client_a_call_goes_on_to_its_own_end() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn streams_that_never_drain_hold_the_server_until_their_own_end() {
     everywhere(|host, protocol| async move {
-        for client in Client::ALL {
+        for client in Requester::ALL {
             let mut stream = Stream::open(Drain::never(), host, protocol, client).await;
             stream.shutdown.cancel();
             stream.pass("data: 1\n\n").await;
@@ -103,7 +103,7 @@ async fn within_its_grace_a_stream_goes_on() {
     everywhere(|host, protocol| async move {
         // Longer than the test: a stream that ends here ends by itself.
         let drain = Drain::after(Duration::from_secs(600));
-        let mut stream = Stream::open(drain, host, protocol, Client::EventSource).await;
+        let mut stream = Stream::open(drain, host, protocol, Requester::EventSource).await;
         stream.shutdown.cancel();
         stream.pass("data: 1\n\n").await;
         stream.feed.end();
@@ -118,7 +118,7 @@ async fn within_its_grace_a_stream_goes_on() {
 async fn an_event_that_its_source_completes_in_time_is_delivered_whole() {
     everywhere(|host, protocol| async move {
         let mut stream =
-            Stream::open(Drain::per_client(), host, protocol, Client::EventSource).await;
+            Stream::open(Drain::per_client(), host, protocol, Requester::EventSource).await;
         stream.pass("data: ha").await;
         stream.shutdown.cancel();
         stream.pass("lf and").await;
@@ -137,7 +137,7 @@ async fn an_event_that_its_source_completes_in_time_is_delivered_whole() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn new_connections_are_not_accepted_during_the_shutdown() {
     everywhere(|host, protocol| async move {
-        let mut stream = Stream::open(Drain::never(), host, protocol, Client::Get).await;
+        let mut stream = Stream::open(Drain::never(), host, protocol, Requester::Get).await;
         stream.pass("data: 1\n\n").await;
         stream.shutdown.cancel();
         let refused = async {

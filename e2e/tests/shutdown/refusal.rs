@@ -10,19 +10,19 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, SseLayer, Stats};
 
 use crate::{
-    client::{Client, Protocol, read_to_end},
+    end::read_to_end,
     host::{Handler, Host, handler},
     relay::{GOAWAY, HEADERS, Relay},
     source::Source,
-    support::{connect_h2, soon},
+    support::{Protocol, Requester, connect_h2, soon},
 };
 
-async fn assert_refused(client: Client, response: Response<Incoming>, what: &str) {
+async fn assert_refused(client: Requester, response: Response<Incoming>, what: &str) {
     let (status, headers) = (response.status(), response.headers().clone());
     let end = read_to_end(response).await;
     assert!(!end.failed, "{what}");
     let body = String::from_utf8(end.bytes).unwrap();
-    if client == Client::EventSource {
+    if client == Requester::EventSource {
         assert_eq!(status, 200, "{what}");
         assert_eq!(headers["content-type"], "text/event-stream", "{what}");
         let retry = body.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n'));
@@ -50,16 +50,16 @@ async fn on_an_open_connection_every_client_is_refused_in_a_way_it_understands()
             });
             let server = host.start(layer, handler, &shutdown).await;
             let mut connection = protocol.connect(server.address).await;
-            let end = read_to_end(connection.send(Client::Get, "/json").await).await;
+            let end = read_to_end(connection.send(Requester::Get.request("/json")).await).await;
             assert_eq!(end.bytes, b"{}");
 
             draining.cancel();
-            for client in Client::ALL {
+            for client in Requester::ALL {
                 let what = format!("{host:?}, {protocol:?}, {client:?}");
-                let response = connection.send(client, "/idle").await;
+                let response = connection.send(client.request("/idle")).await;
                 assert_refused(client, response, &what).await;
                 // The connection stays the same, and other responses are served.
-                let end = read_to_end(connection.send(client, "/json").await).await;
+                let end = read_to_end(connection.send(client.request("/json")).await).await;
                 assert_eq!(end.bytes, b"{}", "{what}");
             }
             assert_eq!((stats.snapshot().opened(), stats.snapshot().refused()), (0, 4));
@@ -92,14 +92,14 @@ async fn a_request_in_progress_when_the_shutdown_begins_is_refused_too() {
     for host in Host::ALL {
         for protocol in Protocol::BOTH {
             // A call has had its effects by then, so it is answered.
-            for client in Client::ALL.into_iter().filter(|client| *client != Client::Post) {
+            for client in Requester::ALL.into_iter().filter(|client| *client != Requester::Post) {
                 let shutdown = CancellationToken::new();
                 let layer = SseLayer::new().shutdown(shutdown.clone());
                 let (called, may_answer, handler) = slow();
                 let server = host.start(layer, handler, &shutdown).await;
                 let mut connection = protocol.connect(server.address).await;
                 let response = tokio::spawn(async move {
-                    let response = connection.send(client, "/").await;
+                    let response = connection.send(client.request("/")).await;
                     (response, connection)
                 });
                 soon(called.acquire()).await.unwrap().forget();
@@ -124,18 +124,19 @@ async fn requests_sent_before_the_client_learns_of_the_shutdown_are_refused() {
         let server = host.start(layer, handler, &shutdown).await;
         let mut relay = Relay::to(server.address).await;
         let mut sender = connect_h2(relay.address).await;
-        let idle = soon(sender.send_request(Client::EventSource.request("/idle"))).await.unwrap();
+        let idle =
+            soon(sender.send_request(Requester::EventSource.request("/idle"))).await.unwrap();
 
         relay.hold();
         shutdown.cancel();
         relay.has_seen(1, GOAWAY).await;
         let answered = relay.frames(HEADERS);
         let mut requests = Vec::new();
-        for client in Client::ALL {
+        for client in Requester::ALL {
             soon(sender.ready()).await.unwrap();
             requests.push((client, tokio::spawn(sender.send_request(client.request("/idle")))));
         }
-        relay.has_seen(answered + Client::ALL.len(), HEADERS).await;
+        relay.has_seen(answered + Requester::ALL.len(), HEADERS).await;
         relay.release();
 
         for (client, response) in requests {

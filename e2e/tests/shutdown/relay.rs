@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, copy},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::watch,
 };
 
-use crate::support::soon;
+use crate::support::{listen, soon};
 
 /// The types of HTTP/2 frames (RFC 9113, section 6).
 pub(crate) const HEADERS: u8 = 1;
@@ -25,8 +25,7 @@ pub(crate) struct Relay {
 
 impl Relay {
     pub(crate) async fn to(server: SocketAddr) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listen().await;
         let (held, mut holding) = watch::channel(false);
         let (all, sent) = watch::channel(Vec::new());
         tokio::spawn(async move {

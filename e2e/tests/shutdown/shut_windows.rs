@@ -9,16 +9,15 @@ use bytes::Bytes;
 use http::{Response, request::Parts};
 use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
 use crate::{
-    client::{Client, Protocol, read_to_end},
+    end::read_to_end,
     host::{Host, handler},
     source::Source,
-    support::soon,
+    support::{Protocol, Requester, client::connect_h2_with_window, soon},
 };
 
 /// hyper's default limit for one connection.
@@ -30,13 +29,10 @@ type Shut = (http2::SendRequest<Full<Bytes>>, Vec<Response<Incoming>>);
 
 async fn connect(address: SocketAddr) -> Shut {
     let stream = soon(TcpStream::connect(address)).await.unwrap();
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.initial_stream_window_size(0);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
+    let mut sender = connect_h2_with_window(stream, 0).await;
     let mut responses = Vec::new();
     for _ in 0..STREAMS {
-        let response = sender.send_request(Client::EventSource.request("/"));
+        let response = sender.send_request(Requester::EventSource.request("/"));
         responses.push(soon(response).await.unwrap());
     }
     (sender, responses)
@@ -68,8 +64,8 @@ async fn one_connection_holds_its_permits_beyond_the_maximum_age_and_the_shutdow
 
         // Later streams that are read do end, one by its age and one by the shutdown.
         let mut reads = Protocol::Http2.connect(server.address).await;
-        let ageless = reads.send(Client::EventSource, "/ageless").await;
-        let aged = reads.send(Client::EventSource, "/").await;
+        let ageless = reads.send(Requester::EventSource.request("/ageless")).await;
+        let aged = reads.send(Requester::EventSource.request("/")).await;
         assert!(!read_to_end(aged).await.failed, "{host:?}");
         shutdown.cancel();
         assert!(!read_to_end(ageless).await.failed, "{host:?}");

@@ -11,9 +11,9 @@ use tokio_stream::wrappers::IntervalStream;
 use tower_sse::Event;
 
 use crate::{
-    client::{Client, End},
+    end::End,
     host::{Handler, handler},
-    support::{Feed, event_stream, soon},
+    support::{Feed, Requester, event_stream, soon},
 };
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -88,7 +88,7 @@ impl Source {
     }
 
     /// Asserts what `client` received of a drained stream.
-    pub(crate) fn assert_drained(self, client: Client, end: &End, retry: &str, farewell: &str) {
+    pub(crate) fn assert_drained(self, client: Requester, end: &End, retry: &str, farewell: &str) {
         let bytes = end.bytes.as_slice();
         let goodbye = [retry, farewell].concat();
         let what = format!(

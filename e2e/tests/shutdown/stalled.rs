@@ -15,16 +15,12 @@ use futures_util::{StreamExt, stream};
 use http::Response;
 use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpSocket, TcpStream},
-    task::yield_now,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream, task::yield_now};
 
-use crate::{
-    client::{Client, Protocol},
-    support::{event_stream, soon},
+use crate::support::{
+    Protocol, Requester,
+    client::{connect_h2_with_window, connect_small},
+    event_stream, soon,
 };
 
 /// The number of frames of a flood after which an HTTP/1 server with a [`SMALL_SOCKET`] is full:
@@ -54,10 +50,7 @@ pub(crate) enum Stalled {
 
 impl Stalled {
     pub(crate) async fn connect(protocol: Protocol, address: SocketAddr, path: &str) -> Self {
-        let socket = TcpSocket::new_v4().unwrap();
-        // Small, so that few bytes fill it.
-        socket.set_recv_buffer_size(4096).unwrap();
-        let stream = soon(socket.connect(address)).await.unwrap();
+        let stream = connect_small(address).await;
         match protocol {
             Protocol::Http1 => Self::http1(stream, path).await,
             Protocol::Http2 => Self::http2(stream, path).await,
@@ -84,11 +77,8 @@ impl Stalled {
 
     /// Opens an HTTP/2 client whose connection is read until the window of its stream is full.
     async fn http2(stream: TcpStream, path: &str) -> Self {
-        let mut builder = http2::Builder::new(TokioExecutor::new());
-        builder.initial_stream_window_size(65_535);
-        let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
-        tokio::spawn(connection);
-        let response = soon(sender.send_request(Client::Get.request(path)));
+        let mut sender = connect_h2_with_window(stream, 65_535).await;
+        let response = soon(sender.send_request(Requester::Get.request(path)));
         let mut response = response.await.unwrap();
         let frame = soon(response.body_mut().frame()).await.unwrap().unwrap();
         assert!(frame.into_data().unwrap().starts_with(b"data: "));

@@ -13,10 +13,10 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::SseLayer;
 
 use crate::{
-    client::{Client, Protocol, read_to_end},
+    end::read_to_end,
     host::{Host, handler},
     source::Feeds,
-    support::{EventReader, soon},
+    support::{EventReader, Protocol, Requester, soon},
 };
 
 /// Long after everything else has happened.
@@ -35,7 +35,7 @@ async fn an_idle_stream_keeps_the_server_running_forever() {
             // Without `shutdown`.
             let server = host.start(SseLayer::new(), handler, &shutdown).await;
             let mut connection = protocol.connect(server.address).await;
-            let response = connection.send(Client::EventSource, "/events").await;
+            let response = connection.send(Requester::EventSource.request("/events")).await;
             let feed = feeds.next().await;
             let mut kept_alive = TcpStream::connect(server.address).await.unwrap();
             kept_alive.write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
@@ -77,7 +77,7 @@ async fn without_a_stream_the_server_finishes() {
             let handler = handler(|_| http::Response::new("hello".into()));
             let server = host.start(SseLayer::new(), handler, &shutdown).await;
             let mut connection = protocol.connect(server.address).await;
-            let end = read_to_end(connection.send(Client::Get, "/").await).await;
+            let end = read_to_end(connection.send(Requester::Get.request("/")).await).await;
             assert_eq!(end.bytes, b"hello");
             shutdown.cancel();
             server.finished().await;

@@ -8,10 +8,13 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, Heartbeat, Retry, SseLayer};
 
 use super::{
-    decoded::{CODINGS, Decoded, Protocol},
+    decoded::{CODINGS, Decoded},
     everything,
 };
-use crate::application::{Place, Sources};
+use crate::{
+    application::{Place, Sources},
+    support::Protocol,
+};
 
 const EVENT_SOURCE: &[(&str, &str)] =
     &[("accept", "text/event-stream"), ("cache-control", "no-cache")];

@@ -12,11 +12,11 @@ use tokio::{sync::Mutex, time::timeout};
 
 use self::{child::Server, server::NO_LAYER};
 use crate::{
-    client::{Client, Connection, Protocol, read_to_end},
+    end::read_to_end,
     host::Host,
     source::Source,
     stalled::Stalled,
-    support::{EventReader, PATIENCE, soon},
+    support::{Connection, EventReader, PATIENCE, Protocol, Requester, soon},
 };
 
 const STREAMS: usize = 500;
@@ -28,7 +28,7 @@ const SHARE: usize = 50;
 static TURN: Mutex<()> = Mutex::const_new(());
 
 struct Stream {
-    client: Client,
+    client: Requester,
     source: Source,
     response: Response<Incoming>,
     _connection: Option<Connection>,
@@ -46,13 +46,13 @@ async fn open(server: &Server) -> Vec<Stream> {
         let mut streams = Vec::new();
         for number in numbers {
             let source = Source::ALL[number % Source::ALL.len()];
-            let client = Client::ALL[number / Source::ALL.len() % Client::ALL.len()];
+            let client = Requester::ALL[number / Source::ALL.len() % Requester::ALL.len()];
             let path = format!("{}?{number}", source.path());
             let (response, connection) = match &mut shared {
-                Some(shared) => (shared.send(client, &path).await, None),
+                Some(shared) => (shared.send(client.request(&path)).await, None),
                 None => {
                     let mut own = Protocol::Http1.connect(server.address).await;
-                    (own.send(client, &path).await, Some(own))
+                    (own.send(client.request(&path)).await, Some(own))
                 }
             };
             streams.push(Stream { client, source, response, _connection: connection });
