@@ -13,9 +13,7 @@ use tokio::{task::JoinError, time};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
-use support::{
-    Feed, Polled, Requester, body::data, event_stream, poll_frame, source::answer_to, through,
-};
+use support::{Feed, Polled, Requester, answer_to, data, event_stream, poll_frame, through};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

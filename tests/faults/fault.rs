@@ -8,11 +8,7 @@ use crate::{
     ledger::{Ledger, Outcome},
     server::Server,
     source::EVENT,
-    support::{
-        PATIENCE, Protocol,
-        client::connect_small,
-        peer::{End, Leave, Peer},
-    },
+    support::{Leave, PATIENCE, Peer, Protocol, client::connect_small, peer::End},
 };
 
 /// The request headers of an `EventSource`.

@@ -24,12 +24,7 @@ use tower_sse::{CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, marker};
 use crate::{
     ledger::{Ledger, Outcome},
     source::{Then, source},
-    support::{
-        Protocol, listen,
-        peer::{Leave, Peer},
-        server::serve_connection,
-        soon,
-    },
+    support::{Leave, Peer, Protocol, listen, server::serve_connection, soon},
 };
 
 /// More than the faults have open at a time.

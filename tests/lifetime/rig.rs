@@ -1,9 +1,6 @@
 use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Wake, Waker},
+    sync::{Arc, Mutex},
+    task::Waker,
     time::Duration,
 };
 
@@ -15,9 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody, SseLayer};
 
 pub(crate) use crate::support::Requester;
-use crate::support::{
-    Feed, Polled, body::poll_frame_with, event_stream, source::FedBody, source::answer_to,
-};
+use crate::support::{FedBody, Feed, Polled, Wakes, answer_to, event_stream, poll_frame_with};
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -181,23 +176,6 @@ where
 
 pub(crate) fn bytes(bytes: &[u8]) -> Polled {
     Polled::Data(Bytes::copy_from_slice(bytes))
-}
-
-/// A waker that counts how often a task is woken.
-#[derive(Default)]
-pub(crate) struct Wakes(AtomicUsize);
-
-impl Wakes {
-    /// Returns the number of wake-ups since the last call.
-    pub(crate) fn take(&self) -> usize {
-        self.0.swap(0, Ordering::AcqRel)
-    }
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::AcqRel);
-    }
 }
 
 /// Returns the longest time that can still be added to now.

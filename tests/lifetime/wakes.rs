@@ -8,13 +8,8 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats};
 
 use crate::{
-    rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, Wakes, layer},
-    support::{
-        Feed, Polled,
-        body::{data, poll_frame_with},
-        event_stream, soon,
-        source::answer_to,
-    },
+    rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer},
+    support::{Feed, Polled, Wakes, answer_to, data, event_stream, poll_frame_with, soon},
 };
 
 impl Rig {

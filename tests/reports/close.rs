@@ -13,12 +13,9 @@ use tokio::{sync::oneshot, time::advance};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{CloseReason, CloseReport, Heartbeat, Retry, SseLayer, Stats};
 
-use crate::{
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams, open},
-    support::{
-        Feed, Polled, body::data, event_stream, poll_frame, soon, source::answer_to, through,
-    },
+use crate::support::{
+    Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, data,
+    event_stream, open, poll_frame, soon, through,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -10,9 +10,10 @@ use tower_sse::{CloseReason, Event, SseLayer, Stats, StreamOptions};
 
 use crate::{
     close::Reports,
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams, open},
-    support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through},
+    support::{
+        Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, data,
+        event_stream, open, poll_frame, through,
+    },
 };
 
 /// The names of the closures that were called, in order.

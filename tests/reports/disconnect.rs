@@ -12,9 +12,10 @@ use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
 
 use crate::{
     close::Reports,
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams},
-    support::{Feed, Polled, event_stream, poll_frame, soon},
+    support::{
+        Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, event_stream, poll_frame,
+        soon,
+    },
 };
 
 /// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that

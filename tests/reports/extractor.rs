@@ -17,8 +17,7 @@ use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOpti
 
 use crate::{
     close::Reports,
-    kind::Source,
-    support::{Polled, body::data, poll_frame, soon, source::cancelled_task},
+    support::{Polled, Source, cancelled_task, data, poll_frame, soon},
 };
 
 fn tracking() -> SseLayer {

@@ -21,9 +21,10 @@ use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, SseLayer, Stats};
 
 use crate::{
     close::Reports,
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams},
-    support::{Feed, Polled, event_stream, poll_frame, through},
+    support::{
+        Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, event_stream, poll_frame,
+        through,
+    },
 };
 
 /// The inner service of the outer layer is a whole service with a layer and an exit path of its

@@ -23,9 +23,10 @@ use tracing_subscriber::{
 
 use crate::{
     close::Reports,
-    exit_path::ExitPath,
-    kind::{Bodies, Events, Kind, Responses, Source, Streams, open},
-    support::{Polled, poll_frame, source::cancelled_task},
+    support::{
+        Bodies, Events, ExitPath, Kind, Polled, Responses, Source, Streams, cancelled_task, open,
+        poll_frame,
+    },
 };
 
 /// With only one subscriber alive in the process, the first thread to reach a callsite decides

@@ -13,8 +13,7 @@ use tower_sse::{CloseReason, SseLayer, Stats};
 use crate::{
     close::Reports,
     disconnect::answer_and_disconnect,
-    kind::Source,
-    support::{Feed, Polled, event_stream, poll_frame, through},
+    support::{Feed, Polled, Source, event_stream, poll_frame, through},
 };
 
 const THREADS: u64 = 4;

@@ -22,11 +22,7 @@ use crate::{
     host::Host,
     log::Log,
     source::streams,
-    support::{
-        EventReader, Protocol,
-        peer::{Leave, Peer},
-        server::serve_connection,
-    },
+    support::{EventReader, Leave, Peer, Protocol, server::serve_connection},
     watched::{Settings, Watched},
 };
 
@@ -100,7 +96,7 @@ async fn a_source_that_fails_is_a_failure_to_the_same_observers() {
         let mut peer = Peer::connect(server.address, host.protocol()).await;
         peer.request("GET", "/").await;
         let request = server.request().await;
-        request.fail("disk full");
+        request.fail(io::Error::other("disk full"));
         peer.end().await;
         request.over().await;
         assert_eq!(request.disconnect.reason(), Some(CloseReason::Failed), "{host:?}");

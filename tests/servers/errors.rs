@@ -135,7 +135,7 @@ async fn an_error_drops_the_source_and_the_server_goes_on() {
         let mut client = host.connect(address).await;
         let response = client.get("/events").await;
         let source = sources.next().await;
-        source.fail("disk full");
+        source.fail(io::Error::other("disk full"));
         source.dropped().await;
         let (bytes, error) = read_to_failure(response.into_body()).await;
         assert_eq!(bytes, b":\n", "{host:?}");

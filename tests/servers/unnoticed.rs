@@ -8,11 +8,7 @@ use tower_sse::{CloseReason, Heartbeat};
 
 use crate::{
     host::Host,
-    support::{
-        Protocol,
-        peer::{Leave, Peer},
-        soon,
-    },
+    support::{Leave, Peer, Protocol, soon},
     watched::{Opened, Settings, Watched},
 };
 

@@ -23,7 +23,7 @@ use tower_sse::{CloseReason, Heartbeat};
 
 use crate::{
     host::Host,
-    support::peer::Peer,
+    support::Peer,
     watched::{Opened, Settings, Watched},
 };
 

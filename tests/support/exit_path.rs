@@ -14,9 +14,11 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer};
 
-use crate::{
-    kind::{Body, Events, Kind, Source},
-    support::{Polled, body::data, poll_frame, source::cancelled_task},
+use super::{
+    body::{Polled, data, poll_frame},
+    kind::{Body, Kind},
+    source::{Events, Source},
+    task::cancelled_task,
 };
 
 /// Longer than an error is delayed.
@@ -24,7 +26,7 @@ const HELD_BACK: Duration = Duration::from_millis(21);
 const AGE: Duration = Duration::from_secs(1);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ExitPath {
+pub enum ExitPath {
     SourceEnds,
     SourceEndsBeforeTheTerminator,
     SourceFails,
@@ -61,7 +63,7 @@ use ExitPath::{
 };
 
 impl ExitPath {
-    pub(crate) const ALL: [Self; 23] = [
+    pub const ALL: [Self; 23] = [
         SourceEnds,
         SourceEndsBeforeTheTerminator,
         SourceFails,
@@ -88,7 +90,7 @@ impl ExitPath {
     ];
 
     /// Returns the close reason of the stream, or `None` if none is opened.
-    pub(crate) const fn reason<K: Kind>(self) -> Option<CloseReason> {
+    pub const fn reason<K: Kind>(self) -> Option<CloseReason> {
         match self {
             NotAcceptable | Head => None,
             ClientLeavesBeforeTheHead | ServiceFails | ServicePanics | ServicePanicsInTheCall
@@ -101,7 +103,7 @@ impl ExitPath {
     }
 
     /// Returns how the response ends, stream or not.
-    pub(crate) const fn end(self) -> CloseReason {
+    pub const fn end(self) -> CloseReason {
         match self {
             SourceEnds | SourceEndsBeforeTheTerminator | NotAcceptable | Head => CloseReason::Ended,
             SourceFails
@@ -123,7 +125,7 @@ impl ExitPath {
     }
 
     /// Returns how many frames and bytes are sent.
-    pub(crate) fn sent(self) -> (u64, u64) {
+    pub fn sent(self) -> (u64, u64) {
         let frames: &[&str] = match self {
             ClientLeavesBeforeTheFirstPoll
             | ExpiredAtTheFirstPoll
@@ -146,12 +148,12 @@ impl ExitPath {
 
     /// Lets a service inside `layer` end in this way, and returns the `Disconnect` that it found in
     /// its request.
-    pub(crate) async fn go<K: Kind>(self, layer: &SseLayer<K::Marker>) -> Option<Disconnect> {
+    pub async fn go<K: Kind>(self, layer: &SseLayer<K::Marker>) -> Option<Disconnect> {
         let (source, events) = Source::new();
         self.go_with::<K>(layer, source, events).await
     }
 
-    pub(crate) async fn go_with<K: Kind>(
+    pub async fn go_with<K: Kind>(
         self,
         layer: &SseLayer<K::Marker>,
         source: Source,
