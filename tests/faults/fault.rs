@@ -171,7 +171,8 @@ impl<'l> Client<'l> {
     }
 }
 
-/// Waits until the source of a stream was polled, and then not for several round trips to the server.
+/// Waits until the source of a stream was polled, and then not for several round trips to the
+/// server.
 async fn stands_still(server: &Server, ledger: &Ledger, id: u64) {
     let (mut last, mut rounds) = (0, 0);
     let until_it_stands_still = async {

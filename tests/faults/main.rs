@@ -1,8 +1,8 @@
 //! Streams that are opened and cut in every way, at random: in the end everything has been
 //! released, and every stream has had exactly one close report.
 //!
-//! `TOWER_SSE_FAULTS` sets how many streams each test opens, and `TOWER_SSE_SEED` repeats what a seed
-//! drew.
+//! `TOWER_SSE_FAULTS` sets how many streams each test opens, and `TOWER_SSE_SEED` repeats what a
+//! seed drew.
 
 mod fault;
 mod ledger;

@@ -1,8 +1,8 @@
 //! How long a stream that is always ready delays other tasks.
 //!
 //! Time is no measure on a machine that others use. So it is counted what the stream makes between
-//! two turns of another task on the same thread, one that yields as if it waited for a socket: it is
-//! woken when the runtime looks at its driver, which is the last to come.
+//! two turns of another task on the same thread, one that yields as if it waited for a socket: it
+//! is woken when the runtime looks at its driver, which is the last to come.
 
 use std::{
     convert::Infallible,

@@ -7,7 +7,7 @@ use crate::{chromium::Chromium, example, support::serve_axum, tools::Tools};
 /// Takes screenshots of the dashboard, after a cut and after its drills, into the directory that
 /// the variable names.
 #[tokio::test]
-#[ignore = "for people to look at: TOWER_SSE_SCREENSHOTS=<directory> cargo test --all-features -- --ignored"]
+#[ignore = "for people to look at: TOWER_SSE_SCREENSHOTS=<directory> cargo test -- --ignored"]
 async fn screenshots_of_the_dashboard_are_taken() {
     let directory = PathBuf::from(env::var_os("TOWER_SSE_SCREENSHOTS").expect("a directory"));
     let Some(tools) = Tools::find() else { return };
