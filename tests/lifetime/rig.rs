@@ -1,8 +1,4 @@
-use std::{
-    sync::{Arc, Mutex},
-    task::Waker,
-    time::Duration,
-};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use http::Response;
@@ -12,7 +8,9 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody, SseLayer};
 
 pub(crate) use crate::support::Requester;
-use crate::support::{FedBody, Feed, Polled, Wakes, answer_to, event_stream, poll_frame_with};
+use crate::support::{
+    FedBody, Feed, Polled, Reports, Wakes, answer_to, event_stream, poll_frame_with,
+};
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -38,7 +36,7 @@ pub(crate) struct Rig<B = FedBody> {
     pub(crate) body: SseBody<B>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) wakes: Arc<Wakes>,
-    closed: Arc<Mutex<Vec<CloseReport>>>,
+    reports: Reports,
 }
 
 impl Rig {
@@ -77,14 +75,11 @@ where
 {
     pub(crate) fn of(layer: SseLayer, client: Requester, answer: Response<B>) -> Self {
         let shutdown = CancellationToken::new();
-        let closed = Arc::new(Mutex::new(Vec::new()));
-        let reports = Arc::clone(&closed);
-        let layer = layer
-            .shutdown(shutdown.clone())
-            .on_close(move |closed| reports.lock().unwrap().push(closed.clone()));
+        let reports = Reports::default();
+        let layer = reports.observe(layer.shutdown(shutdown.clone()));
         let response = answer_to(client.request("/"), &layer, answer);
         let body = response.into_body();
-        Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), closed }
+        Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), reports }
     }
 
     pub(crate) fn poll(&mut self) -> Polled {
@@ -98,16 +93,16 @@ where
 
     /// Returns the close report, if there is one, and asserts that there is at most one.
     pub(crate) fn closed(&self) -> Option<CloseReport> {
-        let closed = self.closed.lock().unwrap();
+        let closed = self.reports.closed();
         assert!(closed.len() <= 1, "several reports: {closed:?}");
         closed.first().cloned()
     }
 
     /// Drops the body and returns its close report.
     pub(crate) fn leave(self) -> CloseReport {
-        let Self { body, closed, .. } = self;
+        let Self { body, reports, .. } = self;
         drop(body);
-        let closed = closed.lock().unwrap();
+        let closed = reports.closed();
         assert_eq!(closed.len(), 1, "{closed:?}");
         closed[0].clone()
     }

@@ -8,12 +8,9 @@ use futures_util::stream;
 use http::{Request, Response};
 use tower_sse::{CloseReason, Event, SseLayer, Stats, StreamOptions};
 
-use crate::{
-    close::Reports,
-    support::{
-        Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, data,
-        event_stream, open, poll_frame, through,
-    },
+use crate::support::{
+    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, answer_to, data,
+    event_stream, open, poll_frame, through,
 };
 
 /// The names of the closures that were called, in order.

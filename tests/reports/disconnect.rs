@@ -10,12 +10,9 @@ use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
 
-use crate::{
-    close::Reports,
-    support::{
-        Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, event_stream, poll_frame,
-        soon,
-    },
+use crate::support::{
+    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, event_stream,
+    poll_frame, soon,
 };
 
 /// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that

@@ -15,10 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
 use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOptions};
 
-use crate::{
-    close::Reports,
-    support::{Polled, Source, cancelled_task, data, poll_frame, soon},
-};
+use crate::support::{Polled, Reports, Source, cancelled_task, data, poll_frame, soon};
 
 fn tracking() -> SseLayer {
     SseLayer::new().track_disconnects(true)

@@ -21,12 +21,9 @@ use tracing_subscriber::{
     registry::{LookupSpan, Registry},
 };
 
-use crate::{
-    close::Reports,
-    support::{
-        Bodies, Events, ExitPath, Kind, Polled, Responses, Source, Streams, cancelled_task, open,
-        poll_frame,
-    },
+use crate::support::{
+    Bodies, Events, ExitPath, Kind, Polled, Reports, Responses, Source, Streams, cancelled_task,
+    open, poll_frame,
 };
 
 /// With only one subscriber alive in the process, the first thread to reach a callsite decides

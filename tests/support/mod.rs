@@ -25,6 +25,8 @@ pub mod peer;
 pub mod protocol;
 /// The events of a response.
 pub mod reader;
+/// What the layer reports.
+pub mod reports;
 /// The clients that the layer distinguishes.
 pub mod requester;
 /// Servers on ports of their own.
@@ -47,6 +49,7 @@ pub use self::{
     peer::{Leave, Peer},
     protocol::{Connection, Protocol},
     reader::EventReader,
+    reports::Reports,
     requester::Requester,
     server::{listen, serve_axum, start},
     source::{Events, Source, Sources},

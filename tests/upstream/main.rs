@@ -8,7 +8,7 @@ mod server;
 mod support;
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
@@ -20,7 +20,7 @@ use tower_sse::{CloseReason, Event, SseLayer};
 
 use breaks::Break;
 use server::Proxy;
-use support::{Requester, connect_h1, serve_axum, soon};
+use support::{Reports, Requester, connect_h1, serve_axum, soon};
 
 const HALF: &str = "data: half\n\n";
 
@@ -46,18 +46,15 @@ fn expected(broken: Break, client: Requester, on_error: bool) -> Outcome {
 struct Front {
     proxy: Proxy,
     app: Router,
-    reasons: Arc<Mutex<Vec<CloseReason>>>,
+    reports: Reports,
     asked: Arc<AtomicUsize>,
 }
 
 impl Front {
     async fn new(on_error: bool) -> Self {
-        let reasons = Arc::new(Mutex::new(Vec::new()));
+        let reports = Reports::default();
         let asked = Arc::new(AtomicUsize::new(0));
-        let mut layer = SseLayer::new().shutdown(CancellationToken::new()).on_close({
-            let reasons = Arc::clone(&reasons);
-            move |closed| reasons.lock().unwrap().push(closed.reason())
-        });
+        let mut layer = reports.observe(SseLayer::new().shutdown(CancellationToken::new()));
         if on_error {
             let asked = Arc::clone(&asked);
             layer = layer.on_error(move |_| {
@@ -67,7 +64,7 @@ impl Front {
         }
         let proxy = Proxy::new().await;
         let app = proxy.router().layer(layer);
-        Self { proxy, app, reasons, asked }
+        Self { proxy, app, reports, asked }
     }
 
     async fn outcome(&self, broken: Break, client: Requester) -> Outcome {
@@ -92,7 +89,7 @@ impl Front {
             }
         };
         let clean = soon(read).await;
-        let reason = self.reasons.lock().unwrap().pop().expect("a close report");
+        let [reason] = self.reports.take()[..] else { panic!("one close report") };
         (received, clean, reason)
     }
 }

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Arc, Mutex,
+        Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
     },
     thread,
@@ -21,7 +21,7 @@ use crate::{
     host::{Host, handler},
     source::Source,
     stalled::{FULL, SMALL_SOCKET, Stalled, flood},
-    support::{Protocol, Requester, soon},
+    support::{Protocol, Reports, Requester, soon},
 };
 
 const DEADLINE: Duration = Duration::from_millis(300);
@@ -29,12 +29,10 @@ const DEADLINE: Duration = Duration::from_millis(300);
 /// Returns the close reports once the server has returned, and once its runtime is gone.
 fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
     let (servers, clients) = (Runtime::new().unwrap(), Runtime::new().unwrap());
-    let reports = Arc::new(Mutex::new(Vec::new()));
+    let reports = Reports::default();
     let shutdown = CancellationToken::new();
-    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once()).on_close({
-        let reports = Arc::clone(&reports);
-        move |closed| reports.lock().unwrap().push(closed.reason())
-    });
+    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
+    let layer = reports.observe(layer);
     let taken = Arc::new(AtomicUsize::new(0));
     let taken_of_http1 = Arc::clone(&taken);
     let handler = handler(move |parts| match parts.uri.path() {
@@ -70,9 +68,9 @@ fn reports_of(host: Host) -> (Vec<CloseReason>, Vec<CloseReason>) {
         assert!(began.elapsed() >= DEADLINE, "{host:?}: after {:?}", began.elapsed());
         stalled
     });
-    let returned = reports.lock().unwrap().clone();
+    let returned = reports.reasons();
     servers.shutdown_timeout(Duration::from_secs(10));
-    let gone = reports.lock().unwrap().clone();
+    let gone = reports.reasons();
     // Until now no client has left.
     drop(stalled);
     (returned, gone)

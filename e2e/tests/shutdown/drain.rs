@@ -1,10 +1,7 @@
 //! Every server's graceful shutdown finishes, whatever the state of its streams, because they end
 //! as their `Drain` requires.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
 use futures_util::future::{join_all, try_join_all};
 use tokio::{sync::watch, time::Instant};
@@ -15,7 +12,7 @@ use crate::{
     end::{End, read_to_end},
     host::{Host, Server, handler},
     source::Source,
-    support::{Protocol, Requester, soon},
+    support::{Protocol, Reports, Requester, soon},
 };
 
 const RETRY: &str = "retry: 1234\n";
@@ -34,16 +31,13 @@ struct Drained {
 /// shuts the hosts down, and waits until all have finished.
 async fn drain_all(drain: Drain, clients: &[Requester], sources: &[Source]) -> Vec<Drained> {
     let shutdown = CancellationToken::new();
-    let (reasons, stats) = (Arc::new(Mutex::new(Vec::new())), Stats::new());
+    let (reports, stats) = (Reports::default(), Stats::new());
     let layer = SseLayer::new()
         .shutdown(shutdown.clone())
         .drain(drain.retry(Retry::fixed(Duration::from_millis(1234))))
         .farewell(Event::new().event("restart").data("soon"))
-        .stats(&stats)
-        .on_close({
-            let reasons = Arc::clone(&reasons);
-            move |closed| reasons.lock().unwrap().push(closed.reason())
-        });
+        .stats(&stats);
+    let layer = reports.observe(layer);
     let handler = handler(|parts| {
         let source = parts.uri.path().strip_prefix("/always");
         Source::at(source.unwrap_or(parts.uri.path())).answer(match source {
@@ -92,7 +86,7 @@ async fn drain_all(drain: Drain, clients: &[Requester], sources: &[Source]) -> V
     shutdown.cancel();
     let drained = soon(try_join_all(streams)).await.unwrap();
     soon(join_all(servers.into_iter().map(Server::finished))).await;
-    assert_eq!(*reasons.lock().unwrap(), vec![CloseReason::Drained; opened]);
+    assert_eq!(reports.reasons(), vec![CloseReason::Drained; opened]);
     assert_eq!(stats.snapshot().open(), 0);
     drained
 }
