@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http_body::Body;
 use tower_sse::{Event, Retry, SseLayer};
 
-use support::{Feed, Polled, body::data, event_stream, poll_frame, through};
+use support::{Feed, Polled, data, event_stream, poll_frame, through};
 
 fn layer() -> SseLayer {
     SseLayer::new().without_heartbeat()
