@@ -41,7 +41,7 @@ async fn a_reconnection_time_from_a_range_is_drawn_for_every_stream() {
 }
 
 #[test]
-#[should_panic(expected = "the least reconnection time cannot be greater than the greatest")]
+#[should_panic(expected = "the minimum reconnection time is greater than the maximum")]
 fn an_inverted_range_of_reconnection_times_panics() {
     let _ = Retry::between(Duration::from_secs(2), Duration::from_secs(1));
 }

@@ -199,7 +199,7 @@ fn a_limit_above_the_semaphores_maximum_does_not_panic() {
 }
 
 #[test]
-#[should_panic = "a limit of no streams at all"]
+#[should_panic = "the limit of open streams cannot be zero"]
 fn a_limit_of_zero_streams_panics() {
     let _: SseLayer = SseLayer::new().max_streams(0);
 }

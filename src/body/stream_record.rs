@@ -9,19 +9,19 @@ use crate::{
     stats::Stats,
 };
 
-/// The counts of one open stream, and its close report.
+/// The record of one open stream: what it has sent, and what to do when it closes.
 ///
-/// Every stream makes exactly one report, on every exit path. Without another reason, the report
-/// says that the client disconnected.
+/// Each stream makes exactly one close report, on every exit path. If no other reason was set, the
+/// reason is that the client disconnected.
 // `repr(C)` keeps the fields that an event needs first.
 #[repr(C)]
-pub(crate) struct Report {
+pub(crate) struct StreamRecord {
     counts: Counts,
     /// The reason that is reported if the stream is dropped now.
     reason: CloseReason,
-    /// `stats` lags behind `counts`, because a heartbeat is about to be sent.
+    /// The next data frame is a heartbeat, after which the shared counters are updated.
     stats_due: bool,
-    /// `None` once the close was reported.
+    /// `None` once the close has been reported.
     stream: Option<OpenStream>,
 }
 
@@ -32,10 +32,10 @@ struct Counts {
     heartbeats: u64,
 }
 
-/// The parts of a report that are needed only when the stream opens and closes.
+/// The parts of a record that are needed only when the stream opens and closes.
 struct OpenStream {
     opened_at: Instant,
-    /// The counts that `stats` already includes.
+    /// The counts that have been added to `stats`.
     in_stats: Counts,
     stats: Stats,
     on_close: Option<Arc<OnClose>>,
@@ -46,7 +46,7 @@ struct OpenStream {
     span: tracing::Span,
 }
 
-impl Report {
+impl StreamRecord {
     /// Counts an opened stream and calls the `on_open` callbacks.
     pub(crate) fn open(
         stats: Stats,
@@ -77,9 +77,9 @@ impl Report {
         }
     }
 
-    /// Calls the source. If the call panics, the close reason is [`CloseReason::Panicked`],
-    /// whenever and on whichever thread the stream is dropped.
-    pub(crate) fn within_source<T>(&mut self, call: impl FnOnce() -> T) -> T {
+    /// Calls `call` and returns its result. If it panics, the close reason becomes
+    /// [`CloseReason::Panicked`], even if the stream is dropped later or on another thread.
+    pub(crate) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
         let returned = call();
         self.reason = reason;
@@ -87,17 +87,17 @@ impl Report {
     }
 
     /// Counts a data frame of `bytes` bytes.
-    pub(super) fn record_frame(&mut self, bytes: usize) {
+    pub(super) fn count_frame(&mut self, bytes: usize) {
         self.counts.frames += 1;
         self.counts.bytes += bytes as u64;
-        // The source is idle after a heartbeat, so updating the shared counters delays no event.
+        // The source is idle at a heartbeat, so updating the shared counters delays no event.
         if mem::take(&mut self.stats_due) {
             self.update_stats();
         }
     }
 
     /// Counts the next data frame as a heartbeat too.
-    pub(super) const fn record_heartbeat(&mut self) {
+    pub(super) const fn count_heartbeat(&mut self) {
         self.counts.heartbeats += 1;
         self.stats_due = true;
     }
@@ -113,7 +113,7 @@ impl Report {
         }
     }
 
-    /// Reports the close with the reason that was set, unless it was reported before.
+    /// Reports the close, unless it has been reported already.
     pub(super) fn close(&mut self) {
         self.update_stats();
         if let Some(stream) = self.stream.take() {
@@ -157,7 +157,7 @@ impl OpenStream {
     }
 }
 
-impl Drop for Report {
+impl Drop for StreamRecord {
     fn drop(&mut self) {
         if self.reason == CloseReason::Disconnected && thread::panicking() {
             self.reason = CloseReason::Panicked;

@@ -1,14 +1,45 @@
-use std::{error::Error, io, iter};
+use std::{error::Error, io, iter, sync::Arc};
 
 use tokio::task::JoinError;
 
+use super::ResolvedOptions;
+use crate::{BoxError, callback::catch_panic};
+
+/// A closure that decides whether an error of the source is a cancellation.
+pub(super) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
+
+impl ResolvedOptions {
+    /// Returns these options, which then also treat the errors as cancellations for which
+    /// `predicate` returns `true`.
+    pub(crate) fn with_cancellation_if(&self, predicate: Arc<CancellationIf>) -> Self {
+        let predicate: Arc<CancellationIf> = match self.cancellation_if.clone() {
+            None => predicate,
+            Some(earlier) => Arc::new(move |error| {
+                catch_panic(|| earlier(error)).unwrap_or(false) || predicate(error)
+            }),
+        };
+        let mut options = self.clone();
+        options.cancellation_if = Some(predicate);
+        options
+    }
+
+    /// Decides whether an error of the source is a cancellation: the program itself ended the
+    /// source.
+    ///
+    /// By default, only the error of a cancelled task is one, because only the program cancels
+    /// tasks. A reset connection is a failure: an upstream broke off, and a clean end would make
+    /// half of its answer look complete. A client that disconnects causes no error of the source,
+    /// because the server drops the body.
+    pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
+        let error: &(dyn Error + 'static) = &**error;
+        let matches = |predicate: &Arc<CancellationIf>| catch_panic(|| predicate(error));
+        is_cancelled_task(error)
+            || self.cancellation_if.as_ref().and_then(matches).unwrap_or_default()
+    }
+}
+
 /// Returns whether `error`, or one of its causes, is the [`JoinError`] of a cancelled task.
-///
-/// By default, the layer treats no other error as a cancellation: only the program cancels a task.
-/// A reset connection is a failure, because it means that an upstream broke off, and a clean end
-/// would make half of an answer look complete. A client that disconnects is never an error of the
-/// source, as the server then drops the body.
-pub(crate) fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
+fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
     causes(error)
         .any(|cause| cause.downcast_ref::<JoinError>().is_some_and(JoinError::is_cancelled))
 }
