@@ -47,6 +47,23 @@ mod sealed {
     impl<B: Body<Data = Bytes>> Sealed<marker::Http> for Response<B> {}
     impl<S: Stream<Item: Encode>> Sealed<marker::Events> for S {}
     impl<S: Stream<Item: Encode>> Sealed<marker::EventResponse> for Response<S> {}
+
+    /// Any [`Stream`]. As a trait of this crate, it has an error text of its own.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is not a stream of events",
+        label = "not a stream",
+        note = "a hub's subscription is a stream once it has started: \
+                `hub.subscribe(topics).resume(last_event_id)`"
+    )]
+    pub trait AnyStream: Stream<Item = Self::Event> {
+        type Event;
+    }
+
+    // Otherwise the compiler would report that `Stream` is not implemented.
+    #[diagnostic::do_not_recommend]
+    impl<S: Stream> AnyStream for S {
+        type Event = S::Item;
+    }
 }
 
 impl<B> IntoSse<marker::Http> for Response<B>
@@ -102,12 +119,12 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 /// ```
 ///
-/// The response has status 200 and the content type `text/event-stream`. [`Encode`] lists what the
-/// items may be.
+/// The response has status 200 and the content type `text/event-stream`. `stream` is any [`Stream`]
+/// of [events](Encode).
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where
-    S: Stream<Item: Encode>,
+    S: sealed::AnyStream<Event: Encode>,
 {
     Response::new(stream).into_sse()
 }
