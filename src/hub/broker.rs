@@ -24,7 +24,7 @@ pub(crate) mod sealed {
 
         /// Connects, loads the history into `feed`, and from then on feeds each published event.
         ///
-        /// The feeding ends when the future is dropped or the hub is
+        /// The feeding ends when the future is dropped, or when the hub is
         /// [closed or dropped](Feed::run_until_closed).
         fn start(
             self,
