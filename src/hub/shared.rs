@@ -225,11 +225,12 @@ impl Shared {
             if self.is_closed() {
                 return Err(NotAppended::Closed);
             }
-            if sequence <= self.lost() {
+            // It has received all events up to there.
+            if sequence <= *newest {
                 return Err(NotAppended::Stale);
             }
-            *newest = sequence.max(*newest);
-            self.committed.store(*newest, Release);
+            *newest = sequence;
+            self.committed.store(sequence, Release);
             self.lost.store(sequence, Release);
         }
         self.wake_all();
