@@ -3,11 +3,17 @@
 
 mod behind;
 mod client;
+#[cfg(feature = "testing")]
+mod fed;
 mod ids;
+#[cfg(feature = "testing")]
+mod loss;
 mod many;
 mod memory;
 mod model;
 mod naive;
+#[cfg(feature = "testing")]
+mod outcomes;
 mod reentry;
 mod retention;
 mod served;
