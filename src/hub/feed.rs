@@ -105,7 +105,10 @@ mod tests {
     use super::{Closed, Feed};
     use crate::{
         event::Event,
-        hub::{Broker, Hub, PublishError, Publisher, Publishing, SealedBroker},
+        hub::{
+            Broker, Hub, PublishError,
+            broker::{Publisher, Publishing, sealed},
+        },
     };
 
     /// A broker that hands out its feed.
@@ -120,7 +123,7 @@ mod tests {
 
     impl Broker for Engine {}
 
-    impl SealedBroker for Engine {
+    impl sealed::Broker for Engine {
         type Error = &'static str;
 
         fn name(&self) -> String {

@@ -24,7 +24,7 @@ pub(super) struct Link {
     closed: DropGuard,
     /// Whether `publish_now` has been called, which is logged once.
     has_warned: AtomicBool,
-    /// The age of the newest event when it was received, in microseconds.
+    /// The age of the newest event when it was received, in microseconds, 0 if the history had it.
     lag: AtomicU64,
 }
 
@@ -66,7 +66,11 @@ impl Link {
         }
     }
 
+    /// Sets the lag, unless it is that of the history: a hub that has just loaded it is not behind.
     pub(super) fn set_lag(&self, lag: Duration) {
+        if self.publisher.get().is_none() {
+            return;
+        }
         self.lag.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 

@@ -113,6 +113,7 @@ pub use self::{
     subscribe::Subscribe,
     subscription::Subscription,
 };
+#[cfg(feature = "testing")]
 pub(crate) use self::{
     broker::{Publisher, Publishing, sealed::Broker as SealedBroker},
     feed::Feed,

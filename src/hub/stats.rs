@@ -51,7 +51,7 @@ impl HubStats {
     }
 
     /// Returns the age of the newest event when this process received it, `None` for a hub without a
-    /// [broker](super::Hub::connect).
+    /// [broker](super::Hub::connect). It is zero before the first event after the history.
     ///
     /// While this process catches up, it is the time by which it is behind. It does not grow while
     /// the connection is down; the broker's health reports that.
