@@ -21,6 +21,7 @@ mod stats;
 mod threads;
 mod visitor;
 mod wakes;
+mod world;
 
 #[path = "../support/mod.rs"]
 mod support;

@@ -21,6 +21,12 @@ pub(crate) struct Visitor {
     /// For each of its topics: a gap is due, as the hub cannot know what the client has seen.
     gap_due: Vec<bool>,
     newest: u64,
+    /// Losses up to this sequence number were reported, or are none for this client.
+    loss_seen: u64,
+    /// The number of gaps that were reported of the loss that is being reported.
+    loss_gaps: usize,
+    /// The client brought a foreign id, and has received no id of this hub yet.
+    is_foreign: bool,
     /// After a malformed id, all gaps are reported first, at this position.
     gaps_at: Option<u64>,
     /// A greeting is due, with this position as the id.
@@ -30,8 +36,9 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    pub(crate) fn connect(&mut self, hub: &Hub, naive: &mut Naive) {
-        self.disconnect(naive);
+    /// Connects to a hub. Sequence numbers up to `newest_possible` are assigned.
+    pub(crate) fn connect(&mut self, hub: &Hub, naive: &mut Naive, newest_possible: u64) {
+        assert!(self.connection.is_none());
         let names = self.topics.iter().map(|topic| TOPICS[*topic]);
         let greeting = Event::new().event("greeting").data("hello");
         let subscribe = hub.subscribe(names).recent(self.recent).greeting(greeting);
@@ -44,7 +51,7 @@ impl Visitor {
         let parts = self.last.as_ref().and_then(|last| last.as_str().split_once('-'));
         let is_foreign = matches!(parts, Some(("zz", "1") | ("1", "0")));
         let ours = parts.filter(|(of, _)| *of == epoch).and_then(|(_, n)| n.parse().ok());
-        let ours = ours.filter(|sequence| *sequence <= naive.newest());
+        let ours = ours.filter(|sequence| *sequence <= newest_possible);
         let first_visit = naive.before_recent(&self.topics, self.recent);
         let begin = |topic: &usize| match ours {
             Some(seen) => seen,
@@ -56,6 +63,9 @@ impl Visitor {
         self.gaps_at = (self.gap_due[0] && !is_foreign).then_some(first_visit);
         self.greeting_due = (ours.is_none() && !is_foreign).then_some(first_visit);
         self.newest = 0;
+        self.loss_seen = ours.unwrap_or(naive.newest);
+        self.loss_gaps = 0;
+        self.is_foreign = is_foreign;
         self.ids.clear();
     }
 
@@ -79,6 +89,8 @@ impl Visitor {
             }
             polled => {
                 assert_eq!(self.greeting_due, None, "pending, and the greeting is due");
+                assert!(naive.lost <= self.loss_seen, "pending, and a loss is to be reported");
+                assert_eq!(self.loss_gaps, 0, "all gaps of a loss are one item");
                 for (index, topic) in self.topics.iter().enumerate() {
                     let newest = naive.in_topic(*topic).last().map_or(0, |event| event.sequence);
                     assert!(self.served[index] >= newest, "pending, and there is more");
@@ -104,6 +116,11 @@ impl Visitor {
         let index =
             self.topics.iter().position(|topic| TOPICS[*topic] == name).expect("one of its topics");
         let topic = self.topics[index];
+        if is_gap && self.is_of_loss(index, naive) {
+            self.check_gap_of_loss(message, naive);
+            return;
+        }
+        assert_eq!(self.loss_gaps, 0, "the gaps of a loss are together");
         let gap_due = std::mem::take(&mut self.gap_due[index]);
         self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
         if let Some(at) = self.gaps_at
@@ -126,7 +143,10 @@ impl Visitor {
             assert!({ rest }.any(|(due, served)| *due && *served == self.served[index]));
             return;
         }
+        self.is_foreign = false;
         let number = sequence(&message.last_event_id);
+        let is_before_loss = naive.lost <= self.loss_seen || number < naive.lost;
+        assert!(is_before_loss, "from after a loss that was not reported");
         let served = std::mem::replace(&mut self.served[index], number);
         let missed = naive.in_topic(topic).find(|event| event.sequence > served);
         if is_gap {
@@ -142,5 +162,44 @@ impl Visitor {
             assert!(!gap_due);
         }
         self.newest = number;
+    }
+
+    /// Returns the sequence number of the gap that is due in one topic alone.
+    fn own_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
+        let (served, evicted) = (self.served[index], naive.evicted_up_to(self.topics[index]));
+        (self.gap_due[index] || evicted > served).then_some(evicted.max(served))
+    }
+
+    /// Returns whether a gap of this topic has to be one of a loss of all topics.
+    fn is_of_loss(&self, index: usize, naive: &Naive) -> bool {
+        let is_at_start = self.gaps_at.is_some() && self.gap_due[index];
+        let is_own = self.own_gap(index, naive).is_some_and(|gap| gap < naive.lost);
+        naive.lost > self.loss_seen && !is_at_start && !is_own
+    }
+
+    fn check_gap_of_loss(&mut self, message: &Message, naive: &Naive) {
+        assert_eq!(self.greeting_due, None, "the greeting comes before");
+        let loss = naive.lost;
+        for (index, topic) in self.topics.iter().enumerate() {
+            let unread = |sequence| (self.served[index] + 1..loss).contains(&sequence);
+            assert!(!naive.kept(*topic).any(|event| unread(event.sequence)), "an event is before");
+            assert!(self.own_gap(index, naive).is_none_or(|gap| gap > loss), "a gap is before");
+        }
+        assert_eq!(message.data, TOPICS[self.topics[self.loss_gaps]], "each topic once");
+        self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+        self.loss_gaps += 1;
+        if self.loss_gaps < self.topics.len() {
+            if self.is_foreign {
+                assert_eq!(&*message.last_event_id, "1-0");
+            } else {
+                assert_eq!(sequence(&message.last_event_id), loss - 1);
+            }
+            return;
+        }
+        assert_eq!(sequence(&message.last_event_id), loss);
+        (self.loss_seen, self.newest, self.loss_gaps) = (loss, loss, 0);
+        self.is_foreign = false;
+        self.served.iter_mut().for_each(|served| *served = loss.max(*served));
+        self.gap_due.fill(false);
     }
 }
