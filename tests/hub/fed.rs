@@ -12,7 +12,6 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use tokio::time::advance;
 use tower_sse::{
     Event, LastEventId,
     hub::{Hub, HubBuilder, PublishError},
@@ -136,62 +135,6 @@ fn id_that_the_broker_has_not_assigned_is_malformed() {
         assert_eq!(read(&ahead, &["a"], id(&ahead, unassigned)), ["gap a@3"], "{unassigned}");
         assert_eq!(read(&behind, &["a"], id(&behind, unassigned)), ["gap a@1"], "{unassigned}");
     }
-}
-
-#[test]
-fn hub_that_connects_later_has_the_history() {
-    let broker = MemoryBroker::new();
-    let early = connect(&broker);
-    publish_all(&early, ["a1", "b2", "a3"]);
-    let late = connect(&broker);
-    assert_eq!(late.position(), early.position());
-    assert_eq!(read(&late, &["a", "b"], id(&late, 1)), ["b2@2", "a3@3"]);
-    let mut first_visit = Client::new(late.subscribe(["a", "b"]).recent(2).resume(None));
-    assert_eq!(first_visit.read(), ["b2@2", "a3@3"]);
-    publish(&early, "b", "b4");
-    assert_eq!(first_visit.read(), ["b4@4"]);
-}
-
-#[tokio::test(start_paused = true)]
-async fn events_of_the_history_keep_their_age() {
-    const MINUTE: Duration = Duration::from_secs(60);
-    let broker = MemoryBroker::new();
-    let builder = || Hub::builder().retain_for(10 * MINUTE);
-    let early = connect_with(builder(), &broker);
-    publish(&early, "a", "a1");
-    advance(4 * MINUTE).await;
-    publish_all(&early, ["a2", "b3"]);
-    advance(6 * MINUTE).await;
-    let late = connect_with(builder(), &broker);
-    for hub in [&early, &late] {
-        assert_eq!(read(hub, &["a", "b"], id(hub, 0)), ["a1@1", "a2@2", "b3@3"]);
-    }
-    advance(Duration::from_millis(1)).await;
-    for hub in [&early, &late] {
-        assert_eq!(read(hub, &["a", "b"], id(hub, 0)), ["gap a@1", "a2@2", "b3@3"]);
-    }
-    advance(4 * MINUTE).await;
-    for hub in [&early, &late] {
-        assert_eq!(read(hub, &["a"], id(hub, 1)), ["gap a@2"]);
-        publish(hub, "c", "c");
-        assert_eq!(hub.topics().len(), 1, "the topics of old events are removed");
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn events_above_the_maximum_age_are_not_loaded_and_reported_as_lost() {
-    const MINUTE: Duration = Duration::from_secs(60);
-    let broker = MemoryBroker::new();
-    let early = connect(&broker);
-    publish_all(&early, ["a1", "b2"]);
-    advance(2 * MINUTE).await;
-    publish_all(&early, ["a3", "b4"]);
-    let short = connect_with(Hub::builder().retain_for(MINUTE), &broker);
-    assert_eq!(short.stats().events(), 2);
-    let topics = ["a", "b", "c"];
-    let lost = ["gap a@1", "gap b@1", "gap c@2"];
-    assert_eq!(read(&short, &topics, id(&short, 0)), [&lost[..], &["a3@3", "b4@4"]].concat());
-    assert_eq!(read(&short, &topics, id(&short, 2)), ["a3@3", "b4@4"]);
 }
 
 #[test]

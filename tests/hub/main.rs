@@ -1,18 +1,17 @@
-//! The hub, by its public interface alone.
-#![cfg(feature = "hub")]
+//! The hub, by its public interface alone, with and without a broker.
+#![cfg(feature = "testing")]
 
 mod behind;
 mod client;
-#[cfg(feature = "testing")]
 mod fed;
+mod fed_history;
 mod ids;
-#[cfg(feature = "testing")]
 mod loss;
+mod loss_starts;
 mod many;
 mod memory;
 mod model;
 mod naive;
-#[cfg(feature = "testing")]
 mod outcomes;
 mod reentry;
 mod retention;

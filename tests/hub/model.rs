@@ -200,7 +200,6 @@ impl With {
 }
 
 impl Outside {
-    #[cfg(feature = "testing")]
     fn happen(self, world: &mut World, clients: &mut [Client]) {
         let processes = world.processes.len();
         match self {
@@ -217,9 +216,6 @@ impl Outside {
             }
         }
     }
-
-    #[cfg(not(feature = "testing"))]
-    fn happen(self, _world: &mut World, _clients: &mut [Client]) {}
 }
 
 proptest! {
@@ -237,16 +233,6 @@ proptest! {
     ) {
         block_on(async { run(World::in_process(limits), steps).await });
     }
-}
-
-#[cfg(feature = "testing")]
-proptest! {
-    #![proptest_config(ProptestConfig {
-        cases: 500,
-        failure_persistence: None,
-        rng_algorithm: RngAlgorithm::XorShift,
-        ..ProptestConfig::default()
-    })]
 
     #[test]
     fn each_client_of_two_processes_receives_each_event_once_in_order_or_a_gap(

@@ -102,7 +102,6 @@ fn gaps_count_once_for_each_that_is_sent() {
     }
 }
 
-#[cfg(feature = "testing")]
 mod fed {
     use std::time::Duration;
 

@@ -2,12 +2,12 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use futures_util::FutureExt;
 use tower_sse::{
     Event, LastEventId,
     hub::{Hub, HubBuilder, PublishError, Retention},
+    testing::MemoryBroker,
 };
-#[cfg(feature = "testing")]
-use {futures_util::FutureExt, tower_sse::testing::MemoryBroker};
 
 use crate::{
     client::{id, sequence},
@@ -26,7 +26,6 @@ pub(crate) struct Process {
 
 pub(crate) struct World {
     limits: Limits,
-    #[cfg(feature = "testing")]
     broker: Option<MemoryBroker>,
     pub(crate) processes: Vec<Process>,
     /// What a process that connects now receives.
@@ -61,7 +60,6 @@ impl World {
     pub(crate) fn in_process(limits: Limits) -> Self {
         Self {
             limits,
-            #[cfg(feature = "testing")]
             broker: None,
             processes: vec![Process::new(builder(limits).build(), limits)],
             history: Vec::new(),
@@ -88,10 +86,10 @@ impl World {
         assert_eq!(sequence(receipt.id().as_str()), self.newest);
         let size = format!("data: {data}\nid: {}\n\n", receipt.id()).len();
         let (sequence, at) = (self.newest, self.now);
-        self.send(Received::Event(Published { topic, sequence, size, at, evicted: false }));
+        self.send(&Received::Event(Published { topic, sequence, size, at, evicted: false }));
     }
 
-    fn send(&mut self, received: Received) {
+    fn send(&mut self, received: &Received) {
         self.history.push(received.clone());
         for process in &mut self.processes {
             process.receive(received.clone());
@@ -128,10 +126,7 @@ impl World {
             assert_eq!(stats.events(), kept.sum::<usize>());
         }
     }
-}
 
-#[cfg(feature = "testing")]
-impl World {
     pub(crate) fn fed(limits: Limits) -> Self {
         let broker = MemoryBroker::new();
         let connect = || builder(limits).connect(broker.clone()).now_or_never().unwrap().unwrap();
@@ -145,7 +140,7 @@ impl World {
         self.newest += 1;
         self.history.clear();
         self.processes.iter_mut().for_each(|process| process.delayed.clear());
-        self.send(Received::Loss(self.newest));
+        self.send(&Received::Loss(self.newest));
     }
 
     /// Delays what one process receives, or ends the delay.
