@@ -86,6 +86,7 @@ mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
 mod link;
+mod losses;
 mod merge_queue;
 mod preamble;
 mod publish;

@@ -9,6 +9,7 @@ use super::{
     HubStats, PublishError, Receipt,
     faults::Fault,
     link::Link,
+    losses::Losses,
     registry::Registry,
     topic::{Topic, TopicState},
 };
@@ -32,9 +33,8 @@ pub(super) struct Shared {
     /// All events up to this sequence number can be read. It advances under the lock of the
     /// event's topic, so a reader that finds the event in the topic also finds it committed.
     committed: AtomicU64,
-    /// Each topic may have lost events up to this sequence number. It advances after `committed`,
-    /// so no later event can be read before the loss is known.
-    lost: AtomicU64,
+    /// Advances after `committed`, so no later event can be read before the loss is known.
+    pub(super) losses: Losses,
     closed: AtomicBool,
     /// The newest sequence number of all topics. Locked while the lock of a topic is held.
     newest: Mutex<u64>,
@@ -77,7 +77,7 @@ impl Shared {
             id_prefix: format!("{epoch}-"),
             registry,
             committed: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            losses: Losses::new(),
             closed: AtomicBool::new(false),
             newest: Mutex::default(),
             started: Instant::now(),
@@ -89,12 +89,6 @@ impl Shared {
 
     pub(super) fn committed(&self) -> u64 {
         self.committed.load(Acquire)
-    }
-
-    /// Returns the newest sequence number up to which each topic may have lost events, 0 if there
-    /// was no loss.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Acquire)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -231,7 +225,7 @@ impl Shared {
             }
             *newest = sequence;
             self.committed.store(sequence, Release);
-            self.lost.store(sequence, Release);
+            self.losses.add(sequence);
         }
         self.wake_all();
         Ok(())

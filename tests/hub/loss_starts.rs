@@ -85,9 +85,10 @@ fn first_visit_is_not_told_of_an_earlier_loss() {
         assert_eq!(client.read(), gaps(&topics, 5), "a later loss");
     }
     // One with an id from before the loss is told, as nobody knows how far it got.
-    let ids = [id(&hub, 1), id(&hub, 2)].map(|last| self::read(&hub, &topics, last));
-    let rest = [vec!["a4@4".to_owned()], gaps(&topics, 5)].concat();
-    assert_eq!(ids, [[vec!["b2@2".to_owned()], rest.clone()].concat(), rest]);
+    let rest = [gaps(&topics, 3), vec!["a4@4".to_owned()], gaps(&topics, 5)].concat();
+    assert_eq!(self::read(&hub, &topics, id(&hub, 2)), rest);
+    let more = [vec!["b2@2".to_owned()], rest].concat();
+    assert_eq!(self::read(&hub, &topics, id(&hub, 1)), more);
 }
 
 #[test]

@@ -5,6 +5,7 @@ mod behind;
 mod client;
 mod fed;
 mod fed_history;
+mod fed_threads;
 mod ids;
 mod loss;
 mod loss_starts;

@@ -44,8 +44,8 @@ pub(crate) struct Naive {
     events: Vec<Published>,
     /// The newest sequence number of an event or a loss.
     pub(crate) newest: u64,
-    /// The sequence number of the newest loss, 0 if there was none.
-    pub(crate) lost: u64,
+    /// The sequence numbers of all losses.
+    pub(crate) losses: Vec<u64>,
     pub(crate) subscribers: [usize; TOPICS.len()],
     /// In milliseconds.
     pub(crate) now: u64,
@@ -54,7 +54,7 @@ pub(crate) struct Naive {
 impl Naive {
     pub(crate) fn new(limits: Limits) -> Self {
         let subscribers = Default::default();
-        Self { limits, events: Vec::new(), newest: 0, lost: 0, subscribers, now: 0 }
+        Self { limits, events: Vec::new(), newest: 0, losses: Vec::new(), subscribers, now: 0 }
     }
 
     pub(crate) fn in_topic(&self, topic: usize) -> impl DoubleEndedIterator<Item = &Published> {
@@ -79,7 +79,10 @@ impl Naive {
                     self.newest = event.sequence;
                     self.events.push(event.clone());
                 }
-                Received::Loss(sequence) => (self.newest, self.lost) = (*sequence, *sequence),
+                Received::Loss(sequence) => {
+                    self.newest = *sequence;
+                    self.losses.push(*sequence);
+                }
             }
         }
         let short: Vec<_> =
