@@ -7,13 +7,17 @@ use crate::{
     history::Position,
 };
 
-/// The action of a subscription when events that its client has not seen were evicted.
+/// The action of a subscription when events that its client has not seen were evicted, or lost by
+/// a [broker](super::Hub::connect).
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
 /// is that of the newest evicted event, so a client that resumes after it does not receive it
 /// again.
 ///
-/// Several topics can have a gap at the same position, for example after a malformed id. Their
+/// A broker does not know which events it has lost, so each topic of the subscription has a gap.
+/// The events that the hub keeps from before the loss are sent first.
+///
+/// Several topics can have a gap at the same position: after a loss, or a malformed id. Their
 /// gaps are sent together, in items of up to 256, and only the last one has the id of that
 /// position. A client that disconnects before the last one receives all of them again.
 ///

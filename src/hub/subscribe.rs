@@ -104,6 +104,8 @@ impl Subscribe {
     /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
     ///   topics may receive a spurious gap when it reconnects. This can happen only if one of the
     ///   topics has evicted events and keeps fewer than the recent events.
+    /// - A client without an id of this hub receives no gap for what a [broker](super::Hub::connect)
+    ///   lost before this call. With an id from before the loss, it receives one for each topic.
     /// - A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let Self { hub, topics, recent, gap_policy, window, greeting } = self;
