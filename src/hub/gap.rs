@@ -7,13 +7,17 @@ use crate::{
     history::Position,
 };
 
-/// The action of a subscription when its client has missed events, or may have.
+/// The action of a subscription when its client has missed events, or may have, because they were
+/// evicted or a [broker](super::Hub::connect) lost them.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
 /// is the position after which the topic continues. If events of the topic were evicted, this is
 /// the id of the newest of them. A client that resumes after the gap does not receive it again.
 ///
-/// Several topics can have a gap at the same position, for example after a malformed id. Their gaps
+/// A broker does not know which events it has lost, so each topic of the subscription has a gap.
+/// The events that the hub keeps from before the loss are sent first.
+///
+/// Several topics can have a gap at the same position: after a loss, or a malformed id. Their gaps
 /// are sent together, in items of up to 256, and only the last one has the id of that position. A
 /// client that disconnects before the last one receives all of them again.
 ///

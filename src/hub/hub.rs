@@ -35,7 +35,7 @@ impl Hub {
         Self { shared }
     }
 
-    #[cfg(tower_sse_loom)]
+    #[cfg(any(feature = "testing", tower_sse_loom))]
     pub(super) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

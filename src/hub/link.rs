@@ -23,7 +23,7 @@ pub(super) struct Link {
     closed: DropGuard,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
-    /// The age of the newest event when it was received, in microseconds.
+    /// The age of the newest event when it was received, in microseconds, 0 if the history had it.
     lag: AtomicU64,
 }
 
@@ -65,7 +65,11 @@ impl Link {
         }
     }
 
+    /// Sets the lag, unless it is that of the history: a hub that has just loaded it is not behind.
     pub(super) fn set_lag(&self, lag: Duration) {
+        if self.publisher.get().is_none() {
+            return;
+        }
         self.lag.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 

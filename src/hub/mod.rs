@@ -86,6 +86,7 @@ mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
 mod link;
+mod losses;
 mod merge_queue;
 mod preamble;
 mod publish;
@@ -102,6 +103,8 @@ mod wait;
 
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
+#[cfg(feature = "redis")]
+pub(crate) use self::feed::Closed;
 pub use self::{
     broker::Broker,
     builder::HubBuilder,
@@ -113,7 +116,8 @@ pub use self::{
     subscribe::Subscribe,
     subscription::Subscription,
 };
+#[cfg(any(feature = "redis", feature = "testing"))]
 pub(crate) use self::{
     broker::{Publisher, Publishing, sealed::Broker as SealedBroker},
-    feed::{Closed, Feed},
+    feed::Feed,
 };

@@ -44,7 +44,13 @@ impl Subscription {
                 (Next::Cursor { index, first, bound }, Some(loss)) if first < loss => {
                     (index, bound.min(loss))
                 }
-                (next, Some(loss)) => return self.begin_loss(next, loss),
+                (Next::Cursor { index, first, .. }, Some(loss)) => {
+                    self.requeue(index, Some(first));
+                    return self.begin_loss(loss, first);
+                }
+                (Next::Nothing, Some(loss)) => {
+                    return self.begin_loss(loss, committed.saturating_add(1));
+                }
             };
             let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
             let (item, next) = cursor.read(bound, drops);
@@ -52,7 +58,8 @@ impl Subscription {
             match item {
                 // All events that the only topic keeps from before the loss have been read.
                 TopicRead::Nothing if loss == Some(bound) && self.cursors.len() == 1 => {
-                    return self.begin_loss(Next::Nothing, bound);
+                    let end = committed.saturating_add(1);
+                    return self.begin_loss(bound, next.map_or(end, |next| next.min(end)));
                 }
                 TopicRead::Nothing if self.hub.fault.sleeps_on_uncommitted() => {
                     return Read::Nothing;
@@ -70,20 +77,18 @@ impl Subscription {
         Read::Yield
     }
 
-    /// Returns the sequence number of a loss of all topics that has not been reported yet.
+    /// Returns the first loss of all topics that has not been reported yet.
     #[inline]
     pub(super) fn unreported_loss(&self) -> Option<u64> {
-        let lost = self.hub.lost();
-        (lost > self.loss_seen).then_some(lost)
+        self.hub.losses.first_after(self.loss_seen)
     }
 
-    /// Begins to report a loss of all topics. All events before it have been read, and `next`
-    /// follows it.
+    /// Begins to report a loss of all topics. All events before it have been read, and no event or
+    /// gap follows below `end`.
     #[cold]
-    fn begin_loss(&mut self, next: Next, loss: u64) -> Read {
-        if let Next::Cursor { index, first, .. } = next {
-            self.requeue(index, Some(first));
-        }
+    fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
+        // Losses with nothing between them are reported as one.
+        let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
         self.loss_seen = loss;
         for cursor in &mut self.cursors {
             cursor.pass_loss(loss);

@@ -9,6 +9,7 @@ use super::{
     HubStats, PublishError, Receipt,
     faults::Fault,
     link::Link,
+    losses::Losses,
     registry::Registry,
     topic::{Topic, TopicState},
 };
@@ -33,9 +34,9 @@ pub(super) struct Shared {
     /// All events up to this sequence number can be read. It advances while the lock of the event's
     /// topic is held, so a reader that finds an event in its topic also finds it committed.
     committed: AtomicU64,
-    /// Each topic may have lost events up to this sequence number. It advances after `committed`
-    /// and under the lock of `newest`, so no later event can be read before the loss is known.
-    lost: AtomicU64,
+    /// Advances after `committed` and under the lock of `newest`, so no later event can be read
+    /// before the loss is known.
+    pub(super) losses: Losses,
     closed: AtomicBool,
     /// The newest sequence number of all topics. Locked while the lock of a topic is held.
     newest: Mutex<u64>,
@@ -78,7 +79,7 @@ impl Shared {
             id_prefix: format!("{epoch}-"),
             registry,
             committed: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            losses: Losses::new(),
             closed: AtomicBool::new(false),
             newest: Mutex::default(),
             started: Instant::now(),
@@ -90,12 +91,6 @@ impl Shared {
 
     pub(super) fn committed(&self) -> u64 {
         self.committed.load(Acquire)
-    }
-
-    /// Returns the sequence number up to which each topic may have lost events, or 0 if there was
-    /// no loss.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Acquire)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -226,12 +221,13 @@ impl Shared {
             if self.is_closed() {
                 return Err(NotAppended::Closed);
             }
-            if sequence <= self.lost() {
+            // It has received all events up to there.
+            if sequence <= *newest {
                 return Err(NotAppended::Stale);
             }
-            *newest = sequence.max(*newest);
-            self.committed.store(*newest, Release);
-            self.lost.store(sequence, Release);
+            *newest = sequence;
+            self.committed.store(sequence, Release);
+            self.losses.add(sequence);
         }
         self.wake_all();
         Ok(())

@@ -52,7 +52,8 @@ impl HubStats {
     }
 
     /// Returns the age that the newest event had when this process received it from the
-    /// [broker](super::Hub::connect), or `None` if the hub has no broker.
+    /// [broker](super::Hub::connect), or `None` if the hub has no broker. It is zero before the
+    /// first event after the history.
     ///
     /// While this process catches up, this shows how far it is behind. It does not grow while the
     /// connection is down, which the broker's health reports.

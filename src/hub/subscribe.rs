@@ -106,6 +106,8 @@ impl Subscribe {
     /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
     ///   topics may receive a spurious gap when it reconnects. This happens only if a topic has
     ///   evicted events that are newer than the oldest of the recent events.
+    /// - A client without an id of this hub receives no gap for what a [broker](super::Hub::connect)
+    ///   lost before this call. With an id from before the loss, it receives one for each topic.
     /// - A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let Self { hub, topics, recent, gap_policy, window, greeting } = self;
