@@ -63,8 +63,8 @@
 //! ```python
 //! import redis
 //!
+//! server = redis.from_url("redis://127.0.0.1/")
 //! event = {"topic": "news", "data": "hello"}
-//! server = redis.Redis()
 //! server.xadd("tower-sse", event, nomkstream=True, maxlen=100_000, approximate=True)
 //! ```
 //!

@@ -4,8 +4,14 @@
 
 mod client;
 mod outcomes;
+mod python;
 mod server;
 mod sharing;
+#[cfg(feature = "axum")]
+mod switch;
+
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::time::Duration;
 
