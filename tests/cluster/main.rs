@@ -1,7 +1,10 @@
-//! The examples on several processes, with a Redis: the chat behind nginx, with a page in Chromium.
+//! The examples on several processes, with a Redis: the chat behind nginx, with a page in Chromium,
+//! and the figures of a hub that is connected.
 #![cfg(all(feature = "axum", feature = "json", feature = "redis", unix))]
 
 mod chat;
+mod metrics;
+mod redis;
 mod script;
 
 // The browsers of `tests/browser`.

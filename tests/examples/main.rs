@@ -1,5 +1,5 @@
 //! The examples as their users run them: over sockets, with clients of all kinds.
-#![cfg(all(feature = "axum", feature = "hub", feature = "json"))]
+#![cfg(all(feature = "axum", feature = "json", feature = "redis"))]
 
 use std::{future::Future, net::SocketAddr, time::Duration};
 
