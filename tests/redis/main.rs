@@ -2,6 +2,7 @@
 
 #![cfg(feature = "redis")]
 
+mod acl;
 mod client;
 mod outcomes;
 mod python;
