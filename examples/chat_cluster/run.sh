@@ -88,7 +88,7 @@ if [ "$port" = 0 ]; then
     port=$((20000 + RANDOM % 10000))
     until start_nginx "$port"; do port=$((20000 + RANDOM % 10000)); done
 elif ! start_nginx "$port"; then
-    cat "$directory/nginx.log" >&2
+    echo "cannot listen on 127.0.0.1:$port: $(tail -n 1 "$directory/nginx.log")" >&2
     exit 1
 fi
 echo "listening on http://127.0.0.1:$port"

@@ -17,7 +17,7 @@
 mod hub_metrics;
 mod stream_metrics;
 
-use std::{env, io, process, sync::Arc};
+use std::{env, process, sync::Arc};
 
 use axum::{
     Router,
@@ -34,7 +34,7 @@ use prometheus_client::{
 };
 use tokio::net::TcpListener;
 use tower_sse::{
-    LastEventId, SseLayer, Stats,
+    BoxError, LastEventId, SseLayer, Stats,
     hub::Hub,
     redis::{self, Redis, RedisHealth},
 };
@@ -42,11 +42,8 @@ use tower_sse::{
 use self::{hub_metrics::HubMetrics, stream_metrics::StreamMetrics};
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
-    let (hub, health) = connect().await.unwrap_or_else(|error| {
-        eprintln!("{error}");
-        process::exit(1);
-    });
+async fn main() -> Result<(), BoxError> {
+    let (hub, health) = connect().await?;
     let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
     let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
         eprintln!("cannot listen on {address}: {error}");
@@ -59,7 +56,7 @@ async fn main() -> io::Result<()> {
             eprintln!("TCP_NODELAY: {error}");
         }
     });
-    axum::serve(listener, app(hub, health, 10_000)).await
+    Ok(axum::serve(listener, app(hub, health, 10_000)).await?)
 }
 
 /// Returns the hub, and the health of its connection where it has one.

@@ -3,10 +3,16 @@
 use std::net::{SocketAddr, TcpStream};
 
 use http::{Request, StatusCode};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use serde_json::json;
 
-use crate::{chromium::Chromium, script::Script, support::connect_h1, tools::Tools, until};
+use crate::{
+    chromium::Chromium,
+    script::Script,
+    support::{client, connect_h1},
+    tools::Tools,
+    until,
+};
 
 /// Posts these texts to a process, one after another.
 async fn post(address: SocketAddr, texts: impl IntoIterator<Item = u64>) {
@@ -58,6 +64,22 @@ async fn page_whose_process_is_killed_moves_to_the_other_and_has_every_message_o
     until("the move back", async || script.pages_of(first) == 2).await;
     until_shown(&browser, 60).await;
     browser.until("chat.opened === 3 && chat.gaps === 0").await;
+
+    // Without any process, nginx sends the page away until there is one.
+    script.pause();
+    script.kill("one");
+    script.kill("two");
+    let answer = client::get(address, "/events?room=kitchen&name=bob", &[]).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(answer.headers()["content-type"], "text/event-stream");
+    let body = answer.into_body().collect().await.unwrap().to_bytes();
+    assert_eq!(body, "retry: 1000\n\n");
+    browser.until("$('#state').textContent === 'reconnecting'").await;
+    script.resume();
+    until("the restart", async || script.starts_of(first) == 3).await;
+    post(script.address_of(first), 61..=70).await;
+    until_shown(&browser, 70).await;
+    browser.until("chat.gaps === 0").await;
 
     script.stop();
     for address in [address, script.address_of("one"), script.address_of("two")] {

@@ -78,6 +78,15 @@ impl Script {
         signal("-KILL", ids.last().unwrap());
     }
 
+    /// Keeps the script from starting processes again.
+    pub(crate) fn pause(&self) {
+        signal("-STOP", &self.process.id().to_string());
+    }
+
+    pub(crate) fn resume(&self) {
+        signal("-CONT", &self.process.id().to_string());
+    }
+
     /// Stops the script as ctrl-c in its terminal does, and waits until it has ended.
     pub(crate) fn stop(&mut self) {
         signal("-TERM", &self.process.id().to_string());
@@ -88,6 +97,8 @@ impl Script {
 impl Drop for Script {
     fn drop(&mut self) {
         if self.process.try_wait().unwrap().is_none() {
+            // A test that failed may have paused it.
+            self.resume();
             self.stop();
         }
     }
