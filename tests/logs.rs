@@ -15,13 +15,7 @@ use tower_sse::{Drain, Event, MaxAge, SseLayer};
 use tracing::{Dispatch, Level, subscriber};
 use tracing_subscriber::{fmt::MakeWriter, registry::Registry};
 
-use support::{
-    Feed, Polled,
-    body::data,
-    event_stream, poll_frame,
-    source::{answer_to, cancelled_task},
-    through,
-};
+use support::{Feed, Polled, answer_to, cancelled_task, data, event_stream, poll_frame, through};
 
 /// The logged lines.
 #[derive(Clone, Default)]

@@ -80,7 +80,7 @@ start_nginx() {
     until_true is_decided
     kill -0 "$nginx" 2>/dev/null
 }
-is_decided() { grep -q 'event method' "$directory/nginx.log" || ! kill -0 "$nginx" 2>/dev/null; }
+is_decided() { grep -q 'event method' "$directory/nginx.log" 2>/dev/null || ! kill -0 "$nginx" 2>/dev/null; }
 
 port=${PORT:-3000}
 if [ "$port" = 0 ]; then

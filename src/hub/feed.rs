@@ -7,20 +7,20 @@ use std::{
 use tokio_util::sync::CancellationToken;
 
 use super::shared::{NotAppended, Shared};
-use crate::event::Event;
+use crate::{callback::catch_panic, event::Event};
 
-/// The way of events from a broker into a hub.
+/// The connection on which a broker passes events to a hub.
 ///
-/// The broker calls its methods one after another: sequence numbers must rise.
+/// Sequence numbers must rise, so the broker must not call these methods concurrently.
 #[derive(Clone)]
 pub struct Feed {
-    /// Weak, so that the broker ends with the hub.
+    /// Weak, so that a broker does not keep its hub alive.
     hub: Weak<Shared>,
     closed: CancellationToken,
     max_age: Duration,
 }
 
-/// The hub is closed or dropped: the broker has to end.
+/// The error of feeding a hub that is closed or dropped. The broker must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -29,8 +29,10 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age }
     }
 
-    /// Appends an event that was published `age` ago. Returns whether the hub did not have this
-    /// sequence number, or a higher one, before.
+    /// Appends an event that was published `age` ago. Returns `false` if the hub already had this
+    /// sequence number or a higher one.
+    ///
+    /// If the program's code panics during the call, a loss is reported.
     pub fn event(
         &self,
         sequence: u64,
@@ -39,7 +41,10 @@ impl Feed {
         age: Duration,
     ) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
-        let is_new = accepted(hub.receive(sequence, topic, event, age))?;
+        // It calls the program's `retention_of` and wakers, whose panics must not end the broker's
+        // task. The event may not have been appended then.
+        let received = catch_panic(|| hub.receive(sequence, topic, event, age));
+        let is_new = accepted(received.unwrap_or_else(|| hub.report_loss(sequence)))?;
         if is_new && let Some(link) = hub.link() {
             link.set_lag(age);
         }
@@ -47,17 +52,18 @@ impl Feed {
     }
 
     /// Reports that each topic may have lost events up to this sequence number. Subscribers receive
-    /// the earlier events that are kept, and then a gap for each topic.
+    /// the earlier events that are kept, then a gap for each topic.
     pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
         accepted(self.hub.upgrade().ok_or(Closed)?.report_loss(sequence))
     }
 
-    /// Returns the age up to which the hub keeps events, so how far back to load the history.
+    /// Returns the age up to which the hub keeps events, and up to which the broker loads the
+    /// history.
     pub const fn max_age(&self) -> Duration {
         self.max_age
     }
 
-    /// Runs a future until the hub is closed or dropped, also while nothing is published.
+    /// Runs a future until the hub is closed or dropped, even while nothing is published.
     pub async fn run_until_closed(&self, future: impl Future<Output = ()>) {
         _ = self.closed.run_until_cancelled(future).await;
     }

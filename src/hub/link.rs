@@ -15,14 +15,13 @@ use super::{
 };
 use crate::{BoxError, event::Event};
 
-/// A hub's side of the connection to its broker. Dropping it tells the broker that the hub is
-/// gone.
+/// A hub's side of the connection to its broker. Dropping it ends the broker's side.
 pub(super) struct Link {
-    /// Set once the broker has connected, before the hub is handed out.
+    /// Set once the broker has connected, before the program gets the hub.
     publisher: OnceLock<Box<dyn Publisher>>,
     /// Cancelled when the hub is closed or dropped.
     closed: DropGuard,
-    /// Whether `publish_now` has been called, which is logged once.
+    /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
     /// The age of the newest event when it was received, in microseconds.
     lag: AtomicU64,

@@ -20,7 +20,8 @@ use crate::{
     },
 };
 
-/// The time of a hub at its creation, so that events from a broker can be older than the hub.
+/// The value of a hub's clock at its creation. It is not zero, so that events from a broker can be
+/// older than the hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The state that all clones of a hub and its subscriptions share.
@@ -29,11 +30,11 @@ pub(super) struct Shared {
     /// The start of all ids: the epoch and a hyphen.
     id_prefix: String,
     pub(super) registry: Registry,
-    /// All events up to this sequence number can be read. It advances under the lock of the
-    /// event's topic, so a reader that finds the event in the topic also finds it committed.
+    /// All events up to this sequence number can be read. It advances while the lock of the event's
+    /// topic is held, so a reader that finds an event in its topic also finds it committed.
     committed: AtomicU64,
-    /// Each topic may have lost events up to this sequence number. It advances after `committed`,
-    /// so no later event can be read before the loss is known.
+    /// Each topic may have lost events up to this sequence number. It advances after `committed`
+    /// and under the lock of `newest`, so no later event can be read before the loss is known.
     lost: AtomicU64,
     closed: AtomicBool,
     /// The newest sequence number of all topics. Locked while the lock of a topic is held.
@@ -41,8 +42,8 @@ pub(super) struct Shared {
     started: Instant,
     /// The connection to a broker, if the hub has one.
     link: Option<Link>,
-    /// The number of gaps that were sent. The standard library's, for loom too: the models do not
-    /// depend on its order.
+    /// The number of gaps that were sent. The standard library's atomic even under loom: the models
+    /// do not depend on its order.
     gaps: std::sync::atomic::AtomicU64,
     pub(super) fault: Fault,
 }
@@ -50,13 +51,13 @@ pub(super) struct Shared {
 /// The sequence number of an event to append.
 #[derive(Clone, Copy, Debug)]
 enum Sequence {
-    /// The next one, in a hub that assigns them itself.
+    /// The next one, in a hub that assigns sequence numbers itself.
     Next,
-    /// One that a broker has assigned.
+    /// The one that a broker has assigned.
     Assigned(u64),
 }
 
-/// The reason why an event was not appended.
+/// The reason an event was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotAppended {
     Closed,
@@ -91,8 +92,8 @@ impl Shared {
         self.committed.load(Acquire)
     }
 
-    /// Returns the newest sequence number up to which each topic may have lost events, 0 if there
-    /// was no loss.
+    /// Returns the sequence number up to which each topic may have lost events, or 0 if there was
+    /// no loss.
     pub(super) fn lost(&self) -> u64 {
         self.lost.load(Acquire)
     }
@@ -116,7 +117,7 @@ impl Shared {
         self.link.as_ref().map_or(committed, |link| committed.max(link.newest_possible(committed)))
     }
 
-    /// Returns the hub's time, which goes on from [`ORIGIN`].
+    /// Returns the time of the hub's clock, which starts at [`ORIGIN`].
     pub(super) fn now(&self) -> Duration {
         // loom repeats each execution, which has to be deterministic.
         if cfg!(tower_sse_loom) { ORIGIN } else { ORIGIN + self.started.elapsed() }
@@ -137,7 +138,7 @@ impl Shared {
         }
     }
 
-    /// Publishes an event of a hub without a broker.
+    /// Publishes an event in a hub without a broker.
     pub(super) fn publish(&self, name: &str, event: &Event) -> Result<Receipt, PublishError> {
         match self.append(name, event, Sequence::Next, Duration::ZERO) {
             Ok(Appended { sequence, subscribers }) => {
@@ -148,7 +149,7 @@ impl Shared {
         }
     }
 
-    /// Appends an event that a broker has published, `age` ago.
+    /// Appends an event that came from a broker and was published `age` ago.
     pub(super) fn receive(
         &self,
         sequence: u64,
@@ -174,10 +175,11 @@ impl Shared {
         let mut drops = DeferredDrops::default();
         let (appended, is_used) = self.with_topic(name, |topic, state| {
             let appended = self.commit(topic, sequence).map(|sequence| {
-                // Committed already: a reader that looks for it waits for the topic's lock.
+                // The event is committed before it is in the log, but readers of the topic wait for
+                // its lock.
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
                 state.log.append(sequence, bytes, now.saturating_sub(age), &mut drops);
-                // The log measured ages by the event's own time.
+                // `append` evicted by the time of the event, which is in the past.
                 if !age.is_zero() {
                     state.log.trim(now, &mut drops);
                 }
@@ -185,7 +187,7 @@ impl Shared {
             });
             (appended, state.is_used())
         });
-        // The event was not kept, or not appended: the topic may exist only for it.
+        // If the event was not appended or not kept, the topic may have been created only for it.
         if !is_used && let Some(topic) = self.registry.get(name) {
             self.registry.remove_unused(&topic);
         }
@@ -198,8 +200,8 @@ impl Shared {
         Ok(Appended { sequence, subscribers })
     }
 
-    /// Gives an event of a topic its sequence number. The caller holds the topic's lock, and
-    /// appends the event before it releases it.
+    /// Assigns the sequence number of an event. The caller holds the lock of `topic`, and appends
+    /// the event before releasing it.
     fn commit(&self, topic: &Topic, sequence: Sequence) -> Result<u64, NotAppended> {
         let mut newest = lock(&self.newest);
         if self.is_closed() {
@@ -217,8 +219,7 @@ impl Shared {
         Ok(*newest)
     }
 
-    /// Records that each topic may have lost events up to this sequence number, and wakes all
-    /// subscribers.
+    /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
     pub(super) fn report_loss(&self, sequence: u64) -> Result<(), NotAppended> {
         {
             let mut newest = lock(&self.newest);
@@ -242,7 +243,7 @@ impl Shared {
 
     pub(super) fn close(&self) {
         {
-            // Locked, so that each event is published before the close or fails.
+            // Under this lock, an event is either published before the close or fails.
             let _newest = lock(&self.newest);
             self.closed.store(true, Release);
         }

@@ -165,7 +165,7 @@ impl SealedBroker for Redis {
     async fn start(self, feed: Feed) -> Result<impl Publisher, Error> {
         let Self { client, key, max_len, publish_deadline, pause, health } = self;
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::new()));
-        let connector = Arc::new(Connector::new(client, key.clone(), Arc::clone(&clock)));
+        let connector = Arc::new(Connector::new(client, Arc::from(&*key), Arc::clone(&clock)));
         let mut reader = Reader::new(feed, Arc::clone(&gate), Arc::clone(&clock), health.clone());
         let connections = match load(&connector, &mut reader).await {
             // A cluster names the server to connect to.

@@ -20,12 +20,12 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 /// Connects to the server that has the stream.
 pub(super) struct Connector {
     client: Mutex<Client>,
-    key: String,
+    key: Arc<str>,
     clock: Arc<Clock>,
 }
 
 impl Connector {
-    pub(super) const fn new(client: Client, key: String, clock: Arc<Clock>) -> Self {
+    pub(super) const fn new(client: Client, key: Arc<str>, clock: Arc<Clock>) -> Self {
         Self { client: Mutex::new(client), key, clock }
     }
 
@@ -46,7 +46,7 @@ impl Connector {
             .get_multiplexed_async_connection_with_config(&config)
             .await
             .map_err(|error| Error::new("connect to Redis", error))?;
-        Ok(Stream { connection, key: self.key.clone() })
+        Ok(Stream { connection, key: Arc::clone(&self.key) })
     }
 
     /// Connects to another server from now on, if the error of a cluster names the one that has the

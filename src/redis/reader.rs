@@ -15,7 +15,7 @@ use super::{
 use crate::hub::{Closed, Feed};
 
 /// How many entries are fed before other tasks may run, which takes some 0.3 ms.
-const ENTRIES_PER_POLL: usize = 128;
+const ENTRIES_PER_POLL: usize = 100;
 
 /// Reads the stream into the hub without a hole, or reports one.
 ///

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ::redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
 
@@ -40,7 +40,7 @@ return id
 #[derive(Clone)]
 pub(super) struct Stream {
     pub(super) connection: MultiplexedConnection,
-    pub(super) key: String,
+    pub(super) key: Arc<str>,
 }
 
 /// The first entry of a range.
@@ -68,7 +68,7 @@ impl Stream {
     ) -> Result<Option<StreamId>, Error> {
         let Some(before) = milliseconds.checked_sub(1) else { return Ok(None) };
         let mut command = cmd("XREVRANGE");
-        command.arg(&self.key).arg(before).arg("-").arg("COUNT").arg(1);
+        command.arg(&*self.key).arg(before).arg("-").arg("COUNT").arg(1);
         let entries = self.entries(&command, "find the start of the history in Redis").await?;
         Ok(entries.first().map(|entry| entry.id))
     }
@@ -81,7 +81,7 @@ impl Stream {
         count: usize,
     ) -> Result<Vec<RawEntry>, Error> {
         let mut command = cmd("XRANGE");
-        command.arg(&self.key);
+        command.arg(&*self.key);
         match from {
             RangeStart::First => command.arg("-"),
             RangeStart::At(id) => command.arg(id.to_string()),
@@ -100,7 +100,7 @@ impl Stream {
         const DURING: &str = "wait for entries of Redis";
         let mut command = cmd("XREAD");
         command.arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        command.arg("STREAMS").arg(&self.key).arg(last.to_string());
+        command.arg("STREAMS").arg(&*self.key).arg(last.to_string());
         match self.send(&command, DURING).await? {
             Value::Nil => Ok(Vec::new()),
             reply => parse_streams(reply).ok_or_else(|| unexpected(DURING)),
@@ -110,7 +110,7 @@ impl Stream {
     /// Adds a [marker](MARK), unless the entry `known` is there.
     pub(super) async fn mark(&mut self, known: StreamId) -> Result<(), Error> {
         let mut command = cmd("EVAL");
-        command.arg(MARK).arg(1).arg(&self.key).arg(known.to_string());
+        command.arg(MARK).arg(1).arg(&*self.key).arg(known.to_string());
         self.send(&command, "mark a loss in Redis").await.map(drop)
     }
 
@@ -118,7 +118,7 @@ impl Stream {
     pub(super) async fn skip_after(&mut self, id: StreamId) {
         let mut command = cmd("XADD");
         let next = StreamId::at(id.milliseconds.saturating_add(1));
-        command.arg(&self.key).arg("NOMKSTREAM").arg(next.to_string()).arg(SKIP).arg("");
+        command.arg(&*self.key).arg("NOMKSTREAM").arg(next.to_string()).arg(SKIP).arg("");
         // It fails if the stream has gone further, as intended.
         _ = self.send(&command, "advance the ids in Redis").await;
     }

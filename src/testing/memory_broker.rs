@@ -15,10 +15,10 @@ use crate::{
     hub::{Broker, Feed, PublishError, Publisher, Publishing, SealedBroker},
 };
 
-/// A [`Broker`] in memory, for tests of programs whose processes share one.
+/// A [`Broker`] in memory, for tests of programs whose processes share a broker.
 ///
-/// Each clone connects one hub; all of them share the events. A test makes it fail as a broker on a
-/// network does, to see what the program and its clients make of that.
+/// Connect each hub with a clone; all clones share the events. A test can make it fail as a broker
+/// on a network does.
 ///
 /// ```
 /// use tower_sse::{Event, hub::{Hub, PublishError}, testing::MemoryBroker};
@@ -38,18 +38,18 @@ use crate::{
 /// # }
 /// ```
 ///
-/// The history that a hub loads is all that was published, without limits.
+/// It keeps all published events without a limit, and a hub that connects loads all of them.
 #[derive(Clone, Default)]
 pub struct MemoryBroker {
     state: Arc<Mutex<State>>,
-    /// A part of the ids' hash, so that two brokers have different ids.
+    /// Part of the broker's name, so that the ids of two brokers differ.
     number: u64,
 }
 
 #[derive(Default)]
 struct State {
     newest: u64,
-    /// Nothing is kept up to this sequence number.
+    /// Events up to this sequence number are lost.
     lost: u64,
     history: Vec<Published>,
     feeds: Vec<Feed>,
@@ -65,17 +65,17 @@ struct Published {
 }
 
 impl MemoryBroker {
-    /// Returns a broker without events.
+    /// Creates a broker without events.
     #[must_use]
     pub fn new() -> Self {
         static CREATED: AtomicU64 = AtomicU64::new(0);
         Self { number: CREATED.fetch_add(1, Relaxed), ..Self::default() }
     }
 
-    /// Loses all events, as an engine does that restarts without its data.
+    /// Loses all events, as a broker does that restarts without its data.
     ///
-    /// Hubs keep what they have received. Each subscription receives the events that its hub keeps,
-    /// and then a [gap](crate::hub::GapPolicy) for each topic.
+    /// Hubs keep the events that they have received. Each subscription receives those, and then a
+    /// [gap](crate::hub::GapPolicy) for each topic.
     pub fn lose_history(&self) {
         let mut state = self.lock();
         state.newest += 1;
@@ -85,13 +85,13 @@ impl MemoryBroker {
         state.feeds.retain(|feed| feed.report_loss(lost).is_ok());
     }
 
-    /// Refuses the next `events` events: publishing them fails with
+    /// Refuses the next `events` events. Publishing them fails with
     /// [`PublishError::Refused`](crate::hub::PublishError::Refused).
     pub fn refuse(&self, events: usize) {
         self.lock().to_refuse = events;
     }
 
-    /// Loses the acknowledgements of the next `events` events: they are published, and publishing
+    /// Loses the acknowledgements of the next `events` events. They are published, but publishing
     /// them fails with [`PublishError::Unknown`](crate::hub::PublishError::Unknown).
     pub fn lose_acknowledgements(&self, events: usize) {
         self.lock().to_lose_acknowledgements_of = events;
@@ -127,7 +127,7 @@ impl State {
 }
 
 impl Published {
-    /// Returns whether the hub is still there.
+    /// Feeds the event to a hub. Returns `false` if the hub is closed or dropped.
     fn feed_to(&self, feed: &Feed) -> bool {
         feed.event(self.sequence, &self.topic, &self.event, self.at.elapsed()).is_ok()
     }

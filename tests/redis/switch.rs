@@ -10,8 +10,7 @@ use axum::{
     response::IntoResponse,
     routing::{get, post},
 };
-use http::Request;
-use http_body_util::{BodyExt, Full};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower_sse::{
     Event, LastEventId, Message, SseLayer,
@@ -20,7 +19,7 @@ use tower_sse::{
 
 use crate::{
     server::Server,
-    support::{EventReader, client, connect_h1, serve_axum},
+    support::{EventReader, client, serve_axum},
     until,
 };
 
@@ -163,9 +162,7 @@ impl Script {
     }
 
     async fn post(&mut self, path: &str, text: &str) {
-        let request = Request::post(path).header("host", "localhost");
-        let request = request.body(Full::from(text.to_owned())).unwrap();
-        let response = connect_h1(self.address).await.send_request(request).await.unwrap();
+        let response = client::post(self.address, path, &[], text.to_owned()).await;
         self.answer(path, response).await;
     }
 
