@@ -167,7 +167,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
 // Links to what a feature brings lead nowhere without it.
-#![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "full", feature = "testing")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 #[macro_use]
 mod log;
