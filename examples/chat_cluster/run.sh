@@ -13,7 +13,7 @@ PATH=$PATH:/usr/sbin # Debian keeps nginx there
 program=${1:-}
 if [ -z "$program" ]; then
     (cd "$here/../.." && cargo build --quiet --example chat_cluster --all-features)
-    program=$here/../../target/debug/examples/chat_cluster
+    program=${CARGO_TARGET_DIR:-$here/../../target}/debug/examples/chat_cluster
 fi
 
 directory=$(mktemp -d)
