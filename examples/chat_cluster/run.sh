@@ -49,6 +49,7 @@ echo "redis: $REDIS_URL"
 
 # label NAME: prints each line with the name in front, and keeps it.
 label() {
+    trap '' INT # it ends with its process
     local line
     while read -r line; do
         echo "$1: $line"
