@@ -85,7 +85,8 @@ impl Hub {
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = publishable(event)?;
+        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+        check(&event)?;
         let Some(link) = self.shared.link() else {
             return self.shared.publish(topic.as_ref(), &event);
         };
@@ -116,7 +117,8 @@ impl Hub {
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = publishable(event)?;
+        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+        check(&event)?;
         if let Some(link) = self.shared.link() {
             link.warn_not_in_process();
             return Err(PublishError::NotInProcess);
@@ -201,19 +203,16 @@ impl Hub {
     }
 }
 
-/// Converts a value into an event, and checks that it can be published.
-fn publishable<E>(event: E) -> Result<Event, PublishError>
-where
-    E: TryInto<Event, Error: Into<BoxError>>,
-{
-    let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+/// Checks that an event can be published.
+#[inline]
+fn check(event: &Event) -> Result<(), PublishError> {
     if event.has_id() {
         return Err(PublishError::HasId);
     }
     if !event.has_data() {
         return Err(PublishError::NoData);
     }
-    Ok(event)
+    Ok(())
 }
 
 impl Default for Hub {

@@ -31,36 +31,26 @@ impl Subscription {
         for _ in 0..READS_PER_POLL {
             // All events up to here can be read, so none can appear before it later.
             let committed = self.hub.committed();
-            let loss = self.unreported_loss().filter(|loss| *loss <= committed);
-            let next = match self.cursors.as_slice() {
-                [cursor] if cursor.is_caught_up() => Next::Nothing,
-                [_] => Next::Cursor { index: 0, first: 0, bound: committed.saturating_add(1) },
-                _ => self.merge_queue.next(committed, &mut self.cursors),
-            };
-            let (index, bound) = match (next, loss) {
-                (Next::Yield, _) => return Read::Yield,
-                (Next::Nothing, None) => return Read::Nothing,
-                (Next::Cursor { index, bound, .. }, None) => (index, bound),
-                (Next::Cursor { index, first, bound }, Some(loss)) if first < loss => {
-                    (index, bound.min(loss))
-                }
-                (Next::Cursor { index, first, .. }, Some(loss)) => {
-                    self.requeue(index, Some(first));
-                    return self.begin_loss(loss, first);
-                }
-                (Next::Nothing, Some(loss)) => {
-                    return self.begin_loss(loss, committed.saturating_add(1));
-                }
+            let (index, bound) = match self.unreported_loss() {
+                // A later loss is not committed yet.
+                Some(loss) if loss <= committed => match self.next_before(loss, committed) {
+                    Ok(next) => next,
+                    Err(read) => return read,
+                },
+                _ => match self.cursors.as_slice() {
+                    [cursor] if cursor.is_caught_up() => return Read::Nothing,
+                    [_] => (0, committed.saturating_add(1)),
+                    _ => match self.merge_queue.next(committed, &mut self.cursors) {
+                        Next::Nothing => return Read::Nothing,
+                        Next::Yield => return Read::Yield,
+                        Next::Cursor { index, bound, .. } => (index, bound),
+                    },
+                },
             };
             let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
             let (item, next) = cursor.read(bound, drops);
             self.requeue(index, next);
             match item {
-                // All events that the only topic keeps from before the loss have been read.
-                TopicRead::Nothing if loss == Some(bound) && self.cursors.len() == 1 => {
-                    let end = committed.saturating_add(1);
-                    return self.begin_loss(bound, next.map_or(end, |next| next.min(end)));
-                }
                 TopicRead::Nothing if self.hub.fault.sleeps_on_uncommitted() => {
                     return Read::Nothing;
                 }
@@ -83,9 +73,31 @@ impl Subscription {
         self.hub.losses.first_after(self.loss_seen)
     }
 
-    /// Begins to report a loss of all topics. All events before it have been read, and no event or
-    /// gap follows below `end`.
+    /// Returns the cursor with the next event or gap before a loss, and its bound. If there is none,
+    /// begins to report the loss.
     #[cold]
+    fn next_before(&mut self, loss: u64, committed: u64) -> Result<(usize, u64), Read> {
+        let end = committed.saturating_add(1);
+        let next = match self.cursors.as_slice() {
+            [cursor] => match cursor.next() {
+                Some(first) if first < end => Next::Cursor { index: 0, first, bound: end },
+                _ => Next::Nothing,
+            },
+            _ => self.merge_queue.next(committed, &mut self.cursors),
+        };
+        match next {
+            Next::Yield => Err(Read::Yield),
+            Next::Cursor { index, first, bound } if first < loss => Ok((index, bound.min(loss))),
+            Next::Cursor { index, first, .. } => {
+                self.requeue(index, Some(first));
+                Err(self.begin_loss(loss, first))
+            }
+            Next::Nothing => Err(self.begin_loss(loss, end)),
+        }
+    }
+
+    /// Begins to report a loss of all topics. All events before it were read, and no event or gap
+    /// follows below `end`.
     fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
         // Losses with nothing between them are reported as one.
         let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
