@@ -118,7 +118,7 @@ impl PublisherConfig {
     async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
         let known = self.gate.newest_known();
         let refused = |error: Error| PublishError::Refused(error.into());
-        session.stream.mark(known).await.map_err(refused)
+        session.stream.mark(known, known).await.map_err(refused)
     }
 
     fn not_connected(&self) -> BoxError {

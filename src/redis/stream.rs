@@ -14,13 +14,14 @@ pub(super) const PAGE: usize = 1000;
 /// How long Redis waits for an entry before it answers that there is none.
 pub(super) const BLOCK: Duration = Duration::from_secs(2);
 
-/// Adds a marker, unless the stream has the entry that its writer knew last: `0-0` stands for the
-/// stream itself. The id of the marker is above the known one even if the server's clock is behind.
+/// Adds a marker, unless the stream has the entry that is thought to be missing: `0-0` stands for
+/// any entry. The id of the marker is above the newest one that its writer knew, even if the
+/// server's clock is behind.
 const MARK: &str = "
-local key, known = KEYS[1], ARGV[1]
-if known == '0-0' then
-  if redis.call('EXISTS', key) == 1 then return false end
-elseif #redis.call('XRANGE', key, known, known) > 0 then
+local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
+if missing == '0-0' then
+  if redis.call('XLEN', key) > 0 then return false end
+elseif #redis.call('XRANGE', key, missing, missing) > 0 then
   return false
 end
 local function parse(id)
@@ -31,6 +32,7 @@ local id = redis.call('XADD', key, '*', 'gap', known)
 local added, known_at = {parse(id)}, {parse(known)}
 if added[1] < known_at[1] or (added[1] == known_at[1] and added[2] <= known_at[2]) then
   local above = string.format('%.0f-%.0f', known_at[1], known_at[2] + 1)
+  redis.call('XDEL', key, id)
   id = redis.call('XADD', key, above, 'gap', known)
 end
 return id
@@ -107,10 +109,11 @@ impl Stream {
         }
     }
 
-    /// Adds a [marker](MARK), unless the entry `known` is there.
-    pub(super) async fn mark(&mut self, known: StreamId) -> Result<(), Error> {
+    /// Adds a [marker](MARK), unless the entry `missing` is there. `known` is the newest entry that
+    /// the stream has had.
+    pub(super) async fn mark(&mut self, missing: StreamId, known: StreamId) -> Result<(), Error> {
         let mut command = cmd("EVAL");
-        command.arg(MARK).arg(1).arg(&self.key).arg(known.to_string());
+        command.arg(MARK).arg(1).arg(&self.key).arg(missing.to_string()).arg(known.to_string());
         self.send(&command, "mark a loss in Redis").await.map(drop)
     }
 

@@ -3,7 +3,11 @@
 #![cfg(feature = "redis")]
 
 mod client;
+mod keys;
 mod outcomes;
+mod process;
+mod proxy;
+mod restarts;
 mod server;
 mod sharing;
 

@@ -107,6 +107,10 @@ impl Server {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Returns a broker of this server.
     pub(crate) fn broker(&self) -> Redis {
         Redis::open(self.url()).unwrap()
@@ -119,6 +123,12 @@ impl Server {
         let mut command = redis::cmd(parts.next().unwrap());
         parts.for_each(|part| _ = command.arg(part));
         command.query_async(&mut connection).await.unwrap()
+    }
+
+    /// Returns the server's time in milliseconds.
+    pub(crate) async fn now(&self) -> u64 {
+        let (seconds, microseconds): (u64, u64) = self.command("TIME").await;
+        seconds * 1000 + microseconds / 1000
     }
 
     pub(crate) async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
