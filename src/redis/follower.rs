@@ -8,7 +8,7 @@ use super::{
     gate::Session,
     mutant,
     reader::{Reader, Stop},
-    stream::{PAGE, Stream},
+    stream::Stream,
 };
 
 /// The delay before the first attempt to connect again.
@@ -111,12 +111,10 @@ impl Follower {
 
     async fn read_next(&mut self, reading: &mut Stream, session: &mut Session) -> Result<(), Stop> {
         let entries = reading.wait_after(self.reader.last()).await?;
-        let is_idle = entries.is_empty();
-        if is_idle || entries.len() >= PAGE {
-            // Neither proves that nothing is missing.
-            self.reader.catch_up(reading).await?;
-        } else {
-            self.reader.read(reading, entries).await?;
+        let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
+        match entries {
+            Some(entries) => self.reader.read(reading, entries).await?,
+            None => self.reader.catch_up(reading).await?,
         }
         if is_idle {
             // A proxy may have cut the connection that has nothing to do.

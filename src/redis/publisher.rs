@@ -68,11 +68,8 @@ impl PublisherConfig {
                 return Err(PublishError::Refused(self.not_connected()));
             };
             *is_sent = true;
-            let connection = &mut session.stream.connection;
-            let sending = connection.send_packed_command(command);
-            let Some(reply) = session.ended.run_until_cancelled(sending).await else {
-                return Err(unknown("connection lost before the answer"));
-            };
+            // Also if the session ends meanwhile: the answer may be that Redis refuses the event.
+            let reply = session.stream.connection.send_packed_command(command).await;
             let reply = reply.and_then(Value::extract_error);
             *is_sent = false;
             match self.read_reply(&session, reply)? {

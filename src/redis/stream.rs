@@ -5,11 +5,11 @@ use ::redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
 use super::{
     Error,
     entry::{RawEntry, SKIP},
+    mutant,
     stream_id::StreamId,
 };
 
-/// How many entries the reader takes at a time. Fewer than
-/// [`MIN_MAX_LEN`](super::builder::MIN_MAX_LEN), so an answer that is not full has no hole.
+/// How many entries the reader takes at a time.
 pub(super) const PAGE: usize = 1000;
 /// How long Redis waits for an entry before it answers that there is none.
 pub(super) const BLOCK: Duration = Duration::from_secs(2);
@@ -97,15 +97,32 @@ impl Stream {
         self.entries(&command, "read the stream in Redis").await
     }
 
-    /// Waits for entries after `last`, for a limited time. Returns up to [`PAGE`] of them.
-    pub(super) async fn wait_after(&mut self, last: StreamId) -> Result<Vec<RawEntry>, Error> {
+    /// Waits for entries after `last`, for a limited time. Returns up to [`PAGE`] of them, or `None`
+    /// if `last` is not there any more, so that entries after it may be missing as well.
+    pub(super) async fn wait_after(
+        &mut self,
+        last: StreamId,
+    ) -> Result<Option<Vec<RawEntry>>, Error> {
         const DURING: &str = "wait for entries of Redis";
-        let mut command = cmd("XREAD");
-        command.arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        command.arg("STREAMS").arg(&self.key).arg(last.to_string());
-        match self.send(&command, DURING).await? {
-            Value::Nil => Ok(Vec::new()),
-            reply => parse_streams(reply).ok_or_else(|| unexpected(DURING)),
+        let mut pipeline = ::redis::pipe();
+        pipeline.cmd("XREAD").arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        pipeline.arg("STREAMS").arg(&self.key).arg(last.to_string());
+        // Redis answers it after the wait. XREAD itself passes over what was trimmed.
+        pipeline.cmd("XRANGE").arg(&self.key).arg(last.to_string()).arg(last.to_string());
+        let replies = self.connection.send_packed_commands(&pipeline, 0, 2).await;
+        let [entries, last] = replies
+            .and_then(|replies| replies.into_iter().map(Value::extract_error).collect())
+            .map(|replies: Vec<_>| replies.try_into())
+            .map_err(|error| Error::new(DURING, error))?
+            .map_err(|_| unexpected(DURING))?;
+        if parse_entries(last).ok_or_else(|| unexpected(DURING))?.is_empty()
+            && !mutant::trusts_every_answer()
+        {
+            return Ok(None);
+        }
+        match entries {
+            Value::Nil => Ok(Some(Vec::new())),
+            reply => parse_streams(reply).map(Some).ok_or_else(|| unexpected(DURING)),
         }
     }
 
