@@ -2,7 +2,9 @@
 
 #![cfg(feature = "redis")]
 
+mod access;
 mod client;
+mod failover;
 mod keys;
 mod outcomes;
 mod process;
@@ -10,6 +12,7 @@ mod proxy;
 mod restarts;
 mod server;
 mod sharing;
+mod stalls;
 
 use std::time::Duration;
 

@@ -78,6 +78,10 @@ impl Proxy {
         Redis::open(self.url()).unwrap()
     }
 
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Passes on what the server sends to readers this much later.
     pub(crate) fn delay(&self, delay: Duration) {
         self.state.delay.store(delay.as_millis().try_into().unwrap(), SeqCst);

@@ -91,6 +91,11 @@ impl Server {
         self.process = Some(command.spawn().unwrap());
     }
 
+    /// Starts with these options too, from the next start on.
+    pub(crate) fn add_options(&mut self, options: &[&str]) {
+        self.options.extend(options.iter().map(ToString::to_string));
+    }
+
     /// Kills the process as a crash does.
     pub(crate) fn kill(&mut self) {
         let mut process = self.process.take().unwrap();
@@ -123,6 +128,11 @@ impl Server {
         let mut command = redis::cmd(parts.next().unwrap());
         parts.for_each(|part| _ = command.arg(part));
         command.query_async(&mut connection).await.unwrap()
+    }
+
+    /// Returns the number of entries of the stream.
+    pub(crate) async fn length(&self) -> usize {
+        self.command("XLEN tower-sse").await
     }
 
     /// Returns the server's time in milliseconds.
