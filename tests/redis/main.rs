@@ -9,10 +9,14 @@ mod keys;
 mod outcomes;
 mod process;
 mod proxy;
+mod record;
 mod restarts;
 mod server;
 mod sharing;
 mod stalls;
+mod storm;
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::time::Duration;
 

@@ -2,7 +2,7 @@ use std::{
     env, fs,
     io::{Write, stderr},
     net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -25,6 +25,18 @@ pub(crate) struct Server {
     directory: PathBuf,
     options: Vec<String>,
 }
+
+/// What a server has when it starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    All,
+    None,
+    Snapshot,
+}
+
+/// Where Redis keeps its append-only file.
+const APPEND_ONLY: &str = "appendonlydir";
+const SNAPSHOT: &str = "snapshot";
 
 impl Server {
     /// Starts a server that keeps nothing when it is killed. Returns `None`, and says so, where
@@ -91,6 +103,25 @@ impl Server {
         self.process = Some(command.spawn().unwrap());
     }
 
+    /// Keeps what the append-only file has now, to return to.
+    pub(crate) fn take_snapshot(&self) {
+        let snapshot = self.directory.join(SNAPSHOT);
+        _ = fs::remove_dir_all(&snapshot);
+        copy_files(&self.directory.join(APPEND_ONLY), &snapshot);
+    }
+
+    /// Starts the process again with these data in its append-only file.
+    pub(crate) async fn restart_with(&mut self, data: Data) {
+        let current = self.directory.join(APPEND_ONLY);
+        if data != Data::All {
+            fs::remove_dir_all(&current).unwrap();
+        }
+        if data == Data::Snapshot {
+            copy_files(&self.directory.join(SNAPSHOT), &current);
+        }
+        self.restart().await;
+    }
+
     /// Starts with these options too, from the next start on.
     pub(crate) fn add_options(&mut self, options: &[&str]) {
         self.options.extend(options.iter().map(ToString::to_string));
@@ -153,6 +184,14 @@ impl Drop for Server {
             _ = process.wait();
         }
         _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
 }
 
