@@ -6,6 +6,7 @@ mod access;
 mod client;
 mod failover;
 mod keys;
+mod load;
 mod outcomes;
 mod process;
 mod proxy;

@@ -6,6 +6,11 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use tower_sse::Message;
+
+/// The last event of each topic has a number from here on.
+pub(crate) const FIRST_END: u64 = u64::MAX - 1_000;
+
 /// An event that a publisher was told is published.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Acknowledged {
@@ -16,7 +21,7 @@ pub(crate) struct Acknowledged {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Message {
+pub(crate) enum Kind {
     Event { number: u64 },
     Gap,
 }
@@ -34,7 +39,7 @@ pub(crate) struct Journal {
 pub(crate) struct Received {
     pub(crate) topic: usize,
     pub(crate) sequence: u64,
-    pub(crate) message: Message,
+    pub(crate) kind: Kind,
     /// The time, in the form of a sequence number.
     pub(crate) received_at: u64,
     /// The client reconnected with this id before it had the last gap of an item, so it receives the
@@ -43,11 +48,34 @@ pub(crate) struct Received {
 }
 
 impl Received {
-    pub(crate) fn now(topic: usize, sequence: u64, message: Message) -> Self {
+    /// Parses a message that a client has just received.
+    pub(crate) fn now(message: &Message) -> Self {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
         let received_at = u64::try_from(since.as_millis()).unwrap() << 20;
-        Self { topic, sequence, message, received_at, is_repeated: false }
+        let sequence = sequence(&message.last_event_id);
+        let (topic, kind) = match message.data.split_once(' ') {
+            Some((topic, number)) => (topic, Kind::Event { number: number.parse().unwrap() }),
+            None => (&*message.data, Kind::Gap),
+        };
+        assert_eq!(message.event == "gap", kind == Kind::Gap, "{message:?}");
+        let topic = topic.parse().unwrap();
+        Self { topic, sequence, kind, received_at, is_repeated: false }
     }
+
+    /// Returns whether this is the last event of its topic.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self.kind, Kind::Event { number } if number >= FIRST_END)
+    }
+}
+
+/// Returns the data of an event.
+pub(crate) fn data(topic: usize, number: u64) -> String {
+    format!("{topic} {number}")
+}
+
+/// Returns the sequence number of an id.
+pub(crate) fn sequence(id: &str) -> u64 {
+    id.split_once('-').unwrap().1.parse().unwrap()
 }
 
 impl Journal {
@@ -55,7 +83,7 @@ impl Journal {
     pub(crate) fn reconnect(&mut self) {
         let Some(last) = self.messages.last().copied() else { return };
         for received in self.messages.iter_mut().rev() {
-            if received.message != Message::Gap || received.sequence != last.sequence {
+            if received.kind != Kind::Gap || received.sequence != last.sequence {
                 break;
             }
             received.is_repeated = true;
@@ -146,7 +174,7 @@ fn check_order(
     let mut seen = HashSet::new();
     let mut last = journal.start;
     for received in &journal.messages {
-        let Message::Event { number } = received.message else {
+        let Kind::Event { number } = received.kind else {
             if received.sequence < last {
                 verdict.fault(|v| &mut v.out_of_order, || {
                     format!("client {client}: {received:?} after {last}")
@@ -176,7 +204,7 @@ fn check_order(
 fn check_gaps(client: usize, journal: &Journal, losses: &[u64], verdict: &mut Verdict) {
     let mut reported = HashSet::new();
     for received in &journal.messages {
-        if received.message != Message::Gap || received.is_repeated {
+        if received.kind != Kind::Gap || received.is_repeated {
             continue;
         }
         verdict.gaps += 1;
@@ -204,9 +232,9 @@ fn check_topic(
     let mut messages = journal.messages.iter().filter(|message| message.topic == topic).peekable();
     for event in events {
         while messages.next_if(|message| message.sequence < event.sequence).is_some() {}
-        match messages.peek().map(|message| message.message) {
-            Some(Message::Event { number }) if number == event.number => {}
-            Some(Message::Gap) => verdict.lost += 1,
+        match messages.peek().map(|message| message.kind) {
+            Some(Kind::Event { number }) if number == event.number => {}
+            Some(Kind::Gap) => verdict.lost += 1,
             _ if is_reported_later(event, messages.clone(), losses) => verdict.lost += 1,
             next => verdict.fault(|v| &mut v.untold, || {
                 format!("client {client}: {event:?} is missing, and next is {next:?}")
@@ -223,7 +251,7 @@ fn is_reported_later<'a>(
     losses: &[u64],
 ) -> bool {
     let first = messages.clone().next();
-    let gap = messages.find(|message| message.message == Message::Gap);
+    let gap = messages.find(|message| message.kind == Kind::Gap);
     let (Some(first), Some(gap)) = (first, gap) else { return false };
     let loss = losses.iter().rfind(|loss| **loss <= gap.sequence);
     gap.sequence >= event.sequence && loss.is_some_and(|loss| first.received_at >= *loss)
@@ -232,15 +260,15 @@ fn is_reported_later<'a>(
 #[test]
 fn check_finds_each_fault() {
     let event = |number| Acknowledged { topic: 0, number, sequence: number };
-    let received = |sequence, message| Received {
+    let received = |sequence, kind| Received {
         topic: 0,
         sequence,
-        message,
+        kind,
         received_at: sequence,
         is_repeated: false,
     };
-    let got = |number| received(number, Message::Event { number });
-    let gap = |sequence| received(sequence, Message::Gap);
+    let got = |number| received(number, Kind::Event { number });
+    let gap = |sequence| received(sequence, Kind::Gap);
     let acknowledged = [event(11), event(12), event(13)];
     let checked = |messages: &[Received]| {
         let journal = Journal { topics: vec![0], start: 10, messages: messages.to_vec() };
@@ -256,7 +284,7 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[got(12), got(11), got(13)])[2], 1);
     assert_eq!(checked(&[gap(12), gap(12), got(13)]), [0, 0, 0, 1, 0]);
     assert_eq!(checked(&[gap(11), got(12), got(13)]), [0, 0, 0, 1, 0]);
-    let other_id = received(14, Message::Event { number: 13 });
+    let other_id = received(14, Kind::Event { number: 13 });
     assert_eq!(checked(&[got(11), got(12), other_id])[4], 1);
     // A gap of a later loss stands for an earlier one only if the client was away during both.
     assert_eq!(checked(&[got(11), got(13), gap(20)]), [1, 0, 0, 0, 0]);

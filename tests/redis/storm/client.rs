@@ -6,10 +6,9 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Decoder, Message};
 
-use super::publisher::{FIRST_END, sequence};
 use crate::{
     PATIENCE,
-    record::{self, Journal, Received},
+    record::{Journal, Received, sequence},
     support::client::get,
 };
 
@@ -72,22 +71,15 @@ impl StormClient {
     }
 
     fn record(&mut self, message: &Message) {
-        let sequence = sequence(&message.last_event_id);
         self.last = Some(message.last_event_id.to_string());
         if message.event == "hello" {
-            self.journal.start = sequence;
+            self.journal.start = sequence(&message.last_event_id);
             return;
         }
-        let (topic, received) = if message.event == "gap" {
-            (message.data.parse().unwrap(), record::Message::Gap)
-        } else {
-            let (topic, number) = message.data.split_once(' ').unwrap();
-            let (topic, number) = (topic.parse().unwrap(), number.parse().unwrap());
-            if number >= FIRST_END {
-                self.ended.push(topic);
-            }
-            (topic, record::Message::Event { number })
-        };
-        self.journal.messages.push(Received::now(topic, sequence, received));
+        let received = Received::now(message);
+        if received.is_end() {
+            self.ended.push(received.topic);
+        }
+        self.journal.messages.push(received);
     }
 }

@@ -8,10 +8,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::TOPICS;
-use crate::{record::Acknowledged, support::connect_h1};
-
-/// The events that end the storm have numbers from here on.
-pub(super) const FIRST_END: u64 = u64::MAX - TOPICS as u64;
+use crate::{
+    record::{Acknowledged, FIRST_END, data, sequence},
+    support::connect_h1,
+};
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outcomes {
@@ -80,16 +80,11 @@ pub(super) async fn publish_ends(address: SocketAddr) -> Vec<Acknowledged> {
 async fn publish(sender: &mut SendRequest<Full<Bytes>>, topic: usize, number: u64) -> String {
     let request = Request::post(format!("/publish/{topic}"))
         .header("host", "localhost")
-        .body(Full::from(format!("{topic} {number}")))
+        .body(Full::from(data(topic, number)))
         .unwrap();
     sender.ready().await.unwrap();
     let response = sender.send_request(request).await.unwrap();
     assert!(response.status().is_success(), "{response:?}");
     let body = response.into_body().collect().await.unwrap().to_bytes();
     String::from_utf8(body.to_vec()).unwrap()
-}
-
-/// Returns the sequence number of an id.
-pub(super) fn sequence(id: &str) -> u64 {
-    id.split_once('-').unwrap().1.parse().unwrap()
 }
