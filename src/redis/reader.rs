@@ -146,9 +146,11 @@ impl Reader {
         // them.
         self.newest_marker = StreamId::ZERO;
         let older = stream.range(RangeStart::First, Some(self.last), 1).await?;
-        let is_trimmed = older.is_empty() && first.is_some();
-        if let Some(first) = first
-            && (is_trimmed || mutant::writes_no_marker())
+        if mutant::writes_no_marker() {
+            self.report_loss(StreamId { counter: self.last.counter + 1, ..self.last })?;
+            stream.skip_after(self.last).await;
+        } else if let Some(first) = first
+            && older.is_empty()
         {
             // Only this process was away for longer than the stream keeps entries.
             self.report_loss_before(first)?;
