@@ -41,12 +41,12 @@ impl Connector {
 
     async fn open(&self) -> Result<Stream, Error> {
         let client = self.redirected().clone().unwrap_or_else(|| self.configured.clone());
+        #[cfg(feature = "redis-tls")]
+        check_crypto_provider(&client)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(BLOCK + ANSWER_TIMEOUT));
-        let connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await;
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
         match connection {
             Ok(connection) => Ok(Stream { connection, key: self.key.clone() }),
             Err(error) => {
@@ -73,6 +73,17 @@ impl Connector {
     fn redirected(&self) -> MutexGuard<'_, Option<Client>> {
         self.redirected.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Returns an error where rustls would panic: it has no default, unless features of the whole
+/// program happen to leave it no choice.
+#[cfg(feature = "redis-tls")]
+fn check_crypto_provider(client: &Client) -> Result<(), Error> {
+    let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
+    if is_tls && rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(Error::new("connect to Redis", "no crypto provider is installed for rustls"));
+    }
+    Ok(())
 }
 
 /// Returns a client for another address, with the same settings.

@@ -137,7 +137,8 @@ async fn counter_that_grows_too_high_is_skipped() {
     let ahead = server.now().await + 30_000;
     for counter in [(1 << 19) - 2, (1 << 20) - 1] {
         let id = format!("{ahead}-{counter}");
-        let _: String = server.command(&format!("XADD tower-sse {id} topic a data {counter}")).await;
+        let _: String =
+            server.command(&format!("XADD tower-sse {id} topic a data {counter}")).await;
     }
     let receipt = process.publish([0]).await;
     until(|| process.hub.position() >= receipt.unwrap().id()).await;
@@ -173,8 +174,7 @@ async fn ids_of_the_future_are_honoured() {
 async fn loss_while_the_clock_is_behind_is_reported_and_the_stream_goes_on() {
     let Some(mut pair) = Pair::start(Server::start().await).await else { return };
     let ahead = pair.server.now().await + 3_600_000;
-    let _: String =
-        pair.server.command(&format!("XADD tower-sse {ahead}-0 topic a data 9")).await;
+    let _: String = pair.server.command(&format!("XADD tower-sse {ahead}-0 topic a data 9")).await;
     pair.ahead.reads([9]).await;
     pair.behind.reads([9]).await;
     pair.hold_one_behind().await;

@@ -18,6 +18,7 @@ mod stalls;
 mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+mod tls;
 
 use std::time::Duration;
 

@@ -22,7 +22,10 @@ impl Process {
     }
 
     /// Publishes events to topic `a`, each until it is acknowledged, and returns the last receipt.
-    pub(crate) async fn publish(&self, numbers: impl IntoIterator<Item = usize>) -> Option<Receipt> {
+    pub(crate) async fn publish(
+        &self,
+        numbers: impl IntoIterator<Item = usize>,
+    ) -> Option<Receipt> {
         let mut receipt = None;
         for number in numbers {
             receipt = Some(publish(&self.hub, "a", &number.to_string()).await);

@@ -176,9 +176,10 @@ fn check_order(
     for received in &journal.messages {
         let Kind::Event { number } = received.kind else {
             if received.sequence < last {
-                verdict.fault(|v| &mut v.out_of_order, || {
-                    format!("client {client}: {received:?} after {last}")
-                });
+                verdict.fault(
+                    |v| &mut v.out_of_order,
+                    || format!("client {client}: {received:?} after {last}"),
+                );
             }
             last = received.sequence;
             continue;
@@ -187,9 +188,10 @@ fn check_order(
         if !seen.insert(number) {
             verdict.fault(|v| &mut v.doubled, || format!("client {client}: {received:?} again"));
         } else if received.sequence <= last {
-            verdict.fault(|v| &mut v.out_of_order, || {
-                format!("client {client}: {received:?} after {last}")
-            });
+            verdict.fault(
+                |v| &mut v.out_of_order,
+                || format!("client {client}: {received:?} after {last}"),
+            );
         }
         last = received.sequence;
         let is_mistaken = by_number.get(&number).is_some_and(|event| {
@@ -210,9 +212,10 @@ fn check_gaps(client: usize, journal: &Journal, losses: &[u64], verdict: &mut Ve
         verdict.gaps += 1;
         let loss = losses.iter().rposition(|loss| *loss <= received.sequence);
         if loss.is_none() || !reported.insert((received.topic, loss)) {
-            verdict.fault(|v| &mut v.superfluous, || {
-                format!("client {client}: {received:?} of loss {loss:?} of {losses:?}")
-            });
+            verdict.fault(
+                |v| &mut v.superfluous,
+                || format!("client {client}: {received:?} of loss {loss:?} of {losses:?}"),
+            );
         }
     }
 }
@@ -236,9 +239,10 @@ fn check_topic(
             Some(Kind::Event { number }) if number == event.number => {}
             Some(Kind::Gap) => verdict.lost += 1,
             _ if is_reported_later(event, messages.clone(), losses) => verdict.lost += 1,
-            next => verdict.fault(|v| &mut v.untold, || {
-                format!("client {client}: {event:?} is missing, and next is {next:?}")
-            }),
+            next => verdict.fault(
+                |v| &mut v.untold,
+                || format!("client {client}: {event:?} is missing, and next is {next:?}"),
+            ),
         }
     }
 }

@@ -198,8 +198,7 @@ async fn marker_is_reported_by_a_process_whose_history_begins_after_the_loss() {
         (2_000, format!("gap {}-0", now - 5_000)),
         (1_000, "topic a data 3".to_owned()),
     ] {
-        let _: String =
-            server.command(&format!("XADD tower-sse {}-0 {fields}", now - age)).await;
+        let _: String = server.command(&format!("XADD tower-sse {}-0 {fields}", now - age)).await;
     }
     let hub =
         Hub::builder().retain_for(Duration::from_secs(3)).connect(server.broker()).await.unwrap();

@@ -21,14 +21,13 @@ use crate::{
 const CLIENTS: usize = 300;
 const PUBLISHERS: usize = 6;
 const TOPICS: usize = 20;
-const KILLS: u32 = 6;
 /// How far one process is behind.
 const DELAY: Duration = Duration::from_millis(250);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn storm_loses_nothing_without_a_gap() {
     let kills = [Data::All, Data::None, Data::Snapshot];
-    let Some(verdict) = storm(&kills, seconds(9)).await else { return };
+    let Some(verdict) = storm(&kills, seconds(8)).await else { return };
     verdict.assert_faultless();
     assert!(verdict.lost > 0 && verdict.gaps > 0, "a storm without a loss: {verdict}");
 }
@@ -36,7 +35,7 @@ async fn storm_loses_nothing_without_a_gap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes as long as the other, run it by `.ci/slow storm`"]
 async fn durable_storm_has_no_gap() {
-    let Some(verdict) = storm(&[Data::All], seconds(9)).await else { return };
+    let Some(verdict) = storm(&[Data::All], seconds(8)).await else { return };
     verdict.assert_faultless();
     assert_eq!((verdict.gaps, verdict.lost), (0, 0), "{verdict}");
 }
@@ -89,19 +88,26 @@ async fn storm(data: &[Data], duration: Duration) -> Option<Verdict> {
     }
     let verdict = record::check(&acknowledged, &journals, &losses);
     println!(
-        "storm of {} s, {KILLS} kills ({data:?}), {connections} connections of {CLIENTS} clients, \
+        "storm of {} s, {} kills ({data:?}), {connections} connections of {CLIENTS} clients, \
          {outcomes:?}: {verdict}",
         duration.as_secs(),
+        kills(duration),
     );
     Some(verdict)
+}
+
+/// Returns the number of kills: one in ten seconds, or six.
+fn kills(duration: Duration) -> u32 {
+    u32::try_from(duration.as_secs() / 10).unwrap().max(6)
 }
 
 /// Returns the sequence numbers at which events were lost.
 async fn kill_again_and_again(server: &mut Server, data: &[Data], duration: Duration) -> Vec<u64> {
     let mut losses = Vec::new();
     let began = Instant::now();
-    for (number, data) in (0..KILLS).zip(data.iter().cycle()) {
-        let next = began + duration * (number + 1) / (KILLS + 1);
+    let kills = kills(duration);
+    for (number, data) in (0..kills).zip(data.iter().cycle()) {
+        let next = began + duration * (number + 1) / (kills + 1);
         if *data == Data::Snapshot {
             tokio::time::sleep_until(next - Duration::from_millis(500)).await;
             server.take_snapshot();

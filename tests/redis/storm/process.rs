@@ -37,7 +37,8 @@ impl ChildProcess {
             .spawn()
             .unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = lines.find_map(|line| line.unwrap().strip_prefix("listening on ")?.parse().ok());
+        let address =
+            lines.find_map(|line| line.unwrap().strip_prefix("listening on ")?.parse().ok());
         Self { child, address: address.expect("a process that listens") }
     }
 
