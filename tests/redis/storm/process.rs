@@ -2,7 +2,7 @@ use std::{
     env,
     io::{BufRead, BufReader, Read},
     net::SocketAddr,
-    process::{Child, Command, Stdio},
+    process::{Child, ChildStdout, Command, Stdio},
 };
 
 use axum::{
@@ -25,6 +25,8 @@ const REDIS: &str = "TOWER_SSE_STORM_REDIS";
 pub(super) struct ChildProcess {
     child: Child,
     address: SocketAddr,
+    /// Open, as the process ends if it cannot write.
+    _output: BufReader<ChildStdout>,
 }
 
 impl ChildProcess {
@@ -36,10 +38,12 @@ impl ChildProcess {
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut lines = output.by_ref().lines();
         let address =
             lines.find_map(|line| line.unwrap().strip_prefix("listening on ")?.parse().ok());
-        Self { child, address: address.expect("a process that listens") }
+        let address = address.expect("a process that listens");
+        Self { child, address, _output: output }
     }
 
     pub(super) const fn address(&self) -> SocketAddr {
