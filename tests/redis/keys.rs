@@ -8,7 +8,7 @@ use tower_sse::hub::{Hub, PublishError};
 use crate::{
     PATIENCE,
     client::Client,
-    process::{Pair, Process, publish},
+    process::{Pair, Process, one_behind, publish},
     server::Server,
     until,
 };
@@ -113,6 +113,22 @@ async fn trims(server: Server, published: usize, left: usize) {
     let length: usize = pair.server.command("XLEN tower-sse").await;
     assert_eq!(length, left, "no marker for the other processes");
     assert_eq!(pair.gaps(), [0, 1]);
+}
+
+/// As if the publishers had been connected to another server than the reader.
+#[tokio::test]
+async fn acknowledged_entry_that_never_comes_is_a_gap() {
+    let Some((server, proxy, mut process)) = one_behind().await else { return };
+    _ = process.publish([1, 2]).await;
+    let newest: Vec<(String, redis::Value)> =
+        server.command("XREVRANGE tower-sse + - COUNT 1").await;
+    let _: u64 = server.command(&format!("XDEL tower-sse {}", newest[0].0)).await;
+    proxy.release();
+    process.reads([1]).await;
+    process.reads_gap().await;
+    _ = process.publish([3]).await;
+    process.reads([3]).await;
+    assert_eq!(process.health.gaps(), 1);
 }
 
 #[tokio::test]

@@ -99,3 +99,15 @@ impl Pair {
         [self.ahead.health.gaps(), self.behind.health.gaps()]
     }
 }
+
+/// Returns a process that has read the event 0, and reads nothing more until the proxy is released.
+pub(crate) async fn one_behind() -> Option<(Server, Proxy, Process)> {
+    let server = Server::start().await?;
+    let proxy = Proxy::start(server.port()).await;
+    let mut process = Process::connect(proxy.broker()).await;
+    let first = process.publish([0]).await;
+    process.has_read(first).await;
+    process.reads([0]).await;
+    proxy.hold();
+    Some((server, proxy, process))
+}

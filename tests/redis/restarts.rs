@@ -8,7 +8,7 @@ use tower_sse::{LastEventId, hub::Hub};
 
 use crate::{
     client::Client,
-    process::{Pair, Process},
+    process::{Pair, Process, one_behind},
     proxy::Proxy,
     server::{Server, free_port},
     until,
@@ -208,16 +208,4 @@ async fn marker_is_reported_by_a_process_whose_history_begins_after_the_loss() {
     let mut client = Client::resume(&hub, &["a"], Some(last));
     client.gap("a").await;
     assert_eq!(client.data(1).await, ["3"]);
-}
-
-/// Returns a process that has read the event 0, and reads nothing more until the proxy is released.
-async fn one_behind() -> Option<(Server, Proxy, Process)> {
-    let server = Server::start().await?;
-    let proxy = Proxy::start(server.port()).await;
-    let mut process = Process::connect(proxy.broker()).await;
-    let first = process.publish([0]).await;
-    process.has_read(first).await;
-    process.reads([0]).await;
-    proxy.hold();
-    Some((server, proxy, process))
 }
