@@ -13,8 +13,8 @@ use super::{
 };
 use crate::hub::{Broker, Feed, Publisher, SealedBroker};
 
-/// The least number of entries that a stream is trimmed to. Readers take 1,000 at a time, and must
-/// not be overtaken by trimming while they do.
+/// The least number of entries that a stream is trimmed to. Readers take 1,000 at a time, and
+/// trimming should not overtake them while they do.
 pub(super) const MIN_MAX_LEN: usize = 10_000;
 
 /// A [`Broker`] over Redis Streams: hubs of several processes share the events of one stream.
@@ -95,7 +95,7 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// Panics if it is less than 10,000: reading relies on a stream that is longer than one answer.
+    /// Panics if it is less than 10,000: a process that is behind for a moment would lose events.
     #[track_caller]
     pub fn max_len(mut self, entries: usize) -> Self {
         assert!(entries >= MIN_MAX_LEN, "a stream must keep at least {MIN_MAX_LEN} entries");

@@ -68,12 +68,20 @@ impl Gate {
 
     /// Waits until the gate is open.
     pub(super) async fn session(&self) -> Option<Session> {
-        if let Some(session) = &*self.session.borrow() {
-            return Some(session.clone());
+        // A publisher that finds its connection broken ends the session before the reader, which
+        // shuts the gate.
+        let is_usable = |session: &Option<Session>| {
+            session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
+        };
+        {
+            let session = self.session.borrow();
+            if is_usable(&session) {
+                return session.clone();
+            }
         }
         let mut session = self.session.subscribe();
-        let open = session.wait_for(Option::is_some).await.ok()?;
-        open.clone()
+        let usable = session.wait_for(is_usable).await.ok()?;
+        usable.clone()
     }
 
     /// Records an acknowledgement. Returns `false` if the session has ended: the reader's check may

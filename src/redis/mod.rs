@@ -37,7 +37,8 @@
 //! - An event that [`publish`](crate::hub::Hub::publish) acknowledged reaches every client that
 //!   resumes, or the client receives a [gap](crate::hub::GapPolicy). That holds when Redis restarts
 //!   with all its data, without, or with an older state; when a replica that lags is promoted; and
-//!   when the key is deleted or trimmed.
+//!   when the key is deleted or trimmed. A client that was away during several losses receives one
+//!   gap for them, at the position of the last.
 //! - An event that `publish` reported as
 //!   [refused](crate::hub::PublishError::Refused) is not published. One that it reported as
 //!   [unknown](crate::hub::PublishError::Unknown) is published once or not at all.
@@ -76,9 +77,21 @@
 //! # TLS
 //!
 //! For `rediss://`, enable feature `redis-tls`. It uses rustls with the certificates of the operating
-//! system. rustls needs a crypto provider, which the program installs before it connects:
-//! add `rustls` to the dependencies and call
-//! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or that of `ring`.
+//! system, or those in the file that the variable `SSL_CERT_FILE` names. rustls needs a crypto
+//! provider, which the program installs before it connects: add `rustls` to the dependencies and
+//! call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or that of `ring`.
+//! Without one, connecting returns an error.
+//!
+//! # Rights
+//!
+//! A user of Redis with an access control list needs the key and the commands `XADD`, `XDEL`,
+//! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `PING`.
+//!
+//! # Clusters and replicas
+//!
+//! A stream is one key, so one server of a cluster has it; connect to any of them. With replicas, the
+//! URL must lead to the server that takes writes, also after a fail-over: a name or a proxy that
+//! follows it. Sentinel is not asked.
 
 mod builder;
 mod clock;

@@ -11,7 +11,13 @@ pub(super) fn writes_no_marker() -> bool {
     is("no-marker")
 }
 
-/// Publishes into a stream that is missing, and so hides that it was lost.
+/// Reads on without a look whether the last entry is still there, while the connection lasts.
+pub(super) fn trusts_every_answer() -> bool {
+    is("no-proof") || publishes_into_a_missing_stream() || reads_exclusively()
+}
+
+/// Publishes into a stream that is missing, and so hides that it was lost from readers that
+/// [trust every answer](trusts_every_answer).
 pub(super) fn publishes_into_a_missing_stream() -> bool {
     is("mkstream")
 }

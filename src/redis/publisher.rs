@@ -68,11 +68,8 @@ impl PublisherConfig {
                 return Err(PublishError::Refused(self.not_connected()));
             };
             *is_sent = true;
-            let connection = &mut session.stream.connection;
-            let sending = connection.send_packed_command(command);
-            let Some(reply) = session.ended.run_until_cancelled(sending).await else {
-                return Err(unknown("connection lost before the answer"));
-            };
+            // Also if the session ends meanwhile: the answer may be that Redis refuses the event.
+            let reply = session.stream.connection.send_packed_command(command).await;
             let reply = reply.and_then(Value::extract_error);
             *is_sent = false;
             match self.read_reply(&session, reply)? {
@@ -118,7 +115,7 @@ impl PublisherConfig {
     async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
         let known = self.gate.newest_known();
         let refused = |error: Error| PublishError::Refused(error.into());
-        session.stream.mark(known).await.map_err(refused)
+        session.stream.mark(known, known).await.map_err(refused)
     }
 
     fn not_connected(&self) -> BoxError {

@@ -26,14 +26,12 @@ pub(super) struct Reader {
     pub(super) gate: Arc<Gate>,
     pub(super) clock: Arc<Clock>,
     pub(super) health: RedisHealth,
-    /// The last entry that was read, or the position where the history begins.
+    /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
     last: StreamId,
     /// Whether the history is loaded. What was lost before it is no news.
     is_loaded: bool,
-    /// Whether the stream has had the entry `last`, so that its absence is a loss.
-    is_anchored: bool,
-    /// The newest position up to which events may have been lost.
-    newest_loss: StreamId,
+    /// The newest marker of the stream that was read.
+    newest_marker: StreamId,
     /// An entry that is known to have been in the stream, and was not read yet.
     unmet: Option<StreamId>,
     /// The millisecond whose counter was high, after which an entry was added to skip the rest.
@@ -69,8 +67,7 @@ impl Reader {
             health,
             last: StreamId::ZERO,
             is_loaded: false,
-            is_anchored: false,
-            newest_loss: StreamId::ZERO,
+            newest_marker: StreamId::ZERO,
             unmet: None,
             skipped: 0,
         }
@@ -79,13 +76,12 @@ impl Reader {
     /// Loads the events that are not older than the hub keeps them.
     pub(super) async fn load_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // A stream that is created by its first event could not be told from one that was lost.
-        stream.mark(StreamId::ZERO).await?;
+        stream.mark(StreamId::ZERO, StreamId::ZERO).await?;
         let max_age = u64::try_from(self.feed.max_age().as_millis()).unwrap_or(u64::MAX);
         let start = self.clock.now().saturating_sub(max_age);
         match stream.newest_before(start).await? {
             Some(before) => {
                 self.last = before;
-                self.is_anchored = true;
                 self.report_loss(before)?;
             }
             None => {
@@ -109,26 +105,33 @@ impl Reader {
 
     /// Reads until the end of the stream.
     pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+        // Whether the last entry is missing, and every client will learn of it: until an entry after
+        // it was read, as the marker can be lost as well.
+        let mut is_lost = false;
         loop {
-            let is_anchored = self.is_anchored && !mutant::reads_exclusively();
+            let is_inclusive =
+                self.last > StreamId::ZERO && !is_lost && !mutant::reads_exclusively();
             let from =
-                if is_anchored { RangeStart::At(self.last) } else { RangeStart::After(self.last) };
+                if is_inclusive { RangeStart::At(self.last) } else { RangeStart::After(self.last) };
             let mut page = stream.range(from, None, PAGE + 1).await?;
             let is_full = page.len() > PAGE;
-            if is_anchored {
+            if is_inclusive {
                 if page.first().is_none_or(|first| first.id != self.last) {
                     self.find_loss(stream, page.first()).await?;
+                    is_lost = true;
                     continue;
                 }
                 page.remove(0);
             }
+            let has_nothing_after_loss = is_lost && page.is_empty();
+            is_lost = false;
             self.read(stream, page).await?;
-            if is_full {
+            if is_full || has_nothing_after_loss {
                 continue;
             }
             let Some(known) = self.unmet else { return Ok(()) };
             // It is gone, as every process that reads on has to learn.
-            stream.mark(known).await?;
+            stream.mark(known, known).await?;
             self.unmet = None;
         }
     }
@@ -139,17 +142,23 @@ impl Reader {
         stream: &mut Stream,
         first: Option<&RawEntry>,
     ) -> Result<(), Stop> {
+        // Markers that were read before may be missing too, and then other processes do not know
+        // them.
+        self.newest_marker = StreamId::ZERO;
         let older = stream.range(RangeStart::First, Some(self.last), 1).await?;
-        let is_trimmed = older.is_empty() && first.is_some();
-        if let Some(first) = first
-            && (is_trimmed || mutant::writes_no_marker())
+        if mutant::writes_no_marker() {
+            self.report_loss(StreamId { counter: self.last.counter + 1, ..self.last })?;
+            stream.skip_after(self.last).await;
+        } else if let Some(first) = first
+            && older.is_empty()
         {
             // Only this process was away for longer than the stream keeps entries.
             self.report_loss_before(first)?;
+            self.unmet = self.unmet.filter(|unmet| *unmet > first.id);
         } else {
-            stream.mark(self.last).await?;
+            // Both are lost, and one marker reports it.
+            stream.mark(self.last, self.unmet.unwrap_or(self.last)).await?;
         }
-        self.is_anchored = false;
         Ok(())
     }
 
@@ -164,7 +173,6 @@ impl Reader {
             let id = entry.id;
             self.read_entry(entry)?;
             self.last = id;
-            self.is_anchored = true;
             if self.unmet == Some(id) {
                 self.unmet = None;
             }
@@ -189,32 +197,36 @@ impl Reader {
                 let age = self.clock.age_of(id.milliseconds);
                 self.feed.event(id.sequence(), &topic, &event, age)?;
             }
-            Entry::Gap { known } if self.is_news(known) => self.report_loss(id)?,
-            Entry::Gap { .. } | Entry::Skip => {}
+            Entry::Gap { known } => self.read_marker(id, known)?,
+            Entry::Skip => {}
             Entry::Foreign => self.health.count_foreign_entry(),
+        }
+        Ok(())
+    }
+
+    /// Reports the loss that a marker stands for, unless an earlier marker has.
+    ///
+    /// Several processes mark the same loss. The writer of a marker who knew no entry after the one
+    /// before has lost nothing else. Only markers count, which all processes read, and not where
+    /// this one happened to begin: a client may come from a process that began elsewhere.
+    fn read_marker(&mut self, id: StreamId, known: StreamId) -> Result<(), Stop> {
+        let is_news = known == StreamId::ZERO || known >= self.newest_marker;
+        if is_news {
+            self.newest_marker = id;
+            self.report_loss(id)?;
         }
         Ok(())
     }
 
     /// Reports that events may have been lost between the last entry and `first`.
     fn report_loss_before(&mut self, first: &RawEntry) -> Result<(), Stop> {
+        // A marker reports it itself, in all processes at the same position.
+        let is_marker = matches!(Entry::decode(first.fields.clone()), Entry::Gap { .. });
         let up_to = first.id.before();
-        let is_reported = match Entry::decode(first.fields.clone()) {
-            // The marker reports it.
-            Entry::Gap { known } => self.is_news(known),
-            _ => up_to <= self.last,
-        };
-        if is_reported { Ok(()) } else { self.report_loss(up_to) }
-    }
-
-    /// Returns whether a marker reports a new loss. Several processes mark the same one: a marker
-    /// whose writer knew no entry after the newest loss has nothing to add.
-    fn is_news(&self, known: StreamId) -> bool {
-        known == StreamId::ZERO || known >= self.newest_loss
+        if is_marker || up_to <= self.last { Ok(()) } else { self.report_loss(up_to) }
     }
 
     fn report_loss(&mut self, up_to: StreamId) -> Result<(), Stop> {
-        self.newest_loss = self.newest_loss.max(up_to);
         if self.feed.report_loss(up_to.sequence())? && self.is_loaded {
             self.health.count_gap();
         }

@@ -2,7 +2,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 use tower_sse::{
-    Decoder, LastEventId, Message,
+    Decoder, Event, LastEventId, Message,
     hub::{Hub, Subscription},
 };
 
@@ -21,6 +21,13 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn connect(hub: &Hub, topics: &[&str]) -> Self {
         Self::resume(hub, topics, None)
+    }
+
+    /// Connects for the first time, and is sent its position at once.
+    pub(crate) fn greeted(hub: &Hub, topics: &[&str]) -> Self {
+        let greeting = Event::new().event("hello").data("");
+        let subscription = hub.subscribe(topics).greeting(greeting).resume(None);
+        Self { subscription, ..Self::connect(hub, topics) }
     }
 
     pub(crate) fn resume(hub: &Hub, topics: &[&str], last: Option<LastEventId>) -> Self {

@@ -2,17 +2,27 @@
 
 #![cfg(feature = "redis")]
 
+mod access;
 mod acl;
 mod client;
+mod failover;
+mod keys;
+mod load;
 mod outcomes;
+mod process;
+mod proxy;
 mod python;
+mod record;
+mod restarts;
 mod server;
 mod sharing;
-#[cfg(feature = "axum")]
-mod switch;
-
+mod stalls;
+mod storm;
 #[path = "../support/mod.rs"]
 mod support;
+#[cfg(feature = "axum")]
+mod switch;
+mod tls;
 
 use std::time::Duration;
 
