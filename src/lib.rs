@@ -152,6 +152,7 @@
 //! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a part of a response; depends on axum-core only |
 //! | `hub` | [hub]: topics in the process, publish once, to many, resumable |
 //! | `json` | [`Json`] and [`Event::json_data`] |
+//! | `runs` | [runs]: answers that outlive their client's connection, recorded once and resumable |
 //! | `tracing` | a DEBUG line for every close, in the request's span, and few others, of which one has the text of the source's error; a WARN line when there is no runtime for timers, or a callback panics |
 //!
 //! # Stability
@@ -176,13 +177,15 @@ mod callback;
 mod connection;
 mod error;
 mod event;
-#[cfg(feature = "hub")]
+#[cfg(any(feature = "hub", feature = "runs"))]
 mod history;
 #[cfg(feature = "hub")]
 pub mod hub;
 mod layer;
 pub mod operating;
 mod options;
+#[cfg(feature = "runs")]
+pub mod runs;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -19,12 +19,13 @@ mod sse_body;
 pub use self::{event_body::EventBody, sse_body::SseBody};
 
 pub(crate) use self::{
+    coop::CoopBudget,
     deadline::{Inherited, Shutdown},
     event_stream::EventStream,
     report::Report,
 };
 
 use self::{
-    boundary::Boundary, coop::CoopBudget, deadline::Deadline, flush_wait::FlushWait,
-    idle_timer::IdleTimer, last_frames::LastFrames,
+    boundary::Boundary, deadline::Deadline, flush_wait::FlushWait, idle_timer::IdleTimer,
+    last_frames::LastFrames,
 };

@@ -7,6 +7,8 @@ mod client;
 mod close;
 mod disconnect;
 mod last_event_id;
+#[cfg(feature = "runs")]
+mod recorded;
 
 pub use self::{
     close::{CloseReason, CloseReport},
@@ -18,3 +20,6 @@ pub(crate) use self::{
     accept::accepts_event_stream, cancel::is_cancelled_task, client::Client,
     disconnect::DisconnectGuard,
 };
+
+#[cfg(feature = "runs")]
+pub(crate) use self::recorded::{EndWithoutTerminator, OnRefusal};

@@ -176,6 +176,28 @@ impl Log {
         self.update_memory();
     }
 
+    /// Returns whether `additional` bytes on the wire fit below `limit`.
+    pub(crate) const fn has_room(&self, additional: usize, limit: usize) -> bool {
+        self.bytes + additional <= limit
+    }
+
+    /// Evicts the oldest events up to the sequence number `up_to` until `additional` bytes on the
+    /// wire fit below `limit`. Returns whether they do.
+    pub(crate) fn make_room(
+        &mut self,
+        additional: usize,
+        limit: usize,
+        up_to: u64,
+        drops: &mut DeferredDrops,
+    ) -> bool {
+        while !self.has_room(additional, limit)
+            && self.entries.front().is_some_and(|oldest| oldest.sequence <= up_to)
+        {
+            self.evict_oldest(drops);
+        }
+        self.has_room(additional, limit)
+    }
+
     /// Evicts the kept frames, which can be assembled again.
     pub(crate) fn evict_frames(&mut self, drops: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {

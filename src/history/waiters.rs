@@ -63,6 +63,16 @@ impl Waiters {
         waker
     }
 
+    /// Returns whether the ticket's waker is listed and wakes the same task as `waker`.
+    pub(crate) fn is_listed(&self, ticket: Ticket, waker: &Waker) -> bool {
+        ticket.is_valid_in(self.generation)
+            && self
+                .wakers
+                .get(ticket.index as usize)
+                .and_then(Option::as_ref)
+                .is_some_and(|listed| listed.will_wake(waker))
+    }
+
     fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Option<Waker>> {
         if !ticket.is_valid_in(self.generation) {
             return None;
@@ -119,7 +129,8 @@ impl WakeList {
     }
 }
 
-fn wake(waker: Waker) {
+/// Wakes a task without panicking. It runs a runtime's code, so no lock may be held.
+pub(crate) fn wake(waker: Waker) {
     // A panic must not stop the loop: the remaining wakers are no longer listed anywhere.
     without_panic(|| waker.wake());
 }
