@@ -1,14 +1,16 @@
 use std::{error::Error, fmt, sync::Arc};
 
+use super::cancel::causes;
+
 /// The cause of a source's error after which the stream ends cleanly, without a terminator and
 /// without `on_error`: the program has stopped a recorded stream, and no client is to come back.
 #[derive(Debug)]
 pub(crate) struct EndWithoutTerminator;
 
 impl EndWithoutTerminator {
-    /// Returns whether this is the cause of `error`.
+    /// Returns whether this is a cause of `error`.
     pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
-        error.source().is_some_and(<dyn Error>::is::<Self>)
+        causes(error).any(<dyn Error>::is::<Self>)
     }
 }
 

@@ -198,6 +198,11 @@ impl Log {
         self.has_room(additional, limit)
     }
 
+    /// Frees the memory of the list that the kept events do not need.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
+    }
+
     /// Evicts the kept frames, which can be assembled again.
     pub(crate) fn evict_frames(&mut self, drops: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {

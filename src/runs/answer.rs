@@ -6,6 +6,7 @@ use super::{
     AnswerBody, Attachment, Outcome,
     reader::{Attached, Reader},
     record::Record,
+    state::Phase,
 };
 use crate::{
     connection::{Client, LastEventId},
@@ -53,6 +54,14 @@ pub(super) fn respond(attached: Attached, requester: &Requester) -> Option<Respo
         Attached::Starting(reader) | Attached::Running(reader) | Attached::Ended { reader, .. } => {
             Some(events(reader))
         }
+    }
+}
+
+/// Answers the client whose call was given up before it had an answer.
+pub(super) fn without_call(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
+    match reader.record.phase() {
+        Phase::Ended(outcome) => nothing_left(reader, outcome, requester),
+        Phase::Starting | Phase::Running | Phase::Void => not_found(),
     }
 }
 

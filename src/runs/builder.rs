@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{RunEnd, Runs, registry::RunLimits, shared::Options};
+use super::{RunEnd, Runs, options::Options, registry::RunLimits};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// The longest time after which a run is abandoned, so that the sum with any time is a time.
@@ -55,7 +55,13 @@ impl RunsBuilder {
     ///   client that comes later and needs one of them gets `404`.
     ///
     /// An event larger than the limit fails the run.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `bytes` is zero.
+    #[track_caller]
     pub fn retain_bytes(mut self, bytes: usize) -> Self {
+        assert!(bytes > 0, "the size of a record must not be zero");
         self.options.retain_bytes = bytes;
         self
     }
@@ -65,7 +71,7 @@ impl RunsBuilder {
     /// | counted | bytes |
     /// |---|---|
     /// | an event | its size on the wire and 112 |
-    /// | a run | 1,056 and its key |
+    /// | a run | 704 and its key |
     /// | the task of a running run, without its service or stream | 1,024 |
     /// | a frame kept for clients that are behind, up to 16 of each run | its size, at most 20 KiB |
     ///

@@ -12,8 +12,8 @@ use super::{
     producer::Producer,
     reader::{Attached, Reader},
     run::on_refusal,
-    runs::spawn,
     shared::{Claim, Shared},
+    start::spawn,
     task::{Answer, RunTask},
 };
 use crate::{
@@ -124,10 +124,7 @@ where
         Ok(Answer::Other(answer, guard)) => pass(answer, guard),
         Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
         // The run ended before the call had an answer.
-        Err(_) => {
-            let answer = answer::respond(reader.started().await, requester);
-            Ok(answer.unwrap_or_else(answer::not_found).map(RunBody::answer))
-        }
+        Err(_) => Ok(answer::without_call(reader, requester).map(RunBody::answer)),
     }
 }
 

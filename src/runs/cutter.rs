@@ -137,6 +137,8 @@ impl Cutter {
                 return;
             }
             b"data" | b"event" => self.is_event = true,
+            // As the first bytes of a client's stream they would be a mark, and the rest a field.
+            _ if line.starts_with(BYTE_ORDER_MARK) => return,
             _ => {}
         }
         self.block.extend_from_slice(line);

@@ -5,11 +5,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{
-    Outcome,
-    record::{Phase, Record},
-    shared::Shared,
-};
+use super::{Outcome, record::Record, shared::Shared, state::Phase};
 use crate::{history::drop_waker, options::StreamOptions};
 
 /// The right to record a run, which its task holds. Dropped early, it interrupts the run.

@@ -7,7 +7,8 @@ use bytes::Bytes;
 
 use super::{
     Outcome, RunError,
-    record::{Phase, Record, State},
+    record::Record,
+    state::{Phase, State},
 };
 use crate::{
     connection::LastEventId,

@@ -1,14 +1,16 @@
-use std::{sync::Arc, task::Waker, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    Outcome, RunEnd, RunKey,
+    RunKey,
     counters::Counters,
     cutter::{Cutter, Id, TooLarge},
     deferred::Deferred,
+    options::Options,
     readers::Readers,
+    state::{Phase, State},
 };
 use crate::{
     connection::LastEventId,
@@ -19,12 +21,10 @@ use crate::{
     options::StreamOptions,
 };
 
-/// The memory of a run besides its key and events, and that of its task while it is running. Both
-/// were measured with an allocator.
-const RUN_OVERHEAD: usize = 1024;
+/// The memory of a run besides its key and events, measured with an allocator.
+pub(super) const RUN_OVERHEAD: usize = 704;
+/// The memory of the task of a running run, without its service or stream.
 const TASK_OVERHEAD: usize = 1024;
-/// How often a key is kept: in the record, and in the registry's maps, which share its text.
-const KEY_OVERHEAD: usize = 32;
 /// The most bytes that are appended while the record is locked.
 const LARGEST_APPEND: usize = 16 * 1024;
 
@@ -35,45 +35,13 @@ pub(super) struct Record {
     /// The origin of the run's ids, which no other run has.
     pub(super) epoch: Epoch,
     id_prefix: Box<str>,
-    started_at: Instant,
+    pub(super) started_at: Instant,
     retain_bytes: usize,
     pub(super) leads_with_ids: bool,
     pub(super) counters: Arc<Counters>,
     /// Notified when the phase changes.
     pub(super) changed: Notify,
     state: Mutex<State>,
-}
-
-#[derive(Debug)]
-pub(super) struct State {
-    pub(super) phase: Phase,
-    /// Requests for the key no longer find the run.
-    pub(super) is_forgotten: bool,
-    pub(super) log: Log,
-    overhead: MemoryShare,
-    newest: u64,
-    bytes: u64,
-    pub(super) readers: Readers,
-    pub(super) waiters: Waiters,
-    /// The run's task, which is woken when there is room again or the run is over.
-    pub(super) task: Option<Waker>,
-    /// The source waits for a reader.
-    pub(super) is_full: bool,
-    /// What every client's stream gets of the handler's options.
-    pub(super) options: Option<Box<StreamOptions>>,
-    pub(super) error: Option<Arc<str>>,
-    pub(super) ended_at: Option<Instant>,
-}
-
-/// The phase of a run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
-    /// The call has no answer yet.
-    Starting,
-    Running,
-    /// The answer was no event stream, so there is no run.
-    Void,
-    Ended(Outcome),
 }
 
 /// What became of bytes that were to be appended.
@@ -90,19 +58,11 @@ pub(super) enum Appended {
     Over,
 }
 
-impl Phase {
-    pub(super) const fn is_live(self) -> bool {
-        matches!(self, Self::Starting | Self::Running)
-    }
-}
-
 impl Record {
     pub(super) fn new(
         key: RunKey,
         epoch: Epoch,
-        retain_bytes: usize,
-        max_memory: usize,
-        leads_with_ids: bool,
+        options: &Options,
         counters: Arc<Counters>,
     ) -> Self {
         let now = Instant::now();
@@ -110,18 +70,18 @@ impl Record {
             events: usize::MAX,
             bytes: usize::MAX,
             age: Duration::MAX,
-            memory: max_memory,
+            memory: options.max_memory,
         };
         let evicted = Evicted { up_to: 0, is_exact: true };
         let mut overhead = MemoryShare::new(Arc::clone(&counters.memory));
-        overhead.set(RUN_OVERHEAD + KEY_OVERHEAD + key.len() + TASK_OVERHEAD);
+        overhead.set(RUN_OVERHEAD + key.len() + TASK_OVERHEAD);
         Self {
             id_prefix: format!("{epoch}-").into(),
             key,
             epoch,
             started_at: now,
-            retain_bytes,
-            leads_with_ids,
+            retain_bytes: options.retain_bytes,
+            leads_with_ids: options.leading_ids,
             changed: Notify::new(),
             state: Mutex::new(State {
                 phase: Phase::Starting,
@@ -244,6 +204,7 @@ impl Record {
         state.log.evict_frames(&mut deferred.drops);
         if state.log.events_memory() == memory {
             state.log.evict(memory.div_ceil(2), &mut deferred.drops);
+            state.log.shrink();
         }
         if state.is_full {
             deferred.wakers.extend(state.task.take());
@@ -262,50 +223,5 @@ impl Record {
             ResumeFrom::Seen(sequence) => Some(sequence),
             ResumeFrom::Unknown(_) => None,
         }
-    }
-}
-
-impl State {
-    /// Ends the run. The registry calls it, with its own lock held.
-    pub(super) fn end(
-        &mut self,
-        record: &Record,
-        outcome: Outcome,
-        error: Option<Arc<str>>,
-        deferred: &mut Deferred,
-    ) {
-        let now = Instant::now();
-        self.phase = Phase::Ended(outcome);
-        self.error = error;
-        self.ended_at = Some(now);
-        self.overhead.set(RUN_OVERHEAD + KEY_OVERHEAD + record.key.len());
-        self.wake_all(deferred);
-        deferred.ends.push(RunEnd {
-            key: record.key.clone(),
-            outcome,
-            events: self.newest,
-            bytes: self.bytes,
-            age: now.saturating_duration_since(record.started_at),
-        });
-    }
-
-    /// Lets the run go that turned out to be none.
-    pub(super) fn void(&mut self, deferred: &mut Deferred) {
-        self.phase = Phase::Void;
-        self.is_forgotten = true;
-        self.overhead.set(0);
-        self.wake_all(deferred);
-    }
-
-    fn wake_all(&mut self, deferred: &mut Deferred) {
-        deferred.waiters.push(self.waiters.take());
-        deferred.wakers.extend(self.task.take());
-    }
-
-    /// Evicts all events. A client that has not read all of them fails.
-    pub(super) fn clear(&mut self, deferred: &mut Deferred) {
-        self.log.evict(usize::MAX, &mut deferred.drops);
-        self.overhead.set(0);
-        deferred.waiters.push(self.waiters.take());
     }
 }

@@ -84,6 +84,10 @@ impl Recorder {
         let before = self.bytes.len();
         let appended = producer.record.append(&mut self.cutter, &mut self.bytes);
         self.budget.spend(cx, before - self.bytes.len());
+        if self.bytes.is_empty() {
+            // An empty slice still holds its frame.
+            self.bytes = Bytes::new();
+        }
         self.memory.set(self.cutter.memory());
         producer.shared.make_room();
         appended

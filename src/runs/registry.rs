@@ -7,11 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{
-    Outcome, RunKey, StartError,
-    deferred::Deferred,
-    record::{Phase, Record},
-};
+use super::{Outcome, RunKey, StartError, deferred::Deferred, record::Record, state::Phase};
 use crate::history::Epoch;
 
 /// How many running runs are compared at a time, to find the largest.

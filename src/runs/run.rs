@@ -6,8 +6,9 @@ use super::{
     AnswerBody, Attachment, Outcome, RunKey,
     answer::{self, Requester},
     reader::Attached,
-    record::{Phase, Record},
+    record::Record,
     shared::Shared,
+    state::Phase,
 };
 use crate::connection::{LastEventId, OnRefusal};
 
@@ -93,22 +94,6 @@ impl Run {
         match self.record.phase() {
             Phase::Ended(outcome) => Some(outcome),
             Phase::Starting | Phase::Running | Phase::Void => None,
-        }
-    }
-
-    /// Waits until the call has an answer. Returns whether there is a run.
-    pub(super) async fn is_started(&self) -> bool {
-        loop {
-            // Created before the look at the phase, so that no change is missed.
-            let changed = self.record.changed.notified();
-            let (phase, is_forgotten) = {
-                let state = self.record.lock();
-                (state.phase, state.is_forgotten)
-            };
-            match phase {
-                Phase::Starting => changed.await,
-                _ => return !is_forgotten,
-            }
         }
     }
 

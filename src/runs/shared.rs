@@ -1,22 +1,10 @@
-use std::{
-    fmt,
-    sync::{Arc, Weak},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    runtime::Handle,
-    sync::Notify,
-    time::{Instant, sleep_until},
-};
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
-    Outcome, RunEnd, RunKey, RunsStats, StartError,
-    counters::Counters,
-    deferred::Deferred,
-    producer::Producer,
-    record::{Phase, Record},
-    registry::{Registry, RunLimits},
+    Outcome, RunEnd, RunKey, RunsStats, StartError, counters::Counters, deferred::Deferred,
+    options::Options, producer::Producer, record::Record, registry::Registry, sweeper::Sweeper,
 };
 use crate::{
     callback::catch_panic,
@@ -36,20 +24,6 @@ pub(super) struct Shared {
     registry: Mutex<Registry>,
     /// Notified when the last running run has ended.
     idle: Notify,
-}
-
-pub(super) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
-
-/// What the builder sets.
-#[derive(Clone)]
-pub(super) struct Options {
-    pub(super) retain_bytes: usize,
-    pub(super) max_memory: usize,
-    pub(super) retain_for: Duration,
-    pub(super) abandon_after: Duration,
-    pub(super) limits: RunLimits,
-    pub(super) leading_ids: bool,
-    pub(super) on_end: Vec<Arc<OnEnd>>,
 }
 
 /// The answer to a request for a run that may be started.
@@ -121,51 +95,56 @@ impl Shared {
     /// Returns the run with this key, or lets the caller start one if there is none that a new
     /// client could use: a run that did not complete frees its key.
     pub(super) fn claim(self: &Arc<Self>, key: &RunKey) -> Result<Claim, StartError> {
-        self.claim_with(key, |phase| phase.is_live() || phase == Phase::Ended(Outcome::Completed))
+        let claim = self.with_registry(|registry, deferred| {
+            registry.expire(self.options.retain_for, deferred);
+            match registry.get(key) {
+                Some(record) if record.phase().is_usable() => {
+                    Ok(Claim::Existing(Arc::clone(record)))
+                }
+                _ => self.add(registry, key, deferred).map(Claim::New),
+            }
+        });
+        self.count_claim(!matches!(claim, Ok(Claim::Existing(_))), claim.is_err());
+        claim
     }
 
     /// Lets the caller start a run with this key, and cancels the one that is there.
     pub(super) fn replace(self: &Arc<Self>, key: &RunKey) -> Result<Producer, StartError> {
-        match self.claim_with(key, |_| false)? {
-            Claim::New(producer) => Ok(producer),
-            // No phase is acceptable.
-            Claim::Existing(_) => Err(StartError::Draining),
-        }
+        let producer = self.with_registry(|registry, deferred| {
+            registry.expire(self.options.retain_for, deferred);
+            // During a shutdown nothing would take its place.
+            if let Some(earlier) = registry.get(key).cloned()
+                && !registry.is_draining
+            {
+                registry.end(&earlier, Outcome::Cancelled, None, deferred);
+            }
+            self.add(registry, key, deferred)
+        });
+        self.count_claim(true, producer.is_err());
+        producer
     }
 
-    fn claim_with(
+    fn add(
         self: &Arc<Self>,
+        registry: &mut Registry,
         key: &RunKey,
-        is_acceptable: impl FnOnce(Phase) -> bool,
-    ) -> Result<Claim, StartError> {
-        let claim = self.with_registry(|registry, deferred| {
-            registry.expire(self.options.retain_for, deferred);
-            let earlier = registry.get(key).cloned();
-            if let Some(record) = &earlier {
-                if is_acceptable(record.phase()) {
-                    return Ok(Claim::Existing(Arc::clone(record)));
-                }
-                // During a shutdown nothing takes its place.
-                if !registry.is_draining {
-                    registry.end(record, Outcome::Cancelled, None, deferred);
-                }
-            }
-            let record = registry.add(key, self.options.limits, deferred, |epoch| {
-                let Options { retain_bytes, max_memory, leading_ids, .. } = self.options;
-                let counters = Arc::clone(&self.counters);
-                Record::new(key.clone(), epoch, retain_bytes, max_memory, leading_ids, counters)
-            })?;
-            Ok(Claim::New(Producer::new(Arc::clone(self), record)))
-        });
-        match &claim {
-            Ok(Claim::New(_)) => {
+        deferred: &mut Deferred,
+    ) -> Result<Producer, StartError> {
+        let record = registry.add(key, self.options.limits, deferred, |epoch| {
+            Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
+        })?;
+        Ok(Producer::new(Arc::clone(self), record))
+    }
+
+    fn count_claim(self: &Arc<Self>, is_start: bool, is_refused: bool) {
+        match (is_start, is_refused) {
+            (_, true) => self.counters.count_refusal(),
+            (true, false) => {
                 self.counters.count_start();
                 self.make_room();
             }
-            Ok(Claim::Existing(_)) => {}
-            Err(_) => self.counters.count_refusal(),
+            (false, false) => {}
         }
-        claim
     }
 
     /// Ends a run. Returns whether it was still running.
@@ -261,47 +240,19 @@ impl Shared {
 
     /// Spawns the task that forgets runs at their time. Without a runtime, later calls do it.
     fn start_sweeping(self: &Arc<Self>) {
-        let sweeper = Sweeper(Arc::downgrade(self));
+        let sweeper = Sweeper::new(self);
         if let Ok(runtime) = Handle::try_current() {
             runtime.spawn(sweeper.run());
         }
     }
 
+    /// Lets the next run that ends spawn a task again.
+    pub(super) fn stop_sweeping(&self) {
+        self.lock().is_swept = false;
+    }
+
     /// Forgets the runs whose time has come. Returns when the next one is due.
-    fn sweep(self: &Arc<Self>) -> Option<Instant> {
+    pub(super) fn sweep(self: &Arc<Self>) -> Option<Instant> {
         self.with_registry(|registry, deferred| registry.expire(self.options.retain_for, deferred))
-    }
-}
-
-/// The task that forgets runs at their time. It ends once none is left.
-struct Sweeper(Weak<Shared>);
-
-impl Sweeper {
-    async fn run(self) {
-        while let Some(due) = self.0.upgrade().and_then(|shared| shared.sweep()) {
-            sleep_until(due).await;
-        }
-    }
-}
-
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        // The runtime may end before the last run is forgotten.
-        if let Some(shared) = self.0.upgrade() {
-            shared.lock().is_swept = false;
-        }
-    }
-}
-
-impl fmt::Debug for Options {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Options")
-            .field("retain_bytes", &self.retain_bytes)
-            .field("max_memory", &self.max_memory)
-            .field("retain_for", &self.retain_for)
-            .field("abandon_after", &self.abandon_after)
-            .field("limits", &self.limits)
-            .field("leading_ids", &self.leading_ids)
-            .finish_non_exhaustive()
     }
 }
