@@ -5,7 +5,7 @@ use http::Response;
 
 use super::{
     Run, RunKey, Runs, StartError, producer::Producer, reader::Attached, shared::Claim,
-    task::RunTask,
+    state::Phase, task::RunTask,
 };
 use crate::{body::EventBody, event::Encode};
 
@@ -55,10 +55,12 @@ impl Runs {
                 Claim::New(producer) => return Ok(self.record(producer, source)),
                 Claim::Existing(record) => record,
             };
-            match record.attach(None) {
-                // The answer of a call through the layer may turn out to be no event stream.
-                Attached::Starting(reader) => _ = reader.started().await,
-                _ => return Ok(Run::new(Arc::clone(&self.shared), record, false)),
+            if record.phase() != Phase::Starting {
+                return Ok(Run::new(Arc::clone(&self.shared), record, false));
+            }
+            // The answer of a call through the layer may turn out to be no event stream.
+            if let Attached::Starting(reader) = record.attach(None) {
+                _ = reader.started().await;
             }
         }
     }
