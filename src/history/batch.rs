@@ -24,6 +24,8 @@ pub(crate) struct Batch {
 
 impl Log {
     /// Returns the events above `seen` and below `bound`, up to the end of their block.
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn batch(
         &mut self,
         seen: u64,

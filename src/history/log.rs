@@ -134,6 +134,8 @@ impl Log {
     }
 
     /// Appends an event, and evicts what the limits exclude.
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn append(
         &mut self,
         sequence: u64,

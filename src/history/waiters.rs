@@ -81,6 +81,8 @@ impl Waiters {
     }
 
     /// Empties the list. Its wakers are to be woken after all locks are released.
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.len() == self.vacant.len() {
             return WakeList::None;
@@ -120,6 +122,8 @@ impl WakeList {
         matches!(self, Self::None)
     }
 
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn wake(self) {
         match self {
             Self::None => {}
