@@ -1,5 +1,7 @@
 use std::error::Error;
 
-/// A boxed error: what the body of an event stream fails with, and what the error of an item, or of
-/// a body inside the layer, must become.
+/// A boxed error.
+///
+/// The body of an event stream fails with this type. The errors of a stream's items, and of a body
+/// inside the layer, must convert into it.
 pub type BoxError = Box<dyn Error + Send + Sync>;

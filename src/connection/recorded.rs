@@ -1,6 +1,4 @@
-use std::{error::Error, fmt, sync::Arc};
-
-use super::cancel::causes;
+use std::{error::Error, fmt, iter, sync::Arc};
 
 /// The cause of a source's error after which the stream ends cleanly, without a terminator and
 /// without `on_error`: the program has stopped a recorded stream, and no client is to come back.
@@ -10,7 +8,7 @@ pub(crate) struct EndWithoutTerminator;
 impl EndWithoutTerminator {
     /// Returns whether this is a cause of `error`.
     pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
-        causes(error).any(<dyn Error>::is::<Self>)
+        iter::successors(Some(error), |&error| error.source()).any(<dyn Error>::is::<Self>)
     }
 }
 

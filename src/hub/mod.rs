@@ -1,5 +1,5 @@
-//! Topics in the process: publish an event once, and every subscriber of its topic receives it,
-//! including clients that reconnect later (feature `hub`).
+//! Topics to publish events to: every subscriber of a topic receives each event, including clients
+//! that reconnect later (feature `hub`).
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -31,17 +31,19 @@
 //!
 //! ```
 //! # use tower_sse::{Event, hub::Hub};
-//! # fn run(hub: Hub, last: Option<tower_sse::LastEventId>) -> Result<(), tower_sse::hub::PublishError> {
+//! # use tower_sse::{LastEventId, hub::PublishError};
+//! # async fn run(hub: Hub, last: Option<LastEventId>) -> Result<(), PublishError> {
 //! let stream = hub.subscribe(["all", "room:kitchen", "client:42"]).resume(last);
 //!
-//! _ = hub.publish_now("client:42", Event::from("to one"))?;
-//! _ = hub.publish_now("room:kitchen", Event::from("to some"))?;
-//! _ = hub.publish_now("all", Event::from("to all"))?;
+//! hub.publish("client:42", "to one").await?;
+//! hub.publish("room:kitchen", "to some").await?;
+//! hub.publish("all", "to all").await?;
 //! # drop(stream);
 //! # Ok(())
 //! # }
-//! # run(Hub::new(), None).unwrap();
 //! ```
+//!
+//! [`publish_now`](Hub::publish_now) is for synchronous code, in a hub without a broker.
 //!
 //! # Order and resumption
 //!
@@ -49,12 +51,12 @@
 //! therefore enough for a stream of many topics. A subscription that [resumes](Subscribe::resume)
 //! after an id continues with the next event that is kept, in order and without duplicates.
 //!
-//! If events after that id were evicted, the client receives an event named `gap` with the topic
-//! as its data. It receives one as well if the hub cannot know, for example after an id of another
-//! hub. [`GapPolicy`] sets what happens then.
+//! If events after that id were evicted, the client receives an event with the name `gap` and the
+//! topic as its data. It also receives one if the hub cannot know whether it missed events, for
+//! example after an id of another hub. [`GapPolicy`] sets what happens then.
 //!
-//! A client that has not received an event yet has no id to reconnect with. If its topics are
-//! rarely published to, send it a [greeting](Subscribe::greeting).
+//! A client that has not received an event yet has no id to reconnect with. If its topics have few
+//! events, send it a [greeting](Subscribe::greeting).
 //!
 //! # Memory
 //!
@@ -62,17 +64,24 @@
 //! take up to 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these limits.
 //!
 //! No client has a queue, so a slow client delays no other. Subscribers that are behind receive
-//! frames of about 16 KiB (a large event is sent alone), and those at the same position share their
+//! frames of about 16 KiB (a large event is sent alone), and those at the same position share the
 //! bytes. Each topic keeps its newest 16 frames. Other frames are shared while a server holds them
 //! for a client; hyper holds up to 16 for each connection.
+//!
+//! # Many processes
+//!
+//! [`Hub::new`] is a hub of one process: a client that reconnects to another process receives a
+//! gap. [`Hub::connect`] takes a broker, such as [Redis](crate::redis), and each process then has
+//! the same events with the same ids. The line that creates the hub is the only one that changes,
+//! if the program publishes with [`publish`](Hub::publish). The page
+//! [operating](crate::redis::operating) has what to set, and what errors and losses mean.
 //!
 //! # Authorization
 //!
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check
 //!   them.
 //! - A client that can name topics freely can create them.
-//! - Ids contain a counter of all events of the hub, so clients can see how much is published
-//!   overall.
+//! - Ids contain a counter of all events of the hub, so clients can see how many are published.
 
 mod broker;
 mod builder;
@@ -86,6 +95,7 @@ mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
 mod link;
+mod losses;
 mod merge_queue;
 mod preamble;
 mod publish;
@@ -102,6 +112,8 @@ mod wait;
 
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
+#[cfg(feature = "redis")]
+pub(crate) use self::feed::Closed;
 pub use self::{
     broker::Broker,
     builder::HubBuilder,
@@ -113,6 +125,7 @@ pub use self::{
     subscribe::Subscribe,
     subscription::Subscription,
 };
+#[cfg(any(feature = "redis", feature = "testing"))]
 pub(crate) use self::{
     broker::{Publisher, Publishing, sealed::Broker as SealedBroker},
     feed::Feed,
