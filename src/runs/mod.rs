@@ -27,8 +27,8 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! The handler is unchanged. It may return a stream of this crate, axum's own `Sse`, or the bytes of
-//! an upstream.
+//! The handler is unchanged. It may return a stream of this crate, axum's own `Sse`, or the bytes
+//! of an upstream.
 //!
 //! # Keys
 //!
@@ -43,8 +43,8 @@
 //!
 //! - A client without a last event id gets all events of a run that is running or has completed. If
 //!   the run failed or was cancelled, its key is free: the request makes the call again.
-//! - A client with an id of the run continues after it. With any other id it gets `404`, because half
-//!   an answer is of no use to it, and the call is not made again.
+//! - A client with an id of the run continues after it. With any other id it gets `404`, because
+//!   half an answer is of no use to it, and the call is not made again.
 //! - A client that leaves stops nothing. [`Runs::cancel`] stops a run, and a run is abandoned after
 //!   [some time](RunsBuilder::abandon_after) without clients.
 //!
@@ -110,15 +110,16 @@
 //!   reports and its way of ending. Without it, clients of a cancelled run see a failure.
 //! - Inside of layers that add headers to every response, such as CORS, as only the first client
 //!   gets the head of the call. Inside of compression, since a compressed answer is not recorded.
-//! - Outside of nothing that keeps state in task-locals: the call runs on another task. It runs in
-//!   the span of the request that made it.
+//! - Not inside of layers that pass state to the handler in task-locals: the call runs on another
+//!   task. That task runs in the span of the request that made the call.
 //!
 //! # Shutdown
 //!
 //! Give [`Runs::drain`] the time that an answer needs, beside the server's graceful shutdown: every
-//! client gets its whole answer, or sees its body fail. An `EventSource` is sent away at once by
-//! default; let the handler's response wait for the run with
-//! [`StreamOptions::drain`](crate::StreamOptions::drain) and [`Drain::after`](crate::Drain::after).
+//! client gets its whole answer, or sees its body fail. The stream of an `EventSource` ends at once
+//! by default. To let it wait for the run, set
+//! [`StreamOptions::drain`](crate::StreamOptions::drain) in the handler's response to
+//! [`Drain::after`](crate::Drain::after).
 //!
 //! Runs are in this process. After a restart, all keys are unknown: a client with an id gets `404`,
 //! and the call is not made again.
