@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::{client::StormClient, process::ChildProcess, publisher::publish_until};
 use crate::{
     proxy::Proxy,
-    record::{self, Verdict},
+    record::{self, Loss, Verdict},
     server::{Data, Server},
 };
 
@@ -101,8 +101,8 @@ fn kills(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() / 10).unwrap().max(6)
 }
 
-/// Returns the sequence numbers at which events were lost.
-async fn kill_again_and_again(server: &mut Server, data: &[Data], duration: Duration) -> Vec<u64> {
+/// Returns when events were lost.
+async fn kill_again_and_again(server: &mut Server, data: &[Data], duration: Duration) -> Vec<Loss> {
     let mut losses = Vec::new();
     let began = Instant::now();
     let kills = kills(duration);
@@ -113,11 +113,12 @@ async fn kill_again_and_again(server: &mut Server, data: &[Data], duration: Dura
             server.take_snapshot();
         }
         tokio::time::sleep_until(next).await;
-        if *data != Data::All {
-            losses.push(server.now().await << 20);
-        }
+        let began = server.now().await;
         server.kill();
         server.restart_with(*data).await;
+        if *data != Data::All {
+            losses.push(Loss::between(began, server.now().await));
+        }
     }
     sleep((began + duration).saturating_duration_since(Instant::now())).await;
     losses
