@@ -27,7 +27,7 @@ const DELAY: Duration = Duration::from_millis(250);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn storm_loses_nothing_without_a_gap() {
     let kills = [Data::All, Data::None, Data::Snapshot];
-    let Some(verdict) = storm(&kills, seconds(8)).await else { return };
+    let Some(verdict) = storm(&kills, seconds(7)).await else { return };
     verdict.assert_faultless();
     assert!(verdict.lost > 0 && verdict.gaps > 0, "a storm without a loss: {verdict}");
 }
@@ -35,7 +35,7 @@ async fn storm_loses_nothing_without_a_gap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes as long as the other, run it by `.ci/slow storm`"]
 async fn durable_storm_has_no_gap() {
-    let Some(verdict) = storm(&[Data::All], seconds(8)).await else { return };
+    let Some(verdict) = storm(&[Data::All], seconds(7)).await else { return };
     verdict.assert_faultless();
     assert_eq!((verdict.gaps, verdict.lost), (0, 0), "{verdict}");
 }
