@@ -30,9 +30,7 @@ pub(crate) fn measure(server: &Server) {
 /// Measures what each entry costs Redis when readers take many at a time.
 pub(crate) fn measure_batches(server: &Server) {
     println!("\n## Readers of batches\n");
-    println!(
-        "{BATCHED} entries of 256 bytes, added 100 at a time by one client.\n"
-    );
+    println!("{BATCHED} entries of 256 bytes, added 100 at a time by one client.\n");
     println!("| readers | Redis, µs per entry | of which each reader |");
     println!("|---:|---:|---:|");
     let alone = run(follow_batches(server, 0));
