@@ -49,7 +49,7 @@ async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
     for process in [&mut ahead, &mut behind] {
         process.reads_gap().await;
         process.reads([12, 13]).await;
-        assert_eq!(process.health.gaps(), 1);
+        assert_eq!(process.health.losses(), 1);
     }
 }
 
@@ -70,5 +70,5 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     process.reads(0..5).await;
     process.reads_gap().await;
     process.reads([5]).await;
-    assert_eq!(process.health.gaps(), 1);
+    assert_eq!(process.health.losses(), 1);
 }
