@@ -154,6 +154,7 @@
 //! | `hub` | [hub]: topics in the process, publish once, to many, resumable |
 //! | `json` | [`Json`] and [`Event::json_data`] |
 //! | `redis`, `redis-tls` | [`redis`]: hubs of several processes over Redis Streams, and `rediss://` |
+//! | `runs` | [runs]: answers that outlive their client's connection, recorded once and resumable |
 //! | `testing` | [`testing`]: a broker in memory, for tests of programs whose hubs share one |
 //! | `tracing` | a DEBUG line for every close, in the request's span, and few others, of which one has the text of the source's error; a WARN line when there is no runtime for timers, or a callback panics |
 //!
@@ -182,7 +183,7 @@ mod callback;
 mod connection;
 mod error;
 mod event;
-#[cfg(feature = "hub")]
+#[cfg(any(feature = "hub", feature = "runs"))]
 mod history;
 #[cfg(feature = "hub")]
 pub mod hub;
@@ -191,6 +192,8 @@ pub mod operating;
 mod options;
 #[cfg(feature = "redis")]
 pub mod redis;
+#[cfg(feature = "runs")]
+pub mod runs;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -19,12 +19,13 @@ mod stream_record;
 pub use self::{event_body::EventBody, sse_body::SseBody};
 
 pub(crate) use self::{
+    coop::CoopBudget,
     deadline::{Inherited, Shutdown},
     event_stream::EventStream,
     stream_record::StreamRecord,
 };
 
 use self::{
-    boundary::Boundary, coop::CoopBudget, deadline::Deadline, flush_wait::FlushWait,
-    idle_timer::IdleTimer, last_frames::LastFrames,
+    boundary::Boundary, deadline::Deadline, flush_wait::FlushWait, idle_timer::IdleTimer,
+    last_frames::LastFrames,
 };

@@ -66,7 +66,7 @@ impl From<Encoded> for Bytes {
     }
 }
 
-#[cfg(feature = "hub")]
+#[cfg(any(feature = "hub", feature = "runs"))]
 impl Encoded {
     /// Wraps events that are already encoded.
     pub(crate) const fn of(bytes: Bytes) -> Self {

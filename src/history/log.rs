@@ -135,6 +135,8 @@ impl Log {
     }
 
     /// Appends an event, and evicts the oldest events until all limits are met.
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn append(
         &mut self,
         sequence: u64,
@@ -175,6 +177,33 @@ impl Log {
             self.evict_oldest(drops);
         }
         self.update_memory();
+    }
+
+    /// Returns whether `additional` bytes on the wire fit below `limit`.
+    pub(crate) const fn has_room(&self, additional: usize, limit: usize) -> bool {
+        self.bytes + additional <= limit
+    }
+
+    /// Evicts the oldest events up to the sequence number `up_to` until `additional` bytes on the
+    /// wire fit below `limit`. Returns whether they do.
+    pub(crate) fn make_room(
+        &mut self,
+        additional: usize,
+        limit: usize,
+        up_to: u64,
+        drops: &mut DeferredDrops,
+    ) -> bool {
+        while !self.has_room(additional, limit)
+            && self.entries.front().is_some_and(|oldest| oldest.sequence <= up_to)
+        {
+            self.evict_oldest(drops);
+        }
+        self.has_room(additional, limit)
+    }
+
+    /// Frees the memory of the list that the kept events do not need.
+    pub(crate) fn shrink(&mut self) {
+        self.entries.shrink_to_fit();
     }
 
     /// Evicts the kept frames. They can be assembled again from the events.

@@ -17,13 +17,13 @@ impl MemoryCounter {
 /// The part of a [`MemoryCounter`] that one log contributes. It is subtracted when the log is
 /// dropped.
 #[derive(Debug)]
-pub(super) struct MemoryShare {
+pub(crate) struct MemoryShare {
     counter: Arc<MemoryCounter>,
     bytes: usize,
 }
 
 impl MemoryShare {
-    pub(super) const fn new(counter: Arc<MemoryCounter>) -> Self {
+    pub(crate) const fn new(counter: Arc<MemoryCounter>) -> Self {
         Self { counter, bytes: 0 }
     }
 
@@ -32,7 +32,7 @@ impl MemoryShare {
         limit.saturating_sub(self.counter.total())
     }
 
-    pub(super) fn set(&mut self, bytes: usize) {
+    pub(crate) fn set(&mut self, bytes: usize) {
         if bytes > self.bytes {
             self.counter.0.fetch_add(bytes - self.bytes, Relaxed);
         } else if bytes < self.bytes {

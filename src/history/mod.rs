@@ -1,6 +1,10 @@
-//! The history of one topic: a log of its recent events and the subscribers waiting for the next.
+//! The history of one topic or run: a log of its recent events, and the clients that wait for the
+//! next one.
 //!
 //! Imports point one way: this module sees `event` and `LastEventId`, and its users see it.
+
+// Each of the two features uses a part of it.
+#![cfg_attr(not(all(feature = "hub", feature = "runs")), allow(dead_code, unused_imports))]
 
 mod batch;
 mod deferred_drops;
@@ -15,7 +19,7 @@ pub(crate) use self::{
     batch::Batch,
     deferred_drops::DeferredDrops,
     log::{Evicted, Limits, Log},
-    memory::MemoryCounter,
+    memory::{MemoryCounter, MemoryShare},
     position::{Epoch, Position, ResumeFrom, UnknownId},
-    waiters::{Ticket, Waiters, WakeList, drop_waker},
+    waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
 };

@@ -3,7 +3,9 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
-use crate::{connection::LastEventId, event::EventId};
+use crate::connection::LastEventId;
+#[cfg(feature = "hub")]
+use crate::event::EventId;
 
 /// A position in the order of publication: an epoch and a sequence number. It is written as
 /// `4fzo8gk0o2yl-1729` in the id of an event.
@@ -19,6 +21,7 @@ impl fmt::Display for Position {
     }
 }
 
+#[cfg(feature = "hub")]
 impl From<Position> for EventId {
     fn from(position: Position) -> Self {
         // The text consists of letters, digits and a hyphen.
@@ -30,7 +33,7 @@ impl From<Position> for EventId {
 ///
 /// For a hub without a broker, it is the hub's creation time in milliseconds and random bits, so
 /// that each hub has its own. For a hub with a broker, it is a hash of the broker's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(u64);
 
 const RANDOM_BITS: u32 = 20;
@@ -57,6 +60,11 @@ impl Epoch {
         let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         Self((milliseconds << RANDOM_BITS) | fastrand::u64(..1 << RANDOM_BITS))
+    }
+
+    /// Returns an epoch of the present time that is later than `earlier`.
+    pub(crate) fn now_after(earlier: Self) -> Self {
+        Self::now().max(Self(earlier.0.saturating_add(1)))
     }
 
     fn parse(text: &str) -> Option<Self> {

@@ -63,6 +63,16 @@ impl Waiters {
         waker
     }
 
+    /// Returns whether the ticket's waker is listed and wakes the same task as `waker`.
+    pub(crate) fn is_listed(&self, ticket: Ticket, waker: &Waker) -> bool {
+        ticket.is_valid_in(self.generation)
+            && self
+                .wakers
+                .get(ticket.index as usize)
+                .and_then(Option::as_ref)
+                .is_some_and(|listed| listed.will_wake(waker))
+    }
+
     fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Option<Waker>> {
         if !ticket.is_valid_in(self.generation) {
             return None;
@@ -71,6 +81,8 @@ impl Waiters {
     }
 
     /// Takes all wakers. The caller wakes them after releasing all locks.
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.len() == self.vacant.len() {
             return WakeList::None;
@@ -110,6 +122,8 @@ impl WakeList {
         matches!(self, Self::None)
     }
 
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn wake(self) {
         match self {
             Self::None => {}
@@ -119,7 +133,8 @@ impl WakeList {
     }
 }
 
-fn wake(waker: Waker) {
+/// Wakes a task without panicking. It runs code of a runtime, so no lock may be held.
+pub(crate) fn wake(waker: Waker) {
     // A panic must not stop the loop, because the remaining wakers are no longer listed anywhere.
     without_panic(|| waker.wake());
 }

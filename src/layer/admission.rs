@@ -3,12 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::VARY};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header::VARY,
+};
 use http_body::Body;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio_util::sync::CancellationToken;
 
 use super::{Config, headers, in_flight::InFlight};
+#[cfg(feature = "runs")]
+use crate::connection::OnRefusal;
 use crate::{
     BoxError,
     body::{EventStream, Inherited, Shutdown, SseBody, StreamRecord},
@@ -265,9 +269,15 @@ impl Config {
         not_opened: NotOpened,
         info: RequestInfo,
     ) -> Response<SseBody<C>> {
+        #[cfg_attr(not(feature = "runs"), allow(unused_mut))]
+        let mut response = response.map(drop);
+        #[cfg(feature = "runs")]
+        if let Some(on_refusal) = response.extensions_mut().remove::<OnRefusal>() {
+            on_refusal.call();
+        }
         match not_opened {
             NotOpened::NotAcceptable => {
-                let mut response = response.map(|_| SseBody::empty());
+                let mut response = response.map(|()| SseBody::empty());
                 *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
                 headers::make_empty(response.headers_mut());
                 response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
@@ -276,13 +286,21 @@ impl Config {
             NotOpened::Unavailable => {
                 self.stats.refused();
                 debug!("an event stream was refused");
-                let mut response = self.refusal.answer(response, info.client);
-                // An outer layer must not treat the refusal as a stream.
-                response.extensions_mut().insert(Handled::Refused);
-                response
+                self.refusal.answer(response, info.client, SseBody::whole)
             }
         }
     }
+}
+
+/// Marks a response as a refusal: an outer layer must not take it for a stream.
+pub(super) fn mark_refused(extensions: &mut Extensions) {
+    extensions.insert(Handled::Refused);
+}
+
+/// Removes the mark of an inner layer from a head whose body becomes that of another stream.
+#[cfg(feature = "runs")]
+pub(crate) fn disown(extensions: &mut Extensions) {
+    extensions.remove::<Handled>();
 }
 
 /// Passes a response through that is not a stream of this layer. If it is tracked and has a body,

@@ -34,12 +34,12 @@ const HOP_BY_HOP: [HeaderName; 4] = [
 /// Returns whether this is the head of an event stream: its media type is that of one, and its
 /// status allows a body.
 #[inline]
-pub(super) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
+pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(is_text_event_stream) && has_body(status)
 }
 
 /// Returns whether a response with this status can have a body (RFC 9110, section 6.4.1).
-pub(super) fn has_body(status: StatusCode) -> bool {
+pub(crate) fn has_body(status: StatusCode) -> bool {
     !status.is_informational()
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
 }
@@ -53,7 +53,7 @@ fn is_text_event_stream(content_type: &HeaderValue) -> bool {
 }
 
 /// Returns whether the body has a content coding, so that its bytes are not the events themselves.
-pub(super) fn has_content_coding(headers: &HeaderMap) -> bool {
+pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
     headers
         .get_all(CONTENT_ENCODING)
         .iter()
@@ -63,7 +63,7 @@ pub(super) fn has_content_coding(headers: &HeaderMap) -> bool {
 }
 
 /// Turns the headers into those of an event stream.
-pub(super) fn make_event_stream(headers: &mut HeaderMap) {
+pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
     headers.insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
     forbid_transforming(headers);
     headers.entry(X_ACCEL_BUFFERING).or_insert(HeaderValue::from_static("no"));

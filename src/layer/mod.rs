@@ -24,3 +24,9 @@ pub use self::{
 };
 
 use self::config::Config;
+
+#[cfg(feature = "runs")]
+pub(crate) use self::{
+    admission::disown,
+    headers::{has_body, has_content_coding, is_event_stream, make_event_stream},
+};

@@ -4,8 +4,8 @@ use http::{
     header::{CONTENT_ENCODING, RETRY_AFTER},
 };
 
-use super::headers;
-use crate::{body::SseBody, connection::Client, options::Retry};
+use super::{admission::mark_refused, headers};
+use crate::{connection::Client, options::Retry};
 
 /// The answer to a client whose stream cannot open because the server is [shutting
 /// down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
@@ -101,12 +101,13 @@ impl Refusal {
         self
     }
 
-    /// Turns `response` into the answer to a refused `client`.
-    pub(super) fn answer<B, C>(
+    /// Turns `response` into the answer to a refused `client`, whose body `whole` creates.
+    pub(crate) fn answer<B, C>(
         &self,
         response: Response<B>,
         client: Client,
-    ) -> Response<SseBody<C>> {
+        whole: impl FnOnce(Bytes) -> C,
+    ) -> Response<C> {
         let is_stream = match self.answer {
             Answer::PerClient => matches!(client, Client::EventSource),
             Answer::RetryLater => true,
@@ -116,7 +117,8 @@ impl Refusal {
             Some(retry) if is_stream => retry.line(),
             _ => Bytes::new(),
         };
-        let mut response = response.map(|_| SseBody::whole(line));
+        let mut response = response.map(|_| whole(line));
+        mark_refused(response.extensions_mut());
         if is_stream {
             response.headers_mut().remove(CONTENT_ENCODING);
             headers::make_event_stream(response.headers_mut());

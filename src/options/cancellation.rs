@@ -46,7 +46,9 @@ fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
 
 /// Returns the error and its causes, including the error that an `io::Error` wraps, which
 /// [`source`](Error::source) skips.
-fn causes<'e>(error: &'e (dyn Error + 'static)) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+pub(super) fn causes<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
     iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
         Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
         None => error.source(),

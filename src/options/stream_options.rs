@@ -248,6 +248,13 @@ impl StreamOptions {
         self
     }
 
+    /// Returns the options that apply to every client of one source. The maximum age and `on_close`
+    /// concern the client for which they were set.
+    #[cfg(feature = "runs")]
+    pub(crate) fn for_other_clients(&self) -> Self {
+        Self { max_age: None, on_close: CloseCallbacks::NONE, ..self.clone() }
+    }
+
     /// Returns these options, with `defaults` for those that are not set.
     pub(crate) fn or(self, defaults: &Self) -> Self {
         Self {

@@ -37,6 +37,11 @@ where
         }
     }
 
+    /// Returns the body, to read its bytes.
+    pub fn into_body(self) -> B {
+        self.body
+    }
+
     /// Returns all events up to the clean end of the stream.
     pub async fn rest(mut self) -> Vec<Message> {
         let mut messages = Vec::new();

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{EventStream, Phase};
+#[cfg(feature = "runs")]
+use crate::connection::EndWithoutTerminator;
 use crate::{BoxError, body::LastFrames, connection::CloseReason};
 
 /// The last bytes of a failing stream. A server that drops them has taken all bytes before them.
@@ -26,6 +28,11 @@ impl<B> EventStream<B> {
     /// Ends the stream because its source failed.
     pub(super) fn fail(mut self: Pin<&mut Self>, error: BoxError) {
         let this = self.as_mut().project();
+        #[cfg(feature = "runs")]
+        if EndWithoutTerminator::is_cause_of(&*error) && this.boundary.between_events() {
+            self.begin_ending(LastFrames::clean(CloseReason::Cancelled, Bytes::new()));
+            return;
+        }
         let is_cancellation = this.options.is_cancellation(&error);
         // Mid-event every error fails the body, because some clients dispatch an incomplete event
         // after a clean end. In a content coding the layer cannot see where events end.

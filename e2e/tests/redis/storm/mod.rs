@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use self::{client::StormClient, process::ChildProcess, publisher::publish_until};
 use crate::{
     proxy::Proxy,
-    record::{self, Verdict},
+    record::{self, Loss, Verdict},
     server::{Data, Server},
 };
 
@@ -27,7 +27,7 @@ const DELAY: Duration = Duration::from_millis(250);
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn storm_loses_nothing_without_a_gap() {
     let kills = [Data::All, Data::None, Data::Snapshot];
-    let Some(verdict) = storm(&kills, seconds(8)).await else { return };
+    let Some(verdict) = storm(&kills, seconds(7)).await else { return };
     verdict.assert_faultless();
     assert!(verdict.lost > 0 && verdict.gaps > 0, "a storm without a loss: {verdict}");
 }
@@ -35,7 +35,7 @@ async fn storm_loses_nothing_without_a_gap() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 #[ignore = "takes as long as the other, run it by `.ci/slow storm`"]
 async fn durable_storm_has_no_gap() {
-    let Some(verdict) = storm(&[Data::All], seconds(8)).await else { return };
+    let Some(verdict) = storm(&[Data::All], seconds(7)).await else { return };
     verdict.assert_faultless();
     assert_eq!((verdict.gaps, verdict.lost), (0, 0), "{verdict}");
 }
@@ -101,8 +101,8 @@ fn kills(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs() / 10).unwrap().max(6)
 }
 
-/// Returns the sequence numbers at which events were lost.
-async fn kill_again_and_again(server: &mut Server, data: &[Data], duration: Duration) -> Vec<u64> {
+/// Returns when events were lost.
+async fn kill_again_and_again(server: &mut Server, data: &[Data], duration: Duration) -> Vec<Loss> {
     let mut losses = Vec::new();
     let began = Instant::now();
     let kills = kills(duration);
@@ -113,11 +113,12 @@ async fn kill_again_and_again(server: &mut Server, data: &[Data], duration: Dura
             server.take_snapshot();
         }
         tokio::time::sleep_until(next).await;
-        if *data != Data::All {
-            losses.push(server.now().await << 20);
-        }
+        let began = server.now().await;
         server.kill();
         server.restart_with(*data).await;
+        if *data != Data::All {
+            losses.push(Loss::between(began, server.now().await));
+        }
     }
     sleep((began + duration).saturating_duration_since(Instant::now())).await;
     losses

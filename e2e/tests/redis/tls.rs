@@ -1,8 +1,6 @@
 //! Redis over TLS. Certificates of the system come from the environment, so each client is a
 //! process of its own.
 
-#![cfg(feature = "redis-tls")]
-
 use std::{
     env,
     path::Path,

@@ -50,11 +50,15 @@ impl Client {
 
     /// Returns the next message, an event or a gap.
     pub(crate) async fn next(&mut self) -> Message {
-        timeout(PATIENCE, self.read()).await.expect("a message in time").expect("an open stream")
+        self.try_next().await.expect("an open stream")
     }
 
     /// Returns the next message, or `None` when the stream has ended.
-    pub(crate) async fn read(&mut self) -> Option<Message> {
+    pub(crate) async fn try_next(&mut self) -> Option<Message> {
+        timeout(PATIENCE, self.read()).await.expect("a message in time")
+    }
+
+    async fn read(&mut self) -> Option<Message> {
         loop {
             if let Some(message) = self.decoder.decode(&mut self.bytes).unwrap() {
                 self.last = LastEventId::try_from(&*message.last_event_id).ok();

@@ -1,7 +1,5 @@
 //! The hub on Redis Streams, against real servers that each test starts for itself.
 
-#![cfg(feature = "redis")]
-
 mod access;
 mod acl;
 mod client;
@@ -18,9 +16,8 @@ mod server;
 mod sharing;
 mod stalls;
 mod storm;
-#[path = "../support/mod.rs"]
+#[path = "../../../tests/support/mod.rs"]
 mod support;
-#[cfg(feature = "axum")]
 mod switch;
 mod tls;
 

@@ -140,12 +140,28 @@ impl fmt::Display for Verdict {
     }
 }
 
-/// Checks all journals. `losses` are the sequence numbers at which Redis lost something, so of
+/// A time in which Redis lost something, in the form of sequence numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loss {
+    /// No marker of the loss is older.
+    pub(crate) began: u64,
+    /// No event that was lost is newer.
+    pub(crate) ended: u64,
+}
+
+impl Loss {
+    pub(crate) const fn between(began: u64, ended: u64) -> Self {
+        // The id of a gap can be that before the marker's.
+        Self { began: (began << 20) - 1, ended: (ended + 1) << 20 }
+    }
+}
+
+/// Checks all journals. `losses` are the times in which Redis lost something, so of
 /// which each client may receive one gap of each topic after it.
 pub(crate) fn check(
     acknowledged: &[Acknowledged],
     journals: &[Journal],
-    losses: &[u64],
+    losses: &[Loss],
 ) -> Verdict {
     let mut verdict = Verdict { acknowledged: acknowledged.len(), ..Verdict::default() };
     let by_number: HashMap<_, _> = acknowledged.iter().map(|event| (event.number, event)).collect();
@@ -203,14 +219,14 @@ fn check_order(
     }
 }
 
-fn check_gaps(client: usize, journal: &Journal, losses: &[u64], verdict: &mut Verdict) {
+fn check_gaps(client: usize, journal: &Journal, losses: &[Loss], verdict: &mut Verdict) {
     let mut reported = HashSet::new();
     for received in &journal.messages {
         if received.kind != Kind::Gap || received.is_repeated {
             continue;
         }
         verdict.gaps += 1;
-        let loss = losses.iter().rposition(|loss| *loss <= received.sequence);
+        let loss = losses.iter().rposition(|loss| loss.began <= received.sequence);
         if loss.is_none() || !reported.insert((received.topic, loss)) {
             verdict.fault(
                 |v| &mut v.superfluous,
@@ -226,7 +242,7 @@ fn check_topic(
     journal: &Journal,
     topic: usize,
     events: &[&Acknowledged],
-    losses: &[u64],
+    losses: &[Loss],
     verdict: &mut Verdict,
 ) {
     let mut events: Vec<_> =
@@ -247,18 +263,20 @@ fn check_topic(
     }
 }
 
-/// Returns whether two losses were reported as one: a client that was away during both receives
-/// what is left from between them, and then one gap.
+/// Returns whether the loss of an event was reported together with a later one: a client that is
+/// behind both receives what is left from between them, and then one gap.
 fn is_reported_later<'a>(
     event: &Acknowledged,
-    mut messages: impl Iterator<Item = &'a Received> + Clone,
-    losses: &[u64],
+    mut messages: impl Iterator<Item = &'a Received>,
+    losses: &[Loss],
 ) -> bool {
-    let first = messages.clone().next();
-    let gap = messages.find(|message| message.kind == Kind::Gap);
-    let (Some(first), Some(gap)) = (first, gap) else { return false };
-    let loss = losses.iter().rfind(|loss| **loss <= gap.sequence);
-    gap.sequence >= event.sequence && loss.is_some_and(|loss| first.received_at >= *loss)
+    let is_behind_a_loss = |received: &Received| {
+        losses
+            .iter()
+            .any(|loss| received.sequence < loss.ended && loss.began <= received.received_at)
+    };
+    let next = messages.find(|received| received.kind == Kind::Gap || !is_behind_a_loss(received));
+    next.is_some_and(|next| next.kind == Kind::Gap && next.sequence >= event.sequence)
 }
 
 #[test]
@@ -273,10 +291,11 @@ fn check_finds_each_fault() {
     };
     let got = |number| received(number, Kind::Event { number });
     let gap = |sequence| received(sequence, Kind::Gap);
+    let losses = [12, 20].map(|began| Loss { began, ended: began + 1 });
     let acknowledged = [event(11), event(12), event(13)];
     let checked = |messages: &[Received]| {
         let journal = Journal { topics: vec![0], start: 10, messages: messages.to_vec() };
-        let verdict = check(&acknowledged, &[journal], &[12, 20]);
+        let verdict = check(&acknowledged, &[journal], &losses);
         let Verdict { untold, doubled, out_of_order, superfluous, mistaken, .. } = verdict;
         [untold, doubled, out_of_order, superfluous, mistaken]
     };
@@ -292,7 +311,7 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[got(11), got(12), other_id])[4], 1);
     // A gap of a later loss stands for an earlier one only if the client was away during both.
     assert_eq!(checked(&[got(11), got(13), gap(20)]), [1, 0, 0, 0, 0]);
-    let late = Received { received_at: 20, ..got(13) };
+    let late = Received { received_at: 21, ..got(13) };
     assert_eq!(checked(&[got(11), late, gap(20)]), [0; 5]);
     // The client reconnected while it was receiving the gaps.
     let repeated = Received { is_repeated: true, ..gap(12) };

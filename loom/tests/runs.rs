@@ -1,0 +1,181 @@
+//! Models of starters, clients and the end of a run, checked in every interleaving.
+#![cfg(tower_sse_loom)]
+
+use std::{
+    convert::Infallible,
+    future::{Ready, ready},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
+};
+
+use futures_util::{StreamExt, stream};
+use http::{Request, Response};
+use loom::{future::block_on, model::Builder, thread};
+use tower_layer::Layer;
+use tower_service::Service;
+use tower_sse::{
+    Event,
+    runs::{Attachment, Outcome, RunKey, Runs},
+};
+
+fn check_with(preemptions: usize, model: impl Fn() + Sync + Send + 'static) {
+    let mut builder = Builder::new();
+    builder.preemption_bound = Some(preemptions);
+    builder.check(model);
+}
+
+fn key() -> RunKey {
+    RunKey::shared("turn").unwrap()
+}
+
+/// Runs whose ends are counted.
+fn counting() -> (Runs, Arc<AtomicUsize>) {
+    let ends = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&ends);
+    let runs = Runs::builder().on_end(move |_| _ = count.fetch_add(1, Relaxed)).build();
+    (runs, ends)
+}
+
+/// Reads to the end: the number of events, and the outcome unless the run completed.
+async fn read(mut attachment: Attachment) -> (usize, Option<Outcome>) {
+    let mut events = 0;
+    while let Some(item) = attachment.next().await {
+        match item {
+            Ok(item) => events += str::from_utf8(item.as_bytes()).unwrap().matches("data:").count(),
+            Err(error) => return (events, error.outcome()),
+        }
+    }
+    (events, None)
+}
+
+#[test]
+fn client_that_attaches_while_events_are_recorded_reads_all_of_them() {
+    check_with(2, || {
+        let (runs, _) = counting();
+        let events = || stream::iter([Event::from("a"), Event::from("b")]);
+        let run = block_on(runs.start(&key(), events)).unwrap();
+        let attachment = block_on(run.attach(None)).expect("a run");
+        assert_eq!(block_on(read(attachment)), (2, None));
+        assert_eq!(block_on(run.ended()), Some(Outcome::Completed));
+    });
+}
+
+#[test]
+fn event_wakes_a_client_of_a_run_that_goes_on() {
+    check_with(2, || {
+        let (runs, _) = counting();
+        let events = || stream::iter([Event::from("a")]).chain(stream::pending());
+        let run = block_on(runs.start(&key(), events)).unwrap();
+        let mut attachment = block_on(run.attach(None)).expect("a run");
+        assert!(block_on(attachment.next()).expect("an event").is_ok());
+        block_on(run.cancel());
+        assert_eq!(block_on(read(attachment)), (0, Some(Outcome::Cancelled)));
+    });
+}
+
+#[test]
+fn run_that_is_cancelled_as_it_completes_ends_once() {
+    check_with(2, || {
+        let (runs, ends) = counting();
+        let run = block_on(runs.start(&key(), || stream::iter([Event::from("a")]))).unwrap();
+        let attachment = block_on(run.attach(None)).expect("a run");
+        let cancelled = block_on(runs.cancel(&key(), None));
+        let (events, outcome) = block_on(read(attachment));
+        if cancelled {
+            assert_eq!(outcome, Some(Outcome::Cancelled));
+            assert!(events <= 1);
+        } else {
+            assert_eq!((events, outcome), (1, None));
+        }
+        assert!(ends.load(Relaxed) <= 1);
+        assert_eq!(runs.stats().running(), 0);
+    });
+}
+
+#[test]
+fn two_starters_make_one_run() {
+    check_with(2, || {
+        let (runs, _) = counting();
+        let called = Arc::new(AtomicUsize::new(0));
+        let start = |runs: Runs, called: Arc<AtomicUsize>| {
+            block_on(runs.start(&key(), move || {
+                called.fetch_add(1, Relaxed);
+                stream::pending::<Event>()
+            }))
+            .unwrap()
+        };
+        let other = thread::spawn({
+            let (runs, called) = (runs.clone(), Arc::clone(&called));
+            move || _ = start(runs, called)
+        });
+        _ = start(runs.clone(), Arc::clone(&called));
+        other.join().unwrap();
+        assert_eq!((called.load(Relaxed), runs.stats().running()), (1, 1));
+        assert!(block_on(runs.cancel(&key(), None)));
+    });
+}
+
+#[test]
+fn of_two_replaces_one_survives() {
+    check_with(2, || {
+        let (runs, ends) = counting();
+        let other = thread::spawn({
+            let runs = runs.clone();
+            move || _ = block_on(runs.replace(&key(), stream::pending::<Event>)).unwrap()
+        });
+        _ = block_on(runs.replace(&key(), stream::pending::<Event>)).unwrap();
+        other.join().unwrap();
+        assert_eq!((runs.stats().running(), ends.load(Relaxed)), (1, 1));
+        assert!(block_on(runs.cancel(&key(), None)));
+        assert_eq!((runs.stats().running(), ends.load(Relaxed)), (0, 2));
+    });
+}
+
+/// A service whose first answer is no event stream.
+#[derive(Clone)]
+struct Second(Arc<AtomicUsize>);
+
+impl Service<Request<()>> for Second {
+    type Response = Response<String>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<String>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        let content_type = match self.0.fetch_add(1, Relaxed) {
+            0 => "application/json",
+            _ => "text/event-stream",
+        };
+        let response = Response::builder().header("content-type", content_type);
+        ready(Ok(response.body("data: a\n\n".to_owned()).unwrap()))
+    }
+}
+
+/// The client that waits for a call whose answer turns out to be no run makes the next call.
+#[test]
+fn client_that_waits_for_a_call_without_a_run_calls_next() {
+    check_with(2, || {
+        let (runs, ends) = counting();
+        let calls = Arc::new(AtomicUsize::new(0));
+        let request = |runs: &Runs, calls: &Arc<AtomicUsize>| {
+            let key = |_: &Request<()>| Some(key());
+            let mut service = runs.layer(key).layer(Second(Arc::clone(calls)));
+            move || {
+                let answer = block_on(service.call(Request::new(()))).unwrap();
+                answer.headers()["content-type"].to_str().unwrap().to_owned()
+            }
+        };
+        let other = thread::spawn(request(&runs, &calls));
+        let mut answers = [request(&runs, &calls)(), other.join().unwrap()];
+        answers.sort();
+        assert_eq!(answers, ["application/json", "text/event-stream"]);
+        assert_eq!((calls.load(Relaxed), runs.stats().started()), (2, 2));
+        assert!(ends.load(Relaxed) <= 1);
+    });
+}

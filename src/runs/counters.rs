@@ -1,0 +1,137 @@
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
+};
+
+use super::{Outcome, RunEnd};
+use crate::history::MemoryCounter;
+
+/// The counters that all runs of a [`Runs`](super::Runs) share. They are the standard library's,
+/// for loom too: the models do not depend on their order.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) memory: Arc<MemoryCounter>,
+    pub(super) attached: AtomicUsize,
+    started: AtomicU64,
+    refused: AtomicU64,
+    lagged: AtomicU64,
+    events: AtomicU64,
+    bytes: AtomicU64,
+    ended: [AtomicU64; Outcome::ALL.len()],
+}
+
+/// Figures of all runs at one time, from [`Runs::stats`](super::Runs::stats).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RunsStats {
+    running: usize,
+    kept: usize,
+    attached: usize,
+    memory: usize,
+    started: u64,
+    refused: u64,
+    lagged: u64,
+    events: u64,
+    bytes: u64,
+    ended: [u64; Outcome::ALL.len()],
+}
+
+impl Counters {
+    pub(super) fn count_start(&self) {
+        self.started.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_refusal(&self) {
+        self.refused.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_lag(&self) {
+        self.lagged.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_end(&self, end: &RunEnd) {
+        self.events.fetch_add(end.events, Relaxed);
+        self.bytes.fetch_add(end.bytes, Relaxed);
+        if let Some(count) = self.ended.get(end.outcome as usize) {
+            count.fetch_add(1, Relaxed);
+        }
+    }
+
+    pub(super) fn stats(&self, running: usize, kept: usize) -> RunsStats {
+        RunsStats {
+            running,
+            kept,
+            attached: self.attached.load(Relaxed),
+            memory: self.memory.total(),
+            started: self.started.load(Relaxed),
+            refused: self.refused.load(Relaxed),
+            lagged: self.lagged.load(Relaxed),
+            events: self.events.load(Relaxed),
+            bytes: self.bytes.load(Relaxed),
+            ended: self.ended.each_ref().map(|count| count.load(Relaxed)),
+        }
+    }
+}
+
+impl RunsStats {
+    /// Returns the number of runs that are running, including calls that have no answer yet.
+    #[must_use]
+    pub const fn running(&self) -> usize {
+        self.running
+    }
+
+    /// Returns the number of runs that have ended and are kept.
+    #[must_use]
+    pub const fn kept(&self) -> usize {
+        self.kept
+    }
+
+    /// Returns the number of clients that are attached or wait for a call's answer.
+    #[must_use]
+    pub const fn attached(&self) -> usize {
+        self.attached
+    }
+
+    /// Returns the memory of all runs in bytes, as
+    /// [`max_memory`](super::RunsBuilder::max_memory) counts it.
+    #[must_use]
+    pub const fn memory(&self) -> usize {
+        self.memory
+    }
+
+    /// Returns the number of calls that were started, including those whose answer was no event
+    /// stream.
+    #[must_use]
+    pub const fn started(&self) -> u64 {
+        self.started
+    }
+
+    /// Returns the number of calls that were refused, at a limit or during a shutdown.
+    #[must_use]
+    pub const fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Returns the number of clients whose next event was evicted before they had read it.
+    #[must_use]
+    pub const fn lagged(&self) -> u64 {
+        self.lagged
+    }
+
+    /// Returns the number of runs that ended with this outcome.
+    #[must_use]
+    pub fn ended(&self, outcome: Outcome) -> u64 {
+        self.ended.get(outcome as usize).copied().unwrap_or_default()
+    }
+
+    /// Returns the number of events of all runs that have ended.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Returns the size of the events of all runs that have ended, in bytes on the wire.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+}

@@ -1,0 +1,98 @@
+use std::{error::Error, fmt, sync::Arc};
+
+use http::{Response, request::Parts};
+
+use super::{AnswerBody, Outcome, answer};
+use crate::connection::{Client, EndWithoutTerminator};
+
+/// The reason for which a run was not started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// As many runs are running as [`max_running`](super::RunsBuilder::max_running) allows.
+    Full,
+    /// The key's owner has as many running runs as
+    /// [`max_running_per_owner`](super::RunsBuilder::max_running_per_owner) allows.
+    OwnerFull,
+    /// [`Runs::drain`](super::Runs::drain) was called.
+    Draining,
+}
+
+impl StartError {
+    /// Returns the answer to a request whose run was not started:
+    /// [`Refusal::per_client`](crate::Refusal::per_client), after which an `EventSource`
+    /// reconnects, and other clients get a `503` with `Retry-After`.
+    #[must_use]
+    pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
+        answer::refusal(Client::of(&parts.method, &parts.headers))
+    }
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Full => "too many runs are running",
+            Self::OwnerFull => "too many runs of this owner are running",
+            Self::Draining => "no run is started during a shutdown",
+        })
+    }
+}
+
+impl Error for StartError {}
+
+/// The reason for which an [`Attachment`](super::Attachment) fails.
+///
+/// It has the text of the source's error, but not that error as its
+/// [`source`](Error::source): what [`cancellation_if`](crate::SseLayer::cancellation_if) finds
+/// there concerns the run, and not the client that is attached to it.
+#[derive(Clone, Debug)]
+pub struct RunError {
+    kind: Kind,
+    text: Option<Arc<str>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Ended(Outcome),
+    Lagged,
+}
+
+impl RunError {
+    pub(super) const fn ended(outcome: Outcome, text: Option<Arc<str>>) -> Self {
+        Self { kind: Kind::Ended(outcome), text }
+    }
+
+    pub(super) const fn lagged() -> Self {
+        Self { kind: Kind::Lagged, text: None }
+    }
+
+    /// Returns how the run ended; `None` if this client was slower than others, so that the next of
+    /// its events is no longer kept.
+    #[must_use]
+    pub const fn outcome(&self) -> Option<Outcome> {
+        match self.kind {
+            Kind::Ended(outcome) => Some(outcome),
+            Kind::Lagged => None,
+        }
+    }
+}
+
+impl fmt::Display for RunError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match (self.kind, &self.text) {
+            (Kind::Lagged, _) => f.write_str("the next event of the run is no longer kept"),
+            (Kind::Ended(outcome), None) => write!(f, "the run ended: {outcome}"),
+            (Kind::Ended(outcome), Some(text)) => write!(f, "the run ended: {outcome}: {text}"),
+        }
+    }
+}
+
+impl Error for RunError {
+    fn source(&self) -> Option<&(dyn Error + 'static)> {
+        match self.kind {
+            // `SseLayer` ends such a stream cleanly.
+            Kind::Ended(Outcome::Cancelled) => Some(&EndWithoutTerminator),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use std::{fmt, time::Duration};
+
+use super::RunKey;
+use crate::connection::CloseReason;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Outcome {
+    /// The source came to its own end. Every attached client gets a clean end.
+    Completed,
+    /// The source failed or panicked, or one of its events was larger than
+    /// [`retain_bytes`](super::RunsBuilder::retain_bytes). The body of every attached client fails.
+    Failed,
+    /// The program cancelled or replaced the run. Every attached client gets a clean end without
+    /// the [terminator](crate::SseLayer::terminator).
+    Cancelled,
+    /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
+    Abandoned,
+    /// The server [shut down](super::Runs::drain), or the runtime did. The body of every attached
+    /// client fails.
+    Interrupted,
+}
+
+impl Outcome {
+    /// All outcomes, in the order of the variants, which is the order of their counters.
+    pub(super) const ALL: [Self; 5] =
+        [Self::Completed, Self::Failed, Self::Cancelled, Self::Abandoned, Self::Interrupted];
+
+    /// Returns the name of the variant in lower case, for logs and as the label of a metric.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Abandoned => "abandoned",
+            Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// Returns the reason that a handler's [`Disconnect`](crate::Disconnect) reports.
+    pub(super) const fn close_reason(self) -> CloseReason {
+        match self {
+            Self::Completed => CloseReason::Ended,
+            Self::Failed => CloseReason::Failed,
+            Self::Cancelled => CloseReason::Cancelled,
+            Self::Abandoned => CloseReason::Disconnected,
+            Self::Interrupted => CloseReason::Drained,
+        }
+    }
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+/// The report of a run that has ended, as passed to
+/// [`RunsBuilder::on_end`](super::RunsBuilder::on_end).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RunEnd {
+    pub(super) key: RunKey,
+    pub(super) outcome: Outcome,
+    pub(super) events: u64,
+    pub(super) bytes: u64,
+    pub(super) age: Duration,
+}
+
+impl RunEnd {
+    /// Returns the key of the run.
+    #[must_use]
+    pub const fn key(&self) -> &RunKey {
+        &self.key
+    }
+
+    /// Returns how the run ended.
+    #[must_use]
+    pub const fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
+    /// Returns the number of events that were recorded, including those that were evicted since.
+    #[must_use]
+    pub const fn events(&self) -> u64 {
+        self.events
+    }
+
+    /// Returns the size of those events in bytes on the wire, with their ids.
+    #[must_use]
+    pub const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Returns the time from the start of the call to the end of the run.
+    #[must_use]
+    pub const fn age(&self) -> Duration {
+        self.age
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Outcome;
+
+    #[test]
+    fn outcomes_are_listed_in_the_order_of_the_variants() {
+        for (at, outcome) in Outcome::ALL.into_iter().enumerate() {
+            assert_eq!(outcome as usize, at, "{outcome}");
+        }
+    }
+}

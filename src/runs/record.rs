@@ -1,0 +1,227 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    RunKey,
+    counters::Counters,
+    cutter::{Cutter, Id, TooLarge},
+    deferred::Deferred,
+    options::Options,
+    readers::Readers,
+    state::{Phase, State},
+};
+use crate::{
+    connection::LastEventId,
+    history::{
+        DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, ResumeFrom, Waiters, WakeList,
+        sync::{Mutex, MutexGuard, lock},
+    },
+    options::StreamOptions,
+};
+
+/// The memory of a run besides its key and events, measured with an allocator.
+pub(super) const RUN_OVERHEAD: usize = 704;
+/// The memory of the task of a running run, without its service or stream.
+const TASK_OVERHEAD: usize = 1024;
+/// The most bytes that are appended while the record is locked.
+const LARGEST_APPEND: usize = 16 * 1024;
+
+/// One run: its phase, the log of its events, and its clients.
+#[derive(Debug)]
+pub(super) struct Record {
+    pub(super) key: RunKey,
+    /// The origin of the run's ids, which no other run has.
+    pub(super) epoch: Epoch,
+    id_prefix: Box<str>,
+    pub(super) started_at: Instant,
+    retain_bytes: usize,
+    pub(super) leads_with_ids: bool,
+    pub(super) counters: Arc<Counters>,
+    /// Notified when the phase changes.
+    pub(super) changed: Notify,
+    state: Mutex<State>,
+}
+
+/// What became of bytes that were to be appended.
+#[derive(Debug)]
+pub(super) enum Appended {
+    /// All of them are recorded, except for an incomplete event.
+    All,
+    /// Some of them are; other tasks may lock the record now.
+    Some,
+    /// The record is full of events that no client has read.
+    Full,
+    TooLarge,
+    /// The run is over.
+    Over,
+}
+
+impl Record {
+    pub(super) fn new(
+        key: RunKey,
+        epoch: Epoch,
+        options: &Options,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let now = Instant::now();
+        let limits = Limits {
+            events: usize::MAX,
+            bytes: usize::MAX,
+            age: Duration::MAX,
+            memory: options.max_memory,
+        };
+        let evicted = Evicted { up_to: 0, is_exact: true };
+        let mut overhead = MemoryShare::new(Arc::clone(&counters.memory));
+        overhead.set(RUN_OVERHEAD + key.len() + TASK_OVERHEAD);
+        Self {
+            id_prefix: format!("{epoch}-").into(),
+            key,
+            epoch,
+            started_at: now,
+            retain_bytes: options.retain_bytes,
+            leads_with_ids: options.leading_ids,
+            changed: Notify::new(),
+            state: Mutex::new(State {
+                phase: Phase::Starting,
+                is_forgotten: false,
+                log: Log::new(limits, 0, evicted, Arc::clone(&counters.memory)),
+                overhead,
+                newest: 0,
+                bytes: 0,
+                readers: Readers::new(now),
+                waiters: Waiters::default(),
+                task: None,
+                is_full: false,
+                options: None,
+                error: None,
+                ended_at: None,
+            }),
+            counters,
+        }
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    pub(super) fn phase(&self) -> Phase {
+        self.lock().phase
+    }
+
+    /// Writes the id of an event as a line.
+    pub(super) fn id_line(&self, sequence: u64) -> Vec<u8> {
+        let mut line = Vec::with_capacity(40);
+        Id::new(&self.id_prefix, sequence).write_line(&mut line);
+        line
+    }
+
+    /// Returns whether the id is one that this run has assigned.
+    pub(super) fn has_assigned(&self, id: &LastEventId) -> bool {
+        let newest = self.lock().newest;
+        matches!(ResumeFrom::parse(Some(id), self.epoch, newest), ResumeFrom::Seen(_))
+    }
+
+    /// Begins to record the call's answer. Returns whether the run is still wanted.
+    pub(super) fn begin(&self, options: Option<StreamOptions>) -> bool {
+        {
+            let mut state = self.lock();
+            if state.phase != Phase::Starting {
+                return false;
+            }
+            state.phase = Phase::Running;
+            state.options = options.map(Box::new);
+        }
+        self.changed.notify_waiters();
+        true
+    }
+
+    /// Appends events from `bytes`, as far as there is room.
+    pub(super) fn append(&self, cutter: &mut Cutter, bytes: &mut Bytes) -> Appended {
+        let mut drops = DeferredDrops::default();
+        let mut waiters = WakeList::None;
+        let appended = {
+            let mut state = self.lock();
+            let before = state.newest;
+            let appended = self.append_to(&mut state, cutter, bytes, &mut drops);
+            if state.newest > before {
+                waiters = state.waiters.take();
+            }
+            appended
+        };
+        waiters.wake();
+        appended
+    }
+
+    fn append_to(
+        &self,
+        state: &mut State,
+        cutter: &mut Cutter,
+        bytes: &mut Bytes,
+        drops: &mut DeferredDrops,
+    ) -> Appended {
+        let end = state.bytes + LARGEST_APPEND as u64;
+        state.is_full = false;
+        loop {
+            if state.phase != Phase::Running {
+                return Appended::Over;
+            }
+            if !cutter.is_complete() {
+                match cutter.cut(bytes) {
+                    Ok(true) => {}
+                    Ok(false) => return Appended::All,
+                    Err(TooLarge) => return Appended::TooLarge,
+                }
+            }
+            let id = Id::new(&self.id_prefix, state.newest + 1);
+            let len = cutter.event_len(id.len());
+            if len > self.retain_bytes {
+                return Appended::TooLarge;
+            }
+            if !state.log.has_room(len, self.retain_bytes) {
+                let up_to = state.readers.fastest().unwrap_or(u64::MAX);
+                if !state.log.make_room(len, self.retain_bytes, up_to, drops) {
+                    state.is_full = true;
+                    return Appended::Full;
+                }
+            }
+            state.newest += 1;
+            state.bytes += len as u64;
+            let newest = state.newest;
+            state.log.append(newest, cutter.take(&id), Duration::ZERO, drops);
+            if state.bytes >= end {
+                return Appended::Some;
+            }
+        }
+    }
+
+    /// Evicts the frames that can be assembled again or, if there are none, the older half of the
+    /// events.
+    pub(super) fn evict_half(&self, deferred: &mut Deferred) {
+        let mut state = self.lock();
+        let memory = state.log.events_memory();
+        state.log.evict_frames(&mut deferred.drops);
+        if state.log.events_memory() == memory {
+            state.log.evict(memory.div_ceil(2), &mut deferred.drops);
+            state.log.shrink();
+        }
+        if state.is_full {
+            deferred.wakers.extend(state.task.take());
+        }
+    }
+
+    /// Returns the memory of the events and frames.
+    pub(super) fn events_memory(&self) -> usize {
+        self.lock().log.events_memory()
+    }
+
+    /// Parses a last event id into the sequence number that the client has seen.
+    pub(super) fn position(&self, state: &State, last: Option<&LastEventId>) -> Option<u64> {
+        match ResumeFrom::parse(last, self.epoch, state.newest) {
+            ResumeFrom::FirstVisit => Some(0),
+            ResumeFrom::Seen(sequence) => Some(sequence),
+            ResumeFrom::Unknown(_) => None,
+        }
+    }
+}

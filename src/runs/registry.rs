@@ -1,0 +1,232 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound::{Excluded, Unbounded},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{Outcome, RunKey, StartError, deferred::Deferred, record::Record, state::Phase};
+use crate::history::Epoch;
+
+/// How many running runs are compared at a time, to find the largest.
+const SAMPLE: usize = 32;
+
+/// All runs, by key and by age. Its lock is taken before that of a record.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    by_key: HashMap<RunKey, Arc<Record>>,
+    /// Runs that are starting or running. Later runs have later epochs.
+    running: BTreeMap<Epoch, Arc<Record>>,
+    running_by_owner: HashMap<Arc<str>, usize>,
+    /// Runs that have ended and are kept, in the order of their ends.
+    kept: BTreeMap<(Instant, Epoch), Arc<Record>>,
+    /// Runs that were forgotten while clients were still reading them.
+    lingering: Vec<Weak<Record>>,
+    newest_epoch: Option<Epoch>,
+    last_sampled: Option<Epoch>,
+    pub(super) is_draining: bool,
+    /// A task forgets runs at their time.
+    pub(super) is_swept: bool,
+}
+
+/// The limits on the number of running runs.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunLimits {
+    pub(super) running: usize,
+    pub(super) running_per_owner: usize,
+}
+
+impl Registry {
+    pub(super) fn get(&self, key: &RunKey) -> Option<&Arc<Record>> {
+        self.by_key.get(key)
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    pub(super) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub(super) fn all_running(&self) -> Vec<Arc<Record>> {
+        self.running.values().cloned().collect()
+    }
+
+    /// Adds a run, unless a limit is reached. A run with the same key has to be
+    /// [ended](Self::end) before, and is forgotten.
+    pub(super) fn add(
+        &mut self,
+        key: &RunKey,
+        limits: RunLimits,
+        deferred: &mut Deferred,
+        create: impl FnOnce(Epoch) -> Record,
+    ) -> Result<Arc<Record>, StartError> {
+        self.check(key, limits)?;
+        if let Some(earlier) = self.by_key.get(key).cloned() {
+            self.forget(&earlier, deferred);
+        }
+        let epoch = self.newest_epoch.map_or_else(Epoch::now, Epoch::now_after);
+        self.newest_epoch = Some(epoch);
+        let record = Arc::new(create(epoch));
+        if let Some(owner) = key.shared_owner() {
+            *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
+        }
+        self.by_key.insert(key.clone(), Arc::clone(&record));
+        self.running.insert(epoch, Arc::clone(&record));
+        Ok(record)
+    }
+
+    /// Checks whether a run can start. A running run with the same key would be replaced.
+    fn check(&self, key: &RunKey, limits: RunLimits) -> Result<(), StartError> {
+        if self.is_draining {
+            return Err(StartError::Draining);
+        }
+        if self.running.len() >= limits.running {
+            return Err(StartError::Full);
+        }
+        let of_owner = key.shared_owner().and_then(|owner| self.running_by_owner.get(owner));
+        if of_owner.is_some_and(|count| *count >= limits.running_per_owner) {
+            return Err(StartError::OwnerFull);
+        }
+        Ok(())
+    }
+
+    /// Ends a run and keeps it. Returns whether it was still running.
+    pub(super) fn end(
+        &mut self,
+        record: &Arc<Record>,
+        outcome: Outcome,
+        error: Option<Arc<str>>,
+        deferred: &mut Deferred,
+    ) -> bool {
+        let ended_at = {
+            let mut state = record.lock();
+            if !state.phase.is_live() {
+                return false;
+            }
+            state.end(record, outcome, error, deferred);
+            state.ended_at
+        };
+        deferred.changed.push(Arc::clone(record));
+        self.remove_running(record);
+        if let Some(ended_at) = ended_at {
+            self.kept.insert((ended_at, record.epoch), Arc::clone(record));
+        }
+        true
+    }
+
+    /// Removes a call whose answer was no event stream. Returns whether it was still awaited.
+    pub(super) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) -> bool {
+        {
+            let mut state = record.lock();
+            if state.phase != Phase::Starting {
+                return false;
+            }
+            state.void(deferred);
+        }
+        deferred.changed.push(Arc::clone(record));
+        self.remove_running(record);
+        self.remove_key(record);
+        true
+    }
+
+    fn remove_running(&mut self, record: &Record) {
+        if self.running.remove(&record.epoch).is_none() {
+            return;
+        }
+        if let Some(owner) = record.key.shared_owner()
+            && let Some(count) = self.running_by_owner.get_mut(owner)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.running_by_owner.remove(owner);
+            }
+        }
+        shrink(&mut self.running_by_owner);
+    }
+
+    fn remove_key(&mut self, record: &Arc<Record>) {
+        if self.by_key.get(&record.key).is_some_and(|other| Arc::ptr_eq(other, record)) {
+            self.by_key.remove(&record.key);
+            shrink(&mut self.by_key);
+        }
+    }
+
+    /// Forgets a run that has ended. Clients that are still reading it can read the rest.
+    pub(super) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+        self.remove_key(record);
+        let mut state = record.lock();
+        state.is_forgotten = true;
+        if let Some(ended_at) = state.ended_at {
+            self.kept.remove(&(ended_at, record.epoch));
+        }
+        if state.readers.count() == 0 {
+            state.clear(deferred);
+        } else {
+            self.lingering.push(Arc::downgrade(record));
+            if self.lingering.len().is_power_of_two() {
+                self.lingering.retain(|record| record.strong_count() > 0);
+            }
+        }
+        // Dropping the record runs code of the program, as its options have closures.
+        deferred.changed.push(Arc::clone(record));
+    }
+
+    /// Forgets the runs that ended at least `age` ago, and returns when the next one is due.
+    pub(super) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
+        loop {
+            let (&(ended_at, _), record) = self.kept.first_key_value()?;
+            let due = ended_at.checked_add(age)?;
+            if due > Instant::now() {
+                return Some(due);
+            }
+            let record = Arc::clone(record);
+            self.forget(&record, deferred);
+        }
+    }
+
+    /// Forgets the run that ended first, with all its events. Returns whether there was one.
+    pub(super) fn evict_ended(&mut self, deferred: &mut Deferred) -> bool {
+        let record = match self.kept.first_key_value() {
+            Some((_, oldest)) => {
+                let oldest = Arc::clone(oldest);
+                self.forget(&oldest, deferred);
+                Some(oldest)
+            }
+            None => match self.lingering.pop() {
+                Some(lingering) => lingering.upgrade(),
+                None => return false,
+            },
+        };
+        if let Some(record) = record {
+            record.lock().clear(deferred);
+            deferred.changed.push(record);
+        }
+        true
+    }
+
+    /// Returns the next few running runs, in rotation.
+    pub(super) fn sample(&mut self) -> Vec<Arc<Record>> {
+        let from = self.last_sampled.map_or(Unbounded, Excluded);
+        let sample: Vec<_> = self
+            .running
+            .range((from, Unbounded))
+            .take(SAMPLE)
+            .map(|(_, run)| run.clone())
+            .collect();
+        // `None` at the end: the next call starts over.
+        let is_last = sample.len() < SAMPLE;
+        self.last_sampled = sample.last().filter(|_| !is_last).map(|record| record.epoch);
+        sample
+    }
+}
+
+/// Frees the memory of a map that was much larger.
+fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > 64 && map.len() < map.capacity() / 4 {
+        map.shrink_to(map.capacity() / 2);
+    }
+}

@@ -1,0 +1,136 @@
+use std::{fmt, sync::Arc};
+
+use http::{Response, request::Parts};
+
+use super::{
+    AnswerBody, Attachment, Outcome, RunKey,
+    answer::{self, Requester},
+    reader::Attached,
+    record::Record,
+    shared::Shared,
+    state::Phase,
+};
+use crate::connection::{LastEventId, OnRefusal};
+
+/// A run: an event stream that is being recorded, or was.
+///
+/// [`Runs::start`](super::Runs::start), [`Runs::replace`](super::Runs::replace) and
+/// [`Runs::get`](super::Runs::get) return it. It is a handle: clones are the same run. Dropping it
+/// neither stops the run nor detaches a client.
+#[derive(Clone)]
+pub struct Run {
+    shared: Arc<Shared>,
+    record: Arc<Record>,
+    /// This handle's holder made the call.
+    is_own: bool,
+}
+
+impl Run {
+    pub(super) const fn new(shared: Arc<Shared>, record: Arc<Record>, is_own: bool) -> Self {
+        Self { shared, record, is_own }
+    }
+
+    /// Returns the key of the run.
+    #[must_use]
+    pub fn key(&self) -> &RunKey {
+        &self.record.key
+    }
+
+    /// Attaches the client of a request and returns the answer. [`Runs`](super::Runs#answers) has
+    /// the table of answers.
+    ///
+    /// The response's headers and extensions can be added to, for example with
+    /// [`StreamOptions`](crate::StreamOptions).
+    ///
+    /// If an outer [`SseLayer`](crate::SseLayer) refuses the answer of the request that started the
+    /// run, and no other client is attached, the run is cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future detaches the client.
+    pub async fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
+        let requester = Requester::of_parts(parts);
+        let answer = answer::answer(&self.record, &requester).await;
+        let mut response = answer.unwrap_or_else(answer::not_found);
+        if self.is_own {
+            response.extensions_mut().insert(on_refusal(&self.shared, &self.record));
+        }
+        response
+    }
+
+    /// Attaches a client that has seen the events up to `last`, or none.
+    ///
+    /// Waits until the call has an answer. Returns `None` if `last` is no id of this run, if the
+    /// events after it are no longer kept, or if the run is forgotten.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future detaches the client.
+    pub async fn attach(&self, last: impl Into<Option<LastEventId>>) -> Option<Attachment> {
+        let attached = match self.record.attach(last.into().as_ref()) {
+            Attached::Starting(reader) => reader.started().await,
+            attached => attached,
+        };
+        match attached {
+            Attached::NotFound | Attached::Unknown => None,
+            Attached::Starting(reader)
+            | Attached::Running(reader)
+            | Attached::Ended { reader, .. } => Some(Attachment::new(reader)),
+        }
+    }
+
+    /// Cancels the run: its outcome is [`Cancelled`](Outcome::Cancelled), and its source is dropped
+    /// when its task runs next. Does nothing if the run has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the future was polled, the run is cancelled.
+    pub async fn cancel(&self) {
+        self.shared.end(&self.record, Outcome::Cancelled, None);
+    }
+
+    /// Returns how the run ended, or `None` while it is running.
+    pub async fn outcome(&self) -> Option<Outcome> {
+        match self.record.phase() {
+            Phase::Ended(outcome) => Some(outcome),
+            Phase::Starting | Phase::Running | Phase::Void => None,
+        }
+    }
+
+    /// Waits until the run has ended.
+    ///
+    /// Returns `None` if there is no run, because the answer of its call was no event stream.
+    ///
+    /// # Cancel safety
+    ///
+    /// The future can be dropped and the method called again at any time. It does not count as an
+    /// attached client.
+    pub async fn ended(&self) -> Option<Outcome> {
+        loop {
+            // Created before the look at the phase, so that no change is missed.
+            let changed = self.record.changed.notified();
+            match self.record.phase() {
+                Phase::Starting | Phase::Running => changed.await,
+                Phase::Void => return None,
+                Phase::Ended(outcome) => return Some(outcome),
+            }
+        }
+    }
+}
+
+/// Returns a callback by which an outer layer reports that it refused the starter's stream.
+pub(super) fn on_refusal(shared: &Arc<Shared>, record: &Arc<Record>) -> OnRefusal {
+    let (shared, record) = (Arc::clone(shared), Arc::clone(record));
+    OnRefusal::new(move || {
+        shared.end_unattended(&record, Outcome::Cancelled);
+    })
+}
+
+impl fmt::Debug for Run {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run")
+            .field("key", &self.record.key)
+            .field("phase", &self.record.phase())
+            .finish_non_exhaustive()
+    }
+}

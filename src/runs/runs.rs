@@ -1,0 +1,203 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use http::{Request, Response, request::Parts};
+use tokio::time::timeout;
+
+use super::{
+    AnswerBody, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats,
+    answer::{self, Requester},
+    options::Options,
+    shared::Shared,
+};
+use crate::connection::LastEventId;
+
+/// The runs of a process, and what they may take.
+///
+/// It is a handle: clones have the same runs. Running runs go on after the last handle is dropped.
+///
+/// Runs are tasks of tokio: what starts one [panics](tokio::spawn) outside a runtime with timers.
+///
+/// # Answers
+///
+/// What a client gets, by its request and the run that has the key:
+///
+/// | request | no run | starting | running | ended and kept |
+/// |---|---|---|---|---|
+/// | through the [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events; otherwise calls the service again |
+/// | through the layer, with an id | `404`, never the service | `404` | the events after it | the rest; nothing left: below |
+/// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events |
+/// | [`answer`](Self::answer), with an id | `None` | `404` | the events after it | the rest; nothing left: below |
+/// | an id that the run has not assigned, or after which not all events are kept | `404` | `404` | `404` | `404` |
+/// | at a limit, or during a shutdown | the [refusal](crate::Refusal) | | | |
+///
+/// If nothing is left, an `EventSource` gets `204`, which stops it. Other clients get an empty
+/// `200` after [`Completed`] and [`Cancelled`], and otherwise `404`: an empty `200` would say that
+/// nothing is missing.
+///
+/// [`Completed`]: Outcome::Completed
+/// [`Cancelled`]: Outcome::Cancelled
+#[derive(Clone)]
+pub struct Runs {
+    pub(super) shared: Arc<Shared>,
+}
+
+impl Runs {
+    /// Creates runs with the default limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::builder().build()
+    }
+
+    /// Returns a builder, to set limits.
+    pub fn builder() -> RunsBuilder {
+        RunsBuilder::new()
+    }
+
+    pub(super) fn of(options: Options) -> Self {
+        Self { shared: Arc::new(Shared::new(options)) }
+    }
+
+    /// Creates a layer that makes the event streams of a service resumable, without a change to
+    /// the service.
+    ///
+    /// `key` returns the key of a request's run, or `None` for a request that passes unchanged.
+    /// `HEAD` and `OPTIONS` always pass. The layer goes inside of [`SseLayer`](crate::SseLayer) and
+    /// of layers that authenticate; [`RunLayer`] has what becomes of requests and responses.
+    ///
+    /// ```
+    /// use axum::{Router, body::Body, routing::post};
+    /// use http::Request;
+    /// use tower_sse::{SseLayer, runs::{RunKey, Runs}};
+    /// # async fn handler() {}
+    ///
+    /// fn key(request: &Request<Body>) -> Option<RunKey> {
+    ///     let user = request.extensions().get::<UserId>()?;
+    ///     RunKey::new(&user.0, request.headers().get("x-run-id")?.to_str().ok()?)
+    /// }
+    ///
+    /// #[derive(Clone)]
+    /// struct UserId(String); // inserted by a layer that authenticates
+    ///
+    /// let runs = Runs::new();
+    /// let app: Router =
+    ///     Router::new().route("/chat", post(handler)).layer(runs.layer(key)).layer(SseLayer::new());
+    /// ```
+    pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
+    where
+        K: Fn(&Request<B>) -> Option<RunKey>,
+    {
+        RunLayer::new(Arc::clone(&self.shared), key)
+    }
+
+    /// Attaches the client of a request to the run with this key, and never starts one. The
+    /// [table](Self#answers) has the answers.
+    ///
+    /// Returns `None` if there is no such run. A handler answers that with `404`, or with `204`
+    /// where a client asks whether there is something to resume.
+    ///
+    /// ```
+    /// use axum::response::{IntoResponse, Response};
+    /// use http::{StatusCode, request::Parts};
+    /// use tower_sse::runs::{RunKey, Runs};
+    ///
+    /// async fn resume(runs: Runs, key: RunKey, parts: Parts) -> Response {
+    ///     match runs.answer(&key, &parts).await {
+    ///         Some(answer) => answer.into_response(),
+    ///         None => StatusCode::NO_CONTENT.into_response(),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future detaches the client.
+    pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<AnswerBody>> {
+        let record = self.shared.get(key)?;
+        answer::answer(&record, &Requester::of_parts(parts)).await
+    }
+
+    /// Cancels the run with this key, and returns whether it was running.
+    ///
+    /// `last` is the id of the last event that the client has seen. If it has one and it is of
+    /// another run, nothing is cancelled: a late stop does not hit the next turn of a chat.
+    ///
+    /// # Cancel safety
+    ///
+    /// Once the future was polled, the run is cancelled.
+    pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
+        let Some(record) = self.shared.get(key) else {
+            return false;
+        };
+        let last = last.into().filter(|last| !last.is_empty());
+        last.is_none_or(|last| record.has_assigned(&last))
+            && self.shared.end(&record, Outcome::Cancelled, None)
+    }
+
+    /// Returns the run with this key, if it is starting, running, or has ended and is kept.
+    pub async fn get(&self, key: &RunKey) -> Option<Run> {
+        let record = self.shared.get(key)?;
+        Some(Run::new(Arc::clone(&self.shared), record, false))
+    }
+
+    /// Returns the number of runs that are starting or running.
+    pub async fn running(&self) -> usize {
+        self.shared.running()
+    }
+
+    /// Returns figures of all runs, for a page of metrics.
+    #[must_use]
+    pub fn stats(&self) -> RunsStats {
+        self.shared.stats()
+    }
+
+    /// Prepares for the end of the server: starts no further run, waits up to `grace` for the
+    /// running ones, and ends the rest as [`Interrupted`](Outcome::Interrupted).
+    ///
+    /// A graceful shutdown waits until the bodies of all clients have ended, so run it beside the
+    /// server:
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    ///
+    /// use axum::Router;
+    /// use tokio::{net::TcpListener, signal};
+    /// use tower_sse::runs::Runs;
+    ///
+    /// # async fn run(listener: TcpListener, app: Router, runs: Runs) -> std::io::Result<()> {
+    /// let shutdown = tokio_util::sync::CancellationToken::new();
+    /// let server = axum::serve(listener, app)
+    ///     .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    /// let drain = async {
+    ///     _ = signal::ctrl_c().await;
+    ///     shutdown.cancel();
+    ///     runs.drain(Duration::from_secs(20)).await;
+    /// };
+    /// tokio::join!(server, drain).0
+    /// # }
+    /// ```
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, no run is interrupted, and still none is started.
+    pub async fn drain(&self, grace: Duration) {
+        self.shared.start_draining();
+        if timeout(grace, self.shared.idle()).await.is_err() {
+            self.shared.interrupt();
+        }
+    }
+}
+
+impl Default for Runs {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Runs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runs")
+            .field("options", &self.shared.options)
+            .field("running", &self.shared.running())
+            .finish_non_exhaustive()
+    }
+}

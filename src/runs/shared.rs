@@ -1,0 +1,258 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
+
+use super::{
+    Outcome, RunEnd, RunKey, RunsStats, StartError, counters::Counters, deferred::Deferred,
+    options::Options, producer::Producer, record::Record, registry::Registry, sweeper::Sweeper,
+};
+use crate::{
+    callback::catch_panic,
+    history::sync::{Mutex, MutexGuard, lock},
+};
+
+/// How many samples of running runs are compared to make room.
+const MAX_SAMPLES: usize = 32;
+
+/// Runs that are kept for longer than this are never forgotten.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The state that all clones of a [`Runs`](super::Runs), its layers and its tasks share.
+pub(super) struct Shared {
+    pub(super) options: Options,
+    pub(super) counters: Arc<Counters>,
+    registry: Mutex<Registry>,
+    /// Notified when the last running run has ended.
+    idle: Notify,
+}
+
+/// The answer to a request for a run that may be started.
+pub(super) enum Claim {
+    /// The caller starts the run.
+    New(Producer),
+    /// The run is starting or running, or it has completed.
+    Existing(Arc<Record>),
+}
+
+impl Shared {
+    pub(super) fn new(options: Options) -> Self {
+        Self { options, counters: Arc::default(), registry: Mutex::default(), idle: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        lock(&self.registry)
+    }
+
+    /// Calls `with` while holding the registry's lock, and does what it defers afterwards.
+    fn with_registry<R>(
+        self: &Arc<Self>,
+        with: impl FnOnce(&mut Registry, &mut Deferred) -> R,
+    ) -> R {
+        let mut deferred = Deferred::default();
+        let (result, is_idle, needs_sweeper) = {
+            let mut registry = self.lock();
+            let result = with(&mut registry, &mut deferred);
+            let needs_sweeper =
+                registry.kept() > 0 && !registry.is_swept && self.options.retain_for < FOREVER;
+            registry.is_swept |= needs_sweeper;
+            (result, registry.running() == 0, needs_sweeper)
+        };
+        let ends = deferred.wake();
+        if is_idle {
+            self.idle.notify_waiters();
+        }
+        if needs_sweeper {
+            self.start_sweeping();
+        }
+        self.report(&ends);
+        result
+    }
+
+    /// Reports the ends of runs, each once.
+    fn report(&self, ends: &[RunEnd]) {
+        for end in ends {
+            self.counters.count_end(end);
+            debug!(
+                outcome = end.outcome().as_str(),
+                events = end.events(),
+                bytes = end.bytes(),
+                age = ?end.age(),
+                "a run ended"
+            );
+            for callback in &self.options.on_end {
+                _ = catch_panic(|| callback(end));
+            }
+        }
+    }
+
+    pub(super) fn get(self: &Arc<Self>, key: &RunKey) -> Option<Arc<Record>> {
+        self.with_registry(|registry, deferred| {
+            registry.expire(self.options.retain_for, deferred);
+            registry.get(key).cloned()
+        })
+    }
+
+    /// Returns the run with this key, or lets the caller start one if there is none that a new
+    /// client could use: a run that did not complete frees its key.
+    pub(super) fn claim(self: &Arc<Self>, key: &RunKey) -> Result<Claim, StartError> {
+        let claim = self.with_registry(|registry, deferred| {
+            registry.expire(self.options.retain_for, deferred);
+            match registry.get(key) {
+                Some(record) if record.phase().is_usable() => {
+                    Ok(Claim::Existing(Arc::clone(record)))
+                }
+                _ => self.add(registry, key, deferred).map(Claim::New),
+            }
+        });
+        self.count_claim(!matches!(claim, Ok(Claim::Existing(_))), claim.is_err());
+        claim
+    }
+
+    /// Lets the caller start a run with this key, and cancels the one that is there.
+    pub(super) fn replace(self: &Arc<Self>, key: &RunKey) -> Result<Producer, StartError> {
+        let producer = self.with_registry(|registry, deferred| {
+            registry.expire(self.options.retain_for, deferred);
+            // During a shutdown nothing would take its place.
+            if let Some(earlier) = registry.get(key).cloned()
+                && !registry.is_draining
+            {
+                registry.end(&earlier, Outcome::Cancelled, None, deferred);
+            }
+            self.add(registry, key, deferred)
+        });
+        self.count_claim(true, producer.is_err());
+        producer
+    }
+
+    fn add(
+        self: &Arc<Self>,
+        registry: &mut Registry,
+        key: &RunKey,
+        deferred: &mut Deferred,
+    ) -> Result<Producer, StartError> {
+        let record = registry.add(key, self.options.limits, deferred, |epoch| {
+            Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
+        })?;
+        Ok(Producer::new(Arc::clone(self), record))
+    }
+
+    fn count_claim(self: &Arc<Self>, is_start: bool, is_refused: bool) {
+        match (is_start, is_refused) {
+            (_, true) => self.counters.count_refusal(),
+            (true, false) => {
+                self.counters.count_start();
+                self.make_room();
+            }
+            (false, false) => {}
+        }
+    }
+
+    /// Ends a run. Returns whether it was still running.
+    pub(super) fn end(
+        self: &Arc<Self>,
+        record: &Arc<Record>,
+        outcome: Outcome,
+        error: Option<Arc<str>>,
+    ) -> bool {
+        self.with_registry(|registry, deferred| registry.end(record, outcome, error, deferred))
+    }
+
+    /// Ends a run if no client is attached. Returns whether it did.
+    pub(super) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
+        self.with_registry(|registry, deferred| {
+            let is_unattended = record.lock().readers.count() == 0;
+            is_unattended && registry.end(record, outcome, None, deferred)
+        })
+    }
+
+    /// Frees the key of a call whose answer was no event stream.
+    pub(super) fn void(self: &Arc<Self>, record: &Arc<Record>) {
+        self.with_registry(|registry, deferred| registry.void(record, deferred));
+    }
+
+    /// Frees the key of a call that panicked before its answer, and reports it as failed.
+    pub(super) fn fail_call(self: &Arc<Self>, record: &Arc<Record>, error: Arc<str>) {
+        self.with_registry(|registry, deferred| {
+            if registry.end(record, Outcome::Failed, Some(error), deferred) {
+                registry.forget(record, deferred);
+            }
+        });
+    }
+
+    /// Evicts until all runs are within the limit of memory: runs that have ended, the oldest
+    /// first, then the older half of the largest record.
+    pub(super) fn make_room(self: &Arc<Self>) {
+        for _ in 0..MAX_SAMPLES {
+            while self.is_over_limit() && self.with_registry(Registry::evict_ended) {}
+            if !self.is_over_limit() {
+                return;
+            }
+            let sample = self.lock().sample();
+            let largest = sample.into_iter().max_by_key(|record| record.events_memory());
+            if let Some(record) = largest {
+                let mut deferred = Deferred::default();
+                record.evict_half(&mut deferred);
+                _ = deferred.wake();
+            }
+        }
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.counters.memory.total() > self.options.max_memory
+    }
+
+    pub(super) fn running(&self) -> usize {
+        self.lock().running()
+    }
+
+    pub(super) fn stats(&self) -> RunsStats {
+        let (running, kept) = {
+            let registry = self.lock();
+            (registry.running(), registry.kept())
+        };
+        self.counters.stats(running, kept)
+    }
+
+    /// Starts no further run.
+    pub(super) fn start_draining(&self) {
+        self.lock().is_draining = true;
+    }
+
+    /// Waits until no run is running.
+    pub(super) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.running() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Ends all running runs.
+    pub(super) fn interrupt(self: &Arc<Self>) {
+        self.with_registry(|registry, deferred| {
+            for record in registry.all_running() {
+                registry.end(&record, Outcome::Interrupted, None, deferred);
+            }
+        });
+    }
+
+    /// Spawns the task that forgets runs at their time. Without a runtime, later calls do it.
+    fn start_sweeping(self: &Arc<Self>) {
+        let sweeper = Sweeper::new(self);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(sweeper.run());
+        }
+    }
+
+    /// Lets the next run that ends spawn a task again.
+    pub(super) fn stop_sweeping(&self) {
+        self.lock().is_swept = false;
+    }
+
+    /// Forgets the runs whose time has come. Returns when the next one is due.
+    pub(super) fn sweep(self: &Arc<Self>) -> Option<Instant> {
+        self.with_registry(|registry, deferred| registry.expire(self.options.retain_for, deferred))
+    }
+}

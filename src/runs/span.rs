@@ -1,0 +1,23 @@
+/// The span of the request that started a run, in which the run's task runs. Without feature
+/// `tracing` it is nothing.
+#[derive(Clone)]
+pub(super) struct Span {
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+impl Span {
+    pub(super) fn current() -> Self {
+        Self {
+            #[cfg(feature = "tracing")]
+            span: tracing::Span::current(),
+        }
+    }
+
+    /// Calls `call` within the span.
+    pub(super) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
+        #[cfg(feature = "tracing")]
+        let _entered = self.span.enter();
+        call()
+    }
+}

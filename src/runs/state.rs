@@ -1,0 +1,105 @@
+use std::{sync::Arc, task::Waker};
+
+use tokio::time::Instant;
+
+use super::{
+    Outcome, RunEnd,
+    deferred::Deferred,
+    readers::Readers,
+    record::{RUN_OVERHEAD, Record},
+};
+use crate::{
+    history::{Log, MemoryShare, Waiters},
+    options::StreamOptions,
+};
+
+/// What changes of a [`Record`], under its lock.
+#[derive(Debug)]
+pub(super) struct State {
+    pub(super) phase: Phase,
+    /// Requests for the key no longer find the run.
+    pub(super) is_forgotten: bool,
+    pub(super) log: Log,
+    pub(super) overhead: MemoryShare,
+    /// The sequence number of the newest event.
+    pub(super) newest: u64,
+    /// The size of all events.
+    pub(super) bytes: u64,
+    pub(super) readers: Readers,
+    pub(super) waiters: Waiters,
+    /// The run's task, which is woken when there is room again or the run is over.
+    pub(super) task: Option<Waker>,
+    /// The source waits for a reader.
+    pub(super) is_full: bool,
+    /// What every client's stream gets of the handler's options.
+    pub(super) options: Option<Box<StreamOptions>>,
+    pub(super) error: Option<Arc<str>>,
+    pub(super) ended_at: Option<Instant>,
+}
+
+/// The phase of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// The call has no answer yet.
+    Starting,
+    Running,
+    /// The answer was no event stream, so there is no run.
+    Void,
+    Ended(Outcome),
+}
+
+impl Phase {
+    pub(super) const fn is_live(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+
+    /// Returns whether a client without an id attaches to such a run instead of starting another.
+    pub(super) const fn is_usable(self) -> bool {
+        self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
+    }
+}
+
+impl State {
+    /// Ends the run. The registry calls it, with its own lock held.
+    pub(super) fn end(
+        &mut self,
+        record: &Record,
+        outcome: Outcome,
+        error: Option<Arc<str>>,
+        deferred: &mut Deferred,
+    ) {
+        let now = Instant::now();
+        self.phase = Phase::Ended(outcome);
+        self.error = error;
+        self.ended_at = Some(now);
+        self.overhead.set(RUN_OVERHEAD + record.key.len());
+        self.wake_all(deferred);
+        deferred.ends.push(RunEnd {
+            key: record.key.clone(),
+            outcome,
+            events: self.newest,
+            bytes: self.bytes,
+            age: now.saturating_duration_since(record.started_at),
+        });
+    }
+
+    /// Lets the run go that turned out to be none.
+    pub(super) fn void(&mut self, deferred: &mut Deferred) {
+        self.phase = Phase::Void;
+        self.is_forgotten = true;
+        self.overhead.set(0);
+        self.wake_all(deferred);
+    }
+
+    fn wake_all(&mut self, deferred: &mut Deferred) {
+        deferred.waiters.push(self.waiters.take());
+        deferred.wakers.extend(self.task.take());
+    }
+
+    /// Evicts all events. A client that has not read all of them fails.
+    pub(super) fn clear(&mut self, deferred: &mut Deferred) {
+        self.log.evict(usize::MAX, &mut deferred.drops);
+        self.overhead.set(0);
+        deferred.waiters.push(self.waiters.take());
+    }
+}

@@ -1,0 +1,29 @@
+use std::sync::{Arc, Weak};
+
+use tokio::time::sleep_until;
+
+use super::shared::Shared;
+
+/// The task that forgets runs at their time. It ends once none is left.
+pub(super) struct Sweeper(Weak<Shared>);
+
+impl Sweeper {
+    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+        Self(Arc::downgrade(shared))
+    }
+
+    pub(super) async fn run(self) {
+        while let Some(due) = self.0.upgrade().and_then(|shared| shared.sweep()) {
+            sleep_until(due).await;
+        }
+    }
+}
+
+impl Drop for Sweeper {
+    fn drop(&mut self) {
+        // The runtime may end before the last run is forgotten.
+        if let Some(shared) = self.0.upgrade() {
+            shared.stop_sweeping();
+        }
+    }
+}

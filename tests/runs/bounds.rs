@@ -1,0 +1,248 @@
+//! What is kept, who waits for whom, and when a run is given up.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use tokio::time::advance;
+use tower_sse::{
+    Event, LastEventId,
+    runs::{Attachment, Outcome, Run, Runs},
+};
+
+use crate::rig::{Rig, after, post, settle, turn};
+
+const EVENTS: usize = 20_000;
+
+/// `EVENTS` events that are ready at once, and the number of those that were taken.
+fn fast() -> (Arc<AtomicUsize>, impl FnOnce() -> Events) {
+    let taken = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&taken);
+    let events = move || -> Events {
+        Box::pin(stream::iter(0..EVENTS).map(move |n| {
+            count.fetch_add(1, Relaxed);
+            Event::from(format!("{n:0>80}"))
+        }))
+    };
+    (taken, events)
+}
+
+type Events = std::pin::Pin<Box<dyn Stream<Item = Event> + Send>>;
+
+fn small() -> Runs {
+    Runs::builder().retain_bytes(64 * 1024).build()
+}
+
+/// The numbers of the events that are ready, and whether the attachment failed.
+fn ready(attachment: &mut Attachment) -> (Vec<usize>, bool) {
+    let mut read = Vec::new();
+    while let Some(Some(item)) = attachment.next().now_or_never() {
+        let Ok(events) = item else { return (read, true) };
+        let text = str::from_utf8(events.as_bytes()).unwrap().to_owned();
+        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
+        read.extend(data.map(|data| data.parse::<usize>().unwrap()));
+    }
+    (read, false)
+}
+
+/// Lets the source go on until it waits or has ended.
+async fn run_dry(taken: &AtomicUsize) {
+    loop {
+        let before = taken.load(Relaxed);
+        settle().await;
+        if taken.load(Relaxed) == before {
+            return;
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_waits_for_a_reader_that_sleeps_which_gets_all() {
+    let (taken, events) = fast();
+    let run = small().start(&turn(), events).await.unwrap();
+    let mut attachment = run.attach(None).await.unwrap();
+    let mut read = Vec::new();
+    while read.len() < EVENTS {
+        // The reader sleeps until the source can go no further.
+        run_dry(&taken).await;
+        // An event takes 113 bytes at most, and its source is at most two frames ahead.
+        let ahead = taken.load(Relaxed) - read.len();
+        assert!(ahead < 1000, "{ahead} events ahead");
+        let (numbers, failed) = ready(&mut attachment);
+        assert!(!failed && !numbers.is_empty());
+        read.extend(numbers);
+    }
+    assert!(read.iter().copied().eq(0..EVENTS));
+    assert_eq!(run.ended().await, Some(Outcome::Completed));
+}
+
+#[tokio::test(start_paused = true)]
+async fn source_without_readers_completes_and_keeps_the_newest_events() {
+    let rig = Rig::new(small());
+    let (_, events) = fast();
+    let run = rig.runs.start(&turn(), events).await.unwrap();
+    assert_eq!(run.ended().await, Some(Outcome::Completed));
+    assert!(run.attach(None).await.is_none(), "the beginning is gone");
+    assert_eq!(rig.send(post()).client().await.status, 404);
+    assert!(rig.runs.stats().memory() < 3 * 64 * 1024, "{:?}", rig.runs.stats());
+    assert_eq!(rig.runs.stats().events(), EVENTS as u64);
+}
+
+#[tokio::test(start_paused = true)]
+async fn reader_that_lags_behind_another_fails_and_then_gets_404() {
+    let rig = Rig::new(small());
+    let (taken, events) = fast();
+    let run = rig.runs.start(&turn(), events).await.unwrap();
+    let mut fast = run.attach(None).await.unwrap();
+    let mut slow = rig.send(post()).client().await;
+    run_dry(&taken).await;
+    let mut fast_read = ready(&mut fast).0.len();
+    let mut read = slow.read_ready().len();
+    assert!(read > 0);
+    let id = slow.last.clone();
+    while fast_read < EVENTS {
+        run_dry(&taken).await;
+        let (numbers, failed) = ready(&mut fast);
+        assert!(!failed && !numbers.is_empty());
+        fast_read += numbers.len();
+    }
+    read += slow.read().await.len();
+    assert!(read < EVENTS);
+    assert_eq!(slow.end, Some(crate::rig::End::Failed));
+    assert_eq!(rig.send(after(&id, post())).client().await.status, 404);
+    assert_eq!(rig.runs.stats().lagged(), 1);
+}
+
+/// The fastest reader leaves while the source waits for it: the slower one is not made to lag.
+#[tokio::test(start_paused = true)]
+async fn source_waits_for_the_reader_that_stays() {
+    let (taken, events) = fast();
+    let run = small().start(&turn(), events).await.unwrap();
+    let mut slow = run.attach(None).await.unwrap();
+    let mut fast = run.attach(None).await.unwrap();
+    run_dry(&taken).await;
+    let (first, _) = ready(&mut slow);
+    run_dry(&taken).await;
+    _ = ready(&mut fast);
+    drop(fast);
+    let mut read = first.len();
+    while read < EVENTS {
+        run_dry(&taken).await;
+        let (numbers, failed) = ready(&mut slow);
+        if failed {
+            // It may have lagged only while the other was attached.
+            panic!("lagged after {read} of {EVENTS}, {} taken", taken.load(Relaxed));
+        }
+        read += numbers.len();
+    }
+    assert_eq!(run.ended().await, Some(Outcome::Completed));
+}
+
+/// The last reader leaves while the source waits for it.
+#[tokio::test(start_paused = true)]
+async fn source_goes_on_when_its_last_reader_leaves() {
+    let (taken, events) = fast();
+    let run = small().start(&turn(), events).await.unwrap();
+    let attachment = run.attach(None).await.unwrap();
+    run_dry(&taken).await;
+    assert!(taken.load(Relaxed) < EVENTS);
+    drop(attachment);
+    assert_eq!(run.ended().await, Some(Outcome::Completed));
+}
+
+async fn outcome_after(run: &Run, time: Duration) -> Option<Outcome> {
+    advance(time).await;
+    settle().await;
+    run.outcome().await
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn run_without_a_client_is_abandoned() {
+    let runs = Runs::builder().abandon_after(60 * SECOND).build();
+    let run = runs.start(&turn(), stream::pending::<Event>).await.unwrap();
+    settle().await;
+    assert_eq!(outcome_after(&run, 59 * SECOND).await, None);
+    let attachment = run.attach(None).await.unwrap();
+    assert_eq!(outcome_after(&run, 1000 * SECOND).await, None);
+    drop(attachment);
+    assert_eq!(outcome_after(&run, 59 * SECOND).await, None);
+    drop(run.attach(None).await.unwrap());
+    assert_eq!(outcome_after(&run, 59 * SECOND).await, None);
+    assert_eq!(outcome_after(&run, 2 * SECOND).await, Some(Outcome::Abandoned));
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_that_never_answers_is_abandoned_once_nobody_waits_for_it() {
+    let rig = Rig::new(Runs::builder().abandon_after(60 * SECOND).build());
+    let first = rig.send(post());
+    settle().await;
+    let second = rig.send(post());
+    settle().await;
+    first.leave().await;
+    let run = rig.runs.get(&turn()).await.unwrap();
+    assert_eq!(outcome_after(&run, 1000 * SECOND).await, None, "a client waits");
+    second.leave().await;
+    assert_eq!(outcome_after(&run, 61 * SECOND).await, Some(Outcome::Abandoned));
+    assert!(rig.handler.is_dropped());
+    assert_eq!(rig.runs.running().await, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_is_never_abandoned_if_the_time_is_endless() {
+    let runs = Runs::builder().abandon_after(Duration::MAX).retain_for(Duration::MAX).build();
+    let run = runs.start(&turn(), stream::pending::<Event>).await.unwrap();
+    settle().await;
+    assert_eq!(outcome_after(&run, 365 * 86_400 * SECOND).await, None);
+    run.cancel().await;
+    advance(365 * 86_400 * SECOND).await;
+    settle().await;
+    assert!(runs.get(&turn()).await.is_some());
+}
+
+/// A client that still reads when the run is forgotten can read the rest.
+#[tokio::test(start_paused = true)]
+async fn client_that_is_attached_reads_the_rest_of_a_forgotten_run() {
+    let runs = Runs::builder().retain_for(Duration::ZERO).build();
+    let events = || stream::iter((0..100).map(|n| Event::from(n.to_string())));
+    let run = runs.start(&turn(), events).await.unwrap();
+    let mut attachment = run.attach(None).await.unwrap();
+    settle().await;
+    advance(SECOND).await;
+    settle().await;
+    assert!(runs.get(&turn()).await.is_none());
+    assert!(run.attach(None).await.is_none());
+    let (read, failed) = ready(&mut attachment);
+    assert!(!failed && read.into_iter().eq(0..100));
+    assert!(runs.stats().memory() > 0);
+    drop((attachment, run));
+    assert_eq!(runs.stats().memory(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn resumed_client_needs_only_the_events_that_are_kept() {
+    let rig = Rig::new(Runs::builder().retain_bytes(100).build());
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(receiver);
+    let run = rig.runs.start(&turn(), || stream).await.unwrap();
+    let mut client = crate::rig::Client::new(rig.answer(post()).await);
+    let mut ids = Vec::new();
+    for n in 0..10 {
+        sender.send(Event::from(n.to_string())).unwrap();
+        assert_eq!(client.read().await, [n.to_string()]);
+        ids.push(client.last.clone());
+    }
+    // Each event takes 31 bytes, so three are kept.
+    for (id, expected) in [(5, None), (6, Some(3)), (8, Some(1)), (9, Some(0))] {
+        let last = LastEventId::try_from(&*ids[id]).unwrap();
+        let attachment = run.attach(last).await;
+        let kept = attachment.map(|mut attachment| ready(&mut attachment).0.len());
+        assert_eq!(kept, expected, "after {id}");
+    }
+}

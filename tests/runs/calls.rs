@@ -1,0 +1,271 @@
+//! The layer calls an unchanged service once for each run.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use http::{HeaderValue, Response};
+use http_body_util::{BodyExt, Full};
+use tower::{Layer, ServiceExt};
+use tower_sse::{
+    CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, StreamOptions,
+    runs::{Outcome, Runs},
+};
+
+use crate::{
+    rig::{Client, End, Handler, Rig, by, key, post, settle, turn},
+    support::{Feed, Requester, event_stream},
+};
+
+#[tokio::test(start_paused = true)]
+async fn of_64_first_requests_one_calls_the_service() {
+    let rig = Rig::new(Runs::new());
+    let requests: Vec<_> = (0..64).map(|_| rig.send(post())).collect();
+    settle().await;
+    let feed = rig.handler.stream();
+    feed.data("data: a\n\n");
+    feed.end();
+    for request in requests {
+        let mut client = request.client().await;
+        assert_eq!(client.read().await, ["a", "[DONE]"]);
+    }
+    assert_eq!(rig.handler.calls(), 1);
+}
+
+/// Threads, so that claims overlap.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_64_concurrent_requests_one_calls_the_service() {
+    let rig = Rig::new(Runs::new());
+    let requests: Vec<_> = (0..64).map(|_| rig.send(post())).collect();
+    while rig.handler.calls() == 0 {
+        tokio::task::yield_now().await;
+    }
+    rig.handler.stream().end();
+    for request in requests {
+        assert_eq!(request.wait().await.unwrap().status(), 200);
+    }
+    assert_eq!(rig.handler.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_that_is_no_event_stream_passes_and_one_that_waits_calls_next() {
+    let rig = Rig::new(Runs::new());
+    let first = rig.send(post());
+    settle().await;
+    let [second, third] = [rig.send(post()), rig.send(post())];
+    settle().await;
+    assert_eq!(rig.handler.calls(), 1);
+    rig.handler.json();
+    let answer = first.answer().await;
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "{}");
+    assert_eq!(rig.handler.calls(), 2);
+    rig.handler.reply(Err("no".into()));
+    assert_eq!(second.wait().await.unwrap_err().to_string(), "no");
+    settle().await;
+    assert_eq!(rig.handler.calls(), 3);
+    let feed = rig.handler.stream();
+    feed.data("data: a\n\n");
+    feed.end();
+    assert_eq!(third.client().await.read().await, ["a", "[DONE]"]);
+    assert_eq!((rig.runs.stats().started(), rig.runs.stats().running()), (3, 0));
+}
+
+/// Each of them goes to its client unchanged.
+#[tokio::test(start_paused = true)]
+async fn response_that_cannot_be_recorded_frees_the_key() {
+    for (status, content_type, content_encoding) in [
+        (201, "text/event-stream", "identity"),
+        (500, "text/event-stream", "identity"),
+        (200, "text/event-stream", "gzip"),
+        (200, "text/plain", "identity"),
+        (204, "text/event-stream", "identity"),
+    ] {
+        let rig = Rig::new(Runs::new());
+        let first = rig.send(post());
+        settle().await;
+        let body = Full::from("x").map_err(|never| match never {}).boxed_unsync();
+        let response = Response::builder()
+            .status(status)
+            .header("content-type", content_type)
+            .header("content-encoding", content_encoding)
+            .body(body);
+        rig.handler.reply(Ok(response.unwrap()));
+        let answer = first.answer().await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers()["content-encoding"], content_encoding);
+        assert!(rig.runs.get(&turn()).await.is_none());
+        assert_eq!(rig.runs.running().await, 0);
+        assert_eq!(rig.runs.stats().memory(), 0);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_before_the_answer_resumes_in_the_first_client() {
+    let rig = Rig::new(Runs::new());
+    let first = rig.send(post());
+    settle().await;
+    let mut second = rig.send(post());
+    settle().await;
+    rig.handler.panic();
+    assert!(first.panicked().await);
+    assert!(second.now().await.is_none());
+    assert_eq!(rig.handler.calls(), 2);
+    rig.handler.stream().data("data: a\n\n");
+    assert_eq!(second.client().await.read().await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_goes_on_when_its_client_leaves() {
+    let rig = Rig::new(Runs::new());
+    let first = rig.send(post());
+    settle().await;
+    first.leave().await;
+    assert!(!rig.handler.is_dropped());
+    let feed = rig.handler.stream();
+    settle().await;
+    feed.data("data: a\n\n");
+    feed.end();
+    assert_eq!(rig.send(post()).client().await.read().await, ["a", "[DONE]"]);
+    assert_eq!(rig.handler.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn first_client_gets_the_head_and_later_ones_its_stream_options() {
+    let closed = Arc::new(AtomicUsize::new(0));
+    let rig = Rig::new(Runs::new());
+    let first = rig.send(by(Requester::Fetch));
+    settle().await;
+    let (feed, body) = Feed::new();
+    let mut response = event_stream(body.boxed_unsync());
+    response.headers_mut().insert("x-request-id", HeaderValue::from_static("7"));
+    response.headers_mut().insert("content-length", HeaderValue::from_static("7"));
+    let counter = Arc::clone(&closed);
+    response.extensions_mut().insert(
+        StreamOptions::new()
+            .terminator("bye")
+            .max_age(MaxAge::new(Duration::from_secs(1)))
+            .on_close(move |_| {
+                counter.fetch_add(1, Relaxed);
+            }),
+    );
+    rig.handler.reply(Ok(response));
+    let mut first = first.client().await;
+    let mut second = rig.send(post()).client().await;
+    assert_eq!(first.headers["x-request-id"], "7");
+    assert!(!first.headers.contains_key("content-length"));
+    assert!(!second.headers.contains_key("x-request-id"));
+    for client in [&first, &second] {
+        assert_eq!(client.headers["content-type"], "text/event-stream");
+        assert_eq!(client.headers["cache-control"], "no-cache, no-transform");
+    }
+    feed.data("data: a\n\n");
+    assert_eq!((first.read().await, second.read().await), (vec!["a".into()], vec!["a".into()]));
+    tokio::time::advance(Duration::from_secs(2)).await;
+    assert_eq!(first.read().await, [""; 0]);
+    assert_eq!(first.end, Some(End::Failed));
+    feed.end();
+    assert_eq!(second.read().await, ["bye"]);
+    assert_eq!(second.end, Some(End::Clean));
+    drop((first, second));
+    assert_eq!(closed.load(Relaxed), 1);
+}
+
+/// A heartbeat of the inner layer is no event, and the outer layer does not take the stream for the
+/// inner one's.
+#[tokio::test(start_paused = true)]
+async fn layer_inside_leaves_heartbeats_to_the_one_outside() {
+    let heartbeat = |every| Heartbeat::every(Duration::from_secs(every));
+    let handler = Handler::default();
+    let inner = SseLayer::new().heartbeat(heartbeat(1)).layer(handler.clone());
+    let outer = SseLayer::new().heartbeat(heartbeat(100));
+    let service = outer.layer(Runs::new().layer(key).layer(inner));
+    let answer = tokio::spawn(service.oneshot(post()));
+    settle().await;
+    let feed = handler.stream();
+    let mut body = answer.await.unwrap().unwrap().into_body();
+    feed.data("data: a\n\n");
+    let mut frames = async || body.frame().await.unwrap().unwrap().into_data().unwrap();
+    let frame = frames().await;
+    assert!(frame.starts_with(b"data: a\nid: "), "{frame:?}");
+    // The clock is paused, so it advances to the next timer.
+    let before = tokio::time::Instant::now();
+    assert_eq!(frames().await, ":\n");
+    assert!(before.elapsed() >= Duration::from_secs(100), "{:?}", before.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn disconnect_fires_when_the_run_is_over() {
+    for (outcome, reason) in [
+        (Outcome::Completed, CloseReason::Ended),
+        (Outcome::Failed, CloseReason::Failed),
+        (Outcome::Cancelled, CloseReason::Cancelled),
+        (Outcome::Abandoned, CloseReason::Disconnected),
+        (Outcome::Interrupted, CloseReason::Drained),
+    ] {
+        let mut rig = Rig::new(Runs::new());
+        rig.layer = SseLayer::new().track_disconnects(true);
+        let first = rig.send(post());
+        settle().await;
+        let disconnect = rig.handler.extensions().get::<Disconnect>().unwrap().clone();
+        let feed = rig.handler.stream();
+        drop(first.client().await);
+        settle().await;
+        assert!(!disconnect.is_cancelled(), "the client left, and the run goes on");
+        match outcome {
+            Outcome::Completed => feed.end(),
+            Outcome::Failed => feed.fail("no"),
+            Outcome::Cancelled => assert!(rig.runs.cancel(&turn(), None).await),
+            Outcome::Interrupted => rig.runs.drain(Duration::ZERO).await,
+            _ => tokio::time::advance(Duration::from_secs(601)).await,
+        }
+        settle().await;
+        assert_eq!(disconnect.reason(), Some(reason), "{outcome:?}");
+        assert!(feed.is_dropped(), "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn disconnect_of_a_plain_answer_fires_with_its_body() {
+    let rig = Rig::new(Runs::new());
+    let first = rig.send(post());
+    settle().await;
+    let disconnect = rig.handler.extensions().get::<Disconnect>().unwrap().clone();
+    rig.handler.json();
+    let answer = first.answer().await;
+    assert!(!disconnect.is_cancelled());
+    _ = answer.into_body().collect().await.unwrap();
+    assert_eq!(disconnect.reason(), Some(CloseReason::Ended));
+}
+
+#[tokio::test(start_paused = true)]
+async fn starter_that_a_layer_outside_refuses_cancels_a_run_without_other_clients() {
+    for has_other in [false, true] {
+        let mut rig = Rig::new(Runs::new());
+        rig.layer = SseLayer::new().max_streams(1);
+        let mut blocking = post();
+        *blocking.uri_mut() = "/other".parse().unwrap();
+        let blocker = rig.send(blocking);
+        settle().await;
+        _ = rig.handler.stream();
+        let _blocker: Client = blocker.client().await;
+        let first = rig.send(post());
+        settle().await;
+        let run = rig.runs.get(&turn()).await.unwrap();
+        let other = has_other.then(|| {
+            let run = run.clone();
+            tokio::spawn(async move { run.attach(None).await.expect("a run") })
+        });
+        settle().await;
+        let feed = rig.handler.stream();
+        assert_eq!(first.answer().await.status(), 503);
+        settle().await;
+        assert_eq!(run.outcome().await, (!has_other).then_some(Outcome::Cancelled));
+        assert_eq!(feed.is_dropped(), !has_other);
+        drop(other);
+    }
+}

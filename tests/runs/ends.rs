@@ -1,0 +1,268 @@
+//! Each run is reported once, on every exit path.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use tower_sse::{
+    Event,
+    runs::{Outcome, RunEnd, Runs, RunsBuilder},
+};
+
+use crate::{
+    rig::{Client, End, Rig, by, post, settle, turn},
+    support::Requester,
+};
+
+#[derive(Clone, Default)]
+struct Ends(Arc<Mutex<Vec<RunEnd>>>);
+
+impl Ends {
+    fn builder(&self) -> RunsBuilder {
+        let ends = self.0.clone();
+        Runs::builder().on_end(move |end| ends.lock().unwrap().push(end.clone()))
+    }
+
+    fn outcomes(&self) -> Vec<Outcome> {
+        self.0.lock().unwrap().iter().map(RunEnd::outcome).collect()
+    }
+}
+
+/// A rig with a run of one event.
+async fn running(ends: &Ends) -> (Rig, crate::support::Feed, Client) {
+    let rig = Rig::new(ends.builder().build());
+    let first = rig.send(post());
+    settle().await;
+    let feed = rig.handler.stream();
+    let mut client = first.client().await;
+    feed.data("data: a\n\n");
+    assert_eq!(client.read().await, ["a"]);
+    (rig, feed, client)
+}
+
+#[tokio::test(start_paused = true)]
+async fn report_has_the_figures_of_the_run() {
+    let ends = Ends::default();
+    let (rig, feed, client) = running(&ends).await;
+    tokio::time::advance(Duration::from_secs(3)).await;
+    feed.data("data: b\n\n");
+    feed.end();
+    settle().await;
+    let end = ends.0.lock().unwrap()[0].clone();
+    assert_eq!((end.key(), end.outcome(), end.events()), (&turn(), Outcome::Completed, 2));
+    assert_eq!(end.bytes(), 2 * client.bytes.len() as u64);
+    assert_eq!(end.age().as_secs(), 3);
+    let stats = rig.runs.stats();
+    assert_eq!((stats.events(), stats.bytes()), (end.events(), end.bytes()));
+    assert_eq!((stats.running(), stats.kept(), stats.attached()), (0, 1, 1));
+    drop(client);
+    assert_eq!(rig.runs.stats().attached(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_ends_twice_is_reported_once() {
+    let ends = Ends::default();
+    let (rig, feed, client) = running(&ends).await;
+    feed.end();
+    settle().await;
+    assert!(!rig.runs.cancel(&turn(), None).await);
+    rig.runs.get(&turn()).await.unwrap().cancel().await;
+    rig.runs.drain(Duration::ZERO).await;
+    drop(client);
+    tokio::time::advance(Duration::from_secs(3600)).await;
+    settle().await;
+    drop(rig);
+    assert_eq!(ends.outcomes(), [Outcome::Completed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn failure_panic_and_cancellation_are_reported() {
+    let ends = Ends::default();
+    let (_, feed, mut client) = running(&ends).await;
+    feed.fail("no");
+    assert_eq!(client.read().await, [""; 0]);
+    assert_eq!(client.end, Some(End::Failed));
+
+    let runs = ends.builder().build();
+    let panicking = || stream::iter([1]).map(|_| -> Event { panic!("the source panicked") });
+    let run = runs.start(&turn(), panicking).await.unwrap();
+    let mut attachment = run.attach(None).await.unwrap();
+    let error = attachment.next().await.unwrap().unwrap_err();
+    assert_eq!(error.outcome(), Some(Outcome::Failed));
+    assert!(std::error::Error::source(&error).is_none());
+
+    let (rig, feed, client) = running(&ends).await;
+    assert!(rig.runs.cancel(&turn(), None).await);
+    settle().await;
+    assert!(feed.is_dropped());
+    drop(client);
+    assert_eq!(ends.outcomes(), [Outcome::Failed, Outcome::Failed, Outcome::Cancelled]);
+}
+
+/// The source's error is text to a client: what it is concerns the run.
+#[tokio::test(start_paused = true)]
+async fn cancelled_task_of_a_source_fails_the_run() {
+    let ends = Ends::default();
+    let (_, feed, mut client) = running(&ends).await;
+    feed.fail(crate::support::cancelled_task().await);
+    client.read().await;
+    assert_eq!(client.end, Some(End::Failed));
+    assert_eq!(ends.outcomes(), [Outcome::Failed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn call_without_an_answer_is_reported_unless_it_is_no_run() {
+    let ends = Ends::default();
+    for (n, outcome) in
+        [None, Some(Outcome::Failed), Some(Outcome::Cancelled), Some(Outcome::Interrupted)]
+            .into_iter()
+            .enumerate()
+    {
+        for requester in [Requester::Post, Requester::EventSource] {
+            let rig = Rig::new(ends.builder().build());
+            let first = rig.send(by(requester));
+            settle().await;
+            let second = rig.send(by(requester));
+            settle().await;
+            match outcome {
+                None => rig.handler.json(),
+                Some(Outcome::Failed) => rig.handler.panic(),
+                Some(Outcome::Cancelled) => assert!(rig.runs.cancel(&turn(), None).await),
+                _ => rig.runs.drain(Duration::ZERO).await,
+            }
+            let expected = match (outcome, requester) {
+                (None | Some(Outcome::Failed), _) => {
+                    // The second calls.
+                    settle().await;
+                    assert_eq!(rig.handler.calls(), 2);
+                    assert!(rig.runs.cancel(&turn(), None).await);
+                    assert_eq!(ends.0.lock().unwrap().pop().unwrap().outcome(), Outcome::Cancelled);
+                    continue;
+                }
+                (Some(Outcome::Cancelled), Requester::EventSource) => 204,
+                (Some(Outcome::Interrupted), Requester::Post) => 503,
+                _ => 200,
+            };
+            for client in [first, second] {
+                let mut client = client.client().await;
+                assert_eq!(client.status, expected, "{outcome:?} {requester:?}");
+                assert_eq!(client.read().await, [""; 0]);
+                assert_eq!(client.end, Some(End::Clean));
+            }
+            assert!(rig.handler.is_dropped());
+        }
+        let reported =
+            ends.0.lock().unwrap().drain(..).map(|end| end.outcome()).collect::<Vec<_>>();
+        assert_eq!(reported, vec![outcome; 2].into_iter().flatten().collect::<Vec<_>>(), "{n}");
+    }
+}
+
+#[test]
+fn runtime_that_ends_interrupts_its_runs() {
+    let ends = Ends::default();
+    let runs = ends.builder().build();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let rig = Rig::new(runs.clone());
+    runtime.block_on(async {
+        _ = runs.start(&turn(), stream::pending::<Event>).await.unwrap();
+        let mut other = post();
+        *other.uri_mut() = "/other".parse().unwrap();
+        let call = rig.send(other);
+        settle().await;
+        assert_eq!(rig.handler.calls(), 1);
+        drop(call);
+    });
+    drop(runtime);
+    assert_eq!(ends.outcomes(), [Outcome::Interrupted; 2]);
+    assert_eq!(runs.stats().running(), 0);
+    // Another runtime finds them, and forgets them at their time.
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build();
+    runtime.unwrap().block_on(async {
+        assert!(runs.get(&turn()).await.is_some());
+        tokio::time::sleep(Duration::from_secs(301)).await;
+        assert_eq!(runs.stats().kept(), 0);
+    });
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_of_a_callback_does_not_keep_others_from_the_report() {
+    let ends = Ends::default();
+    let runs = {
+        let ends = ends.0.clone();
+        Runs::builder()
+            .on_end(|_| panic!("a callback panicked"))
+            .on_end(move |end| ends.lock().unwrap().push(end.clone()))
+            .build()
+    };
+    let run = runs.start(&turn(), || stream::iter([Event::from("a")])).await.unwrap();
+    assert_eq!(run.ended().await, Some(Outcome::Completed));
+    assert_eq!(ends.outcomes(), [Outcome::Completed]);
+}
+
+/// No lock is held while a callback runs.
+#[tokio::test(start_paused = true)]
+async fn callback_can_use_the_runs() {
+    let runs: Arc<Mutex<Option<Runs>>> = Arc::default();
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (inner, counts) = (Arc::clone(&runs), Arc::clone(&seen));
+    let built = Runs::builder().on_end(move |_| {
+        let runs = inner.lock().unwrap().clone().unwrap();
+        counts.lock().unwrap().push(runs.stats().running());
+    });
+    let built = built.build();
+    *runs.lock().unwrap() = Some(built.clone());
+    let run = built.start(&turn(), || stream::iter([Event::from("a")])).await.unwrap();
+    run.ended().await;
+    assert_eq!(*seen.lock().unwrap(), [0]);
+    *runs.lock().unwrap() = None;
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_waits_for_runs_and_interrupts_those_that_take_longer() {
+    let ends = Ends::default();
+    let (rig, feed, mut client) = running(&ends).await;
+    let other = tower_sse::runs::RunKey::new("ann", "/other").unwrap();
+    let endless = rig.runs.start(&other, stream::pending::<Event>).await.unwrap();
+    let begun = tokio::time::Instant::now();
+    let drain = tokio::spawn({
+        let runs = rig.runs.clone();
+        async move { runs.drain(Duration::from_secs(10)).await }
+    });
+    settle().await;
+    assert!(rig.runs.start(&other, stream::pending::<Event>).await.is_ok(), "it is there");
+    let third = tower_sse::runs::RunKey::new("ann", "/third").unwrap();
+    let error = rig.runs.start(&third, stream::pending::<Event>).await.unwrap_err();
+    assert_eq!(error, tower_sse::runs::StartError::Draining);
+    assert!(rig.runs.replace(&other, stream::pending::<Event>).await.is_err());
+    assert_eq!(endless.outcome().await, None, "it goes on");
+    feed.data("data: b\n\n");
+    feed.end();
+    assert_eq!(client.read().await, ["b", "[DONE]"]);
+    assert!(!drain.is_finished());
+    let mut other = endless.attach(None).await.unwrap();
+    drain.await.unwrap();
+    assert_eq!(begun.elapsed().as_secs(), 10);
+    let error = other.next().await.unwrap().unwrap_err();
+    assert_eq!(error.outcome(), Some(Outcome::Interrupted));
+    assert_eq!(ends.outcomes(), [Outcome::Completed, Outcome::Interrupted]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn drain_returns_when_the_last_run_has_ended() {
+    let ends = Ends::default();
+    let (rig, feed, _client) = running(&ends).await;
+    let begun = tokio::time::Instant::now();
+    let drain = tokio::spawn({
+        let runs = rig.runs.clone();
+        async move { runs.drain(Duration::from_secs(10)).await }
+    });
+    settle().await;
+    feed.end();
+    drain.await.unwrap();
+    assert!(begun.elapsed() < Duration::from_secs(1));
+    rig.runs.drain(Duration::from_secs(10)).await;
+    assert!(begun.elapsed() < Duration::from_secs(1), "none is running");
+}

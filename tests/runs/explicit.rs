@@ -1,0 +1,292 @@
+//! The interface for handlers: start, replace, answer, cancel.
+
+use std::{
+    convert::Infallible,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt, stream};
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
+use tower_sse::{
+    Event, LastEventId, SseLayer,
+    runs::{Outcome, Run, RunKey, Runs, StartError},
+};
+
+use crate::{
+    rig::{Client, End, Rig, after, post, settle, turn},
+    support::Requester,
+};
+
+/// A source that a test feeds.
+fn source() -> (mpsc::UnboundedSender<Event>, UnboundedReceiverStream<Event>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, UnboundedReceiverStream::new(receiver))
+}
+
+fn endless() -> impl Stream<Item = Event> + Send + 'static {
+    stream::pending()
+}
+
+async fn read(run: &Run, last: Option<LastEventId>) -> (Vec<String>, Option<Outcome>) {
+    let mut attachment = run.attach(last).await.expect("an attachment");
+    let mut text = Vec::new();
+    while let Some(item) = attachment.next().await {
+        match item {
+            Ok(events) => text.extend(
+                str::from_utf8(events.as_bytes())
+                    .unwrap()
+                    .lines()
+                    .filter_map(|line| line.strip_prefix("data: "))
+                    .map(str::to_owned),
+            ),
+            Err(error) => return (text, error.outcome()),
+        }
+    }
+    (text, None)
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_returns_the_run_that_is_there() {
+    let runs = Runs::new();
+    let (events, stream) = source();
+    let run = runs.start(&turn(), || stream).await.unwrap();
+    let same = runs.start(&turn(), || -> stream::Pending<Event> { panic!("called") }).await;
+    let same = same.unwrap();
+    events.send(Event::from("a")).unwrap();
+    drop(events);
+    assert_eq!(run.ended().await, Some(Outcome::Completed));
+    for run in [&run, &same, &runs.get(&turn()).await.unwrap()] {
+        assert_eq!(read(run, None).await, (vec!["a".into()], None));
+    }
+    // A completed run is not made again.
+    let same = runs.start(&turn(), || -> stream::Pending<Event> { panic!("called") }).await;
+    assert_eq!(same.unwrap().outcome().await, Some(Outcome::Completed));
+    assert_eq!(runs.stats().started(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn start_makes_a_run_anew_that_did_not_complete() {
+    let runs = Runs::new();
+    let failing = || stream::iter([Ok(Event::from("a")), Err("no more")]);
+    let run = runs.start(&turn(), failing).await.unwrap();
+    assert_eq!(run.ended().await, Some(Outcome::Failed));
+    assert_eq!(read(&run, None).await, (vec!["a".into()], Some(Outcome::Failed)));
+    let again = runs.start(&turn(), || stream::iter([Event::from("b")])).await.unwrap();
+    assert_eq!(again.ended().await, Some(Outcome::Completed));
+    assert_eq!(read(&again, None).await, (vec!["b".into()], None));
+    assert!(run.attach(None).await.is_none(), "the run before is forgotten");
+}
+
+/// A call through the layer may turn out to be no event stream: `start` has to look again.
+#[tokio::test(start_paused = true)]
+async fn start_waits_for_a_call_and_starts_if_that_is_no_run() {
+    let rig = Rig::new(Runs::new());
+    let first = rig.send(post());
+    settle().await;
+    let starting = tokio::spawn({
+        let runs = rig.runs.clone();
+        async move { runs.start(&turn(), || stream::iter([Event::from("mine")])).await.unwrap() }
+    });
+    settle().await;
+    assert!(!starting.is_finished());
+    rig.handler.json();
+    assert_eq!(first.answer().await.headers()["content-type"], "application/json");
+    let run = starting.await.unwrap();
+    assert_eq!(read(&run, None).await, (vec!["mine".into()], None));
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_64_replaces_one_survives() {
+    let runs = Runs::builder().max_running_per_owner(1).build();
+    let tasks: Vec<_> = (0..64)
+        .map(|n| {
+            let runs = runs.clone();
+            tokio::spawn(async move {
+                let events = move || stream::iter([Event::from(n.to_string())]).chain(endless());
+                runs.replace(&turn(), events).await.unwrap()
+            })
+        })
+        .collect();
+    let made: Vec<_> = stream::iter(tasks).then(|task| task).map(Result::unwrap).collect().await;
+    let mut surviving = Vec::new();
+    for run in made {
+        if run.outcome().await.is_none() {
+            surviving.push(run);
+        }
+    }
+    let [survivor] = &*surviving else { panic!("{} runs survived", surviving.len()) };
+    let client = &mut survivor.attach(None).await.unwrap();
+    assert!(client.next().await.unwrap().unwrap().as_bytes().starts_with(b"data: 63\n"));
+    assert_eq!((runs.running().await, runs.stats().ended(Outcome::Cancelled)), (1, 63));
+    settle().await;
+    assert_eq!(runs.stats().kept(), 0, "replaced runs are forgotten");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_64_concurrent_replaces_one_survives() {
+    let runs = Runs::new();
+    let tasks: Vec<_> = (0..64)
+        .map(|_| {
+            let runs = runs.clone();
+            tokio::spawn(async move { runs.replace(&turn(), endless).await.unwrap() })
+        })
+        .collect();
+    let made: Vec<_> = stream::iter(tasks).then(|task| task).map(Result::unwrap).collect().await;
+    let mut surviving = 0;
+    for run in made {
+        surviving += usize::from(run.outcome().await.is_none());
+    }
+    assert_eq!((surviving, runs.running().await), (1, 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_of_a_replaced_run_reads_the_rest_and_ends_without_the_terminator() {
+    let rig = Rig::new(Runs::new());
+    let (events, stream) = source();
+    let run = rig.runs.start(&turn(), || stream).await.unwrap();
+    let mut client = Client::new(rig.answer(post()).await);
+    events.send(Event::from("a")).unwrap();
+    settle().await;
+    _ = rig.runs.replace(&turn(), endless).await.unwrap();
+    assert_eq!(client.read().await, ["a"]);
+    assert_eq!(client.end, Some(End::Clean));
+    assert_eq!(run.outcome().await, Some(Outcome::Cancelled));
+    assert!(events.is_closed(), "its source is dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn cancel_stops_nothing_if_the_id_is_of_another_run() {
+    let runs = Runs::new();
+    let first = runs.replace(&turn(), || stream::iter([Event::from("a")])).await.unwrap();
+    first.ended().await;
+    let mut attachment = first.attach(None).await.unwrap();
+    let event = attachment.next().await.unwrap().unwrap();
+    let id = str::from_utf8(event.as_bytes())
+        .unwrap()
+        .lines()
+        .find_map(|line| line.strip_prefix("id: ").map(|id| LastEventId::try_from(id).unwrap()));
+    let (events, stream) = source();
+    let second = runs.replace(&turn(), || stream).await.unwrap();
+    assert!(!runs.cancel(&turn(), id).await);
+    assert!(!runs.cancel(&turn(), LastEventId::try_from("nonsense").unwrap()).await);
+    assert_eq!(second.outcome().await, None);
+    assert!(!events.is_closed());
+    assert!(runs.cancel(&turn(), None).await);
+    assert!(!runs.cancel(&turn(), None).await, "only once");
+    assert_eq!(second.outcome().await, Some(Outcome::Cancelled));
+    assert!(!runs.cancel(&RunKey::new("bob", "/turn").unwrap(), None).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn own_id_cancels() {
+    let rig = Rig::new(Runs::new());
+    let (events, stream) = source();
+    _ = rig.runs.start(&turn(), || stream).await.unwrap();
+    let mut client = Client::new(rig.answer(post()).await);
+    events.send(Event::from("a")).unwrap();
+    assert_eq!(client.read().await, ["a"]);
+    let id = LastEventId::try_from(client.last.clone()).unwrap();
+    assert!(rig.runs.cancel(&turn(), id).await);
+    assert_eq!(client.read().await, [""; 0]);
+    assert_eq!(client.end, Some(End::Clean));
+    settle().await;
+    assert!(events.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn starts_are_limited_in_all_and_for_each_owner() {
+    let key = |owner, n: usize| RunKey::new(owner, n.to_string()).unwrap();
+    let runs = Runs::builder().max_running(5).max_running_per_owner(3).build();
+    for n in 0..3 {
+        _ = runs.start(&key("ann", n), endless).await.unwrap();
+    }
+    assert_eq!(runs.start(&key("ann", 3), endless).await.unwrap_err(), StartError::OwnerFull);
+    assert_eq!(runs.replace(&key("ann", 3), endless).await.unwrap_err(), StartError::OwnerFull);
+    _ = runs.replace(&key("ann", 0), endless).await.expect("it takes the place of another");
+    _ = runs.start(&key("bob", 0), endless).await.unwrap();
+    let shared = |n: usize| RunKey::shared(n.to_string()).unwrap();
+    _ = runs.start(&shared(0), endless).await.unwrap();
+    assert_eq!(runs.start(&shared(1), endless).await.unwrap_err(), StartError::Full);
+    _ = runs.start(&shared(0), endless).await.expect("it is there already");
+    _ = runs.replace(&shared(0), endless).await.expect("it takes the place of another");
+    assert!(runs.cancel(&key("ann", 1), None).await);
+    _ = runs.start(&key("ann", 3), endless).await.unwrap();
+    assert_eq!(runs.running().await, 5);
+    assert_eq!(runs.stats().refused(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn panic_of_the_source_function_frees_the_key() {
+    let runs = Runs::new();
+    let task = tokio::spawn({
+        let runs = runs.clone();
+        async move { runs.start(&turn(), || -> stream::Pending<Event> { panic!("no") }).await }
+    });
+    assert!(task.await.unwrap_err().is_panic());
+    assert!(runs.get(&turn()).await.is_none());
+    assert_eq!((runs.running().await, runs.stats().memory()), (0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn answer_of_a_handler_takes_options_and_is_refused_like_any_other() {
+    let mut rig = Rig::new(Runs::new());
+    rig.layer = SseLayer::new().max_streams(1);
+    for is_own in [true, false] {
+        let key = RunKey::new("ann", format!("/{is_own}")).unwrap();
+        let run = rig.runs.start(&key, endless).await.unwrap();
+        let run = if is_own { run } else { rig.runs.get(&key).await.unwrap() };
+        let (parts, ()) = post().into_parts();
+        let pass = async |answer: http::Response<tower_sse::runs::AnswerBody>| {
+            let answer = answer.map(http_body_util::BodyExt::boxed_unsync);
+            rig.pass(post(), answer).await
+        };
+        // Not refused: the client may leave at any time.
+        drop(pass(run.answer(&parts).await).await);
+        assert_eq!(run.outcome().await, None);
+        let other = rig.runs.start(&turn(), endless).await.unwrap();
+        let _open = pass(other.answer(&parts).await).await;
+        let refused = pass(run.answer(&parts).await).await;
+        assert_eq!(refused.status(), 503);
+        assert_eq!(run.outcome().await, is_own.then_some(Outcome::Cancelled));
+    }
+}
+
+/// What real clients send: an empty id is none.
+#[tokio::test(start_paused = true)]
+async fn empty_id_is_a_first_visit() {
+    let rig = Rig::new(Runs::new());
+    let (events, stream) = source();
+    _ = rig.runs.start(&turn(), || stream).await.unwrap();
+    events.send(Event::from("a")).unwrap();
+    let mut request = crate::rig::by(Requester::Get);
+    request.extensions_mut().insert(LastEventId::default());
+    let mut client = Client::new(rig.answer(after("", request)).await);
+    assert_eq!(client.read().await, ["a"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn items_of_any_kind_are_recorded() {
+    let runs = Runs::new();
+    let calls = Arc::new(AtomicUsize::new(0));
+    let count = Arc::clone(&calls);
+    let items = move || {
+        count.fetch_add(1, Relaxed);
+        let (sender, receiver) = mpsc::channel::<Result<Event, Infallible>>(4);
+        tokio::spawn(async move {
+            for text in ["one\ntwo", "three"] {
+                tokio::time::sleep(Duration::from_secs(1)).await;
+                _ = sender.send(Ok(Event::new().id(7).comment("no").data(text))).await;
+            }
+        });
+        ReceiverStream::new(receiver)
+    };
+    let run = runs.start(&turn(), items).await.unwrap();
+    let read = read(&run, None).await;
+    assert_eq!(read, (vec!["one".into(), "two".into(), "three".into()], None));
+    assert_eq!(calls.load(Relaxed), 1);
+}

@@ -1,0 +1,19 @@
+//! Runs, by their public interface alone.
+#![cfg(feature = "runs")]
+
+mod bounds;
+mod calls;
+mod ends;
+mod explicit;
+mod foreign;
+mod memory;
+mod model;
+mod rig;
+mod served;
+#[cfg(feature = "tracing")]
+mod spans;
+mod strangers;
+mod table;
+
+#[path = "../support/mod.rs"]
+mod support;

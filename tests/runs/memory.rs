@@ -1,0 +1,166 @@
+//! What runs say that they keep is what they keep, and no more than they may.
+
+use std::time::Duration;
+
+use allocation_counter::measure;
+use futures_util::{Stream, StreamExt, stream};
+use tokio::runtime::{Builder, Runtime};
+use tower_sse::{
+    Event,
+    runs::{Outcome, RunKey, Runs},
+};
+
+use crate::rig::settle;
+
+fn runtime() -> Runtime {
+    Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
+}
+
+fn key(n: usize) -> RunKey {
+    RunKey::new(format!("user:{:04}", n % 1000), format!("turn:{n:08}")).unwrap()
+}
+
+fn events(count: usize) -> impl FnOnce() -> stream::Iter<std::vec::IntoIter<Event>> {
+    move || stream::iter(vec![Event::from("x".repeat(100)); count])
+}
+
+/// Starts runs and lets them end. The runtime has grown before.
+fn start_all<S>(runtime: &Runtime, runs: &Runs, range: std::ops::Range<usize>, make: impl Fn() -> S)
+where
+    S: Stream<Item = Event> + Send + 'static,
+{
+    runtime.block_on(async {
+        for n in range {
+            _ = runs.start(&key(n), &make).await.unwrap();
+            if n % 100 == 99 {
+                settle().await;
+            }
+        }
+        settle().await;
+    });
+}
+
+#[test]
+fn ended_run_takes_about_what_is_counted() {
+    const RUNS: usize = 3 << 12;
+    for (name, count) in [("empty", 0), ("ten events", 10)] {
+        let runtime = runtime();
+        let runs = Runs::builder().retain_for(Duration::MAX).max_memory(usize::MAX).build();
+        start_all(&runtime, &runs, 0..100, || events(count)());
+        let before = runs.stats().memory();
+        let taken = measure(|| start_all(&runtime, &runs, 100..RUNS, || events(count)()));
+        let counted = runs.stats().memory() - before;
+        let ratio = taken.bytes_current as f64 / counted as f64;
+        println!(
+            "{name}: {} bytes each, {counted} counted in all",
+            taken.bytes_current as usize / RUNS
+        );
+        assert!((0.75..1.05).contains(&ratio), "{name}: {ratio}, {taken:?} of {counted}");
+        assert_eq!(runs.stats().kept(), RUNS);
+    }
+}
+
+#[test]
+fn idle_run_without_clients_takes_at_most_2_kib_besides_its_bytes() {
+    const RUNS: usize = 1024;
+    let runtime = runtime();
+    let runs = Runs::builder().max_running_per_owner(1024).build();
+    let endless = || stream::iter([Event::from("x")]).chain(stream::pending());
+    start_all(&runtime, &runs, 0..100, endless);
+    let before = runs.stats().memory();
+    let taken = measure(|| start_all(&runtime, &runs, 100..100 + RUNS, endless));
+    let each = taken.bytes_current as f64 / RUNS as f64;
+    let counted = (runs.stats().memory() - before) as f64 / RUNS as f64;
+    println!("{each} bytes each, {counted} counted");
+    // An event of 30 bytes takes 112 more.
+    assert!(each < 2048.0 + 142.0, "{each} bytes");
+    assert!((0.75..1.05).contains(&(each / counted)), "{each} bytes, {counted} counted");
+}
+
+/// Runs whose clients left, and that never end, and runs that ended without an event.
+#[test]
+fn memory_stays_below_its_limit_and_is_freed() {
+    const LIMIT: usize = 16 << 20;
+    let runtime = runtime();
+    let runs = Runs::builder().max_memory(LIMIT).abandon_after(Duration::from_secs(60)).build();
+    let limit = (LIMIT + LIMIT / 20) as i64;
+    // What the runtime and the maps need at any rate is small.
+    let event = |_| Event::from("x".repeat(1000));
+    let flood = || stream::iter(0..100).map(event).chain(stream::pending());
+    let endless = measure(|| start_all(&runtime, &runs, 0..1000, flood));
+    assert_eq!(runs.stats().running(), 1000);
+    assert!(runs.stats().memory() <= LIMIT, "{:?}", runs.stats());
+    assert!(endless.bytes_current <= limit, "{endless:?}");
+    assert!(endless.bytes_max as i64 <= limit, "{endless:?}");
+    let empty = measure(|| start_all(&runtime, &runs, 1000..101_000, stream::empty));
+    assert!(runs.stats().memory() <= LIMIT, "{:?}", runs.stats());
+    assert!(endless.bytes_current + empty.bytes_current <= limit, "{empty:?}");
+    assert_eq!(runs.stats().running(), 1000, "a running run is never evicted");
+    let rest = measure(|| {
+        runtime.block_on(async {
+            tokio::time::sleep(Duration::from_secs(61)).await;
+            assert_eq!(runs.stats().ended(Outcome::Abandoned), 1000);
+            tokio::time::sleep(Duration::from_secs(301)).await;
+        });
+    });
+    assert_eq!((runs.stats().kept(), runs.stats().memory()), (0, 0));
+    let left = endless.bytes_current + empty.bytes_current + rest.bytes_current;
+    assert!(left < 600_000, "{left} bytes left");
+}
+
+/// Runs that were replaced while clients still read them are within the limit too.
+#[test]
+fn runs_that_stalled_clients_hold_are_within_the_limit() {
+    const LIMIT: usize = 1 << 20;
+    runtime().block_on(async {
+        let runs = Runs::builder().max_memory(LIMIT).retain_for(Duration::ZERO).build();
+        let mut stalled = Vec::new();
+        for _ in 0..100 {
+            let run = runs.replace(&key(0), events(500)).await.unwrap();
+            stalled.push(run.attach(None).await.unwrap());
+            settle().await;
+            tokio::time::advance(Duration::from_millis(10)).await;
+        }
+        let memory = runs.stats().memory();
+        assert!(memory <= LIMIT + LIMIT / 20, "{memory}");
+        let mut lagged = 0;
+        for attachment in &mut stalled {
+            let mut items = Vec::new();
+            while let Some(item) = attachment.next().await {
+                items.push(item);
+            }
+            lagged += usize::from(items.last().is_some_and(Result::is_err));
+        }
+        assert!(lagged > 50, "{lagged}");
+        drop(stalled);
+        assert_eq!(runs.stats().memory(), 0);
+    });
+}
+
+#[test]
+fn ended_runs_go_first_and_then_the_older_half_of_the_largest() {
+    runtime().block_on(async {
+        let runs = Runs::builder().max_memory(200_000).build();
+        let running = |count| move || events(count)().chain(stream::pending());
+        let oldest = runs.start(&key(0), events(100)).await.unwrap();
+        settle().await;
+        let newer = runs.start(&key(1), events(100)).await.unwrap();
+        settle().await;
+        let small = runs.start(&key(2), running(10)).await.unwrap();
+        let large = runs.start(&key(3), running(600)).await.unwrap();
+        settle().await;
+        assert!(runs.stats().memory() <= 200_000);
+        assert!(oldest.attach(None).await.is_none());
+        assert!(newer.attach(None).await.is_some());
+        let more = runs.start(&key(4), running(300)).await.unwrap();
+        settle().await;
+        assert!(runs.stats().memory() <= 200_000);
+        assert!(newer.attach(None).await.is_none());
+        assert!(large.attach(None).await.is_none());
+        for run in [&small, &more] {
+            assert!(run.attach(None).await.is_some());
+            assert_eq!(run.outcome().await, None);
+        }
+        assert_eq!(large.outcome().await, None, "a running run is never stopped");
+    });
+}

@@ -1,0 +1,321 @@
+//! Random steps against a naive model, which keeps every event of every run in a list.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, advance},
+};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower_sse::{
+    Event, LastEventId,
+    runs::{Attachment, Outcome, RunKey, Runs},
+};
+
+use crate::rig::settle;
+
+const STEPS: usize = 5_000;
+const KEYS: usize = 3;
+// Time passes in whole seconds, and timers may be a millisecond late.
+const RETAIN: Duration = Duration::from_millis(100_500);
+const ABANDON: Duration = Duration::from_millis(70_500);
+
+type Source = mpsc::UnboundedSender<Result<Event, &'static str>>;
+
+/// A run, as the model knows it.
+struct Modelled {
+    key: usize,
+    events: Vec<String>,
+    outcome: Option<Outcome>,
+    ended_at: Option<Instant>,
+    unattended_since: Instant,
+    /// The key leads to it.
+    is_known: bool,
+    source: Option<Source>,
+    /// The ids of the events, as a client has seen them.
+    ids: Vec<String>,
+}
+
+/// A client, as the model knows it.
+struct Reader {
+    run: usize,
+    read: usize,
+    attachment: Attachment,
+}
+
+struct World {
+    runs: Runs,
+    modelled: Vec<Modelled>,
+    readers: Vec<Reader>,
+    random: fastrand::Rng,
+}
+
+fn key(n: usize) -> RunKey {
+    RunKey::new("ann", n.to_string()).unwrap()
+}
+
+impl World {
+    fn known(&self, key: usize) -> Option<usize> {
+        self.modelled.iter().position(|run| run.key == key && run.is_known)
+    }
+
+    fn is_live(&self, run: usize) -> bool {
+        self.modelled[run].outcome.is_none()
+    }
+
+    fn end(&mut self, run: usize, outcome: Outcome) {
+        let run = &mut self.modelled[run];
+        run.outcome = Some(outcome);
+        run.ended_at = Some(Instant::now());
+        run.source = None;
+    }
+
+    fn source(&self) -> (Source, UnboundedReceiverStream<Result<Event, &'static str>>) {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        (sender, UnboundedReceiverStream::new(receiver))
+    }
+
+    fn add(&mut self, key: usize, source: Source) {
+        if let Some(earlier) = self.known(key) {
+            if self.is_live(earlier) {
+                self.end(earlier, Outcome::Cancelled);
+            }
+            self.modelled[earlier].is_known = false;
+        }
+        self.modelled.push(Modelled {
+            key,
+            events: Vec::new(),
+            outcome: None,
+            ended_at: None,
+            unattended_since: Instant::now(),
+            is_known: true,
+            source: Some(source),
+            ids: Vec::new(),
+        });
+    }
+
+    async fn start(&mut self, n: usize) {
+        let (source, stream) = self.source();
+        let mut called = false;
+        _ = self
+            .runs
+            .start(&key(n), || {
+                called = true;
+                stream
+            })
+            .await
+            .unwrap();
+        let usable = self.known(n).is_some_and(|run| {
+            matches!(self.modelled[run].outcome, None | Some(Outcome::Completed))
+        });
+        assert_eq!(called, !usable);
+        if called {
+            self.add(n, source);
+        }
+    }
+
+    async fn replace(&mut self, n: usize) {
+        let (source, stream) = self.source();
+        _ = self.runs.replace(&key(n), || stream).await.unwrap();
+        self.add(n, source);
+    }
+
+    fn feed(&mut self, n: usize) {
+        let Some(run) = self.known(n).filter(|run| self.is_live(*run)) else { return };
+        let count = self.random.usize(1..4);
+        match self.random.u8(..12) {
+            0 => self.end(run, Outcome::Completed),
+            1 => {
+                let source = self.modelled[run].source.take().unwrap();
+                source.send(Err("no")).unwrap();
+                self.end(run, Outcome::Failed);
+            }
+            _ => {
+                for _ in 0..count {
+                    let run = &mut self.modelled[run];
+                    let event = format!("{}", run.events.len());
+                    run.source.as_ref().unwrap().send(Ok(Event::from(&event))).unwrap();
+                    run.events.push(event);
+                }
+            }
+        }
+    }
+
+    /// An id of this run or of another one, with the position that it stands for.
+    fn id(&mut self, run: usize) -> (Option<LastEventId>, Option<usize>) {
+        let id = |id: &String| Some(LastEventId::try_from(&**id).unwrap());
+        match self.random.u8(..4) {
+            0 => (None, Some(0)),
+            1 => {
+                let other = self.random.usize(..self.modelled.len());
+                match self.modelled[other].ids.last() {
+                    Some(last) if other != run => (id(last), None),
+                    _ => (None, Some(0)),
+                }
+            }
+            _ => match self.modelled[run].ids.len() {
+                0 => (None, Some(0)),
+                count => {
+                    let at = self.random.usize(..count);
+                    (id(&self.modelled[run].ids[at]), Some(at + 1))
+                }
+            },
+        }
+    }
+
+    async fn attach(&mut self, n: usize) {
+        let handle = self.runs.get(&key(n)).await;
+        let known = self.known(n);
+        assert_eq!(handle.is_some(), known.is_some());
+        let (Some(run), Some(handle)) = (known, handle) else { return };
+        assert_eq!(handle.outcome().await, self.modelled[run].outcome);
+        let (last, position) = self.id(run);
+        let attachment = handle.attach(last).await;
+        assert_eq!(attachment.is_some(), position.is_some());
+        if let (Some(attachment), Some(read)) = (attachment, position) {
+            self.readers.push(Reader { run, read, attachment });
+        }
+    }
+
+    /// Reads one item, or all that is ready. Returns whether the client is still attached.
+    fn read(&mut self, at: usize) -> bool {
+        let limit = if self.random.bool() { 1 } else { usize::MAX };
+        let Reader { run, read, attachment } = &mut self.readers[at];
+        let run = &mut self.modelled[*run];
+        for _ in 0..limit {
+            match attachment.next().now_or_never() {
+                None => {
+                    assert_eq!((*read, run.outcome), (run.events.len(), None), "it waits");
+                    return true;
+                }
+                Some(Some(Ok(item))) => {
+                    let text = str::from_utf8(item.as_bytes()).unwrap();
+                    for line in text.lines() {
+                        if let Some(data) = line.strip_prefix("data: ") {
+                            assert_eq!(data, run.events[*read]);
+                            *read += 1;
+                        } else if let Some(id) = line.strip_prefix("id: ") {
+                            if run.ids.len() < *read {
+                                run.ids.push(id.to_owned());
+                            }
+                            assert_eq!(run.ids[*read - 1], id);
+                        }
+                    }
+                }
+                Some(end) => {
+                    assert_eq!(*read, run.events.len());
+                    let outcome = match end {
+                        None => Outcome::Completed,
+                        Some(Err(error)) => error.outcome().unwrap(),
+                        Some(Ok(_)) => unreachable!(),
+                    };
+                    assert_eq!(Some(outcome), run.outcome);
+                    return false;
+                }
+            }
+        }
+        true
+    }
+
+    async fn cancel(&mut self, n: usize) {
+        let known = self.known(n).filter(|run| self.is_live(*run));
+        let (last, position) = match known {
+            Some(run) => self.id(run),
+            None => (None, None),
+        };
+        let cancelled = self.runs.cancel(&key(n), last).await;
+        assert_eq!(cancelled, known.is_some() && position.is_some());
+        if cancelled {
+            self.end(known.unwrap(), Outcome::Cancelled);
+        }
+    }
+
+    fn attached(&self, run: usize) -> usize {
+        self.readers.iter().filter(|reader| reader.run == run).count()
+    }
+
+    fn leave(&mut self, at: usize) {
+        let run = self.readers.swap_remove(at).run;
+        if self.attached(run) == 0 {
+            self.modelled[run].unattended_since = Instant::now();
+        }
+    }
+
+    async fn pass_time(&mut self) {
+        // In steps, as the model has no timers.
+        for _ in 0..self.random.u8(1..60) {
+            advance(Duration::from_secs(1)).await;
+            settle().await;
+            let now = Instant::now();
+            for run in 0..self.modelled.len() {
+                let is_due = now >= self.modelled[run].unattended_since + ABANDON;
+                if self.is_live(run) && self.attached(run) == 0 && is_due {
+                    self.end(run, Outcome::Abandoned);
+                }
+                let run = &mut self.modelled[run];
+                if run.ended_at.is_some_and(|ended_at| now >= ended_at + RETAIN) {
+                    run.is_known = false;
+                }
+            }
+        }
+    }
+
+    fn check(&self) {
+        let stats = self.runs.stats();
+        let live = self.modelled.iter().filter(|run| run.outcome.is_none()).count();
+        let kept = self.modelled.iter().filter(|run| run.is_known && run.outcome.is_some()).count();
+        assert_eq!((stats.running(), stats.kept()), (live, kept));
+        assert_eq!(stats.attached(), self.readers.len());
+        for outcome in [Outcome::Completed, Outcome::Failed, Outcome::Cancelled, Outcome::Abandoned]
+        {
+            let ended = self.modelled.iter().filter(|run| run.outcome == Some(outcome)).count();
+            assert_eq!(stats.ended(outcome), ended as u64, "{outcome}");
+        }
+        assert_eq!(stats.started(), self.modelled.len() as u64);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn random_steps_agree_with_the_model() {
+    for seed in 0..5 {
+        let runs = Runs::builder().retain_for(RETAIN).abandon_after(ABANDON).build();
+        let random = fastrand::Rng::with_seed(seed);
+        let mut world = World { runs, modelled: Vec::new(), readers: Vec::new(), random };
+        world.start(0).await;
+        for _ in 0..STEPS / 5 {
+            let n = world.random.usize(..KEYS);
+            let reader = match world.readers.len() {
+                0 => None,
+                count => Some(world.random.usize(..count)),
+            };
+            match (world.random.u8(..20), reader) {
+                (0..3, _) => world.start(n).await,
+                (3, _) => world.replace(n).await,
+                (4..9, _) => world.feed(n),
+                (9..12, _) => world.attach(n).await,
+                (12..16, Some(reader)) if world.read(reader) => {}
+                // It left by itself, or its run has ended.
+                (12..17, Some(reader)) => world.leave(reader),
+                (17, _) => world.cancel(n).await,
+                (18, _) => world.pass_time().await,
+                _ => {}
+            }
+            settle().await;
+            world.check();
+        }
+        while !world.readers.is_empty() {
+            world.leave(0);
+        }
+        for run in &mut world.modelled {
+            run.source = None;
+        }
+        advance(ABANDON).await;
+        settle().await;
+        advance(RETAIN + ABANDON).await;
+        settle().await;
+        let stats = world.runs.stats();
+        let zero = (stats.running(), stats.kept(), stats.attached(), stats.memory());
+        assert_eq!(zero, (0, 0, 0, 0), "seed {seed}");
+    }
+}

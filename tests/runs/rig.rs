@@ -1,0 +1,335 @@
+//! A service whose answers tests decide, behind the layers, and clients that are polled by hand.
+
+use std::{
+    collections::VecDeque,
+    future::{Future, Ready, ready},
+    pin::Pin,
+    sync::{Arc, Mutex},
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
+use tokio::{sync::oneshot, task::yield_now};
+use tower::{Layer, Service, ServiceExt};
+use tower_sse::{
+    BoxError, Decoder, Message, SseBody, SseLayer,
+    runs::{RunBody, RunKey, Runs},
+};
+
+use crate::support::{Feed, Requester, event_stream};
+
+pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
+pub(crate) type Answer = Response<SseBody<RunBody<Body>>>;
+
+/// What a call comes to.
+pub(crate) type Reply = Result<Response<Body>, BoxError>;
+
+/// The service: it makes calls wait until the test replies.
+#[derive(Clone, Default)]
+pub(crate) struct Handler(Arc<Mutex<Calls>>);
+
+#[derive(Default)]
+struct Calls {
+    seen: Vec<Request<()>>,
+    waiting: VecDeque<oneshot::Sender<Option<Reply>>>,
+}
+
+impl Handler {
+    pub(crate) fn calls(&self) -> usize {
+        self.0.lock().unwrap().seen.len()
+    }
+
+    /// Returns the extensions of the newest call.
+    pub(crate) fn extensions(&self) -> http::Extensions {
+        self.0.lock().unwrap().seen.last().unwrap().extensions().clone()
+    }
+
+    /// Returns whether the oldest call that has no reply was dropped.
+    pub(crate) fn is_dropped(&self) -> bool {
+        self.0.lock().unwrap().waiting.front().unwrap().is_closed()
+    }
+
+    /// Replies to the oldest call that waits.
+    pub(crate) fn reply(&self, reply: Reply) {
+        let waiting = self.0.lock().unwrap().waiting.pop_front().expect("a call");
+        _ = waiting.send(Some(reply));
+    }
+
+    /// Replies to the newest call, and lets others wait.
+    pub(crate) fn reply_newest_with_json(&self) {
+        let newest = self.0.lock().unwrap().waiting.pop_back().expect("a call");
+        self.0.lock().unwrap().waiting.push_front(newest);
+        self.json();
+    }
+
+    pub(crate) fn panic(&self) {
+        let waiting = self.0.lock().unwrap().waiting.pop_front().expect("a call");
+        _ = waiting.send(None);
+    }
+
+    /// Replies with an event stream, and returns the handle that feeds it.
+    pub(crate) fn stream(&self) -> Feed {
+        let (feed, body) = Feed::new();
+        self.reply(Ok(event_stream(body.boxed_unsync())));
+        feed
+    }
+
+    pub(crate) fn json(&self) {
+        let body = Full::from("{}").map_err(|never| match never {}).boxed_unsync();
+        self.reply(Ok(Response::builder()
+            .header("content-type", "application/json")
+            .body(body)
+            .unwrap()));
+    }
+}
+
+impl Service<Request<()>> for Handler {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Pin<Box<dyn Future<Output = Reply> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<()>) -> Self::Future {
+        let (sender, reply) = oneshot::channel();
+        let mut calls = self.0.lock().unwrap();
+        calls.seen.push(request);
+        calls.waiting.push_back(sender);
+        Box::pin(async move {
+            match reply.await {
+                Ok(Some(reply)) => reply,
+                Ok(None) => panic!("the handler panicked"),
+                Err(_) => std::future::pending().await,
+            }
+        })
+    }
+}
+
+/// The key of a request: its header `owner`, and its path.
+pub(crate) fn key(request: &Request<()>) -> Option<RunKey> {
+    let owner = request.headers().get("owner")?.to_str().ok()?;
+    RunKey::new(owner, request.uri().path())
+}
+
+/// The key of the requests of a [`Rig`].
+pub(crate) fn turn() -> RunKey {
+    RunKey::new("ann", "/turn").unwrap()
+}
+
+/// A service behind both layers.
+#[derive(Clone)]
+pub(crate) struct Rig {
+    pub(crate) runs: Runs,
+    pub(crate) handler: Handler,
+    pub(crate) layer: SseLayer,
+}
+
+impl Rig {
+    pub(crate) fn new(runs: Runs) -> Self {
+        Self {
+            runs,
+            handler: Handler::default(),
+            layer: SseLayer::new().terminator("[DONE]").without_heartbeat(),
+        }
+    }
+
+    /// Sends a request, which runs on a task.
+    pub(crate) fn send(&self, request: Request<()>) -> Pending {
+        let service = self.layer.layer(self.runs.layer(key).layer(self.handler.clone()));
+        let (sender, answer) = oneshot::channel();
+        let task = tokio::spawn(async move {
+            _ = sender.send(service.oneshot(request).await);
+        });
+        Pending { task, answer }
+    }
+
+    /// Attaches by [`Runs::answer`] in a handler behind the layer. `418` says that there is no run.
+    pub(crate) async fn answer(&self, request: Request<()>) -> Answer {
+        let key = key(&request).unwrap();
+        let (parts, ()) = request.into_parts();
+        let answer = match self.runs.answer(&key, &parts).await {
+            Some(answer) => answer.map(BodyExt::boxed_unsync),
+            None => status(StatusCode::IM_A_TEAPOT),
+        };
+        self.pass(Request::from_parts(parts, ()), answer).await
+    }
+
+    /// Passes a handler's answer through the layer.
+    pub(crate) async fn pass(&self, request: Request<()>, answer: Response<Body>) -> Answer {
+        // The inner layer lets it pass, so that the body has the type of all others.
+        let inner = self.runs.layer(|_: &Request<()>| None).layer(Once(Some(answer)));
+        self.layer.layer(inner).oneshot(request).await.unwrap()
+    }
+}
+
+/// A service with one answer, which is never cloned in fact.
+pub(crate) struct Once(Option<Response<Body>>);
+
+impl Clone for Once {
+    fn clone(&self) -> Self {
+        Self(None)
+    }
+}
+
+impl Service<Request<()>> for Once {
+    type Response = Response<Body>;
+    type Error = BoxError;
+    type Future = Ready<Reply>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(self.0.take().expect("one request")))
+    }
+}
+
+fn status(status: StatusCode) -> Response<Body> {
+    let body = Full::default().map_err(|never| match never {}).boxed_unsync();
+    Response::builder().status(status).body(body).unwrap()
+}
+
+/// A request that was sent, and its answer once there is one.
+pub(crate) struct Pending {
+    task: tokio::task::JoinHandle<()>,
+    answer: oneshot::Receiver<Result<Answer, BoxError>>,
+}
+
+impl Pending {
+    /// Lets all tasks run, and returns the answer if it is there.
+    pub(crate) async fn now(&mut self) -> Option<Result<Answer, BoxError>> {
+        settle().await;
+        self.answer.try_recv().ok()
+    }
+
+    /// Returns the answer, which has to be there once all tasks have run.
+    pub(crate) async fn answer(mut self) -> Answer {
+        self.now().await.expect("an answer").unwrap()
+    }
+
+    /// Waits for the answer.
+    pub(crate) async fn wait(self) -> Result<Answer, BoxError> {
+        self.answer.await.expect("the request's future returned")
+    }
+
+    pub(crate) async fn client(self) -> Client {
+        Client::new(self.answer().await)
+    }
+
+    /// Returns whether the request's future panicked.
+    pub(crate) async fn panicked(self) -> bool {
+        settle().await;
+        self.task.is_finished() && self.task.await.is_err_and(|error| error.is_panic())
+    }
+
+    /// The client leaves before the head.
+    pub(crate) async fn leave(self) {
+        self.task.abort();
+        _ = self.task.await;
+        settle().await;
+    }
+}
+
+/// Lets all tasks run that can.
+pub(crate) async fn settle() {
+    for _ in 0..50 {
+        yield_now().await;
+    }
+}
+
+/// A POST by `ann` to `/turn`, which the key names.
+pub(crate) fn post() -> Request<()> {
+    by(Requester::Post)
+}
+
+pub(crate) fn by(requester: Requester) -> Request<()> {
+    let mut request: Request<()> = requester.request("/turn");
+    request.headers_mut().insert("owner", "ann".parse().unwrap());
+    request
+}
+
+/// The request with a last event id.
+pub(crate) fn after(id: &str, mut request: Request<()>) -> Request<()> {
+    request.headers_mut().insert("last-event-id", id.parse().unwrap());
+    request
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum End {
+    Clean,
+    Failed,
+}
+
+/// A client that is polled by hand, and decodes what it gets.
+pub(crate) struct Client {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    body: SseBody<RunBody<Body>>,
+    decoder: Decoder,
+    pub(crate) last: String,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) end: Option<End>,
+}
+
+impl Client {
+    pub(crate) fn new(answer: Answer) -> Self {
+        let (parts, body) = answer.into_parts();
+        Self {
+            status: parts.status,
+            headers: parts.headers,
+            body,
+            decoder: Decoder::new(),
+            last: String::new(),
+            bytes: Vec::new(),
+            end: None,
+        }
+    }
+
+    /// Reads what is ready now, without letting a task run.
+    pub(crate) fn read_ready(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while self.end.is_none() {
+            let polled =
+                Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop()));
+            let Poll::Ready(frame) = polled else { break };
+            match frame {
+                None => self.end = Some(End::Clean),
+                Some(Err(_)) => self.end = Some(End::Failed),
+                Some(Ok(frame)) => {
+                    let mut bytes = frame.into_data().unwrap();
+                    self.bytes.extend_from_slice(&bytes);
+                    while let Some(message) = self.decoder.decode(&mut bytes).unwrap() {
+                        self.last = message.last_event_id.to_string();
+                        messages.push(message);
+                    }
+                }
+            }
+        }
+        messages
+    }
+
+    /// Reads all that there is once all tasks have run: the data of each event.
+    pub(crate) async fn read(&mut self) -> Vec<String> {
+        let mut read = Vec::new();
+        loop {
+            settle().await;
+            let messages = self.read_ready();
+            if messages.is_empty() {
+                // A failing body waits for the bytes before it to leave.
+                tokio::time::advance(std::time::Duration::from_millis(30)).await;
+                settle().await;
+                let rest = self.read_ready();
+                read.extend(rest.into_iter().map(|message| message.data));
+                return read;
+            }
+            read.extend(messages.into_iter().map(|message| message.data));
+        }
+    }
+}

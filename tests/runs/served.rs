@@ -1,0 +1,189 @@
+//! Over sockets, with axum.
+
+use std::{convert::Infallible, net::SocketAddr, time::Duration};
+
+use axum::{
+    Router,
+    extract::State,
+    response::{IntoResponse, Response, Sse, sse},
+    routing::{get, post},
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Request, StatusCode, request::Parts};
+use http_body_util::{BodyExt, Full};
+use tokio::{net::TcpListener, time::timeout};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    Drain, Event, Heartbeat, LastEventId, SseLayer, StreamOptions,
+    runs::{Outcome, RunKey, Runs},
+};
+
+use crate::support::{EventReader, PATIENCE, connect_h1, serve_axum};
+
+fn key(request: &Request<axum::body::Body>) -> Option<RunKey> {
+    RunKey::new("ann", request.uri().path())
+}
+
+/// Fifty words, some milliseconds apart, by axum's own `Sse`.
+async fn words() -> impl IntoResponse {
+    let words = stream::iter(0..50).then(|n| async move {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        Ok::<_, Infallible>(sse::Event::default().data(n.to_string()))
+    });
+    Sse::new(words).keep_alive(sse::KeepAlive::new())
+}
+
+async fn send(
+    address: SocketAddr,
+    request: http::request::Builder,
+) -> http::Response<hyper::body::Incoming> {
+    let request = request.header("host", "localhost").body(Full::<Bytes>::default()).unwrap();
+    let mut sender = connect_h1(address).await;
+    timeout(PATIENCE, sender.send_request(request)).await.expect("an answer").unwrap()
+}
+
+fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
+    range.map(|n| n.to_string()).collect()
+}
+
+#[tokio::test]
+async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
+    let runs = Runs::new();
+    let app = Router::new()
+        .route("/words", post(words).get(words))
+        .layer(runs.layer(key))
+        .layer(SseLayer::new().terminator("[DONE]"));
+    let address = serve_axum(app).await;
+    let mut reader = EventReader::new(send(address, Request::post("/words")).await);
+    let (mut read, mut connections) = (Vec::new(), 1);
+    while let Some(message) = reader.next().await {
+        read.push(message.data);
+        if read.len() % 7 == 3 {
+            connections += 1;
+            let request = Request::get("/words").header("last-event-id", &*message.last_event_id);
+            reader = EventReader::new(send(address, request).await);
+        }
+    }
+    assert_eq!(read.pop().as_deref(), Some("[DONE]"));
+    assert_eq!(read, numbers(0..50));
+    assert_eq!((connections, runs.stats().started()), (8, 1));
+    let events = EventReader::new(send(address, Request::post("/words")).await).rest().await;
+    assert_eq!(events.len(), 51, "a completed run is replayed");
+    assert_eq!(runs.stats().started(), 1);
+}
+
+async fn ask(State(runs): State<Runs>, parts: Parts) -> Response {
+    let words = || {
+        stream::iter(0..50).then(|n| async move {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            Event::from(n.to_string())
+        })
+    };
+    match runs.start(&RunKey::shared("ask").unwrap(), words).await {
+        Ok(run) => {
+            // A run is short enough to complete, so its clients need not be told to come back.
+            let options = StreamOptions::new().drain(Drain::after(Duration::from_secs(5)));
+            (options, run.answer(&parts).await).into_response()
+        }
+        Err(error) => error.answer(&parts).into_response(),
+    }
+}
+
+async fn resume(State(runs): State<Runs>, parts: Parts) -> Response {
+    match runs.answer(&RunKey::shared("ask").unwrap(), &parts).await {
+        Some(answer) => answer.into_response(),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+async fn stop(State(runs): State<Runs>, last: Option<LastEventId>) -> StatusCode {
+    match runs.cancel(&RunKey::shared("ask").unwrap(), last).await {
+        true => StatusCode::NO_CONTENT,
+        false => StatusCode::NOT_FOUND,
+    }
+}
+
+fn explicit(runs: &Runs, layer: SseLayer) -> Router {
+    Router::new()
+        .route("/ask", post(ask).get(ask))
+        .route("/resume", get(resume))
+        .route("/ask", axum::routing::delete(stop))
+        .layer(layer.heartbeat(Heartbeat::every(Duration::from_secs(5))))
+        .with_state(runs.clone())
+}
+
+#[tokio::test]
+async fn handlers_are_one_line_each() {
+    let runs = Runs::new();
+    let address = serve_axum(explicit(&runs, SseLayer::new())).await;
+    assert_eq!(send(address, Request::get("/resume")).await.status(), 204);
+    assert_eq!(send(address, Request::delete("/ask")).await.status(), 404);
+    let mut reader = EventReader::new(send(address, Request::post("/ask")).await);
+    let first = reader.next().await.unwrap();
+    assert_eq!(first.data, "0");
+    let request = Request::get("/resume").header("last-event-id", &*first.last_event_id);
+    let mut resumed = EventReader::new(send(address, request).await);
+    assert_eq!(resumed.next().await.unwrap().data, "1");
+    let stale = Request::delete("/ask").header("last-event-id", "4fzo8gk0o2yl-1");
+    assert_eq!(send(address, stale).await.status(), 404);
+    let own = Request::delete("/ask").header("last-event-id", &*first.last_event_id);
+    assert_eq!(send(address, own).await.status(), 204);
+    // Both end cleanly, with less than all.
+    assert!(reader.rest().await.len() < 49);
+    assert!(resumed.rest().await.len() < 48);
+    assert_eq!(runs.stats().ended(Outcome::Cancelled), 1);
+}
+
+/// The recipe of [`Runs::drain`]: every client gets the whole answer.
+#[tokio::test]
+async fn graceful_shutdown_completes_the_answers_of_all_clients() {
+    for grace in [PATIENCE, Duration::from_millis(50)] {
+        let runs = Runs::new();
+        let shutdown = CancellationToken::new();
+        let layer = SseLayer::new().shutdown(shutdown.clone()).terminator("[DONE]");
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = axum::serve(listener, explicit(&runs, layer))
+            .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+        let (stop, stopped) = tokio::sync::oneshot::channel();
+        let server = tokio::spawn({
+            let runs = runs.clone();
+            async move {
+                let drain = async {
+                    _ = stopped.await;
+                    shutdown.cancel();
+                    runs.drain(grace).await;
+                };
+                tokio::join!(server.into_future(), drain).0
+            }
+        });
+        let event_source = || {
+            Request::get("/ask")
+                .header("accept", "text/event-stream")
+                .header("cache-control", "no-cache")
+        };
+        let mut clients = [
+            EventReader::new(send(address, Request::post("/ask")).await),
+            EventReader::new(send(address, event_source()).await),
+        ];
+        for client in &mut clients {
+            assert_eq!(client.next().await.unwrap().data, "0");
+        }
+        stop.send(()).unwrap();
+        if grace == PATIENCE {
+            for client in clients {
+                let words: Vec<_> = client.rest().await.into_iter().map(|word| word.data).collect();
+                assert_eq!(words, [numbers(1..50), vec!["[DONE]".into()]].concat());
+            }
+        } else {
+            // They are told: the bodies fail.
+            for client in clients {
+                let failed = timeout(PATIENCE, client.into_body().collect()).await.unwrap();
+                assert!(failed.is_err());
+            }
+            assert_eq!(runs.stats().ended(Outcome::Interrupted), 1);
+        }
+        timeout(PATIENCE, server).await.expect("the server ends").unwrap().unwrap();
+    }
+}

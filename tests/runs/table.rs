@@ -1,0 +1,304 @@
+//! The table of answers, cell by cell.
+
+use std::time::Duration;
+
+use http::Request;
+use tower_sse::runs::{Outcome, Runs};
+
+use crate::{
+    rig::{Client, End, Rig, after, by, post, settle, turn},
+    support::{Feed, Requester},
+};
+
+/// What a client got: the status, the events, and how the body ended if it did.
+type Got = (u16, Vec<String>, Option<End>);
+
+fn got(status: u16, events: &[&str], end: impl Into<Option<End>>) -> Got {
+    (status, events.iter().map(|event| (*event).to_owned()).collect(), end.into())
+}
+
+async fn read(mut client: Client) -> Got {
+    let read = client.read().await;
+    (client.status.as_u16(), read, client.end)
+}
+
+/// A rig with a run of two events, and the id of the first.
+async fn running() -> (Rig, Feed, Client, String) {
+    let rig = Rig::new(Runs::new());
+    let first = rig.send(post());
+    settle().await;
+    let feed = rig.handler.stream();
+    let mut first = first.client().await;
+    feed.data("data: a\n\n");
+    assert_eq!(first.read().await, ["a"]);
+    let id = first.last.clone();
+    feed.data("data: b\n\n");
+    assert_eq!(first.read().await, ["b"]);
+    (rig, feed, first, id)
+}
+
+/// A rig with a run of two events that ended in this way, the id of the first event, and that of
+/// the last.
+async fn ended(outcome: Outcome) -> (Rig, String, String) {
+    let (rig, feed, client, first) = running().await;
+    let last = client.last.clone();
+    match outcome {
+        Outcome::Completed => feed.end(),
+        Outcome::Failed => feed.fail("no more tokens"),
+        Outcome::Cancelled => assert!(rig.runs.cancel(&turn(), None).await),
+        Outcome::Interrupted => rig.runs.drain(Duration::ZERO).await,
+        Outcome::Abandoned => {
+            drop(client);
+            tokio::time::advance(Duration::from_secs(601)).await;
+        }
+        _ => unreachable!(),
+    }
+    settle().await;
+    let run = rig.runs.get(&turn()).await.unwrap();
+    assert_eq!(run.outcome().await, Some(outcome));
+    (rig, first, last)
+}
+
+const OUTCOMES: [Outcome; 5] = [
+    Outcome::Completed,
+    Outcome::Failed,
+    Outcome::Cancelled,
+    Outcome::Abandoned,
+    Outcome::Interrupted,
+];
+
+/// How an attachment ends after this outcome.
+fn end_of(outcome: Outcome) -> (&'static [&'static str], End) {
+    match outcome {
+        Outcome::Completed => (&["[DONE]"], End::Clean),
+        Outcome::Cancelled => (&[], End::Clean),
+        _ => (&[], End::Failed),
+    }
+}
+
+fn ids(own: &str) -> [String; 4] {
+    let (epoch, _) = own.split_once('-').unwrap();
+    ["nonsense".into(), "4fzo8gk0o2yl-1".into(), format!("{epoch}-99"), format!("{epoch}-007")]
+}
+
+#[tokio::test(start_paused = true)]
+async fn unknown_run_calls_the_service_only_without_an_id() {
+    let rig = Rig::new(Runs::new());
+    for requester in Requester::ALL {
+        let answer = rig.send(after("4fzo8gk0o2yl-1", by(requester))).client().await;
+        assert_eq!(read(answer).await, got(404, &[], End::Clean), "{requester:?}");
+        for request in [by(requester), after("4fzo8gk0o2yl-1", by(requester))] {
+            let answer = Client::new(rig.answer(request).await);
+            assert_eq!(answer.status, 418, "{requester:?}");
+        }
+    }
+    assert_eq!(rig.handler.calls(), 0);
+    let mut first = rig.send(post());
+    assert!(first.now().await.is_none());
+    assert_eq!(rig.handler.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn starting_run_lets_clients_wait_but_for_those_with_an_id() {
+    for requester in Requester::ALL {
+        let rig = Rig::new(Runs::new());
+        let first = rig.send(post());
+        let mut second = rig.send(by(requester));
+        assert!(second.now().await.is_none(), "{requester:?}");
+        let third = tokio::spawn({
+            let rig = rig.clone();
+            async move { rig.answer(by(requester)).await }
+        });
+        for request in [after("4fzo8gk0o2yl-1", by(requester)), after("7", by(requester))] {
+            let answer = rig.send(request.clone()).client().await;
+            assert_eq!(answer.status, 404, "{requester:?}");
+            assert_eq!(Client::new(rig.answer(request).await).status, 404, "{requester:?}");
+        }
+        assert!(!third.is_finished());
+        let feed = rig.handler.stream();
+        feed.data("data: a\n\n");
+        feed.end();
+        for client in
+            [first.client().await, second.client().await, Client::new(third.await.unwrap())]
+        {
+            assert_eq!(read(client).await, got(200, &["a", "[DONE]"], End::Clean));
+        }
+        assert_eq!(rig.handler.calls(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn running_run_continues_after_the_id() {
+    for requester in Requester::ALL {
+        let (rig, feed, mut first, id) = running().await;
+        let last = first.last.clone();
+        let (epoch, _) = id.split_once('-').unwrap();
+        let beginning = format!("{epoch}-0");
+        for (request, expected) in [
+            (by(requester), &["a", "b"][..]),
+            (after(&beginning, by(requester)), &["a", "b"]),
+            (after(&id, by(requester)), &["b"]),
+            (after(&last, by(requester)), &[]),
+        ] {
+            let client = rig.send(request.clone()).client().await;
+            assert_eq!(read(client).await, got(200, expected, None), "{requester:?}");
+            let client = Client::new(rig.answer(request).await);
+            assert_eq!(read(client).await, got(200, expected, None), "{requester:?}");
+        }
+        for unknown in ids(&id) {
+            let client = rig.send(after(&unknown, by(requester))).client().await;
+            assert_eq!(read(client).await, got(404, &[], End::Clean), "{unknown}");
+            let client = Client::new(rig.answer(after(&unknown, by(requester))).await);
+            assert_eq!(read(client).await, got(404, &[], End::Clean), "{unknown}");
+        }
+        let late = rig.send(after(&last, by(requester))).client().await;
+        feed.data("data: c\n\n");
+        feed.end();
+        assert_eq!(read(late).await, got(200, &["c", "[DONE]"], End::Clean), "{requester:?}");
+        assert_eq!(first.read().await, ["c", "[DONE]"]);
+        assert_eq!(rig.handler.calls(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn ended_run_sends_the_rest_and_then_what_stops_the_client() {
+    for outcome in OUTCOMES {
+        let (rig, id, last) = ended(outcome).await;
+        let (tail, end) = end_of(outcome);
+        for requester in Requester::ALL {
+            let rest = got(200, &[&["b"], tail].concat(), end);
+            let nothing = match (requester, outcome) {
+                (Requester::EventSource, _) => got(204, &[], End::Clean),
+                (_, Outcome::Completed | Outcome::Cancelled) => got(200, tail, End::Clean),
+                _ => got(404, &[], End::Clean),
+            };
+            for (id, expected) in [(&id, &rest), (&last, &nothing)] {
+                let label = format!("{outcome:?} {requester:?} {id}");
+                let client = rig.send(after(id, by(requester))).client().await;
+                assert_eq!(&read(client).await, expected, "{label}");
+                let client = Client::new(rig.answer(after(id, by(requester))).await);
+                assert_eq!(&read(client).await, expected, "{label}");
+            }
+            for unknown in ids(&id) {
+                let client = rig.send(after(&unknown, by(requester))).client().await;
+                assert_eq!(read(client).await, got(404, &[], End::Clean), "{outcome:?} {unknown}");
+            }
+            let whole = got(200, &[&["a", "b"], tail].concat(), end);
+            let client = Client::new(rig.answer(by(requester)).await);
+            assert_eq!(read(client).await, whole, "{outcome:?} {requester:?}");
+        }
+        assert_eq!(rig.handler.calls(), 1, "{outcome:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_without_an_id_replays_a_completed_run_and_retries_any_other() {
+    for outcome in [Outcome::Failed, Outcome::Cancelled, Outcome::Abandoned] {
+        let (rig, id, _) = ended(outcome).await;
+        let mut again = rig.send(post());
+        assert!(again.now().await.is_none(), "{outcome:?}");
+        assert_eq!(rig.handler.calls(), 2, "{outcome:?}");
+        rig.handler.stream().data("data: new\n\n");
+        let mut again = again.client().await;
+        assert_eq!(again.read().await, ["new"], "{outcome:?}");
+        let stale = rig.send(after(&id, post())).client().await;
+        assert_eq!(stale.status, 404, "an id of the run before");
+    }
+    let (rig, _, _) = ended(Outcome::Completed).await;
+    let client = rig.send(post()).client().await;
+    assert_eq!(read(client).await, got(200, &["a", "b", "[DONE]"], End::Clean));
+    assert_eq!(rig.handler.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_without_an_id_is_refused_during_a_shutdown() {
+    let (rig, _, _) = ended(Outcome::Interrupted).await;
+    for requester in Requester::ALL {
+        let client = rig.send(by(requester)).client().await;
+        let (status, header) = match requester {
+            Requester::EventSource => (200, "content-type"),
+            _ => (503, "retry-after"),
+        };
+        assert_eq!(client.status, status, "{requester:?}");
+        assert!(client.headers.contains_key(header), "{requester:?}");
+        let mut client = client;
+        assert_eq!(client.read().await, [""; 0]);
+        assert_eq!(client.bytes.starts_with(b"retry: "), requester == Requester::EventSource);
+    }
+    assert_eq!(rig.handler.calls(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_without_events_stops_an_event_source() {
+    let rig = Rig::new(Runs::new());
+    let first = rig.send(by(Requester::EventSource));
+    settle().await;
+    rig.handler.stream().end();
+    assert_eq!(read(first.client().await).await, got(200, &["[DONE]"], End::Clean));
+    // Otherwise it would reconnect forever, as it has no id.
+    let again = rig.send(by(Requester::EventSource)).client().await;
+    assert_eq!(read(again).await, got(204, &[], End::Clean));
+    let other = rig.send(post()).client().await;
+    assert_eq!(read(other).await, got(200, &["[DONE]"], End::Clean));
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_is_unknown_after_its_retention() {
+    let (rig, id, _) = ended(Outcome::Completed).await;
+    tokio::time::advance(Duration::from_secs(299)).await;
+    assert_eq!(rig.send(after(&id, post())).client().await.status, 200);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    settle().await;
+    assert_eq!(rig.runs.stats().kept(), 0);
+    assert_eq!(rig.runs.stats().memory(), 0);
+    assert_eq!(rig.send(after(&id, post())).client().await.status, 404);
+    let mut again = rig.send(post());
+    assert!(again.now().await.is_none());
+    assert_eq!(rig.handler.calls(), 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn methods_without_an_answer_pass() {
+    let (rig, _, _, id) = running().await;
+    for method in ["HEAD", "OPTIONS"] {
+        for mut request in [post(), after(&id, post())] {
+            *request.method_mut() = method.parse().unwrap();
+            let calls = rig.handler.calls();
+            let pending = rig.send(request);
+            settle().await;
+            assert_eq!(rig.handler.calls(), calls + 1, "{method}");
+            rig.handler.json();
+            assert_eq!(pending.answer().await.headers()["content-type"], "application/json");
+        }
+    }
+    let without_key = Request::post("/turn").body(()).unwrap();
+    let calls = rig.handler.calls();
+    let pending = rig.send(after(&id, without_key));
+    settle().await;
+    assert_eq!(rig.handler.calls(), calls + 1);
+    rig.handler.json();
+    _ = pending.answer().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn attachment_begins_with_the_id_before_its_first_event_if_asked_to() {
+    let rig = Rig::new(Runs::builder().leading_ids(true).build());
+    let first = rig.send(post());
+    settle().await;
+    let feed = rig.handler.stream();
+    let mut first = first.client().await;
+    feed.data("event: tick\ndata: a\n\ndata: b\n\n");
+    assert_eq!(first.read().await, ["a", "b"]);
+    feed.data("data: c\n\n");
+    assert_eq!(first.read().await, ["c"]);
+    let (epoch, _) = first.last.split_once('-').unwrap();
+    let expected = format!(
+        "id: {epoch}-0\nevent: tick\ndata: a\nid: {epoch}-1\n\ndata: b\nid: {epoch}-2\n\n\
+         data: c\nid: {epoch}-3\n\n"
+    );
+    assert_eq!(String::from_utf8(first.bytes.clone()).unwrap(), expected);
+    let mut second = rig.send(after(&format!("{epoch}-2"), post())).client().await;
+    assert_eq!(second.read().await, ["c"]);
+    let expected = format!("id: {epoch}-2\ndata: c\nid: {epoch}-3\n\n");
+    assert_eq!(String::from_utf8(second.bytes.clone()).unwrap(), expected);
+}
