@@ -1,11 +1,6 @@
 //! A replica that lags takes the place of the server.
 
-use crate::{
-    process::Process,
-    proxy::Proxy,
-    server::{Server, free_port},
-    until,
-};
+use crate::{process::Process, proxy::Proxy, server::Server, support::free_port, until};
 
 #[tokio::test]
 async fn promoted_replica_that_lags_is_one_gap_in_each_process() {

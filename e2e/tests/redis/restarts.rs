@@ -10,7 +10,8 @@ use crate::{
     client::Client,
     process::{Pair, Process, one_behind},
     proxy::Proxy,
-    server::{Server, free_port},
+    server::Server,
+    support::free_port,
     until,
 };
 
