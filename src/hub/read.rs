@@ -12,14 +12,15 @@ use crate::{
     history::{DeferredDrops, UnknownId},
 };
 
-/// The number of reads without a result in one poll after which the subscription yields.
+/// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
 /// The result of reading from the topics of a subscription.
 pub(super) enum Read {
     Nothing,
     Events(Encoded),
-    /// A loss of all topics. Its gaps are now the subscription's preamble.
+    /// A loss that the broker reported. Its gaps are now the subscription's preamble, unless gaps
+    /// are ignored.
     Loss,
     /// There may be more to read, but the subscription has to yield to other tasks.
     Yield,
@@ -29,7 +30,7 @@ impl Subscription {
     /// Reads the next committed events or gaps.
     pub(super) fn read(&mut self, drops: &mut DeferredDrops) -> Read {
         for _ in 0..READS_PER_POLL {
-            // All events up to here can be read, so none can appear before it later.
+            // No event with a lower sequence number can be committed after this.
             let committed = self.hub.committed();
             let (index, bound) = match self.unreported_loss() {
                 // A later loss is not committed yet.
@@ -67,14 +68,14 @@ impl Subscription {
         Read::Yield
     }
 
-    /// Returns the first loss of all topics that has not been reported yet.
+    /// Returns the first loss that this subscription has not reported.
     #[inline]
     pub(super) fn unreported_loss(&self) -> Option<u64> {
         self.hub.losses.first_after(self.loss_seen)
     }
 
-    /// Returns the cursor with the next event or gap before a loss, and its bound. If there is none,
-    /// begins to report the loss.
+    /// Returns the cursor with the next event or gap before a loss, and its bound. If there is
+    /// none, begins to report the loss.
     #[cold]
     fn next_before(&mut self, loss: u64, committed: u64) -> Result<(usize, u64), Read> {
         let end = committed.saturating_add(1);
@@ -96,8 +97,8 @@ impl Subscription {
         }
     }
 
-    /// Begins to report a loss of all topics. All events before it were read, and no event or gap
-    /// follows below `end`.
+    /// Begins to report a loss that the broker reported. The caller has read all events before the
+    /// loss. `end` is a lower bound of the next event or gap.
     fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
         // Losses with nothing between them are reported as one.
         let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
@@ -138,8 +139,8 @@ impl Subscription {
             return None;
         }
         self.hub.count_gaps(topics.len());
-        // A client that reconnects before the last gap must receive all gaps again, so its id must
-        // be as unknown as the one that it sent.
+        // A client that reconnects before the last gap must receive all gaps again. Until then, the
+        // gaps carry an id that this hub treats like the one that the client sent.
         let before = match self.unknown_id {
             Some(unknown_id) => unknown_id.position(),
             None => self.hub.position(sequence.saturating_sub(1)),

@@ -17,10 +17,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an answer may take, beyond the time that Redis waits for an entry.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connects to the server that has the stream.
+/// A factory of connections to the server that has the stream.
 pub(super) struct Connector {
     configured: Client,
-    /// Another server of the same cluster, which has named it.
+    /// Another server of the same cluster, named in an error of the configured one.
     redirected: Mutex<Option<Client>>,
     key: Arc<str>,
     clock: Arc<Clock>,
@@ -31,7 +31,7 @@ impl Connector {
         Self { configured: client, redirected: Mutex::new(None), key, clock }
     }
 
-    /// Opens a connection for the reader, which waits, and one for publishers, which must not.
+    /// Opens two connections: one for the reader, whose reads block, and one for publishers.
     pub(super) async fn connect(&self) -> Result<Connections, Error> {
         let mut reading = self.open().await?;
         let publishing = self.open().await?;
@@ -50,7 +50,7 @@ impl Connector {
         match connection {
             Ok(connection) => Ok(Stream { connection, key: Arc::clone(&self.key) }),
             Err(error) => {
-                // The configured server names the one that has taken its place.
+                // The configured server can redirect again.
                 *self.redirected() = None;
                 Err(Error::new("connect to Redis", error))
             }
@@ -75,8 +75,7 @@ impl Connector {
     }
 }
 
-/// Returns an error where rustls would panic: it has no default, unless features of the whole
-/// program happen to leave it no choice.
+/// Returns an error if no crypto provider is installed, because rustls would panic then.
 #[cfg(feature = "redis-tls")]
 fn check_crypto_provider(client: &Client) -> Result<(), Error> {
     let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });

@@ -7,9 +7,9 @@ use super::{stream::Stream, stream_id::StreamId};
 
 /// The gate between publishers and Redis. It is open while the reader follows the stream.
 ///
-/// After a break it stays shut until the reader has checked that the newest event known before is
-/// still there. Otherwise the acknowledgement of a later event would take its place, and the loss of
-/// the events before would go unnoticed.
+/// After a break it stays shut until the reader has checked that the newest known event is still
+/// there. Otherwise a publisher could add a newer event first. The check would then find that one,
+/// and miss the loss of the events before it.
 #[derive(Debug)]
 pub(super) struct Gate {
     session: watch::Sender<Option<Session>>,
@@ -61,7 +61,8 @@ impl Gate {
         known.newest
     }
 
-    /// Shuts the gate because the hub is gone. What was sent before is still acknowledged.
+    /// Shuts the gate because the hub is closed or dropped. Events that were sent before are still
+    /// acknowledged.
     pub(super) fn retire(&self) {
         self.session.send_replace(None);
     }

@@ -14,13 +14,15 @@ use super::{
 };
 use crate::hub::{Closed, Feed};
 
-/// How many entries are fed before other tasks may run, which takes some 0.3 ms.
+/// The number of entries that are fed before the reader yields to other tasks. Feeding them takes
+/// roughly 0.3 ms.
 const ENTRIES_PER_POLL: usize = 100;
 
-/// Reads the stream into the hub without a hole, or reports one.
+/// The reader of the stream. It feeds every entry to the hub, or reports that entries may be
+/// missing.
 ///
-/// It reads from the last entry on, inclusively: that this entry is the first of the answer proves
-/// that the stream is the one it has read before, and that nothing after the entry was trimmed.
+/// `catch_up` reads from the last entry, inclusively. If that entry is still there, the stream is
+/// the same one, and nothing after the entry was trimmed. [`Stream::wait_after`] checks the same.
 pub(super) struct Reader {
     pub(super) feed: Feed,
     pub(super) gate: Arc<Gate>,
@@ -28,20 +30,20 @@ pub(super) struct Reader {
     pub(super) health: RedisHealth,
     /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
     last: StreamId,
-    /// Whether the history is loaded. What was lost before it is no news.
+    /// Whether the history is loaded. Losses found before that are not counted.
     is_loaded: bool,
-    /// The newest marker of the stream that was read.
+    /// The newest marker that was read and that the stream still has.
     newest_marker: StreamId,
-    /// An entry that is known to have been in the stream, and was not read yet.
-    unmet: Option<StreamId>,
-    /// The millisecond whose counter was high, after which an entry was added to skip the rest.
-    skipped: u64,
+    /// An acknowledged entry that has not been read yet. If the stream ends before it, it was lost.
+    awaited: Option<StreamId>,
+    /// The last millisecond that `skip_after` ended early, because its counter was high.
+    skipped_millisecond: u64,
 }
 
-/// The reason why reading stopped.
+/// The reason reading stopped.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The hub is gone.
+    /// The hub is closed or dropped.
     Closed,
     Error(Error),
 }
@@ -68,18 +70,20 @@ impl Reader {
             last: StreamId::ZERO,
             is_loaded: false,
             newest_marker: StreamId::ZERO,
-            unmet: None,
-            skipped: 0,
+            awaited: None,
+            skipped_millisecond: 0,
         }
     }
 
-    /// Loads the events that are not older than the hub keeps them.
+    /// Loads the events that are younger than the hub's maximum age.
     pub(super) async fn load_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
-        // A stream that is created by its first event could not be told from one that was lost.
+        // Create the stream now: if the first event created it, a new stream could not be
+        // distinguished from a lost one.
         stream.mark(StreamId::ZERO, StreamId::ZERO).await?;
         let max_age = u64::try_from(self.feed.max_age().as_millis()).unwrap_or(u64::MAX);
         let start = self.clock.now().saturating_sub(max_age);
         match stream.newest_before(start).await? {
+            // A client that resumes before the history receives a gap.
             Some(before) => {
                 self.last = before;
                 self.report_loss(before)?;
@@ -96,17 +100,17 @@ impl Reader {
         Ok(())
     }
 
-    /// Prepares to read over a new connection. `known` is an entry that the stream has had.
-    pub(super) fn resume(&mut self, known: StreamId) {
+    /// Makes the next [`catch_up`](Self::catch_up) check that the stream still has `known`.
+    pub(super) fn expect(&mut self, known: StreamId) {
         if known > self.last && !mutant::ignores_acknowledgements() {
-            self.unmet = Some(known);
+            self.awaited = Some(known);
         }
     }
 
-    /// Reads until the end of the stream.
+    /// Reads to the end of the stream, and reports or marks the losses that it finds.
     pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
-        // Whether the last entry is missing, and every client will learn of it: until an entry after
-        // it was read, as the marker can be lost as well.
+        // Whether the last entry is missing, and that was reported or marked. The next read begins
+        // after it. If that finds nothing, the marker was lost as well: start over.
         let mut is_lost = false;
         loop {
             let is_inclusive =
@@ -117,7 +121,7 @@ impl Reader {
             let is_full = page.len() > PAGE;
             if is_inclusive {
                 if page.first().is_none_or(|first| first.id != self.last) {
-                    self.find_loss(stream, page.first()).await?;
+                    self.handle_missing_last(stream, page.first()).await?;
                     is_lost = true;
                     continue;
                 }
@@ -125,25 +129,27 @@ impl Reader {
             }
             let has_nothing_after_loss = is_lost && page.is_empty();
             is_lost = false;
-            self.read(stream, page).await?;
+            self.feed_entries(stream, page).await?;
             if is_full || has_nothing_after_loss {
                 continue;
             }
-            let Some(known) = self.unmet else { return Ok(()) };
-            // It is gone, as every process that reads on has to learn.
+            let Some(known) = self.awaited else { return Ok(()) };
+            // The acknowledged entry was lost. Mark the loss, so that every other process reports
+            // it too.
             stream.mark(known, known).await?;
-            self.unmet = None;
+            self.awaited = None;
         }
     }
 
-    /// Finds out why the last entry is missing. `first` is the first entry after it.
-    async fn find_loss(
+    /// Reports the loss of entries after `last`, which the stream no longer has, or marks it for
+    /// all processes. `first` is the first entry after it.
+    async fn handle_missing_last(
         &mut self,
         stream: &mut Stream,
         first: Option<&RawEntry>,
     ) -> Result<(), Stop> {
-        // Markers that were read before may be missing too, and then other processes do not know
-        // them.
+        // The markers that this process has read may be missing too, so that other processes do
+        // not know them.
         self.newest_marker = StreamId::ZERO;
         let older = stream.range(RangeStart::First, Some(self.last), 1).await?;
         if mutant::writes_no_marker() {
@@ -152,18 +158,19 @@ impl Reader {
         } else if let Some(first) = first
             && older.is_empty()
         {
-            // Only this process was away for longer than the stream keeps entries.
+            // The entries were trimmed while this process was disconnected. Other processes have
+            // lost nothing, so no marker is written.
             self.report_loss_before(first)?;
-            self.unmet = self.unmet.filter(|unmet| *unmet > first.id);
+            self.awaited = self.awaited.filter(|awaited| *awaited > first.id);
         } else {
-            // Both are lost, and one marker reports it.
-            stream.mark(self.last, self.unmet.unwrap_or(self.last)).await?;
+            // One marker reports the loss of the last entry and of the awaited one.
+            stream.mark(self.last, self.awaited.unwrap_or(self.last)).await?;
         }
         Ok(())
     }
 
     /// Feeds entries to the hub.
-    pub(super) async fn read(
+    pub(super) async fn feed_entries(
         &mut self,
         stream: &mut Stream,
         entries: Vec<RawEntry>,
@@ -171,13 +178,13 @@ impl Reader {
         let mut entries_in_poll = 0;
         for entry in entries {
             let id = entry.id;
-            self.read_entry(entry)?;
+            self.feed_entry(entry)?;
             self.last = id;
-            if self.unmet == Some(id) {
-                self.unmet = None;
+            if self.awaited == Some(id) {
+                self.awaited = None;
             }
-            if id.has_high_counter() && self.skipped < id.milliseconds {
-                self.skipped = id.milliseconds;
+            if id.has_high_counter() && self.skipped_millisecond < id.milliseconds {
+                self.skipped_millisecond = id.milliseconds;
                 stream.skip_after(id).await;
             }
             entries_in_poll += 1;
@@ -191,13 +198,13 @@ impl Reader {
         Ok(())
     }
 
-    fn read_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<(), Stop> {
+    fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<(), Stop> {
         match Entry::decode(fields) {
             Entry::Event { topic, event } => {
                 let age = self.clock.age_of(id.milliseconds);
                 self.feed.event(id.sequence(), &topic, &event, age)?;
             }
-            Entry::Gap { known } => self.read_marker(id, known)?,
+            Entry::Gap { known } => self.feed_marker(id, known)?,
             Entry::Skip => {}
             Entry::Foreign => self.health.count_foreign_entry(),
         }
@@ -206,12 +213,12 @@ impl Reader {
 
     /// Reports the loss that a marker stands for, unless an earlier marker has.
     ///
-    /// Several processes mark the same loss. The writer of a marker who knew no entry after the one
-    /// before has lost nothing else. Only markers count, which all processes read, and not where
-    /// this one happened to begin: a client may come from a process that began elsewhere.
-    fn read_marker(&mut self, id: StreamId, known: StreamId) -> Result<(), Stop> {
-        let is_news = known == StreamId::ZERO || known >= self.newest_marker;
-        if is_news {
+    /// Several processes can mark the same loss. A marker is a new loss if its writer knew the
+    /// newest marker or a later entry, or if it created the stream (`0-0`). Losses without a marker
+    /// do not count, because only this process knows them: a client may come from another one.
+    fn feed_marker(&mut self, id: StreamId, known: StreamId) -> Result<(), Stop> {
+        let is_new_loss = known == StreamId::ZERO || known >= self.newest_marker;
+        if is_new_loss {
             self.newest_marker = id;
             self.report_loss(id)?;
         }
@@ -220,7 +227,7 @@ impl Reader {
 
     /// Reports that events may have been lost between the last entry and `first`.
     fn report_loss_before(&mut self, first: &RawEntry) -> Result<(), Stop> {
-        // A marker reports it itself, in all processes at the same position.
+        // The loss is reported when this marker is fed, at the same position in all processes.
         let is_marker = matches!(Entry::decode(first.fields.clone()), Entry::Gap { .. });
         let up_to = first.id.before();
         if is_marker || up_to <= self.last { Ok(()) } else { self.report_loss(up_to) }
@@ -228,7 +235,7 @@ impl Reader {
 
     fn report_loss(&mut self, up_to: StreamId) -> Result<(), Stop> {
         if self.feed.report_loss(up_to.sequence())? && self.is_loaded {
-            self.health.count_gap();
+            self.health.count_loss();
         }
         Ok(())
     }

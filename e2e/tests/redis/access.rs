@@ -3,11 +3,7 @@
 use tokio::time::{Instant, sleep};
 use tower_sse::{hub::Hub, redis::Redis};
 
-use crate::{
-    PATIENCE,
-    process::Process,
-    server::{Server, free_port},
-};
+use crate::{PATIENCE, process::Process, server::Server, support::free_port};
 
 #[tokio::test]
 async fn password_is_required() {

@@ -1,11 +1,6 @@
 //! A replica that lags takes the place of the server.
 
-use crate::{
-    process::Process,
-    proxy::Proxy,
-    server::{Server, free_port},
-    until,
-};
+use crate::{process::Process, proxy::Proxy, server::Server, support::free_port, until};
 
 #[tokio::test]
 async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
@@ -49,7 +44,7 @@ async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
     for process in [&mut ahead, &mut behind] {
         process.reads_gap().await;
         process.reads([12, 13]).await;
-        assert_eq!(process.health.gaps(), 1);
+        assert_eq!(process.health.losses(), 1);
     }
 }
 
@@ -70,5 +65,5 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     process.reads(0..5).await;
     process.reads_gap().await;
     process.reads([5]).await;
-    assert_eq!(process.health.gaps(), 1);
+    assert_eq!(process.health.losses(), 1);
 }

@@ -31,7 +31,7 @@ async fn deleted_key_is_one_gap_in_each_process() {
             process.reads_gap().await;
             process.reads([5, 6]).await;
         }
-        assert_eq!(pair.gaps(), [1, 1], "{command}");
+        assert_eq!(pair.losses(), [1, 1], "{command}");
     }
 }
 
@@ -75,7 +75,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     process.reads([0]).await;
     process.reads_gap().await;
     process.reads([1]).await;
-    assert_eq!(process.health.gaps(), 1);
+    assert_eq!(process.health.losses(), 1);
 }
 
 /// More is left than comes in one answer.
@@ -112,7 +112,7 @@ async fn trims(server: Server, published: usize, left: usize) {
     pair.behind.reads(first_left..=published).await;
     let length: usize = pair.server.command("XLEN tower-sse").await;
     assert_eq!(length, left, "no marker for the other processes");
-    assert_eq!(pair.gaps(), [0, 1]);
+    assert_eq!(pair.losses(), [0, 1]);
 }
 
 /// As if the publishers had been connected to another server than the reader.
@@ -128,7 +128,7 @@ async fn acknowledged_entry_that_never_comes_is_a_gap() {
     process.reads_gap().await;
     _ = process.publish([3]).await;
     process.reads([3]).await;
-    assert_eq!(process.health.gaps(), 1);
+    assert_eq!(process.health.losses(), 1);
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn foreign_entries_are_skipped_and_counted() {
     _ = process.publish([1]).await;
     process.reads([0, 1]).await;
     assert_eq!(process.health.foreign_entries(), 4);
-    assert_eq!(process.health.gaps(), 0);
+    assert_eq!(process.health.losses(), 0);
 }
 
 /// Redis counts within one millisecond as long as its clock is behind it.
@@ -208,5 +208,5 @@ async fn loss_while_the_clock_is_behind_is_reported_and_the_stream_goes_on() {
         process.reads_gap().await;
         process.reads([3, 4]).await;
     }
-    assert_eq!(pair.gaps(), [1, 1]);
+    assert_eq!(pair.losses(), [1, 1]);
 }

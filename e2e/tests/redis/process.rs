@@ -95,8 +95,8 @@ impl Pair {
         until(|| self.ahead.health.is_following() && self.behind.health.is_following()).await;
     }
 
-    pub(crate) fn gaps(&self) -> [u64; 2] {
-        [self.ahead.health.gaps(), self.behind.health.gaps()]
+    pub(crate) fn losses(&self) -> [u64; 2] {
+        [self.ahead.health.losses(), self.behind.health.losses()]
     }
 }
 

@@ -57,5 +57,5 @@ async fn documented_publisher_reaches_clients() {
     let message = client.next().await;
     assert_eq!((&*message.event, &*message.data), ("message", "hello"));
     assert_eq!(&*message.last_event_id, hub.position().as_str());
-    assert_eq!((health.gaps(), health.foreign_entries()), (0, 0));
+    assert_eq!((health.losses(), health.foreign_entries()), (0, 0));
 }

@@ -10,7 +10,8 @@ use crate::{
     client::Client,
     process::{Pair, Process, one_behind},
     proxy::Proxy,
-    server::{Server, free_port},
+    server::Server,
+    support::free_port,
     until,
 };
 
@@ -26,7 +27,7 @@ async fn restart_with_all_data_loses_nothing() {
     _ = pair.behind.publish([10]).await;
     pair.ahead.reads(1..11).await;
     pair.behind.reads(1..11).await;
-    assert_eq!(pair.gaps(), [0, 0]);
+    assert_eq!(pair.losses(), [0, 0]);
 }
 
 #[tokio::test]
@@ -46,7 +47,7 @@ async fn restart_without_data_is_one_gap_in_each_process() {
         process.reads_gap().await;
         process.reads([10, 11]).await;
     }
-    assert_eq!(pair.gaps(), [1, 1]);
+    assert_eq!(pair.losses(), [1, 1]);
 }
 
 /// What was published after the snapshot was only read by the process that is up to date: it finds
@@ -71,7 +72,7 @@ async fn rollback_is_one_gap_in_each_process() {
         process.reads_gap().await;
         process.reads([10, 11]).await;
     }
-    assert_eq!(pair.gaps(), [1, 1]);
+    assert_eq!(pair.losses(), [1, 1]);
 
     // No client receives it again from the other process.
     let Pair { ahead, behind, .. } = &mut pair;
@@ -95,7 +96,7 @@ async fn rollback_to_what_was_read_is_found_by_the_acknowledgements() {
     process.reads(1..6).await;
     process.reads_gap().await;
     process.reads([10]).await;
-    assert_eq!(process.health.gaps(), 1);
+    assert_eq!(process.health.losses(), 1);
 }
 
 /// The acknowledgement of an event that is published after the restart takes the place of those
@@ -116,7 +117,7 @@ async fn rollback_is_found_after_another_restart() {
     _ = process.publish([11]).await;
     process.reads_gap().await;
     process.reads([10, 11]).await;
-    assert_eq!(process.health.gaps(), 1);
+    assert_eq!(process.health.losses(), 1);
 }
 
 /// The marker is in Redis, but no process has read it when it is lost as well.
@@ -140,7 +141,7 @@ async fn marker_that_is_lost_is_written_again() {
     _ = process.publish([10]).await;
     process.reads_gap().await;
     process.reads([10]).await;
-    assert_eq!(process.health.gaps(), 1);
+    assert_eq!(process.health.losses(), 1);
 }
 
 /// A process that knows a marker of before, which was lost too, must report the new loss where the
@@ -184,7 +185,7 @@ async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
     one.reads([4]).await;
     other.reads_gap().await;
     other.reads([4]).await;
-    assert_eq!([one.health.gaps(), other.health.gaps()], [1, 2]);
+    assert_eq!([one.health.losses(), other.health.losses()], [1, 2]);
 }
 
 /// What the new process did not load may have had the event that its marker says was lost.

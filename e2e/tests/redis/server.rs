@@ -1,7 +1,6 @@
 use std::{
     env, fs,
     io::{Write, stderr},
-    net::{Ipv4Addr, TcpListener},
     path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
@@ -16,7 +15,7 @@ use redis::{FromRedisValue, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep};
 use tower_sse::redis::Redis;
 
-use crate::PATIENCE;
+use crate::{PATIENCE, support::free_port};
 
 /// A Redis server in a directory and on a port of its own. Dropping it kills it.
 pub(crate) struct Server {
@@ -197,10 +196,6 @@ fn copy_files(from: &Path, to: &Path) {
         let file = file.unwrap();
         fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
-}
-
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 /// Returns the path of a program.

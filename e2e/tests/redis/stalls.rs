@@ -41,7 +41,7 @@ async fn server_that_stops_for_ten_seconds_loses_and_doubles_nothing() {
     _ = pair.behind.publish([next + 1]).await;
     pair.ahead.reads(1..next + 2).await;
     pair.behind.reads(1..next + 2).await;
-    assert_eq!(pair.gaps(), [0, 0]);
+    assert_eq!(pair.losses(), [0, 0]);
 }
 
 #[tokio::test]
@@ -77,7 +77,7 @@ async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
     }
     pair.ahead.reads(1..6).await;
     pair.behind.reads(1..6).await;
-    assert_eq!(pair.gaps(), [0, 0]);
+    assert_eq!(pair.losses(), [0, 0]);
 }
 
 #[tokio::test]

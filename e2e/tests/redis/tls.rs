@@ -11,7 +11,8 @@ use tower_sse::{hub::Hub, redis::Redis};
 
 use crate::{
     process::Process,
-    server::{Server, find, free_port, skip},
+    server::{Server, find, skip},
+    support::free_port,
 };
 
 /// What tells the process below where to connect to.
