@@ -1,7 +1,8 @@
 #!/bin/sh
 # Fan-out beside the peers, over sockets: `benches/fan_out.sh [ROUNDS [DATE]]` writes
-# benches/record/fan_out-DATE.csv and .md. It wants a machine that is otherwise idle, with two processors,
-# node 20, python 3.11 with venv, and three minutes a round. Peers of other languages are put into the target directory.
+# benches/record/fan_out-DATE.csv and .md. It wants a machine that is otherwise idle, with two
+# processors, node 20, python 3.11 with venv, and three minutes a round. Peers of other languages
+# are put into the target directory.
 set -eu
 
 cd "$(dirname "$0")/.."

@@ -89,8 +89,9 @@ async fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the deadline.
-/// No layer can end the stream of a client that does not read, as hyper does not poll its body.
+/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the
+/// deadline. No layer can end the stream of a client that does not read, as hyper does not poll its
+/// body.
 ///
 /// Returns how many connections were cut at the deadline. By then all of its tasks have ended, and
 /// every stream has its close report.

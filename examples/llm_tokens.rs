@@ -1,7 +1,7 @@
 //! cargo run --example llm_tokens --all-features
 //!
 //! curl -N http://127.0.0.1:3000/v1/chat/completions --json \
-//!     '{"model": "demo", "stream": true, "messages": [{"role": "user", "content": "Tell me more"}]}'
+//!     '{"model": "demo", "stream": true, "messages": [{"role": "user", "content": "Tell me"}]}'
 //!
 //! A chat completion as OpenAI's clients expect it: events without a name, `[DONE]` at the end.
 //! They request it with POST and `accept: application/json`. The model is a stand-in that repeats

@@ -3,7 +3,7 @@
 //! curl -N http://127.0.0.1:3000/connect/alice
 //! curl http://127.0.0.1:3000/notify/alice --data 'your parcel has arrived'
 //! curl http://127.0.0.1:3000/notify --data 'for all clients'
-//! curl http://127.0.0.1:3000/jobs/alice --data 'the words of this text are counted in the background'
+//! curl http://127.0.0.1:3000/jobs/alice --data 'the words of this text are counted'
 //!
 //! Press ctrl-c in the first, send some more, and reconnect with the ID of an earlier answer, as a
 //! browser does by itself:

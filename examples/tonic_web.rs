@@ -5,8 +5,8 @@
 //! printf '\0\0\0\0\0' | curl http://127.0.0.1:3000/grpc.health.v1.Health/Check \
 //!     --header 'content-type: application/grpc-web+proto' --data-binary @- | xxd
 //!
-//! One port for gRPC, grpc-web and events: gRPC's own health service, whose streaming method `Watch`
-//! browsers can also follow with an `EventSource`. Calls pass through the layer untouched.
+//! One port for gRPC, grpc-web and events: gRPC's own health service, whose streaming method
+//! `Watch` browsers can also follow with an `EventSource`. Calls pass through the layer untouched.
 //!
 //! Set `PORT` to use another port.
 

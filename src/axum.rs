@@ -1,5 +1,5 @@
-//! Implementations of axum's traits: [`LastEventId`] and [`Disconnect`] are extractors, and
-//! [`StreamOptions`] is a response part.
+//! Implementations of axum's traits: the extractors [`LastEventId`] and [`Disconnect`], and the
+//! response part [`StreamOptions`].
 
 use std::{convert::Infallible, error::Error, fmt};
 
@@ -17,8 +17,8 @@ use crate::{
 /// Extracts the last event id. It is empty if the client has none, as the [HTML standard][html]
 /// specifies for a new connection.
 ///
-/// The value that the layer inserted, which may come from the query, takes precedence. Without a
-/// layer the header is read.
+/// Inside a layer, this is the value that the layer inserted, which may come from the query.
+/// Without a layer, it is read from the header.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#the-eventsource-interface
 impl<S: Sync> FromRequestParts<S> for LastEventId {
@@ -100,8 +100,8 @@ pub struct MissingDisconnect(());
 impl fmt::Display for MissingDisconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(
-            "no `Disconnect` in the request: set `SseLayer::track_disconnects(true)` on a layer around \
-             this handler",
+            "no `Disconnect` in the request: set `SseLayer::track_disconnects(true)` on a layer \
+             around this handler",
         )
     }
 }

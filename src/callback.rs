@@ -5,7 +5,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-/// Calls a callback and returns its result. If it panics, logs a warning and returns `None`.
+/// Calls a callback and returns its result, or logs a warning and returns `None` if it panics.
 pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
     match catch_unwind(AssertUnwindSafe(callback)) {
         Ok(value) => Some(value),

@@ -184,6 +184,8 @@ pub mod hub;
 mod layer;
 pub mod operating;
 mod options;
+#[cfg(feature = "redis")]
+pub mod redis;
 #[cfg(feature = "runs")]
 pub mod runs;
 mod stats;

@@ -16,8 +16,8 @@ use crate::connection::{CloseReason, CloseReport};
 /// Pass a value to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
 /// and its clones. Several layers can share one value. Clones share the same counters.
 ///
-/// Counting costs no shared write per event: a stream counts for itself and updates the shared
-/// counters when it opens, after each heartbeat and when it closes. The frames and bytes of a
+/// An event costs no write to the shared counters. A stream counts its own frames and bytes, and
+/// adds them to the shared counters at each heartbeat and when it closes. The frames and bytes of a
 /// stream that is never idle are therefore added only when it closes.
 ///
 /// ```
@@ -101,7 +101,7 @@ fn load(counter: &AtomicU64) -> u64 {
     counter.load(Relaxed)
 }
 
-/// The values of [`Stats`] at one time.
+/// A snapshot of [`Stats`]. The counters in it were read one after another.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StatsSnapshot {
     opened: u64,

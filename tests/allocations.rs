@@ -18,11 +18,7 @@ use http_body_util::Full;
 use tokio::{runtime, time::advance};
 use tower_sse::{Encode, Encoded, Event, EventBody, LastEventId, SseLayer};
 
-use crate::support::{
-    Polled,
-    body::{data, poll_frame},
-    source::{answer_to, through},
-};
+use crate::support::{Polled, answer_to, data, poll_frame, through};
 
 const EVENTS: usize = 10_000;
 

@@ -2,33 +2,13 @@
 
 mod support;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    task::{Wake, Waker},
-    time::Duration,
-};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use futures_util::stream;
 use http_body_util::StreamBody;
 use tower_sse::{BoxError, Decoder, Drain, Event, EventBody, SseLayer};
 
-use support::{
-    Feed, Polled,
-    body::{data, poll_frame_with},
-    event_stream, poll_frame, through,
-};
-
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
+use support::{Feed, Polled, Wakes, data, event_stream, poll_frame, poll_frame_with, through};
 
 /// Nothing else limits a task outside of tokio's cooperative budget.
 #[test]
@@ -37,13 +17,13 @@ fn an_endless_source_of_empty_events_yields_without_a_budget() {
     let waker = Waker::from(Arc::clone(&wakes));
     let mut events = EventBody::new(stream::repeat(Event::new()));
     assert_eq!(poll_frame_with(&mut events, &waker), Polled::Pending);
-    assert_eq!(wakes.0.load(SeqCst), 1, "it asks to be polled again");
+    assert_eq!(wakes.get(), 1, "it asks to be polled again");
 
     let frames = stream::repeat_with(|| Ok::<_, BoxError>(http_body::Frame::data("".into())));
     let layer = SseLayer::new().without_heartbeat();
     let mut body = through(&layer, event_stream(StreamBody::new(frames))).into_body();
     assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
-    assert_eq!(wakes.0.load(SeqCst), 2);
+    assert_eq!(wakes.get(), 2);
 }
 
 #[tokio::test]

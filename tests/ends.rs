@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http_body::Body;
 use tower_sse::{Event, Retry, SseLayer};
 
-use support::{Feed, Polled, body::data, event_stream, poll_frame, through};
+use support::{Feed, Polled, data, event_stream, poll_frame, through};
 
 fn layer() -> SseLayer {
     SseLayer::new().without_heartbeat()
@@ -41,7 +41,7 @@ async fn a_reconnection_time_from_a_range_is_drawn_for_every_stream() {
 }
 
 #[test]
-#[should_panic(expected = "the least reconnection time cannot be greater than the greatest")]
+#[should_panic(expected = "the minimum reconnection time is greater than the maximum")]
 fn an_inverted_range_of_reconnection_times_panics() {
     let _ = Retry::between(Duration::from_secs(2), Duration::from_secs(1));
 }

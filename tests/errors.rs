@@ -2,19 +2,14 @@
 
 mod support;
 
-use std::{
-    error::Error,
-    fmt, io,
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::{error::Error, fmt, io, time::Duration};
 
 use tokio::{task::JoinError, time};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
 use support::{
-    Feed, Polled, Requester, body::data, event_stream, poll_frame, source::answer_to, through,
+    Feed, Polled, Reports, Requester, answer_to, data, event_stream, poll_frame, through,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -152,7 +147,8 @@ async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
             let reports = Reports::default();
             let (feed, source) = Feed::new();
             let answer = event_stream(source);
-            let mut body = answer_to(client.request("/"), &reports.layer(), answer).into_body();
+            let mut body =
+                answer_to(client.request("/"), &observed_by(&reports), answer).into_body();
             feed.data("data: half\n\n");
             feed.fail(error());
             assert_eq!(poll_frame(&mut body), data("data: half\n\n"));
@@ -170,29 +166,16 @@ async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
     }
 }
 
-/// The close reports of a layer that inspects requests.
-#[derive(Clone, Default)]
-struct Reports(Arc<Mutex<Vec<CloseReason>>>);
-
-impl Reports {
-    fn layer(&self) -> SseLayer {
-        let reports = self.clone();
-        layer()
-            .shutdown(CancellationToken::new())
-            .on_close(move |closed| reports.0.lock().unwrap().push(closed.reason()))
-    }
-
-    fn take(&self) -> Vec<CloseReason> {
-        std::mem::take(&mut self.0.lock().unwrap())
-    }
+/// Returns a layer that inspects requests.
+fn observed_by(reports: &Reports) -> SseLayer {
+    reports.observe(layer().shutdown(CancellationToken::new()))
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_task_ends_the_stream_of_an_event_source_cleanly_and_fails_all_others() {
     for client in Requester::ALL {
         let reports = Reports::default();
-        let layer = reports
-            .layer()
+        let layer = observed_by(&reports)
             .terminator(Event::from("[DONE]"))
             .on_error(|_| panic!("a cancellation is no error"));
         let (feed, source) = Feed::new();
@@ -227,7 +210,7 @@ async fn a_cancellation_mid_event_or_in_a_coded_stream_fails_the_body() {
         let mut answer = event_stream(source);
         answer.headers_mut().insert("content-encoding", coding.parse().unwrap());
         let request = Requester::EventSource.request("/");
-        let mut body = answer_to(request, &reports.layer(), answer).into_body();
+        let mut body = answer_to(request, &observed_by(&reports), answer).into_body();
         feed.data(last);
         feed.fail(Outer(cancelled_task().await.into()));
         assert_eq!(poll_frame(&mut body), data(last));
@@ -265,8 +248,7 @@ impl Error for Outer {
 #[tokio::test(start_paused = true)]
 async fn additional_errors_can_be_treated_as_cancellations() {
     let reports = Reports::default();
-    let layer = reports
-        .layer()
+    let layer = observed_by(&reports)
         .cancellation_if(|error| {
             assert!(!error.is::<fmt::Error>(), "a panic counts as false");
             error.is::<Outer>()

@@ -12,7 +12,7 @@ use tokio::{sync::mpsc, task};
 use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower_sse::{Encoded, Event, EventBody, SseLayer};
 
-use support::{Polled, body::data, event_stream, naive, poll_frame, through};
+use support::{Polled, data, event_stream, naive, poll_frame, through};
 
 /// Returns a body and the sender of its events.
 fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {

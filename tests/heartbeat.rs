@@ -2,15 +2,7 @@
 
 mod support;
 
-use std::{
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Wake, Waker},
-    time::Duration,
-};
+use std::{pin::Pin, sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -20,11 +12,7 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::time::{self, Instant};
 use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
 
-use support::{
-    Feed, Polled,
-    body::{data, poll_frame_with},
-    event_stream, poll_frame, through,
-};
+use support::{Feed, Polled, Wakes, data, event_stream, poll_frame, poll_frame_with, through};
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -56,9 +44,9 @@ async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
     assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
 
     time::advance(16 * SECOND - MILLISECOND).await;
-    assert_eq!(wakes.count(), 0);
+    assert_eq!(wakes.get(), 0);
     time::advance(2 * MILLISECOND).await;
-    assert_eq!(wakes.count(), 1);
+    assert_eq!(wakes.get(), 1);
     assert_eq!(poll_frame_with(&mut body, &waker), data(":\n"));
 }
 
@@ -78,7 +66,7 @@ async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
     let last = Waker::from(Arc::clone(&tasks[1]));
     assert_eq!(poll_frame_with(&mut body, &last), data("data: x\n\n"));
     assert_eq!(poll_frame_with(&mut body, &last), Polled::Pending);
-    let woken = || tasks.each_ref().map(|task| task.count());
+    let woken = || tasks.each_ref().map(|task| task.get());
     let before = woken();
     time::advance(15 * SECOND + MILLISECOND).await;
     assert_eq!(woken()[1], before[1] + 1, "for the silence before");
@@ -86,21 +74,6 @@ async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
     time::advance(SECOND + MILLISECOND).await;
     assert_eq!(woken(), [before[0], before[1] + 2, before[2]]);
     assert_eq!(poll_frame_with(&mut body, &last), data(":\n"));
-}
-
-#[derive(Default)]
-struct Wakes(AtomicUsize);
-
-impl Wakes {
-    fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,13 +15,7 @@ use tower_sse::{Drain, Event, MaxAge, SseLayer};
 use tracing::{Dispatch, Level, subscriber};
 use tracing_subscriber::{fmt::MakeWriter, registry::Registry};
 
-use support::{
-    Feed, Polled,
-    body::data,
-    event_stream, poll_frame,
-    source::{answer_to, cancelled_task},
-    through,
-};
+use support::{Feed, Polled, answer_to, cancelled_task, data, event_stream, poll_frame, through};
 
 /// The logged lines.
 #[derive(Clone, Default)]
@@ -239,4 +233,27 @@ fn other_responses_log_nothing() {
         assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
     });
     assert_eq!(lines, [""; 0]);
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn publishing_without_waiting_for_the_broker_warns_once_for_each_hub() {
+    use futures_util::FutureExt;
+    use tower_sse::{hub::Hub, testing::MemoryBroker};
+
+    let broker = MemoryBroker::new();
+    let lines = logged(|| {
+        for _ in 0..2 {
+            let hub = Hub::connect(broker.clone()).now_or_never().unwrap().unwrap();
+            for _ in 0..3 {
+                assert!(hub.publish_now("a", "x").is_err());
+                assert!(hub.clone().publish_now("b", "x").is_err());
+            }
+            assert!(hub.publish("a", "x").now_or_never().unwrap().is_ok());
+        }
+        assert!(Hub::new().publish_now("a", "x").is_ok());
+    });
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line.starts_with("WARN tower_sse")), "{lines:?}");
+    assert!(lines.iter().all(|line| line.contains("publish_now")), "{lines:?}");
 }

@@ -1,7 +1,7 @@
 //! The measured workloads, the same for the crate, its peers, and the theoretical limits.
 //!
-//! A [`Case`] is one implementation doing one work. The criterion benches, the timed comparison, the
-//! allocation counts and the instruction counts all run the same cases.
+//! A [`Case`] is one implementation doing one work. The criterion benches, the timed comparison,
+//! the allocation counts and the instruction counts all run the same cases.
 
 use tokio::runtime;
 

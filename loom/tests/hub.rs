@@ -142,6 +142,74 @@ fn commit_after_unlock() {
     one_topic(Fault::CommitAfterUnlock);
 }
 
+fn loss(fault: Fault) {
+    check(move || {
+        let hub = Hub::builder().fault(fault).build();
+        let subscription = hub.subscribe(["a"]).resume(None);
+        let reader = thread::spawn({
+            let hub = hub.clone();
+            move || hub.report_loss(1)
+        });
+        // The gap of the topic.
+        assert_eq!(receive(subscription, 1), [1]);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn concurrently_reported_loss_is_received() {
+    loss(Fault::None);
+}
+
+#[test]
+fn sleeping_on_a_loss_is_a_deadlock() {
+    assert_fails("sleep_on_loss", "deadlock");
+}
+
+/// The loss may have woken all waiters already.
+#[test]
+#[ignore = "fails by design: `assert_fails` runs it"]
+fn sleep_on_loss() {
+    loss(Fault::SleepOnLoss);
+}
+
+/// One thread does both, as a broker's reader.
+#[test]
+fn loss_is_received_between_the_events_before_and_after_it() {
+    check_with(Some(3), || {
+        let hub = Hub::new();
+        let subscription = hub.subscribe(["a"]).resume(None);
+        let reader = thread::spawn({
+            let hub = hub.clone();
+            move || {
+                publish(&hub, "a").unwrap();
+                hub.report_loss(2);
+                publish(&hub, "a").unwrap();
+            }
+        });
+        assert_eq!(receive(subscription, 3), [1, 2, 3]);
+        reader.join().unwrap();
+    });
+}
+
+#[test]
+fn subscription_started_during_a_loss_receives_it_unless_it_starts_after_it() {
+    check_with(Some(3), || {
+        let hub = Hub::new();
+        let reader = thread::spawn({
+            let hub = hub.clone();
+            move || hub.report_loss(1)
+        });
+        let position = hub.position();
+        let seen = sequence(position.as_str());
+        let subscription = hub.subscribe(["a"]).resume(LastEventId::from(position));
+        // The event is 1 if it is published before the loss, which then is none.
+        let unseen: Vec<_> = (seen + 1..=publish(&hub, "a").unwrap()).collect();
+        assert_eq!(receive(subscription, unseen.len()), unseen);
+        reader.join().unwrap();
+    });
+}
+
 #[test]
 fn close_ends_a_subscription_after_the_events_published_before() {
     check(|| {

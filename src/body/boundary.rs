@@ -14,7 +14,7 @@ const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 pub(crate) struct Boundary {
     /// The kind of the current line, judged by the bytes so far.
     line: Line,
-    /// A line of an event came since the last empty line.
+    /// A line of an event has come since the last empty line.
     in_event: bool,
     /// The last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
@@ -30,7 +30,7 @@ pub(crate) struct Boundary {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Line {
     Empty,
-    /// The first bytes of the word `retry`, and their number.
+    /// The line so far is a prefix of the word `retry`, of this length.
     RetryPrefix(u8),
     /// A comment or a `retry` field, which belongs to no event.
     NonEvent,
@@ -40,8 +40,8 @@ enum Line {
 
 const RETRY: &[u8] = b"retry";
 
-/// The progress of a byte order mark, which is legal only as the first bytes that a client
-/// receives. `matched` is the number of its bytes that came so far.
+/// How much of a byte order mark the source has sent. A mark is legal only as the first bytes that
+/// a client receives. `matched` is the number of its bytes that have come.
 #[derive(Clone, Copy, Debug)]
 enum Start {
     /// Neither the source nor the layer has sent a byte.
@@ -77,7 +77,7 @@ impl Boundary {
         }
     }
 
-    /// Returns whether a line can be written here. A comment or `retry` line fits at any line
+    /// Returns whether a comment or `retry` line can be written here, which is so at every line
     /// start.
     pub(crate) fn at_line_start(&self) -> bool {
         !self.is_opaque
@@ -85,8 +85,7 @@ impl Boundary {
             && !matches!(self.start, Start::Source { matched: 1.. })
     }
 
-    /// Returns whether an event can be written here, which is so while no event of the source is
-    /// open.
+    /// Returns whether an event can be written here, which is so between the source's events.
     pub(crate) fn between_events(&self) -> bool {
         self.at_line_start() && !self.in_event
     }
@@ -105,7 +104,7 @@ impl Boundary {
         }
     }
 
-    /// Records a frame of the source and returns the bytes of it to send, which may be none.
+    /// Records a frame of the source and returns those of its bytes that are to be sent.
     pub(crate) fn pass(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;
@@ -127,8 +126,8 @@ impl Boundary {
         }
     }
 
-    /// Passes a frame as [`pass`](Self::pass) does, but drops the rest after the first point
-    /// between events. A busy source may never end a frame at such a point.
+    /// Passes a frame as [`pass`](Self::pass) does, up to the first point between events, and drops
+    /// the rest. The frames of a busy source may never end at such a point.
     pub(crate) fn pass_to_first_end(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;
@@ -144,8 +143,8 @@ impl Boundary {
         passed.freeze()
     }
 
-    /// Passes a frame that may contain the rest of a byte order mark, after `matched` bytes of it.
-    /// Those bytes were held back if `is_held`.
+    /// Passes a frame that may contain the rest of a byte order mark. `matched` bytes of the mark
+    /// have come, and were held back if `is_held`.
     fn pass_start(&mut self, frame: Bytes, matched: u8, is_held: bool) -> Bytes {
         let (before, awaited) =
             BYTE_ORDER_MARK.split_at_checked(usize::from(matched)).unwrap_or_default();
@@ -161,7 +160,7 @@ impl Boundary {
             (false, false) => Start::Source { matched },
         };
         if !is_complete && !is_undecided && matched > 0 {
-            // It was no mark, so the line starts with these bytes, which no known field does.
+            // These bytes were not a mark, so they begin the line. No known field begins so.
             self.line = Line::Field;
         }
         self.observe(rest);
@@ -176,7 +175,7 @@ impl Boundary {
         }
     }
 
-    /// Updates the position by bytes that are sent.
+    /// Updates the position after the source has sent `bytes`.
     fn observe(&mut self, bytes: &[u8]) {
         let bytes = match bytes {
             [] => return,
@@ -209,8 +208,8 @@ impl Boundary {
             return;
         }
         self.after_cr = tail.is_empty() && lines.ends_with(b"\r");
-        // Backwards to a line that determines the position, or to the line that an earlier frame
-        // began.
+        // Read backwards until a line determines the position. The first line may have begun in an
+        // earlier frame.
         while let Some((line, starts_here)) = pop_line(&mut lines) {
             let line = if starts_here { Line::Empty } else { self.line }.extended(line);
             if line != Line::NonEvent && line != Line::RetryPrefix(RETRY.len() as u8) {
@@ -259,13 +258,13 @@ pub(super) fn first_block_has_retry(stream: &[u8]) -> bool {
     false
 }
 
-/// Returns whether clients take the value of a `retry` field, which they do if it is all digits.
+/// Returns whether clients accept the value of a `retry` field, which must consist of digits.
 fn is_reconnection_time(value: &[u8]) -> bool {
     let value = value.strip_prefix(b" ").unwrap_or(value);
     !value.is_empty() && value.iter().all(u8::is_ascii_digit)
 }
 
-/// Returns the length of the first line, including the bytes of its line end that have come.
+/// Returns the length of the first line, including its line end as far as that has come.
 fn first_line_len(bytes: &[u8]) -> usize {
     match memchr2(b'\n', b'\r', bytes) {
         Some(at) if bytes.get(at..at + 2) == Some(b"\r\n") => at + 2,

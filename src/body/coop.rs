@@ -2,16 +2,17 @@ use std::task::{Context, Poll, ready};
 
 use tokio::task::coop;
 
-/// The bytes that [`UNITS_PER_CHUNK`] units of tokio's cooperative budget pay for.
+/// The number of bytes for which a body spends [`UNITS_PER_CHUNK`] units of tokio's cooperative
+/// budget.
 const CHUNK_SIZE: u32 = 16 * 1024;
-/// The units spent for each chunk, of the 128 that a task has each time it runs. Beside a stream
-/// that is always ready, 99 of 100 waits of another task on the thread stayed below 0.2 ms (`served
-/// hold` in `benches/`).
+/// The units that a body spends for each chunk. A task has 128 units each time it runs. With this
+/// value, a stream that was always ready delayed other tasks of its thread by less than 0.2 ms in
+/// 99 of 100 cases (`served hold` in `benches/`).
 const UNITS_PER_CHUNK: usize = 8;
-/// The least that a frame costs, in bytes. A source's frames may be one byte long.
+/// The minimum cost of a frame, in bytes. A source's frames may be one byte long.
 const MIN_FRAME_COST: u32 = 64;
 /// The number of consecutive items without bytes after which a body pauses, even outside of tokio's
-/// budget. Within it, the budget of 128 units ends earlier.
+/// budget. Within the budget, its 128 units are spent earlier.
 const MAX_EMPTY_ITEMS: u16 = 4096;
 
 /// The share of tokio's cooperative budget that a body spends, so that a body that is always ready
@@ -61,7 +62,8 @@ impl CoopBudget {
 
     /// Spends budget for a frame of `bytes` bytes.
     ///
-    /// Call this after making the frame: the channel that the events come from needs budget too.
+    /// Call it after making the frame, because the channel from which the events come needs budget
+    /// too.
     pub(crate) fn spend(&mut self, cx: &mut Context<'_>, bytes: usize) {
         self.empty_items = 0;
         // A frame of gigabytes spends the whole budget either way.

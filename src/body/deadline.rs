@@ -20,12 +20,12 @@ use crate::{
     options::{Drain, PATIENCE, ResolvedOptions},
 };
 
-/// The source of the token that ends a stream at shutdown.
+/// The token that ends a stream at the shutdown, or the place where it will be.
 ///
-/// Every stream polls a child token of its own, because polling the shared token takes a lock that
+/// Each stream polls a child token of its own, because polling the shared token takes a lock that
 /// all streams share.
 pub(crate) enum Shutdown {
-    /// A child of the layer's own token.
+    /// A child of the token of the stream's own layer.
     Own(CancellationToken),
     /// The token of an outer layer, if there is one.
     Inherited(Inherited),
@@ -35,7 +35,7 @@ pub(crate) enum Shutdown {
 pub(crate) type Inherited = Arc<OnceLock<CancellationToken>>;
 
 impl Shutdown {
-    /// Uses the layer's own token, if it has one.
+    /// Takes the token of the stream's own layer, or leaves a slot for that of an outer layer.
     pub(crate) fn of(shutdown: Option<&CancellationToken>) -> Self {
         match shutdown {
             Some(shutdown) => Self::Own(shutdown.child_token()),
@@ -59,8 +59,8 @@ impl Shutdown {
 }
 
 pin_project! {
-    /// The time at which a stream must end before its source does: at its maximum age, or during a
-    /// shutdown.
+    /// The time at which a stream must end although its source continues: at its maximum age or
+    /// during a shutdown.
     pub(crate) struct Deadline {
         // `None` once cancelled.
         shutdown: Option<CancellationToken>,
@@ -76,17 +76,17 @@ pin_project! {
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// The stream was not polled yet.
+    /// The stream has not been polled yet.
     New { max_age: Option<Duration> },
-    /// The stream may continue, until the given time if there is one.
+    /// The stream may continue, but not beyond `until`.
     Open { until: Option<(Instant, CloseReason)> },
-    /// The stream must end at the next point between events, and anywhere from `give_up` on.
+    /// The stream must end at the next point between events, or at `give_up` if that is earlier.
     Due { reason: CloseReason, give_up: Option<Instant> },
     /// The stream must end now, even mid-event.
     Overdue { reason: CloseReason },
 }
 
-/// What a [`Deadline`] demands of its stream.
+/// What a [`Deadline`] requires of its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Continue,
@@ -95,13 +95,13 @@ pub(super) enum Verdict {
 }
 
 impl Deadline {
-    /// Returns `None` if only its source can end the stream.
+    /// Creates the deadline of a stream, or returns `None` if only the source can end the stream.
     pub(super) fn new(
-        rules: &ResolvedOptions,
+        options: &ResolvedOptions,
         shutdown: Option<CancellationToken>,
         client: Client,
     ) -> Option<Self> {
-        let max_age = rules.draw_max_age(client);
+        let max_age = options.draw_max_age(client);
         if max_age.is_none() && shutdown.is_none() {
             return None;
         }
@@ -110,15 +110,14 @@ impl Deadline {
             shutdown,
             sleep: None,
             stage: Stage::New { max_age },
-            drain: rules.drain(),
+            drain: options.drain(),
             client,
         })
     }
 
     /// Returns what the stream must do now.
     ///
-    /// Called at every frame and therefore cheap: a stream that is always ready never polls a
-    /// timer.
+    /// It is called for every frame, so it does not poll the timer.
     pub(super) fn check(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
         if let Stage::New { max_age } = self.stage {
             let until = max_age.and_then(|age| Instant::now().checked_add(age));
@@ -144,9 +143,9 @@ impl Deadline {
         }
     }
 
-    /// Waits until the result of [`check`](Self::check) changes.
+    /// Waits until the result of [`check`](Self::check) may have changed.
     pub(super) fn poll_change(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // The source may have spent tokio's budget, without which neither would ever be ready.
+        // The source may have spent tokio's budget. Without budget, neither future is ever ready.
         if let Some(cancelled) = self.as_mut().project().cancelled.as_pin_mut()
             && pin!(coop::unconstrained(cancelled)).poll(cx).is_ready()
         {
@@ -158,7 +157,7 @@ impl Deadline {
         }
     }
 
-    /// Starts the stream's part of the shutdown.
+    /// Moves the deadline to the time at which the shutdown ends this stream.
     fn begin_drain(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let mut this = self.as_mut().project();
         this.cancelled.set(None);
@@ -179,7 +178,8 @@ impl Deadline {
             self.enter(cx, Stage::Due { reason: CloseReason::Drained, give_up });
             return;
         }
-        // A stream that expires during the delay is drained too: its client cannot reconnect here.
+        // A stream that reaches its maximum age during the delay counts as drained, because its
+        // client cannot reconnect to this server.
         let stage = match *this.stage {
             Stage::Open { until } => {
                 let until = earlier(until.map(|(until, _)| until), now.checked_add(delay));
@@ -191,7 +191,7 @@ impl Deadline {
         self.enter(cx, stage);
     }
 
-    /// Enters the next stage, as the time of this one has come.
+    /// Enters the stage that follows when the timer has elapsed.
     fn advance(self: Pin<&mut Self>, cx: &mut Context<'_>) {
         let next = match self.stage {
             Stage::Open { until: Some((_, reason)) } => {
@@ -223,13 +223,13 @@ impl Deadline {
         }
         this.sleep.set(is_within_reach(deadline).then(|| sleep_until(deadline)));
         if let Some(sleep) = this.sleep.as_pin_mut() {
-            // A timer does not run before its first poll.
+            // A timer is registered by its first poll.
             _ = pin!(coop::unconstrained(sleep)).poll(cx);
         }
     }
 }
 
-/// Returns the earlier of two times, where `None` is never.
+/// Returns the earlier of two times. `None` is later than any time.
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other)),

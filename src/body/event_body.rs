@@ -22,11 +22,13 @@ pin_project! {
     /// [`response`](crate::response) returns a response with this body. The body only encodes
     /// events; the [layer](crate::SseLayer) adds heartbeats and its other features.
     ///
-    /// No event waits for a batch: a frame ends when no further event is ready, or when it is full.
-    /// That is at 4 KiB at first, and at 16 KiB once the server has released the previous frame, so
-    /// that little memory is held for a client that reads slowly. A single event may exceed either.
-    /// An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
-    /// of its own.
+    /// No event waits for a batch: a frame ends when no further event is ready or when it is full.
+    ///
+    /// - The first frame is full at 4 KiB. Frames grow to 16 KiB once the server has released the
+    ///   previous one, so a client that reads slowly holds little memory.
+    /// - An event that is larger than a frame is sent in one frame.
+    /// - An [`Encoded`](crate::Encoded) event of 4 KiB or more is not copied and is sent in a frame
+    ///   of its own.
     ///
     /// An item that is an `Err`, or that fails to serialise, fails the body after the events before
     /// it. A panic of the stream propagates.

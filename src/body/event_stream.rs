@@ -1,7 +1,8 @@
+mod beginning;
 mod ending;
+mod heartbeat;
 
 use std::{
-    mem,
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, ready},
@@ -12,15 +13,15 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::{
-    Boundary, CoopBudget, Deadline, IdleTimer, LastFrames, Report, Shutdown,
-    boundary::first_block_has_retry, deadline::Verdict,
+    Boundary, CoopBudget, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord,
+    deadline::Verdict,
 };
 use crate::{BoxError, connection::Client, options::ResolvedOptions};
 
 pin_project! {
-    /// The bytes of a source's event stream, with the lines that the layer writes between them.
-    // `repr(C)` keeps the fields that an event needs first, in `idle` and `report` too, so that an
-    // event touches few cache lines.
+    /// A source's event stream, and the lines that the layer writes between the source's bytes.
+    // `repr(C)` keeps the fields that an event needs first, as in the types of `idle` and `record`,
+    // so that an event touches few cache lines.
     #[repr(C)]
     pub(crate) struct EventStream<B> {
         #[pin]
@@ -35,15 +36,15 @@ pin_project! {
         #[pin]
         idle: Option<IdleTimer>,
         // Last, so that the source is dropped before the close is reported.
-        report: Report,
+        record: StreamRecord,
     }
 }
 
 enum Phase {
     Beginning(Shutdown),
     Open,
-    /// Open; holds a result that was polled ahead, or the rest of a frame that was too large to
-    /// send in one piece.
+    /// The stream is open. A result was polled early, or the rest of a large frame is yet to be
+    /// sent.
     Holding(Box<Polled>),
     Ending(LastFrames),
 }
@@ -51,8 +52,8 @@ enum Phase {
 /// The ready result of polling a body.
 type Polled = Option<Result<Frame<Bytes>, BoxError>>;
 
-/// Larger source frames are split into pieces of this many bytes. Reading the lines of a 16 MiB
-/// frame in one piece took 71 ms, during which no other task ran on the thread.
+/// The size in bytes of the pieces into which larger frames of the source are split. Reading the
+/// lines of a 16 MiB frame in one piece took 71 ms, during which no other task ran on the thread.
 const LARGEST_PIECE: usize = 256 * 1024;
 
 impl<B> EventStream<B> {
@@ -62,7 +63,7 @@ impl<B> EventStream<B> {
         options: Arc<ResolvedOptions>,
         shutdown: Shutdown,
         client: Client,
-        report: Report,
+        record: StreamRecord,
     ) -> Self {
         Self {
             source: Some(source),
@@ -76,7 +77,7 @@ impl<B> EventStream<B> {
             budget: CoopBudget::default(),
             options,
             client,
-            report,
+            record,
         }
     }
 
@@ -90,8 +91,8 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
-        // Cutting the stream needs no budget: a body whose task spends its budget elsewhere must
-        // not outlive the shutdown.
+        // Ending the stream needs no budget: a body whose task spends its budget elsewhere must not
+        // outlive the shutdown.
         if CoopBudget::poll_ready(cx).is_pending() && !self.as_mut().must_be_cut_now(cx) {
             return Poll::Pending;
         }
@@ -100,26 +101,26 @@ where
         if let Some(Ok(frame)) = &polled
             && let Some(data) = frame.data_ref()
         {
-            this.report.record_frame(data.len());
+            this.record.count_frame(data.len());
         }
         if let Phase::Ending(ending) = this.phase {
             if let Some(reason) = ending.reason() {
-                this.report.set_reason(reason);
+                this.record.set_reason(reason);
             }
             if ending.is_over() {
-                this.report.close();
+                this.record.close();
             }
         }
         Poll::Ready(polled)
     }
 
-    /// Returns whether the stream must end, and can end at this point.
+    /// Returns whether the deadline requires the stream to end at this point.
     fn must_be_cut_now(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
         matches!(self.phase, Phase::Open | Phase::Holding(_))
             && matches!(self.check_deadline(cx), Verdict::EndNow(_))
     }
 
-    /// Returns what the deadline demands at this point of the stream.
+    /// Returns what the deadline requires at this point of the stream.
     #[inline]
     fn check_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
         let this = self.project();
@@ -132,7 +133,7 @@ where
             {
                 Verdict::EndNow(reason)
             }
-            // The held bytes may contain the end of the current event, so they are sent first.
+            // The held bytes may complete the current event, so they are sent first.
             Verdict::EndNow(reason)
                 if matches!(this.phase, Phase::Holding(_)) && !this.boundary.is_opaque() =>
             {
@@ -165,39 +166,7 @@ where
         }
     }
 
-    /// Opens the stream and returns its first lines.
-    #[cold]
-    fn begin_stream(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Bytes {
-        let this = self.as_mut().project();
-        let shutdown = match mem::replace(this.phase, Phase::Open) {
-            Phase::Beginning(shutdown) => shutdown.into_token(),
-            _ => None,
-        };
-        *this.deadline = Deadline::new(this.options, shutdown, *this.client).map(Box::pin);
-        if this.boundary.is_opaque() {
-            return Bytes::new();
-        }
-        if !this.options.has_retry() || self.as_mut().must_end(cx) {
-            return self.options.preamble();
-        }
-        // Some clients reject a block with two `retry` lines.
-        match self.as_mut().poll_source(cx) {
-            Poll::Pending => self.options.preamble(),
-            Poll::Ready(first) => {
-                let has_retry = first_data(&first).is_some_and(first_block_has_retry);
-                *self.as_mut().project().phase = Phase::Holding(Box::new(first));
-                if has_retry { self.options.padding() } else { self.options.preamble() }
-            }
-        }
-    }
-
-    /// Returns whether the stream must end, here or later.
-    fn must_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let deadline = self.project().deadline;
-        deadline.as_mut().is_some_and(|deadline| deadline.as_mut().check(cx) != Verdict::Continue)
-    }
-
-    /// Returns the source's next result, which may have been polled ahead.
+    /// Returns the source's next result, which may have been polled early.
     #[inline]
     fn poll_source(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
         let mut this = self.project();
@@ -209,14 +178,14 @@ where
         let Some(source) = this.source.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = this.report.within_source(|| source.poll_frame(cx));
+        let polled = this.record.noting_panic(|| source.poll_frame(cx));
         polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
     }
 
     /// Returns the next frame of an open stream, or `None` once the stream is no longer open.
     fn poll_open(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
         loop {
-            let is_due = match self.as_mut().check_deadline(cx) {
+            let is_ending = match self.as_mut().check_deadline(cx) {
                 Verdict::Continue => false,
                 Verdict::EndBetweenEvents(_) => true,
                 Verdict::EndNow(reason) => {
@@ -236,13 +205,11 @@ where
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(data) => {
-                        let data = self.as_mut().pass(data, is_due);
+                        let data = self.as_mut().pass(data, is_ending);
                         let this = self.as_mut().project();
                         if !data.is_empty() {
                             this.budget.spend(cx, data.len());
-                            if let Some(idle) = this.idle.as_pin_mut() {
-                                idle.reset();
-                            }
+                            self.reset_idle_timer();
                             return Poll::Ready(Some(Frame::data(data)));
                         }
                         if this.budget.poll_empty(cx).is_ready() {
@@ -264,16 +231,16 @@ where
         }
     }
 
-    /// Returns the bytes of a source's frame that can be sent, which end at the first point between
-    /// events if the stream `is_due` to end.
+    /// Returns the bytes of a source's frame that can be sent. If the stream `is_ending`, they end
+    /// at the first point between events.
     #[inline]
-    fn pass(self: Pin<&mut Self>, mut data: Bytes, is_due: bool) -> Bytes {
+    fn pass(self: Pin<&mut Self>, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.project();
         if data.len() > LARGEST_PIECE && !this.boundary.is_opaque() {
             let rest = data.split_off(LARGEST_PIECE);
             *this.phase = Phase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }
-        if is_due { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
+        if is_ending { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
     }
 
     /// Returns a heartbeat once one is due and can be written, or `None` once the deadline must be
@@ -284,45 +251,12 @@ where
         {
             return Poll::Ready(None);
         }
-        let heartbeat = ready!(self.as_mut().poll_heartbeat(cx));
-        self.as_mut().project().report.record_heartbeat();
-        Poll::Ready(Some(self.interject(&heartbeat)))
+        self.poll_heartbeat(cx).map(Some)
     }
 
-    /// Returns the lines of a heartbeat once it is due and can be written.
-    fn poll_heartbeat(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
-        let mut this = self.project();
-        loop {
-            let (Some(idle), Some(heartbeat), Some(interval)) = (
-                this.idle.as_mut().as_pin_mut(),
-                this.options.heartbeat(),
-                this.options.heartbeat_interval(),
-            ) else {
-                return Poll::Pending;
-            };
-            ready!(idle.poll_interval(cx, interval));
-            if this.boundary.between_events() {
-                return Poll::Ready(heartbeat.between_events().clone());
-            }
-            if this.boundary.at_line_start() {
-                return Poll::Ready(heartbeat.lines().clone());
-            }
-            // Mid-line no line can be written, so this heartbeat is skipped.
-        }
+    /// Writes lines of the layer. The stream must be at a line start.
+    fn interject(mut self: Pin<&mut Self>, lines: &Bytes) -> Frame<Bytes> {
+        self.as_mut().reset_idle_timer();
+        Frame::data(self.project().boundary.interject(lines))
     }
-
-    /// Writes lines of the layer at this point of the stream, which must be a line start.
-    fn interject(self: Pin<&mut Self>, lines: &Bytes) -> Frame<Bytes> {
-        let this = self.project();
-        if let Some(idle) = this.idle.as_pin_mut() {
-            idle.reset();
-        }
-        Frame::data(this.boundary.interject(lines))
-    }
-}
-
-/// Returns the first bytes of a stream, from its source's first result.
-fn first_data(first: &Polled) -> Option<&[u8]> {
-    let data = first.as_ref()?.as_ref().ok()?.data_ref()?;
-    Some(data.get(..LARGEST_PIECE).unwrap_or(data))
 }

@@ -14,12 +14,12 @@ use tokio::{
     time::{Instant, Sleep, sleep},
 };
 
-/// The wait between the last bytes of a stream and its failure. A server that sees a failure drops
+/// The wait between the last bytes of a stream and its failure. When a body fails, the server drops
 /// what it has not written yet, including the response head.
 ///
 /// If there are last bytes, the wait ends after the server has dropped them. On HTTP/2 another task
-/// writes them, which may run late when many streams are cut at once. An empty frame would signal
-/// the same, but peers count the empty frames of a connection as an attack.
+/// writes them, which may run late when many streams are cut at once. Dropping an empty frame would
+/// signal the same, but peers count the empty frames of a connection as an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {
     New { released: Option<oneshot::Receiver<Infallible>> },
@@ -28,11 +28,11 @@ pub(super) enum FlushWait {
     Done,
 }
 
-/// The longest wait for the server to drop the last bytes. It may never drop them.
+/// The maximum wait for the server to drop the last bytes. It may never drop them.
 const RELEASE_TIMEOUT: Duration = Duration::from_secs(1);
 /// The pause before the failure. On HTTP/2 one more turn of the runtime is not always enough to
-/// write the last bytes. Browsers also drop the queued bytes of a `fetch` body that fails, so the
-/// failure must arrive after them.
+/// write the last bytes. Also, when a `fetch` body fails, browsers drop the bytes that page code
+/// has not read.
 const PAUSE: Duration = Duration::from_millis(20);
 
 impl FlushWait {

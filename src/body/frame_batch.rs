@@ -4,17 +4,17 @@ use crate::event::{Encode, FrameBuf};
 
 /// The frame size while the client keeps up, in bytes.
 const LARGE_FRAME: usize = 16 * 1024;
-/// The frame size while earlier frames are still held, in bytes: hyper keeps up to 16 frames for a
-/// client that reads slowly.
+/// The frame size while the server still holds earlier frames, in bytes. hyper holds up to 16
+/// frames for a client that reads slowly.
 const SMALL_FRAME: usize = 4 * 1024;
 
 /// The events that leave together as the next frame of an [`EventBody`](super::EventBody).
 ///
-/// Frames grow from 4 KiB to 16 KiB once the server has dropped the frames before.
+/// Frames grow from 4 KiB to 16 KiB once the server has dropped the previous ones.
 pub(super) struct FrameBatch {
     buffer: FrameBuf,
     frame_size: usize,
-    /// The frame was full; the next event decides which buffer follows.
+    /// The last frame was full, so the next event may get a larger buffer.
     is_full: bool,
 }
 
@@ -64,22 +64,22 @@ impl FrameBatch {
             return Ok(Pushed::Empty);
         }
         if end + (end - start) > self.frame_size {
-            // A larger buffer is given away: it has room for many frames, so reclaiming it would
-            // not show whether the server has dropped the frames before.
+            // A larger buffer is not reused. It has room for many frames, so reclaiming it would
+            // not show that the server has dropped the previous ones.
             self.is_full = end <= LARGE_FRAME;
             return Ok(Pushed::Full);
         }
         Ok(Pushed::Room)
     }
 
-    /// Makes the next frame a small one in a new buffer, as no further event is ready.
+    /// Makes the next frame a small one in a new buffer, because no further event is ready.
     pub(super) const fn shrink(&mut self) {
         self.frame_size = SMALL_FRAME;
         self.is_full = false;
     }
 
-    /// Returns the frame; `None` if it has no bytes. An uncopied event that follows other events is
-    /// a frame of its own, which [`take_uncopied`](Self::take_uncopied) returns.
+    /// Returns the frame, or `None` if it has no bytes. An uncopied event that follows other events
+    /// is a frame of its own, which [`take_uncopied`](Self::take_uncopied) returns.
     pub(super) fn take_frame(&mut self) -> Option<Bytes> {
         let frame = if self.is_full { self.buffer.split() } else { self.buffer.take() };
         if frame.is_empty() { self.take_uncopied() } else { Some(frame) }
@@ -94,8 +94,8 @@ impl FrameBatch {
         self.buffer.has_uncopied()
     }
 
-    /// Prepares the buffer after a full frame: a large one if the last frame was dropped, which
-    /// shows that the client keeps up.
+    /// Prepares the buffer after a full frame. It is a large one if the server has dropped the full
+    /// frame, which shows that the client keeps up.
     fn renew_buffer(&mut self) {
         self.is_full = false;
         if !self.buffer.try_reclaim(self.frame_size) {

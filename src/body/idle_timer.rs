@@ -17,15 +17,15 @@ use crate::options::IdleInterval;
 pin_project! {
     /// A timer that fires when a stream has been idle for an interval.
     ///
-    /// A busy stream pays nothing for it: the clock is read when the stream becomes idle, and a
-    /// timer set during an earlier idle period is set again only when it fires.
+    /// It costs a busy stream nothing: the clock is read only when the stream becomes idle, and a
+    /// timer that was set in an earlier idle period is set again only when it fires.
     // `repr(C)` keeps the timer last: it is large and rarely polled.
     #[derive(Debug, Default)]
     #[repr(C)]
     pub(crate) struct IdleTimer {
         // When the stream became idle; `None` while it is busy.
         idle_since: Option<Instant>,
-        // When the timer fires. It need not be polled before.
+        // When the timer fires. It is not polled before.
         fires_at: Option<Instant>,
         // The waker of the task that the timer wakes.
         waker: Option<Waker>,
@@ -37,16 +37,16 @@ pin_project! {
 }
 
 impl IdleTimer {
-    /// Ends the idle period, as bytes were sent.
+    /// Ends the idle period, because bytes are sent.
     #[inline]
     pub(crate) fn reset(self: Pin<&mut Self>) {
         *self.project().idle_since = None;
     }
 
-    /// Ready once the interval has passed since the first call after the last
-    /// [`reset`](Self::reset), and then again every interval.
+    /// Waits until the stream has been idle for the interval, and then for each further interval.
+    /// The idle period begins at the first call after a [`reset`](Self::reset).
     ///
-    /// Outside of a tokio runtime it waits for ever.
+    /// Outside of a tokio runtime it waits forever.
     #[inline]
     pub(crate) fn poll_interval(
         mut self: Pin<&mut Self>,
@@ -64,7 +64,7 @@ impl IdleTimer {
                 let is_armed = is_armed && this.fires_at.is_some_and(|until| now < until);
                 *this.idle_since = Some(now);
                 if is_armed {
-                    // It may be set too early, which is checked when it fires.
+                    // If the timer fires too early, it is set again then.
                     return Poll::Pending;
                 }
                 self.poll_timer(cx, now, interval)

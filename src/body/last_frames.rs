@@ -14,7 +14,7 @@ use crate::{BoxError, connection::CloseReason};
 /// The last frames of a stream whose source was dropped.
 pub(super) struct LastFrames {
     reason: CloseReason,
-    /// Boxed, because every open stream has room for an `LastFrames`.
+    /// Boxed, because every open stream has room for a `LastFrames`.
     rest: Option<Box<Rest>>,
 }
 
@@ -36,7 +36,7 @@ impl LastFrames {
         Self { reason, rest }
     }
 
-    /// Creates the end that the source itself came to, after the bytes `last`.
+    /// Creates the end of a stream whose source ended cleanly, after the bytes `last`.
     pub(super) fn own(last: Bytes, trailers: Option<HeaderMap>) -> Self {
         match trailers {
             None => Self::clean(CloseReason::Ended, last),
@@ -54,7 +54,8 @@ impl LastFrames {
         Self { reason, rest: Some(Box::new(rest)) }
     }
 
-    /// Creates a failure for a stream whose client would take a clean end for the source's own.
+    /// Creates a failure for a stream that the layer ends before its source, after the bytes
+    /// `last`.
     pub(super) fn cut_short(reason: CloseReason, last: Bytes) -> Self {
         Self::failure(reason, last, Box::new(CutShort(reason)))
     }
@@ -63,7 +64,7 @@ impl LastFrames {
         self.rest.is_none()
     }
 
-    /// Returns the close reason if the stream is dropped now; `None` if dropping it would mean that
+    /// Returns the close reason if the stream were dropped now, or `None` if that would mean that
     /// the client disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
         let fails = |rest: &Rest| matches!(rest.then, Then::Fail { .. });

@@ -13,8 +13,8 @@ mod flush_wait;
 mod frame_batch;
 mod idle_timer;
 mod last_frames;
-mod report;
 mod sse_body;
+mod stream_record;
 
 pub use self::{event_body::EventBody, sse_body::SseBody};
 
@@ -22,7 +22,7 @@ pub(crate) use self::{
     coop::CoopBudget,
     deadline::{Inherited, Shutdown},
     event_stream::EventStream,
-    report::Report,
+    stream_record::StreamRecord,
 };
 
 use self::{

@@ -35,11 +35,11 @@ pin_project! {
         PassThrough { #[pin] body: B },
         // Boxed, so that responses that are not event streams stay small.
         Stream { stream: Pin<Box<EventStream<B>>> },
-        // A foreign body whose end fires a `Disconnect`.
+        // A body that is not an event stream of this layer, and whose end fires a `Disconnect`.
         Tracked { tracked: Pin<Box<Tracked<B>>> },
-        // The body of the answer to a HEAD request: no frames, and no size hint.
+        // The body of the answer to a HEAD request: no frames and no size hint.
         Unsent,
-        // A body of one frame, or of none. It has no size hint before its end.
+        // A body of at most one frame, without a size hint before its end.
         Whole { bytes: Option<Box<Bytes>> },
     }
 }
@@ -77,7 +77,7 @@ impl<B> SseBody<B> {
 }
 
 impl<B: Body> SseBody<B> {
-    /// Creates a foreign body at whose end the guard's [`Disconnect`](crate::Disconnect) fires.
+    /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of `guard`.
     pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
         let mut tracked = Tracked { body, guard };
         if is_complete(&tracked.body) {
@@ -96,7 +96,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
-        let polled = ready!(this.guard.within(|| this.body.as_mut().poll_frame(cx)));
+        let polled = ready!(this.guard.noting_panic(|| this.body.as_mut().poll_frame(cx)));
         let polled = polled.map(|frame| frame.map_err(Into::into));
         if let Some(Err(_)) = &polled {
             this.guard.set_reason(CloseReason::Failed);
@@ -107,7 +107,7 @@ where
     }
 }
 
-/// Returns whether the body reports its end, after which servers do not poll it.
+/// Returns whether the body reports that it is over, so that servers do not poll it again.
 fn is_complete<B: Body>(body: &B) -> bool {
     body.is_end_stream() || body.size_hint().exact() == Some(0)
 }

@@ -2,8 +2,8 @@ use http::{HeaderMap, header::ACCEPT};
 
 /// Returns whether a request accepts an event stream (RFC 9110, section 12.5.1).
 ///
-/// Without an `Accept` header it accepts anything. Otherwise the most specific matching range
-/// decides.
+/// A request without an `Accept` header accepts anything. Otherwise the most specific range that
+/// matches decides.
 pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
     let mut ranges = ranges(headers).peekable();
     if ranges.peek().is_none() {
@@ -15,7 +15,7 @@ pub(crate) fn accepts_event_stream(headers: &HeaderMap) -> bool {
         .is_some_and(|range| range.is_accepted)
 }
 
-/// Returns whether a request accepts an event stream by name, as clients of event streams do.
+/// Returns whether the `Accept` header names `text/event-stream`, with a weight above zero.
 pub(super) fn names_event_stream(headers: &HeaderMap) -> bool {
     ranges(headers)
         .filter_map(RangeMatch::of)

@@ -7,22 +7,25 @@ use super::accept::names_event_stream;
 
 /// The kind of client that sent a request.
 ///
-/// It decides how a stream is refused and ended, because clients differ in when they reconnect.
+/// The layer refuses and ends streams by the kind of their client, because clients differ in when
+/// they reconnect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Client {
-    /// A browser's `EventSource` or a client like it. It reconnects after a clean end and after a
-    /// failure, and gives up after any status but 200 ([HTML, "Processing model"][html]).
+    /// A browser's `EventSource`, or a client that behaves like one. It reconnects after a clean
+    /// end and after a failure, and gives up after any status but 200 ([HTML, "Processing
+    /// model"][html]).
     ///
     /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
     EventSource,
-    /// Page code that reads a stream with `fetch`. It reconnects after a failure or a bad status,
-    /// and not after a clean end.
+    /// Page code that requests `text/event-stream` with `fetch`. It reconnects after a failure or a
+    /// bad status, but not after a clean end.
     Fetch,
     /// Any other client that sent a `GET`, such as a script or a proxy.
     Get,
-    /// A call of an API by another method, whose response is the stream. It does not reconnect.
+    /// A client that called an API by another method, and whose answer is the stream. It does not
+    /// reconnect.
     Call,
-    /// A client that sent a `GET`, whose headers were not read.
+    /// A client that sent a `GET`, in a layer that does not read the headers.
     Unclassified,
 }
 
@@ -33,9 +36,9 @@ impl Client {
         if *method != Method::GET {
             return Self::Call;
         }
-        // Most requests name no media type this long, so nothing else is read.
+        // A shorter header value cannot name `text/event-stream`, so it is not parsed.
         let mut accepted = headers.get_all(&ACCEPT).iter();
-        if accepted.any(|range| range.len() >= "text/event-stream".len()) {
+        if accepted.any(|value| value.len() >= "text/event-stream".len()) {
             Self::of_get(headers)
         } else {
             Self::Get
@@ -61,9 +64,11 @@ impl Client {
         }
     }
 
-    /// Returns whether a stream that is cut must fail, because the client would take a clean end
-    /// for the source's own. `fetch` clients do not reconnect after a clean end, and half of a
-    /// call's answer would look complete. After a failure, every client that can reconnect does.
+    /// Returns whether the body must fail if the layer ends the stream before its source does.
+    ///
+    /// `fetch` clients do not reconnect after a clean end, and the client of a call would take half
+    /// of its answer for all of it. For an unclassified client a failure is the safe choice: every
+    /// client that reconnects at all does so after a failure.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Call | Self::Unclassified)
     }
@@ -73,14 +78,14 @@ impl Client {
         matches!(self, Self::EventSource)
     }
 
-    /// Returns whether the stream is the answer to a call, which should reach the source's own end.
+    /// Returns whether the stream is the answer to a call, which should be sent to its end.
     pub(crate) const fn is_call(self) -> bool {
         matches!(self, Self::Call)
     }
 }
 
-/// Returns whether the request has `no-cache`, which an `EventSource` must send and `fetch` does
-/// not.
+/// Returns whether the request has `Cache-Control: no-cache`. An `EventSource` always sends it;
+/// `fetch` sends it only in the cache modes `no-store` and `reload`.
 fn sends_no_cache(headers: &HeaderMap) -> bool {
     headers
         .get_all(CACHE_CONTROL)

@@ -1,16 +1,16 @@
 use std::{fmt, time::Duration};
 
-/// The reason for which a stream closed.
+/// The reason a stream closed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
-    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) made a last event of the
-    /// error, or the inner service failed before there was a stream.
+    /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned the error into a
+    /// last event; or a service that returns bare streams failed before it returned the stream.
     Failed,
-    /// The server dropped the response, or its future, before its end: the client disconnected, or
-    /// the server gave up on it.
+    /// The server dropped the response or its future before the end of the stream, because the
+    /// client disconnected, or because the server or an outer layer gave up on the response.
     Disconnected,
     /// The [shutdown](crate::SseLayer::shutdown) ended the stream.
     Drained,

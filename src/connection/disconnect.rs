@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::CloseReason;
 
-/// A signal that the response is over, for tasks that a handler spawns and that should stop then.
+/// A signal that the response is over, on which the tasks that a handler spawned can stop.
 ///
 /// It fires on every exit path: when the client disconnects, even before the first byte or while
 /// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns why. The
@@ -45,7 +45,7 @@ use super::CloseReason;
 /// | Response | Fires | Reason |
 /// |---|---|---|
 /// | an event stream | when the stream closes | that of its [`CloseReport`] |
-/// | a refused event stream | when it is refused | [`Ended`] |
+/// | the refusal of an event stream | when the stream is refused | [`Ended`] |
 /// | any other body | when the body is over | [`Ended`], [`Failed`], [`Panicked`], [`Disconnected`] |
 /// | no body, or an upgrade (`101`) | at the response head | [`Ended`] |
 ///
@@ -101,13 +101,14 @@ impl Disconnect {
         self.token.child_token()
     }
 
-    /// Returns the reason for which the response is over, or `None` while it is not.
+    /// Returns the reason the response is over, or `None` while it is not.
     #[must_use]
     pub fn reason(&self) -> Option<CloseReason> {
         self.reasons.fired.get().copied()
     }
 
-    /// Discards the reason of an earlier attempt at the response, as another attempt begins.
+    /// Discards the reason that an inner layer reported, because a new attempt at the response
+    /// begins.
     pub(crate) fn start_over(&self) {
         *self.inner_reason() = None;
     }
@@ -122,13 +123,13 @@ impl Disconnect {
     }
 }
 
-/// A guard that fires a [`Disconnect`] when dropped, or, if an outer layer fires it, reports the
-/// reason to that layer.
+/// A guard that fires a [`Disconnect`] when it is dropped. If an outer layer fires the
+/// `Disconnect`, the guard reports its reason to that layer instead.
 #[derive(Debug)]
 pub(crate) struct DisconnectGuard {
     disconnect: Disconnect,
     is_fired_outside: bool,
-    /// The response is a stream of an inner layer, whose reason takes precedence.
+    /// The response is a stream of an inner layer, whose reason is more exact.
     prefers_inner: bool,
     reason: CloseReason,
 }
@@ -154,8 +155,9 @@ impl DisconnectGuard {
         }
     }
 
-    /// Prefers the reason that an inner layer reports, if it has reported one when the guard drops.
-    pub(crate) const fn follow(&mut self) {
+    /// Makes the guard use the reason that an inner layer has reported by the time the guard is
+    /// dropped, if there is one.
+    pub(crate) const fn prefer_inner_reason(&mut self) {
         self.prefers_inner = true;
     }
 
@@ -164,9 +166,9 @@ impl DisconnectGuard {
         self.reason = reason;
     }
 
-    /// Calls `call` and returns its result. If the call panics, the reason is
-    /// [`CloseReason::Panicked`], whenever and on whichever thread the guard is dropped.
-    pub(crate) fn within<T>(&mut self, call: impl FnOnce() -> T) -> T {
+    /// Calls `call` and returns its result. If it panics, the reason becomes
+    /// [`CloseReason::Panicked`], even if the guard is dropped later or on another thread.
+    pub(crate) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
         let returned = call();
         self.reason = reason;

@@ -5,7 +5,7 @@ use percent_encoding::percent_decode_str;
 
 use crate::event::{EventId, InvalidField, check_one_line};
 
-/// The request header `last-event-id`, in which a client sends the id of the last event it has seen.
+/// The name of the header in which a client sends the id of the last event that it received.
 pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The id of the last event that a client received, which it sends as `Last-Event-ID` when it
@@ -40,9 +40,9 @@ pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 ///
 /// - The value is read as UTF-8, which browsers send. A value that is not UTF-8 is read as Latin-1,
 ///   which clients built on `fetch` send.
-/// - If there are two headers, the first one counts.
-/// - An empty value counts as absent.
-/// - So does a value with U+0000 or a line break, which no event can have as its id.
+/// - If there are several headers, the first one counts.
+/// - A value that is empty, or that contains U+0000 or a line break, counts as absent. No event can
+///   have such an id.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(Box<str>);
 
@@ -83,12 +83,12 @@ impl LastEventId {
         self.0.is_empty()
     }
 
-    /// Parses the id, for streams whose ids are numbers or have another format.
+    /// Parses the id into a number or another type with a [`FromStr`] implementation.
     ///
     /// # Errors
     ///
-    /// Returns the error of `T` if the id does not parse. The cause is the client, not the server,
-    /// so it is best treated like a first connection.
+    /// Returns the error of `T` if the id does not parse. The client may send any id, so this is
+    /// best treated as a first connection.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }
@@ -156,7 +156,7 @@ impl fmt::Display for LastEventId {
     }
 }
 
-/// Decodes `application/x-www-form-urlencoded` text, as browsers write queries.
+/// Decodes `application/x-www-form-urlencoded` text, the format in which browsers write queries.
 fn decode_form(text: &str) -> Cow<'_, [u8]> {
     if text.contains('+') {
         // Replace `+` first: a percent-encoded one stays a `+`.
@@ -168,9 +168,9 @@ fn decode_form(text: &str) -> Cow<'_, [u8]> {
 
 /// Returns whether a key of a query decodes to `name`.
 ///
-/// Stops at the first difference, so that a long query costs little.
+/// It stops at the first difference, so that a long query costs little.
 fn decodes_to(key: &str, name: &str) -> bool {
-    // Encoded, a byte is one character or three.
+    // An encoded byte is one character or three.
     if key.len() < name.len() || key.len() > 3 * name.len() {
         return false;
     }

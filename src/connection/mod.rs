@@ -1,8 +1,7 @@
-//! The facts about one connection: the kind of its client, the last event id that the client sent,
-//! the reason for which its stream closed, and which errors are cancellations.
+//! What is known about one connection: the kind of its client, the last event id that the client
+//! sent, and the reason its stream closed.
 
 mod accept;
-mod cancel;
 mod client;
 mod close;
 mod disconnect;
@@ -16,10 +15,7 @@ pub use self::{
     last_event_id::{LAST_EVENT_ID, LastEventId},
 };
 
-pub(crate) use self::{
-    accept::accepts_event_stream, cancel::is_cancelled_task, client::Client,
-    disconnect::DisconnectGuard,
-};
+pub(crate) use self::{accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard};
 
 #[cfg(feature = "runs")]
 pub(crate) use self::recorded::{EndWithoutTerminator, OnRefusal};

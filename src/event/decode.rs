@@ -7,8 +7,8 @@ use memchr::{memchr, memchr2};
 /// [HTML standard][html].
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
-/// would dispatch. Bytes that are not UTF-8 become U+FFFD, as in a browser. An event that is
-/// incomplete when the stream ends is discarded.
+/// would dispatch. Like a browser, it replaces bytes that are not UTF-8 by U+FFFD, and discards an
+/// event that is incomplete when the stream ends.
 ///
 /// ```
 /// use tower_sse::Decoder;
@@ -31,9 +31,9 @@ use memchr::{memchr, memchr2};
 /// # Memory
 ///
 /// The decoder keeps the incomplete event and the last event id. An event larger than
-/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so that an upstream
-/// whose event never ends cannot exhaust memory. The decoder can use three times that size, because
-/// a byte that is not UTF-8 becomes three bytes. Messages share the bytes of their last event id.
+/// [`max_event_size`](Self::max_event_size), 1 MiB by default, is an error, so an upstream whose
+/// event never ends cannot exhaust memory. The decoder can use three times that size, because a
+/// byte that is not UTF-8 becomes three bytes. Messages share the bytes of their last event id.
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#event-stream-interpretation
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ pub struct Decoder {
     line: Vec<u8>,
     /// The last byte was a CR, so an LF that follows belongs to the same line end.
     after_cr: bool,
-    /// No line was processed yet, so a byte order mark may come.
+    /// No line has been processed yet, so a byte order mark may come.
     is_first_line: bool,
     /// The number of bytes in the complete lines of the incomplete event.
     event_size: usize,
@@ -51,7 +51,7 @@ pub struct Decoder {
     event: String,
     data: String,
     id: String,
-    /// An `id` field came since the last empty line.
+    /// An `id` field has come since the last empty line.
     has_new_id: bool,
     last_event_id: Arc<str>,
     retry: Option<Duration>,
@@ -123,8 +123,8 @@ impl Decoder {
     /// Limits the size of an event to `bytes`, counted on the wire without line ends. The default
     /// is 1 MiB.
     ///
-    /// The limit also applies to each comment by itself. Any number of comments may come between
-    /// two events.
+    /// The number of comments is not limited. Each comment line counts until it ends, together with
+    /// the lines of the event that it interrupts.
     ///
     /// # Panics
     ///
@@ -142,8 +142,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// Returns [`EventTooLarge`] if an event exceeds the [limit](Self::max_event_size). Every later
-    /// call returns the error too, because the position in the stream is then unknown.
+    /// Returns [`EventTooLarge`] if an event exceeds the [limit](Self::max_event_size). So does
+    /// every later call, because the decoder cannot find the end of that event.
     pub fn decode(&mut self, input: &mut impl Buf) -> Result<Option<Message>, EventTooLarge> {
         while input.has_remaining() && !self.is_too_large {
             let chunk = input.chunk();
@@ -189,8 +189,8 @@ impl Decoder {
         Ok(None)
     }
 
-    /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now; empty
-    /// if it would send none.
+    /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now, or an
+    /// empty string if it would send none.
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         &self.last_event_id
@@ -246,7 +246,7 @@ impl Decoder {
         self.retry_since_message = self.retry;
     }
 
-    /// Completes the event, as an empty line came.
+    /// Completes the event at an empty line.
     fn dispatch(&mut self) -> Option<Message> {
         self.event_size = 0;
         if mem::take(&mut self.has_new_id) && *self.last_event_id != *self.id {
@@ -273,8 +273,8 @@ impl Default for Decoder {
     }
 }
 
-/// Decodes the text of one line. Line ends are ASCII, so this gives the same characters as decoding
-/// the whole stream.
+/// Decodes the text of one line. Line ends are ASCII, so decoding the whole stream would give the
+/// same characters.
 fn decode_utf8(value: &[u8]) -> Cow<'_, str> {
     String::from_utf8_lossy(value)
 }

@@ -14,17 +14,19 @@ use crate::BoxError;
 
 /// An item of a stream of events.
 ///
-/// The trait is sealed; these are its implementations:
+/// The trait is sealed. Its implementations are:
 ///
-/// - [`Event`];
-/// - [`Encoded`](crate::Encoded): wire bytes, encoded once and sent to many;
-/// - [`Json<T>`](crate::Json) (feature `json`): a value that is serialised when it is sent;
-/// - `Result<T, E>` of one of them, for a stream that can fail. For the effect of an `Err`, see
-///   [`SseLayer::on_error`](crate::SseLayer::on_error).
+/// | type | use |
+/// |---|---|
+/// | [`Event`] | a single event |
+/// | [`Encoded`](crate::Encoded) | bytes that are encoded once and sent to many clients |
+/// | [`Json<T>`](crate::Json) (feature `json`) | a value that is serialised when it is sent |
+/// | `Result<T, E>` of one of these | streams that can fail; see [`SseLayer::on_error`](crate::SseLayer::on_error) for the effect of an `Err` |
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event",
     label = "can't be written into an event stream",
-    note = "make a stream of `tower_sse::Event`, `Encoded`, `Json<T>`, or a `Result` of one of them",
+    note = "make a stream of `tower_sse::Event`, `Encoded`, `Json<T>`, or a `Result` of one of \
+            them",
     note = "text becomes an event by `stream.map(Event::from)`, a value by `stream.map(Json::new)`"
 )]
 pub trait Encode: sealed::EncodeInto {}
@@ -34,11 +36,11 @@ pub(crate) mod sealed {
 
     /// An item that writes itself into a frame.
     pub trait EncodeInto {
-        /// What can go wrong while an item is written.
+        /// The error of writing an item.
         type Error: Into<BoxError>;
 
-        /// Writes the item at the end of `frame`. After an error part of it may be written; the
-        /// caller cuts the frame back.
+        /// Appends the item to `frame`. After an error, the frame may contain a part of the item,
+        /// which the caller removes.
         fn encode(self, frame: &mut FrameBuf) -> Result<(), Self::Error>;
     }
 }
@@ -64,7 +66,7 @@ impl<T: EncodeInto, E: Into<BoxError>> EncodeInto for Result<T, E> {
 impl EncodeInto for Event {
     type Error = Infallible;
 
-    // A call would first move the event to memory.
+    // A call would write the event to memory first.
     #[inline(always)]
     fn encode(self, frame: &mut FrameBuf) -> Result<(), Infallible> {
         match self {
@@ -107,8 +109,8 @@ impl Event {
         fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref())
     }
 
-    /// Encodes the event without the end of its block, and reserves room for an id with a prefix of
-    /// `prefix_len` bytes.
+    /// Encodes the event without the end of its block, and reserves room for an id line whose
+    /// prefix has `prefix_len` bytes.
     #[cfg(feature = "hub")]
     pub(crate) fn encode_open(&self, prefix_len: usize) -> OpenBlock {
         let mut frame = FrameBuf::new();
@@ -140,7 +142,7 @@ impl OpenBlock {
     }
 }
 
-/// Writes an event whose data is JSON. The JSON has line breaks only where a `RawValue` has them.
+/// Writes an event whose data is JSON. Serialised JSON has line breaks only within a `RawValue`.
 #[cfg(feature = "json")]
 pub(super) fn encode_json(
     frame: &mut FrameBuf,
@@ -157,10 +159,11 @@ pub(super) fn encode_json(
     lines.end(true);
 }
 
-/// With this many spare bytes beyond the data, the exact length of the fields is not computed.
+/// The number of spare bytes, besides the data, from which the exact length of the fields is not
+/// computed.
 const ROOM_FOR_FIELDS: usize = 256;
 
-/// Returns the exact length of an event as a block, so that an event that is sent alone takes one
+/// Returns the exact length of an event's block, so that an event that is sent alone takes one
 /// allocation.
 fn fields_len(
     data: Option<&str>,
@@ -220,7 +223,7 @@ impl<'frame> Lines<'frame> {
     }
 
     /// Writes all fields.
-    // `encode_fields` does not call it, as that would cost a dozen instructions.
+    // `encode_fields` does not call it, because that costs a dozen instructions.
     #[cfg(feature = "hub")]
     fn fields(&mut self, Event { data, name, id, rare }: &Event) {
         if let Some(rare) = rare {

@@ -22,7 +22,7 @@ use super::{Encode, EncodeInto, Event, FrameBuf};
 /// assert_eq!(other.try_recv().unwrap().as_bytes(), b"event: news\ndata: once\n\n");
 /// ```
 ///
-/// Collecting an iterator gives a value with all its events, which are sent together:
+/// An iterator can be collected into one value, whose events are sent together:
 ///
 /// ```
 /// # use tower_sse::{Encoded, Event};

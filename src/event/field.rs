@@ -55,8 +55,7 @@ impl fmt::Display for InvalidField {
 
 impl Error for InvalidField {}
 
-/// Returns the index of the first character that a one-line field cannot contain, and the
-/// character.
+/// Returns the first character that a one-line field cannot contain, and its index.
 const fn first_forbidden(text: &str) -> Option<(usize, char)> {
     let mut rest = text.as_bytes();
     let mut position = 0;

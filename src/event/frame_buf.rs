@@ -8,12 +8,12 @@ use bytes::{Bytes, BytesMut};
 pub struct FrameBuf {
     bytes: BytesMut,
     /// Encoded bytes that were not copied into `bytes`. Large ones follow `bytes` as a frame of
-    /// their own; small ones are here only while `bytes` is empty.
+    /// their own. Small ones are here only while `bytes` is empty.
     uncopied: Option<Bytes>,
 }
 
-/// The length from which encoded bytes are sent in a frame of their own. Copying them would cost
-/// more than another frame.
+/// The length from which encoded bytes are sent in a frame of their own, because copying them would
+/// cost more than another frame.
 const MIN_UNCOPIED_LEN: usize = 4096;
 
 impl FrameBuf {
@@ -39,8 +39,8 @@ impl FrameBuf {
         self.bytes.capacity() - self.bytes.len()
     }
 
-    /// Returns whether `capacity` bytes can be written without another allocation, reclaiming the
-    /// buffer of frames that were split off and dropped.
+    /// Reclaims the buffer of frames that were split off and dropped. Returns whether `capacity`
+    /// bytes can then be written without another allocation.
     pub(crate) fn try_reclaim(&mut self, capacity: usize) -> bool {
         self.bytes.try_reclaim(capacity)
     }
@@ -68,8 +68,8 @@ impl FrameBuf {
         self.uncopied.is_some()
     }
 
-    /// Returns whether a frame of `frame_size` bytes has room for the uncopied bytes and as many
-    /// again.
+    /// Returns whether a frame of `frame_size` bytes has room for the uncopied bytes and another
+    /// event of the same length.
     pub(crate) fn leaves_room_in(&self, frame_size: usize) -> bool {
         let len = self.uncopied.as_ref().map_or(0, Bytes::len);
         len < MIN_UNCOPIED_LEN && 2 * len <= frame_size
@@ -89,9 +89,10 @@ impl FrameBuf {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// Writes bytes that are already encoded. They are not copied if they are many, or the first.
+    /// Writes bytes that are already encoded. They are copied only if they are few and follow other
+    /// bytes.
     ///
-    /// No bytes can be written after uncopied ones, until the frame is taken or they are
+    /// After uncopied bytes, nothing can be written until they are taken or
     /// [copied](Self::copy_first).
     pub(crate) fn put_encoded(&mut self, bytes: Bytes) {
         if bytes.len() < MIN_UNCOPIED_LEN && !self.bytes.is_empty() {

@@ -5,12 +5,12 @@ use super::field::{InvalidField, check_one_line, is_one_line};
 /// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
 ///
 /// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
-/// forge other fields. An empty id is valid: it clears the client's last event id, so that
-/// its next request has no `Last-Event-ID`.
+/// forge other fields. An empty id is valid. It clears the client's last event id, so that its next
+/// request has no `Last-Event-ID`.
 ///
-/// Keep ids short and plain if pages of other origins read the stream: browsers send a CORS
-/// preflight before a request whose `Last-Event-ID` is longer than 128 bytes, or contains
-/// characters such as `<`, `{` or `:`.
+/// Keep ids short and plain if pages of other origins read the stream. Browsers send a CORS
+/// preflight before a request whose `Last-Event-ID` is longer than 128 bytes or contains characters
+/// such as `<`, `{` or `:`.
 ///
 /// ```
 /// use tower_sse::{Event, EventId};
@@ -118,7 +118,7 @@ pub trait IntoEventId: sealed::IntoId {}
 pub(crate) mod sealed {
     use super::EventId;
 
-    /// An id before it is encoded. Integers are kept as such, so that encoding one needs no string.
+    /// An id before it is encoded. Integers are encoded without an intermediate string.
     #[derive(Clone, Debug, PartialEq, Eq)]
     pub enum Id {
         Unsigned(u64),
@@ -149,8 +149,8 @@ impl sealed::IntoId for EventId {
     }
 }
 
-/// Implements [`IntoEventId`] for all integer types. Adding a type later would make `id(42)`
-/// ambiguous in existing code.
+/// Implements [`IntoEventId`] for integers. All types are here from the start, because adding one
+/// later could make `id(42)` ambiguous in existing code.
 macro_rules! integer_ids {
     ($($integer:ty)*) => {$(
         impl IntoEventId for $integer {}

@@ -25,8 +25,8 @@ use super::{
 ///
 /// Each thread keeps a serialisation buffer of up to 64 KiB.
 ///
-/// A value that does not serialise is an error of the stream: none of it is sent, but events that
-/// were ready before it are. See [`SseLayer::on_error`](crate::SseLayer::on_error).
+/// If the value fails to serialise, the stream fails after the events before it. No part of the
+/// value is sent. See [`SseLayer::on_error`](crate::SseLayer::on_error).
 #[derive(Clone, Debug)]
 #[must_use]
 pub struct Json<T> {
@@ -45,7 +45,7 @@ impl<T: Serialize> Json<T> {
     ///
     /// # Panics
     ///
-    /// Panics if a literal has a line feed, a carriage return or U+0000.
+    /// Panics if a literal contains a line feed, a carriage return or U+0000.
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName) -> Self {
         self.name = Some(name.into_name());
@@ -56,7 +56,7 @@ impl<T: Serialize> Json<T> {
     ///
     /// # Panics
     ///
-    /// If a literal has a line feed, a carriage return or U+0000.
+    /// Panics if a literal contains a line feed, a carriage return or U+0000.
     #[track_caller]
     pub fn id(mut self, id: impl IntoEventId) -> Self {
         self.id = Some(id.into_id());
@@ -67,8 +67,8 @@ impl<T: Serialize> Json<T> {
 impl<T: Serialize> TryFrom<Json<T>> for Event {
     type Error = serde_json::Error;
 
-    /// Serialises the value now, for [`Hub::publish`](crate::hub::Hub::publish) and others that take
-    /// an [`Event`].
+    /// Serialises the value immediately, for code that needs an [`Event`], such as
+    /// [`Hub::publish`](crate::hub::Hub::publish).
     fn try_from(json: Json<T>) -> Result<Self, serde_json::Error> {
         let Json { value, name, id } = json;
         let mut event = Self::new().json_data(&value)?;
@@ -96,10 +96,10 @@ impl<T: Serialize> EncodeInto for Json<T> {
 }
 
 thread_local! {
-    /// The buffer for values before they are copied into a frame. serde_json writes to a `Vec` so
+    /// The buffer for a value before it is copied into a frame. serde_json writes to a `Vec` so
     /// much faster that the copy pays off, and the size of the frame is then known.
     static SCRATCH: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// A larger buffer is freed.
+/// The capacity up to which a thread keeps its buffer, in bytes.
 const SCRATCH_KEPT: usize = 64 * 1024;

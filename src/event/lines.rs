@@ -4,8 +4,9 @@ use memchr::{memchr2, memchr2_iter};
 
 use super::FrameBuf;
 
-/// The name of a field as it starts a line: the first of a block, or a next one, where it includes
-/// the end of the previous line. One copy of seven bytes is cheaper than copies of one and six.
+/// The bytes with which a field starts a line: the first line of a block, or a next line, where
+/// they include the end of the previous one. One copy of seven bytes is cheaper than copies of one
+/// and six.
 #[derive(Clone, Copy)]
 pub(crate) struct Field {
     first: &'static str,
@@ -19,8 +20,8 @@ pub(crate) const ID: Field = Field { first: "id: ", next: "\nid: " };
 pub(crate) const RETRY: Field = Field { first: "retry: ", next: "\nretry: " };
 
 impl Field {
-    /// Returns the length of `text` as lines of this field, including line ends. A CRLF counts as
-    /// two line breaks, because the result is only a capacity.
+    /// Returns the length of `text` as lines of this field, including line ends. It counts a CRLF
+    /// as two line breaks, because the result is only used as a capacity.
     pub(crate) fn len_of(self, text: &str) -> usize {
         let breaks = memchr2_iter(b'\n', b'\r', text.as_bytes()).count();
         text.len() - breaks + (1 + breaks) * self.next.len()
@@ -40,8 +41,8 @@ impl FrameBuf {
         self.put(field.next.as_bytes());
     }
 
-    /// Writes `text` into the open line of `field`, and opens another line of it at each line
-    /// break. CR, LF and CRLF are one line break each, so a trailing line break adds an empty line.
+    /// Writes `text` into the open line of `field`, and opens a new line at each line break (CR, LF
+    /// or CRLF). A trailing line break therefore adds an empty line.
     #[inline]
     pub(crate) fn put_lines(&mut self, field: Field, text: &[u8]) {
         if has_line_break(text) {
@@ -77,7 +78,7 @@ fn split_line(text: &[u8]) -> Option<(&[u8], &[u8])> {
 /// Returns whether `text` contains a CR or LF.
 ///
 /// For short text, memchr's set-up costs more than the search, so whole chunks are compared. The
-/// last chunk overlaps the one before.
+/// last chunk overlaps the previous one.
 // Without `always`, unrelated code decides whether this is inlined.
 #[inline(always)]
 fn has_line_break(text: &[u8]) -> bool {

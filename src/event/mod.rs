@@ -1,4 +1,4 @@
-//! Events and their wire format: encoding events into a stream, and decoding a stream.
+//! Encoding and decoding of events in the wire format of event streams.
 //!
 //! Nothing here is asynchronous or depends on HTTP. The format is defined by the [HTML standard,
 //! section "Server-sent events"][html].
@@ -64,13 +64,12 @@ use self::id::Id;
 ///
 /// # How clients treat it
 ///
-/// - An event with [`data`](Self::data), even empty data, is dispatched to page code.
-/// - An event without data is not dispatched. Whether its [`id`](Self::id) counts depends on the
-///   client.
-/// - An event with only a [`comment`](Self::comment) or [`retry`](Self::retry) is written as lines
-///   without an empty line after them, because some clients dispatch an empty message for a block
-///   without data.
-/// - `Event::new()` without any field is written as no bytes.
+/// | fields | effect |
+/// |---|---|
+/// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
+/// | no data, but a name or an [`id`](Self::id) | Clients do not dispatch the event. Whether the id counts depends on the client. |
+/// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line after them, because some clients dispatch an empty message for a block without data. |
+/// | none | Nothing is written. |
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct Event {
@@ -94,11 +93,11 @@ impl Event {
         Self { data: None, name: None, id: None, rare: None }
     }
 
-    /// Sets the `event` field, the name that page code listens to with `addEventListener("tick",
-    /// …)`. Without a name, or with an empty one, the event is a `message`.
+    /// Sets the `event` field: the event's name, for which page code listens with
+    /// `addEventListener("tick", …)`. Without a name, or with an empty one, it is `message`.
     ///
-    /// Avoid the names `open` and `error`: `EventSource` dispatches events of its own under them,
-    /// which listeners could not distinguish.
+    /// Avoid the names `open` and `error`. `EventSource` dispatches events of its own with these
+    /// names, and listeners cannot distinguish them.
     ///
     /// # Panics
     ///
@@ -110,15 +109,15 @@ impl Event {
         self
     }
 
-    /// Sets the `id` field, which the client sends as `Last-Event-ID` when it reconnects, until it
-    /// receives another id. An empty id clears the client's last event id.
+    /// Sets the `id` field. Until it receives another id, the client sends this one as
+    /// `Last-Event-ID` when it reconnects. An empty id clears the client's last event id.
     ///
     /// To advance a client's last event id without an event for the page, send the id with empty
-    /// data and a name that the page does not listen to. Clients differ on an id without data:
+    /// data and a name for which the page does not listen. Clients differ on an id without data:
     ///
     /// | Client | An id without data | An id with empty data |
     /// |---|---|---|
-    /// | the HTML standard, Chromium | counts | counts |
+    /// | Chromium, as the HTML standard specifies | counts | counts |
     /// | Firefox | is ignored | counts |
     /// | WebKit | counts if an event with data follows before the client reconnects | counts |
     ///
@@ -139,8 +138,8 @@ impl Event {
         self
     }
 
-    /// Sets the `retry` field, the time that the client waits before it reconnects, from this event
-    /// on.
+    /// Sets the `retry` field: how long the client waits before it reconnects, until it receives
+    /// another time.
     ///
     /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
     /// if it is more than 2³¹−1 milliseconds, the limit of `setTimeout`.
@@ -160,9 +159,10 @@ impl Event {
         self
     }
 
-    /// Sets the `data` field: what page code reads as `event.data`. Every line of `text` becomes a
-    /// `data` line; the client joins them with line feeds, so a CR or CRLF arrives as LF. A
-    /// trailing line break is kept, and empty data is data.
+    /// Sets the `data` field, which page code reads as `event.data`.
+    ///
+    /// Every line of `text` becomes a `data` line. The client joins the lines with line feeds, so a
+    /// CR or CRLF arrives as an LF. A trailing line break is kept.
     ///
     /// A literal is not copied, a `String` is moved, and a `&String` is copied.
     pub fn data(mut self, text: impl IntoText) -> Self {
@@ -170,9 +170,10 @@ impl Event {
         self
     }
 
-    /// Sets the `data` field to `value` as JSON.
+    /// Sets the `data` field to `value`, serialised as JSON.
     ///
-    /// [`Json`] serialises the value when the event is sent, without a string for each event.
+    /// This allocates a string. [`Json`] serialises the value when the event is sent and needs
+    /// none.
     ///
     /// # Errors
     ///
@@ -193,9 +194,8 @@ impl Event {
         Ok(self.data(serde_json::to_string(value)?))
     }
 
-    /// Returns the event in the form that clients dispatch, with empty data if it has only a name.
-    /// Returns `None` if it has neither data nor a name, because no client dispatches such an
-    /// event.
+    /// Returns the event with data, so that clients dispatch it. An event that has a name but no
+    /// data gets empty data. Returns `None` if it has neither.
     pub(crate) fn dispatched(mut self) -> Option<Self> {
         if self.data.is_none() {
             self.name.as_ref()?;
@@ -214,9 +214,32 @@ impl Event {
         self.id.is_some()
     }
 
+    /// Returns the fields of an event that was checked for publication.
+    #[cfg(feature = "redis")]
+    pub(crate) fn fields(&self) -> Fields<'_> {
+        let rare = self.rare.as_deref();
+        Fields {
+            data: self.data.as_deref().unwrap_or_default(),
+            name: self.name.as_ref().map(EventName::as_str),
+            retry: rare.and_then(|rare| rare.retry).map(whole_milliseconds),
+            comment: rare.and_then(|rare| rare.comment.as_deref()),
+        }
+    }
+
     fn rare_fields(&mut self) -> &mut RareFields {
         self.rare.get_or_insert_default()
     }
+}
+
+/// The fields of an event that a broker stores. The id is the broker's own.
+#[cfg(feature = "redis")]
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Fields<'a> {
+    pub(crate) data: &'a str,
+    pub(crate) name: Option<&'a str>,
+    /// The reconnection time in milliseconds.
+    pub(crate) retry: Option<u64>,
+    pub(crate) comment: Option<&'a str>,
 }
 
 impl From<&'static str> for Event {
@@ -234,7 +257,7 @@ impl From<Cow<'static, str>> for Event {
 }
 
 impl From<&String> for Event {
-    /// An event with a copy of this data.
+    /// Creates an event with a copy of this data.
     fn from(data: &String) -> Self {
         Self::new().data(data)
     }

@@ -2,7 +2,7 @@ use std::{borrow::Cow, fmt, str::FromStr};
 
 use super::field::{InvalidField, check_one_line, is_one_line};
 
-/// The name of an event: the value of its `event` field, which page code listens to.
+/// The name of an event, for which page code listens: the value of the `event` field.
 ///
 /// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
 /// forge other fields. An empty name means `message`, the default.

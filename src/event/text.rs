@@ -1,10 +1,10 @@
 use std::borrow::Cow;
 
-/// Text that [`Event::data`](crate::Event::data) and [`Event::comment`](crate::Event::comment)
+/// A type that [`Event::data`](crate::Event::data) and [`Event::comment`](crate::Event::comment)
 /// accept.
 ///
-/// A literal is not copied and a `String` is moved; `&String` is copied. The trait is sealed. Call
-/// `to_owned()` on a `&str` that is not `'static`.
+/// A literal is not copied, a `String` is moved, and a `&String` is copied. Call `to_owned()` on a
+/// `&str` that is not `'static`. The trait is sealed.
 pub trait IntoText: sealed::IntoText {}
 
 pub(crate) mod sealed {

@@ -8,22 +8,22 @@ use super::{
     log::{BLOCK, Entry, Log},
 };
 
-/// A part of a complete block is sliced from the shared frame of the whole block if it has at
-/// least this many bytes. A smaller part is copied: a client that holds a slice holds the block.
+/// The size in bytes from which a part of a complete block is a slice of the block's shared frame.
+/// A smaller part is copied, because a client that holds a slice holds the whole block.
 const MIN_SHARED_SLICE: u64 = 4 * 1024;
 
-/// Consecutive events of a log, as one piece.
+/// Consecutive events of a log in one piece.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// The sequence number of its last event.
     pub(crate) last: u64,
-    /// The sequence number of the first event after it.
+    /// The sequence number of the event after the batch, if there is one.
     pub(crate) next: Option<u64>,
     pub(crate) bytes: Bytes,
 }
 
 impl Log {
-    /// Returns the events above `seen` and below `bound`, up to the end of their block.
+    /// Returns the first events above `seen` that are below `bound` and in the same block.
     pub(crate) fn batch(
         &mut self,
         seen: u64,
@@ -47,7 +47,7 @@ impl Log {
         Some(Batch { last, next, bytes: self.frame(from..to, drops)? })
     }
 
-    /// Returns the entries of one block as a frame, which subscribers share.
+    /// Returns entries of one block as a frame, which subscribers share.
     fn frame(&mut self, entries: Range<usize>, drops: &mut DeferredDrops) -> Option<Bytes> {
         let first = self.entries.get(entries.start)?;
         let block = first.block();
@@ -80,14 +80,14 @@ impl Log {
         Some(bytes)
     }
 
-    /// Returns all entries of the block that these entries are in.
+    /// Returns all kept entries of `block`, of which `entries` are a part.
     fn block_around(&self, entries: &Range<usize>, block: u64) -> Range<usize> {
         let start = self.entries.partition_point(|entry| entry.block() < block);
         start..self.end_of(entries.end, |entry| entry.block() == block)
     }
 
-    /// Returns the index of the first entry from `from` on that is not in the batch. It searches
-    /// in growing steps, so a near end is found sooner.
+    /// Returns the index of the first entry from `from` on that is not in the batch. It searches in
+    /// growing steps, so it finds a near end sooner.
     fn end_of(&self, from: usize, is_in_batch: impl Fn(&Entry) -> bool) -> usize {
         let is_in_batch = |at: usize| self.entries.get(at).is_some_and(&is_in_batch);
         let (mut start, mut step) = (from, 1);
@@ -95,7 +95,7 @@ impl Log {
             start += step;
             step *= 2;
         }
-        // The end is less than a step away.
+        // The end is fewer than `step` entries away.
         let mut end = start + step - 1;
         while start < end {
             let middle = usize::midpoint(start, end);

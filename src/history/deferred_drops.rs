@@ -1,9 +1,10 @@
 use bytes::Bytes;
 
-/// Evicted bytes, to be dropped after all locks are released.
+/// Evicted bytes, which are dropped after all locks are released.
 #[derive(Debug, Default)]
 pub(crate) struct DeferredDrops {
-    /// A full topic evicts one event for each published event: that allocates no list.
+    /// Not in `rest`, so that a full topic, which evicts one event for each published event,
+    /// allocates no list.
     first: Bytes,
     rest: Vec<Bytes>,
 }

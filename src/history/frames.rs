@@ -11,18 +11,19 @@ use bytes::Bytes;
 
 use super::deferred_drops::DeferredDrops;
 
-/// How many frames a log keeps even if no client holds them.
+/// The number of frames that a log keeps even if no client holds them.
 const KEPT: usize = 16;
-/// How many frames each added frame checks, to remove those that were dropped.
+/// The number of frames that each access examines, to remove those that clients have dropped.
 const EXAMINED: usize = 4;
-/// The memory of a frame in the list besides its bytes, counted by an allocator.
+/// The memory of a frame in the list besides its bytes, measured with an allocator.
 const ENTRY_MEMORY: usize = 170;
 
-/// The frames of a log: consecutive events copied into one piece, which subscribers that are
-/// behind share.
+/// The frames of a log. A frame is a copy of consecutive events in one piece, which subscribers
+/// that are behind share.
 ///
-/// The newest few are kept and count as the log's memory. The rest are referenced weakly and are
-/// shared for as long as a client holds them: that takes no memory, and a copy would.
+/// The newest few frames are kept and count as memory of the log. The list has weak references to
+/// the rest, so subscribers share a frame while any client holds it. Sharing it takes no further
+/// memory.
 #[derive(Debug, Default)]
 pub(super) struct Frames {
     by_key: BTreeMap<FrameKey, Frame>,
@@ -32,7 +33,7 @@ pub(super) struct Frames {
     last_examined: Option<FrameKey>,
 }
 
-/// The events of a frame. Keys sort in the log's order, so the oldest block is first.
+/// The events of a frame. Keys sort by block, the oldest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FrameKey {
     block: u64,
@@ -74,13 +75,13 @@ impl FrameKey {
 }
 
 impl Frames {
-    /// Returns the memory of the kept frames, and of the list of all frames.
+    /// Returns the memory of the kept frames and of the list of all frames.
     pub(super) fn memory(&self) -> usize {
         self.kept_bytes + self.by_key.len() * ENTRY_MEMORY
     }
 
-    /// Returns the bytes `range` of the log, if a frame with this key exists and contains them. The
-    /// frame is kept if there is `room` for it.
+    /// Returns the bytes `range` of the log if a frame with this key contains them. The frame is
+    /// then kept, if it has at most `room` bytes.
     pub(super) fn get(
         &mut self,
         key: FrameKey,
@@ -102,8 +103,8 @@ impl Frames {
         slice(&bytes, start, range)
     }
 
-    /// Adds a frame that begins at offset `start`, and returns the bytes `range` of the log. The frame
-    /// is kept if there is `room` for it.
+    /// Adds a frame that begins at offset `start`, and returns the bytes `range` of the log. The
+    /// frame is kept if it has at most `room` bytes.
     pub(super) fn add(
         &mut self,
         key: FrameKey,
@@ -139,7 +140,7 @@ impl Frames {
         }
     }
 
-    /// Evicts the kept frames. Those that a client holds can still be shared.
+    /// Evicts the kept frames. Those that a client holds are still shared.
     pub(super) fn evict(&mut self, drops: &mut DeferredDrops) {
         while self.evict_oldest(drops) {
             self.remove_some_dropped();
@@ -154,7 +155,7 @@ impl Frames {
         true
     }
 
-    /// Removes the frames of earlier blocks, whose events are evicted.
+    /// Removes the frames of blocks before `block`, whose events have been evicted.
     pub(super) fn remove_before(&mut self, block: u64, drops: &mut DeferredDrops) {
         while let Some(entry) = self.by_key.first_entry()
             && entry.key().block < block
@@ -164,7 +165,7 @@ impl Frames {
         }
     }
 
-    /// Removes dropped frames among the next few keys, in rotation.
+    /// Examines the next few frames in rotation, and removes those that clients have dropped.
     fn remove_some_dropped(&mut self) {
         let mut dropped = [None; EXAMINED];
         let mut last = None;

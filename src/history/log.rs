@@ -8,11 +8,11 @@ use super::{
     memory::{MemoryCounter, MemoryShare},
 };
 
-/// Frames end at multiples of this many bytes, so that subscribers that are behind soon read the
-/// same frames.
+/// The size of a block in bytes. A frame contains only events that start in one block, so that
+/// subscribers that are behind soon read the same frames.
 pub(super) const BLOCK: u64 = 16 * 1024;
-/// An event of at least this many bytes is a block of its own, and is sent without copying it. A
-/// frame of copied events therefore exceeds a block by less than this.
+/// The size in bytes from which an event is a block of its own and is sent without a copy. The last
+/// event of any other block extends beyond it by less than this.
 const LARGE: usize = 4 * 1024;
 /// The memory of an event besides its bytes on the wire, measured with an allocator: its entry and
 /// the reference count of its bytes.
@@ -20,39 +20,40 @@ const ENTRY_OVERHEAD: usize = 112;
 /// The capacity below which the list of entries does not shrink.
 const MIN_CAPACITY: usize = 16;
 
-/// The limits of what a log keeps; all of them apply.
+/// The limits of what a log keeps. All of them apply.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) events: usize,
-    /// Bytes on the wire. The newest event is kept even if it is larger.
+    /// The total size on the wire, in bytes. This limit never evicts the newest event.
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
-    /// Bytes of memory. Not even the newest event is kept if it is larger.
+    /// The total memory of all logs, in bytes. It evicts even the newest event if that is larger.
     pub(crate) memory: usize,
 }
 
 /// The newest evicted event of a log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Evicted {
-    /// Its sequence number, 0 if no event was evicted.
+    /// Its sequence number, or an upper bound of it; 0 if no event was evicted.
     pub(crate) up_to: u64,
-    /// Whether the log is known to have evicted this event; otherwise `up_to` is an upper bound.
+    /// Whether `up_to` is the sequence number itself. The log of a topic that was removed and
+    /// forgotten knows only an upper bound.
     pub(crate) is_exact: bool,
 }
 
 /// The recent events of a topic, in the order of publication.
 ///
-/// Each method that changes the log's memory updates the shared [`MemoryCounter`].
+/// Each method that changes the log's memory also updates the shared [`MemoryCounter`].
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(super) limits: Limits,
-    /// The memory of a topic that keeps an event, besides its events.
+    /// The memory of a topic besides its events, which counts while it keeps any.
     topic_overhead: usize,
     pub(super) memory: MemoryShare,
     pub(super) entries: VecDeque<Entry>,
     bytes: usize,
-    /// The offset of the next small event: the bytes appended so far, and the padding around large
-    /// events.
+    /// The offset at which the next small event starts. Offsets count the bytes of all appended
+    /// events, and the padding around large ones, which align with blocks.
     pub(super) end: u64,
     evicted: Evicted,
     evicted_events: u64,
@@ -63,7 +64,7 @@ pub(crate) struct Log {
 #[derive(Debug)]
 pub(super) struct Entry {
     pub(super) sequence: u64,
-    /// Its first byte's offset, on the scale of [`Log::end`].
+    /// The offset of its first byte; see [`Log::end`].
     pub(super) start: u64,
     published: Duration,
     pub(super) bytes: Bytes,
@@ -113,8 +114,8 @@ impl Log {
         self.evicted_events
     }
 
-    /// Returns the memory of the topic, 0 if it keeps no event, because only its subscribers then
-    /// keep it alive.
+    /// Returns the memory of the topic. A topic without events counts as 0, because only
+    /// subscribers keep it alive.
     fn memory(&self) -> usize {
         if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
     }
@@ -133,7 +134,7 @@ impl Log {
         self.evicted
     }
 
-    /// Appends an event, and evicts what the limits exclude.
+    /// Appends an event, and evicts the oldest events until all limits are met.
     pub(crate) fn append(
         &mut self,
         sequence: u64,
@@ -150,7 +151,7 @@ impl Log {
         self.trim(now, drops);
     }
 
-    /// Evicts what the limits exclude at the time `now`.
+    /// Evicts the oldest events until all limits are met at the time `now`.
     pub(crate) fn trim(&mut self, now: Duration, drops: &mut DeferredDrops) {
         let Limits { events, bytes, age, memory } = self.limits;
         while let Some(oldest) = self.entries.front()
@@ -160,14 +161,14 @@ impl Log {
         {
             self.evict_oldest(drops);
         }
-        // An event that is larger than the total limit must not evict all other topics.
+        // An event that is larger than the limit of the hub must not evict all other topics.
         while self.entries.len() * ENTRY_OVERHEAD + self.bytes > memory {
             self.evict_oldest(drops);
         }
         self.update_memory();
     }
 
-    /// Evicts the oldest events until at least `memory` bytes were freed, or none is left.
+    /// Evicts the oldest events until at least `memory` bytes are freed or no event is left.
     pub(crate) fn evict(&mut self, memory: usize, drops: &mut DeferredDrops) {
         let target = self.memory().saturating_sub(memory);
         while self.memory() > target {
@@ -203,7 +204,7 @@ impl Log {
         self.entries.shrink_to_fit();
     }
 
-    /// Evicts the kept frames, which can be assembled again.
+    /// Evicts the kept frames. They can be assembled again from the events.
     pub(crate) fn evict_frames(&mut self, drops: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {
             frames.evict(drops);
@@ -220,14 +221,14 @@ impl Log {
         self.evicted = Evicted { up_to: oldest.sequence, is_exact: true };
         drops.add(oldest.bytes);
         self.remove_stale_frames(drops);
-        // A burst must not hold its memory for good.
+        // Free the memory that a burst has left.
         let capacity = self.entries.capacity();
         if capacity > MIN_CAPACITY && self.entries.len() < capacity / 4 {
             self.entries.shrink_to(capacity / 2);
         }
     }
 
-    /// Removes the frames whose events are all evicted.
+    /// Removes the frames whose events have all been evicted.
     fn remove_stale_frames(&mut self, drops: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {
             let oldest = self.entries.front().map(Entry::block);
@@ -255,7 +256,7 @@ impl Log {
     }
 
     /// Returns the index of the first entry above `seen`. It searches from the end in growing
-    /// steps, as most subscribers have seen all but the newest events.
+    /// steps, because most subscribers have seen all but the newest events.
     pub(super) fn index_after(&self, seen: u64) -> usize {
         let is_seen = |at| self.entries.get(at).is_none_or(|entry: &Entry| entry.sequence <= seen);
         let mut end = self.entries.len();

@@ -1,4 +1,4 @@
-// The standard library's, for loom too: the models do not depend on its order.
+// The standard library's atomics even under loom: the models do not depend on their order.
 use std::sync::{
     Arc,
     atomic::{AtomicUsize, Ordering::Relaxed},
@@ -14,7 +14,8 @@ impl MemoryCounter {
     }
 }
 
-/// The part of a [`MemoryCounter`] that one log contributes, subtracted when the log is dropped.
+/// The part of a [`MemoryCounter`] that one log contributes. It is subtracted when the log is
+/// dropped.
 #[derive(Debug)]
 pub(crate) struct MemoryShare {
     counter: Arc<MemoryCounter>,

@@ -7,8 +7,8 @@ use crate::connection::LastEventId;
 #[cfg(feature = "hub")]
 use crate::event::EventId;
 
-/// A position in the order of publication, which is the id of an event: an epoch and a sequence
-/// number, as in `4fzo8gk0o2yl-1729`.
+/// A position in the order of publication: an epoch and a sequence number. It is written as
+/// `4fzo8gk0o2yl-1729` in the id of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) epoch: Epoch,
@@ -24,28 +24,31 @@ impl fmt::Display for Position {
 #[cfg(feature = "hub")]
 impl From<Position> for EventId {
     fn from(position: Position) -> Self {
-        // It consists of letters, digits and a hyphen.
+        // The text consists of letters, digits and a hyphen.
         Self::from_one_line(position.to_string())
     }
 }
 
-/// The origin of positions. That of a hub in the process is its creation time in milliseconds and
-/// random bits, so that no two are equal; that of a hub with a broker is a hash of the broker's name.
+/// The hub or the run to which positions belong.
+///
+/// For a hub without a broker and for a run, it is the creation time in milliseconds and random
+/// bits, so that each has its own. For a hub with a broker, it is a hash of the broker's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(u64);
 
 const RANDOM_BITS: u32 = 20;
 const RADIX: u64 = 36;
-/// The digits of `u64::MAX` in this radix.
+/// The number of digits of `u64::MAX` in this radix.
 const MAX_DIGITS: usize = 13;
-/// The digits of an epoch derived from a name.
+/// The number of digits of an epoch that is derived from a name.
 const NAMED_DIGITS: u32 = 5;
 
 impl Epoch {
-    /// Returns the epoch that every process derives from the same name. It has fewer digits than
+    /// Derives an epoch from a name, which is the same in every process. It has fewer digits than
     /// one of [`now`](Self::now).
     pub(crate) fn of_name(name: &str) -> Self {
-        // FNV-1a: the same on every machine and in every version, unlike the standard library's.
+        // FNV-1a is the same on every machine and in every version, unlike the standard library's
+        // hash.
         let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
@@ -84,30 +87,30 @@ impl fmt::Display for Epoch {
     }
 }
 
-/// The position that a client's last event id stands for.
+/// The meaning of a client's last event id for one hub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResumeFrom {
-    /// No id: the client's first visit.
+    /// The client has no id, so this is its first visit.
     FirstVisit,
     /// The client has seen all events up to this sequence number.
     Seen(u64),
-    /// An id that does not belong to this epoch.
+    /// The hub has not assigned this id.
     Unknown(UnknownId),
 }
 
-/// A last event id that does not belong to an epoch.
+/// A last event id that a hub has not assigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnknownId {
     /// An id of another epoch, such as the one before a restart.
     Foreign,
-    /// An id of no epoch, or one of this epoch that is not assigned yet.
+    /// Text that is not an id, or an id of this epoch that is not assigned yet.
     Malformed,
 }
 
 impl UnknownId {
     /// Returns a position that every epoch parses as this variant.
     pub(crate) const fn position(self) -> Position {
-        // No epoch began in 1970, and an epoch does not begin with a zero.
+        // No hub was created in 1970, and no epoch is written with a leading zero.
         let epoch = match self {
             Self::Foreign => Epoch(1),
             Self::Malformed => Epoch(0),
@@ -117,7 +120,8 @@ impl UnknownId {
 }
 
 impl ResumeFrom {
-    /// Parses an id against an `epoch` that has assigned sequence numbers up to `newest` at most.
+    /// Parses an id for a hub with this `epoch`, which has assigned sequence numbers up to
+    /// `newest`.
     pub(crate) fn parse(id: Option<&LastEventId>, epoch: Epoch, newest: u64) -> Self {
         let Some(id) = id.map(LastEventId::as_str).filter(|id| !id.is_empty()) else {
             return Self::FirstVisit;
@@ -140,15 +144,15 @@ impl ResumeFrom {
     }
 }
 
-/// Parses a sequence number in its canonical form, so neither `+5` nor `007`.
+/// Parses a sequence number in its canonical form, which excludes `+5` and `007`.
 fn parse_sequence(digits: &str) -> Option<u64> {
     let canonical = digits.bytes().all(|byte| byte.is_ascii_digit())
         && (!digits.starts_with('0') || digits == "0");
     digits.parse().ok().filter(|_| canonical)
 }
 
-/// Returns whether this is a position in several streams, as in `n17.4`. No version assigns such
-/// positions yet; a client that brings one has been served by a later version.
+/// Returns whether this is a position in several streams, such as `n17.4`. No version assigns such
+/// positions yet, so a client that sends one was served by a later version.
 fn is_vector(rest: &str) -> bool {
     let is_number = |part: &str| parse_sequence(part).is_some();
     rest.strip_prefix('n').is_some_and(|parts| parts.split('.').all(is_number))

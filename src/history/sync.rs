@@ -1,4 +1,4 @@
-//! Locks and atomics, which loom replaces so that its models run the production code.
+//! Locks and atomics. Under loom they are loom's, so that its models run the production code.
 
 #[cfg(not(tower_sse_loom))]
 pub(crate) use std::sync::{
@@ -14,7 +14,8 @@ pub(crate) use loom::sync::{
 
 use std::sync::PoisonError;
 
-/// Locks a mutex and ignores poisoning: no user code runs under it, so its data is consistent.
+/// Locks a mutex and ignores poisoning. No user code runs under the lock, so the data is
+/// consistent.
 pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -6,8 +6,8 @@ use std::{
 
 /// The wakers of the subscriptions that wait for a topic's next event.
 ///
-/// A subscription is listed at most once: it keeps a ticket, which is valid while the list's
-/// generation is unchanged.
+/// A subscription is listed at most once. It keeps a ticket, which is valid as long as the list's
+/// generation does not change.
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     generation: u64,
@@ -54,7 +54,7 @@ impl Waiters {
         Ticket { generation: self.generation, index }
     }
 
-    /// Removes the waker with this ticket, to be dropped after all locks are released.
+    /// Removes the waker with this ticket. The caller drops it after releasing all locks.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
         let waker = self.slot_mut(ticket)?.take();
         if waker.is_some() {
@@ -80,7 +80,7 @@ impl Waiters {
         self.wakers.get_mut(ticket.index as usize)
     }
 
-    /// Empties the list. Its wakers are to be woken after all locks are released.
+    /// Takes all wakers. The caller wakes them after releasing all locks.
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.len() == self.vacant.len() {
             return WakeList::None;
@@ -104,7 +104,7 @@ impl Waiters {
     }
 }
 
-/// How many wakers are taken without giving up the list's allocation.
+/// The number of wakers up to which the list keeps its allocation when they are taken.
 const FEW: usize = 8;
 
 /// The wakers taken out of a [`Waiters`].
@@ -131,11 +131,11 @@ impl WakeList {
 
 /// Wakes a task without panicking. It runs a runtime's code, so no lock may be held.
 pub(crate) fn wake(waker: Waker) {
-    // A panic must not stop the loop: the remaining wakers are no longer listed anywhere.
+    // A panic must not stop the loop, because the remaining wakers are no longer listed anywhere.
     without_panic(|| waker.wake());
 }
 
-/// Drops a waker without panicking. It runs a runtime's code, so no lock may be held.
+/// Drops a waker without panicking. This can run any code of a runtime, so no lock may be held.
 pub(crate) fn drop_waker(waker: Option<Waker>) {
     without_panic(|| drop(waker));
 }

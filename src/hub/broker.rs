@@ -5,8 +5,7 @@ use crate::{BoxError, event::Event};
 
 /// An engine that carries the events of one hub between processes.
 ///
-/// [`Hub::connect`](super::Hub::connect) takes one. The trait is sealed; this is its
-/// implementation:
+/// [`Hub::connect`](super::Hub::connect) takes one. The trait is sealed. Its implementation is:
 ///
 /// - [`Redis`](crate::redis::Redis) (feature `redis`): Redis Streams, for Redis 7 or Valkey.
 pub trait Broker: sealed::Broker {}
@@ -16,17 +15,17 @@ pub(crate) mod sealed {
 
     /// An engine that numbers events and hands each one to every hub.
     pub trait Broker: Send + Sized + 'static {
-        /// What can go wrong while it connects.
+        /// The error of connecting.
         type Error: Into<BoxError>;
 
-        /// Returns the name that the processes of one hub share, and no other hub has. Ids of
+        /// Returns the name that all processes of one hub share and that no other hub has. Ids of
         /// events begin with a hash of it.
         fn name(&self) -> String;
 
-        /// Connects, loads the history, and from then on feeds what is published.
+        /// Connects, loads the history into `feed`, and from then on feeds each published event.
         ///
-        /// The feeding ends when the future is dropped, or the feed is
-        /// [closed](Feed::closed).
+        /// The feeding ends when the future is dropped, or when the hub is
+        /// [closed or dropped](Feed::run_until_closed).
         fn start(
             self,
             feed: Feed,
@@ -34,15 +33,15 @@ pub(crate) mod sealed {
     }
 }
 
-/// An acknowledgement that is awaited: the sequence number of the published event.
+/// A future that waits for the broker's acknowledgement and returns the event's sequence number.
 pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<u64, PublishError>> + Send>>;
 
-/// The way of events from a hub to its broker.
+/// The connection on which a hub sends events to its broker.
 pub trait Publisher: Send + Sync + 'static {
-    /// Publishes an event, when the returned future is polled.
+    /// Returns a future that publishes the event. Nothing is sent before its first poll.
     fn publish(&self, topic: &str, event: &Event) -> Publishing;
 
-    /// Returns the highest sequence number that the broker may have assigned by now. Higher ones in
-    /// a client's id are malformed. `committed` is the newest that this process has received.
+    /// Returns the highest sequence number that the broker may have assigned so far. A client's id
+    /// with a higher one is malformed. `committed` is the newest that this process has received.
     fn newest_possible(&self, committed: u64) -> u64;
 }

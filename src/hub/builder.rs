@@ -12,7 +12,7 @@ use super::{
 };
 use crate::history::Epoch;
 
-/// Builds a [`Hub`] with limits of what it keeps.
+/// A builder of a [`Hub`] with limits of what the hub keeps.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,19 +44,20 @@ impl HubBuilder {
         }
     }
 
-    /// Limits how many events each topic keeps to the newest `events`. The default is 1,024.
+    /// Limits the number of events that each topic keeps to the newest `events`. The default is
+    /// 1,024.
     ///
     /// # Panics
     ///
-    /// Panics if `events` is zero, as subscribers read only kept events.
+    /// Panics if `events` is zero, because subscribers read only kept events.
     #[track_caller]
     pub fn retain_events(mut self, events: usize) -> Self {
         self.retention = self.retention.events(events);
         self
     }
 
-    /// Limits the total size of the events of each topic to `bytes` on the wire. The default is
-    /// 1 MiB. The newest event is kept whatever its size.
+    /// Limits the total size of the events of each topic to `bytes` on the wire. The default is 1
+    /// MiB. This limit alone never evicts a topic's newest event.
     pub fn retain_bytes(mut self, bytes: usize) -> Self {
         self.retention = self.retention.bytes(bytes);
         self
@@ -64,23 +65,24 @@ impl HubBuilder {
 
     /// Limits the age of the events of each topic. The default is 5 minutes.
     ///
-    /// Old events are evicted by other operations, not by a timer:
+    /// Old events are not evicted by a timer:
     ///
     /// - Publishing and subscribing evict the old events of their own topic.
-    /// - Publishing also evicts the old events of 16 other topics, in rotation: once a millisecond, or
-    ///   sooner if at least four topics have started to keep events since the last time.
+    /// - Publishing also evicts the old events of the next 16 topics in rotation. It does so at
+    ///   most once a millisecond, or sooner if at least four topics have started to keep events
+    ///   since the last time.
     /// - Without publishing or subscribing, nothing is evicted.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.retention = self.retention.age(age);
         self
     }
 
-    /// Sets the limits of individual topics by name. For a name for which the closure returns
-    /// `None`, the limits of this builder apply.
+    /// Sets the limits of individual topics by name. If the closure returns `None`, the limits of
+    /// this builder apply.
     ///
-    /// The closure is called whenever a topic is created, possibly by several threads at once. No
-    /// lock is held during the call. The closure may use other topics of the hub; using the topic
-    /// itself recurses infinitely.
+    /// The closure is called whenever a topic is created, possibly by several threads at the same
+    /// time. No lock is held during the call. The closure may use other topics of the hub, but
+    /// using the same topic recurses infinitely.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -93,27 +95,31 @@ impl HubBuilder {
     ///
     /// | counted | bytes |
     /// |---|---|
-    /// | an event | its size on the wire and 112 |
-    /// | a topic that keeps events | 560 and its name |
-    /// | a frame kept for subscribers that are behind, up to 16 of each topic | its size, at most 20 KiB |
-    /// | a frame that is shared with clients | 170 |
+    /// | an event | its size on the wire, plus 112 |
+    /// | a topic that keeps events | the length of its name, plus 560 |
+    /// | a frame that a topic keeps for subscribers that are behind; up to 16 for each topic | its size (less than 20 KiB), plus 170 |
+    /// | a frame that only clients still hold | 170 |
     ///
     /// | not counted | bytes |
     /// |---|---|
-    /// | a topic with subscriptions that keeps no events | about 400 and its name, with its first subscription |
-    /// | evicted events and frames that a server still has to send | their size, once for all clients that hold them |
+    /// | a topic with subscriptions that keeps no events | the length of its name, plus about 400 with its first subscription |
+    /// | events and frames that are evicted but that a server still has to send | their size, once for all clients that hold them |
     ///
-    /// A publish that exceeds the limit examines up to 32 batches of 32 topics that keep events until
-    /// the limit is met, and more if the excess would grow; the next publish continues. Of each
-    /// batch it evicts in this order:
+    /// A publish that exceeds the limit visits the topics that keep events, in batches of 32, until
+    /// the limit is met. From each batch it evicts:
     ///
-    /// 1. frames, which can be assembled again;
-    /// 2. events of topics without subscriptions, starting with the topic that was published to
-    ///    least recently;
-    /// 3. the older half of the largest topic.
+    /// 1. all frames, which can be assembled again;
+    /// 2. events of topics without subscriptions: the oldest events of up to eight topics, those
+    ///    that were published to least recently first;
+    /// 3. if all topics of the batch have subscriptions, the older half of the largest topic.
     ///
-    /// An event larger than the limit is not kept, and its subscribers receive a gap. With a limit of
-    /// zero, that applies to every event.
+    /// From each batch after the first 32, it evicts more: the events of all topics without
+    /// subscriptions, then the older half of each other topic. It then stops as soon as the memory
+    /// above the limit is no more than the last publish has left, and leaves the rest to the next
+    /// one.
+    ///
+    /// An event that is larger than the limit is not kept, and its subscribers receive a gap. With
+    /// a limit of zero, no event is kept.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.max_memory = bytes;
         self
@@ -127,8 +133,8 @@ impl HubBuilder {
 
     /// Connects to a broker, as [`Hub::connect`] does, and returns the hub.
     ///
-    /// The history is loaded up to the age of [`retain_for`](Self::retain_for), also for topics that
-    /// keep events longer by [`retention_of`](Self::retention_of).
+    /// The history is loaded up to the age of [`retain_for`](Self::retain_for), even for topics
+    /// whose events [`retention_of`](Self::retention_of) keeps longer.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ pub(super) struct TopicCursor {
     /// The newest sequence number that was sent, or reported as a gap.
     seen: u64,
     ticket: Ticket,
-    /// A gap is to be reported even if no event was evicted.
+    /// A gap must be reported even if no event was evicted.
     gap_due: bool,
     /// The cursor is in the subscription's [`MergeQueue`](super::merge_queue::MergeQueue).
     pub(super) is_queued: bool,
@@ -33,7 +33,8 @@ impl TopicCursor {
         self.gap_due = gap_due;
     }
 
-    /// Marks all events up to a loss as seen, and a gap that is due as covered by that of the loss.
+    /// Marks all events up to `loss` as seen. The gap of the loss also stands for a gap that is
+    /// due.
     pub(super) fn pass_loss(&mut self, loss: u64) {
         self.seek(self.seen.max(loss), false);
     }
@@ -42,7 +43,7 @@ impl TopicCursor {
         &self.topic
     }
 
-    /// Returns the newest evicted sequence number of the topic, 0 if there is none.
+    /// Returns the newest evicted sequence number of the topic, or 0 if there is none.
     pub(super) fn evicted_up_to(&self) -> u64 {
         self.topic.lock().log.evicted().up_to
     }
@@ -53,7 +54,7 @@ impl TopicCursor {
         !self.gap_due && self.topic.newest() <= self.seen
     }
 
-    /// Returns the sequence number of the gap that precedes the next event, if any.
+    /// Returns the sequence number of the gap before the next event, if there is one.
     fn gap(&self, log: &Log) -> Option<u64> {
         let evicted = log.evicted_after(self.seen);
         if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
@@ -73,8 +74,8 @@ impl TopicCursor {
         !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)
     }
 
-    /// Reads the next gap or events below `bound`, and returns them with the sequence number of
-    /// what follows.
+    /// Reads the next gap or events below `bound`. Returns them, and the sequence number of the
+    /// following gap or event.
     #[inline]
     pub(super) fn read(
         &mut self,
@@ -103,16 +104,16 @@ impl TopicCursor {
         }
     }
 
-    /// Returns whether the next event wakes the subscription.
+    /// Returns whether the topic's next event wakes the subscription.
     #[inline]
     pub(super) fn is_waiting(&self) -> bool {
         self.ticket.is_valid_in(self.topic.generation())
     }
 
-    /// Waits for the next event. Returns `false` if there is something to read already.
+    /// Starts to wait for the next event. Returns `false` if there is already something to read.
     #[inline]
     pub(super) fn wait(&mut self, waker: &Waker) -> bool {
-        // Cloning or dropping a waker can run any code, so no lock may be held.
+        // Cloning or dropping a waker can run any code, so both are done without a lock.
         match self.topic.add_waiter(waker.clone(), || self.is_caught_up()) {
             Ok(ticket) => {
                 self.ticket = ticket;
@@ -125,7 +126,8 @@ impl TopicCursor {
         }
     }
 
-    /// Waits without looking for an event first: a [fault](super::faults::Fault).
+    /// Starts to wait without checking for an event first, which is a
+    /// [fault](super::faults::Fault).
     pub(super) fn wait_unchecked(&mut self, waker: &Waker) {
         if let Ok(ticket) = self.topic.add_waiter(waker.clone(), || true) {
             self.ticket = ticket;

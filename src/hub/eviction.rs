@@ -9,29 +9,29 @@ use std::{
 use super::{eviction_queue::Reason, registry::Registry, topic::Topic};
 use crate::history::DeferredDrops;
 
-/// How many topics eviction by memory compares at a time.
+/// The number of topics that eviction by memory compares at a time.
 const BATCH_SIZE: usize = 32;
-/// How many such batches one publish examines before it is content if the excess does not grow.
-const MAX_BATCHES: usize = 32;
-/// How many topics one publish checks for old events. It does so at most once a millisecond, or
-/// sooner when topics were added faster than they are checked.
+/// The number of batches from which one publish evicts only a sample.
+const MAX_SAMPLED: usize = 32;
+/// The number of batches after which one publish stops in any case.
+const MAX_BATCHES: usize = 4096;
+/// The number of topics that one publish checks for old events. It does so at most once a
+/// millisecond, or sooner if topics are added faster than they are checked.
 const AGE_CHECKS: usize = 16;
-/// How many topics have to be added for a check within the same millisecond.
+/// The number of added topics that trigger a check within the same millisecond.
 const GROWTH_TRIGGER: usize = 4;
 
-/// How many batches one publish examines in any case.
-const MOST_BATCHES: usize = 4096;
-
-/// How much is evicted of a batch of topics.
+/// How much is evicted from a batch of topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extent {
-    /// A few topics, so that those that were published to recently are spared.
+    /// Events of a few topics, which spares those that were published to recently.
     Sampled,
+    /// Events of all topics.
     Thorough,
 }
 
 impl Registry {
-    /// Evicts events over the memory limit, and old events of the next few topics.
+    /// Evicts events until the memory limit is met, and the old events of the next few topics.
     pub(super) fn evict(&self, now: Duration, drops: &mut DeferredDrops) {
         if self.excess() > 0 {
             self.evict_by_memory(drops);
@@ -60,14 +60,16 @@ impl Registry {
         }
     }
 
-    /// Visits some topics at a time until the limit is met, or for a number of batches. The next
-    /// publish continues, so none has to sort a million topics. It visits more if the excess would
-    /// grow otherwise, because a large event exceeds what many small topics keep.
+    /// Visits the topics in batches until the memory limit is met.
+    ///
+    /// After some batches it stops as soon as the excess has not grown, so no publisher waits until
+    /// a million topics are sorted. The next publish continues. Until then it evicts more from each
+    /// batch, because large events can exceed what many small topics keep.
     #[cold]
     fn evict_by_memory(&self, drops: &mut DeferredDrops) {
         let tolerated = self.tolerated_excess.load(Relaxed);
-        for batch in 0..MOST_BATCHES {
-            let extent = if batch < MAX_BATCHES { Extent::Sampled } else { Extent::Thorough };
+        for batch in 0..MAX_BATCHES {
+            let extent = if batch < MAX_SAMPLED { Extent::Sampled } else { Extent::Thorough };
             let topics = self.eviction_queue.next(Reason::Memory, BATCH_SIZE);
             self.evict_from(&topics, extent, drops);
             let excess = self.excess();
@@ -83,9 +85,8 @@ impl Registry {
         self.memory.total().saturating_sub(self.max_memory)
     }
 
-    /// Evicts frames first, which can be assembled again. Then it evicts events of topics without
-    /// subscribers, the least recently published first. If there are no such topics, it evicts the
-    /// older half of the largest one; a thorough eviction takes half of each.
+    /// Evicts from one batch, in the order that [`max_memory`](super::HubBuilder::max_memory)
+    /// documents.
     fn evict_from(&self, topics: &[Arc<Topic>], extent: Extent, drops: &mut DeferredDrops) {
         let mut unsubscribed = Vec::new();
         let mut subscribed = Vec::new();
@@ -127,8 +128,8 @@ impl Registry {
         }
     }
 
-    /// Evicts the oldest events of a topic unless it has gained a subscriber, and removes the
-    /// topic if it is then unused.
+    /// Evicts the oldest events of a topic, unless it has gained a subscriber. Removes the topic if
+    /// it is then unused.
     fn evict_unsubscribed(&self, topic: &Arc<Topic>, memory: usize, drops: &mut DeferredDrops) {
         let is_unused = {
             let mut state = topic.lock();

@@ -7,10 +7,11 @@ use super::topic::Topic;
 
 /// The topics that keep events, in no order. Eviction visits them in rotation.
 ///
-/// Its lock is taken while the lock of a topic is held, and no other lock is taken under it.
+/// Its lock is taken while the lock of a topic is held. No other lock is taken while its own is
+/// held.
 #[derive(Debug, Default)]
 pub(super) struct EvictionQueue {
-    // The standard library's, for loom too: the models do not depend on its order.
+    // The standard library's lock even under loom: the models do not depend on its order.
     rotation: Mutex<Rotation>,
     /// The number of topics added since the last [`reset_growth`](Self::reset_growth).
     added: AtomicUsize,
@@ -23,8 +24,8 @@ struct Rotation {
     next_by_memory: usize,
 }
 
-/// The reason to visit topics. Each has a rotation of its own: with a shared one, each could
-/// always meet the same topics.
+/// The reason to visit topics. Each reason has a rotation of its own, because in a shared one each
+/// could always visit the same topics.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reason {
     Age,
@@ -55,15 +56,15 @@ impl EvictionQueue {
         if let Some(moved) = rotation.topics.get(index) {
             moved.queue_index.store(index, Relaxed);
         }
-        // A burst must not hold its memory for good.
+        // Free the memory that a burst has left.
         let capacity = rotation.topics.capacity();
         if capacity > 1024 && rotation.topics.len() < capacity / 4 {
             rotation.topics.shrink_to(capacity / 2);
         }
     }
 
-    /// Returns the next `count` topics of a rotation, or all if there are fewer. It wraps around,
-    /// so each topic is visited however many are added meanwhile.
+    /// Returns the next `count` topics of a rotation, or all if there are fewer. The rotation wraps
+    /// around, so each topic is visited even while others are added.
     pub(super) fn next(&self, reason: Reason, count: usize) -> Vec<Arc<Topic>> {
         let mut rotation = self.lock();
         let Rotation { topics, next_by_age, next_by_memory } = &mut *rotation;

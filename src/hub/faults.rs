@@ -1,4 +1,4 @@
-//! Faults that the loom models inject, to prove that they would find them.
+//! Faults that the loom models inject, to prove that they find such faults.
 
 /// A wrong order of steps.
 #[cfg(tower_sse_loom)]
@@ -45,7 +45,7 @@ impl super::Hub {
     }
 }
 
-/// No fault: outside of the models every check is a constant.
+/// No fault. Outside of the models, every check is a constant.
 #[cfg(not(tower_sse_loom))]
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fault;

@@ -6,21 +6,23 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
+#[cfg(feature = "testing")]
+use super::Hub;
 use super::shared::{NotAppended, Shared};
-use crate::event::Event;
+use crate::{callback::catch_panic, event::Event};
 
-/// The way of events from a broker into a hub.
+/// The connection on which a broker passes events to a hub.
 ///
-/// The broker calls its methods one after another: sequence numbers must rise.
+/// Sequence numbers must rise, so the broker must not call these methods concurrently.
 #[derive(Clone)]
 pub struct Feed {
-    /// Weak, so that the broker ends with the hub.
+    /// Weak, so that a broker does not keep its hub alive.
     hub: Weak<Shared>,
     closed: CancellationToken,
     max_age: Duration,
 }
 
-/// The hub is closed or dropped: the broker has to end.
+/// The error of feeding a hub that is closed or dropped. The broker must end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -29,8 +31,10 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age }
     }
 
-    /// Appends an event that was published `age` ago. Returns whether the hub did not have this
-    /// sequence number, or a higher one, before.
+    /// Appends an event that was published `age` ago. Returns `false` if the hub already had this
+    /// sequence number or a higher one.
+    ///
+    /// If the program's code panics during the call, a loss is reported.
     pub fn event(
         &self,
         sequence: u64,
@@ -39,7 +43,10 @@ impl Feed {
         age: Duration,
     ) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
-        let is_new = accepted(hub.receive(sequence, topic, event, age))?;
+        // It calls the program's `retention_of` and wakers, whose panics must not end the broker's
+        // task. The event may not have been appended then.
+        let received = catch_panic(|| hub.receive(sequence, topic, event, age));
+        let is_new = accepted(received.unwrap_or_else(|| hub.report_loss(sequence)))?;
         if is_new && let Some(link) = hub.link() {
             link.set_lag(age);
         }
@@ -47,19 +54,33 @@ impl Feed {
     }
 
     /// Reports that each topic may have lost events up to this sequence number. Subscribers receive
-    /// the earlier events that are kept, and then a gap for each topic.
+    /// the earlier events that are kept, then a gap for each topic. Returns `false` if the hub
+    /// already has this sequence number, or a higher one: then it has missed nothing.
     pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
         accepted(self.hub.upgrade().ok_or(Closed)?.report_loss(sequence))
     }
 
-    /// Returns the age up to which the hub keeps events, so how far back to load the history.
+    /// Returns the age up to which the hub keeps events, and up to which the broker loads the
+    /// history.
     pub const fn max_age(&self) -> Duration {
         self.max_age
     }
 
-    /// Waits until the hub is closed or dropped, also if nothing is published.
-    pub async fn closed(&self) {
-        self.closed.cancelled().await;
+    /// Returns whether the hub is closed or dropped.
+    #[cfg(feature = "testing")]
+    pub fn is_closed(&self) -> bool {
+        self.closed.is_cancelled()
+    }
+
+    /// Returns whether it leads into this hub.
+    #[cfg(feature = "testing")]
+    pub fn is_of(&self, hub: &Hub) -> bool {
+        std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(hub.shared()))
+    }
+
+    /// Runs a future until the hub is closed or dropped, even while nothing is published.
+    pub async fn run_until_closed(&self, future: impl Future<Output = ()>) {
+        _ = self.closed.run_until_cancelled(future).await;
     }
 }
 
@@ -74,5 +95,170 @@ fn accepted(result: Result<(), NotAppended>) -> Result<bool, Closed> {
 impl fmt::Debug for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Feed").field("max_age", &self.max_age).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        convert::Infallible,
+        future::{pending, ready},
+        sync::{Arc, Mutex},
+        time::Duration,
+    };
+
+    use futures_util::{FutureExt, StreamExt};
+
+    use super::{Closed, Feed};
+    use crate::{
+        event::Event,
+        hub::{
+            Broker, Hub, PublishError,
+            broker::{Publisher, Publishing, sealed},
+        },
+    };
+
+    /// A broker that hands out its feed.
+    #[derive(Clone, Default)]
+    struct Engine {
+        feed: Arc<Mutex<Option<Feed>>>,
+        fails: bool,
+        never_connects: bool,
+    }
+
+    struct NoPublisher;
+
+    impl Broker for Engine {}
+
+    impl sealed::Broker for Engine {
+        type Error = &'static str;
+
+        fn name(&self) -> String {
+            "engine".to_owned()
+        }
+
+        async fn start(self, feed: Feed) -> Result<impl Publisher, &'static str> {
+            *self.feed.lock().unwrap() = Some(feed);
+            if self.never_connects {
+                pending::<Infallible>().await;
+            }
+            if self.fails { Err("unreachable") } else { Ok(NoPublisher) }
+        }
+    }
+
+    impl Publisher for NoPublisher {
+        fn publish(&self, _topic: &str, _event: &Event) -> Publishing {
+            Box::pin(ready(Err(PublishError::Refused("read only".into()))))
+        }
+
+        fn newest_possible(&self, committed: u64) -> u64 {
+            committed
+        }
+    }
+
+    impl Engine {
+        fn feed(&self) -> Feed {
+            self.feed.lock().unwrap().clone().unwrap()
+        }
+
+        fn connected() -> (Hub, Feed) {
+            let engine = Self::default();
+            let hub = Hub::connect(engine.clone()).now_or_never().unwrap().unwrap();
+            (hub, engine.feed())
+        }
+    }
+
+    const NOW: Duration = Duration::ZERO;
+
+    fn assert_open(feed: &Feed) {
+        assert!(!feed.is_closed());
+        let forever = feed.run_until_closed(std::future::pending());
+        assert_eq!(forever.now_or_never(), None);
+    }
+
+    fn assert_closed(feed: &Feed) {
+        assert!(feed.is_closed());
+        let forever = feed.run_until_closed(std::future::pending());
+        assert_eq!(forever.now_or_never(), Some(()));
+        assert_eq!(feed.event(100, "a", &Event::from("x"), NOW), Err(Closed));
+        assert_eq!(feed.report_loss(100), Err(Closed));
+    }
+
+    /// Returns the lines of the next items of a subscription that has seen nothing.
+    fn received(hub: &Hub, topic: &str) -> String {
+        let position = format!("{}-0", hub.position().as_str().split_once('-').unwrap().0);
+        let last = crate::LastEventId::try_from(position).unwrap();
+        let mut subscription = hub.subscribe_to(topic).resume(last);
+        let mut text = String::new();
+        while let Some(Some(item)) = subscription.next().now_or_never() {
+            text.push_str(str::from_utf8(item.as_bytes()).unwrap());
+        }
+        text
+    }
+
+    #[test]
+    fn feed_ends_when_the_hub_is_closed() {
+        let (hub, feed) = Engine::connected();
+        assert_open(&feed);
+        hub.close();
+        assert_closed(&feed);
+    }
+
+    #[test]
+    fn feed_ends_with_the_last_clone_or_subscription_of_the_hub() {
+        let (hub, feed) = Engine::connected();
+        let subscription = hub.subscribe_to("a").resume(None);
+        drop(hub.clone());
+        drop(hub);
+        assert_open(&feed);
+        assert_eq!(feed.event(1, "a", &Event::from("x"), NOW), Ok(true));
+        drop(subscription);
+        assert_closed(&feed);
+    }
+
+    #[test]
+    fn feed_ends_when_connecting_is_cancelled_or_fails() {
+        let engine = Engine { never_connects: true, ..Engine::default() };
+        let mut connecting = Box::pin(Hub::connect(engine.clone()));
+        assert!((&mut connecting).now_or_never().is_none());
+        let feed = engine.feed();
+        assert_open(&feed);
+        assert_eq!(feed.event(1, "a", &Event::from("history"), NOW), Ok(true));
+        drop(connecting);
+        assert_closed(&feed);
+
+        let engine = Engine { fails: true, ..Engine::default() };
+        let failed = Hub::connect(engine.clone()).now_or_never().unwrap();
+        assert_eq!(failed.unwrap_err(), "unreachable");
+        assert_closed(&engine.feed());
+    }
+
+    #[test]
+    fn sequence_number_that_does_not_rise_is_ignored() {
+        let (hub, feed) = Engine::connected();
+        let event = |sequence, topic| feed.event(sequence, topic, &Event::from("x"), NOW);
+        assert_eq!(event(7, "a"), Ok(true));
+        assert_eq!(event(7, "b"), Ok(false));
+        assert_eq!(event(6, "a"), Ok(false));
+        assert_eq!(hub.topics(), [Arc::from("a")], "a stale event creates no topic");
+        assert_eq!(feed.report_loss(9), Ok(true));
+        assert_eq!(feed.report_loss(9), Ok(false));
+        assert_eq!(event(8, "a"), Ok(false));
+        assert_eq!(event(10, "a"), Ok(true));
+        assert_eq!(received(&hub, "a").matches("data: x").count(), 2);
+    }
+
+    /// Such a loss is none: the hub has received all events up to there.
+    #[test]
+    fn loss_up_to_a_received_event_is_ignored() {
+        let (hub, feed) = Engine::connected();
+        for sequence in [5, 6] {
+            assert_eq!(feed.event(sequence, "a", &Event::from("x"), NOW), Ok(true));
+        }
+        assert_eq!(feed.report_loss(5), Ok(false));
+        assert_eq!(feed.report_loss(6), Ok(false));
+        let received = received(&hub, "a");
+        assert!(!received.contains("gap"), "{received}");
+        assert_eq!(received.matches("data: x").count(), 2);
     }
 }

@@ -10,7 +10,7 @@ use tokio::{
     time::{Instant, Sleep, sleep_until},
 };
 
-/// Delays events for a while after the previous ones, so that they are sent together.
+/// A delay after events are sent, during which further events accumulate to be sent together.
 #[derive(Debug)]
 pub(super) struct FlushWindow {
     length: Duration,
@@ -20,7 +20,7 @@ pub(super) struct FlushWindow {
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
-/// One year, close to the maximum of tokio's timers.
+/// The maximum length: one year, close to the maximum of tokio's timers.
 const MAX_LENGTH: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl FlushWindow {
@@ -31,7 +31,7 @@ impl FlushWindow {
         (!length.is_zero()).then(|| Box::new(window))
     }
 
-    /// Returns `Pending` while events are delayed.
+    /// Waits while events are delayed.
     pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(until) = self.closed_until else {
             return Poll::Ready(());
@@ -46,7 +46,7 @@ impl FlushWindow {
                 }
                 None if Handle::try_current().is_err() => {
                     warn!("no flush window: the subscription is not polled within a tokio runtime");
-                    // So that it never closes again.
+                    // With this length the window never closes again.
                     self.length = Duration::ZERO;
                     self.closed_until = None;
                     return Poll::Ready(());
@@ -66,7 +66,8 @@ impl FlushWindow {
         self.has_sent = true;
     }
 
-    /// Starts the delay if items were sent. Called when there is nothing more to read.
+    /// Starts the delay if items were sent. The subscription calls it when there is nothing more to
+    /// read.
     pub(super) fn close(&mut self) {
         if std::mem::take(&mut self.has_sent) && !self.length.is_zero() {
             self.closed_until = Some(Instant::now() + self.length);

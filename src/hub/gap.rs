@@ -7,17 +7,21 @@ use crate::{
     history::Position,
 };
 
-/// The action of a subscription when events that its client has not seen were evicted.
+/// The action of a subscription when its client has missed events, or may have, because they were
+/// evicted or a [broker](super::Hub::connect) lost them.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
-/// is that of the newest evicted event, so a client that resumes after it does not receive it
-/// again.
+/// is the position after which the topic continues. If events of the topic were evicted, this is
+/// the id of the newest of them. A client that resumes after the gap does not receive it again.
 ///
-/// Several topics can have a gap at the same position, for example after a malformed id. Their
-/// gaps are sent together, in items of up to 256, and only the last one has the id of that
-/// position. A client that disconnects before the last one receives all of them again.
+/// A broker does not know which events it has lost, so each topic of the subscription has a gap.
+/// The events that the hub keeps from before the loss are sent first.
 ///
-/// - Do not publish events with the name `gap`: a client cannot distinguish them.
+/// Several topics can have a gap at the same position: after a loss, or a malformed id. Their gaps
+/// are sent together, in items of up to 256, and only the last one has the id of that position. A
+/// client that disconnects before the last one receives all of them again.
+///
+/// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,11 +29,12 @@ pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
-    /// Reports the gap, with those of other topics at the same position, and ends the stream.
+    /// Reports the gap, together with those of other topics at the same position, and ends the
+    /// stream.
     ///
-    /// If a topic evicts events faster than its clients reconnect, they receive little but gaps.
+    /// If a topic evicts events faster than its clients reconnect, they receive mostly gaps.
     ReportAndEnd,
-    /// Continues without a report, for topics of which only the newest event matters.
+    /// Continues without a report. Use it for topics of which only the newest event matters.
     Ignore,
 }
 
@@ -38,8 +43,8 @@ pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position)
     let mut gaps = BytesMut::new();
     for (index, topic) in topics.iter().enumerate() {
         let position = if index + 1 == topics.len() { last } else { before };
-        // Each has an id: by the HTML standard, the first event of a connection without one resets
-        // the client's last event id.
+        // Each gap has an id. By the HTML standard, an event without an id resets the client's last
+        // event id if it is the first of a connection.
         let gap =
             Event::new().event("gap").id(EventId::from(position)).data(String::from(&**topic));
         gaps.extend_from_slice(Encoded::from(gap).as_bytes());

@@ -9,9 +9,8 @@ use crate::{
 /// A set of topics to publish events to and to subscribe to. Clones are cheap and share the
 /// topics.
 ///
-/// Subscriptions end when the hub is [closed](Self::close), not when its last clone is dropped.
-///
-/// See the [module](super) for an overview.
+/// See the [module](super) for an overview. Subscriptions end when the hub is
+/// [closed](Self::close), but not when its last clone is dropped.
 #[derive(Clone)]
 #[doc(alias = "broadcast")]
 #[doc(alias = "channel")]
@@ -20,8 +19,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Returns a hub whose topics keep up to 1,024 events, 1 MiB and 5 minutes each, and 64 MiB
-    /// together.
+    /// Returns a hub with the default limits: each topic keeps up to 1,024 events, 1 MiB and 5
+    /// minutes, and all topics together take up to 64 MiB of memory.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -36,16 +35,16 @@ impl Hub {
         Self { shared }
     }
 
-    #[cfg(tower_sse_loom)]
+    #[cfg(any(feature = "testing", tower_sse_loom))]
     pub(super) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }
 
-    /// Connects to a broker, and returns a hub of which each process that connects to the same
-    /// broker has one: an event published in one process reaches the subscribers of all.
+    /// Connects to a broker and returns a hub. An event published in one process reaches the
+    /// subscribers in all processes that are connected to the same broker.
     ///
-    /// Its topics keep the same as those of [`new`](Self::new); [`builder`](Self::builder) changes
-    /// that. The hub is ready once it has loaded the history that the broker keeps.
+    /// The limits are those of [`new`](Self::new); use [`builder`](Self::builder) for others. The
+    /// future is ready once the hub has loaded the history that the broker keeps.
     ///
     /// # Errors
     ///
@@ -65,19 +64,19 @@ impl Hub {
     ///
     /// - Without a broker, the future is ready at its first poll.
     /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. The subscribers
-    ///   of this process receive the event when it comes back from the broker, which can be after
-    ///   the future is ready.
+    ///   of this process receive the event when it comes back from the broker, possibly after the
+    ///   future is ready.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value does not become an event, if the event has no data or has an id,
-    /// or if the hub is [closed](Self::close). With a broker, [`PublishError`] distinguishes events
-    /// that were certainly not published from those that may have been.
+    /// Returns an error if the value does not convert into an event, if the event has no data or
+    /// has an id, or if the hub is [closed](Self::close). With a broker, [`PublishError`]
+    /// distinguishes events that were certainly not published from those that may have been.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before its first poll, nothing is published. If it is dropped later,
-    /// a broker may still publish the event.
+    /// If the future is dropped before its first poll, nothing is published. If it is dropped
+    /// later, a broker may still publish the event.
     pub async fn publish<E>(
         &self,
         topic: impl AsRef<str>,
@@ -93,7 +92,7 @@ impl Hub {
         if self.shared.is_closed() {
             return Err(PublishError::Closed);
         }
-        // A future of its own, which borrows neither the topic nor the event.
+        // This future borrows neither the topic nor the event.
         let publishing = link.publish(topic.as_ref(), &event);
         drop(event);
         let sequence = publishing.await?;
@@ -101,17 +100,18 @@ impl Hub {
         Ok(Receipt { position: self.shared.position(sequence), subscribers })
     }
 
-    /// Publishes an event like [`publish`](Self::publish), for synchronous code.
+    /// Publishes an event as [`publish`](Self::publish) does, for synchronous code.
     ///
-    /// It only takes short locks. It wakes the waiting subscribers of the topic, and
+    /// It holds locks only for a short time, wakes the subscribers that wait for the topic, and
     /// [evicts](HubBuilder::max_memory) events if a limit is exceeded.
     ///
     /// # Errors
     ///
-    /// Returns an error if the value does not become an event, if the event has no data or has an id,
-    /// or if the hub is [closed](Self::close). Returns [`PublishError::NotInProcess`] for a hub with
-    /// a [broker](Self::connect), whose answer takes time; the first such call logs a warning
-    /// (feature `tracing`).
+    /// Returns an error if the value does not convert into an event, if the event has no data or
+    /// has an id, or if the hub is [closed](Self::close).
+    ///
+    /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
+    /// acknowledgement it cannot await. The first time, this logs a warning (feature `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: TryInto<Event, Error: Into<BoxError>>,
@@ -124,8 +124,8 @@ impl Hub {
         self.shared.publish(topic.as_ref(), &event)
     }
 
-    /// Subscribes to topics; duplicate names count once. [`Subscribe::resume`] sets where the
-    /// subscription starts.
+    /// Subscribes to topics. Duplicate names count once. [`Subscribe::resume`] starts the
+    /// subscription.
     ///
     /// ```
     /// use tower_sse::{LastEventId, hub::{Hub, Subscription}};
@@ -187,20 +187,21 @@ impl Hub {
 
     /// Returns figures of the hub, for an endpoint such as `/metrics`.
     ///
-    /// It locks each topic for a moment: about 0.1 µs for each one.
+    /// This locks each topic for a moment, and takes about 0.1 µs for each.
     #[must_use]
     pub fn stats(&self) -> HubStats {
         self.shared.stats()
     }
 
-    /// Closes the hub: publishing fails from now on, and each subscription ends after the events
-    /// published before. The hubs of other processes at the same [broker](Self::connect) go on.
+    /// Closes the hub. From now on publishing fails, and each subscription ends after the events
+    /// that were published before. Hubs of other processes at the same [broker](Self::connect) stay
+    /// open.
     pub fn close(&self) {
         self.shared.close();
     }
 }
 
-/// Returns the event, if it can be published.
+/// Converts a value into an event, and checks that it can be published.
 fn publishable<E>(event: E) -> Result<Event, PublishError>
 where
     E: TryInto<Event, Error: Into<BoxError>>,

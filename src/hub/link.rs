@@ -15,16 +15,15 @@ use super::{
 };
 use crate::{BoxError, event::Event};
 
-/// A hub's side of the connection to its broker. Dropping it tells the broker that the hub is
-/// gone.
+/// A hub's side of the connection to its broker. Dropping it ends the broker's side.
 pub(super) struct Link {
-    /// Set once the broker has connected, before the hub is handed out.
+    /// Set once the broker has connected, before the program gets the hub.
     publisher: OnceLock<Box<dyn Publisher>>,
     /// Cancelled when the hub is closed or dropped.
     closed: DropGuard,
-    /// Whether `publish_now` has been called, which is logged once.
+    /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
-    /// The age of the newest event when it was received, in microseconds.
+    /// The age of the newest event when it was received, in microseconds, 0 if the history had it.
     lag: AtomicU64,
 }
 
@@ -66,7 +65,11 @@ impl Link {
         }
     }
 
+    /// Sets the lag, unless it is that of the history: a hub that has just loaded it is not behind.
     pub(super) fn set_lag(&self, lag: Duration) {
+        if self.publisher.get().is_none() {
+            return;
+        }
         self.lag.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 

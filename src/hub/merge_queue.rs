@@ -2,26 +2,30 @@ use std::{cmp::Reverse, collections::BinaryHeap};
 
 use super::cursor::TopicCursor;
 
-/// How many topics one poll scans, which takes up to half a millisecond. Then the subscription
-/// yields to other tasks.
+/// The number of topics that one poll scans before the subscription yields to other tasks. The scan
+/// takes up to half a millisecond.
 const SCANNED_PER_POLL: usize = 4096;
 
-/// Merges the topics of a subscription into the order of publication: a heap of the cursors with
-/// something to read, by its sequence number. Reading one topic does not visit the rest.
+/// A queue that merges the topics of a subscription into the order of publication.
+///
+/// It is a heap of the cursors that have something to read, by the sequence number of that. Reading
+/// from one topic does not visit the other topics.
 #[derive(Debug, Default)]
 pub(super) struct MergeQueue {
-    /// The sequence number of the next item, or a lower one if that was evicted since, and the
-    /// index of the cursor.
+    /// The sequence number of a cursor's next item, and the index of the cursor. The number is
+    /// lower than the item's if events have been evicted since.
     heap: BinaryHeap<Reverse<(u64, usize)>>,
-    /// A cursor that is not in the heap has nothing to read up to here; `None` before the first
-    /// scan.
+    /// Cursors that are not in the heap have nothing to read up to this sequence number. `None`
+    /// before the first scan.
     complete_to: Option<u64>,
-    /// The unfinished scan: the sequence number it goes up to, and the index of the next cursor.
+    /// The unfinished scan: the sequence number up to which it adds cursors, and the index of the
+    /// next cursor.
     scan: Option<(u64, usize)>,
 }
 
 impl MergeQueue {
-    /// Removes the cursor with the earliest item, if that is at most `committed`.
+    /// Removes and returns the cursor with the earliest item, if that item is not above
+    /// `committed`.
     pub(super) fn next(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> Next {
         if let Some(next) = self.pop(cursors) {
             return next;
@@ -52,7 +56,7 @@ impl MergeQueue {
         Some(Next::Cursor { index, first: sequence, bound })
     }
 
-    /// Removes the earliest cursor, if its next item is at this sequence number.
+    /// Removes and returns the earliest cursor, if its next item has this sequence number.
     pub(super) fn pop_at(&mut self, sequence: u64, cursors: &mut [TopicCursor]) -> Option<usize> {
         let Reverse((next, index)) = *self.heap.peek()?;
         if next != sequence {
@@ -73,21 +77,21 @@ impl MergeQueue {
         }
     }
 
-    /// Returns whether the heap has all cursors with an item up to `committed`.
+    /// Returns whether all cursors with an item up to `committed` are in the heap.
     fn is_complete(&self, committed: u64) -> bool {
         self.scan.is_none() && self.complete_to == Some(committed)
     }
 
-    /// Adds the cursors with an item up to `committed`, some at a time. Returns whether it has
-    /// visited all.
+    /// Adds the next cursors with an item up to `committed`. Returns whether all cursors have been
+    /// visited.
     ///
-    /// What is published during a scan has a higher sequence number, so the next scan adds it.
+    /// Events published during a scan have higher sequence numbers, so the next scan adds them.
     fn scan(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> bool {
         let (up_to, from) = self.scan.take().unwrap_or((committed, 0));
         let to = cursors.len().min(from.saturating_add(SCANNED_PER_POLL));
         let scanned = cursors.get_mut(from..to).unwrap_or_default();
         for (cursor, index) in scanned.iter_mut().zip(from..) {
-            // First the check without a lock: most cursors are caught up.
+            // The check without a lock comes first, because most cursors are caught up.
             if !cursor.is_caught_up()
                 && !cursor.is_queued
                 && let Some(next) = cursor.next()
@@ -110,14 +114,14 @@ impl MergeQueue {
 #[derive(Clone, Copy)]
 pub(super) enum Next {
     Nothing,
-    /// The scan is unfinished: the subscription has to yield to other tasks.
+    /// The scan is unfinished, and the subscription has to yield to other tasks.
     Yield,
     /// The cursor with this index.
     Cursor {
         index: usize,
         /// The sequence number of its next item, or a lower one.
         first: u64,
-        /// The sequence number up to which, exclusively, no other cursor has an item.
+        /// No other cursor has an item below this sequence number.
         bound: u64,
     },
 }

@@ -1,5 +1,5 @@
-//! Topics in the process: publish an event once, and every subscriber of its topic receives it,
-//! including clients that reconnect later (feature `hub`).
+//! Topics to publish events to: every subscriber of a topic receives each event, including clients
+//! that reconnect later (feature `hub`).
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -31,7 +31,8 @@
 //!
 //! ```
 //! # use tower_sse::{Event, hub::Hub};
-//! # fn run(hub: Hub, last: Option<tower_sse::LastEventId>) -> Result<(), tower_sse::hub::PublishError> {
+//! # use tower_sse::{LastEventId, hub::PublishError};
+//! # fn run(hub: Hub, last: Option<LastEventId>) -> Result<(), PublishError> {
 //! let stream = hub.subscribe(["all", "room:kitchen", "client:42"]).resume(last);
 //!
 //! _ = hub.publish_now("client:42", Event::from("to one"))?;
@@ -49,12 +50,12 @@
 //! therefore enough for a stream of many topics. A subscription that [resumes](Subscribe::resume)
 //! after an id continues with the next event that is kept, in order and without duplicates.
 //!
-//! If events after that id were evicted, the client receives an event named `gap` with the topic
-//! as its data. It receives one as well if the hub cannot know, for example after an id of another
-//! hub. [`GapPolicy`] sets what happens then.
+//! If events after that id were evicted, the client receives an event with the name `gap` and the
+//! topic as its data. It also receives one if the hub cannot know whether it missed events, for
+//! example after an id of another hub. [`GapPolicy`] sets what happens then.
 //!
-//! A client that has not received an event yet has no id to reconnect with. If its topics are
-//! rarely published to, send it a [greeting](Subscribe::greeting).
+//! A client that has not received an event yet has no id to reconnect with. If its topics have few
+//! events, send it a [greeting](Subscribe::greeting).
 //!
 //! # Memory
 //!
@@ -62,7 +63,7 @@
 //! take up to 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these limits.
 //!
 //! No client has a queue, so a slow client delays no other. Subscribers that are behind receive
-//! frames of about 16 KiB (a large event is sent alone), and those at the same position share their
+//! frames of about 16 KiB (a large event is sent alone), and those at the same position share the
 //! bytes. Each topic keeps its newest 16 frames. Other frames are shared while a server holds them
 //! for a client; hyper holds up to 16 for each connection.
 //!
@@ -71,8 +72,7 @@
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check
 //!   them.
 //! - A client that can name topics freely can create them.
-//! - Ids contain a counter of all events of the hub, so clients can see how much is published
-//!   overall.
+//! - Ids contain a counter of all events of the hub, so clients can see how many are published.
 
 mod broker;
 mod builder;
@@ -86,6 +86,7 @@ mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
 mod link;
+mod losses;
 mod merge_queue;
 mod preamble;
 mod publish;
@@ -102,6 +103,8 @@ mod wait;
 
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
+#[cfg(feature = "redis")]
+pub(crate) use self::feed::Closed;
 pub use self::{
     broker::Broker,
     builder::HubBuilder,
@@ -113,6 +116,7 @@ pub use self::{
     subscribe::Subscribe,
     subscription::Subscription,
 };
+#[cfg(any(feature = "redis", feature = "testing"))]
 pub(crate) use self::{
     broker::{Publisher, Publishing, sealed::Broker as SealedBroker},
     feed::Feed,

@@ -3,19 +3,21 @@ use std::sync::Arc;
 use super::{cursor::TopicCursor, gap};
 use crate::{event::Encoded, history::Position};
 
-/// How many gaps at the same position are one item.
+/// The maximum number of gaps in one item.
 pub(super) const GAPS_PER_ITEM: usize = 256;
 
-/// What a subscription sends before the next events of its topics: a gap for each topic, after a
-/// malformed id or a loss of all topics, and the greeting.
+/// The items that a subscription sends before the next events of its topics.
+///
+/// After a malformed id or a loss of all topics, these are a gap for each topic. On a first visit
+/// and after a malformed id, the greeting follows.
 #[derive(Debug)]
 pub(super) struct Preamble {
-    /// The id of all gaps but the last. A client that reconnects with it receives all of them
+    /// The id of all gaps except the last. A client that reconnects with it receives all of them
     /// again.
     pub(super) before: Position,
     /// The id of the last gap, the position from which the subscription continues.
     pub(super) last: Position,
-    /// The index of the first topic whose gap is not sent yet.
+    /// The index of the first topic whose gap has not been sent.
     pub(super) next_gap: usize,
     pub(super) greeting: Option<Encoded>,
     /// The subscription ends after the gaps.
@@ -39,7 +41,7 @@ impl Preamble {
         Some(gap::encode_gaps(&topics, self.before, last))
     }
 
-    /// Returns whether all items were sent.
+    /// Returns whether all items have been sent.
     pub(super) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
         self.next_gap >= cursors.len() && (self.greeting.is_none() || self.ends)
     }

@@ -2,7 +2,7 @@ use std::{error::Error, fmt};
 
 use crate::{BoxError, event::EventId, history::Position};
 
-/// The id and the audience of a published event.
+/// The id of a published event, and the number of subscriptions that receive it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub(super) position: Position,
@@ -10,7 +10,8 @@ pub struct Receipt {
 }
 
 impl Receipt {
-    /// Returns the id of the event, which a client that saw it last sends as `Last-Event-ID`.
+    /// Returns the id of the event. A client that received it last sends this id as
+    /// `Last-Event-ID`.
     #[must_use]
     pub fn id(&self) -> EventId {
         self.position.into()
@@ -24,26 +25,26 @@ impl Receipt {
     }
 }
 
-/// The reason why an event was not published.
+/// The reason an event was not published, or may not have been.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum PublishError {
-    /// The value did not become an event, for example because it does not serialise.
+    /// The value did not convert into an event, for example because it failed to serialise.
     Invalid(BoxError),
     /// The event has no data, so no client would dispatch it.
     NoData,
-    /// The event has an id. The hub assigns the ids, by which clients resume.
+    /// The event has an id. Only the hub assigns ids, because clients resume by them.
     HasId,
     /// The hub is [closed](super::Hub::close).
     Closed,
-    /// The broker did not accept the event. It is certainly not published, so publishing it again
+    /// The broker did not accept the event. It was certainly not published, so publishing it again
     /// does not duplicate it.
     Refused(BoxError),
-    /// The broker was sent the event and has not answered. It may be published, now or later, or
-    /// not at all.
+    /// The event was sent to the broker, which has not acknowledged it. It may have been published,
+    /// may be published later, or may be lost.
     ///
     /// Publishing it again can duplicate it. If that matters, put a key into the event by which
-    /// clients recognise a duplicate.
+    /// clients recognise duplicates.
     Unknown(BoxError),
     /// The hub has a [broker](super::Hub::connect), through which
     /// [`publish_now`](super::Hub::publish_now) cannot publish. Use

@@ -12,16 +12,16 @@ use crate::{
     history::{DeferredDrops, UnknownId},
 };
 
-/// How many reads of one poll may return nothing before the subscription yields.
+/// The number of reads without a result in one poll after which the subscription yields.
 const READS_PER_POLL: usize = 64;
 
-/// What a subscription read from its topics.
+/// The result of reading from the topics of a subscription.
 pub(super) enum Read {
     Nothing,
     Events(Encoded),
-    /// A loss of all topics, whose gaps are the subscription's preamble now.
+    /// A loss of all topics. Its gaps are now the subscription's preamble.
     Loss,
-    /// There may be more: the subscription has to yield to other tasks.
+    /// There may be more to read, but the subscription has to yield to other tasks.
     Yield,
 }
 
@@ -29,7 +29,7 @@ impl Subscription {
     /// Reads the next committed events or gaps.
     pub(super) fn read(&mut self, drops: &mut DeferredDrops) -> Read {
         for _ in 0..READS_PER_POLL {
-            // All events up to here can be read, so no event can appear before it any more.
+            // All events up to here can be read, so none can appear before it later.
             let committed = self.hub.committed();
             let loss = self.unreported_loss().filter(|loss| *loss <= committed);
             let next = match self.cursors.as_slice() {
@@ -44,20 +44,27 @@ impl Subscription {
                 (Next::Cursor { index, first, bound }, Some(loss)) if first < loss => {
                     (index, bound.min(loss))
                 }
-                (next, Some(loss)) => return self.begin_loss(next, loss),
+                (Next::Cursor { index, first, .. }, Some(loss)) => {
+                    self.requeue(index, Some(first));
+                    return self.begin_loss(loss, first);
+                }
+                (Next::Nothing, Some(loss)) => {
+                    return self.begin_loss(loss, committed.saturating_add(1));
+                }
             };
             let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
             let (item, next) = cursor.read(bound, drops);
             self.requeue(index, next);
             match item {
-                // All that one topic keeps from before the loss was read.
+                // All events that the only topic keeps from before the loss have been read.
                 TopicRead::Nothing if loss == Some(bound) && self.cursors.len() == 1 => {
-                    return self.begin_loss(Next::Nothing, bound);
+                    let end = committed.saturating_add(1);
+                    return self.begin_loss(bound, next.map_or(end, |next| next.min(end)));
                 }
                 TopicRead::Nothing if self.hub.fault.sleeps_on_uncommitted() => {
                     return Read::Nothing;
                 }
-                // The event was not committed yet, or was evicted just now.
+                // The event is not committed yet, or has just been evicted.
                 TopicRead::Nothing => {}
                 TopicRead::Batch(batch) => return Read::Events(Encoded::of(batch.bytes)),
                 TopicRead::Gap(sequence) => {
@@ -70,20 +77,18 @@ impl Subscription {
         Read::Yield
     }
 
-    /// Returns the sequence number of a loss of all topics that has yet to be reported.
+    /// Returns the first loss of all topics that has not been reported yet.
     #[inline]
     pub(super) fn unreported_loss(&self) -> Option<u64> {
-        let lost = self.hub.lost();
-        (lost > self.loss_seen).then_some(lost)
+        self.hub.losses.first_after(self.loss_seen)
     }
 
-    /// Begins to report a loss of all topics. All events before it were read; `next` is what
-    /// follows.
+    /// Begins to report a loss of all topics. All events before it have been read, and no event or
+    /// gap follows below `end`.
     #[cold]
-    fn begin_loss(&mut self, next: Next, loss: u64) -> Read {
-        if let Next::Cursor { index, first, .. } = next {
-            self.requeue(index, Some(first));
-        }
+    fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
+        // Losses with nothing between them are reported as one.
+        let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
         self.loss_seen = loss;
         for cursor in &mut self.cursors {
             cursor.pass_loss(loss);
@@ -92,7 +97,7 @@ impl Subscription {
         if self.gap_policy != GapPolicy::Ignore {
             let before = self.hub.position(loss.saturating_sub(1));
             self.preamble = Some(Box::new(Preamble {
-                // Until the last gap, a client has to reconnect with an id that brings them again.
+                // A client that reconnects before the last gap must receive all gaps again.
                 before: unknown_id.map_or(before, UnknownId::position),
                 last: self.hub.position(loss),
                 next_gap: 0,
@@ -105,7 +110,7 @@ impl Subscription {
 
     #[inline]
     fn requeue(&mut self, index: usize, next: Option<u64>) {
-        // A subscription to one topic merges nothing.
+        // A subscription to one topic does not use the queue.
         if let Some(next) = next
             && self.cursors.len() > 1
         {
@@ -113,15 +118,16 @@ impl Subscription {
         }
     }
 
-    /// Encodes the gap that was read from one topic together with the gaps of other topics at the
-    /// same sequence number, up to the limit of one item.
+    /// Encodes a gap that was read from one topic, and the gaps of other topics at the same
+    /// sequence number, up to the limit of one item.
     fn gaps(&mut self, index: usize, sequence: u64) -> Option<Encoded> {
         let (topics, has_more) = self.topics_with_gap(index, sequence);
         if self.gap_policy == GapPolicy::Ignore {
             return None;
         }
         self.hub.count_gaps(topics.len());
-        // Until the last gap, a client has to reconnect with an id as unknown as the one it sent.
+        // A client that reconnects before the last gap must receive all gaps again, so its id must
+        // be as unknown as the one that it sent.
         let before = match self.unknown_id {
             Some(unknown_id) => unknown_id.position(),
             None => self.hub.position(sequence.saturating_sub(1)),
@@ -134,8 +140,8 @@ impl Subscription {
         Some(gap::encode_gaps(&topics, before, self.hub.position(sequence)))
     }
 
-    /// Consumes the gaps at one sequence number. Returns their topics, and whether the next item
-    /// has more of them.
+    /// Consumes the gaps at one sequence number, up to the limit of one item. Returns their topics,
+    /// and whether there are more.
     fn topics_with_gap(&mut self, index: usize, sequence: u64) -> (Vec<Arc<str>>, bool) {
         let name = |cursor: &TopicCursor| Arc::clone(cursor.topic().name());
         let mut topics: Vec<_> = self.cursors.get(index).map(name).into_iter().collect();

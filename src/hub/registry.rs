@@ -1,7 +1,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    // The standard library's, for loom too: the models do not depend on its order.
+    // The standard library's even under loom: the models do not depend on their order.
     sync::{
         Arc, PoisonError,
         atomic::{AtomicU64, AtomicUsize},
@@ -24,7 +24,7 @@ pub(super) struct Registry {
     pub(super) eviction_queue: Arc<EvictionQueue>,
     /// The millisecond of the last eviction by age.
     pub(super) swept: AtomicU64,
-    /// The memory above the limit that the last eviction left to the next one.
+    /// The memory above the limit that the last publish left to the next one.
     pub(super) tolerated_excess: AtomicUsize,
 }
 
@@ -68,7 +68,7 @@ impl Registry {
         if let Some(topic) = self.get(name) {
             return topic;
         }
-        // User code, so it is called without a lock.
+        // This calls user code, so no lock may be held.
         let retention = self.retention_of.as_ref().and_then(|retention_of| retention_of(name));
         let Retention { events, bytes, age } = retention.unwrap_or(self.retention);
         let limits = Limits { events, bytes, age, memory: self.max_memory };
@@ -90,7 +90,7 @@ impl Registry {
         topics.by_name.values().cloned().collect()
     }
 
-    /// Returns the figures of the topics. What changes meanwhile may count or not.
+    /// Returns the figures of the topics. Changes during the call may count or not.
     pub(super) fn stats(&self) -> HubStats {
         let (topics, evicted) = {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
@@ -120,7 +120,7 @@ impl Registry {
             topics.evicted_of_removed += state.log.evicted_events();
             topics.by_name.remove(topic.name())
         };
-        // Dropped after the locks are released.
+        // Drop the topic after the locks are released.
         drop(removed);
     }
 }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// The limits of what a topic keeps for clients that reconnect. All three apply.
+/// The limits of the events that a topic keeps for clients that reconnect. All three apply.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,11 +27,11 @@ impl Retention {
         Self { events: 1024, bytes: 1 << 20, age: Duration::from_secs(300) }
     }
 
-    /// Limits how many events a topic keeps to the newest `events`.
+    /// Limits the number of events that a topic keeps to the newest `events`.
     ///
     /// # Panics
     ///
-    /// Panics if `events` is zero, as subscribers read only kept events.
+    /// Panics if `events` is zero, because subscribers read only kept events.
     #[track_caller]
     pub const fn events(mut self, events: usize) -> Self {
         assert!(
@@ -42,8 +42,8 @@ impl Retention {
         self
     }
 
-    /// Limits the total size of the kept events to `bytes` on the wire. The newest event is kept
-    /// whatever its size.
+    /// Limits the total size of the kept events to `bytes` on the wire. This limit alone never
+    /// evicts the newest event.
     pub const fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
         self

@@ -9,6 +9,7 @@ use super::{
     HubStats, PublishError, Receipt,
     faults::Fault,
     link::Link,
+    losses::Losses,
     registry::Registry,
     topic::{Topic, TopicState},
 };
@@ -20,7 +21,8 @@ use crate::{
     },
 };
 
-/// The time of a hub at its creation, so that events from a broker can be older than the hub.
+/// The value of a hub's clock at its creation. It is not zero, so that events from a broker can be
+/// older than the hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The state that all clones of a hub and its subscriptions share.
@@ -29,20 +31,20 @@ pub(super) struct Shared {
     /// The start of all ids: the epoch and a hyphen.
     id_prefix: String,
     pub(super) registry: Registry,
-    /// All events up to this sequence number can be read. It advances under the lock of the
-    /// event's topic, so a reader that finds the event in the topic also finds it committed.
+    /// All events up to this sequence number can be read. It advances while the lock of the event's
+    /// topic is held, so a reader that finds an event in its topic also finds it committed.
     committed: AtomicU64,
-    /// Each topic may have lost events up to this sequence number. It advances after `committed`,
-    /// so no later event can be read before the loss is known.
-    lost: AtomicU64,
+    /// Advances after `committed` and under the lock of `newest`, so no later event can be read
+    /// before the loss is known.
+    pub(super) losses: Losses,
     closed: AtomicBool,
     /// The newest sequence number of all topics. Locked while the lock of a topic is held.
     newest: Mutex<u64>,
     started: Instant,
     /// The connection to a broker, if the hub has one.
     link: Option<Link>,
-    /// The number of gaps that were sent. The standard library's, for loom too: the models do not
-    /// depend on its order.
+    /// The number of gaps that were sent. The standard library's atomic even under loom: the models
+    /// do not depend on its order.
     gaps: std::sync::atomic::AtomicU64,
     pub(super) fault: Fault,
 }
@@ -50,13 +52,13 @@ pub(super) struct Shared {
 /// The sequence number of an event to append.
 #[derive(Clone, Copy, Debug)]
 enum Sequence {
-    /// The next one, in a hub that assigns them itself.
+    /// The next one, in a hub that assigns sequence numbers itself.
     Next,
-    /// One that a broker has assigned.
+    /// The one that a broker has assigned.
     Assigned(u64),
 }
 
-/// The reason why an event was not appended.
+/// The reason an event was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NotAppended {
     Closed,
@@ -77,7 +79,7 @@ impl Shared {
             id_prefix: format!("{epoch}-"),
             registry,
             committed: AtomicU64::new(0),
-            lost: AtomicU64::new(0),
+            losses: Losses::new(),
             closed: AtomicBool::new(false),
             newest: Mutex::default(),
             started: Instant::now(),
@@ -89,12 +91,6 @@ impl Shared {
 
     pub(super) fn committed(&self) -> u64 {
         self.committed.load(Acquire)
-    }
-
-    /// Returns the newest sequence number up to which each topic may have lost events, 0 if there
-    /// was no loss.
-    pub(super) fn lost(&self) -> u64 {
-        self.lost.load(Acquire)
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -116,7 +112,7 @@ impl Shared {
         self.link.as_ref().map_or(committed, |link| committed.max(link.newest_possible(committed)))
     }
 
-    /// Returns the hub's time, which goes on from [`ORIGIN`].
+    /// Returns the time of the hub's clock, which starts at [`ORIGIN`].
     pub(super) fn now(&self) -> Duration {
         // loom repeats each execution, which has to be deterministic.
         if cfg!(tower_sse_loom) { ORIGIN } else { ORIGIN + self.started.elapsed() }
@@ -137,7 +133,7 @@ impl Shared {
         }
     }
 
-    /// Publishes an event of a hub without a broker.
+    /// Publishes an event in a hub without a broker.
     pub(super) fn publish(&self, name: &str, event: &Event) -> Result<Receipt, PublishError> {
         match self.append(name, event, Sequence::Next, Duration::ZERO) {
             Ok(Appended { sequence, subscribers }) => {
@@ -148,7 +144,7 @@ impl Shared {
         }
     }
 
-    /// Appends an event that a broker has published, `age` ago.
+    /// Appends an event that came from a broker and was published `age` ago.
     pub(super) fn receive(
         &self,
         sequence: u64,
@@ -174,10 +170,11 @@ impl Shared {
         let mut drops = DeferredDrops::default();
         let (appended, is_used) = self.with_topic(name, |topic, state| {
             let appended = self.commit(topic, sequence).map(|sequence| {
-                // Committed already: a reader that looks for it waits for the topic's lock.
+                // The event is committed before it is in the log, but readers of the topic wait for
+                // its lock.
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
                 state.log.append(sequence, bytes, now.saturating_sub(age), &mut drops);
-                // The log measured ages by the event's own time.
+                // `append` evicted by the time of the event, which is in the past.
                 if !age.is_zero() {
                     state.log.trim(now, &mut drops);
                 }
@@ -185,7 +182,7 @@ impl Shared {
             });
             (appended, state.is_used())
         });
-        // The event was not kept, or not appended: the topic may exist only for it.
+        // If the event was not appended or not kept, the topic may have been created only for it.
         if !is_used && let Some(topic) = self.registry.get(name) {
             self.registry.remove_unused(&topic);
         }
@@ -198,8 +195,8 @@ impl Shared {
         Ok(Appended { sequence, subscribers })
     }
 
-    /// Gives an event of a topic its sequence number. The caller holds the topic's lock, and
-    /// appends the event before it releases it.
+    /// Assigns the sequence number of an event. The caller holds the lock of `topic`, and appends
+    /// the event before releasing it.
     fn commit(&self, topic: &Topic, sequence: Sequence) -> Result<u64, NotAppended> {
         let mut newest = lock(&self.newest);
         if self.is_closed() {
@@ -217,20 +214,20 @@ impl Shared {
         Ok(*newest)
     }
 
-    /// Records that each topic may have lost events up to this sequence number, and wakes all
-    /// subscribers.
+    /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
     pub(super) fn report_loss(&self, sequence: u64) -> Result<(), NotAppended> {
         {
             let mut newest = lock(&self.newest);
             if self.is_closed() {
                 return Err(NotAppended::Closed);
             }
-            if sequence <= self.lost() {
+            // It has received all events up to there.
+            if sequence <= *newest {
                 return Err(NotAppended::Stale);
             }
-            *newest = sequence.max(*newest);
-            self.committed.store(*newest, Release);
-            self.lost.store(sequence, Release);
+            *newest = sequence;
+            self.committed.store(sequence, Release);
+            self.losses.add(sequence);
         }
         self.wake_all();
         Ok(())
@@ -242,7 +239,7 @@ impl Shared {
 
     pub(super) fn close(&self) {
         {
-            // Locked, so that each event is published before the close or fails.
+            // Under this lock, an event is either published before the close or fails.
             let _newest = lock(&self.newest);
             self.closed.store(true, Release);
         }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// Figures of a hub at one time, from [`Hub::stats`](super::Hub::stats).
+/// Figures of a hub, as returned by [`Hub::stats`](super::Hub::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HubStats {
     pub(super) memory: usize,
@@ -32,7 +32,8 @@ impl HubStats {
         self.events
     }
 
-    /// Returns the number of subscriptions, where one to several topics counts in each of them.
+    /// Returns the sum of the subscriptions of all topics. A subscription to several topics counts
+    /// once for each.
     #[must_use]
     pub const fn subscribers(&self) -> usize {
         self.subscribers
@@ -50,11 +51,12 @@ impl HubStats {
         self.gaps
     }
 
-    /// Returns the age of the newest event when this process received it, `None` for a hub without a
-    /// [broker](super::Hub::connect).
+    /// Returns the age that the newest event had when this process received it from the
+    /// [broker](super::Hub::connect), or `None` if the hub has no broker. It is zero before the
+    /// first event after the history.
     ///
-    /// While this process catches up, it is the time by which it is behind. It does not grow while
-    /// the connection is down; the broker's health reports that.
+    /// While this process catches up, this shows how far it is behind. It does not grow while the
+    /// connection is down, which the broker's health reports.
     #[must_use]
     pub const fn lag(&self) -> Option<Duration> {
         self.lag

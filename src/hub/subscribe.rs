@@ -10,7 +10,7 @@ use crate::{
     history::{ResumeFrom, UnknownId},
 };
 
-/// The options of a subscription, which [`resume`](Self::resume) starts.
+/// The options of a subscription. [`resume`](Self::resume) starts it.
 #[must_use = "call `resume` to start the subscription"]
 pub struct Subscribe {
     hub: Arc<Shared>,
@@ -36,28 +36,29 @@ impl Subscribe {
         }
     }
 
-    /// Starts a client's first visit with the newest `events` events that are kept, counted over
-    /// all topics. The default is zero: only events published from now on.
+    /// Sends the newest `events` kept events of all topics together at a client's first visit. The
+    /// default is zero: the client receives only events that are published later.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
     }
 
-    /// Sets the action when events that the client has not seen were evicted. The default is to
+    /// Sets the action when the client has missed events. The default is to
     /// [report](GapPolicy::Report) the gap.
     pub fn gap_policy(mut self, gap_policy: GapPolicy) -> Self {
         self.gap_policy = gap_policy;
         self
     }
 
-    /// Delays events for up to `window` after the previous ones, and sends those that accumulate
-    /// together. The default is zero, which turns it off.
+    /// Collects the events of each `window` and sends them together. The default is zero, which
+    /// turns this off.
     ///
     /// Use it for topics with many small events, to save writes. The first event after a pause is
-    /// sent at once. The end of the stream after a [close](super::Hub::close) is delayed as well.
+    /// sent at once, and opens a window in which further events wait. The end of the stream after a
+    /// [close](super::Hub::close) waits as well.
     ///
-    /// It needs a tokio runtime with timers. Outside of a runtime, the window is ignored and
-    /// logged at WARN (feature `tracing`).
+    /// This needs a tokio runtime with timers. Outside of a runtime, the window has no effect, and
+    /// a WARN line is logged (feature `tracing`).
     ///
     /// # Panics
     ///
@@ -67,16 +68,17 @@ impl Subscribe {
         self
     }
 
-    /// Starts a client's first visit with this event.
+    /// Sends this event first at a client's first visit.
     ///
-    /// Its id is the position at which the stream starts; an id that the event has is replaced. A
-    /// client with a malformed id receives it after the gaps of its topics, unless these
+    /// Its id is the position at which the stream starts, and replaces an id that the event has. A
+    /// client with a malformed id receives it after the gaps of its topics, unless the gaps
     /// [end](GapPolicy::ReportAndEnd) the stream.
     ///
-    /// A client that disconnects before its first event has no id to reconnect with. It misses what
-    /// is published meanwhile, without a gap. For topics that are rarely published to, such as
-    /// those of single clients, a greeting prevents that. So do [`recent`](Self::recent) events,
-    /// or a [`position`](super::Hub::position) rendered into the page.
+    /// Without a greeting, a client that disconnects before its first event has no id to reconnect
+    /// with. It misses the events that are published meanwhile, and receives no gap. This matters
+    /// for topics with few events, such as those of single clients. [`recent`](Self::recent)
+    /// events, or a [`position`](super::Hub::position) rendered into the page, also give the client
+    /// an id.
     ///
     /// ```
     /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
@@ -89,21 +91,23 @@ impl Subscribe {
         self
     }
 
-    /// Starts the subscription after the last event that the client has seen:
+    /// Starts the subscription after the last event that the client has seen.
     ///
     /// | last event id | the subscription sends |
     /// |---|---|
-    /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) events, and what is published from this call on |
+    /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) events, and the events that are published after this call |
     /// | one of this hub | all later events, with a gap for each topic that has evicted some of them |
     /// | one of another hub, such as the one before a restart | all kept events, with a gap before the first event of each topic |
     /// | malformed, or not assigned yet | a gap for each topic, then the same as for a first visit |
     ///
-    /// - After an id of another hub, the gap of a topic that has evicted events is at the position
-    ///   of the newest of these, so events of other topics can precede it. A client that reconnects
-    ///   with the id of that gap neither receives it again nor skips an event.
+    /// - After an id of another hub, the gap of a topic that has evicted events has the position of
+    ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
+    ///   with the id of that gap neither receives it again nor misses an event.
     /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
-    ///   topics may receive a spurious gap when it reconnects. This can happen only if one of the
-    ///   topics has evicted events and keeps fewer than the recent events.
+    ///   topics may receive a spurious gap when it reconnects. This happens only if a topic has
+    ///   evicted events that are newer than the oldest of the recent events.
+    /// - A client without an id of this hub receives no gap for what a [broker](super::Hub::connect)
+    ///   lost before this call. With an id from before the loss, it receives one for each topic.
     /// - A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let Self { hub, topics, recent, gap_policy, window, greeting } = self;
@@ -120,14 +124,15 @@ impl Subscribe {
                 before_recent(&subscription.cursors, recent, newest)
             }
         };
-        // After an id of this hub, later losses are reported. Otherwise, those before the start are
-        // none: a client without an id has missed nothing, and the gaps of a foreign one say it.
+        // After an id of this hub, later losses are reported. Losses before the start are not
+        // reported to a client without an id, which has missed nothing, nor after an unknown id,
+        // because each topic has a gap then.
         subscription.loss_seen = match resume_from {
             ResumeFrom::Seen(seen) => seen,
             ResumeFrom::FirstVisit | ResumeFrom::Unknown(_) => newest,
         };
         for cursor in &mut subscription.cursors {
-            // On a first visit, what was evicted before is no gap.
+            // On a first visit, events that were evicted before are not a gap.
             let first_visit = || seen.max(cursor.evicted_up_to().min(newest));
             match resume_from {
                 ResumeFrom::Seen(_) => cursor.seek(seen, false),

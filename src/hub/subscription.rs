@@ -21,15 +21,16 @@ use crate::{
 /// A stream of the events of one or more topics, in the order of publication.
 ///
 /// Return it from a handler through [`response`](crate::response), or as the body of an
-/// [`http::Response`] of a service directly inside [`SseLayer`](crate::SseLayer).
+/// [`http::Response`] from a service directly inside [`SseLayer`](crate::SseLayer).
 ///
 /// Each item is one encoded event, or several consecutive ones if the subscription is behind.
-/// Subscriptions at the same position share the bytes. A subscription has no queue: it reads the
-/// events that its topics keep. A slow client therefore delays no other, and receives a
-/// [gap](GapPolicy) if events were evicted before it read them. Like the channels of tokio, a
-/// subscription takes part in cooperative scheduling.
+/// Subscriptions at the same position share the bytes.
 ///
-/// The cost grows with the number of topics, as measured on a server's processor:
+/// A subscription has no queue: it reads the events that its topics keep. A slow client therefore
+/// delays no other, and receives a [gap](GapPolicy) if events were evicted before it read them.
+/// Like the channels of tokio, a subscription takes part in cooperative scheduling.
+///
+/// The costs grow with the number of topics. They were measured on a server processor:
 ///
 /// | topics | an event after a pause | an item of a backlog | subscribing | dropping |
 /// |---|---|---|---|---|
@@ -38,13 +39,14 @@ use crate::{
 /// | 5,000 | 30 µs | 0.5 µs | 6 ms | 1 ms |
 /// | 100,000 | 0.2 ms | 7 to 9 µs | 160 to 180 ms | 70 to 95 ms |
 ///
-/// After a pause, the first event makes the subscription scan all its topics. A poll yields to
-/// other tasks after 4,096 topics. Subscribing, dropping, and the first poll after the subscription
-/// moved to another task do all their work at once. Prefer one topic for a group of clients to
-/// thousands of topics for one client.
+/// The first event after a pause makes the subscription scan all its topics. A poll yields to other
+/// tasks after 4,096 topics. Subscribing, dropping, and the first poll after a move to another task
+/// do not yield. Use one topic for a group of clients rather than thousands of topics for one
+/// client.
 ///
-/// The stream ends when the hub is [closed](super::Hub::close), after the events published before.
-/// Without topics it ends at once. Dropping it removes it from its topics.
+/// The stream ends when the hub is [closed](super::Hub::close), after the events that were
+/// published before. A stream without topics ends at once. Dropping the stream removes it from its
+/// topics.
 pub struct Subscription {
     pub(super) hub: Arc<Shared>,
     pub(super) cursors: Vec<TopicCursor>,
@@ -53,11 +55,11 @@ pub struct Subscription {
     pub(super) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
     pub(super) gap_policy: GapPolicy,
-    /// The kind of the client's last event id, if it is one of another hub. Reset once all gaps
-    /// were sent.
+    /// The kind of the client's last event id, if it is one of another hub. `None` once all gaps
+    /// have been sent.
     pub(super) unknown_id: Option<UnknownId>,
     pub(super) preamble: Option<Box<Preamble>>,
-    /// Losses of all topics up to this sequence number were reported, or are no loss for this
+    /// Losses of all topics up to this sequence number have been reported, or do not affect this
     /// client.
     pub(super) loss_seen: u64,
     pub(super) ended: bool,
@@ -91,7 +93,8 @@ impl Subscription {
         let mut joined = HashSet::new();
         self.cursors.reserve_exact(topics.len());
         for name in topics {
-            // Pushed one by one: if `retention_of` panics, dropping `self` leaves those joined.
+            // Pushed one by one, so that dropping `self` leaves the joined topics if `retention_of`
+            // panics.
             self.cursors.extend(self.hub.with_topic(name, |topic, state| {
                 if topics.len() > 1 && !joined.insert(Arc::as_ptr(topic)) {
                     return None;
@@ -151,10 +154,10 @@ impl Stream for Subscription {
                 coop.made_progress();
                 return Poll::Ready(Some(item));
             }
-            // Loaded before reading: events published before the close are still sent.
+            // Loaded before reading, so that events published before the close are still sent.
             let is_closed = this.hub.is_closed();
             match this.read(&mut drops) {
-                // The gaps of a loss are a preamble of what follows.
+                // The gaps of a loss are now the preamble.
                 Read::Loss => continue,
                 Read::Events(events) => {
                     if let Some(window) = &mut this.window {

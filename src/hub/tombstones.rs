@@ -5,20 +5,20 @@ use std::{
 
 use crate::history::Evicted;
 
-/// How many removed topics are remembered individually.
+/// The number of removed topics that are remembered individually.
 const MAX_TOMBSTONES: usize = 1 << 16;
 
-/// The newest evicted sequence numbers of removed topics, so that a client that resumes in one
-/// receives a gap.
+/// The newest evicted sequence numbers of removed topics, so that a client that resumes in such a
+/// topic receives a gap.
 ///
-/// Topics are identified by a hash, as names can be long. A hash collision reports a spurious gap;
-/// the hash is keyed, so clients cannot force one.
+/// Topics are identified by a hash, because names can be long. A hash collision reports a spurious
+/// gap. The hash is keyed, so clients cannot force one.
 #[derive(Debug, Default)]
 pub(super) struct Tombstones {
     hash_key: RandomState,
     by_hash: HashMap<u64, Tombstone>,
-    /// Hashes and numbers in the order of insertion. An entry is stale if the map has no tombstone
-    /// of that number.
+    /// The hashes and numbers of tombstones in the order of insertion. An entry is stale if the map
+    /// has no tombstone with its number.
     order: VecDeque<(u64, u64)>,
     inserted: u64,
     /// The newest evicted sequence number of all topics that are no longer remembered.
@@ -57,7 +57,8 @@ impl Tombstones {
         }
     }
 
-    /// Removes and returns what is remembered of a topic.
+    /// Removes a topic's tombstone and returns its newest evicted event, or an upper bound if the
+    /// topic has no tombstone.
     pub(super) fn take(&mut self, topic: &str) -> Evicted {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
             Some(tombstone) => Evicted { up_to: tombstone.up_to, is_exact: true },

@@ -14,15 +14,16 @@ use crate::history::{
 #[derive(Debug)]
 pub(super) struct Topic {
     name: Arc<str>,
-    /// The newest sequence number ever published to it. A subscriber that has seen it skips the
-    /// topic without locking it.
+    /// The sequence number of the topic's newest event. Before the first one since the topic was
+    /// created, it is that of the newest evicted event, or an upper bound of it. A subscriber that
+    /// has seen it skips the topic without locking it.
     newest: AtomicU64,
-    /// The generation of the waiters. A subscriber with a ticket of it is still listed, which it
-    /// finds out without a lock.
+    /// A copy of the waiters' generation, so that a subscriber can check without the lock whether
+    /// its ticket is still valid.
     generation: AtomicU64,
-    /// Its index in the queue, written under the queue's lock.
+    /// The topic's index in the queue, which is written under the queue's lock.
     pub(super) queue_index: AtomicUsize,
-    /// Weak, as the queue owns topics.
+    /// Weak, because the queue owns topics.
     queue: Weak<EvictionQueue>,
     state: Mutex<TopicState>,
 }
@@ -31,14 +32,14 @@ pub(super) struct Topic {
 pub(super) struct TopicState {
     pub(super) log: Log,
     pub(super) subscribers: usize,
-    /// The topic is no longer in the registry: its name has to be looked up again.
+    /// The topic is no longer in the registry, so its name has to be looked up again.
     pub(super) is_removed: bool,
     is_queued: bool,
     waiters: Waiters,
 }
 
-/// The lock of a topic. On release, the topic joins or leaves the eviction queue, according to
-/// whether its log has events.
+/// A guard of a topic's lock. When it is dropped, the topic joins the eviction queue if its log has
+/// events, or leaves it otherwise.
 pub(super) struct TopicGuard<'a> {
     topic: &'a Arc<Topic>,
     state: MutexGuard<'a, TopicState>,
@@ -75,15 +76,17 @@ impl Topic {
         TopicGuard { topic: self, state: lock(&self.state) }
     }
 
-    /// Publishes the newest sequence number to readers without the lock. The caller holds it.
+    /// Sets the newest sequence number, which readers load without a lock. The caller holds the
+    /// topic's lock.
     pub(super) fn set_newest(&self, newest: u64) {
         self.newest.store(newest, Release);
     }
 
-    /// Adds a waiter, unless `is_needed` returns `false` while the topic is locked.
+    /// Locks the topic and adds a waiter if `is_needed` then returns `true`. Otherwise it returns
+    /// the waker, which the caller drops.
     ///
-    /// Waiters do not change the log, so this and [`remove_waiter`](Self::remove_waiter) lock the
-    /// topic without a guard.
+    /// Waiters do not change the log, so this and [`remove_waiter`](Self::remove_waiter) do not
+    /// need a [`TopicGuard`].
     #[inline]
     pub(super) fn add_waiter(
         &self,
@@ -94,13 +97,14 @@ impl Topic {
         if is_needed() { Ok(state.waiters.add(waker)) } else { Err(waker) }
     }
 
-    /// Removes a waiter, to be dropped after all locks are released.
+    /// Locks the topic and removes a waiter. The caller drops the returned waker without a lock.
     #[inline]
     pub(super) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
         lock(&self.state).waiters.remove(ticket)
     }
 
-    /// Takes all waiters, to be woken after all locks are released.
+    /// Takes all waiters out of `state`, which the caller has locked. The caller wakes them after
+    /// releasing all locks.
     pub(super) fn take_waiters(&self, state: &mut TopicState) -> WakeList {
         let waiters = state.waiters.take();
         if !waiters.is_empty() {
@@ -126,7 +130,7 @@ impl TopicGuard<'_> {
     fn update_queue(&mut self) {
         let has_events = !self.state.log.is_empty();
         self.state.is_queued = has_events;
-        // Without its hub the topic has no queue.
+        // The queue is gone if the hub has been dropped.
         if let Some(queue) = self.topic.queue.upgrade() {
             if has_events { queue.add(self.topic) } else { queue.remove(self.topic) }
         }

@@ -3,7 +3,8 @@ use std::task::Waker;
 use super::Subscription;
 use crate::history::drop_waker;
 
-/// How many topics one poll starts to wait in, which takes up to a millisecond.
+/// The number of topics in which one poll starts to wait before the subscription yields. This takes
+/// up to a millisecond.
 const WAITS_PER_POLL: usize = 4096;
 
 /// The outcome of an attempt to wait.
@@ -12,15 +13,15 @@ pub(super) enum Wait {
     Started,
     /// There is something to read.
     NotNeeded,
-    /// It waits in some topics only: the subscription has to yield to other tasks.
+    /// The subscription waits in some of its topics, and has to yield to other tasks.
     Yield,
 }
 
 impl Subscription {
-    /// Waits in each topic for the next event, unless one has been published meanwhile.
+    /// Starts to wait for the next event in each topic, unless one has been published meanwhile.
     ///
-    /// The wait starts in the poll that finds the subscription waiting in every topic: an event
-    /// published after an earlier poll may have woken it for that poll.
+    /// If this takes several polls, the last one checks the earlier topics again, because their
+    /// events may have woken only an earlier poll.
     pub(super) fn wait(&mut self, waker: &Waker) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
         if is_other || self.waker.is_none() {
@@ -45,12 +46,14 @@ impl Subscription {
                 return Wait::NotNeeded;
             }
             started += 1;
-            // A task with a new waker at each poll would start over each time, and never finish.
+            // A task with a new waker at each poll starts over each time, so it must not yield
+            // here.
             if started == WAITS_PER_POLL && !is_other {
                 return Wait::Yield;
             }
         }
-        // Both wake the waiters of all topics, so look for them only now that it waits in each.
+        // A close and a loss wake the waiters of all topics. Check for them now that the
+        // subscription waits in each topic, because earlier it would have missed the wake-up.
         let has_loss = !self.hub.fault.sleeps_on_loss() && self.unreported_loss().is_some();
         if self.hub.is_closed() || has_loss { Wait::NotNeeded } else { Wait::Started }
     }

@@ -1,4 +1,4 @@
-//! Every decision to open a stream, to refuse it, or to let a response pass.
+//! Every decision to open a stream, to refuse it, or to pass a response through.
 
 use std::sync::Arc;
 
@@ -15,16 +15,16 @@ use super::{Config, headers, in_flight::InFlight};
 use crate::connection::OnRefusal;
 use crate::{
     BoxError,
-    body::{EventStream, Inherited, Report, Shutdown, SseBody},
+    body::{EventStream, Inherited, Shutdown, SseBody, StreamRecord},
     connection::{Client, CloseReason, Disconnect, DisconnectGuard, accepts_event_stream},
     options::{ResolvedOptions, StreamOptions},
 };
 
-/// The facts about a request that are needed once the response head is known.
+/// What is known about a request once the response head is known.
 #[derive(Clone, Copy)]
 pub(super) struct RequestInfo {
     client: Client,
-    /// For any method but `GET`: whether the shutdown had begun when the request arrived.
+    /// The request is a call that arrived after the shutdown had begun.
     arrived_during_shutdown: bool,
     is_head: bool,
     accepts_stream: bool,
@@ -38,15 +38,16 @@ pub(super) enum NotOpened {
     Unavailable,
 }
 
-/// A stream's permit under the limit of open streams; `None` if there is no limit.
+/// A stream's permit under the limit of open streams, or `None` if it does not need one.
 type Permit = Option<OwnedSemaphorePermit>;
 
-/// A mark in a response's extensions: an inner layer has decided what becomes of it.
+/// A mark that a layer leaves in a response's extensions for outer layers.
 #[derive(Clone)]
 enum Handled {
-    /// An event stream, for which an outer layer can leave its shutdown here.
+    /// The response is an event stream. If its layer has no shutdown, an outer layer can put its
+    /// own here.
     Stream(Option<Inherited>),
-    /// A refusal, which looks like a stream.
+    /// The response is a refusal, which can look like an event stream.
     Refused,
 }
 
@@ -55,7 +56,7 @@ impl Config {
     pub(super) fn request_info(&self, method: &Method, headers: &HeaderMap) -> RequestInfo {
         // Most responses are not event streams, so headers are read only if an option needs them.
         let needs_client =
-            self.shutdown.is_some() || self.permits.is_some() || self.options.mentions_max_age();
+            self.shutdown.is_some() || self.permits.is_some() || self.options.has_max_age_setting();
         let client =
             if needs_client { Client::of(method, headers) } else { Client::unclassified(method) };
         RequestInfo {
@@ -66,16 +67,16 @@ impl Config {
         }
     }
 
-    /// Tracks the response to a request until it has a head. If every response of the service is a
-    /// stream, it is opened or refused now.
+    /// Starts to track the response to a request. If the service returns bare streams, this also
+    /// opens or refuses the stream.
     #[cold]
     pub(super) fn track<B>(
         &self,
         request: &mut Request<B>,
         info: RequestInfo,
-        streams: bool,
+        returns_streams: bool,
     ) -> Result<Box<InFlight>, NotOpened> {
-        let permit = if streams { self.admit(info)? } else { None };
+        let permit = if returns_streams { self.admit(info)? } else { None };
         let in_flight = match request.extensions().get::<Disconnect>() {
             Some(outer) => {
                 outer.start_over();
@@ -87,14 +88,14 @@ impl Config {
                 InFlight::Disconnect(DisconnectGuard::new(disconnect))
             }
         };
-        Ok(Box::new(if streams && !info.is_head {
+        Ok(Box::new(if returns_streams && !info.is_head {
             InFlight::Stream(self.open(&self.options, permit, in_flight.into_guard()))
         } else {
             in_flight
         }))
     }
 
-    /// Decides whether a stream may open for this request.
+    /// Decides whether a stream may open for this request, and takes its permit.
     fn admit(&self, info: RequestInfo) -> Result<Permit, NotOpened> {
         if !info.accepts_stream {
             return Err(NotOpened::NotAcceptable);
@@ -114,8 +115,8 @@ impl Config {
         }
     }
 
-    /// Returns whether the shutdown keeps a stream from opening. A call that came before the
-    /// shutdown is answered, because it has had its effects.
+    /// Returns whether the shutdown prevents a stream from opening. A call that arrived before the
+    /// shutdown is answered, because the handler has already acted on it.
     fn is_barred_by_shutdown(&self, info: RequestInfo) -> bool {
         if info.client.is_call() { info.arrived_during_shutdown } else { self.is_draining() }
     }
@@ -129,12 +130,18 @@ impl Config {
         options: &ResolvedOptions,
         permit: Permit,
         disconnect: Option<DisconnectGuard>,
-    ) -> Report {
-        Report::open(self.stats.clone(), &self.on_open, options.on_close(), disconnect, permit)
+    ) -> StreamRecord {
+        StreamRecord::open(
+            self.stats.clone(),
+            &self.on_open,
+            options.on_close(),
+            disconnect,
+            permit,
+        )
     }
 
-    /// Returns what becomes of a response that is an event stream, or that is tracked.
-    // Out of line, so that other responses pay only for the check.
+    /// Completes a response that is an event stream or that is tracked.
+    // Out of line, so that all other responses pay only for the check.
     #[cold]
     pub(super) fn respond<B>(
         &self,
@@ -175,18 +182,18 @@ impl Config {
             Some(options) => Arc::new(self.options.with(options)),
             None => Arc::clone(&self.options),
         };
-        let report = if info.is_head {
+        let record = if info.is_head {
             end(in_flight, CloseReason::Ended);
             None
         } else {
             match self.open_response(info, &options, in_flight, may_be_refused) {
-                Ok(report) => Some(report),
+                Ok(record) => Some(record),
                 Err(refused) => return self.refuse(response, refused, info),
             }
         };
         let has_content_coding = headers::has_content_coding(response.headers());
         headers::make_event_stream(response.headers_mut());
-        let Some(report) = report else {
+        let Some(record) = record else {
             response.extensions_mut().insert(Handled::Stream(None));
             return response.map(|_| SseBody::unsent());
         };
@@ -199,14 +206,16 @@ impl Config {
                 options,
                 shutdown,
                 info.client,
-                report,
+                record,
             );
             SseBody::event_stream(stream)
         })
     }
 
-    /// Lets a response pass that belongs to an inner layer, which gets this layer's shutdown if it
-    /// has none of its own.
+    /// Completes a response that an inner layer has handled.
+    ///
+    /// A stream is refused if this layer's shutdown has begun. Otherwise it inherits this layer's
+    /// shutdown, unless the inner layer has one.
     fn pass_handled<B: Body>(
         &self,
         response: Response<B>,
@@ -225,21 +234,21 @@ impl Config {
             }
         }
         if let Some(in_flight) = &mut in_flight {
-            in_flight.follow_inner();
+            in_flight.prefer_inner_reason();
         }
         pass(response, info, in_flight)
     }
 
-    /// Opens the stream of a response, unless it was opened before the call.
+    /// Opens the stream of a response, unless it was opened when the service was called.
     fn open_response(
         &self,
         info: RequestInfo,
         options: &ResolvedOptions,
         in_flight: Option<InFlight>,
         may_be_refused: bool,
-    ) -> Result<Report, NotOpened> {
-        if let Some(InFlight::Stream(report)) = in_flight {
-            return Ok(report);
+    ) -> Result<StreamRecord, NotOpened> {
+        if let Some(InFlight::Stream(record)) = in_flight {
+            return Ok(record);
         }
         let permit = match self.admit(info) {
             Ok(permit) => permit,
@@ -283,7 +292,7 @@ impl Config {
     }
 }
 
-/// Marks a response as a refusal: an outer layer must not take it for a stream.
+/// Marks a response as a refusal, which an outer layer must not treat as a stream.
 pub(super) fn mark_refused(extensions: &mut Extensions) {
     extensions.insert(Handled::Refused);
 }
@@ -294,7 +303,8 @@ pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
 }
 
-/// Passes a response that is no stream of this layer, and tracks its end if it is tracked.
+/// Passes a response through that is not a stream of this layer. If it is tracked and has a body,
+/// its end is that of the body.
 fn pass<B: Body>(
     response: Response<B>,
     info: RequestInfo,

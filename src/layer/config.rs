@@ -9,7 +9,7 @@ use crate::{
     stats::Stats,
 };
 
-/// The options of a layer, shared by its services and their streams.
+/// The options of a layer, which its services and their streams share.
 #[derive(Clone)]
 pub(crate) struct Config {
     pub(super) options: Arc<ResolvedOptions>,

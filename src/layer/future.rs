@@ -26,7 +26,7 @@ pin_project! {
         inner: Inner<F>,
         config: Arc<Config>,
         request_info: RequestInfo,
-        // The compiler infers it at the layer, and every type on the way has to pass it on.
+        // The compiler infers `M` at the layer, so each type between has to pass it on.
         kind: PhantomData<fn() -> M>,
     }
 }
@@ -37,7 +37,7 @@ pin_project! {
         Called {
             #[pin]
             future: F,
-            // Out of line, because most responses have none.
+            // Boxed, because most responses have none.
             in_flight: Option<Box<InFlight>>,
         },
         // The inner service was not called.
@@ -84,7 +84,7 @@ where
         };
         let result = ready!(match in_flight {
             None => future.poll(cx),
-            Some(in_flight) => in_flight.within(|| future.poll(cx)),
+            Some(in_flight) => in_flight.noting_panic(|| future.poll(cx)),
         });
         let response = match result {
             Ok(response) => response.into_sse(),
@@ -95,7 +95,7 @@ where
                 return Poll::Ready(Err(error));
             }
         };
-        // Most responses. Returned here, they are not moved another time.
+        // Most responses return here, which saves a move.
         if in_flight.is_none() && !headers::is_event_stream(response.status(), response.headers()) {
             return Poll::Ready(Ok(response.map(SseBody::pass_through)));
         }

@@ -6,13 +6,13 @@ use http::{
     },
 };
 
-/// The media type without parameters, because some proxies know only the bare one.
+/// The media type without parameters, because some proxies match the whole header value.
 pub(super) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
-/// Keeps nginx and other proxies from collecting events in their buffers.
+/// The header that keeps nginx and other proxies from buffering events.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
 
-/// Headers that cannot be true of an endless stream into which the layer writes.
+/// The headers that cannot be right for a stream into which the layer writes.
 const NOT_OF_A_STREAM: [HeaderName; 7] = [
     CONTENT_LENGTH,
     ETAG,
@@ -23,7 +23,7 @@ const NOT_OF_A_STREAM: [HeaderName; 7] = [
     HeaderName::from_static("content-md5"),
 ];
 
-/// Headers that only the server sets. HTTP/2 forbids them (RFC 9113, section 8.2.2).
+/// The headers that only the server may set. HTTP/2 forbids them (RFC 9113, section 8.2.2).
 const HOP_BY_HOP: [HeaderName; 4] = [
     CONNECTION,
     HeaderName::from_static("keep-alive"),
@@ -31,7 +31,8 @@ const HOP_BY_HOP: [HeaderName; 4] = [
     TRANSFER_ENCODING,
 ];
 
-/// Returns whether this is the head of an event stream, by its media type and a status with a body.
+/// Returns whether this is the head of an event stream: its media type is that of one, and its
+/// status allows a body.
 #[inline]
 pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
     headers.get(CONTENT_TYPE).is_some_and(is_text_event_stream) && has_body(status)
@@ -81,8 +82,9 @@ pub(super) fn make_empty(headers: &mut HeaderMap) {
     }
 }
 
-/// `no-transform` keeps proxies from changing the stream (RFC 9111, section 5.2.2.6), whatever
-/// else was said of caching. Where nothing was, `no-cache` is what browsers expect.
+/// Adds `no-transform` to `Cache-Control`, which keeps proxies from changing the stream (RFC 9111,
+/// section 5.2.2.6). If the service has not set the header, adds `no-cache` too, as browsers
+/// expect.
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";
 

@@ -1,19 +1,22 @@
 use crate::{
-    body::Report,
+    body::StreamRecord,
     connection::{CloseReason, Disconnect, DisconnectGuard},
 };
 
-/// What has to learn how a response ended, while its head is awaited.
+/// A tracked response whose head is awaited. The variants are what has to be informed of its end.
 pub(super) enum InFlight {
-    /// An outer layer made it, and fires it for responses that are no stream of this layer.
+    /// The `Disconnect` of an outer layer. That layer fires it unless the response is a stream of
+    /// this layer.
     OuterDisconnect(Disconnect),
+    /// The guard of this layer's own `Disconnect`.
     Disconnect(DisconnectGuard),
-    /// A stream that is open already, because every response of its service is one.
-    Stream(Report),
+    /// The record of a stream that opened when the service was called, because the service returns
+    /// bare streams.
+    Stream(StreamRecord),
 }
 
 impl InFlight {
-    /// Returns the guard for a response that becomes a stream, whose report fires it.
+    /// Returns the guard for the record of a response that turns out to be a stream.
     pub(super) fn into_guard(self) -> Option<DisconnectGuard> {
         match self {
             Self::OuterDisconnect(disconnect) => Some(DisconnectGuard::fired_outside(disconnect)),
@@ -22,28 +25,29 @@ impl InFlight {
         }
     }
 
-    /// Takes the reason from an inner layer, whose stream the response is.
-    pub(super) const fn follow_inner(&mut self) {
+    /// Uses the reason that an inner layer reports, because the response is a stream of that layer.
+    pub(super) const fn prefer_inner_reason(&mut self) {
         if let Self::Disconnect(guard) = self {
-            guard.follow();
+            guard.prefer_inner_reason();
         }
     }
 
-    /// Calls the inner service's future. If it panics, that is the reason.
-    pub(super) fn within<T>(&mut self, call: impl FnOnce() -> T) -> T {
+    /// Polls the inner service's future with `call`. If it panics, the reason becomes
+    /// [`CloseReason::Panicked`].
+    pub(super) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match self {
             Self::OuterDisconnect(_) => call(),
-            Self::Disconnect(guard) => guard.within(call),
-            Self::Stream(report) => report.within_source(call),
+            Self::Disconnect(guard) => guard.noting_panic(call),
+            Self::Stream(record) => record.noting_panic(call),
         }
     }
 
-    /// Ends it with this reason.
+    /// Ends the response with this reason.
     pub(super) fn end(self, reason: CloseReason) {
         match self {
             Self::OuterDisconnect(_) => {}
             Self::Disconnect(mut guard) => guard.set_reason(reason),
-            Self::Stream(mut report) => report.set_reason(reason),
+            Self::Stream(mut record) => record.set_reason(reason),
         }
     }
 }

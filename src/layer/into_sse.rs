@@ -13,11 +13,11 @@ use crate::{BoxError, body::EventBody, event::Encode};
 ///
 /// The trait is sealed. The compiler distinguishes its implementations by the [marker] `M`:
 ///
-/// | answer | marker | what becomes of it |
+/// | type | marker | response |
 /// |---|---|---|
-/// | [`Response`] with any [`Body`] of [`Bytes`] | [`marker::Http`] | an event stream if its `content-type` says so, else passed through |
+/// | [`Response`] with any [`Body`] of [`Bytes`] | [`marker::Http`] | an event stream if the `content-type` is `text/event-stream`, otherwise passed through |
 /// | a [`Stream`] of [events](Encode) | [`marker::Events`] | an event stream with status 200 |
-/// | [`Response`] with such a stream | [`marker::EventResponse`] | an event stream with that status and those headers; without a body if the status allows none |
+/// | [`Response`] with such a stream | [`marker::EventResponse`] | an event stream with the same status and headers; no body if the status does not allow one |
 #[diagnostic::on_unimplemented(
     message = "`SseLayer` can't make an event stream of `{Self}`",
     label = "a service inside `SseLayer` can't answer with this",
@@ -47,6 +47,23 @@ mod sealed {
     impl<B: Body<Data = Bytes>> Sealed<marker::Http> for Response<B> {}
     impl<S: Stream<Item: Encode>> Sealed<marker::Events> for S {}
     impl<S: Stream<Item: Encode>> Sealed<marker::EventResponse> for Response<S> {}
+
+    /// Any [`Stream`]. As a trait of this crate, it has an error text of its own.
+    #[diagnostic::on_unimplemented(
+        message = "`{Self}` is not a stream of events",
+        label = "not a stream",
+        note = "a hub's subscription is a stream once it has started: \
+                `hub.subscribe(topics).resume(last_event_id)`"
+    )]
+    pub trait AnyStream: Stream<Item = Self::Event> {
+        type Event;
+    }
+
+    // Otherwise the compiler would report that `Stream` is not implemented.
+    #[diagnostic::do_not_recommend]
+    impl<S: Stream> AnyStream for S {
+        type Event = S::Item;
+    }
 }
 
 impl<B> IntoSse<marker::Http> for Response<B>
@@ -85,10 +102,10 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
     }
 }
 
-/// Creates a response of the events of `stream`. Heartbeats, the other headers and everything else come
-/// from the [layer](crate::SseLayer).
+/// Creates a response whose body is the events of `stream`.
 ///
-/// A handler returns it, also in axum, which takes any [`http::Response`]:
+/// The [layer](crate::SseLayer) adds the heartbeats, the other headers and all its other features.
+/// A handler of any framework that takes an [`http::Response`] can return it, such as axum:
 ///
 /// ```
 /// use axum::{Router, response::IntoResponse, routing::get};
@@ -102,12 +119,12 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 /// ```
 ///
-/// The response has status 200 and the content type `text/event-stream`. [`Encode`] lists what the
-/// items may be.
+/// The response has status 200 and the content type `text/event-stream`. `stream` is any [`Stream`]
+/// of [events](Encode).
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where
-    S: Stream<Item: Encode>,
+    S: sealed::AnyStream<Event: Encode>,
 {
     Response::new(stream).into_sse()
 }

@@ -4,11 +4,11 @@ use tower_layer::Layer;
 
 use super::{Config, SseService, marker};
 
-/// The layer that makes event streams correct and operable.
+/// The layer that adds headers, heartbeats, resumption and clean ends to event streams.
 ///
-/// A table on the [crate's page](crate#what-the-layer-does) lists what it does to a stream.
+/// A table on the [crate's page](crate#what-the-layer-does) lists all that it does to a stream.
 ///
-/// With its defaults, around the routes of an axum app:
+/// With the default options, around the routes of an axum app:
 ///
 /// ```
 /// use axum::{Router, response::IntoResponse, routing::get};
@@ -22,7 +22,7 @@ use super::{Config, SseService, marker};
 /// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 /// ```
 ///
-/// Customised, around a service that returns a bare stream, inside another layer:
+/// With options, inside another layer and around a service that returns a bare stream:
 ///
 /// ```
 /// use std::{convert::Infallible, time::Duration};
@@ -54,28 +54,32 @@ use super::{Config, SseService, marker};
 /// # One value, one kind of service
 ///
 /// The marker `M` is the kind of response that the inner services return; see
-/// [`IntoSse`](crate::IntoSse). The compiler infers it from the first use of a value, so a value that
-/// is not used needs its type. Where the type is written, as in a field of a struct, `SseLayer` is
-/// `SseLayer<marker::Http>`, for services that return an [`http::Response`] of a body, such as an axum
-/// `Router`.
+/// [`IntoSse`](crate::IntoSse). The compiler infers it from the first service that a value is
+/// applied to. A value that is never applied needs a type annotation.
+///
+/// A type written as `SseLayer`, such as that of a struct field, means `SseLayer<marker::Http>`. It
+/// is for services that return an [`http::Response`] of a body, such as an axum `Router`.
 ///
 /// # Runtime
 ///
-/// Event streams need a tokio runtime whose timer is enabled, as `#[tokio::main]` and
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) do. On a runtime without a timer a
-/// stream panics when it needs one: when it is idle, fails, has a maximum age or is drained. So does a
-/// stream that outlives its runtime.
+/// Event streams need a tokio runtime with its timer enabled, as by `#[tokio::main]` or
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time). In a runtime without a timer, a
+/// stream panics when it needs one: when it is idle, fails, has a maximum age or is drained. A
+/// stream that outlives its runtime panics too.
 ///
 /// Outside of any runtime there are no timers:
 ///
-/// - No heartbeats are sent, and a maximum age has no effect unless it is zero.
-/// - A shutdown ends streams at once whatever [`Drain`](crate::Drain) says, and waits indefinitely
-///   for a source that is mid-event.
+/// - No heartbeats are sent.
+/// - A maximum age has no effect, unless it is zero.
+/// - The delays of [`Drain`](crate::Drain) are ignored. Unless it is
+///   [`Drain::never`](crate::Drain::never), the shutdown ends each stream at the next point between
+///   events, without a limit to how long the source may be mid-event.
 /// - A body fails without delay.
 ///
-/// With feature `tracing`, a stream that needs a timer and has none logs a WARN line.
+/// With feature `tracing`, a stream without the timer for its heartbeats or its maximum age logs a
+/// WARN line.
 ///
-/// Cloning is cheap, and setting an option of a clone leaves the original as it was.
+/// Cloning is cheap. Setting an option of a clone does not change the original.
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]
 #[doc(alias = "nginx")]
@@ -85,10 +89,11 @@ pub struct SseLayer<M = marker::Http> {
 }
 
 impl<M> SseLayer<M> {
-    /// Creates a layer with the defaults: the headers, and a heartbeat after 15 seconds of silence.
+    /// Creates a layer with the default options: it sets the headers, and sends a heartbeat after
+    /// 15 seconds of silence.
     ///
-    /// The heartbeats of all streams of a layer are aligned to a common time grid, so that many of
-    /// them share one wake-up of the runtime.
+    /// The heartbeats of a layer's streams are aligned to one time grid, so that many of them share
+    /// one wake-up of the runtime.
     #[must_use]
     pub fn new() -> Self {
         Self { config: Arc::new(Config::new()), kind: PhantomData }

@@ -1,7 +1,8 @@
-//! The layer: headers and bodies of every event stream that comes through it.
+//! The layer, which sets the headers and wraps the bodies of event streams.
 
 mod admission;
 mod config;
+mod end_setters;
 mod future;
 mod headers;
 mod in_flight;

@@ -7,29 +7,31 @@ use http::{
 use super::{admission::mark_refused, headers};
 use crate::{connection::Client, options::Retry};
 
-/// The answer to a client whose stream cannot be opened, because the server is
-/// [shutting down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
+/// The answer to a client whose stream cannot open because the server is [shutting
+/// down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
 ///
-/// The rules by which clients reconnect contradict each other: any status but 200 ends an
-/// `EventSource` for good ([HTML, "Processing model"][html]), while other clients would take an empty
-/// stream for the answer. [`per_client`](Self::per_client), the default, distinguishes them:
+/// No single answer makes all clients reconnect. Any status but 200 ends an `EventSource` for good
+/// ([HTML, "Processing model"][html]), while other clients would take an empty stream for the whole
+/// answer. [`per_client`](Self::per_client), the default, distinguishes them:
 ///
 /// | client | answer |
 /// |---|---|
-/// | `EventSource`: a `GET` whose `Accept` names `text/event-stream`, and whose `Cache-Control` has `no-cache` | `200`, a `retry` line, and the end, after which it reconnects |
+/// | `EventSource`: a `GET` whose `Accept` names `text/event-stream` and whose `Cache-Control` has `no-cache` | `200` and a `retry` line, then the end, after which it reconnects |
 /// | any other | `503` with `Retry-After` |
 ///
-/// The reconnection time (`retry` or `Retry-After`) is drawn for every client, by default from 2 to
+/// The reconnection time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to
 /// 10 seconds.
 ///
-/// The decision is made once the head of the response is known, so the handler has run by then. A
-/// service that returns a bare stream is refused before it is called. A call (any method but `GET`)
-/// that came before the shutdown is answered.
+/// # What is refused
 ///
-/// Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass. The service's
-/// own headers stay (CORS, a request id), and its stream is dropped unpolled. If the inner service
-/// reserved a permit in `poll_ready`, as tower's `ConcurrencyLimit` does, that permit stays
-/// reserved for its next request.
+/// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
+/// - The decision is made once the response head is known, after the handler has run. The stream is
+///   dropped unpolled; other headers, such as those of CORS, stay.
+/// - For a service that returns a bare stream, the decision is made before the service is called.
+///   If the service reserved a permit in `poll_ready`, as tower's `ConcurrencyLimit` does, that
+///   permit stays reserved for its next request.
+/// - The shutdown does not refuse the answer to a call (a request by any method except `GET`) that
+///   arrived before it began.
 ///
 /// ```
 /// use std::time::Duration;
@@ -62,38 +64,44 @@ impl Refusal {
         Self { answer, retry: Some(Retry::later()) }
     }
 
-    /// Answers each client with whatever makes it reconnect.
+    /// Answers an `EventSource` with `200`, a `retry` line and the end, and every other client with
+    /// `503`.
     pub const fn per_client() -> Self {
         Self::new(Answer::PerClient)
     }
 
-    /// Answers every client with `200`, a `retry` line and the end. Use it if all clients are
-    /// `EventSource`s whose headers a proxy strips.
+    /// Answers every client with `200`, a `retry` line and the end.
+    ///
+    /// Use it if all clients are `EventSource`s and a proxy removes the headers by which they are
+    /// recognised.
     pub const fn retry_later() -> Self {
         Self::new(Answer::RetryLater)
     }
 
-    /// Answers every client with `503`. Use it if all clients are your own; it ends an `EventSource` for
-    /// good.
+    /// Answers every client with `503`.
+    ///
+    /// Use it if all clients are your own and none is an `EventSource`, which would not reconnect.
     pub const fn unavailable() -> Self {
         Self::new(Answer::Unavailable)
     }
 
-    /// Sets the reconnection time that refused clients are sent: in whole milliseconds for a `retry`
-    /// line, in seconds rounded up for `Retry-After` (RFC 9110, section 10.2.3). 2 to 10 seconds by
-    /// default; [`without_retry`](Self::without_retry) undoes it.
+    /// Sets the reconnection time that is sent to refused clients. The default is drawn for each
+    /// client from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
+    ///
+    /// It is sent in whole milliseconds in a `retry` line, and in seconds, rounded up, in
+    /// `Retry-After` (RFC 9110, section 10.2.3).
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = Some(retry);
         self
     }
 
-    /// Sends refused clients no reconnection time.
+    /// Sends no reconnection time to refused clients.
     pub fn without_retry(mut self) -> Self {
         self.retry = None;
         self
     }
 
-    /// Turns `response` into the answer, whose body `whole` creates.
+    /// Turns `response` into the answer to a refused `client`, whose body `whole` creates.
     pub(crate) fn answer<B, C>(
         &self,
         response: Response<B>,

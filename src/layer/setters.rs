@@ -6,20 +6,22 @@ use tokio_util::sync::CancellationToken;
 use super::{Refusal, SseLayer};
 use crate::stats::Stats;
 
-/// Options of the layer. What setting one twice does is [the same for all
-/// options](crate::StreamOptions#setting-and-undoing-options).
+/// Options of the layer. See [what setting an option again
+/// does](crate::StreamOptions#setting-and-turning-off-options).
 impl<M> SseLayer<M> {
-    /// Ends open streams once `token` is cancelled, as [`drain`](Self::drain) says, and
-    /// [refuses](Self::refusal) new ones from then on. A call (a request by any method but `GET`) that
-    /// came before is answered. The shutdown reaches streams of inner layers that have none of their
-    /// own.
+    /// Sets the token that ends open streams when it is cancelled.
     ///
-    /// By default nothing ends streams, and the graceful shutdown of axum or hyper, which waits for
-    /// every body, waits without end.
+    /// [`drain`](Self::drain) sets how streams end. From then on, new streams are
+    /// [refused](Self::refusal), except for the answers to calls (requests by any method except
+    /// `GET`) that arrived earlier. The token also ends streams of inner layers that have no
+    /// shutdown of their own.
     ///
-    /// Cancel the same token that shuts the server down. The stream of a client that does not read
-    /// cannot be ended this way, because hyper does not poll its body. So give the graceful
-    /// shutdown a deadline:
+    /// By default nothing ends streams. The graceful shutdown of axum or hyper waits for every
+    /// body, so it then waits forever.
+    ///
+    /// Use the token that shuts the server down. It cannot end the stream of a client that does not
+    /// read, because hyper does not poll that body. Therefore give the graceful shutdown a
+    /// deadline:
     ///
     /// ```no_run
     /// use std::{io, time::Duration};
@@ -61,17 +63,19 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Limits how many streams are open at once to `limit`, over all services that this value and its
-    /// clones make. Further streams are [refused](Self::refusal). No limit by default.
+    /// Limits how many streams are open at the same time to `limit`. By default there is no limit.
     ///
-    /// A stream holds its permit from its head until it has closed, on every exit path; with a service
-    /// that returns a bare stream, from the call. `ConcurrencyLimit` of tower frees its permit at the
-    /// head. Streams with a status other than 200 are not refused; they take a permit if one is free.
+    /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
+    /// share the limit.
     ///
-    /// A client that does not read keeps its permits: neither [`max_age`](Self::max_age) nor the
-    /// [shutdown](Self::shutdown) can end its streams. Over HTTP/2 one connection can keep 200
-    /// permits, by hyper's default. A maximum age of connections ends them: see
-    /// [sockets](crate::operating#sockets).
+    /// - A stream takes a permit at the response head and holds it until it has closed, on every
+    ///   exit path. With a service that returns a bare stream, it takes the permit when the service
+    ///   is called. (`ConcurrencyLimit` of tower frees its permit at the response head.)
+    /// - A stream with a status other than 200 is not refused. It takes a permit if one is free.
+    /// - A client that does not read keeps its permits, because neither [`max_age`](Self::max_age)
+    ///   nor the [shutdown](Self::shutdown) can end its streams. Over HTTP/2, one connection can
+    ///   keep 200 permits with hyper's default settings. Only a maximum age of connections ends
+    ///   them; see [sockets](crate::operating#sockets).
     ///
     /// # Panics
     ///
@@ -86,13 +90,14 @@ impl<M> SseLayer<M> {
     #[must_use]
     #[track_caller]
     pub fn max_streams(mut self, limit: usize) -> Self {
-        assert!(limit > 0, "a limit of no streams at all");
+        assert!(limit > 0, "the limit of open streams cannot be zero");
         let permits = Semaphore::new(limit.min(Semaphore::MAX_PERMITS));
         self.config_mut().permits = Some(Arc::new(permits));
         self
     }
 
-    /// Sets how streams are refused: [`Refusal::per_client`] by default.
+    /// Sets the answer to clients whose streams are refused. The default is
+    /// [`Refusal::per_client`].
     ///
     /// ```
     /// use tower_sse::{Refusal, SseLayer};
@@ -106,10 +111,14 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Calls a closure when a stream opens: when its head is known or, with a service that returns a bare
-    /// stream, at the call. Refused streams and the answers to `HEAD` requests do not open.
+    /// Calls a closure when a stream opens.
     ///
-    /// It must be quick, because it runs within the server's task. A panic in it is caught and logged.
+    /// A stream opens when its response head is known or, with a service that returns a bare
+    /// stream, when the service is called. Refused streams and the answers to `HEAD` requests do
+    /// not open.
+    ///
+    /// The closure runs in the server's task, so it must not block. A panic in it is caught and
+    /// logged.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -126,8 +135,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Counts streams in `stats`. Several layers can share one value. By default a layer has counters of
-    /// its own, which cannot be read.
+    /// Counts streams in `stats`. Several layers can share one value. By default a layer counts in
+    /// a value of its own, which cannot be read.
     ///
     /// ```
     /// use tower_sse::{SseLayer, Stats};
@@ -143,9 +152,11 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Puts a [`Disconnect`](crate::Disconnect) into the extensions of every request, so that a task that
-    /// a handler spawns learns when the response is over. Off by default, because it costs every request
-    /// five to seven allocations. Services that return a bare stream always have it.
+    /// Inserts a [`Disconnect`](crate::Disconnect) into the extensions of every request, which
+    /// signals to the tasks of a handler that the response is over.
+    ///
+    /// Off by default, because it costs five to seven allocations for each request. For services
+    /// that return a bare stream, it is always inserted.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -159,14 +170,17 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Answers `406 Not Acceptable` in place of an event stream if the request's `Accept` header
-    /// does not allow one (RFC 9110, section 12.5.1). Off by default, because OpenAI's SDKs ask for
-    /// `application/json` and expect a stream.
+    /// Answers `406 Not Acceptable` instead of an event stream if the request does not accept one
+    /// (RFC 9110, section 12.5.1).
     ///
-    /// A request without the header accepts anything. If several ranges match, the most specific
-    /// one decides. Only event streams with status 200 are affected. A service that returns a bare
-    /// stream is not called at all. If it reserved a permit in `poll_ready`, as tower's
-    /// `ConcurrencyLimit` does, that permit stays reserved for its next request.
+    /// Off by default, because OpenAI's SDKs accept `application/json` and expect a stream.
+    ///
+    /// - A request without an `Accept` header accepts anything. If several ranges match, the most
+    ///   specific one decides.
+    /// - Only event streams with status 200 are affected.
+    /// - A service that returns a bare stream is not called. If it reserved a permit in
+    ///   `poll_ready`, as tower's `ConcurrencyLimit` does, that permit stays reserved for its next
+    ///   request.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -180,12 +194,12 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Reads the last event id from the query parameter `name` too, if the request has no
-    /// `Last-Event-ID` header. Off by default. Call it once for each name: the first parameter that
-    /// is present and not empty counts, in the order of the calls.
+    /// Reads the last event id from the query parameter `name` if the request has no
+    /// `Last-Event-ID` header. Off by default.
     ///
-    /// An `EventSource` cannot set the header on its first connection. Polyfills use `lastEventId`,
-    /// `evs_last_event_id` or `last_event_id`.
+    /// Page code cannot set the header for the first connection of an `EventSource`. Polyfills use
+    /// `lastEventId`, `evs_last_event_id` or `last_event_id`. To accept several names, call this
+    /// method once for each: they are tried in that order, and empty values are skipped.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -199,22 +213,24 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Treats additional errors of the source as cancellations: ends of the stream that the program
-    /// itself brought about. By default only the [`JoinError`](tokio::task::JoinError) of a
-    /// cancelled task is one.
+    /// Treats additional errors of the source as cancellations, which mean that the program itself
+    /// ended the source.
     ///
-    /// On a cancellation [`on_error`](Self::on_error) is not called, nothing is logged above DEBUG,
-    /// and the close report says [`Cancelled`](crate::CloseReason::Cancelled). Between events the
-    /// stream of an `EventSource` ends cleanly, if the layer
-    /// [looked at the client](crate::operating#who-is-asking). Every other body fails, because its
-    /// client would take what it got for the whole answer.
+    /// By default, only the [`JoinError`](tokio::task::JoinError) of a cancelled task is a
+    /// cancellation. A cancellation differs from a failure:
     ///
-    /// Do not name an upstream's reset or timeout here: they mean that the rest of its answer is
-    /// missing. That the layer's own client left is never an error of the source. The page
+    /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
+    /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
+    /// - Between events, the stream of an `EventSource` ends cleanly, if the layer [classifies its
+    ///   clients](crate::operating#who-is-asking). Every other body fails, because the client would
+    ///   take what it has received for the whole answer.
+    ///
+    /// Do not return `true` for the reset or timeout of an upstream, because the rest of its answer
+    /// is then missing. A client that disconnects causes no error of the source. The page
     /// [operating](crate::operating#errors-of-the-source) has predicates for tonic and hyper.
     ///
-    /// The closure gets the error as the stream or body returned it; call
-    /// [`source`](Error::source) for its causes. A closure that panics counts as `false`.
+    /// The closure gets the error as the stream or body returned it; call [`source`](Error::source)
+    /// for its causes. A panic in the closure counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;

@@ -2,26 +2,24 @@ use std::{error::Error, sync::Arc};
 
 use crate::{callback::catch_panic, connection::CloseReport, event::Event};
 
-/// Called when a stream opens.
+/// A closure that is called when a stream opens.
 pub(crate) type OnOpen = dyn Fn() + Send + Sync;
-/// Called when a stream has closed.
+/// A closure that is called when a stream has closed.
 pub(crate) type OnClose = dyn Fn(&CloseReport) + Send + Sync;
-/// Makes the last event of a stream from its source's error.
+/// A closure that turns an error of the source into the last event of the stream.
 pub(super) type ErrorToEvent = dyn Fn(&(dyn Error + 'static)) -> Event + Send + Sync;
-/// Decides whether an error of the source is a cancellation.
-pub(super) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 
-/// The callbacks for the close of a stream, as one that calls them all.
+/// The closures that are called when a stream has closed, combined into one.
 #[derive(Clone, Default)]
 pub(super) struct CloseCallbacks {
     callback: Option<Arc<OnClose>>,
-    /// Those that were set before, such as the layer's, are not called.
-    alone: bool,
+    /// The closures that were set earlier, such as the layer's, are not called.
+    replaces_earlier: bool,
 }
 
 impl CloseCallbacks {
-    pub(super) const NONE: Self = Self { callback: None, alone: false };
-    pub(super) const UNDONE: Self = Self { callback: None, alone: true };
+    pub(super) const NONE: Self = Self { callback: None, replaces_earlier: false };
+    pub(super) const TURNED_OFF: Self = Self { callback: None, replaces_earlier: true };
 
     pub(super) fn add(&mut self, callback: Arc<OnClose>) {
         self.callback = Some(match self.callback.take() {
@@ -38,9 +36,9 @@ impl CloseCallbacks {
         self.callback.clone()
     }
 
-    /// Returns these callbacks behind those of `defaults`, unless they are to be alone.
+    /// Returns callbacks that call those of `defaults` first, unless these replace them.
     pub(super) fn after(self, defaults: &Self) -> Self {
-        if self.alone {
+        if self.replaces_earlier {
             return self;
         }
         let mut callbacks = defaults.clone();
@@ -51,7 +49,7 @@ impl CloseCallbacks {
     }
 }
 
-/// Returns a callback that calls both, the second even if the first panics.
+/// Returns a callback that calls `first` and then `second`, even if `first` panics.
 fn both(first: Arc<OnClose>, second: Arc<OnClose>) -> Arc<OnClose> {
     Arc::new(move |report| {
         _ = catch_panic(|| first(report));

@@ -5,30 +5,34 @@ use bytes::Bytes;
 use super::{Retry, max_age::GRACE};
 use crate::connection::Client;
 
-/// The way in which open streams end when the [shutdown](crate::SseLayer::shutdown) begins. New streams
-/// are [refused](crate::Refusal) from then on.
+/// How open streams end when the [shutdown](crate::SseLayer::shutdown) begins.
 ///
-/// | | streams end |
+/// New streams are [refused](crate::Refusal) from then on.
+///
+/// | drain | when streams end |
 /// |---|---|
-/// | [`per_client`](Self::per_client), the default | at once, except that the answer to any method but `GET` may continue to its own end for 30 seconds |
+/// | [`per_client`](Self::per_client), the default | at once, but the answer to any method except `GET` may continue to its own end for up to 30 seconds |
 /// | [`at_once`](Self::at_once) | at once |
-/// | [`spread_over`](Self::spread_over) | each at a time of its own within a window |
-/// | [`after`](Self::after) | at their own end, but after a grace at the latest |
+/// | [`spread_over`](Self::spread_over) | each at a random time within a window |
+/// | [`after`](Self::after) | at their own end, or after a grace period if that is earlier |
 /// | [`never`](Self::never) | at their own end |
 ///
-/// Streams end between events, in whichever way makes the [client](crate::operating#who-is-asking)
-/// reconnect:
+/// The layer ends a stream between events, in the way that makes its
+/// [client](crate::operating#who-is-asking) reconnect:
 ///
-/// - The body fails for `fetch` in a browser, which does not reconnect after a clean end, and for any
-///   method but `GET`, whose client would take half of an answer for the whole.
-/// - Every other `GET`, that of an `EventSource` included, ends cleanly.
+/// | client | end |
+/// |---|---|
+/// | `EventSource`, and any other `GET` | clean |
+/// | `fetch` in a browser | the body fails: such clients do not reconnect after a clean end |
+/// | a `GET`, in a layer that does not classify its clients and inherits the shutdown of an outer layer | the body fails |
+/// | any other method | the body fails: the client would take half of an answer for all of it |
 ///
-/// Before the end the client is sent a `retry` line and the
-/// [`farewell`](crate::SseLayer::farewell).
+/// The last bytes are a `retry` line and the [`farewell`](crate::SseLayer::farewell).
 ///
-/// If the source stays mid-event the body fails after 5 seconds, with `at_once` after half a second, and
-/// only a `retry` line is sent. A stream with a content coding fails without any last bytes. A failing
-/// body takes up to a second more, until the server has taken its last bytes.
+/// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
+/// `at_once`. It then sends only the `retry` line, and nothing if the source is mid-line. A stream
+/// with a content coding fails without last bytes. A failing body waits for up to a second until
+/// the server has taken its last bytes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -54,7 +58,7 @@ enum When {
     Never,
 }
 
-/// How long a source that is mid-event may take to end the event once its stream has to end.
+/// How long a source that is mid-event may take to complete the event once the stream has to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
 const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
 
@@ -63,8 +67,8 @@ impl Drain {
         Self { when, retry: Some(Retry::later()) }
     }
 
-    /// Ends streams at once, except that the answer to a call, a request by any method but `GET`, may
-    /// continue to its own end for 30 seconds.
+    /// Ends streams at once, but lets the answer to a call (a request by any method except `GET`)
+    /// continue to its own end for up to 30 seconds.
     pub const fn per_client() -> Self {
         Self::new(When::PerClient)
     }
@@ -74,8 +78,8 @@ impl Drain {
         Self::new(When::AtOnce)
     }
 
-    /// Ends streams one after another, each at a time drawn from the `window`, so that the clients do
-    /// not return in one wave.
+    /// Ends each stream at a random time within `window`, so that the clients do not all reconnect
+    /// at the same time.
     pub const fn spread_over(window: Duration) -> Self {
         Self::new(When::SpreadOver(window))
     }
@@ -91,8 +95,8 @@ impl Drain {
         Self::new(When::Never)
     }
 
-    /// Sets the reconnection time that clients are sent: by default 2 to 10 seconds, drawn for each
-    /// client. [`without_retry`](Self::without_retry) undoes it.
+    /// Sets the reconnection time that is sent to clients. The default is drawn for each client
+    /// from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = Some(retry);
         self
@@ -104,7 +108,7 @@ impl Drain {
         self
     }
 
-    /// Draws how long one stream may continue, `None` without end.
+    /// Draws how long one stream may continue. `None` means that the shutdown does not end it.
     pub(crate) fn draw_delay(&self, client: Client) -> Option<Duration> {
         match self.when {
             When::PerClient if client.is_call() => Some(GRACE),
@@ -118,7 +122,7 @@ impl Drain {
         }
     }
 
-    /// Returns how long a source that is mid-event may take to end the event.
+    /// Returns how long a source that is mid-event may take to complete the event.
     pub(crate) const fn patience(&self) -> Duration {
         match self.when {
             When::AtOnce => PATIENCE_AT_ONCE,
@@ -126,7 +130,8 @@ impl Drain {
         }
     }
 
-    /// Draws the `retry` line for one client, empty for none.
+    /// Draws the reconnection time for one client and returns its `retry` line, or no bytes if
+    /// there is none.
     pub(crate) fn retry_line(&self) -> Bytes {
         self.retry.as_ref().map(Retry::line).unwrap_or_default()
     }

@@ -4,18 +4,18 @@ use bytes::Bytes;
 
 use crate::event::{Encoded, Event, IntoEventName, IntoText};
 
-/// A heartbeat of an idle stream. It keeps proxies and load balancers from cutting the stream, and
-/// lets the server notice a peer that has vanished.
+/// The heartbeat of an idle stream, which keeps proxies and load balancers from closing the
+/// connection and lets the server notice a peer that has vanished.
 ///
-/// The default is the bare comment line `:` after 15 seconds without a byte, which the
-/// [HTML standard suggests][html]. The [layer](crate::SseLayer) sends it unless it is
-/// [undone](crate::SseLayer::without_heartbeat). It never writes a comment as a block of its own (`:`,
-/// then an empty line): several clients take one for an empty event.
+/// The default is the comment line `:` after 15 seconds without a byte, as the [HTML standard
+/// suggests][html]. [`SseLayer::without_heartbeat`](crate::SseLayer::without_heartbeat) turns it
+/// off.
 ///
-/// The silence before a heartbeat is at most a sixteenth longer than the interval. While the source
-/// is mid-line the heartbeat is skipped, and a stream with a content coding gets none. Deadlines
-/// are rounded up to a common grid, so that the heartbeats of thousands of idle streams fire in few
-/// turns of the runtime.
+/// - A heartbeat is at most a sixteenth of the interval late. Deadlines are rounded up to a common
+///   time grid, so that thousands of idle streams share few wake-ups of the runtime.
+/// - While the source is mid-line, heartbeats are skipped. A stream with a content coding has none.
+/// - The comment has no empty line after it, because several clients take such a block for an empty
+///   event.
 ///
 /// ```
 /// use std::time::Duration;
@@ -27,8 +27,7 @@ use crate::event::{Encoded, Event, IntoEventName, IntoText};
 /// SseLayer::new().without_heartbeat();
 /// ```
 ///
-/// Page code does not see comments. For a watchdog in page code there is
-/// [`Heartbeat::event`].
+/// Page code does not see comments. For a watchdog in page code, use [`Heartbeat::event`].
 ///
 /// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#authoring-notes
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -43,7 +42,7 @@ pub struct Heartbeat {
 }
 
 impl Heartbeat {
-    /// Creates a heartbeat that is sent after `interval` without a byte.
+    /// Creates a heartbeat that is sent after each `interval` without a byte.
     ///
     /// Choose an interval shorter than the shortest idle timeout between client and server: 60
     /// seconds for nginx and AWS load balancers, 100 for Cloudflare, 45 for some polyfills of
@@ -64,11 +63,10 @@ impl Heartbeat {
         self
     }
 
-    /// Sends an event in place of the comment, with this name and data and without an id. Page code
-    /// can then distinguish an idle source from a broken connection. Sending the interval as the
-    /// data is a good choice.
+    /// Sends an event without an id instead of the comment, so that page code can distinguish an
+    /// idle source from a broken connection. The interval is a useful value for the data.
     ///
-    /// Mid-event, a comment is sent instead.
+    /// While the source is mid-event, the comment is sent.
     ///
     /// ```
     /// use std::time::Duration;
@@ -96,7 +94,7 @@ impl Heartbeat {
         &self.comment
     }
 
-    /// Returns what is sent between events.
+    /// Returns the bytes that are sent between events.
     pub(crate) fn between_events(&self) -> &Bytes {
         self.event.as_ref().unwrap_or(&self.comment)
     }

@@ -2,24 +2,25 @@ use std::time::Duration;
 
 use crate::connection::Client;
 
-/// The maximum age of a stream. Its client then reconnects: with fresh credentials, and to the server
-/// that the load balancer chooses now.
+/// The maximum age of a stream.
 ///
-/// The stream ends between events, in whichever way makes its client reconnect:
+/// At this age the client has to reconnect, with fresh credentials and to the server that the load
+/// balancer then chooses. The layer ends the stream between events, in the way that makes the
+/// client reconnect:
 ///
 /// | client | end |
 /// |---|---|
 /// | `EventSource`, and any other `GET` | clean |
-/// | `fetch` in a browser | the body fails: after a clean end such clients do not reconnect |
-/// | a `GET`, in a layer that does not look at its clients | the body fails |
-/// | any other method: a call whose answer is the stream | the stream may continue to its own end for a [grace](Self::grace) of 30 seconds, then the body fails |
+/// | `fetch` in a browser | the body fails: such clients do not reconnect after a clean end |
+/// | a `GET`, in a layer that does not classify its clients | the body fails |
+/// | any other method: a call whose answer is the stream | the stream may continue to its own end for a [grace](Self::grace) period of 30 seconds, then the body fails |
 ///
-/// The kind of client is [read from its request](crate::operating#who-is-asking). If the source stays
-/// mid-event, the body fails after 5 seconds. A stream with a content coding always fails.
+/// The layer [classifies a client](crate::operating#who-is-asking) by its request. If the source
+/// stays mid-event, the body fails after 5 seconds. A stream with a content coding always fails.
 ///
-/// The stream of a client that does not read may outlive its age, as the server does not poll it.
-/// Over HTTP/2 one connection can hold all its streams open in this way; what ends them is a
-/// maximum age of connections: see [sockets](crate::operating#sockets).
+/// The stream of a client that does not read can outlive its maximum age, because the server does
+/// not poll the body. Over HTTP/2, one connection can keep all its streams open in this way. Only a
+/// maximum age of connections ends them; see [sockets](crate::operating#sockets).
 ///
 /// ```
 /// use std::time::Duration;
@@ -41,15 +42,19 @@ pub struct MaxAge {
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {
-    /// Creates a maximum age, counted from the first poll of the body. At an age of zero, such as the
-    /// time that an expired token has left, streams end before their source is polled, calls too.
+    /// Creates a maximum age, counted from the first poll of the body.
+    ///
+    /// The age may be zero, such as the remaining lifetime of an expired token. Streams then end
+    /// before their source is polled, including the answers to calls.
     pub const fn new(age: Duration) -> Self {
         Self { age, jitter: 0.0, grace: GRACE }
     }
 
-    /// Varies the age of every stream by up to this fraction: 0.1 means 90 to 110 percent of the age.
-    /// Zero by default. It keeps clients that connected together, after a deployment, from
-    /// reconnecting together.
+    /// Varies the age of each stream at random by up to `fraction`: with 0.1, streams end at 90 to
+    /// 110 percent of the age. The default is zero.
+    ///
+    /// Jitter keeps clients that connected at the same time, as after a deployment, from
+    /// reconnecting at the same time.
     ///
     /// # Panics
     ///
@@ -61,9 +66,11 @@ impl MaxAge {
         self
     }
 
-    /// Sets how much longer the answer to a call (a request by any method but `GET`) may continue to its
-    /// own end: 30 seconds by default. Set zero if nothing may outlive the age, such as the time that a
-    /// token has left.
+    /// Sets how long the answer to a call (a request by any method except `GET`) may continue
+    /// beyond the maximum age. The default is 30 seconds.
+    ///
+    /// Set it to zero if no stream may outlive the age, for example if the age is the remaining
+    /// lifetime of a token.
     pub const fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self

@@ -1,7 +1,7 @@
-//! What a user sets: the options of streams, and the options of one stream once the layer's and the
-//! response's are merged.
+//! The options of streams, and those of one stream after merging the layer's and the response's.
 
 mod callbacks;
+mod cancellation;
 mod drain;
 mod heartbeat;
 mod max_age;

@@ -1,24 +1,20 @@
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{
-    Drain, Heartbeat, Retry, StreamOptions,
-    callbacks::{CancellationIf, OnClose},
+    Drain, Heartbeat, Retry, StreamOptions, callbacks::OnClose, cancellation::CancellationIf,
     stream_options::last_event,
 };
-use crate::{
-    BoxError,
-    callback::catch_panic,
-    connection::{Client, is_cancelled_task},
-};
+use crate::{BoxError, callback::catch_panic, connection::Client};
 
 /// The options of one stream, merged from those of its layer and its response.
 #[derive(Clone)]
 pub(crate) struct ResolvedOptions {
     options: StreamOptions,
-    cancellation_if: Option<Arc<CancellationIf>>,
+    pub(super) cancellation_if: Option<Arc<CancellationIf>>,
+    /// The start of the time grid that the heartbeats of a layer share.
     grid: Instant,
 }
 
@@ -39,20 +35,9 @@ impl ResolvedOptions {
         }
     }
 
-    /// Returns these options with further ones set.
+    /// Returns these options, replaced by those of `options` that are set.
     pub(crate) fn with(&self, options: StreamOptions) -> Self {
         Self { options: options.or(&self.options), ..self.clone() }
-    }
-
-    /// Returns these options, with the errors that `predicate` names as cancellations too.
-    pub(crate) fn with_cancellation_if(&self, predicate: Arc<CancellationIf>) -> Self {
-        let predicate: Arc<CancellationIf> = match self.cancellation_if.clone() {
-            None => predicate,
-            Some(earlier) => Arc::new(move |error| {
-                catch_panic(|| earlier(error)).unwrap_or(false) || predicate(error)
-            }),
-        };
-        Self { cancellation_if: Some(predicate), ..self.clone() }
     }
 
     pub(crate) const fn stream_options(&self) -> &StreamOptions {
@@ -78,12 +63,12 @@ impl ResolvedOptions {
         self.options.retry.as_ref()?.as_ref()
     }
 
-    /// Returns the comment line that streams start with, empty for none.
+    /// Returns the comment line that streams start with, or no bytes if there is none.
     pub(crate) fn padding(&self) -> Bytes {
         self.options.padding.clone().unwrap_or_default()
     }
 
-    /// Returns the lines that the stream starts with, empty for none.
+    /// Returns the lines that the stream starts with, or no bytes if there are none.
     pub(crate) fn preamble(&self) -> Bytes {
         let padding = self.padding();
         let retry = self.retry().map(Retry::line).unwrap_or_default();
@@ -98,8 +83,8 @@ impl ResolvedOptions {
         self.options.terminator.as_ref()?.as_ref()
     }
 
-    /// Returns whether the maximum age is set or undone.
-    pub(crate) const fn mentions_max_age(&self) -> bool {
+    /// Returns whether a maximum age was set or turned off, rather than left at the default.
+    pub(crate) const fn has_max_age_setting(&self) -> bool {
         self.options.max_age.is_some()
     }
 
@@ -112,9 +97,10 @@ impl ResolvedOptions {
         self.options.drain.clone().unwrap_or_default()
     }
 
-    /// Returns what a client is sent at the shutdown: a reconnection time and the farewell. A farewell
-    /// with a `retry` line of its own replaces the reconnection time, because some clients reject two
-    /// such lines in one block.
+    /// Returns the last bytes of a stream that the shutdown ends: a `retry` line and the farewell.
+    ///
+    /// If the farewell has a `retry` line of its own, that one is sent alone, because some clients
+    /// reject two such lines in one block.
     pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.options.farewell.clone().flatten().unwrap_or_default();
         let has_retry = farewell.split(is_line_feed).any(is_retry_line);
@@ -126,7 +112,8 @@ impl ResolvedOptions {
         }
     }
 
-    /// Draws the `retry` line that a client is sent at the shutdown, empty for none.
+    /// Draws the reconnection time after the shutdown for one client. Returns its `retry` line, or
+    /// no bytes if there is none.
     pub(crate) fn reconnection_time(&self) -> Bytes {
         let drain = self.options.drain.as_ref();
         drain.map_or_else(|| Drain::default().retry_line(), Drain::retry_line)
@@ -136,15 +123,8 @@ impl ResolvedOptions {
         self.options.on_close.get()
     }
 
-    /// Returns whether `error` says that the program itself cancelled the source.
-    pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
-        let error: &(dyn Error + 'static) = &**error;
-        let named = |predicate: &Arc<CancellationIf>| catch_panic(|| predicate(error));
-        is_cancelled_task(error)
-            || self.cancellation_if.as_ref().and_then(named).unwrap_or_default()
-    }
-
-    /// Returns the event that `on_error` makes of `error`; `None` if it is not set, or panics.
+    /// Returns the event into which `on_error` turns `error`. `None` if `on_error` is not set or
+    /// panics, or if no client would dispatch the event.
     pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref()?.as_ref()?;
         last_event(catch_panic(|| to_event(&**error))?)

@@ -4,7 +4,7 @@ use bytes::Bytes;
 
 use crate::event::{Encoded, Event, whole_milliseconds};
 
-/// A reconnection time: how long clients wait before they reconnect.
+/// The time that clients wait before they reconnect.
 ///
 /// | sent | set by |
 /// |---|---|
@@ -12,9 +12,9 @@ use crate::event::{Encoded, Event, whole_milliseconds};
 /// | when the server shuts down | [`Drain::retry`](crate::Drain::retry) |
 /// | to a client that is refused | [`Refusal::retry`](crate::Refusal::retry) |
 ///
-/// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without it clients wait
-/// for a few seconds, all of them equally long, and after a restart they return together. A range
-/// spreads them.
+/// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without one, all
+/// clients wait for the same few seconds, so after a restart they reconnect at the same time. A
+/// range spreads the reconnections.
 ///
 /// ```
 /// use std::time::Duration;
@@ -32,30 +32,36 @@ pub struct Retry {
     milliseconds: RangeInclusive<u64>,
 }
 
-/// The longest reconnection time, in milliseconds. JavaScript's `setTimeout` fires at once when it
-/// is asked for more.
-const LONGEST: u64 = i32::MAX as u64;
+/// The maximum reconnection time, in milliseconds. JavaScript's `setTimeout` fires at once if the
+/// delay is longer.
+const MAX: u64 = i32::MAX as u64;
 
 impl Retry {
-    /// Creates the same time for every client, in whole milliseconds, at most 2³¹−1 (24.8 days).
+    /// Creates a reconnection time that is the same for every client.
+    ///
+    /// It is sent in whole milliseconds, and shortened to 2³¹−1 of them (24.8 days) if it is
+    /// longer.
     pub fn fixed(reconnection_time: Duration) -> Self {
         Self::between(reconnection_time, reconnection_time)
     }
 
-    /// Creates a range from which a time is drawn for every connection, `min` and `max` included, in
-    /// whole milliseconds, at most 2³¹−1 (24.8 days).
+    /// Creates a reconnection time that is drawn for each connection from `min` to `max`, both
+    /// inclusive.
+    ///
+    /// It is sent in whole milliseconds, and shortened to 2³¹−1 of them (24.8 days) if it is
+    /// longer.
     ///
     /// # Panics
     ///
     /// Panics if `min` is greater than `max`.
     #[track_caller]
     pub fn between(min: Duration, max: Duration) -> Self {
-        assert!(min <= max, "the least reconnection time cannot be greater than the greatest");
-        let milliseconds = |time| whole_milliseconds(time).min(LONGEST);
+        assert!(min <= max, "the minimum reconnection time is greater than the maximum");
+        let milliseconds = |time| whole_milliseconds(time).min(MAX);
         Self { milliseconds: milliseconds(min)..=milliseconds(max) }
     }
 
-    /// Creates the range for clients that cannot stay: 2 to 10 seconds.
+    /// Creates the default range for clients that are refused or drained: 2 to 10 seconds.
     pub(crate) const fn later() -> Self {
         Self { milliseconds: 2_000..=10_000 }
     }
@@ -65,7 +71,7 @@ impl Retry {
         Duration::from_millis(fastrand::u64(self.milliseconds.clone()))
     }
 
-    /// Draws the time for one client and returns its `retry` line.
+    /// Draws the time for one connection and returns its `retry` line.
     pub(crate) fn line(&self) -> Bytes {
         Encoded::from(Event::new().retry(self.draw())).into()
     }

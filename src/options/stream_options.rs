@@ -13,16 +13,22 @@ use crate::{
 
 /// The options of one stream.
 ///
-/// Passed to [`SseLayer::options`](crate::SseLayer::options) they apply to every stream of the
-/// layer. In a response's extensions they apply to that stream alone. Each option that is set
-/// replaces the layer's; `on_close` is called in addition to it.
+/// There are two places for them:
+///
+/// - Passed to [`SseLayer::options`](crate::SseLayer::options), they apply to every stream of the
+///   layer.
+/// - In a response's extensions, they apply to the stream of that response. Each option that is set
+///   replaces the layer's, except that the closures of `on_close` are called in addition to the
+///   layer's.
 ///
 /// ```
 /// use http::Response;
 /// use tower_sse::{Event, StreamOptions};
 /// # use futures_util::stream;
 ///
-/// async fn completion() -> Response<tower_sse::EventBody<impl futures_core::Stream<Item = Event>>> {
+/// # use tower_sse::EventBody;
+/// # use futures_core::Stream;
+/// async fn completion() -> Response<EventBody<impl Stream<Item = Event>>> {
 ///     let tokens = stream::iter(["Hel", "lo"]).map(Event::from);
 /// #   use futures_util::StreamExt as _;
 ///     let mut response = tower_sse::response(tokens);
@@ -32,24 +38,29 @@ use crate::{
 /// }
 /// ```
 ///
-/// With feature `axum` they are also a part of a response:
+/// With feature `axum`, they are also a response part:
 /// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
-/// Each option is documented at the method of [`SseLayer`](crate::SseLayer) that has its name.
+/// Each option is documented at the method of the same name of [`SseLayer`](crate::SseLayer).
 ///
-/// # Setting and undoing options
+/// # Setting and turning off options
 ///
-/// Setting an option again replaces its earlier value. Callbacks that only observe or classify add up
-/// instead: all closures of `on_open`, [`on_close`](Self::on_close) and `cancellation_if` are called,
-/// in the order in which they were set, those of a layer before those of a response. `on_error` makes
-/// an event, so it is replaced.
+/// Setting an option again replaces its earlier value. These options of
+/// [`SseLayer`](crate::SseLayer) accumulate instead:
 ///
-/// Each option has a method `without_…` that undoes it, even if the layer has set it. For the
-/// default drain, set [`Drain::per_client`].
+/// | option | effect of several values |
+/// |---|---|
+/// | [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close) | all closures are called in the order in which they were set, the layer's before the response's |
+/// | [`cancellation_if`](crate::SseLayer::cancellation_if) | an error is a cancellation if any closure returns `true` |
+/// | [`last_event_id_query`](crate::SseLayer::last_event_id_query) | the parameters are tried in the order in which they were set |
+///
+/// A method `without_…` turns an option off, even if the layer has set it. There is one for every
+/// option of a stream except [`drain`](Self::drain), whose default is [`Drain::per_client`].
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StreamOptions {
-    // The outer `Option` says whether the option is set, the inner one whether it is undone.
+    // The outer `Option` is `None` for an option that is not set, the inner one for an option that
+    // is turned off.
     pub(super) heartbeat: Option<Option<Heartbeat>>,
     pub(super) retry: Option<Option<Retry>>,
     pub(super) padding: Option<Bytes>,
@@ -77,7 +88,7 @@ impl StreamOptions {
         }
     }
 
-    /// Sets what is sent while the stream is idle; see
+    /// Sets the heartbeat that is sent while the stream is idle; see
     /// [`SseLayer::heartbeat`](crate::SseLayer::heartbeat).
     pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {
         self.heartbeat = Some(Some(heartbeat));
@@ -126,11 +137,13 @@ impl StreamOptions {
 
     /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
-    /// A layer that has no maximum age, no shutdown and no limit does not [look at its
-    /// clients](crate::operating#who-is-asking). It ends such a stream by failing: after a failure,
-    /// every client that reconnects at all does so. `SseLayer::without_max_age()` makes it look.
+    /// A layer that has neither a maximum age nor a shutdown nor a limit does not [classify its
+    /// clients](crate::operating#who-is-asking). The body then fails at the maximum age, because
+    /// after a failure every client that reconnects at all does so. Call
+    /// [`SseLayer::without_max_age`](crate::SseLayer::without_max_age) to make the layer classify
+    /// its clients.
     ///
-    /// A stream should not outlive the credentials that opened it, nor have any grace:
+    /// A stream that must not outlive the credentials of its request needs a grace period of zero:
     ///
     /// ```
     /// # use std::time::Duration;
@@ -146,14 +159,13 @@ impl StreamOptions {
         self
     }
 
-    /// Lets the stream reach any age.
+    /// Sets no limit to the age of the stream.
     pub fn without_max_age(mut self) -> Self {
         self.max_age = Some(None);
         self
     }
 
     /// Sets how the stream ends at the shutdown; see [`SseLayer::drain`](crate::SseLayer::drain).
-    /// [`Drain::per_client`] is the default, and [`Drain::never`] lets the stream continue.
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = Some(drain);
         self
@@ -195,24 +207,22 @@ impl StreamOptions {
         self
     }
 
-    /// Lets an error of the source fail the body.
+    /// Makes the body fail if the source fails.
     pub fn without_on_error(mut self) -> Self {
         self.on_error = Some(None);
         self
     }
 
     /// Calls a closure once when the stream has closed; see
-    /// [`SseLayer::on_close`](crate::SseLayer::on_close). Set by a handler, the closure can know whose
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close). A handler can set one that knows whose
     /// stream it was.
     ///
-    /// The layer's closures are called too, before this one, because they serve the operator of the
-    /// server and this one serves the handler. After [`without_on_close`](Self::without_on_close) only
-    /// those set later are called.
+    /// The layer's closures are called before this one. After
+    /// [`without_on_close`](Self::without_on_close), only closures that are set later are called.
     ///
-    /// A response that does not become a stream has no close to report: one that is refused or not
-    /// acceptable, the answer to a `HEAD` request, or one outside of any layer. Anything that must
-    /// be released in these cases as well belongs in a guard that the stream owns, which is always
-    /// dropped.
+    /// The closure is not called for a response that does not open a stream: if it is refused or
+    /// not acceptable, answers a `HEAD` request, or passes no layer. A resource that must be
+    /// released in these cases as well belongs in a guard that the stream owns.
     ///
     /// ```
     /// use tower_sse::StreamOptions;
@@ -234,7 +244,7 @@ impl StreamOptions {
 
     /// Calls no closure when the stream has closed, not even the layer's.
     pub fn without_on_close(mut self) -> Self {
-        self.on_close = CloseCallbacks::UNDONE;
+        self.on_close = CloseCallbacks::TURNED_OFF;
         self
     }
 
@@ -277,7 +287,7 @@ impl fmt::Debug for StreamOptions {
     }
 }
 
-/// Returns the event as it is sent, or `None` if no client would dispatch it.
+/// Encodes the last event of a stream. Returns `None` if no client would dispatch it.
 pub(super) fn last_event(event: Event) -> Option<Bytes> {
     let dispatched = event.dispatched();
     if dispatched.is_none() {

@@ -9,16 +9,17 @@ use std::{
 
 use tokio::time::Instant;
 
+use super::connection::{Connection, Item, Published};
 use crate::{
     BoxError,
     event::Event,
-    hub::{Broker, Feed, PublishError, Publisher, Publishing, SealedBroker},
+    hub::{Broker, Feed, Hub, PublishError, Publisher, Publishing, SealedBroker},
 };
 
-/// A [`Broker`] in memory, for tests of programs whose processes share one.
+/// A [`Broker`] in memory, for tests of programs whose processes share a broker.
 ///
-/// Each clone connects one hub; all of them share the events. A test makes it fail as a broker on a
-/// network does, to see what the program and its clients make of that.
+/// Connect each hub with a clone; all clones share the events. A test can make it fail as a broker
+/// on a network does.
 ///
 /// ```
 /// use tower_sse::{Event, hub::{Hub, PublishError}, testing::MemoryBroker};
@@ -38,77 +39,100 @@ use crate::{
 /// # }
 /// ```
 ///
-/// The history that a hub loads is all that was published, without limits.
-#[derive(Clone, Default)]
+/// - An event has reached all hubs when publishing it returns, except those that are
+///   [paused](Self::pause) and those that another thread is feeding.
+/// - The history that a hub loads goes back as far as the hub's
+///   [`retain_for`](crate::hub::HubBuilder::retain_for). The broker itself keeps all events.
+#[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<State>>,
-    /// A part of the ids' hash, so that two brokers have different ids.
+    /// Part of the broker's name, so that the ids of two brokers differ.
     number: u64,
 }
 
 #[derive(Default)]
 struct State {
     newest: u64,
-    /// Nothing is kept up to this sequence number.
+    /// Events up to this sequence number are lost.
     lost: u64,
-    history: Vec<Published>,
-    feeds: Vec<Feed>,
+    history: Vec<Arc<Published>>,
+    connections: Vec<Arc<Connection>>,
     to_refuse: usize,
     to_lose_acknowledgements_of: usize,
 }
 
-struct Published {
-    sequence: u64,
-    topic: String,
-    event: Event,
-    at: Instant,
-}
-
 impl MemoryBroker {
-    /// Returns a broker without events.
+    /// Creates a broker without events.
     #[must_use]
     pub fn new() -> Self {
         static CREATED: AtomicU64 = AtomicU64::new(0);
-        Self { number: CREATED.fetch_add(1, Relaxed), ..Self::default() }
+        Self { state: Arc::default(), number: CREATED.fetch_add(1, Relaxed) }
     }
 
-    /// Loses all events, as an engine does that restarts without its data.
+    /// Loses all events, as a broker does that restarts without its data.
     ///
-    /// Hubs keep what they have received. Each subscription receives the events that its hub keeps,
-    /// and then a [gap](crate::hub::GapPolicy) for each topic.
+    /// Hubs keep the events that they have received; a [paused](Self::pause) hub does not receive
+    /// the rest. Each subscription receives the events that its hub keeps, and then a
+    /// [gap](crate::hub::GapPolicy) for each topic.
     pub fn lose_history(&self) {
-        let mut state = self.lock();
-        state.newest += 1;
-        let lost = state.newest;
-        state.lost = lost;
-        state.history.clear();
-        state.feeds.retain(|feed| feed.report_loss(lost).is_ok());
+        let connections = self.lock().lose_history();
+        connections.iter().for_each(|connection| connection.deliver());
     }
 
-    /// Refuses the next `events` events: publishing them fails with
+    /// Delays events on their way to one hub, as a slow network does, until they
+    /// [resume](Self::resume).
+    ///
+    /// A client of another hub is then ahead: it can bring an id that this hub has not received yet.
+    /// Publishing through the paused hub succeeds.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the hub is not connected to this broker, or is closed.
+    #[track_caller]
+    pub fn pause(&self, hub: &Hub) {
+        self.lock().connection_of(hub).set_paused(true);
+    }
+
+    /// Hands a [paused](Self::pause) hub the events that were delayed, and ends the delay.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the hub is not connected to this broker, or is closed.
+    #[track_caller]
+    pub fn resume(&self, hub: &Hub) {
+        let connection = self.lock().connection_of(hub);
+        connection.set_paused(false);
+        connection.deliver();
+    }
+
+    /// Refuses the next `events` events. Publishing them fails with
     /// [`PublishError::Refused`](crate::hub::PublishError::Refused).
     pub fn refuse(&self, events: usize) {
         self.lock().to_refuse = events;
     }
 
-    /// Loses the acknowledgements of the next `events` events: they are published, and publishing
+    /// Loses the acknowledgements of the next `events` events. They are published, but publishing
     /// them fails with [`PublishError::Unknown`](crate::hub::PublishError::Unknown).
     pub fn lose_acknowledgements(&self, events: usize) {
         self.lock().to_lose_acknowledgements_of = events;
     }
 
     fn publish(&self, topic: String, event: Event) -> Result<u64, PublishError> {
-        let mut state = self.lock();
-        if state.to_refuse > 0 {
-            state.to_refuse -= 1;
-            return Err(PublishError::Refused(BoxError::from("refused by the test")));
+        let (sequence, is_acknowledged, connections) = {
+            let mut state = self.lock();
+            if take_one(&mut state.to_refuse) {
+                return Err(PublishError::Refused(BoxError::from("refused by the test")));
+            }
+            let (sequence, connections) = state.append(topic, event);
+            let is_acknowledged = !take_one(&mut state.to_lose_acknowledgements_of);
+            (sequence, is_acknowledged, connections)
+        };
+        connections.iter().for_each(|connection| connection.deliver());
+        if is_acknowledged {
+            Ok(sequence)
+        } else {
+            Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
         }
-        let published = state.append(topic, event);
-        if state.to_lose_acknowledgements_of > 0 {
-            state.to_lose_acknowledgements_of -= 1;
-            return Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")));
-        }
-        Ok(published)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -117,20 +141,68 @@ impl MemoryBroker {
 }
 
 impl State {
-    fn append(&mut self, topic: String, event: Event) -> u64 {
+    /// Appends an event to the history. Returns its sequence number, and the connections to deliver
+    /// it through once the state is unlocked.
+    fn append(&mut self, topic: String, event: Event) -> (u64, Vec<Arc<Connection>>) {
         self.newest += 1;
-        let published = Published { sequence: self.newest, topic, event, at: Instant::now() };
-        self.feeds.retain(|feed| published.feed_to(feed));
-        self.history.push(published);
-        self.newest
+        let at = Instant::now();
+        let published = Arc::new(Published { sequence: self.newest, topic, event, at });
+        self.history.push(Arc::clone(&published));
+        let connections = self.open_connections();
+        for connection in &connections {
+            connection.push(Item::Event(Arc::clone(&published)));
+        }
+        (self.newest, connections)
+    }
+
+    /// Loses all events. Returns the connections to deliver the loss through once the state is
+    /// unlocked.
+    fn lose_history(&mut self) -> Vec<Arc<Connection>> {
+        self.newest += 1;
+        self.lost = self.newest;
+        self.history.clear();
+        let connections = self.open_connections();
+        for connection in &connections {
+            connection.clear();
+            connection.push(Item::Loss(self.lost));
+        }
+        connections
+    }
+
+    fn open_connections(&mut self) -> Vec<Arc<Connection>> {
+        self.connections.retain(|connection| connection.is_open());
+        self.connections.clone()
+    }
+
+    #[track_caller]
+    fn connection_of(&mut self, hub: &Hub) -> Arc<Connection> {
+        match self.open_connections().into_iter().find(|connection| connection.is_of(hub)) {
+            Some(connection) => connection,
+            // A test that pauses another hub would prove nothing.
+            None => panic!("hub is not connected to this broker, or is closed"),
+        }
+    }
+
+    /// Connects a hub, whose first items are the history up to this age.
+    fn connect(&mut self, feed: Feed) -> Arc<Connection> {
+        let max_age = feed.max_age();
+        let is_old = |published: &Arc<Published>| published.at.elapsed() > max_age;
+        let (old, recent) = self.history.split_at(self.history.partition_point(is_old));
+        // A client that resumes before the history of the hub receives a gap.
+        let lost = old.last().map_or(self.lost, |published| published.sequence);
+        let loss = (lost > 0).then_some(Item::Loss(lost));
+        let items = loss.into_iter().chain(recent.iter().cloned().map(Item::Event));
+        let connection = Arc::new(Connection::new(feed, items.collect()));
+        self.connections.push(Arc::clone(&connection));
+        connection
     }
 }
 
-impl Published {
-    /// Returns whether the hub is still there.
-    fn feed_to(&self, feed: &Feed) -> bool {
-        feed.event(self.sequence, &self.topic, &self.event, self.at.elapsed()).is_ok()
-    }
+/// Counts down by one, and returns whether it was above zero.
+const fn take_one(count: &mut usize) -> bool {
+    let is_above_zero = *count > 0;
+    *count = count.saturating_sub(1);
+    is_above_zero
 }
 
 impl Broker for MemoryBroker {}
@@ -143,15 +215,15 @@ impl SealedBroker for MemoryBroker {
     }
 
     async fn start(self, feed: Feed) -> Result<impl Publisher, Infallible> {
-        {
-            let mut state = self.lock();
-            let mut is_open = state.lost == 0 || feed.report_loss(state.lost).is_ok();
-            is_open = is_open && state.history.iter().all(|published| published.feed_to(&feed));
-            if is_open {
-                state.feeds.push(feed);
-            }
-        }
+        let connection = self.lock().connect(feed);
+        connection.load();
         Ok(self)
+    }
+}
+
+impl Default for MemoryBroker {
+    fn default() -> Self {
+        Self::new()
     }
 }
 

@@ -1,7 +1,7 @@
 //! An application whose streams the test feeds, and the two positions of another layer relative to
 //! `SseLayer`.
 
-use std::{convert::Infallible, future, io, time::Duration};
+use std::{convert::Infallible, future};
 
 use axum::{
     Json, Router,
@@ -10,68 +10,22 @@ use axum::{
     response::{IntoResponse, Response},
     routing::{Route, get},
 };
-use futures_util::{StreamExt, stream};
-use http::request::Parts;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use futures_util::stream;
 use tower::{Layer, Service, ServiceExt};
 use tower_sse::{Event, SseLayer};
 
-use crate::support::EventReader;
-
-const PATIENCE: Duration = Duration::from_secs(20);
-
-/// The test's handle of a stream that the application has opened.
-pub(crate) struct Source {
-    pub(crate) events: mpsc::UnboundedSender<io::Result<Event>>,
-    pub(crate) request: Parts,
-    dropped: oneshot::Receiver<Infallible>,
-}
-
-impl Source {
-    pub(crate) fn send(&self, data: &'static str) {
-        self.events.send(Ok(Event::from(data))).unwrap();
-    }
-
-    /// Waits until the application's stream is dropped.
-    pub(crate) async fn dropped(self) {
-        timeout(PATIENCE, self.dropped).await.expect("the stream is dropped").unwrap_err();
-    }
-}
-
-pub(crate) struct Sources(mpsc::UnboundedReceiver<Source>);
-
-impl Sources {
-    pub(crate) async fn next(&mut self) -> Source {
-        timeout(PATIENCE, self.0.recv()).await.expect("a request for events").unwrap()
-    }
-
-    pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-}
+use crate::support::{EventReader, Source, Sources};
 
 pub(crate) fn application() -> (Router, Sources) {
-    let (opened, sources) = mpsc::unbounded_channel();
-    let events = move |request: Request| async move {
-        let (events, receiver) = mpsc::unbounded_channel();
-        let (guard, dropped) = oneshot::channel();
-        let (request, _) = request.into_parts();
-        opened.send(Source { events, request, dropped }).unwrap();
-        tower_sse::response(UnboundedReceiverStream::new(receiver).inspect(move |_| {
-            let _: &oneshot::Sender<Infallible> = &guard;
-        }))
-    };
+    let (sources, open) = Sources::new();
+    let events = async move |request: Request| tower_sse::response(open(request.into_parts().0));
     let app = Router::new()
         .route("/events", get(events))
         .route("/json", get(|| async { Json(vec!["the same text again"; 64]) }))
         .route("/never", get(future::pending::<()>))
         .route("/panic", get(panics))
         .route("/panic-in-body", get(panics_in_body));
-    (app, Sources(sources))
+    (app, sources)
 }
 
 async fn panics() -> &'static str {
@@ -141,6 +95,6 @@ where
         source.send(data);
         assert_eq!(events.next().await.expect("an event").data, data);
     }
-    drop(source.events);
+    source.end();
     assert!(events.next().await.is_none());
 }

@@ -11,8 +11,8 @@ use tower_http::metrics::InFlightRequestsLayer;
 use tower_sse::{Drain, Event, Retry, SseLayer};
 
 use crate::{
-    application::{Place, Sources, call, get_request},
-    support::{Polled, body::data, poll_frame},
+    application::{Place, call, get_request},
+    support::{Polled, Sources, data, poll_frame},
     trace::{Counts, http_trace, trace},
 };
 

@@ -5,7 +5,7 @@ use tower_http::metrics::InFlightRequestsLayer;
 
 use crate::{
     application::{Place, call, get_request},
-    support::{EventReader, Polled, body::data, poll_frame},
+    support::{EventReader, Polled, data, poll_frame},
 };
 
 #[tokio::test]
@@ -51,7 +51,7 @@ async fn a_layer_inside_is_released_at_once_when_the_source_fails() {
     let (app, mut sources) = Place::Inside.compose(layer);
 
     let mut body = call(&app, get_request("/events", &[])).await.into_body();
-    sources.next().await.events.send(Err(io::Error::other("disk full"))).unwrap();
+    sources.next().await.fail(io::Error::other("disk full"));
     assert_eq!(poll_frame(&mut body), data(":\n"));
     assert_eq!(in_flight.get(), 0, "before the error is held back");
     assert_eq!(poll_frame(&mut body), Polled::Pending);

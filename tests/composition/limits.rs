@@ -9,7 +9,10 @@ use tower::{
 };
 use tower_sse::SseLayer;
 
-use crate::application::{Place, Sources, application, assert_streams, call, get_request};
+use crate::{
+    application::{Place, application, assert_streams, call, get_request},
+    support::Sources,
+};
 
 /// tower's limit counts requests in progress and not open streams: its permit is released as soon
 /// as the head is ready.

@@ -23,7 +23,7 @@ async fn a_request_id_is_set_and_returned() {
 
         let response = client::get(address, "/events", &[]).await;
         let source = sources.next().await;
-        let id = source.request.extensions.get::<RequestId>().expect("a request id").clone();
+        let id = source.request().extensions.get::<RequestId>().expect("a request id").clone();
         assert_eq!(response.headers().get("x-request-id"), Some(id.header_value()), "{place:?}");
         assert_streams(response, source).await;
 
@@ -44,7 +44,7 @@ async fn the_two_halves_of_request_ids_can_be_on_either_side() {
 
     let response = client::get(address, "/events", &[]).await;
     let source = sources.next().await;
-    assert_eq!(response.headers()["x-request-id"], source.request.headers["x-request-id"]);
+    assert_eq!(response.headers()["x-request-id"], source.request().headers["x-request-id"]);
     assert_streams(response, source).await;
 }
 
@@ -68,8 +68,8 @@ async fn a_normalized_path_keeps_its_query_and_the_last_event_id() {
         ] {
             let response = client::get(address, path, headers).await;
             let source = sources.next().await;
-            assert_eq!(source.request.uri.path(), "/events", "{place:?} {path}");
-            let last = source.request.extensions.get::<LastEventId>().expect("a last event id");
+            assert_eq!(source.request().uri.path(), "/events", "{place:?} {path}");
+            let last = source.request().extensions.get::<LastEventId>().expect("a last event id");
             assert_eq!(last.as_str(), "7", "{place:?} {path}");
             assert_streams(response, source).await;
         }

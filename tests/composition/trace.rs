@@ -22,7 +22,7 @@ use tracing::Span;
 
 use crate::{
     application::{Place, assert_streams},
-    support::{EventReader, client, serve_axum, source::cancelled_task},
+    support::{EventReader, cancelled_task, client, serve_axum},
 };
 
 #[derive(Clone, Default)]
@@ -125,7 +125,7 @@ async fn a_cancelled_source_is_a_failure_to_an_outer_trace_only_if_the_body_fail
 
         let response = client::get(address, "/events", headers).await;
         let error = io::Error::other(cancelled_task().await);
-        sources.next().await.events.send(Err(error)).unwrap();
+        sources.next().await.fail(error);
         if expected == [0, 1, 0] {
             assert!(EventReader::new(response).rest().await.is_empty());
         } else {
@@ -144,7 +144,7 @@ async fn an_error_of_the_source_is_one_failure() {
         let address = serve_axum(app).await;
 
         let response = client::get(address, "/events", &[]).await;
-        sources.next().await.events.send(Err(io::Error::other("disk full"))).unwrap();
+        sources.next().await.fail(io::Error::other("disk full"));
         response.into_body().collect().await.expect_err("the body fails");
         assert_eq!(counts.get(), [chunks, 0, 1], "{place:?}");
     }

@@ -1,15 +1,14 @@
 use std::{sync::Arc, time::Duration};
 
 use fastrand::Rng;
-use tokio::{net::TcpSocket, time::timeout};
+use tokio::time::timeout;
 use tower_sse::{CloseReason, Drain};
 
 use crate::{
-    PATIENCE,
     ledger::{Ledger, Outcome},
-    peer::{End, Leave, Peer},
     server::Server,
     source::EVENT,
+    support::{Leave, PATIENCE, Peer, Protocol, client::connect_small, peer::End},
 };
 
 /// The request headers of an `EventSource`.
@@ -54,11 +53,11 @@ impl Fault {
     ];
 
     pub(crate) async fn happen(self, server: &Server, ledger: &Arc<Ledger>, rng: &mut Rng) {
-        let h2 = rng.bool();
-        let how = *rng.choice(Leave::all(h2)).unwrap();
+        let protocol = *rng.choice(&Protocol::BOTH).unwrap();
+        let how = *rng.choice(Leave::all(protocol)).unwrap();
         let events = rng.usize(..4);
         let disconnected = CloseReason::Disconnected;
-        let get = async |what| Client::get(server, ledger, h2, what, events).await;
+        let get = async |what| Client::get(server, ledger, protocol, what, events).await;
         match self {
             Self::ClientLeaves => {
                 let mut client = get(if rng.bool() { "silence" } else { "busy" }).await;
@@ -76,8 +75,8 @@ impl Fault {
             }
             Self::ClientLeavesBeforeABareStream => {
                 let id = ledger.open_account();
-                let server = Server::start_waiting(ledger, id, h2).await;
-                let mut peer = Peer::connect(server.address, h2).await;
+                let server = Server::start_waiting(ledger, id, protocol).await;
+                let mut peer = Peer::connect(server.address, protocol).await;
                 peer.request("GET", "/").await;
                 ledger.until_arrived(id).await;
                 let client = Client { id, peer, ledger };
@@ -86,10 +85,8 @@ impl Fault {
             }
             Self::ClientStopsReadingThenLeaves => {
                 let id = ledger.open_account();
-                let socket = TcpSocket::new_v4().unwrap();
-                socket.set_recv_buffer_size(4096).unwrap();
-                let io = socket.connect(server.address).await.unwrap();
-                let mut peer = Peer::over(io, h2).await;
+                let io = connect_small(server.address).await;
+                let mut peer = Peer::over(io, protocol).await;
                 peer.request("GET", &format!("/flood/0/{id}")).await;
                 assert!(peer.head().await);
                 stands_still(server, ledger, id).await;
@@ -104,7 +101,7 @@ impl Fault {
                     false => (&[][..], End::Failed),
                 };
                 let id = ledger.open_account();
-                let mut peer = Peer::connect(server.address, h2).await;
+                let mut peer = Peer::connect(server.address, protocol).await;
                 peer.request_with("GET", &format!("/cancel/{events}/{id}"), headers).await;
                 Client { id, peer, ledger }.ends(end, CloseReason::Cancelled).await;
             }
@@ -114,9 +111,10 @@ impl Fault {
             }
             Self::Expires => get("aged").await.ends(End::Clean, CloseReason::Expired).await,
             Self::Drains => drain(ledger, rng).await,
-            Self::IsRefused => refuse(ledger, h2, how).await,
+            Self::IsRefused => refuse(ledger, protocol, how).await,
             Self::IsHead => {
-                let mut client = Client::send("HEAD", server, ledger, h2, "silence", events).await;
+                let mut client =
+                    Client::send("HEAD", server, ledger, protocol, "silence", events).await;
                 assert!(client.peer.head().await);
                 client.leave(how, Outcome::NotOpened(CloseReason::Ended)).await;
             }
@@ -136,20 +134,26 @@ struct Client<'l> {
 }
 
 impl<'l> Client<'l> {
-    async fn get(server: &Server, ledger: &'l Ledger, h2: bool, what: &str, events: usize) -> Self {
-        Self::send("GET", server, ledger, h2, what, events).await
+    async fn get(
+        server: &Server,
+        ledger: &'l Ledger,
+        protocol: Protocol,
+        what: &str,
+        events: usize,
+    ) -> Self {
+        Self::send("GET", server, ledger, protocol, what, events).await
     }
 
     async fn send(
         method: &str,
         server: &Server,
         ledger: &'l Ledger,
-        h2: bool,
+        protocol: Protocol,
         what: &str,
         events: usize,
     ) -> Self {
         let id = ledger.open_account();
-        let mut peer = Peer::connect(server.address, h2).await;
+        let mut peer = Peer::connect(server.address, protocol).await;
         peer.request(method, &format!("/{what}/{events}/{id}")).await;
         Self { id, peer, ledger }
     }
@@ -167,12 +171,13 @@ impl<'l> Client<'l> {
     }
 }
 
-/// Waits until the source of a stream was polled, and then not for several round trips to the server.
+/// Waits until the source of a stream was polled, and then not for several round trips to the
+/// server.
 async fn stands_still(server: &Server, ledger: &Ledger, id: u64) {
     let (mut last, mut rounds) = (0, 0);
     let until_it_stands_still = async {
         while rounds < 5 {
-            let mut peer = Peer::connect(server.address, false).await;
+            let mut peer = Peer::connect(server.address, Protocol::Http1).await;
             peer.request("GET", "/nothing").await;
             assert!(!peer.head().await);
             let made = ledger.made_by(id);
@@ -197,7 +202,14 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     let server = Server::start(ledger, ledger.layer().drain(drain)).await;
     let mut clients = Vec::new();
     for what in sources {
-        let mut client = Client::get(&server, ledger, rng.bool(), what, rng.usize(..4)).await;
+        let mut client = Client::get(
+            &server,
+            ledger,
+            *rng.choice(&Protocol::BOTH).unwrap(),
+            what,
+            rng.usize(..4),
+        )
+        .await;
         assert!(client.peer.head().await);
         if what == "mid_event" {
             client.peer.bytes(1).await;
@@ -212,9 +224,9 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
 }
 
 /// Exhausts a server that has one permit.
-async fn refuse(ledger: &Arc<Ledger>, h2: bool, how: Leave) {
+async fn refuse(ledger: &Arc<Ledger>, protocol: Protocol, how: Leave) {
     let server = Server::start(ledger, ledger.layer().max_streams(1)).await;
-    let get = async || Client::get(&server, ledger, h2, "silence", 1).await;
+    let get = async || Client::get(&server, ledger, protocol, "silence", 1).await;
     for _ in 0..2 {
         let mut opened = get().await;
         assert!(opened.peer.head().await, "there is a place");

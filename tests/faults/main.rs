@@ -1,32 +1,27 @@
 //! Streams that are opened and cut in every way, at random: in the end everything has been
 //! released, and every stream has had exactly one close report.
 //!
-//! `TOWER_SSE_FAULTS` sets how many streams each test opens, and `TOWER_SSE_SEED` repeats what a seed
-//! drew.
+//! `TOWER_SSE_FAULTS` sets how many streams each test opens, and `TOWER_SSE_SEED` repeats what a
+//! seed drew.
 
 mod fault;
 mod ledger;
 mod server;
 mod source;
 
-// Single-server tests use the rest of it.
-#[allow(dead_code)]
-#[path = "../servers/peer.rs"]
-mod peer;
+#[path = "../support/mod.rs"]
+mod support;
 
-use std::{env, fmt::Display, str::FromStr, sync::Arc, time::Duration};
+use std::{env, fmt::Display, str::FromStr, sync::Arc};
 
 use allocation_counter::measure;
 use fastrand::Rng;
 use tokio::{
     runtime::{Builder, Handle, Runtime},
     task::yield_now,
-    time::timeout,
 };
 
-use crate::{fault::Fault, ledger::Ledger, server::Server};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::{fault::Fault, ledger::Ledger, server::Server, support::soon};
 
 /// The number of concurrent faults.
 const LANES: u64 = 8;
@@ -83,7 +78,7 @@ fn run(runtime: &Runtime, streams: usize, seed: u64) {
                 yield_now().await;
             }
         };
-        timeout(PATIENCE, until_none_is_left).await.expect("no task is left");
+        soon(until_none_is_left).await;
     });
 }
 

@@ -14,22 +14,17 @@ use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use http_body::Frame;
 use http_body_util::StreamBody;
-use hyper::{body::Incoming, server};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
+use hyper::body::Incoming;
 use socket2::SockRef;
-use tokio::{net::TcpListener, task::JoinHandle, time::timeout};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
 use tower_sse::{CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, marker};
 
 use crate::{
-    PATIENCE,
     ledger::{Ledger, Outcome},
-    peer::{Leave, Peer},
     source::{Then, source},
+    support::{Leave, Peer, Protocol, listen, server::serve_connection, soon},
 };
 
 /// More than the faults have open at a time.
@@ -56,8 +51,7 @@ impl Server {
             .layer(layer.shutdown(shutdown.clone()))
             .layer(from_fn(drop_unpolled))
             .with_state(Arc::clone(ledger));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listen().await;
         let listener = listener.tap_io(|io| {
             io.set_nodelay(true).unwrap();
             // A small buffer, so that a client that does not read fills it soon.
@@ -71,7 +65,7 @@ impl Server {
     }
 
     /// Starts a raw hyper server for one connection, whose service of bare streams never answers.
-    pub(crate) async fn start_waiting(ledger: &Arc<Ledger>, id: u64, h2: bool) -> Self {
+    pub(crate) async fn start_waiting(ledger: &Arc<Ledger>, id: u64, protocol: Protocol) -> Self {
         let waiting = Arc::clone(ledger);
         let service = service_fn(move |request: http::Request<Incoming>| {
             let ledger = Arc::clone(&waiting);
@@ -85,18 +79,12 @@ impl Server {
         });
         // No response can have options here, so the layer has the options of the one stream.
         let layer: SseLayer<marker::Events> = ledger.layer().options(ledger.options(id));
-        let service = TowerToHyperService::new(layer.layer(service));
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let service = layer.layer(service);
+        let (listener, address) = listen().await;
         let task = tokio::spawn(async move {
-            let io = TokioIo::new(listener.accept().await.unwrap().0);
+            let (io, _) = listener.accept().await.unwrap();
             // The client decides how the connection ends.
-            if h2 {
-                let http2 = server::conn::http2::Builder::new(TokioExecutor::new());
-                _ = http2.serve_connection(io, service).await;
-            } else {
-                _ = server::conn::http1::Builder::new().serve_connection(io, service).await;
-            }
+            _ = serve_connection(io, protocol, service).await;
         });
         Self { address, shutdown: CancellationToken::new(), task }
     }
@@ -104,7 +92,7 @@ impl Server {
     /// Stops the server and waits for all its connections.
     pub(crate) async fn stop(self) {
         self.shutdown.cancel();
-        timeout(PATIENCE, self.task).await.expect("the server stops").unwrap();
+        soon(self.task).await.unwrap();
     }
 
     /// Asserts that all permits are free again, by requesting as many streams as there are permits
@@ -113,7 +101,7 @@ impl Server {
         let mut peers = Vec::new();
         for place in 0..=PLACES {
             let id = ledger.open_account();
-            let mut peer = Peer::connect(self.address, place % 2 == 0).await;
+            let mut peer = Peer::connect(self.address, Protocol::BOTH[place % 2]).await;
             peer.request("GET", &format!("/silence/0/{id}")).await;
             assert_eq!(peer.head().await, place < PLACES, "{place} of {PLACES} places");
             peers.push((id, peer));

@@ -5,7 +5,7 @@ use futures_util::Stream;
 use tokio::time::interval;
 use tower_sse::{Encoded, Event};
 
-use crate::ledger::Ledger;
+use crate::{ledger::Ledger, support::cancelled_task};
 
 /// The behaviour of a source after its first events.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -70,11 +70,7 @@ pub(crate) fn source(
             }
             Then::End => {}
             Then::Fail => yield Err(io::Error::other("disk full")),
-            Then::Cancel => {
-                let task = tokio::spawn(pending::<()>());
-                task.abort();
-                yield Err(io::Error::other(task.await.unwrap_err()));
-            }
+            Then::Cancel => yield Err(io::Error::other(cancelled_task().await)),
             // `panic!` would call the hook, which would print each of thousands of panics.
             Then::Panic => resume_unwind(Box::new("the source panics")),
         }

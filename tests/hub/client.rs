@@ -73,7 +73,8 @@ impl Client {
     }
 }
 
-/// `a1@7` for the event with the data `a1` and the sequence number 7, `gap a@6` for a gap in the topic `a`.
+/// `a1@7` for the event with the data `a1` and the sequence number 7, `gap a@6` for a gap in the
+/// topic `a`.
 pub(crate) fn describe(message: &Message) -> String {
     let gap = if message.event == "gap" { "gap " } else { "" };
     format!("{gap}{}@{}", message.data, sequence(&message.last_event_id))

@@ -102,8 +102,8 @@ fn epoch_of(id: &LastEventId) -> &str {
     id.as_str().split_once('-').unwrap().0
 }
 
-/// Wherever the connection breaks. To the standard, which the client here follows, an event without an id as the first
-/// of a connection would have made it forget the one it had.
+/// Wherever the connection breaks. To the standard, which the client here follows, an event without
+/// an id as the first of a connection would have made it forget the one it had.
 #[test]
 fn resuming_after_any_item_repeats_no_gap_and_skips_no_event() {
     let hub = Hub::builder().retain_events(2).build();
@@ -219,7 +219,8 @@ fn rejected_event_takes_no_sequence_number() {
     assert_eq!(sequence(hub.position().as_str()), 1);
 }
 
-/// More topics went than are remembered one by one, so what those have lost that are new here is at one place.
+/// More topics went than are remembered one by one, so what those have lost that are new here is at
+/// one place.
 #[test]
 fn interrupted_gaps_are_repeated_without_the_events_before_them() {
     let hub = Hub::builder().max_memory(4096).build();

@@ -1,19 +1,27 @@
-//! The hub, by its public interface alone.
-#![cfg(feature = "hub")]
+//! The hub, by its public interface alone, with and without a broker.
+#![cfg(feature = "testing")]
 
 mod behind;
 mod client;
+mod fed;
+mod fed_history;
+mod fed_threads;
 mod ids;
+mod loss;
+mod loss_starts;
 mod many;
 mod memory;
 mod model;
 mod naive;
+mod outcomes;
 mod reentry;
 mod retention;
 mod served;
+mod stats;
 mod threads;
 mod visitor;
 mod wakes;
+mod world;
 
 #[path = "../support/mod.rs"]
 mod support;

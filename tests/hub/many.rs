@@ -1,11 +1,8 @@
 //! Subscriptions of very many topics: no poll does all of the work, and nothing is lost in between.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    task::{Poll, Wake, Waker},
+    sync::Arc,
+    task::{Poll, Waker},
 };
 
 use tower_sse::{
@@ -13,7 +10,10 @@ use tower_sse::{
     hub::{GapPolicy, Hub},
 };
 
-use crate::client::{Client, id, publish, sequence};
+use crate::{
+    client::{Client, id, publish, sequence},
+    support::Wakes,
+};
 
 const TOPICS: usize = 20_000;
 
@@ -21,20 +21,10 @@ fn names() -> Vec<String> {
     (0..TOPICS).map(|n| format!("topic {n}")).collect()
 }
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
-
 /// A client as a task of a runtime, which is polled again only if it was woken.
 struct Task {
     client: Client,
-    count: Arc<Count>,
+    count: Arc<Wakes>,
     woken: usize,
     /// How often it let other tasks run with something left to do.
     yielded: usize,
@@ -46,7 +36,7 @@ impl Task {
     }
 
     fn is_woken(&mut self) -> bool {
-        let woken = self.count.0.load(SeqCst);
+        let woken = self.count.get();
         std::mem::replace(&mut self.woken, woken) != woken
     }
 
@@ -159,13 +149,13 @@ fn subscription_with_a_new_waker_at_each_poll_starts_to_wait() {
     let mut polls = 0;
     let count = loop {
         polls += 1;
-        let count = Arc::new(Count::default());
+        let count = Arc::new(Wakes::default());
         assert!(client.poll_with(&Waker::from(Arc::clone(&count))).is_pending());
-        if count.0.load(SeqCst) == 0 {
+        if count.get() == 0 {
             break count;
         }
     };
     assert!(polls < 20, "{polls} polls");
     publish(&hub, "topic 7", "x");
-    assert_eq!(count.0.load(SeqCst), 1);
+    assert_eq!(count.get(), 1);
 }

@@ -1,18 +1,15 @@
 //! Random histories of a hub and its clients, checked against the [naive](crate::naive) hub.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use proptest::{prelude::*, sample::Index, test_runner::RngAlgorithm};
 use tokio::{runtime, task::yield_now, time::advance};
-use tower_sse::{
-    Event, LastEventId,
-    hub::{Hub, PublishError, Retention},
-};
+use tower_sse::LastEventId;
 
 use crate::{
-    client::{id, sequence},
-    naive::{AMPLE_MEMORY, Limits, Naive, TOPICS},
+    naive::{AMPLE_MEMORY, Limits, TOPICS},
     visitor::Visitor,
+    world::World,
 };
 
 const CLIENTS: usize = 4;
@@ -20,11 +17,13 @@ const CLIENTS: usize = 4;
 #[derive(Clone, Debug)]
 enum Step {
     Publish {
+        process: Index,
         topic: usize,
         len: usize,
     },
     Connect {
         client: usize,
+        process: Index,
         topics: Vec<usize>,
         recent: usize,
         with: With,
@@ -41,11 +40,23 @@ enum Step {
     },
     Reconnect {
         client: usize,
+        process: Index,
     },
     Wait {
         milliseconds: u64,
     },
-    Close,
+    Close {
+        process: Index,
+    },
+    /// What a broker or an operator does.
+    Outside(Outside),
+}
+
+#[derive(Clone, Debug)]
+enum Outside {
+    LoseHistory,
+    PauseOrResume { process: Index },
+    Restart { process: Index },
 }
 
 /// A last event id.
@@ -70,16 +81,26 @@ fn step() -> impl Strategy<Value = Step> {
         1 => prop::sample::select(vec!["?", "7", "a-b", "1-+1", "1-01", "-1"]).prop_map(With::Malformed),
         1 => (1_u64..5).prop_map(With::Unassigned),
     ];
+    let process = any::<Index>;
+    let outside = prop_oneof![
+        4 => Just(Outside::LoseHistory),
+        4 => process().prop_map(|process| Outside::PauseOrResume { process }),
+        1 => process().prop_map(|process| Outside::Restart { process }),
+    ];
     prop_oneof![
-        90 => (0..TOPICS.len(), len).prop_map(|(topic, len)| Step::Publish { topic, len }),
-        20 => (client.clone(), topics.prop_shuffle(), recent, with)
-            .prop_map(|(client, topics, recent, with)| Step::Connect { client, topics, recent, with }),
+        90 => (process(), 0..TOPICS.len(), len)
+            .prop_map(|(process, topic, len)| Step::Publish { process, topic, len }),
+        20 => (client.clone(), process(), topics.prop_shuffle(), recent, with)
+            .prop_map(|(client, process, topics, recent, with)| {
+                Step::Connect { client, process, topics, recent, with }
+            }),
         60 => (client.clone(), 1_usize..8).prop_map(|(client, items)| Step::Poll { client, items }),
         15 => (client.clone(), any::<Index>())
             .prop_map(|(client, arrived)| Step::Disconnect { client, arrived }),
-        20 => client.prop_map(|client| Step::Reconnect { client }),
+        20 => (client, process()).prop_map(|(client, process)| Step::Reconnect { client, process }),
         10 => (1_u64..20).prop_map(|milliseconds| Step::Wait { milliseconds }),
-        1 => Just(Step::Close),
+        1 => process().prop_map(|process| Step::Close { process }),
+        20 => outside.prop_map(Step::Outside),
     ]
 }
 
@@ -96,79 +117,104 @@ fn limits() -> impl Strategy<Value = Limits> {
     })
 }
 
-async fn run(limits: Limits, steps: Vec<Step>) {
-    let hub = Hub::builder()
-        .retain_events(1)
-        .retention_of(move |_| {
-            let Limits { events, bytes, age, .. } = limits;
-            Some(Retention::new().events(events).bytes(bytes).age(Duration::from_millis(age)))
-        })
-        .max_memory(limits.memory)
-        .build();
-    let mut naive = Naive::new(limits);
-    let mut visitors: [Visitor; CLIENTS] = Default::default();
-    let mut closed = false;
+/// A client, and the process that it is or was connected to.
+#[derive(Default)]
+struct Client {
+    visitor: Visitor,
+    process: usize,
+}
+
+impl Client {
+    fn disconnect(&mut self, world: &mut World) {
+        self.visitor.disconnect(&mut world.processes[self.process].naive);
+    }
+
+    fn connect(&mut self, world: &mut World, process: Index) {
+        self.disconnect(world);
+        self.process = process.index(world.processes.len());
+        let newest = world.newest;
+        let process = &mut world.processes[self.process];
+        self.visitor.connect(&process.hub, &mut process.naive, newest);
+    }
+}
+
+async fn run(mut world: World, steps: Vec<Step>) {
+    let mut clients: [Client; CLIENTS] = Default::default();
     // At the end each client reads what is left.
     let last = (0..CLIENTS).map(|client| Step::Poll { client, items: usize::MAX });
     for step in steps.into_iter().chain(last) {
         // A new cooperative budget, or subscriptions would be pending after many reads.
         yield_now().await;
+        let processes = world.processes.len();
         match step {
-            Step::Publish { topic, len } => {
-                let data = format!("{}{}", TOPICS[topic], "x".repeat(len));
-                let published = hub.publish_now(TOPICS[topic], Event::from(data.clone()));
-                if closed {
-                    assert!(matches!(published, Err(PublishError::Closed)));
-                    continue;
-                }
-                let receipt = published.unwrap();
-                assert_eq!(receipt.subscribers(), naive.subscribers[topic]);
-                let size = format!("data: {data}\nid: {}\n\n", receipt.id()).len();
-                naive.publish(&hub, topic, size);
+            Step::Publish { process, topic, len } => {
+                world.publish(process.index(processes), topic, len).await;
             }
-            Step::Connect { client, topics, recent, with } => {
-                let visitor = &mut visitors[client];
-                visitor.disconnect(&mut naive);
-                visitor.last = match with {
-                    With::Nothing => None,
-                    With::Ours(index) => Some(id(&hub, index.index(naive.events.len() + 1) as u64)),
-                    With::Foreign => Some(LastEventId::try_from("zz-1").unwrap()),
-                    With::Malformed(id) => Some(LastEventId::try_from(id).unwrap()),
-                    With::Unassigned(by) => Some(id(&hub, naive.newest() + by)),
-                };
-                (visitor.topics, visitor.recent) = (topics, recent);
-                visitor.connect(&hub, &mut naive);
+            Step::Connect { client, process, topics, recent, with } => {
+                let client = &mut clients[client];
+                client.disconnect(&mut world);
+                client.visitor.last = with.id(&world);
+                (client.visitor.topics, client.visitor.recent) = (topics, recent);
+                client.connect(&mut world, process);
             }
             Step::Poll { client, items } => {
-                let visitor = &mut visitors[client];
-                (0..items).all(|_| visitor.poll(&mut naive));
+                let client = &mut clients[client];
+                let naive = &mut world.processes[client.process].naive;
+                (0..items).all(|_| client.visitor.poll(naive));
             }
             Step::Disconnect { client, arrived } => {
-                let visitor = &mut visitors[client];
+                let client = &mut clients[client];
+                let visitor = &mut client.visitor;
                 if !visitor.ids.is_empty() {
                     visitor.last = visitor.ids[arrived.index(visitor.ids.len())].clone();
                 }
-                visitor.disconnect(&mut naive);
+                client.disconnect(&mut world);
             }
-            Step::Reconnect { client } => {
-                if !visitors[client].topics.is_empty() {
-                    visitors[client].connect(&hub, &mut naive);
+            Step::Reconnect { client, process } => {
+                let client = &mut clients[client];
+                if !client.visitor.topics.is_empty() {
+                    client.connect(&mut world, process);
                 }
             }
             Step::Wait { milliseconds } => {
                 advance(Duration::from_millis(milliseconds)).await;
-                naive.now += milliseconds;
+                world.wait(milliseconds);
             }
-            Step::Close => {
-                hub.close();
-                closed = true;
+            Step::Close { process } => world.close(process.index(processes)),
+            Step::Outside(outside) => outside.happen(&mut world, &mut clients),
+        }
+        world.check();
+    }
+}
+
+impl With {
+    fn id(self, world: &World) -> Option<LastEventId> {
+        match self {
+            Self::Nothing => None,
+            Self::Ours(index) => Some(world.id(index.index(world.newest as usize + 1) as u64)),
+            Self::Foreign => Some(LastEventId::try_from("zz-1").unwrap()),
+            Self::Malformed(id) => Some(LastEventId::try_from(id).unwrap()),
+            Self::Unassigned(by) => Some(world.id(world.newest + by)),
+        }
+    }
+}
+
+impl Outside {
+    fn happen(self, world: &mut World, clients: &mut [Client]) {
+        let processes = world.processes.len();
+        match self {
+            Self::LoseHistory => world.lose_history(),
+            Self::PauseOrResume { process } => world.pause_or_resume(process.index(processes)),
+            // A hub without a broker would not be the same after a restart.
+            Self::Restart { .. } if processes == 1 => {}
+            Self::Restart { process } => {
+                let process = process.index(processes);
+                for client in clients.iter_mut().filter(|client| client.process == process) {
+                    client.disconnect(world);
+                }
+                world.restart(process);
             }
         }
-        let used = (0..TOPICS.len())
-            .filter(|topic| naive.subscribers[*topic] > 0 || naive.kept(*topic).next().is_some());
-        let used: BTreeSet<_> = used.map(|topic| TOPICS[topic].to_owned()).collect();
-        assert_eq!(hub.topics().iter().map(ToString::to_string).collect::<BTreeSet<_>>(), used);
-        assert_eq!(sequence(hub.position().as_str()), naive.newest());
     }
 }
 
@@ -185,7 +231,20 @@ proptest! {
         limits in limits(),
         steps in prop::collection::vec(step(), 0..120),
     ) {
-        let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
-        runtime.unwrap().block_on(run(limits, steps));
+        block_on(async { run(World::in_process(limits), steps).await });
     }
+
+    #[test]
+    fn each_client_of_two_processes_receives_each_event_once_in_order_or_a_gap(
+        limits in limits(),
+        steps in prop::collection::vec(step(), 0..160),
+    ) {
+        block_on(async { run(World::fed(limits), steps).await });
+    }
+}
+
+/// Runs with a paused clock, which the hub has to be created in.
+fn block_on(run: impl Future<Output = ()>) {
+    let runtime = runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
+    runtime.unwrap().block_on(run);
 }

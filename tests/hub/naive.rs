@@ -19,19 +19,33 @@ pub(crate) struct Limits {
     pub(crate) memory: usize,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Published {
     pub(crate) topic: usize,
     pub(crate) sequence: u64,
-    size: usize,
-    at: u64,
+    /// In bytes on the wire.
+    pub(crate) size: usize,
+    /// In milliseconds.
+    pub(crate) at: u64,
     pub(crate) evicted: bool,
+}
+
+/// What a hub receives.
+#[derive(Clone, Debug)]
+pub(crate) enum Received {
+    Event(Published),
+    /// Each topic may have lost events up to this sequence number.
+    Loss(u64),
 }
 
 #[derive(Debug)]
 pub(crate) struct Naive {
     limits: Limits,
-    pub(crate) events: Vec<Published>,
+    events: Vec<Published>,
+    /// The newest sequence number of an event or a loss.
+    pub(crate) newest: u64,
+    /// The sequence numbers of all losses.
+    pub(crate) losses: Vec<u64>,
     pub(crate) subscribers: [usize; TOPICS.len()],
     /// In milliseconds.
     pub(crate) now: u64,
@@ -39,11 +53,8 @@ pub(crate) struct Naive {
 
 impl Naive {
     pub(crate) fn new(limits: Limits) -> Self {
-        Self { limits, events: Vec::new(), subscribers: Default::default(), now: 0 }
-    }
-
-    pub(crate) fn newest(&self) -> u64 {
-        self.events.len() as u64
+        let subscribers = Default::default();
+        Self { limits, events: Vec::new(), newest: 0, losses: Vec::new(), subscribers, now: 0 }
     }
 
     pub(crate) fn in_topic(&self, topic: usize) -> impl DoubleEndedIterator<Item = &Published> {
@@ -60,10 +71,20 @@ impl Naive {
         evicted.map_or(0, |event| event.sequence)
     }
 
-    /// Records a published event. The hub has evicted old events of all topics by then.
-    pub(crate) fn publish(&mut self, hub: &Hub, topic: usize, size: usize) {
-        let sequence = self.newest() + 1;
-        self.events.push(Published { topic, sequence, size, at: self.now, evicted: false });
+    /// Records what the hub has received. It has evicted old events of all topics by then.
+    pub(crate) fn receive(&mut self, hub: &Hub, received: &[Received]) {
+        for received in received {
+            match received {
+                Received::Event(event) => {
+                    self.newest = event.sequence;
+                    self.events.push(event.clone());
+                }
+                Received::Loss(sequence) => {
+                    self.newest = *sequence;
+                    self.losses.push(*sequence);
+                }
+            }
+        }
         let short: Vec<_> =
             (0..TOPICS.len()).filter(|topic| self.observe(hub, *topic) > 0).collect();
         assert!(short.is_empty() || self.limits.memory < AMPLE_MEMORY, "evicted without need");
@@ -72,7 +93,9 @@ impl Naive {
         assert!(size <= self.limits.memory, "more is kept than the memory limit allows");
         // Topics without subscribers go first. An event above the limit evicts only its own topic.
         let is_subscribed = |topic: &usize| self.subscribers[*topic] > 0;
-        if short.iter().any(|other| *other != topic && is_subscribed(other)) {
+        if let [Received::Event(event)] = received
+            && short.iter().any(|other| *other != event.topic && is_subscribed(other))
+        {
             let mut unsubscribed = (0..TOPICS.len()).filter(|topic| !is_subscribed(topic));
             assert!(unsubscribed.all(|topic| self.kept(topic).next().is_none()));
         }
@@ -125,6 +148,6 @@ impl Naive {
         let kept = self.events.iter().rev();
         let recent =
             kept.filter(|event| topics.contains(&event.topic) && !event.evicted).take(count);
-        recent.last().map_or(self.newest(), |event| event.sequence - 1)
+        recent.last().map_or(self.newest, |event| event.sequence - 1)
     }
 }

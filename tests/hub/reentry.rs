@@ -8,12 +8,14 @@ use std::{
     },
     task::{Wake, Waker},
     thread,
-    time::Duration,
 };
 
 use tower_sse::hub::{Hub, Subscription};
 
-use crate::client::{Client, asleep, publish};
+use crate::{
+    client::{Client, asleep, publish},
+    support::PATIENCE,
+};
 
 /// Runs some code when it is woken, and when it is dropped lets go of what it holds.
 struct Run<F: Fn() + Send + Sync>(F);
@@ -31,7 +33,7 @@ fn without_deadlock(test: impl FnOnce() + Send + 'static) {
         test();
         done.send(()).unwrap();
     });
-    if is_done.recv_timeout(Duration::from_secs(20)) == Err(mpsc::RecvTimeoutError::Timeout) {
+    if is_done.recv_timeout(PATIENCE) == Err(mpsc::RecvTimeoutError::Timeout) {
         panic!("a deadlock");
     }
     thread.join().unwrap();

@@ -16,11 +16,12 @@ use tower_sse::{
     hub::{Hub, PublishError, Subscription},
 };
 
-use crate::client::{publish, sequence};
+use crate::{
+    client::{publish, sequence},
+    support::PATIENCE,
+};
 
 const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
-/// Longer than anything takes, so that a wake that is lost fails.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 struct Unpark(Thread);
 
@@ -264,6 +265,7 @@ fn memory_limit_holds_for_many_topics_during_publishing() {
             });
         }
     });
-    // Of each topic 900 bytes with its one event; what others publish while one makes room comes on top.
+    // Of each topic 900 bytes with its one event; what others publish while one makes room comes on
+    // top.
     assert!(hub.topics().len() < 2 * ROOM / 900, "{}", hub.topics().len());
 }

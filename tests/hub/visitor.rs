@@ -1,6 +1,6 @@
 //! A client of the hub that checks every message against the naive hub.
 
-use std::task::Poll;
+use std::{ops::Range, task::Poll};
 
 use tower_sse::{Event, LastEventId, Message, hub::Hub};
 
@@ -21,6 +21,14 @@ pub(crate) struct Visitor {
     /// For each of its topics: a gap is due, as the hub cannot know what the client has seen.
     gap_due: Vec<bool>,
     newest: u64,
+    /// Losses up to this sequence number were reported, or are none for this client.
+    loss_seen: u64,
+    /// The number of gaps that were reported of the loss that is being reported.
+    loss_gaps: usize,
+    /// The sequence number of that loss, once it is known.
+    loss: Option<u64>,
+    /// The client brought a foreign id, and has received no id of this hub yet.
+    is_foreign: bool,
     /// After a malformed id, all gaps are reported first, at this position.
     gaps_at: Option<u64>,
     /// A greeting is due, with this position as the id.
@@ -30,8 +38,9 @@ pub(crate) struct Visitor {
 }
 
 impl Visitor {
-    pub(crate) fn connect(&mut self, hub: &Hub, naive: &mut Naive) {
-        self.disconnect(naive);
+    /// Connects to a hub. Sequence numbers up to `newest_possible` are assigned.
+    pub(crate) fn connect(&mut self, hub: &Hub, naive: &mut Naive, newest_possible: u64) {
+        assert!(self.connection.is_none());
         let names = self.topics.iter().map(|topic| TOPICS[*topic]);
         let greeting = Event::new().event("greeting").data("hello");
         let subscribe = hub.subscribe(names).recent(self.recent).greeting(greeting);
@@ -44,7 +53,7 @@ impl Visitor {
         let parts = self.last.as_ref().and_then(|last| last.as_str().split_once('-'));
         let is_foreign = matches!(parts, Some(("zz", "1") | ("1", "0")));
         let ours = parts.filter(|(of, _)| *of == epoch).and_then(|(_, n)| n.parse().ok());
-        let ours = ours.filter(|sequence| *sequence <= naive.newest());
+        let ours = ours.filter(|sequence| *sequence <= newest_possible);
         let first_visit = naive.before_recent(&self.topics, self.recent);
         let begin = |topic: &usize| match ours {
             Some(seen) => seen,
@@ -56,6 +65,9 @@ impl Visitor {
         self.gaps_at = (self.gap_due[0] && !is_foreign).then_some(first_visit);
         self.greeting_due = (ours.is_none() && !is_foreign).then_some(first_visit);
         self.newest = 0;
+        self.loss_seen = ours.unwrap_or(naive.newest);
+        (self.loss_gaps, self.loss) = (0, None);
+        self.is_foreign = is_foreign;
         self.ids.clear();
     }
 
@@ -79,6 +91,8 @@ impl Visitor {
             }
             polled => {
                 assert_eq!(self.greeting_due, None, "pending, and the greeting is due");
+                assert_eq!(self.due_loss(naive), None, "pending, and a loss is due");
+                assert_eq!(self.loss_gaps, 0, "all gaps of a loss are one item");
                 for (index, topic) in self.topics.iter().enumerate() {
                     let newest = naive.in_topic(*topic).last().map_or(0, |event| event.sequence);
                     assert!(self.served[index] >= newest, "pending, and there is more");
@@ -104,6 +118,11 @@ impl Visitor {
         let index =
             self.topics.iter().position(|topic| TOPICS[*topic] == name).expect("one of its topics");
         let topic = self.topics[index];
+        if is_gap && self.is_of_loss(index, naive) {
+            self.check_gap_of_loss(message, naive);
+            return;
+        }
+        assert_eq!(self.loss_gaps, 0, "the gaps of a loss are together");
         let gap_due = std::mem::take(&mut self.gap_due[index]);
         self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
         if let Some(at) = self.gaps_at
@@ -126,7 +145,10 @@ impl Visitor {
             assert!({ rest }.any(|(due, served)| *due && *served == self.served[index]));
             return;
         }
+        self.is_foreign = false;
         let number = sequence(&message.last_event_id);
+        let is_before_loss = self.due_loss(naive).is_none_or(|loss| number < loss);
+        assert!(is_before_loss, "from after a loss that was not reported");
         let served = std::mem::replace(&mut self.served[index], number);
         let missed = naive.in_topic(topic).find(|event| event.sequence > served);
         if is_gap {
@@ -142,5 +164,57 @@ impl Visitor {
             assert!(!gap_due);
         }
         self.newest = number;
+    }
+
+    /// Returns the sequence number of the gap that is due in one topic alone.
+    fn own_gap(&self, index: usize, naive: &Naive) -> Option<u64> {
+        let (served, evicted) = (self.served[index], naive.evicted_up_to(self.topics[index]));
+        (self.gap_due[index] || evicted > served).then_some(evicted.max(served))
+    }
+
+    /// Returns the first loss that was not reported.
+    fn due_loss(&self, naive: &Naive) -> Option<u64> {
+        naive.losses.iter().copied().find(|loss| *loss > self.loss_seen)
+    }
+
+    /// Returns whether an event that was not sent, or a gap of one topic, is in this range.
+    fn is_unread(&self, range: Range<u64>, naive: &Naive) -> bool {
+        let mut topics = self.topics.iter().zip(&self.served).enumerate();
+        topics.any(|(index, (topic, served))| {
+            let mut kept = naive.kept(*topic).map(|event| event.sequence);
+            kept.any(|sequence| sequence > *served && range.contains(&sequence))
+                || self.own_gap(index, naive).is_some_and(|gap| range.contains(&gap))
+        })
+    }
+
+    /// Returns whether a gap of this topic has to be one of a loss of all topics.
+    fn is_of_loss(&self, index: usize, naive: &Naive) -> bool {
+        let is_at_start = self.gaps_at.is_some() && self.gap_due[index];
+        let Some(loss) = self.due_loss(naive) else { return false };
+        !is_at_start && self.own_gap(index, naive).is_none_or(|gap| gap > loss)
+    }
+
+    fn check_gap_of_loss(&mut self, message: &Message, naive: &Naive) {
+        assert_eq!(self.greeting_due, None, "the greeting comes before");
+        let due = self.due_loss(naive).expect("a loss");
+        assert!(!self.is_unread(0..due, naive), "an event or a gap is before");
+        assert_eq!(message.data, TOPICS[self.topics[self.loss_gaps]], "each topic once");
+        self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
+        self.loss_gaps += 1;
+        let is_last = self.loss_gaps == self.topics.len();
+        if !is_last && self.is_foreign {
+            assert_eq!(&*message.last_event_id, "1-0");
+            return;
+        }
+        let loss = sequence(&message.last_event_id) + u64::from(!is_last);
+        assert!(*self.loss.get_or_insert(loss) == loss && naive.losses.contains(&loss));
+        // Losses with nothing between them can be reported as one.
+        assert!(!self.is_unread(due..loss, naive), "an event is between");
+        if is_last {
+            (self.loss_seen, self.newest, self.loss_gaps, self.loss) = (loss, loss, 0, None);
+            self.is_foreign = false;
+            self.served.iter_mut().for_each(|served| *served = loss.max(*served));
+            self.gap_due.fill(false);
+        }
     }
 }

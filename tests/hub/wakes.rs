@@ -1,47 +1,22 @@
 //! Who is woken, and how often.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    task::{Poll, Wake, Waker},
-    time::Duration,
-};
+use std::{sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::advance;
 use tower_sse::hub::Hub;
 
-use crate::client::{Client, asleep, publish, publish_all};
-
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Count {
-    fn new() -> (Arc<Self>, Waker) {
-        let count = Arc::new(Self::default());
-        (Arc::clone(&count), Waker::from(count))
-    }
-
-    fn get(&self) -> usize {
-        self.0.load(SeqCst)
-    }
-}
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
+use crate::{
+    client::{Client, asleep, publish, publish_all},
+    support::Wakes,
+};
 
 #[test]
 fn event_wakes_each_waiting_subscriber_of_its_topic_once_and_no_other() {
     // Few wakers take another way than many.
     for sleepers in [1, 8, 9, 1000] {
         let hub = Hub::new();
-        let (count, waker) = Count::new();
-        let (others, other_waker) = Count::new();
+        let (count, waker) = Wakes::new();
+        let (others, other_waker) = Wakes::new();
         let mut clients: Vec<_> =
             (0..sleepers).map(|_| asleep(&hub, &["a", "b"], &waker)).collect();
         let _others: Vec<_> = (0..10).map(|_| asleep(&hub, &["b", "c"], &other_waker)).collect();
@@ -65,7 +40,7 @@ fn event_wakes_each_waiting_subscriber_of_its_topic_once_and_no_other() {
 fn event_wakes_one_of_ten_thousand_subscribers_to_separate_topics() {
     let hub = Hub::new();
     let topics: Vec<_> = (0..10_000).map(|n| format!("client:{n}")).collect();
-    let (count, waker) = Count::new();
+    let (count, waker) = Wakes::new();
     let mut clients: Vec<_> = topics.iter().map(|topic| asleep(&hub, &[topic], &waker)).collect();
     publish(&hub, "client:4711", "x");
     assert_eq!(count.get(), 1);
@@ -76,7 +51,7 @@ fn event_wakes_one_of_ten_thousand_subscribers_to_separate_topics() {
 #[test]
 fn close_wakes_all_subscribers() {
     let hub = Hub::new();
-    let (count, waker) = Count::new();
+    let (count, waker) = Wakes::new();
     let mut clients = ["a", "b", "c"].map(|topic| asleep(&hub, &[topic], &waker));
     hub.close();
     assert_eq!(count.get(), 3);
@@ -90,7 +65,7 @@ fn close_wakes_all_subscribers() {
 #[test]
 fn dropped_subscription_leaves_no_waker() {
     let hub = Hub::new();
-    let (count, waker) = Count::new();
+    let (count, waker) = Wakes::new();
     let topics = ["busy", "quiet", "other"];
     // So that the topics do not go with the clients.
     let _stays = hub.subscribe(topics).resume(None);
@@ -115,8 +90,8 @@ fn dropped_subscription_leaves_no_waker() {
 #[test]
 fn moved_subscription_wakes_the_new_task_only() {
     let hub = Hub::new();
-    let (old, old_waker) = Count::new();
-    let (new, new_waker) = Count::new();
+    let (old, old_waker) = Wakes::new();
+    let (new, new_waker) = Wakes::new();
     let mut client = asleep(&hub, &["a", "b"], &old_waker);
     assert!(client.poll_with(&new_waker).is_pending());
     drop(old_waker);
@@ -132,7 +107,7 @@ fn moved_subscription_wakes_the_new_task_only() {
 async fn flush_window_collects_a_burst_into_one_wakeup() {
     const WINDOW: Duration = Duration::from_millis(20);
     let hub = Hub::new();
-    let (count, waker) = Count::new();
+    let (count, waker) = Wakes::new();
     let mut client = Client::new(hub.subscribe(["a"]).flush_window(WINDOW).resume(None));
     assert!(client.poll_with(&waker).is_pending());
     publish(&hub, "a", "x");

@@ -139,10 +139,17 @@ fn json_has_the_auto_traits_of_its_value() {
 #[test]
 fn a_hub_has_all_auto_traits_and_a_subscription_all_but_clone() {
     use tower_sse::hub::{
-        GapPolicy, Hub, HubBuilder, PublishError, Receipt, Retention, Subscribe, Subscription,
+        GapPolicy, Hub, HubBuilder, HubStats, PublishError, Receipt, Retention, Subscribe,
+        Subscription,
     };
 
-    assert_traits!("Send Sync Unpin Clone": Hub, GapPolicy, Receipt, Retention);
+    assert_traits!("Send Sync Unpin Clone": Hub, HubStats, GapPolicy, Receipt, Retention);
     assert_traits!("Send Sync Unpin": PublishError);
     assert_traits!("Send Sync Unpin": HubBuilder, Subscribe, Subscription);
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn a_broker_has_all_auto_traits() {
+    assert_traits!("Send Sync Unpin Clone": tower_sse::testing::MemoryBroker);
 }

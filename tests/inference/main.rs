@@ -1,6 +1,8 @@
 //! Compiler inference: the kind of service inside `SseLayer::new()` in every position of a layer,
-//! and which types are `Send`, `Sync`, `Unpin` and `Clone`.
+//! which types are `Send`, `Sync`, `Unpin` and `Clone`, and the compiler's errors.
 
 mod auto_traits;
+#[cfg(feature = "hub")]
+mod errors;
 mod items;
 mod places;

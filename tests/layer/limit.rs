@@ -10,10 +10,9 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{SseLayer, marker};
 
-use crate::{
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams, open},
-    support::{Feed, Polled, event_stream, poll_frame, source::answer_to, through},
+use crate::support::{
+    Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, event_stream,
+    open, poll_frame, through,
 };
 
 const FULL: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
@@ -200,7 +199,7 @@ fn a_limit_above_the_semaphores_maximum_does_not_panic() {
 }
 
 #[test]
-#[should_panic = "a limit of no streams at all"]
+#[should_panic = "the limit of open streams cannot be zero"]
 fn a_limit_of_zero_streams_panics() {
     let _: SseLayer = SseLayer::new().max_streams(0);
 }

@@ -11,12 +11,5 @@ mod refusal;
 mod unasked;
 mod without_body;
 
-#[path = "../reports/kind.rs"]
-mod kind;
-// Reports on the exit paths are tested elsewhere.
-#[allow(dead_code)]
-#[path = "../reports/exit_path.rs"]
-mod exit_path;
-
 #[path = "../support/mod.rs"]
 mod support;

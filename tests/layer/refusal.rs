@@ -15,9 +15,9 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, Event, Refusal, Retry, SseBody, SseLayer, StreamOptions};
 
-use crate::{
-    kind::{Bodies, Kind, Responses, Source, Streams, open},
-    support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to},
+use crate::support::{
+    Bodies, Feed, Kind, Polled, Responses, Source, Streams, answer_to, data, event_stream, open,
+    poll_frame,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

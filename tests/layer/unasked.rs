@@ -4,7 +4,7 @@ use http::Request;
 use tokio::time::advance;
 use tower_sse::{MaxAge, SseLayer, StreamOptions};
 
-use crate::support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to};
+use crate::support::{Feed, Polled, answer_to, data, event_stream, poll_frame};
 
 const AGE: Duration = Duration::from_secs(60);
 

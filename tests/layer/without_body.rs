@@ -7,7 +7,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower_sse::{Event, SseLayer, StreamOptions};
 
-use crate::support::{Feed, Polled, event_stream, poll_frame, source::answer_to, through};
+use crate::support::{Feed, Polled, answer_to, event_stream, poll_frame, through};
 
 const STATUSES: [StatusCode; 5] = [
     StatusCode::CONTINUE,

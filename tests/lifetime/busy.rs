@@ -17,7 +17,7 @@ use tower_sse::{BoxError, CloseReason, Drain, Event, MaxAge};
 
 use crate::{
     rig::{GOODBYE, RETRY, Requester, Rig, SECOND, layer},
-    support::{Polled, body::data, event_stream},
+    support::{Polled, data, event_stream},
 };
 
 /// Returns a source that has this frame at every poll.

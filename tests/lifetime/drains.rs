@@ -11,7 +11,7 @@ use tower_sse::{BoxError, CloseReason, Drain};
 
 use crate::{
     rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
-    support::{Polled, body::data, event_stream},
+    support::{Polled, data, event_stream},
 };
 
 const WINDOW: Duration = Duration::from_secs(20);

@@ -8,7 +8,7 @@ use tower_sse::{CloseReason, Drain, MaxAge, Retry, SseLayer};
 
 use crate::{
     rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, bytes, layer},
-    support::{Polled, body::data},
+    support::{Polled, data},
 };
 
 /// Bytes that only look like the end of an event.

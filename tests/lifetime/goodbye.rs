@@ -7,7 +7,7 @@ use tower_sse::{CloseReason, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, S
 
 use crate::{
     rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
-    support::{Polled, body::data},
+    support::{Polled, data},
 };
 
 /// Returns the reconnection time that a stream of such a layer is sent at its drain.

@@ -11,7 +11,7 @@ use tower_sse::{BoxError, CloseReason, Drain, MaxAge, Retry, SseLayer, StreamOpt
 
 use crate::{
     rig::{MILLISECOND, Requester, Rig, SECOND, bytes, layer, longest_wait},
-    support::{Polled, body::data, event_stream},
+    support::{Polled, data, event_stream},
 };
 
 const AGE: Duration = Duration::from_secs(60);

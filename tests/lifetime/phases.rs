@@ -19,7 +19,7 @@ use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseBody};
 
 use crate::{
     rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer},
-    support::{Polled, body::data, event_stream, source::FedBody},
+    support::{FedBody, Polled, data, event_stream},
 };
 
 fn is_over(body: &SseBody<FedBody>) -> bool {

@@ -1,11 +1,4 @@
-use std::{
-    sync::{
-        Arc, Mutex,
-        atomic::{AtomicUsize, Ordering},
-    },
-    task::{Wake, Waker},
-    time::Duration,
-};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
 use http::Response;
@@ -16,7 +9,7 @@ use tower_sse::{BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody
 
 pub(crate) use crate::support::Requester;
 use crate::support::{
-    Feed, Polled, body::poll_frame_with, event_stream, source::FedBody, source::answer_to,
+    FedBody, Feed, Polled, Reports, Wakes, answer_to, event_stream, poll_frame_with,
 };
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
@@ -43,7 +36,7 @@ pub(crate) struct Rig<B = FedBody> {
     pub(crate) body: SseBody<B>,
     pub(crate) shutdown: CancellationToken,
     pub(crate) wakes: Arc<Wakes>,
-    closed: Arc<Mutex<Vec<CloseReport>>>,
+    reports: Reports,
 }
 
 impl Rig {
@@ -82,14 +75,11 @@ where
 {
     pub(crate) fn of(layer: SseLayer, client: Requester, answer: Response<B>) -> Self {
         let shutdown = CancellationToken::new();
-        let closed = Arc::new(Mutex::new(Vec::new()));
-        let reports = Arc::clone(&closed);
-        let layer = layer
-            .shutdown(shutdown.clone())
-            .on_close(move |closed| reports.lock().unwrap().push(closed.clone()));
+        let reports = Reports::default();
+        let layer = reports.observe(layer.shutdown(shutdown.clone()));
         let response = answer_to(client.request("/"), &layer, answer);
         let body = response.into_body();
-        Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), closed }
+        Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), reports }
     }
 
     pub(crate) fn poll(&mut self) -> Polled {
@@ -103,16 +93,16 @@ where
 
     /// Returns the close report, if there is one, and asserts that there is at most one.
     pub(crate) fn closed(&self) -> Option<CloseReport> {
-        let closed = self.closed.lock().unwrap();
+        let closed = self.reports.closed();
         assert!(closed.len() <= 1, "several reports: {closed:?}");
         closed.first().cloned()
     }
 
     /// Drops the body and returns its close report.
     pub(crate) fn leave(self) -> CloseReport {
-        let Self { body, closed, .. } = self;
+        let Self { body, reports, .. } = self;
         drop(body);
-        let closed = closed.lock().unwrap();
+        let closed = reports.closed();
         assert_eq!(closed.len(), 1, "{closed:?}");
         closed[0].clone()
     }
@@ -181,23 +171,6 @@ where
 
 pub(crate) fn bytes(bytes: &[u8]) -> Polled {
     Polled::Data(Bytes::copy_from_slice(bytes))
-}
-
-/// A waker that counts how often a task is woken.
-#[derive(Default)]
-pub(crate) struct Wakes(AtomicUsize);
-
-impl Wakes {
-    /// Returns the number of wake-ups since the last call.
-    pub(crate) fn take(&self) -> usize {
-        self.0.swap(0, Ordering::AcqRel)
-    }
-}
-
-impl Wake for Wakes {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::AcqRel);
-    }
 }
 
 /// Returns the longest time that can still be added to now.

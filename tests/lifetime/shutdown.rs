@@ -10,7 +10,7 @@ use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
 use crate::{
     rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer, longest_wait},
-    support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to},
+    support::{Feed, Polled, answer_to, data, event_stream, poll_frame},
 };
 
 #[tokio::test(start_paused = true)]

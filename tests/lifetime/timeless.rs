@@ -6,11 +6,8 @@ use http_body::Body;
 use tower_sse::{CloseReason, Drain, MaxAge};
 
 use crate::{
-    rig::{GOODBYE, Requester, Rig, SECOND, Wakes, layer},
-    support::{
-        Polled,
-        body::{data, poll_frame_with},
-    },
+    rig::{GOODBYE, Requester, Rig, SECOND, layer},
+    support::{Polled, Wakes, data, poll_frame_with},
 };
 
 const CUT: &str = "the event stream was cut short: drained";

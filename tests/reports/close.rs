@@ -1,58 +1,21 @@
 use std::{
     io,
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
+    sync::{Arc, Mutex, OnceLock},
     time::Duration,
 };
 
 use futures_util::FutureExt;
 use http::{HeaderMap, Method, Request, Response};
-use tokio::{
-    sync::oneshot,
-    time::{advance, timeout},
-};
+use tokio::{sync::oneshot, time::advance};
 use tower::{Layer, Service, service_fn};
-use tower_sse::{CloseReason, CloseReport, Heartbeat, Retry, SseLayer, Stats};
+use tower_sse::{CloseReason, Heartbeat, Retry, SseLayer, Stats};
 
-use crate::{
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams, open},
-    support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through},
+use crate::support::{
+    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, answer_to, data,
+    event_stream, open, poll_frame, soon, through,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
-
-/// The calls of `on_open` and `on_close`.
-#[derive(Clone, Default)]
-pub(crate) struct Reports {
-    opened: Arc<AtomicUsize>,
-    closed: Arc<Mutex<Vec<CloseReport>>>,
-}
-
-impl Reports {
-    pub(crate) fn observe<M>(&self, layer: SseLayer<M>) -> SseLayer<M> {
-        let (opens, closes) = (self.clone(), self.clone());
-        layer
-            .on_open(move || {
-                opens.opened.fetch_add(1, SeqCst);
-            })
-            .on_close(move |closed| closes.closed.lock().unwrap().push(closed.clone()))
-    }
-
-    pub(crate) fn opened(&self) -> usize {
-        self.opened.load(SeqCst)
-    }
-
-    pub(crate) fn closed(&self) -> Vec<CloseReport> {
-        self.closed.lock().unwrap().clone()
-    }
-
-    pub(crate) fn reasons(&self) -> Vec<CloseReason> {
-        self.closed().iter().map(CloseReport::reason).collect()
-    }
-}
 
 async fn reports_once_on_every_exit_path<K: Kind>() {
     for exit in ExitPath::ALL {
@@ -216,7 +179,7 @@ async fn the_close_is_reported_on_the_thread_that_drops_the_body() {
         drop(body);
         std::thread::current().id()
     });
-    let thread = timeout(20 * SECOND, thread).await.expect("the close is reported").unwrap();
+    let thread = soon(thread).await.unwrap();
     assert_eq!(thread, dropping.join().unwrap());
     assert_eq!(reports.reasons(), [CloseReason::Disconnected]);
 }

@@ -8,11 +8,9 @@ use futures_util::stream;
 use http::{Request, Response};
 use tower_sse::{CloseReason, Event, SseLayer, Stats, StreamOptions};
 
-use crate::{
-    close::Reports,
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams, open},
-    support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through},
+use crate::support::{
+    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, answer_to, data,
+    event_stream, open, poll_frame, through,
 };
 
 /// The names of the closures that were called, in order.

@@ -1,24 +1,19 @@
 use std::{
     convert::Infallible,
     panic::{AssertUnwindSafe, catch_unwind},
-    time::Duration,
 };
 
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
-use tokio::{sync::oneshot, time::timeout};
+use tokio::sync::oneshot;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
 
-use crate::{
-    close::Reports,
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams},
-    support::{Feed, Polled, event_stream, poll_frame},
+use crate::support::{
+    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, event_stream,
+    poll_frame, soon,
 };
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that
 /// the service found in its request.
@@ -163,7 +158,7 @@ async fn a_task_that_a_handler_spawned_is_notified_of_every_end() {
             }
         };
         _ = catch_unwind(AssertUnwindSafe(serving));
-        let reason = timeout(PATIENCE, reason).await.expect("the task is notified").unwrap();
+        let reason = soon(reason).await.unwrap();
         assert_eq!(reason, Some(exit.end()), "{exit:?}");
     }
 }

@@ -1,6 +1,6 @@
 //! `Disconnect` as an extractor, feature `axum`.
 
-use std::{io, sync::Mutex, time::Duration};
+use std::{io, sync::Mutex};
 
 use axum::{
     Router,
@@ -11,20 +11,11 @@ use axum::{
 use futures_util::FutureExt;
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
-use tokio::{
-    sync::{mpsc, oneshot},
-    time::timeout,
-};
+use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
 use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOptions};
 
-use crate::{
-    close::Reports,
-    kind::Source,
-    support::{Polled, body::data, poll_frame, source::cancelled_task},
-};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{Polled, Reports, Source, cancelled_task, data, poll_frame, soon};
 
 fn tracking() -> SseLayer {
     SseLayer::new().track_disconnects(true)
@@ -119,10 +110,10 @@ async fn a_spawned_task_ends_with_its_response() {
     let handler = move |disconnect: Disconnect| handler(disconnect);
     let app: Router = Router::new().route("/", get(handler)).layer(tracking());
     let mut body = call(&app, "/").await.into_body();
-    let frame = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+    let frame = soon(body.frame()).await.unwrap().unwrap();
     assert_eq!(frame.into_data().unwrap(), "data: one\n\n");
     drop(body);
-    let reason = timeout(PATIENCE, reason).await.expect("the task stops").unwrap();
+    let reason = soon(reason).await.unwrap();
     assert_eq!(reason, Some(CloseReason::Disconnected));
 }
 

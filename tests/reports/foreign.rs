@@ -14,8 +14,7 @@ use tower_sse::{CloseReason, Disconnect, SseBody, SseLayer};
 
 use crate::{
     disconnect::{answer_and_disconnect, respond},
-    kind::Source,
-    support::{Feed, Polled, body::data, poll_frame, source::FedBody},
+    support::{FedBody, Feed, Polled, Source, data, poll_frame},
 };
 
 fn tracking() -> SseLayer {

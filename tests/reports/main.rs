@@ -4,11 +4,9 @@
 mod close;
 mod closures;
 mod disconnect;
-mod exit_path;
 #[cfg(feature = "axum")]
 mod extractor;
 mod foreign;
-mod kind;
 mod nested;
 #[cfg(feature = "tracing")]
 mod span;

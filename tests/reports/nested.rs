@@ -19,11 +19,9 @@ use tower::{
 };
 use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, SseLayer, Stats};
 
-use crate::{
-    close::Reports,
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams},
-    support::{Feed, Polled, event_stream, poll_frame, through},
+use crate::support::{
+    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, event_stream,
+    poll_frame, through,
 };
 
 /// The inner service of the outer layer is a whole service with a layer and an exit path of its

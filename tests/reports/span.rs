@@ -21,11 +21,9 @@ use tracing_subscriber::{
     registry::{LookupSpan, Registry},
 };
 
-use crate::{
-    close::Reports,
-    exit_path::ExitPath,
-    kind::{Bodies, Events, Kind, Responses, Source, Streams, open},
-    support::{Polled, poll_frame, source::cancelled_task},
+use crate::support::{
+    Bodies, Events, ExitPath, Kind, Polled, Reports, Responses, Source, Streams, cancelled_task,
+    open, poll_frame,
 };
 
 /// With only one subscriber alive in the process, the first thread to reach a callsite decides

@@ -4,10 +4,9 @@ use http::Request;
 use tokio::time::advance;
 use tower_sse::{CloseReason, Event, Heartbeat, SseLayer, Stats, StatsSnapshot, StreamOptions};
 
-use crate::{
-    exit_path::ExitPath,
-    kind::{Bodies, Kind, Responses, Source, Streams, open},
-    support::{Feed, Polled, body::data, event_stream, poll_frame, source::answer_to, through},
+use crate::support::{
+    Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, data,
+    event_stream, open, poll_frame, through,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -11,10 +11,8 @@ use std::{
 use tower_sse::{CloseReason, SseLayer, Stats};
 
 use crate::{
-    close::Reports,
     disconnect::answer_and_disconnect,
-    kind::Source,
-    support::{Feed, Polled, event_stream, poll_frame, through},
+    support::{Feed, Polled, Reports, Source, event_stream, poll_frame, through},
 };
 
 const THREADS: u64 = 4;

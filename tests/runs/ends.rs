@@ -106,7 +106,7 @@ async fn failure_panic_and_cancellation_are_reported() {
 async fn cancelled_task_of_a_source_fails_the_run() {
     let ends = Ends::default();
     let (_, feed, mut client) = running(&ends).await;
-    feed.fail(crate::support::source::cancelled_task().await);
+    feed.fail(crate::support::cancelled_task().await);
     client.read().await;
     assert_eq!(client.end, Some(End::Failed));
     assert_eq!(ends.outcomes(), [Outcome::Failed]);

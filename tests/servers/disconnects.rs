@@ -9,14 +9,8 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::Request;
-use http_body_util::Full;
-use hyper::{body::Incoming, client, server};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
+use hyper::body::Incoming;
 use tokio::{
     io::{AsyncRead, AsyncWrite, DuplexStream, ReadBuf},
     time::{Instant, timeout},
@@ -27,9 +21,8 @@ use tower_sse::{CloseReason, SseLayer};
 use crate::{
     host::Host,
     log::Log,
-    peer::{Leave, Peer},
     source::streams,
-    support::EventReader,
+    support::{EventReader, Leave, Peer, Protocol, server::serve_connection},
     watched::{Settings, Watched},
 };
 
@@ -53,9 +46,9 @@ async fn a_client_that_leaves_is_reported_once_and_never_as_a_failure() {
     for host in Host::ALL {
         let mut server = Watched::serve(host, Settings::default()).await;
         let mut opened = 0;
-        for &how in Leave::all(host.is_h2()) {
+        for &how in Leave::all(host.protocol()) {
             for moment in Moment::ALL {
-                let mut peer = Peer::connect(server.address, host.is_h2()).await;
+                let mut peer = Peer::connect(server.address, host.protocol()).await;
                 let waits = moment == Moment::BeforeTheHead;
                 peer.request("GET", if waits { "/waiting" } else { "/" }).await;
                 let request = server.request().await;
@@ -100,10 +93,10 @@ async fn a_client_that_leaves_is_reported_once_and_never_as_a_failure() {
 async fn a_source_that_fails_is_a_failure_to_the_same_observers() {
     for host in Host::ALL {
         let mut server = Watched::serve(host, Settings::default()).await;
-        let mut peer = Peer::connect(server.address, host.is_h2()).await;
+        let mut peer = Peer::connect(server.address, host.protocol()).await;
         peer.request("GET", "/").await;
         let request = server.request().await;
-        request.fail("disk full");
+        request.fail(io::Error::other("disk full"));
         peer.end().await;
         request.over().await;
         assert_eq!(request.disconnect.reason(), Some(CloseReason::Failed), "{host:?}");
@@ -118,7 +111,7 @@ async fn a_client_that_leaves_drops_the_source() {
         let (mut sources, handler) = streams();
         let mut client = host.connect(host.serve(handler).await).await;
 
-        let mut events = EventReader::new(client.get().await);
+        let mut events = EventReader::new(client.get("/events").await);
         let source = sources.next().await;
         source.send("one");
         assert_eq!(events.next().await.unwrap().data, "one");
@@ -135,7 +128,7 @@ async fn a_client_that_leaves_before_the_first_event_drops_the_source() {
         let (mut sources, handler) = streams();
         let mut client = host.connect(host.serve(handler).await).await;
 
-        let response = client.get().await;
+        let response = client.get("/events").await;
         let source = sources.next().await;
         drop((response, client));
         source.dropped().await;
@@ -148,9 +141,9 @@ async fn a_cancelled_stream_does_not_end_another_on_its_connection() {
         let (mut sources, handler) = streams();
         let mut client = host.connect(host.serve(handler).await).await;
 
-        let leaving = client.get().await;
+        let leaving = client.get("/events").await;
         let left = sources.next().await;
-        let mut events = EventReader::new(client.get().await);
+        let mut events = EventReader::new(client.get("/events").await);
         let source = sources.next().await;
         drop(leaving);
         left.dropped().await;
@@ -203,7 +196,7 @@ impl AsyncWrite for Vanishing {
 /// The server writes to a vanished peer only if it has something to write.
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_detects_a_vanished_client() {
-    for h2 in [false, true] {
+    for protocol in Protocol::BOTH {
         let (mut sources, handler) = streams();
         let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(
             move |request: Request<Incoming>| {
@@ -214,24 +207,10 @@ async fn a_heartbeat_detects_a_vanished_client() {
         let (io, far_end) = tokio::io::duplex(64 * 1024);
         let (io, vanished) = {
             let vanished = Arc::new(AtomicBool::new(false));
-            (TokioIo::new(Vanishing { io, vanished: Arc::clone(&vanished) }), vanished)
+            (Vanishing { io, vanished: Arc::clone(&vanished) }, vanished)
         };
-        let service = TowerToHyperService::new(service);
-        let far_end = TokioIo::new(far_end);
-        let request = Request::get("http://localhost/").body(Full::<Bytes>::default()).unwrap();
-        let response = if h2 {
-            let http2 = server::conn::http2::Builder::new(TokioExecutor::new());
-            tokio::spawn(http2.serve_connection(io, service));
-            let handshake = client::conn::http2::handshake(TokioExecutor::new(), far_end);
-            let (mut client, connection) = handshake.await.unwrap();
-            tokio::spawn(connection);
-            client.send_request(request).await.unwrap()
-        } else {
-            tokio::spawn(server::conn::http1::Builder::new().serve_connection(io, service));
-            let (mut client, connection) = client::conn::http1::handshake(far_end).await.unwrap();
-            tokio::spawn(connection);
-            client.send_request(request).await.unwrap()
-        };
+        tokio::spawn(serve_connection(io, protocol, service));
+        let response = protocol.over(far_end).await.get("http://localhost/").await;
         let mut events = EventReader::new(response);
         let source = sources.next().await;
         source.send("one");
@@ -241,6 +220,9 @@ async fn a_heartbeat_detects_a_vanished_client() {
         let since = Instant::now();
         timeout(Duration::from_secs(600), source.dropped()).await.unwrap();
         let (noticed, interval) = (since.elapsed(), Duration::from_secs(15));
-        assert!(noticed >= interval && noticed < interval * 18 / 16, "h2 {h2}: after {noticed:?}");
+        assert!(
+            noticed >= interval && noticed < interval * 18 / 16,
+            "{protocol:?}: after {noticed:?}"
+        );
     }
 }

@@ -12,20 +12,19 @@ use http::Response;
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
-use tokio::time::timeout;
 use tower_sse::{Event, SseLayer};
 
 use crate::{
-    host::{Host, PATIENCE},
+    host::Host,
     source::streams,
-    support::EventReader,
+    support::{EventReader, soon},
 };
 
 /// Returns all bytes of a body that must fail in the end.
 async fn read_to_failure(mut body: Incoming) -> (Vec<u8>, hyper::Error) {
     let mut bytes = Vec::new();
     loop {
-        match timeout(PATIENCE, body.frame()).await.expect("a frame").expect("a failure") {
+        match soon(body.frame()).await.expect("a failure") {
             Ok(frame) => bytes.extend(frame.into_data().unwrap_or_default()),
             Err(error) => return (bytes, error),
         }
@@ -84,7 +83,7 @@ async fn an_error_event_is_delivered_before_a_clean_end() {
             SseLayer::new().on_error(|error| Event::new().event("failed").data(error.to_string()));
         let address = host.serve_with(Some(layer), handler).await;
         in_every_round(host, address, async |host, round, body: Incoming| {
-            let body = timeout(PATIENCE, body.collect()).await.expect("an end").unwrap().to_bytes();
+            let body = soon(body.collect()).await.unwrap().to_bytes();
             let expected = "data: one\n\ndata: two\n\nevent: failed\ndata: disk full\n\n";
             assert_eq!(body, expected, "{host:?}, round {round}");
         })
@@ -120,7 +119,7 @@ async fn in_every_round(
                 // An HTTP/1 connection ends with a body that failed.
                 client = host.connect(address).await;
             }
-            assert(host, done.fetch_add(1, SeqCst), client.get().await.into_body()).await;
+            assert(host, done.fetch_add(1, SeqCst), client.get("/events").await.into_body()).await;
         }
     }))
     .await;
@@ -134,16 +133,16 @@ async fn an_error_drops_the_source_and_the_server_goes_on() {
         let address = host.serve(handler).await;
 
         let mut client = host.connect(address).await;
-        let response = client.get().await;
+        let response = client.get("/events").await;
         let source = sources.next().await;
-        source.fail("disk full");
+        source.fail(io::Error::other("disk full"));
         source.dropped().await;
         let (bytes, error) = read_to_failure(response.into_body()).await;
         assert_eq!(bytes, b":\n", "{host:?}");
         assert_says_that_it_failed(host, &error);
 
         let mut client = host.connect(address).await;
-        let mut events = EventReader::new(client.get().await);
+        let mut events = EventReader::new(client.get("/events").await);
         sources.next().await.send("again");
         assert_eq!(events.next().await.unwrap().data, "again", "{host:?}");
     }

@@ -1,8 +1,8 @@
 //! How long a stream that is always ready delays other tasks.
 //!
 //! Time is no measure on a machine that others use. So it is counted what the stream makes between
-//! two turns of another task on the same thread, one that yields as if it waited for a socket: it is
-//! woken when the runtime looks at its driver, which is the last to come.
+//! two turns of another task on the same thread, one that yields as if it waited for a socket: it
+//! is woken when the runtime looks at its driver, which is the last to come.
 
 use std::{
     convert::Infallible,
@@ -156,7 +156,7 @@ async fn a_server_on_one_thread_stays_responsive() {
             .await;
         let mut client = host.connect(address).await;
 
-        let body = client.get().await.into_body().map_err(BoxError::from);
+        let body = client.get("/events").await.into_body().map_err(BoxError::from);
         let longest = meter.longest_run(read(body)).await;
         // Every window update of an HTTP/2 client wakes the stream again before the driver has its
         // turn; a stream can make about its window, 2 MiB, in between.

@@ -26,7 +26,7 @@ async fn a_stream_has_no_content_length_though_its_size_is_known() {
             let layer = SseLayer::new().terminator(Event::from("[DONE]"));
             let mut client = host.connect(host.serve_with(Some(layer), handler).await).await;
 
-            let response = client.get().await;
+            let response = client.get("/events").await;
             let headers = response.headers();
             assert!(!headers.contains_key("content-length"), "{host:?}");
             let chunked = (!host.is_h2()).then_some("chunked");
@@ -47,7 +47,7 @@ async fn other_responses_keep_their_content_length() {
         let mut client = host.connect(host.serve(handler).await).await;
 
         for request in [Request::get("/"), Request::head("/")] {
-            let response = client.send(request).await;
+            let response = client.send(request.body(Full::default()).unwrap()).await;
             assert_eq!(response.headers()["content-length"], "6", "{host:?}");
             assert!(!response.headers().contains_key("cache-control"));
         }
@@ -75,7 +75,8 @@ async fn trailers_of_the_source_come_after_the_terminator() {
         let layer = SseLayer::new().terminator(Event::from("[DONE]"));
         let mut client = host.connect(host.serve_with(Some(layer), handler).await).await;
 
-        let response = client.send(Request::get("/events").header("te", "trailers")).await;
+        let request = Request::get("/events").header("te", "trailers");
+        let response = client.send(request.body(Full::default()).unwrap()).await;
         let collected = response.into_body().collect().await.unwrap();
         let trailers = collected.trailers().expect("trailers").clone();
         assert_eq!(trailers["x-checksum"], "7", "{host:?}");

@@ -1,23 +1,15 @@
-//! The servers behind one type, and a client for each.
+//! The servers behind one type.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr};
 
 use axum::{Router, body::Body, extract};
 use bytes::Bytes;
 use http::{Request, Response, request::Parts};
-use http_body_util::Full;
-use hyper::{body::Incoming, client, server};
-use hyper_util::{
-    rt::{TokioExecutor, TokioIo},
-    service::TowerToHyperService,
-};
-use tokio::{net::TcpListener, time::timeout};
+use hyper::body::Incoming;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, SseLayer};
 
-use crate::support;
-
-pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{Connection, Protocol, serve_axum, server::serve_connection, start};
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Host {
@@ -32,6 +24,10 @@ impl Host {
 
     pub(crate) const fn is_h2(self) -> bool {
         matches!(self, Self::AxumH2 | Self::HyperH2)
+    }
+
+    pub(crate) const fn protocol(self) -> Protocol {
+        if self.is_h2() { Protocol::Http2 } else { Protocol::Http1 }
     }
 
     /// Serves the answers of `handler` inside a default `SseLayer`.
@@ -52,7 +48,7 @@ impl Host {
                 async { response }
             };
             let app = Router::new().fallback(handler);
-            return support::serve_axum(match layer {
+            return serve_axum(match layer {
                 Some(layer) => app.layer(layer),
                 None => app,
             })
@@ -74,60 +70,18 @@ impl Host {
         S: Clone + Send + 'static,
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
-        tokio::spawn(async move {
+        let protocol = self.protocol();
+        start(async move |listener| {
             loop {
                 let (stream, _) = listener.accept().await.unwrap();
                 stream.set_nodelay(true).unwrap();
-                let (io, executor) = (TokioIo::new(stream), TokioExecutor::new());
-                let service = TowerToHyperService::new(service.clone());
-                if self.is_h2() {
-                    let http2 = server::conn::http2::Builder::new(executor);
-                    drop(tokio::spawn(http2.serve_connection(io, service)));
-                } else {
-                    let http1 = server::conn::http1::Builder::new();
-                    drop(tokio::spawn(http1.serve_connection(io, service)));
-                }
+                tokio::spawn(serve_connection(stream, protocol, service.clone()));
             }
-        });
-        address
+        })
+        .await
     }
 
-    pub(crate) async fn connect(self, address: SocketAddr) -> Client {
-        if self.is_h2() {
-            Client::H2(support::connect_h2(address).await)
-        } else {
-            Client::H1(support::connect_h1(address).await)
-        }
-    }
-}
-
-/// One connection.
-pub(crate) enum Client {
-    H1(client::conn::http1::SendRequest<Full<Bytes>>),
-    H2(client::conn::http2::SendRequest<Full<Bytes>>),
-}
-
-impl Client {
-    pub(crate) async fn get(&mut self) -> Response<Incoming> {
-        self.send(Request::get("/events")).await
-    }
-
-    pub(crate) async fn send(&mut self, request: http::request::Builder) -> Response<Incoming> {
-        let request = request.header("host", "localhost").body(Full::default()).unwrap();
-        let response = async {
-            match self {
-                Self::H1(sender) => {
-                    sender.ready().await?;
-                    sender.send_request(request).await
-                }
-                Self::H2(sender) => {
-                    sender.ready().await?;
-                    sender.send_request(request).await
-                }
-            }
-        };
-        timeout(PATIENCE, response).await.expect("a response").unwrap()
+    pub(crate) async fn connect(self, address: SocketAddr) -> Connection {
+        self.protocol().connect(address).await
     }
 }

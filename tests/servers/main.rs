@@ -12,7 +12,6 @@ mod log;
 mod one_connection;
 mod overtaken;
 mod panics;
-mod peer;
 mod source;
 mod unnoticed;
 #[cfg(target_os = "linux")]

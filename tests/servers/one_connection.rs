@@ -6,14 +6,13 @@ use std::io;
 use axum::body::Body;
 use futures_util::{StreamExt, future::join_all, stream};
 use http::Request;
-use http_body_util::BodyExt;
-use tokio::time::timeout;
+use http_body_util::{BodyExt, Full};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, SseLayer, StreamOptions};
 
 use crate::{
-    host::{Host, PATIENCE},
-    support::EventReader,
+    host::Host,
+    support::{EventReader, soon},
 };
 
 /// More than the hundred empty frames that h2 accepts on a connection.
@@ -29,12 +28,12 @@ async fn any_number_of_streams_may_fail_one_after_another() {
         };
         let mut client = host.connect(host.serve(handler).await).await;
         for _ in 0..STREAMS {
-            let mut body = client.get().await.into_body();
-            let first = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            let mut body = client.get("/events").await.into_body();
+            let first = soon(body.frame()).await.unwrap().unwrap();
             assert_eq!(first.into_data().unwrap(), "data: one\n\n");
-            let last = timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            let last = soon(body.frame()).await.unwrap().unwrap();
             assert_eq!(last.into_data().unwrap(), ":\n");
-            timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap_err();
+            soon(body.frame()).await.unwrap().unwrap_err();
         }
     }))
     .await;
@@ -62,17 +61,18 @@ async fn calls_that_are_cut_at_once_do_not_affect_another_stream() {
             }
         };
         let mut client = host.connect(host.serve_with(Some(layer), handler).await).await;
-        let mut bystander = EventReader::new(client.send(Request::get("/bystander")).await);
+        let mut bystander = EventReader::new(client.get("/bystander").await);
         assert_eq!(bystander.next().await.unwrap().data, "first");
         let mut calls = Vec::new();
         for _ in 0..STREAMS {
-            let mut body = client.send(Request::post("/call")).await.into_body();
-            timeout(PATIENCE, body.frame()).await.unwrap().unwrap().unwrap();
+            let call = Request::post("/call").body(Full::default()).unwrap();
+            let mut body = client.send(call).await.into_body();
+            soon(body.frame()).await.unwrap().unwrap();
             calls.push(body);
         }
         shutdown.cancel();
         for mut body in calls {
-            while let Some(Ok(_)) = timeout(PATIENCE, body.frame()).await.unwrap() {}
+            while let Some(Ok(_)) = soon(body.frame()).await {}
         }
         goes_on.cancel();
         assert_eq!(bystander.next().await.unwrap().data, "last", "{host:?}");

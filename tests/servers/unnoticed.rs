@@ -3,12 +3,12 @@
 
 use std::time::Duration;
 
-use tokio::{task::yield_now, time::timeout};
+use tokio::task::yield_now;
 use tower_sse::{CloseReason, Heartbeat};
 
 use crate::{
-    host::{Host, PATIENCE},
-    peer::{Leave, Peer},
+    host::Host,
+    support::{Leave, Peer, Protocol, soon},
     watched::{Opened, Settings, Watched},
 };
 
@@ -56,7 +56,7 @@ impl Case {
 
     /// Connects a client and waits until its stream has begun.
     async fn connect(self, server: &mut Watched) -> (Peer, Opened) {
-        let mut peer = Peer::connect(server.address, false).await;
+        let mut peer = Peer::connect(server.address, Protocol::Http1).await;
         peer.write(self.request().as_bytes()).await;
         let request = server.request().await;
         assert!(peer.head().await);
@@ -67,7 +67,7 @@ impl Case {
 /// Waits until another client that leaves now is noticed. By then everything earlier on the sockets
 /// has arrived, and every task of this thread has had a turn.
 async fn meanwhile_another_leaves(server: &mut Watched) {
-    let mut peer = Peer::connect(server.address, false).await;
+    let mut peer = Peer::connect(server.address, Protocol::Http1).await;
     peer.request("GET", "/").await;
     let request = server.request().await;
     assert!(peer.head().await);
@@ -79,7 +79,7 @@ async fn meanwhile_another_leaves(server: &mut Watched) {
             yield_now().await;
         }
     };
-    timeout(PATIENCE, until_it_is_noticed).await.expect("it is noticed");
+    soon(until_it_is_noticed).await;
     server.report().await;
 }
 
@@ -129,7 +129,7 @@ async fn a_fin_that_is_not_noticed_while_idle_is_detected_by_heartbeats() {
 async fn with_an_unread_body_a_fin_is_not_noticed_while_the_handler_runs() {
     for host in [Host::AxumH1, Host::HyperH1] {
         let mut server = Watched::serve(host, Settings::default()).await;
-        let mut peer = Peer::connect(server.address, false).await;
+        let mut peer = Peer::connect(server.address, Protocol::Http1).await;
         let post = Case::DroppedBody.request().replacen(" / ", " /waiting ", 1);
         peer.write(post.as_bytes()).await;
         let request = server.request().await;
@@ -146,7 +146,7 @@ async fn with_an_unread_body_a_fin_is_not_noticed_while_the_handler_runs() {
 async fn a_fin_after_a_whole_request_is_noticed_though_its_body_is_unread() {
     for host in [Host::AxumH1, Host::HyperH1] {
         let mut server = Watched::serve(host, Settings::default()).await;
-        let mut peer = Peer::connect(server.address, false).await;
+        let mut peer = Peer::connect(server.address, Protocol::Http1).await;
         peer.write((Case::UnreadBody.request() + "67890").as_bytes()).await;
         let request = server.request().await;
         assert!(peer.head().await);

@@ -7,16 +7,15 @@ use bytes::Bytes;
 use http::{Request, Response};
 use http_body_util::Full;
 use hyper::{body::Incoming, client::conn::http2};
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use tokio::{
-    io::AsyncWriteExt,
-    net::{TcpSocket, TcpStream},
-    time::timeout,
-};
+use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tower_sse::{CloseReason, Heartbeat};
 
 use crate::{
-    host::{Host, PATIENCE},
+    host::Host,
+    support::{
+        client::{connect_h2_with_window, connect_small},
+        soon,
+    },
     watched::{Settings, Watched},
 };
 
@@ -37,22 +36,16 @@ fn settings() -> Settings {
 async fn connect_shut(
     address: SocketAddr,
 ) -> (http2::SendRequest<Full<Bytes>>, Response<Incoming>) {
-    let stream = TcpStream::connect(address).await.unwrap();
-    let mut builder = http2::Builder::new(TokioExecutor::new());
-    builder.initial_stream_window_size(0);
-    let (mut sender, connection) = builder.handshake(TokioIo::new(stream)).await.unwrap();
-    tokio::spawn(connection);
+    let io = TcpStream::connect(address).await.unwrap();
+    let mut sender = connect_h2_with_window(io, 0).await;
     let request = Request::get("/").header("host", "localhost").body(Full::default()).unwrap();
-    let response = timeout(PATIENCE, sender.send_request(request)).await.expect("a head").unwrap();
+    let response = soon(sender.send_request(request)).await.unwrap();
     (sender, response)
 }
 
 /// Connects a client that reads nothing at all.
 async fn connect_unread(address: SocketAddr) -> TcpStream {
-    let socket = TcpSocket::new_v4().unwrap();
-    // Small, so that few bytes fill it.
-    socket.set_recv_buffer_size(4096).unwrap();
-    let mut stream = socket.connect(address).await.unwrap();
+    let mut stream = connect_small(address).await;
     stream.write_all(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
     stream
 }

@@ -23,7 +23,7 @@ use tower_sse::{CloseReason, Heartbeat};
 
 use crate::{
     host::Host,
-    peer::Peer,
+    support::Peer,
     watched::{Opened, Settings, Watched},
 };
 
@@ -120,7 +120,7 @@ impl Link {
         let address = server.address;
         let io = self.far.run(move || TcpStream::connect(address).unwrap());
         io.set_nonblocking(true).unwrap();
-        let mut peer = Peer::over(net::TcpStream::from_std(io).unwrap(), host.is_h2()).await;
+        let mut peer = Peer::over(net::TcpStream::from_std(io).unwrap(), host.protocol()).await;
         peer.request("GET", "/").await;
         let request = server.request().await;
         request.send("one");

@@ -3,7 +3,9 @@
 use std::{
     convert::Infallible,
     future::pending,
+    io,
     net::SocketAddr,
+    ops::Deref,
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
@@ -23,15 +25,16 @@ use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
-    time::timeout,
 };
-use tokio_stream::wrappers::UnboundedReceiverStream;
 use tower::ServiceBuilder;
 use tower_http::trace::TraceLayer;
 use tower_sse::{CloseReport, Disconnect, Event, Heartbeat, SseLayer, Stats, StatsSnapshot};
 use tracing::Span;
 
-use crate::host::{Host, PATIENCE};
+use crate::{
+    host::Host,
+    support::{Source, soon},
+};
 
 /// A server that never answers at `/waiting`. At `/kept` the stream keeps the request's body,
 /// unread; elsewhere the body is dropped. axum answers with responses, hyper with bare streams.
@@ -53,33 +56,23 @@ pub(crate) struct Settings {
 
 /// The test's view of a request.
 pub(crate) struct Opened {
-    events: mpsc::UnboundedSender<Result<Event, &'static str>>,
+    source: Source,
     pub(crate) disconnect: Disconnect,
 }
 
+impl Deref for Opened {
+    type Target = Source;
+
+    fn deref(&self) -> &Source {
+        &self.source
+    }
+}
+
 impl Opened {
-    pub(crate) fn send(&self, data: &'static str) {
-        self.events.send(Ok(Event::from(data))).unwrap();
-    }
-
-    /// Sends like [`send`](Self::send), unless the source has been dropped.
-    pub(crate) fn send_if_open(&self, data: &'static str) {
-        _ = self.events.send(Ok(Event::from(data)));
-    }
-
-    pub(crate) fn fail(&self, message: &'static str) {
-        self.events.send(Err(message)).unwrap();
-    }
-
-    /// Returns whether the source has been dropped.
-    pub(crate) fn is_dropped(&self) -> bool {
-        self.events.is_closed()
-    }
-
     /// Waits until the source is dropped and the token has fired.
     pub(crate) async fn over(&self) {
-        timeout(PATIENCE, self.events.closed()).await.expect("the source is dropped");
-        timeout(PATIENCE, self.disconnect.cancelled()).await.expect("the token fires");
+        self.source.dropped().await;
+        soon(self.disconnect.cancelled()).await;
     }
 }
 
@@ -177,12 +170,12 @@ impl Watched {
 
     /// Returns the next request, once its handler has it.
     pub(crate) async fn request(&mut self) -> Opened {
-        timeout(PATIENCE, self.requests.recv()).await.expect("a request").unwrap()
+        soon(self.requests.recv()).await.unwrap()
     }
 
     /// Returns the next close report.
     pub(crate) async fn report(&mut self) -> CloseReport {
-        timeout(PATIENCE, self.reports.recv()).await.expect("a close report").unwrap()
+        soon(self.reports.recv()).await.unwrap()
     }
 
     pub(crate) fn has_report(&self) -> bool {
@@ -210,15 +203,15 @@ impl Settings {
 async fn events<B: Send + 'static>(
     request: Request<B>,
     opened: mpsc::UnboundedSender<Opened>,
-) -> impl Stream<Item = Result<Event, &'static str>> + Send + 'static {
+) -> impl Stream<Item = io::Result<Event>> + Send + 'static {
     let (parts, body) = request.into_parts();
-    let (events, received) = mpsc::unbounded_channel();
+    let (source, events) = Source::new();
     let disconnect = parts.extensions.get::<Disconnect>().expect("a token").clone();
-    opened.send(Opened { events, disconnect }).unwrap();
+    opened.send(Opened { source, disconnect }).unwrap();
     if parts.uri.path() == "/waiting" {
-        let _received = received;
+        let _events = events;
         return pending().await;
     }
     let kept = (parts.uri.path() == "/kept").then_some(body);
-    UnboundedReceiverStream::new(received).inspect(move |_| _ = &kept)
+    events.inspect(move |_| _ = &kept)
 }

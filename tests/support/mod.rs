@@ -1,19 +1,58 @@
-//! Helpers of several tests: servers on ports of their own, clients, and bodies polled by hand.
+//! The rig of the tests: everything that several of them use. Each file has one noun.
 
 // Every test uses a part of it.
 #![allow(dead_code, unreachable_pub, unused_imports)]
 
+/// A response from inside the layer, without a server.
+pub mod answer;
+/// A body polled by hand.
 pub mod body;
+/// Connections of hyper's client, and single requests.
 pub mod client;
+/// Every way in which a stream can end.
+pub mod exit_path;
+/// A body that the test feeds.
+pub mod feed;
+/// The kinds of service that the layer wraps.
+pub mod kind;
+/// The oracle of the property tests.
 pub mod naive;
+/// How long a test waits.
+pub mod patience;
+/// A client that leaves in every possible way.
+pub mod peer;
+/// HTTP/1 and HTTP/2.
+pub mod protocol;
+/// The events of a response.
+pub mod reader;
+/// What the layer reports.
+pub mod reports;
+/// The clients that the layer distinguishes.
 pub mod requester;
+/// Servers on ports of their own.
 pub mod server;
+/// A stream of events that the test feeds.
 pub mod source;
+/// Errors of tasks.
+pub mod task;
+/// A waker that counts.
+pub mod wakes;
 
 pub use self::{
-    body::{Polled, poll_frame},
-    client::{EventReader, connect_h1, connect_h2},
+    answer::{answer_to, event_stream, through},
+    body::{Polled, data, poll_frame, poll_frame_with},
+    client::{connect_h1, connect_h2},
+    exit_path::ExitPath,
+    feed::{FedBody, Feed},
+    kind::{Bodies, Kind, Responses, Streams, open},
+    patience::{PATIENCE, soon},
+    peer::{Leave, Peer},
+    protocol::{Connection, Protocol},
+    reader::EventReader,
+    reports::Reports,
     requester::Requester,
-    server::serve_axum,
-    source::{Feed, event_stream, through},
+    server::{listen, serve_axum, start},
+    source::{Events, Source, Sources},
+    task::cancelled_task,
+    wakes::Wakes,
 };

@@ -4,8 +4,11 @@ use http::{Method, Request};
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Requester {
     EventSource,
+    /// Page code that reads by `fetch`.
     Fetch,
+    /// curl, a script.
     Get,
+    /// A call of an API.
     Post,
 }
 

@@ -1,14 +1,70 @@
-use std::net::SocketAddr;
+use std::{future::Future, net::SocketAddr};
 
 use axum::{Router, serve::ListenerExt};
-use tokio::net::TcpListener;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+};
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    service::TowerToHyperService,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    net::TcpListener,
+};
+use tower::Service;
+use tower_sse::BoxError;
+
+use super::protocol::Protocol;
+
+/// Returns a listener on a port of its own, and its address.
+pub async fn listen() -> (TcpListener, SocketAddr) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    (listener, address)
+}
+
+/// Starts a server on a port of its own until the test ends.
+pub async fn start<F>(serve: impl FnOnce(TcpListener) -> F) -> SocketAddr
+where
+    F: Future<Output: Send> + Send + 'static,
+{
+    let (listener, address) = listen().await;
+    tokio::spawn(serve(listener));
+    address
+}
 
 /// Serves `app` on a port of its own until the test ends, over HTTP/1 and over HTTP/2 with prior
 /// knowledge.
 pub async fn serve_axum(app: Router) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
-    tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-    address
+    start(|listener| async {
+        let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap());
+        axum::serve(listener, app).await.unwrap();
+    })
+    .await
+}
+
+/// Serves one connection with hyper alone, until it ends.
+pub async fn serve_connection<I, S, B>(
+    io: I,
+    protocol: Protocol,
+    service: S,
+) -> Result<(), hyper::Error>
+where
+    I: AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send>,
+    S: Clone + Send + 'static,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let (io, service) = (TokioIo::new(io), TowerToHyperService::new(service));
+    match protocol {
+        Protocol::Http1 => http1::Builder::new().serve_connection(io, service).await,
+        Protocol::Http2 => {
+            http2::Builder::new(TokioExecutor::new()).serve_connection(io, service).await
+        }
+    }
 }

@@ -1,141 +1,122 @@
 use std::{
-    collections::VecDeque,
-    convert::Infallible,
-    future::Future,
+    io,
     pin::Pin,
-    sync::{Arc, Mutex},
-    task::{Context, Poll, Waker},
+    sync::{Arc, Weak},
 };
 
-use bytes::Bytes;
-use http::{HeaderMap, Request, Response};
-use http_body::{Body, Frame};
-use tokio::task::JoinError;
-use tower::{Layer, Service, service_fn};
-use tower_sse::{BoxError, IntoSse, SseBody, SseLayer};
+use futures_util::{Stream, StreamExt};
+use http::request::Parts;
+use tokio::sync::mpsc;
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower_sse::Event;
 
-/// The next step of the body of a [`Feed`].
+use super::patience::soon;
+
+/// The stream of a [`Source`].
+pub type Events = Pin<Box<dyn Stream<Item = io::Result<Event>> + Send>>;
+
 enum Step {
-    Data(Bytes),
-    Trailers(HeaderMap),
-    Fail(BoxError),
-    End,
+    Event(Event),
+    Fail(io::Error),
+    Panic,
 }
 
-/// A handle that feeds a body. The body is pending while it has no step to take.
-#[derive(Clone, Default)]
-pub struct Feed(Arc<Mutex<Script>>);
-
-#[derive(Default)]
-struct Script {
-    steps: VecDeque<Step>,
-    waker: Option<Waker>,
-    polls: usize,
+/// A handle that feeds a stream of events. Dropping it ends the stream.
+pub struct Source {
+    steps: mpsc::UnboundedSender<Step>,
+    witness: Witness,
+    request: Option<Parts>,
 }
 
-/// The body that a [`Feed`] feeds.
-pub struct FedBody(Feed);
+/// A probe that knows whether a stream is still alive.
+#[derive(Clone)]
+pub struct Witness(Weak<()>);
 
-impl Feed {
-    pub fn new() -> (Self, FedBody) {
-        let feed = Self::default();
-        (feed.clone(), FedBody(feed))
-    }
-
-    pub fn data(&self, bytes: impl Into<Bytes>) {
-        self.tell(Step::Data(bytes.into()));
-    }
-
-    pub fn trailers(&self, trailers: HeaderMap) {
-        self.tell(Step::Trailers(trailers));
-    }
-
-    pub fn fail(&self, error: impl Into<BoxError>) {
-        self.tell(Step::Fail(error.into()));
-    }
-
-    pub fn end(&self) {
-        self.tell(Step::End);
-    }
-
-    /// Returns whether the body was dropped.
+impl Witness {
     pub fn is_dropped(&self) -> bool {
-        Arc::strong_count(&self.0) == 1
-    }
-
-    /// Returns how often the body was polled.
-    pub fn polls(&self) -> usize {
-        self.0.lock().unwrap().polls
-    }
-
-    fn tell(&self, step: Step) {
-        let mut script = self.0.lock().unwrap();
-        script.steps.push_back(step);
-        if let Some(waker) = script.waker.take() {
-            waker.wake();
-        }
+        self.0.strong_count() == 0
     }
 }
 
-impl Body for FedBody {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut script = self.0.0.lock().unwrap();
-        script.polls += 1;
-        match script.steps.pop_front() {
-            None => {
-                script.waker = Some(cx.waker().clone());
-                Poll::Pending
+impl Source {
+    pub fn new() -> (Self, Events) {
+        let (steps, receiver) = mpsc::unbounded_channel();
+        let here = Arc::new(());
+        let witness = Witness(Arc::downgrade(&here));
+        let events = UnboundedReceiverStream::new(receiver).map(move |step| {
+            let _: &Arc<()> = &here;
+            match step {
+                Step::Event(event) => Ok(event),
+                Step::Fail(error) => Err(error),
+                Step::Panic => panic!("in the source"),
             }
-            Some(Step::Data(bytes)) => Poll::Ready(Some(Ok(Frame::data(bytes)))),
-            Some(Step::Trailers(trailers)) => Poll::Ready(Some(Ok(Frame::trailers(trailers)))),
-            Some(Step::Fail(error)) => Poll::Ready(Some(Err(error))),
-            Some(Step::End) => Poll::Ready(None),
-        }
+        });
+        (Self { steps, witness, request: None }, Box::pin(events))
+    }
+
+    /// Returns the request that the stream of one of [`Sources`] answers.
+    pub fn request(&self) -> &Parts {
+        self.request.as_ref().expect("a source of a handler")
+    }
+
+    pub fn send(&self, data: &'static str) {
+        self.step(Step::Event(Event::from(data)));
+    }
+
+    /// Sends an event, unless the stream is dropped.
+    pub fn send_if_open(&self, data: &'static str) {
+        _ = self.steps.send(Step::Event(Event::from(data)));
+    }
+
+    pub fn fail(&self, error: impl Into<io::Error>) {
+        self.step(Step::Fail(error.into()));
+    }
+
+    pub fn panic(&self) {
+        self.step(Step::Panic);
+    }
+
+    /// Ends the stream.
+    pub fn end(self) {}
+
+    pub fn witness(&self) -> Witness {
+        self.witness.clone()
+    }
+
+    pub fn is_dropped(&self) -> bool {
+        self.steps.is_closed()
+    }
+
+    /// Waits until the stream is dropped.
+    pub async fn dropped(&self) {
+        soon(self.steps.closed()).await;
+    }
+
+    fn step(&self, step: Step) {
+        assert!(self.steps.send(step).is_ok(), "the stream is not dropped");
     }
 }
 
-/// Returns the error of a task that the program has cancelled.
-pub async fn cancelled_task() -> JoinError {
-    let task = tokio::spawn(std::future::pending::<()>());
-    task.abort();
-    task.await.unwrap_err()
-}
+/// The sources of the streams that a handler opens, in their order.
+pub struct Sources(mpsc::UnboundedReceiver<Source>);
 
-/// Returns the response of an event stream with this `body`.
-pub fn event_stream<B>(body: B) -> Response<B> {
-    Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
-}
+impl Sources {
+    /// Returns a function too, by which a handler opens a stream for a request.
+    pub fn new() -> (Self, impl Fn(Parts) -> Events + Clone + Send + Sync + 'static) {
+        let (opened, sources) = mpsc::unbounded_channel();
+        let open = move |request| {
+            let (source, events) = Source::new();
+            opened.send(Source { request: Some(request), ..source }).unwrap();
+            events
+        };
+        (Self(sources), open)
+    }
 
-/// Passes `answer` through a service inside `layer`.
-pub fn through<M, R>(layer: &SseLayer<M>, answer: R) -> Response<SseBody<R::Body>>
-where
-    R: IntoSse<M>,
-{
-    answer_to(Request::new(()), layer, answer)
-}
+    pub async fn next(&mut self) -> Source {
+        soon(self.0.recv()).await.unwrap()
+    }
 
-/// Passes `answer` to `request` through a service inside `layer`.
-pub fn answer_to<M, R>(
-    request: Request<()>,
-    layer: &SseLayer<M>,
-    answer: R,
-) -> Response<SseBody<R::Body>>
-where
-    R: IntoSse<M>,
-{
-    let mut answer = Some(answer);
-    let inner = service_fn(move |_: Request<()>| {
-        std::future::ready(Ok::<_, Infallible>(answer.take().expect("one request")))
-    });
-    let future = layer.layer(inner).call(request);
-    match std::pin::pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(Ok(response)) => response,
-        Poll::Pending => panic!("the answer is ready"),
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 }

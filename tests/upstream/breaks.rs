@@ -4,6 +4,8 @@ use h2::Reason;
 use tonic::{Code, Status};
 use tower_sse::BoxError;
 
+use crate::support::cancelled_task;
+
 /// A way to break off after half an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Break {
@@ -69,11 +71,7 @@ impl Break {
             Self::H1 { .. } | Self::H2Reset(_) | Self::H2Closed => return None,
             Self::Io(kind) => io::Error::from(kind).into(),
             Self::Tonic(code) => Status::new(code, "upstream").into(),
-            Self::CancelledTask => {
-                let task = tokio::spawn(std::future::pending::<()>());
-                task.abort();
-                task.await.unwrap_err().into()
-            }
+            Self::CancelledTask => cancelled_task().await.into(),
             Self::PanickedTask => {
                 tokio::spawn(async { panic!("in a task") }).await.unwrap_err().into()
             }

@@ -8,22 +8,20 @@ mod server;
 mod support;
 
 use std::sync::{
-    Arc, Mutex,
+    Arc,
     atomic::{AtomicUsize, Ordering::SeqCst},
 };
 
 use axum::Router;
 use futures_util::future::join_all;
 use http_body_util::BodyExt;
-use tokio::time::{Duration, timeout};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Event, SseLayer};
 
 use breaks::Break;
 use server::Proxy;
-use support::{Requester, connect_h1, serve_axum};
+use support::{Reports, Requester, connect_h1, serve_axum, soon};
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const HALF: &str = "data: half\n\n";
 
 /// The bytes that a client receives, whether the end is clean, and the close reason.
@@ -48,18 +46,15 @@ fn expected(broken: Break, client: Requester, on_error: bool) -> Outcome {
 struct Front {
     proxy: Proxy,
     app: Router,
-    reasons: Arc<Mutex<Vec<CloseReason>>>,
+    reports: Reports,
     asked: Arc<AtomicUsize>,
 }
 
 impl Front {
     async fn new(on_error: bool) -> Self {
-        let reasons = Arc::new(Mutex::new(Vec::new()));
+        let reports = Reports::default();
         let asked = Arc::new(AtomicUsize::new(0));
-        let mut layer = SseLayer::new().shutdown(CancellationToken::new()).on_close({
-            let reasons = Arc::clone(&reasons);
-            move |closed| reasons.lock().unwrap().push(closed.reason())
-        });
+        let mut layer = reports.observe(SseLayer::new().shutdown(CancellationToken::new()));
         if on_error {
             let asked = Arc::clone(&asked);
             layer = layer.on_error(move |_| {
@@ -69,7 +64,7 @@ impl Front {
         }
         let proxy = Proxy::new().await;
         let app = proxy.router().layer(layer);
-        Self { proxy, app, reasons, asked }
+        Self { proxy, app, reports, asked }
     }
 
     async fn outcome(&self, broken: Break, client: Requester) -> Outcome {
@@ -93,8 +88,8 @@ impl Front {
                 }
             }
         };
-        let clean = timeout(PATIENCE, read).await.expect("an end");
-        let reason = self.reasons.lock().unwrap().pop().expect("a close report");
+        let clean = soon(read).await;
+        let [reason] = self.reports.take()[..] else { panic!("one close report") };
         (received, clean, reason)
     }
 }

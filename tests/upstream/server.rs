@@ -8,7 +8,7 @@ use http_body_util::Full;
 use socket2::SockRef;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
-    net::{TcpListener, TcpStream},
+    net::TcpStream,
     sync::Semaphore,
 };
 use tower_sse::{BoxError, Event};
@@ -16,7 +16,7 @@ use tower_sse::{BoxError, Event};
 use crate::{
     HALF,
     breaks::Break,
-    support::{connect_h1, connect_h2},
+    support::{connect_h1, connect_h2, listen},
 };
 
 /// A handler whose answers break off, by itself or because its upstream does.
@@ -64,8 +64,7 @@ impl Proxy {
 
     /// Starts an upstream that answers one request.
     async fn serve(self, broken: Break) -> SocketAddr {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap();
+        let (listener, address) = listen().await;
         tokio::spawn(async move {
             let (stream, _) = listener.accept().await.unwrap();
             match broken {

@@ -1,12 +1,15 @@
 //! Streams served by hyper over loopback: how long a stream that is always ready occupies its
 //! thread, and how much memory stalled clients and idle streams take.
 //!
-//! `served hold axum|tower-sse|pending`, `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]`,
-//! `served stalled-hub shared|own|one-by-one|places|places-own` and `served idle axum|tower-sse|operated|shared|own|pending`, where `shared`
-//! is a hub's topic that all subscribe to, `own` one more for each client, `one-by-one` clients that stall one
-//! after another instead of together, and `places` clients that resume from 64 places and never read, `places-own` with
-//! a topic of its own beside for each. Each in a process of its own,
-//! for the memory is the process's.
+//! - `served hold axum|tower-sse|pending`
+//! - `served stalled axum|tower-sse|pending [BYTES-READ-BEFORE]`
+//! - `served stalled-hub shared|own|one-by-one|places|places-own`
+//! - `served idle axum|tower-sse|operated|shared|own|pending`
+//!
+//! `shared` is a hub's topic that all subscribe to, `own` one more for each client, `one-by-one`
+//! clients that stall one after another instead of together, `places` clients that resume from 64
+//! places and never read, and `places-own` the same with a topic of its own beside for each. Each
+//! runs in a process of its own, because the memory is the process's.
 //!
 //! `served idle SUBJECT http2` and `served stalled SUBJECT http2 WINDOW read|unread [SEND-BUFFER]`
 //! have 100 streams over each connection. Every stream has a window of `WINDOW` bytes, which the

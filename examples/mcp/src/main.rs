@@ -7,8 +7,8 @@
 //!   flight when its own token is cancelled. The layer gives them 30 seconds, and refuses new ones.
 //! - `subscriptions/listen` is a call without end. Its response says [`Drain::at_once`], or the
 //!   shutdown would wait those 30 seconds for it.
-//! - There is no `max_age`: it fails the calls that take longer, and clients without a session cannot
-//!   resume them.
+//! - There is no `max_age`: it fails the calls that take longer, and clients without a session
+//!   cannot resume them.
 //! - There is no `retry`: rmcp's streams begin with a reconnection time of its own.
 
 use std::{env, error::Error, process, sync::Arc, time::Duration};
@@ -88,7 +88,8 @@ pub(crate) fn end_subscriptions_at_once(mcp: Router) -> Router {
     }))
 }
 
-/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the deadline.
+/// Serves until `shutdown` is cancelled, then until every stream has ended, at most until the
+/// deadline.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,

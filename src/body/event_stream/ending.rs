@@ -8,7 +8,7 @@ use super::{EventStream, Phase};
 use crate::connection::EndWithoutTerminator;
 use crate::{BoxError, body::LastFrames, connection::CloseReason};
 
-/// The last bytes of a failing stream. When the server drops them, it has written them.
+/// The last bytes of a failing stream. A server that drops them has taken all bytes before them.
 const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 
 /// The ways in which an open stream enters its last phase.
@@ -52,8 +52,7 @@ impl<B> EventStream<B> {
         self.begin_ending(ending);
     }
 
-    /// Returns a comment line, for a failure without other last bytes; nothing where no line can
-    /// start.
+    /// Returns a comment line for a failure that has no other last bytes, or no bytes mid-line.
     fn last_line(self: Pin<&mut Self>) -> Bytes {
         let this = self.project();
         if !this.boundary.at_line_start() {
@@ -92,11 +91,11 @@ impl<B> EventStream<B> {
         let mut this = self.project();
         // The body may be dropped before it is polled again.
         if let Some(reason) = ending.reason() {
-            this.report.set_reason(reason);
+            this.record.set_reason(reason);
         }
         // Set the phase first: dropping the source may panic.
         *this.phase = Phase::Ending(ending);
         *this.deadline = None;
-        this.report.within_source(|| this.source.set(None));
+        this.record.noting_panic(|| this.source.set(None));
     }
 }

@@ -8,10 +8,13 @@ use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, Heartbeat, Retry, SseLayer};
 
 use super::{
-    decoded::{CODINGS, Decoded, Protocol},
+    decoded::{CODINGS, Decoded},
     everything,
 };
-use crate::application::{Place, Sources};
+use crate::{
+    application::Place,
+    support::{Protocol, Sources},
+};
 
 const EVENT_SOURCE: &[(&str, &str)] =
     &[("accept", "text/event-stream"), ("cache-control", "no-cache")];
@@ -115,7 +118,7 @@ async fn events_before_an_error_arrive_and_then_the_body_fails() {
     for_each(SseLayer::new, FETCH, async |decoded, mut sources| {
         let source = sources.next().await;
         source.send("one");
-        source.events.send(Err(io::Error::other("disk full"))).unwrap();
+        source.fail(io::Error::other("disk full"));
         let (text, failed) = decoded.end().await;
         assert!(text.starts_with("data: one\n\n"), "{text:?}");
         assert!(failed, "half of an answer does not look like the whole");
@@ -129,7 +132,7 @@ async fn an_error_that_becomes_an_event_arrives_before_a_clean_end() {
     for_each(layer, FETCH, async |decoded, mut sources| {
         let source = sources.next().await;
         source.send("one");
-        source.events.send(Err(io::Error::other("disk full"))).unwrap();
+        source.fail(io::Error::other("disk full"));
         let whole = "data: one\n\nevent: failed\ndata: sorry\n\n".to_owned();
         assert_eq!(decoded.end().await, (whole, false));
     })

@@ -1,39 +1,18 @@
-use std::{convert::Infallible, time::Duration};
+use std::convert::Infallible;
 
 use axum::Router;
 use bytes::Bytes;
-use http::{Request, Response};
+use http::Request;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tokio::time::timeout;
 use tower::{ServiceExt, service_fn};
 use tower_http::decompression::{Decompression, DecompressionBody};
 
-use crate::support::{connect_h1, connect_h2, serve_axum};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{PATIENCE, Protocol, serve_axum, soon};
 
 /// The codings that browsers accept.
 pub(super) const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];
-
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Protocol {
-    Http1,
-    Http2,
-}
-
-impl Protocol {
-    pub(super) const BOTH: [Self; 2] = [Self::Http1, Self::Http2];
-
-    async fn send(self, app: Router, request: Request<Full<Bytes>>) -> Response<Incoming> {
-        let address = serve_axum(app).await;
-        let response = match self {
-            Self::Http1 => connect_h1(address).await.send_request(request).await,
-            Self::Http2 => connect_h2(address).await.send_request(request).await,
-        };
-        response.unwrap()
-    }
-}
 
 /// A compressed stream over a socket, decoded as its bytes arrive.
 pub(super) struct Decoded {
@@ -49,13 +28,13 @@ impl Decoded {
         coding: &str,
         headers: &[(&str, &str)],
     ) -> Self {
-        let mut request =
-            Request::get("/events").header("host", "localhost").header("accept-encoding", coding);
+        let mut request = Request::get("/events").header("accept-encoding", coding);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let request = request.body(Full::default()).unwrap();
-        let response = timeout(PATIENCE, protocol.send(app, request)).await.expect("a response");
+        let mut connection = protocol.connect(serve_axum(app).await).await;
+        let response = connection.send(request).await;
         assert_eq!(response.headers()["content-encoding"], coding);
         assert_eq!(response.headers()["content-type"], "text/event-stream");
         // tower-http ignores `no-transform`.
@@ -95,7 +74,7 @@ impl Decoded {
     /// Returns all bytes up to the end, and whether the body failed.
     pub(super) async fn end(mut self) -> (String, bool) {
         loop {
-            match timeout(PATIENCE, self.body.frame()).await.expect("an end") {
+            match soon(self.body.frame()).await {
                 None => return (self.text, false),
                 Some(Err(_)) => return (self.text, true),
                 Some(Ok(frame)) => {

@@ -11,8 +11,8 @@ use tower_sse::{Event, SseLayer};
 
 use super::everything;
 use crate::{
-    application::{Sources, application, call, get_request},
-    support::{Polled, poll_frame},
+    application::{application, call, get_request},
+    support::{Polled, Sources, poll_frame},
 };
 
 const FETCH: [(&str, &str); 3] =

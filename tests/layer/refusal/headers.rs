@@ -7,10 +7,7 @@ use tower_http::{cors::CorsLayer, set_header::SetResponseHeaderLayer};
 use tower_sse::Refusal;
 
 use super::{RefusalCause, event_source, full, refusing, two_seconds};
-use crate::{
-    kind::{Bodies, Source},
-    support::{Feed, event_stream, source::answer_to},
-};
+use crate::support::{Bodies, Feed, Source, answer_to, event_stream};
 
 #[test]
 fn headers_of_the_service_are_kept_and_those_of_its_body_removed() {

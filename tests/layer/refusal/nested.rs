@@ -10,9 +10,8 @@ use super::{
     RefusalCause, SECOND, assert_come_back, assert_unavailable, event_source, full, refusing,
     two_seconds,
 };
-use crate::{
-    kind::{Bodies, Source, Streams, open},
-    support::{Feed, Polled, event_stream, poll_frame, source::answer_to, through},
+use crate::support::{
+    Bodies, Feed, Polled, Source, Streams, answer_to, event_stream, open, poll_frame, through,
 };
 
 #[test]

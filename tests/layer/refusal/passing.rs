@@ -13,10 +13,7 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{Refusal, SseLayer, marker};
 
 use super::{RefusalCause, event_source, full, refusing, request_of};
-use crate::{
-    kind::{Bodies, Kind, Responses, Source, Streams},
-    support::{Feed, event_stream, source::answer_to},
-};
+use crate::support::{Bodies, Feed, Kind, Responses, Source, Streams, answer_to, event_stream};
 
 fn json<B>(status: u16, body: B) -> Response<B> {
     let answer = Response::builder().status(status).header("content-type", "application/json");

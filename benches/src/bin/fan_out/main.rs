@@ -1,8 +1,12 @@
-//! One publisher, many subscribers over sockets of the loopback: the hub beside its peers. The server is a
-//! process of its own, on one thread and one processor; the subscribers are here, on another.
+//! One publisher, many subscribers over sockets of the loopback: the hub beside its peers. The
+//! server is a process of its own, on one thread and one processor; the subscribers are here, on
+//! another.
 //!
-//! `fan_out SUBJECT REGIME SUBSCRIBERS` runs once; `fan_out rounds ROUNDS OUT [NOTE]...` runs everything
-//! in rounds, one after the other, and writes `OUT.csv` and `OUT.md`. `fan_out serve SUBJECT` is the server.
+//! - `fan_out SUBJECT REGIME SUBSCRIBERS` runs once.
+//! - `fan_out rounds ROUNDS OUT [NOTE]...` runs everything in rounds, one after the other, and
+//!   writes `OUT.csv` and `OUT.md`.
+//! - `fan_out serve SUBJECT` is the server.
+//!
 //! `fan_out.sh` installs the peers of other languages, and does the rest.
 
 use std::{env, path::Path, process::ExitCode};

@@ -1,0 +1,39 @@
+//! The hub on Redis Streams beside a fan-out made by hand: pub/sub of Redis, a channel, and axum's
+//! `Sse`.
+//!
+//! `redis URL PROCESS [MEASUREMENT]` prints rows of Markdown tables. `PROCESS` is the id of the
+//! server, whose processor time is read from the system. `benches/redis.sh` starts the server and
+//! writes the record.
+
+mod client;
+mod history;
+mod latency;
+mod publish;
+mod readers;
+mod server;
+mod subject;
+
+use std::env;
+
+use crate::server::Server;
+
+fn main() {
+    let arguments: Vec<_> = env::args().skip(1).collect();
+    let [url, process, rest @ ..] = arguments.as_slice() else {
+        panic!("usage: redis URL PROCESS [publish | history | latency | readers]");
+    };
+    let server = Server { url: url.clone(), process: process.parse().expect("a process id") };
+    let selected = |name: &str| rest.is_empty() || rest.iter().any(|argument| argument == name);
+    if selected("publish") {
+        publish::measure(&server);
+    }
+    if selected("history") {
+        history::measure(&server);
+    }
+    if selected("latency") {
+        latency::measure(&server);
+    }
+    if selected("readers") {
+        readers::measure(&server);
+    }
+}

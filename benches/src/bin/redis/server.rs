@@ -1,0 +1,56 @@
+use std::{fs, time::Duration};
+
+use nix::time::{ClockId, clock_gettime};
+use redis::aio::MultiplexedConnection;
+use tower_sse::{hub::Hub, redis::Redis};
+
+/// The server that is measured.
+pub(crate) struct Server {
+    pub(crate) url: String,
+    pub(crate) process: u32,
+}
+
+impl Server {
+    pub(crate) async fn hub(&self) -> Hub {
+        Hub::connect(self.broker()).await.expect("a server")
+    }
+
+    pub(crate) fn broker(&self) -> Redis {
+        Redis::open(&self.url).expect("a URL").publish_deadline(Duration::from_secs(20))
+    }
+
+    pub(crate) async fn connection(&self) -> MultiplexedConnection {
+        self.client().get_multiplexed_async_connection().await.expect("a server")
+    }
+
+    pub(crate) fn client(&self) -> redis::Client {
+        redis::Client::open(&*self.url).expect("a URL")
+    }
+
+    pub(crate) async fn flush(&self) {
+        let _: () = redis::cmd("FLUSHALL").query_async(&mut self.connection().await).await.unwrap();
+    }
+
+    /// Returns the processor time of the server, which the system counts in hundredths of a second.
+    pub(crate) fn processor_time(&self) -> Duration {
+        let stat = fs::read_to_string(format!("/proc/{}/stat", self.process)).expect("a process");
+        // The name before it may have spaces, and ends with a parenthesis.
+        let (_, fields) = stat.rsplit_once(") ").expect("fields");
+        let ticks = fields.split(' ').skip(11).take(2).map(|ticks| ticks.parse::<u64>().unwrap());
+        Duration::from_millis(ticks.sum::<u64>() * 10)
+    }
+}
+
+/// Returns the processor time of this process.
+pub(crate) fn own_processor_time() -> Duration {
+    clock_gettime(ClockId::CLOCK_PROCESS_CPUTIME_ID).expect("a clock").into()
+}
+
+pub(crate) fn microseconds_per(time: Duration, count: usize) -> f64 {
+    time.as_secs_f64() * 1e6 / count as f64
+}
+
+/// Runs a measurement in a runtime of one thread per processor, of which the server is one.
+pub(crate) fn run<F: Future>(future: F) -> F::Output {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(future)
+}

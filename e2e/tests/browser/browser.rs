@@ -1,0 +1,184 @@
+//! Browsers that tests share one after another: starting one takes longer than most tests.
+
+use std::{
+    io::{self, BufRead, BufReader, Read, Write},
+    net::TcpStream,
+    process::Stdio,
+    sync::{Arc, Mutex, Weak},
+};
+
+use fantoccini::{Client, ClientBuilder};
+use hyper_util::client::legacy::connect::HttpConnector;
+use serde_json::{Value, json};
+use tokio::{
+    io::{AsyncBufReadExt, Lines},
+    process::{Child, ChildStdout, Command},
+};
+
+use crate::{
+    support::{PATIENCE, soon},
+    tools::{Directory, Tools},
+};
+
+/// A headless Chromium with a chromedriver of its own. Both end when it is dropped.
+pub(crate) struct Browser {
+    session: String,
+    driver_port: u16,
+    _driver: Child,
+    // Kept open: a process that writes to a closed pipe is killed.
+    _driver_output: Lines<tokio::io::BufReader<ChildStdout>>,
+    _profile: Directory,
+}
+
+impl Browser {
+    /// Starts a browser with additional arguments, and additional options of chromedriver.
+    pub(crate) async fn start(
+        tools: &Tools,
+        arguments: &[&str],
+        options: &Value,
+    ) -> (Self, Client) {
+        let mut driver = Command::new(&tools.chromedriver)
+            .arg("--port=0")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut output = tokio::io::BufReader::new(driver.stdout.take().unwrap()).lines();
+        let driver_port = soon(port(&mut output)).await;
+
+        let profile = Directory::new("profile");
+        let user_data = format!("--user-data-dir={}", profile.path().display());
+        let own = [
+            "--headless",
+            // Chromium does not run as root otherwise.
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            // Containers have little shared memory.
+            "--disable-dev-shm-usage",
+            // An animated page is painted 60 times a second, and no test looks at that.
+            "--force-prefers-reduced-motion",
+            &user_data,
+        ];
+        let mut options = options.clone();
+        options["binary"] = json!(tools.chromium);
+        options["args"] = json!([&own, arguments].concat());
+        // A chromedriver that still waits for a script cannot be asked to end its browser.
+        let timeouts = json!({ "script": PATIENCE.as_millis() as u64 });
+        let capabilities = json!({ "goog:chromeOptions": options, "timeouts": timeouts });
+        let Value::Object(capabilities) = capabilities else { unreachable!() };
+        let mut client = ClientBuilder::new(HttpConnector::new());
+        let address = format!("http://127.0.0.1:{driver_port}");
+        let page = client.capabilities(capabilities).connect(&address);
+        let page = soon(page).await.unwrap();
+        // The browser outlives the test that owns this client.
+        page.persist().await.unwrap();
+        let session = page.session_id().await.unwrap().expect("a session");
+        let browser = Self {
+            session,
+            driver_port,
+            _driver: driver,
+            _driver_output: output,
+            _profile: profile,
+        };
+        (browser, page)
+    }
+
+    /// Returns a client of the browser's page.
+    pub(crate) async fn page(&self) -> Client {
+        let address = format!("http://127.0.0.1:{}", self.driver_port);
+        let page = Client::with_existing_session(&address, &self.session, HttpConnector::new());
+        let page = page.await.unwrap();
+        page.persist().await.unwrap();
+        page
+    }
+
+    /// Resets the browser: a new tab is the only one, and the storage of pages is cleared.
+    pub(crate) fn empty(&self) -> io::Result<()> {
+        let tab = self.command("POST", "window/new", &json!({ "type": "tab" }))?;
+        self.command("DELETE", "window", &json!({}))?;
+        self.command("POST", "window", &json!({ "handle": tab["handle"] }))?;
+        let everywhere = json!({ "origin": "*", "storageTypes": "all" });
+        let clear = json!({ "cmd": "Storage.clearDataForOrigin", "params": everywhere });
+        self.command("POST", "goog/cdp/execute", &clear)?;
+        Ok(())
+    }
+
+    /// Sends a command to chromedriver and returns its answer. It blocks, so that `drop` can call
+    /// it.
+    fn command(&self, method: &str, path: &str, parameters: &Value) -> io::Result<Value> {
+        let path = format!("/session/{}/{path}", self.session);
+        let mut answer = BufReader::new(self.request(method, &path, &parameters.to_string())?);
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            if answer.read_line(&mut head)? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+        }
+        if !head.starts_with("HTTP/1.1 200 ") {
+            return Err(io::Error::other(head));
+        }
+        // The connection stays open, so the answer is not read to the end of the connection.
+        let mut body = serde_json::Deserializer::from_reader(answer).into_iter::<Value>();
+        Ok(body.next().ok_or(io::ErrorKind::UnexpectedEof)??["value"].take())
+    }
+
+    fn request(&self, method: &str, path: &str, body: &str) -> io::Result<TcpStream> {
+        let mut connection = TcpStream::connect(("127.0.0.1", self.driver_port))?;
+        connection.set_read_timeout(Some(PATIENCE))?;
+        let length = body.len();
+        let head = format!(
+            "{method} {path} HTTP/1.1\r\nhost: 127.0.0.1\r\ncontent-length: {length}\r\n\r\n"
+        );
+        connection.write_all([&head, body].concat().as_bytes())?;
+        Ok(connection)
+    }
+}
+
+impl Drop for Browser {
+    /// A chromedriver that is killed leaves its browser behind; one that is asked to quit does not.
+    fn drop(&mut self) {
+        if let Ok(mut answer) = self.request("GET", "/shutdown", "") {
+            _ = answer.read_to_end(&mut Vec::new());
+        }
+    }
+}
+
+async fn port(output: &mut Lines<tokio::io::BufReader<ChildStdout>>) -> u16 {
+    loop {
+        let line = output.next_line().await.unwrap().expect("chromedriver to start");
+        if let Some((_, port)) = line.split_once(" started successfully on port ") {
+            return port.trim_end_matches('.').parse().unwrap();
+        }
+    }
+}
+
+/// The browsers that no test uses at the moment. They end with the last test that uses one, as
+/// nothing would end them when the process exits.
+#[derive(Default)]
+pub(crate) struct Idle(Mutex<Vec<Browser>>);
+
+impl Idle {
+    pub(crate) fn shared() -> Arc<Self> {
+        static SHARED: Mutex<Weak<Idle>> = Mutex::new(Weak::new());
+        let mut shared = SHARED.lock().unwrap();
+        shared.upgrade().unwrap_or_else(|| {
+            let idle = Arc::default();
+            *shared = Arc::downgrade(&idle);
+            idle
+        })
+    }
+
+    pub(crate) fn take(&self) -> Option<Browser> {
+        self.0.lock().unwrap().pop()
+    }
+
+    pub(crate) fn put(&self, browser: Browser) {
+        self.0.lock().unwrap().push(browser);
+    }
+}

@@ -1,0 +1,90 @@
+use std::{sync::Arc, thread::panicking};
+
+use fantoccini::{Client, Locator};
+use serde_json::{Value, json};
+use tokio::time::timeout;
+
+use crate::{
+    browser::{Browser, Idle},
+    support::{PATIENCE, soon},
+    tools::Tools,
+};
+
+/// A page of a headless Chromium. Dropping it hands the browser on to the next test.
+pub(crate) struct Chromium {
+    page: Client,
+    /// Until it is dropped.
+    browser: Option<Browser>,
+    idle: Arc<Idle>,
+}
+
+impl Chromium {
+    pub(crate) async fn start(tools: &Tools) -> Self {
+        let idle = Idle::shared();
+        let (browser, page) = match idle.take() {
+            Some(browser) => {
+                let page = browser.page().await;
+                (browser, page)
+            }
+            None => Browser::start(tools, &[], &json!({})).await,
+        };
+        Self { page, browser: Some(browser), idle }
+    }
+
+    /// Starts a browser for this test only, with additional arguments and options of chromedriver.
+    pub(crate) async fn start_with(tools: &Tools, arguments: &[&str], options: &Value) -> Self {
+        let (browser, page) = Browser::start(tools, arguments, options).await;
+        Self { page, browser: Some(browser), idle: Arc::default() }
+    }
+
+    pub(crate) async fn open(&self, url: &str) {
+        soon(self.page.goto(url)).await.unwrap();
+    }
+
+    /// Returns the value of a JavaScript expression once it is truthy.
+    pub(crate) async fn until(&self, expression: &str) -> Value {
+        self.answer(&format!(
+            "const answer = arguments[arguments.length - 1];
+            const look = () => {{
+                const value = {expression};
+                value ? answer(value) : setTimeout(look, 10);
+            }};
+            look();"
+        ))
+        .await
+        .unwrap_or_else(|| panic!("{expression} did not become true"))
+    }
+
+    /// Returns what a script passes to the callback that is its last argument.
+    pub(crate) async fn answer(&self, script: &str) -> Option<Value> {
+        let answer = self.page.execute_async(script, Vec::new());
+        match timeout(2 * PATIENCE, answer).await.expect("chromedriver to give up") {
+            Err(error) if error.is_script_timeout() => None,
+            answer => Some(answer.unwrap()),
+        }
+    }
+
+    pub(crate) async fn click(&self, selector: &str) {
+        self.page.find(Locator::Css(selector)).await.unwrap().click().await.unwrap();
+    }
+
+    pub(crate) async fn choose(&self, selector: &str, value: &str) {
+        let select = self.page.find(Locator::Css(selector)).await.unwrap();
+        select.select_by_value(value).await.unwrap();
+    }
+
+    pub(crate) async fn screenshot(&self) -> Vec<u8> {
+        self.page.screenshot().await.unwrap()
+    }
+}
+
+impl Drop for Chromium {
+    fn drop(&mut self) {
+        let browser = self.browser.take().expect("it is dropped once");
+        // A failed test may leave the browser in any state.
+        if !panicking() {
+            browser.empty().unwrap();
+            self.idle.put(browser);
+        }
+    }
+}

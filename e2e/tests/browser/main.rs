@@ -1,0 +1,25 @@
+//! Tests with independent clients: headless Chromium, directly and through nginx, and packages for
+//! Node.
+
+mod browser;
+mod calls;
+mod chat;
+mod chromium;
+mod clients;
+mod compressed;
+mod control;
+mod dashboard;
+mod limit;
+mod nginx;
+mod node;
+mod screenshots;
+mod service;
+mod shutdown;
+mod steps;
+mod tools;
+
+#[path = "../../../examples/dashboard/main.rs"]
+#[allow(dead_code)]
+mod example;
+#[path = "../../../tests/support/mod.rs"]
+mod support;

@@ -1,0 +1,117 @@
+//! The `EventSource`s of two packages for Node, each an independent client.
+
+use std::{net::SocketAddr, path::Path, process::Stdio};
+
+use tokio::{
+    io::{AsyncBufReadExt, BufReader, Lines},
+    process::{Child, ChildStdout, Command},
+    time::timeout,
+};
+
+use crate::{
+    clients::Seen,
+    nginx::Nginx,
+    service::{ANY, Log, Server, layer},
+    support::PATIENCE,
+    tools::{find_nginx, find_node, find_package},
+};
+
+/// A Node process. It ends with its standard input, and is killed when dropped.
+struct Client {
+    seen: Lines<BufReader<ChildStdout>>,
+    _process: Child,
+}
+
+impl Client {
+    /// Starts a client that listens with the `EventSource` of `package`.
+    fn start(node: &Path, package: &Path, address: SocketAddr) -> Self {
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/browser/pages/node.mjs");
+        let mut process = Command::new(node)
+            .arg(script)
+            .arg(package.parent().unwrap())
+            .arg(package.file_name().unwrap())
+            .arg(format!("http://{address}/events"))
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            // undici prints there that it is experimental.
+            .stderr(Stdio::null())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let seen = BufReader::new(process.stdout.take().unwrap()).lines();
+        Self { seen, _process: process }
+    }
+
+    async fn until(&mut self, condition: impl Fn(&Seen) -> bool) -> Seen {
+        let mut last = None;
+        let until = async {
+            loop {
+                let seen = self.seen.next_line().await.unwrap().expect("node to go on");
+                let seen = last.insert(serde_json::from_str(&seen).unwrap());
+                if condition(seen) {
+                    return;
+                }
+            }
+        };
+        let in_time = timeout(PATIENCE, until).await.is_ok();
+        let seen = last.expect("something");
+        assert!(in_time, "the last that was seen: {seen:?}");
+        seen
+    }
+
+    /// Waits until the draining `server` has refused the client twice.
+    async fn until_refused(&mut self, server: &Server) {
+        // The stream, and two refusals.
+        self.until(|seen| seen.opened > 2).await;
+        let stats = server.stats.snapshot();
+        assert!(stats.refused() >= 2, "{stats:?}");
+        assert_eq!((stats.opened(), stats.open()), (1, 0));
+    }
+
+    /// Waits until the client has resumed at the second server.
+    async fn until_resumed(&mut self, log: &Log) {
+        let now = log.last();
+        let seen = self.until(|seen| seen.events.last().is_some_and(|(id, _)| *id > now)).await;
+        seen.misses_and_doubles_nothing("node");
+        assert_eq!(seen.servers(), ["first", "second"]);
+        assert_eq!(seen.farewells, ["first"]);
+    }
+}
+
+#[tokio::test]
+async fn eventsource_reconnects_after_refusals_and_when_no_server_listens() {
+    let (Some(node), Some(package)) = (find_node(), find_package("eventsource")) else { return };
+    let log = Log::start();
+    let first = Server::start(ANY, layer("first"), log.routes("first")).await;
+    let address = first.address;
+    let mut client = Client::start(&node, &package, address);
+    client.until(|seen| seen.events.len() > 20).await;
+
+    first.drain();
+    client.until_refused(&first).await;
+    first.shut_down().await;
+    // The ends of the stream and of two or three refusals, and a failed connection.
+    client.until(|seen| seen.errors > seen.opened).await;
+
+    let _second = Server::start(address, layer("second"), log.routes("second")).await;
+    client.until_resumed(&log).await;
+}
+
+/// Through nginx, as undici 6 gives up for good where no server listens.
+#[tokio::test]
+async fn undici_reconnects_after_refusals() {
+    let (Some(node), Some(package)) = (find_node(), find_package("undici")) else { return };
+    let Some(nginx) = find_nginx() else { return };
+    let log = Log::start();
+    let first = Server::start(ANY, layer("first"), log.routes("first")).await;
+    let second = Server::start(ANY, layer("second"), log.routes("second")).await;
+    let upstream = format!("server {}; server {} backup;", first.address, second.address);
+    let nginx = Nginx::start_with(&nginx, &upstream, "").await;
+    let mut client = Client::start(&node, &package, nginx.address);
+    client.until(|seen| seen.events.len() > 20).await;
+
+    first.drain();
+    client.until_refused(&first).await;
+    first.shut_down().await;
+    client.until_resumed(&log).await;
+}

@@ -1,0 +1,40 @@
+//! What a client has received in the end.
+
+use std::fmt::Debug;
+
+use bytes::Bytes;
+use http::Response;
+use http_body_util::BodyExt;
+
+use crate::support::soon;
+
+/// The whole body, and how it ended.
+#[derive(Debug)]
+pub(crate) struct End {
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) failed: bool,
+}
+
+pub(crate) async fn read_to_end<B>(response: Response<B>) -> End
+where
+    B: http_body::Body<Data = Bytes, Error: Debug> + Unpin,
+{
+    let mut body = response.into_body();
+    let mut bytes = Vec::new();
+    // One timeout for the whole body: heartbeats would renew a timeout per frame.
+    let failed = soon(async {
+        loop {
+            match body.frame().await {
+                Some(Ok(frame)) => bytes.extend_from_slice(&frame.into_data().unwrap_or_default()),
+                Some(Err(error)) => {
+                    // Captured unless the test fails.
+                    println!("{error:?}");
+                    return true;
+                }
+                None => return false,
+            }
+        }
+    });
+    let failed = failed.await;
+    End { bytes, failed }
+}

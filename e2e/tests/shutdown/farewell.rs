@@ -1,0 +1,89 @@
+//! The farewell arrives, however its stream then ends.
+
+use std::time::Duration;
+
+use futures_util::{StreamExt, stream};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Event, SseLayer};
+
+use crate::{
+    end::read_to_end,
+    host::{Host, handler},
+    relay::{RST_STREAM, Relay},
+    source::Source,
+    support::{Protocol, Requester},
+};
+
+const RUNS: usize = 500;
+
+/// On several workers the stream's task, the connection's and the server's race: hence the runs,
+/// each with a server of its own whose shutdown begins as soon as the head has come.
+async fn assert_arrives_in_every_run(client: Requester, protocol: Protocol) {
+    let runs = stream::iter(0..RUNS).map(|run| async move {
+        let host = Host::ALL[run % Host::ALL.len()];
+        let shutdown = CancellationToken::new();
+        let layer = SseLayer::new()
+            .shutdown(shutdown.clone())
+            .farewell(Event::new().event("restart").data("soon"));
+        let handler = handler(|_| Source::Idle.answer(None));
+        let server = host.start(layer, handler, &shutdown).await;
+        let mut connection = protocol.connect(server.address).await;
+        let response = connection.send(client.request("/")).await;
+        shutdown.cancel();
+        let end = read_to_end(response).await;
+        assert_eq!(end.failed, client.is_cut_by_failing(), "{host:?}, run {run}");
+        let text = String::from_utf8(end.bytes).unwrap();
+        // The source may not have been polled at all.
+        let goodbye = text.strip_prefix("data: hello\n\n").unwrap_or(&text);
+        let retry = goodbye
+            .strip_prefix("retry: ")
+            .and_then(|rest| rest.strip_suffix("\nevent: restart\ndata: soon\n\n"))
+            .and_then(|milliseconds| milliseconds.parse().ok())
+            .map(Duration::from_millis);
+        let default = Duration::from_secs(2)..=Duration::from_secs(10);
+        assert!(retry.is_some_and(|it| default.contains(&it)), "{host:?}, run {run}: {text:?}");
+        server.finished().await;
+    });
+    assert_eq!(runs.buffer_unordered(16).count().await, RUNS);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_event_source_over_http_1_gets_the_farewell_in_every_run() {
+    assert_arrives_in_every_run(Requester::EventSource, Protocol::Http1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn an_event_source_over_http_2_gets_the_farewell_in_every_run() {
+    assert_arrives_in_every_run(Requester::EventSource, Protocol::Http2).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fetch_over_http_1_gets_the_farewell_in_every_run_before_its_body_fails() {
+    assert_arrives_in_every_run(Requester::Fetch, Protocol::Http1).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn fetch_over_http_2_gets_the_farewell_in_every_run_before_its_body_fails() {
+    assert_arrives_in_every_run(Requester::Fetch, Protocol::Http2).await;
+}
+
+/// The farewell and the failure reach the client in one piece, and still in their order.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn fetch_gets_the_farewell_before_its_body_fails_over_a_slow_network_too() {
+    for host in Host::ALL {
+        let shutdown = CancellationToken::new();
+        let layer = SseLayer::new().shutdown(shutdown.clone()).farewell(Event::from("soon"));
+        let server = host.start(layer, handler(|_| Source::Idle.answer(None)), &shutdown).await;
+        let mut relay = Relay::to(server.address).await;
+        let mut connection = Protocol::Http2.connect(relay.address).await;
+        let response = connection.send(Requester::Fetch.request("/")).await;
+        relay.hold();
+        shutdown.cancel();
+        relay.has_seen(1, RST_STREAM).await;
+        relay.release();
+        let end = read_to_end(response).await;
+        assert!(end.failed, "{host:?}");
+        assert!(end.bytes.ends_with(b"\ndata: soon\n\n"), "{host:?}: {end:?}");
+        server.finished().await;
+    }
+}

@@ -1,0 +1,154 @@
+//! Streams that may go on to their source's own end when the shutdown begins.
+
+use std::time::Duration;
+
+use futures_util::{FutureExt, future::join_all};
+use http_body_util::BodyExt;
+use hyper::body::Incoming;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
+
+use crate::{
+    end::read_to_end,
+    host::{Host, Server},
+    source::Feeds,
+    support::{Feed, Protocol, Requester, soon},
+};
+
+/// A stream whose source the test feeds, on a server that is shutting down.
+struct Stream {
+    shutdown: CancellationToken,
+    stats: Stats,
+    server: Server,
+    feed: Feed,
+    response: http::Response<Incoming>,
+}
+
+impl Stream {
+    async fn open(drain: Drain, host: Host, protocol: Protocol, client: Requester) -> Self {
+        let (shutdown, stats) = (CancellationToken::new(), Stats::new());
+        let layer = SseLayer::new()
+            .shutdown(shutdown.clone())
+            .drain(drain.retry(Retry::fixed(Duration::from_secs(1))))
+            .farewell(Event::from("bye"))
+            .stats(&stats);
+        let (mut feeds, handler) = Feeds::new();
+        let server = host.start(layer, handler, &shutdown).await;
+        let mut connection = protocol.connect(server.address).await;
+        let response = connection.send(client.request("/")).await;
+        let feed = feeds.next().await;
+        Self { shutdown, stats, server, feed, response }
+    }
+
+    /// Sends `bytes`, and waits until the client has them.
+    async fn pass(&mut self, bytes: &'static str) {
+        self.feed.data(bytes);
+        let mut received = Vec::new();
+        while received != bytes.as_bytes() {
+            let frame = soon(self.response.body_mut().frame()).await.unwrap().unwrap();
+            received.extend(frame.into_data().unwrap());
+            assert!(bytes.as_bytes().starts_with(&received), "{}", received.escape_ascii());
+        }
+    }
+}
+
+async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Host, Protocol) -> F) {
+    let places = Host::ALL.iter().flat_map(|host| Protocol::BOTH.map(|protocol| (*host, protocol)));
+    join_all(places.map(|(host, protocol)| test(host, protocol))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn per_client_a_call_goes_on_to_its_own_end() {
+    everywhere(|host, protocol| async move {
+        let mut stream = Stream::open(Drain::per_client(), host, protocol, Requester::Post).await;
+        stream.pass("data: to").await;
+        stream.shutdown.cancel();
+        stream.pass("ken\n\n").await;
+        stream.pass("data: [DONE]\n\n").await;
+        assert!(!stream.server.has_finished(), "{host:?}, {protocol:?}");
+        stream.feed.end();
+        let Stream { stats, server, response, .. } = stream;
+        let end = read_to_end(response).await;
+        assert!(end.bytes.is_empty() && !end.failed, "{host:?}, {protocol:?}: {end:?}");
+        server.finished().await;
+        let closed = stats.snapshot().closed_by_reason().find(|(_, closed)| *closed > 0);
+        assert_eq!(closed, Some((CloseReason::Ended, 1)), "{host:?}, {protocol:?}");
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn streams_that_never_drain_hold_the_server_until_their_own_end() {
+    everywhere(|host, protocol| async move {
+        for client in Requester::ALL {
+            let mut stream = Stream::open(Drain::never(), host, protocol, client).await;
+            stream.shutdown.cancel();
+            stream.pass("data: 1\n\n").await;
+            stream.pass("data: 2\n\n").await;
+            assert!(!stream.server.has_finished(), "{host:?}, {protocol:?}, {client:?}");
+            stream.feed.end();
+            let end = read_to_end(stream.response).await;
+            assert!(
+                end.bytes.is_empty() && !end.failed,
+                "{host:?}, {protocol:?}, {client:?}: {end:?}"
+            );
+            stream.server.finished().await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn within_its_grace_a_stream_goes_on() {
+    everywhere(|host, protocol| async move {
+        // Longer than the test: a stream that ends here ends by itself.
+        let drain = Drain::after(Duration::from_secs(600));
+        let mut stream = Stream::open(drain, host, protocol, Requester::EventSource).await;
+        stream.shutdown.cancel();
+        stream.pass("data: 1\n\n").await;
+        stream.feed.end();
+        let end = read_to_end(stream.response).await;
+        assert!(end.bytes.is_empty() && !end.failed, "{host:?}, {protocol:?}: {end:?}");
+        stream.server.finished().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_event_that_its_source_completes_in_time_is_delivered_whole() {
+    everywhere(|host, protocol| async move {
+        let mut stream =
+            Stream::open(Drain::per_client(), host, protocol, Requester::EventSource).await;
+        stream.pass("data: ha").await;
+        stream.shutdown.cancel();
+        stream.pass("lf and").await;
+        // The event that follows in the same frame is not begun.
+        stream.feed.data(" half\n\ndata: next");
+        let end = read_to_end(stream.response).await;
+        let rest = " half\n\nretry: 1000\ndata: bye\n\n";
+        assert_eq!(String::from_utf8(end.bytes).unwrap(), rest, "{host:?}, {protocol:?}");
+        assert!(!end.failed, "{host:?}, {protocol:?}");
+        assert!(stream.feed.is_dropped(), "{host:?}, {protocol:?}");
+        stream.server.finished().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_connections_are_not_accepted_during_the_shutdown() {
+    everywhere(|host, protocol| async move {
+        let mut stream = Stream::open(Drain::never(), host, protocol, Requester::Get).await;
+        stream.pass("data: 1\n\n").await;
+        stream.shutdown.cancel();
+        let refused = async {
+            while tokio::net::TcpStream::connect(stream.server.address).await.is_ok() {
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(refused).await;
+        assert!(soon(stream.response.body_mut().frame()).now_or_never().is_none());
+        stream.feed.end();
+        stream.server.finished().await;
+    })
+    .await;
+}

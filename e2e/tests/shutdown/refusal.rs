@@ -1,0 +1,153 @@
+//! Requests that arrive while a server is draining.
+
+use std::sync::Arc;
+
+use futures_util::FutureExt;
+use http::{Response, header::RETRY_AFTER};
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Drain, SseLayer, Stats};
+
+use crate::{
+    end::read_to_end,
+    host::{Handler, Host, handler},
+    relay::{GOAWAY, HEADERS, Relay},
+    source::Source,
+    support::{Protocol, Requester, connect_h2, soon},
+};
+
+async fn assert_refused(client: Requester, response: Response<Incoming>, what: &str) {
+    let (status, headers) = (response.status(), response.headers().clone());
+    let end = read_to_end(response).await;
+    assert!(!end.failed, "{what}");
+    let body = String::from_utf8(end.bytes).unwrap();
+    if client == Requester::EventSource {
+        assert_eq!(status, 200, "{what}");
+        assert_eq!(headers["content-type"], "text/event-stream", "{what}");
+        let retry = body.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n'));
+        let retry: u64 = retry.and_then(|retry| retry.parse().ok()).expect(&body);
+        assert!((2_000..=10_000).contains(&retry), "{what}: {body:?}");
+    } else {
+        assert_eq!(status, 503, "{what}");
+        let after: u64 = headers[RETRY_AFTER].to_str().unwrap().parse().unwrap();
+        assert!((2..=10).contains(&after), "{what}: {after}");
+        assert_eq!(body, "", "{what}");
+    }
+}
+
+/// The load balancer is notified first, and the server a while later.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_an_open_connection_every_client_is_refused_in_a_way_it_understands() {
+    for host in Host::ALL {
+        for protocol in Protocol::BOTH {
+            let (shutdown, draining) = (CancellationToken::new(), CancellationToken::new());
+            let stats = Stats::new();
+            let layer = SseLayer::new().shutdown(draining.clone()).stats(&stats);
+            let handler = handler(|parts| match parts.uri.path() {
+                "/json" => Response::new("{}".into()),
+                path => Source::at(path).answer(None),
+            });
+            let server = host.start(layer, handler, &shutdown).await;
+            let mut connection = protocol.connect(server.address).await;
+            let end = read_to_end(connection.send(Requester::Get.request("/json")).await).await;
+            assert_eq!(end.bytes, b"{}");
+
+            draining.cancel();
+            for client in Requester::ALL {
+                let what = format!("{host:?}, {protocol:?}, {client:?}");
+                let response = connection.send(client.request("/idle")).await;
+                assert_refused(client, response, &what).await;
+                // The connection stays the same, and other responses are served.
+                let end = read_to_end(connection.send(client.request("/json")).await).await;
+                assert_eq!(end.bytes, b"{}", "{what}");
+            }
+            assert_eq!((stats.snapshot().opened(), stats.snapshot().refused()), (0, 4));
+            shutdown.cancel();
+            server.finished().await;
+        }
+    }
+}
+
+/// Returns a handler that answers with an idle stream once it has a permit.
+fn slow() -> (Arc<Semaphore>, Arc<Semaphore>, Handler) {
+    let (called, may_answer) = (Arc::new(Semaphore::new(0)), Arc::new(Semaphore::new(0)));
+    let handler: Handler = {
+        let (called, may_answer) = (Arc::clone(&called), Arc::clone(&may_answer));
+        Arc::new(move |_| {
+            called.add_permits(1);
+            let may_answer = Arc::clone(&may_answer);
+            async move {
+                may_answer.acquire().await.unwrap().forget();
+                Source::Idle.answer(None)
+            }
+            .boxed()
+        })
+    };
+    (called, may_answer, handler)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_request_in_progress_when_the_shutdown_begins_is_refused_too() {
+    for host in Host::ALL {
+        for protocol in Protocol::BOTH {
+            // A call has had its effects by then, so it is answered.
+            for client in Requester::ALL.into_iter().filter(|client| *client != Requester::Post) {
+                let shutdown = CancellationToken::new();
+                let layer = SseLayer::new().shutdown(shutdown.clone());
+                let (called, may_answer, handler) = slow();
+                let server = host.start(layer, handler, &shutdown).await;
+                let mut connection = protocol.connect(server.address).await;
+                let response = tokio::spawn(async move {
+                    let response = connection.send(client.request("/")).await;
+                    (response, connection)
+                });
+                soon(called.acquire()).await.unwrap().forget();
+                shutdown.cancel();
+                may_answer.add_permits(1);
+                let (response, _connection) = response.await.unwrap();
+                let what = format!("{host:?}, {protocol:?}, {client:?}");
+                assert_refused(client, response, &what).await;
+                server.finished().await;
+            }
+        }
+    }
+}
+
+/// An HTTP/2 server accepts requests until its client has received the GOAWAY.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_sent_before_the_client_learns_of_the_shutdown_are_refused() {
+    for host in Host::ALL {
+        let shutdown = CancellationToken::new();
+        let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
+        let handler = handler(|parts| Source::at(parts.uri.path()).answer(None));
+        let server = host.start(layer, handler, &shutdown).await;
+        let mut relay = Relay::to(server.address).await;
+        let mut sender = connect_h2(relay.address).await;
+        let idle =
+            soon(sender.send_request(Requester::EventSource.request("/idle"))).await.unwrap();
+
+        relay.hold();
+        shutdown.cancel();
+        relay.has_seen(1, GOAWAY).await;
+        let answered = relay.frames(HEADERS);
+        let mut requests = Vec::new();
+        for client in Requester::ALL {
+            soon(sender.ready()).await.unwrap();
+            requests.push((client, tokio::spawn(sender.send_request(client.request("/idle")))));
+        }
+        relay.has_seen(answered + Requester::ALL.len(), HEADERS).await;
+        relay.release();
+
+        for (client, response) in requests {
+            let response = soon(response).await.unwrap().unwrap();
+            assert_refused(client, response, &format!("{host:?}, {client:?}")).await;
+        }
+        let end = read_to_end(idle).await;
+        assert!(
+            !end.failed && end.bytes.starts_with(b"data: hello\n\nretry: "),
+            "{host:?}: {end:?}"
+        );
+        server.finished().await;
+    }
+}

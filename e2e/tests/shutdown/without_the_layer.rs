@@ -1,0 +1,86 @@
+//! What happens without `shutdown` on the layer, pinned to document its purpose.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+    task::yield_now,
+    time::timeout,
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse::SseLayer;
+
+use crate::{
+    end::read_to_end,
+    host::{Host, handler},
+    source::Feeds,
+    support::{EventReader, Protocol, Requester, soon},
+};
+
+/// Long after everything else has happened.
+const WAITED: Duration = Duration::from_millis(500);
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_idle_stream_keeps_the_server_running_forever() {
+    join_all(Host::ALL.iter().flat_map(|host| {
+        Protocol::BOTH.map(|protocol| async move {
+            let shutdown = CancellationToken::new();
+            let (mut feeds, streams) = Feeds::new();
+            let handler = handler(move |parts| match parts.uri.path() {
+                "/hello" => http::Response::new("hello".into()),
+                _ => futures_util::FutureExt::now_or_never(streams(parts)).unwrap(),
+            });
+            // Without `shutdown`.
+            let server = host.start(SseLayer::new(), handler, &shutdown).await;
+            let mut connection = protocol.connect(server.address).await;
+            let response = connection.send(Requester::EventSource.request("/events")).await;
+            let feed = feeds.next().await;
+            let mut kept_alive = TcpStream::connect(server.address).await.unwrap();
+            kept_alive.write_all(b"GET /hello HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+            let mut received = Vec::new();
+            while !received.ends_with(b"hello") {
+                assert_ne!(soon(kept_alive.read_buf(&mut received)).await.unwrap(), 0);
+            }
+
+            shutdown.cancel();
+            // Everything else ends: the listener, and the connection without a stream.
+            soon(async {
+                while TcpStream::connect(server.address).await.is_ok() {
+                    yield_now().await;
+                }
+            })
+            .await;
+            assert_eq!(soon(kept_alive.read_buf(&mut received)).await.unwrap(), 0);
+            let finished = server.finished();
+            tokio::pin!(finished);
+            assert!(timeout(WAITED, &mut finished).await.is_err(), "{host:?}, {protocol:?}");
+
+            // The stream is not cut either: it goes on.
+            feed.data("data: still here\n\n");
+            let mut events = EventReader::new(response);
+            assert_eq!(events.next().await.unwrap().data, "still here");
+            feed.end();
+            assert_eq!(events.next().await, None);
+            finished.await;
+        })
+    }))
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_a_stream_the_server_finishes() {
+    for host in Host::ALL {
+        for protocol in Protocol::BOTH {
+            let shutdown = CancellationToken::new();
+            let handler = handler(|_| http::Response::new("hello".into()));
+            let server = host.start(SseLayer::new(), handler, &shutdown).await;
+            let mut connection = protocol.connect(server.address).await;
+            let end = read_to_end(connection.send(Requester::Get.request("/")).await).await;
+            assert_eq!(end.bytes, b"hello");
+            shutdown.cancel();
+            server.finished().await;
+        }
+    }
+}

@@ -1,0 +1,57 @@
+use std::{
+    mem,
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http_body::Body;
+
+use super::{EventStream, LARGEST_PIECE, Phase, Polled};
+use crate::{
+    BoxError,
+    body::{Deadline, boundary::first_block_has_retry, deadline::Verdict},
+};
+
+impl<B> EventStream<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    /// Opens the stream and returns its first lines.
+    #[cold]
+    pub(super) fn begin_stream(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Bytes {
+        let this = self.as_mut().project();
+        let shutdown = match mem::replace(this.phase, Phase::Open) {
+            Phase::Beginning(shutdown) => shutdown.into_token(),
+            _ => None,
+        };
+        *this.deadline = Deadline::new(this.options, shutdown, *this.client).map(Box::pin);
+        if this.boundary.is_opaque() {
+            return Bytes::new();
+        }
+        if !this.options.has_retry() || self.as_mut().must_end(cx) {
+            return self.options.preamble();
+        }
+        // Some clients reject a block with two `retry` lines.
+        match self.as_mut().poll_source(cx) {
+            Poll::Pending => self.options.preamble(),
+            Poll::Ready(first) => {
+                let has_retry = first_data(&first).is_some_and(first_block_has_retry);
+                *self.as_mut().project().phase = Phase::Holding(Box::new(first));
+                if has_retry { self.options.padding() } else { self.options.preamble() }
+            }
+        }
+    }
+
+    /// Returns whether the deadline requires the stream to end, at this point or at a later one.
+    fn must_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let deadline = self.project().deadline;
+        deadline.as_mut().is_some_and(|deadline| deadline.as_mut().check(cx) != Verdict::Continue)
+    }
+}
+
+/// Returns the first bytes of the source's first frame.
+fn first_data(first: &Polled) -> Option<&[u8]> {
+    let data = first.as_ref()?.as_ref().ok()?.data_ref()?;
+    Some(data.get(..LARGEST_PIECE).unwrap_or(data))
+}

@@ -1,0 +1,55 @@
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::{Body, Frame};
+
+use super::EventStream;
+use crate::BoxError;
+
+impl<B> EventStream<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    /// Restarts the pause before the next heartbeat, because the source or the layer sends bytes.
+    #[inline]
+    pub(super) fn reset_idle_timer(self: Pin<&mut Self>) {
+        if let Some(idle) = self.project().idle.as_pin_mut() {
+            idle.reset();
+        }
+    }
+
+    /// Waits until a heartbeat is due and can be written, and writes it.
+    pub(super) fn poll_heartbeat(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Frame<Bytes>> {
+        let lines = ready!(self.as_mut().poll_heartbeat_lines(cx));
+        self.as_mut().project().record.count_heartbeat();
+        Poll::Ready(self.interject(&lines))
+    }
+
+    /// Waits until a heartbeat is due and can be written, and returns its lines.
+    fn poll_heartbeat_lines(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
+        let mut this = self.project();
+        loop {
+            let (Some(idle), Some(heartbeat), Some(interval)) = (
+                this.idle.as_mut().as_pin_mut(),
+                this.options.heartbeat(),
+                this.options.heartbeat_interval(),
+            ) else {
+                return Poll::Pending;
+            };
+            ready!(idle.poll_interval(cx, interval));
+            if this.boundary.between_events() {
+                return Poll::Ready(heartbeat.between_events().clone());
+            }
+            if this.boundary.at_line_start() {
+                return Poll::Ready(heartbeat.lines().clone());
+            }
+            // No line can be written mid-line, so this heartbeat is skipped.
+        }
+    }
+}

@@ -1,0 +1,167 @@
+use std::{mem, sync::Arc, thread};
+
+use tokio::{sync::OwnedSemaphorePermit, time::Instant};
+
+use crate::{
+    callback::catch_panic,
+    connection::{CloseReason, CloseReport, DisconnectGuard},
+    options::{OnClose, OnOpen},
+    stats::Stats,
+};
+
+/// The record of one open stream: what it has sent, and what to do when it closes.
+///
+/// Each stream makes exactly one close report, on every exit path. If no other reason was set, the
+/// reason is that the client disconnected.
+// `repr(C)` keeps the fields that an event needs first.
+#[repr(C)]
+pub(crate) struct StreamRecord {
+    counts: Counts,
+    /// The reason that is reported if the stream is dropped now.
+    reason: CloseReason,
+    /// The next data frame is a heartbeat, after which the shared counters are updated.
+    stats_due: bool,
+    /// `None` once the close has been reported.
+    stream: Option<OpenStream>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    frames: u64,
+    bytes: u64,
+    heartbeats: u64,
+}
+
+/// The parts of a record that are needed only when the stream opens and closes.
+struct OpenStream {
+    opened_at: Instant,
+    /// The counts that have been added to `stats`.
+    in_stats: Counts,
+    stats: Stats,
+    on_close: Option<Arc<OnClose>>,
+    disconnect: Option<DisconnectGuard>,
+    permit: Option<OwnedSemaphorePermit>,
+    /// The request's span, in which the close is logged.
+    #[cfg(feature = "tracing")]
+    span: tracing::Span,
+}
+
+impl StreamRecord {
+    /// Counts an opened stream and calls the `on_open` callbacks.
+    pub(crate) fn open(
+        stats: Stats,
+        on_open: &[Arc<OnOpen>],
+        on_close: Option<Arc<OnClose>>,
+        disconnect: Option<DisconnectGuard>,
+        permit: Option<OwnedSemaphorePermit>,
+    ) -> Self {
+        stats.opened();
+        for callback in on_open {
+            _ = catch_panic(|| callback());
+        }
+        let stream = OpenStream {
+            opened_at: Instant::now(),
+            in_stats: Counts::default(),
+            stats,
+            on_close,
+            disconnect,
+            permit,
+            #[cfg(feature = "tracing")]
+            span: tracing::Span::current(),
+        };
+        Self {
+            counts: Counts::default(),
+            reason: CloseReason::Disconnected,
+            stats_due: false,
+            stream: Some(stream),
+        }
+    }
+
+    /// Calls `call` and returns its result. If it panics, the close reason becomes
+    /// [`CloseReason::Panicked`], even if the stream is dropped later or on another thread.
+    pub(crate) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
+        let reason = mem::replace(&mut self.reason, CloseReason::Panicked);
+        let returned = call();
+        self.reason = reason;
+        returned
+    }
+
+    /// Counts a data frame of `bytes` bytes.
+    pub(super) fn count_frame(&mut self, bytes: usize) {
+        self.counts.frames += 1;
+        self.counts.bytes += bytes as u64;
+        // The source is idle at a heartbeat, so updating the shared counters delays no event.
+        if mem::take(&mut self.stats_due) {
+            self.update_stats();
+        }
+    }
+
+    /// Counts the next data frame as a heartbeat too.
+    pub(super) const fn count_heartbeat(&mut self) {
+        self.counts.heartbeats += 1;
+        self.stats_due = true;
+    }
+
+    /// Sets the reason of the close report.
+    pub(crate) const fn set_reason(&mut self, reason: CloseReason) {
+        self.reason = reason;
+    }
+
+    fn update_stats(&mut self) {
+        if let Some(stream) = self.stream.as_mut() {
+            stream.update_stats(self.counts);
+        }
+    }
+
+    /// Reports the close, unless it has been reported already.
+    pub(super) fn close(&mut self) {
+        self.update_stats();
+        if let Some(stream) = self.stream.take() {
+            stream.close(self.reason, self.counts);
+        }
+    }
+}
+
+impl OpenStream {
+    fn update_stats(&mut self, counts: Counts) {
+        let before = mem::replace(&mut self.in_stats, counts);
+        self.stats.sent(
+            counts.frames - before.frames,
+            counts.bytes - before.bytes,
+            counts.heartbeats - before.heartbeats,
+        );
+    }
+
+    fn close(mut self, reason: CloseReason, counts: Counts) {
+        drop(self.permit.take());
+        let Counts { frames, bytes, heartbeats } = counts;
+        let age = self.opened_at.elapsed();
+        let report = CloseReport { reason, age, frames, bytes, heartbeats };
+        self.stats.closed(&report);
+        #[cfg(feature = "tracing")]
+        let _span = self.span.enter();
+        debug!(
+            reason = reason.as_str(),
+            age = ?age,
+            frames,
+            bytes,
+            heartbeats,
+            "an event stream closed"
+        );
+        if let Some(mut disconnect) = self.disconnect.take() {
+            disconnect.set_reason(reason);
+        }
+        if let Some(on_close) = self.on_close.take() {
+            _ = catch_panic(|| on_close(&report));
+        }
+    }
+}
+
+impl Drop for StreamRecord {
+    fn drop(&mut self) {
+        if self.reason == CloseReason::Disconnected && thread::panicking() {
+            self.reason = CloseReason::Panicked;
+        }
+        self.close();
+    }
+}

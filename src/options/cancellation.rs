@@ -1,0 +1,97 @@
+use std::{error::Error, sync::Arc};
+
+use tokio::task::JoinError;
+
+use super::ResolvedOptions;
+use crate::{BoxError, callback::catch_panic, error::causes};
+
+/// A closure that decides whether an error of the source is a cancellation.
+pub(super) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
+
+impl ResolvedOptions {
+    /// Returns these options, which then also treat the errors as cancellations for which
+    /// `predicate` returns `true`.
+    pub(crate) fn with_cancellation_if(&self, predicate: Arc<CancellationIf>) -> Self {
+        let predicate: Arc<CancellationIf> = match self.cancellation_if.clone() {
+            None => predicate,
+            Some(earlier) => Arc::new(move |error| {
+                catch_panic(|| earlier(error)).unwrap_or(false) || predicate(error)
+            }),
+        };
+        let mut options = self.clone();
+        options.cancellation_if = Some(predicate);
+        options
+    }
+
+    /// Decides whether an error of the source is a cancellation: the program itself ended the
+    /// source.
+    ///
+    /// By default, only the error of a cancelled task is one, because only the program cancels
+    /// tasks. A reset connection is a failure: an upstream broke off, and a clean end would make
+    /// half of its answer look complete. A client that disconnects causes no error of the source,
+    /// because the server drops the body.
+    pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
+        let error: &(dyn Error + 'static) = &**error;
+        let matches = |predicate: &Arc<CancellationIf>| catch_panic(|| predicate(error));
+        is_cancelled_task(error)
+            || self.cancellation_if.as_ref().and_then(matches).unwrap_or_default()
+    }
+}
+
+/// Returns whether `error`, or one of its causes, is the [`JoinError`] of a cancelled task.
+fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
+    causes(error)
+        .any(|cause| cause.downcast_ref::<JoinError>().is_some_and(JoinError::is_cancelled))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{error::Error, fmt, io};
+
+    use super::is_cancelled_task;
+
+    #[derive(Debug)]
+    struct Outer(Box<dyn Error + Send + Sync>);
+
+    impl fmt::Display for Outer {
+        fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("outer")
+        }
+    }
+
+    impl Error for Outer {
+        fn source(&self) -> Option<&(dyn Error + 'static)> {
+            Some(&*self.0)
+        }
+    }
+
+    #[tokio::test]
+    async fn a_cancelled_task_is_found_among_the_causes() {
+        let cancelled = async || {
+            let task = tokio::spawn(std::future::pending::<()>());
+            task.abort();
+            task.await.unwrap_err()
+        };
+        assert!(is_cancelled_task(&cancelled().await));
+        assert!(is_cancelled_task(&io::Error::other(cancelled().await)));
+        let nested = io::Error::other(Outer(cancelled().await.into()));
+        assert!(is_cancelled_task(&Outer(nested.into())));
+    }
+
+    #[tokio::test]
+    async fn no_other_error_is_a_cancellation() {
+        let panicked = tokio::spawn(async { panic!("not a cancellation") }).await.unwrap_err();
+        assert!(!is_cancelled_task(&panicked));
+        for kind in [
+            io::ErrorKind::BrokenPipe,
+            io::ErrorKind::ConnectionReset,
+            io::ErrorKind::ConnectionAborted,
+            io::ErrorKind::NotConnected,
+            io::ErrorKind::TimedOut,
+            io::ErrorKind::UnexpectedEof,
+        ] {
+            assert!(!is_cancelled_task(&io::Error::from(kind)));
+            assert!(!is_cancelled_task(&Outer(io::Error::from(kind).into())));
+        }
+    }
+}

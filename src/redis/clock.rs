@@ -1,0 +1,39 @@
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+/// The clock of the Redis server, which the ids of its entries come from.
+#[derive(Debug)]
+pub(super) struct Clock {
+    created: Instant,
+    /// The server's time at the creation of this clock, in milliseconds.
+    origin: AtomicU64,
+}
+
+impl Clock {
+    pub(super) fn new() -> Self {
+        Self { created: Instant::now(), origin: AtomicU64::new(0) }
+    }
+
+    /// Sets the clock to the time that the server has just reported.
+    pub(super) fn set(&self, milliseconds: u64) {
+        self.origin.store(milliseconds.saturating_sub(self.elapsed()), Relaxed);
+    }
+
+    /// Returns the server's time in milliseconds.
+    pub(super) fn now(&self) -> u64 {
+        self.origin.load(Relaxed).saturating_add(self.elapsed())
+    }
+
+    /// Returns the age of an entry that was added at this time of the server.
+    pub(super) fn age_of(&self, milliseconds: u64) -> Duration {
+        Duration::from_millis(self.now().saturating_sub(milliseconds))
+    }
+
+    fn elapsed(&self) -> u64 {
+        u64::try_from(self.created.elapsed().as_millis()).unwrap_or(u64::MAX)
+    }
+}

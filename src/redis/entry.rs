@@ -1,0 +1,164 @@
+use std::time::Duration;
+
+use ::redis::Cmd;
+
+use super::stream_id::StreamId;
+use crate::event::{Event, EventName, Fields};
+
+const TOPIC: &str = "topic";
+const DATA: &str = "data";
+const EVENT: &str = "event";
+const RETRY: &str = "retry";
+const COMMENT: &str = "comment";
+/// The field of a marker: events may have been lost before it.
+const GAP: &str = "gap";
+/// The field of an entry that only advances the stream's ids.
+pub(super) const SKIP: &str = "skip";
+
+/// An entry of the stream as Redis sends it.
+#[derive(Debug)]
+pub(super) struct RawEntry {
+    pub(super) id: StreamId,
+    /// Names and values in turn.
+    pub(super) fields: Vec<Vec<u8>>,
+}
+
+/// What an entry of the stream means.
+#[derive(Debug, PartialEq)]
+pub(super) enum Entry {
+    Event {
+        topic: String,
+        event: Event,
+    },
+    /// Events may have been lost. Its writer knew of events up to `known`.
+    Gap {
+        known: StreamId,
+    },
+    Skip,
+    /// Not in the format of this crate.
+    Foreign,
+}
+
+impl Entry {
+    pub(super) fn decode(fields: Vec<Vec<u8>>) -> Self {
+        Self::decode_fields(fields).unwrap_or(Self::Foreign)
+    }
+
+    fn decode_fields(fields: Vec<Vec<u8>>) -> Option<Self> {
+        let mut topic = None;
+        let mut has_data = false;
+        let mut event = Event::new();
+        let mut fields = fields.into_iter();
+        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+            let value = String::from_utf8(value).ok()?;
+            match std::str::from_utf8(&name).ok()? {
+                TOPIC => topic = Some(value),
+                DATA => {
+                    has_data = true;
+                    event = event.data(value);
+                }
+                EVENT => event = event.event(EventName::try_from(value).ok()?),
+                RETRY => event = event.retry(Duration::from_millis(value.parse().ok()?)),
+                COMMENT => event = event.comment(value),
+                GAP => return Some(Self::Gap { known: value.parse().ok()? }),
+                SKIP => return Some(Self::Skip),
+                // A later version may add fields.
+                _ => {}
+            }
+        }
+        let topic = topic.filter(|_| has_data)?;
+        Some(Self::Event { topic, event })
+    }
+}
+
+/// Returns the command that publishes an event.
+pub(super) fn publish_command(key: &str, max_len: usize, topic: &str, event: &Event) -> Cmd {
+    let Fields { data, name, retry, comment } = event.fields();
+    let mut command = ::redis::cmd("XADD");
+    command.arg(key);
+    if super::mutant::publishes_into_a_missing_stream() {
+        command.arg("MAXLEN");
+    } else {
+        command.arg("NOMKSTREAM").arg("MAXLEN");
+    }
+    command.arg("~").arg(max_len).arg("*").arg(TOPIC).arg(topic).arg(DATA).arg(data);
+    if let Some(name) = name {
+        command.arg(EVENT).arg(name);
+    }
+    if let Some(retry) = retry {
+        command.arg(RETRY).arg(retry);
+    }
+    if let Some(comment) = comment {
+        command.arg(COMMENT).arg(comment);
+    }
+    command
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use ::redis::Arg;
+
+    use super::{Entry, publish_command};
+    use crate::event::Event;
+
+    /// Returns the fields of the command, as Redis stores them.
+    fn published(topic: &str, event: &Event) -> Vec<Vec<u8>> {
+        let command = publish_command("key", 10_000, topic, event);
+        let arguments = command.args_iter().map(|argument| match argument {
+            Arg::Simple(bytes) => bytes.to_vec(),
+            other => panic!("unexpected argument {other:?}"),
+        });
+        arguments.skip_while(|argument| argument != b"*").skip(1).collect()
+    }
+
+    fn decode(fields: &[&str]) -> Entry {
+        Entry::decode(fields.iter().map(|field| field.as_bytes().to_vec()).collect())
+    }
+
+    #[test]
+    fn published_event_decodes_to_itself() {
+        let events = [
+            Event::from("x"),
+            Event::from(""),
+            Event::new().event("tick").data("one\ntwo\r\n"),
+            Event::new().event("").data("…"),
+            Event::new().retry(Duration::from_millis(7)).comment("a\nb").data("data: id: 1\n\n"),
+        ];
+        for event in events {
+            let decoded = Entry::decode(published("a topic\n", &event));
+            assert_eq!(decoded, Entry::Event { topic: "a topic\n".to_owned(), event });
+        }
+    }
+
+    #[test]
+    fn entries_in_another_format_are_foreign() {
+        for fields in [
+            &[][..],
+            &["topic", "a"],
+            &["data", "x"],
+            &["topic", "a", "data"],
+            &["topic", "a", "data", "x", "event", "line\nfeed"],
+            &["topic", "a", "data", "x", "retry", "soon"],
+            &["gap", "yesterday"],
+        ] {
+            assert_eq!(decode(fields), Entry::Foreign, "{fields:?}");
+        }
+        let invalid = vec![b"topic".to_vec(), vec![0xff], b"data".to_vec(), b"x".to_vec()];
+        assert_eq!(Entry::decode(invalid), Entry::Foreign);
+    }
+
+    #[test]
+    fn unknown_fields_are_ignored() {
+        let event = Event::from("x");
+        let decoded = decode(&["topic", "a", "color", "red", "data", "x"]);
+        assert_eq!(decoded, Entry::Event { topic: "a".to_owned(), event });
+    }
+
+    #[test]
+    fn markers_are_distinguished() {
+        assert_eq!(decode(&["gap", "5-7"]), Entry::Gap { known: "5-7".parse().unwrap() });
+        assert_eq!(decode(&["skip", ""]), Entry::Skip);
+    }
+}

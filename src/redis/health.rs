@@ -1,0 +1,112 @@
+use std::{
+    fmt,
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Acquire, Relaxed, Release},
+        },
+    },
+};
+
+/// The state of a hub's connection to Redis, from [`Redis::health`](super::Redis::health).
+///
+/// Clones show the same connection. Use it in a readiness probe:
+///
+/// ```
+/// use axum::{extract::State, http::StatusCode};
+/// use tower_sse::redis::RedisHealth;
+///
+/// async fn ready(State(health): State<RedisHealth>) -> StatusCode {
+///     if health.is_following() { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+/// }
+/// # _ = ready;
+/// ```
+///
+/// A process that is not following still serves the events that it has received, and its streams
+/// catch up by themselves. Taking it out of a load balancer after the first failed probe moves its
+/// clients to processes that have lost the same Redis; wait for several.
+#[derive(Clone)]
+pub struct RedisHealth {
+    state: Arc<State>,
+}
+
+#[derive(Default)]
+struct State {
+    is_following: AtomicBool,
+    last_error: Mutex<Option<String>>,
+    gaps: AtomicU64,
+    foreign_entries: AtomicU64,
+}
+
+impl RedisHealth {
+    pub(super) fn new() -> Self {
+        Self { state: Arc::default() }
+    }
+
+    /// Returns whether the hub is connected, has caught up, and can publish.
+    #[must_use]
+    pub fn is_following(&self) -> bool {
+        self.state.is_following.load(Acquire)
+    }
+
+    /// Returns the text of the newest error of the connection, also after it has recovered. `None`
+    /// if there was none.
+    #[must_use]
+    pub fn last_error(&self) -> Option<String> {
+        self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Returns how many times this process reported that events may have been lost.
+    #[must_use]
+    pub fn gaps(&self) -> u64 {
+        self.state.gaps.load(Relaxed)
+    }
+
+    /// Returns how many entries of the stream were skipped because they are not in the
+    /// [format](super#entries) of events.
+    #[must_use]
+    pub fn foreign_entries(&self) -> u64 {
+        self.state.foreign_entries.load(Relaxed)
+    }
+
+    pub(super) fn set_following(&self, is_following: bool) {
+        self.state.is_following.store(is_following, Release);
+    }
+
+    pub(super) fn set_error(&self, error: &super::Error) {
+        let text = display_with_sources(error);
+        *self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    }
+
+    pub(super) fn count_gap(&self) {
+        self.state.gaps.fetch_add(1, Relaxed);
+    }
+
+    pub(super) fn count_foreign_entry(&self) {
+        self.state.foreign_entries.fetch_add(1, Relaxed);
+    }
+}
+
+/// Returns the texts of an error and of its sources.
+pub(super) fn display_with_sources(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(error) = source {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        source = error.source();
+    }
+    text
+}
+
+impl fmt::Debug for RedisHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisHealth")
+            .field("is_following", &self.is_following())
+            .field("last_error", &self.last_error())
+            .field("gaps", &self.gaps())
+            .field("foreign_entries", &self.foreign_entries())
+            .finish()
+    }
+}

@@ -1,0 +1,140 @@
+use std::{sync::Arc, time::Duration};
+
+use ::redis::{Cmd, RedisError, Value};
+use tokio::time::timeout;
+
+use super::{
+    Error,
+    clock::Clock,
+    entry::publish_command,
+    gate::{Gate, Session},
+    health::RedisHealth,
+    stream::parse_added,
+    stream_id::StreamId,
+};
+use crate::{
+    BoxError,
+    event::Event,
+    hub::{PublishError, Publisher, Publishing},
+};
+
+/// How far a client's id may be ahead of the clock: entries of a server whose clock was set back
+/// get later times than its clock.
+const MAX_LEAD: Duration = Duration::from_secs(60);
+
+/// Publishes the events of a hub as entries of its stream.
+#[derive(Clone)]
+pub(super) struct RedisPublisher {
+    pub(super) shared: Arc<PublisherConfig>,
+}
+
+pub(super) struct PublisherConfig {
+    pub(super) key: String,
+    pub(super) max_len: usize,
+    pub(super) deadline: Duration,
+    pub(super) gate: Arc<Gate>,
+    pub(super) clock: Arc<Clock>,
+    pub(super) health: RedisHealth,
+}
+
+impl Publisher for RedisPublisher {
+    fn publish(&self, topic: &str, event: &Event) -> Publishing {
+        let shared = Arc::clone(&self.shared);
+        let command = publish_command(&shared.key, shared.max_len, topic, event);
+        Box::pin(async move { shared.publish(&command).await })
+    }
+
+    fn newest_possible(&self, committed: u64) -> u64 {
+        let lead = u64::try_from(MAX_LEAD.as_millis()).unwrap_or(u64::MAX);
+        let now = StreamId::at(self.shared.clock.now().saturating_add(lead)).sequence();
+        now.max(committed.saturating_add(StreamId::at(lead).sequence()))
+    }
+}
+
+impl PublisherConfig {
+    async fn publish(&self, command: &Cmd) -> Result<u64, PublishError> {
+        let mut is_sent = false;
+        match timeout(self.deadline, self.try_publish(command, &mut is_sent)).await {
+            Ok(result) => result,
+            Err(_) if is_sent => Err(unknown("no answer before the deadline")),
+            Err(_) => Err(PublishError::Refused(self.not_connected())),
+        }
+    }
+
+    /// Publishes without a deadline. `is_sent` is `true` while an answer is awaited.
+    async fn try_publish(&self, command: &Cmd, is_sent: &mut bool) -> Result<u64, PublishError> {
+        loop {
+            let Some(mut session) = self.gate.session().await else {
+                return Err(PublishError::Refused(self.not_connected()));
+            };
+            *is_sent = true;
+            let connection = &mut session.stream.connection;
+            let sending = connection.send_packed_command(command);
+            let Some(reply) = session.ended.run_until_cancelled(sending).await else {
+                return Err(unknown("connection lost before the answer"));
+            };
+            let reply = reply.and_then(Value::extract_error);
+            *is_sent = false;
+            match self.read_reply(&session, reply)? {
+                Some(id) => return Ok(id.sequence()),
+                // Nothing was published, as the stream is missing.
+                None => self.create_stream(&mut session).await?,
+            }
+        }
+    }
+
+    /// Returns the id of the event, or `None` if there is no stream.
+    fn read_reply(
+        &self,
+        session: &Session,
+        reply: Result<Value, RedisError>,
+    ) -> Result<Option<StreamId>, PublishError> {
+        let reply = match reply {
+            Ok(reply) => reply,
+            Err(error) => return Err(self.failed(session, error)),
+        };
+        let id = parse_added(reply).map_err(|error| PublishError::Unknown(error.into()))?;
+        match id {
+            Some(id) if !self.gate.acknowledge(session, id) => {
+                Err(unknown("connection lost with the answer"))
+            }
+            id => Ok(id),
+        }
+    }
+
+    fn failed(&self, session: &Session, error: RedisError) -> PublishError {
+        // The server answered, so it did not add the entry.
+        let is_refused =
+            error.code().is_some() || matches!(error.kind(), ::redis::ErrorKind::Client);
+        // Another server may be the one to write to now.
+        if !is_refused || is_read_only(&error) || error.redirect_node().is_some() {
+            session.ended.cancel();
+        }
+        let error = BoxError::from(Error::new("publish an event to Redis", error));
+        if is_refused { PublishError::Refused(error) } else { PublishError::Unknown(error) }
+    }
+
+    /// Creates the stream again with a marker, from which every process learns that it was lost.
+    async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
+        let known = self.gate.newest_known();
+        let refused = |error: Error| PublishError::Refused(error.into());
+        session.stream.mark(known).await.map_err(refused)
+    }
+
+    fn not_connected(&self) -> BoxError {
+        match self.health.last_error() {
+            Some(error) if !self.health.is_following() => {
+                format!("no connection to Redis: {error}").into()
+            }
+            _ => "no connection to Redis".into(),
+        }
+    }
+}
+
+fn is_read_only(error: &RedisError) -> bool {
+    error.kind() == ::redis::ErrorKind::Server(::redis::ServerErrorKind::ReadOnly)
+}
+
+fn unknown(reason: &'static str) -> PublishError {
+    PublishError::Unknown(reason.into())
+}

@@ -1,0 +1,190 @@
+use std::{sync::Arc, time::Duration};
+
+use ::redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
+
+use super::{
+    Error,
+    entry::{RawEntry, SKIP},
+    stream_id::StreamId,
+};
+
+/// How many entries the reader takes at a time. Fewer than
+/// [`MIN_MAX_LEN`](super::builder::MIN_MAX_LEN), so an answer that is not full has no hole.
+pub(super) const PAGE: usize = 1000;
+/// How long Redis waits for an entry before it answers that there is none.
+pub(super) const BLOCK: Duration = Duration::from_secs(2);
+
+/// Adds a marker, unless the stream has the entry that its writer knew last: `0-0` stands for the
+/// stream itself. The id of the marker is above the known one even if the server's clock is behind.
+const MARK: &str = "
+local key, known = KEYS[1], ARGV[1]
+if known == '0-0' then
+  if redis.call('EXISTS', key) == 1 then return false end
+elseif #redis.call('XRANGE', key, known, known) > 0 then
+  return false
+end
+local function parse(id)
+  local milliseconds, counter = string.match(id, '^(%d+)-(%d+)$')
+  return tonumber(milliseconds), tonumber(counter)
+end
+local id = redis.call('XADD', key, '*', 'gap', known)
+local added, known_at = {parse(id)}, {parse(known)}
+if added[1] < known_at[1] or (added[1] == known_at[1] and added[2] <= known_at[2]) then
+  local above = string.format('%.0f-%.0f', known_at[1], known_at[2] + 1)
+  id = redis.call('XADD', key, above, 'gap', known)
+end
+return id
+";
+
+/// The Redis stream of one hub, over one connection.
+#[derive(Clone)]
+pub(super) struct Stream {
+    pub(super) connection: MultiplexedConnection,
+    pub(super) key: Arc<str>,
+}
+
+/// The first entry of a range.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum RangeStart {
+    First,
+    At(StreamId),
+    After(StreamId),
+}
+
+impl Stream {
+    /// Returns the server's time in milliseconds.
+    pub(super) async fn time(&mut self) -> Result<u64, Error> {
+        const DURING: &str = "read the time of Redis";
+        let reply = self.send(&cmd("TIME"), DURING).await?;
+        let (seconds, microseconds): (u64, u64) =
+            ::redis::from_redis_value(reply).map_err(|error| Error::new(DURING, error))?;
+        Ok(seconds.saturating_mul(1000).saturating_add(microseconds / 1000))
+    }
+
+    /// Returns the id of the newest entry before a time in milliseconds.
+    pub(super) async fn newest_before(
+        &mut self,
+        milliseconds: u64,
+    ) -> Result<Option<StreamId>, Error> {
+        let Some(before) = milliseconds.checked_sub(1) else { return Ok(None) };
+        let mut command = cmd("XREVRANGE");
+        command.arg(&*self.key).arg(before).arg("-").arg("COUNT").arg(1);
+        let entries = self.entries(&command, "find the start of the history in Redis").await?;
+        Ok(entries.first().map(|entry| entry.id))
+    }
+
+    /// Returns up to `count` entries.
+    pub(super) async fn range(
+        &mut self,
+        from: RangeStart,
+        to: Option<StreamId>,
+        count: usize,
+    ) -> Result<Vec<RawEntry>, Error> {
+        let mut command = cmd("XRANGE");
+        command.arg(&*self.key);
+        match from {
+            RangeStart::First => command.arg("-"),
+            RangeStart::At(id) => command.arg(id.to_string()),
+            RangeStart::After(id) => command.arg(format!("({id}")),
+        };
+        match to {
+            None => command.arg("+"),
+            Some(id) => command.arg(id.to_string()),
+        };
+        command.arg("COUNT").arg(count);
+        self.entries(&command, "read the stream in Redis").await
+    }
+
+    /// Waits for entries after `last`, for a limited time. Returns up to [`PAGE`] of them.
+    pub(super) async fn wait_after(&mut self, last: StreamId) -> Result<Vec<RawEntry>, Error> {
+        const DURING: &str = "wait for entries of Redis";
+        let mut command = cmd("XREAD");
+        command.arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        command.arg("STREAMS").arg(&*self.key).arg(last.to_string());
+        match self.send(&command, DURING).await? {
+            Value::Nil => Ok(Vec::new()),
+            reply => parse_streams(reply).ok_or_else(|| unexpected(DURING)),
+        }
+    }
+
+    /// Adds a [marker](MARK), unless the entry `known` is there.
+    pub(super) async fn mark(&mut self, known: StreamId) -> Result<(), Error> {
+        let mut command = cmd("EVAL");
+        command.arg(MARK).arg(1).arg(&*self.key).arg(known.to_string());
+        self.send(&command, "mark a loss in Redis").await.map(drop)
+    }
+
+    /// Adds an entry of the next millisecond, unless there is one by now.
+    pub(super) async fn skip_after(&mut self, id: StreamId) {
+        let mut command = cmd("XADD");
+        let next = StreamId::at(id.milliseconds.saturating_add(1));
+        command.arg(&*self.key).arg("NOMKSTREAM").arg(next.to_string()).arg(SKIP).arg("");
+        // It fails if the stream has gone further, as intended.
+        _ = self.send(&command, "advance the ids in Redis").await;
+    }
+
+    pub(super) async fn ping(&mut self) -> Result<(), Error> {
+        self.send(&cmd("PING"), "reach Redis").await.map(drop)
+    }
+
+    async fn entries(
+        &mut self,
+        command: &Cmd,
+        during: &'static str,
+    ) -> Result<Vec<RawEntry>, Error> {
+        let reply = self.send(command, during).await?;
+        parse_entries(reply).ok_or_else(|| unexpected(during))
+    }
+
+    async fn send(&mut self, command: &Cmd, during: &'static str) -> Result<Value, Error> {
+        let reply = self.connection.send_packed_command(command).await;
+        reply.and_then(Value::extract_error).map_err(|error| Error::new(during, error))
+    }
+}
+
+fn unexpected(during: &'static str) -> Error {
+    Error::new(during, "the reply is not that of a stream")
+}
+
+/// Parses the reply of XREAD for one stream, of either version of the protocol.
+fn parse_streams(reply: Value) -> Option<Vec<RawEntry>> {
+    let entries = match reply {
+        Value::Map(streams) => streams.into_iter().next()?.1,
+        Value::Array(streams) => match streams.into_iter().next()? {
+            Value::Array(stream) => stream.into_iter().nth(1)?,
+            _ => return None,
+        },
+        _ => return None,
+    };
+    parse_entries(entries)
+}
+
+fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
+    let Value::Array(entries) = reply else { return None };
+    entries.into_iter().map(parse_entry).collect()
+}
+
+fn parse_entry(entry: Value) -> Option<RawEntry> {
+    let Value::Array(parts) = entry else { return None };
+    let mut parts = parts.into_iter();
+    let id = String::from_utf8(bytes(parts.next()?)?).ok()?.parse().ok()?;
+    let Value::Array(fields) = parts.next()? else { return None };
+    Some(RawEntry { id, fields: fields.into_iter().map(bytes).collect::<Option<_>>()? })
+}
+
+fn bytes(value: Value) -> Option<Vec<u8>> {
+    match value {
+        Value::BulkString(bytes) => Some(bytes),
+        Value::SimpleString(text) => Some(text.into_bytes()),
+        _ => None,
+    }
+}
+
+/// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
+pub(super) fn parse_added(reply: Value) -> Result<Option<StreamId>, Error> {
+    if reply == Value::Nil {
+        return Ok(None);
+    }
+    let id = bytes(reply).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+    id.map(Some).ok_or_else(|| unexpected("add an entry in Redis"))
+}

@@ -1,0 +1,117 @@
+use std::{
+    collections::VecDeque,
+    sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    event::Event,
+    hub::{Feed, Hub},
+};
+
+/// An event that a [`MemoryBroker`](super::MemoryBroker) has published.
+pub(super) struct Published {
+    pub(super) sequence: u64,
+    pub(super) topic: String,
+    pub(super) event: Event,
+    pub(super) at: Instant,
+}
+
+/// What a broker gives to a hub.
+pub(super) enum Item {
+    Event(Arc<Published>),
+    /// Each topic may have lost events up to this sequence number.
+    Loss(u64),
+}
+
+/// The connection of one hub: the items on their way to it.
+pub(super) struct Connection {
+    feed: Feed,
+    queue: Mutex<Queue>,
+    /// Locked while items are fed, so that they are fed one after another. The queue is not locked
+    /// then: feeding wakes tasks, which can run any code.
+    feeding: Mutex<()>,
+}
+
+struct Queue {
+    items: VecDeque<Item>,
+    is_paused: bool,
+}
+
+impl Connection {
+    pub(super) fn new(feed: Feed, items: VecDeque<Item>) -> Self {
+        let queue = Queue { items, is_paused: false };
+        Self { feed, queue: Mutex::new(queue), feeding: Mutex::default() }
+    }
+
+    pub(super) fn is_open(&self) -> bool {
+        !self.feed.is_closed()
+    }
+
+    pub(super) fn is_of(&self, hub: &Hub) -> bool {
+        self.feed.is_of(hub)
+    }
+
+    pub(super) fn push(&self, item: Item) {
+        self.queue().items.push_back(item);
+    }
+
+    /// Drops the items that have not reached the hub.
+    pub(super) fn clear(&self) {
+        self.queue().items.clear();
+    }
+
+    pub(super) fn set_paused(&self, is_paused: bool) {
+        self.queue().is_paused = is_paused;
+    }
+
+    /// Feeds all items, and returns once they are fed.
+    pub(super) fn load(&self) {
+        {
+            let _feeding = self.feeding.lock().unwrap_or_else(PoisonError::into_inner);
+            self.feed_items();
+        }
+        self.deliver();
+    }
+
+    /// Feeds the items, unless another caller does. The caller holds no lock.
+    pub(super) fn deliver(&self) {
+        // Again, as an item may have been added when the other caller had just found none.
+        while self.has_next() {
+            let _feeding = match self.feeding.try_lock() {
+                Ok(feeding) => feeding,
+                Err(TryLockError::Poisoned(feeding)) => feeding.into_inner(),
+                Err(TryLockError::WouldBlock) => return,
+            };
+            self.feed_items();
+        }
+    }
+
+    fn feed_items(&self) {
+        while let Some(item) = self.next() {
+            // A closed hub takes no more, and its connection is removed with the next event.
+            _ = match item {
+                Item::Event(published) => {
+                    let Published { sequence, topic, event, at } = &*published;
+                    self.feed.event(*sequence, topic, event, at.elapsed())
+                }
+                Item::Loss(sequence) => self.feed.report_loss(sequence),
+            };
+        }
+    }
+
+    fn has_next(&self) -> bool {
+        let queue = self.queue();
+        !queue.is_paused && !queue.items.is_empty()
+    }
+
+    fn next(&self) -> Option<Item> {
+        let mut queue = self.queue();
+        if queue.is_paused { None } else { queue.items.pop_front() }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

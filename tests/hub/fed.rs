@@ -1,0 +1,221 @@
+//! Hubs of several processes that share a broker.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+        mpsc,
+    },
+    task::{Wake, Waker},
+    thread,
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use tower_sse::{
+    Event, LastEventId,
+    hub::{Hub, HubBuilder, PublishError},
+    testing::MemoryBroker,
+};
+
+use crate::client::{Client, asleep, id, read, sequence};
+
+/// Connects a hub. A broker in memory never waits.
+pub(crate) fn connect(broker: &MemoryBroker) -> Hub {
+    connect_with(Hub::builder(), broker)
+}
+
+pub(crate) fn connect_with(builder: HubBuilder, broker: &MemoryBroker) -> Hub {
+    builder.connect(broker.clone()).now_or_never().unwrap().unwrap()
+}
+
+/// Publishes an event through the broker, and returns its sequence number.
+pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> u64 {
+    let published = hub.publish(topic, Event::from(data.to_owned())).now_or_never();
+    sequence(published.unwrap().unwrap().id().as_str())
+}
+
+/// Publishes events by their data, whose first letter is the topic.
+pub(crate) fn publish_all<'a>(hub: &Hub, data: impl IntoIterator<Item = &'a str>) {
+    for data in data {
+        publish(hub, &data[..1], data);
+    }
+}
+
+#[test]
+fn events_reach_all_hubs_with_the_same_ids() {
+    let broker = MemoryBroker::new();
+    let hubs = [connect(&broker), connect(&broker), connect(&broker)];
+    let mut clients = hubs.each_ref().map(|hub| asleep(hub, &["a", "b"], Waker::noop()));
+    for (hub, data) in hubs.iter().cycle().zip(["a1", "b2", "a3", "b4"]) {
+        publish(hub, &data[..1], data);
+    }
+    for (hub, client) in hubs.iter().zip(&mut clients) {
+        assert_eq!(client.read(), ["a1@1", "b2@2", "a3@3", "b4@4"]);
+        assert_eq!(hub.position(), hubs[0].position());
+    }
+    let ids = clients.map(|client| client.last_event_id());
+    assert!(ids.iter().all(|id| *id == Some(hubs[0].position().into())));
+}
+
+#[test]
+fn event_from_another_hub_wakes_each_waiting_subscriber_once() {
+    let broker = MemoryBroker::new();
+    let hubs = [connect(&broker), connect(&broker)];
+    let woken = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&woken);
+    let waker = Waker::from(Arc::new(Run(move || _ = counter.fetch_add(1, SeqCst))));
+    let mut clients = [0; 20].map(|_| asleep(&hubs[0], &["a", "b"], &waker));
+    publish(&hubs[1], "b", "b1");
+    assert_eq!(woken.load(SeqCst), clients.len());
+    assert!(clients.iter_mut().all(|client| client.read() == ["b1@1"]));
+}
+
+#[test]
+fn client_that_moves_between_hubs_receives_each_event_once() {
+    let broker = MemoryBroker::new();
+    let hubs = [connect(&broker), connect(&broker), connect(&broker)];
+    let topics = ["a", "b", "c"];
+    let mut last = LastEventId::from(hubs[0].position());
+    let mut received = Vec::new();
+    let mut published = Vec::new();
+    for round in 0..60 {
+        // Some rounds publish nothing, and some leave a part of the backlog to the next hub.
+        for n in 0..round % 5 {
+            let topic = topics[(round + n) % topics.len()];
+            let number = publish(&hubs[n % hubs.len()], topic, "x");
+            published.push(format!("x@{number}"));
+        }
+        let mut client =
+            Client::new(hubs[round % hubs.len()].subscribe(topics).resume(last.clone()));
+        received.extend(if round % 4 == 0 { client.read_one() } else { client.read() });
+        last = client.last_event_id().unwrap_or(last);
+    }
+    received.extend(read(&hubs[0], &topics, last));
+    assert_eq!(received, published);
+}
+
+#[test]
+fn id_that_a_hub_has_not_received_yet_is_honoured() {
+    let broker = MemoryBroker::new();
+    let [ahead, behind] = [connect(&broker), connect(&broker)];
+    publish_all(&ahead, ["a1", "b2"]);
+    broker.pause(&behind);
+    publish_all(&ahead, ["a3", "b4"]);
+    // Publishing through it is no reason to receive sooner.
+    publish_all(&behind, ["b5", "a6"]);
+    assert_eq!(sequence(ahead.position().as_str()), 6);
+    assert_eq!(sequence(behind.position().as_str()), 2);
+
+    let resume = |seen| asleep_after(&behind, &["a", "b"], seen);
+    let mut clients = [3, 4, 6].map(resume);
+    let mut of_one_topic = asleep_after(&behind, &["a"], 4);
+    broker.resume(&behind);
+    let read = clients.each_mut().map(Client::read);
+    assert_eq!(read, [vec!["b4@4", "b5@5", "a6@6"], vec!["b5@5", "a6@6"], vec![]]);
+    assert_eq!(of_one_topic.read(), ["a6@6"]);
+    publish(&ahead, "a", "a7");
+    assert!(clients.iter_mut().all(|client| client.read() == ["a7@7"]));
+}
+
+fn asleep_after(hub: &Hub, topics: &[&str], seen: u64) -> Client {
+    let mut client = Client::new(hub.subscribe(topics).resume(id(hub, seen)));
+    assert!(client.poll().is_pending(), "after {seen}");
+    client
+}
+
+#[test]
+fn id_that_the_broker_has_not_assigned_is_malformed() {
+    let broker = MemoryBroker::new();
+    let [ahead, behind] = [connect(&broker), connect(&broker)];
+    publish_all(&ahead, ["a1"]);
+    broker.pause(&behind);
+    publish_all(&ahead, ["a2", "a3"]);
+    for unassigned in [4, 5, u64::MAX] {
+        assert_eq!(read(&ahead, &["a"], id(&ahead, unassigned)), ["gap a@3"], "{unassigned}");
+        assert_eq!(read(&behind, &["a"], id(&behind, unassigned)), ["gap a@1"], "{unassigned}");
+    }
+}
+
+#[test]
+fn closing_a_hub_leaves_the_hubs_of_other_processes_open() {
+    let broker = MemoryBroker::new();
+    let [closed, open] = [connect(&broker), connect(&broker)];
+    let mut client = Client::new(closed.subscribe(["a"]).resume(id(&closed, 0)));
+    let mut other = asleep(&open, &["a"], Waker::noop());
+    publish(&open, "a", "a1");
+    closed.close();
+    let refused = closed.publish("a", "x").now_or_never().unwrap();
+    assert!(matches!(refused, Err(PublishError::Closed)));
+    publish(&open, "a", "a2");
+    broker.lose_history();
+    assert_eq!(client.read(), ["a1@1"]);
+    assert!(client.has_ended());
+    assert_eq!(sequence(closed.position().as_str()), 1);
+    assert_eq!(other.read(), ["a1@1", "a2@2", "gap a@3"]);
+}
+
+#[test]
+fn subscription_outlives_the_clones_of_its_hub() {
+    let broker = MemoryBroker::new();
+    let [one, other] = [connect(&broker), connect(&broker)];
+    let mut client = asleep(&one, &["a"], Waker::noop());
+    drop(one);
+    publish(&other, "a", "a1");
+    assert_eq!(client.read(), ["a1@1"]);
+}
+
+#[test]
+fn pausing_a_hub_of_another_broker_panics() {
+    let hub = connect(&MemoryBroker::new());
+    let broker = MemoryBroker::new();
+    let pause = std::panic::AssertUnwindSafe(|| broker.pause(&hub));
+    assert!(std::panic::catch_unwind(pause).is_err());
+    assert_eq!(publish(&connect(&broker), "a", "a1"), 1, "the broker is still of use");
+}
+
+#[test]
+fn two_brokers_have_different_ids() {
+    let brokers = [MemoryBroker::new(), MemoryBroker::default(), MemoryBroker::default()];
+    let hubs = brokers.each_ref().map(connect);
+    for (hub, data) in hubs.iter().zip(["a1", "a1", "a1"]) {
+        publish(hub, "a", data);
+    }
+    for (index, hub) in hubs.iter().enumerate() {
+        for other in hubs.iter().skip(index + 1) {
+            assert_eq!(read(hub, &["a"], other.position().into()), ["gap a@0", "a1@1"]);
+        }
+    }
+}
+
+/// Runs some code when it is woken.
+struct Run<F: Fn() + Send + Sync>(F);
+
+impl<F: Fn() + Send + Sync> Wake for Run<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+#[test]
+fn waker_can_publish_and_resume_in_another_hub() {
+    let (done, is_done) = mpsc::channel();
+    thread::spawn(move || {
+        let broker = MemoryBroker::new();
+        let hubs = [connect(&broker), connect(&broker)];
+        let inner = hubs.clone();
+        let woken = AtomicUsize::new(0);
+        let waker = Waker::from(Arc::new(Run(move || {
+            if woken.fetch_add(1, SeqCst) == 0 {
+                publish(&inner[0], "a", "again");
+                drop(inner[1].subscribe(["a", "new"]).resume(id(&inner[0], 2)));
+            }
+        })));
+        let mut client = asleep(&hubs[0], &["a"], &waker);
+        publish(&hubs[1], "a", "first");
+        assert_eq!(client.read(), ["first@1", "again@2"]);
+        assert_eq!(read(&hubs[1], &["a"], id(&hubs[1], 0)), ["first@1", "again@2"]);
+        done.send(()).unwrap();
+    });
+    is_done.recv_timeout(Duration::from_secs(20)).expect("no deadlock");
+}

@@ -1,0 +1,198 @@
+//! Which losses a client is told, by where its subscription starts.
+
+use tower_sse::{
+    Event, LastEventId,
+    hub::{GapPolicy, Hub, Subscribe},
+    testing::MemoryBroker,
+};
+
+use crate::{
+    client::{Client, describe, id, read},
+    fed::{connect, connect_with, publish_all},
+    loss::{gaps, items},
+};
+
+fn foreign() -> LastEventId {
+    LastEventId::from(Hub::new().position())
+}
+
+fn malformed() -> LastEventId {
+    LastEventId::try_from("?").unwrap()
+}
+
+#[test]
+fn gap_policy_reports_or_ends_or_ignores_a_loss() {
+    for topics in [&["a"][..], &["a", "b", "c"]] {
+        let broker = MemoryBroker::new();
+        let hub = connect(&broker);
+        let begin = |gap_policy, seen| {
+            Client::new(hub.subscribe(topics).gap_policy(gap_policy).resume(id(&hub, seen)))
+        };
+        publish_all(&hub, ["a1"]);
+        broker.lose_history();
+        publish_all(&hub, ["a3"]);
+        let gaps = gaps(topics, 2);
+
+        let reports = [&["a1@1".to_owned()][..], &gaps, &["a3@3".to_owned()]].concat();
+        assert_eq!(begin(GapPolicy::Report, 0).read(), reports);
+
+        let mut ends = begin(GapPolicy::ReportAndEnd, 0);
+        assert_eq!(ends.read(), reports[..=gaps.len()]);
+        assert!(ends.has_ended());
+        let mut again = begin(GapPolicy::ReportAndEnd, 2);
+        assert_eq!(again.read(), ["a3@3"]);
+        assert!(!again.has_ended());
+
+        let mut ignores = begin(GapPolicy::Ignore, 0);
+        assert_eq!(ignores.read(), ["a1@1", "a3@3"]);
+        broker.lose_history();
+        assert!(ignores.read().is_empty());
+        publish_all(&hub, ["a5"]);
+        assert_eq!(ignores.read(), ["a5@5"]);
+        assert_eq!(again.read(), self::gaps(topics, 4));
+        assert!(again.has_ended());
+        let reported = 3 * topics.len() as u64;
+        assert_eq!(hub.stats().gaps(), reported, "one for each gap that was sent");
+    }
+}
+
+/// A client without an id has missed nothing.
+#[test]
+fn first_visit_is_not_told_of_an_earlier_loss() {
+    let broker = MemoryBroker::new();
+    let hub = connect(&broker);
+    publish_all(&hub, ["a1", "b2"]);
+    broker.lose_history();
+    publish_all(&hub, ["a4"]);
+    let topics = ["a", "b"];
+    let subscribe = || hub.subscribe(topics);
+    let hello = || Event::new().event("hello").data("hello");
+    let begin = |subscribe: Subscribe| Client::new(subscribe.resume(None));
+    let mut clients = [
+        begin(subscribe()),
+        begin(subscribe().recent(1)),
+        begin(subscribe().recent(10)),
+        begin(subscribe().greeting(hello())),
+        begin(subscribe().greeting(hello()).recent(2)),
+    ];
+    let read = clients.each_mut().map(Client::read);
+    let all = vec!["a1@1", "b2@2", "a4@4"];
+    let greeted = vec!["hello@1", "b2@2", "a4@4"];
+    assert_eq!(read, [vec![], vec!["a4@4"], all, vec!["hello@4"], greeted]);
+
+    broker.lose_history();
+    for client in &mut clients {
+        assert_eq!(client.read(), gaps(&topics, 5), "a later loss");
+    }
+    // One with an id from before the loss is told, as nobody knows how far it got.
+    let rest = [gaps(&topics, 3), vec!["a4@4".to_owned()], gaps(&topics, 5)].concat();
+    assert_eq!(self::read(&hub, &topics, id(&hub, 2)), rest);
+    let more = [vec!["b2@2".to_owned()], rest].concat();
+    assert_eq!(self::read(&hub, &topics, id(&hub, 1)), more);
+}
+
+#[test]
+fn first_visit_is_told_of_a_loss_before_its_first_event() {
+    let broker = MemoryBroker::new();
+    let hub = connect(&broker);
+    publish_all(&hub, ["a1"]);
+    let begin = |recent| Client::new(hub.subscribe(["a", "b"]).recent(recent).resume(None));
+    let [mut without, mut with_recent] = [begin(0), begin(5)];
+    broker.lose_history();
+    assert_eq!(without.read(), gaps(&["a", "b"], 2));
+    assert_eq!(with_recent.read(), ["a1@1", "gap a@1", "gap b@2"]);
+}
+
+#[test]
+fn unknown_id_is_told_of_later_losses_only() {
+    let broker = MemoryBroker::new();
+    let hub = connect(&broker);
+    publish_all(&hub, ["a1"]);
+    broker.lose_history();
+    publish_all(&hub, ["a3"]);
+    let topics = ["a", "b"];
+    let begin = |last| Client::new(hub.subscribe(topics).recent(1).resume(Some(last)));
+    // The gaps at the start cover the earlier loss.
+    let mut clients = [begin(foreign()), begin(malformed()), begin(id(&hub, 4))];
+    let read = clients.each_mut().map(Client::read);
+    let after_malformed = vec!["gap a@0", "gap b@2", "a3@3"];
+    let after_foreign = vec!["gap a@0", "gap b@0", "a1@1", "a3@3"];
+    assert_eq!(read, [after_foreign, after_malformed.clone(), after_malformed]);
+    // One of these has not read its gaps when the next loss happens.
+    let mut late = [begin(foreign()), begin(malformed())];
+    broker.lose_history();
+    let read = late.each_mut().map(Client::read);
+    let again = ["gap a@3", "gap b@4"];
+    assert_eq!(read[0], [&["gap a@0", "gap b@0", "a1@1", "a3@3"][..], &again].concat());
+    assert_eq!(read[1], [&["gap a@0", "gap b@2", "a3@3"][..], &again].concat());
+    for client in &mut clients {
+        assert_eq!(client.read(), again);
+    }
+}
+
+/// Every gap of a foreign id is above the loss, so its client has no id of this hub yet.
+#[test]
+fn loss_before_the_gaps_of_a_foreign_id_is_repeated_until_the_last() {
+    let broker = MemoryBroker::new();
+    let hub = connect_with(Hub::builder().retain_events(1), &broker);
+    let begin = |last| Client::new(hub.subscribe(["a", "b"]).resume(last));
+    publish_all(&hub, ["a1", "b2"]);
+    let mut client = begin(foreign());
+    broker.lose_history();
+    publish_all(&hub, ["a4", "b5", "a6", "b7"]);
+    let messages = items(&mut client).concat();
+    let described: Vec<_> = messages.iter().map(describe).collect();
+    assert_eq!(described, ["gap a@0", "gap b@3", "gap a@4", "gap b@5", "a6@6", "b7@7"]);
+    assert_eq!(&*messages[0].last_event_id, "1-0", "still foreign");
+    for (seen, message) in messages.iter().enumerate().skip(1) {
+        let last = LastEventId::try_from(&*message.last_event_id).unwrap();
+        assert_eq!(begin(last).read(), described[seen + 1..], "after {seen}");
+    }
+}
+
+#[test]
+fn hub_that_connects_after_a_loss_tells_it() {
+    let broker = MemoryBroker::new();
+    let early = connect(&broker);
+    publish_all(&early, ["a1"]);
+    broker.lose_history();
+    publish_all(&early, ["a3"]);
+    let late = connect(&broker);
+    assert_eq!(late.position(), early.position());
+    for (seen, expected) in [
+        (0, &["gap a@1", "gap new@2", "a3@3"][..]),
+        (1, &["gap a@1", "gap new@2", "a3@3"]),
+        (2, &["a3@3"]),
+    ] {
+        assert_eq!(read(&late, &["a", "new"], id(&late, seen)), expected, "after {seen}");
+    }
+    let empty = MemoryBroker::new();
+    empty.lose_history();
+    let hub = connect(&empty);
+    assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["gap a@1"]);
+    assert!(Client::new(hub.subscribe(["a"]).resume(None)).read().is_empty());
+}
+
+#[test]
+fn client_of_a_hub_that_received_less_is_told_of_the_loss() {
+    let broker = MemoryBroker::new();
+    let [ahead, behind] = [connect(&broker), connect(&broker)];
+    publish_all(&ahead, ["a1"]);
+    broker.pause(&behind);
+    publish_all(&ahead, ["a2", "a3"]);
+    let mut client = Client::new(behind.subscribe(["a"]).resume(id(&ahead, 0)));
+    broker.lose_history();
+    publish_all(&ahead, ["a5"]);
+    assert_eq!(client.read(), ["a1@1"]);
+    broker.resume(&behind);
+    assert_eq!(client.read(), ["gap a@4", "a5@5"], "its hub never received the rest");
+    for (seen, expected) in [
+        (1, &["gap a@4", "a5@5"][..]),
+        (2, &["gap a@4", "a5@5"]),
+        (3, &["gap a@4", "a5@5"]),
+        (4, &["a5@5"]),
+    ] {
+        assert_eq!(read(&behind, &["a"], id(&ahead, seen)), expected, "after {seen}");
+    }
+    assert_eq!(read(&ahead, &["a"], id(&ahead, 1)), ["a2@2", "a3@3", "gap a@4", "a5@5"]);
+}

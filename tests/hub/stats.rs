@@ -1,0 +1,161 @@
+//! The figures of a hub, against independent counts.
+
+use std::time::Duration;
+
+use tokio::time::advance;
+use tower_sse::{
+    LastEventId,
+    hub::{GapPolicy, Hub},
+};
+
+use crate::client::{Client, id, publish, publish_all};
+
+const MINUTE: Duration = Duration::from_secs(60);
+
+/// The memory of topics and events as `HubBuilder::max_memory` documents it.
+fn memory(hub: &Hub, topics: &[(&str, &[&str])]) -> usize {
+    let wire = |data: &str| format!("data: {data}\nid: {}\n\n", id(hub, 1)).len();
+    let events = |events: &[&str]| events.iter().map(|data| wire(data) + 112).sum::<usize>();
+    topics.iter().map(|(name, kept)| 560 + name.len() + events(kept)).sum()
+}
+
+#[test]
+fn new_hub_has_no_figures() {
+    let stats = Hub::new().stats();
+    let counts = [stats.memory(), stats.topics(), stats.events(), stats.subscribers()];
+    assert_eq!(counts, [0; 4]);
+    assert_eq!((stats.evicted(), stats.gaps(), stats.lag()), (0, 0, None));
+}
+
+#[test]
+fn events_topics_and_memory_are_those_that_the_hub_keeps() {
+    let hub = Hub::builder().retain_events(2).build();
+    publish_all(&hub, ["a1", "a2", "b3", "a4", "a5"]);
+    publish(&hub, "a longer name", "some text");
+    let stats = hub.stats();
+    assert_eq!((stats.events(), stats.topics(), stats.evicted()), (4, 3, 2));
+    let longer = ("a longer name", &["some text"][..]);
+    let kept = [("a", &["a4", "a5"][..]), ("b", &["b3"]), longer];
+    assert_eq!(stats.memory(), memory(&hub, &kept));
+
+    // A topic without events takes no memory that counts.
+    let _subscription = hub.subscribe_to("empty").resume(None);
+    assert_eq!(hub.stats().topics(), 4);
+    assert_eq!(hub.stats().memory(), stats.memory());
+    assert_eq!(hub.clone().stats(), hub.stats());
+}
+
+#[test]
+fn subscription_counts_in_each_of_its_topics() {
+    let hub = Hub::new();
+    let begin = |topics: &[&str]| Client::new(hub.subscribe(topics).resume(None));
+    let clients = [begin(&["a"]), begin(&["a", "b", "c"]), begin(&["b", "b"])];
+    assert_eq!(hub.stats().subscribers(), 5);
+    let each = ["a", "b", "c"].map(|topic| hub.subscriber_count(topic));
+    assert_eq!(each, [2, 2, 1]);
+    let [one, of_three, other] = clients;
+    drop((one, other));
+    assert_eq!((hub.stats().subscribers(), hub.stats().topics()), (3, 3));
+    drop(of_three);
+    assert_eq!((hub.stats().subscribers(), hub.stats().topics()), (0, 0));
+}
+
+#[test]
+fn evicted_counts_events_of_removed_topics() {
+    let hub = Hub::builder().max_memory(0).build();
+    for n in 0..10 {
+        publish(&hub, &format!("topic {}", n % 3), "x");
+    }
+    let stats = hub.stats();
+    assert_eq!((stats.evicted(), stats.events(), stats.topics(), stats.memory()), (10, 0, 0, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn evicted_counts_events_above_the_maximum_age() {
+    let hub = Hub::builder().retain_for(MINUTE).build();
+    publish_all(&hub, ["a1", "a2", "b3"]);
+    advance(MINUTE + Duration::from_millis(1)).await;
+    publish(&hub, "c", "c4");
+    let stats = hub.stats();
+    assert_eq!((stats.evicted(), stats.events(), stats.topics()), (3, 1, 1));
+    assert_eq!(stats.memory(), memory(&hub, &[("c", &["c4"])]));
+}
+
+#[test]
+fn gaps_count_once_for_each_that_is_sent() {
+    let hub = Hub::builder().retain_events(1).build();
+    publish_all(&hub, ["a1", "a2", "b3", "b4"]);
+    let subscribe = || hub.subscribe(["a", "b", "c"]);
+    let mut client = Client::new(subscribe().resume(id(&hub, 0)));
+    assert_eq!(hub.stats().gaps(), 0, "not sent yet");
+    assert_eq!(client.read(), ["gap a@1", "a2@2", "gap b@3", "b4@4"]);
+    assert_eq!(hub.stats().gaps(), 2);
+    for last in ["?", "zz-1"].map(|id| LastEventId::try_from(id).unwrap()) {
+        let before = hub.stats().gaps();
+        let mut ignores =
+            Client::new(subscribe().gap_policy(GapPolicy::Ignore).resume(last.clone()));
+        ignores.read();
+        assert_eq!(hub.stats().gaps(), before, "{last}: not sent");
+        let items = Client::new(subscribe().resume(last.clone())).read();
+        assert_eq!(items.iter().filter(|item| item.starts_with("gap ")).count(), 3);
+        assert_eq!(hub.stats().gaps(), before + 3, "{last}");
+    }
+}
+
+mod fed {
+    use std::time::Duration;
+
+    use tokio::time::advance;
+    use tower_sse::testing::MemoryBroker;
+
+    use super::{MINUTE, memory};
+    use crate::{
+        client::{Client, asleep},
+        fed::{connect, publish, publish_all},
+    };
+
+    #[test]
+    fn figures_are_those_of_the_process() {
+        let broker = MemoryBroker::new();
+        let [one, other] = [connect(&broker), connect(&broker)];
+        let mut client = asleep(&other, &["a", "b"], std::task::Waker::noop());
+        publish_all(&one, ["a1", "b2"]);
+        broker.lose_history();
+        assert_eq!(client.read().len(), 4);
+        let (one, other) = (one.stats(), other.stats());
+        let kept = memory(&connect(&broker), &[("a", &["a1"]), ("b", &["b2"])]);
+        for stats in [&one, &other] {
+            assert_eq!((stats.memory(), stats.events(), stats.topics()), (kept, 2, 2));
+        }
+        assert_eq!((one.subscribers(), one.gaps()), (0, 0));
+        assert_eq!((other.subscribers(), other.gaps()), (2, 2));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn lag_is_the_age_of_the_newest_event_when_it_was_received() {
+        let broker = MemoryBroker::new();
+        let [prompt, late] = [connect(&broker), connect(&broker)];
+        let lags = || [prompt.stats().lag(), late.stats().lag()];
+        assert_eq!(lags(), [Some(Duration::ZERO); 2]);
+        broker.pause(&late);
+        publish(&prompt, "a", "a1");
+        advance(MINUTE).await;
+        publish(&prompt, "a", "a2");
+        advance(Duration::from_micros(1_234_567)).await;
+        broker.resume(&late);
+        assert_eq!(lags(), [Some(Duration::ZERO), Some(Duration::from_micros(1_234_567))]);
+        publish(&prompt, "a", "a3");
+        assert_eq!(lags(), [Some(Duration::ZERO); 2]);
+    }
+
+    /// Otherwise a hub that starts in a quiet hour would seem to be behind.
+    #[tokio::test(start_paused = true)]
+    async fn history_is_no_lag() {
+        let broker = MemoryBroker::new();
+        publish(&connect(&broker), "a", "a1");
+        advance(MINUTE).await;
+        let hub = connect(&broker);
+        assert_eq!(Client::new(hub.subscribe(["a"]).recent(1).resume(None)).read(), ["a1@1"]);
+        assert_eq!(hub.stats().lag(), Some(Duration::ZERO));
+    }
+}

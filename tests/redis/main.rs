@@ -1,0 +1,28 @@
+//! The hub on Redis Streams, against real servers that each test starts for itself.
+
+#![cfg(feature = "redis")]
+
+mod client;
+mod outcomes;
+mod server;
+mod sharing;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+/// Longer than anything a test awaits, so that a test that hangs fails.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits until the condition holds, and panics if it does not in time.
+#[track_caller]
+fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let caller = std::panic::Location::caller();
+    async move {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition() {
+            assert!(Instant::now() < deadline, "not true in time, awaited at {caller}");
+            sleep(Duration::from_millis(2)).await;
+        }
+    }
+}

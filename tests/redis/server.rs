@@ -1,0 +1,157 @@
+use std::{
+    env, fs,
+    io::{Write, stderr},
+    net::{Ipv4Addr, TcpListener},
+    path::PathBuf,
+    process::{self, Child, Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use redis::{FromRedisValue, aio::MultiplexedConnection};
+use tokio::time::{Instant, sleep};
+use tower_sse::redis::Redis;
+
+use crate::PATIENCE;
+
+/// A Redis server in a directory and on a port of its own. Dropping it kills it.
+pub(crate) struct Server {
+    process: Option<Child>,
+    port: u16,
+    directory: PathBuf,
+    options: Vec<String>,
+}
+
+impl Server {
+    /// Starts a server that keeps nothing when it is killed. Returns `None`, and says so, where
+    /// `redis-server` is not installed.
+    pub(crate) async fn start() -> Option<Self> {
+        Self::start_with(&["--appendonly", "no"]).await
+    }
+
+    /// Starts a server that has each acknowledged write when it is killed.
+    pub(crate) async fn start_durable() -> Option<Self> {
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "always"]).await
+    }
+
+    pub(crate) async fn start_with(options: &[&str]) -> Option<Self> {
+        let mut server = Self::prepare(options)?;
+        server.restart().await;
+        Some(server)
+    }
+
+    /// Returns a server that is not running yet.
+    pub(crate) fn prepare(options: &[&str]) -> Option<Self> {
+        static NEXT: AtomicU32 = AtomicU32::new(0);
+        if find("redis-server").is_none() {
+            skip("no redis-server here");
+            return None;
+        }
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tower-sse-redis-{}-{number}", process::id());
+        let directory = env::temp_dir().join(name);
+        fs::create_dir_all(&directory).unwrap();
+        let port = free_port();
+        let options = options.iter().map(ToString::to_string).collect();
+        Some(Self { process: None, port, directory, options })
+    }
+
+    /// Starts the process again, and waits until it accepts connections.
+    pub(crate) async fn restart(&mut self) {
+        self.spawn();
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Ok(mut connection) = self.try_connect().await
+                && redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
+            {
+                return;
+            }
+            assert!(Instant::now() < deadline, "redis-server does not answer");
+            sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    /// Starts the process again, without waiting for it.
+    pub(crate) fn spawn(&mut self) {
+        assert!(self.process.is_none());
+        let program = find("redis-server").unwrap();
+        let mut command = Command::new(program);
+        command
+            .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
+            .arg("--dir")
+            .arg(&self.directory)
+            .args(&self.options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null());
+        self.process = Some(command.spawn().unwrap());
+    }
+
+    /// Kills the process as a crash does.
+    pub(crate) fn kill(&mut self) {
+        let mut process = self.process.take().unwrap();
+        process.kill().unwrap();
+        process.wait().unwrap();
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        let id = self.process.as_ref().unwrap().id();
+        kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Returns a broker of this server.
+    pub(crate) fn broker(&self) -> Redis {
+        Redis::open(self.url()).unwrap()
+    }
+
+    /// Sends a command, as an operator does.
+    pub(crate) async fn command<T: FromRedisValue>(&self, command: &str) -> T {
+        let mut connection = self.try_connect().await.unwrap();
+        let mut parts = command.split_ascii_whitespace();
+        let mut command = redis::cmd(parts.next().unwrap());
+        parts.for_each(|part| _ = command.arg(part));
+        command.query_async(&mut connection).await.unwrap()
+    }
+
+    pub(crate) async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
+        redis::Client::open(self.url())?.get_multiplexed_async_connection().await
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        if let Some(mut process) = self.process.take() {
+            _ = process.kill();
+            _ = process.wait();
+        }
+        _ = fs::remove_dir_all(&self.directory);
+    }
+}
+
+pub(crate) fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+}
+
+/// Returns the path of a program.
+pub(crate) fn find(name: &str) -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    // Debian keeps servers out of the path of users.
+    let mut directories = env::split_paths(&path).chain(["/usr/sbin".into()]);
+    directories.find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()))
+}
+
+/// Says that a test was skipped, where that is allowed.
+pub(crate) fn skip(missing: &str) {
+    assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
+    // Not by a macro: the test harness captures what passing tests print with those.
+    #[allow(clippy::explicit_write)]
+    writeln!(stderr(), "skipped: {missing}").unwrap();
+}

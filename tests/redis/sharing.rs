@@ -1,0 +1,115 @@
+//! What hubs of several processes share.
+
+use std::time::Duration;
+
+use tower_sse::{Event, hub::Hub, redis::Redis};
+
+use crate::{client::Client, server::Server, until};
+
+#[tokio::test]
+async fn event_reaches_the_clients_of_all_processes_with_one_id() {
+    let Some(server) = Server::start().await else { return };
+    let one = Hub::connect(server.broker()).await.unwrap();
+    let other = Hub::connect(server.broker()).await.unwrap();
+    let mut clients = [Client::connect(&one, &["a"]), Client::connect(&other, &["a"])];
+
+    let event = Event::new().event("tick").retry(Duration::from_secs(1)).data("x\ny");
+    let receipt = one.publish("a", event).await.unwrap();
+
+    assert_eq!(receipt.subscribers(), 1);
+    for client in &mut clients {
+        let message = client.next().await;
+        assert_eq!((&*message.event, &*message.data), ("tick", "x\ny"));
+        assert_eq!(&*message.last_event_id, receipt.id().as_str());
+        assert_eq!(message.retry, Some(Duration::from_secs(1)));
+    }
+    until(|| one.position() == receipt.id() && other.position() == receipt.id()).await;
+}
+
+#[tokio::test]
+async fn client_that_moves_between_processes_misses_and_repeats_nothing() {
+    let Some(server) = Server::start().await else { return };
+    let hubs = [
+        Hub::connect(server.broker()).await.unwrap(),
+        Hub::connect(server.broker()).await.unwrap(),
+    ];
+    let mut client = Client::connect(&hubs[0], &["a", "b"]);
+    let publisher = tokio::spawn({
+        let hubs = hubs.clone();
+        async move {
+            for n in 0..500 {
+                let topic = ["a", "b"][n % 2];
+                hubs[n % 2].publish(topic, n.to_string()).await.unwrap();
+            }
+        }
+    });
+    let mut received = Vec::new();
+    for turn in 1..=100 {
+        received.extend(client.data(5).await);
+        client.move_to(&hubs[turn % 2]);
+    }
+    publisher.await.unwrap();
+    assert_eq!(received, (0..500).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn new_process_loads_the_history() {
+    let Some(server) = Server::start().await else { return };
+    let one = Hub::connect(server.broker()).await.unwrap();
+    let first = one.publish("a", "0").await.unwrap();
+    for n in 1..2_500 {
+        _ = one.publish("a", n.to_string()).await.unwrap();
+    }
+    let other = Hub::builder().retain_events(10_000).connect(server.broker()).await.unwrap();
+    assert_eq!(other.stats().events(), 2_500);
+    let mut client = Client::resume(&other, &["a"], Some(first.id().into()));
+    assert_eq!(client.data(2_499).await, (1..2_500).map(|n| n.to_string()).collect::<Vec<_>>());
+}
+
+#[tokio::test]
+async fn keys_are_separate_hubs() {
+    let Some(server) = Server::start().await else { return };
+    let one = Hub::connect(server.broker().key("one")).await.unwrap();
+    let other = Hub::connect(server.broker().key("other")).await.unwrap();
+    let receipt = one.publish("a", "x").await.unwrap();
+    let mut client = Client::resume(&other, &["a"], Some(receipt.id().into()));
+    // An id of another hub.
+    _ = other.publish("a", "y").await.unwrap();
+    client.gap("a").await;
+    assert_eq!(client.data(1).await, ["y"]);
+}
+
+#[tokio::test]
+async fn reader_ends_with_its_hub() {
+    let Some(server) = Server::start().await else { return };
+    let hub = Hub::connect(server.broker()).await.unwrap();
+    let closed = Hub::connect(server.broker()).await.unwrap();
+    let count = || async { server.command::<String>("CLIENT LIST").await.lines().count() };
+    assert_eq!(count().await, 5, "two for each hub, and the operator's own");
+    drop(hub);
+    closed.close();
+    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
+    while count().await > 1 {
+        assert!(tokio::time::Instant::now() < deadline, "a reader stays");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn unreachable_server_is_an_error() {
+    let port = crate::server::free_port();
+    let broker = Redis::open(format!("redis://127.0.0.1:{port}/")).unwrap();
+    let health = broker.health();
+    let error = Hub::connect(broker).await.unwrap_err();
+    assert_eq!(error.to_string(), "failed to connect to Redis");
+    assert!(!health.is_following());
+    assert!(health.last_error().unwrap().contains("refused"), "{health:?}");
+}
+
+#[test]
+fn invalid_url_is_an_error() {
+    for url in ["", "http://127.0.0.1/", "redis://", "127.0.0.1:6379"] {
+        let error = Redis::open(url).unwrap_err();
+        assert_eq!(error.to_string(), "failed to read the URL of Redis", "{url}");
+    }
+}

@@ -1,0 +1,316 @@
+//! Every way in which a stream can end, so that no report, permit or token misses one.
+
+use std::{
+    io,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::FutureExt;
+use http::{Request, StatusCode};
+use tokio::{task::yield_now, time::advance};
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, Service, service_fn};
+use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer};
+
+use super::{
+    body::{Polled, data, poll_frame},
+    kind::{Body, Kind},
+    source::{Events, Source},
+    task::cancelled_task,
+};
+
+/// Longer than an error is delayed.
+const HELD_BACK: Duration = Duration::from_millis(21);
+const AGE: Duration = Duration::from_secs(1);
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitPath {
+    SourceEnds,
+    SourceEndsBeforeTheTerminator,
+    SourceFails,
+    SourceFailsAndSomebodySaysSo,
+    SourcePanics,
+    SourcePanicsAndTheThreadUnwinds,
+    ThreadUnwinds,
+    ClientLeaves,
+    ClientLeavesBeforeTheFirstPoll,
+    ClientLeavesBeforeTheFailure,
+    Cancelled,
+    CancelledByFailing,
+    Drained,
+    DrainedByFailing,
+    Expired,
+    ExpiredByFailing,
+    ExpiredAtTheFirstPoll,
+    // Before there is a head:
+    ClientLeavesBeforeTheHead,
+    ServiceFails,
+    ServicePanics,
+    ServicePanicsInTheCall,
+    // No stream is opened:
+    NotAcceptable,
+    Head,
+}
+
+use ExitPath::{
+    Cancelled, CancelledByFailing, ClientLeaves, ClientLeavesBeforeTheFailure,
+    ClientLeavesBeforeTheFirstPoll, ClientLeavesBeforeTheHead, Drained, DrainedByFailing, Expired,
+    ExpiredAtTheFirstPoll, ExpiredByFailing, Head, NotAcceptable, ServiceFails, ServicePanics,
+    ServicePanicsInTheCall, SourceEnds, SourceEndsBeforeTheTerminator, SourceFails,
+    SourceFailsAndSomebodySaysSo, SourcePanics, SourcePanicsAndTheThreadUnwinds, ThreadUnwinds,
+};
+
+impl ExitPath {
+    pub const ALL: [Self; 23] = [
+        SourceEnds,
+        SourceEndsBeforeTheTerminator,
+        SourceFails,
+        SourceFailsAndSomebodySaysSo,
+        SourcePanics,
+        SourcePanicsAndTheThreadUnwinds,
+        ThreadUnwinds,
+        ClientLeaves,
+        ClientLeavesBeforeTheFirstPoll,
+        ClientLeavesBeforeTheFailure,
+        Cancelled,
+        CancelledByFailing,
+        Drained,
+        DrainedByFailing,
+        Expired,
+        ExpiredByFailing,
+        ExpiredAtTheFirstPoll,
+        ClientLeavesBeforeTheHead,
+        ServiceFails,
+        ServicePanics,
+        ServicePanicsInTheCall,
+        NotAcceptable,
+        Head,
+    ];
+
+    /// Returns the close reason of the stream, or `None` if none is opened.
+    pub const fn reason<K: Kind>(self) -> Option<CloseReason> {
+        match self {
+            NotAcceptable | Head => None,
+            ClientLeavesBeforeTheHead | ServiceFails | ServicePanics | ServicePanicsInTheCall
+                if !K::BARE =>
+            {
+                None
+            }
+            _ => Some(self.end()),
+        }
+    }
+
+    /// Returns how the response ends, stream or not.
+    pub const fn end(self) -> CloseReason {
+        match self {
+            SourceEnds | SourceEndsBeforeTheTerminator | NotAcceptable | Head => CloseReason::Ended,
+            SourceFails
+            | SourceFailsAndSomebodySaysSo
+            | ClientLeavesBeforeTheFailure
+            | ServiceFails => CloseReason::Failed,
+            SourcePanics
+            | SourcePanicsAndTheThreadUnwinds
+            | ThreadUnwinds
+            | ServicePanics
+            | ServicePanicsInTheCall => CloseReason::Panicked,
+            ClientLeaves | ClientLeavesBeforeTheFirstPoll | ClientLeavesBeforeTheHead => {
+                CloseReason::Disconnected
+            }
+            Cancelled | CancelledByFailing => CloseReason::Cancelled,
+            Drained | DrainedByFailing => CloseReason::Drained,
+            Expired | ExpiredByFailing | ExpiredAtTheFirstPoll => CloseReason::Expired,
+        }
+    }
+
+    /// Returns how many frames and bytes are sent.
+    pub fn sent(self) -> (u64, u64) {
+        let frames: &[&str] = match self {
+            ClientLeavesBeforeTheFirstPoll
+            | ExpiredAtTheFirstPoll
+            | ClientLeavesBeforeTheHead
+            | ServiceFails
+            | ServicePanics
+            | ServicePanicsInTheCall
+            | NotAcceptable
+            | Head => &[],
+            SourceEndsBeforeTheTerminator => &[ONE, "data: end\n\n"],
+            SourceFailsAndSomebodySaysSo => &[ONE, "data: failed\n\n"],
+            Drained | DrainedByFailing => &[ONE, GOODBYE],
+            SourceFails | ClientLeavesBeforeTheFailure | CancelledByFailing | ExpiredByFailing => {
+                &[ONE, LAST_LINE]
+            }
+            _ => &[ONE],
+        };
+        (frames.len() as u64, frames.iter().map(|frame| frame.len() as u64).sum())
+    }
+
+    /// Lets a service inside `layer` end in this way, and returns the `Disconnect` that it found in
+    /// its request.
+    pub async fn go<K: Kind>(self, layer: &SseLayer<K::Marker>) -> Option<Disconnect> {
+        let (source, events) = Source::new();
+        self.go_with::<K>(layer, source, events).await
+    }
+
+    pub async fn go_with<K: Kind>(
+        self,
+        layer: &SseLayer<K::Marker>,
+        source: Source,
+        events: Events,
+    ) -> Option<Disconnect> {
+        // Start with the whole coop budget of tokio.
+        yield_now().await;
+        let shutdown = CancellationToken::new();
+        let layer = self.set_up(layer.clone().shutdown(shutdown.clone()));
+        let disconnect = Arc::new(Mutex::new(None));
+        let mut events = Some(events);
+        let service = service_fn(|request: Request<()>| {
+            *disconnect.lock().unwrap() = request.extensions().get::<Disconnect>().cloned();
+            let events = events.take();
+            assert!(self != ServicePanicsInTheCall, "in the call");
+            async move {
+                match self {
+                    ClientLeavesBeforeTheHead => std::future::pending().await,
+                    ServiceFails => Err(io::Error::other("the service fails")),
+                    ServicePanics => panic!("in the service"),
+                    _ => Ok(K::answer(events.expect("one request"))),
+                }
+            }
+        });
+        let mut service = layer.layer(service);
+        match self {
+            ClientLeavesBeforeTheHead => {
+                assert!(service.call(self.request()).now_or_never().is_none());
+            }
+            ServiceFails => {
+                service.call(self.request()).now_or_never().unwrap().map(drop).unwrap_err();
+            }
+            ServicePanics | ServicePanicsInTheCall => {
+                let panicking = || drop(service.call(self.request()).now_or_never());
+                catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
+            }
+            _ => {
+                let answer = service.call(self.request()).now_or_never();
+                let response = answer.expect("the answer is ready").unwrap();
+                match self {
+                    NotAcceptable => assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE),
+                    _ => assert_eq!(response.status(), StatusCode::OK),
+                }
+                self.consume(response.into_body(), source, &shutdown).await;
+            }
+        }
+        drop(service);
+        disconnect.lock().unwrap().take()
+    }
+
+    fn set_up<M>(self, layer: SseLayer<M>) -> SseLayer<M> {
+        let drain = || Drain::at_once().retry(Retry::fixed(Duration::from_millis(2500)));
+        match self {
+            SourceEndsBeforeTheTerminator => layer.terminator(Event::from("end")),
+            SourceFailsAndSomebodySaysSo => layer.on_error(|_| Event::from("failed")),
+            Drained | DrainedByFailing => layer.drain(drain()).farewell(Event::from("bye")),
+            Expired | ExpiredByFailing => layer.max_age(MaxAge::new(AGE)),
+            ExpiredAtTheFirstPoll => layer.max_age(MaxAge::new(Duration::ZERO)),
+            NotAcceptable => layer.require_accept(true),
+            _ => layer,
+        }
+    }
+
+    fn request(self) -> Request<()> {
+        let request = match self {
+            Head => Request::head("/"),
+            NotAcceptable => Request::get("/").header("accept", "application/json"),
+            Cancelled => Request::get("/")
+                .header("accept", "text/event-stream")
+                .header("cache-control", "no-cache"),
+            // The headers that page code sends when it reads a stream by `fetch`.
+            CancelledByFailing | DrainedByFailing | ExpiredByFailing => Request::get("/")
+                .header("accept", "text/event-stream")
+                .header("sec-fetch-mode", "cors"),
+            _ => Request::get("/"),
+        };
+        request.body(()).unwrap()
+    }
+
+    async fn consume(self, mut body: Body, source: Source, shutdown: &CancellationToken) {
+        if self.sent().0 > 0 {
+            source.send("one");
+            assert_eq!(poll_frame(&mut body), data(ONE));
+            assert_eq!(poll_frame(&mut body), Polled::Pending);
+        }
+        match self {
+            SourceEnds => drop(source),
+            SourceEndsBeforeTheTerminator => {
+                drop(source);
+                assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
+            }
+            SourceFails => {
+                source.fail(io::Error::other("broken"));
+                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
+            }
+            SourceFailsAndSomebodySaysSo => {
+                source.fail(io::Error::other("broken"));
+                assert_eq!(poll_frame(&mut body), data("data: failed\n\n"));
+            }
+            SourcePanics => {
+                source.panic();
+                let panicking = || poll_frame(&mut body);
+                catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
+            }
+            SourcePanicsAndTheThreadUnwinds => {
+                source.panic();
+                let panicking = move || poll_frame(&mut { body });
+                catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
+                return;
+            }
+            ThreadUnwinds => {
+                let panicking = move || {
+                    let _body = body;
+                    panic!("elsewhere");
+                };
+                catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
+                return;
+            }
+            // The source would go on, but the body is no longer polled.
+            ClientLeaves | ClientLeavesBeforeTheFirstPoll => source.send("two"),
+            ClientLeavesBeforeTheFailure => {
+                source.fail(io::Error::other("broken"));
+                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
+                assert_eq!(poll_frame(&mut body), Polled::Pending, "it is held back");
+            }
+            Cancelled => source.fail(io::Error::other(cancelled_task().await)),
+            CancelledByFailing => {
+                source.fail(io::Error::other(cancelled_task().await));
+                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
+            }
+            Drained | DrainedByFailing => {
+                shutdown.cancel();
+                assert_eq!(poll_frame(&mut body), data(GOODBYE));
+            }
+            Expired => advance(AGE).await,
+            ExpiredByFailing => {
+                advance(AGE).await;
+                assert_eq!(poll_frame(&mut body), data(LAST_LINE));
+            }
+            _ => {}
+        }
+        match self {
+            SourceFails | CancelledByFailing | DrainedByFailing | ExpiredByFailing => {
+                assert_eq!(poll_frame(&mut body), Polled::Pending);
+                advance(HELD_BACK).await;
+                assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
+            }
+            SourcePanics
+            | ClientLeaves
+            | ClientLeavesBeforeTheFirstPoll
+            | ClientLeavesBeforeTheFailure => {}
+            _ => assert_eq!(poll_frame(&mut body), Polled::End),
+        }
+    }
+}
+
+const ONE: &str = "data: one\n\n";
+/// The bytes sent before a failure if there are no other last bytes.
+const LAST_LINE: &str = ":\n";
+const GOODBYE: &str = "retry: 2500\ndata: bye\n\n";

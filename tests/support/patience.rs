@@ -1,0 +1,16 @@
+use std::{future::Future, panic::Location, time::Duration};
+
+use tokio::time::timeout;
+
+/// Longer than anything a test awaits, so that a test that hangs fails.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Awaits `future`, and panics with the caller's line if it is not ready in time.
+#[track_caller]
+pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
+    let caller = Location::caller();
+    async move {
+        let output = timeout(PATIENCE, future).await;
+        output.unwrap_or_else(|_| panic!("not ready within {PATIENCE:?}, awaited at {caller}"))
+    }
+}

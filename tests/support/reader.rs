@@ -1,0 +1,53 @@
+use bytes::{Buf, Bytes};
+use http::Response;
+use http_body_util::BodyExt;
+use tower_sse::{Decoder, Message};
+
+use super::patience::soon;
+
+/// A reader of the events of a response, as a client would read them.
+pub struct EventReader<B> {
+    body: B,
+    decoder: Decoder,
+    bytes: Bytes,
+}
+
+impl<B> EventReader<B>
+where
+    B: http_body::Body<Data = Bytes, Error: std::fmt::Debug> + Unpin,
+{
+    pub fn new(response: Response<B>) -> Self {
+        assert_eq!(response.headers()["content-type"], "text/event-stream");
+        Self { body: response.into_body(), decoder: Decoder::new(), bytes: Bytes::new() }
+    }
+
+    /// Returns the next event, or `None` if the stream ends cleanly before it.
+    pub async fn next(&mut self) -> Option<Message> {
+        // One timeout for the whole event: heartbeats would renew a timeout per frame.
+        soon(self.read()).await
+    }
+
+    async fn read(&mut self) -> Option<Message> {
+        loop {
+            if let Some(message) = self.decoder.decode(&mut self.bytes).unwrap() {
+                return Some(message);
+            }
+            let frame = self.body.frame().await?.unwrap();
+            self.bytes = frame.into_data().unwrap_or_default();
+        }
+    }
+
+    /// Returns the body, to read its bytes.
+    pub fn into_body(self) -> B {
+        self.body
+    }
+
+    /// Returns all events up to the clean end of the stream.
+    pub async fn rest(mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while let Some(message) = self.next().await {
+            messages.push(message);
+        }
+        messages
+    }
+}

@@ -1,0 +1,44 @@
+use std::{
+    mem,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+};
+
+use tower_sse::{CloseReason, CloseReport, SseLayer};
+
+/// The calls of `on_open` and `on_close`.
+#[derive(Clone, Default)]
+pub struct Reports {
+    opened: Arc<AtomicUsize>,
+    closed: Arc<Mutex<Vec<CloseReport>>>,
+}
+
+impl Reports {
+    pub fn observe<M>(&self, layer: SseLayer<M>) -> SseLayer<M> {
+        let (opens, closes) = (self.clone(), self.clone());
+        layer
+            .on_open(move || {
+                opens.opened.fetch_add(1, SeqCst);
+            })
+            .on_close(move |closed| closes.closed.lock().unwrap().push(closed.clone()))
+    }
+
+    pub fn opened(&self) -> usize {
+        self.opened.load(SeqCst)
+    }
+
+    pub fn closed(&self) -> Vec<CloseReport> {
+        self.closed.lock().unwrap().clone()
+    }
+
+    pub fn reasons(&self) -> Vec<CloseReason> {
+        self.closed().iter().map(CloseReport::reason).collect()
+    }
+
+    /// Returns the close reasons since the last call.
+    pub fn take(&self) -> Vec<CloseReason> {
+        mem::take(&mut *self.closed.lock().unwrap()).iter().map(CloseReport::reason).collect()
+    }
+}
