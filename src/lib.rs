@@ -120,15 +120,16 @@
 //! # One event for many clients
 //!
 //! With feature `hub` the program publishes events to topics, and a stream is a subscription to some of them, which resumes
-//! by itself: the page is [hub].
+//! by itself: the page is [hub]. With feature `redis`, the hubs of several processes share their events: see [`redis`].
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
-//! # fn events(hub: tower_sse::hub::Hub, last: Option<tower_sse::LastEventId>) -> Result<(), tower_sse::hub::PublishError> {
-//! # use tower_sse::Event;
+//! # use tower_sse::{LastEventId, hub::{Hub, PublishError}};
+//! # #[cfg(feature = "hub")]
+//! # async fn events(hub: Hub, last: Option<LastEventId>) -> Result<(), PublishError> {
 //! let response = tower_sse::response(hub.subscribe(["all", "client:42"]).resume(last));
 //! // Elsewhere:
-//! let receipt = hub.publish_now("client:42", Event::from("to one"))?;
+//! let receipt = hub.publish("client:42", "to one").await?;
 //! # Ok(())
 //! # }
 //! ```
@@ -145,14 +146,16 @@
 //!
 //! # Features
 //!
-//! None is on by default; `full` is all of them.
+//! None is on by default; `full` is all of them but `redis-tls` and `testing`.
 //!
 //! | | |
 //! |---|---|
 //! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a part of a response; depends on axum-core only |
 //! | `hub` | [hub]: topics in the process, publish once, to many, resumable |
 //! | `json` | [`Json`] and [`Event::json_data`] |
+//! | `redis`, `redis-tls` | [`redis`]: hubs of several processes over Redis Streams, and `rediss://` |
 //! | `runs` | [runs]: answers that outlive their client's connection, recorded once and resumable |
+//! | `testing` | [`testing`]: a broker in memory, for tests of programs whose hubs share one |
 //! | `tracing` | a DEBUG line for every close, in the request's span, and few others, of which one has the text of the source's error; a WARN line when there is no runtime for timers, or a callback panics |
 //!
 //! # Stability
@@ -165,7 +168,10 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
 // Links to what a feature brings lead nowhere without it.
-#![cfg_attr(not(feature = "full"), allow(rustdoc::broken_intra_doc_links))]
+#![cfg_attr(
+    not(all(feature = "full", feature = "testing")),
+    allow(rustdoc::broken_intra_doc_links)
+)]
 
 #[macro_use]
 mod log;

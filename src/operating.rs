@@ -209,7 +209,8 @@
 //!
 //! After a restart the hub is another one. Clients come back with ids of the one before, are told a gap, and get all that is kept,
 //! which after a restart is little. What must not be lost is to be stored elsewhere anyway; the hub is what makes pages see it soon.
-//! With several processes, each has a hub of its own: a client that comes back to another process is told a gap too.
+//! With several processes, each has a hub of its own: a client that comes back to another process is told a gap too. With feature
+//! `redis` they [share one](crate::redis), which also survives their restarts.
 //!
 //! An event wakes all that sleep in its topic, on the runtime's threads. To write it to a
 //! socket costs some microseconds for each, most of them the kernel's: where there are many small events, a
@@ -426,13 +427,15 @@
 //!
 //! # What to watch
 //!
-//! [`Stats`] counts for every layer; `examples/metrics.rs` serves it in Prometheus' text format.
+//! [`Stats`] counts for every layer; `examples/metrics` serves it in Prometheus' text format.
 //!
 //! - Open streams, against [`SseLayer::max_streams`] and the file descriptors.
 //! - Opened per second: reconnections. Many, with few closes by [`Drained`](CloseReason::Drained) or
 //!   [`Expired`](CloseReason::Expired), mean that something on the way cuts streams: look at the ages of
 //!   close reports, which then crowd below some proxy's timeout.
 //! - Refused per second.
+//! - Of a hub, [`Hub::stats`](crate::hub::Hub::stats): gaps per second, and the memory against
+//!   [`max_memory`](crate::hub::HubBuilder::max_memory). With a broker also its health.
 //! - Closes by [`Failed`](CloseReason::Failed) and [`Panicked`](CloseReason::Panicked).
 //! - For one stream at a time: [`SseLayer::on_close`], [`StreamOptions::on_close`](crate::StreamOptions::on_close)
 //!   or the DEBUG line of feature `tracing`.

@@ -7,7 +7,8 @@
 //! for a moment: no message is missing or duplicate, including those of the meantime.
 //!
 //! The hub is in memory. After a restart a page keeps what it shows, puts a divider below it, and
-//! goes on with what the new server has.
+//! goes on with what the new server has. The example `chat_cluster` is this chat on several
+//! processes.
 
 mod message;
 mod name;
@@ -26,7 +27,10 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, signal};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{LastEventId, Retry, SseLayer, hub::Hub};
+use tower_sse::{
+    BoxError, LastEventId, Retry, SseLayer,
+    hub::{Hub, HubBuilder},
+};
 
 use self::{
     message::{Message, To},
@@ -39,19 +43,32 @@ const RECENT: usize = 50;
 const LARGEST_POST: usize = 16 * 1024;
 
 #[tokio::main]
-async fn main() -> io::Result<()> {
+async fn main() -> Result<(), BoxError> {
+    let hub = limits().build();
+    run(hub).await
+}
+
+/// Returns the limits of the chat's hub. A page that is away for longer, or misses more messages of
+/// a topic, receives a gap event.
+pub(crate) fn limits() -> HubBuilder {
+    Hub::builder().retain_events(1000).retain_for(Duration::from_secs(24 * 3600))
+}
+
+/// Serves the chat until ctrl-c.
+pub(crate) async fn run(hub: Hub) -> Result<(), BoxError> {
     let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
     let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
         eprintln!("cannot listen on {address}: {error}");
         process::exit(1);
     });
     println!("listening on http://{}", listener.local_addr()?);
-    // A page that is away for longer than this, or misses more, receives a gap event.
-    let hub = Hub::builder().retain_events(1000).retain_for(Duration::from_secs(24 * 3600)).build();
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
-    let layer = SseLayer::new().retry(Retry::fixed(Duration::from_secs(1)));
-    serve(listener, app(hub, layer.shutdown(shutdown.clone())), shutdown).await
+    let layer = SseLayer::new()
+        .retry(Retry::fixed(Duration::from_secs(1)))
+        .on_open(|| println!("a page has connected"))
+        .shutdown(shutdown.clone());
+    Ok(serve(listener, app(hub, layer), shutdown).await?)
 }
 
 /// Serves until `shutdown` is cancelled and all streams have ended; the layer ends them. A client

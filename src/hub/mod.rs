@@ -32,17 +32,18 @@
 //! ```
 //! # use tower_sse::{Event, hub::Hub};
 //! # use tower_sse::{LastEventId, hub::PublishError};
-//! # fn run(hub: Hub, last: Option<LastEventId>) -> Result<(), PublishError> {
+//! # async fn run(hub: Hub, last: Option<LastEventId>) -> Result<(), PublishError> {
 //! let stream = hub.subscribe(["all", "room:kitchen", "client:42"]).resume(last);
 //!
-//! _ = hub.publish_now("client:42", Event::from("to one"))?;
-//! _ = hub.publish_now("room:kitchen", Event::from("to some"))?;
-//! _ = hub.publish_now("all", Event::from("to all"))?;
+//! hub.publish("client:42", "to one").await?;
+//! hub.publish("room:kitchen", "to some").await?;
+//! hub.publish("all", "to all").await?;
 //! # drop(stream);
 //! # Ok(())
 //! # }
-//! # run(Hub::new(), None).unwrap();
 //! ```
+//!
+//! [`publish_now`](Hub::publish_now) is for synchronous code, in a hub without a broker.
 //!
 //! # Order and resumption
 //!
@@ -66,6 +67,14 @@
 //! frames of about 16 KiB (a large event is sent alone), and those at the same position share the
 //! bytes. Each topic keeps its newest 16 frames. Other frames are shared while a server holds them
 //! for a client; hyper holds up to 16 for each connection.
+//!
+//! # Many processes
+//!
+//! [`Hub::new`] is a hub of one process: a client that reconnects to another process receives a
+//! gap. [`Hub::connect`] takes a broker, such as [Redis](crate::redis), and each process then has
+//! the same events with the same ids. The line that creates the hub is the only one that changes,
+//! if the program publishes with [`publish`](Hub::publish). The page
+//! [operating](crate::redis::operating) has what to set, and what errors and losses mean.
 //!
 //! # Authorization
 //!

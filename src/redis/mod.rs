@@ -23,6 +23,8 @@
 //! # }
 //! ```
 //!
+//! Before the second process, read [operating]: errors, sizes, losses, availability, and shutdown.
+//!
 //! Every process reads the same stream in the same order, and gives its events the same ids. A
 //! client can therefore reconnect to any process with the id that it received from another.
 //!
@@ -41,8 +43,7 @@
 //!   [unknown](crate::hub::PublishError::Unknown) is published once or not at all.
 //!
 //! One loss cannot be detected: if Redis and all processes that knew of an event stop at the same
-//! time, and Redis returns without it. Set `appendfsync always`, or `min-replicas-to-write`, if that
-//! matters.
+//! time, and Redis returns without it. The page [operating](operating#losses) has the cure.
 //!
 //! # Entries
 //!
@@ -63,8 +64,8 @@
 //! ```python
 //! import redis
 //!
+//! server = redis.from_url("redis://127.0.0.1/")
 //! event = {"topic": "news", "data": "hello"}
-//! server = redis.Redis()
 //! server.xadd("tower-sse", event, nomkstream=True, maxlen=100_000, approximate=True)
 //! ```
 //!
@@ -88,6 +89,7 @@ mod follower;
 mod gate;
 mod health;
 mod mutant;
+pub mod operating;
 mod publisher;
 mod reader;
 mod stream;

@@ -2,10 +2,17 @@
 
 #![cfg(feature = "redis")]
 
+mod acl;
 mod client;
 mod outcomes;
+mod python;
 mod server;
 mod sharing;
+#[cfg(feature = "axum")]
+mod switch;
+
+#[path = "../support/mod.rs"]
+mod support;
 
 use std::time::Duration;
 

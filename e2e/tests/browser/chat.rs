@@ -145,7 +145,7 @@ async fn two_browsers_talk_in_a_room_and_in_private() {
     // correction.
     bob.until("$('#user').value = 'cyd'").await;
     write(&bob, "later").await;
-    bob.until("$('#sent').textContent === 'cyd is not connected and will receive it later'").await;
+    bob.until("$('#sent').textContent === 'cyd receives it when connected'").await;
     bob.until("$('#user').value = 'c:d'").await;
     write(&bob, "never").await;
     bob.until("$('#sent').matches('.bad') && $('#sent').textContent.includes('letters, digits')")

@@ -45,7 +45,7 @@ pub(crate) fn find_package(name: &str) -> Option<PathBuf> {
 }
 
 /// Returns the path of a program that may have several names.
-fn find(names: &[&str]) -> Option<PathBuf> {
+pub(crate) fn find(names: &[&str]) -> Option<PathBuf> {
     let path = env::var_os("PATH").unwrap_or_default();
     // Debian keeps servers out of the path of users.
     let directories: Vec<_> = env::split_paths(&path).chain(["/usr/sbin".into()]).collect();

@@ -4,17 +4,18 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body_util::BodyExt;
 use hyper::body::Incoming;
+use tower_sse::{hub::Hub, redis::Redis};
 
-use crate::support::{EventReader, client, serve_axum, soon};
+use crate::support::{self, EventReader, client, serve_axum, soon};
 
-#[path = "../../../examples/metrics.rs"]
+#[path = "../../../examples/metrics/main.rs"]
 #[allow(dead_code)]
 mod example;
 
 const REASONS: [&str; 6] = ["ended", "failed", "disconnected", "drained", "expired", "panicked"];
 
 async fn serve(max_streams: usize) -> SocketAddr {
-    serve_axum(example::app(max_streams)).await
+    serve_axum(example::app(Hub::new(), None, max_streams)).await
 }
 
 async fn listen(address: SocketAddr) -> Response<Incoming> {
@@ -130,6 +131,12 @@ async fn every_family_exists_before_the_first_stream() {
             ("sse_bytes", "counter"),
             ("sse_frames", "counter"),
             ("sse_heartbeats", "counter"),
+            ("sse_hub_events", "gauge"),
+            ("sse_hub_evicted", "counter"),
+            ("sse_hub_gaps", "counter"),
+            ("sse_hub_memory_bytes", "gauge"),
+            ("sse_hub_subscribers", "gauge"),
+            ("sse_hub_topics", "gauge"),
             ("sse_stream_age_seconds", "histogram"),
             ("sse_streams_closed", "counter"),
             ("sse_streams_open", "gauge"),
@@ -153,17 +160,19 @@ async fn streams_are_counted_while_open_and_once_closed() {
     assert_eq!(open.of_sample("sse_streams_opened_total"), 2.0);
     assert_eq!(open.of_sample("sse_stream_age_seconds_count"), 0.0);
 
+    let mut bytes = 0.0;
     for text in ["one", "two", "three"] {
         publish(address, text).await;
-        assert_eq!(first.next().await.unwrap().data, text);
+        let message = first.next().await.unwrap();
+        assert_eq!(message.data, text);
         assert_eq!(second.next().await.unwrap().data, text);
+        bytes += format!("data: {text}\nid: {}\n\n", message.last_event_id).len() as f64;
     }
     drop(first);
     let one = Scrape::until(address, "sse_stream_age_seconds_count", 1.0).await;
     assert_eq!(one.of_sample("sse_streams_open"), 1.0);
     assert_eq!(one.closed("disconnected"), 1.0);
     assert_eq!(one.of_sample("sse_frames_total"), 3.0);
-    let bytes = "data: one\n\ndata: two\n\ndata: three\n\n".len() as f64;
     assert_eq!(one.of_sample("sse_bytes_total"), bytes);
 
     drop(second);
@@ -202,4 +211,53 @@ async fn a_stream_beyond_the_limit_is_counted_as_refused_and_not_as_opened() {
     assert_eq!(scrape.of_sample("sse_streams_open"), 1.0);
     assert_eq!(scrape.of_sample("sse_streams_opened_total"), 1.0);
     assert_eq!(scrape.of_sample("sse_streams_refused_total"), 1.0);
+}
+
+#[tokio::test]
+async fn the_hub_is_counted() {
+    let address = serve(10).await;
+    let mut stream = EventReader::new(listen(address).await);
+    for text in ["one", "two"] {
+        publish(address, text).await;
+        _ = stream.next().await.unwrap();
+    }
+    // An id of another hub, whose client may have missed anything.
+    let foreign = Hub::new().position();
+    let last = [("last-event-id", foreign.as_str())];
+    let mut other = EventReader::new(client::get(address, "/news", &last).await);
+    assert_eq!(other.next().await.unwrap().event, "gap");
+
+    let scrape = Scrape::of(address).await;
+    for (sample, value) in [
+        ("sse_hub_events", 2.0),
+        ("sse_hub_evicted_total", 0.0),
+        ("sse_hub_gaps_total", 1.0),
+        ("sse_hub_subscribers", 2.0),
+        ("sse_hub_topics", 1.0),
+    ] {
+        assert_eq!(scrape.of_sample(sample), value, "{sample}");
+    }
+    let memory = scrape.of_sample("sse_hub_memory_bytes");
+    assert!(memory > 2.0 * 112.0 && memory < 4_096.0, "{memory}");
+}
+
+#[tokio::test]
+async fn a_process_without_redis_is_always_ready() {
+    let response = client::get(serve(10).await, "/ready", &[]).await;
+    assert_eq!(response.status(), StatusCode::OK);
+}
+
+#[tokio::test]
+async fn a_process_that_has_not_reached_redis_is_not_ready() {
+    // Nothing listens there: the listener is dropped.
+    let (_, closed) = support::listen().await;
+    let redis = Redis::open(format!("redis://{closed}/")).unwrap();
+    let health = redis.health();
+    Hub::connect(redis).await.unwrap_err();
+    let address = serve_axum(example::app(Hub::new(), Some(health), 10)).await;
+    let response = client::get(address, "/ready", &[]).await;
+    assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let body = soon(response.into_body().collect()).await.unwrap().to_bytes();
+    assert!(body.starts_with(b"failed to connect to Redis: "), "{body:?}");
+    assert_eq!(Scrape::of(address).await.of_sample("sse_redis_following"), 0.0);
 }

@@ -1,0 +1,36 @@
+//! The examples on several processes, with a Redis: the chat behind nginx, with a page in Chromium,
+//! and the figures of a hub that is connected.
+#![cfg(unix)]
+
+mod chat;
+mod metrics;
+mod redis;
+mod script;
+
+// The browsers of `../browser`.
+#[path = "../browser/browser.rs"]
+mod browser;
+#[path = "../browser/chromium.rs"]
+#[allow(dead_code)]
+mod chromium;
+#[path = "../browser/tools.rs"]
+#[allow(dead_code)]
+mod tools;
+
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use self::support::PATIENCE;
+
+/// Waits until the condition holds, and panics if it does not in time.
+async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not in time: {what}");
+        sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,72 @@
+//! The example `metrics` with a Redis: whether the process is ready, and the hub's figures.
+
+use std::net::SocketAddr;
+
+use http::StatusCode;
+use http_body_util::BodyExt;
+use tokio::time::{Duration, Instant, sleep};
+use tower_sse::{
+    hub::Hub,
+    redis::{Redis, RedisHealth},
+};
+
+use crate::{
+    redis::RedisServer,
+    support::{EventReader, PATIENCE, client, serve_axum},
+    until,
+};
+
+#[path = "../../../examples/metrics/main.rs"]
+#[allow(dead_code)]
+mod example;
+
+/// Connects as soon as the server accepts connections.
+async fn connect(server: &RedisServer) -> (Hub, RedisHealth) {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let redis = Redis::open(server.url()).unwrap();
+        let health = redis.health();
+        match Hub::connect(redis).await {
+            Ok(hub) => return (hub, health),
+            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn scrape(address: SocketAddr) -> String {
+    let response = client::get(address, "/metrics", &[]).await;
+    let text = response.into_body().collect().await.unwrap().to_bytes();
+    String::from_utf8(text.to_vec()).unwrap()
+}
+
+#[tokio::test]
+async fn process_is_ready_while_it_follows_redis() {
+    let Some(mut server) = RedisServer::start() else { return };
+    let (hub, health) = connect(&server).await;
+    let address = serve_axum(example::app(hub.clone(), Some(health), 10)).await;
+    let is = async |status| client::get(address, "/ready", &[]).await.status() == status;
+    assert!(is(StatusCode::OK).await);
+    let mut news = EventReader::new(client::get(address, "/news", &[]).await);
+    _ = hub.publish("news", "one").await.unwrap();
+    assert_eq!(news.next().await.unwrap().data, "one");
+    let following = scrape(address).await;
+    assert!(following.contains("\nsse_redis_following 1\n"), "{following}");
+    assert!(following.contains("\nsse_redis_losses_total 0\n"), "{following}");
+    assert!(following.contains("\nsse_redis_foreign_entries_total 0\n"), "{following}");
+    assert!(following.contains("\n# UNIT sse_hub_lag_seconds seconds\n"), "{following}");
+
+    server.kill();
+    until("not ready", async || is(StatusCode::SERVICE_UNAVAILABLE).await).await;
+    assert!(scrape(address).await.contains("\nsse_redis_following 0\n"));
+
+    // It has lost the event that the client has seen.
+    server.restart();
+    until("ready", async || is(StatusCode::OK).await).await;
+    assert_eq!(news.next().await.unwrap().event, "gap");
+    _ = hub.publish("news", "two").await.unwrap();
+    assert_eq!(news.next().await.unwrap().data, "two");
+    let returned = scrape(address).await;
+    assert!(returned.contains("\nsse_redis_losses_total 1\n"), "{returned}");
+    assert!(returned.contains("\nsse_hub_gaps_total 1\n"), "{returned}");
+}

@@ -1,0 +1,32 @@
+//! examples/chat_cluster/run.sh
+//!
+//! Then open http://127.0.0.1:3000 in a browser. Set `PORT` to use another port.
+//!
+//! The example `chat` on two processes: their hubs share one stream in Redis, and nginx distributes
+//! the pages. The script starts all of it, and needs `redis-server` and `nginx`. Kill the process
+//! that has your page, whose id the script prints. The page moves to the other process, and no
+//! message is missing or duplicate.
+//!
+//! One line differs from the `main` of `chat`.
+//!
+//! A process alone needs a Redis at `REDIS_URL`, by default the one of this machine:
+//!
+//! cargo run --example chat_cluster --all-features
+
+#[path = "../chat/main.rs"]
+#[allow(dead_code)]
+mod chat;
+
+use std::env;
+
+use tower_sse::{BoxError, redis::Redis};
+
+#[tokio::main]
+async fn main() -> Result<(), BoxError> {
+    let hub = chat::limits().connect(Redis::open(redis_url())?).await?;
+    chat::run(hub).await
+}
+
+fn redis_url() -> String {
+    env::var("REDIS_URL").unwrap_or_else(|_| "redis://127.0.0.1/".to_owned())
+}

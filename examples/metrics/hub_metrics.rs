@@ -1,0 +1,86 @@
+use std::fmt;
+
+use prometheus_client::{
+    collector::Collector,
+    encoding::{DescriptorEncoder, EncodeMetric},
+    metrics::{counter::ConstCounter, gauge::ConstGauge},
+    registry::Unit,
+};
+use tower_sse::{
+    hub::{Hub, HubStats},
+    redis::RedisHealth,
+};
+
+/// A collector of the hub's figures and, if it has one, of those of its connection to Redis.
+#[derive(Debug)]
+pub(super) struct HubMetrics {
+    pub(super) hub: Hub,
+    pub(super) health: Option<RedisHealth>,
+}
+
+impl Collector for HubMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        encode_hub(&self.hub.stats(), &mut encoder)?;
+        match &self.health {
+            Some(health) => encode_health(health, &mut encoder),
+            None => Ok(()),
+        }
+    }
+}
+
+fn encode_hub(now: &HubStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    for (name, help, unit, value) in [
+        ("sse_hub_memory", "Memory of events and topics.", Some(Unit::Bytes), now.memory()),
+        ("sse_hub_topics", "Topics that are used.", None, now.topics()),
+        ("sse_hub_events", "Events that are kept.", None, now.events()),
+        ("sse_hub_subscribers", "Subscriptions in this process.", None, now.subscribers()),
+    ] {
+        let value = i64::try_from(value).unwrap_or(i64::MAX);
+        encode_gauge(encoder, name, help, unit.as_ref(), &ConstGauge::new(value))?;
+    }
+    // Alert on gaps: each is a client that had to load its state again.
+    for (name, help, count) in [
+        ("sse_hub_evicted", "Events that were evicted.", now.evicted()),
+        ("sse_hub_gaps", "Gaps that subscriptions have sent.", now.gaps()),
+    ] {
+        encode_counter(encoder, name, help, count)?;
+    }
+    let Some(lag) = now.lag() else { return Ok(()) };
+    let help = "Age of the newest event when it was received.";
+    let lag = ConstGauge::new(lag.as_secs_f64());
+    encode_gauge(encoder, "sse_hub_lag", help, Some(&Unit::Seconds), &lag)
+}
+
+fn encode_health(health: &RedisHealth, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+    let help = "1 while the process follows the stream in Redis, else 0.";
+    let is_following = ConstGauge::new(i64::from(health.is_following()));
+    encode_gauge(encoder, "sse_redis_following", help, None, &is_following)?;
+    for (name, help, count) in [
+        ("sse_redis_losses", "Times that events may have been lost.", health.gaps()),
+        ("sse_redis_foreign_entries", "Entries that are no events.", health.foreign_entries()),
+    ] {
+        encode_counter(encoder, name, help, count)?;
+    }
+    Ok(())
+}
+
+fn encode_gauge(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    unit: Option<&Unit>,
+    gauge: &impl EncodeMetric,
+) -> fmt::Result {
+    gauge.encode(encoder.encode_descriptor(name, help, unit, gauge.metric_type())?)
+}
+
+/// Encodes a counter, to whose name the encoder adds `_total`.
+fn encode_counter(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    count: u64,
+) -> fmt::Result {
+    let counter = ConstCounter::new(count);
+    counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)
+}

@@ -1,0 +1,58 @@
+//! The permissions that the documentation lists.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+use tower_sse::{hub::Hub, redis::Redis};
+
+use crate::{PATIENCE, client::Client, server::Server, until};
+
+/// Returns the command of the documentation.
+fn documented() -> &'static str {
+    let page = include_str!("../../src/redis/operating.rs");
+    let line = page.lines().find(|line| line.contains("ACL SETUSER"));
+    line.expect("a command").trim_start_matches("//! ")
+}
+
+#[tokio::test]
+async fn documented_permissions_are_enough() {
+    let Some(server) = Server::start().await else { return };
+    assert_eq!(server.command::<String>(documented()).await, "OK");
+    let url = server.url().replace("//", "//app:password@");
+    let connect = async || {
+        let redis = Redis::open(&url).unwrap();
+        let health = redis.health();
+        (Hub::connect(redis).await.unwrap(), health)
+    };
+    let (hub, health) = connect().await;
+    let mut client = Client::connect(&hub, &["a"]);
+    _ = hub.publish("a", "1").await.unwrap();
+    assert_eq!(client.data(1).await, ["1"]);
+    // Each command of the protocol: a loss, an idle stream, and a history.
+    assert_eq!(server.command::<u32>("DEL tower-sse").await, 1);
+    _ = hub.publish("a", "2").await.unwrap();
+    client.gap("a").await;
+    assert_eq!(client.data(1).await, ["2"]);
+    // The server's start was awaited with one.
+    assert_eq!(server.command::<String>("CONFIG RESETSTAT").await, "OK");
+    let pings = async || {
+        let stats = server.command::<String>("INFO commandstats").await;
+        stats.contains("cmdstat_ping:")
+    };
+    let deadline = Instant::now() + PATIENCE;
+    while !pings().await {
+        assert!(Instant::now() < deadline, "no ping");
+        sleep(Duration::from_millis(20)).await;
+    }
+    let (other, _) = connect().await;
+    assert_eq!(other.stats().events(), 1);
+    until(|| health.is_following()).await;
+    assert_eq!(health.last_error(), None);
+
+    // The check of permissions is on: with one less, connecting fails.
+    let less = documented().replace("app", "less").replace(" +eval", "");
+    assert_eq!(server.command::<String>(&less).await, "OK");
+    let url = server.url().replace("//", "//less:password@");
+    let error = Hub::connect(Redis::open(url).unwrap()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("eval"), "{error:?}");
+}
