@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc},
+    task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::{Outcome, RunEnd, Runs};
@@ -36,11 +37,13 @@ struct Server {
     runs: Runs,
     quota: Arc<Semaphore>,
     ends: mpsc::UnboundedReceiver<RunEnd>,
+    shutdown: CancellationToken,
+    serving: JoinHandle<()>,
 }
 
 impl Server {
-    async fn start() -> Self {
-        let listener = TcpListener::bind(ANY).await.unwrap();
+    async fn start(address: SocketAddr) -> Self {
+        let listener = TcpListener::bind(address).await.unwrap();
         let address = listener.local_addr().unwrap();
         let quota = Arc::new(Semaphore::new(0));
         let model = Model { pace: Duration::ZERO, quota: Arc::clone(&quota) };
@@ -48,8 +51,10 @@ impl Server {
         let on_end = move |end: &RunEnd| _ = ended.send(end.clone());
         let demo = Demo::new(model, Runs::builder().on_end(on_end).build());
         let runs = demo.runs.clone();
-        tokio::spawn(example::serve(listener, demo, CancellationToken::new()));
-        Self { address, runs, quota, ends }
+        let shutdown = CancellationToken::new();
+        let serving = example::serve(listener, demo, shutdown.clone());
+        let serving = tokio::spawn(async move { serving.await.unwrap() });
+        Self { address, runs, quota, ends, shutdown, serving }
     }
 
     /// Lets the model generate words, and waits until the page shows `total`, in which no word is
@@ -98,7 +103,7 @@ async fn figures(browser: &Chromium) -> (Value, String) {
 #[tokio::test]
 async fn an_answer_survives_its_connections_and_is_paid_for_once() {
     let Some(tools) = Tools::find() else { return };
-    let mut server = Server::start().await;
+    let mut server = Server::start(ANY).await;
     let browser = Chromium::start(&tools).await;
     browser.open(&format!("http://{}/", server.address)).await;
     until_state(&browser, "idle").await;
@@ -154,7 +159,7 @@ async fn an_answer_survives_its_connections_and_is_paid_for_once() {
 #[tokio::test]
 async fn stop_ends_the_answer_for_every_page_and_the_next_question_is_another_answer() {
     let Some(tools) = Tools::find() else { return };
-    let mut server = Server::start().await;
+    let mut server = Server::start(ANY).await;
     let browser = Chromium::start(&tools).await;
     browser.open(&format!("http://{}/", server.address)).await;
     until_state(&browser, "idle").await;
@@ -179,4 +184,27 @@ async fn stop_ends_the_answer_for_every_page_and_the_next_question_is_another_an
     assert_eq!((end.outcome(), end.events()), (Outcome::Completed, WORDS as u64));
     assert_eq!(server.quota.available_permits(), 0);
     assert_eq!(figures(&browser).await.0["calls"], 1);
+}
+
+#[tokio::test]
+async fn a_shutdown_waits_for_the_answer_and_a_restarted_server_is_not_asked_again() {
+    let Some(tools) = Tools::find() else { return };
+    let mut server = Server::start(ANY).await;
+    let address = server.address;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{address}/")).await;
+    until_state(&browser, "idle").await;
+    browser.click("#ask").await;
+    server.say(&browser, 10, 10).await;
+    server.shutdown.cancel();
+    server.say(&browser, WORDS - 10, WORDS).await;
+    until_state(&browser, "complete").await;
+    assert_eq!(server.end().await.outcome(), Outcome::Completed);
+    soon(server.serving).await.unwrap();
+
+    let restarted = Server::start(address).await;
+    browser.click("#reload").await;
+    until_state(&browser, "lost").await;
+    assert_eq!(restarted.runs.stats().started(), 0);
+    assert_eq!(figures(&browser).await.0["calls"], 0);
 }
