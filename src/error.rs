@@ -1,7 +1,18 @@
-use std::error::Error;
+use std::{error::Error, io, iter};
 
 /// A boxed error.
 ///
 /// The body of an event stream fails with an error of this type. The errors of a stream's items,
 /// and of a body inside the layer, must convert into it.
 pub type BoxError = Box<dyn Error + Send + Sync>;
+
+/// Returns the error and its causes, including the error that an `io::Error` wraps, which
+/// [`source`](Error::source) skips.
+pub(crate) fn causes<'e>(
+    error: &'e (dyn Error + 'static),
+) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
+    iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
+        Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
+        None => error.source(),
+    })
+}

@@ -1,4 +1,6 @@
-use std::{error::Error, fmt, iter, sync::Arc};
+use std::{error::Error, fmt, sync::Arc};
+
+use crate::error::causes;
 
 /// The cause of a source's error after which the stream ends cleanly, without a terminator and
 /// without `on_error`: the program has stopped a recorded stream, and no client is to come back.
@@ -8,7 +10,7 @@ pub(crate) struct EndWithoutTerminator;
 impl EndWithoutTerminator {
     /// Returns whether this is a cause of `error`.
     pub(crate) fn is_cause_of(error: &(dyn Error + 'static)) -> bool {
-        iter::successors(Some(error), |&error| error.source()).any(<dyn Error>::is::<Self>)
+        causes(error).any(<dyn Error>::is::<Self>)
     }
 }
 

@@ -29,10 +29,10 @@ impl From<Position> for EventId {
     }
 }
 
-/// The hub to which positions belong.
+/// The hub or the run to which positions belong.
 ///
-/// For a hub without a broker, it is the hub's creation time in milliseconds and random bits, so
-/// that each hub has its own. For a hub with a broker, it is a hash of the broker's name.
+/// For a hub without a broker and for a run, it is the creation time in milliseconds and random
+/// bits, so that each has its own. For a hub with a broker, it is a hash of the broker's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(u64);
 

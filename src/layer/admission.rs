@@ -292,7 +292,7 @@ impl Config {
     }
 }
 
-/// Marks a response as a refusal: an outer layer must not take it for a stream.
+/// Marks a response as a refusal, which an outer layer must not treat as a stream.
 pub(super) fn mark_refused(extensions: &mut Extensions) {
     extensions.insert(Handled::Refused);
 }

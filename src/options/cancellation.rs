@@ -1,9 +1,9 @@
-use std::{error::Error, io, iter, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use tokio::task::JoinError;
 
 use super::ResolvedOptions;
-use crate::{BoxError, callback::catch_panic};
+use crate::{BoxError, callback::catch_panic, error::causes};
 
 /// A closure that decides whether an error of the source is a cancellation.
 pub(super) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
@@ -42,17 +42,6 @@ impl ResolvedOptions {
 fn is_cancelled_task(error: &(dyn Error + 'static)) -> bool {
     causes(error)
         .any(|cause| cause.downcast_ref::<JoinError>().is_some_and(JoinError::is_cancelled))
-}
-
-/// Returns the error and its causes, including the error that an `io::Error` wraps, which
-/// [`source`](Error::source) skips.
-pub(super) fn causes<'e>(
-    error: &'e (dyn Error + 'static),
-) -> impl Iterator<Item = &'e (dyn Error + 'static)> {
-    iter::successors(Some(error), |&error| match error.downcast_ref::<io::Error>() {
-        Some(outer) => outer.get_ref().map(|inner| inner as &(dyn Error + 'static)),
-        None => error.source(),
-    })
 }
 
 #[cfg(test)]

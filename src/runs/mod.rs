@@ -27,8 +27,9 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! The handler is unchanged. It may return a stream of this crate, axum's own `Sse`, or the bytes
-//! of an upstream.
+//! The handler is unchanged. It may return a stream of this crate, axum's own `Sse`, or the bytes of
+//! an upstream. The page [recipes] shows what client libraries need, and when a
+//! [hub](crate::hub) is the better choice.
 //!
 //! # Keys
 //!
@@ -38,6 +39,11 @@
 //!
 //! A key has an owner. Take it from an authenticated session, and from nothing that the client
 //! chooses: a client with another owner finds no run under the same name, whatever id it sends.
+//! Check permissions outside of the layer, because only the request that starts a run reaches the
+//! handler.
+//!
+//! The layer attaches the client of any request with a key, whatever its method but `HEAD` and
+//! `OPTIONS`. Put a route that stops a run outside of it, or return no key for `DELETE`.
 //!
 //! # Clients
 //!
@@ -110,8 +116,8 @@
 //!   reports and its way of ending. Without it, clients of a cancelled run see a failure.
 //! - Inside of layers that add headers to every response, such as CORS, as only the first client
 //!   gets the head of the call. Inside of compression, since a compressed answer is not recorded.
-//! - Not inside of layers that pass state to the handler in task-locals: the call runs on another
-//!   task. That task runs in the span of the request that made the call.
+//! - Outside of layers that set task-locals for the handler, because the call runs on another task.
+//!   The span of the request that made the call is carried over.
 //!
 //! # Shutdown
 //!
@@ -140,6 +146,7 @@ mod outcome;
 mod producer;
 mod reader;
 mod readers;
+pub mod recipes;
 mod record;
 mod recorder;
 mod registry;
