@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use tokio_util::sync::{CancellationToken, DropGuard};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     PublishError,
@@ -20,7 +20,7 @@ pub(super) struct Link {
     /// Set once the broker has connected, before the program gets the hub.
     publisher: OnceLock<Box<dyn Publisher>>,
     /// Cancelled when the hub is closed or dropped.
-    closed: DropGuard,
+    closed: CancellationToken,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
     /// The age of the newest event at its reception, in microseconds. 0 while only the history was
@@ -32,7 +32,7 @@ impl Link {
     pub(super) fn new(closed: CancellationToken) -> Self {
         Self {
             publisher: OnceLock::new(),
-            closed: closed.drop_guard(),
+            closed,
             has_warned: AtomicBool::new(false),
             lag: AtomicU64::new(0),
         }
@@ -57,7 +57,7 @@ impl Link {
     }
 
     pub(super) fn close(&self) {
-        self.closed.token().cancel();
+        self.closed.cancel();
     }
 
     pub(super) fn warn_not_in_process(&self) {
@@ -77,6 +77,12 @@ impl Link {
 
     pub(super) fn lag(&self) -> Duration {
         Duration::from_micros(self.lag.load(Relaxed))
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.closed.cancel();
     }
 }
 
