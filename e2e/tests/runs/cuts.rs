@@ -118,7 +118,8 @@ async fn fetch_event_source_loses_events_only_in_their_blank_line() {
     assert_eq!(missing, lost);
     assert!(lost.len() >= 5, "{lost:?}");
     assert_eq!((made.len(), service.calls()), (CUTS, 1));
-    println!("fetch-event-source: {} of {CUTS} cuts lost their word", lost.len());
+    let requests = proxy.requests().borrow().len();
+    println!("fetch-event-source: {requests} requests, {} of {CUTS} cuts lost a word", lost.len());
 }
 
 /// Returns the word of the event in whose blank line an answer was cut.

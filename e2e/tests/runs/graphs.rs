@@ -31,7 +31,20 @@ async fn survives_cuts(start: impl Fn(&[&str]) -> Option<Client>) {
 async fn learns_that_a_run_is_unknown(start: impl Fn(&[&str]) -> Option<Client>) {
     let (service, address) = serve(PACE).await;
     let url = format!("http://{address}");
-    let Some(mut client) = start(&[&url, "unknown"]) else { return };
+    let Some(mut unknown) = start(&[&url, "unknown"]) else { return };
+    is_not_found(&mut unknown).await;
+    assert_eq!(service.calls(), 0);
+
+    // Its id is not of this run.
+    let mut first = start(&[&url]).unwrap();
+    first.until_received(1).await;
+    is_not_found(&mut start(&[&url, "0"]).unwrap()).await;
+    assert_eq!(first.end().await, "complete");
+    assert_eq!(service.calls(), 1);
+}
+
+/// Lets a client join, and asserts that it learns within a second that it cannot.
+async fn is_not_found(client: &mut Client) {
     // Imports take longer than the request.
     client.until("ready").await;
     let asked = Instant::now();
@@ -40,7 +53,6 @@ async fn learns_that_a_run_is_unknown(start: impl Fn(&[&str]) -> Option<Client>)
     let took = asked.elapsed();
     assert!(end.contains("404") || end.contains("NotFoundError"), "{end}");
     assert!(took < Duration::from_secs(1), "{took:?}");
-    assert_eq!(service.calls(), 0);
     println!("{end}, after {took:?}");
 }
 
