@@ -7,6 +7,14 @@
 //! They request it with POST and `accept: application/json`. The model is a stand-in that repeats
 //! the prompt, word by word.
 //!
+//! One line makes the answer to a request with the header `idempotency-key` a run, which goes on
+//! when its client leaves. The same request again, from anywhere, gets the same answer from its
+//! beginning, or from the event after its `last-event-id`:
+//!
+//! curl -N http://127.0.0.1:3000/v1/chat/completions -H 'authorization: Bearer me' \
+//!     -H 'idempotency-key: 1' --json \
+//!     '{"model": "demo", "stream": true, "messages": [{"role": "user", "content": "Tell me"}]}'
+//!
 //! Set `PORT` to use another port.
 
 use std::{
@@ -24,11 +32,14 @@ use axum::{
     serve::ListenerExt,
 };
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use http::StatusCode;
+use http::{Request, StatusCode, header::AUTHORIZATION};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
-use tower_sse::{BoxError, Event, Json, SseLayer, StreamOptions};
+use tower_sse::{
+    BoxError, Event, Json, SseLayer, StreamOptions,
+    runs::{RunKey, Runs},
+};
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -52,7 +63,16 @@ pub(crate) fn app(model: Model) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(complete))
         .with_state(model)
+        .layer(Runs::new().layer(run_key))
         .layer(SseLayer::new())
+}
+
+/// Returns the key of the run that answers a request, if its client has named one. The client
+/// chooses the name, so the key needs an owner: a real service takes the account of the API key,
+/// once it has checked it.
+fn run_key<B>(request: &Request<B>) -> Option<RunKey> {
+    let header = |name| request.headers().get(name)?.to_str().ok();
+    RunKey::new(header(AUTHORIZATION.as_str())?, header("idempotency-key")?)
 }
 
 #[derive(Deserialize)]

@@ -56,7 +56,7 @@ fn encode_health(health: &RedisHealth, encoder: &mut DescriptorEncoder<'_>) -> f
     let is_following = ConstGauge::new(i64::from(health.is_following()));
     encode_gauge(encoder, "sse_redis_following", help, None, &is_following)?;
     for (name, help, count) in [
-        ("sse_redis_losses", "Times that events may have been lost.", health.gaps()),
+        ("sse_redis_losses", "Times that events may have been lost.", health.losses()),
         ("sse_redis_foreign_entries", "Entries that are no events.", health.foreign_entries()),
     ] {
         encode_counter(encoder, name, help, count)?;

@@ -54,14 +54,25 @@ async fn read(mut attachment: Attachment) -> (usize, Option<Outcome>) {
 #[test]
 fn client_that_attaches_while_events_are_recorded_reads_all_of_them() {
     check_with(2, || {
-        let (runs, ends) = counting();
+        let (runs, _) = counting();
         let events = || stream::iter([Event::from("a"), Event::from("b")]);
         let run = block_on(runs.start(&key(), events)).unwrap();
         let attachment = block_on(run.attach(None)).expect("a run");
         assert_eq!(block_on(read(attachment)), (2, None));
         assert_eq!(block_on(run.ended()), Some(Outcome::Completed));
-        drop((run, runs));
-        _ = ends;
+    });
+}
+
+#[test]
+fn event_wakes_a_client_of_a_run_that_goes_on() {
+    check_with(2, || {
+        let (runs, _) = counting();
+        let events = || stream::iter([Event::from("a")]).chain(stream::pending());
+        let run = block_on(runs.start(&key(), events)).unwrap();
+        let mut attachment = block_on(run.attach(None)).expect("a run");
+        assert!(block_on(attachment.next()).expect("an event").is_ok());
+        block_on(run.cancel());
+        assert_eq!(block_on(read(attachment)), (0, Some(Outcome::Cancelled)));
     });
 }
 

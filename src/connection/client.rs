@@ -66,9 +66,9 @@ impl Client {
 
     /// Returns whether the body must fail if the layer ends the stream before its source does.
     ///
-    /// `fetch` clients do not reconnect after a clean end, and the client of a call would take half
-    /// of its answer for all of it. For an unclassified client a failure is the safe choice: every
-    /// client that reconnects at all does so after a failure.
+    /// `fetch` clients do not reconnect after a clean end, and the client of a call would mistake a
+    /// partial answer for the complete one. For an unclassified client a failure is the safe
+    /// choice: every client that reconnects at all does so after a failure.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
         matches!(self, Self::Fetch | Self::Call | Self::Unclassified)
     }

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::CloseReason;
 
-/// A signal that the response is over, on which the tasks that a handler spawned can stop.
+/// A signal that the response is over, so that the tasks that a handler spawned can stop.
 ///
 /// It fires on every exit path: when the client disconnects, even before the first byte or while
 /// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns why. The

@@ -41,8 +41,7 @@ pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 /// - The value is read as UTF-8, which browsers send. A value that is not UTF-8 is read as Latin-1,
 ///   which clients built on `fetch` send.
 /// - If there are several headers, the first one counts.
-/// - A value that is empty, or that contains U+0000 or a line break, counts as absent. No event can
-///   have such an id.
+/// - A value that is empty, or that contains U+0000 or a line break, counts as absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct LastEventId(Box<str>);
 
@@ -76,8 +75,8 @@ impl LastEventId {
         &self.0
     }
 
-    /// Returns whether the client has no last event id. The layer and `Option<LastEventId>` never
-    /// return an empty value.
+    /// Returns whether the client has no last event id. The layer never inserts an empty value, and
+    /// the extractor `Option<LastEventId>` never returns one.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -87,8 +86,8 @@ impl LastEventId {
     ///
     /// # Errors
     ///
-    /// Returns the error of `T` if the id does not parse. The client may send any id, so this is
-    /// best treated as a first connection.
+    /// Returns the error of `T` if the id does not parse. Treat an error like a first connection,
+    /// because a client may send any id.
     pub fn parse<T: FromStr>(&self) -> Result<T, T::Err> {
         self.0.parse()
     }

@@ -123,8 +123,8 @@ impl Decoder {
     /// Limits the size of an event to `bytes`, counted on the wire without line ends. The default
     /// is 1 MiB.
     ///
-    /// The number of comments is not limited. Each comment line counts until it ends, together with
-    /// the lines of the event that it interrupts.
+    /// The number of comments is not limited. While a comment line is incomplete, it counts toward
+    /// the size of the event that it interrupts.
     ///
     /// # Panics
     ///

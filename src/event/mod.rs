@@ -138,8 +138,8 @@ impl Event {
         self
     }
 
-    /// Sets the `retry` field: how long the client waits before it reconnects, until it receives
-    /// another time.
+    /// Sets the `retry` field: how long the client waits before it reconnects. It applies until
+    /// another `retry` field replaces it.
     ///
     /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
     /// if it is more than 2³¹−1 milliseconds, the limit of `setTimeout`.

@@ -24,6 +24,8 @@ pub(crate) struct Batch {
 
 impl Log {
     /// Returns the first events above `seen` that are below `bound` and in the same block.
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn batch(
         &mut self,
         seen: u64,

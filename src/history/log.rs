@@ -135,6 +135,8 @@ impl Log {
     }
 
     /// Appends an event, and evicts the oldest events until all limits are met.
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn append(
         &mut self,
         sequence: u64,

@@ -81,6 +81,8 @@ impl Waiters {
     }
 
     /// Takes all wakers. The caller wakes them after releasing all locks.
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.len() == self.vacant.len() {
             return WakeList::None;
@@ -120,6 +122,8 @@ impl WakeList {
         matches!(self, Self::None)
     }
 
+    // With two users of this module, the compiler would stop inlining it where each event passes.
+    #[inline(always)]
     pub(crate) fn wake(self) {
         match self {
             Self::None => {}
@@ -129,7 +133,7 @@ impl WakeList {
     }
 }
 
-/// Wakes a task without panicking. It runs a runtime's code, so no lock may be held.
+/// Wakes a task without panicking. It runs code of a runtime, so no lock may be held.
 pub(crate) fn wake(waker: Waker) {
     // A panic must not stop the loop, because the remaining wakers are no longer listed anywhere.
     without_panic(|| waker.wake());

@@ -5,9 +5,11 @@ use crate::{BoxError, event::Event};
 
 /// An engine that carries the events of one hub between processes.
 ///
-/// [`Hub::connect`](super::Hub::connect) takes one. The trait is sealed. Its implementation is:
+/// [`Hub::connect`](super::Hub::connect) takes one. The trait is sealed. Its implementations are:
 ///
 /// - [`Redis`](crate::redis::Redis) (feature `redis`): Redis Streams, for Redis 7 or Valkey.
+/// - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for
+///   tests.
 pub trait Broker: sealed::Broker {}
 
 pub(crate) mod sealed {
@@ -24,8 +26,8 @@ pub(crate) mod sealed {
 
         /// Connects, loads the history into `feed`, and from then on feeds each published event.
         ///
-        /// The feeding ends when the future is dropped, or when the hub is
-        /// [closed or dropped](Feed::run_until_closed).
+        /// Feeding ends when this future is dropped before it is ready, or when the hub is [closed
+        /// or dropped](Feed::run_until_closed).
         fn start(
             self,
             feed: Feed,
@@ -36,7 +38,7 @@ pub(crate) mod sealed {
 /// A future that waits for the broker's acknowledgement and returns the event's sequence number.
 pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<u64, PublishError>> + Send>>;
 
-/// The connection on which a hub sends events to its broker.
+/// The connection over which a hub sends events to its broker.
 pub trait Publisher: Send + Sync + 'static {
     /// Returns a future that publishes the event. Nothing is sent before its first poll.
     fn publish(&self, topic: &str, event: &Event) -> Publishing;

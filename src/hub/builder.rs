@@ -12,7 +12,7 @@ use super::{
 };
 use crate::history::Epoch;
 
-/// A builder of a [`Hub`] with limits of what the hub keeps.
+/// A builder of a [`Hub`] with limits on what the hub keeps.
 ///
 /// ```
 /// use std::time::Duration;
@@ -68,9 +68,8 @@ impl HubBuilder {
     /// Old events are not evicted by a timer:
     ///
     /// - Publishing and subscribing evict the old events of their own topic.
-    /// - Publishing also evicts the old events of the next 16 topics in rotation. It does so at
-    ///   most once a millisecond, or sooner if at least four topics have started to keep events
-    ///   since the last time.
+    /// - Publishing also evicts the old events of the next 16 topics in rotation. It does so once a
+    ///   millisecond, and earlier if at least four topics have started to keep events since then.
     /// - Without publishing or subscribing, nothing is evicted.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.retention = self.retention.age(age);
@@ -102,21 +101,20 @@ impl HubBuilder {
     ///
     /// | not counted | bytes |
     /// |---|---|
-    /// | a topic with subscriptions that keeps no events | the length of its name, plus about 400 with its first subscription |
+    /// | a topic that has subscriptions but keeps no events | the length of its name, plus about 400 with its first subscription |
     /// | events and frames that are evicted but that a server still has to send | their size, once for all clients that hold them |
     ///
     /// A publish that exceeds the limit visits the topics that keep events, in batches of 32, until
     /// the limit is met. From each batch it evicts:
     ///
     /// 1. all frames, which can be assembled again;
-    /// 2. events of topics without subscriptions: the oldest events of up to eight topics, those
-    ///    that were published to least recently first;
+    /// 2. the oldest events of up to eight topics without subscriptions, starting with the topic
+    ///    that was published to least recently;
     /// 3. if all topics of the batch have subscriptions, the older half of the largest topic.
     ///
-    /// From each batch after the first 32, it evicts more: the events of all topics without
-    /// subscriptions, then the older half of each other topic. It then stops as soon as the memory
-    /// above the limit is no more than the last publish has left, and leaves the rest to the next
-    /// one.
+    /// From each batch after the first 32, it may evict events of all topics without subscriptions,
+    /// then the older half of each other topic. It then stops when the excess is no larger than
+    /// after the previous publish. The next publish continues.
     ///
     /// An event that is larger than the limit is not kept, and its subscribers receive a gap. With
     /// a limit of zero, no event is kept.
@@ -138,11 +136,11 @@ impl HubBuilder {
     ///
     /// # Errors
     ///
-    /// Returns the error of the broker if it cannot be reached.
+    /// Returns the broker's error if connecting or loading the history fails.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the connection.
+    /// Dropping the future before it is ready closes the connection.
     pub async fn connect<B: Broker>(self, broker: B) -> Result<Hub, B::Error> {
         let closed = CancellationToken::new();
         let max_age = self.retention.age;

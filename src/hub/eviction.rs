@@ -15,8 +15,8 @@ const BATCH_SIZE: usize = 32;
 const MAX_SAMPLED: usize = 32;
 /// The number of batches after which one publish stops in any case.
 const MAX_BATCHES: usize = 4096;
-/// The number of topics that one publish checks for old events. It does so at most once a
-/// millisecond, or sooner if topics are added faster than they are checked.
+/// The number of topics that one publish checks for old events. It does so once a millisecond, and
+/// earlier if [`GROWTH_TRIGGER`] topics were added since then.
 const AGE_CHECKS: usize = 16;
 /// The number of added topics that trigger a check within the same millisecond.
 const GROWTH_TRIGGER: usize = 4;

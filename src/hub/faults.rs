@@ -41,7 +41,7 @@ impl super::HubBuilder {
 impl super::Hub {
     /// Reports a loss, as a broker's reader does.
     pub fn report_loss(&self, sequence: u64) {
-        _ = self.shared().report_loss(sequence);
+        _ = self.shared().record_loss(sequence);
     }
 }
 

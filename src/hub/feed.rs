@@ -11,7 +11,7 @@ use super::Hub;
 use super::shared::{NotAppended, Shared};
 use crate::{callback::catch_panic, event::Event};
 
-/// The connection on which a broker passes events to a hub.
+/// The connection over which a broker passes events to a hub.
 ///
 /// Sequence numbers must rise, so the broker must not call these methods concurrently.
 #[derive(Clone)]
@@ -22,7 +22,7 @@ pub struct Feed {
     max_age: Duration,
 }
 
-/// The error of feeding a hub that is closed or dropped. The broker must end.
+/// The error of feeding a hub that is closed or dropped. The broker must stop feeding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -34,7 +34,8 @@ impl Feed {
     /// Appends an event that was published `age` ago. Returns `false` if the hub already had this
     /// sequence number or a higher one.
     ///
-    /// If the program's code panics during the call, a loss is reported.
+    /// If [`retention_of`](super::HubBuilder::retention_of) panics, the event is not appended, and
+    /// its loss is reported.
     pub fn event(
         &self,
         sequence: u64,
@@ -43,10 +44,10 @@ impl Feed {
         age: Duration,
     ) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
-        // It calls the program's `retention_of` and wakers, whose panics must not end the broker's
-        // task. The event may not have been appended then.
+        // `receive` calls the program's `retention_of` and wakers. Their panics must not end the
+        // broker's task. If the event was appended before the panic, the loss is stale.
         let received = catch_panic(|| hub.receive(sequence, topic, event, age));
-        let is_new = accepted(received.unwrap_or_else(|| hub.report_loss(sequence)))?;
+        let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(sequence)))?;
         if is_new && let Some(link) = hub.link() {
             link.set_lag(age);
         }
@@ -57,11 +58,10 @@ impl Feed {
     /// the earlier events that are kept, then a gap for each topic. Returns `false` if the hub
     /// already has this sequence number, or a higher one: then it has missed nothing.
     pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
-        accepted(self.hub.upgrade().ok_or(Closed)?.report_loss(sequence))
+        accepted(self.hub.upgrade().ok_or(Closed)?.record_loss(sequence))
     }
 
-    /// Returns the age up to which the hub keeps events, and up to which the broker loads the
-    /// history.
+    /// Returns the age up to which the broker loads the history.
     pub const fn max_age(&self) -> Duration {
         self.max_age
     }
@@ -72,13 +72,13 @@ impl Feed {
         self.closed.is_cancelled()
     }
 
-    /// Returns whether it leads into this hub.
+    /// Returns whether this feed belongs to `hub`.
     #[cfg(feature = "testing")]
-    pub fn is_of(&self, hub: &Hub) -> bool {
+    pub fn feeds(&self, hub: &Hub) -> bool {
         std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(hub.shared()))
     }
 
-    /// Runs a future until the hub is closed or dropped, even while nothing is published.
+    /// Runs a future, and drops it when the hub is closed or dropped.
     pub async fn run_until_closed(&self, future: impl Future<Output = ()>) {
         _ = self.closed.run_until_cancelled(future).await;
     }
@@ -248,7 +248,7 @@ mod tests {
         assert_eq!(received(&hub, "a").matches("data: x").count(), 2);
     }
 
-    /// Such a loss is none: the hub has received all events up to there.
+    /// A loss up to a received event is not a loss: the hub has received all events up to there.
     #[test]
     fn loss_up_to_a_received_event_is_ignored() {
         let (hub, feed) = Engine::connected();

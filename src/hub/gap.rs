@@ -7,8 +7,8 @@ use crate::{
     history::Position,
 };
 
-/// The action of a subscription when its client has missed events, or may have, because they were
-/// evicted or a [broker](super::Hub::connect) lost them.
+/// What a subscription does when its client may have missed events: they were evicted, or a
+/// [broker](super::Hub::connect) lost them.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
 /// is the position after which the topic continues. If events of the topic were evicted, this is
@@ -18,8 +18,8 @@ use crate::{
 /// The events that the hub keeps from before the loss are sent first.
 ///
 /// Several topics can have a gap at the same position: after a loss, or a malformed id. Their gaps
-/// are sent together, in items of up to 256, and only the last one has the id of that position. A
-/// client that disconnects before the last one receives all of them again.
+/// are sent one after another, up to 256 in one item, and only the last one has the id of that
+/// position. A client that disconnects before the last one receives all of them again.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
 /// - A gap reveals the name of its topic to the client.

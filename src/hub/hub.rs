@@ -44,15 +44,15 @@ impl Hub {
     /// subscribers in all processes that are connected to the same broker.
     ///
     /// The limits are those of [`new`](Self::new); use [`builder`](Self::builder) for others. The
-    /// future is ready once the hub has loaded the history that the broker keeps.
+    /// future is ready once the hub has loaded the events of the last 5 minutes from the broker.
     ///
     /// # Errors
     ///
-    /// Returns the error of the broker if it cannot be reached.
+    /// Returns the broker's error if connecting or loading the history fails.
     ///
     /// # Cancel safety
     ///
-    /// Dropping the future ends the connection.
+    /// Dropping the future before it is ready closes the connection.
     pub async fn connect<B: Broker>(broker: B) -> Result<Self, B::Error> {
         Self::builder().connect(broker).await
     }
@@ -63,9 +63,9 @@ impl Hub {
     /// for a slow client.
     ///
     /// - Without a broker, the future is ready at its first poll.
-    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. The subscribers
-    ///   of this process receive the event when it comes back from the broker, possibly after the
-    ///   future is ready.
+    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. Every process,
+    ///   including this one, receives the event from the broker, possibly after the future is
+    ///   ready.
     ///
     /// # Errors
     ///
@@ -85,7 +85,8 @@ impl Hub {
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = publishable(event)?;
+        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+        check(&event)?;
         let Some(link) = self.shared.link() else {
             return self.shared.publish(topic.as_ref(), &event);
         };
@@ -111,12 +112,14 @@ impl Hub {
     /// has an id, or if the hub is [closed](Self::close).
     ///
     /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
-    /// acknowledgement it cannot await. The first time, this logs a warning (feature `tracing`).
+    /// acknowledgement it cannot await. The first such call on a hub logs a WARN line (feature
+    /// `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = publishable(event)?;
+        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+        check(&event)?;
         if let Some(link) = self.shared.link() {
             link.warn_not_in_process();
             return Err(PublishError::NotInProcess);
@@ -185,7 +188,7 @@ impl Hub {
         self.shared.registry.all().iter().map(|topic| Arc::clone(topic.name())).collect()
     }
 
-    /// Returns figures of the hub, for an endpoint such as `/metrics`.
+    /// Returns statistics of the hub, for an endpoint such as `/metrics`.
     ///
     /// This locks each topic for a moment, and takes about 0.1 µs for each.
     #[must_use]
@@ -194,26 +197,23 @@ impl Hub {
     }
 
     /// Closes the hub. From now on publishing fails, and each subscription ends after the events
-    /// that were published before. Hubs of other processes at the same [broker](Self::connect) stay
-    /// open.
+    /// that were published before. Hubs of other processes that are connected to the same
+    /// [broker](Self::connect) stay open.
     pub fn close(&self) {
         self.shared.close();
     }
 }
 
-/// Converts a value into an event, and checks that it can be published.
-fn publishable<E>(event: E) -> Result<Event, PublishError>
-where
-    E: TryInto<Event, Error: Into<BoxError>>,
-{
-    let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+/// Checks that an event can be published.
+#[inline]
+fn check(event: &Event) -> Result<(), PublishError> {
     if event.has_id() {
         return Err(PublishError::HasId);
     }
     if !event.has_data() {
         return Err(PublishError::NoData);
     }
-    Ok(event)
+    Ok(())
 }
 
 impl Default for Hub {

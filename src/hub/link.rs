@@ -23,7 +23,8 @@ pub(super) struct Link {
     closed: DropGuard,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
-    /// The age of the newest event when it was received, in microseconds, 0 if the history had it.
+    /// The age of the newest event at its reception, in microseconds. 0 while only the history was
+    /// received.
     lag: AtomicU64,
 }
 
@@ -65,7 +66,8 @@ impl Link {
         }
     }
 
-    /// Sets the lag, unless it is that of the history: a hub that has just loaded it is not behind.
+    /// Sets the lag. Does nothing while the history is loaded: old events do not mean that the hub
+    /// is behind.
     pub(super) fn set_lag(&self, lag: Duration) {
         if self.publisher.get().is_none() {
             return;

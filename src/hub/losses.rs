@@ -2,27 +2,27 @@ use std::collections::VecDeque;
 
 use crate::history::sync::{AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock};
 
-/// How many losses are remembered individually. A client that missed older ones is told with the
-/// first of these.
+/// The number of losses that are kept. A client from before the oldest of them receives its gap
+/// there.
 const MAX_LOSSES: usize = 64;
 
-/// The losses that a broker has reported. Each is a sequence number up to which each topic may have
-/// lost events.
+/// The losses that a broker has reported. A loss is a sequence number up to which every topic may
+/// have lost events.
 pub(super) struct Losses {
-    /// The newest loss, 0 if there was none. Readers compare it without a lock.
+    /// The newest loss, 0 if there was none. Readers check it before they take the lock.
     newest: AtomicU64,
     /// In ascending order.
-    newest_few: Mutex<VecDeque<u64>>,
+    recent: Mutex<VecDeque<u64>>,
 }
 
 impl Losses {
     pub(super) fn new() -> Self {
-        Self { newest: AtomicU64::new(0), newest_few: Mutex::default() }
+        Self { newest: AtomicU64::new(0), recent: Mutex::default() }
     }
 
-    /// Adds a loss, which is newer than all before.
+    /// Adds a loss. Losses are added in ascending order.
     pub(super) fn add(&self, loss: u64) {
-        let mut losses = lock(&self.newest_few);
+        let mut losses = lock(&self.recent);
         if losses.len() == MAX_LOSSES {
             losses.pop_front();
         }
@@ -38,13 +38,13 @@ impl Losses {
 
     #[cold]
     fn find_after(&self, seen: u64) -> Option<u64> {
-        let losses = lock(&self.newest_few);
+        let losses = lock(&self.recent);
         losses.get(losses.partition_point(|loss| *loss <= seen)).copied()
     }
 
     /// Returns the last loss below `end`.
     pub(super) fn last_before(&self, end: u64) -> Option<u64> {
-        let losses = lock(&self.newest_few);
+        let losses = lock(&self.recent);
         losses.iter().rev().find(|loss| **loss < end).copied()
     }
 }

@@ -70,11 +70,11 @@
 //!
 //! # Many processes
 //!
-//! [`Hub::new`] is a hub of one process: a client that reconnects to another process receives a
-//! gap. [`Hub::connect`] takes a broker, such as [Redis](crate::redis), and each process then has
-//! the same events with the same ids. The line that creates the hub is the only one that changes,
-//! if the program publishes with [`publish`](Hub::publish). The page
-//! [operating](crate::redis::operating) has what to set, and what errors and losses mean.
+//! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process
+//! receives a gap. [`Hub::connect`] takes a broker, such as [Redis](crate::redis), and each process
+//! then has the same events with the same ids. The line that creates the hub is the only one that
+//! changes, if the program publishes with [`publish`](Hub::publish). The page
+//! [operating](crate::redis::operating) explains the settings, the errors and the losses.
 //!
 //! # Authorization
 //!
@@ -82,6 +82,7 @@
 //!   them.
 //! - A client that can name topics freely can create them.
 //! - Ids contain a counter of all events of the hub, so clients can see how many are published.
+//!   With [Redis](crate::redis), they contain the time of publication instead.
 
 mod broker;
 mod builder;

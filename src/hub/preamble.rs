@@ -8,8 +8,8 @@ pub(super) const GAPS_PER_ITEM: usize = 256;
 
 /// The items that a subscription sends before the next events of its topics.
 ///
-/// After a malformed id or a loss of all topics, these are a gap for each topic. On a first visit
-/// and after a malformed id, the greeting follows.
+/// After a malformed id, or a loss that the broker reported, these are a gap for each topic. On a
+/// first visit and after a malformed id, the greeting follows.
 #[derive(Debug)]
 pub(super) struct Preamble {
     /// The id of all gaps except the last. A client that reconnects with it receives all of them

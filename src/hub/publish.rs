@@ -2,7 +2,7 @@ use std::{error::Error, fmt};
 
 use crate::{BoxError, event::EventId, history::Position};
 
-/// The id of a published event, and the number of subscriptions that receive it.
+/// The id of a published event, and the number of the topic's subscriptions in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
     pub(super) position: Position,
@@ -18,7 +18,10 @@ impl Receipt {
     }
 
     /// Returns the number of subscriptions that the topic had in this process at the time of
-    /// publication.
+    /// publication or, with a [broker](super::Hub::connect), when the broker had acknowledged the
+    /// event.
+    ///
+    /// Subscriptions in other processes are not counted.
     #[must_use]
     pub const fn subscribers(&self) -> usize {
         self.subscribers
@@ -37,14 +40,14 @@ pub enum PublishError {
     HasId,
     /// The hub is [closed](super::Hub::close).
     Closed,
-    /// The broker did not accept the event. It was certainly not published, so publishing it again
-    /// does not duplicate it.
+    /// The event did not reach the broker, or the broker rejected it. It was certainly not
+    /// published, so publishing it again does not duplicate it.
     Refused(BoxError),
     /// The event was sent to the broker, which has not acknowledged it. It may have been published,
     /// may be published later, or may be lost.
     ///
-    /// Publishing it again can duplicate it. If that matters, put a key into the event by which
-    /// clients recognise duplicates.
+    /// Publishing it again can duplicate it. If that matters, give each event a key, so that
+    /// clients can recognise duplicates.
     Unknown(BoxError),
     /// The hub has a [broker](super::Hub::connect), through which
     /// [`publish_now`](super::Hub::publish_now) cannot publish. Use
@@ -59,9 +62,9 @@ impl fmt::Display for PublishError {
             Self::NoData => "event has no data",
             Self::HasId => "event has an id, which only the hub may assign",
             Self::Closed => "hub is closed",
-            Self::Refused(_) => "broker refused the event",
+            Self::Refused(_) => "event was not published",
             Self::Unknown(_) => "broker did not acknowledge the event",
-            Self::NotInProcess => "hub has a broker, which only `publish` waits for",
+            Self::NotInProcess => "hub has a broker, so only `publish` can publish",
         })
     }
 }

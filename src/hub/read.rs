@@ -12,14 +12,15 @@ use crate::{
     history::{DeferredDrops, UnknownId},
 };
 
-/// The number of reads without a result in one poll after which the subscription yields.
+/// The number of reads without a result after which a poll yields.
 const READS_PER_POLL: usize = 64;
 
 /// The result of reading from the topics of a subscription.
 pub(super) enum Read {
     Nothing,
     Events(Encoded),
-    /// A loss of all topics. Its gaps are now the subscription's preamble.
+    /// A loss that the broker reported. Its gaps are now the subscription's preamble, unless gaps
+    /// are ignored.
     Loss,
     /// There may be more to read, but the subscription has to yield to other tasks.
     Yield,
@@ -29,38 +30,28 @@ impl Subscription {
     /// Reads the next committed events or gaps.
     pub(super) fn read(&mut self, drops: &mut DeferredDrops) -> Read {
         for _ in 0..READS_PER_POLL {
-            // All events up to here can be read, so none can appear before it later.
+            // No event with a lower sequence number can be committed after this.
             let committed = self.hub.committed();
-            let loss = self.unreported_loss().filter(|loss| *loss <= committed);
-            let next = match self.cursors.as_slice() {
-                [cursor] if cursor.is_caught_up() => Next::Nothing,
-                [_] => Next::Cursor { index: 0, first: 0, bound: committed.saturating_add(1) },
-                _ => self.merge_queue.next(committed, &mut self.cursors),
-            };
-            let (index, bound) = match (next, loss) {
-                (Next::Yield, _) => return Read::Yield,
-                (Next::Nothing, None) => return Read::Nothing,
-                (Next::Cursor { index, bound, .. }, None) => (index, bound),
-                (Next::Cursor { index, first, bound }, Some(loss)) if first < loss => {
-                    (index, bound.min(loss))
-                }
-                (Next::Cursor { index, first, .. }, Some(loss)) => {
-                    self.requeue(index, Some(first));
-                    return self.begin_loss(loss, first);
-                }
-                (Next::Nothing, Some(loss)) => {
-                    return self.begin_loss(loss, committed.saturating_add(1));
-                }
+            let (index, bound) = match self.unreported_loss() {
+                // A later loss is not committed yet.
+                Some(loss) if loss <= committed => match self.next_before(loss, committed) {
+                    Ok(next) => next,
+                    Err(read) => return read,
+                },
+                _ => match self.cursors.as_slice() {
+                    [cursor] if cursor.is_caught_up() => return Read::Nothing,
+                    [_] => (0, committed.saturating_add(1)),
+                    _ => match self.merge_queue.next(committed, &mut self.cursors) {
+                        Next::Nothing => return Read::Nothing,
+                        Next::Yield => return Read::Yield,
+                        Next::Cursor { index, bound, .. } => (index, bound),
+                    },
+                },
             };
             let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
             let (item, next) = cursor.read(bound, drops);
             self.requeue(index, next);
             match item {
-                // All events that the only topic keeps from before the loss have been read.
-                TopicRead::Nothing if loss == Some(bound) && self.cursors.len() == 1 => {
-                    let end = committed.saturating_add(1);
-                    return self.begin_loss(bound, next.map_or(end, |next| next.min(end)));
-                }
                 TopicRead::Nothing if self.hub.fault.sleeps_on_uncommitted() => {
                     return Read::Nothing;
                 }
@@ -77,15 +68,37 @@ impl Subscription {
         Read::Yield
     }
 
-    /// Returns the first loss of all topics that has not been reported yet.
+    /// Returns the first loss that this subscription has not reported.
     #[inline]
     pub(super) fn unreported_loss(&self) -> Option<u64> {
         self.hub.losses.first_after(self.loss_seen)
     }
 
-    /// Begins to report a loss of all topics. All events before it have been read, and no event or
-    /// gap follows below `end`.
+    /// Returns the cursor with the next event or gap before a loss, and its bound. If there is
+    /// none, begins to report the loss.
     #[cold]
+    fn next_before(&mut self, loss: u64, committed: u64) -> Result<(usize, u64), Read> {
+        let end = committed.saturating_add(1);
+        let next = match self.cursors.as_slice() {
+            [cursor] => match cursor.next() {
+                Some(first) if first < end => Next::Cursor { index: 0, first, bound: end },
+                _ => Next::Nothing,
+            },
+            _ => self.merge_queue.next(committed, &mut self.cursors),
+        };
+        match next {
+            Next::Yield => Err(Read::Yield),
+            Next::Cursor { index, first, bound } if first < loss => Ok((index, bound.min(loss))),
+            Next::Cursor { index, first, .. } => {
+                self.requeue(index, Some(first));
+                Err(self.begin_loss(loss, first))
+            }
+            Next::Nothing => Err(self.begin_loss(loss, end)),
+        }
+    }
+
+    /// Begins to report a loss that the broker reported. The caller has read all events before the
+    /// loss. `end` is a lower bound of the next event or gap.
     fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
         // Losses with nothing between them are reported as one.
         let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
@@ -126,8 +139,8 @@ impl Subscription {
             return None;
         }
         self.hub.count_gaps(topics.len());
-        // A client that reconnects before the last gap must receive all gaps again, so its id must
-        // be as unknown as the one that it sent.
+        // A client that reconnects before the last gap must receive all gaps again. Until then, the
+        // gaps carry an id that this hub treats like the one that the client sent.
         let before = match self.unknown_id {
             Some(unknown_id) => unknown_id.position(),
             None => self.hub.position(sequence.saturating_sub(1)),

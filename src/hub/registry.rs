@@ -90,7 +90,7 @@ impl Registry {
         topics.by_name.values().cloned().collect()
     }
 
-    /// Returns the figures of the topics. Changes during the call may count or not.
+    /// Returns the statistics of the topics. Changes during the call may count or not.
     pub(super) fn stats(&self) -> HubStats {
         let (topics, evicted) = {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);

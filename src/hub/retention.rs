@@ -1,6 +1,7 @@
 use std::time::Duration;
 
-/// The limits of the events that a topic keeps for clients that reconnect. All three apply.
+/// The limits of the events that a topic keeps for clients that reconnect. All three limits
+/// (number, size and age) apply.
 ///
 /// ```
 /// use std::time::Duration;

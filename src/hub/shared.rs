@@ -31,20 +31,21 @@ pub(super) struct Shared {
     /// The start of all ids: the epoch and a hyphen.
     id_prefix: String,
     pub(super) registry: Registry,
-    /// All events up to this sequence number can be read. It advances while the lock of the event's
-    /// topic is held, so a reader that finds an event in its topic also finds it committed.
+    /// All events up to this sequence number can be read. An event advances it while its topic is
+    /// locked, so a reader that finds an event in its topic also finds it committed.
     committed: AtomicU64,
-    /// Advances after `committed` and under the lock of `newest`, so no later event can be read
-    /// before the loss is known.
+    /// A loss is added while `newest` is locked, so no later event is committed before readers can
+    /// see the loss.
     pub(super) losses: Losses,
     closed: AtomicBool,
-    /// The newest sequence number of all topics. Locked while the lock of a topic is held.
+    /// The newest sequence number of all topics. Lock order: a topic's lock is taken before this
+    /// one.
     newest: Mutex<u64>,
     started: Instant,
     /// The connection to a broker, if the hub has one.
     link: Option<Link>,
-    /// The number of gaps that were sent. The standard library's atomic even under loom: the models
-    /// do not depend on its order.
+    /// The number of gaps that were sent. Not loom's atomic, because the models do not depend on
+    /// its order.
     gaps: std::sync::atomic::AtomicU64,
     pub(super) fault: Fault,
 }
@@ -106,7 +107,7 @@ impl Shared {
     }
 
     /// Returns the highest sequence number that a client may have received by now, in this process
-    /// or in another one at the same broker.
+    /// or in another one that is connected to the same broker.
     pub(super) fn newest_possible(&self) -> u64 {
         let committed = self.committed();
         self.link.as_ref().map_or(committed, |link| committed.max(link.newest_possible(committed)))
@@ -114,7 +115,7 @@ impl Shared {
 
     /// Returns the time of the hub's clock, which starts at [`ORIGIN`].
     pub(super) fn now(&self) -> Duration {
-        // loom repeats each execution, which has to be deterministic.
+        // loom replays executions, so the clock must not differ between them.
         if cfg!(tower_sse_loom) { ORIGIN } else { ORIGIN + self.started.elapsed() }
     }
 
@@ -174,7 +175,7 @@ impl Shared {
                 // its lock.
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
                 state.log.append(sequence, bytes, now.saturating_sub(age), &mut drops);
-                // `append` evicted by the time of the event, which is in the past.
+                // `append` evicts as of the event's own time. Evict as of now, too.
                 if !age.is_zero() {
                     state.log.trim(now, &mut drops);
                 }
@@ -195,8 +196,8 @@ impl Shared {
         Ok(Appended { sequence, subscribers })
     }
 
-    /// Assigns the sequence number of an event. The caller holds the lock of `topic`, and appends
-    /// the event before releasing it.
+    /// Commits an event of `topic` and returns its sequence number. The caller holds the lock of
+    /// `topic`, and appends the event before releasing it.
     fn commit(&self, topic: &Topic, sequence: Sequence) -> Result<u64, NotAppended> {
         let mut newest = lock(&self.newest);
         if self.is_closed() {
@@ -215,13 +216,13 @@ impl Shared {
     }
 
     /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
-    pub(super) fn report_loss(&self, sequence: u64) -> Result<(), NotAppended> {
+    pub(super) fn record_loss(&self, sequence: u64) -> Result<(), NotAppended> {
         {
             let mut newest = lock(&self.newest);
             if self.is_closed() {
                 return Err(NotAppended::Closed);
             }
-            // It has received all events up to there.
+            // The hub has received all events up to `sequence`, so none is lost.
             if sequence <= *newest {
                 return Err(NotAppended::Stale);
             }
@@ -239,7 +240,7 @@ impl Shared {
 
     pub(super) fn close(&self) {
         {
-            // Under this lock, an event is either published before the close or fails.
+            // Under this lock, a publish either completes before the close or fails.
             let _newest = lock(&self.newest);
             self.closed.store(true, Release);
         }

@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-/// Figures of a hub, as returned by [`Hub::stats`](super::Hub::stats).
+/// Statistics of a hub, as returned by [`Hub::stats`](super::Hub::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HubStats {
     pub(super) memory: usize,
@@ -32,8 +32,8 @@ impl HubStats {
         self.events
     }
 
-    /// Returns the sum of the subscriptions of all topics. A subscription to several topics counts
-    /// once for each.
+    /// Returns the number of subscriptions in this process, summed over all topics. A subscription
+    /// to several topics counts once for each.
     #[must_use]
     pub const fn subscribers(&self) -> usize {
         self.subscribers
@@ -51,12 +51,12 @@ impl HubStats {
         self.gaps
     }
 
-    /// Returns the age that the newest event had when this process received it from the
-    /// [broker](super::Hub::connect), or `None` if the hub has no broker. It is zero before the
-    /// first event after the history.
+    /// Returns how old the newest event was when this process received it from the
+    /// [broker](super::Hub::connect), or `None` if the hub has no broker. It is zero until the
+    /// first event that is not part of the loaded history.
     ///
     /// While this process catches up, this shows how far it is behind. It does not grow while the
-    /// connection is down, which the broker's health reports.
+    /// connection is down; see [`RedisHealth`](crate::redis::RedisHealth).
     #[must_use]
     pub const fn lag(&self) -> Option<Duration> {
         self.lag

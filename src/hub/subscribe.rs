@@ -36,8 +36,8 @@ impl Subscribe {
         }
     }
 
-    /// Sends the newest `events` kept events of all topics together at a client's first visit. The
-    /// default is zero: the client receives only events that are published later.
+    /// Sends the newest `events` events, counted over all topics, to a client on its first visit.
+    /// The default is zero: the client receives only events that are published later.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
@@ -106,8 +106,9 @@ impl Subscribe {
     /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
     ///   topics may receive a spurious gap when it reconnects. This happens only if a topic has
     ///   evicted events that are newer than the oldest of the recent events.
-    /// - A client without an id of this hub receives no gap for what a [broker](super::Hub::connect)
-    ///   lost before this call. With an id from before the loss, it receives one for each topic.
+    /// - A client without an id of this hub receives no gap for what a
+    ///   [broker](super::Hub::connect) lost before this call. A client with an id from before the
+    ///   loss receives a gap for each topic.
     /// - A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let Self { hub, topics, recent, gap_policy, window, greeting } = self;

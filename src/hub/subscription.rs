@@ -59,8 +59,8 @@ pub struct Subscription {
     /// have been sent.
     pub(super) unknown_id: Option<UnknownId>,
     pub(super) preamble: Option<Box<Preamble>>,
-    /// Losses of all topics up to this sequence number have been reported, or do not affect this
-    /// client.
+    /// Losses that the broker reported up to this sequence number have been sent to the client, or
+    /// do not affect it.
     pub(super) loss_seen: u64,
     pub(super) ended: bool,
 }
@@ -157,7 +157,7 @@ impl Stream for Subscription {
             // Loaded before reading, so that events published before the close are still sent.
             let is_closed = this.hub.is_closed();
             match this.read(&mut drops) {
-                // The gaps of a loss are now the preamble.
+                // The gaps of a loss are now the preamble, unless gaps are ignored.
                 Read::Loss => continue,
                 Read::Events(events) => {
                     if let Some(window) = &mut this.window {

@@ -188,7 +188,7 @@ impl Config {
         } else {
             match self.open_response(info, &options, in_flight, may_be_refused) {
                 Ok(record) => Some(record),
-                Err(refused) => return self.refuse(response, refused, info),
+                Err(not_opened) => return self.refuse(response, not_opened, info),
             }
         };
         let has_content_coding = headers::has_content_coding(response.headers());
@@ -253,9 +253,9 @@ impl Config {
         let permit = match self.admit(info) {
             Ok(permit) => permit,
             Err(_) if !may_be_refused => None,
-            Err(refused) => {
+            Err(not_opened) => {
                 end(in_flight, CloseReason::Ended);
-                return Err(refused);
+                return Err(not_opened);
             }
         };
         Ok(self.open(options, permit, in_flight.and_then(InFlight::into_guard)))

@@ -104,7 +104,7 @@ impl<M> SseLayer<M> {
     /// ```
     ///
     /// If a task sends the events through a channel and panics, the channel closes as if the task
-    /// had finished, and `[DONE]` is sent after half of an answer. Make the failure of the task the
+    /// had finished, and `[DONE]` is sent after a partial answer. Make the failure of the task the
     /// last item of the stream, so that the body fails:
     ///
     /// ```

@@ -41,7 +41,7 @@ pin_project! {
             in_flight: Option<Box<InFlight>>,
         },
         // The inner service was not called.
-        Refused { refused: NotOpened },
+        NotOpened { reason: NotOpened },
     }
 }
 
@@ -55,12 +55,12 @@ impl<F, M> ResponseFuture<F, M> {
         Self { inner: Inner::Called { future, in_flight }, config, request_info, kind: PhantomData }
     }
 
-    pub(super) const fn refused(
-        refused: NotOpened,
+    pub(super) const fn not_opened(
+        reason: NotOpened,
         config: Arc<Config>,
         request_info: RequestInfo,
     ) -> Self {
-        Self { inner: Inner::Refused { refused }, config, request_info, kind: PhantomData }
+        Self { inner: Inner::NotOpened { reason }, config, request_info, kind: PhantomData }
     }
 }
 
@@ -76,9 +76,9 @@ where
         let this = self.project();
         let (future, in_flight) = match this.inner.project() {
             InnerProj::Called { future, in_flight } => (future, in_flight),
-            InnerProj::Refused { refused } => {
+            InnerProj::NotOpened { reason } => {
                 let response = Response::new(());
-                let response = this.config.refuse(response, *refused, *this.request_info);
+                let response = this.config.refuse(response, *reason, *this.request_info);
                 return Poll::Ready(Ok(response));
             }
         };

@@ -25,7 +25,7 @@ use crate::{BoxError, body::EventBody, event::Encode};
             `Stream` of events, or with an `http::Response` of such a stream",
     note = "the items of the stream must be `tower_sse::Event`, `Encoded`, `Json<T>`, or a `Result` \
             of one of them",
-    note = "a struct field of type `SseLayer` is a `SseLayer<marker::Http>`; for a service that \
+    note = "a struct field of type `SseLayer` is an `SseLayer<marker::Http>`; for a service that \
             answers with a stream it must be `SseLayer<marker::Events>`"
 )]
 pub trait IntoSse<M>: sealed::Sealed<M> {

@@ -1,4 +1,4 @@
-//! The kinds of services inside a [`SseLayer`](crate::SseLayer).
+//! The kinds of services inside an [`SseLayer`](crate::SseLayer).
 //!
 //! The compiler infers the kind from what the service returns. You write it only as a part of the
 //! layer's type, such as in a struct field.

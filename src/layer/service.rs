@@ -67,24 +67,18 @@ where
             request.extensions_mut().insert(last_event_id);
         }
         let request_info = self.config.request_info(request.method(), request.headers());
-        let in_flight = if S::Response::STREAMS
-            || self.config.track_disconnects
-            || request.extensions().get::<Disconnect>().is_some()
-        {
-            match self.config.track(&mut request, request_info, S::Response::STREAMS) {
+        // An outer layer's `Disconnect` needs the reason of this layer's stream.
+        let has_outer = request.extensions().get::<Disconnect>().is_some();
+        let is_tracked = S::Response::STREAMS || self.config.track_disconnects || has_outer;
+        let config = Arc::clone(&self.config);
+        let in_flight = if is_tracked {
+            match config.track(&mut request, request_info, S::Response::STREAMS) {
                 Ok(in_flight) => Some(in_flight),
-                Err(refused) => {
-                    return ResponseFuture::refused(
-                        refused,
-                        Arc::clone(&self.config),
-                        request_info,
-                    );
-                }
+                Err(reason) => return ResponseFuture::not_opened(reason, config, request_info),
             }
         } else {
             None
         };
-        let config = Arc::clone(&self.config);
         ResponseFuture::new(self.inner.call(request), config, request_info, in_flight)
     }
 }

@@ -11,13 +11,13 @@ use crate::stats::Stats;
 impl<M> SseLayer<M> {
     /// Sets the token that ends open streams when it is cancelled.
     ///
-    /// [`drain`](Self::drain) sets how streams end. From then on, new streams are
-    /// [refused](Self::refusal), except for the answers to calls (requests by any method except
-    /// `GET`) that arrived earlier. The token also ends streams of inner layers that have no
-    /// shutdown of their own.
+    /// After it is cancelled, new streams are [refused](Self::refusal), except for the answers to
+    /// calls (requests by any method except `GET`) that arrived earlier. The token also ends
+    /// streams of inner layers that have no shutdown of their own. [`drain`](Self::drain) sets how
+    /// streams end.
     ///
-    /// By default nothing ends streams. The graceful shutdown of axum or hyper waits for every
-    /// body, so it then waits forever.
+    /// By default nothing ends streams. With open streams, the graceful shutdown of axum or hyper
+    /// therefore never finishes, because it waits for every body.
     ///
     /// Use the token that shuts the server down. It cannot end the stream of a client that does not
     /// read, because hyper does not poll that body. Therefore give the graceful shutdown a
@@ -152,8 +152,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Inserts a [`Disconnect`](crate::Disconnect) into the extensions of every request, which
-    /// signals to the tasks of a handler that the response is over.
+    /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It signals to
+    /// the tasks of a handler that the response is over.
     ///
     /// Off by default, because it costs five to seven allocations for each request. For services
     /// that return a bare stream, it is always inserted.

@@ -45,13 +45,14 @@ impl<M> SseLayer<M> {
     /// - If the first event is ready at once and has a `retry` line, as that of MCP servers does,
     ///   the layer sends none of its own.
     /// - If the first event comes later and has a `retry` line, the client receives both lines in
-    ///   one block. It also does if the stream is drained before its first event. Do not set this
-    ///   option for clients that fail then.
+    ///   one block. The same happens if the stream is drained before its first event. Do not set
+    ///   this option for clients that fail on two lines.
     ///
-    /// The line has no empty line after it, so it belongs to the same block as the first event. If
-    /// the source sends comments followed by empty lines, as the `KeepAlive` of axum's `Sse` does,
-    /// and one comes before the first event, it ends a block that has a `retry` line but no data.
-    /// httpx-sse then returns an empty event. Turn off such heartbeats of the source.
+    /// The line has no empty line after it, so it belongs to the same block as the first event.
+    /// Some sources send comments followed by empty lines, such as the `KeepAlive` of axum's `Sse`.
+    /// If such a comment comes before the first event, its empty line ends the block of the `retry`
+    /// line, which has no data. httpx-sse then returns an empty event. Turn off such heartbeats of
+    /// the source.
     ///
     /// ```
     /// use std::time::Duration;
@@ -76,7 +77,7 @@ impl<M> SseLayer<M> {
     /// default there is none.
     ///
     /// Use it for proxies and old browsers that hold back a response until they have received 2 KiB
-    /// of it. The shortest line has 2 bytes, also if `bytes` is 1. Zero means no padding.
+    /// of it. The shortest line has 2 bytes, even if `bytes` is 1. Zero means no padding.
     ///
     /// # Panics
     ///

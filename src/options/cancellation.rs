@@ -27,9 +27,9 @@ impl ResolvedOptions {
     /// source.
     ///
     /// By default, only the error of a cancelled task is one, because only the program cancels
-    /// tasks. A reset connection is a failure: an upstream broke off, and a clean end would make
-    /// half of its answer look complete. A client that disconnects causes no error of the source,
-    /// because the server drops the body.
+    /// tasks. A reset connection is a failure: an upstream broke off, and after a clean end the
+    /// client would mistake its partial answer for the complete one. A client that disconnects
+    /// causes no error of the source, because the server drops the body.
     pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
         let error: &(dyn Error + 'static) = &**error;
         let matches = |predicate: &Arc<CancellationIf>| catch_panic(|| predicate(error));

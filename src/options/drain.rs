@@ -11,21 +11,21 @@ use crate::connection::Client;
 ///
 /// | drain | when streams end |
 /// |---|---|
-/// | [`per_client`](Self::per_client), the default | at once, but the answer to any method except `GET` may continue to its own end for up to 30 seconds |
+/// | [`per_client`](Self::per_client), the default | at once, but the answer to any method except `GET` may take up to 30 more seconds to end by itself |
 /// | [`at_once`](Self::at_once) | at once |
 /// | [`spread_over`](Self::spread_over) | each at a random time within a window |
-/// | [`after`](Self::after) | at their own end, or after a grace period if that is earlier |
-/// | [`never`](Self::never) | at their own end |
+/// | [`after`](Self::after) | when they end by themselves, but at the latest after a grace period |
+/// | [`never`](Self::never) | when they end by themselves |
 ///
 /// The layer ends a stream between events, in the way that makes its
 /// [client](crate::operating#who-is-asking) reconnect:
 ///
 /// | client | end |
 /// |---|---|
-/// | `EventSource`, and any other `GET` | clean |
+/// | `EventSource`, and other clients that send a `GET`, except `fetch` | clean |
 /// | `fetch` in a browser | the body fails: such clients do not reconnect after a clean end |
 /// | a `GET`, in a layer that does not classify its clients and inherits the shutdown of an outer layer | the body fails |
-/// | any other method | the body fails: the client would take half of an answer for all of it |
+/// | any other method | the body fails: the client would mistake a partial answer for the complete one |
 ///
 /// The last bytes are a `retry` line and the [`farewell`](crate::SseLayer::farewell).
 ///
@@ -40,7 +40,8 @@ use crate::connection::Client;
 ///
 /// let second = Duration::from_secs(1);
 /// # let layer: SseLayer =
-/// SseLayer::new().drain(Drain::spread_over(20 * second).retry(Retry::between(second, 3 * second)));
+/// SseLayer::new().drain(Drain::spread_over(20 * second).retry(Retry::between(second, 3 *
+/// second)));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
@@ -67,8 +68,8 @@ impl Drain {
         Self { when, retry: Some(Retry::later()) }
     }
 
-    /// Ends streams at once, but lets the answer to a call (a request by any method except `GET`)
-    /// continue to its own end for up to 30 seconds.
+    /// Ends streams at once, but gives the answer to a call (a request by any method except `GET`)
+    /// up to 30 more seconds to end by itself.
     pub const fn per_client() -> Self {
         Self::new(When::PerClient)
     }
@@ -84,13 +85,13 @@ impl Drain {
         Self::new(When::SpreadOver(window))
     }
 
-    /// Lets streams continue to their own end for at most `grace`.
+    /// Gives each stream up to `grace` to end by itself, then ends it.
     pub const fn after(grace: Duration) -> Self {
         Self::new(When::After(grace))
     }
 
-    /// Lets streams continue to their own end, however long that takes. A graceful shutdown of the
-    /// server waits for them.
+    /// Lets each stream end by itself, however long that takes. A graceful shutdown of the server
+    /// waits for them.
     pub const fn never() -> Self {
         Self::new(When::Never)
     }

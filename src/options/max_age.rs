@@ -10,10 +10,10 @@ use crate::connection::Client;
 ///
 /// | client | end |
 /// |---|---|
-/// | `EventSource`, and any other `GET` | clean |
+/// | `EventSource`, and other clients that send a `GET`, except `fetch` | clean |
 /// | `fetch` in a browser | the body fails: such clients do not reconnect after a clean end |
 /// | a `GET`, in a layer that does not classify its clients | the body fails |
-/// | any other method: a call whose answer is the stream | the stream may continue to its own end for a [grace](Self::grace) period of 30 seconds, then the body fails |
+/// | any other method: a call whose answer is the stream | the stream may take up to 30 more seconds ([`grace`](Self::grace)) to end by itself, then the body fails |
 ///
 /// The layer [classifies a client](crate::operating#who-is-asking) by its request. If the source
 /// stays mid-event, the body fails after 5 seconds. A stream with a content coding always fails.
@@ -38,7 +38,7 @@ pub struct MaxAge {
     grace: Duration,
 }
 
-/// How long a call's answer may continue to its own end.
+/// How long a call's answer may take to end by itself.
 pub(crate) const GRACE: Duration = Duration::from_secs(30);
 
 impl MaxAge {

@@ -60,7 +60,7 @@ use crate::{
 #[must_use]
 pub struct StreamOptions {
     // The outer `Option` is `None` for an option that is not set, the inner one for an option that
-    // is turned off.
+    // is turned off; `padding` is turned off by no bytes.
     pub(super) heartbeat: Option<Option<Heartbeat>>,
     pub(super) retry: Option<Option<Retry>>,
     pub(super) padding: Option<Bytes>,

@@ -13,8 +13,8 @@ use super::{
 };
 use crate::hub::{Broker, Feed, Publisher, SealedBroker};
 
-/// The least number of entries that a stream is trimmed to. Readers take 1,000 at a time, and must
-/// not be overtaken by trimming while they do.
+/// The minimum of [`Redis::max_len`]. A reader takes 1,000 entries at a time, and the stream must
+/// not be trimmed past it meanwhile.
 pub(super) const MIN_MAX_LEN: usize = 10_000;
 
 /// A [`Broker`] over Redis Streams: hubs of several processes share the events of one stream.
@@ -29,7 +29,7 @@ pub(super) const MIN_MAX_LEN: usize = 10_000;
 /// # }
 /// ```
 ///
-/// See the [module](super) for what it needs of Redis and what it guarantees.
+/// See the [module](super) for requirements and guarantees.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct Redis {
     client: Client,
@@ -41,7 +41,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Takes the address of a Redis or Valkey server, without connecting to it.
+    /// Creates a broker for the Redis or Valkey server at `url`. It connects only in
+    /// [`Hub::connect`](crate::hub::Hub::connect).
     ///
     /// | URL | |
     /// |---|---|
@@ -66,8 +67,13 @@ impl Redis {
         })
     }
 
-    /// Sets the key of the stream. The default is `tower-sse`. Hubs with the same key of the same
-    /// server are one hub.
+    /// Sets the key of the stream. The default is `tower-sse`. All hubs that use this key of this
+    /// server share their events and ids.
+    ///
+    /// Ids depend only on the key, so that they stay valid when the stream moves to another server
+    /// or database. Use different keys for unrelated hubs, even on different servers. With the same
+    /// key, an id of one hub is valid in the other: a client that resumes there continues after
+    /// that id and receives no gap.
     ///
     /// ```
     /// # use tower_sse::redis::Redis;
@@ -79,12 +85,12 @@ impl Redis {
         self
     }
 
-    /// Trims the stream to about this many of the newest entries, of all topics together. The default
-    /// is 100,000, some 30 MB if events have 256 bytes.
+    /// Trims the stream to about the newest `entries` entries, counted over all topics. The default
+    /// is 100,000, roughly 30 MB if events have 256 bytes.
     ///
-    /// A process that starts loads its history from the stream, and one that was away catches up
-    /// from it. Choose the events per second of all topics times the longest time that either
-    /// should reach back. All processes should set the same number.
+    /// A process loads its history from the stream when it starts, and catches up from it after a
+    /// disconnection. Set the limit to the total rate of events, multiplied by the longest history
+    /// or disconnection to cover. All processes should set the same limit.
     ///
     /// ```
     /// # use tower_sse::redis::Redis;
@@ -95,7 +101,7 @@ impl Redis {
     ///
     /// # Panics
     ///
-    /// Panics if it is less than 10,000: reading relies on a stream that is longer than one answer.
+    /// Panics if `entries` is less than 10,000: a process that is briefly behind would lose events.
     #[track_caller]
     pub fn max_len(mut self, entries: usize) -> Self {
         assert!(entries >= MIN_MAX_LEN, "a stream must keep at least {MIN_MAX_LEN} entries");
@@ -103,8 +109,8 @@ impl Redis {
         self
     }
 
-    /// Limits how long publishing an event may take, including the wait for a connection. The default
-    /// is 2 seconds.
+    /// Limits how long publishing an event may take, including the wait for a connection. The
+    /// default is 2 seconds.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -117,10 +123,10 @@ impl Redis {
         self
     }
 
-    /// Waits this long after each read of the stream, so that Redis answers fewer and larger reads. The
-    /// default is zero. It delays events by up to this time.
+    /// Sets a pause after each read of the stream, so that Redis answers fewer, larger reads. It
+    /// delays events by up to `pause`. The default is zero.
     ///
-    /// Set some milliseconds if many processes follow a stream of many single events.
+    /// Set a few milliseconds if many processes follow a stream with a high rate of events.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -133,7 +139,8 @@ impl Redis {
         self
     }
 
-    /// Returns the state of the connection, which outlives this value.
+    /// Returns a handle to the state of the connection. It stays valid after
+    /// [`Hub::connect`](crate::hub::Hub::connect) has taken this value.
     ///
     /// ```no_run
     /// # use tower_sse::{hub::Hub, redis::Redis};
@@ -157,18 +164,19 @@ impl SealedBroker for Redis {
     type Error = Error;
 
     fn name(&self) -> String {
-        // The database and the server may change without a change of the events' ids.
+        // Only the key, so that ids stay valid when the stream moves to another server or database.
         format!("redis:{}", self.key)
     }
 
-    /// Connects and loads the history. Then a task follows the stream until the hub is gone.
+    /// Connects and loads the history. Then a task follows the stream until the hub is closed or
+    /// dropped.
     async fn start(self, feed: Feed) -> Result<impl Publisher, Error> {
         let Self { client, key, max_len, publish_deadline, pause, health } = self;
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::new()));
         let connector = Arc::new(Connector::new(client, Arc::from(&*key), Arc::clone(&clock)));
         let mut reader = Reader::new(feed, Arc::clone(&gate), Arc::clone(&clock), health.clone());
         let connections = match load(&connector, &mut reader).await {
-            // A cluster names the server to connect to.
+            // The error of a cluster names the server that has the stream.
             Err(Stop::Error(error)) if connector.follow_redirect(&error) => {
                 load(&connector, &mut reader).await
             }
@@ -176,7 +184,7 @@ impl SealedBroker for Redis {
         };
         match connections {
             Ok(connections) => Follower { connector, reader, pause }.spawn(connections),
-            // The hub cannot go before this future, which is a part of making it.
+            // Unreachable: `HubBuilder::connect` holds the hub until this future is ready.
             Err(Stop::Closed) => {}
             Err(Stop::Error(error)) => {
                 health.set_error(&error);
@@ -197,7 +205,7 @@ async fn load(connector: &Connector, reader: &mut Reader) -> Result<Connections,
 
 impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // The address can have a password.
+        // The URL can contain a password.
         f.debug_struct("Redis")
             .field("key", &self.key)
             .field("max_len", &self.max_len)

@@ -1,5 +1,5 @@
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -17,19 +17,21 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// How long an answer may take, beyond the time that Redis waits for an entry.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// Connects to the server that has the stream.
+/// A factory of connections to the server that has the stream.
 pub(super) struct Connector {
-    client: Mutex<Client>,
+    configured: Client,
+    /// Another server of the same cluster, named in an error of the configured one.
+    redirected: Mutex<Option<Client>>,
     key: Arc<str>,
     clock: Arc<Clock>,
 }
 
 impl Connector {
     pub(super) const fn new(client: Client, key: Arc<str>, clock: Arc<Clock>) -> Self {
-        Self { client: Mutex::new(client), key, clock }
+        Self { configured: client, redirected: Mutex::new(None), key, clock }
     }
 
-    /// Opens a connection for the reader, which waits, and one for publishers, which must not.
+    /// Opens two connections: one for the reader, whose reads block, and one for publishers.
     pub(super) async fn connect(&self) -> Result<Connections, Error> {
         let mut reading = self.open().await?;
         let publishing = self.open().await?;
@@ -38,15 +40,21 @@ impl Connector {
     }
 
     async fn open(&self) -> Result<Stream, Error> {
-        let client = self.client.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let client = self.redirected().clone().unwrap_or_else(|| self.configured.clone());
+        #[cfg(feature = "redis-tls")]
+        check_crypto_provider(&client)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(BLOCK + ANSWER_TIMEOUT));
-        let connection = client
-            .get_multiplexed_async_connection_with_config(&config)
-            .await
-            .map_err(|error| Error::new("connect to Redis", error))?;
-        Ok(Stream { connection, key: Arc::clone(&self.key) })
+        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        match connection {
+            Ok(connection) => Ok(Stream { connection, key: Arc::clone(&self.key) }),
+            Err(error) => {
+                // The configured server can redirect again.
+                *self.redirected() = None;
+                Err(Error::new("connect to Redis", error))
+            }
+        }
     }
 
     /// Connects to another server from now on, if the error of a cluster names the one that has the
@@ -55,19 +63,42 @@ impl Connector {
         let Some((address, _)) = error.client_error().and_then(RedisError::redirect_node) else {
             return false;
         };
-        let mut client = self.client.lock().unwrap_or_else(PoisonError::into_inner);
-        let redirected = redirect(&client, address);
+        let mut current = self.redirected();
+        let redirected = redirect(current.as_ref().unwrap_or(&self.configured), address);
         let is_redirected = redirected.is_some();
-        *client = redirected.unwrap_or_else(|| client.clone());
+        *current = redirected.or_else(|| current.take());
         is_redirected
     }
+
+    fn redirected(&self) -> MutexGuard<'_, Option<Client>> {
+        self.redirected.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Returns an error if no crypto provider is installed, because rustls would panic then.
+#[cfg(feature = "redis-tls")]
+fn check_crypto_provider(client: &Client) -> Result<(), Error> {
+    let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
+    if is_tls && rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(Error::new("connect to Redis", "no crypto provider is installed for rustls"));
+    }
+    Ok(())
 }
 
 /// Returns a client for another address, with the same settings.
 fn redirect(client: &Client, address: &str) -> Option<Client> {
     let (host, port) = address.rsplit_once(':')?;
-    let (host, port) = (host.to_owned(), port.parse().ok()?);
+    let port = port.parse().ok()?;
     let info = client.get_connection_info().clone();
+    // A server that does not know its own name leaves it out.
+    let host = match info.addr() {
+        ConnectionAddr::Tcp(current, _) | ConnectionAddr::TcpTls { host: current, .. }
+            if host.is_empty() =>
+        {
+            current.clone()
+        }
+        _ => host.to_owned(),
+    };
     let address = match info.addr() {
         ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
             host,

@@ -19,7 +19,7 @@ pub(super) const SKIP: &str = "skip";
 #[derive(Debug)]
 pub(super) struct RawEntry {
     pub(super) id: StreamId,
-    /// Names and values in turn.
+    /// Alternating names and values.
     pub(super) fields: Vec<Vec<u8>>,
 }
 
@@ -30,7 +30,7 @@ pub(super) enum Entry {
         topic: String,
         event: Event,
     },
-    /// Events may have been lost. Its writer knew of events up to `known`.
+    /// A marker of a loss. Its writer knew of entries up to `known`.
     Gap {
         known: StreamId,
     },

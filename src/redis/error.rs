@@ -2,22 +2,23 @@ use std::{error, fmt};
 
 use crate::BoxError;
 
-/// The reason why Redis could not be reached, or did not answer as a stream has to be served.
+/// The error of connecting to Redis or of reading its stream.
 ///
-/// Its [source](error::Error::source) is the error of the Redis client, as text for a log: its type
-/// is not part of the interface.
+/// [`source`](error::Error::source) returns the cause, for logs. Do not downcast it: its type may
+/// change in any release.
 #[derive(Debug)]
 pub struct Error {
-    during: &'static str,
+    /// What failed, as an infinitive.
+    action: &'static str,
     source: BoxError,
 }
 
 impl Error {
-    pub(super) fn new(during: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { during, source: source.into() }
+    pub(super) fn new(action: &'static str, source: impl Into<BoxError>) -> Self {
+        Self { action, source: source.into() }
     }
 
-    /// Returns the error of the Redis client, unless it is one of ours.
+    /// Returns the source, if it is an error of the Redis client and not of this crate.
     pub(super) fn client_error(&self) -> Option<&::redis::RedisError> {
         self.source.downcast_ref()
     }
@@ -25,7 +26,7 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to {}", self.during)
+        write!(f, "failed to {}", self.action)
     }
 }
 

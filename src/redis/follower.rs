@@ -11,29 +11,31 @@ use super::{
     stream::{PAGE, Stream},
 };
 
-/// The delay before the first attempt to connect again.
-const MIN_BACKOFF: Duration = Duration::from_millis(50);
+/// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
+const BASE_BACKOFF: Duration = Duration::from_millis(50);
+/// The maximum delay before any attempt.
 const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// A session that lasted this long was a success, after which delays start over.
+/// After a session of this length, the delays start over.
 const STABLE_SESSION: Duration = Duration::from_secs(5);
 
-/// Follows the stream for as long as the hub exists, over one connection after another.
+/// A task that follows the stream until the hub is closed or dropped, and reconnects when a
+/// connection breaks.
 pub(super) struct Follower {
     pub(super) connector: Arc<Connector>,
     pub(super) reader: Reader,
-    /// The time between a read and the next.
+    /// The pause after each read.
     pub(super) pause: Duration,
 }
 
-/// What the reader and the publishers use between two breaks.
+/// The two connections of one session.
 pub(super) struct Connections {
     pub(super) reading: Stream,
     pub(super) publishing: Stream,
 }
 
 impl Follower {
-    /// Starts a task that follows the stream until the hub is gone. The reader has caught up over
-    /// these connections, and publishers can use them when this returns.
+    /// Starts a task that follows the stream until the hub is closed or dropped. The reader has
+    /// caught up over `reading`. When this returns, publishers can use `publishing`.
     pub(super) fn spawn(mut self, Connections { reading, publishing }: Connections) {
         let feed = self.reader.feed.clone();
         let session = self.open_gate(publishing);
@@ -44,44 +46,50 @@ impl Follower {
         });
     }
 
-    async fn follow(&mut self, reading: Stream, session: Session) {
+    async fn follow(&mut self, mut reading: Stream, mut session: Session) {
         let mut attempts = 0;
-        let mut opened = Instant::now();
-        let mut stop = self.follow_session(reading, session).await;
-        while let Stop::Error(error) = stop {
-            self.record_break(&error);
+        loop {
+            let opened = Instant::now();
+            let Stop::Error(error) = self.follow_session(reading, session).await else { return };
+            self.end_session(&error);
+            warn!(error = %super::health::display_with_sources(&error), "connection to Redis lost");
             if opened.elapsed() >= STABLE_SESSION {
                 attempts = 0;
             }
-            sleep(backoff(attempts)).await;
-            attempts = attempts.saturating_add(1);
-            opened = Instant::now();
-            stop = self.reconnect().await;
+            (reading, session) = loop {
+                sleep(backoff(attempts)).await;
+                attempts = attempts.saturating_add(1);
+                match self.reconnect().await {
+                    Ok(connected) => break connected,
+                    Err(Stop::Closed) => return,
+                    Err(Stop::Error(error)) => {
+                        self.end_session(&error);
+                        debug!(
+                            error = %super::health::display_with_sources(&error),
+                            "failed to reconnect to Redis"
+                        );
+                    }
+                }
+            };
         }
     }
 
-    fn record_break(&mut self, error: &Error) {
+    /// Shuts the gate after a break or a failed attempt, and prepares the next attempt.
+    fn end_session(&mut self, error: &Error) {
         let known = self.reader.gate.shut();
-        self.reader.resume(known);
+        self.reader.expect(known);
         self.reader.health.set_following(false);
         self.reader.health.set_error(error);
         self.connector.follow_redirect(error);
-        warn!(error = %super::health::display_with_sources(error), "connection to Redis lost");
     }
 
-    async fn reconnect(&mut self) -> Stop {
-        let Connections { mut reading, publishing } = match self.connector.connect().await {
-            Ok(connections) => connections,
-            Err(error) => return Stop::Error(error),
-        };
+    /// Connects, catches up, and opens the gate.
+    async fn reconnect(&mut self) -> Result<(Stream, Session), Stop> {
+        let Connections { mut reading, publishing } = self.connector.connect().await?;
         let early = mutant::opens_the_gate_early().then(|| self.open_gate(publishing.clone()));
-        match self.reader.catch_up(&mut reading).await {
-            Ok(()) => {
-                let session = early.unwrap_or_else(|| self.open_gate(publishing));
-                self.follow_session(reading, session).await
-            }
-            Err(stop) => stop,
-        }
+        self.reader.catch_up(&mut reading).await?;
+        let session = early.unwrap_or_else(|| self.open_gate(publishing));
+        Ok((reading, session))
     }
 
     /// Lets publishers through.
@@ -95,13 +103,14 @@ impl Follower {
     /// Follows the stream until one of the connections breaks.
     async fn follow_session(&mut self, mut reading: Stream, session: Session) -> Stop {
         let ended = session.ended.clone();
-        match ended.run_until_cancelled(self.read_on(&mut reading, session)).await {
+        match ended.run_until_cancelled(self.read_until_break(&mut reading, session)).await {
             Some(stop) => stop,
             None => Stop::Error(Error::new("publish", "the publishers' connection is unusable")),
         }
     }
 
-    async fn read_on(&mut self, reading: &mut Stream, mut session: Session) -> Stop {
+    /// Reads until an error occurs or the hub is closed or dropped.
+    async fn read_until_break(&mut self, reading: &mut Stream, mut session: Session) -> Stop {
         loop {
             if let Err(stop) = self.read_next(reading, &mut session).await {
                 return stop;
@@ -110,16 +119,22 @@ impl Follower {
     }
 
     async fn read_next(&mut self, reading: &mut Stream, session: &mut Session) -> Result<(), Stop> {
+        let acknowledged = self.reader.gate.newest_known();
         let entries = reading.wait_after(self.reader.last()).await?;
-        let is_idle = entries.is_empty();
-        if is_idle || entries.len() >= PAGE {
-            // Neither proves that nothing is missing.
-            self.reader.catch_up(reading).await?;
-        } else {
-            self.reader.read(reading, entries).await?;
+        let is_complete = entries.as_ref().is_some_and(|entries| entries.len() < PAGE);
+        let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
+        match entries {
+            Some(entries) => self.reader.feed_entries(reading, entries).await?,
+            None => self.reader.catch_up(reading).await?,
+        }
+        // The entry was in the stream before this read, unless the publishers are connected to
+        // another server.
+        if is_complete && acknowledged > self.reader.last() && !mutant::trusts_every_answer() {
+            let missing = "an entry that was acknowledged is missing";
+            return Err(Error::new("read the stream in Redis", missing).into());
         }
         if is_idle {
-            // A proxy may have cut the connection that has nothing to do.
+            // Check the publishers' connection too: a proxy may have closed it while it was idle.
             session.stream.ping().await?;
         }
         if !self.pause.is_zero() {
@@ -129,9 +144,9 @@ impl Follower {
     }
 }
 
-/// Returns the delay before an attempt: up to twice as long after each, and random, so that the
-/// processes do not return to Redis at the same time.
+/// Returns the delay before an attempt: a random value from half of the maximum up to the maximum,
+/// which doubles with each attempt. Processes therefore do not reconnect at the same time.
 fn backoff(attempts: u32) -> Duration {
-    let most = MIN_BACKOFF.saturating_mul(1 << attempts.min(8)).min(MAX_BACKOFF);
-    most.mul_f64(0.5 + fastrand::f64() / 2.0)
+    let max = BASE_BACKOFF.saturating_mul(1 << attempts.min(8)).min(MAX_BACKOFF);
+    max.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -7,9 +7,9 @@ use super::{stream::Stream, stream_id::StreamId};
 
 /// The gate between publishers and Redis. It is open while the reader follows the stream.
 ///
-/// After a break it stays shut until the reader has checked that the newest event known before is
-/// still there. Otherwise the acknowledgement of a later event would take its place, and the loss of
-/// the events before would go unnoticed.
+/// After a break it stays shut until the reader has checked that the newest known event is still
+/// there. Otherwise a publisher could add a newer event first. The check would then find that one,
+/// and miss the loss of the events before it.
 #[derive(Debug)]
 pub(super) struct Gate {
     session: watch::Sender<Option<Session>>,
@@ -61,19 +61,28 @@ impl Gate {
         known.newest
     }
 
-    /// Shuts the gate because the hub is gone. What was sent before is still acknowledged.
+    /// Shuts the gate because the hub is closed or dropped. Events that were sent before are still
+    /// acknowledged.
     pub(super) fn retire(&self) {
         self.session.send_replace(None);
     }
 
     /// Waits until the gate is open.
     pub(super) async fn session(&self) -> Option<Session> {
-        if let Some(session) = &*self.session.borrow() {
-            return Some(session.clone());
+        // A publisher that finds its connection broken ends the session before the reader, which
+        // shuts the gate.
+        let is_usable = |session: &Option<Session>| {
+            session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
+        };
+        {
+            let session = self.session.borrow();
+            if is_usable(&session) {
+                return session.clone();
+            }
         }
         let mut session = self.session.subscribe();
-        let open = session.wait_for(Option::is_some).await.ok()?;
-        open.clone()
+        let usable = session.wait_for(is_usable).await.ok()?;
+        usable.clone()
     }
 
     /// Records an acknowledgement. Returns `false` if the session has ended: the reader's check may

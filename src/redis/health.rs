@@ -24,8 +24,8 @@ use std::{
 /// ```
 ///
 /// A process that is not following still serves the events that it has received, and its streams
-/// catch up by themselves. Taking it out of a load balancer after the first failed probe moves its
-/// clients to processes that have lost the same Redis; wait for several.
+/// catch up by themselves. Take it out of a load balancer only after several failed probes: the
+/// other processes have probably lost the same Redis.
 #[derive(Clone)]
 pub struct RedisHealth {
     state: Arc<State>,
@@ -35,7 +35,7 @@ pub struct RedisHealth {
 struct State {
     is_following: AtomicBool,
     last_error: Mutex<Option<String>>,
-    gaps: AtomicU64,
+    losses: AtomicU64,
     foreign_entries: AtomicU64,
 }
 
@@ -50,17 +50,20 @@ impl RedisHealth {
         self.state.is_following.load(Acquire)
     }
 
-    /// Returns the text of the newest error of the connection, also after it has recovered. `None`
-    /// if there was none.
+    /// Returns the text of the newest error, even after the connection has recovered, or `None` if
+    /// there was no error.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
         self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// Returns how many times this process reported that events may have been lost.
+    /// Returns how many losses this process has detected since it loaded the history.
+    ///
+    /// One loss can affect any number of events. [`HubStats::gaps`](crate::hub::HubStats::gaps)
+    /// counts the gaps that clients received for it.
     #[must_use]
-    pub fn gaps(&self) -> u64 {
-        self.state.gaps.load(Relaxed)
+    pub fn losses(&self) -> u64 {
+        self.state.losses.load(Relaxed)
     }
 
     /// Returns how many entries of the stream were skipped because they are not in the
@@ -79,8 +82,8 @@ impl RedisHealth {
         *self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
     }
 
-    pub(super) fn count_gap(&self) {
-        self.state.gaps.fetch_add(1, Relaxed);
+    pub(super) fn count_loss(&self) {
+        self.state.losses.fetch_add(1, Relaxed);
     }
 
     pub(super) fn count_foreign_entry(&self) {
@@ -93,8 +96,12 @@ pub(super) fn display_with_sources(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
     while let Some(error) = source {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
+        let reason = error.to_string();
+        // Some errors include the text of their source.
+        if !text.ends_with(&reason) {
+            text.push_str(": ");
+            text.push_str(&reason);
+        }
         source = error.source();
     }
     text
@@ -105,7 +112,7 @@ impl fmt::Debug for RedisHealth {
         f.debug_struct("RedisHealth")
             .field("is_following", &self.is_following())
             .field("last_error", &self.last_error())
-            .field("gaps", &self.gaps())
+            .field("losses", &self.losses())
             .field("foreign_entries", &self.foreign_entries())
             .finish()
     }

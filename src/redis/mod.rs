@@ -1,4 +1,5 @@
-//! Hubs of several processes over Redis Streams, for Redis 7 or Valkey (feature `redis`).
+//! A [`Broker`](crate::hub::Broker) that connects the hubs of several processes through Redis
+//! Streams (feature `redis`). It needs Redis 7 or Valkey.
 //!
 //! ```no_run
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -12,7 +13,7 @@
 //! # async fn events() {}
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-//! // The one line that differs from a hub in the process, `Hub::new()`.
+//! // The only line that differs from a hub in one process, `Hub::new()`.
 //! let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?).await?;
 //! let app: Router =
 //!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
@@ -23,27 +24,32 @@
 //! # }
 //! ```
 //!
-//! Before the second process, read [operating]: errors, sizes, losses, availability, and shutdown.
+//! Read [operating] before you run a second process: it explains errors, sizes, losses,
+//! availability, and shutdown.
 //!
 //! Every process reads the same stream in the same order, and gives its events the same ids. A
 //! client can therefore reconnect to any process with the id that it received from another.
 //!
 //! [`Hub::connect`](crate::hub::Hub::connect) spawns a task that follows the stream until the hub
-//! is closed or dropped. If the connection breaks, it reconnects, and reads on where it was.
+//! is closed, or its last clone and its last subscription are dropped. If the connection breaks,
+//! the task reconnects and continues after the last event that it has read.
 //!
 //! # What is guaranteed
 //!
-//! - All clients of all processes receive the events of a topic in the same order, each once.
+//! - All clients of all processes receive the events of a topic in the same order and without
+//!   duplicates.
 //! - An event that [`publish`](crate::hub::Hub::publish) acknowledged reaches every client that
-//!   resumes, or the client receives a [gap](crate::hub::GapPolicy). That holds when Redis restarts
-//!   with all its data, without, or with an older state; when a replica that lags is promoted; and
-//!   when the key is deleted or trimmed.
+//!   resumes, or the client receives a [gap](crate::hub::GapPolicy). This also holds if Redis
+//!   restarts with all of its data, with an older state or with none; if a lagging replica is
+//!   promoted; and if the key is deleted or trimmed. A client that was disconnected during several
+//!   losses receives one gap for them, at the position of the last.
 //! - An event that `publish` reported as
 //!   [refused](crate::hub::PublishError::Refused) is not published. One that it reported as
 //!   [unknown](crate::hub::PublishError::Unknown) is published once or not at all.
 //!
-//! One loss cannot be detected: if Redis and all processes that knew of an event stop at the same
-//! time, and Redis returns without it. The page [operating](operating#losses) has the cure.
+//! One loss cannot be detected: Redis and all processes that knew of an event stop at the same
+//! time, and Redis restarts without that event. [operating](operating#losses) says how to prevent
+//! it.
 //!
 //! # Entries
 //!
@@ -55,11 +61,10 @@
 //! | `data` | required, can be empty |
 //! | `event` | the event's name, without line breaks |
 //! | `retry` | a reconnection time, in milliseconds |
-//! | `comment` | |
+//! | `comment` | a comment, which clients ignore |
 //!
-//! The text is UTF-8. The id must be the one that Redis assigns (`*`), and the stream must not be
-//! created by the entry (`NOMKSTREAM`), because its absence is how processes detect that it was
-//! lost. With redis-py:
+//! The text is UTF-8. The id must be the one that Redis assigns (`*`). The entry must not create
+//! the stream (`NOMKSTREAM`): processes detect a lost stream by its absence. With redis-py:
 //!
 //! ```python
 //! import redis
@@ -69,16 +74,31 @@
 //! server.xadd("tower-sse", event, nomkstream=True, maxlen=100_000, approximate=True)
 //! ```
 //!
-//! Such a program receives `None` if the stream is missing, until a process with a hub has created
-//! it again. Other entries are skipped and
-//! [counted](RedisHealth::foreign_entries).
+//! If the stream is missing, `XADD` returns nil (`None` in Python) until a process with a hub has
+//! created the stream again.
+//!
+//! Entries in another format are skipped and [counted](RedisHealth::foreign_entries). The field
+//! names `gap` and `skip` are reserved for entries that hubs add: a `gap` marks a loss, which every
+//! process reports to its clients, and a `skip` only advances the ids.
 //!
 //! # TLS
 //!
-//! For `rediss://`, enable feature `redis-tls`. It uses rustls with the certificates of the operating
-//! system. rustls needs a crypto provider, which the program installs before it connects:
-//! add `rustls` to the dependencies and call
-//! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or that of `ring`.
+//! For `rediss://`, enable feature `redis-tls`. It uses rustls with the operating system's root
+//! certificates, or with those in the file that the variable `SSL_CERT_FILE` names. rustls needs a
+//! crypto provider, which the program installs before it connects: add `rustls` to the dependencies
+//! and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the same of
+//! `ring`. Without a provider, connecting returns an error.
+//!
+//! # Permissions
+//!
+//! A Redis user with an access control list needs the key and the commands `XADD`, `XDEL`, `XLEN`,
+//! `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `PING`.
+//!
+//! # Clusters and replicas
+//!
+//! A stream is one key, so one server of a cluster has it; the URL can name any of them. With
+//! replicas, the URL must lead to the primary, even after a fail-over: use a name or a proxy that
+//! follows it. There is no Sentinel client.
 
 mod builder;
 mod clock;

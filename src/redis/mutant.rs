@@ -1,27 +1,33 @@
-//! Mutants: wrong protocols, built in under `--cfg tower_sse_mutants`, to prove that the tests see
-//! what each step of the right one prevents. `TOWER_SSE_MUTANT` selects one.
+//! Deliberate faults of the protocol, compiled with `--cfg tower_sse_mutants` and selected by
+//! `TOWER_SSE_MUTANT`. `.ci/slow mutants` checks that a test fails with each of them.
 
-/// Continues to read after the last entry without a look whether that is still there.
+/// Whether the reader continues after the last entry without checking that it still exists.
 pub(super) fn reads_exclusively() -> bool {
     is("exclusive")
 }
 
-/// Reports a loss in this process only, where others have to learn of it from a marker.
+/// Whether the reader reports a loss only in this process, without a marker for the others.
 pub(super) fn writes_no_marker() -> bool {
     is("no-marker")
 }
 
-/// Publishes into a stream that is missing, and so hides that it was lost.
+/// Whether the reader assumes that the last entry still exists, as long as the connection lasts.
+pub(super) fn trusts_every_answer() -> bool {
+    is("no-proof") || publishes_into_a_missing_stream() || reads_exclusively()
+}
+
+/// Whether publishing creates a missing stream, which hides its loss from readers that
+/// [trust every answer](trusts_every_answer).
 pub(super) fn publishes_into_a_missing_stream() -> bool {
     is("mkstream")
 }
 
-/// Does not look whether events that were acknowledged before a break are still there.
+/// Whether the reader skips the check that acknowledged events still exist after a break.
 pub(super) fn ignores_acknowledgements() -> bool {
     is("acks")
 }
 
-/// Lets publishers go on before the reader has caught up.
+/// Whether publishers may continue before the reader has caught up.
 pub(super) fn opens_the_gate_early() -> bool {
     is("gate")
 }

@@ -18,8 +18,8 @@ use crate::{
     hub::{PublishError, Publisher, Publishing},
 };
 
-/// How far a client's id may be ahead of the clock: entries of a server whose clock was set back
-/// get later times than its clock.
+/// How far a client's id may be ahead of the server's clock. After the clock is set back, Redis
+/// continues from the newest id, so ids are ahead of the clock.
 const MAX_LEAD: Duration = Duration::from_secs(60);
 
 /// Publishes the events of a hub as entries of its stream.
@@ -68,16 +68,13 @@ impl PublisherConfig {
                 return Err(PublishError::Refused(self.not_connected()));
             };
             *is_sent = true;
-            let connection = &mut session.stream.connection;
-            let sending = connection.send_packed_command(command);
-            let Some(reply) = session.ended.run_until_cancelled(sending).await else {
-                return Err(unknown("connection lost before the answer"));
-            };
+            // Await the reply even if the session ends meanwhile: Redis may have refused the event.
+            let reply = session.stream.connection.send_packed_command(command).await;
             let reply = reply.and_then(Value::extract_error);
             *is_sent = false;
             match self.read_reply(&session, reply)? {
                 Some(id) => return Ok(id.sequence()),
-                // Nothing was published, as the stream is missing.
+                // The stream is missing, so nothing was published.
                 None => self.create_stream(&mut session).await?,
             }
         }
@@ -103,10 +100,10 @@ impl PublisherConfig {
     }
 
     fn failed(&self, session: &Session, error: RedisError) -> PublishError {
-        // The server answered, so it did not add the entry.
+        // The server rejected the command, or the client did not send it.
         let is_refused =
             error.code().is_some() || matches!(error.kind(), ::redis::ErrorKind::Client);
-        // Another server may be the one to write to now.
+        // The server may no longer be the primary, so reconnect.
         if !is_refused || is_read_only(&error) || error.redirect_node().is_some() {
             session.ended.cancel();
         }
@@ -114,11 +111,11 @@ impl PublisherConfig {
         if is_refused { PublishError::Refused(error) } else { PublishError::Unknown(error) }
     }
 
-    /// Creates the stream again with a marker, from which every process learns that it was lost.
+    /// Creates the stream again with a marker, so that every process reports the loss.
     async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
         let known = self.gate.newest_known();
         let refused = |error: Error| PublishError::Refused(error.into());
-        session.stream.mark(known).await.map_err(refused)
+        session.stream.mark(known, known).await.map_err(refused)
     }
 
     fn not_connected(&self) -> BoxError {

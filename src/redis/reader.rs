@@ -14,36 +14,36 @@ use super::{
 };
 use crate::hub::{Closed, Feed};
 
-/// How many entries are fed before other tasks may run, which takes some 0.3 ms.
+/// The number of entries that are fed before the reader yields to other tasks. Feeding them takes
+/// roughly 0.3 ms.
 const ENTRIES_PER_POLL: usize = 100;
 
-/// Reads the stream into the hub without a hole, or reports one.
+/// The reader of the stream. It feeds every entry to the hub, or reports that entries may be
+/// missing.
 ///
-/// It reads from the last entry on, inclusively: that this entry is the first of the answer proves
-/// that the stream is the one it has read before, and that nothing after the entry was trimmed.
+/// `catch_up` reads from the last entry, inclusively. If that entry is still there, the stream is
+/// the same one, and nothing after the entry was trimmed. [`Stream::wait_after`] checks the same.
 pub(super) struct Reader {
     pub(super) feed: Feed,
     pub(super) gate: Arc<Gate>,
     pub(super) clock: Arc<Clock>,
     pub(super) health: RedisHealth,
-    /// The last entry that was read, or the position where the history begins.
+    /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
     last: StreamId,
-    /// Whether the history is loaded. What was lost before it is no news.
+    /// Whether the history is loaded. Losses found before that are not counted.
     is_loaded: bool,
-    /// Whether the stream has had the entry `last`, so that its absence is a loss.
-    is_anchored: bool,
-    /// The newest position up to which events may have been lost.
-    newest_loss: StreamId,
-    /// An entry that is known to have been in the stream, and was not read yet.
-    unmet: Option<StreamId>,
-    /// The millisecond whose counter was high, after which an entry was added to skip the rest.
-    skipped: u64,
+    /// The newest marker that was read and that the stream still has.
+    newest_marker: StreamId,
+    /// An acknowledged entry that has not been read yet. If the stream ends before it, it was lost.
+    awaited: Option<StreamId>,
+    /// The last millisecond that `skip_after` ended early, because its counter was high.
+    skipped_millisecond: u64,
 }
 
-/// The reason why reading stopped.
+/// The reason reading stopped.
 #[derive(Debug)]
 pub(super) enum Stop {
-    /// The hub is gone.
+    /// The hub is closed or dropped.
     Closed,
     Error(Error),
 }
@@ -69,23 +69,23 @@ impl Reader {
             health,
             last: StreamId::ZERO,
             is_loaded: false,
-            is_anchored: false,
-            newest_loss: StreamId::ZERO,
-            unmet: None,
-            skipped: 0,
+            newest_marker: StreamId::ZERO,
+            awaited: None,
+            skipped_millisecond: 0,
         }
     }
 
-    /// Loads the events that are not older than the hub keeps them.
+    /// Loads the events that are younger than the hub's maximum age.
     pub(super) async fn load_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
-        // A stream that is created by its first event could not be told from one that was lost.
-        stream.mark(StreamId::ZERO).await?;
+        // Create the stream now: if the first event created it, a new stream could not be
+        // distinguished from a lost one.
+        stream.mark(StreamId::ZERO, StreamId::ZERO).await?;
         let max_age = u64::try_from(self.feed.max_age().as_millis()).unwrap_or(u64::MAX);
         let start = self.clock.now().saturating_sub(max_age);
         match stream.newest_before(start).await? {
+            // A client that resumes before the history receives a gap.
             Some(before) => {
                 self.last = before;
-                self.is_anchored = true;
                 self.report_loss(before)?;
             }
             None => {
@@ -100,61 +100,77 @@ impl Reader {
         Ok(())
     }
 
-    /// Prepares to read over a new connection. `known` is an entry that the stream has had.
-    pub(super) fn resume(&mut self, known: StreamId) {
+    /// Makes the next [`catch_up`](Self::catch_up) check that the stream still has `known`.
+    pub(super) fn expect(&mut self, known: StreamId) {
         if known > self.last && !mutant::ignores_acknowledgements() {
-            self.unmet = Some(known);
+            self.awaited = Some(known);
         }
     }
 
-    /// Reads until the end of the stream.
+    /// Reads to the end of the stream, and reports or marks the losses that it finds.
     pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+        // Whether the last entry is missing, and that was reported or marked. The next read begins
+        // after it. If that finds nothing, the marker was lost as well: start over.
+        let mut is_lost = false;
         loop {
-            let is_anchored = self.is_anchored && !mutant::reads_exclusively();
+            let is_inclusive =
+                self.last > StreamId::ZERO && !is_lost && !mutant::reads_exclusively();
             let from =
-                if is_anchored { RangeStart::At(self.last) } else { RangeStart::After(self.last) };
+                if is_inclusive { RangeStart::At(self.last) } else { RangeStart::After(self.last) };
             let mut page = stream.range(from, None, PAGE + 1).await?;
             let is_full = page.len() > PAGE;
-            if is_anchored {
+            if is_inclusive {
                 if page.first().is_none_or(|first| first.id != self.last) {
-                    self.find_loss(stream, page.first()).await?;
+                    self.handle_missing_last(stream, page.first()).await?;
+                    is_lost = true;
                     continue;
                 }
                 page.remove(0);
             }
-            self.read(stream, page).await?;
-            if is_full {
+            let has_nothing_after_loss = is_lost && page.is_empty();
+            is_lost = false;
+            self.feed_entries(stream, page).await?;
+            if is_full || has_nothing_after_loss {
                 continue;
             }
-            let Some(known) = self.unmet else { return Ok(()) };
-            // It is gone, as every process that reads on has to learn.
-            stream.mark(known).await?;
-            self.unmet = None;
+            let Some(known) = self.awaited else { return Ok(()) };
+            // The acknowledged entry was lost. Mark the loss, so that every other process reports
+            // it too.
+            stream.mark(known, known).await?;
+            self.awaited = None;
         }
     }
 
-    /// Finds out why the last entry is missing. `first` is the first entry after it.
-    async fn find_loss(
+    /// Reports the loss of entries after `last`, which the stream no longer has, or marks it for
+    /// all processes. `first` is the first entry after it.
+    async fn handle_missing_last(
         &mut self,
         stream: &mut Stream,
         first: Option<&RawEntry>,
     ) -> Result<(), Stop> {
+        // The markers that this process has read may be missing too, so that other processes do
+        // not know them.
+        self.newest_marker = StreamId::ZERO;
         let older = stream.range(RangeStart::First, Some(self.last), 1).await?;
-        let is_trimmed = older.is_empty() && first.is_some();
-        if let Some(first) = first
-            && (is_trimmed || mutant::writes_no_marker())
+        if mutant::writes_no_marker() {
+            self.report_loss(StreamId { counter: self.last.counter + 1, ..self.last })?;
+            stream.skip_after(self.last).await;
+        } else if let Some(first) = first
+            && older.is_empty()
         {
-            // Only this process was away for longer than the stream keeps entries.
+            // The entries were trimmed while this process was disconnected. Other processes have
+            // lost nothing, so no marker is written.
             self.report_loss_before(first)?;
+            self.awaited = self.awaited.filter(|awaited| *awaited > first.id);
         } else {
-            stream.mark(self.last).await?;
+            // One marker reports the loss of the last entry and of the awaited one.
+            stream.mark(self.last, self.awaited.unwrap_or(self.last)).await?;
         }
-        self.is_anchored = false;
         Ok(())
     }
 
     /// Feeds entries to the hub.
-    pub(super) async fn read(
+    pub(super) async fn feed_entries(
         &mut self,
         stream: &mut Stream,
         entries: Vec<RawEntry>,
@@ -162,14 +178,13 @@ impl Reader {
         let mut entries_in_poll = 0;
         for entry in entries {
             let id = entry.id;
-            self.read_entry(entry)?;
+            self.feed_entry(entry)?;
             self.last = id;
-            self.is_anchored = true;
-            if self.unmet == Some(id) {
-                self.unmet = None;
+            if self.awaited == Some(id) {
+                self.awaited = None;
             }
-            if id.has_high_counter() && self.skipped < id.milliseconds {
-                self.skipped = id.milliseconds;
+            if id.has_high_counter() && self.skipped_millisecond < id.milliseconds {
+                self.skipped_millisecond = id.milliseconds;
                 stream.skip_after(id).await;
             }
             entries_in_poll += 1;
@@ -183,40 +198,44 @@ impl Reader {
         Ok(())
     }
 
-    fn read_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<(), Stop> {
+    fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<(), Stop> {
         match Entry::decode(fields) {
             Entry::Event { topic, event } => {
                 let age = self.clock.age_of(id.milliseconds);
                 self.feed.event(id.sequence(), &topic, &event, age)?;
             }
-            Entry::Gap { known } if self.is_news(known) => self.report_loss(id)?,
-            Entry::Gap { .. } | Entry::Skip => {}
+            Entry::Gap { known } => self.feed_marker(id, known)?,
+            Entry::Skip => {}
             Entry::Foreign => self.health.count_foreign_entry(),
+        }
+        Ok(())
+    }
+
+    /// Reports the loss that a marker stands for, unless an earlier marker has.
+    ///
+    /// Several processes can mark the same loss. A marker is a new loss if its writer knew the
+    /// newest marker or a later entry, or if it created the stream (`0-0`). Losses without a marker
+    /// do not count, because only this process knows them: a client may come from another one.
+    fn feed_marker(&mut self, id: StreamId, known: StreamId) -> Result<(), Stop> {
+        let is_new_loss = known == StreamId::ZERO || known >= self.newest_marker;
+        if is_new_loss {
+            self.newest_marker = id;
+            self.report_loss(id)?;
         }
         Ok(())
     }
 
     /// Reports that events may have been lost between the last entry and `first`.
     fn report_loss_before(&mut self, first: &RawEntry) -> Result<(), Stop> {
+        // The loss is reported when this marker is fed, at the same position in all processes.
+        let is_marker = matches!(Entry::decode(first.fields.clone()), Entry::Gap { .. });
         let up_to = first.id.before();
-        let is_reported = match Entry::decode(first.fields.clone()) {
-            // The marker reports it.
-            Entry::Gap { known } => self.is_news(known),
-            _ => up_to <= self.last,
-        };
-        if is_reported { Ok(()) } else { self.report_loss(up_to) }
-    }
-
-    /// Returns whether a marker reports a new loss. Several processes mark the same one: a marker
-    /// whose writer knew no entry after the newest loss has nothing to add.
-    fn is_news(&self, known: StreamId) -> bool {
-        known == StreamId::ZERO || known >= self.newest_loss
+        if is_marker || up_to <= self.last { Ok(()) } else { self.report_loss(up_to) }
     }
 
     fn report_loss(&mut self, up_to: StreamId) -> Result<(), Stop> {
-        self.newest_loss = self.newest_loss.max(up_to);
         if self.feed.report_loss(up_to.sequence())? && self.is_loaded {
-            self.health.count_gap();
+            self.health.count_loss();
         }
         Ok(())
     }

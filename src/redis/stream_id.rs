@@ -2,7 +2,7 @@ use std::{fmt, str::FromStr};
 
 /// The bits of a sequence number that count within a millisecond.
 const COUNTER_BITS: u32 = 20;
-/// The counter from which a reader writes an entry of the next millisecond.
+/// The counter at which a reader advances the stream to the next millisecond.
 const HIGH_COUNTER: u64 = 1 << (COUNTER_BITS - 1);
 
 /// The id of an entry of a Redis stream: the time in milliseconds and a counter, as in
@@ -23,13 +23,13 @@ impl StreamId {
 
     /// Returns the sequence number of the event in the hub.
     ///
-    /// The counter is added, so numbers rise even if a clock that was set back makes Redis count
-    /// beyond its bits within one millisecond.
+    /// The counter is added, not masked: after the server's clock is set back, it can exceed its 20
+    /// bits.
     pub(super) const fn sequence(self) -> u64 {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
     }
 
-    /// Returns the greatest id whose sequence number is lower.
+    /// Returns the highest id with a lower sequence number than this one.
     pub(super) const fn before(self) -> Self {
         if self.counter > 0 {
             Self { milliseconds: self.milliseconds, counter: self.counter - 1 }

@@ -30,8 +30,8 @@ impl Requester {
     }
 }
 
-/// Answers a request for a run, once its call has an answer. Returns `None` if there is no such run,
-/// or none any more.
+/// Answers a request for a run, once its call has an answer. Returns `None` if there is no such
+/// run, or none any more.
 pub(super) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,

@@ -23,9 +23,9 @@ use crate::event::Encoded;
 /// | [`Cancelled`](super::Outcome::Cancelled) | fails with an error after which [`SseLayer`](crate::SseLayer) ends the body cleanly, without its terminator |
 /// | any other | fails |
 ///
-/// It fails too if the next event is no longer kept. While it exists, the client counts as attached:
-/// a source may wait for it, and the run is not abandoned. Dropping it detaches the client, and does
-/// not stop the run.
+/// It fails too if the next event is no longer kept. While it exists, the client counts as
+/// attached: a source may wait for it, and the run is not abandoned. Dropping it detaches the
+/// client, and does not stop the run.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.

@@ -48,9 +48,9 @@ impl RunsBuilder {
     ///
     /// A full record depends on its clients:
     ///
-    /// - While a client is attached, the oldest events that the fastest client has read are evicted.
-    ///   If it has read none of them, the source is not polled until it has. A client that is
-    ///   slower fails, and gets `404` when it comes back.
+    /// - While a client is attached, the oldest events that the fastest client has read are
+    ///   evicted. If it has read none of them, the source is not polled until it has. A client that
+    ///   is slower fails, and gets `404` when it comes back.
     /// - While no client is attached, the oldest events are evicted, so the source never waits. A
     ///   client that comes later and needs one of them gets `404`.
     ///
@@ -93,8 +93,8 @@ impl RunsBuilder {
 
     /// Sets how long a run goes on without a client. The default is 10 minutes.
     ///
-    /// The time counts from the start of the call, and again from the moment at which the last client
-    /// leaves. A client that waits for the call's answer counts as attached. `Duration::MAX`
+    /// The time counts from the start of the call, and again from the moment at which the last
+    /// client leaves. A client that waits for the call's answer counts as attached. `Duration::MAX`
     /// never abandons a run.
     ///
     /// # Panics
@@ -107,8 +107,8 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits how many runs may be running at a time. The default is 10,000. A run that ended, and is
-    /// only kept, does not count.
+    /// Limits how many runs may be running at a time. The default is 10,000. A run that ended, and
+    /// is only kept, does not count.
     ///
     /// # Panics
     ///

@@ -6,8 +6,8 @@ use std::sync::{
 use super::{Outcome, RunEnd};
 use crate::history::MemoryCounter;
 
-/// The counters that all runs of a [`Runs`](super::Runs) share. They are the standard library's, for
-/// loom too: the models do not depend on their order.
+/// The counters that all runs of a [`Runs`](super::Runs) share. They are the standard library's,
+/// for loom too: the models do not depend on their order.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) memory: Arc<MemoryCounter>,

@@ -10,8 +10,8 @@ const KEPT_CAPACITY: usize = 1024;
 /// Cuts the bytes of an event stream into events, however the bytes are divided into frames, and
 /// gives the events ids of the run.
 ///
-/// An event is a block with a `data` or `event` line. Its lines are kept in order and end in LF, with
-/// these exceptions:
+/// An event is a block with a `data` or `event` line. Its lines are kept in order and end in LF,
+/// with these exceptions:
 ///
 /// - Comments are dropped, and so are ids, which the run's replace.
 /// - The last valid `retry` line since the previous event becomes the line before the id, because

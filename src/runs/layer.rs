@@ -8,13 +8,14 @@ use super::{RunService, shared::Shared};
 ///
 /// # Requests
 ///
-/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`.
+/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods are
+///   alike, so return no key for a `DELETE` that stops the run.
 /// - The first request with a key calls the service, on a task of its own. Requests with the same
 ///   key wait for the head of its answer, and then get the same events.
-/// - A request with a last event id never reaches the service. The id is that of the header, or the one
-///   that an outer [`SseLayer`](crate::SseLayer) found in the query.
-/// - The service gets a [`Disconnect`](crate::Disconnect) that fires when the run is over, not when a
-///   client leaves.
+/// - A request with a last event id never reaches the service. The id is that of the header, or the
+///   one that an outer [`SseLayer`](crate::SseLayer) found in the query.
+/// - The service gets a [`Disconnect`](crate::Disconnect) that fires when the run is over, not when
+///   a client leaves.
 ///
 /// [`Runs`](super::Runs#answers) has the table of all answers.
 ///
@@ -34,9 +35,9 @@ use super::{RunService, shared::Shared};
 ///
 /// # Services
 ///
-/// The call runs on a task, so the service is `Clone`, it and its future are `Send` and `'static`, and
-/// so are bodies and errors. What layers outside put into task-locals is not there. A timeout outside
-/// ends a client's wait, and not the call.
+/// The call runs on a task. The service must therefore be `Clone`, and the service, its future, its
+/// errors and all bodies must be `Send` and `'static`. Task-locals that an outer layer has set are not
+/// available to the call. A timeout outside ends a client's wait, and not the call.
 pub struct RunLayer<K> {
     shared: Arc<Shared>,
     key: K,

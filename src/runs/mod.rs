@@ -28,7 +28,8 @@
 //! ```
 //!
 //! The handler is unchanged. It may return a stream of this crate, axum's own `Sse`, or the bytes of
-//! an upstream.
+//! an upstream. The page [recipes] shows what client libraries need, and when a
+//! [hub](crate::hub) is the better choice.
 //!
 //! # Keys
 //!
@@ -38,13 +39,18 @@
 //!
 //! A key has an owner. Take it from an authenticated session, and from nothing that the client
 //! chooses: a client with another owner finds no run under the same name, whatever id it sends.
+//! Check permissions outside of the layer, because only the request that starts a run reaches the
+//! handler.
+//!
+//! The layer attaches the client of any request with a key, whatever its method but `HEAD` and
+//! `OPTIONS`. Put a route that stops a run outside of it, or return no key for `DELETE`.
 //!
 //! # Clients
 //!
 //! - A client without a last event id gets all events of a run that is running or has completed. If
 //!   the run failed or was cancelled, its key is free: the request makes the call again.
-//! - A client with an id of the run continues after it. With any other id it gets `404`, because half
-//!   an answer is of no use to it, and the call is not made again.
+//! - A client with an id of the run continues after it. With any other id it gets `404`, because
+//!   half an answer is of no use to it, and the call is not made again.
 //! - A client that leaves stops nothing. [`Runs::cancel`] stops a run, and a run is abandoned after
 //!   [some time](RunsBuilder::abandon_after) without clients.
 //!
@@ -110,15 +116,16 @@
 //!   reports and its way of ending. Without it, clients of a cancelled run see a failure.
 //! - Inside of layers that add headers to every response, such as CORS, as only the first client
 //!   gets the head of the call. Inside of compression, since a compressed answer is not recorded.
-//! - Outside of nothing that keeps state in task-locals: the call runs on another task. It runs in
-//!   the span of the request that made it.
+//! - Outside of layers that set task-locals for the handler, because the call runs on another task.
+//!   The span of the request that made the call is carried over.
 //!
 //! # Shutdown
 //!
 //! Give [`Runs::drain`] the time that an answer needs, beside the server's graceful shutdown: every
-//! client gets its whole answer, or sees its body fail. An `EventSource` is sent away at once by
-//! default; let the handler's response wait for the run with
-//! [`StreamOptions::drain`](crate::StreamOptions::drain) and [`Drain::after`](crate::Drain::after).
+//! client gets its whole answer, or sees its body fail. The stream of an `EventSource` ends at once
+//! by default. To let it wait for the run, set
+//! [`StreamOptions::drain`](crate::StreamOptions::drain) in the handler's response to
+//! [`Drain::after`](crate::Drain::after).
 //!
 //! Runs are in this process. After a restart, all keys are unknown: a client with an id gets `404`,
 //! and the call is not made again.
@@ -139,6 +146,7 @@ mod outcome;
 mod producer;
 mod reader;
 mod readers;
+pub mod recipes;
 mod record;
 mod recorder;
 mod registry;

@@ -57,7 +57,8 @@ impl fmt::Display for Outcome {
     }
 }
 
-/// The report of a run that has ended, as passed to [`RunsBuilder::on_end`](super::RunsBuilder::on_end).
+/// The report of a run that has ended, as passed to
+/// [`RunsBuilder::on_end`](super::RunsBuilder::on_end).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunEnd {
     pub(super) key: RunKey,

@@ -30,8 +30,8 @@ use crate::connection::LastEventId;
 /// | an id that the run has not assigned, or after which not all events are kept | `404` | `404` | `404` | `404` |
 /// | at a limit, or during a shutdown | the [refusal](crate::Refusal) | | | |
 ///
-/// If nothing is left, an `EventSource` gets `204`, which stops it. Other clients get an empty `200`
-/// after [`Completed`] and [`Cancelled`], and otherwise `404`: an empty `200` would say that
+/// If nothing is left, an `EventSource` gets `204`, which stops it. Other clients get an empty
+/// `200` after [`Completed`] and [`Cancelled`], and otherwise `404`: an empty `200` would say that
 /// nothing is missing.
 ///
 /// [`Completed`]: Outcome::Completed
@@ -61,8 +61,8 @@ impl Runs {
     /// the service.
     ///
     /// `key` returns the key of a request's run, or `None` for a request that passes unchanged.
-    /// `HEAD` and `OPTIONS` always pass. The layer goes inside of [`SseLayer`](crate::SseLayer) and of
-    /// layers that authenticate; [`RunLayer`] has what becomes of requests and responses.
+    /// `HEAD` and `OPTIONS` always pass. The layer goes inside of [`SseLayer`](crate::SseLayer) and
+    /// of layers that authenticate; [`RunLayer`] has what becomes of requests and responses.
     ///
     /// ```
     /// use axum::{Router, body::Body, routing::post};
@@ -92,8 +92,8 @@ impl Runs {
     /// Attaches the client of a request to the run with this key, and never starts one. The
     /// [table](Self#answers) has the answers.
     ///
-    /// Returns `None` if there is no such run. A handler answers that with `404`, or with `204` where
-    /// a client asks whether there is something to resume.
+    /// Returns `None` if there is no such run. A handler answers that with `404`, or with `204`
+    /// where a client asks whether there is something to resume.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};

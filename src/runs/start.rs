@@ -13,8 +13,8 @@ impl Runs {
     /// Returns the run with this key that is starting or running, or has completed; otherwise
     /// starts one that records the stream of `source`.
     ///
-    /// `source` is called at most once, and only if a run is started. The stream is polled on a task
-    /// of its own, whether or not a client is attached.
+    /// `source` is called at most once, and only if a run is started. The stream is polled on a
+    /// task of its own, whether or not a client is attached.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};

@@ -49,8 +49,8 @@ impl Connection {
         !self.feed.is_closed()
     }
 
-    pub(super) fn is_of(&self, hub: &Hub) -> bool {
-        self.feed.is_of(hub)
+    pub(super) fn feeds(&self, hub: &Hub) -> bool {
+        self.feed.feeds(hub)
     }
 
     pub(super) fn push(&self, item: Item) {
@@ -77,7 +77,8 @@ impl Connection {
 
     /// Feeds the items, unless another caller does. The caller holds no lock.
     pub(super) fn deliver(&self) {
-        // Again, as an item may have been added when the other caller had just found none.
+        // Check again: the other caller may have found the queue empty just before an item was
+        // added.
         while self.has_next() {
             let _feeding = match self.feeding.try_lock() {
                 Ok(feeding) => feeding,
@@ -90,7 +91,8 @@ impl Connection {
 
     fn feed_items(&self) {
         while let Some(item) = self.next() {
-            // A closed hub takes no more, and its connection is removed with the next event.
+            // A closed hub accepts no events; its connection is removed when the next event is
+            // published.
             _ = match item {
                 Item::Event(published) => {
                     let Published { sequence, topic, event, at } = &*published;

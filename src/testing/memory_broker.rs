@@ -18,8 +18,8 @@ use crate::{
 
 /// A [`Broker`] in memory, for tests of programs whose processes share a broker.
 ///
-/// Connect each hub with a clone; all clones share the events. A test can make it fail as a broker
-/// on a network does.
+/// Connect each hub with a clone; all clones share the events. A test can make the broker fail in
+/// the ways that a broker on a network fails.
 ///
 /// ```
 /// use tower_sse::{Event, hub::{Hub, PublishError}, testing::MemoryBroker};
@@ -57,8 +57,8 @@ struct State {
     lost: u64,
     history: Vec<Arc<Published>>,
     connections: Vec<Arc<Connection>>,
-    to_refuse: usize,
-    to_lose_acknowledgements_of: usize,
+    events_to_refuse: usize,
+    acknowledgements_to_lose: usize,
 }
 
 impl MemoryBroker {
@@ -69,7 +69,7 @@ impl MemoryBroker {
         Self { state: Arc::default(), number: CREATED.fetch_add(1, Relaxed) }
     }
 
-    /// Loses all events, as a broker does that restarts without its data.
+    /// Loses all events, like a broker that restarts without its data.
     ///
     /// Hubs keep the events that they have received; a [paused](Self::pause) hub does not receive
     /// the rest. Each subscription receives the events that its hub keeps, and then a
@@ -79,11 +79,11 @@ impl MemoryBroker {
         connections.iter().for_each(|connection| connection.deliver());
     }
 
-    /// Delays events on their way to one hub, as a slow network does, until they
-    /// [resume](Self::resume).
+    /// Delays events on their way to one hub, as a slow network does, until
+    /// [`resume`](Self::resume) is called.
     ///
-    /// A client of another hub is then ahead: it can bring an id that this hub has not received yet.
-    /// Publishing through the paused hub succeeds.
+    /// A client of another hub is then ahead: it can reconnect to this hub with the id of an event
+    /// that this hub has not received. Publishing through the paused hub succeeds.
     ///
     /// # Panics
     ///
@@ -108,23 +108,23 @@ impl MemoryBroker {
     /// Refuses the next `events` events. Publishing them fails with
     /// [`PublishError::Refused`](crate::hub::PublishError::Refused).
     pub fn refuse(&self, events: usize) {
-        self.lock().to_refuse = events;
+        self.lock().events_to_refuse = events;
     }
 
     /// Loses the acknowledgements of the next `events` events. They are published, but publishing
     /// them fails with [`PublishError::Unknown`](crate::hub::PublishError::Unknown).
     pub fn lose_acknowledgements(&self, events: usize) {
-        self.lock().to_lose_acknowledgements_of = events;
+        self.lock().acknowledgements_to_lose = events;
     }
 
     fn publish(&self, topic: String, event: Event) -> Result<u64, PublishError> {
         let (sequence, is_acknowledged, connections) = {
             let mut state = self.lock();
-            if take_one(&mut state.to_refuse) {
+            if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
             }
             let (sequence, connections) = state.append(topic, event);
-            let is_acknowledged = !take_one(&mut state.to_lose_acknowledgements_of);
+            let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
             (sequence, is_acknowledged, connections)
         };
         connections.iter().for_each(|connection| connection.deliver());
@@ -176,7 +176,7 @@ impl State {
 
     #[track_caller]
     fn connection_of(&mut self, hub: &Hub) -> Arc<Connection> {
-        match self.open_connections().into_iter().find(|connection| connection.is_of(hub)) {
+        match self.open_connections().into_iter().find(|connection| connection.feeds(hub)) {
             Some(connection) => connection,
             // A test that pauses another hub would prove nothing.
             None => panic!("hub is not connected to this broker, or is closed"),

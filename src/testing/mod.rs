@@ -1,4 +1,4 @@
-//! Aids for tests of programs that use this crate (feature `testing`).
+//! Utilities for testing programs that use this crate (feature `testing`).
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis connects hubs of several
 //! processes, and delays or loses events on demand.

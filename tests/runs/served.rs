@@ -19,9 +19,7 @@ use tower_sse::{
     runs::{Outcome, RunKey, Runs},
 };
 
-use crate::support::{EventReader, client::connect_h1, serve_axum};
-
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::support::{EventReader, PATIENCE, connect_h1, serve_axum};
 
 fn key(request: &Request<axum::body::Body>) -> Option<RunKey> {
     RunKey::new("ann", request.uri().path())

@@ -37,8 +37,8 @@ async fn running() -> (Rig, Feed, Client, String) {
     (rig, feed, first, id)
 }
 
-/// A rig with a run of two events that ended in this way, the id of the first event, and that of the
-/// last.
+/// A rig with a run of two events that ended in this way, the id of the first event, and that of
+/// the last.
 async fn ended(outcome: Outcome) -> (Rig, String, String) {
     let (rig, feed, client, first) = running().await;
     let last = client.last.clone();

@@ -1,6 +1,6 @@
 use std::{future::Future, panic::Location, time::Duration};
 
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep, timeout};
 
 /// Longer than anything a test awaits, so that a test that hangs fails.
 pub const PATIENCE: Duration = Duration::from_secs(20);
@@ -12,5 +12,20 @@ pub fn soon<F: Future>(future: F) -> impl Future<Output = F::Output> {
     async move {
         let output = timeout(PATIENCE, future).await;
         output.unwrap_or_else(|_| panic!("not ready within {PATIENCE:?}, awaited at {caller}"))
+    }
+}
+
+/// Waits until the condition holds, and panics with the caller's line if it does not in time.
+///
+/// It polls the condition, so it is for tests with real sockets.
+#[track_caller]
+pub fn until(mut condition: impl FnMut() -> bool) -> impl Future<Output = ()> {
+    let caller = Location::caller();
+    async move {
+        let deadline = Instant::now() + PATIENCE;
+        while !condition() {
+            assert!(Instant::now() < deadline, "not true within {PATIENCE:?}, awaited at {caller}");
+            sleep(Duration::from_millis(2)).await;
+        }
     }
 }

@@ -12,6 +12,7 @@ mod dashboard;
 mod limit;
 mod nginx;
 mod node;
+mod runs;
 mod screenshots;
 mod service;
 mod shutdown;

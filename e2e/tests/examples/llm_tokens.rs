@@ -194,6 +194,49 @@ async fn generation_stops_when_the_client_leaves() {
     let _all = soon(model.slots.acquire_many(4)).await.unwrap();
 }
 
+/// Sends a request whose answer is a run, as one who has seen the event with this id.
+async fn post_named(address: SocketAddr, prompt: &str, last: Option<&str>) -> Response<Incoming> {
+    let mut request: Request<Full<Bytes>> = request(&completion(prompt, true));
+    request.headers_mut().insert("idempotency-key", "turn-1".parse().unwrap());
+    if let Some(last) = last {
+        request.headers_mut().insert("last-event-id", last.parse().unwrap());
+    }
+    soon(connect_h1(address).await.send_request(request)).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_request_with_a_key_is_generated_once() {
+    const HOUR: Duration = Duration::from_secs(3600);
+
+    let model = model(1, HOUR);
+    let address = serve(model.clone()).await;
+    let mut left = EventReader::new(post_named(address, "word", None).await);
+    let role = left.next().await.expect("the role");
+    drop(left);
+    // The same request again, without the slot that a second call would wait for.
+    let mut again = EventReader::new(post_named(address, "word", None).await);
+    let repeated = again.next().await.expect("the role");
+    assert_eq!((&repeated.data, &repeated.last_event_id), (&role.data, &role.last_event_id));
+    assert_eq!(model.slots.available_permits(), 0, "the run goes on");
+}
+
+#[tokio::test]
+async fn a_run_resumes_after_any_of_its_events() {
+    let address = serve(quick()).await;
+    let whole = events(post_named(address, "Polly wants a cracker", None).await).await;
+    assert_eq!(whole.len(), 7, "role, four tokens, stop, done: {whole:?}");
+    for seen in 0..6 {
+        let rest = post_named(address, "Polly wants a cracker", Some(&whole[seen].id)).await;
+        assert_eq!(data(&events(rest).await), data(&whole[seen + 1..]));
+    }
+    let unknown = post_named(address, "Polly wants a cracker", Some("other-1")).await;
+    assert_eq!(unknown.status(), 404);
+}
+
+fn data(events: &[Event]) -> Vec<&str> {
+    events.iter().map(|event| event.data.as_str()).collect()
+}
+
 #[tokio::test]
 async fn a_failure_mid_stream_is_the_last_event() {
     let address = serve(quick()).await;

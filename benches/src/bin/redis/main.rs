@@ -35,5 +35,6 @@ fn main() {
     }
     if selected("readers") {
         readers::measure(&server);
+        readers::measure_batches(&server);
     }
 }

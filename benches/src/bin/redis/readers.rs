@@ -27,6 +27,52 @@ pub(crate) fn measure(server: &Server) {
     }
 }
 
+/// Measures what each entry costs Redis when readers take many at a time.
+pub(crate) fn measure_batches(server: &Server) {
+    println!("\n## Readers of batches\n");
+    println!("{BATCHED} entries of 256 bytes, added 100 at a time by one client.\n");
+    println!("| readers | Redis, µs per entry | of which each reader |");
+    println!("|---:|---:|---:|");
+    let alone = run(follow_batches(server, 0));
+    println!("| 0 | {alone:.2} | |");
+    for readers in [1, 4, 16] {
+        let cost = run(follow_batches(server, readers));
+        println!("| {readers} | {cost:.2} | {:.2} |", (cost - alone) / readers as f64);
+    }
+}
+
+const BATCHED: usize = 200_000;
+
+async fn follow_batches(server: &Server, readers: usize) -> f64 {
+    server.flush().await;
+    let mut hubs = Vec::new();
+    for _ in 0..readers {
+        hubs.push(Hub::connect(server.broker()).await.expect("a server"));
+    }
+    let mut connection = server.connection().await;
+    let load = server.processor_time();
+    let mut batch = redis::pipe();
+    for _ in 0..100 {
+        let mut command = redis::cmd("XADD");
+        command.arg("tower-sse").arg("MAXLEN").arg("~").arg(100_000).arg("*").arg("topic").arg("a");
+        batch.add_command(command.arg("data").arg("x".repeat(256)).clone()).ignore();
+    }
+    for _ in 0..BATCHED / 100 {
+        let () = batch.query_async(&mut connection).await.expect("entries");
+    }
+    let mut last = redis::cmd("XREVRANGE");
+    last.arg("tower-sse").arg("+").arg("-").arg("COUNT").arg(1);
+    let last: Vec<(String, Vec<String>)> = last.query_async(&mut connection).await.expect("one");
+    let (time, count) = last[0].0.split_once('-').expect("an id");
+    let newest = (time.parse::<u64>().unwrap() << 20) + count.parse::<u64>().unwrap();
+    for hub in &hubs {
+        while !hub.position().as_str().ends_with(&format!("-{newest}")) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    }
+    (server.processor_time() - load).as_secs_f64() * 1e6 / BATCHED as f64
+}
+
 async fn follow(server: &Server, readers: usize, pause: Duration) -> (f64, f64) {
     server.flush().await;
     let count = RATE * SECONDS;

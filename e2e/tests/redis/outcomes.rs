@@ -53,7 +53,7 @@ async fn event_without_an_answer_is_unknown_and_may_still_be_published_once() {
     until(|| health.is_following()).await;
     _ = hub.publish("a", "after").await.unwrap();
     assert_eq!(client.data(2).await, ["sent", "after"]);
-    assert_eq!(health.gaps(), 0);
+    assert_eq!(health.losses(), 0);
 }
 
 #[tokio::test]
@@ -73,5 +73,5 @@ async fn first_publish_after_a_restart_succeeds() {
     server.restart().await;
     _ = publishing.await.unwrap().unwrap();
     assert_eq!(client.data(2).await, ["before", "after"]);
-    assert_eq!(health.gaps(), 0);
+    assert_eq!(health.losses(), 0);
 }

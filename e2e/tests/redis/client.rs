@@ -2,7 +2,7 @@ use bytes::Bytes;
 use futures_util::StreamExt;
 use tokio::time::timeout;
 use tower_sse::{
-    Decoder, LastEventId, Message,
+    Decoder, Event, LastEventId, Message,
     hub::{Hub, Subscription},
 };
 
@@ -21,6 +21,13 @@ pub(crate) struct Client {
 impl Client {
     pub(crate) fn connect(hub: &Hub, topics: &[&str]) -> Self {
         Self::resume(hub, topics, None)
+    }
+
+    /// Connects for the first time, and is sent its position at once.
+    pub(crate) fn greeted(hub: &Hub, topics: &[&str]) -> Self {
+        let greeting = Event::new().event("hello").data("");
+        let subscription = hub.subscribe(topics).greeting(greeting).resume(None);
+        Self { subscription, ..Self::connect(hub, topics) }
     }
 
     pub(crate) fn resume(hub: &Hub, topics: &[&str], last: Option<LastEventId>) -> Self {
@@ -43,11 +50,15 @@ impl Client {
 
     /// Returns the next message, an event or a gap.
     pub(crate) async fn next(&mut self) -> Message {
-        timeout(PATIENCE, self.read()).await.expect("a message in time").expect("an open stream")
+        self.try_next().await.expect("an open stream")
     }
 
     /// Returns the next message, or `None` when the stream has ended.
-    pub(crate) async fn read(&mut self) -> Option<Message> {
+    pub(crate) async fn try_next(&mut self) -> Option<Message> {
+        timeout(PATIENCE, self.read()).await.expect("a message in time")
+    }
+
+    async fn read(&mut self) -> Option<Message> {
         loop {
             if let Some(message) = self.decoder.decode(&mut self.bytes).unwrap() {
                 self.last = LastEventId::try_from(&*message.last_event_id).ok();

@@ -1,8 +1,7 @@
 use std::{
     env, fs,
     io::{Write, stderr},
-    net::{Ipv4Addr, TcpListener},
-    path::PathBuf,
+    path::{Path, PathBuf},
     process::{self, Child, Command, Stdio},
     sync::atomic::{AtomicU32, Ordering},
     time::Duration,
@@ -16,7 +15,7 @@ use redis::{FromRedisValue, aio::MultiplexedConnection};
 use tokio::time::{Instant, sleep};
 use tower_sse::redis::Redis;
 
-use crate::PATIENCE;
+use crate::{PATIENCE, support::free_port};
 
 /// A Redis server in a directory and on a port of its own. Dropping it kills it.
 pub(crate) struct Server {
@@ -25,6 +24,18 @@ pub(crate) struct Server {
     directory: PathBuf,
     options: Vec<String>,
 }
+
+/// What a server has when it starts again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Data {
+    All,
+    None,
+    Snapshot,
+}
+
+/// Where Redis keeps its append-only file.
+const APPEND_ONLY: &str = "appendonlydir";
+const SNAPSHOT: &str = "snapshot";
 
 impl Server {
     /// Starts a server that keeps nothing when it is killed. Returns `None`, and says so, where
@@ -91,6 +102,30 @@ impl Server {
         self.process = Some(command.spawn().unwrap());
     }
 
+    /// Keeps what the append-only file has now, to return to.
+    pub(crate) fn take_snapshot(&self) {
+        let snapshot = self.directory.join(SNAPSHOT);
+        _ = fs::remove_dir_all(&snapshot);
+        copy_files(&self.directory.join(APPEND_ONLY), &snapshot);
+    }
+
+    /// Starts the process again with these data in its append-only file.
+    pub(crate) async fn restart_with(&mut self, data: Data) {
+        let current = self.directory.join(APPEND_ONLY);
+        if data != Data::All {
+            fs::remove_dir_all(&current).unwrap();
+        }
+        if data == Data::Snapshot {
+            copy_files(&self.directory.join(SNAPSHOT), &current);
+        }
+        self.restart().await;
+    }
+
+    /// Starts with these options too, from the next start on.
+    pub(crate) fn add_options(&mut self, options: &[&str]) {
+        self.options.extend(options.iter().map(ToString::to_string));
+    }
+
     /// Kills the process as a crash does.
     pub(crate) fn kill(&mut self) {
         let mut process = self.process.take().unwrap();
@@ -107,6 +142,14 @@ impl Server {
         format!("redis://127.0.0.1:{}/", self.port)
     }
 
+    pub(crate) fn directory(&self) -> &Path {
+        &self.directory
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
     /// Returns a broker of this server.
     pub(crate) fn broker(&self) -> Redis {
         Redis::open(self.url()).unwrap()
@@ -119,6 +162,17 @@ impl Server {
         let mut command = redis::cmd(parts.next().unwrap());
         parts.for_each(|part| _ = command.arg(part));
         command.query_async(&mut connection).await.unwrap()
+    }
+
+    /// Returns the number of entries of the stream.
+    pub(crate) async fn length(&self) -> usize {
+        self.command("XLEN tower-sse").await
+    }
+
+    /// Returns the server's time in milliseconds.
+    pub(crate) async fn now(&self) -> u64 {
+        let (seconds, microseconds): (u64, u64) = self.command("TIME").await;
+        seconds * 1000 + microseconds / 1000
     }
 
     pub(crate) async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
@@ -136,8 +190,12 @@ impl Drop for Server {
     }
 }
 
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+fn copy_files(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for file in fs::read_dir(from).unwrap() {
+        let file = file.unwrap();
+        fs::copy(file.path(), to.join(file.file_name())).unwrap();
+    }
 }
 
 /// Returns the path of a program.

@@ -97,7 +97,7 @@ async fn reader_ends_with_its_hub() {
 
 #[tokio::test]
 async fn unreachable_server_is_an_error() {
-    let port = crate::server::free_port();
+    let port = crate::support::free_port();
     let broker = Redis::open(format!("redis://127.0.0.1:{port}/")).unwrap();
     let health = broker.health();
     let error = Hub::connect(broker).await.unwrap_err();

@@ -1,0 +1,69 @@
+//! A replica that lags takes the place of the server.
+
+use crate::{process::Process, proxy::Proxy, server::Server, support::free_port, until};
+
+#[tokio::test]
+async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
+    let Some(mut server) = Server::start().await else { return };
+    let Some(replica) = Server::start().await else { return };
+    let link = Proxy::start(server.port()).await;
+    // Where the processes find the server: one is up to date, and one is behind.
+    let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
+    let mut ahead = Process::connect(proxies[0].broker()).await;
+    let mut behind = Process::connect(proxies[1].broker()).await;
+
+    let first = ahead.publish([0]).await;
+    for process in [&mut ahead, &mut behind] {
+        process.has_read(first).await;
+        process.reads([0]).await;
+    }
+    let _: String = server.command("CONFIG SET repl-diskless-sync-delay 0").await;
+    let _: String = replica.command(&format!("REPLICAOF 127.0.0.1 {}", link.port())).await;
+    _ = ahead.publish(1..5).await;
+    while replica.length().await < server.length().await {
+        tokio::task::yield_now().await;
+    }
+    proxies[1].hold();
+    link.hold();
+    let last = ahead.publish(5..10).await;
+    ahead.has_read(last).await;
+    _ = behind.publish(10..12).await;
+    until(|| ahead.hub.stats().events() == 12).await;
+
+    server.kill();
+    link.switch_to(free_port());
+    let _: String = replica.command("REPLICAOF NO ONE").await;
+    proxies[1].lose();
+    for proxy in &proxies {
+        proxy.switch_to(replica.port());
+    }
+    _ = ahead.publish([12]).await;
+    _ = behind.publish([13]).await;
+    ahead.reads(1..12).await;
+    behind.reads(1..5).await;
+    for process in [&mut ahead, &mut behind] {
+        process.reads_gap().await;
+        process.reads([12, 13]).await;
+        assert_eq!(process.health.losses(), 1);
+    }
+}
+
+/// The server becomes a replica of the one that takes its place, and is still connected to.
+#[tokio::test]
+async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
+    let Some(server) = Server::start().await else { return };
+    let Some(other) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    let mut process = Process::connect(proxy.broker()).await;
+    let last = process.publish(0..5).await;
+    process.has_read(last).await;
+    let _: String = other.command("CONFIG SET repl-diskless-sync-delay 0").await;
+    let _: String = server.command(&format!("REPLICAOF 127.0.0.1 {}", other.port())).await;
+    until(|| !process.health.is_following()).await;
+    proxy.switch_to(other.port());
+    _ = process.publish([5]).await;
+    process.reads(0..5).await;
+    process.reads_gap().await;
+    process.reads([5]).await;
+    assert_eq!(process.health.losses(), 1);
+}

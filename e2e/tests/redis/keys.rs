@@ -1,0 +1,212 @@
+//! What others do to the key and its entries.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower_sse::hub::{Hub, PublishError};
+
+use crate::{
+    PATIENCE,
+    client::Client,
+    process::{Pair, Process, one_behind, publish},
+    server::Server,
+    until,
+};
+
+#[tokio::test]
+async fn deleted_key_is_one_gap_in_each_process() {
+    for command in ["DEL tower-sse", "FLUSHALL", "RENAME tower-sse other", "UNLINK tower-sse"] {
+        let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+        pair.hold_one_behind().await;
+        let last = pair.ahead.publish(1..5).await;
+        pair.ahead.has_read(last).await;
+        let _: redis::Value = pair.server.command(command).await;
+        _ = pair.ahead.publish([5]).await;
+        pair.proxy.release();
+        _ = pair.behind.publish([6]).await;
+        pair.ahead.reads(1..5).await;
+        // What the reader had been sent before.
+        pair.behind.reads([1]).await;
+        for process in [&mut pair.ahead, &mut pair.behind] {
+            process.reads_gap().await;
+            process.reads([5, 6]).await;
+        }
+        assert_eq!(pair.losses(), [1, 1], "{command}");
+    }
+}
+
+#[tokio::test]
+async fn deleted_key_is_noticed_without_a_publisher() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let last = process.publish([0]).await;
+    process.has_read(last).await;
+    let _: u64 = server.command("DEL tower-sse").await;
+    process.reads([0]).await;
+    process.reads_gap().await;
+    assert!(process.health.is_following());
+}
+
+#[tokio::test]
+async fn key_of_another_type_refuses_events_until_it_is_gone() {
+    let Some(server) = Server::start().await else { return };
+    let broker = server.broker().publish_deadline(Duration::from_millis(300));
+    let mut process = Process::connect(broker).await;
+    let last = process.publish([0]).await;
+    process.has_read(last).await;
+    let _: String = server.command("SET tower-sse text").await;
+    // First Redis refuses it, and then the reader has shut publishers out.
+    let deadline = Instant::now() + PATIENCE;
+    while process.health.is_following() {
+        let error = process.hub.publish("a", "refused").await.unwrap_err();
+        assert!(matches!(error, PublishError::Refused(_)), "{error:?}");
+        assert!(Instant::now() < deadline);
+    }
+    assert!(process.health.last_error().unwrap().contains("WRONGTYPE"), "{:?}", process.health);
+    let error = process.hub.publish("a", "refused").await.unwrap_err();
+    let PublishError::Refused(reason) = error else { panic!("{error:?}") };
+    assert!(reason.to_string().contains("WRONGTYPE"), "{reason}");
+
+    let error = Hub::connect(server.broker()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("WRONGTYPE"), "{error:?}");
+
+    let _: u64 = server.command("DEL tower-sse").await;
+    _ = process.publish([1]).await;
+    process.reads([0]).await;
+    process.reads_gap().await;
+    process.reads([1]).await;
+    assert_eq!(process.health.losses(), 1);
+}
+
+/// More is left than comes in one answer.
+#[tokio::test]
+async fn stream_trimmed_under_a_slow_reader_is_one_gap_and_then_what_is_left() {
+    let Some(server) = Server::start().await else { return };
+    trims(server, 3_000, 1_010).await;
+}
+
+/// By an operator, so that all that is left comes in one answer.
+#[tokio::test]
+async fn stream_trimmed_to_less_than_one_answer_is_a_gap_too() {
+    let Some(server) = Server::start().await else { return };
+    trims(server, 100, 20).await;
+}
+
+async fn trims(server: Server, published: usize, left: usize) {
+    let Some(mut pair) = Pair::start(Some(server)).await else { return };
+    pair.hold_one_behind().await;
+    let mut connection = pair.server.try_connect().await.unwrap();
+    let mut pipeline = redis::pipe();
+    for number in 1..published {
+        let entry = &[("topic", "a".to_owned()), ("data", number.to_string())];
+        pipeline.cmd("XADD").arg("tower-sse").arg("*").arg(entry).ignore();
+    }
+    let () = pipeline.query_async(&mut connection).await.unwrap();
+    let last = pair.ahead.publish([published]).await;
+    pair.ahead.has_read(last).await;
+    let _: u64 = pair.server.command(&format!("XTRIM tower-sse MAXLEN = {left}")).await;
+    pair.proxy.release();
+    let first_left = published - left + 1;
+    pair.behind.reads([1]).await;
+    pair.behind.reads_gap().await;
+    pair.behind.reads(first_left..=published).await;
+    let length: usize = pair.server.command("XLEN tower-sse").await;
+    assert_eq!(length, left, "no marker for the other processes");
+    assert_eq!(pair.losses(), [0, 1]);
+}
+
+/// As if the publishers had been connected to another server than the reader.
+#[tokio::test]
+async fn acknowledged_entry_that_never_comes_is_a_gap() {
+    let Some((server, proxy, mut process)) = one_behind().await else { return };
+    _ = process.publish([1, 2]).await;
+    let newest: Vec<(String, redis::Value)> =
+        server.command("XREVRANGE tower-sse + - COUNT 1").await;
+    let _: u64 = server.command(&format!("XDEL tower-sse {}", newest[0].0)).await;
+    proxy.release();
+    process.reads([1]).await;
+    process.reads_gap().await;
+    _ = process.publish([3]).await;
+    process.reads([3]).await;
+    assert_eq!(process.health.losses(), 1);
+}
+
+#[tokio::test]
+async fn foreign_entries_are_skipped_and_counted() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    _ = process.publish([0]).await;
+    for fields in ["color red", "topic a", "topic a data x retry soon", "data x"] {
+        let _: String = server.command(&format!("XADD tower-sse * {fields}")).await;
+    }
+    _ = process.publish([1]).await;
+    process.reads([0, 1]).await;
+    assert_eq!(process.health.foreign_entries(), 4);
+    assert_eq!(process.health.losses(), 0);
+}
+
+/// Redis counts within one millisecond as long as its clock is behind it.
+#[tokio::test]
+async fn counter_that_grows_too_high_is_skipped() {
+    let Some(server) = Server::start().await else { return };
+    let mut process = Process::connect(server.broker()).await;
+    let ahead = server.now().await + 30_000;
+    for counter in [(1 << 19) - 2, (1 << 20) - 1] {
+        let id = format!("{ahead}-{counter}");
+        let _: String =
+            server.command(&format!("XADD tower-sse {id} topic a data {counter}")).await;
+    }
+    let receipt = process.publish([0]).await;
+    until(|| process.hub.position() >= receipt.unwrap().id()).await;
+    _ = process.publish([1]).await;
+    process.reads([(1 << 19) - 2, (1 << 20) - 1, 0, 1]).await;
+    let entries: Vec<(String, Vec<String>)> =
+        server.command(&format!("XRANGE tower-sse ({ahead}-{} + COUNT 10", (1 << 20) - 1)).await;
+    let skip = entries.iter().position(|(_, fields)| fields[0] == "skip").expect("a skip");
+    assert!(entries[skip].0.starts_with(&format!("{}-", ahead + 1)), "{entries:?}");
+    // One process is enough, and the counter is low again.
+    assert_eq!(entries.iter().filter(|(_, fields)| fields[0] == "skip").count(), 1);
+    assert!(entries.last().unwrap().0.starts_with(&format!("{}-", ahead + 1)), "{entries:?}");
+}
+
+/// An entry whose id is an hour ahead, as after a change of the server's clock.
+#[tokio::test]
+async fn ids_of_the_future_are_honoured() {
+    let Some(server) = Server::start().await else { return };
+    let one = Process::connect(server.broker()).await;
+    let other = Process::connect(server.broker()).await;
+    let ahead = server.now().await + 3_600_000;
+    let _: String = server.command(&format!("XADD tower-sse {ahead}-0 topic a data 0")).await;
+    let last = one.publish([1]).await;
+    one.has_read(last).await;
+    other.has_read(last).await;
+    let mut client = Client::resume(&other.hub, &["a"], Some(last.unwrap().id().into()));
+    _ = publish(&one.hub, "a", "2").await;
+    assert_eq!(client.data(1).await, ["2"]);
+}
+
+/// The server's clock is an hour behind when the stream is lost.
+#[tokio::test]
+async fn loss_while_the_clock_is_behind_is_reported_and_the_stream_goes_on() {
+    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+    let ahead = pair.server.now().await + 3_600_000;
+    let _: String = pair.server.command(&format!("XADD tower-sse {ahead}-0 topic a data 9")).await;
+    pair.ahead.reads([9]).await;
+    pair.behind.reads([9]).await;
+    pair.hold_one_behind().await;
+    // These two are acknowledged, and only read by the other process.
+    let last = pair.behind.publish([1, 2]).await;
+    pair.ahead.has_read(last).await;
+    pair.server.kill();
+    pair.proxy.lose();
+    pair.server.restart().await;
+    pair.are_following().await;
+    _ = pair.ahead.publish([3]).await;
+    _ = pair.behind.publish([4]).await;
+    pair.ahead.reads([1, 2]).await;
+    for process in [&mut pair.ahead, &mut pair.behind] {
+        process.reads_gap().await;
+        process.reads([3, 4]).await;
+    }
+    assert_eq!(pair.losses(), [1, 1]);
+}

@@ -1,0 +1,24 @@
+//! The hub on Redis Streams, against real servers that each test starts for itself.
+
+mod access;
+mod acl;
+mod client;
+mod failover;
+mod keys;
+mod load;
+mod outcomes;
+mod process;
+mod proxy;
+mod python;
+mod record;
+mod restarts;
+mod server;
+mod sharing;
+mod stalls;
+mod storm;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+mod switch;
+mod tls;
+
+use support::{PATIENCE, until};

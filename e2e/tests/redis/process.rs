@@ -1,0 +1,113 @@
+use tokio::time::{Instant, sleep};
+use tower_sse::{
+    hub::{Hub, PublishError, Receipt},
+    redis::{Redis, RedisHealth},
+};
+
+use crate::{PATIENCE, client::Client, proxy::Proxy, server::Server, until};
+
+/// What a process has: a hub, and here one client of topic `a`.
+pub(crate) struct Process {
+    pub(crate) hub: Hub,
+    pub(crate) health: RedisHealth,
+    pub(crate) client: Client,
+}
+
+impl Process {
+    pub(crate) async fn connect(broker: Redis) -> Self {
+        let health = broker.health();
+        let hub = Hub::connect(broker).await.unwrap();
+        let client = Client::connect(&hub, &["a"]);
+        Self { hub, health, client }
+    }
+
+    /// Publishes events to topic `a`, each until it is acknowledged, and returns the last receipt.
+    pub(crate) async fn publish(
+        &self,
+        numbers: impl IntoIterator<Item = usize>,
+    ) -> Option<Receipt> {
+        let mut receipt = None;
+        for number in numbers {
+            receipt = Some(publish(&self.hub, "a", &number.to_string()).await);
+        }
+        receipt
+    }
+
+    pub(crate) async fn has_read(&self, receipt: Option<Receipt>) {
+        let id = receipt.unwrap().id();
+        until(|| self.hub.position() == id).await;
+    }
+
+    /// Reads events with these numbers as data.
+    pub(crate) async fn reads(&mut self, numbers: impl IntoIterator<Item = usize>) {
+        let numbers: Vec<_> = numbers.into_iter().map(|number| number.to_string()).collect();
+        assert_eq!(self.client.data(numbers.len()).await, numbers);
+    }
+
+    pub(crate) async fn reads_gap(&mut self) {
+        self.client.gap("a").await;
+    }
+}
+
+/// Publishes an event that the broker may refuse at first.
+pub(crate) async fn publish(hub: &Hub, topic: &str, data: &str) -> Receipt {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match hub.publish(topic, data.to_owned()).await {
+            Ok(receipt) => return receipt,
+            Err(PublishError::Refused(error)) => {
+                assert!(Instant::now() < deadline, "{error:?}");
+                sleep(std::time::Duration::from_millis(5)).await;
+            }
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+}
+
+/// Two processes at one server, of which one reads through a proxy.
+pub(crate) struct Pair {
+    pub(crate) server: Server,
+    pub(crate) proxy: Proxy,
+    pub(crate) ahead: Process,
+    pub(crate) behind: Process,
+}
+
+impl Pair {
+    pub(crate) async fn start(server: Option<Server>) -> Option<Self> {
+        let server = server?;
+        let proxy = Proxy::start(server.port()).await;
+        let ahead = Process::connect(server.broker()).await;
+        let behind = Process::connect(proxy.broker()).await;
+        Some(Self { server, proxy, ahead, behind })
+    }
+
+    /// Publishes the event 0 and waits until both processes have read it. From then on, one reads
+    /// nothing more.
+    pub(crate) async fn hold_one_behind(&mut self) {
+        let first = self.ahead.publish([0]).await;
+        self.ahead.reads([0]).await;
+        self.behind.reads([0]).await;
+        self.behind.has_read(first).await;
+        self.proxy.hold();
+    }
+
+    pub(crate) async fn are_following(&self) {
+        until(|| self.ahead.health.is_following() && self.behind.health.is_following()).await;
+    }
+
+    pub(crate) fn losses(&self) -> [u64; 2] {
+        [self.ahead.health.losses(), self.behind.health.losses()]
+    }
+}
+
+/// Returns a process that has read the event 0, and reads nothing more until the proxy is released.
+pub(crate) async fn one_behind() -> Option<(Server, Proxy, Process)> {
+    let server = Server::start().await?;
+    let proxy = Proxy::start(server.port()).await;
+    let mut process = Process::connect(proxy.broker()).await;
+    let first = process.publish([0]).await;
+    process.has_read(first).await;
+    process.reads([0]).await;
+    proxy.hold();
+    Some((server, proxy, process))
+}

@@ -1,0 +1,202 @@
+use std::{
+    net::Ipv4Addr,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::{
+        TcpListener, TcpStream,
+        tcp::{OwnedReadHalf, OwnedWriteHalf},
+    },
+    sync::{mpsc, watch},
+    task::JoinHandle,
+    time::{Instant, sleep_until},
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse::redis::Redis;
+
+/// A proxy in front of a server, by which the reader of a hub is behind and its publishers are not.
+///
+/// What the server has sent to a reader is lost when the server dies before the proxy has passed it
+/// on.
+pub(crate) struct Proxy {
+    port: u16,
+    state: Arc<State>,
+    accepting: JoinHandle<()>,
+}
+
+struct State {
+    server: AtomicU16,
+    delay: AtomicU64,
+    is_held: watch::Sender<bool>,
+    hold_when_sent: Mutex<Option<Vec<u8>>>,
+    connections: Mutex<CancellationToken>,
+}
+
+impl Proxy {
+    pub(crate) async fn start(server: u16) -> Self {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let state = Arc::new(State {
+            server: AtomicU16::new(server),
+            delay: AtomicU64::new(0),
+            is_held: watch::Sender::new(false),
+            hold_when_sent: Mutex::new(None),
+            connections: Mutex::new(CancellationToken::new()),
+        });
+        let accepting = tokio::spawn({
+            let state = Arc::clone(&state);
+            async move {
+                loop {
+                    let (client, _) = listener.accept().await.unwrap();
+                    let ended = state.connections.lock().unwrap().clone();
+                    let relaying = relay(client, Arc::clone(&state));
+                    tokio::spawn(async move {
+                        tokio::select! {
+                            biased;
+                            () = ended.cancelled() => {}
+                            () = relaying => {}
+                        }
+                    });
+                }
+            }
+        });
+        Self { port, state, accepting }
+    }
+
+    pub(crate) fn url(&self) -> String {
+        format!("redis://127.0.0.1:{}/", self.port)
+    }
+
+    /// Returns a broker of the server behind the proxy.
+    pub(crate) fn broker(&self) -> Redis {
+        Redis::open(self.url()).unwrap()
+    }
+
+    pub(crate) const fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Passes on what the server sends to readers this much later.
+    pub(crate) fn delay(&self, delay: Duration) {
+        self.state.delay.store(delay.as_millis().try_into().unwrap(), SeqCst);
+    }
+
+    /// Passes on nothing that the server sends to readers, until it is released.
+    pub(crate) fn hold(&self) {
+        self.state.is_held.send_replace(true);
+    }
+
+    /// Holds once a reader has sent something with this text in it.
+    pub(crate) fn hold_when_sent(&self, text: &str) {
+        *self.state.hold_when_sent.lock().unwrap() = Some(text.as_bytes().to_vec());
+    }
+
+    pub(crate) fn is_holding(&self) -> bool {
+        *self.state.is_held.borrow()
+    }
+
+    pub(crate) fn release(&self) {
+        self.state.is_held.send_replace(false);
+    }
+
+    /// Loses what it holds, as it does when the server dies, and holds no more.
+    pub(crate) fn lose(&self) {
+        self.cut();
+        self.release();
+    }
+
+    /// Breaks all connections.
+    fn cut(&self) {
+        std::mem::take(&mut *self.state.connections.lock().unwrap()).cancel();
+    }
+
+    /// Connects clients to another server from now on, and breaks their connections to this one.
+    pub(crate) fn switch_to(&self, server: u16) {
+        self.state.server.store(server, SeqCst);
+        self.cut();
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        self.accepting.abort();
+        self.cut();
+    }
+}
+
+async fn relay(client: TcpStream, state: Arc<State>) {
+    let port = state.server.load(SeqCst);
+    let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
+    client.set_nodelay(true).unwrap();
+    server.set_nodelay(true).unwrap();
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    let is_publisher = AtomicBool::new(false);
+    let (chunks, queue) = mpsc::unbounded_channel();
+    // The first to end ends the connection, whatever is in the queue.
+    tokio::select! {
+        () = pass_up(from_client, to_server, &is_publisher, &state) => {}
+        () = receive(from_server, chunks) => {}
+        () = pass_down(queue, to_client, &is_publisher, &state) => {}
+    }
+}
+
+async fn pass_up(
+    mut client: OwnedReadHalf,
+    mut server: OwnedWriteHalf,
+    is_publisher: &AtomicBool,
+    state: &State,
+) {
+    let mut chunk = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = client.read(&mut chunk).await {
+        let sent = &chunk[..length];
+        if contains(sent, b"NOMKSTREAM") {
+            is_publisher.store(true, SeqCst);
+        }
+        if !is_publisher.load(SeqCst) {
+            let mut text = state.hold_when_sent.lock().unwrap();
+            if text.as_ref().is_some_and(|text| contains(sent, text)) {
+                *text = None;
+                state.is_held.send_replace(true);
+            }
+        }
+        if server.write_all(sent).await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn receive(mut server: OwnedReadHalf, chunks: mpsc::UnboundedSender<(Instant, Vec<u8>)>) {
+    let mut chunk = vec![0; 64 * 1024];
+    while let Ok(length @ 1..) = server.read(&mut chunk).await {
+        _ = chunks.send((Instant::now(), chunk[..length].to_vec()));
+    }
+}
+
+async fn pass_down(
+    mut queue: mpsc::UnboundedReceiver<(Instant, Vec<u8>)>,
+    mut client: OwnedWriteHalf,
+    is_publisher: &AtomicBool,
+    state: &State,
+) {
+    let mut is_held = state.is_held.subscribe();
+    while let Some((received, chunk)) = queue.recv().await {
+        if !is_publisher.load(SeqCst) {
+            sleep_until(received + Duration::from_millis(state.delay.load(SeqCst))).await;
+            is_held.wait_for(|is_held| !is_held).await.unwrap();
+        }
+        if client.write_all(&chunk).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn contains(bytes: &[u8], text: &[u8]) -> bool {
+    bytes.windows(text.len()).any(|window| window == text)
+}

@@ -1,0 +1,319 @@
+//! A record of what publishers were told and of what clients received, and its check.
+
+use std::{
+    collections::{HashMap, HashSet},
+    fmt,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use tower_sse::Message;
+
+/// The last event of each topic has a number from here on.
+pub(crate) const FIRST_END: u64 = u64::MAX - 1_000;
+
+/// An event that a publisher was told is published.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Acknowledged {
+    pub(crate) topic: usize,
+    /// What the event has as data, and no other has.
+    pub(crate) number: u64,
+    pub(crate) sequence: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Event { number: u64 },
+    Gap,
+}
+
+/// What one client received, over all its connections.
+#[derive(Debug)]
+pub(crate) struct Journal {
+    pub(crate) topics: Vec<usize>,
+    /// The sequence number of the position at which it began.
+    pub(crate) start: u64,
+    pub(crate) messages: Vec<Received>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Received {
+    pub(crate) topic: usize,
+    pub(crate) sequence: u64,
+    pub(crate) kind: Kind,
+    /// The time, in the form of a sequence number.
+    pub(crate) received_at: u64,
+    /// The client reconnected with this id before it had the last gap of an item, so it receives the
+    /// gap again.
+    pub(crate) is_repeated: bool,
+}
+
+impl Received {
+    /// Parses a message that a client has just received.
+    pub(crate) fn now(message: &Message) -> Self {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+        let received_at = u64::try_from(since.as_millis()).unwrap() << 20;
+        let sequence = sequence(&message.last_event_id);
+        let (topic, kind) = match message.data.split_once(' ') {
+            Some((topic, number)) => (topic, Kind::Event { number: number.parse().unwrap() }),
+            None => (&*message.data, Kind::Gap),
+        };
+        assert_eq!(message.event == "gap", kind == Kind::Gap, "{message:?}");
+        let topic = topic.parse().unwrap();
+        Self { topic, sequence, kind, received_at, is_repeated: false }
+    }
+
+    /// Returns whether this is the last event of its topic.
+    pub(crate) fn is_end(&self) -> bool {
+        matches!(self.kind, Kind::Event { number } if number >= FIRST_END)
+    }
+}
+
+/// Returns the data of an event.
+pub(crate) fn data(topic: usize, number: u64) -> String {
+    format!("{topic} {number}")
+}
+
+/// Returns the sequence number of an id.
+pub(crate) fn sequence(id: &str) -> u64 {
+    id.split_once('-').unwrap().1.parse().unwrap()
+}
+
+impl Journal {
+    /// Records that the client reconnects with the id of its last message.
+    pub(crate) fn reconnect(&mut self) {
+        let Some(last) = self.messages.last().copied() else { return };
+        for received in self.messages.iter_mut().rev() {
+            if received.kind != Kind::Gap || received.sequence != last.sequence {
+                break;
+            }
+            received.is_repeated = true;
+        }
+    }
+}
+
+/// What the check has counted.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) acknowledged: usize,
+    pub(crate) deliveries: usize,
+    pub(crate) gaps: usize,
+    /// Acknowledged events that a client missed, and which a gap reported to it.
+    pub(crate) lost: usize,
+    /// Acknowledged events that a client missed without a gap.
+    pub(crate) untold: usize,
+    pub(crate) doubled: usize,
+    pub(crate) out_of_order: usize,
+    /// Gaps of a topic beyond one for each loss.
+    pub(crate) superfluous: usize,
+    /// Events with another id than the publisher was told, or of a topic of which they are not.
+    pub(crate) mistaken: usize,
+    /// The first few faults, in words.
+    pub(crate) faults: Vec<String>,
+}
+
+impl Verdict {
+    /// Panics unless nothing but reported losses was found.
+    #[track_caller]
+    pub(crate) fn assert_faultless(&self) {
+        assert!(self.faults.is_empty(), "{self}\n{}", self.faults.join("\n"));
+        assert!(self.acknowledged > 0 && self.deliveries > 0, "nothing happened: {self}");
+    }
+
+    fn fault(&mut self, count: fn(&mut Self) -> &mut usize, text: impl FnOnce() -> String) {
+        *count(self) += 1;
+        if self.faults.len() < 10 {
+            self.faults.push(text());
+        }
+    }
+}
+
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { acknowledged, deliveries, gaps, lost, .. } = self;
+        let Self { untold, doubled, out_of_order, superfluous, mistaken, .. } = self;
+        write!(
+            f,
+            "{acknowledged} acknowledged, {deliveries} deliveries, {gaps} gaps, {lost} deliveries \
+             lost and reported; {untold} lost in silence, {doubled} doubled, {out_of_order} out of \
+             order, {superfluous} superfluous gaps, {mistaken} mistaken",
+        )
+    }
+}
+
+/// A time in which Redis lost something, in the form of sequence numbers.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Loss {
+    /// No marker of the loss is older.
+    pub(crate) began: u64,
+    /// No event that was lost is newer.
+    pub(crate) ended: u64,
+}
+
+impl Loss {
+    pub(crate) const fn between(began: u64, ended: u64) -> Self {
+        // The id of a gap can be that before the marker's.
+        Self { began: (began << 20) - 1, ended: (ended + 1) << 20 }
+    }
+}
+
+/// Checks all journals. `losses` are the times in which Redis lost something, so of
+/// which each client may receive one gap of each topic after it.
+pub(crate) fn check(
+    acknowledged: &[Acknowledged],
+    journals: &[Journal],
+    losses: &[Loss],
+) -> Verdict {
+    let mut verdict = Verdict { acknowledged: acknowledged.len(), ..Verdict::default() };
+    let by_number: HashMap<_, _> = acknowledged.iter().map(|event| (event.number, event)).collect();
+    assert_eq!(by_number.len(), acknowledged.len(), "an event was acknowledged twice");
+    let mut by_topic: HashMap<usize, Vec<&Acknowledged>> = HashMap::new();
+    for event in acknowledged {
+        by_topic.entry(event.topic).or_default().push(event);
+    }
+    for (client, journal) in journals.iter().enumerate() {
+        check_order(client, journal, &by_number, &mut verdict);
+        check_gaps(client, journal, losses, &mut verdict);
+        for topic in &journal.topics {
+            let events = by_topic.get(topic).map_or(&[][..], Vec::as_slice);
+            check_topic(client, journal, *topic, events, losses, &mut verdict);
+        }
+    }
+    verdict
+}
+
+fn check_order(
+    client: usize,
+    journal: &Journal,
+    by_number: &HashMap<u64, &Acknowledged>,
+    verdict: &mut Verdict,
+) {
+    let mut seen = HashSet::new();
+    let mut last = journal.start;
+    for received in &journal.messages {
+        let Kind::Event { number } = received.kind else {
+            if received.sequence < last {
+                verdict.fault(
+                    |v| &mut v.out_of_order,
+                    || format!("client {client}: {received:?} after {last}"),
+                );
+            }
+            last = received.sequence;
+            continue;
+        };
+        verdict.deliveries += 1;
+        if !seen.insert(number) {
+            verdict.fault(|v| &mut v.doubled, || format!("client {client}: {received:?} again"));
+        } else if received.sequence <= last {
+            verdict.fault(
+                |v| &mut v.out_of_order,
+                || format!("client {client}: {received:?} after {last}"),
+            );
+        }
+        last = received.sequence;
+        let is_mistaken = by_number.get(&number).is_some_and(|event| {
+            (event.sequence, event.topic) != (received.sequence, received.topic)
+        });
+        if is_mistaken || !journal.topics.contains(&received.topic) {
+            verdict.fault(|v| &mut v.mistaken, || format!("client {client}: {received:?}"));
+        }
+    }
+}
+
+fn check_gaps(client: usize, journal: &Journal, losses: &[Loss], verdict: &mut Verdict) {
+    let mut reported = HashSet::new();
+    for received in &journal.messages {
+        if received.kind != Kind::Gap || received.is_repeated {
+            continue;
+        }
+        verdict.gaps += 1;
+        let loss = losses.iter().rposition(|loss| loss.began <= received.sequence);
+        if loss.is_none() || !reported.insert((received.topic, loss)) {
+            verdict.fault(
+                |v| &mut v.superfluous,
+                || format!("client {client}: {received:?} of loss {loss:?} of {losses:?}"),
+            );
+        }
+    }
+}
+
+/// Checks that each event was received, or that the next message of its topic is a gap.
+fn check_topic(
+    client: usize,
+    journal: &Journal,
+    topic: usize,
+    events: &[&Acknowledged],
+    losses: &[Loss],
+    verdict: &mut Verdict,
+) {
+    let mut events: Vec<_> =
+        events.iter().filter(|event| event.sequence > journal.start).copied().collect();
+    events.sort_unstable_by_key(|event| event.sequence);
+    let mut messages = journal.messages.iter().filter(|message| message.topic == topic).peekable();
+    for event in events {
+        while messages.next_if(|message| message.sequence < event.sequence).is_some() {}
+        match messages.peek().map(|message| message.kind) {
+            Some(Kind::Event { number }) if number == event.number => {}
+            Some(Kind::Gap) => verdict.lost += 1,
+            _ if is_reported_later(event, messages.clone(), losses) => verdict.lost += 1,
+            next => verdict.fault(
+                |v| &mut v.untold,
+                || format!("client {client}: {event:?} is missing, and next is {next:?}"),
+            ),
+        }
+    }
+}
+
+/// Returns whether the loss of an event was reported together with a later one: a client that is
+/// behind both receives what is left from between them, and then one gap.
+fn is_reported_later<'a>(
+    event: &Acknowledged,
+    mut messages: impl Iterator<Item = &'a Received>,
+    losses: &[Loss],
+) -> bool {
+    let is_behind_a_loss = |received: &Received| {
+        losses
+            .iter()
+            .any(|loss| received.sequence < loss.ended && loss.began <= received.received_at)
+    };
+    let next = messages.find(|received| received.kind == Kind::Gap || !is_behind_a_loss(received));
+    next.is_some_and(|next| next.kind == Kind::Gap && next.sequence >= event.sequence)
+}
+
+#[test]
+fn check_finds_each_fault() {
+    let event = |number| Acknowledged { topic: 0, number, sequence: number };
+    let received = |sequence, kind| Received {
+        topic: 0,
+        sequence,
+        kind,
+        received_at: sequence,
+        is_repeated: false,
+    };
+    let got = |number| received(number, Kind::Event { number });
+    let gap = |sequence| received(sequence, Kind::Gap);
+    let losses = [12, 20].map(|began| Loss { began, ended: began + 1 });
+    let acknowledged = [event(11), event(12), event(13)];
+    let checked = |messages: &[Received]| {
+        let journal = Journal { topics: vec![0], start: 10, messages: messages.to_vec() };
+        let verdict = check(&acknowledged, &[journal], &losses);
+        let Verdict { untold, doubled, out_of_order, superfluous, mistaken, .. } = verdict;
+        [untold, doubled, out_of_order, superfluous, mistaken]
+    };
+    assert_eq!(checked(&[got(11), got(12), got(13)]), [0; 5]);
+    assert_eq!(checked(&[got(11), gap(12), got(13)]), [0; 5]);
+    assert_eq!(checked(&[got(11), got(13)]), [1, 0, 0, 0, 0]);
+    assert_eq!(checked(&[got(11), got(12)]), [1, 0, 0, 0, 0]);
+    assert_eq!(checked(&[got(11), got(12), got(12), got(13)]), [0, 1, 0, 0, 0]);
+    assert_eq!(checked(&[got(12), got(11), got(13)])[2], 1);
+    assert_eq!(checked(&[gap(12), gap(12), got(13)]), [0, 0, 0, 1, 0]);
+    assert_eq!(checked(&[gap(11), got(12), got(13)]), [0, 0, 0, 1, 0]);
+    let other_id = received(14, Kind::Event { number: 13 });
+    assert_eq!(checked(&[got(11), got(12), other_id])[4], 1);
+    // A gap of a later loss stands for an earlier one only if the client was away during both.
+    assert_eq!(checked(&[got(11), got(13), gap(20)]), [1, 0, 0, 0, 0]);
+    let late = Received { received_at: 21, ..got(13) };
+    assert_eq!(checked(&[got(11), late, gap(20)]), [0; 5]);
+    // The client reconnected while it was receiving the gaps.
+    let repeated = Received { is_repeated: true, ..gap(12) };
+    assert_eq!(checked(&[got(11), repeated, gap(12), got(13)]), [0; 5]);
+}

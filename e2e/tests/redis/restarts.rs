@@ -1,0 +1,212 @@
+//! Redis is killed, and returns with all its data, without it, or with an older state.
+//!
+//! Of two processes one is up to date, and one has read nothing but the event 0.
+
+use std::time::Duration;
+
+use tower_sse::{LastEventId, hub::Hub};
+
+use crate::{
+    client::Client,
+    process::{Pair, Process, one_behind},
+    proxy::Proxy,
+    server::Server,
+    support::free_port,
+    until,
+};
+
+#[tokio::test]
+async fn restart_with_all_data_loses_nothing() {
+    let Some(mut pair) = Pair::start(Server::start_durable().await).await else { return };
+    pair.hold_one_behind().await;
+    _ = pair.ahead.publish(1..6).await;
+    _ = pair.behind.publish(6..10).await;
+    pair.server.kill();
+    pair.proxy.lose();
+    pair.server.restart().await;
+    _ = pair.behind.publish([10]).await;
+    pair.ahead.reads(1..11).await;
+    pair.behind.reads(1..11).await;
+    assert_eq!(pair.losses(), [0, 0]);
+}
+
+#[tokio::test]
+async fn restart_without_data_is_one_gap_in_each_process() {
+    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+    pair.hold_one_behind().await;
+    let last = pair.ahead.publish(1..10).await;
+    pair.ahead.has_read(last).await;
+    pair.server.kill();
+    pair.proxy.lose();
+    pair.server.restart().await;
+    pair.are_following().await;
+    _ = pair.ahead.publish([10]).await;
+    _ = pair.behind.publish([11]).await;
+    pair.ahead.reads(1..10).await;
+    for process in [&mut pair.ahead, &mut pair.behind] {
+        process.reads_gap().await;
+        process.reads([10, 11]).await;
+    }
+    assert_eq!(pair.losses(), [1, 1]);
+}
+
+/// What was published after the snapshot was only read by the process that is up to date: it finds
+/// that out, and the other process learns it from the marker.
+#[tokio::test]
+async fn rollback_is_one_gap_in_each_process() {
+    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+    pair.hold_one_behind().await;
+    _ = pair.ahead.publish(1..6).await;
+    let _: String = pair.server.command("SAVE").await;
+    let last = pair.ahead.publish(6..10).await;
+    pair.ahead.has_read(last).await;
+    pair.server.kill();
+    pair.proxy.lose();
+    pair.server.restart().await;
+    pair.are_following().await;
+    _ = pair.behind.publish([10]).await;
+    _ = pair.ahead.publish([11]).await;
+    pair.ahead.reads(1..10).await;
+    pair.behind.reads(1..6).await;
+    for process in [&mut pair.ahead, &mut pair.behind] {
+        process.reads_gap().await;
+        process.reads([10, 11]).await;
+    }
+    assert_eq!(pair.losses(), [1, 1]);
+
+    // No client receives it again from the other process.
+    let Pair { ahead, behind, .. } = &mut pair;
+    ahead.client.move_to(&behind.hub);
+    behind.client.move_to(&ahead.hub);
+    _ = ahead.publish([12]).await;
+    ahead.reads([12]).await;
+    behind.reads([12]).await;
+}
+
+#[tokio::test]
+async fn rollback_to_what_was_read_is_found_by_the_acknowledgements() {
+    let Some((mut server, proxy, mut process)) = one_behind().await else { return };
+    _ = process.publish(1..6).await;
+    let _: String = server.command("SAVE").await;
+    _ = process.publish(6..10).await;
+    server.kill();
+    proxy.lose();
+    server.restart().await;
+    _ = process.publish([10]).await;
+    process.reads(1..6).await;
+    process.reads_gap().await;
+    process.reads([10]).await;
+    assert_eq!(process.health.losses(), 1);
+}
+
+/// The acknowledgement of an event that is published after the restart takes the place of those
+/// that prove the loss, unless publishers wait for the reader.
+#[tokio::test]
+async fn rollback_is_found_after_another_restart() {
+    let Some((mut server, proxy, mut process)) = one_behind().await else { return };
+    let _: String = server.command("SAVE").await;
+    _ = process.publish(1..10).await;
+    server.kill();
+    proxy.lose();
+    proxy.delay(Duration::from_millis(100));
+    server.restart().await;
+    _ = process.publish([10]).await;
+    let _: String = server.command("SAVE").await;
+    server.kill();
+    server.restart().await;
+    _ = process.publish([11]).await;
+    process.reads_gap().await;
+    process.reads([10, 11]).await;
+    assert_eq!(process.health.losses(), 1);
+}
+
+/// The marker is in Redis, but no process has read it when it is lost as well.
+#[tokio::test]
+async fn marker_that_is_lost_is_written_again() {
+    let Some((mut server, proxy, mut process)) = one_behind().await else { return };
+    proxy.release();
+    _ = process.publish(1..5).await;
+    let _: String = server.command("SAVE").await;
+    let last = process.publish(5..10).await;
+    process.has_read(last).await;
+    process.reads(1..10).await;
+    server.kill();
+    // The reader looks for the marker with an exclusive range.
+    proxy.hold_when_sent("\r\n(");
+    server.restart().await;
+    until(|| proxy.is_holding()).await;
+    server.kill();
+    proxy.lose();
+    server.restart().await;
+    _ = process.publish([10]).await;
+    process.reads_gap().await;
+    process.reads([10]).await;
+    assert_eq!(process.health.losses(), 1);
+}
+
+/// A process that knows a marker of before, which was lost too, must report the new loss where the
+/// others do: the clients of all receive the event 4 after it.
+#[tokio::test]
+async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
+    let Some(mut server) = Server::start().await else { return };
+    let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
+    let mut one = Process::connect(proxies[0].broker()).await;
+    let mut other = Process::connect(proxies[1].broker()).await;
+    let first = one.publish([0]).await;
+    one.has_read(first).await;
+    other.has_read(first).await;
+    let _: String = server.command("SAVE").await;
+    let last = one.publish([1]).await;
+    one.has_read(last).await;
+    other.has_read(last).await;
+
+    // The first loss, of which one process is cut off.
+    proxies[0].switch_to(free_port());
+    server.kill();
+    server.restart().await;
+    _ = other.publish([2, 3]).await;
+    other.reads([0, 1]).await;
+    other.reads_gap().await;
+    other.reads([2, 3]).await;
+
+    // The second loss, in which the marker of the first is lost, and which that process notices
+    // before the other one.
+    proxies[1].switch_to(free_port());
+    server.kill();
+    server.restart().await;
+    proxies[0].switch_to(server.port());
+    _ = one.publish([4]).await;
+    proxies[1].switch_to(server.port());
+    for process in [&mut one, &mut other] {
+        until(|| process.health.is_following()).await;
+    }
+    one.reads([0, 1]).await;
+    one.reads_gap().await;
+    one.reads([4]).await;
+    other.reads_gap().await;
+    other.reads([4]).await;
+    assert_eq!([one.health.losses(), other.health.losses()], [1, 2]);
+}
+
+/// What the new process did not load may have had the event that its marker says was lost.
+#[tokio::test]
+async fn marker_is_reported_by_a_process_whose_history_begins_after_the_loss() {
+    let Some(server) = Server::start().await else { return };
+    let now = server.now().await;
+    for (age, fields) in [
+        (6_000, "topic a data 1".to_owned()),
+        (4_000, "topic a data 2".to_owned()),
+        (2_000, format!("gap {}-0", now - 5_000)),
+        (1_000, "topic a data 3".to_owned()),
+    ] {
+        let _: String = server.command(&format!("XADD tower-sse {}-0 {fields}", now - age)).await;
+    }
+    let hub =
+        Hub::builder().retain_for(Duration::from_secs(3)).connect(server.broker()).await.unwrap();
+    let position = hub.position().to_string();
+    let (epoch, _) = position.split_once('-').unwrap();
+    let last = LastEventId::try_from(format!("{epoch}-{}", (now - 4_000) << 20)).unwrap();
+    let mut client = Client::resume(&hub, &["a"], Some(last));
+    client.gap("a").await;
+    assert_eq!(client.data(1).await, ["3"]);
+}

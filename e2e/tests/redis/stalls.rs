@@ -1,0 +1,105 @@
+//! Redis answers late, or with the error that it cannot answer yet.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::time::{Instant, sleep};
+use tower_sse::hub::{Hub, PublishError};
+
+use crate::{
+    process::{Pair, Process, publish},
+    server::Server,
+    until,
+};
+
+#[tokio::test]
+async fn server_that_stops_for_ten_seconds_loses_and_doubles_nothing() {
+    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+    pair.hold_one_behind().await;
+    _ = pair.ahead.publish(1..5).await;
+    pair.server.signal(Signal::SIGSTOP);
+    let stopped = Instant::now();
+    let [mut next, mut unknown, mut refused] = [5, 0, 0];
+    while stopped.elapsed() < Duration::from_secs(10) {
+        let sent = Instant::now();
+        match pair.ahead.hub.publish("a", next.to_string()).await.unwrap_err() {
+            // Redis has it and answers later.
+            PublishError::Unknown(_) => {
+                unknown += 1;
+                next += 1;
+            }
+            PublishError::Refused(_) => refused += 1,
+            error => panic!("{error:?}"),
+        }
+        assert!(sent.elapsed() < Duration::from_secs(3), "{:?}", sent.elapsed());
+    }
+    assert!(unknown > 0 && refused > 0, "{unknown} unknown, {refused} refused");
+    pair.proxy.release();
+    pair.server.signal(Signal::SIGCONT);
+    pair.are_following().await;
+    _ = pair.ahead.publish([next]).await;
+    _ = pair.behind.publish([next + 1]).await;
+    pair.ahead.reads(1..next + 2).await;
+    pair.behind.reads(1..next + 2).await;
+    assert_eq!(pair.losses(), [0, 0]);
+}
+
+#[tokio::test]
+async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
+    let options = ["--enable-debug-command", "yes", "--rdbcompression", "no"];
+    let Some(mut pair) = Pair::start(Server::start_with(&options).await).await else { return };
+    pair.hold_one_behind().await;
+    // Redis answers while it loads after each few keys.
+    let _: String = pair.server.command("DEBUG POPULATE 60 key 4000").await;
+    let last = pair.ahead.publish(1..5).await;
+    pair.ahead.has_read(last).await;
+    let _: String = pair.server.command("SAVE").await;
+    pair.server.kill();
+    pair.proxy.lose();
+    pair.server.add_options(&[
+        "--key-load-delay",
+        "10000",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    ]);
+    pair.server.spawn();
+    until(|| {
+        let error = pair.ahead.health.last_error();
+        error.is_some_and(|error| error.contains("LOADING") || error.contains("loading"))
+    })
+    .await;
+    let error = Hub::connect(pair.server.broker()).await.unwrap_err();
+    assert!(format!("{error:?}").to_lowercase().contains("loading"), "{error:?}");
+    let publishing = pair.ahead.hub.publish("a", "5").await;
+    assert!(!matches!(publishing, Err(PublishError::Unknown(_))), "{publishing:?}");
+    if publishing.is_err() {
+        _ = pair.ahead.publish([5]).await;
+    }
+    pair.ahead.reads(1..6).await;
+    pair.behind.reads(1..6).await;
+    assert_eq!(pair.losses(), [0, 0]);
+}
+
+#[tokio::test]
+async fn server_that_starts_late_is_connected_to_by_a_program_that_tries_again() {
+    let Some(mut server) = Server::prepare(&[]) else { return };
+    let connecting = tokio::spawn({
+        let url = server.url();
+        async move {
+            loop {
+                let broker = tower_sse::redis::Redis::open(&url).unwrap();
+                match Hub::connect(broker).await {
+                    Ok(hub) => return hub,
+                    Err(_) => sleep(Duration::from_millis(5)).await,
+                }
+            }
+        }
+    });
+    sleep(Duration::from_millis(20)).await;
+    server.restart().await;
+    let hub = connecting.await.unwrap();
+    _ = publish(&hub, "a", "0").await;
+    let mut other = Process::connect(server.broker()).await;
+    _ = other.publish([1]).await;
+    other.reads([1]).await;
+}

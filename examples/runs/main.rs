@@ -1,0 +1,199 @@
+//! cargo run --example runs --all-features
+//!
+//! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
+//!
+//! A page asks a language model, which answers word by word. Cut the network, reload the page or
+//! open a second tab: the answer goes on without a missing or duplicate word, and the page shows
+//! that the handler was called, and the tokens were paid for, once.
+//!
+//! The layer of [`Runs`] makes the handler's answer a run. `GET` attaches a page to it, and `DELETE`
+//! stops it. Runs are in memory: after a restart a page that comes back gets `404`, and the handler
+//! is not called again.
+
+mod ledger;
+pub(crate) mod model;
+mod network;
+
+use std::{env, io, process, sync::Arc, time::Duration};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{FromRequestParts, State},
+    http::{
+        HeaderMap, Request, StatusCode, Uri,
+        header::{COOKIE, SET_COOKIE},
+        request::Parts,
+    },
+    middleware,
+    response::{Html, IntoResponse, Response},
+    routing::{get, post},
+    serve::ListenerExt,
+};
+use futures_util::StreamExt;
+use tokio::{net::TcpListener, signal, sync::Semaphore};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    Drain, Event, LastEventId, Retry, SseLayer,
+    runs::{RunEnd, RunKey, Runs},
+};
+
+use self::{ledger::Ledger, model::Model};
+
+/// The time that a shutdown gives to answers that are still being made.
+const GRACE: Duration = Duration::from_secs(10);
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
+    println!("listening on http://{}", listener.local_addr()?);
+    let quota = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
+    let model = Model { pace: Duration::from_millis(120), quota };
+    // Without the key: its owner is what lets a page attach.
+    let on_end = |end: &RunEnd| println!("{} words, {}", end.events(), end.outcome());
+    let demo = Demo::new(model, Runs::builder().on_end(on_end).build());
+    let shutdown = CancellationToken::new();
+    tokio::spawn(cancel_on_signal(shutdown.clone()));
+    serve(listener, demo, shutdown).await
+}
+
+/// Serves until `shutdown` is cancelled. Answers that are still being made have a grace period, in
+/// which every page gets the whole answer.
+pub(crate) async fn serve(
+    listener: TcpListener,
+    demo: Demo,
+    shutdown: CancellationToken,
+) -> io::Result<()> {
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = stream.set_nodelay(true) {
+            eprintln!("TCP_NODELAY: {error}");
+        }
+    });
+    let layer = SseLayer::new()
+        .retry(Retry::fixed(Duration::from_millis(200)))
+        .terminator(Event::new().event("done").data("the answer is complete"))
+        .shutdown(shutdown.clone())
+        .drain(Drain::after(GRACE));
+    let runs = demo.runs.clone();
+    let server = axum::serve(listener, app(demo, layer))
+        .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+    let drain = async {
+        shutdown.cancelled().await;
+        runs.drain(GRACE).await;
+    };
+    tokio::join!(server, drain).0
+}
+
+async fn cancel_on_signal(shutdown: CancellationToken) {
+    if signal::ctrl_c().await.is_ok() {
+        println!("shutting down");
+        shutdown.cancel();
+    }
+}
+
+/// What the handlers share.
+#[derive(Clone)]
+pub(crate) struct Demo {
+    pub(crate) runs: Runs,
+    pub(crate) ledger: Ledger,
+    model: Model,
+}
+
+impl Demo {
+    pub(crate) fn new(model: Model, runs: Runs) -> Self {
+        Self { runs, ledger: Ledger::default(), model }
+    }
+}
+
+fn app(demo: Demo, layer: SseLayer) -> Router {
+    let key = |request: &Request<Body>| key(request.headers(), request.uri());
+    let ask = post(ask).layer(demo.runs.layer(key));
+    Router::new()
+        .route("/", get(page))
+        // The layer is only around `ask`: it would take any request with the key for a client that
+        // attaches.
+        .route("/answers/{turn}", ask.get(attach).delete(stop))
+        .route("/answers/{turn}/bill", get(bill))
+        .route("/answers/{turn}/cut", post(cut))
+        .layer(layer)
+        .layer(middleware::from_fn_with_state(demo.ledger.clone(), network::pass))
+        .with_state(demo)
+}
+
+/// Returns the key of the answer that a request is about. Its name is drawn by the page, so it needs
+/// an owner: a page with another cookie finds no such run. A real application takes the owner from
+/// the session that it has authenticated.
+fn key(headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
+    let turn = uri.path().strip_prefix("/answers/")?.split('/').next()?;
+    RunKey::new(visitor(headers)?, turn)
+}
+
+fn visitor(headers: &HeaderMap) -> Option<&str> {
+    let cookies = headers.get(COOKIE)?.to_str().ok()?;
+    cookies.split("; ").find_map(|cookie| cookie.strip_prefix("visitor="))
+}
+
+/// The key as an extractor.
+struct Turn(RunKey);
+
+impl<S: Sync> FromRequestParts<S> for Turn {
+    type Rejection = StatusCode;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
+        key(&parts.headers, &parts.uri).map(Self).ok_or(StatusCode::NOT_FOUND)
+    }
+}
+
+async fn page(headers: HeaderMap) -> Response {
+    let page = Html(include_str!("page.html"));
+    if visitor(&headers).is_some() {
+        return page.into_response();
+    }
+    // Enough for an example. The id of a real session comes from a cryptographic generator.
+    let visitor = fastrand::u128(..);
+    let cookie = format!("visitor={visitor:032x}; HttpOnly; SameSite=Strict; Path=/");
+    ([(SET_COOKIE, cookie)], page).into_response()
+}
+
+/// Asks the model. This handler knows nothing of runs.
+async fn ask(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
+    demo.ledger.count_call(&key);
+    let ledger = demo.ledger;
+    let tokens = demo.model.generate().inspect(move |_| ledger.count_token(&key));
+    tower_sse::response(tokens.map(Event::from))
+}
+
+/// Attaches a page to its answer.
+async fn attach(State(demo): State<Demo>, Turn(key): Turn, parts: Parts) -> Response {
+    match demo.runs.answer(&key, &parts).await {
+        Some(answer) => answer.into_response(),
+        None => StatusCode::NOT_FOUND.into_response(),
+    }
+}
+
+/// Stops an answer, whichever page asked for it.
+async fn stop(State(demo): State<Demo>, Turn(key): Turn, last: Option<LastEventId>) -> StatusCode {
+    match demo.runs.cancel(&key, last).await {
+        true => StatusCode::NO_CONTENT,
+        false => StatusCode::NOT_FOUND,
+    }
+}
+
+async fn bill(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
+    let run = demo.runs.get(&key).await;
+    let outcome = match &run {
+        Some(run) => run.outcome().await.map_or("running", |outcome| outcome.as_str()),
+        None => "unknown",
+    };
+    Json(demo.ledger.bill(&key, outcome))
+}
+
+async fn cut(State(demo): State<Demo>, Turn(key): Turn) -> StatusCode {
+    demo.ledger.cut(&key);
+    StatusCode::NO_CONTENT
+}

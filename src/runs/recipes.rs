@@ -1,0 +1,253 @@
+//! Runs in applications: when to use one, who may attach, and what each client library needs.
+//!
+//! The example `runs` is a page to try them on.
+//!
+//! # A hub or a run
+//!
+//! | | [hub](crate::hub) | run |
+//! |---|---|---|
+//! | events come from | any part of the program, at any time | one call |
+//! | the end | none | that of the answer, with an [`Outcome`] |
+//! | an id is valid | in all topics of the hub | in its run |
+//! | without clients | the oldest events are evicted | the call goes on, then is abandoned |
+//! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
+//! | processes | one, or several over Redis | one |
+//!
+//! Notifications, chat rooms and dashboards are hubs. The answer of a language model, an export and
+//! the progress of a job are runs. A hub can report to a user's other pages that a run has begun.
+//!
+//! # Owners
+//!
+//! A client that knows a key can read the run and, where a handler allows it, stop it.
+//!
+//! - [`RunKey::new`] is for names that a client chooses or can guess. The owner comes from the
+//!   authenticated session. Another owner with the same name and a valid id gets what it would get
+//!   if there were no such run.
+//! - [`RunKey::shared`] is for names that the server draws from a cryptographic generator, and for
+//!   public answers. Its runs do not count for
+//!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner).
+//!
+//! Check permissions outside of the layer: only the request that starts a run reaches the handler.
+//!
+//! # `EventSource`
+//!
+//! An `EventSource` sends only `GET`, which should not start work that costs money. The page posts
+//! its question, awaits the head of the answer, cancels that body, and opens an `EventSource` on the
+//! same URL. The layer is only around the `POST`, so no other request starts a run.
+//!
+//! ```
+//! use axum::{Router, body::Body, extract::State, routing::post};
+//! use axum::response::{IntoResponse, Response};
+//! use http::{HeaderMap, Request, StatusCode, Uri, request::Parts};
+//! use tower_sse::{Event, SseLayer, runs::{RunKey, Runs}};
+//! # use futures_util::{Stream, stream};
+//! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
+//!
+//! fn key(headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
+//!     let user = headers.get("x-user")?.to_str().ok()?; // set by an authenticating proxy
+//!     RunKey::new(user, uri.path())
+//! }
+//!
+//! async fn ask() -> impl IntoResponse {
+//!     tower_sse::response(tokens())
+//! }
+//!
+//! async fn attach(State(runs): State<Runs>, parts: Parts) -> Response {
+//!     let Some(key) = key(&parts.headers, &parts.uri) else {
+//!         return StatusCode::UNAUTHORIZED.into_response();
+//!     };
+//!     match runs.answer(&key, &parts).await {
+//!         Some(answer) => answer.into_response(),
+//!         None => StatusCode::NOT_FOUND.into_response(),
+//!     }
+//! }
+//!
+//! fn app(runs: Runs) -> Router {
+//!     let layer = runs.layer(|request: &Request<Body>| key(request.headers(), request.uri()));
+//!     Router::new()
+//!         .route("/answers/{turn}", post(ask).layer(layer).get(attach))
+//!         .layer(SseLayer::new())
+//!         .with_state(runs)
+//! }
+//! ```
+//!
+//! After the end it reconnects once and gets `204`, which stops it.
+//!
+//! # AI SDK
+//!
+//! `DefaultChatTransport` posts the chat's id in the body, and resumes by
+//! `GET {api}/{chatId}/stream` without an id. The key is the chat, so each turn replaces the one before.
+//! An idle chat is `204`.
+//!
+//! ```
+//! use axum::{Json, extract::{Path, State}, response::{IntoResponse, Response}};
+//! use http::{StatusCode, request::Parts};
+//! use serde::Deserialize;
+//! use tower_sse::{Event, StreamOptions, runs::{RunKey, Runs}};
+//! # use futures_util::{Stream, stream};
+//! # fn chunks() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
+//! # fn user(parts: &Parts) -> &str { "user" }
+//!
+//! const PROTOCOL: [(&str, &str); 1] = [("x-vercel-ai-ui-message-stream", "v1")];
+//!
+//! #[derive(Deserialize)]
+//! struct Chat { id: String }
+//!
+//! async fn ask(State(runs): State<Runs>, parts: Parts, Json(chat): Json<Chat>) -> Response {
+//!     let Some(key) = RunKey::new(user(&parts), chat.id) else {
+//!         return StatusCode::BAD_REQUEST.into_response();
+//!     };
+//!     match runs.replace(&key, chunks).await {
+//!         Ok(run) => answer(run.answer(&parts).await),
+//!         Err(error) => error.answer(&parts).into_response(),
+//!     }
+//! }
+//!
+//! async fn resume(State(runs): State<Runs>, Path(chat): Path<String>, parts: Parts) -> Response {
+//!     let Some(key) = RunKey::new(user(&parts), chat) else {
+//!         return StatusCode::BAD_REQUEST.into_response();
+//!     };
+//!     match runs.answer(&key, &parts).await {
+//!         Some(response) => answer(response),
+//!         None => StatusCode::NO_CONTENT.into_response(),
+//!     }
+//! }
+//!
+//! fn answer(response: impl IntoResponse) -> Response {
+//!     let mut response = (PROTOCOL, response).into_response();
+//!     response.extensions_mut().insert(StreamOptions::new().terminator("[DONE]"));
+//!     response
+//! }
+//! ```
+//!
+//! - Send the message's id in the `start` chunk: the transport of version 7 then resets the message
+//!   before it reads the replay.
+//! - A completed turn is replayed for [`retain_for`](RunsBuilder::retain_for). If the page loads stored
+//!   messages, answer `204` unless [`Run::outcome`] is `None`.
+//! - The transport's stop only disconnects. Let the page also send a `DELETE`, which
+//!   [`Runs::cancel`] answers.
+//!
+//! # TanStack AI
+//!
+//! The client draws the run's id and sends it as `X-Run-Id` with its `POST`. After a cut it repeats
+//! the `POST` with `Last-Event-ID`, which the layer answers. It joins by `GET ?offset=-1&runId=`:
+//! route that to the `attach` above, with this key. Set [`leading_ids`](RunsBuilder::leading_ids).
+//!
+//! ```
+//! use http::{HeaderMap, Uri};
+//! use tower_sse::runs::{RunKey, Runs};
+//!
+//! fn key(user: &str, headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
+//!     if let Some(run) = headers.get("x-run-id") {
+//!         return RunKey::new(user, run.to_str().ok()?);
+//!     }
+//!     let run = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("runId="))?;
+//!     RunKey::new(user, run)
+//! }
+//!
+//! let runs = Runs::builder().leading_ids(true).build();
+//! ```
+//!
+//! # LangGraph
+//!
+//! The server draws the id. The SDKs reconnect by `GET` to the path in `Location`, with
+//! `Last-Event-ID`; that is the `attach` above.
+//!
+//! ```
+//! use axum::{extract::{Path, State}, response::{IntoResponse, Response}};
+//! use http::{HeaderValue, StatusCode, header::{CONTENT_LOCATION, LOCATION}, request::Parts};
+//! use tower_sse::{Event, runs::{RunKey, Runs}};
+//! # use futures_util::{Stream, stream};
+//! # fn events() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
+//! # fn user(parts: &Parts) -> &str { "user" }
+//! # fn new_id() -> String { "7".to_owned() }
+//!
+//! async fn start(State(runs): State<Runs>, Path(thread): Path<String>, parts: Parts) -> Response {
+//!     let path = format!("/threads/{thread}/runs/{}", new_id());
+//!     let stream = format!("{path}/stream");
+//!     let key = RunKey::new(user(&parts), &stream);
+//!     let locations = (HeaderValue::try_from(path), HeaderValue::try_from(stream));
+//!     let (Some(key), (Ok(run_path), Ok(stream_path))) = (key, locations) else {
+//!         return StatusCode::BAD_REQUEST.into_response();
+//!     };
+//!     match runs.start(&key, events).await {
+//!         Ok(run) => {
+//!             let headers = [(CONTENT_LOCATION, run_path), (LOCATION, stream_path)];
+//!             (headers, run.answer(&parts).await).into_response()
+//!         }
+//!         Err(error) => error.answer(&parts).into_response(),
+//!     }
+//! }
+//! ```
+//!
+//! # APIs like OpenAI's
+//!
+//! Set the terminator in the handler's response. Every client of a completed run gets it, and none of
+//! a cancelled or failed one does. A proxied upstream sends its own `[DONE]`, which is recorded.
+//!
+//! ```
+//! use axum::response::IntoResponse;
+//! use tower_sse::{Event, StreamOptions};
+//! # use futures_util::{Stream, stream};
+//! # fn chunks() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
+//!
+//! # #[cfg(feature = "axum")]
+//! async fn complete() -> impl IntoResponse {
+//!     (StreamOptions::new().terminator("[DONE]"), tower_sse::response(chunks()))
+//! }
+//! ```
+//!
+//! The upstream's comments are not recorded: openai-python takes an id and a comment for an event
+//! without data, and fails. The example `llm_tokens` makes its answers runs by one line.
+//!
+//! # MCP
+//!
+//! Return no key for requests of MCP 2026-07-28. It has no resumption, and a client cancels a call by
+//! closing the stream, after which a run would go on.
+//!
+//! # Restarts
+//!
+//! Runs are in memory, so a process that starts has none. A client that comes back with an id gets
+//! `404`, whatever its method, and the handler is called 0 times: one half of each of two answers
+//! is worse than an error. A client that shows the error can offer to ask again. With several
+//! processes, route all requests for a key to the same one.
+//!
+//! # Shutdown
+//!
+//! The server stops listening, no run starts, and the running ones have a grace period. Streams wait
+//! for their runs by [`Drain::after`](crate::Drain::after).
+//!
+//! ```no_run
+//! use std::{io, time::Duration};
+//!
+//! use axum::Router;
+//! use tokio::net::TcpListener;
+//! use tokio_util::sync::CancellationToken;
+//! use tower_sse::{Drain, SseLayer, runs::Runs};
+//!
+//! const GRACE: Duration = Duration::from_secs(20);
+//!
+//! async fn serve(
+//!     listener: TcpListener,
+//!     routes: Router,
+//!     runs: Runs,
+//!     shutdown: CancellationToken,
+//! ) -> io::Result<()> {
+//!     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::after(GRACE));
+//!     let server = axum::serve(listener, routes.layer(layer))
+//!         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+//!     let drain = async {
+//!         shutdown.cancelled().await;
+//!         runs.drain(GRACE).await;
+//!     };
+//!     tokio::join!(server, drain).0
+//! }
+//! ```
+//!
+//! Answers that take longer are [`Interrupted`](Outcome::Interrupted), and their clients' bodies fail. A
+//! client that does not read needs the [deadline](crate::operating#graceful-shutdown) as well.
+//! [`RunsBuilder::on_end`] reports each run, so what was generated can be billed and stored.
+
+// Names for the links above.
+#[allow(unused_imports)]
+use super::{Outcome, Run, RunKey, Runs, RunsBuilder};
