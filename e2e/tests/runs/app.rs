@@ -1,0 +1,174 @@
+//! The service: a route for the protocol of each client. Its answers are runs.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, Query, State},
+    response::{Html, IntoResponse, Response, Sse},
+    routing::{get, post},
+};
+use http::{Request, StatusCode, header, request::Parts};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    Drain, Heartbeat, LastEventId, Retry, SseLayer, StreamOptions,
+    runs::{RunKey, Runs},
+};
+
+use crate::answers::Pace;
+
+#[derive(Clone)]
+pub(crate) struct Service {
+    pub(crate) runs: Runs,
+    /// Those of TanStack's client.
+    leading: Runs,
+    calls: Arc<AtomicUsize>,
+    pace: Pace,
+    /// How long an `EventSource` may stay connected to a server that shuts down.
+    grace: Duration,
+}
+
+impl Service {
+    pub(crate) fn new(pace: Pace, grace: Duration) -> Self {
+        let leading = Runs::builder().leading_ids(true).build();
+        Self { runs: Runs::new(), leading, calls: Arc::default(), pace, grace }
+    }
+
+    /// Returns how many answers handlers have made.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// Returns the number of a new call.
+    fn call(&self) -> usize {
+        self.calls.fetch_add(1, Ordering::Relaxed)
+    }
+
+    pub(crate) fn app(&self, shutdown: CancellationToken) -> Router {
+        // Short times, so that every client meets comments and reconnects soon.
+        let layer = SseLayer::new()
+            .heartbeat(Heartbeat::every(Duration::from_millis(15)))
+            .retry(Retry::fixed(Duration::from_millis(20)))
+            .shutdown(shutdown);
+        let layered = Router::new()
+            .route("/words/{turn}", get(words).post(words))
+            .route("/v1/chat/completions", post(complete))
+            .layer(self.runs.layer(key));
+        let leading =
+            Router::new().route("/ag-ui", get(ag_ui).post(ag_ui)).layer(self.leading.layer(key));
+        Router::new()
+            .route("/chat", post(ask))
+            .route("/chat/{chat}/stream", get(resume).delete(stop))
+            .route("/threads/{thread}/runs/stream", post(start_graph))
+            .route("/threads/{thread}/runs/{run}/stream", get(join_graph))
+            .merge(layered)
+            .merge(leading)
+            .layer(layer)
+            .route("/", get(async || Html("<!doctype html><title>runs</title>")))
+            .route("/calls", get(async |State(it): State<Self>| Json(it.calls())))
+            .with_state(self.clone())
+    }
+
+    pub(crate) async fn drain(&self, grace: Duration) {
+        tokio::join!(self.runs.drain(grace), self.leading.drain(grace));
+    }
+
+    /// Lets an `EventSource` stay while its run may complete.
+    fn options(&self) -> StreamOptions {
+        StreamOptions::new().drain(Drain::after(self.grace))
+    }
+}
+
+/// Returns the key in a header, in the query, or in the path.
+fn key(request: &Request<Body>) -> Option<RunKey> {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Named {
+        run_id: String,
+    }
+
+    let named = Query::<Named>::try_from_uri(request.uri()).map(|named| named.0.run_id);
+    let header = request.headers().get("x-run-id").and_then(|value| value.to_str().ok());
+    let name = header.map(str::to_owned).or(named.ok());
+    RunKey::new("ann", name.as_deref().unwrap_or(request.uri().path()))
+}
+
+async fn words(State(service): State<Service>) -> impl IntoResponse {
+    (service.options(), Sse::new(service.pace.words(service.call())))
+}
+
+async fn ag_ui(State(service): State<Service>) -> impl IntoResponse {
+    (service.options(), tower_sse::response(service.pace.ag_ui(service.call())))
+}
+
+async fn complete(State(service): State<Service>) -> impl IntoResponse {
+    let bytes = Body::from_stream(service.pace.completion(service.call()));
+    ([(header::CONTENT_TYPE, "text/event-stream")], bytes)
+}
+
+async fn ask(State(service): State<Service>, parts: Parts, Json(body): Json<Value>) -> Response {
+    let Some(key) = body["id"].as_str().and_then(|chat| RunKey::new("ann", chat)) else {
+        return StatusCode::BAD_REQUEST.into_response();
+    };
+    match service.runs.replace(&key, || service.pace.chat(service.call())).await {
+        Ok(run) => chat_answer(run.answer(&parts).await),
+        Err(error) => error.answer(&parts).into_response(),
+    }
+}
+
+async fn resume(
+    State(service): State<Service>,
+    Path(chat): Path<String>,
+    parts: Parts,
+) -> Response {
+    match service.runs.answer(&RunKey::new("ann", chat).unwrap(), &parts).await {
+        Some(answer) => chat_answer(answer),
+        None => StatusCode::NO_CONTENT.into_response(),
+    }
+}
+
+fn chat_answer(answer: impl IntoResponse) -> Response {
+    let version = [("x-vercel-ai-ui-message-stream", "v1")];
+    (StreamOptions::new().terminator("[DONE]"), version, answer).into_response()
+}
+
+async fn stop(
+    State(service): State<Service>,
+    Path(chat): Path<String>,
+    last: Option<LastEventId>,
+) -> StatusCode {
+    match service.runs.cancel(&RunKey::new("ann", chat).unwrap(), last).await {
+        true => StatusCode::NO_CONTENT,
+        false => StatusCode::NOT_FOUND,
+    }
+}
+
+async fn start_graph(
+    State(service): State<Service>,
+    Path(thread): Path<String>,
+    parts: Parts,
+) -> Response {
+    let call = service.call();
+    let location = format!("/threads/{thread}/runs/{call}/stream");
+    let key = RunKey::new("ann", &location).unwrap();
+    match service.runs.start(&key, || service.pace.graph(call)).await {
+        Ok(run) => ([(header::LOCATION, location)], run.answer(&parts).await).into_response(),
+        Err(error) => error.answer(&parts).into_response(),
+    }
+}
+
+async fn join_graph(State(service): State<Service>, parts: Parts) -> Response {
+    match service.runs.answer(&RunKey::new("ann", parts.uri.path()).unwrap(), &parts).await {
+        Some(answer) => answer.into_response(),
+        None => (StatusCode::NOT_FOUND, Json(json!({ "detail": "no such run" }))).into_response(),
+    }
+}

@@ -1,0 +1,50 @@
+//! `ai`, by its `DefaultChatTransport`: its requests carry no ids, and name a chat.
+
+use crate::{
+    answers::Pace,
+    client::{Client, Packages},
+    cuts::serve,
+};
+
+const PACE: Pace = Pace::new(100, 10);
+
+/// The script's steps are in `ai.mjs`.
+async fn chats_resume(package: &str) {
+    let (service, address) = serve(PACE).await;
+    let url = format!("http://{address}/chat");
+    let client = Client::node(Packages::All, package, "ai.mjs", &[package, &url]);
+    let Some(mut client) = client else { return };
+
+    let idle = client.until("idle").await;
+    assert_eq!((idle["status"].as_str(), idle["messages"].as_u64()), (Some("ready"), Some(0)));
+    for (at, restored) in ["with the question", "with half of the answer"].into_iter().enumerate() {
+        let resumed = client.until("resumed").await;
+        assert_eq!(resumed["answers"].as_array().unwrap().len(), at + 1, "{restored}");
+        assert_eq!(resumed["answers"][at], PACE.text(at), "{restored}");
+        assert!(resumed["before"].as_u64().unwrap() > 0, "{restored}");
+        assert_eq!(resumed["status"], "ready", "{restored}");
+    }
+    // A turn that was resumed was not asked for again.
+    assert_eq!(service.calls(), 2);
+
+    let late = client.until("late").await;
+    assert_eq!((&late["status"], &late["answer"]), (&404.into(), &PACE.text(2).into()));
+    let stopped = client.until("stopped").await;
+    assert_eq!(stopped["status"], 204);
+    let half = stopped["answer"].as_str().unwrap();
+    assert!(half.len() < PACE.text(3).len() && PACE.text(3).starts_with(half), "{half}");
+    assert_eq!(client.end().await, "complete");
+    assert_eq!(service.calls(), 4);
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn ai_resumes_a_chat() {
+    chats_resume("ai").await;
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn ai_6_resumes_a_chat() {
+    chats_resume("ai-6").await;
+}

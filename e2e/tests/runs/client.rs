@@ -1,0 +1,145 @@
+//! Clients in processes of their own, which print what they see.
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    process::Stdio,
+    sync::OnceLock,
+};
+
+use serde_json::Value;
+use tokio::{
+    io::{AsyncBufReadExt, AsyncWriteExt, BufReader, Lines},
+    process::{Child, ChildStdin, ChildStdout, Command},
+};
+
+use crate::{
+    support::soon,
+    tools::{find, find_node},
+};
+
+const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
+const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/clients");
+
+/// Where packages of npm are.
+#[derive(Clone, Copy)]
+pub(crate) enum Packages {
+    /// Those of `.ci/run`, which Node 18 runs.
+    Few,
+    /// Those of `.ci/slow runs`.
+    All,
+}
+
+impl Packages {
+    /// Returns the directory in which the scripts find their packages.
+    fn scripts(self) -> &'static Path {
+        static DIRECTORIES: [OnceLock<PathBuf>; 2] = [OnceLock::new(), OnceLock::new()];
+        let (directory, name) = match self {
+            Self::Few => (&DIRECTORIES[0], "npm"),
+            Self::All => (&DIRECTORIES[1], "npm-runs"),
+        };
+        directory.get_or_init(|| {
+            let copy = Path::new(TARGET).join(name).join("scripts");
+            fs::create_dir_all(&copy).unwrap();
+            for script in fs::read_dir(SCRIPTS).unwrap() {
+                let script = script.unwrap();
+                fs::copy(script.path(), copy.join(script.file_name())).unwrap();
+            }
+            copy
+        })
+    }
+
+    fn has(self, package: &str) -> bool {
+        self.scripts().parent().unwrap().join("node_modules").join(package).is_dir()
+    }
+}
+
+/// A client's process. It ends with its standard input, and is killed when dropped.
+pub(crate) struct Client {
+    name: String,
+    lines: Lines<BufReader<ChildStdout>>,
+    /// What it has received.
+    pub(crate) text: String,
+    stdin: ChildStdin,
+    _process: Child,
+}
+
+impl Client {
+    /// Starts a script that uses a package of npm. Returns `None` if either is not there.
+    pub(crate) fn node(
+        packages: Packages,
+        package: &str,
+        script: &str,
+        arguments: &[&str],
+    ) -> Option<Self> {
+        let node = find_node()?;
+        if !packages.has(package) {
+            assert!(std::env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no {package}");
+            return None;
+        }
+        let mut command = Command::new(node);
+        command.arg(packages.scripts().join(script)).args(arguments);
+        Some(Self::spawn(script, command))
+    }
+
+    /// Starts a script that uses the packages of `requirements.txt`.
+    pub(crate) fn python(script: &str, arguments: &[&str]) -> Option<Self> {
+        let mut command = Command::new(find(&["python3"])?);
+        command.arg(Path::new(SCRIPTS).join(script)).args(arguments);
+        command.env("PYTHONPATH", Path::new(TARGET).join("python-runs"));
+        command.env("PYTHONUNBUFFERED", "1").env("PYTHONDONTWRITEBYTECODE", "1");
+        Some(Self::spawn(script, command))
+    }
+
+    fn spawn(name: &str, mut command: Command) -> Self {
+        let mut process = command
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let lines = BufReader::new(process.stdout.take().unwrap()).lines();
+        let stdin = process.stdin.take().unwrap();
+        Self { name: name.to_owned(), lines, text: String::new(), stdin, _process: process }
+    }
+
+    /// Returns the next thing that the client prints, and takes what it has received from it.
+    pub(crate) async fn next(&mut self) -> Value {
+        let line = soon(self.lines.next_line()).await.unwrap();
+        let line = line.unwrap_or_else(|| panic!("{} has failed", self.name));
+        let line: Value = serde_json::from_str(&line).unwrap();
+        if let Some(word) = line["add"].as_str() {
+            self.text.push_str(word);
+        }
+        line
+    }
+
+    /// Waits until the client has received `bytes` bytes of text.
+    pub(crate) async fn until_received(&mut self, bytes: usize) {
+        while self.text.len() < bytes {
+            let line = self.next().await;
+            assert!(line["end"].is_null(), "{}: {line}", self.name);
+        }
+    }
+
+    /// Waits until the client prints this member, and returns it.
+    pub(crate) async fn until(&mut self, member: &str) -> Value {
+        loop {
+            let mut line = self.next().await;
+            if !line[member].is_null() {
+                return line[member].take();
+            }
+            assert!(line["end"].is_null(), "{} waits for {member}: {line}", self.name);
+        }
+    }
+
+    /// Waits for the client's end: `complete`, or what it was told.
+    pub(crate) async fn end(&mut self) -> String {
+        self.until("end").await.as_str().unwrap().to_owned()
+    }
+
+    /// Lets the client take its next step.
+    pub(crate) async fn go_on(&mut self) {
+        self.stdin.write_all(b"\n").await.unwrap();
+    }
+}

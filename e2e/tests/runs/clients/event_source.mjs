@@ -1,0 +1,11 @@
+// EventSource of npm: event_source.mjs <url>
+
+import { EventSource } from 'eventsource';
+import { report } from './report.mjs';
+
+const source = new EventSource(process.argv[2]);
+source.onmessage = ({ data }) => report({ add: data });
+// It reconnects unless it is closed.
+source.onerror = ({ code }) => {
+    if (source.readyState === EventSource.CLOSED) report({ end: `${code}` });
+};

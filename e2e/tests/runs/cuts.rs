@@ -1,0 +1,131 @@
+//! Connections that are cut at random bytes.
+
+use std::{iter::repeat_n, net::SocketAddr, time::Duration};
+
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    answers::Pace,
+    app::Service,
+    client::{Client, Packages},
+    page::Page,
+    proxy::{Cut, Proxy},
+    support::{serve_axum, soon},
+};
+
+const CUTS: usize = 50;
+/// 50 cuts take some 400 words of it.
+const PACE: Pace = Pace::new(800, 4);
+/// No client reconnects later.
+const SILENCE: Duration = Duration::from_secs(10);
+
+pub(crate) async fn serve(pace: Pace) -> (Service, SocketAddr) {
+    let service = Service::new(pace, Duration::from_secs(5));
+    let address = serve_axum(service.app(CancellationToken::new())).await;
+    (service, address)
+}
+
+/// Asserts that the last answer is a 204, and that no request follows it.
+async fn is_silent(proxy: &Proxy, service: &Service) {
+    assert_eq!((proxy.made().len(), service.calls()), (CUTS, 1));
+    let mut requests = proxy.requests();
+    let ended = |requests: &Vec<(String, String)>| {
+        requests.last().is_some_and(|(_, answer)| answer.contains(" 204 "))
+    };
+    _ = soon(requests.wait_for(ended)).await.unwrap();
+    requests.mark_unchanged();
+    assert!(timeout(SILENCE, requests.changed()).await.is_err(), "{:?}", requests.borrow().last());
+}
+
+async fn event_source_gets_every_word_once(packages: Packages) {
+    let (service, address) = serve(PACE).await;
+    let proxy = Proxy::start(address, repeat_n(Cut::Random(600), CUTS)).await;
+    let url = proxy.url("/words/1");
+    let client = Client::node(packages, "eventsource", "event_source.mjs", &[&url]);
+    let Some(mut client) = client else { return };
+    assert_eq!(client.end().await, "204");
+    assert_eq!(client.text, PACE.text(0));
+    is_silent(&proxy, &service).await;
+    println!("eventsource: {} requests", proxy.requests().borrow().len());
+}
+
+#[tokio::test]
+async fn eventsource_3_gets_every_word_once_despite_50_cuts() {
+    event_source_gets_every_word_once(Packages::Few).await;
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn eventsource_4_gets_every_word_once_despite_50_cuts() {
+    event_source_gets_every_word_once(Packages::All).await;
+}
+
+#[tokio::test]
+async fn chromium_gets_every_word_once_despite_50_cuts() {
+    let (service, address) = serve(PACE).await;
+    let proxy = Proxy::start(address, repeat_n(Cut::Random(600), CUTS)).await;
+    let Some(page) = Page::open(proxy.address).await else { return };
+    assert_eq!(page.end().await, PACE.text(0));
+    is_silent(&proxy, &service).await;
+    println!("Chromium: {} requests", proxy.requests().borrow().len());
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn tanstack_gets_every_word_once_despite_20_cuts() {
+    let (service, address) = serve(PACE).await;
+    let proxy = Proxy::start(address, repeat_n(Cut::RandomBehindId(1000), 20)).await;
+    let url = proxy.url("/ag-ui");
+    let client = Client::node(Packages::All, "@tanstack/ai-client", "tanstack.mjs", &[&url]);
+    let Some(mut client) = client else { return };
+    let run = client.until("run").await;
+    // A second page joins, which is cut in its turn.
+    let run = run.as_str().unwrap();
+    let arguments = [&*url, run];
+    let joined = Client::node(Packages::All, "@tanstack/ai-client", "tanstack.mjs", &arguments);
+    let mut joined = joined.unwrap();
+    for client in [&mut client, &mut joined] {
+        assert_eq!(client.end().await, "complete");
+        assert_eq!(client.text, PACE.text(0));
+    }
+    assert_eq!((proxy.made().len(), service.calls()), (20, 1));
+    println!("TanStack: {} requests", proxy.requests().borrow().len());
+}
+
+/// It takes an id when its line comes, before the empty line that ends the event.
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn fetch_event_source_loses_events_only_in_their_blank_line() {
+    let (service, address) = serve(PACE).await;
+    let random = repeat_n(Cut::Random(600), CUTS - 5);
+    let proxy = Proxy::start(address, repeat_n(Cut::InBlankLine(300), 5).chain(random)).await;
+    let url = proxy.url("/words/1");
+    let package = "@microsoft/fetch-event-source";
+    let client = Client::node(Packages::All, package, "fetch_event_source.mjs", &[&url]);
+    let Some(mut client) = client else { return };
+    assert_eq!(client.end().await, "complete");
+    let made = proxy.made();
+    let lost: Vec<_> = made.iter().filter_map(|end| lost_word(end)).collect();
+    let (expected, mut missing) = (PACE.text(0), Vec::new());
+    let mut received = client.text.split_inclusive(' ').peekable();
+    for word in expected.split_inclusive(' ') {
+        if received.next_if_eq(&word).is_none() {
+            missing.push(word.trim_end().to_owned());
+        }
+    }
+    assert_eq!(received.next(), None, "a word came twice, or out of order");
+    assert_eq!(missing, lost);
+    assert!(lost.len() >= 5, "{lost:?}");
+    assert_eq!((made.len(), service.calls()), (CUTS, 1));
+    let requests = proxy.requests().borrow().len();
+    println!("fetch-event-source: {requests} requests, {} of {CUTS} cuts lost a word", lost.len());
+}
+
+/// Returns the word of the event in whose blank line an answer was cut.
+fn lost_word(passed: &[u8]) -> Option<String> {
+    let passed = String::from_utf8_lossy(passed);
+    let (before, id) = passed.strip_suffix('\n')?.rsplit_once('\n')?;
+    let data = before.rsplit_once('\n')?.1.strip_prefix("data: ");
+    id.starts_with("id: ").then(|| data.map(|word| word.trim_end().to_owned())).flatten()
+}

@@ -1,0 +1,89 @@
+//! LangGraph's clients, which reconnect to the `Location` of the first answer.
+
+use std::time::{Duration, Instant};
+
+use crate::{
+    answers::Pace,
+    client::{Client, Packages},
+    cuts::serve,
+    proxy::{Cut, Proxy},
+};
+
+const PACE: Pace = Pace::new(80, 10);
+
+async fn survives_cuts(start: impl Fn(&[&str]) -> Option<Client>) {
+    let (service, address) = serve(PACE).await;
+    // In an event, in its last line, between its line feeds, and behind the last one.
+    let cuts = [
+        Cut::Behind("{\"word\":\"0.20"),
+        Cut::Behind("0.40ööööö \"}\nid: "),
+        Cut::InBlankLine(100),
+        Cut::BehindBlock("event: end"),
+    ];
+    let proxy = Proxy::start(address, cuts).await;
+    let Some(mut client) = start(&[&proxy.url("")]) else { return };
+    assert_eq!(client.end().await, "complete");
+    assert_eq!(client.text, PACE.text(0));
+    assert_eq!((proxy.made().len(), service.calls()), (cuts.len(), 1));
+    println!("LangGraph: {} requests", proxy.requests().borrow().len());
+}
+
+async fn learns_that_a_run_is_unknown(start: impl Fn(&[&str]) -> Option<Client>) {
+    let (service, address) = serve(PACE).await;
+    let url = format!("http://{address}");
+    let Some(mut unknown) = start(&[&url, "unknown"]) else { return };
+    is_not_found(&mut unknown).await;
+    assert_eq!(service.calls(), 0);
+
+    // Its id is not of this run.
+    let mut first = start(&[&url]).unwrap();
+    first.until_received(1).await;
+    is_not_found(&mut start(&[&url, "0"]).unwrap()).await;
+    assert_eq!(first.end().await, "complete");
+    assert_eq!(service.calls(), 1);
+}
+
+/// Lets a client join, and asserts that it learns within a second that it cannot.
+async fn is_not_found(client: &mut Client) {
+    // Imports take longer than the request.
+    client.until("ready").await;
+    let asked = Instant::now();
+    client.go_on().await;
+    let end = client.end().await;
+    let took = asked.elapsed();
+    assert!(end.contains("404") || end.contains("NotFoundError"), "{end}");
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    println!("{end}, after {took:?}");
+}
+
+fn node(arguments: &[&str]) -> Option<Client> {
+    Client::node(Packages::All, "@langchain/langgraph-sdk", "langgraph.mjs", arguments)
+}
+
+fn python(arguments: &[&str]) -> Option<Client> {
+    Client::python("langgraph_client.py", arguments)
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn langgraph_node_survives_cuts() {
+    survives_cuts(node).await;
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn langgraph_python_survives_cuts() {
+    survives_cuts(python).await;
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn langgraph_node_learns_that_a_run_is_unknown() {
+    learns_that_a_run_is_unknown(node).await;
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs"]
+async fn langgraph_python_learns_that_a_run_is_unknown() {
+    learns_that_a_run_is_unknown(python).await;
+}

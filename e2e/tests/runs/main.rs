@@ -1,0 +1,27 @@
+//! Runs with real clients: Chromium, and packages of npm and PyPI, through a proxy that cuts their
+//! connections, and while the server shuts down or is killed.
+//!
+//! The tests that `.ci/slow runs` starts are ignored by default.
+
+mod answers;
+mod app;
+mod chats;
+mod client;
+mod cuts;
+mod graphs;
+mod page;
+mod proxy;
+mod server;
+mod shutdown;
+mod upstream;
+
+#[path = "../browser/browser.rs"]
+mod browser;
+#[path = "../browser/chromium.rs"]
+#[allow(dead_code)]
+mod chromium;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+#[path = "../browser/tools.rs"]
+#[allow(dead_code)]
+mod tools;

@@ -1,0 +1,33 @@
+//! A page in Chromium that reads an answer with its `EventSource`.
+
+use std::net::SocketAddr;
+
+use crate::{chromium::Chromium, tools::Tools};
+
+pub(crate) struct Page(Chromium);
+
+impl Page {
+    /// Opens a page that reads the words. Returns `None` without Chromium.
+    pub(crate) async fn open(server: SocketAddr) -> Option<Self> {
+        let browser = Chromium::start(&Tools::find()?).await;
+        browser.open(&format!("http://{server}/")).await;
+        let listen = "window.text = '';
+            const source = new EventSource('/words/1');
+            source.onmessage = ({ data }) => { window.text += data };
+            source.onerror = () => { window.over = source.readyState === EventSource.CLOSED };
+            arguments[arguments.length - 1](true);";
+        browser.answer(listen).await.unwrap();
+        Some(Self(browser))
+    }
+
+    /// Waits until the page has received `length` characters of text, and returns it.
+    pub(crate) async fn until_received(&self, length: usize) -> String {
+        let received = format!("window.text.length >= {length} && window.text");
+        self.0.until(&received).await.as_str().unwrap().to_owned()
+    }
+
+    /// Waits until the `EventSource` has given up, and returns the text that it has received.
+    pub(crate) async fn end(&self) -> String {
+        self.0.until("window.over && window.text").await.as_str().unwrap().to_owned()
+    }
+}
