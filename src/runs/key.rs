@@ -66,15 +66,15 @@ fn part(text: &str) -> Option<Arc<str>> {
     (!text.is_empty() && text.len() <= MAX_LEN).then(|| text.into())
 }
 
-/// Hides the name of a shared run, which is all that a client needs to attach to it.
+/// Hides the owner, which can be a session's secret, and the name of a shared run, which is all that
+/// a client needs to attach to it.
 impl fmt::Debug for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.owner {
-            Some(owner) => {
-                f.debug_struct("RunKey").field("owner", owner).field("name", &self.name).finish()
-            }
-            None => f.debug_struct("RunKey").finish_non_exhaustive(),
+        let mut key = f.debug_struct("RunKey");
+        if self.owner.is_some() {
+            key.field("name", &self.name);
         }
+        key.finish_non_exhaustive()
     }
 }
 
@@ -102,9 +102,10 @@ mod tests {
     }
 
     #[test]
-    fn debug_output_hides_the_name_of_a_shared_run() {
+    fn debug_output_hides_the_owner_and_the_name_of_a_shared_run() {
         let shared = format!("{:?}", RunKey::shared("secret").unwrap());
         assert!(!shared.contains("secret"), "{shared}");
-        assert!(format!("{:?}", RunKey::new("a", "turn").unwrap()).contains("turn"));
+        let owned = format!("{:?}", RunKey::new("secret", "turn").unwrap());
+        assert!(owned.contains("turn") && !owned.contains("secret"), "{owned}");
     }
 }

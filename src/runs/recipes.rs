@@ -212,6 +212,12 @@
 //! is worse than an error. A client that shows the error can offer to ask again. With several
 //! processes, route all requests for a key to the same one.
 //!
+//! # Cut connections in Node
+//!
+//! The `fetch` of Node (undici) takes a cut body for a clean end if the response has `Connection:
+//! close`, and then reports half an answer as complete. Let clients and proxies keep connections
+//! alive.
+//!
 //! # Shutdown
 //!
 //! The server stops listening, no run starts, and the running ones have a grace period. Streams wait
