@@ -20,8 +20,8 @@ use crate::{BoxError, connection::Client, options::ResolvedOptions};
 
 pin_project! {
     /// A source's event stream, and the lines that the layer writes between the source's bytes.
-    // `repr(C)` keeps the fields that an event needs first, as in the types of `idle` and `record`,
-    // so that an event touches few cache lines.
+    // `repr(C)` places the fields used for every event at the front, so that an event touches few
+    // cache lines. `IdleTimer` and `StreamRecord` do the same.
     #[repr(C)]
     pub(crate) struct EventStream<B> {
         #[pin]
@@ -91,8 +91,8 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
-        // Ending the stream needs no budget: a body whose task spends its budget elsewhere must not
-        // outlive the shutdown.
+        // Check the deadline even without budget: a task that spends all of it elsewhere must not
+        // keep the stream open past the shutdown.
         if CoopBudget::poll_ready(cx).is_pending() && !self.as_mut().must_be_cut_now(cx) {
             return Poll::Pending;
         }
@@ -231,8 +231,8 @@ where
         }
     }
 
-    /// Returns the bytes of a source's frame that can be sent. If the stream `is_ending`, they end
-    /// at the first point between events.
+    /// Returns the part of a source's frame to send now, and holds the rest of a large one. If
+    /// `is_ending`, cuts it at the first point between events and drops what follows.
     #[inline]
     fn pass(self: Pin<&mut Self>, mut data: Bytes, is_ending: bool) -> Bytes {
         let this = self.project();

@@ -112,9 +112,9 @@ impl HubBuilder {
     ///    that was published to least recently;
     /// 3. if all topics of the batch have subscriptions, the older half of the largest topic.
     ///
-    /// From each batch after the first 32, it may evict events of all topics without subscriptions,
-    /// then the older half of each other topic. It then stops when the excess is no larger than
-    /// after the previous publish. The next publish continues.
+    /// After 32 batches it evicts more from each, as far as necessary: the events of all topics
+    /// without subscriptions, then the older half of every other topic. From then on it stops once
+    /// the excess has not grown since the previous publish. The next publish continues.
     ///
     /// An event that is larger than the limit is not kept, and its subscribers receive a gap. With
     /// a limit of zero, no event is kept.

@@ -55,8 +55,8 @@ impl Feed {
     }
 
     /// Reports that each topic may have lost events up to this sequence number. Subscribers receive
-    /// the earlier events that are kept, then a gap for each topic. Returns `false` if the hub
-    /// already has this sequence number, or a higher one: then it has missed nothing.
+    /// the earlier events that are kept, then a gap for each topic. Returns `false` if the hub has
+    /// already reached this sequence number, and so missed nothing.
     pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
         accepted(self.hub.upgrade().ok_or(Closed)?.record_loss(sequence))
     }

@@ -17,9 +17,9 @@ impl Receipt {
         self.position.into()
     }
 
-    /// Returns the number of subscriptions that the topic had in this process at the time of
-    /// publication or, with a [broker](super::Hub::connect), when the broker had acknowledged the
-    /// event.
+    /// Returns the number of subscriptions that the topic had in this process. Without a
+    /// [broker](super::Hub::connect) they are counted at publication, with a broker at its
+    /// acknowledgement.
     ///
     /// Subscriptions in other processes are not counted.
     #[must_use]

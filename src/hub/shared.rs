@@ -31,11 +31,12 @@ pub(super) struct Shared {
     /// The start of all ids: the epoch and a hyphen.
     id_prefix: String,
     pub(super) registry: Registry,
-    /// All events up to this sequence number can be read. An event advances it while its topic is
-    /// locked, so a reader that finds an event in its topic also finds it committed.
+    /// The newest committed sequence number: readers can read all events up to it. `append`
+    /// advances it while the topic is locked, so a reader that finds an event in its topic also
+    /// finds it committed.
     committed: AtomicU64,
-    /// A loss is added while `newest` is locked, so no later event is committed before readers can
-    /// see the loss.
+    /// The losses that a broker reported. Added while `newest` is locked: no later event commits
+    /// first.
     pub(super) losses: Losses,
     closed: AtomicBool,
     /// The newest sequence number of all topics. Lock order: a topic's lock is taken before this
@@ -44,8 +45,8 @@ pub(super) struct Shared {
     started: Instant,
     /// The connection to a broker, if the hub has one.
     link: Option<Link>,
-    /// The number of gaps that were sent. Not loom's atomic, because the models do not depend on
-    /// its order.
+    /// The number of gaps that were sent. A std atomic even under loom, because the models do not
+    /// depend on its ordering.
     gaps: std::sync::atomic::AtomicU64,
     pub(super) fault: Fault,
 }

@@ -68,11 +68,11 @@ impl Subscribe {
         self
     }
 
-    /// Sends this event first at a client's first visit.
+    /// Sends this event to a client on its first visit, before any other event.
     ///
-    /// Its id is the position at which the stream starts, and replaces an id that the event has. A
-    /// client with a malformed id receives it after the gaps of its topics, unless the gaps
-    /// [end](GapPolicy::ReportAndEnd) the stream.
+    /// The hub sets its id to the position at which the stream starts, replacing any id of the
+    /// event. A client with a malformed id receives it after the gaps of its topics, unless the
+    /// gaps [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
     /// with. It misses the events that are published meanwhile, and receives no gap. This matters
@@ -104,8 +104,8 @@ impl Subscribe {
     ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
     ///   with the id of that gap neither receives it again nor misses an event.
     /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
-    ///   topics may receive a spurious gap when it reconnects. This happens only if a topic has
-    ///   evicted events that are newer than the oldest of the recent events.
+    ///   topics may receive a spurious gap when it reconnects. This happens only if one of the
+    ///   topics has evicted an event that is newer than the oldest recent event.
     /// - A client without an id of this hub receives no gap for what a
     ///   [broker](super::Hub::connect) lost before this call. A client with an id from before the
     ///   loss receives a gap for each topic.

@@ -20,7 +20,7 @@ use crate::{
     options::{ResolvedOptions, StreamOptions},
 };
 
-/// What is known about a request once the response head is known.
+/// The facts about a request that decide on its response. Computed when the request arrives.
 #[derive(Clone, Copy)]
 pub(super) struct RequestInfo {
     client: Client,
@@ -297,14 +297,14 @@ pub(super) fn mark_refused(extensions: &mut Extensions) {
     extensions.insert(Handled::Refused);
 }
 
-/// Removes the mark of an inner layer from a head whose body becomes that of another stream.
+/// Removes an inner layer's mark from a response whose body is replaced by a recorded run.
 #[cfg(feature = "runs")]
 pub(crate) fn disown(extensions: &mut Extensions) {
     extensions.remove::<Handled>();
 }
 
-/// Passes a response through that is not a stream of this layer. If it is tracked and has a body,
-/// its end is that of the body.
+/// Passes through a response that is not a stream of this layer. A tracked response with a body
+/// ends when the body does.
 fn pass<B: Body>(
     response: Response<B>,
     info: RequestInfo,

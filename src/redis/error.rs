@@ -2,7 +2,7 @@ use std::{error, fmt};
 
 use crate::BoxError;
 
-/// The error of connecting to Redis or of reading its stream.
+/// An error from the Redis broker: an invalid URL, a failed connection, or a failed command.
 ///
 /// [`source`](error::Error::source) returns the cause, for logs. Do not downcast it: its type may
 /// change in any release.

@@ -11,7 +11,7 @@ use std::{
 
 /// The state of a hub's connection to Redis, from [`Redis::health`](super::Redis::health).
 ///
-/// Clones show the same connection. Use it in a readiness probe:
+/// Clones share the same state. Use it in a readiness probe:
 ///
 /// ```
 /// use axum::{extract::State, http::StatusCode};
@@ -60,7 +60,7 @@ impl RedisHealth {
     /// Returns how many losses this process has detected since it loaded the history.
     ///
     /// One loss can affect any number of events. [`HubStats::gaps`](crate::hub::HubStats::gaps)
-    /// counts the gaps that clients received for it.
+    /// counts all gaps sent to clients, for losses and for evictions.
     #[must_use]
     pub fn losses(&self) -> u64 {
         self.state.losses.load(Relaxed)

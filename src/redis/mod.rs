@@ -42,14 +42,13 @@
 //!   resumes, or the client receives a [gap](crate::hub::GapPolicy). This also holds if Redis
 //!   restarts with all of its data, with an older state or with none; if a lagging replica is
 //!   promoted; and if the key is deleted or trimmed. A client that was disconnected during several
-//!   losses receives one gap for them, at the position of the last.
+//!   losses receives one gap per topic, at the position of the last loss.
 //! - An event that `publish` reported as
 //!   [refused](crate::hub::PublishError::Refused) is not published. One that it reported as
 //!   [unknown](crate::hub::PublishError::Unknown) is published once or not at all.
 //!
-//! One loss cannot be detected: Redis and all processes that knew of an event stop at the same
-//! time, and Redis restarts without that event. [operating](operating#losses) says how to prevent
-//! it.
+//! A loss goes undetected only if every process that knew of the event stops before Redis restarts
+//! without it. [operating](operating#losses) says how to prevent it.
 //!
 //! # Entries
 //!
@@ -86,8 +85,8 @@
 //! For `rediss://`, enable feature `redis-tls`. It uses rustls with the operating system's root
 //! certificates, or with those in the file that the variable `SSL_CERT_FILE` names. rustls needs a
 //! crypto provider, which the program installs before it connects: add `rustls` to the dependencies
-//! and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the same of
-//! `ring`. Without a provider, connecting returns an error.
+//! and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring`
+//! equivalent. Without a provider, connecting returns an error.
 //!
 //! # Permissions
 //!
@@ -96,9 +95,9 @@
 //!
 //! # Clusters and replicas
 //!
-//! A stream is one key, so one server of a cluster has it; the URL can name any of them. With
-//! replicas, the URL must lead to the primary, even after a fail-over: use a name or a proxy that
-//! follows it. There is no Sentinel client.
+//! A stream is one key, so one node of a cluster has it; the URL can name any node. With replicas,
+//! the URL must lead to the primary, even after a fail-over: use a name or a proxy that follows it.
+//! There is no Sentinel client.
 
 mod builder;
 mod clock;

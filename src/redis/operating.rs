@@ -32,15 +32,15 @@
 //! - An id depends only on the key and on the position in the stream. It stays valid when processes
 //!   or replicas are added, and when Redis moves with its data. After a change of the key, clients
 //!   receive a gap and then every event that is kept.
-//! - Two servers with the same key have ids that a client can mix up without a gap. Give unrelated
-//!   hubs [keys](Redis::key) of their own.
+//! - Hubs on two servers with the same key can accept each other's ids, and report no gap. Give
+//!   unrelated hubs different [keys](Redis::key).
 //!
 //! # Publish errors
 //!
 //! | | the event | what to do |
 //! |---|---|---|
 //! | [`Refused`](PublishError::Refused) | is certainly not published: Redis was unreachable, loading, out of memory or read-only | publish again later, or report the failure to the author |
-//! | [`Unknown`](PublishError::Unknown) | was sent without an answer: it is published, or will be, or is lost | publish again only if a duplicate is harmless, or if clients recognise it by a key in the data |
+//! | [`Unknown`](PublishError::Unknown) | was sent, but not acknowledged: it may have been published, may be published later, or may be lost | publish again only if a duplicate is harmless, or if clients recognise it by a key in the data |
 //!
 //! Both are returned within the [deadline](Redis::publish_deadline).
 //!
@@ -60,9 +60,8 @@
 //!
 //! Processes detect that Redis has lost events, and their clients receive gaps, as the
 //! [module](super#what-is-guaranteed) says. A client that receives a gap should load its state
-//! again. One loss cannot be detected: that of an event that no running process knows any more.
-//! This happens only if Redis fails and every process that received the event or its
-//! acknowledgement also fails before Redis is back.
+//! again. A loss goes undetected only if every process that knew of the event, because it received
+//! the event or its acknowledgement, stops before Redis restarts without it.
 //!
 //! - With `appendonly yes` and `appendfsync always`, each event is on disk before it is
 //!   acknowledged, so a restart loses no acknowledged event.

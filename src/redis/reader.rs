@@ -36,7 +36,7 @@ pub(super) struct Reader {
     newest_marker: StreamId,
     /// An acknowledged entry that has not been read yet. If the stream ends before it, it was lost.
     awaited: Option<StreamId>,
-    /// The last millisecond that `skip_after` ended early, because its counter was high.
+    /// The last millisecond whose counter ran high, so that `skip_after` advanced the ids past it.
     skipped_millisecond: u64,
 }
 
@@ -109,8 +109,8 @@ impl Reader {
 
     /// Reads to the end of the stream, and reports or marks the losses that it finds.
     pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
-        // Whether the last entry is missing, and that was reported or marked. The next read begins
-        // after it. If that finds nothing, the marker was lost as well: start over.
+        // Set after the loss of the last entry was reported or marked: the next read starts after
+        // it. If that read is empty, the marker is lost too, so start over.
         let mut is_lost = false;
         loop {
             let is_inclusive =
@@ -141,8 +141,8 @@ impl Reader {
         }
     }
 
-    /// Reports the loss of entries after `last`, which the stream no longer has, or marks it for
-    /// all processes. `first` is the first entry after it.
+    /// Handles a stream that no longer has `last`: reports the loss here, or marks it for all
+    /// processes. `first` is the first remaining entry after `last`.
     async fn handle_missing_last(
         &mut self,
         stream: &mut Stream,
@@ -211,11 +211,12 @@ impl Reader {
         Ok(())
     }
 
-    /// Reports the loss that a marker stands for, unless an earlier marker has.
+    /// Reports the loss of a marker, unless an earlier marker already reported it.
     ///
     /// Several processes can mark the same loss. A marker is a new loss if its writer knew the
-    /// newest marker or a later entry, or if it created the stream (`0-0`). Losses without a marker
-    /// do not count, because only this process knows them: a client may come from another one.
+    /// newest marker or a later entry, or if it created the stream (`0-0`). A loss that only this
+    /// process reported is not enough: a client may reconnect from a process that did not report
+    /// it.
     fn feed_marker(&mut self, id: StreamId, known: StreamId) -> Result<(), Stop> {
         let is_new_loss = known == StreamId::ZERO || known >= self.newest_marker;
         if is_new_loss {

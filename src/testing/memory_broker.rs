@@ -39,10 +39,11 @@ use crate::{
 /// # }
 /// ```
 ///
-/// - An event has reached all hubs when publishing it returns, except those that are
-///   [paused](Self::pause) and those that another thread is feeding.
+/// - When `publish` returns, the event has reached all hubs except [paused](Self::pause) ones and
+///   those that another thread is feeding.
 /// - The history that a hub loads goes back as far as the hub's
-///   [`retain_for`](crate::hub::HubBuilder::retain_for). The broker itself keeps all events.
+///   [`retain_for`](crate::hub::HubBuilder::retain_for). The broker keeps all events until
+///   [`lose_history`](Self::lose_history).
 #[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<State>>,
@@ -71,9 +72,9 @@ impl MemoryBroker {
 
     /// Loses all events, like a broker that restarts without its data.
     ///
-    /// Hubs keep the events that they have received; a [paused](Self::pause) hub does not receive
-    /// the rest. Each subscription receives the events that its hub keeps, and then a
-    /// [gap](crate::hub::GapPolicy) for each topic.
+    /// Hubs keep the events that they have received; a [paused](Self::pause) hub never receives the
+    /// events that were delayed. Each subscription receives the events that its hub keeps, and then
+    /// a [gap](crate::hub::GapPolicy) for each topic.
     pub fn lose_history(&self) {
         let connections = self.lock().lose_history();
         connections.iter().for_each(|connection| connection.deliver());
