@@ -13,7 +13,7 @@ use super::{
 };
 use crate::event::Encoded;
 
-/// The events of a run, for one client: a stream of one or more events at a time, with their ids.
+/// A stream of a run's events for one client. Each item has one or more events, with their ids.
 ///
 /// It ends as the run does:
 ///

@@ -15,7 +15,7 @@ use crate::{
     connection::DisconnectGuard,
 };
 
-/// The body of an answer about a run: its events, or nothing.
+/// The body of a response for a run: its events, a refusal, or nothing.
 pub struct AnswerBody {
     kind: AnswerKind,
 }

@@ -6,7 +6,7 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// The longest time after which a run is abandoned, so that the sum with any time is a time.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// Builds [`Runs`] with limits of what they keep, and of how many may run.
+/// A builder of [`Runs`] with limits on their memory, number and lifetime.
 ///
 /// ```
 /// use std::time::Duration;
@@ -49,8 +49,8 @@ impl RunsBuilder {
     /// A full record depends on its clients:
     ///
     /// - While a client is attached, the oldest events that the fastest client has read are
-    ///   evicted. If it has read none of them, the source is not polled until it has. A client that
-    ///   is slower fails, and gets `404` when it comes back.
+    ///   evicted. If it has read none of them, the source is not polled until it has. If a slower
+    ///   client needs an evicted event, its body fails, and it gets `404` when it reconnects.
     /// - While no client is attached, the oldest events are evicted, so the source never waits. A
     ///   client that comes later and needs one of them gets `404`.
     ///
@@ -73,11 +73,12 @@ impl RunsBuilder {
     /// | an event | its size on the wire and 112 |
     /// | a run | 704 and its key |
     /// | the task of a running run, without its service or stream | 1,024 |
-    /// | a frame kept for clients that are behind, up to 16 of each run | its size, at most 20 KiB |
+    /// | a frame kept for clients that are behind, up to 16 of each run | its size (less than 20 KiB), plus 170 |
     ///
     /// Beyond the limit, runs that have ended are forgotten, the oldest first. If that is not
-    /// enough, the older half of the largest record among 32 is evicted, and its clients that have
-    /// not read it fail. A running run is never stopped.
+    /// enough, 32 running runs are compared at a time: the largest loses its frames or, if it has
+    /// none, the older half of its events. Clients that have not read these events fail. A running
+    /// run is never stopped.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -85,7 +86,8 @@ impl RunsBuilder {
 
     /// Sets how long a run is kept after its end. The default is 5 minutes.
     ///
-    /// Then the run is unknown. Clients that are still reading it can read the rest.
+    /// After that, the key is free. Clients that are still reading can read the rest, unless
+    /// [`max_memory`](Self::max_memory) evicts it.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.options.retain_for = age;
         self
@@ -135,11 +137,11 @@ impl RunsBuilder {
         self
     }
 
-    /// Sets whether the first event that a client gets after each connection also begins with the
-    /// id of the event before it. Off by default.
+    /// Sets whether each connection starts with an extra id line, that of the event before the
+    /// first one sent. Off by default.
     ///
-    /// Set it for clients that take an id for that of the next `data` line, such as
-    /// `@tanstack/ai-client` 0.33: without it they see an event twice after each reconnection.
+    /// Set it for clients that apply an `id` line to the `data` lines after it, such as
+    /// `@tanstack/ai-client` 0.33: otherwise they receive one event twice after each reconnection.
     /// Clients that follow the standard take the last id of an event. A few fail at two ids in one
     /// event, such as sse-stream 0.2, which rmcp's client uses.
     pub fn leading_ids(mut self, leading_ids: bool) -> Self {
@@ -147,13 +149,13 @@ impl RunsBuilder {
         self
     }
 
-    /// Adds a closure that is called once for every run that has ended, however it did: for
-    /// billing, and for reports.
+    /// Adds a closure that is called once when a run ends, with any outcome. Use it for billing and
+    /// for reports.
     ///
-    /// It is called too for a call that was given up, or panicked, before its answer; not for one
-    /// whose answer was no event stream. It runs on the thread that ended the run, and holds no
-    /// lock. All closures are called, in the order in which they were added; a panic of one is
-    /// caught.
+    /// Calls that are cancelled, abandoned or interrupted, or that panic, before they answer count
+    /// as runs; calls that return something other than an event stream do not. The closure runs on
+    /// the thread that ended the run, and holds no lock. All closures are called, in the order in
+    /// which they were added; a panic of one is caught.
     pub fn on_end<F>(mut self, callback: F) -> Self
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,

@@ -20,7 +20,7 @@ pub(super) struct Counters {
     ended: [AtomicU64; Outcome::ALL.len()],
 }
 
-/// Figures of all runs at one time, from [`Runs::stats`](super::Runs::stats).
+/// Statistics of all runs, as returned by [`Runs::stats`](super::Runs::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunsStats {
     running: usize,

@@ -5,11 +5,11 @@ use http::{Response, request::Parts};
 use super::{AnswerBody, Outcome, answer};
 use crate::connection::{Client, EndWithoutTerminator};
 
-/// The reason for which a run was not started.
+/// The reason a run was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum StartError {
-    /// As many runs are running as [`max_running`](super::RunsBuilder::max_running) allows.
+    /// [`max_running`](super::RunsBuilder::max_running) runs are already running.
     Full,
     /// The key's owner has as many running runs as
     /// [`max_running_per_owner`](super::RunsBuilder::max_running_per_owner) allows.
@@ -40,11 +40,11 @@ impl fmt::Display for StartError {
 
 impl Error for StartError {}
 
-/// The reason for which an [`Attachment`](super::Attachment) fails.
+/// The error of an [`Attachment`](super::Attachment).
 ///
-/// It has the text of the source's error, but not that error as its
-/// [`source`](Error::source): what [`cancellation_if`](crate::SseLayer::cancellation_if) finds
-/// there concerns the run, and not the client that is attached to it.
+/// Its text contains the text of the run's error. Its [`source`](Error::source) is never that
+/// error, so that [`cancellation_if`](crate::SseLayer::cancellation_if) does not mistake an error
+/// of the run for a cancellation of this client's stream.
 #[derive(Clone, Debug)]
 pub struct RunError {
     kind: Kind,
@@ -66,8 +66,8 @@ impl RunError {
         Self { kind: Kind::Lagged, text: None }
     }
 
-    /// Returns how the run ended; `None` if this client was slower than others, so that the next of
-    /// its events is no longer kept.
+    /// Returns how the run ended, or `None` if this client's next event was evicted before the
+    /// client read it.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
         match self.kind {

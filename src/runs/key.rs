@@ -3,11 +3,12 @@ use std::{fmt, sync::Arc};
 /// The longest owner or name, in bytes.
 const MAX_LEN: usize = 512;
 
-/// The key of a run: a name, and the owner who alone can use it.
+/// The key of a run: a name, and the only owner that can use it.
 ///
-/// A key names one answer, such as one turn of a conversation, and never the whole conversation.
-/// Names that a client chooses need an owner, such as the user's id from an authenticated session:
-/// two owners with the same name have two runs.
+/// With the [layer](super::Runs::layer), a key must name one answer, such as one turn of a
+/// conversation. With [`Runs::replace`](super::Runs::replace) it can name the whole conversation,
+/// whose current turn is the run. Names that a client chooses need an owner, such as the user's id
+/// from an authenticated session: two owners with the same name have two runs.
 ///
 /// ```
 /// use tower_sse::runs::RunKey;

@@ -8,8 +8,8 @@ use super::{RunService, shared::Shared};
 ///
 /// # Requests
 ///
-/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods are
-///   alike, so return no key for a `DELETE` that stops the run.
+/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods can
+///   start a run, so return no key for a `DELETE` that stops it.
 /// - The first request with a key calls the service, on a task of its own. Requests with the same
 ///   key wait for the head of its answer, and then get the same events.
 /// - A request with a last event id never reaches the service. The id is that of the header, or the
@@ -27,8 +27,8 @@ use super::{RunService, shared::Shared};
 ///   first client.
 /// - Any other response, or error, goes to the first client, and the key is free again. One of the
 ///   requests that wait calls the service next.
-/// - A panic of the service before its answer resumes in the first client's future, and the key is
-///   free again. A later one fails the run.
+/// - If the service panics before it answers, the panic propagates to the first client's future,
+///   and the key is free again. A later panic fails the run.
 ///
 /// Comments and the source's own ids are not recorded. Each event gets an id of the run as its last
 /// line.
@@ -36,8 +36,9 @@ use super::{RunService, shared::Shared};
 /// # Services
 ///
 /// The call runs on a task. The service must therefore be `Clone`, and the service, its future, its
-/// errors and all bodies must be `Send` and `'static`. Task-locals that an outer layer has set are not
-/// available to the call. A timeout outside ends a client's wait, and not the call.
+/// errors and all bodies must be `Send` and `'static`. Task-locals that an outer layer has set are
+/// not available to the call. A timeout layer outside of this one ends a client's wait, but not the
+/// call.
 pub struct RunLayer<K> {
     shared: Arc<Shared>,
     key: K,

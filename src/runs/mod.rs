@@ -1,8 +1,8 @@
 //! Answers that outlive their client's connection: make any event stream resumable with one layer
 //! (feature `runs`).
 //!
-//! A run is one answer of a service that is an event stream, made on a task of its own and
-//! recorded. Clients attach to it, leave, reload, come back by `Last-Event-ID`, or open it in a
+//! A run is one event stream returned by a service. A separate task drives it and records its
+//! events. Clients attach to it, leave, reload, come back by `Last-Event-ID`, or open it in a
 //! second tab. None of them owns it, so the answer of a language model is generated, and paid for,
 //! once.
 //!
@@ -33,31 +33,32 @@
 //!
 //! # Keys
 //!
-//! A [`RunKey`] names one answer: one turn, and never a whole conversation. The layer suits keys in
-//! the URL or a header. Where the key is in the body, or names a chat, a handler uses
-//! [`Runs::start`] or [`Runs::replace`].
+//! With the layer, a [`RunKey`] must name one answer, such as one turn. With [`Runs::replace`] it
+//! can name a whole chat, whose current turn is the run. The layer suits keys in the URL or a
+//! header. Where the key is in the body, or names a chat, a handler uses [`Runs::start`] or
+//! [`Runs::replace`].
 //!
-//! A key has an owner. Take it from an authenticated session, and from nothing that the client
-//! chooses: a client with another owner finds no run under the same name, whatever id it sends.
-//! Check permissions outside of the layer, because only the request that starts a run reaches the
-//! handler.
+//! A key has an owner. Take the owner from an authenticated session, never from a value that the
+//! client chooses. A client of another owner cannot reach the run, even with the same name and a
+//! valid id. Check permissions outside of the layer, because only the request that starts a run
+//! reaches the handler.
 //!
-//! The layer attaches the client of any request with a key, whatever its method but `HEAD` and
-//! `OPTIONS`. Put a route that stops a run outside of it, or return no key for `DELETE`.
+//! The layer handles every request with a key, except `HEAD` and `OPTIONS`. Put a route that stops
+//! a run outside of the layer, or return no key for `DELETE`.
 //!
 //! # Clients
 //!
 //! - A client without a last event id gets all events of a run that is running or has completed. If
 //!   the run failed or was cancelled, its key is free: the request makes the call again.
-//! - A client with an id of the run continues after it. With any other id it gets `404`, because
-//!   half an answer is of no use to it, and the call is not made again.
-//! - A client that leaves stops nothing. [`Runs::cancel`] stops a run, and a run is abandoned after
-//!   [some time](RunsBuilder::abandon_after) without clients.
+//! - A client with an id of the run receives the events after that id. With any other id it gets
+//!   `404`, and the service is not called.
+//! - A disconnecting client does not stop the run. [`Runs::cancel`] stops a run, and a run is
+//!   abandoned after [some time](RunsBuilder::abandon_after) without clients.
 //!
 //! The table of all answers is at [`Runs`](Runs#answers). How a client's stream ends depends on the
 //! [`Outcome`].
 //!
-//! # Handlers of their own
+//! # Runs without the layer
 //!
 //! ```
 //! use axum::{extract::State, response::{IntoResponse, Response}};
@@ -98,37 +99,38 @@
 //! # What is recorded
 //!
 //! - Each block with a `data` or `event` line is an event, however the source divides its bytes.
-//! - Comments and the source's ids are not recorded. Each event gets an id of the run as its last
-//!   line, in the form `epoch-sequence`, which no other run has.
+//! - Comments and the source's ids are not recorded. The last line of each event is an id,
+//!   `epoch-sequence`. No two runs share an epoch.
 //! - A `retry` line goes into the next event. An incomplete event at the end is dropped, as clients
 //!   drop it.
 //!
 //! # Memory and back-pressure
 //!
-//! [`RunsBuilder`] has the limits: bytes of a run, memory of all runs, running runs, those of one
-//! owner, and times. While a client is attached, a source that is faster than the fastest client
-//! waits for it once the record is full. While none is, it never waits, and the record keeps the
-//! newest events.
+//! [`RunsBuilder`] limits the size of each run, the memory of all runs, and the number of running
+//! runs, in total and per owner. It also sets how long runs are kept and when they are abandoned.
+//! Once the record is full, the source waits for the fastest attached client. Without clients it
+//! never waits, and the oldest events are evicted.
 //!
-//! # Where it goes
+//! # The order of layers
 //!
-//! - Inside of [`SseLayer`](crate::SseLayer), which gives each attached client heartbeats, limits,
-//!   reports and its way of ending. Without it, clients of a cancelled run see a failure.
-//! - Inside of layers that add headers to every response, such as CORS, as only the first client
-//!   gets the head of the call. Inside of compression, since a compressed answer is not recorded.
+//! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits, close reports and
+//!   endings to each client's stream. Without it, clients of a cancelled run see a failure.
+//! - Inside of layers that add headers to every response, such as CORS, because only the first
+//!   client receives the handler's headers. Inside of compression, since a compressed answer is not
+//!   recorded.
 //! - Outside of layers that set task-locals for the handler, because the call runs on another task.
 //!   The span of the request that made the call is carried over.
 //!
 //! # Shutdown
 //!
-//! Give [`Runs::drain`] the time that an answer needs, beside the server's graceful shutdown: every
-//! client gets its whole answer, or sees its body fail. The stream of an `EventSource` ends at once
-//! by default. To let it wait for the run, set
+//! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period as
+//! long as an answer takes: every client gets its whole answer, or sees its body fail. The stream
+//! of an `EventSource` ends at once by default. To let it wait for the run, set
 //! [`StreamOptions::drain`](crate::StreamOptions::drain) in the handler's response to
 //! [`Drain::after`](crate::Drain::after).
 //!
-//! Runs are in this process. After a restart, all keys are unknown: a client with an id gets `404`,
-//! and the call is not made again.
+//! Runs are kept in the memory of one process. After a restart, all keys are unknown: a client with
+//! an id gets `404`, and the call is not made again.
 
 mod answer;
 mod attachment;

@@ -7,13 +7,14 @@ use crate::connection::CloseReason;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {
-    /// The source came to its own end. Every attached client gets a clean end.
+    /// The source ended. Every attached client gets a clean end.
     Completed,
     /// The source failed or panicked, or one of its events was larger than
     /// [`retain_bytes`](super::RunsBuilder::retain_bytes). The body of every attached client fails.
     Failed,
-    /// The program cancelled or replaced the run. Every attached client gets a clean end without
-    /// the [terminator](crate::SseLayer::terminator).
+    /// The program cancelled or replaced the run. Inside [`SseLayer`](crate::SseLayer), every
+    /// attached client gets a clean end without the [terminator](crate::SseLayer::terminator); an
+    /// [`Attachment`](super::Attachment) itself fails.
     Cancelled,
     /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,

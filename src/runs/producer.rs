@@ -19,7 +19,7 @@ impl Producer {
         Self { shared, record }
     }
 
-    /// Begins to record the call's answer. Returns whether the run is still wanted.
+    /// Starts recording the call's answer. Returns `false` if the run has already ended.
     pub(super) fn begin(&self, options: Option<StreamOptions>) -> bool {
         self.record.begin(options)
     }

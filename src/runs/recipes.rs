@@ -1,6 +1,7 @@
-//! Runs in applications: when to use one, who may attach, and what each client library needs.
+//! How applications use runs: choosing between a hub and a run, authorizing clients, and
+//! configuring client libraries.
 //!
-//! The example `runs` is a page to try them on.
+//! The example `runs` serves a page that tries these clients.
 //!
 //! # A hub or a run
 //!
@@ -71,7 +72,7 @@
 //! }
 //! ```
 //!
-//! After the end it reconnects once and gets `204`, which stops it.
+//! After the run ends, the `EventSource` reconnects once and receives `204`, which stops it.
 //!
 //! # AI SDK
 //!
@@ -198,7 +199,7 @@
 //! ```
 //!
 //! The upstream's comments are not recorded: openai-python takes an id and a comment for an event
-//! without data, and fails. The example `llm_tokens` makes its answers runs by one line.
+//! without data, and fails. The example `llm_tokens` adds runs with one line.
 //!
 //! # MCP
 //!
@@ -208,9 +209,9 @@
 //! # Restarts
 //!
 //! Runs are in memory, so a process that starts has none. A client that comes back with an id gets
-//! `404`, whatever its method, and the handler is called 0 times: one half of each of two answers
-//! is worse than an error. A client that shows the error can offer to ask again. With several
-//! processes, route all requests for a key to the same one.
+//! `404` for every method, and the handler is not called: an error is better than the halves of two
+//! different answers. A client that shows the error can offer to ask again. With several processes,
+//! route all requests for a key to the same one.
 //!
 //! # Cut connections in Node
 //!
@@ -220,8 +221,8 @@
 //!
 //! # Shutdown
 //!
-//! The server stops listening, no run starts, and the running ones have a grace period. Streams wait
-//! for their runs by [`Drain::after`](crate::Drain::after).
+//! The server stops listening, no run starts, and running ones get a grace period.
+//! [`Drain::after`](crate::Drain::after) keeps their streams open for it.
 //!
 //! ```no_run
 //! use std::{io, time::Duration};
@@ -250,9 +251,10 @@
 //! }
 //! ```
 //!
-//! Answers that take longer are [`Interrupted`](Outcome::Interrupted), and their clients' bodies fail. A
-//! client that does not read needs the [deadline](crate::operating#graceful-shutdown) as well.
-//! [`RunsBuilder::on_end`] reports each run, so what was generated can be billed and stored.
+//! Answers that take longer are [`Interrupted`](Outcome::Interrupted), and their clients' bodies
+//! fail. To disconnect clients that do not read, also set the
+//! [deadline](crate::operating#graceful-shutdown). [`RunsBuilder::on_end`] reports each run, so
+//! what was generated can be billed and stored.
 
 // Names for the links above.
 #[allow(unused_imports)]

@@ -25,14 +25,14 @@ use crate::{
 pub(super) const RUN_OVERHEAD: usize = 704;
 /// The memory of the task of a running run, without its service or stream.
 const TASK_OVERHEAD: usize = 1024;
-/// The most bytes that are appended while the record is locked.
+/// The number of appended bytes after which the record is unlocked. The last event may exceed it.
 const LARGEST_APPEND: usize = 16 * 1024;
 
 /// One run: its phase, the log of its events, and its clients.
 #[derive(Debug)]
 pub(super) struct Record {
     pub(super) key: RunKey,
-    /// The origin of the run's ids, which no other run has.
+    /// The unique first part of the run's ids.
     pub(super) epoch: Epoch,
     id_prefix: Box<str>,
     pub(super) started_at: Instant,
@@ -44,12 +44,13 @@ pub(super) struct Record {
     state: Mutex<State>,
 }
 
-/// What became of bytes that were to be appended.
+/// The result of [`Record::append`].
 #[derive(Debug)]
 pub(super) enum Appended {
-    /// All of them are recorded, except for an incomplete event.
+    /// All bytes are recorded, except for an incomplete event.
     All,
-    /// Some of them are; other tasks may lock the record now.
+    /// Part of the bytes is recorded. The caller appends the rest after unlocking, so that other
+    /// tasks can take the lock.
     Some,
     /// The record is full of events that no client has read.
     Full,
@@ -123,7 +124,7 @@ impl Record {
         matches!(ResumeFrom::parse(Some(id), self.epoch, newest), ResumeFrom::Seen(_))
     }
 
-    /// Begins to record the call's answer. Returns whether the run is still wanted.
+    /// Starts recording the call's answer. Returns `false` if the run has already ended.
     pub(super) fn begin(&self, options: Option<StreamOptions>) -> bool {
         {
             let mut state = self.lock();
@@ -196,8 +197,8 @@ impl Record {
         }
     }
 
-    /// Evicts the frames that can be assembled again or, if there are none, the older half of the
-    /// events.
+    /// Evicts all frames, which can be assembled again. If there are none, evicts the older half of
+    /// the events.
     pub(super) fn evict_half(&self, deferred: &mut Deferred) {
         let mut state = self.lock();
         let memory = state.log.events_memory();
@@ -216,7 +217,8 @@ impl Record {
         self.lock().log.events_memory()
     }
 
-    /// Parses a last event id into the sequence number that the client has seen.
+    /// Returns the sequence number up to which the client has seen events, or `None` if the id is
+    /// not one of this run. It is 0 without an id.
     pub(super) fn position(&self, state: &State, last: Option<&LastEventId>) -> Option<u64> {
         match ResumeFrom::parse(last, self.epoch, state.newest) {
             ResumeFrom::FirstVisit => Some(0),

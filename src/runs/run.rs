@@ -12,11 +12,11 @@ use super::{
 };
 use crate::connection::{LastEventId, OnRefusal};
 
-/// A run: an event stream that is being recorded, or was.
+/// A handle to a run, an event stream that is being recorded or has ended.
 ///
 /// [`Runs::start`](super::Runs::start), [`Runs::replace`](super::Runs::replace) and
-/// [`Runs::get`](super::Runs::get) return it. It is a handle: clones are the same run. Dropping it
-/// neither stops the run nor detaches a client.
+/// [`Runs::get`](super::Runs::get) return it. Clones refer to the same run; dropping them neither
+/// stops the run nor detaches a client.
 #[derive(Clone)]
 pub struct Run {
     shared: Arc<Shared>,
@@ -39,7 +39,7 @@ impl Run {
     /// Attaches the client of a request and returns the answer. [`Runs`](super::Runs#answers) has
     /// the table of answers.
     ///
-    /// The response's headers and extensions can be added to, for example with
+    /// A handler can add headers and extensions to the response, such as
     /// [`StreamOptions`](crate::StreamOptions).
     ///
     /// If an outer [`SseLayer`](crate::SseLayer) refuses the answer of the request that started the
@@ -84,12 +84,13 @@ impl Run {
     ///
     /// # Cancel safety
     ///
-    /// Once the future was polled, the run is cancelled.
+    /// The run is cancelled at the first poll. If the future is dropped before it, nothing happens.
     pub async fn cancel(&self) {
         self.shared.end(&self.record, Outcome::Cancelled, None);
     }
 
-    /// Returns how the run ended, or `None` while it is running.
+    /// Returns how the run ended, or `None` if it is still running or its answer was not an event
+    /// stream.
     pub async fn outcome(&self) -> Option<Outcome> {
         match self.record.phase() {
             Phase::Ended(outcome) => Some(outcome),

@@ -11,11 +11,12 @@ use super::{
 };
 use crate::connection::LastEventId;
 
-/// The runs of a process, and what they may take.
+/// A registry of the runs of one process, with its limits.
 ///
-/// It is a handle: clones have the same runs. Running runs go on after the last handle is dropped.
+/// Clones share the same runs. Running runs go on after the last handle is dropped.
 ///
-/// Runs are tasks of tokio: what starts one [panics](tokio::spawn) outside a runtime with timers.
+/// Runs are tokio tasks. Methods that start one [panic](tokio::spawn) outside of a tokio runtime
+/// with timers.
 ///
 /// # Answers
 ///
@@ -23,16 +24,17 @@ use crate::connection::LastEventId;
 ///
 /// | request | no run | starting | running | ended and kept |
 /// |---|---|---|---|---|
-/// | through the [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events; otherwise calls the service again |
+/// | through the [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events (none recorded: below); otherwise calls the service again |
 /// | through the layer, with an id | `404`, never the service | `404` | the events after it | the rest; nothing left: below |
-/// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events |
+/// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events; none recorded: below |
 /// | [`answer`](Self::answer), with an id | `None` | `404` | the events after it | the rest; nothing left: below |
 /// | an id that the run has not assigned, or after which not all events are kept | `404` | `404` | `404` | `404` |
 /// | at a limit, or during a shutdown | the [refusal](crate::Refusal) | | | |
 ///
-/// If nothing is left, an `EventSource` gets `204`, which stops it. Other clients get an empty
-/// `200` after [`Completed`] and [`Cancelled`], and otherwise `404`: an empty `200` would say that
-/// nothing is missing.
+/// If nothing is left, or no event was recorded, an `EventSource` gets `204`, which stops it. Other
+/// clients get an empty `200` after [`Completed`] and [`Cancelled`], and otherwise `404`: an empty
+/// `200` would say that nothing is missing. A client without an id gets the refusal instead if the
+/// run was interrupted before its first event.
 ///
 /// [`Completed`]: Outcome::Completed
 /// [`Cancelled`]: Outcome::Cancelled
@@ -62,7 +64,7 @@ impl Runs {
     ///
     /// `key` returns the key of a request's run, or `None` for a request that passes unchanged.
     /// `HEAD` and `OPTIONS` always pass. The layer goes inside of [`SseLayer`](crate::SseLayer) and
-    /// of layers that authenticate; [`RunLayer`] has what becomes of requests and responses.
+    /// of layers that authenticate; [`RunLayer`] documents how requests and responses are handled.
     ///
     /// ```
     /// use axum::{Router, body::Body, routing::post};
@@ -118,12 +120,13 @@ impl Runs {
 
     /// Cancels the run with this key, and returns whether it was running.
     ///
-    /// `last` is the id of the last event that the client has seen. If it has one and it is of
-    /// another run, nothing is cancelled: a late stop does not hit the next turn of a chat.
+    /// `last` is the id of the last event that the client has seen. If the client sends an id that
+    /// this run has not assigned, nothing is cancelled, so a late stop request cannot cancel the
+    /// next turn of a chat.
     ///
     /// # Cancel safety
     ///
-    /// Once the future was polled, the run is cancelled.
+    /// Takes effect at the first poll. If the future is dropped before it, nothing happens.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         let Some(record) = self.shared.get(key) else {
             return false;
@@ -144,7 +147,7 @@ impl Runs {
         self.shared.running()
     }
 
-    /// Returns figures of all runs, for a page of metrics.
+    /// Returns statistics of all runs, for an endpoint such as `/metrics`.
     #[must_use]
     pub fn stats(&self) -> RunsStats {
         self.shared.stats()
@@ -178,7 +181,8 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, no run is interrupted, and still none is started.
+    /// From the first poll on, no run starts. Dropping the future keeps that, and interrupts no
+    /// run.
     pub async fn drain(&self, grace: Duration) {
         self.shared.start_draining();
         if timeout(grace, self.shared.idle()).await.is_err() {

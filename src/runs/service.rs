@@ -99,7 +99,8 @@ impl<S: fmt::Debug, K> fmt::Debug for RunService<S, K> {
 pin_project! {
     /// The response future of [`RunService`].
     ///
-    /// Dropping it detaches the client. The call goes on.
+    /// For a request with a key, dropping it detaches the client, and the call continues. Otherwise
+    /// it drops the inner future.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: Kind<F, R, E>,

@@ -10,8 +10,9 @@ use super::{
 use crate::{body::EventBody, event::Encode};
 
 impl Runs {
-    /// Returns the run with this key that is starting or running, or has completed; otherwise
-    /// starts one that records the stream of `source`.
+    /// Returns the run with this key if it is running or has completed, and otherwise starts one
+    /// that records the stream of `source`. If a call through the layer has no answer yet, waits
+    /// for it.
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached.
@@ -36,7 +37,8 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns an error if no run may be started.
+    /// Returns an error if no run with this key can be returned, and a limit of running runs is
+    /// reached or the server is shutting down.
     ///
     /// # Panics
     ///
@@ -73,7 +75,8 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns an error if no run may be started. During a shutdown the run that is there goes on.
+    /// Returns an error if a limit of running runs is reached, or during a shutdown. During a
+    /// shutdown, the existing run continues.
     ///
     /// # Panics
     ///
@@ -81,7 +84,7 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// Once the future was polled, the run is started.
+    /// The run is started at the first poll. If the future is dropped before it, nothing happens.
     pub async fn replace<F, S>(&self, key: &RunKey, source: F) -> Result<Run, StartError>
     where
         F: FnOnce() -> S,
