@@ -1,7 +1,7 @@
 //! How applications use runs: choosing between a hub and a run, authorizing clients, and
 //! configuring client libraries.
 //!
-//! The example `runs` serves a page that tries these clients.
+//! The example `runs` serves a page that starts runs and reads them with an `EventSource`.
 //!
 //! # A hub or a run
 //!
