@@ -58,24 +58,20 @@ fn plain(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u64 
     let service = service_fn(move |_: Request<()>| {
         ready(Ok::<_, Infallible>(paced::response(events, burst, text)))
     });
-    runtime.block_on(async {
-        let response = call(SseLayer::new().layer(service)).await;
-        read(response, Arc::default()).await
-    })
+    runtime.block_on(read(SseLayer::new().layer(service), Arc::default()))
 }
 
 fn attached(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u64 {
     let runs = Runs::new();
-    runtime.block_on(async {
-        let response = call(recorded(&runs, events, burst, text)).await;
-        read(response, Arc::default()).await
-    })
+    runtime.block_on(read(recorded(&runs, events, burst, text), Arc::default()))
 }
 
 fn unattended(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u64 {
     let runs = Runs::new();
     runtime.block_on(async {
-        drop(call(recorded(&runs, events, burst, text)).await);
+        let service = recorded(&runs, events, burst, text);
+        let client = tokio::spawn(async { drop(call(service).await) });
+        client.await.expect("a client");
         let run = runs.get(&key()).await.expect("a run");
         assert_eq!(run.ended().await, Some(Outcome::Completed));
     });
@@ -94,8 +90,10 @@ fn published(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> 
             let subscription = subscriber.subscribe_to("news").resume(None);
             ready(Ok::<_, Infallible>(tower_sse::response(subscription)))
         });
-        let response = call(SseLayer::new().layer(service)).await;
-        let client = tokio::spawn(frames(response, Arc::clone(&is_over)));
+        // It subscribes before the publisher is scheduled.
+        let client = read(SseLayer::new().layer(service), Arc::clone(&is_over));
+        let mut client = pin!(client);
+        assert!(poll_fn(|cx| Poll::Ready(client.as_mut().poll(cx).is_pending())).await);
         let mut left = events;
         let publisher = poll_fn(move |cx| {
             for _ in 0..burst.min(left) {
@@ -112,7 +110,7 @@ fn published(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> 
             Poll::Pending
         });
         tokio::spawn(publisher).await.expect("a publisher");
-        client.await.expect("a client")
+        client.await
     })
 }
 
@@ -130,7 +128,9 @@ fn recorded(
     Request<()>,
     Response = Response<impl Body<Data = Bytes, Error: Debug> + Send + 'static>,
     Error = Infallible,
-> {
+    Future: Send,
+> + Send
++ 'static {
     let service = service_fn(move |_: Request<()>| {
         ready(Ok::<_, Infallible>(paced::response(events, burst, text)))
     });
@@ -145,13 +145,16 @@ where
     response
 }
 
-/// Reads a response on a task of its own, which the runtime schedules more cheaply than the future
-/// that it blocks on.
-async fn read<B>(response: Response<B>, is_over: Arc<AtomicBool>) -> u64
+/// Calls a service and reads its response on a task of its own. The future that a runtime blocks on
+/// is polled only after 61 tasks, so a run would be far ahead of its client.
+async fn read<S, B>(service: S, is_over: Arc<AtomicBool>) -> u64
 where
+    S: Service<Request<()>, Response = Response<B>, Error = Infallible, Future: Send>,
+    S: Send + 'static,
     B: Body<Data = Bytes, Error: Debug> + Send + 'static,
 {
-    tokio::spawn(frames(response, is_over)).await.expect("a client")
+    let client = async { frames(call(service).await, is_over).await };
+    tokio::spawn(client).await.expect("a client")
 }
 
 /// Reads the frames of a response until its end, or until nothing is ready after `is_over`. Returns
