@@ -38,7 +38,8 @@ pub fn cases() -> Vec<Case> {
 
 const GREETING: Bytes = Bytes::from_static(b"{\"hello\":\"world\"}");
 
-async fn answer(request: Request<AxumBody>) -> Result<Response<Full<Bytes>>, Infallible> {
+/// A service whose response is no event stream.
+pub async fn answer(request: Request<AxumBody>) -> Result<Response<Full<Bytes>>, Infallible> {
     let (request, _) = request.into_parts();
     let mut response = Response::new(Full::new(GREETING));
     *response.headers_mut() = request.headers;
@@ -64,7 +65,7 @@ async fn handler(request: extract::Request) -> response::Response {
 /// Calls `service` repeatedly and polls its future where hyper keeps it: in a box that lives as
 /// long as the connection. The response takes over the request's headers and the next request those
 /// of the response: both have a realistic number of headers without an allocation.
-fn requests<S, B>(mut service: S) -> impl FnMut(u64) -> u64
+pub fn requests<S, B>(mut service: S) -> impl FnMut(u64) -> u64
 where
     S: Service<Request<AxumBody>, Response = Response<B>, Error = Infallible>,
     B: Body<Error: Debug>,

@@ -1,0 +1,29 @@
+use axum::body::Body;
+use http::Request;
+use tower::{Layer, service_fn};
+use tower_sse::{
+    SseLayer,
+    runs::{RunKey, Runs},
+};
+use tower_sse_benches::{
+    Case, REPETITIONS,
+    layer::{answer, requests},
+};
+
+use crate::rounds;
+
+const WORK: &str = "unnamed request";
+
+pub(crate) fn measure() {
+    println!("\n## A request without a key\n");
+    println!("From the call to the end of a body that is no event stream.\n");
+    let runs = Runs::new();
+    let layer = runs.layer(|_: &Request<Body>| None::<RunKey>);
+    let mut cases = [
+        Case::new(WORK, "no layer", requests(service_fn(answer))),
+        Case::new(WORK, "`RunLayer`", requests(layer.layer(service_fn(answer)))),
+        Case::new(WORK, "`SseLayer`", requests(SseLayer::new().layer(service_fn(answer)))),
+        Case::new(WORK, "both", requests(SseLayer::new().layer(layer.layer(service_fn(answer))))),
+    ];
+    rounds::print(&mut cases, REPETITIONS);
+}
