@@ -134,13 +134,14 @@ impl Log {
         self.evicted
     }
 
-    /// Appends an event, and evicts the oldest events until all limits are met.
+    /// Appends an event, and evicts the oldest events until all limits are met at the time `now`.
     // With two users of this module, the compiler would stop inlining it where each event passes.
     #[inline(always)]
     pub(crate) fn append(
         &mut self,
         sequence: u64,
         bytes: Bytes,
+        published: Duration,
         now: Duration,
         drops: &mut DeferredDrops,
     ) {
@@ -149,7 +150,7 @@ impl Log {
         let start = if is_large { self.end.next_multiple_of(BLOCK) } else { self.end };
         let end = start + bytes.len() as u64;
         self.end = if is_large { end.next_multiple_of(BLOCK) } else { end };
-        self.entries.push_back(Entry { sequence, start, published: now, bytes });
+        self.entries.push_back(Entry { sequence, start, published, bytes });
         self.trim(now, drops);
     }
 

@@ -175,11 +175,7 @@ impl Shared {
                 // The event is committed before it is in the log, but readers of the topic wait for
                 // its lock.
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
-                state.log.append(sequence, bytes, now.saturating_sub(age), &mut drops);
-                // `append` evicts as of the event's own time. Evict as of now, too.
-                if !age.is_zero() {
-                    state.log.trim(now, &mut drops);
-                }
+                state.log.append(sequence, bytes, now.saturating_sub(age), now, &mut drops);
                 (sequence, state.subscribers, topic.take_waiters(state))
             });
             (appended, state.is_used())

@@ -77,7 +77,7 @@ impl Follower {
     /// Shuts the gate after a break or a failed attempt, and prepares the next attempt.
     fn end_session(&mut self, error: &Error) {
         let known = self.reader.gate.shut();
-        self.reader.expect(known);
+        self.reader.set_awaited(known);
         self.reader.health.set_following(false);
         self.reader.health.set_error(error);
         self.connector.follow_redirect(error);
