@@ -90,7 +90,7 @@
 //!
 //! # Permissions
 //!
-//! A Redis user with an access control list needs the key and the commands `XADD`, `XDEL`, `XLEN`,
+//! A Redis user with an access control list needs the key and the commands `XADD`, `XLEN`,
 //! `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `PING`.
 //!
 //! # Clusters and replicas

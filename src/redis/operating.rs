@@ -77,7 +77,7 @@
 //! - Each process has two connections, which need these permissions:
 //!
 //! ```text
-//! ACL SETUSER app on >password ~tower-sse +xadd +xdel +xlen +xrange +xrevrange +xread +eval +time +ping
+//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +ping
 //! ```
 //!
 //! - [`RedisHealth`] is for readiness probes, and [`Hub::stats`] returns the statistics of a

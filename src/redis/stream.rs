@@ -15,8 +15,11 @@ pub(super) const PAGE: usize = 1000;
 pub(super) const BLOCK: Duration = Duration::from_secs(2);
 
 /// Adds a marker, unless the stream still has the entry `missing`. With `0-0`, adds it only if the
-/// stream has no entries. The marker's id is above `known`, the newest one that its writer knew,
-/// even if the server's clock is behind.
+/// stream has no entries.
+///
+/// The marker's id is above all entries that may have been lost: above `known`, the newest one that
+/// its writer knew, and in the next millisecond, because entries of this one may have been lost that
+/// its writer did not know. If the stream already has an id above that, the marker follows it.
 const MARK: &str = "
 local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
 if missing == '0-0' then
@@ -24,18 +27,14 @@ if missing == '0-0' then
 elseif #redis.call('XRANGE', key, missing, missing) > 0 then
   return false
 end
-local function parse(id)
-  local milliseconds, counter = string.match(id, '^(%d+)-(%d+)$')
-  return tonumber(milliseconds), tonumber(counter)
-end
-local id = redis.call('XADD', key, '*', 'gap', known)
-local added, known_at = {parse(id)}, {parse(known)}
-if added[1] < known_at[1] or (added[1] == known_at[1] and added[2] <= known_at[2]) then
-  local above = string.format('%.0f-%.0f', known_at[1], known_at[2] + 1)
-  redis.call('XDEL', key, id)
-  id = redis.call('XADD', key, above, 'gap', known)
-end
-return id
+local time = redis.call('TIME')
+local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
+local known_at, counter = string.match(known, '^(%d+)-(%d+)$')
+local id = string.format('%.0f-0', next)
+if next <= tonumber(known_at) then id = string.format('%s-%.0f', known_at, counter + 1) end
+local added = redis.pcall('XADD', key, id, 'gap', known)
+if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
+return added
 ";
 
 /// The Redis stream of one hub, over one connection.

@@ -47,6 +47,25 @@ async fn deleted_key_is_noticed_without_a_publisher() {
     assert!(process.health.is_following());
 }
 
+/// An event of the same millisecond may have been lost, which the process that adds the marker did
+/// not know. A client that resumes before that event and after the marker would not receive a gap.
+#[tokio::test]
+async fn marker_is_above_all_entries_of_its_millisecond() {
+    let Some(server) = Server::start().await else { return };
+    let hub = Hub::connect(server.broker()).await.unwrap();
+    for _ in 0..50 {
+        let _: u64 = server.command("DEL tower-sse").await;
+        let deleted_at = server.now().await;
+        _ = publish(&hub, "a", "1").await;
+        let entries: Vec<(String, Vec<String>)> =
+            server.command("XRANGE tower-sse - + COUNT 1").await;
+        let (id, fields) = &entries[0];
+        assert_eq!(fields[0], "gap");
+        let (milliseconds, _) = id.split_once('-').unwrap();
+        assert!(milliseconds.parse::<u64>().unwrap() > deleted_at, "{id}");
+    }
+}
+
 #[tokio::test]
 async fn key_of_another_type_refuses_events_until_it_is_gone() {
     let Some(server) = Server::start().await else { return };

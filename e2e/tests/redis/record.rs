@@ -255,9 +255,12 @@ fn check_topic(
             Some(Kind::Event { number }) if number == event.number => {}
             Some(Kind::Gap) => verdict.lost += 1,
             _ if is_reported_later(event, messages.clone(), losses) => verdict.lost += 1,
-            next => verdict.fault(
+            _ => verdict.fault(
                 |v| &mut v.untold,
-                || format!("client {client}: {event:?} is missing, and next is {next:?}"),
+                || {
+                    let next = messages.peek();
+                    format!("client {client}: {event:?} is missing, and next is {next:?}")
+                },
             ),
         }
     }
