@@ -111,7 +111,12 @@ impl Browser {
 
     /// Sends a command to chromedriver and returns its answer. It blocks, so that `drop` can call
     /// it.
-    fn command(&self, method: &str, path: &str, parameters: &Value) -> io::Result<Value> {
+    pub(crate) fn command(
+        &self,
+        method: &str,
+        path: &str,
+        parameters: &Value,
+    ) -> io::Result<Value> {
         let path = format!("/session/{}/{path}", self.session);
         let mut answer = BufReader::new(self.request(method, &path, &parameters.to_string())?);
         let mut head = String::new();

@@ -1,5 +1,6 @@
 use std::{sync::Arc, thread::panicking};
 
+use base64::prelude::{BASE64_STANDARD, Engine};
 use fantoccini::{Client, Locator};
 use serde_json::{Value, json};
 use tokio::time::timeout;
@@ -75,6 +76,15 @@ impl Chromium {
 
     pub(crate) async fn screenshot(&self) -> Vec<u8> {
         self.page.screenshot().await.unwrap()
+    }
+
+    /// Takes a screenshot of the page from its top to its end.
+    pub(crate) fn screenshot_of_all(&self) -> Vec<u8> {
+        let capture =
+            json!({ "cmd": "Page.captureScreenshot", "params": { "captureBeyondViewport": true } });
+        let browser = self.browser.as_ref().expect("there until it is dropped");
+        let answer = browser.command("POST", "goog/cdp/execute", &capture).unwrap();
+        BASE64_STANDARD.decode(answer["data"].as_str().unwrap()).unwrap()
     }
 }
 

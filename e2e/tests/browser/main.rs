@@ -9,6 +9,7 @@ mod clients;
 mod compressed;
 mod control;
 mod dashboard;
+mod doc_pages;
 mod limit;
 mod nginx;
 mod node;

@@ -1,27 +1,58 @@
-use std::{env, fs::write, path::PathBuf, time::Duration};
+//! Pictures for people to look at. `.ci/slow screenshots` takes all of them.
 
-use serde_json::json;
+use std::{
+    env,
+    fs::write,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use serde_json::{Value, json};
 
 use crate::{chromium::Chromium, example, support::serve_axum, tools::Tools};
 
-/// Takes screenshots of the dashboard, after a cut and after its drills, into the directory that
-/// the variable names.
+/// The directory for pictures that are not kept.
+pub(crate) fn directory() -> Option<PathBuf> {
+    env::var_os("TOWER_SSE_SCREENSHOTS").map(PathBuf::from)
+}
+
+/// Returns options of chromedriver for a phone of this width.
+pub(crate) fn phone(width: u32) -> Value {
+    json!({
+        "mobileEmulation": {
+            "deviceMetrics": { "width": width, "height": 844, "pixelRatio": 2, "mobile": true },
+        },
+    })
+}
+
+/// Takes the picture in the README.
 #[tokio::test]
-#[ignore = "for people to look at: TOWER_SSE_SCREENSHOTS=<directory> cargo test -- --ignored"]
-async fn screenshots_of_the_dashboard_are_taken() {
-    let directory = PathBuf::from(env::var_os("TOWER_SSE_SCREENSHOTS").expect("a directory"));
+#[ignore = "overwrites docs/dashboard.png"]
+async fn dashboard_of_the_readme_is_taken() {
     let Some(tools) = Tools::find() else { return };
     let server = serve_axum(example::app(Duration::from_millis(200))).await;
-    let phone = json!({
-        "mobileEmulation": {
-            "deviceMetrics": { "width": 390, "height": 844, "pixelRatio": 2, "mobile": true },
-        },
-    });
+    let arguments =
+        ["--window-size=1180,1010", "--hide-scrollbars", "--blink-settings=preferredColorScheme=1"];
+    let browser = Chromium::start_with(&tools, &arguments, &json!({})).await;
+    browser.open(&format!("http://{server}/")).await;
+    browser.until("dashboard.samples.length > 100").await;
+    resume_after_a_cut(&browser).await;
+    let picture = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/dashboard.png");
+    write(picture, browser.screenshot().await).unwrap();
+}
+
+/// Takes pictures of the dashboard, after a cut and after its drills.
+#[tokio::test]
+#[ignore = "needs TOWER_SSE_SCREENSHOTS=<directory>"]
+async fn dashboard_is_taken_in_each_form() {
+    let directory = directory().expect("TOWER_SSE_SCREENSHOTS names a directory");
+    let Some(tools) = Tools::find() else { return };
+    let server = serve_axum(example::app(Duration::from_millis(200))).await;
     for (name, scheme, options) in [
         ("light", "1", json!({})),
         ("dark", "0", json!({})),
-        ("phone", "1", phone.clone()),
-        ("phone-dark", "0", phone),
+        ("phone", "1", phone(390)),
+        ("phone-dark", "0", phone(390)),
     ] {
         let scheme = format!("--blink-settings=preferredColorScheme={scheme}");
         let arguments = [&scheme, "--window-size=1180,2180", "--hide-scrollbars"];
@@ -32,24 +63,36 @@ async fn screenshots_of_the_dashboard_are_taken() {
         browser.until("document.querySelector('#state').textContent.includes('2 s')").await;
         let picture = directory.join(format!("{name}-cut.png"));
         write(picture, browser.screenshot().await).unwrap();
-        browser.until("dashboard.opened.length === 2").await;
-        let resumed = browser.until("dashboard.samples.length").await;
-        browser.until(&format!("dashboard.samples.length > {resumed} + 10")).await;
+        is_resumed(&browser).await;
         write(directory.join(format!("{name}.png")), browser.screenshot().await).unwrap();
-
-        let scroll = "document.querySelector('.drill').scrollIntoView({ block: 'nearest' })";
-        browser.until(&format!("{scroll} ?? true")).await;
-        for (kind, button) in [("storm", "false"), ("spread", "true")] {
-            browser.click(&format!("#drill [value={button}]")).await;
-            browser.until(&format!("dashboard.runs.{kind}?.phase === 'draining'")).await;
-            if kind == "spread" {
-                browser.until("dashboard.runs.spread.returned.length > 5").await;
-                let picture = directory.join(format!("{name}-draining.png"));
-                write(picture, browser.screenshot().await).unwrap();
-            }
-            let button = "!document.querySelector('#drill button').disabled";
-            browser.until(&format!("dashboard.runs.{kind}.phase === 'over' && {button}")).await;
-        }
-        write(directory.join(format!("{name}-drills.png")), browser.screenshot().await).unwrap();
+        run_both_drills(&browser, &directory, name).await;
     }
+}
+
+async fn resume_after_a_cut(browser: &Chromium) {
+    browser.click("#cut button").await;
+    is_resumed(browser).await;
+}
+
+async fn is_resumed(browser: &Chromium) {
+    browser.until("dashboard.opened.length === 2").await;
+    let resumed = browser.until("dashboard.samples.length").await;
+    browser.until(&format!("dashboard.samples.length > {resumed} + 10")).await;
+}
+
+async fn run_both_drills(browser: &Chromium, directory: &Path, name: &str) {
+    let scroll = "document.querySelector('.drill').scrollIntoView({ block: 'nearest' })";
+    browser.until(&format!("{scroll} ?? true")).await;
+    for (kind, button) in [("storm", "false"), ("spread", "true")] {
+        browser.click(&format!("#drill [value={button}]")).await;
+        browser.until(&format!("dashboard.runs.{kind}?.phase === 'draining'")).await;
+        if kind == "spread" {
+            browser.until("dashboard.runs.spread.returned.length > 5").await;
+            let picture = directory.join(format!("{name}-draining.png"));
+            write(picture, browser.screenshot().await).unwrap();
+        }
+        let button = "!document.querySelector('#drill button').disabled";
+        browser.until(&format!("dashboard.runs.{kind}.phase === 'over' && {button}")).await;
+    }
+    write(directory.join(format!("{name}-drills.png")), browser.screenshot().await).unwrap();
 }

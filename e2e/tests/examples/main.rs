@@ -13,4 +13,5 @@ mod metrics;
 mod notifications;
 mod ports;
 mod proxy;
+mod quickstart;
 mod tonic_web;

@@ -1,0 +1,27 @@
+//! The program on the first screen of the README.
+//!
+//! cargo run --example quickstart --features axum,hub
+
+use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
+use tower_sse::{LastEventId, SseLayer, hub::Hub};
+
+#[tokio::main]
+async fn main() -> std::io::Result<()> {
+    let app = Router::new()
+        .route("/events", get(subscribe).post(publish))
+        .layer(SseLayer::new()) // covers the routes above it
+        .with_state(Hub::new());
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    axum::serve(listener, app).await
+}
+
+async fn subscribe(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+    tower_sse::response(hub.subscribe_to("news").resume(last))
+}
+
+async fn publish(State(hub): State<Hub>, text: String) -> impl IntoResponse {
+    match hub.publish("news", text).await {
+        Ok(receipt) => (StatusCode::OK, format!("{}\n", receipt.id())),
+        Err(error) => (StatusCode::SERVICE_UNAVAILABLE, format!("{error}\n")),
+    }
+}
