@@ -21,6 +21,8 @@ pub mod naive;
 pub mod patience;
 /// A client that leaves in every possible way.
 pub mod peer;
+/// Ports for servers that cannot choose one.
+pub mod port;
 /// HTTP/1 and HTTP/2.
 pub mod protocol;
 /// The events of a response.
@@ -47,11 +49,12 @@ pub use self::{
     kind::{Bodies, Kind, Responses, Streams, open},
     patience::{PATIENCE, soon, until},
     peer::{Leave, Peer},
+    port::free_port,
     protocol::{Connection, Protocol},
     reader::EventReader,
     reports::Reports,
     requester::Requester,
-    server::{free_port, listen, serve_axum, start},
+    server::{listen, serve_axum, start},
     source::{Events, Source, Sources},
     task::cancelled_task,
     wakes::Wakes,

@@ -28,11 +28,6 @@ pub async fn listen() -> (TcpListener, SocketAddr) {
     (listener, address)
 }
 
-/// Returns a port that no process listens on.
-pub fn free_port() -> u16 {
-    std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
-}
-
 /// Starts a server on a port of its own until the test ends.
 pub async fn start<F>(serve: impl FnOnce(TcpListener) -> F) -> SocketAddr
 where

@@ -76,6 +76,8 @@ impl Server {
         self.spawn();
         let deadline = Instant::now() + PATIENCE;
         loop {
+            let exited = self.process.as_mut().unwrap().try_wait().unwrap();
+            assert!(exited.is_none(), "redis-server on port {}: {exited:?}", self.port);
             if let Ok(mut connection) = self.try_connect().await
                 && redis::cmd("PING").query_async::<String>(&mut connection).await.is_ok()
             {
