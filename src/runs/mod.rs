@@ -86,7 +86,7 @@
 //!     }
 //! }
 //!
-//! // DELETE: stop, unless the id is that of an earlier turn.
+//! // DELETE: stops the run, unless the request's id is from an earlier turn.
 //! # #[cfg(feature = "axum")]
 //! async fn stop(State(runs): State<Runs>, last: Option<LastEventId>, parts: Parts) -> StatusCode {
 //!     match chat_of(&parts) {

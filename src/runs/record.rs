@@ -199,7 +199,7 @@ impl Record {
 
     /// Evicts all frames, which can be assembled again. If there are none, evicts the older half of
     /// the events.
-    pub(super) fn evict_half(&self, deferred: &mut Deferred) {
+    pub(super) fn evict_frames_or_half(&self, deferred: &mut Deferred) {
         let mut state = self.lock();
         let memory = state.log.events_memory();
         state.log.evict_frames(&mut deferred.drops);

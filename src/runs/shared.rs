@@ -191,7 +191,7 @@ impl Shared {
             let largest = sample.into_iter().max_by_key(|record| record.events_memory());
             if let Some(record) = largest {
                 let mut deferred = Deferred::default();
-                record.evict_half(&mut deferred);
+                record.evict_frames_or_half(&mut deferred);
                 _ = deferred.wake();
             }
         }
