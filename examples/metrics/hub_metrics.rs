@@ -52,7 +52,7 @@ fn encode_hub(now: &HubStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resul
 }
 
 fn encode_health(health: &RedisHealth, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "1 while the process follows the stream in Redis, else 0.";
+    let help = "1 while the process follows the Redis stream, else 0.";
     let is_following = ConstGauge::new(i64::from(health.is_following()));
     encode_gauge(encoder, "sse_redis_following", help, None, &is_following)?;
     for (name, help, count) in [

@@ -10,7 +10,7 @@
 //! `on_close`.
 //!
 //! With `REDIS_URL` set, processes share the news through Redis, and `/ready` is the route of a
-//! readiness probe: it answers 503 while the process does not follow the stream in Redis.
+//! readiness probe: it answers 503 while the process does not follow the Redis stream.
 //!
 //! Set `PORT` to use another port.
 

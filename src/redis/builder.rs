@@ -8,7 +8,7 @@ use super::{
     connector::Connector,
     follower::{Connections, Follower},
     gate::Gate,
-    publisher::{PublisherConfig, RedisPublisher},
+    publisher::{PublisherInner, RedisPublisher},
     reader::{Reader, Stop},
 };
 use crate::hub::{Broker, Feed, Publisher, SealedBroker};
@@ -55,8 +55,8 @@ impl Redis {
     ///
     /// Returns an error if the URL is none of these.
     pub fn open(url: impl AsRef<str>) -> Result<Self, Error> {
-        let client = Client::open(url.as_ref())
-            .map_err(|error| Error::new("read the URL of Redis", error))?;
+        let client =
+            Client::open(url.as_ref()).map_err(|error| Error::new("parse the Redis URL", error))?;
         Ok(Self {
             client,
             key: "tower-sse".to_owned(),
@@ -192,8 +192,8 @@ impl SealedBroker for Redis {
             }
         }
         let deadline = publish_deadline;
-        let config = PublisherConfig { key, max_len, deadline, gate, clock, health };
-        Ok(RedisPublisher { shared: Arc::new(config) })
+        let inner = PublisherInner { key, max_len, deadline, gate, clock, health };
+        Ok(RedisPublisher { inner: Arc::new(inner) })
     }
 }
 

@@ -96,7 +96,7 @@ impl Follower {
     fn open_gate(&self, publishing: Stream) -> Session {
         let session = self.reader.gate.open(publishing);
         self.reader.health.set_following(true);
-        debug!(last = %self.reader.last(), "following the stream in Redis");
+        debug!(last = %self.reader.last(), "following the Redis stream");
         session
     }
 
@@ -105,7 +105,10 @@ impl Follower {
         let ended = session.ended.clone();
         match ended.run_until_cancelled(self.read_until_break(&mut reading, session)).await {
             Some(stop) => stop,
-            None => Stop::Error(Error::new("publish", "the publishers' connection is unusable")),
+            None => Stop::Error(Error::new(
+                "publish to Redis",
+                "the connection for publishing is unusable",
+            )),
         }
     }
 
@@ -130,8 +133,8 @@ impl Follower {
         // The entry was in the stream before this read, unless the publishers are connected to
         // another server.
         if is_complete && acknowledged > self.reader.last() && !mutant::trusts_every_answer() {
-            let missing = "an entry that was acknowledged is missing";
-            return Err(Error::new("read the stream in Redis", missing).into());
+            let missing = "an acknowledged entry is missing";
+            return Err(Error::new("read the Redis stream", missing).into());
         }
         if is_idle {
             // Check the publishers' connection too: a proxy may have closed it while it was idle.

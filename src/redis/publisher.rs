@@ -25,10 +25,11 @@ const MAX_LEAD: Duration = Duration::from_secs(60);
 /// Publishes the events of a hub as entries of its stream.
 #[derive(Clone)]
 pub(super) struct RedisPublisher {
-    pub(super) shared: Arc<PublisherConfig>,
+    pub(super) inner: Arc<PublisherInner>,
 }
 
-pub(super) struct PublisherConfig {
+/// What all clones of a [`RedisPublisher`] share.
+pub(super) struct PublisherInner {
     pub(super) key: String,
     pub(super) max_len: usize,
     pub(super) deadline: Duration,
@@ -39,19 +40,19 @@ pub(super) struct PublisherConfig {
 
 impl Publisher for RedisPublisher {
     fn publish(&self, topic: &str, event: &Event) -> Publishing {
-        let shared = Arc::clone(&self.shared);
-        let command = publish_command(&shared.key, shared.max_len, topic, event);
-        Box::pin(async move { shared.publish(&command).await })
+        let inner = Arc::clone(&self.inner);
+        let command = publish_command(&inner.key, inner.max_len, topic, event);
+        Box::pin(async move { inner.publish(&command).await })
     }
 
     fn newest_possible(&self, committed: u64) -> u64 {
         let lead = u64::try_from(MAX_LEAD.as_millis()).unwrap_or(u64::MAX);
-        let now = StreamId::at(self.shared.clock.now().saturating_add(lead)).sequence();
+        let now = StreamId::at(self.inner.clock.now().saturating_add(lead)).sequence();
         now.max(committed.saturating_add(StreamId::at(lead).sequence()))
     }
 }
 
-impl PublisherConfig {
+impl PublisherInner {
     async fn publish(&self, command: &Cmd) -> Result<u64, PublishError> {
         let mut is_sent = false;
         match timeout(self.deadline, self.try_publish(command, &mut is_sent)).await {

@@ -111,10 +111,10 @@ impl Reader {
     pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // Set after the loss of the last entry was reported or marked: the next read starts after
         // it. If that read is empty, the marker is lost too, so start over.
-        let mut is_lost = false;
+        let mut has_handled_loss = false;
         loop {
             let is_inclusive =
-                self.last > StreamId::ZERO && !is_lost && !mutant::reads_exclusively();
+                self.last > StreamId::ZERO && !has_handled_loss && !mutant::reads_exclusively();
             let from =
                 if is_inclusive { RangeStart::At(self.last) } else { RangeStart::After(self.last) };
             let mut page = stream.range(from, None, PAGE + 1).await?;
@@ -122,13 +122,13 @@ impl Reader {
             if is_inclusive {
                 if page.first().is_none_or(|first| first.id != self.last) {
                     self.handle_missing_last(stream, page.first()).await?;
-                    is_lost = true;
+                    has_handled_loss = true;
                     continue;
                 }
                 page.remove(0);
             }
-            let has_nothing_after_loss = is_lost && page.is_empty();
-            is_lost = false;
+            let has_nothing_after_loss = has_handled_loss && page.is_empty();
+            has_handled_loss = false;
             self.feed_entries(stream, page).await?;
             if is_full || has_nothing_after_loss {
                 continue;

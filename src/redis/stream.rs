@@ -55,7 +55,7 @@ pub(super) enum RangeStart {
 impl Stream {
     /// Returns the server's time in milliseconds.
     pub(super) async fn time(&mut self) -> Result<u64, Error> {
-        const ACTION: &str = "read the time of Redis";
+        const ACTION: &str = "get the time from Redis";
         let reply = self.send(&cmd("TIME"), ACTION).await?;
         let (seconds, microseconds): (u64, u64) =
             ::redis::from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
@@ -70,7 +70,8 @@ impl Stream {
         let Some(before) = milliseconds.checked_sub(1) else { return Ok(None) };
         let mut command = cmd("XREVRANGE");
         command.arg(&*self.key).arg(before).arg("-").arg("COUNT").arg(1);
-        let entries = self.entries(&command, "find the start of the history in Redis").await?;
+        let entries =
+            self.entries(&command, "find the start of the history in the Redis stream").await?;
         Ok(entries.first().map(|entry| entry.id))
     }
 
@@ -93,7 +94,7 @@ impl Stream {
             Some(id) => command.arg(id.to_string()),
         };
         command.arg("COUNT").arg(count);
-        self.entries(&command, "read the stream in Redis").await
+        self.entries(&command, "read the Redis stream").await
     }
 
     /// Waits up to [`BLOCK`] for entries after `last`. Returns up to [`PAGE`] of them, or `None` if
@@ -102,7 +103,7 @@ impl Stream {
         &mut self,
         last: StreamId,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
-        const ACTION: &str = "wait for entries of Redis";
+        const ACTION: &str = "wait for entries in the Redis stream";
         let mut pipeline = ::redis::pipe();
         pipeline.cmd("XREAD").arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64);
         pipeline.arg("STREAMS").arg(&*self.key).arg(last.to_string());
@@ -131,7 +132,7 @@ impl Stream {
     pub(super) async fn mark(&mut self, missing: StreamId, known: StreamId) -> Result<(), Error> {
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key).arg(missing.to_string()).arg(known.to_string());
-        self.send(&command, "mark a loss in Redis").await.map(drop)
+        self.send(&command, "mark a loss in the Redis stream").await.map(drop)
     }
 
     /// Adds an entry with an id of the next millisecond, unless the stream already has a later id.
@@ -140,11 +141,11 @@ impl Stream {
         let next = StreamId::at(id.milliseconds.saturating_add(1));
         command.arg(&*self.key).arg("NOMKSTREAM").arg(next.to_string()).arg(SKIP).arg("");
         // Redis rejects the id if the stream has a later one, as intended.
-        _ = self.send(&command, "advance the ids in Redis").await;
+        _ = self.send(&command, "advance the ids of the Redis stream").await;
     }
 
     pub(super) async fn ping(&mut self) -> Result<(), Error> {
-        self.send(&cmd("PING"), "reach Redis").await.map(drop)
+        self.send(&cmd("PING"), "ping Redis").await.map(drop)
     }
 
     async fn entries(
@@ -206,5 +207,5 @@ pub(super) fn parse_added(reply: Value) -> Result<Option<StreamId>, Error> {
         return Ok(None);
     }
     let id = bytes(reply).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
-    id.map(Some).ok_or_else(|| unexpected("add an entry in Redis"))
+    id.map(Some).ok_or_else(|| unexpected("add an entry to the Redis stream"))
 }

@@ -13,7 +13,7 @@ use crate::{
     layer::{Refusal, make_event_stream},
 };
 
-/// What a request says about its client.
+/// The client that sent a request, and its last event id.
 pub(super) struct Requester {
     pub(super) client: Client,
     pub(super) last: Option<LastEventId>,
@@ -30,8 +30,8 @@ impl Requester {
     }
 }
 
-/// Answers a request for a run, once its call has an answer. Returns `None` if there is no such
-/// run, or none any more.
+/// Waits until the run's call has answered, attaches the client, and returns its response. Returns
+/// `None` if the run is forgotten, or if the call did not return an event stream.
 pub(super) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,
@@ -43,7 +43,7 @@ pub(super) async fn answer(
     respond(attached, requester)
 }
 
-/// Answers a request for a run whose call has an answer.
+/// Returns the response of [`answer`] for a run whose call has answered.
 pub(super) fn respond(attached: Attached, requester: &Requester) -> Option<Response<AnswerBody>> {
     match attached {
         Attached::Unknown => None,
@@ -57,7 +57,8 @@ pub(super) fn respond(attached: Attached, requester: &Requester) -> Option<Respo
     }
 }
 
-/// Answers the client whose call was given up before it had an answer.
+/// Returns the response for the client that started a run, if the run ended before the call
+/// answered.
 pub(super) fn without_call(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
     match reader.record.phase() {
         Phase::Ended(outcome) => nothing_left(reader, outcome, requester),
@@ -65,17 +66,17 @@ pub(super) fn without_call(reader: Reader, requester: &Requester) -> Response<An
     }
 }
 
-/// Answers a client that has seen all events of a run that has ended.
+/// Returns the response for a client that has seen all events of a run that has ended.
 fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Response<AnswerBody> {
     let is_first_visit = requester.last.is_none();
     match (outcome, requester.client) {
-        // Another process may make the call.
+        // The client can start the call on another process.
         (Outcome::Interrupted, client) if is_first_visit => refusal(client),
-        // It would reconnect forever.
+        // After an empty 200, it would reconnect forever.
         (_, Client::EventSource) => status(StatusCode::NO_CONTENT),
-        // Other clients do not expect 204, and some retry it forever.
+        // Clients of other kinds do not expect 204, and some retry it forever.
         (Outcome::Completed | Outcome::Cancelled, _) => events(reader),
-        // An empty 200 would say that nothing is missing.
+        // An empty 200 would mean that nothing is missing.
         _ => not_found(),
     }
 }
@@ -90,7 +91,8 @@ fn events(reader: Reader) -> Response<AnswerBody> {
     response
 }
 
-/// The answer for an id of no run, whatever the reason.
+/// Returns the response to an id that cannot be resumed. It is the same for every reason, so it
+/// does not reveal whether a run exists.
 pub(super) fn not_found() -> Response<AnswerBody> {
     status(StatusCode::NOT_FOUND)
 }

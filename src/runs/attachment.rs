@@ -13,9 +13,10 @@ use super::{
 };
 use crate::event::Encoded;
 
-/// A stream of a run's events for one client. Each item has one or more events, with their ids.
+/// A stream of a run's events for one client. Each item contains one or more events, with their
+/// ids.
 ///
-/// It ends as the run does:
+/// How it ends depends on the run's outcome:
 ///
 /// | outcome | the stream |
 /// |---|---|
@@ -23,9 +24,10 @@ use crate::event::Encoded;
 /// | [`Cancelled`](super::Outcome::Cancelled) | fails with an error after which [`SseLayer`](crate::SseLayer) ends the body cleanly, without its terminator |
 /// | any other | fails |
 ///
-/// It fails too if the next event is no longer kept. While it exists, the client counts as
-/// attached: a source may wait for it, and the run is not abandoned. Dropping it detaches the
-/// client, and does not stop the run.
+/// It also fails if the client's next event was evicted.
+///
+/// While it exists, the client counts as attached: the source may wait for it, and the run is not
+/// abandoned. Dropping it detaches the client but does not stop the run.
 #[must_use = "streams do nothing unless polled"]
 pub struct Attachment {
     /// `None` once the stream has ended.

@@ -15,14 +15,14 @@ use crate::{
     connection::DisconnectGuard,
 };
 
-/// The body of a response for a run: its events, a refusal, or nothing.
+/// The body of a response about a run: its events, a refusal, or nothing.
 pub struct AnswerBody {
     kind: AnswerKind,
 }
 
 enum AnswerKind {
     Events(Box<EventBody<Attachment>>),
-    /// `None` once they were sent.
+    /// `None` once the bytes are sent.
     Whole(Option<Bytes>),
 }
 

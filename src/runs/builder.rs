@@ -3,10 +3,11 @@ use std::{fmt, sync::Arc, time::Duration};
 use super::{RunEnd, Runs, options::Options, registry::RunLimits};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The longest time after which a run is abandoned, so that the sum with any time is a time.
+/// The maximum of [`RunsBuilder::abandon_after`]. Adding a longer time to an instant could
+/// overflow.
 const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// A builder of [`Runs`] with limits on their memory, number and lifetime.
+/// A builder of [`Runs`], which limits their memory, number and lifetime.
 ///
 /// ```
 /// use std::time::Duration;
@@ -43,18 +44,18 @@ impl RunsBuilder {
         }
     }
 
-    /// Limits the size of the events that each run keeps, to `bytes` on the wire. The default is
-    /// 8 MiB.
+    /// Limits the total size of the events that each run keeps to `bytes` on the wire. The default
+    /// is 8 MiB.
     ///
-    /// A full record depends on its clients:
+    /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
-    /// - While a client is attached, the oldest events that the fastest client has read are
-    ///   evicted. If it has read none of them, the source is not polled until it has. If a slower
-    ///   client needs an evicted event, its body fails, and it gets `404` when it reconnects.
-    /// - While no client is attached, the oldest events are evicted, so the source never waits. A
-    ///   client that comes later and needs one of them gets `404`.
+    /// - While a client is attached, only events that the fastest client has read are evicted. If
+    ///   there are none, the source is not polled until the client has read one. If a slower client
+    ///   needs an evicted event, its body fails, and it gets `404` when it reconnects.
+    /// - While no client is attached, any event can be evicted, so the source never waits. A client
+    ///   that needs an evicted event later gets `404`.
     ///
-    /// An event larger than the limit fails the run.
+    /// A run fails if one of its events is larger than the limit.
     ///
     /// # Panics
     ///
@@ -66,19 +67,31 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits the memory of all runs together, to `bytes`. The default is 256 MiB.
+    /// Limits the total memory of all runs to `bytes`. The default is 256 MiB.
     ///
     /// | counted | bytes |
     /// |---|---|
-    /// | an event | its size on the wire and 112 |
-    /// | a run | 704 and its key |
-    /// | the task of a running run, without its service or stream | 1,024 |
-    /// | a frame kept for clients that are behind, up to 16 of each run | its size (less than 20 KiB), plus 170 |
+    /// | an event | its size on the wire, plus 112 |
+    /// | a run | the length of its key, plus 704 |
+    /// | the task of a running run | 1,024 |
+    /// | an incomplete event of the source | the capacity of its buffers |
+    /// | a frame that a run keeps for clients that are behind; up to 16 for each run | its size (less than 20 KiB), plus 170 |
+    /// | a frame that only clients still hold | 170 |
     ///
-    /// Beyond the limit, runs that have ended are forgotten, the oldest first. If that is not
-    /// enough, 32 running runs are compared at a time: the largest loses its frames or, if it has
-    /// none, the older half of its events. Clients that have not read these events fail. A running
-    /// run is never stopped.
+    /// | not counted | bytes |
+    /// |---|---|
+    /// | the service's future, its stream, and what they hold | their size |
+    /// | events and frames that are evicted but that a server still has to send | their size, once for all clients that hold them |
+    ///
+    /// When recorded bytes or a new run exceed the limit, the following is evicted, in up to 32
+    /// rounds:
+    ///
+    /// 1. Runs that have ended, with all their events, the oldest first.
+    /// 2. If that is not enough, all frames of the largest of the next 32 running runs; they can be
+    ///    assembled again. If it has no frames, the older half of its events.
+    ///
+    /// The next recorded bytes continue, so the limit can be exceeded for a moment. The bodies of
+    /// clients that need an evicted event fail. A running run is never stopped.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -93,15 +106,16 @@ impl RunsBuilder {
         self
     }
 
-    /// Sets how long a run goes on without a client. The default is 10 minutes.
+    /// Sets how long a run continues without a client. After this time, it ends as
+    /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes.
     ///
-    /// The time counts from the start of the call, and again from the moment at which the last
-    /// client leaves. A client that waits for the call's answer counts as attached. `Duration::MAX`
-    /// never abandons a run.
+    /// The time starts with the call, and again whenever the last client leaves. A client that
+    /// waits for the call's answer counts as attached. With `Duration::MAX`, a run is never
+    /// abandoned.
     ///
     /// # Panics
     ///
-    /// Panics if the time is zero, as no run could start.
+    /// Panics if the time is zero, because no run could start.
     #[track_caller]
     pub fn abandon_after(mut self, time: Duration) -> Self {
         assert!(!time.is_zero(), "the time after which a run is abandoned must not be zero");
@@ -109,8 +123,8 @@ impl RunsBuilder {
         self
     }
 
-    /// Limits how many runs may be running at a time. The default is 10,000. A run that ended, and
-    /// is only kept, does not count.
+    /// Limits how many runs may be running at a time. The default is 10,000. Runs that have ended
+    /// do not count.
     ///
     /// # Panics
     ///
@@ -137,25 +151,26 @@ impl RunsBuilder {
         self
     }
 
-    /// Sets whether each connection starts with an extra id line, that of the event before the
-    /// first one sent. Off by default.
+    /// Sets whether the first event of each connection begins with an extra `id` line, which has
+    /// the id of the previous event. Off by default.
     ///
     /// Set it for clients that apply an `id` line to the `data` lines after it, such as
-    /// `@tanstack/ai-client` 0.33: otherwise they receive one event twice after each reconnection.
-    /// Clients that follow the standard take the last id of an event. A few fail at two ids in one
-    /// event, such as sse-stream 0.2, which rmcp's client uses.
+    /// `@tanstack/ai-client` 0.33. Otherwise, they receive one event twice after each reconnection.
+    /// Clients that follow the standard use the last id of an event. A few clients reject two ids
+    /// in one event, such as sse-stream 0.2, which rmcp's client uses.
     pub fn leading_ids(mut self, leading_ids: bool) -> Self {
         self.options.leading_ids = leading_ids;
         self
     }
 
-    /// Adds a closure that is called once when a run ends, with any outcome. Use it for billing and
-    /// for reports.
+    /// Adds a closure that is called once for each run, when the run ends with any outcome. Use it
+    /// for billing and reports.
     ///
-    /// Calls that are cancelled, abandoned or interrupted, or that panic, before they answer count
-    /// as runs; calls that return something other than an event stream do not. The closure runs on
-    /// the thread that ended the run, and holds no lock. All closures are called, in the order in
-    /// which they were added; a panic of one is caught.
+    /// A call that panics, or is cancelled, abandoned or interrupted, before it answers counts as a
+    /// run. A call that returns anything but an event stream does not.
+    ///
+    /// The closure is called on the thread that ends the run, while no lock is held. All closures
+    /// are called, in the order in which they were added; a panic of one is caught.
     pub fn on_end<F>(mut self, callback: F) -> Self
     where
         F: Fn(&RunEnd) + Send + Sync + 'static,
@@ -164,7 +179,7 @@ impl RunsBuilder {
         self
     }
 
-    /// Returns the runs.
+    /// Creates the [`Runs`].
     #[must_use]
     pub fn build(self) -> Runs {
         Runs::of(self.options)

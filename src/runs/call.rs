@@ -22,7 +22,7 @@ use crate::{
     layer::{has_body, make_event_stream},
 };
 
-/// Answers a request with a key, by a call of the service or without one.
+/// Answers a request with a key, from an existing run or by calling the service.
 pub(super) async fn answer<S, B, R>(
     shared: Arc<Shared>,
     key: RunKey,
@@ -36,28 +36,28 @@ where
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let requester = Requester::of(request.method(), request.headers(), request.extensions());
-    let answer = if requester.last.is_some() {
-        Found::Answer(resume(&shared, &key, &requester).await)
+    let action = if requester.last.is_some() {
+        Action::Answer(resume(&shared, &key, &requester).await)
     } else {
         find(&shared, &key, &requester).await
     };
-    match answer {
-        Found::Answer(response) => Ok(response.map(RunBody::answer)),
-        Found::Nothing(producer, reader) => {
+    match action {
+        Action::Answer(response) => Ok(response.map(RunBody::answer)),
+        Action::Start(producer, reader) => {
             call(producer, reader, service, request, &requester).await
         }
     }
 }
 
-/// What there is for a first request.
-enum Found {
+/// What to do for a request with a key.
+enum Action {
     Answer(Response<AnswerBody>),
-    /// The request starts the run.
-    Nothing(Producer, Reader),
+    /// Start a run, to which the reader is already attached.
+    Start(Producer, Reader),
 }
 
-/// Answers a client that has seen an event. It never reaches the service, because the service would
-/// begin anew.
+/// Answers a client that has seen an event. It never calls the service, which would return a
+/// different answer.
 async fn resume(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Response<AnswerBody> {
     let answer = match shared.get(key) {
         Some(record) => answer::answer(&record, requester).await,
@@ -66,32 +66,32 @@ async fn resume(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Re
     answer.unwrap_or_else(answer::not_found)
 }
 
-/// Attaches the client to the run that is there, or claims the key.
-async fn find(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Found {
+/// Attaches the client to the run with this key, or claims the key for a new run.
+async fn find(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Action {
     loop {
         let record = match shared.claim(key) {
-            Err(_) => return Found::Answer(answer::refusal(requester.client)),
+            Err(_) => return Action::Answer(answer::refusal(requester.client)),
             Ok(Claim::Existing(record)) => record,
             Ok(Claim::New(producer)) => match producer.record.attach(None) {
-                Attached::Starting(reader) => return Found::Nothing(producer, reader),
+                Attached::Starting(reader) => return Action::Start(producer, reader),
                 // Another thread has replaced it already.
                 _ => continue,
             },
         };
         let attached = match record.attach(None) {
             Attached::Starting(reader) => reader.started().await,
-            // It ended since it was found, and has freed the key.
+            // It has ended since the claim, so its key is free.
             Attached::Ended { outcome, .. } if outcome != Outcome::Completed => continue,
             attached => attached,
         };
-        // The answer of the call that was awaited may be no event stream.
+        // There is no answer if the call did not return an event stream. Then the key is free.
         if let Some(answer) = answer::respond(attached, requester) {
-            return Found::Answer(answer);
+            return Action::Answer(answer);
         }
     }
 }
 
-/// Calls the service on a task, and waits for the head of its answer.
+/// Calls the service on a task, and waits for its response head.
 async fn call<S, B, R>(
     producer: Producer,
     reader: Reader,
@@ -105,7 +105,7 @@ where
     S::Error: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    // The connection is no longer the call's.
+    // The call outlives the connection, so it gets a `Disconnect` of its own.
     let disconnect = Disconnect::new();
     request.extensions_mut().insert(disconnect.clone());
     let guard = DisconnectGuard::new(disconnect);
@@ -128,7 +128,7 @@ where
     }
 }
 
-/// Passes an answer that is no event stream.
+/// Passes on an answer that is not an event stream.
 fn pass<B: Body, E>(
     answer: Result<Response<B>, E>,
     mut guard: DisconnectGuard,

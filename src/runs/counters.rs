@@ -6,8 +6,8 @@ use std::sync::{
 use super::{Outcome, RunEnd};
 use crate::history::MemoryCounter;
 
-/// The counters that all runs of a [`Runs`](super::Runs) share. They are the standard library's,
-/// for loom too: the models do not depend on their order.
+/// The counters that all runs of a [`Runs`](super::Runs) share. They are the standard library's
+/// atomics even under loom, because the models do not depend on their order.
 #[derive(Debug, Default)]
 pub(super) struct Counters {
     pub(super) memory: Arc<MemoryCounter>,
@@ -98,14 +98,14 @@ impl RunsStats {
         self.memory
     }
 
-    /// Returns the number of calls that were started, including those whose answer was no event
+    /// Returns the number of calls that were started, including those whose answer was not an event
     /// stream.
     #[must_use]
     pub const fn started(&self) -> u64 {
         self.started
     }
 
-    /// Returns the number of calls that were refused, at a limit or during a shutdown.
+    /// Returns the number of calls that were refused at a limit or during a shutdown.
     #[must_use]
     pub const fn refused(&self) -> u64 {
         self.refused

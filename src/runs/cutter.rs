@@ -7,25 +7,28 @@ const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
 
-/// Cuts the bytes of an event stream into events, however the bytes are divided into frames, and
-/// gives the events ids of the run.
+/// Cuts the bytes of an event stream into events, regardless of how they are divided into frames,
+/// and gives each event an id of the run.
 ///
 /// An event is a block with a `data` or `event` line. Its lines are kept in order and end in LF,
 /// with these exceptions:
 ///
-/// - Comments are dropped, and so are ids, which the run's replace.
-/// - The last valid `retry` line since the previous event becomes the line before the id, because
-///   some clients reject a block with two of them.
-/// - Blocks without `data` and `event` are dropped, as is an incomplete block at the end.
+/// - Comments are dropped. So are ids, because the ids of the run replace them.
+/// - Of the valid `retry` lines since the previous event, only the last is kept, because some
+///   clients reject a block with two of them. It becomes the line before the id.
+/// - Lines that begin with a byte order mark are dropped. At the start of the stream, only the mark
+///   is dropped.
+/// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
 #[derive(Debug)]
 pub(super) struct Cutter {
     /// The lines of the current event.
     block: Vec<u8>,
-    /// The start of a line whose end has not come.
+    /// The beginning of an incomplete line.
     line: Vec<u8>,
     retry: Option<Box<[u8]>>,
-    /// A `data` or `event` line of the current block has come.
+    /// The current block has a `data` or `event` line.
     is_event: bool,
+    /// The current block is an event, and its last line has been read.
     is_complete: bool,
     /// The last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
@@ -33,7 +36,7 @@ pub(super) struct Cutter {
     limit: usize,
 }
 
-/// An event is larger than the cutter's limit.
+/// The error for an event that is larger than the cutter's limit.
 #[derive(Debug)]
 pub(super) struct TooLarge;
 
@@ -52,7 +55,7 @@ impl Cutter {
         }
     }
 
-    /// Returns whether an event is complete and has to be [taken](Self::take).
+    /// Returns whether there is a complete event to [take](Self::take).
     pub(super) const fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -62,7 +65,7 @@ impl Cutter {
         self.block.capacity() + self.line.capacity()
     }
 
-    /// Frees what the next event does not need, as the source is idle.
+    /// Frees the buffers that are empty, because the source is idle.
     pub(super) fn shrink(&mut self) {
         for buffer in [&mut self.block, &mut self.line] {
             if buffer.is_empty() {
@@ -137,7 +140,8 @@ impl Cutter {
                 return;
             }
             b"data" | b"event" => self.is_event = true,
-            // As the first bytes of a client's stream they would be a mark, and the rest a field.
+            // At the start of a client's stream, the mark would be stripped, and the rest would be
+            // a field.
             _ if line.starts_with(BYTE_ORDER_MARK) => return,
             _ => {}
         }
@@ -145,7 +149,7 @@ impl Cutter {
         self.block.push(b'\n');
     }
 
-    /// Returns the length of the complete event with an id of this length.
+    /// Returns the length of the complete event, if its id has `id_len` bytes.
     pub(super) fn event_len(&self, id_len: usize) -> usize {
         let retry = self.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
         self.block.len() + retry + "id: \n\n".len() + id_len
@@ -172,7 +176,7 @@ impl Cutter {
     }
 }
 
-/// The id of an event: a prefix, and a sequence number.
+/// The id of an event: the prefix of its run and a sequence number.
 pub(super) struct Id<'p> {
     prefix: &'p str,
     sequence: u64,

@@ -19,9 +19,9 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Returns the answer to a request whose run was not started:
-    /// [`Refusal::per_client`](crate::Refusal::per_client), after which an `EventSource`
-    /// reconnects, and other clients get a `503` with `Retry-After`.
+    /// Returns the answer to a request whose run was not started, as
+    /// [`Refusal::per_client`](crate::Refusal::per_client) does: an `EventSource` gets a response
+    /// after which it reconnects, and other clients get a `503` with `Retry-After`.
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
         answer::refusal(Client::of(&parts.method, &parts.headers))
@@ -33,7 +33,7 @@ impl fmt::Display for StartError {
         f.write_str(match self {
             Self::Full => "too many runs are running",
             Self::OwnerFull => "too many runs of this owner are running",
-            Self::Draining => "no run is started during a shutdown",
+            Self::Draining => "no runs are started during a shutdown",
         })
     }
 }
@@ -42,9 +42,9 @@ impl Error for StartError {}
 
 /// The error of an [`Attachment`](super::Attachment).
 ///
-/// Its text contains the text of the run's error. Its [`source`](Error::source) is never that
-/// error, so that [`cancellation_if`](crate::SseLayer::cancellation_if) does not mistake an error
-/// of the run for a cancellation of this client's stream.
+/// Its text includes the text of the run's error, but that error is not its
+/// [`source`](Error::source). Otherwise [`cancellation_if`](crate::SseLayer::cancellation_if) could
+/// mistake an error of the run for a cancellation of this client's stream.
 #[derive(Clone, Debug)]
 pub struct RunError {
     kind: Kind,
@@ -80,7 +80,7 @@ impl RunError {
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.kind, &self.text) {
-            (Kind::Lagged, _) => f.write_str("the next event of the run is no longer kept"),
+            (Kind::Lagged, _) => f.write_str("the next event of the run was evicted"),
             (Kind::Ended(outcome), None) => write!(f, "the run ended: {outcome}"),
             (Kind::Ended(outcome), Some(text)) => write!(f, "the run ended: {outcome}: {text}"),
         }

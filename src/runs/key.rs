@@ -3,12 +3,14 @@ use std::{fmt, sync::Arc};
 /// The longest owner or name, in bytes.
 const MAX_LEN: usize = 512;
 
-/// The key of a run: a name, and the only owner that can use it.
+/// The key of a run: an owner and a name. Only clients of this owner can reach the run.
 ///
-/// With the [layer](super::Runs::layer), a key must name one answer, such as one turn of a
-/// conversation. With [`Runs::replace`](super::Runs::replace) it can name the whole conversation,
-/// whose current turn is the run. Names that a client chooses need an owner, such as the user's id
-/// from an authenticated session: two owners with the same name have two runs.
+/// With the [layer](super::Runs::layer), a key must name one answer, such as one turn of a chat.
+/// With [`Runs::replace`](super::Runs::replace), it can name a whole chat, and the run is the
+/// current turn.
+///
+/// Names that clients choose need an owner, such as the user's id from an authenticated session. If
+/// two owners use the same name, they have two runs.
 ///
 /// ```
 /// use tower_sse::runs::RunKey;
@@ -57,7 +59,7 @@ impl RunKey {
         self.owner.as_ref()
     }
 
-    /// Returns the bytes of both parts.
+    /// Returns the total length of both parts in bytes.
     pub(super) fn len(&self) -> usize {
         self.owner.as_ref().map_or(0, |owner| owner.len()) + self.name.len()
     }
@@ -67,8 +69,8 @@ fn part(text: &str) -> Option<Arc<str>> {
     (!text.is_empty() && text.len() <= MAX_LEN).then(|| text.into())
 }
 
-/// Hides the owner, which can be a session's secret, and the name of a shared run, which is all that
-/// a client needs to attach to it.
+/// Hides the owner, which can be a session's secret, and the name of a shared run, which is all
+/// that a client needs to attach to it.
 impl fmt::Debug for RunKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut key = f.debug_struct("RunKey");

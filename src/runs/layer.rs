@@ -4,33 +4,34 @@ use tower_layer::Layer;
 
 use super::{RunService, shared::Shared};
 
-/// The layer that [`Runs::layer`](super::Runs::layer) creates.
+/// A layer that makes the event streams of a service resumable, created by
+/// [`Runs::layer`](super::Runs::layer).
 ///
 /// # Requests
 ///
 /// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods can
-///   start a run, so return no key for a `DELETE` that stops it.
-/// - The first request with a key calls the service, on a task of its own. Requests with the same
-///   key wait for the head of its answer, and then get the same events.
+///   start a run, so return no key for a `DELETE` that is to stop one.
+/// - The first request with a key calls the service, on a task of its own. Other requests with the
+///   same key wait for the response head, and then get the same events.
 /// - A request with a last event id never reaches the service. The id is that of the header, or the
-///   one that an outer [`SseLayer`](crate::SseLayer) found in the query.
-/// - The service gets a [`Disconnect`](crate::Disconnect) that fires when the run is over, not when
-///   a client leaves.
+///   one that an outer [`SseLayer`](crate::SseLayer) has found in the query.
+/// - The [`Disconnect`](crate::Disconnect) in the service's request fires when the run is over, not
+///   when a client leaves.
 ///
 /// [`Runs`](super::Runs#answers) has the table of all answers.
 ///
 /// # Responses
 ///
 /// - An event stream with status 200 and no content coding is recorded. The first client gets the
-///   whole head. Other clients get the headers of an event stream and the handler's
-///   [`StreamOptions`](crate::StreamOptions), without `max_age` and `on_close`, which stay with the
-///   first client.
-/// - Any other response, or error, goes to the first client, and the key is free again. One of the
-///   requests that wait calls the service next.
+///   service's response head. Other clients get the headers of an event stream and the handler's
+///   [`StreamOptions`](crate::StreamOptions), except for `max_age` and `on_close`, which apply only
+///   to the first client.
+/// - Any other response, or an error, goes to the first client, and the key is free again. One of
+///   the waiting requests then calls the service.
 /// - If the service panics before it answers, the panic propagates to the first client's future,
 ///   and the key is free again. A later panic fails the run.
 ///
-/// Comments and the source's own ids are not recorded. Each event gets an id of the run as its last
+/// The source's comments and ids are not recorded. Each event gets an id of the run as its last
 /// line.
 ///
 /// # Services

@@ -1,10 +1,10 @@
-//! Answers that outlive their client's connection: make any event stream resumable with one layer
-//! (feature `runs`).
+//! Event streams that outlive their client's connection: one layer makes the streams of any service
+//! resumable (feature `runs`).
 //!
-//! A run is one event stream returned by a service. A separate task drives it and records its
-//! events. Clients attach to it, leave, reload, come back by `Last-Event-ID`, or open it in a
-//! second tab. None of them owns it, so the answer of a language model is generated, and paid for,
-//! once.
+//! A run is one event stream that a service returns. A separate task drives the stream and records
+//! its events. Clients attach to the run, disconnect, reload the page, reconnect with
+//! `Last-Event-ID`, or open it in a second tab. The run depends on none of them, so the answer of a
+//! language model is generated, and paid for, once.
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -18,7 +18,7 @@
 //!
 //! let runs = Runs::new();
 //! let key = |request: &Request<_>| {
-//!     let user = request.headers().get("x-user")?.to_str().ok()?; // authenticated by a layer outside
+//!     let user = request.headers().get("x-user")?.to_str().ok()?; // set by an outer layer
 //!     RunKey::new(user, request.uri().path())
 //! };
 //! let app: Router = Router::new()
@@ -27,16 +27,18 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! The handler is unchanged. It may return a stream of this crate, axum's own `Sse`, or the bytes of
-//! an upstream. The page [recipes] shows what client libraries need, and when a
+//! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
+//! bytes of an upstream. The [recipes] show what client libraries need, and when a
 //! [hub](crate::hub) is the better choice.
 //!
 //! # Keys
 //!
-//! With the layer, a [`RunKey`] must name one answer, such as one turn. With [`Runs::replace`] it
-//! can name a whole chat, whose current turn is the run. The layer suits keys in the URL or a
-//! header. Where the key is in the body, or names a chat, a handler uses [`Runs::start`] or
-//! [`Runs::replace`].
+//! Requests with the same [`RunKey`] get the same run. With the layer, a key must name one answer,
+//! such as one turn of a chat. With [`Runs::replace`], it can name a whole chat, and the run is the
+//! current turn.
+//!
+//! The layer suits keys in the URL or a header. If the key is in the body, the handler calls
+//! [`Runs::start`] or [`Runs::replace`] instead.
 //!
 //! A key has an owner. Take the owner from an authenticated session, never from a value that the
 //! client chooses. A client of another owner cannot reach the run, even with the same name and a
@@ -49,14 +51,14 @@
 //! # Clients
 //!
 //! - A client without a last event id gets all events of a run that is running or has completed. If
-//!   the run failed or was cancelled, its key is free: the request makes the call again.
-//! - A client with an id of the run receives the events after that id. With any other id it gets
-//!   `404`, and the service is not called.
-//! - A disconnecting client does not stop the run. [`Runs::cancel`] stops a run, and a run is
-//!   abandoned after [some time](RunsBuilder::abandon_after) without clients.
+//!   the run ended in any other way, its key is free, and the request calls the service again.
+//! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
+//!   and the service is not called.
+//! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without
+//!   clients is abandoned after [a while](RunsBuilder::abandon_after).
 //!
-//! The table of all answers is at [`Runs`](Runs#answers). How a client's stream ends depends on the
-//! [`Outcome`].
+//! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] documents how the streams of
+//! clients end.
 //!
 //! # Runs without the layer
 //!
@@ -68,7 +70,7 @@
 //! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
 //! # fn chat_of(parts: &Parts) -> Option<RunKey> { RunKey::new("user", parts.uri.path()) }
 //!
-//! // POST: a new turn replaces the one before.
+//! // POST: starts a turn, which replaces the previous one.
 //! async fn ask(State(runs): State<Runs>, parts: Parts) -> Response {
 //!     let Some(key) = chat_of(&parts) else { return StatusCode::BAD_REQUEST.into_response() };
 //!     match runs.replace(&key, tokens).await {
@@ -77,7 +79,7 @@
 //!     }
 //! }
 //!
-//! // GET: resume, or 204 if the chat is idle.
+//! // GET: resumes the current turn; 204 if the chat is idle.
 //! async fn resume(State(runs): State<Runs>, parts: Parts) -> Response {
 //!     let Some(key) = chat_of(&parts) else { return StatusCode::BAD_REQUEST.into_response() };
 //!     match runs.answer(&key, &parts).await {
@@ -86,7 +88,7 @@
 //!     }
 //! }
 //!
-//! // DELETE: stop, unless the id is that of an earlier turn.
+//! // DELETE: stops the run, unless the request's id is from an earlier turn.
 //! # #[cfg(feature = "axum")]
 //! async fn stop(State(runs): State<Runs>, last: Option<LastEventId>, parts: Parts) -> StatusCode {
 //!     match chat_of(&parts) {
@@ -98,39 +100,40 @@
 //!
 //! # What is recorded
 //!
-//! - Each block with a `data` or `event` line is an event, however the source divides its bytes.
-//! - Comments and the source's ids are not recorded. The last line of each event is an id,
-//!   `epoch-sequence`. No two runs share an epoch.
-//! - A `retry` line goes into the next event. An incomplete event at the end is dropped, as clients
-//!   drop it.
+//! - Each block with a `data` or `event` line is an event, regardless of how the source divides its
+//!   bytes into frames.
+//! - Comments and the source's ids are not recorded. Instead, the last line of each event is an id
+//!   of the run, `epoch-sequence`. No two runs share an epoch.
+//! - A `retry` line becomes part of the next event. An incomplete event at the end is dropped,
+//!   because clients would ignore it.
 //!
 //! # Memory and back-pressure
 //!
 //! [`RunsBuilder`] limits the size of each run, the memory of all runs, and the number of running
 //! runs, in total and per owner. It also sets how long runs are kept and when they are abandoned.
-//! Once the record is full, the source waits for the fastest attached client. Without clients it
-//! never waits, and the oldest events are evicted.
+//! Once a run has reached its size limit, its source waits for the fastest attached client.
+//! Without clients, the source never waits, and the oldest events are evicted.
 //!
 //! # The order of layers
 //!
 //! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits, close reports and
-//!   endings to each client's stream. Without it, clients of a cancelled run see a failure.
+//!   endings to each client's stream. Without it, the bodies of a cancelled run fail.
 //! - Inside of layers that add headers to every response, such as CORS, because only the first
-//!   client receives the handler's headers. Inside of compression, since a compressed answer is not
-//!   recorded.
+//!   client receives the handler's headers.
+//! - Inside of compression, because a compressed answer is not recorded.
 //! - Outside of layers that set task-locals for the handler, because the call runs on another task.
-//!   The span of the request that made the call is carried over.
+//!   It runs in the span of the request that started it.
 //!
 //! # Shutdown
 //!
-//! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period as
-//! long as an answer takes: every client gets its whole answer, or sees its body fail. The stream
-//! of an `EventSource` ends at once by default. To let it wait for the run, set
-//! [`StreamOptions::drain`](crate::StreamOptions::drain) in the handler's response to
-//! [`Drain::after`](crate::Drain::after).
+//! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
+//! is long enough for an answer. Every client then gets its whole answer, or its body fails. By
+//! default, the stream of an `EventSource` ends at once. To keep it open for the grace period, set
+//! [`StreamOptions::drain`](crate::StreamOptions::drain) to [`Drain::after`](crate::Drain::after)
+//! in the handler's response.
 //!
 //! Runs are kept in the memory of one process. After a restart, all keys are unknown: a client with
-//! an id gets `404`, and the call is not made again.
+//! an id gets `404`, and the service is not called again.
 
 mod answer;
 mod attachment;

@@ -4,7 +4,7 @@ use super::{RunEnd, registry::RunLimits};
 
 pub(super) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
 
-/// What the builder sets.
+/// The options that a [`RunsBuilder`](super::RunsBuilder) sets.
 #[derive(Clone)]
 pub(super) struct Options {
     pub(super) retain_bytes: usize,

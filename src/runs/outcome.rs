@@ -18,7 +18,7 @@ pub enum Outcome {
     Cancelled,
     /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
-    /// The server [shut down](super::Runs::drain), or the runtime did. The body of every attached
+    /// The server [shut down](super::Runs::drain), or its runtime did. The body of every attached
     /// client fails.
     Interrupted,
 }
@@ -82,13 +82,13 @@ impl RunEnd {
         self.outcome
     }
 
-    /// Returns the number of events that were recorded, including those that were evicted since.
+    /// Returns the number of recorded events, including those that have been evicted.
     #[must_use]
     pub const fn events(&self) -> u64 {
         self.events
     }
 
-    /// Returns the size of those events in bytes on the wire, with their ids.
+    /// Returns the total size of these events in bytes on the wire, including their ids.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 use super::{Outcome, record::Record, shared::Shared, state::Phase};
 use crate::{history::drop_waker, options::StreamOptions};
 
-/// The right to record a run, which its task holds. Dropped early, it interrupts the run.
+/// The right to record a run, held by the run's task. If it is dropped before the run has ended,
+/// the run is interrupted.
 pub(super) struct Producer {
     pub(super) shared: Arc<Shared>,
     pub(super) record: Arc<Record>,
@@ -24,12 +25,12 @@ impl Producer {
         self.record.begin(options)
     }
 
-    /// Frees the key, as the answer is no event stream.
+    /// Frees the key, because the answer is not an event stream.
     pub(super) fn void(&self) {
         self.shared.void(&self.record);
     }
 
-    /// Calls the source, and frees the key if that panics.
+    /// Makes a call of the program, and frees the key if it panics.
     pub(super) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {
         let mut guard = FailOnPanic(Some(self));
         let returned = call();
@@ -37,7 +38,7 @@ impl Producer {
         returned
     }
 
-    /// Frees the key, as the call panicked before its answer.
+    /// Frees the key, because the call panicked before it answered.
     pub(super) fn fail_call(&self) {
         self.shared.fail_call(&self.record, PANICKED.into());
     }
@@ -50,7 +51,7 @@ impl Producer {
         self.shared.end(&self.record, Outcome::Failed, Some(error.into()));
     }
 
-    /// Returns whether the run is over. Until then, its end wakes the task.
+    /// Returns whether the run is over. If not, its end will wake the task.
     pub(super) fn is_over(&self, cx: &Context<'_>) -> bool {
         let mut new: Option<Waker> = None;
         loop {
@@ -78,7 +79,7 @@ impl Producer {
         true
     }
 
-    /// Returns how the run ended, `None` while it has not.
+    /// Returns how the run ended, or `None` if it has not ended.
     pub(super) fn outcome(&self) -> Option<Outcome> {
         match self.record.phase() {
             Phase::Ended(outcome) => Some(outcome),
@@ -86,8 +87,8 @@ impl Producer {
         }
     }
 
-    /// Abandons the run if no client has been attached for long enough; otherwise returns when that
-    /// may be the case.
+    /// Abandons the run if no client has been attached for `abandon_after`. Returns when to check
+    /// again, or `None` if the run is over.
     pub(super) fn abandon(&self) -> Option<Instant> {
         let after = self.shared.options.abandon_after;
         let now = Instant::now();
@@ -97,7 +98,7 @@ impl Producer {
             return Some(due);
         }
         let is_abandoned = self.shared.end_unattended(&self.record, Outcome::Abandoned);
-        // A client may have attached itself meanwhile.
+        // A client may have attached meanwhile.
         (!is_abandoned && self.record.phase().is_live()).then_some(now + after)
     }
 }
@@ -111,7 +112,7 @@ impl Drop for Producer {
     }
 }
 
-/// Fails the call of a producer when it is dropped by a panic.
+/// A guard that fails the call of a producer if the call panics.
 struct FailOnPanic<'p>(Option<&'p Producer>);
 
 impl Drop for FailOnPanic<'_> {

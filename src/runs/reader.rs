@@ -15,7 +15,7 @@ use crate::{
     history::{DeferredDrops, Ticket, drop_waker, wake},
 };
 
-/// A client's place in a run: while it exists, the client counts as attached.
+/// A client's position in a run. While it exists, the client counts as attached.
 #[derive(Debug)]
 pub(super) struct Reader {
     pub(super) record: Arc<Record>,
@@ -23,27 +23,27 @@ pub(super) struct Reader {
     ticket: Ticket,
 }
 
-/// What a reader read.
+/// The result of [`Reader::poll_read`].
 pub(super) enum Read {
     Events(Bytes),
     End,
     Failure(RunError),
 }
 
-/// What a client finds that attaches to a run.
+/// The result of [`Record::attach`].
 pub(super) enum Attached {
     /// The call has no answer yet.
     Starting(Reader),
     Running(Reader),
-    /// The run has ended, after the reader's position or at it.
     Ended {
         reader: Reader,
         outcome: Outcome,
+        /// The client has seen all events.
         is_at_end: bool,
     },
     /// The id is not one of this run, or the events after it are no longer kept.
     NotFound,
-    /// There is no such run any more.
+    /// The run is forgotten, or its call did not return an event stream.
     Unknown,
 }
 
@@ -63,7 +63,7 @@ impl Record {
         }
         match state.phase {
             Phase::Void => Attached::Unknown,
-            // No event of the run has been sent, so the id is a guess.
+            // The run has not assigned any ids yet.
             Phase::Starting if last.is_some() => Attached::NotFound,
             Phase::Starting => Attached::Starting(self.add_reader(&mut state, position)),
             Phase::Running => Attached::Running(self.add_reader(&mut state, position)),
@@ -130,7 +130,7 @@ impl Reader {
         let seen = state.readers.get(self.index);
         if state.log.evicted_after(seen).is_some() {
             return Some(match state.phase {
-                // The client is to stop anyway.
+                // The stream ends as it does for clients that have read everything.
                 Phase::Ended(outcome @ Outcome::Cancelled) => {
                     Read::Failure(RunError::ended(outcome, None))
                 }
@@ -154,11 +154,11 @@ impl Reader {
     }
 }
 
-/// The outcome of an attempt to read or to wait.
+/// The result of an attempt to read or to wait.
 enum Step {
-    /// With the run's task, which waits for room.
+    /// With the waker of the run's task, if the task waits for room.
     Read(Read, Option<Waker>),
-    /// With a waker that is no longer listed.
+    /// With the waker that the new one has replaced, if any.
     Waiting(Option<Waker>),
     NeedsWaker,
 }
@@ -168,7 +168,7 @@ impl Drop for Reader {
         let (waker, task) = {
             let mut state = self.record.lock();
             state.readers.remove(self.index);
-            // The task now waits for a slower client, or for none.
+            // The source may have waited for this client.
             let task = if state.is_full { state.task.take() } else { None };
             (state.waiters.remove(self.ticket), task)
         };
@@ -179,10 +179,10 @@ impl Drop for Reader {
 }
 
 impl Reader {
-    /// Waits until the call has an answer.
+    /// Waits until the call has answered.
     pub(super) async fn started(self) -> Attached {
         loop {
-            // Created before the look at the phase, so that no change is missed.
+            // Created before the phase is read, so that no change is missed.
             let changed = self.record.changed.notified();
             let (phase, is_forgotten, is_at_end) = {
                 let state = self.record.lock();

@@ -3,7 +3,7 @@ use tokio::time::Instant;
 /// The positions of the clients that are attached to a run.
 #[derive(Debug)]
 pub(super) struct Readers {
-    /// The sequence number up to which each client has read.
+    /// The sequence number up to which each client has read; `None` for a vacant index.
     positions: Vec<Option<u64>>,
     vacant: Vec<u32>,
     unattended_since: Instant,
@@ -14,11 +14,12 @@ impl Readers {
         Self { positions: Vec::new(), vacant: Vec::new(), unattended_since: now }
     }
 
+    /// Returns the number of attached clients.
     pub(super) const fn count(&self) -> usize {
         self.positions.len() - self.vacant.len()
     }
 
-    /// Returns since when no client is attached, or `None` if one is.
+    /// Returns the time since which no client has been attached, or `None` if one is attached.
     pub(super) fn unattended_since(&self) -> Option<Instant> {
         (self.count() == 0).then_some(self.unattended_since)
     }
@@ -57,7 +58,7 @@ impl Readers {
         }
     }
 
-    /// Returns the position of the fastest client; `None` if no client is attached.
+    /// Returns the position of the fastest client, or `None` if no client is attached.
     pub(super) fn fastest(&self) -> Option<u64> {
         self.positions.iter().flatten().copied().max()
     }

@@ -1,5 +1,5 @@
-//! How applications use runs: choosing between a hub and a run, authorizing clients, and
-//! configuring client libraries.
+//! Recipes for applications: how to choose between a hub and a run, who may attach, and what client
+//! libraries need.
 //!
 //! The example `runs` serves a page that starts runs and reads them with an `EventSource`.
 //!
@@ -8,33 +8,33 @@
 //! | | [hub](crate::hub) | run |
 //! |---|---|---|
 //! | events come from | any part of the program, at any time | one call |
-//! | the end | none | that of the answer, with an [`Outcome`] |
+//! | end | none | the end of the answer, with an [`Outcome`] |
 //! | an id is valid | in all topics of the hub | in its run |
-//! | without clients | the oldest events are evicted | the call goes on, then is abandoned |
+//! | without clients | the oldest events are evicted | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
 //! | processes | one, or several over Redis | one |
 //!
 //! Notifications, chat rooms and dashboards are hubs. The answer of a language model, an export and
-//! the progress of a job are runs. A hub can report to a user's other pages that a run has begun.
+//! the progress of a job are runs. A hub can notify a user's other pages that a run has begun.
 //!
 //! # Owners
 //!
 //! A client that knows a key can read the run and, where a handler allows it, stop it.
 //!
 //! - [`RunKey::new`] is for names that a client chooses or can guess. The owner comes from the
-//!   authenticated session. Another owner with the same name and a valid id gets what it would get
-//!   if there were no such run.
+//!   authenticated session. A client of another owner gets the answers for an unknown run, even
+//!   with the same name and a valid id.
 //! - [`RunKey::shared`] is for names that the server draws from a cryptographic generator, and for
-//!   public answers. Its runs do not count for
-//!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner).
+//!   public answers. These runs have no owner, so
+//!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner) does not limit them.
 //!
 //! Check permissions outside of the layer: only the request that starts a run reaches the handler.
 //!
 //! # `EventSource`
 //!
 //! An `EventSource` sends only `GET`, which should not start work that costs money. The page posts
-//! its question, awaits the head of the answer, cancels that body, and opens an `EventSource` on the
-//! same URL. The layer is only around the `POST`, so no other request starts a run.
+//! its question, awaits the response head, cancels that body, and opens an `EventSource` on
+//! the same URL. The layer is only around the `POST`, so no other request can start a run.
 //!
 //! ```
 //! use axum::{Router, body::Body, extract::State, routing::post};
@@ -77,8 +77,8 @@
 //! # AI SDK
 //!
 //! `DefaultChatTransport` posts the chat's id in the body, and resumes by
-//! `GET {api}/{chatId}/stream` without an id. The key is the chat, so each turn replaces the one before.
-//! An idle chat is `204`.
+//! `GET {api}/{chatId}/stream` without an id. The key names the chat, so each turn replaces the
+//! previous one. The answer for an idle chat is `204`.
 //!
 //! ```
 //! use axum::{Json, extract::{Path, State}, response::{IntoResponse, Response}};
@@ -123,16 +123,17 @@
 //!
 //! - Send the message's id in the `start` chunk: the transport of version 7 then resets the message
 //!   before it reads the replay.
-//! - A completed turn is replayed for [`retain_for`](RunsBuilder::retain_for). If the page loads stored
-//!   messages, answer `204` unless [`Run::outcome`] is `None`.
-//! - The transport's stop only disconnects. Let the page also send a `DELETE`, which
-//!   [`Runs::cancel`] answers.
+//! - Completed turns are replayed for [`retain_for`](RunsBuilder::retain_for). If the page loads
+//!   stored messages, answer `204` unless [`Run::outcome`] is `None`.
+//! - Stopping the transport only disconnects it. Let the page also send a `DELETE`, and call
+//!   [`Runs::cancel`] in its handler.
 //!
 //! # TanStack AI
 //!
-//! The client draws the run's id and sends it as `X-Run-Id` with its `POST`. After a cut it repeats
-//! the `POST` with `Last-Event-ID`, which the layer answers. It joins by `GET ?offset=-1&runId=`:
-//! route that to the `attach` above, with this key. Set [`leading_ids`](RunsBuilder::leading_ids).
+//! The client chooses the run's id and sends it as `X-Run-Id` with its `POST`. If the connection is
+//! cut, it repeats the `POST` with `Last-Event-ID`, and the layer answers it. A client joins a run
+//! by `GET ?offset=-1&runId=`: route that request to the `attach` handler above, with the key
+//! below. Set [`leading_ids`](RunsBuilder::leading_ids).
 //!
 //! ```
 //! use http::{HeaderMap, Uri};
@@ -151,8 +152,8 @@
 //!
 //! # LangGraph
 //!
-//! The server draws the id. The SDKs reconnect by `GET` to the path in `Location`, with
-//! `Last-Event-ID`; that is the `attach` above.
+//! The server chooses the run's id. The SDKs reconnect by `GET` to the path in `Location`, with
+//! `Last-Event-ID`: route that request to the `attach` handler above.
 //!
 //! ```
 //! use axum::{extract::{Path, State}, response::{IntoResponse, Response}};
@@ -183,8 +184,9 @@
 //!
 //! # APIs like OpenAI's
 //!
-//! Set the terminator in the handler's response. Every client of a completed run gets it, and none of
-//! a cancelled or failed one does. A proxied upstream sends its own `[DONE]`, which is recorded.
+//! Set the terminator in the handler's response. Every client of a completed run gets it, and no
+//! client of a cancelled or failed run does. A proxied upstream sends its own `[DONE]`, which is
+//! recorded.
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -198,31 +200,31 @@
 //! }
 //! ```
 //!
-//! The upstream's comments are not recorded: openai-python takes an id and a comment for an event
-//! without data, and fails. The example `llm_tokens` adds runs with one line.
+//! The upstream's comments are not recorded, because openai-python parses a block of an id and a
+//! comment as an event without data, and fails. The example `llm_tokens` adds runs with one line.
 //!
 //! # MCP
 //!
-//! Return no key for requests of MCP 2026-07-28. It has no resumption, and a client cancels a call by
-//! closing the stream, after which a run would go on.
+//! Return no key for requests of MCP 2026-07-28. That version has no resumption, and its clients
+//! cancel a call by closing the stream, which does not stop a run.
 //!
 //! # Restarts
 //!
-//! Runs are in memory, so a process that starts has none. A client that comes back with an id gets
-//! `404` for every method, and the handler is not called: an error is better than the halves of two
-//! different answers. A client that shows the error can offer to ask again. With several processes,
-//! route all requests for a key to the same one.
+//! Runs are kept in memory, so a new process has none. A client that reconnects with an id gets
+//! `404` for every method, and the handler is not called, because an error is better than the
+//! halves of two different answers. The page can show the error and offer to ask again. With
+//! several processes, route all requests with the same key to the same process.
 //!
 //! # Cut connections in Node
 //!
-//! The `fetch` of Node (undici) takes a cut body for a clean end if the response has `Connection:
-//! close`, and then reports half an answer as complete. Let clients and proxies keep connections
-//! alive.
+//! The `fetch` of Node (undici) mistakes a cut body for a clean end if the response has
+//! `Connection: close`, and reports half an answer as complete. Let clients and proxies keep
+//! connections alive.
 //!
 //! # Shutdown
 //!
-//! The server stops listening, no run starts, and running ones get a grace period.
-//! [`Drain::after`](crate::Drain::after) keeps their streams open for it.
+//! At a shutdown, the server stops listening, no further run starts, and running ones get a grace
+//! period. [`Drain::after`](crate::Drain::after) keeps their streams open during that time.
 //!
 //! ```no_run
 //! use std::{io, time::Duration};
@@ -253,8 +255,8 @@
 //!
 //! Answers that take longer are [`Interrupted`](Outcome::Interrupted), and their clients' bodies
 //! fail. To disconnect clients that do not read, also set the
-//! [deadline](crate::operating#graceful-shutdown). [`RunsBuilder::on_end`] reports each run, so
-//! what was generated can be billed and stored.
+//! [deadline](crate::operating#graceful-shutdown). [`RunsBuilder::on_end`] reports the events and
+//! bytes of each run, including interrupted ones, for billing.
 
 // Names for the links above.
 #[allow(unused_imports)]

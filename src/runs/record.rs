@@ -25,7 +25,7 @@ use crate::{
 pub(super) const RUN_OVERHEAD: usize = 704;
 /// The memory of the task of a running run, without its service or stream.
 const TASK_OVERHEAD: usize = 1024;
-/// The number of appended bytes after which the record is unlocked. The last event may exceed it.
+/// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
 const LARGEST_APPEND: usize = 16 * 1024;
 
 /// One run: its phase, the log of its events, and its clients.
@@ -49,10 +49,10 @@ pub(super) struct Record {
 pub(super) enum Appended {
     /// All bytes are recorded, except for an incomplete event.
     All,
-    /// Part of the bytes is recorded. The caller appends the rest after unlocking, so that other
-    /// tasks can take the lock.
+    /// [`LARGEST_APPEND`] is reached. The caller appends the rest with another call, so that other
+    /// tasks can take the lock in between.
     Some,
-    /// The record is full of events that no client has read.
+    /// There is no room until the fastest client has read more events.
     Full,
     TooLarge,
     /// The run is over.
@@ -118,7 +118,7 @@ impl Record {
         line
     }
 
-    /// Returns whether the id is one that this run has assigned.
+    /// Returns whether this run has assigned the id.
     pub(super) fn has_assigned(&self, id: &LastEventId) -> bool {
         let newest = self.lock().newest;
         matches!(ResumeFrom::parse(Some(id), self.epoch, newest), ResumeFrom::Seen(_))
@@ -138,7 +138,7 @@ impl Record {
         true
     }
 
-    /// Appends events from `bytes`, as far as there is room.
+    /// Appends the events in `bytes`, as far as there is room.
     pub(super) fn append(&self, cutter: &mut Cutter, bytes: &mut Bytes) -> Appended {
         let mut drops = DeferredDrops::default();
         let mut waiters = WakeList::None;
@@ -197,9 +197,9 @@ impl Record {
         }
     }
 
-    /// Evicts all frames, which can be assembled again. If there are none, evicts the older half of
-    /// the events.
-    pub(super) fn evict_half(&self, deferred: &mut Deferred) {
+    /// Evicts the kept frames, which can be assembled again. If that frees nothing, evicts the
+    /// older half of the events.
+    pub(super) fn evict_frames_or_half(&self, deferred: &mut Deferred) {
         let mut state = self.lock();
         let memory = state.log.events_memory();
         state.log.evict_frames(&mut deferred.drops);
@@ -217,8 +217,8 @@ impl Record {
         self.lock().log.events_memory()
     }
 
-    /// Returns the sequence number up to which the client has seen events, or `None` if the id is
-    /// not one of this run. It is 0 without an id.
+    /// Returns the sequence number of a client's last event, or `None` if the id is not one of this
+    /// run. It is 0 without an id.
     pub(super) fn position(&self, state: &State, last: Option<&LastEventId>) -> Option<u64> {
         match ResumeFrom::parse(last, self.epoch, state.newest) {
             ResumeFrom::FirstVisit => Some(0),

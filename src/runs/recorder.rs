@@ -34,9 +34,11 @@ impl Recorder {
         }
     }
 
-    /// Records events until the body has ended. Returns the text of its error, if it failed.
+    /// Records events until the body or the run has ended. If the body fails, returns the text of
+    /// its error.
     ///
-    /// Pending while the body is, and while the record is full of events that no client has read.
+    /// Pending while the body is pending, and while the record is full of events that no client has
+    /// read.
     pub(super) fn poll<B>(
         &mut self,
         mut body: Pin<&mut B>,
@@ -73,7 +75,7 @@ impl Recorder {
                 }
                 Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
                     Ok(bytes) if !bytes.is_empty() => self.bytes = bytes,
-                    // Trailers have no place in a stream that later clients read.
+                    // Trailers are dropped: they are no part of an event stream.
                     Ok(_) | Err(_) => ready!(self.budget.poll_empty(cx)),
                 },
             }
@@ -85,7 +87,7 @@ impl Recorder {
         let appended = producer.record.append(&mut self.cutter, &mut self.bytes);
         self.budget.spend(cx, before - self.bytes.len());
         if self.bytes.is_empty() {
-            // An empty slice still holds its frame.
+            // An empty slice would keep the memory of its frame.
             self.bytes = Bytes::new();
         }
         self.memory.set(self.cutter.memory());

@@ -10,10 +10,10 @@ use tokio::time::Instant;
 use super::{Outcome, RunKey, StartError, deferred::Deferred, record::Record, state::Phase};
 use crate::history::Epoch;
 
-/// How many running runs are compared at a time, to find the largest.
+/// The number of running runs that are compared at a time to find the largest.
 const SAMPLE: usize = 32;
 
-/// All runs, by key and by age. Its lock is taken before that of a record.
+/// All runs, by key and by age. Its lock must be taken before that of a record.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     by_key: HashMap<RunKey, Arc<Record>>,
@@ -27,7 +27,7 @@ pub(super) struct Registry {
     newest_epoch: Option<Epoch>,
     last_sampled: Option<Epoch>,
     pub(super) is_draining: bool,
-    /// A task forgets runs at their time.
+    /// A [`Sweeper`](super::sweeper::Sweeper) is running.
     pub(super) is_swept: bool,
 }
 
@@ -55,8 +55,8 @@ impl Registry {
         self.running.values().cloned().collect()
     }
 
-    /// Adds a run, unless a limit is reached. A run with the same key has to be
-    /// [ended](Self::end) before, and is forgotten.
+    /// Adds a run, unless a limit is reached. An earlier run with the same key must have
+    /// [ended](Self::end); it is forgotten.
     pub(super) fn add(
         &mut self,
         key: &RunKey,
@@ -79,7 +79,7 @@ impl Registry {
         Ok(record)
     }
 
-    /// Checks whether a run can start. A running run with the same key would be replaced.
+    /// Checks the limits for a new run.
     fn check(&self, key: &RunKey, limits: RunLimits) -> Result<(), StartError> {
         if self.is_draining {
             return Err(StartError::Draining);
@@ -118,7 +118,8 @@ impl Registry {
         true
     }
 
-    /// Removes a call whose answer was no event stream. Returns whether it was still awaited.
+    /// Removes a run whose call did not return an event stream. Returns whether it was still
+    /// starting.
     pub(super) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) -> bool {
         {
             let mut state = record.lock();
@@ -155,7 +156,7 @@ impl Registry {
         }
     }
 
-    /// Forgets a run that has ended. Clients that are still reading it can read the rest.
+    /// Forgets a run that has ended. Clients that are still reading can read the rest.
     pub(super) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         self.remove_key(record);
         let mut state = record.lock();
@@ -171,7 +172,7 @@ impl Registry {
                 self.lingering.retain(|record| record.strong_count() > 0);
             }
         }
-        // Dropping the record runs code of the program, as its options have closures.
+        // Dropping the record runs code of the program, because its options contain closures.
         deferred.changed.push(Arc::clone(record));
     }
 
@@ -188,7 +189,8 @@ impl Registry {
         }
     }
 
-    /// Forgets the run that ended first, with all its events. Returns whether there was one.
+    /// Forgets the run that ended first, with all its events, or evicts the events of a lingering
+    /// run. Returns `false` if there is neither.
     pub(super) fn evict_ended(&mut self, deferred: &mut Deferred) -> bool {
         let record = match self.kept.first_key_value() {
             Some((_, oldest)) => {
@@ -217,14 +219,14 @@ impl Registry {
             .take(SAMPLE)
             .map(|(_, run)| run.clone())
             .collect();
-        // `None` at the end: the next call starts over.
+        // `None` at the end of the map: the next call starts over.
         let is_last = sample.len() < SAMPLE;
         self.last_sampled = sample.last().filter(|_| !is_last).map(|record| record.epoch);
         sample
     }
 }
 
-/// Frees the memory of a map that was much larger.
+/// Frees memory of a map that used to be much larger.
 fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
     if map.capacity() > 64 && map.len() < map.capacity() / 4 {
         map.shrink_to(map.capacity() / 2);

@@ -21,7 +21,7 @@ use crate::connection::{LastEventId, OnRefusal};
 pub struct Run {
     shared: Arc<Shared>,
     record: Arc<Record>,
-    /// This handle's holder made the call.
+    /// This handle was returned to the caller that started the run.
     is_own: bool,
 }
 
@@ -37,9 +37,9 @@ impl Run {
     }
 
     /// Attaches the client of a request and returns the answer. [`Runs`](super::Runs#answers) has
-    /// the table of answers.
+    /// the table of all answers.
     ///
-    /// A handler can add headers and extensions to the response, such as
+    /// The handler can add headers to the response, and extensions such as
     /// [`StreamOptions`](crate::StreamOptions).
     ///
     /// If an outer [`SseLayer`](crate::SseLayer) refuses the answer of the request that started the
@@ -58,10 +58,10 @@ impl Run {
         response
     }
 
-    /// Attaches a client that has seen the events up to `last`, or none.
+    /// Attaches a client that has seen the events up to the id `last`, or no events without one.
     ///
-    /// Waits until the call has an answer. Returns `None` if `last` is no id of this run, if the
-    /// events after it are no longer kept, or if the run is forgotten.
+    /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
+    /// event after it was evicted, or if the run is forgotten.
     ///
     /// # Cancel safety
     ///
@@ -84,7 +84,8 @@ impl Run {
     ///
     /// # Cancel safety
     ///
-    /// The run is cancelled at the first poll. If the future is dropped before it, nothing happens.
+    /// The run is cancelled at the first poll. If the future is dropped before that, nothing
+    /// happens.
     pub async fn cancel(&self) {
         self.shared.end(&self.record, Outcome::Cancelled, None);
     }
@@ -100,7 +101,7 @@ impl Run {
 
     /// Waits until the run has ended.
     ///
-    /// Returns `None` if there is no run, because the answer of its call was no event stream.
+    /// Returns `None` if there is no run, because its call did not return an event stream.
     ///
     /// # Cancel safety
     ///
@@ -108,7 +109,7 @@ impl Run {
     /// attached client.
     pub async fn ended(&self) -> Option<Outcome> {
         loop {
-            // Created before the look at the phase, so that no change is missed.
+            // Created before the phase is read, so that no change is missed.
             let changed = self.record.changed.notified();
             match self.record.phase() {
                 Phase::Starting | Phase::Running => changed.await,
@@ -119,7 +120,7 @@ impl Run {
     }
 }
 
-/// Returns a callback by which an outer layer reports that it refused the starter's stream.
+/// Returns a callback for an outer layer, which calls it if it refuses the starter's stream.
 pub(super) fn on_refusal(shared: &Arc<Shared>, record: &Arc<Record>) -> OnRefusal {
     let (shared, record) = (Arc::clone(shared), Arc::clone(record));
     OnRefusal::new(move || {

@@ -11,30 +11,30 @@ use super::{
 };
 use crate::connection::LastEventId;
 
-/// A registry of the runs of one process, with its limits.
+/// The runs of one process, by key, with their limits.
 ///
-/// Clones share the same runs. Running runs go on after the last handle is dropped.
+/// Clones share the same runs. Running runs continue after the last clone is dropped.
 ///
 /// Runs are tokio tasks. Methods that start one [panic](tokio::spawn) outside of a tokio runtime
 /// with timers.
 ///
 /// # Answers
 ///
-/// What a client gets, by its request and the run that has the key:
+/// The answer depends on the request and on the run that has its key:
 ///
 /// | request | no run | starting | running | ended and kept |
 /// |---|---|---|---|---|
-/// | through the [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events (none recorded: below); otherwise calls the service again |
-/// | through the layer, with an id | `404`, never the service | `404` | the events after it | the rest; nothing left: below |
-/// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events; none recorded: below |
-/// | [`answer`](Self::answer), with an id | `None` | `404` | the events after it | the rest; nothing left: below |
-/// | an id that the run has not assigned, or after which not all events are kept | `404` | `404` | `404` | `404` |
+/// | through the [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events (no events: see below); otherwise calls the service again |
+/// | through the layer, with an id | `404`, never the service | `404` | the events after the id | the events after the id (none left: see below) |
+/// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events (no events: see below) |
+/// | [`answer`](Self::answer), with an id | `None` | `404` | the events after the id | the events after the id (none left: see below) |
+/// | an id that the run has not assigned, or after which an event was evicted | `404` | `404` | `404` | `404` |
 /// | at a limit, or during a shutdown | the [refusal](crate::Refusal) | | | |
 ///
-/// If nothing is left, or no event was recorded, an `EventSource` gets `204`, which stops it. Other
-/// clients get an empty `200` after [`Completed`] and [`Cancelled`], and otherwise `404`: an empty
-/// `200` would say that nothing is missing. A client without an id gets the refusal instead if the
-/// run was interrupted before its first event.
+/// If the run has ended and has no events for the client, an `EventSource` gets `204`, which stops
+/// it. Other clients get an empty `200` after [`Completed`] and [`Cancelled`], and otherwise `404`,
+/// because an empty `200` would mean that nothing is missing. If the run was interrupted before its
+/// first event, a client without an id gets the refusal instead.
 ///
 /// [`Completed`]: Outcome::Completed
 /// [`Cancelled`]: Outcome::Cancelled
@@ -44,13 +44,13 @@ pub struct Runs {
 }
 
 impl Runs {
-    /// Creates runs with the default limits.
+    /// Creates a `Runs` with the default limits.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
     }
 
-    /// Returns a builder, to set limits.
+    /// Returns a builder that sets limits.
     pub fn builder() -> RunsBuilder {
         RunsBuilder::new()
     }
@@ -59,12 +59,12 @@ impl Runs {
         Self { shared: Arc::new(Shared::new(options)) }
     }
 
-    /// Creates a layer that makes the event streams of a service resumable, without a change to
-    /// the service.
+    /// Creates a layer that makes the event streams of a service resumable without a change to the
+    /// service.
     ///
     /// `key` returns the key of a request's run, or `None` for a request that passes unchanged.
-    /// `HEAD` and `OPTIONS` always pass. The layer goes inside of [`SseLayer`](crate::SseLayer) and
-    /// of layers that authenticate; [`RunLayer`] documents how requests and responses are handled.
+    /// `HEAD` and `OPTIONS` always pass. Put the layer inside of [`SseLayer`](crate::SseLayer) and
+    /// of layers that authenticate. [`RunLayer`] documents how requests and responses are handled.
     ///
     /// ```
     /// use axum::{Router, body::Body, routing::post};
@@ -91,11 +91,11 @@ impl Runs {
         RunLayer::new(Arc::clone(&self.shared), key)
     }
 
-    /// Attaches the client of a request to the run with this key, and never starts one. The
-    /// [table](Self#answers) has the answers.
+    /// Attaches the client of a request to the run with this key, and returns the answer according
+    /// to the [table](Self#answers). It never starts a run.
     ///
-    /// Returns `None` if there is no such run. A handler answers that with `404`, or with `204`
-    /// where a client asks whether there is something to resume.
+    /// Returns `None` if there is no such run. The handler then answers `404`, or `204` if the
+    /// client only asks whether there is something to resume.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -120,13 +120,13 @@ impl Runs {
 
     /// Cancels the run with this key, and returns whether it was running.
     ///
-    /// `last` is the id of the last event that the client has seen. If the client sends an id that
-    /// this run has not assigned, nothing is cancelled, so a late stop request cannot cancel the
-    /// next turn of a chat.
+    /// `last` is the id of the last event that the client has seen. If this run has not assigned
+    /// the id, nothing is cancelled, so a late stop request cannot cancel the next turn of a chat.
     ///
     /// # Cancel safety
     ///
-    /// Takes effect at the first poll. If the future is dropped before it, nothing happens.
+    /// The run is cancelled at the first poll. If the future is dropped before that, nothing
+    /// happens.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         let Some(record) = self.shared.get(key) else {
             return false;
@@ -153,11 +153,11 @@ impl Runs {
         self.shared.stats()
     }
 
-    /// Prepares for the end of the server: starts no further run, waits up to `grace` for the
-    /// running ones, and ends the rest as [`Interrupted`](Outcome::Interrupted).
+    /// Prepares for the end of the process: refuses new runs, waits up to `grace` until the running
+    /// ones have ended, and ends the rest as [`Interrupted`](Outcome::Interrupted).
     ///
-    /// A graceful shutdown waits until the bodies of all clients have ended, so run it beside the
-    /// server:
+    /// The server's graceful shutdown waits until the bodies of all clients have ended, so drain
+    /// the runs at the same time:
     ///
     /// ```no_run
     /// use std::time::Duration;
@@ -181,8 +181,8 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, no run starts. Dropping the future keeps that, and interrupts no
-    /// run.
+    /// From the first poll on, no run starts, even if the future is dropped. Dropping it does not
+    /// interrupt any run.
     pub async fn drain(&self, grace: Duration) {
         self.shared.start_draining();
         if timeout(grace, self.shared.idle()).await.is_err() {

@@ -72,7 +72,7 @@ where
             let future = self.inner.call(request);
             return RunFuture { kind: Kind::PassThrough { future } };
         };
-        // The clone takes the place of the service that is ready.
+        // The call takes the service that is ready, and leaves the clone in its place.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
         let answer = Box::pin(call::answer(Arc::clone(&self.shared), key, service, request));
@@ -99,8 +99,8 @@ impl<S: fmt::Debug, K> fmt::Debug for RunService<S, K> {
 pin_project! {
     /// The response future of [`RunService`].
     ///
-    /// For a request with a key, dropping it detaches the client, and the call continues. Otherwise
-    /// it drops the inner future.
+    /// Dropping it detaches the client if the request has a key; the call continues. Otherwise, the
+    /// inner future is dropped too.
     pub struct RunFuture<F, R, E> {
         #[pin]
         kind: Kind<F, R, E>,

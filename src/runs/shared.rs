@@ -11,10 +11,10 @@ use crate::{
     history::sync::{Mutex, MutexGuard, lock},
 };
 
-/// How many samples of running runs are compared to make room.
-const MAX_SAMPLES: usize = 32;
+/// The maximum number of rounds in which [`Shared::make_room`] evicts.
+const MAX_ROUNDS: usize = 32;
 
-/// Runs that are kept for longer than this are never forgotten.
+/// Runs are never forgotten if `retain_for` is at least this.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The state that all clones of a [`Runs`](super::Runs), its layers and its tasks share.
@@ -26,7 +26,7 @@ pub(super) struct Shared {
     idle: Notify,
 }
 
-/// The answer to a request for a run that may be started.
+/// The result of [`Shared::claim`].
 pub(super) enum Claim {
     /// The caller starts the run.
     New(Producer),
@@ -43,7 +43,7 @@ impl Shared {
         lock(&self.registry)
     }
 
-    /// Calls `with` while holding the registry's lock, and does what it defers afterwards.
+    /// Calls `with` while holding the registry's lock, and does the deferred work afterwards.
     fn with_registry<R>(
         self: &Arc<Self>,
         with: impl FnOnce(&mut Registry, &mut Deferred) -> R,
@@ -92,8 +92,8 @@ impl Shared {
         })
     }
 
-    /// Returns the run with this key, or lets the caller start one if there is none that a new
-    /// client could use: a run that did not complete frees its key.
+    /// Returns the run with this key if new clients can attach to it. Otherwise, claims the key for
+    /// a new run: a run that has ended without completing frees its key.
     pub(super) fn claim(self: &Arc<Self>, key: &RunKey) -> Result<Claim, StartError> {
         let claim = self.with_registry(|registry, deferred| {
             registry.expire(self.options.retain_for, deferred);
@@ -108,11 +108,11 @@ impl Shared {
         claim
     }
 
-    /// Lets the caller start a run with this key, and cancels the one that is there.
+    /// Claims the key for a new run, and cancels the existing one.
     pub(super) fn replace(self: &Arc<Self>, key: &RunKey) -> Result<Producer, StartError> {
         let producer = self.with_registry(|registry, deferred| {
             registry.expire(self.options.retain_for, deferred);
-            // During a shutdown nothing would take its place.
+            // During a shutdown, no run would take its place.
             if let Some(earlier) = registry.get(key).cloned()
                 && !registry.is_draining
             {
@@ -165,12 +165,12 @@ impl Shared {
         })
     }
 
-    /// Frees the key of a call whose answer was no event stream.
+    /// Frees the key of a call that did not return an event stream.
     pub(super) fn void(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.void(record, deferred));
     }
 
-    /// Frees the key of a call that panicked before its answer, and reports it as failed.
+    /// Frees the key of a call that panicked before it answered, and reports the run as failed.
     pub(super) fn fail_call(self: &Arc<Self>, record: &Arc<Record>, error: Arc<str>) {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Failed, Some(error), deferred) {
@@ -179,10 +179,11 @@ impl Shared {
         });
     }
 
-    /// Evicts until all runs are within the limit of memory: runs that have ended, the oldest
-    /// first, then the older half of the largest record.
+    /// Evicts until the memory of all runs is within the limit: runs that have ended, the oldest
+    /// first, then frames or the older half of the largest run. The next call continues if
+    /// [`MAX_ROUNDS`] are not enough.
     pub(super) fn make_room(self: &Arc<Self>) {
-        for _ in 0..MAX_SAMPLES {
+        for _ in 0..MAX_ROUNDS {
             while self.is_over_limit() && self.with_registry(Registry::evict_ended) {}
             if !self.is_over_limit() {
                 return;
@@ -191,7 +192,7 @@ impl Shared {
             let largest = sample.into_iter().max_by_key(|record| record.events_memory());
             if let Some(record) = largest {
                 let mut deferred = Deferred::default();
-                record.evict_half(&mut deferred);
+                record.evict_frames_or_half(&mut deferred);
                 _ = deferred.wake();
             }
         }
@@ -213,7 +214,7 @@ impl Shared {
         self.counters.stats(running, kept)
     }
 
-    /// Starts no further run.
+    /// Refuses all further runs.
     pub(super) fn start_draining(&self) {
         self.lock().is_draining = true;
     }
@@ -238,7 +239,8 @@ impl Shared {
         });
     }
 
-    /// Spawns the task that forgets runs at their time. Without a runtime, later calls do it.
+    /// Spawns the task that forgets runs when they are due. Without a runtime, later calls forget
+    /// them.
     fn start_sweeping(self: &Arc<Self>) {
         let sweeper = Sweeper::new(self);
         if let Ok(runtime) = Handle::try_current() {
@@ -246,12 +248,12 @@ impl Shared {
         }
     }
 
-    /// Lets the next run that ends spawn a task again.
+    /// Makes the next run that ends spawn a new task.
     pub(super) fn stop_sweeping(&self) {
         self.lock().is_swept = false;
     }
 
-    /// Forgets the runs whose time has come. Returns when the next one is due.
+    /// Forgets the runs that are due. Returns when the next one is due.
     pub(super) fn sweep(self: &Arc<Self>) -> Option<Instant> {
         self.with_registry(|registry, deferred| registry.expire(self.options.retain_for, deferred))
     }

@@ -1,5 +1,5 @@
-/// The span of the request that started a run, in which the run's task runs. Without feature
-/// `tracing` it is nothing.
+/// The span of the request that started a run, in which the run's task is polled. Without feature
+/// `tracing`, it does nothing.
 #[derive(Clone)]
 pub(super) struct Span {
     #[cfg(feature = "tracing")]

@@ -10,9 +10,9 @@ use super::{
 use crate::{body::EventBody, event::Encode};
 
 impl Runs {
-    /// Returns the run with this key if it is running or has completed, and otherwise starts one
-    /// that records the stream of `source`. If a call through the layer has no answer yet, waits
-    /// for it.
+    /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
+    /// that records the stream of `source`. If a call through the layer has not answered yet, waits
+    /// for the answer.
     ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached.
@@ -37,8 +37,8 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns an error if no run with this key can be returned, and a limit of running runs is
-    /// reached or the server is shutting down.
+    /// Returns an error if a run would have to be started while a limit of running runs is reached,
+    /// or during a shutdown.
     ///
     /// # Panics
     ///
@@ -46,7 +46,7 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// A run that was started goes on when the future is dropped.
+    /// If the future is dropped after it has started a run, the run continues.
     pub async fn start<F, S>(&self, key: &RunKey, source: F) -> Result<Run, StartError>
     where
         F: FnOnce() -> S,
@@ -60,7 +60,7 @@ impl Runs {
             if record.phase() != Phase::Starting {
                 return Ok(Run::new(Arc::clone(&self.shared), record, false));
             }
-            // The answer of a call through the layer may turn out to be no event stream.
+            // A call through the layer may still return something else than an event stream.
             if let Attached::Starting(reader) = record.attach(None) {
                 _ = reader.started().await;
             }
@@ -70,8 +70,8 @@ impl Runs {
     /// Starts a run that records the stream of `source`, and cancels the run with this key if there
     /// is one.
     ///
-    /// It is for keys that name more than one answer, such as a whole chat, in which a new turn
-    /// replaces the one before.
+    /// Use it for keys that name more than one answer, such as a whole chat, in which each turn
+    /// replaces the previous one.
     ///
     /// # Errors
     ///
@@ -84,7 +84,7 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// The run is started at the first poll. If the future is dropped before it, nothing happens.
+    /// The run is started at the first poll. If the future is dropped before that, nothing happens.
     pub async fn replace<F, S>(&self, key: &RunKey, source: F) -> Result<Run, StartError>
     where
         F: FnOnce() -> S,
@@ -115,7 +115,7 @@ pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(task);
 }
 
-/// Runs the task of a run on a thread of its own, as loom has no runtime.
+/// Runs the task of a run on a thread of its own, because loom has no runtime.
 #[cfg(tower_sse_loom)]
 pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     loom::thread::spawn(move || loom::future::block_on(task));

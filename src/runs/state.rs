@@ -13,25 +13,25 @@ use crate::{
     options::StreamOptions,
 };
 
-/// What changes of a [`Record`], under its lock.
+/// The part of a [`Record`] that is protected by its lock.
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) phase: Phase,
-    /// Requests for the key no longer find the run.
+    /// Requests with the key no longer find the run.
     pub(super) is_forgotten: bool,
     pub(super) log: Log,
     pub(super) overhead: MemoryShare,
     /// The sequence number of the newest event.
     pub(super) newest: u64,
-    /// The size of all events.
+    /// The total size of all events on the wire, including evicted ones.
     pub(super) bytes: u64,
     pub(super) readers: Readers,
     pub(super) waiters: Waiters,
-    /// The run's task, which is woken when there is room again or the run is over.
+    /// Wakes the run's task when there is room again or the run is over.
     pub(super) task: Option<Waker>,
-    /// The source waits for a reader.
+    /// The task waits until a client has read more events.
     pub(super) is_full: bool,
-    /// What every client's stream gets of the handler's options.
+    /// The handler's options that apply to every client's stream.
     pub(super) options: Option<Box<StreamOptions>>,
     pub(super) error: Option<Arc<str>>,
     pub(super) ended_at: Option<Instant>,
@@ -40,10 +40,10 @@ pub(super) struct State {
 /// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
-    /// The call has no answer yet.
+    /// The call has not answered yet.
     Starting,
     Running,
-    /// The answer was no event stream, so there is no run.
+    /// The call did not return an event stream, so there is no run.
     Void,
     Ended(Outcome),
 }
@@ -83,7 +83,7 @@ impl State {
         });
     }
 
-    /// Lets the run go that turned out to be none.
+    /// Ends a run whose call did not return an event stream.
     pub(super) fn void(&mut self, deferred: &mut Deferred) {
         self.phase = Phase::Void;
         self.is_forgotten = true;
@@ -96,7 +96,7 @@ impl State {
         deferred.wakers.extend(self.task.take());
     }
 
-    /// Evicts all events. A client that has not read all of them fails.
+    /// Evicts all events. The body of a client that has not read all of them fails.
     pub(super) fn clear(&mut self, deferred: &mut Deferred) {
         self.log.evict(usize::MAX, &mut deferred.drops);
         self.overhead.set(0);

@@ -4,7 +4,7 @@ use tokio::time::sleep_until;
 
 use super::shared::Shared;
 
-/// The task that forgets runs at their time. It ends once none is left.
+/// The task that forgets runs when they are due. It ends once no run is kept.
 pub(super) struct Sweeper(Weak<Shared>);
 
 impl Sweeper {

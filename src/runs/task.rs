@@ -28,23 +28,24 @@ use crate::{
     options::StreamOptions,
 };
 
-/// What a call came to, for the client that made it.
+/// The result of a call, for the client that made it.
 pub(super) enum Answer<B, E> {
     /// An event stream, which is being recorded.
     Stream(Parts),
     /// Anything else, with the guard of the call's `Disconnect`.
     Other(Result<Response<B>, E>, DisconnectGuard),
-    /// Its payload, which is forgotten if no client receives it: dropping it could panic again.
+    /// The payload of a panic. It is leaked if no client receives it, because dropping it could
+    /// panic again.
     Panic(ManuallyDrop<Box<dyn Any + Send>>),
 }
 
 pin_project! {
-    /// The task of one run: it makes the call, and records the answer until the run is over.
+    /// The task of one run: it awaits the call, and records the answer until the run is over.
     pub(super) struct RunTask<F, B, E> {
         #[pin]
         stage: Stage<F, B, E>,
         recorder: Recorder,
-        // Boxed, because its place in the runtime's timer is large.
+        // Boxed, because the entry of a timer is large.
         abandonment: Option<Pin<Box<Sleep>>>,
         disconnect: Option<DisconnectGuard>,
         span: Span,
@@ -70,7 +71,7 @@ pin_project! {
 }
 
 impl<F, B, E> RunTask<F, B, E> {
-    /// Creates the task of a call, whose answer goes to the `starter`.
+    /// Creates the task of a call, which sends the answer to the `starter`.
     pub(super) fn call(
         producer: Producer,
         call: F,
@@ -81,7 +82,7 @@ impl<F, B, E> RunTask<F, B, E> {
         Self::new(producer, stage, Some(disconnect))
     }
 
-    /// Creates the task of a run whose answer is known.
+    /// Creates the task of a run that already has a body.
     pub(super) fn record(producer: Producer, body: B) -> Self {
         Self::new(producer, Stage::Recording { body }, None)
     }
@@ -116,7 +117,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Polls within the span of the request.
+    /// Polls the call or the recorder; called within the span of the request.
     fn poll_within(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if !self.producer.is_over(cx) && self.as_mut().poll_abandonment(cx).is_pending() {
             ready!(self.as_mut().poll_stage(cx));
@@ -125,7 +126,7 @@ where
         if let (Some(guard), Some(outcome)) = (this.disconnect.as_mut(), this.producer.outcome()) {
             guard.set_reason(outcome.close_reason());
         }
-        // The source may hold a guard or a permit, and its drop belongs to the run's span.
+        // Drop the source within the span: its drop may log.
         this.stage.set(Stage::Over);
         *this.disconnect = None;
         Poll::Ready(())
@@ -142,7 +143,7 @@ impl<F, B, E> RunTask<F, B, E> {
         let this = self.project();
         loop {
             match this.abandonment {
-                // It is registered since it was polled for the first time.
+                // Its first poll has registered it.
                 Some(timer) if !timer.is_elapsed() => return Poll::Pending,
                 _ => {}
             }
@@ -203,8 +204,7 @@ where
         }
     }
 
-    /// Answers the starter. Returns the body that is to be recorded, if the answer is an event
-    /// stream.
+    /// Sends the answer to the starter. If it is an event stream, returns the body to record.
     fn accept(
         self: Pin<&mut Self>,
         answer: Result<Result<Response<B>, E>, Box<dyn Any + Send>>,
@@ -243,8 +243,8 @@ where
     }
 }
 
-/// Returns whether the events of a response can be recorded. In a content coding they cannot be
-/// told apart.
+/// Returns whether the events of a response can be recorded. With a content coding, they would have
+/// to be decoded.
 fn is_recordable<B>(response: &Response<B>) -> bool {
     response.status() == StatusCode::OK
         && is_event_stream(response.status(), response.headers())

@@ -110,6 +110,6 @@ async fn unreachable_server_is_an_error() {
 fn invalid_url_is_an_error() {
     for url in ["", "http://127.0.0.1/", "redis://", "127.0.0.1:6379"] {
         let error = Redis::open(url).unwrap_err();
-        assert_eq!(error.to_string(), "failed to read the URL of Redis", "{url}");
+        assert_eq!(error.to_string(), "failed to parse the Redis URL", "{url}");
     }
 }

@@ -31,13 +31,17 @@ const EVENTS: u64 = 19_200;
 const BURSTS: [(&str, u64); 2] = [("one at a time", 1), ("bursts of 64", 64)];
 
 pub(crate) fn measure(runtime: &Rc<Runtime>) {
-    let text = payload::line(30);
     println!("\n## An event\n");
     println!(
         "Its data is a `String` of 30 bytes. From its creation to the frame for the client.\n"
     );
     println!("A source, a publisher and a client are scheduled in turn; bytes are what a client");
     println!("gets. The record and the hub are new in each round and keep their defaults.\n");
+    rounds::print(&mut cases(runtime), EVENTS);
+}
+
+pub(crate) fn cases(runtime: &Rc<Runtime>) -> Vec<Case> {
+    let text = payload::line(30);
     let mut cases = Vec::new();
     for (work, burst) in BURSTS {
         let case = |subject, run: fn(&Runtime, u64, u64, &'static str) -> u64| {
@@ -51,7 +55,7 @@ pub(crate) fn measure(runtime: &Rc<Runtime>) {
             case("hub, one client", published),
         ]);
     }
-    rounds::print(&mut cases, EVENTS);
+    cases
 }
 
 fn plain(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u64 {

@@ -3,6 +3,9 @@
 //! `runs [requests | events | replay | idle]` prints Markdown tables. Everything is on one thread:
 //! times of rows can be compared with each other, and all include the check that the counting
 //! allocator adds to each allocation.
+//!
+//! `runs WORK SUBJECT EVENTS` runs one case of `events` once.
+//! `benches/callgrind_runs.sh` counts its instructions.
 
 mod events;
 mod idle;
@@ -11,21 +14,30 @@ mod replay;
 mod requests;
 mod rounds;
 
-use std::{env, rc::Rc};
+use std::{env, hint::black_box, rc::Rc};
 
 use tokio::runtime;
 
 fn main() {
     const NAMES: [&str; 4] = ["requests", "events", "replay", "idle"];
     let arguments: Vec<_> = env::args().skip(1).collect();
-    let is_known = |argument: &String| NAMES.contains(&argument.as_str());
-    assert!(arguments.iter().all(is_known), "usage: runs [{}]", NAMES.join(" | "));
-    let selected =
-        |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     let runtime = runtime::Builder::new_current_thread().enable_time().build();
     let runtime = Rc::new(runtime.expect("a runtime without I/O"));
     // For bodies that are polled outside of the runtime: their timers.
     let _entered = runtime.enter();
+    if let [work, subject, events] = &*arguments
+        && let Ok(events) = events.parse()
+    {
+        let mut cases = events::cases(&runtime);
+        let case = cases.iter_mut().find(|case| case.work == work && case.subject == subject);
+        black_box(case.expect("a case of that name").run(events));
+        return;
+    }
+    let is_known = |argument: &String| NAMES.contains(&argument.as_str());
+    let names = NAMES.join(" | ");
+    assert!(arguments.iter().all(is_known), "usage: runs [{names}], or runs WORK SUBJECT EVENTS");
+    let selected =
+        |name: &str| arguments.is_empty() || arguments.iter().any(|argument| argument == name);
     if selected("requests") {
         requests::measure();
     }
