@@ -171,6 +171,8 @@ fn no_run_time_text_can_forge_a_field() {
         assert_eq!(text.parse::<EventId>().unwrap_err(), id);
         assert_eq!(text.parse::<EventName>().unwrap_err(), name);
         assert!(name.source().is_none());
+        assert_eq!(Event::new().try_event(text).unwrap_err(), name);
+        assert_eq!(Event::new().try_id(text).unwrap_err(), id);
     }
     assert_eq!(
         EventName::try_from("a\rb").unwrap_err().to_string(),
@@ -182,7 +184,10 @@ fn no_run_time_text_can_forge_a_field() {
 fn run_time_names_and_ids_are_written_unchanged() -> Result<(), tower_sse::InvalidField> {
     let (name, id) = (EventName::try_from(String::from(" ü: "))?, EventId::try_from("épée")?);
     assert_eq!((name.as_str(), id.as_str()), (" ü: ", "épée"));
-    assert_wire(Event::new().event(name).id(id), "event:  ü: \nid: épée\n\n");
+    let event = Event::new().event(name).id(id);
+    let name = String::from(" ü: ");
+    assert_eq!(Event::new().try_event(&name)?.try_id("épée")?, event);
+    assert_wire(event, "event:  ü: \nid: épée\n\n");
     Ok(())
 }
 
@@ -225,6 +230,14 @@ mod json {
         assert_json_wire(Json::new(1).event("n").id(7), "event: n\nid: 7\ndata: 1\n\n");
         assert_json_wire(Json::new("").id("x"), "id: x\ndata: \"\"\n\n");
         assert_wire(Event::new().id(7).json_data(&[1, 2]).unwrap(), "id: 7\ndata: [1,2]\n\n");
+    }
+
+    #[test]
+    fn run_time_text_names_json_too() -> Result<(), tower_sse::InvalidField> {
+        assert_json_wire(Json::new(1).try_event("n")?.try_id("x")?, "event: n\nid: x\ndata: 1\n\n");
+        assert_eq!(Json::new(1).try_event("a\nb").unwrap_err().field(), "event");
+        assert_eq!(Json::new(1).try_id("a\nb").unwrap_err().field(), "id");
+        Ok(())
     }
 
     #[test]

@@ -13,14 +13,16 @@ use pin_project_lite::pin_project;
 use super::{
     CoopBudget,
     frame_batch::{FrameBatch, Pushed},
+    layer_scope::warn_without_layer,
 };
 use crate::{BoxError, event::Encode};
 
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
     ///
-    /// [`response`](crate::response) returns a response with this body. The body only encodes
-    /// events; the [layer](crate::SseLayer) adds heartbeats and its other features.
+    /// [`response`](crate::response) returns a response with this body, and
+    /// [warns](crate::response#without-a-layer) if it is served without a layer. The body only
+    /// encodes events; the [layer](crate::SseLayer) adds heartbeats and its other features.
     ///
     /// No event waits for a batch: a frame ends when no further event is ready or when it is full.
     ///
@@ -40,6 +42,8 @@ pin_project! {
         batch: FrameBatch,
         error: Option<BoxError>,
         budget: CoopBudget,
+        // Cleared at the first poll.
+        expects_layer: bool,
     }
 }
 
@@ -51,9 +55,20 @@ impl<S> EventBody<S> {
         Self { stream: Some(stream), ..Self::ended() }
     }
 
+    /// Creates a body like [`new`](Self::new) that warns if a server polls it without a layer.
+    pub(crate) fn expecting_layer(stream: S) -> Self {
+        Self { expects_layer: true, ..Self::new(stream) }
+    }
+
     /// Creates a body that has already ended.
     pub(crate) fn ended() -> Self {
-        Self { stream: None, batch: FrameBatch::new(), error: None, budget: CoopBudget::default() }
+        Self {
+            stream: None,
+            batch: FrameBatch::new(),
+            error: None,
+            budget: CoopBudget::default(),
+            expects_layer: false,
+        }
     }
 }
 
@@ -108,6 +123,10 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.as_mut().project();
+        if *this.expects_layer {
+            *this.expects_layer = false;
+            warn_without_layer();
+        }
         if let Some(bytes) = this.batch.take_uncopied() {
             this.budget.spend(cx, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(bytes))));

@@ -14,7 +14,7 @@ use pin_project_lite::pin_project;
 
 use super::{
     Boundary, CoopBudget, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord,
-    deadline::Verdict,
+    deadline::Verdict, within_layer,
 };
 use crate::{BoxError, connection::Client, options::ResolvedOptions};
 
@@ -178,7 +178,7 @@ where
         let Some(source) = this.source.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = this.record.noting_panic(|| source.poll_frame(cx));
+        let polled = this.record.noting_panic(|| within_layer(|| source.poll_frame(cx)));
         polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
     }
 

@@ -13,6 +13,7 @@ mod flush_wait;
 mod frame_batch;
 mod idle_timer;
 mod last_frames;
+mod layer_scope;
 mod sse_body;
 mod stream_record;
 
@@ -22,6 +23,7 @@ pub(crate) use self::{
     coop::CoopBudget,
     deadline::{Inherited, Shutdown},
     event_stream::EventStream,
+    layer_scope::within_layer,
     stream_record::StreamRecord,
 };
 

@@ -106,12 +106,14 @@ impl fmt::Display for EventId {
 ///
 /// The trait is sealed. A literal is validated like a header name passed to
 /// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or U+0000 panics. Text
-/// that is known only at run time is converted by [`EventId::try_from`], which returns an error
-/// instead. An integer is written into the frame without an intermediate string.
+/// that is known only at run time is converted by [`EventId::try_from`] or
+/// [`Event::try_id`](crate::Event::try_id), which return an error instead. An integer is written
+/// into the frame without an intermediate string.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't be an event's id",
     label = "neither a literal, nor an integer, nor an `EventId`",
-    note = "text known only at run time must be validated: `EventId::try_from(text)?`"
+    note = "text known only at run time must be validated: `event.try_id(text)?` or \
+            `EventId::try_from(text)?`"
 )]
 pub trait IntoEventId: sealed::IntoId {}
 

@@ -3,7 +3,8 @@ use std::cell::Cell;
 use serde::Serialize;
 
 use super::{
-    EncodeInto, Event, EventName, FrameBuf, IntoEventId, IntoEventName, encode::encode_json, id::Id,
+    EncodeInto, Event, EventId, EventName, FrameBuf, IntoEventId, IntoEventName, InvalidField,
+    encode::encode_json, id::Id,
 };
 
 /// An event whose data is a value as JSON, serialised when the event is sent.
@@ -52,6 +53,17 @@ impl<T: Serialize> Json<T> {
         self
     }
 
+    /// Sets the `event` field to text that is known only at run time, as
+    /// [`Event::try_event`](crate::Event::try_event) does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `name` contains a line feed, a carriage return or U+0000.
+    pub fn try_event(mut self, name: impl Into<String>) -> Result<Self, InvalidField> {
+        self.name = Some(EventName::try_from(name.into())?);
+        Ok(self)
+    }
+
     /// Sets the `id` field, as [`Event::id`](crate::Event::id) does.
     ///
     /// # Panics
@@ -61,6 +73,17 @@ impl<T: Serialize> Json<T> {
     pub fn id(mut self, id: impl IntoEventId) -> Self {
         self.id = Some(id.into_id());
         self
+    }
+
+    /// Sets the `id` field to text that is known only at run time, as
+    /// [`Event::try_id`](crate::Event::try_id) does.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `id` contains a line feed, a carriage return or U+0000.
+    pub fn try_id(mut self, id: impl Into<String>) -> Result<Self, InvalidField> {
+        self.id = Some(Id::Text(EventId::try_from(id.into())?));
+        Ok(self)
     }
 }
 

@@ -102,11 +102,33 @@ impl Event {
     /// # Panics
     ///
     /// Panics if a literal contains a line feed, a carriage return or U+0000. Text that is known
-    /// only at run time must be an [`EventName`], which cannot contain them.
+    /// only at run time must be an [`EventName`], which cannot contain them, or be passed to
+    /// [`try_event`](Self::try_event).
     #[track_caller]
     pub fn event(mut self, name: impl IntoEventName) -> Self {
         self.name = Some(name.into_name());
         self
+    }
+
+    /// Sets the `event` field to text that is known only at run time.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `name` contains a line feed, a carriage return or U+0000.
+    ///
+    /// ```
+    /// use tower_sse::{Event, InvalidField};
+    ///
+    /// fn price(ticker: &str, price: u32) -> Result<Event, InvalidField> {
+    ///     Ok(Event::new().try_event(ticker)?.data(price.to_string()))
+    /// }
+    ///
+    /// assert!(price("acme", 42).is_ok());
+    /// assert!(price("acme\nid: forged", 42).is_err());
+    /// ```
+    pub fn try_event(mut self, name: impl Into<String>) -> Result<Self, InvalidField> {
+        self.name = Some(EventName::try_from(name.into())?);
+        Ok(self)
     }
 
     /// Sets the `id` field. Until it receives another id, the client sends this one as
@@ -131,11 +153,34 @@ impl Event {
     /// # Panics
     ///
     /// Panics if a literal contains a line feed, a carriage return or U+0000. Text that is known
-    /// only at run time must be an [`EventId`], which cannot contain them.
+    /// only at run time must be an [`EventId`], which cannot contain them, or be passed to
+    /// [`try_id`](Self::try_id).
     #[track_caller]
     pub fn id(mut self, id: impl IntoEventId) -> Self {
         self.id = Some(id.into_id());
         self
+    }
+
+    /// Sets the `id` field to text that is known only at run time.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `id` contains a line feed, a carriage return or U+0000.
+    ///
+    /// ```
+    /// use tower_sse::{Event, InvalidField};
+    ///
+    /// fn row(cursor: &str) -> Result<Event, InvalidField> {
+    ///     Ok(Event::new().try_id(cursor)?.data("…"))
+    /// }
+    ///
+    /// assert_eq!(row("eu-17")?, Event::new().id("eu-17").data("…"));
+    /// assert_eq!(row("7\ndata: forged").unwrap_err().position(), 1);
+    /// # Ok::<_, InvalidField>(())
+    /// ```
+    pub fn try_id(mut self, id: impl Into<String>) -> Result<Self, InvalidField> {
+        self.id = Some(Id::Text(EventId::try_from(id.into())?));
+        Ok(self)
     }
 
     /// Sets the `retry` field: how long the client waits before it reconnects. It applies until
@@ -151,7 +196,8 @@ impl Event {
         self
     }
 
-    /// Sets a comment, which clients ignore. Every line of `text` becomes a comment line.
+    /// Sets a comment, which clients ignore. Every line of `text` becomes a comment line, so any
+    /// text is safe.
     ///
     /// A literal is not copied, a `String` is moved, and a `&String` is copied.
     pub fn comment(mut self, text: impl IntoText) -> Self {
@@ -161,7 +207,7 @@ impl Event {
 
     /// Sets the `data` field, which page code reads as `event.data`.
     ///
-    /// Every line of `text` becomes a `data` line. The client joins the lines with line feeds, so a
+    /// Every line of `text` becomes a `data` line, so any text is safe. The client joins the lines with line feeds, so a
     /// CR or CRLF arrives as an LF. A trailing line break is kept.
     ///
     /// A literal is not copied, a `String` is moved, and a `&String` is copied.

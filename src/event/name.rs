@@ -92,12 +92,13 @@ impl fmt::Display for EventName {
 ///
 /// The trait is sealed. A literal is validated like a header name passed to
 /// [`HeaderMap::insert`](http::HeaderMap::insert): one with a line break or U+0000 panics. Text
-/// that is known only at run time is converted by [`EventName::try_from`], which returns an error
-/// instead.
+/// that is known only at run time is converted by [`EventName::try_from`] or
+/// [`Event::try_event`](crate::Event::try_event), which return an error instead.
 #[diagnostic::on_unimplemented(
     message = "`{Self}` can't name an event",
     label = "neither a literal nor an `EventName`",
-    note = "text known only at run time must be validated: `EventName::try_from(text)?`"
+    note = "text known only at run time must be validated: `event.try_event(text)?` or \
+            `EventName::try_from(text)?`"
 )]
 pub trait IntoEventName: sealed::IntoName {}
 

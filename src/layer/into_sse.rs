@@ -96,7 +96,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
         if !has_body(self.status()) {
             return self.map(|_| EventBody::ended());
         }
-        let mut response = self.map(EventBody::new);
+        let mut response = self.map(EventBody::expecting_layer);
         response.headers_mut().insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
         response
     }
@@ -121,6 +121,16 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 ///
 /// The response has status 200 and the content type `text/event-stream`. `stream` is any [`Stream`]
 /// of [events](Encode).
+///
+/// # Without a layer
+///
+/// A layer that is missing, or that was added before the route, is easy to overlook: the events
+/// arrive, but without heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. If a
+/// server polls the body without a layer, the crate therefore logs a warning, once for each
+/// process. Without feature `tracing`, debug builds print it to stderr.
+///
+/// A test may read the body of a handler without a layer. To serve events without a layer on
+/// purpose, create the response with [`EventBody::new`], which never warns.
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where

@@ -28,7 +28,7 @@ enum AnswerKind {
 
 impl AnswerBody {
     pub(super) fn events(attachment: Attachment) -> Self {
-        Self { kind: AnswerKind::Events(Box::new(EventBody::new(attachment))) }
+        Self { kind: AnswerKind::Events(Box::new(EventBody::expecting_layer(attachment))) }
     }
 
     pub(super) fn whole(bytes: Bytes) -> Self {

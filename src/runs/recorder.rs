@@ -8,7 +8,11 @@ use bytes::Bytes;
 use http_body::Body;
 
 use super::{cutter::Cutter, producer::Producer, record::Appended};
-use crate::{BoxError, body::CoopBudget, history::MemoryShare};
+use crate::{
+    BoxError,
+    body::{CoopBudget, within_layer},
+    history::MemoryShare,
+};
 
 /// Reads a body and records its events.
 #[derive(Debug)]
@@ -63,7 +67,7 @@ impl Recorder {
                 continue;
             }
             ready!(CoopBudget::poll_ready(cx));
-            match body.as_mut().poll_frame(cx) {
+            match within_layer(|| body.as_mut().poll_frame(cx)) {
                 Poll::Pending => {
                     self.cutter.shrink();
                     return Poll::Pending;
