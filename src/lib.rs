@@ -199,7 +199,7 @@ mod stats;
 pub mod testing;
 
 pub use crate::{
-    body::{EventBody, SseBody},
+    body::{EventBody, MessageStream, SseBody},
     connection::{CloseReason, CloseReport, Disconnect, LAST_EVENT_ID, LastEventId},
     error::BoxError,
     event::{

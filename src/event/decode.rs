@@ -10,7 +10,8 @@ use super::Message;
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
 /// would dispatch. Like a browser, it replaces bytes that are not UTF-8 by U+FFFD, and discards an
-/// event that is incomplete when the stream ends.
+/// event that is incomplete when the stream ends. [`MessageStream`](crate::MessageStream) decodes a
+/// body.
 ///
 /// ```
 /// use tower_sse::Decoder;
