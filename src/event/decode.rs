@@ -185,6 +185,12 @@ impl Decoder {
         &self.last_event_id
     }
 
+    /// Returns whether the stream has set or cleared the last event id.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn has_id(&self) -> bool {
+        self.has_id
+    }
+
     /// Returns the last reconnection time that the stream sent.
     #[must_use]
     pub const fn retry(&self) -> Option<Duration> {
