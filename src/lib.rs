@@ -155,7 +155,7 @@
 //! | `json` | [`Json`] and [`Event::json_data`] |
 //! | `redis`, `redis-tls` | [`redis`]: hubs of several processes over Redis Streams, and `rediss://` |
 //! | `runs` | [runs]: answers that outlive their client's connection, recorded once and resumable |
-//! | `testing` | [`testing`]: a broker in memory, for tests of programs whose hubs share one |
+//! | `testing` | [`testing`]: a client for tests of handlers and, with `hub`, a broker in memory |
 //! | `tracing` | a DEBUG line for every close, in the request's span, and few others, of which one has the text of the source's error; a WARN line when there is no runtime for timers, or a callback panics |
 //!
 //! # Stability
@@ -199,7 +199,7 @@ mod stats;
 pub mod testing;
 
 pub use crate::{
-    body::{EventBody, SseBody},
+    body::{EventBody, MessageStream, SseBody},
     connection::{CloseReason, CloseReport, Disconnect, LAST_EVENT_ID, LastEventId},
     error::BoxError,
     event::{

@@ -235,7 +235,7 @@ fn other_responses_log_nothing() {
     assert_eq!(lines, [""; 0]);
 }
 
-#[cfg(feature = "testing")]
+#[cfg(all(feature = "hub", feature = "testing"))]
 #[test]
 fn publishing_without_waiting_for_the_broker_warns_once_for_each_hub() {
     use futures_util::FutureExt;

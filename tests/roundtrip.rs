@@ -8,7 +8,7 @@ use bytes::Bytes;
 use eventsource_stream::Eventsource;
 use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use proptest::prelude::*;
-use tower_sse::{Decoder, Encoded, Event, EventId, EventName};
+use tower_sse::{Decoder, Encoded, Event, EventId, EventName, Message};
 
 use support::naive::{self, Seen};
 
@@ -114,6 +114,19 @@ fn chunks(wire: &Bytes, cuts: &[prop::sample::Index]) -> Vec<Bytes> {
     places.windows(2).map(|window| wire.slice(window[0]..window[1])).collect()
 }
 
+/// Decodes `wire` and encodes the messages again, as a proxy does.
+fn sent_on(mut wire: Bytes) -> Bytes {
+    let mut decoder = Decoder::new();
+    std::iter::from_fn(|| decoder.decode(&mut wire).unwrap())
+        .map(Event::from)
+        .collect::<Encoded>()
+        .into()
+}
+
+fn forbidden(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\0')
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -179,4 +192,81 @@ proptest! {
             .collect();
         prop_assert_eq!(seen, expected);
     }
+
+    #[test]
+    fn the_naive_reader_reads_the_same_from_messages_that_are_sent_on(
+        events in prop::collection::vec(fields(), 0..6),
+    ) {
+        let original = naive::read(&wire(&events));
+        let copy = naive::read(&sent_on(wire(&events)));
+        prop_assert_eq!(&copy.events, &original.events);
+        prop_assert_eq!(copy.place, naive::Place::BetweenEvents);
+        // Only what follows the last message cannot be sent on.
+        let last_message = events.iter().rposition(|event| event.data.is_some());
+        let up_to_last = &events[..last_message.map_or(0, |last| last + 1)];
+        let original = naive::read(&wire(up_to_last));
+        prop_assert_eq!(copy.last_event_id, original.last_event_id);
+        prop_assert_eq!(copy.retry, original.retry);
+    }
+
+    #[test]
+    fn text_of_a_message_forges_no_field(
+        (event, data, id) in (text(), text(), text()),
+        retry in prop::option::of(any::<u64>()),
+    ) {
+        let mut message = Message::new(data.clone()).event(event.clone());
+        message.last_event_id = id.clone().into();
+        message.retry = retry.map(Duration::from_millis);
+        // Any id, so that it is seen whether the message keeps, replaces or clears it.
+        let before = Event::new().id(7).data("");
+        let wire: Bytes = [before, Event::from(message)].into_iter().collect::<Encoded>().into();
+        let reading = naive::read(&wire);
+        let name = event.replace(forbidden, "\u{fffd}");
+        let id = if id.is_empty() || id.contains(forbidden) { "7".to_owned() } else { id };
+        let data = data.replace("\r\n", "\n").replace('\r', "\n");
+        prop_assert_eq!(reading.events.len(), 2);
+        let name = if name.is_empty() { "message".to_owned() } else { name };
+        prop_assert_eq!(&reading.events[1], &(name, data, id));
+        prop_assert_eq!(reading.retry, retry);
+        prop_assert_eq!(reading.place, naive::Place::BetweenEvents);
+    }
+}
+
+#[test]
+fn a_message_keeps_what_the_stream_did_with_its_id() {
+    let wire = sent_on(Bytes::from_static(
+        b"data: none\n\nid: 1\n\ndata: one\n\ndata: same\n\nid\ndata: cleared\n\ndata: still\n\n",
+    ));
+    assert_eq!(
+        wire,
+        "data: none\n\nid: 1\ndata: one\n\nid: 1\ndata: same\n\n\
+         id: \ndata: cleared\n\nid: \ndata: still\n\n",
+    );
+}
+
+#[test]
+fn a_message_without_its_id_has_none_even_if_the_stream_cleared_it() {
+    for wire in [&b"id: 1\ndata: a\n\n"[..], b"id\ndata: a\n\n", b"data: a\n\n"] {
+        let message = Decoder::new().decode(&mut &wire[..]).unwrap().unwrap().without_id();
+        assert_eq!(message, Message::new("a"));
+        assert_eq!(Event::from(message), Event::from("a"));
+    }
+}
+
+#[test]
+fn a_created_message_equals_the_decoded_one() {
+    let mut wire = &b"retry: 5\nid: 1\nevent: e\ndata: a\n\nid:\ndata: b\n\n"[..];
+    let mut decoder = Decoder::new();
+    let mut next = || decoder.decode(&mut wire).unwrap().unwrap();
+    let retry = Duration::from_millis(5);
+    assert_eq!(next(), Message::new("a").event("e").last_event_id("1").retry(retry));
+    let second = next();
+    assert_eq!(second, Message::new("b").last_event_id(""));
+    assert_ne!(second, Message::new("b"), "the stream cleared the id");
+}
+
+#[test]
+fn a_name_with_nul_is_sent_on_with_a_replacement_character() {
+    let wire = sent_on(Bytes::from_static(b"event: a\0b\ndata: c\n\n"));
+    assert_eq!(wire, "event: a\u{fffd}b\ndata: c\n\n");
 }

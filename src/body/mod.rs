@@ -3,6 +3,7 @@
 //! - [`EventBody`] encodes a `Stream` of events.
 //! - [`SseBody`] passes the bytes of any event stream and adds the first lines, heartbeats and the
 //!   last event, at points where they do not change the events that a client decodes.
+//! - [`MessageStream`] is the other direction: it decodes the body of another server's response.
 
 mod boundary;
 mod coop;
@@ -14,10 +15,11 @@ mod frame_batch;
 mod idle_timer;
 mod last_frames;
 mod layer_scope;
+mod message_stream;
 mod sse_body;
 mod stream_record;
 
-pub use self::{event_body::EventBody, sse_body::SseBody};
+pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
 pub(crate) use self::{
     coop::CoopBudget,

@@ -3,12 +3,15 @@ use std::{borrow::Cow, error::Error, fmt, mem, sync::Arc, time::Duration};
 use bytes::Buf;
 use memchr::{memchr, memchr2};
 
+use super::Message;
+
 /// A decoder of event streams for clients, proxies and tests, as specified by the
 /// [HTML standard][html].
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
 /// would dispatch. Like a browser, it replaces bytes that are not UTF-8 by U+FFFD, and discards an
-/// event that is incomplete when the stream ends.
+/// event that is incomplete when the stream ends. [`MessageStream`](crate::MessageStream) decodes a
+/// body.
 ///
 /// ```
 /// use tower_sse::Decoder;
@@ -54,25 +57,10 @@ pub struct Decoder {
     /// An `id` field has come since the last empty line.
     has_new_id: bool,
     last_event_id: Arc<str>,
+    /// The stream has set or cleared the last event id.
+    has_id: bool,
     retry: Option<Duration>,
     retry_since_message: Option<Duration>,
-}
-
-/// An event as a client dispatches it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Message {
-    /// The event's name; `message` if it has none.
-    pub event: String,
-    /// The event's data, with its lines joined by line feeds.
-    pub data: String,
-    /// The last id that the stream sent, with this event or before it. Empty if there was none, or
-    /// if an empty id cleared it.
-    ///
-    /// Cloning it is cheap, and messages with the same id share it.
-    pub last_event_id: Arc<str>,
-    /// The last `retry` field since the previous message, in any block.
-    pub retry: Option<Duration>,
 }
 
 /// The error of a [`Decoder`] that received an event larger than [`Decoder::max_event_size`].
@@ -115,6 +103,7 @@ impl Decoder {
             id: String::new(),
             has_new_id: false,
             last_event_id: Arc::default(),
+            has_id: false,
             retry: None,
             retry_since_message: None,
         }
@@ -196,6 +185,12 @@ impl Decoder {
         &self.last_event_id
     }
 
+    /// Returns whether the stream has set or cleared the last event id.
+    #[cfg(feature = "testing")]
+    pub(crate) const fn has_id(&self) -> bool {
+        self.has_id
+    }
+
     /// Returns the last reconnection time that the stream sent.
     #[must_use]
     pub const fn retry(&self) -> Option<Duration> {
@@ -249,8 +244,11 @@ impl Decoder {
     /// Completes the event at an empty line.
     fn dispatch(&mut self) -> Option<Message> {
         self.event_size = 0;
-        if mem::take(&mut self.has_new_id) && *self.last_event_id != *self.id {
-            self.last_event_id = Arc::from(&*self.id);
+        if mem::take(&mut self.has_new_id) {
+            self.has_id = true;
+            if *self.last_event_id != *self.id {
+                self.last_event_id = Arc::from(&*self.id);
+            }
         }
         let mut event = mem::take(&mut self.event);
         let mut data = mem::take(&mut self.data);
@@ -263,6 +261,7 @@ impl Decoder {
             data,
             last_event_id: Arc::clone(&self.last_event_id),
             retry: self.retry_since_message.take(),
+            clears_id: self.has_id && self.last_event_id.is_empty(),
         })
     }
 }

@@ -16,17 +16,19 @@ mod id;
 #[cfg(feature = "json")]
 mod json;
 mod lines;
+mod message;
 mod name;
 mod text;
 
 #[cfg(feature = "json")]
 pub use self::json::Json;
 pub use self::{
-    decode::{Decoder, EventTooLarge, Message},
+    decode::{Decoder, EventTooLarge},
     encode::Encode,
     encoded::Encoded,
     field::InvalidField,
     id::{EventId, IntoEventId},
+    message::Message,
     name::{EventName, IntoEventName},
     text::IntoText,
 };

@@ -25,8 +25,10 @@ pub use self::{
 
 use self::config::Config;
 
+#[cfg(any(feature = "runs", feature = "testing"))]
+pub(crate) use self::headers::is_event_stream;
 #[cfg(feature = "runs")]
 pub(crate) use self::{
     admission::disown,
-    headers::{has_body, has_content_coding, is_event_stream, make_event_stream},
+    headers::{has_body, has_content_coding, make_event_stream},
 };

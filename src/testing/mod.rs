@@ -1,9 +1,226 @@
-//! Utilities for testing programs that use this crate (feature `testing`).
+//! Testing your handlers: a client that reads event streams and resumes them, without a server
+//! (feature `testing`).
 //!
-//! [`MemoryBroker`] connects several hubs in one process, as Redis connects hubs of several
-//! processes, and delays or loses events on demand.
+//! ```
+//! use axum::{Router, response::IntoResponse, routing::get};
+//! use futures_util::stream;
+//! use tower_sse::{Event, LastEventId, Message, SseLayer, testing::TestClient};
+//!
+//! # #[cfg(feature = "axum")]
+//! async fn count(last: Option<LastEventId>) -> impl IntoResponse {
+//!     let first = last.and_then(|last| last.parse().ok()).map_or(1, |last: u32| last + 1);
+//!     tower_sse::response(stream::iter(first..=5).map(|n| Event::new().id(n).data(n.to_string())))
+//! }
+//! # #[cfg(not(feature = "axum"))]
+//! # async fn count() -> impl IntoResponse {
+//! #     tower_sse::response(stream::iter(1..=5).map(|n| Event::new().id(n).data(n.to_string())))
+//! # }
+//! # use futures_util::StreamExt;
+//!
+//! fn app() -> Router {
+//!     Router::new().route("/count", get(count)).layer(SseLayer::new())
+//! }
+//!
+//! # /*
+//! #[tokio::test]
+//! # */
+//! # #[tokio::main(flavor = "current_thread")]
+//! async fn it_counts_to_five() {
+//!     let mut events = TestClient::new(app()).get("/count").await;
+//!     assert_eq!(events.next().await, Message::new("1").last_event_id("1"));
+//!     assert_eq!(events.take(2).await.len(), 2);
+//!     let rest = events.collect().await;
+//!     assert_eq!(rest.last().unwrap().data, "5");
+//! }
+//! # fn main() {
+//! #     it_counts_to_five();
+//! # }
+//! ```
+//!
+//! [`TestClient`] calls any Tower service, with the headers of an `EventSource`. [`TestStream`] has
+//! the methods that read. Enable the feature for tests only:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! tower-sse = { version = "0.1", features = ["testing"] }
+//! tokio = { version = "1", features = ["macros", "rt", "test-util"] }
+//! ```
+//!
+//! A test never hangs: a method that waits in vain panics after 30 seconds
+//! ([`time_limit`](TestStream::time_limit)), with the line that waits and what was received:
+//!
+//! ```text
+//! still waiting for message 3 of 3 after 30s, at tests/count.rs:21:39
+//! received, oldest first (2 in total):
+//!   message "1", id "1"
+//!   comment ""
+//! ```
+//!
+//! # Endless streams, time and heartbeats
+//!
+//! [`take`](TestStream::take) reads the next events of a stream that does not end. Pause tokio's
+//! clock, so that heartbeats and timeouts cost no time: it then jumps to the next timer whenever
+//! all tasks wait.
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::{Router, response::IntoResponse, routing::get};
+//! use futures_util::{StreamExt, stream};
+//! use tower_sse::{Event, SseLayer, testing::TestClient};
+//!
+//! async fn news() -> impl IntoResponse {
+//!     let news = stream::iter(["one", "two", "three"].map(Event::from));
+//!     tower_sse::response(news.chain(stream::pending()))
+//! }
+//!
+//! # /*
+//! #[tokio::test(start_paused = true)]
+//! # */
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! async fn heartbeats_fill_the_silence() {
+//!     let app: Router = Router::new().route("/news", get(news)).layer(SseLayer::new());
+//!     let mut events = TestClient::new(app).get("/news").await;
+//!     assert_eq!(events.take(3).await.last().unwrap().data, "three");
+//!
+//!     events.assert_no_message(Duration::from_secs(60)).await;
+//!     assert_eq!(events.next_comment().await, "");
+//! }
+//! # fn main() {
+//! #     heartbeats_fill_the_silence();
+//! # }
+//! ```
+//!
+//! A default heartbeat is a comment without text. The first one comes 15 to 16 seconds after the
+//! last event.
+//!
+//! # Resumption
+//!
+//! [`reconnect`](TestClient::reconnect) cuts a stream off, and opens it again with the id of the
+//! last message that the test has read. Dropping the stream only cuts it off.
+//!
+//! ```
+//! # #[cfg(feature = "hub")]
+//! # mod app {
+//! use axum::{Router, extract::State, response::IntoResponse, routing::get};
+//! use http::HeaderMap;
+//! use tower_sse::{LastEventId, SseLayer, hub::Hub, testing::TestClient};
+//!
+//! async fn events(State(hub): State<Hub>, headers: HeaderMap) -> impl IntoResponse {
+//!     tower_sse::response(hub.subscribe(["news"]).resume(LastEventId::from_headers(&headers)))
+//! }
+//!
+//! fn app(hub: Hub) -> Router {
+//!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub)
+//! }
+//!
+//! # /*
+//! #[tokio::test]
+//! # */
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub
+//! async fn a_client_that_was_away_gets_what_it_missed() {
+//!     let hub = Hub::new();
+//!     let mut client = TestClient::new(app(hub.clone()));
+//!     let mut events = client.get("/events").await;
+//!     hub.publish("news", "one").await.unwrap();
+//!     assert_eq!(events.next().await.data, "one");
+//!
+//!     hub.publish("news", "two").await.unwrap();
+//!     let mut events = client.reconnect(events).await;
+//!     assert_eq!(events.next().await.data, "two");
+//! }
+//! # }
+//! # fn main() {
+//! #     #[cfg(feature = "hub")]
+//! #     app::a_client_that_was_away_gets_what_it_missed();
+//! # }
+//! ```
+//!
+//! Test also the ids that a client may send: [`resume`](TestClient::resume) takes any, such as one
+//! that is too old, or that never was one.
+//!
+//! # Several processes
+//!
+//! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
+//! processes, and delays or loses events on demand. Give each process an app of its own, and
+//! reconnect by the client of another one:
+//!
+//! ```
+//! # #[cfg(feature = "hub")]
+//! # mod broker {
+//! # use axum::{Router, extract::State, response::IntoResponse, routing::get};
+//! # use http::HeaderMap;
+//! # use tower_sse::{LastEventId, SseLayer};
+//! # async fn events(State(hub): State<Hub>, headers: HeaderMap) -> impl IntoResponse {
+//! #     tower_sse::response(hub.subscribe(["news"]).resume(LastEventId::from_headers(&headers)))
+//! # }
+//! # fn app(hub: Hub) -> Router {
+//! #     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub)
+//! # }
+//! use tower_sse::{hub::Hub, testing::{MemoryBroker, TestClient}};
+//!
+//! # /*
+//! #[tokio::test]
+//! # */
+//! # #[tokio::main(flavor = "current_thread")]
+//! # pub
+//! async fn a_client_can_be_ahead_of_its_new_process() {
+//!     let broker = MemoryBroker::new();
+//!     let first = Hub::connect(broker.clone()).await.unwrap();
+//!     let second = Hub::connect(broker.clone()).await.unwrap();
+//!
+//!     broker.pause(&second);
+//!     let mut events = TestClient::new(app(first.clone())).get("/events").await;
+//!     first.publish("news", "one").await.unwrap();
+//!     assert_eq!(events.next().await.data, "one");
+//!
+//!     let mut events = TestClient::new(app(second.clone())).reconnect(events).await;
+//!     first.publish("news", "two").await.unwrap();
+//!     broker.resume(&second);
+//!     assert_eq!(events.next().await.data, "two");
+//! }
+//! # }
+//! # fn main() {
+//! #     #[cfg(feature = "hub")]
+//! #     broker::a_client_can_be_ahead_of_its_new_process();
+//! # }
+//! ```
+//!
+//! # Other requests and answers
+//!
+//! | to test | |
+//! |---|---|
+//! | a `POST`, or any other request | `TestStream::new(app.oneshot(request).await?)` |
+//! | a refusal, a `204`, headers | the response of `app.oneshot(request)` |
+//! | a source that fails | [`TestStream::error`] |
+//! | a service of another request body | [`TestClient::request_body`] |
+//! | a handler that needs a cookie | [`TestClient::header`] |
+//! | two clients | a second `get`; streams are independent |
+//!
+//! # What needs a real socket
+//!
+//! These tests have no connection. Use a server on `127.0.0.1:0` and a client of HTTP for what
+//! depends on one:
+//!
+//! - clients that disconnect without a word, or do not read: back-pressure and its memory
+//! - graceful shutdown, whose end is that of the server
+//! - compression, proxies and their timeouts, HTTP/2
+//! - browsers
+//!
+//! Do not pause the clock there. It jumps while the test waits for the socket, and every timeout
+//! fires.
 
+mod body_bytes;
+mod client;
+#[cfg(feature = "hub")]
 mod connection;
+#[cfg(feature = "hub")]
 mod memory_broker;
+mod reader;
+mod received;
+mod stream;
 
+#[cfg(feature = "hub")]
 pub use self::memory_broker::MemoryBroker;
+pub use self::{client::TestClient, stream::TestStream};

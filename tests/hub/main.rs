@@ -1,5 +1,5 @@
 //! The hub, by its public interface alone, with and without a broker.
-#![cfg(feature = "testing")]
+#![cfg(all(feature = "hub", feature = "testing"))]
 
 mod behind;
 mod client;

@@ -4,14 +4,16 @@
 use std::{
     cell::Cell,
     marker::{PhantomData, PhantomPinned},
+    pin::Pin,
     rc::Rc,
+    task::{Context, Poll},
 };
 
 use tower_sse::{
     CloseReason, CloseReport, Decoder, Disconnect, Drain, Encoded, Event, EventBody, EventId,
-    EventName, EventTooLarge, Heartbeat, InvalidField, LastEventId, MaxAge, Message, Refusal,
-    ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot, StreamOptions,
-    marker,
+    EventName, EventTooLarge, Heartbeat, InvalidField, LastEventId, MaxAge, Message, MessageStream,
+    Refusal, ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot,
+    StreamOptions, marker,
 };
 
 /// Evaluates whether a type implements a trait. An inherent constant takes precedence over one of a
@@ -106,6 +108,29 @@ fn bodies_have_the_auto_traits_of_their_parts() {
     assert_traits!("Send Sync": EventBody<Pinned>, SseBody<Pinned>, SseBody<EventBody<Pinned>>);
 }
 
+/// A body of a type with certain auto traits.
+struct BodyOf<T>(T);
+
+impl<T> http_body::Body for BodyOf<T> {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        Poll::Ready(None)
+    }
+}
+
+#[test]
+fn a_stream_of_messages_has_the_auto_traits_of_its_body() {
+    assert_traits!("Send Sync Unpin": MessageStream<BodyOf<Plain>>, MessageStream<BodyOf<Cloning>>);
+    assert_traits!("Send Unpin": MessageStream<BodyOf<Sending>>);
+    assert_traits!("Unpin": MessageStream<BodyOf<Local>>);
+    assert_traits!("Send Sync": MessageStream<BodyOf<Pinned>>);
+}
+
 #[test]
 fn values_have_all_auto_traits() {
     assert_traits!(
@@ -149,6 +174,17 @@ fn a_hub_has_all_auto_traits_and_a_subscription_all_but_clone() {
 }
 
 #[cfg(feature = "testing")]
+#[test]
+fn a_test_client_has_the_auto_traits_of_its_service_and_its_streams_are_send() {
+    use tower_sse::testing::{TestClient, TestStream};
+
+    assert_traits!("Send Sync Unpin": TestClient<Plain>, TestClient<Plain, Local>);
+    assert_traits!("Send Unpin": TestClient<Sending>, TestStream);
+    assert_traits!("Unpin": TestClient<Local>);
+    assert_traits!("Send Sync": TestClient<Pinned>);
+}
+
+#[cfg(all(feature = "hub", feature = "testing"))]
 #[test]
 fn a_broker_has_all_auto_traits() {
     assert_traits!("Send Sync Unpin Clone": tower_sse::testing::MemoryBroker);

@@ -1,0 +1,212 @@
+use std::{
+    any::type_name,
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+    time::Duration,
+};
+
+use bytes::Buf;
+use futures_core::Stream;
+use http_body::Body;
+use pin_project_lite::pin_project;
+
+use super::CoopBudget;
+use crate::{
+    BoxError,
+    event::{Decoder, Message},
+};
+
+pin_project! {
+    /// A [`Stream`] of the [`Message`]s in the body of another server's response.
+    ///
+    /// ```
+    /// use futures_util::TryStreamExt;
+    /// use tower_sse::{Message, MessageStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_sse::BoxError> {
+    /// // Any `http_body::Body`; a `String` is the simplest one.
+    /// let body = "data: one\n\nevent: tick\ndata: two\n\n".to_owned();
+    /// let mut messages = MessageStream::new(body);
+    /// assert_eq!(messages.try_next().await?, Some(Message::new("one")));
+    /// assert_eq!(messages.try_next().await?, Some(Message::new("two").event("tick")));
+    /// assert_eq!(messages.try_next().await?, None);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// A proxy sends the messages on as events, changed or not:
+    ///
+    /// ```
+    /// use axum::{body::Body, response::IntoResponse};
+    /// use futures_util::TryStreamExt;
+    /// use tower_sse::{Event, MessageStream};
+    ///
+    /// fn forward(upstream: http::Response<Body>) -> impl IntoResponse {
+    ///     let messages = MessageStream::new(upstream.into_body());
+    ///     tower_sse::response(messages.map_ok(|message| Event::from(message).comment("forwarded")))
+    /// }
+    /// ```
+    ///
+    /// A `reqwest::Response` converts into a body: `MessageStream::new(reqwest::Body::from(response))`.
+    /// A stream of `Result<Bytes, E>` becomes one with http-body-util:
+    ///
+    /// ```
+    /// # use bytes::Bytes;
+    /// use futures_util::{Stream, TryStreamExt};
+    /// use http_body::Frame;
+    /// use http_body_util::StreamBody;
+    /// use tower_sse::{BoxError, Message, MessageStream};
+    ///
+    /// fn messages(
+    ///     bytes: impl Stream<Item = std::io::Result<Bytes>>,
+    /// ) -> impl Stream<Item = Result<Message, BoxError>> {
+    ///     MessageStream::new(StreamBody::new(bytes.map_ok(Frame::data)))
+    /// }
+    /// ```
+    ///
+    /// # The end of the stream
+    ///
+    /// - When the body ends, the stream ends. An event that is incomplete then is discarded, as in
+    ///   browsers.
+    /// - An error of the body is returned after the messages before it. An event larger than the
+    ///   [decoder's limit](Decoder::max_event_size) is an
+    ///   [`EventTooLarge`](crate::EventTooLarge). The stream ends after either error.
+    /// - The stream drops the body when it ends, and returns `None` from then on.
+    ///
+    /// The stream does not reconnect. Its [`last_event_id`](Self::last_event_id) and
+    /// [`retry`](Self::retry) are available after the end too.
+    ///
+    /// # Memory
+    ///
+    /// The stream keeps one frame of the body, and what the [decoder](Decoder#memory) keeps.
+    ///
+    /// # Cancel safety
+    ///
+    /// A future that waits for the next message, such as that of `StreamExt::next`, can be dropped
+    /// without losing a message.
+    pub struct MessageStream<B>
+    where
+        B: Body,
+    {
+        #[pin]
+        body: Option<B>,
+        // The part of the last frame that is not decoded.
+        data: Option<B::Data>,
+        decoder: Decoder,
+        budget: CoopBudget,
+    }
+}
+
+impl<B> MessageStream<B>
+where
+    B: Body,
+{
+    /// Creates a stream of the messages in `body`, which may be up to 1 MiB each.
+    pub fn new(body: B) -> Self {
+        Self::with_decoder(body, Decoder::new())
+    }
+
+    /// Creates a stream of the messages in `body` that this decoder decodes.
+    ///
+    /// ```
+    /// use tower_sse::{Decoder, MessageStream};
+    ///
+    /// # let body = String::new();
+    /// let messages = MessageStream::with_decoder(body, Decoder::new().max_event_size(64 * 1024));
+    /// ```
+    pub fn with_decoder(body: B, decoder: Decoder) -> Self {
+        Self { body: Some(body), data: None, decoder, budget: CoopBudget::default() }
+    }
+
+    /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now, or an
+    /// empty string if it would send none.
+    pub fn last_event_id(&self) -> &str {
+        self.decoder.last_event_id()
+    }
+
+    /// Returns the last reconnection time that the body sent.
+    pub const fn retry(&self) -> Option<Duration> {
+        self.decoder.retry()
+    }
+}
+
+impl<B> MessageStream<B>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    /// Reads frames until one has data, which it keeps. Returns `None` at the end of the body.
+    fn poll_data(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<(), BoxError>>> {
+        let mut this = self.project();
+        while let Some(body) = this.body.as_mut().as_pin_mut() {
+            ready!(CoopBudget::poll_ready(cx));
+            let data = match ready!(body.poll_frame(cx)) {
+                Some(Ok(frame)) => frame.into_data().ok().filter(Buf::has_remaining),
+                Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
+                None => break,
+            };
+            match data {
+                Some(data) => {
+                    // Decoding many comments would otherwise be free.
+                    this.budget.spend(cx, data.remaining());
+                    *this.data = Some(data);
+                    return Poll::Ready(Some(Ok(())));
+                }
+                None => ready!(this.budget.poll_empty(cx)),
+            }
+        }
+        Poll::Ready(None)
+    }
+
+    /// Drops the body, so that the stream has ended.
+    fn end(self: Pin<&mut Self>) {
+        let mut this = self.project();
+        *this.data = None;
+        this.body.set(None);
+    }
+}
+
+impl<B> Stream for MessageStream<B>
+where
+    B: Body<Error: Into<BoxError>>,
+{
+    type Item = Result<Message, BoxError>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        loop {
+            let this = self.as_mut().project();
+            let decoded = match this.data {
+                Some(data) => this.decoder.decode(data).map_err(BoxError::from),
+                None => Ok(None),
+            };
+            let item = match decoded {
+                Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
+                Ok(None) => {
+                    *this.data = None;
+                    match ready!(self.as_mut().poll_data(cx)) {
+                        Some(Ok(())) => continue,
+                        Some(Err(error)) => Some(Err(error)),
+                        None => None,
+                    }
+                }
+                Err(error) => Some(Err(error)),
+            };
+            self.end();
+            return Poll::Ready(item);
+        }
+    }
+}
+
+impl<B> fmt::Debug for MessageStream<B>
+where
+    B: Body,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MessageStream")
+            .field("body", &format_args!("{}", type_name::<B>()))
+            .field("last_event_id", &self.last_event_id())
+            .field("retry", &self.retry())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,152 @@
+use std::{sync::Arc, time::Duration};
+
+use super::{Event, EventId, EventName, field::is_one_line};
+
+/// An event as a client dispatches it.
+///
+/// A [`Decoder`](crate::Decoder) returns messages. Tests and proxies also create them:
+///
+/// ```
+/// use tower_sse::{Decoder, Message};
+///
+/// let mut stream = &b"id: 7\nevent: tick\ndata: one\n\n"[..];
+/// let message = Decoder::new().decode(&mut stream)?;
+/// assert_eq!(message, Some(Message::new("one").event("tick").last_event_id("7")));
+/// # Ok::<_, tower_sse::EventTooLarge>(())
+/// ```
+///
+/// # Sending a message on
+///
+/// A message converts into an [`Event`], so a proxy can change the events of another server:
+///
+/// ```
+/// use tower_sse::{Encoded, Event, Message};
+///
+/// let mut message = Message::new("two\nlines").last_event_id("7");
+/// message.data.make_ascii_uppercase();
+/// assert_eq!(
+///     Encoded::from(Event::from(message)).as_bytes(),
+///     b"id: 7\ndata: TWO\ndata: LINES\n\n",
+/// );
+/// ```
+///
+/// Clients decode the same name, data and last event id from the event, and the same reconnection
+/// time. The event is not the original byte for byte:
+///
+/// | of the message | of the event |
+/// |---|---|
+/// | `event` is `message` or empty | no `event` field |
+/// | `last_event_id` | an `id` field in every event, even if the original had its id from an earlier one |
+/// | `last_event_id` is empty | an empty `id` field if the stream [cleared](Self::last_event_id()) its id, otherwise none |
+/// | carriage returns in `data` | line breaks, which clients decode as line feeds |
+///
+/// Only a program that writes the fields, or a stream with U+0000 in a name, can make a message
+/// that the format cannot represent. It cannot forge other fields: in `event`, U+FFFD replaces line
+/// breaks and U+0000. A `last_event_id` with one of them is left out, because a changed id could
+/// resume the stream elsewhere.
+///
+/// A [hub](crate::hub) assigns ids of its own, and takes a message
+/// [without its id](Self::without_id).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Message {
+    /// The event's name; `message` if it has none.
+    pub event: String,
+    /// The event's data, with its lines joined by line feeds.
+    pub data: String,
+    /// The last id that the stream sent, with this event or before it. Empty if there was none, or
+    /// if an empty id cleared it.
+    ///
+    /// Cloning it is cheap, and messages with the same id share it.
+    pub last_event_id: Arc<str>,
+    /// The last `retry` field since the previous message, in any block.
+    pub retry: Option<Duration>,
+    /// The last event id is empty because the stream cleared it.
+    pub(super) clears_id: bool,
+}
+
+impl Message {
+    /// Creates a message with this data and the name `message`, without an id.
+    #[must_use]
+    pub fn new(data: impl Into<String>) -> Self {
+        Self {
+            event: "message".to_owned(),
+            data: data.into(),
+            last_event_id: Arc::default(),
+            retry: None,
+            clears_id: false,
+        }
+    }
+
+    /// Sets the event's name.
+    #[must_use]
+    pub fn event(mut self, name: impl Into<String>) -> Self {
+        self.event = name.into();
+        self
+    }
+
+    /// Sets the last event id. An empty one means that the stream has cleared the id with an empty
+    /// `id` field.
+    #[must_use]
+    pub fn last_event_id(mut self, id: impl Into<Arc<str>>) -> Self {
+        self.last_event_id = id.into();
+        self.clears_id = self.last_event_id.is_empty();
+        self
+    }
+
+    /// Removes the last event id.
+    ///
+    /// A [hub](crate::hub) does not publish events that have an id:
+    ///
+    /// ```
+    /// # #[cfg(feature = "hub")]
+    /// # async fn publish(hub: tower_sse::hub::Hub) -> Result<(), tower_sse::hub::PublishError> {
+    /// # use tower_sse::Message;
+    /// # let message = Message::new("…").last_event_id("7");
+    /// hub.publish("news", message.without_id()).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn without_id(self) -> Self {
+        Self { last_event_id: Arc::default(), clears_id: false, ..self }
+    }
+
+    /// Sets the reconnection time.
+    #[must_use]
+    pub const fn retry(mut self, reconnection_time: Duration) -> Self {
+        self.retry = Some(reconnection_time);
+        self
+    }
+}
+
+impl From<Message> for Event {
+    /// Returns an event from which clients decode this message. See [`Message`] for the fields that
+    /// are written, and for text that the format cannot represent.
+    fn from(message: Message) -> Self {
+        let Message { event, data, last_event_id, retry, clears_id } = message;
+        let mut converted = Self::new().data(data);
+        if let Some(name) = name(event) {
+            converted = converted.event(name);
+        }
+        if let (true, Ok(id)) =
+            (clears_id || !last_event_id.is_empty(), EventId::try_from(&*last_event_id))
+        {
+            converted = converted.id(id);
+        }
+        match retry {
+            Some(reconnection_time) => converted.retry(reconnection_time),
+            None => converted,
+        }
+    }
+}
+
+/// Returns the name for the `event` field, or `None` if the event needs no such field.
+fn name(name: String) -> Option<EventName> {
+    if matches!(&*name, "" | "message") {
+        return None;
+    }
+    let one_line =
+        if is_one_line(&name) { name } else { name.replace(['\n', '\r', '\0'], "\u{fffd}") };
+    EventName::try_from(one_line).ok()
+}

@@ -1,0 +1,61 @@
+use std::{
+    fmt,
+    future::poll_fn,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use http_body::Body;
+use tokio::time::timeout;
+
+use crate::BoxError;
+
+/// The data of a body, without the body's type.
+pub(super) struct BodyBytes(Option<Box<PollBytes>>);
+
+type PollBytes = dyn FnMut(&mut Context<'_>) -> Poll<Option<Result<Bytes, BoxError>>> + Send;
+
+impl BodyBytes {
+    pub(super) fn new<B>(body: B) -> Self
+    where
+        B: Body<Error: Into<BoxError>> + Send + 'static,
+    {
+        let mut body = Box::pin(body);
+        Self(Some(Box::new(move |cx| {
+            body.as_mut().poll_frame(cx).map_err(Into::into).map_ok(|frame| {
+                let data = frame.into_data().ok();
+                data.map_or_else(Bytes::new, |mut data| data.copy_to_bytes(data.remaining()))
+            })
+        })))
+    }
+
+    /// Returns the next data, which may be empty, or `None` at the end of the body. Drops the body
+    /// when it ends or fails.
+    pub(super) async fn next(&mut self) -> Option<Result<Bytes, BoxError>> {
+        let poll = self.0.as_mut()?;
+        let item = poll_fn(poll).await;
+        if !matches!(item, Some(Ok(_))) {
+            self.0 = None;
+        }
+        item
+    }
+
+    /// Returns the beginning of the body as text, for the text of a panic.
+    pub(super) async fn beginning(&mut self) -> String {
+        let mut beginning = Vec::new();
+        while beginning.len() < 1024
+            && let Ok(Some(Ok(data))) = timeout(Duration::from_secs(1), self.next()).await
+        {
+            beginning.extend_from_slice(&data);
+        }
+        beginning.truncate(1024);
+        String::from_utf8_lossy(&beginning).into_owned()
+    }
+}
+
+impl fmt::Debug for BodyBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BodyBytes").field("has_ended", &self.0.is_none()).finish()
+    }
+}

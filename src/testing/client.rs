@@ -1,0 +1,218 @@
+use std::{
+    fmt,
+    future::{Future, poll_fn},
+    marker::PhantomData,
+    panic::Location,
+    time::Duration,
+};
+
+use http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri, header};
+use http_body::Body;
+use tokio::time::timeout;
+use tower_service::Service;
+
+use super::{
+    body_bytes::BodyBytes,
+    stream::{TIME_LIMIT, TestStream},
+};
+use crate::{BoxError, connection::LAST_EVENT_ID, layer::is_event_stream};
+
+/// A client that opens event streams on a service without a server, with the headers of an
+/// `EventSource`.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use futures_util::stream;
+/// use tower_sse::{Event, Message, SseLayer, testing::TestClient};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let app = Router::new()
+///     .route("/", get(|| async { tower_sse::response(stream::iter([Event::from("hello")])) }))
+///     .layer(SseLayer::new());
+/// let mut client = TestClient::new(app);
+/// assert_eq!(client.get("/").await.collect().await, [Message::new("hello")]);
+/// # }
+/// ```
+///
+/// The service is an axum `Router` or any other [`Service`] of HTTP requests. The body of the
+/// requests is an empty `String`, which is an [`http_body::Body`]. For a service that takes another
+/// type, set it with [`request_body`](Self::request_body).
+///
+/// # Panics
+///
+/// The methods panic if the service fails, if it does not answer within 30 seconds
+/// ([`time_limit`](Self::time_limit)), or if its answer is not `200 OK` with an event stream: an
+/// `EventSource` would give up. The panic's text names the caller's line. To test other answers,
+/// call the service.
+pub struct TestClient<S, B = String> {
+    service: S,
+    headers: HeaderMap,
+    time_limit: Duration,
+    request_body: PhantomData<fn() -> B>,
+}
+
+impl<S> TestClient<S> {
+    /// Creates a client of this service.
+    #[must_use]
+    pub fn new(service: S) -> Self {
+        let no_cache = HeaderValue::from_static("no-cache");
+        let headers = [
+            (header::HOST, HeaderValue::from_static("localhost")),
+            (header::ACCEPT, HeaderValue::from_static("text/event-stream")),
+            (header::CACHE_CONTROL, no_cache.clone()),
+            (header::PRAGMA, no_cache),
+        ];
+        let headers = headers.into_iter().collect();
+        Self { service, headers, time_limit: TIME_LIMIT, request_body: PhantomData }
+    }
+}
+
+impl<S, B> TestClient<S, B> {
+    /// Sets a header of all requests, for example `cookie` or `authorization`.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the name or the value is not valid.
+    #[must_use]
+    #[track_caller]
+    pub fn header<N, V>(mut self, name: N, value: V) -> Self
+    where
+        N: TryInto<HeaderName>,
+        V: TryInto<HeaderValue>,
+    {
+        let (Ok(name), Ok(value)) = (name.try_into(), value.try_into()) else {
+            panic!("the name or the value of the header is not valid")
+        };
+        self.headers.insert(name, value);
+        self
+    }
+
+    /// Sets how long the client waits for a response, and the
+    /// [limit](TestStream::time_limit) of its streams. The default is 30 seconds.
+    #[must_use]
+    pub const fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Sets the type of the requests' body, for a service that does not take a `String`.
+    ///
+    /// ```
+    /// use axum::body::Body;
+    /// use http::Request;
+    /// use tower_sse::{Event, testing::TestClient};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// let service = tower::service_fn(async |_: Request<Body>| {
+    ///     let events = futures_util::stream::iter([Event::from("hello")]);
+    ///     Ok::<_, std::convert::Infallible>(tower_sse::response(events))
+    /// });
+    /// let mut client = TestClient::new(service).request_body::<Body>();
+    /// assert_eq!(client.get("/").await.next().await.data, "hello");
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn request_body<T>(self) -> TestClient<S, T> {
+        let Self { service, headers, time_limit, request_body: _ } = self;
+        TestClient { service, headers, time_limit, request_body: PhantomData }
+    }
+}
+
+impl<S, B, R> TestClient<S, B>
+where
+    S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>>,
+    B: Default,
+    R: Body<Error: Into<BoxError>> + Send + 'static,
+{
+    /// Opens a stream, like a client on its first connection.
+    #[track_caller]
+    pub fn get(&mut self, uri: &str) -> impl Future<Output = TestStream> {
+        self.resume(uri, "")
+    }
+
+    /// Opens a stream with this `Last-Event-ID`, or without one if it is empty.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the id cannot be the value of a header.
+    #[track_caller]
+    pub fn resume(&mut self, uri: &str, last_event_id: &str) -> impl Future<Output = TestStream> {
+        let caller = Location::caller();
+        let uri = match uri.parse() {
+            Ok(uri) => uri,
+            Err(error) => panic!("{uri:?} is not a URI: {error}"),
+        };
+        self.open(uri, last_event_id.to_owned(), caller)
+    }
+
+    /// Cuts a stream off, and opens it again with the id of the last message that the test has
+    /// read, as an `EventSource` does. It does not wait for the reconnection time.
+    ///
+    /// If the new stream is cut off before it has sent an id, the next request has the old one.
+    ///
+    /// A client of another service can have opened the stream: a load balancer may choose another
+    /// process for the reconnection.
+    ///
+    /// # Panics
+    ///
+    /// Panics if no `TestClient` opened the stream, or if the id cannot be the value of a header.
+    #[track_caller]
+    pub fn reconnect(&mut self, stream: TestStream) -> impl Future<Output = TestStream> {
+        let caller = Location::caller();
+        let Some(uri) = stream.uri.clone() else {
+            panic!("only a stream that a `TestClient` opened can be opened again")
+        };
+        let last_event_id = stream.last_event_id().to_owned();
+        drop(stream);
+        self.open(uri, last_event_id, caller)
+    }
+
+    async fn open(&mut self, uri: Uri, last_event_id: String, caller: &Location<'_>) -> TestStream {
+        let mut request = Request::new(B::default());
+        *request.uri_mut() = uri.clone();
+        *request.headers_mut() = self.headers.clone();
+        if !last_event_id.is_empty() {
+            let Ok(value) = HeaderValue::from_bytes(last_event_id.as_bytes()) else {
+                panic!("the id {last_event_id:?} cannot be the value of a header, at {caller}")
+            };
+            request.headers_mut().insert(&LAST_EVENT_ID, value);
+        }
+        let answer = timeout(self.time_limit, async {
+            poll_fn(|cx| self.service.poll_ready(cx)).await?;
+            self.service.call(request).await
+        });
+        let response = match answer.await {
+            Ok(Ok(response)) => response,
+            Ok(Err(error)) => {
+                panic!("GET {uri}: the service failed: {}, at {caller}", error.into())
+            }
+            Err(_elapsed) => {
+                panic!("GET {uri}: no answer within {:?}, at {caller}", self.time_limit)
+            }
+        };
+        let (head, body) = response.into_parts();
+        let mut body = BodyBytes::new(body);
+        if head.status != StatusCode::OK || !is_event_stream(head.status, &head.headers) {
+            let content_type = head.headers.get(header::CONTENT_TYPE);
+            let (status, beginning) = (head.status, body.beginning().await);
+            panic!(
+                "GET {uri}: an `EventSource` gives up after status {status}, content type \
+                 {content_type:?}, at {caller}\n{beginning}",
+            );
+        }
+        TestStream::opened(body, uri, last_event_id).time_limit(self.time_limit)
+    }
+}
+
+impl<S: fmt::Debug, B> fmt::Debug for TestClient<S, B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { service, headers, time_limit, request_body: _ } = self;
+        f.debug_struct("TestClient")
+            .field("service", service)
+            .field("headers", headers)
+            .field("time_limit", time_limit)
+            .finish()
+    }
+}

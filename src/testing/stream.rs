@@ -1,0 +1,264 @@
+use std::{fmt::Display, future::Future, mem, panic::Location, time::Duration};
+
+use http::{Response, Uri, header::CONTENT_TYPE};
+use http_body::Body;
+use tokio::time::timeout;
+
+use super::{
+    body_bytes::BodyBytes,
+    reader::{End, Reader},
+};
+use crate::{BoxError, event::Message, layer::is_event_stream};
+
+/// How long a test waits by default. Longer than the default interval of heartbeats.
+pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
+
+/// An event stream that a test reads, as a client receives it.
+///
+/// A [`TestClient`](super::TestClient) opens streams. [`new`](Self::new) reads any response:
+///
+/// ```
+/// use tower_sse::{Event, Message, testing::TestStream};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() {
+/// let response = tower_sse::response(futures_util::stream::iter(["one", "two"].map(Event::from)));
+/// let mut events = TestStream::new(response);
+/// assert_eq!(events.next().await, Message::new("one"));
+/// assert_eq!(events.collect().await, [Message::new("two")]);
+/// # }
+/// ```
+///
+/// Dropping the stream disconnects the client.
+///
+/// # Panics
+///
+/// A method panics if what it waits for does not come, at the latest after 30 seconds
+/// ([`time_limit`](Self::time_limit)). The panic's text names the caller's line and lists what the
+/// stream has received.
+///
+/// The time is that of tokio, so the methods need a tokio runtime with timers. Under a paused clock
+/// the limit costs no time.
+///
+/// # Cancel safety
+///
+/// Dropping a method's future loses no message and no comment, except for the messages that
+/// [`take`](Self::take) has received.
+#[derive(Debug)]
+#[must_use = "dropping the stream disconnects the client"]
+pub struct TestStream {
+    reader: Reader,
+    time_limit: Duration,
+    /// The last event id with which the stream was opened.
+    resumed_from: String,
+    /// Where a `TestClient` opened the stream.
+    pub(super) uri: Option<Uri>,
+}
+
+impl TestStream {
+    /// Creates a stream that reads this response.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the response is not an event stream.
+    #[track_caller]
+    pub fn new<B>(response: Response<B>) -> Self
+    where
+        B: Body<Error: Into<BoxError>> + Send + 'static,
+    {
+        let (head, body) = response.into_parts();
+        assert!(
+            is_event_stream(head.status, &head.headers),
+            "not an event stream: status {}, content type {:?}",
+            head.status,
+            head.headers.get(CONTENT_TYPE),
+        );
+        Self::from_body(body)
+    }
+
+    /// Creates a stream that reads this body.
+    pub fn from_body<B>(body: B) -> Self
+    where
+        B: Body<Error: Into<BoxError>> + Send + 'static,
+    {
+        Self {
+            reader: Reader::new(BodyBytes::new(body)),
+            time_limit: TIME_LIMIT,
+            resumed_from: String::new(),
+            uri: None,
+        }
+    }
+
+    /// Creates a stream that a client opened at this URI with this last event id.
+    pub(super) fn opened(body: BodyBytes, uri: Uri, last_event_id: String) -> Self {
+        Self {
+            reader: Reader::new(body),
+            time_limit: TIME_LIMIT,
+            resumed_from: last_event_id,
+            uri: Some(uri),
+        }
+    }
+
+    /// Sets how long a method waits before it panics. The default is 30 seconds.
+    pub const fn time_limit(mut self, limit: Duration) -> Self {
+        self.time_limit = limit;
+        self
+    }
+
+    /// Returns the next message.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the stream ends or fails before it.
+    // The name that every stream has.
+    #[allow(clippy::should_implement_trait)]
+    #[track_caller]
+    pub fn next(&mut self) -> impl Future<Output = Message> + Send {
+        let caller = Location::caller();
+        self.wait("a message", caller, |reader| reader.messages.pop_front())
+    }
+
+    /// Returns the next `count` messages. The time limit applies to each of them.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the stream ends or fails before the last of them.
+    #[track_caller]
+    pub fn take(&mut self, count: usize) -> impl Future<Output = Vec<Message>> + Send {
+        let caller = Location::caller();
+        async move {
+            let mut messages = Vec::new();
+            while messages.len() < count {
+                let what = format!("message {} of {count}", messages.len() + 1);
+                let next = self.wait(what, caller, |reader| reader.messages.pop_front());
+                messages.push(next.await);
+            }
+            messages
+        }
+    }
+
+    /// Returns all further messages of a stream that ends. An event that is incomplete at the end
+    /// is discarded, as in browsers.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the body fails, or if the stream has not ended within the time limit or after
+    /// 100,000 messages.
+    #[track_caller]
+    pub fn collect(&mut self) -> impl Future<Output = Vec<Message>> + Send {
+        let caller = Location::caller();
+        self.wait("the clean end", caller, |reader| {
+            matches!(reader.end, Some(End::Clean)).then(|| mem::take(&mut reader.messages).into())
+        })
+    }
+
+    /// Waits until the body fails, and returns its error.
+    ///
+    /// Messages before the error remain for [`next`](Self::next) and [`take`](Self::take).
+    ///
+    /// # Panics
+    ///
+    /// Panics if the stream ends without an error.
+    #[track_caller]
+    pub fn error(&mut self) -> impl Future<Output = &BoxError> + Send {
+        let caller = Location::caller();
+        async move {
+            let has_failed = |reader: &mut Reader| match reader.end {
+                Some(End::Failed(_)) => Some(()),
+                _ => None,
+            };
+            self.wait("an error of the body", caller, has_failed).await;
+            match &self.reader.end {
+                Some(End::Failed(error)) => error,
+                _ => unreachable!("`wait` returned because the body has failed"),
+            }
+        }
+    }
+
+    /// Returns the text of the next comment, such as a heartbeat, without the space after its
+    /// colon. The text of a default heartbeat is empty.
+    ///
+    /// Messages before the comment remain for [`next`](Self::next), and the comments that `next`
+    /// passes remain for this method.
+    ///
+    /// # Panics
+    ///
+    /// Panics if the stream ends or fails before it.
+    #[track_caller]
+    pub fn next_comment(&mut self) -> impl Future<Output = String> + Send {
+        let caller = Location::caller();
+        self.wait("a comment", caller, |reader| reader.comments.pop_front())
+    }
+
+    /// Waits for `duration`. Comments may come meanwhile.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_sse::{Event, testing::TestStream};
+    ///
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)]
+    /// # async fn main() {
+    /// let silent = tower_sse::response(futures_util::stream::pending::<Event>());
+    /// TestStream::new(silent).assert_no_message(Duration::from_secs(60)).await;
+    /// # }
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if a message comes, or if the stream ends or fails.
+    #[track_caller]
+    pub fn assert_no_message(&mut self, duration: Duration) -> impl Future<Output = ()> + Send {
+        let caller = Location::caller();
+        async move {
+            let next = |reader: &mut Reader| reader.messages.pop_front();
+            match timeout(duration, self.reader.read_until(next)).await {
+                Err(_elapsed) => {}
+                Ok(Some(_)) => {
+                    self.fail(&format!("a message has come within {duration:?}"), caller)
+                }
+                Ok(None) => self.fail(&format!("{}within {duration:?}", self.end()), caller),
+            }
+        }
+    }
+
+    /// Returns the id that a client would send as `Last-Event-ID` if it were cut off now, or an
+    /// empty string. Messages that no method has reached do not count.
+    #[must_use]
+    pub fn last_event_id(&self) -> &str {
+        let decoder = self.reader.decoder();
+        if decoder.has_id() { decoder.last_event_id() } else { &self.resumed_from }
+    }
+
+    /// Returns the last reconnection time that the stream sent.
+    #[must_use]
+    pub const fn retry(&self) -> Option<Duration> {
+        self.reader.decoder().retry()
+    }
+
+    /// Waits until `take` returns something.
+    async fn wait<T>(
+        &mut self,
+        what: impl Display + Send,
+        caller: &Location<'_>,
+        take: impl FnMut(&mut Reader) -> Option<T> + Send,
+    ) -> T {
+        let limit = self.time_limit;
+        match timeout(limit, self.reader.read_until(take)).await {
+            Ok(Some(taken)) => taken,
+            Ok(None) => self.fail(&format!("{}while waiting for {what}", self.end()), caller),
+            Err(_elapsed) => {
+                self.fail(&format!("still waiting for {what} after {limit:?}"), caller)
+            }
+        }
+    }
+
+    /// Returns how the stream has ended, as the beginning of a sentence.
+    fn end(&self) -> String {
+        self.reader.end.as_ref().map(|end| format!("{end} ")).unwrap_or_default()
+    }
+
+    fn fail(&self, what: &str, caller: &Location<'_>) -> ! {
+        panic!("{what}, at {caller}\n{}", self.reader);
+    }
+}

@@ -1,0 +1,247 @@
+//! A test that fails says where, why and what came before.
+
+use std::{
+    convert::Infallible,
+    future::{Future, pending, ready},
+    io,
+    time::Duration,
+};
+
+use futures_util::{StreamExt, stream};
+use http::{Request, Response, StatusCode};
+use tokio::time::{Instant, interval};
+use tokio_stream::wrappers::IntervalStream;
+use tower::service_fn;
+use tower_sse::{
+    BoxError, Event,
+    testing::{TestClient, TestStream},
+};
+
+use crate::support::event_stream;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Returns the text with which the task panics.
+async fn panic_of<T: Send + 'static>(test: impl Future<Output = T> + Send + 'static) -> String {
+    let Err(error) = tokio::spawn(test).await else { panic!("the task did not panic") };
+    let payload = error.into_panic();
+    match payload.downcast::<String>() {
+        Ok(formatted) => *formatted,
+        Err(payload) => (*payload.downcast::<&str>().expect("a text")).to_owned(),
+    }
+}
+
+/// A stream that sends these bytes, and then nothing.
+fn silent_after(bytes: &'static str) -> TestStream {
+    let frames = stream::iter([Ok::<_, io::Error>(bytes)]).chain(stream::pending());
+    TestStream::from_body(axum::body::Body::from_stream(frames))
+}
+
+/// A stream that sends these bytes, and then ends.
+fn ended_after(bytes: &str) -> TestStream {
+    TestStream::from_body(bytes.to_owned())
+}
+
+#[track_caller]
+fn assert_lines(text: &str, expected: &[&str]) {
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines, expected);
+}
+
+/// Replaces the line and column of this file, which the text has to name.
+fn without_place(text: &str) -> String {
+    let (before, place) = text.split_once(file!()).unwrap_or_else(|| panic!("no place: {text}"));
+    let is_place = |c: char| c.is_ascii_digit() || c == ':';
+    format!("{before}HERE{}", place.trim_start_matches(is_place))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_ends_at_the_time_limit_and_lists_what_came() {
+    let start = Instant::now();
+    let text = panic_of(async {
+        let mut events = silent_after("data: a\n\nevent: e\nid: 7\ndata: b\n\n: c\ndata: d\ndat");
+        events.take(3).await
+    });
+    assert_lines(
+        &without_place(&text.await),
+        &[
+            "still waiting for message 3 of 3 after 30s, at HERE",
+            "received, oldest first (3 in total):",
+            "  message \"a\"",
+            "  e \"b\", id \"7\"",
+            "  comment \"c\"",
+            "and an incomplete line: \"dat\"",
+        ],
+    );
+    assert_eq!(start.elapsed(), 30 * SECOND);
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_method_has_the_time_limit() {
+    let text = panic_of(async { silent_after("").time_limit(5 * SECOND).next().await }).await;
+    let expected = ["still waiting for a message after 5s, at HERE", "nothing has been received"];
+    assert_lines(&without_place(&text), &expected);
+    let text = panic_of(async { silent_after("").collect().await }).await;
+    assert!(text.starts_with("still waiting for the clean end after 30s, at "), "{text}");
+    let text = panic_of(async { silent_after("").next_comment().await }).await;
+    assert!(text.starts_with("still waiting for a comment after 30s, at "), "{text}");
+    let text = panic_of(async { silent_after("").error().await.to_string() }).await;
+    assert!(text.starts_with("still waiting for an error of the body after 30s, at "), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_before_what_is_awaited_is_named() {
+    let text = panic_of(async { ended_after("data: a\n\ndata: b").take(2).await }).await;
+    assert!(
+        text.starts_with("the stream has ended while waiting for message 2 of 2, at"),
+        "{text}"
+    );
+    assert!(text.ends_with("\nand an incomplete line: \"data: b\""), "{text}");
+    let text = panic_of(async { ended_after("").error().await.to_string() }).await;
+    assert!(
+        text.starts_with("the stream has ended while waiting for an error of the body, at"),
+        "{text}"
+    );
+    let text = panic_of(async { ended_after("").assert_no_message(SECOND).await }).await;
+    assert!(text.starts_with("the stream has ended within 1s, at "), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_the_body_is_named() {
+    let failing = || {
+        let frames = stream::iter([Err::<&str, _>(io::Error::other("disk full"))]);
+        TestStream::from_body(axum::body::Body::from_stream(frames))
+    };
+    let text = panic_of(async move { failing().next().await }).await;
+    assert!(
+        text.starts_with("the body has failed (disk full) while waiting for a message, at"),
+        "{text}"
+    );
+    let text = panic_of(async move { failing().collect().await }).await;
+    assert!(
+        text.starts_with("the body has failed (disk full) while waiting for the clean end, at"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unexpected_message_is_shown() {
+    let text = panic_of(async { silent_after("data: a\n\n").assert_no_message(SECOND).await });
+    assert_lines(
+        &without_place(&text.await),
+        &[
+            "a message has come within 1s, at HERE",
+            "received, oldest first (1 in total):",
+            "  message \"a\"",
+        ],
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_newest_of_many_are_listed_and_long_data_is_cut() {
+    let text = panic_of(async {
+        let numbers = (0..100).map(|n| format!("data: {n}\n\n")).collect::<String>();
+        ended_after(&(numbers + "data: " + &"ä".repeat(1000) + "\n\n")).take(102).await
+    });
+    let text = text.await;
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines[1..4], ["received, oldest first (101 in total):", "  …", "  message \"85\""]);
+    let long = format!("  message \"{}\"… (2000 bytes)", "ä".repeat(100));
+    assert_eq!(lines[lines.len() - 2..], ["  message \"99\"", &long]);
+    assert_eq!(lines.len(), 3 + 16);
+}
+
+#[tokio::test(start_paused = true)]
+async fn collecting_a_stream_that_does_not_end_fails() {
+    // It waits, …
+    let text = panic_of(async {
+        let ticks = IntervalStream::new(interval(SECOND)).map(|_| Event::from("tick"));
+        TestStream::new(tower_sse::response(ticks)).collect().await
+    });
+    let text = text.await;
+    assert!(text.starts_with("still waiting for the clean end after 30s, at "), "{text}");
+    assert!(text.contains("\nreceived, oldest first (31 in total):\n"), "{text}");
+    // … or it is always ready.
+    let text = panic_of(async {
+        let ticks = stream::repeat_with(|| Event::from("tick"));
+        TestStream::new(tower_sse::response(ticks)).collect().await
+    });
+    let text = text.await;
+    assert!(
+        text.starts_with(
+            "more than 100000 messages and comments have come while waiting for the clean end, at "
+        ),
+        "{text}"
+    );
+}
+
+fn get<R>(
+    answer: impl Future<Output = Result<Response<R>, BoxError>> + Send + 'static,
+) -> impl Future<Output = String>
+where
+    R: http_body::Body<Error: Into<BoxError>> + Send + 'static,
+{
+    panic_of(async {
+        let mut answer = Some(answer);
+        let service = service_fn(move |_: Request<String>| answer.take().expect("one request"));
+        _ = TestClient::new(service).get("/events?a=b").await;
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_no_event_stream_is_shown() {
+    let not_found = Response::builder().status(404).header("content-type", "text/plain");
+    let not_found = not_found.body("no such room".to_owned()).unwrap();
+    assert_lines(
+        &without_place(&get(ready(Ok(not_found))).await),
+        &[
+            "GET /events?a=b: an `EventSource` gives up after status 404 Not Found, content type \
+             Some(\"text/plain\"), at HERE",
+            "no such room",
+        ],
+    );
+    let text = get(ready(Ok(Response::new(String::new())))).await;
+    assert!(text.contains(" status 200 OK, content type None, at "), "{text}");
+    let mut accepted = event_stream(String::new());
+    *accepted.status_mut() = StatusCode::ACCEPTED;
+    let text = get(ready(Ok(accepted))).await;
+    assert!(text.contains(" status 202 Accepted, "), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_beginning_of_an_answer_is_shown_even_if_it_does_not_end() {
+    let frames = stream::repeat(Ok::<_, Infallible>("0123456789"));
+    let text = get(ready(Ok(Response::new(axum::body::Body::from_stream(frames))))).await;
+    assert_eq!(text.lines().nth(1).unwrap().len(), 1024);
+    let frames = stream::iter([Ok::<_, Infallible>("wait")]).chain(stream::pending());
+    let text = get(ready(Ok(Response::new(axum::body::Body::from_stream(frames))))).await;
+    assert_eq!(text.lines().nth(1), Some("wait"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_fails_or_does_not_answer_is_named() {
+    let text = get::<String>(ready(Err("no database".into()))).await;
+    assert_eq!(without_place(&text), "GET /events?a=b: the service failed: no database, at HERE");
+    let text = get::<String>(pending()).await;
+    assert_eq!(without_place(&text), "GET /events?a=b: no answer within 30s, at HERE");
+}
+
+#[tokio::test]
+async fn what_a_test_cannot_mean_panics() {
+    let service =
+        || service_fn(async |_: Request<String>| Ok::<_, BoxError>(event_stream(String::new())));
+    let text = panic_of(async move { TestClient::new(service()).get("no uri").await }).await;
+    assert_eq!(text, "\"no uri\" is not a URI: invalid uri character");
+    let text = panic_of(async move { TestClient::new(service()).resume("/", "\u{1}").await }).await;
+    assert!(text.starts_with("the id \"\\u{1}\" cannot be the value of a header, at "), "{text}");
+    let text = panic_of(async move { TestClient::new(service()).reconnect(ended_after("")).await });
+    assert_eq!(text.await, "only a stream that a `TestClient` opened can be opened again");
+    let text = panic_of(async { TestStream::new(Response::new(String::new())) }).await;
+    assert_eq!(text, "not an event stream: status 200 OK, content type None");
+}
+
+#[test]
+#[should_panic(expected = "the name or the value of the header is not valid")]
+fn an_invalid_header_panics() {
+    _ = TestClient::new(()).header("a b", "c");
+}
