@@ -29,9 +29,10 @@ impl<M> SseLayer<M> {
     /// Turns [`max_age`](Self::max_age) off, which is the default, for streams that set no maximum
     /// age of their own.
     ///
-    /// Calling it also makes the layer [classify its clients](crate::operating#who-is-asking).
-    /// Otherwise the layer does so only with a maximum age, a shutdown or a limit, and streams with
-    /// a maximum age from their response always end by failing.
+    /// Calling it also makes the layer [classify its
+    /// clients](crate::operating::clients#how-clients-reconnect). Otherwise the layer does so only
+    /// with a maximum age, a shutdown or a limit, and streams with a maximum age from their
+    /// response always end by failing.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -149,7 +150,7 @@ impl<M> SseLayer<M> {
     /// the server has released their bytes, or after about a second if the server keeps them. A
     /// client that reads slowly, or is behind a compressor, may still lose the last events. A
     /// failing body also causes [log lines of the server and of
-    /// proxies](crate::operating#errors-of-the-source).
+    /// proxies](crate::operating::errors#logs).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};

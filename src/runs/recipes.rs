@@ -253,7 +253,7 @@
 //!
 //! Answers that take longer are [`Interrupted`](Outcome::Interrupted), and their clients' bodies
 //! fail. To disconnect clients that do not read, also set the
-//! [deadline](crate::operating#graceful-shutdown). [`RunsBuilder::on_end`] reports each run, so
+//! [deadline](crate::operating::shutdown#the-deadline). [`RunsBuilder::on_end`] reports each run, so
 //! what was generated can be billed and stored.
 
 // Names for the links above.

@@ -1,0 +1,74 @@
+//! Running event streams in production: what to set around the layer, and what to watch.
+//!
+//! The layer sees requests and response bodies, nothing else. These parts are the program's:
+//!
+//! - **The socket.** `TCP_NODELAY` and the timeouts of TCP belong to the listener.
+//! - **Clients that do not read.** The server does not poll their bodies, so nothing in a body can
+//!   end their streams.
+//! - **Proxies.** Their buffers and idle timeouts are settings of their own.
+//! - **The process.** Its file descriptors, its memory, and the time that it has to shut down.
+//!
+//! # Checklist
+//!
+//! 1. Add the layer after the routes, and [CORS, authentication and tracing](placement) after the
+//!    layer.
+//! 2. Set [`TCP_NODELAY` and `TCP_USER_TIMEOUT`](proxies#sockets) on accepted connections.
+//! 3. Serve browsers over HTTP/2: over HTTP/1.1 they open only [six
+//!    connections](proxies#connections-and-file-descriptors) to an origin.
+//! 4. Let [nginx](proxies#nginx) use HTTP/1.1 to the server. Keep the heartbeat shorter than every
+//!    [idle timeout](proxies#idle-timeouts).
+//! 5. Set [`max_streams`](SseLayer::max_streams), with a limit of [file
+//!    descriptors](proxies#connections-and-file-descriptors) above it.
+//! 6. Set [`max_age`](SseLayer::max_age) with a jitter, so that clients [move to new
+//!    servers](shutdown#deployments).
+//! 7. Give [`shutdown`](SseLayer::shutdown) the server's token, and the graceful shutdown a
+//!    [deadline](shutdown#the-deadline).
+//! 8. Let the orchestrator wait for longer than that deadline.
+//! 9. End streams when their [credentials expire](clients#credentials-that-expire), and stop the
+//!    clients of streams that are [over for good](clients#streams-that-are-over-for-good).
+//! 10. Export [`Stats`], and alert on the figures below.
+//!
+//! # Pages
+//!
+//! | page | for |
+//! |---|---|
+//! | [placement] | ordering the layer among other layers |
+//! | [clients] | how clients reconnect, disconnect and stop |
+//! | [proxies] | proxies, sockets and connections |
+//! | [compression] | compressing event streams, and what it costs |
+//! | [limits] | limits, the memory of a stream, a hub in production |
+//! | [shutdown] | graceful shutdown, deployments, MCP servers |
+//! | [errors] | errors of the source, cancellations, `Lagged` |
+//!
+//! Several processes on one hub have [a page of their own](crate::redis::operating).
+//!
+//! # What to watch
+//!
+//! [`Stats`] counts the streams of a layer. The example `metrics` serves it in the text format of
+//! Prometheus.
+//!
+//! - **Open streams**, against [`max_streams`](SseLayer::max_streams) and the file descriptors.
+//! - **Streams opened per second**, which are mostly reconnections. If there are many, but few
+//!   closes are [`Drained`](CloseReason::Drained) or [`Expired`](CloseReason::Expired), something
+//!   between client and server cuts streams. The ages in the close reports then cluster just below
+//!   the idle timeout of a proxy.
+//! - **Streams refused per second.**
+//! - **Closes** with [`Failed`](CloseReason::Failed) and [`Panicked`](CloseReason::Panicked).
+//! - **For a hub**, [`Hub::stats`](crate::hub::Hub::stats): gaps per second, and the memory against
+//!   [`max_memory`](crate::hub::HubBuilder::max_memory). With a broker, also its health.
+//!
+//! Single streams are reported by [`SseLayer::on_close`],
+//! [`StreamOptions::on_close`](crate::StreamOptions::on_close) and the DEBUG lines of feature
+//! `tracing`.
+
+pub mod clients;
+pub mod compression;
+pub mod errors;
+pub mod limits;
+pub mod placement;
+pub mod proxies;
+pub mod shutdown;
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{CloseReason, SseLayer, Stats};
