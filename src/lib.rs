@@ -180,6 +180,7 @@ mod log;
 mod axum;
 mod body;
 mod callback;
+pub mod coming_from;
 mod connection;
 mod error;
 mod event;

@@ -19,9 +19,9 @@
 //!
 //! | client | ends | refused with |
 //! |---|---|---|
-//! | `EventSource` | cleanly | `200` and a `retry` line |
-//! | `fetch` | by failing | `503` |
-//! | another `GET` | cleanly | `503` |
+//! | EventSource | cleanly | `200` and a `retry` line |
+//! | fetch | by failing | `503` |
+//! | another GET | cleanly | `503` |
 //! | a call | by failing, after 30 s | `503` |
 //!
 //! # Exceptions
