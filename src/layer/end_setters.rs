@@ -82,6 +82,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns [`farewell`](Self::farewell) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_farewell();
+    /// ```
     #[must_use]
     pub fn without_farewell(self) -> Self {
         self.options(StreamOptions::new().without_farewell())
@@ -129,6 +136,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns [`terminator`](Self::terminator) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_terminator();
+    /// ```
     #[must_use]
     pub fn without_terminator(self) -> Self {
         self.options(StreamOptions::new().without_terminator())
@@ -173,6 +187,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns [`on_error`](Self::on_error) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_on_error();
+    /// ```
     #[must_use]
     pub fn without_on_error(self) -> Self {
         self.options(StreamOptions::new().without_on_error())
@@ -206,6 +227,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns all closures of [`on_close`](Self::on_close) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_on_close();
+    /// ```
     #[must_use]
     pub fn without_on_close(self) -> Self {
         self.options(StreamOptions::new().without_on_close())
