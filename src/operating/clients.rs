@@ -11,13 +11,14 @@
 //!   it for good.
 //! - **`fetch` in a browser**: a `GET` with the same `Accept`, without `no-cache` but with
 //!   `Sec-Fetch-Mode`. It reconnects after a failure or a bad status, but a clean end stops it.
-//! - **Another `GET`**: a script, a command line or a proxy. Whether it reconnects is unknown.
+//! - **Another `GET`**: a script, for example. Whether it reconnects is unknown.
 //! - **A call**: any other method. It never reconnects, because the stream is its answer.
 //!
 //! The [shutdown](crate::Drain) and the [maximum age](crate::MaxAge) end a stream before its source
-//! ends. They, and the answer to a client that is [refused](crate::Refusal), depend on the client:
+//! ends. How they do so depends on the client, and so does the answer to a client that is
+//! [refused](crate::Refusal):
 //!
-//! | client | ends | refused with |
+//! | client | the end | the refusal |
 //! |---|---|---|
 //! | EventSource | cleanly | `200` and a `retry` line |
 //! | fetch | by failing | `503` |
@@ -26,14 +27,15 @@
 //!
 //! # Exceptions
 //!
-//! - **Over plain http**, browsers send `Sec-Fetch-Mode` only to localhost. To any other host, a
-//!   `fetch` is another `GET`.
+//! - **Over plain http**, browsers send `Sec-Fetch-Mode` only to localhost. A `fetch` to any other
+//!   host counts as another `GET`.
 //! - **A `fetch` with `cache: 'no-store'`** sends what an `EventSource` sends, and is treated as
 //!   one. So is every `fetch` while "disable cache" is on in the developer tools of Chromium or
 //!   Firefox.
-//! - **A layer without a shutdown, a limit or a setting of the maximum age** does not classify
-//!   clients. It ends every `GET` by failing, because after a failure every client that reconnects
-//!   at all does.
+//! - **A layer with none of these options** does not classify clients:
+//!   [`shutdown`](SseLayer::shutdown), [`max_streams`](SseLayer::max_streams),
+//!   [`max_age`](SseLayer::max_age), [`without_max_age`](SseLayer::without_max_age). It ends every
+//!   `GET` by failing: every client that reconnects at all does so after a failure.
 //! - **Clients on libsoup**, such as WebKitGTK but not Safari, do not notice a body that fails.
 //!   Over HTTP/1 they take a chunked body without its last chunk for a clean end. Over HTTP/2 they
 //!   do not notice RST_STREAM or GOAWAY. If they must know that an answer is complete, send a
@@ -73,16 +75,15 @@
 //! # until_expiry(Response::new(()), Duration::ZERO);
 //! ```
 //!
-//! Give the layer a shutdown, a limit or a setting of the maximum age, such as
-//! [`without_max_age`](SseLayer::without_max_age). Without them it does not [classify its
-//! clients](#exceptions), and the stream of an `EventSource` fails instead of ending cleanly.
+//! The stream of an `EventSource` then ends cleanly only in a layer that [classifies its
+//! clients](#exceptions). If the layer has no other reason to, call
+//! [`without_max_age`](SseLayer::without_max_age).
 //!
 //! # Streams that are over for good
 //!
 //! An `EventSource` reconnects after every end, even when the job is done. To stop it, answer its
-//! next request with `204 No Content` ([HTML][html]). The layer passes every status without a body.
-//! Or send a last event, such as a [`terminator`](SseLayer::terminator), at which the page closes
-//! it.
+//! next request with `204 No Content` ([HTML][html]). The layer passes such a response through. Or
+//! send a last event, such as a [`terminator`](SseLayer::terminator), at which the page closes it.
 //!
 //! ```
 //! use axum::{http::StatusCode, response::{IntoResponse, Response}};
@@ -102,7 +103,7 @@
 //! }
 //! ```
 //!
-//! # Pages
+//! # Page code
 //!
 //! - A page that is loaded again has a new `EventSource`, which sends no id. Keep the last id in
 //!   `sessionStorage`, together with what the page shows, and send it in the query:

@@ -3,20 +3,22 @@
 //!
 //! # What clients see
 //!
-//! [`on_error`](SseLayer::on_error) turns an error into a last event, after which the stream ends
-//! cleanly. Without it, the body fails, so that clients notice and reconnect.
+//! The events before an error are sent first. If the source fails between events, the rest depends
+//! on the options:
 //!
-//! | error | between events | otherwise |
-//! |---|---|---|
-//! | with [`on_error`](SseLayer::on_error) | its event, then a clean end | the body fails |
-//! | without | the body fails | the body fails |
-//! | a cancellation, for an `EventSource` | a clean end | the body fails |
-//! | a cancellation, for any other client | the body fails | the body fails |
+//! | error | the stream |
+//! |---|---|
+//! | without [`on_error`](SseLayer::on_error) | fails, so that clients notice and reconnect |
+//! | with it | sends the event that it returns, and ends cleanly |
+//! | a cancellation, for an `EventSource` | ends cleanly |
+//! | a cancellation, for any other client | fails |
 //!
-//! "Otherwise" is mid-event, or in a stream with a content coding: no other event can be written
-//! there. A cancellation ends cleanly only in a layer that [classifies its
-//! clients](super::clients#how-clients-reconnect). The close report has the reason
-//! [`Failed`](CloseReason::Failed) or [`Cancelled`](CloseReason::Cancelled).
+//! - Mid-event, or with a content coding, every error fails the stream: no other event can be
+//!   written there.
+//! - A cancellation ends a stream cleanly only in a layer that [classifies its
+//!   clients](super::clients#how-clients-reconnect).
+//! - The close report has the reason [`Failed`](CloseReason::Failed) or
+//!   [`Cancelled`](CloseReason::Cancelled).
 //!
 //! # Cancellations
 //!
@@ -49,7 +51,7 @@
 //!
 //! A `BroadcastStream` returns the error `Lagged` if its client was too slow and lost messages.
 //! Passed on as an error, it fails the stream. Ignored, it leaves a gap that the client does not
-//! know of. Send an event instead, at which the page loads what it has missed:
+//! notice. Instead, send an event at which the page loads its state again:
 //!
 //! ```
 //! use futures_util::{Stream, StreamExt};
@@ -66,7 +68,7 @@
 //! }
 //! ```
 //!
-//! A [hub](crate::hub) does this by itself.
+//! A [hub](crate::hub) reports gaps by itself.
 //!
 //! # Upstreams
 //!

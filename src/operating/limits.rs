@@ -1,7 +1,8 @@
 //! Limits and memory: how to bound the number of streams, and what each one costs.
 //!
 //! [`SseLayer::max_streams`] limits how many streams are open at the same time. Further clients are
-//! [refused](Refusal) so that each kind [reconnects later](super::clients#how-clients-reconnect).
+//! [refused](Refusal), each in the way that makes it [reconnect
+//! later](super::clients#how-clients-reconnect).
 //!
 //! A client that does not read holds back only its own source. The layer queues nothing for it.
 //!
@@ -14,8 +15,8 @@
 //! |---|---|
 //! | idle, with the default layer | 10.9 |
 //! | the same with shutdown, maximum age, limit, `Disconnect` and close report | 11.5 |
-//! | idle, a body without a layer | 9.7 |
-//! | idle, axum's `Sse` with `KeepAlive`, without a layer | 10.5 |
+//! | idle, a plain body without the layer | 9.7 |
+//! | idle, axum's `Sse` with `KeepAlive`, without the layer | 10.5 |
 //! | always ready, whose client never reads | 72 to 84 |
 //! | always ready, whose client stops reading after 20 MB | 55 to 82 |
 //!
@@ -27,7 +28,7 @@
 //! |---|---|
 //! | idle, with the default layer | 2.5 |
 //! | the same with shutdown, maximum age, limit, `Disconnect` and close report | 2.9 |
-//! | idle, a body without a layer | 2.0 |
+//! | idle, a plain body without the layer | 2.0 |
 //! | always ready, with a window of zero bytes | 8 |
 //! | always ready, with a full window of 64 KiB | 82 |
 //! | always ready, with a wide window, whose client does not read its connection | 452 |
@@ -50,12 +51,12 @@
 //!
 //! # A hub in production
 //!
-//! - **Retention.** Set [`retain_for`](HubBuilder::retain_for) to more than the time that clients
-//!   are away. The default of 5 minutes covers a deployment and a tunnel, but not a laptop that
-//!   sleeps. A client that was away for longer receives a [gap](crate::hub::GapPolicy), at which
-//!   its page should load its state again.
-//! - **Restarts.** A process that starts has a new hub. Clients that reconnect receive a gap and
-//!   every kept event, of which there are few at first. Store elsewhere what must not be lost.
+//! - **Retention.** Set [`retain_for`](HubBuilder::retain_for) longer than clients are usually
+//!   away. The default of 5 minutes covers a deployment and a tunnel, but not a laptop that sleeps.
+//!   A client that was away for longer receives a [gap](crate::hub::GapPolicy), at which its page
+//!   should load its state again.
+//! - **Restarts.** A new process has a new, empty hub. Clients that reconnect receive a gap and all
+//!   kept events, which are few at first. Store events elsewhere if they must not be lost.
 //! - **Several processes.** Each has a hub of its own, so a client that reconnects to another
 //!   process receives a gap. With feature `redis`, they [share a hub](crate::redis), which also
 //!   survives their restarts.

@@ -1,12 +1,12 @@
 //! Running event streams in production: what to set around the layer, and what to watch.
 //!
-//! The layer sees requests and response bodies, nothing else. These parts are the program's:
+//! The layer sees only requests and responses. These are outside of its reach:
 //!
-//! - **The socket.** `TCP_NODELAY` and the timeouts of TCP belong to the listener.
+//! - **The socket.** `TCP_NODELAY` and TCP's timeouts are set where the server accepts connections.
 //! - **Clients that do not read.** The server does not poll their bodies, so nothing in a body can
 //!   end their streams.
-//! - **Proxies.** Their buffers and idle timeouts are settings of their own.
-//! - **The process.** Its file descriptors, its memory, and the time that it has to shut down.
+//! - **Proxies.** They buffer responses, and close connections that are idle for too long.
+//! - **The process.** Its file descriptors, its memory, and the time that it has for a shutdown.
 //!
 //! # Checklist
 //!
@@ -15,18 +15,18 @@
 //! 2. Set [`TCP_NODELAY` and `TCP_USER_TIMEOUT`](proxies#sockets) on accepted connections.
 //! 3. Serve browsers over HTTP/2: over HTTP/1.1 they open only [six
 //!    connections](proxies#connections-and-file-descriptors) to an origin.
-//! 4. Let [nginx](proxies#nginx) use HTTP/1.1 to the server. Keep the heartbeat shorter than every
+//! 4. Set `proxy_http_version 1.1` in [nginx](proxies#nginx). Keep the heartbeat shorter than every
 //!    [idle timeout](proxies#idle-timeouts).
-//! 5. Set [`max_streams`](SseLayer::max_streams), with a limit of [file
+//! 5. Set [`max_streams`](SseLayer::max_streams), and raise the limit of [file
 //!    descriptors](proxies#connections-and-file-descriptors) above it.
 //! 6. Set [`max_age`](SseLayer::max_age) with a jitter, so that clients [move to new
-//!    servers](shutdown#deployments).
+//!    servers](shutdown#reconnection-storms).
 //! 7. Give [`shutdown`](SseLayer::shutdown) the server's token, and the graceful shutdown a
 //!    [deadline](shutdown#the-deadline).
-//! 8. Let the orchestrator wait for longer than that deadline.
+//! 8. Let the [orchestrator](shutdown#deployments) wait longer than that deadline.
 //! 9. End streams when their [credentials expire](clients#credentials-that-expire), and stop the
 //!    clients of streams that are [over for good](clients#streams-that-are-over-for-good).
-//! 10. Export [`Stats`], and alert on the figures below.
+//! 10. Export [`Stats`], and [watch](#what-to-watch) these figures.
 //!
 //! # Pages
 //!
@@ -40,7 +40,7 @@
 //! | [shutdown] | graceful shutdown, deployments, MCP servers |
 //! | [errors] | errors of the source, cancellations, `Lagged` |
 //!
-//! Several processes on one hub have [a page of their own](crate::redis::operating).
+//! For several processes on one hub, see [`redis::operating`](crate::redis::operating).
 //!
 //! # What to watch
 //!
@@ -57,8 +57,8 @@
 //! - **For a hub**, [`Hub::stats`](crate::hub::Hub::stats): gaps per second, and the memory against
 //!   [`max_memory`](crate::hub::HubBuilder::max_memory). With a broker, also its health.
 //!
-//! Single streams are reported by [`SseLayer::on_close`],
-//! [`StreamOptions::on_close`](crate::StreamOptions::on_close) and the DEBUG lines of feature
+//! To watch single streams, use [`SseLayer::on_close`],
+//! [`StreamOptions::on_close`](crate::StreamOptions::on_close) or the DEBUG lines of feature
 //! `tracing`.
 
 pub mod clients;

@@ -27,17 +27,17 @@
 //! - If two layers see the same response, the inner one owns the stream: its options, limit,
 //!   counters and reports apply. The outer one contributes only its [shutdown](SseLayer::shutdown),
 //!   which also ends streams of an inner layer without one.
-//! - `axum::serve` accepts only responses with axum's own body. To wrap a whole `Router`, use
+//! - A whole `Router` can be wrapped outside of `Router::layer`. `axum::serve` requires responses
+//!   with axum's own body, so put the result into a router again:
 //!   `Router::new().fallback_service(layer.layer(router))`.
 //!
 //! # Layers that belong outside
 //!
 //! - **`TraceLayer`** (tower-http): the log lines of this crate are then in the request's span.
-//!   `on_failure` is not called when a client disconnects. It is called for these, which are
-//!   normal:
-//!   - a refusal with `503`, by the classifier for HTTP;
-//!   - a body that fails on purpose, by classifiers that look at bodies, such as the one for gRPC.
-//!     The shutdown and the maximum age end the streams of `fetch` clients and calls in this way.
+//!   `on_failure` is not called when a client disconnects, but it is called in two cases without a
+//!   fault: - the classifier for HTTP takes a refusal with `503` for a failure; - classifiers that
+//!   look at bodies, such as the one for gRPC, report bodies that the layer fails on purpose. At
+//!   the shutdown and at the maximum age, it fails those of `fetch` clients and calls.
 //! - **`CorsLayer`, `SetRequestIdLayer`** (tower-http): refusals then have their headers too. Allow
 //!   the request header `last-event-id`: a reconnecting browser sends a preflight if the id is
 //!   longer than 128 bytes or has characters such as `<{:`.
@@ -45,9 +45,9 @@
 //!   `EventSource` for good.
 //! - **`CompressionLayer`** (tower-http): by default, it does not compress event streams. The page
 //!   [compression](super::compression) shows how it can.
-//! - **`ResponseBodyTimeoutLayer`** (tower-http): it limits the time without a byte. Set a longer
-//!   time than the heartbeat's, and heartbeats keep the stream alive. Inside of [`SseLayer`] it
-//!   would not see the heartbeats.
+//! - **`ResponseBodyTimeoutLayer`** (tower-http): it fails a body that sends nothing for some time.
+//!   Set that time longer than the heartbeat's interval. Inside of [`SseLayer`] it would not see
+//!   the heartbeats.
 //!
 //! # Layers to replace
 //!

@@ -2,8 +2,7 @@
 //!
 //! # Idle timeouts
 //!
-//! Proxies close a connection on which no byte has arrived for a while. The default heartbeat,
-//! after 15 seconds, is earlier than all of these:
+//! The default heartbeat, after 15 seconds without a byte, comes before all of these timeouts:
 //!
 //! | proxy | default |
 //! |---|---|
@@ -14,30 +13,27 @@
 //!
 //! # Buffers
 //!
-//! Most proxies pass each event at once, because the layer sets `x-accel-buffering: no` and
-//! `cache-control: no-transform`:
-//!
-//! - **nginx** does, unless `proxy_ignore_headers X-Accel-Buffering` is set. In that case, set
-//!   `proxy_buffering off`.
-//! - **Apache** does, even through `mod_deflate` (tried with 2.4). Over FastCGI, set
-//!   `flushpackets=on`.
-//! - **AWS Application Load Balancers** do.
+//! - **nginx** passes each event at once, because the layer sets `x-accel-buffering: no`. If
+//!   `proxy_ignore_headers X-Accel-Buffering` is set, it also needs `proxy_buffering off`.
+//! - **Apache** passes each event at once, even through `mod_deflate` (tried with 2.4). Over
+//!   FastCGI, set `flushpackets=on`.
+//! - **AWS Application Load Balancers** pass each event at once.
 //! - **Cloudflare's `cloudflared`** is reported to hold back `GET` streams in some set-ups, but no
 //!   `POST` streams.
 //! - **A proxy that waits for a number of bytes** needs [`padding`](SseLayer::padding).
 //!
 //! # nginx
 //!
-//! Let nginx use HTTP/1.1 to the server: `proxy_http_version 1.1`. It used HTTP/1.0 by default for
-//! a long time. Over HTTP/1.0, a body that fails looks like one that has ended. A `fetch` client
-//! then does not reconnect, and half an answer looks complete.
+//! Set `proxy_http_version 1.1`, so that nginx uses HTTP/1.1 to the server. Its default was
+//! HTTP/1.0 for a long time, over which a body that fails looks like one that has ended. A `fetch`
+//! client then does not reconnect, and half an answer looks complete.
 //!
 //! # What a proxy hides
 //!
 //! - **Headers.** If a proxy strips `Accept` or `Cache-Control` from requests, the layer takes
-//!   every client for [another `GET`](super::clients#how-clients-reconnect). If the clients are
-//!   browsers with `EventSource`, set [`Refusal::retry_later`].
-//! - **Clients that do not read.** The proxy's buffers fill first.
+//!   every client for [another `GET`](super::clients#how-clients-reconnect). If all clients are
+//!   `EventSource`s, set [`Refusal::retry_later`].
+//! - **Clients that do not read.** The server notices one only when the proxy's buffers are full.
 //! - **Disconnects.** A proxy may keep its connection to the server open for a while after the
 //!   client has disconnected.
 //!
@@ -78,8 +74,8 @@
 //!   other files. Without a free descriptor, `accept` fails again and again. axum waits a second
 //!   between attempts; a loop of your own must wait too.
 //! - **HTTP/2**: one connection carries 100 or more streams. hyper's default is
-//!   `max_concurrent_streams(200)`. Browsers open only six HTTP/1.1 connections to an origin, which
-//!   includes streams in other tabs. HTTP/2 lifts that limit.
+//!   `max_concurrent_streams(200)`. Over HTTP/1.1, a browser opens only six connections to an
+//!   origin, event streams included.
 //!
 //! # HTTP/2 clients that grant no window
 //!

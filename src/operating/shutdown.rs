@@ -1,8 +1,8 @@
 //! Shutdown and deployments: how to stop a server with open streams without losing its clients.
 //!
 //! Without [`SseLayer::shutdown`], the graceful shutdown of axum, hyper and tonic waits for open
-//! streams forever. With it, streams end as [`Drain`] sets, and new ones are [refused](Refusal).
-//! With axum:
+//! streams forever. With it, [`Drain`] sets how streams end, and new ones are [refused](Refusal).
+//! For axum:
 //!
 //! ```no_run
 //! use std::{io, time::Duration};
@@ -37,7 +37,7 @@
 //! cannot write the bytes that it already has. Put a deadline on the graceful shutdown, and drop
 //! the connections when it passes.
 //!
-//! The deadline must be longer than the [`Drain`] takes:
+//! The deadline must be longer than the drain, which takes up to:
 //!
 //! - 30 seconds for [`Drain::per_client`], or the window or grace period of another drain;
 //! - 5 more for a source that is mid-event;
@@ -51,11 +51,10 @@
 //!
 //! # Examples
 //!
-//! - **axum**: `graceful_axum`. `axum::serve` leaves its connections to the runtime, which drops
-//!   them.
+//! - **axum**: `graceful_axum`. The connections are tasks of the runtime, and are dropped with it.
 //! - **hyper**: `graceful_hyper`, with `GracefulShutdown` of hyper-util. Each connection has a
 //!   task, which is aborted at the deadline.
-//! - **tonic with tonic-web**: `graceful_tonic`. Connections are dropped as with axum.
+//! - **tonic with tonic-web**: `graceful_tonic`. The same as with axum.
 //!
 //! # Deployments
 //!
@@ -77,7 +76,7 @@
 //!   default is 2 to 10 seconds; choose a longer range for thousands of streams. Some `fetch`
 //!   clients ignore it.
 //! - [`Refusal::retry`] does the same for clients that are refused.
-//! - [`Drain::spread_over`] ends the streams one by one over a window, and serves the others
+//! - [`Drain::spread_over`] ends the streams one by one over a window. The other clients are served
 //!   meanwhile.
 //! - [`SseLayer::max_age`] with a jitter moves clients to new servers all day long. It also shows
 //!   early what a reconnection costs.
@@ -88,7 +87,7 @@
 //! [calls](super::clients#how-clients-reconnect) to the layer. The example `mcp` is such a server.
 //!
 //! - **Shutdown.** Give the token to [`SseLayer::shutdown`] and not to rmcp. The layer lets calls
-//!   in progress be answered; rmcp drops them all.
+//!   in progress finish; rmcp drops them all.
 //! - **`subscriptions/listen`** is a `POST` without an end. Put
 //!   `StreamOptions::new().drain(Drain::at_once())` into its response. Otherwise it delays the
 //!   shutdown for the 30 seconds that calls have.
