@@ -67,7 +67,7 @@
 //! | reports | counted, and a DEBUG line for every close | [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close), [`stats`](SseLayer::stats) |
 //! | telling tasks that a client left | for services that answer with a bare stream | [`track_disconnects`](SseLayer::track_disconnects) |
 //! | `Accept` | not looked at | [`require_accept`](SseLayer::require_accept) |
-//! | content coding | never touched; into a stream that has one nothing is written | a [compressor outside](operating#compression) |
+//! | content coding | never touched; into a stream that has one nothing is written | a [compressor outside](operating::compression) |
 //!
 //! An event stream is a response whose media type is `text/event-stream`, whatever its parameters,
 //! with any status but 1xx, 204 and 304. To a `HEAD` request it answers with the headers of a `GET`.
@@ -115,7 +115,7 @@
 //!
 //! Streams then end between events, each in the way after which its client comes back, and new ones are
 //! [refused](Refusal) so that they come back later. A client that does not read cannot be ended by
-//! anything in a body: the [recipes](operating#graceful-shutdown) have a deadline for it.
+//! anything in a body: the [recipes](operating::shutdown#the-deadline) have a deadline for it.
 //!
 //! # One event for many clients
 //!
@@ -180,6 +180,7 @@ mod log;
 mod axum;
 mod body;
 mod callback;
+pub mod coming_from;
 mod connection;
 mod error;
 mod event;

@@ -29,9 +29,10 @@ impl<M> SseLayer<M> {
     /// Turns [`max_age`](Self::max_age) off, which is the default, for streams that set no maximum
     /// age of their own.
     ///
-    /// Calling it also makes the layer [classify its clients](crate::operating#who-is-asking).
-    /// Otherwise the layer does so only with a maximum age, a shutdown or a limit, and streams with
-    /// a maximum age from their response always end by failing.
+    /// Calling it also makes the layer [classify its
+    /// clients](crate::operating::clients#how-clients-reconnect). Otherwise the layer does so only
+    /// with a maximum age, a shutdown or a limit, and streams with a maximum age from their
+    /// response always end by failing.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -81,6 +82,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns [`farewell`](Self::farewell) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_farewell();
+    /// ```
     #[must_use]
     pub fn without_farewell(self) -> Self {
         self.options(StreamOptions::new().without_farewell())
@@ -128,6 +136,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns [`terminator`](Self::terminator) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_terminator();
+    /// ```
     #[must_use]
     pub fn without_terminator(self) -> Self {
         self.options(StreamOptions::new().without_terminator())
@@ -149,7 +164,7 @@ impl<M> SseLayer<M> {
     /// the server has released their bytes, or after about a second if the server keeps them. A
     /// client that reads slowly, or is behind a compressor, may still lose the last events. A
     /// failing body also causes [log lines of the server and of
-    /// proxies](crate::operating#errors-of-the-source).
+    /// proxies](crate::operating::errors#logs).
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -172,6 +187,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns [`on_error`](Self::on_error) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_on_error();
+    /// ```
     #[must_use]
     pub fn without_on_error(self) -> Self {
         self.options(StreamOptions::new().without_on_error())
@@ -205,6 +227,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns all closures of [`on_close`](Self::on_close) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_on_close();
+    /// ```
     #[must_use]
     pub fn without_on_close(self) -> Self {
         self.options(StreamOptions::new().without_on_close())

@@ -6,40 +6,93 @@ use super::{Config, SseService, marker};
 
 /// The layer that adds headers, heartbeats, resumption and clean ends to event streams.
 ///
-/// A table on the [crate's page](crate#what-the-layer-does) lists all that it does to a stream.
+/// ```no_run
+/// use std::{io, time::Duration};
 ///
-/// With the default options, around the routes of an axum app:
-///
-/// ```
 /// use axum::{Router, response::IntoResponse, routing::get};
 /// use futures_util::stream;
-/// use tower_sse::{Event, SseLayer};
+/// use tokio::net::TcpListener;
+/// use tower_sse::{Event, LastEventId, Retry, SseLayer};
 ///
-/// async fn events() -> impl IntoResponse {
-///     tower_sse::response(stream::iter(["one", "two"].map(Event::from)))
+/// # #[cfg(feature = "axum")]
+/// async fn count(last: Option<LastEventId>) -> impl IntoResponse {
+///     let last = last.and_then(|last| last.parse().ok());
+///     let next = last.map_or(1, |last: u64| last.saturating_add(1));
+///     tower_sse::response(stream::iter((next..=100).map(|n| Event::new().id(n).data("…"))))
 /// }
+/// # #[cfg(not(feature = "axum"))]
+/// # async fn count() {}
 ///
-/// let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
+/// #[tokio::main]
+/// async fn main() -> io::Result<()> {
+///     let layer = SseLayer::new()
+///         .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
+///         .max_streams(10_000);
+///     let app = Router::new().route("/count", get(count)).layer(layer);
+///
+///     let listener = TcpListener::bind("127.0.0.1:3000").await?;
+///     axum::serve(listener, app).await
+/// }
 /// ```
 ///
-/// With options, inside another layer and around a service that returns a bare stream:
+/// It covers the routes that are added before it. A table on the [crate's
+/// page](crate#what-the-layer-does) lists what it does to a stream by default.
+///
+/// # Options
+///
+/// **Stay open**
+///
+/// - [`heartbeat`](Self::heartbeat) sets what is sent while a stream is idle, and how often.
+/// - [`padding`](Self::padding) starts streams with a long comment, for proxies that wait for bytes.
+///
+/// **Resume**
+///
+/// - [`last_event_id_query`](Self::last_event_id_query) accepts the last event id in the query.
+/// - [`retry`](Self::retry) sets how long clients wait before they reconnect.
+///
+/// **End**
+///
+/// - [`terminator`](Self::terminator) sends a last event after a clean end, such as `[DONE]`.
+/// - [`on_error`](Self::on_error) turns an error of the source into a last event.
+/// - [`cancellation_if`](Self::cancellation_if) treats more errors as cancellations.
+/// - [`max_age`](Self::max_age) ends old streams, so that their clients reconnect.
+///
+/// **Shut down**
+///
+/// - [`shutdown`](Self::shutdown) sets the token that ends all streams.
+/// - [`drain`](Self::drain) sets when each stream ends after that.
+/// - [`farewell`](Self::farewell) sends an event before the shutdown ends a stream.
+///
+/// **Limit**
+///
+/// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
+/// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
+/// - [`require_accept`](Self::require_accept) answers `406` if the request accepts no event stream.
+///
+/// **Observe**
+///
+/// - [`on_open`](Self::on_open) and [`on_close`](Self::on_close) call closures.
+/// - [`stats`](Self::stats) counts streams.
+/// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
+///
+/// [`options`](Self::options) sets several options of streams at once. A response can override them
+/// with [`StreamOptions`](crate::StreamOptions) in its extensions, and `without_…` turns one off.
+///
+/// # Services that return a bare stream
+///
+/// A service may return a [`Stream`](futures_core::Stream) of events instead of a response. Here,
+/// the layer is inside another layer, and served by hyper:
 ///
 /// ```
-/// use std::{convert::Infallible, time::Duration};
+/// use std::convert::Infallible;
 ///
 /// use futures_util::stream;
 /// use http::Request;
 /// use tower::ServiceBuilder;
 /// use tower_http::trace::TraceLayer;
-/// use tower_sse::{Event, Heartbeat, LastEventId, Retry, SseLayer};
+/// use tower_sse::{Event, LastEventId, SseLayer};
 ///
-/// let layer = SseLayer::new()
-///     .heartbeat(Heartbeat::every(Duration::from_secs(20)).event("heartbeat", "20"))
-///     .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
-///     .last_event_id_query("lastEventId")
-///     .on_error(|_| Event::new().event("failed").data("internal error"))
-///     .terminator("[DONE]");
-///
+/// let layer = SseLayer::new().last_event_id_query("lastEventId").terminator("[DONE]");
 /// let service = ServiceBuilder::new().layer(TraceLayer::new_for_http()).layer(layer).service_fn(
 ///     async |request: Request<hyper::body::Incoming>| {
 ///         let last = request.extensions().get::<LastEventId>().and_then(|last| last.parse().ok());

@@ -55,7 +55,7 @@ impl<M> SseLayer<M> {
     /// # }
     /// ```
     ///
-    /// Recipes for hyper and tonic are on the page [operating](crate::operating#graceful-shutdown).
+    /// Recipes for hyper and tonic are on the page [shutdown](crate::operating::shutdown).
     #[doc(alias = "graceful_shutdown")]
     #[must_use]
     pub fn shutdown(mut self, token: CancellationToken) -> Self {
@@ -75,7 +75,8 @@ impl<M> SseLayer<M> {
     /// - A client that does not read keeps its permits, because neither [`max_age`](Self::max_age)
     ///   nor the [shutdown](Self::shutdown) can end its streams. Over HTTP/2, one connection can
     ///   keep 200 permits with hyper's default settings. Only a maximum age of connections ends
-    ///   them; see [sockets](crate::operating#sockets).
+    ///   them; see [proxies and
+    ///   sockets](crate::operating::proxies#http2-clients-that-grant-no-window).
     ///
     /// # Panics
     ///
@@ -222,12 +223,12 @@ impl<M> SseLayer<M> {
     /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
     /// - Between events, the stream of an `EventSource` ends cleanly, if the layer [classifies its
-    ///   clients](crate::operating#who-is-asking). Every other body fails, because the client would
-    ///   take what it has received for the whole answer.
+    ///   clients](crate::operating::clients#how-clients-reconnect). Every other body fails, because
+    ///   the client would take what it has received for the whole answer.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the rest of its answer
     /// is then missing. A client that disconnects causes no error of the source. The page
-    /// [operating](crate::operating#errors-of-the-source) has predicates for tonic and hyper.
+    /// [errors](crate::operating::errors#cancellations) has predicates for tonic and hyper.
     ///
     /// The closure gets the error as the stream or body returned it; call [`source`](Error::source)
     /// for its causes. A panic in the closure counts as `false`.

@@ -68,6 +68,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns [`retry`](Self::retry) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_retry();
+    /// ```
     #[must_use]
     pub fn without_retry(self) -> Self {
         self.options(StreamOptions::new().without_retry())
@@ -96,6 +103,13 @@ impl<M> SseLayer<M> {
     }
 
     /// Turns [`padding`](Self::padding) off, which is the default.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let common: SseLayer = SseLayer::new();
+    /// let layer = common.clone().without_padding();
+    /// ```
     #[must_use]
     pub fn without_padding(self) -> Self {
         self.options(StreamOptions::new().without_padding())

@@ -18,7 +18,7 @@ use crate::connection::Client;
 /// | [`never`](Self::never) | when they end by themselves |
 ///
 /// The layer ends a stream between events, in the way that makes its
-/// [client](crate::operating#who-is-asking) reconnect:
+/// [client](crate::operating::clients#how-clients-reconnect) reconnect:
 ///
 /// | client | end |
 /// |---|---|

@@ -15,12 +15,14 @@ use crate::connection::Client;
 /// | a `GET`, in a layer that does not classify its clients | the body fails |
 /// | any other method: a call whose answer is the stream | the stream may take up to 30 more seconds ([`grace`](Self::grace)) to end by itself, then the body fails |
 ///
-/// The layer [classifies a client](crate::operating#who-is-asking) by its request. If the source
-/// stays mid-event, the body fails after 5 seconds. A stream with a content coding always fails.
+/// The layer [classifies a client](crate::operating::clients#how-clients-reconnect) by its request.
+/// If the source stays mid-event, the body fails after 5 seconds. A stream with a content coding
+/// always fails.
 ///
 /// The stream of a client that does not read can outlive its maximum age, because the server does
 /// not poll the body. Over HTTP/2, one connection can keep all its streams open in this way. Only a
-/// maximum age of connections ends them; see [sockets](crate::operating#sockets).
+/// maximum age of connections ends them; see [proxies and
+/// sockets](crate::operating::proxies#http2-clients-that-grant-no-window).
 ///
 /// ```
 /// use std::time::Duration;

@@ -138,8 +138,8 @@ impl StreamOptions {
     /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
     /// A layer that has neither a maximum age nor a shutdown nor a limit does not [classify its
-    /// clients](crate::operating#who-is-asking). The body then fails at the maximum age, because
-    /// after a failure every client that reconnects at all does so. Call
+    /// clients](crate::operating::clients#how-clients-reconnect). The body then fails at the
+    /// maximum age, because after a failure every client that reconnects at all does so. Call
     /// [`SseLayer::without_max_age`](crate::SseLayer::without_max_age) to make the layer classify
     /// its clients.
     ///

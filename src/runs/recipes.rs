@@ -255,7 +255,7 @@
 //!
 //! Answers that take longer are [`Interrupted`](Outcome::Interrupted), and their clients' bodies
 //! fail. To disconnect clients that do not read, also set the
-//! [deadline](crate::operating#graceful-shutdown). [`RunsBuilder::on_end`] reports the events and
+//! [deadline](crate::operating::shutdown#the-deadline). [`RunsBuilder::on_end`] reports the events and
 //! bytes of each run, including interrupted ones, for billing.
 
 // Names for the links above.

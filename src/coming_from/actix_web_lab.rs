@@ -1,0 +1,74 @@
+//! Coming from actix-web-lab's `Sse`: move the handlers to axum or hyper.
+//!
+//! actix-web has its own middleware and HTTP types, so no Tower layer runs in it. Move the routes
+//! that stream, or serve them from a second listener in the same process.
+//!
+//! Before (actix-web-lab 0.29):
+//!
+//! ```rust,ignore
+//! #[get("/events")]
+//! async fn events() -> impl Responder {
+//!     let (sender, receiver) = mpsc::channel(16);
+//!     tokio::spawn(produce(sender));
+//!     Sse::from_infallible_receiver(receiver)
+//!         .with_keep_alive(Duration::from_secs(15))
+//!         .with_retry_duration(Duration::from_secs(5))
+//! }
+//! ```
+//!
+//! After:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! use axum::{Router, response::IntoResponse, routing::get};
+//! use tokio::sync::mpsc;
+//! use tokio_stream::wrappers::ReceiverStream;
+//! use tower_sse::{Event, Retry, SseLayer};
+//! # async fn produce(_: mpsc::Sender<Event>) {}
+//!
+//! async fn events() -> impl IntoResponse {
+//!     let (sender, receiver) = mpsc::channel(16);
+//!     tokio::spawn(produce(sender));
+//!     tower_sse::response(ReceiverStream::new(receiver))
+//! }
+//!
+//! let layer = SseLayer::new().retry(Retry::fixed(Duration::from_secs(5)));
+//! let app: Router = Router::new().route("/events", get(events)).layer(layer);
+//! ```
+//!
+//! | actix-web-lab | here |
+//! |---|---|
+//! | `Data::new(t)` | [`Event::from(t)`](Event) |
+//! | `Data::new_json(v)` | [`Json::new(v)`](crate::Json::new) |
+//! | `Event::Comment` | [`.comment(text)`](Event::comment) |
+//! | `from_stream` | [`response`](crate::response) |
+//! | `with_keep_alive` | [`heartbeat`](SseLayer::heartbeat) |
+//! | `with_retry_duration` | [`retry`](SseLayer::retry) |
+//! | `shutdown_timeout` | [a deadline](crate::operating::shutdown#the-deadline) |
+//!
+//! # What behaves differently
+//!
+//! - **Keep-alive**: actix-web-lab sends `: keep-alive` and an empty line, the first one as soon as
+//!   the source is pending, then at a fixed rate. Here, a line without an empty line after it is
+//!   sent when nothing else was for 15 seconds.
+//! - **Invalid ids and names**: there, an event with a line break in its id fails the body when it
+//!   is sent. Here, [`EventId::try_from`](crate::EventId) fails when the id is made.
+//! - **Compression**: there, `content-encoding: identity` keeps actix-web's compressor away. Here,
+//!   tower-http's compressor ignores event streams unless its
+//!   [predicate](crate::operating::compression) admits them.
+//! - **Shutdown**: actix-web waits for its shutdown timeout, 30 seconds by default, and drops the
+//!   connections. Here, [`shutdown`](SseLayer::shutdown) ends the streams so that their clients
+//!   reconnect.
+//! - **`Last-Event-ID`**: there, the handler reads the header. Here, it extracts
+//!   [`LastEventId`](crate::LastEventId).
+//!
+//! # What you lose
+//!
+//! - actix-web's extractors and middleware on these routes.
+//! - `from_receiver`: wrap the channel in a `ReceiverStream` of tokio-stream.
+//! - Streams that are not `Send`: hosts such as axum need bodies that are.
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{Event, SseLayer};

@@ -1,0 +1,83 @@
+//! Coming from ASP.NET Core's `TypedResults.ServerSentEvents`: return a stream of
+//! [`Json`](crate::Json) events.
+//!
+//! Before (ASP.NET Core 10):
+//!
+//! ```csharp
+//! app.MapGet("/prices", (CancellationToken aborted) =>
+//!     TypedResults.ServerSentEvents(Prices(aborted), eventType: "price"));
+//!
+//! async IAsyncEnumerable<Price> Prices([EnumeratorCancellation] CancellationToken aborted)
+//! {
+//!     while (true)
+//!     {
+//!         yield return await NextPrice(aborted);
+//!     }
+//! }
+//! ```
+//!
+//! After:
+//!
+//! ```
+//! use async_stream::stream;
+//! use axum::{Router, response::IntoResponse, routing::get};
+//! use futures_util::Stream;
+//! use serde::Serialize;
+//! use tower_sse::{Json, SseLayer};
+//!
+//! #[derive(Serialize)]
+//! struct Price { cents: u32 }
+//! # async fn next_price() -> Price { Price { cents: 1 } }
+//!
+//! fn prices() -> impl Stream<Item = Json<Price>> {
+//!     stream! {
+//!         loop {
+//!             yield Json::new(next_price().await).event("price");
+//!         }
+//!     }
+//! }
+//!
+//! async fn events() -> impl IntoResponse {
+//!     tower_sse::response(prices())
+//! }
+//!
+//! let app: Router = Router::new().route("/prices", get(events)).layer(SseLayer::new());
+//! ```
+//!
+//! | ASP.NET Core | here |
+//! |---|---|
+//! | `IAsyncEnumerable` | [`Stream`](futures_core::Stream) |
+//! | an item: `string` | [`Event::from(t)`](Event) |
+//! | an item: `T` | [`Json::new(v)`](crate::Json::new) |
+//! | `EventType` | [`.event(name)`](Event::event) |
+//! | `EventId` | [`.id(id)`](Event::id) |
+//! | `ReconnectionInterval` | [`.retry(time)`](Event::retry) |
+//! | `Last-Event-ID` | [`LastEventId`](crate::LastEventId) |
+//! | `RequestAborted` | [`Disconnect`](crate::Disconnect) |
+//! | `SseParser` | [`Decoder`](crate::Decoder) |
+//! | `ShutdownTimeout` | [a deadline](crate::operating::shutdown#the-deadline) |
+//!
+//! # What behaves differently
+//!
+//! - **Heartbeats**: ASP.NET Core has none, and no way to write a comment. Here, they are on.
+//! - **Headers**: ASP.NET Core does not send `x-accel-buffering`, so nginx buffers its streams by
+//!   default. Here, `cache-control` is `no-cache, no-transform`, and there is no `pragma` and no
+//!   `content-encoding: identity`.
+//! - **Flushing**: ASP.NET Core flushes after every event. Here, events that are ready together are
+//!   sent as one frame.
+//! - **Disconnects**: there, the enumerable sees an `OperationCanceledException`. Here, the stream
+//!   is dropped at its `await`. Spawned tasks go on, unless they watch a
+//!   [`Disconnect`](crate::Disconnect).
+//! - **Shutdown**: there, the host waits for open streams until its timeout. Here,
+//!   [`shutdown`](SseLayer::shutdown) ends them so that their clients reconnect.
+//! - **Invalid names and ids**: there, an `ArgumentException`. Here, `try_from` of
+//!   [`EventName`](crate::EventName) and [`EventId`](crate::EventId) returns an error.
+//!
+//! # What you lose
+//!
+//! - The metadata for OpenAPI, which the result type adds to its endpoint.
+//! - The choice between text and JSON by the type of an item: write [`Event`] or `Json`.
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{Event, SseLayer};

@@ -1,0 +1,45 @@
+//! Coming from another implementation: what to write instead of its types, and what behaves
+//! differently.
+//!
+//! | from | start with |
+//! |---|---|
+//! | [axum's `Sse`](self::axum) | keep it, add the layer, drop `KeepAlive` |
+//! | [actix-web-lab's `Sse`](actix_web_lab) | move the handlers: actix-web does not use Tower |
+//! | [warp's `sse`](self::warp) | keep it, add the layer around `warp::service` |
+//! | [poem's `SSE`](self::poem) | mount a Tower service in the poem `Route` |
+//! | [ASP.NET Core](aspnet_core) | return a stream of [`Json`](crate::Json) events |
+//!
+//! # What changes with every move
+//!
+//! - **Heartbeats** are on, after 15 seconds without a byte. A heartbeat is one line, `:`, without
+//!   an empty line after it. Several clients take `:` with an empty line for an empty event.
+//! - **Headers.** The layer sets `x-accel-buffering: no` for nginx, and adds `no-transform` to
+//!   `cache-control`.
+//! - **`Last-Event-ID`.** The layer reads it into [`LastEventId`]. As an extractor, it never
+//!   rejects a request: a `400` would stop an `EventSource` for good.
+//! - **Untrusted text** cannot forge fields. [`EventName`](crate::EventName) and
+//!   [`EventId`](crate::EventId) are checked when they are made. Each CR, LF or CRLF in data is one
+//!   line break.
+//! - **Errors** of the source fail the body after the events before them have been sent, or become
+//!   a [last event](SseLayer::on_error).
+//! - **Ends.** After a clean end, and never after an error, the layer can send a
+//!   [`terminator`](SseLayer::terminator) such as `[DONE]`.
+//! - **Shutdown.** With [`SseLayer::shutdown`], open streams no longer delay the server's graceful
+//!   shutdown.
+//!
+//! # What you give up
+//!
+//! - Heartbeats, headers and ends come from the layer. A route outside of it has none of them.
+//! - A response of this crate is an [`http::Response`], without a type of its own for signatures or
+//!   for generators of API descriptions.
+//! - Streams need a tokio runtime with a timer.
+
+pub mod actix_web_lab;
+pub mod aspnet_core;
+pub mod axum;
+pub mod poem;
+pub mod warp;
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{LastEventId, SseLayer};

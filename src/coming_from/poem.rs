@@ -1,0 +1,81 @@
+//! Coming from poem's `SSE`: mount a Tower service in the poem `Route`.
+//!
+//! The layer cannot wrap poem's endpoints, because their response is a type of poem. The opposite
+//! works: poem's feature `tower-compat` mounts a Tower service as an endpoint. Before (poem 3.1):
+//!
+//! ```rust,ignore
+//! #[handler]
+//! fn events() -> SSE {
+//!     SSE::new(stream::iter(["one", "two"].map(Event::message))).keep_alive(Duration::from_secs(15))
+//! }
+//!
+//! let app = Route::new().at("/events", get(events));
+//! ```
+//!
+//! After: a service with the layer inside of poem. The body's error becomes an `io::Error`, which
+//! poem requires.
+//!
+//! ```
+//! use std::{convert::Infallible, io};
+//!
+//! use futures_util::{Stream, stream};
+//! use http::{Request, Response};
+//! use http_body_util::BodyExt;
+//! use tower::ServiceBuilder;
+//! use tower_sse::{Event, EventBody, SseBody, SseLayer};
+//!
+//! type Events<S> = Response<EventBody<S>>;
+//!
+//! async fn events<B>(_: Request<B>) -> Result<Events<impl Stream<Item = Event>>, Infallible> {
+//!     Ok(tower_sse::response(stream::iter(["one", "two"].map(Event::from))))
+//! }
+//!
+//! let service = ServiceBuilder::new()
+//!     .map_response(|response: Response<SseBody<_>>| {
+//!         response.map(|body| body.map_err(io::Error::other))
+//!     })
+//!     .layer(SseLayer::new())
+//!     .service_fn(events);
+//! # fn assert_service<S: tower::Service<Request<()>>>(_: S) {}
+//! # assert_service(service);
+//! ```
+//!
+//! ```rust,ignore
+//! let app = Route::new().at("/events", service.compat());
+//! ```
+//!
+//! | poem | here |
+//! |---|---|
+//! | `SSE::new(s)` | [`response(s)`](crate::response) |
+//! | `Event::message(t)` | [`Event::from(t)`](Event) |
+//! | `.id(text)` | [`EventId`] |
+//! | `.event_type(text)` | [`EventName`] |
+//! | `Event::retry(ms)` | [`SseLayer::retry`] |
+//! | `.keep_alive(time)` | [`heartbeat`](SseLayer::heartbeat) |
+//!
+//! `run_with_graceful_shutdown` stays. Give it `token.cancelled_owned()` as the signal, and the
+//! token to [`SseLayer::shutdown`], so that it does not wait for open streams.
+//!
+//! # What behaves differently
+//!
+//! - **Empty data and ids**: poem writes no line for them. An event with empty data is therefore
+//!   not dispatched. Here, it is; and an empty id clears the client's last event id.
+//! - **Line breaks**: poem writes a lone CR in data, and any line break in an id or a name, as it
+//!   is. It drops a trailing line break of data. Here, none of them can forge a field, and the
+//!   trailing one is kept.
+//! - **Keep-alive**: poem sends `:` and an empty line at a fixed rate, even if an event was just
+//!   sent. Here, a line without an empty line after it is sent when nothing else was for 15
+//!   seconds.
+//! - **Errors**: a stream of poem's cannot fail. Here, items may be a `Result`, and an error
+//!   [fails the body](crate::operating::errors).
+//! - **`Last-Event-ID`**: the handler reads it from the request's extensions, as
+//!   [`LastEventId`](crate::LastEventId).
+//!
+//! # What you lose
+//!
+//! - Extractors and `#[handler]` on these routes: the service takes an [`http::Request`].
+//! - `EventStream` of poem-openapi, which describes the events in the API's schema.
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{Event, EventId, EventName, SseLayer};

@@ -1,0 +1,96 @@
+//! Errors of the source: what clients see when a stream fails, and how to turn an error into an
+//! event.
+//!
+//! # What clients see
+//!
+//! The events before an error are sent first. If the source fails between events, the rest depends
+//! on the options:
+//!
+//! | error | the stream |
+//! |---|---|
+//! | without [`on_error`](SseLayer::on_error) | fails, so that clients notice and reconnect |
+//! | with it | sends the event that it returns, and ends cleanly |
+//! | a cancellation, for an `EventSource` | ends cleanly |
+//! | a cancellation, for any other client | fails |
+//!
+//! - Mid-event, or with a content coding, every error fails the stream: no other event can be
+//!   written there.
+//! - A cancellation ends a stream cleanly only in a layer that [classifies its
+//!   clients](super::clients#how-clients-reconnect).
+//! - The close report has the reason [`Failed`](CloseReason::Failed) or
+//!   [`Cancelled`](CloseReason::Cancelled).
+//!
+//! # Cancellations
+//!
+//! A cancellation is the error of a task that the program itself cancelled, or an error for which
+//! [`cancellation_if`](SseLayer::cancellation_if) returns `true`. Return `true` only for errors
+//! that nothing but the program can cause. For tonic and hyper:
+//!
+//! ```
+//! use std::error::Error;
+//!
+//! use tonic::{Code, Status};
+//! use tower_sse::SseLayer;
+//!
+//! fn is_cancellation(error: &(dyn Error + 'static)) -> bool {
+//!     // tonic reports timeouts as `Cancelled` too: only for calls without one.
+//!     error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::Cancelled)
+//!         // The program dropped the request. Never an upstream's reset or half a message.
+//!         || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
+//! }
+//!
+//! # let layer: SseLayer =
+//! SseLayer::new().cancellation_if(is_cancellation);
+//! ```
+//!
+//! `io::Error::other(join_error)` keeps the error of a cancelled task. tokio's
+//! `io::Error::from(join_error)`, which `?` calls, keeps only its text, so the layer cannot
+//! recognise it.
+//!
+//! # `BroadcastStream` and `Lagged`
+//!
+//! A `BroadcastStream` returns the error `Lagged` if its client was too slow and lost messages.
+//! Passed on as an error, it fails the stream. Ignored, it leaves a gap that the client does not
+//! notice. Instead, send an event at which the page loads its state again:
+//!
+//! ```
+//! use futures_util::{Stream, StreamExt};
+//! use tokio::sync::broadcast;
+//! use tokio_stream::wrappers::{BroadcastStream, errors::BroadcastStreamRecvError::Lagged};
+//! use tower_sse::{Encoded, Event};
+//!
+//! fn events(messages: broadcast::Receiver<Encoded>) -> impl Stream<Item = Encoded> {
+//!     BroadcastStream::new(messages).map(|message| {
+//!         message.unwrap_or_else(|Lagged(lost)| {
+//!             Encoded::from(Event::new().event("gap").data(lost.to_string()))
+//!         })
+//!     })
+//! }
+//! ```
+//!
+//! A [hub](crate::hub) reports gaps by itself.
+//!
+//! # Upstreams
+//!
+//! An upstream that breaks off fails the stream, with one exception. hyper ends a body cleanly if
+//! its HTTP/2 stream was reset with `NO_ERROR` ([RFC 9113, section
+//! 8.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1)).
+//!
+//! # Timing
+//!
+//! A body fails 20 milliseconds after the server has taken its last bytes. Behind a compressor it
+//! takes a second, because the compressor keeps the last bytes until further ones arrive.
+//!
+//! # Logs
+//!
+//! A body that fails causes log lines, which are the price of a client that notices:
+//!
+//! - **hyper over HTTP/1**: `serve_connection` returns an error, `error from user's Body stream`,
+//!   for which `hyper::Error::is_user` returns `true`. axum drops it.
+//! - **hyper over HTTP/2**: nothing. The stream is reset with `INTERNAL_ERROR`.
+//! - **nginx**: `upstream prematurely closed connection` at level `error`. It also cuts the
+//!   client's connection.
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{CloseReason, SseLayer};

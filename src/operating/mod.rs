@@ -1,0 +1,74 @@
+//! Running event streams in production: what to set around the layer, and what to watch.
+//!
+//! The layer sees only requests and responses. These are outside of its reach:
+//!
+//! - **The socket.** `TCP_NODELAY` and TCP's timeouts are set where the server accepts connections.
+//! - **Clients that do not read.** The server does not poll their bodies, so nothing in a body can
+//!   end their streams.
+//! - **Proxies.** They buffer responses, and close connections that are idle for too long.
+//! - **The process.** Its file descriptors, its memory, and the time that it has for a shutdown.
+//!
+//! # Checklist
+//!
+//! 1. Add the layer after the routes, and [CORS, authentication and tracing](placement) after the
+//!    layer.
+//! 2. Set [`TCP_NODELAY` and `TCP_USER_TIMEOUT`](proxies#sockets) on accepted connections.
+//! 3. Serve browsers over HTTP/2: over HTTP/1.1 they open only [six
+//!    connections](proxies#connections-and-file-descriptors) to an origin.
+//! 4. Set `proxy_http_version 1.1` in [nginx](proxies#nginx). Keep the heartbeat shorter than every
+//!    [idle timeout](proxies#idle-timeouts).
+//! 5. Set [`max_streams`](SseLayer::max_streams), and raise the limit of [file
+//!    descriptors](proxies#connections-and-file-descriptors) above it.
+//! 6. Set [`max_age`](SseLayer::max_age) with a jitter, so that clients [move to new
+//!    servers](shutdown#reconnection-storms).
+//! 7. Give [`shutdown`](SseLayer::shutdown) the server's token, and the graceful shutdown a
+//!    [deadline](shutdown#the-deadline).
+//! 8. Let the [orchestrator](shutdown#deployments) wait longer than that deadline.
+//! 9. End streams when their [credentials expire](clients#credentials-that-expire), and stop the
+//!    clients of streams that are [over for good](clients#streams-that-are-over-for-good).
+//! 10. Export [`Stats`], and [watch](#what-to-watch) these figures.
+//!
+//! # Pages
+//!
+//! | page | for |
+//! |---|---|
+//! | [placement] | ordering the layer among other layers |
+//! | [clients] | how clients reconnect, disconnect and stop |
+//! | [proxies] | proxies, sockets and connections |
+//! | [compression] | compressing event streams, and what it costs |
+//! | [limits] | limits, the memory of a stream, a hub in production |
+//! | [shutdown] | graceful shutdown, deployments, MCP servers |
+//! | [errors] | errors of the source, cancellations, `Lagged` |
+//!
+//! For several processes on one hub, see [`redis::operating`](crate::redis::operating).
+//!
+//! # What to watch
+//!
+//! [`Stats`] counts the streams of a layer. The example `metrics` serves it in the text format of
+//! Prometheus.
+//!
+//! - **Open streams**, against [`max_streams`](SseLayer::max_streams) and the file descriptors.
+//! - **Streams opened per second**, which are mostly reconnections. If there are many, but few
+//!   closes are [`Drained`](CloseReason::Drained) or [`Expired`](CloseReason::Expired), something
+//!   between client and server cuts streams. The ages in the close reports then cluster just below
+//!   the idle timeout of a proxy.
+//! - **Streams refused per second.**
+//! - **Closes** with [`Failed`](CloseReason::Failed) and [`Panicked`](CloseReason::Panicked).
+//! - **For a hub**, [`Hub::stats`](crate::hub::Hub::stats): gaps per second, and the memory against
+//!   [`max_memory`](crate::hub::HubBuilder::max_memory). With a broker, also its health.
+//!
+//! To watch single streams, use [`SseLayer::on_close`],
+//! [`StreamOptions::on_close`](crate::StreamOptions::on_close) or the DEBUG lines of feature
+//! `tracing`.
+
+pub mod clients;
+pub mod compression;
+pub mod errors;
+pub mod limits;
+pub mod placement;
+pub mod proxies;
+pub mod shutdown;
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{CloseReason, SseLayer, Stats};

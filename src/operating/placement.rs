@@ -1,0 +1,77 @@
+//! Placing the layer: which other layers belong outside of it, and which do not suit event streams.
+//!
+//! ```
+//! use axum::{Router, response::IntoResponse, routing::get};
+//! use futures_util::stream;
+//! use tower_http::{cors::CorsLayer, trace::TraceLayer};
+//! use tower_sse::{Event, SseLayer};
+//!
+//! async fn events() -> impl IntoResponse {
+//!     tower_sse::response(stream::iter(["one", "two"].map(Event::from)))
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/events", get(events))
+//!     .layer(SseLayer::new()) // covers the routes above
+//!     .layer(CorsLayer::new()) // outside of it
+//!     .layer(TraceLayer::new_for_http()); // outermost
+//! ```
+//!
+//! # Rules
+//!
+//! - Put [`SseLayer`] directly around the routes, with few layers between it and the handlers. It
+//!   affects every event stream that comes from inside.
+//! - axum's `.layer` covers the routes that were added before it, not those that are added later.
+//! - To treat one route differently, put [`StreamOptions`](crate::StreamOptions) into its
+//!   responses. Do not add a second layer.
+//! - If two layers see the same response, the inner one owns the stream: its options, limit,
+//!   counters and reports apply. The outer one contributes only its [shutdown](SseLayer::shutdown),
+//!   which also ends streams of an inner layer without one.
+//! - A whole `Router` can be wrapped outside of `Router::layer`. `axum::serve` requires responses
+//!   with axum's own body, so put the result into a router again:
+//!   `Router::new().fallback_service(layer.layer(router))`.
+//!
+//! # Layers that belong outside
+//!
+//! - **`TraceLayer`** (tower-http): the log lines of this crate are then in the request's span.
+//!   `on_failure` is not called when a client disconnects, but it is called in two cases without a
+//!   fault: - the classifier for HTTP takes a refusal with `503` for a failure; - classifiers that
+//!   look at bodies, such as the one for gRPC, report bodies that the layer fails on purpose. At
+//!   the shutdown and at the maximum age, it fails those of `fetch` clients and calls.
+//! - **`CorsLayer`, `SetRequestIdLayer`** (tower-http): refusals then have their headers too. Allow
+//!   the request header `last-event-id`: a reconnecting browser sends a preflight if the id is
+//!   longer than 128 bytes or has characters such as `<{:`.
+//! - **Authentication**: a client that it rejects opens no stream. `401` and `403` stop an
+//!   `EventSource` for good.
+//! - **`CompressionLayer`** (tower-http): by default, it does not compress event streams. The page
+//!   [compression](super::compression) shows how it can.
+//! - **`ResponseBodyTimeoutLayer`** (tower-http): it fails a body that sends nothing for some time.
+//!   Set that time longer than the heartbeat's interval. Inside of [`SseLayer`] it would not see
+//!   the heartbeats.
+//!
+//! # Layers to replace
+//!
+//! - **`ResponseBodyDeadlineLayer`** (tower-http) fails every body at its deadline, even mid-event.
+//!   Use [`max_age`](SseLayer::max_age).
+//! - **`OnEarlyDropLayer`** (tower-http) fires for every client that disconnects, which is how
+//!   streams normally end. Use [`on_close`](SseLayer::on_close).
+//! - **`ConcurrencyLimitLayer`** (tower) frees its permit at the response head, so it does not
+//!   limit streams. Use [`max_streams`](SseLayer::max_streams).
+//!
+//! # Layers that work as usual
+//!
+//! - **`TimeoutLayer`** (tower-http) limits the time to the response head, not the stream.
+//! - **`InFlightRequestsLayer`** (tower-http) counts streams as long as they are open, together
+//!   with all other requests.
+//! - **`RateLimitLayer`, `LoadShedLayer`, `BufferLayer`** (tower) limit requests, including
+//!   reconnections. Any answer of theirs with a status other than 200 stops an `EventSource` for
+//!   good.
+//! - **`GrpcWebLayer`** (tonic-web) belongs around the gRPC routes only. Over HTTP/1 it answers
+//!   every other request with `400`, including those for event streams. The example `tonic_web`
+//!   merges the routes.
+//! - **`CatchPanicLayer`, `NormalizePathLayer`** (tower-http) treat event streams like any
+//!   response. A panic in the stream comes after the response head, so it ends the connection.
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::SseLayer;

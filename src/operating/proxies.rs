@@ -1,0 +1,95 @@
+//! Proxies and sockets: settings that make events arrive at once and keep idle streams open.
+//!
+//! # Idle timeouts
+//!
+//! The default heartbeat, after 15 seconds without a byte, comes before all of these timeouts:
+//!
+//! | proxy | default |
+//! |---|---|
+//! | nginx | 60 s (`proxy_read_timeout`) |
+//! | Apache, `mod_proxy_http` | 60 s (`Timeout`, `ProxyTimeout`); distributions set others |
+//! | AWS Application Load Balancer | 60 s (idle timeout, 1 to 4,000 s) |
+//! | Cloudflare | 100 to 120 s (proxy read timeout) |
+//!
+//! # Buffers
+//!
+//! - **nginx** passes each event at once, because the layer sets `x-accel-buffering: no`. If
+//!   `proxy_ignore_headers X-Accel-Buffering` is set, it also needs `proxy_buffering off`.
+//! - **Apache** passes each event at once, even through `mod_deflate` (tried with 2.4). Over
+//!   FastCGI, set `flushpackets=on`.
+//! - **AWS Application Load Balancers** pass each event at once.
+//! - **Cloudflare's `cloudflared`** is reported to hold back `GET` streams in some set-ups, but no
+//!   `POST` streams.
+//! - **A proxy that waits for a number of bytes** needs [`padding`](SseLayer::padding).
+//!
+//! # nginx
+//!
+//! Set `proxy_http_version 1.1`, so that nginx uses HTTP/1.1 to the server. Its default was
+//! HTTP/1.0 for a long time, over which a body that fails looks like one that has ended. A `fetch`
+//! client then does not reconnect, and half an answer looks complete.
+//!
+//! # What a proxy hides
+//!
+//! - **Headers.** If a proxy strips `Accept` or `Cache-Control` from requests, the layer takes
+//!   every client for [another `GET`](super::clients#how-clients-reconnect). If all clients are
+//!   `EventSource`s, set [`Refusal::retry_later`].
+//! - **Clients that do not read.** The server notices one only when the proxy's buffers are full.
+//! - **Disconnects.** A proxy may keep its connection to the server open for a while after the
+//!   client has disconnected.
+//!
+//! # Sockets
+//!
+//! A layer cannot set options of sockets. Set these on every accepted connection:
+//!
+//! - **`TCP_NODELAY`.** Events are small packets. Without it, each one may wait for the client's
+//!   ACK of the one before.
+//! - **`TCP_USER_TIMEOUT`** (Linux), to about 30 seconds. A peer that vanished without a FIN is
+//!   noticed when TCP gives up on bytes that were written to it, such as heartbeats. Linux tries
+//!   for about 15 minutes by default. The timeout also cuts clients that do not read, once the
+//!   buffers are full.
+//!
+//! ```no_run
+//! use std::{io, time::Duration};
+//!
+//! use axum::{Router, serve::ListenerExt};
+//! use tokio::net::TcpListener;
+//!
+//! # async fn serve(listener: TcpListener, app: Router) -> io::Result<()> {
+//! let listener = listener.tap_io(|connection| {
+//!     _ = connection.set_nodelay(true);
+//!     #[cfg(target_os = "linux")]
+//!     {
+//!         let timeout = Some(Duration::from_secs(30));
+//!         _ = socket2::SockRef::from(&*connection).set_tcp_user_timeout(timeout);
+//!     }
+//! });
+//! axum::serve(listener, app).await
+//! # }
+//! ```
+//!
+//! # Connections and file descriptors
+//!
+//! - **HTTP/1**: every stream is a connection and a file descriptor. Raise the limit (`ulimit -n`,
+//!   or `LimitNOFILE=` of systemd) above [`max_streams`](SseLayer::max_streams), with room for
+//!   other files. Without a free descriptor, `accept` fails again and again. axum waits a second
+//!   between attempts; a loop of your own must wait too.
+//! - **HTTP/2**: one connection carries 100 or more streams. hyper's default is
+//!   `max_concurrent_streams(200)`. Over HTTP/1.1, a browser opens only six connections to an
+//!   origin, event streams included.
+//!
+//! # HTTP/2 clients that grant no window
+//!
+//! A client can read its connection and still grant its streams a window of zero bytes. No timeout
+//! of TCP applies to it. Once there is something to write to such a stream, hyper does not poll its
+//! body until the window opens. Therefore:
+//!
+//! - [`max_age`](SseLayer::max_age) and [`shutdown`](SseLayer::shutdown) do not end these streams.
+//! - They keep their permits of [`max_streams`](SseLayer::max_streams): up to
+//!   `max_concurrent_streams` for one connection.
+//! - A maximum age of connections ends them. The example `graceful_hyper` has one.
+//! - A [deadline](super::shutdown#the-deadline) of the graceful shutdown ends them, because it
+//!   drops the connection.
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{Refusal, SseLayer};

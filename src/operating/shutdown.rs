@@ -1,0 +1,99 @@
+//! Shutdown and deployments: how to stop a server with open streams without losing its clients.
+//!
+//! Without [`SseLayer::shutdown`], the graceful shutdown of axum, hyper and tonic waits for open
+//! streams forever. With it, [`Drain`] sets how streams end, and new ones are [refused](Refusal).
+//! For axum:
+//!
+//! ```no_run
+//! use std::{io, time::Duration};
+//!
+//! use axum::Router;
+//! use tokio::net::TcpListener;
+//! use tokio_util::sync::CancellationToken;
+//! use tower_sse::SseLayer;
+//!
+//! async fn serve(
+//!     listener: TcpListener,
+//!     routes: Router,
+//!     shutdown: CancellationToken,
+//! ) -> io::Result<()> {
+//!     let app = routes.layer(SseLayer::new().shutdown(shutdown.clone()));
+//!     let server = axum::serve(listener, app)
+//!         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
+//!     let deadline = async {
+//!         shutdown.cancelled().await;
+//!         tokio::time::sleep(Duration::from_secs(40)).await;
+//!     };
+//!     tokio::select! {
+//!         served = server => served,
+//!         () = deadline => Ok(()),
+//!     }
+//! }
+//! ```
+//!
+//! # The deadline
+//!
+//! No body can end the stream of a client that does not read. hyper does not poll that body, and
+//! cannot write the bytes that it already has. Put a deadline on the graceful shutdown, and drop
+//! the connections when it passes.
+//!
+//! The deadline must be longer than the drain, which takes up to:
+//!
+//! - 30 seconds for [`Drain::per_client`], or the window or grace period of another drain;
+//! - 5 more for a source that is mid-event;
+//! - 1 more for a body that fails.
+//!
+//! 40 seconds leave some room.
+//!
+//! When connections are dropped, every stream still has its close report. The reason is
+//! [`Disconnected`](CloseReason::Disconnected), or [`Drained`](CloseReason::Drained) if hyper had
+//! room for the last bytes.
+//!
+//! # Examples
+//!
+//! - **axum**: `graceful_axum`. The connections are tasks of the runtime, and are dropped with it.
+//! - **hyper**: `graceful_hyper`, with `GracefulShutdown` of hyper-util. Each connection has a
+//!   task, which is aborted at the deadline.
+//! - **tonic with tonic-web**: `graceful_tonic`. The same as with axum.
+//!
+//! # Deployments
+//!
+//! - **The orchestrator** must wait longer than the deadline before it kills the process.
+//!   Kubernetes waits for 30 seconds by default (`terminationGracePeriodSeconds`).
+//! - **The load balancer** must take the server out before the token is cancelled. Otherwise
+//!   clients reconnect to the server that is stopping.
+//! - **Old and new servers should overlap.** undici's `EventSource`, up to version 6, gives up for
+//!   good when a connection is refused. In Firefox, so does an `EventSource` whose page has another
+//!   origin. A server must therefore listen again before the first client reconnects: within the
+//!   shortest reconnection time of the drain, 2 seconds by default.
+//!
+//! # Reconnection storms
+//!
+//! When a server stops, all its clients reconnect, by default at about the same time. These options
+//! spread them:
+//!
+//! - [`Drain::retry`] sets the range from which each client's reconnection time is drawn. The
+//!   default is 2 to 10 seconds; choose a longer range for thousands of streams. Some `fetch`
+//!   clients ignore it.
+//! - [`Refusal::retry`] does the same for clients that are refused.
+//! - [`Drain::spread_over`] ends the streams one by one over a window. The other clients are served
+//!   meanwhile.
+//! - [`SseLayer::max_age`] with a jitter moves clients to new servers all day long. It also shows
+//!   early what a reconnection costs.
+//!
+//! # MCP servers
+//!
+//! rmcp's server answers `POST` requests with event streams, which are
+//! [calls](super::clients#how-clients-reconnect) to the layer. The example `mcp` is such a server.
+//!
+//! - **Shutdown.** Give the token to [`SseLayer::shutdown`] and not to rmcp. The layer lets calls
+//!   in progress finish; rmcp drops them all.
+//! - **`subscriptions/listen`** is a `POST` without an end. Put
+//!   `StreamOptions::new().drain(Drain::at_once())` into its response. Otherwise it delays the
+//!   shutdown for the 30 seconds that calls have.
+//! - **Maximum age.** Set no [`max_age`](SseLayer::max_age) on these routes. An answer that takes
+//!   30 seconds longer than the age would be lost.
+
+// Names for the links above.
+#[allow(unused_imports)]
+use crate::{CloseReason, Drain, Refusal, SseLayer};
