@@ -1,167 +1,219 @@
-//! The Tower layer for server-sent events: one line makes any event stream correct and operable.
+//! The Tower layer for server-sent events. Add one line to an axum, tonic or hyper server, and its
+//! event streams stay open, resume, shut down cleanly and report what they do.
+//!
+//! There are two ways in, and both use the same layer.
+//!
+//! # A layer around what you have
+//!
+//! Every response of type `text/event-stream` that passes through the layer gets the right headers
+//! and heartbeats, whichever code made it: axum's `Sse`, a proxied upstream, an MCP server.
 //!
 //! ```
-//! use axum::{Router, response::IntoResponse, routing::get};
-//! use futures_util::stream;
-//! use tower_sse::{Event, SseLayer};
+//! use std::convert::Infallible;
 //!
-//! async fn events() -> impl IntoResponse {
-//!     tower_sse::response(stream::iter(["one", "two"].map(Event::from)))
+//! use axum::{
+//!     Router,
+//!     response::sse::{Event, Sse},
+//!     routing::get,
+//! };
+//! use futures_util::{Stream, stream};
+//! use tower_sse::SseLayer;
+//!
+//! async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+//!     Sse::new(stream::iter([Ok(Event::default().data("one"))]))
 //! }
 //!
+//! // The layer covers the routes above it.
 //! let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 //! ```
 //!
-//! Whoever made the stream: a service that answers with a `Stream` of [`Event`]s, axum's own `Sse`, a
-//! proxied upstream, an MCP server. Every `text/event-stream` that passes gets the right headers and
-//! heartbeats; every request the [`LastEventId`] that its client came with. Responses that are no
-//! event streams pass untouched, for some tens of nanoseconds and no allocation.
+//! Other responses pass through unchanged. The page [coming from](coming_from) compares other
+//! libraries with this one.
 //!
-//! It works with axum, tonic (with tonic-web) and plain hyper, over HTTP/1 and HTTP/2, between all
-//! other Tower layers.
+//! # Events of your own
 //!
-//! # A stream that resumes
+//! [`response`] makes a response from any stream of [`Event`]s. A handler that reads
+//! [`LastEventId`] resumes after the last event that a reconnecting client received:
 //!
 //! ```
-//! use std::time::Duration;
-//!
 //! use axum::{Router, response::IntoResponse, routing::get};
 //! use futures_util::stream;
-//! use tower_sse::{Event, Heartbeat, LastEventId, Retry, SseLayer};
+//! use tower_sse::{Event, LastEventId, SseLayer};
 //!
 //! # #[cfg(feature = "axum")]
 //! async fn count(last: Option<LastEventId>) -> impl IntoResponse {
-//!     // What a client sends may be anything: an id that is no number is a first visit.
-//!     let last = last.and_then(|last| last.parse().ok());
-//!     let next = last.map_or(1, |last: u64| last.saturating_add(1));
+//!     // An id that is not a number is treated like a first visit.
+//!     let last: Option<u64> = last.and_then(|last| last.parse().ok());
+//!     let next = last.map_or(1, |last| last.saturating_add(1));
 //!     tower_sse::response(stream::iter((next..=100).map(|n| Event::new().id(n).data("…"))))
 //! }
 //! # #[cfg(not(feature = "axum"))]
 //! # async fn count() {}
 //!
-//! let app: Router = Router::new().route("/count", get(count)).layer(
-//!     SseLayer::new()
-//!         .heartbeat(Heartbeat::every(Duration::from_secs(20)).comment("still here"))
-//!         .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
-//!         .last_event_id_query("lastEventId"),
-//! );
+//! let app: Router = Router::new().route("/count", get(count)).layer(SseLayer::new());
 //! ```
 //!
-//! `Option<LastEventId>` is an extractor with feature `axum`; everywhere else it is in the request's
-//! extensions.
+//! Where there are many clients or no numbers to resume from, publish to a [hub], which keeps recent
+//! events and assigns the ids:
 //!
-//! # What the layer does
+//! ```
+//! # #[cfg(all(feature = "axum", feature = "hub"))]
+//! # mod with_hub {
+//! use axum::{extract::State, response::IntoResponse};
+//! use tower_sse::{LastEventId, hub::{Hub, PublishError}};
 //!
-//! | | by default | set by |
-//! |---|---|---|
-//! | headers | `content-type: text/event-stream`, bare; `cache-control: no-cache, no-transform` (`no-transform` is added to what is there); `x-accel-buffering: no` unless set. Gone are `content-length`, `etag`, `accept-ranges`, digests, and `connection`, `keep-alive`, `transfer-encoding` | |
-//! | heartbeat | the comment line `:` after 15 seconds of silence | [`heartbeat`](SseLayer::heartbeat) |
-//! | reconnection time | none | [`retry`](SseLayer::retry) |
-//! | padding | none | [`padding`](SseLayer::padding) |
-//! | last event id | from the header | [`last_event_id_query`](SseLayer::last_event_id_query) |
-//! | error of the source | the body fails, so that clients reconnect, once what came before is on its way | [`on_error`](SseLayer::on_error), [`cancellation_if`](SseLayer::cancellation_if) |
-//! | end of the source | nothing is added | [`terminator`](SseLayer::terminator) |
-//! | greatest age | none | [`max_age`](SseLayer::max_age) |
-//! | shutdown | none | [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell) |
-//! | limit | none | [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal) |
-//! | reports | counted, and a DEBUG line for every close | [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close), [`stats`](SseLayer::stats) |
-//! | telling tasks that a client left | for services that answer with a bare stream | [`track_disconnects`](SseLayer::track_disconnects) |
-//! | `Accept` | not looked at | [`require_accept`](SseLayer::require_accept) |
-//! | content coding | never touched; into a stream that has one nothing is written | a [compressor outside](operating::compression) |
+//! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
+//!     tower_sse::response(hub.subscribe(["all", "client:42"]).resume(last))
+//! }
 //!
-//! An event stream is a response whose media type is `text/event-stream`, whatever its parameters,
-//! with any status but 1xx, 204 and 304. To a `HEAD` request it answers with the headers of a `GET`.
+//! async fn notify(hub: Hub) -> Result<(), PublishError> {
+//!     hub.publish("client:42", "your parcel has arrived").await?;
+//!     Ok(())
+//! }
+//! # }
+//! ```
 //!
-//! A response overrides the layer's options for its own stream, one by one, by [`StreamOptions`] in
-//! its extensions. With two layers on one response the inner one owns the stream, and the outer one
-//! lets it pass.
+//! - [`hub`]: one event for many clients, with resumption
+//! - [`redis`]: the same hub in many processes
+//! - [`runs`]: answers that outlive their connection, such as those of language models
+//! - [`testing`]: test your handlers
 //!
-//! What is written into a stream never changes what a client decodes of it, whatever the source's
-//! bytes are and wherever they are cut: heartbeats where a line starts, events between events, and
-//! nothing where there is no place.
+//! # Options
+//!
+//! `SseLayer::new()` needs none of them. [`SseLayer`] lists them by purpose.
+//!
+//! | Option | Default |
+//! |---|---|
+//! | [`heartbeat`](SseLayer::heartbeat) | a comment line after 15 seconds of silence |
+//! | [`retry`](SseLayer::retry) | no reconnection time is sent |
+//! | [`padding`](SseLayer::padding) | none |
+//! | [`last_event_id_query`](SseLayer::last_event_id_query) | the id is read from the header only |
+//! | [`on_error`](SseLayer::on_error) | an error of the source fails the body |
+//! | [`cancellation_if`](SseLayer::cancellation_if) | cancelled tasks are cancellations |
+//! | [`terminator`](SseLayer::terminator) | nothing is added at the end |
+//! | [`max_age`](SseLayer::max_age) | unlimited |
+//! | [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell) | streams outlast a shutdown |
+//! | [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal) | unlimited |
+//! | [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close) | a DEBUG line for each close, with feature `tracing` |
+//! | [`track_disconnects`](SseLayer::track_disconnects) | off |
+//! | [`require_accept`](SseLayer::require_accept) | off: `Accept` is ignored |
+//!
+//! A response can override the options for its own stream with [`StreamOptions`] in its extensions.
+//! With two layers around one response, the inner layer owns the stream and the outer one passes it
+//! through.
+//!
+//! # What the layer changes
+//!
+//! An event stream is a response of type `text/event-stream` with any status but 1xx, 204 and 304.
+//! Its type is sent without parameters, and these headers change:
+//!
+//! | Header | Value |
+//! |---|---|
+//! | `cache-control` | `no-cache, no-transform`; a value of yours stays, with `no-transform` added |
+//! | `x-accel-buffering` | `no`, unless you set it |
+//! | `content-length`, `etag`, `accept-ranges`, digests | removed |
+//! | `connection`, `keep-alive`, `transfer-encoding` | removed |
+//!
+//! A `HEAD` request gets the same headers as a `GET`.
+//!
+//! Whatever the bytes of the source are, the layer never changes what a client decodes from them:
+//! it writes heartbeats at the start of a line, and its own events between events. Into a body with
+//! a content coding it writes nothing; put a [compressor outside](operating::compression).
 //!
 //! # Events and their bytes
 //!
-//! [`Event`] is what streams are made of, and there is [`Json`] for values that are serialised when they
-//! are sent and [`Encoded`] to encode once and send to many. Text that comes in at run time cannot
-//! forge a field: see [`EventName`] and [`EventId`]. [`Decoder`] reads the format, for clients,
-//! proxies and tests.
+//! [`Event`] is an event that a server sends, and [`Message`] is one that a client received.
+//! [`Json`] serialises a value when its event is sent. [`Encoded`] encodes an event once for many
+//! streams. [`Decoder`] reads the format, for clients, proxies and tests.
 //!
-//! # Clients that leave, and cancel safety
+//! Text from outside cannot forge a field: data may have any line breaks, and [`EventName`] and
+//! [`EventId`] are validated when they are made.
 //!
-//! When a client leaves, the server drops the response future or the body, and the source stream with
-//! it: nothing fails, and nothing is logged above DEBUG. A stream is only polled, never run on a task of its
-//! own: a future within it is cancelled at its `await`. Work that must outlive the client
-//! belongs on a task; one that must not is told by [`Disconnect`].
+//! # Clients that disconnect
+//!
+//! When a client disconnects, the server drops the response and with it the source stream. Nothing
+//! fails, and nothing is logged above DEBUG.
+//!
+//! A stream is polled by the server's connection and has no task of its own, so a future inside it is
+//! cancelled at its `await`. Spawn work that must outlive the client; [`Disconnect`] notifies spawned
+//! work that must not.
 //!
 //! # Graceful shutdown
 //!
-//! The graceful shutdown of axum, hyper and tonic waits until every body has ended, and a stream of events
-//! has no end. Give the layer the token that tells the server to shut down:
+//! The graceful shutdown of axum, hyper and tonic waits until every body has ended, and an event
+//! stream does not end by itself. Give the layer the token that shuts down the server:
 //!
 //! ```
 //! use std::time::Duration;
 //!
 //! use tokio_util::sync::CancellationToken;
-//! use tower_sse::{Drain, Event, SseLayer};
+//! use tower_sse::{Drain, SseLayer};
 //!
 //! let shutdown = CancellationToken::new();
 //! # let layer: SseLayer =
 //! SseLayer::new()
 //!     .shutdown(shutdown.clone())
-//!     .drain(Drain::spread_over(Duration::from_secs(20)))
-//!     .farewell(Event::new().event("restart").data("back in a moment"));
+//!     .drain(Drain::spread_over(Duration::from_secs(20)));
 //! ```
 //!
-//! Streams then end between events, each in the way after which its client comes back, and new ones are
-//! [refused](Refusal) so that they come back later. A client that does not read cannot be ended by
-//! anything in a body: the [recipes](operating::shutdown#the-deadline) have a deadline for it.
-//!
-//! # One event for many clients
-//!
-//! With feature `hub` the program publishes events to topics, and a stream is a subscription to some of them, which resumes
-//! by itself: the page is [hub]. With feature `redis`, the hubs of several processes share their events: see [`redis`].
-//!
-//! ```
-//! # #[cfg(feature = "hub")]
-//! # use tower_sse::{LastEventId, hub::{Hub, PublishError}};
-//! # #[cfg(feature = "hub")]
-//! # async fn events(hub: Hub, last: Option<LastEventId>) -> Result<(), PublishError> {
-//! let response = tower_sse::response(hub.subscribe(["all", "client:42"]).resume(last));
-//! // Elsewhere:
-//! let receipt = hub.publish("client:42", "to one").await?;
-//! # Ok(())
-//! # }
-//! ```
+//! Streams then end between events, each in the way after which its client reconnects. New streams
+//! are [refused](Refusal) so that their clients try again later. The page on
+//! [shutdown](operating::shutdown) has the complete recipes, with a deadline for clients that do not
+//! read.
 //!
 //! # In production
 //!
-//! The page [operating] has what a layer cannot do by itself: where it goes among other layers, proxies and
-//! their timeouts, options of sockets, limits and memory, shutdown recipes, credentials that expire, and what
-//! to watch. Two things for a start:
+//! Two rules to begin with:
 //!
-//! - Set `TCP_NODELAY`; with axum, `listener.tap_io(|io| { let _ = io.set_nodelay(true); })`.
-//! - An `EventSource` gives up for good when it is answered with any status but 200. Let `204` stop a
-//!   client, and nothing else by accident.
+//! - Set `TCP_NODELAY`; with axum, `listener.tap_io(|io| { _ = io.set_nodelay(true); })`.
+//! - An `EventSource` stops for good if it is answered with any status but 200. Answer `204` to stop
+//!   it deliberately.
+//!
+//! [operating] has a checklist and pages on placing the layer, proxies, limits and deployments.
+//!
+//! # Examples
+//!
+//! | Example | Shows |
+//! |---|---|
+//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`] | a hub: a first program, messages for one client, rooms, live charts |
+//! | [`chat_cluster`], [`metrics`] | several processes over Redis, Prometheus |
+//! | [`llm_tokens`], [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs) | LLM tokens with `[DONE]`, answers that survive a reload |
+//! | [`existing_axum`], [`tonic_web`], [`hyper_raw`], [`proxy`] | axum's `Sse`, tonic, bare hyper, a proxied upstream |
+//! | [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`] | shutdown with a deadline |
 //!
 //! # Features
 //!
-//! None is on by default; `full` is all of them but `redis-tls` and `testing`.
+//! No feature is on by default. `full` enables all but `redis-tls` and `testing`.
 //!
-//! | | |
+//! | Feature | Adds |
 //! |---|---|
-//! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a part of a response; depends on axum-core only |
-//! | `hub` | [hub]: topics in the process, publish once, to many, resumable |
+//! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a response part; depends on axum-core only |
+//! | `hub` | [`hub`] |
 //! | `json` | [`Json`] and [`Event::json_data`] |
-//! | `redis`, `redis-tls` | [`redis`]: hubs of several processes over Redis Streams, and `rediss://` |
-//! | `runs` | [runs]: answers that outlive their client's connection, recorded once and resumable |
-//! | `testing` | [`testing`]: a client for tests of handlers and, with `hub`, a broker in memory |
-//! | `tracing` | a DEBUG line for every close, in the request's span, and few others, of which one has the text of the source's error; a WARN line when there is no runtime for timers, or a callback panics |
+//! | `redis`, `redis-tls` | [`redis`], and `rediss://` |
+//! | `runs` | [`runs`] |
+//! | `testing` | [`testing`], and with `hub` its broker in memory |
+//! | `tracing` | a DEBUG line for each close, in the span of its request; WARN lines for mistakes in the program |
 //!
 //! # Stability
 //!
-//! What is written, and when, is a promise where this documentation says so. Where frames are cut, and
-//! the text of log lines and errors, are not.
+//! The bytes of a stream and their order are stable where this documentation describes them. Where
+//! frames begin and end is not stable, nor is the text of log lines and errors.
+//!
+//! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
+//! [`notifications`]: https://docs.rs/crate/tower-sse/latest/source/examples/notifications.rs
+//! [`chat`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat/main.rs
+//! [`dashboard`]: https://docs.rs/crate/tower-sse/latest/source/examples/dashboard/main.rs
+//! [`chat_cluster`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat_cluster/main.rs
+//! [`metrics`]: https://docs.rs/crate/tower-sse/latest/source/examples/metrics/main.rs
+//! [`llm_tokens`]: https://docs.rs/crate/tower-sse/latest/source/examples/llm_tokens.rs
+//! [`existing_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/existing_axum.rs
+//! [`tonic_web`]: https://docs.rs/crate/tower-sse/latest/source/examples/tonic_web.rs
+//! [`hyper_raw`]: https://docs.rs/crate/tower-sse/latest/source/examples/hyper_raw.rs
+//! [`proxy`]: https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs
+//! [`graceful_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_axum.rs
+//! [`graceful_hyper`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_hyper.rs
+//! [`graceful_tonic`]: https://docs.rs/crate/tower-sse/latest/source/examples/graceful_tonic.rs
 
 #![warn(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used)]
 #![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
@@ -218,6 +270,6 @@ pub use crate::axum::MissingDisconnect;
 pub use crate::event::Json;
 
 /// The README's code compiles too.
-#[cfg(all(doctest, feature = "axum", feature = "hub"))]
+#[cfg(all(doctest, feature = "axum", feature = "hub", feature = "testing"))]
 #[doc = include_str!("../README.md")]
 struct Readme;
