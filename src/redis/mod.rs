@@ -107,6 +107,7 @@ mod error;
 mod follower;
 mod gate;
 mod health;
+mod last_entry;
 mod mutant;
 pub mod operating;
 mod publisher;

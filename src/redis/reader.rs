@@ -8,6 +8,7 @@ use super::{
     entry::{Entry, RawEntry},
     gate::Gate,
     health::RedisHealth,
+    last_entry::LastEntry,
     mutant,
     stream::{PAGE, RangeStart, Stream},
     stream_id::StreamId,
@@ -29,7 +30,7 @@ pub(super) struct Reader {
     pub(super) clock: Arc<Clock>,
     pub(super) health: RedisHealth,
     /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
-    last: StreamId,
+    last: LastEntry,
     /// Whether the history is loaded. Losses found before that are not counted.
     is_loaded: bool,
     /// The newest marker that was read and that the stream still has.
@@ -67,7 +68,7 @@ impl Reader {
             gate,
             clock,
             health,
-            last: StreamId::ZERO,
+            last: LastEntry::with_id(StreamId::ZERO),
             is_loaded: false,
             newest_marker: StreamId::ZERO,
             awaited: None,
@@ -85,7 +86,7 @@ impl Reader {
         match stream.newest_before(start).await? {
             // A client that resumes before the history receives a gap.
             Some(before) => {
-                self.last = before;
+                self.last = LastEntry::with_id(before);
                 self.report_loss(before)?;
             }
             None => {
@@ -102,7 +103,7 @@ impl Reader {
 
     /// Makes the next [`catch_up`](Self::catch_up) check that the stream still has `known`.
     pub(super) fn set_awaited(&mut self, known: StreamId) {
-        if known > self.last && !mutant::ignores_acknowledgements() {
+        if known > self.last.id && !mutant::ignores_acknowledgements() {
             self.awaited = Some(known);
         }
     }
@@ -114,13 +115,13 @@ impl Reader {
         let mut has_handled_loss = false;
         loop {
             let is_inclusive =
-                self.last > StreamId::ZERO && !has_handled_loss && !mutant::reads_exclusively();
-            let from =
-                if is_inclusive { RangeStart::At(self.last) } else { RangeStart::After(self.last) };
+                self.last.id > StreamId::ZERO && !has_handled_loss && !mutant::reads_exclusively();
+            let last = self.last.id;
+            let from = if is_inclusive { RangeStart::At(last) } else { RangeStart::After(last) };
             let mut page = stream.range(from, None, PAGE + 1).await?;
             let is_full = page.len() > PAGE;
             if is_inclusive {
-                if page.first().is_none_or(|first| first.id != self.last) {
+                if page.first().is_none_or(|first| !self.last.is(first)) {
                     self.handle_missing_last(stream, page.first()).await?;
                     has_handled_loss = true;
                     continue;
@@ -142,7 +143,7 @@ impl Reader {
     }
 
     /// Handles a stream that no longer has `last`: reports the loss here, or marks it for all
-    /// processes. `first` is the first remaining entry after `last`.
+    /// processes. `first` is the first remaining entry after `last`, or another one with its id.
     async fn handle_missing_last(
         &mut self,
         stream: &mut Stream,
@@ -151,10 +152,11 @@ impl Reader {
         // The markers that this process has read may be missing too, so that other processes do
         // not know them.
         self.newest_marker = StreamId::ZERO;
-        let older = stream.range(RangeStart::First, Some(self.last), 1).await?;
+        let last = self.last.id;
+        let older = stream.range(RangeStart::First, Some(last), 1).await?;
         if mutant::writes_no_marker() {
-            self.report_loss(StreamId { counter: self.last.counter + 1, ..self.last })?;
-            stream.skip_after(self.last).await;
+            self.report_loss(StreamId { counter: last.counter + 1, ..last })?;
+            stream.skip_after(last).await;
         } else if let Some(first) = first
             && older.is_empty()
         {
@@ -164,7 +166,9 @@ impl Reader {
             self.awaited = self.awaited.filter(|awaited| *awaited > first.id);
         } else {
             // One marker reports the loss of the last entry and of the awaited one.
-            stream.mark(self.last, self.awaited.unwrap_or(self.last)).await?;
+            let is_replaced = first.is_some_and(|first| first.id == last);
+            let missing = if is_replaced { StreamId::UNUSED } else { last };
+            stream.mark(missing, self.awaited.unwrap_or(last)).await?;
         }
         Ok(())
     }
@@ -175,11 +179,13 @@ impl Reader {
         stream: &mut Stream,
         entries: Vec<RawEntry>,
     ) -> Result<(), Stop> {
+        // Hashing each entry would cost time, and only the last one is compared.
+        let newest = entries.last().map(LastEntry::from);
         let mut entries_in_poll = 0;
         for entry in entries {
             let id = entry.id;
             self.feed_entry(entry)?;
-            self.last = id;
+            self.last = LastEntry::with_id(id);
             if self.awaited == Some(id) {
                 self.awaited = None;
             }
@@ -190,11 +196,14 @@ impl Reader {
             entries_in_poll += 1;
             if entries_in_poll == ENTRIES_PER_POLL {
                 entries_in_poll = 0;
-                self.gate.set_read(self.last);
+                self.gate.set_read(id);
                 yield_now().await;
             }
         }
-        self.gate.set_read(self.last);
+        if let Some(newest) = newest {
+            self.last = newest;
+        }
+        self.gate.set_read(self.last.id);
         Ok(())
     }
 
@@ -231,7 +240,7 @@ impl Reader {
         // The loss is reported when this marker is fed, at the same position in all processes.
         let is_marker = matches!(Entry::decode(first.fields.clone()), Entry::Gap { .. });
         let up_to = first.id.before();
-        if is_marker || up_to <= self.last { Ok(()) } else { self.report_loss(up_to) }
+        if is_marker || up_to <= self.last.id { Ok(()) } else { self.report_loss(up_to) }
     }
 
     fn report_loss(&mut self, up_to: StreamId) -> Result<(), Stop> {
@@ -241,7 +250,7 @@ impl Reader {
         Ok(())
     }
 
-    pub(super) const fn last(&self) -> StreamId {
+    pub(super) const fn last(&self) -> LastEntry {
         self.last
     }
 }

@@ -5,6 +5,7 @@ use ::redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
 use super::{
     Error,
     entry::{RawEntry, SKIP},
+    last_entry::LastEntry,
     mutant,
     stream_id::StreamId,
 };
@@ -101,24 +102,24 @@ impl Stream {
     /// the stream no longer has `last`, so that entries after it may be missing as well.
     pub(super) async fn wait_after(
         &mut self,
-        last: StreamId,
+        last: LastEntry,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
         const ACTION: &str = "wait for entries in the Redis stream";
         let mut pipeline = ::redis::pipe();
         pipeline.cmd("XREAD").arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64);
-        pipeline.arg("STREAMS").arg(&*self.key).arg(last.to_string());
+        pipeline.arg("STREAMS").arg(&*self.key).arg(last.id.to_string());
         // Redis runs this after the wait. It is needed because XREAD skips trimmed entries
         // silently.
-        pipeline.cmd("XRANGE").arg(&*self.key).arg(last.to_string()).arg(last.to_string());
+        let id = last.id.to_string();
+        pipeline.cmd("XRANGE").arg(&*self.key).arg(&id).arg(&id);
         let replies = self.connection.send_packed_commands(&pipeline, 0, 2).await;
-        let [entries, last] = replies
+        let [entries, remaining] = replies
             .and_then(|replies| replies.into_iter().map(Value::extract_error).collect())
             .map(|replies: Vec<_>| replies.try_into())
             .map_err(|error| Error::new(ACTION, error))?
             .map_err(|_| unexpected(ACTION))?;
-        if parse_entries(last).ok_or_else(|| unexpected(ACTION))?.is_empty()
-            && !mutant::trusts_every_answer()
-        {
+        let remaining = parse_entries(remaining).ok_or_else(|| unexpected(ACTION))?;
+        if remaining.first().is_none_or(|entry| !last.is(entry)) && !mutant::trusts_every_answer() {
             return Ok(None);
         }
         match entries {

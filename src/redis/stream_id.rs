@@ -17,6 +17,9 @@ impl StreamId {
     /// The id before all entries.
     pub(super) const ZERO: Self = Self { milliseconds: 0, counter: 0 };
 
+    /// An id that no entry has, because the ids of entries have the time of their publication.
+    pub(super) const UNUSED: Self = Self { milliseconds: 0, counter: 1 };
+
     pub(super) const fn at(milliseconds: u64) -> Self {
         Self { milliseconds, counter: 0 }
     }

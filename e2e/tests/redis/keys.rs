@@ -66,6 +66,33 @@ async fn marker_is_above_all_entries_of_its_millisecond() {
     }
 }
 
+/// A server that takes over can issue an id again if its clock is behind. The entry with the last
+/// id that the process has read is then another one, and the entries before it may be others too.
+#[tokio::test]
+async fn other_entry_with_the_last_id_is_a_gap() {
+    for kills_connections in [false, true] {
+        let Some(server) = Server::start().await else { return };
+        let mut process = Process::connect(server.broker()).await;
+        let last = process.publish([0, 1]).await;
+        process.has_read(last).await;
+        process.reads([0, 1]).await;
+        let newest: Vec<(String, Vec<String>)> =
+            server.command("XREVRANGE tower-sse + - COUNT 1").await;
+        let mut takeover = redis::pipe();
+        takeover.atomic().cmd("DEL").arg("tower-sse").cmd("XADD").arg("tower-sse");
+        takeover.arg(&newest[0].0).arg(&[("topic", "a"), ("data", "2")]);
+        if kills_connections {
+            takeover.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
+        }
+        let mut connection = server.try_connect().await.unwrap();
+        let () = takeover.ignore().query_async(&mut connection).await.unwrap();
+        process.reads_gap().await;
+        _ = process.publish([3]).await;
+        process.reads([3]).await;
+        assert_eq!(process.health.losses(), 1, "{kills_connections}");
+    }
+}
+
 #[tokio::test]
 async fn key_of_another_type_refuses_events_until_it_is_gone() {
     let Some(server) = Server::start().await else { return };

@@ -1,0 +1,59 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{entry::RawEntry, stream_id::StreamId};
+
+/// The last entry that the reader has read.
+///
+/// The id alone does not identify an entry: a server that takes over with its clock behind can
+/// assign an id again.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct LastEntry {
+    pub(super) id: StreamId,
+    /// A hash of the fields, or `None` if only the id is known.
+    fingerprint: Option<u64>,
+}
+
+impl LastEntry {
+    pub(super) const fn with_id(id: StreamId) -> Self {
+        Self { id, fingerprint: None }
+    }
+
+    /// Returns whether this is the entry.
+    pub(super) fn is(&self, entry: &RawEntry) -> bool {
+        self.id == entry.id
+            && self.fingerprint.is_none_or(|fingerprint| fingerprint == hash(&entry.fields))
+    }
+}
+
+impl From<&RawEntry> for LastEntry {
+    fn from(entry: &RawEntry) -> Self {
+        Self { id: entry.id, fingerprint: Some(hash(&entry.fields)) }
+    }
+}
+
+fn hash(fields: &[Vec<u8>]) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    fields.hash(&mut hasher);
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::LastEntry;
+    use crate::redis::{entry::RawEntry, stream_id::StreamId};
+
+    fn entry(milliseconds: u64, fields: [&str; 2]) -> RawEntry {
+        let fields = fields.iter().map(|field| field.as_bytes().to_vec()).collect();
+        RawEntry { id: StreamId::at(milliseconds), fields }
+    }
+
+    #[test]
+    fn entry_is_identified_by_its_id_and_fields() {
+        let last = LastEntry::from(&entry(1, ["data", "x"]));
+        assert!(last.is(&entry(1, ["data", "x"])));
+        assert!(!last.is(&entry(2, ["data", "x"])));
+        assert!(!last.is(&entry(1, ["data", "y"])));
+        assert!(!last.is(&entry(1, ["datax", ""])));
+        assert!(LastEntry::with_id(StreamId::at(1)).is(&entry(1, ["data", "y"])));
+    }
+}
