@@ -197,6 +197,7 @@ pub mod runs;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod troubleshooting;
 
 pub use crate::{
     body::{EventBody, SseBody},
