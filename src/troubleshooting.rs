@@ -32,8 +32,8 @@
 //! ```
 //!
 //! [`LastEventId`](crate::LastEventId) and [`Disconnect`](crate::Disconnect) are extractors, and
-//! [`StreamOptions`](crate::StreamOptions) are a part of a response, only with feature `axum`: `cargo
-//! add tower-sse --features axum`.
+//! [`StreamOptions`](crate::StreamOptions) are a part of a response, only with feature `axum`:
+//! `cargo add tower-sse --features axum`.
 //!
 //! ## Items that are not events
 //!
@@ -41,8 +41,8 @@
 //! error[E0277]: `…` is not an event
 //! ```
 //!
-//! A stream has items of [these types](crate::Encode). Convert others. axum's own `Event` belongs in
-//! axum's `Sse`, which the layer accepts unchanged.
+//! Convert the items into one of [these types](crate::Encode). axum's own `Event` belongs in axum's
+//! `Sse`, which the layer accepts unchanged.
 //!
 //! ```
 //! use futures_util::{Stream, StreamExt};
@@ -67,8 +67,8 @@
 //! error[E0521]: borrowed data escapes outside of function
 //! ```
 //!
-//! Events outlive the function that makes them, so `.data(text.as_str())` and `.id(text)` accept only
-//! literals. Copy the text:
+//! Events outlive the function that makes them. Of borrowed text, `.data(text.as_str())` and
+//! `.id(text)` therefore accept only literals. Copy the text:
 //!
 //! ```
 //! use tower_sse::{Event, InvalidField};
@@ -82,7 +82,8 @@
 //! error[E0515]: cannot return value referencing local variable `words`
 //! ```
 //!
-//! The stream borrows from the handler. Move the data into it, here by `into_iter` in place of `iter`:
+//! The stream borrows from the handler. Move the data into it, here by `into_iter` instead of
+//! `iter`:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -124,16 +125,34 @@
 //!
 //! # If it runs but misbehaves
 //!
-//! | symptom | cause | fix |
-//! |---|---|---|
-//! | There are no heartbeats, options have no effect, and the log may say `an event stream is served without SseLayer` | The layer is missing, or was added before the route | Call `.layer(SseLayer::new())` after the routes |
-//! | There are no heartbeats, but the other options have an effect | The runtime has no timers, or the response was compressed inside the layer | Build the runtime with `enable_all`; put compression [outside](crate::operating#compression) |
-//! | Events arrive late, or several at a time | A proxy or a compressor buffers them, or Nagle's algorithm delays them; `curl` needs `-N` | See [proxies](crate::operating#proxies), [compression](crate::operating#compression) and [`TCP_NODELAY`](crate::operating#sockets) |
-//! | Every stream ends after the same time | A timeout of a proxy or of a middleware | [Send heartbeats](crate::SseLayer::heartbeat) more often than the timeout; limits of the total time must be raised |
-//! | An `EventSource` stops for good | It received another status than 200, or another content type, often from a middleware | Let the middleware pass event streams; refuse with [`max_streams`](crate::SseLayer::max_streams) |
-//! | An `EventSource` requests a finished stream again and again | It reconnects after every end | [Answer `204`, or send a last event](crate::operating#a-stream-that-is-over-for-good) at which the page closes it |
-//! | After a reconnection, a client misses events or receives them twice | The events have no id, or the handler ignores [`LastEventId`](crate::LastEventId) | Set [`Event::id`](crate::Event::id) and continue after the last id, or use a [hub](crate::hub) |
-//! | `curl` shows an event, but the page does not receive it | The event has a name and the page uses only `onmessage`, or the event has no data | Listen with `addEventListener(name, …)`; set [`data`](crate::Event::data) |
-//! | The seventh tab waits forever | Browsers open six connections to a host over HTTP/1.1 | Serve [HTTP/2](crate::operating#sockets), or share one stream among tabs by a `SharedWorker` |
-//! | The shutdown hangs | A graceful shutdown waits for every body | Set [`shutdown`](crate::SseLayer::shutdown), and [a deadline](crate::operating#graceful-shutdown) |
-//! | Work continues after its client has left | A spawned task is not part of the stream | Stop it by [`Disconnect`](crate::Disconnect) |
+//! - **There are no heartbeats, and options have no effect.** The layer is missing, or was added
+//!   before the route. For streams of this crate, a [warning](crate::response#without-a-layer) says
+//!   so. Call `.layer(SseLayer::new())` after the routes.
+//! - **There are no heartbeats, but other options have an effect.** The runtime has no timers:
+//!   build it with `enable_all`. Or the response was compressed inside the layer: put the
+//!   compression [outside](crate::operating#compression).
+//! - **Events arrive late, or several at a time.** Something holds them back: a
+//!   [proxy](crate::operating#proxies), a [compressor](crate::operating#compression), Nagle's
+//!   algorithm without [`TCP_NODELAY`](crate::operating#sockets), or `curl` without `-N`.
+//! - **Every stream ends after the same time.** A proxy or a middleware has a timeout. If it is one
+//!   for idle connections, send [heartbeats](crate::SseLayer::heartbeat) more often; otherwise
+//!   raise it.
+//! - **An `EventSource` stops for good.** It received a status other than 200 or another content
+//!   type, often from a middleware such as a rate limiter.
+//!   [`max_streams`](crate::SseLayer::max_streams) refuses streams so that it reconnects.
+//! - **An `EventSource` requests a finished stream again and again.** It reconnects after every
+//!   end. [Answer with `204`, or send a last
+//!   event](crate::operating#a-stream-that-is-over-for-good) at which the page closes it.
+//! - **After a reconnection, a client misses events or receives them twice.** The events have no
+//!   id, or the handler ignores [`LastEventId`](crate::LastEventId). Set
+//!   [`Event::id`](crate::Event::id) and continue after the last id, or use a [hub](crate::hub).
+//! - **`curl` shows an event that the page does not receive.** The event has a name: listen for it
+//!   with `addEventListener`, not with `onmessage`. Or it has no [data](crate::Event::data), not
+//!   even an empty text.
+//! - **The seventh tab waits forever.** Browsers open six connections to a host over HTTP/1.1.
+//!   Serve HTTP/2, or share one stream among the tabs by a `SharedWorker`.
+//! - **The shutdown hangs.** The graceful shutdown of a server waits for every body. Set
+//!   [`SseLayer::shutdown`](crate::SseLayer::shutdown) and [a
+//!   deadline](crate::operating#graceful-shutdown).
+//! - **Work continues after its client has left.** A task that the handler spawned is not a part of
+//!   the stream. Stop it by [`Disconnect`](crate::Disconnect).
