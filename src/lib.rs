@@ -169,7 +169,8 @@
 //! - An `EventSource` stops for good if it is answered with any status but 200. Answer `204` to stop
 //!   it deliberately.
 //!
-//! [operating] has a checklist and pages on placing the layer, proxies, limits and deployments.
+//! [operating] has a checklist and pages on placing the layer, proxies, limits and deployments. If
+//! something does not compile or misbehaves, see [troubleshooting].
 //!
 //! # Examples
 //!
@@ -250,6 +251,7 @@ pub mod runs;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
+pub mod troubleshooting;
 
 pub use crate::{
     body::{EventBody, MessageStream, SseBody},

@@ -27,7 +27,8 @@ use crate::BoxError;
     label = "can't be written into an event stream",
     note = "make a stream of `tower_sse::Event`, `Encoded`, `Json<T>`, or a `Result` of one of \
             them",
-    note = "text becomes an event by `stream.map(Event::from)`, a value by `stream.map(Json::new)`"
+    note = "text becomes an event by `stream.map(Event::from)`, a value by `stream.map(Json::new)`",
+    note = "axum's own `Event` belongs in `axum::response::Sse`, which `SseLayer` accepts unchanged"
 )]
 pub trait Encode: sealed::EncodeInto {}
 

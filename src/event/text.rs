@@ -5,6 +5,12 @@ use std::borrow::Cow;
 ///
 /// A literal is not copied, a `String` is moved, and a `&String` is copied. Call `to_owned()` on a
 /// `&str` that is not `'static`. The trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` can't be the text of an event",
+    label = "neither a literal nor a `String`",
+    note = "a value becomes text by `value.to_string()`; with feature `json`, it becomes the data \
+            of an event by `json_data(&value)`"
+)]
 pub trait IntoText: sealed::IntoText {}
 
 pub(crate) mod sealed {

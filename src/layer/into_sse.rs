@@ -53,7 +53,9 @@ mod sealed {
         message = "`{Self}` is not a stream of events",
         label = "not a stream",
         note = "a hub's subscription is a stream once it has started: \
-                `hub.subscribe(topics).resume(last_event_id)`"
+                `hub.subscribe(topics).resume(last_event_id)`",
+        note = "a collection or an iterator becomes a stream by `futures_util::stream::iter`, and \
+                the receiver of a channel by a wrapper of tokio-stream"
     )]
     pub trait AnyStream: Stream<Item = Self::Event> {
         type Event;

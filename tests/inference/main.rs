@@ -2,7 +2,7 @@
 //! which types are `Send`, `Sync`, `Unpin` and `Clone`, and the compiler's errors.
 
 mod auto_traits;
-#[cfg(feature = "hub")]
+mod compiler;
 mod errors;
 mod items;
 mod places;

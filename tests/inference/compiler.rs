@@ -1,0 +1,110 @@
+//! The compiler, for snippets that use this crate.
+
+use std::{
+    env, fs,
+    path::PathBuf,
+    process::Command,
+    sync::{
+        LazyLock,
+        atomic::{AtomicU32, Ordering::Relaxed},
+    },
+};
+
+/// Compiles a snippet and returns what the compiler prints.
+pub(crate) fn compile(snippet: &str) -> String {
+    COMPILER.compile(&format!("{IMPORTS}{snippet}"))
+}
+
+const IMPORTS: &str = "
+    use std::convert::Infallible;
+    use axum::{Router, extract::Request, response::IntoResponse, routing::get};
+    use futures_util::{Stream, StreamExt, stream};
+    use tower::{Layer, service_fn};
+    use tower_sse::*;
+";
+
+/// The compiler, with the newest builds of the crates that fit together. The build of this crate has
+/// the features of this test.
+static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
+    let imports = [
+        (true, "use tower_sse::Event;"),
+        (cfg!(feature = "axum"), "use tower_sse::MissingDisconnect;"),
+        (cfg!(feature = "hub"), "use tower_sse::hub::Hub;"),
+    ];
+    let has_features = |compiler: &Compiler| {
+        imports.iter().all(|(is_on, import)| compiler.compile(import).is_empty() == *is_on)
+    };
+    Compiler::default()
+        .with("tower_sse", has_features)
+        .with("futures_util", |compiler| {
+            let stream = "futures_util::stream::empty::<tower_sse::Event>()";
+            compiler.compile(&format!("fn f() {{ _ = tower_sse::response({stream}); }}")).is_empty()
+        })
+        .with("tower", |compiler| compiler.compile("use tower::{Layer, service_fn};").is_empty())
+        .with("axum", |compiler| compiler.compile(&format!("{IMPORTS}{BARE_STREAM}")).is_empty())
+});
+
+/// A service that returns a bare stream, inside a layer of a kind that the compiler infers.
+pub(crate) const BARE_STREAM: &str = "
+    async fn events(_: Request) -> Result<stream::Empty<Event>, Infallible> { Ok(stream::empty()) }
+    fn app() -> Router {
+        let layer: SseLayer<_> = SseLayer::new();
+        Router::new().route_service(\"/\", layer.layer(service_fn(events)))
+    }
+";
+
+#[derive(Clone, Default)]
+struct Compiler {
+    externs: Vec<(&'static str, PathBuf)>,
+}
+
+impl Compiler {
+    /// Adds the newest build of a crate that `fits`.
+    fn with(self, name: &'static str, fits: impl Fn(&Self) -> bool) -> Self {
+        let compilers = builds_of(name).into_iter().map(|build| {
+            let mut compiler = self.clone();
+            compiler.externs.push((name, build));
+            compiler
+        });
+        compilers.into_iter().find(fits).unwrap_or_else(|| panic!("no build of {name} fits"))
+    }
+
+    /// Compiles a library and returns what the compiler prints.
+    fn compile(&self, source: &str) -> String {
+        static COMPILED: AtomicU32 = AtomicU32::new(0);
+
+        let name = format!("snippet{}", COMPILED.fetch_add(1, Relaxed));
+        let directory = PathBuf::from(env!("CARGO_TARGET_TMPDIR"));
+        let path = directory.join(&name).with_extension("rs");
+        fs::write(&path, format!("#![allow(unused)]\n{source}")).unwrap();
+        let mut rustc = Command::new("rustc");
+        rustc
+            .args(["--edition=2024", "--crate-type=lib", "--emit=metadata"])
+            .arg(format!("-Ldependency={}", builds().display()))
+            .arg(format!("--out-dir={}", directory.display()))
+            .arg(path);
+        for (name, build) in &self.externs {
+            rustc.arg(format!("--extern={name}={}", build.display()));
+        }
+        String::from_utf8(rustc.output().unwrap().stderr).unwrap()
+    }
+}
+
+/// Returns the directory in which cargo has put the builds of all crates.
+fn builds() -> PathBuf {
+    env::current_exe().unwrap().parent().unwrap().to_owned()
+}
+
+/// Returns the builds of a crate, the newest first.
+fn builds_of(name: &str) -> Vec<PathBuf> {
+    let prefix = format!("lib{name}-");
+    let mut builds: Vec<PathBuf> = fs::read_dir(builds())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "rlib"))
+        .filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with(&prefix))
+        .collect();
+    builds.sort_by_key(|path| fs::metadata(path).unwrap().modified().unwrap());
+    builds.reverse();
+    builds
+}
