@@ -3,6 +3,7 @@ use std::{
     future::{Future, poll_fn},
     marker::PhantomData,
     panic::Location,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -13,7 +14,7 @@ use tower_service::Service;
 
 use super::{
     body_bytes::BodyBytes,
-    stream::{TIME_LIMIT, TestStream},
+    stream::{Opened, TIME_LIMIT, TestStream},
 };
 use crate::{BoxError, connection::LAST_EVENT_ID, layer::is_event_stream};
 
@@ -37,7 +38,8 @@ use crate::{BoxError, connection::LAST_EVENT_ID, layer::is_event_stream};
 ///
 /// The service is an axum `Router` or any other [`Service`] of HTTP requests. The body of the
 /// requests is an empty `String`, which is an [`http_body::Body`]. For a service that takes another
-/// type, set it with [`request_body`](Self::request_body).
+/// type, set it with [`request_body`](Self::request_body). The service lives as long as the client
+/// and its streams.
 ///
 /// # Panics
 ///
@@ -46,7 +48,9 @@ use crate::{BoxError, connection::LAST_EVENT_ID, layer::is_event_stream};
 /// `EventSource` would give up. The panic's text names the caller's line. To test other answers,
 /// call the service.
 pub struct TestClient<S, B = String> {
-    service: S,
+    /// Shared with the streams, which keep it alive as a server does. If they did not, the channel
+    /// that a handler subscribes to would close with a client that is dropped.
+    service: Arc<Mutex<S>>,
     headers: HeaderMap,
     time_limit: Duration,
     request_body: PhantomData<fn() -> B>,
@@ -64,6 +68,7 @@ impl<S> TestClient<S> {
             (header::PRAGMA, no_cache),
         ];
         let headers = headers.into_iter().collect();
+        let service = Arc::new(Mutex::new(service));
         Self { service, headers, time_limit: TIME_LIMIT, request_body: PhantomData }
     }
 }
@@ -122,7 +127,7 @@ impl<S, B> TestClient<S, B> {
 
 impl<S, B, R> TestClient<S, B>
 where
-    S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>>,
+    S: Service<Request<B>, Response = Response<R>, Error: Into<BoxError>> + Send + 'static,
     B: Default,
     R: Body<Error: Into<BoxError>> + Send + 'static,
 {
@@ -161,7 +166,7 @@ where
     #[track_caller]
     pub fn reconnect(&mut self, stream: TestStream) -> impl Future<Output = TestStream> {
         let caller = Location::caller();
-        let Some(uri) = stream.uri.clone() else {
+        let Some(uri) = stream.uri().cloned() else {
             panic!("only a stream that a `TestClient` opened can be opened again")
         };
         let last_event_id = stream.last_event_id().to_owned();
@@ -180,8 +185,9 @@ where
             request.headers_mut().insert(&LAST_EVENT_ID, value);
         }
         let answer = timeout(self.time_limit, async {
-            poll_fn(|cx| self.service.poll_ready(cx)).await?;
-            self.service.call(request).await
+            poll_fn(|cx| self.service().poll_ready(cx)).await?;
+            let answer = self.service().call(request);
+            answer.await
         });
         let response = match answer.await {
             Ok(Ok(response)) => response,
@@ -202,7 +208,12 @@ where
                  {content_type:?}, at {caller}\n{beginning}",
             );
         }
-        TestStream::opened(body, uri, last_event_id).time_limit(self.time_limit)
+        let opened = Opened { uri, last_event_id, _service: Arc::clone(&self.service) as _ };
+        TestStream::opened(body, opened).time_limit(self.time_limit)
+    }
+
+    fn service(&self) -> MutexGuard<'_, S> {
+        self.service.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

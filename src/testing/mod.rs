@@ -8,7 +8,8 @@
 //!
 //! # #[cfg(feature = "axum")]
 //! async fn count(last: Option<LastEventId>) -> impl IntoResponse {
-//!     let first = last.and_then(|last| last.parse().ok()).map_or(1, |last: u32| last + 1);
+//!     let last: Option<u32> = last.and_then(|last| last.parse().ok());
+//!     let first = last.map_or(1, |last| last.saturating_add(1));
 //!     tower_sse::response(stream::iter(first..=5).map(|n| Event::new().id(n).data(n.to_string())))
 //! }
 //! # #[cfg(not(feature = "axum"))]
@@ -46,7 +47,7 @@
 //! tokio = { version = "1", features = ["macros", "rt", "test-util"] }
 //! ```
 //!
-//! A test never hangs: a method that waits in vain panics after 30 seconds
+//! A test does not hang: a method that waits in vain panics after 30 seconds
 //! ([`time_limit`](TestStream::time_limit)), with the line that waits and what was received:
 //!
 //! ```text

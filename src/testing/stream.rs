@@ -1,4 +1,11 @@
-use std::{fmt::Display, future::Future, mem, panic::Location, time::Duration};
+use std::{
+    fmt::{self, Display},
+    future::Future,
+    mem,
+    panic::Location,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Response, Uri, header::CONTENT_TYPE};
 use http_body::Body;
@@ -44,15 +51,20 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// Dropping a method's future loses no message and no comment, except for the messages that
 /// [`take`](Self::take) has received.
-#[derive(Debug)]
 #[must_use = "dropping the stream disconnects the client"]
 pub struct TestStream {
     reader: Reader,
     time_limit: Duration,
-    /// The last event id with which the stream was opened.
-    resumed_from: String,
-    /// Where a `TestClient` opened the stream.
-    pub(super) uri: Option<Uri>,
+    opened: Option<Opened>,
+}
+
+/// What a stream knows of the `TestClient` that opened it.
+pub(super) struct Opened {
+    pub(super) uri: Uri,
+    /// The id with which it was opened.
+    pub(super) last_event_id: String,
+    /// The service, which lives as long as its streams.
+    pub(super) _service: Arc<dyn Send + Sync>,
 }
 
 impl TestStream {
@@ -81,22 +93,16 @@ impl TestStream {
     where
         B: Body<Error: Into<BoxError>> + Send + 'static,
     {
-        Self {
-            reader: Reader::new(BodyBytes::new(body)),
-            time_limit: TIME_LIMIT,
-            resumed_from: String::new(),
-            uri: None,
-        }
+        Self { reader: Reader::new(BodyBytes::new(body)), time_limit: TIME_LIMIT, opened: None }
     }
 
-    /// Creates a stream that a client opened at this URI with this last event id.
-    pub(super) fn opened(body: BodyBytes, uri: Uri, last_event_id: String) -> Self {
-        Self {
-            reader: Reader::new(body),
-            time_limit: TIME_LIMIT,
-            resumed_from: last_event_id,
-            uri: Some(uri),
-        }
+    pub(super) fn opened(body: BodyBytes, opened: Opened) -> Self {
+        Self { reader: Reader::new(body), time_limit: TIME_LIMIT, opened: Some(opened) }
+    }
+
+    /// Returns where a client opened the stream.
+    pub(super) fn uri(&self) -> Option<&Uri> {
+        self.opened.as_ref().map(|opened| &opened.uri)
     }
 
     /// Sets how long a method waits before it panics. The default is 30 seconds.
@@ -227,7 +233,10 @@ impl TestStream {
     #[must_use]
     pub fn last_event_id(&self) -> &str {
         let decoder = self.reader.decoder();
-        if decoder.has_id() { decoder.last_event_id() } else { &self.resumed_from }
+        match &self.opened {
+            Some(opened) if !decoder.has_id() => &opened.last_event_id,
+            _ => decoder.last_event_id(),
+        }
     }
 
     /// Returns the last reconnection time that the stream sent.
@@ -260,5 +269,15 @@ impl TestStream {
 
     fn fail(&self, what: &str, caller: &Location<'_>) -> ! {
         panic!("{what}, at {caller}\n{}", self.reader);
+    }
+}
+
+impl fmt::Debug for TestStream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TestStream")
+            .field("uri", &self.uri())
+            .field("last_event_id", &self.last_event_id())
+            .field("end", &self.reader.end)
+            .finish_non_exhaustive()
     }
 }

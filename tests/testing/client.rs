@@ -4,9 +4,16 @@ use std::{
     time::Duration,
 };
 
-use axum::{Router, extract::Request as AxumRequest, response::IntoResponse, routing::get};
+use axum::{
+    Router,
+    extract::{Request as AxumRequest, State},
+    response::IntoResponse,
+    routing::get,
+};
 use futures_util::{StreamExt, stream};
 use http::{HeaderMap, Request, Response, header::ACCEPT};
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
 use tower::{ServiceBuilder, service_fn};
 use tower_sse::{
     Event, LAST_EVENT_ID, LastEventId, MaxAge, Message, SseLayer, testing::TestClient,
@@ -183,4 +190,23 @@ async fn a_service_is_called_when_it_is_ready() {
     for _ in 0..2 {
         client.get("/count").await.next().await;
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_lives_as_long_as_a_stream() {
+    // As in axum's examples: the channel closes when the last sender is dropped with the state.
+    let (sender, _) = broadcast::channel::<&str>(1);
+    let subscribe = async |State(sender): State<broadcast::Sender<&'static str>>| {
+        let received = BroadcastStream::new(sender.subscribe());
+        tower_sse::response(received.map(|text| text.map(Event::from)))
+    };
+    let weak = sender.downgrade();
+    let app: Router = Router::new().route("/", get(subscribe)).with_state(sender);
+
+    let mut events = TestClient::new(app).get("/").await;
+    events.assert_no_message(Duration::from_secs(60)).await;
+    weak.upgrade().unwrap().send("a").unwrap();
+    assert_eq!(events.next().await.data, "a");
+    drop(events);
+    assert_eq!(weak.strong_count(), 0);
 }

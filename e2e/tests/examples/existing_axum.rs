@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use axum::{Router, body::Body, response::Response};
 use http::{HeaderMap, Request};
-use tokio::time::advance;
+use tokio::time::{Instant, advance};
 use tower::ServiceExt;
+use tower_sse::testing::TestClient;
 
 use crate::support::{EventReader, Polled, client, poll_frame, serve_axum, soon};
 
@@ -60,14 +61,14 @@ async fn heartbeats_are_sent_in_silences_and_the_body_is_otherwise_unchanged() {
 
 #[tokio::test(start_paused = true)]
 async fn a_heartbeat_waits_for_its_interval() {
-    let app = example::app();
-    let mut body = request(&app, "GET", "").await.into_body();
-    assert_eq!(drain(&mut body), b"");
-    advance(INTERVAL - Duration::from_millis(1)).await;
-    assert_eq!(drain(&mut body), b"");
-    advance(LATE_AT_MOST + Duration::from_millis(1)).await;
-    assert_eq!(drain(&mut body), b":\n");
-    assert_eq!(drain(&mut body), b"");
+    let mut events = TestClient::new(example::app()).get("/messages").await;
+    let mut silent_since = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(events.next_comment().await, "");
+        let silence = silent_since.elapsed();
+        assert!((INTERVAL..=INTERVAL + LATE_AT_MOST).contains(&silence), "{silence:?}");
+        silent_since = Instant::now();
+    }
 }
 
 fn sorted(headers: &HeaderMap) -> Vec<(String, String)> {

@@ -5,7 +5,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use serde_json::{Value, json};
 use tokio::task::yield_now;
-use tower_sse::{Message, hub::Hub};
+use tower_sse::{Message, hub::Hub, testing::TestClient};
 
 use crate::support::{EventReader, client, serve_axum, soon};
 
@@ -134,12 +134,20 @@ async fn a_returning_client_gets_what_it_missed_once_and_in_order() {
 #[tokio::test]
 async fn a_client_that_left_before_the_first_notification_gets_what_it_missed() {
     let hub = Hub::new();
-    let address = serve(&hub).await;
-    let [_, _, greeted] = receive(&mut reconnect(address, "alice", None).await).await;
-    have_no_subscriptions(&hub, &["client:alice", "all"]).await;
-    let missed = notify(address, "/notify/alice", "missed", 0).await;
-    let mut alice = connect(address, "alice", Some(&greeted)).await;
-    assert_eq!(receive(&mut alice).await, notification("missed", &missed));
+    let mut client = TestClient::new(example::app(hub.clone()));
+    let greeting = client.get("/connect/alice").await.next().await;
+    assert!(hub.topics().is_empty(), "she has left");
+    let missed = hub.publish("client:alice", "missed").await.unwrap();
+
+    let mut alice = client.resume("/connect/alice", &greeting.last_event_id).await;
+    assert_eq!(alice.next().await, Message::new("missed").last_event_id(missed.id().as_str()));
+    let seen = hub.publish("all", "seen").await.unwrap();
+    assert_eq!(alice.next().await.data, "seen");
+
+    hub.publish("client:alice", "cut off").await.unwrap();
+    let mut alice = client.reconnect(alice).await;
+    assert_eq!(alice.last_event_id(), seen.id().as_str());
+    assert_eq!(alice.next().await.data, "cut off");
 }
 
 #[tokio::test]
