@@ -34,8 +34,8 @@
 //! ```
 //!
 //! All options of the layer apply to such a stream, and handlers can extract
-//! [`LastEventId`](crate::LastEventId) (feature `axum`). The example `existing_axum` is a whole
-//! program.
+//! [`LastEventId`](crate::LastEventId) (feature `axum`). An interval, text or event of `KeepAlive`
+//! becomes a [`Heartbeat`]. The example `existing_axum` is a whole program.
 //!
 //! # If `KeepAlive` stays
 //!

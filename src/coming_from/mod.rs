@@ -30,8 +30,8 @@
 //! # What you give up
 //!
 //! - Heartbeats, headers and ends come from the layer. A route outside of it has none of them.
-//! - [`response`](crate::response) returns a plain `http::Response`. No type such as axum's `Sse`
-//!   is there to name in a signature, or for tools that describe APIs by their types.
+//! - [`response`](crate::response) returns a plain `http::Response`. There is no type such as
+//!   axum's `Sse` to name in a signature, or from which tools derive an API description.
 //! - Streams need a tokio runtime with a timer.
 
 pub mod actix_web_lab;

@@ -7,7 +7,8 @@
 //! ```rust,ignore
 //! #[handler]
 //! fn events() -> SSE {
-//!     SSE::new(stream::iter(["one", "two"].map(Event::message))).keep_alive(Duration::from_secs(15))
+//!     let events = stream::iter(["one", "two"].map(Event::message));
+//!     SSE::new(events).keep_alive(Duration::from_secs(15))
 //! }
 //!
 //! let app = Route::new().at("/events", get(events));
