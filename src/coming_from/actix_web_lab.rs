@@ -50,24 +50,25 @@
 //! # What behaves differently
 //!
 //! - **Keep-alive**: actix-web-lab sends `: keep-alive` and an empty line, the first one as soon as
-//!   the source is pending, then at a fixed rate. Here, a line without an empty line after it is
-//!   sent when nothing else was for 15 seconds.
-//! - **Invalid ids and names**: there, an event with a line break in its id fails the body when it
-//!   is sent. Here, [`EventId::try_from`](crate::EventId) fails when the id is made.
-//! - **Compression**: there, `content-encoding: identity` keeps actix-web's compressor away. Here,
+//!   the source is pending, then at a fixed rate. Here, `:` without an empty line is sent after 15
+//!   seconds without a byte.
+//! - **Invalid ids and names**: in actix-web-lab, an event with a line break in its id fails the
+//!   body when it is sent. Here, [`EventId::try_from`](crate::EventId) returns an error when the id
+//!   is made.
+//! - **Compression**: `content-encoding: identity` keeps actix-web's compressor away. Here,
 //!   tower-http's compressor ignores event streams unless its
 //!   [predicate](crate::operating::compression) admits them.
-//! - **Shutdown**: actix-web waits for its shutdown timeout, 30 seconds by default, and drops the
-//!   connections. Here, [`shutdown`](SseLayer::shutdown) ends the streams so that their clients
+//! - **Shutdown**: actix-web waits for its shutdown timeout, 30 seconds by default, and then drops
+//!   the connections. Here, [`shutdown`](SseLayer::shutdown) ends the streams so that their clients
 //!   reconnect.
-//! - **`Last-Event-ID`**: there, the handler reads the header. Here, it extracts
-//!   [`LastEventId`](crate::LastEventId).
+//! - **`Last-Event-ID`**: the handler extracts [`LastEventId`](crate::LastEventId) instead of
+//!   reading the header.
 //!
 //! # What you lose
 //!
 //! - actix-web's extractors and middleware on these routes.
 //! - `from_receiver`: wrap the channel in a `ReceiverStream` of tokio-stream.
-//! - Streams that are not `Send`: hosts such as axum need bodies that are.
+//! - Streams that are not `Send`: axum and hyper's multi-threaded servers need bodies that are.
 
 // Names for the links above.
 #[allow(unused_imports)]

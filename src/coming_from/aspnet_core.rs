@@ -19,6 +19,10 @@
 //! After:
 //!
 //! ```
+//! # #[cfg(not(feature = "json"))]
+//! # fn main() {}
+//! # #[cfg(feature = "json")]
+//! # fn main() {
 //! use async_stream::stream;
 //! use axum::{Router, response::IntoResponse, routing::get};
 //! use futures_util::Stream;
@@ -42,6 +46,7 @@
 //! }
 //!
 //! let app: Router = Router::new().route("/prices", get(events)).layer(SseLayer::new());
+//! # }
 //! ```
 //!
 //! | ASP.NET Core | here |
@@ -65,18 +70,18 @@
 //!   `content-encoding: identity`.
 //! - **Flushing**: ASP.NET Core flushes after every event. Here, events that are ready together are
 //!   sent as one frame.
-//! - **Disconnects**: there, the enumerable sees an `OperationCanceledException`. Here, the stream
-//!   is dropped at its `await`. Spawned tasks go on, unless they watch a
+//! - **Disconnects**: in ASP.NET Core, the enumerable sees an `OperationCanceledException`. Here,
+//!   the stream is dropped at its `await`. Spawned tasks go on, unless they watch a
 //!   [`Disconnect`](crate::Disconnect).
-//! - **Shutdown**: there, the host waits for open streams until its timeout. Here,
+//! - **Shutdown**: an ASP.NET Core host waits for open streams until its timeout. Here,
 //!   [`shutdown`](SseLayer::shutdown) ends them so that their clients reconnect.
-//! - **Invalid names and ids**: there, an `ArgumentException`. Here, `try_from` of
+//! - **Invalid names and ids**: ASP.NET Core throws an `ArgumentException`. Here, `try_from` of
 //!   [`EventName`](crate::EventName) and [`EventId`](crate::EventId) returns an error.
 //!
 //! # What you lose
 //!
 //! - The metadata for OpenAPI, which the result type adds to its endpoint.
-//! - The choice between text and JSON by the type of an item: write [`Event`] or `Json`.
+//! - Automatic JSON: the program chooses [`Event`] for text or `Json` for values.
 
 // Names for the links above.
 #[allow(unused_imports)]

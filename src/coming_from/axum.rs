@@ -34,8 +34,8 @@
 //! ```
 //!
 //! All options of the layer apply to such a stream, and handlers can extract
-//! [`LastEventId`](crate::LastEventId) (feature `axum`). The example `existing_axum` is a whole
-//! program.
+//! [`LastEventId`](crate::LastEventId) (feature `axum`). An interval, text or event of `KeepAlive`
+//! becomes a [`Heartbeat`]. The example `existing_axum` is a whole program.
 //!
 //! # If `KeepAlive` stays
 //!
@@ -55,7 +55,8 @@
 //!   every event for every client.
 //! - **Speed**: an event with a `String` of 16 bytes takes 18.6 ns instead of 129.8 ns, and one
 //!   allocation instead of five. Events that are ready together are sent as one frame. The figures
-//!   are the least of 60 rounds beside axum 0.8.9, in `benches/record/2026-11-20.md`.
+//!   are the least of 60 rounds beside axum 0.8.9, in `benches/record/2026-11-20.md` of the
+//!   repository.
 //! - **JSON**: [`Json`](crate::Json) serialises a value when it is sent.
 //! - **Untrusted text** in an id or a name: axum panics if it has a line break. Here, `try_from` of
 //!   [`EventId`] and [`EventName`] returns an error.
@@ -95,7 +96,7 @@
 //!
 //! # What you lose
 //!
-//! - `Sse<S>` as the return type of a handler: a `response` is an [`http::Response`].
+//! - `Sse<S>` as the return type of a handler: `response` returns a plain `http::Response`.
 //! - `Event::into_data_writer`, which writes data through `fmt::Write`.
 
 // Names for the links above.

@@ -15,13 +15,13 @@
 //!   an empty line after it. Several clients take `:` with an empty line for an empty event.
 //! - **Headers.** The layer sets `x-accel-buffering: no` for nginx, and adds `no-transform` to
 //!   `cache-control`.
-//! - **`Last-Event-ID`.** The layer reads it into [`LastEventId`]. As an extractor, it never
-//!   rejects a request: a `400` would stop an `EventSource` for good.
+//! - **`Last-Event-ID`.** The layer reads it into [`LastEventId`]. The extractor never rejects a
+//!   request, because a `400` would stop an `EventSource` for good.
 //! - **Untrusted text** cannot forge fields. [`EventName`](crate::EventName) and
 //!   [`EventId`](crate::EventId) are checked when they are made. Each CR, LF or CRLF in data is one
 //!   line break.
-//! - **Errors** of the source fail the body after the events before them have been sent, or become
-//!   a [last event](SseLayer::on_error).
+//! - **Errors** of the source: the events before it are sent first. Then the body fails, or a [last
+//!   event](SseLayer::on_error) is sent.
 //! - **Ends.** After a clean end, and never after an error, the layer can send a
 //!   [`terminator`](SseLayer::terminator) such as `[DONE]`.
 //! - **Shutdown.** With [`SseLayer::shutdown`], open streams no longer delay the server's graceful
@@ -30,8 +30,8 @@
 //! # What you give up
 //!
 //! - Heartbeats, headers and ends come from the layer. A route outside of it has none of them.
-//! - A response of this crate is an [`http::Response`], without a type of its own for signatures or
-//!   for generators of API descriptions.
+//! - [`response`](crate::response) returns a plain `http::Response`. There is no type such as
+//!   axum's `Sse` to name in a signature, or from which tools derive an API description.
 //! - Streams need a tokio runtime with a timer.
 
 pub mod actix_web_lab;

@@ -1,19 +1,21 @@
 //! Coming from poem's `SSE`: mount a Tower service in the poem `Route`.
 //!
-//! The layer cannot wrap poem's endpoints, because their response is a type of poem. The opposite
-//! works: poem's feature `tower-compat` mounts a Tower service as an endpoint. Before (poem 3.1):
+//! The layer cannot wrap poem's endpoints, because they return poem's own response type. The
+//! opposite works: poem's feature `tower-compat` mounts a Tower service as an endpoint. Before
+//! (poem 3.1):
 //!
 //! ```rust,ignore
 //! #[handler]
 //! fn events() -> SSE {
-//!     SSE::new(stream::iter(["one", "two"].map(Event::message))).keep_alive(Duration::from_secs(15))
+//!     let events = stream::iter(["one", "two"].map(Event::message));
+//!     SSE::new(events).keep_alive(Duration::from_secs(15))
 //! }
 //!
 //! let app = Route::new().at("/events", get(events));
 //! ```
 //!
-//! After: a service with the layer inside of poem. The body's error becomes an `io::Error`, which
-//! poem requires.
+//! After: a Tower service with the layer, inside of poem. poem requires that the body's error
+//! implements `Error`, so it becomes an `io::Error`.
 //!
 //! ```
 //! use std::{convert::Infallible, io};
@@ -59,14 +61,13 @@
 //! # What behaves differently
 //!
 //! - **Empty data and ids**: poem writes no line for them. An event with empty data is therefore
-//!   not dispatched. Here, it is; and an empty id clears the client's last event id.
+//!   not dispatched. Here, it is dispatched. An empty id clears the client's last event id.
 //! - **Line breaks**: poem writes a lone CR in data, and any line break in an id or a name, as it
-//!   is. It drops a trailing line break of data. Here, none of them can forge a field, and the
-//!   trailing one is kept.
+//!   is. It drops a trailing line break of data. Text from outside can therefore forge fields.
+//!   Here, it cannot, and a trailing line break is kept.
 //! - **Keep-alive**: poem sends `:` and an empty line at a fixed rate, even if an event was just
-//!   sent. Here, a line without an empty line after it is sent when nothing else was for 15
-//!   seconds.
-//! - **Errors**: a stream of poem's cannot fail. Here, items may be a `Result`, and an error
+//!   sent. Here, `:` without an empty line is sent after 15 seconds without a byte.
+//! - **Errors**: poem's streams cannot fail. Here, items may be a `Result`, and an error
 //!   [fails the body](crate::operating::errors).
 //! - **`Last-Event-ID`**: the handler reads it from the request's extensions, as
 //!   [`LastEventId`](crate::LastEventId).

@@ -21,8 +21,7 @@
 //! let service = SseLayer::new().layer(warp::service(events));
 //! ```
 //!
-//! The example `hyper_raw` serves such a service. As a handler of axum, with the events of this
-//! crate:
+//! The example `hyper_raw` serves such a service. Or move to axum and the events of this crate:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::get};
@@ -59,7 +58,7 @@
 //!   `EventSource` for good. Replace it even if you keep warp. [`LastEventId`] never rejects a
 //!   request.
 //! - **Line breaks**: warp writes a CR in data, and any line break in an id, a name or a comment,
-//!   as it is. A client then sees other fields than the program set. Here, they cannot be forged.
+//!   as it is. Text from outside can therefore forge fields. Here, it cannot.
 //! - **Spaces**: warp writes `data:` without a space, so clients drop a leading space of the data.
 //!   Here, it is kept.
 //! - **`keep_alive`** sends `:` and an empty line, which [several
@@ -70,8 +69,8 @@
 //!
 //! # What you lose
 //!
-//! - With axum, the filters of warp, and `warp::test`.
-//! - With the layer around `warp::service`, `warp::serve`: the program accepts connections itself.
+//! - The filters of warp and `warp::test`, if you move to axum.
+//! - `warp::serve`, if you keep warp: the program accepts connections itself.
 
 // Names for the links above.
 #[allow(unused_imports)]

@@ -35,7 +35,7 @@ use super::{Config, SseService, marker};
 /// }
 /// ```
 ///
-/// It covers the routes that are added before it. A table on the [crate's
+/// The layer covers the routes that are added before it. A table on the [crate's
 /// page](crate#what-the-layer-does) lists what it does to a stream by default.
 ///
 /// # Options
@@ -43,7 +43,8 @@ use super::{Config, SseService, marker};
 /// **Stay open**
 ///
 /// - [`heartbeat`](Self::heartbeat) sets what is sent while a stream is idle, and how often.
-/// - [`padding`](Self::padding) starts streams with a long comment, for proxies that wait for bytes.
+/// - [`padding`](Self::padding) starts streams with a long comment, for proxies that wait for
+///   bytes.
 ///
 /// **Resume**
 ///
@@ -80,8 +81,8 @@ use super::{Config, SseService, marker};
 ///
 /// # Services that return a bare stream
 ///
-/// A service may return a [`Stream`](futures_core::Stream) of events instead of a response. Here,
-/// the layer is inside another layer, and served by hyper:
+/// A service may return a [`Stream`](futures_core::Stream) of events instead of a response. In this
+/// example, the layer is inside of `TraceLayer`, and hyper can serve the result:
 ///
 /// ```
 /// use std::convert::Infallible;

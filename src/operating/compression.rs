@@ -42,8 +42,8 @@
 //!
 //! # What changes
 //!
-//! - **A stream that the layer cuts short** fails about a second later, because the compressor
-//!   keeps the last bytes, for whose release the layer waits.
+//! - **A stream that the layer cuts short** fails about a second later: the layer waits until its
+//!   last bytes are released, and the compressor keeps them.
 //! - **Events that were ready before an error of the source** arrive. Without [`SseLayer`],
 //!   tower-http 0.7.1 drops them.
 //! - **axum's `Sse` over `futures::stream::unfold`** works inside of [`SseLayer`]. Without it, the

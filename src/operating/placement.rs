@@ -44,7 +44,7 @@
 //! - **Authentication**: a client that it rejects opens no stream. `401` and `403` stop an
 //!   `EventSource` for good.
 //! - **`CompressionLayer`** (tower-http): by default, it does not compress event streams. The page
-//!   [compression](super::compression) shows how it can.
+//!   [compression](super::compression) shows how to turn it on for them.
 //! - **`ResponseBodyTimeoutLayer`** (tower-http): it fails a body that sends nothing for some time.
 //!   Set that time longer than the heartbeat's interval. Inside of [`SseLayer`] it would not see
 //!   the heartbeats.

@@ -7,7 +7,7 @@
 //! | proxy | default |
 //! |---|---|
 //! | nginx | 60 s (`proxy_read_timeout`) |
-//! | Apache, `mod_proxy_http` | 60 s (`Timeout`, `ProxyTimeout`); distributions set others |
+//! | Apache | 60 s (`Timeout`, `ProxyTimeout`); distributions set others |
 //! | AWS Application Load Balancer | 60 s (idle timeout, 1 to 4,000 s) |
 //! | Cloudflare | 100 to 120 s (proxy read timeout) |
 //!
@@ -15,8 +15,8 @@
 //!
 //! - **nginx** passes each event at once, because the layer sets `x-accel-buffering: no`. If
 //!   `proxy_ignore_headers X-Accel-Buffering` is set, it also needs `proxy_buffering off`.
-//! - **Apache** passes each event at once, even through `mod_deflate` (tried with 2.4). Over
-//!   FastCGI, set `flushpackets=on`.
+//! - **Apache** (`mod_proxy_http`) passes each event at once, even through `mod_deflate` (tried
+//!   with 2.4). Over FastCGI, set `flushpackets=on`.
 //! - **AWS Application Load Balancers** pass each event at once.
 //! - **Cloudflare's `cloudflared`** is reported to hold back `GET` streams in some set-ups, but no
 //!   `POST` streams.
@@ -25,8 +25,8 @@
 //! # nginx
 //!
 //! Set `proxy_http_version 1.1`, so that nginx uses HTTP/1.1 to the server. Its default was
-//! HTTP/1.0 for a long time, over which a body that fails looks like one that has ended. A `fetch`
-//! client then does not reconnect, and half an answer looks complete.
+//! HTTP/1.0 for a long time. Over HTTP/1.0, a body that fails looks like one that has ended. A
+//! `fetch` client then does not reconnect, and half an answer looks complete.
 //!
 //! # What a proxy hides
 //!
