@@ -66,6 +66,7 @@ impl Recorder {
             match body.as_mut().poll_frame(cx) {
                 Poll::Pending => {
                     self.cutter.shrink();
+                    self.memory.set(self.cutter.memory());
                     return Poll::Pending;
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
