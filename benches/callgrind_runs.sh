@@ -11,7 +11,7 @@ count() {
 
 echo "work|subject|instructions"
 for work in "one at a time" "bursts of 64"; do
-    for subject in 'plain `EventBody`' "run, one client" "run, no client" "hub, one client"; do
+    for subject in 'plain `EventBody`' "run, one client" "run that keeps as much as the hub" "run, no client" "hub, one client"; do
         few=$(count "$work" "$subject" 6400)
         many=$(count "$work" "$subject" 19200)
         echo "$work|$subject|$(((many - few) / 12800))"

@@ -74,7 +74,7 @@ impl RunsBuilder {
     /// | an event | its size on the wire, plus 112 |
     /// | a run | the length of its key, plus 704 |
     /// | the task of a running run | 1,024 |
-    /// | an incomplete event of the source | the capacity of its buffers |
+    /// | the buffers of a run's next event | their capacity |
     /// | a frame that a run keeps for clients that are behind; up to 16 for each run | its size (less than 20 KiB), plus 170 |
     /// | a frame that only clients still hold | 170 |
     ///

@@ -6,6 +6,9 @@ use memchr::memchr2;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
+/// The same while the source is idle: an idle run takes little memory, and a source that sends small
+/// events one at a time does not allocate a buffer for each.
+const KEPT_WHILE_IDLE: usize = 256;
 
 /// Cuts the bytes of an event stream into events, regardless of how they are divided into frames,
 /// and gives each event an id of the run.
@@ -65,11 +68,11 @@ impl Cutter {
         self.block.capacity() + self.line.capacity()
     }
 
-    /// Frees the buffers that are empty, because the source is idle.
+    /// Frees large buffers that are empty, because the source is idle.
     pub(super) fn shrink(&mut self) {
         for buffer in [&mut self.block, &mut self.line] {
-            if buffer.is_empty() {
-                buffer.shrink_to(0);
+            if buffer.is_empty() && buffer.capacity() > KEPT_WHILE_IDLE {
+                *buffer = Vec::new();
             }
         }
     }

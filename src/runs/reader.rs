@@ -1,4 +1,5 @@
 use std::{
+    mem,
     sync::{Arc, atomic::Ordering::Relaxed},
     task::{Context, Poll, Waker},
 };
@@ -21,6 +22,8 @@ pub(super) struct Reader {
     pub(super) record: Arc<Record>,
     index: u32,
     ticket: Ticket,
+    /// The last read returned the newest event, so the next one will probably wait.
+    has_read_all: bool,
 }
 
 /// The result of [`Reader::poll_read`].
@@ -78,7 +81,7 @@ impl Record {
     fn add_reader(self: &Arc<Self>, state: &mut State, position: u64) -> Reader {
         self.counters.attached.fetch_add(1, Relaxed);
         let index = state.readers.add(position);
-        Reader { record: Arc::clone(self), index, ticket: Ticket::NONE }
+        Reader { record: Arc::clone(self), index, ticket: Ticket::NONE, has_read_all: false }
     }
 }
 
@@ -91,7 +94,8 @@ impl Reader {
     /// Returns the next events, or the end of the run.
     pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         let mut drops = DeferredDrops::default();
-        let mut waker = None;
+        // Cloning a waker can run any code, so no lock may be held.
+        let mut waker = mem::take(&mut self.has_read_all).then(|| cx.waker().clone());
         loop {
             match self.step(cx.waker(), &mut waker, &mut drops) {
                 Step::Read(read, task) => {
@@ -100,10 +104,9 @@ impl Reader {
                     return Poll::Ready(read);
                 }
                 Step::Waiting(earlier) => {
-                    drop_waker(earlier);
+                    drop_waker(earlier.or(waker));
                     return Poll::Pending;
                 }
-                // Cloning a waker can run any code, so no lock may be held.
                 Step::NeedsWaker => waker = Some(cx.waker().clone()),
             }
         }
@@ -112,6 +115,7 @@ impl Reader {
     fn step(&mut self, own: &Waker, new: &mut Option<Waker>, drops: &mut DeferredDrops) -> Step {
         let mut state = self.record.lock();
         if let Some(read) = self.read_from(&mut state, drops) {
+            self.has_read_all = state.readers.get(self.index) == state.newest;
             let task = if state.is_full { state.task.take() } else { None };
             return Step::Read(read, task);
         }

@@ -70,6 +70,7 @@ impl Recorder {
             match within_layer(|| body.as_mut().poll_frame(cx)) {
                 Poll::Pending => {
                     self.cutter.shrink();
+                    self.memory.set(self.cutter.memory());
                     return Poll::Pending;
                 }
                 Poll::Ready(None) => return Poll::Ready(Ok(())),

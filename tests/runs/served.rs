@@ -1,6 +1,6 @@
 //! Over sockets, with axum.
 
-use std::{convert::Infallible, net::SocketAddr, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::{
     Router,
@@ -9,28 +9,52 @@ use axum::{
     routing::{get, post},
 };
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, stream};
 use http::{Request, StatusCode, request::Parts};
 use http_body_util::{BodyExt, Full};
-use tokio::{net::TcpListener, time::timeout};
+use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, Heartbeat, LastEventId, SseLayer, StreamOptions,
     runs::{Outcome, RunKey, Runs},
 };
 
-use crate::support::{EventReader, PATIENCE, connect_h1, serve_axum};
+use crate::support::{EventReader, PATIENCE, connect_h1, serve_axum, soon, until};
 
 fn key(request: &Request<axum::body::Body>) -> Option<RunKey> {
     RunKey::new("ann", request.uri().path())
 }
 
-/// Fifty words, some milliseconds apart, by axum's own `Sse`.
-async fn words() -> impl IntoResponse {
-    let words = stream::iter(0..50).then(|n| async move {
-        tokio::time::sleep(Duration::from_millis(10)).await;
-        Ok::<_, Infallible>(sse::Event::default().data(n.to_string()))
-    });
+/// Lets the words of an answer through when the test says so.
+#[derive(Clone)]
+struct Gate(Arc<Semaphore>);
+
+impl Gate {
+    fn new() -> Self {
+        Self(Arc::new(Semaphore::new(0)))
+    }
+
+    /// Lets through the next few words.
+    fn pass(&self, words: usize) {
+        self.0.add_permits(words);
+    }
+
+    /// Fifty words.
+    fn words(&self) -> impl Stream<Item = String> + Send + 'static + use<> {
+        let gate = Arc::clone(&self.0);
+        stream::iter(0..50).then(move |n| {
+            let gate = Arc::clone(&gate);
+            async move {
+                gate.acquire().await.unwrap().forget();
+                n.to_string()
+            }
+        })
+    }
+}
+
+/// Answers by axum's own `Sse`.
+async fn words(State(gate): State<Gate>) -> impl IntoResponse {
+    let words = gate.words().map(|word| Ok::<_, Infallible>(sse::Event::default().data(word)));
     Sse::new(words).keep_alive(sse::KeepAlive::new())
 }
 
@@ -40,7 +64,7 @@ async fn send(
 ) -> http::Response<hyper::body::Incoming> {
     let request = request.header("host", "localhost").body(Full::<Bytes>::default()).unwrap();
     let mut sender = connect_h1(address).await;
-    timeout(PATIENCE, sender.send_request(request)).await.expect("an answer").unwrap()
+    soon(sender.send_request(request)).await.unwrap()
 }
 
 fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
@@ -49,17 +73,23 @@ fn numbers(range: std::ops::Range<usize>) -> Vec<String> {
 
 #[tokio::test]
 async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
-    let runs = Runs::new();
+    let (runs, gate) = (Runs::new(), Gate::new());
     let app = Router::new()
         .route("/words", post(words).get(words))
         .layer(runs.layer(key))
-        .layer(SseLayer::new().terminator("[DONE]"));
+        .layer(SseLayer::new().terminator("[DONE]"))
+        .with_state(gate.clone());
     let address = serve_axum(app).await;
+    gate.pass(3);
     let mut reader = EventReader::new(send(address, Request::post("/words")).await);
     let (mut read, mut connections) = (Vec::new(), 1);
     while let Some(message) = reader.next().await {
         read.push(message.data);
+        assert!(read.len() <= 51, "{read:?}");
         if read.len() % 7 == 3 {
+            drop(reader);
+            until(|| runs.stats().attached() == 0).await;
+            gate.pass(7);
             connections += 1;
             let request = Request::get("/words").header("last-event-id", &*message.last_event_id);
             reader = EventReader::new(send(address, request).await);
@@ -73,13 +103,8 @@ async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
     assert_eq!(runs.stats().started(), 1);
 }
 
-async fn ask(State(runs): State<Runs>, parts: Parts) -> Response {
-    let words = || {
-        stream::iter(0..50).then(|n| async move {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            Event::from(n.to_string())
-        })
-    };
+async fn ask(State((runs, gate)): State<(Runs, Gate)>, parts: Parts) -> Response {
+    let words = || gate.words().map(Event::from);
     match runs.start(&RunKey::shared("ask").unwrap(), words).await {
         Ok(run) => {
             // A run is short enough to complete, so its clients need not be told to come back.
@@ -90,33 +115,34 @@ async fn ask(State(runs): State<Runs>, parts: Parts) -> Response {
     }
 }
 
-async fn resume(State(runs): State<Runs>, parts: Parts) -> Response {
+async fn resume(State((runs, _)): State<(Runs, Gate)>, parts: Parts) -> Response {
     match runs.answer(&RunKey::shared("ask").unwrap(), &parts).await {
         Some(answer) => answer.into_response(),
         None => StatusCode::NO_CONTENT.into_response(),
     }
 }
 
-async fn stop(State(runs): State<Runs>, last: Option<LastEventId>) -> StatusCode {
+async fn stop(State((runs, _)): State<(Runs, Gate)>, last: Option<LastEventId>) -> StatusCode {
     match runs.cancel(&RunKey::shared("ask").unwrap(), last).await {
         true => StatusCode::NO_CONTENT,
         false => StatusCode::NOT_FOUND,
     }
 }
 
-fn explicit(runs: &Runs, layer: SseLayer) -> Router {
+fn explicit(runs: &Runs, gate: &Gate, layer: SseLayer) -> Router {
     Router::new()
         .route("/ask", post(ask).get(ask))
         .route("/resume", get(resume))
         .route("/ask", axum::routing::delete(stop))
         .layer(layer.heartbeat(Heartbeat::every(Duration::from_secs(5))))
-        .with_state(runs.clone())
+        .with_state((runs.clone(), gate.clone()))
 }
 
 #[tokio::test]
 async fn handlers_are_one_line_each() {
-    let runs = Runs::new();
-    let address = serve_axum(explicit(&runs, SseLayer::new())).await;
+    let (runs, gate) = (Runs::new(), Gate::new());
+    let address = serve_axum(explicit(&runs, &gate, SseLayer::new())).await;
+    gate.pass(2);
     assert_eq!(send(address, Request::get("/resume")).await.status(), 204);
     assert_eq!(send(address, Request::delete("/ask")).await.status(), 404);
     let mut reader = EventReader::new(send(address, Request::post("/ask")).await);
@@ -128,10 +154,9 @@ async fn handlers_are_one_line_each() {
     let stale = Request::delete("/ask").header("last-event-id", "4fzo8gk0o2yl-1");
     assert_eq!(send(address, stale).await.status(), 404);
     let own = Request::delete("/ask").header("last-event-id", &*first.last_event_id);
-    assert_eq!(send(address, own).await.status(), 204);
-    // Both end cleanly, with less than all.
-    assert!(reader.rest().await.len() < 49);
-    assert!(resumed.rest().await.len() < 48);
+    assert_eq!(send(address, own).await.status(), 204); // Both end cleanly, without the words that the gate has held back.
+    assert_eq!(reader.rest().await.len(), 1);
+    assert_eq!(resumed.rest().await.len(), 0);
     assert_eq!(runs.stats().ended(Outcome::Cancelled), 1);
 }
 
@@ -139,12 +164,12 @@ async fn handlers_are_one_line_each() {
 #[tokio::test]
 async fn graceful_shutdown_completes_the_answers_of_all_clients() {
     for grace in [PATIENCE, Duration::from_millis(50)] {
-        let runs = Runs::new();
+        let (runs, gate) = (Runs::new(), Gate::new());
         let shutdown = CancellationToken::new();
         let layer = SseLayer::new().shutdown(shutdown.clone()).terminator("[DONE]");
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let server = axum::serve(listener, explicit(&runs, layer))
+        let server = axum::serve(listener, explicit(&runs, &gate, layer))
             .with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let (stop, stopped) = tokio::sync::oneshot::channel();
         let server = tokio::spawn({
@@ -167,11 +192,14 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
             EventReader::new(send(address, Request::post("/ask")).await),
             EventReader::new(send(address, event_source()).await),
         ];
+        gate.pass(1);
         for client in &mut clients {
             assert_eq!(client.next().await.unwrap().data, "0");
         }
-        stop.send(()).unwrap();
+        stop.send(()).unwrap(); // The server has stopped listening, and the drain waits.
+        until(|| std::net::TcpStream::connect(address).is_err()).await;
         if grace == PATIENCE {
+            gate.pass(49);
             for client in clients {
                 let words: Vec<_> = client.rest().await.into_iter().map(|word| word.data).collect();
                 assert_eq!(words, [numbers(1..50), vec!["[DONE]".into()]].concat());
@@ -179,11 +207,11 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
         } else {
             // They are told: the bodies fail.
             for client in clients {
-                let failed = timeout(PATIENCE, client.into_body().collect()).await.unwrap();
+                let failed = soon(client.into_body().collect()).await;
                 assert!(failed.is_err());
             }
             assert_eq!(runs.stats().ended(Outcome::Interrupted), 1);
         }
-        timeout(PATIENCE, server).await.expect("the server ends").unwrap().unwrap();
+        soon(server).await.unwrap().unwrap();
     }
 }

@@ -28,6 +28,8 @@ use crate::{paced, rounds};
 
 /// Events of one round: a multiple of each burst.
 const EVENTS: u64 = 19_200;
+/// The size of a recorded event, in bytes.
+const RECORDED: usize = 60;
 const BURSTS: [(&str, u64); 2] = [("one at a time", 1), ("bursts of 64", 64)];
 
 pub(crate) fn measure(runtime: &Rc<Runtime>) {
@@ -51,6 +53,7 @@ pub(crate) fn cases(runtime: &Rc<Runtime>) -> Vec<Case> {
         cases.extend([
             case("plain `EventBody`", plain),
             case("run, one client", attached),
+            case("run that keeps as much as the hub", attached_with_small_record),
             case("run, no client", unattended),
             case("hub, one client", published),
         ]);
@@ -66,8 +69,22 @@ fn plain(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u64 
 }
 
 fn attached(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u64 {
-    let runs = Runs::new();
-    runtime.block_on(read(recorded(&runs, events, burst, text), Arc::default()))
+    read_run(&Runs::new(), runtime, events, burst, text)
+}
+
+/// Keeps as many events as a topic of the hub: 1,024.
+fn attached_with_small_record(
+    runtime: &Runtime,
+    events: u64,
+    burst: u64,
+    text: &'static str,
+) -> u64 {
+    let runs = Runs::builder().retain_bytes(1024 * RECORDED).build();
+    read_run(&runs, runtime, events, burst, text)
+}
+
+fn read_run(runs: &Runs, runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u64 {
+    runtime.block_on(read(recorded(runs, events, burst, text), Arc::default()))
 }
 
 fn unattended(runtime: &Runtime, events: u64, burst: u64, text: &'static str) -> u64 {
