@@ -130,10 +130,10 @@
 //!   so. Call `.layer(SseLayer::new())` after the routes.
 //! - **There are no heartbeats, but other options have an effect.** The runtime has no timers:
 //!   build it with `enable_all`. Or the response was compressed inside the layer: put the
-//!   compression [outside](crate::operating#compression).
+//!   compression [outside](crate::operating::compression).
 //! - **Events arrive late, or several at a time.** Something holds them back: a
-//!   [proxy](crate::operating#proxies), a [compressor](crate::operating#compression), Nagle's
-//!   algorithm without [`TCP_NODELAY`](crate::operating#sockets), or `curl` without `-N`.
+//!   [proxy](crate::operating::proxies), a [compressor](crate::operating::compression), Nagle's
+//!   algorithm without [`TCP_NODELAY`](crate::operating::proxies#sockets), or `curl` without `-N`.
 //! - **Every stream ends after the same time.** A proxy or a middleware has a timeout. If it is one
 //!   for idle connections, send [heartbeats](crate::SseLayer::heartbeat) more often; otherwise
 //!   raise it.
@@ -142,7 +142,7 @@
 //!   [`max_streams`](crate::SseLayer::max_streams) refuses streams so that it reconnects.
 //! - **An `EventSource` requests a finished stream again and again.** It reconnects after every
 //!   end. [Answer with `204`, or send a last
-//!   event](crate::operating#a-stream-that-is-over-for-good) at which the page closes it.
+//!   event](crate::operating::clients#streams-that-are-over-for-good) at which the page closes it.
 //! - **After a reconnection, a client misses events or receives them twice.** The events have no
 //!   id, or the handler ignores [`LastEventId`](crate::LastEventId). Set
 //!   [`Event::id`](crate::Event::id) and continue after the last id, or use a [hub](crate::hub).
@@ -153,6 +153,6 @@
 //!   Serve HTTP/2, or share one stream among the tabs by a `SharedWorker`.
 //! - **The shutdown hangs.** The graceful shutdown of a server waits for every body. Set
 //!   [`SseLayer::shutdown`](crate::SseLayer::shutdown) and [a
-//!   deadline](crate::operating#graceful-shutdown).
+//!   deadline](crate::operating::shutdown#the-deadline).
 //! - **Work continues after its client has left.** A task that the handler spawned is not a part of
 //!   the stream. Stop it by [`Disconnect`](crate::Disconnect).
