@@ -1,5 +1,5 @@
 use std::{
-    array,
+    array, fmt,
     sync::{
         Arc,
         atomic::{
@@ -102,7 +102,7 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 /// A snapshot of [`Stats`]. The counters in it were read one after another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StatsSnapshot {
     opened: u64,
     closed: [u64; CloseReason::ALL.len()],
@@ -161,5 +161,27 @@ impl StatsSnapshot {
     #[must_use]
     pub const fn heartbeats(&self) -> u64 {
         self.heartbeats
+    }
+}
+
+impl fmt::Debug for StatsSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatsSnapshot")
+            .field("opened", &self.opened)
+            .field("closed", &ClosedByReason(self.closed))
+            .field("refused", &self.refused)
+            .field("frames", &self.frames)
+            .field("bytes", &self.bytes)
+            .field("heartbeats", &self.heartbeats)
+            .finish()
+    }
+}
+
+/// Displays each reason with its number.
+struct ClosedByReason([u64; CloseReason::ALL.len()]);
+
+impl fmt::Debug for ClosedByReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(CloseReason::ALL.into_iter().zip(self.0)).finish()
     }
 }

@@ -48,6 +48,40 @@ fn assert_ended(stream: &mut MessageStream<FedBody>) {
     }
 }
 
+#[test]
+fn stream_ends_at_its_terminator_and_drops_the_rest() {
+    let body = "data: one\n\ndata: [DONE]\n\ndata: rest\n\n".to_owned();
+    let mut messages = MessageStream::new(body).terminator("[DONE]");
+    assert!(matches!(poll(&mut messages), Poll::Ready(Some(Ok(message))) if message.data == "one"));
+    for _ in 0..3 {
+        assert!(matches!(poll(&mut messages), Poll::Ready(None)));
+    }
+}
+
+#[test]
+fn body_that_ends_before_the_terminator_is_an_error_once() {
+    // The terminator is incomplete, so a client would not dispatch it.
+    for body in ["", "data: one\n\n", "data: one\n\ndata: [DONE]\n"] {
+        let messages = MessageStream::new(body.to_owned()).terminator("[DONE]");
+        let mut items: Vec<_> = messages.collect().now_or_never().unwrap();
+        let error = items.pop().unwrap().unwrap_err();
+        let error = error.downcast_ref::<io::Error>().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(error.to_string(), "event stream ended without \"[DONE]\"");
+        assert_eq!(items.len(), body.matches("one").count());
+    }
+}
+
+#[test]
+fn error_of_the_body_before_the_terminator_is_returned_alone() {
+    let (feed, body) = Feed::new();
+    let mut messages = MessageStream::new(body).terminator("[DONE]");
+    feed.fail("reset");
+    let Poll::Ready(Some(Err(error))) = poll(&mut messages) else { panic!("no error") };
+    assert_eq!(error.to_string(), "reset");
+    assert_ended(&mut messages);
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 

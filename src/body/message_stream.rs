@@ -1,6 +1,6 @@
 use std::{
     any::type_name,
-    fmt,
+    fmt, io,
     pin::Pin,
     task::{Context, Poll, ready},
     time::Duration,
@@ -36,18 +36,7 @@ pin_project! {
     /// # }
     /// ```
     ///
-    /// A proxy sends the messages on as events, changed or not:
-    ///
-    /// ```
-    /// use axum::{body::Body, response::IntoResponse};
-    /// use futures_util::TryStreamExt;
-    /// use tower_sse::{Event, MessageStream};
-    ///
-    /// fn forward(upstream: http::Response<Body>) -> impl IntoResponse {
-    ///     let messages = MessageStream::new(upstream.into_body());
-    ///     tower_sse::response(messages.map_ok(|message| Event::from(message).comment("forwarded")))
-    /// }
-    /// ```
+    /// The page on [upstreams](crate::operating::upstreams) shows a proxy that changes messages.
     ///
     /// A `reqwest::Response` converts into a body: `MessageStream::new(reqwest::Body::from(response))`.
     /// A stream of `Result<Bytes, E>` becomes one with http-body-util:
@@ -95,6 +84,7 @@ pin_project! {
         // The part of the last frame that is not decoded.
         data: Option<B::Data>,
         decoder: Decoder,
+        terminator: Option<String>,
         budget: CoopBudget,
     }
 }
@@ -117,7 +107,38 @@ where
     /// let messages = MessageStream::with_decoder(body, Decoder::new().max_event_size(64 * 1024));
     /// ```
     pub fn with_decoder(body: B, decoder: Decoder) -> Self {
-        Self { body: Some(body), data: None, decoder, budget: CoopBudget::default() }
+        Self {
+            body: Some(body),
+            data: None,
+            decoder,
+            terminator: None,
+            budget: CoopBudget::default(),
+        }
+    }
+
+    /// Ends the stream at the message with this data, such as `[DONE]`, which is not returned.
+    ///
+    /// If the body ends before that message, the stream returns an error: its
+    /// [kind](std::io::Error::kind) is [`UnexpectedEof`](std::io::ErrorKind::UnexpectedEof). By
+    /// default, the end of the body is the end of the stream.
+    ///
+    /// ```
+    /// use futures_util::TryStreamExt;
+    /// use tower_sse::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() {
+    /// // The upstream broke off after half of its answer.
+    /// let body = "data: half of the\n\n".to_owned();
+    /// let mut messages = MessageStream::new(body).terminator("[DONE]");
+    /// assert_eq!(messages.try_next().await.unwrap().unwrap().data, "half of the");
+    /// assert!(messages.try_next().await.is_err());
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn terminator(mut self, data: impl Into<String>) -> Self {
+        self.terminator = Some(data.into());
+        self
     }
 
     /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now, or an
@@ -159,6 +180,12 @@ where
         Poll::Ready(None)
     }
 
+    fn missing_terminator(&self) -> Option<BoxError> {
+        let terminator = self.terminator.as_ref()?;
+        let text = format!("event stream ended without {terminator:?}");
+        Some(io::Error::new(io::ErrorKind::UnexpectedEof, text).into())
+    }
+
     /// Drops the body, so that the stream has ended.
     fn end(self: Pin<&mut Self>) {
         let mut this = self.project();
@@ -180,20 +207,23 @@ where
                 Some(data) => this.decoder.decode(data).map_err(BoxError::from),
                 None => Ok(None),
             };
-            let item = match decoded {
+            let last = match decoded {
+                Ok(Some(message)) if this.terminator.as_ref() == Some(&message.data) => None,
                 Ok(Some(message)) => return Poll::Ready(Some(Ok(message))),
                 Ok(None) => {
                     *this.data = None;
+                    let was_open = this.body.is_some();
                     match ready!(self.as_mut().poll_data(cx)) {
                         Some(Ok(())) => continue,
                         Some(Err(error)) => Some(Err(error)),
+                        None if was_open => self.missing_terminator().map(Err),
                         None => None,
                     }
                 }
                 Err(error) => Some(Err(error)),
             };
             self.end();
-            return Poll::Ready(item);
+            return Poll::Ready(last);
         }
     }
 }
