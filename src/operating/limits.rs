@@ -1,15 +1,15 @@
 //! Limits and memory: how to bound the number of streams, and what each one costs.
 //!
-//! [`SseLayer::max_streams`] limits how many streams are open at the same time. Further clients are
-//! [refused](Refusal), each in the way that makes it [reconnect
+//! [`SseLayer::max_streams`] limits how many streams are open at the same time. Further streams are
+//! [refused](Refusal), each in the way that makes its client [reconnect
 //! later](super::clients#how-clients-reconnect).
 //!
 //! A client that does not read holds back only its own source. The layer queues nothing for it.
 //!
 //! # Memory over HTTP/1
 //!
-//! One stream, with all that hyper holds for its connection. Memory of the handler and of its
-//! stream, and the kernel's socket buffers, are extra.
+//! For one stream, with all that hyper holds for its connection, but without the handler, its
+//! source and the kernel's socket buffers.
 //!
 //! | stream | KiB |
 //! |---|---|
@@ -51,10 +51,10 @@
 //!
 //! # A hub in production
 //!
-//! - **Retention.** Set [`retain_for`](HubBuilder::retain_for) longer than clients are usually
-//!   away. The default of 5 minutes covers a deployment and a tunnel, but not a laptop that sleeps.
-//!   A client that was away for longer receives a [gap](crate::hub::GapPolicy), at which its page
-//!   should load its state again.
+//! - **Retention.** Set [`retain_for`](HubBuilder::retain_for) to longer than clients are usually
+//!   disconnected. The default of 5 minutes covers a deployment and a short loss of signal, but not
+//!   a sleeping laptop. A client that missed evicted events receives a
+//!   [gap](crate::hub::GapPolicy), at which its page should load its state again.
 //! - **Restarts.** A new process has a new, empty hub. Clients that reconnect receive a gap and all
 //!   kept events, which are few at first. Store events elsewhere if they must not be lost.
 //! - **Several processes.** Each has a hub of its own, so a client that reconnects to another
