@@ -6,8 +6,8 @@
 //!
 //! # A layer around what you have
 //!
-//! Every response of type `text/event-stream` that passes through the layer gets heartbeats and the
-//! right headers, whether it comes from axum's `Sse`, a proxied upstream or an MCP server.
+//! The layer gives every response of type `text/event-stream` heartbeats and the right headers. The
+//! response can come from axum's `Sse`, a proxied upstream or an MCP server:
 //!
 //! ```
 //! use std::convert::Infallible;
