@@ -31,8 +31,8 @@ impl<M> SseLayer<M> {
     ///
     /// Calling it also makes the layer [classify its
     /// clients](crate::operating::clients#how-clients-reconnect), as a maximum age, a shutdown or a
-    /// limit does. In a layer that does not classify them, a stream with a maximum age of its own always
-    /// ends by failing.
+    /// limit does. In a layer that does not classify them, a stream with a maximum age of its own
+    /// always ends by failing.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -205,7 +205,7 @@ impl<M> SseLayer<M> {
     /// the body is never polled or the source panics. Before the call, the source is dropped and
     /// the permit of [`max_streams`](Self::max_streams) is freed.
     ///
-    /// The closure must not block: it runs in the server's task, or on the thread that drops the
+    /// The closure must not block. It runs in the server's task, or on the thread that drops the
     /// body, even while that thread unwinds from a panic. A panic in it is caught and logged. With
     /// feature `tracing`, it is called in the request's span, and every close is logged at DEBUG.
     ///
