@@ -48,10 +48,11 @@
 //! has the reason [`Disconnected`](CloseReason::Disconnected). Nothing fails, and nothing is logged
 //! above DEBUG.
 //!
-//! - **Late notice over HTTP/1.** hyper does not notice a FIN in these cases: the request body is
-//!   unread, bytes of a next request are buffered (a stray CRLF is enough), or `half_close` is on.
-//!   It then notices the disconnect at the second write after it, such as the second heartbeat. Let
-//!   handlers of `POST` read the request body.
+//! - **Late notice over HTTP/1.** In these cases, hyper notices a disconnect only at the second
+//!   write after it, such as the second heartbeat:
+//!   - the request body is unread, so let handlers of `POST` read it
+//!   - bytes of a next request are buffered; a stray CRLF is enough
+//!   - `half_close` is on
 //! - **Spawned tasks continue.** To stop them, use [`Disconnect`]. To let them finish, and record
 //!   their events for a client that returns, use [runs](crate::runs).
 //!

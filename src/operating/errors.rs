@@ -33,9 +33,9 @@
 //! use tower_sse::SseLayer;
 //!
 //! fn is_cancellation(error: &(dyn Error + 'static)) -> bool {
-//!     // tonic reports timeouts as `Cancelled` too: only for calls without one.
+//!     // tonic reports timeouts as `Cancelled` too, so use this only for calls without a timeout.
 //!     error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::Cancelled)
-//!         // The program dropped the request. Never an upstream's reset or half a message.
+//!         // The program dropped the request. An upstream that breaks off is another error.
 //!         || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
 //! }
 //!

@@ -33,7 +33,7 @@
 //!
 //! # The deadline
 //!
-//! No body can end the stream of a client that does not read. hyper does not poll that body, and
+//! No body can end the stream of a client that does not read: hyper does not poll the body, and
 //! cannot write the bytes that it already has. Put a deadline on the graceful shutdown, and drop
 //! the connections when it passes.
 //!
