@@ -100,8 +100,8 @@
 //! | [`require_accept`](SseLayer::require_accept) | off: `Accept` is ignored |
 //!
 //! A response can override the options for its own stream with [`StreamOptions`] in its extensions.
-//! With two layers around one response, the inner layer owns the stream and the outer one passes it
-//! through.
+//! With two layers around one response, the inner layer owns the stream. The outer one adds only
+//! its shutdown.
 //!
 //! # What the layer changes
 //!
