@@ -17,7 +17,7 @@
 //! The [shutdown](crate::Drain) and the [maximum age](crate::MaxAge) end a stream before its source
 //! ends. The end depends on the client, as does the [refusal](crate::Refusal) of a stream:
 //!
-//! | client | the end | the refusal |
+//! | client | the end, by default | the refusal, by default |
 //! |---|---|---|
 //! | EventSource | cleanly | `200` and a `retry` line |
 //! | fetch | by failing | `503` |

@@ -84,7 +84,7 @@
 //!
 //! # Logs
 //!
-//! A body that fails is logged as follows:
+//! A body that fails is reported as follows:
 //!
 //! - **hyper over HTTP/1**: `serve_connection` returns an error, `error from user's Body stream`,
 //!   for which `hyper::Error::is_user` returns `true`. axum drops it.

@@ -35,8 +35,8 @@
 //!   no client as an [`EventSource`](super::clients#how-clients-reconnect). If all clients are
 //!   `EventSource`s, set [`Refusal::retry_later`].
 //! - **Clients that do not read.** The server notices one only when the proxy's buffers are full.
-//! - **Disconnects.** A proxy may keep its connection to the server open for a while after the
-//!   client has disconnected.
+//! - **Disconnects.** A proxy may keep its connection to the server open after the client has
+//!   disconnected.
 //!
 //! # Sockets
 //!
