@@ -125,7 +125,7 @@
 //!
 //! [`Event`] is an event that a server sends, and [`Message`] is one that a client received.
 //! [`Json`] serialises a value when its event is sent. [`Encoded`] encodes an event once for many
-//! streams. [`Decoder`] reads the format, for clients, proxies and tests.
+//! streams. [`MessageStream`] and [`Decoder`] read the format, for clients, proxies and tests.
 //!
 //! Untrusted text cannot forge a field: data may contain line breaks, and [`EventName`] and
 //! [`EventId`] are validated when they are created.

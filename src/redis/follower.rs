@@ -8,7 +8,7 @@ use super::{
     gate::Session,
     mutant,
     reader::{Reader, Stop},
-    stream::{PAGE, Stream},
+    stream::Stream,
 };
 
 /// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
@@ -78,6 +78,7 @@ impl Follower {
     fn end_session(&mut self, error: &Error) {
         let known = self.reader.gate.shut();
         self.reader.set_awaited(known);
+        self.reader.page_size.halve();
         self.reader.health.set_following(false);
         self.reader.health.set_error(error);
         self.connector.follow_redirect(error);
@@ -123,8 +124,14 @@ impl Follower {
 
     async fn read_next(&mut self, reading: &mut Stream, session: &mut Session) -> Result<(), Stop> {
         let acknowledged = self.reader.gate.newest_known();
-        let entries = reading.wait_after(self.reader.last()).await?;
-        let is_complete = entries.as_ref().is_some_and(|entries| entries.len() < PAGE);
+        let count = self.reader.page_size.entries();
+        let asked = Instant::now();
+        let entries = reading.wait_after(self.reader.last(), count).await?;
+        let length = entries.as_ref().map_or(0, Vec::len);
+        if length == count {
+            self.reader.page_size.adapt(length, asked.elapsed());
+        }
+        let is_complete = entries.is_some() && length < count;
         let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
         match entries {
             Some(entries) => self.reader.feed_entries(reading, entries).await?,

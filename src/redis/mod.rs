@@ -110,6 +110,7 @@ mod health;
 mod last_entry;
 mod mutant;
 pub mod operating;
+mod page_size;
 mod publisher;
 mod reader;
 mod stream;

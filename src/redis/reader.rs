@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use tokio::task::yield_now;
+use tokio::{task::yield_now, time::Instant};
 
 use super::{
     Error,
@@ -10,7 +10,8 @@ use super::{
     health::RedisHealth,
     last_entry::LastEntry,
     mutant,
-    stream::{PAGE, RangeStart, Stream},
+    page_size::PageSize,
+    stream::{RangeStart, Stream},
     stream_id::StreamId,
 };
 use crate::hub::{Closed, Feed};
@@ -31,6 +32,7 @@ pub(super) struct Reader {
     pub(super) health: RedisHealth,
     /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
     last: LastEntry,
+    pub(super) page_size: PageSize,
     /// Whether the history is loaded. Losses found before that are not counted.
     is_loaded: bool,
     /// The newest marker that was read and that the stream still has.
@@ -69,6 +71,7 @@ impl Reader {
             clock,
             health,
             last: LastEntry::with_id(StreamId::ZERO),
+            page_size: PageSize::new(),
             is_loaded: false,
             newest_marker: StreamId::ZERO,
             awaited: None,
@@ -118,8 +121,11 @@ impl Reader {
                 self.last.id > StreamId::ZERO && !has_handled_loss && !mutant::reads_exclusively();
             let last = self.last.id;
             let from = if is_inclusive { RangeStart::At(last) } else { RangeStart::After(last) };
-            let mut page = stream.range(from, None, PAGE + 1).await?;
-            let is_full = page.len() > PAGE;
+            let count = self.page_size.entries() + usize::from(is_inclusive);
+            let asked = Instant::now();
+            let mut page = stream.range(from, None, count).await?;
+            let is_full = page.len() == count;
+            self.page_size.adapt(page.len(), asked.elapsed());
             if is_inclusive {
                 if page.first().is_none_or(|first| !self.last.is(first)) {
                     self.handle_missing_last(stream, page.first()).await?;

@@ -10,8 +10,6 @@ use super::{
     stream_id::StreamId,
 };
 
-/// The maximum number of entries that the reader takes at a time.
-pub(super) const PAGE: usize = 1000;
 /// How long Redis waits for an entry before it answers that there is none.
 pub(super) const BLOCK: Duration = Duration::from_secs(2);
 
@@ -98,15 +96,16 @@ impl Stream {
         self.entries(&command, "read the Redis stream").await
     }
 
-    /// Waits up to [`BLOCK`] for entries after `last`. Returns up to [`PAGE`] of them, or `None` if
-    /// the stream no longer has `last`, so that entries after it may be missing as well.
+    /// Waits up to [`BLOCK`] for entries after `last`. Returns up to `count` of them, or `None` if the
+    /// stream no longer has `last`, so that entries after it may be missing as well.
     pub(super) async fn wait_after(
         &mut self,
         last: LastEntry,
+        count: usize,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
         const ACTION: &str = "wait for entries in the Redis stream";
         let mut pipeline = ::redis::pipe();
-        pipeline.cmd("XREAD").arg("COUNT").arg(PAGE).arg("BLOCK").arg(BLOCK.as_millis() as u64);
+        pipeline.cmd("XREAD").arg("COUNT").arg(count).arg("BLOCK").arg(BLOCK.as_millis() as u64);
         pipeline.arg("STREAMS").arg(&*self.key).arg(last.id.to_string());
         // Redis runs this after the wait. It is needed because XREAD skips trimmed entries
         // silently.

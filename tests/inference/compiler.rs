@@ -15,6 +15,23 @@ pub(crate) fn compile(snippet: &str) -> String {
     COMPILER.compile(&format!("{IMPORTS}{snippet}"))
 }
 
+/// The version whose errors the page on troubleshooting quotes. Others word them differently.
+const QUOTED_VERSION: &str = "1.95.";
+
+/// Returns whether the compiler is the quoted one.
+pub(crate) fn is_quoted() -> bool {
+    static IS_QUOTED: LazyLock<bool> = LazyLock::new(|| {
+        let output = Command::new("rustc").arg("--version").output().unwrap();
+        let version = String::from_utf8(output.stdout).unwrap();
+        let is_quoted = version.starts_with(&format!("rustc {QUOTED_VERSION}"));
+        if !is_quoted {
+            println!("the quoted errors are those of Rust {QUOTED_VERSION}0, this is {version}");
+        }
+        is_quoted
+    });
+    *IS_QUOTED
+}
+
 const IMPORTS: &str = "
     use std::convert::Infallible;
     use axum::{Router, extract::Request, response::IntoResponse, routing::get};

@@ -15,7 +15,7 @@ use tokio::{
     },
     sync::{mpsc, watch},
     task::JoinHandle,
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tower_sse::redis::Redis;
@@ -33,6 +33,7 @@ pub(crate) struct Proxy {
 struct State {
     server: AtomicU16,
     delay: AtomicU64,
+    bytes_per_millisecond: AtomicU64,
     is_held: watch::Sender<bool>,
     hold_when_sent: Mutex<Option<Vec<u8>>>,
     connections: Mutex<CancellationToken>,
@@ -45,6 +46,7 @@ impl Proxy {
         let state = Arc::new(State {
             server: AtomicU16::new(server),
             delay: AtomicU64::new(0),
+            bytes_per_millisecond: AtomicU64::new(u64::MAX),
             is_held: watch::Sender::new(false),
             hold_when_sent: Mutex::new(None),
             connections: Mutex::new(CancellationToken::new()),
@@ -85,6 +87,11 @@ impl Proxy {
     /// Passes on what the server sends to readers this much later.
     pub(crate) fn delay(&self, delay: Duration) {
         self.state.delay.store(delay.as_millis().try_into().unwrap(), SeqCst);
+    }
+
+    /// Passes on this much of what the server sends to readers.
+    pub(crate) fn limit(&self, bytes_per_millisecond: u64) {
+        self.state.bytes_per_millisecond.store(bytes_per_millisecond, SeqCst);
     }
 
     /// Passes on nothing that the server sends to readers, until it is released.
@@ -190,6 +197,8 @@ async fn pass_down(
         if !is_publisher.load(SeqCst) {
             sleep_until(received + Duration::from_millis(state.delay.load(SeqCst))).await;
             is_held.wait_for(|is_held| !is_held).await.unwrap();
+            let rate = state.bytes_per_millisecond.load(SeqCst);
+            sleep(Duration::from_millis(chunk.len() as u64 / rate)).await;
         }
         if client.write_all(&chunk).await.is_err() {
             return;

@@ -177,6 +177,11 @@ impl Server {
         seconds * 1000 + microseconds / 1000
     }
 
+    pub(crate) async fn reach_next_millisecond(&self) {
+        let now = self.now().await;
+        while self.now().await == now {}
+    }
+
     pub(crate) async fn try_connect(&self) -> redis::RedisResult<MultiplexedConnection> {
         redis::Client::open(self.url())?.get_multiplexed_async_connection().await
     }

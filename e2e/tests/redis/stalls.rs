@@ -8,6 +8,7 @@ use tower_sse::hub::{Hub, PublishError};
 
 use crate::{
     process::{Pair, Process, publish},
+    proxy::Proxy,
     server::Server,
     until,
 };
@@ -42,6 +43,21 @@ async fn server_that_stops_for_ten_seconds_loses_and_doubles_nothing() {
     pair.ahead.reads(1..next + 2).await;
     pair.behind.reads(1..next + 2).await;
     assert_eq!(pair.losses(), [0, 0]);
+}
+
+/// One answer with the whole history would take 4 s, which is longer than the reader waits.
+#[tokio::test]
+async fn history_of_large_events_is_loaded_over_a_slow_link() {
+    let Some(server) = Server::start().await else { return };
+    let hub = Hub::connect(server.broker()).await.unwrap();
+    let data = "x".repeat(256 * 1024);
+    for _ in 0..64 {
+        _ = publish(&hub, "a", &data).await;
+    }
+    let proxy = Proxy::start(server.port()).await;
+    proxy.limit(4 * 1024);
+    let behind = Hub::connect(proxy.broker()).await.unwrap();
+    until(|| behind.position() == hub.position()).await;
 }
 
 #[tokio::test]

@@ -1,0 +1,76 @@
+use std::time::Duration;
+
+/// The maximum number of entries of a page.
+const MAX: usize = 1000;
+/// Pages double while an answer takes less than this.
+const FAST: Duration = Duration::from_millis(500);
+/// Pages halve if an answer takes more than this. Redis may take a second for an answer.
+const SLOW: Duration = Duration::from_secs(1);
+
+/// The number of entries that the reader takes at a time.
+///
+/// It starts at 1 and adapts to the time that an answer takes: a page of large entries over a slow
+/// link would otherwise exceed the timeout of the connection, again after each reconnection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct PageSize(usize);
+
+impl PageSize {
+    pub(super) const fn new() -> Self {
+        Self(1)
+    }
+
+    pub(super) const fn entries(self) -> usize {
+        self.0
+    }
+
+    /// Adapts to an answer with this many entries.
+    pub(super) fn adapt(&mut self, entries: usize, elapsed: Duration) {
+        if elapsed > SLOW {
+            self.halve();
+        } else if elapsed < FAST && entries >= self.0 {
+            self.0 = (self.0 * 2).min(MAX);
+        }
+    }
+
+    /// Adapts to a break of the connection, which may have been a timeout.
+    pub(super) fn halve(&mut self) {
+        self.0 = (self.0 / 2).max(1);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::PageSize;
+
+    const FAST: Duration = Duration::from_millis(10);
+    const SLOW: Duration = Duration::from_millis(1_500);
+
+    #[test]
+    fn page_grows_while_full_pages_are_fast() {
+        let mut size = PageSize::new();
+        let mut sizes = Vec::new();
+        for _ in 0..12 {
+            sizes.push(size.entries());
+            size.adapt(size.entries(), FAST);
+        }
+        assert_eq!(sizes, [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1000, 1000]);
+        size.adapt(999, FAST);
+        assert_eq!(size.entries(), 1000, "a page that is not full is the last one");
+        size.adapt(1000, Duration::from_millis(700));
+        assert_eq!(size.entries(), 1000);
+    }
+
+    #[test]
+    fn page_shrinks_when_an_answer_is_slow_or_does_not_come() {
+        let mut size = PageSize(5);
+        size.adapt(5, SLOW);
+        assert_eq!(size.entries(), 2);
+        size.halve();
+        size.halve();
+        assert_eq!(size.entries(), 1);
+        size.adapt(0, FAST);
+        assert_eq!(size.entries(), 1, "an empty page says nothing");
+    }
+}
