@@ -14,7 +14,7 @@ use crate::{
     options::StreamOptions,
 };
 
-/// Extracts the last event id. It is empty if the client has none, as the [HTML standard][html]
+/// Extracts the last event id. It is empty if the client sent none, as the [HTML standard][html]
 /// specifies for a new connection.
 ///
 /// Inside a layer, this is the value that the layer inserted, which may come from the query.

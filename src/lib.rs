@@ -1,12 +1,13 @@
 //! The Tower layer for server-sent events. Add one line to an axum, tonic or hyper server, and its
 //! event streams stay open, resume, shut down cleanly and report what they do.
 //!
-//! There are two ways in, and both use the same layer.
+//! Wrap the handlers that you have, or write new ones with the events of this crate. Both use the
+//! same layer.
 //!
 //! # A layer around what you have
 //!
-//! Every response of type `text/event-stream` that passes through the layer gets the right headers
-//! and heartbeats, whichever code made it: axum's `Sse`, a proxied upstream, an MCP server.
+//! The layer gives every response of type `text/event-stream` heartbeats and the right headers. The
+//! response can come from axum's `Sse`, a proxied upstream or an MCP server:
 //!
 //! ```
 //! use std::convert::Infallible;
@@ -53,8 +54,8 @@
 //! let app: Router = Router::new().route("/count", get(count)).layer(SseLayer::new());
 //! ```
 //!
-//! Where there are many clients or no numbers to resume from, publish to a [hub], which keeps recent
-//! events and assigns the ids:
+//! For many clients, or without numbers to resume from, publish to a [hub]. It keeps recent events
+//! and assigns their ids:
 //!
 //! ```
 //! # #[cfg(all(feature = "axum", feature = "hub"))]
@@ -80,7 +81,7 @@
 //!
 //! # Options
 //!
-//! `SseLayer::new()` needs none of them. [`SseLayer`] lists them by purpose.
+//! All of them have defaults. [`SseLayer`] groups them by purpose.
 //!
 //! | Option | Default |
 //! |---|---|
@@ -89,18 +90,18 @@
 //! | [`padding`](SseLayer::padding) | none |
 //! | [`last_event_id_query`](SseLayer::last_event_id_query) | the id is read from the header only |
 //! | [`on_error`](SseLayer::on_error) | an error of the source fails the body |
-//! | [`cancellation_if`](SseLayer::cancellation_if) | cancelled tasks are cancellations |
+//! | [`cancellation_if`](SseLayer::cancellation_if) | only the error of a cancelled task is a cancellation |
 //! | [`terminator`](SseLayer::terminator) | nothing is added at the end |
 //! | [`max_age`](SseLayer::max_age) | unlimited |
-//! | [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell) | streams outlast a shutdown |
+//! | [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell) | nothing ends streams; a graceful shutdown waits for them |
 //! | [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal) | unlimited |
 //! | [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close) | a DEBUG line for each close, with feature `tracing` |
 //! | [`track_disconnects`](SseLayer::track_disconnects) | off |
 //! | [`require_accept`](SseLayer::require_accept) | off: `Accept` is ignored |
 //!
 //! A response can override the options for its own stream with [`StreamOptions`] in its extensions.
-//! With two layers around one response, the inner layer owns the stream and the outer one passes it
-//! through.
+//! With two layers around one response, the inner layer owns the stream. The outer one adds only
+//! its shutdown.
 //!
 //! # What the layer changes
 //!
@@ -109,16 +110,16 @@
 //!
 //! | Header | Value |
 //! |---|---|
-//! | `cache-control` | `no-cache, no-transform`; a value of yours stays, with `no-transform` added |
+//! | `cache-control` | `no-cache, no-transform`; if you set a value, `no-transform` is added to it |
 //! | `x-accel-buffering` | `no`, unless you set it |
 //! | `content-length`, `etag`, `accept-ranges`, digests | removed |
-//! | `connection`, `keep-alive`, `transfer-encoding` | removed |
+//! | `connection`, `keep-alive`, `proxy-connection`, `transfer-encoding` | removed |
 //!
 //! A `HEAD` request gets the same headers as a `GET`.
 //!
-//! Whatever the bytes of the source are, the layer never changes what a client decodes from them:
-//! it writes heartbeats at the start of a line, and its own events between events. Into a body with
-//! a content coding it writes nothing; put a [compressor outside](operating::compression).
+//! The layer never changes what a client decodes from the source's bytes. It writes heartbeats only
+//! at the start of a line, and its own events only between events. It writes nothing into a body
+//! with a content coding, so put a [compressor outside](operating::compression).
 //!
 //! # Events and their bytes
 //!
@@ -126,17 +127,17 @@
 //! [`Json`] serialises a value when its event is sent. [`Encoded`] encodes an event once for many
 //! streams. [`MessageStream`] and [`Decoder`] read the format, for clients, proxies and tests.
 //!
-//! Text from outside cannot forge a field: data may have any line breaks, and [`EventName`] and
-//! [`EventId`] are validated when they are made.
+//! Untrusted text cannot forge a field: data may contain line breaks, and [`EventName`] and
+//! [`EventId`] are validated when they are created.
 //!
 //! # Clients that disconnect
 //!
 //! When a client disconnects, the server drops the response and with it the source stream. Nothing
 //! fails, and nothing is logged above DEBUG.
 //!
-//! A stream is polled by the server's connection and has no task of its own, so a future inside it is
-//! cancelled at its `await`. Spawn work that must outlive the client; [`Disconnect`] notifies spawned
-//! work that must not.
+//! A stream has no task of its own: the server's connection polls it. A disconnect therefore
+//! cancels a future inside it at its `await`. Spawn work that must outlive the client. To stop
+//! other spawned work, use [`Disconnect`].
 //!
 //! # Graceful shutdown
 //!
@@ -156,21 +157,21 @@
 //!     .drain(Drain::spread_over(Duration::from_secs(20)));
 //! ```
 //!
-//! Streams then end between events, each in the way after which its client reconnects. New streams
+//! Streams then end between events, each in the way that makes its client reconnect. New streams
 //! are [refused](Refusal) so that their clients try again later. The page on
-//! [shutdown](operating::shutdown) has the complete recipes, with a deadline for clients that do not
-//! read.
+//! [shutdown](operating::shutdown) has the complete recipes, with a deadline for clients that do
+//! not read.
 //!
 //! # In production
 //!
 //! Two rules to begin with:
 //!
 //! - Set `TCP_NODELAY`; with axum, `listener.tap_io(|io| { _ = io.set_nodelay(true); })`.
-//! - An `EventSource` stops for good if it is answered with any status but 200. Answer `204` to stop
-//!   it deliberately.
+//! - An `EventSource` stops for good if it receives any status but 200. Answer `204` to stop it
+//!   deliberately.
 //!
 //! [operating] has a checklist and pages on placing the layer, proxies, limits and deployments. If
-//! something does not compile or misbehaves, see [troubleshooting].
+//! a program does not compile, or misbehaves, see [troubleshooting].
 //!
 //! # Examples
 //!
@@ -198,8 +199,8 @@
 //!
 //! # Stability
 //!
-//! The bytes of a stream and their order are stable where this documentation describes them. Where
-//! frames begin and end is not stable, nor is the text of log lines and errors.
+//! The bytes of a stream and their order are stable where this documentation describes them. The
+//! boundaries of frames, and the texts of log lines and errors, are not.
 //!
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
 //! [`notifications`]: https://docs.rs/crate/tower-sse/latest/source/examples/notifications.rs

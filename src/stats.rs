@@ -16,7 +16,7 @@ use crate::connection::{CloseReason, CloseReport};
 /// Pass a value to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
 /// and its clones. Several layers can share one value. Clones share the same counters.
 ///
-/// An event costs no write to the shared counters. A stream counts its own frames and bytes, and
+/// An event does not write to the shared counters. A stream counts its own frames and bytes, and
 /// adds them to the shared counters at each heartbeat and when it closes. The frames and bytes of a
 /// stream that is never idle are therefore added only when it closes.
 ///
@@ -58,7 +58,7 @@ impl Stats {
     /// Returns the current values of the counters.
     ///
     /// The counters are read one after another while streams are running. A stream that closes
-    /// meanwhile may still count as open.
+    /// during the call may still count as open.
     #[must_use]
     pub fn snapshot(&self) -> StatsSnapshot {
         let counters = &*self.counters;

@@ -31,8 +31,9 @@
 //! error[E0277]: the trait bound `tower_sse::StreamOptions: IntoResponseParts` is not satisfied
 //! ```
 //!
-//! [`LastEventId`](crate::LastEventId) and [`Disconnect`](crate::Disconnect) are extractors, and
-//! [`StreamOptions`](crate::StreamOptions) are a part of a response, only with feature `axum`:
+//! Without feature `axum`, [`LastEventId`](crate::LastEventId) and
+//! [`Disconnect`](crate::Disconnect) are not extractors, and
+//! [`StreamOptions`](crate::StreamOptions) are not a response part. Enable it:
 //! `cargo add tower-sse --features axum`.
 //!
 //! ## Items that are not events
@@ -67,8 +68,8 @@
 //! error[E0521]: borrowed data escapes outside of function
 //! ```
 //!
-//! Events outlive the function that makes them. Of borrowed text, `.data(text.as_str())` and
-//! `.id(text)` therefore accept only literals. Copy the text:
+//! Events outlive the function that makes them. `.data(text.as_str())` and `.id(text)` therefore
+//! accept a `&str` only if it is a literal. Copy the text:
 //!
 //! ```
 //! use tower_sse::{Event, InvalidField};
@@ -126,20 +127,19 @@
 //! # If it runs but misbehaves
 //!
 //! - **There are no heartbeats, and options have no effect.** The layer is missing, or was added
-//!   before the route. For streams of this crate, a [warning](crate::response#without-a-layer) says
-//!   so. Call `.layer(SseLayer::new())` after the routes.
-//! - **There are no heartbeats, but other options have an effect.** The runtime has no timers:
-//!   build it with `enable_all`. Or the response was compressed inside the layer: put the
-//!   compression [outside](crate::operating::compression).
+//!   before the route. For streams of this crate, a [warning](crate::response#without-a-layer) is
+//!   logged. Call `.layer(SseLayer::new())` after the routes.
+//! - **There are no heartbeats, but other options have an effect.** The server does not run in a
+//!   tokio [runtime](crate::SseLayer#runtime). Or the response was compressed inside the layer: put
+//!   the compression [outside](crate::operating::compression).
 //! - **Events arrive late, or several at a time.** Something holds them back: a
 //!   [proxy](crate::operating::proxies), a [compressor](crate::operating::compression), Nagle's
 //!   algorithm without [`TCP_NODELAY`](crate::operating::proxies#sockets), or `curl` without `-N`.
-//! - **Every stream ends after the same time.** A proxy or a middleware has a timeout. If it is one
-//!   for idle connections, send [heartbeats](crate::SseLayer::heartbeat) more often; otherwise
-//!   raise it.
+//! - **Every stream ends after the same time.** A proxy or a middleware has a timeout. Raise it,
+//!   or, if it is an idle timeout, send [heartbeats](crate::SseLayer::heartbeat) more often.
 //! - **An `EventSource` stops for good.** It received a status other than 200 or another content
-//!   type, often from a middleware such as a rate limiter.
-//!   [`max_streams`](crate::SseLayer::max_streams) refuses streams so that it reconnects.
+//!   type, often from a middleware such as a rate limiter. The refusals of
+//!   [`max_streams`](crate::SseLayer::max_streams) make it reconnect instead.
 //! - **An `EventSource` requests a finished stream again and again.** It reconnects after every
 //!   end. [Answer with `204`, or send a last
 //!   event](crate::operating::clients#streams-that-are-over-for-good) at which the page closes it.
@@ -149,10 +149,10 @@
 //! - **`curl` shows an event that the page does not receive.** The event has a name: listen for it
 //!   with `addEventListener`, not with `onmessage`. Or it has no [data](crate::Event::data), not
 //!   even an empty text.
-//! - **The seventh tab waits forever.** Browsers open six connections to a host over HTTP/1.1.
-//!   Serve HTTP/2, or share one stream among the tabs by a `SharedWorker`.
+//! - **The seventh tab waits forever.** Browsers open only six connections to an origin over
+//!   HTTP/1.1. Serve HTTP/2, or share one stream among the tabs through a `SharedWorker`.
 //! - **The shutdown hangs.** The graceful shutdown of a server waits for every body. Set
 //!   [`SseLayer::shutdown`](crate::SseLayer::shutdown) and [a
 //!   deadline](crate::operating::shutdown#the-deadline).
-//! - **Work continues after its client has left.** A task that the handler spawned is not a part of
-//!   the stream. Stop it by [`Disconnect`](crate::Disconnect).
+//! - **Work continues after its client has left.** A task that the handler spawned is not part of
+//!   the stream. Stop it with [`Disconnect`](crate::Disconnect).

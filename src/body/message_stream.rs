@@ -57,15 +57,14 @@ pin_project! {
     ///
     /// # The end of the stream
     ///
-    /// - When the body ends, the stream ends. An event that is incomplete then is discarded, as in
-    ///   browsers.
+    /// - When the body ends, the stream ends. An incomplete event is discarded, as in browsers.
     /// - An error of the body is returned after the messages before it. An event larger than the
     ///   [decoder's limit](Decoder::max_event_size) is an
     ///   [`EventTooLarge`](crate::EventTooLarge). The stream ends after either error.
     /// - The stream drops the body when it ends, and returns `None` from then on.
     ///
-    /// The stream does not reconnect. Its [`last_event_id`](Self::last_event_id) and
-    /// [`retry`](Self::retry) are available after the end too.
+    /// The stream does not reconnect. After the end, [`last_event_id`](Self::last_event_id) and
+    /// [`retry`](Self::retry) are still available.
     ///
     /// # Memory
     ///

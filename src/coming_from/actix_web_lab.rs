@@ -68,7 +68,7 @@
 //!
 //! - actix-web's extractors and middleware on these routes.
 //! - `from_receiver`: wrap the channel in a `ReceiverStream` of tokio-stream.
-//! - Streams that are not `Send`: axum and hyper's multi-threaded servers need bodies that are.
+//! - Streams that are not `Send`: axum, and hyper's multi-threaded servers, require `Send` bodies.
 
 // Names for the links above.
 #[allow(unused_imports)]

@@ -66,12 +66,12 @@
 //!
 //! - **Heartbeats**: ASP.NET Core has none, and no way to write a comment. Here, they are on.
 //! - **Headers**: ASP.NET Core does not send `x-accel-buffering`, so nginx buffers its streams by
-//!   default. Here, `cache-control` is `no-cache, no-transform`, and there is no `pragma` and no
-//!   `content-encoding: identity`.
+//!   default. The layer sends it, sets `cache-control` to `no-cache, no-transform`, and sends
+//!   neither `pragma` nor `content-encoding: identity`.
 //! - **Flushing**: ASP.NET Core flushes after every event. Here, events that are ready together are
 //!   sent as one frame.
-//! - **Disconnects**: in ASP.NET Core, the enumerable sees an `OperationCanceledException`. Here,
-//!   the stream is dropped at its `await`. Spawned tasks go on, unless they watch a
+//! - **Disconnects**: in ASP.NET Core, an `OperationCanceledException` is thrown in the enumerable.
+//!   Here, the stream is dropped at its `await`. Spawned tasks continue, unless they wait for a
 //!   [`Disconnect`](crate::Disconnect).
 //! - **Shutdown**: an ASP.NET Core host waits for open streams until its timeout. Here,
 //!   [`shutdown`](SseLayer::shutdown) ends them so that their clients reconnect.
@@ -80,7 +80,7 @@
 //!
 //! # What you lose
 //!
-//! - The metadata for OpenAPI, which the result type adds to its endpoint.
+//! - The OpenAPI metadata that the result type adds to its endpoint.
 //! - Automatic JSON: the program chooses [`Event`] for text or `Json` for values.
 
 // Names for the links above.

@@ -34,28 +34,28 @@
 //! ```
 //!
 //! All options of the layer apply to such a stream, and handlers can extract
-//! [`LastEventId`](crate::LastEventId) (feature `axum`). An interval, text or event of `KeepAlive`
-//! becomes a [`Heartbeat`]. The example `existing_axum` is a whole program.
+//! [`LastEventId`](crate::LastEventId) (feature `axum`). Replace an interval, text or event of
+//! `KeepAlive` with a [`Heartbeat`]. The example `existing_axum` is a whole program.
 //!
 //! # If `KeepAlive` stays
 //!
 //! The stream still works, but `KeepAlive` sends its comment before the layer's heartbeat is due.
-//! Its comment ends with an empty line, which the layer's heartbeat avoids:
+//! An empty line follows its comment, but not the layer's heartbeat. This empty line has effects:
 //!
-//! - `@microsoft/fetch-event-source` fires an empty message for it.
-//! - After an event with an id, httpx-sse returns an empty event for it. OpenAI's Python SDK then
-//!   raises `JSONDecodeError`.
+//! - `@microsoft/fetch-event-source` dispatches an empty message.
+//! - After an event with an id, httpx-sse returns an empty event. OpenAI's Python SDK then raises
+//!   `JSONDecodeError`.
 //! - It separates the layer's [`retry`](SseLayer::retry) line from the first event.
 //!
 //! # Moving to `tower_sse::response`
 //!
-//! Move a handler for one of these reasons:
+//! Move a handler to gain one of these:
 //!
 //! - **One event for many clients**: [`Encoded`](crate::Encoded) is encoded once. axum encodes
 //!   every event for every client.
 //! - **Speed**: an event with a `String` of 16 bytes takes 18.6 ns instead of 129.8 ns, and one
-//!   allocation instead of five. Events that are ready together are sent as one frame. The figures
-//!   are the least of 60 rounds beside axum 0.8.9, in `benches/record/2026-11-20.md` of the
+//!   allocation instead of five. Events that are ready together are sent as one frame. The times
+//!   are the minimum of 60 rounds, with axum 0.8.9; see `benches/record/2026-11-20.md` in the
 //!   repository.
 //! - **JSON**: [`Json`](crate::Json) serialises a value when it is sent.
 //! - **Untrusted text** in an id or a name: axum panics if it has a line break. Here, `try_from` of

@@ -11,18 +11,18 @@
 //!
 //! # What changes with every move
 //!
-//! - **Heartbeats** are on, after 15 seconds without a byte. A heartbeat is one line, `:`, without
-//!   an empty line after it. Several clients take `:` with an empty line for an empty event.
+//! - **Heartbeats** are on, after 15 seconds without a byte. A heartbeat is the line `:` alone,
+//!   because several clients take `:` with an empty line for an empty event.
 //! - **Headers.** The layer sets `x-accel-buffering: no` for nginx, and adds `no-transform` to
 //!   `cache-control`.
 //! - **`Last-Event-ID`.** The layer reads it into [`LastEventId`]. The extractor never rejects a
 //!   request, because a `400` would stop an `EventSource` for good.
 //! - **Untrusted text** cannot forge fields. [`EventName`](crate::EventName) and
-//!   [`EventId`](crate::EventId) are checked when they are made. Each CR, LF or CRLF in data is one
-//!   line break.
-//! - **Errors** of the source: the events before it are sent first. Then the body fails, or a [last
-//!   event](SseLayer::on_error) is sent.
-//! - **Ends.** After a clean end, and never after an error, the layer can send a
+//!   [`EventId`](crate::EventId) are validated when they are created. Each CR, LF or CRLF in data
+//!   is one line break.
+//! - **Errors.** The events before an error of the source are sent first. Then the body fails, or a
+//!   [last event](SseLayer::on_error) is sent.
+//! - **Ends.** After a clean end, but not after an error, the layer can send a
 //!   [`terminator`](SseLayer::terminator) such as `[DONE]`.
 //! - **Shutdown.** With [`SseLayer::shutdown`], open streams no longer delay the server's graceful
 //!   shutdown.
@@ -30,8 +30,9 @@
 //! # What you give up
 //!
 //! - Heartbeats, headers and ends come from the layer. A route outside of it has none of them.
-//! - [`response`](crate::response) returns a plain `http::Response`. There is no type such as
-//!   axum's `Sse` to name in a signature, or from which tools derive an API description.
+//! - [`response`](crate::response) returns a plain `http::Response`. No type like axum's `Sse`
+//!   marks the handler's signature as an event stream, for readers or for tools that derive an API
+//!   description.
 //! - Streams need a tokio runtime with a timer.
 
 pub mod actix_web_lab;

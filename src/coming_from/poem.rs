@@ -14,8 +14,8 @@
 //! let app = Route::new().at("/events", get(events));
 //! ```
 //!
-//! After: a Tower service with the layer, inside of poem. poem requires that the body's error
-//! implements `Error`, so it becomes an `io::Error`.
+//! After, with a Tower service inside of poem. poem requires that the body's error implements
+//! `Error`, so `map_response` converts it into an `io::Error`.
 //!
 //! ```
 //! use std::{convert::Infallible, io};
@@ -55,16 +55,16 @@
 //! | `Event::retry(ms)` | [`SseLayer::retry`] |
 //! | `.keep_alive(time)` | [`heartbeat`](SseLayer::heartbeat) |
 //!
-//! `run_with_graceful_shutdown` stays. Give it `token.cancelled_owned()` as the signal, and the
-//! token to [`SseLayer::shutdown`], so that it does not wait for open streams.
+//! Keep `run_with_graceful_shutdown`. Pass it `token.cancelled_owned()` as the signal, and pass the
+//! token to [`SseLayer::shutdown`]. It then does not wait for open streams.
 //!
 //! # What behaves differently
 //!
-//! - **Empty data and ids**: poem writes no line for them. An event with empty data is therefore
-//!   not dispatched. Here, it is dispatched. An empty id clears the client's last event id.
-//! - **Line breaks**: poem writes a lone CR in data, and any line break in an id or a name, as it
-//!   is. It drops a trailing line break of data. Text from outside can therefore forge fields.
-//!   Here, it cannot, and a trailing line break is kept.
+//! - **Empty data and ids**: poem writes no line for them, so clients do not dispatch an event with
+//!   empty data. Here, they do, and an empty id clears the client's last event id.
+//! - **Line breaks**: poem writes a lone CR in data, and any line break in an id or a name,
+//!   unchanged, so untrusted text can forge fields. It drops a trailing line break of data. Here,
+//!   untrusted text cannot forge fields, and a trailing line break is kept.
 //! - **Keep-alive**: poem sends `:` and an empty line at a fixed rate, even if an event was just
 //!   sent. Here, `:` without an empty line is sent after 15 seconds without a byte.
 //! - **Errors**: poem's streams cannot fail. Here, items may be a `Result`, and an error

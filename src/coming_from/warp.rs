@@ -21,7 +21,8 @@
 //! let service = SseLayer::new().layer(warp::service(events));
 //! ```
 //!
-//! The example `hyper_raw` serves such a service. Or move to axum and the events of this crate:
+//! The example `hyper_raw` serves such a service. Alternatively, move to axum and the events of
+//! this crate:
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::get};
@@ -54,11 +55,11 @@
 //!
 //! # What behaves differently
 //!
-//! - **`last_event_id::<T>()`** answers `400` if the id does not parse as `T`, which stops an
+//! - **`last_event_id::<T>()`** answers `400` if the id does not parse as `T`, and a `400` stops an
 //!   `EventSource` for good. Replace it even if you keep warp. [`LastEventId`] never rejects a
 //!   request.
 //! - **Line breaks**: warp writes a CR in data, and any line break in an id, a name or a comment,
-//!   as it is. Text from outside can therefore forge fields. Here, it cannot.
+//!   unchanged. Untrusted text can therefore forge fields. Here, it cannot.
 //! - **Spaces**: warp writes `data:` without a space, so clients drop a leading space of the data.
 //!   Here, it is kept.
 //! - **`keep_alive`** sends `:` and an empty line, which [several

@@ -7,10 +7,11 @@ pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
     /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned the error into a
-    /// last event; or a service that returns bare streams failed before it returned the stream.
+    /// last event. The same reason applies if a service that returns bare streams fails before it
+    /// returns one.
     Failed,
-    /// The server dropped the response or its future before the end of the stream, because the
-    /// client disconnected, or because the server or an outer layer gave up on the response.
+    /// The response or its future was dropped before the end of the stream. Either the client
+    /// disconnected, or the server or an outer layer gave up on the response.
     Disconnected,
     /// The [shutdown](crate::SseLayer::shutdown) ended the stream.
     Drained,
@@ -19,8 +20,8 @@ pub enum CloseReason {
     /// The source panicked, or the stream was dropped while its thread unwound from another panic.
     Panicked,
     /// The program cancelled the source: its error was the [`JoinError`](tokio::task::JoinError) of
-    /// a cancelled task, or one for which [`cancellation_if`](crate::SseLayer::cancellation_if)
-    /// returns `true`.
+    /// a cancelled task, or [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`
+    /// for it.
     Cancelled,
 }
 
@@ -81,7 +82,7 @@ impl CloseReport {
     }
 
     /// Returns the number of data frames that were passed to the server, including those that the
-    /// layer wrote. A frame may hold several events, part of one, or none, such as a heartbeat.
+    /// layer wrote. A frame may contain several events, part of one, or none, as a heartbeat does.
     #[must_use]
     pub const fn frames(&self) -> u64 {
         self.frames

@@ -12,7 +12,7 @@ use super::CloseReason;
 ///
 /// It fires on every exit path: when the client disconnects, even before the first byte or while
 /// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns why. The
-/// source stream itself needs no signal, because it is dropped.
+/// source stream needs no signal, because it is dropped.
 ///
 /// Services that return a bare stream find it in the request's extensions. For all other services,
 /// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there, and with
@@ -95,7 +95,7 @@ impl Disconnect {
     }
 
     /// Returns a token that is cancelled when the response is over, for code that takes a
-    /// [`CancellationToken`]. It is a child token: cancelling it does not end the response.
+    /// [`CancellationToken`]. It is a child token: cancelling it does not affect the response.
     #[must_use]
     pub fn token(&self) -> CancellationToken {
         self.token.child_token()

@@ -8,13 +8,13 @@ use crate::event::{EventId, InvalidField, check_one_line};
 /// The name of the header in which a client sends the id of the last event that it received.
 pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
-/// The id of the last event that a client received, which it sends as `Last-Event-ID` when it
+/// The id of the last event that a client received, sent as `Last-Event-ID` when the client
 /// reconnects.
 ///
 /// [`SseLayer`](crate::SseLayer) inserts it into the request's extensions. With feature `axum` it
-/// is also an extractor, with or without the layer. On a client's first connection there is no last
-/// event id: then `Option<LastEventId>` is `None`, and `LastEventId` [is empty](Self::is_empty).
-/// The extractor never rejects a request, because an `EventSource` gives up after a `400`.
+/// is also an extractor, with or without the layer. On a client's first connection,
+/// `Option<LastEventId>` is `None`, and `LastEventId` [is empty](Self::is_empty). The extractor
+/// never rejects a request, because an `EventSource` gives up after a `400`.
 ///
 /// ```
 /// # use http::Request;
@@ -54,8 +54,8 @@ impl LastEventId {
 
     /// Reads the first of the query parameters `names` that is present and not empty.
     ///
-    /// Page code cannot set the headers of an `EventSource`, so polyfills, and pages that start a
-    /// stream at a given event, send the id in the query. See also
+    /// Page code cannot set the headers of an `EventSource`. Polyfills, and pages that start a
+    /// stream at a given event, therefore send the id in the query. See also
     /// [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
     #[must_use]
     pub fn from_query<N: AsRef<str>>(uri: &Uri, names: &[N]) -> Option<Self> {

@@ -9,9 +9,9 @@ use super::Message;
 /// [HTML standard][html].
 ///
 /// It reads bytes in chunks of any size and returns a [`Message`] for every event that a browser
-/// would dispatch. Like a browser, it replaces bytes that are not UTF-8 by U+FFFD, and discards an
-/// event that is incomplete when the stream ends. [`MessageStream`](crate::MessageStream) decodes a
-/// body.
+/// would dispatch. Like a browser, it replaces bytes that are not UTF-8 with U+FFFD, and discards
+/// an event that is incomplete when the stream ends. [`MessageStream`](crate::MessageStream)
+/// decodes a body.
 ///
 /// ```
 /// use tower_sse::Decoder;
@@ -131,8 +131,8 @@ impl Decoder {
     ///
     /// # Errors
     ///
-    /// Returns [`EventTooLarge`] if an event exceeds the [limit](Self::max_event_size). So does
-    /// every later call, because the decoder cannot find the end of that event.
+    /// Returns [`EventTooLarge`] if an event exceeds the [limit](Self::max_event_size). Every later
+    /// call returns it too, because the decoder cannot find the end of that event.
     pub fn decode(&mut self, input: &mut impl Buf) -> Result<Option<Message>, EventTooLarge> {
         while input.has_remaining() && !self.is_too_large {
             let chunk = input.chunk();

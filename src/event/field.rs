@@ -3,9 +3,9 @@ use std::{error::Error, fmt};
 /// The error of converting text that cannot be an [`EventName`](crate::EventName) or an
 /// [`EventId`](crate::EventId).
 ///
-/// Neither may contain a line feed or a carriage return, which would end the line and let the rest
-/// of the text forge other fields. Neither may contain U+0000, because clients ignore an `id` with
-/// it ([HTML, "Interpreting an event stream"][html]).
+/// Neither may contain a line feed or a carriage return, because the rest of the text could then
+/// forge other fields. Neither may contain U+0000, because clients ignore an `id` with it ([HTML,
+/// "Interpreting an event stream"][html]).
 ///
 /// ```
 /// use tower_sse::EventId;

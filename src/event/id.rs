@@ -5,8 +5,8 @@ use super::field::{InvalidField, check_one_line, is_one_line};
 /// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
 ///
 /// It cannot contain a line feed, a carriage return or U+0000, so text received at run time cannot
-/// forge other fields. An empty id is valid. It clears the client's last event id, so that its next
-/// request has no `Last-Event-ID`.
+/// forge other fields. An empty id is valid: it clears the client's last event id, and the client's
+/// next request has no `Last-Event-ID`.
 ///
 /// Keep ids short and plain if pages of other origins read the stream. Browsers send a CORS
 /// preflight before a request whose `Last-Event-ID` is longer than 128 bytes or contains characters

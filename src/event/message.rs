@@ -40,10 +40,10 @@ use super::{Event, EventId, EventName, field::is_one_line};
 /// | `last_event_id` is empty | an empty `id` field if the stream [cleared](Self::last_event_id()) its id, otherwise none |
 /// | carriage returns in `data` | line breaks, which clients decode as line feeds |
 ///
-/// Only a program that writes the fields, or a stream with U+0000 in a name, can make a message
-/// that the format cannot represent. It cannot forge other fields: in `event`, U+FFFD replaces line
-/// breaks and U+0000. A `last_event_id` with one of them is left out, because a changed id could
-/// resume the stream elsewhere.
+/// The format cannot represent every message: a program can set `event` or `last_event_id` to text
+/// with line breaks or U+0000, and a decoded name can contain U+0000. Such text cannot forge other
+/// fields. In `event`, U+FFFD replaces these characters. A `last_event_id` with one of them is
+/// omitted, because a changed id could resume the stream elsewhere.
 ///
 /// A [hub](crate::hub) assigns ids of its own, and takes a message
 /// [without its id](Self::without_id).
@@ -59,7 +59,7 @@ pub struct Message {
     ///
     /// Cloning it is cheap, and messages with the same id share it.
     pub last_event_id: Arc<str>,
-    /// The last `retry` field since the previous message, in any block.
+    /// The last reconnection time that the stream sent since the previous message, if any.
     pub retry: Option<Duration>,
     /// The last event id is empty because the stream cleared it.
     pub(super) clears_id: bool,
@@ -94,7 +94,7 @@ impl Message {
         self
     }
 
-    /// Removes the last event id.
+    /// Returns the message without its last event id.
     ///
     /// A [hub](crate::hub) does not publish events that have an id:
     ///

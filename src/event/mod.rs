@@ -43,7 +43,7 @@ use self::id::Id;
 
 /// An event of a stream, before it is encoded.
 ///
-/// Each method is named after the field of the wire format that it sets. A second call replaces the
+/// Each method is named after the wire-format field that it sets. A second call replaces the
 /// field's value.
 ///
 /// ```
@@ -96,7 +96,8 @@ impl Event {
     }
 
     /// Sets the `event` field: the event's name, for which page code listens with
-    /// `addEventListener("tick", …)`. Without a name, or with an empty one, it is `message`.
+    /// `addEventListener("tick", …)`. An event without a name, or with an empty one, has the name
+    /// `message`.
     ///
     /// Avoid the names `open` and `error`. `EventSource` dispatches events of its own with these
     /// names, and listeners cannot distinguish them.
@@ -137,7 +138,8 @@ impl Event {
     /// `Last-Event-ID` when it reconnects. An empty id clears the client's last event id.
     ///
     /// To advance a client's last event id without an event for the page, send the id with empty
-    /// data and a name for which the page does not listen. Clients differ on an id without data:
+    /// data and a name that the page does not listen for. Clients treat an id without data
+    /// differently:
     ///
     /// | Client | An id without data | An id with empty data |
     /// |---|---|---|
@@ -189,7 +191,7 @@ impl Event {
     /// another `retry` field replaces it.
     ///
     /// The time is written in whole milliseconds, rounded down. Clients in Node reconnect at once
-    /// if it is more than 2³¹−1 milliseconds, the limit of `setTimeout`.
+    /// if the time exceeds 2³¹−1 milliseconds, the limit of `setTimeout`.
     ///
     /// [`SseLayer::retry`](crate::SseLayer::retry) sets a reconnection time at the start of every
     /// stream.
@@ -209,8 +211,8 @@ impl Event {
 
     /// Sets the `data` field, which page code reads as `event.data`.
     ///
-    /// Every line of `text` becomes a `data` line, so any text is safe. The client joins the lines with line feeds, so a
-    /// CR or CRLF arrives as an LF. A trailing line break is kept.
+    /// Every line of `text` becomes a `data` line, so any text is safe. The client joins the lines
+    /// with line feeds, so a CR or CRLF arrives as an LF. A trailing line break is kept.
     ///
     /// A literal is not copied, a `String` is moved, and a `&String` is copied.
     pub fn data(mut self, text: impl IntoText) -> Self {

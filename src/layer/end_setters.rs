@@ -26,13 +26,13 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().max_age(max_age))
     }
 
-    /// Turns [`max_age`](Self::max_age) off, which is the default, for streams that set no maximum
-    /// age of their own.
+    /// Turns [`max_age`](Self::max_age) off, which is the default. A response can still set a
+    /// maximum age for its own stream.
     ///
     /// Calling it also makes the layer [classify its
-    /// clients](crate::operating::clients#how-clients-reconnect). Otherwise the layer does so only
-    /// with a maximum age, a shutdown or a limit, and streams with a maximum age from their
-    /// response always end by failing.
+    /// clients](crate::operating::clients#how-clients-reconnect), as a maximum age, a shutdown or a
+    /// limit does. In a layer that does not classify them, a stream with a maximum age of its own
+    /// always ends by failing.
     ///
     /// ```
     /// use tower_sse::SseLayer;
@@ -96,8 +96,8 @@ impl<M> SseLayer<M> {
 
     /// Sends an event after the source has ended cleanly. By default none is sent.
     ///
-    /// OpenAI's clients wait for `[DONE]`. Page code can close its `EventSource` at such an event,
-    /// which would otherwise reconnect.
+    /// OpenAI's clients wait for `[DONE]`. Page code can close its `EventSource` at such an event;
+    /// otherwise it reconnects.
     ///
     /// - If the source fails or ends mid-event, the event is not sent.
     /// - An event with a name but without data is sent with empty data, because otherwise no client
@@ -111,9 +111,9 @@ impl<M> SseLayer<M> {
     /// SseLayer::new().terminator("[DONE]");
     /// ```
     ///
-    /// If a task sends the events through a channel and panics, the channel closes as if the task
-    /// had finished, and `[DONE]` is sent after a partial answer. Make the failure of the task the
-    /// last item of the stream, so that the body fails:
+    /// If a task sends the events through a channel and panics, the channel closes as usual, and
+    /// `[DONE]` is sent after a partial answer. Make the failure of the task the last item of the
+    /// stream, so that the body fails:
     ///
     /// ```
     /// use futures_util::{Stream, StreamExt, future, stream};
@@ -148,8 +148,8 @@ impl<M> SseLayer<M> {
         self.options(StreamOptions::new().without_terminator())
     }
 
-    /// Turns an error of the source into a last event, after which the stream ends cleanly and
-    /// without the [terminator](Self::terminator).
+    /// Turns an error of the source into a last event. The stream then ends cleanly, without the
+    /// [terminator](Self::terminator).
     ///
     /// Without a closure, an error of the source fails the body, so that clients notice it and
     /// reconnect. With one, the body still fails in these cases:
@@ -160,11 +160,10 @@ impl<M> SseLayer<M> {
     /// - The closure panicked, or returned an event with neither data nor a name, which no client
     ///   would dispatch.
     ///
-    /// The events before the error are sent first. A body that fails does so 20 milliseconds after
-    /// the server has released their bytes, or after about a second if the server keeps them. A
-    /// client that reads slowly, or is behind a compressor, may still lose the last events. A
-    /// failing body also causes [log lines of the server and of
-    /// proxies](crate::operating::errors#logs).
+    /// The events before the error are sent first. The body fails 20 milliseconds after the server
+    /// has released their bytes, but waits at most a second for that. A client that reads slowly,
+    /// or is behind a compressor that does not flush, may still lose the last events. A failing
+    /// body also causes [log lines](crate::operating::errors#logs) of the server and of proxies.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};
@@ -206,8 +205,8 @@ impl<M> SseLayer<M> {
     /// the body is never polled or the source panics. Before the call, the source is dropped and
     /// the permit of [`max_streams`](Self::max_streams) is freed.
     ///
-    /// The closure runs in the server's task, or on the thread that drops the body, even while that
-    /// thread unwinds from a panic. It must not block. A panic in it is caught and logged. With
+    /// The closure must not block. It runs in the server's task, or on the thread that drops the
+    /// body, even while that thread unwinds from a panic. A panic in it is caught and logged. With
     /// feature `tracing`, it is called in the request's span, and every close is logged at DEBUG.
     ///
     /// ```

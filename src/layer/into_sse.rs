@@ -107,7 +107,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// Creates a response whose body is the events of `stream`.
 ///
 /// The [layer](crate::SseLayer) adds the heartbeats, the other headers and all its other features.
-/// A handler of any framework that takes an [`http::Response`] can return it, such as axum:
+/// Handlers of frameworks that accept an [`http::Response`], such as axum, can return it:
 ///
 /// ```
 /// use axum::{Router, response::IntoResponse, routing::get};
@@ -126,10 +126,10 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 ///
 /// # Without a layer
 ///
-/// A layer that is missing, or that was added before the route, is easy to overlook: the events
-/// arrive, but without heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. If a
-/// server polls the body without a layer, the crate therefore logs a warning, once for each
-/// process. Without feature `tracing`, debug builds print it to stderr.
+/// If the layer is missing, or was added before the route, the events still arrive, but without
+/// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. The crate therefore logs
+/// a warning if a server polls the body without a layer, once for each process. Without feature
+/// `tracing`, debug builds print it to stderr.
 ///
 /// A test may read the body of a handler without a layer. To serve events without a layer on
 /// purpose, create the response with [`EventBody::new`], which never warns.

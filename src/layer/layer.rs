@@ -35,8 +35,8 @@ use super::{Config, SseService, marker};
 /// }
 /// ```
 ///
-/// The layer covers the routes that are added before it. A table on the [crate's
-/// page](crate#what-the-layer-does) lists what it does to a stream by default.
+/// The layer covers the routes that are added before it. The crate's page lists [what the layer
+/// changes](crate#what-the-layer-changes) and the [defaults](crate#options) of its options.
 ///
 /// # Options
 ///
@@ -53,7 +53,7 @@ use super::{Config, SseService, marker};
 ///
 /// **End**
 ///
-/// - [`terminator`](Self::terminator) sends a last event after a clean end, such as `[DONE]`.
+/// - [`terminator`](Self::terminator) sends a last event, such as `[DONE]`, after a clean end.
 /// - [`on_error`](Self::on_error) turns an error of the source into a last event.
 /// - [`cancellation_if`](Self::cancellation_if) treats more errors as cancellations.
 /// - [`max_age`](Self::max_age) ends old streams, so that their clients reconnect.
@@ -68,7 +68,8 @@ use super::{Config, SseService, marker};
 ///
 /// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
 /// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
-/// - [`require_accept`](Self::require_accept) answers `406` if the request accepts no event stream.
+/// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
+///   stream.
 ///
 /// **Observe**
 ///
@@ -77,7 +78,8 @@ use super::{Config, SseService, marker};
 /// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
 ///
 /// [`options`](Self::options) sets several options of streams at once. A response can override them
-/// with [`StreamOptions`](crate::StreamOptions) in its extensions, and `without_…` turns one off.
+/// with [`StreamOptions`](crate::StreamOptions) in its extensions. A method `without_…` turns an
+/// option off.
 ///
 /// # Services that return a bare stream
 ///
@@ -111,27 +113,25 @@ use super::{Config, SseService, marker};
 /// [`IntoSse`](crate::IntoSse). The compiler infers it from the first service that a value is
 /// applied to. A value that is never applied needs a type annotation.
 ///
-/// A type written as `SseLayer`, such as that of a struct field, means `SseLayer<marker::Http>`. It
-/// is for services that return an [`http::Response`] of a body, such as an axum `Router`.
+/// As a type, for example of a struct field, `SseLayer` means `SseLayer<marker::Http>`. It is for
+/// services that return an [`http::Response`] of a body, such as an axum `Router`.
 ///
 /// # Runtime
 ///
-/// Event streams need a tokio runtime with its timer enabled, as by `#[tokio::main]` or
-/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time). In a runtime without a timer, a
-/// stream panics when it needs one: when it is idle, fails, has a maximum age or is drained. A
-/// stream that outlives its runtime panics too.
+/// Event streams need a tokio runtime with its timer enabled. `#[tokio::main]` and
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. In a runtime without a
+/// timer, a stream panics if it is idle, fails, has a maximum age or is drained. A stream that
+/// outlives its runtime panics too.
 ///
-/// Outside of any runtime there are no timers:
+/// Served without any runtime, a stream has no timers, but does not panic:
 ///
 /// - No heartbeats are sent.
 /// - A maximum age has no effect, unless it is zero.
-/// - The delays of [`Drain`](crate::Drain) are ignored. Unless it is
-///   [`Drain::never`](crate::Drain::never), the shutdown ends each stream at the next point between
-///   events, without a limit to how long the source may be mid-event.
-/// - A body fails without delay.
-///
-/// With feature `tracing`, a stream without the timer for its heartbeats or its maximum age logs a
-/// WARN line.
+/// - The delays of [`Drain`](crate::Drain) are ignored. The shutdown ends each stream at the next
+///   point between events, however long the source stays mid-event.
+///   [`Drain::never`](crate::Drain::never) still ends none.
+/// - A body that fails does so without delay.
+/// - With feature `tracing`, a stream with heartbeats or a maximum age logs a WARN line.
 ///
 /// Cloning is cheap. Setting an option of a clone does not change the original.
 #[doc(alias = "sse")]

@@ -10,9 +10,9 @@ use crate::{connection::Client, options::Retry};
 /// The answer to a client whose stream cannot open because the server is [shutting
 /// down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
 ///
-/// No single answer makes all clients reconnect. Any status but 200 ends an `EventSource` for good
-/// ([HTML, "Processing model"][html]), while other clients would take an empty stream for the whole
-/// answer. [`per_client`](Self::per_client), the default, distinguishes them:
+/// No single answer makes all clients reconnect. Any status but 200 stops an `EventSource` for good
+/// ([HTML, "Processing model"][html]), while other clients would mistake an empty stream for the
+/// complete answer. [`per_client`](Self::per_client), the default, distinguishes them:
 ///
 /// | client | answer |
 /// |---|---|

@@ -68,15 +68,15 @@ impl<M> SseLayer<M> {
     /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
     /// share the limit.
     ///
-    /// - A stream takes a permit at the response head and holds it until it has closed, on every
-    ///   exit path. With a service that returns a bare stream, it takes the permit when the service
-    ///   is called. (`ConcurrencyLimit` of tower frees its permit at the response head.)
-    /// - A stream with a status other than 200 is not refused. It takes a permit if one is free.
+    /// - A stream takes a permit at the response head, or when the service is called if it returns
+    ///   a bare stream. It holds the permit until it has closed, on every exit path.
+    ///   (`ConcurrencyLimit` of tower frees its permit at the response head.)
+    /// - A stream with a status other than 200 is never refused. It takes a permit only if one is
+    ///   free.
     /// - A client that does not read keeps its permits, because neither [`max_age`](Self::max_age)
     ///   nor the [shutdown](Self::shutdown) can end its streams. Over HTTP/2, one connection can
-    ///   keep 200 permits with hyper's default settings. Only a maximum age of connections ends
-    ///   them; see [proxies and
-    ///   sockets](crate::operating::proxies#http2-clients-that-grant-no-window).
+    ///   keep 200 permits with hyper's default settings. Limit the age of connections; see [proxies
+    ///   and sockets](crate::operating::proxies#http2-clients-that-grant-no-window).
     ///
     /// # Panics
     ///
@@ -174,7 +174,7 @@ impl<M> SseLayer<M> {
     /// Answers `406 Not Acceptable` instead of an event stream if the request does not accept one
     /// (RFC 9110, section 12.5.1).
     ///
-    /// Off by default, because OpenAI's SDKs accept `application/json` and expect a stream.
+    /// Off by default, because OpenAI's SDKs send `Accept: application/json` and expect a stream.
     ///
     /// - A request without an `Accept` header accepts anything. If several ranges match, the most
     ///   specific one decides.
@@ -214,8 +214,8 @@ impl<M> SseLayer<M> {
         self
     }
 
-    /// Treats additional errors of the source as cancellations, which mean that the program itself
-    /// ended the source.
+    /// Treats an error of the source as a cancellation if the closure returns `true` for it. A
+    /// cancellation means that the program itself ended the source.
     ///
     /// By default, only the [`JoinError`](tokio::task::JoinError) of a cancelled task is a
     /// cancellation. A cancellation differs from a failure:
@@ -224,14 +224,14 @@ impl<M> SseLayer<M> {
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
     /// - Between events, the stream of an `EventSource` ends cleanly, if the layer [classifies its
     ///   clients](crate::operating::clients#how-clients-reconnect). Every other body fails, because
-    ///   the client would take what it has received for the whole answer.
+    ///   the client would mistake a partial answer for the complete one.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the rest of its answer
     /// is then missing. A client that disconnects causes no error of the source. The page
     /// [errors](crate::operating::errors#cancellations) has predicates for tonic and hyper.
     ///
-    /// The closure gets the error as the stream or body returned it; call [`source`](Error::source)
-    /// for its causes. A panic in the closure counts as `false`.
+    /// The closure receives the error as the stream or body returned it. Call
+    /// [`source`](Error::source) for its causes. A panic in the closure counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;

@@ -49,10 +49,9 @@ impl<M> SseLayer<M> {
     ///   this option for clients that fail on two lines.
     ///
     /// The line has no empty line after it, so it belongs to the same block as the first event.
-    /// Some sources send comments followed by empty lines, such as the `KeepAlive` of axum's `Sse`.
-    /// If such a comment comes before the first event, its empty line ends the block of the `retry`
-    /// line, which has no data. httpx-sse then returns an empty event. Turn off such heartbeats of
-    /// the source.
+    /// Some sources, such as axum's `Sse` with `KeepAlive`, send comments followed by an empty
+    /// line. Before the first event, that empty line ends a block that has only the `retry` line,
+    /// and httpx-sse returns an empty event for it. Turn off such comments of the source.
     ///
     /// ```
     /// use std::time::Duration;
@@ -83,8 +82,8 @@ impl<M> SseLayer<M> {
     /// Starts every stream with a comment line of `bytes` bytes, including the line feed. By
     /// default there is none.
     ///
-    /// Use it for proxies and old browsers that hold back a response until they have received 2 KiB
-    /// of it. The shortest line has 2 bytes, even if `bytes` is 1. Zero means no padding.
+    /// Use it for proxies and old browsers that hold back the first 2 KiB of a response. The
+    /// shortest line has 2 bytes, even if `bytes` is 1. Zero means no padding.
     ///
     /// # Panics
     ///

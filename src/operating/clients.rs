@@ -3,8 +3,8 @@
 //!
 //! # How clients reconnect
 //!
-//! The rules by which clients reconnect contradict each other. The layer therefore classifies each
-//! client by its request:
+//! No single end or answer makes every client reconnect. The layer therefore classifies each client
+//! by its request:
 //!
 //! - **`EventSource`**: a `GET` whose `Accept` names `text/event-stream` and whose `Cache-Control`
 //!   has `no-cache`. It reconnects after a clean end and after a failure. Any status but 200 stops
@@ -15,30 +15,29 @@
 //! - **A call**: any other method. It never reconnects, because the stream is its answer.
 //!
 //! The [shutdown](crate::Drain) and the [maximum age](crate::MaxAge) end a stream before its source
-//! ends. How they do so depends on the client, and so does the answer to a client that is
-//! [refused](crate::Refusal):
+//! ends. The end depends on the client, as does the [refusal](crate::Refusal) of a stream:
 //!
-//! | client | the end | the refusal |
+//! | client | the end, by default | the refusal, by default |
 //! |---|---|---|
 //! | EventSource | cleanly | `200` and a `retry` line |
 //! | fetch | by failing | `503` |
 //! | another GET | cleanly | `503` |
-//! | a call | by failing, after 30 s | `503` |
+//! | a call | by failing, if it is still open 30 s later | `503` |
 //!
 //! # Exceptions
 //!
 //! - **Over plain http**, browsers send `Sec-Fetch-Mode` only to localhost. A `fetch` to any other
 //!   host counts as another `GET`.
-//! - **A `fetch` with `cache: 'no-store'`** sends what an `EventSource` sends, and is treated as
-//!   one. So is every `fetch` while "disable cache" is on in the developer tools of Chromium or
-//!   Firefox.
+//! - **A `fetch` with `cache: 'no-store'` or `'reload'`** sends the headers of an `EventSource`,
+//!   and is treated as one. The same holds for every `fetch` while "disable cache" is on in the
+//!   developer tools of Chromium or Firefox.
 //! - **A layer with none of these options** does not classify clients:
 //!   [`shutdown`](SseLayer::shutdown), [`max_streams`](SseLayer::max_streams),
 //!   [`max_age`](SseLayer::max_age), [`without_max_age`](SseLayer::without_max_age). It ends every
-//!   `GET` by failing: every client that reconnects at all does so after a failure.
-//! - **Clients on libsoup**, such as WebKitGTK but not Safari, do not notice a body that fails.
-//!   Over HTTP/1 they take a chunked body without its last chunk for a clean end. Over HTTP/2 they
-//!   do not notice RST_STREAM or GOAWAY. If they must know that an answer is complete, send a
+//!   `GET` by failing, because every client that reconnects at all does so after a failure.
+//! - **Clients on libsoup** (WebKitGTK, but not Safari) do not notice a body that fails. Over
+//!   HTTP/1, they treat a chunked body without its last chunk as complete. Over HTTP/2, they ignore
+//!   RST_STREAM and GOAWAY. To mark an answer as complete, send a
 //!   [`terminator`](SseLayer::terminator).
 //! - **`@microsoft/fetch-event-source`** waits for the time in the last `retry` line, and ignores
 //!   `Retry-After`.
@@ -49,16 +48,17 @@
 //! has the reason [`Disconnected`](CloseReason::Disconnected). Nothing fails, and nothing is logged
 //! above DEBUG.
 //!
-//! - **Late notice over HTTP/1.** hyper does not notice a FIN in these cases: the request body is
-//!   unread, bytes of a next request are buffered (a stray CRLF is enough), or `half_close` is on.
-//!   A failed write then reveals the disconnect, at the second heartbeat after it. Let handlers of
-//!   `POST` read the request body.
-//! - **Spawned tasks go on.** To stop them, use [`Disconnect`]. To let the work finish for a client
-//!   that returns, keep it on its task and record its events: [runs](crate::runs) do both.
+//! - **Late notice over HTTP/1.** In these cases, hyper notices a disconnect only at the second
+//!   write after it, such as the second heartbeat:
+//!   - the request body is unread, so let handlers of `POST` read it
+//!   - bytes of a next request are buffered; a stray CRLF is enough
+//!   - `half_close` is on
+//! - **Spawned tasks continue.** To stop them, use [`Disconnect`]. To let them finish, and record
+//!   their events for a client that returns, use [runs](crate::runs).
 //!
 //! # Credentials that expire
 //!
-//! A stream outlives the check of its request. End it at the expiry of the token that opened it,
+//! A stream outlives the authentication of its request. End it when the access token expires,
 //! without a grace period. The client then reconnects with a fresh token or is rejected:
 //!
 //! ```
@@ -76,14 +76,15 @@
 //! ```
 //!
 //! The stream of an `EventSource` then ends cleanly only in a layer that [classifies its
-//! clients](#exceptions). If the layer has no other reason to, call
+//! clients](#exceptions). To make a layer do so, call
 //! [`without_max_age`](SseLayer::without_max_age).
 //!
 //! # Streams that are over for good
 //!
 //! An `EventSource` reconnects after every end, even when the job is done. To stop it, answer its
 //! next request with `204 No Content` ([HTML][html]). The layer passes such a response through. Or
-//! send a last event, such as a [`terminator`](SseLayer::terminator), at which the page closes it.
+//! send a last event, such as a [`terminator`](SseLayer::terminator), at which the page closes the
+//! `EventSource`.
 //!
 //! ```
 //! use axum::{http::StatusCode, response::{IntoResponse, Response}};
@@ -105,13 +106,13 @@
 //!
 //! # Page code
 //!
-//! - A page that is loaded again has a new `EventSource`, which sends no id. Keep the last id in
+//! - A reloaded page has a new `EventSource`, which sends no id. Keep the last id in
 //!   `sessionStorage`, together with what the page shows, and send it in the query:
 //!   [`last_event_id_query`](SseLayer::last_event_id_query) accepts it. The example `chat` does so.
-//!   With a hub, the server can also render [`Hub::position`](crate::hub::Hub::position) into the
-//!   page, with what the page shows at that moment.
-//! - A page that the user leaves can stay in the back/forward cache with its stream open. Chromium
-//!   kept one for more than 20 seconds. Close the stream on `pagehide`, and open it on `pageshow`.
+//!   With a hub, the server can instead render the page's state into it, together with
+//!   [`Hub::position`](crate::hub::Hub::position).
+//! - After the user leaves a page, the back/forward cache can keep its stream open: Chromium did so
+//!   for more than 20 seconds. Close the stream on `pagehide`, and open it on `pageshow`.
 //!
 //! [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
 

@@ -2,7 +2,7 @@
 //! costs.
 //!
 //! By default, `CompressionLayer` leaves event streams alone. Put it outside of [`SseLayer`], with
-//! a predicate that admits them. It then compresses them by gzip, brotli or zstd:
+//! a predicate that admits them. It then compresses them with gzip, brotli or zstd:
 //!
 //! ```
 //! use axum::Router;
@@ -38,12 +38,13 @@
 //! | brotli | 185 | 1,275 |
 //! | zstd | 820 | 975 |
 //!
-//! Measured by `served idle gzip 1000` of the benchmarks, less the 11 KiB of the stream itself.
+//! Measured with `served idle gzip 1000` of the benchmarks, without the 11 KiB of the stream
+//! itself.
 //!
 //! # What changes
 //!
-//! - **A stream that the layer cuts short** fails about a second later: the layer waits until its
-//!   last bytes are released, and the compressor keeps them.
+//! - **A body that fails** does so about a second later, because the layer waits for its last bytes
+//!   to be released, and the compressor keeps them.
 //! - **Events that were ready before an error of the source** arrive. Without [`SseLayer`],
 //!   tower-http 0.7.1 drops them.
 //! - **axum's `Sse` over `futures::stream::unfold`** works inside of [`SseLayer`]. Without it, the
@@ -53,8 +54,9 @@
 //!
 //! # Other compressors
 //!
-//! - **Inside of [`SseLayer`]**, a compressor turns off heartbeats, the terminator and the
-//!   farewell. The layer writes nothing into a stream that has a content coding.
+//! - **A compressor inside of [`SseLayer`]** turns off everything that the layer writes, such as
+//!   heartbeats and the terminator. The layer writes nothing into a stream that has a content
+//!   coding.
 //! - **nginx** with `gzip on` and `gzip_types text/event-stream` also passes each event at once. It
 //!   ignores `cache-control: no-transform`.
 //! - **`cache-control: no-transform`** is for proxies. tower-http does not read it.

@@ -3,18 +3,18 @@
 //!
 //! # What clients see
 //!
-//! The events before an error are sent first. If the source fails between events, the rest depends
-//! on the options:
+//! The events before an error are sent first. If the source fails between events, the options
+//! decide what follows:
 //!
 //! | error | the stream |
 //! |---|---|
-//! | without [`on_error`](SseLayer::on_error) | fails, so that clients notice and reconnect |
-//! | with it | sends the event that it returns, and ends cleanly |
+//! | a failure, without [`on_error`](SseLayer::on_error) | fails, so that clients notice and reconnect |
+//! | a failure, with `on_error` | sends the event that the closure returns, and ends cleanly |
 //! | a cancellation, for an `EventSource` | ends cleanly |
 //! | a cancellation, for any other client | fails |
 //!
-//! - Mid-event, or with a content coding, every error fails the stream: no other event can be
-//!   written there.
+//! - Mid-event, or with a content coding, every error fails the stream, because the layer can write
+//!   no event there.
 //! - A cancellation ends a stream cleanly only in a layer that [classifies its
 //!   clients](super::clients#how-clients-reconnect).
 //! - The close report has the reason [`Failed`](CloseReason::Failed) or
@@ -33,9 +33,9 @@
 //! use tower_sse::SseLayer;
 //!
 //! fn is_cancellation(error: &(dyn Error + 'static)) -> bool {
-//!     // tonic reports timeouts as `Cancelled` too: only for calls without one.
+//!     // tonic reports timeouts as `Cancelled` too, so use this only for calls without a timeout.
 //!     error.downcast_ref::<Status>().is_some_and(|status| status.code() == Code::Cancelled)
-//!         // The program dropped the request. Never an upstream's reset or half a message.
+//!         // The program dropped the request. An upstream that breaks off is another error.
 //!         || error.downcast_ref::<hyper::Error>().is_some_and(hyper::Error::is_canceled)
 //! }
 //!
@@ -49,9 +49,9 @@
 //!
 //! # `BroadcastStream` and `Lagged`
 //!
-//! A `BroadcastStream` returns the error `Lagged` if its client was too slow and lost messages.
-//! Passed on as an error, it fails the stream. Ignored, it leaves a gap that the client does not
-//! notice. Instead, send an event at which the page loads its state again:
+//! A `BroadcastStream` returns the error `Lagged` if its client was too slow and lost messages. If
+//! the handler passes the error on, the stream fails. If it ignores the error, the client does not
+//! notice the gap. Instead, send an event at which the page loads its state again:
 //!
 //! ```
 //! use futures_util::{Stream, StreamExt};
@@ -72,18 +72,19 @@
 //!
 //! # Upstreams
 //!
-//! An upstream that breaks off fails the stream, with one exception. hyper ends a body cleanly if
+//! An upstream that breaks off fails the stream, with one exception: hyper ends a body cleanly if
 //! its HTTP/2 stream was reset with `NO_ERROR` ([RFC 9113, section
 //! 8.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1)).
 //!
 //! # Timing
 //!
-//! A body fails 20 milliseconds after the server has taken its last bytes. Behind a compressor it
-//! takes a second, because the compressor keeps the last bytes until further ones arrive.
+//! A body fails 20 milliseconds after the server has released its last bytes, but waits at most a
+//! second for that. Behind a compressor it waits the whole second, because the compressor keeps the
+//! last bytes until further ones arrive.
 //!
 //! # Logs
 //!
-//! A body that fails causes log lines, which are the price of a client that notices:
+//! A body that fails is reported as follows:
 //!
 //! - **hyper over HTTP/1**: `serve_connection` returns an error, `error from user's Body stream`,
 //!   for which `hyper::Error::is_user` returns `true`. axum drops it.

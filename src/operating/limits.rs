@@ -1,15 +1,15 @@
 //! Limits and memory: how to bound the number of streams, and what each one costs.
 //!
-//! [`SseLayer::max_streams`] limits how many streams are open at the same time. Further clients are
-//! [refused](Refusal), each in the way that makes it [reconnect
+//! [`SseLayer::max_streams`] limits how many streams are open at the same time. Further streams are
+//! [refused](Refusal), each in the way that makes its client [reconnect
 //! later](super::clients#how-clients-reconnect).
 //!
 //! A client that does not read holds back only its own source. The layer queues nothing for it.
 //!
 //! # Memory over HTTP/1
 //!
-//! One stream, with all that hyper holds for its connection. Memory of the handler and of its
-//! stream, and the kernel's socket buffers, are extra.
+//! For one stream, with all that hyper holds for its connection, but without the handler, its
+//! source and the kernel's socket buffers.
 //!
 //! | stream | KiB |
 //! |---|---|
@@ -17,8 +17,8 @@
 //! | the same with shutdown, maximum age, limit, `Disconnect` and close report | 11.5 |
 //! | idle, a plain body without the layer | 9.7 |
 //! | idle, axum's `Sse` with `KeepAlive`, without the layer | 10.5 |
-//! | always ready, whose client never reads | 72 to 84 |
-//! | always ready, whose client stops reading after 20 MB | 55 to 82 |
+//! | source always ready, client never reads | 72 to 84 |
+//! | source always ready, client stops reading after 20 MB | 55 to 82 |
 //!
 //! # Memory over HTTP/2
 //!
@@ -29,9 +29,9 @@
 //! | idle, with the default layer | 2.5 |
 //! | the same with shutdown, maximum age, limit, `Disconnect` and close report | 2.9 |
 //! | idle, a plain body without the layer | 2.0 |
-//! | always ready, with a window of zero bytes | 8 |
-//! | always ready, with a full window of 64 KiB | 82 |
-//! | always ready, with a wide window, whose client does not read its connection | 452 |
+//! | source always ready, window of zero bytes | 8 |
+//! | source always ready, full window of 64 KiB | 82 |
+//! | source always ready, wide window, client does not read its connection | 452 |
 //! | the same, with `max_send_buf_size(65_536)` instead of hyper's default of 400 KiB | 82 |
 //!
 //! # Memory with a hub
@@ -42,19 +42,19 @@
 //! |---|---|
 //! | idle, a shared topic | 11.1 |
 //! | idle, a shared topic and a topic of its own | 11.6 |
-//! | whose client never reads while 5 MB are published | 14 to 18 |
+//! | client never reads while 5 MB are published | 14 to 18 |
 //! | the same, if clients reconnect with ids of 64 different positions | 19 |
 //! | the same, each with a topic of its own too | 22 |
 //!
-//! Measured by `served idle`, `served stalled` and `served stalled-hub` of the benchmarks, with
+//! Measured with `served idle`, `served stalled` and `served stalled-hub` of the benchmarks, and
 //! hyper 1.12.
 //!
 //! # A hub in production
 //!
-//! - **Retention.** Set [`retain_for`](HubBuilder::retain_for) longer than clients are usually
-//!   away. The default of 5 minutes covers a deployment and a tunnel, but not a laptop that sleeps.
-//!   A client that was away for longer receives a [gap](crate::hub::GapPolicy), at which its page
-//!   should load its state again.
+//! - **Retention.** Set [`retain_for`](HubBuilder::retain_for) to longer than clients are usually
+//!   disconnected. The default of 5 minutes covers a deployment and a short loss of signal, but not
+//!   a sleeping laptop. A client that missed evicted events receives a
+//!   [gap](crate::hub::GapPolicy), at which its page should load its state again.
 //! - **Restarts.** A new process has a new, empty hub. Clients that reconnect receive a gap and all
 //!   kept events, which are few at first. Store events elsewhere if they must not be lost.
 //! - **Several processes.** Each has a hub of its own, so a client that reconnects to another

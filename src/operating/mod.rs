@@ -1,6 +1,6 @@
 //! Running event streams in production: what to set around the layer, and what to watch.
 //!
-//! The layer sees only requests and responses. These are outside of its reach:
+//! The layer sees only requests and responses. It cannot control these:
 //!
 //! - **The socket.** `TCP_NODELAY` and TCP's timeouts are set where the server accepts connections.
 //! - **Clients that do not read.** The server does not poll their bodies, so nothing in a body can
@@ -26,7 +26,7 @@
 //! 8. Let the [orchestrator](shutdown#deployments) wait longer than that deadline.
 //! 9. End streams when their [credentials expire](clients#credentials-that-expire), and stop the
 //!    clients of streams that are [over for good](clients#streams-that-are-over-for-good).
-//! 10. Export [`Stats`], and [watch](#what-to-watch) these figures.
+//! 10. Export [`Stats`], and watch [these figures](#what-to-watch).
 //!
 //! # Pages
 //!

@@ -20,34 +20,34 @@
 //! # Rules
 //!
 //! - Put [`SseLayer`] directly around the routes, with few layers between it and the handlers. It
-//!   affects every event stream that comes from inside.
+//!   affects every event stream of the services inside it.
 //! - axum's `.layer` covers the routes that were added before it, not those that are added later.
 //! - To treat one route differently, put [`StreamOptions`](crate::StreamOptions) into its
 //!   responses. Do not add a second layer.
 //! - If two layers see the same response, the inner one owns the stream: its options, limit,
 //!   counters and reports apply. The outer one contributes only its [shutdown](SseLayer::shutdown),
 //!   which also ends streams of an inner layer without one.
-//! - A whole `Router` can be wrapped outside of `Router::layer`. `axum::serve` requires responses
-//!   with axum's own body, so put the result into a router again:
+//! - To wrap a whole `Router`, call `layer.layer(router)`. `axum::serve` requires responses with
+//!   axum's own body, so put the result into a router again:
 //!   `Router::new().fallback_service(layer.layer(router))`.
 //!
 //! # Layers that belong outside
 //!
-//! - **`TraceLayer`** (tower-http): the log lines of this crate are then in the request's span.
-//!   `on_failure` is not called when a client disconnects, but it is called in two cases without a
-//!   fault: - the classifier for HTTP takes a refusal with `503` for a failure; - classifiers that
-//!   look at bodies, such as the one for gRPC, report bodies that the layer fails on purpose. At
-//!   the shutdown and at the maximum age, it fails those of `fetch` clients and calls.
+//! - **`TraceLayer`** (tower-http): the log lines of this crate are then in the request's span. A
+//!   disconnect does not call `on_failure`, but these normal events do:
+//!   - a refusal with `503`, which the classifier for HTTP counts as a failure
+//!   - a body that the layer fails at the shutdown or the maximum age, for `fetch` clients and
+//!     calls. Only classifiers that check bodies, such as the one for gRPC, report it.
 //! - **`CorsLayer`, `SetRequestIdLayer`** (tower-http): refusals then have their headers too. Allow
 //!   the request header `last-event-id`: a reconnecting browser sends a preflight if the id is
-//!   longer than 128 bytes or has characters such as `<{:`.
-//! - **Authentication**: a client that it rejects opens no stream. `401` and `403` stop an
+//!   longer than 128 bytes or contains a character such as `<`, `{` or `:`.
+//! - **Authentication**: a rejected request then opens no stream. `401` and `403` stop an
 //!   `EventSource` for good.
 //! - **`CompressionLayer`** (tower-http): by default, it does not compress event streams. The page
 //!   [compression](super::compression) shows how to turn it on for them.
-//! - **`ResponseBodyTimeoutLayer`** (tower-http): it fails a body that sends nothing for some time.
-//!   Set that time longer than the heartbeat's interval. Inside of [`SseLayer`] it would not see
-//!   the heartbeats.
+//! - **`ResponseBodyTimeoutLayer`** (tower-http) fails a body that is idle for the timeout. Set a
+//!   timeout longer than the heartbeat's interval. Inside of [`SseLayer`], it would not see the
+//!   heartbeats.
 //!
 //! # Layers to replace
 //!
@@ -61,11 +61,9 @@
 //! # Layers that work as usual
 //!
 //! - **`TimeoutLayer`** (tower-http) limits the time to the response head, not the stream.
-//! - **`InFlightRequestsLayer`** (tower-http) counts streams as long as they are open, together
-//!   with all other requests.
+//! - **`InFlightRequestsLayer`** (tower-http) counts open streams together with all other requests.
 //! - **`RateLimitLayer`, `LoadShedLayer`, `BufferLayer`** (tower) limit requests, including
-//!   reconnections. Any answer of theirs with a status other than 200 stops an `EventSource` for
-//!   good.
+//!   reconnections. A rejection with a status other than 200 stops an `EventSource` for good.
 //! - **`GrpcWebLayer`** (tonic-web) belongs around the gRPC routes only. Over HTTP/1 it answers
 //!   every other request with `400`, including those for event streams. The example `tonic_web`
 //!   merges the routes.

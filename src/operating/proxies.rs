@@ -2,7 +2,8 @@
 //!
 //! # Idle timeouts
 //!
-//! The default heartbeat, after 15 seconds without a byte, comes before all of these timeouts:
+//! The default heartbeat, after 15 seconds without a byte, is sent before any of these timeouts
+//! fires:
 //!
 //! | proxy | default |
 //! |---|---|
@@ -18,24 +19,24 @@
 //! - **Apache** (`mod_proxy_http`) passes each event at once, even through `mod_deflate` (tried
 //!   with 2.4). Over FastCGI, set `flushpackets=on`.
 //! - **AWS Application Load Balancers** pass each event at once.
-//! - **Cloudflare's `cloudflared`** is reported to hold back `GET` streams in some set-ups, but no
+//! - **Cloudflare's `cloudflared`** is reported to hold back `GET` streams in some set-ups, but not
 //!   `POST` streams.
 //! - **A proxy that waits for a number of bytes** needs [`padding`](SseLayer::padding).
 //!
 //! # nginx
 //!
-//! Set `proxy_http_version 1.1`, so that nginx uses HTTP/1.1 to the server. Its default was
-//! HTTP/1.0 for a long time. Over HTTP/1.0, a body that fails looks like one that has ended. A
-//! `fetch` client then does not reconnect, and half an answer looks complete.
+//! Set `proxy_http_version 1.1`, because older versions of nginx use HTTP/1.0 to the server by
+//! default. Over HTTP/1.0, a body that fails looks like one that has ended. A `fetch` client then
+//! does not reconnect, and a partial answer looks complete.
 //!
 //! # What a proxy hides
 //!
-//! - **Headers.** If a proxy strips `Accept` or `Cache-Control` from requests, the layer takes
-//!   every client for [another `GET`](super::clients#how-clients-reconnect). If all clients are
+//! - **Headers.** If a proxy strips `Accept` or `Cache-Control` from requests, the layer classifies
+//!   no client as an [`EventSource`](super::clients#how-clients-reconnect). If all clients are
 //!   `EventSource`s, set [`Refusal::retry_later`].
 //! - **Clients that do not read.** The server notices one only when the proxy's buffers are full.
-//! - **Disconnects.** A proxy may keep its connection to the server open for a while after the
-//!   client has disconnected.
+//! - **Disconnects.** A proxy may keep its connection to the server open after the client has
+//!   disconnected.
 //!
 //! # Sockets
 //!
@@ -43,9 +44,9 @@
 //!
 //! - **`TCP_NODELAY`.** Events are small packets. Without it, each one may wait for the client's
 //!   ACK of the one before.
-//! - **`TCP_USER_TIMEOUT`** (Linux), to about 30 seconds. A peer that vanished without a FIN is
-//!   noticed when TCP gives up on bytes that were written to it, such as heartbeats. Linux tries
-//!   for about 15 minutes by default. The timeout also cuts clients that do not read, once the
+//! - **`TCP_USER_TIMEOUT`** (Linux), to about 30 seconds. The server notices a peer that vanished
+//!   without a FIN when TCP gives up on unacknowledged bytes, such as heartbeats. By default, Linux
+//!   retries for about 15 minutes. The timeout also disconnects clients that do not read, once the
 //!   buffers are full.
 //!
 //! ```no_run
@@ -71,16 +72,16 @@
 //!
 //! - **HTTP/1**: every stream is a connection and a file descriptor. Raise the limit (`ulimit -n`,
 //!   or `LimitNOFILE=` of systemd) above [`max_streams`](SseLayer::max_streams), with room for
-//!   other files. Without a free descriptor, `accept` fails again and again. axum waits a second
-//!   between attempts; a loop of your own must wait too.
+//!   other files. Without a free descriptor, every `accept` fails. axum waits a second between
+//!   attempts; a loop of your own must wait too.
 //! - **HTTP/2**: one connection carries 100 or more streams. hyper's default is
 //!   `max_concurrent_streams(200)`. Over HTTP/1.1, a browser opens only six connections to an
 //!   origin, event streams included.
 //!
 //! # HTTP/2 clients that grant no window
 //!
-//! A client can read its connection and still grant its streams a window of zero bytes. No timeout
-//! of TCP applies to it. Once there is something to write to such a stream, hyper does not poll its
+//! A client can read its connection and still grant its streams a window of zero bytes. No TCP
+//! timeout applies then. Once there is something to write to such a stream, hyper does not poll its
 //! body until the window opens. Therefore:
 //!
 //! - [`max_age`](SseLayer::max_age) and [`shutdown`](SseLayer::shutdown) do not end these streams.

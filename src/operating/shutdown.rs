@@ -33,7 +33,7 @@
 //!
 //! # The deadline
 //!
-//! No body can end the stream of a client that does not read. hyper does not poll that body, and
+//! No body can end the stream of a client that does not read: hyper does not poll the body, and
 //! cannot write the bytes that it already has. Put a deadline on the graceful shutdown, and drop
 //! the connections when it passes.
 //!
@@ -47,25 +47,25 @@
 //!
 //! When connections are dropped, every stream still has its close report. The reason is
 //! [`Disconnected`](CloseReason::Disconnected), or [`Drained`](CloseReason::Drained) if hyper had
-//! room for the last bytes.
+//! taken the stream's last bytes.
 //!
 //! # Examples
 //!
 //! - **axum**: `graceful_axum`. The connections are tasks of the runtime, and are dropped with it.
 //! - **hyper**: `graceful_hyper`, with `GracefulShutdown` of hyper-util. Each connection has a
 //!   task, which is aborted at the deadline.
-//! - **tonic with tonic-web**: `graceful_tonic`. The same as with axum.
+//! - **tonic with tonic-web**: `graceful_tonic`, the same as with axum.
 //!
 //! # Deployments
 //!
 //! - **The orchestrator** must wait longer than the deadline before it kills the process.
 //!   Kubernetes waits for 30 seconds by default (`terminationGracePeriodSeconds`).
-//! - **The load balancer** must take the server out before the token is cancelled. Otherwise
+//! - **The load balancer** must stop routing to the server before the token is cancelled. Otherwise
 //!   clients reconnect to the server that is stopping.
-//! - **Old and new servers should overlap.** undici's `EventSource`, up to version 6, gives up for
-//!   good when a connection is refused. In Firefox, so does an `EventSource` whose page has another
-//!   origin. A server must therefore listen again before the first client reconnects: within the
-//!   shortest reconnection time of the drain, 2 seconds by default.
+//! - **Old and new servers should overlap.** When a connection is refused, undici's `EventSource`
+//!   (up to version 6) gives up for good, as does a cross-origin `EventSource` in Firefox. Some
+//!   server must therefore listen before the first client reconnects: within the drain's minimum
+//!   reconnection time, 2 seconds by default.
 //!
 //! # Reconnection storms
 //!
@@ -78,17 +78,17 @@
 //! - [`Refusal::retry`] does the same for clients that are refused.
 //! - [`Drain::spread_over`] ends the streams one by one over a window. The other clients are served
 //!   meanwhile.
-//! - [`SseLayer::max_age`] with a jitter moves clients to new servers all day long. It also shows
-//!   early what a reconnection costs.
+//! - [`SseLayer::max_age`] with a jitter moves clients to new servers continuously. It also shows
+//!   the cost of reconnections before a deployment does.
 //!
 //! # MCP servers
 //!
-//! rmcp's server answers `POST` requests with event streams, which are
-//! [calls](super::clients#how-clients-reconnect) to the layer. The example `mcp` is such a server.
+//! rmcp's server answers `POST` requests with event streams. The layer classifies these requests as
+//! [calls](super::clients#how-clients-reconnect). The example `mcp` is such a server.
 //!
 //! - **Shutdown.** Give the token to [`SseLayer::shutdown`] and not to rmcp. The layer lets calls
 //!   in progress finish; rmcp drops them all.
-//! - **`subscriptions/listen`** is a `POST` without an end. Put
+//! - **`subscriptions/listen`** is a `POST` whose stream does not end. Put
 //!   `StreamOptions::new().drain(Drain::at_once())` into its response. Otherwise it delays the
 //!   shutdown for the 30 seconds that calls have.
 //! - **Maximum age.** Set no [`max_age`](SseLayer::max_age) on these routes. An answer that takes

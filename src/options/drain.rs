@@ -5,7 +5,7 @@ use bytes::Bytes;
 use super::{Retry, max_age::GRACE};
 use crate::connection::Client;
 
-/// How open streams end when the [shutdown](crate::SseLayer::shutdown) begins.
+/// The policy by which open streams end when the [shutdown](crate::SseLayer::shutdown) begins.
 ///
 /// New streams are [refused](crate::Refusal) from then on.
 ///
@@ -31,8 +31,8 @@ use crate::connection::Client;
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. It then sends only the `retry` line, and nothing if the source is mid-line. A stream
-/// with a content coding fails without last bytes. A failing body waits for up to a second until
-/// the server has taken its last bytes.
+/// with a content coding fails without last bytes. Before a body fails, it waits up to a second for
+/// the server to release its last bytes.
 ///
 /// ```
 /// use std::time::Duration;
@@ -91,7 +91,7 @@ impl Drain {
     }
 
     /// Lets each stream end by itself, however long that takes. A graceful shutdown of the server
-    /// waits for them.
+    /// waits for all of them.
     pub const fn never() -> Self {
         Self::new(When::Never)
     }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use crate::event::{Encoded, Event, IntoEventName, IntoText};
 
-/// The heartbeat of an idle stream, which keeps proxies and load balancers from closing the
-/// connection and lets the server notice a peer that has vanished.
+/// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
+/// connection, and lets the server notice a peer that has vanished.
 ///
 /// The default is the comment line `:` after 15 seconds without a byte, as the [HTML standard
 /// suggests][html]. [`SseLayer::without_heartbeat`](crate::SseLayer::without_heartbeat) turns it
@@ -44,9 +44,9 @@ pub struct Heartbeat {
 impl Heartbeat {
     /// Creates a heartbeat that is sent after each `interval` without a byte.
     ///
-    /// Choose an interval shorter than the shortest idle timeout between client and server: 60
-    /// seconds for nginx and AWS load balancers, 100 for Cloudflare, 45 for some polyfills of
-    /// `EventSource`.
+    /// Choose an interval shorter than the shortest idle timeout between client and server. Usual
+    /// ones are 60 seconds for nginx and AWS load balancers, 100 for Cloudflare, and 45 for some
+    /// polyfills of `EventSource`.
     ///
     /// # Panics
     ///
@@ -66,7 +66,7 @@ impl Heartbeat {
     /// Sends an event without an id instead of the comment, so that page code can distinguish an
     /// idle source from a broken connection. The interval is a useful value for the data.
     ///
-    /// While the source is mid-event, the comment is sent.
+    /// While the source is mid-event, the comment is sent instead.
     ///
     /// ```
     /// use std::time::Duration;

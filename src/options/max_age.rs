@@ -4,9 +4,9 @@ use crate::connection::Client;
 
 /// The maximum age of a stream.
 ///
-/// At this age the client has to reconnect, with fresh credentials and to the server that the load
-/// balancer then chooses. The layer ends the stream between events, in the way that makes the
-/// client reconnect:
+/// At this age, the client has to reconnect: it authenticates again, and the load balancer chooses
+/// its server again. The layer ends the stream between events, in the way that makes the client
+/// reconnect:
 ///
 /// | client | end |
 /// |---|---|
@@ -20,8 +20,8 @@ use crate::connection::Client;
 /// always fails.
 ///
 /// The stream of a client that does not read can outlive its maximum age, because the server does
-/// not poll the body. Over HTTP/2, one connection can keep all its streams open in this way. Only a
-/// maximum age of connections ends them; see [proxies and
+/// not poll the body. Over HTTP/2, one connection can keep all its streams open in this way. Limit
+/// the age of connections; see [proxies and
 /// sockets](crate::operating::proxies#http2-clients-that-grant-no-window).
 ///
 /// ```
@@ -55,8 +55,8 @@ impl MaxAge {
     /// Varies the age of each stream at random by up to `fraction`: with 0.1, streams end at 90 to
     /// 110 percent of the age. The default is zero.
     ///
-    /// Jitter keeps clients that connected at the same time, as after a deployment, from
-    /// reconnecting at the same time.
+    /// Jitter keeps clients that connected together, as after a deployment, from reconnecting
+    /// together.
     ///
     /// # Panics
     ///

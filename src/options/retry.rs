@@ -39,8 +39,8 @@ const MAX: u64 = i32::MAX as u64;
 impl Retry {
     /// Creates a reconnection time that is the same for every client.
     ///
-    /// It is sent in whole milliseconds, and shortened to 2³¹−1 of them (24.8 days) if it is
-    /// longer.
+    /// It is sent in whole milliseconds. Longer times are shortened to 2³¹−1 milliseconds (24.8
+    /// days).
     pub fn fixed(reconnection_time: Duration) -> Self {
         Self::between(reconnection_time, reconnection_time)
     }
@@ -48,8 +48,8 @@ impl Retry {
     /// Creates a reconnection time that is drawn for each connection from `min` to `max`, both
     /// inclusive.
     ///
-    /// It is sent in whole milliseconds, and shortened to 2³¹−1 of them (24.8 days) if it is
-    /// longer.
+    /// It is sent in whole milliseconds. Longer times are shortened to 2³¹−1 milliseconds (24.8
+    /// days).
     ///
     /// # Panics
     ///

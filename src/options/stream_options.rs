@@ -139,7 +139,7 @@ impl StreamOptions {
     ///
     /// A layer that has neither a maximum age nor a shutdown nor a limit does not [classify its
     /// clients](crate::operating::clients#how-clients-reconnect). The body then fails at the
-    /// maximum age, because after a failure every client that reconnects at all does so. Call
+    /// maximum age, because every client that reconnects at all does so after a failure. Call
     /// [`SseLayer::without_max_age`](crate::SseLayer::without_max_age) to make the layer classify
     /// its clients.
     ///
@@ -184,7 +184,7 @@ impl StreamOptions {
         self
     }
 
-    /// Sends an event after the source's own clean end; see
+    /// Sends an event after the source has ended cleanly; see
     /// [`SseLayer::terminator`](crate::SseLayer::terminator).
     pub fn terminator(mut self, terminator: impl Into<Event>) -> Self {
         self.terminator = Some(last_event(terminator.into()));
@@ -214,15 +214,15 @@ impl StreamOptions {
     }
 
     /// Calls a closure once when the stream has closed; see
-    /// [`SseLayer::on_close`](crate::SseLayer::on_close). A handler can set one that knows whose
-    /// stream it was.
+    /// [`SseLayer::on_close`](crate::SseLayer::on_close). It can capture what the handler knows,
+    /// such as the user.
     ///
     /// The layer's closures are called before this one. After
     /// [`without_on_close`](Self::without_on_close), only closures that are set later are called.
     ///
-    /// The closure is not called for a response that does not open a stream: if it is refused or
-    /// not acceptable, answers a `HEAD` request, or passes no layer. A resource that must be
-    /// released in these cases as well belongs in a guard that the stream owns.
+    /// The closure is not called if the response opens no stream: it is refused or not acceptable,
+    /// answers a `HEAD` request, or passes no layer. To release a resource in these cases too, let
+    /// the stream own a guard.
     ///
     /// ```
     /// use tower_sse::StreamOptions;

@@ -36,17 +36,16 @@ use crate::{BoxError, connection::LAST_EVENT_ID, layer::is_event_stream};
 /// # }
 /// ```
 ///
-/// The service is an axum `Router` or any other [`Service`] of HTTP requests. The body of the
-/// requests is an empty `String`, which is an [`http_body::Body`]. For a service that takes another
-/// type, set it with [`request_body`](Self::request_body). The service lives as long as the client
-/// and its streams.
+/// The service is an axum `Router` or any other [`Service`] of HTTP requests. The requests have an
+/// empty `String` as their [body](http_body::Body). For a service that takes another type, call
+/// [`request_body`](Self::request_body). The service lives as long as the client and its streams.
 ///
 /// # Panics
 ///
-/// The methods panic if the service fails, if it does not answer within 30 seconds
-/// ([`time_limit`](Self::time_limit)), or if its answer is not `200 OK` with an event stream: an
-/// `EventSource` would give up. The panic's text names the caller's line. To test other answers,
-/// call the service.
+/// The methods panic if the service fails, or does not answer within 30 seconds
+/// ([`time_limit`](Self::time_limit)). They also panic if its answer is not `200 OK` with an event
+/// stream, because an `EventSource` would give up. The panic's text names the caller's line. To
+/// test other answers, call the service.
 pub struct TestClient<S, B = String> {
     /// Shared with the streams, which keep it alive as a server does. If they did not, the channel
     /// that a handler subscribes to would close with a client that is dropped.
@@ -152,12 +151,12 @@ where
         self.open(uri, last_event_id.to_owned(), caller)
     }
 
-    /// Cuts a stream off, and opens it again with the id of the last message that the test has
-    /// read, as an `EventSource` does. It does not wait for the reconnection time.
+    /// Cuts off a stream, and opens it again with the id of the last message that the test has
+    /// read. Unlike an `EventSource`, it does not wait for the reconnection time.
     ///
     /// If the new stream is cut off before it has sent an id, the next request has the old one.
     ///
-    /// A client of another service can have opened the stream: a load balancer may choose another
+    /// The stream may come from the client of another service, as if a load balancer chose another
     /// process for the reconnection.
     ///
     /// # Panics

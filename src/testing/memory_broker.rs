@@ -94,7 +94,7 @@ impl MemoryBroker {
         self.lock().connection_of(hub).set_paused(true);
     }
 
-    /// Hands a [paused](Self::pause) hub the events that were delayed, and ends the delay.
+    /// Delivers the delayed events to a [paused](Self::pause) hub, and ends the delay.
     ///
     /// # Panics
     ///

@@ -48,7 +48,8 @@
 //! ```
 //!
 //! A test does not hang: a method that waits in vain panics after 30 seconds
-//! ([`time_limit`](TestStream::time_limit)), with the line that waits and what was received:
+//! ([`time_limit`](TestStream::time_limit)). The panic names the line that waits and lists what was
+//! received:
 //!
 //! ```text
 //! still waiting for message 3 of 3 after 30s, at tests/count.rs:21:39
@@ -60,8 +61,8 @@
 //! # Endless streams, time and heartbeats
 //!
 //! [`take`](TestStream::take) reads the next events of a stream that does not end. Pause tokio's
-//! clock, so that heartbeats and timeouts cost no time: it then jumps to the next timer whenever
-//! all tasks wait.
+//! clock, so that heartbeats and timeouts cost no time: a paused clock jumps to the next timer
+//! whenever all tasks wait.
 //!
 //! ```
 //! use std::time::Duration;
@@ -138,14 +139,14 @@
 //! # }
 //! ```
 //!
-//! Test also the ids that a client may send: [`resume`](TestClient::resume) takes any, such as one
-//! that is too old, or that never was one.
+//! Also test ids that the server does not expect: [`resume`](TestClient::resume) sends any id, such
+//! as one that is too old or malformed.
 //!
 //! # Several processes
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
-//! processes, and delays or loses events on demand. Give each process an app of its own, and
-//! reconnect by the client of another one:
+//! processes, and delays or loses events on demand. Give each process an app and a client of its
+//! own, and reconnect with the client of another process:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -195,22 +196,22 @@
 //! | a `POST`, or any other request | `TestStream::new(app.oneshot(request).await?)` |
 //! | a refusal, a `204`, headers | the response of `app.oneshot(request)` |
 //! | a source that fails | [`TestStream::error`] |
-//! | a service of another request body | [`TestClient::request_body`] |
+//! | a service with another request body | [`TestClient::request_body`] |
 //! | a handler that needs a cookie | [`TestClient::header`] |
 //! | two clients | a second `get`; streams are independent |
 //!
 //! # What needs a real socket
 //!
-//! These tests have no connection. Use a server on `127.0.0.1:0` and a client of HTTP for what
-//! depends on one:
+//! These tests have no connection. For what depends on one, use a server on `127.0.0.1:0` and an
+//! HTTP client:
 //!
-//! - clients that disconnect without a word, or do not read: back-pressure and its memory
-//! - graceful shutdown, whose end is that of the server
+//! - clients that vanish without a FIN or do not read, back-pressure, memory
+//! - the graceful shutdown of the server
 //! - compression, proxies and their timeouts, HTTP/2
 //! - browsers
 //!
-//! Do not pause the clock there. It jumps while the test waits for the socket, and every timeout
-//! fires.
+//! Do not pause the clock in such tests: it jumps while the test waits for the socket, and every
+//! timeout fires.
 
 mod body_bytes;
 mod client;

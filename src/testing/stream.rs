@@ -40,12 +40,11 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 ///
 /// # Panics
 ///
-/// A method panics if what it waits for does not come, at the latest after 30 seconds
-/// ([`time_limit`](Self::time_limit)). The panic's text names the caller's line and lists what the
-/// stream has received.
+/// A method panics if what it waits for does not come within 30 seconds
+/// ([`time_limit`](Self::time_limit)), or can no longer come. The panic's text names the caller's
+/// line and lists what the stream has received.
 ///
-/// The time is that of tokio, so the methods need a tokio runtime with timers. Under a paused clock
-/// the limit costs no time.
+/// The methods need a tokio runtime with timers. Under a paused clock, the limit costs no time.
 ///
 /// # Cancel safety
 ///
@@ -196,7 +195,7 @@ impl TestStream {
         self.wait("a comment", caller, |reader| reader.comments.pop_front())
     }
 
-    /// Waits for `duration`. Comments may come meanwhile.
+    /// Waits for `duration` and asserts that no message comes. Comments may come.
     ///
     /// ```
     /// use std::time::Duration;
