@@ -8,7 +8,7 @@ use super::{
     gate::Session,
     mutant,
     reader::{Reader, Stop},
-    stream::{PAGE, Stream},
+    stream::{PAGE_SIZE, Stream},
 };
 
 /// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
@@ -92,7 +92,7 @@ impl Follower {
         Ok((reading, session))
     }
 
-    /// Lets publishers through.
+    /// Opens the gate to publishers, over this connection.
     fn open_gate(&self, publishing: Stream) -> Session {
         let session = self.reader.gate.open(publishing);
         self.reader.health.set_following(true);
@@ -124,7 +124,7 @@ impl Follower {
     async fn read_next(&mut self, reading: &mut Stream, session: &mut Session) -> Result<(), Stop> {
         let acknowledged = self.reader.gate.newest_known();
         let entries = reading.wait_after(self.reader.last()).await?;
-        let is_complete = entries.as_ref().is_some_and(|entries| entries.len() < PAGE);
+        let is_complete = entries.as_ref().is_some_and(|entries| entries.len() < PAGE_SIZE);
         let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
         match entries {
             Some(entries) => self.reader.feed_entries(reading, entries).await?,
