@@ -5,14 +5,14 @@ use bytes::Bytes;
 use super::{
     deferred_drops::DeferredDrops,
     frames::FrameKey,
-    log::{BLOCK, Entry, Log},
+    log::{BLOCK_SIZE, Entry, Log},
 };
 
-/// The size in bytes from which a part of a complete block is a slice of the block's shared frame.
-/// A smaller part is copied, because a client that holds a slice holds the whole block.
+/// The minimum size in bytes of a slice of a complete block's shared frame. A smaller part is
+/// copied, because a client that holds a slice holds the whole block.
 const MIN_SHARED_SLICE: u64 = 4 * 1024;
 
-/// Consecutive events of a log in one piece.
+/// Consecutive events of a log in one buffer.
 #[derive(Debug)]
 pub(crate) struct Batch {
     /// The sequence number of its last event.
@@ -24,7 +24,8 @@ pub(crate) struct Batch {
 
 impl Log {
     /// Returns the first events above `seen` that are below `bound` and in the same block.
-    // With two users of this module, the compiler would stop inlining it where each event passes.
+    // Forced: with two users of this module, the compiler would not inline it into the path of each
+    // event.
     #[inline(always)]
     pub(crate) fn batch(
         &mut self,
@@ -54,7 +55,7 @@ impl Log {
         let first = self.entries.get(entries.start)?;
         let block = first.block();
         let range = first.start..self.entries.get(entries.end - 1)?.end();
-        let is_complete = self.end / BLOCK > block;
+        let is_complete = self.end / BLOCK_SIZE > block;
         let is_whole = is_complete && range.end - range.start >= MIN_SHARED_SLICE;
         let key = if is_whole { FrameKey::whole(block) } else { FrameKey::range(block, &range) };
         // Readers must not fill memory that only publishers evict.
@@ -89,7 +90,7 @@ impl Log {
     }
 
     /// Returns the index of the first entry from `from` on that is not in the batch. It searches in
-    /// growing steps, so it finds a near end sooner.
+    /// growing steps, because the end is usually near.
     fn end_of(&self, from: usize, is_in_batch: impl Fn(&Entry) -> bool) -> usize {
         let is_in_batch = |at: usize| self.entries.get(at).is_some_and(&is_in_batch);
         let (mut start, mut step) = (from, 1);

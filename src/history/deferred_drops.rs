@@ -3,8 +3,8 @@ use bytes::Bytes;
 /// Evicted bytes, which are dropped after all locks are released.
 #[derive(Debug, Default)]
 pub(crate) struct DeferredDrops {
-    /// Not in `rest`, so that a full topic, which evicts one event for each published event,
-    /// allocates no list.
+    /// Separate from `rest`, so that a full topic, which evicts one event per publish, does not
+    /// allocate.
     first: Bytes,
     rest: Vec<Bytes>,
 }

@@ -11,15 +11,15 @@ use bytes::Bytes;
 
 use super::deferred_drops::DeferredDrops;
 
-/// The number of frames that a log keeps even if no client holds them.
+/// The maximum number of frames that a log keeps even if no client holds them.
 const KEPT: usize = 16;
 /// The number of frames that each access examines, to remove those that clients have dropped.
 const EXAMINED: usize = 4;
 /// The memory of a frame in the list besides its bytes, measured with an allocator.
 const ENTRY_MEMORY: usize = 170;
 
-/// The frames of a log. A frame is a copy of consecutive events in one piece, which subscribers
-/// that are behind share.
+/// The frames of a log. A frame is a copy of consecutive events in one buffer, shared by the
+/// subscribers that are behind.
 ///
 /// The newest few frames are kept and count as memory of the log. The list has weak references to
 /// the rest, so subscribers share a frame while any client holds it. Sharing it takes no further
@@ -33,7 +33,8 @@ pub(super) struct Frames {
     last_examined: Option<FrameKey>,
 }
 
-/// The events of a frame. Keys sort by block, the oldest first.
+/// The block of a frame, and which of its events the frame contains. Keys sort by block, the oldest
+/// first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FrameKey {
     block: u64,
@@ -55,7 +56,7 @@ struct Frame {
     kept: Option<Bytes>,
 }
 
-/// The owner of a frame's `Bytes`, which lets [`Frames`] hold a weak reference to them.
+/// The owner of a frame's bytes, to which [`Frames`] holds a weak reference.
 struct Owner(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for Owner {

@@ -10,9 +10,9 @@ use super::{
 
 /// The size of a block in bytes. A frame contains only events that start in one block, so that
 /// subscribers that are behind soon read the same frames.
-pub(super) const BLOCK: u64 = 16 * 1024;
-/// The size in bytes from which an event is a block of its own and is sent without a copy. The last
-/// event of any other block extends beyond it by less than this.
+pub(super) const BLOCK_SIZE: u64 = 16 * 1024;
+/// The size in bytes from which an event is a block of its own and is sent without a copy. Any
+/// other block can exceed [`BLOCK_SIZE`] by less than this.
 const LARGE: usize = 4 * 1024;
 /// The memory of an event besides its bytes on the wire, measured with an allocator: its entry and
 /// the reference count of its bytes.
@@ -27,7 +27,8 @@ pub(crate) struct Limits {
     /// The total size on the wire, in bytes. This limit never evicts the newest event.
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
-    /// The total memory of all logs, in bytes. It evicts even the newest event if that is larger.
+    /// The total memory of all logs, in bytes. It evicts even the newest event if that event is
+    /// larger.
     pub(crate) memory: usize,
 }
 
@@ -47,7 +48,7 @@ pub(crate) struct Evicted {
 #[derive(Debug)]
 pub(crate) struct Log {
     pub(super) limits: Limits,
-    /// The memory of a topic besides its events, which counts while it keeps any.
+    /// The memory of a topic besides its events. It counts only while the topic keeps events.
     topic_overhead: usize,
     pub(super) memory: MemoryShare,
     pub(super) entries: VecDeque<Entry>,
@@ -72,7 +73,7 @@ pub(super) struct Entry {
 
 impl Entry {
     pub(super) const fn block(&self) -> u64 {
-        self.start / BLOCK
+        self.start / BLOCK_SIZE
     }
 
     pub(super) const fn end(&self) -> u64 {
@@ -135,7 +136,8 @@ impl Log {
     }
 
     /// Appends an event, and evicts the oldest events until all limits are met at the time `now`.
-    // With two users of this module, the compiler would stop inlining it where each event passes.
+    // Forced: with two users of this module, the compiler would not inline it into the path of each
+    // event.
     #[inline(always)]
     pub(crate) fn append(
         &mut self,
@@ -147,9 +149,9 @@ impl Log {
     ) {
         self.bytes += bytes.len();
         let is_large = bytes.len() >= LARGE;
-        let start = if is_large { self.end.next_multiple_of(BLOCK) } else { self.end };
+        let start = if is_large { self.end.next_multiple_of(BLOCK_SIZE) } else { self.end };
         let end = start + bytes.len() as u64;
-        self.end = if is_large { end.next_multiple_of(BLOCK) } else { end };
+        self.end = if is_large { end.next_multiple_of(BLOCK_SIZE) } else { end };
         self.entries.push_back(Entry { sequence, start, published, bytes });
         self.trim(now, drops);
     }

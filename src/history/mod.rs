@@ -1,7 +1,7 @@
 //! The history of one topic or run: a log of its recent events, and the clients that wait for the
 //! next one.
 //!
-//! Imports point one way: this module sees `event` and `LastEventId`, and its users see it.
+//! This module depends only on `event` and `LastEventId`, never on its users.
 
 // Each of the two features uses a part of it.
 #![cfg_attr(not(all(feature = "hub", feature = "runs")), allow(dead_code, unused_imports))]

@@ -7,8 +7,8 @@ use crate::connection::LastEventId;
 #[cfg(feature = "hub")]
 use crate::event::EventId;
 
-/// A position in the order of publication: an epoch and a sequence number. It is written as
-/// `4fzo8gk0o2yl-1729` in the id of an event.
+/// A position in the order of publication: an epoch and a sequence number. Its text, such as
+/// `4fzo8gk0o2yl-1729`, is the id of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Position {
     pub(crate) epoch: Epoch,
@@ -31,8 +31,8 @@ impl From<Position> for EventId {
 
 /// The hub or the run to which positions belong.
 ///
-/// For a hub without a broker and for a run, it is the creation time in milliseconds and random
-/// bits, so that each has its own. For a hub with a broker, it is a hash of the broker's name.
+/// For a run, or a hub without a broker, it consists of the creation time in milliseconds and
+/// random bits. For a hub with a broker, it is a hash of the broker's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Epoch(u64);
 
@@ -44,8 +44,8 @@ const MAX_DIGITS: usize = 13;
 const NAMED_DIGITS: u32 = 5;
 
 impl Epoch {
-    /// Derives an epoch from a name, which is the same in every process. It has fewer digits than
-    /// one of [`now`](Self::now).
+    /// Derives an epoch from a name, so that it is the same in every process. It has fewer digits
+    /// than one from [`now`](Self::now).
     pub(crate) fn of_name(name: &str) -> Self {
         // FNV-1a is the same on every machine and in every version, unlike the standard library's
         // hash.
@@ -108,7 +108,7 @@ pub(crate) enum UnknownId {
 }
 
 impl UnknownId {
-    /// Returns a position that every epoch parses as this variant.
+    /// Returns a position that [`ResumeFrom::parse`] maps to this variant for every epoch.
     pub(crate) const fn position(self) -> Position {
         // No hub was created in 1970, and no epoch is written with a leading zero.
         let epoch = match self {

@@ -81,7 +81,8 @@ impl Waiters {
     }
 
     /// Takes all wakers. The caller wakes them after releasing all locks.
-    // With two users of this module, the compiler would stop inlining it where each event passes.
+    // Forced: with two users of this module, the compiler would not inline it into the path of each
+    // event.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
         if self.wakers.len() == self.vacant.len() {
@@ -122,7 +123,8 @@ impl WakeList {
         matches!(self, Self::None)
     }
 
-    // With two users of this module, the compiler would stop inlining it where each event passes.
+    // Forced: with two users of this module, the compiler would not inline it into the path of each
+    // event.
     #[inline(always)]
     pub(crate) fn wake(self) {
         match self {

@@ -15,9 +15,9 @@ pub trait Broker: sealed::Broker {}
 pub(crate) mod sealed {
     use super::{BoxError, Feed, Publisher};
 
-    /// An engine that numbers events and hands each one to every hub.
+    /// A broker that assigns sequence numbers and delivers each event to every hub.
     pub trait Broker: Send + Sized + 'static {
-        /// The error of connecting.
+        /// The error of a failed connection.
         type Error: Into<BoxError>;
 
         /// Returns the name that all processes of one hub share and that no other hub has. Ids of

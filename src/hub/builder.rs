@@ -12,7 +12,7 @@ use super::{
 };
 use crate::history::Epoch;
 
-/// A builder of a [`Hub`] with limits on what the hub keeps.
+/// A builder for a [`Hub`] with custom limits.
 ///
 /// ```
 /// use std::time::Duration;
@@ -44,8 +44,7 @@ impl HubBuilder {
         }
     }
 
-    /// Limits the number of events that each topic keeps to the newest `events`. The default is
-    /// 1,024.
+    /// Keeps the newest `events` events of each topic. The default is 1,024.
     ///
     /// # Panics
     ///
@@ -68,8 +67,8 @@ impl HubBuilder {
     /// Old events are not evicted by a timer:
     ///
     /// - Publishing and subscribing evict the old events of their own topic.
-    /// - Publishing also evicts the old events of the next 16 topics in rotation. It does so once a
-    ///   millisecond, and earlier if at least four topics have started to keep events since then.
+    /// - The first publish of each millisecond also evicts the old events of the next 16 topics in
+    ///   rotation. So does a publish after four more topics have started to keep events.
     /// - Without publishing or subscribing, nothing is evicted.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.retention = self.retention.age(age);
@@ -81,7 +80,7 @@ impl HubBuilder {
     ///
     /// The closure is called whenever a topic is created, possibly by several threads at the same
     /// time. No lock is held during the call. The closure may use other topics of the hub, but
-    /// using the same topic recurses infinitely.
+    /// using the topic that is being created recurses infinitely.
     pub fn retention_of<F>(mut self, retention_of: F) -> Self
     where
         F: Fn(&str) -> Option<Retention> + Send + Sync + 'static,
@@ -102,7 +101,7 @@ impl HubBuilder {
     /// | not counted | bytes |
     /// |---|---|
     /// | a topic that has subscriptions but keeps no events | the length of its name, plus about 400 with its first subscription |
-    /// | events and frames that are evicted but that a server still has to send | their size, once for all clients that hold them |
+    /// | evicted events and frames that a server still has to send | their size, once for all clients that hold them |
     ///
     /// A publish that exceeds the limit visits the topics that keep events, in batches of 32, until
     /// the limit is met. From each batch it evicts:
@@ -112,9 +111,10 @@ impl HubBuilder {
     ///    that was published to least recently;
     /// 3. if all topics of the batch have subscriptions, the older half of the largest topic.
     ///
-    /// After 32 batches it evicts more from each, as far as necessary: the events of all topics
-    /// without subscriptions, then the older half of every other topic. From then on it stops once
-    /// the excess has not grown since the previous publish. The next publish continues.
+    /// After 32 batches it evicts more from each batch until the limit is met: the events of all
+    /// topics without subscriptions, then the older half of every other topic. From then on it also
+    /// stops once the excess is no larger than the previous publish left it. The next publish
+    /// continues.
     ///
     /// An event that is larger than the limit is not kept, and its subscribers receive a gap. With
     /// a limit of zero, no event is kept.

@@ -9,13 +9,13 @@ pub(super) struct TopicCursor {
     /// The newest sequence number that was sent, or reported as a gap.
     seen: u64,
     ticket: Ticket,
-    /// A gap must be reported even if no event was evicted.
+    /// Whether a gap must be reported even if no event was evicted.
     gap_due: bool,
-    /// The cursor is in the subscription's [`MergeQueue`](super::merge_queue::MergeQueue).
+    /// Whether the cursor is in the subscription's [`MergeQueue`](super::merge_queue::MergeQueue).
     pub(super) is_queued: bool,
 }
 
-/// What a cursor read from its topic.
+/// The result of reading from a topic.
 pub(super) enum TopicRead {
     Nothing,
     /// A gap up to this sequence number.
@@ -33,8 +33,7 @@ impl TopicCursor {
         self.gap_due = gap_due;
     }
 
-    /// Marks all events up to `loss` as seen. The gap of the loss also stands for a gap that is
-    /// due.
+    /// Marks all events up to `loss` as seen. The gap of the loss replaces a gap that is due.
     pub(super) fn pass_loss(&mut self, loss: u64) {
         self.seek(self.seen.max(loss), false);
     }
@@ -126,7 +125,7 @@ impl TopicCursor {
         }
     }
 
-    /// Starts to wait without checking for an event first, which is a
+    /// Starts to wait without checking for an event first, to inject a
     /// [fault](super::faults::Fault).
     pub(super) fn wait_unchecked(&mut self, waker: &Waker) {
         if let Ok(ticket) = self.topic.add_waiter(waker.clone(), || true) {

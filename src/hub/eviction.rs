@@ -15,16 +15,16 @@ const BATCH_SIZE: usize = 32;
 const MAX_SAMPLED: usize = 32;
 /// The number of batches after which one publish stops in any case.
 const MAX_BATCHES: usize = 4096;
-/// The number of topics that one publish checks for old events. It does so once a millisecond, and
-/// earlier if [`GROWTH_TRIGGER`] topics were added since then.
+/// The number of topics that one check for old events visits. The first publish of each millisecond
+/// checks, and so does one after [`GROWTH_TRIGGER`] topics were added.
 const AGE_CHECKS: usize = 16;
 /// The number of added topics that trigger a check within the same millisecond.
 const GROWTH_TRIGGER: usize = 4;
 
-/// How much is evicted from a batch of topics.
+/// The extent of eviction from a batch of topics.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Extent {
-    /// Events of a few topics, which spares those that were published to recently.
+    /// Events of a few topics: the least recently published or the largest.
     Sampled,
     /// Events of all topics.
     Thorough,
@@ -62,9 +62,9 @@ impl Registry {
 
     /// Visits the topics in batches until the memory limit is met.
     ///
-    /// After some batches it stops as soon as the excess has not grown, so no publisher waits until
-    /// a million topics are sorted. The next publish continues. Until then it evicts more from each
-    /// batch, because large events can exceed what many small topics keep.
+    /// After [`MAX_SAMPLED`] batches it evicts more from each, because one large event can take
+    /// more memory than many small topics keep. From then on it stops once the excess has not
+    /// grown, so no publisher waits until a million topics are sorted. The next publish continues.
     #[cold]
     fn evict_by_memory(&self, drops: &mut DeferredDrops) {
         let tolerated = self.tolerated_excess.load(Relaxed);

@@ -7,8 +7,7 @@ use super::topic::Topic;
 
 /// The topics that keep events, in no order. Eviction visits them in rotation.
 ///
-/// Its lock is taken while the lock of a topic is held. No other lock is taken while its own is
-/// held.
+/// Lock order: a topic's lock before this one. No lock is taken while this one is held.
 #[derive(Debug, Default)]
 pub(super) struct EvictionQueue {
     // The standard library's lock even under loom: the models do not depend on its order.
@@ -24,8 +23,8 @@ struct Rotation {
     next_by_memory: usize,
 }
 
-/// The reason to visit topics. Each reason has a rotation of its own, because in a shared one each
-/// could always visit the same topics.
+/// The reason to visit topics. Each reason has its own rotation: with a shared one, a reason could
+/// visit the same topics forever.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Reason {
     Age,

@@ -22,7 +22,7 @@ pub struct Feed {
     max_age: Duration,
 }
 
-/// The error of feeding a hub that is closed or dropped. The broker must stop feeding.
+/// The error for a feed whose hub is closed or dropped. The broker must stop feeding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
 
@@ -55,8 +55,8 @@ impl Feed {
     }
 
     /// Reports that each topic may have lost events up to this sequence number. Subscribers receive
-    /// the earlier events that are kept, then a gap for each topic. Returns `false` if the hub has
-    /// already reached this sequence number, and so missed nothing.
+    /// the kept events from before the loss, then a gap for each topic. Returns `false` if the hub
+    /// has already reached this sequence number, and so missed nothing.
     pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
         accepted(self.hub.upgrade().ok_or(Closed)?.record_loss(sequence))
     }

@@ -14,9 +14,9 @@ use tokio::{
 #[derive(Debug)]
 pub(super) struct FlushWindow {
     length: Duration,
-    /// An item was sent since the window opened.
+    /// Whether an item was sent since the last delay.
     has_sent: bool,
-    closed_until: Option<Instant>,
+    delayed_until: Option<Instant>,
     sleep: Option<Pin<Box<Sleep>>>,
 }
 
@@ -27,13 +27,13 @@ impl FlushWindow {
     /// Returns `None` for a length of zero.
     pub(super) fn new(length: Duration) -> Option<Box<Self>> {
         let length = length.min(MAX_LENGTH);
-        let window = Self { length, has_sent: false, closed_until: None, sleep: None };
+        let window = Self { length, has_sent: false, delayed_until: None, sleep: None };
         (!length.is_zero()).then(|| Box::new(window))
     }
 
-    /// Waits while events are delayed.
-    pub(super) fn poll_open(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(until) = self.closed_until else {
+    /// Waits until the delay is over.
+    pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = self.delayed_until else {
             return Poll::Ready(());
         };
         if Instant::now() < until {
@@ -46,9 +46,9 @@ impl FlushWindow {
                 }
                 None if Handle::try_current().is_err() => {
                     warn!("no flush window: the subscription is not polled within a tokio runtime");
-                    // With this length the window never closes again.
+                    // A length of zero starts no further delay.
                     self.length = Duration::ZERO;
-                    self.closed_until = None;
+                    self.delayed_until = None;
                     return Poll::Ready(());
                 }
                 None => self.sleep.insert(Box::pin(sleep_until(until))),
@@ -57,7 +57,7 @@ impl FlushWindow {
                 return Poll::Pending;
             }
         }
-        self.closed_until = None;
+        self.delayed_until = None;
         Poll::Ready(())
     }
 
@@ -68,9 +68,9 @@ impl FlushWindow {
 
     /// Starts the delay if items were sent. The subscription calls it when there is nothing more to
     /// read.
-    pub(super) fn close(&mut self) {
+    pub(super) fn start_delay(&mut self) {
         if std::mem::take(&mut self.has_sent) && !self.length.is_zero() {
-            self.closed_until = Some(Instant::now() + self.length);
+            self.delayed_until = Some(Instant::now() + self.length);
         }
     }
 }

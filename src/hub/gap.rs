@@ -7,18 +7,18 @@ use crate::{
     history::Position,
 };
 
-/// What a subscription does when its client may have missed events: they were evicted, or a
-/// [broker](super::Hub::connect) lost them.
+/// The action of a subscription whose client may have missed events because they were evicted, or
+/// because a [broker](super::Hub::connect) lost them.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
 /// is the position after which the topic continues. If events of the topic were evicted, this is
 /// the id of the newest of them. A client that resumes after the gap does not receive it again.
 ///
-/// A broker does not know which events it has lost, so each topic of the subscription has a gap.
-/// The events that the hub keeps from before the loss are sent first.
+/// A broker does not know which events it has lost, so each topic of the subscription gets a gap.
+/// Kept events from before the loss are sent first.
 ///
-/// Several topics can have a gap at the same position: after a loss, or a malformed id. Their gaps
-/// are sent one after another, up to 256 in one item, and only the last one has the id of that
+/// After a loss or a malformed id, several topics have a gap at the same position. Their gaps are
+/// sent one after another, up to 256 in one item, and only the last one has the id of that
 /// position. A client that disconnects before the last one receives all of them again.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
@@ -34,7 +34,7 @@ pub enum GapPolicy {
     ///
     /// If a topic evicts events faster than its clients reconnect, they receive mostly gaps.
     ReportAndEnd,
-    /// Continues without a report. Use it for topics of which only the newest event matters.
+    /// Continues without a report. Use it for topics where only the newest event matters.
     Ignore,
 }
 

@@ -6,8 +6,7 @@ use crate::{
     event::{Event, EventId},
 };
 
-/// A set of topics to publish events to and to subscribe to. Clones are cheap and share the
-/// topics.
+/// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
 ///
 /// See the [module](super) for an overview. Subscriptions end when the hub is
 /// [closed](Self::close), but not when its last clone is dropped.
@@ -19,8 +18,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Returns a hub with the default limits: each topic keeps up to 1,024 events, 1 MiB and 5
-    /// minutes, and all topics together take up to 64 MiB of memory.
+    /// Returns a hub with the default limits: each topic keeps at most 1,024 events, 1 MiB of
+    /// events, and 5 minutes of events, and all topics together use at most 64 MiB of memory.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()
@@ -101,9 +100,9 @@ impl Hub {
         Ok(Receipt { position: self.shared.position(sequence), subscribers })
     }
 
-    /// Publishes an event as [`publish`](Self::publish) does, for synchronous code.
+    /// Publishes an event from synchronous code, in a hub without a broker.
     ///
-    /// It holds locks only for a short time, wakes the subscribers that wait for the topic, and
+    /// It holds locks only briefly, wakes the subscribers that wait for the topic, and
     /// [evicts](HubBuilder::max_memory) events if a limit is exceeded.
     ///
     /// # Errors
@@ -190,13 +189,13 @@ impl Hub {
 
     /// Returns statistics of the hub, for an endpoint such as `/metrics`.
     ///
-    /// This locks one topic after another, so it takes longer the more topics there are.
+    /// It locks one topic after another, so its cost grows with the number of topics.
     #[must_use]
     pub fn stats(&self) -> HubStats {
         self.shared.stats()
     }
 
-    /// Closes the hub. From now on publishing fails, and each subscription ends after the events
+    /// Closes the hub. From then on publishing fails, and each subscription ends after the events
     /// that were published before. Hubs of other processes that are connected to the same
     /// [broker](Self::connect) stay open.
     pub fn close(&self) {

@@ -23,8 +23,8 @@ pub(super) struct Link {
     closed: CancellationToken,
     /// Whether the warning about `publish_now` has been logged.
     has_warned: AtomicBool,
-    /// The age of the newest event at its reception, in microseconds. 0 while only the history was
-    /// received.
+    /// The age of the newest event at its reception, in microseconds. 0 until an event after the
+    /// history is received.
     lag: AtomicU64,
 }
 

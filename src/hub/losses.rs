@@ -2,8 +2,8 @@ use std::collections::VecDeque;
 
 use crate::history::sync::{AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock};
 
-/// The number of losses that are kept. A client from before the oldest of them receives its gap
-/// there.
+/// The number of losses that are kept. A client that resumes before the oldest of them receives its
+/// gap there.
 const MAX_LOSSES: usize = 64;
 
 /// The losses that a broker has reported. A loss is a sequence number up to which every topic may
@@ -30,7 +30,7 @@ impl Losses {
         self.newest.store(loss, Release);
     }
 
-    /// Returns the first remembered loss above `seen`.
+    /// Returns the first kept loss above `seen`.
     #[inline]
     pub(super) fn first_after(&self, seen: u64) -> Option<u64> {
         if self.newest.load(Acquire) > seen { self.find_after(seen) } else { None }

@@ -8,8 +8,8 @@ const SCANNED_PER_POLL: usize = 4096;
 
 /// A queue that merges the topics of a subscription into the order of publication.
 ///
-/// It is a heap of the cursors that have something to read, by the sequence number of that. Reading
-/// from one topic does not visit the other topics.
+/// It is a heap of the cursors that have something to read, ordered by the sequence number of their
+/// next item. Reading from one topic does not visit the other topics.
 #[derive(Debug, Default)]
 pub(super) struct MergeQueue {
     /// The sequence number of a cursor's next item, and the index of the cursor. The number is

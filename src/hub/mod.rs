@@ -1,5 +1,5 @@
-//! Topics to publish events to: every subscriber of a topic receives each event, including clients
-//! that reconnect later (feature `hub`).
+//! A publish-subscribe hub: every subscriber of a topic receives each of its events, including
+//! clients that reconnect later (feature `hub`).
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -60,27 +60,29 @@
 //!
 //! # Memory
 //!
-//! By default each topic keeps up to 1,024 events, 1 MiB and 5 minutes, and all topics together
-//! take up to 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these limits.
+//! By default each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events, and
+//! all topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these
+//! limits.
 //!
 //! No client has a queue, so a slow client delays no other. Subscribers that are behind receive
-//! frames of about 16 KiB (a large event is sent alone), and those at the same position share the
-//! bytes. Each topic keeps its newest 16 frames. Other frames are shared while a server holds them
-//! for a client; hyper holds up to 16 for each connection.
+//! frames of about 16 KiB (a large event is sent alone), and subscribers at the same position share
+//! the bytes. Each topic keeps its newest 16 frames. Other frames are shared while a server holds
+//! them for a client; hyper holds up to 16 for each connection.
 //!
 //! # Many processes
 //!
 //! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process
 //! receives a gap. [`Hub::connect`] takes a broker, such as [Redis](crate::redis), and each process
-//! then has the same events with the same ids. The line that creates the hub is the only one that
-//! changes, if the program publishes with [`publish`](Hub::publish). The page
+//! then has the same events with the same ids. A program that publishes with
+//! [`publish`](Hub::publish) changes only the line that creates the hub. The page
 //! [operating](crate::redis::operating) explains the settings, the errors and the losses.
 //!
 //! # Authorization
 //!
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check
 //!   them.
-//! - A client that can name topics freely can create them.
+//! - Subscribing creates topics, so a client that chooses their names can create any number of
+//!   them.
 //! - Ids contain a counter of all events of the hub, so clients can see how many are published.
 //!   With [Redis](crate::redis), they contain the time of publication instead.
 

@@ -20,7 +20,7 @@ pub(super) struct Preamble {
     /// The index of the first topic whose gap has not been sent.
     pub(super) next_gap: usize,
     pub(super) greeting: Option<Encoded>,
-    /// The subscription ends after the gaps.
+    /// Whether the subscription ends after the gaps.
     pub(super) ends: bool,
 }
 

@@ -13,7 +13,7 @@ use super::{
 };
 use crate::history::{Limits, Log, MemoryCounter, sync::RwLock};
 
-/// The topics of a hub by name, and the memory of what they keep.
+/// The topics of a hub by name, and the memory that they use.
 pub(super) struct Registry {
     retention: Retention,
     retention_of: Option<Box<RetentionOf>>,
@@ -24,7 +24,7 @@ pub(super) struct Registry {
     pub(super) eviction_queue: Arc<EvictionQueue>,
     /// The millisecond of the last eviction by age.
     pub(super) swept: AtomicU64,
-    /// The memory above the limit that the last publish left to the next one.
+    /// The memory above the limit that the last publish left for the next one.
     pub(super) tolerated_excess: AtomicUsize,
 }
 
@@ -90,7 +90,7 @@ impl Registry {
         topics.by_name.values().cloned().collect()
     }
 
-    /// Returns the statistics of the topics. Changes during the call may count or not.
+    /// Returns the statistics of the topics. Changes during the call may or may not be included.
     pub(super) fn stats(&self) -> HubStats {
         let (topics, evicted) = {
             let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);

@@ -28,7 +28,7 @@ impl Retention {
         Self { events: 1024, bytes: 1 << 20, age: Duration::from_secs(300) }
     }
 
-    /// Limits the number of events that a topic keeps to the newest `events`.
+    /// Keeps the newest `events` events of a topic.
     ///
     /// # Panics
     ///

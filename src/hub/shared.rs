@@ -35,8 +35,8 @@ pub(super) struct Shared {
     /// advances it while the topic is locked, so a reader that finds an event in its topic also
     /// finds it committed.
     committed: AtomicU64,
-    /// The losses that a broker reported. Added while `newest` is locked: no later event commits
-    /// first.
+    /// The losses that a broker reported. Added while `newest` is locked, so that no later event
+    /// commits first.
     pub(super) losses: Losses,
     closed: AtomicBool,
     /// The newest sequence number of all topics. Lock order: a topic's lock is taken before this
@@ -237,7 +237,7 @@ impl Shared {
 
     pub(super) fn close(&self) {
         {
-            // Under this lock, a publish either completes before the close or fails.
+            // With this lock held, a concurrent publish either completes before the close or fails.
             let _newest = lock(&self.newest);
             self.closed.store(true, Release);
         }

@@ -43,7 +43,7 @@ impl Subscribe {
         self
     }
 
-    /// Sets the action when the client has missed events. The default is to
+    /// Sets the action when the client may have missed events. The default is to
     /// [report](GapPolicy::Report) the gap.
     pub fn gap_policy(mut self, gap_policy: GapPolicy) -> Self {
         self.gap_policy = gap_policy;
@@ -106,7 +106,7 @@ impl Subscribe {
     /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
     ///   topics may receive a spurious gap when it reconnects. This happens only if one of the
     ///   topics has evicted an event that is newer than the oldest recent event.
-    /// - A client without an id of this hub receives no gap for what a
+    /// - A client without an id of this hub receives no gap for events that a
     ///   [broker](super::Hub::connect) lost before this call. A client with an id from before the
     ///   loss receives a gap for each topic.
     /// - A subscription without topics ends at once.
@@ -125,9 +125,9 @@ impl Subscribe {
                 before_recent(&subscription.cursors, recent, newest)
             }
         };
-        // After an id of this hub, later losses are reported. Losses before the start are not
-        // reported to a client without an id, which has missed nothing, nor after an unknown id,
-        // because each topic has a gap then.
+        // After an id of this hub, all later losses are reported. Otherwise, only losses after the
+        // start: a client without an id has missed nothing, and after an unknown id each topic has
+        // a gap anyway.
         subscription.loss_seen = match resume_from {
             ResumeFrom::Seen(seen) => seen,
             ResumeFrom::FirstVisit | ResumeFrom::Unknown(_) => newest,

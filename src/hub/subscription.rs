@@ -28,7 +28,7 @@ use crate::{
 ///
 /// A subscription has no queue: it reads the events that its topics keep. A slow client therefore
 /// delays no other, and receives a [gap](GapPolicy) if events were evicted before it read them.
-/// Like the channels of tokio, a subscription takes part in cooperative scheduling.
+/// Like tokio's channels, a subscription takes part in cooperative scheduling.
 ///
 /// The costs grow with the number of topics. They were measured on a server processor:
 ///
@@ -59,8 +59,7 @@ pub struct Subscription {
     /// have been sent.
     pub(super) unknown_id: Option<UnknownId>,
     pub(super) preamble: Option<Box<Preamble>>,
-    /// Losses that the broker reported up to this sequence number have been sent to the client, or
-    /// do not affect it.
+    /// All losses up to this sequence number have been reported to the client or do not affect it.
     pub(super) loss_seen: u64,
     pub(super) ended: bool,
 }
@@ -86,7 +85,7 @@ impl Subscription {
         }
     }
 
-    /// Joins each of these topics once. The cursors have yet to [seek](TopicCursor::seek).
+    /// Joins each of these topics once. The caller must [seek](TopicCursor::seek) each cursor.
     pub(super) fn join(&mut self, topics: &[String]) {
         let now = self.hub.now();
         let mut drops = DeferredDrops::default();
@@ -143,7 +142,7 @@ impl Stream for Subscription {
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Encoded>> {
         let this = self.get_mut();
         if let Some(window) = &mut this.window {
-            ready!(window.poll_open(cx));
+            ready!(window.poll_elapsed(cx));
         }
         let coop = ready!(coop::poll_proceed(cx));
         let mut drops = DeferredDrops::default();
@@ -184,7 +183,7 @@ impl Stream for Subscription {
                 }
                 Wait::Started => {
                     if let Some(window) = &mut this.window {
-                        window.close();
+                        window.start_delay();
                     }
                     return Poll::Pending;
                 }

@@ -14,9 +14,9 @@ use crate::history::{
 #[derive(Debug)]
 pub(super) struct Topic {
     name: Arc<str>,
-    /// The sequence number of the topic's newest event. Before the first one since the topic was
-    /// created, it is that of the newest evicted event, or an upper bound of it. A subscriber that
-    /// has seen it skips the topic without locking it.
+    /// The sequence number of the topic's newest event. Before the first event, the newest sequence
+    /// number that an earlier topic of this name evicted, or an upper bound of it. A subscriber
+    /// that has seen it skips the topic without locking it.
     newest: AtomicU64,
     /// A copy of the waiters' generation, so that a subscriber can check without the lock whether
     /// its ticket is still valid.
@@ -32,7 +32,7 @@ pub(super) struct Topic {
 pub(super) struct TopicState {
     pub(super) log: Log,
     pub(super) subscribers: usize,
-    /// The topic is no longer in the registry, so its name has to be looked up again.
+    /// Whether the topic was removed from the registry, so that its name has to be looked up again.
     pub(super) is_removed: bool,
     is_queued: bool,
     waiters: Waiters,

@@ -41,8 +41,8 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Creates a broker for the Redis or Valkey server at `url`. It connects only in
-    /// [`Hub::connect`](crate::hub::Hub::connect).
+    /// Creates a broker for the Redis or Valkey server at `url`.
+    /// [`Hub::connect`](crate::hub::Hub::connect) opens the connection.
     ///
     /// | URL | |
     /// |---|---|
@@ -67,7 +67,7 @@ impl Redis {
         })
     }
 
-    /// Sets the key of the stream. The default is `tower-sse`. All hubs that use this key of this
+    /// Sets the key of the stream. The default is `tower-sse`. All hubs with this key on this
     /// server share their events and ids.
     ///
     /// Ids depend only on the key, so that they stay valid when the stream moves to another server
@@ -123,8 +123,8 @@ impl Redis {
         self
     }
 
-    /// Sets a pause after each read of the stream, so that Redis answers fewer, larger reads. It
-    /// delays events by up to `pause`. The default is zero.
+    /// Sets a pause after each read of the stream, so that Redis answers fewer, larger reads. The
+    /// pause delays each event by up to `pause`. The default is zero.
     ///
     /// Set a few milliseconds if many processes follow a stream with a high rate of events.
     ///

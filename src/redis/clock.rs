@@ -5,7 +5,7 @@ use std::{
 
 use tokio::time::Instant;
 
-/// The clock of the Redis server, which the ids of its entries come from.
+/// An estimate of the Redis server's clock, whose time the ids of entries contain.
 #[derive(Debug)]
 pub(super) struct Clock {
     created: Instant,
@@ -28,7 +28,7 @@ impl Clock {
         self.origin.load(Relaxed).saturating_add(self.elapsed())
     }
 
-    /// Returns the age of an entry that was added at this time of the server.
+    /// Returns the age of an entry that was added at this server time.
     pub(super) fn age_of(&self, milliseconds: u64) -> Duration {
         Duration::from_millis(self.now().saturating_sub(milliseconds))
     }

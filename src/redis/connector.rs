@@ -9,18 +9,18 @@ use super::{
     Error,
     clock::Clock,
     follower::Connections,
-    stream::{BLOCK, Stream},
+    stream::{BLOCK_TIMEOUT, Stream},
 };
 
-/// How long connecting may take, including the password and the choice of the database.
+/// The time limit for connecting, including authentication and the choice of the database.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// How long an answer may take, beyond the time that Redis waits for an entry.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(1);
+/// The time limit for a reply, in addition to the time that Redis waits for an entry.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A factory of connections to the server that has the stream.
 pub(super) struct Connector {
     configured: Client,
-    /// Another server of the same cluster, named in an error of the configured one.
+    /// The server of the same cluster that a redirect named.
     redirected: Mutex<Option<Client>>,
     key: Arc<str>,
     clock: Arc<Clock>,
@@ -45,7 +45,7 @@ impl Connector {
         check_crypto_provider(&client)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(BLOCK + ANSWER_TIMEOUT));
+            .set_response_timeout(Some(BLOCK_TIMEOUT + REPLY_TIMEOUT));
         let connection = client.get_multiplexed_async_connection_with_config(&config).await;
         match connection {
             Ok(connection) => Ok(Stream { connection, key: Arc::clone(&self.key) }),
@@ -57,8 +57,8 @@ impl Connector {
         }
     }
 
-    /// Connects to another server from now on, if the error of a cluster names the one that has the
-    /// stream. Returns whether it does.
+    /// Uses another server from now on if `error` is a redirect of a cluster to the server that has
+    /// the stream. Returns whether it is.
     pub(super) fn follow_redirect(&self, error: &Error) -> bool {
         let Some((address, _)) = error.client_error().and_then(RedisError::redirect_node) else {
             return false;

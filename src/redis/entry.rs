@@ -23,7 +23,7 @@ pub(super) struct RawEntry {
     pub(super) fields: Vec<Vec<u8>>,
 }
 
-/// What an entry of the stream means.
+/// A decoded entry of the stream.
 #[derive(Debug, PartialEq)]
 pub(super) enum Entry {
     Event {
@@ -35,7 +35,7 @@ pub(super) enum Entry {
         known: StreamId,
     },
     Skip,
-    /// Not in the format of this crate.
+    /// An entry in another format.
     Foreign,
 }
 

@@ -93,7 +93,7 @@ impl Follower {
         Ok((reading, session))
     }
 
-    /// Lets publishers through.
+    /// Opens the gate to publishers, over this connection.
     fn open_gate(&self, publishing: Stream) -> Session {
         let session = self.reader.gate.open(publishing);
         self.reader.health.set_following(true);

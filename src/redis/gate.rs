@@ -21,7 +21,7 @@ pub(super) struct Gate {
 pub(super) struct Session {
     number: u64,
     pub(super) stream: Stream,
-    /// Cancelled at the break of either connection.
+    /// Cancelled when either connection breaks.
     pub(super) ended: CancellationToken,
 }
 
@@ -38,7 +38,7 @@ impl Gate {
         Self { session: watch::Sender::new(None), known: Mutex::default() }
     }
 
-    /// Lets publishers through to a new connection.
+    /// Opens the gate to publishers, over a new connection.
     pub(super) fn open(&self, stream: Stream) -> Session {
         let number = {
             let mut known = self.lock();
@@ -69,8 +69,8 @@ impl Gate {
 
     /// Waits until the gate is open.
     pub(super) async fn session(&self) -> Option<Session> {
-        // A publisher that finds its connection broken ends the session before the reader, which
-        // shuts the gate.
+        // A publisher that finds its connection broken ends the session before the reader shuts the
+        // gate.
         let is_usable = |session: &Option<Session>| {
             session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
         };
@@ -85,8 +85,8 @@ impl Gate {
         usable.clone()
     }
 
-    /// Records an acknowledgement. Returns `false` if the session has ended: the reader's check may
-    /// miss the loss of this event.
+    /// Records an acknowledgement. Returns `false` if the session has ended, because the reader's
+    /// check may miss the loss of this event.
     pub(super) fn acknowledge(&self, session: &Session, id: StreamId) -> bool {
         let mut known = self.lock();
         let counts = known.session == session.number;

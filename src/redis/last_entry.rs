@@ -5,7 +5,7 @@ use super::{entry::RawEntry, stream_id::StreamId};
 /// The last entry that the reader has read.
 ///
 /// The id alone does not identify an entry: a server that takes over with its clock behind can
-/// assign an id again.
+/// assign the same id again.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct LastEntry {
     pub(super) id: StreamId,
@@ -18,8 +18,8 @@ impl LastEntry {
         Self { id, fingerprint: None }
     }
 
-    /// Returns whether this is the entry.
-    pub(super) fn is(&self, entry: &RawEntry) -> bool {
+    /// Returns whether `entry` is this entry.
+    pub(super) fn matches(&self, entry: &RawEntry) -> bool {
         self.id == entry.id
             && self.fingerprint.is_none_or(|fingerprint| fingerprint == hash(&entry.fields))
     }
@@ -50,10 +50,10 @@ mod tests {
     #[test]
     fn entry_is_identified_by_its_id_and_fields() {
         let last = LastEntry::from(&entry(1, ["data", "x"]));
-        assert!(last.is(&entry(1, ["data", "x"])));
-        assert!(!last.is(&entry(2, ["data", "x"])));
-        assert!(!last.is(&entry(1, ["data", "y"])));
-        assert!(!last.is(&entry(1, ["datax", ""])));
-        assert!(LastEntry::with_id(StreamId::at(1)).is(&entry(1, ["data", "y"])));
+        assert!(last.matches(&entry(1, ["data", "x"])));
+        assert!(!last.matches(&entry(2, ["data", "x"])));
+        assert!(!last.matches(&entry(1, ["data", "y"])));
+        assert!(!last.matches(&entry(1, ["datax", ""])));
+        assert!(LastEntry::with_id(StreamId::at(1)).matches(&entry(1, ["data", "y"])));
     }
 }

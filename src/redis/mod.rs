@@ -90,8 +90,8 @@
 //!
 //! # Permissions
 //!
-//! A Redis user with an access control list needs the key and the commands `XADD`, `XLEN`,
-//! `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `PING`.
+//! A Redis user with an access control list needs access to the key and the commands `XADD`,
+//! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `PING`.
 //!
 //! # Clusters and replicas
 //!

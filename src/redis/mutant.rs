@@ -1,33 +1,34 @@
 //! Deliberate faults of the protocol, compiled with `--cfg tower_sse_mutants` and selected by
 //! `TOWER_SSE_MUTANT`. `.ci/slow mutants` checks that a test fails with each of them.
 
-/// Whether the reader continues after the last entry without checking that it still exists.
+/// Returns whether the reader continues after the last entry without checking that it still exists.
 pub(super) fn reads_exclusively() -> bool {
     is("exclusive")
 }
 
-/// Whether the reader reports a loss only in this process, without a marker for the others.
+/// Returns whether the reader reports a loss only in this process, without a marker for the others.
 pub(super) fn writes_no_marker() -> bool {
     is("no-marker")
 }
 
-/// Whether the reader assumes that the last entry still exists, as long as the connection lasts.
+/// Returns whether the reader assumes that the last entry still exists, as long as the connection
+/// lasts.
 pub(super) fn trusts_every_answer() -> bool {
     is("no-proof") || publishes_into_a_missing_stream() || reads_exclusively()
 }
 
-/// Whether publishing creates a missing stream, which hides its loss from readers that
+/// Returns whether publishing creates a missing stream, which hides its loss from readers that
 /// [trust every answer](trusts_every_answer).
 pub(super) fn publishes_into_a_missing_stream() -> bool {
     is("mkstream")
 }
 
-/// Whether the reader skips the check that acknowledged events still exist after a break.
+/// Returns whether the reader skips the check that acknowledged events still exist after a break.
 pub(super) fn ignores_acknowledgements() -> bool {
     is("acks")
 }
 
-/// Whether publishers may continue before the reader has caught up.
+/// Returns whether publishers may continue before the reader has caught up.
 pub(super) fn opens_the_gate_early() -> bool {
     is("gate")
 }

@@ -1,4 +1,4 @@
-//! Many processes on one stream: what to set, what errors and losses mean, and how far it scales.
+//! Operation of several processes on one Redis stream: settings, errors, losses and throughput.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -95,11 +95,12 @@
 //!
 //! # The limits of one Redis stream
 //!
-//! One core of Redis serves about 2 million entries a second, in batches, to all processes together:
-//! 10 processes can follow 200,000 events a second, and 100 can follow 20,000. Measure it with
-//! events of your size. Each process decodes every event, whether or not it has subscribers for it.
+//! One core of Redis serves about 2 million entries a second, in batches, to all processes
+//! together: 10 processes can follow 200,000 events a second, and 100 can follow 20,000. Measure it
+//! with events of your size. Each process decodes every event, whether or not it has subscribers
+//! for it.
 //!
-//! Measured with events of 256 bytes, on two processors that Redis shares with one process
+//! Measured with events of 256 bytes on two processors, which Redis and one process share
 //! (`benches/redis.sh`):
 //!
 //! | | |
@@ -110,7 +111,7 @@
 //! | Redis, for each process that reads in batches | 0.4 to 0.5 µs an event |
 //! | Redis, for 32 processes that read 1,000 single events a second | 17 % of a processor, 9 % with a pause of 5 ms |
 //!
-//! Beyond that:
+//! To scale further:
 //!
 //! 1. Set a [pause](Redis::pause) of a few milliseconds, so that Redis answers fewer, larger reads.
 //! 2. Use several hubs, one for each area of the program, each with a key and a Redis of its own. A

@@ -18,7 +18,7 @@ use crate::{
     hub::{PublishError, Publisher, Publishing},
 };
 
-/// How far a client's id may be ahead of the server's clock. After the clock is set back, Redis
+/// The maximum lead of a client's id over the server's clock. After the clock is set back, Redis
 /// continues from the newest id, so ids are ahead of the clock.
 const MAX_LEAD: Duration = Duration::from_secs(60);
 
@@ -28,7 +28,7 @@ pub(super) struct RedisPublisher {
     pub(super) inner: Arc<PublisherInner>,
 }
 
-/// What all clones of a [`RedisPublisher`] share.
+/// The state that all clones of a [`RedisPublisher`] share.
 pub(super) struct PublisherInner {
     pub(super) key: String,
     pub(super) max_len: usize,
@@ -57,7 +57,7 @@ impl PublisherInner {
         let mut is_sent = false;
         match timeout(self.deadline, self.try_publish(command, &mut is_sent)).await {
             Ok(result) => result,
-            Err(_) if is_sent => Err(unknown("no answer before the deadline")),
+            Err(_) if is_sent => Err(unknown("no reply before the deadline")),
             Err(_) => Err(PublishError::Refused(self.not_connected())),
         }
     }
@@ -94,7 +94,7 @@ impl PublisherInner {
         let id = parse_added(reply).map_err(|error| PublishError::Unknown(error.into()))?;
         match id {
             Some(id) if !self.gate.acknowledge(session, id) => {
-                Err(unknown("connection lost with the answer"))
+                Err(unknown("connection lost while the event was published"))
             }
             id => Ok(id),
         }

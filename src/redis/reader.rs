@@ -39,7 +39,7 @@ pub(super) struct Reader {
     newest_marker: StreamId,
     /// An acknowledged entry that has not been read yet. If the stream ends before it, it was lost.
     awaited: Option<StreamId>,
-    /// The last millisecond whose counter ran high, so that `skip_after` advanced the ids past it.
+    /// The last millisecond that `skip_after` advanced the ids past, because its counter was high.
     skipped_millisecond: u64,
 }
 
@@ -113,8 +113,8 @@ impl Reader {
 
     /// Reads to the end of the stream, and reports or marks the losses that it finds.
     pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
-        // Set after the loss of the last entry was reported or marked: the next read starts after
-        // it. If that read is empty, the marker is lost too, so start over.
+        // Set once the loss of the last entry was reported or marked, so that the next read starts
+        // after that entry. If that read is empty, the marker is lost too, so start over.
         let mut has_handled_loss = false;
         loop {
             let is_inclusive =
@@ -127,7 +127,7 @@ impl Reader {
             let is_full = page.len() == count;
             self.page_size.adapt(page.len(), asked.elapsed());
             if is_inclusive {
-                if page.first().is_none_or(|first| !self.last.is(first)) {
+                if page.first().is_none_or(|first| !self.last.matches(first)) {
                     self.handle_missing_last(stream, page.first()).await?;
                     has_handled_loss = true;
                     continue;
@@ -155,8 +155,8 @@ impl Reader {
         stream: &mut Stream,
         first: Option<&RawEntry>,
     ) -> Result<(), Stop> {
-        // The markers that this process has read may be missing too, so that other processes do
-        // not know them.
+        // The markers that this process has read may be missing too, and other processes may not
+        // have read them.
         self.newest_marker = StreamId::ZERO;
         let last = self.last.id;
         let older = stream.range(RangeStart::First, Some(last), 1).await?;
@@ -226,11 +226,11 @@ impl Reader {
         Ok(())
     }
 
-    /// Reports the loss of a marker, unless an earlier marker already reported it.
+    /// Reports the loss that a marker records, unless an earlier marker already reported it.
     ///
-    /// Several processes can mark the same loss. A marker is a new loss if its writer knew the
+    /// Several processes can mark the same loss. A marker records a new loss if its writer knew the
     /// newest marker or a later entry, or if it created the stream (`0-0`). A loss that only this
-    /// process reported is not enough: a client may reconnect from a process that did not report
+    /// process reported does not count: a client may reconnect from a process that did not report
     /// it.
     fn feed_marker(&mut self, id: StreamId, known: StreamId) -> Result<(), Stop> {
         let is_new_loss = known == StreamId::ZERO || known >= self.newest_marker;

@@ -17,7 +17,7 @@ impl StreamId {
     /// The id before all entries.
     pub(super) const ZERO: Self = Self { milliseconds: 0, counter: 0 };
 
-    /// An id that no entry has, because the ids of entries have the time of their publication.
+    /// An id that no entry has, because ids contain the time of publication.
     pub(super) const UNUSED: Self = Self { milliseconds: 0, counter: 1 };
 
     pub(super) const fn at(milliseconds: u64) -> Self {
@@ -56,7 +56,7 @@ impl fmt::Display for StreamId {
     }
 }
 
-/// Text that is not the id of an entry.
+/// The error of parsing text that is not the id of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct InvalidStreamId;
 

@@ -59,7 +59,7 @@ pub(super) fn respond(attached: Attached, requester: &Requester) -> Option<Respo
 
 /// Returns the response for the client that started a run, if the run ended before the call
 /// answered.
-pub(super) fn without_call(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
+pub(super) fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
     match reader.record.phase() {
         Phase::Ended(outcome) => nothing_left(reader, outcome, requester),
         Phase::Starting | Phase::Running | Phase::Void => not_found(),

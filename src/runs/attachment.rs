@@ -32,7 +32,7 @@ use crate::event::Encoded;
 pub struct Attachment {
     /// `None` once the stream has ended.
     reader: Option<Reader>,
-    /// The next item begins with the id of the event before it.
+    /// Whether the next item must begin with the id of the event before it.
     needs_leading_id: bool,
 }
 

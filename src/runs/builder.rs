@@ -5,9 +5,9 @@ use super::{RunEnd, Runs, options::Options, registry::RunLimits};
 const MINUTE: Duration = Duration::from_secs(60);
 /// The maximum of [`RunsBuilder::abandon_after`]. Adding a longer time to an instant could
 /// overflow.
-const LONGEST: Duration = Duration::from_secs(10 * 365 * 86_400);
+const MAX_ABANDON_AFTER: Duration = Duration::from_secs(10 * 365 * 86_400);
 
-/// A builder of [`Runs`], which limits their memory, number and lifetime.
+/// A builder for [`Runs`] that sets the limits of their memory, number and lifetime.
 ///
 /// ```
 /// use std::time::Duration;
@@ -50,8 +50,8 @@ impl RunsBuilder {
     /// Once a run has reached the limit, the oldest events are evicted to make room for new ones:
     ///
     /// - While a client is attached, only events that the fastest client has read are evicted. If
-    ///   there are none, the source is not polled until the client has read one. If a slower client
-    ///   needs an evicted event, its body fails, and it gets `404` when it reconnects.
+    ///   there are none, the source is not polled until that client has read one. If a slower
+    ///   client needs an evicted event, its body fails, and it gets `404` when it reconnects.
     /// - While no client is attached, any event can be evicted, so the source never waits. A client
     ///   that needs an evicted event later gets `404`.
     ///
@@ -81,17 +81,17 @@ impl RunsBuilder {
     /// | not counted | bytes |
     /// |---|---|
     /// | the service's future, its stream, and what they hold | their size |
-    /// | events and frames that are evicted but that a server still has to send | their size, once for all clients that hold them |
+    /// | evicted events and frames that a server still has to send | their size, once for all clients that hold them |
     ///
     /// When recorded bytes or a new run exceed the limit, the following is evicted, in up to 32
     /// rounds:
     ///
     /// 1. Runs that have ended, with all their events, the oldest first.
-    /// 2. If that is not enough, all frames of the largest of the next 32 running runs; they can be
-    ///    assembled again. If it has no frames, the older half of its events.
+    /// 2. If that is not enough, all frames of the largest of the next 32 running runs, which can
+    ///    be assembled again, or the older half of its events if it has no frames.
     ///
-    /// The next recorded bytes continue, so the limit can be exceeded for a moment. The bodies of
-    /// clients that need an evicted event fail. A running run is never stopped.
+    /// The next recorded bytes continue the eviction, so the limit can be exceeded briefly. The
+    /// bodies of clients that need an evicted event fail. A running run is never stopped.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
         self
@@ -109,7 +109,7 @@ impl RunsBuilder {
     /// Sets how long a run continues without a client. After this time, it ends as
     /// [`Abandoned`](super::Outcome::Abandoned). The default is 10 minutes.
     ///
-    /// The time starts with the call, and again whenever the last client leaves. A client that
+    /// The time starts with the call, and restarts whenever the last client detaches. A client that
     /// waits for the call's answer counts as attached. With `Duration::MAX`, a run is never
     /// abandoned.
     ///
@@ -119,7 +119,7 @@ impl RunsBuilder {
     #[track_caller]
     pub fn abandon_after(mut self, time: Duration) -> Self {
         assert!(!time.is_zero(), "the time after which a run is abandoned must not be zero");
-        self.options.abandon_after = time.min(LONGEST);
+        self.options.abandon_after = time.min(MAX_ABANDON_AFTER);
         self
     }
 

@@ -124,7 +124,7 @@ where
         Ok(Answer::Other(answer, guard)) => pass(answer, guard),
         Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
         // The run ended before the call had an answer.
-        Err(_) => Ok(answer::without_call(reader, requester).map(RunBody::answer)),
+        Err(_) => Ok(answer::ended_before_answer(reader, requester).map(RunBody::answer)),
     }
 }
 

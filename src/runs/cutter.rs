@@ -6,12 +6,12 @@ use memchr::memchr2;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
-/// The same while the source is idle: an idle run takes little memory, and a source that sends small
-/// events one at a time does not allocate a buffer for each.
+/// The same while the source is idle. It is small, so that idle runs take little memory, but large
+/// enough that small events do not allocate a buffer each.
 const KEPT_WHILE_IDLE: usize = 256;
 
-/// Cuts the bytes of an event stream into events, regardless of how they are divided into frames,
-/// and gives each event an id of the run.
+/// A parser that cuts the bytes of an event stream into events, regardless of frame boundaries, and
+/// gives each event an id of the run.
 ///
 /// An event is a block with a `data` or `event` line. Its lines are kept in order and end in LF,
 /// with these exceptions:
@@ -29,11 +29,11 @@ pub(super) struct Cutter {
     /// The beginning of an incomplete line.
     line: Vec<u8>,
     retry: Option<Box<[u8]>>,
-    /// The current block has a `data` or `event` line.
+    /// Whether the current block has a `data` or `event` line.
     is_event: bool,
-    /// The current block is an event, and its last line has been read.
+    /// Whether the current block is an event whose last line has been read.
     is_complete: bool,
-    /// The last byte was a CR, which may be the first half of a CRLF.
+    /// Whether the last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
     at_start: bool,
     limit: usize,
@@ -44,7 +44,7 @@ pub(super) struct Cutter {
 pub(super) struct TooLarge;
 
 impl Cutter {
-    /// Creates a cutter that fails at events of more than `limit` bytes.
+    /// Creates a cutter that returns an error for an event of more than `limit` bytes.
     pub(super) const fn new(limit: usize) -> Self {
         Self {
             block: Vec::new(),

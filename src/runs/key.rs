@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-/// The longest owner or name, in bytes.
+/// The maximum length of an owner or a name, in bytes.
 const MAX_LEN: usize = 512;
 
 /// The key of a run: an owner and a name. Only clients of this owner can reach the run.
@@ -36,7 +36,7 @@ impl RunKey {
     /// Creates the key of a run without an owner: every client that knows the name can attach to
     /// the run, cancel it and replace it.
     ///
-    /// Use it for names that the server draws at random, or for answers that are public.
+    /// Use it for names that the server generates at random, or for public answers.
     ///
     /// Returns `None` if the name is empty or longer than 512 bytes.
     pub fn shared(name: impl AsRef<str>) -> Option<Self> {

@@ -13,8 +13,8 @@ use super::{RunService, shared::Shared};
 ///   start a run, so return no key for a `DELETE` that is to stop one.
 /// - The first request with a key calls the service, on a task of its own. Other requests with the
 ///   same key wait for the response head, and then get the same events.
-/// - A request with a last event id never reaches the service. The id is that of the header, or the
-///   one that an outer [`SseLayer`](crate::SseLayer) has found in the query.
+/// - A request with a last event id never reaches the service. The id comes from the header, or
+///   from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
 /// - The [`Disconnect`](crate::Disconnect) in the service's request fires when the run is over, not
 ///   when a client leaves.
 ///

@@ -3,8 +3,8 @@
 //!
 //! A run is one event stream that a service returns. A separate task drives the stream and records
 //! its events. Clients attach to the run, disconnect, reload the page, reconnect with
-//! `Last-Event-ID`, or open it in a second tab. The run depends on none of them, so the answer of a
-//! language model is generated, and paid for, once.
+//! `Last-Event-ID`, or open it in a second tab. The run depends on none of these connections, so
+//! the answer of a language model is generated, and paid for, once.
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -37,7 +37,7 @@
 //! such as one turn of a chat. With [`Runs::replace`], it can name a whole chat, and the run is the
 //! current turn.
 //!
-//! The layer suits keys in the URL or a header. If the key is in the body, the handler calls
+//! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead.
 //!
 //! A key has an owner. Take the owner from an authenticated session, never from a value that the
@@ -55,7 +55,7 @@
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and the service is not called.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without
-//!   clients is abandoned after [a while](RunsBuilder::abandon_after).
+//!   clients is abandoned after [`abandon_after`](RunsBuilder::abandon_after).
 //!
 //! [`Runs`](Runs#answers) has the table of all answers. [`Outcome`] documents how the streams of
 //! clients end.
@@ -122,7 +122,7 @@
 //!   client receives the handler's headers.
 //! - Inside of compression, because a compressed answer is not recorded.
 //! - Outside of layers that set task-locals for the handler, because the call runs on another task.
-//!   It runs in the span of the request that started it.
+//!   The call still runs in the span of its request.
 //!
 //! # Shutdown
 //!

@@ -3,7 +3,7 @@ use std::{fmt, time::Duration};
 use super::RunKey;
 use crate::connection::CloseReason;
 
-/// How a run ended.
+/// The way a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {

@@ -30,7 +30,7 @@ impl Producer {
         self.shared.void(&self.record);
     }
 
-    /// Makes a call of the program, and frees the key if it panics.
+    /// Calls a closure of the program, and frees the key if it panics.
     pub(super) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {
         let mut guard = FailOnPanic(Some(self));
         let returned = call();
@@ -51,7 +51,7 @@ impl Producer {
         self.shared.end(&self.record, Outcome::Failed, Some(error.into()));
     }
 
-    /// Returns whether the run is over. If not, its end will wake the task.
+    /// Returns whether the run is over. If it is not, arranges for its end to wake the task.
     pub(super) fn is_over(&self, cx: &Context<'_>) -> bool {
         let mut new: Option<Waker> = None;
         loop {

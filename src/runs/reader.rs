@@ -22,7 +22,7 @@ pub(super) struct Reader {
     pub(super) record: Arc<Record>,
     index: u32,
     ticket: Ticket,
-    /// The last read returned the newest event, so the next one will probably wait.
+    /// Whether the last read returned the newest event, so that the next one will probably wait.
     has_read_all: bool,
 }
 
@@ -41,7 +41,7 @@ pub(super) enum Attached {
     Ended {
         reader: Reader,
         outcome: Outcome,
-        /// The client has seen all events.
+        /// Whether the client has seen all events.
         is_at_end: bool,
     },
     /// The id is not one of this run, or the events after it are no longer kept.

@@ -1,5 +1,5 @@
-//! Recipes for applications: how to choose between a hub and a run, who may attach, and what client
-//! libraries need.
+//! Recipes for applications: how to choose between a hub and a run, which clients may attach, and
+//! what client libraries need.
 //!
 //! The example `runs` serves a page that starts runs and reads them with an `EventSource`.
 //!
@@ -24,8 +24,8 @@
 //! - [`RunKey::new`] is for names that a client chooses or can guess. The owner comes from the
 //!   authenticated session. A client of another owner gets the answers for an unknown run, even
 //!   with the same name and a valid id.
-//! - [`RunKey::shared`] is for names that the server draws from a cryptographic generator, and for
-//!   public answers. These runs have no owner, so
+//! - [`RunKey::shared`] is for names that the server generates with a cryptographic random
+//!   generator, and for public answers. These runs have no owner, so
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner) does not limit them.
 //!
 //! Check permissions outside of the layer: only the request that starts a run reaches the handler.
@@ -182,7 +182,7 @@
 //! }
 //! ```
 //!
-//! # APIs like OpenAI's
+//! # OpenAI-compatible APIs
 //!
 //! Set the terminator in the handler's response. Every client of a completed run gets it, and no
 //! client of a cancelled or failed run does. A proxied upstream sends its own `[DONE]`, which is
@@ -200,8 +200,9 @@
 //! }
 //! ```
 //!
-//! The upstream's comments are not recorded, because openai-python parses a block of an id and a
-//! comment as an event without data, and fails. The example `llm_tokens` adds runs with one line.
+//! The upstream's comments are not recorded, because openai-python parses a block that has only an
+//! id and a comment as an event without data, and fails. The example `llm_tokens` adds runs with
+//! one line.
 //!
 //! # MCP
 //!
@@ -255,8 +256,8 @@
 //!
 //! Answers that take longer are [`Interrupted`](Outcome::Interrupted), and their clients' bodies
 //! fail. To disconnect clients that do not read, also set the
-//! [deadline](crate::operating::shutdown#the-deadline). [`RunsBuilder::on_end`] reports the events and
-//! bytes of each run, including interrupted ones, for billing.
+//! [deadline](crate::operating::shutdown#the-deadline). [`RunsBuilder::on_end`] reports the events
+//! and bytes of each run, including interrupted ones, for billing.
 
 // Names for the links above.
 #[allow(unused_imports)]

@@ -13,7 +13,7 @@ use crate::history::Epoch;
 /// The number of running runs that are compared at a time to find the largest.
 const SAMPLE: usize = 32;
 
-/// All runs, by key and by age. Its lock must be taken before that of a record.
+/// All runs, by key and by age. Lock order: this lock before a record's.
 #[derive(Debug, Default)]
 pub(super) struct Registry {
     by_key: HashMap<RunKey, Arc<Record>>,
@@ -27,7 +27,7 @@ pub(super) struct Registry {
     newest_epoch: Option<Epoch>,
     last_sampled: Option<Epoch>,
     pub(super) is_draining: bool,
-    /// A [`Sweeper`](super::sweeper::Sweeper) is running.
+    /// Whether a [`Sweeper`](super::sweeper::Sweeper) is running.
     pub(super) is_swept: bool,
 }
 

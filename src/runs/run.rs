@@ -12,7 +12,7 @@ use super::{
 };
 use crate::connection::{LastEventId, OnRefusal};
 
-/// A handle to a run, an event stream that is being recorded or has ended.
+/// A handle to a run: an event stream that is being recorded, or whose recording has ended.
 ///
 /// [`Runs::start`](super::Runs::start), [`Runs::replace`](super::Runs::replace) and
 /// [`Runs::get`](super::Runs::get) return it. Clones refer to the same run; dropping them neither
@@ -21,7 +21,7 @@ use crate::connection::{LastEventId, OnRefusal};
 pub struct Run {
     shared: Arc<Shared>,
     record: Arc<Record>,
-    /// This handle was returned to the caller that started the run.
+    /// Whether this handle was returned to the caller that started the run.
     is_own: bool,
 }
 

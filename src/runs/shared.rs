@@ -14,7 +14,7 @@ use crate::{
 /// The maximum number of rounds in which [`Shared::make_room`] evicts.
 const MAX_ROUNDS: usize = 32;
 
-/// Runs are never forgotten if `retain_for` is at least this.
+/// The value of `retain_for` from which no run expires.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
 /// The state that all clones of a [`Runs`](super::Runs), its layers and its tasks share.

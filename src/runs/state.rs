@@ -17,7 +17,7 @@ use crate::{
 #[derive(Debug)]
 pub(super) struct State {
     pub(super) phase: Phase,
-    /// Requests with the key no longer find the run.
+    /// Whether requests with the key no longer find the run.
     pub(super) is_forgotten: bool,
     pub(super) log: Log,
     pub(super) overhead: MemoryShare,
@@ -29,7 +29,7 @@ pub(super) struct State {
     pub(super) waiters: Waiters,
     /// Wakes the run's task when there is room again or the run is over.
     pub(super) task: Option<Waker>,
-    /// The task waits until a client has read more events.
+    /// Whether the task waits until a client has read more events.
     pub(super) is_full: bool,
     /// The handler's options that apply to every client's stream.
     pub(super) options: Option<Box<StreamOptions>>,

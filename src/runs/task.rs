@@ -134,7 +134,7 @@ where
 }
 
 impl<F, B, E> RunTask<F, B, E> {
-    /// Ready once the run is abandoned.
+    /// Returns `Ready` once the run is abandoned.
     fn poll_abandonment(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // loom has no timers.
         if cfg!(tower_sse_loom) {
@@ -143,7 +143,7 @@ impl<F, B, E> RunTask<F, B, E> {
         let this = self.project();
         loop {
             match this.abandonment {
-                // Its first poll has registered it.
+                // The timer has been polled, so it will wake the task.
                 Some(timer) if !timer.is_elapsed() => return Poll::Pending,
                 _ => {}
             }
@@ -164,7 +164,7 @@ where
     F: Future<Output = Result<Response<B>, E>>,
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    /// Ready once the run is over.
+    /// Returns `Ready` once the run is over.
     fn poll_stage(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         loop {
             let mut this = self.as_mut().project();
