@@ -61,10 +61,13 @@
 //! # #[cfg(all(feature = "axum", feature = "hub"))]
 //! # mod with_hub {
 //! use axum::{extract::State, response::IntoResponse};
-//! use tower_sse::{LastEventId, hub::{Hub, PublishError}};
+//! use tower_sse::{Event, LastEventId, hub::{Hub, PublishError}};
 //!
 //! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-//!     tower_sse::response(hub.subscribe(["all", "client:42"]).resume(last))
+//!     // A first visitor gets an id at once, so it misses nothing if it disconnects.
+//!     let greeting = Event::new().event("connected").data("");
+//!     let topics = ["all", "client:42"];
+//!     tower_sse::response(hub.subscribe(topics).greeting(greeting).resume(last))
 //! }
 //!
 //! async fn notify(hub: Hub) -> Result<(), PublishError> {
@@ -166,7 +169,8 @@
 //!
 //! Two rules to begin with:
 //!
-//! - Set `TCP_NODELAY`; with axum, `listener.tap_io(|io| { _ = io.set_nodelay(true); })`.
+//! - Set `TCP_NODELAY`; with axum, import `axum::serve::ListenerExt` and serve
+//!   `listener.tap_io(|io| { _ = io.set_nodelay(true); })`.
 //! - An `EventSource` stops for good if it receives any status but 200. Answer `204` to stop it
 //!   deliberately.
 //!
@@ -195,7 +199,7 @@
 //! | `redis`, `redis-tls` | [`redis`], and `rediss://` |
 //! | `runs` | [`runs`] |
 //! | `testing` | [`testing`], and with `hub` its broker in memory |
-//! | `tracing` | a DEBUG line for each close, in the span of its request; WARN lines for mistakes in the program |
+//! | `tracing` | a DEBUG line for each close, in the span of its request; WARN lines for mistakes in the program, such as a missing layer, and for a lost connection to Redis |
 //!
 //! # Stability
 //!

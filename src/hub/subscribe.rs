@@ -86,8 +86,8 @@ impl Subscribe {
     /// hub.subscribe(["client:42"]).greeting(Event::new().event("connected").data("")).resume(last)
     /// # }
     /// ```
-    pub fn greeting(mut self, event: Event) -> Self {
-        self.greeting = Some(event);
+    pub fn greeting(mut self, event: impl Into<Event>) -> Self {
+        self.greeting = Some(event.into());
         self
     }
 

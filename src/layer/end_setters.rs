@@ -65,6 +65,9 @@ impl<M> SseLayer<M> {
     /// Sends an event when the [shutdown](Self::shutdown) ends a stream between events. By default
     /// none is sent.
     ///
+    /// - Calls get it too, before their bodies fail. Where clients parse each event, as those of
+    ///   language models do, turn it off with
+    ///   [`StreamOptions::without_farewell`](crate::StreamOptions::without_farewell).
     /// - Do not give the event an id, because the client would resume from it.
     /// - An event with a name but without data is sent with empty data, because otherwise no client
     ///   would dispatch it.
@@ -100,6 +103,8 @@ impl<M> SseLayer<M> {
     /// otherwise it reconnects.
     ///
     /// - If the source fails or ends mid-event, the event is not sent.
+    /// - Set it on streams that you generate. A body that is forwarded from an
+    ///   [upstream](crate::operating::upstreams) has a terminator of its own.
     /// - An event with a name but without data is sent with empty data, because otherwise no client
     ///   would dispatch it.
     /// - An event with neither is not sent, and a WARN line is logged (feature `tracing`).

@@ -9,10 +9,11 @@
 //! - **`EventSource`**: a `GET` whose `Accept` names `text/event-stream` and whose `Cache-Control`
 //!   has `no-cache`. It reconnects after a clean end and after a failure. Any status but 200 stops
 //!   it for good.
-//! - **`fetch` in a browser**: a `GET` with the same `Accept`, without `no-cache` but with
+//! - **`GET` by `fetch`** in a browser: a `GET` with the same `Accept`, without `no-cache` but with
 //!   `Sec-Fetch-Mode`. It reconnects after a failure or a bad status, but a clean end stops it.
 //! - **Another `GET`**: a script, for example. Whether it reconnects is unknown.
-//! - **A call**: any other method. It never reconnects, because the stream is its answer.
+//! - **A call**: any other method, such as a `POST`, also by `fetch`. It never reconnects, because
+//!   the stream is its answer.
 //!
 //! The [shutdown](crate::Drain) and the [maximum age](crate::MaxAge) end a stream before its source
 //! ends. The end depends on the client, as does the [refusal](crate::Refusal) of a stream:
@@ -20,7 +21,7 @@
 //! | client | the end, by default | the refusal, by default |
 //! |---|---|---|
 //! | EventSource | cleanly | `200` and a `retry` line |
-//! | fetch | by failing | `503` |
+//! | GET by fetch | by failing | `503` |
 //! | another GET | cleanly | `503` |
 //! | a call | by failing, if it is still open 30 s later | `503` |
 //!

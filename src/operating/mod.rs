@@ -39,6 +39,7 @@
 //! | [limits] | limits, the memory of a stream, a hub in production |
 //! | [shutdown] | graceful shutdown, deployments, MCP servers |
 //! | [errors] | errors of the source, cancellations, `Lagged` |
+//! | [upstreams] | forwarding the streams of another server |
 //!
 //! For several processes on one hub, see [`redis::operating`](crate::redis::operating).
 //!
@@ -68,6 +69,7 @@ pub mod limits;
 pub mod placement;
 pub mod proxies;
 pub mod shutdown;
+pub mod upstreams;
 
 // Names for the links above.
 #[allow(unused_imports)]

@@ -43,7 +43,8 @@
 //! - 5 more for a source that is mid-event;
 //! - 1 more for a body that fails.
 //!
-//! 40 seconds leave some room.
+//! 40 seconds leave some room. If the process has only 30, as on Kubernetes by default, set
+//! `Drain::after` with a grace period of 15 seconds, and a deadline of 25.
 //!
 //! When connections are dropped, every stream still has its close report. The reason is
 //! [`Disconnected`](CloseReason::Disconnected), or [`Drained`](CloseReason::Drained) if hyper had

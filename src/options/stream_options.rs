@@ -166,6 +166,8 @@ impl StreamOptions {
     }
 
     /// Sets how the stream ends at the shutdown; see [`SseLayer::drain`](crate::SseLayer::drain).
+    ///
+    /// It replaces the whole drain of the layer, including its [`retry`](Drain::retry).
     pub fn drain(mut self, drain: Drain) -> Self {
         self.drain = Some(drain);
         self

@@ -22,10 +22,14 @@
 //!     RunKey::new(user, request.uri().path())
 //! };
 //! let app: Router = Router::new()
-//!     .route("/chat/{turn}", post(chat).get(chat))
+//!     .route("/chat/{turn}", post(chat))
 //!     .layer(runs.layer(key))
 //!     .layer(SseLayer::new());
 //! ```
+//!
+//! A client that repeats its `POST` gets the same answer. The
+//! [recipe for `EventSource`](recipes#eventsource) adds a `GET` that attaches to the run and starts
+//! none.
 //!
 //! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
 //! bytes of an upstream. The [recipes] show what client libraries need, and when a
@@ -51,7 +55,8 @@
 //! # Clients
 //!
 //! - A client without a last event id gets all events of a run that is running or has completed. If
-//!   the run ended in any other way, its key is free, and the request calls the service again.
+//!   the run ended in any other way, its key is free, and a request through the layer calls the
+//!   service again.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and the service is not called.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without

@@ -72,7 +72,9 @@
 //! }
 //! ```
 //!
-//! After the run ends, the `EventSource` reconnects once and receives `204`, which stops it.
+//! After the run ends, the `EventSource` reconnects once and receives `204`, which stops it: its
+//! `error` event comes with `readyState` 2 (`CLOSED`). A page that was disconnected between the last
+//! event and the terminator sees only this `error` event, so treat it as the end of the answer too.
 //!
 //! # AI SDK
 //!
@@ -184,9 +186,9 @@
 //!
 //! # OpenAI-compatible APIs
 //!
-//! Set the terminator in the handler's response. Every client of a completed run gets it, and no
-//! client of a cancelled or failed run does. A proxied upstream sends its own `[DONE]`, which is
-//! recorded.
+//! Set the terminator in the handler's response. Every client that reads a completed run to its end
+//! gets it, except an `EventSource` that has all events, which gets `204`. No client of a cancelled
+//! or failed run gets it. The `[DONE]` of a proxied upstream is an event, which is recorded.
 //!
 //! ```
 //! use axum::response::IntoResponse;

@@ -32,7 +32,7 @@ use crate::connection::LastEventId;
 /// | at a limit, or during a shutdown | the [refusal](crate::Refusal) | | | |
 ///
 /// If the run has ended and has no events for the client, an `EventSource` gets `204`, which stops
-/// it. Other clients get an empty `200` after [`Completed`] and [`Cancelled`], and otherwise `404`,
+/// it. Other clients get a `200` without events, but with the terminator, after [`Completed`] and [`Cancelled`], and otherwise `404`,
 /// because an empty `200` would mean that nothing is missing. If the run was interrupted before its
 /// first event, a client without an id gets the refusal instead.
 ///

@@ -45,6 +45,8 @@
 //! [dev-dependencies]
 //! tower-sse = { version = "0.1", features = ["testing"] }
 //! tokio = { version = "1", features = ["macros", "rt", "test-util"] }
+//! # for `oneshot`
+//! tower = { version = "0.5", features = ["util"] }
 //! ```
 //!
 //! A test does not hang: a method that waits in vain panics after 30 seconds
