@@ -38,7 +38,7 @@ impl Registry {
         }
         // Ages need no precision below a millisecond.
         let millisecond = now.as_millis() as u64;
-        let is_due = self.swept.swap(millisecond, Relaxed) != millisecond;
+        let is_due = self.last_age_check.swap(millisecond, Relaxed) != millisecond;
         if !is_due && self.eviction_queue.growth() < GROWTH_TRIGGER {
             return;
         }

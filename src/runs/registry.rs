@@ -28,7 +28,7 @@ pub(super) struct Registry {
     last_sampled: Option<Epoch>,
     pub(super) is_draining: bool,
     /// Whether a [`Sweeper`](super::sweeper::Sweeper) is running.
-    pub(super) is_swept: bool,
+    pub(super) has_sweeper: bool,
 }
 
 /// The limits on the number of running runs.
