@@ -9,9 +9,9 @@
 //! only the deadline ends its stream, three seconds later. Each stream has a close report,
 //! `drained` for the first two and `disconnected` for the third.
 //!
-//! A client over HTTP/2 that never opens its window keeps its streams open forever: hyper does not
-//! poll their bodies, so `max_age` cannot end them, and `TCP_USER_TIMEOUT` does not apply, since
-//! nothing is unacknowledged. The remedy is a maximum age of connections. See [`Limits`].
+//! An HTTP/2 client that never opens its window keeps its streams open forever. hyper does not poll
+//! their bodies, so `max_age` cannot end them. `TCP_USER_TIMEOUT` does not apply, because nothing
+//! is unacknowledged. The remedy is a maximum age of connections. See [`Limits`].
 //!
 //! Set `PORT` to use another port.
 

@@ -9,8 +9,8 @@
 //! at each scrape, so streams and events have no additional cost; the ages of streams come from
 //! `on_close`.
 //!
-//! With `REDIS_URL` set, processes share the news through Redis, and `/ready` is the route of a
-//! readiness probe: it answers 503 while the process does not follow the Redis stream.
+//! With `REDIS_URL` set, processes share the news through Redis. `/ready` is the route of a
+//! readiness probe, and answers 503 while the process does not follow the Redis stream.
 //!
 //! Set `PORT` to use another port.
 

@@ -3,8 +3,8 @@
 //! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
 //!
 //! A page asks a language model, which answers word by word. Cut the network, reload the page or
-//! open a second tab: the answer continues without a missing or duplicate word, and the page shows
-//! that the handler was called, and the tokens were paid for, once.
+//! open a second tab: the answer continues without a missing or duplicate word. The page shows that
+//! the handler was called, and the tokens were paid for, only once.
 //!
 //! The layer of [`Runs`] makes the handler's answer a run. `GET` attaches a page to it, and
 //! `DELETE` stops it. Runs are in memory: after a restart, a page that reconnects gets `404`, and
