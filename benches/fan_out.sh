@@ -26,5 +26,5 @@ mkdir -p benches/record
     "$date, $(rustc --version), thin LTO, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores, Linux $(uname -r | cut -d- -f1)" \
     "load average before $load" \
     "$(version axum), $(version tokio), better-sse 0.16.1 on node $(node --version), sse-starlette 3.7.0 on $("$peers/venv/bin/python" --version) with uvicorn 0.54.0, uvloop and httptools" \
-    "$rounds rounds, three for the peers of other languages; events of 256 bytes of data over HTTP/1.1 on the loopback; the server on one processor with one thread, all subscribers on another; a run in which anything does not arrive is void" \
+    "$rounds rounds, three for the peers of other languages; events of 256 bytes of data over HTTP/1.1 on the loopback; the server on one processor with one thread, all subscribers on another; a run in which an event does not arrive is void" \
     "the hub writes an id with each event, axum none"

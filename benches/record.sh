@@ -25,5 +25,5 @@ mkdir -p benches/record
     "$date, $(rustc --version), thin LTO, $(sed -n 's/^model name[^:]*: //p' /proc/cpuinfo | head -n 1), $(nproc) cores" \
     "load average before the times $before, after them $after" \
     "$(for name in axum actix-web-lab poem warp sse-stream; do version $name; done | sort -u | paste -sd, | sed 's/,/, /g')" \
-    "60 rounds, in each every case once with 10,000 events or requests; a ratio of least times is the least perturbed, one of medians is what the machine gave" \
+    "60 rounds, each of which runs every case once with 10,000 events or requests; ratios of minimum times are the least disturbed by other work" \
     "instructions by callgrind, on which valgrind's CPU has AVX2 and no AVX-512"

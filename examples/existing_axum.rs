@@ -53,7 +53,7 @@ pub(crate) fn routes() -> Router {
 type Room = broadcast::Sender<String>;
 
 async fn say(State(room): State<Room>, text: String) -> StatusCode {
-    // It fails if there is no listener, which is not an error of the author.
+    // Sending fails if there is no listener, which is not an error of the author.
     let _ = room.send(text);
     StatusCode::NO_CONTENT
 }

@@ -9,9 +9,9 @@
 //! only the deadline ends its stream, three seconds later. Each stream has a close report,
 //! `drained` for the first two and `disconnected` for the third.
 //!
-//! A client over HTTP/2 that never opens its window keeps its streams open forever: hyper does not
-//! poll their bodies, so `max_age` cannot end them, and `TCP_USER_TIMEOUT` does not apply, since
-//! nothing is unacknowledged. The remedy is a maximum age of connections. See [`Limits`].
+//! An HTTP/2 client that never opens its window keeps its streams open forever. hyper does not poll
+//! their bodies, so `max_age` cannot end them. `TCP_USER_TIMEOUT` does not apply, because nothing
+//! is unacknowledged. The remedy is a maximum age of connections. See [`Limits`].
 //!
 //! Set `PORT` to use another port.
 
@@ -44,11 +44,11 @@ use tower_sse::{BoxError, Encoded, Event, MaxAge, SseLayer, Stats};
 /// The limits of connections that do not end by themselves.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
-    /// How long the shutdown waits for streams to end.
+    /// The time that the shutdown gives streams to end.
     pub(crate) deadline: Duration,
     /// The age at which a connection accepts no more requests.
     pub(crate) age: Duration,
-    /// How long the streams that are open then may go on before the connection is cut.
+    /// The further time after which the connection is cut, with the streams that are still open.
     pub(crate) grace: Duration,
 }
 
@@ -93,8 +93,8 @@ async fn main() -> io::Result<()> {
 /// deadline. No layer can end the stream of a client that does not read, as hyper does not poll its
 /// body.
 ///
-/// Returns how many connections were cut at the deadline. By then all of its tasks have ended, and
-/// every stream has its close report.
+/// Returns how many connections were cut at the deadline. By then all tasks of the server have
+/// ended, and every stream has its close report.
 pub(crate) async fn serve<S, B>(
     listener: TcpListener,
     service: S,
@@ -110,7 +110,7 @@ where
     let (connections, cut) = (TaskTracker::new(), CancellationToken::new());
     let tasks = Tasks(TaskTracker::new());
     let mut server = auto::Builder::new(tasks.clone());
-    // With a timer hyper closes connections whose client never completes a request head.
+    // With a timer, hyper closes connections whose client never completes a request head.
     server.http1().timer(TokioTimer::new());
     loop {
         let accepted = tokio::select! {
@@ -119,7 +119,7 @@ where
         };
         let stream = match accepted.and_then(|(stream, _)| set_options(&stream).map(|()| stream)) {
             Ok(stream) => stream,
-            // The client is already gone, or no file descriptor is free: the server goes on.
+            // The client has disconnected, or no file descriptor is free: the server continues.
             Err(error) => {
                 eprintln!("accept: {error}");
                 sleep(Duration::from_millis(100)).await;
@@ -145,8 +145,8 @@ where
     late
 }
 
-/// Drives a connection and ends it: gracefully at the shutdown or at its maximum age, by a cut when
-/// its streams have not ended by the deadline or within the grace.
+/// Drives a connection. Ends it gracefully at the shutdown or at its maximum age, and cuts it if
+/// its streams have not ended by the deadline or within the grace period.
 async fn end_in_time<C>(
     connection: C,
     limits: Limits,
@@ -183,8 +183,8 @@ async fn end_in_time<C>(
     }
 }
 
-/// Returns whether the client left or the body of its stream failed: the stream's close report has
-/// both.
+/// Returns whether the client disconnected or the body of its stream failed. The close report of
+/// the stream shows both.
 fn is_reported(error: &BoxError) -> bool {
     let first: &(dyn Error + 'static) = &**error;
     iter::successors(Some(first), |&error| error.source()).any(|error| {

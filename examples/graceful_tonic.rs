@@ -8,8 +8,8 @@
 //! deadline ends its stream, three seconds later. Both have a close report, `drained` and
 //! `disconnected`.
 //!
-//! The layer ends event streams only, and the shutdown waits for streaming gRPC calls too: end them
-//! in their services with the same token, or the deadline will.
+//! The layer ends only event streams. The shutdown also waits for streaming gRPC calls: end them in
+//! their services with the same token, or the deadline will cut them.
 //!
 //! Set `PORT` to use another port.
 

@@ -4,8 +4,8 @@
 //! curl -N http://127.0.0.1:3000/ --http2-prior-knowledge --header 'Last-Event-ID: 7'
 //!
 //! hyper without a framework, HTTP/1 and HTTP/2 on one port: the service answers with a bare stream
-//! of events, and the layer makes a response of it. The stream is a clock whose IDs are its ticks,
-//! so a client that reconnects receives at once what it has missed.
+//! of events, and the layer turns it into a response. The stream is a clock whose IDs are its
+//! ticks, so a client that reconnects receives at once what it has missed.
 //!
 //! Set `PORT` to use another port.
 
@@ -45,7 +45,7 @@ async fn main() -> io::Result<()> {
 pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(ticks);
     let mut server = auto::Builder::new(TokioExecutor::new());
-    // With a timer hyper closes connections whose client never completes a request head.
+    // With a timer, hyper closes connections whose client never completes a request head.
     server.http1().timer(TokioTimer::new());
     loop {
         // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
@@ -55,7 +55,7 @@ pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
         });
         let stream = match accepted {
             Ok(stream) => stream,
-            // The client is already gone, or no file descriptor is free: the server goes on.
+            // The client has disconnected, or no file descriptor is free: the server continues.
             Err(error) => {
                 eprintln!("accept: {error}");
                 sleep(Duration::from_millis(100)).await;
@@ -74,8 +74,8 @@ pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
     }
 }
 
-/// Returns whether the client left or the body of its stream failed: neither is a fault of the
-/// server.
+/// Returns whether the client disconnected or the body of its stream failed. Neither is a fault of
+/// the server.
 fn is_usual(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     let first: &(dyn Error + 'static) = error;
     iter::successors(Some(first), |&error| error.source()).any(|error| {

@@ -7,9 +7,9 @@
 //! They request it with POST and `accept: application/json`. The model is a stand-in that repeats
 //! the prompt, word by word.
 //!
-//! One line makes the answer to a request with the header `idempotency-key` a run, which goes on
-//! when its client leaves. The same request again, from anywhere, gets the same answer from its
-//! beginning, or from the event after its `last-event-id`:
+//! One line turns the answer to a request with the header `idempotency-key` into a run, which
+//! continues when its client disconnects. A repeated request gets the same answer, from the
+//! beginning or after its `last-event-id`:
 //!
 //! curl -N http://127.0.0.1:3000/v1/chat/completions -H 'authorization: Bearer me' \
 //!     -H 'idempotency-key: 1' --json \
@@ -68,8 +68,8 @@ pub(crate) fn app(model: Model) -> Router {
 }
 
 /// Returns the key of the run that answers a request, if its client has named one. The client
-/// chooses the name, so the key needs an owner: a real service takes the account of the API key,
-/// once it has checked it.
+/// chooses the name, so the key needs an owner. A real service checks the API key and takes its
+/// account.
 fn run_key<B>(request: &Request<B>) -> Option<RunKey> {
     let header = |name| request.headers().get(name)?.to_str().ok();
     RunKey::new(header(AUTHORIZATION.as_str())?, header("idempotency-key")?)
@@ -102,7 +102,7 @@ async fn complete(
     }
     let role = stream::iter([Ok(json!({ "role": "assistant", "content": "" }))]);
     let contents = tokens.map_ok(|token| json!({ "content": token }));
-    // Streamed, not collected: a token is made when the client has room for it.
+    // Streamed, not collected: a token is generated when the client has room for it.
     let chunks = role
         .chain(contents)
         .map_ok(|delta| (delta, Value::Null))
@@ -110,7 +110,8 @@ async fn complete(
         .map_ok(move |(delta, finish_reason)| Json::new(answer.chunk(&delta, &finish_reason)));
     let options = StreamOptions::new()
         .terminator(Event::from("[DONE]"))
-        // The status line was sent long ago: an event remains, which clients raise as an error.
+        // The status line was sent before, so the error is an event, which clients raise as an
+        // error.
         .on_error(|error| Event::from(Failure::internal(error.to_string()).body().to_string()));
     Ok((options, tower_sse::response(chunks)).into_response())
 }
@@ -125,8 +126,9 @@ pub(crate) struct Model {
 }
 
 impl Model {
-    /// Returns the tokens of an answer, each made when it is polled. When the client leaves, the
-    /// stream is dropped: generation stops, and the slot is free for the next request in the queue.
+    /// Returns the tokens of an answer, each generated when it is polled. When the client
+    /// disconnects, the stream is dropped: generation stops, and the slot is free for the next
+    /// request in the queue.
     fn generate(self, prompt: &str) -> impl Stream<Item = Result<String, BoxError>> + use<> {
         let words: Vec<_> = prompt.split_inclusive(' ').map(str::to_owned).collect();
         try_stream! {

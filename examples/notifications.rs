@@ -10,12 +10,12 @@
 //!
 //! curl -N http://127.0.0.1:3000/connect/alice -H 'Last-Event-ID: …'
 //!
-//! Any part of a program can notify a client by its ID. Without a hub that takes a map from IDs to
-//! senders, and a task that owns it and handles messages such as AddClient, SendMessage and
+//! Any part of a program can notify a client by its ID. Without a hub, it needs a map from IDs to
+//! senders, and a task that owns the map and handles messages such as AddClient, SendMessage and
 //! RemoveClient. Here a client is added by subscribing to its own topic and notified by publishing
 //! to it. It is removed when its subscription is dropped. Two tabs of one client both receive
-//! everything, and a slow client delays no other. A client that was away receives what it missed,
-//! or an event `gap` if that is no longer kept.
+//! everything, and a slow client delays no other. A client that reconnects receives the events that
+//! it missed, or an event `gap` if they are no longer kept.
 //!
 //! Set `PORT` to use another port.
 
@@ -117,7 +117,7 @@ fn notification(text: String) -> Event {
     Event::new().event("notification").data(text)
 }
 
-/// Returns whether a subscriber was there, and the ID of the event.
+/// Returns whether the client was subscribed, and the ID of the event.
 fn answer(published: Result<Receipt, PublishError>) -> Response {
     match published {
         Ok(receipt) => {
@@ -153,7 +153,7 @@ async fn work(hub: Hub, mut jobs: mpsc::Receiver<Job>) {
     while let Some(Job { client, text }) = jobs.recv().await {
         let words = text.split_whitespace().count();
         let done = Event::new().event("counted").data(words.to_string());
-        // A client that has left meanwhile gets this when it returns.
+        // A client that has disconnected meanwhile gets this when it reconnects.
         if let Err(error) = hub.publish(&client.topic(), done).await {
             eprintln!("{} cannot be notified: {error}", client.0);
         }

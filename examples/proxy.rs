@@ -2,10 +2,10 @@
 //!
 //! curl -iN http://127.0.0.1:3000/
 //!
-//! A reverse proxy for the upstream whose address is given as an argument, or for an upstream of
-//! its own, which sends one event and is then silent. The layer adds its headers to the upstream's
-//! event streams and its heartbeats to their silences, wherever the upstream's packets are cut.
-//! Everything else passes through.
+//! A reverse proxy for the upstream at the address given as an argument, or for an upstream of its
+//! own, which sends one event and is then idle. The layer adds headers to the upstream's event
+//! streams, and heartbeats while they are idle, wherever the upstream's packets end. Everything
+//! else passes through.
 //!
 //! Set `PORT` to use another port.
 
@@ -69,7 +69,7 @@ struct Proxy {
     upstream: Authority,
 }
 
-/// Forwards a request. Both bodies are streamed and not collected. When the client leaves, the
+/// Forwards a request. Both bodies are streamed and not collected. When the client disconnects, the
 /// response's body is dropped, and with it the connection to the upstream.
 async fn forward(
     State(Proxy { client, upstream }): State<Proxy>,
@@ -83,7 +83,7 @@ async fn forward(
     *request.version_mut() = Version::HTTP_11;
     let headers = request.headers_mut();
     remove_hop_by_hop(headers);
-    // hyper's client sets the upstream's.
+    // hyper's client sets the upstream's host.
     headers.remove(header::HOST);
     // A compressed stream would have no room for heartbeats.
     headers.remove(header::ACCEPT_ENCODING);

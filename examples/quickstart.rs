@@ -1,4 +1,4 @@
-//! The program on the first screen of the README.
+//! The first program of the README.
 //!
 //! cargo run --example quickstart --features axum,hub
 

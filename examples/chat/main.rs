@@ -4,11 +4,10 @@
 //!
 //! A chat with rooms, private messages, and messages to all rooms. A page has one event stream over
 //! three topics of a [`Hub`], and posts what its user writes. Reload a page, or cut its connection
-//! for a moment: no message is missing or duplicate, including those of the meantime.
+//! for a moment: no message is missing or duplicate, including those sent in the meantime.
 //!
-//! The hub is in memory. After a restart a page keeps what it shows, puts a divider below it, and
-//! goes on with what the new server has. The example `chat_cluster` is this chat on several
-//! processes.
+//! The hub is in memory. After a restart a page keeps its messages, adds a divider, and continues
+//! with those of the new server. The example `chat_cluster` is this chat on several processes.
 
 mod message;
 mod name;
@@ -37,10 +36,10 @@ use self::{
     name::Name,
 };
 
-/// The number of the newest messages, of all its topics together, that a page starts with.
+/// The number of recent messages that a page starts with, counted over all its topics.
 const RECENT: usize = 50;
-/// Larger than the longest text, however it is escaped.
-const LARGEST_POST: usize = 16 * 1024;
+/// The maximum size of a post in bytes: more than the longest text takes when escaped.
+const MAX_POST_SIZE: usize = 16 * 1024;
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -72,7 +71,8 @@ pub(crate) async fn run(hub: Hub) -> Result<(), BoxError> {
 }
 
 /// Serves until `shutdown` is cancelled and all streams have ended; the layer ends them. A client
-/// that does not read can delay that: the example `graceful_axum` has a deadline for such clients.
+/// that does not read can delay the end: the example `graceful_axum` has a deadline for such
+/// clients.
 pub(crate) async fn serve(
     listener: TcpListener,
     app: Router,
@@ -98,7 +98,7 @@ pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {
     Router::new()
         .route("/", get(Html(include_str!("page.html"))))
         .route("/events", get(events))
-        .route("/messages", post(say).layer(DefaultBodyLimit::max(LARGEST_POST)))
+        .route("/messages", post(say).layer(DefaultBodyLimit::max(MAX_POST_SIZE)))
         .with_state(hub)
         // A reloaded page has a new `EventSource`, and scripts cannot set its headers.
         .layer(layer.last_event_id_query("last_event_id"))
@@ -106,15 +106,15 @@ pub(crate) fn app(hub: Hub, layer: SseLayer) -> Router {
 
 /// The room that a page shows, and its user. The example has no accounts: any client can take a
 /// name and read its private messages. A real application takes the name from the session, and
-/// checks here, before anything is subscribed to, whether the user may enter the room.
+/// checks here, before it subscribes, whether the user may enter the room.
 #[derive(Deserialize)]
 struct Visit {
     room: String,
     name: String,
 }
 
-/// A status and the reason why the input is invalid, worded by its type. An extractor's rejection
-/// would name fields and columns too, which mean nothing to the page's user.
+/// A status and the error text of the invalid input. An extractor's rejection would also contain
+/// fields and columns, which mean nothing to the page's user.
 type Rejection = (StatusCode, String);
 
 async fn events(

@@ -45,7 +45,7 @@ impl Message {
         let receipt = hub.publish(&to.topic(), Event::from(data.clone())).await?;
         let own = To::User(from);
         if matches!(to, To::User(_)) && to != own {
-            // The author has a copy of a private message, on all pages of that name.
+            // The author gets a copy of a private message, on all pages of that name.
             _ = hub.publish(&own.topic(), Event::from(data)).await?;
         }
         Ok(receipt)

@@ -3,13 +3,13 @@
 //! Then open http://127.0.0.1:3000 in a browser. Set `PORT` to use another port.
 //!
 //! The example `chat` on two processes: their hubs share one stream in Redis, and nginx distributes
-//! the pages. The script starts all of it, and needs `redis-server` and `nginx`. Kill the process
-//! that has your page, whose id the script prints. The page moves to the other process, and no
-//! message is missing or duplicate.
+//! the pages. The script starts all of them, and needs `redis-server` and `nginx`. Kill the process
+//! that serves your page; the script prints the ids of the processes. The page moves to the other
+//! process, and no message is missing or duplicate.
 //!
 //! One line differs from the `main` of `chat`.
 //!
-//! A process alone needs a Redis at `REDIS_URL`, by default the one of this machine:
+//! A single process needs a Redis at `REDIS_URL`, by default on this machine:
 //!
 //! cargo run --example chat_cluster --all-features
 

@@ -53,7 +53,7 @@ impl Clients {
 
     /// Waits until one more stream is open, for the first time or again.
     pub(super) async fn opened(&mut self) {
-        // It never closes, as a sender is kept here.
+        // It never closes, because `self` keeps a sender.
         self.opened.recv().await;
     }
 }

@@ -9,12 +9,13 @@ use tower_sse::{Drain, Event, Retry, Stats, hub::Hub};
 
 use super::{DRILLS, clients::Clients, generation::Generation};
 
-/// Each takes two file descriptors of this process, which may have no more than a thousand.
+/// The number of clients. Each takes two file descriptors of this process, whose limit may be a
+/// thousand.
 pub(super) const CLIENTS: usize = 200;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// How the old generation of a server drains its clients.
+/// The way in which the old generation of a server drains its clients.
 #[derive(Clone, Copy)]
 pub(super) enum Kind {
     /// All at once, with the same reconnection time. The same happens without any reconnection
@@ -35,7 +36,7 @@ impl Kind {
     }
 }
 
-/// Drills of a deployment, one at a time: some hundred clients lose their server and reconnect to
+/// Drills of a deployment, one at a time: a few hundred clients lose their server and reconnect to
 /// the next.
 #[derive(Clone)]
 pub(super) struct Drills {
@@ -66,7 +67,7 @@ impl Runs {
 struct Run {
     phase: Phase,
     clients: usize,
-    /// How many clients have reconnected in each second since the shutdown began.
+    /// The number of clients that reconnected in each second since the shutdown began.
     returned: Vec<usize>,
     /// The seconds after which the old server had ended all its streams and exited.
     exited: Option<f64>,

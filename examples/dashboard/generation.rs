@@ -6,7 +6,7 @@ use tokio::{net::TcpListener, task::JoinHandle};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, SseLayer, Stats};
 
-/// One generation of a deployed server, with a port, a layer and a token of its own, as a token is
+/// One generation of a deployed server, with its own port, layer and token. A token can be
 /// cancelled only once.
 pub(super) struct Generation {
     address: SocketAddr,

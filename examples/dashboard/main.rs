@@ -2,10 +2,10 @@
 //!
 //! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
 //!
-//! Live charts of this host from one event stream. A button on the page cuts the stream; the
+//! Live charts of this host from one event stream. A button on the page cuts the stream. The
 //! browser reconnects with the ID of the last event that it has received, and the stream resumes
-//! after it. Two more buttons shut down a server with some hundred simulated clients, and show how
-//! they reconnect.
+//! after that event. Two more buttons shut down a server with a few hundred simulated clients, and
+//! show how they reconnect.
 
 mod clients;
 mod drill;
@@ -133,7 +133,7 @@ async fn events(
                     None => break,
                 },
                 away = cut_of(&mut cuts, &page) => {
-                    // How long the browser stays away, this one time.
+                    // Delay only the next reconnection.
                     yield Event::new().retry(away).into();
                     break;
                 }

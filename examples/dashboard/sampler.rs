@@ -7,11 +7,11 @@ use tower_sse::Stats;
 use super::streams::Streams;
 
 /// A sample of this host and its streams. Sizes are in bytes, rates in bytes per second since the
-/// sample before.
+/// previous sample.
 #[derive(Debug, Serialize)]
 pub(super) struct Sample {
-    /// One more than the number of the sample before, starting at one. The page checks with it
-    /// whether a sample is missing or duplicate.
+    /// The number of the sample, counted from one. The page detects missing and duplicate samples
+    /// by it.
     number: u64,
     /// Per cent of all cores.
     cpu: f32,
@@ -22,7 +22,7 @@ pub(super) struct Sample {
     streams: Streams,
     /// Milliseconds since 1970.
     time: u64,
-    /// When the server was started: the numbers of different runs must not be mixed.
+    /// The start time of the server. Numbers of different starts must not be mixed.
     started: u64,
 }
 

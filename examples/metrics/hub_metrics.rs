@@ -11,7 +11,7 @@ use tower_sse::{
     redis::RedisHealth,
 };
 
-/// A collector of the hub's figures and, if it has one, of those of its connection to Redis.
+/// A collector of the statistics of the hub, and of its connection to Redis if it has one.
 #[derive(Debug)]
 pub(super) struct HubMetrics {
     pub(super) hub: Hub,

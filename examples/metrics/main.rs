@@ -9,8 +9,8 @@
 //! at each scrape, so streams and events have no additional cost; the ages of streams come from
 //! `on_close`.
 //!
-//! With `REDIS_URL` set, processes share the news through Redis, and `/ready` is the route of a
-//! readiness probe: it answers 503 while the process does not follow the Redis stream.
+//! With `REDIS_URL` set, processes share the news through Redis. `/ready` is the route of a
+//! readiness probe, and answers 503 while the process does not follow the Redis stream.
 //!
 //! Set `PORT` to use another port.
 
@@ -59,7 +59,7 @@ async fn main() -> Result<(), BoxError> {
     Ok(axum::serve(listener, app(hub, health, 10_000)).await?)
 }
 
-/// Returns the hub, and the health of its connection where it has one.
+/// Returns the hub, and the health of its connection if it has one.
 async fn connect() -> Result<(Hub, Option<RedisHealth>), redis::Error> {
     let Ok(url) = env::var("REDIS_URL") else { return Ok((Hub::new(), None)) };
     let redis = Redis::open(url)?;
@@ -108,7 +108,7 @@ async fn ready(State(health): State<Option<RedisHealth>>) -> (StatusCode, String
 }
 
 /// The upper bounds of the histogram, in seconds. A proxy or client that cuts streams shows as a
-/// step: at a minute, five, an hour.
+/// step at one minute, five minutes or an hour.
 const AGES: [f64; 9] = [1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 86_400.0];
 
 fn metrics(stats: &Stats, ages: &Histogram, hub: HubMetrics) -> Arc<Registry> {

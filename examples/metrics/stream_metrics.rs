@@ -15,7 +15,7 @@ pub(super) struct StreamMetrics {
 
 impl Collector for StreamMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        // One snapshot for all figures, so that they are consistent.
+        // One snapshot for all metrics, so that they are consistent.
         let now = self.stats.snapshot();
 
         let open = ConstGauge::new(now.open());

@@ -7,10 +7,10 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower_sse::runs::RunKey;
 
-/// The largest number of answers that have a bill.
+/// The maximum number of answers that have a bill.
 const MAX_BILLS: usize = 1000;
 
-/// What each answer has cost, and the connections of its pages.
+/// The cost of each answer, and the connections of its pages.
 #[derive(Clone, Default)]
 pub(crate) struct Ledger(Arc<Mutex<HashMap<RunKey, Entry>>>);
 

@@ -3,12 +3,12 @@
 //! Then open http://127.0.0.1:3000. Set `PORT` to use another port.
 //!
 //! A page asks a language model, which answers word by word. Cut the network, reload the page or
-//! open a second tab: the answer goes on without a missing or duplicate word, and the page shows
-//! that the handler was called, and the tokens were paid for, once.
+//! open a second tab: the answer continues without a missing or duplicate word. The page shows that
+//! the handler was called, and the tokens were paid for, only once.
 //!
-//! The layer of [`Runs`] makes the handler's answer a run. `GET` attaches a page to it, and `DELETE`
-//! stops it. Runs are in memory: after a restart a page that comes back gets `404`, and the handler
-//! is not called again.
+//! The layer of [`Runs`] makes the handler's answer a run. `GET` attaches a page to it, and
+//! `DELETE` stops it. Runs are in memory: after a restart, a page that reconnects gets `404`, and
+//! the handler is not called again.
 
 mod ledger;
 pub(crate) mod model;
@@ -40,7 +40,7 @@ use tower_sse::{
 
 use self::{ledger::Ledger, model::Model};
 
-/// The time that a shutdown gives to answers that are still being made.
+/// The time that a shutdown gives to unfinished answers.
 const GRACE: Duration = Duration::from_secs(10);
 
 #[tokio::main]
@@ -53,7 +53,7 @@ async fn main() -> io::Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
     let quota = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
     let model = Model { pace: Duration::from_millis(120), quota };
-    // Without the key: its owner is what lets a page attach.
+    // The key is not printed, because its owner lets a page attach.
     let on_end = |end: &RunEnd| println!("{} words, {}", end.events(), end.outcome());
     let demo = Demo::new(model, Runs::builder().on_end(on_end).build());
     let shutdown = CancellationToken::new();
@@ -61,8 +61,8 @@ async fn main() -> io::Result<()> {
     serve(listener, demo, shutdown).await
 }
 
-/// Serves until `shutdown` is cancelled. Answers that are still being made have a grace period, in
-/// which every page gets the whole answer.
+/// Serves until `shutdown` is cancelled. Unfinished answers have a grace period, in which every
+/// page gets the whole answer.
 pub(crate) async fn serve(
     listener: TcpListener,
     demo: Demo,
@@ -96,7 +96,7 @@ async fn cancel_on_signal(shutdown: CancellationToken) {
     }
 }
 
-/// What the handlers share.
+/// The state that the handlers share.
 #[derive(Clone)]
 pub(crate) struct Demo {
     pub(crate) runs: Runs,
@@ -115,8 +115,8 @@ fn app(demo: Demo, layer: SseLayer) -> Router {
     let ask = post(ask).layer(demo.runs.layer(key));
     Router::new()
         .route("/", get(page))
-        // The layer is only around `ask`: it would take any request with the key for a client that
-        // attaches.
+        // The layer is only around `ask`, because it treats every request with the key as a client
+        // that attaches.
         .route("/answers/{turn}", ask.get(attach).delete(stop))
         .route("/answers/{turn}/bill", get(bill))
         .route("/answers/{turn}/cut", post(cut))
@@ -125,9 +125,9 @@ fn app(demo: Demo, layer: SseLayer) -> Router {
         .with_state(demo)
 }
 
-/// Returns the key of the answer that a request is about. Its name is drawn by the page, so it needs
+/// Returns the key of the answer that a request is about. The page generates its name, so it needs
 /// an owner: a page with another cookie finds no such run. A real application takes the owner from
-/// the session that it has authenticated.
+/// an authenticated session.
 fn key(headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
     let turn = uri.path().strip_prefix("/answers/")?.split('/').next()?;
     RunKey::new(visitor(headers)?, turn)

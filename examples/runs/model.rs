@@ -4,7 +4,7 @@ use async_stream::stream;
 use futures_util::Stream;
 use tokio::{sync::Semaphore, time::sleep};
 
-/// What the model answers, in 80 words.
+/// The model's answer, in 80 words.
 pub(crate) const ANSWER: &str = "A run is one answer that belongs to no connection. The server \
     makes it on a task, records every event and gives each an id. A page that loses its network \
     sends the last id it saw, and receives what follows. A page that reloads receives all words \
@@ -16,17 +16,17 @@ pub(crate) const ANSWER: &str = "A run is one answer that belongs to no connecti
 pub(crate) struct Model {
     /// The time that a token takes.
     pub(crate) pace: Duration,
-    /// How many tokens may still be generated.
+    /// The number of tokens that may still be generated.
     pub(crate) quota: Arc<Semaphore>,
 }
 
 impl Model {
-    /// Returns the tokens of an answer, each made when it is polled.
+    /// Returns the tokens of an answer, each generated when it is polled.
     pub(crate) fn generate(self) -> impl Stream<Item = &'static str> + Send + use<> {
         stream! {
             for word in ANSWER.split_inclusive(' ') {
                 sleep(self.pace).await;
-                // It is never closed.
+                // The semaphore is never closed.
                 if let Ok(token) = self.quota.acquire().await {
                     token.forget();
                 }

@@ -15,8 +15,7 @@ use tower_sse::BoxError;
 
 use super::ledger::Ledger;
 
-/// Stands in for the network, which is outside of all layers: counts the event streams that pass,
-/// and cuts them.
+/// Simulates the network, outside of all layers: counts the event streams that pass, and cuts them.
 pub(crate) async fn pass(State(ledger): State<Ledger>, request: Request, next: Next) -> Response {
     let key = super::key(request.headers(), request.uri());
     let response = next.run(request).await;
@@ -30,7 +29,7 @@ pub(crate) async fn pass(State(ledger): State<Ledger>, request: Request, next: N
     }
 }
 
-/// Passes frames on. The first frame after the cut arrives by half, mid-event.
+/// Forwards frames. After the cut, it sends half of the next frame and fails, mid-event.
 fn until_cut(body: Body, cut: CancellationToken) -> impl Stream<Item = Result<Bytes, BoxError>> {
     let mut frames = body.into_data_stream();
     try_stream! {

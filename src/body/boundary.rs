@@ -14,15 +14,15 @@ const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 pub(crate) struct Boundary {
     /// The kind of the current line, judged by the bytes so far.
     line: Line,
-    /// A line of an event has come since the last empty line.
+    /// Whether a line of an event has arrived since the last empty line.
     in_event: bool,
-    /// The last byte was a CR, which may be the first half of a CRLF.
+    /// Whether the last byte was a CR, which may be the first half of a CRLF.
     after_cr: bool,
-    /// The layer completed the source's CR to a CRLF, so an LF that the source sends next is
-    /// dropped.
+    /// Whether to drop an LF that the source sends next, because the layer completed the source's
+    /// CR to a CRLF.
     skip_lf: bool,
     start: Start,
-    /// The bytes have a content coding, so nothing can be written between them.
+    /// Whether the bytes have a content coding, so that nothing can be written between them.
     is_opaque: bool,
 }
 
@@ -40,8 +40,8 @@ enum Line {
 
 const RETRY: &[u8] = b"retry";
 
-/// How much of a byte order mark the source has sent. A mark is legal only as the first bytes that
-/// a client receives. `matched` is the number of its bytes that have come.
+/// The part of a byte order mark that the source has sent. A mark is legal only as the first bytes
+/// that a client receives. `matched` is the number of its bytes that have arrived.
 #[derive(Clone, Copy, Debug)]
 enum Start {
     /// Neither the source nor the layer has sent a byte.
@@ -77,15 +77,14 @@ impl Boundary {
         }
     }
 
-    /// Returns whether a comment or `retry` line can be written here, which is so at every line
-    /// start.
+    /// Returns whether a comment or `retry` line can be written here: at every line start.
     pub(crate) fn at_line_start(&self) -> bool {
         !self.is_opaque
             && self.line == Line::Empty
             && !matches!(self.start, Start::Source { matched: 1.. })
     }
 
-    /// Returns whether an event can be written here, which is so between the source's events.
+    /// Returns whether an event can be written here: between the source's events.
     pub(crate) fn between_events(&self) -> bool {
         self.at_line_start() && !self.in_event
     }
@@ -104,7 +103,7 @@ impl Boundary {
         }
     }
 
-    /// Records a frame of the source and returns those of its bytes that are to be sent.
+    /// Records a frame of the source and returns its bytes to send.
     pub(crate) fn pass(&mut self, mut frame: Bytes) -> Bytes {
         if self.is_opaque {
             return frame;
@@ -144,7 +143,7 @@ impl Boundary {
     }
 
     /// Passes a frame that may contain the rest of a byte order mark. `matched` bytes of the mark
-    /// have come, and were held back if `is_held`.
+    /// have arrived, and were held back if `is_held`.
     fn pass_start(&mut self, frame: Bytes, matched: u8, is_held: bool) -> Bytes {
         let (before, awaited) =
             BYTE_ORDER_MARK.split_at_checked(usize::from(matched)).unwrap_or_default();
@@ -160,7 +159,7 @@ impl Boundary {
             (false, false) => Start::Source { matched },
         };
         if !is_complete && !is_undecided && matched > 0 {
-            // These bytes were not a mark, so they begin the line. No known field begins so.
+            // These bytes were not a mark, so they begin the line. No known field begins with them.
             self.line = Line::Field;
         }
         self.observe(rest);
@@ -242,7 +241,7 @@ impl Line {
     }
 }
 
-/// Returns whether the first block of a stream has a `retry` field, as far as its first bytes show.
+/// Returns whether the first bytes of a stream show a `retry` field in its first block.
 pub(super) fn first_block_has_retry(stream: &[u8]) -> bool {
     let mut rest = stream.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(stream);
     while let Some((line, next)) = rest.split_at_checked(first_line_len(rest)) {
@@ -264,7 +263,7 @@ fn is_reconnection_time(value: &[u8]) -> bool {
     !value.is_empty() && value.iter().all(u8::is_ascii_digit)
 }
 
-/// Returns the length of the first line, including its line end as far as that has come.
+/// Returns the length of the first line, including the part of its line end that has arrived.
 fn first_line_len(bytes: &[u8]) -> usize {
     match memchr2(b'\n', b'\r', bytes) {
         Some(at) if bytes.get(at..at + 2) == Some(b"\r\n") => at + 2,

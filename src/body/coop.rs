@@ -18,7 +18,7 @@ const MAX_EMPTY_ITEMS: u16 = 4096;
 /// The share of tokio's cooperative budget that a body spends, so that a body that is always ready
 /// lets other tasks run.
 ///
-/// Making a frame needs no system call that would spend budget, so a body spends its own, by the
+/// Making a frame needs no system call that would spend budget, so a body spends budget itself, per
 /// byte. The crate's own streams spend it twice, in [`EventBody`](super::EventBody) and in the
 /// layer, because each can be used without the other.
 #[derive(Debug, Default)]

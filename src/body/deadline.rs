@@ -20,7 +20,7 @@ use crate::{
     options::{Drain, PATIENCE, ResolvedOptions},
 };
 
-/// The token that ends a stream at the shutdown, or the place where it will be.
+/// The token that ends a stream at the shutdown, or a slot for it.
 ///
 /// Each stream polls a child token of its own, because polling the shared token takes a lock that
 /// all streams share.
@@ -86,7 +86,7 @@ enum Stage {
     Overdue { reason: CloseReason },
 }
 
-/// What a [`Deadline`] requires of its stream.
+/// The requirement of a [`Deadline`] on its stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
     Continue,

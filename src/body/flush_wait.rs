@@ -18,7 +18,7 @@ use tokio::{
 /// what it has not written yet, including the response head.
 ///
 /// If there are last bytes, the wait ends after the server has dropped them. On HTTP/2 another task
-/// writes them, which may run late when many streams are cut at once. Dropping an empty frame would
+/// writes them, and may run late when many streams are cut at once. Dropping an empty frame would
 /// signal the same, but peers count the empty frames of a connection as an attack.
 #[derive(Debug)]
 pub(super) enum FlushWait {

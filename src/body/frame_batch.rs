@@ -14,7 +14,7 @@ const SMALL_FRAME: usize = 4 * 1024;
 pub(super) struct FrameBatch {
     buffer: FrameBuf,
     frame_size: usize,
-    /// The last frame was full, so the next event may get a larger buffer.
+    /// Whether the last frame was full, so that the next event may get a larger buffer.
     is_full: bool,
 }
 
@@ -34,7 +34,7 @@ impl FrameBatch {
     }
 
     /// Encodes an event at the end of the frame. An event that fails to encode leaves no bytes.
-    // A part of the loop that polls the stream, so that the event is encoded without a call.
+    // Inlined into the loop that polls the stream, so that the event is encoded without a call.
     #[inline(always)]
     pub(super) fn push<T: Encode>(&mut self, event: T) -> Result<Pushed, T::Error> {
         let mut start = self.buffer.len();
@@ -55,7 +55,7 @@ impl FrameBatch {
             return Err(error);
         }
         if self.buffer.has_uncopied() {
-            // A small one is copied if another event follows that can share its frame.
+            // A small one is copied if the next event can share its frame.
             let has_room = self.buffer.leaves_room_in(self.frame_size);
             return Ok(if has_room { Pushed::Room } else { Pushed::Full });
         }

@@ -17,8 +17,8 @@ use crate::options::IdleInterval;
 pin_project! {
     /// A timer that fires when a stream has been idle for an interval.
     ///
-    /// It costs a busy stream nothing: the clock is read only when the stream becomes idle, and a
-    /// timer that was set in an earlier idle period is set again only when it fires.
+    /// It costs a busy stream nothing. The clock is read only when the stream becomes idle, and a
+    /// timer from an earlier idle period is set again only when it fires.
     // `repr(C)` keeps the timer last: it is large and rarely polled.
     #[derive(Debug, Default)]
     #[repr(C)]

@@ -14,7 +14,7 @@ use crate::{BoxError, connection::CloseReason};
 /// The last frames of a stream whose source was dropped.
 pub(super) struct LastFrames {
     reason: CloseReason,
-    /// Boxed, because every open stream has room for a `LastFrames`.
+    /// Boxed, because every open stream reserves space for a `LastFrames`.
     rest: Option<Box<Rest>>,
 }
 

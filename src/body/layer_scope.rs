@@ -12,8 +12,9 @@ thread_local! {
 
 /// Calls `poll`, which polls a body for a layer.
 ///
-/// The body can contain one of this crate under any number of others, so the two share nothing but
-/// the call stack. If `poll` panics, the thread stays marked, and at worst a warning is missed.
+/// A body of this crate can be nested in any number of other bodies, so it shares only the call
+/// stack with the layer. If `poll` panics, the thread stays marked, and at worst a warning is
+/// missed.
 #[inline]
 pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
     let outer = WITHIN_LAYER.replace(true);

@@ -19,7 +19,7 @@ pub(crate) struct StreamRecord {
     counts: Counts,
     /// The reason that is reported if the stream is dropped now.
     reason: CloseReason,
-    /// The next data frame is a heartbeat, after which the shared counters are updated.
+    /// Whether the next data frame is a heartbeat, after which the shared counters are updated.
     stats_due: bool,
     /// `None` once the close has been reported.
     stream: Option<OpenStream>,

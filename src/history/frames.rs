@@ -12,9 +12,9 @@ use bytes::Bytes;
 use super::deferred_drops::DeferredDrops;
 
 /// The maximum number of frames that a log keeps even if no client holds them.
-const KEPT: usize = 16;
+const MAX_KEPT: usize = 16;
 /// The number of frames that each access examines, to remove those that clients have dropped.
-const EXAMINED: usize = 4;
+const EXAMINED_PER_ACCESS: usize = 4;
 /// The memory of a frame in the list besides its bytes, measured with an allocator.
 const ENTRY_MEMORY: usize = 170;
 
@@ -131,7 +131,7 @@ impl Frames {
         if bytes.len() > room {
             return;
         }
-        if self.kept.len() >= KEPT {
+        if self.kept.len() >= MAX_KEPT {
             self.evict_oldest(drops);
         }
         if let Some(frame) = self.by_key.get_mut(&key) {
@@ -168,7 +168,7 @@ impl Frames {
 
     /// Examines the next few frames in rotation, and removes those that clients have dropped.
     fn remove_some_dropped(&mut self) {
-        let mut dropped = [None; EXAMINED];
+        let mut dropped = [None; EXAMINED_PER_ACCESS];
         let mut last = None;
         let from = self.last_examined.map_or(Unbounded, Excluded);
         let next = self.by_key.range((from, Unbounded));

@@ -13,7 +13,7 @@ use super::{
 pub(super) const BLOCK_SIZE: u64 = 16 * 1024;
 /// The size in bytes from which an event is a block of its own and is sent without a copy. Any
 /// other block can exceed [`BLOCK_SIZE`] by less than this.
-const LARGE: usize = 4 * 1024;
+const LARGE_EVENT_SIZE: usize = 4 * 1024;
 /// The memory of an event besides its bytes on the wire, measured with an allocator: its entry and
 /// the reference count of its bytes.
 const ENTRY_OVERHEAD: usize = 112;
@@ -27,8 +27,8 @@ pub(crate) struct Limits {
     /// The total size on the wire, in bytes. This limit never evicts the newest event.
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
-    /// The total memory of all logs, in bytes. It evicts even the newest event if that event is
-    /// larger.
+    /// The limit of the total memory of all logs, in bytes. A log that exceeds it alone evicts even
+    /// its newest event.
     pub(crate) memory: usize,
 }
 
@@ -148,7 +148,7 @@ impl Log {
         drops: &mut DeferredDrops,
     ) {
         self.bytes += bytes.len();
-        let is_large = bytes.len() >= LARGE;
+        let is_large = bytes.len() >= LARGE_EVENT_SIZE;
         let start = if is_large { self.end.next_multiple_of(BLOCK_SIZE) } else { self.end };
         let end = start + bytes.len() as u64;
         self.end = if is_large { end.next_multiple_of(BLOCK_SIZE) } else { end };

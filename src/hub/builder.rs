@@ -111,10 +111,9 @@ impl HubBuilder {
     ///    that was published to least recently;
     /// 3. if all topics of the batch have subscriptions, the older half of the largest topic.
     ///
-    /// After 32 batches it evicts more from each batch until the limit is met: the events of all
-    /// topics without subscriptions, then the older half of every other topic. From then on it also
-    /// stops once the excess is no larger than the previous publish left it. The next publish
-    /// continues.
+    /// After 32 batches it evicts more from each batch: the events of all topics without
+    /// subscriptions, then the older half of every other topic. From then on it also stops once the
+    /// excess is no larger than the previous publish left it. The next publish continues.
     ///
     /// An event that is larger than the limit is not kept, and its subscribers receive a gap. With
     /// a limit of zero, no event is kept.

@@ -12,7 +12,7 @@ use crate::history::DeferredDrops;
 /// The number of topics that eviction by memory compares at a time.
 const BATCH_SIZE: usize = 32;
 /// The number of batches from which one publish evicts only a sample.
-const MAX_SAMPLED: usize = 32;
+const SAMPLED_BATCHES: usize = 32;
 /// The number of batches after which one publish stops in any case.
 const MAX_BATCHES: usize = 4096;
 /// The number of topics that one check for old events visits. The first publish of each millisecond
@@ -38,7 +38,7 @@ impl Registry {
         }
         // Ages need no precision below a millisecond.
         let millisecond = now.as_millis() as u64;
-        let is_due = self.swept.swap(millisecond, Relaxed) != millisecond;
+        let is_due = self.last_age_check.swap(millisecond, Relaxed) != millisecond;
         if !is_due && self.eviction_queue.growth() < GROWTH_TRIGGER {
             return;
         }
@@ -62,14 +62,14 @@ impl Registry {
 
     /// Visits the topics in batches until the memory limit is met.
     ///
-    /// After [`MAX_SAMPLED`] batches it evicts more from each, because one large event can take
+    /// After [`SAMPLED_BATCHES`] batches it evicts more from each, because one large event can take
     /// more memory than many small topics keep. From then on it stops once the excess has not
     /// grown, so no publisher waits until a million topics are sorted. The next publish continues.
     #[cold]
     fn evict_by_memory(&self, drops: &mut DeferredDrops) {
         let tolerated = self.tolerated_excess.load(Relaxed);
         for batch in 0..MAX_BATCHES {
-            let extent = if batch < MAX_SAMPLED { Extent::Sampled } else { Extent::Thorough };
+            let extent = if batch < SAMPLED_BATCHES { Extent::Sampled } else { Extent::Thorough };
             let topics = self.eviction_queue.next(Reason::Memory, BATCH_SIZE);
             self.evict_from(&topics, extent, drops);
             let excess = self.excess();

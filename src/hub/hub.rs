@@ -18,8 +18,8 @@ pub struct Hub {
 }
 
 impl Hub {
-    /// Returns a hub with the default limits: each topic keeps at most 1,024 events, 1 MiB of
-    /// events, and 5 minutes of events, and all topics together use at most 64 MiB of memory.
+    /// Returns a hub with the default limits. Each topic keeps at most 1,024 events, 1 MiB of
+    /// events, and 5 minutes of events. All topics together use at most 64 MiB of memory.
     #[must_use]
     pub fn new() -> Self {
         Self::builder().build()

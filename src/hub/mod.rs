@@ -60,8 +60,8 @@
 //!
 //! # Memory
 //!
-//! By default each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events, and
-//! all topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these
+//! By default each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. All
+//! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these
 //! limits.
 //!
 //! No client has a queue, so a slow client delays no other. Subscribers that are behind receive

@@ -98,7 +98,7 @@ impl Subscription {
     }
 
     /// Begins to report a loss that the broker reported. The caller has read all events before the
-    /// loss. No event or gap that is left is below `end`.
+    /// loss. No remaining event or gap is below `end`.
     fn begin_loss(&mut self, loss: u64, end: u64) -> Read {
         // Losses with nothing between them are reported as one.
         let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));

@@ -23,7 +23,7 @@ pub(super) struct Registry {
     /// The topics that keep events.
     pub(super) eviction_queue: Arc<EvictionQueue>,
     /// The millisecond of the last eviction by age.
-    pub(super) swept: AtomicU64,
+    pub(super) last_age_check: AtomicU64,
     /// The memory above the limit that the last publish left for the next one.
     pub(super) tolerated_excess: AtomicUsize,
 }
@@ -54,7 +54,7 @@ impl Registry {
             memory: Arc::default(),
             topics: RwLock::default(),
             eviction_queue: Arc::default(),
-            swept: AtomicU64::new(0),
+            last_age_check: AtomicU64::new(0),
             tolerated_excess: AtomicUsize::new(0),
         }
     }

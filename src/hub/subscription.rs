@@ -59,7 +59,7 @@ pub struct Subscription {
     /// have been sent.
     pub(super) unknown_id: Option<UnknownId>,
     pub(super) preamble: Option<Box<Preamble>>,
-    /// All losses up to this sequence number have been reported to the client or do not affect it.
+    /// The sequence number up to which losses have been reported to the client or do not affect it.
     pub(super) loss_seen: u64,
     pub(super) ended: bool,
 }

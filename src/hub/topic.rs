@@ -14,9 +14,9 @@ use crate::history::{
 #[derive(Debug)]
 pub(super) struct Topic {
     name: Arc<str>,
-    /// The sequence number of the topic's newest event. Before the first event, the newest sequence
-    /// number that an earlier topic of this name evicted, or an upper bound of it. A subscriber
-    /// that has seen it skips the topic without locking it.
+    /// The sequence number of the topic's newest event. Before the first event, it is the newest
+    /// that an earlier topic of this name evicted, or an upper bound of that. A subscriber that has
+    /// seen it skips the topic without locking it.
     newest: AtomicU64,
     /// A copy of the waiters' generation, so that a subscriber can check without the lock whether
     /// its ticket is still valid.

@@ -20,17 +20,17 @@ use crate::{
     options::{ResolvedOptions, StreamOptions},
 };
 
-/// The facts about a request that decide on its response. Computed when the request arrives.
+/// The facts about a request that determine its response. Computed when the request arrives.
 #[derive(Clone, Copy)]
 pub(super) struct RequestInfo {
     client: Client,
-    /// The request is a call that arrived after the shutdown had begun.
+    /// Whether the request is a call that arrived after the shutdown had begun.
     arrived_during_shutdown: bool,
     is_head: bool,
     accepts_stream: bool,
 }
 
-/// Why a stream is not opened.
+/// The reason a stream is not opened.
 #[derive(Clone, Copy)]
 pub(super) enum NotOpened {
     NotAcceptable,
@@ -45,7 +45,7 @@ type Permit = Option<OwnedSemaphorePermit>;
 #[derive(Clone)]
 enum Handled {
     /// The response is an event stream. If its layer has no shutdown, an outer layer can put its
-    /// own here.
+    /// own shutdown here.
     Stream(Option<Inherited>),
     /// The response is a refusal, which can look like an event stream.
     Refused,
@@ -67,7 +67,7 @@ impl Config {
         }
     }
 
-    /// Starts to track the response to a request. If the service returns bare streams, this also
+    /// Starts tracking the response to a request. If the service returns bare streams, this also
     /// opens or refuses the stream.
     #[cold]
     pub(super) fn track<B>(

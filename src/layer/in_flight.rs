@@ -3,7 +3,7 @@ use crate::{
     connection::{CloseReason, Disconnect, DisconnectGuard},
 };
 
-/// A tracked response whose head is awaited. The variants are what has to be informed of its end.
+/// A tracked response whose head is awaited. Each variant holds what its end is reported to.
 pub(super) enum InFlight {
     /// The `Disconnect` of an outer layer. That layer fires it unless the response is a stream of
     /// this layer.

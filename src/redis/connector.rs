@@ -57,7 +57,7 @@ impl Connector {
         }
     }
 
-    /// Uses another server from now on if `error` is a redirect of a cluster to the server that has
+    /// Uses another server from now on if `error` is a cluster's redirect to the server that has
     /// the stream. Returns whether it is.
     pub(super) fn follow_redirect(&self, error: &Error) -> bool {
         let Some((address, _)) = error.client_error().and_then(RedisError::redirect_node) else {

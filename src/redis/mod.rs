@@ -83,10 +83,10 @@
 //! # TLS
 //!
 //! For `rediss://`, enable feature `redis-tls`. It uses rustls with the operating system's root
-//! certificates, or with those in the file that the variable `SSL_CERT_FILE` names. rustls needs a
-//! crypto provider, which the program installs before it connects: add `rustls` to the dependencies
-//! and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring`
-//! equivalent. Without a provider, connecting returns an error.
+//! certificates, or with those in the file that the variable `SSL_CERT_FILE` names. The program
+//! must install a crypto provider before it connects: add `rustls` to the dependencies and call
+//! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
+//! Without a provider, connecting returns an error.
 //!
 //! # Permissions
 //!

@@ -87,8 +87,8 @@ impl RunsBuilder {
     /// rounds:
     ///
     /// 1. Runs that have ended, with all their events, the oldest first.
-    /// 2. If that is not enough, all frames of the largest of the next 32 running runs, which can
-    ///    be assembled again, or the older half of its events if it has no frames.
+    /// 2. If that is not enough, the frames of the largest of the next 32 running runs, because
+    ///    frames can be assembled again. If that run has no frames, the older half of its events.
     ///
     /// The next recorded bytes continue the eviction, so the limit can be exceeded briefly. The
     /// bodies of clients that need an evicted event fail. A running run is never stopped.

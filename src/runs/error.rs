@@ -19,9 +19,9 @@ pub enum StartError {
 }
 
 impl StartError {
-    /// Returns the answer to a request whose run was not started, as
-    /// [`Refusal::per_client`](crate::Refusal::per_client) does: an `EventSource` gets a response
-    /// after which it reconnects, and other clients get a `503` with `Retry-After`.
+    /// Returns the answer to a request whose run was not started, like
+    /// [`Refusal::per_client`](crate::Refusal::per_client). An `EventSource` gets a response after
+    /// which it reconnects. Other clients get a `503` with `Retry-After`.
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
         answer::refusal(Client::of(&parts.method, &parts.headers))

@@ -54,9 +54,9 @@
 //!
 //! # Clients
 //!
-//! - A client without a last event id gets all events of a run that is running or has completed. If
-//!   the run ended in any other way, its key is free, and a request through the layer calls the
-//!   service again.
+//! - Through the layer, a client without a last event id gets all events of a run that is running
+//!   or has completed. If the run ended in any other way, its key is free, and the request calls
+//!   the service again.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and the service is not called.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without

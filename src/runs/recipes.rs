@@ -214,9 +214,9 @@
 //! # Restarts
 //!
 //! Runs are kept in memory, so a new process has none. A client that reconnects with an id gets
-//! `404` for every method, and the handler is not called, because an error is better than the
-//! halves of two different answers. The page can show the error and offer to ask again. With
-//! several processes, route all requests with the same key to the same process.
+//! `404` for every method, and the handler is not called. An error is better than the halves of two
+//! different answers. The page can show the error and offer to ask again. With several processes,
+//! route all requests with the same key to the same process.
 //!
 //! # Cut connections in Node
 //!

@@ -26,7 +26,7 @@ pub(super) const RUN_OVERHEAD: usize = 704;
 /// The memory of the task of a running run, without its service or stream.
 const TASK_OVERHEAD: usize = 1024;
 /// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
-const LARGEST_APPEND: usize = 16 * 1024;
+const APPEND_LIMIT: usize = 16 * 1024;
 
 /// One run: its phase, the log of its events, and its clients.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ pub(super) struct Record {
 pub(super) enum Appended {
     /// All bytes are recorded, except for an incomplete event.
     All,
-    /// [`LARGEST_APPEND`] is reached. The caller appends the rest with another call, so that other
+    /// [`APPEND_LIMIT`] is reached. The caller appends the rest with another call, so that other
     /// tasks can take the lock in between.
     Some,
     /// There is no room until the fastest client has read more events.
@@ -162,7 +162,7 @@ impl Record {
         bytes: &mut Bytes,
         drops: &mut DeferredDrops,
     ) -> Appended {
-        let end = state.bytes + LARGEST_APPEND as u64;
+        let end = state.bytes + APPEND_LIMIT as u64;
         state.is_full = false;
         loop {
             if state.phase != Phase::Running {

@@ -11,7 +11,7 @@ use super::{Outcome, RunKey, StartError, deferred::Deferred, record::Record, sta
 use crate::history::Epoch;
 
 /// The number of running runs that are compared at a time to find the largest.
-const SAMPLE: usize = 32;
+const SAMPLE_SIZE: usize = 32;
 
 /// All runs, by key and by age. Lock order: this lock before a record's.
 #[derive(Debug, Default)]
@@ -28,7 +28,7 @@ pub(super) struct Registry {
     last_sampled: Option<Epoch>,
     pub(super) is_draining: bool,
     /// Whether a [`Sweeper`](super::sweeper::Sweeper) is running.
-    pub(super) is_swept: bool,
+    pub(super) has_sweeper: bool,
 }
 
 /// The limits on the number of running runs.
@@ -216,11 +216,11 @@ impl Registry {
         let sample: Vec<_> = self
             .running
             .range((from, Unbounded))
-            .take(SAMPLE)
+            .take(SAMPLE_SIZE)
             .map(|(_, run)| run.clone())
             .collect();
         // `None` at the end of the map: the next call starts over.
-        let is_last = sample.len() < SAMPLE;
+        let is_last = sample.len() < SAMPLE_SIZE;
         self.last_sampled = sample.last().filter(|_| !is_last).map(|record| record.epoch);
         sample
     }

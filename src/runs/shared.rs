@@ -53,8 +53,8 @@ impl Shared {
             let mut registry = self.lock();
             let result = with(&mut registry, &mut deferred);
             let needs_sweeper =
-                registry.kept() > 0 && !registry.is_swept && self.options.retain_for < FOREVER;
-            registry.is_swept |= needs_sweeper;
+                registry.kept() > 0 && !registry.has_sweeper && self.options.retain_for < FOREVER;
+            registry.has_sweeper |= needs_sweeper;
             (result, registry.running() == 0, needs_sweeper)
         };
         let ends = deferred.wake();
@@ -250,7 +250,7 @@ impl Shared {
 
     /// Makes the next run that ends spawn a new task.
     pub(super) fn stop_sweeping(&self) {
-        self.lock().is_swept = false;
+        self.lock().has_sweeper = false;
     }
 
     /// Forgets the runs that are due. Returns when the next one is due.

@@ -159,7 +159,7 @@ fn page(record: &Record, notes: &[String]) -> String {
                 .map_or_else(String::new, |difference| format!("{difference:+.0}"))
         );
     }
-    text.push_str("\n## Everything\n\nOf one event, or of one request.\n\n");
+    text.push_str("\n## All results\n\nFor one event or one request.\n\n");
     text.push_str("| work | subject | least ns | median ns | allocations | instructions |\n");
     text.push_str("|---|---|---|---|---|---|\n");
     for case in cases() {

@@ -1,4 +1,4 @@
-//! Browsers that tests share one after another: starting one takes longer than most tests.
+//! Browsers that tests reuse, because starting one takes longer than most tests.
 
 use std::{
     io::{self, BufRead, BufReader, Read, Write},

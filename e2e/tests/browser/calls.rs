@@ -1,5 +1,5 @@
-//! What a shutdown means for clients that call an API and read the answer as it is made: they are
-//! not browsers, and they do not reconnect by themselves.
+//! Shutdowns with clients that call an API and read the answer as it is generated. They are not
+//! browsers, and do not reconnect by themselves.
 
 use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! The example `chat` in browsers: messages arrive, and a page that returns after a while has every
-//! message once.
+//! The example `chat` in browsers: messages arrive, and a page that reconnects after a while has
+//! every message once.
 
 use std::{net::SocketAddr, time::Duration};
 

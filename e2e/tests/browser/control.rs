@@ -42,7 +42,7 @@ async fn without_the_layer_nginx_holds_events_back() {
     soon(first).await.unwrap();
 }
 
-/// The reason why a refusal depends on the client.
+/// Shows why a refusal depends on the client.
 #[tokio::test]
 async fn an_event_source_gives_up_at_a_503() {
     let Some(tools) = Tools::find() else { return };
@@ -59,7 +59,7 @@ async fn an_event_source_gives_up_at_a_503() {
     assert_eq!((stats.opened(), stats.refused()), (1, 1), "it came once");
 }
 
-/// The reason why a stream that `fetch` reads must end by failing.
+/// Shows why a stream that `fetch` reads must end by failing.
 #[tokio::test]
 async fn fetch_event_source_does_not_reconnect_after_a_clean_end() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
@@ -76,7 +76,7 @@ async fn fetch_event_source_does_not_reconnect_after_a_clean_end() {
     assert_eq!(browser.seen(FETCHED).await.opened, 1);
 }
 
-/// Its request is then the same as an `EventSource`'s, so a shutdown ends it for good.
+/// Its request then equals that of an `EventSource`, so a shutdown ends it for good.
 #[tokio::test]
 async fn a_fetch_that_bypasses_the_cache_is_handled_as_an_event_source() {
     let (Some(tools), Some(package)) = (Tools::find(), find_fetch_event_source()) else { return };
@@ -98,7 +98,7 @@ async fn a_fetch_that_bypasses_the_cache_is_handled_as_an_event_source() {
     );
 }
 
-/// The reason why nginx has to speak HTTP/1.1: over HTTP/1.0 a failure looks like an end.
+/// Shows why nginx must speak HTTP/1.1: over HTTP/1.0 a failure looks like an end.
 #[tokio::test]
 async fn over_http_1_0_nginx_turns_a_failure_into_a_clean_end() {
     let (Some(tools), Some(nginx)) = (Tools::find(), find_nginx()) else { return };

@@ -57,7 +57,7 @@ impl Server {
         Self { address, runs, quota, ends, shutdown, serving }
     }
 
-    /// Lets the model generate words, and waits until the page shows `total`, in which no word is
+    /// Lets the model generate words, and waits until the page shows `total` words, none of them
     /// missing or duplicate.
     async fn say(&self, browser: &Chromium, words: usize, total: usize) {
         self.quota.add_permits(words);

@@ -1,4 +1,4 @@
-//! Pictures for people to look at. `.ci/slow screenshots` takes all of them.
+//! Screenshots for a review by eye. `.ci/slow screenshots` takes all of them.
 
 use std::{
     env,

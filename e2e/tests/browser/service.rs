@@ -40,8 +40,8 @@ impl Log {
         *self.0.borrow()
     }
 
-    /// Returns `/events`: exactly what follows the client's last event ID, with the server's name
-    /// as data.
+    /// Returns `/events`: exactly the events after the client's last event ID, with the server's
+    /// name as data.
     pub(crate) fn routes(&self, server: &'static str) -> Router {
         let log = self.clone();
         let events = async move |last: LastEventId| {
@@ -99,7 +99,7 @@ impl Server {
         Self { address, stats, drain, stop, serving }
     }
 
-    /// Drains the server while it goes on listening, as until a load balancer has noticed.
+    /// Drains the server while it keeps listening, as it does until a load balancer reacts.
     pub(crate) fn drain(&self) {
         self.drain.cancel();
     }

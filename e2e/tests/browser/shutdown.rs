@@ -18,7 +18,7 @@ async fn serve(name: &'static str, address: SocketAddr, log: &Log, package: &Pat
     Server::start(address, layer(name), app).await
 }
 
-/// Waits until both clients have what was published after the second server took over.
+/// Waits until both clients have the events that were published after the second server took over.
 async fn until_second(browser: &Chromium, log: &Log) {
     let now = log.last();
     let caught_up = format!("it.events.some(([id, server]) => id > {now} && server === 'second')");

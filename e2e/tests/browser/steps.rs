@@ -1,5 +1,5 @@
-//! The strictest proof that events pass one by one, independent of the machine's speed: each event
-//! is made only once the page has received the one before.
+//! A test that events pass one at a time, independent of the machine's speed: each event is created
+//! only once the page has received the previous one.
 
 use std::{net::SocketAddr, sync::Arc};
 

@@ -1,4 +1,4 @@
-//! The example `chat_cluster`: a page moves between processes, and has every message once.
+//! The example `chat_cluster`: a page moves between processes and has every message once.
 
 use std::net::{SocketAddr, TcpStream};
 

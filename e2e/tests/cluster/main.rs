@@ -1,5 +1,5 @@
-//! The examples on several processes, with a Redis: the chat behind nginx, with a page in Chromium,
-//! and the figures of a hub that is connected.
+//! The examples with a Redis: the chat on several processes behind nginx, with a page in Chromium,
+//! and the metrics of a connected hub.
 #![cfg(unix)]
 
 mod chat;

@@ -1,4 +1,4 @@
-//! The example `metrics` with a Redis: whether the process is ready, and the hub's figures.
+//! The example `metrics` with a Redis: the readiness probe and the metrics of the hub.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! The dashboard's promises, over a socket.
+//! The dashboard's guarantees, over a socket.
 
 use std::{
     net::SocketAddr,

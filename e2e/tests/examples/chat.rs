@@ -1,4 +1,4 @@
-//! The server's side of the chat. Its pages are tested in browsers.
+//! The chat's server. The pages are tested in browsers.
 
 use std::net::SocketAddr;
 

@@ -1,4 +1,4 @@
-//! Addresses of the examples, run as processes of their own.
+//! The addresses that the examples listen on, as separate processes.
 
 use std::{
     env,

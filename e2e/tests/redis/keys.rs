@@ -1,4 +1,4 @@
-//! What others do to the key and its entries.
+//! Changes to the key and its entries by other programs.
 
 use std::time::Duration;
 

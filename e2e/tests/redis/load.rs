@@ -1,5 +1,5 @@
-//! What happens to the stream, the connections and the processes under load: publishers in two
-//! processes, one of which reads late, and clients that move between them.
+//! The stream, the connections and the processes under load: publishers in two processes, one of
+//! which reads late, and clients that move between them.
 
 use std::{
     sync::{Arc, Mutex},

@@ -1,4 +1,4 @@
-//! The hub on Redis Streams, against real servers that each test starts for itself.
+//! The hub on Redis Streams, against real servers that each test starts.
 
 mod access;
 mod acl;

@@ -1,4 +1,4 @@
-//! What becomes of an event whose publisher gets an error.
+//! Events whose publisher gets an error: published or not, as the error says.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! A record of what publishers were told and of what clients received, and its check.
+//! A record of publish results and of received events, and its check.
 
 use std::{
     collections::{HashMap, HashSet},
@@ -42,8 +42,8 @@ pub(crate) struct Received {
     pub(crate) kind: Kind,
     /// The time, in the form of a sequence number.
     pub(crate) received_at: u64,
-    /// The client reconnected with this id before it had the last gap of an item, so it receives the
-    /// gap again.
+    /// The client reconnected with this id before it had the last gap of an item, so it receives
+    /// the gap again.
     pub(crate) is_repeated: bool,
 }
 
@@ -105,7 +105,7 @@ pub(crate) struct Verdict {
     pub(crate) out_of_order: usize,
     /// Gaps of a topic beyond one for each loss.
     pub(crate) superfluous: usize,
-    /// Events with another id than the publisher was told, or of a topic of which they are not.
+    /// Events with another id than the publisher received, or in another topic.
     pub(crate) mistaken: usize,
     /// The first few faults, in words.
     pub(crate) faults: Vec<String>,

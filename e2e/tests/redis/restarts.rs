@@ -1,6 +1,6 @@
-//! Redis is killed, and returns with all its data, without it, or with an older state.
+//! Kills of Redis, which restarts with all its data, without it, or with an older state.
 //!
-//! Of two processes one is up to date, and one has read nothing but the event 0.
+//! One of the two processes is up to date; the other has read only the event 0.
 
 use std::time::Duration;
 
@@ -50,8 +50,8 @@ async fn restart_without_data_is_one_gap_in_each_process() {
     assert_eq!(pair.losses(), [1, 1]);
 }
 
-/// What was published after the snapshot was only read by the process that is up to date: it finds
-/// that out, and the other process learns it from the marker.
+/// Only the process that is up to date has read the events after the snapshot. It detects their
+/// loss, and the other process reads the marker.
 #[tokio::test]
 async fn rollback_is_one_gap_in_each_process() {
     let Some(mut pair) = Pair::start(Server::start().await).await else { return };
@@ -99,8 +99,8 @@ async fn rollback_to_what_was_read_is_found_by_the_acknowledgements() {
     assert_eq!(process.health.losses(), 1);
 }
 
-/// The acknowledgement of an event that is published after the restart takes the place of those
-/// that prove the loss, unless publishers wait for the reader.
+/// Unless publishers wait for the reader, an event that is published after the restart replaces the
+/// acknowledgements that prove the loss.
 #[tokio::test]
 async fn rollback_is_found_after_another_restart() {
     let Some((mut server, proxy, mut process)) = one_behind().await else { return };

@@ -25,7 +25,7 @@ pub(crate) struct Server {
     options: Vec<String>,
 }
 
-/// What a server has when it starts again.
+/// The data that a server has when it restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Data {
     All,
@@ -38,8 +38,8 @@ const APPEND_ONLY: &str = "appendonlydir";
 const SNAPSHOT: &str = "snapshot";
 
 impl Server {
-    /// Starts a server that keeps nothing when it is killed. Returns `None`, and says so, where
-    /// `redis-server` is not installed.
+    /// Starts a server that keeps nothing when it is killed. Returns `None`, and prints the reason,
+    /// if `redis-server` is not installed.
     pub(crate) async fn start() -> Option<Self> {
         Self::start_with(&["--appendonly", "no"]).await
     }
@@ -213,7 +213,7 @@ pub(crate) fn find(name: &str) -> Option<PathBuf> {
     directories.find_map(|directory| Some(directory.join(name)).filter(|file| file.is_file()))
 }
 
-/// Says that a test was skipped, where that is allowed.
+/// Prints that a test was skipped, if skipping is allowed.
 pub(crate) fn skip(missing: &str) {
     assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "{missing}");
     // Not by a macro: the test harness captures what passing tests print with those.

@@ -1,4 +1,4 @@
-//! What hubs of several processes share.
+//! The events and ids that hubs of several processes share.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Redis answers late, or with the error that it cannot answer yet.
+//! Replies of Redis that are late, or that report that it is still loading.
 
 use std::time::Duration;
 

@@ -1,5 +1,5 @@
-//! The switch from one process to several is one line: one application, served with a hub of each
-//! kind, answers the same client alike.
+//! The switch from one process to several, which changes one line: an application answers a client
+//! identically with either kind of hub.
 
 use std::{fmt::Write, net::SocketAddr};
 

@@ -15,7 +15,7 @@ use crate::{
     support::free_port,
 };
 
-/// What tells the process below where to connect to.
+/// The variable with the URL for the process below.
 const URL: &str = "TOWER_SSE_TLS_URL";
 /// Set for a process that installs a crypto provider.
 const PROVIDER: &str = "TOWER_SSE_TLS_PROVIDER";
@@ -43,7 +43,7 @@ async fn server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
     assert!(without_provider.contains("no crypto provider"), "{without_provider}");
 }
 
-/// Returns what a process reports that connects.
+/// Returns the report of a process that connects.
 async fn client(url: &str, authority: &Path, has_provider: bool) -> String {
     let mut command = tokio::process::Command::new(env::current_exe().unwrap());
     command

@@ -1,4 +1,4 @@
-//! What the handlers answer: the same words, in the protocol of each client.
+//! The handlers' answers: the same words, in the protocol of each client.
 
 use std::{convert::Infallible, time::Duration};
 

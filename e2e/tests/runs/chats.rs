@@ -1,4 +1,4 @@
-//! `ai`, by its `DefaultChatTransport`: its requests carry no ids, and name a chat.
+//! `ai` with its `DefaultChatTransport`, whose requests name a chat and carry no ids.
 
 use crate::{
     answers::Pace,

@@ -1,4 +1,4 @@
-//! Clients in processes of their own, which print what they see.
+//! Clients in separate processes, which print the events that they receive.
 
 use std::{
     fs,
@@ -133,7 +133,7 @@ impl Client {
         }
     }
 
-    /// Waits for the client's end: `complete`, or what it was told.
+    /// Waits for the client's end: `complete`, or the error that it received.
     pub(crate) async fn end(&mut self) -> String {
         self.until("end").await.as_str().unwrap().to_owned()
     }

@@ -43,7 +43,7 @@ async fn learns_that_a_run_is_unknown(start: impl Fn(&[&str]) -> Option<Client>)
     assert_eq!(service.calls(), 1);
 }
 
-/// Lets a client join, and asserts that it learns within a second that it cannot.
+/// Lets a client join, and asserts that it gets an error within a second.
 async fn is_not_found(client: &mut Client) {
     // Imports take longer than the request.
     client.until("ready").await;

@@ -1,4 +1,4 @@
-//! A page in Chromium that reads an answer with its `EventSource`.
+//! A page in Chromium that reads an answer with an `EventSource`.
 
 use std::net::SocketAddr;
 

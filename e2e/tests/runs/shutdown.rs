@@ -1,5 +1,5 @@
-//! A server that is shut down or killed while clients read: each has the whole answer, or learns
-//! that it has not.
+//! Servers that are shut down or killed while clients read: each client gets the whole answer or an
+//! error.
 
 use std::{
     net::{Ipv4Addr, SocketAddr},

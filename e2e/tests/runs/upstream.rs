@@ -1,4 +1,4 @@
-//! OpenAI's clients, which know no ids and stumble over blocks that are only comments.
+//! OpenAI's clients, which use no ids and fail at blocks that contain only comments.
 
 use crate::{
     answers::Pace,

@@ -1,5 +1,4 @@
-//! An HTTP/2 client with a window of 0: only the maximum age of its connection releases its
-//! permits.
+//! An HTTP/2 client with a window of 0, whose permits only the maximum age of its connection frees.
 
 use std::{convert::Infallible, time::Duration};
 

@@ -1,5 +1,5 @@
-//! Clients that do not read delay a graceful shutdown up to its deadline, and their streams still
-//! have close reports.
+//! Clients that do not read: they delay a graceful shutdown up to its deadline, and their streams
+//! still have close reports.
 
 use std::{
     sync::{

@@ -1,4 +1,4 @@
-//! Every server's graceful shutdown finishes, whatever the state of its streams, because they end
+//! Graceful shutdowns of every server, which finish in every state of its streams, because they end
 //! as their `Drain` requires.
 
 use std::{sync::Arc, time::Duration};

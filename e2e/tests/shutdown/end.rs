@@ -1,4 +1,4 @@
-//! What a client has received in the end.
+//! All that a client has received.
 
 use std::fmt::Debug;
 

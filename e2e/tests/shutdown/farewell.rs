@@ -1,4 +1,4 @@
-//! The farewell arrives, however its stream then ends.
+//! The farewell, which arrives however its stream ends.
 
 use std::time::Duration;
 

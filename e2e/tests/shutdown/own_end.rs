@@ -1,4 +1,4 @@
-//! Streams that may go on to their source's own end when the shutdown begins.
+//! Streams that may continue until their source ends after the shutdown has begun.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! Sources that never end by themselves, and what their clients receive in the end.
+//! Sources that never end by themselves, and all that their clients receive.
 
 use std::{io, time::Duration};
 

@@ -1,4 +1,4 @@
-//! What happens without `shutdown` on the layer, pinned to document its purpose.
+//! Shutdowns of servers whose layer has no `shutdown`, which show the purpose of that option.
 
 use std::time::Duration;
 

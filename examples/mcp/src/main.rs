@@ -5,8 +5,8 @@
 //!
 //! - The shutdown token goes to the layer and to the server, not to rmcp: rmcp drops the calls in
 //!   flight when its own token is cancelled. The layer gives them 30 seconds, and refuses new ones.
-//! - `subscriptions/listen` is a call without end. Its response says [`Drain::at_once`], or the
-//!   shutdown would wait those 30 seconds for it.
+//! - `subscriptions/listen` is a call without end. Its response sets [`Drain::at_once`]; otherwise
+//!   the shutdown would wait those 30 seconds for it.
 //! - There is no `max_age`: it fails the calls that take longer, and clients without a session
 //!   cannot resume them.
 //! - There is no `retry`: rmcp's streams begin with a reconnection time of its own.
@@ -73,8 +73,8 @@ pub(crate) fn mcp_with<S: ServerHandler + Clone>(
 
 /// Ends every response to `subscriptions/listen` as soon as the shutdown begins.
 ///
-/// To the layer it is the answer to a POST like any other. The protocol sends the method in a
-/// header too, and rmcp checks that it matches the body.
+/// To the layer it is like the answer to any other POST. Clients also send the method in a header,
+/// and rmcp checks that it matches the body.
 pub(crate) fn end_subscriptions_at_once(mcp: Router) -> Router {
     mcp.layer(middleware::from_fn(async |request: Request, next: Next| {
         let method = request.headers().get("mcp-method");

@@ -1,4 +1,4 @@
-//! The example's promises, checked with rmcp's own client over real sockets.
+//! The example's guarantees, checked with rmcp's own client over real sockets.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
@@ -45,7 +45,7 @@ async fn soon<F: Future>(future: F) -> F::Output {
 struct Gate {
     begun: Arc<Semaphore>,
     opened: Arc<Semaphore>,
-    /// Whether a call reports progress before it waits, so that its response has a head then.
+    /// Whether a call reports progress before it waits, so that its response head is sent then.
     reports: bool,
 }
 
@@ -146,7 +146,7 @@ async fn a_shutdown_answers_every_call_in_flight() {
     }
 }
 
-/// The reason why the example does not pass its token to rmcp.
+/// Shows why the example does not pass its token to rmcp.
 #[tokio::test]
 async fn rmcps_own_token_loses_every_call_in_flight() {
     let (gate, shutdown) = (Gate::new(true), CancellationToken::new());
@@ -161,8 +161,8 @@ async fn rmcps_own_token_loses_every_call_in_flight() {
     assert!(!answers.iter().any(is_done), "{answers:?}");
 }
 
-/// The reason why the example sets no maximum age. With a session the client resumes the stream of
-/// a call instead.
+/// Shows why the example sets no maximum age. With a session, the client resumes the stream of a
+/// call instead.
 #[tokio::test]
 async fn a_maximum_age_loses_calls_that_take_longer() {
     let (gate, shutdown) = (Gate::new(true), CancellationToken::new());
@@ -200,7 +200,7 @@ async fn a_subscription_ends_as_soon_as_the_shutdown_begins() {
     assert!(took < Duration::from_secs(10), "{took:?}");
 }
 
-/// The reason why its response has an option of its own.
+/// Shows why its response has its own option.
 #[tokio::test]
 async fn a_subscription_like_any_other_call_holds_the_shutdown_for_30_seconds() {
     let took = shut_down_while_subscribed(|mcp| mcp, true).await;

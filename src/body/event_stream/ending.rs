@@ -52,7 +52,7 @@ impl<B> EventStream<B> {
         self.begin_ending(ending);
     }
 
-    /// Returns a comment line for a failure that has no other last bytes, or no bytes mid-line.
+    /// Returns the last bytes of a failure that has no others: a comment line, or nothing mid-line.
     fn last_line(self: Pin<&mut Self>) -> Bytes {
         let this = self.project();
         if !this.boundary.at_line_start() {

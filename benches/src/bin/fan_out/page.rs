@@ -79,7 +79,7 @@ fn page(record: &Record, notes: &[&str]) -> String {
     for note in notes {
         _ = writeln!(text, "- {note}");
     }
-    text.push_str("\n## Ratios\n\nThe second's figure over the first's: of medians, and the least and the greatest of single rounds.\n\n");
+    text.push_str("\n## Ratios\n\nThe figure of the second divided by that of the first: of the medians, and the minimum and maximum of single rounds.\n\n");
     text.push_str(
         "| what | first | second | target | medians | rounds |\n|---|---|---|---|---|---|\n",
     );
@@ -99,7 +99,7 @@ fn page(record: &Record, notes: &[&str]) -> String {
             rounds.map(|[least, most]| format!("{least:.2}–{most:.2}×")).unwrap_or_default(),
         );
     }
-    text.push_str("\n## Everything\n\nMedians. Processor time in microseconds of the server for each delivery, delays in microseconds.\n\n");
+    text.push_str("\n## All results\n\nMedians. The server's processor time for each delivery and the delays are in microseconds.\n\n");
     text.push_str("| | events | CPU | user | deliveries/s | reads each | bytes each | delay | 99 of 100 | KiB at the end | missed | runs, void |\n");
     text.push_str("|---|---|---|---|---|---|---|---|---|---|---|---|\n");
     for (case, rows) in &record.cases {

@@ -15,7 +15,7 @@ const ENTRIES: usize = 300_000;
 
 pub(crate) fn measure(server: &Server) {
     println!("\n## Loading the history\n");
-    println!("{ENTRIES} entries of 256 bytes, beside a task that is always ready.\n");
+    println!("{ENTRIES} entries of 256 bytes, while another task is always ready.\n");
     println!(
         "| topics | entries/s | this process, µs/entry | Redis, µs/entry | longest hold, ms |"
     );

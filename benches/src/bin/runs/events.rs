@@ -37,8 +37,10 @@ pub(crate) fn measure(runtime: &Rc<Runtime>) {
     println!(
         "Its data is a `String` of 30 bytes. From its creation to the frame for the client.\n"
     );
-    println!("A source, a publisher and a client are scheduled in turn; bytes are what a client");
-    println!("gets. The record and the hub are new in each round and keep their defaults.\n");
+    println!("A source, a publisher and a client are scheduled in turn; bytes are those that");
+    println!(
+        "the client receives. The record and the hub are new in each round and have default limits.\n"
+    );
     rounds::print(&mut cases(runtime), EVENTS);
 }
 

@@ -21,7 +21,7 @@ const RUNS: usize = 1_000;
 
 pub(crate) fn measure() {
     println!("\n## An idle run without clients\n");
-    println!("{RUNS} runs of {RUNS} owners, which wait for their source; bytes of each.\n");
+    println!("{RUNS} runs of {RUNS} owners, which wait for their source; bytes per run.\n");
     println!(
         "| events | on the wire | `RunsStats::memory` | besides its bytes | allocator \
          | besides its bytes | peak |"

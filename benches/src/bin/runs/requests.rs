@@ -16,7 +16,7 @@ const WORK: &str = "unnamed request";
 
 pub(crate) fn measure() {
     println!("\n## A request without a key\n");
-    println!("From the call to the end of a body that is no event stream.\n");
+    println!("From the call to the end of a body that is not an event stream.\n");
     let runs = Runs::new();
     let layer = runs.layer(|_: &Request<Body>| None::<RunKey>);
     let mut cases = [

@@ -1,4 +1,4 @@
-//! Processes whose clients are cut and moved between them while Redis is killed again and again.
+//! Processes whose clients are cut and move between them while Redis is killed again and again.
 //!
 //! `TOWER_SSE_STORM` sets how many seconds it lasts.
 
@@ -21,7 +21,7 @@ use crate::{
 const CLIENTS: usize = 300;
 const PUBLISHERS: usize = 6;
 const TOPICS: usize = 20;
-/// How far one process is behind.
+/// The delay of the process that is behind.
 const DELAY: Duration = Duration::from_millis(250);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

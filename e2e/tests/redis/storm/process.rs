@@ -18,7 +18,7 @@ use tower_sse::{
     redis::Redis,
 };
 
-/// What tells the process below which Redis to use.
+/// The variable that names the Redis for the process below.
 const REDIS: &str = "TOWER_SSE_STORM_REDIS";
 
 /// A server in a process of its own. Dropping it kills it.

@@ -1,4 +1,4 @@
-//! Real processes that are sent a SIGTERM.
+//! Real processes that receive a SIGTERM.
 
 mod child;
 mod server;
