@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# What tower-sse adds to an axum app: packages, and processor time of a debug and a release build without
-# anything built before. Builds the README's program with and without it, `rounds` times in turn.
+# What tower-sse adds to an axum app: packages, and the processor time of debug and release builds. Builds a small app that
+# has a stream of axum from nothing, and then the same with tower-sse on top of it, `rounds` times.
 #
 # benches/weight.sh [rounds]
 set -euo pipefail
@@ -12,7 +12,7 @@ trap 'rm -rf "$directory"' EXIT
 unset RUSTFLAGS
 export CARGO_INCREMENTAL=0 CARGO_TERM_COLOR=never
 
-# The app as it would be without this crate, whose features are the second argument.
+# An app with these features of tower-sse, or without it.
 make_app() {
     local name=$1 features=${2-}
     mkdir -p "$directory/$name/src"
@@ -55,12 +55,12 @@ packages() {
         sed -e 's/ (\*)$//' -e 's/ (.*)$//' | grep -v '^app ' | sort -u)
 }
 
-# Processor seconds of a build from nothing.
+# Processor seconds of a build on top of what is built.
 build() {
     # Of this subshell, whose children are cargo and its compilers.
     local name=$1 profile=$2 pid=$BASHPID before after
-    rm -rf "$directory/target"
     before=$(awk '{ print $16 + $17 }' "/proc/$pid/stat")
+    # shellcheck disable=SC2086
     (cd "$directory/$name" && CARGO_TARGET_DIR="$directory/target" cargo build --quiet --offline $profile)
     after=$(awk '{ print $16 + $17 }' "/proc/$pid/stat")
     awk -v ticks=$((after - before)) -v per_second="$(getconf CLK_TCK)" 'BEGIN { printf "%.1f", ticks / per_second }'
@@ -72,11 +72,11 @@ median() {
 
 declare -A features=(
     [axum]=''
-    [with-layer]='"axum"'
-    [with-hub]='"axum", "hub", "json", "runs", "tracing"'
-    [with-redis]='"full"'
+    ['with the layer']='"axum"'
+    ['and hub, runs']='"axum", "hub", "json", "runs", "tracing"'
+    ['and Redis']='"full"'
 )
-order=(axum with-layer with-hub with-redis)
+order=(axum 'with the layer' 'and hub, runs' 'and Redis')
 for name in "${order[@]}"; do
     make_app "$name" "${features[$name]}"
 done
@@ -85,9 +85,12 @@ printf -- '- %s, %s, %s processors, load average before %s\n' \
     "$(date +%F)" "$(rustc --version)" "$(nproc)" "$(cut -d' ' -f1-3 /proc/loadavg)"
 declare -A times
 for ((round = 0; round < rounds; round++)); do
-    for name in "${order[@]}"; do
-        times[$name debug]+=" $(build "$name" '')"
-        times[$name release]+=" $(build "$name" --release)"
+    for name in "${order[@]:1}"; do
+        for profile in '' --release; do
+            rm -rf "$directory/target"
+            times["axum $profile"]+=" $(build axum "$profile")"
+            times["$name $profile"]+=" $(build "$name" "$profile")"
+        done
     done
 done
 
@@ -95,9 +98,9 @@ printf '\n| app | features of tower-sse | packages | debug build, s | release bu
 for name in "${order[@]}"; do
     # shellcheck disable=SC2086
     printf '| %s | %s | %s | %s | %s |\n' "$name" "${features[$name]//\"/}" "$(packages "$name" | wc -l)" \
-        "$(median ${times[$name debug]})" "$(median ${times[$name release]})"
+        "$(median ${times["$name "]-})" "$(median ${times["$name --release"]-})"
 done
-for name in with-layer with-hub with-redis; do
+for name in "${order[@]:1}"; do
     printf '\nAdded in %s: %s\n' "$name" \
         "$(comm -13 <(packages axum) <(packages "$name") | cut -d' ' -f1 | paste -sd' ')"
 done

@@ -163,8 +163,8 @@ async fn port(output: &mut Lines<tokio::io::BufReader<ChildStdout>>) -> u16 {
     }
 }
 
-/// The browsers that no test uses at the moment. They end with the last test that uses one, as
-/// nothing would end them when the process exits.
+/// The browsers that no test uses at the moment. They end with the last test that uses one, because
+/// nothing ends them when the process exits.
 #[derive(Default)]
 pub(crate) struct Idle(Mutex<Vec<Browser>>);
 

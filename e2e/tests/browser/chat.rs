@@ -23,7 +23,7 @@ use crate::{
 #[allow(dead_code)]
 mod example;
 
-/// A server with a hub of its own, as every process has.
+/// A server with its own hub, like that of another process.
 struct Server {
     address: SocketAddr,
     hub: Hub,

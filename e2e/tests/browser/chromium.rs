@@ -11,10 +11,10 @@ use crate::{
     tools::Tools,
 };
 
-/// A page of a headless Chromium. Dropping it hands the browser on to the next test.
+/// A page of a headless Chromium. Dropping it returns the browser to the pool.
 pub(crate) struct Chromium {
     page: Client,
-    /// Until it is dropped.
+    /// `None` once dropped.
     browser: Option<Browser>,
     idle: Arc<Idle>,
 }
@@ -56,7 +56,7 @@ impl Chromium {
         .unwrap_or_else(|| panic!("{expression} did not become true"))
     }
 
-    /// Returns what a script passes to the callback that is its last argument.
+    /// Returns the value that a script passes to the callback in its last argument.
     pub(crate) async fn answer(&self, script: &str) -> Option<Value> {
         let answer = self.page.execute_async(script, Vec::new());
         match timeout(2 * PATIENCE, answer).await.expect("chromedriver to give up") {

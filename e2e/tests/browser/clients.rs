@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::{chromium::Chromium, tools::find_package};
 
-/// The clients of the page, named as the fields that keep what each has received.
+/// The clients of the page, named after the fields that hold the events of each.
 pub(crate) const EVENT_SOURCE: &str = "eventSource";
 pub(crate) const FETCHED: &str = "fetched";
 pub(crate) const BOTH: [&str; 2] = [EVENT_SOURCE, FETCHED];
@@ -51,8 +51,7 @@ impl Chromium {
         }
     }
 
-    /// Waits until the condition on `it`, what a client has received, holds for each of these
-    /// clients.
+    /// Waits until the condition holds for each of these clients, which it names `it`.
     pub(crate) async fn until_each(&self, clients: &[&str], condition: &str) {
         for client in clients {
             self.until(&format!("window.{client} && (it => {condition})({client})")).await;
@@ -65,7 +64,7 @@ impl Chromium {
     }
 }
 
-/// The form in which `pages/seen.mjs` writes it.
+/// The state of a client, as `pages/seen.mjs` writes it.
 #[derive(Debug, Deserialize)]
 pub(crate) struct Seen {
     pub(crate) opened: u32,

@@ -93,8 +93,8 @@ fn are_consecutive(samples: &[Seen]) {
     assert_eq!(numbers, consecutive, "no gap and no double");
 }
 
-/// Asserts that samples arrived as they were made. In a burst the first one would have been on its
-/// way for as long as it had to wait for the last.
+/// Asserts that each sample arrived when it was taken. In a burst, the first sample would arrive as
+/// late as the last.
 fn came_one_by_one(samples: &[Seen]) {
     let (first, last) = (samples.first().unwrap(), samples.last().unwrap());
     let (made, arrived) = (last.made - first.made, last.arrived - first.arrived);

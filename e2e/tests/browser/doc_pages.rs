@@ -13,7 +13,7 @@ use crate::{
     tools::Tools,
 };
 
-/// The elements that are wider than what shows them. Code may scroll, text and tables may not.
+/// The elements that are wider than their container. Code may scroll, text and tables may not.
 const TOO_WIDE: &str = "
     const wide = [...document.querySelectorAll('.docblock table')]
         .filter(table => table.parentElement.clientWidth > 0)

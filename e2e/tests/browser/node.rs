@@ -97,7 +97,7 @@ async fn eventsource_reconnects_after_refusals_and_when_no_server_listens() {
     client.until_resumed(&log).await;
 }
 
-/// Through nginx, as undici 6 gives up for good where no server listens.
+/// Goes through nginx, because undici 6 gives up for good when no server listens.
 #[tokio::test]
 async fn undici_reconnects_after_refusals() {
     let (Some(node), Some(package)) = (find_node(), find_package("undici")) else { return };

@@ -20,7 +20,7 @@ use crate::{
 #[allow(dead_code)]
 mod example;
 
-/// Connects as soon as the server accepts connections.
+/// Connects, and retries until the server accepts connections.
 async fn connect(server: &RedisServer) -> (Hub, RedisHealth) {
     let deadline = Instant::now() + PATIENCE;
     loop {

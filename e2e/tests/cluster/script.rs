@@ -46,7 +46,7 @@ impl Script {
         Some(script)
     }
 
-    /// Returns the rest of each line that starts so.
+    /// Returns the rest of each line that starts with `start`.
     fn printed(&self, start: &str) -> Vec<String> {
         let lines = self.lines.lock().unwrap();
         lines.iter().filter_map(|line| Some(line.strip_prefix(start)?.to_owned())).collect()

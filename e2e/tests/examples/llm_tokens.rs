@@ -194,7 +194,7 @@ async fn generation_stops_when_the_client_leaves() {
     let _all = soon(model.slots.acquire_many(4)).await.unwrap();
 }
 
-/// Sends a request whose answer is a run, as one who has seen the event with this id.
+/// Sends a request whose answer is a run, with this last event id.
 async fn post_named(address: SocketAddr, prompt: &str, last: Option<&str>) -> Response<Incoming> {
     let mut request: Request<Full<Bytes>> = request(&completion(prompt, true));
     request.headers_mut().insert("idempotency-key", "turn-1".parse().unwrap());

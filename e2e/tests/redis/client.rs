@@ -13,7 +13,7 @@ pub(crate) struct Client {
     topics: Vec<String>,
     subscription: Subscription,
     decoder: Decoder,
-    /// What was received and not yet decoded.
+    /// The bytes that were received and not yet decoded.
     bytes: Bytes,
     pub(crate) last: Option<LastEventId>,
 }
@@ -23,7 +23,7 @@ impl Client {
         Self::resume(hub, topics, None)
     }
 
-    /// Connects for the first time, and is sent its position at once.
+    /// Connects for the first time, and receives its position at once.
     pub(crate) fn greeted(hub: &Hub, topics: &[&str]) -> Self {
         let greeting = Event::new().event("hello").data("");
         let subscription = hub.subscribe(topics).greeting(greeting).resume(None);
@@ -40,8 +40,8 @@ impl Client {
         }
     }
 
-    /// Reconnects with the last event id, to the hub of any process. What was received and not yet
-    /// decoded is lost, as with a connection that breaks.
+    /// Reconnects with the last event id, to the hub of any process. Bytes that were received and
+    /// not yet decoded are lost, as when a connection breaks.
     pub(crate) fn move_to(&mut self, hub: &Hub) {
         self.subscription = hub.subscribe(&self.topics).resume(self.last.clone());
         self.decoder = Decoder::new();

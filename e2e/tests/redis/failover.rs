@@ -48,7 +48,7 @@ async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
     }
 }
 
-/// The server becomes a replica of the one that takes its place, and is still connected to.
+/// The server becomes a replica of its successor while the process stays connected to it.
 #[tokio::test]
 async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     let Some(server) = Server::start().await else { return };

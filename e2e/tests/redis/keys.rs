@@ -50,8 +50,8 @@ async fn deleted_key_is_noticed_without_a_publisher() {
     assert!(process.health.is_following());
 }
 
-/// An event of the same millisecond may have been lost, which the process that adds the marker did
-/// not know. A client that resumes before that event and after the marker would not receive a gap.
+/// The process that adds the marker may not know a lost event of the same millisecond. A client
+/// that resumes from that event would not receive a marker with a lower id.
 #[tokio::test]
 async fn marker_is_above_all_entries_of_its_millisecond() {
     let Some(server) = Server::start().await else { return };
@@ -69,8 +69,8 @@ async fn marker_is_above_all_entries_of_its_millisecond() {
     }
 }
 
-/// A server that takes over can issue an id again if its clock is behind. The entry with the last
-/// id that the process has read is then another one, and the entries before it may be others too.
+/// A server that takes over can assign an id again if its clock is behind. The id that the process
+/// has read last then belongs to another entry, and the entries before it may differ too.
 #[tokio::test]
 async fn other_entry_with_the_last_id_is_a_gap() {
     for kills_connections in [false, true] {
@@ -127,14 +127,14 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     assert_eq!(process.health.losses(), 1);
 }
 
-/// More is left than comes in one answer.
+/// More entries are left than one reply contains.
 #[tokio::test]
 async fn stream_trimmed_under_a_slow_reader_is_one_gap_and_then_what_is_left() {
     let Some(server) = Server::start().await else { return };
     trims(server, 3_000, 1_010).await;
 }
 
-/// By an operator, so that all that is left comes in one answer.
+/// Fewer entries are left than one reply contains, as after a trim by an operator.
 #[tokio::test]
 async fn stream_trimmed_to_less_than_one_answer_is_a_gap_too() {
     let Some(server) = Server::start().await else { return };
@@ -164,7 +164,7 @@ async fn trims(server: Server, published: usize, left: usize) {
     assert_eq!(pair.losses(), [0, 1]);
 }
 
-/// As if the publishers had been connected to another server than the reader.
+/// Simulates publishers that are connected to another server than the reader.
 #[tokio::test]
 async fn acknowledged_entry_that_never_comes_is_a_gap() {
     let Some((server, proxy, mut process)) = one_behind().await else { return };
@@ -194,7 +194,7 @@ async fn foreign_entries_are_skipped_and_counted() {
     assert_eq!(process.health.losses(), 0);
 }
 
-/// Redis counts within one millisecond as long as its clock is behind it.
+/// While its clock is behind the newest id, Redis increments the counter within one millisecond.
 #[tokio::test]
 async fn counter_that_grows_too_high_is_skipped() {
     let Some(server) = Server::start().await else { return };

@@ -39,7 +39,7 @@ async fn connections_cut_under_load_are_no_gap() {
     assert_eq!(verdict.gaps, 0, "{verdict}");
 }
 
-/// A process that starts learns of earlier losses from the markers only.
+/// A process that starts knows earlier losses only from the markers.
 #[tokio::test]
 async fn stream_deleted_while_processes_restart_is_one_gap_for_each_client_and_topic() {
     let Some(verdict) = load(&["FLUSHALL", "DEL tower-sse", "FLUSHALL"], true).await else {
@@ -49,7 +49,8 @@ async fn stream_deleted_while_processes_restart_is_one_gap_for_each_client_and_t
     assert!(verdict.gaps > 0, "{verdict}");
 }
 
-/// Sends one command after the other. All but those that kill connections lose the stream.
+/// Sends one command after another. All of them lose the stream, except those that kill
+/// connections.
 async fn load(commands: &[&str], restarts: bool) -> Option<Verdict> {
     let server = Server::start().await?;
     let proxy = Proxy::start(server.port()).await;

@@ -6,7 +6,7 @@ use tower_sse::{
 
 use crate::{PATIENCE, client::Client, proxy::Proxy, server::Server, until};
 
-/// What a process has: a hub, and here one client of topic `a`.
+/// The hub of a process, and one client of topic `a`.
 pub(crate) struct Process {
     pub(crate) hub: Hub,
     pub(crate) health: RedisHealth,
@@ -64,7 +64,7 @@ pub(crate) async fn publish(hub: &Hub, topic: &str, data: &str) -> Receipt {
     }
 }
 
-/// Two processes at one server, of which one reads through a proxy.
+/// Two processes that use one server, one of which reads through a proxy.
 pub(crate) struct Pair {
     pub(crate) server: Server,
     pub(crate) proxy: Proxy,

@@ -20,10 +20,9 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_sse::redis::Redis;
 
-/// A proxy in front of a server, by which the reader of a hub is behind and its publishers are not.
+/// A proxy in front of a server that delays the reader of a hub, but not its publishers.
 ///
-/// What the server has sent to a reader is lost when the server dies before the proxy has passed it
-/// on.
+/// If the server dies, bytes for a reader that the proxy has not forwarded are lost.
 pub(crate) struct Proxy {
     port: u16,
     state: Arc<State>,
@@ -84,22 +83,22 @@ impl Proxy {
         self.port
     }
 
-    /// Passes on what the server sends to readers this much later.
+    /// Delays the server's bytes to readers by this time.
     pub(crate) fn delay(&self, delay: Duration) {
         self.state.delay.store(delay.as_millis().try_into().unwrap(), SeqCst);
     }
 
-    /// Passes on this much of what the server sends to readers.
+    /// Limits the rate of the server's bytes to readers.
     pub(crate) fn limit(&self, bytes_per_millisecond: u64) {
         self.state.bytes_per_millisecond.store(bytes_per_millisecond, SeqCst);
     }
 
-    /// Passes on nothing that the server sends to readers, until it is released.
+    /// Holds the server's bytes to readers until it is released.
     pub(crate) fn hold(&self) {
         self.state.is_held.send_replace(true);
     }
 
-    /// Holds once a reader has sent something with this text in it.
+    /// Starts to hold once a reader has sent this text.
     pub(crate) fn hold_when_sent(&self, text: &str) {
         *self.state.hold_when_sent.lock().unwrap() = Some(text.as_bytes().to_vec());
     }
@@ -112,7 +111,7 @@ impl Proxy {
         self.state.is_held.send_replace(false);
     }
 
-    /// Loses what it holds, as it does when the server dies, and holds no more.
+    /// Discards the held bytes, as it does when the server dies, and holds no more.
     pub(crate) fn lose(&self) {
         self.cut();
         self.release();

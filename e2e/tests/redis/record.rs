@@ -11,11 +11,11 @@ use tower_sse::Message;
 /// The last event of each topic has a number from here on.
 pub(crate) const FIRST_END: u64 = u64::MAX - 1_000;
 
-/// An event that a publisher was told is published.
+/// An event whose publish was acknowledged.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Acknowledged {
     pub(crate) topic: usize,
-    /// What the event has as data, and no other has.
+    /// The data of the event, which no other event has.
     pub(crate) number: u64,
     pub(crate) sequence: u64,
 }
@@ -26,7 +26,7 @@ pub(crate) enum Kind {
     Gap,
 }
 
-/// What one client received, over all its connections.
+/// The messages that one client received over all its connections.
 #[derive(Debug)]
 pub(crate) struct Journal {
     pub(crate) topics: Vec<usize>,
@@ -91,7 +91,7 @@ impl Journal {
     }
 }
 
-/// What the check has counted.
+/// The counts of the check.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
     pub(crate) acknowledged: usize,
@@ -112,7 +112,7 @@ pub(crate) struct Verdict {
 }
 
 impl Verdict {
-    /// Panics unless nothing but reported losses was found.
+    /// Panics if the check found anything except reported losses.
     #[track_caller]
     pub(crate) fn assert_faultless(&self) {
         assert!(self.faults.is_empty(), "{self}\n{}", self.faults.join("\n"));
@@ -266,8 +266,8 @@ fn check_topic(
     }
 }
 
-/// Returns whether the loss of an event was reported together with a later one: a client that is
-/// behind both receives what is left from between them, and then one gap.
+/// Returns whether the loss of an event was reported together with a later loss. A client that is
+/// behind both receives the remaining events between them, and then one gap.
 fn is_reported_later<'a>(
     event: &Acknowledged,
     mut messages: impl Iterator<Item = &'a Received>,

@@ -120,7 +120,7 @@ async fn rollback_is_found_after_another_restart() {
     assert_eq!(process.health.losses(), 1);
 }
 
-/// The marker is in Redis, but no process has read it when it is lost as well.
+/// The marker is lost too, before any process has read it.
 #[tokio::test]
 async fn marker_that_is_lost_is_written_again() {
     let Some((mut server, proxy, mut process)) = one_behind().await else { return };
@@ -144,8 +144,8 @@ async fn marker_that_is_lost_is_written_again() {
     assert_eq!(process.health.losses(), 1);
 }
 
-/// A process that knows a marker of before, which was lost too, must report the new loss where the
-/// others do: the clients of all receive the event 4 after it.
+/// A process that knows an earlier marker, which was also lost, must report the new loss at the
+/// same position as the other processes. Clients of all processes receive event 4 after the gap.
 #[tokio::test]
 async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
     let Some(mut server) = Server::start().await else { return };
@@ -188,7 +188,8 @@ async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
     assert_eq!([one.health.losses(), other.health.losses()], [1, 2]);
 }
 
-/// What the new process did not load may have had the event that its marker says was lost.
+/// The history before the loaded entries may have contained the event whose loss the marker
+/// records.
 #[tokio::test]
 async fn marker_is_reported_by_a_process_whose_history_begins_after_the_loss() {
     let Some(server) = Server::start().await else { return };

@@ -104,7 +104,7 @@ impl Server {
         self.process = Some(command.spawn().unwrap());
     }
 
-    /// Keeps what the append-only file has now, to return to.
+    /// Copies the append-only file, for a later restart with this state.
     pub(crate) fn take_snapshot(&self) {
         let snapshot = self.directory.join(SNAPSHOT);
         _ = fs::remove_dir_all(&snapshot);
@@ -123,7 +123,7 @@ impl Server {
         self.restart().await;
     }
 
-    /// Starts with these options too, from the next start on.
+    /// Adds these options to all later starts.
     pub(crate) fn add_options(&mut self, options: &[&str]) {
         self.options.extend(options.iter().map(ToString::to_string));
     }

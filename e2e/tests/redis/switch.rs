@@ -73,14 +73,14 @@ async fn application_answers_alike_with_a_hub_of_either_kind() {
     assert!(alone.contains("return: [5] \"5\""), "{alone}");
 }
 
-/// What the clients of an application have seen, with numbers in place of ids.
+/// The messages that the clients of an application received, with numbers in place of ids.
 struct Script {
     address: SocketAddr,
     ids: Vec<String>,
     transcript: String,
 }
 
-/// Serves the application, and returns what its clients have seen.
+/// Serves the application, and returns the messages of its clients.
 async fn transcript(hub: Hub) -> String {
     let address = serve_axum(app(hub.clone())).await;
     let mut script = Script { address, ids: Vec::new(), transcript: String::new() };

@@ -33,7 +33,7 @@ pub(crate) struct Service {
     leading: Runs,
     calls: Arc<AtomicUsize>,
     pace: Pace,
-    /// How long an `EventSource` may stay connected to a server that shuts down.
+    /// The time that an `EventSource` may stay connected to a server that shuts down.
     grace: Duration,
 }
 

@@ -21,7 +21,7 @@ use crate::{
 const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/clients");
 
-/// Where packages of npm are.
+/// The location of npm packages.
 #[derive(Clone, Copy)]
 pub(crate) enum Packages {
     /// Those of `.ci/run`, which Node 18 runs.
@@ -103,7 +103,7 @@ impl Client {
         Self { name: name.to_owned(), lines, text: String::new(), stdin, _process: process }
     }
 
-    /// Returns the next thing that the client prints, and takes what it has received from it.
+    /// Returns the client's next line, and records the text in it as received.
     pub(crate) async fn next(&mut self) -> Value {
         let line = soon(self.lines.next_line()).await.unwrap();
         let line = line.unwrap_or_else(|| panic!("{} has failed", self.name));

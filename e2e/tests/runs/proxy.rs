@@ -33,7 +33,7 @@ pub(crate) enum Cut {
 #[derive(Default)]
 struct Shared {
     cuts: Mutex<VecDeque<Cut>>,
-    /// The end of what each cut let through.
+    /// The last bytes before each cut.
     made: Mutex<Vec<Vec<u8>>>,
     /// The first lines of the requests, and the status of the answer.
     requests: watch::Sender<Vec<(String, String)>>,
@@ -122,7 +122,7 @@ async fn relay(mut client: TcpStream, upstream: SocketAddr, shared: &Shared) -> 
     }
 }
 
-/// Reads up to the empty line, and returns what has come behind it too.
+/// Reads up to the empty line, and also returns the bytes after it that have arrived.
 async fn read_head(from: &mut (impl AsyncReadExt + Unpin)) -> Option<(String, Vec<u8>)> {
     let mut read = Vec::new();
     loop {

@@ -16,8 +16,9 @@ use crate::{
 
 const RUNS: usize = 500;
 
-/// On several workers the stream's task, the connection's and the server's race: hence the runs,
-/// each with a server of its own whose shutdown begins as soon as the head has come.
+/// On several workers, the tasks of the stream, the connection and the server race. The test
+/// therefore runs repeatedly, each time with a new server whose shutdown begins once the head has
+/// arrived.
 async fn assert_arrives_in_every_run(client: Requester, protocol: Protocol) {
     let runs = stream::iter(0..RUNS).map(|run| async move {
         let host = Host::ALL[run % Host::ALL.len()];
@@ -67,7 +68,7 @@ async fn fetch_over_http_2_gets_the_farewell_in_every_run_before_its_body_fails(
     assert_arrives_in_every_run(Requester::Fetch, Protocol::Http2).await;
 }
 
-/// The farewell and the failure reach the client in one piece, and still in their order.
+/// The farewell and the failure arrive together, and in order.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn fetch_gets_the_farewell_before_its_body_fails_over_a_slow_network_too() {
     for host in Host::ALL {

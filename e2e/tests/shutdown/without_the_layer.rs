@@ -19,7 +19,7 @@ use crate::{
     support::{EventReader, Protocol, Requester, soon},
 };
 
-/// Long after everything else has happened.
+/// A time that is much longer than the rest of the test.
 const WAITED: Duration = Duration::from_millis(500);
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

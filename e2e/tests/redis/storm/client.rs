@@ -12,7 +12,7 @@ use crate::{
     support::client::get,
 };
 
-/// A client of a browser's kind, which reconnects with its last event id.
+/// A client that reconnects with its last event id, like a browser.
 pub(super) struct StormClient {
     number: usize,
     addresses: [SocketAddr; 3],
@@ -33,8 +33,8 @@ impl StormClient {
         Self { number, addresses, path, journal, last: None, ended: Vec::new() }
     }
 
-    /// Reads, and reconnects to another process after a while, until it has all that there is.
-    /// Returns the journal and the number of connections.
+    /// Reads, and reconnects to another process after a while, until it has the last event of each
+    /// topic. Returns the journal and the number of connections.
     pub(super) async fn run(mut self, calm: CancellationToken) -> (Journal, usize) {
         let mut connections = 0;
         let mut deadline = Instant::now() + PATIENCE;

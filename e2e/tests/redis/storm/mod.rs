@@ -45,7 +45,7 @@ fn seconds(default: u64) -> Duration {
     Duration::from_secs(seconds.unwrap_or(default))
 }
 
-/// Redis returns with `data` of one kill after the other.
+/// Kills Redis repeatedly, and restarts it with each of `data` in turn.
 async fn storm(data: &[Data], duration: Duration) -> Option<Verdict> {
     let mut server = Server::start_durable().await?;
     let proxy = Proxy::start(server.port()).await;
