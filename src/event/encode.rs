@@ -5,7 +5,8 @@ use bytes::Bytes;
 
 use self::sealed::EncodeInto;
 use super::{
-    Event, EventName, RareFields,
+    Event, EventName,
+    event::RareFields,
     frame_buf::FrameBuf,
     id::Id,
     lines::{COMMENT, DATA, EVENT, Field, ID, RETRY},
