@@ -188,8 +188,8 @@ impl Event {
 
     /// Sets the `data` field to `value`, serialised as JSON.
     ///
-    /// This allocates a string. [`Json`] serialises the value when the event is sent and needs
-    /// none.
+    /// This allocates a string. [`Json`](super::Json) serialises the value when the event is sent
+    /// and needs none.
     ///
     /// # Errors
     ///

@@ -34,9 +34,10 @@ pub use self::{
     text::IntoText,
 };
 
+#[cfg(feature = "redis")]
+pub(crate) use self::event::Fields;
 pub(crate) use self::{
     encode::{sealed::EncodeInto, whole_milliseconds},
-    event::Fields,
     field::check_one_line,
     frame_buf::FrameBuf,
 };
