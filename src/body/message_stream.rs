@@ -38,7 +38,8 @@ pin_project! {
     ///
     /// The page on [upstreams](crate::operating::upstreams) shows a proxy that changes messages.
     ///
-    /// A `reqwest::Response` converts into a body: `MessageStream::new(reqwest::Body::from(response))`.
+    /// A `reqwest::Response` converts into a body:
+    /// `MessageStream::new(reqwest::Body::from(response))`.
     /// A stream of `Result<Bytes, E>` becomes one with http-body-util:
     ///
     /// ```

@@ -55,7 +55,9 @@ impl<M> SseLayer<M> {
     ///
     /// let shutdown = CancellationToken::new();
     /// # let layer: SseLayer =
-    /// SseLayer::new().shutdown(shutdown.clone()).drain(Drain::spread_over(Duration::from_secs(20)));
+    /// SseLayer::new()
+    ///     .shutdown(shutdown.clone())
+    ///     .drain(Drain::spread_over(Duration::from_secs(20)));
     /// ```
     #[must_use]
     pub fn drain(self, drain: Drain) -> Self {

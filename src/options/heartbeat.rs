@@ -72,8 +72,9 @@ impl Heartbeat {
     /// use std::time::Duration;
     /// use tower_sse::{Heartbeat, SseLayer};
     ///
+    /// let interval = Duration::from_secs(10);
     /// # let layer: SseLayer =
-    /// SseLayer::new().heartbeat(Heartbeat::every(Duration::from_secs(10)).event("heartbeat", "10"));
+    /// SseLayer::new().heartbeat(Heartbeat::every(interval).event("heartbeat", "10"));
     /// ```
     ///
     /// # Panics

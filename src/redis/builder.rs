@@ -13,8 +13,8 @@ use super::{
 };
 use crate::hub::{Broker, Feed, Publisher, SealedBroker};
 
-/// The minimum of [`Redis::max_len`]. A reader takes up to 1,000 entries at a time, and the stream must
-/// not be trimmed past it meanwhile.
+/// The minimum of [`Redis::max_len`]. A reader takes up to 1,000 entries at a time, and the stream
+/// must not be trimmed past it meanwhile.
 pub(super) const MIN_MAX_LEN: usize = 10_000;
 
 /// A [`Broker`] over Redis Streams: hubs of several processes share the events of one stream.

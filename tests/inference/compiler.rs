@@ -40,8 +40,8 @@ const IMPORTS: &str = "
     use tower_sse::*;
 ";
 
-/// The compiler, with the newest builds of the crates that fit together. The build of this crate has
-/// the features of this test.
+/// The compiler, with the newest builds of the crates that fit together. The build of this crate
+/// has the features of this test.
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
     let imports = [
         (true, "use tower_sse::Event;"),

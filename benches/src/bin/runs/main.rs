@@ -3,8 +3,8 @@
 //! `runs [requests | events | replay | idle]` prints Markdown tables. Everything is on one thread:
 //! times of rows can be compared with each other, and all include the check that the counting
 //! allocator adds to each allocation.
-//! `runs WORK SUBJECT EVENTS` runs one case of `events` once. `benches/callgrind_runs.sh` counts its
-//! instructions.
+//! `runs WORK SUBJECT EVENTS` runs one case of `events` once. `benches/callgrind_runs.sh` counts
+//! its instructions.
 
 mod events;
 mod idle;
