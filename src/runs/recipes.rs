@@ -79,8 +79,8 @@
 //! # AI SDK
 //!
 //! `DefaultChatTransport` posts the chat's id in the body, and resumes by
-//! `GET {api}/{chatId}/stream` without an id. The key names the chat, so each turn replaces the
-//! previous one. The answer for an idle chat is `204`.
+//! `GET {api}/{chatId}/stream` without a last event id. The key names the chat, so each turn
+//! replaces the previous one. The answer for an idle chat is `204`.
 //!
 //! ```
 //! use axum::{Json, extract::{Path, State}, response::{IntoResponse, Response}};
