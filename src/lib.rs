@@ -202,8 +202,8 @@
 //! | `tracing` | DEBUG and WARN lines |
 //!
 //! - `axum` depends on axum-core only.
-//! - `tracing` logs each close at DEBUG, in the span of its request. It logs mistakes in the program,
-//!   such as a missing layer, and a lost connection to Redis at WARN.
+//! - `tracing` logs each close at DEBUG, in the span of its request. It logs mistakes in the
+//!   program, such as a missing layer, and a lost connection to Redis at WARN.
 //!
 //! # Stability
 //!

@@ -12,8 +12,8 @@
 //! - **`GET` by `fetch`** in a browser: a `GET` with the same `Accept`, without `no-cache` but with
 //!   `Sec-Fetch-Mode`. It reconnects after a failure or a bad status, but a clean end stops it.
 //! - **Another `GET`**: a script, for example. Whether it reconnects is unknown.
-//! - **A call**: any other method, such as a `POST`, also by `fetch`. The layer assumes that it does
-//!   not reconnect, because the stream is its answer.
+//! - **A call**: any other method, such as a `POST`, also by `fetch`. The layer assumes that it
+//!   does not reconnect, because the stream is its answer.
 //!
 //! The [shutdown](crate::Drain) and the [maximum age](crate::MaxAge) end a stream before its source
 //! ends. The end depends on the client, as does the [refusal](crate::Refusal) of a stream:

@@ -52,8 +52,8 @@
 //! # A hub in production
 //!
 //! - **Retention.** Set [`retain_for`](HubBuilder::retain_for) to more than the time for which
-//!   clients are usually disconnected. The default of 5 minutes covers a deployment and a short loss of signal, but not
-//!   a sleeping laptop. A client that missed evicted events receives a
+//!   clients are usually disconnected. The default of 5 minutes covers a deployment and a short
+//!   loss of signal, but not a sleeping laptop. A client that missed evicted events receives a
 //!   [gap](crate::hub::GapPolicy), at which its page should load its state again.
 //! - **Restarts.** A new process has a new, empty hub. Clients that reconnect receive a gap and all
 //!   kept events, which are few at first. Store events elsewhere if they must not be lost.

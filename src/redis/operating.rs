@@ -38,8 +38,8 @@
 //! # Publish errors
 //!
 //! - [`Refused`](PublishError::Refused): the event is certainly not published, because Redis was
-//!   unreachable, loading, out of memory or read-only. Publish again later, or report the failure to
-//!   the author.
+//!   unreachable, loading, out of memory or read-only. Publish again later, or report the failure
+//!   to the author.
 //! - [`Unknown`](PublishError::Unknown): the event was sent, but not acknowledged. It may have been
 //!   published, may be published later, or may be lost. Publish again only if a duplicate is
 //!   harmless, or if clients recognise it by a key in the data.

@@ -73,8 +73,9 @@
 //! ```
 //!
 //! After the run ends, the `EventSource` reconnects once and receives `204`, which stops it: its
-//! `error` event comes with `readyState` 2 (`CLOSED`). A page that was disconnected between the last
-//! event and the terminator sees only this `error` event, so treat it as the end of the answer too.
+//! `error` event comes with `readyState` 2 (`CLOSED`). A page that was disconnected between the
+//! last event and the terminator sees only this `error` event, so treat it as the end of the answer
+//! too.
 //!
 //! # AI SDK
 //!
