@@ -139,7 +139,7 @@
 //! fails, and nothing is logged above DEBUG.
 //!
 //! A stream has no task of its own: the server's connection polls it. A disconnect therefore
-//! cancels a future inside it at its `await`. Spawn work that must outlive the client. To stop
+//! cancels the futures that the stream awaits. Spawn work that must outlive the client. To stop
 //! other spawned work, use [`Disconnect`].
 //!
 //! # Graceful shutdown
@@ -193,13 +193,17 @@
 //!
 //! | Feature | Adds |
 //! |---|---|
-//! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a response part; depends on axum-core only |
+//! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a response part |
 //! | `hub` | [`hub`] |
 //! | `json` | [`Json`] and [`Event::json_data`] |
 //! | `redis`, `redis-tls` | [`redis`], and `rediss://` |
 //! | `runs` | [`runs`] |
-//! | `testing` | [`testing`], and with `hub` its broker in memory |
-//! | `tracing` | a DEBUG line for each close, in the span of its request; WARN lines for mistakes in the program, such as a missing layer, and for a lost connection to Redis |
+//! | `testing` | [`testing`]; with `hub`, also a broker in memory |
+//! | `tracing` | DEBUG and WARN lines |
+//!
+//! - `axum` depends on axum-core only.
+//! - `tracing` logs each close at DEBUG, in the span of its request. It logs mistakes in the
+//!   program, such as a missing layer, and a lost connection to Redis at WARN.
 //!
 //! # Stability
 //!

@@ -56,7 +56,7 @@
 //! | `.keep_alive(time)` | [`heartbeat`](SseLayer::heartbeat) |
 //!
 //! Keep `run_with_graceful_shutdown`. Pass it `token.cancelled_owned()` as the signal, and pass the
-//! token to [`SseLayer::shutdown`]. It then does not wait for open streams.
+//! token to [`SseLayer::shutdown`]. Open streams then no longer delay poem's shutdown.
 //!
 //! # What behaves differently
 //!

@@ -12,8 +12,8 @@
 //! - **`GET` by `fetch`** in a browser: a `GET` with the same `Accept`, without `no-cache` but with
 //!   `Sec-Fetch-Mode`. It reconnects after a failure or a bad status, but a clean end stops it.
 //! - **Another `GET`**: a script, for example. Whether it reconnects is unknown.
-//! - **A call**: any other method, such as a `POST`, also by `fetch`. It never reconnects, because
-//!   the stream is its answer.
+//! - **A call**: any other method, such as a `POST`, also by `fetch`. The layer assumes that it
+//!   does not reconnect, because the stream is its answer.
 //!
 //! The [shutdown](crate::Drain) and the [maximum age](crate::MaxAge) end a stream before its source
 //! ends. The end depends on the client, as does the [refusal](crate::Refusal) of a stream:
@@ -52,7 +52,7 @@
 //! - **Late notice over HTTP/1.** In these cases, hyper notices a disconnect only at the second
 //!   write after it, such as the second heartbeat:
 //!   - the request body is unread, so let handlers of `POST` read it
-//!   - bytes of a next request are buffered; a stray CRLF is enough
+//!   - bytes of the next request are buffered; a stray CRLF is enough
 //!   - `half_close` is on
 //! - **Spawned tasks continue.** To stop them, use [`Disconnect`]. To let them finish, and record
 //!   their events for a client that returns, use [runs](crate::runs).
@@ -110,7 +110,7 @@
 //! - A reloaded page has a new `EventSource`, which sends no id. Keep the last id in
 //!   `sessionStorage`, together with what the page shows, and send it in the query:
 //!   [`last_event_id_query`](SseLayer::last_event_id_query) accepts it. The example `chat` does so.
-//!   With a hub, the server can instead render the page's state into it, together with
+//!   With a hub, the server can instead render the state into the page, together with
 //!   [`Hub::position`](crate::hub::Hub::position).
 //! - After the user leaves a page, the back/forward cache can keep its stream open: Chromium did so
 //!   for more than 20 seconds. Close the stream on `pagehide`, and open it on `pageshow`.

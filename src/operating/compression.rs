@@ -45,8 +45,8 @@
 //!
 //! - **A body that fails** does so about a second later, because the layer waits for its last bytes
 //!   to be released, and the compressor keeps them.
-//! - **Events that were ready before an error of the source** arrive. Without [`SseLayer`],
-//!   tower-http 0.7.1 drops them.
+//! - **A source that fails**: clients still receive the events that were ready before the error.
+//!   Without [`SseLayer`], tower-http 0.7.1 drops them.
 //! - **axum's `Sse` over `futures::stream::unfold`** works inside of [`SseLayer`]. Without it, the
 //!   stream panics, because tower-http 0.7.1 polls a body again after its end.
 //!

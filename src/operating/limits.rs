@@ -8,8 +8,8 @@
 //!
 //! # Memory over HTTP/1
 //!
-//! For one stream, with all that hyper holds for its connection, but without the handler, its
-//! source and the kernel's socket buffers.
+//! One stream, with all that hyper holds for its connection, but without the handler, the source
+//! and the kernel's socket buffers:
 //!
 //! | stream | KiB |
 //! |---|---|
@@ -32,7 +32,7 @@
 //! | source always ready, window of zero bytes | 8 |
 //! | source always ready, full window of 64 KiB | 82 |
 //! | source always ready, wide window, client does not read its connection | 452 |
-//! | the same, with `max_send_buf_size(65_536)` instead of hyper's default of 400 KiB | 82 |
+//! | the same, with a `max_send_buf_size` of 64 KiB (hyper's default: 400 KiB) | 82 |
 //!
 //! # Memory with a hub
 //!
@@ -42,7 +42,7 @@
 //! |---|---|
 //! | idle, a shared topic | 11.1 |
 //! | idle, a shared topic and a topic of its own | 11.6 |
-//! | client never reads while 5 MB are published | 14 to 18 |
+//! | client never reads while 5 MB is published | 14 to 18 |
 //! | the same, if clients reconnect with ids of 64 different positions | 19 |
 //! | the same, each with a topic of its own too | 22 |
 //!
@@ -51,9 +51,9 @@
 //!
 //! # A hub in production
 //!
-//! - **Retention.** Set [`retain_for`](HubBuilder::retain_for) to longer than clients are usually
-//!   disconnected. The default of 5 minutes covers a deployment and a short loss of signal, but not
-//!   a sleeping laptop. A client that missed evicted events receives a
+//! - **Retention.** Set [`retain_for`](HubBuilder::retain_for) to more than the time for which
+//!   clients are usually disconnected. The default of 5 minutes covers a deployment and a short
+//!   loss of signal, but not a sleeping laptop. A client that missed evicted events receives a
 //!   [gap](crate::hub::GapPolicy), at which its page should load its state again.
 //! - **Restarts.** A new process has a new, empty hub. Clients that reconnect receive a gap and all
 //!   kept events, which are few at first. Store events elsewhere if they must not be lost.
@@ -61,8 +61,8 @@
 //!   process receives a gap. With feature `redis`, they [share a hub](crate::redis), which also
 //!   survives their restarts.
 //! - **Many small events.** An event wakes all idle subscribers of its topic, on the threads of the
-//!   runtime. Writing it to a socket costs a few microseconds for each subscriber, most of them in
-//!   the kernel. A [`flush_window`](crate::hub::Subscribe::flush_window) of about 20 ms writes
+//!   runtime. Writing it to each subscriber's socket takes a few microseconds, mostly in the
+//!   kernel. A [`flush_window`](crate::hub::Subscribe::flush_window) of about 20 ms writes
 //!   several events at once.
 //! - **Shutdown.** Let the [layer](SseLayer::shutdown) end the streams, because it knows how each
 //!   client reconnects. Call [`Hub::close`](crate::hub::Hub::close) when the program has nothing

@@ -19,7 +19,7 @@
 //!    [idle timeout](proxies#idle-timeouts).
 //! 5. Set [`max_streams`](SseLayer::max_streams), and raise the limit of [file
 //!    descriptors](proxies#connections-and-file-descriptors) above it.
-//! 6. Set [`max_age`](SseLayer::max_age) with a jitter, so that clients [move to new
+//! 6. Set [`max_age`](SseLayer::max_age) with jitter, so that clients [move to new
 //!    servers](shutdown#reconnection-storms).
 //! 7. Give [`shutdown`](SseLayer::shutdown) the server's token, and the graceful shutdown a
 //!    [deadline](shutdown#the-deadline).

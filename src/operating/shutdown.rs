@@ -43,7 +43,7 @@
 //! - 5 more for a source that is mid-event;
 //! - 1 more for a body that fails.
 //!
-//! 40 seconds leave some room. If the process has only 30, as on Kubernetes by default, set
+//! 40 seconds leaves some room. If the process has only 30, as on Kubernetes by default, set
 //! `Drain::after` with a grace period of 15 seconds, and a deadline of 25.
 //!
 //! When connections are dropped, every stream still has its close report. The reason is
@@ -79,7 +79,7 @@
 //! - [`Refusal::retry`] does the same for clients that are refused.
 //! - [`Drain::spread_over`] ends the streams one by one over a window. The other clients are served
 //!   meanwhile.
-//! - [`SseLayer::max_age`] with a jitter moves clients to new servers continuously. It also shows
+//! - [`SseLayer::max_age`] with jitter moves clients to new servers continuously. It also shows
 //!   the cost of reconnections before a deployment does.
 //!
 //! # MCP servers
@@ -91,7 +91,7 @@
 //!   in progress finish; rmcp drops them all.
 //! - **`subscriptions/listen`** is a `POST` whose stream does not end. Put
 //!   `StreamOptions::new().drain(Drain::at_once())` into its response. Otherwise it delays the
-//!   shutdown for the 30 seconds that calls have.
+//!   shutdown by 30 seconds, like any other call in progress.
 //! - **Maximum age.** Set no [`max_age`](SseLayer::max_age) on these routes. An answer that takes
 //!   30 seconds longer than the age would be lost.
 

@@ -37,10 +37,12 @@
 //!
 //! # Publish errors
 //!
-//! | | the event | what to do |
-//! |---|---|---|
-//! | [`Refused`](PublishError::Refused) | is certainly not published: Redis was unreachable, loading, out of memory or read-only | publish again later, or report the failure to the author |
-//! | [`Unknown`](PublishError::Unknown) | was sent, but not acknowledged: it may have been published, may be published later, or may be lost | publish again only if a duplicate is harmless, or if clients recognise it by a key in the data |
+//! - [`Refused`](PublishError::Refused): the event is certainly not published, because Redis was
+//!   unreachable, loading, out of memory or read-only. Publish again later, or report the failure
+//!   to the author.
+//! - [`Unknown`](PublishError::Unknown): the event was sent, but not acknowledged. It may have been
+//!   published, may be published later, or may be lost. Publish again only if a duplicate is
+//!   harmless, or if clients recognise it by a key in the data.
 //!
 //! Both are returned within the [deadline](Redis::publish_deadline).
 //!
@@ -48,11 +50,17 @@
 //!
 //! | setting | limits | choose |
 //! |---|---|---|
-//! | [`retain_for`](HubBuilder::retain_for) | how long a client can be away without a gap, and how far back a new process loads | the longest absence to bridge |
-//! | [`retain_events`](HubBuilder::retain_events) | the number of events that each topic keeps | the rate of the busiest topic × `retain_for` |
-//! | [`retain_bytes`](HubBuilder::retain_bytes) | the size of the events that each topic keeps | the rate of the busiest topic × `retain_for` × size |
-//! | [`max_memory`](HubBuilder::max_memory) | the memory of all topics of a process | the rate of all topics × `retain_for` × (size + 112 bytes) |
-//! | [`max_len`](Redis::max_len) | the entries that Redis keeps, and how long a process can be disconnected without a loss | the rate of all topics × `retain_for`, or more |
+//! | [`retain_for`](HubBuilder::retain_for) | the age of events | the longest absence to bridge |
+//! | [`retain_events`](HubBuilder::retain_events) | the events of each topic | busiest rate × `retain_for` |
+//! | [`retain_bytes`](HubBuilder::retain_bytes) | the bytes of each topic | busiest rate × `retain_for` × size |
+//! | [`max_memory`](HubBuilder::max_memory) | the memory of a process | total rate × `retain_for` × (size + 112 bytes) |
+//! | [`max_len`](Redis::max_len) | the entries in Redis | total rate × `retain_for`, or more |
+//!
+//! - The busiest rate is that of the busiest topic, in events per second. The total rate is that of
+//!   all topics.
+//! - `retain_for` is also how long a client can be away without a gap, and how far back a new
+//!   process loads.
+//! - `max_len` also limits how long a process can be disconnected without a loss.
 //!
 //! Set `maxmemory-policy noeviction`: another policy can evict the whole stream.
 //!
@@ -60,8 +68,9 @@
 //!
 //! Processes detect that Redis has lost events, and their clients receive gaps, as the
 //! [module](super#what-is-guaranteed) says. A client that receives a gap should load its state
-//! again. A loss goes undetected only if every process that knew of the event, because it received
-//! the event or its acknowledgement, stops before Redis restarts without it.
+//! again. A process knows of an event once it has received the event or its acknowledgement. A loss
+//! goes undetected only if every process that knew of the event stops before Redis restarts without
+//! it.
 //!
 //! - With `appendonly yes` and `appendfsync always`, each event is on disk before it is
 //!   acknowledged, so a restart loses no acknowledged event.
@@ -106,7 +115,7 @@
 //! | | |
 //! |---|---|
 //! | publishing, acknowledged, from 1, 50 and 200 tasks | 23,000, 188,000 and 179,000 events a second |
-//! | from the call of `publish` to a client, at 1,000 events a second | 36 µs (median), 0.26 ms (99 %) |
+//! | from `publish` to a client, at 1,000 events a second | 36 µs (median), 0.26 ms (99 %) |
 //! | loading the history | 120,000 events a second over 100,000 topics, 380,000 over 10 |
 //! | Redis, for each process that reads in batches | 0.4 to 0.5 µs an event |
 //! | Redis, for 32 processes that read 1,000 single events a second | 17 % of a processor, 9 % with a pause of 5 ms |

@@ -2,9 +2,9 @@
 //! resumable (feature `runs`).
 //!
 //! A run is one event stream that a service returns. A separate task drives the stream and records
-//! its events. Clients attach to the run, disconnect, reload the page, reconnect with
-//! `Last-Event-ID`, or open it in a second tab. The run depends on none of these connections, so
-//! the answer of a language model is generated, and paid for, once.
+//! its events. A client can disconnect and reconnect with `Last-Event-ID`, reload the page, or
+//! attach to the run from a second tab. The run depends on none of these connections, so the answer
+//! of a language model is generated, and paid for, once.
 //!
 //! ```
 //! use axum::{Router, response::IntoResponse, routing::post};
@@ -59,6 +59,8 @@
 //!   the service again.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and the service is not called.
+//! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
+//!   fails.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without
 //!   clients is abandoned after [`abandon_after`](RunsBuilder::abandon_after).
 //!
@@ -120,6 +122,8 @@
 //! Without clients, the source never waits, and the oldest events are evicted.
 //!
 //! # The order of layers
+//!
+//! The layer of runs belongs:
 //!
 //! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits, close reports and
 //!   endings to each client's stream. Without it, the bodies of a cancelled run fail.

@@ -73,14 +73,15 @@
 //! ```
 //!
 //! After the run ends, the `EventSource` reconnects once and receives `204`, which stops it: its
-//! `error` event comes with `readyState` 2 (`CLOSED`). A page that was disconnected between the last
-//! event and the terminator sees only this `error` event, so treat it as the end of the answer too.
+//! `error` event comes with `readyState` 2 (`CLOSED`). A page that was disconnected between the
+//! last event and the terminator sees only this `error` event, so treat it as the end of the answer
+//! too.
 //!
 //! # AI SDK
 //!
 //! `DefaultChatTransport` posts the chat's id in the body, and resumes by
-//! `GET {api}/{chatId}/stream` without an id. The key names the chat, so each turn replaces the
-//! previous one. The answer for an idle chat is `204`.
+//! `GET {api}/{chatId}/stream` without a last event id. The key names the chat, so each turn
+//! replaces the previous one. The answer for an idle chat is `204`.
 //!
 //! ```
 //! use axum::{Json, extract::{Path, State}, response::{IntoResponse, Response}};

@@ -24,17 +24,24 @@ use crate::connection::LastEventId;
 ///
 /// | request | no run | starting | running | ended and kept |
 /// |---|---|---|---|---|
-/// | through the [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events (no events: see below); otherwise calls the service again |
-/// | through the layer, with an id | `404`, never the service | `404` | the events after the id | the events after the id (none left: see below) |
-/// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events (no events: see below) |
-/// | [`answer`](Self::answer), with an id | `None` | `404` | the events after the id | the events after the id (none left: see below) |
-/// | an id that the run has not assigned, or after which an event was evicted | `404` | `404` | `404` | `404` |
-/// | at a limit, or during a shutdown | the [refusal](crate::Refusal) | | | |
+/// | [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events; otherwise calls the service |
+/// | layer, with an id | `404` | `404` | the events after the id | the events after the id |
+/// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events |
+/// | `answer`, with an id | `None` | `404` | the events after the id | the events after the id |
 ///
-/// If the run has ended and has no events for the client, an `EventSource` gets `204`, which stops
-/// it. Other clients get a `200` without events, but with the terminator, after [`Completed`] and [`Cancelled`], and otherwise `404`,
-/// because an empty `200` would mean that nothing is missing. If the run was interrupted before its
-/// first event, a client without an id gets the refusal instead.
+/// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
+/// - At a limit or during a shutdown, a request that would call the service gets the
+///   [refusal](crate::Refusal) instead.
+///
+/// If the run has ended and has no events for the client:
+///
+/// - An `EventSource` gets `204`, which stops it.
+/// - Any other client gets a `200` without events after [`Completed`] and [`Cancelled`]. Only
+///   [`Completed`] adds the terminator.
+/// - After any other outcome it gets `404`, because an empty `200` would mean that nothing is
+///   missing.
+/// - If the run was interrupted before its first event, a client without an id gets the refusal
+///   instead.
 ///
 /// [`Completed`]: Outcome::Completed
 /// [`Cancelled`]: Outcome::Cancelled

@@ -195,12 +195,14 @@
 //!
 //! | to test | |
 //! |---|---|
-//! | a `POST`, or any other request | `TestStream::new(app.oneshot(request).await?)` |
-//! | a refusal, a `204`, headers | the response of `app.oneshot(request)` |
+//! | a `POST`, or any other request | [`TestStream::new`], with the response |
+//! | a refusal, a `204`, headers | the response |
 //! | a source that fails | [`TestStream::error`] |
-//! | a service with another request body | [`TestClient::request_body`] |
+//! | a service with another request body | [`request_body`](TestClient::request_body) |
 //! | a handler that needs a cookie | [`TestClient::header`] |
 //! | two clients | a second `get`; streams are independent |
+//!
+//! `app.oneshot(request).await?` returns the response to any request.
 //!
 //! # What needs a real socket
 //!
