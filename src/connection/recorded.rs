@@ -3,7 +3,7 @@ use std::{error::Error, fmt, sync::Arc};
 use crate::error::causes;
 
 /// The cause of a source's error after which the stream ends cleanly, without a terminator and
-/// without `on_error`: the program has stopped a recorded stream, and no client is to come back.
+/// without `on_error`: the program has stopped a recorded stream, so clients should not reconnect.
 #[derive(Debug)]
 pub(crate) struct EndWithoutTerminator;
 
