@@ -12,13 +12,14 @@ use std::{
     process::{self, Command},
 };
 
-use axum::{Router, body::Body, response::IntoResponse, routing::get};
+use axum::{Router, body::Body, middleware::map_response, response::IntoResponse, routing::get};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Request, Response, header::CONTENT_TYPE};
 use http_body::Frame;
 use http_body_util::{BodyExt, StreamBody};
 use tokio::runtime;
+use tokio_stream::wrappers::ReceiverStream;
 use tower::{ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_sse::{Event, EventBody, SseLayer, StreamOptions};
@@ -104,6 +105,18 @@ fn a_route_after_the_layer_warns() {
 }
 
 #[test]
+fn a_panic_within_a_layer_hides_no_warning() {
+    let printed = printed_by("a_panic_within_a_layer_hides_no_warning", async {
+        let panics = || async { panic!("a bug of the handler") as () };
+        let app = Router::new().route("/", get(panics)).layer(SseLayer::new());
+        let request = Request::new(Body::empty());
+        assert!(tokio::spawn(app.oneshot(request)).await.unwrap_err().is_panic());
+        read(Router::new().route("/", get(events)), &["/"]).await;
+    });
+    assert_eq!(printed.len(), 1, "{printed:?}");
+}
+
+#[test]
 fn an_idle_stream_without_a_layer_warns_at_once() {
     let printed = printed_by("an_idle_stream_without_a_layer_warns_at_once", async {
         let (polled, was_polled) = tokio::sync::oneshot::channel();
@@ -144,6 +157,46 @@ fn bodies_within_a_layer_never_warn() {
         assert_eq!(read.matches("data: one").count(), 10, "{read}");
     });
     assert_eq!(printed, [""; 0]);
+}
+
+/// Middleware between the handler and the layer that reads the body, or passes it on from a task.
+#[test]
+fn middleware_within_a_layer_that_reads_a_body_never_warns() {
+    let printed = printed_by("middleware_within_a_layer_that_reads_a_body_never_warns", async {
+        let app = Router::new()
+            .route("/whole", get(events).layer(map_response(buffered)))
+            .route("/first", get(events).layer(map_response(primed)))
+            .route("/task", get(events).layer(map_response(relayed)))
+            .layer(SseLayer::new());
+        let read = read(app, &["/whole", "/first", "/task"]).await;
+        assert_eq!(read, "data: one\n\n".repeat(6));
+    });
+    assert_eq!(printed, [""; 0]);
+}
+
+async fn buffered(response: axum::response::Response) -> axum::response::Response {
+    let (head, body) = response.into_parts();
+    Response::from_parts(head, body.collect().await.unwrap().to_bytes().into())
+}
+
+/// Waits for the first frame, so that an early error can still become a status.
+async fn primed(response: axum::response::Response) -> axum::response::Response {
+    let (head, body) = response.into_parts();
+    let mut frames = body.into_data_stream();
+    let first = frames.next().await;
+    Response::from_parts(head, Body::from_stream(stream::iter(first).chain(frames)))
+}
+
+async fn relayed(response: axum::response::Response) -> axum::response::Response {
+    let (head, body) = response.into_parts();
+    let (sender, frames) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut data = body.into_data_stream();
+        while let Some(data) = data.next().await {
+            sender.send(data).await.unwrap();
+        }
+    });
+    Response::from_parts(head, Body::from_stream(ReceiverStream::new(frames)))
 }
 
 /// A body that polls ours only after a frame of its own.
@@ -203,7 +256,9 @@ fn a_subscription_warns_without_a_layer() {
 mod runs {
     use tower_sse::runs::{RunKey, Runs};
 
-    use super::{Body, Request, Router, SseLayer, events, get, printed_by, read};
+    use super::{
+        Body, Request, Router, SseLayer, events, get, map_response, primed, printed_by, read,
+    };
 
     fn app(runs: &Runs) -> Router {
         let key = |request: &Request<Body>| RunKey::new("ann", request.uri().path());
@@ -225,6 +280,21 @@ mod runs {
             let read = read(app(&Runs::new()).layer(SseLayer::new()), &["/"]).await;
             assert_eq!(read.matches("data: one").count(), 2, "{read}");
         });
+        assert_eq!(printed, [""; 0]);
+    }
+
+    #[test]
+    fn middleware_within_a_run_that_reads_a_body_never_warns() {
+        let printed =
+            printed_by("runs::middleware_within_a_run_that_reads_a_body_never_warns", async {
+                let runs = Runs::new();
+                let key = |request: &Request<Body>| RunKey::new("ann", request.uri().path());
+                let app = Router::new()
+                    .route("/first", get(events).layer(map_response(primed)))
+                    .layer(runs.layer(key))
+                    .layer(SseLayer::new());
+                read(app, &["/first"]).await;
+            });
         assert_eq!(printed, [""; 0]);
     }
 }

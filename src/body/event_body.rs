@@ -13,7 +13,7 @@ use pin_project_lite::pin_project;
 use super::{
     CoopBudget,
     frame_batch::{FrameBatch, Pushed},
-    layer_scope::warn_without_layer,
+    layer_scope::{is_within_layer, warn_without_layer},
 };
 use crate::{BoxError, event::Encode};
 
@@ -57,7 +57,7 @@ impl<S> EventBody<S> {
 
     /// Creates a body like [`new`](Self::new) that warns if a server polls it without a layer.
     pub(crate) fn expecting_layer(stream: S) -> Self {
-        Self { expects_layer: true, ..Self::new(stream) }
+        Self { expects_layer: !is_within_layer(), ..Self::new(stream) }
     }
 
     /// Creates a body that has already ended.

@@ -6,21 +6,33 @@ use std::{
 use tokio::task;
 
 thread_local! {
-    /// Whether the thread is polling a body for a layer.
+    /// Whether the thread is polling a response or a body for a layer.
     static WITHIN_LAYER: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `poll`, which polls a body for a layer.
+/// Calls `poll`, which polls a response or a body for a layer.
 ///
 /// A body of this crate can be nested in any number of other bodies, so it shares only the call
-/// stack with the layer. If `poll` panics, the thread stays marked, and at worst a warning is
-/// missed.
+/// stack with the layer. Middleware can also read the body before it returns the response, or on a
+/// task of its own, so a body that is created within a layer never warns.
 #[inline]
 pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
-    let outer = WITHIN_LAYER.replace(true);
-    let polled = poll();
-    WITHIN_LAYER.set(outer);
-    polled
+    /// Restores the mark when it is dropped, even if `poll` panics.
+    struct Outer(bool);
+
+    impl Drop for Outer {
+        fn drop(&mut self) {
+            WITHIN_LAYER.set(self.0);
+        }
+    }
+
+    let _outer = Outer(WITHIN_LAYER.replace(true));
+    poll()
+}
+
+/// Returns whether a layer is polling on this thread.
+pub(super) fn is_within_layer() -> bool {
+    WITHIN_LAYER.get()
 }
 
 /// Warns, once for each process, if no layer polls the current body.
@@ -32,7 +44,7 @@ pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
 pub(super) fn warn_without_layer() {
     static HAS_WARNED: AtomicBool = AtomicBool::new(false);
 
-    if WITHIN_LAYER.get() || task::try_id().is_none() || HAS_WARNED.swap(true, Relaxed) {
+    if is_within_layer() || task::try_id().is_none() || HAS_WARNED.swap(true, Relaxed) {
         return;
     }
     report(

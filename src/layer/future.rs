@@ -17,7 +17,10 @@ use super::{
     in_flight::InFlight,
     marker,
 };
-use crate::{body::SseBody, connection::CloseReason};
+use crate::{
+    body::{SseBody, within_layer},
+    connection::CloseReason,
+};
 
 pin_project! {
     /// The response future of [`SseService`](crate::SseService).
@@ -83,8 +86,8 @@ where
             }
         };
         let result = ready!(match in_flight {
-            None => future.poll(cx),
-            Some(in_flight) => in_flight.noting_panic(|| future.poll(cx)),
+            None => within_layer(|| future.poll(cx)),
+            Some(in_flight) => in_flight.noting_panic(|| within_layer(|| future.poll(cx))),
         });
         let response = match result {
             Ok(response) => response.into_sse(),

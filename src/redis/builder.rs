@@ -123,8 +123,8 @@ impl Redis {
         self
     }
 
-    /// Sets a pause after each read of the stream, so that Redis answers fewer, larger reads. The
-    /// pause delays each event by up to `pause`. The default is zero.
+    /// Sets a pause after each read that reaches the end of the stream, so that Redis answers fewer,
+    /// larger reads. The pause delays each event by up to `pause`. The default is zero.
     ///
     /// Set a few milliseconds if many processes follow a stream with a high rate of events.
     ///
@@ -199,8 +199,18 @@ impl SealedBroker for Redis {
 
 async fn load(connector: &Connector, reader: &mut Reader) -> Result<Connections, Stop> {
     let mut connections = connector.connect().await?;
-    reader.load_history(&mut connections.reading).await?;
-    Ok(connections)
+    reader.find_history(&mut connections.reading).await?;
+    loop {
+        match reader.load_history(&mut connections.reading).await {
+            // The page may have been too large for the link. A program that tried again would
+            // start from the beginning, and fail at the same page.
+            Err(Stop::Error(error)) if error.is_timeout() && reader.page_size.entries() > 1 => {
+                reader.page_size.halve();
+                connections = connector.connect().await?;
+            }
+            result => return result.map(|()| connections),
+        }
+    }
 }
 
 impl fmt::Debug for Redis {

@@ -22,6 +22,10 @@ impl Error {
     pub(super) fn client_error(&self) -> Option<&::redis::RedisError> {
         self.source.downcast_ref()
     }
+
+    pub(super) fn is_timeout(&self) -> bool {
+        self.client_error().is_some_and(::redis::RedisError::is_timeout)
+    }
 }
 
 impl fmt::Display for Error {

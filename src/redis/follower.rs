@@ -23,7 +23,7 @@ const STABLE_SESSION: Duration = Duration::from_secs(5);
 pub(super) struct Follower {
     pub(super) connector: Arc<Connector>,
     pub(super) reader: Reader,
-    /// The pause after each read.
+    /// The pause after each read that takes all entries.
     pub(super) pause: Duration,
 }
 
@@ -128,10 +128,11 @@ impl Follower {
         let asked = Instant::now();
         let entries = reading.wait_after(self.reader.last(), count).await?;
         let length = entries.as_ref().map_or(0, Vec::len);
-        if length == count {
+        let is_full = length == count;
+        if is_full {
             self.reader.page_size.adapt(length, asked.elapsed());
         }
-        let is_complete = entries.is_some() && length < count;
+        let is_complete = entries.is_some() && !is_full;
         let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
         match entries {
             Some(entries) => self.reader.feed_entries(reading, entries).await?,
@@ -147,7 +148,8 @@ impl Follower {
             // Check the publishers' connection too: a proxy may have closed it while it was idle.
             session.stream.ping().await?;
         }
-        if !self.pause.is_zero() {
+        // After a full page, more entries are probably waiting.
+        if !is_full && !self.pause.is_zero() {
             sleep(self.pause).await;
         }
         Ok(())

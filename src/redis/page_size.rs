@@ -2,7 +2,8 @@ use std::time::Duration;
 
 /// The maximum number of entries of a page.
 const MAX: usize = 1000;
-/// Pages double while an answer takes less than this.
+/// Full pages double while an answer takes less than this. Then they grow by one entry, because the
+/// latency of the link can be higher.
 const FAST: Duration = Duration::from_millis(500);
 /// Pages halve if an answer takes more than this. Redis may take a second for an answer.
 const SLOW: Duration = Duration::from_secs(1);
@@ -27,8 +28,9 @@ impl PageSize {
     pub(super) fn adapt(&mut self, entries: usize, elapsed: Duration) {
         if elapsed > SLOW {
             self.halve();
-        } else if elapsed < FAST && entries >= self.0 {
-            self.0 = (self.0 * 2).min(MAX);
+        } else if entries >= self.0 {
+            let larger = if elapsed < FAST { self.0 * 2 } else { self.0 + 1 };
+            self.0 = larger.min(MAX);
         }
     }
 
@@ -60,6 +62,19 @@ mod tests {
         assert_eq!(size.entries(), 1000, "a page that is not full is the last one");
         size.adapt(1000, Duration::from_millis(700));
         assert_eq!(size.entries(), 1000);
+    }
+
+    /// A page of one entry at a time would load 2,000 entries in 20 minutes.
+    #[test]
+    fn page_also_grows_over_a_link_with_a_high_latency() {
+        let mut size = PageSize::new();
+        let (mut loaded, mut pages) = (0, 0);
+        while loaded < 2_000 && pages < 100 {
+            pages += 1;
+            loaded += size.entries();
+            size.adapt(size.entries(), Duration::from_millis(600));
+        }
+        assert!(loaded >= 2_000, "{loaded}");
     }
 
     #[test]

@@ -79,8 +79,9 @@ impl Reader {
         }
     }
 
-    /// Loads the events that are younger than the hub's maximum age.
-    pub(super) async fn load_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+    /// Finds the first event that is younger than the hub's maximum age. The next step is
+    /// [`load_history`](Self::load_history).
+    pub(super) async fn find_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
         stream.mark(StreamId::ZERO, StreamId::ZERO).await?;
@@ -99,6 +100,11 @@ impl Reader {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Loads the history. After an error, it can go on over another connection.
+    pub(super) async fn load_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         self.catch_up(stream).await?;
         self.is_loaded = true;
         Ok(())
@@ -127,10 +133,14 @@ impl Reader {
             let is_full = page.len() == count;
             self.page_size.adapt(page.len(), asked.elapsed());
             if is_inclusive {
-                if page.first().is_none_or(|first| !self.last.matches(first)) {
-                    self.handle_missing_last(stream, page.first()).await?;
-                    has_handled_loss = true;
-                    continue;
+                match page.first() {
+                    // Until now, only its id may have been known.
+                    Some(first) if self.last.matches(first) => self.last = first.into(),
+                    first => {
+                        self.handle_missing_last(stream, first).await?;
+                        has_handled_loss = true;
+                        continue;
+                    }
                 }
                 page.remove(0);
             }
@@ -185,29 +195,31 @@ impl Reader {
         stream: &mut Stream,
         entries: Vec<RawEntry>,
     ) -> Result<(), Stop> {
-        // Hashing each entry would cost time, and only the last one is compared.
-        let newest = entries.last().map(LastEntry::from);
+        let mut entries = entries.into_iter();
         let mut entries_in_poll = 0;
-        for entry in entries {
+        while let Some(entry) = entries.next() {
             let id = entry.id;
+            entries_in_poll += 1;
+            let yields = entries_in_poll == ENTRIES_PER_POLL;
+            let skips = id.has_high_counter() && self.skipped_millisecond < id.milliseconds;
+            // Hashing each entry would cost time. Only one after which reading can stop is compared
+            // later: the last one, or one before an `await`, at which the session can end.
+            let is_compared = yields || skips || entries.len() == 0;
+            let last = if is_compared { (&entry).into() } else { LastEntry::with_id(id) };
             self.feed_entry(entry)?;
-            self.last = LastEntry::with_id(id);
+            self.last = last;
             if self.awaited == Some(id) {
                 self.awaited = None;
             }
-            if id.has_high_counter() && self.skipped_millisecond < id.milliseconds {
+            if skips {
                 self.skipped_millisecond = id.milliseconds;
                 stream.skip_after(id).await;
             }
-            entries_in_poll += 1;
-            if entries_in_poll == ENTRIES_PER_POLL {
+            if yields {
                 entries_in_poll = 0;
                 self.gate.set_read(id);
                 yield_now().await;
             }
-        }
-        if let Some(newest) = newest {
-            self.last = newest;
         }
         self.gate.set_read(self.last.id);
         Ok(())

@@ -23,6 +23,7 @@ use super::{
 };
 use crate::{
     BoxError,
+    body::within_layer,
     connection::{CloseReason, DisconnectGuard},
     layer::{disown, has_content_coding, is_event_stream},
     options::StreamOptions,
@@ -170,7 +171,7 @@ where
             let mut this = self.as_mut().project();
             match this.stage.as_mut().project() {
                 StageProj::Calling { call, starter } => {
-                    let polled = catch_unwind(AssertUnwindSafe(|| call.poll(cx)));
+                    let polled = catch_unwind(AssertUnwindSafe(|| within_layer(|| call.poll(cx))));
                     let answer = match polled {
                         Ok(Poll::Pending) => return Poll::Pending,
                         Ok(Poll::Ready(answer)) => Ok(answer),

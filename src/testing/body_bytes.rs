@@ -11,6 +11,9 @@ use tokio::time::timeout;
 
 use crate::BoxError;
 
+/// The number of bytes of a body that a panic shows, and of frames that are read for them.
+const MAX_BEGINNING: usize = 1024;
+
 /// The data of a body, without the body's type.
 pub(super) struct BodyBytes(Option<Box<PollBytes>>);
 
@@ -41,15 +44,21 @@ impl BodyBytes {
         item
     }
 
-    /// Returns the beginning of the body as text, for the text of a panic.
+    /// Returns what comes of the body within a second, up to [`MAX_BEGINNING`], as text.
     pub(super) async fn beginning(&mut self) -> String {
         let mut beginning = Vec::new();
-        while beginning.len() < 1024
-            && let Ok(Some(Ok(data))) = timeout(Duration::from_secs(1), self.next()).await
-        {
-            beginning.extend_from_slice(&data);
-        }
-        beginning.truncate(1024);
+        // The number of frames is limited too, because they may be empty and always ready.
+        _ = timeout(Duration::from_secs(1), async {
+            for _ in 0..MAX_BEGINNING {
+                if beginning.len() >= MAX_BEGINNING {
+                    break;
+                }
+                let Some(Ok(data)) = self.next().await else { break };
+                beginning.extend_from_slice(&data);
+            }
+        })
+        .await;
+        beginning.truncate(MAX_BEGINNING);
         String::from_utf8_lossy(&beginning).into_owned()
     }
 }

@@ -1,4 +1,4 @@
-use std::{collections::VecDeque, fmt};
+use std::{collections::VecDeque, fmt, mem};
 
 use bytes::Bytes;
 use memchr::memchr2;
@@ -18,12 +18,16 @@ pub(super) struct Reader {
     data: Bytes,
     /// The incomplete line.
     line: Vec<u8>,
+    /// The last line ended with a CR, so the LF of a CRLF may follow.
+    after_cr: bool,
     decoder: Decoder,
     /// Messages that the test has not taken.
     pub(super) messages: VecDeque<Message>,
     /// Comments that the test has not taken.
     pub(super) comments: VecDeque<String>,
     pub(super) end: Option<End>,
+    /// Empty frames and empty lines since the last message or comment.
+    empties: usize,
     received: Received,
 }
 
@@ -34,11 +38,17 @@ pub(super) enum End {
     Failed(BoxError),
     /// The stream does not stop: its messages and comments exceed [`MAX_WAITING`].
     TooMuch,
+    /// The stream does not stop, but sends neither messages nor comments.
+    TooEmpty,
 }
 
 /// The number of messages and comments that may wait to be taken. A stream that is always ready
 /// would otherwise fill the memory, and never reach a time limit.
 const MAX_WAITING: usize = 100_000;
+/// The number of consecutive empty frames and empty lines. A stream that is always ready would
+/// otherwise never reach a time limit either. Other lines count towards the size of an event, which
+/// the decoder limits.
+const MAX_EMPTIES: usize = 100_000;
 
 impl Reader {
     pub(super) fn new(body: BodyBytes) -> Self {
@@ -46,10 +56,12 @@ impl Reader {
             body,
             data: Bytes::new(),
             line: Vec::new(),
+            after_cr: false,
             decoder: Decoder::new(),
             messages: VecDeque::new(),
             comments: VecDeque::new(),
             end: None,
+            empties: 0,
             received: Received::default(),
         }
     }
@@ -84,7 +96,12 @@ impl Reader {
         // A failing body waits until its frames are dropped.
         self.data = Bytes::new();
         match self.body.next().await {
-            Some(Ok(data)) => self.data = data,
+            Some(Ok(data)) => {
+                if data.is_empty() {
+                    self.count_empty();
+                }
+                self.data = data;
+            }
             Some(Err(error)) => self.end = Some(End::Failed(error)),
             None => self.end = Some(End::Clean),
         }
@@ -96,10 +113,11 @@ impl Reader {
         let mut part = self.data.split_to(line_end.map_or(self.data.len(), |end| end + 1));
         self.line.extend_from_slice(&part);
         if line_end.is_some() {
-            self.take_comment();
+            self.take_line();
         }
         match self.decoder.decode(&mut part) {
             Ok(Some(message)) => {
+                self.empties = 0;
                 self.received.message(&message);
                 self.messages.push_back(message);
             }
@@ -111,10 +129,21 @@ impl Reader {
         }
     }
 
-    /// Takes the complete line. The LF of a CRLF is an empty line, and so not a comment.
-    fn take_comment(&mut self) {
-        if let [b':', text @ .., _] = &*self.line {
+    fn count_empty(&mut self) {
+        self.empties += 1;
+        if self.empties > MAX_EMPTIES {
+            self.end = Some(End::TooEmpty);
+        }
+    }
+
+    /// Takes the complete line, with its CR or LF. The LF of a CRLF comes as a line of its own.
+    fn take_line(&mut self) {
+        let after_cr = mem::replace(&mut self.after_cr, self.line.ends_with(b"\r"));
+        if *self.line == *b"\r" || *self.line == *b"\n" && !after_cr {
+            self.count_empty();
+        } else if let [b':', text @ .., _] = &*self.line {
             let text = String::from_utf8_lossy(text.strip_prefix(b" ").unwrap_or(text));
+            self.empties = 0;
             self.received.comment(&text);
             self.comments.push_back(text.into_owned());
         }
@@ -139,6 +168,7 @@ impl fmt::Display for End {
             Self::Clean => f.write_str("the stream has ended"),
             Self::Failed(error) => write!(f, "the body has failed ({error})"),
             Self::TooMuch => write!(f, "more than {MAX_WAITING} messages and comments have come"),
+            Self::TooEmpty => f.write_str("only empty frames and events without data have come"),
         }
     }
 }

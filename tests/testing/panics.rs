@@ -4,11 +4,16 @@ use std::{
     convert::Infallible,
     future::{Future, pending, ready},
     io,
+    sync::mpsc,
+    thread,
     time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::{Request, Response, StatusCode};
+use http_body::Frame;
+use http_body_util::StreamBody;
 use tokio::time::{Instant, interval};
 use tokio_stream::wrappers::IntervalStream;
 use tower::service_fn;
@@ -175,6 +180,44 @@ async fn collecting_a_stream_that_does_not_end_fails() {
     );
 }
 
+/// Runs `test` on a thread of its own, so that a test that hangs fails, and returns the text with
+/// which it panics.
+fn panic_on_a_thread<T: Send + 'static>(test: impl Future<Output = T> + Send + 'static) -> String {
+    let (sender, receiver) = mpsc::channel();
+    thread::spawn(move || {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_all().start_paused(true).build().unwrap();
+        _ = sender.send(runtime.block_on(panic_of(test)));
+    });
+    receiver.recv_timeout(60 * SECOND).expect("the test hangs")
+}
+
+#[test]
+fn a_stream_that_is_always_ready_but_sends_nothing_does_not_hang() {
+    for part in ["", "\n", "id: 1\n\n", "retry: 1\r\n\r\n", "retry: 1\n"] {
+        let text = panic_on_a_thread(async move {
+            let frames =
+                stream::repeat_with(move || Ok::<_, Infallible>(Frame::data(part.as_bytes())));
+            TestStream::from_body(StreamBody::new(frames)).next().await
+        });
+        assert!(text.contains(" while waiting for a message, at "), "{text}");
+    }
+    // This one lets other tasks run, but a paused clock stands still as long as it does.
+    let text = panic_on_a_thread(async {
+        let checkpoints = stream::repeat_with(|| Event::new().id(7));
+        let mut events = TestStream::new(tower_sse::response(checkpoints));
+        events.assert_no_message(SECOND).await;
+    });
+    assert!(text.contains(" have come within 1s, at "), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_lines_without_text_are_one_event() {
+    let body = "data\r\n".repeat(200_000) + "\r\n";
+    let mut events = ended_after(&body);
+    assert_eq!(events.next().await.data, "\n".repeat(199_999));
+}
+
 fn get<R>(
     answer: impl Future<Output = Result<Response<R>, BoxError>> + Send + 'static,
 ) -> impl Future<Output = String>
@@ -216,6 +259,22 @@ async fn the_beginning_of_an_answer_is_shown_even_if_it_does_not_end() {
     let frames = stream::iter([Ok::<_, Infallible>("wait")]).chain(stream::pending());
     let text = get(ready(Ok(Response::new(axum::body::Body::from_stream(frames))))).await;
     assert_eq!(text.lines().nth(1), Some("wait"));
+}
+
+#[test]
+fn the_beginning_of_an_answer_that_drips_is_shown_after_a_second() {
+    let text = panic_on_a_thread(async {
+        let start = Instant::now();
+        let ticks = IntervalStream::new(interval(SECOND * 9 / 10)).map(|_| Ok::<_, BoxError>("x"));
+        let text = get(ready(Ok(Response::new(axum::body::Body::from_stream(ticks))))).await;
+        panic!("{} after {:?}", text.lines().nth(1).unwrap(), start.elapsed())
+    });
+    assert_eq!(text, "xx after 1s");
+    let text = panic_on_a_thread(async {
+        let frames = stream::repeat_with(|| Ok::<_, Infallible>(Frame::data(Bytes::new())));
+        panic!("{}", get(ready(Ok(Response::new(StreamBody::new(frames))))).await)
+    });
+    assert!(text.contains(" status 200 OK, content type None, at "), "{text}");
 }
 
 #[tokio::test(start_paused = true)]

@@ -72,6 +72,10 @@ fn pages() -> Vec<PathBuf> {
             }
         }
     }
+    // The browser shows a page of its own for a file that is missing, such as one of a feature.
+    for page in &pages {
+        assert!(page.exists(), "no {}", page.display());
+    }
     pages.sort();
     pages
 }

@@ -69,6 +69,22 @@ async fn marker_is_above_all_entries_of_its_millisecond() {
     }
 }
 
+/// The last entry is older than the history, so the reader has not fed it to the hub.
+#[tokio::test]
+async fn replaced_entry_before_an_empty_history_is_a_loss() {
+    let Some(server) = Server::start().await else { return };
+    let _: String = server.command("XADD tower-sse 5-1 skip one").await;
+    let redis = server.broker();
+    let health = redis.health();
+    let _hub = Hub::connect(redis).await.unwrap();
+    let mut takeover = redis::pipe();
+    takeover.atomic().cmd("DEL").arg("tower-sse").cmd("XADD").arg("tower-sse");
+    takeover.arg("5-1").arg(&[("skip", "other")]);
+    let mut connection = server.try_connect().await.unwrap();
+    let () = takeover.ignore().query_async(&mut connection).await.unwrap();
+    until(|| health.losses() == 1).await;
+}
+
 /// A server that takes over can assign an id again if its clock is behind. The id that the process
 /// has read last then belongs to another entry, and the entries before it may differ too.
 #[tokio::test]

@@ -60,6 +60,39 @@ async fn history_of_large_events_is_loaded_over_a_slow_link() {
     until(|| behind.position() == hub.position()).await;
 }
 
+/// The small events before them would let the reader ask for too many of the large ones.
+#[tokio::test]
+async fn history_that_becomes_large_is_loaded_over_a_slow_link() {
+    let Some(server) = Server::start().await else { return };
+    let hub = Hub::connect(server.broker()).await.unwrap();
+    for number in 0..1_500 {
+        _ = publish(&hub, "a", &number.to_string()).await;
+    }
+    let data = "x".repeat(256 * 1024);
+    for _ in 0..64 {
+        _ = publish(&hub, "a", &data).await;
+    }
+    let proxy = Proxy::start(server.port()).await;
+    proxy.limit(4 * 1024);
+    let behind = Hub::connect(proxy.broker()).await.unwrap();
+    until(|| behind.position() == hub.position()).await;
+}
+
+/// The pages of a reader start small, so a burst takes many reads.
+#[tokio::test]
+async fn pause_delays_a_burst_once() {
+    const PAUSE: Duration = Duration::from_millis(500);
+    let Some(server) = Server::start().await else { return };
+    let hub = Hub::connect(server.broker()).await.unwrap();
+    let pausing = Hub::connect(server.broker().pause(PAUSE)).await.unwrap();
+    let burst = Instant::now();
+    for number in 0..200 {
+        _ = publish(&hub, "a", &number.to_string()).await;
+    }
+    until(|| pausing.position() == hub.position()).await;
+    assert!(burst.elapsed() < 4 * PAUSE, "{:?}", burst.elapsed());
+}
+
 #[tokio::test]
 async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
     let options = ["--enable-debug-command", "yes", "--rdbcompression", "no"];
