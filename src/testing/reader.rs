@@ -18,6 +18,8 @@ pub(super) struct Reader {
     data: Bytes,
     /// The incomplete line.
     line: Vec<u8>,
+    /// No line has been taken, so a byte order mark may come.
+    is_first_line: bool,
     /// The last line ended with a CR, so the LF of a CRLF may follow.
     after_cr: bool,
     decoder: Decoder,
@@ -50,12 +52,15 @@ const MAX_WAITING: usize = 100_000;
 /// the decoder limits.
 const MAX_EMPTIES: usize = 100_000;
 
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 impl Reader {
     pub(super) fn new(body: BodyBytes) -> Self {
         Self {
             body,
             data: Bytes::new(),
             line: Vec::new(),
+            is_first_line: true,
             after_cr: false,
             decoder: Decoder::new(),
             messages: VecDeque::new(),
@@ -139,6 +144,9 @@ impl Reader {
     /// Takes the complete line, with its CR or LF. The LF of a CRLF comes as a line of its own.
     fn take_line(&mut self) {
         let after_cr = mem::replace(&mut self.after_cr, self.line.ends_with(b"\r"));
+        if mem::take(&mut self.is_first_line) && self.line.starts_with(BYTE_ORDER_MARK) {
+            self.line.drain(..BYTE_ORDER_MARK.len());
+        }
         if *self.line == *b"\r" || *self.line == *b"\n" && !after_cr {
             self.count_empty();
         } else if let [b':', text @ .., _] = &*self.line {

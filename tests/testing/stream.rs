@@ -71,6 +71,15 @@ async fn comments_are_read_beside_messages() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_comment_after_a_byte_order_mark_is_read() {
+    let (feed, mut events) = fed();
+    feed.data("\u{feff}: one\n\u{feff}: no comment\n: two\ndata: a\n\n");
+    assert_eq!(events.next().await.data, "a");
+    assert_eq!(events.next_comment().await, "one");
+    assert_eq!(events.next_comment().await, "two");
+}
+
+#[tokio::test(start_paused = true)]
 async fn messages_that_a_comment_has_passed_can_be_read() {
     let (feed, mut events) = fed();
     feed.data("id: 1\ndata: a\n\nid: 2\ndata: b\n\n: c\nid: 3\ndata: d\n\n");
