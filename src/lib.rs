@@ -54,8 +54,8 @@
 //! let app: Router = Router::new().route("/count", get(count)).layer(SseLayer::new());
 //! ```
 //!
-//! For many clients, or without numbers to resume from, publish to a [hub]. It keeps recent events
-//! and assigns their ids:
+//! If many clients receive the same events, or your events have no ids of their own, publish to a
+//! [hub]. It keeps recent events and assigns their ids:
 //!
 //! ```
 //! # #[cfg(all(feature = "axum", feature = "hub"))]
@@ -202,8 +202,8 @@
 //! | `tracing` | DEBUG and WARN lines |
 //!
 //! - `axum` depends on axum-core only.
-//! - `tracing` logs each close at DEBUG, in the span of its request. It logs mistakes in the
-//!   program, such as a missing layer, and a lost connection to Redis at WARN.
+//! - `tracing` logs each close at DEBUG, in the span of its request. At WARN it logs a
+//!   lost connection to Redis, and mistakes in the program, such as a missing layer.
 //!
 //! # Stability
 //!

@@ -3,8 +3,8 @@
 //!
 //! # How clients reconnect
 //!
-//! No single end or answer makes every client reconnect. The layer therefore classifies each client
-//! by its request:
+//! The end after which one client reconnects stops another one or looks like an error to it, and so
+//! does a refusal. The layer therefore classifies each client by its request:
 //!
 //! - **`EventSource`**: a `GET` whose `Accept` names `text/event-stream` and whose `Cache-Control`
 //!   has `no-cache`. It reconnects after a clean end and after a failure. Any status but 200 stops
@@ -32,10 +32,11 @@
 //! - **A `fetch` with `cache: 'no-store'` or `'reload'`** sends the headers of an `EventSource`,
 //!   and is treated as one. The same holds for every `fetch` while "disable cache" is on in the
 //!   developer tools of Chromium or Firefox.
-//! - **A layer with none of these options** does not classify clients:
+//! - **Layers that do not classify**: a layer classifies clients only if it has
 //!   [`shutdown`](SseLayer::shutdown), [`max_streams`](SseLayer::max_streams),
-//!   [`max_age`](SseLayer::max_age), [`without_max_age`](SseLayer::without_max_age). It ends every
-//!   `GET` by failing, because every client that reconnects at all does so after a failure.
+//!   [`max_age`](SseLayer::max_age) or [`without_max_age`](SseLayer::without_max_age). Otherwise it
+//!   ends every `GET` by failing, because every client that reconnects at all does so after a
+//!   failure.
 //! - **Clients on libsoup** (WebKitGTK, but not Safari) do not notice a body that fails. Over
 //!   HTTP/1, they treat a chunked body without its last chunk as complete. Over HTTP/2, they ignore
 //!   RST_STREAM and GOAWAY. To mark an answer as complete, send a

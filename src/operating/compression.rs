@@ -43,8 +43,8 @@
 //!
 //! # What changes
 //!
-//! - **A body that fails** does so about a second later, because the layer waits for its last bytes
-//!   to be released, and the compressor keeps them.
+//! - **A body that fails** does so about a second later. The layer waits until its last buffer is
+//!   released, and the compressor holds that buffer even after it has sent the compressed bytes.
 //! - **A source that fails**: clients still receive the events that were ready before the error.
 //!   Without [`SseLayer`], tower-http 0.7.1 drops them.
 //! - **axum's `Sse` over `futures::stream::unfold`** works inside of [`SseLayer`]. Without it, the

@@ -79,8 +79,8 @@
 //! # Timing
 //!
 //! A body fails 20 milliseconds after the server has released its last bytes, but waits at most a
-//! second for that. Behind a compressor it waits the whole second, because the compressor keeps the
-//! last bytes until further ones arrive.
+//! second for that. Behind a compressor it waits the whole second: the compressor sends these
+//! bytes, but releases their buffer only when it gets the next one.
 //!
 //! # Logs
 //!

@@ -26,7 +26,7 @@
 //!   responses. Do not add a second layer.
 //! - If two layers see the same response, the inner one owns the stream: its options, limit,
 //!   counters and reports apply. The outer one contributes only its [shutdown](SseLayer::shutdown),
-//!   which also ends streams of an inner layer without one.
+//!   if the inner layer has none.
 //! - To wrap a whole `Router`, call `layer.layer(router)`. `axum::serve` requires responses with
 //!   axum's own body, so put the result into a router again:
 //!   `Router::new().fallback_service(layer.layer(router))`.
@@ -36,8 +36,8 @@
 //! - **`TraceLayer`** (tower-http): the log lines of this crate are then in the request's span. A
 //!   disconnect does not call `on_failure`, but these normal events do:
 //!   - a refusal with `503`, which the classifier for HTTP counts as a failure
-//!   - a body that the layer fails at the shutdown or the maximum age, for `fetch` clients and
-//!     calls. Only classifiers that check bodies, such as the one for gRPC, report it.
+//!   - with a classifier that checks bodies, such as the one for gRPC: a body that the layer fails
+//!     at the shutdown or the maximum age, for `fetch` clients and calls
 //! - **`CorsLayer`, `SetRequestIdLayer`** (tower-http): refusals then have their headers too. Allow
 //!   the request header `last-event-id`: a reconnecting browser sends a preflight if the id is
 //!   longer than 128 bytes or contains a character such as `<`, `{` or `:`.

@@ -70,8 +70,8 @@
 //!
 //! # Reconnection storms
 //!
-//! When a server stops, all its clients reconnect, by default at about the same time. These options
-//! spread them:
+//! When a server stops, all its clients reconnect. By default, they do so over 2 to 10 seconds.
+//! These options spread them further:
 //!
 //! - [`Drain::retry`] sets the range from which each client's reconnection time is drawn. The
 //!   default is 2 to 10 seconds; choose a longer range for thousands of streams. Some `fetch`

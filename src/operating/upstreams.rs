@@ -30,8 +30,9 @@
 //! - **A terminator such as `[DONE]`** is an event of the upstream. Do not set the layer's
 //!   [`terminator`](SseLayer::terminator) around a forwarded body. Clients would receive it twice.
 //!   They would also receive it if the upstream ended cleanly in the middle of its answer.
-//! - **[`MessageStream::terminator`]** ends the stream at the upstream's terminator, and fails if
-//!   the upstream ends before it. The layer then sends its terminator only after a complete answer.
+//! - **[`MessageStream::terminator`]** ends the stream at the upstream's terminator, which it does
+//!   not return, and fails if the upstream ends before it. The layer then sends its terminator only
+//!   after a complete answer.
 //! - **An upstream that breaks off** fails the body, so that the client does not take what it
 //!   received for the whole answer. [`on_error`](SseLayer::on_error) sends an event instead, and
 //!   [errors](super::errors) describes the exceptions.

@@ -36,7 +36,7 @@ impl CloseCallbacks {
         self.callback.clone()
     }
 
-    /// Returns callbacks that call those of `defaults` first, unless these replace them.
+    /// Returns callbacks that call `defaults` and then `self`, or only `self` if it replaces them.
     pub(super) fn after(self, defaults: &Self) -> Self {
         if self.replaces_earlier {
             return self;

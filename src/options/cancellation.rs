@@ -9,8 +9,8 @@ use crate::{BoxError, callback::catch_panic, error::causes};
 pub(super) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
 
 impl ResolvedOptions {
-    /// Returns these options, which then also treat the errors as cancellations for which
-    /// `predicate` returns `true`.
+    /// Returns these options, extended so that errors for which `predicate` returns `true` are
+    /// cancellations too.
     pub(crate) fn with_cancellation_if(&self, predicate: Arc<CancellationIf>) -> Self {
         let predicate: Arc<CancellationIf> = match self.cancellation_if.clone() {
             None => predicate,

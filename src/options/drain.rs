@@ -27,9 +27,9 @@ use crate::connection::Client;
 /// | a `GET`, in a layer that does not classify its clients and inherits the shutdown of an outer layer | the body fails |
 /// | any other method | the body fails: the client would mistake a partial answer for the complete one |
 ///
-/// Events that are ready but have not been sent are not sent, except the rest of an event that has
-/// begun: the client resumes after the last event that it received. The last bytes are a `retry`
-/// line and the [`farewell`](crate::SseLayer::farewell).
+/// An event that has begun is completed. Later events are dropped, even if they are ready, because
+/// the client resumes after the last event that it received. The last bytes are a `retry` line and
+/// the [`farewell`](crate::SseLayer::farewell).
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. It then sends only the `retry` line, and nothing if the source is mid-line. A stream

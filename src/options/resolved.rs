@@ -35,7 +35,7 @@ impl ResolvedOptions {
         }
     }
 
-    /// Returns these options, replaced by those of `options` that are set.
+    /// Returns these options, each replaced if `options` sets it.
     pub(crate) fn with(&self, options: StreamOptions) -> Self {
         Self { options: options.or(&self.options), ..self.clone() }
     }

@@ -223,8 +223,8 @@ impl StreamOptions {
     /// [`without_on_close`](Self::without_on_close), only closures that are set later are called.
     ///
     /// The closure is not called if the response opens no stream: it is refused or not acceptable,
-    /// answers a `HEAD` request, or passes no layer. To release a resource in these cases too, let
-    /// the stream own a guard.
+    /// answers a `HEAD` request, or is served without a layer. To release a resource in these cases
+    /// too, let the stream own a guard.
     ///
     /// ```
     /// use tower_sse::StreamOptions;
@@ -250,8 +250,8 @@ impl StreamOptions {
         self
     }
 
-    /// Returns the options that apply to every client of one source. The maximum age and `on_close`
-    /// concern the client for which they were set.
+    /// Returns the options that apply to every client of one source: all but the maximum age and
+    /// `on_close`, which concern only the client for which they were set.
     #[cfg(feature = "runs")]
     pub(crate) fn for_other_clients(&self) -> Self {
         Self { max_age: None, on_close: CloseCallbacks::NONE, ..self.clone() }

@@ -123,8 +123,8 @@ impl Redis {
         self
     }
 
-    /// Sets a pause after each read that reaches the end of the stream, so that Redis answers fewer,
-    /// larger reads. The pause delays each event by up to `pause`. The default is zero.
+    /// Sets a pause after each read that reaches the end of the stream, so that Redis answers
+    /// fewer, larger reads. The pause delays each event by up to `pause`. The default is zero.
     ///
     /// Set a few milliseconds if many processes follow a stream with a high rate of events.
     ///

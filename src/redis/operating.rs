@@ -109,8 +109,8 @@
 //! with events of your size. Each process decodes every event, whether or not it has subscribers
 //! for it.
 //!
-//! Measured with events of 256 bytes on two processors, which Redis and one process share
-//! (`benches/redis.sh`):
+//! Measured with events of 256 bytes on two processors, which Redis and one process share. That
+//! process has as many hubs as the table has processes (`benches/redis.sh`):
 //!
 //! | | |
 //! |---|---|

@@ -86,7 +86,7 @@
 //!     }
 //! }
 //!
-//! // GET: resumes the current turn; 204 if the chat is idle.
+//! // GET: resumes the current turn; 204 if there is no turn to resume.
 //! async fn resume(State(runs): State<Runs>, parts: Parts) -> Response {
 //!     let Some(key) = chat_of(&parts) else { return StatusCode::BAD_REQUEST.into_response() };
 //!     match runs.answer(&key, &parts).await {
@@ -110,7 +110,9 @@
 //! - Each block with a `data` or `event` line is an event, regardless of how the source divides its
 //!   bytes into frames.
 //! - Comments and the source's ids are not recorded. Instead, the last line of each event is an id
-//!   of the run, `epoch-sequence`. No two runs share an epoch.
+//!   of the run, `epoch-sequence`. No two runs share an epoch. With
+//!   [`leading_ids`](RunsBuilder::leading_ids), the first event of a connection begins with one
+//!   too.
 //! - A `retry` line becomes part of the next event. An incomplete event at the end is dropped,
 //!   because clients would ignore it.
 //!
@@ -136,10 +138,10 @@
 //! # Shutdown
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
-//! is long enough for an answer. Every client then gets its whole answer, or its body fails. By
-//! default, the stream of an `EventSource` ends at once. To keep it open for the grace period, set
+//! is long enough for an answer. By default, the shutdown of `SseLayer` ends the streams of `GET`
+//! requests at once. To keep them open for the grace period, set
 //! [`StreamOptions::drain`](crate::StreamOptions::drain) to [`Drain::after`](crate::Drain::after)
-//! in the handler's response.
+//! in the handler's response. Every client then gets its whole answer, or its body fails.
 //!
 //! Runs are kept in the memory of one process. After a restart, all keys are unknown: a client with
 //! an id gets `404`, and the service is not called again.

@@ -73,15 +73,15 @@
 //! ```
 //!
 //! After the run ends, the `EventSource` reconnects once and receives `204`, which stops it: its
-//! `error` event comes with `readyState` 2 (`CLOSED`). A page that was disconnected between the
-//! last event and the terminator sees only this `error` event, so treat it as the end of the answer
-//! too.
+//! `error` event comes with `readyState` 2 (`CLOSED`). If you set a terminator, a page
+//! that is disconnected between the last event and the terminator sees only this `error` event, so
+//! treat it as the end of the answer too.
 //!
 //! # AI SDK
 //!
 //! `DefaultChatTransport` posts the chat's id in the body, and resumes by
 //! `GET {api}/{chatId}/stream` without a last event id. The key names the chat, so each turn
-//! replaces the previous one. The answer for an idle chat is `204`.
+//! replaces the previous one. Without a turn to resume, the answer is `204`.
 //!
 //! ```
 //! use axum::{Json, extract::{Path, State}, response::{IntoResponse, Response}};
@@ -127,7 +127,8 @@
 //! - Send the message's id in the `start` chunk: the transport of version 7 then resets the message
 //!   before it reads the replay.
 //! - Completed turns are replayed for [`retain_for`](RunsBuilder::retain_for). If the page loads
-//!   stored messages, answer `204` unless [`Run::outcome`] is `None`.
+//!   stored messages, resume only a turn that is still running: its [`Run::outcome`] is `None`.
+//!   Otherwise answer `204`.
 //! - Stopping the transport only disconnects it. Let the page also send a `DELETE`, and call
 //!   [`Runs::cancel`] in its handler.
 //!

@@ -77,7 +77,7 @@ impl Runs {
     /// use axum::{Router, body::Body, routing::post};
     /// use http::Request;
     /// use tower_sse::{SseLayer, runs::{RunKey, Runs}};
-    /// # async fn handler() {}
+    /// # async fn chat() {}
     ///
     /// fn key(request: &Request<Body>) -> Option<RunKey> {
     ///     let user = request.extensions().get::<UserId>()?;
@@ -89,7 +89,7 @@ impl Runs {
     ///
     /// let runs = Runs::new();
     /// let app: Router =
-    ///     Router::new().route("/chat", post(handler)).layer(runs.layer(key)).layer(SseLayer::new());
+    ///     Router::new().route("/chat", post(chat)).layer(runs.layer(key)).layer(SseLayer::new());
     /// ```
     pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
     where

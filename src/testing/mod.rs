@@ -147,7 +147,7 @@
 //! # Several processes
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
-//! processes, and delays or loses events on demand. Give each process an app and a client of its
+//! processes. On demand, it delays or loses events. Give each process an app and a client of its
 //! own, and reconnect with the client of another process:
 //!
 //! ```
