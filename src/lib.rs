@@ -1,5 +1,5 @@
-//! The Tower layer for server-sent events. Add one line to an axum, tonic or hyper server, and its
-//! event streams stay open, resume, shut down cleanly and report what they do.
+//! The Tower layer for server-sent events. Add it to an axum, tonic or hyper server in one line,
+//! and its event streams can stay open, resume, shut down cleanly and report what they do.
 //!
 //! Wrap the handlers that you have, or write new ones with the events of this crate. Both use the
 //! same layer.
@@ -104,7 +104,7 @@
 //!
 //! A response can override the options for its own stream with [`StreamOptions`] in its extensions.
 //! With two layers around one response, the inner layer owns the stream. The outer one adds only
-//! its shutdown.
+//! its shutdown, if the inner layer has none.
 //!
 //! # What the layer changes
 //!
@@ -140,7 +140,8 @@
 //!
 //! A stream has no task of its own: the server's connection polls it. A disconnect therefore
 //! cancels the futures that the stream awaits. Spawn work that must outlive the client. To stop
-//! other spawned work, use [`Disconnect`].
+//! other spawned work, use [`Disconnect`], which
+//! [`track_disconnects`](SseLayer::track_disconnects) turns on.
 //!
 //! # Graceful shutdown
 //!
@@ -160,7 +161,8 @@
 //!     .drain(Drain::spread_over(Duration::from_secs(20)));
 //! ```
 //!
-//! Streams then end between events, each in the way that makes its client reconnect. New streams
+//! Streams then end between events, each in the way that makes its client reconnect or, if it does
+//! not reconnect, shows that its answer is incomplete. New streams
 //! are [refused](Refusal) so that their clients try again later. The page on
 //! [shutdown](operating::shutdown) has the complete recipes, with a deadline for clients that do
 //! not read.

@@ -129,9 +129,9 @@
 //! - **There are no heartbeats, and options have no effect.** The layer is missing, or was added
 //!   before the route. For streams of this crate, a [warning](crate::response#without-a-layer) is
 //!   logged. Call `.layer(SseLayer::new())` after the routes.
-//! - **There are no heartbeats, but other options have an effect.** The server does not run in a
-//!   tokio [runtime](crate::SseLayer#runtime). Or the response was compressed inside the layer: put
-//!   the compression [outside](crate::operating::compression).
+//! - **There are no heartbeats, although the layer is there.** The server does not run in a tokio
+//!   [runtime](crate::SseLayer#runtime). Or the response was compressed inside the layer, which
+//!   writes nothing into it then: put the compression [outside](crate::operating::compression).
 //! - **Events arrive late, or several at a time.** Something holds them back: a
 //!   [proxy](crate::operating::proxies), a [compressor](crate::operating::compression), Nagle's
 //!   algorithm without [`TCP_NODELAY`](crate::operating::proxies#sockets), or `curl` without `-N`.
@@ -155,4 +155,5 @@
 //!   [`SseLayer::shutdown`](crate::SseLayer::shutdown) and [a
 //!   deadline](crate::operating::shutdown#the-deadline).
 //! - **Work continues after its client has left.** A task that the handler spawned is not part of
-//!   the stream. Stop it with [`Disconnect`](crate::Disconnect).
+//!   the stream. Stop it with [`Disconnect`](crate::Disconnect),
+//!   which [`track_disconnects`](crate::SseLayer::track_disconnects) turns on.

@@ -42,6 +42,8 @@ use self::{ledger::Ledger, model::Model};
 
 /// The time that a shutdown gives to unfinished answers.
 const GRACE: Duration = Duration::from_secs(10);
+/// How much longer streams stay open, so that it is the run that ends them.
+const LEEWAY: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
@@ -78,7 +80,7 @@ pub(crate) async fn serve(
         .retry(Retry::fixed(Duration::from_millis(200)))
         .terminator(Event::new().event("done").data("the answer is complete"))
         .shutdown(shutdown.clone())
-        .drain(Drain::after(GRACE));
+        .drain(Drain::after(GRACE + LEEWAY));
     let runs = demo.runs.clone();
     let server = axum::serve(listener, app(demo, layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());

@@ -21,7 +21,8 @@
 //!   [`EventId`](crate::EventId) are validated when they are created. Each CR, LF or CRLF in data
 //!   is one line break.
 //! - **Errors.** The events before an error of the source are sent first. Then the body fails, or a
-//!   [last event](SseLayer::on_error) is sent.
+//!   [last event](SseLayer::on_error) is sent; [cancellations](SseLayer::cancellation_if) are an
+//!   exception.
 //! - **Ends.** After a clean end, but not after an error, the layer can send a
 //!   [`terminator`](SseLayer::terminator) such as `[DONE]`.
 //! - **Shutdown.** With [`SseLayer::shutdown`], open streams no longer delay the server's graceful
@@ -33,7 +34,7 @@
 //! - [`response`](crate::response) returns a plain `http::Response`. No type like axum's `Sse`
 //!   marks the handler's signature as an event stream, for readers or for tools that derive an API
 //!   description.
-//! - Streams need a tokio runtime with a timer.
+//! - Heartbeats, the maximum age and the shutdown need a tokio runtime with a timer.
 
 pub mod actix_web_lab;
 pub mod aspnet_core;

@@ -51,7 +51,7 @@
 //! | `.event(text)` | [`EventName`] |
 //! | `sse::keep_alive()` | [`heartbeat`](SseLayer::heartbeat) |
 //! | `last_event_id()` | [`LastEventId`] |
-//! | `.graceful(signal)` | [`shutdown`](SseLayer::shutdown) |
+//! | `.graceful(signal)` | the same of your server, with [`shutdown`](SseLayer::shutdown) |
 //!
 //! # What behaves differently
 //!

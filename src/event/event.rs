@@ -35,7 +35,7 @@ use super::{
 /// | fields | effect |
 /// |---|---|
 /// | [`data`](Self::data), even if it is empty | Clients dispatch the event to page code. |
-/// | no data, but a name or an [`id`](Self::id) | Clients do not dispatch the event. Whether the id counts depends on the client. |
+/// | no data, but a name or an [`id`](Self::id) | By the standard, clients do not dispatch the event; a few dispatch an empty message. Whether the id counts depends on the client. |
 /// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line after them, because some clients dispatch an empty message for a block without data. |
 /// | none | Nothing is written. |
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

@@ -1,5 +1,5 @@
-//! A publish-subscribe hub: every subscriber of a topic receives each of its events, including
-//! clients that reconnect later (feature `hub`).
+//! A publish-subscribe hub: every subscriber of a topic receives each of its events, and clients
+//! that reconnect receive those that they missed (feature `hub`).
 //!
 //! ```
 //! use axum::{Router, extract::State, response::IntoResponse, routing::get};
@@ -66,8 +66,9 @@
 //!
 //! No client has a queue, so a slow client delays no other. Subscribers that are behind receive
 //! frames of about 16 KiB (a large event is sent alone), and subscribers at the same position share
-//! the bytes. Each topic keeps its newest 16 frames. Other frames are shared while a server holds
-//! them for a client; hyper holds up to 16 for each connection.
+//! the bytes. Each topic caches up to 16 of its newest frames. Older frames are shared while a
+//! connection still has to write them. The only backlog of a client is what its connection holds:
+//! in hyper, up to 16 frames.
 //!
 //! # Many processes
 //!

@@ -97,8 +97,8 @@ impl Subscribe {
     /// |---|---|
     /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) events, and the events that are published after this call |
     /// | one of this hub | all later events, with a gap for each topic that has evicted some of them |
-    /// | one of another hub, such as the one before a restart | all kept events, with a gap before the first event of each topic |
-    /// | malformed, or not assigned yet | a gap for each topic, then the same as for a first visit |
+    /// | one of another hub, such as the one before a restart | all kept events, and a gap for each topic: before its first event, or at once if it keeps none |
+    /// | malformed, or later than any id that the hub or its broker can have assigned | a gap for each topic, then the same as for a first visit |
     ///
     /// - After an id of another hub, the gap of a topic that has evicted events has the position of
     ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
@@ -106,9 +106,8 @@ impl Subscribe {
     /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
     ///   topics may receive a spurious gap when it reconnects. This happens only if one of the
     ///   topics has evicted an event that is newer than the oldest recent event.
-    /// - A client without an id of this hub receives no gap for events that a
-    ///   [broker](super::Hub::connect) lost before this call. A client with an id from before the
-    ///   loss receives a gap for each topic.
+    /// - For events that a [broker](super::Hub::connect) lost before this call, a client with an id
+    ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
     /// - A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
         let Self { hub, topics, recent, gap_policy, window, greeting } = self;

@@ -3,8 +3,9 @@
 //!
 //! # How clients reconnect
 //!
-//! The end after which one client reconnects stops another one or looks like an error to it, and so
-//! does a refusal. The layer therefore classifies each client by its request:
+//! No single way to end or refuse a stream makes every client reconnect: what works for one client
+//! stops another, or looks like an error to it. The layer therefore classifies each client by its
+//! request:
 //!
 //! - **`EventSource`**: a `GET` whose `Accept` names `text/event-stream` and whose `Cache-Control`
 //!   has `no-cache`. It reconnects after a clean end and after a failure. Any status but 200 stops
@@ -34,9 +35,9 @@
 //!   developer tools of Chromium or Firefox.
 //! - **Layers that do not classify**: a layer classifies clients only if it has
 //!   [`shutdown`](SseLayer::shutdown), [`max_streams`](SseLayer::max_streams),
-//!   [`max_age`](SseLayer::max_age) or [`without_max_age`](SseLayer::without_max_age). Otherwise it
-//!   ends every `GET` by failing, because every client that reconnects at all does so after a
-//!   failure.
+//!   [`max_age`](SseLayer::max_age) or [`without_max_age`](SseLayer::without_max_age). If the
+//!   shutdown of an outer layer, or a maximum age in a response, ends a stream of another layer,
+//!   its body fails: every client that reconnects at all does so after a failure.
 //! - **Clients on libsoup** (WebKitGTK, but not Safari) do not notice a body that fails. Over
 //!   HTTP/1, they treat a chunked body without its last chunk as complete. Over HTTP/2, they ignore
 //!   RST_STREAM and GOAWAY. To mark an answer as complete, send a
@@ -55,7 +56,8 @@
 //!   - the request body is unread, so let handlers of `POST` read it
 //!   - bytes of the next request are buffered; a stray CRLF is enough
 //!   - `half_close` is on
-//! - **Spawned tasks continue.** To stop them, use [`Disconnect`]. To let them finish, and record
+//! - **Spawned tasks continue.** To stop them, use [`Disconnect`], which
+//!   [`track_disconnects`](SseLayer::track_disconnects) turns on. To let them finish, and record
 //!   their events for a client that returns, use [runs](crate::runs).
 //!
 //! # Credentials that expire

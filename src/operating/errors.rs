@@ -72,9 +72,10 @@
 //!
 //! # Upstreams
 //!
-//! An upstream that breaks off fails the stream, with one exception: hyper ends a body cleanly if
+//! An upstream that breaks off fails the stream, with two exceptions. hyper ends a body cleanly if
 //! its HTTP/2 stream was reset with `NO_ERROR` ([RFC 9113, section
-//! 8.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1)).
+//! 8.1](https://www.rfc-editor.org/rfc/rfc9113#section-8.1)). A body that is delimited by the end of
+//! its connection, as over HTTP/1.0, also looks complete when it breaks off.
 //!
 //! # Timing
 //!

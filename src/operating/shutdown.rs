@@ -70,7 +70,8 @@
 //!
 //! # Reconnection storms
 //!
-//! When a server stops, all its clients reconnect. By default, they do so over 2 to 10 seconds.
+//! When a server stops, all its clients reconnect. By default, each waits a random time of 2 to 10
+//! seconds.
 //! These options spread them further:
 //!
 //! - [`Drain::retry`] sets the range from which each client's reconnection time is drawn. The

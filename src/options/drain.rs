@@ -18,7 +18,8 @@ use crate::connection::Client;
 /// | [`never`](Self::never) | when they end by themselves |
 ///
 /// The layer ends a stream between events, in the way that makes its
-/// [client](crate::operating::clients#how-clients-reconnect) reconnect:
+/// [client](crate::operating::clients#how-clients-reconnect) reconnect or, if it does not
+/// reconnect, shows that its answer is incomplete:
 ///
 /// | client | end |
 /// |---|---|
@@ -29,7 +30,7 @@ use crate::connection::Client;
 ///
 /// An event that has begun is completed. Later events are dropped, even if they are ready, because
 /// the client resumes after the last event that it received. The last bytes are a `retry` line and
-/// the [`farewell`](crate::SseLayer::farewell).
+/// the [`farewell`](crate::SseLayer::farewell), if one is set.
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. It then sends only the `retry` line, and nothing if the source is mid-line. A stream

@@ -83,7 +83,7 @@
 //! - The host of the URL is resolved for each connection, so it should always lead to the primary:
 //!   use a virtual address, a proxy, or DNS that Sentinel updates. There is no Sentinel client.
 //! - In a cluster the stream is one key in one slot. The URL can name any node.
-//! - Each process has two connections, which need these permissions:
+//! - Each process has two connections, which need these permissions for the key `tower-sse`:
 //!
 //! ```text
 //! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +ping
@@ -105,20 +105,20 @@
 //! # The limits of one Redis stream
 //!
 //! One core of Redis serves about 2 million entries a second, in batches, to all processes
-//! together: 10 processes can follow 200,000 events a second, and 100 can follow 20,000. Measure it
-//! with events of your size. Each process decodes every event, whether or not it has subscribers
+//! together: 10 processes can each follow 200,000 events a second, or 100 processes 20,000. Measure
+//! it with events of your size. Each process decodes every event, whether or not it has subscribers
 //! for it.
 //!
-//! Measured with events of 256 bytes on two processors, which Redis and one process share. That
-//! process has as many hubs as the table has processes (`benches/redis.sh`):
+//! Measured with events of 256 bytes on two processors, which Redis and one process share. The
+//! processes in the table are hubs in that one process (`benches/redis.sh`):
 //!
 //! | | |
 //! |---|---|
-//! | publishing, acknowledged, from 1, 50 and 200 tasks | 23,000, 188,000 and 179,000 events a second |
-//! | from `publish` to a client, at 1,000 events a second | 36 µs (median), 0.26 ms (99 %) |
-//! | loading the history | 120,000 events a second over 100,000 topics, 380,000 over 10 |
-//! | Redis, for each process that reads in batches | 0.4 to 0.5 µs an event |
-//! | Redis, for 32 processes that read 1,000 single events a second | 17 % of a processor, 9 % with a pause of 5 ms |
+//! | publishing, acknowledged, from 1, 50 and 200 tasks | 11,000, 229,000 and 256,000 events a second |
+//! | from `publish` to a client, at 1,000 events a second | 29 µs (median), 0.15 ms (99 %) |
+//! | loading the history | 200,000 events a second over 100,000 topics, 480,000 over 10 |
+//! | Redis, for each process that reads in batches | 0.3 to 0.4 µs an event |
+//! | Redis, for 32 processes that read 1,000 single events a second | 26 % of a processor, 6 % with a pause of 5 ms |
 //!
 //! To scale further:
 //!

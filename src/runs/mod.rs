@@ -55,8 +55,9 @@
 //! # Clients
 //!
 //! - Through the layer, a client without a last event id gets all events of a run that is running
-//!   or has completed. If the run ended in any other way, its key is free, and the request calls
-//!   the service again.
+//!   or has completed. If the run ended in any other way, the request calls the service again,
+//!   and the new run replaces the old one. Until then, clients with an id of the old run still get
+//!   the rest of it.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and the service is not called.
 //! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
@@ -141,7 +142,8 @@
 //! is long enough for an answer. By default, the shutdown of `SseLayer` ends the streams of `GET`
 //! requests at once. To keep them open for the grace period, set
 //! [`StreamOptions::drain`](crate::StreamOptions::drain) to [`Drain::after`](crate::Drain::after)
-//! in the handler's response. Every client then gets its whole answer, or its body fails.
+//! in the handler's response, with a few seconds more. Every client then gets its whole answer, or
+//! its body fails.
 //!
 //! Runs are kept in the memory of one process. After a restart, all keys are unknown: a client with
 //! an id gets `404`, and the service is not called again.

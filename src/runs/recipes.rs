@@ -19,7 +19,8 @@
 //!
 //! # Owners
 //!
-//! A client that knows a key can read the run and, where a handler allows it, stop it.
+//! A client for whose request the program makes a run's key can read that run and, where a handler
+//! allows it, stop it.
 //!
 //! - [`RunKey::new`] is for names that a client chooses or can guess. The owner comes from the
 //!   authenticated session. A client of another owner gets the answers for an unknown run, even
@@ -204,8 +205,8 @@
 //! }
 //! ```
 //!
-//! The upstream's comments are not recorded, because openai-python parses a block that has only an
-//! id and a comment as an event without data, and fails. The example `llm_tokens` adds runs with
+//! The upstream's comments are not recorded. A recorded comment would need an id, and openai-python
+//! fails at a block of only an id and a comment. The example `llm_tokens` adds runs with
 //! one line.
 //!
 //! # MCP
@@ -229,7 +230,8 @@
 //! # Shutdown
 //!
 //! At a shutdown, the server stops listening, no further run starts, and running ones get a grace
-//! period. [`Drain::after`](crate::Drain::after) keeps their streams open during that time.
+//! period. [`Drain::after`](crate::Drain::after) keeps their streams open for a little longer, so
+//! that it is the run that ends them.
 //!
 //! ```no_run
 //! use std::{io, time::Duration};
@@ -240,6 +242,7 @@
 //! use tower_sse::{Drain, SseLayer, runs::Runs};
 //!
 //! const GRACE: Duration = Duration::from_secs(20);
+//! const LEEWAY: Duration = Duration::from_secs(5);
 //!
 //! async fn serve(
 //!     listener: TcpListener,
@@ -247,7 +250,7 @@
 //!     runs: Runs,
 //!     shutdown: CancellationToken,
 //! ) -> io::Result<()> {
-//!     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::after(GRACE));
+//!     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::after(GRACE + LEEWAY));
 //!     let server = axum::serve(listener, routes.layer(layer))
 //!         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
 //!     let drain = async {

@@ -31,7 +31,7 @@ use crate::connection::LastEventId;
 ///
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
 /// - At a limit or during a shutdown, a request that would call the service gets the
-///   [refusal](crate::Refusal) instead.
+///   refusal [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is.
 ///
 /// If the run has ended and has no events for the client:
 ///
@@ -125,7 +125,7 @@ impl Runs {
         answer::answer(&record, &Requester::of_parts(parts)).await
     }
 
-    /// Cancels the run with this key, and returns whether it was running.
+    /// Cancels the run with this key, and returns whether it was starting or running.
     ///
     /// `last` is the id of the last event that the client has seen. If this run has not assigned
     /// the id, nothing is cancelled, so a late stop request cannot cancel the next turn of a chat.

@@ -82,9 +82,9 @@ impl Service {
         tokio::join!(self.runs.drain(grace), self.leading.drain(grace));
     }
 
-    /// Lets an `EventSource` stay while its run may complete.
+    /// Lets an `EventSource` stay until its run has ended.
     fn options(&self) -> StreamOptions {
-        StreamOptions::new().drain(Drain::after(self.grace))
+        StreamOptions::new().drain(Drain::after(self.grace + Duration::from_secs(5)))
     }
 }
 
