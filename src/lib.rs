@@ -161,9 +161,10 @@
 //!     .drain(Drain::spread_over(Duration::from_secs(20)));
 //! ```
 //!
-//! Streams then end between events, each in the way that makes its client reconnect or, if it does
-//! not reconnect, shows that its answer is incomplete. New streams
-//! are [refused](Refusal) so that their clients try again later. The page on
+//! Streams then end between events where possible. Those of `EventSource`s and other `GET` requests
+//! end so that such clients reconnect. Any other answer, such as that to a `POST`, has 30 seconds
+//! by default to finish; then its body fails, so that it does not look complete. New streams are
+//! [refused](Refusal) so that their clients try again later. The page on
 //! [shutdown](operating::shutdown) has the complete recipes, with a deadline for clients that do
 //! not read.
 //!

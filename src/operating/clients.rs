@@ -36,8 +36,9 @@
 //! - **Layers that do not classify**: a layer classifies clients only if it has
 //!   [`shutdown`](SseLayer::shutdown), [`max_streams`](SseLayer::max_streams),
 //!   [`max_age`](SseLayer::max_age) or [`without_max_age`](SseLayer::without_max_age). If the
-//!   shutdown of an outer layer, or a maximum age in a response, ends a stream of another layer,
-//!   its body fails: every client that reconnects at all does so after a failure.
+//!   shutdown of an outer layer, or a maximum age in a response, ends a stream of a layer with none
+//!   of these, the body fails, also for an `EventSource`: every client that reconnects at all does
+//!   so after a failure.
 //! - **Clients on libsoup** (WebKitGTK, but not Safari) do not notice a body that fails. Over
 //!   HTTP/1, they treat a chunked body without its last chunk as complete. Over HTTP/2, they ignore
 //!   RST_STREAM and GOAWAY. To mark an answer as complete, send a

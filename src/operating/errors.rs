@@ -79,9 +79,10 @@
 //!
 //! # Timing
 //!
-//! A body fails 20 milliseconds after the server has released its last bytes, but waits at most a
-//! second for that. Behind a compressor it waits the whole second: the compressor sends these
-//! bytes, but releases their buffer only when it gets the next one.
+//! Before a body fails, it waits until the server has dropped the buffer of the body's last bytes,
+//! but at most a second. It fails 20 milliseconds after the drop. Behind a compressor it waits the
+//! whole second: the compressor sends these bytes, but releases their buffer only when it gets the
+//! next one.
 //!
 //! # Logs
 //!

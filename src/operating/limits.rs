@@ -43,8 +43,8 @@
 //! | idle, a shared topic | 11.1 |
 //! | idle, a shared topic and a topic of its own | 11.6 |
 //! | client never reads while 5 MB is published | 14 to 18 |
-//! | the same, if clients reconnect with ids of 64 different positions | 19 |
-//! | the same, each with a topic of its own too | 22 |
+//! | client resumes from one of 64 positions, up to 1 MB behind, and never reads | 19 |
+//! | the same, with a topic of its own too | 22 |
 //!
 //! Measured with `served idle`, `served stalled` and `served stalled-hub` of the benchmarks, and
 //! hyper 1.12.

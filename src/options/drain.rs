@@ -17,9 +17,8 @@ use crate::connection::Client;
 /// | [`after`](Self::after) | when they end by themselves, but at the latest after a grace period |
 /// | [`never`](Self::never) | when they end by themselves |
 ///
-/// The layer ends a stream between events, in the way that makes its
-/// [client](crate::operating::clients#how-clients-reconnect) reconnect or, if it does not
-/// reconnect, shows that its answer is incomplete:
+/// The layer ends a stream between events where possible. How it ends depends on the
+/// [client](crate::operating::clients#how-clients-reconnect):
 ///
 /// | client | end |
 /// |---|---|
