@@ -42,9 +42,11 @@
 //! - 30 seconds for [`Drain::per_client`], the default, or the window or grace period of another
 //!   drain;
 //! - 5 more for a source that is mid-event;
-//! - 1 more for a body that fails.  With the default drain that is 36 seconds, so the 40 above
-//!   leave some room. If the process has only 30, as on Kubernetes by default, set `Drain::after`
-//!   with a grace period of 15 seconds, and a deadline of 25.
+//! - 1 more for a body that fails.
+//!
+//! With the default drain that is 36 seconds, so the 40 above leave some room. If the process has
+//! only 30, as on Kubernetes by default, set `Drain::after` with a grace period of 15 seconds, and a
+//! deadline of 25.
 //!
 //! When connections are dropped, every stream still has its close report. The reason is
 //! [`Disconnected`](CloseReason::Disconnected), or [`Drained`](CloseReason::Drained) if hyper had
