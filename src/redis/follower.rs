@@ -23,7 +23,7 @@ const STABLE_SESSION: Duration = Duration::from_secs(5);
 pub(super) struct Follower {
     pub(super) connector: Arc<Connector>,
     pub(super) reader: Reader,
-    /// The pause after each read that takes all entries.
+    /// The pause after each read to the end of the stream.
     pub(super) pause: Duration,
 }
 
@@ -125,22 +125,22 @@ impl Follower {
     async fn read_next(&mut self, reading: &mut Stream, session: &mut Session) -> Result<(), Stop> {
         let acknowledged = self.reader.gate.newest_known();
         let count = self.reader.page_size.entries();
-        let asked = Instant::now();
         let entries = reading.wait_after(self.reader.last(), count).await?;
-        let length = entries.as_ref().map_or(0, Vec::len);
-        let is_full = length == count;
-        if is_full {
-            self.reader.page_size.adapt(length, asked.elapsed());
-        }
-        let is_complete = entries.is_some() && !is_full;
         let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
-        match entries {
-            Some(entries) => self.reader.feed_entries(reading, entries).await?,
-            None => self.reader.catch_up(reading).await?,
+        let is_full = entries.as_ref().is_some_and(|entries| entries.len() == count);
+        let is_complete = entries.is_some() && !is_full;
+        if let Some(entries) = entries {
+            self.reader.feed_entries(reading, entries).await?;
         }
-        // The entry was in the stream before this read, unless the publishers are connected to
-        // another server.
-        if is_complete && acknowledged > self.reader.last().id && !mutant::trusts_every_answer() {
+        if is_full {
+            // The time that it took says nothing of the link: it includes the wait.
+            self.reader.page_size.grow();
+        }
+        if !is_complete {
+            self.reader.catch_up(reading).await?;
+        } else if acknowledged > self.reader.last().id && !mutant::trusts_every_answer() {
+            // The entry was in the stream before this read, unless the publishers are connected to
+            // another server.
             let missing = "an acknowledged entry is missing";
             return Err(Error::new("read the Redis stream", missing).into());
         }
@@ -148,8 +148,7 @@ impl Follower {
             // Check the publishers' connection too: a proxy may have closed it while it was idle.
             session.stream.ping().await?;
         }
-        // After a full page, more entries are probably waiting.
-        if !is_full && !self.pause.is_zero() {
+        if !self.pause.is_zero() {
             sleep(self.pause).await;
         }
         Ok(())

@@ -24,14 +24,21 @@ impl PageSize {
         self.0
     }
 
-    /// Adapts to an answer with this many entries.
+    /// Adapts to an answer with this many entries, for which Redis did not wait.
     pub(super) fn adapt(&mut self, entries: usize, elapsed: Duration) {
         if elapsed > SLOW {
             self.halve();
-        } else if entries >= self.0 {
-            let larger = if elapsed < FAST { self.0 * 2 } else { self.0 + 1 };
-            self.0 = larger.min(MAX);
+        } else if entries < self.0 {
+            // The last page says nothing.
+        } else if elapsed < FAST {
+            self.0 = (self.0 * 2).min(MAX);
+        } else {
+            self.grow();
         }
+    }
+
+    pub(super) fn grow(&mut self) {
+        self.0 = (self.0 + 1).min(MAX);
     }
 
     /// Adapts to a break of the connection, which may have been a timeout.

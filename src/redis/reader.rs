@@ -131,7 +131,8 @@ impl Reader {
             let asked = Instant::now();
             let mut page = stream.range(from, None, count).await?;
             let is_full = page.len() == count;
-            self.page_size.adapt(page.len(), asked.elapsed());
+            let new_entries = page.len().saturating_sub(usize::from(is_inclusive));
+            self.page_size.adapt(new_entries, asked.elapsed());
             if is_inclusive {
                 match page.first() {
                     // Until now, only its id may have been known.

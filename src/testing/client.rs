@@ -86,6 +86,7 @@ impl<S, B> TestClient<S, B> {
         V: TryInto<HeaderValue>,
     {
         let (Ok(name), Ok(value)) = (name.try_into(), value.try_into()) else {
+            // A mistake in the test.
             panic!("the name or the value of the header is not valid")
         };
         self.headers.insert(name, value);
@@ -146,6 +147,7 @@ where
         let caller = Location::caller();
         let uri = match uri.parse() {
             Ok(uri) => uri,
+            // A mistake in the test.
             Err(error) => panic!("{uri:?} is not a URI: {error}"),
         };
         self.open(uri, last_event_id.to_owned(), caller)
@@ -166,6 +168,7 @@ where
     pub fn reconnect(&mut self, stream: TestStream) -> impl Future<Output = TestStream> {
         let caller = Location::caller();
         let Some(uri) = stream.uri().cloned() else {
+            // A mistake in the test.
             panic!("only a stream that a `TestClient` opened can be opened again")
         };
         let last_event_id = stream.last_event_id().to_owned();
@@ -179,6 +182,7 @@ where
         *request.headers_mut() = self.headers.clone();
         if !last_event_id.is_empty() {
             let Ok(value) = HeaderValue::from_bytes(last_event_id.as_bytes()) else {
+                // A client could not send it either, so the test fails.
                 panic!("the id {last_event_id:?} cannot be the value of a header, at {caller}")
             };
             request.headers_mut().insert(&LAST_EVENT_ID, value);
@@ -188,6 +192,7 @@ where
             let answer = self.service().call(request);
             answer.await
         });
+        // From here on, a panic is how the test of a wrong answer fails.
         let response = match answer.await {
             Ok(Ok(response)) => response,
             Ok(Err(error)) => {

@@ -267,6 +267,7 @@ impl TestStream {
     }
 
     fn fail(&self, what: &str, caller: &Location<'_>) -> ! {
+        // How a test fails.
         panic!("{what}, at {caller}\n{}", self.reader);
     }
 }

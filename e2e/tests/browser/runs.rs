@@ -100,14 +100,20 @@ async fn figures(browser: &Chromium) -> (Value, String) {
     (bill, text.as_str().unwrap().to_owned())
 }
 
-#[tokio::test]
-async fn an_answer_survives_its_connections_and_is_paid_for_once() {
-    let Some(tools) = Tools::find() else { return };
-    let mut server = Server::start(ANY).await;
+/// Opens the page and asks a question.
+async fn ask() -> Option<(Server, Chromium)> {
+    let tools = Tools::find()?;
+    let server = Server::start(ANY).await;
     let browser = Chromium::start(&tools).await;
     browser.open(&format!("http://{}/", server.address)).await;
     until_state(&browser, "idle").await;
     browser.click("#ask").await;
+    Some((server, browser))
+}
+
+#[tokio::test]
+async fn an_answer_survives_its_connections_and_is_paid_for_once() {
+    let Some((mut server, browser)) = ask().await else { return };
     server.say(&browser, 10, 10).await;
     until_connections(&browser, 2).await;
 
@@ -158,12 +164,7 @@ async fn an_answer_survives_its_connections_and_is_paid_for_once() {
 
 #[tokio::test]
 async fn stop_ends_the_answer_for_every_page_and_the_next_question_is_another_answer() {
-    let Some(tools) = Tools::find() else { return };
-    let mut server = Server::start(ANY).await;
-    let browser = Chromium::start(&tools).await;
-    browser.open(&format!("http://{}/", server.address)).await;
-    until_state(&browser, "idle").await;
-    browser.click("#ask").await;
+    let Some((mut server, browser)) = ask().await else { return };
     server.say(&browser, 7, 7).await;
     browser.click("#tab").await;
     shows(&browser, "demo.tab?.document", 7).await;
