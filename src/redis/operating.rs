@@ -114,9 +114,9 @@
 //!
 //! | | |
 //! |---|---|
-//! | publishing, acknowledged, from 1, 50 and 200 tasks | 11,000, 229,000 and 256,000 events a second |
-//! | from `publish` to a client, at 1,000 events a second | 29 µs (median), 0.15 ms (99 %) |
-//! | loading the history | 200,000 events a second over 100,000 topics, 480,000 over 10 |
+//! | publishing, acknowledged, from 1, 50 and 200 tasks | 12,000, 220,000 and 255,000 events a second |
+//! | from `publish` to a client, at 1,000 events a second | 29 µs (median), 0.14 ms (99 %) |
+//! | loading the history | 180,000 events a second over 100,000 topics, 500,000 over 10 |
 //! | Redis, for each process that reads in batches | 0.3 to 0.4 µs an event |
 //! | Redis, for 32 processes that read 1,000 single events a second | 26 % of a processor, 6 % with a pause of 5 ms |
 //!
