@@ -67,32 +67,29 @@ impl Config {
         }
     }
 
-    /// Starts tracking the response to a request. If the service returns bare streams, this also
-    /// opens or refuses the stream.
+    /// Starts tracking the response to a request, unless an outer layer tracks it. If the service
+    /// returns bare streams, this also opens or refuses the stream.
     #[cold]
     pub(super) fn track<B>(
         &self,
         request: &mut Request<B>,
         info: RequestInfo,
         returns_streams: bool,
-    ) -> Result<Box<InFlight>, NotOpened> {
+    ) -> Result<Option<Box<InFlight>>, NotOpened> {
         let permit = if returns_streams { self.admit(info)? } else { None };
-        let in_flight = match request.extensions().get::<Disconnect>() {
-            Some(outer) => {
-                outer.start_over();
-                InFlight::OuterDisconnect(outer.clone())
-            }
-            None => {
-                let disconnect = Disconnect::new();
-                request.extensions_mut().insert(disconnect.clone());
-                InFlight::Disconnect(DisconnectGuard::new(disconnect))
-            }
-        };
-        Ok(Box::new(if returns_streams && !info.is_head {
-            InFlight::Stream(self.open(&self.options, permit, in_flight.into_guard()))
+        let guard = if request.extensions().get::<Disconnect>().is_some() {
+            None
         } else {
-            in_flight
-        }))
+            let disconnect = Disconnect::new();
+            request.extensions_mut().insert(disconnect.clone());
+            Some(DisconnectGuard::new(disconnect))
+        };
+        let in_flight = if returns_streams && !info.is_head {
+            Some(InFlight::Stream(self.open(&self.options, permit, guard)))
+        } else {
+            guard.map(InFlight::Disconnect)
+        };
+        Ok(in_flight.map(Box::new))
     }
 
     /// Decides whether a stream may open for this request, and takes its permit.
@@ -220,7 +217,7 @@ impl Config {
         &self,
         response: Response<B>,
         info: RequestInfo,
-        mut in_flight: Option<InFlight>,
+        in_flight: Option<InFlight>,
         handled: &Handled,
     ) -> Response<SseBody<B>> {
         if let (Handled::Stream(inherited), Some(shutdown)) = (handled, &self.shutdown) {
@@ -233,9 +230,6 @@ impl Config {
                 _ = inherited.set(shutdown.clone());
             }
         }
-        if let Some(in_flight) = &mut in_flight {
-            in_flight.prefer_inner_reason();
-        }
         pass(response, info, in_flight)
     }
 
@@ -247,18 +241,20 @@ impl Config {
         in_flight: Option<InFlight>,
         may_be_refused: bool,
     ) -> Result<StreamRecord, NotOpened> {
-        if let Some(InFlight::Stream(record)) = in_flight {
-            return Ok(record);
-        }
+        let guard = match in_flight {
+            Some(InFlight::Stream(record)) => return Ok(record),
+            Some(InFlight::Disconnect(guard)) => Some(guard),
+            None => None,
+        };
         let permit = match self.admit(info) {
             Ok(permit) => permit,
             Err(_) if !may_be_refused => None,
             Err(not_opened) => {
-                end(in_flight, CloseReason::Ended);
+                end(guard.map(InFlight::Disconnect), CloseReason::Ended);
                 return Err(not_opened);
             }
         };
-        Ok(self.open(options, permit, in_flight.and_then(InFlight::into_guard)))
+        Ok(self.open(options, permit, guard))
     }
 
     /// Turns `response` into a refusal.
