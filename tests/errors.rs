@@ -168,7 +168,7 @@ async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
 
 /// Returns a layer that inspects requests.
 fn observed_by(reports: &Reports) -> SseLayer {
-    reports.observe(layer().shutdown(CancellationToken::new()))
+    reports.observe(layer())
 }
 
 #[tokio::test(start_paused = true)]
@@ -189,15 +189,6 @@ async fn a_cancelled_task_ends_the_stream_of_an_event_source_cleanly_and_fails_a
         assert_eq!(rest(&mut body).await, expected, "{client:?}");
         assert_eq!(reports.take(), [CloseReason::Cancelled], "{client:?}");
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_layer_that_does_not_inspect_requests_fails_every_cancelled_stream() {
-    let (feed, source) = Feed::new();
-    let request = Requester::EventSource.request("/");
-    let mut body = answer_to(request, &layer(), event_stream(source)).into_body();
-    feed.fail(Outer(cancelled_task().await.into()));
-    assert_eq!(rest(&mut body).await, (":\n".to_owned(), failed("outer")));
 }
 
 #[tokio::test(start_paused = true)]

@@ -88,8 +88,7 @@ async fn a_cancelled_source_is_a_debug_line() {
     let error = cancelled_task().await;
     let lines = logged(|| {
         let (feed, source) = Feed::new();
-        // A layer that inspects requests ends the stream of an `EventSource` cleanly.
-        let layer = SseLayer::new().without_max_age();
+        let layer = SseLayer::new();
         let request = Request::get("/")
             .header("accept", "text/event-stream")
             .header("cache-control", "no-cache");

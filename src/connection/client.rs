@@ -25,8 +25,6 @@ pub(crate) enum Client {
     /// A client that called an API by another method, and whose answer is the stream. It does not
     /// reconnect.
     Call,
-    /// A client that sent a `GET`, in a layer that does not read the headers.
-    Unclassified,
 }
 
 impl Client {
@@ -45,12 +43,6 @@ impl Client {
         }
     }
 
-    /// Classifies the client by the method alone.
-    #[inline]
-    pub(crate) fn unclassified(method: &Method) -> Self {
-        if *method == Method::GET { Self::Unclassified } else { Self::Call }
-    }
-
     #[cold]
     fn of_get(headers: &HeaderMap) -> Self {
         if !names_event_stream(headers) {
@@ -67,10 +59,9 @@ impl Client {
     /// Returns whether the body must fail if the layer ends the stream before its source does.
     ///
     /// `fetch` clients do not reconnect after a clean end, and the client of a call would mistake a
-    /// partial answer for the complete one. For an unclassified client a failure is the safe
-    /// choice: every client that reconnects at all does so after a failure.
+    /// partial answer for the complete one.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
-        matches!(self, Self::Fetch | Self::Call | Self::Unclassified)
+        matches!(self, Self::Fetch | Self::Call)
     }
 
     /// Returns whether the client is known to reconnect after a clean end.

@@ -54,11 +54,7 @@ enum Handled {
 impl Config {
     #[inline]
     pub(super) fn request_info(&self, method: &Method, headers: &HeaderMap) -> RequestInfo {
-        // Most responses are not event streams, so headers are read only if an option needs them.
-        let needs_client =
-            self.shutdown.is_some() || self.permits.is_some() || self.options.has_max_age_setting();
-        let client =
-            if needs_client { Client::of(method, headers) } else { Client::unclassified(method) };
+        let client = Client::of(method, headers);
         RequestInfo {
             client,
             arrived_during_shutdown: client.is_call() && self.is_draining(),

@@ -29,11 +29,6 @@ impl<M> SseLayer<M> {
     /// Turns [`max_age`](Self::max_age) off, which is the default. A response can still set a
     /// maximum age for its own stream.
     ///
-    /// Calling it also makes the layer [classify its
-    /// clients](crate::operating::clients#how-clients-reconnect), as a maximum age, a shutdown or a
-    /// limit does. In a layer that does not classify them, a stream with a maximum age of its own
-    /// always ends by failing.
-    ///
     /// ```
     /// use tower_sse::SseLayer;
     ///

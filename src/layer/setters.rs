@@ -222,8 +222,7 @@ impl<M> SseLayer<M> {
     ///
     /// - [`on_error`](Self::on_error) is not called, and nothing is logged above DEBUG.
     /// - The close reason is [`Cancelled`](crate::CloseReason::Cancelled).
-    /// - Between events, the stream of an `EventSource` ends cleanly, if the layer [classifies its
-    ///   clients](crate::operating::clients#how-clients-reconnect). Every other body fails, because
+    /// - Between events, the stream of an `EventSource` ends cleanly. Every other body fails, because
     ///   the client would mistake a partial answer for the complete one.
     ///
     /// Do not return `true` for the reset or timeout of an upstream, because the rest of its answer

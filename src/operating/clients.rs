@@ -33,12 +33,6 @@
 //! - **A `fetch` with `cache: 'no-store'` or `'reload'`** sends the headers of an `EventSource`,
 //!   and is treated as one. The same holds for every `fetch` while "disable cache" is on in the
 //!   developer tools of Chromium or Firefox.
-//! - **Layers that do not classify**: a layer classifies clients only if it has
-//!   [`shutdown`](SseLayer::shutdown), [`max_streams`](SseLayer::max_streams),
-//!   [`max_age`](SseLayer::max_age) or [`without_max_age`](SseLayer::without_max_age). If the
-//!   shutdown of an outer layer, or a maximum age in a response, ends a stream of a layer with none
-//!   of these, the body fails, also for an `EventSource`: every client that reconnects at all does
-//!   so after a failure.
 //! - **Clients on libsoup** (WebKitGTK, but not Safari) do not notice a body that fails. Over
 //!   HTTP/1, they treat a chunked body without its last chunk as complete. Over HTTP/2, they ignore
 //!   RST_STREAM and GOAWAY. To mark an answer as complete, send a
@@ -79,10 +73,6 @@
 //! }
 //! # until_expiry(Response::new(()), Duration::ZERO);
 //! ```
-//!
-//! The stream of an `EventSource` then ends cleanly only in a layer that [classifies its
-//! clients](#exceptions). To make a layer do so, call
-//! [`without_max_age`](SseLayer::without_max_age).
 //!
 //! # Streams that are over for good
 //!

@@ -15,8 +15,6 @@
 //!
 //! - Mid-event, or with a content coding, every error fails the stream, because the layer can write
 //!   no event there.
-//! - A cancellation ends a stream cleanly only in a layer that [classifies its
-//!   clients](super::clients#how-clients-reconnect).
 //! - The close report has the reason [`Failed`](CloseReason::Failed) or
 //!   [`Cancelled`](CloseReason::Cancelled).
 //!

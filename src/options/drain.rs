@@ -24,7 +24,6 @@ use crate::connection::Client;
 /// |---|---|
 /// | `EventSource`, and other clients that send a `GET`, except `fetch` | clean |
 /// | `fetch` in a browser | the body fails: such clients do not reconnect after a clean end |
-/// | a `GET`, in a layer that does not classify its clients and inherits the shutdown of an outer layer | the body fails |
 /// | any other method | the body fails: the client would mistake a partial answer for the complete one |
 ///
 /// An event that has begun is completed. Later events are dropped, even if they are ready, because

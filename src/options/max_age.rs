@@ -12,7 +12,6 @@ use crate::connection::Client;
 /// |---|---|
 /// | `EventSource`, and other clients that send a `GET`, except `fetch` | clean |
 /// | `fetch` in a browser | the body fails: such clients do not reconnect after a clean end |
-/// | a `GET`, in a layer that does not classify its clients | the body fails |
 /// | any other method: a call whose answer is the stream | the stream may take up to 30 more seconds ([`grace`](Self::grace)) to end by itself, then the body fails |
 ///
 /// The layer [classifies a client](crate::operating::clients#how-clients-reconnect) by its request.

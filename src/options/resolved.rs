@@ -83,11 +83,6 @@ impl ResolvedOptions {
         self.options.terminator.as_ref()?.as_ref()
     }
 
-    /// Returns whether a maximum age was set or turned off, rather than left at the default.
-    pub(crate) const fn has_max_age_setting(&self) -> bool {
-        self.options.max_age.is_some()
-    }
-
     /// Draws the maximum age of one stream.
     pub(crate) fn draw_max_age(&self, client: Client) -> Option<Duration> {
         Some(self.options.max_age.as_ref()?.as_ref()?.draw(client))

@@ -137,12 +137,6 @@ impl StreamOptions {
 
     /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
-    /// A layer that has neither a maximum age nor a shutdown nor a limit does not [classify its
-    /// clients](crate::operating::clients#how-clients-reconnect). The body then fails at the
-    /// maximum age, because every client that reconnects at all does so after a failure. Call
-    /// [`SseLayer::without_max_age`](crate::SseLayer::without_max_age) to make the layer classify
-    /// its clients.
-    ///
     /// A stream that must not outlive the credentials of its request needs a grace period of zero:
     ///
     /// ```

@@ -113,14 +113,13 @@ async fn a_client_that_leaves_is_no_failure_to_trace() {
     }
 }
 
-/// A cancellation ends the stream of an `EventSource` cleanly if the layer inspects requests.
+/// A cancellation ends the stream of an `EventSource` cleanly and fails the body of every other client.
 #[tokio::test]
 async fn a_cancelled_source_is_a_failure_to_an_outer_trace_only_if_the_body_fails() {
     let event_source = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
     for (headers, expected) in [(&event_source[..], [0, 1, 0]), (&[], [1, 0, 1])] {
         let counts = Counts::default();
-        let looking = SseLayer::new().without_max_age();
-        let (app, mut sources) = Place::Outside.compose_with(looking, trace(&counts));
+        let (app, mut sources) = Place::Outside.compose_with(SseLayer::new(), trace(&counts));
         let address = serve_axum(app).await;
 
         let response = client::get(address, "/events", headers).await;

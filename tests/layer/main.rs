@@ -8,7 +8,6 @@ mod limit;
 mod nested;
 mod options;
 mod refusal;
-mod unasked;
 mod without_body;
 
 #[path = "../support/mod.rs"]

@@ -241,3 +241,14 @@ async fn a_busy_source_is_cut_at_its_first_event_boundary() {
         rig.assert_cut_with_last_line(client, b"data: a\r\r\n", CloseReason::Expired).await;
     }
 }
+
+/// No option of the layer has to be set for a client to be recognised.
+#[tokio::test(start_paused = true)]
+async fn an_age_of_the_response_alone_ends_the_stream_of_an_event_source_cleanly() {
+    let mut rig = Rig::answering(SseLayer::new(), Requester::EventSource, |answer| {
+        answer.extensions_mut().insert(StreamOptions::new().max_age(MaxAge::new(AGE)));
+    });
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(AGE).await;
+    assert_eq!(rig.poll(), Polled::End);
+}

@@ -179,8 +179,7 @@ async fn a_stream_that_ends_by_itself_closes_in_the_requests_span() {
     let error = std::io::Error::other(cancelled_task().await);
     let record = Record::default();
     let _guard = record_by(&record);
-    // A layer that inspects requests ends an `EventSource`'s cancelled stream cleanly.
-    let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new().without_max_age());
+    let (layer, spans) = noting_spans(SseLayer::<marker::Events>::new());
     let (source, events) = Source::new();
     let mut events = Some(events);
     let mut service = layer.layer(service_fn(|_: Request<()>| {
