@@ -5,7 +5,6 @@ mod support;
 use std::{error::Error, fmt, io, time::Duration};
 
 use tokio::{task::JoinError, time};
-use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
 use support::{
