@@ -34,9 +34,14 @@ impl Client {
         if *method != Method::GET {
             return Self::Call;
         }
-        // A shorter header value cannot name `text/event-stream`, so it is not parsed.
-        let mut accepted = headers.get_all(&ACCEPT).iter();
-        if accepted.any(|value| value.len() >= "text/event-stream".len()) {
+        // Few requests have many headers, so comparing their names costs less than a hash. A shorter
+        // value cannot name `text/event-stream`, so it is not parsed.
+        let min_len = "text/event-stream".len();
+        let mut accepted = headers
+            .iter()
+            .skip_while(|(name, _)| **name != ACCEPT)
+            .take_while(|(name, _)| **name == ACCEPT);
+        if accepted.any(|(_, value)| value.len() >= min_len) {
             Self::of_get(headers)
         } else {
             Self::Get

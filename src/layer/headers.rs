@@ -35,7 +35,9 @@ const HOP_BY_HOP: [HeaderName; 4] = [
 /// status allows a body.
 #[inline]
 pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
-    headers.get(CONTENT_TYPE).is_some_and(is_text_event_stream) && has_body(status)
+    // Few responses have many headers, so comparing their names costs less than a hash.
+    let content_type = headers.iter().find(|(name, _)| **name == CONTENT_TYPE);
+    content_type.is_some_and(|(_, value)| is_text_event_stream(value)) && has_body(status)
 }
 
 /// Returns whether a response with this status can have a body (RFC 9110, section 6.4.1).
