@@ -184,6 +184,16 @@ impl<M> SseLayer<M> {
     ///
     /// Do not send the text of the error to clients you do not trust. Do not name the event
     /// `error`: `EventSource` dispatches its own `error` event when the connection breaks.
+    ///
+    /// # The error
+    ///
+    /// The closure receives the error that the program's stream returned, in every host, so it can
+    /// call `error.downcast_ref::<MyError>()`. Errors in which a host wraps it are removed:
+    ///
+    /// - around the errors of streams of events, as passed to [`response`](crate::response), those
+    ///   of every host;
+    /// - around the errors of other bodies, such as axum's `Sse`, only `axum::Error`, and only with
+    ///   feature `axum`.
     #[must_use]
     pub fn on_error<F>(self, to_event: F) -> Self
     where

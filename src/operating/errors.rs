@@ -24,7 +24,8 @@
 //!
 //! A cancellation is the error of a task that the program itself cancelled, or an error for which
 //! [`cancellation_if`](SseLayer::cancellation_if) returns `true`. Return `true` only for errors
-//! that nothing but the program can cause. For tonic and hyper:
+//! that nothing but the program can cause. It is called with the error that the stream returned and
+//! with each of its causes, whichever host wraps them. For tonic and hyper:
 //!
 //! ```
 //! use std::error::Error;
