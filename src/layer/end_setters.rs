@@ -137,6 +137,9 @@ impl<M> SseLayer<M> {
     ///     ReceiverStream::new(events).map(Ok).chain(failure)
     /// }
     /// ```
+    ///
+    /// A stream that `take_until` stops has also ended cleanly, so `[DONE]` follows its partial
+    /// answer. Stop it [by an error](crate::operating::errors#stopping-a-stream) instead.
     #[must_use]
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))

@@ -48,6 +48,48 @@
 //! `io::Error::from(join_error)`, which `?` calls, keeps only its text, so the layer cannot
 //! recognise it.
 //!
+//! # Stopping a stream
+//!
+//! A stream that ends early has still ended cleanly, for example by `take_until`: a
+//! [`terminator`](SseLayer::terminator) follows, and the partial answer looks complete. Stop it by an
+//! error that is a cancellation:
+//!
+//! ```
+//! use std::{error::Error, fmt};
+//!
+//! use futures_util::{Stream, StreamExt, stream};
+//! use tokio_util::sync::CancellationToken;
+//! use tower_sse::{Event, SseLayer};
+//!
+//! #[derive(Debug)]
+//! struct Stopped;
+//!
+//! impl fmt::Display for Stopped {
+//!     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+//!         f.write_str("the answer was stopped")
+//!     }
+//! }
+//!
+//! impl Error for Stopped {}
+//!
+//! fn until_stopped(
+//!     events: impl Stream<Item = Event> + Unpin,
+//!     stop: CancellationToken,
+//! ) -> impl Stream<Item = Result<Event, Stopped>> {
+//!     stream::unfold(Some((events, stop)), |open| async {
+//!         let (mut events, stop) = open?;
+//!         tokio::select! {
+//!             event = events.next() => Some((Ok(event?), Some((events, stop)))),
+//!             () = stop.cancelled() => Some((Err(Stopped), None)),
+//!         }
+//!     })
+//! }
+//!
+//! # let layer: SseLayer =
+//! SseLayer::new().terminator("[DONE]").cancellation_if(|error| error.is::<Stopped>());
+//! # _ = until_stopped(stream::empty(), CancellationToken::new());
+//! ```
+//!
 //! # `BroadcastStream` and `Lagged`
 //!
 //! A `BroadcastStream` returns the error `Lagged` if its client was too slow and lost messages. If
