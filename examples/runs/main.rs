@@ -34,7 +34,7 @@ use futures_util::StreamExt;
 use tokio::{net::TcpListener, signal, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    Drain, Event, LastEventId, Retry, SseLayer,
+    Drain, Event, LastEventId, Retry, SseLayer, StreamOptions,
     runs::{RunEnd, RunKey, Runs},
 };
 
@@ -79,8 +79,7 @@ pub(crate) async fn serve(
     let layer = SseLayer::new()
         .retry(Retry::fixed(Duration::from_millis(200)))
         .terminator(Event::new().event("done").data("the answer is complete"))
-        .shutdown(shutdown.clone())
-        .drain(Drain::after(GRACE + LEEWAY));
+        .shutdown(shutdown.clone());
     let runs = demo.runs.clone();
     let server = axum::serve(listener, app(demo, layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -162,12 +161,14 @@ async fn page(headers: HeaderMap) -> Response {
     ([(SET_COOKIE, cookie)], page).into_response()
 }
 
-/// Asks the model. This handler knows nothing of runs.
+/// Asks the model. This handler knows nothing of runs. Its options apply to every page that attaches.
 async fn ask(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
     demo.ledger.count_call(&key);
     let ledger = demo.ledger;
     let tokens = demo.model.generate().inspect(move |_| ledger.count_token(&key));
-    tower_sse::response(tokens.map(Event::from))
+    // Not on the layer, where it would also keep open streams that never end.
+    let options = StreamOptions::new().drain(Drain::after(GRACE + LEEWAY));
+    (options, tower_sse::response(tokens.map(Event::from)))
 }
 
 /// Attaches a page to its answer.

@@ -15,7 +15,7 @@ use super::{
     frame_batch::{FrameBatch, Pushed},
     layer_scope::{is_within_layer, warn_without_layer},
 };
-use crate::{BoxError, event::Encode};
+use crate::{BoxError, error::ItemError, event::Encode};
 
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
@@ -101,7 +101,10 @@ where
                 Ok(Pushed::Empty) => ready!(this.budget.poll_empty(cx)),
                 Ok(Pushed::Full) => break,
                 Err(error) => {
-                    *this.error = Some(error.into());
+                    // Without a layer, nothing looks for the mark.
+                    let error =
+                        if is_within_layer() { ItemError::mark(error) } else { error.into() };
+                    *this.error = Some(error);
                     this.stream.set(None);
                     break;
                 }

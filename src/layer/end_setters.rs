@@ -132,6 +132,9 @@ impl<M> SseLayer<M> {
     ///     ReceiverStream::new(events).map(Ok).chain(failure)
     /// }
     /// ```
+    ///
+    /// A stream that `take_until` stops has also ended cleanly, so `[DONE]` follows its partial
+    /// answer. Stop it [by an error](crate::operating::errors#stopping-a-stream) instead.
     #[must_use]
     pub fn terminator(self, terminator: impl Into<Event>) -> Self {
         self.options(StreamOptions::new().terminator(terminator))
@@ -179,6 +182,16 @@ impl<M> SseLayer<M> {
     ///
     /// Do not send the text of the error to clients you do not trust. Do not name the event
     /// `error`: `EventSource` dispatches its own `error` event when the connection breaks.
+    ///
+    /// # The error
+    ///
+    /// The closure receives the error that the program's stream returned, in every host, so it can
+    /// call `error.downcast_ref::<MyError>()`. Errors in which a host wraps it are removed:
+    ///
+    /// - around the errors of streams of events, as passed to [`response`](crate::response), those
+    ///   of every host;
+    /// - around the errors of other bodies, such as axum's `Sse`, only `axum::Error`, and only with
+    ///   feature `axum`.
     #[must_use]
     pub fn on_error<F>(self, to_event: F) -> Self
     where

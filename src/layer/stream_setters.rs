@@ -40,6 +40,10 @@ impl<M> SseLayer<M> {
     /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
     /// default none is sent, and most clients wait for a few seconds.
     ///
+    /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry) instead,
+    /// by default 2 to 10 seconds, even if this one is shorter. To reconnect as soon as after any
+    /// other end, turn that one off with [`Drain::without_retry`](crate::Drain::without_retry).
+    ///
     /// Some clients, such as rmcp's, fail if a block has two `retry` lines:
     ///
     /// - If the first event is ready at once and has a `retry` line, as that of MCP servers does,

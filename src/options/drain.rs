@@ -87,6 +87,22 @@ impl Drain {
     }
 
     /// Gives each stream up to `grace` to end by itself, then ends it.
+    ///
+    /// Set it in the responses of streams that end by themselves, such as answers. On a layer, it
+    /// would also keep the streams of a hub open for the whole of `grace`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::Response;
+    /// use tower_sse::{Drain, StreamOptions};
+    ///
+    /// fn with_time_to_end<B>(mut answer: Response<B>) -> Response<B> {
+    ///     let drain = Drain::after(Duration::from_secs(15));
+    ///     answer.extensions_mut().insert(StreamOptions::new().drain(drain));
+    ///     answer
+    /// }
+    /// # with_time_to_end(Response::new(()));
+    /// ```
     pub const fn after(grace: Duration) -> Self {
         Self::new(When::After(grace))
     }
@@ -99,6 +115,9 @@ impl Drain {
 
     /// Sets the reconnection time that is sent to clients. The default is drawn for each client
     /// from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
+    ///
+    /// It replaces the time of [`SseLayer::retry`](crate::SseLayer::retry), which clients use again
+    /// after the next stream has begun.
     pub fn retry(mut self, retry: Retry) -> Self {
         self.retry = Some(retry);
         self

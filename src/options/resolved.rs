@@ -7,7 +7,7 @@ use super::{
     Drain, Heartbeat, Retry, StreamOptions, callbacks::OnClose, cancellation::CancellationIf,
     stream_options::last_event,
 };
-use crate::{BoxError, callback::catch_panic, connection::Client};
+use crate::{BoxError, callback::catch_panic, connection::Client, error::program_error};
 
 /// The options of one stream, merged from those of its layer and its response.
 #[derive(Clone)]
@@ -122,7 +122,7 @@ impl ResolvedOptions {
     /// panics, or if no client would dispatch the event.
     pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref()?.as_ref()?;
-        last_event(catch_panic(|| to_event(&**error))?)
+        last_event(catch_panic(|| to_event(program_error(&**error)))?)
     }
 }
 

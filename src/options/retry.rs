@@ -12,6 +12,8 @@ use crate::event::{Encoded, Event, whole_milliseconds};
 /// | when the server shuts down | [`Drain::retry`](crate::Drain::retry) |
 /// | to a client that is refused | [`Refusal::retry`](crate::Refusal::retry) |
 ///
+/// A client uses the last one that it has received.
+///
 /// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without one, all
 /// clients wait for the same few seconds, so after a restart they reconnect at the same time. A
 /// range spreads the reconnections.

@@ -143,7 +143,7 @@
 //! requests at once. To keep them open for the grace period, set
 //! [`StreamOptions::drain`](crate::StreamOptions::drain) to [`Drain::after`](crate::Drain::after)
 //! in the handler's response, with a few seconds more. Every client then gets its whole answer, or
-//! its body fails.
+//! its body fails. [Recipes](recipes#shutdown) has the code.
 //!
 //! Runs are kept in the memory of one process. After a restart, all keys are unknown: a client with
 //! an id gets `404`, and the service is not called again.

@@ -230,19 +230,27 @@
 //! # Shutdown
 //!
 //! At a shutdown, the server stops listening, no further run starts, and running ones get a grace
-//! period. [`Drain::after`](crate::Drain::after) keeps their streams open for a little longer, so
-//! that it is the run that ends them.
+//! period. [`Drain::after`](crate::Drain::after) in the responses of runs keeps their streams open
+//! for a little longer, so that it is the run that ends them. Do not set it on the layer, where it
+//! would also keep streams open that never end, such as those of a hub.
 //!
 //! ```no_run
 //! use std::{io, time::Duration};
 //!
-//! use axum::Router;
+//! use axum::{Router, response::IntoResponse};
+//! use futures_util::{Stream, stream};
 //! use tokio::net::TcpListener;
 //! use tokio_util::sync::CancellationToken;
-//! use tower_sse::{Drain, SseLayer, runs::Runs};
+//! use tower_sse::{Drain, Event, SseLayer, StreamOptions, runs::Runs};
+//! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
 //!
 //! const GRACE: Duration = Duration::from_secs(20);
 //! const LEEWAY: Duration = Duration::from_secs(5);
+//!
+//! # #[cfg(feature = "axum")]
+//! async fn chat() -> impl IntoResponse {
+//!     (StreamOptions::new().drain(Drain::after(GRACE + LEEWAY)), tower_sse::response(tokens()))
+//! }
 //!
 //! async fn serve(
 //!     listener: TcpListener,
@@ -250,7 +258,7 @@
 //!     runs: Runs,
 //!     shutdown: CancellationToken,
 //! ) -> io::Result<()> {
-//!     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::after(GRACE + LEEWAY));
+//!     let layer = SseLayer::new().shutdown(shutdown.clone());
 //!     let server = axum::serve(listener, routes.layer(layer))
 //!         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
 //!     let drain = async {

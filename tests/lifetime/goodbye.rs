@@ -3,7 +3,9 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time;
-use tower_sse::{CloseReason, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, StreamOptions};
+use tower_sse::{
+    CloseReason, Decoder, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, StreamOptions,
+};
 
 use crate::{
     rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
@@ -34,6 +36,32 @@ async fn by_default_each_client_reconnects_after_its_own_2_to_10_seconds() {
         for second in 2..10 {
             assert!(times.range(second * 1_000..(second + 1) * 1_000).count() > 30, "{times:?}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_it_is_turned_off() {
+    let short = Retry::between(300 * MILLISECOND, 900 * MILLISECOND);
+    for (drain, range) in
+        [(Drain::per_client(), 2_000..=10_000), (Drain::per_client().without_retry(), 300..=900)]
+    {
+        let layer = SseLayer::new().retry(short.clone()).drain(drain);
+        let mut rig = Rig::new(layer, Requester::EventSource);
+        let (mut decoder, mut received) = (Decoder::new(), Vec::new());
+        let Polled::Data(preamble) = rig.poll() else { panic!("no reconnection time") };
+        received.extend_from_slice(&preamble);
+        rig.feed.data("data: a\n\n");
+        assert_eq!(rig.poll(), data("data: a\n\n"));
+        received.extend_from_slice(b"data: a\n\n");
+        rig.shutdown.cancel();
+        if let Polled::Data(goodbye) = rig.poll() {
+            received.extend_from_slice(&goodbye);
+        }
+        rig.assert_ends(CloseReason::Drained);
+        let mut received = &*received;
+        while decoder.decode(&mut received).unwrap().is_some() {}
+        let retry = decoder.retry().unwrap().as_millis();
+        assert!(range.contains(&retry), "{retry} is not in {range:?}");
     }
 }
 

@@ -134,6 +134,7 @@ fn explicit(runs: &Runs, gate: &Gate, layer: SseLayer) -> Router {
         .route("/ask", post(ask).get(ask))
         .route("/resume", get(resume))
         .route("/ask", axum::routing::delete(stop))
+        .route("/news", get(async || tower_sse::response(stream::pending::<Event>())))
         .layer(layer.heartbeat(Heartbeat::every(Duration::from_secs(5))))
         .with_state((runs.clone(), gate.clone()))
 }
@@ -183,21 +184,27 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
                 tokio::join!(server.into_future(), drain).0
             }
         });
-        let event_source = || {
-            Request::get("/ask")
+        let event_source = |path| {
+            Request::get(path)
                 .header("accept", "text/event-stream")
                 .header("cache-control", "no-cache")
         };
         let mut clients = [
             EventReader::new(send(address, Request::post("/ask")).await),
-            EventReader::new(send(address, event_source()).await),
+            EventReader::new(send(address, event_source("/ask")).await),
         ];
+        let news = EventReader::new(send(address, event_source("/news")).await);
         gate.pass(1);
         for client in &mut clients {
             assert_eq!(client.next().await.unwrap().data, "0");
         }
         stop.send(()).unwrap(); // The server has stopped listening, and the drain waits.
         until(|| std::net::TcpStream::connect(address).is_err()).await;
+        // Only the answers have time. A stream that never ends does not linger with them.
+        assert!(news.rest().await.is_empty());
+        if grace == PATIENCE {
+            assert_eq!(runs.stats().running(), 1);
+        }
         if grace == PATIENCE {
             gate.pass(49);
             for client in clients {

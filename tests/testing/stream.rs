@@ -1,9 +1,13 @@
 use std::{io, time::Duration};
 
+use axum::{Router, routing::get};
 use futures_util::{FutureExt, StreamExt, stream};
 use tokio::time::{Instant, interval, timeout};
 use tokio_stream::wrappers::IntervalStream;
-use tower_sse::{BoxError, Event, Message, SseLayer, testing::TestStream};
+use tower_sse::{
+    Event, Message, SseLayer,
+    testing::{TestClient, TestStream},
+};
 
 use crate::support::{FedBody, Feed, event_stream, through};
 
@@ -121,11 +125,24 @@ async fn the_error_of_a_body_comes_after_its_messages() {
     let events = stream::iter([Ok(Event::from("a")), Err(io::Error::other("disk full"))]);
     let response = through(&SseLayer::new(), tower_sse::response(events));
     let mut events = TestStream::new(response);
-    let error: &BoxError = events.error().await;
+    let error = events.error().await;
     assert!(error.downcast_ref::<io::Error>().is_some());
     assert_eq!(error.to_string(), "disk full");
     assert_eq!(events.next().await.data, "a");
     assert_eq!(events.error().await.to_string(), "disk full", "the error stays");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_is_that_of_the_program_also_in_axum_and_without_a_layer() {
+    let handler = || async {
+        tower_sse::response(stream::iter([Err::<Event, _>(io::Error::other("disk full"))]))
+    };
+    let app = Router::new().route("/", get(handler));
+    for app in [app.clone(), app.layer(SseLayer::new())] {
+        let mut events = TestClient::new(app).get("/").await;
+        let error = events.error().await;
+        assert!(error.is::<io::Error>(), "{error:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
