@@ -103,9 +103,10 @@ impl Subscribe {
     /// - After an id of another hub, the gap of a topic that has evicted events has the position of
     ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
     ///   with the id of that gap neither receives it again nor misses an event.
-    /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
-    ///   topics may receive a spurious gap when it reconnects. This happens only if one of the
-    ///   topics has evicted an event that is newer than the oldest recent event.
+    /// - A client that disconnects before it has received all [`recent`](Self::recent) events of
+    ///   several topics may receive a spurious gap when it reconnects. This happens only if one of
+    ///   the topics has evicted an event that is newer than the oldest recent event. After a
+    ///   malformed id, the client may have received that gap already.
     /// - For events that a [broker](super::Hub::connect) lost before this call, a client with an id
     ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
     /// - A subscription without topics ends at once.
@@ -113,8 +114,9 @@ impl Subscribe {
         let Self { hub, topics, recent, gap_policy, window, greeting } = self;
         let mut subscription =
             Subscription::new(Arc::clone(&hub), gap_policy, FlushWindow::new(window));
-        subscription.join(&topics);
+        // Loaded before joining, so that a subscription that a publisher counts receives its event.
         let newest = hub.committed();
+        subscription.join(&topics);
         let last = last.into();
         let resume_from = ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible());
         let seen = match resume_from {

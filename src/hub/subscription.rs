@@ -108,7 +108,7 @@ impl Subscription {
 
     /// Returns the next item of the preamble.
     #[cold]
-    fn next_of_preamble(&mut self) -> Option<Encoded> {
+    pub(super) fn next_of_preamble(&mut self) -> Option<Encoded> {
         let preamble = self.preamble.as_mut()?;
         let gaps_before = preamble.next_gap;
         let item = preamble.next(&self.cursors);
@@ -147,12 +147,6 @@ impl Stream for Subscription {
         let coop = ready!(coop::poll_proceed(cx));
         let mut drops = DeferredDrops::default();
         while !this.ended && !this.cursors.is_empty() {
-            if this.preamble.is_some()
-                && let Some(item) = this.next_of_preamble()
-            {
-                coop.made_progress();
-                return Poll::Ready(Some(item));
-            }
             // Loaded before reading, so that events published before the close are still sent.
             let is_closed = this.hub.is_closed();
             match this.read(&mut drops) {

@@ -17,6 +17,7 @@ mod outcomes;
 mod reentry;
 mod retention;
 mod served;
+mod starts;
 mod stats;
 mod threads;
 mod visitor;
