@@ -54,8 +54,12 @@ impl Subscribe {
     /// turns this off.
     ///
     /// Use it for topics with many small events, to save writes. The first event after a pause is
-    /// sent at once, and opens a window in which further events wait. The end of the stream after a
-    /// [close](super::Hub::close) waits as well.
+    /// sent at once, and opens a window in which further events wait. So do a greeting and gaps.
+    /// The end of the stream after a [close](super::Hub::close) waits as well.
+    ///
+    /// Waiting events are in their topic, not in the subscription. In a topic that keeps [one
+    /// event](super::HubBuilder::retain_events), the newest replaces the others, so the client
+    /// receives one value for each window: see [Only the newest value](super#only-the-newest-value).
     ///
     /// This needs a tokio runtime with timers. Outside of a runtime, the window has no effect, and
     /// a WARN line is logged (feature `tracing`).
@@ -68,7 +72,8 @@ impl Subscribe {
         self
     }
 
-    /// Sends this event to a client on its first visit, before any other event.
+    /// Sends this event to a client on its first visit, before any other event, and so before the
+    /// [`recent`](Self::recent) ones.
     ///
     /// The hub sets its id to the position at which the stream starts, replacing any id of the
     /// event. A client with a malformed id receives it after the gaps of its topics, unless the

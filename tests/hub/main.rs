@@ -14,6 +14,7 @@ mod memory;
 mod model;
 mod naive;
 mod outcomes;
+mod recipes;
 mod reentry;
 mod retention;
 mod served;
