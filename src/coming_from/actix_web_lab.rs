@@ -37,15 +37,15 @@
 //! let app: Router = Router::new().route("/events", get(events)).layer(layer);
 //! ```
 //!
-//! | actix-web-lab | here |
-//! |---|---|
-//! | `Data::new(t)` | [`Event::from(t)`](Event) |
-//! | `Data::new_json(v)` | [`Json::new(v)`](crate::Json::new) |
-//! | `Event::Comment` | [`.comment(text)`](Event::comment) |
-//! | `from_stream` | [`response`](crate::response) |
-//! | `with_keep_alive` | [`heartbeat`](SseLayer::heartbeat) |
-//! | `with_retry_duration` | [`retry`](SseLayer::retry) |
-//! | `shutdown_timeout` | [a deadline](crate::operating::shutdown#the-deadline) |
+//! What corresponds to the items of actix-web-lab:
+//!
+//! - `Data::new(t)`: [`Event::from(t)`](Event)
+//! - `Data::new_json(v)`: [`Json::new(v)`](crate::Json::new)
+//! - `Event::Comment`: [`.comment(text)`](Event::comment)
+//! - `from_stream`: [`response`](crate::response)
+//! - `with_keep_alive`: [`heartbeat`](SseLayer::heartbeat)
+//! - `with_retry_duration`: [`retry`](SseLayer::retry)
+//! - `shutdown_timeout`: [a deadline](crate::operating::shutdown#the-deadline)
 //!
 //! # What behaves differently
 //!

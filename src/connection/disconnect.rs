@@ -42,12 +42,11 @@ use super::CloseReason;
 ///
 /// # When it fires
 ///
-/// | Response | Fires | Reason |
-/// |---|---|---|
-/// | an event stream | when the stream closes | that of its [`CloseReport`] |
-/// | the refusal of an event stream | when the stream is refused | [`Ended`] |
-/// | any other body | when the body is over | [`Ended`], [`Failed`], [`Panicked`], [`Disconnected`] |
-/// | no body, or an upgrade (`101`) | at the response head | [`Ended`] |
+/// - For an event stream: when the stream closes, with the reason of its [`CloseReport`].
+/// - For the refusal of an event stream: when the stream is refused, with [`Ended`].
+/// - For any other body: when the body is over, with [`Ended`], [`Failed`], [`Panicked`] or
+///   [`Disconnected`].
+/// - Without a body, or with an upgrade (`101`): at the response head, with [`Ended`].
 ///
 /// After an upgrade the connection is not observed. With two layers around one response, the outer
 /// one fires the signal, and the stream of the inner one is a body like any other.

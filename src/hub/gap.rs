@@ -12,7 +12,8 @@ use crate::{
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
 /// is the position after which the topic continues. If events of the topic were evicted, this is
-/// the id of the newest of them. A client that resumes after the gap does not receive it again.
+/// the id of the newest of them. A client that resumes after the gap does not receive it again,
+/// with one exception in [`resume`](super::Subscribe::resume).
 ///
 /// A broker does not know which events it has lost, so each topic of the subscription gets a gap.
 /// Kept events from before the loss are sent first.

@@ -162,6 +162,7 @@ impl Hub {
     ///
     /// Take the position first, then read the current state, and render both into a page. A stream
     /// that resumes after the position misses no event; it may repeat one that the state includes.
+    /// [State in a database](super#state-in-a-database) has an example.
     ///
     /// - In a browser, `EventSource` cannot set headers. Send the id in the query, and enable
     ///   [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).

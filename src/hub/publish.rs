@@ -17,11 +17,12 @@ impl Receipt {
         self.position.into()
     }
 
-    /// Returns the number of subscriptions that the topic had in this process. Without a
-    /// [broker](super::Hub::connect) they are counted at publication, with a broker at its
-    /// acknowledgement.
+    /// Returns the number of subscriptions that the topic had in this process.
     ///
-    /// Subscriptions in other processes are not counted.
+    /// - Without a [broker](super::Hub::connect) they are counted at publication. Each of them
+    ///   sends the event, unless it ends first or the event is evicted first.
+    /// - With a broker they are counted at its acknowledgement. Subscriptions in other processes
+    ///   are not counted.
     #[must_use]
     pub const fn subscribers(&self) -> usize {
         self.subscribers

@@ -27,8 +27,13 @@ pub(super) enum Read {
 }
 
 impl Subscription {
-    /// Reads the next committed events or gaps.
+    /// Reads the next item of the preamble, or the next committed events or gaps.
     pub(super) fn read(&mut self, drops: &mut DeferredDrops) -> Read {
+        if self.preamble.is_some()
+            && let Some(item) = self.next_of_preamble()
+        {
+            return Read::Events(item);
+        }
         for _ in 0..READS_PER_POLL {
             // No event with a lower sequence number can be committed after this.
             let committed = self.hub.committed();

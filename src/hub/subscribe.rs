@@ -54,8 +54,12 @@ impl Subscribe {
     /// turns this off.
     ///
     /// Use it for topics with many small events, to save writes. The first event after a pause is
-    /// sent at once, and opens a window in which further events wait. The end of the stream after a
-    /// [close](super::Hub::close) waits as well.
+    /// sent at once, and opens a window in which further events wait. So do a greeting and gaps.
+    /// The end of the stream after a [close](super::Hub::close) waits as well.
+    ///
+    /// Waiting events are in their topic, not in the subscription. In a topic that keeps [one
+    /// event](super::HubBuilder::retain_events), the newest replaces the others, so the client
+    /// receives one value for each window: see [Only the newest value](super#only-the-newest-value).
     ///
     /// This needs a tokio runtime with timers. Outside of a runtime, the window has no effect, and
     /// a WARN line is logged (feature `tracing`).
@@ -68,7 +72,8 @@ impl Subscribe {
         self
     }
 
-    /// Sends this event to a client on its first visit, before any other event.
+    /// Sends this event to a client on its first visit, before any other event, and so before the
+    /// [`recent`](Self::recent) ones.
     ///
     /// The hub sets its id to the position at which the stream starts, replacing any id of the
     /// event. A client with a malformed id receives it after the gaps of its topics, unless the
@@ -103,9 +108,10 @@ impl Subscribe {
     /// - After an id of another hub, the gap of a topic that has evicted events has the position of
     ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
     ///   with the id of that gap neither receives it again nor misses an event.
-    /// - A client that disconnects while it receives [`recent`](Self::recent) events of several
-    ///   topics may receive a spurious gap when it reconnects. This happens only if one of the
-    ///   topics has evicted an event that is newer than the oldest recent event.
+    /// - A client that disconnects before it has received all [`recent`](Self::recent) events of
+    ///   several topics may receive a spurious gap when it reconnects. This happens only if one of
+    ///   the topics has evicted an event that is newer than the oldest recent event. After a
+    ///   malformed id, the client may have received that gap already.
     /// - For events that a [broker](super::Hub::connect) lost before this call, a client with an id
     ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
     /// - A subscription without topics ends at once.
@@ -113,8 +119,9 @@ impl Subscribe {
         let Self { hub, topics, recent, gap_policy, window, greeting } = self;
         let mut subscription =
             Subscription::new(Arc::clone(&hub), gap_policy, FlushWindow::new(window));
-        subscription.join(&topics);
+        // Loaded before joining, so that a subscription that a publisher counts receives its event.
         let newest = hub.committed();
+        subscription.join(&topics);
         let last = last.into();
         let resume_from = ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible());
         let seen = match resume_from {

@@ -13,11 +13,11 @@ use crate::{BoxError, body::EventBody, event::Encode};
 ///
 /// The trait is sealed. The compiler distinguishes its implementations by the [marker] `M`:
 ///
-/// | type | marker | response |
-/// |---|---|---|
-/// | [`Response`] with any [`Body`] of [`Bytes`] | [`marker::Http`] | an event stream if the `content-type` is `text/event-stream`, otherwise passed through |
-/// | a [`Stream`] of [events](Encode) | [`marker::Events`] | an event stream with status 200 |
-/// | [`Response`] with such a stream | [`marker::EventResponse`] | an event stream with the same status and headers; no body if the status does not allow one |
+/// - [`marker::Http`]: a [`Response`] with any [`Body`] of [`Bytes`] is an event stream if its
+///   `content-type` is `text/event-stream`. Otherwise it passes through.
+/// - [`marker::Events`]: a [`Stream`] of [events](Encode) becomes an event stream with status 200.
+/// - [`marker::EventResponse`]: a [`Response`] with such a stream becomes an event stream with the
+///   same status and headers. It has no body if the status does not allow one.
 #[diagnostic::on_unimplemented(
     message = "`SseLayer` can't make an event stream of `{Self}`",
     label = "a service inside `SseLayer` can't answer with this",

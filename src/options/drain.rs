@@ -9,13 +9,15 @@ use crate::connection::Client;
 ///
 /// New streams are [refused](crate::Refusal) from then on.
 ///
-/// | drain | when streams end |
-/// |---|---|
-/// | [`per_client`](Self::per_client), the default | at once, but the answer to any method except `GET` may take up to 30 more seconds to end by itself |
-/// | [`at_once`](Self::at_once) | at once |
-/// | [`spread_over`](Self::spread_over) | each at a random time within a window |
-/// | [`after`](Self::after) | when they end by themselves, but at the latest after a grace period |
-/// | [`never`](Self::never) | when they end by themselves |
+/// Streams end
+///
+/// - with [`per_client`](Self::per_client), the default: at once, but the answer to any method
+///   except `GET` may take up to 30 more seconds to end by itself;
+/// - with [`at_once`](Self::at_once): at once;
+/// - with [`spread_over`](Self::spread_over): each at a random time within a window;
+/// - with [`after`](Self::after): when they end by themselves, but at the latest after a grace
+///   period;
+/// - with [`never`](Self::never): when they end by themselves.
 ///
 /// The layer ends a stream between events where possible. How it ends depends on the
 /// [client](crate::operating::clients#how-clients-reconnect):

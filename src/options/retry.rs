@@ -6,11 +6,9 @@ use crate::event::{Encoded, Event, whole_milliseconds};
 
 /// The time that clients wait before they reconnect.
 ///
-/// | sent | set by |
-/// |---|---|
-/// | at the start of a stream | [`SseLayer::retry`](crate::SseLayer::retry) |
-/// | when the server shuts down | [`Drain::retry`](crate::Drain::retry) |
-/// | to a client that is refused | [`Refusal::retry`](crate::Refusal::retry) |
+/// - [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream.
+/// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
+/// - [`Refusal::retry`](crate::Refusal::retry) sends it to a client that is refused.
 ///
 /// A client uses the last one that it has received.
 ///

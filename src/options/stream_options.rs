@@ -48,11 +48,12 @@ use crate::{
 /// Setting an option again replaces its earlier value. These options of
 /// [`SseLayer`](crate::SseLayer) accumulate instead:
 ///
-/// | option | effect of several values |
-/// |---|---|
-/// | [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close) | all closures are called in the order in which they were set, the layer's before the response's |
-/// | [`cancellation_if`](crate::SseLayer::cancellation_if) | an error is a cancellation if any closure returns `true` |
-/// | [`last_event_id_query`](crate::SseLayer::last_event_id_query) | the parameters are tried in the order in which they were set |
+/// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called in
+///   the order in which they were set, the layer's before the response's.
+/// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
+///   closure returns `true`.
+/// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
+///   order in which they were set.
 ///
 /// A method `without_…` turns an option off, even if the layer has set it. There is one for every
 /// option of a stream except [`drain`](Self::drain), whose default is [`Drain::per_client`].

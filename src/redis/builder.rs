@@ -44,12 +44,10 @@ impl Redis {
     /// Creates a broker for the Redis or Valkey server at `url`.
     /// [`Hub::connect`](crate::hub::Hub::connect) opens the connection.
     ///
-    /// | URL | |
-    /// |---|---|
-    /// | `redis://host:6379/0` | the port and the database can be left out |
-    /// | `redis://user:password@host/` | the user can be left out |
-    /// | `rediss://host/` | over TLS (feature `redis-tls`) |
-    /// | `unix:///run/redis.sock` | over a Unix socket |
+    /// - `redis://host:6379/0`: the port and the database can be left out
+    /// - `redis://user:password@host/`: the user can be left out
+    /// - `rediss://host/`: over TLS (feature `redis-tls`)
+    /// - `unix:///run/redis.sock`: over a Unix socket
     ///
     /// # Errors
     ///

@@ -54,13 +54,11 @@
 //!
 //! Any program can publish: an event is one entry of the stream, with these fields.
 //!
-//! | field | |
-//! |---|---|
-//! | `topic` | required |
-//! | `data` | required, can be empty |
-//! | `event` | the event's name, without line breaks |
-//! | `retry` | a reconnection time, in milliseconds |
-//! | `comment` | a comment, which clients ignore |
+//! - `topic`: required
+//! - `data`: required, can be empty
+//! - `event`: the event's name, without line breaks
+//! - `retry`: a reconnection time, in milliseconds
+//! - `comment`: a comment, which clients ignore
 //!
 //! The text is UTF-8. The id must be the one that Redis assigns (`*`). The entry must not create
 //! the stream (`NOMKSTREAM`): processes detect a lost stream by its absence. With redis-py:

@@ -22,13 +22,16 @@ use crate::connection::LastEventId;
 ///
 /// The answer depends on the request and on the run that has its key:
 ///
-/// | request | no run | starting | running | ended and kept |
-/// |---|---|---|---|---|
-/// | [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events; otherwise calls the service |
-/// | layer, with an id | `404` | `404` | the events after the id | the events after the id |
-/// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events |
-/// | `answer`, with an id | `None` | `404` | the events after the id | the events after the id |
+/// | run | request without an id | request with an id |
+/// |---|---|---|
+/// | none | calls the service | `404` |
+/// | starting | waits, then all events | `404` |
+/// | running | all events | the events after the id |
+/// | [`Completed`] and kept | all events | the events after the id |
+/// | any other end, and kept | calls the service | the events after the id |
 ///
+/// - [`answer`](Self::answer) never calls the service: it returns `None` if there is no run, and
+///   sends all events of any run that has ended and is kept.
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
 /// - At a limit or during a shutdown, a request that would call the service gets the
 ///   refusal [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is.

@@ -11,6 +11,7 @@ mod control;
 mod dashboard;
 mod doc_pages;
 mod limit;
+mod manual;
 mod nginx;
 mod node;
 mod runs;
