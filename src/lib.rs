@@ -271,7 +271,7 @@ pub use crate::{
     error::BoxError,
     event::{
         Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, IntoEventId,
-        IntoEventName, IntoText, InvalidField, Message,
+        IntoEventName, InvalidField, Message,
     },
     layer::{IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
     options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},

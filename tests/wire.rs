@@ -1,6 +1,6 @@
 //! What events look like on the wire, byte by byte.
 
-use std::{error::Error as _, time::Duration};
+use std::{borrow::Cow, error::Error as _, time::Duration};
 
 use tower_sse::{Encoded, Event, EventId, EventName};
 
@@ -14,6 +14,26 @@ fn data_alone_is_a_data_line_and_an_empty_line() {
     assert_wire(Event::new().data("hello"), "data: hello\n\n");
     assert_wire(Event::from("hello"), "data: hello\n\n");
     assert_wire(Event::from(String::from("hello")), "data: hello\n\n");
+}
+
+#[test]
+fn text_of_every_kind_is_data() {
+    let owned = String::from("hello");
+    let borrowed: &str = &owned;
+    let events = [
+        Event::from_static("hello"),
+        Event::from(borrowed),
+        Event::from(&owned),
+        Event::from(Cow::Borrowed(borrowed)),
+        Event::new().data(borrowed),
+        Event::new().data(&owned),
+        Event::new().data(Box::<str>::from(borrowed)),
+        Event::new().data(Cow::Borrowed(borrowed)),
+    ];
+    for event in events {
+        assert_wire(event, "data: hello\n\n");
+    }
+    assert_wire(Event::new().comment(borrowed), ": hello\n");
 }
 
 #[test]

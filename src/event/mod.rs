@@ -18,7 +18,6 @@ mod json;
 mod lines;
 mod message;
 mod name;
-mod text;
 
 #[cfg(feature = "json")]
 pub use self::json::Json;
@@ -31,7 +30,6 @@ pub use self::{
     id::{EventId, IntoEventId},
     message::Message,
     name::{EventName, IntoEventName},
-    text::IntoText,
 };
 
 #[cfg(feature = "redis")]
