@@ -260,6 +260,7 @@ mod options;
 pub mod redis;
 #[cfg(feature = "runs")]
 pub mod runs;
+mod sealed;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -273,7 +274,7 @@ pub use crate::{
         Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, IntoEventId,
         IntoEventName, InvalidField, Message,
     },
-    layer::{IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
+    layer::{AnyStream, IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
     options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
     stats::{Stats, StatsSnapshot},
 };

@@ -34,8 +34,4 @@ pub use self::{
 
 #[cfg(feature = "redis")]
 pub(crate) use self::event::Fields;
-pub(crate) use self::{
-    encode::{sealed::EncodeInto, whole_milliseconds},
-    field::check_one_line,
-    frame_buf::FrameBuf,
-};
+pub(crate) use self::{encode::whole_milliseconds, field::check_one_line, frame_buf::FrameBuf};
