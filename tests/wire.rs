@@ -4,6 +4,8 @@ use std::{borrow::Cow, error::Error as _, time::Duration};
 
 use tower_sse::{Encoded, Event, EventId, EventName};
 
+const MILLISECOND: Duration = Duration::from_millis(1);
+
 #[track_caller]
 fn assert_wire(event: Event, wire: &str) {
     assert_eq!(str::from_utf8(Encoded::from(event).as_bytes()).unwrap(), wire);
@@ -165,6 +167,17 @@ fn the_last_value_of_a_field_set_twice_wins() {
 #[test]
 fn an_event_without_fields_encodes_to_nothing() {
     assert_wire(Event::new(), "");
+}
+
+#[test]
+fn events_are_equal_if_their_bytes_are() {
+    assert_eq!(Event::new().id(7).data("a\nb"), Event::new().id("7").data("a\r\nb"));
+    assert_eq!(Event::new().retry(Duration::from_micros(1_500)), Event::new().retry(MILLISECOND));
+    assert_eq!(Event::from_static("a"), Event::from(String::from("a")));
+
+    assert_ne!(Event::new(), Event::from(""));
+    assert_ne!(Event::new().event("").data("a"), Event::from("a"));
+    assert_ne!(Event::new().id(7).data("a"), Event::new().id(7).data("b"));
 }
 
 #[test]

@@ -1,6 +1,5 @@
 use std::{convert::Infallible, time::Duration};
 
-#[cfg(feature = "hub")]
 use bytes::Bytes;
 
 use super::{
@@ -94,6 +93,12 @@ impl Event {
             lines.open(DATA).put_lines(DATA, data.as_bytes());
         }
         lines.end(is_block);
+    }
+
+    pub(super) fn encoded(&self) -> Bytes {
+        let mut frame = FrameBuf::new();
+        self.encode_fields(&mut frame);
+        frame.take()
     }
 
     #[cfg(feature = "hub")]

@@ -30,6 +30,8 @@ use super::{
 /// Text converts into an event with that data: `Event::from("text")`, `Event::from(string)`. A
 /// `String` is moved, and a `&str` is copied; [`from_static`](Self::from_static) does not copy.
 ///
+/// Two events are equal if their bytes in the wire format are.
+///
 /// # How clients treat it
 ///
 /// | fields | effect |
@@ -38,7 +40,7 @@ use super::{
 /// | no data, but a name or an [`id`](Self::id) | By the standard, clients do not dispatch the event; a few dispatch an empty message. Whether the id counts depends on the client. |
 /// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line after them, because some clients dispatch an empty message for a block without data. |
 /// | none | Nothing is written. |
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Event {
     pub(super) data: Option<Cow<'static, str>>,
@@ -49,7 +51,7 @@ pub struct Event {
     pub(super) rare: Option<Box<RareFields>>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RareFields {
     pub(super) comment: Option<String>,
     pub(super) retry: Option<Duration>,
@@ -271,6 +273,14 @@ pub(crate) struct Fields<'a> {
     pub(crate) retry: Option<u64>,
     pub(crate) comment: Option<&'a str>,
 }
+
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded() == other.encoded()
+    }
+}
+
+impl Eq for Event {}
 
 impl From<&str> for Event {
     /// Creates an event with a copy of this data.

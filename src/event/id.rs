@@ -122,7 +122,7 @@ pub trait IntoEventId: Sealed {
 }
 
 /// An id before it is encoded. Integers are encoded without an intermediate string.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub enum Id {
     Unsigned(u64),
     Signed(i64),
