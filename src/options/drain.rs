@@ -100,8 +100,8 @@ impl Drain {
 
     /// Sets the reconnection time that is sent to clients. The default is drawn for each client
     /// from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = Some(retry);
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
+        self.retry = Some(retry.into());
         self
     }
 

@@ -101,6 +101,13 @@ impl Heartbeat {
     }
 }
 
+impl From<Duration> for Heartbeat {
+    /// Calls [`Heartbeat::every`].
+    fn from(interval: Duration) -> Self {
+        Self::every(interval)
+    }
+}
+
 impl Default for Heartbeat {
     /// Returns the heartbeat that sends a bare comment line after 15 seconds.
     fn default() -> Self {

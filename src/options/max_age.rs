@@ -89,6 +89,13 @@ impl MaxAge {
     }
 }
 
+impl From<Duration> for MaxAge {
+    /// Calls [`MaxAge::new`].
+    fn from(age: Duration) -> Self {
+        Self::new(age)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
