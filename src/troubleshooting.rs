@@ -137,8 +137,8 @@
 //! # If it runs but misbehaves
 //!
 //! - **There are no heartbeats, and options have no effect.** The layer is missing, or was added
-//!   before the route. For streams of this crate, a [warning](crate::response#without-a-layer) is
-//!   logged. Call `.layer(SseLayer::new())` after the routes.
+//!   before the route. For streams of this crate, feature `tracing` logs a
+//!   [warning](crate::response#without-a-layer). Call `.layer(SseLayer::new())` after the routes.
 //! - **There are no heartbeats, although the layer is there.** The server does not run in a tokio
 //!   [runtime](crate::SseLayer#runtime). Or the response was compressed inside the layer, which
 //!   writes nothing into it then: put the compression [outside](crate::operating::compression).

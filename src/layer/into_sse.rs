@@ -131,9 +131,8 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// # Without a layer
 ///
 /// If the layer is missing, or was added before the route, the events still arrive, but without
-/// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. The crate therefore logs
-/// a warning if a server polls the body without a layer, once for each process. Without feature
-/// `tracing`, debug builds print it to stderr.
+/// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. With feature `tracing`,
+/// the crate logs a warning if a server polls the body without a layer, once for each process.
 ///
 /// A test may read the body of a handler without a layer. To serve events without a layer on
 /// purpose, create the response with [`EventBody::new`], which never warns.
