@@ -7,6 +7,8 @@ instructions=$1
 rows='16 B literal|tower-sse
 16 B literal|axum
 16 B literal|sse-stream
+16 B copied|tower-sse
+16 B copied|axum
 16 B String|tower-sse
 16 B String|axum
 16 B shared|tower-sse

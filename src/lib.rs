@@ -262,6 +262,7 @@ mod options;
 pub mod redis;
 #[cfg(feature = "runs")]
 pub mod runs;
+mod sealed;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -273,9 +274,9 @@ pub use crate::{
     error::BoxError,
     event::{
         Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, IntoEventId,
-        IntoEventName, IntoText, InvalidField, Message,
+        IntoEventName, InvalidField, Message,
     },
-    layer::{IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
+    layer::{AnyStream, IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
     options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
     stats::{Stats, StatsSnapshot},
 };

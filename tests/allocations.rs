@@ -39,16 +39,16 @@ where
 
 #[test]
 fn ready_events_allocate_only_their_frames() {
-    let one_line = for_each_ready(|| Event::from("0123456789abcdef"));
+    let one_line = for_each_ready(|| Event::from_static("0123456789abcdef"));
     assert!(one_line < 0.01, "{one_line} for each event of one line");
 
-    let lines = for_each_ready(|| Event::from("one\ntwo\r\nthree\rfour"));
+    let lines = for_each_ready(|| Event::from_static("one\ntwo\r\nthree\rfour"));
     assert!(lines < 0.01, "{lines} for each event of several lines");
 
     let mut id = 0_u64;
     let fields = for_each_ready(|| {
         id += 1;
-        Event::new().event("tick").id(id).data("0123456789abcdef")
+        Event::from_static("0123456789abcdef").event("tick").id(id)
     });
     assert!(fields < 0.01, "{fields} for each event with a name and an id");
 }
@@ -62,6 +62,13 @@ fn encoded_events_are_not_copied() {
     let large = Encoded::from(Event::from("0123456789abcdef".repeat(1024)));
     let large = for_each_ready(|| large.clone());
     assert!(large < 0.01, "{large} for each large event");
+}
+
+#[test]
+fn borrowed_text_is_copied_once() {
+    let text = String::from("0123456789abcdef");
+    let copied = for_each_ready(|| Event::new().data(text.as_str()));
+    assert!((1.0..1.01).contains(&copied), "{copied} for each event");
 }
 
 #[test]
@@ -154,7 +161,11 @@ impl Stream for OneByOne {
     type Item = Event;
 
     fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Event>> {
-        if self.ready.take() { Poll::Ready(Some(Event::from(self.text))) } else { Poll::Pending }
+        if self.ready.take() {
+            Poll::Ready(Some(Event::from_static(self.text)))
+        } else {
+            Poll::Pending
+        }
     }
 }
 
@@ -182,7 +193,7 @@ fn the_bookkeeping_of_heartbeats_allocates_nothing() {
     // Timers need a runtime; a task would have a coop budget besides.
     let runtime = runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let _entered = runtime.enter();
-    let ready = || stream::repeat_with(|| Event::from("hello")).take(EVENTS);
+    let ready = || stream::repeat_with(|| Event::from_static("hello")).take(EVENTS);
     let bare = poll_all(&mut EventBody::new(ready()));
     let mut body = through(&SseLayer::new(), tower_sse::response(ready())).into_body();
     assert_eq!(poll_all(&mut body), bare, "for each event that is ready");

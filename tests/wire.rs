@@ -1,8 +1,10 @@
 //! What events look like on the wire, byte by byte.
 
-use std::{error::Error as _, time::Duration};
+use std::{borrow::Cow, error::Error as _, time::Duration};
 
 use tower_sse::{Encoded, Event, EventId, EventName};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
 
 #[track_caller]
 fn assert_wire(event: Event, wire: &str) {
@@ -14,6 +16,26 @@ fn data_alone_is_a_data_line_and_an_empty_line() {
     assert_wire(Event::new().data("hello"), "data: hello\n\n");
     assert_wire(Event::from("hello"), "data: hello\n\n");
     assert_wire(Event::from(String::from("hello")), "data: hello\n\n");
+}
+
+#[test]
+fn text_of_every_kind_is_data() {
+    let owned = String::from("hello");
+    let borrowed: &str = &owned;
+    let events = [
+        Event::from_static("hello"),
+        Event::from(borrowed),
+        Event::from(&owned),
+        Event::from(Cow::Borrowed(borrowed)),
+        Event::new().data(borrowed),
+        Event::new().data(&owned),
+        Event::new().data(Box::<str>::from(borrowed)),
+        Event::new().data(Cow::Borrowed(borrowed)),
+    ];
+    for event in events {
+        assert_wire(event, "data: hello\n\n");
+    }
+    assert_wire(Event::new().comment(borrowed), ": hello\n");
 }
 
 #[test]
@@ -145,6 +167,17 @@ fn the_last_value_of_a_field_set_twice_wins() {
 #[test]
 fn an_event_without_fields_encodes_to_nothing() {
     assert_wire(Event::new(), "");
+}
+
+#[test]
+fn events_are_equal_if_their_bytes_are() {
+    assert_eq!(Event::new().id(7).data("a\nb"), Event::new().id("7").data("a\r\nb"));
+    assert_eq!(Event::new().retry(Duration::from_micros(1_500)), Event::new().retry(MILLISECOND));
+    assert_eq!(Event::from_static("a"), Event::from(String::from("a")));
+
+    assert_ne!(Event::new(), Event::from(""));
+    assert_ne!(Event::new().event("").data("a"), Event::from("a"));
+    assert_ne!(Event::new().id(7).data("a"), Event::new().id(7).data("b"));
 }
 
 #[test]

@@ -34,7 +34,7 @@ use futures_util::StreamExt;
 use tokio::{net::TcpListener, signal, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    Drain, Event, LastEventId, Retry, SseLayer, StreamOptions,
+    Drain, Event, LastEventId, SseLayer, StreamOptions,
     runs::{RunEnd, RunKey, Runs},
 };
 
@@ -77,7 +77,7 @@ pub(crate) async fn serve(
         }
     });
     let layer = SseLayer::new()
-        .retry(Retry::fixed(Duration::from_millis(200)))
+        .retry(Duration::from_millis(200))
         .terminator(Event::new().event("done").data("the answer is complete"))
         .shutdown(shutdown.clone());
     let runs = demo.runs.clone();

@@ -24,7 +24,7 @@
 //! use axum::{Router, response::IntoResponse, routing::get};
 //! use tokio::sync::mpsc;
 //! use tokio_stream::wrappers::ReceiverStream;
-//! use tower_sse::{Event, Retry, SseLayer};
+//! use tower_sse::{Event, SseLayer};
 //! # async fn produce(_: mpsc::Sender<Event>) {}
 //!
 //! async fn events() -> impl IntoResponse {
@@ -33,7 +33,7 @@
 //!     tower_sse::response(ReceiverStream::new(receiver))
 //! }
 //!
-//! let layer = SseLayer::new().retry(Retry::fixed(Duration::from_secs(5)));
+//! let layer = SseLayer::new().retry(Duration::from_secs(5));
 //! let app: Router = Router::new().route("/events", get(events)).layer(layer);
 //! ```
 //!

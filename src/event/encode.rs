@@ -1,9 +1,7 @@
 use std::{convert::Infallible, time::Duration};
 
-#[cfg(feature = "hub")]
 use bytes::Bytes;
 
-use self::sealed::EncodeInto;
 use super::{
     Event, EventName,
     event::RareFields,
@@ -11,7 +9,7 @@ use super::{
     id::Id,
     lines::{COMMENT, DATA, EVENT, Field, ID, RETRY},
 };
-use crate::BoxError;
+use crate::{BoxError, sealed::Sealed};
 
 /// An item of a stream of events.
 ///
@@ -31,29 +29,19 @@ use crate::BoxError;
     note = "text becomes an event by `stream.map(Event::from)`, a value by `stream.map(Json::new)`",
     note = "axum's own `Event` belongs in `axum::response::Sse`, which `SseLayer` accepts unchanged"
 )]
-pub trait Encode: sealed::EncodeInto {}
+pub trait Encode: Sealed {
+    /// The error of an item that is an `Err` or fails to serialise.
+    type Error: Into<BoxError>;
 
-pub(crate) mod sealed {
-    use super::{BoxError, FrameBuf};
-
-    /// An item that writes itself into a frame.
-    pub trait EncodeInto {
-        /// The error of writing an item.
-        type Error: Into<BoxError>;
-
-        /// Appends the item to `frame`. After an error, the frame may contain a part of the item,
-        /// which the caller removes.
-        fn encode(self, frame: &mut FrameBuf) -> Result<(), Self::Error>;
-    }
+    /// Appends the item to `frame`. After an error, the frame may contain a part of the item, which
+    /// the caller removes.
+    #[doc(hidden)]
+    fn encode(self, frame: &mut FrameBuf) -> Result<(), Self::Error>;
 }
 
-impl Encode for Event {}
-impl Encode for crate::Encoded {}
-#[cfg(feature = "json")]
-impl<T: serde::Serialize> Encode for crate::Json<T> {}
-impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {}
+impl<T: Encode, E> Sealed for Result<T, E> {}
 
-impl<T: EncodeInto, E: Into<BoxError>> EncodeInto for Result<T, E> {
+impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {
     type Error = BoxError;
 
     #[inline]
@@ -65,7 +53,9 @@ impl<T: EncodeInto, E: Into<BoxError>> EncodeInto for Result<T, E> {
     }
 }
 
-impl EncodeInto for Event {
+impl Sealed for Event {}
+
+impl Encode for Event {
     type Error = Infallible;
 
     // A call would write the event to memory first.
@@ -103,6 +93,12 @@ impl Event {
             lines.open(DATA).put_lines(DATA, data.as_bytes());
         }
         lines.end(is_block);
+    }
+
+    pub(super) fn encoded(&self) -> Bytes {
+        let mut frame = FrameBuf::new();
+        self.encode_fields(&mut frame);
+        frame.take()
     }
 
     #[cfg(feature = "hub")]

@@ -3,9 +3,10 @@ use std::cell::Cell;
 use serde::Serialize;
 
 use super::{
-    EncodeInto, Event, EventId, EventName, FrameBuf, IntoEventId, IntoEventName, InvalidField,
+    Encode, Event, EventId, EventName, FrameBuf, IntoEventId, IntoEventName, InvalidField,
     encode::encode_json, id::Id,
 };
+use crate::sealed::Sealed;
 
 /// An event whose data is a value as JSON, serialised when the event is sent.
 ///
@@ -101,7 +102,9 @@ impl<T: Serialize> TryFrom<Json<T>> for Event {
     }
 }
 
-impl<T: Serialize> EncodeInto for Json<T> {
+impl<T: Serialize> Sealed for Json<T> {}
+
+impl<T: Serialize> Encode for Json<T> {
     type Error = serde_json::Error;
 
     fn encode(self, frame: &mut FrameBuf) -> Result<(), serde_json::Error> {

@@ -18,7 +18,6 @@ mod json;
 mod lines;
 mod message;
 mod name;
-mod text;
 
 #[cfg(feature = "json")]
 pub use self::json::Json;
@@ -31,13 +30,8 @@ pub use self::{
     id::{EventId, IntoEventId},
     message::Message,
     name::{EventName, IntoEventName},
-    text::IntoText,
 };
 
 #[cfg(feature = "redis")]
 pub(crate) use self::event::Fields;
-pub(crate) use self::{
-    encode::{sealed::EncodeInto, whole_milliseconds},
-    field::check_one_line,
-    frame_buf::FrameBuf,
-};
+pub(crate) use self::{encode::whole_milliseconds, field::check_one_line, frame_buf::FrameBuf};

@@ -1,7 +1,7 @@
 use std::pin::Pin;
 
 use super::{PublishError, feed::Feed};
-use crate::{BoxError, event::Event};
+use crate::{BoxError, event::Event, sealed::Sealed};
 
 /// An engine that carries the events of one hub between processes.
 ///
@@ -10,29 +10,21 @@ use crate::{BoxError, event::Event};
 /// - [`Redis`](crate::redis::Redis) (feature `redis`): Redis Streams, for Redis 7 or Valkey.
 /// - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for
 ///   tests.
-pub trait Broker: sealed::Broker {}
+pub trait Broker: Sealed + Send + Sized + 'static {
+    /// The error of a failed connection.
+    type Error: Into<BoxError>;
 
-pub(crate) mod sealed {
-    use super::{BoxError, Feed, Publisher};
+    /// Returns the name that all processes of one hub share and that no other hub has. Ids of
+    /// events begin with a hash of it.
+    #[doc(hidden)]
+    fn name(&self) -> String;
 
-    /// A broker that assigns sequence numbers and delivers each event to every hub.
-    pub trait Broker: Send + Sized + 'static {
-        /// The error of a failed connection.
-        type Error: Into<BoxError>;
-
-        /// Returns the name that all processes of one hub share and that no other hub has. Ids of
-        /// events begin with a hash of it.
-        fn name(&self) -> String;
-
-        /// Connects, loads the history into `feed`, and from then on feeds each published event.
-        ///
-        /// Feeding ends when this future is dropped before it is ready, or when the hub is [closed
-        /// or dropped](Feed::run_until_closed).
-        fn start(
-            self,
-            feed: Feed,
-        ) -> impl Future<Output = Result<impl Publisher, Self::Error>> + Send;
-    }
+    /// Connects, loads the history into `feed`, and from then on feeds each published event.
+    ///
+    /// Feeding ends when this future is dropped before it is ready, or when the hub is [closed or
+    /// dropped](Feed::run_until_closed).
+    #[doc(hidden)]
+    fn start(self, feed: Feed) -> impl Future<Output = Result<impl Publisher, Self::Error>> + Send;
 }
 
 /// A future that waits for the broker's acknowledgement and returns the event's sequence number.

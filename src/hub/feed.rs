@@ -114,8 +114,9 @@ mod tests {
         event::Event,
         hub::{
             Broker, Hub, PublishError,
-            broker::{Publisher, Publishing, sealed},
+            broker::{Publisher, Publishing},
         },
+        sealed::Sealed,
     };
 
     /// A broker that hands out its feed.
@@ -128,9 +129,9 @@ mod tests {
 
     struct NoPublisher;
 
-    impl Broker for Engine {}
+    impl Sealed for Engine {}
 
-    impl sealed::Broker for Engine {
+    impl Broker for Engine {
         type Error = &'static str;
 
         fn name(&self) -> String {

@@ -210,6 +210,6 @@ pub use self::{
 };
 #[cfg(any(feature = "redis", feature = "testing"))]
 pub(crate) use self::{
-    broker::{Publisher, Publishing, sealed::Broker as SealedBroker},
+    broker::{Publisher, Publishing},
     feed::Feed,
 };

@@ -11,7 +11,8 @@ use crate::{
 /// in its extensions.
 impl<M> SseLayer<M> {
     /// Limits the age of streams, so that their clients reconnect. By default there is no limit.
-    /// [`MaxAge`] describes how streams end.
+    /// [`MaxAge`] describes how streams end. A [`Duration`](std::time::Duration) is a maximum age
+    /// without jitter.
     ///
     /// ```
     /// use std::time::Duration;
@@ -22,7 +23,7 @@ impl<M> SseLayer<M> {
     /// ```
     #[doc(alias = "timeout")]
     #[must_use]
-    pub fn max_age(self, max_age: MaxAge) -> Self {
+    pub fn max_age(self, max_age: impl Into<MaxAge>) -> Self {
         self.options(StreamOptions::new().max_age(max_age))
     }
 

@@ -17,7 +17,7 @@ mod stream_setters;
 
 pub use self::{
     future::ResponseFuture,
-    into_sse::{IntoSse, response},
+    into_sse::{AnyStream, IntoSse, response},
     layer::SseLayer,
     refusal::Refusal,
     service::SseService,

@@ -90,8 +90,8 @@ impl Refusal {
     ///
     /// It is sent in whole milliseconds in a `retry` line, and in seconds, rounded up, in
     /// `Retry-After` (RFC 9110, section 10.2.3).
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = Some(retry);
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
+        self.retry = Some(retry.into());
         self
     }
 

@@ -7,20 +7,24 @@ use crate::options::{Heartbeat, Retry, StreamOptions};
 /// extensions.
 impl<M> SseLayer<M> {
     /// Sets the heartbeat that is sent while a stream is idle. The default is a comment line after
-    /// 15 seconds.
+    /// 15 seconds. A [`Duration`](std::time::Duration) is the interval of such comments.
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tower_sse::{Heartbeat, SseLayer};
+    /// use tower_sse::SseLayer;
     ///
     /// # let layer: SseLayer =
-    /// SseLayer::new().heartbeat(Heartbeat::every(Duration::from_secs(30)));
+    /// SseLayer::new().heartbeat(Duration::from_secs(30));
     /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is a `Duration` of zero.
     #[doc(alias = "keep_alive")]
     #[doc(alias = "KeepAlive")]
     #[doc(alias = "ping")]
     #[must_use]
-    pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
+    pub fn heartbeat(self, heartbeat: impl Into<Heartbeat>) -> Self {
         self.options(StreamOptions::new().heartbeat(heartbeat))
     }
 
@@ -38,7 +42,8 @@ impl<M> SseLayer<M> {
     }
 
     /// Sets the reconnection time that is sent as a `retry` line at the start of every stream. By
-    /// default none is sent, and most clients wait for a few seconds.
+    /// default none is sent, and most clients wait for a few seconds. A
+    /// [`Duration`](std::time::Duration) is the same time for every client.
     ///
     /// After a shutdown, clients wait for the time of [`Drain::retry`](crate::Drain::retry) instead,
     /// by default 2 to 10 seconds, even if this one is shorter. To reconnect as soon as after any
@@ -59,14 +64,14 @@ impl<M> SseLayer<M> {
     ///
     /// ```
     /// use std::time::Duration;
-    /// use tower_sse::{Retry, SseLayer};
+    /// use tower_sse::SseLayer;
     ///
     /// # let layer: SseLayer =
-    /// SseLayer::new().retry(Retry::fixed(Duration::from_secs(2)));
+    /// SseLayer::new().retry(Duration::from_secs(2));
     /// ```
     #[doc(alias = "reconnect")]
     #[must_use]
-    pub fn retry(self, retry: Retry) -> Self {
+    pub fn retry(self, retry: impl Into<Retry>) -> Self {
         self.options(StreamOptions::new().retry(retry))
     }
 

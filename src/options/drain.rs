@@ -120,8 +120,8 @@ impl Drain {
     ///
     /// It replaces the time of [`SseLayer::retry`](crate::SseLayer::retry), which clients use again
     /// after the next stream has begun.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = Some(retry);
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
+        self.retry = Some(retry.into());
         self
     }
 

@@ -88,6 +88,13 @@ impl MaxAge {
     }
 }
 
+impl From<Duration> for MaxAge {
+    /// Calls [`MaxAge::new`].
+    fn from(age: Duration) -> Self {
+        Self::new(age)
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::time::Duration;

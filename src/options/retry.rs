@@ -76,3 +76,10 @@ impl Retry {
         Encoded::from(Event::new().retry(self.draw())).into()
     }
 }
+
+impl From<Duration> for Retry {
+    /// Calls [`Retry::fixed`].
+    fn from(reconnection_time: Duration) -> Self {
+        Self::fixed(reconnection_time)
+    }
+}

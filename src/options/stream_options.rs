@@ -91,8 +91,12 @@ impl StreamOptions {
 
     /// Sets the heartbeat that is sent while the stream is idle; see
     /// [`SseLayer::heartbeat`](crate::SseLayer::heartbeat).
-    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {
-        self.heartbeat = Some(Some(heartbeat));
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is a [`Duration`](std::time::Duration) of zero.
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        self.heartbeat = Some(Some(heartbeat.into()));
         self
     }
 
@@ -104,8 +108,8 @@ impl StreamOptions {
 
     /// Sets the reconnection time that the stream starts with; see
     /// [`SseLayer::retry`](crate::SseLayer::retry).
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = Some(Some(retry));
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
+        self.retry = Some(Some(retry.into()));
         self
     }
 
@@ -149,8 +153,8 @@ impl StreamOptions {
     /// # }
     /// # _ = options(Duration::from_secs(1));
     /// ```
-    pub fn max_age(mut self, max_age: MaxAge) -> Self {
-        self.max_age = Some(Some(max_age));
+    pub fn max_age(mut self, max_age: impl Into<MaxAge>) -> Self {
+        self.max_age = Some(Some(max_age.into()));
         self
     }
 

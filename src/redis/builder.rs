@@ -11,7 +11,10 @@ use super::{
     publisher::{PublisherInner, RedisPublisher},
     reader::{Reader, Stop},
 };
-use crate::hub::{Broker, Feed, Publisher, SealedBroker};
+use crate::{
+    hub::{Broker, Feed, Publisher},
+    sealed::Sealed,
+};
 
 /// The minimum of [`Redis::max_len`]. A reader takes up to 1,000 entries at a time, and the stream
 /// must not be trimmed past it meanwhile.
@@ -156,9 +159,9 @@ impl Redis {
     }
 }
 
-impl Broker for Redis {}
+impl Sealed for Redis {}
 
-impl SealedBroker for Redis {
+impl Broker for Redis {
     type Error = Error;
 
     fn name(&self) -> String {

@@ -55,7 +55,7 @@
 //! - [`retain_bytes`](HubBuilder::retain_bytes) limits the bytes of each topic. Choose the busiest
 //!   rate × `retain_for` × size.
 //! - [`max_memory`](HubBuilder::max_memory) limits the memory of a process. Choose the total rate ×
-//!   `retain_for` × (size + 112 bytes).
+//!   `retain_for` × (size + 200 bytes).
 //! - [`max_len`](Redis::max_len) limits the entries in Redis. Choose the total rate × `retain_for`,
 //!   or more.
 //!

@@ -83,7 +83,7 @@ fn recording(
 fn sent_ids(heads: &Heads) -> Vec<Option<String>> {
     let heads = heads.lock().unwrap();
     let id = |headers: &HeaderMap| {
-        let value = headers.get(&LAST_EVENT_ID)?;
+        let value = headers.get(LAST_EVENT_ID)?;
         Some(String::from_utf8(value.as_bytes().to_vec()).unwrap())
     };
     heads.iter().map(|(_, headers)| id(headers)).collect()
