@@ -120,6 +120,7 @@ mod tests {
             ("curl", Method::GET, &[("accept", "*/*")], Client::Get),
             ("openai", Method::POST, &[("accept", "application/json")], Client::Call),
             ("MCP", Method::POST, &[accept, no_cache, cors], Client::Call),
+            ("QUERY", "QUERY".parse().unwrap(), &[accept, no_cache, cors], Client::Call),
         ] {
             assert_eq!(client_of(&method, headers), expected, "{client}");
         }

@@ -14,7 +14,9 @@
 //!   `Sec-Fetch-Mode`. It reconnects after a failure or a bad status, but a clean end stops it.
 //! - **Another `GET`**: a script, for example. Whether it reconnects is unknown.
 //! - **A call**: any other method, such as a `POST`, also by `fetch`. The layer assumes that it
-//!   does not reconnect, because the stream is its answer.
+//!   does not reconnect, because the stream is its answer. A `QUERY` ([RFC
+//!   10008](https://www.rfc-editor.org/rfc/rfc10008)) is a call too: a client may repeat it, but
+//!   does not do so after a clean end. With [runs](crate::runs), a repeated one gets the same answer.
 //!
 //! The [shutdown](crate::Drain) and the [maximum age](crate::MaxAge) end a stream before its source
 //! ends. The end depends on the client, as does the [refusal](crate::Refusal) of a stream:

@@ -51,8 +51,9 @@
 //!
 //! # Layers to replace
 //!
-//! - **`ResponseBodyDeadlineLayer`** (tower-http) fails every body at its deadline, even mid-event.
-//!   Use [`max_age`](SseLayer::max_age).
+//! - **`ResponseBodyDeadlineLayer`** (tower-http), or a `DeadlineBody` around the response's body,
+//!   fails every stream at its deadline, even mid-event. The time runs from the response head, and
+//!   events and heartbeats do not extend it. Use [`max_age`](SseLayer::max_age).
 //! - **`OnEarlyDropLayer`** (tower-http) fires for every client that disconnects, which is how
 //!   streams normally end. Use [`on_close`](SseLayer::on_close).
 //! - **`ConcurrencyLimitLayer`** (tower) frees its permit at the response head, so it does not

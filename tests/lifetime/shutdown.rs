@@ -153,6 +153,28 @@ async fn the_first_due_end_ends_a_stream() {
     }
 }
 
+/// RFC 10008: it is safe and idempotent, but clients do not repeat it after a clean end.
+#[tokio::test(start_paused = true)]
+async fn half_the_answer_to_a_query_never_ends_cleanly() {
+    let shutdown = CancellationToken::new();
+    let (feed, source) = Feed::new();
+    let mut request = Requester::EventSource.request("/");
+    *request.method_mut() = "QUERY".parse().unwrap();
+    let layer = layer(Drain::per_client()).shutdown(shutdown.clone());
+    let mut body = answer_to(request, &layer, event_stream(source)).into_body();
+    shutdown.cancel();
+    feed.data("data: half\n\n");
+    assert_eq!(poll_frame(&mut body), data("data: half\n\n"));
+    time::advance(29 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending, "it has time to end by itself");
+    time::advance(SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(GOODBYE));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(20 * MILLISECOND).await;
+    let error = "the event stream was cut short: drained".to_owned();
+    assert_eq!(poll_frame(&mut body), Polled::Failed(error));
+}
+
 /// At 14.8 seconds 200 milliseconds are left, and not half a second.
 #[tokio::test(start_paused = true)]
 async fn no_drain_extends_a_streams_time() {

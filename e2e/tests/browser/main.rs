@@ -10,6 +10,7 @@ mod compressed;
 mod control;
 mod dashboard;
 mod doc_pages;
+mod documented_nginx;
 mod limit;
 mod manual;
 mod nginx;
