@@ -80,7 +80,7 @@ where
     let layer = SseLayer::new()
         .shutdown(CancellationToken::new())
         .terminator(Event::from("[DONE]"))
-        .cancellation_if(|error| error.is::<Stopped>());
+        .cancellation_if(<dyn Error>::is::<Stopped>);
     let answer = answer_to(client.request("/"), &reports.observe(layer), stream);
     let mut body = Box::pin(answer.into_body());
     let mut text = String::new();

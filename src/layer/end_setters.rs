@@ -157,6 +157,10 @@ impl<M> SseLayer<M> {
     /// Turns an error of the source into a last event. The stream then ends cleanly, without the
     /// [terminator](Self::terminator).
     ///
+    /// The closure receives [the error of the
+    /// program](crate::operating::errors#the-error-of-the-program), without those in which its host
+    /// has wrapped it, so it can call `error.downcast_ref::<MyError>()`.
+    ///
     /// Without a closure, an error of the source fails the body, so that clients notice it and
     /// reconnect. With one, the body still fails in these cases:
     ///
@@ -183,16 +187,6 @@ impl<M> SseLayer<M> {
     ///
     /// Do not send the text of the error to clients you do not trust. Do not name the event
     /// `error`: `EventSource` dispatches its own `error` event when the connection breaks.
-    ///
-    /// # The error
-    ///
-    /// The closure receives the error that the program's stream returned, in every host, so it can
-    /// call `error.downcast_ref::<MyError>()`. Errors in which a host wraps it are removed:
-    ///
-    /// - around the errors of streams of events, as passed to [`response`](crate::response), those
-    ///   of every host;
-    /// - around the errors of other bodies, such as axum's `Sse`, only `axum::Error`, and only with
-    ///   feature `axum`.
     #[must_use]
     pub fn on_error<F>(self, to_event: F) -> Self
     where

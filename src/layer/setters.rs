@@ -229,9 +229,10 @@ impl<M> SseLayer<M> {
     /// is then missing. A client that disconnects causes no error of the source. The page
     /// [errors](crate::operating::errors#cancellations) has predicates for tonic and hyper.
     ///
-    /// The closure is called with [the error of the program](Self::on_error#the-error) and, while
-    /// it returns `false`, with each of its causes ([`source`](Error::source), or what an
-    /// `io::Error` wraps), outermost first. A panic in the closure counts as `false`.
+    /// The closure is called with [the error of the
+    /// program](crate::operating::errors#the-error-of-the-program) and, while it returns `false`,
+    /// with each of its causes ([`source`](Error::source), or what an `io::Error` wraps), outermost
+    /// first. A panic in the closure counts as `false`.
     ///
     /// ```
     /// use tokio::sync::oneshot::error::RecvError;

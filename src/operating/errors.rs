@@ -18,6 +18,16 @@
 //! - The close report has the reason [`Failed`](CloseReason::Failed) or
 //!   [`Cancelled`](CloseReason::Cancelled).
 //!
+//! # The error of the program
+//!
+//! Hosts wrap the errors of bodies: axum in an `axum::Error`, tonic in a `Status`. The closures of
+//! the layer receive the error that the program's stream returned:
+//!
+//! - **For a stream of events**, such as that of [`response`](crate::response), the wrappers of every
+//!   host are removed.
+//! - **For any other body**, such as that of axum's `Sse`, feature `axum` removes `axum::Error` and
+//!   what is around it. Without the feature, the closures receive the wrapper.
+//!
 //! # Cancellations
 //!
 //! A cancellation is the error of a task that the program itself cancelled, or an error for which

@@ -158,10 +158,9 @@ impl TestStream {
         })
     }
 
-    /// Waits until the body fails, and returns the error of the program, without those in which its
-    /// host has wrapped it.
-    ///
-    /// It is the error that [`on_error`](crate::SseLayer::on_error#the-error) would receive.
+    /// Waits until the body fails, and returns [the error of the
+    /// program](crate::operating::errors#the-error-of-the-program), as
+    /// [`on_error`](crate::SseLayer::on_error) receives it.
     ///
     /// Messages before the error remain for [`next`](Self::next) and [`take`](Self::take).
     ///
