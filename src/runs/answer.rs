@@ -21,13 +21,19 @@ pub(super) struct Requester {
 
 impl Requester {
     pub(super) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
-        let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
-        Self { client: Client::of(method, headers), last: last.filter(|last| !last.is_empty()) }
+        let last = last_event_id(headers, extensions);
+        Self { client: Client::of(method, headers), last }
     }
 
     pub(super) fn of_parts(parts: &Parts) -> Self {
         Self::of(&parts.method, &parts.headers, &parts.extensions)
     }
+}
+
+/// Returns the last event id of a request, unless it is empty.
+pub(super) fn last_event_id(headers: &HeaderMap, extensions: &Extensions) -> Option<LastEventId> {
+    let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
+    last.filter(|last| !last.is_empty())
 }
 
 /// Waits until the run's call has answered, attaches the client, and returns its response. Returns

@@ -78,10 +78,11 @@
 //! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
 //! # fn chat_of(parts: &Parts) -> Option<RunKey> { RunKey::new("user", parts.uri.path()) }
 //!
-//! // POST: starts a turn, which replaces the previous one.
+//! // POST: starts a turn, which replaces the previous one. A client that reconnects by repeating its
+//! // POST with an id gets the rest of its turn.
 //! async fn ask(State(runs): State<Runs>, parts: Parts) -> Response {
 //!     let Some(key) = chat_of(&parts) else { return StatusCode::BAD_REQUEST.into_response() };
-//!     match runs.replace(&key, tokens).await {
+//!     match runs.replace(&key, &parts, tokens).await {
 //!         Ok(run) => run.answer(&parts).await.into_response(),
 //!         Err(error) => error.answer(&parts).into_response(),
 //!     }

@@ -102,7 +102,7 @@
 //!     let Some(key) = RunKey::new(user(&parts), chat.id) else {
 //!         return StatusCode::BAD_REQUEST.into_response();
 //!     };
-//!     match runs.replace(&key, chunks).await {
+//!     match runs.replace(&key, &parts, chunks).await {
 //!         Ok(run) => answer(run.answer(&parts).await),
 //!         Err(error) => error.answer(&parts).into_response(),
 //!     }
@@ -177,7 +177,7 @@
 //!     let (Some(key), (Ok(run_path), Ok(stream_path))) = (key, locations) else {
 //!         return StatusCode::BAD_REQUEST.into_response();
 //!     };
-//!     match runs.start(&key, events).await {
+//!     match runs.start(&key, &parts, events).await {
 //!         Ok(run) => {
 //!             let headers = [(CONTENT_LOCATION, run_path), (LOCATION, stream_path)];
 //!             (headers, run.answer(&parts).await).into_response()
@@ -217,8 +217,8 @@
 //! # Restarts
 //!
 //! Runs are kept in memory, so a new process has none. A client that reconnects with an id gets
-//! `404` for every method, and the handler is not called. An error is better than the halves of two
-//! different answers. The page can show the error and offer to ask again. With several processes,
+//! `404` for every method, and no answer is generated again. An error is better than the halves of
+//! two different answers. The page can show the error and offer to ask again. With several processes,
 //! route all requests with the same key to the same process.
 //!
 //! # Cut connections in Node

@@ -24,14 +24,16 @@ use crate::connection::LastEventId;
 ///
 /// | request | no run | starting | running | ended and kept |
 /// |---|---|---|---|---|
-/// | [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events; otherwise calls the service |
-/// | layer, with an id | `404` | `404` | the events after the id | the events after the id |
+/// | [layer](Self::layer) or [`start`](Self::start), without an id | starts a run | waits, then all events | all events | [`Completed`]: all events; otherwise starts a run |
+/// | [`replace`](Self::replace), without an id | starts a run | replaces it | replaces it | replaces it |
+/// | any of them, with an id | `404` | `404` | the events after the id | the events after the id |
 /// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events |
 /// | `answer`, with an id | `None` | `404` | the events after the id | the events after the id |
 ///
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
-/// - At a limit or during a shutdown, a request that would call the service gets the
-///   refusal [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is.
+/// - At a limit or during a shutdown, a request that would start a run gets the refusal
+///   [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is. At a limit,
+///   `replace` still takes the place of a running run.
 ///
 /// If the run has ended and has no events for the client:
 ///

@@ -8,6 +8,7 @@ use super::{
 };
 use crate::{
     callback::catch_panic,
+    connection::LastEventId,
     history::sync::{Mutex, MutexGuard, lock},
 };
 
@@ -30,8 +31,18 @@ pub(super) struct Shared {
 pub(super) enum Claim {
     /// The caller starts the run.
     New(Producer),
-    /// The run is starting or running, or it has completed.
+    /// The request is about this run.
     Existing(Arc<Record>),
+}
+
+/// What a request without a last event id does to the run that has its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Purpose {
+    /// It attaches to a run that is starting, running or has completed. A run that has ended
+    /// without completing frees its key.
+    Attach,
+    /// It replaces any run.
+    Replace,
 }
 
 impl Shared {
@@ -92,36 +103,43 @@ impl Shared {
         })
     }
 
-    /// Returns the run with this key if new clients can attach to it. Otherwise, claims the key for
-    /// a new run: a run that has ended without completing frees its key.
-    pub(super) fn claim(self: &Arc<Self>, key: &RunKey) -> Result<Claim, StartError> {
+    /// Returns the run that a request is about, or claims the key for a new run.
+    ///
+    /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
+    /// of an answer, and a new run would be a different one.
+    pub(super) fn claim(
+        self: &Arc<Self>,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+        purpose: Purpose,
+    ) -> Result<Claim, StartError> {
         let claim = self.with_registry(|registry, deferred| {
             registry.expire(self.options.retain_for, deferred);
-            match registry.get(key) {
-                Some(record) if record.phase().is_usable() => {
-                    Ok(Claim::Existing(Arc::clone(record)))
+            let existing = registry.get(key).cloned();
+            if last.is_some() {
+                return existing.map(Claim::Existing).ok_or(StartError::NotFound);
+            }
+            match existing {
+                Some(record) if purpose == Purpose::Attach && record.phase().is_usable() => {
+                    return Ok(Claim::Existing(record));
                 }
-                _ => self.add(registry, key, deferred).map(Claim::New),
+                // During a shutdown, no run would take its place.
+                Some(earlier) if purpose == Purpose::Replace && !registry.is_draining => {
+                    registry.end(&earlier, Outcome::Cancelled, None, deferred);
+                }
+                _ => {}
             }
+            self.add(registry, key, deferred).map(Claim::New)
         });
-        self.count_claim(!matches!(claim, Ok(Claim::Existing(_))), claim.is_err());
+        match &claim {
+            Ok(Claim::New(_)) => {
+                self.counters.count_start();
+                self.make_room();
+            }
+            Ok(Claim::Existing(_)) | Err(StartError::NotFound) => {}
+            Err(_) => self.counters.count_refusal(),
+        }
         claim
-    }
-
-    /// Claims the key for a new run, and cancels the existing one.
-    pub(super) fn replace(self: &Arc<Self>, key: &RunKey) -> Result<Producer, StartError> {
-        let producer = self.with_registry(|registry, deferred| {
-            registry.expire(self.options.retain_for, deferred);
-            // During a shutdown, no run would take its place.
-            if let Some(earlier) = registry.get(key).cloned()
-                && !registry.is_draining
-            {
-                registry.end(&earlier, Outcome::Cancelled, None, deferred);
-            }
-            self.add(registry, key, deferred)
-        });
-        self.count_claim(true, producer.is_err());
-        producer
     }
 
     fn add(
@@ -134,17 +152,6 @@ impl Shared {
             Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
         })?;
         Ok(Producer::new(Arc::clone(self), record))
-    }
-
-    fn count_claim(self: &Arc<Self>, is_start: bool, is_refused: bool) {
-        match (is_start, is_refused) {
-            (_, true) => self.counters.count_refusal(),
-            (true, false) => {
-                self.counters.count_start();
-                self.make_room();
-            }
-            (false, false) => {}
-        }
     }
 
     /// Ends a run. Returns whether it was still running.

@@ -87,7 +87,7 @@ async fn failure_panic_and_cancellation_are_reported() {
 
     let runs = ends.builder().build();
     let panicking = || stream::iter([1]).map(|_| -> Event { panic!("the source panicked") });
-    let run = runs.start(&turn(), panicking).await.unwrap();
+    let run = runs.start(&turn(), None, panicking).await.unwrap();
     let mut attachment = run.attach(None).await.unwrap();
     let error = attachment.next().await.unwrap().unwrap_err();
     assert_eq!(error.outcome(), Some(Outcome::Failed));
@@ -166,7 +166,7 @@ fn runtime_that_ends_interrupts_its_runs() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let rig = Rig::new(runs.clone());
     runtime.block_on(async {
-        _ = runs.start(&turn(), stream::pending::<Event>).await.unwrap();
+        _ = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
         let mut other = post();
         *other.uri_mut() = "/other".parse().unwrap();
         let call = rig.send(other);
@@ -197,7 +197,7 @@ async fn panic_of_a_callback_does_not_keep_others_from_the_report() {
             .on_end(move |end| ends.lock().unwrap().push(end.clone()))
             .build()
     };
-    let run = runs.start(&turn(), || stream::iter([Event::from("a")])).await.unwrap();
+    let run = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
     assert_eq!(run.ended().await, Some(Outcome::Completed));
     assert_eq!(ends.outcomes(), [Outcome::Completed]);
 }
@@ -214,7 +214,7 @@ async fn callback_can_use_the_runs() {
     });
     let built = built.build();
     *runs.lock().unwrap() = Some(built.clone());
-    let run = built.start(&turn(), || stream::iter([Event::from("a")])).await.unwrap();
+    let run = built.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
     run.ended().await;
     assert_eq!(*seen.lock().unwrap(), [0]);
     *runs.lock().unwrap() = None;
@@ -225,18 +225,18 @@ async fn drain_waits_for_runs_and_interrupts_those_that_take_longer() {
     let ends = Ends::default();
     let (rig, feed, mut client) = running(&ends).await;
     let other = tower_sse::runs::RunKey::new("ann", "/other").unwrap();
-    let endless = rig.runs.start(&other, stream::pending::<Event>).await.unwrap();
+    let endless = rig.runs.start(&other, None, stream::pending::<Event>).await.unwrap();
     let begun = tokio::time::Instant::now();
     let drain = tokio::spawn({
         let runs = rig.runs.clone();
         async move { runs.drain(Duration::from_secs(10)).await }
     });
     settle().await;
-    assert!(rig.runs.start(&other, stream::pending::<Event>).await.is_ok(), "it is there");
+    assert!(rig.runs.start(&other, None, stream::pending::<Event>).await.is_ok(), "it is there");
     let third = tower_sse::runs::RunKey::new("ann", "/third").unwrap();
-    let error = rig.runs.start(&third, stream::pending::<Event>).await.unwrap_err();
+    let error = rig.runs.start(&third, None, stream::pending::<Event>).await.unwrap_err();
     assert_eq!(error, tower_sse::runs::StartError::Draining);
-    assert!(rig.runs.replace(&other, stream::pending::<Event>).await.is_err());
+    assert!(rig.runs.replace(&other, None, stream::pending::<Event>).await.is_err());
     assert_eq!(endless.outcome().await, None, "it goes on");
     feed.data("data: b\n\n");
     feed.end();

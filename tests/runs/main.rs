@@ -9,6 +9,7 @@ mod explicit;
 mod foreign;
 mod memory;
 mod model;
+mod repeated;
 mod rig;
 mod served;
 #[cfg(feature = "tracing")]

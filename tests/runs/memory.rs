@@ -31,7 +31,7 @@ where
 {
     runtime.block_on(async {
         for n in range {
-            _ = runs.start(&key(n), &make).await.unwrap();
+            _ = runs.start(&key(n), None, &make).await.unwrap();
             if n % 100 == 99 {
                 settle().await;
             }
@@ -116,7 +116,7 @@ fn runs_that_stalled_clients_hold_are_within_the_limit() {
         let runs = Runs::builder().max_memory(LIMIT).retain_for(Duration::ZERO).build();
         let mut stalled = Vec::new();
         for _ in 0..100 {
-            let run = runs.replace(&key(0), events(500)).await.unwrap();
+            let run = runs.replace(&key(0), None, events(500)).await.unwrap();
             stalled.push(run.attach(None).await.unwrap());
             settle().await;
             tokio::time::advance(Duration::from_millis(10)).await;
@@ -142,17 +142,17 @@ fn ended_runs_go_first_and_then_the_older_half_of_the_largest() {
     runtime().block_on(async {
         let runs = Runs::builder().max_memory(200_000).build();
         let running = |count| move || events(count)().chain(stream::pending());
-        let oldest = runs.start(&key(0), events(100)).await.unwrap();
+        let oldest = runs.start(&key(0), None, events(100)).await.unwrap();
         settle().await;
-        let newer = runs.start(&key(1), events(100)).await.unwrap();
+        let newer = runs.start(&key(1), None, events(100)).await.unwrap();
         settle().await;
-        let small = runs.start(&key(2), running(10)).await.unwrap();
-        let large = runs.start(&key(3), running(600)).await.unwrap();
+        let small = runs.start(&key(2), None, running(10)).await.unwrap();
+        let large = runs.start(&key(3), None, running(600)).await.unwrap();
         settle().await;
         assert!(runs.stats().memory() <= 200_000);
         assert!(oldest.attach(None).await.is_none());
         assert!(newer.attach(None).await.is_some());
-        let more = runs.start(&key(4), running(300)).await.unwrap();
+        let more = runs.start(&key(4), None, running(300)).await.unwrap();
         settle().await;
         assert!(runs.stats().memory() <= 200_000);
         assert!(newer.attach(None).await.is_none());

@@ -105,7 +105,7 @@ async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
 
 async fn ask(State((runs, gate)): State<(Runs, Gate)>, parts: Parts) -> Response {
     let words = || gate.words().map(Event::from);
-    match runs.start(&RunKey::shared("ask").unwrap(), words).await {
+    match runs.start(&RunKey::shared("ask").unwrap(), &parts, words).await {
         Ok(run) => {
             // A run is short enough to complete, so its clients need not be told to come back.
             let options = StreamOptions::new().drain(Drain::after(Duration::from_secs(5)));

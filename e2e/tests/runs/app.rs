@@ -119,7 +119,7 @@ async fn ask(State(service): State<Service>, parts: Parts, Json(body): Json<Valu
     let Some(key) = body["id"].as_str().and_then(|chat| RunKey::new("ann", chat)) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    match service.runs.replace(&key, || service.pace.chat(service.call())).await {
+    match service.runs.replace(&key, &parts, || service.pace.chat(service.call())).await {
         Ok(run) => chat_answer(run.answer(&parts).await),
         Err(error) => error.answer(&parts).into_response(),
     }
@@ -160,7 +160,7 @@ async fn start_graph(
     let call = service.call();
     let location = format!("/threads/{thread}/runs/{call}/stream");
     let key = RunKey::new("ann", &location).unwrap();
-    match service.runs.start(&key, || service.pace.graph(call)).await {
+    match service.runs.start(&key, &parts, || service.pace.graph(call)).await {
         Ok(run) => ([(header::LOCATION, location)], run.answer(&parts).await).into_response(),
         Err(error) => error.answer(&parts).into_response(),
     }
