@@ -164,7 +164,7 @@ fn client_that_waits_for_a_call_without_a_run_calls_next() {
         let (runs, ends) = counting();
         let calls = Arc::new(AtomicUsize::new(0));
         let request = |runs: &Runs, calls: &Arc<AtomicUsize>| {
-            let key = |_: &Request<()>| Some(key());
+            let key = |_: &Request<()>| Some(Ok(key()));
             let mut service = runs.layer(key).layer(Second(Arc::clone(calls)));
             move || {
                 let answer = block_on(service.call(Request::new(()))).unwrap();

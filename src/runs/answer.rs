@@ -1,9 +1,13 @@
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, Method, Response, StatusCode, request::Parts};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+    request::Parts,
+};
 
 use super::{
-    AnswerBody, Attachment, Outcome,
+    AnswerBody, Attachment, InvalidKey, Outcome,
     reader::{Attached, Reader},
     record::Record,
     state::Phase,
@@ -107,8 +111,20 @@ pub(super) fn refusal(client: Client) -> Response<AnswerBody> {
     Refusal::per_client().answer(Response::new(()), client, AnswerBody::whole)
 }
 
+/// Returns the response to a request whose key is invalid. Its body names the fault.
+pub(super) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
+    let mut response = status(StatusCode::BAD_REQUEST);
+    *response.body_mut() = AnswerBody::whole(error.to_string().into());
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
 fn status(status: StatusCode) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::empty());
     *response.status_mut() = status;
+    // A cache may store `404` and `204` without it (RFC 9110, section 15.1), and would then answer
+    // for the next run.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

@@ -4,7 +4,7 @@ use http::{Request, Response, request::Parts};
 use tokio::time::timeout;
 
 use super::{
-    AnswerBody, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats,
+    AnswerBody, InvalidKey, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats,
     answer::{self, Requester},
     options::Options,
     shared::Shared,
@@ -71,19 +71,21 @@ impl Runs {
     /// Creates a layer that makes the event streams of a service resumable without a change to the
     /// service.
     ///
-    /// `key` returns the key of a request's run, or `None` for a request that passes unchanged.
-    /// `HEAD` and `OPTIONS` always pass. Put the layer inside of [`SseLayer`](crate::SseLayer) and
+    /// `key` returns the key of a request's run, or `None` for a request that passes unchanged. The
+    /// layer answers a request whose key is [invalid](super::InvalidKey) with `400`. `HEAD` and
+    /// `OPTIONS` always pass. Put the layer inside of [`SseLayer`](crate::SseLayer) and
     /// of layers that authenticate. [`RunLayer`] documents how requests and responses are handled.
     ///
     /// ```
     /// use axum::{Router, body::Body, routing::post};
     /// use http::Request;
-    /// use tower_sse::{SseLayer, runs::{RunKey, Runs}};
+    /// use tower_sse::{SseLayer, runs::{InvalidKey, RunKey, Runs}};
     /// # async fn chat() {}
     ///
-    /// fn key(request: &Request<Body>) -> Option<RunKey> {
+    /// fn key(request: &Request<Body>) -> Option<Result<RunKey, InvalidKey>> {
     ///     let user = request.extensions().get::<UserId>()?;
-    ///     RunKey::new(&user.0, request.headers().get("x-run-id")?.to_str().ok()?)
+    ///     let name = request.headers().get("x-run-id")?.to_str().ok()?;
+    ///     Some(RunKey::new(&user.0, name))
     /// }
     ///
     /// #[derive(Clone)]
@@ -95,7 +97,7 @@ impl Runs {
     /// ```
     pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
     where
-        K: Fn(&Request<B>) -> Option<RunKey>,
+        K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
     {
         RunLayer::new(Arc::clone(&self.shared), key)
     }

@@ -33,7 +33,7 @@ impl Handler {
     where
         S: Stream<Item = Event> + Send + 'static,
     {
-        let key = key(&request).unwrap();
+        let key = key(&request).unwrap().unwrap();
         let (parts, ()) = request.into_parts();
         let run = match self {
             Self::Starts => rig.runs.start(&key, &parts, source).await,

@@ -16,13 +16,13 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, Heartbeat, LastEventId, SseLayer, StreamOptions,
-    runs::{Outcome, RunKey, Runs},
+    runs::{InvalidKey, Outcome, RunKey, Runs},
 };
 
 use crate::support::{EventReader, PATIENCE, connect_h1, serve_axum, soon, until};
 
-fn key(request: &Request<axum::body::Body>) -> Option<RunKey> {
-    RunKey::new("ann", request.uri().path())
+fn key(request: &Request<axum::body::Body>) -> Option<Result<RunKey, InvalidKey>> {
+    Some(RunKey::new("ann", request.uri().path()))
 }
 
 /// Lets the words of an answer through when the test says so.

@@ -20,6 +20,9 @@ fn got(status: u16, events: &[&str], end: impl Into<Option<End>>) -> Got {
 
 async fn read(mut client: Client) -> Got {
     let read = client.read().await;
+    if matches!(client.status.as_u16(), 204 | 404) {
+        assert_eq!(client.headers["cache-control"], "no-store");
+    }
     (client.status.as_u16(), read, client.end)
 }
 
@@ -315,4 +318,29 @@ async fn attachment_begins_with_the_id_before_its_first_event_if_asked_to() {
     assert_eq!(second.read().await, ["c"]);
     let expected = format!("id: {epoch}-2\ndata: c\nid: {epoch}-3\n\n");
     assert_eq!(String::from_utf8(second.bytes.clone()).unwrap(), expected);
+}
+
+/// Passing it on would leave the answer unrecorded, which its client would learn after a cut.
+#[tokio::test(start_paused = true)]
+async fn key_that_is_invalid_is_a_bad_request() {
+    let long = "x".repeat(513);
+    for (owner, path, text) in [
+        ("ann", &*format!("/{long}"), "run name has 514 bytes, and the maximum is 512"),
+        ("", "/turn", "run owner is empty"),
+        (&long, "/turn", "run owner has 513 bytes, and the maximum is 512"),
+    ] {
+        for mut request in Requester::ALL.into_iter().flat_map(|by_| [by(by_), after("7", by(by_))])
+        {
+            let rig = Rig::new(Runs::new());
+            *request.uri_mut() = path.parse().unwrap();
+            request.headers_mut().insert("owner", owner.parse().unwrap());
+            let mut client = rig.send(request).client().await;
+            assert_eq!(client.status, 400, "{text}");
+            assert_eq!(client.headers["content-type"], "text/plain; charset=utf-8");
+            assert_eq!(client.headers["cache-control"], "no-store");
+            client.read().await;
+            assert_eq!(String::from_utf8(client.bytes).unwrap(), text);
+            assert_eq!((rig.handler.calls(), rig.runs.stats().started()), (0, 0));
+        }
+    }
 }
