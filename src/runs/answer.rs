@@ -85,8 +85,11 @@ fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Resp
         // After an empty 200, it would reconnect forever.
         (_, Client::EventSource) => status(StatusCode::NO_CONTENT),
         // Clients of other kinds do not expect 204, and some retry it forever.
-        (Outcome::Completed | Outcome::Cancelled, _) => events(reader),
-        // An empty 200 would mean that nothing is missing.
+        (Outcome::Completed, _) => events(reader),
+        // The client has read all that there was before the cancellation.
+        (Outcome::Cancelled, _) if !is_first_visit => events(reader),
+        // An empty 200 would mean that nothing is missing. After a 503, clients would start the
+        // answer again that the user has cancelled.
         _ => not_found(),
     }
 }

@@ -78,6 +78,10 @@ impl RunsBuilder {
     /// | a frame that a run keeps for clients that are behind; up to 16 for each run | its size (less than 20 KiB), plus 170 |
     /// | a frame that only clients still hold | 170 |
     ///
+    /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
+    /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames
+    /// count as 69 kB.
+    ///
     /// | not counted | bytes |
     /// |---|---|
     /// | the service's future, its stream, and what they hold | their size |

@@ -55,11 +55,11 @@
 //! # Clients
 //!
 //! - Through the layer, a client without a last event id gets all events of a run that is running
-//!   or has completed. If the run ended in any other way, the request calls the service again,
-//!   and the new run replaces the old one. Until then, clients with an id of the old run still get
-//!   the rest of it.
+//!   or has completed. If the run ended in any other way, the request calls the service again, and
+//!   the new run replaces the old one. Until that call, clients with an id of the old run get the
+//!   rest of it. From then on they get `404`, even before the call has answered.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
-//!   and the service is not called.
+//!   and no run is started.
 //! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
 //!   fails.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without

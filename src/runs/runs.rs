@@ -31,22 +31,28 @@ use crate::connection::LastEventId;
 /// | `answer`, with an id | `None` | `404` | the events after the id | the events after the id |
 ///
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
+/// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all events.
 /// - At a limit or during a shutdown, a request that would start a run gets the refusal
 ///   [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is. At a limit,
 ///   `replace` still takes the place of a running run.
 ///
-/// If the run has ended and has no events for the client:
+/// If the run has ended and has no events for the client, or ends while the client waits for the
+/// call to answer:
 ///
-/// - An `EventSource` gets `204`, which stops it.
-/// - Any other client gets a `200` without events after [`Completed`] and [`Cancelled`]. Only
-///   [`Completed`] adds the terminator.
-/// - After any other outcome it gets `404`, because an empty `200` would mean that nothing is
-///   missing.
-/// - If the run was interrupted before its first event, a client without an id gets the refusal
-///   instead.
+/// | client | [`Completed`] | [`Cancelled`], also by `replace` | [`Interrupted`] | any other outcome |
+/// |---|---|---|---|---|
+/// | `EventSource`, without an id | `204`, which stops it | `204` | the refusal | `204` |
+/// | `EventSource`, with an id | `204` | `204` | `204` | `204` |
+/// | any other, without an id | `200` without events | `404` | the refusal | `404` |
+/// | any other, with an id | `200` without events | `200` without events | `404` | `404` |
+///
+/// - An empty `200` means that nothing is missing. Only [`Completed`] adds the terminator to it.
+/// - The refusal makes a client start the run again, on another process. After [`Cancelled`], it
+///   would start an answer again that the user has stopped.
 ///
 /// [`Completed`]: Outcome::Completed
 /// [`Cancelled`]: Outcome::Cancelled
+/// [`Interrupted`]: Outcome::Interrupted
 #[derive(Clone)]
 pub struct Runs {
     pub(super) shared: Arc<Shared>,

@@ -118,6 +118,29 @@ async fn reader_that_lags_behind_another_fails_and_then_gets_404() {
     assert_eq!(rig.runs.stats().lagged(), 1);
 }
 
+/// A cancelled run ends cleanly only for clients that miss none of its events.
+#[tokio::test(start_paused = true)]
+async fn reader_that_lags_behind_in_a_cancelled_run_fails_too() {
+    let rig = Rig::new(small());
+    let (taken, events) = fast();
+    let run = rig.runs.start(&turn(), None, events).await.unwrap();
+    let mut fast = run.attach(None).await.unwrap();
+    let mut slow = rig.send(post()).client().await;
+    run_dry(&taken).await;
+    assert!(!ready(&mut fast).0.is_empty());
+    assert!(!slow.read_ready().is_empty());
+    for _ in 0..10 {
+        run_dry(&taken).await;
+        assert!(!ready(&mut fast).0.is_empty());
+    }
+    run.cancel().await;
+    slow.read().await;
+    assert_eq!(slow.end, Some(crate::rig::End::Failed));
+    assert_eq!(rig.runs.stats().lagged(), 1);
+    let (_, failed) = ready(&mut fast);
+    assert!(failed, "the attachment itself fails");
+}
+
 /// The fastest reader leaves while the source waits for it: the slower one is not made to lag.
 #[tokio::test(start_paused = true)]
 async fn source_waits_for_the_reader_that_stays() {

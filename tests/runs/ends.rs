@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use http_body_util::BodyExt;
 use tower_sse::{
     Event,
     runs::{Outcome, RunEnd, Runs, RunsBuilder},
@@ -101,6 +102,34 @@ async fn failure_panic_and_cancellation_are_reported() {
     assert_eq!(ends.outcomes(), [Outcome::Failed, Outcome::Failed, Outcome::Cancelled]);
 }
 
+/// What was generated is paid for, and clients have it, as before an error.
+#[tokio::test(start_paused = true)]
+async fn events_before_a_panic_in_the_same_turn_are_recorded() {
+    let source = || {
+        stream::iter(0..).map(|n| match n {
+            4 => panic!("the source panicked"),
+            n => Event::from(n.to_string()),
+        })
+    };
+    for through_layer in [false, true] {
+        let ends = Ends::default();
+        let rig = Rig::new(ends.builder().build());
+        let mut client = if through_layer {
+            let first = rig.send(post());
+            settle().await;
+            rig.handler.reply(Ok(tower_sse::response(source()).map(BodyExt::boxed_unsync)));
+            first.client().await
+        } else {
+            _ = rig.runs.start(&turn(), None, source).await.unwrap();
+            Client::new(rig.answer(post()).await)
+        };
+        assert_eq!(client.read().await, ["0", "1", "2", "3"]);
+        assert_eq!(client.end, Some(End::Failed));
+        let end = ends.0.lock().unwrap()[0].clone();
+        assert_eq!((end.outcome(), end.events()), (Outcome::Failed, 4));
+    }
+}
+
 /// The source's error is text to a client: what it is concerns the run.
 #[tokio::test(start_paused = true)]
 async fn cancelled_task_of_a_source_fails_the_run() {
@@ -142,6 +171,8 @@ async fn call_without_an_answer_is_reported_unless_it_is_no_run() {
                     continue;
                 }
                 (Some(Outcome::Cancelled), Requester::EventSource) => 204,
+                // An empty 200 would look like the whole answer.
+                (Some(Outcome::Cancelled), _) => 404,
                 (Some(Outcome::Interrupted), Requester::Post) => 503,
                 _ => 200,
             };
@@ -265,4 +296,30 @@ async fn drain_returns_when_the_last_run_has_ended() {
     assert!(begun.elapsed() < Duration::from_secs(1));
     rig.runs.drain(Duration::from_secs(10)).await;
     assert!(begun.elapsed() < Duration::from_secs(1), "none is running");
+}
+
+/// The run is cancelled or replaced before its call answers, or before its first event. Nothing
+/// tells an empty success from an answer without words.
+#[tokio::test(start_paused = true)]
+async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
+    for requester in Requester::ALL {
+        let expected = if requester == Requester::EventSource { 204 } else { 404 };
+        for replaces in [false, true] {
+            let rig = Rig::new(Runs::new());
+            let first = rig.send(by(requester));
+            settle().await;
+            if replaces {
+                _ = rig.runs.replace(&turn(), None, stream::pending::<Event>).await.unwrap();
+            } else {
+                assert!(rig.runs.cancel(&turn(), None).await);
+            }
+            let first = first.client().await;
+            assert_eq!(first.status, expected, "{requester:?} {replaces}");
+        }
+        let runs = Runs::new();
+        let run = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
+        run.cancel().await;
+        let rig = Rig::new(runs);
+        assert_eq!(Client::new(rig.answer(by(requester)).await).status, expected);
+    }
 }

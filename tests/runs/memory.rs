@@ -6,7 +6,7 @@ use allocation_counter::measure;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::runtime::{Builder, Runtime};
 use tower_sse::{
-    Event,
+    Event, LastEventId,
     runs::{Outcome, RunKey, Runs},
 };
 
@@ -162,5 +162,33 @@ fn ended_runs_go_first_and_then_the_older_half_of_the_largest() {
             assert_eq!(run.outcome().await, None);
         }
         assert_eq!(large.outcome().await, None, "a running run is never stopped");
+    });
+}
+
+/// The example in the docs of `max_memory`: 16 kB, 5 kB for a replay, and 69 kB for 16 clients.
+#[test]
+fn clients_that_are_behind_add_frames_to_a_small_run() {
+    runtime().block_on(async {
+        let runs = Runs::new();
+        let tokens = || stream::iter((0..100).map(|_| Event::from("x".repeat(17))));
+        let run = runs.start(&key(0), None, tokens).await.unwrap();
+        run.ended().await;
+        let alone = runs.stats().memory();
+        assert!((4400..4600).contains(&runs.stats().bytes()), "{:?}", runs.stats());
+        assert!((16_000..17_000).contains(&alone), "{alone}");
+        // A replay, and then clients that resume after different events.
+        let mut ids = vec![None];
+        let mut added = Vec::new();
+        for n in 0..16 {
+            let mut attachment = run.attach(ids[n].clone()).await.unwrap();
+            while let Some(Ok(events)) = attachment.next().await {
+                let text = str::from_utf8(events.as_bytes()).unwrap();
+                let of_batch = text.lines().filter_map(|line| line.strip_prefix("id: "));
+                ids.extend(of_batch.map(|id| Some(LastEventId::try_from(id).unwrap())));
+            }
+            added.push(runs.stats().memory() - alone);
+        }
+        assert!((4_500..5_000).contains(&added[0]), "{added:?}");
+        assert!((68_000..70_000).contains(added.last().unwrap()), "{added:?}");
     });
 }
