@@ -9,10 +9,11 @@ use tower_service::Service;
 use super::{
     AnswerBody, Attachment, Outcome, RunBody, RunKey,
     answer::{self, Requester},
+    claim::{Claim, Purpose},
     producer::Producer,
     reader::{Attached, Reader},
     run::on_refusal,
-    shared::{Claim, Purpose, Shared},
+    shared::Shared,
     start::spawn,
     task::{Answer, RunTask},
 };

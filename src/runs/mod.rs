@@ -156,6 +156,7 @@ mod attachment;
 mod body;
 mod builder;
 mod call;
+mod claim;
 mod counters;
 mod cutter;
 mod deferred;

@@ -6,10 +6,10 @@ use http::{Response, request::Parts};
 use super::{
     Run, RunKey, Runs, StartError,
     answer::last_event_id,
+    claim::{Claim, Purpose},
     producer::Producer,
     reader::Attached,
     record::Record,
-    shared::{Claim, Purpose},
     state::Phase,
     task::RunTask,
 };

@@ -297,29 +297,3 @@ async fn drain_returns_when_the_last_run_has_ended() {
     rig.runs.drain(Duration::from_secs(10)).await;
     assert!(begun.elapsed() < Duration::from_secs(1), "none is running");
 }
-
-/// The run is cancelled or replaced before its call answers, or before its first event. Nothing
-/// tells an empty success from an answer without words.
-#[tokio::test(start_paused = true)]
-async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
-    for requester in Requester::ALL {
-        let expected = if requester == Requester::EventSource { 204 } else { 404 };
-        for replaces in [false, true] {
-            let rig = Rig::new(Runs::new());
-            let first = rig.send(by(requester));
-            settle().await;
-            if replaces {
-                _ = rig.runs.replace(&turn(), None, stream::pending::<Event>).await.unwrap();
-            } else {
-                assert!(rig.runs.cancel(&turn(), None).await);
-            }
-            let first = first.client().await;
-            assert_eq!(first.status, expected, "{requester:?} {replaces}");
-        }
-        let runs = Runs::new();
-        let run = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
-        run.cancel().await;
-        let rig = Rig::new(runs);
-        assert_eq!(Client::new(rig.answer(by(requester)).await).status, expected);
-    }
-}

@@ -9,6 +9,7 @@ mod explicit;
 mod foreign;
 mod memory;
 mod model;
+mod refused;
 mod repeated;
 mod rig;
 mod served;

@@ -151,6 +151,10 @@ async fn handlers_are_one_line_each() {
     let request = Request::get("/resume").header("last-event-id", &*first.last_event_id);
     let mut resumed = EventReader::new(send(address, request).await);
     assert_eq!(resumed.next().await.unwrap().data, "1");
+    let repeated = Request::post("/ask").header("last-event-id", &*first.last_event_id);
+    let mut repeated = EventReader::new(send(address, repeated).await);
+    assert_eq!(repeated.next().await.unwrap().data, "1");
+    drop(repeated);
     let stale = Request::delete("/ask").header("last-event-id", "4fzo8gk0o2yl-1");
     assert_eq!(send(address, stale).await.status(), 404);
     let own = Request::delete("/ask").header("last-event-id", &*first.last_event_id);

@@ -215,6 +215,8 @@ async fn request_without_an_id_replays_a_completed_run_and_retries_any_other() {
         let mut again = rig.send(post());
         assert!(again.now().await.is_none(), "{outcome:?}");
         assert_eq!(rig.handler.calls(), 2, "{outcome:?}");
+        let stale = repeat(&rig, after(&id, post())).await;
+        assert_eq!(stale, got(404, &[], End::Clean), "before the call has answered");
         rig.handler.stream().data("data: new\n\n");
         let mut again = again.client().await;
         assert_eq!(again.read().await, ["new"], "{outcome:?}");
@@ -318,29 +320,4 @@ async fn attachment_begins_with_the_id_before_its_first_event_if_asked_to() {
     assert_eq!(second.read().await, ["c"]);
     let expected = format!("id: {epoch}-2\ndata: c\nid: {epoch}-3\n\n");
     assert_eq!(String::from_utf8(second.bytes.clone()).unwrap(), expected);
-}
-
-/// Passing it on would leave the answer unrecorded, which its client would learn after a cut.
-#[tokio::test(start_paused = true)]
-async fn key_that_is_invalid_is_a_bad_request() {
-    let long = "x".repeat(513);
-    for (owner, path, text) in [
-        ("ann", &*format!("/{long}"), "run name has 514 bytes, and the maximum is 512"),
-        ("", "/turn", "run owner is empty"),
-        (&long, "/turn", "run owner has 513 bytes, and the maximum is 512"),
-    ] {
-        for mut request in Requester::ALL.into_iter().flat_map(|by_| [by(by_), after("7", by(by_))])
-        {
-            let rig = Rig::new(Runs::new());
-            *request.uri_mut() = path.parse().unwrap();
-            request.headers_mut().insert("owner", owner.parse().unwrap());
-            let mut client = rig.send(request).client().await;
-            assert_eq!(client.status, 400, "{text}");
-            assert_eq!(client.headers["content-type"], "text/plain; charset=utf-8");
-            assert_eq!(client.headers["cache-control"], "no-store");
-            client.read().await;
-            assert_eq!(String::from_utf8(client.bytes).unwrap(), text);
-            assert_eq!((rig.handler.calls(), rig.runs.stats().started()), (0, 0));
-        }
-    }
 }
