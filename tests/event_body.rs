@@ -2,7 +2,12 @@
 
 mod support;
 
-use std::{convert::Infallible, future, sync::Arc};
+use std::{
+    convert::Infallible,
+    future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
@@ -220,6 +225,43 @@ fn a_panic_in_the_stream_propagates() {
         panic!("the stream panics")
     }));
     let _ = poll_frame(&mut body);
+}
+
+#[test]
+fn a_panic_follows_the_events_before_it() {
+    let events = stream::iter(0..).map(|n| match n {
+        3 => panic!("the stream panics"),
+        n => Event::from(n.to_string()),
+    });
+    let mut body = EventBody::new(events);
+    assert_eq!(poll_frame(&mut body), data("data: 0\n\ndata: 1\n\ndata: 2\n\n"));
+    assert!(!body.is_end_stream());
+    let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"the stream panics"));
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn an_item_that_panics_while_it_is_serialized_leaves_no_bytes() {
+    use serde::ser::{Serialize, SerializeSeq, Serializer};
+    use tower_sse::Json;
+
+    struct PanicsHalfway(bool);
+
+    impl Serialize for PanicsHalfway {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut list = serializer.serialize_seq(None)?;
+            list.serialize_element(&1)?;
+            assert!(!self.0, "halfway");
+            list.end()
+        }
+    }
+
+    let events = [false, true, false].map(|panics| Json::new(PanicsHalfway(panics)).id(7));
+    let mut body = EventBody::new(stream::iter(events));
+    assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
+    let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"halfway"));
 }
 
 /// Counts the turns of another task on the same thread while a body that is always ready produces

@@ -260,7 +260,7 @@ mod runs {
     };
 
     fn app(runs: &Runs) -> Router {
-        let key = |request: &Request<Body>| RunKey::new("ann", request.uri().path());
+        let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
         Router::new().route("/", get(events)).layer(runs.layer(key))
     }
 
@@ -287,7 +287,7 @@ mod runs {
         let printed =
             printed_by("runs::middleware_within_a_run_that_reads_a_body_never_warns", async {
                 let runs = Runs::new();
-                let key = |request: &Request<Body>| RunKey::new("ann", request.uri().path());
+                let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
                 let app = Router::new()
                     .route("/first", get(events).layer(map_response(primed)))
                     .layer(runs.layer(key))

@@ -35,7 +35,7 @@ use tokio::{net::TcpListener, signal, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, StreamOptions,
-    runs::{RunEnd, RunKey, Runs},
+    runs::{InvalidKey, RunEnd, RunKey, Runs},
 };
 
 use self::{ledger::Ledger, model::Model};
@@ -129,9 +129,9 @@ fn app(demo: Demo, layer: SseLayer) -> Router {
 /// Returns the key of the answer that a request is about. The page generates its name, so it needs
 /// an owner: a page with another cookie finds no such run. A real application takes the owner from
 /// an authenticated session.
-fn key(headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
+fn key(headers: &HeaderMap, uri: &Uri) -> Option<Result<RunKey, InvalidKey>> {
     let turn = uri.path().strip_prefix("/answers/")?.split('/').next()?;
-    RunKey::new(visitor(headers)?, turn)
+    Some(RunKey::new(visitor(headers)?, turn))
 }
 
 fn visitor(headers: &HeaderMap) -> Option<&str> {
@@ -146,7 +146,10 @@ impl<S: Sync> FromRequestParts<S> for Turn {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
-        key(&parts.headers, &parts.uri).map(Self).ok_or(StatusCode::NOT_FOUND)
+        match key(&parts.headers, &parts.uri) {
+            Some(key) => key.map(Self).map_err(|_| StatusCode::BAD_REQUEST),
+            None => Err(StatusCode::NOT_FOUND),
+        }
     }
 }
 

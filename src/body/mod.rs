@@ -8,6 +8,7 @@
 mod boundary;
 mod coop;
 mod deadline;
+mod deferred_panic;
 mod event_body;
 mod event_stream;
 mod flush_wait;

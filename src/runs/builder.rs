@@ -77,6 +77,10 @@ impl RunsBuilder {
     /// - Evicted events and frames that a server still has to send. They are in memory once for all
     ///   clients that hold them.
     ///
+    /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
+    /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames
+    /// count as 69 kB.
+    ///
     /// When recorded bytes or a new run exceed the limit, the following is evicted, in up to 32
     /// rounds:
     ///

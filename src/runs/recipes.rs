@@ -41,13 +41,13 @@
 //! use axum::{Router, body::Body, extract::State, routing::post};
 //! use axum::response::{IntoResponse, Response};
 //! use http::{HeaderMap, Request, StatusCode, Uri, request::Parts};
-//! use tower_sse::{Event, SseLayer, runs::{RunKey, Runs}};
+//! use tower_sse::{Event, SseLayer, runs::{InvalidKey, RunKey, Runs}};
 //! # use futures_util::{Stream, stream};
 //! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
 //!
-//! fn key(headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
+//! fn key(headers: &HeaderMap, uri: &Uri) -> Option<Result<RunKey, InvalidKey>> {
 //!     let user = headers.get("x-user")?.to_str().ok()?; // set by an authenticating proxy
-//!     RunKey::new(user, uri.path())
+//!     Some(RunKey::new(user, uri.path()))
 //! }
 //!
 //! async fn ask() -> impl IntoResponse {
@@ -55,8 +55,10 @@
 //! }
 //!
 //! async fn attach(State(runs): State<Runs>, parts: Parts) -> Response {
-//!     let Some(key) = key(&parts.headers, &parts.uri) else {
-//!         return StatusCode::UNAUTHORIZED.into_response();
+//!     let key = match key(&parts.headers, &parts.uri) {
+//!         Some(Ok(key)) => key,
+//!         Some(Err(_)) => return StatusCode::BAD_REQUEST.into_response(),
+//!         None => return StatusCode::UNAUTHORIZED.into_response(),
 //!     };
 //!     match runs.answer(&key, &parts).await {
 //!         Some(answer) => answer.into_response(),
@@ -99,17 +101,17 @@
 //! struct Chat { id: String }
 //!
 //! async fn ask(State(runs): State<Runs>, parts: Parts, Json(chat): Json<Chat>) -> Response {
-//!     let Some(key) = RunKey::new(user(&parts), chat.id) else {
+//!     let Ok(key) = RunKey::new(user(&parts), chat.id) else {
 //!         return StatusCode::BAD_REQUEST.into_response();
 //!     };
-//!     match runs.replace(&key, chunks).await {
+//!     match runs.replace(&key, &parts, chunks).await {
 //!         Ok(run) => answer(run.answer(&parts).await),
 //!         Err(error) => error.answer(&parts).into_response(),
 //!     }
 //! }
 //!
 //! async fn resume(State(runs): State<Runs>, Path(chat): Path<String>, parts: Parts) -> Response {
-//!     let Some(key) = RunKey::new(user(&parts), chat) else {
+//!     let Ok(key) = RunKey::new(user(&parts), chat) else {
 //!         return StatusCode::BAD_REQUEST.into_response();
 //!     };
 //!     match runs.answer(&key, &parts).await {
@@ -142,14 +144,14 @@
 //!
 //! ```
 //! use http::{HeaderMap, Uri};
-//! use tower_sse::runs::{RunKey, Runs};
+//! use tower_sse::runs::{InvalidKey, RunKey, Runs};
 //!
-//! fn key(user: &str, headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
-//!     if let Some(run) = headers.get("x-run-id") {
-//!         return RunKey::new(user, run.to_str().ok()?);
-//!     }
-//!     let run = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("runId="))?;
-//!     RunKey::new(user, run)
+//! fn key(user: &str, headers: &HeaderMap, uri: &Uri) -> Option<Result<RunKey, InvalidKey>> {
+//!     let run = match headers.get("x-run-id") {
+//!         Some(run) => run.to_str().ok()?,
+//!         None => uri.query()?.split('&').find_map(|pair| pair.strip_prefix("runId="))?,
+//!     };
+//!     Some(RunKey::new(user, run))
 //! }
 //!
 //! let runs = Runs::builder().leading_ids(true).build();
@@ -174,10 +176,10 @@
 //!     let stream = format!("{path}/stream");
 //!     let key = RunKey::new(user(&parts), &stream);
 //!     let locations = (HeaderValue::try_from(path), HeaderValue::try_from(stream));
-//!     let (Some(key), (Ok(run_path), Ok(stream_path))) = (key, locations) else {
+//!     let (Ok(key), (Ok(run_path), Ok(stream_path))) = (key, locations) else {
 //!         return StatusCode::BAD_REQUEST.into_response();
 //!     };
-//!     match runs.start(&key, events).await {
+//!     match runs.start(&key, &parts, events).await {
 //!         Ok(run) => {
 //!             let headers = [(CONTENT_LOCATION, run_path), (LOCATION, stream_path)];
 //!             (headers, run.answer(&parts).await).into_response()
@@ -217,8 +219,8 @@
 //! # Restarts
 //!
 //! Runs are kept in memory, so a new process has none. A client that reconnects with an id gets
-//! `404` for every method, and the handler is not called. An error is better than the halves of two
-//! different answers. The page can show the error and offer to ask again. With several processes,
+//! `404` for every method, and no answer is generated again. An error is better than the halves of
+//! two different answers. The page can show the error and offer to ask again. With several processes,
 //! route all requests with the same key to the same process.
 //!
 //! # Cut connections in Node

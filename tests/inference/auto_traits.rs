@@ -194,11 +194,11 @@ fn a_broker_has_all_auto_traits() {
 #[test]
 fn runs_have_all_auto_traits_and_what_one_client_has_all_but_clone() {
     use tower_sse::runs::{
-        AnswerBody, Attachment, Outcome, Run, RunBody, RunEnd, RunError, RunFuture, RunKey,
-        RunLayer, RunService, Runs, RunsBuilder, RunsStats, StartError,
+        AnswerBody, Attachment, InvalidKey, Outcome, Run, RunBody, RunEnd, RunError, RunFuture,
+        RunKey, RunLayer, RunService, Runs, RunsBuilder, RunsStats, StartError,
     };
 
-    assert_traits!("Send Sync Unpin Clone": Runs, Run, RunKey, RunEnd, RunError, RunsStats);
+    assert_traits!("Send Sync Unpin Clone": Runs, Run, RunKey, InvalidKey, RunEnd, RunError, RunsStats);
     assert_traits!("Send Sync Unpin Clone": Outcome, StartError);
     assert_traits!("Send Sync Unpin Clone": RunLayer<Cloning>, RunService<Cloning, Cloning>);
     assert_traits!("Send Sync Unpin": RunsBuilder, Attachment, AnswerBody, RunBody<Plain>);

@@ -16,13 +16,13 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, Heartbeat, LastEventId, SseLayer, StreamOptions,
-    runs::{Outcome, RunKey, Runs},
+    runs::{InvalidKey, Outcome, RunKey, Runs},
 };
 
 use crate::support::{EventReader, PATIENCE, connect_h1, serve_axum, soon, until};
 
-fn key(request: &Request<axum::body::Body>) -> Option<RunKey> {
-    RunKey::new("ann", request.uri().path())
+fn key(request: &Request<axum::body::Body>) -> Option<Result<RunKey, InvalidKey>> {
+    Some(RunKey::new("ann", request.uri().path()))
 }
 
 /// Lets the words of an answer through when the test says so.
@@ -105,7 +105,7 @@ async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
 
 async fn ask(State((runs, gate)): State<(Runs, Gate)>, parts: Parts) -> Response {
     let words = || gate.words().map(Event::from);
-    match runs.start(&RunKey::shared("ask").unwrap(), words).await {
+    match runs.start(&RunKey::shared("ask").unwrap(), &parts, words).await {
         Ok(run) => {
             // A run is short enough to complete, so its clients need not be told to come back.
             let options = StreamOptions::new().drain(Drain::after(Duration::from_secs(5)));
@@ -152,6 +152,10 @@ async fn handlers_are_one_line_each() {
     let request = Request::get("/resume").header("last-event-id", &*first.last_event_id);
     let mut resumed = EventReader::new(send(address, request).await);
     assert_eq!(resumed.next().await.unwrap().data, "1");
+    let repeated = Request::post("/ask").header("last-event-id", &*first.last_event_id);
+    let mut repeated = EventReader::new(send(address, repeated).await);
+    assert_eq!(repeated.next().await.unwrap().data, "1");
+    drop(repeated);
     let stale = Request::delete("/ask").header("last-event-id", "4fzo8gk0o2yl-1");
     assert_eq!(send(address, stale).await.status(), 404);
     let own = Request::delete("/ask").header("last-event-id", &*first.last_event_id);
