@@ -25,6 +25,8 @@ id + event + 64 B|axum
 JSON 227 B|tower-sse
 JSON 227 B|axum
 JSON 227 B|serde_json
+decode whole events|tower-sse
+decode pieces of 50 B|tower-sse
 heartbeat 16 B literal|tower-sse
 heartbeat 16 B literal|tower-sse with the heartbeat off
 heartbeat 16 B literal|tower-sse without the layer

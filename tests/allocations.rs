@@ -81,7 +81,6 @@ fn a_string_is_moved_without_a_second_allocation() {
 #[test]
 fn json_allocates_no_string_per_event() {
     use serde::Serialize;
-    use tower_sse::Json;
 
     #[derive(Serialize)]
     struct Point {
@@ -92,7 +91,7 @@ fn json_allocates_no_string_per_event() {
 
     const POINT: Point = Point { name: "origin", x: 0.5, y: -1.25 };
 
-    let json = || Json::new(&POINT).event("point").id(7);
+    let json = || Event::new().event("point").id(7).json(&POINT);
     let ready = for_each_ready(json);
     assert!(ready < 0.1, "{ready} for each event");
 

@@ -188,7 +188,6 @@ async fn an_error_follows_the_events_before_it_and_drops_the_stream() {
 #[test]
 fn an_item_that_fails_to_serialize_sends_nothing() {
     use serde::ser::{Serialize, SerializeSeq, Serializer};
-    use tower_sse::Json;
 
     struct FailsHalfway(bool);
 
@@ -203,7 +202,7 @@ fn an_item_that_fails_to_serialize_sends_nothing() {
         }
     }
 
-    let events = [false, true, false].map(|fails| Json::new(FailsHalfway(fails)).id(7));
+    let events = [false, true, false].map(|fails| Event::new().id(7).json(FailsHalfway(fails)));
     let mut body = EventBody::new(stream::iter(events));
     assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
     assert_eq!(poll_frame(&mut body), Polled::Failed("halfway".to_owned()));

@@ -242,7 +242,7 @@ mod json {
     use serde_json::{json, value::RawValue};
     use tower_sse::{Encoded, Event, Json};
 
-    use super::assert_wire;
+    use super::{MILLISECOND, assert_wire};
 
     struct Unserialisable;
 
@@ -260,16 +260,17 @@ mod json {
     #[test]
     fn json_is_the_data_of_an_event() {
         assert_json_wire(Json::new(json!({"a": [1, "b\nc"]})), "data: {\"a\":[1,\"b\\nc\"]}\n\n");
-        assert_json_wire(Json::new(1).event("n").id(7), "event: n\nid: 7\ndata: 1\n\n");
-        assert_json_wire(Json::new("").id("x"), "id: x\ndata: \"\"\n\n");
+        assert_json_wire(Event::new().event("n").id(7).json(1), "event: n\nid: 7\ndata: 1\n\n");
+        assert_json_wire(Event::new().id("x").json(""), "id: x\ndata: \"\"\n\n");
+        let replaced = Event::from("a").retry(MILLISECOND).comment("c").json(1);
+        assert_json_wire(replaced, ": c\nretry: 1\ndata: 1\n\n");
         assert_wire(Event::new().id(7).json_data(&[1, 2]).unwrap(), "id: 7\ndata: [1,2]\n\n");
     }
 
     #[test]
     fn run_time_text_names_json_too() -> Result<(), tower_sse::InvalidField> {
-        assert_json_wire(Json::new(1).try_event("n")?.try_id("x")?, "event: n\nid: x\ndata: 1\n\n");
-        assert_eq!(Json::new(1).try_event("a\nb").unwrap_err().field(), "event");
-        assert_eq!(Json::new(1).try_id("a\nb").unwrap_err().field(), "id");
+        let named = Event::new().try_event("n")?.try_id("x")?;
+        assert_json_wire(named.json(1), "event: n\nid: x\ndata: 1\n\n");
         Ok(())
     }
 
@@ -278,7 +279,7 @@ mod json {
         let raw = RawValue::from_string("{\r\n\"a\":\n1,\r\"b\":2}".to_owned()).unwrap();
         assert_json_wire(Json::new(&raw), "data: {\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}\n\n");
         assert_json_wire(
-            Json::new([&raw]).id(1),
+            Event::new().id(1).json([&raw]),
             "id: 1\ndata: [{\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}]\n\n",
         );
         assert_wire(

@@ -27,7 +27,7 @@
 //! use axum::{Router, response::IntoResponse, routing::get};
 //! use futures_util::Stream;
 //! use serde::Serialize;
-//! use tower_sse::{Json, SseLayer};
+//! use tower_sse::{Event, Json, SseLayer};
 //!
 //! #[derive(Serialize)]
 //! struct Price { cents: u32 }
@@ -36,7 +36,7 @@
 //! fn prices() -> impl Stream<Item = Json<Price>> {
 //!     stream! {
 //!         loop {
-//!             yield Json::new(next_price().await).event("price");
+//!             yield Event::new().event("price").json(next_price().await);
 //!         }
 //!     }
 //! }

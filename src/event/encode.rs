@@ -3,7 +3,7 @@ use std::{convert::Infallible, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    Event, EventName,
+    Event,
     event::RareFields,
     frame_buf::FrameBuf,
     id::Id,
@@ -64,47 +64,60 @@ impl Encode for Event {
         match self {
             Self { data: Some(data), name: None, id: None, rare: None } => {
                 if frame.spare() < data.len() + 8 {
-                    frame.reserve(DATA.len_of(&data) + 1);
+                    frame.reserve(DATA.len_of(data.as_bytes()) + 1);
                 }
                 frame.open(DATA);
                 frame.put_lines(DATA, data.as_bytes());
                 frame.put(b"\n\n");
             }
-            event => event.encode_fields(frame),
+            event => event.encode_fields(event.data_bytes(), frame),
         }
         Ok(())
     }
 }
 
 impl Event {
-    fn encode_fields(&self, frame: &mut FrameBuf) {
-        let Self { data, name, id, rare } = self;
-        let text_len = data.as_ref().map_or(0, |data| data.len());
-        if frame.spare() < ROOM_FOR_FIELDS + text_len {
-            frame.reserve(fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref()));
+    /// Encodes the event with `data` in place of its own.
+    pub(super) fn encode_fields(&self, data: Option<&[u8]>, frame: &mut FrameBuf) {
+        if frame.spare() < ROOM_FOR_FIELDS + data.map_or(0, <[u8]>::len) {
+            frame.reserve(self.len_with(data));
         }
-        let is_block = data.is_some() || name.is_some() || id.is_some();
+        let is_block = data.is_some() || self.name.is_some() || self.id.is_some();
         let mut lines = Lines::new(frame);
-        if let Some(rare) = rare {
-            lines.rare(rare);
-        }
-        lines.head(name.as_ref(), id.as_ref());
-        if let Some(data) = data {
-            lines.open(DATA).put_lines(DATA, data.as_bytes());
-        }
+        lines.fields(self, data);
         lines.end(is_block);
+    }
+
+    fn data_bytes(&self) -> Option<&[u8]> {
+        self.data.as_ref().map(|data| data.as_bytes())
     }
 
     pub(super) fn encoded(&self) -> Bytes {
         let mut frame = FrameBuf::new();
-        self.encode_fields(&mut frame);
+        self.encode_fields(self.data_bytes(), &mut frame);
         frame.take()
     }
 
-    #[cfg(feature = "hub")]
-    fn encoded_len(&self) -> usize {
-        let Self { data, name, id, rare } = self;
-        fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref())
+    /// Returns the exact length of the event's block with `data` in place of its own, so that an
+    /// event that is sent alone takes one allocation.
+    fn len_with(&self, data: Option<&[u8]>) -> usize {
+        let mut len = 1 + data.map_or(0, |data| DATA.len_of(data));
+        if let Some(name) = &self.name {
+            len += EVENT.len_of(name.as_str().as_bytes());
+        }
+        if let Some(id) = &self.id {
+            len += match id {
+                Id::Unsigned(id) => ID.len_of(b"") + decimal_len(*id),
+                Id::Signed(id) => ID.len_of(b"-") + decimal_len(id.unsigned_abs()),
+                Id::Text(id) => ID.len_of(id.as_str().as_bytes()),
+            };
+        }
+        if let Some(RareFields { comment, retry }) = self.rare.as_deref() {
+            len += comment.as_ref().map_or(0, |text| COMMENT.len_of(text.as_bytes()));
+            len +=
+                retry.map_or(0, |retry| RETRY.len_of(b"") + decimal_len(whole_milliseconds(retry)));
+        }
+        len
     }
 
     /// Encodes the event without the end of its block, and reserves room for an id line whose
@@ -112,9 +125,10 @@ impl Event {
     #[cfg(feature = "hub")]
     pub(crate) fn encode_open(&self, prefix_len: usize) -> OpenBlock {
         let mut frame = FrameBuf::new();
-        frame.reserve(self.encoded_len() + ID.len_of("") + prefix_len + decimal_len(u64::MAX));
+        let data = self.data_bytes();
+        frame.reserve(self.len_with(data) + ID.len_of(b"") + prefix_len + decimal_len(u64::MAX));
         let mut lines = Lines::new(&mut frame);
-        lines.fields(self);
+        lines.fields(self, data);
         let is_open = lines.is_open;
         OpenBlock { frame, is_open }
     }
@@ -140,55 +154,9 @@ impl OpenBlock {
     }
 }
 
-/// Writes an event whose data is JSON. Serialised JSON has line breaks only within a `RawValue`.
-#[cfg(feature = "json")]
-pub(super) fn encode_json(
-    frame: &mut FrameBuf,
-    name: Option<&EventName>,
-    id: Option<&Id>,
-    json: &[u8],
-) {
-    if frame.spare() < ROOM_FOR_FIELDS + json.len() {
-        frame.reserve(fields_len(None, name, id, None) + DATA.len_of("") + json.len());
-    }
-    let mut lines = Lines::new(frame);
-    lines.head(name, id);
-    lines.open(DATA).put_lines(DATA, json);
-    lines.end(true);
-}
-
 /// The number of spare bytes, besides the data, from which the exact length of the fields is not
 /// computed.
 const ROOM_FOR_FIELDS: usize = 256;
-
-/// Returns the exact length of an event's block, so that an event that is sent alone takes one
-/// allocation.
-fn fields_len(
-    data: Option<&str>,
-    name: Option<&EventName>,
-    id: Option<&Id>,
-    rare: Option<&RareFields>,
-) -> usize {
-    let mut len = 1;
-    if let Some(data) = data {
-        len += DATA.len_of(data);
-    }
-    if let Some(name) = name {
-        len += EVENT.len_of(name.as_str());
-    }
-    if let Some(id) = id {
-        len += match id {
-            Id::Unsigned(id) => ID.len_of("") + decimal_len(*id),
-            Id::Signed(id) => ID.len_of("-") + decimal_len(id.unsigned_abs()),
-            Id::Text(id) => ID.len_of(id.as_str()),
-        };
-    }
-    if let Some(RareFields { comment, retry }) = rare {
-        len += comment.as_ref().map_or(0, |text| COMMENT.len_of(text));
-        len += retry.map_or(0, |retry| RETRY.len_of("") + decimal_len(whole_milliseconds(retry)));
-    }
-    len
-}
 
 fn decimal_len(integer: u64) -> usize {
     integer.checked_ilog10().map_or(1, |log| log as usize + 1)
@@ -220,33 +188,26 @@ impl<'frame> Lines<'frame> {
         self.frame
     }
 
-    /// Writes all fields.
-    // `encode_fields` does not call it, because that costs a dozen instructions.
-    #[cfg(feature = "hub")]
-    fn fields(&mut self, Event { data, name, id, rare }: &Event) {
-        if let Some(rare) = rare {
-            self.rare(rare);
-        }
-        self.head(name.as_ref(), id.as_ref());
-        if let Some(data) = data {
-            self.open(DATA).put_lines(DATA, data.as_bytes());
-        }
-    }
-
-    /// Writes the fields that precede the data.
+    /// Writes the fields of an event, with `data` in place of its own.
     // Without `always`, unrelated code decides whether this is inlined.
     #[inline(always)]
-    fn head(&mut self, name: Option<&EventName>, id: Option<&Id>) {
-        if let Some(name) = name {
+    fn fields(&mut self, event: &Event, data: Option<&[u8]>) {
+        if let Some(rare) = &event.rare {
+            self.rare(rare);
+        }
+        if let Some(name) = &event.name {
             self.open(EVENT).put(name.as_str().as_bytes());
         }
-        if let Some(id) = id {
+        if let Some(id) = &event.id {
             let frame = self.open(ID);
             match id {
                 Id::Unsigned(id) => frame.put(itoa::Buffer::new().format(*id).as_bytes()),
                 Id::Signed(id) => frame.put(itoa::Buffer::new().format(*id).as_bytes()),
                 Id::Text(id) => frame.put(id.as_str().as_bytes()),
             }
+        }
+        if let Some(data) = data {
+            self.open(DATA).put_lines(DATA, data);
         }
     }
 

@@ -13,8 +13,11 @@ mod event;
 mod field;
 mod frame_buf;
 mod id;
+mod interpreter;
 #[cfg(feature = "json")]
 mod json;
+mod line;
+mod line_reader;
 mod lines;
 mod message;
 mod name;
@@ -34,4 +37,14 @@ pub use self::{
 
 #[cfg(feature = "redis")]
 pub(crate) use self::event::Fields;
-pub(crate) use self::{encode::whole_milliseconds, field::check_one_line, frame_buf::FrameBuf};
+#[cfg(feature = "testing")]
+pub(crate) use self::interpreter::Decoded;
+pub(crate) use self::{
+    encode::whole_milliseconds, field::check_one_line, frame_buf::FrameBuf, line::BYTE_ORDER_MARK,
+    line_reader::first_block_has_retry,
+};
+#[cfg(feature = "runs")]
+pub(crate) use self::{
+    line::{Line, is_reconnection_time},
+    line_reader::LineReader,
+};

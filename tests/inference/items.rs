@@ -36,9 +36,7 @@ async fn every_kind_of_item_makes_a_stream() {
 #[cfg(feature = "json")]
 #[tokio::test]
 async fn a_value_makes_an_event_as_json() {
-    use tower_sse::Json;
-
-    let value = || Json::new([1, 2]).event("delta");
+    let value = || Event::new().event("delta").json([1, 2]);
     let expected = "event: delta\ndata: [1,2]\n\n";
     assert_eq!(body_of(|| stream::iter([value()])).await, expected);
     assert_eq!(body_of(|| stream::iter([Ok::<_, io::Error>(value())])).await, expected);
