@@ -256,7 +256,7 @@ fn an_item_that_panics_while_it_is_serialized_leaves_no_bytes() {
         }
     }
 
-    let events = [false, true, false].map(|panics| Json::new(PanicsHalfway(panics)).id(7));
+    let events = [false, true, false].map(|panics| Event::new().id(7).json(PanicsHalfway(panics)));
     let mut body = EventBody::new(stream::iter(events));
     assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
     let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
