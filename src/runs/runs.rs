@@ -54,6 +54,8 @@ use crate::connection::LastEventId;
 /// - An empty `200` means that nothing is missing. Only [`Completed`] adds the terminator to it.
 /// - The refusal makes a client start the run again, on another process. After [`Cancelled`], it
 ///   would start an answer again that the user has stopped.
+/// - If a run is replaced before its call has answered, clients that only wait for the call get the
+///   new run. `answer` returns `None` for them.
 ///
 /// [`Completed`]: Outcome::Completed
 /// [`Cancelled`]: Outcome::Cancelled

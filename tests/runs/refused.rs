@@ -43,6 +43,12 @@ async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
             let rig = Rig::new(Runs::new());
             let first = rig.send(by(requester));
             settle().await;
+            let mut waiting = rig.send(by(requester));
+            let asking = tokio::spawn({
+                let rig = rig.clone();
+                async move { rig.answer(by(requester)).await.status() }
+            });
+            settle().await;
             if replaces {
                 _ = rig.runs.replace(&turn(), None, stream::pending::<Event>).await.unwrap();
             } else {
@@ -50,6 +56,10 @@ async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
             }
             let first = first.client().await;
             assert_eq!(first.status, expected, "{requester:?} {replaces}");
+            // Clients that only wait get the new run.
+            let waiting = waiting.now().await.expect("an answer").unwrap();
+            assert_eq!(waiting.status(), if replaces { 200 } else { expected });
+            assert_eq!(asking.await.unwrap(), if replaces { 418 } else { expected });
         }
         let runs = Runs::new();
         let run = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
