@@ -54,7 +54,10 @@ impl Connector {
             .set_response_timeout(Some(BLOCK_TIMEOUT + REPLY_TIMEOUT));
         let connection = client.get_multiplexed_async_connection_with_config(&config).await;
         match connection {
-            Ok(connection) => Ok(Stream { connection, key: Arc::clone(&self.key) }),
+            Ok(connection) => {
+                let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
+                Ok(Stream { connection, key, clock })
+            }
             Err(error) => {
                 // The configured server can redirect again.
                 *self.redirected() = None;

@@ -43,6 +43,11 @@ pub(super) fn compares_only_ids() -> bool {
     is("id")
 }
 
+/// Returns whether ids whose sequence numbers overflow, or break the order, are accepted.
+pub(super) fn accepts_every_id() -> bool {
+    is("range")
+}
+
 #[cfg(tower_sse_mutants)]
 fn is(name: &str) -> bool {
     use std::sync::OnceLock;

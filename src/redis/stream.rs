@@ -1,10 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
-use ::redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
+use ::redis::{Cmd, RedisError, Value, aio::MultiplexedConnection, cmd};
 
 use super::{
     Error,
     acknowledgements::Identity,
+    clock::Clock,
     entry::{RawEntry, SKIP, marker_fingerprint},
     last_entry::LastEntry,
     mutant,
@@ -43,6 +44,7 @@ return added
 pub(super) struct Stream {
     pub(super) connection: MultiplexedConnection,
     pub(super) key: Arc<str>,
+    pub(super) clock: Arc<Clock>,
 }
 
 /// The condition for adding a marker.
@@ -139,9 +141,9 @@ impl Stream {
         let [entries, remaining] = replies
             .and_then(|replies| replies.into_iter().map(Value::extract_error).collect())
             .map(|replies: Vec<_>| replies.try_into())
-            .map_err(|error| Error::new(ACTION, error))?
+            .map_err(|error| self.error(ACTION, error))?
             .map_err(|_| unexpected(ACTION))?;
-        let remaining = parse_entries(remaining).ok_or_else(|| unexpected(ACTION))?;
+        let remaining = self.parse_entries(remaining, ACTION)?;
         if remaining.first().is_none_or(|entry| !last.matches(entry))
             && !mutant::trusts_every_answer()
         {
@@ -149,7 +151,10 @@ impl Stream {
         }
         match entries {
             Value::Nil => Ok(Some(Vec::new())),
-            reply => parse_streams(reply).map(Some).ok_or_else(|| unexpected(ACTION)),
+            reply => {
+                let entries = only_stream(reply).ok_or_else(|| unexpected(ACTION))?;
+                self.parse_entries(entries, ACTION).map(Some)
+            }
         }
     }
 
@@ -170,7 +175,7 @@ impl Stream {
         command.arg(MARK).arg(1).arg(&*self.key);
         command.arg(condition).arg(known.to_string()).arg(newest.to_string());
         let reply = self.send(&command, "mark a loss in the Redis stream").await?;
-        let added = parse_added(reply)?;
+        let added = self.parse_added(reply)?;
         Ok(added.map(|id| Identity { id, fingerprint: marker_fingerprint(known) }))
     }
 
@@ -193,12 +198,56 @@ impl Stream {
         action: &'static str,
     ) -> Result<Vec<RawEntry>, Error> {
         let reply = self.send(command, action).await?;
-        parse_entries(reply).ok_or_else(|| unexpected(action))
+        self.parse_entries(reply, action)
     }
 
     async fn send(&mut self, command: &Cmd, action: &'static str) -> Result<Value, Error> {
         let reply = self.connection.send_packed_command(command).await;
-        reply.and_then(Value::extract_error).map_err(|error| Error::new(action, error))
+        reply.and_then(Value::extract_error).map_err(|error| self.error(action, error))
+    }
+
+    fn parse_entries(&self, reply: Value, action: &'static str) -> Result<Vec<RawEntry>, Error> {
+        let entries = parse_entries(reply).ok_or_else(|| unexpected(action))?;
+        let now = self.clock.now();
+        match entries.iter().find(|entry| !entry.id.is_in_range(now)) {
+            Some(entry) => Err(Error::new(action, self.out_of_range(entry.id))),
+            None => Ok(entries),
+        }
+    }
+
+    /// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
+    pub(super) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
+        const ACTION: &str = "add an entry to the Redis stream";
+        if reply == Value::Nil {
+            return Ok(None);
+        }
+        let id = bytes(reply).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+        let id: StreamId = id.ok_or_else(|| unexpected(ACTION))?;
+        if id.is_in_range(self.clock.now()) {
+            Ok(Some(id))
+        } else {
+            Err(Error::new(ACTION, self.out_of_range(id)))
+        }
+    }
+
+    /// Returns the error of a command that Redis did not execute, or did not answer.
+    pub(super) fn error(&self, action: &'static str, error: RedisError) -> Error {
+        // Redis assigns no id after the highest one.
+        if error.detail().is_some_and(|detail| detail.contains("exhausted the last possible ID")) {
+            Error::new(action, self.out_of_range(StreamId::MAX))
+        } else {
+            Error::new(action, error)
+        }
+    }
+
+    /// Returns the text of the error about an entry that no process can read, or publish after.
+    fn out_of_range(&self, id: StreamId) -> String {
+        let key = &self.key;
+        format!(
+            "the id of entry {id} of stream `{key}` is out of range: delete the stream with \
+             `DEL {key}`, or the entry with `XDEL {key} {id}` and `XSETID {key} <last id>`, where \
+             <last id> is that of the last remaining entry"
+        )
     }
 }
 
@@ -206,17 +255,16 @@ fn unexpected(action: &'static str) -> Error {
     Error::new(action, "unexpected reply from Redis")
 }
 
-/// Parses the reply of XREAD for one stream, in either version of the protocol.
-fn parse_streams(reply: Value) -> Option<Vec<RawEntry>> {
-    let entries = match reply {
-        Value::Map(streams) => streams.into_iter().next()?.1,
+/// Returns the entries in the reply of XREAD for one stream, in either version of the protocol.
+fn only_stream(reply: Value) -> Option<Value> {
+    match reply {
+        Value::Map(streams) => Some(streams.into_iter().next()?.1),
         Value::Array(streams) => match streams.into_iter().next()? {
-            Value::Array(stream) => stream.into_iter().nth(1)?,
-            _ => return None,
+            Value::Array(stream) => stream.into_iter().nth(1),
+            _ => None,
         },
-        _ => return None,
-    };
-    parse_entries(entries)
+        _ => None,
+    }
 }
 
 fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
@@ -238,13 +286,4 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
         Value::SimpleString(text) => Some(text.into_bytes()),
         _ => None,
     }
-}
-
-/// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
-pub(super) fn parse_added(reply: Value) -> Result<Option<StreamId>, Error> {
-    if reply == Value::Nil {
-        return Ok(None);
-    }
-    let id = bytes(reply).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
-    id.map(Some).ok_or_else(|| unexpected("add an entry to the Redis stream"))
 }

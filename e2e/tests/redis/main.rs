@@ -11,6 +11,7 @@ mod outcomes;
 mod process;
 mod proxy;
 mod python;
+mod range;
 mod record;
 mod restarts;
 mod server;
