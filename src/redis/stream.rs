@@ -18,12 +18,12 @@ pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// A script that adds a marker: if the stream has no entries (`empty`), if it has no entry with the
 /// id `missing`, or `always`.
 ///
-/// The marker's id must be above all entries that may have been lost. It is above `newest`, the
-/// newest entry that its writer knows. It is also in the next millisecond, because the writer may
-/// not know all lost entries of the current one. If the stream already has a higher id, Redis
-/// assigns the next one.
+/// The marker's id must be above all entries that may have been lost, and its writer may not know
+/// the newest of them. It is in the next millisecond of the server's clock. If ids are ahead of the
+/// clock, it is `leap`. If the stream already has a higher id, Redis assigns the next one.
 const MARK: &str = "
-local key, missing, known, newest = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
+local newest_at, leap = tonumber(ARGV[3]), ARGV[4]
 if missing == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
 elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 then
@@ -31,9 +31,8 @@ elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 
 end
 local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
-local newest_at, counter = string.match(newest, '^(%d+)-(%d+)$')
 local id = string.format('%.0f-0', next)
-if next <= tonumber(newest_at) then id = string.format('%s-%.0f', newest_at, counter + 1) end
+if newest_at >= next then id = leap end
 local added = redis.pcall('XADD', key, id, 'gap', known)
 if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
 return added
@@ -93,10 +92,18 @@ impl Stream {
         milliseconds: u64,
     ) -> Result<Option<StreamId>, Error> {
         let Some(before) = milliseconds.checked_sub(1) else { return Ok(None) };
+        self.newest_up_to(before.to_string()).await
+    }
+
+    /// Returns the id of the newest entry, `0-0` if there is none.
+    async fn newest(&mut self) -> Result<StreamId, Error> {
+        Ok(self.newest_up_to("+".to_owned()).await?.unwrap_or(StreamId::ZERO))
+    }
+
+    async fn newest_up_to(&mut self, end: String) -> Result<Option<StreamId>, Error> {
         let mut command = cmd("XREVRANGE");
-        command.arg(&*self.key).arg(before).arg("-").arg("COUNT").arg(1);
-        let entries =
-            self.entries(&command, "find the start of the history in the Redis stream").await?;
+        command.arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1);
+        let entries = self.entries(&command, "find the newest entry of the Redis stream").await?;
         Ok(entries.first().map(|entry| entry.id))
     }
 
@@ -171,21 +178,28 @@ impl Stream {
             MarkIf::Missing(id) => id.to_string(),
             MarkIf::Always => "always".to_owned(),
         };
+        let newest = newest.max(self.newest().await?);
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
-        command.arg(condition).arg(known.to_string()).arg(newest.to_string());
+        command.arg(condition).arg(known.to_string());
+        command.arg(newest.milliseconds).arg(newest.leap().to_string());
         let reply = self.send(&command, "mark a loss in the Redis stream").await?;
         let added = self.parse_added(reply)?;
         Ok(added.map(|id| Identity { id, fingerprint: marker_fingerprint(known) }))
     }
 
-    /// Adds an entry with an id of the next millisecond, unless the stream already has a later id.
-    pub(super) async fn skip_after(&mut self, id: StreamId) {
+    /// Adds an entry that only advances the ids, unless the stream already has a later id.
+    pub(super) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<(), Error> {
         let mut command = cmd("XADD");
-        let next = StreamId::at(id.milliseconds.saturating_add(1));
-        command.arg(&*self.key).arg("NOMKSTREAM").arg(next.to_string()).arg(SKIP).arg("");
-        // Redis rejects the id if the stream has a later one, as intended.
-        _ = self.send(&command, "advance the ids of the Redis stream").await;
+        command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string()).arg(SKIP).arg(server);
+        match self.send(&command, "advance the ids of the Redis stream").await {
+            Err(error)
+                if error.client_detail().is_some_and(|text| text.contains("equal or smaller")) =>
+            {
+                Ok(())
+            }
+            result => result.map(drop),
+        }
     }
 
     pub(super) async fn ping(&mut self) -> Result<(), Error> {

@@ -3,6 +3,7 @@
 mod access;
 mod acknowledgements;
 mod acl;
+mod ahead;
 mod client;
 mod failover;
 mod keys;

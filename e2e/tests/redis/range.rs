@@ -10,6 +10,7 @@ use crate::{
     PATIENCE,
     process::{Process, one_behind},
     server::Server,
+    until,
 };
 
 /// Returns ids that are out of range, and what a program may have meant by them.
@@ -45,7 +46,7 @@ async fn id_out_of_range_refuses_events_until_the_entry_is_gone() {
     let Some(server) = Server::start().await else { return };
     for (about, id) in ids_out_of_range(&server).await {
         for deletes_stream in [true, false] {
-            let _: u64 = server.command("DEL tower-sse").await;
+            let Some(server) = Server::start().await else { return };
             let broker = server.broker().publish_deadline(Duration::from_millis(300));
             let mut process = Process::connect(broker).await;
             let last = process.publish([0]).await;
@@ -97,6 +98,7 @@ async fn publish_that_would_get_an_id_out_of_range_is_refused() {
 
         let _: u64 = server.command("DEL tower-sse").await;
         proxy.release();
+        until(|| !process.health.is_following()).await;
         _ = process.publish([1]).await;
         process.reads_gap().await;
         process.reads([1]).await;
