@@ -1,11 +1,11 @@
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
+use std::time::Duration;
 
 use ::redis::Cmd;
 
-use super::{acknowledgements::Identity, stream_id::StreamId};
+use super::{
+    identity::{Fingerprint, Identity},
+    stream_id::StreamId,
+};
 use crate::event::{Event, EventName, Fields};
 
 const TOPIC: &str = "topic";
@@ -36,20 +36,6 @@ impl RawEntry {
 
     pub(super) fn identity(&self) -> Identity {
         Identity { id: self.id, fingerprint: self.fingerprint() }
-    }
-}
-
-/// A hash of fields that is computed one by one.
-#[derive(Default)]
-struct Fingerprint(DefaultHasher);
-
-impl Fingerprint {
-    fn add(&mut self, field: &[u8]) {
-        field.hash(&mut self.0);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.finish()
     }
 }
 

@@ -119,12 +119,17 @@ mod error;
 mod follower;
 mod gate;
 mod health;
+mod identity;
 mod last_entry;
+mod marker;
 mod mutant;
 pub mod operating;
 mod page_size;
 mod publisher;
 mod reader;
+mod recent;
+mod reply;
+mod stop;
 mod stream;
 mod stream_id;
 
