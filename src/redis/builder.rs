@@ -9,7 +9,8 @@ use super::{
     follower::{Connections, Follower},
     gate::Gate,
     publisher::{PublisherInner, RedisPublisher},
-    reader::{Reader, Stop},
+    reader::Reader,
+    stop::Stop,
 };
 use crate::{
     hub::{Broker, Feed, Publisher},
@@ -209,7 +210,11 @@ async fn load(connector: &Connector, reader: &mut Reader) -> Result<Connections,
                 reader.page_size.halve();
                 connections = connector.connect().await?;
             }
-            result => return result.map(|()| connections),
+            result => {
+                result?;
+                reader.advance_ids(&mut connections.reading, &connections.server).await?;
+                return Ok(connections);
+            }
         }
     }
 }

@@ -31,12 +31,19 @@ impl Connector {
         Self { configured: client, redirected: Mutex::new(None), key, clock }
     }
 
-    /// Opens two connections: one for the reader, whose reads block, and one for publishers.
+    /// Opens two connections to one server: one for the reader, whose reads block, and one for
+    /// publishers.
     pub(super) async fn connect(&self) -> Result<Connections, Error> {
         let mut reading = self.open().await?;
-        let publishing = self.open().await?;
+        let mut publishing = self.open().await?;
+        // The address can lead to another server meanwhile, as in a fail-over.
+        let server = reading.server().await?;
+        if server != publishing.server().await? {
+            let reason = "the address leads to different servers";
+            return Err(Error::new("connect to Redis", reason));
+        }
         self.clock.set(reading.time().await?);
-        Ok(Connections { reading, publishing })
+        Ok(Connections { reading, publishing, server })
     }
 
     async fn open(&self) -> Result<Stream, Error> {
@@ -48,7 +55,10 @@ impl Connector {
             .set_response_timeout(Some(BLOCK_TIMEOUT + REPLY_TIMEOUT));
         let connection = client.get_multiplexed_async_connection_with_config(&config).await;
         match connection {
-            Ok(connection) => Ok(Stream { connection, key: Arc::clone(&self.key) }),
+            Ok(connection) => {
+                let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
+                Ok(Stream { connection, key, clock })
+            }
             Err(error) => {
                 // The configured server can redirect again.
                 *self.redirected() = None;

@@ -2,7 +2,10 @@ use std::time::Duration;
 
 use ::redis::Cmd;
 
-use super::stream_id::StreamId;
+use super::{
+    identity::{Fingerprint, Identity},
+    stream_id::StreamId,
+};
 use crate::event::{Event, EventName, Fields};
 
 const TOPIC: &str = "topic";
@@ -23,6 +26,19 @@ pub(super) struct RawEntry {
     pub(super) fields: Vec<Vec<u8>>,
 }
 
+impl RawEntry {
+    /// Returns a hash of the fields.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        self.fields.iter().for_each(|field| fingerprint.add(field));
+        fingerprint.finish()
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        Identity { id: self.id, fingerprint: self.fingerprint() }
+    }
+}
+
 /// A decoded entry of the stream.
 #[derive(Debug, PartialEq)]
 pub(super) enum Entry {
@@ -34,7 +50,11 @@ pub(super) enum Entry {
     Gap {
         known: StreamId,
     },
-    Skip,
+    /// An entry that only advances the ids. If a process wrote it because they were ahead of the
+    /// clock when it connected, it names the server.
+    Skip {
+        server: String,
+    },
     /// An entry in another format.
     Foreign,
 }
@@ -45,35 +65,64 @@ impl Entry {
     }
 
     fn decode_fields(fields: Vec<Vec<u8>>) -> Option<Self> {
-        let mut topic = None;
-        let mut has_data = false;
-        let mut event = Event::new();
+        let [mut topic, mut data, mut name, mut retry, mut comment] = [const { None }; 5];
         let mut fields = fields.into_iter();
-        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
             let value = String::from_utf8(value).ok()?;
-            match std::str::from_utf8(&name).ok()? {
-                TOPIC => topic = Some(value),
-                DATA => {
-                    has_data = true;
-                    event = event.data(value);
-                }
-                EVENT => event = event.event(EventName::try_from(value).ok()?),
-                RETRY => event = event.retry(Duration::from_millis(value.parse().ok()?)),
-                COMMENT => event = event.comment(value),
+            let slot = match std::str::from_utf8(&field).ok()? {
+                TOPIC => &mut topic,
+                DATA => &mut data,
+                EVENT => &mut name,
+                RETRY => &mut retry,
+                COMMENT => &mut comment,
                 GAP => return Some(Self::Gap { known: value.parse().ok()? }),
-                SKIP => return Some(Self::Skip),
+                SKIP => return Some(Self::Skip { server: value }),
                 // A later version may add fields.
-                _ => {}
+                _ => continue,
+            };
+            if slot.replace(value).is_some() {
+                return None;
             }
         }
-        let topic = topic.filter(|_| has_data)?;
-        Some(Self::Event { topic, event })
+        let mut event = Event::new().data(data?);
+        if let Some(name) = name {
+            event = event.event(EventName::try_from(name).ok()?);
+        }
+        if let Some(retry) = retry {
+            event = event.retry(parse_retry(&retry)?);
+        }
+        if let Some(comment) = comment {
+            event = event.comment(comment);
+        }
+        Some(Self::Event { topic: topic?, event })
     }
 }
 
+/// Parses a reconnection time in milliseconds, which has only digits, as in an event stream.
+fn parse_retry(text: &str) -> Option<Duration> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    Some(Duration::from_millis(text.parse().ok().filter(|_| is_number)?))
+}
+
+/// Returns the fingerprint of a marker.
+pub(super) fn marker_fingerprint(known: StreamId) -> u64 {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.add(GAP.as_bytes());
+    fingerprint.add(known.to_string().as_bytes());
+    fingerprint.finish()
+}
+
+/// A command that publishes an event.
+pub(super) struct Publication {
+    pub(super) command: Cmd,
+    /// The [fingerprint](RawEntry::fingerprint) of the entry.
+    pub(super) fingerprint: u64,
+}
+
 /// Returns the command that publishes an event.
-pub(super) fn publish_command(key: &str, max_len: usize, topic: &str, event: &Event) -> Cmd {
+pub(super) fn publication(key: &str, max_len: usize, topic: &str, event: &Event) -> Publication {
     let Fields { data, name, retry, comment } = event.fields();
+    let retry = retry.map(|retry| retry.to_string());
     let mut command = ::redis::cmd("XADD");
     command.arg(key);
     if super::mutant::publishes_into_a_missing_stream() {
@@ -81,17 +130,21 @@ pub(super) fn publish_command(key: &str, max_len: usize, topic: &str, event: &Ev
     } else {
         command.arg("NOMKSTREAM").arg("MAXLEN");
     }
-    command.arg("~").arg(max_len).arg("*").arg(TOPIC).arg(topic).arg(DATA).arg(data);
-    if let Some(name) = name {
-        command.arg(EVENT).arg(name);
+    command.arg("~").arg(max_len).arg("*");
+    let mut fingerprint = Fingerprint::default();
+    let mut add = |name: &str, value: &str| {
+        for part in [name, value] {
+            command.arg(part);
+            fingerprint.add(part.as_bytes());
+        }
+    };
+    add(TOPIC, topic);
+    add(DATA, data);
+    let rest = [(EVENT, name), (RETRY, retry.as_deref()), (COMMENT, comment)];
+    for (name, value) in rest.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        add(name, value);
     }
-    if let Some(retry) = retry {
-        command.arg(RETRY).arg(retry);
-    }
-    if let Some(comment) = comment {
-        command.arg(COMMENT).arg(comment);
-    }
-    command
+    Publication { fingerprint: fingerprint.finish(), command }
 }
 
 #[cfg(test)]
@@ -100,17 +153,20 @@ mod tests {
 
     use ::redis::Arg;
 
-    use super::{Entry, publish_command};
-    use crate::event::Event;
+    use super::{Entry, RawEntry, publication};
+    use crate::{event::Event, redis::stream_id::StreamId};
 
-    /// Returns the fields of the command, as Redis stores them.
-    fn published(topic: &str, event: &Event) -> Vec<Vec<u8>> {
-        let command = publish_command("key", 10_000, topic, event);
-        let arguments = command.args_iter().map(|argument| match argument {
+    /// Returns the entry that the command adds.
+    fn published(topic: &str, event: &Event) -> RawEntry {
+        let publication = publication("key", 10_000, topic, event);
+        let arguments = publication.command.args_iter().map(|argument| match argument {
             Arg::Simple(bytes) => bytes.to_vec(),
             other => panic!("unexpected argument {other:?}"),
         });
-        arguments.skip_while(|argument| argument != b"*").skip(1).collect()
+        let fields = arguments.skip_while(|argument| argument != b"*").skip(1).collect();
+        let entry = RawEntry { id: StreamId::ZERO, fields };
+        assert_eq!(publication.fingerprint, entry.fingerprint());
+        entry
     }
 
     fn decode(fields: &[&str]) -> Entry {
@@ -127,7 +183,7 @@ mod tests {
             Event::new().retry(Duration::from_millis(7)).comment("a\nb").data("data: id: 1\n\n"),
         ];
         for event in events {
-            let decoded = Entry::decode(published("a topic\n", &event));
+            let decoded = Entry::decode(published("a topic\n", &event).fields);
             assert_eq!(decoded, Entry::Event { topic: "a topic\n".to_owned(), event });
         }
     }
@@ -141,6 +197,13 @@ mod tests {
             &["topic", "a", "data"],
             &["topic", "a", "data", "x", "event", "line\nfeed"],
             &["topic", "a", "data", "x", "retry", "soon"],
+            &["topic", "a", "data", "x", "retry", "+5"],
+            &["topic", "a", "data", "x", "retry", ""],
+            &["topic", "a", "data", "x", "topic", "a"],
+            &["topic", "a", "data", "x", "data", "y"],
+            &["topic", "a", "data", "x", "event", "e", "event", "e"],
+            &["topic", "a", "data", "x", "retry", "5", "retry", "5"],
+            &["topic", "a", "data", "x", "comment", "c", "comment", "c"],
             &["gap", "yesterday"],
         ] {
             assert_eq!(decode(fields), Entry::Foreign, "{fields:?}");
@@ -152,13 +215,13 @@ mod tests {
     #[test]
     fn unknown_fields_are_ignored() {
         let event = Event::from("x");
-        let decoded = decode(&["topic", "a", "color", "red", "data", "x"]);
+        let decoded = decode(&["topic", "a", "color", "red", "data", "x", "color", "blue"]);
         assert_eq!(decoded, Entry::Event { topic: "a".to_owned(), event });
     }
 
     #[test]
     fn markers_are_distinguished() {
         assert_eq!(decode(&["gap", "5-7"]), Entry::Gap { known: "5-7".parse().unwrap() });
-        assert_eq!(decode(&["skip", ""]), Entry::Skip);
+        assert_eq!(decode(&["skip", "x"]), Entry::Skip { server: "x".to_owned() });
     }
 }

@@ -3,12 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Error,
-    connector::Connector,
-    gate::Session,
-    mutant,
-    reader::{Reader, Stop},
-    stream::Stream,
+    Error, connector::Connector, gate::Session, mutant, reader::Reader, stop::Stop, stream::Stream,
 };
 
 /// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
@@ -31,12 +26,14 @@ pub(super) struct Follower {
 pub(super) struct Connections {
     pub(super) reading: Stream,
     pub(super) publishing: Stream,
+    /// The id of the server's process.
+    pub(super) server: String,
 }
 
 impl Follower {
     /// Starts a task that follows the stream until the hub is closed or dropped. The reader has
     /// caught up over `reading`. When this returns, publishers can use `publishing`.
-    pub(super) fn spawn(mut self, Connections { reading, publishing }: Connections) {
+    pub(super) fn spawn(mut self, Connections { reading, publishing, .. }: Connections) {
         let feed = self.reader.feed.clone();
         let session = self.open_gate(publishing);
         tokio::spawn(async move {
@@ -76,19 +73,20 @@ impl Follower {
 
     /// Shuts the gate after a break or a failed attempt, and prepares the next attempt.
     fn end_session(&mut self, error: &Error) {
-        let known = self.reader.gate.shut();
-        self.reader.set_awaited(known);
+        self.reader.gate.shut();
         self.reader.page_size.halve();
         self.reader.health.set_following(false);
         self.reader.health.set_error(error);
         self.connector.follow_redirect(error);
     }
 
-    /// Connects, catches up, and opens the gate.
+    /// Connects, catches up, marks losses, advances the ids, and opens the gate.
     async fn reconnect(&mut self) -> Result<(Stream, Session), Stop> {
-        let Connections { mut reading, publishing } = self.connector.connect().await?;
+        let Connections { mut reading, publishing, server } = self.connector.connect().await?;
         let early = mutant::opens_the_gate_early().then(|| self.open_gate(publishing.clone()));
         self.reader.catch_up(&mut reading).await?;
+        self.reader.mark_losses(&mut reading).await?;
+        self.reader.advance_ids(&mut reading, &server).await?;
         let session = early.unwrap_or_else(|| self.open_gate(publishing));
         Ok((reading, session))
     }
@@ -123,7 +121,7 @@ impl Follower {
     }
 
     async fn read_next(&mut self, reading: &mut Stream, session: &mut Session) -> Result<(), Stop> {
-        let acknowledged = self.reader.gate.newest_known();
+        let read = self.reader.gate.acknowledgements().begin_read();
         let count = self.reader.page_size.entries();
         let entries = reading.wait_after(self.reader.last(), count).await?;
         let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
@@ -136,11 +134,14 @@ impl Follower {
             // The time that it took says nothing of the link: it includes the wait.
             self.reader.page_size.grow();
         }
-        if !is_complete {
+        if is_complete {
+            self.reader.gate.acknowledgements().finish_read(read);
+        } else {
             self.reader.catch_up(reading).await?;
-        } else if acknowledged > self.reader.last().id && !mutant::trusts_every_answer() {
-            // The entry was in the stream before this read, unless the publishers are connected to
-            // another server.
+        }
+        if self.reader.gate.acknowledgements().has_lost() {
+            // The next session marks them. The server may have become a replica, and attempts to
+            // connect are limited.
             let missing = "an acknowledged entry is missing";
             return Err(Error::new("read the Redis stream", missing).into());
         }

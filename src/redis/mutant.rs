@@ -33,6 +33,27 @@ pub(super) fn opens_the_gate_early() -> bool {
     is("gate")
 }
 
+/// Returns whether an acknowledged event no longer counts once the reader has met a newer one.
+pub(super) fn forgets_what_it_passes() -> bool {
+    is("passed")
+}
+
+/// Returns whether any event with the id of an acknowledged one counts as that event.
+pub(super) fn compares_only_ids() -> bool {
+    is("id")
+}
+
+/// Returns whether ids whose sequence numbers overflow, or break the order, are accepted.
+pub(super) fn accepts_every_id() -> bool {
+    is("range")
+}
+
+/// Returns whether ids that are ahead of the server's clock continue where this process knows them
+/// to end.
+pub(super) fn assigns_ids_again() -> bool {
+    is("ahead")
+}
+
 #[cfg(tower_sse_mutants)]
 fn is(name: &str) -> bool {
     use std::sync::OnceLock;

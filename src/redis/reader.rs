@@ -8,13 +8,16 @@ use super::{
     entry::{Entry, RawEntry},
     gate::Gate,
     health::RedisHealth,
+    identity::Identity,
     last_entry::LastEntry,
+    marker::MarkIf,
     mutant,
     page_size::PageSize,
+    stop::Stop,
     stream::{RangeStart, Stream},
     stream_id::StreamId,
 };
-use crate::hub::{Closed, Feed};
+use crate::hub::Feed;
 
 /// The number of entries that are fed before the reader yields to other tasks. Reading them takes
 /// 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
@@ -37,30 +40,10 @@ pub(super) struct Reader {
     is_loaded: bool,
     /// The newest marker that was read and that the stream still has.
     newest_marker: StreamId,
-    /// An acknowledged entry that has not been read yet. If the stream ends before it, it was lost.
-    awaited: Option<StreamId>,
-    /// The last millisecond that `skip_after` advanced the ids past, because its counter was high.
+    /// The last millisecond that a skip advanced the ids past, because its counter was high.
     skipped_millisecond: u64,
-}
-
-/// The reason reading stopped.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// The hub is closed or dropped.
-    Closed,
-    Error(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<Closed> for Stop {
-    fn from(Closed: Closed) -> Self {
-        Self::Closed
-    }
+    /// The server for which the ids were advanced last, because they were ahead of its clock.
+    advanced_server: String,
 }
 
 impl Reader {
@@ -74,8 +57,8 @@ impl Reader {
             page_size: PageSize::new(),
             is_loaded: false,
             newest_marker: StreamId::ZERO,
-            awaited: None,
             skipped_millisecond: 0,
+            advanced_server: String::new(),
         }
     }
 
@@ -84,7 +67,7 @@ impl Reader {
     pub(super) async fn find_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
-        stream.mark(StreamId::ZERO, StreamId::ZERO).await?;
+        stream.mark(MarkIf::Empty, StreamId::ZERO, StreamId::ZERO).await?;
         let max_age = u64::try_from(self.feed.max_age().as_millis()).unwrap_or(u64::MAX);
         let start = self.clock.now().saturating_sub(max_age);
         match stream.newest_before(start).await? {
@@ -110,13 +93,6 @@ impl Reader {
         Ok(())
     }
 
-    /// Makes the next [`catch_up`](Self::catch_up) check that the stream still has `known`.
-    pub(super) fn set_awaited(&mut self, known: StreamId) {
-        if known > self.last.id && !mutant::ignores_acknowledgements() {
-            self.awaited = Some(known);
-        }
-    }
-
     /// Reads to the end of the stream, and reports or marks the losses that it finds.
     pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // Set once the loss of the last entry was reported or marked, so that the next read starts
@@ -128,6 +104,7 @@ impl Reader {
             let last = self.last.id;
             let from = if is_inclusive { RangeStart::At(last) } else { RangeStart::After(last) };
             let count = self.page_size.entries() + usize::from(is_inclusive);
+            let read = self.gate.acknowledgements().begin_read();
             let asked = Instant::now();
             let mut page = stream.range(from, None, count).await?;
             let is_full = page.len() == count;
@@ -136,7 +113,7 @@ impl Reader {
             if is_inclusive {
                 match page.first() {
                     // Until now, only its id may have been known.
-                    Some(first) if self.last.matches(first) => self.last = first.into(),
+                    Some(first) if self.last.matches(first) => self.last = first.identity().into(),
                     first => {
                         self.handle_missing_last(stream, first).await?;
                         has_handled_loss = true;
@@ -148,15 +125,51 @@ impl Reader {
             let has_nothing_after_loss = has_handled_loss && page.is_empty();
             has_handled_loss = false;
             self.feed_entries(stream, page).await?;
-            if is_full || has_nothing_after_loss {
-                continue;
+            if !is_full && !has_nothing_after_loss {
+                self.gate.acknowledgements().finish_read(read);
+                return Ok(());
             }
-            let Some(known) = self.awaited else { return Ok(()) };
-            // The acknowledged entry was lost. Mark the loss, so that every other process reports
-            // it too.
-            stream.mark(known, known).await?;
-            self.awaited = None;
         }
+    }
+
+    /// Marks the loss of acknowledged entries, so that every process reports it.
+    pub(super) async fn mark_losses(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+        // The marker can be lost as well.
+        while self.gate.acknowledgements().has_lost() {
+            self.mark(stream, MarkIf::Always, self.gate.newest_known()).await?;
+            self.catch_up(stream).await?;
+        }
+        Ok(())
+    }
+
+    /// Advances the ids if they are ahead of the server's clock, before this process publishes.
+    ///
+    /// The server may have returned to an older state, after which only other processes know some
+    /// ids. Redis would assign these again, because it only counts while its clock is behind. One
+    /// process does this for each start of a server.
+    pub(super) async fn advance_ids(
+        &mut self,
+        stream: &mut Stream,
+        server: &str,
+    ) -> Result<(), Stop> {
+        if self.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != server {
+            stream.skip_to(self.last.id.leap(), server).await?;
+            server.clone_into(&mut self.advanced_server);
+        }
+        Ok(())
+    }
+
+    async fn mark(
+        &self,
+        stream: &mut Stream,
+        condition: MarkIf,
+        known: StreamId,
+    ) -> Result<(), Error> {
+        let newest = self.gate.newest_known();
+        if let Some(marker) = stream.mark(condition, known, newest).await? {
+            self.gate.acknowledgements().expect_marker(marker);
+        }
+        Ok(())
     }
 
     /// Handles a stream that no longer has `last`: reports the loss here, or marks it for all
@@ -172,20 +185,19 @@ impl Reader {
         let last = self.last.id;
         let older = stream.range(RangeStart::First, Some(last), 1).await?;
         if mutant::writes_no_marker() {
-            self.report_loss(StreamId { counter: last.counter + 1, ..last })?;
-            stream.skip_after(last).await;
+            self.report_loss(last.next())?;
+            _ = stream.skip_to(StreamId::at(last.milliseconds.saturating_add(1)), "").await;
         } else if let Some(first) = first
             && older.is_empty()
         {
             // The entries were trimmed while this process was disconnected. Other processes have
             // lost nothing, so no marker is written.
             self.report_loss_before(first)?;
-            self.awaited = self.awaited.filter(|awaited| *awaited > first.id);
+            self.gate.acknowledgements().forgive_before(first.id);
         } else {
-            // One marker reports the loss of the last entry and of the awaited one.
             let is_replaced = first.is_some_and(|first| first.id == last);
-            let missing = if is_replaced { StreamId::UNUSED } else { last };
-            stream.mark(missing, self.awaited.unwrap_or(last)).await?;
+            let condition = if is_replaced { MarkIf::Always } else { MarkIf::Missing(last) };
+            self.mark(stream, condition, last).await?;
         }
         Ok(())
     }
@@ -196,7 +208,9 @@ impl Reader {
         stream: &mut Stream,
         entries: Vec<RawEntry>,
     ) -> Result<(), Stop> {
+        let tracks = self.gate.acknowledgements().needs_entries();
         let mut entries = entries.into_iter();
+        let mut tracked = Vec::new();
         let mut entries_in_poll = 0;
         while let Some(entry) = entries.next() {
             let id = entry.id;
@@ -206,24 +220,32 @@ impl Reader {
             // Hashing each entry would cost time. Only one after which reading can stop is compared
             // later: the last one, or one before an `await`, at which the session can end.
             let is_compared = yields || skips || entries.len() == 0;
-            let last = if is_compared { (&entry).into() } else { LastEntry::with_id(id) };
+            let identity = (tracks || is_compared).then(|| entry.identity());
             self.feed_entry(entry)?;
-            self.last = last;
-            if self.awaited == Some(id) {
-                self.awaited = None;
+            self.last = identity.map_or(LastEntry::with_id(id), LastEntry::from);
+            tracked.extend(identity.filter(|_| tracks));
+            if is_compared {
+                self.pass(&tracked);
+                tracked.clear();
             }
             if skips {
                 self.skipped_millisecond = id.milliseconds;
-                stream.skip_after(id).await;
+                // The next reader tries again.
+                _ = stream.skip_to(StreamId::at(id.milliseconds.saturating_add(1)), "").await;
             }
             if yields {
                 entries_in_poll = 0;
-                self.gate.set_read(id);
                 yield_now().await;
             }
         }
-        self.gate.set_read(self.last.id);
         Ok(())
+    }
+
+    /// Compares the entries that were read with those that were acknowledged.
+    fn pass(&self, entries: &[Identity]) {
+        let mut acknowledgements = self.gate.acknowledgements();
+        acknowledgements.pass(entries, self.last.id);
+        acknowledgements.cover(self.newest_marker);
     }
 
     fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<(), Stop> {
@@ -233,7 +255,8 @@ impl Reader {
                 self.feed.event(id.sequence(), &topic, &event, age)?;
             }
             Entry::Gap { known } => self.feed_marker(id, known)?,
-            Entry::Skip => {}
+            Entry::Skip { server } if server.is_empty() => {}
+            Entry::Skip { server } => self.advanced_server = server,
             Entry::Foreign => self.health.count_foreign_entry(),
         }
         Ok(())

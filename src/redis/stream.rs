@@ -1,47 +1,27 @@
 use std::{sync::Arc, time::Duration};
 
-use ::redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
+use ::redis::{Cmd, RedisError, Value, aio::MultiplexedConnection, cmd};
 
 use super::{
     Error,
-    entry::{RawEntry, SKIP},
+    clock::Clock,
+    entry::{RawEntry, SKIP, marker_fingerprint},
+    identity::Identity,
     last_entry::LastEntry,
-    mutant,
+    marker::{MARK, MarkIf},
+    mutant, reply,
     stream_id::StreamId,
 };
 
 /// The time that Redis waits for an entry before it replies that there is none.
 pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A script that adds a marker, unless the stream still has the entry `missing`. With `0-0`, it
-/// adds one only if the stream has no entries.
-///
-/// The marker's id must be above all entries that may have been lost. It is above `known`, the
-/// newest entry that its writer knew. It is also in the next millisecond, because the writer may
-/// not know all lost entries of the current one. If the stream already has a higher id, Redis
-/// assigns the next one.
-const MARK: &str = "
-local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
-if missing == '0-0' then
-  if redis.call('XLEN', key) > 0 then return false end
-elseif #redis.call('XRANGE', key, missing, missing) > 0 then
-  return false
-end
-local time = redis.call('TIME')
-local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
-local known_at, counter = string.match(known, '^(%d+)-(%d+)$')
-local id = string.format('%.0f-0', next)
-if next <= tonumber(known_at) then id = string.format('%s-%.0f', known_at, counter + 1) end
-local added = redis.pcall('XADD', key, id, 'gap', known)
-if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
-return added
-";
-
 /// The Redis stream of one hub, over one connection.
 #[derive(Clone)]
 pub(super) struct Stream {
     pub(super) connection: MultiplexedConnection,
     pub(super) key: Arc<str>,
+    pub(super) clock: Arc<Clock>,
 }
 
 /// The first entry of a range.
@@ -62,16 +42,36 @@ impl Stream {
         Ok(seconds.saturating_mul(1000).saturating_add(microseconds / 1000))
     }
 
+    /// Returns the id of the server's process, which no other server has.
+    pub(super) async fn server(&mut self) -> Result<String, Error> {
+        const ACTION: &str = "identify the Redis server";
+        let mut command = cmd("INFO");
+        command.arg("server");
+        let reply = self.send(&command, ACTION).await?;
+        let info: String =
+            ::redis::from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
+        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        run_id.map(str::to_owned).ok_or_else(|| unexpected(ACTION))
+    }
+
     /// Returns the id of the newest entry before a time in milliseconds.
     pub(super) async fn newest_before(
         &mut self,
         milliseconds: u64,
     ) -> Result<Option<StreamId>, Error> {
         let Some(before) = milliseconds.checked_sub(1) else { return Ok(None) };
+        self.newest_up_to(before.to_string()).await
+    }
+
+    /// Returns the id of the newest entry, `0-0` if there is none.
+    async fn newest(&mut self) -> Result<StreamId, Error> {
+        Ok(self.newest_up_to("+".to_owned()).await?.unwrap_or(StreamId::ZERO))
+    }
+
+    async fn newest_up_to(&mut self, end: String) -> Result<Option<StreamId>, Error> {
         let mut command = cmd("XREVRANGE");
-        command.arg(&*self.key).arg(before).arg("-").arg("COUNT").arg(1);
-        let entries =
-            self.entries(&command, "find the start of the history in the Redis stream").await?;
+        command.arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1);
+        let entries = self.entries(&command, "find the newest entry of the Redis stream").await?;
         Ok(entries.first().map(|entry| entry.id))
     }
 
@@ -116,9 +116,9 @@ impl Stream {
         let [entries, remaining] = replies
             .and_then(|replies| replies.into_iter().map(Value::extract_error).collect())
             .map(|replies: Vec<_>| replies.try_into())
-            .map_err(|error| Error::new(ACTION, error))?
+            .map_err(|error| self.error(ACTION, error))?
             .map_err(|_| unexpected(ACTION))?;
-        let remaining = parse_entries(remaining).ok_or_else(|| unexpected(ACTION))?;
+        let remaining = self.parse_entries(remaining, ACTION)?;
         if remaining.first().is_none_or(|entry| !last.matches(entry))
             && !mutant::trusts_every_answer()
         {
@@ -126,25 +126,43 @@ impl Stream {
         }
         match entries {
             Value::Nil => Ok(Some(Vec::new())),
-            reply => parse_streams(reply).map(Some).ok_or_else(|| unexpected(ACTION)),
+            reply => {
+                let entries = reply::only_stream(reply).ok_or_else(|| unexpected(ACTION))?;
+                self.parse_entries(entries, ACTION).map(Some)
+            }
         }
     }
 
-    /// Adds a [marker](MARK), unless the stream still has the entry `missing`. `known` is the
-    /// newest entry that the stream is known to have had.
-    pub(super) async fn mark(&mut self, missing: StreamId, known: StreamId) -> Result<(), Error> {
+    /// Adds a [marker](super::marker), and returns it if the condition is met. It records the loss of
+    /// entries up to `known`. `newest` is the newest entry that this process knows.
+    pub(super) async fn mark(
+        &mut self,
+        condition: MarkIf,
+        known: StreamId,
+        newest: StreamId,
+    ) -> Result<Option<Identity>, Error> {
+        let newest = newest.max(self.newest().await?);
         let mut command = cmd("EVAL");
-        command.arg(MARK).arg(1).arg(&*self.key).arg(missing.to_string()).arg(known.to_string());
-        self.send(&command, "mark a loss in the Redis stream").await.map(drop)
+        command.arg(MARK).arg(1).arg(&*self.key);
+        command.arg(condition.argument()).arg(known.to_string());
+        command.arg(newest.milliseconds).arg(newest.leap().to_string());
+        let reply = self.send(&command, "mark a loss in the Redis stream").await?;
+        let added = self.parse_added(reply)?;
+        Ok(added.map(|id| Identity { id, fingerprint: marker_fingerprint(known) }))
     }
 
-    /// Adds an entry with an id of the next millisecond, unless the stream already has a later id.
-    pub(super) async fn skip_after(&mut self, id: StreamId) {
+    /// Adds an entry that only advances the ids, unless the stream already has a later id.
+    pub(super) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<(), Error> {
         let mut command = cmd("XADD");
-        let next = StreamId::at(id.milliseconds.saturating_add(1));
-        command.arg(&*self.key).arg("NOMKSTREAM").arg(next.to_string()).arg(SKIP).arg("");
-        // Redis rejects the id if the stream has a later one, as intended.
-        _ = self.send(&command, "advance the ids of the Redis stream").await;
+        command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string()).arg(SKIP).arg(server);
+        match self.send(&command, "advance the ids of the Redis stream").await {
+            Err(error)
+                if error.client_detail().is_some_and(|text| text.contains("equal or smaller")) =>
+            {
+                Ok(())
+            }
+            result => result.map(drop),
+        }
     }
 
     pub(super) async fn ping(&mut self) -> Result<(), Error> {
@@ -157,58 +175,59 @@ impl Stream {
         action: &'static str,
     ) -> Result<Vec<RawEntry>, Error> {
         let reply = self.send(command, action).await?;
-        parse_entries(reply).ok_or_else(|| unexpected(action))
+        self.parse_entries(reply, action)
     }
 
     async fn send(&mut self, command: &Cmd, action: &'static str) -> Result<Value, Error> {
         let reply = self.connection.send_packed_command(command).await;
-        reply.and_then(Value::extract_error).map_err(|error| Error::new(action, error))
+        reply.and_then(Value::extract_error).map_err(|error| self.error(action, error))
+    }
+
+    fn parse_entries(&self, reply: Value, action: &'static str) -> Result<Vec<RawEntry>, Error> {
+        let entries = reply::parse_entries(reply).ok_or_else(|| unexpected(action))?;
+        let now = self.clock.now();
+        match entries.iter().find(|entry| !entry.id.is_in_range(now)) {
+            Some(entry) => Err(Error::new(action, self.out_of_range(entry.id))),
+            None => Ok(entries),
+        }
+    }
+
+    /// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
+    pub(super) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
+        const ACTION: &str = "add an entry to the Redis stream";
+        if reply == Value::Nil {
+            return Ok(None);
+        }
+        let id = reply::parse_id(reply);
+        let id: StreamId = id.ok_or_else(|| unexpected(ACTION))?;
+        if id.is_in_range(self.clock.now()) {
+            Ok(Some(id))
+        } else {
+            Err(Error::new(ACTION, self.out_of_range(id)))
+        }
+    }
+
+    /// Returns the error of a command that Redis did not execute, or did not answer.
+    pub(super) fn error(&self, action: &'static str, error: RedisError) -> Error {
+        // Redis assigns no id after the highest one.
+        if error.detail().is_some_and(|detail| detail.contains("exhausted the last possible ID")) {
+            Error::new(action, self.out_of_range(StreamId::MAX))
+        } else {
+            Error::new(action, error)
+        }
+    }
+
+    /// Returns the text of the error about an entry that no process can read, or publish after.
+    fn out_of_range(&self, id: StreamId) -> String {
+        let key = &self.key;
+        format!(
+            "the id of entry {id} of stream `{key}` is out of range: delete the stream with \
+             `DEL {key}`, or the entry with `XDEL {key} {id}` and `XSETID {key} <last id>`, where \
+             <last id> is that of the last remaining entry"
+        )
     }
 }
 
 fn unexpected(action: &'static str) -> Error {
     Error::new(action, "unexpected reply from Redis")
-}
-
-/// Parses the reply of XREAD for one stream, in either version of the protocol.
-fn parse_streams(reply: Value) -> Option<Vec<RawEntry>> {
-    let entries = match reply {
-        Value::Map(streams) => streams.into_iter().next()?.1,
-        Value::Array(streams) => match streams.into_iter().next()? {
-            Value::Array(stream) => stream.into_iter().nth(1)?,
-            _ => return None,
-        },
-        _ => return None,
-    };
-    parse_entries(entries)
-}
-
-fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
-    let Value::Array(entries) = reply else { return None };
-    entries.into_iter().map(parse_entry).collect()
-}
-
-fn parse_entry(entry: Value) -> Option<RawEntry> {
-    let Value::Array(parts) = entry else { return None };
-    let mut parts = parts.into_iter();
-    let id = String::from_utf8(bytes(parts.next()?)?).ok()?.parse().ok()?;
-    let Value::Array(fields) = parts.next()? else { return None };
-    Some(RawEntry { id, fields: fields.into_iter().map(bytes).collect::<Option<_>>()? })
-}
-
-fn bytes(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.into_bytes()),
-        _ => None,
-    }
-}
-
-/// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
-pub(super) fn parse_added(reply: Value) -> Result<Option<StreamId>, Error> {
-    if reply == Value::Nil {
-        return Ok(None);
-    }
-    let id = bytes(reply).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
-    id.map(Some).ok_or_else(|| unexpected("add an entry to the Redis stream"))
 }

@@ -1,7 +1,9 @@
 //! The hub on Redis Streams, against real servers that each test starts.
 
 mod access;
+mod acknowledgements;
 mod acl;
+mod ahead;
 mod client;
 mod failover;
 mod keys;
@@ -10,6 +12,7 @@ mod outcomes;
 mod process;
 mod proxy;
 mod python;
+mod range;
 mod record;
 mod restarts;
 mod server;
