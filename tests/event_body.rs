@@ -243,7 +243,6 @@ fn a_panic_follows_the_events_before_it() {
 #[test]
 fn an_item_that_panics_while_it_is_serialized_leaves_no_bytes() {
     use serde::ser::{Serialize, SerializeSeq, Serializer};
-    use tower_sse::Json;
 
     struct PanicsHalfway(bool);
 
