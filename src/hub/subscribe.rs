@@ -54,7 +54,7 @@ impl Subscribe {
     /// turns this off.
     ///
     /// Use it for topics with many small events, to save writes. The first event after a pause is
-    /// sent at once, and opens a window in which further events wait. So do a greeting and gaps.
+    /// sent at once, and opens a window in which further events wait. A greeting and gaps are events.
     /// The end of the stream after a [close](super::Hub::close) waits as well.
     ///
     /// Waiting events are in their topic, not in the subscription. In a topic that keeps [one
