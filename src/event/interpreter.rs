@@ -30,7 +30,7 @@ pub(crate) enum Decoded<'a> {
     Message(Message),
     /// An empty line that completes no message.
     Empty,
-    Comment(&'a [u8]),
+    Comment(#[cfg_attr(not(feature = "testing"), expect(dead_code))] &'a [u8]),
     Field,
 }
 
@@ -43,6 +43,7 @@ impl Interpreter {
         &self.last_event_id
     }
 
+    #[cfg(feature = "testing")]
     pub(super) const fn has_id(&self) -> bool {
         self.has_id
     }
