@@ -12,7 +12,7 @@ use crate::history::{
 
 /// A topic: its log, and the subscribers that wait for its next event.
 #[derive(Debug)]
-pub(super) struct Topic {
+pub(crate) struct Topic {
     name: Arc<str>,
     /// The sequence number of the topic's newest event. Before the first event, it is the newest
     /// that an earlier topic of this name evicted, or an upper bound of that. A subscriber that has
@@ -22,31 +22,31 @@ pub(super) struct Topic {
     /// its ticket is still valid.
     generation: AtomicU64,
     /// The topic's index in the queue, which is written under the queue's lock.
-    pub(super) queue_index: AtomicUsize,
+    pub(crate) queue_index: AtomicUsize,
     /// Weak, because the queue owns topics.
     queue: Weak<EvictionQueue>,
     state: Mutex<TopicState>,
 }
 
 #[derive(Debug)]
-pub(super) struct TopicState {
-    pub(super) log: Log,
-    pub(super) subscribers: usize,
+pub(crate) struct TopicState {
+    pub(crate) log: Log,
+    pub(crate) subscribers: usize,
     /// Whether the topic was removed from the registry, so that its name has to be looked up again.
-    pub(super) is_removed: bool,
+    pub(crate) is_removed: bool,
     is_queued: bool,
     waiters: Waiters,
 }
 
 /// A guard of a topic's lock. When it is dropped, the topic joins the eviction queue if its log has
 /// events, or leaves it otherwise.
-pub(super) struct TopicGuard<'a> {
+pub(crate) struct TopicGuard<'a> {
     topic: &'a Arc<Topic>,
     state: MutexGuard<'a, TopicState>,
 }
 
 impl Topic {
-    pub(super) fn new(name: Arc<str>, log: Log, queue: Weak<EvictionQueue>) -> Self {
+    pub(crate) fn new(name: Arc<str>, log: Log, queue: Weak<EvictionQueue>) -> Self {
         Self {
             name,
             newest: AtomicU64::new(log.evicted().up_to),
@@ -63,22 +63,22 @@ impl Topic {
         }
     }
 
-    pub(super) const fn name(&self) -> &Arc<str> {
+    pub(crate) const fn name(&self) -> &Arc<str> {
         &self.name
     }
 
-    pub(super) fn newest(&self) -> u64 {
+    pub(crate) fn newest(&self) -> u64 {
         self.newest.load(Acquire)
     }
 
     #[inline]
-    pub(super) fn lock(self: &Arc<Self>) -> TopicGuard<'_> {
+    pub(crate) fn lock(self: &Arc<Self>) -> TopicGuard<'_> {
         TopicGuard { topic: self, state: lock(&self.state) }
     }
 
     /// Sets the newest sequence number, which readers load without a lock. The caller holds the
     /// topic's lock.
-    pub(super) fn set_newest(&self, newest: u64) {
+    pub(crate) fn set_newest(&self, newest: u64) {
         self.newest.store(newest, Release);
     }
 
@@ -88,7 +88,7 @@ impl Topic {
     /// Waiters do not change the log, so this and [`remove_waiter`](Self::remove_waiter) do not
     /// need a [`TopicGuard`].
     #[inline]
-    pub(super) fn add_waiter(
+    pub(crate) fn add_waiter(
         &self,
         waker: Waker,
         is_needed: impl FnOnce() -> bool,
@@ -99,13 +99,13 @@ impl Topic {
 
     /// Locks the topic and removes a waiter. The caller drops the returned waker without a lock.
     #[inline]
-    pub(super) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
+    pub(crate) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
         lock(&self.state).waiters.remove(ticket)
     }
 
     /// Takes all waiters out of `state`, which the caller has locked. The caller wakes them after
     /// releasing all locks.
-    pub(super) fn take_waiters(&self, state: &mut TopicState) -> WakeList {
+    pub(crate) fn take_waiters(&self, state: &mut TopicState) -> WakeList {
         let waiters = state.waiters.take();
         if !waiters.is_empty() {
             self.generation.store(state.waiters.generation(), Release);
@@ -113,14 +113,14 @@ impl Topic {
         waiters
     }
 
-    pub(super) fn generation(&self) -> u64 {
+    pub(crate) fn generation(&self) -> u64 {
         self.generation.load(Acquire)
     }
 }
 
 impl TopicState {
     /// Returns whether the topic has subscribers or keeps events.
-    pub(super) fn is_used(&self) -> bool {
+    pub(crate) fn is_used(&self) -> bool {
         self.subscribers > 0 || !self.log.is_empty()
     }
 }

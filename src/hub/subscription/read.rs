@@ -16,7 +16,7 @@ use crate::{
 const READS_PER_POLL: usize = 64;
 
 /// The result of reading from the topics of a subscription.
-pub(super) enum Read {
+pub(crate) enum Read {
     Nothing,
     Events(Encoded),
     /// A loss that the broker reported. Its gaps are now the subscription's preamble, unless gaps
@@ -28,7 +28,7 @@ pub(super) enum Read {
 
 impl Subscription {
     /// Reads the next item of the preamble, or the next committed events or gaps.
-    pub(super) fn read(&mut self, drops: &mut DeferredDrops) -> Read {
+    pub(crate) fn read(&mut self, drops: &mut DeferredDrops) -> Read {
         if self.preamble.is_some()
             && let Some(item) = self.next_of_preamble()
         {
@@ -75,7 +75,7 @@ impl Subscription {
 
     /// Returns the first loss that this subscription has not reported.
     #[inline]
-    pub(super) fn unreported_loss(&self) -> Option<u64> {
+    pub(crate) fn unreported_loss(&self) -> Option<u64> {
         self.hub.losses.first_after(self.loss_seen)
     }
 

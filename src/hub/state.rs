@@ -7,11 +7,9 @@ use tokio::time::Instant;
 
 use super::{
     HubStats, PublishError, Receipt,
+    broker::{Link, Losses},
     faults::Fault,
-    link::Link,
-    losses::Losses,
-    registry::Registry,
-    topic::{Topic, TopicState},
+    topic::{Topic, TopicState, Topics},
 };
 use crate::{
     event::Event,
@@ -26,18 +24,18 @@ use crate::{
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// The state that all clones of a hub and its subscriptions share.
-pub(super) struct Shared {
-    pub(super) epoch: Epoch,
+pub(crate) struct HubState {
+    pub(crate) epoch: Epoch,
     /// The start of all ids: the epoch and a hyphen.
     id_prefix: String,
-    pub(super) registry: Registry,
+    pub(crate) topics: Topics,
     /// The newest committed sequence number: readers can read all events up to it. `append`
     /// advances it while the topic is locked, so a reader that finds an event in its topic also
     /// finds it committed.
     committed: AtomicU64,
     /// The losses that a broker reported. Added while `newest` is locked, so that no later event
     /// commits first.
-    pub(super) losses: Losses,
+    pub(crate) losses: Losses,
     closed: AtomicBool,
     /// The newest sequence number of all topics. Lock order: a topic's lock is taken before this
     /// one.
@@ -48,7 +46,7 @@ pub(super) struct Shared {
     /// The number of gaps that were sent. A std atomic even under loom, because the models do not
     /// depend on its ordering.
     gaps: std::sync::atomic::AtomicU64,
-    pub(super) fault: Fault,
+    pub(crate) fault: Fault,
 }
 
 /// The sequence number of an event to append.
@@ -62,7 +60,7 @@ enum Sequence {
 
 /// The reason an event was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum NotAppended {
+pub(crate) enum NotAppended {
     Closed,
     /// The hub has this sequence number already, or a later one.
     Stale,
@@ -74,12 +72,12 @@ struct Appended {
     subscribers: usize,
 }
 
-impl Shared {
-    pub(super) fn new(epoch: Epoch, registry: Registry, link: Option<Link>, fault: Fault) -> Self {
+impl HubState {
+    pub(crate) fn new(epoch: Epoch, topics: Topics, link: Option<Link>, fault: Fault) -> Self {
         Self {
             epoch,
             id_prefix: format!("{epoch}-"),
-            registry,
+            topics,
             committed: AtomicU64::new(0),
             losses: Losses::new(),
             closed: AtomicBool::new(false),
@@ -91,43 +89,43 @@ impl Shared {
         }
     }
 
-    pub(super) fn committed(&self) -> u64 {
+    pub(crate) fn committed(&self) -> u64 {
         self.committed.load(Acquire)
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    pub(crate) fn is_closed(&self) -> bool {
         self.closed.load(Acquire)
     }
 
-    pub(super) const fn link(&self) -> Option<&Link> {
+    pub(crate) const fn link(&self) -> Option<&Link> {
         self.link.as_ref()
     }
 
-    pub(super) const fn position(&self, sequence: u64) -> Position {
+    pub(crate) const fn position(&self, sequence: u64) -> Position {
         Position { epoch: self.epoch, sequence }
     }
 
     /// Returns the highest sequence number that a client may have received by now, in this process
     /// or in another one that is connected to the same broker.
-    pub(super) fn newest_possible(&self) -> u64 {
+    pub(crate) fn newest_possible(&self) -> u64 {
         let committed = self.committed();
         self.link.as_ref().map_or(committed, |link| committed.max(link.newest_possible(committed)))
     }
 
     /// Returns the time of the hub's clock, which starts at [`ORIGIN`].
-    pub(super) fn now(&self) -> Duration {
+    pub(crate) fn now(&self) -> Duration {
         // loom replays executions, so the clock must not differ between them.
         if cfg!(tower_sse_loom) { ORIGIN } else { ORIGIN + self.started.elapsed() }
     }
 
     /// Calls `with` while holding the topic's lock.
-    pub(super) fn with_topic<R>(
+    pub(crate) fn with_topic<R>(
         &self,
         name: &str,
         mut with: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
     ) -> R {
         loop {
-            let topic = self.registry.get_or_add(name);
+            let topic = self.topics.get_or_add(name);
             let mut state = topic.lock();
             if !state.is_removed {
                 return with(&topic, &mut state);
@@ -136,7 +134,7 @@ impl Shared {
     }
 
     /// Publishes an event in a hub without a broker.
-    pub(super) fn publish(&self, name: &str, event: &Event) -> Result<Receipt, PublishError> {
+    pub(crate) fn publish(&self, name: &str, event: &Event) -> Result<Receipt, PublishError> {
         match self.append(name, event, Sequence::Next, Duration::ZERO) {
             Ok(Appended { sequence, subscribers }) => {
                 Ok(Receipt { position: self.position(sequence), subscribers })
@@ -147,7 +145,7 @@ impl Shared {
     }
 
     /// Appends an event that came from a broker and was published `age` ago.
-    pub(super) fn receive(
+    pub(crate) fn receive(
         &self,
         sequence: u64,
         name: &str,
@@ -181,15 +179,15 @@ impl Shared {
             (appended, state.is_used())
         });
         // If the event was not appended or not kept, the topic may have been created only for it.
-        if !is_used && let Some(topic) = self.registry.get(name) {
-            self.registry.remove_unused(&topic);
+        if !is_used && let Some(topic) = self.topics.get(name) {
+            self.topics.remove_unused(&topic);
         }
         let (sequence, subscribers, waiters) = appended?;
         if self.fault.commits_after_unlock() {
             self.committed.fetch_max(sequence, Release);
         }
         waiters.wake();
-        self.registry.evict(now, &mut drops);
+        self.topics.evict(now, &mut drops);
         Ok(Appended { sequence, subscribers })
     }
 
@@ -213,7 +211,7 @@ impl Shared {
     }
 
     /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
-    pub(super) fn record_loss(&self, sequence: u64) -> Result<(), NotAppended> {
+    pub(crate) fn record_loss(&self, sequence: u64) -> Result<(), NotAppended> {
         {
             let mut newest = lock(&self.newest);
             if self.is_closed() {
@@ -231,11 +229,11 @@ impl Shared {
         Ok(())
     }
 
-    pub(super) fn count_gaps(&self, gaps: usize) {
+    pub(crate) fn count_gaps(&self, gaps: usize) {
         self.gaps.fetch_add(gaps as u64, Relaxed);
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         {
             // With this lock held, a concurrent publish either completes before the close or fails.
             let _newest = lock(&self.newest);
@@ -248,18 +246,18 @@ impl Shared {
     }
 
     fn wake_all(&self) {
-        for topic in self.registry.all() {
+        for topic in self.topics.all() {
             let waiters = topic.take_waiters(&mut topic.lock());
             waiters.wake();
         }
     }
 
-    pub(super) fn stats(&self) -> HubStats {
+    pub(crate) fn stats(&self) -> HubStats {
         HubStats {
-            memory: self.registry.memory.total(),
+            memory: self.topics.memory.total(),
             gaps: self.gaps.load(Relaxed),
             lag: self.link.as_ref().map(Link::lag),
-            ..self.registry.stats()
+            ..self.topics.stats()
         }
     }
 }

@@ -6,10 +6,14 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-#[cfg(feature = "testing")]
-use super::Hub;
-use super::shared::{NotAppended, Shared};
-use crate::{callback::catch_panic, event::Event};
+use crate::{
+    callback::catch_panic,
+    event::Event,
+    hub::{
+        Hub,
+        state::{HubState, NotAppended},
+    },
+};
 
 /// The connection over which a broker passes events to a hub.
 ///
@@ -17,7 +21,7 @@ use crate::{callback::catch_panic, event::Event};
 #[derive(Clone)]
 pub struct Feed {
     /// Weak, so that a broker does not keep its hub alive.
-    hub: Weak<Shared>,
+    hub: Weak<HubState>,
     closed: CancellationToken,
     max_age: Duration,
 }
@@ -27,14 +31,14 @@ pub struct Feed {
 pub struct Closed;
 
 impl Feed {
-    pub(super) fn new(hub: &Arc<Shared>, closed: CancellationToken, max_age: Duration) -> Self {
+    pub(crate) fn new(hub: &Arc<HubState>, closed: CancellationToken, max_age: Duration) -> Self {
         Self { hub: Arc::downgrade(hub), closed, max_age }
     }
 
     /// Appends an event that was published `age` ago. Returns `false` if the hub already had this
     /// sequence number or a higher one.
     ///
-    /// If [`retention_of`](super::HubBuilder::retention_of) panics, the event is not appended, and
+    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the event is not appended, and
     /// its loss is reported.
     pub fn event(
         &self,
@@ -67,13 +71,11 @@ impl Feed {
     }
 
     /// Returns whether the hub is closed or dropped.
-    #[cfg(feature = "testing")]
     pub fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
     }
 
     /// Returns whether this feed belongs to `hub`.
-    #[cfg(feature = "testing")]
     pub fn feeds(&self, hub: &Hub) -> bool {
         std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(hub.shared()))
     }

@@ -11,7 +11,7 @@ const SCANNED_PER_POLL: usize = 4096;
 /// It is a heap of the cursors that have something to read, ordered by the sequence number of their
 /// next item. Reading from one topic does not visit the other topics.
 #[derive(Debug, Default)]
-pub(super) struct MergeQueue {
+pub(crate) struct MergeQueue {
     /// The sequence number of a cursor's next item, and the index of the cursor. The number is
     /// lower than the item's if events have been evicted since.
     heap: BinaryHeap<Reverse<(u64, usize)>>,
@@ -26,7 +26,7 @@ pub(super) struct MergeQueue {
 impl MergeQueue {
     /// Removes and returns the cursor with the earliest item, if that item is not above
     /// `committed`.
-    pub(super) fn next(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> Next {
+    pub(crate) fn next(&mut self, committed: u64, cursors: &mut [TopicCursor]) -> Next {
         if let Some(next) = self.pop(cursors) {
             return next;
         }
@@ -57,7 +57,7 @@ impl MergeQueue {
     }
 
     /// Removes and returns the earliest cursor, if its next item has this sequence number.
-    pub(super) fn pop_at(&mut self, sequence: u64, cursors: &mut [TopicCursor]) -> Option<usize> {
+    pub(crate) fn pop_at(&mut self, sequence: u64, cursors: &mut [TopicCursor]) -> Option<usize> {
         let Reverse((next, index)) = *self.heap.peek()?;
         if next != sequence {
             return None;
@@ -70,7 +70,7 @@ impl MergeQueue {
     }
 
     /// Adds a cursor by the sequence number of its next item.
-    pub(super) fn push(&mut self, index: usize, next: u64, cursors: &mut [TopicCursor]) {
+    pub(crate) fn push(&mut self, index: usize, next: u64, cursors: &mut [TopicCursor]) {
         if let Some(cursor) = cursors.get_mut(index) {
             cursor.is_queued = true;
             self.heap.push(Reverse((next, index)));
@@ -112,7 +112,7 @@ impl MergeQueue {
 
 /// The cursor to read next.
 #[derive(Clone, Copy)]
-pub(super) enum Next {
+pub(crate) enum Next {
     Nothing,
     /// The scan is unfinished, and the subscription has to yield to other tasks.
     Yield,

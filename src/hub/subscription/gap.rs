@@ -8,7 +8,7 @@ use crate::{
 };
 
 /// The action of a subscription whose client may have missed events because they were evicted, or
-/// because a [broker](super::Hub::connect) lost them.
+/// because a [broker](crate::hub::Hub::connect) lost them.
 ///
 /// A gap is reported as an event with the name `gap`, whose data is the name of the topic. Its id
 /// is the position after which the topic continues. If events of the topic were evicted, this is
@@ -40,7 +40,7 @@ pub enum GapPolicy {
 }
 
 /// Encodes a gap event for each topic. The final one has the id `last`, the rest have `before`.
-pub(super) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position) -> Encoded {
+pub(crate) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position) -> Encoded {
     let mut gaps = BytesMut::new();
     for (index, topic) in topics.iter().enumerate() {
         let position = if index + 1 == topics.len() { last } else { before };

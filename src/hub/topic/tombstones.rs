@@ -14,7 +14,7 @@ const MAX_TOMBSTONES: usize = 1 << 16;
 /// Topics are identified by a hash, because names can be long. A hash collision reports a spurious
 /// gap. The hash is keyed, so clients cannot force one.
 #[derive(Debug, Default)]
-pub(super) struct Tombstones {
+pub(crate) struct Tombstones {
     hash_key: RandomState,
     by_hash: HashMap<u64, Tombstone>,
     /// The hashes and numbers of tombstones in the order of insertion. An entry is stale if the map
@@ -33,7 +33,7 @@ struct Tombstone {
 
 impl Tombstones {
     /// Remembers a topic, if it is known to have evicted an event.
-    pub(super) fn insert(&mut self, topic: &str, evicted: Evicted) {
+    pub(crate) fn insert(&mut self, topic: &str, evicted: Evicted) {
         if !evicted.is_exact {
             return;
         }
@@ -59,7 +59,7 @@ impl Tombstones {
 
     /// Removes a topic's tombstone and returns its newest evicted event, or an upper bound if the
     /// topic has no tombstone.
-    pub(super) fn take(&mut self, topic: &str) -> Evicted {
+    pub(crate) fn take(&mut self, topic: &str) -> Evicted {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
             Some(tombstone) => Evicted { up_to: tombstone.up_to, is_exact: true },
             None => Evicted { up_to: self.forgotten_up_to, is_exact: false },

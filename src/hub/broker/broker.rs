@@ -1,11 +1,9 @@
-use std::pin::Pin;
-
-use super::{PublishError, feed::Feed};
-use crate::{BoxError, event::Event, sealed::Sealed};
+use super::{feed::Feed, publisher::Publisher};
+use crate::{BoxError, sealed::Sealed};
 
 /// An engine that carries the events of one hub between processes.
 ///
-/// [`Hub::connect`](super::Hub::connect) takes one. The trait is sealed. Its implementations are:
+/// [`Hub::connect`](crate::hub::Hub::connect) takes one. The trait is sealed. Its implementations are:
 ///
 /// - [`Redis`](crate::redis::Redis) (feature `redis`): Redis Streams, for Redis 7 or Valkey.
 /// - [`MemoryBroker`](crate::testing::MemoryBroker) (feature `testing`): hubs of one process, for
@@ -25,17 +23,4 @@ pub trait Broker: Sealed + Send + Sized + 'static {
     /// dropped](Feed::run_until_closed).
     #[doc(hidden)]
     fn start(self, feed: Feed) -> impl Future<Output = Result<impl Publisher, Self::Error>> + Send;
-}
-
-/// A future that waits for the broker's acknowledgement and returns the event's sequence number.
-pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<u64, PublishError>> + Send>>;
-
-/// The connection over which a hub sends events to its broker.
-pub trait Publisher: Send + Sync + 'static {
-    /// Returns a future that publishes the event. Nothing is sent before its first poll.
-    fn publish(&self, topic: &str, event: &Event) -> Publishing;
-
-    /// Returns the highest sequence number that the broker may have assigned so far. A client's id
-    /// with a higher one is malformed. `committed` is the newest that this process has received.
-    fn newest_possible(&self, committed: u64) -> u64;
 }

@@ -9,14 +9,11 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    PublishError,
-    broker::{Publisher, Publishing},
-};
-use crate::{BoxError, event::Event};
+use super::publisher::{Publisher, Publishing};
+use crate::{BoxError, event::Event, hub::PublishError};
 
 /// A hub's side of the connection to its broker. Dropping it ends the broker's side.
-pub(super) struct Link {
+pub(crate) struct Link {
     /// Set once the broker has connected, before the program gets the hub.
     publisher: OnceLock<Box<dyn Publisher>>,
     /// Cancelled when the hub is closed or dropped.
@@ -29,7 +26,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    pub(super) fn new(closed: CancellationToken) -> Self {
+    pub(crate) fn new(closed: CancellationToken) -> Self {
         Self {
             publisher: OnceLock::new(),
             closed,
@@ -38,12 +35,12 @@ impl Link {
         }
     }
 
-    pub(super) fn set_publisher(&self, publisher: Box<dyn Publisher>) {
+    pub(crate) fn set_publisher(&self, publisher: Box<dyn Publisher>) {
         // The hub connects once.
         _ = self.publisher.set(publisher);
     }
 
-    pub(super) fn publish(&self, topic: &str, event: &Event) -> Publishing {
+    pub(crate) fn publish(&self, topic: &str, event: &Event) -> Publishing {
         match self.publisher.get() {
             Some(publisher) => publisher.publish(topic, event),
             None => Box::pin(async {
@@ -52,15 +49,15 @@ impl Link {
         }
     }
 
-    pub(super) fn newest_possible(&self, committed: u64) -> u64 {
+    pub(crate) fn newest_possible(&self, committed: u64) -> u64 {
         self.publisher.get().map_or(committed, |publisher| publisher.newest_possible(committed))
     }
 
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         self.closed.cancel();
     }
 
-    pub(super) fn warn_not_in_process(&self) {
+    pub(crate) fn warn_not_in_process(&self) {
         if !self.has_warned.swap(true, Relaxed) {
             warn!("`publish_now` cannot publish through a broker: use `publish`");
         }
@@ -68,14 +65,14 @@ impl Link {
 
     /// Sets the lag. Does nothing while the history is loaded: old events do not mean that the hub
     /// is behind.
-    pub(super) fn set_lag(&self, lag: Duration) {
+    pub(crate) fn set_lag(&self, lag: Duration) {
         if self.publisher.get().is_none() {
             return;
         }
         self.lag.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
     }
 
-    pub(super) fn lag(&self) -> Duration {
+    pub(crate) fn lag(&self) -> Duration {
         Duration::from_micros(self.lag.load(Relaxed))
     }
 }

@@ -9,7 +9,7 @@ use super::topic::Topic;
 ///
 /// Lock order: a topic's lock before this one. No lock is taken while this one is held.
 #[derive(Debug, Default)]
-pub(super) struct EvictionQueue {
+pub(crate) struct EvictionQueue {
     // The standard library's lock even under loom: the models do not depend on its order.
     rotation: Mutex<Rotation>,
     /// The number of topics added since the last [`reset_growth`](Self::reset_growth).
@@ -26,7 +26,7 @@ struct Rotation {
 /// The reason to visit topics. Each reason has its own rotation: with a shared one, a reason could
 /// visit the same topics forever.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Reason {
+pub(crate) enum Reason {
     Age,
     Memory,
 }
@@ -37,7 +37,7 @@ impl EvictionQueue {
     }
 
     /// Adds a topic that is not in the queue. The caller holds the topic's lock.
-    pub(super) fn add(&self, topic: &Arc<Topic>) {
+    pub(crate) fn add(&self, topic: &Arc<Topic>) {
         let mut rotation = self.lock();
         topic.queue_index.store(rotation.topics.len(), Relaxed);
         rotation.topics.push(Arc::clone(topic));
@@ -45,7 +45,7 @@ impl EvictionQueue {
     }
 
     /// Removes a topic. The caller holds the topic's lock.
-    pub(super) fn remove(&self, topic: &Arc<Topic>) {
+    pub(crate) fn remove(&self, topic: &Arc<Topic>) {
         let mut rotation = self.lock();
         let index = topic.queue_index.load(Relaxed);
         if rotation.topics.get(index).is_none_or(|other| !Arc::ptr_eq(other, topic)) {
@@ -64,7 +64,7 @@ impl EvictionQueue {
 
     /// Returns the next `count` topics of a rotation, or all if there are fewer. The rotation wraps
     /// around, so each topic is visited even while others are added.
-    pub(super) fn next(&self, reason: Reason, count: usize) -> Vec<Arc<Topic>> {
+    pub(crate) fn next(&self, reason: Reason, count: usize) -> Vec<Arc<Topic>> {
         let mut rotation = self.lock();
         let Rotation { topics, next_by_age, next_by_memory } = &mut *rotation;
         let next = match reason {
@@ -81,11 +81,11 @@ impl EvictionQueue {
     }
 
     /// Returns the number of topics added since the last [`reset_growth`](Self::reset_growth).
-    pub(super) fn growth(&self) -> usize {
+    pub(crate) fn growth(&self) -> usize {
         self.added.load(Relaxed)
     }
 
-    pub(super) fn reset_growth(&self) {
+    pub(crate) fn reset_growth(&self) {
         self.added.store(0, Relaxed);
     }
 }

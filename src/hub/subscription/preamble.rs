@@ -4,29 +4,29 @@ use super::{cursor::TopicCursor, gap};
 use crate::{event::Encoded, history::Position};
 
 /// The maximum number of gaps in one item.
-pub(super) const GAPS_PER_ITEM: usize = 256;
+pub(crate) const GAPS_PER_ITEM: usize = 256;
 
 /// The items that a subscription sends before the next events of its topics.
 ///
 /// After a malformed id, or a loss that the broker reported, these are a gap for each topic. On a
 /// first visit and after a malformed id, the greeting follows.
 #[derive(Debug)]
-pub(super) struct Preamble {
+pub(crate) struct Preamble {
     /// The id of all gaps except the last. A client that reconnects with it receives all of them
     /// again.
-    pub(super) before: Position,
+    pub(crate) before: Position,
     /// The id of the last gap, the position from which the subscription continues.
-    pub(super) last: Position,
+    pub(crate) last: Position,
     /// The index of the first topic whose gap has not been sent.
-    pub(super) next_gap: usize,
-    pub(super) greeting: Option<Encoded>,
+    pub(crate) next_gap: usize,
+    pub(crate) greeting: Option<Encoded>,
     /// Whether the subscription ends after the gaps.
-    pub(super) ends: bool,
+    pub(crate) ends: bool,
 }
 
 impl Preamble {
     /// Returns the next item.
-    pub(super) fn next(&mut self, cursors: &[TopicCursor]) -> Option<Encoded> {
+    pub(crate) fn next(&mut self, cursors: &[TopicCursor]) -> Option<Encoded> {
         let rest = cursors.get(self.next_gap..).unwrap_or_default();
         if rest.is_empty() {
             return self.greeting.take();
@@ -42,7 +42,7 @@ impl Preamble {
     }
 
     /// Returns whether all items have been sent.
-    pub(super) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
+    pub(crate) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
         self.next_gap >= cursors.len() && (self.greeting.is_none() || self.ends)
     }
 }

@@ -2,18 +2,18 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{
     GapPolicy, Subscription, cursor::TopicCursor, flush_window::FlushWindow, preamble::Preamble,
-    shared::Shared,
 };
 use crate::{
     connection::LastEventId,
     event::{Encoded, Event, EventId},
     history::{ResumeFrom, UnknownId},
+    hub::state::HubState,
 };
 
 /// The options of a subscription. [`resume`](Self::resume) starts it.
 #[must_use = "call `resume` to start the subscription"]
 pub struct Subscribe {
-    hub: Arc<Shared>,
+    hub: Arc<HubState>,
     topics: Vec<String>,
     recent: usize,
     gap_policy: GapPolicy,
@@ -22,7 +22,7 @@ pub struct Subscribe {
 }
 
 impl Subscribe {
-    pub(super) fn new<T>(hub: Arc<Shared>, topics: T) -> Self
+    pub(crate) fn new<T>(hub: Arc<HubState>, topics: T) -> Self
     where
         T: IntoIterator<Item: AsRef<str>>,
     {
@@ -55,11 +55,11 @@ impl Subscribe {
     ///
     /// Use it for topics with many small events, to save writes. The first event after a pause is
     /// sent at once, and opens a window in which further events wait. A greeting and gaps are events.
-    /// The end of the stream after a [close](super::Hub::close) waits as well.
+    /// The end of the stream after a [close](crate::hub::Hub::close) waits as well.
     ///
     /// Waiting events are in their topic, not in the subscription. In a topic that keeps [one
-    /// event](super::HubBuilder::retain_events), the newest replaces the others, so the client
-    /// receives one value for each window: see [Only the newest value](super#only-the-newest-value).
+    /// event](crate::hub::HubBuilder::retain_events), the newest replaces the others, so the client
+    /// receives one value for each window: see [Only the newest value](crate::hub#only-the-newest-value).
     ///
     /// This needs a tokio runtime with timers. Outside of a runtime, the window has no effect, and
     /// a WARN line is logged (feature `tracing`).
@@ -82,7 +82,7 @@ impl Subscribe {
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
     /// with. It misses the events that are published meanwhile, and receives no gap. This matters
     /// for topics with few events, such as those of single clients. [`recent`](Self::recent)
-    /// events, or a [`position`](super::Hub::position) rendered into the page, also give the client
+    /// events, or a [`position`](crate::hub::Hub::position) rendered into the page, also give the client
     /// an id.
     ///
     /// ```
@@ -112,7 +112,7 @@ impl Subscribe {
     ///   several topics may receive a spurious gap when it reconnects. This happens only if one of
     ///   the topics has evicted an event that is newer than the oldest recent event. After a
     ///   malformed id, the client may have received that gap already.
-    /// - For events that a [broker](super::Hub::connect) lost before this call, a client with an id
+    /// - For events that a [broker](crate::hub::Hub::connect) lost before this call, a client with an id
     ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
     /// - A subscription without topics ends at once.
     pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {

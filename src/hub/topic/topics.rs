@@ -8,30 +8,31 @@ use std::{
     },
 };
 
-use super::{
-    HubStats, Retention, eviction_queue::EvictionQueue, tombstones::Tombstones, topic::Topic,
+use super::{eviction_queue::EvictionQueue, tombstones::Tombstones, topic::Topic};
+use crate::{
+    history::{Limits, Log, MemoryCounter, sync::RwLock},
+    hub::{HubStats, Retention},
 };
-use crate::history::{Limits, Log, MemoryCounter, sync::RwLock};
 
 /// The topics of a hub by name, and the memory that they use.
-pub(super) struct Registry {
+pub(crate) struct Topics {
     retention: Retention,
     retention_of: Option<Box<RetentionOf>>,
-    pub(super) max_memory: usize,
-    pub(super) memory: Arc<MemoryCounter>,
-    topics: RwLock<Topics>,
+    pub(crate) max_memory: usize,
+    pub(crate) memory: Arc<MemoryCounter>,
+    names: RwLock<Names>,
     /// The topics that keep events.
-    pub(super) eviction_queue: Arc<EvictionQueue>,
+    pub(crate) eviction_queue: Arc<EvictionQueue>,
     /// The millisecond of the last eviction by age.
-    pub(super) last_age_check: AtomicU64,
+    pub(crate) last_age_check: AtomicU64,
     /// The memory above the limit that the last publish left for the next one.
-    pub(super) tolerated_excess: AtomicUsize,
+    pub(crate) tolerated_excess: AtomicUsize,
 }
 
-pub(super) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
+pub(crate) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
 
 #[derive(Debug, Default)]
-struct Topics {
+struct Names {
     by_name: HashMap<Arc<str>, Arc<Topic>>,
     tombstones: Tombstones,
     /// The number of events that removed topics have evicted.
@@ -41,8 +42,8 @@ struct Topics {
 /// The memory of a topic besides its name and its events, measured with an allocator.
 const TOPIC_OVERHEAD: usize = 560;
 
-impl Registry {
-    pub(super) fn new(
+impl Topics {
+    pub(crate) fn new(
         retention: Retention,
         retention_of: Option<Box<RetentionOf>>,
         max_memory: usize,
@@ -52,19 +53,19 @@ impl Registry {
             retention_of,
             max_memory,
             memory: Arc::default(),
-            topics: RwLock::default(),
+            names: RwLock::default(),
             eviction_queue: Arc::default(),
             last_age_check: AtomicU64::new(0),
             tolerated_excess: AtomicUsize::new(0),
         }
     }
 
-    pub(super) fn get(&self, name: &str) -> Option<Arc<Topic>> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.by_name.get(name).cloned()
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.by_name.get(name).cloned()
     }
 
-    pub(super) fn get_or_add(&self, name: &str) -> Arc<Topic> {
+    pub(crate) fn get_or_add(&self, name: &str) -> Arc<Topic> {
         if let Some(topic) = self.get(name) {
             return topic;
         }
@@ -72,30 +73,30 @@ impl Registry {
         let retention = self.retention_of.as_ref().and_then(|retention_of| retention_of(name));
         let Retention { events, bytes, age } = retention.unwrap_or(self.retention);
         let limits = Limits { events, bytes, age, memory: self.max_memory };
-        let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
-        if let Some(topic) = topics.by_name.get(name) {
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = names.by_name.get(name) {
             return Arc::clone(topic);
         }
-        let evicted = topics.tombstones.take(name);
+        let evicted = names.tombstones.take(name);
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
         let queue = Arc::downgrade(&self.eviction_queue);
         let topic = Arc::new(Topic::new(Arc::from(name), log, queue));
-        topics.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
+        names.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         topic
     }
 
-    pub(super) fn all(&self) -> Vec<Arc<Topic>> {
-        let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-        topics.by_name.values().cloned().collect()
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.by_name.values().cloned().collect()
     }
 
     /// Returns the statistics of the topics. Changes during the call may or may not be included.
-    pub(super) fn stats(&self) -> HubStats {
+    pub(crate) fn stats(&self) -> HubStats {
         let (topics, evicted) = {
-            let topics = self.topics.read().unwrap_or_else(PoisonError::into_inner);
-            let all: Vec<_> = topics.by_name.values().cloned().collect();
-            (all, topics.evicted_of_removed)
+            let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+            let all: Vec<_> = names.by_name.values().cloned().collect();
+            (all, names.evicted_of_removed)
         };
         let mut stats = HubStats { topics: topics.len(), evicted, ..HubStats::default() };
         for topic in &topics {
@@ -108,26 +109,26 @@ impl Registry {
     }
 
     /// Removes a topic if it has no subscribers and keeps no events.
-    pub(super) fn remove_unused(&self, topic: &Arc<Topic>) {
+    pub(crate) fn remove_unused(&self, topic: &Arc<Topic>) {
         let removed = {
-            let mut topics = self.topics.write().unwrap_or_else(PoisonError::into_inner);
+            let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
             let mut state = topic.lock();
             if state.is_removed || state.is_used() {
                 return;
             }
             state.is_removed = true;
-            topics.tombstones.insert(topic.name(), state.log.evicted());
-            topics.evicted_of_removed += state.log.evicted_events();
-            topics.by_name.remove(topic.name())
+            names.tombstones.insert(topic.name(), state.log.evicted());
+            names.evicted_of_removed += state.log.evicted_events();
+            names.by_name.remove(topic.name())
         };
         // Drop the topic after the locks are released.
         drop(removed);
     }
 }
 
-impl fmt::Debug for Registry {
+impl fmt::Debug for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Registry")
+        f.debug_struct("Topics")
             .field("retention", &self.retention)
             .field("max_memory", &self.max_memory)
             .field("memory", &self.memory.total())

@@ -8,7 +8,7 @@ const MAX_LOSSES: usize = 64;
 
 /// The losses that a broker has reported. A loss is a sequence number up to which every topic may
 /// have lost events.
-pub(super) struct Losses {
+pub(crate) struct Losses {
     /// The newest loss, 0 if there was none. Readers check it before they take the lock.
     newest: AtomicU64,
     /// In ascending order.
@@ -16,12 +16,12 @@ pub(super) struct Losses {
 }
 
 impl Losses {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { newest: AtomicU64::new(0), recent: Mutex::default() }
     }
 
     /// Adds a loss. Losses are added in ascending order.
-    pub(super) fn add(&self, loss: u64) {
+    pub(crate) fn add(&self, loss: u64) {
         let mut losses = lock(&self.recent);
         if losses.len() == MAX_LOSSES {
             losses.pop_front();
@@ -32,7 +32,7 @@ impl Losses {
 
     /// Returns the first kept loss above `seen`.
     #[inline]
-    pub(super) fn first_after(&self, seen: u64) -> Option<u64> {
+    pub(crate) fn first_after(&self, seen: u64) -> Option<u64> {
         if self.newest.load(Acquire) > seen { self.find_after(seen) } else { None }
     }
 
@@ -43,7 +43,7 @@ impl Losses {
     }
 
     /// Returns the last loss below `end`.
-    pub(super) fn last_before(&self, end: u64) -> Option<u64> {
+    pub(crate) fn last_before(&self, end: u64) -> Option<u64> {
         let losses = lock(&self.recent);
         losses.iter().rev().find(|loss| **loss < end).copied()
     }

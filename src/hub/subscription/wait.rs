@@ -8,7 +8,7 @@ use crate::history::drop_waker;
 const WAITS_PER_POLL: usize = 4096;
 
 /// The outcome of an attempt to wait.
-pub(super) enum Wait {
+pub(crate) enum Wait {
     /// The next event of any topic wakes the subscription.
     Started,
     /// There is something to read.
@@ -22,7 +22,7 @@ impl Subscription {
     ///
     /// If this takes several polls, the last one checks the earlier topics again, because their
     /// events may have woken only an earlier poll.
-    pub(super) fn wait(&mut self, waker: &Waker) -> Wait {
+    pub(crate) fn wait(&mut self, waker: &Waker) -> Wait {
         let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
         if is_other || self.waker.is_none() {
             for cursor in &mut self.cursors {

@@ -12,7 +12,7 @@ use tokio::{
 
 /// A delay after events are sent, during which further events accumulate to be sent together.
 #[derive(Debug)]
-pub(super) struct FlushWindow {
+pub(crate) struct FlushWindow {
     length: Duration,
     /// Whether an item was sent since the last delay.
     has_sent: bool,
@@ -25,14 +25,14 @@ const MAX_LENGTH: Duration = Duration::from_secs(365 * 24 * 3600);
 
 impl FlushWindow {
     /// Returns `None` for a length of zero.
-    pub(super) fn new(length: Duration) -> Option<Box<Self>> {
+    pub(crate) fn new(length: Duration) -> Option<Box<Self>> {
         let length = length.min(MAX_LENGTH);
         let window = Self { length, has_sent: false, delayed_until: None, sleep: None };
         (!length.is_zero()).then(|| Box::new(window))
     }
 
     /// Waits until the delay is over.
-    pub(super) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(until) = self.delayed_until else {
             return Poll::Ready(());
         };
@@ -62,13 +62,13 @@ impl FlushWindow {
     }
 
     /// Records that an item was sent.
-    pub(super) const fn record_item(&mut self) {
+    pub(crate) const fn record_item(&mut self) {
         self.has_sent = true;
     }
 
     /// Starts the delay if items were sent. The subscription calls it when there is nothing more to
     /// read.
-    pub(super) fn start_delay(&mut self) {
+    pub(crate) fn start_delay(&mut self) {
         if std::mem::take(&mut self.has_sent) && !self.length.is_zero() {
             self.delayed_until = Some(Instant::now() + self.length);
         }

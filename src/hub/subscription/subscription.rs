@@ -11,11 +11,12 @@ use tokio::task::coop;
 
 use super::{
     GapPolicy, cursor::TopicCursor, flush_window::FlushWindow, merge_queue::MergeQueue,
-    preamble::Preamble, read::Read, shared::Shared, wait::Wait,
+    preamble::Preamble, read::Read, wait::Wait,
 };
 use crate::{
     event::Encoded,
     history::{DeferredDrops, UnknownId, drop_waker},
+    hub::state::HubState,
 };
 
 /// A stream of the events of one or more topics, in the order of publication.
@@ -44,30 +45,30 @@ use crate::{
 /// do not yield. Use one topic for a group of clients rather than thousands of topics for one
 /// client.
 ///
-/// The stream ends when the hub is [closed](super::Hub::close), after the events that were
+/// The stream ends when the hub is [closed](crate::hub::Hub::close), after the events that were
 /// published before. A stream without topics ends at once. Dropping the stream removes it from its
 /// topics.
 pub struct Subscription {
-    pub(super) hub: Arc<Shared>,
-    pub(super) cursors: Vec<TopicCursor>,
-    pub(super) merge_queue: MergeQueue,
+    pub(crate) hub: Arc<HubState>,
+    pub(crate) cursors: Vec<TopicCursor>,
+    pub(crate) merge_queue: MergeQueue,
     /// The waker that the cursors wait with.
-    pub(super) waker: Option<Waker>,
+    pub(crate) waker: Option<Waker>,
     window: Option<Box<FlushWindow>>,
-    pub(super) gap_policy: GapPolicy,
+    pub(crate) gap_policy: GapPolicy,
     /// The kind of the client's last event id, if it is one of another hub. `None` once all gaps
     /// have been sent.
-    pub(super) unknown_id: Option<UnknownId>,
-    pub(super) preamble: Option<Box<Preamble>>,
+    pub(crate) unknown_id: Option<UnknownId>,
+    pub(crate) preamble: Option<Box<Preamble>>,
     /// The sequence number up to which losses have been reported to the client or do not affect it.
-    pub(super) loss_seen: u64,
-    pub(super) ended: bool,
+    pub(crate) loss_seen: u64,
+    pub(crate) ended: bool,
 }
 
 impl Subscription {
     /// Returns a subscription without topics.
-    pub(super) fn new(
-        hub: Arc<Shared>,
+    pub(crate) fn new(
+        hub: Arc<HubState>,
         gap_policy: GapPolicy,
         window: Option<Box<FlushWindow>>,
     ) -> Self {
@@ -86,7 +87,7 @@ impl Subscription {
     }
 
     /// Joins each of these topics once. The caller must [seek](TopicCursor::seek) each cursor.
-    pub(super) fn join(&mut self, topics: &[String]) {
+    pub(crate) fn join(&mut self, topics: &[String]) {
         let now = self.hub.now();
         let mut drops = DeferredDrops::default();
         let mut joined = HashSet::new();
@@ -108,7 +109,7 @@ impl Subscription {
 
     /// Returns the next item of the preamble.
     #[cold]
-    pub(super) fn next_of_preamble(&mut self) -> Option<Encoded> {
+    pub(crate) fn next_of_preamble(&mut self) -> Option<Encoded> {
         let preamble = self.preamble.as_mut()?;
         let gaps_before = preamble.next_gap;
         let item = preamble.next(&self.cursors);
@@ -130,7 +131,7 @@ impl Subscription {
                 !state.is_used()
             };
             if is_unused {
-                self.hub.registry.remove_unused(cursor.topic());
+                self.hub.topics.remove_unused(cursor.topic());
             }
         }
     }

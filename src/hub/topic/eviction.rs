@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use super::{eviction_queue::Reason, registry::Registry, topic::Topic};
+use super::{eviction_queue::Reason, topic::Topic, topics::Topics};
 use crate::history::DeferredDrops;
 
 /// The number of topics that eviction by memory compares at a time.
@@ -30,9 +30,9 @@ enum Extent {
     Thorough,
 }
 
-impl Registry {
+impl Topics {
     /// Evicts events until the memory limit is met, and the old events of the next few topics.
-    pub(super) fn evict(&self, now: Duration, drops: &mut DeferredDrops) {
+    pub(crate) fn evict(&self, now: Duration, drops: &mut DeferredDrops) {
         if self.excess() > 0 {
             self.evict_by_memory(drops);
         }
@@ -85,7 +85,7 @@ impl Registry {
         self.memory.total().saturating_sub(self.max_memory)
     }
 
-    /// Evicts from one batch, in the order that [`max_memory`](super::HubBuilder::max_memory)
+    /// Evicts from one batch, in the order that [`max_memory`](crate::hub::HubBuilder::max_memory)
     /// documents.
     fn evict_from(&self, topics: &[Arc<Topic>], extent: Extent, drops: &mut DeferredDrops) {
         let mut unsubscribed = Vec::new();

@@ -1,10 +1,12 @@
 use std::{sync::Arc, task::Waker};
 
-use super::topic::Topic;
-use crate::history::{Batch, DeferredDrops, Log, Ticket, drop_waker};
+use crate::{
+    history::{Batch, DeferredDrops, Log, Ticket, drop_waker},
+    hub::topic::Topic,
+};
 
 /// The position of a subscription in one topic.
-pub(super) struct TopicCursor {
+pub(crate) struct TopicCursor {
     topic: Arc<Topic>,
     /// The newest sequence number that was sent, or reported as a gap.
     seen: u64,
@@ -12,11 +14,11 @@ pub(super) struct TopicCursor {
     /// Whether a gap must be reported even if no event was evicted.
     gap_due: bool,
     /// Whether the cursor is in the subscription's [`MergeQueue`](super::merge_queue::MergeQueue).
-    pub(super) is_queued: bool,
+    pub(crate) is_queued: bool,
 }
 
 /// The result of reading from a topic.
-pub(super) enum TopicRead {
+pub(crate) enum TopicRead {
     Nothing,
     /// A gap up to this sequence number.
     Gap(u64),
@@ -24,32 +26,32 @@ pub(super) enum TopicRead {
 }
 
 impl TopicCursor {
-    pub(super) const fn new(topic: Arc<Topic>) -> Self {
+    pub(crate) const fn new(topic: Arc<Topic>) -> Self {
         Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false, is_queued: false }
     }
 
-    pub(super) const fn seek(&mut self, seen: u64, gap_due: bool) {
+    pub(crate) const fn seek(&mut self, seen: u64, gap_due: bool) {
         self.seen = seen;
         self.gap_due = gap_due;
     }
 
     /// Marks all events up to `loss` as seen. The gap of the loss replaces a gap that is due.
-    pub(super) fn pass_loss(&mut self, loss: u64) {
+    pub(crate) fn pass_loss(&mut self, loss: u64) {
         self.seek(self.seen.max(loss), false);
     }
 
-    pub(super) const fn topic(&self) -> &Arc<Topic> {
+    pub(crate) const fn topic(&self) -> &Arc<Topic> {
         &self.topic
     }
 
     /// Returns the newest evicted sequence number of the topic, or 0 if there is none.
-    pub(super) fn evicted_up_to(&self) -> u64 {
+    pub(crate) fn evicted_up_to(&self) -> u64 {
         self.topic.lock().log.evicted().up_to
     }
 
     /// Returns whether the topic has nothing to read, without locking it.
     #[inline]
-    pub(super) fn is_caught_up(&self) -> bool {
+    pub(crate) fn is_caught_up(&self) -> bool {
         !self.gap_due && self.topic.newest() <= self.seen
     }
 
@@ -60,7 +62,7 @@ impl TopicCursor {
     }
 
     /// Returns the sequence number of the next gap or event.
-    pub(super) fn next(&self) -> Option<u64> {
+    pub(crate) fn next(&self) -> Option<u64> {
         if self.is_caught_up() {
             return None;
         }
@@ -69,14 +71,14 @@ impl TopicCursor {
     }
 
     /// Returns whether the next item is a gap at this sequence number.
-    pub(super) fn has_gap_at(&self, sequence: u64) -> bool {
+    pub(crate) fn has_gap_at(&self, sequence: u64) -> bool {
         !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)
     }
 
     /// Reads the next gap or events below `bound`. Returns them, and the sequence number of the
     /// following gap or event.
     #[inline]
-    pub(super) fn read(
+    pub(crate) fn read(
         &mut self,
         bound: u64,
         drops: &mut DeferredDrops,
@@ -105,13 +107,13 @@ impl TopicCursor {
 
     /// Returns whether the topic's next event wakes the subscription.
     #[inline]
-    pub(super) fn is_waiting(&self) -> bool {
+    pub(crate) fn is_waiting(&self) -> bool {
         self.ticket.is_valid_in(self.topic.generation())
     }
 
     /// Starts to wait for the next event. Returns `false` if there is already something to read.
     #[inline]
-    pub(super) fn wait(&mut self, waker: &Waker) -> bool {
+    pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
         // Cloning or dropping a waker can run any code, so both are done without a lock.
         match self.topic.add_waiter(waker.clone(), || self.is_caught_up()) {
             Ok(ticket) => {
@@ -126,14 +128,14 @@ impl TopicCursor {
     }
 
     /// Starts to wait without checking for an event first, to inject a
-    /// [fault](super::faults::Fault).
-    pub(super) fn wait_unchecked(&mut self, waker: &Waker) {
+    /// [fault](crate::hub::faults::Fault).
+    pub(crate) fn wait_unchecked(&mut self, waker: &Waker) {
         if let Ok(ticket) = self.topic.add_waiter(waker.clone(), || true) {
             self.ticket = ticket;
         }
     }
 
-    pub(super) fn stop_waiting(&mut self) {
+    pub(crate) fn stop_waiting(&mut self) {
         let waker = self.topic.remove_waiter(self.ticket);
         self.ticket = Ticket::NONE;
         drop_waker(waker);
