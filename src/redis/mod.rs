@@ -113,7 +113,11 @@ pub mod operating;
 mod page_size;
 mod publisher;
 mod reader;
+#[cfg(tower_sse_simulation)]
+mod simulation;
 mod stream;
 mod stream_id;
 
+#[cfg(tower_sse_simulation)]
+pub use self::simulation::{Dialing, Transport, set_dialer};
 pub use self::{builder::Redis, error::Error, health::RedisHealth};
