@@ -191,6 +191,10 @@ impl Scheduler {
             let is_acknowledged = matches!(result, Some(Published::Acknowledged { .. }));
             (!is_acknowledged).then(|| format!("hub {hub} has not recovered: {result:?}"))
         });
-        failures.collect()
+        let mut failures: Vec<_> = failures.collect();
+        if self.network.is_exhausted() {
+            failures.insert(0, "the hubs repeat commands for ever".to_owned());
+        }
+        failures
     }
 }

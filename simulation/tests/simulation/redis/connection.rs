@@ -88,6 +88,7 @@ impl Serving {
 
     /// Executes a command. Returns `None` if the connection breaks.
     async fn answer(&self, command: &Command) -> Option<Sent> {
+        self.network.count_command().await;
         self.network.travel(self.hub).await;
         let machine = self.machine;
         let is_running = |state: &mut State| (!state.machines[machine].is_paused).then_some(());

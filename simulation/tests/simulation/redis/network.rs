@@ -18,6 +18,9 @@ use crate::log::Log;
 /// The servers' time in milliseconds at the beginning of a simulation.
 pub(super) const BEGIN: u64 = 1_800_000_000_000;
 
+/// The number of commands after which no more are answered. A simulation needs about a tenth.
+const MAX_COMMANDS: usize = 50_000;
+
 /// The servers, and the connections of the hubs to them. Hubs are named `hub-0`, `hub-1` and so on.
 #[derive(Clone)]
 pub(crate) struct Network {
@@ -44,6 +47,8 @@ pub(super) struct State {
     pub(super) connections: Vec<Connection>,
     /// The maximum latency in each direction, in milliseconds.
     latency: u64,
+    /// The number of commands so far.
+    pub(super) commands: usize,
 }
 
 /// A machine with one server.
@@ -111,6 +116,7 @@ impl Network {
             links: (0..hubs).map(|_| Link::default()).collect(),
             connections: Vec::new(),
             latency,
+            commands: 0,
         };
         state.add_machine(Server::default(), 0);
         let state = Mutex::new(state);
@@ -189,6 +195,20 @@ impl Network {
 
     pub(crate) fn log(&self, line: impl FnOnce() -> String) {
         self.inner.log.add(self.elapsed(), line);
+    }
+
+    /// Counts a command. Never returns if there were too many: a hub would otherwise repeat commands
+    /// for ever, in the same millisecond.
+    pub(super) async fn count_command(&self) {
+        self.lock().commands += 1;
+        if self.is_exhausted() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns whether the hubs have sent too many commands.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.lock().commands > MAX_COMMANDS
     }
 
     /// Returns the stream of the current server.
