@@ -31,10 +31,16 @@ impl Connector {
         Self { configured: client, redirected: Mutex::new(None), key, clock }
     }
 
-    /// Opens two connections: one for the reader, whose reads block, and one for publishers.
+    /// Opens two connections to one server: one for the reader, whose reads block, and one for
+    /// publishers.
     pub(super) async fn connect(&self) -> Result<Connections, Error> {
         let mut reading = self.open().await?;
-        let publishing = self.open().await?;
+        let mut publishing = self.open().await?;
+        // The address can lead to another server meanwhile, as in a fail-over.
+        if reading.server().await? != publishing.server().await? {
+            let reason = "the address leads to different servers";
+            return Err(Error::new("connect to Redis", reason));
+        }
         self.clock.set(reading.time().await?);
         Ok(Connections { reading, publishing })
     }

@@ -1,8 +1,11 @@
-use std::time::Duration;
+use std::{
+    hash::{DefaultHasher, Hash, Hasher},
+    time::Duration,
+};
 
 use ::redis::Cmd;
 
-use super::stream_id::StreamId;
+use super::{acknowledgements::Identity, stream_id::StreamId};
 use crate::event::{Event, EventName, Fields};
 
 const TOPIC: &str = "topic";
@@ -21,6 +24,33 @@ pub(super) struct RawEntry {
     pub(super) id: StreamId,
     /// Alternating names and values.
     pub(super) fields: Vec<Vec<u8>>,
+}
+
+impl RawEntry {
+    /// Returns a hash of the fields.
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut fingerprint = Fingerprint::default();
+        self.fields.iter().for_each(|field| fingerprint.add(field));
+        fingerprint.finish()
+    }
+
+    pub(super) fn identity(&self) -> Identity {
+        Identity { id: self.id, fingerprint: self.fingerprint() }
+    }
+}
+
+/// A hash of fields that is computed one by one.
+#[derive(Default)]
+struct Fingerprint(DefaultHasher);
+
+impl Fingerprint {
+    fn add(&mut self, field: &[u8]) {
+        field.hash(&mut self.0);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
 }
 
 /// A decoded entry of the stream.
@@ -71,9 +101,25 @@ impl Entry {
     }
 }
 
+/// Returns the fingerprint of a marker.
+pub(super) fn marker_fingerprint(known: StreamId) -> u64 {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.add(GAP.as_bytes());
+    fingerprint.add(known.to_string().as_bytes());
+    fingerprint.finish()
+}
+
+/// A command that publishes an event.
+pub(super) struct Publication {
+    pub(super) command: Cmd,
+    /// The [fingerprint](RawEntry::fingerprint) of the entry.
+    pub(super) fingerprint: u64,
+}
+
 /// Returns the command that publishes an event.
-pub(super) fn publish_command(key: &str, max_len: usize, topic: &str, event: &Event) -> Cmd {
+pub(super) fn publication(key: &str, max_len: usize, topic: &str, event: &Event) -> Publication {
     let Fields { data, name, retry, comment } = event.fields();
+    let retry = retry.map(|retry| retry.to_string());
     let mut command = ::redis::cmd("XADD");
     command.arg(key);
     if super::mutant::publishes_into_a_missing_stream() {
@@ -81,17 +127,21 @@ pub(super) fn publish_command(key: &str, max_len: usize, topic: &str, event: &Ev
     } else {
         command.arg("NOMKSTREAM").arg("MAXLEN");
     }
-    command.arg("~").arg(max_len).arg("*").arg(TOPIC).arg(topic).arg(DATA).arg(data);
-    if let Some(name) = name {
-        command.arg(EVENT).arg(name);
+    command.arg("~").arg(max_len).arg("*");
+    let mut fingerprint = Fingerprint::default();
+    let mut add = |name: &str, value: &str| {
+        for part in [name, value] {
+            command.arg(part);
+            fingerprint.add(part.as_bytes());
+        }
+    };
+    add(TOPIC, topic);
+    add(DATA, data);
+    let rest = [(EVENT, name), (RETRY, retry.as_deref()), (COMMENT, comment)];
+    for (name, value) in rest.into_iter().filter_map(|(name, value)| Some((name, value?))) {
+        add(name, value);
     }
-    if let Some(retry) = retry {
-        command.arg(RETRY).arg(retry);
-    }
-    if let Some(comment) = comment {
-        command.arg(COMMENT).arg(comment);
-    }
-    command
+    Publication { fingerprint: fingerprint.finish(), command }
 }
 
 #[cfg(test)]
@@ -100,17 +150,20 @@ mod tests {
 
     use ::redis::Arg;
 
-    use super::{Entry, publish_command};
-    use crate::event::Event;
+    use super::{Entry, RawEntry, publication};
+    use crate::{event::Event, redis::stream_id::StreamId};
 
-    /// Returns the fields of the command, as Redis stores them.
-    fn published(topic: &str, event: &Event) -> Vec<Vec<u8>> {
-        let command = publish_command("key", 10_000, topic, event);
-        let arguments = command.args_iter().map(|argument| match argument {
+    /// Returns the entry that the command adds.
+    fn published(topic: &str, event: &Event) -> RawEntry {
+        let publication = publication("key", 10_000, topic, event);
+        let arguments = publication.command.args_iter().map(|argument| match argument {
             Arg::Simple(bytes) => bytes.to_vec(),
             other => panic!("unexpected argument {other:?}"),
         });
-        arguments.skip_while(|argument| argument != b"*").skip(1).collect()
+        let fields = arguments.skip_while(|argument| argument != b"*").skip(1).collect();
+        let entry = RawEntry { id: StreamId::ZERO, fields };
+        assert_eq!(publication.fingerprint, entry.fingerprint());
+        entry
     }
 
     fn decode(fields: &[&str]) -> Entry {
@@ -127,7 +180,7 @@ mod tests {
             Event::new().retry(Duration::from_millis(7)).comment("a\nb").data("data: id: 1\n\n"),
         ];
         for event in events {
-            let decoded = Entry::decode(published("a topic\n", &event));
+            let decoded = Entry::decode(published("a topic\n", &event).fields);
             assert_eq!(decoded, Entry::Event { topic: "a topic\n".to_owned(), event });
         }
     }

@@ -76,19 +76,19 @@ impl Follower {
 
     /// Shuts the gate after a break or a failed attempt, and prepares the next attempt.
     fn end_session(&mut self, error: &Error) {
-        let known = self.reader.gate.shut();
-        self.reader.set_awaited(known);
+        self.reader.gate.shut();
         self.reader.page_size.halve();
         self.reader.health.set_following(false);
         self.reader.health.set_error(error);
         self.connector.follow_redirect(error);
     }
 
-    /// Connects, catches up, and opens the gate.
+    /// Connects, catches up, marks losses, and opens the gate.
     async fn reconnect(&mut self) -> Result<(Stream, Session), Stop> {
         let Connections { mut reading, publishing } = self.connector.connect().await?;
         let early = mutant::opens_the_gate_early().then(|| self.open_gate(publishing.clone()));
         self.reader.catch_up(&mut reading).await?;
+        self.reader.mark_losses(&mut reading).await?;
         let session = early.unwrap_or_else(|| self.open_gate(publishing));
         Ok((reading, session))
     }
@@ -123,7 +123,7 @@ impl Follower {
     }
 
     async fn read_next(&mut self, reading: &mut Stream, session: &mut Session) -> Result<(), Stop> {
-        let acknowledged = self.reader.gate.newest_known();
+        let read = self.reader.begin_read();
         let count = self.reader.page_size.entries();
         let entries = reading.wait_after(self.reader.last(), count).await?;
         let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
@@ -136,11 +136,14 @@ impl Follower {
             // The time that it took says nothing of the link: it includes the wait.
             self.reader.page_size.grow();
         }
-        if !is_complete {
+        if is_complete {
+            self.reader.finish_read(read);
+        } else {
             self.reader.catch_up(reading).await?;
-        } else if acknowledged > self.reader.last().id && !mutant::trusts_every_answer() {
-            // The entry was in the stream before this read, unless the publishers are connected to
-            // another server.
+        }
+        if self.reader.has_losses() {
+            // The next session marks them. The server may have become a replica, and attempts to
+            // connect are limited.
             let missing = "an acknowledged entry is missing";
             return Err(Error::new("read the Redis stream", missing).into());
         }

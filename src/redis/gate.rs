@@ -3,17 +3,20 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{stream::Stream, stream_id::StreamId};
+use super::{
+    acknowledgements::{Acknowledgements, Identity, Sent, Unproven},
+    stream::Stream,
+    stream_id::StreamId,
+};
 
 /// The gate between publishers and Redis. It is open while the reader follows the stream.
 ///
-/// After a break it stays shut until the reader has checked that the newest known event is still
-/// there. Otherwise a publisher could add a newer event first. The check would then find that one,
-/// and miss the loss of the events before it.
+/// After a break it stays shut until the reader has caught up and has marked the losses that it
+/// found.
 #[derive(Debug)]
 pub(super) struct Gate {
     session: watch::Sender<Option<Session>>,
-    known: Mutex<Known>,
+    state: Mutex<State>,
 }
 
 /// The publishers' connection, from the opening of the gate to a break.
@@ -26,39 +29,42 @@ pub(super) struct Session {
 }
 
 #[derive(Debug, Default)]
-struct Known {
+struct State {
     /// The number of the session whose acknowledgements count.
     session: u64,
-    /// The newest entry that was read, or acknowledged to a publisher.
-    newest: StreamId,
+    acknowledgements: Acknowledgements,
+}
+
+/// An event in flight. The entries that are read meanwhile are recorded.
+pub(super) struct InFlight<'a> {
+    gate: &'a Gate,
+    sent: Sent,
 }
 
 impl Gate {
     pub(super) fn new() -> Self {
-        Self { session: watch::Sender::new(None), known: Mutex::default() }
+        Self { session: watch::Sender::new(None), state: Mutex::default() }
     }
 
     /// Opens the gate to publishers, over a new connection.
     pub(super) fn open(&self, stream: Stream) -> Session {
         let number = {
-            let mut known = self.lock();
-            known.session += 1;
-            known.session
+            let mut state = self.lock();
+            state.session += 1;
+            state.session
         };
         let session = Session { number, stream, ended: CancellationToken::new() };
         self.session.send_replace(Some(session.clone()));
         session
     }
 
-    /// Ends the session, and returns the newest entry that is known to have been in the stream.
-    pub(super) fn shut(&self) -> StreamId {
+    /// Ends the session.
+    pub(super) fn shut(&self) {
         if let Some(session) = self.session.send_replace(None) {
             session.ended.cancel();
         }
-        let mut known = self.lock();
         // From now on, acknowledgements come too late for the reader's check.
-        known.session += 1;
-        known.newest
+        self.lock().session += 1;
     }
 
     /// Shuts the gate because the hub is closed or dropped. Events that were sent before are still
@@ -85,30 +91,44 @@ impl Gate {
         usable.clone()
     }
 
-    /// Records an acknowledgement. Returns `false` if the session has ended, because the reader's
-    /// check may miss the loss of this event.
-    pub(super) fn acknowledge(&self, session: &Session, id: StreamId) -> bool {
-        let mut known = self.lock();
-        let counts = known.session == session.number;
-        if counts {
-            known.newest = known.newest.max(id);
-        }
-        counts
+    /// Starts to record what is read, before an event is sent.
+    pub(super) fn begin(&self) -> InFlight<'_> {
+        InFlight { gate: self, sent: self.lock().acknowledgements.begin() }
     }
 
-    /// Records the newest entry that was read.
-    pub(super) fn set_read(&self, id: StreamId) {
-        let mut known = self.lock();
-        known.newest = known.newest.max(id);
+    /// Calls `with` while no acknowledgement can be recorded.
+    pub(super) fn with_acknowledgements<R>(
+        &self,
+        with: impl FnOnce(&mut Acknowledgements) -> R,
+    ) -> R {
+        with(&mut self.lock().acknowledgements)
     }
 
-    /// Returns the newest entry that is known to have been in the stream.
+    /// Returns the newest entry that was read or acknowledged.
     pub(super) fn newest_known(&self) -> StreamId {
-        self.lock().newest
+        self.lock().acknowledgements.newest_known()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl InFlight<'_> {
+    /// Records the acknowledgement of the event, unless the event may not reach any client.
+    pub(super) fn acknowledge(&self, session: &Session, event: Identity) -> Result<(), Unproven> {
+        let mut state = self.gate.lock();
+        if state.session == session.number {
+            state.acknowledgements.acknowledge(self.sent, event)
+        } else {
+            Err(Unproven::Late)
+        }
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.gate.lock().acknowledgements.end(self.sent);
     }
 }
 

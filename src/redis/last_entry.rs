@@ -1,6 +1,4 @@
-use std::hash::{DefaultHasher, Hash, Hasher};
-
-use super::{entry::RawEntry, stream_id::StreamId};
+use super::{acknowledgements::Identity, entry::RawEntry, stream_id::StreamId};
 
 /// The last entry that the reader has read.
 ///
@@ -21,20 +19,14 @@ impl LastEntry {
     /// Returns whether `entry` is this entry.
     pub(super) fn matches(&self, entry: &RawEntry) -> bool {
         self.id == entry.id
-            && self.fingerprint.is_none_or(|fingerprint| fingerprint == hash(&entry.fields))
+            && self.fingerprint.is_none_or(|fingerprint| fingerprint == entry.fingerprint())
     }
 }
 
-impl From<&RawEntry> for LastEntry {
-    fn from(entry: &RawEntry) -> Self {
-        Self { id: entry.id, fingerprint: Some(hash(&entry.fields)) }
+impl From<Identity> for LastEntry {
+    fn from(Identity { id, fingerprint }: Identity) -> Self {
+        Self { id, fingerprint: Some(fingerprint) }
     }
-}
-
-fn hash(fields: &[Vec<u8>]) -> u64 {
-    let mut hasher = DefaultHasher::new();
-    fields.hash(&mut hasher);
-    hasher.finish()
 }
 
 #[cfg(test)]
@@ -49,7 +41,7 @@ mod tests {
 
     #[test]
     fn entry_is_identified_by_its_id_and_fields() {
-        let last = LastEntry::from(&entry(1, ["data", "x"]));
+        let last = LastEntry::from(entry(1, ["data", "x"]).identity());
         assert!(last.matches(&entry(1, ["data", "x"])));
         assert!(!last.matches(&entry(2, ["data", "x"])));
         assert!(!last.matches(&entry(1, ["data", "y"])));

@@ -91,7 +91,7 @@
 //! # Permissions
 //!
 //! A Redis user with an access control list needs access to the key and the commands `XADD`,
-//! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `PING`.
+//! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME`, `INFO` and `PING`.
 //!
 //! # Clusters and replicas
 //!
@@ -99,6 +99,7 @@
 //! the URL must lead to the primary, even after a fail-over: use a name or a proxy that follows it.
 //! There is no Sentinel client.
 
+mod acknowledgements;
 mod builder;
 mod clock;
 mod connector;

@@ -33,6 +33,16 @@ pub(super) fn opens_the_gate_early() -> bool {
     is("gate")
 }
 
+/// Returns whether an acknowledged event no longer counts once the reader has met a newer one.
+pub(super) fn forgets_what_it_passes() -> bool {
+    is("passed")
+}
+
+/// Returns whether any event with the id of an acknowledged one counts as that event.
+pub(super) fn compares_only_ids() -> bool {
+    is("id")
+}
+
 #[cfg(tower_sse_mutants)]
 fn is(name: &str) -> bool {
     use std::sync::OnceLock;

@@ -86,7 +86,7 @@
 //! - Each process has two connections, which need these permissions for the key `tower-sse`:
 //!
 //! ```text
-//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +ping
+//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info +ping
 //! ```
 //!
 //! - [`RedisHealth`] is for readiness probes, and [`Hub::stats`] returns the statistics of a

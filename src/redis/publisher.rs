@@ -1,15 +1,16 @@
 use std::{sync::Arc, time::Duration};
 
-use ::redis::{Cmd, RedisError, Value};
+use ::redis::{RedisError, Value};
 use tokio::time::timeout;
 
 use super::{
     Error,
+    acknowledgements::{Identity, Unproven},
     clock::Clock,
-    entry::publish_command,
-    gate::{Gate, Session},
+    entry::{Publication, publication},
+    gate::{Gate, InFlight, Session},
     health::RedisHealth,
-    stream::parse_added,
+    stream::{MarkIf, parse_added},
     stream_id::StreamId,
 };
 use crate::{
@@ -41,8 +42,8 @@ pub(super) struct PublisherInner {
 impl Publisher for RedisPublisher {
     fn publish(&self, topic: &str, event: &Event) -> Publishing {
         let inner = Arc::clone(&self.inner);
-        let command = publish_command(&inner.key, inner.max_len, topic, event);
-        Box::pin(async move { inner.publish(&command).await })
+        let publication = publication(&inner.key, inner.max_len, topic, event);
+        Box::pin(async move { inner.publish(&publication).await })
     }
 
     fn newest_possible(&self, committed: u64) -> u64 {
@@ -53,9 +54,9 @@ impl Publisher for RedisPublisher {
 }
 
 impl PublisherInner {
-    async fn publish(&self, command: &Cmd) -> Result<u64, PublishError> {
+    async fn publish(&self, publication: &Publication) -> Result<u64, PublishError> {
         let mut is_sent = false;
-        match timeout(self.deadline, self.try_publish(command, &mut is_sent)).await {
+        match timeout(self.deadline, self.try_publish(publication, &mut is_sent)).await {
             Ok(result) => result,
             Err(_) if is_sent => Err(unknown("no reply before the deadline")),
             Err(_) => Err(PublishError::Refused(self.not_connected())),
@@ -63,18 +64,27 @@ impl PublisherInner {
     }
 
     /// Publishes without a deadline. `is_sent` is `true` while an answer is awaited.
-    async fn try_publish(&self, command: &Cmd, is_sent: &mut bool) -> Result<u64, PublishError> {
+    async fn try_publish(
+        &self,
+        Publication { command, fingerprint }: &Publication,
+        is_sent: &mut bool,
+    ) -> Result<u64, PublishError> {
         loop {
             let Some(mut session) = self.gate.session().await else {
                 return Err(PublishError::Refused(self.not_connected()));
             };
+            let in_flight = self.gate.begin();
             *is_sent = true;
             // Await the reply even if the session ends meanwhile: Redis may have refused the event.
             let reply = session.stream.connection.send_packed_command(command).await;
             let reply = reply.and_then(Value::extract_error);
             *is_sent = false;
             match self.read_reply(&session, reply)? {
-                Some(id) => return Ok(id.sequence()),
+                Some(id) => {
+                    let event = Identity { id, fingerprint: *fingerprint };
+                    acknowledge(&in_flight, &session, event)?;
+                    return Ok(id.sequence());
+                }
                 // The stream is missing, so nothing was published.
                 None => self.create_stream(&mut session).await?,
             }
@@ -91,13 +101,7 @@ impl PublisherInner {
             Ok(reply) => reply,
             Err(error) => return Err(self.failed(session, error)),
         };
-        let id = parse_added(reply).map_err(|error| PublishError::Unknown(error.into()))?;
-        match id {
-            Some(id) if !self.gate.acknowledge(session, id) => {
-                Err(unknown("connection lost while the event was published"))
-            }
-            id => Ok(id),
-        }
+        parse_added(reply).map_err(|error| PublishError::Unknown(error.into()))
     }
 
     fn failed(&self, session: &Session, error: RedisError) -> PublishError {
@@ -116,7 +120,7 @@ impl PublisherInner {
     async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
         let known = self.gate.newest_known();
         let refused = |error: Error| PublishError::Refused(error.into());
-        session.stream.mark(known, known).await.map_err(refused)
+        session.stream.mark(MarkIf::Empty, known, known).await.map(drop).map_err(refused)
     }
 
     fn not_connected(&self) -> BoxError {
@@ -131,6 +135,19 @@ impl PublisherInner {
 
 fn is_read_only(error: &RedisError) -> bool {
     error.kind() == ::redis::ErrorKind::Server(::redis::ServerErrorKind::ReadOnly)
+}
+
+fn acknowledge(
+    in_flight: &InFlight<'_>,
+    session: &Session,
+    event: Identity,
+) -> Result<(), PublishError> {
+    in_flight.acknowledge(session, event).map_err(|unproven| {
+        if unproven == Unproven::RolledBack {
+            session.ended.cancel();
+        }
+        unknown(unproven.reason())
+    })
 }
 
 fn unknown(reason: &'static str) -> PublishError {

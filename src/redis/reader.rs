@@ -4,6 +4,7 @@ use tokio::{task::yield_now, time::Instant};
 
 use super::{
     Error,
+    acknowledgements::{Acknowledgements, Identity},
     clock::Clock,
     entry::{Entry, RawEntry},
     gate::Gate,
@@ -11,7 +12,7 @@ use super::{
     last_entry::LastEntry,
     mutant,
     page_size::PageSize,
-    stream::{RangeStart, Stream},
+    stream::{MarkIf, RangeStart, Stream},
     stream_id::StreamId,
 };
 use crate::hub::{Closed, Feed};
@@ -37,8 +38,6 @@ pub(super) struct Reader {
     is_loaded: bool,
     /// The newest marker that was read and that the stream still has.
     newest_marker: StreamId,
-    /// An acknowledged entry that has not been read yet. If the stream ends before it, it was lost.
-    awaited: Option<StreamId>,
     /// The last millisecond that `skip_after` advanced the ids past, because its counter was high.
     skipped_millisecond: u64,
 }
@@ -74,7 +73,6 @@ impl Reader {
             page_size: PageSize::new(),
             is_loaded: false,
             newest_marker: StreamId::ZERO,
-            awaited: None,
             skipped_millisecond: 0,
         }
     }
@@ -84,7 +82,7 @@ impl Reader {
     pub(super) async fn find_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
-        stream.mark(StreamId::ZERO, StreamId::ZERO).await?;
+        stream.mark(MarkIf::Empty, StreamId::ZERO, StreamId::ZERO).await?;
         let max_age = u64::try_from(self.feed.max_age().as_millis()).unwrap_or(u64::MAX);
         let start = self.clock.now().saturating_sub(max_age);
         match stream.newest_before(start).await? {
@@ -110,13 +108,6 @@ impl Reader {
         Ok(())
     }
 
-    /// Makes the next [`catch_up`](Self::catch_up) check that the stream still has `known`.
-    pub(super) fn set_awaited(&mut self, known: StreamId) {
-        if known > self.last.id && !mutant::ignores_acknowledgements() {
-            self.awaited = Some(known);
-        }
-    }
-
     /// Reads to the end of the stream, and reports or marks the losses that it finds.
     pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // Set once the loss of the last entry was reported or marked, so that the next read starts
@@ -128,6 +119,7 @@ impl Reader {
             let last = self.last.id;
             let from = if is_inclusive { RangeStart::At(last) } else { RangeStart::After(last) };
             let count = self.page_size.entries() + usize::from(is_inclusive);
+            let read = self.begin_read();
             let asked = Instant::now();
             let mut page = stream.range(from, None, count).await?;
             let is_full = page.len() == count;
@@ -136,7 +128,7 @@ impl Reader {
             if is_inclusive {
                 match page.first() {
                     // Until now, only its id may have been known.
-                    Some(first) if self.last.matches(first) => self.last = first.into(),
+                    Some(first) if self.last.matches(first) => self.last = first.identity().into(),
                     first => {
                         self.handle_missing_last(stream, first).await?;
                         has_handled_loss = true;
@@ -148,15 +140,50 @@ impl Reader {
             let has_nothing_after_loss = has_handled_loss && page.is_empty();
             has_handled_loss = false;
             self.feed_entries(stream, page).await?;
-            if is_full || has_nothing_after_loss {
-                continue;
+            if !is_full && !has_nothing_after_loss {
+                self.finish_read(read);
+                return Ok(());
             }
-            let Some(known) = self.awaited else { return Ok(()) };
-            // The acknowledged entry was lost. Mark the loss, so that every other process reports
-            // it too.
-            stream.mark(known, known).await?;
-            self.awaited = None;
         }
+    }
+
+    /// Marks the loss of acknowledged entries, so that every process reports it.
+    pub(super) async fn mark_losses(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+        // The marker can be lost as well.
+        while self.has_losses() {
+            self.mark(stream, MarkIf::Always, self.gate.newest_known()).await?;
+            self.catch_up(stream).await?;
+        }
+        Ok(())
+    }
+
+    /// Returns whether acknowledged entries were lost and are not marked yet.
+    pub(super) fn has_losses(&self) -> bool {
+        self.gate.with_acknowledgements(|acknowledgements| acknowledgements.has_lost())
+    }
+
+    /// Returns the number of a read, for [`finish_read`](Self::finish_read).
+    pub(super) fn begin_read(&self) -> u64 {
+        self.gate.with_acknowledgements(Acknowledgements::begin_read)
+    }
+
+    /// Detects lost entries after a read that has reached the end of the stream.
+    pub(super) fn finish_read(&self, read: u64) {
+        self.gate.with_acknowledgements(|acknowledgements| acknowledgements.finish_read(read));
+    }
+
+    async fn mark(
+        &self,
+        stream: &mut Stream,
+        condition: MarkIf,
+        known: StreamId,
+    ) -> Result<(), Error> {
+        let newest = self.gate.newest_known();
+        if let Some(marker) = stream.mark(condition, known, newest).await? {
+            self.gate
+                .with_acknowledgements(|acknowledgements| acknowledgements.expect_marker(marker));
+        }
+        Ok(())
     }
 
     /// Handles a stream that no longer has `last`: reports the loss here, or marks it for all
@@ -172,7 +199,7 @@ impl Reader {
         let last = self.last.id;
         let older = stream.range(RangeStart::First, Some(last), 1).await?;
         if mutant::writes_no_marker() {
-            self.report_loss(StreamId { counter: last.counter + 1, ..last })?;
+            self.report_loss(last.next())?;
             stream.skip_after(last).await;
         } else if let Some(first) = first
             && older.is_empty()
@@ -180,12 +207,13 @@ impl Reader {
             // The entries were trimmed while this process was disconnected. Other processes have
             // lost nothing, so no marker is written.
             self.report_loss_before(first)?;
-            self.awaited = self.awaited.filter(|awaited| *awaited > first.id);
+            let first = first.id;
+            self.gate
+                .with_acknowledgements(|acknowledgements| acknowledgements.forgive_before(first));
         } else {
-            // One marker reports the loss of the last entry and of the awaited one.
             let is_replaced = first.is_some_and(|first| first.id == last);
-            let missing = if is_replaced { StreamId::UNUSED } else { last };
-            stream.mark(missing, self.awaited.unwrap_or(last)).await?;
+            let condition = if is_replaced { MarkIf::Always } else { MarkIf::Missing(last) };
+            self.mark(stream, condition, last).await?;
         }
         Ok(())
     }
@@ -196,7 +224,10 @@ impl Reader {
         stream: &mut Stream,
         entries: Vec<RawEntry>,
     ) -> Result<(), Stop> {
+        let tracks =
+            self.gate.with_acknowledgements(|acknowledgements| acknowledgements.needs_entries());
         let mut entries = entries.into_iter();
+        let mut tracked = Vec::new();
         let mut entries_in_poll = 0;
         while let Some(entry) = entries.next() {
             let id = entry.id;
@@ -206,11 +237,13 @@ impl Reader {
             // Hashing each entry would cost time. Only one after which reading can stop is compared
             // later: the last one, or one before an `await`, at which the session can end.
             let is_compared = yields || skips || entries.len() == 0;
-            let last = if is_compared { (&entry).into() } else { LastEntry::with_id(id) };
+            let identity = (tracks || is_compared).then(|| entry.identity());
             self.feed_entry(entry)?;
-            self.last = last;
-            if self.awaited == Some(id) {
-                self.awaited = None;
+            self.last = identity.map_or(LastEntry::with_id(id), LastEntry::from);
+            tracked.extend(identity.filter(|_| tracks));
+            if is_compared {
+                self.pass(&tracked);
+                tracked.clear();
             }
             if skips {
                 self.skipped_millisecond = id.milliseconds;
@@ -218,12 +251,18 @@ impl Reader {
             }
             if yields {
                 entries_in_poll = 0;
-                self.gate.set_read(id);
                 yield_now().await;
             }
         }
-        self.gate.set_read(self.last.id);
         Ok(())
+    }
+
+    /// Compares the entries that were read with those that were acknowledged.
+    fn pass(&self, entries: &[Identity]) {
+        self.gate.with_acknowledgements(|acknowledgements| {
+            acknowledgements.pass(entries, self.last.id);
+            acknowledgements.cover(self.newest_marker);
+        });
     }
 
     fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<(), Stop> {

@@ -8,7 +8,8 @@ use ::redis::{Cmd, Value, cmd};
 use super::simulation::MultiplexedConnection;
 use super::{
     Error,
-    entry::{RawEntry, SKIP},
+    acknowledgements::Identity,
+    entry::{RawEntry, SKIP, marker_fingerprint},
     last_entry::LastEntry,
     mutant,
     stream_id::StreamId,
@@ -17,25 +18,25 @@ use super::{
 /// The time that Redis waits for an entry before it replies that there is none.
 pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// A script that adds a marker, unless the stream still has the entry `missing`. With `0-0`, it
-/// adds one only if the stream has no entries.
+/// A script that adds a marker: if the stream has no entries (`empty`), if it has no entry with the
+/// id `missing`, or `always`.
 ///
-/// The marker's id must be above all entries that may have been lost. It is above `known`, the
-/// newest entry that its writer knew. It is also in the next millisecond, because the writer may
+/// The marker's id must be above all entries that may have been lost. It is above `newest`, the
+/// newest entry that its writer knows. It is also in the next millisecond, because the writer may
 /// not know all lost entries of the current one. If the stream already has a higher id, Redis
 /// assigns the next one.
 const MARK: &str = "
-local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
-if missing == '0-0' then
+local key, missing, known, newest = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+if missing == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
-elseif #redis.call('XRANGE', key, missing, missing) > 0 then
+elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 then
   return false
 end
 local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
-local known_at, counter = string.match(known, '^(%d+)-(%d+)$')
+local newest_at, counter = string.match(newest, '^(%d+)-(%d+)$')
 local id = string.format('%.0f-0', next)
-if next <= tonumber(known_at) then id = string.format('%s-%.0f', known_at, counter + 1) end
+if next <= tonumber(newest_at) then id = string.format('%s-%.0f', newest_at, counter + 1) end
 local added = redis.pcall('XADD', key, id, 'gap', known)
 if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
 return added
@@ -46,6 +47,16 @@ return added
 pub(super) struct Stream {
     pub(super) connection: MultiplexedConnection,
     pub(super) key: Arc<str>,
+}
+
+/// The condition for adding a marker.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MarkIf {
+    /// The stream has no entries.
+    Empty,
+    /// The stream has no entry with this id.
+    Missing(StreamId),
+    Always,
 }
 
 /// The first entry of a range.
@@ -64,6 +75,18 @@ impl Stream {
         let (seconds, microseconds): (u64, u64) =
             ::redis::from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
         Ok(seconds.saturating_mul(1000).saturating_add(microseconds / 1000))
+    }
+
+    /// Returns the id of the server's process, which no other server has.
+    pub(super) async fn server(&mut self) -> Result<String, Error> {
+        const ACTION: &str = "identify the Redis server";
+        let mut command = cmd("INFO");
+        command.arg("server");
+        let reply = self.send(&command, ACTION).await?;
+        let info: String =
+            ::redis::from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
+        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
+        run_id.map(str::to_owned).ok_or_else(|| unexpected(ACTION))
     }
 
     /// Returns the id of the newest entry before a time in milliseconds.
@@ -134,12 +157,25 @@ impl Stream {
         }
     }
 
-    /// Adds a [marker](MARK), unless the stream still has the entry `missing`. `known` is the
-    /// newest entry that the stream is known to have had.
-    pub(super) async fn mark(&mut self, missing: StreamId, known: StreamId) -> Result<(), Error> {
+    /// Adds a [marker](MARK), and returns it if the condition is met. It records the loss of
+    /// entries up to `known`. `newest` is the newest entry that this process knows.
+    pub(super) async fn mark(
+        &mut self,
+        condition: MarkIf,
+        known: StreamId,
+        newest: StreamId,
+    ) -> Result<Option<Identity>, Error> {
+        let condition = match condition {
+            MarkIf::Empty => "empty".to_owned(),
+            MarkIf::Missing(id) => id.to_string(),
+            MarkIf::Always => "always".to_owned(),
+        };
         let mut command = cmd("EVAL");
-        command.arg(MARK).arg(1).arg(&*self.key).arg(missing.to_string()).arg(known.to_string());
-        self.send(&command, "mark a loss in the Redis stream").await.map(drop)
+        command.arg(MARK).arg(1).arg(&*self.key);
+        command.arg(condition).arg(known.to_string()).arg(newest.to_string());
+        let reply = self.send(&command, "mark a loss in the Redis stream").await?;
+        let added = parse_added(reply)?;
+        Ok(added.map(|id| Identity { id, fingerprint: marker_fingerprint(known) }))
     }
 
     /// Adds an entry with an id of the next millisecond, unless the stream already has a later id.

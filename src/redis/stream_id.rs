@@ -17,9 +17,6 @@ impl StreamId {
     /// The id before all entries.
     pub(super) const ZERO: Self = Self { milliseconds: 0, counter: 0 };
 
-    /// An id that no entry has, because ids contain the time of publication.
-    pub(super) const UNUSED: Self = Self { milliseconds: 0, counter: 1 };
-
     pub(super) const fn at(milliseconds: u64) -> Self {
         Self { milliseconds, counter: 0 }
     }
@@ -30,6 +27,11 @@ impl StreamId {
     /// bits.
     pub(super) const fn sequence(self) -> u64 {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
+    }
+
+    /// Returns the lowest higher id.
+    pub(super) const fn next(self) -> Self {
+        Self { counter: self.counter.saturating_add(1), ..self }
     }
 
     /// Returns the highest id with a lower sequence number than this one.

@@ -1,6 +1,7 @@
 //! The hub on Redis Streams, against real servers that each test starts.
 
 mod access;
+mod acknowledgements;
 mod acl;
 mod client;
 mod failover;

@@ -35,6 +35,8 @@ struct State {
     bytes_per_millisecond: AtomicU64,
     is_held: watch::Sender<bool>,
     hold_when_sent: Mutex<Option<Vec<u8>>>,
+    /// The server of every other connection.
+    other_server: Mutex<Option<u16>>,
     connections: Mutex<CancellationToken>,
 }
 
@@ -48,6 +50,7 @@ impl Proxy {
             bytes_per_millisecond: AtomicU64::new(u64::MAX),
             is_held: watch::Sender::new(false),
             hold_when_sent: Mutex::new(None),
+            other_server: Mutex::new(None),
             connections: Mutex::new(CancellationToken::new()),
         });
         let accepting = tokio::spawn({
@@ -122,9 +125,18 @@ impl Proxy {
         std::mem::take(&mut *self.state.connections.lock().unwrap()).cancel();
     }
 
+    /// Breaks all connections. From now on, the first is to one server and the second to the other,
+    /// and so on.
+    pub(crate) fn alternate(&self, servers: [u16; 2]) {
+        self.state.server.store(servers[0], SeqCst);
+        *self.state.other_server.lock().unwrap() = Some(servers[1]);
+        self.cut();
+    }
+
     /// Connects clients to another server from now on, and breaks their connections to this one.
     pub(crate) fn switch_to(&self, server: u16) {
         self.state.server.store(server, SeqCst);
+        *self.state.other_server.lock().unwrap() = None;
         self.cut();
     }
 }
@@ -138,6 +150,9 @@ impl Drop for Proxy {
 
 async fn relay(client: TcpStream, state: Arc<State>) {
     let port = state.server.load(SeqCst);
+    if let Some(other) = &mut *state.other_server.lock().unwrap() {
+        state.server.store(std::mem::replace(other, port), SeqCst);
+    }
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else { return };
     client.set_nodelay(true).unwrap();
     server.set_nodelay(true).unwrap();

@@ -1,0 +1,164 @@
+//! Acknowledged events that are no longer in the stream when the reader comes to their place.
+
+use std::time::Duration;
+
+use tower_sse::hub::{Hub, PublishError, Receipt};
+
+use crate::{process::Process, proxy::Proxy, server::Server, until};
+
+/// Three processes that have read the event 0. The event 1 is in the stream, and Redis has answered
+/// it to the readers, but they receive the answer only when the proxy is released.
+struct Behind {
+    server: Server,
+    proxy: Proxy,
+    processes: [Process; 3],
+}
+
+impl Behind {
+    async fn start() -> Option<Self> {
+        let server = Server::start().await?;
+        let proxy = Proxy::start(server.port()).await;
+        let mut processes = [
+            Process::connect(proxy.broker()).await,
+            Process::connect(proxy.broker()).await,
+            Process::connect(proxy.broker()).await,
+        ];
+        let first = processes[0].publish([0]).await;
+        for process in &mut processes {
+            process.has_read(first).await;
+            process.reads([0]).await;
+        }
+        proxy.hold();
+        _ = processes[0].publish([1]).await;
+        Some(Self { server, proxy, processes })
+    }
+
+    /// Expects that each process reads these events, the last of which has this id, then reports
+    /// one loss and goes on.
+    async fn read_then_gap(mut self, numbers: &[usize], last: Option<Receipt>) {
+        self.processes[0].has_read(last).await;
+        _ = self.processes[0].publish([100]).await;
+        for process in &mut self.processes {
+            process.reads(numbers.iter().copied()).await;
+            process.reads_gap().await;
+            process.reads([100]).await;
+            assert_eq!(process.health.losses(), 1);
+        }
+    }
+}
+
+/// The readers find the last entry that they have read, and a newer one.
+#[tokio::test]
+async fn event_that_an_older_copy_lacks_is_a_gap() {
+    let Some(behind) = Behind::start().await else { return };
+    let Behind { server, proxy, processes } = &behind;
+    let _: u64 = server.command("COPY tower-sse older").await;
+    _ = processes[0].publish([2]).await;
+    let _: String = server.command("RENAME older tower-sse").await;
+    let last = processes[1].publish([3]).await;
+    proxy.release();
+    behind.read_then_gap(&[1, 3], last).await;
+}
+
+/// The server assigns an id again.
+#[tokio::test]
+async fn other_event_with_an_acknowledged_id_is_a_gap() {
+    for breaks in [false, true] {
+        let Some(behind) = Behind::start().await else { return };
+        let Behind { server, proxy, processes } = &behind;
+        let _: u64 = server.command("COPY tower-sse older").await;
+        let last = processes[0].publish([2]).await;
+        let newest: Vec<(String, redis::Value)> =
+            server.command("XREVRANGE tower-sse + - COUNT 1").await;
+        let _: String = server.command("RENAME older tower-sse").await;
+        let id = &newest[0].0;
+        let _: String = server.command(&format!("XADD tower-sse {id} topic a data 3")).await;
+        if breaks {
+            proxy.lose();
+        } else {
+            proxy.release();
+        }
+        behind.read_then_gap(&[1, 3], last).await;
+    }
+}
+
+/// The reader stays connected to a server that becomes a replica of its successor. It reads the
+/// events of the successor there, but cannot mark the loss.
+#[tokio::test]
+async fn event_that_a_demoted_server_forgets_is_a_gap() {
+    let Some(old) = Server::start().await else { return };
+    let Some(new) = Server::start().await else { return };
+    let [proxy, other_proxy] = [Proxy::start(old.port()).await, Proxy::start(old.port()).await];
+    let mut process = Process::connect(proxy.broker()).await;
+    let mut other = Process::connect(other_proxy.broker()).await;
+    for server in [&old, &new] {
+        let _: String = server.command("CONFIG SET repl-diskless-sync-delay 0").await;
+    }
+    let first = process.publish([0]).await;
+    for process in [&mut process, &mut other] {
+        process.has_read(first).await;
+        process.reads([0]).await;
+    }
+    proxy.hold();
+    _ = process.publish([1]).await;
+    other.reads([1]).await;
+    replicate(&old, &new).await;
+    let _: String = new.command("REPLICAOF NO ONE").await;
+    other_proxy.switch_to(new.port());
+    _ = process.publish([2]).await;
+    _ = other.publish([3]).await;
+    replicate(&new, &old).await;
+    proxy.release();
+    process.reads([1, 3]).await;
+    until(|| {
+        let error = process.health.last_error();
+        error.is_some_and(|error| error.to_lowercase().contains("read only"))
+    })
+    .await;
+    assert!(!process.health.is_following());
+    proxy.switch_to(new.port());
+    process.reads_gap().await;
+    other.reads([3]).await;
+    other.reads_gap().await;
+    _ = process.publish([4]).await;
+    for process in [&mut process, &mut other] {
+        process.reads([4]).await;
+        assert_eq!(process.health.losses(), 1);
+    }
+}
+
+/// Makes `replica` a replica of `server`, and waits until it has the same entries.
+async fn replicate(server: &Server, replica: &Server) {
+    let _: String = replica.command(&format!("REPLICAOF 127.0.0.1 {}", server.port())).await;
+    let newest = async |server: &Server| {
+        server.command::<redis::Value>("XREVRANGE tower-sse + - COUNT 1").await
+    };
+    while newest(replica).await != newest(server).await {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// The address leads to one server when the reader connects, and to another when the publishers do.
+/// Both are primaries.
+#[tokio::test]
+async fn both_connections_of_a_process_reach_the_same_server() {
+    let Some(server) = Server::start().await else { return };
+    let Some(other) = Server::start().await else { return };
+    let _other_stream = Process::connect(other.broker()).await;
+    let proxy = Proxy::start(server.port()).await;
+    let broker = proxy.broker().publish_deadline(Duration::from_millis(300));
+    let mut process = Process::connect(broker).await;
+    proxy.alternate([server.port(), other.port()]);
+    until(|| process.health.last_error().is_some_and(|error| error.contains("different servers")))
+        .await;
+    let refused = process.hub.publish("a", "x").await;
+    assert!(matches!(refused, Err(PublishError::Refused(_))), "{refused:?}");
+    let starting = Proxy::start(server.port()).await;
+    starting.alternate([server.port(), other.port()]);
+    let error = Hub::connect(starting.broker()).await.unwrap_err();
+    assert!(format!("{error:?}").contains("different servers"), "{error:?}");
+    proxy.switch_to(server.port());
+    _ = process.publish(0..10).await;
+    process.reads(0..10).await;
+    assert_eq!(process.health.losses(), 0);
+}

@@ -1,0 +1,340 @@
+use std::collections::VecDeque;
+
+use super::{mutant, stream_id::StreamId};
+
+/// The check that the reader meets every event that Redis has acknowledged to this process.
+///
+/// An event is met by its id and a fingerprint of its fields. Neither a newer id nor the same id
+/// proves that it is still there: after Redis has returned to an older state, it continues from
+/// that state, and can assign ids again.
+#[derive(Debug, Default)]
+pub(super) struct Acknowledgements {
+    /// The newest entry that was read or acknowledged.
+    newest_known: StreamId,
+    /// The last entry that was read.
+    last_read: StreamId,
+    /// The acknowledged entries that the reader has not reached, in ascending order.
+    pending: VecDeque<Pending>,
+    /// The entries that were read while events were in flight, in ascending order. An
+    /// acknowledgement can arrive after the reader has passed its entry.
+    recent: VecDeque<Identity>,
+    /// The number of entries that were removed from `recent`.
+    forgotten: u64,
+    /// Numbers of recorded entries, in ascending order, and how many of the events in flight were
+    /// sent at each of them. Entries that were recorded before the first are forgotten.
+    in_flight: VecDeque<(u64, usize)>,
+    /// The number of reads that were sent.
+    reads: u64,
+    /// The newest acknowledged entry that the stream did not have and that no marker covers.
+    lost: Option<StreamId>,
+}
+
+/// An entry's id and a fingerprint of its fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) id: StreamId,
+    pub(super) fingerprint: u64,
+}
+
+#[derive(Debug)]
+struct Pending {
+    entry: Identity,
+    /// The number of reads that were sent before the acknowledgement.
+    reads: u64,
+}
+
+/// What was known when an event was sent.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sent {
+    /// The number of entries that were recorded.
+    recorded: u64,
+    newest_known: StreamId,
+}
+
+/// The reason an acknowledged event may not reach any client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unproven {
+    /// The connection broke before the acknowledgement arrived.
+    Late,
+    /// The id is not above those that were known when the event was sent.
+    RolledBack,
+    /// The reader has passed the id without meeting the event.
+    Missing,
+}
+
+impl Unproven {
+    pub(super) const fn reason(self) -> &'static str {
+        match self {
+            Self::Late => "connection lost while the event was published",
+            Self::RolledBack => "Redis has returned to an older state",
+            Self::Missing => "the event is no longer in the Redis stream",
+        }
+    }
+}
+
+impl Acknowledgements {
+    pub(super) const fn newest_known(&self) -> StreamId {
+        self.newest_known
+    }
+
+    /// Starts to record what is read, before an event is sent. [`end`](Self::end) must follow once
+    /// its reply has arrived or is no longer awaited.
+    pub(super) fn begin(&mut self) -> Sent {
+        let recorded = self.forgotten.saturating_add(self.recent.len() as u64);
+        match self.in_flight.back_mut() {
+            Some((last, count)) if *last == recorded => *count += 1,
+            _ => self.in_flight.push_back((recorded, 1)),
+        }
+        Sent { recorded, newest_known: self.newest_known }
+    }
+
+    pub(super) fn end(&mut self, sent: Sent) {
+        let index = self.in_flight.binary_search_by_key(&sent.recorded, |(recorded, _)| *recorded);
+        if let Ok(index) = index
+            && let Some((_, count)) = self.in_flight.get_mut(index)
+        {
+            *count = count.saturating_sub(1);
+        }
+        while let Some((_, 0)) = self.in_flight.front() {
+            self.in_flight.pop_front();
+        }
+        let oldest = self.in_flight.front().map_or(u64::MAX, |(recorded, _)| *recorded);
+        while self.forgotten < oldest && self.recent.pop_front().is_some() {
+            self.forgotten += 1;
+        }
+    }
+
+    /// Records the acknowledgement of an event.
+    pub(super) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
+        if event.id <= sent.newest_known {
+            return Err(Unproven::RolledBack);
+        }
+        if event.id > self.last_read {
+            self.expect(event);
+            return Ok(());
+        }
+        let index = self.recent.binary_search_by_key(&event.id, |entry| entry.id).ok();
+        match index.and_then(|index| self.recent.get(index)) {
+            Some(entry) if event.is_met_by(entry) => Ok(()),
+            _ => Err(Unproven::Missing),
+        }
+    }
+
+    /// Records the acknowledgement of a marker. It covers the loss of all entries before it, and
+    /// its own loss is another one.
+    pub(super) fn expect_marker(&mut self, marker: Identity) {
+        self.cover(marker.id);
+        self.expect(marker);
+    }
+
+    fn expect(&mut self, entry: Identity) {
+        self.newest_known = self.newest_known.max(entry.id);
+        if !mutant::ignores_acknowledgements() {
+            let index = self.pending.partition_point(|pending| pending.entry.id < entry.id);
+            self.pending.insert(index, Pending { entry, reads: self.reads });
+        }
+    }
+
+    /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived. An
+    /// event that is sent later is not in this page.
+    pub(super) fn needs_entries(&self) -> bool {
+        !self.pending.is_empty() || !self.in_flight.is_empty()
+    }
+
+    /// Records that the reader has passed all ids up to `last`, and has met these entries.
+    pub(super) fn pass(&mut self, entries: &[Identity], last: StreamId) {
+        for entry in entries {
+            self.lose_before(entry.id);
+            match self.pending.front() {
+                Some(pending) if pending.entry.id == entry.id => {
+                    let is_met = pending.entry.is_met_by(entry);
+                    self.pending.pop_front();
+                    if !is_met {
+                        self.lose(entry.id);
+                    }
+                }
+                _ if self.in_flight.is_empty() => {}
+                _ => self.recent.push_back(*entry),
+            }
+        }
+        self.lose_before(last.next());
+        self.last_read = last;
+        self.newest_known = self.newest_known.max(last);
+    }
+
+    /// Returns the number of a read that is about to be sent.
+    pub(super) fn begin_read(&mut self) -> u64 {
+        self.reads += 1;
+        self.reads
+    }
+
+    /// Records that a read has reached the end of the stream. Entries that were acknowledged before
+    /// it was sent, and that the reader has not met, are lost.
+    pub(super) fn finish_read(&mut self, read: u64) {
+        let is_lost = |pending: &Pending| pending.reads < read;
+        if let Some(lost) = self.pending.iter().rfind(|pending| is_lost(pending)) {
+            self.lose(lost.entry.id);
+            self.pending.retain(|pending| !is_lost(pending));
+        }
+    }
+
+    /// Forgets the acknowledged entries before `first`, which were trimmed before they were read.
+    pub(super) fn forgive_before(&mut self, first: StreamId) {
+        self.pending.retain(|pending| pending.entry.id >= first);
+    }
+
+    /// Records that clients receive a gap at the position of a marker.
+    pub(super) fn cover(&mut self, marker: StreamId) {
+        self.lost = self.lost.filter(|lost| *lost > marker);
+    }
+
+    /// Returns whether an acknowledged entry was lost and no marker covers it.
+    pub(super) const fn has_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// Handles the acknowledged entries before `id`, which the reader has passed without meeting
+    /// them.
+    fn lose_before(&mut self, id: StreamId) {
+        while let Some(pending) = self.pending.front()
+            && pending.entry.id < id
+        {
+            let lost = pending.entry.id;
+            self.pending.pop_front();
+            if !mutant::forgets_what_it_passes() {
+                self.lose(lost);
+            }
+        }
+    }
+
+    fn lose(&mut self, id: StreamId) {
+        self.lost = self.lost.max(Some(id));
+    }
+}
+
+impl Identity {
+    /// Returns whether `entry`, which has this id, is this entry.
+    fn is_met_by(&self, entry: &Self) -> bool {
+        self == entry || mutant::compares_only_ids()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Acknowledgements, Identity, Unproven};
+    use crate::redis::stream_id::StreamId;
+
+    const fn entry(milliseconds: u64) -> Identity {
+        Identity { id: StreamId::at(milliseconds), fingerprint: milliseconds }
+    }
+
+    const fn other(milliseconds: u64) -> Identity {
+        Identity { fingerprint: 0, ..entry(milliseconds) }
+    }
+
+    /// Sends events, all of which are acknowledged.
+    fn acknowledged(events: &[Identity]) -> Acknowledgements {
+        let mut acknowledgements = Acknowledgements::default();
+        for event in events {
+            let sent = acknowledgements.begin();
+            assert_eq!(acknowledgements.acknowledge(sent, *event), Ok(()));
+            acknowledgements.end(sent);
+        }
+        acknowledgements
+    }
+
+    fn pass(acknowledgements: &mut Acknowledgements, entries: &[Identity]) {
+        acknowledgements.pass(entries, entries.last().unwrap().id);
+    }
+
+    #[test]
+    fn events_are_met_by_their_identity() {
+        for (read, is_lost) in [
+            (&[entry(1), entry(2), entry(4)][..], false),
+            (&[entry(1), entry(2), entry(3), entry(4), entry(5)], false),
+            (&[entry(1)], false),
+            (&[entry(1), entry(4)], true),
+            (&[entry(5)], true),
+            (&[entry(1), other(2), entry(4)], true),
+            (&[entry(1), entry(2), other(4)], true),
+        ] {
+            let mut acknowledgements = acknowledged(&[entry(1), entry(2), entry(4)]);
+            assert!(acknowledgements.needs_entries());
+            pass(&mut acknowledgements, read);
+            assert_eq!(acknowledgements.has_lost(), is_lost, "{read:?}");
+        }
+    }
+
+    #[test]
+    fn read_to_the_end_loses_what_was_acknowledged_before() {
+        let mut acknowledgements = acknowledged(&[entry(1)]);
+        let first = acknowledgements.begin_read();
+        let sent = acknowledgements.begin();
+        acknowledgements.acknowledge(sent, entry(2)).unwrap();
+        acknowledgements.end(sent);
+        pass(&mut acknowledgements, &[entry(1)]);
+        acknowledgements.finish_read(first);
+        assert!(!acknowledgements.has_lost());
+        let second = acknowledgements.begin_read();
+        acknowledgements.finish_read(second);
+        assert!(acknowledgements.has_lost());
+        assert!(!acknowledgements.needs_entries());
+    }
+
+    #[test]
+    fn acknowledgement_after_the_read_is_compared_too() {
+        let mut acknowledgements = acknowledged(&[]);
+        let sent = [(); 4].map(|()| acknowledgements.begin());
+        pass(&mut acknowledgements, &[entry(1), entry(2), entry(4)]);
+        assert_eq!(acknowledgements.acknowledge(sent[0], entry(1)), Ok(()));
+        assert_eq!(acknowledgements.acknowledge(sent[1], other(2)), Err(Unproven::Missing));
+        assert_eq!(acknowledgements.acknowledge(sent[2], entry(3)), Err(Unproven::Missing));
+        assert_eq!(acknowledgements.acknowledge(sent[3], entry(5)), Ok(()));
+        assert!(!acknowledgements.has_lost(), "an event that is not acknowledged");
+        let late = acknowledgements.begin();
+        assert_eq!(acknowledgements.acknowledge(late, entry(5)), Err(Unproven::RolledBack));
+    }
+
+    #[test]
+    fn entries_are_recorded_only_while_events_are_in_flight() {
+        let mut acknowledgements = acknowledged(&[]);
+        assert!(!acknowledgements.needs_entries());
+        let first = acknowledgements.begin();
+        assert!(acknowledgements.needs_entries());
+        pass(&mut acknowledgements, &[entry(1), entry(2)]);
+        let [second, third] = [acknowledgements.begin(), acknowledgements.begin()];
+        pass(&mut acknowledgements, &[entry(3)]);
+        assert_eq!(acknowledgements.recent.len(), 3);
+        acknowledgements.end(second);
+        assert_eq!(acknowledgements.recent.len(), 3);
+        acknowledgements.end(first);
+        assert_eq!(acknowledgements.recent.len(), 1, "what was read since the oldest was sent");
+        acknowledgements.end(third);
+        assert!(acknowledgements.recent.is_empty() && !acknowledgements.needs_entries());
+        let fourth = acknowledgements.begin();
+        pass(&mut acknowledgements, &[entry(4)]);
+        assert_eq!(acknowledgements.acknowledge(fourth, entry(4)), Ok(()));
+    }
+
+    #[test]
+    fn marker_covers_what_was_lost_before_it_until_it_is_lost_itself() {
+        let mut acknowledgements = acknowledged(&[entry(1), entry(2)]);
+        pass(&mut acknowledgements, &[entry(3)]);
+        acknowledgements.cover(StreamId::at(1));
+        assert!(acknowledgements.has_lost());
+        acknowledgements.expect_marker(entry(4));
+        assert!(!acknowledgements.has_lost());
+        pass(&mut acknowledgements, &[entry(5)]);
+        assert!(acknowledgements.has_lost());
+        acknowledgements.cover(StreamId::at(6));
+        assert!(!acknowledgements.has_lost());
+    }
+
+    #[test]
+    fn trimmed_entries_are_forgiven() {
+        let mut acknowledgements = acknowledged(&[entry(1), entry(2), entry(3)]);
+        acknowledgements.forgive_before(entry(3).id);
+        pass(&mut acknowledgements, &[entry(3)]);
+        assert!(!acknowledgements.has_lost());
+    }
+}
