@@ -66,6 +66,19 @@ impl Kind {
         Self::DelayReads,
     ];
 
+    /// Chooses the kinds of faults of one simulation: only a few, so that pairs meet more often.
+    pub(crate) fn some(rng: &mut Rng) -> Vec<Self> {
+        let mut kinds = Self::ALL.to_vec();
+        rng.shuffle(&mut kinds);
+        kinds.truncate(rng.usize(1..5));
+        if rng.bool() {
+            // A loss that a hub does not see at once is the hardest.
+            kinds.push([Self::HoldReads, Self::DelayReads][rng.usize(..2)]);
+            kinds.push([Self::RollBack, Self::RollBack, Self::Promote, Self::Rename][rng.usize(..4)]);
+        }
+        kinds
+    }
+
     /// Returns whether such a fault can remove entries that were acknowledged.
     pub(crate) const fn loses(self) -> bool {
         matches!(

@@ -32,13 +32,13 @@ pub(crate) struct Scheduler {
     /// The hub that most faults hit, and that publishes most events.
     victim: usize,
     has_lost: bool,
+    /// The steps that are left of a series of faults with little time between them.
+    series: u32,
 }
 
 impl Scheduler {
     pub(crate) fn new(mut rng: Rng, network: &Network, hubs: usize) -> Self {
-        let mut kinds = Kind::ALL.to_vec();
-        rng.shuffle(&mut kinds);
-        kinds.truncate(rng.usize(1..5));
+        let kinds = Kind::some(&mut rng);
         let topics = rng.usize(1..4);
         let clients = (0..rng.usize(2..7)).map(|number| {
             let mut of_client: Vec<_> = (0..topics).filter(|_| rng.bool()).collect();
@@ -59,6 +59,7 @@ impl Scheduler {
             stops_processes: rng.u8(..5) == 0,
             victim: rng.usize(..hubs),
             has_lost: false,
+            series: 0,
             rng,
         };
         network.log(|| format!("{hubs} hubs, {topics} topics, faults: {:?}", scheduler.kinds));
@@ -91,12 +92,25 @@ impl Scheduler {
     }
 
     async fn step(&mut self, fault_weight: u32) {
+        if self.series > 0 {
+            self.series -= 1;
+            match self.rng.u8(..8) {
+                0..4 => self.publish(),
+                4..5 => self.move_client(),
+                _ => self.inject(),
+            }
+            let milliseconds = if self.rng.bool() { self.rng.u64(..10) } else { self.rng.u64(..200) };
+            return self.pass(milliseconds).await;
+        }
         match self.rng.u32(..60 + fault_weight) {
             0..34 => self.publish(),
             34..46 => self.move_client(),
             46..48 if self.stops_processes => self.restart_process(),
             46..60 => {}
-            _ => self.inject(),
+            _ => {
+                self.inject();
+                self.series = if self.rng.bool() { self.rng.u32(1..12) } else { 0 };
+            }
         }
         let milliseconds = match self.rng.u8(..40) {
             0..20 => 0,
