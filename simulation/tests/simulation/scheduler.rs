@@ -5,7 +5,7 @@ use tokio::time::sleep;
 
 use crate::{
     client::Client,
-    faults::Kind,
+    faults::{Fault, Kind},
     oracle::{History, Life},
     process::Process,
     publications::{Publications, Published},
@@ -78,6 +78,10 @@ impl Scheduler {
     /// Runs until the end, and returns what happened and which hubs did not recover.
     pub(crate) async fn run(mut self) -> (History, Vec<String>) {
         self.pass(50).await;
+        if self.rng.u8(..4) == 0 {
+            // Redis then counts up from its newest id, so ids repeat after every roll-back.
+            Fault::Clock { offset: -3_600_000 }.inject(&self.network);
+        }
         let fault_weight = self.rng.u32(2..14);
         for _ in 0..self.rng.usize(30..120) {
             self.step(fault_weight).await;

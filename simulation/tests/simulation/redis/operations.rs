@@ -13,10 +13,10 @@ impl Network {
     }
 
     pub(crate) fn restart(&self, data: Data, is_loading: bool) {
-        self.log(|| format!("*** restarted with {data:?}"));
         self.change(|state| {
             // It may have been restarted already, or replaced.
             if !state.current().is_up {
+                self.log(|| format!("*** restarts with {data:?}"));
                 state.restart(data);
                 state.current().refusal = is_loading.then_some(Refusal::Loading);
             }
