@@ -9,22 +9,58 @@ use crate::redis::{Cut, Data, Network, Refusal};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Fault {
     Snapshot,
-    Restart { data: Data, down: u64, loads: u64 },
+    Restart {
+        data: Data,
+        down: u64,
+        loads: u64,
+    },
     /// Another server takes over, without the newest entries. The old one goes on serving its
     /// connections for a while, and new ones if the name leads to either.
-    Promote { lag: usize, clock_offset: i64, lingers: u64, is_ambiguous: bool },
+    Promote {
+        lag: usize,
+        clock_offset: i64,
+        lingers: u64,
+        is_ambiguous: bool,
+    },
     Delete,
     /// The key is renamed, and takes the place of the new one later.
-    Rename { back_after: Option<u64> },
-    Expire { after: u64 },
-    Trim { length: usize },
-    Pause { milliseconds: u64 },
-    Refuse { refusal: Refusal, milliseconds: u64 },
-    Clock { offset: i64 },
-    Cut { hub: usize, cut: Cut },
-    CutOff { hub: usize, milliseconds: u64 },
-    HoldReads { hub: usize, milliseconds: u64 },
-    DelayReads { hub: usize, delay: u64, milliseconds: u64 },
+    Rename {
+        back_after: Option<u64>,
+    },
+    Expire {
+        after: u64,
+    },
+    Trim {
+        length: usize,
+    },
+    Pause {
+        milliseconds: u64,
+    },
+    Refuse {
+        refusal: Refusal,
+        milliseconds: u64,
+    },
+    /// The clock is set. A step forward is less than the lead of an id that hubs accept.
+    Clock {
+        step: i64,
+    },
+    Cut {
+        hub: usize,
+        cut: Cut,
+    },
+    CutOff {
+        hub: usize,
+        milliseconds: u64,
+    },
+    HoldReads {
+        hub: usize,
+        milliseconds: u64,
+    },
+    DelayReads {
+        hub: usize,
+        delay: u64,
+        milliseconds: u64,
+    },
 }
 
 /// The kinds of faults, for the choice of those of one simulation.
@@ -74,7 +110,9 @@ impl Kind {
         if rng.bool() {
             // A loss that a hub does not see at once is the hardest.
             kinds.push([Self::HoldReads, Self::DelayReads][rng.usize(..2)]);
-            kinds.push([Self::RollBack, Self::RollBack, Self::Promote, Self::Rename][rng.usize(..4)]);
+            kinds.push(
+                [Self::RollBack, Self::RollBack, Self::Promote, Self::Rename][rng.usize(..4)],
+            );
         }
         kinds
     }
@@ -128,8 +166,8 @@ impl Kind {
                 Fault::Refuse { refusal, milliseconds: rng.u64(..3_000) }
             }
             Self::Clock => {
-                let offsets = [-1, -20, -1_000, -30_000, -3_600_000, 0, 2_000];
-                Fault::Clock { offset: offsets[rng.usize(..offsets.len())] }
+                let steps = [-3_600_000, -30_000, -1_000, -20, -1, 20, 2_000, 20_000];
+                Fault::Clock { step: steps[rng.usize(..steps.len())] }
             }
             Self::Cut => {
                 let cuts = [Cut::Now, Cut::BeforeCommand, Cut::AfterCommand];
@@ -188,7 +226,7 @@ impl Fault {
                 network.refuse(Some(refusal));
                 after(network, milliseconds, |network| network.refuse(None));
             }
-            Self::Clock { offset } => network.set_clock(offset),
+            Self::Clock { step } => network.set_clock(step),
             Self::Cut { hub, cut } => network.cut(hub, cut),
             Self::CutOff { hub, milliseconds } => {
                 network.cut_off(hub, true);

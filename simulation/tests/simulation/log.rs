@@ -24,6 +24,9 @@ impl Log {
     }
 
     pub(crate) fn take(&self) -> Vec<String> {
-        self.lines.as_ref().map(|lines| std::mem::take(&mut *lines.lock().unwrap())).unwrap_or_default()
+        self.lines
+            .as_ref()
+            .map(|lines| std::mem::take(&mut *lines.lock().unwrap()))
+            .unwrap_or_default()
     }
 }

@@ -45,8 +45,7 @@ pub(crate) fn check(history: &History) -> Verdict {
     let kept = kept_numbers(history, &mut verdict);
     let knowers = knowers(history);
     let is_forgotten = |number: usize| {
-        !kept.contains(&number)
-            && knowers[number].iter().all(|life| history.lives[*life].stopped)
+        !kept.contains(&number) && knowers[number].iter().all(|life| history.lives[*life].stopped)
     };
     let mut ids: BTreeMap<usize, u64> = BTreeMap::new();
     for (number, event) in history.publications.iter().enumerate() {
@@ -74,7 +73,9 @@ fn kept_numbers(history: &History, verdict: &mut Verdict) -> BTreeSet<usize> {
             verdict.faults.push(format!("event {number} is in the stream twice, also as {id}"));
         }
         if history.publications[number].result == Published::Refused {
-            verdict.faults.push(format!("event {number} was refused, and is in the stream as {id}"));
+            verdict
+                .faults
+                .push(format!("event {number} was refused, and is in the stream as {id}"));
         }
     }
     kept

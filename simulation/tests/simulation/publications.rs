@@ -23,7 +23,9 @@ pub(crate) struct Publication {
 pub(crate) enum Published {
     /// The process stopped before it received an answer, or the simulation ended.
     Pending,
-    Acknowledged { sequence: u64 },
+    Acknowledged {
+        sequence: u64,
+    },
     Refused,
     Unknown,
 }
@@ -34,7 +36,12 @@ impl Publications {
     }
 
     /// Publishes an event in a task, which ends with the process. Returns its number.
-    pub(crate) fn publish(&self, network: &Network, process: &Process, topic: usize) -> Option<usize> {
+    pub(crate) fn publish(
+        &self,
+        network: &Network,
+        process: &Process,
+        topic: usize,
+    ) -> Option<usize> {
         let hub = process.hub()?;
         let number = {
             let mut events = self.lock();

@@ -80,7 +80,7 @@ impl Scheduler {
         self.pass(50).await;
         if self.rng.u8(..4) == 0 {
             // Redis then counts up from its newest id, so ids repeat after every roll-back.
-            Fault::Clock { offset: -3_600_000 }.inject(&self.network);
+            Fault::Clock { step: -3_600_000 }.inject(&self.network);
         }
         let fault_weight = self.rng.u32(2..14);
         for _ in 0..self.rng.usize(30..120) {
@@ -103,7 +103,8 @@ impl Scheduler {
                 4..5 => self.move_client(),
                 _ => self.inject(),
             }
-            let milliseconds = if self.rng.bool() { self.rng.u64(..10) } else { self.rng.u64(..200) };
+            let milliseconds =
+                if self.rng.bool() { self.rng.u64(..10) } else { self.rng.u64(..200) };
             return self.pass(milliseconds).await;
         }
         match self.rng.u32(..60 + fault_weight) {

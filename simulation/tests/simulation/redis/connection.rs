@@ -101,7 +101,8 @@ impl Serving {
         }
         let reply = self.execute(command).await;
         let (number, hub) = (self.number, self.hub);
-        self.network.log(|| format!("{number} (hub {hub}): {} = {}", text(command), reply_text(&reply)));
+        self.network
+            .log(|| format!("{number} (hub {hub}): {} = {}", text(command), reply_text(&reply)));
         if cut == Some(Cut::AfterCommand) {
             self.network.log(|| format!("{number} breaks after {}", text(command)));
             return None;
@@ -193,6 +194,7 @@ fn reply_text(reply: &Reply) -> String {
     reply.encode(&mut bytes);
     let text = String::from_utf8_lossy(&bytes).into_owned();
     // Lengths say nothing.
-    let lines = text.split("\r\n").filter(|line| !line.starts_with(['$', '*']) || line.ends_with("-1"));
+    let lines =
+        text.split("\r\n").filter(|line| !line.starts_with(['$', '*']) || line.ends_with("-1"));
     lines.collect::<Vec<_>>().join(" ")
 }

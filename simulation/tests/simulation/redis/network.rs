@@ -58,7 +58,7 @@ pub(super) struct Machine {
     pub(super) is_paused: bool,
     pub(super) refusal: Option<Refusal>,
     /// The milliseconds that its clock is ahead.
-    clock_offset: i64,
+    pub(super) clock_offset: i64,
 }
 
 /// An error with which a server answers commands.
@@ -266,13 +266,5 @@ impl State {
         machine.server.run_id = run_id;
         machine.is_up = true;
         machine.refusal = None;
-    }
-
-    pub(super) fn set_clock_offset(&mut self, offset: i64) {
-        self.current().clock_offset = offset;
-    }
-
-    pub(super) fn clock_offset(&mut self) -> i64 {
-        self.current().clock_offset
     }
 }

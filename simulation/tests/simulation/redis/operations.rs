@@ -30,7 +30,7 @@ impl Network {
             for key in replica.keys.values_mut() {
                 key.stream.forget_newest(lag);
             }
-            let offset = state.clock_offset() + clock_offset;
+            let offset = state.current().clock_offset + clock_offset;
             let old = state.current;
             state.current = state.add_machine(replica, offset);
             state.alternative = is_ambiguous.then_some(old);
@@ -67,8 +67,8 @@ impl Network {
         self.change(|state| state.current().refusal = refusal);
     }
 
-    pub(crate) fn set_clock(&self, offset: i64) {
-        self.change(|state| state.set_clock_offset(offset));
+    pub(crate) fn set_clock(&self, step: i64) {
+        self.change(|state| state.current().clock_offset += step);
     }
 
     /// Breaks one of the connections of a hub.

@@ -28,12 +28,15 @@ pub(super) struct Key {
 pub(super) enum Outcome {
     Reply(Reply),
     /// The reader waits for entries, for up to this number of milliseconds.
-    Blocked { milliseconds: u64 },
+    Blocked {
+        milliseconds: u64,
+    },
 }
 
 /// The commands that change data.
 pub(super) const WRITES: [&str; 11] = [
-    "XADD", "XDEL", "XTRIM", "DEL", "UNLINK", "RENAME", "COPY", "FLUSHALL", "PEXPIRE", "PERSIST", "EVAL",
+    "XADD", "XDEL", "XTRIM", "DEL", "UNLINK", "RENAME", "COPY", "FLUSHALL", "PEXPIRE", "PERSIST",
+    "EVAL",
 ];
 
 impl Server {
@@ -58,7 +61,9 @@ impl Server {
                 self.run_id
             ))),
             "XADD" => self.add(now, command),
-            "XLEN" => self.existing(now, &command[1]).map(|stream| integer(stream.map_or(0, |stream| stream.len()))),
+            "XLEN" => self
+                .existing(now, &command[1])
+                .map(|stream| integer(stream.map_or(0, |stream| stream.len()))),
             "XRANGE" => self.range(now, command, false),
             "XREVRANGE" => self.range(now, command, true),
             "XDEL" => self.remove(now, command),
@@ -82,7 +87,9 @@ impl Server {
             "PEXPIRE" => {
                 let milliseconds: u64 = number(&command[2]);
                 let key = self.key(now, &command[1]);
-                Ok(integer(usize::from(key.map(|key| key.expires_at = Some(now + milliseconds)).is_some())))
+                Ok(integer(usize::from(
+                    key.map(|key| key.expires_at = Some(now + milliseconds)).is_some(),
+                )))
             }
             "PERSIST" => {
                 let key = self.key(now, &command[1]);
@@ -182,7 +189,8 @@ impl Server {
     }
 
     fn remove(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
-        let ids: Vec<_> = command[2..].iter().map(|id| Id::parse(id, 0)).collect::<Result<_, _>>()?;
+        let ids: Vec<_> =
+            command[2..].iter().map(|id| Id::parse(id, 0)).collect::<Result<_, _>>()?;
         let stream = self.existing(now, &command[1])?;
         Ok(integer(stream.map_or(0, |stream| ids.iter().filter(|id| stream.remove(**id)).count())))
     }

@@ -27,7 +27,9 @@ impl Stream {
             Some(id) => id,
             None if now > self.last.milliseconds => Id { milliseconds: now, counter: 0 },
             None => self.last.next().ok_or_else(|| {
-                Reply::error("The stream has exhausted the last possible ID, unable to add more items")
+                Reply::error(
+                    "The stream has exhausted the last possible ID, unable to add more items",
+                )
             })?,
         };
         self.entries.insert(id, fields);
@@ -51,7 +53,12 @@ impl Stream {
         self.entries.iter().map(|(id, fields)| (*id, fields))
     }
 
-    pub(super) fn range(&self, range: RangeInclusive<Id>, count: usize, is_reversed: bool) -> Reply {
+    pub(super) fn range(
+        &self,
+        range: RangeInclusive<Id>,
+        count: usize,
+        is_reversed: bool,
+    ) -> Reply {
         if range.start() > range.end() {
             return Reply::Array(Vec::new());
         }
