@@ -208,7 +208,11 @@ async fn load(connector: &Connector, reader: &mut Reader) -> Result<Connections,
                 reader.page_size.halve();
                 connections = connector.connect().await?;
             }
-            result => return result.map(|()| connections),
+            result => {
+                result?;
+                reader.advance_ids(&mut connections.reading, &connections.server).await?;
+                return Ok(connections);
+            }
         }
     }
 }

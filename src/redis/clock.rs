@@ -5,6 +5,10 @@ use std::{
 
 use tokio::time::Instant;
 
+/// The precision of the estimate in milliseconds, without the time that a reply takes: an entry
+/// takes as long.
+const PRECISION: u64 = 10;
+
 /// An estimate of the Redis server's clock, whose time the ids of entries contain.
 #[derive(Debug)]
 pub(super) struct Clock {
@@ -26,6 +30,11 @@ impl Clock {
     /// Returns the server's time in milliseconds.
     pub(super) fn now(&self) -> u64 {
         self.origin.load(Relaxed).saturating_add(self.elapsed())
+    }
+
+    /// Returns whether a time is ahead of the server's clock.
+    pub(super) fn is_behind(&self, milliseconds: u64) -> bool {
+        milliseconds > self.now().saturating_add(PRECISION)
     }
 
     /// Returns the age of an entry that was added at this server time.

@@ -37,12 +37,13 @@ impl Connector {
         let mut reading = self.open().await?;
         let mut publishing = self.open().await?;
         // The address can lead to another server meanwhile, as in a fail-over.
-        if reading.server().await? != publishing.server().await? {
+        let server = reading.server().await?;
+        if server != publishing.server().await? {
             let reason = "the address leads to different servers";
             return Err(Error::new("connect to Redis", reason));
         }
         self.clock.set(reading.time().await?);
-        Ok(Connections { reading, publishing })
+        Ok(Connections { reading, publishing, server })
     }
 
     async fn open(&self) -> Result<Stream, Error> {
@@ -57,7 +58,10 @@ impl Connector {
         #[cfg(tower_sse_simulation)]
         let connection = super::simulation::connect(&client, &config).await;
         match connection {
-            Ok(connection) => Ok(Stream { connection, key: Arc::clone(&self.key) }),
+            Ok(connection) => {
+                let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
+                Ok(Stream { connection, key, clock })
+            }
             Err(error) => {
                 // The configured server can redirect again.
                 *self.redirected() = None;

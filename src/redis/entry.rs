@@ -64,7 +64,11 @@ pub(super) enum Entry {
     Gap {
         known: StreamId,
     },
-    Skip,
+    /// An entry that only advances the ids. If a process wrote it because they were ahead of the
+    /// clock when it connected, it names the server.
+    Skip {
+        server: String,
+    },
     /// An entry in another format.
     Foreign,
 }
@@ -91,7 +95,7 @@ impl Entry {
                 RETRY => event = event.retry(Duration::from_millis(value.parse().ok()?)),
                 COMMENT => event = event.comment(value),
                 GAP => return Some(Self::Gap { known: value.parse().ok()? }),
-                SKIP => return Some(Self::Skip),
+                SKIP => return Some(Self::Skip { server: value }),
                 // A later version may add fields.
                 _ => {}
             }
@@ -212,6 +216,6 @@ mod tests {
     #[test]
     fn markers_are_distinguished() {
         assert_eq!(decode(&["gap", "5-7"]), Entry::Gap { known: "5-7".parse().unwrap() });
-        assert_eq!(decode(&["skip", ""]), Entry::Skip);
+        assert_eq!(decode(&["skip", "x"]), Entry::Skip { server: "x".to_owned() });
     }
 }

@@ -31,12 +31,14 @@ pub(super) struct Follower {
 pub(super) struct Connections {
     pub(super) reading: Stream,
     pub(super) publishing: Stream,
+    /// The id of the server's process.
+    pub(super) server: String,
 }
 
 impl Follower {
     /// Starts a task that follows the stream until the hub is closed or dropped. The reader has
     /// caught up over `reading`. When this returns, publishers can use `publishing`.
-    pub(super) fn spawn(mut self, Connections { reading, publishing }: Connections) {
+    pub(super) fn spawn(mut self, Connections { reading, publishing, .. }: Connections) {
         let feed = self.reader.feed.clone();
         let session = self.open_gate(publishing);
         tokio::spawn(async move {
@@ -83,12 +85,13 @@ impl Follower {
         self.connector.follow_redirect(error);
     }
 
-    /// Connects, catches up, marks losses, and opens the gate.
+    /// Connects, catches up, marks losses, advances the ids, and opens the gate.
     async fn reconnect(&mut self) -> Result<(Stream, Session), Stop> {
-        let Connections { mut reading, publishing } = self.connector.connect().await?;
+        let Connections { mut reading, publishing, server } = self.connector.connect().await?;
         let early = mutant::opens_the_gate_early().then(|| self.open_gate(publishing.clone()));
         self.reader.catch_up(&mut reading).await?;
         self.reader.mark_losses(&mut reading).await?;
+        self.reader.advance_ids(&mut reading, &server).await?;
         let session = early.unwrap_or_else(|| self.open_gate(publishing));
         Ok((reading, session))
     }

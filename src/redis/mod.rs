@@ -76,6 +76,11 @@
 //! If the stream is missing, `XADD` returns nil (`None` in Python) until a process with a hub has
 //! created the stream again.
 //!
+//! An id is out of range if it is 100 years ahead of the server's clock, for example because a
+//! program takes microseconds for milliseconds, or if its counter is above 1,048,575. No process can
+//! read such an entry or publish after it. Publishing is refused with an error that names the entry
+//! and the commands that remove it. When it is gone, all processes recover.
+//!
 //! Entries in another format are skipped and [counted](RedisHealth::foreign_entries). The field
 //! names `gap` and `skip` are reserved for entries that hubs add: a `gap` marks a loss, which every
 //! process reports to its clients, and a `skip` only advances the ids.

@@ -43,6 +43,17 @@ pub(super) fn compares_only_ids() -> bool {
     is("id")
 }
 
+/// Returns whether ids whose sequence numbers overflow, or break the order, are accepted.
+pub(super) fn accepts_every_id() -> bool {
+    is("range")
+}
+
+/// Returns whether ids that are ahead of the server's clock continue where this process knows them
+/// to end.
+pub(super) fn assigns_ids_again() -> bool {
+    is("ahead")
+}
+
 #[cfg(tower_sse_mutants)]
 fn is(name: &str) -> bool {
     use std::sync::OnceLock;

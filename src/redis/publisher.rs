@@ -10,7 +10,7 @@ use super::{
     entry::{Publication, publication},
     gate::{Gate, InFlight, Session},
     health::RedisHealth,
-    stream::{MarkIf, parse_added},
+    stream::MarkIf,
     stream_id::StreamId,
 };
 use crate::{
@@ -101,7 +101,8 @@ impl PublisherInner {
             Ok(reply) => reply,
             Err(error) => return Err(self.failed(session, error)),
         };
-        parse_added(reply).map_err(|error| PublishError::Unknown(error.into()))
+        // If the id is out of range, no process can read the event.
+        session.stream.parse_added(reply).map_err(|error| PublishError::Refused(error.into()))
     }
 
     fn failed(&self, session: &Session, error: RedisError) -> PublishError {
@@ -112,7 +113,7 @@ impl PublisherInner {
         if !is_refused || is_read_only(&error) || error.redirect_node().is_some() {
             session.ended.cancel();
         }
-        let error = BoxError::from(Error::new("publish an event to Redis", error));
+        let error = BoxError::from(session.stream.error("publish an event to Redis", error));
         if is_refused { PublishError::Refused(error) } else { PublishError::Unknown(error) }
     }
 
@@ -126,7 +127,7 @@ impl PublisherInner {
     fn not_connected(&self) -> BoxError {
         match self.health.last_error() {
             Some(error) if !self.health.is_following() => {
-                format!("no connection to Redis: {error}").into()
+                format!("the Redis stream is unavailable: {error}").into()
             }
             _ => "no connection to Redis".into(),
         }

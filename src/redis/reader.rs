@@ -38,8 +38,10 @@ pub(super) struct Reader {
     is_loaded: bool,
     /// The newest marker that was read and that the stream still has.
     newest_marker: StreamId,
-    /// The last millisecond that `skip_after` advanced the ids past, because its counter was high.
+    /// The last millisecond that a skip advanced the ids past, because its counter was high.
     skipped_millisecond: u64,
+    /// The server for which the ids were advanced last, because they were ahead of its clock.
+    advanced_server: String,
 }
 
 /// The reason reading stopped.
@@ -74,6 +76,7 @@ impl Reader {
             is_loaded: false,
             newest_marker: StreamId::ZERO,
             skipped_millisecond: 0,
+            advanced_server: String::new(),
         }
     }
 
@@ -157,6 +160,23 @@ impl Reader {
         Ok(())
     }
 
+    /// Advances the ids if they are ahead of the server's clock, before this process publishes.
+    ///
+    /// The server may have returned to an older state, after which only other processes know some
+    /// ids. Redis would assign these again, because it only counts while its clock is behind. One
+    /// process does this for each start of a server.
+    pub(super) async fn advance_ids(
+        &mut self,
+        stream: &mut Stream,
+        server: &str,
+    ) -> Result<(), Stop> {
+        if self.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != server {
+            stream.skip_to(self.last.id.leap(), server).await?;
+            server.clone_into(&mut self.advanced_server);
+        }
+        Ok(())
+    }
+
     /// Returns whether acknowledged entries were lost and are not marked yet.
     pub(super) fn has_losses(&self) -> bool {
         self.gate.with_acknowledgements(|acknowledgements| acknowledgements.has_lost())
@@ -200,7 +220,7 @@ impl Reader {
         let older = stream.range(RangeStart::First, Some(last), 1).await?;
         if mutant::writes_no_marker() {
             self.report_loss(last.next())?;
-            stream.skip_after(last).await;
+            _ = stream.skip_to(StreamId::at(last.milliseconds.saturating_add(1)), "").await;
         } else if let Some(first) = first
             && older.is_empty()
         {
@@ -247,7 +267,8 @@ impl Reader {
             }
             if skips {
                 self.skipped_millisecond = id.milliseconds;
-                stream.skip_after(id).await;
+                // The next reader tries again.
+                _ = stream.skip_to(StreamId::at(id.milliseconds.saturating_add(1)), "").await;
             }
             if yields {
                 entries_in_poll = 0;
@@ -272,7 +293,8 @@ impl Reader {
                 self.feed.event(id.sequence(), &topic, &event, age)?;
             }
             Entry::Gap { known } => self.feed_marker(id, known)?,
-            Entry::Skip => {}
+            Entry::Skip { server } if server.is_empty() => {}
+            Entry::Skip { server } => self.advanced_server = server,
             Entry::Foreign => self.health.count_foreign_entry(),
         }
         Ok(())

@@ -2,13 +2,14 @@ use std::{sync::Arc, time::Duration};
 
 #[cfg(not(tower_sse_simulation))]
 use ::redis::aio::MultiplexedConnection;
-use ::redis::{Cmd, Value, cmd};
+use ::redis::{Cmd, RedisError, Value, cmd};
 
 #[cfg(tower_sse_simulation)]
 use super::simulation::MultiplexedConnection;
 use super::{
     Error,
     acknowledgements::Identity,
+    clock::Clock,
     entry::{RawEntry, SKIP, marker_fingerprint},
     last_entry::LastEntry,
     mutant,
@@ -21,12 +22,12 @@ pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 /// A script that adds a marker: if the stream has no entries (`empty`), if it has no entry with the
 /// id `missing`, or `always`.
 ///
-/// The marker's id must be above all entries that may have been lost. It is above `newest`, the
-/// newest entry that its writer knows. It is also in the next millisecond, because the writer may
-/// not know all lost entries of the current one. If the stream already has a higher id, Redis
-/// assigns the next one.
+/// The marker's id must be above all entries that may have been lost, and its writer may not know
+/// the newest of them. It is in the next millisecond of the server's clock. If ids are ahead of the
+/// clock, it is `leap`. If the stream already has a higher id, Redis assigns the next one.
 const MARK: &str = "
-local key, missing, known, newest = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
+local newest_at, leap = tonumber(ARGV[3]), ARGV[4]
 if missing == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
 elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 then
@@ -34,9 +35,8 @@ elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 
 end
 local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
-local newest_at, counter = string.match(newest, '^(%d+)-(%d+)$')
 local id = string.format('%.0f-0', next)
-if next <= tonumber(newest_at) then id = string.format('%s-%.0f', newest_at, counter + 1) end
+if newest_at >= next then id = leap end
 local added = redis.pcall('XADD', key, id, 'gap', known)
 if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
 return added
@@ -47,6 +47,7 @@ return added
 pub(super) struct Stream {
     pub(super) connection: MultiplexedConnection,
     pub(super) key: Arc<str>,
+    pub(super) clock: Arc<Clock>,
 }
 
 /// The condition for adding a marker.
@@ -95,10 +96,18 @@ impl Stream {
         milliseconds: u64,
     ) -> Result<Option<StreamId>, Error> {
         let Some(before) = milliseconds.checked_sub(1) else { return Ok(None) };
+        self.newest_up_to(before.to_string()).await
+    }
+
+    /// Returns the id of the newest entry, `0-0` if there is none.
+    async fn newest(&mut self) -> Result<StreamId, Error> {
+        Ok(self.newest_up_to("+".to_owned()).await?.unwrap_or(StreamId::ZERO))
+    }
+
+    async fn newest_up_to(&mut self, end: String) -> Result<Option<StreamId>, Error> {
         let mut command = cmd("XREVRANGE");
-        command.arg(&*self.key).arg(before).arg("-").arg("COUNT").arg(1);
-        let entries =
-            self.entries(&command, "find the start of the history in the Redis stream").await?;
+        command.arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1);
+        let entries = self.entries(&command, "find the newest entry of the Redis stream").await?;
         Ok(entries.first().map(|entry| entry.id))
     }
 
@@ -143,9 +152,9 @@ impl Stream {
         let [entries, remaining] = replies
             .and_then(|replies| replies.into_iter().map(Value::extract_error).collect())
             .map(|replies: Vec<_>| replies.try_into())
-            .map_err(|error| Error::new(ACTION, error))?
+            .map_err(|error| self.error(ACTION, error))?
             .map_err(|_| unexpected(ACTION))?;
-        let remaining = parse_entries(remaining).ok_or_else(|| unexpected(ACTION))?;
+        let remaining = self.parse_entries(remaining, ACTION)?;
         if remaining.first().is_none_or(|entry| !last.matches(entry))
             && !mutant::trusts_every_answer()
         {
@@ -153,7 +162,10 @@ impl Stream {
         }
         match entries {
             Value::Nil => Ok(Some(Vec::new())),
-            reply => parse_streams(reply).map(Some).ok_or_else(|| unexpected(ACTION)),
+            reply => {
+                let entries = only_stream(reply).ok_or_else(|| unexpected(ACTION))?;
+                self.parse_entries(entries, ACTION).map(Some)
+            }
         }
     }
 
@@ -170,21 +182,28 @@ impl Stream {
             MarkIf::Missing(id) => id.to_string(),
             MarkIf::Always => "always".to_owned(),
         };
+        let newest = newest.max(self.newest().await?);
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
-        command.arg(condition).arg(known.to_string()).arg(newest.to_string());
+        command.arg(condition).arg(known.to_string());
+        command.arg(newest.milliseconds).arg(newest.leap().to_string());
         let reply = self.send(&command, "mark a loss in the Redis stream").await?;
-        let added = parse_added(reply)?;
+        let added = self.parse_added(reply)?;
         Ok(added.map(|id| Identity { id, fingerprint: marker_fingerprint(known) }))
     }
 
-    /// Adds an entry with an id of the next millisecond, unless the stream already has a later id.
-    pub(super) async fn skip_after(&mut self, id: StreamId) {
+    /// Adds an entry that only advances the ids, unless the stream already has a later id.
+    pub(super) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<(), Error> {
         let mut command = cmd("XADD");
-        let next = StreamId::at(id.milliseconds.saturating_add(1));
-        command.arg(&*self.key).arg("NOMKSTREAM").arg(next.to_string()).arg(SKIP).arg("");
-        // Redis rejects the id if the stream has a later one, as intended.
-        _ = self.send(&command, "advance the ids of the Redis stream").await;
+        command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string()).arg(SKIP).arg(server);
+        match self.send(&command, "advance the ids of the Redis stream").await {
+            Err(error)
+                if error.client_detail().is_some_and(|text| text.contains("equal or smaller")) =>
+            {
+                Ok(())
+            }
+            result => result.map(drop),
+        }
     }
 
     pub(super) async fn ping(&mut self) -> Result<(), Error> {
@@ -197,12 +216,56 @@ impl Stream {
         action: &'static str,
     ) -> Result<Vec<RawEntry>, Error> {
         let reply = self.send(command, action).await?;
-        parse_entries(reply).ok_or_else(|| unexpected(action))
+        self.parse_entries(reply, action)
     }
 
     async fn send(&mut self, command: &Cmd, action: &'static str) -> Result<Value, Error> {
         let reply = self.connection.send_packed_command(command).await;
-        reply.and_then(Value::extract_error).map_err(|error| Error::new(action, error))
+        reply.and_then(Value::extract_error).map_err(|error| self.error(action, error))
+    }
+
+    fn parse_entries(&self, reply: Value, action: &'static str) -> Result<Vec<RawEntry>, Error> {
+        let entries = parse_entries(reply).ok_or_else(|| unexpected(action))?;
+        let now = self.clock.now();
+        match entries.iter().find(|entry| !entry.id.is_in_range(now)) {
+            Some(entry) => Err(Error::new(action, self.out_of_range(entry.id))),
+            None => Ok(entries),
+        }
+    }
+
+    /// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
+    pub(super) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
+        const ACTION: &str = "add an entry to the Redis stream";
+        if reply == Value::Nil {
+            return Ok(None);
+        }
+        let id = bytes(reply).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+        let id: StreamId = id.ok_or_else(|| unexpected(ACTION))?;
+        if id.is_in_range(self.clock.now()) {
+            Ok(Some(id))
+        } else {
+            Err(Error::new(ACTION, self.out_of_range(id)))
+        }
+    }
+
+    /// Returns the error of a command that Redis did not execute, or did not answer.
+    pub(super) fn error(&self, action: &'static str, error: RedisError) -> Error {
+        // Redis assigns no id after the highest one.
+        if error.detail().is_some_and(|detail| detail.contains("exhausted the last possible ID")) {
+            Error::new(action, self.out_of_range(StreamId::MAX))
+        } else {
+            Error::new(action, error)
+        }
+    }
+
+    /// Returns the text of the error about an entry that no process can read, or publish after.
+    fn out_of_range(&self, id: StreamId) -> String {
+        let key = &self.key;
+        format!(
+            "the id of entry {id} of stream `{key}` is out of range: delete the stream with \
+             `DEL {key}`, or the entry with `XDEL {key} {id}` and `XSETID {key} <last id>`, where \
+             <last id> is that of the last remaining entry"
+        )
     }
 }
 
@@ -210,17 +273,16 @@ fn unexpected(action: &'static str) -> Error {
     Error::new(action, "unexpected reply from Redis")
 }
 
-/// Parses the reply of XREAD for one stream, in either version of the protocol.
-fn parse_streams(reply: Value) -> Option<Vec<RawEntry>> {
-    let entries = match reply {
-        Value::Map(streams) => streams.into_iter().next()?.1,
+/// Returns the entries in the reply of XREAD for one stream, in either version of the protocol.
+fn only_stream(reply: Value) -> Option<Value> {
+    match reply {
+        Value::Map(streams) => Some(streams.into_iter().next()?.1),
         Value::Array(streams) => match streams.into_iter().next()? {
-            Value::Array(stream) => stream.into_iter().nth(1)?,
-            _ => return None,
+            Value::Array(stream) => stream.into_iter().nth(1),
+            _ => None,
         },
-        _ => return None,
-    };
-    parse_entries(entries)
+        _ => None,
+    }
 }
 
 fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
@@ -242,13 +304,4 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
         Value::SimpleString(text) => Some(text.into_bytes()),
         _ => None,
     }
-}
-
-/// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
-pub(super) fn parse_added(reply: Value) -> Result<Option<StreamId>, Error> {
-    if reply == Value::Nil {
-        return Ok(None);
-    }
-    let id = bytes(reply).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
-    id.map(Some).ok_or_else(|| unexpected("add an entry to the Redis stream"))
 }

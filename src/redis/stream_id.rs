@@ -1,7 +1,14 @@
 use std::{fmt, str::FromStr};
 
+use super::mutant;
+
 /// The bits of a sequence number that count within a millisecond.
 const COUNTER_BITS: u32 = 20;
+/// The first millisecond that a sequence number cannot contain. It is in the year 2527.
+const END_OF_TIME: u64 = 1 << (u64::BITS - COUNTER_BITS);
+/// The maximum lead of an id over the server's clock, 100 years. Ids can be far ahead if the
+/// server's clock was set back, but markers of losses must be able to have higher ids.
+const MAX_LEAD: u64 = 100 * 365 * 86_400_000;
 /// The counter at which a reader advances the stream to the next millisecond.
 const HIGH_COUNTER: u64 = 1 << (COUNTER_BITS - 1);
 
@@ -21,10 +28,18 @@ impl StreamId {
         Self { milliseconds, counter: 0 }
     }
 
-    /// Returns the sequence number of the event in the hub.
-    ///
-    /// The counter is added, not masked: after the server's clock is set back, it can exceed its 20
-    /// bits.
+    /// The highest id that Redis assigns.
+    pub(super) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
+
+    /// Returns whether the id has a sequence number, and leaves room for higher ones. `now` is the
+    /// server's time in milliseconds.
+    pub(super) fn is_in_range(self, now: u64) -> bool {
+        let end = now.saturating_add(MAX_LEAD).min(END_OF_TIME);
+        (self.milliseconds < end && self.counter < 1 << COUNTER_BITS) || mutant::accepts_every_id()
+    }
+
+    /// Returns the sequence number of the event in the hub. Sequence numbers have the order of the
+    /// ids, if these are [in range](Self::is_in_range).
     pub(super) const fn sequence(self) -> u64 {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
     }
@@ -32,6 +47,13 @@ impl StreamId {
     /// Returns the lowest higher id.
     pub(super) const fn next(self) -> Self {
         Self { counter: self.counter.saturating_add(1), ..self }
+    }
+
+    /// Returns an id that is above all those of processes that know more than this one: a process
+    /// that is connected is less than a second behind, and ids ahead of the clock hardly rise.
+    pub(super) fn leap(self) -> Self {
+        let leap = if mutant::assigns_ids_again() { 0 } else { 1000 };
+        Self::at(self.milliseconds.saturating_add(leap))
     }
 
     /// Returns the highest id with a lower sequence number than this one.
@@ -74,21 +96,41 @@ impl FromStr for StreamId {
 
 #[cfg(test)]
 mod tests {
-    use super::StreamId;
+    use super::{END_OF_TIME, MAX_LEAD, StreamId};
+
+    const NOW: u64 = 1_716_200_000_000;
+
+    fn id(text: &str) -> StreamId {
+        text.parse().unwrap()
+    }
 
     #[test]
-    fn sequence_rises_with_the_id_even_when_the_counter_overflows_its_bits() {
-        let ids = ["0-1", "5-0", "5-1", "5-1048575", "5-1048577", "7-0", "1716200000000-7"];
-        let sequences: Vec<_> =
-            ids.iter().map(|id| id.parse::<StreamId>().unwrap().sequence()).collect();
+    fn sequence_rises_with_the_id() {
+        let future = format!("{}-1048575", NOW + MAX_LEAD - 1);
+        let ids = ["0-1", "5-0", "5-1", "5-1048575", "6-0", "1716200000000-7", &future].map(id);
+        assert!(ids.iter().all(|id| id.is_in_range(NOW)));
+        let sequences = ids.map(StreamId::sequence);
         assert!(sequences.is_sorted_by(|one, other| one < other), "{sequences:?}");
-        assert_eq!(sequences.last(), Some(&((1_716_200_000_000 << 20) + 7)));
+        assert_eq!(sequences[5], (1_716_200_000_000 << 20) + 7);
+    }
+
+    #[test]
+    fn id_without_a_sequence_number_is_out_of_range() {
+        for id in ["5-1048576", "0-18446744073709551615", "1716200000000000-0"].map(id) {
+            assert!(!id.is_in_range(NOW), "{id}");
+        }
+        assert!(!StreamId::at(NOW + MAX_LEAD).is_in_range(NOW));
+        assert!(!StreamId::MAX.is_in_range(u64::MAX));
+        assert!(!StreamId::at(END_OF_TIME).is_in_range(u64::MAX));
+        let last = StreamId { counter: (1 << 20) - 1, ..StreamId::at(END_OF_TIME - 1) };
+        assert!(last.is_in_range(u64::MAX));
+        assert_eq!(last.sequence(), u64::MAX);
     }
 
     #[test]
     fn displayed_id_parses_and_other_text_does_not() {
         for id in ["0-0", "1716200000000-7", "18446744073709551615-18446744073709551615"] {
-            assert_eq!(id.parse::<StreamId>().unwrap().to_string(), id);
+            assert_eq!(self::id(id).to_string(), id);
         }
         for text in ["", "-", "5", "5-", "-5", "5-x", "5-5-5", "18446744073709551616-0"] {
             assert!(text.parse::<StreamId>().is_err(), "{text}");

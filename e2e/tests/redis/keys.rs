@@ -216,7 +216,7 @@ async fn counter_that_grows_too_high_is_skipped() {
     let Some(server) = Server::start().await else { return };
     let mut process = Process::connect(server.broker()).await;
     let ahead = server.now().await + 30_000;
-    for counter in [(1 << 19) - 2, (1 << 20) - 1] {
+    for counter in [(1 << 19) - 2, (1 << 20) - 2] {
         let id = format!("{ahead}-{counter}");
         let _: String =
             server.command(&format!("XADD tower-sse {id} topic a data {counter}")).await;
@@ -224,9 +224,9 @@ async fn counter_that_grows_too_high_is_skipped() {
     let receipt = process.publish([0]).await;
     until(|| process.hub.position() >= receipt.unwrap().id()).await;
     _ = process.publish([1]).await;
-    process.reads([(1 << 19) - 2, (1 << 20) - 1, 0, 1]).await;
+    process.reads([(1 << 19) - 2, (1 << 20) - 2, 0, 1]).await;
     let entries: Vec<(String, Vec<String>)> =
-        server.command(&format!("XRANGE tower-sse ({ahead}-{} + COUNT 10", (1 << 20) - 1)).await;
+        server.command(&format!("XRANGE tower-sse ({ahead}-{} + COUNT 10", (1 << 20) - 2)).await;
     let skip = entries.iter().position(|(_, fields)| fields[0] == "skip").expect("a skip");
     assert!(entries[skip].0.starts_with(&format!("{}-", ahead + 1)), "{entries:?}");
     // One process is enough, and the counter is low again.

@@ -3,6 +3,7 @@
 mod access;
 mod acknowledgements;
 mod acl;
+mod ahead;
 mod client;
 mod failover;
 mod keys;
@@ -11,6 +12,7 @@ mod outcomes;
 mod process;
 mod proxy;
 mod python;
+mod range;
 mod record;
 mod restarts;
 mod server;

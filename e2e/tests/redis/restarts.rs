@@ -99,8 +99,8 @@ async fn rollback_to_what_was_read_is_found_by_the_acknowledgements() {
     assert_eq!(process.health.losses(), 1);
 }
 
-/// Unless publishers wait for the reader, an event that is published after the restart replaces the
-/// acknowledgements that prove the loss.
+/// Unless publishers wait for the reader, clients receive an event that is published after the
+/// restart before the gap.
 #[tokio::test]
 async fn rollback_is_found_after_another_restart() {
     let Some((mut server, proxy, mut process)) = one_behind().await else { return };

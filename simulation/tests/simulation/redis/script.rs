@@ -3,13 +3,14 @@
 use super::{
     id::Id,
     resp::{Command, Reply},
-    server::Server,
+    server::{Server, number},
     stream::Fields,
 };
 
 /// The script that adds a marker, as `src/redis/stream.rs` has it.
 const MARK: &str = "
-local key, missing, known, newest = KEYS[1], ARGV[1], ARGV[2], ARGV[3]
+local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
+local newest_at, leap = tonumber(ARGV[3]), ARGV[4]
 if missing == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
 elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 then
@@ -17,19 +18,18 @@ elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 
 end
 local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
-local newest_at, counter = string.match(newest, '^(%d+)-(%d+)$')
 local id = string.format('%.0f-0', next)
-if next <= tonumber(newest_at) then id = string.format('%s-%.0f', newest_at, counter + 1) end
+if newest_at >= next then id = leap end
 local added = redis.pcall('XADD', key, id, 'gap', known)
 if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
 return added
 ";
 
-/// Runs a script: `EVAL text 1 key missing known newest`.
+/// Runs a script: `EVAL text 1 key missing known newest leap`.
 pub(super) fn eval(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Reply> {
     let text = String::from_utf8_lossy(&command[1]);
     assert_eq!(text, MARK, "the crate has a script that the model does not know");
-    let [_, _, _, key, missing, known, newest] = &command[..] else {
+    let [_, _, _, key, missing, known, newest, leap] = &command[..] else {
         panic!("unexpected arguments of the script: {}", command.len())
     };
     let stream = server.existing(now, key)?;
@@ -44,10 +44,9 @@ pub(super) fn eval(server: &mut Server, now: u64, command: &Command) -> Result<R
     if is_there {
         return Ok(Reply::Nil);
     }
-    let newest = Id::parse(newest, 0)?;
     let next = now + 1;
-    let id = if next <= newest.milliseconds {
-        Id { counter: newest.counter + 1, ..newest }
+    let id = if number::<u64>(newest) >= next {
+        Id::parse(leap, 0)?
     } else {
         Id { milliseconds: next, counter: 0 }
     };

@@ -1,0 +1,139 @@
+//! Ids that are ahead of the server's clock, as after the clock was set back. Redis then only
+//! counts, so after a loss it would assign ids again that some processes know.
+
+use std::time::Duration;
+
+use tower_sse::hub::{PublishError, Receipt};
+
+use crate::{
+    process::{Pair, Process, one_behind},
+    proxy::Proxy,
+    record::sequence,
+    server::Server,
+    support::free_port,
+    until,
+};
+
+/// Adds the event 9 with an id that is an hour ahead.
+async fn set_ids_ahead(server: &Server) {
+    let ahead = server.now().await + 3_600_000;
+    let _: String = server.command(&format!("XADD tower-sse {ahead}-0 topic a data 9")).await;
+}
+
+#[track_caller]
+fn assert_above(later: Option<Receipt>, earlier: Option<Receipt>) {
+    let [later, earlier] = [later, earlier].map(|receipt| sequence(receipt.unwrap().id().as_str()));
+    assert!(later > earlier, "an id was assigned again: {later} after {earlier}");
+}
+
+/// The process that adds the marker does not know the newest events.
+#[tokio::test]
+async fn marker_is_above_events_that_its_writer_does_not_know() {
+    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+    set_ids_ahead(&pair.server).await;
+    pair.ahead.reads([9]).await;
+    pair.behind.reads([9]).await;
+    pair.hold_one_behind().await;
+    let last = pair.ahead.publish(1..6).await;
+    pair.ahead.reads(1..6).await;
+    let _: u64 = pair.server.command("DEL tower-sse").await;
+    let next = pair.behind.publish([6]).await;
+    assert_above(next, last);
+
+    pair.proxy.release();
+    // What the reader had been sent before.
+    pair.behind.reads([1]).await;
+    let Pair { ahead, behind, .. } = &mut pair;
+    ahead.client.move_to(&behind.hub);
+    for process in [ahead, behind] {
+        process.reads_gap().await;
+        process.reads([6]).await;
+    }
+    _ = pair.ahead.publish([7]).await;
+    pair.ahead.reads([7]).await;
+    pair.behind.reads([7]).await;
+    assert_eq!(pair.losses(), [1, 1]);
+}
+
+/// The process that returns first has read nothing that was lost.
+#[tokio::test]
+async fn event_after_a_rollback_is_above_those_that_its_publisher_does_not_know() {
+    let Some(mut server) = Server::start().await else { return };
+    let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
+    let mut ahead = Process::connect(proxies[0].broker()).await;
+    let mut behind = Process::connect(proxies[1].broker()).await;
+    set_ids_ahead(&server).await;
+    ahead.reads([9]).await;
+    behind.reads([9]).await;
+    proxies[1].hold();
+    let _: String = server.command("SAVE").await;
+    let last = ahead.publish(1..6).await;
+    ahead.reads(1..6).await;
+
+    proxies[0].switch_to(free_port());
+    server.kill();
+    proxies[1].lose();
+    // Publishers would be faster than the reader.
+    proxies[1].delay(Duration::from_millis(100));
+    server.restart().await;
+    let next = behind.publish([6]).await;
+    assert_above(next, last);
+    // No process that is connected knows of the loss.
+    ahead.client.move_to(&behind.hub);
+    ahead.reads([6]).await;
+    behind.reads([6]).await;
+
+    proxies[0].switch_to(server.port());
+    _ = ahead.publish([7]).await;
+    for process in [&mut ahead, &mut behind] {
+        process.reads_gap().await;
+        process.reads([7]).await;
+        assert_eq!(process.health.losses(), 1);
+    }
+}
+
+/// Each process that connects would otherwise set the ids further ahead.
+#[tokio::test]
+async fn ids_are_advanced_once_for_each_server() {
+    let Some(mut server) = Server::start_durable().await else { return };
+    let mut processes = Vec::new();
+    for _ in 0..3 {
+        processes.push(Process::connect(server.broker()).await);
+    }
+    set_ids_ahead(&server).await;
+    for process in &mut processes {
+        process.reads([9]).await;
+    }
+    for restarts in 1..3 {
+        server.kill();
+        until(|| processes.iter().all(|process| !process.health.is_following())).await;
+        server.restart().await;
+        until(|| processes.iter().all(|process| process.health.is_following())).await;
+        processes.push(Process::connect(server.broker()).await);
+        let entries: Vec<(String, Vec<String>)> = server.command("XRANGE tower-sse - +").await;
+        let skips = entries.iter().filter(|(_, fields)| fields[0] == "skip").count();
+        assert_eq!(skips, restarts, "{entries:?}");
+    }
+}
+
+/// The publisher notices the rollback before the reader.
+#[tokio::test]
+async fn publish_that_gets_a_known_id_is_unknown() {
+    let Some((server, proxy, mut process)) = one_behind().await else { return };
+    proxy.release();
+    set_ids_ahead(&server).await;
+    process.reads([9]).await;
+    let _: u64 = server.command("COPY tower-sse older").await;
+    proxy.hold();
+    let last = process.publish(1..6).await;
+    let _: String = server.command("RENAME older tower-sse").await;
+    let unknown = process.hub.publish("a", "6").await;
+    assert!(matches!(unknown, Err(PublishError::Unknown(_))), "{unknown:?}");
+    proxy.lose();
+    let next = process.publish([7]).await;
+    assert_above(next, last);
+    process.reads([6]).await;
+    process.reads_gap().await;
+    process.reads([7]).await;
+    assert_eq!(process.health.losses(), 1);
+}

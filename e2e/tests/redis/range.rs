@@ -1,0 +1,106 @@
+//! Entries whose ids cannot be those of events, because their sequence numbers would overflow or
+//! break the order.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower_sse::hub::{Hub, PublishError};
+
+use crate::{
+    PATIENCE,
+    process::{Process, one_behind},
+    server::Server,
+    until,
+};
+
+/// Returns ids that are out of range, and what a program may have meant by them.
+async fn ids_out_of_range(server: &Server) -> [(&'static str, String); 5] {
+    let now = server.now().await;
+    [
+        ("a sequence number of 65 bits", "17592186044416-0".to_owned()),
+        ("no room for a marker", "17592186044415-0".to_owned()),
+        ("the maximum", format!("{}-{}", u64::MAX, u64::MAX)),
+        ("microseconds", format!("{}-0", now * 1000)),
+        ("a counter above the next millisecond", format!("{}-1048576", now + 10_000)),
+    ]
+}
+
+/// Removes the entries after the first two: the marker and the event 0.
+async fn delete_entries(server: &Server) {
+    let entries: Vec<(String, redis::Value)> = server.command("XRANGE tower-sse - +").await;
+    let (left, deleted) = entries.split_at(2);
+    for (id, _) in deleted {
+        let _: u64 = server.command(&format!("XDEL tower-sse {id}")).await;
+    }
+    let _: String = server.command(&format!("XSETID tower-sse {}", left[1].0)).await;
+}
+
+fn names(text: &str, id: &str) -> bool {
+    text.contains(&format!("entry {id} of stream `tower-sse`"))
+        && text.contains("`DEL tower-sse`")
+        && text.contains(&format!("`XDEL tower-sse {id}`"))
+}
+
+#[tokio::test]
+async fn id_out_of_range_refuses_events_until_the_entry_is_gone() {
+    let Some(server) = Server::start().await else { return };
+    for (about, id) in ids_out_of_range(&server).await {
+        for deletes_stream in [true, false] {
+            let Some(server) = Server::start().await else { return };
+            let broker = server.broker().publish_deadline(Duration::from_millis(300));
+            let mut process = Process::connect(broker).await;
+            let last = process.publish([0]).await;
+            process.has_read(last).await;
+            process.reads([0]).await;
+
+            let _: String = server.command(&format!("XADD tower-sse {id} topic a data x")).await;
+            let deadline = Instant::now() + PATIENCE;
+            while process.health.is_following() {
+                let error = process.hub.publish("a", "refused").await.unwrap_err();
+                assert!(matches!(error, PublishError::Refused(_)), "{about}: {error:?}");
+                assert!(Instant::now() < deadline, "{about}");
+            }
+            let error = process.health.last_error().unwrap();
+            assert!(names(&error, &id), "{about}: {error}");
+            let error = process.hub.publish("a", "refused").await.unwrap_err();
+            let PublishError::Refused(reason) = error else { panic!("{about}: {error:?}") };
+            assert!(names(&reason.to_string(), &id), "{about}: {reason}");
+            let error = Hub::connect(server.broker()).await.unwrap_err();
+            assert!(names(&format!("{error:?}"), &id), "{about}: {error:?}");
+
+            if deletes_stream {
+                let _: u64 = server.command("DEL tower-sse").await;
+                _ = process.publish([1]).await;
+                process.reads_gap().await;
+            } else {
+                delete_entries(&server).await;
+                _ = process.publish([1]).await;
+            }
+            process.reads([1]).await;
+            assert_eq!(process.health.losses(), u64::from(deletes_stream), "{about}");
+            assert!(process.health.is_following(), "{about}");
+        }
+    }
+}
+
+/// The publisher notices the entry before the reader.
+#[tokio::test]
+async fn publish_that_would_get_an_id_out_of_range_is_refused() {
+    let Some(server) = Server::start().await else { return };
+    for (about, id) in ids_out_of_range(&server).await {
+        let Some((server, proxy, mut process)) = one_behind().await else { return };
+        let _: String = server.command(&format!("XADD tower-sse {id} topic a data x")).await;
+        let error = process.hub.publish("a", "refused").await.unwrap_err();
+        let PublishError::Refused(reason) = error else { panic!("{about}: {error:?}") };
+        let reason = format!("{reason:?}");
+        assert!(reason.contains("`DEL tower-sse`"), "{about}: {reason}");
+        assert!(process.health.is_following(), "{about}");
+
+        let _: u64 = server.command("DEL tower-sse").await;
+        proxy.release();
+        until(|| !process.health.is_following()).await;
+        _ = process.publish([1]).await;
+        process.reads_gap().await;
+        process.reads([1]).await;
+    }
+}
