@@ -22,6 +22,7 @@ struct Connection {
     life: usize,
     subscription: Subscription,
     decoder: Decoder,
+    has_received: bool,
     /// Messages that the client has not received yet. They are lost when it is cut.
     sent: VecDeque<Message>,
 }
@@ -56,6 +57,7 @@ impl Client {
             life: process.life,
             subscription,
             decoder: Decoder::new(),
+            has_received: false,
             sent: VecDeque::new(),
         });
         self.receive(network, usize::MAX);
@@ -72,14 +74,17 @@ impl Client {
             }
         }
         let life = connection.life;
+        let mut is_first = !connection.has_received;
         let received = connection.sent.len().min(count);
         let messages: Vec<_> = connection.sent.drain(..received).collect();
+        connection.has_received |= received > 0;
         for message in messages {
-            self.record(network, life, &message);
+            self.record(network, life, is_first, &message);
+            is_first = false;
         }
     }
 
-    fn record(&mut self, network: &Network, life: usize, message: &Message) {
+    fn record(&mut self, network: &Network, life: usize, is_first: bool, message: &Message) {
         let Message { event, data, last_event_id, .. } = message;
         network.log(|| format!("client {}: {event} {data:?} {last_event_id}", self.number));
         self.last = Some(last_event_id.to_string());
@@ -87,7 +92,7 @@ impl Client {
             // After an id that the hub does not know, it greets again.
             self.journal.start = self.journal.start.or(sequence(last_event_id));
         } else {
-            self.journal.messages.push(Received::of(message, network.elapsed(), life));
+            self.journal.messages.push(Received::of(message, network.elapsed(), life, is_first));
         }
     }
 }

@@ -19,6 +19,8 @@ pub(crate) struct Received {
     pub(crate) at: u64,
     /// The life of the process that sent it.
     pub(crate) life: usize,
+    /// Whether it is the first message of a connection.
+    pub(crate) is_first: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,14 +30,14 @@ pub(crate) enum Kind {
 }
 
 impl Received {
-    pub(crate) fn of(message: &Message, at: u64, life: usize) -> Self {
+    pub(crate) fn of(message: &Message, at: u64, life: usize, is_first: bool) -> Self {
         let (topic, kind) = match message.data.split_once(' ') {
             Some((topic, number)) => (topic, Kind::Event(number.parse().unwrap())),
             None => (&*message.data, Kind::Gap),
         };
         assert_eq!(message.event == "gap", kind == Kind::Gap, "{message:?}");
         let sequence = sequence(&message.last_event_id);
-        Self { topic: topic.parse().unwrap(), kind, sequence, at, life }
+        Self { topic: topic.parse().unwrap(), kind, sequence, at, life, is_first }
     }
 }
 

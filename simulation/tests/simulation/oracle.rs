@@ -112,9 +112,9 @@ fn check_messages(
         let sequence = received.sequence.unwrap_or(0);
         let is_in_order = match received.kind {
             Kind::Event(_) => sequence > last,
-            Kind::Gap => sequence >= last || received.sequence.is_none(),
+            // After an id that the hub cannot know, a client begins anew, at an older position.
+            Kind::Gap => sequence >= last || received.is_first,
         };
-        // After the gap without a position, the next one has that from which the client continues.
         last = sequence;
         let mut fault = |what: &str| verdict.faults.push(format!("{name}: {what}: {received:?}"));
         if !is_in_order {

@@ -77,7 +77,9 @@ impl Scheduler {
 
     /// Runs until the end, and returns what happened and which hubs did not recover.
     pub(crate) async fn run(mut self) -> (History, Vec<String>) {
-        self.pass(50).await;
+        while self.processes.iter().any(|process| process.hub().is_none()) {
+            self.pass(10).await;
+        }
         if self.rng.u8(..4) == 0 {
             // Redis then counts up from its newest id, so ids repeat after every roll-back.
             Fault::Clock { step: -3_600_000 }.inject(&self.network);
