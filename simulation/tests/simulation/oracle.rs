@@ -115,6 +115,9 @@ fn check_messages(
             // After an id that the hub cannot know, a client begins anew, at an older position.
             Kind::Gap => sequence >= last || received.is_first,
         };
+        if sequence < last && received.is_first && received.kind == Kind::Gap {
+            seen.clear();
+        }
         last = sequence;
         let mut fault = |what: &str| verdict.faults.push(format!("{name}: {what}: {received:?}"));
         if !is_in_order {

@@ -47,11 +47,6 @@ impl Id {
             }
         }
     }
-
-    /// Returns the sequence number of the event, as the crate's documentation defines it.
-    pub(crate) const fn sequence(self) -> u64 {
-        (self.milliseconds << 20).saturating_add(self.counter)
-    }
 }
 
 impl fmt::Display for Id {

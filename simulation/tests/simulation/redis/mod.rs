@@ -4,6 +4,7 @@
 //! test `differential` compares a `Server` with a real one.
 
 mod connection;
+#[cfg(test)]
 mod differential;
 mod id;
 mod network;

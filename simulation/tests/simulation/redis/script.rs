@@ -8,7 +8,7 @@ use super::{
 };
 
 /// The script that adds a marker, as `src/redis/stream.rs` has it.
-const MARK: &str = "
+pub(super) const MARK: &str = "
 local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
 local newest_at, leap = tonumber(ARGV[3]), ARGV[4]
 if missing == 'empty' then
@@ -37,8 +37,8 @@ pub(super) fn eval(server: &mut Server, now: u64, command: &Command) -> Result<R
         b"empty" => stream.is_some_and(|stream| stream.len() > 0),
         b"always" => false,
         id => {
-            let id = Id::parse(id, 0)?;
-            stream.is_some_and(|stream| stream.has(id..=id))
+            let range = Id::parse(id, 0)?..=Id::parse(id, u64::MAX)?;
+            stream.is_some_and(|stream| stream.has(range))
         }
     };
     if is_there {

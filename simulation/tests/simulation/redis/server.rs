@@ -158,13 +158,11 @@ impl Server {
     /// `XRANGE key start end [COUNT count]`, or `XREVRANGE key end start [COUNT count]`
     fn range(&mut self, now: u64, command: &Command, is_reversed: bool) -> Result<Reply, Reply> {
         let (start, end) = if is_reversed { (3, 2) } else { (2, 3) };
-        let start = bound(&command[start], 0)?;
-        let end = bound(&command[end], u64::MAX)?;
+        let invalid = |end| Reply::error(&format!("invalid {end} ID for the interval"));
+        let start = bound(&command[start], 0)?.after().ok_or_else(|| invalid("start"))?;
+        let end = bound(&command[end], u64::MAX)?.before().ok_or_else(|| invalid("end"))?;
         let count = command.get(5).map_or(usize::MAX, |count| number(count));
         let empty = || Reply::Array(Vec::new());
-        let invalid = |what| Reply::error(&format!("invalid {what} ID for the interval"));
-        let start = start.after().ok_or_else(|| invalid("start"))?;
-        let end = end.before().ok_or_else(|| invalid("end"))?;
         let stream = self.existing(now, &command[1])?;
         Ok(stream.map_or_else(empty, |stream| stream.range(start..=end, count, is_reversed)))
     }
@@ -189,10 +187,10 @@ impl Server {
     }
 
     fn remove(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
-        let ids: Vec<_> =
-            command[2..].iter().map(|id| Id::parse(id, 0)).collect::<Result<_, _>>()?;
-        let stream = self.existing(now, &command[1])?;
-        Ok(integer(stream.map_or(0, |stream| ids.iter().filter(|id| stream.remove(**id)).count())))
+        let Some(stream) = self.existing(now, &command[1])? else { return Ok(integer(0)) };
+        let ids = command[2..].iter().map(|id| Id::parse(id, 0));
+        let ids: Vec<_> = ids.collect::<Result<_, _>>()?;
+        Ok(integer(ids.into_iter().filter(|id| stream.remove(*id)).count()))
     }
 
     /// `XTRIM key MAXLEN = length`

@@ -15,10 +15,9 @@ pub(crate) struct Stream {
 impl Stream {
     /// Adds an entry with this id, or with the next one at this time.
     pub(super) fn add(&mut self, id: Option<Id>, now: u64, fields: Fields) -> Result<Id, Reply> {
+        let exhausted = "The stream has exhausted the last possible ID, unable to add more items";
+        let next = self.last.next().ok_or_else(|| Reply::error(exhausted))?;
         let id = match id {
-            Some(id) if id == Id::MIN => {
-                return Err(Reply::error("The ID specified in XADD must be greater than 0-0"));
-            }
             Some(id) if id <= self.last => {
                 return Err(Reply::error(
                     "The ID specified in XADD is equal or smaller than the target stream top item",
@@ -26,11 +25,7 @@ impl Stream {
             }
             Some(id) => id,
             None if now > self.last.milliseconds => Id { milliseconds: now, counter: 0 },
-            None => self.last.next().ok_or_else(|| {
-                Reply::error(
-                    "The stream has exhausted the last possible ID, unable to add more items",
-                )
-            })?,
+            None => next,
         };
         self.entries.insert(id, fields);
         self.last = id;
@@ -39,10 +34,6 @@ impl Stream {
 
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
-    }
-
-    pub(crate) const fn last(&self) -> Id {
-        self.last
     }
 
     pub(super) fn has(&self, range: RangeInclusive<Id>) -> bool {
