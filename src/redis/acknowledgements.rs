@@ -1,6 +1,11 @@
 use std::collections::VecDeque;
 
-use super::{mutant, stream_id::StreamId};
+use super::{
+    identity::Identity,
+    mutant,
+    recent::{Recent, Start},
+    stream_id::StreamId,
+};
 
 /// The check that the reader meets every event that Redis has acknowledged to this process.
 ///
@@ -9,31 +14,19 @@ use super::{mutant, stream_id::StreamId};
 /// that state, and can assign ids again.
 #[derive(Debug, Default)]
 pub(super) struct Acknowledgements {
+    /// The number of the session whose acknowledgements count.
+    session: u64,
     /// The newest entry that was read or acknowledged.
     newest_known: StreamId,
     /// The last entry that was read.
     last_read: StreamId,
     /// The acknowledged entries that the reader has not reached, in ascending order.
     pending: VecDeque<Pending>,
-    /// The entries that were read while events were in flight, in ascending order. An
-    /// acknowledgement can arrive after the reader has passed its entry.
-    recent: VecDeque<Identity>,
-    /// The number of entries that were removed from `recent`.
-    forgotten: u64,
-    /// Numbers of recorded entries, in ascending order, and how many of the events in flight were
-    /// sent at each of them. Entries that were recorded before the first are forgotten.
-    in_flight: VecDeque<(u64, usize)>,
+    recent: Recent,
     /// The number of reads that were sent.
     reads: u64,
     /// The newest acknowledged entry that the stream did not have and that no marker covers.
     lost: Option<StreamId>,
-}
-
-/// An entry's id and a fingerprint of its fields.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) id: StreamId,
-    pub(super) fingerprint: u64,
 }
 
 #[derive(Debug)]
@@ -46,8 +39,8 @@ struct Pending {
 /// What was known when an event was sent.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Sent {
-    /// The number of entries that were recorded.
-    recorded: u64,
+    session: u64,
+    start: Start,
     newest_known: StreamId,
 }
 
@@ -77,35 +70,28 @@ impl Acknowledgements {
         self.newest_known
     }
 
-    /// Starts to record what is read, before an event is sent. [`end`](Self::end) must follow once
-    /// its reply has arrived or is no longer awaited.
-    pub(super) fn begin(&mut self) -> Sent {
-        let recorded = self.forgotten.saturating_add(self.recent.len() as u64);
-        match self.in_flight.back_mut() {
-            Some((last, count)) if *last == recorded => *count += 1,
-            _ => self.in_flight.push_back((recorded, 1)),
-        }
-        Sent { recorded, newest_known: self.newest_known }
+    /// Starts a session, and returns its number. Acknowledgements of earlier sessions no longer
+    /// count.
+    pub(super) fn begin_session(&mut self) -> u64 {
+        self.session += 1;
+        self.session
+    }
+
+    /// Records what is known before an event is sent. [`end`](Self::end) must follow once its reply
+    /// has arrived or is no longer awaited.
+    pub(super) fn begin(&mut self, session: u64) -> Sent {
+        Sent { session, start: self.recent.begin(), newest_known: self.newest_known }
     }
 
     pub(super) fn end(&mut self, sent: Sent) {
-        let index = self.in_flight.binary_search_by_key(&sent.recorded, |(recorded, _)| *recorded);
-        if let Ok(index) = index
-            && let Some((_, count)) = self.in_flight.get_mut(index)
-        {
-            *count = count.saturating_sub(1);
-        }
-        while let Some((_, 0)) = self.in_flight.front() {
-            self.in_flight.pop_front();
-        }
-        let oldest = self.in_flight.front().map_or(u64::MAX, |(recorded, _)| *recorded);
-        while self.forgotten < oldest && self.recent.pop_front().is_some() {
-            self.forgotten += 1;
-        }
+        self.recent.end(sent.start);
     }
 
     /// Records the acknowledgement of an event.
     pub(super) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
+        if sent.session != self.session {
+            return Err(Unproven::Late);
+        }
         if event.id <= sent.newest_known {
             return Err(Unproven::RolledBack);
         }
@@ -113,8 +99,7 @@ impl Acknowledgements {
             self.expect(event);
             return Ok(());
         }
-        let index = self.recent.binary_search_by_key(&event.id, |entry| entry.id).ok();
-        match index.and_then(|index| self.recent.get(index)) {
+        match self.recent.find(event.id) {
             Some(entry) if event.is_met_by(entry) => Ok(()),
             _ => Err(Unproven::Missing),
         }
@@ -138,7 +123,7 @@ impl Acknowledgements {
     /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived. An
     /// event that is sent later is not in this page.
     pub(super) fn needs_entries(&self) -> bool {
-        !self.pending.is_empty() || !self.in_flight.is_empty()
+        !self.pending.is_empty() || self.recent.is_recording()
     }
 
     /// Records that the reader has passed all ids up to `last`, and has met these entries.
@@ -153,8 +138,7 @@ impl Acknowledgements {
                         self.lose(entry.id);
                     }
                 }
-                _ if self.in_flight.is_empty() => {}
-                _ => self.recent.push_back(*entry),
+                _ => self.recent.add(*entry),
             }
         }
         self.lose_before(last.next());
@@ -212,17 +196,10 @@ impl Acknowledgements {
     }
 }
 
-impl Identity {
-    /// Returns whether `entry`, which has this id, is this entry.
-    fn is_met_by(&self, entry: &Self) -> bool {
-        self == entry || mutant::compares_only_ids()
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use super::{Acknowledgements, Identity, Unproven};
-    use crate::redis::stream_id::StreamId;
+    use super::{Acknowledgements, Unproven};
+    use crate::redis::{identity::Identity, stream_id::StreamId};
 
     const fn entry(milliseconds: u64) -> Identity {
         Identity { id: StreamId::at(milliseconds), fingerprint: milliseconds }
@@ -236,7 +213,7 @@ mod tests {
     fn acknowledged(events: &[Identity]) -> Acknowledgements {
         let mut acknowledgements = Acknowledgements::default();
         for event in events {
-            let sent = acknowledgements.begin();
+            let sent = acknowledgements.begin(0);
             assert_eq!(acknowledgements.acknowledge(sent, *event), Ok(()));
             acknowledgements.end(sent);
         }
@@ -269,7 +246,7 @@ mod tests {
     fn read_to_the_end_loses_what_was_acknowledged_before() {
         let mut acknowledgements = acknowledged(&[entry(1)]);
         let first = acknowledgements.begin_read();
-        let sent = acknowledgements.begin();
+        let sent = acknowledgements.begin(0);
         acknowledgements.acknowledge(sent, entry(2)).unwrap();
         acknowledgements.end(sent);
         pass(&mut acknowledgements, &[entry(1)]);
@@ -284,36 +261,19 @@ mod tests {
     #[test]
     fn acknowledgement_after_the_read_is_compared_too() {
         let mut acknowledgements = acknowledged(&[]);
-        let sent = [(); 4].map(|()| acknowledgements.begin());
+        let sent = [(); 4].map(|()| acknowledgements.begin(0));
         pass(&mut acknowledgements, &[entry(1), entry(2), entry(4)]);
         assert_eq!(acknowledgements.acknowledge(sent[0], entry(1)), Ok(()));
         assert_eq!(acknowledgements.acknowledge(sent[1], other(2)), Err(Unproven::Missing));
         assert_eq!(acknowledgements.acknowledge(sent[2], entry(3)), Err(Unproven::Missing));
         assert_eq!(acknowledgements.acknowledge(sent[3], entry(5)), Ok(()));
         assert!(!acknowledgements.has_lost(), "an event that is not acknowledged");
-        let late = acknowledgements.begin();
-        assert_eq!(acknowledgements.acknowledge(late, entry(5)), Err(Unproven::RolledBack));
-    }
-
-    #[test]
-    fn entries_are_recorded_only_while_events_are_in_flight() {
-        let mut acknowledgements = acknowledged(&[]);
-        assert!(!acknowledgements.needs_entries());
-        let first = acknowledgements.begin();
-        assert!(acknowledgements.needs_entries());
-        pass(&mut acknowledgements, &[entry(1), entry(2)]);
-        let [second, third] = [acknowledgements.begin(), acknowledgements.begin()];
-        pass(&mut acknowledgements, &[entry(3)]);
-        assert_eq!(acknowledgements.recent.len(), 3);
-        acknowledgements.end(second);
-        assert_eq!(acknowledgements.recent.len(), 3);
-        acknowledgements.end(first);
-        assert_eq!(acknowledgements.recent.len(), 1, "what was read since the oldest was sent");
-        acknowledgements.end(third);
-        assert!(acknowledgements.recent.is_empty() && !acknowledgements.needs_entries());
-        let fourth = acknowledgements.begin();
-        pass(&mut acknowledgements, &[entry(4)]);
-        assert_eq!(acknowledgements.acknowledge(fourth, entry(4)), Ok(()));
+        let sent = acknowledgements.begin(0);
+        assert_eq!(acknowledgements.acknowledge(sent, entry(5)), Err(Unproven::RolledBack));
+        let session = acknowledgements.begin_session();
+        assert_eq!(acknowledgements.acknowledge(sent, entry(6)), Err(Unproven::Late));
+        let sent = acknowledgements.begin(session);
+        assert_eq!(acknowledgements.acknowledge(sent, entry(6)), Ok(()));
     }
 
     #[test]

@@ -9,7 +9,8 @@ use super::{
     follower::{Connections, Follower},
     gate::Gate,
     publisher::{PublisherInner, RedisPublisher},
-    reader::{Reader, Stop},
+    reader::Reader,
+    stop::Stop,
 };
 use crate::hub::{Broker, Feed, Publisher, SealedBroker};
 

@@ -1,11 +1,11 @@
-use std::{
-    hash::{DefaultHasher, Hash, Hasher},
-    time::Duration,
-};
+use std::time::Duration;
 
 use ::redis::Cmd;
 
-use super::{acknowledgements::Identity, stream_id::StreamId};
+use super::{
+    identity::{Fingerprint, Identity},
+    stream_id::StreamId,
+};
 use crate::event::{Event, EventName, Fields};
 
 const TOPIC: &str = "topic";
@@ -39,20 +39,6 @@ impl RawEntry {
     }
 }
 
-/// A hash of fields that is computed one by one.
-#[derive(Default)]
-struct Fingerprint(DefaultHasher);
-
-impl Fingerprint {
-    fn add(&mut self, field: &[u8]) {
-        field.hash(&mut self.0);
-    }
-
-    fn finish(&self) -> u64 {
-        self.0.finish()
-    }
-}
-
 /// A decoded entry of the stream.
 #[derive(Debug, PartialEq)]
 pub(super) enum Entry {
@@ -79,30 +65,43 @@ impl Entry {
     }
 
     fn decode_fields(fields: Vec<Vec<u8>>) -> Option<Self> {
-        let mut topic = None;
-        let mut has_data = false;
-        let mut event = Event::new();
+        let [mut topic, mut data, mut name, mut retry, mut comment] = [const { None }; 5];
         let mut fields = fields.into_iter();
-        while let (Some(name), Some(value)) = (fields.next(), fields.next()) {
+        while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
             let value = String::from_utf8(value).ok()?;
-            match std::str::from_utf8(&name).ok()? {
-                TOPIC => topic = Some(value),
-                DATA => {
-                    has_data = true;
-                    event = event.data(value);
-                }
-                EVENT => event = event.event(EventName::try_from(value).ok()?),
-                RETRY => event = event.retry(Duration::from_millis(value.parse().ok()?)),
-                COMMENT => event = event.comment(value),
+            let slot = match std::str::from_utf8(&field).ok()? {
+                TOPIC => &mut topic,
+                DATA => &mut data,
+                EVENT => &mut name,
+                RETRY => &mut retry,
+                COMMENT => &mut comment,
                 GAP => return Some(Self::Gap { known: value.parse().ok()? }),
                 SKIP => return Some(Self::Skip { server: value }),
                 // A later version may add fields.
-                _ => {}
+                _ => continue,
+            };
+            if slot.replace(value).is_some() {
+                return None;
             }
         }
-        let topic = topic.filter(|_| has_data)?;
-        Some(Self::Event { topic, event })
+        let mut event = Event::new().data(data?);
+        if let Some(name) = name {
+            event = event.event(EventName::try_from(name).ok()?);
+        }
+        if let Some(retry) = retry {
+            event = event.retry(parse_retry(&retry)?);
+        }
+        if let Some(comment) = comment {
+            event = event.comment(comment);
+        }
+        Some(Self::Event { topic: topic?, event })
     }
+}
+
+/// Parses a reconnection time in milliseconds, which has only digits, as in an event stream.
+fn parse_retry(text: &str) -> Option<Duration> {
+    let is_number = text.bytes().all(|byte| byte.is_ascii_digit());
+    Some(Duration::from_millis(text.parse().ok().filter(|_| is_number)?))
 }
 
 /// Returns the fingerprint of a marker.
@@ -198,6 +197,13 @@ mod tests {
             &["topic", "a", "data"],
             &["topic", "a", "data", "x", "event", "line\nfeed"],
             &["topic", "a", "data", "x", "retry", "soon"],
+            &["topic", "a", "data", "x", "retry", "+5"],
+            &["topic", "a", "data", "x", "retry", ""],
+            &["topic", "a", "data", "x", "topic", "a"],
+            &["topic", "a", "data", "x", "data", "y"],
+            &["topic", "a", "data", "x", "event", "e", "event", "e"],
+            &["topic", "a", "data", "x", "retry", "5", "retry", "5"],
+            &["topic", "a", "data", "x", "comment", "c", "comment", "c"],
             &["gap", "yesterday"],
         ] {
             assert_eq!(decode(fields), Entry::Foreign, "{fields:?}");
@@ -209,7 +215,7 @@ mod tests {
     #[test]
     fn unknown_fields_are_ignored() {
         let event = Event::from("x");
-        let decoded = decode(&["topic", "a", "color", "red", "data", "x"]);
+        let decoded = decode(&["topic", "a", "color", "red", "data", "x", "color", "blue"]);
         assert_eq!(decoded, Entry::Event { topic: "a".to_owned(), event });
     }
 

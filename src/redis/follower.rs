@@ -3,12 +3,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Error,
-    connector::Connector,
-    gate::Session,
-    mutant,
-    reader::{Reader, Stop},
-    stream::Stream,
+    Error, connector::Connector, gate::Session, mutant, reader::Reader, stop::Stop, stream::Stream,
 };
 
 /// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
@@ -126,7 +121,7 @@ impl Follower {
     }
 
     async fn read_next(&mut self, reading: &mut Stream, session: &mut Session) -> Result<(), Stop> {
-        let read = self.reader.begin_read();
+        let read = self.reader.gate.acknowledgements().begin_read();
         let count = self.reader.page_size.entries();
         let entries = reading.wait_after(self.reader.last(), count).await?;
         let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
@@ -140,11 +135,11 @@ impl Follower {
             self.reader.page_size.grow();
         }
         if is_complete {
-            self.reader.finish_read(read);
+            self.reader.gate.acknowledgements().finish_read(read);
         } else {
             self.reader.catch_up(reading).await?;
         }
-        if self.reader.has_losses() {
+        if self.reader.gate.acknowledgements().has_lost() {
             // The next session marks them. The server may have become a replica, and attempts to
             // connect are limited.
             let missing = "an acknowledged entry is missing";

@@ -4,7 +4,8 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    acknowledgements::{Acknowledgements, Identity, Sent, Unproven},
+    acknowledgements::{Acknowledgements, Sent, Unproven},
+    identity::Identity,
     stream::Stream,
     stream_id::StreamId,
 };
@@ -16,7 +17,7 @@ use super::{
 #[derive(Debug)]
 pub(super) struct Gate {
     session: watch::Sender<Option<Session>>,
-    state: Mutex<State>,
+    acknowledgements: Mutex<Acknowledgements>,
 }
 
 /// The publishers' connection, from the opening of the gate to a break.
@@ -28,13 +29,6 @@ pub(super) struct Session {
     pub(super) ended: CancellationToken,
 }
 
-#[derive(Debug, Default)]
-struct State {
-    /// The number of the session whose acknowledgements count.
-    session: u64,
-    acknowledgements: Acknowledgements,
-}
-
 /// An event in flight. The entries that are read meanwhile are recorded.
 pub(super) struct InFlight<'a> {
     gate: &'a Gate,
@@ -43,16 +37,12 @@ pub(super) struct InFlight<'a> {
 
 impl Gate {
     pub(super) fn new() -> Self {
-        Self { session: watch::Sender::new(None), state: Mutex::default() }
+        Self { session: watch::Sender::new(None), acknowledgements: Mutex::default() }
     }
 
     /// Opens the gate to publishers, over a new connection.
     pub(super) fn open(&self, stream: Stream) -> Session {
-        let number = {
-            let mut state = self.lock();
-            state.session += 1;
-            state.session
-        };
+        let number = self.acknowledgements().begin_session();
         let session = Session { number, stream, ended: CancellationToken::new() };
         self.session.send_replace(Some(session.clone()));
         session
@@ -64,7 +54,7 @@ impl Gate {
             session.ended.cancel();
         }
         // From now on, acknowledgements come too late for the reader's check.
-        self.lock().session += 1;
+        self.acknowledgements().begin_session();
     }
 
     /// Shuts the gate because the hub is closed or dropped. Events that were sent before are still
@@ -92,43 +82,30 @@ impl Gate {
     }
 
     /// Starts to record what is read, before an event is sent.
-    pub(super) fn begin(&self) -> InFlight<'_> {
-        InFlight { gate: self, sent: self.lock().acknowledgements.begin() }
-    }
-
-    /// Calls `with` while no acknowledgement can be recorded.
-    pub(super) fn with_acknowledgements<R>(
-        &self,
-        with: impl FnOnce(&mut Acknowledgements) -> R,
-    ) -> R {
-        with(&mut self.lock().acknowledgements)
+    pub(super) fn begin(&self, session: &Session) -> InFlight<'_> {
+        InFlight { gate: self, sent: self.acknowledgements().begin(session.number) }
     }
 
     /// Returns the newest entry that was read or acknowledged.
     pub(super) fn newest_known(&self) -> StreamId {
-        self.lock().acknowledgements.newest_known()
+        self.acknowledgements().newest_known()
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn acknowledgements(&self) -> MutexGuard<'_, Acknowledgements> {
+        self.acknowledgements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl InFlight<'_> {
     /// Records the acknowledgement of the event, unless the event may not reach any client.
-    pub(super) fn acknowledge(&self, session: &Session, event: Identity) -> Result<(), Unproven> {
-        let mut state = self.gate.lock();
-        if state.session == session.number {
-            state.acknowledgements.acknowledge(self.sent, event)
-        } else {
-            Err(Unproven::Late)
-        }
+    pub(super) fn acknowledge(&self, event: Identity) -> Result<(), Unproven> {
+        self.gate.acknowledgements().acknowledge(self.sent, event)
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.gate.lock().acknowledgements.end(self.sent);
+        self.gate.acknowledgements().end(self.sent);
     }
 }
 

@@ -1,4 +1,4 @@
-use super::{acknowledgements::Identity, entry::RawEntry, stream_id::StreamId};
+use super::{entry::RawEntry, identity::Identity, stream_id::StreamId};
 
 /// The last entry that the reader has read.
 ///

@@ -42,13 +42,18 @@
 //!   resumes, or the client receives a [gap](crate::hub::GapPolicy). This also holds if Redis
 //!   restarts with all of its data, with an older state or with none; if a lagging replica is
 //!   promoted; and if the key is deleted or trimmed. A client that was disconnected during several
-//!   losses receives one gap per topic, at the position of the last loss.
+//!   losses receives the events that are kept between them, and a gap for each topic after each loss.
+//!   Losses without an event between them are one gap.
 //! - An event that `publish` reported as
 //!   [refused](crate::hub::PublishError::Refused) is not published. One that it reported as
 //!   [unknown](crate::hub::PublishError::Unknown) is published once or not at all.
 //!
-//! A loss goes undetected only if every process that knew of the event stops before Redis restarts
-//! without it. [operating](operating#losses) says how to prevent it.
+//! A loss goes undetected in two cases:
+//!
+//! - Every process that knew of the event stops before Redis restarts without it.
+//!   [operating](operating#losses) says how to prevent it.
+//! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
+//!   process miss the event without a gap.
 //!
 //! # Entries
 //!
@@ -59,10 +64,11 @@
 //! | `topic` | required |
 //! | `data` | required, can be empty |
 //! | `event` | the event's name, without line breaks |
-//! | `retry` | a reconnection time, in milliseconds |
+//! | `retry` | a reconnection time in milliseconds, only digits |
 //! | `comment` | a comment, which clients ignore |
 //!
-//! The text is UTF-8. The id must be the one that Redis assigns (`*`). The entry must not create
+//! The text is UTF-8. Each of these fields can occur once, in any order. Other fields are ignored.
+//! The id must be the one that Redis assigns (`*`). The entry must not create
 //! the stream (`NOMKSTREAM`): processes detect a lost stream by its absence. With redis-py:
 //!
 //! ```python
@@ -113,14 +119,19 @@ mod error;
 mod follower;
 mod gate;
 mod health;
+mod identity;
 mod last_entry;
+mod marker;
 mod mutant;
 pub mod operating;
 mod page_size;
 mod publisher;
 mod reader;
+mod recent;
+mod reply;
 #[cfg(tower_sse_simulation)]
 mod simulation;
+mod stop;
 mod stream;
 mod stream_id;
 

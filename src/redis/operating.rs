@@ -32,6 +32,9 @@
 //! - An id depends only on the key and on the position in the stream. It stays valid when processes
 //!   or replicas are added, and when Redis moves with its data. After a change of the key, clients
 //!   receive a gap and then every event that is kept.
+//! - A process can be behind the others, so it accepts an id that is up to 60 seconds ahead of the
+//!   clock of Redis or of the newest id that it has read. A client that sends such an id receives
+//!   only later events, and no gap.
 //! - Hubs on two servers with the same key can accept each other's ids, and report no gap. Give
 //!   unrelated hubs different [keys](Redis::key).
 //!
@@ -89,8 +92,40 @@
 //! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info +ping
 //! ```
 //!
+//! - A user with `+xadd` for the key can add markers of losses, after which all clients load their
+//!   state again, and entries whose ids are [out of range](super#entries), which stop publishing. Do
+//!   not share the key with programs that you do not trust.
 //! - [`RedisHealth`] is for readiness probes, and [`Hub::stats`] returns the statistics of a
 //!   process. The example `metrics` serves both.
+//!
+//! # Start
+//!
+//! [`Hub::connect`] fails at once if Redis is unreachable or still loading its data. A program that
+//! may start before Redis connects in a loop, and serves requests when the hub is ready:
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use tower_sse::{hub::Hub, redis::{Error, Redis}};
+//!
+//! /// Connects as soon as Redis is available.
+//! async fn connect(url: &str) -> Result<Hub, Error> {
+//!     loop {
+//!         // An invalid URL stays invalid, so its error is returned.
+//!         let redis = Redis::open(url)?;
+//!         match Hub::connect(redis).await {
+//!             Ok(hub) => return Ok(hub),
+//!             Err(error) => eprintln!("{error:?}"),
+//!         }
+//!         tokio::time::sleep(Duration::from_secs(1)).await;
+//!     }
+//! }
+//! # async fn run() -> Result<(), Error> {
+//! # connect("redis://127.0.0.1/").await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Once it is connected, a hub reconnects by itself.
 //!
 //! # Shutdown
 //!

@@ -5,12 +5,13 @@ use tokio::time::timeout;
 
 use super::{
     Error,
-    acknowledgements::{Identity, Unproven},
+    acknowledgements::Unproven,
     clock::Clock,
     entry::{Publication, publication},
     gate::{Gate, InFlight, Session},
     health::RedisHealth,
-    stream::MarkIf,
+    identity::Identity,
+    marker::MarkIf,
     stream_id::StreamId,
 };
 use crate::{
@@ -73,7 +74,7 @@ impl PublisherInner {
             let Some(mut session) = self.gate.session().await else {
                 return Err(PublishError::Refused(self.not_connected()));
             };
-            let in_flight = self.gate.begin();
+            let in_flight = self.gate.begin(&session);
             *is_sent = true;
             // Await the reply even if the session ends meanwhile: Redis may have refused the event.
             let reply = session.stream.connection.send_packed_command(command).await;
@@ -143,7 +144,7 @@ fn acknowledge(
     session: &Session,
     event: Identity,
 ) -> Result<(), PublishError> {
-    in_flight.acknowledge(session, event).map_err(|unproven| {
+    in_flight.acknowledge(event).map_err(|unproven| {
         if unproven == Unproven::RolledBack {
             session.ended.cancel();
         }

@@ -4,18 +4,20 @@ use tokio::{task::yield_now, time::Instant};
 
 use super::{
     Error,
-    acknowledgements::{Acknowledgements, Identity},
     clock::Clock,
     entry::{Entry, RawEntry},
     gate::Gate,
     health::RedisHealth,
+    identity::Identity,
     last_entry::LastEntry,
+    marker::MarkIf,
     mutant,
     page_size::PageSize,
-    stream::{MarkIf, RangeStart, Stream},
+    stop::Stop,
+    stream::{RangeStart, Stream},
     stream_id::StreamId,
 };
-use crate::hub::{Closed, Feed};
+use crate::hub::Feed;
 
 /// The number of entries that are fed before the reader yields to other tasks. Reading them takes
 /// 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
@@ -42,26 +44,6 @@ pub(super) struct Reader {
     skipped_millisecond: u64,
     /// The server for which the ids were advanced last, because they were ahead of its clock.
     advanced_server: String,
-}
-
-/// The reason reading stopped.
-#[derive(Debug)]
-pub(super) enum Stop {
-    /// The hub is closed or dropped.
-    Closed,
-    Error(Error),
-}
-
-impl From<Error> for Stop {
-    fn from(error: Error) -> Self {
-        Self::Error(error)
-    }
-}
-
-impl From<Closed> for Stop {
-    fn from(Closed: Closed) -> Self {
-        Self::Closed
-    }
 }
 
 impl Reader {
@@ -122,7 +104,7 @@ impl Reader {
             let last = self.last.id;
             let from = if is_inclusive { RangeStart::At(last) } else { RangeStart::After(last) };
             let count = self.page_size.entries() + usize::from(is_inclusive);
-            let read = self.begin_read();
+            let read = self.gate.acknowledgements().begin_read();
             let asked = Instant::now();
             let mut page = stream.range(from, None, count).await?;
             let is_full = page.len() == count;
@@ -144,7 +126,7 @@ impl Reader {
             has_handled_loss = false;
             self.feed_entries(stream, page).await?;
             if !is_full && !has_nothing_after_loss {
-                self.finish_read(read);
+                self.gate.acknowledgements().finish_read(read);
                 return Ok(());
             }
         }
@@ -153,7 +135,7 @@ impl Reader {
     /// Marks the loss of acknowledged entries, so that every process reports it.
     pub(super) async fn mark_losses(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // The marker can be lost as well.
-        while self.has_losses() {
+        while self.gate.acknowledgements().has_lost() {
             self.mark(stream, MarkIf::Always, self.gate.newest_known()).await?;
             self.catch_up(stream).await?;
         }
@@ -177,21 +159,6 @@ impl Reader {
         Ok(())
     }
 
-    /// Returns whether acknowledged entries were lost and are not marked yet.
-    pub(super) fn has_losses(&self) -> bool {
-        self.gate.with_acknowledgements(|acknowledgements| acknowledgements.has_lost())
-    }
-
-    /// Returns the number of a read, for [`finish_read`](Self::finish_read).
-    pub(super) fn begin_read(&self) -> u64 {
-        self.gate.with_acknowledgements(Acknowledgements::begin_read)
-    }
-
-    /// Detects lost entries after a read that has reached the end of the stream.
-    pub(super) fn finish_read(&self, read: u64) {
-        self.gate.with_acknowledgements(|acknowledgements| acknowledgements.finish_read(read));
-    }
-
     async fn mark(
         &self,
         stream: &mut Stream,
@@ -200,8 +167,7 @@ impl Reader {
     ) -> Result<(), Error> {
         let newest = self.gate.newest_known();
         if let Some(marker) = stream.mark(condition, known, newest).await? {
-            self.gate
-                .with_acknowledgements(|acknowledgements| acknowledgements.expect_marker(marker));
+            self.gate.acknowledgements().expect_marker(marker);
         }
         Ok(())
     }
@@ -227,9 +193,7 @@ impl Reader {
             // The entries were trimmed while this process was disconnected. Other processes have
             // lost nothing, so no marker is written.
             self.report_loss_before(first)?;
-            let first = first.id;
-            self.gate
-                .with_acknowledgements(|acknowledgements| acknowledgements.forgive_before(first));
+            self.gate.acknowledgements().forgive_before(first.id);
         } else {
             let is_replaced = first.is_some_and(|first| first.id == last);
             let condition = if is_replaced { MarkIf::Always } else { MarkIf::Missing(last) };
@@ -244,8 +208,7 @@ impl Reader {
         stream: &mut Stream,
         entries: Vec<RawEntry>,
     ) -> Result<(), Stop> {
-        let tracks =
-            self.gate.with_acknowledgements(|acknowledgements| acknowledgements.needs_entries());
+        let tracks = self.gate.acknowledgements().needs_entries();
         let mut entries = entries.into_iter();
         let mut tracked = Vec::new();
         let mut entries_in_poll = 0;
@@ -280,10 +243,9 @@ impl Reader {
 
     /// Compares the entries that were read with those that were acknowledged.
     fn pass(&self, entries: &[Identity]) {
-        self.gate.with_acknowledgements(|acknowledgements| {
-            acknowledgements.pass(entries, self.last.id);
-            acknowledgements.cover(self.newest_marker);
-        });
+        let mut acknowledgements = self.gate.acknowledgements();
+        acknowledgements.pass(entries, self.last.id);
+        acknowledgements.cover(self.newest_marker);
     }
 
     fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<(), Stop> {

@@ -8,39 +8,17 @@ use ::redis::{Cmd, RedisError, Value, cmd};
 use super::simulation::MultiplexedConnection;
 use super::{
     Error,
-    acknowledgements::Identity,
     clock::Clock,
     entry::{RawEntry, SKIP, marker_fingerprint},
+    identity::Identity,
     last_entry::LastEntry,
-    mutant,
+    marker::{MARK, MarkIf},
+    mutant, reply,
     stream_id::StreamId,
 };
 
 /// The time that Redis waits for an entry before it replies that there is none.
 pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
-
-/// A script that adds a marker: if the stream has no entries (`empty`), if it has no entry with the
-/// id `missing`, or `always`.
-///
-/// The marker's id must be above all entries that may have been lost, and its writer may not know
-/// the newest of them. It is in the next millisecond of the server's clock. If ids are ahead of the
-/// clock, it is `leap`. If the stream already has a higher id, Redis assigns the next one.
-const MARK: &str = "
-local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
-local newest_at, leap = tonumber(ARGV[3]), ARGV[4]
-if missing == 'empty' then
-  if redis.call('XLEN', key) > 0 then return false end
-elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 then
-  return false
-end
-local time = redis.call('TIME')
-local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
-local id = string.format('%.0f-0', next)
-if newest_at >= next then id = leap end
-local added = redis.pcall('XADD', key, id, 'gap', known)
-if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
-return added
-";
 
 /// The Redis stream of one hub, over one connection.
 #[derive(Clone)]
@@ -48,16 +26,6 @@ pub(super) struct Stream {
     pub(super) connection: MultiplexedConnection,
     pub(super) key: Arc<str>,
     pub(super) clock: Arc<Clock>,
-}
-
-/// The condition for adding a marker.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum MarkIf {
-    /// The stream has no entries.
-    Empty,
-    /// The stream has no entry with this id.
-    Missing(StreamId),
-    Always,
 }
 
 /// The first entry of a range.
@@ -163,13 +131,13 @@ impl Stream {
         match entries {
             Value::Nil => Ok(Some(Vec::new())),
             reply => {
-                let entries = only_stream(reply).ok_or_else(|| unexpected(ACTION))?;
+                let entries = reply::only_stream(reply).ok_or_else(|| unexpected(ACTION))?;
                 self.parse_entries(entries, ACTION).map(Some)
             }
         }
     }
 
-    /// Adds a [marker](MARK), and returns it if the condition is met. It records the loss of
+    /// Adds a [marker](super::marker), and returns it if the condition is met. It records the loss of
     /// entries up to `known`. `newest` is the newest entry that this process knows.
     pub(super) async fn mark(
         &mut self,
@@ -177,15 +145,10 @@ impl Stream {
         known: StreamId,
         newest: StreamId,
     ) -> Result<Option<Identity>, Error> {
-        let condition = match condition {
-            MarkIf::Empty => "empty".to_owned(),
-            MarkIf::Missing(id) => id.to_string(),
-            MarkIf::Always => "always".to_owned(),
-        };
         let newest = newest.max(self.newest().await?);
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
-        command.arg(condition).arg(known.to_string());
+        command.arg(condition.argument()).arg(known.to_string());
         command.arg(newest.milliseconds).arg(newest.leap().to_string());
         let reply = self.send(&command, "mark a loss in the Redis stream").await?;
         let added = self.parse_added(reply)?;
@@ -225,7 +188,7 @@ impl Stream {
     }
 
     fn parse_entries(&self, reply: Value, action: &'static str) -> Result<Vec<RawEntry>, Error> {
-        let entries = parse_entries(reply).ok_or_else(|| unexpected(action))?;
+        let entries = reply::parse_entries(reply).ok_or_else(|| unexpected(action))?;
         let now = self.clock.now();
         match entries.iter().find(|entry| !entry.id.is_in_range(now)) {
             Some(entry) => Err(Error::new(action, self.out_of_range(entry.id))),
@@ -239,7 +202,7 @@ impl Stream {
         if reply == Value::Nil {
             return Ok(None);
         }
-        let id = bytes(reply).and_then(|bytes| String::from_utf8(bytes).ok()?.parse().ok());
+        let id = reply::parse_id(reply);
         let id: StreamId = id.ok_or_else(|| unexpected(ACTION))?;
         if id.is_in_range(self.clock.now()) {
             Ok(Some(id))
@@ -271,37 +234,4 @@ impl Stream {
 
 fn unexpected(action: &'static str) -> Error {
     Error::new(action, "unexpected reply from Redis")
-}
-
-/// Returns the entries in the reply of XREAD for one stream, in either version of the protocol.
-fn only_stream(reply: Value) -> Option<Value> {
-    match reply {
-        Value::Map(streams) => Some(streams.into_iter().next()?.1),
-        Value::Array(streams) => match streams.into_iter().next()? {
-            Value::Array(stream) => stream.into_iter().nth(1),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
-    let Value::Array(entries) = reply else { return None };
-    entries.into_iter().map(parse_entry).collect()
-}
-
-fn parse_entry(entry: Value) -> Option<RawEntry> {
-    let Value::Array(parts) = entry else { return None };
-    let mut parts = parts.into_iter();
-    let id = String::from_utf8(bytes(parts.next()?)?).ok()?.parse().ok()?;
-    let Value::Array(fields) = parts.next()? else { return None };
-    Some(RawEntry { id, fields: fields.into_iter().map(bytes).collect::<Option<_>>()? })
-}
-
-fn bytes(value: Value) -> Option<Vec<u8>> {
-    match value {
-        Value::BulkString(bytes) => Some(bytes),
-        Value::SimpleString(text) => Some(text.into_bytes()),
-        _ => None,
-    }
 }

@@ -55,6 +55,8 @@ async fn event_that_an_older_copy_lacks_is_a_gap() {
     let _: u64 = server.command("COPY tower-sse older").await;
     _ = processes[0].publish([2]).await;
     let _: String = server.command("RENAME older tower-sse").await;
+    // The next event could otherwise have the id of the one before.
+    server.reach_next_millisecond().await;
     let last = processes[1].publish([3]).await;
     proxy.release();
     behind.read_then_gap(&[1, 3], last).await;

@@ -196,17 +196,43 @@ async fn acknowledged_entry_that_never_comes_is_a_gap() {
     assert_eq!(process.health.losses(), 1);
 }
 
+/// As documented: nothing in the stream shows that the entry was there.
+#[tokio::test]
+async fn entry_that_is_deleted_before_it_is_read_is_missed_without_a_gap() {
+    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
+    pair.hold_one_behind().await;
+    _ = pair.ahead.publish([1]).await;
+    let last = pair.ahead.publish([2]).await;
+    pair.ahead.has_read(last).await;
+    let newest: Vec<(String, redis::Value)> =
+        pair.server.command("XREVRANGE tower-sse + - COUNT 1").await;
+    let last = pair.ahead.publish([3]).await;
+    pair.ahead.has_read(last).await;
+    let _: u64 = pair.server.command(&format!("XDEL tower-sse {}", newest[0].0)).await;
+    pair.proxy.release();
+    pair.ahead.reads(1..4).await;
+    pair.behind.reads([1, 3]).await;
+    assert_eq!(pair.losses(), [0, 0]);
+}
+
 #[tokio::test]
 async fn foreign_entries_are_skipped_and_counted() {
     let Some(server) = Server::start().await else { return };
     let mut process = Process::connect(server.broker()).await;
     _ = process.publish([0]).await;
-    for fields in ["color red", "topic a", "topic a data x retry soon", "data x"] {
+    for fields in [
+        "color red",
+        "topic a",
+        "topic a data x retry soon",
+        "topic a data x retry +5",
+        "topic a data x data y",
+        "data x",
+    ] {
         let _: String = server.command(&format!("XADD tower-sse * {fields}")).await;
     }
-    _ = process.publish([1]).await;
+    let _: String = server.command("XADD tower-sse * color red topic a data 1").await;
     process.reads([0, 1]).await;
-    assert_eq!(process.health.foreign_entries(), 4);
+    assert_eq!(process.health.foreign_entries(), 6);
     assert_eq!(process.health.losses(), 0);
 }
 

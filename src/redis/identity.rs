@@ -1,0 +1,34 @@
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use super::{mutant, stream_id::StreamId};
+
+/// An entry's id and a fingerprint of its fields.
+///
+/// The id alone does not identify an entry: Redis can assign it again after it has returned to an
+/// older state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Identity {
+    pub(super) id: StreamId,
+    pub(super) fingerprint: u64,
+}
+
+impl Identity {
+    /// Returns whether `entry`, which has this id, is this entry.
+    pub(super) fn is_met_by(&self, entry: &Self) -> bool {
+        self == entry || mutant::compares_only_ids()
+    }
+}
+
+/// A hash of fields that is computed one by one.
+#[derive(Default)]
+pub(super) struct Fingerprint(DefaultHasher);
+
+impl Fingerprint {
+    pub(super) fn add(&mut self, field: &[u8]) {
+        field.hash(&mut self.0);
+    }
+
+    pub(super) fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}

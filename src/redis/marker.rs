@@ -1,0 +1,45 @@
+use super::stream_id::StreamId;
+
+/// A script that adds a marker: if the stream has no entries (`empty`), if it has no entry with the
+/// id `missing`, or `always`.
+///
+/// The marker's id must be above all entries that may have been lost, and its writer may not know
+/// the newest of them. It is in the next millisecond of the server's clock. If ids are ahead of the
+/// clock, it is `leap`. If the stream already has a higher id, Redis assigns the next one.
+pub(super) const MARK: &str = "
+local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
+local newest_at, leap = tonumber(ARGV[3]), ARGV[4]
+if missing == 'empty' then
+  if redis.call('XLEN', key) > 0 then return false end
+elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 then
+  return false
+end
+local time = redis.call('TIME')
+local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
+local id = string.format('%.0f-0', next)
+if newest_at >= next then id = leap end
+local added = redis.pcall('XADD', key, id, 'gap', known)
+if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
+return added
+";
+
+/// The condition for adding a marker.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum MarkIf {
+    /// The stream has no entries.
+    Empty,
+    /// The stream has no entry with this id.
+    Missing(StreamId),
+    Always,
+}
+
+impl MarkIf {
+    /// Returns the argument of the [script](MARK).
+    pub(super) fn argument(self) -> String {
+        match self {
+            Self::Empty => "empty".to_owned(),
+            Self::Missing(id) => id.to_string(),
+            Self::Always => "always".to_owned(),
+        }
+    }
+}

@@ -1,0 +1,113 @@
+use std::collections::VecDeque;
+
+use super::{identity::Identity, stream_id::StreamId};
+
+/// The entries that were read while events are in flight, because an acknowledgement can arrive
+/// after the reader has passed its entry.
+#[derive(Debug, Default)]
+pub(super) struct Recent {
+    /// In ascending order.
+    entries: VecDeque<Identity>,
+    /// The number of entries that were removed.
+    removed: u64,
+    /// The events in flight, in the order in which they were sent.
+    in_flight: VecDeque<Batch>,
+}
+
+/// Events between which no entry was read.
+#[derive(Debug)]
+struct Batch {
+    start: Start,
+    in_flight: usize,
+}
+
+/// The number of entries that were read before an event was sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Start(u64);
+
+impl Recent {
+    /// Adds an event that is about to be sent.
+    pub(super) fn begin(&mut self) -> Start {
+        let start = Start(self.removed.saturating_add(self.entries.len() as u64));
+        match self.in_flight.back_mut() {
+            Some(batch) if batch.start == start => batch.in_flight += 1,
+            _ => self.in_flight.push_back(Batch { start, in_flight: 1 }),
+        }
+        start
+    }
+
+    /// Removes an event, and the entries that were read before all others were sent.
+    pub(super) fn end(&mut self, start: Start) {
+        let index = self.in_flight.binary_search_by_key(&start, |batch| batch.start);
+        if let Ok(index) = index
+            && let Some(batch) = self.in_flight.get_mut(index)
+        {
+            batch.in_flight = batch.in_flight.saturating_sub(1);
+        }
+        while self.in_flight.front().is_some_and(|batch| batch.in_flight == 0) {
+            self.in_flight.pop_front();
+        }
+        let oldest = self.in_flight.front().map_or(u64::MAX, |batch| batch.start.0);
+        while self.removed < oldest && self.entries.pop_front().is_some() {
+            self.removed += 1;
+        }
+    }
+
+    /// Returns whether events are in flight.
+    pub(super) fn is_recording(&self) -> bool {
+        !self.in_flight.is_empty()
+    }
+
+    /// Adds an entry that was read, if events are in flight.
+    pub(super) fn add(&mut self, entry: Identity) {
+        if self.is_recording() {
+            self.entries.push_back(entry);
+        }
+    }
+
+    /// Returns the entry with this id.
+    pub(super) fn find(&self, id: StreamId) -> Option<&Identity> {
+        let index = self.entries.binary_search_by_key(&id, |entry| entry.id).ok()?;
+        self.entries.get(index)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Recent;
+    use crate::redis::{identity::Identity, stream_id::StreamId};
+
+    #[test]
+    fn entries_are_kept_since_the_oldest_event_in_flight_was_sent() {
+        let mut recent = Recent::default();
+        let add = |recent: &mut Recent, ids: &[u64]| {
+            for id in ids {
+                recent.add(Identity { id: StreamId::at(*id), fingerprint: 0 });
+            }
+        };
+        let kept = |recent: &Recent| {
+            (1..=5).filter(|id| recent.find(StreamId::at(*id)).is_some()).collect::<Vec<u64>>()
+        };
+        assert!(!recent.is_recording());
+        add(&mut recent, &[1]);
+        assert!(kept(&recent).is_empty());
+        let first = recent.begin();
+        assert!(recent.is_recording());
+        add(&mut recent, &[2, 3]);
+        let [second, third] = [recent.begin(), recent.begin()];
+        assert_eq!(second, third);
+        add(&mut recent, &[4]);
+        recent.end(second);
+        assert_eq!(kept(&recent), [2, 3, 4]);
+        recent.end(first);
+        assert_eq!(kept(&recent), [4]);
+        recent.end(third);
+        assert!(kept(&recent).is_empty());
+        assert!(!recent.is_recording());
+        let fourth = recent.begin();
+        add(&mut recent, &[5]);
+        assert_eq!(kept(&recent), [5]);
+        recent.end(fourth);
+        assert_eq!(recent.removed, 4);
+    }
+}
