@@ -25,7 +25,8 @@ pub(super) struct Acknowledgements {
     recent: Recent,
     /// The number of reads that were sent.
     reads: u64,
-    /// The newest acknowledged entry that the stream did not have and that no marker covers.
+    /// The newest entry that was read or acknowledged, that the stream no longer has, and whose loss
+    /// no marker covers.
     lost: Option<StreamId>,
 }
 
@@ -172,7 +173,7 @@ impl Acknowledgements {
         self.lost = self.lost.filter(|lost| *lost > marker);
     }
 
-    /// Returns whether an acknowledged entry was lost and no marker covers it.
+    /// Returns whether an entry was lost and no marker covers it.
     pub(super) const fn has_lost(&self) -> bool {
         self.lost.is_some()
     }
@@ -191,7 +192,8 @@ impl Acknowledgements {
         }
     }
 
-    fn lose(&mut self, id: StreamId) {
+    /// Records that an entry is lost.
+    pub(super) fn lose(&mut self, id: StreamId) {
         self.lost = self.lost.max(Some(id));
     }
 }
