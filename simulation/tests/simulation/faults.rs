@@ -27,6 +27,9 @@ pub(crate) enum Fault {
     Rename {
         back_after: Option<u64>,
     },
+    /// An operator copies the key, or puts the copy back.
+    Copy,
+    Restore,
     Expire {
         after: u64,
     },
@@ -72,6 +75,7 @@ pub(crate) enum Kind {
     Promote,
     Delete,
     Rename,
+    Restore,
     Expire,
     Trim,
     Pause,
@@ -84,13 +88,14 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 15] = [
+    pub(crate) const ALL: [Self; 16] = [
         Self::Restart,
         Self::Lose,
         Self::RollBack,
         Self::Promote,
         Self::Delete,
         Self::Rename,
+        Self::Restore,
         Self::Expire,
         Self::Trim,
         Self::Pause,
@@ -110,9 +115,8 @@ impl Kind {
         if rng.bool() {
             // A loss that a hub does not see at once is the hardest.
             kinds.push([Self::HoldReads, Self::DelayReads][rng.usize(..2)]);
-            kinds.push(
-                [Self::RollBack, Self::RollBack, Self::Promote, Self::Rename][rng.usize(..4)],
-            );
+            let losses = [Self::RollBack, Self::Promote, Self::Rename, Self::Restore];
+            kinds.push(losses[rng.usize(..4)]);
         }
         kinds
     }
@@ -126,6 +130,7 @@ impl Kind {
                 | Self::Promote
                 | Self::Delete
                 | Self::Rename
+                | Self::Restore
                 | Self::Expire
                 | Self::Trim
         )
@@ -152,6 +157,8 @@ impl Kind {
                 let back_after = rng.bool().then(|| rng.u64(..1_000));
                 Fault::Rename { back_after }
             }
+            Self::Restore if rng.u8(..3) == 0 => Fault::Copy,
+            Self::Restore => Fault::Restore,
             Self::Expire => Fault::Expire { after: rng.u64(1..500) },
             Self::Trim => Fault::Trim { length: rng.usize(..10) },
             Self::Pause => Fault::Pause { milliseconds: rng.u64(..5_000) },
@@ -212,6 +219,8 @@ impl Fault {
                     });
                 }
             }
+            Self::Copy => network.command(&["COPY", "tower-sse", "copy", "REPLACE"]),
+            Self::Restore => network.command(&["COPY", "copy", "tower-sse", "REPLACE"]),
             Self::Expire { after } => {
                 network.command(&["PEXPIRE", "tower-sse", &after.to_string()]);
             }

@@ -19,7 +19,7 @@ use crate::log::Log;
 pub(super) const BEGIN: u64 = 1_800_000_000_000;
 
 /// The number of commands after which no more are answered. A simulation needs about a tenth.
-const MAX_COMMANDS: usize = 50_000;
+const MAX_COMMANDS: usize = 20_000;
 
 /// The servers, and the connections of the hubs to them. Hubs are named `hub-0`, `hub-1` and so on.
 #[derive(Clone)]
