@@ -27,9 +27,15 @@ pub(crate) enum Fault {
     Rename {
         back_after: Option<u64>,
     },
-    /// An operator copies the key, or puts the copy back.
-    Copy,
-    Restore,
+    /// An operator copies the key, and puts the copy back later.
+    Restore {
+        after: u64,
+    },
+    /// Redis restarts with the state that it has now.
+    RollBack {
+        after: u64,
+        down: u64,
+    },
     Expire {
         after: u64,
     },
@@ -144,6 +150,7 @@ impl Kind {
         match self {
             Self::Restart => Fault::Restart { data: Data::All, down, loads },
             Self::Lose => Fault::Restart { data: Data::None, down, loads },
+            Self::RollBack if rng.bool() => Fault::RollBack { after: rng.u64(..400), down },
             Self::RollBack if rng.u8(..3) == 0 => Fault::Snapshot,
             Self::RollBack => Fault::Restart { data: Data::Snapshot, down, loads },
             Self::Promote => Fault::Promote {
@@ -157,8 +164,7 @@ impl Kind {
                 let back_after = rng.bool().then(|| rng.u64(..1_000));
                 Fault::Rename { back_after }
             }
-            Self::Restore if rng.u8(..3) == 0 => Fault::Copy,
-            Self::Restore => Fault::Restore,
+            Self::Restore => Fault::Restore { after: rng.u64(..400) },
             Self::Expire => Fault::Expire { after: rng.u64(1..500) },
             Self::Trim => Fault::Trim { length: rng.usize(..10) },
             Self::Pause => Fault::Pause { milliseconds: rng.u64(..5_000) },
@@ -219,8 +225,18 @@ impl Fault {
                     });
                 }
             }
-            Self::Copy => network.command(&["COPY", "tower-sse", "copy", "REPLACE"]),
-            Self::Restore => network.command(&["COPY", "copy", "tower-sse", "REPLACE"]),
+            Self::Restore { after: milliseconds } => {
+                network.command(&["COPY", "tower-sse", "copy", "REPLACE"]);
+                after(network, milliseconds, |network| {
+                    network.command(&["COPY", "copy", "tower-sse", "REPLACE"]);
+                });
+            }
+            Self::RollBack { after: milliseconds, down } => {
+                network.take_snapshot();
+                after(network, milliseconds, move |network| {
+                    Self::Restart { data: Data::Snapshot, down, loads: 0 }.inject(network);
+                });
+            }
             Self::Expire { after } => {
                 network.command(&["PEXPIRE", "tower-sse", &after.to_string()]);
             }
