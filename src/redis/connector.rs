@@ -13,7 +13,7 @@ use super::{
 };
 
 /// The time limit for connecting, including authentication and the choice of the database.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
 /// The time limit for a reply, in addition to the time that Redis waits for an entry.
 const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
@@ -53,7 +53,10 @@ impl Connector {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(BLOCK_TIMEOUT + REPLY_TIMEOUT));
+        #[cfg(not(tower_sse_simulation))]
         let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+        #[cfg(tower_sse_simulation)]
+        let connection = super::simulation::connect(&client, &config).await;
         match connection {
             Ok(connection) => {
                 let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));

@@ -127,10 +127,14 @@ mod publisher;
 mod reader;
 mod recent;
 mod reply;
+#[cfg(tower_sse_simulation)]
+mod simulation;
 mod stop;
 mod stream;
 mod stream_id;
 
+#[cfg(tower_sse_simulation)]
+pub use self::simulation::{Dialing, Transport, set_dialer};
 pub use self::{builder::Redis, error::Error, health::RedisHealth};
 
 /// The private functions that the fuzz targets call.

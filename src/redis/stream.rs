@@ -1,7 +1,11 @@
 use std::{sync::Arc, time::Duration};
 
-use ::redis::{Cmd, RedisError, Value, aio::MultiplexedConnection, cmd};
+#[cfg(not(tower_sse_simulation))]
+use ::redis::aio::MultiplexedConnection;
+use ::redis::{Cmd, RedisError, Value, cmd};
 
+#[cfg(tower_sse_simulation)]
+use super::simulation::MultiplexedConnection;
 use super::{
     Error,
     clock::Clock,

@@ -1,0 +1,14 @@
+#![cfg(tower_sse_simulation)]
+#![warn(missing_debug_implementations, rust_2018_idioms, unreachable_pub)]
+
+mod client;
+mod faults;
+mod journal;
+mod log;
+mod oracle;
+mod process;
+mod publications;
+mod redis;
+mod scheduler;
+mod seeds;
+mod simulation;

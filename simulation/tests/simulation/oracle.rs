@@ -1,0 +1,194 @@
+//! The check of a simulation, written separately from the crate: only from its documentation.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{
+    journal::{Journal, Kind, Received},
+    publications::{Publication, Published},
+    redis::Stream,
+};
+
+/// Everything that happened in a simulation.
+#[derive(Debug, Default)]
+pub(crate) struct History {
+    pub(crate) publications: Vec<Publication>,
+    pub(crate) journals: Vec<Journal>,
+    pub(crate) lives: Vec<Life>,
+    /// The stream at the end.
+    pub(crate) kept: Option<Stream>,
+    /// Whether a fault could remove entries.
+    pub(crate) has_lost: bool,
+}
+
+/// The life of a process.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Life {
+    pub(crate) stopped: bool,
+}
+
+/// What the check found.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) acknowledged: usize,
+    pub(crate) deliveries: usize,
+    pub(crate) gaps: usize,
+    /// Acknowledged events that a client did not receive, and which a gap reported to it.
+    pub(crate) reported: usize,
+    /// Acknowledged events that a client did not receive, and of which no process that knew of
+    /// them is left.
+    pub(crate) excused: usize,
+    pub(crate) faults: Vec<String>,
+}
+
+pub(crate) fn check(history: &History) -> Verdict {
+    let mut verdict = Verdict::default();
+    let kept = kept_numbers(history, &mut verdict);
+    let knowers = knowers(history);
+    let is_forgotten = |number: usize| {
+        !kept.contains(&number) && knowers[number].iter().all(|life| history.lives[*life].stopped)
+    };
+    let mut ids: BTreeMap<usize, u64> = BTreeMap::new();
+    for (number, event) in history.publications.iter().enumerate() {
+        if let Published::Acknowledged { sequence } = event.result {
+            verdict.acknowledged += 1;
+            ids.insert(number, sequence);
+        }
+    }
+    for (client, journal) in history.journals.iter().enumerate() {
+        let name = format!("client {client}");
+        check_messages(&name, journal, history, &mut ids, &mut verdict);
+        check_complete(&name, journal, history, &is_forgotten, &mut verdict);
+    }
+    verdict
+}
+
+/// Returns the numbers of the events that the stream has at the end.
+fn kept_numbers(history: &History, verdict: &mut Verdict) -> BTreeSet<usize> {
+    let mut kept = BTreeSet::new();
+    for (id, fields) in history.kept.iter().flat_map(Stream::entries) {
+        let Some(data) = fields.iter().position(|field| field == b"data") else { continue };
+        let text = String::from_utf8(fields[data + 1].clone()).unwrap();
+        let number: usize = text.split_once(' ').unwrap().1.parse().unwrap();
+        if !kept.insert(number) {
+            verdict.faults.push(format!("event {number} is in the stream twice, also as {id}"));
+        }
+        if history.publications[number].result == Published::Refused {
+            verdict
+                .faults
+                .push(format!("event {number} was refused, and is in the stream as {id}"));
+        }
+    }
+    kept
+}
+
+/// Returns the processes that knew of each event: the one that received the acknowledgement, and
+/// those that delivered it.
+fn knowers(history: &History) -> Vec<BTreeSet<usize>> {
+    let mut knowers: Vec<BTreeSet<usize>> = Vec::new();
+    for event in &history.publications {
+        let is_acknowledged = matches!(event.result, Published::Acknowledged { .. });
+        knowers.push(is_acknowledged.then_some(event.life).into_iter().collect());
+    }
+    for received in history.journals.iter().flat_map(|journal| &journal.messages) {
+        if let Kind::Event(number) = received.kind {
+            knowers[number].insert(received.life);
+        }
+    }
+    knowers
+}
+
+/// Checks that messages are in order and not doubled or forged, and that all clients receive an
+/// event with the same id.
+fn check_messages(
+    name: &str,
+    journal: &Journal,
+    history: &History,
+    ids: &mut BTreeMap<usize, u64>,
+    verdict: &mut Verdict,
+) {
+    let mut seen = BTreeSet::new();
+    let mut last = journal.start.unwrap_or(0);
+    for received in &journal.messages {
+        let sequence = received.sequence.unwrap_or(0);
+        let is_in_order = match received.kind {
+            Kind::Event(_) => sequence > last,
+            // After an id that the hub cannot know, a client begins anew, at an older position.
+            Kind::Gap => sequence >= last || received.is_first,
+        };
+        if sequence < last && received.is_first && received.kind == Kind::Gap {
+            seen.clear();
+        }
+        last = sequence;
+        let mut fault = |what: &str| verdict.faults.push(format!("{name}: {what}: {received:?}"));
+        if !is_in_order {
+            fault("out of order");
+        }
+        let Kind::Event(number) = received.kind else {
+            verdict.gaps += 1;
+            if !history.has_lost {
+                fault("a gap without a loss");
+            }
+            continue;
+        };
+        if !seen.insert(number) {
+            fault("doubled");
+        }
+        match history.publications.get(number) {
+            Some(event) if event.result == Published::Refused => fault("refused"),
+            Some(event) if event.topic == received.topic => {}
+            _ => fault("forged"),
+        }
+        if *ids.entry(number).or_insert(sequence) != sequence {
+            fault("with another id");
+        }
+        if !journal.topics.contains(&received.topic) {
+            fault("of another topic");
+        }
+        verdict.deliveries += 1;
+    }
+}
+
+/// Checks that each acknowledged event was received, or reported by a gap.
+fn check_complete(
+    name: &str,
+    journal: &Journal,
+    history: &History,
+    is_forgotten: &impl Fn(usize) -> bool,
+    verdict: &mut Verdict,
+) {
+    let Some(start) = journal.start else { return };
+    let received: BTreeSet<_> = journal.messages.iter().map(|received| received.kind).collect();
+    for (number, event) in history.publications.iter().enumerate() {
+        let Published::Acknowledged { sequence } = event.result else { continue };
+        let is_concerned = journal.topics.contains(&event.topic) && sequence > start;
+        if !is_concerned || received.contains(&Kind::Event(number)) {
+            continue;
+        }
+        let reports = |message: &Received| {
+            message.kind == Kind::Gap
+                && message.topic == event.topic
+                && message.at >= event.began_at
+                // All gaps of an item but the last have the id before its position.
+                && message.sequence.is_none_or(|gap| gap + 1 >= sequence)
+        };
+        // A client whose last event was lost and forgotten is at a position that the stream
+        // reaches again.
+        let was_misled = || {
+            journal.messages.iter().any(|message| match message.kind {
+                Kind::Event(other) => message.sequence >= Some(sequence) && is_forgotten(other),
+                Kind::Gap => false,
+            })
+        };
+        if journal.messages.iter().any(reports) {
+            verdict.reported += 1;
+        } else if is_forgotten(number) || was_misled() {
+            verdict.excused += 1;
+        } else {
+            verdict.faults.push(format!(
+                "{name}: event {number} of topic {} with the sequence number {sequence} is \
+                 missing, and no gap reports it",
+                event.topic
+            ));
+        }
+    }
+}

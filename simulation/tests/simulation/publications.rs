@@ -1,0 +1,77 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tower_sse::hub::{Hub, PublishError};
+
+use crate::{journal::sequence, process::Process, redis::Network};
+
+/// The events of a simulation. An event's number is its index.
+#[derive(Clone, Default)]
+pub(crate) struct Publications {
+    events: Arc<Mutex<Vec<Publication>>>,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Publication {
+    pub(crate) topic: usize,
+    /// The process that published it.
+    pub(crate) life: usize,
+    pub(crate) began_at: u64,
+    pub(crate) result: Published,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Published {
+    /// The process stopped before it received an answer, or the simulation ended.
+    Pending,
+    Acknowledged {
+        sequence: u64,
+    },
+    Refused,
+    Unknown,
+}
+
+impl Publications {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Vec<Publication>> {
+        self.events.lock().unwrap()
+    }
+
+    /// Publishes an event in a task, which ends with the process. Returns its number.
+    pub(crate) fn publish(
+        &self,
+        network: &Network,
+        process: &Process,
+        topic: usize,
+    ) -> Option<usize> {
+        let hub = process.hub()?;
+        let number = {
+            let mut events = self.lock();
+            let (life, began_at) = (process.life, network.elapsed());
+            events.push(Publication { topic, life, began_at, result: Published::Pending });
+            events.len() - 1
+        };
+        let publishing = self.clone().run(network.clone(), hub, process.number, topic, number);
+        tokio::spawn(process.stopped.clone().run_until_cancelled_owned(publishing));
+        Some(number)
+    }
+
+    async fn run(self, network: Network, hub: Hub, process: usize, topic: usize, number: usize) {
+        let result = hub.publish(topic.to_string(), format!("{topic} {number}")).await;
+        let result = match result {
+            Ok(receipt) => {
+                let sequence = sequence(receipt.id().as_str()).expect("an id of the hub");
+                Published::Acknowledged { sequence }
+            }
+            Err(PublishError::Refused(error)) => {
+                network.log(|| format!("hub {process}: {error:?}"));
+                Published::Refused
+            }
+            Err(PublishError::Unknown(error)) => {
+                network.log(|| format!("hub {process}: {error:?}"));
+                Published::Unknown
+            }
+            Err(error) => panic!("{error:?}"),
+        };
+        network.log(|| format!("hub {process}: event {number} is {result:?}"));
+        self.lock()[number].result = result;
+    }
+}

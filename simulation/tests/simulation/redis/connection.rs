@@ -1,0 +1,200 @@
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    network::{Cut, Network, Refusal, State},
+    resp::{Command, Reply, take_command},
+    server::{Outcome, WRITES},
+};
+
+/// The server's end of a connection. Commands take effect in order, while earlier replies may still
+/// be on their way.
+struct Serving {
+    network: Network,
+    number: usize,
+    hub: usize,
+    machine: usize,
+    ended: CancellationToken,
+}
+
+/// A reply on its way to the hub.
+struct Sent {
+    due: Instant,
+    bytes: Vec<u8>,
+    has_entries: bool,
+}
+
+pub(super) fn spawn(
+    network: Network,
+    number: usize,
+    stream: DuplexStream,
+    ended: CancellationToken,
+) {
+    let (hub, machine) = {
+        let state = network.lock();
+        let connection = &state.connections[number];
+        (connection.hub, connection.machine)
+    };
+    let (reading, writing) = tokio::io::split(stream);
+    let (replies, sent) = unbounded_channel();
+    let deliver = deliver(network.clone(), hub, writing, sent);
+    tokio::spawn(ended.clone().run_until_cancelled_owned(deliver));
+    let serving = Serving { network, number, hub, machine, ended: ended.clone() };
+    tokio::spawn(ended.run_until_cancelled_owned(serving.serve(reading, replies)));
+}
+
+async fn deliver(
+    network: Network,
+    hub: usize,
+    mut writing: WriteHalf<DuplexStream>,
+    mut sent: UnboundedReceiver<Sent>,
+) {
+    while let Some(Sent { due, bytes, has_entries }) = sent.recv().await {
+        sleep_until(due).await;
+        let is_free = |state: &mut State| {
+            let link = &state.links[hub];
+            (!link.is_cut_off && !(has_entries && link.holds_reads)).then_some(())
+        };
+        network.until(is_free).await;
+        if writing.write_all(&bytes).await.is_err() {
+            return;
+        }
+    }
+}
+
+impl Serving {
+    async fn serve(self, mut reading: ReadHalf<DuplexStream>, replies: UnboundedSender<Sent>) {
+        let mut input = Vec::new();
+        loop {
+            while let Some(command) = take_command(&mut input) {
+                let Some(sent) = self.answer(&command).await else {
+                    self.ended.cancel();
+                    return;
+                };
+                _ = replies.send(sent);
+            }
+            if !matches!(reading.read_buf(&mut input).await, Ok(1..)) {
+                self.ended.cancel();
+                return;
+            }
+        }
+    }
+
+    /// Executes a command. Returns `None` if the connection breaks.
+    async fn answer(&self, command: &Command) -> Option<Sent> {
+        self.network.count_command().await;
+        self.network.travel(self.hub).await;
+        let machine = self.machine;
+        let is_running = |state: &mut State| (!state.machines[machine].is_paused).then_some(());
+        self.network.until(is_running).await;
+        // The commands with which the client sets up a connection are of no interest.
+        let cut = if command[0] == b"CLIENT" { None } else { self.take_cut() };
+        if cut == Some(Cut::BeforeCommand) {
+            self.network.log(|| format!("{} breaks before {}", self.number, text(command)));
+            return None;
+        }
+        let reply = self.execute(command).await;
+        let (number, hub) = (self.number, self.hub);
+        self.network
+            .log(|| format!("{number} (hub {hub}): {} = {}", text(command), reply_text(&reply)));
+        if cut == Some(Cut::AfterCommand) {
+            self.network.log(|| format!("{number} breaks after {}", text(command)));
+            return None;
+        }
+        let has_entries = matches!(&command[0][..], b"XREAD" | b"XRANGE");
+        let delay = {
+            let mut state = self.network.lock();
+            let delay = if has_entries { state.links[hub].read_delay } else { 0 };
+            state.next_latency() + delay
+        };
+        let mut bytes = Vec::new();
+        reply.encode(&mut bytes);
+        Some(Sent { due: Instant::now() + Duration::from_millis(delay), bytes, has_entries })
+    }
+
+    fn take_cut(&self) -> Option<Cut> {
+        self.network.lock().connections[self.number].cut_at.take()
+    }
+
+    async fn execute(&self, command: &Command) -> Reply {
+        let milliseconds = match self.try_execute(command) {
+            Outcome::Reply(reply) => return reply,
+            Outcome::Blocked { milliseconds } => milliseconds,
+        };
+        let mut seen = self.changes(&self.network.lock());
+        let served = self.network.until(|state| {
+            if state.machines[self.machine].is_paused || self.changes(state) == seen {
+                return None;
+            }
+            seen = self.changes(state);
+            match self.execute_in(state, command) {
+                Outcome::Reply(reply) => Some(reply),
+                Outcome::Blocked { .. } => None,
+            }
+        });
+        let served = timeout(Duration::from_millis(milliseconds), served).await;
+        served.unwrap_or(Reply::NilArray)
+    }
+
+    fn try_execute(&self, command: &Command) -> Outcome {
+        if is_write(command) {
+            self.network.change(|state| self.execute_in(state, command))
+        } else {
+            self.execute_in(&mut self.network.lock(), command)
+        }
+    }
+
+    fn execute_in(&self, state: &mut State, command: &Command) -> Outcome {
+        let now = self.network.now(state, self.machine);
+        let machine = &mut state.machines[self.machine];
+        if let Some(error) = machine.refusal.and_then(|refusal| refuse(refusal, command)) {
+            return Outcome::Reply(Reply::Error(error.to_owned()));
+        }
+        machine.server.execute(now, command)
+    }
+
+    fn changes(&self, state: &State) -> u64 {
+        state.machines[self.machine].server.changes
+    }
+}
+
+fn is_write(command: &Command) -> bool {
+    WRITES.iter().any(|write| write.as_bytes() == command[0])
+}
+
+/// Returns the error with which a server in this state answers a command.
+fn refuse(refusal: Refusal, command: &Command) -> Option<&'static str> {
+    let is_refused = match refusal {
+        Refusal::Loading => !matches!(&command[0][..], b"CLIENT" | b"INFO"),
+        Refusal::OutOfMemory | Refusal::ReadOnly | Refusal::NoReplicas => is_write(command),
+    };
+    is_refused.then_some(match refusal {
+        Refusal::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+        Refusal::ReadOnly => "READONLY You can't write against a read only replica.",
+        Refusal::Loading => "LOADING Redis is loading the dataset in memory",
+        Refusal::NoReplicas => "NOREPLICAS Not enough good replicas to write.",
+    })
+}
+
+fn text(command: &Command) -> String {
+    let is_script = command[0] == b"EVAL";
+    let parts = command.iter().enumerate().filter(|(index, _)| !(is_script && *index == 1));
+    let parts: Vec<_> = parts.map(|(_, part)| String::from_utf8_lossy(part)).collect();
+    parts.join(" ")
+}
+
+fn reply_text(reply: &Reply) -> String {
+    let mut bytes = Vec::new();
+    reply.encode(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    // Lengths say nothing.
+    let lines =
+        text.split("\r\n").filter(|line| !line.starts_with(['$', '*']) || line.ends_with("-1"));
+    lines.collect::<Vec<_>>().join(" ")
+}

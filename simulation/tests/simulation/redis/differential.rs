@@ -1,0 +1,191 @@
+//! The model against a real Redis: both execute the same random commands, and must reply the same.
+
+use std::{
+    env,
+    io::{Write, stderr},
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use fastrand::Rng;
+use redis::{Connection, ConnectionLike, RedisResult, Value};
+
+use super::{
+    resp::Reply,
+    script::MARK,
+    server::{Outcome, Server},
+};
+
+const SEQUENCES: u64 = 100;
+const COMMANDS: usize = 300;
+/// Ids that are far ahead of the clock, so that Redis counts up from them.
+const AHEAD: u64 = 9_000_000_000_000;
+
+/// A server on a port of its own. Dropping it kills it.
+struct RealServer {
+    process: Child,
+    url: String,
+}
+
+impl RealServer {
+    fn start() -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .ok()?;
+        Some(Self { process, url: format!("redis://127.0.0.1:{port}/") })
+    }
+
+    fn connect(&self) -> Connection {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let client = redis::Client::open(self.url.as_str()).unwrap();
+        loop {
+            match client.get_connection() {
+                Ok(connection) => return connection,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            // The server gives no sign that it listens.
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for RealServer {
+    fn drop(&mut self) {
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+#[test]
+fn model_replies_as_redis_does() {
+    let Some(server) = RealServer::start() else {
+        assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no redis-server here");
+        // Not by a macro: the test harness captures what passing tests print with those.
+        #[allow(clippy::explicit_write)]
+        writeln!(stderr(), "skipped: no redis-server here").unwrap();
+        return;
+    };
+    let mut real = server.connect();
+    for seed in 0..SEQUENCES {
+        let mut rng = Rng::with_seed(seed);
+        let () = redis::cmd("FLUSHALL").query(&mut real).unwrap();
+        let (seconds, _): (u64, u64) = redis::cmd("TIME").query(&mut real).unwrap();
+        let mut model = Server::default();
+        let mut sequence = Vec::new();
+        for _ in 0..COMMANDS {
+            let command = random_command(&mut rng);
+            sequence.push(command.join(" ").replace(MARK, "MARK"));
+            let mut packed = redis::cmd(&command[0]);
+            command[1..].iter().for_each(|part| _ = packed.arg(part));
+            let expected = text(real.req_command(&packed).and_then(Value::extract_error));
+            let now = clock(&command, &expected).unwrap_or(seconds * 1000);
+            let command: Vec<_> = command.into_iter().map(String::into_bytes).collect();
+            let reply = match model.execute(now, &command) {
+                Outcome::Reply(reply) => reply,
+                Outcome::Blocked { .. } => Reply::NilArray,
+            };
+            let mut bytes = Vec::new();
+            reply.encode(&mut bytes);
+            let modelled = text(redis::parse_redis_value(&bytes).and_then(Value::extract_error));
+            assert_eq!(modelled, expected, "seed {seed}:\n{}", sequence.join("\n"));
+        }
+    }
+}
+
+/// Returns the time of the server's clock in milliseconds, if the id that it has assigned says so.
+fn clock(command: &[String], reply: &str) -> Option<u64> {
+    let (milliseconds, counter) = reply.split_once('-')?;
+    let milliseconds = milliseconds.parse().ok().filter(|id| (1_000_000..AHEAD).contains(id))?;
+    if counter != "0" {
+        return None;
+    }
+    // A marker is in the next millisecond.
+    Some(if command[0] == "EVAL" { milliseconds - 1 } else { milliseconds })
+}
+
+fn text(reply: RedisResult<Value>) -> String {
+    match reply {
+        Ok(Value::BulkString(bytes)) => String::from_utf8(bytes).unwrap(),
+        Ok(value) => format!("{value:?}"),
+        Err(error) => {
+            let detail = error.detail().unwrap_or_default();
+            // An error in a script names its line.
+            let (detail, _) = detail.split_once(" script: ").unwrap_or((detail, ""));
+            format!("{} {detail}", error.code().unwrap_or_default())
+        }
+    }
+}
+
+fn random_command(rng: &mut Rng) -> Vec<String> {
+    let key = if rng.u8(..5) > 0 { "a" } else { "b" };
+    let other = if rng.bool() { "a" } else { "b" };
+    let count = rng.usize(1..6);
+    let (id, end) = (random_id(rng), random_id(rng));
+    let [id, end] = [id, end].map(|id| if rng.u8(..5) == 0 { format!("({id}") } else { id });
+    let field = rng.u16(..);
+    let text = match rng.u8(..30) {
+        0..5 => format!("XADD {key} NOMKSTREAM MAXLEN ~ 100000 * topic a data {field}"),
+        5..7 => format!("XADD {key} * data {field}"),
+        7..10 => format!("XADD {key} {} data {field}", random_id(rng)),
+        10..13 => {
+            let conditions = ["empty".to_owned(), "always".to_owned(), random_id(rng)];
+            let condition = &conditions[rng.usize(..3)];
+            let newest = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
+            let leap = newest + 3;
+            return [
+                "EVAL",
+                MARK,
+                "1",
+                key,
+                condition,
+                "5-0",
+                &newest.to_string(),
+                &format!("{leap}-0"),
+            ]
+            .map(str::to_owned)
+            .into();
+        }
+        13..16 => format!("XRANGE {key} {id} {end} COUNT {count}"),
+        16 => format!("XRANGE {key} - + COUNT {count}"),
+        17 => format!("XRANGE {key} {id} +"),
+        18 => format!("XREVRANGE {key} {id} - COUNT {count}"),
+        19 => format!("XREVRANGE {key} + {end} COUNT {count}"),
+        // A server takes up to 100 ms to end a wait.
+        20 if rng.u8(..4) == 0 => {
+            format!("XREAD COUNT {count} BLOCK 1 STREAMS {key} {}", random_id(rng))
+        }
+        20..23 => format!("XLEN {key}"),
+        23 => format!("XDEL {key} {} {}", random_id(rng), random_id(rng)),
+        24 => format!("XTRIM {key} MAXLEN = {}", rng.u8(..20)),
+        25 => format!("{} {key}", ["DEL", "UNLINK", "EXISTS"][rng.usize(..3)]),
+        26 => format!("RENAME {key} {other}"),
+        27 => {
+            let copied = if key == "a" { "b" } else { "a" };
+            format!("COPY {key} {copied} REPLACE")
+        }
+        28 if rng.bool() => format!("PEXPIRE {key} {}", [0, 1_000_000_000][rng.usize(..2)]),
+        28 => format!("PERSIST {key}"),
+        _ => "PING".to_owned(),
+    };
+    text.split(' ').map(str::to_owned).collect()
+}
+
+/// Returns an id that an entry may have, or text that is not an id.
+fn random_id(rng: &mut Rng) -> String {
+    let milliseconds = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
+    match rng.u8(..20) {
+        0 => "x".to_owned(),
+        1 => "5-".to_owned(),
+        2 => u64::MAX.to_string(),
+        3 => format!("{0}-{0}", u64::MAX),
+        4 => "0-0".to_owned(),
+        5..9 => milliseconds.to_string(),
+        _ => format!("{milliseconds}-{}", rng.u64(..4)),
+    }
+}

@@ -1,0 +1,23 @@
+//! A model of Redis in memory: only what the crate and an operator use, with faults as operations.
+//!
+//! `Server` executes commands, `Network` has the servers and the hubs' connections to them. The
+//! test `differential` compares a `Server` with a real one.
+
+mod connection;
+#[cfg(test)]
+mod differential;
+mod id;
+mod network;
+mod operations;
+mod resp;
+mod script;
+mod server;
+mod stream;
+
+pub(crate) use self::{
+    network::{Cut, Data, Network, Refusal},
+    stream::Stream,
+};
+
+/// The key of the stream, which is the broker's default.
+pub(crate) const KEY: &[u8] = b"tower-sse";

@@ -1,0 +1,221 @@
+use std::{mem, time::Duration};
+
+use fastrand::Rng;
+use tokio::time::sleep;
+
+use crate::{
+    client::Client,
+    faults::{Fault, Kind},
+    oracle::{History, Life},
+    process::Process,
+    publications::{Publications, Published},
+    redis::Network,
+};
+
+/// The time in which every hub must follow and accept events after the faults have ended.
+const RECOVERY: Duration = Duration::from_secs(15);
+/// The time in which an event must reach all clients when there are no faults.
+const DELIVERY: Duration = Duration::from_secs(3);
+
+/// The processes and clients of one simulation, and what may happen to them.
+pub(crate) struct Scheduler {
+    rng: Rng,
+    network: Network,
+    processes: Vec<Process>,
+    lives: Vec<Life>,
+    clients: Vec<Client>,
+    publications: Publications,
+    topics: usize,
+    /// The kinds of faults of this simulation: with a few of them, pairs meet more often.
+    kinds: Vec<Kind>,
+    stops_processes: bool,
+    /// The hub that most faults hit, and that publishes most events.
+    victim: usize,
+    has_lost: bool,
+    /// The steps that are left of a series of faults with little time between them.
+    series: u32,
+}
+
+impl Scheduler {
+    pub(crate) fn new(mut rng: Rng, network: &Network, hubs: usize) -> Self {
+        let kinds = Kind::some(&mut rng);
+        let topics = rng.usize(1..4);
+        let clients = (0..rng.usize(2..7)).map(|number| {
+            let mut of_client: Vec<_> = (0..topics).filter(|_| rng.bool()).collect();
+            if of_client.is_empty() {
+                of_client.push(rng.usize(..topics));
+            }
+            Client::new(number, of_client)
+        });
+        let clients = clients.collect();
+        let mut scheduler = Self {
+            network: network.clone(),
+            processes: Vec::new(),
+            lives: Vec::new(),
+            clients,
+            publications: Publications::default(),
+            topics,
+            kinds,
+            stops_processes: rng.u8(..5) == 0,
+            victim: rng.usize(..hubs),
+            has_lost: false,
+            series: 0,
+            rng,
+        };
+        network.log(|| format!("{hubs} hubs, {topics} topics, faults: {:?}", scheduler.kinds));
+        for number in 0..hubs {
+            let process = scheduler.start(number);
+            scheduler.processes.push(process);
+        }
+        scheduler
+    }
+
+    fn start(&mut self, number: usize) -> Process {
+        self.lives.push(Life { stopped: false });
+        Process::start(&self.network, number, self.lives.len() - 1)
+    }
+
+    /// Runs until the end, and returns what happened and which hubs did not recover.
+    pub(crate) async fn run(mut self) -> (History, Vec<String>) {
+        while self.processes.iter().any(|process| process.hub().is_none()) {
+            self.pass(10).await;
+        }
+        if self.rng.u8(..4) == 0 {
+            // Redis then counts up from its newest id, so ids repeat after every roll-back.
+            Fault::Clock { step: -3_600_000 }.inject(&self.network);
+        }
+        let fault_weight = self.rng.u32(2..14);
+        for _ in 0..self.rng.usize(30..120) {
+            self.step(fault_weight).await;
+        }
+        self.network.heal();
+        let failures = self.recover().await;
+        let journals = self.clients.into_iter().map(|client| client.journal).collect();
+        let publications = mem::take(&mut *self.publications.lock());
+        let (lives, has_lost) = (self.lives, self.has_lost);
+        let kept = self.network.stream();
+        (History { publications, journals, lives, kept, has_lost }, failures)
+    }
+
+    async fn step(&mut self, fault_weight: u32) {
+        if self.series > 0 {
+            self.series -= 1;
+            match self.rng.u8(..8) {
+                0..4 => self.publish(),
+                4..5 => self.move_client(),
+                _ => self.inject(),
+            }
+            let milliseconds =
+                if self.rng.bool() { self.rng.u64(..10) } else { self.rng.u64(..200) };
+            return self.pass(milliseconds).await;
+        }
+        match self.rng.u32(..60 + fault_weight) {
+            0..34 => self.publish(),
+            34..46 => self.move_client(),
+            46..48 if self.stops_processes => self.restart_process(),
+            46..60 => {}
+            _ => {
+                self.inject();
+                self.series = if self.rng.bool() { self.rng.u32(1..12) } else { 0 };
+            }
+        }
+        let milliseconds = match self.rng.u8(..40) {
+            0..20 => 0,
+            20..32 => self.rng.u64(..10),
+            32..38 => self.rng.u64(..200),
+            38 => self.rng.u64(..1_000),
+            _ => self.rng.u64(..5_000),
+        };
+        self.pass(milliseconds).await;
+    }
+
+    fn publish(&mut self) {
+        let hub = self.choose_hub();
+        for _ in 0..self.rng.usize(1..5) {
+            let topic = self.rng.usize(..self.topics);
+            self.publications.publish(&self.network, &self.processes[hub], topic);
+        }
+    }
+
+    fn choose_hub(&mut self) -> usize {
+        if self.rng.bool() { self.victim } else { self.rng.usize(..self.processes.len()) }
+    }
+
+    fn move_client(&mut self) {
+        let client = self.rng.usize(..self.clients.len());
+        let hub = self.rng.usize(..self.processes.len());
+        let client = &mut self.clients[client];
+        if self.rng.u8(..3) > 0 {
+            client.receive(&self.network, self.rng.usize(..3));
+        }
+        client.cut();
+        if self.rng.u8(..3) > 0 {
+            client.resume(&self.network, &self.processes[hub]);
+        }
+    }
+
+    /// Stops a process as a crash does, and starts it again.
+    fn restart_process(&mut self) {
+        let number = self.rng.usize(..self.processes.len());
+        self.network.log(|| format!("*** hub {number} stops and starts again"));
+        let life = self.processes[number].life;
+        self.lives[life].stopped = true;
+        self.clients.iter_mut().filter(|client| client.life() == Some(life)).for_each(Client::cut);
+        let process = self.start(number);
+        self.processes[number] = process;
+    }
+
+    fn inject(&mut self) {
+        let kind = self.kinds[self.rng.usize(..self.kinds.len())];
+        self.has_lost |= kind.loses();
+        kind.choose(&mut self.rng, self.processes.len(), self.victim).inject(&self.network);
+    }
+
+    /// Lets time pass, and clients receive.
+    async fn pass(&mut self, milliseconds: u64) {
+        sleep(Duration::from_millis(milliseconds)).await;
+        for client in &mut self.clients {
+            // A slow client does not receive everything at once.
+            if self.rng.u8(..4) > 0 {
+                client.receive(&self.network, usize::MAX);
+            }
+        }
+    }
+
+    /// Waits until every hub accepts events, and every client receives them.
+    async fn recover(&mut self) -> Vec<String> {
+        sleep(RECOVERY).await;
+        let hubs = 0..self.processes.len();
+        let mut last = Vec::new();
+        for hub in hubs.clone() {
+            for topic in 0..self.topics {
+                let number = self.publications.publish(&self.network, &self.processes[hub], topic);
+                last.push((hub, number));
+            }
+        }
+        for client in &mut self.clients {
+            if client.life().is_none() {
+                let hub = self.rng.usize(hubs.clone());
+                client.resume(&self.network, &self.processes[hub]);
+            }
+        }
+        sleep(DELIVERY).await;
+        for client in &mut self.clients {
+            client.receive(&self.network, usize::MAX);
+            // No other hub has anything else.
+            let hub = self.rng.usize(hubs.clone());
+            client.resume(&self.network, &self.processes[hub]);
+        }
+        let events = self.publications.lock();
+        let failures = last.into_iter().filter_map(|(hub, number)| {
+            let result = number.map(|number| events[number].result);
+            let is_acknowledged = matches!(result, Some(Published::Acknowledged { .. }));
+            (!is_acknowledged).then(|| format!("hub {hub} has not recovered: {result:?}"))
+        });
+        let mut failures: Vec<_> = failures.collect();
+        if self.network.is_exhausted() {
+            failures.insert(0, "the hubs repeat commands for ever".to_owned());
+        }
+        failures
+    }
+}

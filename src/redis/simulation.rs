@@ -1,0 +1,100 @@
+//! Connections of hubs to a simulated Redis, for the package `simulation`.
+
+use std::{
+    cell::RefCell,
+    fmt, io,
+    ops::{Deref, DerefMut},
+    pin::Pin,
+    rc::Rc,
+    sync::Arc,
+};
+
+use ::redis::{
+    AsyncConnectionConfig, Client, ConnectionAddr, RedisResult,
+    aio::MultiplexedConnection as ClientConnection,
+};
+use tokio::{
+    io::{AsyncRead, AsyncWrite},
+    task::AbortHandle,
+    time::timeout,
+};
+
+use super::connector::CONNECT_TIMEOUT;
+
+/// A connection of bytes.
+pub trait Transport: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
+
+impl<T: AsyncRead + AsyncWrite + Unpin + Send + 'static> Transport for T {}
+
+/// The future of a transport.
+pub type Dialing = Pin<Box<dyn Future<Output = io::Result<Box<dyn Transport>>> + Send>>;
+
+type Dialer = Rc<dyn Fn(&str) -> Dialing>;
+
+thread_local! {
+    static DIALER: RefCell<Option<Dialer>> = const { RefCell::new(None) };
+}
+
+/// Opens all connections to Redis in this thread by `dial`, which receives the host of the URL.
+pub fn set_dialer(dial: impl Fn(&str) -> Dialing + 'static) {
+    DIALER.set(Some(Rc::new(dial)));
+}
+
+/// A connection of the Redis client over a simulated transport. Its task ends with the last clone,
+/// as that of a connection over TCP does.
+#[derive(Clone)]
+pub(super) struct MultiplexedConnection {
+    connection: ClientConnection,
+    _driver: Arc<Driver>,
+}
+
+struct Driver(AbortHandle);
+
+impl Drop for Driver {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+/// Connects as the Redis client does.
+pub(super) async fn connect(
+    client: &Client,
+    config: &AsyncConnectionConfig,
+) -> RedisResult<MultiplexedConnection> {
+    let info = client.get_connection_info();
+    let ConnectionAddr::Tcp(host, _) = info.addr() else {
+        return Err(io::Error::from(io::ErrorKind::Unsupported).into());
+    };
+    let dialing = DIALER.with_borrow(|dialer| dialer.as_ref().map(|dial| dial(host)));
+    let Some(dialing) = dialing else {
+        return Err(io::Error::other("no dialer is set").into());
+    };
+    let connecting = async {
+        let transport = dialing.await?;
+        ClientConnection::new_with_config(info.redis_settings(), transport, config.clone()).await
+    };
+    let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
+    let (connection, driver) = timeout(CONNECT_TIMEOUT, connecting).await.map_err(timed_out)??;
+    let driver = Arc::new(Driver(tokio::spawn(driver).abort_handle()));
+    Ok(MultiplexedConnection { connection, _driver: driver })
+}
+
+impl Deref for MultiplexedConnection {
+    type Target = ClientConnection;
+
+    fn deref(&self) -> &ClientConnection {
+        &self.connection
+    }
+}
+
+impl DerefMut for MultiplexedConnection {
+    fn deref_mut(&mut self) -> &mut ClientConnection {
+        &mut self.connection
+    }
+}
+
+impl fmt::Debug for MultiplexedConnection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.connection.fmt(f)
+    }
+}
