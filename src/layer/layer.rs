@@ -78,8 +78,9 @@ use super::{Config, SseService, marker};
 /// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
 ///
 /// [`options`](Self::options) sets several options of streams at once. A response can override them
-/// with [`StreamOptions`](crate::StreamOptions) in its extensions. A method `without_…` turns an
-/// option off.
+/// with [`StreamOptions`](crate::StreamOptions) in its extensions, whose methods `without_…` turn
+/// options off. [`without_heartbeat`](Self::without_heartbeat) turns off the only option of a layer
+/// that is on by default.
 ///
 /// # Services that return a bare stream
 ///

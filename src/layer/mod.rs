@@ -2,7 +2,6 @@
 
 mod admission;
 mod config;
-mod end_setters;
 mod future;
 mod headers;
 mod in_flight;
@@ -13,7 +12,6 @@ pub mod marker;
 mod refusal;
 mod service;
 mod setters;
-mod stream_setters;
 
 pub use self::{
     future::ResponseFuture,
