@@ -6,7 +6,6 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-#[cfg(feature = "testing")]
 use super::Hub;
 use super::shared::{NotAppended, Shared};
 use crate::{callback::catch_panic, event::Event};
@@ -67,13 +66,11 @@ impl Feed {
     }
 
     /// Returns whether the hub is closed or dropped.
-    #[cfg(feature = "testing")]
     pub fn is_closed(&self) -> bool {
         self.closed.is_cancelled()
     }
 
     /// Returns whether this feed belongs to `hub`.
-    #[cfg(feature = "testing")]
     pub fn feeds(&self, hub: &Hub) -> bool {
         std::ptr::eq(self.hub.as_ptr(), Arc::as_ptr(hub.shared()))
     }

@@ -34,7 +34,6 @@ impl Hub {
         Self { shared }
     }
 
-    #[cfg(any(feature = "testing", tower_sse_loom))]
     pub(super) const fn shared(&self) -> &Arc<Shared> {
         &self.shared
     }

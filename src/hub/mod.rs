@@ -195,7 +195,6 @@ mod wait;
 
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
-#[cfg(feature = "redis")]
 pub(crate) use self::feed::Closed;
 pub use self::{
     broker::Broker,
@@ -208,7 +207,6 @@ pub use self::{
     subscribe::Subscribe,
     subscription::Subscription,
 };
-#[cfg(any(feature = "redis", feature = "testing"))]
 pub(crate) use self::{
     broker::{Publisher, Publishing},
     feed::Feed,

@@ -4,8 +4,8 @@ use http::{
     header::{CONTENT_ENCODING, RETRY_AFTER},
 };
 
-use super::{admission::mark_refused, headers};
-use crate::{connection::Client, options::Retry};
+use super::Handled;
+use crate::{connection::Client, headers, options::Retry};
 
 /// The answer to a client whose stream cannot open because the server is [shutting
 /// down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
@@ -118,7 +118,7 @@ impl Refusal {
             _ => Bytes::new(),
         };
         let mut response = response.map(|_| whole(line));
-        mark_refused(response.extensions_mut());
+        Handled::Refused.mark(response.extensions_mut());
         if is_stream {
             response.headers_mut().remove(CONTENT_ENCODING);
             headers::make_event_stream(response.headers_mut());
