@@ -70,10 +70,10 @@ impl<M> SseLayer<M> {
     /// - The closure panicked, or returned an event with neither data nor a name, which no client
     ///   would dispatch.
     ///
-    /// The events before the error are sent first. The body fails 20 milliseconds after the server
-    /// has released their bytes, but waits at most a second for that. A client that reads slowly,
-    /// or is behind a compressor that does not flush, may still lose the last events. A failing
-    /// body also causes [log lines](crate::operating::errors#logs) of the server and of proxies.
+    /// The events before the error are sent first, and the body fails [a little
+    /// later](crate::operating::errors#timing). A client that reads slowly may still lose the last
+    /// events. A failing body also causes [log lines](crate::operating::errors#logs) of the server
+    /// and of proxies.
     ///
     /// ```
     /// use tower_sse::{Event, SseLayer};

@@ -13,13 +13,10 @@ impl<M> SseLayer<M> {
     ///
     /// - A stream takes a permit at the response head, or when the service is called if it returns
     ///   a bare stream. It holds the permit until it has closed, on every exit path.
-    ///   (`ConcurrencyLimit` of tower frees its permit at the response head.)
     /// - A stream with a status other than 200 is never refused. It takes a permit only if one is
     ///   free.
-    /// - A client that does not read keeps its permits, because neither [`max_age`](Self::max_age)
-    ///   nor the [shutdown](Self::shutdown) can end its streams. Over HTTP/2, one connection can
-    ///   keep 200 permits with hyper's default settings. Limit the age of connections; see [proxies
-    ///   and sockets](crate::operating::proxies#http2-clients-that-grant-no-window).
+    /// - A [client that does not read](crate::operating::proxies#http2-clients-that-grant-no-window)
+    ///   keeps its permits: up to 200 with one connection over HTTP/2.
     ///
     /// # Panics
     ///
@@ -63,9 +60,8 @@ impl<M> SseLayer<M> {
     /// - A request without an `Accept` header accepts anything. If several ranges match, the most
     ///   specific one decides.
     /// - Only event streams with status 200 are affected.
-    /// - A service that returns a bare stream is not called. If it reserved a permit in
-    ///   `poll_ready`, as tower's `ConcurrencyLimit` does, that permit stays reserved for its next
-    ///   request.
+    /// - A service that returns a bare stream is not called, [as for a
+    ///   refusal](Refusal#what-is-refused).
     ///
     /// ```
     /// use tower_sse::SseLayer;

@@ -18,43 +18,18 @@ impl<M> SseLayer<M> {
     /// By default nothing ends streams. With open streams, the graceful shutdown of axum or hyper
     /// therefore never finishes, because it waits for every body.
     ///
-    /// Use the token that shuts the server down. It cannot end the stream of a client that does not
-    /// read, because hyper does not poll that body. Therefore give the graceful shutdown a
-    /// deadline:
+    /// Use the token that shuts the server down, and give the graceful shutdown a deadline, because
+    /// the token cannot end the stream of a client that does not read. The page
+    /// [shutdown](crate::operating::shutdown) has the recipes for axum, hyper and tonic.
     ///
-    /// ```no_run
-    /// use std::{io, time::Duration};
-    ///
-    /// use axum::Router;
-    /// use tokio::net::TcpListener;
+    /// ```
     /// use tokio_util::sync::CancellationToken;
     /// use tower_sse::SseLayer;
     ///
-    /// # async fn serve(router: Router, listener: TcpListener) -> io::Result<()> {
     /// let shutdown = CancellationToken::new();
-    /// let app = router.layer(SseLayer::new().shutdown(shutdown.clone()));
-    /// tokio::spawn({
-    ///     let shutdown = shutdown.clone();
-    ///     async move {
-    ///         if tokio::signal::ctrl_c().await.is_ok() {
-    ///             shutdown.cancel();
-    ///         }
-    ///     }
-    /// });
-    ///
-    /// let server = axum::serve(listener, app)
-    ///     .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    /// tokio::select! {
-    ///     served = server => served,
-    ///     () = async {
-    ///         shutdown.cancelled().await;
-    ///         tokio::time::sleep(Duration::from_secs(40)).await;
-    ///     } => Ok(()),
-    /// }
-    /// # }
+    /// # let layer: SseLayer =
+    /// SseLayer::new().shutdown(shutdown.clone());
     /// ```
-    ///
-    /// Recipes for hyper and tonic are on the page [shutdown](crate::operating::shutdown).
     #[doc(alias = "graceful_shutdown")]
     #[must_use]
     pub fn shutdown(mut self, token: CancellationToken) -> Self {
