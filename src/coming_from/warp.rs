@@ -46,7 +46,7 @@
 //!
 //! - `sse::reply(s)`: [`response(s)`](crate::response)
 //! - `Event::default()`: [`Event::new()`]
-//! - `.json_data(v)?`: [`Json::new(v)`](crate::Json::new)
+//! - `.json_data(v)?`: [`.json(v)`](crate::Event::json)
 //! - `.id(text)`: [`EventId`]
 //! - `.event(text)`: [`EventName`]
 //! - `sse::keep_alive()`: [`heartbeat`](SseLayer::heartbeat)

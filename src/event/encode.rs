@@ -70,15 +70,22 @@ impl Encode for Event {
                 frame.put_lines(DATA, data.as_bytes());
                 frame.put(b"\n\n");
             }
-            event => event.encode_fields(event.data_bytes(), frame),
+            event => event.encode_fields(frame),
         }
         Ok(())
     }
 }
 
 impl Event {
+    // Inlined, it would slow down events that have only data.
+    #[inline(never)]
+    fn encode_fields(&self, frame: &mut FrameBuf) {
+        self.encode_with(self.data_bytes(), frame);
+    }
+
     /// Encodes the event with `data` in place of its own.
-    pub(super) fn encode_fields(&self, data: Option<&[u8]>, frame: &mut FrameBuf) {
+    #[inline]
+    pub(super) fn encode_with(&self, data: Option<&[u8]>, frame: &mut FrameBuf) {
         if frame.spare() < ROOM_FOR_FIELDS + data.map_or(0, <[u8]>::len) {
             frame.reserve(self.len_with(data));
         }
@@ -94,7 +101,7 @@ impl Event {
 
     pub(super) fn encoded(&self) -> Bytes {
         let mut frame = FrameBuf::new();
-        self.encode_fields(self.data_bytes(), &mut frame);
+        self.encode_fields(&mut frame);
         frame.take()
     }
 

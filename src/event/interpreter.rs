@@ -30,7 +30,7 @@ pub(crate) enum Decoded<'a> {
     Message(Message),
     /// An empty line that completes no message.
     Empty,
-    Comment(&'a [u8]),
+    Comment(#[cfg_attr(not(feature = "testing"), expect(dead_code))] &'a [u8]),
     Field,
 }
 

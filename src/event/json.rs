@@ -71,7 +71,7 @@ impl<T: Serialize> Encode for Json<T> {
         let mut json = SCRATCH.try_with(Cell::take).unwrap_or_default();
         let serialized = serde_json::to_writer(&mut json, &self.value);
         if serialized.is_ok() {
-            self.event.encode_fields(Some(&json), frame);
+            self.event.encode_with(Some(&json), frame);
         }
         if json.capacity() <= SCRATCH_KEPT {
             json.clear();

@@ -1,5 +1,3 @@
-use memchr::memchr;
-
 /// The bytes that may precede the first line of a stream.
 pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
@@ -13,14 +11,18 @@ pub(crate) enum Line<'a> {
 
 impl<'a> Line<'a> {
     /// Reads a line without its line end.
-    #[inline]
+    // Without `always`, the parts of the line would be returned through memory.
+    #[inline(always)]
     pub(crate) fn parse(line: &'a [u8]) -> Self {
-        match memchr(b':', line).and_then(|colon| line.split_at_checked(colon)) {
-            Some((b"", [_, b' ', text @ ..] | [_, text @ ..])) => Self::Comment(text),
-            Some((name, [_, b' ', value @ ..] | [_, value @ ..])) => Self::Field { name, value },
-            _ if line.is_empty() => Self::Empty,
-            _ => Self::Field { name: line, value: b"" },
+        if line.is_empty() {
+            return Self::Empty;
         }
+        // Names are so short that calling memchr costs more than the search.
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+        let value = value.strip_prefix(b":").unwrap_or(value);
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        if colon == 0 { Self::Comment(value) } else { Self::Field { name, value } }
     }
 }
 

@@ -1,5 +1,3 @@
-use std::mem;
-
 use memchr::memchr2;
 
 use super::line::{BYTE_ORDER_MARK, Line, is_reconnection_time};
@@ -26,16 +24,22 @@ impl LineReader {
     /// Consumes all of `input` and returns `None` if no line ends in it.
     ///
     /// Returns an error if more than `limit` bytes of one line have come. Nothing can be read then.
-    #[inline]
+    // Without `always`, the result would be returned through memory.
+    #[inline(always)]
     pub(crate) fn next<'a, 'b: 'a>(
         &'a mut self,
         input: &mut &'b [u8],
         limit: usize,
     ) -> Result<Option<&'a [u8]>, TooLong> {
-        if mem::take(&mut self.is_returned) {
+        if input.is_empty() {
+            return Ok(None);
+        }
+        if self.is_returned {
+            self.is_returned = false;
             self.line.clear();
         }
-        if !input.is_empty() && mem::take(&mut self.after_cr) {
+        if self.after_cr {
+            self.after_cr = false;
             *input = input.strip_prefix(b"\n").unwrap_or(input);
         }
         let end = memchr2(b'\n', b'\r', input);
@@ -58,9 +62,10 @@ impl LineReader {
             self.is_returned = true;
             &self.line
         };
-        if mem::replace(&mut self.has_first_line, true) {
+        if self.has_first_line {
             return Ok(Some(line));
         }
+        self.has_first_line = true;
         Ok(Some(line.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(line)))
     }
 

@@ -4,11 +4,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Broker, Hub, Retention,
+    broker::{Feed, Link},
     faults::Fault,
-    feed::Feed,
-    link::Link,
-    registry::{Registry, RetentionOf},
-    shared::Shared,
+    state::HubState,
+    topic::{RetentionOf, Topics},
 };
 use crate::history::Epoch;
 
@@ -31,11 +30,11 @@ pub struct HubBuilder {
     retention: Retention,
     retention_of: Option<Box<RetentionOf>>,
     max_memory: usize,
-    pub(super) fault: Fault,
+    pub(crate) fault: Fault,
 }
 
 impl HubBuilder {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             retention: Retention::new(),
             retention_of: None,
@@ -148,9 +147,9 @@ impl HubBuilder {
         Ok(Hub::of(shared))
     }
 
-    fn shared(self, epoch: Epoch, link: Option<Link>) -> Arc<Shared> {
-        let registry = Registry::new(self.retention, self.retention_of, self.max_memory);
-        Arc::new(Shared::new(epoch, registry, link, self.fault))
+    fn shared(self, epoch: Epoch, link: Option<Link>) -> Arc<HubState> {
+        let topics = Topics::new(self.retention, self.retention_of, self.max_memory);
+        Arc::new(HubState::new(epoch, topics, link, self.fault))
     }
 }
 

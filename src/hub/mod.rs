@@ -168,46 +168,25 @@
 
 mod broker;
 mod builder;
-mod cursor;
-mod eviction;
-mod eviction_queue;
 mod faults;
-mod feed;
-mod flush_window;
-mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
-mod link;
-mod losses;
-mod merge_queue;
-mod preamble;
 mod publish;
-mod read;
-mod registry;
 mod retention;
-mod shared;
+mod state;
 mod stats;
-mod subscribe;
 mod subscription;
-mod tombstones;
 mod topic;
-mod wait;
 
+pub(crate) use self::broker::{Closed, Feed, Publisher, Publishing};
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
-pub(crate) use self::feed::Closed;
 pub use self::{
     broker::Broker,
     builder::HubBuilder,
-    gap::GapPolicy,
     hub::Hub,
     publish::{PublishError, Receipt},
     retention::Retention,
     stats::HubStats,
-    subscribe::Subscribe,
-    subscription::Subscription,
-};
-pub(crate) use self::{
-    broker::{Publisher, Publishing},
-    feed::Feed,
+    subscription::{GapPolicy, Subscribe, Subscription},
 };

@@ -5,8 +5,8 @@ use crate::{BoxError, event::EventId, history::Position};
 /// The id of a published event, and the number of the topic's subscriptions in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    pub(super) position: Position,
-    pub(super) subscribers: usize,
+    pub(crate) position: Position,
+    pub(crate) subscribers: usize,
 }
 
 impl Receipt {

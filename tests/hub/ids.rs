@@ -145,25 +145,6 @@ fn gap_is_reported_at_the_position_of_the_newest_evicted_event() {
 }
 
 #[test]
-fn position_rendered_into_a_page_misses_no_later_event() {
-    let hub = Hub::builder().retain_events(2).build();
-    let pages: Vec<_> = (0..4)
-        .map(|number| {
-            let position = hub.position();
-            assert_eq!(sequence(position.as_str()), number);
-            publish(&hub, "a", "a");
-            position
-        })
-        .map(LastEventId::from)
-        .collect();
-    let after = |page: usize| read(&hub, &["a", "new"], pages[page].clone());
-    assert_eq!(after(3), ["a@4"]);
-    assert_eq!(after(2), ["a@3", "a@4"]);
-    assert_eq!(after(1), ["gap a@2", "a@3", "a@4"]);
-    assert_eq!(after(0), ["gap a@2", "a@3", "a@4"]);
-}
-
-#[test]
 fn gap_policy_reports_or_ends_or_ignores() {
     let hub = hub();
     let begin = |gap_policy, last: LastEventId| {

@@ -13,7 +13,7 @@ use tower_sse::{
 };
 
 use crate::{
-    client::{Client, publish},
+    client::{Client, publish, read, sequence},
     ids::foreign,
 };
 
@@ -96,6 +96,25 @@ async fn newest_value_is_kept_for_the_time_that_was_set() {
     assert_eq!(visit(), newest);
     advance(2 * HOUR).await;
     assert!(visit().is_empty());
+}
+
+#[test]
+fn position_rendered_into_a_page_misses_no_later_event() {
+    let hub = Hub::builder().retain_events(2).build();
+    let pages: Vec<_> = (0..4)
+        .map(|number| {
+            let position = hub.position();
+            assert_eq!(sequence(position.as_str()), number);
+            publish(&hub, "a", "a");
+            position
+        })
+        .map(LastEventId::from)
+        .collect();
+    let after = |page: usize| read(&hub, &["a", "new"], pages[page].clone());
+    assert_eq!(after(3), ["a@4"]);
+    assert_eq!(after(2), ["a@3", "a@4"]);
+    assert_eq!(after(1), ["gap a@2", "a@3", "a@4"]);
+    assert_eq!(after(0), ["gap a@2", "a@3", "a@4"]);
 }
 
 /// A table with the version of each row.

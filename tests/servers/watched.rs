@@ -21,7 +21,6 @@ use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
-use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -51,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Option<Heartbeat>,
     /// hyper's option for HTTP/1.
     pub(crate) half_close: bool,
+    #[cfg(target_os = "linux")]
     pub(crate) user_timeout: Option<Duration>,
 }
 
@@ -202,7 +202,7 @@ impl Settings {
     fn set_options(&self, io: &TcpStream) {
         io.set_nodelay(true).unwrap();
         #[cfg(target_os = "linux")]
-        SockRef::from(io).set_tcp_user_timeout(self.user_timeout).unwrap();
+        socket2::SockRef::from(io).set_tcp_user_timeout(self.user_timeout).unwrap();
     }
 }
 
