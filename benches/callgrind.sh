@@ -7,6 +7,8 @@ instructions=$1
 rows='16 B literal|tower-sse
 16 B literal|axum
 16 B literal|sse-stream
+16 B copied|tower-sse
+16 B copied|axum
 16 B String|tower-sse
 16 B String|axum
 16 B shared|tower-sse
@@ -23,6 +25,8 @@ id + event + 64 B|axum
 JSON 227 B|tower-sse
 JSON 227 B|axum
 JSON 227 B|serde_json
+decode whole events|tower-sse
+decode pieces of 50 B|tower-sse
 heartbeat 16 B literal|tower-sse
 heartbeat 16 B literal|tower-sse with the heartbeat off
 heartbeat 16 B literal|tower-sse without the layer

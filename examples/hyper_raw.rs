@@ -1,11 +1,12 @@
 //! cargo run --example hyper_raw --all-features
 //!
-//! curl -N http://127.0.0.1:3000/
-//! curl -N http://127.0.0.1:3000/ --http2-prior-knowledge --header 'Last-Event-ID: 7'
+//! curl -N http://127.0.0.1:3000/ticks
+//! curl -N http://127.0.0.1:3000/ticks --http2-prior-knowledge --header 'Last-Event-ID: 7'
+//! curl -N http://127.0.0.1:3000/countdown
 //!
-//! hyper without a framework, HTTP/1 and HTTP/2 on one port: the service answers with a bare stream
-//! of events, and the layer turns it into a response. The stream is a clock whose IDs are its
-//! ticks, so a client that reconnects receives at once what it has missed.
+//! hyper without a framework, HTTP/1 and HTTP/2 on one port. The two event routes and the `404` have
+//! different bodies, so each is boxed. The first stream is a clock whose IDs are its ticks, so a
+//! client that reconnects receives at once what it has missed. The second ends.
 //!
 //! Set `PORT` to use another port.
 
@@ -13,8 +14,10 @@ use std::{
     convert::Infallible, env, error::Error, io, iter, process, sync::LazyLock, time::Duration,
 };
 
+use bytes::Bytes;
 use futures_util::{Stream, stream};
-use http::Request;
+use http::{Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo, TokioTimer},
     server::conn::auto,
@@ -25,7 +28,7 @@ use tokio::{
     time::{Instant, sleep, sleep_until},
 };
 use tower::ServiceBuilder;
-use tower_sse::{Event, LastEventId, SseLayer};
+use tower_sse::{BoxError, Event, LastEventId, SseLayer};
 
 const PERIOD: Duration = Duration::from_millis(250);
 
@@ -43,7 +46,7 @@ async fn main() -> io::Result<()> {
 }
 
 pub(crate) async fn serve(listener: TcpListener) -> io::Result<()> {
-    let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(ticks);
+    let service = ServiceBuilder::new().layer(SseLayer::new()).service_fn(answer);
     let mut server = auto::Builder::new(TokioExecutor::new());
     // With a timer, hyper closes connections whose client never completes a request head.
     server.http1().timer(TokioTimer::new());
@@ -90,21 +93,42 @@ fn is_usual(error: &(dyn Error + Send + Sync + 'static)) -> bool {
     })
 }
 
-/// Answers with the ticks after the last event ID, which the layer has put into the request's
-/// extensions.
-async fn ticks<B>(request: Request<B>) -> Result<impl Stream<Item = Event>, Infallible> {
+/// A body of any type.
+type BoxBody = UnsyncBoxBody<Bytes, BoxError>;
+
+async fn answer<B>(request: Request<B>) -> Result<Response<BoxBody>, Infallible> {
+    Ok(match request.uri().path() {
+        "/ticks" => {
+            // The layer has put it there.
+            let last = request.extensions().get::<LastEventId>();
+            tower_sse::response(ticks(last)).map(BodyExt::boxed_unsync)
+        }
+        "/countdown" => tower_sse::response(countdown()).map(BodyExt::boxed_unsync),
+        _ => {
+            let body = Full::from("no such route\n").map_err(BoxError::from);
+            let mut response = Response::new(body.boxed_unsync());
+            *response.status_mut() = StatusCode::NOT_FOUND;
+            response
+        }
+    })
+}
+
+/// Returns the ticks after the last event ID.
+fn ticks(last: Option<&LastEventId>) -> impl Stream<Item = Event> + Send + use<> {
     let now = START.elapsed().as_millis() / PERIOD.as_millis();
     let now = u32::try_from(now).unwrap_or(u32::MAX);
-    let first = request
-        .extensions()
-        .get::<LastEventId>()
+    let first = last
         .and_then(|last| last.parse::<u32>().ok())
         // An ID in the future is from before a restart: such a client starts over.
         .filter(|last| *last <= now)
         .map_or(now, |last| last.saturating_add(1));
-    Ok(stream::unfold(first, |tick| async move {
+    stream::unfold(first, |tick| async move {
         sleep_until(*START + PERIOD * tick).await;
         let event = Event::new().event("tick").id(tick).data(format!("{:?}", PERIOD * tick));
         Some((event, tick.saturating_add(1)))
-    }))
+    })
+}
+
+fn countdown() -> impl Stream<Item = Event> + Send {
+    stream::iter(["3", "2", "1"].map(Event::from))
 }

@@ -38,7 +38,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::Semaphore, time::sleep};
 use tower_sse::{
     BoxError, Event, Json, SseLayer, StreamOptions,
-    runs::{RunKey, Runs},
+    runs::{InvalidKey, RunKey, Runs},
 };
 
 #[tokio::main]
@@ -70,9 +70,9 @@ pub(crate) fn app(model: Model) -> Router {
 /// Returns the key of the run that answers a request, if its client has named one. The client
 /// chooses the name, so the key needs an owner. A real service checks the API key and takes its
 /// account.
-fn run_key<B>(request: &Request<B>) -> Option<RunKey> {
+fn run_key<B>(request: &Request<B>) -> Option<Result<RunKey, InvalidKey>> {
     let header = |name| request.headers().get(name)?.to_str().ok();
-    RunKey::new(header(AUTHORIZATION.as_str())?, header("idempotency-key")?)
+    Some(RunKey::new(header(AUTHORIZATION.as_str())?, header("idempotency-key")?))
 }
 
 #[derive(Deserialize)]

@@ -100,7 +100,7 @@ async fn connect(
     last: Option<LastEventId>,
 ) -> impl IntoResponse {
     // Without a first event a client would have no ID to reconnect with.
-    let greeting = Event::new().event("connected").data(client.0.clone());
+    let greeting = Event::new().event("connected").data(&client.0);
     let topics = [EVERY_CLIENT, &client.topic()];
     tower_sse::response(hub.subscribe(topics).greeting(greeting).resume(last))
 }

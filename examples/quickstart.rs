@@ -1,6 +1,8 @@
 //! The first program of the README.
 //!
 //! cargo run --example quickstart --features axum,hub
+//!
+//! Set `PORT` to use another port.
 
 use axum::{Router, extract::State, http::StatusCode, response::IntoResponse, routing::get};
 use tower_sse::{LastEventId, SseLayer, hub::Hub};
@@ -11,7 +13,9 @@ async fn main() -> std::io::Result<()> {
         .route("/events", get(subscribe).post(publish))
         .layer(SseLayer::new()) // covers the routes above it
         .with_state(Hub::new());
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+    let port = std::env::var("PORT").unwrap_or("3000".into());
+    let listener = tokio::net::TcpListener::bind(format!("127.0.0.1:{port}")).await?;
+    println!("listening on http://{}", listener.local_addr()?);
     axum::serve(listener, app).await
 }
 

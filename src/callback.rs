@@ -7,13 +7,15 @@ use std::{
 
 /// Calls a callback and returns its result, or logs a warning and returns `None` if it panics.
 pub(crate) fn catch_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
-    match catch_unwind(AssertUnwindSafe(callback)) {
-        Ok(value) => Some(value),
-        Err(payload) => {
-            warn!("a callback of an event stream panicked");
-            // Dropping the payload could panic again.
-            mem::forget(payload);
-            None
-        }
+    let value = without_panic(callback);
+    if value.is_none() {
+        warn!("a callback of an event stream panicked");
     }
+    value
+}
+
+/// Calls a callback and returns its result, or `None` if it panics.
+pub(crate) fn without_panic<T>(callback: impl FnOnce() -> T) -> Option<T> {
+    // Dropping the payload could panic again.
+    catch_unwind(AssertUnwindSafe(callback)).map_err(mem::forget).ok()
 }

@@ -84,23 +84,24 @@
 //!
 //! # Options
 //!
-//! All of them have defaults. [`SseLayer`] groups them by purpose.
+//! All options with their defaults. [`SseLayer`] groups them by purpose.
 //!
-//! | Option | Default |
-//! |---|---|
-//! | [`heartbeat`](SseLayer::heartbeat) | a comment line after 15 seconds of silence |
-//! | [`retry`](SseLayer::retry) | no reconnection time is sent |
-//! | [`padding`](SseLayer::padding) | none |
-//! | [`last_event_id_query`](SseLayer::last_event_id_query) | the id is read from the header only |
-//! | [`on_error`](SseLayer::on_error) | an error of the source fails the body |
-//! | [`cancellation_if`](SseLayer::cancellation_if) | only the error of a cancelled task is a cancellation |
-//! | [`terminator`](SseLayer::terminator) | nothing is added at the end |
-//! | [`max_age`](SseLayer::max_age) | unlimited |
-//! | [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell) | nothing ends streams; a graceful shutdown waits for them |
-//! | [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal) | unlimited |
-//! | [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close) | a DEBUG line for each close, with feature `tracing` |
-//! | [`track_disconnects`](SseLayer::track_disconnects) | off |
-//! | [`require_accept`](SseLayer::require_accept) | off: `Accept` is ignored |
+//! - [`heartbeat`](SseLayer::heartbeat): a comment line after 15 seconds of silence
+//! - [`retry`](SseLayer::retry): no reconnection time is sent
+//! - [`padding`](SseLayer::padding): none
+//! - [`last_event_id_query`](SseLayer::last_event_id_query): the id is read from the header only
+//! - [`on_error`](SseLayer::on_error): an error of the source fails the body
+//! - [`cancellation_if`](SseLayer::cancellation_if): only the error of a cancelled task is a
+//!   cancellation
+//! - [`terminator`](SseLayer::terminator): nothing is added at the end
+//! - [`max_age`](SseLayer::max_age): unlimited
+//! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell):
+//!   nothing ends streams; a graceful shutdown waits for them
+//! - [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal): unlimited
+//! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close): a
+//!   DEBUG line for each close, with feature `tracing`
+//! - [`track_disconnects`](SseLayer::track_disconnects): off
+//! - [`require_accept`](SseLayer::require_accept): off: `Accept` is ignored
 //!
 //! A response can override the options for its own stream with [`StreamOptions`] in its extensions.
 //! With two layers around one response, the inner layer owns the stream. The outer one adds only
@@ -189,6 +190,7 @@
 //! | [`llm_tokens`], [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs) | LLM tokens with `[DONE]`, answers that survive a reload |
 //! | [`existing_axum`], [`tonic_web`], [`hyper_raw`], [`proxy`] | axum's `Sse`, tonic, bare hyper, a proxied upstream |
 //! | [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`] | shutdown with a deadline |
+//! | `mcp`, a package of its own in the repository | an MCP server whose shutdown answers every call in flight |
 //!
 //! # Features
 //!
@@ -237,6 +239,9 @@
     not(all(feature = "full", feature = "testing")),
     allow(rustdoc::broken_intra_doc_links)
 )]
+// The lower modules have what the upper ones need, and do not know which of these a feature
+// leaves out.
+#![cfg_attr(not(all(feature = "full", feature = "testing")), allow(dead_code, unused_imports))]
 
 #[macro_use]
 mod log;
@@ -249,6 +254,7 @@ pub mod coming_from;
 mod connection;
 mod error;
 mod event;
+mod headers;
 #[cfg(any(feature = "hub", feature = "runs"))]
 mod history;
 #[cfg(feature = "hub")]
@@ -260,6 +266,7 @@ mod options;
 pub mod redis;
 #[cfg(feature = "runs")]
 pub mod runs;
+mod sealed;
 mod stats;
 #[cfg(feature = "testing")]
 pub mod testing;
@@ -271,9 +278,9 @@ pub use crate::{
     error::BoxError,
     event::{
         Decoder, Encode, Encoded, Event, EventId, EventName, EventTooLarge, IntoEventId,
-        IntoEventName, IntoText, InvalidField, Message,
+        IntoEventName, InvalidField, Message,
     },
-    layer::{IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
+    layer::{AnyStream, IntoSse, Refusal, ResponseFuture, SseLayer, SseService, marker, response},
     options::{Drain, Heartbeat, MaxAge, Retry, StreamOptions},
     stats::{Stats, StatsSnapshot},
 };

@@ -61,30 +61,40 @@
 //! The `Err` of an item must convert into a [`BoxError`](crate::BoxError): implement
 //! `std::error::Error`, or convert the error to a `String`.
 //!
-//! ## Borrowed text
+//! ## Data that is not text
+//!
+//! ```text
+//! error[E0277]: the trait bound `String: From<…>` is not satisfied
+//! ```
+//!
+//! A value becomes text by `value.to_string()`. With feature `json`, it becomes the data of an
+//! event by `event.json_data(&value)`.
+//!
+//! ## Borrowed ids and names
 //!
 //! ```text
 //! error[E0597]: `text` does not live long enough
 //! error[E0521]: borrowed data escapes outside of function
 //! ```
 //!
-//! Events outlive the function that makes them. `.data(text.as_str())` and `.id(text)` therefore
-//! accept a `&str` only if it is a literal. Copy the text:
+//! `.id(text)` and `.event(text)` accept a `&str` only if it is a literal, because other text must
+//! be validated. Use `try_id` and `try_event`:
 //!
 //! ```
 //! use tower_sse::{Event, InvalidField};
 //!
 //! fn row(cursor: &str, text: &str) -> Result<Event, InvalidField> {
-//!     Ok(Event::new().try_id(cursor)?.data(text.to_owned()))
+//!     Ok(Event::new().try_id(cursor)?.data(text))
 //! }
 //! ```
+//!
+//! ## A stream that borrows from its handler
 //!
 //! ```text
 //! error[E0515]: cannot return value referencing local variable `words`
 //! ```
 //!
-//! The stream borrows from the handler. Move the data into it, here by `into_iter` instead of
-//! `iter`:
+//! Move the data into the stream, here by `into_iter` instead of `iter`:
 //!
 //! ```
 //! use axum::response::IntoResponse;
@@ -127,8 +137,8 @@
 //! # If it runs but misbehaves
 //!
 //! - **There are no heartbeats, and options have no effect.** The layer is missing, or was added
-//!   before the route. For streams of this crate, a [warning](crate::response#without-a-layer) is
-//!   logged. Call `.layer(SseLayer::new())` after the routes.
+//!   before the route. For streams of this crate, feature `tracing` logs a
+//!   [warning](crate::response#without-a-layer). Call `.layer(SseLayer::new())` after the routes.
 //! - **There are no heartbeats, although the layer is there.** The server does not run in a tokio
 //!   [runtime](crate::SseLayer#runtime). Or the response was compressed inside the layer, which
 //!   writes nothing into it then: put the compression [outside](crate::operating::compression).

@@ -28,6 +28,8 @@ enum Text {
     Lines(usize, usize),
 }
 
+/// A literal that `data` copies; the cases of literals use `from_static`.
+pub const COPIED: &str = "16 B copied";
 pub const FIELDS: &str = "id + event + 64 B";
 pub const JSON: &str = "JSON 227 B";
 pub const HEARTBEAT: &str = "heartbeat 16 B literal";
@@ -50,6 +52,8 @@ pub fn cases() -> Vec<Case> {
             peers::limit::text(work, text),
         ]);
     }
+    let text = line(16);
+    cases.extend([peers::ours::copied(COPIED, text), peers::axum::text(COPIED, Literal, text)]);
     let text = line(64);
     cases.extend([
         peers::ours::fields(FIELDS, text),

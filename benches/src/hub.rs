@@ -43,7 +43,7 @@ pub fn cases() -> Vec<Case> {
 }
 
 fn publish(hub: &Hub, topic: &str, text: &'static str) -> Receipt {
-    hub.publish_now(topic, Event::from(text)).expect("an event that can be published")
+    hub.publish_now(topic, Event::from_static(text)).expect("an event that can be published")
 }
 
 /// Reads all bytes that are ready.

@@ -5,6 +5,7 @@
 
 use tokio::runtime;
 
+pub mod decode;
 pub mod drain;
 pub mod encode;
 pub mod http2;
@@ -44,6 +45,7 @@ impl Case {
 /// Returns all cases, grouped by work.
 pub fn cases() -> Vec<Case> {
     let mut cases = encode::cases();
+    cases.extend(decode::cases());
     cases.extend(layer::cases());
     cases.extend(hub::cases());
     cases

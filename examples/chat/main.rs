@@ -27,7 +27,7 @@ use serde_json::{Value, json};
 use tokio::{net::TcpListener, signal};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    BoxError, LastEventId, Retry, SseLayer,
+    BoxError, LastEventId, SseLayer,
     hub::{Hub, HubBuilder},
 };
 
@@ -64,7 +64,7 @@ pub(crate) async fn run(hub: Hub) -> Result<(), BoxError> {
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     let layer = SseLayer::new()
-        .retry(Retry::fixed(Duration::from_secs(1)))
+        .retry(Duration::from_secs(1))
         .on_open(|| println!("a page has connected"))
         .shutdown(shutdown.clone());
     Ok(serve(listener, app(hub, layer), shutdown).await?)

@@ -28,7 +28,7 @@ pub(super) enum Kind {
 impl Kind {
     fn drain(self) -> Drain {
         match self {
-            Self::Storm => Drain::at_once().retry(Retry::fixed(SECOND)),
+            Self::Storm => Drain::at_once().retry(SECOND),
             Self::Spread => {
                 Drain::spread_over(5 * SECOND).retry(Retry::between(SECOND, 3 * SECOND))
             }

@@ -29,7 +29,7 @@ use serde::Deserialize;
 use tokio::{net::TcpListener, sync::broadcast, task, time};
 use tokio_util::task::AbortOnDropHandle;
 use tower_sse::{
-    Event, LastEventId, Retry, SseLayer, Stats,
+    Event, LastEventId, SseLayer, Stats,
     hub::{Hub, Retention},
 };
 
@@ -63,7 +63,7 @@ async fn main() -> io::Result<()> {
 /// Returns the dashboard, with a sample at every `interval`.
 pub(crate) fn app(interval: Duration) -> Router {
     let stats = Stats::new();
-    let layer = SseLayer::new().retry(Retry::fixed(Duration::from_secs(1))).stats(&stats);
+    let layer = SseLayer::new().retry(Duration::from_secs(1)).stats(&stats);
     dashboard(interval, stats).layer(layer)
 }
 

@@ -34,8 +34,8 @@ use futures_util::StreamExt;
 use tokio::{net::TcpListener, signal, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
-    Drain, Event, LastEventId, Retry, SseLayer,
-    runs::{RunEnd, RunKey, Runs},
+    Drain, Event, LastEventId, SseLayer, StreamOptions,
+    runs::{InvalidKey, RunEnd, RunKey, Runs},
 };
 
 use self::{ledger::Ledger, model::Model};
@@ -77,10 +77,9 @@ pub(crate) async fn serve(
         }
     });
     let layer = SseLayer::new()
-        .retry(Retry::fixed(Duration::from_millis(200)))
+        .retry(Duration::from_millis(200))
         .terminator(Event::new().event("done").data("the answer is complete"))
-        .shutdown(shutdown.clone())
-        .drain(Drain::after(GRACE + LEEWAY));
+        .shutdown(shutdown.clone());
     let runs = demo.runs.clone();
     let server = axum::serve(listener, app(demo, layer))
         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -130,9 +129,9 @@ fn app(demo: Demo, layer: SseLayer) -> Router {
 /// Returns the key of the answer that a request is about. The page generates its name, so it needs
 /// an owner: a page with another cookie finds no such run. A real application takes the owner from
 /// an authenticated session.
-fn key(headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
+fn key(headers: &HeaderMap, uri: &Uri) -> Option<Result<RunKey, InvalidKey>> {
     let turn = uri.path().strip_prefix("/answers/")?.split('/').next()?;
-    RunKey::new(visitor(headers)?, turn)
+    Some(RunKey::new(visitor(headers)?, turn))
 }
 
 fn visitor(headers: &HeaderMap) -> Option<&str> {
@@ -147,7 +146,10 @@ impl<S: Sync> FromRequestParts<S> for Turn {
     type Rejection = StatusCode;
 
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, StatusCode> {
-        key(&parts.headers, &parts.uri).map(Self).ok_or(StatusCode::NOT_FOUND)
+        match key(&parts.headers, &parts.uri) {
+            Some(key) => key.map(Self).map_err(|_| StatusCode::BAD_REQUEST),
+            None => Err(StatusCode::NOT_FOUND),
+        }
     }
 }
 
@@ -162,12 +164,14 @@ async fn page(headers: HeaderMap) -> Response {
     ([(SET_COOKIE, cookie)], page).into_response()
 }
 
-/// Asks the model. This handler knows nothing of runs.
+/// Asks the model. This handler knows nothing of runs. Its options apply to every page that attaches.
 async fn ask(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
     demo.ledger.count_call(&key);
     let ledger = demo.ledger;
     let tokens = demo.model.generate().inspect(move |_| ledger.count_token(&key));
-    tower_sse::response(tokens.map(Event::from))
+    // Not on the layer, where it would also keep open streams that never end.
+    let options = StreamOptions::new().drain(Drain::after(GRACE + LEEWAY));
+    (options, tower_sse::response(tokens.map(Event::from)))
 }
 
 /// Attaches a page to its answer.

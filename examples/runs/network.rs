@@ -21,7 +21,7 @@ pub(crate) async fn pass(State(ledger): State<Ledger>, request: Request, next: N
     let response = next.run(request).await;
     let content_type = response.headers().get(CONTENT_TYPE);
     match key {
-        Some(key) if content_type.is_some_and(|kind| kind == "text/event-stream") => {
+        Some(Ok(key)) if content_type.is_some_and(|kind| kind == "text/event-stream") => {
             let cut = ledger.connect(&key);
             response.map(|body| Body::from_stream(until_cut(body, cut)))
         }

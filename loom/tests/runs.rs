@@ -56,7 +56,7 @@ fn client_that_attaches_while_events_are_recorded_reads_all_of_them() {
     check_with(2, || {
         let (runs, _) = counting();
         let events = || stream::iter([Event::from("a"), Event::from("b")]);
-        let run = block_on(runs.start(&key(), events)).unwrap();
+        let run = block_on(runs.start(&key(), None, events)).unwrap();
         let attachment = block_on(run.attach(None)).expect("a run");
         assert_eq!(block_on(read(attachment)), (2, None));
         assert_eq!(block_on(run.ended()), Some(Outcome::Completed));
@@ -68,7 +68,7 @@ fn event_wakes_a_client_of_a_run_that_goes_on() {
     check_with(2, || {
         let (runs, _) = counting();
         let events = || stream::iter([Event::from("a")]).chain(stream::pending());
-        let run = block_on(runs.start(&key(), events)).unwrap();
+        let run = block_on(runs.start(&key(), None, events)).unwrap();
         let mut attachment = block_on(run.attach(None)).expect("a run");
         assert!(block_on(attachment.next()).expect("an event").is_ok());
         block_on(run.cancel());
@@ -80,7 +80,7 @@ fn event_wakes_a_client_of_a_run_that_goes_on() {
 fn run_that_is_cancelled_as_it_completes_ends_once() {
     check_with(2, || {
         let (runs, ends) = counting();
-        let run = block_on(runs.start(&key(), || stream::iter([Event::from("a")]))).unwrap();
+        let run = block_on(runs.start(&key(), None, || stream::iter([Event::from("a")]))).unwrap();
         let attachment = block_on(run.attach(None)).expect("a run");
         let cancelled = block_on(runs.cancel(&key(), None));
         let (events, outcome) = block_on(read(attachment));
@@ -101,7 +101,7 @@ fn two_starters_make_one_run() {
         let (runs, _) = counting();
         let called = Arc::new(AtomicUsize::new(0));
         let start = |runs: Runs, called: Arc<AtomicUsize>| {
-            block_on(runs.start(&key(), move || {
+            block_on(runs.start(&key(), None, move || {
                 called.fetch_add(1, Relaxed);
                 stream::pending::<Event>()
             }))
@@ -124,9 +124,9 @@ fn of_two_replaces_one_survives() {
         let (runs, ends) = counting();
         let other = thread::spawn({
             let runs = runs.clone();
-            move || _ = block_on(runs.replace(&key(), stream::pending::<Event>)).unwrap()
+            move || _ = block_on(runs.replace(&key(), None, stream::pending::<Event>)).unwrap()
         });
-        _ = block_on(runs.replace(&key(), stream::pending::<Event>)).unwrap();
+        _ = block_on(runs.replace(&key(), None, stream::pending::<Event>)).unwrap();
         other.join().unwrap();
         assert_eq!((runs.stats().running(), ends.load(Relaxed)), (1, 1));
         assert!(block_on(runs.cancel(&key(), None)));
@@ -164,7 +164,7 @@ fn client_that_waits_for_a_call_without_a_run_calls_next() {
         let (runs, ends) = counting();
         let calls = Arc::new(AtomicUsize::new(0));
         let request = |runs: &Runs, calls: &Arc<AtomicUsize>| {
-            let key = |_: &Request<()>| Some(key());
+            let key = |_: &Request<()>| Some(Ok(key()));
             let mut service = runs.layer(key).layer(Second(Arc::clone(calls)));
             move || {
                 let answer = block_on(service.call(Request::new(()))).unwrap();

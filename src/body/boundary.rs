@@ -3,7 +3,7 @@ use std::mem;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr2, memrchr2};
 
-const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+use crate::event::BYTE_ORDER_MARK;
 
 /// The position of a source's stream within its lines and events. It shows where the layer can
 /// write without changing the events that a client decodes.
@@ -239,28 +239,6 @@ impl Line {
             }
         }
     }
-}
-
-/// Returns whether the first bytes of a stream show a `retry` field in its first block.
-pub(super) fn first_block_has_retry(stream: &[u8]) -> bool {
-    let mut rest = stream.strip_prefix(&BYTE_ORDER_MARK).unwrap_or(stream);
-    while let Some((line, next)) = rest.split_at_checked(first_line_len(rest)) {
-        let line = line.trim_ascii_end();
-        if line.is_empty() {
-            return false;
-        }
-        if line.strip_prefix(b"retry:").is_some_and(is_reconnection_time) {
-            return true;
-        }
-        rest = next;
-    }
-    false
-}
-
-/// Returns whether clients accept the value of a `retry` field, which must consist of digits.
-fn is_reconnection_time(value: &[u8]) -> bool {
-    let value = value.strip_prefix(b" ").unwrap_or(value);
-    !value.is_empty() && value.iter().all(u8::is_ascii_digit)
 }
 
 /// Returns the length of the first line, including the part of its line end that has arrived.

@@ -1,6 +1,7 @@
 use std::{
     any::type_name,
     fmt,
+    panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
 };
@@ -12,10 +13,11 @@ use pin_project_lite::pin_project;
 
 use super::{
     CoopBudget,
+    deferred_panic::DeferredPanic,
     frame_batch::{FrameBatch, Pushed},
     layer_scope::{is_within_layer, warn_without_layer},
 };
-use crate::{BoxError, event::Encode};
+use crate::{BoxError, error::ItemError, event::Encode};
 
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
@@ -33,13 +35,14 @@ pin_project! {
     ///   of its own.
     ///
     /// An item that is an `Err`, or that fails to serialise, fails the body after the events before
-    /// it. A panic of the stream propagates.
+    /// it. A panic of the stream propagates after the events before it.
     ///
     /// The body drops the stream as soon as the stream ends or fails.
     pub struct EventBody<S> {
         #[pin]
         stream: Option<S>,
         batch: FrameBatch,
+        // Maybe a `DeferredPanic`.
         error: Option<BoxError>,
         budget: CoopBudget,
         // Cleared at the first poll.
@@ -101,7 +104,10 @@ where
                 Ok(Pushed::Empty) => ready!(this.budget.poll_empty(cx)),
                 Ok(Pushed::Full) => break,
                 Err(error) => {
-                    *this.error = Some(error.into());
+                    // Without a layer, nothing looks for the mark.
+                    let error =
+                        if is_within_layer() { ItemError::mark(error) } else { error.into() };
+                    *this.error = Some(error);
                     this.stream.set(None);
                     break;
                 }
@@ -132,21 +138,26 @@ where
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         if let Some(error) = this.error.take() {
-            return Poll::Ready(Some(Err(error)));
+            return Poll::Ready(Some(Err(DeferredPanic::resume(error))));
         }
         if this.stream.is_none() {
             return Poll::Ready(None);
         }
         ready!(CoopBudget::poll_ready(cx));
 
-        let polled = self.as_mut().poll_batch(cx);
+        let poll = || self.as_mut().poll_batch(cx);
+        let polled = catch_unwind(AssertUnwindSafe(poll));
         let this = self.project();
+        let polled = polled.unwrap_or_else(|panic| {
+            *this.error = Some(DeferredPanic::new(panic).into());
+            Poll::Ready(())
+        });
         if let Some(bytes) = this.batch.take_frame() {
             this.budget.spend(cx, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
         }
         ready!(polled);
-        Poll::Ready(this.error.take().map(Err))
+        Poll::Ready(this.error.take().map(|error| Err(DeferredPanic::resume(error))))
     }
 
     fn is_end_stream(&self) -> bool {

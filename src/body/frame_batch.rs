@@ -1,3 +1,5 @@
+use std::mem;
+
 use bytes::Bytes;
 
 use crate::event::{Encode, FrameBuf};
@@ -16,6 +18,19 @@ pub(super) struct FrameBatch {
     frame_size: usize,
     /// Whether the last frame was full, so that the next event may get a larger buffer.
     is_full: bool,
+}
+
+/// An event that is being encoded. Dropping it removes its bytes, because the event has failed to
+/// encode or has panicked.
+struct Incomplete<'b> {
+    buffer: &'b mut FrameBuf,
+    start: usize,
+}
+
+impl Drop for Incomplete<'_> {
+    fn drop(&mut self) {
+        self.buffer.truncate(self.start);
+    }
 }
 
 /// The state of a [`FrameBatch`] after an event was pushed.
@@ -50,10 +65,9 @@ impl FrameBatch {
             // The first event allocated a buffer of its own size; the second needs a frame's.
             self.buffer.reserve(self.frame_size - start);
         }
-        if let Err(error) = event.encode(&mut self.buffer) {
-            self.buffer.truncate(start);
-            return Err(error);
-        }
+        let incomplete = Incomplete { buffer: &mut self.buffer, start };
+        event.encode(incomplete.buffer)?;
+        mem::forget(incomplete);
         if self.buffer.has_uncopied() {
             // A small one is copied if the next event can share its frame.
             let has_room = self.buffer.leaves_room_in(self.frame_size);

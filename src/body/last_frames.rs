@@ -9,7 +9,7 @@ use http::HeaderMap;
 use http_body::Frame;
 
 use super::FlushWait;
-use crate::{BoxError, connection::CloseReason};
+use crate::{BoxError, connection::CloseReason, error::ItemError};
 
 /// The last frames of a stream whose source was dropped.
 pub(super) struct LastFrames {
@@ -50,6 +50,7 @@ impl LastFrames {
     /// Creates a failure with `error` after the bytes `last`.
     pub(super) fn failure(reason: CloseReason, last: Bytes, error: BoxError) -> Self {
         let (last, flush) = FlushWait::after(last);
+        let error = ItemError::unmark(error);
         let rest = Rest { last, then: Then::Fail { error, flush } };
         Self { reason, rest: Some(Box::new(rest)) }
     }

@@ -47,24 +47,8 @@ pub(super) fn warn_without_layer() {
     if is_within_layer() || task::try_id().is_none() || HAS_WARNED.swap(true, Relaxed) {
         return;
     }
-    report(
+    warn!(
         "an event stream is served without `SseLayer`: it has no heartbeats, and its \
-         `StreamOptions` have no effect; add `.layer(SseLayer::new())` after the routes",
+         `StreamOptions` have no effect; add `.layer(SseLayer::new())` after the routes"
     );
 }
-
-#[cfg(feature = "tracing")]
-fn report(warning: &str) {
-    warn!("{warning}");
-}
-
-#[cfg(all(debug_assertions, not(feature = "tracing")))]
-fn report(warning: &str) {
-    use std::io::{self, Write};
-
-    // Unlike `eprintln`, this does not panic if the write fails.
-    _ = writeln!(io::stderr(), "tower-sse: {warning}");
-}
-
-#[cfg(not(any(debug_assertions, feature = "tracing")))]
-fn report(_: &str) {}

@@ -24,7 +24,7 @@
 //! use axum::{Router, response::IntoResponse, routing::get};
 //! use tokio::sync::mpsc;
 //! use tokio_stream::wrappers::ReceiverStream;
-//! use tower_sse::{Event, Retry, SseLayer};
+//! use tower_sse::{Event, SseLayer};
 //! # async fn produce(_: mpsc::Sender<Event>) {}
 //!
 //! async fn events() -> impl IntoResponse {
@@ -33,19 +33,19 @@
 //!     tower_sse::response(ReceiverStream::new(receiver))
 //! }
 //!
-//! let layer = SseLayer::new().retry(Retry::fixed(Duration::from_secs(5)));
+//! let layer = SseLayer::new().retry(Duration::from_secs(5));
 //! let app: Router = Router::new().route("/events", get(events)).layer(layer);
 //! ```
 //!
-//! | actix-web-lab | here |
-//! |---|---|
-//! | `Data::new(t)` | [`Event::from(t)`](Event) |
-//! | `Data::new_json(v)` | [`Json::new(v)`](crate::Json::new) |
-//! | `Event::Comment` | [`.comment(text)`](Event::comment) |
-//! | `from_stream` | [`response`](crate::response) |
-//! | `with_keep_alive` | [`heartbeat`](SseLayer::heartbeat) |
-//! | `with_retry_duration` | [`retry`](SseLayer::retry) |
-//! | `shutdown_timeout` | [a deadline](crate::operating::shutdown#the-deadline) |
+//! What corresponds to the items of actix-web-lab:
+//!
+//! - `Data::new(t)`: [`Event::from(t)`](Event)
+//! - `Data::new_json(v)`: [`Json::new(v)`](crate::Json::new)
+//! - `Event::Comment`: [`.comment(text)`](Event::comment)
+//! - `from_stream`: [`response`](crate::response)
+//! - `with_keep_alive`: [`heartbeat`](SseLayer::heartbeat)
+//! - `with_retry_duration`: [`retry`](SseLayer::retry)
+//! - `shutdown_timeout`: [a deadline](crate::operating::shutdown#the-deadline)
 //!
 //! # What behaves differently
 //!

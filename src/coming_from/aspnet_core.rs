@@ -27,7 +27,7 @@
 //! use axum::{Router, response::IntoResponse, routing::get};
 //! use futures_util::Stream;
 //! use serde::Serialize;
-//! use tower_sse::{Json, SseLayer};
+//! use tower_sse::{Event, Json, SseLayer};
 //!
 //! #[derive(Serialize)]
 //! struct Price { cents: u32 }
@@ -36,7 +36,7 @@
 //! fn prices() -> impl Stream<Item = Json<Price>> {
 //!     stream! {
 //!         loop {
-//!             yield Json::new(next_price().await).event("price");
+//!             yield Event::new().event("price").json(next_price().await);
 //!         }
 //!     }
 //! }
@@ -49,18 +49,18 @@
 //! # }
 //! ```
 //!
-//! | ASP.NET Core | here |
-//! |---|---|
-//! | `IAsyncEnumerable` | [`Stream`](futures_core::Stream) |
-//! | an item: `string` | [`Event::from(t)`](Event) |
-//! | an item: `T` | [`Json::new(v)`](crate::Json::new) |
-//! | `EventType` | [`.event(name)`](Event::event) |
-//! | `EventId` | [`.id(id)`](Event::id) |
-//! | `ReconnectionInterval` | [`.retry(time)`](Event::retry) |
-//! | `Last-Event-ID` | [`LastEventId`](crate::LastEventId) |
-//! | `RequestAborted` | [`Disconnect`](crate::Disconnect) |
-//! | `SseParser` | [`Decoder`](crate::Decoder) |
-//! | `ShutdownTimeout` | [a deadline](crate::operating::shutdown#the-deadline) |
+//! What corresponds to the names of ASP.NET Core:
+//!
+//! - `IAsyncEnumerable`: [`Stream`](futures_core::Stream)
+//! - an item of type `string`: [`Event::from(t)`](Event)
+//! - an item of type `T`: [`Json::new(v)`](crate::Json::new)
+//! - `EventType`: [`.event(name)`](Event::event)
+//! - `EventId`: [`.id(id)`](Event::id)
+//! - `ReconnectionInterval`: [`.retry(time)`](Event::retry)
+//! - `Last-Event-ID`: [`LastEventId`](crate::LastEventId)
+//! - `RequestAborted`: [`Disconnect`](crate::Disconnect)
+//! - `SseParser`: [`Decoder`](crate::Decoder)
+//! - `ShutdownTimeout`: [a deadline](crate::operating::shutdown#the-deadline)
 //!
 //! # What behaves differently
 //!

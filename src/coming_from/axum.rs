@@ -75,7 +75,7 @@
 //! |---|---|
 //! | `Sse::new(s)` | [`response(s)`](crate::response) |
 //! | `Event::default()` | [`Event::new()`] |
-//! | `.json_data(v)?` | [`Json::new(v)`](crate::Json::new) |
+//! | `.json_data(v)?` | [`.json(v)`](crate::Event::json) |
 //! | `.id(text)` | [`EventId`] |
 //! | `.event(text)` | [`EventName`] |
 //! | `KeepAlive` | [`Heartbeat`] |

@@ -42,16 +42,16 @@
 //! let app: Router = Router::new().route("/events", get(events)).layer(SseLayer::new());
 //! ```
 //!
-//! | warp | here |
-//! |---|---|
-//! | `sse::reply(s)` | [`response(s)`](crate::response) |
-//! | `Event::default()` | [`Event::new()`] |
-//! | `.json_data(v)?` | [`Json::new(v)`](crate::Json::new) |
-//! | `.id(text)` | [`EventId`] |
-//! | `.event(text)` | [`EventName`] |
-//! | `sse::keep_alive()` | [`heartbeat`](SseLayer::heartbeat) |
-//! | `last_event_id()` | [`LastEventId`] |
-//! | `.graceful(signal)` | the same of your server, with [`shutdown`](SseLayer::shutdown) |
+//! What corresponds to the items of warp:
+//!
+//! - `sse::reply(s)`: [`response(s)`](crate::response)
+//! - `Event::default()`: [`Event::new()`]
+//! - `.json_data(v)?`: [`.json(v)`](crate::Event::json)
+//! - `.id(text)`: [`EventId`]
+//! - `.event(text)`: [`EventName`]
+//! - `sse::keep_alive()`: [`heartbeat`](SseLayer::heartbeat)
+//! - `last_event_id()`: [`LastEventId`]
+//! - `.graceful(signal)`: the same of your server, with [`shutdown`](SseLayer::shutdown)
 //!
 //! # What behaves differently
 //!

@@ -25,8 +25,6 @@ pub(crate) enum Client {
     /// A client that called an API by another method, and whose answer is the stream. It does not
     /// reconnect.
     Call,
-    /// A client that sent a `GET`, in a layer that does not read the headers.
-    Unclassified,
 }
 
 impl Client {
@@ -36,19 +34,18 @@ impl Client {
         if *method != Method::GET {
             return Self::Call;
         }
-        // A shorter header value cannot name `text/event-stream`, so it is not parsed.
-        let mut accepted = headers.get_all(&ACCEPT).iter();
-        if accepted.any(|value| value.len() >= "text/event-stream".len()) {
+        // Few requests have many headers, so comparing their names costs less than a hash. A shorter
+        // value cannot name `text/event-stream`, so it is not parsed.
+        let min_len = "text/event-stream".len();
+        let mut accepted = headers
+            .iter()
+            .skip_while(|(name, _)| **name != ACCEPT)
+            .take_while(|(name, _)| **name == ACCEPT);
+        if accepted.any(|(_, value)| value.len() >= min_len) {
             Self::of_get(headers)
         } else {
             Self::Get
         }
-    }
-
-    /// Classifies the client by the method alone.
-    #[inline]
-    pub(crate) fn unclassified(method: &Method) -> Self {
-        if *method == Method::GET { Self::Unclassified } else { Self::Call }
     }
 
     #[cold]
@@ -67,10 +64,9 @@ impl Client {
     /// Returns whether the body must fail if the layer ends the stream before its source does.
     ///
     /// `fetch` clients do not reconnect after a clean end, and the client of a call would mistake a
-    /// partial answer for the complete one. For an unclassified client a failure is the safe
-    /// choice: every client that reconnects at all does so after a failure.
+    /// partial answer for the complete one.
     pub(crate) const fn is_cut_by_failing(self) -> bool {
-        matches!(self, Self::Fetch | Self::Call | Self::Unclassified)
+        matches!(self, Self::Fetch | Self::Call)
     }
 
     /// Returns whether the client is known to reconnect after a clean end.
@@ -124,6 +120,7 @@ mod tests {
             ("curl", Method::GET, &[("accept", "*/*")], Client::Get),
             ("openai", Method::POST, &[("accept", "application/json")], Client::Call),
             ("MCP", Method::POST, &[accept, no_cache, cors], Client::Call),
+            ("QUERY", "QUERY".parse().unwrap(), &[accept, no_cache, cors], Client::Call),
         ] {
             assert_eq!(client_of(&method, headers), expected, "{client}");
         }

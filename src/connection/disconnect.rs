@@ -1,6 +1,6 @@
 use std::{
     mem,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
+    sync::{Arc, OnceLock},
     thread,
 };
 
@@ -42,14 +42,14 @@ use super::CloseReason;
 ///
 /// # When it fires
 ///
-/// | Response | Fires | Reason |
-/// |---|---|---|
-/// | an event stream | when the stream closes | that of its [`CloseReport`] |
-/// | the refusal of an event stream | when the stream is refused | [`Ended`] |
-/// | any other body | when the body is over | [`Ended`], [`Failed`], [`Panicked`], [`Disconnected`] |
-/// | no body, or an upgrade (`101`) | at the response head | [`Ended`] |
+/// - For an event stream: when the stream closes, with the reason of its [`CloseReport`].
+/// - For the refusal of an event stream: when the stream is refused, with [`Ended`].
+/// - For any other body: when the body is over, with [`Ended`], [`Failed`], [`Panicked`] or
+///   [`Disconnected`].
+/// - Without a body, or with an upgrade (`101`): at the response head, with [`Ended`].
 ///
-/// After an upgrade the connection is not observed.
+/// After an upgrade the connection is not observed. With two layers around one response, the outer
+/// one fires the signal, and the stream of the inner one is a body like any other.
 ///
 /// The server may drop a body after the last byte that `content-length` allows. If
 /// [`is_end_stream`](http_body::Body::is_end_stream) does not report that end, the reason is
@@ -63,19 +63,12 @@ use super::CloseReason;
 #[derive(Clone, Debug)]
 pub struct Disconnect {
     token: CancellationToken,
-    reasons: Arc<Reasons>,
-}
-
-#[derive(Debug, Default)]
-struct Reasons {
-    fired: OnceLock<CloseReason>,
-    /// The reason that an inner layer reported.
-    inner: Mutex<Option<CloseReason>>,
+    reason: Arc<OnceLock<CloseReason>>,
 }
 
 impl Disconnect {
     pub(crate) fn new() -> Self {
-        Self { token: CancellationToken::new(), reasons: Arc::default() }
+        Self { token: CancellationToken::new(), reason: Arc::default() }
     }
 
     /// Waits until the response is over; returns at once if it already is.
@@ -104,61 +97,25 @@ impl Disconnect {
     /// Returns the reason the response is over, or `None` while it is not.
     #[must_use]
     pub fn reason(&self) -> Option<CloseReason> {
-        self.reasons.fired.get().copied()
-    }
-
-    /// Discards the reason that an inner layer reported, because a new attempt at the response
-    /// begins.
-    pub(crate) fn start_over(&self) {
-        *self.inner_reason() = None;
-    }
-
-    fn inner_reason(&self) -> MutexGuard<'_, Option<CloseReason>> {
-        self.reasons.inner.lock().unwrap_or_else(PoisonError::into_inner)
+        self.reason.get().copied()
     }
 
     fn fire(&self, reason: CloseReason) {
-        _ = self.reasons.fired.set(reason);
+        _ = self.reason.set(reason);
         self.token.cancel();
     }
 }
 
-/// A guard that fires a [`Disconnect`] when it is dropped. If an outer layer fires the
-/// `Disconnect`, the guard reports its reason to that layer instead.
+/// A guard that fires a [`Disconnect`] when it is dropped.
 #[derive(Debug)]
 pub(crate) struct DisconnectGuard {
     disconnect: Disconnect,
-    is_fired_outside: bool,
-    /// The response is a stream of an inner layer, whose reason is more exact.
-    prefers_inner: bool,
     reason: CloseReason,
 }
 
 impl DisconnectGuard {
     pub(crate) const fn new(disconnect: Disconnect) -> Self {
-        Self {
-            disconnect,
-            is_fired_outside: false,
-            prefers_inner: false,
-            reason: CloseReason::Disconnected,
-        }
-    }
-
-    /// Creates a guard for a `Disconnect` that an outer layer fires. That layer may make another
-    /// attempt, so only it knows when the response is over.
-    pub(crate) const fn fired_outside(disconnect: Disconnect) -> Self {
-        Self {
-            disconnect,
-            is_fired_outside: true,
-            prefers_inner: false,
-            reason: CloseReason::Disconnected,
-        }
-    }
-
-    /// Makes the guard use the reason that an inner layer has reported by the time the guard is
-    /// dropped, if there is one.
-    pub(crate) const fn prefer_inner_reason(&mut self) {
-        self.prefers_inner = true;
+        Self { disconnect, reason: CloseReason::Disconnected }
     }
 
     /// Sets the reason that is reported when the guard is dropped.
@@ -180,12 +137,6 @@ impl Drop for DisconnectGuard {
     fn drop(&mut self) {
         let is_unwinding = self.reason == CloseReason::Disconnected && thread::panicking();
         let reason = if is_unwinding { CloseReason::Panicked } else { self.reason };
-        let inner = *self.disconnect.inner_reason();
-        let reason = inner.filter(|_| self.prefers_inner).unwrap_or(reason);
-        if self.is_fired_outside {
-            *self.disconnect.inner_reason() = Some(reason);
-        } else {
-            self.disconnect.fire(reason);
-        }
+        self.disconnect.fire(reason);
     }
 }

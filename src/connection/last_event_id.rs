@@ -6,7 +6,15 @@ use percent_encoding::percent_decode_str;
 use crate::event::{EventId, InvalidField, check_one_line};
 
 /// The name of the header in which a client sends the id of the last event that it received.
-pub static LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
+///
+/// ```
+/// use tower_http::cors::CorsLayer;
+/// use tower_sse::LAST_EVENT_ID;
+///
+/// // Browsers ask whether they may send an id that is long or unusual.
+/// let cors = CorsLayer::new().allow_headers([LAST_EVENT_ID]);
+/// ```
+pub const LAST_EVENT_ID: HeaderName = HeaderName::from_static("last-event-id");
 
 /// The id of the last event that a client received, sent as `Last-Event-ID` when the client
 /// reconnects.
@@ -49,7 +57,11 @@ impl LastEventId {
     /// Reads the `Last-Event-ID` header, without the layer.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        Self::from_bytes(headers.get(&LAST_EVENT_ID)?.as_bytes())
+        // The constant itself would be built and dropped for each request.
+        static NAME: HeaderName = LAST_EVENT_ID;
+        // Few requests have many headers, so comparing their names costs less than a hash.
+        let is_present = headers.keys().any(|name| *name == NAME);
+        if is_present { Self::from_bytes(headers.get(&NAME)?.as_bytes()) } else { None }
     }
 
     /// Reads the first of the query parameters `names` that is present and not empty.
@@ -186,7 +198,7 @@ mod tests {
 
     fn from_header(value: &[u8]) -> Option<String> {
         let mut headers = HeaderMap::new();
-        headers.insert(&LAST_EVENT_ID, HeaderValue::from_bytes(value).unwrap());
+        headers.insert(LAST_EVENT_ID, HeaderValue::from_bytes(value).unwrap());
         LastEventId::from_headers(&headers).map(|id| id.to_string())
     }
 
@@ -205,8 +217,8 @@ mod tests {
     #[test]
     fn the_first_of_two_headers_counts() {
         let mut headers = HeaderMap::new();
-        headers.append(&LAST_EVENT_ID, HeaderValue::from_static("first"));
-        headers.append(&LAST_EVENT_ID, HeaderValue::from_static("second"));
+        headers.append(LAST_EVENT_ID, HeaderValue::from_static("first"));
+        headers.append(LAST_EVENT_ID, HeaderValue::from_static("second"));
         assert_eq!(LastEventId::from_headers(&headers).unwrap().as_str(), "first");
     }
 

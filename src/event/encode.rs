@@ -1,17 +1,15 @@
 use std::{convert::Infallible, time::Duration};
 
-#[cfg(feature = "hub")]
 use bytes::Bytes;
 
-use self::sealed::EncodeInto;
 use super::{
-    Event, EventName,
+    Event,
     event::RareFields,
     frame_buf::FrameBuf,
     id::Id,
     lines::{COMMENT, DATA, EVENT, Field, ID, RETRY},
 };
-use crate::BoxError;
+use crate::{BoxError, sealed::Sealed};
 
 /// An item of a stream of events.
 ///
@@ -31,29 +29,19 @@ use crate::BoxError;
     note = "text becomes an event by `stream.map(Event::from)`, a value by `stream.map(Json::new)`",
     note = "axum's own `Event` belongs in `axum::response::Sse`, which `SseLayer` accepts unchanged"
 )]
-pub trait Encode: sealed::EncodeInto {}
+pub trait Encode: Sealed {
+    /// The error of an item that is an `Err` or fails to serialise.
+    type Error: Into<BoxError>;
 
-pub(crate) mod sealed {
-    use super::{BoxError, FrameBuf};
-
-    /// An item that writes itself into a frame.
-    pub trait EncodeInto {
-        /// The error of writing an item.
-        type Error: Into<BoxError>;
-
-        /// Appends the item to `frame`. After an error, the frame may contain a part of the item,
-        /// which the caller removes.
-        fn encode(self, frame: &mut FrameBuf) -> Result<(), Self::Error>;
-    }
+    /// Appends the item to `frame`. After an error, the frame may contain a part of the item, which
+    /// the caller removes.
+    #[doc(hidden)]
+    fn encode(self, frame: &mut FrameBuf) -> Result<(), Self::Error>;
 }
 
-impl Encode for Event {}
-impl Encode for crate::Encoded {}
-#[cfg(feature = "json")]
-impl<T: serde::Serialize> Encode for crate::Json<T> {}
-impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {}
+impl<T: Encode, E> Sealed for Result<T, E> {}
 
-impl<T: EncodeInto, E: Into<BoxError>> EncodeInto for Result<T, E> {
+impl<T: Encode, E: Into<BoxError>> Encode for Result<T, E> {
     type Error = BoxError;
 
     #[inline]
@@ -65,7 +53,9 @@ impl<T: EncodeInto, E: Into<BoxError>> EncodeInto for Result<T, E> {
     }
 }
 
-impl EncodeInto for Event {
+impl Sealed for Event {}
+
+impl Encode for Event {
     type Error = Infallible;
 
     // A call would write the event to memory first.
@@ -74,7 +64,7 @@ impl EncodeInto for Event {
         match self {
             Self { data: Some(data), name: None, id: None, rare: None } => {
                 if frame.spare() < data.len() + 8 {
-                    frame.reserve(DATA.len_of(&data) + 1);
+                    frame.reserve(DATA.len_of(data.as_bytes()) + 1);
                 }
                 frame.open(DATA);
                 frame.put_lines(DATA, data.as_bytes());
@@ -87,51 +77,75 @@ impl EncodeInto for Event {
 }
 
 impl Event {
+    // Inlined, it would slow down events that have only data.
+    #[inline(never)]
     fn encode_fields(&self, frame: &mut FrameBuf) {
-        let Self { data, name, id, rare } = self;
-        let text_len = data.as_ref().map_or(0, |data| data.len());
-        if frame.spare() < ROOM_FOR_FIELDS + text_len {
-            frame.reserve(fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref()));
+        self.encode_with(self.data_bytes(), frame);
+    }
+
+    /// Encodes the event with `data` in place of its own.
+    #[inline]
+    pub(super) fn encode_with(&self, data: Option<&[u8]>, frame: &mut FrameBuf) {
+        if frame.spare() < ROOM_FOR_FIELDS + data.map_or(0, <[u8]>::len) {
+            frame.reserve(self.len_with(data));
         }
-        let is_block = data.is_some() || name.is_some() || id.is_some();
+        let is_block = data.is_some() || self.name.is_some() || self.id.is_some();
         let mut lines = Lines::new(frame);
-        if let Some(rare) = rare {
-            lines.rare(rare);
-        }
-        lines.head(name.as_ref(), id.as_ref());
-        if let Some(data) = data {
-            lines.open(DATA).put_lines(DATA, data.as_bytes());
-        }
+        lines.fields(self, data);
         lines.end(is_block);
     }
 
-    #[cfg(feature = "hub")]
-    fn encoded_len(&self) -> usize {
-        let Self { data, name, id, rare } = self;
-        fields_len(data.as_deref(), name.as_ref(), id.as_ref(), rare.as_deref())
+    fn data_bytes(&self) -> Option<&[u8]> {
+        self.data.as_ref().map(|data| data.as_bytes())
+    }
+
+    pub(super) fn encoded(&self) -> Bytes {
+        let mut frame = FrameBuf::new();
+        self.encode_fields(&mut frame);
+        frame.take()
+    }
+
+    /// Returns the exact length of the event's block with `data` in place of its own, so that an
+    /// event that is sent alone takes one allocation.
+    fn len_with(&self, data: Option<&[u8]>) -> usize {
+        let mut len = 1 + data.map_or(0, |data| DATA.len_of(data));
+        if let Some(name) = &self.name {
+            len += EVENT.len_of(name.as_str().as_bytes());
+        }
+        if let Some(id) = &self.id {
+            len += match id {
+                Id::Unsigned(id) => ID.len_of(b"") + decimal_len(*id),
+                Id::Signed(id) => ID.len_of(b"-") + decimal_len(id.unsigned_abs()),
+                Id::Text(id) => ID.len_of(id.as_str().as_bytes()),
+            };
+        }
+        if let Some(RareFields { comment, retry }) = self.rare.as_deref() {
+            len += comment.as_ref().map_or(0, |text| COMMENT.len_of(text.as_bytes()));
+            len +=
+                retry.map_or(0, |retry| RETRY.len_of(b"") + decimal_len(whole_milliseconds(retry)));
+        }
+        len
     }
 
     /// Encodes the event without the end of its block, and reserves room for an id line whose
     /// prefix has `prefix_len` bytes.
-    #[cfg(feature = "hub")]
     pub(crate) fn encode_open(&self, prefix_len: usize) -> OpenBlock {
         let mut frame = FrameBuf::new();
-        frame.reserve(self.encoded_len() + ID.len_of("") + prefix_len + decimal_len(u64::MAX));
+        let data = self.data_bytes();
+        frame.reserve(self.len_with(data) + ID.len_of(b"") + prefix_len + decimal_len(u64::MAX));
         let mut lines = Lines::new(&mut frame);
-        lines.fields(self);
+        lines.fields(self, data);
         let is_open = lines.is_open;
         OpenBlock { frame, is_open }
     }
 }
 
 /// An encoded event that lacks its id and the end of its block.
-#[cfg(feature = "hub")]
 pub(crate) struct OpenBlock {
     frame: FrameBuf,
     is_open: bool,
 }
 
-#[cfg(feature = "hub")]
 impl OpenBlock {
     /// Writes the id as the block's last line and returns the block.
     pub(crate) fn end_with_id(&mut self, prefix: &str, sequence: u64) -> Bytes {
@@ -144,55 +158,9 @@ impl OpenBlock {
     }
 }
 
-/// Writes an event whose data is JSON. Serialised JSON has line breaks only within a `RawValue`.
-#[cfg(feature = "json")]
-pub(super) fn encode_json(
-    frame: &mut FrameBuf,
-    name: Option<&EventName>,
-    id: Option<&Id>,
-    json: &[u8],
-) {
-    if frame.spare() < ROOM_FOR_FIELDS + json.len() {
-        frame.reserve(fields_len(None, name, id, None) + DATA.len_of("") + json.len());
-    }
-    let mut lines = Lines::new(frame);
-    lines.head(name, id);
-    lines.open(DATA).put_lines(DATA, json);
-    lines.end(true);
-}
-
 /// The number of spare bytes, besides the data, from which the exact length of the fields is not
 /// computed.
 const ROOM_FOR_FIELDS: usize = 256;
-
-/// Returns the exact length of an event's block, so that an event that is sent alone takes one
-/// allocation.
-fn fields_len(
-    data: Option<&str>,
-    name: Option<&EventName>,
-    id: Option<&Id>,
-    rare: Option<&RareFields>,
-) -> usize {
-    let mut len = 1;
-    if let Some(data) = data {
-        len += DATA.len_of(data);
-    }
-    if let Some(name) = name {
-        len += EVENT.len_of(name.as_str());
-    }
-    if let Some(id) = id {
-        len += match id {
-            Id::Unsigned(id) => ID.len_of("") + decimal_len(*id),
-            Id::Signed(id) => ID.len_of("-") + decimal_len(id.unsigned_abs()),
-            Id::Text(id) => ID.len_of(id.as_str()),
-        };
-    }
-    if let Some(RareFields { comment, retry }) = rare {
-        len += comment.as_ref().map_or(0, |text| COMMENT.len_of(text));
-        len += retry.map_or(0, |retry| RETRY.len_of("") + decimal_len(whole_milliseconds(retry)));
-    }
-    len
-}
 
 fn decimal_len(integer: u64) -> usize {
     integer.checked_ilog10().map_or(1, |log| log as usize + 1)
@@ -224,33 +192,26 @@ impl<'frame> Lines<'frame> {
         self.frame
     }
 
-    /// Writes all fields.
-    // `encode_fields` does not call it, because that costs a dozen instructions.
-    #[cfg(feature = "hub")]
-    fn fields(&mut self, Event { data, name, id, rare }: &Event) {
-        if let Some(rare) = rare {
-            self.rare(rare);
-        }
-        self.head(name.as_ref(), id.as_ref());
-        if let Some(data) = data {
-            self.open(DATA).put_lines(DATA, data.as_bytes());
-        }
-    }
-
-    /// Writes the fields that precede the data.
+    /// Writes the fields of an event, with `data` in place of its own.
     // Without `always`, unrelated code decides whether this is inlined.
     #[inline(always)]
-    fn head(&mut self, name: Option<&EventName>, id: Option<&Id>) {
-        if let Some(name) = name {
+    fn fields(&mut self, event: &Event, data: Option<&[u8]>) {
+        if let Some(rare) = &event.rare {
+            self.rare(rare);
+        }
+        if let Some(name) = &event.name {
             self.open(EVENT).put(name.as_str().as_bytes());
         }
-        if let Some(id) = id {
+        if let Some(id) = &event.id {
             let frame = self.open(ID);
             match id {
                 Id::Unsigned(id) => frame.put(itoa::Buffer::new().format(*id).as_bytes()),
                 Id::Signed(id) => frame.put(itoa::Buffer::new().format(*id).as_bytes()),
                 Id::Text(id) => frame.put(id.as_str().as_bytes()),
             }
+        }
+        if let Some(data) = data {
+            self.open(DATA).put_lines(DATA, data);
         }
     }
 

@@ -2,7 +2,8 @@ use std::{convert::Infallible, fmt};
 
 use bytes::{Bytes, BytesMut};
 
-use super::{Encode, EncodeInto, Event, FrameBuf};
+use super::{Encode, Event, FrameBuf};
+use crate::sealed::Sealed;
 
 /// One or more events in their wire format.
 ///
@@ -66,7 +67,6 @@ impl From<Encoded> for Bytes {
     }
 }
 
-#[cfg(any(feature = "hub", feature = "runs"))]
 impl Encoded {
     /// Wraps events that are already encoded.
     pub(crate) const fn of(bytes: Bytes) -> Self {
@@ -106,7 +106,9 @@ impl fmt::Debug for Encoded {
     }
 }
 
-impl EncodeInto for Encoded {
+impl Sealed for Encoded {}
+
+impl Encode for Encoded {
     type Error = Infallible;
 
     #[inline]

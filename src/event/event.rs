@@ -4,7 +4,6 @@ use super::{
     field::InvalidField,
     id::{EventId, Id, IntoEventId},
     name::{EventName, IntoEventName},
-    text::IntoText,
 };
 
 /// An event of a stream, before it is encoded.
@@ -28,7 +27,10 @@ use super::{
 /// );
 /// ```
 ///
-/// Text converts into an event with that data: `Event::from("text")`, `Event::from(string)`.
+/// Text converts into an event with that data: `Event::from("text")`, `Event::from(string)`. A
+/// `String` is moved, and a `&str` is copied; [`from_static`](Self::from_static) does not copy.
+///
+/// Two events are equal if their bytes in the wire format are.
 ///
 /// # How clients treat it
 ///
@@ -38,7 +40,7 @@ use super::{
 /// | no data, but a name or an [`id`](Self::id) | By the standard, clients do not dispatch the event; a few dispatch an empty message. Whether the id counts depends on the client. |
 /// | only a [`comment`](Self::comment) or [`retry`](Self::retry) | The lines are written without an empty line after them, because some clients dispatch an empty message for a block without data. |
 /// | none | Nothing is written. |
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 #[must_use]
 pub struct Event {
     pub(super) data: Option<Cow<'static, str>>,
@@ -49,9 +51,9 @@ pub struct Event {
     pub(super) rare: Option<Box<RareFields>>,
 }
 
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct RareFields {
-    pub(super) comment: Option<Cow<'static, str>>,
+    pub(super) comment: Option<String>,
     pub(super) retry: Option<Duration>,
 }
 
@@ -59,6 +61,19 @@ impl Event {
     /// Creates an event without any field.
     pub const fn new() -> Self {
         Self { data: None, name: None, id: None, rare: None }
+    }
+
+    /// Creates an event whose data is a literal, which is not copied.
+    ///
+    /// ```
+    /// use tower_sse::Event;
+    ///
+    /// const DONE: Event = Event::from_static("[DONE]");
+    ///
+    /// assert_eq!(DONE.id(7), Event::new().id(7).data("[DONE]"));
+    /// ```
+    pub const fn from_static(data: &'static str) -> Self {
+        Self { data: Some(Cow::Borrowed(data)), name: None, id: None, rare: None }
     }
 
     /// Sets the `event` field: the event's name, for which page code listens with
@@ -169,9 +184,9 @@ impl Event {
     /// Sets a comment, which clients ignore. Every line of `text` becomes a comment line, so any
     /// text is safe.
     ///
-    /// A literal is not copied, a `String` is moved, and a `&String` is copied.
-    pub fn comment(mut self, text: impl IntoText) -> Self {
-        self.rare_fields().comment = Some(text.into_text());
+    /// A `String` is moved, and a `&str` is copied.
+    pub fn comment(mut self, text: impl Into<String>) -> Self {
+        self.rare_fields().comment = Some(text.into());
         self
     }
 
@@ -180,9 +195,10 @@ impl Event {
     /// Every line of `text` becomes a `data` line, so any text is safe. The client joins the lines
     /// with line feeds, so a CR or CRLF arrives as an LF. A trailing line break is kept.
     ///
-    /// A literal is not copied, a `String` is moved, and a `&String` is copied.
-    pub fn data(mut self, text: impl IntoText) -> Self {
-        self.data = Some(text.into_text());
+    /// A `String` is moved, and a `&str` is copied. For a literal,
+    /// [`from_static`](Self::from_static) avoids the copy.
+    pub fn data(mut self, text: impl Into<String>) -> Self {
+        self.data = Some(Cow::Owned(text.into()));
         self
     }
 
@@ -220,18 +236,15 @@ impl Event {
         Some(self)
     }
 
-    #[cfg(feature = "hub")]
     pub(crate) const fn has_data(&self) -> bool {
         self.data.is_some()
     }
 
-    #[cfg(feature = "hub")]
     pub(crate) const fn has_id(&self) -> bool {
         self.id.is_some()
     }
 
     /// Returns the fields of an event that was checked for publication.
-    #[cfg(feature = "redis")]
     pub(crate) fn fields(&self) -> Fields<'_> {
         let rare = self.rare.as_deref();
         Fields {
@@ -248,7 +261,6 @@ impl Event {
 }
 
 /// The fields of an event that a broker stores. The id is the broker's own.
-#[cfg(feature = "redis")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'a> {
     pub(crate) data: &'a str,
@@ -258,16 +270,24 @@ pub(crate) struct Fields<'a> {
     pub(crate) comment: Option<&'a str>,
 }
 
-impl From<&'static str> for Event {
-    /// Creates an event with this data.
-    fn from(data: &'static str) -> Self {
+impl PartialEq for Event {
+    fn eq(&self, other: &Self) -> bool {
+        self.encoded() == other.encoded()
+    }
+}
+
+impl Eq for Event {}
+
+impl From<&str> for Event {
+    /// Creates an event with a copy of this data.
+    fn from(data: &str) -> Self {
         Self::new().data(data)
     }
 }
 
-impl From<Cow<'static, str>> for Event {
+impl From<Cow<'_, str>> for Event {
     /// Creates an event with this data.
-    fn from(data: Cow<'static, str>) -> Self {
+    fn from(data: Cow<'_, str>) -> Self {
         Self::new().data(data)
     }
 }

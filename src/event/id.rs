@@ -1,6 +1,7 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use super::field::{InvalidField, check_one_line, is_one_line};
+use crate::sealed::Sealed;
 
 /// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
 ///
@@ -49,7 +50,6 @@ impl EventId {
     }
 
     /// Creates an id from text that the caller composed without line breaks and U+0000.
-    #[cfg(feature = "hub")]
     pub(crate) fn from_one_line(id: String) -> Self {
         debug_assert!(is_one_line(&id), "an id of more than one line");
         Self(Cow::Owned(id))
@@ -115,37 +115,29 @@ impl fmt::Display for EventId {
     note = "text known only at run time must be validated: `event.try_id(text)?` or \
             `EventId::try_from(text)?`"
 )]
-pub trait IntoEventId: sealed::IntoId {}
-
-pub(crate) mod sealed {
-    use super::EventId;
-
-    /// An id before it is encoded. Integers are encoded without an intermediate string.
-    #[derive(Clone, Debug, PartialEq, Eq)]
-    pub enum Id {
-        Unsigned(u64),
-        Signed(i64),
-        Text(EventId),
-    }
-
-    pub trait IntoId {
-        fn into_id(self) -> Id;
-    }
+pub trait IntoEventId: Sealed {
+    #[doc(hidden)]
+    fn into_id(self) -> Id;
 }
 
-pub(crate) use sealed::Id;
+/// An id before it is encoded. Integers are encoded without an intermediate string.
+#[derive(Clone, Debug)]
+pub enum Id {
+    Unsigned(u64),
+    Signed(i64),
+    Text(EventId),
+}
 
-impl IntoEventId for &'static str {}
-impl IntoEventId for EventId {}
-
-impl sealed::IntoId for &'static str {
+impl IntoEventId for &'static str {
     #[track_caller]
     fn into_id(self) -> Id {
         Id::Text(EventId::from_static(self))
     }
 }
 
-impl sealed::IntoId for EventId {
+impl Sealed for EventId {}
+
+impl IntoEventId for EventId {
     fn into_id(self) -> Id {
         Id::Text(self)
     }
@@ -155,9 +147,9 @@ impl sealed::IntoId for EventId {
 /// later could make `id(42)` ambiguous in existing code.
 macro_rules! integer_ids {
     ($($integer:ty)*) => {$(
-        impl IntoEventId for $integer {}
+        impl Sealed for $integer {}
 
-        impl sealed::IntoId for $integer {
+        impl IntoEventId for $integer {
             fn into_id(self) -> Id {
                 u64::try_from(self)
                     .map(Id::Unsigned)

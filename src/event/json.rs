@@ -2,21 +2,21 @@ use std::cell::Cell;
 
 use serde::Serialize;
 
-use super::{
-    EncodeInto, Event, EventId, EventName, FrameBuf, IntoEventId, IntoEventName, InvalidField,
-    encode::encode_json, id::Id,
-};
+use super::{Encode, Event, FrameBuf};
+use crate::sealed::Sealed;
 
 /// An event whose data is a value as JSON, serialised when the event is sent.
 ///
+/// [`Event::json`] creates it from an event with other fields.
+///
 /// ```
 /// use serde::Serialize;
-/// use tower_sse::{Encoded, Json};
+/// use tower_sse::{Encoded, Event};
 ///
 /// #[derive(Serialize)]
 /// struct Point { x: i32, y: i32 }
 ///
-/// let event = Json::new(Point { x: 3, y: 4 }).event("point").id(7);
+/// let event = Event::new().event("point").id(7).json(Point { x: 3, y: 4 });
 /// assert_eq!(
 ///     Encoded::try_new(event)?.as_bytes(),
 ///     b"event: point\nid: 7\ndata: {\"x\":3,\"y\":4}\n\n",
@@ -32,58 +32,23 @@ use super::{
 #[must_use]
 pub struct Json<T> {
     value: T,
-    name: Option<EventName>,
-    id: Option<Id>,
+    /// The fields besides the data.
+    event: Event,
 }
 
 impl<T: Serialize> Json<T> {
-    /// Creates an event with `value` as its data.
+    /// Creates an event with `value` as its data and no other field.
     pub const fn new(value: T) -> Self {
-        Self { value, name: None, id: None }
+        Self { value, event: Event::new() }
     }
+}
 
-    /// Sets the `event` field, as [`Event::event`](crate::Event::event) does.
+impl Event {
+    /// Sets the `data` field to `value`, which is serialised as JSON when the event is sent.
     ///
-    /// # Panics
-    ///
-    /// Panics if a literal contains a line feed, a carriage return or U+0000.
-    #[track_caller]
-    pub fn event(mut self, name: impl IntoEventName) -> Self {
-        self.name = Some(name.into_name());
-        self
-    }
-
-    /// Sets the `event` field to text that is known only at run time, as
-    /// [`Event::try_event`](crate::Event::try_event) does.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `name` contains a line feed, a carriage return or U+0000.
-    pub fn try_event(mut self, name: impl Into<String>) -> Result<Self, InvalidField> {
-        self.name = Some(EventName::try_from(name.into())?);
-        Ok(self)
-    }
-
-    /// Sets the `id` field, as [`Event::id`](crate::Event::id) does.
-    ///
-    /// # Panics
-    ///
-    /// Panics if a literal contains a line feed, a carriage return or U+0000.
-    #[track_caller]
-    pub fn id(mut self, id: impl IntoEventId) -> Self {
-        self.id = Some(id.into_id());
-        self
-    }
-
-    /// Sets the `id` field to text that is known only at run time, as
-    /// [`Event::try_id`](crate::Event::try_id) does.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if `id` contains a line feed, a carriage return or U+0000.
-    pub fn try_id(mut self, id: impl Into<String>) -> Result<Self, InvalidField> {
-        self.id = Some(Id::Text(EventId::try_from(id.into())?));
-        Ok(self)
+    /// [`json_data`](Self::json_data) serialises it immediately.
+    pub const fn json<T: Serialize>(self, value: T) -> Json<T> {
+        Json { value, event: self }
     }
 }
 
@@ -93,22 +58,20 @@ impl<T: Serialize> TryFrom<Json<T>> for Event {
     /// Serialises the value immediately, for code that needs an [`Event`], such as
     /// [`Hub::publish`](crate::hub::Hub::publish).
     fn try_from(json: Json<T>) -> Result<Self, serde_json::Error> {
-        let Json { value, name, id } = json;
-        let mut event = Self::new().json_data(&value)?;
-        event.name = name;
-        event.id = id;
-        Ok(event)
+        json.event.json_data(&json.value)
     }
 }
 
-impl<T: Serialize> EncodeInto for Json<T> {
+impl<T: Serialize> Sealed for Json<T> {}
+
+impl<T: Serialize> Encode for Json<T> {
     type Error = serde_json::Error;
 
     fn encode(self, frame: &mut FrameBuf) -> Result<(), serde_json::Error> {
         let mut json = SCRATCH.try_with(Cell::take).unwrap_or_default();
         let serialized = serde_json::to_writer(&mut json, &self.value);
         if serialized.is_ok() {
-            encode_json(frame, self.name.as_ref(), self.id.as_ref(), &json);
+            self.event.encode_with(Some(&json), frame);
         }
         if json.capacity() <= SCRATCH_KEPT {
             json.clear();

@@ -22,8 +22,8 @@ pub(crate) const RETRY: Field = Field { first: "retry: ", next: "\nretry: " };
 impl Field {
     /// Returns the length of `text` as lines of this field, including line ends. It counts a CRLF
     /// as two line breaks, because the result is only used as a capacity.
-    pub(crate) fn len_of(self, text: &str) -> usize {
-        let breaks = memchr2_iter(b'\n', b'\r', text.as_bytes()).count();
+    pub(crate) fn len_of(self, text: &[u8]) -> usize {
+        let breaks = memchr2_iter(b'\n', b'\r', text).count();
         text.len() - breaks + (1 + breaks) * self.next.len()
     }
 }

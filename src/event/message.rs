@@ -33,12 +33,12 @@ use super::{Event, EventId, EventName, field::is_one_line};
 /// Clients decode the same name, data and last event id from the event, and the same reconnection
 /// time. The event is not the original byte for byte:
 ///
-/// | of the message | of the event |
-/// |---|---|
-/// | `event` is `message` or empty | no `event` field |
-/// | `last_event_id` | an `id` field in every event, even if the original had its id from an earlier one |
-/// | `last_event_id` is empty | an empty `id` field if the stream [cleared](Self::last_event_id()) its id, otherwise none |
-/// | carriage returns in `data` | line breaks, which clients decode as line feeds |
+/// - If `event` is `message` or empty, the event has no `event` field.
+/// - A `last_event_id` is an `id` field in every event, even if the original had its id from an
+///   earlier one.
+/// - If `last_event_id` is empty, the event has an empty `id` field if the stream
+///   [cleared](Self::last_event_id()) its id, otherwise none.
+/// - Carriage returns in `data` become line breaks, which clients decode as line feeds.
 ///
 /// The format cannot represent every message: a program can set `event` or `last_event_id` to text
 /// with line breaks or U+0000, and a decoded name can contain U+0000. Such text cannot forge other

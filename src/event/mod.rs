@@ -13,12 +13,14 @@ mod event;
 mod field;
 mod frame_buf;
 mod id;
+mod interpreter;
 #[cfg(feature = "json")]
 mod json;
+mod line;
+mod line_reader;
 mod lines;
 mod message;
 mod name;
-mod text;
 
 #[cfg(feature = "json")]
 pub use self::json::Json;
@@ -31,13 +33,15 @@ pub use self::{
     id::{EventId, IntoEventId},
     message::Message,
     name::{EventName, IntoEventName},
-    text::IntoText,
 };
 
-#[cfg(feature = "redis")]
 pub(crate) use self::event::Fields;
+pub(crate) use self::interpreter::Decoded;
 pub(crate) use self::{
-    encode::{sealed::EncodeInto, whole_milliseconds},
-    field::check_one_line,
-    frame_buf::FrameBuf,
+    encode::whole_milliseconds, field::check_one_line, frame_buf::FrameBuf, line::BYTE_ORDER_MARK,
+    line_reader::first_block_has_retry,
+};
+pub(crate) use self::{
+    line::{Line, is_reconnection_time},
+    line_reader::LineReader,
 };

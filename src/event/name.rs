@@ -1,6 +1,7 @@
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use super::field::{InvalidField, check_one_line, is_one_line};
+use crate::sealed::Sealed;
 
 /// The name of an event, for which page code listens: the value of the `event` field.
 ///
@@ -100,28 +101,24 @@ impl fmt::Display for EventName {
     note = "text known only at run time must be validated: `event.try_event(text)?` or \
             `EventName::try_from(text)?`"
 )]
-pub trait IntoEventName: sealed::IntoName {}
+pub trait IntoEventName: Sealed {
+    #[doc(hidden)]
+    fn into_name(self) -> EventName;
+}
 
-impl IntoEventName for &'static str {}
-impl IntoEventName for EventName {}
+impl Sealed for &'static str {}
 
-pub(crate) mod sealed {
-    use super::EventName;
-
-    pub trait IntoName {
-        fn into_name(self) -> EventName;
+impl IntoEventName for &'static str {
+    #[track_caller]
+    fn into_name(self) -> EventName {
+        EventName::from_static(self)
     }
+}
 
-    impl IntoName for &'static str {
-        #[track_caller]
-        fn into_name(self) -> EventName {
-            EventName::from_static(self)
-        }
-    }
+impl Sealed for EventName {}
 
-    impl IntoName for EventName {
-        fn into_name(self) -> EventName {
-            self
-        }
+impl IntoEventName for EventName {
+    fn into_name(self) -> EventName {
+        self
     }
 }

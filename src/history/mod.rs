@@ -1,10 +1,7 @@
 //! The history of one topic or run: a log of its recent events, and the clients that wait for the
 //! next one.
 //!
-//! This module depends only on `event` and `LastEventId`, never on its users.
-
-// Each of the two features uses a part of it.
-#![cfg_attr(not(all(feature = "hub", feature = "runs")), allow(dead_code, unused_imports))]
+//! This module depends only on `callback`, `event` and `LastEventId`, never on its users.
 
 mod batch;
 mod deferred_drops;
@@ -12,6 +9,7 @@ mod frames;
 mod log;
 mod memory;
 mod position;
+mod slab;
 pub(crate) mod sync;
 mod waiters;
 
@@ -21,5 +19,6 @@ pub(crate) use self::{
     log::{Evicted, Limits, Log},
     memory::{MemoryCounter, MemoryShare},
     position::{Epoch, Position, ResumeFrom, UnknownId},
+    slab::Slab,
     waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
 };

@@ -1,8 +1,7 @@
-use std::{
-    mem,
-    panic::{AssertUnwindSafe, catch_unwind},
-    task::Waker,
-};
+use std::{mem, task::Waker};
+
+use super::slab::Slab;
+use crate::callback::without_panic;
 
 /// The wakers of the subscriptions that wait for a topic's next event.
 ///
@@ -11,8 +10,7 @@ use std::{
 #[derive(Debug, Default)]
 pub(crate) struct Waiters {
     generation: u64,
-    wakers: Vec<Option<Waker>>,
-    vacant: Vec<u32>,
+    wakers: Slab<Waker>,
 }
 
 /// An index in the list, valid for one generation of it.
@@ -40,44 +38,19 @@ impl Waiters {
     /// Adds a waker and returns its ticket.
     #[inline]
     pub(crate) fn add(&mut self, waker: Waker) -> Ticket {
-        let index = match self.vacant.pop() {
-            Some(index) => index,
-            None => {
-                self.wakers.push(None);
-                // 2^32 wakers take 64 GiB: a list of them cannot exist in practice.
-                u32::try_from(self.wakers.len() - 1).unwrap_or(u32::MAX)
-            }
-        };
-        if let Some(slot) = self.wakers.get_mut(index as usize) {
-            *slot = Some(waker);
-        }
+        let index = self.wakers.insert(waker);
         Ticket { generation: self.generation, index }
     }
 
     /// Removes the waker with this ticket. The caller drops it after releasing all locks.
     pub(crate) fn remove(&mut self, ticket: Ticket) -> Option<Waker> {
-        let waker = self.slot_mut(ticket)?.take();
-        if waker.is_some() {
-            self.vacant.push(ticket.index);
-        }
-        waker
+        if ticket.is_valid_in(self.generation) { self.wakers.remove(ticket.index) } else { None }
     }
 
     /// Returns whether the ticket's waker is listed and wakes the same task as `waker`.
     pub(crate) fn is_listed(&self, ticket: Ticket, waker: &Waker) -> bool {
         ticket.is_valid_in(self.generation)
-            && self
-                .wakers
-                .get(ticket.index as usize)
-                .and_then(Option::as_ref)
-                .is_some_and(|listed| listed.will_wake(waker))
-    }
-
-    fn slot_mut(&mut self, ticket: Ticket) -> Option<&mut Option<Waker>> {
-        if !ticket.is_valid_in(self.generation) {
-            return None;
-        }
-        self.wakers.get_mut(ticket.index as usize)
+            && self.wakers.get(ticket.index).is_some_and(|listed| listed.will_wake(waker))
     }
 
     /// Takes all wakers. The caller wakes them after releasing all locks.
@@ -85,25 +58,25 @@ impl Waiters {
     // event.
     #[inline(always)]
     pub(crate) fn take(&mut self) -> WakeList {
-        if self.wakers.len() == self.vacant.len() {
+        if self.wakers.len() == 0 {
             return WakeList::None;
         }
         self.generation += 1;
-        self.vacant.clear();
-        if self.wakers.len() <= FEW {
+        let slots = self.wakers.clear();
+        if slots.len() <= FEW {
             // The list keeps its allocation for the next few waiters.
             let mut few = [const { None }; FEW];
-            for (waker, slot) in self.wakers.drain(..).zip(&mut few) {
+            for (waker, slot) in slots.drain(..).zip(&mut few) {
                 *slot = waker;
             }
             return WakeList::Few(few);
         }
-        WakeList::Many(mem::take(&mut self.wakers))
+        WakeList::Many(mem::take(slots))
     }
 
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
-        self.wakers.len() - self.vacant.len()
+        self.wakers.len()
     }
 }
 
@@ -146,13 +119,6 @@ pub(crate) fn drop_waker(waker: Option<Waker>) {
     without_panic(|| drop(waker));
 }
 
-fn without_panic(callback: impl FnOnce()) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(callback)) {
-        // Dropping the payload could panic again.
-        mem::forget(payload);
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::task::Waker;
@@ -189,9 +155,8 @@ mod tests {
         }
         assert_eq!(waiters.len(), 0);
         for _ in 0..10 {
-            waiters.add(Waker::noop().clone());
+            assert!(waiters.add(Waker::noop().clone()).index < 10, "no new slot");
         }
-        assert_eq!(waiters.wakers.len(), 10, "no new slot");
         assert_eq!(count(&waiters.take()), 10);
         waiters.add(Waker::noop().clone());
         assert!(waiters.remove(tickets[0]).is_none(), "a ticket of an earlier generation");

@@ -4,11 +4,10 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Broker, Hub, Retention,
+    broker::{Feed, Link},
     faults::Fault,
-    feed::Feed,
-    link::Link,
-    registry::{Registry, RetentionOf},
-    shared::Shared,
+    state::HubState,
+    topic::{RetentionOf, Topics},
 };
 use crate::history::Epoch;
 
@@ -31,11 +30,11 @@ pub struct HubBuilder {
     retention: Retention,
     retention_of: Option<Box<RetentionOf>>,
     max_memory: usize,
-    pub(super) fault: Fault,
+    pub(crate) fault: Fault,
 }
 
 impl HubBuilder {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self {
             retention: Retention::new(),
             retention_of: None,
@@ -91,17 +90,13 @@ impl HubBuilder {
 
     /// Limits the total memory of all events and topics to `bytes`. The default is 64 MiB.
     ///
-    /// | counted | bytes |
-    /// |---|---|
-    /// | an event | its size on the wire, plus 112 |
-    /// | a topic that keeps events | the length of its name, plus 560 |
-    /// | a frame that a topic keeps for subscribers that are behind; up to 16 for each topic | its size (less than 20 KiB), plus 170 |
-    /// | a frame that only clients still hold | 170 |
+    /// Events, topics that keep events, and frames that topics keep for subscribers that are behind
+    /// count with their bookkeeping. It is less than 200 bytes for an event or a frame, and less
+    /// than 1 KiB for a topic. These do not count:
     ///
-    /// | not counted | bytes |
-    /// |---|---|
-    /// | a topic that has subscriptions but keeps no events | the length of its name, plus about 400 with its first subscription |
-    /// | evicted events and frames that a server still has to send | their size, once for all clients that hold them |
+    /// - Topics that have subscriptions but keep no events, each with its name and less than 1 KiB.
+    /// - Evicted events and frames that a server still has to send. They are in memory once for all
+    ///   clients that hold them.
     ///
     /// A publish that exceeds the limit visits the topics that keep events, in batches of 32, until
     /// the limit is met. From each batch it evicts:
@@ -152,9 +147,9 @@ impl HubBuilder {
         Ok(Hub::of(shared))
     }
 
-    fn shared(self, epoch: Epoch, link: Option<Link>) -> Arc<Shared> {
-        let registry = Registry::new(self.retention, self.retention_of, self.max_memory);
-        Arc::new(Shared::new(epoch, registry, link, self.fault))
+    fn shared(self, epoch: Epoch, link: Option<Link>) -> Arc<HubState> {
+        let topics = Topics::new(self.retention, self.retention_of, self.max_memory);
+        Arc::new(HubState::new(epoch, topics, link, self.fault))
     }
 }
 

@@ -13,17 +13,17 @@ pub enum Fault {
 
 #[cfg(tower_sse_loom)]
 impl Fault {
-    pub(super) const NONE: Self = Self::None;
+    pub(crate) const NONE: Self = Self::None;
 
-    pub(super) fn commits_after_unlock(self) -> bool {
+    pub(crate) fn commits_after_unlock(self) -> bool {
         self == Self::CommitAfterUnlock
     }
 
-    pub(super) fn sleeps_on_uncommitted(self) -> bool {
+    pub(crate) fn sleeps_on_uncommitted(self) -> bool {
         self == Self::SleepOnUncommitted
     }
 
-    pub(super) fn sleeps_on_loss(self) -> bool {
+    pub(crate) fn sleeps_on_loss(self) -> bool {
         self == Self::SleepOnLoss
     }
 }
@@ -48,21 +48,21 @@ impl super::Hub {
 /// No fault. Outside of the models, every check is a constant.
 #[cfg(not(tower_sse_loom))]
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fault;
+pub(crate) struct Fault;
 
 #[cfg(not(tower_sse_loom))]
 impl Fault {
-    pub(super) const NONE: Self = Self;
+    pub(crate) const NONE: Self = Self;
 
-    pub(super) const fn commits_after_unlock(self) -> bool {
+    pub(crate) const fn commits_after_unlock(self) -> bool {
         false
     }
 
-    pub(super) const fn sleeps_on_uncommitted(self) -> bool {
+    pub(crate) const fn sleeps_on_uncommitted(self) -> bool {
         false
     }
 
-    pub(super) const fn sleeps_on_loss(self) -> bool {
+    pub(crate) const fn sleeps_on_loss(self) -> bool {
         false
     }
 }

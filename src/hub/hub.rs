@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc};
 
-use super::{Broker, HubBuilder, HubStats, PublishError, Receipt, Subscribe, shared::Shared};
+use super::{Broker, HubBuilder, HubStats, PublishError, Receipt, Subscribe, state::HubState};
 use crate::{
     BoxError,
     event::{Event, EventId},
@@ -14,7 +14,7 @@ use crate::{
 #[doc(alias = "broadcast")]
 #[doc(alias = "channel")]
 pub struct Hub {
-    shared: Arc<Shared>,
+    shared: Arc<HubState>,
 }
 
 impl Hub {
@@ -30,12 +30,11 @@ impl Hub {
         HubBuilder::new()
     }
 
-    pub(super) const fn of(shared: Arc<Shared>) -> Self {
+    pub(crate) const fn of(shared: Arc<HubState>) -> Self {
         Self { shared }
     }
 
-    #[cfg(any(feature = "testing", tower_sse_loom))]
-    pub(super) const fn shared(&self) -> &Arc<Shared> {
+    pub(crate) const fn shared(&self) -> &Arc<HubState> {
         &self.shared
     }
 
@@ -162,6 +161,7 @@ impl Hub {
     ///
     /// Take the position first, then read the current state, and render both into a page. A stream
     /// that resumes after the position misses no event; it may repeat one that the state includes.
+    /// [State in a database](super#state-in-a-database) has an example.
     ///
     /// - In a browser, `EventSource` cannot set headers. Send the id in the query, and enable
     ///   [`SseLayer::last_event_id_query`](crate::SseLayer::last_event_id_query).
@@ -177,14 +177,14 @@ impl Hub {
     /// Returns the number of subscriptions of a topic, in this process.
     #[must_use]
     pub fn subscriber_count(&self, topic: &str) -> usize {
-        self.shared.registry.get(topic).map_or(0, |topic| topic.lock().subscribers)
+        self.shared.topics.get(topic).map_or(0, |topic| topic.lock().subscribers)
     }
 
     /// Returns the names of the topics that have subscriptions or keep events, in no particular
     /// order.
     #[must_use]
     pub fn topics(&self) -> Vec<Arc<str>> {
-        self.shared.registry.all().iter().map(|topic| Arc::clone(topic.name())).collect()
+        self.shared.topics.all().iter().map(|topic| Arc::clone(topic.name())).collect()
     }
 
     /// Returns statistics of the hub, for an endpoint such as `/metrics`.
@@ -227,7 +227,7 @@ impl fmt::Debug for Hub {
             .field("epoch", &self.shared.epoch)
             .field("committed", &self.shared.committed())
             .field("closed", &self.shared.is_closed())
-            .field("registry", &self.shared.registry)
+            .field("topics", &self.shared.topics)
             .finish()
     }
 }

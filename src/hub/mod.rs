@@ -58,6 +58,85 @@
 //! A client that has not received an event yet has no id to reconnect with. If its topics have few
 //! events, send it a [greeting](Subscribe::greeting).
 //!
+//! # In a page
+//!
+//! ```js
+//! const source = new EventSource("/events");
+//!
+//! source.onopen = () => show("connected");
+//! source.addEventListener("headline", event => show(event.data));
+//! // Events are missing: load the current state.
+//! source.addEventListener("gap", event => reload(event.data));
+//! // The stream is complete: do not reconnect.
+//! source.addEventListener("done", () => source.close());
+//! source.onerror = () => {
+//!     const isOver = source.readyState === EventSource.CLOSED; // 2
+//!     show(isOver ? "closed" : "reconnecting");
+//! };
+//! ```
+//!
+//! - `show` and `reload` are the page's own. `onmessage` receives the events without a name.
+//! - The browser reconnects by itself after every end, with the id of the last event.
+//! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. Answer
+//!   `204` to a client that has nothing more to receive.
+//! - `done` is an event that the program publishes, such as `Event::new().event("done").data("")`.
+//!
+//! # Only the newest value
+//!
+//! For prices, positions or progress, keep one event of each topic:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower_sse::{LastEventId, hub::{GapPolicy, Hub, Subscription}};
+//!
+//! fn hub() -> Hub {
+//!     // A value is kept until the next one replaces it, or for a day.
+//!     Hub::builder().retain_events(1).retain_for(Duration::from_secs(86_400)).build()
+//! }
+//!
+//! fn prices(hub: &Hub, symbols: &[&str], last: Option<LastEventId>) -> Subscription {
+//!     hub.subscribe(symbols)
+//!         .recent(symbols.len()) // a first visit begins with the newest value of each topic
+//!         .gap_policy(GapPolicy::Ignore) // a replaced value is not missed
+//!         .flush_window(Duration::from_millis(100)) // at most one value of a topic in this time
+//!         .resume(last)
+//! }
+//! # prices(&hub(), &["AAPL", "MSFT"], None);
+//! ```
+//!
+//! A client that is behind, or was away, receives the newest value of each topic once. This does
+//! not apply to the bytes that hyper and the kernel have already buffered for a slow client.
+//!
+//! # State in a database
+//!
+//! Take the [position](Hub::position) first, then read the state. The page shows the state, and
+//! resumes from the position, with the help of
+//! [`last_event_id_query`](crate::SseLayer::last_event_id_query):
+//!
+//! ```
+//! use tower_sse::{EventId, hub::{Hub, PublishError}};
+//! # struct Order { version: u64, status: &'static str }
+//! # struct Database;
+//! # impl Database {
+//! #     async fn order(&self, _: u64) -> Order { Order { version: 1, status: "paid" } }
+//! #     async fn ship(&self, _: u64) -> Order { Order { version: 2, status: "shipped" } }
+//! # }
+//!
+//! async fn state(hub: &Hub, database: &Database) -> (EventId, Order) {
+//!     let position = hub.position(); // before the state is read
+//!     (position, database.order(42).await)
+//! }
+//!
+//! async fn ship(hub: &Hub, database: &Database) -> Result<(), PublishError> {
+//!     let order = database.ship(42).await; // committed before it is published
+//!     hub.publish("order:42", format!("{} {}", order.version, order.status)).await?;
+//!     Ok(())
+//! }
+//! ```
+//!
+//! The stream then misses no change. It may repeat changes that the state includes, so the page
+//! ignores events whose version is not above that of its state.
+//!
 //! # Memory
 //!
 //! By default each topic keeps at most 1,024 events, 1 MiB of events, and 5 minutes of events. All
@@ -89,48 +168,25 @@
 
 mod broker;
 mod builder;
-mod cursor;
-mod eviction;
-mod eviction_queue;
 mod faults;
-mod feed;
-mod flush_window;
-mod gap;
 #[allow(clippy::module_inception)]
 mod hub;
-mod link;
-mod losses;
-mod merge_queue;
-mod preamble;
 mod publish;
-mod read;
-mod registry;
 mod retention;
-mod shared;
+mod state;
 mod stats;
-mod subscribe;
 mod subscription;
-mod tombstones;
 mod topic;
-mod wait;
 
+pub(crate) use self::broker::{Closed, Feed, Publisher, Publishing};
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
-#[cfg(feature = "redis")]
-pub(crate) use self::feed::Closed;
 pub use self::{
     broker::Broker,
     builder::HubBuilder,
-    gap::GapPolicy,
     hub::Hub,
     publish::{PublishError, Receipt},
     retention::Retention,
     stats::HubStats,
-    subscribe::Subscribe,
-    subscription::Subscription,
-};
-#[cfg(any(feature = "redis", feature = "testing"))]
-pub(crate) use self::{
-    broker::{Publisher, Publishing, sealed::Broker as SealedBroker},
-    feed::Feed,
+    subscription::{GapPolicy, Subscribe, Subscription},
 };

@@ -5,8 +5,8 @@ use crate::{BoxError, event::EventId, history::Position};
 /// The id of a published event, and the number of the topic's subscriptions in this process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Receipt {
-    pub(super) position: Position,
-    pub(super) subscribers: usize,
+    pub(crate) position: Position,
+    pub(crate) subscribers: usize,
 }
 
 impl Receipt {
@@ -17,11 +17,12 @@ impl Receipt {
         self.position.into()
     }
 
-    /// Returns the number of subscriptions that the topic had in this process. Without a
-    /// [broker](super::Hub::connect) they are counted at publication, with a broker at its
-    /// acknowledgement.
+    /// Returns the number of subscriptions that the topic had in this process.
     ///
-    /// Subscriptions in other processes are not counted.
+    /// - Without a [broker](super::Hub::connect) they are counted at publication. Each of them
+    ///   sends the event, unless it ends first or the event is evicted first.
+    /// - With a broker they are counted at its acknowledgement. Subscriptions in other processes
+    ///   are not counted.
     #[must_use]
     pub const fn subscribers(&self) -> usize {
         self.subscribers

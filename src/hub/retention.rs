@@ -17,9 +17,9 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Retention {
-    pub(super) events: usize,
-    pub(super) bytes: usize,
-    pub(super) age: Duration,
+    pub(crate) events: usize,
+    pub(crate) bytes: usize,
+    pub(crate) age: Duration,
 }
 
 impl Retention {

@@ -3,13 +3,13 @@ use std::time::Duration;
 /// Statistics of a hub, as returned by [`Hub::stats`](super::Hub::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HubStats {
-    pub(super) memory: usize,
-    pub(super) topics: usize,
-    pub(super) events: usize,
-    pub(super) subscribers: usize,
-    pub(super) evicted: u64,
-    pub(super) gaps: u64,
-    pub(super) lag: Option<Duration>,
+    pub(crate) memory: usize,
+    pub(crate) topics: usize,
+    pub(crate) events: usize,
+    pub(crate) subscribers: usize,
+    pub(crate) evicted: u64,
+    pub(crate) gaps: u64,
+    pub(crate) lag: Option<Duration>,
 }
 
 impl HubStats {

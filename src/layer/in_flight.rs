@@ -1,3 +1,6 @@
+use http::Request;
+
+use super::{Config, NotOpened, RequestInfo};
 use crate::{
     body::StreamRecord,
     connection::{CloseReason, Disconnect, DisconnectGuard},
@@ -5,10 +8,7 @@ use crate::{
 
 /// A tracked response whose head is awaited. Each variant holds what its end is reported to.
 pub(super) enum InFlight {
-    /// The `Disconnect` of an outer layer. That layer fires it unless the response is a stream of
-    /// this layer.
-    OuterDisconnect(Disconnect),
-    /// The guard of this layer's own `Disconnect`.
+    /// The guard of this layer's `Disconnect`.
     Disconnect(DisconnectGuard),
     /// The record of a stream that opened when the service was called, because the service returns
     /// bare streams.
@@ -16,27 +16,35 @@ pub(super) enum InFlight {
 }
 
 impl InFlight {
-    /// Returns the guard for the record of a response that turns out to be a stream.
-    pub(super) fn into_guard(self) -> Option<DisconnectGuard> {
-        match self {
-            Self::OuterDisconnect(disconnect) => Some(DisconnectGuard::fired_outside(disconnect)),
-            Self::Disconnect(guard) => Some(guard),
-            Self::Stream(_) => None,
-        }
-    }
-
-    /// Uses the reason that an inner layer reports, because the response is a stream of that layer.
-    pub(super) const fn prefer_inner_reason(&mut self) {
-        if let Self::Disconnect(guard) = self {
-            guard.prefer_inner_reason();
-        }
+    /// Starts tracking the response to a request, unless an outer layer tracks it. If the service
+    /// returns bare streams, this also opens or refuses the stream.
+    #[cold]
+    pub(super) fn track<B>(
+        config: &Config,
+        request: &mut Request<B>,
+        info: RequestInfo,
+        returns_streams: bool,
+    ) -> Result<Option<Box<Self>>, NotOpened> {
+        let permit = if returns_streams { config.admit(info)? } else { None };
+        let guard = if request.extensions().get::<Disconnect>().is_some() {
+            None
+        } else {
+            let disconnect = Disconnect::new();
+            request.extensions_mut().insert(disconnect.clone());
+            Some(DisconnectGuard::new(disconnect))
+        };
+        let in_flight = if returns_streams && !info.is_head {
+            Some(Self::Stream(config.open(&config.options, permit, guard)))
+        } else {
+            guard.map(Self::Disconnect)
+        };
+        Ok(in_flight.map(Box::new))
     }
 
     /// Polls the inner service's future with `call`. If it panics, the reason becomes
     /// [`CloseReason::Panicked`].
     pub(super) fn noting_panic<T>(&mut self, call: impl FnOnce() -> T) -> T {
         match self {
-            Self::OuterDisconnect(_) => call(),
             Self::Disconnect(guard) => guard.noting_panic(call),
             Self::Stream(record) => record.noting_panic(call),
         }
@@ -45,7 +53,6 @@ impl InFlight {
     /// Ends the response with this reason.
     pub(super) fn end(self, reason: CloseReason) {
         match self {
-            Self::OuterDisconnect(_) => {}
             Self::Disconnect(mut guard) => guard.set_reason(reason),
             Self::Stream(mut record) => record.set_reason(reason),
         }

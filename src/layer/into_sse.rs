@@ -3,21 +3,23 @@ use futures_core::Stream;
 use http::{Response, header::CONTENT_TYPE};
 use http_body::Body;
 
-use super::{
+use super::marker;
+use crate::{
+    BoxError,
+    body::EventBody,
+    event::Encode,
     headers::{TEXT_EVENT_STREAM, has_body},
-    marker,
 };
-use crate::{BoxError, body::EventBody, event::Encode};
 
 /// A type that a service inside the layer may return.
 ///
 /// The trait is sealed. The compiler distinguishes its implementations by the [marker] `M`:
 ///
-/// | type | marker | response |
-/// |---|---|---|
-/// | [`Response`] with any [`Body`] of [`Bytes`] | [`marker::Http`] | an event stream if the `content-type` is `text/event-stream`, otherwise passed through |
-/// | a [`Stream`] of [events](Encode) | [`marker::Events`] | an event stream with status 200 |
-/// | [`Response`] with such a stream | [`marker::EventResponse`] | an event stream with the same status and headers; no body if the status does not allow one |
+/// - [`marker::Http`]: a [`Response`] with any [`Body`] of [`Bytes`] is an event stream if its
+///   `content-type` is `text/event-stream`. Otherwise it passes through.
+/// - [`marker::Events`]: a [`Stream`] of [events](Encode) becomes an event stream with status 200.
+/// - [`marker::EventResponse`]: a [`Response`] with such a stream becomes an event stream with the
+///   same status and headers. It has no body if the status does not allow one.
 #[diagnostic::on_unimplemented(
     message = "`SseLayer` can't make an event stream of `{Self}`",
     label = "a service inside `SseLayer` can't answer with this",
@@ -47,25 +49,29 @@ mod sealed {
     impl<B: Body<Data = Bytes>> Sealed<marker::Http> for Response<B> {}
     impl<S: Stream<Item: Encode>> Sealed<marker::Events> for S {}
     impl<S: Stream<Item: Encode>> Sealed<marker::EventResponse> for Response<S> {}
+}
 
-    /// Any [`Stream`]. As a trait of this crate, it has an error text of its own.
-    #[diagnostic::on_unimplemented(
-        message = "`{Self}` is not a stream of events",
-        label = "not a stream",
-        note = "a hub's subscription is a stream once it has started: \
-                `hub.subscribe(topics).resume(last_event_id)`",
-        note = "a collection or an iterator becomes a stream by `futures_util::stream::iter`, and \
-                the receiver of a channel by a wrapper of tokio-stream"
-    )]
-    pub trait AnyStream: Stream<Item = Self::Event> {
-        type Event;
-    }
+/// Any [`Stream`]. All streams implement it, and nothing else can.
+///
+/// [`response`] requires it instead of `Stream`, so that the compiler's error for other types names
+/// what becomes a stream.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a stream of events",
+    label = "not a stream",
+    note = "a hub's subscription is a stream once it has started: \
+            `hub.subscribe(topics).resume(last_event_id)`",
+    note = "a collection or an iterator becomes a stream by `futures_util::stream::iter`, and the \
+            receiver of a channel by a wrapper of tokio-stream"
+)]
+pub trait AnyStream: Stream<Item = Self::Event> {
+    /// The item of the stream.
+    type Event;
+}
 
-    // Otherwise the compiler would report that `Stream` is not implemented.
-    #[diagnostic::do_not_recommend]
-    impl<S: Stream> AnyStream for S {
-        type Event = S::Item;
-    }
+// Otherwise the compiler would report that `Stream` is not implemented.
+#[diagnostic::do_not_recommend]
+impl<S: Stream> AnyStream for S {
+    type Event = S::Item;
 }
 
 impl<B> IntoSse<marker::Http> for Response<B>
@@ -127,16 +133,15 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
 /// # Without a layer
 ///
 /// If the layer is missing, or was added before the route, the events still arrive, but without
-/// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. The crate therefore logs
-/// a warning if a server polls the body without a layer, once for each process. Without feature
-/// `tracing`, debug builds print it to stderr.
+/// heartbeats, and [`StreamOptions`](crate::StreamOptions) have no effect. With feature `tracing`,
+/// the crate logs a warning if a server polls the body without a layer, once for each process.
 ///
 /// A test may read the body of a handler without a layer. To serve events without a layer on
 /// purpose, create the response with [`EventBody::new`], which never warns.
 #[must_use]
 pub fn response<S>(stream: S) -> Response<EventBody<S>>
 where
-    S: sealed::AnyStream<Event: Encode>,
+    S: AnyStream<Event: Encode>,
 {
     Response::new(stream).into_sse()
 }

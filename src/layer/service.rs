@@ -8,11 +8,8 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{Config, IntoSse, ResponseFuture, marker};
-use crate::{
-    body::SseBody,
-    connection::{Disconnect, LastEventId},
-};
+use super::{Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
+use crate::{body::SseBody, connection::LastEventId};
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
 ///
@@ -66,14 +63,12 @@ where
         if let Some(last_event_id) = last_event_id {
             request.extensions_mut().insert(last_event_id);
         }
-        let request_info = self.config.request_info(request.method(), request.headers());
-        // An outer layer's `Disconnect` needs the reason of this layer's stream.
-        let has_outer = request.extensions().get::<Disconnect>().is_some();
-        let is_tracked = S::Response::STREAMS || self.config.track_disconnects || has_outer;
+        let request_info = RequestInfo::new(&self.config, request.method(), request.headers());
+        let is_tracked = S::Response::STREAMS || self.config.track_disconnects;
         let config = Arc::clone(&self.config);
         let in_flight = if is_tracked {
-            match config.track(&mut request, request_info, S::Response::STREAMS) {
-                Ok(in_flight) => Some(in_flight),
+            match InFlight::track(&config, &mut request, request_info, S::Response::STREAMS) {
+                Ok(in_flight) => in_flight,
                 Err(reason) => return ResponseFuture::not_opened(reason, config, request_info),
             }
         } else {

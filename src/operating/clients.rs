@@ -9,12 +9,14 @@
 //!
 //! - **`EventSource`**: a `GET` whose `Accept` names `text/event-stream` and whose `Cache-Control`
 //!   has `no-cache`. It reconnects after a clean end and after a failure. Any status but 200 stops
-//!   it for good.
+//!   it for good ([HTML][html]).
 //! - **`GET` by `fetch`** in a browser: a `GET` with the same `Accept`, without `no-cache` but with
 //!   `Sec-Fetch-Mode`. It reconnects after a failure or a bad status, but a clean end stops it.
 //! - **Another `GET`**: a script, for example. Whether it reconnects is unknown.
 //! - **A call**: any other method, such as a `POST`, also by `fetch`. The layer assumes that it
-//!   does not reconnect, because the stream is its answer.
+//!   does not reconnect, because the stream is its answer. A `QUERY` ([RFC
+//!   10008](https://www.rfc-editor.org/rfc/rfc10008)) is a call too: a client may repeat it, but
+//!   does not do so after a clean end. With [runs](crate::runs), a repeated one gets the same answer.
 //!
 //! The [shutdown](crate::Drain) and the [maximum age](crate::MaxAge) end a stream before its source
 //! ends. The end depends on the client, as does the [refusal](crate::Refusal) of a stream:
@@ -26,6 +28,9 @@
 //! | another GET | cleanly | `503` |
 //! | a call | by failing, if it is still open 30 s later | `503` |
 //!
+//! Where a clean end would not make the client reconnect, or would make a partial answer look
+//! complete, the body fails.
+//!
 //! # Exceptions
 //!
 //! - **Over plain http**, browsers send `Sec-Fetch-Mode` only to localhost. A `fetch` to any other
@@ -33,12 +38,6 @@
 //! - **A `fetch` with `cache: 'no-store'` or `'reload'`** sends the headers of an `EventSource`,
 //!   and is treated as one. The same holds for every `fetch` while "disable cache" is on in the
 //!   developer tools of Chromium or Firefox.
-//! - **Layers that do not classify**: a layer classifies clients only if it has
-//!   [`shutdown`](SseLayer::shutdown), [`max_streams`](SseLayer::max_streams),
-//!   [`max_age`](SseLayer::max_age) or [`without_max_age`](SseLayer::without_max_age). If the
-//!   shutdown of an outer layer, or a maximum age in a response, ends a stream of a layer with none
-//!   of these, the body fails, also for an `EventSource`: every client that reconnects at all does
-//!   so after a failure.
 //! - **Clients on libsoup** (WebKitGTK, but not Safari) do not notice a body that fails. Over
 //!   HTTP/1, they treat a chunked body without its last chunk as complete. Over HTTP/2, they ignore
 //!   RST_STREAM and GOAWAY. To mark an answer as complete, send a
@@ -79,10 +78,6 @@
 //! }
 //! # until_expiry(Response::new(()), Duration::ZERO);
 //! ```
-//!
-//! The stream of an `EventSource` then ends cleanly only in a layer that [classifies its
-//! clients](#exceptions). To make a layer do so, call
-//! [`without_max_age`](SseLayer::without_max_age).
 //!
 //! # Streams that are over for good
 //!

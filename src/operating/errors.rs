@@ -15,16 +15,25 @@
 //!
 //! - Mid-event, or with a content coding, every error fails the stream, because the layer can write
 //!   no event there.
-//! - A cancellation ends a stream cleanly only in a layer that [classifies its
-//!   clients](super::clients#how-clients-reconnect).
 //! - The close report has the reason [`Failed`](CloseReason::Failed) or
 //!   [`Cancelled`](CloseReason::Cancelled).
+//!
+//! # The error of the program
+//!
+//! Hosts wrap the errors of bodies: axum in an `axum::Error`, tonic in a `Status`. The closures of
+//! the layer receive the error that the program's stream returned:
+//!
+//! - **For a stream of events**, such as that of [`response`](crate::response), the wrappers of every
+//!   host are removed.
+//! - **For any other body**, such as that of axum's `Sse`, feature `axum` removes `axum::Error` and
+//!   what is around it. Without the feature, the closures receive the wrapper.
 //!
 //! # Cancellations
 //!
 //! A cancellation is the error of a task that the program itself cancelled, or an error for which
 //! [`cancellation_if`](SseLayer::cancellation_if) returns `true`. Return `true` only for errors
-//! that nothing but the program can cause. For tonic and hyper:
+//! that nothing but the program can cause. It is called with the error that the stream returned and
+//! with each of its causes, whichever host wraps them. For tonic and hyper:
 //!
 //! ```
 //! use std::error::Error;
@@ -46,6 +55,48 @@
 //! `io::Error::other(join_error)` keeps the error of a cancelled task. tokio's
 //! `io::Error::from(join_error)`, which `?` calls, keeps only its text, so the layer cannot
 //! recognise it.
+//!
+//! # Stopping a stream
+//!
+//! A stream that ends early has still ended cleanly, for example by `take_until`: a
+//! [`terminator`](SseLayer::terminator) follows, and the partial answer looks complete. Stop it by an
+//! error that is a cancellation:
+//!
+//! ```
+//! use std::{error::Error, fmt};
+//!
+//! use futures_util::{Stream, StreamExt, stream};
+//! use tokio_util::sync::CancellationToken;
+//! use tower_sse::{Event, SseLayer};
+//!
+//! #[derive(Debug)]
+//! struct Stopped;
+//!
+//! impl fmt::Display for Stopped {
+//!     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+//!         f.write_str("the answer was stopped")
+//!     }
+//! }
+//!
+//! impl Error for Stopped {}
+//!
+//! fn until_stopped(
+//!     events: impl Stream<Item = Event> + Unpin,
+//!     stop: CancellationToken,
+//! ) -> impl Stream<Item = Result<Event, Stopped>> {
+//!     stream::unfold(Some((events, stop)), |open| async {
+//!         let (mut events, stop) = open?;
+//!         tokio::select! {
+//!             event = events.next() => Some((Ok(event?), Some((events, stop)))),
+//!             () = stop.cancelled() => Some((Err(Stopped), None)),
+//!         }
+//!     })
+//! }
+//!
+//! # let layer: SseLayer =
+//! SseLayer::new().terminator("[DONE]").cancellation_if(|error| error.is::<Stopped>());
+//! # _ = until_stopped(stream::empty(), CancellationToken::new());
+//! ```
 //!
 //! # `BroadcastStream` and `Lagged`
 //!

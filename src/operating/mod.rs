@@ -15,8 +15,8 @@
 //! 2. Set [`TCP_NODELAY` and `TCP_USER_TIMEOUT`](proxies#sockets) on accepted connections.
 //! 3. Serve browsers over HTTP/2: over HTTP/1.1 they open only [six
 //!    connections](proxies#connections-and-file-descriptors) to an origin.
-//! 4. Set `proxy_http_version 1.1` in [nginx](proxies#nginx). Keep the heartbeat shorter than every
-//!    [idle timeout](proxies#idle-timeouts).
+//! 4. Configure [nginx](proxies#nginx) so that `EventSource`s survive a time without servers. Keep
+//!    the heartbeat shorter than every [idle timeout](proxies#idle-timeouts).
 //! 5. Set [`max_streams`](SseLayer::max_streams), and raise the limit of [file
 //!    descriptors](proxies#connections-and-file-descriptors) above it.
 //! 6. Set [`max_age`](SseLayer::max_age) with jitter, so that clients [move to new

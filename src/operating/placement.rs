@@ -39,7 +39,7 @@
 //!   - with a classifier that checks bodies, such as the one for gRPC: a body that the layer fails
 //!     at the shutdown or the maximum age, for `fetch` clients and calls
 //! - **`CorsLayer`, `PropagateRequestIdLayer`** (tower-http): refusals then have their headers too. Allow
-//!   the request header `last-event-id`: a reconnecting browser sends a preflight if the id is
+//!   the request header [`LAST_EVENT_ID`](crate::LAST_EVENT_ID): a reconnecting browser sends a preflight if the id is
 //!   longer than 128 bytes or contains a character such as `<`, `{` or `:`.
 //! - **Authentication**: a rejected request then opens no stream. `401` and `403` stop an
 //!   `EventSource` for good.
@@ -51,8 +51,9 @@
 //!
 //! # Layers to replace
 //!
-//! - **`ResponseBodyDeadlineLayer`** (tower-http) fails every body at its deadline, even mid-event.
-//!   Use [`max_age`](SseLayer::max_age).
+//! - **`ResponseBodyDeadlineLayer`** (tower-http), or a `DeadlineBody` around the response's body,
+//!   fails every stream at its deadline, even mid-event. The time runs from the response head, and
+//!   events and heartbeats do not extend it. Use [`max_age`](SseLayer::max_age).
 //! - **`OnEarlyDropLayer`** (tower-http) fires for every client that disconnects, which is how
 //!   streams normally end. Use [`on_close`](SseLayer::on_close).
 //! - **`ConcurrencyLimitLayer`** (tower) frees its permit at the response head, so it does not

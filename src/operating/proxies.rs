@@ -25,9 +25,40 @@
 //!
 //! # nginx
 //!
-//! Set `proxy_http_version 1.1`, because older versions of nginx use HTTP/1.0 to the server by
-//! default. Over HTTP/1.0, a body that fails looks like one that has ended. A `fetch` client then
-//! does not reconnect, and a partial answer looks complete.
+//! ```nginx
+//! upstream app {
+//!     # Otherwise nginx avoids the server for 10 seconds after a failure.
+//!     server 127.0.0.1:3000 max_fails=0;
+//! }
+//!
+//! server {
+//!     listen 80;
+//!     proxy_http_version 1.1;
+//!     proxy_set_header Connection "";
+//!
+//!     location / {
+//!         proxy_pass http://app;
+//!     }
+//!
+//!     # Only for routes of `EventSource`s.
+//!     location /events {
+//!         proxy_pass http://app;
+//!         error_page 502 504 =200 @later;
+//!     }
+//!     location @later {
+//!         default_type text/event-stream;
+//!         return 200 "retry: 1000\n\n";
+//!     }
+//! }
+//! ```
+//!
+//! - **`proxy_http_version 1.1`**: older versions of nginx use HTTP/1.0 to the server by default.
+//!   Over HTTP/1.0, a body that fails looks like one that has ended. A `fetch` client then does not
+//!   reconnect, and a partial answer looks complete.
+//! - **`error_page`**: while no server is up, nginx answers `502`, which stops an `EventSource` for
+//!   good. After an empty stream it reconnects. Other clients would take the empty stream for the
+//!   complete answer, so give their routes no such location. Errors that the server itself answers
+//!   with are passed on.
 //!
 //! # What a proxy hides
 //!

@@ -12,11 +12,16 @@
 //! use tokio_util::sync::CancellationToken;
 //! use tower_sse::SseLayer;
 //!
-//! async fn serve(
-//!     listener: TcpListener,
-//!     routes: Router,
-//!     shutdown: CancellationToken,
-//! ) -> io::Result<()> {
+//! async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
+//!     let shutdown = CancellationToken::new();
+//!     tokio::spawn({
+//!         let shutdown = shutdown.clone();
+//!         async move {
+//!             if tokio::signal::ctrl_c().await.is_ok() {
+//!                 shutdown.cancel();
+//!             }
+//!         }
+//!     });
 //!     let app = routes.layer(SseLayer::new().shutdown(shutdown.clone()));
 //!     let server = axum::serve(listener, app)
 //!         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
@@ -45,8 +50,9 @@
 //! - 1 more for a body that fails.
 //!
 //! With the default drain that is 36 seconds, so the 40 above leave some room. If the process has
-//! only 30, as on Kubernetes by default, set `Drain::after` with a grace period of 15 seconds, and a
-//! deadline of 25.
+//! only 30, as on Kubernetes by default, put [`Drain::after`] with a grace period of 15 seconds into
+//! the responses to calls, and set a deadline of 25. On the layer, it would keep every stream of
+//! a hub open for 15 seconds.
 //!
 //! When connections are dropped, every stream still has its close report. The reason is
 //! [`Disconnected`](CloseReason::Disconnected), or [`Drained`](CloseReason::Drained) if hyper had
@@ -77,8 +83,8 @@
 //! These options spread them further:
 //!
 //! - [`Drain::retry`] sets the range from which each client's reconnection time is drawn. The
-//!   default is 2 to 10 seconds; choose a longer range for thousands of streams. Some `fetch`
-//!   clients ignore it.
+//!   default is 2 to 10 seconds, even if [`SseLayer::retry`] is shorter; choose a longer range for
+//!   thousands of streams. Some `fetch` clients ignore it.
 //! - [`Refusal::retry`] does the same for clients that are refused.
 //! - [`Drain::spread_over`] ends the streams one by one over a window. The other clients are served
 //!   meanwhile.

@@ -3,7 +3,11 @@ use std::{error::Error, sync::Arc};
 use tokio::task::JoinError;
 
 use super::ResolvedOptions;
-use crate::{BoxError, callback::catch_panic, error::causes};
+use crate::{
+    BoxError,
+    callback::catch_panic,
+    error::{causes, program_error},
+};
 
 /// A closure that decides whether an error of the source is a cancellation.
 pub(super) type CancellationIf = dyn Fn(&(dyn Error + 'static)) -> bool + Send + Sync;
@@ -31,10 +35,12 @@ impl ResolvedOptions {
     /// client would mistake its partial answer for the complete one. A client that disconnects
     /// causes no error of the source, because the server drops the body.
     pub(crate) fn is_cancellation(&self, error: &BoxError) -> bool {
-        let error: &(dyn Error + 'static) = &**error;
-        let matches = |predicate: &Arc<CancellationIf>| catch_panic(|| predicate(error));
+        // Not of a host's own errors: tonic makes a `Cancelled` status of an upstream's reset.
+        let error = program_error(&**error);
         is_cancelled_task(error)
-            || self.cancellation_if.as_ref().and_then(matches).unwrap_or_default()
+            || self.cancellation_if.as_deref().is_some_and(|predicate| {
+                causes(error).any(|cause| catch_panic(|| predicate(cause)).unwrap_or_default())
+            })
     }
 }
 

@@ -9,23 +9,18 @@ use crate::connection::Client;
 ///
 /// New streams are [refused](crate::Refusal) from then on.
 ///
-/// | drain | when streams end |
-/// |---|---|
-/// | [`per_client`](Self::per_client), the default | at once, but the answer to any method except `GET` may take up to 30 more seconds to end by itself |
-/// | [`at_once`](Self::at_once) | at once |
-/// | [`spread_over`](Self::spread_over) | each at a random time within a window |
-/// | [`after`](Self::after) | when they end by themselves, but at the latest after a grace period |
-/// | [`never`](Self::never) | when they end by themselves |
+/// Streams end
 ///
-/// The layer ends a stream between events where possible. How it ends depends on the
-/// [client](crate::operating::clients#how-clients-reconnect):
+/// - with [`per_client`](Self::per_client), the default: at once, but the answer to any method
+///   except `GET` may take up to 30 more seconds to end by itself;
+/// - with [`at_once`](Self::at_once): at once;
+/// - with [`spread_over`](Self::spread_over): each at a random time within a window;
+/// - with [`after`](Self::after): when they end by themselves, but at the latest after a grace
+///   period;
+/// - with [`never`](Self::never): when they end by themselves.
 ///
-/// | client | end |
-/// |---|---|
-/// | `EventSource`, and other clients that send a `GET`, except `fetch` | clean |
-/// | `fetch` in a browser | the body fails: such clients do not reconnect after a clean end |
-/// | a `GET`, in a layer that does not classify its clients and inherits the shutdown of an outer layer | the body fails |
-/// | any other method | the body fails: the client would mistake a partial answer for the complete one |
+/// The layer ends a stream between events where possible, and [in the way that makes its client
+/// reconnect](crate::operating::clients#how-clients-reconnect): cleanly, or by a body that fails.
 ///
 /// An event that has begun is completed. Later events are dropped, even if they are ready, because
 /// the client resumes after the last event that it received. The last bytes are a `retry` line and
@@ -33,8 +28,8 @@ use crate::connection::Client;
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. It then sends only the `retry` line, and nothing if the source is mid-line. A stream
-/// with a content coding fails without last bytes. Before a body fails, it waits up to a second for
-/// the server to release its last bytes.
+/// with a content coding fails without last bytes. [Before a body
+/// fails](crate::operating::errors#timing), it waits up to a second.
 ///
 /// ```
 /// use std::time::Duration;
@@ -88,6 +83,22 @@ impl Drain {
     }
 
     /// Gives each stream up to `grace` to end by itself, then ends it.
+    ///
+    /// Set it in the responses of streams that end by themselves, such as answers. On a layer, it
+    /// would also keep the streams of a hub open for the whole of `grace`.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use http::Response;
+    /// use tower_sse::{Drain, StreamOptions};
+    ///
+    /// fn with_time_to_end<B>(mut answer: Response<B>) -> Response<B> {
+    ///     let drain = Drain::after(Duration::from_secs(15));
+    ///     answer.extensions_mut().insert(StreamOptions::new().drain(drain));
+    ///     answer
+    /// }
+    /// # with_time_to_end(Response::new(()));
+    /// ```
     pub const fn after(grace: Duration) -> Self {
         Self::new(When::After(grace))
     }
@@ -100,8 +111,11 @@ impl Drain {
 
     /// Sets the reconnection time that is sent to clients. The default is drawn for each client
     /// from 2 to 10 seconds. [`without_retry`](Self::without_retry) turns it off.
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = Some(retry);
+    ///
+    /// It replaces the time of [`SseLayer::retry`](crate::SseLayer::retry), which clients use again
+    /// after the next stream has begun.
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
+        self.retry = Some(retry.into());
         self
     }
 

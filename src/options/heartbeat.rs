@@ -2,7 +2,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use crate::event::{Encoded, Event, IntoEventName, IntoText};
+use crate::event::{Encoded, Event, IntoEventName};
 
 /// The heartbeat of an idle stream. It keeps proxies and load balancers from closing the
 /// connection, and lets the server notice a peer that has vanished.
@@ -58,7 +58,7 @@ impl Heartbeat {
     }
 
     /// Sets the text of the comment. Every line of it becomes a comment line.
-    pub fn comment(mut self, text: impl IntoText) -> Self {
+    pub fn comment(mut self, text: impl Into<String>) -> Self {
         self.comment = Encoded::from(Event::new().comment(text)).into();
         self
     }
@@ -81,7 +81,7 @@ impl Heartbeat {
     ///
     /// Panics if a literal name has a line feed, a carriage return or U+0000.
     #[track_caller]
-    pub fn event(mut self, name: impl IntoEventName, data: impl IntoText) -> Self {
+    pub fn event(mut self, name: impl IntoEventName, data: impl Into<String>) -> Self {
         self.event = Some(Encoded::from(Event::new().event(name).data(data)).into());
         self
     }
@@ -98,6 +98,13 @@ impl Heartbeat {
     /// Returns the bytes that are sent between events.
     pub(crate) fn between_events(&self) -> &Bytes {
         self.event.as_ref().unwrap_or(&self.comment)
+    }
+}
+
+impl From<Duration> for Heartbeat {
+    /// Calls [`Heartbeat::every`].
+    fn from(interval: Duration) -> Self {
+        Self::every(interval)
     }
 }
 

@@ -7,7 +7,7 @@ use super::{
     Drain, Heartbeat, Retry, StreamOptions, callbacks::OnClose, cancellation::CancellationIf,
     stream_options::last_event,
 };
-use crate::{BoxError, callback::catch_panic, connection::Client};
+use crate::{BoxError, callback::catch_panic, connection::Client, error::program_error};
 
 /// The options of one stream, merged from those of its layer and its response.
 #[derive(Clone)]
@@ -83,11 +83,6 @@ impl ResolvedOptions {
         self.options.terminator.as_ref()?.as_ref()
     }
 
-    /// Returns whether a maximum age was set or turned off, rather than left at the default.
-    pub(crate) const fn has_max_age_setting(&self) -> bool {
-        self.options.max_age.is_some()
-    }
-
     /// Draws the maximum age of one stream.
     pub(crate) fn draw_max_age(&self, client: Client) -> Option<Duration> {
         Some(self.options.max_age.as_ref()?.as_ref()?.draw(client))
@@ -127,7 +122,7 @@ impl ResolvedOptions {
     /// panics, or if no client would dispatch the event.
     pub(crate) fn event_for(&self, error: &BoxError) -> Option<Bytes> {
         let to_event = self.options.on_error.as_ref()?.as_ref()?;
-        last_event(catch_panic(|| to_event(&**error))?)
+        last_event(catch_panic(|| to_event(program_error(&**error)))?)
     }
 }
 

@@ -6,11 +6,11 @@ use crate::event::{Encoded, Event, whole_milliseconds};
 
 /// The time that clients wait before they reconnect.
 ///
-/// | sent | set by |
-/// |---|---|
-/// | at the start of a stream | [`SseLayer::retry`](crate::SseLayer::retry) |
-/// | when the server shuts down | [`Drain::retry`](crate::Drain::retry) |
-/// | to a client that is refused | [`Refusal::retry`](crate::Refusal::retry) |
+/// - [`SseLayer::retry`](crate::SseLayer::retry) sends it at the start of a stream.
+/// - [`Drain::retry`](crate::Drain::retry) sends it when the server shuts down.
+/// - [`Refusal::retry`](crate::Refusal::retry) sends it to a client that is refused.
+///
+/// A client uses the last one that it has received.
 ///
 /// It is sent as a `retry` line ([HTML, "Interpreting an event stream"][html]). Without one, all
 /// clients wait for the same few seconds, so after a restart they reconnect at the same time. A
@@ -74,5 +74,12 @@ impl Retry {
     /// Draws the time for one connection and returns its `retry` line.
     pub(crate) fn line(&self) -> Bytes {
         Encoded::from(Event::new().retry(self.draw())).into()
+    }
+}
+
+impl From<Duration> for Retry {
+    /// Calls [`Retry::fixed`].
+    fn from(reconnection_time: Duration) -> Self {
+        Self::fixed(reconnection_time)
     }
 }

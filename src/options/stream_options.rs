@@ -48,11 +48,12 @@ use crate::{
 /// Setting an option again replaces its earlier value. These options of
 /// [`SseLayer`](crate::SseLayer) accumulate instead:
 ///
-/// | option | effect of several values |
-/// |---|---|
-/// | [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close) | all closures are called in the order in which they were set, the layer's before the response's |
-/// | [`cancellation_if`](crate::SseLayer::cancellation_if) | an error is a cancellation if any closure returns `true` |
-/// | [`last_event_id_query`](crate::SseLayer::last_event_id_query) | the parameters are tried in the order in which they were set |
+/// - [`on_open`](crate::SseLayer::on_open), [`on_close`](Self::on_close): all closures are called in
+///   the order in which they were set, the layer's before the response's.
+/// - [`cancellation_if`](crate::SseLayer::cancellation_if): an error is a cancellation if any
+///   closure returns `true`.
+/// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
+///   order in which they were set.
 ///
 /// A method `without_…` turns an option off, even if the layer has set it. There is one for every
 /// option of a stream except [`drain`](Self::drain), whose default is [`Drain::per_client`].
@@ -90,8 +91,12 @@ impl StreamOptions {
 
     /// Sets the heartbeat that is sent while the stream is idle; see
     /// [`SseLayer::heartbeat`](crate::SseLayer::heartbeat).
-    pub fn heartbeat(mut self, heartbeat: Heartbeat) -> Self {
-        self.heartbeat = Some(Some(heartbeat));
+    ///
+    /// # Panics
+    ///
+    /// Panics if it is a [`Duration`](std::time::Duration) of zero.
+    pub fn heartbeat(mut self, heartbeat: impl Into<Heartbeat>) -> Self {
+        self.heartbeat = Some(Some(heartbeat.into()));
         self
     }
 
@@ -103,8 +108,8 @@ impl StreamOptions {
 
     /// Sets the reconnection time that the stream starts with; see
     /// [`SseLayer::retry`](crate::SseLayer::retry).
-    pub fn retry(mut self, retry: Retry) -> Self {
-        self.retry = Some(Some(retry));
+    pub fn retry(mut self, retry: impl Into<Retry>) -> Self {
+        self.retry = Some(Some(retry.into()));
         self
     }
 
@@ -137,12 +142,6 @@ impl StreamOptions {
 
     /// Limits the age of the stream; see [`SseLayer::max_age`](crate::SseLayer::max_age).
     ///
-    /// A layer that has neither a maximum age nor a shutdown nor a limit does not [classify its
-    /// clients](crate::operating::clients#how-clients-reconnect). The body then fails at the
-    /// maximum age, because every client that reconnects at all does so after a failure. Call
-    /// [`SseLayer::without_max_age`](crate::SseLayer::without_max_age) to make the layer classify
-    /// its clients.
-    ///
     /// A stream that must not outlive the credentials of its request needs a grace period of zero:
     ///
     /// ```
@@ -154,8 +153,8 @@ impl StreamOptions {
     /// # }
     /// # _ = options(Duration::from_secs(1));
     /// ```
-    pub fn max_age(mut self, max_age: MaxAge) -> Self {
-        self.max_age = Some(Some(max_age));
+    pub fn max_age(mut self, max_age: impl Into<MaxAge>) -> Self {
+        self.max_age = Some(Some(max_age.into()));
         self
     }
 
@@ -252,7 +251,6 @@ impl StreamOptions {
 
     /// Returns the options that apply to every client of one source: all but the maximum age and
     /// `on_close`, which concern only the client for which they were set.
-    #[cfg(feature = "runs")]
     pub(crate) fn for_other_clients(&self) -> Self {
         Self { max_age: None, on_close: CloseCallbacks::NONE, ..self.clone() }
     }

@@ -12,7 +12,10 @@ use super::{
     reader::Reader,
     stop::Stop,
 };
-use crate::hub::{Broker, Feed, Publisher, SealedBroker};
+use crate::{
+    hub::{Broker, Feed, Publisher},
+    sealed::Sealed,
+};
 
 /// The minimum of [`Redis::max_len`]. A reader takes up to 1,000 entries at a time, and the stream
 /// must not be trimmed past it meanwhile.
@@ -45,12 +48,10 @@ impl Redis {
     /// Creates a broker for the Redis or Valkey server at `url`.
     /// [`Hub::connect`](crate::hub::Hub::connect) opens the connection.
     ///
-    /// | URL | |
-    /// |---|---|
-    /// | `redis://host:6379/0` | the port and the database can be left out |
-    /// | `redis://user:password@host/` | the user can be left out |
-    /// | `rediss://host/` | over TLS (feature `redis-tls`) |
-    /// | `unix:///run/redis.sock` | over a Unix socket |
+    /// - `redis://host:6379/0`: the port and the database can be left out
+    /// - `redis://user:password@host/`: the user can be left out
+    /// - `rediss://host/`: over TLS (feature `redis-tls`)
+    /// - `unix:///run/redis.sock`: over a Unix socket
     ///
     /// # Errors
     ///
@@ -159,9 +160,9 @@ impl Redis {
     }
 }
 
-impl Broker for Redis {}
+impl Sealed for Redis {}
 
-impl SealedBroker for Redis {
+impl Broker for Redis {
     type Error = Error;
 
     fn name(&self) -> String {

@@ -59,13 +59,11 @@
 //!
 //! Any program can publish: an event is one entry of the stream, with these fields.
 //!
-//! | field | |
-//! |---|---|
-//! | `topic` | required |
-//! | `data` | required, can be empty |
-//! | `event` | the event's name, without line breaks |
-//! | `retry` | a reconnection time in milliseconds, only digits |
-//! | `comment` | a comment, which clients ignore |
+//! - `topic`: required
+//! - `data`: required, can be empty
+//! - `event`: the event's name, without line breaks
+//! - `retry`: a reconnection time in milliseconds, only digits
+//! - `comment`: a comment, which clients ignore
 //!
 //! The text is UTF-8. Each of these fields can occur once, in any order. Other fields are ignored.
 //! The id must be the one that Redis assigns (`*`). The entry must not create
@@ -138,3 +136,19 @@ mod stream_id;
 #[cfg(tower_sse_simulation)]
 pub use self::simulation::{Dialing, Transport, set_dialer};
 pub use self::{builder::Redis, error::Error, health::RedisHealth};
+
+/// The private functions that the fuzz targets call.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::entry::Entry;
+    use crate::Event;
+
+    /// Returns the topic and the event of an entry with these alternating names and values.
+    #[must_use]
+    pub fn event_of_entry(fields: Vec<Vec<u8>>) -> Option<(String, Event)> {
+        match Entry::decode(fields) {
+            Entry::Event { topic, event } => Some((topic, event)),
+            _ => None,
+        }
+    }
+}

@@ -51,13 +51,18 @@
 //!
 //! # Sizes
 //!
-//! | setting | limits | choose |
-//! |---|---|---|
-//! | [`retain_for`](HubBuilder::retain_for) | the age of events | the longest absence to bridge |
-//! | [`retain_events`](HubBuilder::retain_events) | the events of each topic | busiest rate × `retain_for` |
-//! | [`retain_bytes`](HubBuilder::retain_bytes) | the bytes of each topic | busiest rate × `retain_for` × size |
-//! | [`max_memory`](HubBuilder::max_memory) | the memory of a process | total rate × `retain_for` × (size + 112 bytes) |
-//! | [`max_len`](Redis::max_len) | the entries in Redis | total rate × `retain_for`, or more |
+//! - [`retain_for`](HubBuilder::retain_for) limits the age of events. Choose the longest absence to
+//!   bridge.
+//! - [`retain_events`](HubBuilder::retain_events) limits the events of each topic. Choose the
+//!   busiest rate × `retain_for`.
+//! - [`retain_bytes`](HubBuilder::retain_bytes) limits the bytes of each topic. Choose the busiest
+//!   rate × `retain_for` × size.
+//! - [`max_memory`](HubBuilder::max_memory) limits the memory of a process. Choose the total rate ×
+//!   `retain_for` × (size + 200 bytes).
+//! - [`max_len`](Redis::max_len) limits the entries in Redis. Choose the total rate × `retain_for`,
+//!   or more.
+//!
+//! What the rates are, and what else these settings limit:
 //!
 //! - The busiest rate is that of the busiest topic, in events per second. The total rate is that of
 //!   all topics.

@@ -1,16 +1,21 @@
 use std::sync::Arc;
 
-use http::{Extensions, HeaderMap, Method, Response, StatusCode, request::Parts};
+use http::{
+    Extensions, HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{CACHE_CONTROL, CONTENT_TYPE},
+    request::Parts,
+};
 
 use super::{
-    AnswerBody, Attachment, Outcome,
+    AnswerBody, Attachment, InvalidKey, Outcome,
     reader::{Attached, Reader},
     record::Record,
     state::Phase,
 };
 use crate::{
     connection::{Client, LastEventId},
-    layer::{Refusal, make_event_stream},
+    headers::make_event_stream,
+    layer::Refusal,
 };
 
 /// The client that sent a request, and its last event id.
@@ -21,13 +26,19 @@ pub(super) struct Requester {
 
 impl Requester {
     pub(super) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
-        let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
-        Self { client: Client::of(method, headers), last: last.filter(|last| !last.is_empty()) }
+        let last = last_event_id(headers, extensions);
+        Self { client: Client::of(method, headers), last }
     }
 
     pub(super) fn of_parts(parts: &Parts) -> Self {
         Self::of(&parts.method, &parts.headers, &parts.extensions)
     }
+}
+
+/// Returns the last event id of a request, unless it is empty.
+pub(super) fn last_event_id(headers: &HeaderMap, extensions: &Extensions) -> Option<LastEventId> {
+    let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
+    last.filter(|last| !last.is_empty())
 }
 
 /// Waits until the run's call has answered, attaches the client, and returns its response. Returns
@@ -75,8 +86,11 @@ fn nothing_left(reader: Reader, outcome: Outcome, requester: &Requester) -> Resp
         // After an empty 200, it would reconnect forever.
         (_, Client::EventSource) => status(StatusCode::NO_CONTENT),
         // Clients of other kinds do not expect 204, and some retry it forever.
-        (Outcome::Completed | Outcome::Cancelled, _) => events(reader),
-        // An empty 200 would mean that nothing is missing.
+        (Outcome::Completed, _) => events(reader),
+        // The client has read all that there was before the cancellation.
+        (Outcome::Cancelled, _) if !is_first_visit => events(reader),
+        // An empty 200 would mean that nothing is missing. After a 503, clients would start the
+        // answer again that the user has cancelled.
         _ => not_found(),
     }
 }
@@ -101,8 +115,20 @@ pub(super) fn refusal(client: Client) -> Response<AnswerBody> {
     Refusal::per_client().answer(Response::new(()), client, AnswerBody::whole)
 }
 
+/// Returns the response to a request whose key is invalid. Its body names the fault.
+pub(super) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
+    let mut response = status(StatusCode::BAD_REQUEST);
+    *response.body_mut() = AnswerBody::whole(error.to_string().into());
+    let text = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(CONTENT_TYPE, text);
+    response
+}
+
 fn status(status: StatusCode) -> Response<AnswerBody> {
     let mut response = Response::new(AnswerBody::empty());
     *response.status_mut() = status;
+    // A cache may store `404` and `204` without it (RFC 9110, section 15.1), and would then answer
+    // for the next run.
+    response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

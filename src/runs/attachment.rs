@@ -18,11 +18,10 @@ use crate::event::Encoded;
 ///
 /// How it ends depends on the run's outcome:
 ///
-/// | outcome | the stream |
-/// |---|---|
-/// | [`Completed`](super::Outcome::Completed) | ends |
-/// | [`Cancelled`](super::Outcome::Cancelled) | fails with an error after which [`SseLayer`](crate::SseLayer) ends the body cleanly, without its terminator |
-/// | any other | fails |
+/// - After [`Completed`](super::Outcome::Completed) it ends.
+/// - After [`Cancelled`](super::Outcome::Cancelled) it fails with an error after which
+///   [`SseLayer`](crate::SseLayer) ends the body cleanly, without its terminator.
+/// - After any other outcome it fails.
 ///
 /// It also fails if the client's next event was evicted.
 ///

@@ -69,19 +69,17 @@ impl RunsBuilder {
 
     /// Limits the total memory of all runs to `bytes`. The default is 256 MiB.
     ///
-    /// | counted | bytes |
-    /// |---|---|
-    /// | an event | its size on the wire, plus 112 |
-    /// | a run | the length of its key, plus 704 |
-    /// | the task of a running run | 1,024 |
-    /// | the buffers of a run's next event | their capacity |
-    /// | a frame that a run keeps for clients that are behind; up to 16 for each run | its size (less than 20 KiB), plus 170 |
-    /// | a frame that only clients still hold | 170 |
+    /// Runs, their events, and the frames that they keep for clients that are behind count with
+    /// their bookkeeping. It is less than 200 bytes for an event or a frame, and less than 2 KiB for
+    /// a run with its task. These do not count:
     ///
-    /// | not counted | bytes |
-    /// |---|---|
-    /// | the service's future, its stream, and what they hold | their size |
-    /// | evicted events and frames that a server still has to send | their size, once for all clients that hold them |
+    /// - The service's future, its stream, and what they hold.
+    /// - Evicted events and frames that a server still has to send. They are in memory once for all
+    ///   clients that hold them.
+    ///
+    /// For example, a run of 100 events of 45 bytes each counts as 16 kB. A client that replays it
+    /// adds a frame, which counts as 5 kB. If 16 clients resume after different events, their frames
+    /// count as 69 kB.
     ///
     /// When recorded bytes or a new run exceed the limit, the following is evicted, in up to 32
     /// rounds:

@@ -9,17 +9,18 @@ use tower_service::Service;
 use super::{
     AnswerBody, Attachment, Outcome, RunBody, RunKey,
     answer::{self, Requester},
+    claim::{Claim, Purpose},
     producer::Producer,
     reader::{Attached, Reader},
     run::on_refusal,
-    shared::{Claim, Shared},
+    shared::Shared,
     start::spawn,
     task::{Answer, RunTask},
 };
 use crate::{
     BoxError,
     connection::{CloseReason, Disconnect, DisconnectGuard},
-    layer::{has_body, make_event_stream},
+    headers::{has_body, make_event_stream},
 };
 
 /// Answers a request with a key, from an existing run or by calling the service.
@@ -36,12 +37,7 @@ where
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     let requester = Requester::of(request.method(), request.headers(), request.extensions());
-    let action = if requester.last.is_some() {
-        Action::Answer(resume(&shared, &key, &requester).await)
-    } else {
-        find(&shared, &key, &requester).await
-    };
-    match action {
+    match find(&shared, &key, &requester).await {
         Action::Answer(response) => Ok(response.map(RunBody::answer)),
         Action::Start(producer, reader) => {
             call(producer, reader, service, request, &requester).await
@@ -56,21 +52,12 @@ enum Action {
     Start(Producer, Reader),
 }
 
-/// Answers a client that has seen an event. It never calls the service, which would return a
-/// different answer.
-async fn resume(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Response<AnswerBody> {
-    let answer = match shared.get(key) {
-        Some(record) => answer::answer(&record, requester).await,
-        None => None,
-    };
-    answer.unwrap_or_else(answer::not_found)
-}
-
 /// Attaches the client to the run with this key, or claims the key for a new run.
 async fn find(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Action {
+    let last = requester.last.as_ref();
     loop {
-        let record = match shared.claim(key) {
-            Err(_) => return Action::Answer(answer::refusal(requester.client)),
+        let record = match shared.claim(key, last, Purpose::Attach) {
+            Err(error) => return Action::Answer(error.answer_to(requester.client)),
             Ok(Claim::Existing(record)) => record,
             Ok(Claim::New(producer)) => match producer.record.attach(None) {
                 Attached::Starting(reader) => return Action::Start(producer, reader),
@@ -78,10 +65,12 @@ async fn find(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Acti
                 _ => continue,
             },
         };
-        let attached = match record.attach(None) {
+        let attached = match record.attach(last) {
             Attached::Starting(reader) => reader.started().await,
             // It has ended since the claim, so its key is free.
-            Attached::Ended { outcome, .. } if outcome != Outcome::Completed => continue,
+            Attached::Ended { outcome, .. } if last.is_none() && outcome != Outcome::Completed => {
+                continue;
+            }
             attached => attached,
         };
         // There is no answer if the call did not return an event stream. Then the key is free.

@@ -1,9 +1,7 @@
-use std::mem;
-
 use bytes::{Buf, Bytes};
-use memchr::memchr2;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+use crate::event::{BYTE_ORDER_MARK, Line, LineReader, is_reconnection_time};
+
 /// The capacity up to which an empty buffer is kept for the next event.
 const KEPT_CAPACITY: usize = 1024;
 /// The same while the source is idle. It is small, so that idle runs take little memory, but large
@@ -24,19 +22,20 @@ const KEPT_WHILE_IDLE: usize = 256;
 /// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
 #[derive(Debug)]
 pub(super) struct Cutter {
-    /// The lines of the current event.
-    block: Vec<u8>,
-    /// The beginning of an incomplete line.
-    line: Vec<u8>,
-    retry: Option<Box<[u8]>>,
-    /// Whether the current block has a `data` or `event` line.
-    is_event: bool,
-    /// Whether the current block is an event whose last line has been read.
-    is_complete: bool,
-    /// Whether the last byte was a CR, which may be the first half of a CRLF.
-    after_cr: bool,
-    at_start: bool,
+    lines: LineReader,
+    block: Block,
     limit: usize,
+}
+
+/// The current event.
+#[derive(Debug, Default)]
+struct Block {
+    lines: Vec<u8>,
+    retry: Option<Box<[u8]>>,
+    /// Whether the block has a `data` or `event` line.
+    is_event: bool,
+    /// Whether the block is an event whose last line has been read.
+    is_complete: bool,
 }
 
 /// The error for an event that is larger than the cutter's limit.
@@ -45,137 +44,102 @@ pub(super) struct TooLarge;
 
 impl Cutter {
     /// Creates a cutter that returns an error for an event of more than `limit` bytes.
-    pub(super) const fn new(limit: usize) -> Self {
-        Self {
-            block: Vec::new(),
-            line: Vec::new(),
-            retry: None,
-            is_event: false,
-            is_complete: false,
-            after_cr: false,
-            at_start: true,
-            limit,
-        }
+    pub(super) fn new(limit: usize) -> Self {
+        Self { lines: LineReader::default(), block: Block::default(), limit }
     }
 
     /// Returns whether there is a complete event to [take](Self::take).
     pub(super) const fn is_complete(&self) -> bool {
-        self.is_complete
+        self.block.is_complete
     }
 
     /// Returns the memory of an incomplete event.
-    pub(super) fn memory(&self) -> usize {
-        self.block.capacity() + self.line.capacity()
+    pub(super) const fn memory(&self) -> usize {
+        self.block.lines.capacity() + self.lines.memory()
     }
 
     /// Frees large buffers that are empty, because the source is idle.
     pub(super) fn shrink(&mut self) {
-        for buffer in [&mut self.block, &mut self.line] {
-            if buffer.is_empty() && buffer.capacity() > KEPT_WHILE_IDLE {
-                *buffer = Vec::new();
-            }
+        self.lines.shrink(KEPT_WHILE_IDLE);
+        if self.block.lines.is_empty() && self.block.lines.capacity() > KEPT_WHILE_IDLE {
+            self.block.lines = Vec::new();
         }
     }
 
     /// Consumes bytes up to the end of the next event. Returns whether an event is complete; if
     /// not, all bytes are consumed.
     pub(super) fn cut(&mut self, bytes: &mut Bytes) -> Result<bool, TooLarge> {
-        while !self.is_complete && !bytes.is_empty() {
-            if mem::take(&mut self.after_cr) && bytes.starts_with(b"\n") {
-                bytes.advance(1);
-                continue;
-            }
-            let Some(end) = memchr2(b'\n', b'\r', bytes) else {
-                self.extend_line(bytes);
-                bytes.clear();
+        let mut rest = &bytes[..];
+        while !self.block.is_complete {
+            // A comment may be longer than the limit, because its text is dropped.
+            let Ok(Some(line)) = self.lines.next(&mut rest, usize::MAX) else {
+                self.lines.drop_comment();
                 break;
             };
-            let (line, rest) = bytes.split_at_checked(end).unwrap_or_default();
-            self.after_cr = rest.starts_with(b"\r");
-            if self.line.is_empty() && !self.at_start {
-                self.end_line(line);
-            } else {
-                self.extend_line(line);
-                self.end_split_line();
-            }
-            bytes.advance(end + 1);
+            self.block.add(line);
         }
-        if self.block.len() + self.line.len() > self.limit {
+        let consumed = bytes.len() - rest.len();
+        bytes.advance(consumed);
+        if self.block.lines.len() + self.lines.incomplete().len() > self.limit {
             return Err(TooLarge);
         }
-        Ok(self.is_complete)
-    }
-
-    fn extend_line(&mut self, bytes: &[u8]) {
-        // A comment is dropped, so its text is not kept.
-        if !self.line.starts_with(b":") {
-            self.line.extend_from_slice(bytes);
-        }
-    }
-
-    fn end_split_line(&mut self) {
-        let mut line = mem::take(&mut self.line);
-        let start = mem::take(&mut self.at_start) && line.starts_with(BYTE_ORDER_MARK);
-        let text = if start { line.get(BYTE_ORDER_MARK.len()..) } else { line.get(..) };
-        self.end_line(text.unwrap_or_default());
-        line.clear();
-        self.line = line;
-    }
-
-    fn end_line(&mut self, line: &[u8]) {
-        if line.is_empty() {
-            self.is_complete = self.is_event;
-            if !self.is_event {
-                self.block.clear();
-            }
-            return;
-        }
-        let name = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
-        let (name, value) = line.split_at_checked(name).unwrap_or_default();
-        match name {
-            b"" | b"id" => return,
-            b"retry" => {
-                let value = value.strip_prefix(b":").unwrap_or(value);
-                let value = value.strip_prefix(b" ").unwrap_or(value);
-                if !value.is_empty() && value.iter().all(u8::is_ascii_digit) {
-                    self.retry = Some(value.into());
-                }
-                return;
-            }
-            b"data" | b"event" => self.is_event = true,
-            // At the start of a client's stream, the mark would be stripped, and the rest would be
-            // a field.
-            _ if line.starts_with(BYTE_ORDER_MARK) => return,
-            _ => {}
-        }
-        self.block.extend_from_slice(line);
-        self.block.push(b'\n');
+        Ok(self.block.is_complete)
     }
 
     /// Returns the length of the complete event, if its id has `id_len` bytes.
     pub(super) fn event_len(&self, id_len: usize) -> usize {
-        let retry = self.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
-        self.block.len() + retry + "id: \n\n".len() + id_len
+        let retry = self.block.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
+        self.block.lines.len() + retry + "id: \n\n".len() + id_len
     }
 
     /// Takes the complete event, with this id as its last line.
     pub(super) fn take(&mut self, id: &Id<'_>) -> Bytes {
         let mut event = Vec::with_capacity(self.event_len(id.len()));
-        event.extend_from_slice(&self.block);
-        if let Some(retry) = self.retry.take() {
+        let block = &mut self.block;
+        event.extend_from_slice(&block.lines);
+        if let Some(retry) = block.retry.take() {
             event.extend_from_slice(b"retry: ");
             event.extend_from_slice(&retry);
             event.push(b'\n');
         }
         id.write_line(&mut event);
         event.push(b'\n');
-        self.is_complete = false;
-        self.is_event = false;
-        if self.block.capacity() > KEPT_CAPACITY {
-            self.block = Vec::new();
+        block.is_complete = false;
+        block.is_event = false;
+        if block.lines.capacity() > KEPT_CAPACITY {
+            block.lines = Vec::new();
         }
-        self.block.clear();
+        block.lines.clear();
         event.into()
+    }
+}
+
+impl Block {
+    #[inline]
+    fn add(&mut self, line: &[u8]) {
+        match Line::parse(line) {
+            Line::Empty => {
+                self.is_complete = self.is_event;
+                if !self.is_event {
+                    self.lines.clear();
+                }
+                return;
+            }
+            Line::Comment(_) | Line::Field { name: b"id", .. } => return,
+            Line::Field { name: b"retry", value } => {
+                if is_reconnection_time(value) {
+                    self.retry = Some(value.into());
+                }
+                return;
+            }
+            Line::Field { name: b"data" | b"event", .. } => self.is_event = true,
+            // At the start of a client's stream, the mark would be stripped, and the rest would be
+            // a field.
+            Line::Field { name, .. } if name.starts_with(&BYTE_ORDER_MARK) => return,
+            Line::Field { .. } => {}
+        }
+        self.lines.extend_from_slice(line);
+        self.lines.push(b'\n');
     }
 }
 

@@ -3,7 +3,7 @@ use std::{error::Error, fmt, sync::Arc};
 use http::{Response, request::Parts};
 
 use super::{AnswerBody, Outcome, answer};
-use crate::connection::{Client, EndWithoutTerminator};
+use crate::{body::Stopped, connection::Client};
 
 /// The reason a run was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,15 +16,27 @@ pub enum StartError {
     OwnerFull,
     /// [`Runs::drain`](super::Runs::drain) was called.
     Draining,
+    /// The request has a last event id, but no run has its key. A new run would be a different
+    /// answer.
+    NotFound,
 }
 
 impl StartError {
-    /// Returns the answer to a request whose run was not started, like
-    /// [`Refusal::per_client`](crate::Refusal::per_client). An `EventSource` gets a response after
-    /// which it reconnects. Other clients get a `503` with `Retry-After`.
+    /// Returns the answer to a request whose run was not started.
+    ///
+    /// For [`NotFound`](Self::NotFound), it is a `404`. Otherwise, it is like
+    /// [`Refusal::per_client`](crate::Refusal::per_client): an `EventSource` gets a response after
+    /// which it reconnects, and other clients get a `503` with `Retry-After`.
     #[must_use]
     pub fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
-        answer::refusal(Client::of(&parts.method, &parts.headers))
+        self.answer_to(Client::of(&parts.method, &parts.headers))
+    }
+
+    pub(super) fn answer_to(self, client: Client) -> Response<AnswerBody> {
+        match self {
+            Self::Full | Self::OwnerFull | Self::Draining => answer::refusal(client),
+            Self::NotFound => answer::not_found(),
+        }
     }
 }
 
@@ -34,6 +46,7 @@ impl fmt::Display for StartError {
             Self::Full => "too many runs are running",
             Self::OwnerFull => "too many runs of this owner are running",
             Self::Draining => "no runs are started during a shutdown",
+            Self::NotFound => "the request has a last event id, but no run has its key",
         })
     }
 }
@@ -91,7 +104,7 @@ impl Error for RunError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self.kind {
             // `SseLayer` ends such a stream cleanly.
-            Kind::Ended(Outcome::Cancelled) => Some(&EndWithoutTerminator),
+            Kind::Ended(Outcome::Cancelled) => Some(&Stopped),
             _ => None,
         }
     }

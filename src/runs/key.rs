@@ -1,4 +1,4 @@
-use std::{fmt, sync::Arc};
+use std::{error::Error, fmt, sync::Arc};
 
 /// The maximum length of an owner or a name, in bytes.
 const MAX_LEN: usize = 512;
@@ -15,9 +15,9 @@ const MAX_LEN: usize = 512;
 /// ```
 /// use tower_sse::runs::RunKey;
 ///
-/// let key = RunKey::new("user:42", "turn:7").unwrap();
-/// assert_ne!(Some(key), RunKey::new("user:43", "turn:7"));
-/// assert_eq!(RunKey::new("user:42", ""), None);
+/// assert_ne!(RunKey::new("user:42", "turn:7")?, RunKey::new("user:43", "turn:7")?);
+/// assert!(RunKey::new("user:42", "").is_err());
+/// # Ok::<_, tower_sse::runs::InvalidKey>(())
 /// ```
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct RunKey {
@@ -28,9 +28,12 @@ pub struct RunKey {
 impl RunKey {
     /// Creates the key of a run that belongs to `owner`.
     ///
-    /// Returns `None` if either part is empty or longer than 512 bytes.
-    pub fn new(owner: impl AsRef<str>, name: impl AsRef<str>) -> Option<Self> {
-        Some(Self { owner: Some(part(owner.as_ref())?), name: part(name.as_ref())? })
+    /// # Errors
+    ///
+    /// Returns an error if either part is empty or longer than 512 bytes.
+    pub fn new(owner: impl AsRef<str>, name: impl AsRef<str>) -> Result<Self, InvalidKey> {
+        let owner = Some(part("owner", owner.as_ref())?);
+        Ok(Self { owner, name: part("name", name.as_ref())? })
     }
 
     /// Creates the key of a run without an owner: every client that knows the name can attach to
@@ -38,9 +41,11 @@ impl RunKey {
     ///
     /// Use it for names that the server generates at random, or for public answers.
     ///
-    /// Returns `None` if the name is empty or longer than 512 bytes.
-    pub fn shared(name: impl AsRef<str>) -> Option<Self> {
-        Some(Self { owner: None, name: part(name.as_ref())? })
+    /// # Errors
+    ///
+    /// Returns an error if the name is empty or longer than 512 bytes.
+    pub fn shared(name: impl AsRef<str>) -> Result<Self, InvalidKey> {
+        Ok(Self { owner: None, name: part("name", name.as_ref())? })
     }
 
     /// Returns the owner, or `None` for a [shared](Self::shared) run.
@@ -65,8 +70,11 @@ impl RunKey {
     }
 }
 
-fn part(text: &str) -> Option<Arc<str>> {
-    (!text.is_empty() && text.len() <= MAX_LEN).then(|| text.into())
+fn part(part: &'static str, text: &str) -> Result<Arc<str>, InvalidKey> {
+    match text.len() {
+        1..=MAX_LEN => Ok(text.into()),
+        len => Err(InvalidKey { part, len }),
+    }
 }
 
 /// Hides the owner, which can be a session's secret, and the name of a shared run, which is all
@@ -81,6 +89,42 @@ impl fmt::Debug for RunKey {
     }
 }
 
+/// The error of creating a [`RunKey`] whose owner or name is empty or too long.
+///
+/// ```
+/// use tower_sse::runs::RunKey;
+///
+/// let error = RunKey::new("user:42", "x".repeat(513)).unwrap_err();
+/// assert_eq!(error.part(), "name");
+/// assert_eq!(error.to_string(), "run name has 513 bytes, and the maximum is 512");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidKey {
+    part: &'static str,
+    len: usize,
+}
+
+impl InvalidKey {
+    /// Returns the invalid part: `owner` or `name`.
+    #[must_use]
+    pub const fn part(&self) -> &'static str {
+        self.part
+    }
+}
+
+impl fmt::Display for InvalidKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self { part, len: 0 } => write!(f, "run {part} is empty"),
+            Self { part, len } => {
+                write!(f, "run {part} has {len} bytes, and the maximum is {MAX_LEN}")
+            }
+        }
+    }
+}
+
+impl Error for InvalidKey {}
+
 #[cfg(test)]
 mod tests {
     use super::RunKey;
@@ -88,12 +132,21 @@ mod tests {
     #[test]
     fn parts_are_neither_empty_nor_too_long() {
         let longest = "x".repeat(512);
-        assert!(RunKey::new(&longest, &longest).is_some());
-        assert!(RunKey::shared(&longest).is_some());
-        for bad in [String::new(), "x".repeat(513)] {
-            assert_eq!(RunKey::new(&bad, "x"), None);
-            assert_eq!(RunKey::new("x", &bad), None);
-            assert_eq!(RunKey::shared(&bad), None);
+        assert!(RunKey::new(&longest, &longest).is_ok());
+        assert!(RunKey::shared(&longest).is_ok());
+        for (bad, text) in [
+            (String::new(), "is empty"),
+            ("x".repeat(513), "has 513 bytes, and the maximum is 512"),
+        ] {
+            for (key, part) in [
+                (RunKey::new(&bad, "x"), "owner"),
+                (RunKey::new("x", &bad), "name"),
+                (RunKey::shared(&bad), "name"),
+            ] {
+                let error = key.unwrap_err();
+                assert_eq!(error.part(), part);
+                assert_eq!(error.to_string(), format!("run {part} {text}"));
+            }
         }
     }
 

@@ -9,7 +9,9 @@ use super::{RunService, shared::Shared};
 ///
 /// # Requests
 ///
-/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods can
+/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. A request with an
+///   [invalid](super::InvalidKey) key gets `400`, because a client would take an answer that is not
+///   recorded for one that it can resume. All other methods can
 ///   start a run, so return no key for a `DELETE` that is to stop one.
 /// - The first request with a key calls the service, on a task of its own. Other requests with the
 ///   same key wait for the response head, and then get the same events.

@@ -19,7 +19,7 @@
 //! let runs = Runs::new();
 //! let key = |request: &Request<_>| {
 //!     let user = request.headers().get("x-user")?.to_str().ok()?; // set by an outer layer
-//!     RunKey::new(user, request.uri().path())
+//!     Some(RunKey::new(user, request.uri().path()))
 //! };
 //! let app: Router = Router::new()
 //!     .route("/chat/{turn}", post(chat))
@@ -55,11 +55,11 @@
 //! # Clients
 //!
 //! - Through the layer, a client without a last event id gets all events of a run that is running
-//!   or has completed. If the run ended in any other way, the request calls the service again,
-//!   and the new run replaces the old one. Until then, clients with an id of the old run still get
-//!   the rest of it.
+//!   or has completed. If the run ended in any other way, the request calls the service again, and
+//!   the new run replaces the old one. Until that call, clients with an id of the old run get the
+//!   rest of it. From then on they get `404`, even before the call has answered.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
-//!   and the service is not called.
+//!   and no run is started.
 //! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
 //!   fails.
 //! - A run does not stop when a client disconnects. [`Runs::cancel`] stops a run, and a run without
@@ -73,15 +73,18 @@
 //! ```
 //! use axum::{extract::State, response::{IntoResponse, Response}};
 //! use http::{StatusCode, request::Parts};
-//! use tower_sse::{Event, LastEventId, runs::{RunKey, Runs}};
+//! use tower_sse::{Event, LastEventId, runs::{InvalidKey, RunKey, Runs}};
 //! # use futures_util::{Stream, stream};
 //! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
-//! # fn chat_of(parts: &Parts) -> Option<RunKey> { RunKey::new("user", parts.uri.path()) }
+//! # fn chat_of(parts: &Parts) -> Result<RunKey, InvalidKey> {
+//! #     RunKey::new("user", parts.uri.path())
+//! # }
 //!
-//! // POST: starts a turn, which replaces the previous one.
+//! // POST: starts a turn, which replaces the previous one. A client that reconnects by repeating its
+//! // POST with an id gets the rest of its turn.
 //! async fn ask(State(runs): State<Runs>, parts: Parts) -> Response {
-//!     let Some(key) = chat_of(&parts) else { return StatusCode::BAD_REQUEST.into_response() };
-//!     match runs.replace(&key, tokens).await {
+//!     let Ok(key) = chat_of(&parts) else { return StatusCode::BAD_REQUEST.into_response() };
+//!     match runs.replace(&key, &parts, tokens).await {
 //!         Ok(run) => run.answer(&parts).await.into_response(),
 //!         Err(error) => error.answer(&parts).into_response(),
 //!     }
@@ -89,7 +92,7 @@
 //!
 //! // GET: resumes the current turn; 204 if there is no turn to resume.
 //! async fn resume(State(runs): State<Runs>, parts: Parts) -> Response {
-//!     let Some(key) = chat_of(&parts) else { return StatusCode::BAD_REQUEST.into_response() };
+//!     let Ok(key) = chat_of(&parts) else { return StatusCode::BAD_REQUEST.into_response() };
 //!     match runs.answer(&key, &parts).await {
 //!         Some(answer) => answer.into_response(),
 //!         None => StatusCode::NO_CONTENT.into_response(),
@@ -100,7 +103,7 @@
 //! # #[cfg(feature = "axum")]
 //! async fn stop(State(runs): State<Runs>, last: Option<LastEventId>, parts: Parts) -> StatusCode {
 //!     match chat_of(&parts) {
-//!         Some(key) if runs.cancel(&key, last).await => StatusCode::NO_CONTENT,
+//!         Ok(key) if runs.cancel(&key, last).await => StatusCode::NO_CONTENT,
 //!         _ => StatusCode::NOT_FOUND,
 //!     }
 //! }
@@ -143,7 +146,7 @@
 //! requests at once. To keep them open for the grace period, set
 //! [`StreamOptions::drain`](crate::StreamOptions::drain) to [`Drain::after`](crate::Drain::after)
 //! in the handler's response, with a few seconds more. Every client then gets its whole answer, or
-//! its body fails.
+//! its body fails. [Recipes](recipes#shutdown) has the code.
 //!
 //! Runs are kept in the memory of one process. After a restart, all keys are unknown: a client with
 //! an id gets `404`, and the service is not called again.
@@ -153,6 +156,7 @@ mod attachment;
 mod body;
 mod builder;
 mod call;
+mod claim;
 mod counters;
 mod cutter;
 mod deferred;
@@ -185,7 +189,7 @@ pub use self::{
     builder::RunsBuilder,
     counters::RunsStats,
     error::{RunError, StartError},
-    key::RunKey,
+    key::{InvalidKey, RunKey},
     layer::RunLayer,
     outcome::{Outcome, RunEnd},
     run::Run,

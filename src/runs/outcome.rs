@@ -4,6 +4,8 @@ use super::RunKey;
 use crate::connection::CloseReason;
 
 /// The way a run ended.
+///
+/// Whatever the outcome, the body of a client fails if the client's next event was evicted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Outcome {

@@ -133,16 +133,8 @@ impl Reader {
     fn read_from(&self, state: &mut State, drops: &mut DeferredDrops) -> Option<Read> {
         let seen = state.readers.get(self.index);
         if state.log.evicted_after(seen).is_some() {
-            return Some(match state.phase {
-                // The stream ends as it does for clients that have read everything.
-                Phase::Ended(outcome @ Outcome::Cancelled) => {
-                    Read::Failure(RunError::ended(outcome, None))
-                }
-                _ => {
-                    self.record.counters.count_lag();
-                    Read::Failure(RunError::lagged())
-                }
-            });
+            self.record.counters.count_lag();
+            return Some(Read::Failure(RunError::lagged()));
         }
         if let Some(batch) = state.log.batch(seen, u64::MAX, drops) {
             state.readers.set(self.index, batch.last);

@@ -41,13 +41,13 @@
 //! use axum::{Router, body::Body, extract::State, routing::post};
 //! use axum::response::{IntoResponse, Response};
 //! use http::{HeaderMap, Request, StatusCode, Uri, request::Parts};
-//! use tower_sse::{Event, SseLayer, runs::{RunKey, Runs}};
+//! use tower_sse::{Event, SseLayer, runs::{InvalidKey, RunKey, Runs}};
 //! # use futures_util::{Stream, stream};
 //! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
 //!
-//! fn key(headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
+//! fn key(headers: &HeaderMap, uri: &Uri) -> Option<Result<RunKey, InvalidKey>> {
 //!     let user = headers.get("x-user")?.to_str().ok()?; // set by an authenticating proxy
-//!     RunKey::new(user, uri.path())
+//!     Some(RunKey::new(user, uri.path()))
 //! }
 //!
 //! async fn ask() -> impl IntoResponse {
@@ -55,8 +55,10 @@
 //! }
 //!
 //! async fn attach(State(runs): State<Runs>, parts: Parts) -> Response {
-//!     let Some(key) = key(&parts.headers, &parts.uri) else {
-//!         return StatusCode::UNAUTHORIZED.into_response();
+//!     let key = match key(&parts.headers, &parts.uri) {
+//!         Some(Ok(key)) => key,
+//!         Some(Err(_)) => return StatusCode::BAD_REQUEST.into_response(),
+//!         None => return StatusCode::UNAUTHORIZED.into_response(),
 //!     };
 //!     match runs.answer(&key, &parts).await {
 //!         Some(answer) => answer.into_response(),
@@ -99,17 +101,17 @@
 //! struct Chat { id: String }
 //!
 //! async fn ask(State(runs): State<Runs>, parts: Parts, Json(chat): Json<Chat>) -> Response {
-//!     let Some(key) = RunKey::new(user(&parts), chat.id) else {
+//!     let Ok(key) = RunKey::new(user(&parts), chat.id) else {
 //!         return StatusCode::BAD_REQUEST.into_response();
 //!     };
-//!     match runs.replace(&key, chunks).await {
+//!     match runs.replace(&key, &parts, chunks).await {
 //!         Ok(run) => answer(run.answer(&parts).await),
 //!         Err(error) => error.answer(&parts).into_response(),
 //!     }
 //! }
 //!
 //! async fn resume(State(runs): State<Runs>, Path(chat): Path<String>, parts: Parts) -> Response {
-//!     let Some(key) = RunKey::new(user(&parts), chat) else {
+//!     let Ok(key) = RunKey::new(user(&parts), chat) else {
 //!         return StatusCode::BAD_REQUEST.into_response();
 //!     };
 //!     match runs.answer(&key, &parts).await {
@@ -142,14 +144,14 @@
 //!
 //! ```
 //! use http::{HeaderMap, Uri};
-//! use tower_sse::runs::{RunKey, Runs};
+//! use tower_sse::runs::{InvalidKey, RunKey, Runs};
 //!
-//! fn key(user: &str, headers: &HeaderMap, uri: &Uri) -> Option<RunKey> {
-//!     if let Some(run) = headers.get("x-run-id") {
-//!         return RunKey::new(user, run.to_str().ok()?);
-//!     }
-//!     let run = uri.query()?.split('&').find_map(|pair| pair.strip_prefix("runId="))?;
-//!     RunKey::new(user, run)
+//! fn key(user: &str, headers: &HeaderMap, uri: &Uri) -> Option<Result<RunKey, InvalidKey>> {
+//!     let run = match headers.get("x-run-id") {
+//!         Some(run) => run.to_str().ok()?,
+//!         None => uri.query()?.split('&').find_map(|pair| pair.strip_prefix("runId="))?,
+//!     };
+//!     Some(RunKey::new(user, run))
 //! }
 //!
 //! let runs = Runs::builder().leading_ids(true).build();
@@ -174,10 +176,10 @@
 //!     let stream = format!("{path}/stream");
 //!     let key = RunKey::new(user(&parts), &stream);
 //!     let locations = (HeaderValue::try_from(path), HeaderValue::try_from(stream));
-//!     let (Some(key), (Ok(run_path), Ok(stream_path))) = (key, locations) else {
+//!     let (Ok(key), (Ok(run_path), Ok(stream_path))) = (key, locations) else {
 //!         return StatusCode::BAD_REQUEST.into_response();
 //!     };
-//!     match runs.start(&key, events).await {
+//!     match runs.start(&key, &parts, events).await {
 //!         Ok(run) => {
 //!             let headers = [(CONTENT_LOCATION, run_path), (LOCATION, stream_path)];
 //!             (headers, run.answer(&parts).await).into_response()
@@ -217,8 +219,8 @@
 //! # Restarts
 //!
 //! Runs are kept in memory, so a new process has none. A client that reconnects with an id gets
-//! `404` for every method, and the handler is not called. An error is better than the halves of two
-//! different answers. The page can show the error and offer to ask again. With several processes,
+//! `404` for every method, and no answer is generated again. An error is better than the halves of
+//! two different answers. The page can show the error and offer to ask again. With several processes,
 //! route all requests with the same key to the same process.
 //!
 //! # Cut connections in Node
@@ -230,19 +232,27 @@
 //! # Shutdown
 //!
 //! At a shutdown, the server stops listening, no further run starts, and running ones get a grace
-//! period. [`Drain::after`](crate::Drain::after) keeps their streams open for a little longer, so
-//! that it is the run that ends them.
+//! period. [`Drain::after`](crate::Drain::after) in the responses of runs keeps their streams open
+//! for a little longer, so that it is the run that ends them. Do not set it on the layer, where it
+//! would also keep streams open that never end, such as those of a hub.
 //!
 //! ```no_run
 //! use std::{io, time::Duration};
 //!
-//! use axum::Router;
+//! use axum::{Router, response::IntoResponse};
+//! use futures_util::{Stream, stream};
 //! use tokio::net::TcpListener;
 //! use tokio_util::sync::CancellationToken;
-//! use tower_sse::{Drain, SseLayer, runs::Runs};
+//! use tower_sse::{Drain, Event, SseLayer, StreamOptions, runs::Runs};
+//! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
 //!
 //! const GRACE: Duration = Duration::from_secs(20);
 //! const LEEWAY: Duration = Duration::from_secs(5);
+//!
+//! # #[cfg(feature = "axum")]
+//! async fn chat() -> impl IntoResponse {
+//!     (StreamOptions::new().drain(Drain::after(GRACE + LEEWAY)), tower_sse::response(tokens()))
+//! }
 //!
 //! async fn serve(
 //!     listener: TcpListener,
@@ -250,7 +260,7 @@
 //!     runs: Runs,
 //!     shutdown: CancellationToken,
 //! ) -> io::Result<()> {
-//!     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::after(GRACE + LEEWAY));
+//!     let layer = SseLayer::new().shutdown(shutdown.clone());
 //!     let server = axum::serve(listener, routes.layer(layer))
 //!         .with_graceful_shutdown(shutdown.clone().cancelled_owned());
 //!     let drain = async {

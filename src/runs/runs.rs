@@ -4,7 +4,7 @@ use http::{Request, Response, request::Parts};
 use tokio::time::timeout;
 
 use super::{
-    AnswerBody, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats,
+    AnswerBody, InvalidKey, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats,
     answer::{self, Requester},
     options::Options,
     shared::Shared,
@@ -22,29 +22,44 @@ use crate::connection::LastEventId;
 ///
 /// The answer depends on the request and on the run that has its key:
 ///
-/// | request | no run | starting | running | ended and kept |
-/// |---|---|---|---|---|
-/// | [layer](Self::layer), without an id | calls the service | waits, then all events | all events | [`Completed`]: all events; otherwise calls the service |
-/// | layer, with an id | `404` | `404` | the events after the id | the events after the id |
-/// | [`answer`](Self::answer), without an id | `None` | waits, then all events | all events | all events |
-/// | `answer`, with an id | `None` | `404` | the events after the id | the events after the id |
+/// | run | request without an id | request with an id |
+/// |---|---|---|
+/// | none | starts a run | `404` |
+/// | starting | waits, then all events | `404` |
+/// | running | all events | the events after the id |
+/// | [`Completed`] and kept | all events | the events after the id |
+/// | any other end, and kept | starts a run | the events after the id |
 ///
+/// - The [layer](Self::layer) and [`start`](Self::start) answer so. Without an id,
+///   [`replace`](Self::replace) always starts a run, in place of any other.
+/// - [`answer`](Self::answer) never starts a run: it returns `None` if there is none, and sends all
+///   events of any run that has ended and is kept.
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
-/// - At a limit or during a shutdown, a request that would call the service gets the
-///   refusal [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is.
+/// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all events.
+/// - At a limit or during a shutdown, a request that would start a run gets the refusal
+///   [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is. At a limit,
+///   `replace` still takes the place of a running run.
 ///
-/// If the run has ended and has no events for the client:
+/// If the run has ended and has no events for the client, or ends while the client waits for the
+/// call to answer:
 ///
-/// - An `EventSource` gets `204`, which stops it.
-/// - Any other client gets a `200` without events after [`Completed`] and [`Cancelled`]. Only
-///   [`Completed`] adds the terminator.
-/// - After any other outcome it gets `404`, because an empty `200` would mean that nothing is
-///   missing.
-/// - If the run was interrupted before its first event, a client without an id gets the refusal
-///   instead.
+/// | end | `EventSource` | with an id | any other client | with an id |
+/// |---|---|---|---|---|
+/// | [`Completed`] | `204` | `204` | empty `200` | empty `200` |
+/// | [`Cancelled`], also by `replace` | `204` | `204` | `404` | empty `200` |
+/// | [`Interrupted`] | the refusal | `204` | the refusal | `404` |
+/// | any other | `204` | `204` | `404` | `404` |
+///
+/// - `204` stops an `EventSource`.
+/// - An empty `200` means that nothing is missing. Only [`Completed`] adds the terminator to it.
+/// - The refusal makes a client start the run again, on another process. After [`Cancelled`], it
+///   would start an answer again that the user has stopped.
+/// - If a run is replaced before its call has answered, clients that only wait for the call get the
+///   new run. `answer` returns `None` for them.
 ///
 /// [`Completed`]: Outcome::Completed
 /// [`Cancelled`]: Outcome::Cancelled
+/// [`Interrupted`]: Outcome::Interrupted
 #[derive(Clone)]
 pub struct Runs {
     pub(super) shared: Arc<Shared>,
@@ -69,19 +84,21 @@ impl Runs {
     /// Creates a layer that makes the event streams of a service resumable without a change to the
     /// service.
     ///
-    /// `key` returns the key of a request's run, or `None` for a request that passes unchanged.
-    /// `HEAD` and `OPTIONS` always pass. Put the layer inside of [`SseLayer`](crate::SseLayer) and
+    /// `key` returns the key of a request's run, or `None` for a request that passes unchanged. The
+    /// layer answers a request whose key is [invalid](super::InvalidKey) with `400`. `HEAD` and
+    /// `OPTIONS` always pass. Put the layer inside of [`SseLayer`](crate::SseLayer) and
     /// of layers that authenticate. [`RunLayer`] documents how requests and responses are handled.
     ///
     /// ```
     /// use axum::{Router, body::Body, routing::post};
     /// use http::Request;
-    /// use tower_sse::{SseLayer, runs::{RunKey, Runs}};
+    /// use tower_sse::{SseLayer, runs::{InvalidKey, RunKey, Runs}};
     /// # async fn chat() {}
     ///
-    /// fn key(request: &Request<Body>) -> Option<RunKey> {
+    /// fn key(request: &Request<Body>) -> Option<Result<RunKey, InvalidKey>> {
     ///     let user = request.extensions().get::<UserId>()?;
-    ///     RunKey::new(&user.0, request.headers().get("x-run-id")?.to_str().ok()?)
+    ///     let name = request.headers().get("x-run-id")?.to_str().ok()?;
+    ///     Some(RunKey::new(&user.0, name))
     /// }
     ///
     /// #[derive(Clone)]
@@ -93,7 +110,7 @@ impl Runs {
     /// ```
     pub fn layer<K, B>(&self, key: K) -> RunLayer<K>
     where
-        K: Fn(&Request<B>) -> Option<RunKey>,
+        K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
     {
         RunLayer::new(Arc::clone(&self.shared), key)
     }

@@ -1,7 +1,7 @@
 use std::{
     any::type_name,
     fmt,
-    future::Future,
+    future::{Future, ready},
     mem,
     pin::Pin,
     sync::Arc,
@@ -14,7 +14,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{RunBody, RunKey, call, shared::Shared};
+use super::{InvalidKey, RunBody, RunKey, answer, call, shared::Shared};
 use crate::BoxError;
 
 /// The middleware that a [`RunLayer`](super::RunLayer) wraps around a service.
@@ -52,7 +52,7 @@ where
     S: Service<Request<B>, Response = Response<R>> + Clone + Send + 'static,
     S::Future: Send + 'static,
     S::Error: Send + 'static,
-    K: Fn(&Request<B>) -> Option<RunKey>,
+    K: Fn(&Request<B>) -> Option<Result<RunKey, InvalidKey>>,
     B: Send + 'static,
     R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
@@ -71,6 +71,13 @@ where
         let Some(key) = key else {
             let future = self.inner.call(request);
             return RunFuture { kind: Kind::PassThrough { future } };
+        };
+        let key = match key {
+            Ok(key) => key,
+            Err(error) => {
+                let response = answer::bad_request(&error).map(RunBody::answer);
+                return RunFuture { kind: Kind::Keyed { answer: Box::pin(ready(Ok(response))) } };
+            }
         };
         // The call takes the service that is ready, and leaves the clone in its place.
         let clone = self.inner.clone();

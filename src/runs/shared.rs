@@ -3,8 +3,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
 use super::{
-    Outcome, RunEnd, RunKey, RunsStats, StartError, counters::Counters, deferred::Deferred,
-    options::Options, producer::Producer, record::Record, registry::Registry, sweeper::Sweeper,
+    Outcome, RunEnd, RunKey, RunsStats, counters::Counters, deferred::Deferred, options::Options,
+    record::Record, registry::Registry, sweeper::Sweeper,
 };
 use crate::{
     callback::catch_panic,
@@ -26,14 +26,6 @@ pub(super) struct Shared {
     idle: Notify,
 }
 
-/// The result of [`Shared::claim`].
-pub(super) enum Claim {
-    /// The caller starts the run.
-    New(Producer),
-    /// The run is starting or running, or it has completed.
-    Existing(Arc<Record>),
-}
-
 impl Shared {
     pub(super) fn new(options: Options) -> Self {
         Self { options, counters: Arc::default(), registry: Mutex::default(), idle: Notify::new() }
@@ -44,7 +36,7 @@ impl Shared {
     }
 
     /// Calls `with` while holding the registry's lock, and does the deferred work afterwards.
-    fn with_registry<R>(
+    pub(super) fn with_registry<R>(
         self: &Arc<Self>,
         with: impl FnOnce(&mut Registry, &mut Deferred) -> R,
     ) -> R {
@@ -90,61 +82,6 @@ impl Shared {
             registry.expire(self.options.retain_for, deferred);
             registry.get(key).cloned()
         })
-    }
-
-    /// Returns the run with this key if new clients can attach to it. Otherwise, claims the key for
-    /// a new run: a run that has ended without completing frees its key.
-    pub(super) fn claim(self: &Arc<Self>, key: &RunKey) -> Result<Claim, StartError> {
-        let claim = self.with_registry(|registry, deferred| {
-            registry.expire(self.options.retain_for, deferred);
-            match registry.get(key) {
-                Some(record) if record.phase().is_usable() => {
-                    Ok(Claim::Existing(Arc::clone(record)))
-                }
-                _ => self.add(registry, key, deferred).map(Claim::New),
-            }
-        });
-        self.count_claim(!matches!(claim, Ok(Claim::Existing(_))), claim.is_err());
-        claim
-    }
-
-    /// Claims the key for a new run, and cancels the existing one.
-    pub(super) fn replace(self: &Arc<Self>, key: &RunKey) -> Result<Producer, StartError> {
-        let producer = self.with_registry(|registry, deferred| {
-            registry.expire(self.options.retain_for, deferred);
-            // During a shutdown, no run would take its place.
-            if let Some(earlier) = registry.get(key).cloned()
-                && !registry.is_draining
-            {
-                registry.end(&earlier, Outcome::Cancelled, None, deferred);
-            }
-            self.add(registry, key, deferred)
-        });
-        self.count_claim(true, producer.is_err());
-        producer
-    }
-
-    fn add(
-        self: &Arc<Self>,
-        registry: &mut Registry,
-        key: &RunKey,
-        deferred: &mut Deferred,
-    ) -> Result<Producer, StartError> {
-        let record = registry.add(key, self.options.limits, deferred, |epoch| {
-            Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
-        })?;
-        Ok(Producer::new(Arc::clone(self), record))
-    }
-
-    fn count_claim(self: &Arc<Self>, is_start: bool, is_refused: bool) {
-        match (is_start, is_refused) {
-            (_, true) => self.counters.count_refusal(),
-            (true, false) => {
-                self.counters.count_start();
-                self.make_room();
-            }
-            (false, false) => {}
-        }
     }
 
     /// Ends a run. Returns whether it was still running.

@@ -1,21 +1,34 @@
 use std::{convert::Infallible, future::Pending, sync::Arc};
 
 use futures_core::Stream;
-use http::Response;
+use http::{Response, request::Parts};
 
 use super::{
-    Run, RunKey, Runs, StartError, producer::Producer, reader::Attached, shared::Claim,
-    state::Phase, task::RunTask,
+    Run, RunKey, Runs, StartError,
+    answer::last_event_id,
+    claim::{Claim, Purpose},
+    producer::Producer,
+    reader::Attached,
+    record::Record,
+    state::Phase,
+    task::RunTask,
 };
-use crate::{body::EventBody, event::Encode};
+use crate::{body::EventBody, connection::LastEventId, event::Encode};
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
     /// that records the stream of `source`. If a call through the layer has not answered yet, waits
     /// for the answer.
     ///
+    /// A request with a last event id never starts a run, because its client asks for the rest of
+    /// an earlier answer. The method then returns the run with this key, however it has ended.
+    ///
     /// `source` is called at most once, and only if a run is started. The stream is polled on a
     /// task of its own, whether or not a client is attached.
+    ///
+    /// A handler passes the head of its `request`, and answers with [`Run::answer`], according to
+    /// the [table](Self#answers). For a run that no request starts, such as a nightly report, pass
+    /// `None`.
     ///
     /// ```
     /// use axum::response::{IntoResponse, Response};
@@ -28,7 +41,7 @@ impl Runs {
     /// }
     ///
     /// async fn chat(runs: Runs, key: RunKey, parts: Parts) -> Response {
-    ///     match runs.start(&key, tokens).await {
+    ///     match runs.start(&key, &parts, tokens).await {
     ///         Ok(run) => run.answer(&parts).await.into_response(),
     ///         Err(error) => error.answer(&parts).into_response(),
     ///     }
@@ -37,8 +50,11 @@ impl Runs {
     ///
     /// # Errors
     ///
-    /// Returns an error if a run would have to be started while a limit of running runs is reached,
-    /// or during a shutdown.
+    /// Returns an error if:
+    ///
+    /// - The request has a last event id, and no run has the key.
+    /// - A run would have to be started while a limit of running runs is reached, or during a
+    ///   shutdown.
     ///
     /// # Panics
     ///
@@ -47,18 +63,24 @@ impl Runs {
     /// # Cancel safety
     ///
     /// If the future is dropped after it has started a run, the run continues.
-    pub async fn start<F, S>(&self, key: &RunKey, source: F) -> Result<Run, StartError>
+    pub async fn start<'p, F, S>(
+        &self,
+        key: &RunKey,
+        request: impl Into<Option<&'p Parts>>,
+        source: F,
+    ) -> Result<Run, StartError>
     where
         F: FnOnce() -> S,
         S: Stream<Item: Encode> + Send + 'static,
     {
+        let last = last_of(request.into());
         loop {
-            let record = match self.shared.claim(key)? {
+            let record = match self.shared.claim(key, last.as_ref(), Purpose::Attach)? {
                 Claim::New(producer) => return Ok(self.record(producer, source)),
                 Claim::Existing(record) => record,
             };
-            if record.phase() != Phase::Starting {
-                return Ok(Run::new(Arc::clone(&self.shared), record, false));
+            if last.is_some() || record.phase() != Phase::Starting {
+                return Ok(self.existing(record));
             }
             // A call through the layer may still return something else than an event stream.
             if let Attached::Starting(reader) = record.attach(None) {
@@ -73,10 +95,22 @@ impl Runs {
     /// Use it for keys that name more than one answer, such as a whole chat, in which each turn
     /// replaces the previous one.
     ///
+    /// A request with a last event id neither starts nor cancels a run, because its client repeats
+    /// the request to get the rest of an earlier answer. The method then returns the run with this
+    /// key. A handler passes the head of its `request`, as to [`start`](Self::start).
+    ///
+    /// A client that is disconnected before the first event has no id. If it repeats its request,
+    /// the turn starts again. To avoid that, call [`start`](Self::start) with a key that names the
+    /// turn.
+    ///
     /// # Errors
     ///
-    /// Returns an error if a limit of running runs is reached, or during a shutdown. During a
-    /// shutdown, the existing run continues.
+    /// Returns an error if:
+    ///
+    /// - The request has a last event id, and no run has the key.
+    /// - A limit of running runs is reached, unless the run with this key is running: the new run
+    ///   takes its place.
+    /// - The server is shutting down. The existing run continues.
     ///
     /// # Panics
     ///
@@ -85,13 +119,25 @@ impl Runs {
     /// # Cancel safety
     ///
     /// The run is started at the first poll. If the future is dropped before that, nothing happens.
-    pub async fn replace<F, S>(&self, key: &RunKey, source: F) -> Result<Run, StartError>
+    pub async fn replace<'p, F, S>(
+        &self,
+        key: &RunKey,
+        request: impl Into<Option<&'p Parts>>,
+        source: F,
+    ) -> Result<Run, StartError>
     where
         F: FnOnce() -> S,
         S: Stream<Item: Encode> + Send + 'static,
     {
-        let producer = self.shared.replace(key)?;
-        Ok(self.record(producer, source))
+        let last = last_of(request.into());
+        Ok(match self.shared.claim(key, last.as_ref(), Purpose::Replace)? {
+            Claim::New(producer) => self.record(producer, source),
+            Claim::Existing(record) => self.existing(record),
+        })
+    }
+
+    fn existing(&self, record: Arc<Record>) -> Run {
+        Run::new(Arc::clone(&self.shared), record, false)
     }
 
     fn record<F, S>(&self, producer: Producer, source: F) -> Run
@@ -107,6 +153,10 @@ impl Runs {
         spawn(task);
         Run::new(Arc::clone(&self.shared), record, true)
     }
+}
+
+fn last_of(request: Option<&Parts>) -> Option<LastEventId> {
+    request.and_then(|parts| last_event_id(&parts.headers, &parts.extensions))
 }
 
 /// Runs the task of a run.

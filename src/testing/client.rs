@@ -16,7 +16,7 @@ use super::{
     body_bytes::BodyBytes,
     stream::{Opened, TIME_LIMIT, TestStream},
 };
-use crate::{BoxError, connection::LAST_EVENT_ID, layer::is_event_stream};
+use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream};
 
 /// A client that opens event streams on a service without a server, with the headers of an
 /// `EventSource`.
@@ -185,7 +185,7 @@ where
                 // A client could not send it either, so the test fails.
                 panic!("the id {last_event_id:?} cannot be the value of a header, at {caller}")
             };
-            request.headers_mut().insert(&LAST_EVENT_ID, value);
+            request.headers_mut().insert(LAST_EVENT_ID, value);
         }
         let answer = timeout(self.time_limit, async {
             poll_fn(|cx| self.service().poll_ready(cx)).await?;

@@ -13,7 +13,8 @@ use super::connection::{Connection, Item, Published};
 use crate::{
     BoxError,
     event::Event,
-    hub::{Broker, Feed, Hub, PublishError, Publisher, Publishing, SealedBroker},
+    hub::{Broker, Feed, Hub, PublishError, Publisher, Publishing},
+    sealed::Sealed,
 };
 
 /// A [`Broker`] in memory, for tests of programs whose processes share a broker.
@@ -206,9 +207,9 @@ const fn take_one(count: &mut usize) -> bool {
     is_above_zero
 }
 
-impl Broker for MemoryBroker {}
+impl Sealed for MemoryBroker {}
 
-impl SealedBroker for MemoryBroker {
+impl Broker for MemoryBroker {
     type Error = Infallible;
 
     fn name(&self) -> String {

@@ -1,12 +1,11 @@
-use std::{collections::VecDeque, fmt, mem};
+use std::{collections::VecDeque, fmt};
 
-use bytes::Bytes;
-use memchr::memchr2;
+use bytes::{Buf, Bytes};
 
 use super::{body_bytes::BodyBytes, received::Received};
 use crate::{
     BoxError,
-    event::{Decoder, Message},
+    event::{Decoded, Decoder, Message},
 };
 
 /// A reader of the messages and comments of a body. It decodes no further than it has to, so that
@@ -16,12 +15,6 @@ pub(super) struct Reader {
     body: BodyBytes,
     /// The part of the last frame that is not decoded.
     data: Bytes,
-    /// The incomplete line.
-    line: Vec<u8>,
-    /// No line has been taken, so a byte order mark may come.
-    is_first_line: bool,
-    /// The last line ended with a CR, so the LF of a CRLF may follow.
-    after_cr: bool,
     decoder: Decoder,
     /// Messages that the test has not taken.
     pub(super) messages: VecDeque<Message>,
@@ -52,16 +45,11 @@ const MAX_WAITING: usize = 100_000;
 /// the decoder limits.
 const MAX_EMPTIES: usize = 100_000;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
-
 impl Reader {
     pub(super) fn new(body: BodyBytes) -> Self {
         Self {
             body,
             data: Bytes::new(),
-            line: Vec::new(),
-            is_first_line: true,
-            after_cr: false,
             decoder: Decoder::new(),
             messages: VecDeque::new(),
             comments: VecDeque::new(),
@@ -94,6 +82,11 @@ impl Reader {
             } else {
                 self.decode_line();
             }
+            if self.empties > MAX_EMPTIES {
+                self.end = Some(End::TooEmpty);
+            } else if self.messages.len() + self.comments.len() > MAX_WAITING {
+                self.end = Some(End::TooMuch);
+            }
         }
     }
 
@@ -102,9 +95,7 @@ impl Reader {
         self.data = Bytes::new();
         match self.body.next().await {
             Some(Ok(data)) => {
-                if data.is_empty() {
-                    self.count_empty();
-                }
+                self.empties += usize::from(data.is_empty());
                 self.data = data;
             }
             Some(Err(error)) => self.end = Some(End::Failed(error)),
@@ -114,48 +105,25 @@ impl Reader {
 
     /// Decodes up to the end of a line, or all data if no line ends in it.
     fn decode_line(&mut self) {
-        let line_end = memchr2(b'\n', b'\r', &self.data);
-        let mut part = self.data.split_to(line_end.map_or(self.data.len(), |end| end + 1));
-        self.line.extend_from_slice(&part);
-        if line_end.is_some() {
-            self.take_line();
-        }
-        match self.decoder.decode(&mut part) {
-            Ok(Some(message)) => {
+        let mut rest = &self.data[..];
+        match self.decoder.decode_line(&mut rest) {
+            Ok(Some(Decoded::Message(message))) => {
                 self.empties = 0;
                 self.received.message(&message);
                 self.messages.push_back(message);
             }
-            Ok(None) => {}
+            Ok(Some(Decoded::Comment(text))) => {
+                let text = String::from_utf8_lossy(text);
+                self.empties = 0;
+                self.received.comment(&text);
+                self.comments.push_back(text.into_owned());
+            }
+            Ok(Some(Decoded::Empty)) => self.empties += 1,
+            Ok(Some(Decoded::Field) | None) => {}
             Err(error) => self.end = Some(End::Failed(error.into())),
         }
-        if self.messages.len() + self.comments.len() > MAX_WAITING {
-            self.end = Some(End::TooMuch);
-        }
-    }
-
-    fn count_empty(&mut self) {
-        self.empties += 1;
-        if self.empties > MAX_EMPTIES {
-            self.end = Some(End::TooEmpty);
-        }
-    }
-
-    /// Takes the complete line, with its CR or LF. The LF of a CRLF comes as a line of its own.
-    fn take_line(&mut self) {
-        let after_cr = mem::replace(&mut self.after_cr, self.line.ends_with(b"\r"));
-        if mem::take(&mut self.is_first_line) && self.line.starts_with(BYTE_ORDER_MARK) {
-            self.line.drain(..BYTE_ORDER_MARK.len());
-        }
-        if *self.line == *b"\r" || *self.line == *b"\n" && !after_cr {
-            self.count_empty();
-        } else if let [b':', text @ .., _] = &*self.line {
-            let text = String::from_utf8_lossy(text.strip_prefix(b" ").unwrap_or(text));
-            self.empties = 0;
-            self.received.comment(&text);
-            self.comments.push_back(text.into_owned());
-        }
-        self.line.clear();
+        let consumed = self.data.len() - rest.len();
+        self.data.advance(consumed);
     }
 }
 
@@ -163,8 +131,9 @@ impl fmt::Display for Reader {
     /// Lists what has been received, for the text of a panic.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.received)?;
-        if !self.line.is_empty() {
-            write!(f, "\nand an incomplete line: {:?}", String::from_utf8_lossy(&self.line))?;
+        let incomplete = self.decoder.incomplete_line();
+        if !incomplete.is_empty() {
+            write!(f, "\nand an incomplete line: {:?}", String::from_utf8_lossy(incomplete))?;
         }
         Ok(())
     }

@@ -1,4 +1,5 @@
 use std::{
+    error::Error,
     fmt::{self, Display},
     future::Future,
     mem,
@@ -15,7 +16,7 @@ use super::{
     body_bytes::BodyBytes,
     reader::{End, Reader},
 };
-use crate::{BoxError, event::Message, layer::is_event_stream};
+use crate::{BoxError, error::program_error, event::Message, headers::is_event_stream};
 
 /// How long a test waits by default. Longer than the default interval of heartbeats.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
@@ -157,7 +158,9 @@ impl TestStream {
         })
     }
 
-    /// Waits until the body fails, and returns its error.
+    /// Waits until the body fails, and returns [the error of the
+    /// program](crate::operating::errors#the-error-of-the-program), as
+    /// [`on_error`](crate::SseLayer::on_error) receives it.
     ///
     /// Messages before the error remain for [`next`](Self::next) and [`take`](Self::take).
     ///
@@ -165,7 +168,7 @@ impl TestStream {
     ///
     /// Panics if the stream ends without an error.
     #[track_caller]
-    pub fn error(&mut self) -> impl Future<Output = &BoxError> + Send {
+    pub fn error(&mut self) -> impl Future<Output = &(dyn Error + 'static)> + Send {
         let caller = Location::caller();
         async move {
             let has_failed = |reader: &mut Reader| match reader.end {
@@ -174,7 +177,7 @@ impl TestStream {
             };
             self.wait("an error of the body", caller, has_failed).await;
             match &self.reader.end {
-                Some(End::Failed(error)) => error,
+                Some(End::Failed(error)) => program_error(&**error),
                 _ => unreachable!("`wait` returned because the body has failed"),
             }
         }

@@ -13,7 +13,7 @@ use std::{
 
 use futures_util::FutureExt;
 use tower_sse::{
-    Event, LastEventId,
+    LastEventId,
     hub::{Hub, HubBuilder, PublishError},
     testing::MemoryBroker,
 };
@@ -31,7 +31,7 @@ pub(crate) fn connect_with(builder: HubBuilder, broker: &MemoryBroker) -> Hub {
 
 /// Publishes an event through the broker, and returns its sequence number.
 pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> u64 {
-    let published = hub.publish(topic, Event::from(data.to_owned())).now_or_never();
+    let published = hub.publish(topic, data).now_or_never();
     sequence(published.unwrap().unwrap().id().as_str())
 }
 

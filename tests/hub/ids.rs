@@ -1,27 +1,30 @@
-//! Where a subscription starts for each kind of last event id, and the gaps that it reports.
+//! Where a subscription resumes for each kind of last event id, and the gaps that it reports.
 
 use std::{iter, task::Poll};
 
 use tower_sse::{
     Event, LastEventId,
-    hub::{GapPolicy, Hub, PublishError, Subscribe},
+    hub::{GapPolicy, Hub, PublishError},
 };
 
-use crate::client::{Client, describe, id, publish, publish_all, read, sequence};
+use crate::{
+    client::{Client, describe, id, publish, publish_all, read, sequence},
+    starts::hub_with_eviction_between,
+};
 
 /// Each event's number is in its data. Of `a` the first is lost.
-fn hub() -> Hub {
+pub(crate) fn hub() -> Hub {
     let hub = Hub::builder().retain_events(2).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5"]);
     hub
 }
 
-fn foreign() -> LastEventId {
+pub(crate) fn foreign() -> LastEventId {
     LastEventId::from(Hub::new().position())
 }
 
 /// Ids that no hub gave out, or that this one has still to give.
-fn malformed(hub: &Hub) -> Vec<LastEventId> {
+pub(crate) fn malformed(hub: &Hub) -> Vec<LastEventId> {
     let texts = ["?", "17", "a-b", "-", "Größe"].map(|id| LastEventId::try_from(id).unwrap());
     let ours = id(hub, 3);
     let ours = ours.as_str();
@@ -142,25 +145,6 @@ fn gap_is_reported_at_the_position_of_the_newest_evicted_event() {
 }
 
 #[test]
-fn position_rendered_into_a_page_misses_no_later_event() {
-    let hub = Hub::builder().retain_events(2).build();
-    let pages: Vec<_> = (0..4)
-        .map(|number| {
-            let position = hub.position();
-            assert_eq!(sequence(position.as_str()), number);
-            publish(&hub, "a", "a");
-            position
-        })
-        .map(LastEventId::from)
-        .collect();
-    let after = |page: usize| read(&hub, &["a", "new"], pages[page].clone());
-    assert_eq!(after(3), ["a@4"]);
-    assert_eq!(after(2), ["a@3", "a@4"]);
-    assert_eq!(after(1), ["gap a@2", "a@3", "a@4"]);
-    assert_eq!(after(0), ["gap a@2", "a@3", "a@4"]);
-}
-
-#[test]
 fn gap_policy_reports_or_ends_or_ignores() {
     let hub = hub();
     let begin = |gap_policy, last: LastEventId| {
@@ -259,68 +243,7 @@ fn interrupted_gaps_are_repeated_without_the_events_before_them() {
 }
 
 #[test]
-fn greeted_client_that_leaves_before_the_first_event_misses_none() {
-    let hub = hub();
-    let greeting = || Event::new().event("connected").data("hello").id("of no use");
-    let subscribe = || hub.subscribe(["a", "b"]).greeting(greeting());
-    let mut client = Client::new(subscribe().resume(None));
-    assert_eq!(client.read(), ["hello@5"]);
-    publish_all(&hub, ["b6", "a7"]);
-    let mut again = Client::new(subscribe().resume(client.last_event_id()));
-    assert_eq!(again.read(), ["b6@6", "a7@7"], "it is greeted once");
-    let mut with_recent = Client::new(subscribe().recent(2).resume(None));
-    assert_eq!(with_recent.read_one(), ["hello@5"]);
-    assert_eq!(with_recent.read(), ["b6@6", "a7@7"]);
-    let items = Client::new(subscribe().resume(foreign())).read();
-    assert!(items.iter().all(|item| !item.starts_with("hello")), "{items:?}");
-}
-
-#[test]
-fn malformed_id_is_greeted_after_the_gaps() {
-    let hub = hub();
-    let greeting = || Event::new().event("connected").data("hello");
-    let subscribe = || hub.subscribe(["a", "b"]).greeting(greeting());
-    for garbage in malformed(&hub) {
-        let begin = |subscribe: Subscribe| Client::new(subscribe.resume(garbage.clone()));
-        assert_eq!(begin(subscribe()).read(), ["gap a@0", "gap b@5", "hello@5"], "{garbage}");
-        let recent = ["gap a@0", "gap b@3", "hello@3", "a4@4", "b5@5"];
-        assert_eq!(begin(subscribe().recent(2)).read(), recent, "{garbage}");
-        let mut quiet = begin(subscribe().gap_policy(GapPolicy::Ignore));
-        assert_eq!(quiet.read(), ["hello@5"], "{garbage}");
-        let mut ends = begin(subscribe().gap_policy(GapPolicy::ReportAndEnd));
-        assert_eq!(ends.read(), ["gap a@0", "gap b@5"], "{garbage}");
-        assert!(ends.has_ended());
-    }
-}
-
-/// The oldest of `a` are lost, and older events of `b` are kept.
-fn hub_with_eviction_between() -> Hub {
-    let hub = Hub::builder().retain_events(2).build();
-    publish_all(&hub, ["a1", "b2", "a3", "a4", "b5", "a6"]);
-    hub
-}
-
-#[test]
-fn malformed_id_receives_all_gaps_before_events() {
-    let hub = hub_with_eviction_between();
-    let last = LastEventId::try_from("?").unwrap();
-    let mut client = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(last));
-    assert_eq!(client.read(), ["gap a@0", "gap b@1", "b2@2", "a4@4", "b5@5", "a6@6"]);
-}
-
-#[test]
 fn foreign_id_receives_the_gap_of_a_topic_at_its_newest_eviction() {
     let everything = ["gap b@0", "b2@2", "gap a@3", "a4@4", "b5@5", "a6@6"];
     assert_eq!(read(&hub_with_eviction_between(), &["a", "b"], foreign()), everything);
-}
-
-/// As `resume` says. A client cannot have two ids, one for each topic.
-#[test]
-fn leaving_mid_recent_events_can_cause_a_spurious_gap() {
-    let hub = hub_with_eviction_between();
-    let mut first = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(None));
-    assert_eq!(first.read_one(), ["b2@2"]);
-    let rest = ["gap a@3", "a4@4", "b5@5", "a6@6"];
-    assert_eq!(read(&hub, &["a", "b"], first.last_event_id().unwrap()), rest);
-    assert_eq!(first.read(), rest[1..]);
 }

@@ -188,4 +188,8 @@ async fn flush_window_delays_a_loss_with_the_events() {
     assert!(client.read().is_empty());
     broker.lose_history();
     assert_eq!(client.read(), gaps(&["a", "b"], 5), "at once after a pause");
+    publish_all(&hub, ["a6"]);
+    assert!(client.read().is_empty(), "the gaps opened a window");
+    advance(WINDOW).await;
+    assert_eq!(client.read(), ["a6@6"]);
 }

@@ -3,7 +3,7 @@
 use std::{sync::Arc, task::Poll, time::Duration};
 
 use tokio::time::advance;
-use tower_sse::hub::Hub;
+use tower_sse::{Event, LastEventId, hub::Hub};
 
 use crate::{
     client::{Client, asleep, publish, publish_all},
@@ -123,6 +123,31 @@ async fn flush_window_collects_a_burst_into_one_wakeup() {
         panic!("the window is open")
     };
     assert_eq!(messages.len(), 10, "in one item");
+}
+
+#[tokio::test(start_paused = true)]
+async fn flush_window_opens_after_the_first_gaps_and_the_greeting() {
+    const WINDOW: Duration = Duration::from_millis(20);
+    let malformed = || Some(LastEventId::try_from("?").unwrap());
+    let hello = || Event::new().event("hello").data("hello");
+    for (greeting, last, first) in [
+        (None, malformed(), &["gap a@0", "gap b@0"][..]),
+        (Some(hello()), malformed(), &["gap a@0", "gap b@0", "hello@0"]),
+        (Some(hello()), None, &["hello@0"]),
+    ] {
+        let hub = Hub::new();
+        let subscribe = hub.subscribe(["a", "b"]).flush_window(WINDOW);
+        let subscribe = match greeting {
+            Some(greeting) => subscribe.greeting(greeting),
+            None => subscribe,
+        };
+        let mut client = Client::new(subscribe.resume(last));
+        assert_eq!(client.read(), first);
+        publish_all(&hub, ["a1", "b2"]);
+        assert!(client.read().is_empty(), "in the window after {first:?}");
+        advance(WINDOW).await;
+        assert_eq!(client.read(), ["a1@1", "b2@2"]);
+    }
 }
 
 #[test]

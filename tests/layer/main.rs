@@ -1,14 +1,27 @@
-//! Changes of the layer to requests and to response heads, and what it leaves unchanged.
+//! The layer without sockets: requests, heads, bodies polled by hand, reports, other layers around
+//! it, and the compiler's inference.
 
 mod accept;
+mod allocations;
+mod bounds;
+mod composition;
+mod ends;
+mod errors;
 mod foreign;
 mod headers;
+mod heartbeat;
+mod inference;
 mod last_event_id;
+mod lifetime;
 mod limit;
+mod logs;
 mod nested;
 mod options;
+mod program_errors;
 mod refusal;
-mod unasked;
+mod reports;
+mod testing;
+mod unlayered;
 mod without_body;
 
 #[path = "../support/mod.rs"]

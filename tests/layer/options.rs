@@ -57,6 +57,27 @@ async fn transcript(layer: &SseLayer, options: Option<StreamOptions>, fails: boo
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_duration_is_an_interval_a_reconnection_time_and_a_maximum_age() {
+    let layer = SseLayer::new().heartbeat(SECOND).retry(5 * SECOND).max_age(9 * SECOND);
+    let options = StreamOptions::new().heartbeat(SECOND).retry(5 * SECOND).max_age(9 * SECOND);
+    for (layer, options) in [(layer, None), (SseLayer::new(), Some(options))] {
+        let (_feed, source) = Feed::new();
+        let mut answer = event_stream(source);
+        if let Some(options) = options {
+            answer.extensions_mut().insert(options);
+        }
+        let mut body = through(&layer, answer).into_body();
+        assert_eq!(poll_frame(&mut body), data("retry: 5000\n"));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        advance(SECOND + SECOND / 8).await;
+        assert_eq!(poll_frame(&mut body), data(":\n"));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        advance(9 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), Polled::End);
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn the_layers_options_apply_to_a_response_without_options() {
     for options in [None, Some(StreamOptions::new()), Some(StreamOptions::default())] {
         let ended = transcript(&layer(), options.clone(), false).await;

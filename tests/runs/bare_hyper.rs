@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use tower::{Layer, service_fn};
 use tower_sse::{
     BoxError, SseLayer,
-    runs::{Outcome, RunKey, Runs},
+    runs::{InvalidKey, Outcome, RunKey, Runs},
 };
 
 use crate::{
@@ -54,8 +54,9 @@ async fn handle(
     }
 }
 
-fn key(request: &Request<Incoming>) -> Option<RunKey> {
-    RunKey::new(request.headers().get("user")?.to_str().ok()?, request.uri().path())
+fn key(request: &Request<Incoming>) -> Option<Result<RunKey, InvalidKey>> {
+    let user = request.headers().get("user")?.to_str().ok()?;
+    Some(RunKey::new(user, request.uri().path()))
 }
 
 impl Server {

@@ -64,7 +64,7 @@ async fn run_dry(taken: &AtomicUsize) {
 #[tokio::test(start_paused = true)]
 async fn source_waits_for_a_reader_that_sleeps_which_gets_all() {
     let (taken, events) = fast();
-    let run = small().start(&turn(), events).await.unwrap();
+    let run = small().start(&turn(), None, events).await.unwrap();
     let mut attachment = run.attach(None).await.unwrap();
     let mut read = Vec::new();
     while read.len() < EVENTS {
@@ -85,7 +85,7 @@ async fn source_waits_for_a_reader_that_sleeps_which_gets_all() {
 async fn source_without_readers_completes_and_keeps_the_newest_events() {
     let rig = Rig::new(small());
     let (_, events) = fast();
-    let run = rig.runs.start(&turn(), events).await.unwrap();
+    let run = rig.runs.start(&turn(), None, events).await.unwrap();
     assert_eq!(run.ended().await, Some(Outcome::Completed));
     assert!(run.attach(None).await.is_none(), "the beginning is gone");
     assert_eq!(rig.send(post()).client().await.status, 404);
@@ -97,7 +97,7 @@ async fn source_without_readers_completes_and_keeps_the_newest_events() {
 async fn reader_that_lags_behind_another_fails_and_then_gets_404() {
     let rig = Rig::new(small());
     let (taken, events) = fast();
-    let run = rig.runs.start(&turn(), events).await.unwrap();
+    let run = rig.runs.start(&turn(), None, events).await.unwrap();
     let mut fast = run.attach(None).await.unwrap();
     let mut slow = rig.send(post()).client().await;
     run_dry(&taken).await;
@@ -118,11 +118,34 @@ async fn reader_that_lags_behind_another_fails_and_then_gets_404() {
     assert_eq!(rig.runs.stats().lagged(), 1);
 }
 
+/// A cancelled run ends cleanly only for clients that miss none of its events.
+#[tokio::test(start_paused = true)]
+async fn reader_that_lags_behind_in_a_cancelled_run_fails_too() {
+    let rig = Rig::new(small());
+    let (taken, events) = fast();
+    let run = rig.runs.start(&turn(), None, events).await.unwrap();
+    let mut fast = run.attach(None).await.unwrap();
+    let mut slow = rig.send(post()).client().await;
+    run_dry(&taken).await;
+    assert!(!ready(&mut fast).0.is_empty());
+    assert!(!slow.read_ready().is_empty());
+    for _ in 0..10 {
+        run_dry(&taken).await;
+        assert!(!ready(&mut fast).0.is_empty());
+    }
+    run.cancel().await;
+    slow.read().await;
+    assert_eq!(slow.end, Some(crate::rig::End::Failed));
+    assert_eq!(rig.runs.stats().lagged(), 1);
+    let (_, failed) = ready(&mut fast);
+    assert!(failed, "the attachment itself fails");
+}
+
 /// The fastest reader leaves while the source waits for it: the slower one is not made to lag.
 #[tokio::test(start_paused = true)]
 async fn source_waits_for_the_reader_that_stays() {
     let (taken, events) = fast();
-    let run = small().start(&turn(), events).await.unwrap();
+    let run = small().start(&turn(), None, events).await.unwrap();
     let mut slow = run.attach(None).await.unwrap();
     let mut fast = run.attach(None).await.unwrap();
     run_dry(&taken).await;
@@ -147,7 +170,7 @@ async fn source_waits_for_the_reader_that_stays() {
 #[tokio::test(start_paused = true)]
 async fn source_goes_on_when_its_last_reader_leaves() {
     let (taken, events) = fast();
-    let run = small().start(&turn(), events).await.unwrap();
+    let run = small().start(&turn(), None, events).await.unwrap();
     let attachment = run.attach(None).await.unwrap();
     run_dry(&taken).await;
     assert!(taken.load(Relaxed) < EVENTS);
@@ -166,7 +189,7 @@ const SECOND: Duration = Duration::from_secs(1);
 #[tokio::test(start_paused = true)]
 async fn run_without_a_client_is_abandoned() {
     let runs = Runs::builder().abandon_after(60 * SECOND).build();
-    let run = runs.start(&turn(), stream::pending::<Event>).await.unwrap();
+    let run = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
     settle().await;
     assert_eq!(outcome_after(&run, 59 * SECOND).await, None);
     let attachment = run.attach(None).await.unwrap();
@@ -197,7 +220,7 @@ async fn call_that_never_answers_is_abandoned_once_nobody_waits_for_it() {
 #[tokio::test(start_paused = true)]
 async fn run_is_never_abandoned_if_the_time_is_endless() {
     let runs = Runs::builder().abandon_after(Duration::MAX).retain_for(Duration::MAX).build();
-    let run = runs.start(&turn(), stream::pending::<Event>).await.unwrap();
+    let run = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
     settle().await;
     assert_eq!(outcome_after(&run, 365 * 86_400 * SECOND).await, None);
     run.cancel().await;
@@ -211,7 +234,7 @@ async fn run_is_never_abandoned_if_the_time_is_endless() {
 async fn client_that_is_attached_reads_the_rest_of_a_forgotten_run() {
     let runs = Runs::builder().retain_for(Duration::ZERO).build();
     let events = || stream::iter((0..100).map(|n| Event::from(n.to_string())));
-    let run = runs.start(&turn(), events).await.unwrap();
+    let run = runs.start(&turn(), None, events).await.unwrap();
     let mut attachment = run.attach(None).await.unwrap();
     settle().await;
     advance(SECOND).await;
@@ -230,7 +253,7 @@ async fn resumed_client_needs_only_the_events_that_are_kept() {
     let rig = Rig::new(Runs::builder().retain_bytes(100).build());
     let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
     let stream = tokio_stream::wrappers::UnboundedReceiverStream::new(receiver);
-    let run = rig.runs.start(&turn(), || stream).await.unwrap();
+    let run = rig.runs.start(&turn(), None, || stream).await.unwrap();
     let mut client = crate::rig::Client::new(rig.answer(post()).await);
     let mut ids = Vec::new();
     for n in 0..10 {

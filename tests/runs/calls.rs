@@ -17,7 +17,7 @@ use tower_sse::{
 };
 
 use crate::{
-    rig::{Client, End, Handler, Rig, by, key, post, settle, turn},
+    rig::{Client, End, Handler, Rig, after, by, key, post, settle, turn},
     support::{Feed, Requester, event_stream},
 };
 
@@ -33,6 +33,31 @@ async fn of_64_first_requests_one_calls_the_service() {
         let mut client = request.client().await;
         assert_eq!(client.read().await, ["a", "[DONE]"]);
     }
+    assert_eq!(rig.handler.calls(), 1);
+}
+
+/// RFC 10008: a client may repeat the request, also after the answer is complete.
+#[tokio::test(start_paused = true)]
+async fn a_query_that_is_repeated_calls_the_service_once() {
+    let query = || {
+        let mut query = by(Requester::Fetch);
+        *query.method_mut() = "QUERY".parse().unwrap();
+        query
+    };
+    let rig = Rig::new(Runs::new());
+    let first = rig.send(query());
+    settle().await;
+    let feed = rig.handler.stream();
+    feed.data("data: a\n\n");
+    let mut first = first.client().await;
+    assert_eq!(first.read().await, ["a"]);
+    let mut rest = Client::new(rig.answer(after(&first.last, query())).await);
+    drop(first);
+    feed.data("data: b\n\n");
+    feed.end();
+    assert_eq!(rest.read().await, ["b", "[DONE]"]);
+    let mut again = Client::new(rig.answer(query()).await);
+    assert_eq!(again.read().await, ["a", "b", "[DONE]"]);
     assert_eq!(rig.handler.calls(), 1);
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use futures_util::{StreamExt, stream};
+use http_body_util::BodyExt;
 use tower_sse::{
     Event,
     runs::{Outcome, RunEnd, Runs, RunsBuilder},
@@ -87,7 +88,7 @@ async fn failure_panic_and_cancellation_are_reported() {
 
     let runs = ends.builder().build();
     let panicking = || stream::iter([1]).map(|_| -> Event { panic!("the source panicked") });
-    let run = runs.start(&turn(), panicking).await.unwrap();
+    let run = runs.start(&turn(), None, panicking).await.unwrap();
     let mut attachment = run.attach(None).await.unwrap();
     let error = attachment.next().await.unwrap().unwrap_err();
     assert_eq!(error.outcome(), Some(Outcome::Failed));
@@ -99,6 +100,34 @@ async fn failure_panic_and_cancellation_are_reported() {
     assert!(feed.is_dropped());
     drop(client);
     assert_eq!(ends.outcomes(), [Outcome::Failed, Outcome::Failed, Outcome::Cancelled]);
+}
+
+/// What was generated is paid for, and clients have it, as before an error.
+#[tokio::test(start_paused = true)]
+async fn events_before_a_panic_in_the_same_turn_are_recorded() {
+    let source = || {
+        stream::iter(0..).map(|n| match n {
+            4 => panic!("the source panicked"),
+            n => Event::from(n.to_string()),
+        })
+    };
+    for through_layer in [false, true] {
+        let ends = Ends::default();
+        let rig = Rig::new(ends.builder().build());
+        let mut client = if through_layer {
+            let first = rig.send(post());
+            settle().await;
+            rig.handler.reply(Ok(tower_sse::response(source()).map(BodyExt::boxed_unsync)));
+            first.client().await
+        } else {
+            _ = rig.runs.start(&turn(), None, source).await.unwrap();
+            Client::new(rig.answer(post()).await)
+        };
+        assert_eq!(client.read().await, ["0", "1", "2", "3"]);
+        assert_eq!(client.end, Some(End::Failed));
+        let end = ends.0.lock().unwrap()[0].clone();
+        assert_eq!((end.outcome(), end.events()), (Outcome::Failed, 4));
+    }
 }
 
 /// The source's error is text to a client: what it is concerns the run.
@@ -142,6 +171,8 @@ async fn call_without_an_answer_is_reported_unless_it_is_no_run() {
                     continue;
                 }
                 (Some(Outcome::Cancelled), Requester::EventSource) => 204,
+                // An empty 200 would look like the whole answer.
+                (Some(Outcome::Cancelled), _) => 404,
                 (Some(Outcome::Interrupted), Requester::Post) => 503,
                 _ => 200,
             };
@@ -166,7 +197,7 @@ fn runtime_that_ends_interrupts_its_runs() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     let rig = Rig::new(runs.clone());
     runtime.block_on(async {
-        _ = runs.start(&turn(), stream::pending::<Event>).await.unwrap();
+        _ = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
         let mut other = post();
         *other.uri_mut() = "/other".parse().unwrap();
         let call = rig.send(other);
@@ -197,7 +228,7 @@ async fn panic_of_a_callback_does_not_keep_others_from_the_report() {
             .on_end(move |end| ends.lock().unwrap().push(end.clone()))
             .build()
     };
-    let run = runs.start(&turn(), || stream::iter([Event::from("a")])).await.unwrap();
+    let run = runs.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
     assert_eq!(run.ended().await, Some(Outcome::Completed));
     assert_eq!(ends.outcomes(), [Outcome::Completed]);
 }
@@ -214,7 +245,7 @@ async fn callback_can_use_the_runs() {
     });
     let built = built.build();
     *runs.lock().unwrap() = Some(built.clone());
-    let run = built.start(&turn(), || stream::iter([Event::from("a")])).await.unwrap();
+    let run = built.start(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
     run.ended().await;
     assert_eq!(*seen.lock().unwrap(), [0]);
     *runs.lock().unwrap() = None;
@@ -225,18 +256,18 @@ async fn drain_waits_for_runs_and_interrupts_those_that_take_longer() {
     let ends = Ends::default();
     let (rig, feed, mut client) = running(&ends).await;
     let other = tower_sse::runs::RunKey::new("ann", "/other").unwrap();
-    let endless = rig.runs.start(&other, stream::pending::<Event>).await.unwrap();
+    let endless = rig.runs.start(&other, None, stream::pending::<Event>).await.unwrap();
     let begun = tokio::time::Instant::now();
     let drain = tokio::spawn({
         let runs = rig.runs.clone();
         async move { runs.drain(Duration::from_secs(10)).await }
     });
     settle().await;
-    assert!(rig.runs.start(&other, stream::pending::<Event>).await.is_ok(), "it is there");
+    assert!(rig.runs.start(&other, None, stream::pending::<Event>).await.is_ok(), "it is there");
     let third = tower_sse::runs::RunKey::new("ann", "/third").unwrap();
-    let error = rig.runs.start(&third, stream::pending::<Event>).await.unwrap_err();
+    let error = rig.runs.start(&third, None, stream::pending::<Event>).await.unwrap_err();
     assert_eq!(error, tower_sse::runs::StartError::Draining);
-    assert!(rig.runs.replace(&other, stream::pending::<Event>).await.is_err());
+    assert!(rig.runs.replace(&other, None, stream::pending::<Event>).await.is_err());
     assert_eq!(endless.outcome().await, None, "it goes on");
     feed.data("data: b\n\n");
     feed.end();

@@ -54,8 +54,8 @@ async fn read(run: &Run, last: Option<LastEventId>) -> (Vec<String>, Option<Outc
 async fn start_returns_the_run_that_is_there() {
     let runs = Runs::new();
     let (events, stream) = source();
-    let run = runs.start(&turn(), || stream).await.unwrap();
-    let same = runs.start(&turn(), || -> stream::Pending<Event> { panic!("called") }).await;
+    let run = runs.start(&turn(), None, || stream).await.unwrap();
+    let same = runs.start(&turn(), None, || -> stream::Pending<Event> { panic!("called") }).await;
     let same = same.unwrap();
     events.send(Event::from("a")).unwrap();
     drop(events);
@@ -64,7 +64,7 @@ async fn start_returns_the_run_that_is_there() {
         assert_eq!(read(run, None).await, (vec!["a".into()], None));
     }
     // A completed run is not made again.
-    let same = runs.start(&turn(), || -> stream::Pending<Event> { panic!("called") }).await;
+    let same = runs.start(&turn(), None, || -> stream::Pending<Event> { panic!("called") }).await;
     assert_eq!(same.unwrap().outcome().await, Some(Outcome::Completed));
     assert_eq!(runs.stats().started(), 1);
 }
@@ -73,10 +73,10 @@ async fn start_returns_the_run_that_is_there() {
 async fn start_makes_a_run_anew_that_did_not_complete() {
     let runs = Runs::new();
     let failing = || stream::iter([Ok(Event::from("a")), Err("no more")]);
-    let run = runs.start(&turn(), failing).await.unwrap();
+    let run = runs.start(&turn(), None, failing).await.unwrap();
     assert_eq!(run.ended().await, Some(Outcome::Failed));
     assert_eq!(read(&run, None).await, (vec!["a".into()], Some(Outcome::Failed)));
-    let again = runs.start(&turn(), || stream::iter([Event::from("b")])).await.unwrap();
+    let again = runs.start(&turn(), None, || stream::iter([Event::from("b")])).await.unwrap();
     assert_eq!(again.ended().await, Some(Outcome::Completed));
     assert_eq!(read(&again, None).await, (vec!["b".into()], None));
     assert!(run.attach(None).await.is_none(), "the run before is forgotten");
@@ -90,7 +90,7 @@ async fn start_waits_for_a_call_and_starts_if_that_is_no_run() {
     settle().await;
     let starting = tokio::spawn({
         let runs = rig.runs.clone();
-        async move { runs.start(&turn(), || stream::iter([Event::from("mine")])).await.unwrap() }
+        async move { runs.start(&turn(), None, || stream::iter([Event::from("mine")])).await.unwrap() }
     });
     settle().await;
     assert!(!starting.is_finished());
@@ -108,7 +108,7 @@ async fn of_64_replaces_one_survives() {
             let runs = runs.clone();
             tokio::spawn(async move {
                 let events = move || stream::iter([Event::from(n.to_string())]).chain(endless());
-                runs.replace(&turn(), events).await.unwrap()
+                runs.replace(&turn(), None, events).await.unwrap()
             })
         })
         .collect();
@@ -133,7 +133,7 @@ async fn of_64_concurrent_replaces_one_survives() {
     let tasks: Vec<_> = (0..64)
         .map(|_| {
             let runs = runs.clone();
-            tokio::spawn(async move { runs.replace(&turn(), endless).await.unwrap() })
+            tokio::spawn(async move { runs.replace(&turn(), None, endless).await.unwrap() })
         })
         .collect();
     let made: Vec<_> = stream::iter(tasks).then(|task| task).map(Result::unwrap).collect().await;
@@ -148,11 +148,11 @@ async fn of_64_concurrent_replaces_one_survives() {
 async fn client_of_a_replaced_run_reads_the_rest_and_ends_without_the_terminator() {
     let rig = Rig::new(Runs::new());
     let (events, stream) = source();
-    let run = rig.runs.start(&turn(), || stream).await.unwrap();
+    let run = rig.runs.start(&turn(), None, || stream).await.unwrap();
     let mut client = Client::new(rig.answer(post()).await);
     events.send(Event::from("a")).unwrap();
     settle().await;
-    _ = rig.runs.replace(&turn(), endless).await.unwrap();
+    _ = rig.runs.replace(&turn(), None, endless).await.unwrap();
     assert_eq!(client.read().await, ["a"]);
     assert_eq!(client.end, Some(End::Clean));
     assert_eq!(run.outcome().await, Some(Outcome::Cancelled));
@@ -162,7 +162,7 @@ async fn client_of_a_replaced_run_reads_the_rest_and_ends_without_the_terminator
 #[tokio::test(start_paused = true)]
 async fn cancel_stops_nothing_if_the_id_is_of_another_run() {
     let runs = Runs::new();
-    let first = runs.replace(&turn(), || stream::iter([Event::from("a")])).await.unwrap();
+    let first = runs.replace(&turn(), None, || stream::iter([Event::from("a")])).await.unwrap();
     first.ended().await;
     let mut attachment = first.attach(None).await.unwrap();
     let event = attachment.next().await.unwrap().unwrap();
@@ -171,7 +171,7 @@ async fn cancel_stops_nothing_if_the_id_is_of_another_run() {
         .lines()
         .find_map(|line| line.strip_prefix("id: ").map(|id| LastEventId::try_from(id).unwrap()));
     let (events, stream) = source();
-    let second = runs.replace(&turn(), || stream).await.unwrap();
+    let second = runs.replace(&turn(), None, || stream).await.unwrap();
     assert!(!runs.cancel(&turn(), id).await);
     assert!(!runs.cancel(&turn(), LastEventId::try_from("nonsense").unwrap()).await);
     assert_eq!(second.outcome().await, None);
@@ -186,7 +186,7 @@ async fn cancel_stops_nothing_if_the_id_is_of_another_run() {
 async fn own_id_cancels() {
     let rig = Rig::new(Runs::new());
     let (events, stream) = source();
-    _ = rig.runs.start(&turn(), || stream).await.unwrap();
+    _ = rig.runs.start(&turn(), None, || stream).await.unwrap();
     let mut client = Client::new(rig.answer(post()).await);
     events.send(Event::from("a")).unwrap();
     assert_eq!(client.read().await, ["a"]);
@@ -203,19 +203,22 @@ async fn starts_are_limited_in_all_and_for_each_owner() {
     let key = |owner, n: usize| RunKey::new(owner, n.to_string()).unwrap();
     let runs = Runs::builder().max_running(5).max_running_per_owner(3).build();
     for n in 0..3 {
-        _ = runs.start(&key("ann", n), endless).await.unwrap();
+        _ = runs.start(&key("ann", n), None, endless).await.unwrap();
     }
-    assert_eq!(runs.start(&key("ann", 3), endless).await.unwrap_err(), StartError::OwnerFull);
-    assert_eq!(runs.replace(&key("ann", 3), endless).await.unwrap_err(), StartError::OwnerFull);
-    _ = runs.replace(&key("ann", 0), endless).await.expect("it takes the place of another");
-    _ = runs.start(&key("bob", 0), endless).await.unwrap();
+    assert_eq!(runs.start(&key("ann", 3), None, endless).await.unwrap_err(), StartError::OwnerFull);
+    assert_eq!(
+        runs.replace(&key("ann", 3), None, endless).await.unwrap_err(),
+        StartError::OwnerFull
+    );
+    _ = runs.replace(&key("ann", 0), None, endless).await.expect("it takes the place of another");
+    _ = runs.start(&key("bob", 0), None, endless).await.unwrap();
     let shared = |n: usize| RunKey::shared(n.to_string()).unwrap();
-    _ = runs.start(&shared(0), endless).await.unwrap();
-    assert_eq!(runs.start(&shared(1), endless).await.unwrap_err(), StartError::Full);
-    _ = runs.start(&shared(0), endless).await.expect("it is there already");
-    _ = runs.replace(&shared(0), endless).await.expect("it takes the place of another");
+    _ = runs.start(&shared(0), None, endless).await.unwrap();
+    assert_eq!(runs.start(&shared(1), None, endless).await.unwrap_err(), StartError::Full);
+    _ = runs.start(&shared(0), None, endless).await.expect("it is there already");
+    _ = runs.replace(&shared(0), None, endless).await.expect("it takes the place of another");
     assert!(runs.cancel(&key("ann", 1), None).await);
-    _ = runs.start(&key("ann", 3), endless).await.unwrap();
+    _ = runs.start(&key("ann", 3), None, endless).await.unwrap();
     assert_eq!(runs.running().await, 5);
     assert_eq!(runs.stats().refused(), 3);
 }
@@ -225,7 +228,7 @@ async fn panic_of_the_source_function_frees_the_key() {
     let runs = Runs::new();
     let task = tokio::spawn({
         let runs = runs.clone();
-        async move { runs.start(&turn(), || -> stream::Pending<Event> { panic!("no") }).await }
+        async move { runs.start(&turn(), None, || -> stream::Pending<Event> { panic!("no") }).await }
     });
     assert!(task.await.unwrap_err().is_panic());
     assert!(runs.get(&turn()).await.is_none());
@@ -238,7 +241,7 @@ async fn answer_of_a_handler_takes_options_and_is_refused_like_any_other() {
     rig.layer = SseLayer::new().max_streams(1);
     for is_own in [true, false] {
         let key = RunKey::new("ann", format!("/{is_own}")).unwrap();
-        let run = rig.runs.start(&key, endless).await.unwrap();
+        let run = rig.runs.start(&key, None, endless).await.unwrap();
         let run = if is_own { run } else { rig.runs.get(&key).await.unwrap() };
         let (parts, ()) = post().into_parts();
         let pass = async |answer: http::Response<tower_sse::runs::AnswerBody>| {
@@ -248,7 +251,7 @@ async fn answer_of_a_handler_takes_options_and_is_refused_like_any_other() {
         // Not refused: the client may leave at any time.
         drop(pass(run.answer(&parts).await).await);
         assert_eq!(run.outcome().await, None);
-        let other = rig.runs.start(&turn(), endless).await.unwrap();
+        let other = rig.runs.start(&turn(), None, endless).await.unwrap();
         let _open = pass(other.answer(&parts).await).await;
         let refused = pass(run.answer(&parts).await).await;
         assert_eq!(refused.status(), 503);
@@ -261,7 +264,7 @@ async fn answer_of_a_handler_takes_options_and_is_refused_like_any_other() {
 async fn empty_id_is_a_first_visit() {
     let rig = Rig::new(Runs::new());
     let (events, stream) = source();
-    _ = rig.runs.start(&turn(), || stream).await.unwrap();
+    _ = rig.runs.start(&turn(), None, || stream).await.unwrap();
     events.send(Event::from("a")).unwrap();
     let mut request = crate::rig::by(Requester::Get);
     request.extensions_mut().insert(LastEventId::default());
@@ -285,7 +288,7 @@ async fn items_of_any_kind_are_recorded() {
         });
         ReceiverStream::new(receiver)
     };
-    let run = runs.start(&turn(), items).await.unwrap();
+    let run = runs.start(&turn(), None, items).await.unwrap();
     let read = read(&run, None).await;
     assert_eq!(read, (vec!["one".into(), "two".into(), "three".into()], None));
     assert_eq!(calls.load(Relaxed), 1);

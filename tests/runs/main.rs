@@ -9,6 +9,8 @@ mod explicit;
 mod foreign;
 mod memory;
 mod model;
+mod refused;
+mod repeated;
 mod rig;
 mod served;
 #[cfg(feature = "tracing")]

@@ -6,7 +6,7 @@ use allocation_counter::measure;
 use futures_util::{Stream, StreamExt, stream};
 use tokio::runtime::{Builder, Runtime};
 use tower_sse::{
-    Event,
+    Event, LastEventId,
     runs::{Outcome, RunKey, Runs},
 };
 
@@ -31,7 +31,7 @@ where
 {
     runtime.block_on(async {
         for n in range {
-            _ = runs.start(&key(n), &make).await.unwrap();
+            _ = runs.start(&key(n), None, &make).await.unwrap();
             if n % 100 == 99 {
                 settle().await;
             }
@@ -116,7 +116,7 @@ fn runs_that_stalled_clients_hold_are_within_the_limit() {
         let runs = Runs::builder().max_memory(LIMIT).retain_for(Duration::ZERO).build();
         let mut stalled = Vec::new();
         for _ in 0..100 {
-            let run = runs.replace(&key(0), events(500)).await.unwrap();
+            let run = runs.replace(&key(0), None, events(500)).await.unwrap();
             stalled.push(run.attach(None).await.unwrap());
             settle().await;
             tokio::time::advance(Duration::from_millis(10)).await;
@@ -142,17 +142,17 @@ fn ended_runs_go_first_and_then_the_older_half_of_the_largest() {
     runtime().block_on(async {
         let runs = Runs::builder().max_memory(200_000).build();
         let running = |count| move || events(count)().chain(stream::pending());
-        let oldest = runs.start(&key(0), events(100)).await.unwrap();
+        let oldest = runs.start(&key(0), None, events(100)).await.unwrap();
         settle().await;
-        let newer = runs.start(&key(1), events(100)).await.unwrap();
+        let newer = runs.start(&key(1), None, events(100)).await.unwrap();
         settle().await;
-        let small = runs.start(&key(2), running(10)).await.unwrap();
-        let large = runs.start(&key(3), running(600)).await.unwrap();
+        let small = runs.start(&key(2), None, running(10)).await.unwrap();
+        let large = runs.start(&key(3), None, running(600)).await.unwrap();
         settle().await;
         assert!(runs.stats().memory() <= 200_000);
         assert!(oldest.attach(None).await.is_none());
         assert!(newer.attach(None).await.is_some());
-        let more = runs.start(&key(4), running(300)).await.unwrap();
+        let more = runs.start(&key(4), None, running(300)).await.unwrap();
         settle().await;
         assert!(runs.stats().memory() <= 200_000);
         assert!(newer.attach(None).await.is_none());
@@ -162,5 +162,33 @@ fn ended_runs_go_first_and_then_the_older_half_of_the_largest() {
             assert_eq!(run.outcome().await, None);
         }
         assert_eq!(large.outcome().await, None, "a running run is never stopped");
+    });
+}
+
+/// The example in the docs of `max_memory`: 16 kB, 5 kB for a replay, and 69 kB for 16 clients.
+#[test]
+fn clients_that_are_behind_add_frames_to_a_small_run() {
+    runtime().block_on(async {
+        let runs = Runs::new();
+        let tokens = || stream::iter((0..100).map(|_| Event::from("x".repeat(17))));
+        let run = runs.start(&key(0), None, tokens).await.unwrap();
+        run.ended().await;
+        let alone = runs.stats().memory();
+        assert!((4400..4600).contains(&runs.stats().bytes()), "{:?}", runs.stats());
+        assert!((16_000..17_000).contains(&alone), "{alone}");
+        // A replay, and then clients that resume after different events.
+        let mut ids = vec![None];
+        let mut added = Vec::new();
+        for n in 0..16 {
+            let mut attachment = run.attach(ids[n].clone()).await.unwrap();
+            while let Some(Ok(events)) = attachment.next().await {
+                let text = str::from_utf8(events.as_bytes()).unwrap();
+                let of_batch = text.lines().filter_map(|line| line.strip_prefix("id: "));
+                ids.extend(of_batch.map(|id| Some(LastEventId::try_from(id).unwrap())));
+            }
+            added.push(runs.stats().memory() - alone);
+        }
+        assert!((4_500..5_000).contains(&added[0]), "{added:?}");
+        assert!((68_000..70_000).contains(added.last().unwrap()), "{added:?}");
     });
 }

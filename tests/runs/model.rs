@@ -100,7 +100,7 @@ impl World {
         let mut called = false;
         _ = self
             .runs
-            .start(&key(n), || {
+            .start(&key(n), None, || {
                 called = true;
                 stream
             })
@@ -117,7 +117,7 @@ impl World {
 
     async fn replace(&mut self, n: usize) {
         let (source, stream) = self.source();
-        _ = self.runs.replace(&key(n), || stream).await.unwrap();
+        _ = self.runs.replace(&key(n), None, || stream).await.unwrap();
         self.add(n, source);
     }
 

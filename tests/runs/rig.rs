@@ -16,7 +16,7 @@ use tokio::{sync::oneshot, task::yield_now};
 use tower::{Layer, Service, ServiceExt};
 use tower_sse::{
     BoxError, Decoder, Message, SseBody, SseLayer,
-    runs::{RunBody, RunKey, Runs},
+    runs::{InvalidKey, RunBody, RunKey, Runs},
 };
 
 use crate::support::{Feed, Requester, event_stream};
@@ -111,9 +111,9 @@ impl Service<Request<()>> for Handler {
 }
 
 /// The key of a request: its header `owner`, and its path.
-pub(crate) fn key(request: &Request<()>) -> Option<RunKey> {
+pub(crate) fn key(request: &Request<()>) -> Option<Result<RunKey, InvalidKey>> {
     let owner = request.headers().get("owner")?.to_str().ok()?;
-    RunKey::new(owner, request.uri().path())
+    Some(RunKey::new(owner, request.uri().path()))
 }
 
 /// The key of the requests of a [`Rig`].
@@ -150,7 +150,7 @@ impl Rig {
 
     /// Attaches by [`Runs::answer`] in a handler behind the layer. `418` says that there is no run.
     pub(crate) async fn answer(&self, request: Request<()>) -> Answer {
-        let key = key(&request).unwrap();
+        let key = key(&request).unwrap().unwrap();
         let (parts, ()) = request.into_parts();
         let answer = match self.runs.answer(&key, &parts).await {
             Some(answer) => answer.map(BodyExt::boxed_unsync),

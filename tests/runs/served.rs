@@ -16,13 +16,13 @@ use tokio::{net::TcpListener, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, Heartbeat, LastEventId, SseLayer, StreamOptions,
-    runs::{Outcome, RunKey, Runs},
+    runs::{InvalidKey, Outcome, RunKey, Runs},
 };
 
 use crate::support::{EventReader, PATIENCE, connect_h1, serve_axum, soon, until};
 
-fn key(request: &Request<axum::body::Body>) -> Option<RunKey> {
-    RunKey::new("ann", request.uri().path())
+fn key(request: &Request<axum::body::Body>) -> Option<Result<RunKey, InvalidKey>> {
+    Some(RunKey::new("ann", request.uri().path()))
 }
 
 /// Lets the words of an answer through when the test says so.
@@ -105,7 +105,7 @@ async fn client_that_is_cut_off_again_and_again_gets_every_word_once() {
 
 async fn ask(State((runs, gate)): State<(Runs, Gate)>, parts: Parts) -> Response {
     let words = || gate.words().map(Event::from);
-    match runs.start(&RunKey::shared("ask").unwrap(), words).await {
+    match runs.start(&RunKey::shared("ask").unwrap(), &parts, words).await {
         Ok(run) => {
             // A run is short enough to complete, so its clients need not be told to come back.
             let options = StreamOptions::new().drain(Drain::after(Duration::from_secs(5)));
@@ -134,6 +134,7 @@ fn explicit(runs: &Runs, gate: &Gate, layer: SseLayer) -> Router {
         .route("/ask", post(ask).get(ask))
         .route("/resume", get(resume))
         .route("/ask", axum::routing::delete(stop))
+        .route("/news", get(async || tower_sse::response(stream::pending::<Event>())))
         .layer(layer.heartbeat(Heartbeat::every(Duration::from_secs(5))))
         .with_state((runs.clone(), gate.clone()))
 }
@@ -151,6 +152,10 @@ async fn handlers_are_one_line_each() {
     let request = Request::get("/resume").header("last-event-id", &*first.last_event_id);
     let mut resumed = EventReader::new(send(address, request).await);
     assert_eq!(resumed.next().await.unwrap().data, "1");
+    let repeated = Request::post("/ask").header("last-event-id", &*first.last_event_id);
+    let mut repeated = EventReader::new(send(address, repeated).await);
+    assert_eq!(repeated.next().await.unwrap().data, "1");
+    drop(repeated);
     let stale = Request::delete("/ask").header("last-event-id", "4fzo8gk0o2yl-1");
     assert_eq!(send(address, stale).await.status(), 404);
     let own = Request::delete("/ask").header("last-event-id", &*first.last_event_id);
@@ -183,21 +188,27 @@ async fn graceful_shutdown_completes_the_answers_of_all_clients() {
                 tokio::join!(server.into_future(), drain).0
             }
         });
-        let event_source = || {
-            Request::get("/ask")
+        let event_source = |path| {
+            Request::get(path)
                 .header("accept", "text/event-stream")
                 .header("cache-control", "no-cache")
         };
         let mut clients = [
             EventReader::new(send(address, Request::post("/ask")).await),
-            EventReader::new(send(address, event_source()).await),
+            EventReader::new(send(address, event_source("/ask")).await),
         ];
+        let news = EventReader::new(send(address, event_source("/news")).await);
         gate.pass(1);
         for client in &mut clients {
             assert_eq!(client.next().await.unwrap().data, "0");
         }
         stop.send(()).unwrap(); // The server has stopped listening, and the drain waits.
         until(|| std::net::TcpStream::connect(address).is_err()).await;
+        // Only the answers have time. A stream that never ends does not linger with them.
+        assert!(news.rest().await.is_empty());
+        if grace == PATIENCE {
+            assert_eq!(runs.stats().running(), 1);
+        }
         if grace == PATIENCE {
             gate.pass(49);
             for client in clients {

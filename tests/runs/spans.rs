@@ -37,7 +37,7 @@ async fn source_runs_in_the_span_of_the_request() {
             event
         })
     };
-    let run = runs.start(&turn(), source).instrument(info_span!("request")).await.unwrap();
+    let run = runs.start(&turn(), None, source).instrument(info_span!("request")).await.unwrap();
     settle().await;
     run.cancel().await;
     settle().await;

@@ -43,7 +43,8 @@ async fn probe(rig: &Rig, method: &str, id: Option<&str>) -> String {
         let (parts, body) = described(answer).await;
         described_all.push(format!("{:?} {:?} {body:?}", parts.status, parts.headers));
     }
-    let stopped = rig.runs.cancel(&crate::rig::key(&stranger(method, id)).unwrap(), None).await;
+    let stopped =
+        rig.runs.cancel(&crate::rig::key(&stranger(method, id)).unwrap().unwrap(), None).await;
     format!("{described_all:?} {stopped} {}", rig.handler.calls() - calls)
 }
 

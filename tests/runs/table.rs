@@ -6,6 +6,7 @@ use http::Request;
 use tower_sse::runs::{Outcome, Runs};
 
 use crate::{
+    repeated::Handler,
     rig::{Client, End, Rig, after, by, post, settle, turn},
     support::{Feed, Requester},
 };
@@ -19,7 +20,20 @@ fn got(status: u16, events: &[&str], end: impl Into<Option<End>>) -> Got {
 
 async fn read(mut client: Client) -> Got {
     let read = client.read().await;
+    if matches!(client.status.as_u16(), 204 | 404) {
+        assert_eq!(client.headers["cache-control"], "no-store");
+    }
     (client.status.as_u16(), read, client.end)
+}
+
+/// Sends a request with an id. The layer answers it like a handler that starts or replaces the run.
+async fn repeat(rig: &Rig, request: Request<()>) -> Got {
+    let got = read(rig.send(request.clone()).client().await).await;
+    for handler in Handler::ALL {
+        let client = handler.repeat(rig, request.clone()).await;
+        assert_eq!(read(client).await, got, "{handler:?}");
+    }
+    got
 }
 
 /// A rig with a run of two events, and the id of the first.
@@ -85,8 +99,8 @@ fn ids(own: &str) -> [String; 4] {
 async fn unknown_run_calls_the_service_only_without_an_id() {
     let rig = Rig::new(Runs::new());
     for requester in Requester::ALL {
-        let answer = rig.send(after("4fzo8gk0o2yl-1", by(requester))).client().await;
-        assert_eq!(read(answer).await, got(404, &[], End::Clean), "{requester:?}");
+        let answer = repeat(&rig, after("4fzo8gk0o2yl-1", by(requester))).await;
+        assert_eq!(answer, got(404, &[], End::Clean), "{requester:?}");
         for request in [by(requester), after("4fzo8gk0o2yl-1", by(requester))] {
             let answer = Client::new(rig.answer(request).await);
             assert_eq!(answer.status, 418, "{requester:?}");
@@ -110,8 +124,8 @@ async fn starting_run_lets_clients_wait_but_for_those_with_an_id() {
             async move { rig.answer(by(requester)).await }
         });
         for request in [after("4fzo8gk0o2yl-1", by(requester)), after("7", by(requester))] {
-            let answer = rig.send(request.clone()).client().await;
-            assert_eq!(answer.status, 404, "{requester:?}");
+            let answer = repeat(&rig, request.clone()).await;
+            assert_eq!(answer, got(404, &[], End::Clean), "{requester:?}");
             assert_eq!(Client::new(rig.answer(request).await).status, 404, "{requester:?}");
         }
         assert!(!third.is_finished());
@@ -142,12 +156,16 @@ async fn running_run_continues_after_the_id() {
         ] {
             let client = rig.send(request.clone()).client().await;
             assert_eq!(read(client).await, got(200, expected, None), "{requester:?}");
+            if request.headers().contains_key("last-event-id") {
+                let repeated = repeat(&rig, request.clone()).await;
+                assert_eq!(repeated, got(200, expected, None), "{requester:?}");
+            }
             let client = Client::new(rig.answer(request).await);
             assert_eq!(read(client).await, got(200, expected, None), "{requester:?}");
         }
         for unknown in ids(&id) {
-            let client = rig.send(after(&unknown, by(requester))).client().await;
-            assert_eq!(read(client).await, got(404, &[], End::Clean), "{unknown}");
+            let answer = repeat(&rig, after(&unknown, by(requester))).await;
+            assert_eq!(answer, got(404, &[], End::Clean), "{unknown}");
             let client = Client::new(rig.answer(after(&unknown, by(requester))).await);
             assert_eq!(read(client).await, got(404, &[], End::Clean), "{unknown}");
         }
@@ -174,14 +192,13 @@ async fn ended_run_sends_the_rest_and_then_what_stops_the_client() {
             };
             for (id, expected) in [(&id, &rest), (&last, &nothing)] {
                 let label = format!("{outcome:?} {requester:?} {id}");
-                let client = rig.send(after(id, by(requester))).client().await;
-                assert_eq!(&read(client).await, expected, "{label}");
+                assert_eq!(&repeat(&rig, after(id, by(requester))).await, expected, "{label}");
                 let client = Client::new(rig.answer(after(id, by(requester))).await);
                 assert_eq!(&read(client).await, expected, "{label}");
             }
             for unknown in ids(&id) {
-                let client = rig.send(after(&unknown, by(requester))).client().await;
-                assert_eq!(read(client).await, got(404, &[], End::Clean), "{outcome:?} {unknown}");
+                let answer = repeat(&rig, after(&unknown, by(requester))).await;
+                assert_eq!(answer, got(404, &[], End::Clean), "{outcome:?} {unknown}");
             }
             let whole = got(200, &[&["a", "b"], tail].concat(), end);
             let client = Client::new(rig.answer(by(requester)).await);
@@ -198,6 +215,8 @@ async fn request_without_an_id_replays_a_completed_run_and_retries_any_other() {
         let mut again = rig.send(post());
         assert!(again.now().await.is_none(), "{outcome:?}");
         assert_eq!(rig.handler.calls(), 2, "{outcome:?}");
+        let stale = repeat(&rig, after(&id, post())).await;
+        assert_eq!(stale, got(404, &[], End::Clean), "before the call has answered");
         rig.handler.stream().data("data: new\n\n");
         let mut again = again.client().await;
         assert_eq!(again.read().await, ["new"], "{outcome:?}");

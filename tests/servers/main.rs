@@ -5,6 +5,7 @@ mod disconnects;
 mod errors;
 mod events;
 mod fairness;
+mod faults;
 mod framing;
 mod host;
 mod local;
@@ -16,6 +17,7 @@ mod source;
 mod unnoticed;
 #[cfg(target_os = "linux")]
 mod unread;
+mod upstream;
 #[cfg(target_os = "linux")]
 mod vanish;
 mod watched;

@@ -108,6 +108,28 @@ async fn a_fin_is_not_noticed_while_idle_but_by_the_second_write() {
     }
 }
 
+/// hyper 1.10.0 polled the connection of a client forever once its server had half-closed it.
+#[tokio::test]
+async fn an_idle_stream_whose_client_half_closes_is_not_polled_again_and_again() {
+    for case in Case::ALL {
+        for &host in case.hosts() {
+            let mut server = Watched::serve(host, case.settings()).await;
+            let (mut peer, request) = case.connect(&mut server).await;
+            meanwhile_another_leaves(&mut server).await;
+            let before = request.polls();
+            assert!(before > 0, "{host:?}, {case:?}");
+            peer.finish_writing().await;
+            for _ in 0..10 {
+                meanwhile_another_leaves(&mut server).await;
+            }
+            // hyper looks at the stream again when the FIN arrives.
+            let polls = request.polls() - before;
+            assert!(polls <= 2, "{host:?}, {case:?}: {polls}");
+            assert!(!request.is_dropped(), "{host:?}, {case:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_fin_that_is_not_noticed_while_idle_is_detected_by_heartbeats() {
     for case in Case::ALL {

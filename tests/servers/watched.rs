@@ -14,14 +14,13 @@ use std::{
 };
 
 use axum::{Router, extract, serve::ListenerExt};
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use http::Request;
 use hyper::{body::Incoming, server};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     service::TowerToHyperService,
 };
-use socket2::SockRef;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::mpsc,
@@ -51,6 +50,7 @@ pub(crate) struct Settings {
     pub(crate) heartbeat: Option<Heartbeat>,
     /// hyper's option for HTTP/1.
     pub(crate) half_close: bool,
+    #[cfg(target_os = "linux")]
     pub(crate) user_timeout: Option<Duration>,
 }
 
@@ -58,6 +58,7 @@ pub(crate) struct Settings {
 pub(crate) struct Opened {
     source: Source,
     pub(crate) disconnect: Disconnect,
+    polls: Arc<AtomicUsize>,
 }
 
 impl Deref for Opened {
@@ -69,6 +70,11 @@ impl Deref for Opened {
 }
 
 impl Opened {
+    /// Returns how often the stream was polled.
+    pub(crate) fn polls(&self) -> usize {
+        self.polls.load(SeqCst)
+    }
+
     /// Waits until the source is dropped and the token has fired.
     pub(crate) async fn over(&self) {
         self.source.dropped().await;
@@ -196,7 +202,7 @@ impl Settings {
     fn set_options(&self, io: &TcpStream) {
         io.set_nodelay(true).unwrap();
         #[cfg(target_os = "linux")]
-        SockRef::from(io).set_tcp_user_timeout(self.user_timeout).unwrap();
+        socket2::SockRef::from(io).set_tcp_user_timeout(self.user_timeout).unwrap();
     }
 }
 
@@ -205,13 +211,18 @@ async fn events<B: Send + 'static>(
     opened: mpsc::UnboundedSender<Opened>,
 ) -> impl Stream<Item = io::Result<Event>> + Send + 'static {
     let (parts, body) = request.into_parts();
-    let (source, events) = Source::new();
+    let (source, mut events) = Source::new();
     let disconnect = parts.extensions.get::<Disconnect>().expect("a token").clone();
-    opened.send(Opened { source, disconnect }).unwrap();
+    let polls = Arc::new(AtomicUsize::new(0));
+    opened.send(Opened { source, disconnect, polls: Arc::clone(&polls) }).unwrap();
     if parts.uri.path() == "/waiting" {
         let _events = events;
         return pending().await;
     }
     let kept = (parts.uri.path() == "/kept").then_some(body);
-    events.inspect(move |_| _ = &kept)
+    stream::poll_fn(move |cx| {
+        _ = &kept;
+        polls.fetch_add(1, SeqCst);
+        events.poll_next_unpin(cx)
+    })
 }

@@ -20,9 +20,10 @@ use tower_sse_benches::{
 };
 
 /// How many times faster than a peer an event must be encoded.
-const RATIOS: [(&str, &str, f64); 16] = [
+const RATIOS: [(&str, &str, f64); 17] = [
     ("16 B literal", "axum", 12.0),
     ("16 B literal", "sse-stream", 2.0),
+    ("16 B copied", "axum", 6.0),
     ("16 B String", "axum", 6.0),
     ("16 B String", "sse-stream", 2.0),
     ("16 B shared", "axum", 12.0),

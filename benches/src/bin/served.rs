@@ -91,7 +91,7 @@ fn endless(subject: &str, made: Arc<AtomicU64>) -> Response {
         .into_response(),
         OURS => tower_sse::response(Repeat::new(u64::MAX, move |_| {
             count();
-            Event::from(text)
+            Event::from_static(text)
         }))
         .into_response(),
         "pending" => {
@@ -109,7 +109,8 @@ fn silent(subject: &str, hub: &Hub) -> Response {
             .keep_alive(sse::KeepAlive::default())
             .into_response(),
         coding if CODINGS.contains(&coding) => {
-            let events = Repeat::new(number(3).unwrap_or(1), |_| Event::from(payload::line(64)));
+            let events =
+                Repeat::new(number(3).unwrap_or(1), |_| Event::from_static(payload::line(64)));
             tower_sse::response(events.chain(Pending(PhantomData))).into_response()
         }
         OURS | OPERATED => {

@@ -23,7 +23,7 @@ const WITHOUT_LAYER: &str = "tower-sse without the layer";
 pub fn text(work: &'static str, ownership: Ownership, text: &'static str) -> Case {
     match ownership {
         Ownership::Literal => Case::new(work, OURS, move |times| {
-            poll_all(Repeat::new(times, move |_| Event::from(text)))
+            poll_all(Repeat::new(times, move |_| Event::from_static(text)))
         }),
         Ownership::Owned => Case::new(work, OURS, move |times| {
             poll_all(Repeat::new(times, move |_| Event::from(String::from(text))))
@@ -38,9 +38,18 @@ pub fn text(work: &'static str, ownership: Ownership, text: &'static str) -> Cas
     }
 }
 
+/// Sends text that `data` copies, because it may be borrowed.
+pub fn copied(work: &'static str, text: &'static str) -> Case {
+    Case::new(work, OURS, move |times| {
+        poll_all(Repeat::new(times, move |_| Event::new().data(text)))
+    })
+}
+
 pub fn fields(work: &'static str, text: &'static str) -> Case {
     Case::new(work, OURS, move |times| {
-        poll_all(Repeat::new(times, move |number| Event::new().event("tick").id(number).data(text)))
+        poll_all(Repeat::new(times, move |number| {
+            Event::from_static(text).event("tick").id(number)
+        }))
     })
 }
 
@@ -59,14 +68,14 @@ pub fn without_heartbeat(work: &'static str, text: &'static str) -> Case {
 
 fn layered(work: &'static str, subject: &'static str, layer: SseLayer, text: &'static str) -> Case {
     Case::new(work, subject, move |times| {
-        let events = Repeat::new(times, move |_| Event::from(text));
+        let events = Repeat::new(times, move |_| Event::from_static(text));
         drain(Body::new(through_layer(&layer, events)))
     })
 }
 
 pub fn without_layer(work: &'static str, text: &'static str) -> Case {
     Case::new(work, WITHOUT_LAYER, move |times| {
-        poll_all(Repeat::new(times, move |_| Event::from(text)))
+        poll_all(Repeat::new(times, move |_| Event::from_static(text)))
     })
 }
 

@@ -25,8 +25,16 @@ impl Nginx {
 
     /// Starts it in front of several servers, and with additional settings.
     pub(crate) async fn start_with(program: &Path, upstream: &str, settings: &str) -> Self {
+        Self::start_serving(program, |address| serve(address, upstream, settings)).await
+    }
+
+    /// Starts it with the upstreams and servers that `serve` returns for its address.
+    pub(crate) async fn start_serving(
+        program: &Path,
+        serve: impl Fn(SocketAddr) -> String,
+    ) -> Self {
         for _ in 0..5 {
-            if let Some(nginx) = Self::try_start(program, upstream, settings).await {
+            if let Some(nginx) = Self::try_start(program, &serve).await {
                 return nginx;
             }
         }
@@ -34,12 +42,12 @@ impl Nginx {
     }
 
     /// Returns `None` if another process has taken the port meanwhile: nginx cannot choose a port.
-    async fn try_start(program: &Path, upstream: &str, settings: &str) -> Option<Self> {
+    async fn try_start(program: &Path, serve: impl Fn(SocketAddr) -> String) -> Option<Self> {
         let (listener, address) = listen().await;
         drop(listener);
         let directory = Directory::new("nginx");
         let configuration = directory.path().join("nginx.conf");
-        write(&configuration, configure(address, upstream, settings)).unwrap();
+        write(&configuration, configure(&serve(address))).unwrap();
         let mut process = Command::new(program)
             .args(["-e", "stderr", "-p"])
             .arg(directory.path())
@@ -55,9 +63,25 @@ impl Nginx {
     }
 }
 
-/// Returns a configuration with only the upstream and the given settings. There is one process, so
-/// that killing it is enough, and its files stay in its directory.
-fn configure(address: SocketAddr, upstream: &str, settings: &str) -> String {
+/// Returns an upstream, and a server with only the given settings.
+fn serve(address: SocketAddr, upstream: &str, settings: &str) -> String {
+    format!(
+        "upstream service {{
+            {upstream}
+        }}
+        server {{
+            listen {address};
+            location / {{
+                proxy_pass http://service;
+                {settings}
+            }}
+        }}"
+    )
+}
+
+/// Returns a configuration with these upstreams and servers. There is one process, so that killing
+/// it is enough, and its files stay in its directory.
+fn configure(servers: &str) -> String {
     format!(
         "daemon off;
         master_process off;
@@ -71,16 +95,7 @@ fn configure(address: SocketAddr, upstream: &str, settings: &str) -> String {
             fastcgi_temp_path fastcgi;
             uwsgi_temp_path uwsgi;
             scgi_temp_path scgi;
-            upstream service {{
-                {upstream}
-            }}
-            server {{
-                listen {address};
-                location / {{
-                    proxy_pass http://service;
-                    {settings}
-                }}
-            }}
+            {servers}
         }}"
     )
 }

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, Version};
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tower_sse::Message;
 
@@ -17,7 +17,16 @@ async fn get(
     version: Version,
     last_event_id: Option<u32>,
 ) -> Response<Incoming> {
-    let mut request = Request::get(format!("http://{address}/"));
+    get_path(address, version, "/ticks", last_event_id).await
+}
+
+async fn get_path(
+    address: SocketAddr,
+    version: Version,
+    path: &str,
+    last_event_id: Option<u32>,
+) -> Response<Incoming> {
+    let mut request = Request::get(format!("http://{address}{path}"));
     if let Some(id) = last_event_id {
         request = request.header("last-event-id", id);
     }
@@ -71,6 +80,30 @@ async fn a_reconnecting_client_gets_the_events_it_missed() {
         for missed in seen + 1..=seen + 4 {
             assert_eq!(id(&events.next().await.unwrap()), missed);
         }
+    }
+}
+
+#[tokio::test]
+async fn another_route_has_a_stream_that_ends() {
+    let address = start(example::serve).await;
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let response = get_path(address, version, "/countdown", None).await;
+        assert_eq!(values(response.headers(), "x-accel-buffering"), ["no"]);
+        let events = EventReader::new(response).rest().await;
+        assert_eq!(events, ["3", "2", "1"].map(Message::new));
+    }
+}
+
+#[tokio::test]
+async fn an_unknown_path_is_answered_without_a_stream() {
+    let address = start(example::serve).await;
+    for version in [Version::HTTP_11, Version::HTTP_2] {
+        let response = get_path(address, version, "/", None).await;
+        assert_eq!(response.status(), 404);
+        assert_eq!(values(response.headers(), "content-type"), [""; 0]);
+        assert_eq!(values(response.headers(), "content-length"), ["14"]);
+        let body = response.into_body().collect().await.unwrap().to_bytes();
+        assert_eq!(body, "no such route\n");
     }
 }
 

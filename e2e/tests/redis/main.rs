@@ -1,5 +1,7 @@
 //! The hub on Redis Streams, against real servers that each test starts.
 
+#![cfg(unix)]
+
 mod access;
 mod acknowledgements;
 mod acl;

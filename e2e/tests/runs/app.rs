@@ -21,7 +21,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Heartbeat, LastEventId, Retry, SseLayer, StreamOptions,
-    runs::{RunKey, Runs},
+    runs::{InvalidKey, RunKey, Runs},
 };
 
 use crate::answers::Pace;
@@ -89,7 +89,7 @@ impl Service {
 }
 
 /// Returns the key in a header, in the query, or in the path.
-fn key(request: &Request<Body>) -> Option<RunKey> {
+fn key(request: &Request<Body>) -> Option<Result<RunKey, InvalidKey>> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]
     struct Named {
@@ -99,7 +99,7 @@ fn key(request: &Request<Body>) -> Option<RunKey> {
     let named = Query::<Named>::try_from_uri(request.uri()).map(|named| named.0.run_id);
     let header = request.headers().get("x-run-id").and_then(|value| value.to_str().ok());
     let name = header.map(str::to_owned).or(named.ok());
-    RunKey::new("ann", name.as_deref().unwrap_or(request.uri().path()))
+    Some(RunKey::new("ann", name.as_deref().unwrap_or(request.uri().path())))
 }
 
 async fn words(State(service): State<Service>) -> impl IntoResponse {
@@ -116,10 +116,10 @@ async fn complete(State(service): State<Service>) -> impl IntoResponse {
 }
 
 async fn ask(State(service): State<Service>, parts: Parts, Json(body): Json<Value>) -> Response {
-    let Some(key) = body["id"].as_str().and_then(|chat| RunKey::new("ann", chat)) else {
+    let Some(Ok(key)) = body["id"].as_str().map(|chat| RunKey::new("ann", chat)) else {
         return StatusCode::BAD_REQUEST.into_response();
     };
-    match service.runs.replace(&key, || service.pace.chat(service.call())).await {
+    match service.runs.replace(&key, &parts, || service.pace.chat(service.call())).await {
         Ok(run) => chat_answer(run.answer(&parts).await),
         Err(error) => error.answer(&parts).into_response(),
     }
@@ -160,7 +160,7 @@ async fn start_graph(
     let call = service.call();
     let location = format!("/threads/{thread}/runs/{call}/stream");
     let key = RunKey::new("ann", &location).unwrap();
-    match service.runs.start(&key, || service.pace.graph(call)).await {
+    match service.runs.start(&key, &parts, || service.pace.graph(call)).await {
         Ok(run) => ([(header::LOCATION, location)], run.answer(&parts).await).into_response(),
         Err(error) => error.answer(&parts).into_response(),
     }

@@ -3,6 +3,8 @@
 //!
 //! The tests that `.ci/slow runs` starts are ignored by default.
 
+#![cfg(unix)]
+
 mod answers;
 mod app;
 mod chats;

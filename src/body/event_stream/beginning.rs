@@ -10,7 +10,8 @@ use http_body::Body;
 use super::{EventStream, LARGEST_PIECE, Phase, Polled};
 use crate::{
     BoxError,
-    body::{Deadline, boundary::first_block_has_retry, deadline::Verdict},
+    body::{Deadline, deadline::Verdict},
+    event::first_block_has_retry,
 };
 
 impl<B> EventStream<B>

@@ -73,7 +73,7 @@ async fn the_shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {
     let shutdown = CancellationToken::new();
     let outer = SseLayer::new().shutdown(shutdown.clone());
     let (feed, source) = Feed::new();
-    let inner = SseLayer::new().without_max_age().farewell(Event::from("bye"));
+    let inner = SseLayer::new().farewell(Event::from("bye"));
     let owned = answer_to(event_source(), &inner, event_stream(source));
     let passed = answer_to(event_source(), &SseLayer::new(), owned);
     let mut body = answer_to(event_source(), &outer, passed).into_body();

@@ -157,7 +157,7 @@ fn recorded(
     let service = service_fn(move |_: Request<()>| {
         ready(Ok::<_, Infallible>(paced::response(events, burst, text)))
     });
-    SseLayer::new().layer(runs.layer(|_: &Request<()>| Some(key())).layer(service))
+    SseLayer::new().layer(runs.layer(|_: &Request<()>| Some(Ok(key()))).layer(service))
 }
 
 async fn call<S, B>(service: S) -> Response<B>

@@ -71,7 +71,7 @@ async fn start(runs: &Runs, events: usize) {
                 Poll::Pending
             })
         };
-        runs.start(&key(number), source).await.expect("a run");
+        runs.start(&key(number), None, source).await.expect("a run");
     }
     while waiting.load(Relaxed) < RUNS {
         yield_now().await;

@@ -1,10 +1,7 @@
 use axum::body::Body;
 use http::Request;
 use tower::{Layer, service_fn};
-use tower_sse::{
-    SseLayer,
-    runs::{RunKey, Runs},
-};
+use tower_sse::{SseLayer, runs::Runs};
 use tower_sse_benches::{
     Case, REPETITIONS,
     layer::{answer, requests},
@@ -18,7 +15,7 @@ pub(crate) fn measure() {
     println!("\n## A request without a key\n");
     println!("From the call to the end of a body that is not an event stream.\n");
     let runs = Runs::new();
-    let layer = runs.layer(|_: &Request<Body>| None::<RunKey>);
+    let layer = runs.layer(|_: &Request<Body>| None);
     let mut cases = [
         Case::new(WORK, "no layer", requests(service_fn(answer))),
         Case::new(WORK, "`RunLayer`", requests(layer.layer(service_fn(answer)))),

@@ -1,0 +1,148 @@
+//! The page code in the hub's manual, as it stands there.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::State,
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+    routing::get,
+};
+use futures_util::StreamExt;
+use serde_json::{Value, json};
+use tokio::sync::{Notify, RwLock};
+use tower_sse::{Event, LastEventId, Retry, SseLayer, hub::Hub};
+
+use crate::{
+    chromium::Chromium,
+    support::{serve_axum, until},
+    tools::Tools,
+};
+
+const MANUAL: &str = include_str!("../../../src/hub/mod.rs");
+
+/// What the page code leaves to its page: it records the calls.
+const RECORD: &str = "
+    const seen = [];
+    const show = text => seen.push(text);
+    const reload = topic => seen.push('reload ' + topic);";
+
+/// Returns the only block of JavaScript in the manual.
+fn page_code() -> String {
+    let lines = MANUAL.lines().map_while(|line| line.strip_prefix("//!"));
+    let text: String =
+        lines.map(|line| format!("{}\n", line.strip_prefix(' ').unwrap_or(line))).collect();
+    let mut blocks = text.split("```js\n").skip(1);
+    let (code, _) = blocks.next().expect("a block").split_once("```").unwrap();
+    assert_eq!(blocks.count(), 0);
+    code.to_owned()
+}
+
+#[derive(Clone)]
+struct App {
+    hub: Hub,
+    requests: Arc<AtomicUsize>,
+    /// Ends all streams.
+    cut: Arc<Notify>,
+    /// Whether the stream is over. Requests wait while it is locked.
+    is_over: Arc<RwLock<bool>>,
+}
+
+impl App {
+    fn new() -> Self {
+        Self {
+            hub: Hub::builder().retain_events(1).build(),
+            requests: Arc::default(),
+            cut: Arc::default(),
+            is_over: Arc::default(),
+        }
+    }
+
+    async fn serve(&self) -> SocketAddr {
+        let page = format!("<script>{RECORD}</script><script>{}</script>", page_code());
+        let routes = Router::new()
+            .route("/", get(async || Html(page)))
+            .route("/events", get(events))
+            .with_state(self.clone());
+        let retry = Retry::fixed(Duration::from_millis(20));
+        serve_axum(routes.layer(SseLayer::new().retry(retry))).await
+    }
+
+    async fn publish(&self, name: &'static str, data: &str) {
+        let event = Event::new().event(name).data(data.to_owned());
+        self.hub.publish("news", event).await.unwrap();
+    }
+}
+
+async fn events(State(app): State<App>, last: Option<LastEventId>) -> Response {
+    app.requests.fetch_add(1, SeqCst);
+    if *app.is_over.read().await {
+        return StatusCode::NO_CONTENT.into_response();
+    }
+    let stream = app.hub.subscribe_to("news").resume(last);
+    let cut = app.cut.notified_owned();
+    tower_sse::response(stream.take_until(cut)).into_response()
+}
+
+/// Opens the page, and publishes an event once it is connected.
+async fn open(app: &App, tools: &Tools, address: SocketAddr) -> Chromium {
+    let browser = Chromium::start(tools).await;
+    browser.open(&format!("http://{address}/")).await;
+    browser.until("seen.includes('connected')").await;
+    app.publish("headline", "one").await;
+    browser.until("seen.includes('one')").await;
+    browser
+}
+
+/// Returns what the page has shown, and the state of its connection.
+async fn seen(browser: &Chromium) -> Value {
+    browser.until("[...seen, source.readyState]").await
+}
+
+#[tokio::test]
+async fn page_shows_events_reloads_at_a_gap_and_closes_when_done() {
+    let Some(tools) = Tools::find() else { return };
+    let app = App::new();
+    let address = app.serve().await;
+    let browser = open(&app, &tools, address).await;
+    assert_eq!(seen(&browser).await, json!(["connected", "one", 1]));
+
+    let lock = app.is_over.write().await;
+    app.cut.notify_waiters();
+    browser.until("seen.includes('reconnecting')").await;
+    assert_eq!(browser.until("source.readyState + 1").await, json!(1), "it reconnects");
+    app.publish("headline", "two").await;
+    app.publish("headline", "three").await;
+    drop(lock);
+    browser.until("seen.includes('three')").await;
+
+    app.publish("done", "").await;
+    browser.until("source.readyState === 2").await;
+    until(|| app.hub.subscriber_count("news") == 0).await;
+    let all = ["connected", "one", "reconnecting", "connected", "reload news", "three"];
+    let mut expected: Vec<_> = all.map(Value::from).into();
+    expected.push(json!(2));
+    assert_eq!(seen(&browser).await, Value::from(expected));
+    assert_eq!(app.requests.load(SeqCst), 2);
+}
+
+#[tokio::test]
+async fn page_stops_at_a_204() {
+    let Some(tools) = Tools::find() else { return };
+    let app = App::new();
+    let address = app.serve().await;
+    let browser = open(&app, &tools, address).await;
+    *app.is_over.write().await = true;
+    app.cut.notify_waiters();
+    browser.until("seen.includes('closed')").await;
+    assert_eq!(seen(&browser).await, json!(["connected", "one", "reconnecting", "closed", 2]));
+    assert_eq!(app.requests.load(SeqCst), 2);
+}

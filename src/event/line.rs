@@ -1,0 +1,32 @@
+/// The bytes that may precede the first line of a stream.
+pub(crate) const BYTE_ORDER_MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
+
+/// A line of an event stream. Values lack the space that may follow the colon.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Line<'a> {
+    Empty,
+    Comment(&'a [u8]),
+    Field { name: &'a [u8], value: &'a [u8] },
+}
+
+impl<'a> Line<'a> {
+    /// Reads a line without its line end.
+    // Without `always`, the parts of the line would be returned through memory.
+    #[inline(always)]
+    pub(crate) fn parse(line: &'a [u8]) -> Self {
+        if line.is_empty() {
+            return Self::Empty;
+        }
+        // Names are so short that calling memchr costs more than the search.
+        let colon = line.iter().position(|byte| *byte == b':').unwrap_or(line.len());
+        let (name, value) = line.split_at_checked(colon).unwrap_or_default();
+        let value = value.strip_prefix(b":").unwrap_or(value);
+        let value = value.strip_prefix(b" ").unwrap_or(value);
+        if colon == 0 { Self::Comment(value) } else { Self::Field { name, value } }
+    }
+}
+
+/// Returns whether clients accept the value of a `retry` field, which must consist of digits.
+pub(crate) fn is_reconnection_time(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(u8::is_ascii_digit)
+}

@@ -1,0 +1,242 @@
+//! The headers of event streams: which response is one, and what its headers become.
+
+use http::{
+    HeaderMap, HeaderName, HeaderValue, StatusCode,
+    header::{
+        ACCEPT_RANGES, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE,
+        ETAG, TRANSFER_ENCODING,
+    },
+};
+
+/// The media type without parameters, because some proxies match the whole header value.
+pub(crate) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+
+/// The header that keeps nginx and other proxies from buffering events.
+const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
+
+/// The headers that cannot be right for a stream into which the layer writes.
+const NOT_OF_A_STREAM: [HeaderName; 7] = [
+    CONTENT_LENGTH,
+    ETAG,
+    ACCEPT_RANGES,
+    HeaderName::from_static("digest"),
+    HeaderName::from_static("content-digest"),
+    HeaderName::from_static("repr-digest"),
+    HeaderName::from_static("content-md5"),
+];
+
+/// The headers that only the server may set. HTTP/2 forbids them (RFC 9113, section 8.2.2).
+const HOP_BY_HOP: [HeaderName; 4] = [
+    CONNECTION,
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    TRANSFER_ENCODING,
+];
+
+/// Returns whether this is the head of an event stream: its media type is that of one, and its
+/// status allows a body.
+#[inline]
+pub(crate) fn is_event_stream(status: StatusCode, headers: &HeaderMap) -> bool {
+    // Few responses have many headers, so comparing their names costs less than a hash.
+    let content_type = headers.iter().find(|(name, _)| **name == CONTENT_TYPE);
+    content_type.is_some_and(|(_, value)| is_text_event_stream(value)) && has_body(status)
+}
+
+/// Returns whether a response with this status can have a body (RFC 9110, section 6.4.1).
+pub(crate) fn has_body(status: StatusCode) -> bool {
+    !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
+fn is_text_event_stream(content_type: &HeaderValue) -> bool {
+    const MEDIA_TYPE: &[u8] = b"text/event-stream";
+
+    content_type.as_bytes().split_at_checked(MEDIA_TYPE.len()).is_some_and(|(name, rest)| {
+        name.eq_ignore_ascii_case(MEDIA_TYPE) && matches!(rest, [] | [b';' | b' ' | b'\t', ..])
+    })
+}
+
+/// Returns whether the body has a content coding, so that its bytes are not the events themselves.
+pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
+        .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
+}
+
+/// Turns the headers into those of an event stream.
+pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
+    headers.insert(CONTENT_TYPE, TEXT_EVENT_STREAM);
+    forbid_transforming(headers);
+    headers.entry(X_ACCEL_BUFFERING).or_insert(HeaderValue::from_static("no"));
+    for name in NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Turns the headers of an event stream into those of a response without a body.
+pub(crate) fn make_empty(headers: &mut HeaderMap) {
+    for name in [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING] {
+        headers.remove(name);
+    }
+    for name in NOT_OF_A_STREAM.iter().chain(&HOP_BY_HOP) {
+        headers.remove(name);
+    }
+}
+
+/// Adds `no-transform` to `Cache-Control`, which keeps proxies from changing the stream (RFC 9111,
+/// section 5.2.2.6). If the service has not set the header, adds `no-cache` too, as browsers
+/// expect.
+fn forbid_transforming(headers: &mut HeaderMap) {
+    const NO_TRANSFORM: &[u8] = b"no-transform";
+
+    let is_set = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(NO_TRANSFORM));
+    if is_set {
+        return;
+    }
+    let value = match headers.get(CACHE_CONTROL).map(HeaderValue::as_bytes) {
+        // `no-cache` is what axum's own `Sse` sets.
+        None | Some(b"" | b"no-cache") => HeaderValue::from_static("no-cache, no-transform"),
+        Some(present) => match HeaderValue::from_bytes(&[present, b", ", NO_TRANSFORM].concat()) {
+            Ok(value) => value,
+            Err(_) => return,
+        },
+    };
+    match headers.get_mut(CACHE_CONTROL) {
+        Some(first) => *first = value,
+        None => {
+            headers.insert(CACHE_CONTROL, value);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::{HeaderMap, HeaderValue, StatusCode, header};
+
+    use super::{has_content_coding, is_event_stream, make_event_stream};
+
+    fn with(name: &header::HeaderName, values: &[&str]) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        for value in values {
+            headers.append(name, HeaderValue::from_str(value).unwrap());
+        }
+        headers
+    }
+
+    #[test]
+    fn the_media_type_must_match_as_a_whole_in_any_case() {
+        for (content_type, expected) in [
+            ("text/event-stream", true),
+            ("Text/Event-Stream", true),
+            ("text/event-stream; charset=utf-8", true),
+            ("text/event-stream;charset=utf-8", true),
+            ("text/event-stream ; charset=utf-8", true),
+            ("text/event-streams", false),
+            ("text/event-stream-x", false),
+            ("text/event-strea", false),
+            ("application/json", false),
+            ("application/grpc-web", false),
+            ("", false),
+        ] {
+            let headers = with(&header::CONTENT_TYPE, &[content_type]);
+            assert_eq!(is_event_stream(StatusCode::OK, &headers), expected, "{content_type}");
+        }
+        assert!(!is_event_stream(StatusCode::OK, &HeaderMap::new()));
+    }
+
+    #[test]
+    fn a_status_without_a_body_is_no_stream() {
+        let headers = with(&header::CONTENT_TYPE, &["text/event-stream"]);
+        for (status, expected) in
+            [(100, false), (101, false), (200, true), (204, false), (304, false), (500, true)]
+        {
+            assert_eq!(
+                is_event_stream(StatusCode::from_u16(status).unwrap(), &headers),
+                expected,
+                "{status}"
+            );
+        }
+    }
+
+    #[test]
+    fn identity_is_no_content_coding() {
+        for (codings, expected) in [
+            (&["gzip"][..], true),
+            (&["identity"], false),
+            (&["Identity", ""], false),
+            (&["identity, br"], true),
+            (&["identity", "zstd"], true),
+            (&[], false),
+        ] {
+            assert_eq!(
+                has_content_coding(&with(&header::CONTENT_ENCODING, codings)),
+                expected,
+                "{codings:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn cache_control_gets_no_transform_once() {
+        for (present, expected) in [
+            (&[][..], &["no-cache, no-transform"][..]),
+            (&["no-cache"], &["no-cache, no-transform"]),
+            (&["no-store"], &["no-store, no-transform"]),
+            (&["private", "max-age=0"], &["private, no-transform", "max-age=0"]),
+            (&["no-store", "No-Transform"], &["no-store", "No-Transform"]),
+            (&["no-cache,no-transform"], &["no-cache,no-transform"]),
+            (&[""], &["no-cache, no-transform"]),
+        ] {
+            let mut headers = with(&header::CACHE_CONTROL, present);
+            make_event_stream(&mut headers);
+            let cache_control: Vec<_> = headers
+                .get_all(header::CACHE_CONTROL)
+                .iter()
+                .map(|value| value.to_str().unwrap())
+                .collect();
+            assert_eq!(cache_control, expected);
+        }
+    }
+
+    #[test]
+    fn headers_that_are_not_true_of_a_stream_go_and_others_stay() {
+        let mut headers = HeaderMap::new();
+        for name in [
+            "content-length",
+            "etag",
+            "accept-ranges",
+            "digest",
+            "content-digest",
+            "repr-digest",
+            "content-md5",
+        ] {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        for name in ["connection", "keep-alive", "proxy-connection", "transfer-encoding"] {
+            headers.insert(name, HeaderValue::from_static("1"));
+        }
+        headers.insert("x-accel-buffering", HeaderValue::from_static("yes"));
+        headers.insert("x-request-id", HeaderValue::from_static("7"));
+        make_event_stream(&mut headers);
+
+        let mut left: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.to_str().unwrap())).collect();
+        left.sort_unstable();
+        assert_eq!(
+            left,
+            [
+                ("cache-control", "no-cache, no-transform"),
+                ("content-type", "text/event-stream"),
+                ("x-accel-buffering", "yes"),
+                ("x-request-id", "7"),
+            ]
+        );
+    }
+}

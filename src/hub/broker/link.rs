@@ -1,0 +1,90 @@
+use std::{
+    fmt,
+    sync::{
+        OnceLock,
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use tokio_util::sync::CancellationToken;
+
+use super::publisher::{Publisher, Publishing};
+use crate::{BoxError, event::Event, hub::PublishError};
+
+/// A hub's side of the connection to its broker. Dropping it ends the broker's side.
+pub(crate) struct Link {
+    /// Set once the broker has connected, before the program gets the hub.
+    publisher: OnceLock<Box<dyn Publisher>>,
+    /// Cancelled when the hub is closed or dropped.
+    closed: CancellationToken,
+    /// Whether the warning about `publish_now` has been logged.
+    has_warned: AtomicBool,
+    /// The age of the newest event at its reception, in microseconds. 0 until an event after the
+    /// history is received.
+    lag: AtomicU64,
+}
+
+impl Link {
+    pub(crate) fn new(closed: CancellationToken) -> Self {
+        Self {
+            publisher: OnceLock::new(),
+            closed,
+            has_warned: AtomicBool::new(false),
+            lag: AtomicU64::new(0),
+        }
+    }
+
+    pub(crate) fn set_publisher(&self, publisher: Box<dyn Publisher>) {
+        // The hub connects once.
+        _ = self.publisher.set(publisher);
+    }
+
+    pub(crate) fn publish(&self, topic: &str, event: &Event) -> Publishing {
+        match self.publisher.get() {
+            Some(publisher) => publisher.publish(topic, event),
+            None => Box::pin(async {
+                Err(PublishError::Refused(BoxError::from("hub is still connecting")))
+            }),
+        }
+    }
+
+    pub(crate) fn newest_possible(&self, committed: u64) -> u64 {
+        self.publisher.get().map_or(committed, |publisher| publisher.newest_possible(committed))
+    }
+
+    pub(crate) fn close(&self) {
+        self.closed.cancel();
+    }
+
+    pub(crate) fn warn_not_in_process(&self) {
+        if !self.has_warned.swap(true, Relaxed) {
+            warn!("`publish_now` cannot publish through a broker: use `publish`");
+        }
+    }
+
+    /// Sets the lag. Does nothing while the history is loaded: old events do not mean that the hub
+    /// is behind.
+    pub(crate) fn set_lag(&self, lag: Duration) {
+        if self.publisher.get().is_none() {
+            return;
+        }
+        self.lag.store(u64::try_from(lag.as_micros()).unwrap_or(u64::MAX), Relaxed);
+    }
+
+    pub(crate) fn lag(&self) -> Duration {
+        Duration::from_micros(self.lag.load(Relaxed))
+    }
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        self.closed.cancel();
+    }
+}
+
+impl fmt::Debug for Link {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Link").field("lag", &self.lag()).finish_non_exhaustive()
+    }
+}

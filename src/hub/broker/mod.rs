@@ -1,0 +1,23 @@
+//! The connection of a hub to its broker, through which other processes share its events.
+//!
+//! | | |
+//! |---|---|
+//! | `broker.rs` | what a broker does: it connects, and feeds the hub |
+//! | `publisher.rs` | what a broker returns: the way from the hub to the broker |
+//! | `feed.rs` | the way from the broker to the hub |
+//! | `link.rs` | the hub's side of the connection |
+//! | `losses.rs` | the losses that the broker has reported |
+
+#[allow(clippy::module_inception)]
+mod broker;
+mod feed;
+mod link;
+mod losses;
+mod publisher;
+
+pub use self::broker::Broker;
+pub(crate) use self::{
+    feed::{Closed, Feed},
+    publisher::{Publisher, Publishing},
+};
+pub(super) use self::{link::Link, losses::Losses};

@@ -1,0 +1,16 @@
+use std::pin::Pin;
+
+use crate::{event::Event, hub::PublishError};
+
+/// A future that waits for the broker's acknowledgement and returns the event's sequence number.
+pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<u64, PublishError>> + Send>>;
+
+/// The connection over which a hub sends events to its broker.
+pub trait Publisher: Send + Sync + 'static {
+    /// Returns a future that publishes the event. Nothing is sent before its first poll.
+    fn publish(&self, topic: &str, event: &Event) -> Publishing;
+
+    /// Returns the highest sequence number that the broker may have assigned so far. A client's id
+    /// with a higher one is malformed. `committed` is the newest that this process has received.
+    fn newest_possible(&self, committed: u64) -> u64;
+}

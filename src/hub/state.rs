@@ -1,0 +1,263 @@
+use std::{
+    sync::{Arc, atomic::Ordering::Relaxed},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::{
+    HubStats, PublishError, Receipt,
+    broker::{Link, Losses},
+    faults::Fault,
+    topic::{Topic, TopicState, Topics},
+};
+use crate::{
+    event::Event,
+    history::{
+        DeferredDrops, Epoch, Position,
+        sync::{AtomicBool, AtomicU64, Mutex, Ordering::Acquire, Ordering::Release, lock},
+    },
+};
+
+/// The value of a hub's clock at its creation. It is not zero, so that events from a broker can be
+/// older than the hub.
+const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// The state that all clones of a hub and its subscriptions share.
+pub(crate) struct HubState {
+    pub(crate) epoch: Epoch,
+    /// The start of all ids: the epoch and a hyphen.
+    id_prefix: String,
+    pub(crate) topics: Topics,
+    /// The newest committed sequence number: readers can read all events up to it. `append`
+    /// advances it while the topic is locked, so a reader that finds an event in its topic also
+    /// finds it committed.
+    committed: AtomicU64,
+    /// The losses that a broker reported. Added while `newest` is locked, so that no later event
+    /// commits first.
+    pub(crate) losses: Losses,
+    closed: AtomicBool,
+    /// The newest sequence number of all topics. Lock order: a topic's lock is taken before this
+    /// one.
+    newest: Mutex<u64>,
+    started: Instant,
+    /// The connection to a broker, if the hub has one.
+    link: Option<Link>,
+    /// The number of gaps that were sent. A std atomic even under loom, because the models do not
+    /// depend on its ordering.
+    gaps: std::sync::atomic::AtomicU64,
+    pub(crate) fault: Fault,
+}
+
+/// The sequence number of an event to append.
+#[derive(Clone, Copy, Debug)]
+enum Sequence {
+    /// The next one, in a hub that assigns sequence numbers itself.
+    Next,
+    /// The one that a broker has assigned.
+    Assigned(u64),
+}
+
+/// The reason an event was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAppended {
+    Closed,
+    /// The hub has this sequence number already, or a later one.
+    Stale,
+}
+
+/// An event that was appended to its topic.
+struct Appended {
+    sequence: u64,
+    subscribers: usize,
+}
+
+impl HubState {
+    pub(crate) fn new(epoch: Epoch, topics: Topics, link: Option<Link>, fault: Fault) -> Self {
+        Self {
+            epoch,
+            id_prefix: format!("{epoch}-"),
+            topics,
+            committed: AtomicU64::new(0),
+            losses: Losses::new(),
+            closed: AtomicBool::new(false),
+            newest: Mutex::default(),
+            started: Instant::now(),
+            link,
+            gaps: std::sync::atomic::AtomicU64::new(0),
+            fault,
+        }
+    }
+
+    pub(crate) fn committed(&self) -> u64 {
+        self.committed.load(Acquire)
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.closed.load(Acquire)
+    }
+
+    pub(crate) const fn link(&self) -> Option<&Link> {
+        self.link.as_ref()
+    }
+
+    pub(crate) const fn position(&self, sequence: u64) -> Position {
+        Position { epoch: self.epoch, sequence }
+    }
+
+    /// Returns the highest sequence number that a client may have received by now, in this process
+    /// or in another one that is connected to the same broker.
+    pub(crate) fn newest_possible(&self) -> u64 {
+        let committed = self.committed();
+        self.link.as_ref().map_or(committed, |link| committed.max(link.newest_possible(committed)))
+    }
+
+    /// Returns the time of the hub's clock, which starts at [`ORIGIN`].
+    pub(crate) fn now(&self) -> Duration {
+        // loom replays executions, so the clock must not differ between them.
+        if cfg!(tower_sse_loom) { ORIGIN } else { ORIGIN + self.started.elapsed() }
+    }
+
+    /// Calls `with` while holding the topic's lock.
+    pub(crate) fn with_topic<R>(
+        &self,
+        name: &str,
+        mut with: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
+    ) -> R {
+        loop {
+            let topic = self.topics.get_or_add(name);
+            let mut state = topic.lock();
+            if !state.is_removed {
+                return with(&topic, &mut state);
+            }
+        }
+    }
+
+    /// Publishes an event in a hub without a broker.
+    pub(crate) fn publish(&self, name: &str, event: &Event) -> Result<Receipt, PublishError> {
+        match self.append(name, event, Sequence::Next, Duration::ZERO) {
+            Ok(Appended { sequence, subscribers }) => {
+                Ok(Receipt { position: self.position(sequence), subscribers })
+            }
+            // The next sequence number is never stale.
+            Err(NotAppended::Closed | NotAppended::Stale) => Err(PublishError::Closed),
+        }
+    }
+
+    /// Appends an event that came from a broker and was published `age` ago.
+    pub(crate) fn receive(
+        &self,
+        sequence: u64,
+        name: &str,
+        event: &Event,
+        age: Duration,
+    ) -> Result<(), NotAppended> {
+        self.append(name, event, Sequence::Assigned(sequence), age).map(drop)
+    }
+
+    fn append(
+        &self,
+        name: &str,
+        event: &Event,
+        sequence: Sequence,
+        age: Duration,
+    ) -> Result<Appended, NotAppended> {
+        if self.is_closed() {
+            return Err(NotAppended::Closed);
+        }
+        let mut block = event.encode_open(self.id_prefix.len());
+        let now = self.now();
+        let mut drops = DeferredDrops::default();
+        let (appended, is_used) = self.with_topic(name, |topic, state| {
+            let appended = self.commit(topic, sequence).map(|sequence| {
+                // The event is committed before it is in the log, but readers of the topic wait for
+                // its lock.
+                let bytes = block.end_with_id(&self.id_prefix, sequence);
+                state.log.append(sequence, bytes, now.saturating_sub(age), now, &mut drops);
+                (sequence, state.subscribers, topic.take_waiters(state))
+            });
+            (appended, state.is_used())
+        });
+        // If the event was not appended or not kept, the topic may have been created only for it.
+        if !is_used && let Some(topic) = self.topics.get(name) {
+            self.topics.remove_unused(&topic);
+        }
+        let (sequence, subscribers, waiters) = appended?;
+        if self.fault.commits_after_unlock() {
+            self.committed.fetch_max(sequence, Release);
+        }
+        waiters.wake();
+        self.topics.evict(now, &mut drops);
+        Ok(Appended { sequence, subscribers })
+    }
+
+    /// Commits an event of `topic` and returns its sequence number. The caller holds the lock of
+    /// `topic`, and appends the event before releasing it.
+    fn commit(&self, topic: &Topic, sequence: Sequence) -> Result<u64, NotAppended> {
+        let mut newest = lock(&self.newest);
+        if self.is_closed() {
+            return Err(NotAppended::Closed);
+        }
+        *newest = match sequence {
+            Sequence::Next => *newest + 1,
+            Sequence::Assigned(sequence) if sequence > *newest => sequence,
+            Sequence::Assigned(_) => return Err(NotAppended::Stale),
+        };
+        topic.set_newest(*newest);
+        if !self.fault.commits_after_unlock() {
+            self.committed.store(*newest, Release);
+        }
+        Ok(*newest)
+    }
+
+    /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
+    pub(crate) fn record_loss(&self, sequence: u64) -> Result<(), NotAppended> {
+        {
+            let mut newest = lock(&self.newest);
+            if self.is_closed() {
+                return Err(NotAppended::Closed);
+            }
+            // The hub has received all events up to `sequence`, so none is lost.
+            if sequence <= *newest {
+                return Err(NotAppended::Stale);
+            }
+            *newest = sequence;
+            self.committed.store(sequence, Release);
+            self.losses.add(sequence);
+        }
+        self.wake_all();
+        Ok(())
+    }
+
+    pub(crate) fn count_gaps(&self, gaps: usize) {
+        self.gaps.fetch_add(gaps as u64, Relaxed);
+    }
+
+    pub(crate) fn close(&self) {
+        {
+            // With this lock held, a concurrent publish either completes before the close or fails.
+            let _newest = lock(&self.newest);
+            self.closed.store(true, Release);
+        }
+        if let Some(link) = &self.link {
+            link.close();
+        }
+        self.wake_all();
+    }
+
+    fn wake_all(&self) {
+        for topic in self.topics.all() {
+            let waiters = topic.take_waiters(&mut topic.lock());
+            waiters.wake();
+        }
+    }
+
+    pub(crate) fn stats(&self) -> HubStats {
+        HubStats {
+            memory: self.topics.memory.total(),
+            gaps: self.gaps.load(Relaxed),
+            lag: self.link.as_ref().map(Link::lag),
+            ..self.topics.stats()
+        }
+    }
+}

@@ -1,0 +1,143 @@
+use std::{sync::Arc, task::Waker};
+
+use crate::{
+    history::{Batch, DeferredDrops, Log, Ticket, drop_waker},
+    hub::topic::Topic,
+};
+
+/// The position of a subscription in one topic.
+pub(crate) struct TopicCursor {
+    topic: Arc<Topic>,
+    /// The newest sequence number that was sent, or reported as a gap.
+    seen: u64,
+    ticket: Ticket,
+    /// Whether a gap must be reported even if no event was evicted.
+    gap_due: bool,
+    /// Whether the cursor is in the subscription's [`MergeQueue`](super::merge_queue::MergeQueue).
+    pub(crate) is_queued: bool,
+}
+
+/// The result of reading from a topic.
+pub(crate) enum TopicRead {
+    Nothing,
+    /// A gap up to this sequence number.
+    Gap(u64),
+    Batch(Batch),
+}
+
+impl TopicCursor {
+    pub(crate) const fn new(topic: Arc<Topic>) -> Self {
+        Self { topic, seen: 0, ticket: Ticket::NONE, gap_due: false, is_queued: false }
+    }
+
+    pub(crate) const fn seek(&mut self, seen: u64, gap_due: bool) {
+        self.seen = seen;
+        self.gap_due = gap_due;
+    }
+
+    /// Marks all events up to `loss` as seen. The gap of the loss replaces a gap that is due.
+    pub(crate) fn pass_loss(&mut self, loss: u64) {
+        self.seek(self.seen.max(loss), false);
+    }
+
+    pub(crate) const fn topic(&self) -> &Arc<Topic> {
+        &self.topic
+    }
+
+    /// Returns the newest evicted sequence number of the topic, or 0 if there is none.
+    pub(crate) fn evicted_up_to(&self) -> u64 {
+        self.topic.lock().log.evicted().up_to
+    }
+
+    /// Returns whether the topic has nothing to read, without locking it.
+    #[inline]
+    pub(crate) fn is_caught_up(&self) -> bool {
+        !self.gap_due && self.topic.newest() <= self.seen
+    }
+
+    /// Returns the sequence number of the gap before the next event, if there is one.
+    fn gap(&self, log: &Log) -> Option<u64> {
+        let evicted = log.evicted_after(self.seen);
+        if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
+    }
+
+    /// Returns the sequence number of the next gap or event.
+    pub(crate) fn next(&self) -> Option<u64> {
+        if self.is_caught_up() {
+            return None;
+        }
+        let log = &self.topic.lock().log;
+        self.gap(log).or_else(|| log.next(self.seen))
+    }
+
+    /// Returns whether the next item is a gap at this sequence number.
+    pub(crate) fn has_gap_at(&self, sequence: u64) -> bool {
+        !self.is_caught_up() && self.gap(&self.topic.lock().log) == Some(sequence)
+    }
+
+    /// Reads the next gap or events below `bound`. Returns them, and the sequence number of the
+    /// following gap or event.
+    #[inline]
+    pub(crate) fn read(
+        &mut self,
+        bound: u64,
+        drops: &mut DeferredDrops,
+    ) -> (TopicRead, Option<u64>) {
+        let mut state = self.topic.lock();
+        let log = &mut state.log;
+        match self.gap(log) {
+            Some(gap) if gap < bound => {
+                let next = log.next(gap);
+                drop(state);
+                self.seek(gap, false);
+                (TopicRead::Gap(gap), next)
+            }
+            Some(gap) => (TopicRead::Nothing, Some(gap)),
+            None => match log.batch(self.seen, bound, drops) {
+                Some(batch) => {
+                    drop(state);
+                    self.seen = batch.last;
+                    let next = batch.next;
+                    (TopicRead::Batch(batch), next)
+                }
+                None => (TopicRead::Nothing, log.next(self.seen)),
+            },
+        }
+    }
+
+    /// Returns whether the topic's next event wakes the subscription.
+    #[inline]
+    pub(crate) fn is_waiting(&self) -> bool {
+        self.ticket.is_valid_in(self.topic.generation())
+    }
+
+    /// Starts to wait for the next event. Returns `false` if there is already something to read.
+    #[inline]
+    pub(crate) fn wait(&mut self, waker: &Waker) -> bool {
+        // Cloning or dropping a waker can run any code, so both are done without a lock.
+        match self.topic.add_waiter(waker.clone(), || self.is_caught_up()) {
+            Ok(ticket) => {
+                self.ticket = ticket;
+                true
+            }
+            Err(waker) => {
+                drop_waker(Some(waker));
+                false
+            }
+        }
+    }
+
+    /// Starts to wait without checking for an event first, to inject a
+    /// [fault](crate::hub::faults::Fault).
+    pub(crate) fn wait_unchecked(&mut self, waker: &Waker) {
+        if let Ok(ticket) = self.topic.add_waiter(waker.clone(), || true) {
+            self.ticket = ticket;
+        }
+    }
+
+    pub(crate) fn stop_waiting(&mut self) {
+        let waker = self.topic.remove_waiter(self.ticket);
+        self.ticket = Ticket::NONE;
+        drop_waker(waker);
+    }
+}

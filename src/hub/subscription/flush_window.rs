@@ -1,0 +1,76 @@
+use std::{
+    future::Future,
+    pin::Pin,
+    task::{Context, Poll},
+    time::Duration,
+};
+
+use tokio::{
+    runtime::Handle,
+    time::{Instant, Sleep, sleep_until},
+};
+
+/// A delay after events are sent, during which further events accumulate to be sent together.
+#[derive(Debug)]
+pub(crate) struct FlushWindow {
+    length: Duration,
+    /// Whether an item was sent since the last delay.
+    has_sent: bool,
+    delayed_until: Option<Instant>,
+    sleep: Option<Pin<Box<Sleep>>>,
+}
+
+/// The maximum length: one year, close to the maximum of tokio's timers.
+const MAX_LENGTH: Duration = Duration::from_secs(365 * 24 * 3600);
+
+impl FlushWindow {
+    /// Returns `None` for a length of zero.
+    pub(crate) fn new(length: Duration) -> Option<Box<Self>> {
+        let length = length.min(MAX_LENGTH);
+        let window = Self { length, has_sent: false, delayed_until: None, sleep: None };
+        (!length.is_zero()).then(|| Box::new(window))
+    }
+
+    /// Waits until the delay is over.
+    pub(crate) fn poll_elapsed(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(until) = self.delayed_until else {
+            return Poll::Ready(());
+        };
+        if Instant::now() < until {
+            let sleep = match &mut self.sleep {
+                Some(sleep) => {
+                    if sleep.deadline() != until {
+                        sleep.as_mut().reset(until);
+                    }
+                    sleep
+                }
+                None if Handle::try_current().is_err() => {
+                    warn!("no flush window: the subscription is not polled within a tokio runtime");
+                    // A length of zero starts no further delay.
+                    self.length = Duration::ZERO;
+                    self.delayed_until = None;
+                    return Poll::Ready(());
+                }
+                None => self.sleep.insert(Box::pin(sleep_until(until))),
+            };
+            if sleep.as_mut().poll(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        self.delayed_until = None;
+        Poll::Ready(())
+    }
+
+    /// Records that an item was sent.
+    pub(crate) const fn record_item(&mut self) {
+        self.has_sent = true;
+    }
+
+    /// Starts the delay if items were sent. The subscription calls it when there is nothing more to
+    /// read.
+    pub(crate) fn start_delay(&mut self) {
+        if std::mem::take(&mut self.has_sent) && !self.length.is_zero() {
+            self.delayed_until = Some(Instant::now() + self.length);
+        }
+    }
+}

@@ -1,0 +1,198 @@
+use std::{fmt, sync::Arc, time::Duration};
+
+use super::{
+    GapPolicy, Subscription, cursor::TopicCursor, flush_window::FlushWindow, preamble::Preamble,
+};
+use crate::{
+    connection::LastEventId,
+    event::{Encoded, Event, EventId},
+    history::{ResumeFrom, UnknownId},
+    hub::state::HubState,
+};
+
+/// The options of a subscription. [`resume`](Self::resume) starts it.
+#[must_use = "call `resume` to start the subscription"]
+pub struct Subscribe {
+    hub: Arc<HubState>,
+    topics: Vec<String>,
+    recent: usize,
+    gap_policy: GapPolicy,
+    window: Duration,
+    greeting: Option<Event>,
+}
+
+impl Subscribe {
+    pub(crate) fn new<T>(hub: Arc<HubState>, topics: T) -> Self
+    where
+        T: IntoIterator<Item: AsRef<str>>,
+    {
+        Self {
+            hub,
+            topics: topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect(),
+            recent: 0,
+            gap_policy: GapPolicy::default(),
+            window: Duration::ZERO,
+            greeting: None,
+        }
+    }
+
+    /// Sends the newest `events` events, counted over all topics, to a client on its first visit.
+    /// The default is zero: the client receives only events that are published later.
+    pub fn recent(mut self, events: usize) -> Self {
+        self.recent = events;
+        self
+    }
+
+    /// Sets the action when the client may have missed events. The default is to
+    /// [report](GapPolicy::Report) the gap.
+    pub fn gap_policy(mut self, gap_policy: GapPolicy) -> Self {
+        self.gap_policy = gap_policy;
+        self
+    }
+
+    /// Collects the events of each `window` and sends them together. The default is zero, which
+    /// turns this off.
+    ///
+    /// Use it for topics with many small events, to save writes. The first event after a pause is
+    /// sent at once, and opens a window in which further events wait. A greeting and gaps are events.
+    /// The end of the stream after a [close](crate::hub::Hub::close) waits as well.
+    ///
+    /// Waiting events are in their topic, not in the subscription. In a topic that keeps [one
+    /// event](crate::hub::HubBuilder::retain_events), the newest replaces the others, so the client
+    /// receives one value for each window: see [Only the newest value](crate::hub#only-the-newest-value).
+    ///
+    /// This needs a tokio runtime with timers. Outside of a runtime, the window has no effect, and
+    /// a WARN line is logged (feature `tracing`).
+    ///
+    /// # Panics
+    ///
+    /// The subscription panics if it is polled in a runtime without timers.
+    pub fn flush_window(mut self, window: Duration) -> Self {
+        self.window = window;
+        self
+    }
+
+    /// Sends this event to a client on its first visit, before any other event, and so before the
+    /// [`recent`](Self::recent) ones.
+    ///
+    /// The hub sets its id to the position at which the stream starts, replacing any id of the
+    /// event. A client with a malformed id receives it after the gaps of its topics, unless the
+    /// gaps [end](GapPolicy::ReportAndEnd) the stream.
+    ///
+    /// Without a greeting, a client that disconnects before its first event has no id to reconnect
+    /// with. It misses the events that are published meanwhile, and receives no gap. This matters
+    /// for topics with few events, such as those of single clients. [`recent`](Self::recent)
+    /// events, or a [`position`](crate::hub::Hub::position) rendered into the page, also give the client
+    /// an id.
+    ///
+    /// ```
+    /// # use tower_sse::{Event, LastEventId, hub::{Hub, Subscription}};
+    /// # fn events(hub: &Hub, last: Option<LastEventId>) -> Subscription {
+    /// hub.subscribe(["client:42"]).greeting(Event::new().event("connected").data("")).resume(last)
+    /// # }
+    /// ```
+    pub fn greeting(mut self, event: impl Into<Event>) -> Self {
+        self.greeting = Some(event.into());
+        self
+    }
+
+    /// Starts the subscription after the last event that the client has seen.
+    ///
+    /// | last event id | the subscription sends |
+    /// |---|---|
+    /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) events, and the events that are published after this call |
+    /// | one of this hub | all later events, with a gap for each topic that has evicted some of them |
+    /// | one of another hub, such as the one before a restart | all kept events, and a gap for each topic: before its first event, or at once if it keeps none |
+    /// | malformed, or later than any id that the hub or its broker can have assigned | a gap for each topic, then the same as for a first visit |
+    ///
+    /// - After an id of another hub, the gap of a topic that has evicted events has the position of
+    ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
+    ///   with the id of that gap neither receives it again nor misses an event.
+    /// - A client that disconnects before it has received all [`recent`](Self::recent) events of
+    ///   several topics may receive a spurious gap when it reconnects. This happens only if one of
+    ///   the topics has evicted an event that is newer than the oldest recent event. After a
+    ///   malformed id, the client may have received that gap already.
+    /// - For events that a [broker](crate::hub::Hub::connect) lost before this call, a client with an id
+    ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
+    /// - A subscription without topics ends at once.
+    pub fn resume(self, last: impl Into<Option<LastEventId>>) -> Subscription {
+        let Self { hub, topics, recent, gap_policy, window, greeting } = self;
+        let mut subscription =
+            Subscription::new(Arc::clone(&hub), gap_policy, FlushWindow::new(window));
+        // Loaded before joining, so that a subscription that a publisher counts receives its event.
+        let newest = hub.committed();
+        subscription.join(&topics);
+        let last = last.into();
+        let resume_from = ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible());
+        let seen = match resume_from {
+            ResumeFrom::Seen(seen) => seen,
+            ResumeFrom::Unknown(UnknownId::Foreign) => 0,
+            ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
+                before_recent(&subscription.cursors, recent, newest)
+            }
+        };
+        // After an id of this hub, all later losses are reported. Otherwise, only losses after the
+        // start: a client without an id has missed nothing, and after an unknown id each topic has
+        // a gap anyway.
+        subscription.loss_seen = match resume_from {
+            ResumeFrom::Seen(seen) => seen,
+            ResumeFrom::FirstVisit | ResumeFrom::Unknown(_) => newest,
+        };
+        for cursor in &mut subscription.cursors {
+            // On a first visit, events that were evicted before are not a gap.
+            let first_visit = || seen.max(cursor.evicted_up_to().min(newest));
+            match resume_from {
+                ResumeFrom::Seen(_) => cursor.seek(seen, false),
+                ResumeFrom::Unknown(UnknownId::Foreign) => cursor.seek(seen, true),
+                ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
+                    cursor.seek(first_visit(), false);
+                }
+            }
+        }
+        let is_malformed = resume_from == ResumeFrom::Unknown(UnknownId::Malformed);
+        if resume_from == ResumeFrom::Unknown(UnknownId::Foreign) {
+            subscription.unknown_id = Some(UnknownId::Foreign);
+        } else if resume_from == ResumeFrom::FirstVisit || is_malformed {
+            let start = hub.position(seen);
+            let has_gaps = is_malformed && gap_policy != GapPolicy::Ignore;
+            let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
+            if has_gaps || greeting.is_some() {
+                subscription.preamble = Some(Box::new(Preamble {
+                    before: UnknownId::Malformed.position(),
+                    last: start,
+                    next_gap: if has_gaps { 0 } else { subscription.cursors.len() },
+                    greeting,
+                    ends: has_gaps && gap_policy == GapPolicy::ReportAndEnd,
+                }));
+            }
+        }
+        subscription
+    }
+}
+
+/// Returns the position before the newest `count` events of all topics together.
+fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
+    if count == 0 {
+        return newest;
+    }
+    let mut recent: Vec<u64> = Vec::new();
+    for cursor in cursors {
+        recent.extend(cursor.topic().lock().log.recent(count, newest));
+    }
+    recent.sort_unstable_by(|one, other| other.cmp(one));
+    match recent.get(count - 1).or(recent.last()) {
+        Some(oldest) => oldest - 1,
+        None => newest,
+    }
+}
+
+impl fmt::Debug for Subscribe {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscribe")
+            .field("topics", &self.topics)
+            .field("recent", &self.recent)
+            .field("gap_policy", &self.gap_policy)
+            .field("flush_window", &self.window)
+            .finish_non_exhaustive()
+    }
+}

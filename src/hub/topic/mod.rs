@@ -1,0 +1,21 @@
+//! The topics of a hub: what they keep, and when it is evicted.
+//!
+//! | | |
+//! |---|---|
+//! | `topic.rs` | one topic: its log, and the subscribers that wait for its next event |
+//! | `topics.rs` | all topics by name; they are created and removed here |
+//! | `eviction.rs` | where events are evicted by age and by memory |
+//! | `eviction_queue.rs` | the order in which topics are visited for it |
+//! | `tombstones.rs` | what removed topics have evicted, so that clients receive a gap |
+
+mod eviction;
+mod eviction_queue;
+mod tombstones;
+#[allow(clippy::module_inception)]
+mod topic;
+mod topics;
+
+pub(super) use self::{
+    topic::{Topic, TopicState},
+    topics::{RetentionOf, Topics},
+};

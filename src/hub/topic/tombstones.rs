@@ -1,0 +1,131 @@
+use std::{
+    collections::{HashMap, VecDeque},
+    hash::{BuildHasher, RandomState},
+};
+
+use crate::history::Evicted;
+
+/// The number of removed topics that are remembered individually.
+const MAX_TOMBSTONES: usize = 1 << 16;
+
+/// The newest evicted sequence numbers of removed topics, so that a client that resumes in such a
+/// topic receives a gap.
+///
+/// Topics are identified by a hash, because names can be long. A hash collision reports a spurious
+/// gap. The hash is keyed, so clients cannot force one.
+#[derive(Debug, Default)]
+pub(crate) struct Tombstones {
+    hash_key: RandomState,
+    by_hash: HashMap<u64, Tombstone>,
+    /// The hashes and numbers of tombstones in the order of insertion. An entry is stale if the map
+    /// has no tombstone with its number.
+    order: VecDeque<(u64, u64)>,
+    inserted: u64,
+    /// The newest evicted sequence number of all topics that are no longer remembered.
+    forgotten_up_to: u64,
+}
+
+#[derive(Debug)]
+struct Tombstone {
+    up_to: u64,
+    number: u64,
+}
+
+impl Tombstones {
+    /// Remembers a topic, if it is known to have evicted an event.
+    pub(crate) fn insert(&mut self, topic: &str, evicted: Evicted) {
+        if !evicted.is_exact {
+            return;
+        }
+        let hash = self.hash_key.hash_one(topic);
+        self.inserted += 1;
+        let number = self.inserted;
+        self.by_hash.insert(hash, Tombstone { up_to: evicted.up_to, number });
+        self.order.push_back((hash, number));
+        while self.by_hash.len() > MAX_TOMBSTONES
+            && let Some((hash, number)) = self.order.pop_front()
+        {
+            if is_current(&self.by_hash, hash, number)
+                && let Some(tombstone) = self.by_hash.remove(&hash)
+            {
+                self.forgotten_up_to = self.forgotten_up_to.max(tombstone.up_to);
+            }
+        }
+        // Replacing or taking a tombstone leaves a stale entry behind.
+        if self.order.len() > 2 * MAX_TOMBSTONES {
+            self.order.retain(|(hash, number)| is_current(&self.by_hash, *hash, *number));
+        }
+    }
+
+    /// Removes a topic's tombstone and returns its newest evicted event, or an upper bound if the
+    /// topic has no tombstone.
+    pub(crate) fn take(&mut self, topic: &str) -> Evicted {
+        match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
+            Some(tombstone) => Evicted { up_to: tombstone.up_to, is_exact: true },
+            None => Evicted { up_to: self.forgotten_up_to, is_exact: false },
+        }
+    }
+}
+
+fn is_current(by_hash: &HashMap<u64, Tombstone>, hash: u64, number: u64) -> bool {
+    by_hash.get(&hash).is_some_and(|tombstone| tombstone.number == number)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{MAX_TOMBSTONES, Tombstones};
+    use crate::history::Evicted;
+
+    const fn exact(up_to: u64) -> Evicted {
+        Evicted { up_to, is_exact: true }
+    }
+
+    const fn bound(up_to: u64) -> Evicted {
+        Evicted { up_to, is_exact: false }
+    }
+
+    fn name(n: u64) -> String {
+        format!("topic {n}")
+    }
+
+    #[test]
+    fn newest_topics_are_remembered_exactly_and_the_rest_as_one_bound() {
+        let mut tombstones = Tombstones::default();
+        let (rest, all) = (100, MAX_TOMBSTONES as u64 + 100);
+        for n in 1..=all {
+            tombstones.insert(&name(n), exact(n));
+        }
+        assert_eq!(tombstones.take("topic 1"), bound(rest));
+        assert_eq!(tombstones.take("never seen"), bound(rest));
+        assert_eq!(tombstones.take(&name(rest + 1)), exact(rest + 1));
+        assert_eq!(tombstones.take(&name(all)), exact(all));
+        assert_eq!(tombstones.take(&name(all)), bound(rest), "it was taken already");
+    }
+
+    #[test]
+    fn reinserted_topic_is_remembered_by_its_last_eviction() {
+        let mut tombstones = Tombstones::default();
+        for up_to in 1..=3 * MAX_TOMBSTONES as u64 {
+            tombstones.take("a");
+            tombstones.insert("a", exact(up_to));
+        }
+        assert!(tombstones.order.len() <= 2 * MAX_TOMBSTONES);
+        assert_eq!(tombstones.take("a"), exact(3 * MAX_TOMBSTONES as u64));
+        assert_eq!(tombstones.take("b"), bound(0));
+    }
+
+    #[test]
+    fn topics_without_evictions_displace_no_tombstone() {
+        let mut tombstones = Tombstones::default();
+        for n in 0..=MAX_TOMBSTONES as u64 {
+            tombstones.insert(&name(n), exact(n + 1));
+        }
+        for n in 0..=MAX_TOMBSTONES as u64 {
+            let visitor = format!("visitor {n}");
+            let evicted = tombstones.take(&visitor);
+            assert_eq!(evicted, bound(1));
+            tombstones.insert(&visitor, evicted);
+        }
+        assert_eq!(tombstones.take(&name(1)), exact(2));
+    }
+}

@@ -1,0 +1,137 @@
+use std::{
+    collections::HashMap,
+    fmt,
+    // The standard library's even under loom: the models do not depend on their order.
+    sync::{
+        Arc, PoisonError,
+        atomic::{AtomicU64, AtomicUsize},
+    },
+};
+
+use super::{eviction_queue::EvictionQueue, tombstones::Tombstones, topic::Topic};
+use crate::{
+    history::{Limits, Log, MemoryCounter, sync::RwLock},
+    hub::{HubStats, Retention},
+};
+
+/// The topics of a hub by name, and the memory that they use.
+pub(crate) struct Topics {
+    retention: Retention,
+    retention_of: Option<Box<RetentionOf>>,
+    pub(crate) max_memory: usize,
+    pub(crate) memory: Arc<MemoryCounter>,
+    names: RwLock<Names>,
+    /// The topics that keep events.
+    pub(crate) eviction_queue: Arc<EvictionQueue>,
+    /// The millisecond of the last eviction by age.
+    pub(crate) last_age_check: AtomicU64,
+    /// The memory above the limit that the last publish left for the next one.
+    pub(crate) tolerated_excess: AtomicUsize,
+}
+
+pub(crate) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
+
+#[derive(Debug, Default)]
+struct Names {
+    by_name: HashMap<Arc<str>, Arc<Topic>>,
+    tombstones: Tombstones,
+    /// The number of events that removed topics have evicted.
+    evicted_of_removed: u64,
+}
+
+/// The memory of a topic besides its name and its events, measured with an allocator.
+const TOPIC_OVERHEAD: usize = 560;
+
+impl Topics {
+    pub(crate) fn new(
+        retention: Retention,
+        retention_of: Option<Box<RetentionOf>>,
+        max_memory: usize,
+    ) -> Self {
+        Self {
+            retention,
+            retention_of,
+            max_memory,
+            memory: Arc::default(),
+            names: RwLock::default(),
+            eviction_queue: Arc::default(),
+            last_age_check: AtomicU64::new(0),
+            tolerated_excess: AtomicUsize::new(0),
+        }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<Arc<Topic>> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.by_name.get(name).cloned()
+    }
+
+    pub(crate) fn get_or_add(&self, name: &str) -> Arc<Topic> {
+        if let Some(topic) = self.get(name) {
+            return topic;
+        }
+        // This calls user code, so no lock may be held.
+        let retention = self.retention_of.as_ref().and_then(|retention_of| retention_of(name));
+        let Retention { events, bytes, age } = retention.unwrap_or(self.retention);
+        let limits = Limits { events, bytes, age, memory: self.max_memory };
+        let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+        if let Some(topic) = names.by_name.get(name) {
+            return Arc::clone(topic);
+        }
+        let evicted = names.tombstones.take(name);
+        let overhead = TOPIC_OVERHEAD + name.len();
+        let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
+        let queue = Arc::downgrade(&self.eviction_queue);
+        let topic = Arc::new(Topic::new(Arc::from(name), log, queue));
+        names.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
+        topic
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        names.by_name.values().cloned().collect()
+    }
+
+    /// Returns the statistics of the topics. Changes during the call may or may not be included.
+    pub(crate) fn stats(&self) -> HubStats {
+        let (topics, evicted) = {
+            let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+            let all: Vec<_> = names.by_name.values().cloned().collect();
+            (all, names.evicted_of_removed)
+        };
+        let mut stats = HubStats { topics: topics.len(), evicted, ..HubStats::default() };
+        for topic in &topics {
+            let state = topic.lock();
+            stats.evicted += state.log.evicted_events();
+            stats.events += state.log.len();
+            stats.subscribers += state.subscribers;
+        }
+        stats
+    }
+
+    /// Removes a topic if it has no subscribers and keeps no events.
+    pub(crate) fn remove_unused(&self, topic: &Arc<Topic>) {
+        let removed = {
+            let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
+            let mut state = topic.lock();
+            if state.is_removed || state.is_used() {
+                return;
+            }
+            state.is_removed = true;
+            names.tombstones.insert(topic.name(), state.log.evicted());
+            names.evicted_of_removed += state.log.evicted_events();
+            names.by_name.remove(topic.name())
+        };
+        // Drop the topic after the locks are released.
+        drop(removed);
+    }
+}
+
+impl fmt::Debug for Topics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Topics")
+            .field("retention", &self.retention)
+            .field("max_memory", &self.max_memory)
+            .field("memory", &self.memory.total())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,2 @@
+/// The supertrait of the public traits that only this crate implements.
+pub trait Sealed {}

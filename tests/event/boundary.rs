@@ -1,0 +1,213 @@
+//! The layer writes into foreign streams without changing what a client decodes: any bytes, split
+//! anywhere.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body::Body;
+use proptest::prelude::*;
+use tokio::{runtime, time};
+use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
+
+use crate::support::{
+    Feed, Polled, event_stream,
+    naive::{self, Place},
+    poll_frame, through,
+};
+
+const INTERVAL: Duration = Duration::from_secs(15);
+const COMMENT: &[u8] = b":\n";
+const HEARTBEAT: &[u8] = b"event: heartbeat\ndata: \n\n";
+const TERMINATOR: &[u8] = b"data: [DONE]\n\n";
+
+/// Sends `chunks` through the layer and returns what the client receives. A set bit in `silent`
+/// puts a silence long enough for a heartbeat before that chunk, or before the end. Asserts that
+/// every silence, and the end, is used exactly as the oracle allows.
+fn send(layer: &SseLayer, chunks: &[&[u8]], silent: u64) -> Vec<u8> {
+    let clock =
+        runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    clock.block_on(async {
+        let (feed, source) = Feed::new();
+        let mut body = through(layer, event_stream(source)).into_body();
+        let mut received = Vec::new();
+        for (n, chunk) in chunks.iter().enumerate() {
+            if silent >> (n % 64) & 1 == 1 {
+                be_silent(&mut body, &mut received).await;
+            }
+            feed.data(chunk.to_vec());
+            receive(&mut body, &mut received);
+        }
+        be_silent(&mut body, &mut received).await;
+        let terminator = match naive::read(&received).place {
+            Place::BetweenEvents => TERMINATOR,
+            Place::LineStartInEvent | Place::InsideLine => b"",
+        };
+        feed.end();
+        assert_eq!(
+            interjection(&mut body, &received),
+            terminator,
+            "after {}",
+            received.escape_ascii()
+        );
+        extend(&mut received, terminator);
+        assert_eq!(poll_frame(&mut body), Polled::End);
+        received
+    })
+}
+
+async fn be_silent(body: &mut impl AnyBody, received: &mut Vec<u8>) {
+    receive(body, received);
+    let heartbeat = match naive::read(received).place {
+        Place::BetweenEvents => HEARTBEAT,
+        Place::LineStartInEvent => COMMENT,
+        Place::InsideLine => b"",
+    };
+    time::advance(2 * INTERVAL).await;
+    assert_eq!(interjection(body, received), heartbeat, "after {}", received.escape_ascii());
+    extend(received, heartbeat);
+    assert_eq!(poll_frame(body), Polled::Pending);
+}
+
+/// Takes all frames that are ready.
+fn receive(body: &mut impl AnyBody, received: &mut Vec<u8>) {
+    while let Polled::Data(bytes) = poll_frame(body) {
+        assert!(!bytes.is_empty(), "no frame is empty");
+        received.extend(bytes);
+    }
+}
+
+trait AnyBody: Body<Data = Bytes, Error = BoxError> + Unpin {}
+
+impl<B: Body<Data = Bytes, Error = BoxError> + Unpin> AnyBody for B {}
+
+/// Returns what the layer itself writes, without the line feed that turns a CR into a CRLF.
+fn interjection(body: &mut impl AnyBody, received: &[u8]) -> Bytes {
+    match poll_frame(body) {
+        Polled::Data(bytes) if received.ends_with(b"\r") => {
+            bytes.strip_prefix(b"\n").unwrap().to_vec().into()
+        }
+        Polled::Data(bytes) => bytes,
+        Polled::Pending | Polled::End => Bytes::new(),
+        other => panic!("{other:?} after {}", received.escape_ascii()),
+    }
+}
+
+fn extend(received: &mut Vec<u8>, ours: &[u8]) {
+    if received.ends_with(b"\r") && !ours.is_empty() {
+        received.push(b'\n');
+    }
+    received.extend(ours);
+}
+
+/// Returns what a client decodes, without what the layer wrote.
+fn decoded(stream: &[u8]) -> (Vec<naive::Seen>, String, Option<u64>) {
+    let mut reading = naive::read(stream);
+    reading.events.retain(|(name, data, _)| name != "heartbeat" && data != "[DONE]");
+    (reading.events, reading.last_event_id, reading.retry)
+}
+
+fn layer() -> SseLayer {
+    SseLayer::new()
+        .heartbeat(Heartbeat::every(INTERVAL).event("heartbeat", ""))
+        .terminator(Event::from("[DONE]"))
+}
+
+/// Returns a layer whose preamble always comes first, so that a byte order mark of the source comes
+/// too late.
+fn layer_with_preamble() -> SseLayer {
+    layer().padding(2)
+}
+
+#[track_caller]
+fn assert_unchanged(chunks: &[&[u8]], silent: u64) {
+    for layer in [layer(), layer_with_preamble()] {
+        let received = send(&layer, chunks, silent);
+        assert_eq!(
+            decoded(&received),
+            decoded(&chunks.concat()),
+            "{} of {chunks:?}, silent {silent:b}",
+            received.escape_ascii()
+        );
+    }
+}
+
+const ALWAYS: u64 = u64::MAX;
+
+const STREAMS: &[&[u8]] = &[
+    b"data: a\n\ndata: b\n\n",
+    b"\xef\xbb\xbfdata: a\r\n\r\ndata: b\r\n\r\n",
+    b"\xef\xbb\xbf: c\rdata: a\r\rdata: b\r\r",
+    b"\xef\xbb: c\n\ndata: a\n\n",
+    b": ping\n\n: ping\nretry: 5\nretry\nretr: 1\n\n",
+    b"\n\r\n\r\r\n\n",
+    b"data: a\n: ping\n\n: ping\r\n",
+    b"id: 7\n\nevent: x\nid\ndata: no end",
+];
+
+#[test]
+fn streams_cut_at_every_place_are_decoded_the_same() {
+    for stream in STREAMS {
+        let bytes: Vec<_> = stream.chunks(1).collect();
+        assert_unchanged(&bytes, 0);
+        assert_unchanged(&bytes, ALWAYS);
+        for n in 0..bytes.len() {
+            // One silence only, and silences everywhere but once.
+            assert_unchanged(&bytes, 1 << n);
+            assert_unchanged(&bytes, ALWAYS ^ (1 << n));
+        }
+        for cut in 0..=stream.len() {
+            let (head, tail) = stream.split_at(cut);
+            for silent in 0..4 {
+                assert_unchanged(&[head, tail], silent);
+            }
+        }
+    }
+}
+
+#[test]
+fn heartbeats_of_the_upstream_do_not_prevent_ours() {
+    let stream = [&b"data: a\n\n"[..], b": ping\n", b": ping\nretry: 5\n"];
+    let received = send(&layer(), &stream, ALWAYS);
+    assert_eq!(
+        received.escape_ascii().to_string(),
+        [HEARTBEAT, stream[0], HEARTBEAT, stream[1], HEARTBEAT, stream[2], HEARTBEAT, TERMINATOR]
+            .concat()
+            .escape_ascii()
+            .to_string()
+    );
+}
+
+/// Generates bytes rich in special characters.
+fn stream() -> impl Strategy<Value = Vec<u8>> {
+    let piece = prop_oneof![
+        5 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\r"]),
+        4 => prop::sample::select(vec![&b"data: x"[..], b"data:", b"id: 7", b"event: e", b"retry: 5", b": c"]),
+        2 => prop::sample::select(vec![&b"retry"[..], b"ret", b"ry", b":", b" ", b"x", b"\0"]),
+        1 => prop::sample::select(vec![&b"\xef\xbb\xbf"[..], b"\xef", b"\xbb", b"\xef\xbb"]),
+    ]
+    .prop_map(<[u8]>::to_vec);
+    let piece = prop_oneof![12 => piece, 1 => any::<u8>().prop_map(|byte| vec![byte])];
+    let start = prop_oneof![
+        2 => Just(&b""[..]),
+        1 => prop::sample::select(vec![&b"\xef\xbb\xbf"[..], b"\xef\xbb", b"\xef"]),
+    ];
+    (start, prop::collection::vec(piece, 0..20))
+        .prop_map(|(start, pieces)| [start, &pieces.concat()].concat())
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn any_bytes_cut_anywhere_are_decoded_the_same(
+        stream in stream(),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12),
+        silent in any::<u64>(),
+    ) {
+        let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        places.extend([0, stream.len()]);
+        places.sort_unstable();
+        let chunks: Vec<_> = places.windows(2).map(|window| &stream[window[0]..window[1]]).collect();
+        assert_unchanged(&chunks, silent);
+    }
+}

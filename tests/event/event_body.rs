@@ -1,0 +1,312 @@
+//! Ready events leave together, in frames of bounded size, and no event waits for another.
+
+use std::{
+    convert::Infallible,
+    future,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use bytes::Bytes;
+use futures_util::{FutureExt, Stream, StreamExt, stream};
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
+use tokio::{sync::mpsc, task};
+use tokio_stream::wrappers::UnboundedReceiverStream;
+use tower_sse::{Encoded, Event, EventBody, SseLayer};
+
+use crate::support::{Polled, data, event_stream, naive, poll_frame, through};
+
+/// Returns a body and the sender of its events.
+fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    (sender, EventBody::new(UnboundedReceiverStream::new(receiver)))
+}
+
+/// Returns the frames of a body that is always ready, each dropped before the next.
+fn frames_of<S>(stream: S) -> impl Iterator<Item = Bytes>
+where
+    S: Stream<Item = Event> + Unpin,
+{
+    let mut body = EventBody::new(stream);
+    std::iter::from_fn(move || match poll_frame(&mut body) {
+        Polled::Data(frame) => Some(frame),
+        Polled::End => None,
+        other => panic!("{other:?}"),
+    })
+}
+
+fn numbered(count: usize, len: usize) -> impl Stream<Item = Event> + Unpin {
+    stream::iter((0..count).map(move |n| Event::from(format!("{n:>len$}"))))
+}
+
+#[tokio::test]
+async fn ready_events_are_sent_as_one_frame_without_waiting() {
+    let (events, mut body) = channel();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    events.send(Event::from("a")).unwrap();
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    for text in ["b", "c", "d"] {
+        events.send(Event::from(text)).unwrap();
+    }
+    assert_eq!(poll_frame(&mut body), data("data: b\n\ndata: c\n\ndata: d\n\n"));
+    events.send(Event::from("e")).unwrap();
+    drop(events);
+    assert_eq!(poll_frame(&mut body), data("data: e\n\n"));
+    assert!(body.is_end_stream());
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[tokio::test]
+async fn events_without_fields_are_no_frames() {
+    let (events, mut body) = channel();
+    events.send(Event::new()).unwrap();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    events.send(Event::new()).unwrap();
+    events.send(Event::from("a")).unwrap();
+    events.send(Event::new()).unwrap();
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+}
+
+#[tokio::test]
+async fn an_endless_source_of_events_without_fields_yields() {
+    let mut body = EventBody::new(stream::repeat_with(Event::new));
+    let mut turns = 0;
+    let frame = future::poll_fn(|cx| {
+        turns += 1;
+        if turns == 3 {
+            std::task::Poll::Ready(None)
+        } else {
+            std::pin::Pin::new(&mut body).poll_frame(cx).map(Some)
+        }
+    });
+    assert!(frame.await.is_none(), "the body was pending twice");
+}
+
+#[tokio::test]
+async fn an_event_does_not_wait_for_following_events_without_fields() {
+    let mut rest = 0;
+    let events = stream::repeat_with(|| {
+        rest += 1;
+        Event::new()
+    });
+    let mut body = EventBody::new(stream::iter([Event::from("a")]).chain(events));
+    let frame = task::yield_now().then(|()| future::ready(poll_frame(&mut body))).await;
+    assert_eq!(frame, data("data: a\n\n"));
+    drop(body);
+    assert!(rest <= 1000, "{rest} more events");
+}
+
+#[test]
+fn frames_hold_whole_events_and_grow_to_16_kib_while_the_client_keeps_up() {
+    for len in [1, 16, 64, 256, 1000, 4096, 5000] {
+        let mut expected = Vec::new();
+        let sizes: Vec<_> = frames_of(numbered(2000, len))
+            .map(|frame| {
+                assert!(frame.ends_with(b"\n\n"), "a frame ends with an event");
+                expected.extend_from_slice(&frame);
+                frame.len()
+            })
+            .collect();
+        let one = (len + "data: \n\n".len()).max(11);
+        let (first, rest) = sizes.split_first().unwrap();
+        assert!(*first <= 4096.max(one), "the first frame has {first} bytes");
+        let (_last, full) = rest.split_last().unwrap();
+        for size in full {
+            assert!((16 * 1024 - 2 * one..=16 * 1024).contains(size), "{size} bytes of {one} each");
+        }
+        let events = naive::read(&expected).events;
+        assert_eq!(events.len(), 2000);
+        assert!(events.iter().enumerate().all(|(n, (_, data, _))| data.trim() == n.to_string()));
+    }
+}
+
+#[test]
+fn frames_are_4_kib_while_earlier_frames_are_held() {
+    let held: Vec<_> = frames_of(numbered(2000, 64)).collect();
+    assert!(held.iter().all(|frame| frame.len() <= 4096));
+    assert!(held.len() <= 2000 * 72 / 4000 + 1);
+}
+
+#[test]
+fn an_event_larger_than_a_frame_is_a_frame() {
+    let large = "x".repeat(100_000);
+    let events = [Event::from("a"), Event::from(large.clone()), Event::from("b")];
+    let frames: Vec<_> = frames_of(stream::iter(events)).collect();
+    assert_eq!(frames.concat(), format!("data: a\n\ndata: {large}\n\ndata: b\n\n").into_bytes());
+}
+
+#[test]
+fn a_huge_event_leaves_no_huge_buffer_behind() {
+    let large = "x".repeat(10 << 20);
+    let small = || stream::repeat_with(|| Event::from("0123456789abcdef"));
+    let events = small().take(3000).chain(stream::iter([Event::from(large)])).chain(small());
+    let mut frames = frames_of(events);
+    frames.find(|frame| frame.len() > 1 << 20).expect("the huge one");
+    frames.by_ref().take(10).for_each(drop);
+    // The client stops reading.
+    let held: Vec<_> = frames.take(16).collect();
+    assert!(held.iter().skip(1).all(|frame| frame.len() <= 4096));
+}
+
+#[test]
+fn large_encoded_events_are_not_copied_and_keep_their_place() {
+    let large = Encoded::from(Event::from("x".repeat(4096)));
+    let small = Encoded::from(Event::from("a"));
+    let events = [&small, &large, &large, &small, &small].map(Encoded::clone);
+    let mut body = EventBody::new(stream::iter(events));
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    for _ in 0..2 {
+        let Polled::Data(frame) = poll_frame(&mut body) else { panic!("no frame") };
+        assert_eq!(frame.as_ptr(), large.as_bytes().as_ptr());
+    }
+    assert_eq!(poll_frame(&mut body), data("data: a\n\ndata: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[tokio::test]
+async fn an_error_follows_the_events_before_it_and_drops_the_stream() {
+    let alive = Arc::new(());
+    let kept = Arc::clone(&alive);
+    let events = [Ok(Event::from("a")), Ok(Event::from("b")), Err("broken"), Ok(Event::from("c"))];
+    let mut body = EventBody::new(stream::iter(events).inspect(move |_| {
+        let _ = &kept;
+    }));
+    assert_eq!(poll_frame(&mut body), data("data: a\n\ndata: b\n\n"));
+    assert_eq!(Arc::strong_count(&alive), 1, "the stream is dropped at once");
+    assert!(!body.is_end_stream());
+    assert_eq!(poll_frame(&mut body), Polled::Failed("broken".to_owned()));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    assert!(body.is_end_stream());
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn an_item_that_fails_to_serialize_sends_nothing() {
+    use serde::ser::{Serialize, SerializeSeq, Serializer};
+
+    struct FailsHalfway(bool);
+
+    impl Serialize for FailsHalfway {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut list = serializer.serialize_seq(None)?;
+            list.serialize_element(&1)?;
+            if self.0 {
+                return Err(serde::ser::Error::custom("halfway"));
+            }
+            list.end()
+        }
+    }
+
+    let events = [false, true, false].map(|fails| Event::new().id(7).json(FailsHalfway(fails)));
+    let mut body = EventBody::new(stream::iter(events));
+    assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Failed("halfway".to_owned()));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[test]
+fn results_of_results_are_items_too() {
+    let events = [Ok(Ok::<_, Infallible>(Event::from("a"))), Err("outer")];
+    let mut body = EventBody::new(stream::iter(events));
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Failed("outer".to_owned()));
+}
+
+#[test]
+#[should_panic(expected = "the stream panics")]
+fn a_panic_in_the_stream_propagates() {
+    let mut body = EventBody::new(stream::poll_fn(|_| -> std::task::Poll<Option<Event>> {
+        panic!("the stream panics")
+    }));
+    let _ = poll_frame(&mut body);
+}
+
+#[test]
+fn a_panic_follows_the_events_before_it() {
+    let events = stream::iter(0..).map(|n| match n {
+        3 => panic!("the stream panics"),
+        n => Event::from(n.to_string()),
+    });
+    let mut body = EventBody::new(events);
+    assert_eq!(poll_frame(&mut body), data("data: 0\n\ndata: 1\n\ndata: 2\n\n"));
+    assert!(!body.is_end_stream());
+    let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"the stream panics"));
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn an_item_that_panics_while_it_is_serialized_leaves_no_bytes() {
+    use serde::ser::{Serialize, SerializeSeq, Serializer};
+
+    struct PanicsHalfway(bool);
+
+    impl Serialize for PanicsHalfway {
+        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+            let mut list = serializer.serialize_seq(None)?;
+            list.serialize_element(&1)?;
+            assert!(!self.0, "halfway");
+            list.end()
+        }
+    }
+
+    let events = [false, true, false].map(|panics| Event::new().id(7).json(PanicsHalfway(panics)));
+    let mut body = EventBody::new(stream::iter(events));
+    assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
+    let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"halfway"));
+}
+
+/// Counts the turns of another task on the same thread while a body that is always ready produces
+/// `bytes` bytes. The count shows whether the body yields, however slow the machine is.
+async fn turns_of_another_while_sending<B>(mut body: B, bytes: usize) -> usize
+where
+    B: Body<Data = Bytes, Error: std::fmt::Debug> + Unpin + 'static,
+{
+    let local = task::LocalSet::new();
+    local
+        .run_until(async {
+            let sender = task::spawn_local(async move {
+                let mut sent = 0;
+                while sent < bytes {
+                    let frame =
+                        future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
+                    sent += frame.unwrap().unwrap().into_data().unwrap().len();
+                }
+            });
+            let mut turns = 0;
+            while !sender.is_finished() {
+                turns += 1;
+                task::yield_now().await;
+            }
+            turns
+        })
+        .await
+}
+
+#[tokio::test]
+async fn an_always_ready_stream_yields_every_256_kib() {
+    let mebibyte = 1 << 20;
+    let body = EventBody::new(stream::repeat_with(|| Event::from("0123456789abcdef")));
+    // 128 units of budget per turn, 8 of them for each 16 KiB.
+    let turns = turns_of_another_while_sending(body, 8 * mebibyte).await;
+    assert!(turns >= 32, "{turns} turns in 8 MiB");
+
+    let large = Encoded::from(Event::from("x".repeat(64 * 1024)));
+    let body = EventBody::new(stream::repeat_with(move || large.clone()));
+    let turns = turns_of_another_while_sending(body, 8 * mebibyte).await;
+    assert!(turns >= 32, "{turns} turns in 8 MiB");
+}
+
+#[tokio::test]
+async fn a_foreign_body_of_one_byte_frames_yields_too() {
+    let byte = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"\n")));
+    let source = StreamBody::new(stream::repeat_with(byte));
+    let body = through(&SseLayer::new(), event_stream(source)).into_body();
+    // A frame pays for 64 bytes at least.
+    let turns = turns_of_another_while_sending(body, 64 * 1024).await;
+    assert!(turns >= 16, "{turns} turns in 65,536 frames");
+}

@@ -1,0 +1,12 @@
+//! Events, their bytes, and the bodies that carry them.
+
+mod boundary;
+mod decoder;
+mod event_body;
+mod message_stream;
+mod producers;
+mod roundtrip;
+mod wire;
+
+#[path = "../support/mod.rs"]
+mod support;

@@ -1,0 +1,220 @@
+//! A body is a stream of messages, however its frames are cut and however it ends.
+
+use std::{
+    convert::Infallible,
+    io,
+    pin::Pin,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::{Buf, Bytes};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
+use http::HeaderMap;
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
+use proptest::prelude::*;
+use tower_sse::{BoxError, Decoder, EventTooLarge, Message, MessageStream};
+
+use crate::support::{FedBody, Feed, naive};
+
+fn fed() -> (Feed, MessageStream<FedBody>) {
+    let (feed, body) = Feed::new();
+    (feed, MessageStream::new(body))
+}
+
+fn poll<B>(stream: &mut MessageStream<B>) -> Poll<Option<Result<Message, BoxError>>>
+where
+    B: Body<Error: Into<BoxError>> + Unpin,
+{
+    Pin::new(stream).poll_next(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Returns the data of the next message, which has to be ready.
+#[track_caller]
+fn next(stream: &mut MessageStream<FedBody>) -> String {
+    match poll(stream) {
+        Poll::Ready(Some(Ok(message))) => message.data,
+        other => panic!("{other:?}"),
+    }
+}
+
+#[track_caller]
+fn assert_ended(stream: &mut MessageStream<FedBody>) {
+    for _ in 0..3 {
+        assert!(matches!(poll(stream), Poll::Ready(None)));
+    }
+}
+
+#[test]
+fn stream_ends_at_its_terminator_and_drops_the_rest() {
+    let body = "data: one\n\ndata: [DONE]\n\ndata: rest\n\n".to_owned();
+    let mut messages = MessageStream::new(body).terminator("[DONE]");
+    assert!(matches!(poll(&mut messages), Poll::Ready(Some(Ok(message))) if message.data == "one"));
+    for _ in 0..3 {
+        assert!(matches!(poll(&mut messages), Poll::Ready(None)));
+    }
+}
+
+#[test]
+fn body_that_ends_before_the_terminator_is_an_error_once() {
+    // The terminator is incomplete, so a client would not dispatch it.
+    for body in ["", "data: one\n\n", "data: one\n\ndata: [DONE]\n"] {
+        let messages = MessageStream::new(body.to_owned()).terminator("[DONE]");
+        let mut items: Vec<_> = messages.collect().now_or_never().unwrap();
+        let error = items.pop().unwrap().unwrap_err();
+        let error = error.downcast_ref::<io::Error>().unwrap();
+        assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof);
+        assert_eq!(error.to_string(), "event stream ended without \"[DONE]\"");
+        assert_eq!(items.len(), body.matches("one").count());
+    }
+}
+
+#[test]
+fn error_of_the_body_before_the_terminator_is_returned_alone() {
+    let (feed, body) = Feed::new();
+    let mut messages = MessageStream::new(body).terminator("[DONE]");
+    feed.fail("reset");
+    let Poll::Ready(Some(Err(error))) = poll(&mut messages) else { panic!("no error") };
+    assert_eq!(error.to_string(), "reset");
+    assert_ended(&mut messages);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn frames_decode_as_the_oracle_decodes_the_whole_body(
+        pieces in prop::collection::vec(
+            prop::sample::select(vec![
+                "\n", "\r", "\r\n", "\n\n", "data: x", "data:", "id: 7", "id", "event: e",
+                "retry: 5", ": c", "",
+            ]),
+            0..24,
+        ),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
+    ) {
+        let body = pieces.concat();
+        let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
+        places.extend([0, body.len()]);
+        places.sort_unstable();
+        let frames = places.windows(2).map(|window| body[window[0]..window[1]].to_owned());
+        let frames = frames.map(|data| Ok::<_, Infallible>(Frame::data(Bytes::from(data))));
+        let mut stream = MessageStream::new(StreamBody::new(stream::iter(frames)));
+        let messages: Vec<_> =
+            stream.by_ref().map(Result::unwrap).map(naive::seen).collect().now_or_never().unwrap();
+        let expected = naive::read(body.as_bytes());
+        prop_assert_eq!(messages, expected.events);
+        prop_assert_eq!(stream.last_event_id(), expected.last_event_id);
+        prop_assert_eq!(stream.retry(), expected.retry.map(Duration::from_millis));
+    }
+}
+
+#[test]
+fn messages_come_as_their_bytes_come() {
+    let (feed, mut stream) = fed();
+    assert!(poll(&mut stream).is_pending());
+    feed.data("data: o");
+    assert!(poll(&mut stream).is_pending());
+    feed.data("ne\n\ndata: two\n\nid: 7\ndata: th");
+    assert_eq!(next(&mut stream), "one");
+    assert_eq!(next(&mut stream), "two");
+    assert!(poll(&mut stream).is_pending());
+    assert_eq!(stream.last_event_id(), "");
+    feed.data("ree\n\n");
+    assert_eq!(next(&mut stream), "three");
+    assert_eq!(stream.last_event_id(), "7");
+}
+
+#[test]
+fn an_incomplete_event_is_discarded_at_the_end_and_the_body_is_dropped() {
+    let (feed, mut stream) = fed();
+    feed.data("id: 1\nretry: 5\ndata: one\n\nid: 2\ndata: two\n");
+    feed.end();
+    assert_eq!(next(&mut stream), "one");
+    assert!(!feed.is_dropped());
+    assert_ended(&mut stream);
+    assert!(feed.is_dropped());
+    assert_eq!(stream.last_event_id(), "1");
+    assert_eq!(stream.retry(), Some(Duration::from_millis(5)));
+}
+
+#[test]
+fn an_error_of_the_body_comes_unchanged_after_the_messages_before_it() {
+    let (feed, mut stream) = fed();
+    feed.data("data: one\n\ndata: two\n\ndata: th");
+    feed.fail(io::Error::other("cable cut"));
+    feed.data("ree\n\n");
+    assert_eq!([next(&mut stream), next(&mut stream)], ["one", "two"]);
+    let Poll::Ready(Some(Err(error))) = poll(&mut stream) else { panic!("the body failed") };
+    assert_eq!(error.downcast_ref::<io::Error>().unwrap().to_string(), "cable cut");
+    assert_ended(&mut stream);
+    assert!(feed.is_dropped());
+}
+
+#[test]
+fn an_event_over_the_limit_is_an_error_after_the_messages_before_it() {
+    let (feed, body) = Feed::new();
+    let mut stream = MessageStream::with_decoder(body, Decoder::new().max_event_size(16));
+    feed.data("data: one\n\ndata: 0123456789abcdef\n\ndata: two\n\n");
+    assert_eq!(next(&mut stream), "one");
+    let Poll::Ready(Some(Err(error))) = poll(&mut stream) else { panic!("too large") };
+    assert_eq!(error.downcast_ref::<EventTooLarge>().unwrap().max_event_size(), 16);
+    assert_ended(&mut stream);
+    assert!(feed.is_dropped());
+}
+
+#[test]
+fn trailers_and_empty_frames_are_skipped() {
+    let (feed, mut stream) = fed();
+    feed.data("data: one\n");
+    feed.data("");
+    feed.trailers(HeaderMap::new());
+    feed.data("\n");
+    assert_eq!(next(&mut stream), "one");
+}
+
+#[test]
+fn a_frame_in_pieces_and_a_stream_of_chunks_are_read() {
+    let frame = Frame::data((&b"data: a\r"[..]).chain(&b"\n\r\ndata: b\n\n"[..]));
+    let body = StreamBody::new(stream::iter([Ok::<_, io::Error>(frame)]));
+    let read: Vec<_> = MessageStream::new(body).try_collect().now_or_never().unwrap().unwrap();
+    assert_eq!(read, [Message::new("a"), Message::new("b")]);
+}
+
+/// A body that is always ready, and never has a message.
+struct Endless(&'static str);
+
+impl Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.0.as_bytes())))))
+    }
+}
+
+#[tokio::test]
+async fn a_body_without_messages_that_is_always_ready_lets_other_tasks_run() {
+    for frame in [":\n", ""] {
+        let mut stream = MessageStream::new(Endless(frame));
+        let reading = tokio::spawn(async move { stream.next().await });
+        // Returns only if the task that reads ends its turn.
+        tokio::task::yield_now().await;
+        reading.abort();
+        assert!(reading.await.unwrap_err().is_cancelled(), "{frame:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_wait_that_is_given_up_loses_no_message() {
+    let (feed, mut stream) = fed();
+    feed.data("data: o");
+    let second = Duration::from_secs(1);
+    assert!(tokio::time::timeout(second, stream.next()).await.is_err());
+    feed.data("ne\n\n");
+    assert_eq!(stream.next().await.unwrap().unwrap().data, "one");
+}

@@ -1,0 +1,270 @@
+//! What is encoded decodes unchanged, with this crate and with others.
+
+use std::{convert::Infallible, time::Duration};
+
+use bytes::Bytes;
+use eventsource_stream::Eventsource;
+use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use proptest::prelude::*;
+use tower_sse::{Decoder, Encoded, Event, EventId, EventName, Message};
+
+use crate::support::naive::{self, Seen};
+
+/// The fields of an event, as a test sets them.
+#[derive(Clone, Debug)]
+struct Fields {
+    comment: Option<String>,
+    retry: Option<u64>,
+    event: Option<String>,
+    id: Option<String>,
+    data: Option<String>,
+}
+
+/// Generates text rich in special characters.
+fn text() -> impl Strategy<Value = String> {
+    let piece = prop_oneof![
+        Just("\n".to_owned()),
+        Just("\r".to_owned()),
+        Just("\r\n".to_owned()),
+        Just(" ".to_owned()),
+        Just(":".to_owned()),
+        Just("\u{feff}".to_owned()),
+        Just("data: x".to_owned()),
+        Just("id".to_owned()),
+        "[a-z]{1,40}",
+        any::<char>().prop_map(String::from),
+    ];
+    prop::collection::vec(piece, 0..12).prop_map(|pieces| pieces.concat())
+}
+
+fn one_line() -> impl Strategy<Value = String> {
+    text().prop_map(|text| text.replace(['\r', '\n', '\0'], ""))
+}
+
+fn fields() -> impl Strategy<Value = Fields> {
+    (
+        prop::option::weighted(0.2, text()),
+        prop::option::weighted(0.2, any::<u64>()),
+        prop::option::of(one_line()),
+        prop::option::of(one_line()),
+        prop::option::weighted(0.8, text()),
+    )
+        .prop_map(|(comment, retry, event, id, data)| Fields {
+            comment,
+            retry,
+            event,
+            id,
+            data,
+        })
+}
+
+impl Fields {
+    fn to_event(&self) -> Event {
+        let mut event = Event::new();
+        if let Some(text) = &self.comment {
+            event = event.comment(text.clone());
+        }
+        if let Some(milliseconds) = self.retry {
+            event = event.retry(Duration::from_millis(milliseconds));
+        }
+        if let Some(name) = &self.event {
+            event = event.event(EventName::try_from(name.as_str()).unwrap());
+        }
+        if let Some(id) = &self.id {
+            event = event.id(EventId::try_from(id.as_str()).unwrap());
+        }
+        if let Some(data) = &self.data {
+            event = event.data(data.clone());
+        }
+        event
+    }
+}
+
+/// Returns what a client must decode from these events.
+fn expected(events: &[Fields]) -> Vec<Seen> {
+    let mut last_event_id = String::new();
+    let mut seen = Vec::new();
+    for Fields { event, id, data, .. } in events {
+        if let Some(id) = id {
+            last_event_id.clone_from(id);
+        }
+        if let Some(data) = data {
+            let name = event.clone().filter(|name| !name.is_empty());
+            seen.push((
+                name.unwrap_or_else(|| "message".to_owned()),
+                data.replace("\r\n", "\n").replace('\r', "\n"),
+                last_event_id.clone(),
+            ));
+        }
+    }
+    seen
+}
+
+fn wire(events: &[Fields]) -> Bytes {
+    events.iter().map(Fields::to_event).collect::<Encoded>().into()
+}
+
+/// Splits `wire` at places that `cuts` draws.
+fn chunks(wire: &Bytes, cuts: &[prop::sample::Index]) -> Vec<Bytes> {
+    let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(wire.len() + 1)).collect();
+    places.extend([0, wire.len()]);
+    places.sort_unstable();
+    places.windows(2).map(|window| wire.slice(window[0]..window[1])).collect()
+}
+
+/// Decodes `wire` and encodes the messages again, as a proxy does.
+fn sent_on(mut wire: Bytes) -> Bytes {
+    let mut decoder = Decoder::new();
+    std::iter::from_fn(|| decoder.decode(&mut wire).unwrap())
+        .map(Event::from)
+        .collect::<Encoded>()
+        .into()
+}
+
+fn forbidden(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\0')
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn the_naive_reader_reads_what_was_encoded(events in prop::collection::vec(fields(), 0..6)) {
+        let reading = naive::read(&wire(&events));
+        prop_assert_eq!(reading.events, expected(&events));
+        prop_assert_eq!(reading.place, naive::Place::BetweenEvents);
+        let last_retry = events.iter().rev().find_map(|event| event.retry);
+        prop_assert_eq!(reading.retry, last_retry);
+        let last_id = events.iter().rev().find_map(|event| event.id.clone());
+        prop_assert_eq!(reading.last_event_id, last_id.unwrap_or_default());
+    }
+
+    #[test]
+    fn our_decoder_reads_what_was_encoded(
+        events in prop::collection::vec(fields(), 0..6),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let mut decoder = Decoder::new();
+        let mut seen = Vec::new();
+        for mut chunk in chunks(&wire(&events), &cuts) {
+            while let Some(message) = decoder.decode(&mut chunk).unwrap() {
+                seen.push(naive::seen(message));
+            }
+        }
+        prop_assert_eq!(seen, expected(&events));
+    }
+
+    #[test]
+    fn the_crate_eventsource_stream_reads_what_was_encoded(
+        events in prop::collection::vec(fields(), 0..6),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let chunks = chunks(&wire(&events), &cuts).into_iter().map(Ok::<_, Infallible>);
+        let read: Vec<_> =
+            stream::iter(chunks).eventsource().try_collect().now_or_never().unwrap().unwrap();
+        let seen: Vec<Seen> = read.into_iter().map(|event| (event.event, event.data, event.id)).collect();
+        prop_assert_eq!(seen, expected(&events));
+    }
+
+    #[test]
+    fn the_crate_sse_stream_reads_what_was_encoded(
+        events in prop::collection::vec(fields(), 0..6),
+        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
+    ) {
+        let chunks = chunks(&wire(&events), &cuts).into_iter().map(Ok::<_, Infallible>);
+        let read: Vec<_> = sse_stream::SseStream::from_bytes_stream(stream::iter(chunks))
+            .map(Result::unwrap)
+            .collect()
+            .now_or_never()
+            .unwrap();
+        let seen: Vec<_> = read
+            .into_iter()
+            .filter_map(|sse| Some((sse.event.unwrap_or_default(), sse.data?, sse.id)))
+            .collect();
+        let expected: Vec<_> = events
+            .into_iter()
+            .filter_map(|Fields { event, id, data, .. }| {
+                let data = data?.replace("\r\n", "\n").replace('\r', "\n");
+                Some((event.unwrap_or_default(), data, id))
+            })
+            .collect();
+        prop_assert_eq!(seen, expected);
+    }
+
+    #[test]
+    fn the_naive_reader_reads_the_same_from_messages_that_are_sent_on(
+        events in prop::collection::vec(fields(), 0..6),
+    ) {
+        let original = naive::read(&wire(&events));
+        let copy = naive::read(&sent_on(wire(&events)));
+        prop_assert_eq!(&copy.events, &original.events);
+        prop_assert_eq!(copy.place, naive::Place::BetweenEvents);
+        // Only what follows the last message cannot be sent on.
+        let last_message = events.iter().rposition(|event| event.data.is_some());
+        let up_to_last = &events[..last_message.map_or(0, |last| last + 1)];
+        let original = naive::read(&wire(up_to_last));
+        prop_assert_eq!(copy.last_event_id, original.last_event_id);
+        prop_assert_eq!(copy.retry, original.retry);
+    }
+
+    #[test]
+    fn text_of_a_message_forges_no_field(
+        (event, data, id) in (text(), text(), text()),
+        retry in prop::option::of(any::<u64>()),
+    ) {
+        let mut message = Message::new(data.clone()).event(event.clone());
+        message.last_event_id = id.clone().into();
+        message.retry = retry.map(Duration::from_millis);
+        // Any id, so that it is seen whether the message keeps, replaces or clears it.
+        let before = Event::new().id(7).data("");
+        let wire: Bytes = [before, Event::from(message)].into_iter().collect::<Encoded>().into();
+        let reading = naive::read(&wire);
+        let name = event.replace(forbidden, "\u{fffd}");
+        let id = if id.is_empty() || id.contains(forbidden) { "7".to_owned() } else { id };
+        let data = data.replace("\r\n", "\n").replace('\r', "\n");
+        prop_assert_eq!(reading.events.len(), 2);
+        let name = if name.is_empty() { "message".to_owned() } else { name };
+        prop_assert_eq!(&reading.events[1], &(name, data, id));
+        prop_assert_eq!(reading.retry, retry);
+        prop_assert_eq!(reading.place, naive::Place::BetweenEvents);
+    }
+}
+
+#[test]
+fn a_message_keeps_what_the_stream_did_with_its_id() {
+    let wire = sent_on(Bytes::from_static(
+        b"data: none\n\nid: 1\n\ndata: one\n\ndata: same\n\nid\ndata: cleared\n\ndata: still\n\n",
+    ));
+    assert_eq!(
+        wire,
+        "data: none\n\nid: 1\ndata: one\n\nid: 1\ndata: same\n\n\
+         id: \ndata: cleared\n\nid: \ndata: still\n\n",
+    );
+}
+
+#[test]
+fn a_message_without_its_id_has_none_even_if_the_stream_cleared_it() {
+    for wire in [&b"id: 1\ndata: a\n\n"[..], b"id\ndata: a\n\n", b"data: a\n\n"] {
+        let message = Decoder::new().decode(&mut &wire[..]).unwrap().unwrap().without_id();
+        assert_eq!(message, Message::new("a"));
+        assert_eq!(Event::from(message), Event::from("a"));
+    }
+}
+
+#[test]
+fn a_created_message_equals_the_decoded_one() {
+    let mut wire = &b"retry: 5\nid: 1\nevent: e\ndata: a\n\nid:\ndata: b\n\n"[..];
+    let mut decoder = Decoder::new();
+    let mut next = || decoder.decode(&mut wire).unwrap().unwrap();
+    let retry = Duration::from_millis(5);
+    assert_eq!(next(), Message::new("a").event("e").last_event_id("1").retry(retry));
+    let second = next();
+    assert_eq!(second, Message::new("b").last_event_id(""));
+    assert_ne!(second, Message::new("b"), "the stream cleared the id");
+}
+
+#[test]
+fn a_name_with_nul_is_sent_on_with_a_replacement_character() {
+    let wire = sent_on(Bytes::from_static(b"event: a\0b\ndata: c\n\n"));
+    assert_eq!(wire, "event: a\u{fffd}b\ndata: c\n\n");
+}

@@ -1,0 +1,296 @@
+//! What events look like on the wire, byte by byte.
+
+use std::{borrow::Cow, error::Error as _, time::Duration};
+
+use tower_sse::{Encoded, Event, EventId, EventName};
+
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+#[track_caller]
+fn assert_wire(event: Event, wire: &str) {
+    assert_eq!(str::from_utf8(Encoded::from(event).as_bytes()).unwrap(), wire);
+}
+
+#[test]
+fn data_alone_is_a_data_line_and_an_empty_line() {
+    assert_wire(Event::new().data("hello"), "data: hello\n\n");
+    assert_wire(Event::from("hello"), "data: hello\n\n");
+    assert_wire(Event::from(String::from("hello")), "data: hello\n\n");
+}
+
+#[test]
+fn text_of_every_kind_is_data() {
+    let owned = String::from("hello");
+    let borrowed: &str = &owned;
+    let events = [
+        Event::from_static("hello"),
+        Event::from(borrowed),
+        Event::from(&owned),
+        Event::from(Cow::Borrowed(borrowed)),
+        Event::new().data(borrowed),
+        Event::new().data(&owned),
+        Event::new().data(Box::<str>::from(borrowed)),
+        Event::new().data(Cow::Borrowed(borrowed)),
+    ];
+    for event in events {
+        assert_wire(event, "data: hello\n\n");
+    }
+    assert_wire(Event::new().comment(borrowed), ": hello\n");
+}
+
+#[test]
+fn every_line_break_in_data_begins_one_new_line() {
+    for text in ["a\nb", "a\rb", "a\r\nb"] {
+        assert_wire(Event::from(text), "data: a\ndata: b\n\n");
+    }
+    assert_wire(Event::from("a\n\rb"), "data: a\ndata: \ndata: b\n\n");
+    assert_wire(Event::from("a\r\r\nb"), "data: a\ndata: \ndata: b\n\n");
+    assert_wire(Event::from("\na"), "data: \ndata: a\n\n");
+}
+
+#[test]
+fn a_trailing_line_break_is_kept() {
+    for text in ["a\n", "a\r", "a\r\n"] {
+        assert_wire(Event::from(text), "data: a\ndata: \n\n");
+    }
+    assert_wire(Event::from("\n"), "data: \ndata: \n\n");
+}
+
+#[test]
+fn line_breaks_are_found_in_long_data_too() {
+    let (long, longer) = ("x".repeat(40), "y".repeat(5000));
+    assert_wire(
+        Event::from(format!("{long}\r\n{longer}\n{long}")),
+        &format!("data: {long}\ndata: {longer}\ndata: {long}\n\n"),
+    );
+}
+
+#[test]
+fn empty_data_is_a_line_of_its_own() {
+    assert_wire(Event::from(""), "data: \n\n");
+    assert_wire(Event::new().id(1).data(""), "id: 1\ndata: \n\n");
+}
+
+#[test]
+fn spaces_and_colons_in_data_survive() {
+    assert_wire(Event::from(" two: leading"), "data:  two: leading\n\n");
+}
+
+#[test]
+fn a_name_is_an_event_line() {
+    assert_wire(Event::new().event("tick").data("1"), "event: tick\ndata: 1\n\n");
+    assert_wire(Event::new().event("tick"), "event: tick\n\n");
+    assert_wire(Event::new().event("").data("1"), "event: \ndata: 1\n\n");
+}
+
+#[test]
+fn an_id_without_data_is_written_without_data() {
+    assert_wire(Event::new().id("a"), "id: a\n\n");
+    assert_wire(Event::new().id(""), "id: \n\n");
+}
+
+/// Firefox and WebKit ignore an ID without data.
+#[test]
+fn a_checkpoint_has_an_id_and_empty_data() {
+    assert_wire(
+        Event::new().event("checkpoint").id("a").data(""),
+        "event: checkpoint\nid: a\ndata: \n\n",
+    );
+}
+
+#[test]
+fn integers_of_every_type_are_ids() {
+    let wires = [
+        (Event::new().id(42), "id: 42\n\n"),
+        (Event::new().id(0_u8), "id: 0\n\n"),
+        (Event::new().id(u16::MAX), "id: 65535\n\n"),
+        (Event::new().id(7_u32), "id: 7\n\n"),
+        (Event::new().id(u64::MAX), "id: 18446744073709551615\n\n"),
+        (Event::new().id(u128::MAX), "id: 340282366920938463463374607431768211455\n\n"),
+        (Event::new().id(7_usize), "id: 7\n\n"),
+        (Event::new().id(i8::MIN), "id: -128\n\n"),
+        (Event::new().id(-1_i16), "id: -1\n\n"),
+        (Event::new().id(-42_i32), "id: -42\n\n"),
+        (Event::new().id(i64::MIN), "id: -9223372036854775808\n\n"),
+        (Event::new().id(i128::MIN), "id: -170141183460469231731687303715884105728\n\n"),
+        (Event::new().id(-7_isize), "id: -7\n\n"),
+    ];
+    for (event, wire) in wires {
+        assert_wire(event, wire);
+    }
+}
+
+#[test]
+fn a_lone_comment_or_retry_is_a_line_and_no_block() {
+    assert_wire(Event::new().comment("ping"), ": ping\n");
+    assert_wire(Event::new().comment(""), ": \n");
+    assert_wire(Event::new().comment("a\r\nb"), ": a\n: b\n");
+    assert_wire(Event::new().retry(Duration::from_millis(1500)), "retry: 1500\n");
+    assert_wire(
+        Event::new().comment("ping").retry(Duration::from_secs(1)),
+        ": ping\nretry: 1000\n",
+    );
+}
+
+#[test]
+fn retry_is_whole_milliseconds() {
+    assert_wire(Event::new().retry(Duration::ZERO), "retry: 0\n");
+    assert_wire(Event::new().retry(Duration::from_nanos(1_999_999)), "retry: 1\n");
+    assert_wire(Event::new().retry(Duration::MAX), "retry: 18446744073709551615\n");
+}
+
+#[test]
+fn all_fields_come_in_one_block_in_a_fixed_order() {
+    let event = Event::new()
+        .data("a\nb")
+        .id("7")
+        .event("tick")
+        .retry(Duration::from_secs(2))
+        .comment("why");
+    assert_wire(event, ": why\nretry: 2000\nevent: tick\nid: 7\ndata: a\ndata: b\n\n");
+}
+
+#[test]
+fn the_last_value_of_a_field_set_twice_wins() {
+    let event = Event::new()
+        .data("a")
+        .data("b")
+        .id(1)
+        .id("2")
+        .event("x")
+        .event("y")
+        .comment("c")
+        .comment("d");
+    assert_wire(event, ": d\nevent: y\nid: 2\ndata: b\n\n");
+}
+
+#[test]
+fn an_event_without_fields_encodes_to_nothing() {
+    assert_wire(Event::new(), "");
+}
+
+#[test]
+fn events_are_equal_if_their_bytes_are() {
+    assert_eq!(Event::new().id(7).data("a\nb"), Event::new().id("7").data("a\r\nb"));
+    assert_eq!(Event::new().retry(Duration::from_micros(1_500)), Event::new().retry(MILLISECOND));
+    assert_eq!(Event::from_static("a"), Event::from(String::from("a")));
+
+    assert_ne!(Event::new(), Event::from(""));
+    assert_ne!(Event::new().event("").data("a"), Event::from("a"));
+    assert_ne!(Event::new().id(7).data("a"), Event::new().id(7).data("b"));
+}
+
+#[test]
+fn several_events_can_be_encoded_as_one() {
+    let events: Encoded =
+        [Event::from("a"), Event::new(), Event::new().id(2).data("b")].into_iter().collect();
+    assert_eq!(events.as_bytes(), b"data: a\n\nid: 2\ndata: b\n\n");
+    let wire: bytes::Bytes = events.into();
+    assert_eq!(wire, "data: a\n\nid: 2\ndata: b\n\n");
+}
+
+#[test]
+fn no_run_time_text_can_forge_a_field() {
+    for (text, character, position) in
+        [("\n", '\n', 0), ("7\r", '\r', 1), ("ab\0c", '\0', 2), ("ü\ndata: x", '\n', 2)]
+    {
+        let name = EventName::try_from(text).unwrap_err();
+        assert_eq!(
+            (name.field(), name.character(), name.position()),
+            ("event", character, position)
+        );
+        let id = EventId::try_from(text.to_owned()).unwrap_err();
+        assert_eq!((id.field(), id.character(), id.position()), ("id", character, position));
+        assert_eq!(text.parse::<EventId>().unwrap_err(), id);
+        assert_eq!(text.parse::<EventName>().unwrap_err(), name);
+        assert!(name.source().is_none());
+        assert_eq!(Event::new().try_event(text).unwrap_err(), name);
+        assert_eq!(Event::new().try_id(text).unwrap_err(), id);
+    }
+    assert_eq!(
+        EventName::try_from("a\rb").unwrap_err().to_string(),
+        r"event name contains '\r' at byte 1"
+    );
+}
+
+#[test]
+fn run_time_names_and_ids_are_written_unchanged() -> Result<(), tower_sse::InvalidField> {
+    let (name, id) = (EventName::try_from(String::from(" ü: "))?, EventId::try_from("épée")?);
+    assert_eq!((name.as_str(), id.as_str()), (" ü: ", "épée"));
+    let event = Event::new().event(name).id(id);
+    let name = String::from(" ü: ");
+    assert_eq!(Event::new().try_event(&name)?.try_id("épée")?, event);
+    assert_wire(event, "event:  ü: \nid: épée\n\n");
+    Ok(())
+}
+
+#[test]
+#[should_panic(expected = "an event's name cannot contain a line break or NUL")]
+fn a_literal_name_with_a_line_break_panics() {
+    let _ = Event::new().event("a\nb");
+}
+
+#[test]
+#[should_panic(expected = "an event's id cannot contain a line break or NUL")]
+fn a_literal_id_with_a_nul_panics() {
+    let _ = Event::new().id("a\0b");
+}
+
+#[cfg(feature = "json")]
+mod json {
+    use serde::{Serialize, Serializer, ser::Error as _};
+    use serde_json::{json, value::RawValue};
+    use tower_sse::{Encoded, Event, Json};
+
+    use super::{MILLISECOND, assert_wire};
+
+    struct Unserialisable;
+
+    impl Serialize for Unserialisable {
+        fn serialize<S: Serializer>(&self, _: S) -> Result<S::Ok, S::Error> {
+            Err(S::Error::custom("no"))
+        }
+    }
+
+    #[track_caller]
+    fn assert_json_wire<T: Serialize>(event: Json<T>, wire: &str) {
+        assert_eq!(str::from_utf8(Encoded::try_new(event).unwrap().as_bytes()).unwrap(), wire);
+    }
+
+    #[test]
+    fn json_is_the_data_of_an_event() {
+        assert_json_wire(Json::new(json!({"a": [1, "b\nc"]})), "data: {\"a\":[1,\"b\\nc\"]}\n\n");
+        assert_json_wire(Event::new().event("n").id(7).json(1), "event: n\nid: 7\ndata: 1\n\n");
+        assert_json_wire(Event::new().id("x").json(""), "id: x\ndata: \"\"\n\n");
+        let replaced = Event::from("a").retry(MILLISECOND).comment("c").json(1);
+        assert_json_wire(replaced, ": c\nretry: 1\ndata: 1\n\n");
+        assert_wire(Event::new().id(7).json_data(&[1, 2]).unwrap(), "id: 7\ndata: [1,2]\n\n");
+    }
+
+    #[test]
+    fn run_time_text_names_json_too() -> Result<(), tower_sse::InvalidField> {
+        let named = Event::new().try_event("n")?.try_id("x")?;
+        assert_json_wire(named.json(1), "event: n\nid: x\ndata: 1\n\n");
+        Ok(())
+    }
+
+    #[test]
+    fn raw_json_with_line_breaks_stays_in_its_field() {
+        let raw = RawValue::from_string("{\r\n\"a\":\n1,\r\"b\":2}".to_owned()).unwrap();
+        assert_json_wire(Json::new(&raw), "data: {\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}\n\n");
+        assert_json_wire(
+            Event::new().id(1).json([&raw]),
+            "id: 1\ndata: [{\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}]\n\n",
+        );
+        assert_wire(
+            Event::new().json_data(&raw).unwrap(),
+            "data: {\ndata: \"a\":\ndata: 1,\ndata: \"b\":2}\n\n",
+        );
+    }
+
+    #[test]
+    fn a_value_that_fails_to_serialize_is_an_error() {
+        assert_eq!(Encoded::try_new(Json::new(Unserialisable)).unwrap_err().to_string(), "no");
+        assert_eq!(Event::new().json_data(&Unserialisable).unwrap_err().to_string(), "no");
+    }
+}

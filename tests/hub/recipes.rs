@@ -1,0 +1,230 @@
+//! The recipes of the hub's manual page.
+
+use std::{
+    sync::{Barrier, Mutex},
+    thread,
+    time::Duration,
+};
+
+use tokio::{task::yield_now, time::advance};
+use tower_sse::{
+    EventId, LastEventId,
+    hub::{GapPolicy, Hub, Subscription},
+};
+
+use crate::{
+    client::{Client, publish, read, sequence},
+    ids::foreign,
+};
+
+const WINDOW: Duration = Duration::from_millis(100);
+const HOUR: Duration = Duration::from_secs(3600);
+
+fn values() -> Hub {
+    Hub::builder().retain_events(1).retain_for(24 * HOUR).build()
+}
+
+fn prices(hub: &Hub, symbols: &[&str], last: Option<LastEventId>) -> Subscription {
+    hub.subscribe(symbols)
+        .recent(symbols.len())
+        .gap_policy(GapPolicy::Ignore)
+        .flush_window(WINDOW)
+        .resume(last)
+}
+
+/// Publishes rounds of values, and returns the last round as a client receives it.
+fn publish_rounds(hub: &Hub, symbols: &[&str], rounds: usize) -> Vec<String> {
+    let mut newest = Vec::new();
+    for round in 0..rounds {
+        let publish =
+            |symbol: &&str| format!("{round}@{}", publish(hub, symbol, &format!("{round}")));
+        newest = symbols.iter().map(publish).collect();
+    }
+    newest
+}
+
+#[tokio::test(start_paused = true)]
+async fn slow_client_receives_only_the_newest_value_of_each_topic() {
+    let names: Vec<_> = (0..50).map(|n| format!("symbol {n}")).collect();
+    let symbols: Vec<_> = names.iter().map(String::as_str).collect();
+    let hub = values();
+    let first = publish_rounds(&hub, &symbols, 3);
+    let mut slow = Client::new(prices(&hub, &symbols, None));
+    assert_eq!(slow.read(), first, "on a first visit");
+    for rounds in [1, 2, 100] {
+        // A new cooperative budget, or the subscription would be pending after many reads.
+        yield_now().await;
+        advance(WINDOW).await;
+        let newest = publish_rounds(&hub, &symbols, rounds);
+        assert_eq!(slow.read(), newest, "behind by {rounds} rounds");
+    }
+    let last = slow.last_event_id();
+    drop(slow);
+    let newest = publish_rounds(&hub, &symbols, 10);
+    for last in [last, Some(foreign()), Some(LastEventId::try_from("?").unwrap())] {
+        yield_now().await;
+        assert_eq!(Client::new(prices(&hub, &symbols, last.clone())).read(), newest, "{last:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn flush_window_sends_only_the_newest_value_of_each_topic() {
+    let hub = values();
+    let symbols = ["a", "b"];
+    let mut client = Client::new(prices(&hub, &symbols, None));
+    assert!(client.poll().is_pending());
+    publish_rounds(&hub, &symbols, 1);
+    assert_eq!(client.read(), ["0@1", "0@2"]);
+    for _ in 0..3 {
+        let mut newest = Vec::new();
+        for _ in 0..5 {
+            newest = publish_rounds(&hub, &symbols, 2);
+            assert!(client.read().is_empty(), "in the window");
+        }
+        advance(WINDOW).await;
+        assert_eq!(client.read(), newest);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn newest_value_is_kept_for_the_time_that_was_set() {
+    let hub = values();
+    let newest = publish_rounds(&hub, &["a"], 2);
+    let visit = || Client::new(prices(&hub, &["a"], None)).read();
+    advance(23 * HOUR).await;
+    publish(&hub, "b", "evicts old events");
+    assert_eq!(visit(), newest);
+    advance(2 * HOUR).await;
+    assert!(visit().is_empty());
+}
+
+#[test]
+fn position_rendered_into_a_page_misses_no_later_event() {
+    let hub = Hub::builder().retain_events(2).build();
+    let pages: Vec<_> = (0..4)
+        .map(|number| {
+            let position = hub.position();
+            assert_eq!(sequence(position.as_str()), number);
+            publish(&hub, "a", "a");
+            position
+        })
+        .map(LastEventId::from)
+        .collect();
+    let after = |page: usize| read(&hub, &["a", "new"], pages[page].clone());
+    assert_eq!(after(3), ["a@4"]);
+    assert_eq!(after(2), ["a@3", "a@4"]);
+    assert_eq!(after(1), ["gap a@2", "a@3", "a@4"]);
+    assert_eq!(after(0), ["gap a@2", "a@3", "a@4"]);
+}
+
+/// A table with the version of each row.
+#[derive(Default)]
+struct Database(Mutex<[u64; 3]>);
+
+const ROWS: [&str; 3] = ["a", "b", "c"];
+
+impl Database {
+    fn write(&self, row: usize) -> u64 {
+        let mut rows = self.0.lock().unwrap();
+        rows[row] += 1;
+        rows[row]
+    }
+
+    fn read(&self) -> [u64; 3] {
+        *self.0.lock().unwrap()
+    }
+}
+
+/// A page with the state that it has loaded.
+struct Page {
+    events: Client,
+    versions: [u64; 3],
+}
+
+impl Page {
+    fn new(hub: &Hub, position: EventId, versions: [u64; 3]) -> Self {
+        let events = Client::new(hub.subscribe(ROWS).resume(LastEventId::from(position)));
+        Self { events, versions }
+    }
+
+    /// Applies all events to the state. Returns the number that the state included already.
+    fn apply(&mut self) -> usize {
+        let mut repeated = 0;
+        for event in self.events.read() {
+            let (row, version) = event.split_once('@').unwrap().0.split_once(' ').unwrap();
+            let row = ROWS.iter().position(|name| *name == row).expect("an event, and no gap");
+            let version: u64 = version.parse().unwrap();
+            if version <= self.versions[row] {
+                repeated += 1;
+            } else {
+                assert_eq!(version, self.versions[row] + 1, "a change is missing");
+                self.versions[row] = version;
+            }
+        }
+        repeated
+    }
+}
+
+fn publish_row(hub: &Hub, row: usize, version: u64) {
+    publish(hub, ROWS[row], &format!("{} {version}", ROWS[row]));
+}
+
+/// In each order of the two steps of the page and the two of the writer.
+#[test]
+fn change_is_in_the_state_or_in_the_stream() {
+    for (steps, repeats) in [
+        ("write publish position read", 0),
+        ("write position publish read", 1),
+        ("write position read publish", 1),
+        ("position write publish read", 1),
+        ("position write read publish", 1),
+        ("position read write publish", 0),
+    ] {
+        let (hub, database) = (Hub::new(), Database::default());
+        let (mut position, mut versions) = (hub.position(), [0; 3]);
+        for step in steps.split(' ') {
+            match step {
+                "write" => assert_eq!(database.write(0), 1),
+                "publish" => publish_row(&hub, 0, 1),
+                "position" => position = hub.position(),
+                _ => versions = database.read(),
+            }
+        }
+        let mut page = Page::new(&hub, position, versions);
+        assert_eq!(page.apply(), repeats, "{steps}");
+        assert_eq!(page.versions, [1, 0, 0], "{steps}");
+    }
+}
+
+#[test]
+fn no_change_is_lost_or_applied_twice_during_publishing() {
+    const CHANGES: u64 = 3_000;
+    let hub = Hub::builder().retain_events(usize::MAX).retain_bytes(usize::MAX).build();
+    let database = Database::default();
+    let begin = Barrier::new(ROWS.len() + 1);
+    let mut pages = thread::scope(|scope| {
+        let (hub, database, begin) = (&hub, &database, &begin);
+        for row in 0..ROWS.len() {
+            scope.spawn(move || {
+                begin.wait();
+                for _ in 0..CHANGES {
+                    publish_row(hub, row, database.write(row));
+                }
+            });
+        }
+        begin.wait();
+        let mut pages = Vec::new();
+        while database.read() != [CHANGES; 3] || pages.is_empty() {
+            let position = hub.position();
+            pages.push(Page::new(hub, position, database.read()));
+            thread::yield_now();
+        }
+        pages
+    });
+    // Reading all of them would take long, as each reads most events.
+    let step = pages.len().div_ceil(100);
+    for page in pages.iter_mut().step_by(step) {
+        page.apply();
+        assert_eq!(page.versions, [CHANGES; 3]);
+    }
+}

@@ -1,0 +1,116 @@
+//! The maximum cost of one poll, whatever a source or a client sends.
+
+use std::{sync::Arc, task::Waker, time::Duration};
+
+use futures_util::stream;
+use http_body_util::StreamBody;
+use tower_sse::{BoxError, Decoder, Drain, Event, EventBody, SseLayer};
+
+use crate::support::{
+    Feed, Polled, Wakes, data, event_stream, poll_frame, poll_frame_with, through,
+};
+
+/// Nothing else limits a task outside of tokio's cooperative budget.
+#[test]
+fn an_endless_source_of_empty_events_yields_without_a_budget() {
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    let mut events = EventBody::new(stream::repeat(Event::new()));
+    assert_eq!(poll_frame_with(&mut events, &waker), Polled::Pending);
+    assert_eq!(wakes.get(), 1, "it asks to be polled again");
+
+    let frames = stream::repeat_with(|| Ok::<_, BoxError>(http_body::Frame::data("".into())));
+    let layer = SseLayer::new().without_heartbeat();
+    let mut body = through(&layer, event_stream(StreamBody::new(frames))).into_body();
+    assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+    assert_eq!(wakes.get(), 2);
+}
+
+#[tokio::test]
+async fn a_huge_frame_is_passed_on_in_pieces() {
+    let lines = ":\n".repeat(8 << 20);
+    let layer = SseLayer::new().terminator(Event::from("end"));
+    let (feed, source) = Feed::new();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    feed.data(lines.clone());
+    feed.data("data: a\n\n");
+    feed.end();
+    let mut received = Vec::new();
+    while received.len() < lines.len() {
+        match poll_frame(&mut body) {
+            Polled::Data(piece) => {
+                assert!(piece.len() <= 256 << 10, "{} bytes in one piece", piece.len());
+                received.extend_from_slice(&piece);
+            }
+            // The budget of this task is used up.
+            Polled::Pending => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(received == lines.as_bytes());
+    tokio::task::yield_now().await;
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_huge_frame_is_cut_at_its_first_event_boundary() {
+    let layer = SseLayer::new().max_age(tower_sse::MaxAge::new(Duration::from_secs(1)));
+    let (feed, source) = Feed::new();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    feed.data("data: ");
+    assert_eq!(poll_frame(&mut body), data("data: "));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    tokio::time::advance(Duration::from_secs(2)).await;
+    let line = "x".repeat(300 << 10);
+    feed.data([line.as_str(), "\n\ndata: never sent\n\n"].concat());
+    let mut received = Vec::new();
+    while received.len() < line.len() + 2 {
+        match poll_frame(&mut body) {
+            Polled::Data(piece) => received.extend_from_slice(&piece),
+            Polled::Pending => tokio::task::yield_now().await,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(received == [line.as_bytes(), b"\n\n"].concat());
+    tokio::task::yield_now().await;
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[test]
+fn messages_share_the_bytes_of_a_long_id() {
+    let stream = format!("id: {}\ndata: a\n\ndata: b\n\nid: 7\ndata: c\n\n", "x".repeat(1 << 19));
+    let mut decoder = Decoder::new();
+    let mut bytes = stream.as_bytes();
+    let messages: Vec<_> = std::iter::from_fn(|| decoder.decode(&mut bytes).unwrap()).collect();
+    assert_eq!(messages.len(), 3);
+    assert_eq!(messages[0].last_event_id.len(), 1 << 19);
+    assert!(Arc::ptr_eq(&messages[0].last_event_id, &messages[1].last_event_id));
+    assert_eq!(&*messages[2].last_event_id, "7");
+}
+
+/// The source has ended its event: that it passes in pieces must not cost the client the rest.
+#[tokio::test(start_paused = true)]
+async fn an_event_that_was_delivered_whole_is_not_cut_however_slowly_the_client_reads() {
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once().without_retry());
+    let (feed, source) = Feed::new();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    let event = ["data: ", &"x".repeat(4 << 20), "\n\n"].concat();
+    feed.data(event.clone());
+    let Polled::Data(first) = poll_frame(&mut body) else { panic!("no piece") };
+    let mut received = first.to_vec();
+    shutdown.cancel();
+    while received.len() < event.len() {
+        tokio::time::advance(Duration::from_millis(100)).await;
+        match poll_frame(&mut body) {
+            Polled::Data(piece) => received.extend_from_slice(&piece),
+            Polled::Pending => {}
+            other => panic!("{other:?} after {} bytes", received.len()),
+        }
+    }
+    assert!(received == event.as_bytes());
+    tokio::time::advance(Duration::from_millis(100)).await;
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}

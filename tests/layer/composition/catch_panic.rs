@@ -1,0 +1,41 @@
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use http::StatusCode;
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::application::{Place, assert_streams, call, get_request};
+use crate::support::{client, poll_frame, serve_axum};
+
+#[tokio::test]
+async fn catch_panic_leaves_streams_alone() {
+    for place in Place::BOTH {
+        let (app, mut sources) = place.compose(CatchPanicLayer::new());
+        let address = serve_axum(app).await;
+
+        let response = client::get(address, "/events", &[]).await;
+        assert_streams(response, sources.next().await).await;
+    }
+}
+
+#[tokio::test]
+async fn a_handler_panic_becomes_a_500() {
+    for place in Place::BOTH {
+        let (app, _sources) = place.compose(CatchPanicLayer::new());
+
+        let response = call(&app, get_request("/panic", &[])).await;
+        assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{place:?}");
+        assert_eq!(response.headers()["content-type"], "text/plain; charset=utf-8");
+    }
+}
+
+/// `CatchPanic` guards the response's future and not its body, whatever layers are in between.
+#[tokio::test]
+async fn a_body_panic_is_not_caught() {
+    for place in Place::BOTH {
+        let (app, _sources) = place.compose(CatchPanicLayer::new());
+
+        let mut body = call(&app, get_request("/panic-in-body", &[])).await.into_body();
+        let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
+        assert_eq!(panic.downcast_ref::<&str>(), Some(&"in the body"), "{place:?}");
+    }
+}

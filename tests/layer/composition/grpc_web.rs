@@ -1,0 +1,51 @@
+use axum::Router;
+use http::StatusCode;
+use tonic_web::GrpcWebLayer;
+use tower_sse::SseLayer;
+
+use super::application::{application, assert_streams, call, get_request};
+use crate::support::{client, serve_axum};
+
+const EVENT_SOURCE: [(&str, &str); 2] =
+    [("accept", "text/event-stream"), ("cache-control", "no-cache")];
+
+/// Over HTTP/1 it accepts only grpc-web calls, on either side of `SseLayer`.
+#[tokio::test]
+async fn grpc_web_around_everything_answers_400_to_event_streams() {
+    for outside in [true, false] {
+        let (app, sources) = application();
+        let app = if outside {
+            app.layer(SseLayer::new()).layer(GrpcWebLayer::new())
+        } else {
+            app.layer(GrpcWebLayer::new()).layer(SseLayer::new())
+        };
+        let response = call(&app, get_request("/events", &EVENT_SOURCE)).await;
+        assert_eq!(response.status(), StatusCode::BAD_REQUEST, "outside: {outside}");
+        assert!(sources.is_empty());
+    }
+}
+
+#[tokio::test]
+async fn grpc_web_around_the_calls_alone_leaves_event_streams_alone() {
+    let (events, mut sources) = application();
+    let calls = Router::new().route("/call", axum::routing::post(|| async {}));
+    let app = calls.layer(GrpcWebLayer::new()).merge(events).layer(SseLayer::new());
+    let address = serve_axum(app).await;
+
+    let response = client::get(address, "/events", &EVENT_SOURCE).await;
+    assert_streams(response, sources.next().await).await;
+}
+
+#[tokio::test]
+async fn an_axum_layer_covers_the_routes_added_before_it() {
+    let events =
+        || async { tower_sse::response(futures_util::stream::empty::<tower_sse::Event>()) };
+    let app = Router::new()
+        .route("/before", axum::routing::get(events))
+        .layer(SseLayer::new())
+        .route("/after", axum::routing::get(events));
+    for (path, covered) in [("/before", true), ("/after", false)] {
+        let response = call(&app, get_request(path, &EVENT_SOURCE)).await;
+        assert_eq!(response.headers().contains_key("x-accel-buffering"), covered, "{path}");
+    }
+}

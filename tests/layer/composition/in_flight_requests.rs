@@ -1,0 +1,59 @@
+use std::{io, time::Duration};
+
+use tokio::time::advance;
+use tower_http::metrics::InFlightRequestsLayer;
+
+use super::application::{Place, call, get_request};
+use crate::support::{EventReader, Polled, data, poll_frame};
+
+#[tokio::test]
+async fn a_stream_is_in_flight_until_its_client_leaves() {
+    for place in Place::BOTH {
+        let (layer, in_flight) = InFlightRequestsLayer::pair();
+        let (app, mut sources) = place.compose(layer);
+
+        let response = call(&app, get_request("/events", &[])).await;
+        let source = sources.next().await;
+        assert_eq!(in_flight.get(), 1, "{place:?}: after the head");
+        let mut events = EventReader::new(response);
+        source.send("one");
+        assert_eq!(events.next().await.unwrap().data, "one");
+        assert_eq!(in_flight.get(), 1, "{place:?}: in mid-stream");
+        drop(events);
+        assert_eq!(in_flight.get(), 0, "{place:?}: after it left");
+    }
+}
+
+#[tokio::test]
+async fn a_stream_is_in_flight_until_its_end() {
+    for place in Place::BOTH {
+        let (layer, in_flight) = InFlightRequestsLayer::pair();
+        let (app, mut sources) = place.compose(layer);
+
+        let mut body = call(&app, get_request("/events", &[])).await.into_body();
+        let source = sources.next().await;
+        source.send("one");
+        assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
+        assert_eq!(in_flight.get(), 1, "{place:?}");
+        drop(source);
+        assert_eq!(poll_frame(&mut body), Polled::End);
+        drop(body);
+        assert_eq!(in_flight.get(), 0, "{place:?}");
+    }
+}
+
+/// An inner body is dropped when the end is decided, not when the server drops the outer one.
+#[tokio::test(start_paused = true)]
+async fn a_layer_inside_is_released_at_once_when_the_source_fails() {
+    let (layer, in_flight) = InFlightRequestsLayer::pair();
+    let (app, mut sources) = Place::Inside.compose(layer);
+
+    let mut body = call(&app, get_request("/events", &[])).await.into_body();
+    sources.next().await.fail(io::Error::other("disk full"));
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(in_flight.get(), 0, "before the error is held back");
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    assert_eq!(in_flight.get(), 0, "while the error is held back");
+    advance(Duration::from_millis(21)).await;
+    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+}

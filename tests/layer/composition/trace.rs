@@ -1,0 +1,148 @@
+use std::{
+    io,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use tower_http::{
+    classify::{GrpcErrorsAsFailures, ServerErrorsAsFailures, SharedClassifier},
+    trace::{
+        DefaultMakeSpan, DefaultOnRequest, DefaultOnResponse, OnBodyChunk, OnEos, OnFailure,
+        TraceLayer,
+    },
+};
+use tower_sse::SseLayer;
+use tracing::Span;
+
+use super::application::{Place, assert_streams};
+use crate::support::{EventReader, cancelled_task, client, serve_axum};
+
+#[derive(Clone, Default)]
+pub(crate) struct Counts(Arc<[AtomicUsize; 3]>);
+
+impl Counts {
+    /// Returns the numbers of chunks, ends and failures.
+    pub(crate) fn get(&self) -> [usize; 3] {
+        self.0.each_ref().map(|count| count.load(SeqCst))
+    }
+
+    fn count(&self, which: usize) {
+        self.0[which].fetch_add(1, SeqCst);
+    }
+}
+
+impl OnBodyChunk<Bytes> for Counts {
+    fn on_body_chunk(&mut self, _: &Bytes, _: Duration, _: &Span) {
+        self.count(0);
+    }
+}
+
+impl OnEos for Counts {
+    fn on_eos(self, _: Option<&HeaderMap>, _: Duration, _: &Span) {
+        self.count(1);
+    }
+}
+
+impl<F> OnFailure<F> for Counts {
+    fn on_failure(&mut self, _: F, _: Duration, _: &Span) {
+        self.count(2);
+    }
+}
+
+type CountingTraceLayer<C> = TraceLayer<
+    SharedClassifier<C>,
+    DefaultMakeSpan,
+    DefaultOnRequest,
+    DefaultOnResponse,
+    Counts,
+    Counts,
+    Counts,
+>;
+
+/// Returns a trace layer with gRPC's classifier, which inspects a body up to its end. HTTP's
+/// classifier has decided by the head and never treats the end of a body as a failure.
+pub(crate) fn trace(counts: &Counts) -> CountingTraceLayer<GrpcErrorsAsFailures> {
+    TraceLayer::new_for_grpc()
+        .on_body_chunk(counts.clone())
+        .on_eos(counts.clone())
+        .on_failure(counts.clone())
+}
+
+pub(crate) fn http_trace(counts: &Counts) -> CountingTraceLayer<ServerErrorsAsFailures> {
+    TraceLayer::new_for_http()
+        .on_body_chunk(counts.clone())
+        .on_eos(counts.clone())
+        .on_failure(counts.clone())
+}
+
+#[tokio::test]
+async fn trace_observes_every_chunk_and_a_clean_end() {
+    for place in Place::BOTH {
+        let counts = Counts::default();
+        let (app, mut sources) = place.compose(trace(&counts));
+        let address = serve_axum(app).await;
+
+        let response = client::get(address, "/events", &[]).await;
+        assert_streams(response, sources.next().await).await;
+        assert_eq!(counts.get(), [2, 1, 0], "{place:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_leaves_is_no_failure_to_trace() {
+    for place in Place::BOTH {
+        let counts = Counts::default();
+        let (app, mut sources) = place.compose(trace(&counts));
+        let address = serve_axum(app).await;
+
+        let mut events = EventReader::new(client::get(address, "/events", &[]).await);
+        let source = sources.next().await;
+        source.send("one");
+        assert_eq!(events.next().await.unwrap().data, "one");
+        drop(events);
+        source.dropped().await;
+        assert_eq!(counts.get(), [1, 0, 0], "{place:?}");
+    }
+}
+
+/// A cancellation ends the stream of an `EventSource` cleanly and fails the body of every other client.
+#[tokio::test]
+async fn a_cancelled_source_is_a_failure_to_an_outer_trace_only_if_the_body_fails() {
+    let event_source = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
+    for (headers, expected) in [(&event_source[..], [0, 1, 0]), (&[], [1, 0, 1])] {
+        let counts = Counts::default();
+        let (app, mut sources) = Place::Outside.compose_with(SseLayer::new(), trace(&counts));
+        let address = serve_axum(app).await;
+
+        let response = client::get(address, "/events", headers).await;
+        let error = io::Error::other(cancelled_task().await);
+        sources.next().await.fail(error);
+        if expected == [0, 1, 0] {
+            assert!(EventReader::new(response).rest().await.is_empty());
+        } else {
+            response.into_body().collect().await.expect_err("the body fails");
+        }
+        assert_eq!(counts.get(), expected);
+    }
+}
+
+#[tokio::test]
+async fn an_error_of_the_source_is_one_failure() {
+    // To an outer layer, the last line that the layer sends before the failure is a chunk.
+    for (place, chunks) in [(Place::Inside, 0), (Place::Outside, 1)] {
+        let counts = Counts::default();
+        let (app, mut sources) = place.compose(trace(&counts));
+        let address = serve_axum(app).await;
+
+        let response = client::get(address, "/events", &[]).await;
+        sources.next().await.fail(io::Error::other("disk full"));
+        response.into_body().collect().await.expect_err("the body fails");
+        assert_eq!(counts.get(), [chunks, 0, 1], "{place:?}");
+    }
+}

@@ -1,0 +1,319 @@
+//! Heartbeats are sent when a stream is silent and only then: poll by poll, under a paused clock.
+
+use std::{pin::Pin, sync::Arc, task::Waker, time::Duration};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::Response;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
+use tokio::time::{self, Instant};
+use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
+
+use crate::support::{
+    Feed, Polled, Wakes, data, event_stream, poll_frame, poll_frame_with, through,
+};
+
+const SECOND: Duration = Duration::from_secs(1);
+const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// Returns a layer whose interval puts deadlines on whole seconds since it was made.
+fn every_16_seconds() -> SseLayer {
+    SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND))
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_a_silent_stream_gets_a_bare_comment_line_after_15_seconds() {
+    let (_feed, source) = Feed::new();
+    let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+
+    time::advance(15 * SECOND - MILLISECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
+    let (_feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+
+    time::advance(16 * SECOND - MILLISECOND).await;
+    assert_eq!(wakes.get(), 0);
+    time::advance(2 * MILLISECOND).await;
+    assert_eq!(wakes.get(), 1);
+    assert_eq!(poll_frame_with(&mut body, &waker), data(":\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let tasks = [0; 3].map(|_| Arc::new(Wakes::default()));
+    for task in &tasks {
+        let waker = Waker::from(Arc::clone(task));
+        assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+        assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
+    }
+    // Also where the timer was armed for a silence that has ended.
+    time::advance(SECOND).await;
+    feed.data("data: x\n\n");
+    let last = Waker::from(Arc::clone(&tasks[1]));
+    assert_eq!(poll_frame_with(&mut body, &last), data("data: x\n\n"));
+    assert_eq!(poll_frame_with(&mut body, &last), Polled::Pending);
+    let woken = || tasks.each_ref().map(|task| task.get());
+    let before = woken();
+    time::advance(15 * SECOND + MILLISECOND).await;
+    assert_eq!(woken()[1], before[1] + 1, "for the silence before");
+    assert_eq!(poll_frame_with(&mut body, &last), Polled::Pending);
+    time::advance(SECOND + MILLISECOND).await;
+    assert_eq!(woken(), [before[0], before[1] + 2, before[2]]);
+    assert_eq!(poll_frame_with(&mut body, &last), data(":\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_repeat_while_the_silence_lasts() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    for _ in 0..5 {
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(16 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), data(":\n"));
+    }
+    feed.data("data: a\n\n");
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn every_byte_restarts_the_interval() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    for _ in 0..5 {
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(15 * SECOND).await;
+        feed.data("data: a\n\n");
+        assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    }
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    // The timer armed for the first silence has fired long ago.
+    time::advance(15 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_ready_event_replaces_a_due_heartbeat() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(60 * SECOND).await;
+    feed.data("data: a\n\n");
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_before_the_first_poll_does_not_count() {
+    let (_feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    time::advance(60 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(15 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn streams_share_heartbeat_deadlines_at_most_a_sixteenth_late() {
+    let layer = every_16_seconds();
+    let made = Instant::now();
+    let mut bodies = Vec::new();
+    for _ in 0..10 {
+        time::advance(97 * MILLISECOND).await;
+        let (feed, source) = Feed::new();
+        let mut body = through(&layer, event_stream(source)).into_body();
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        bodies.push((feed, body));
+    }
+    time::advance(made + 17 * SECOND - MILLISECOND - Instant::now()).await;
+    for (_, body) in &mut bodies {
+        assert_eq!(poll_frame(body), Polled::Pending);
+    }
+    time::advance(MILLISECOND).await;
+    for (_, body) in &mut bodies {
+        assert_eq!(poll_frame(body), data(":\n"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_custom_comment_can_have_several_lines() {
+    for (text, expected) in [("ping", ": ping\n"), ("", ": \n"), ("a\r\nb", ": a\n: b\n")] {
+        let (_feed, source) = Feed::new();
+        let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::every(SECOND).comment(text));
+        let mut body = through(&layer, event_stream(source)).into_body();
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(2 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), data(expected));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
+    let (feed, source) = Feed::new();
+    let layer: SseLayer = SseLayer::new()
+        .heartbeat(Heartbeat::every(SECOND).event("heartbeat", "1 s").comment("ping"));
+    let mut body = through(&layer, event_stream(source)).into_body();
+    let mut after = async |chunk: &'static str| {
+        feed.data(chunk);
+        assert_eq!(poll_frame(&mut body), data(chunk));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(2 * SECOND).await;
+        poll_frame(&mut body)
+    };
+    let event = "event: heartbeat\ndata: 1 s\n\n";
+    assert_eq!(after("data: a\n\n").await, data(event));
+    assert_eq!(after("data: a\n").await, data(": ping\n"));
+    assert_eq!(after("data: b").await, Polled::Pending);
+    assert_eq!(after("\n").await, data(": ping\n"));
+    assert_eq!(after("\n").await, data(event));
+    assert_eq!(after(": from afar\n").await, data(event));
+    assert_eq!(after("data: a\r\n\r").await, data("\nevent: heartbeat\ndata: 1 s\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_line_feed_that_completes_a_crlf_is_not_sent_twice() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    feed.data("data: a\r");
+    assert_eq!(poll_frame(&mut body), data("data: a\r"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(20 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), data("\n:\n"));
+    feed.data("\n");
+    assert_eq!(poll_frame(&mut body), Polled::Pending, "an empty frame is no frame");
+    feed.data("\r\n");
+    assert_eq!(poll_frame(&mut body), data("\r\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_byte_order_mark_after_a_heartbeat_is_dropped() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(20 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    feed.data(&b"\xef"[..]);
+    feed.data(&b"\xbb"[..]);
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    feed.data(&b"\xbfdata: a\n\n"[..]);
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_leading_byte_order_mark_is_kept() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    feed.data("\u{feff}");
+    assert_eq!(poll_frame(&mut body), data("\u{feff}"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(20 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_layer_without_heartbeats_sends_none() {
+    let (_feed, source) = Feed::new();
+    let layer: SseLayer = SseLayer::new().without_heartbeat();
+    let mut body = through(&layer, event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    time::advance(3600 * SECOND).await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_unrepresentable_interval_sends_no_heartbeats() {
+    let (_feed, source) = Feed::new();
+    let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::every(Duration::MAX));
+    let mut body = through(&layer, event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+}
+
+#[test]
+fn without_a_runtime_no_heartbeats_are_sent_and_nothing_panics() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&SseLayer::new().padding(2), event_stream(source)).into_body();
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    feed.data("data: a\n\n");
+    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    feed.fail("broken");
+    assert_eq!(poll_frame(&mut body), data(":\n"));
+    assert_eq!(poll_frame(&mut body), Polled::Failed("broken".to_owned()));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+#[test]
+#[should_panic(expected = "the interval of heartbeats cannot be zero")]
+fn an_interval_of_zero_panics() {
+    let _ = Heartbeat::every(Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_layer_writes_nothing_into_a_stream_with_a_content_coding() {
+    for (coding, beats) in [("gzip", false), ("identity", true)] {
+        let (feed, source) = Feed::new();
+        let mut response = event_stream(source);
+        response.headers_mut().insert("content-encoding", coding.parse().unwrap());
+        let layer = every_16_seconds().padding(2).terminator(tower_sse::Event::from("[DONE]"));
+        let mut body = through(&layer, response).into_body();
+        if beats {
+            assert_eq!(poll_frame(&mut body), data(":\n"));
+        }
+        feed.data(&b"\x1f\x8b\n"[..]);
+        assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::from_static(b"\x1f\x8b\n")));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        time::advance(60 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), if beats { data(":\n") } else { Polled::Pending });
+        feed.data(&b"\n"[..]);
+        assert_eq!(poll_frame(&mut body), data("\n"));
+        feed.end();
+        assert_eq!(
+            poll_frame(&mut body),
+            if beats { data("data: [DONE]\n\n") } else { Polled::End }
+        );
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_source_without_bytes_does_not_starve_heartbeats() {
+    let events = stream::repeat_with(Event::new);
+    type AnyBody = Pin<Box<dyn Body<Data = Bytes, Error = BoxError>>>;
+    let answers: [Response<AnyBody>; 2] = [
+        tower_sse::response(events).map(|body| Box::pin(body) as _),
+        event_stream(StreamBody::new(stream::repeat_with(|| Ok(Frame::data(Bytes::new())))))
+            .map(|body| Box::pin(body) as _),
+    ];
+    for answer in answers {
+        let mut body = through(&every_16_seconds(), answer).into_body();
+        let frame = async {
+            let mut ticks = time::interval(SECOND);
+            loop {
+                tokio::select! {
+                    frame = body.frame() => break frame,
+                    // A clock that advances although the body is never idle.
+                    _ = ticks.tick() => time::advance(SECOND).await,
+                }
+            }
+        };
+        let frame = time::timeout(60 * SECOND, frame).await.expect("a heartbeat");
+        assert_eq!(frame.unwrap().unwrap().into_data().unwrap(), ":\n");
+    }
+}

@@ -1,0 +1,207 @@
+// Each probe uses only one of its two constants.
+#![allow(dead_code)]
+
+use std::{
+    cell::Cell,
+    marker::{PhantomData, PhantomPinned},
+    pin::Pin,
+    rc::Rc,
+    task::{Context, Poll},
+};
+
+use tower_sse::{
+    CloseReason, CloseReport, Decoder, Disconnect, Drain, Encoded, Event, EventBody, EventId,
+    EventName, EventTooLarge, Heartbeat, InvalidField, LastEventId, MaxAge, Message, MessageStream,
+    Refusal, ResponseFuture, Retry, SseBody, SseLayer, SseService, Stats, StatsSnapshot,
+    StreamOptions, marker,
+};
+
+/// Evaluates whether a type implements a trait. An inherent constant takes precedence over one of a
+/// trait wherever its bound holds.
+macro_rules! implements {
+    ($type:ty: $trait:path) => {{
+        struct Probe<T>(PhantomData<T>);
+        trait Otherwise {
+            const ANSWER: bool = false;
+        }
+        impl<T> Otherwise for Probe<T> {}
+        impl<T: $trait> Probe<T> {
+            const ANSWER: bool = true;
+        }
+        <Probe<$type>>::ANSWER
+    }};
+}
+
+/// Lists which of the four traits a type implements.
+macro_rules! traits {
+    ($type:ty) => {
+        [
+            ("Send", implements!($type: Send)),
+            ("Sync", implements!($type: Sync)),
+            ("Unpin", implements!($type: Unpin)),
+            ("Clone", implements!($type: Clone)),
+        ]
+        .into_iter()
+        .filter_map(|(name, implemented)| implemented.then_some(name))
+        .collect::<Vec<_>>()
+        .join(" ")
+    };
+}
+
+/// Asserts that every type has exactly these traits.
+macro_rules! assert_traits {
+    ($expected:literal: $($type:ty),+ $(,)?) => {
+        $(assert_eq!(traits!($type), $expected, stringify!($type));)+
+    };
+}
+
+struct Plain;
+type Cloning = u8;
+/// A type that is `Send` but not `Sync`.
+type Sending = Cell<u8>;
+/// A type that is neither.
+type Local = Rc<u8>;
+type Pinned = PhantomPinned;
+
+#[test]
+fn the_probe_distinguishes_types() {
+    assert_traits!("Send Sync Unpin": Plain);
+    assert_traits!("Send Sync Unpin Clone": Cloning);
+    assert_traits!("Send Unpin Clone": Sending);
+    assert_traits!("Unpin Clone": Local);
+    assert_traits!("Send Sync Clone": Pinned);
+}
+
+#[test]
+fn every_kind_of_layer_has_all_auto_traits() {
+    assert_traits!(
+        "Send Sync Unpin Clone":
+        SseLayer, SseLayer<marker::Http>, SseLayer<marker::Events>, SseLayer<marker::EventResponse>,
+        SseLayer<Local>, SseLayer<Plain>, SseLayer<Pinned>,
+    );
+}
+
+#[test]
+fn a_service_has_the_auto_traits_of_its_inner_service() {
+    assert_traits!("Send Sync Unpin": SseService<Plain>);
+    assert_traits!("Send Sync Unpin Clone": SseService<Cloning>);
+    assert_traits!("Send Unpin Clone": SseService<Sending>);
+    assert_traits!("Unpin Clone": SseService<Local>);
+    assert_traits!("Send Sync Clone": SseService<Pinned>);
+    assert_traits!("Send Sync Unpin Clone": SseService<Cloning, Local>);
+}
+
+#[test]
+fn a_future_has_the_auto_traits_of_its_inner_future() {
+    assert_traits!("Send Sync Unpin": ResponseFuture<Plain>);
+    assert_traits!("Send Sync Unpin": ResponseFuture<Plain, Local>);
+    assert_traits!("Send Unpin": ResponseFuture<Sending>);
+    assert_traits!("Unpin": ResponseFuture<Local>);
+    assert_traits!("Send Sync": ResponseFuture<Pinned>);
+}
+
+#[test]
+fn bodies_have_the_auto_traits_of_their_parts() {
+    assert_traits!("Send Sync Unpin": EventBody<Plain>, SseBody<Plain>, SseBody<EventBody<Plain>>);
+    assert_traits!("Send Unpin": EventBody<Sending>, SseBody<Sending>, SseBody<EventBody<Sending>>);
+    assert_traits!("Unpin": EventBody<Local>, SseBody<Local>, SseBody<EventBody<Local>>);
+    assert_traits!("Send Sync": EventBody<Pinned>, SseBody<Pinned>, SseBody<EventBody<Pinned>>);
+}
+
+/// A body of a type with certain auto traits.
+struct BodyOf<T>(T);
+
+impl<T> http_body::Body for BodyOf<T> {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<http_body::Frame<Self::Data>, Self::Error>>> {
+        Poll::Ready(None)
+    }
+}
+
+#[test]
+fn a_stream_of_messages_has_the_auto_traits_of_its_body() {
+    assert_traits!("Send Sync Unpin": MessageStream<BodyOf<Plain>>, MessageStream<BodyOf<Cloning>>);
+    assert_traits!("Send Unpin": MessageStream<BodyOf<Sending>>);
+    assert_traits!("Unpin": MessageStream<BodyOf<Local>>);
+    assert_traits!("Send Sync": MessageStream<BodyOf<Pinned>>);
+}
+
+#[test]
+fn values_have_all_auto_traits() {
+    assert_traits!(
+        "Send Sync Unpin Clone":
+        Event, Encoded, EventId, EventName, InvalidField, Message, LastEventId,
+        Heartbeat, Retry, StreamOptions, EventTooLarge, Decoder,
+        CloseReport, CloseReason, Disconnect, Drain, MaxAge, Refusal, Stats, StatsSnapshot,
+        marker::Http, marker::Events, marker::EventResponse,
+    );
+}
+
+#[cfg(feature = "axum")]
+#[test]
+fn a_rejection_has_all_auto_traits() {
+    assert_traits!("Send Sync Unpin Clone": tower_sse::MissingDisconnect);
+}
+
+#[cfg(feature = "json")]
+#[test]
+fn json_has_the_auto_traits_of_its_value() {
+    use tower_sse::Json;
+
+    assert_traits!("Send Sync Unpin": Json<Plain>);
+    assert_traits!("Send Sync Unpin Clone": Json<Cloning>);
+    assert_traits!("Send Unpin Clone": Json<Sending>);
+    assert_traits!("Unpin Clone": Json<Local>);
+    assert_traits!("Send Sync Clone": Json<Pinned>);
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn a_hub_has_all_auto_traits_and_a_subscription_all_but_clone() {
+    use tower_sse::hub::{
+        GapPolicy, Hub, HubBuilder, HubStats, PublishError, Receipt, Retention, Subscribe,
+        Subscription,
+    };
+
+    assert_traits!("Send Sync Unpin Clone": Hub, HubStats, GapPolicy, Receipt, Retention);
+    assert_traits!("Send Sync Unpin": PublishError);
+    assert_traits!("Send Sync Unpin": HubBuilder, Subscribe, Subscription);
+}
+
+#[cfg(feature = "testing")]
+#[test]
+fn a_test_client_and_its_streams_are_send() {
+    use tower_sse::testing::{TestClient, TestStream};
+
+    assert_traits!("Send Sync Unpin": TestClient<Plain>, TestClient<Sending>, TestClient<Pinned>);
+    assert_traits!("Send Sync Unpin": TestClient<Plain, Local>);
+    assert_traits!("Unpin": TestClient<Local>);
+    assert_traits!("Send Unpin": TestStream);
+}
+
+#[cfg(all(feature = "hub", feature = "testing"))]
+#[test]
+fn a_broker_has_all_auto_traits() {
+    assert_traits!("Send Sync Unpin Clone": tower_sse::testing::MemoryBroker);
+}
+
+#[cfg(feature = "runs")]
+#[test]
+fn runs_have_all_auto_traits_and_what_one_client_has_all_but_clone() {
+    use tower_sse::runs::{
+        AnswerBody, Attachment, InvalidKey, Outcome, Run, RunBody, RunEnd, RunError, RunFuture,
+        RunKey, RunLayer, RunService, Runs, RunsBuilder, RunsStats, StartError,
+    };
+
+    assert_traits!("Send Sync Unpin Clone": Runs, Run, RunKey, InvalidKey, RunEnd, RunError, RunsStats);
+    assert_traits!("Send Sync Unpin Clone": Outcome, StartError);
+    assert_traits!("Send Sync Unpin Clone": RunLayer<Cloning>, RunService<Cloning, Cloning>);
+    assert_traits!("Send Sync Unpin": RunsBuilder, Attachment, AnswerBody, RunBody<Plain>);
+    assert_traits!("Send Sync Unpin": RunLayer<Plain>, RunService<Cloning, Plain>);
+    assert_traits!("Send Unpin": RunFuture<Plain, Plain, Plain>);
+}

@@ -1,0 +1,184 @@
+//! The compiler's errors name the mistake, and the page on troubleshooting quotes them.
+
+use super::compiler::{BARE_STREAM, compile, is_quoted};
+
+const PAGE: &str = include_str!("../../../src/troubleshooting.rs");
+
+/// Asserts that the compiler rejects `snippet` with all of these `texts`.
+#[track_caller]
+fn assert_error(snippet: &str, texts: &[&str]) {
+    let printed = compile(snippet);
+    for text in texts {
+        assert!(printed.contains(text), "{text}\n\n{printed}");
+    }
+}
+
+/// Asserts that the page has the line `error`, in which `…` stands for any text, and that the
+/// compiler rejects `snippet` with it, if it is the version that the page quotes.
+#[track_caller]
+fn assert_quoted(error: &str, snippet: &str) {
+    assert!(PAGE.contains(&format!("//! {error}\n")), "the page has no line {error}");
+    let printed = compile(snippet);
+    assert!(printed.contains("error"), "it compiles");
+    let is_printed = !is_quoted() || printed.lines().any(|line| is_like(line, error));
+    assert!(is_printed, "{error}\n\n{printed}");
+}
+
+/// Returns whether `line` consists of the parts of `pattern` between its `…`, and any text there.
+fn is_like(line: &str, pattern: &str) -> bool {
+    let mut rest = line;
+    pattern.split('…').enumerate().all(|(index, part)| match rest.find(part) {
+        Some(at) if index > 0 || at == 0 => {
+            rest = &rest[at + part.len()..];
+            true
+        }
+        _ => false,
+    }) && (rest.is_empty() || pattern.ends_with('…'))
+}
+
+#[test]
+fn a_pattern_is_like_lines_with_any_text_in_its_gaps() {
+    assert!(is_like("error: `a<b>` fails", "error: `…` fails"));
+    assert!(!is_like("error: `a<b>` fails.", "error: `…` fails"));
+    assert!(!is_like("an error: `a` fails", "error: `…` fails"));
+    assert!(is_like("x", "x") && !is_like("y", "x"));
+}
+
+#[test]
+fn a_bare_stream_in_an_axum_handler() {
+    let handler = "async fn events() -> impl Stream<Item = Event> { stream::empty::<Event>() }
+        fn app() -> Router { Router::new().route(\"/\", get(events)) }";
+    assert_quoted(
+        "error[E0277]: the trait bound `fn() -> … {events}: Handler<_, _>` is not satisfied",
+        handler,
+    );
+    assert_quoted(
+        "error[E0277]: the trait bound `…: IntoResponse` is not satisfied",
+        "async fn events() -> impl IntoResponse { stream::empty::<Event>() }",
+    );
+}
+
+#[cfg(not(feature = "axum"))]
+#[test]
+fn extractors_and_options_without_feature_axum() {
+    for extractor in ["LastEventId", "Option<LastEventId>", "Disconnect"] {
+        let handler = format!(
+            "async fn events(_: {extractor}) -> impl IntoResponse {{ response(stream::empty::<Event>()) }}
+            fn app() -> Router {{ Router::new().route(\"/\", get(events)) }}"
+        );
+        assert_quoted(
+            "error[E0277]: the trait bound `fn(…) -> … {events}: Handler<_, _>` is not satisfied",
+            &handler,
+        );
+    }
+    assert_quoted(
+        "error[E0277]: the trait bound `tower_sse::StreamOptions: IntoResponseParts` is not satisfied",
+        "async fn events() -> impl IntoResponse {
+            (StreamOptions::new(), response(stream::empty::<Event>()))
+        }",
+    );
+}
+
+#[test]
+fn items_that_are_not_events() {
+    for item in ["1", "\"a\"", "String::new()", "Ok::<_, std::io::Error>(1)"] {
+        let snippet = format!("fn events() {{ _ = response(stream::iter([{item}])); }}");
+        assert_quoted("error[E0277]: `…` is not an event", &snippet);
+        assert_error(&snippet, &["by `stream.map(Event::from)`", "by `stream.map(Json::new)`"]);
+    }
+    assert_quoted(
+        "error[E0277]: the trait bound `MyError: std::error::Error` is not satisfied",
+        "struct MyError;
+        fn events() { _ = response(stream::iter([Ok::<_, MyError>(Event::new())])); }",
+    );
+}
+
+#[test]
+fn an_event_of_axum_is_sent_to_axums_sse() {
+    assert_error(
+        "fn events() { _ = response(stream::iter([axum::response::sse::Event::default()])); }",
+        &["`axum::response::sse::Event` is not an event", "`axum::response::Sse`"],
+    );
+}
+
+#[test]
+fn collections_and_iterators_are_not_streams() {
+    for events in ["vec![Event::new()]", "[Event::new()]", "[Event::new()].into_iter()"] {
+        assert_error(
+            &format!("fn events() {{ _ = response({events}); }}"),
+            &["is not a stream of events", "`futures_util::stream::iter`"],
+        );
+    }
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn the_error_of_a_forgotten_resume_names_it() {
+    let forgotten = "fn events(hub: &hub::Hub) { _ = response(hub.subscribe([\"news\"])); }";
+    assert_error(forgotten, &["`Subscribe` is not a stream of events", "resume(last_event_id)"]);
+    assert_eq!(compile(&forgotten.replace("])", "]).resume(None)")), "");
+}
+
+#[test]
+fn borrowed_ids_and_names() {
+    for borrows in ["Event::new().event(text.as_str())", "Event::new().id(text.as_str())"] {
+        assert_quoted(
+            "error[E0597]: `text` does not live long enough",
+            &format!("fn event() -> Event {{ let text = String::new(); {borrows} }}"),
+        );
+        let borrows = borrows.replace(".as_str()", "");
+        assert_quoted(
+            "error[E0521]: borrowed data escapes outside of function",
+            &format!("fn event(text: &str) -> Event {{ {borrows} }}"),
+        );
+    }
+}
+
+#[test]
+fn a_stream_that_borrows_from_its_handler() {
+    assert_quoted(
+        "error[E0515]: cannot return value referencing local variable `words`",
+        "async fn events() -> impl IntoResponse {
+            let words = vec![String::new()];
+            response(stream::iter(words.iter().map(Event::from)))
+        }",
+    );
+}
+
+#[test]
+fn data_that_is_not_text() {
+    for value in ["42", "1.5", "Some(\"a\")", "format_args!(\"a\")"] {
+        assert_quoted(
+            "error[E0277]: the trait bound `String: From<…>` is not satisfied",
+            &format!("fn event() {{ _ = Event::new().data({value}); }}"),
+        );
+    }
+}
+
+#[test]
+fn names_and_ids_that_are_not_validated() {
+    for (method, message) in [("event", "can't name an event"), ("id", "can't be an event's id")] {
+        assert_error(
+            &format!("fn event(text: String) {{ _ = Event::new().{method}(text); }}"),
+            &[message, &format!("`event.try_{method}(text)?`")],
+        );
+    }
+}
+
+#[test]
+fn a_stream_that_is_not_send() {
+    assert_quoted(
+        "error[E0277]: `Rc<…>` cannot be sent between threads safely",
+        "async fn events() -> impl IntoResponse {
+            let shared = std::rc::Rc::new(1);
+            response(stream::iter([0]).map(move |_| Event::new().id(*shared)))
+        }",
+    );
+}
+
+#[test]
+fn a_layer_of_another_kind() {
+    let snippet = BARE_STREAM.replace("SseLayer<_>", "SseLayer");
+    assert_quoted("error[E0277]: `SseLayer` can't make an event stream of `…`", &snippet);
+    assert_error(&snippet, &["it must be `SseLayer<marker::Events>`"]);
+}

@@ -1,0 +1,248 @@
+//! Sources that never let a body wait, or use up the coop budget of its task.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, Waker},
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, StreamBody};
+use tokio::{
+    task::coop,
+    time::{self, timeout},
+};
+use tower_sse::{BoxError, CloseReason, Drain, Event, MaxAge};
+
+use super::rig::{GOODBYE, RETRY, Requester, Rig, SECOND, layer};
+use crate::support::{Polled, data, event_stream};
+
+/// Returns a source that has this frame at every poll.
+fn always(
+    frame: &'static [u8],
+) -> StreamBody<impl futures_util::Stream<Item = Result<Frame<Bytes>, BoxError>>> {
+    StreamBody::new(stream::repeat_with(move || Ok(Frame::data(Bytes::from_static(frame)))))
+}
+
+/// Reads to the end in a task that is never idle either, while the clock advances. Returns the last
+/// bytes and whether the end was clean.
+async fn last_bytes<B>(rig: &mut Rig<B>) -> (Bytes, bool)
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    let body = &mut rig.body;
+    let read = async {
+        let mut last = Bytes::new();
+        loop {
+            match body.frame().await {
+                Some(Ok(frame)) => last = frame.into_data().unwrap(),
+                Some(Err(_)) => break (last, false),
+                None => break (last, true),
+            }
+        }
+    };
+    let mut read = std::pin::pin!(read);
+    let go_on = async {
+        let mut ticks = time::interval(SECOND);
+        loop {
+            tokio::select! {
+                last = &mut read => break last,
+                _ = ticks.tick() => time::advance(SECOND).await,
+            }
+        }
+    };
+    timeout(600 * SECOND, go_on).await.expect("an end")
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_always_ready_is_drained() {
+    for (drain, client) in [
+        (Drain::at_once(), Requester::EventSource),
+        (Drain::spread_over(SECOND), Requester::Get),
+        (Drain::after(SECOND), Requester::Fetch),
+        (Drain::per_client(), Requester::Post),
+    ] {
+        let mut rig = Rig::of(layer(drain), client, event_stream(always(b"data: a\n\ndata: b\n")));
+        assert_eq!(rig.poll(), data("data: a\n\ndata: b\n"));
+        rig.shutdown.cancel();
+        let (last, clean) = last_bytes(&mut rig).await;
+        assert_eq!(last, GOODBYE);
+        assert_eq!(clean, !client.is_cut_by_failing());
+        assert_eq!(rig.reason(), Some(CloseReason::Drained));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_is_always_ready_ends_at_its_maximum_age() {
+    let layer = layer(Drain::never()).max_age(MaxAge::new(SECOND));
+    let answer = event_stream(always(b"data: a\n\ndata: b\n"));
+    let mut rig = Rig::of(layer, Requester::EventSource, answer);
+    let (last, clean) = last_bytes(&mut rig).await;
+    assert_eq!((&*last, clean), (&b"data: a\n\n"[..], true));
+    assert_eq!(rig.reason(), Some(CloseReason::Expired));
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_endless_event_is_cut_when_the_wait_for_its_end_is_over() {
+    for (frame, aged, drained) in [
+        (&b"data: a\n"[..], ":\n", RETRY),
+        (b"a", "a", "a"),
+        (b"data: a\r", "\n:\n", "\nretry: 3000\n"),
+    ] {
+        for aging in [true, false] {
+            let layer = match aging {
+                true => layer(Drain::never()).max_age(MaxAge::new(SECOND)),
+                false => layer(Drain::per_client()),
+            };
+            let mut rig = Rig::of(layer, Requester::EventSource, event_stream(always(frame)));
+            assert!(matches!(rig.poll(), Polled::Data(_)));
+            rig.shutdown.cancel();
+            let (read, clean) = last_bytes(&mut rig).await;
+            assert!(!clean, "half an event looks like a whole one");
+            if aging {
+                assert_eq!(read, aged);
+                assert_eq!(rig.reason(), Some(CloseReason::Expired));
+            } else {
+                assert_eq!(read, drained);
+                assert_eq!(rig.reason(), Some(CloseReason::Drained));
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_source_without_bytes_is_drained_and_reaches_its_maximum_age() {
+    for aging in [true, false] {
+        let layer = match aging {
+            true => layer(Drain::never()).max_age(MaxAge::new(SECOND)),
+            false => layer(Drain::after(SECOND)),
+        };
+        // Empty frames, and events without fields.
+        let mut frames = Rig::of(layer.clone(), Requester::EventSource, event_stream(always(b"")));
+        let events = tower_sse::response(stream::repeat_with(Event::new));
+        let mut events = Rig::of(layer, Requester::EventSource, events);
+        frames.shutdown.cancel();
+        events.shutdown.cancel();
+        let expected = if aging { "" } else { GOODBYE };
+        assert_eq!(last_bytes(&mut frames).await, (Bytes::from(expected), true));
+        assert_eq!(last_bytes(&mut events).await, (Bytes::from(expected), true));
+    }
+}
+
+/// A source that is pending and uses up its task's coop budget at every poll.
+struct Spendthrift;
+
+impl Body for Spendthrift {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        spend_all(cx);
+        Poll::Pending
+    }
+}
+
+fn spend_all(cx: &mut Context<'_>) {
+    while let Poll::Ready(unit) = coop::poll_proceed(cx) {
+        unit.made_progress();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() {
+    for client in Requester::ALL {
+        let rig = |layer| Rig::of(layer, client, event_stream(Spendthrift));
+        let mut drained = rig(layer(Drain::after(SECOND)));
+        drained.shutdown.cancel();
+        assert_eq!(last_bytes(&mut drained).await, (GOODBYE.into(), !client.is_cut_by_failing()));
+        assert_eq!(drained.reason(), Some(CloseReason::Drained));
+
+        let mut aged = rig(layer(Drain::never()).max_age(MaxAge::new(SECOND)));
+        let expected = if client.is_cut_by_failing() { (":\n", false) } else { ("", true) };
+        assert_eq!(last_bytes(&mut aged).await, (expected.0.into(), expected.1));
+        assert_eq!(aged.reason(), Some(CloseReason::Expired));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_source_that_uses_up_the_coop_budget_is_still_woken() {
+    let mut rig =
+        Rig::of(layer(Drain::per_client()), Requester::EventSource, event_stream(Spendthrift));
+    assert_eq!(rig.poll(), Polled::Pending);
+    // The source's own wake-up, by the runtime.
+    tokio::task::yield_now().await;
+    rig.wakes.take();
+    assert_eq!(rig.poll(), Polled::Pending);
+    let before = rig.wakes.take();
+    rig.shutdown.cancel();
+    assert_eq!(rig.wakes.take(), before + 1);
+}
+
+/// A source that uses up its task's budget on its frames and is then pending.
+struct Exact;
+
+impl Body for Exact {
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        while coop::has_budget_remaining() {
+            if let Poll::Ready(unit) = coop::poll_proceed(cx) {
+                unit.made_progress();
+            }
+        }
+        Poll::Pending
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_whose_source_has_no_budget_left_sleeps_until_its_stream_is_due() {
+    let layer = layer(Drain::after(SECOND)).max_age(MaxAge::new(3_600 * SECOND));
+    let mut rig = Rig::of(layer, Requester::EventSource, event_stream(Exact));
+    for begins in [false, true] {
+        if begins {
+            rig.shutdown.cancel();
+            assert_eq!(rig.wakes.take(), 1);
+        }
+        assert_eq!(rig.poll(), Polled::Pending);
+        tokio::task::yield_now().await;
+        assert_eq!(rig.wakes.take(), 0, "woken for nothing");
+    }
+    time::advance(SECOND).await;
+    assert_eq!(rig.wakes.take(), 1);
+    assert_eq!(rig.poll(), data(GOODBYE));
+}
+
+/// Another body in the same task may use up the budget every time.
+#[tokio::test(start_paused = true)]
+async fn cutting_a_stream_needs_no_coop_budget() {
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Requester::EventSource);
+    rig.shutdown.cancel();
+    tokio::task::yield_now().await;
+    spend_all(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(rig.poll(), data(GOODBYE));
+    tokio::task::yield_now().await;
+    rig.assert_ends(CloseReason::Drained);
+}
+
+/// The rest of a huge frame may still be held.
+#[tokio::test(start_paused = true)]
+async fn cutting_a_stream_within_a_huge_frame_needs_no_coop_budget() {
+    let events = "data: \n\n".repeat(40_000);
+    let mut rig = Rig::after(b"", layer(Drain::at_once()), Requester::EventSource);
+    rig.feed.data(events);
+    assert!(matches!(rig.poll(), Polled::Data(piece) if piece.len() == 256 << 10));
+    rig.shutdown.cancel();
+    tokio::task::yield_now().await;
+    spend_all(&mut Context::from_waker(Waker::noop()));
+    assert_eq!(rig.poll(), data(GOODBYE));
+    tokio::task::yield_now().await;
+    rig.assert_ends(CloseReason::Drained);
+}

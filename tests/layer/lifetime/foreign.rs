@@ -1,0 +1,187 @@
+//! Foreign streams of any bytes, split anywhere, are never ended mid-event: a client decodes what
+//! it would have decoded without the layer, up to the end.
+
+use std::ops::Range;
+
+use proptest::{prelude::*, sample::Index};
+use tokio::runtime;
+
+use super::{
+    reader::{Reader, Why},
+    rig::{GOODBYE, RETRY, Requester},
+};
+use crate::support::naive::{self, Place};
+
+/// Reads a stream whose source never waits to its end. It must end after `polls` frames.
+async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Requester) -> Reader {
+    let mut reader = Reader::new(why, client);
+    for chunk in chunks {
+        reader.rig.feed.data(chunk.to_vec());
+    }
+    // The age is counted from the first poll.
+    let at_least = usize::from(matches!(why, Why::Age));
+    for _ in 0..polls.max(at_least) {
+        reader.take();
+    }
+    reader.end().await;
+    reader.finish().await;
+    reader
+}
+
+/// Reads a stream whose source waits before every chunk. A set bit in `silent` makes the wait long
+/// enough for a heartbeat. The stream must end before chunk number `last`.
+async fn slow(chunks: &[&[u8]], last: usize, silent: u64, why: Why, client: Requester) -> Reader {
+    let mut reader = Reader::new(why, client);
+    for n in 0..=chunks.len() {
+        if silent >> (n % 64) & 1 == 1 {
+            reader.be_silent().await;
+        } else {
+            reader.take_all();
+        }
+        if n == last {
+            reader.end().await;
+        }
+        if let Some(chunk) = chunks.get(n) {
+            reader.rig.feed.data(chunk.to_vec());
+        }
+    }
+    reader.finish().await;
+    reader
+}
+
+/// Returns what `stream` yields if it must end between events after `from` bytes, and whether it
+/// can. A chunk can be cut at the ends of its lines and at its own end.
+fn ended_after(stream: &[u8], chunks: &[Range<usize>], from: usize) -> (Vec<u8>, bool) {
+    let place = |end: usize| naive::read(&stream[..end]).place;
+    let is_looked_at = |end: usize| {
+        end == from
+            || matches!(stream[..end], [.., b'\n' | b'\r'])
+            || chunks.iter().any(|chunk| chunk.end == end)
+    };
+    let end =
+        (from..=stream.len()).find(|end| is_looked_at(*end) && place(*end) == Place::BetweenEvents);
+    let (ours, is_between_events) = match end {
+        Some(_) => (GOODBYE, true),
+        None if place(stream.len()) == Place::LineStartInEvent => (RETRY, false),
+        None => ("", false),
+    };
+    let mut expected = stream[..end.unwrap_or(stream.len())].to_vec();
+    if expected.ends_with(b"\r") && !ours.is_empty() {
+        // The line end of the source, or the layer's in its place.
+        expected.push(b'\n');
+    }
+    expected.extend(ours.as_bytes());
+    (expected, is_between_events)
+}
+
+fn under_a_paused_clock<T>(run: impl Future<Output = T>) -> T {
+    let clock =
+        runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
+    clock.block_on(run)
+}
+
+/// Generates a stream of pieces rich in special bytes, and the ranges of its chunks.
+fn chunks() -> impl Strategy<Value = (Vec<u8>, Vec<Range<usize>>)> {
+    let piece = prop_oneof![
+        6 => prop::sample::select(vec![&b"\n"[..], b"\r", b"\r\n", b"\n\n", b"\r\r", b"\r\n\r\n"]),
+        5 => prop::sample::select(vec![&b"data: x"[..], b"data", b"id: 7", b"id", b"event: e"]),
+        3 => prop::sample::select(vec![&b"retry: 5"[..], b"retry", b"ret", b": c", b":", b" ", b"\0"]),
+        1 => prop::sample::select(vec![&b"\xef\xbb\xbf"[..], b"\xef", b"\xbb"]),
+    ]
+    .prop_map(<[u8]>::to_vec);
+    let piece = prop_oneof![12 => piece, 1 => any::<u8>().prop_map(|byte| vec![byte])];
+    let start = prop::sample::select(vec![&b""[..], b"", b"\xef\xbb\xbf", b"\xef\xbb", b"\xef"]);
+    let stream = (start, prop::collection::vec(piece, 0..24))
+        .prop_map(|(start, pieces)| [start, &pieces.concat()].concat());
+    (stream, prop::collection::vec(any::<Index>(), 0..12)).prop_map(|(stream, cuts)| {
+        let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
+        places.extend([0, stream.len()]);
+        places.sort_unstable();
+        let chunks = places.windows(2).map(|cut| cut[0]..cut[1]).collect();
+        (stream, chunks)
+    })
+}
+
+fn client() -> impl Strategy<Value = Requester> {
+    prop::sample::select(Requester::ALL.to_vec())
+}
+
+fn cut<'s>(stream: &'s [u8], chunks: &[Range<usize>]) -> Vec<&'s [u8]> {
+    chunks.iter().map(|chunk| &stream[chunk.clone()]).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_busy_stream_is_cut_at_its_next_event_boundary(
+        (stream, chunks) in chunks(),
+        polls in 0..14_usize,
+        why in prop::sample::select(vec![Why::AtOnce, Why::Shutdown]),
+        client in client(),
+    ) {
+        let frames = cut(&stream, &chunks);
+        let reader = under_a_paused_clock(busy(&frames, polls, why, client));
+        let (expected, is_between_events) =
+            ended_after(&stream, &chunks, reader.before.unwrap());
+        prop_assert_eq!(
+            reader.got.escape_ascii().to_string(),
+            expected.escape_ascii().to_string()
+        );
+        prop_assert_eq!(reader.clean, Some(is_between_events && !client.is_cut_by_failing()));
+    }
+
+    #[test]
+    fn no_stream_is_ended_mid_event(
+        (stream, chunks) in chunks(),
+        last in any::<Index>(),
+        silent in prop_oneof![Just(0), Just(u64::MAX), any::<u64>()],
+        is_busy in any::<bool>(),
+        why in prop::sample::select(vec![Why::AtOnce, Why::Shutdown, Why::Age]),
+        client in client(),
+    ) {
+        let chunks = cut(&stream, &chunks);
+        let last = last.index(chunks.len() + 1);
+        let reader = under_a_paused_clock(async {
+            match why {
+                _ if is_busy => busy(&chunks, last, why, client).await,
+                // With a shorter wait for the end of an event, `slow` would not reach all chunks.
+                Why::AtOnce => slow(&chunks, last, 0, why, client).await,
+                Why::Shutdown | Why::Age => slow(&chunks, last, silent, why, client).await,
+            }
+        });
+        reader.assert_is_beginning_of(&stream, client);
+    }
+}
+
+#[test]
+fn known_streams_split_anywhere_can_be_ended_before_every_byte() {
+    for stream in [
+        &b"data: a\n\ndata: b\n\n"[..],
+        b"\xef\xbb\xbfdata: a\r\n\r\nid: 7\r\n\r\n",
+        b"\xef\xbb\xbf: c\rdata: a\r\rretry: 5\rdata: b\r\r",
+        b": ping\n\n: ping\nretry: 5\nretry\nretr: 1\n\n",
+        b"\n\r\n\r\r\n\n",
+        b"id: 7\n\nevent: x\nid\ndata: no end",
+    ] {
+        let bytes: Vec<_> = stream.chunks(1).collect();
+        for at in 0..=stream.len() {
+            let (head, tail) = stream.split_at(at);
+            for client in [Requester::EventSource, Requester::Post] {
+                for why in [Why::Shutdown, Why::Age] {
+                    under_a_paused_clock(async {
+                        busy(&bytes, at, why, client).await.assert_is_beginning_of(stream, client);
+                        for silent in [0, u64::MAX >> 44] {
+                            let reader = slow(&bytes, at, silent, why, client).await;
+                            reader.assert_is_beginning_of(stream, client);
+                        }
+                        for last in 0..=2 {
+                            let reader = busy(&[head, tail], last, why, client).await;
+                            reader.assert_is_beginning_of(stream, client);
+                        }
+                    });
+                }
+            }
+        }
+    }
+}

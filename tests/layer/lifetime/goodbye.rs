@@ -1,0 +1,233 @@
+//! Farewell and reconnection time of a stream that the shutdown ends.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use tokio::time;
+use tower_sse::{
+    CloseReason, Decoder, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, StreamOptions,
+};
+
+use super::rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer};
+use crate::support::{Polled, data};
+
+/// Returns the reconnection time that a stream of such a layer is sent at its drain.
+async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {
+    // Gives the polls a fresh coop budget.
+    tokio::task::yield_now().await;
+    let mut rig = Rig::after(b"data: a\n\n", layer.clone(), Requester::EventSource);
+    rig.shutdown.cancel();
+    let Polled::Data(line) = rig.poll() else { panic!("no goodbye") };
+    rig.assert_ends(CloseReason::Drained);
+    let line = str::from_utf8(&line).unwrap();
+    line.strip_prefix("retry: ").and_then(|line| line.strip_suffix('\n')).unwrap().parse().unwrap()
+}
+
+#[tokio::test(start_paused = true)]
+async fn by_default_each_client_reconnects_after_its_own_2_to_10_seconds() {
+    for layer in [SseLayer::new(), SseLayer::new().drain(Drain::at_once())] {
+        let mut times = BTreeSet::new();
+        for _ in 0..1_000 {
+            times.insert(drawn_reconnection_time(&layer).await);
+        }
+        assert!(times.iter().all(|time| (2_000..=10_000).contains(time)), "{times:?}");
+        assert!(times.len() > 500, "only {} different ones", times.len());
+        for second in 2..10 {
+            assert!(times.range(second * 1_000..(second + 1) * 1_000).count() > 30, "{times:?}");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_it_is_turned_off() {
+    let short = Retry::between(300 * MILLISECOND, 900 * MILLISECOND);
+    for (drain, range) in
+        [(Drain::per_client(), 2_000..=10_000), (Drain::per_client().without_retry(), 300..=900)]
+    {
+        let layer = SseLayer::new().retry(short.clone()).drain(drain);
+        let mut rig = Rig::new(layer, Requester::EventSource);
+        let (mut decoder, mut received) = (Decoder::new(), Vec::new());
+        let Polled::Data(preamble) = rig.poll() else { panic!("no reconnection time") };
+        received.extend_from_slice(&preamble);
+        rig.feed.data("data: a\n\n");
+        assert_eq!(rig.poll(), data("data: a\n\n"));
+        received.extend_from_slice(b"data: a\n\n");
+        rig.shutdown.cancel();
+        if let Polled::Data(goodbye) = rig.poll() {
+            received.extend_from_slice(&goodbye);
+        }
+        rig.assert_ends(CloseReason::Drained);
+        let mut received = &*received;
+        while decoder.decode(&mut received).unwrap().is_some() {}
+        let retry = decoder.retry().unwrap().as_millis();
+        assert!(range.contains(&retry), "{retry} is not in {range:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_reconnection_time_is_drawn_from_the_inclusive_range() {
+    let layer =
+        SseLayer::new().drain(Drain::at_once().retry(Retry::between(MILLISECOND, 3 * MILLISECOND)));
+    let mut times = BTreeSet::new();
+    for _ in 0..200 {
+        times.insert(drawn_reconnection_time(&layer).await);
+    }
+    assert_eq!(times.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_a_farewell_and_a_reconnection_time_the_stream_just_ends() {
+    let layer = SseLayer::new().drain(Drain::per_client().without_retry());
+    for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r"] {
+        let mut rig = Rig::after(begun, layer.clone(), Requester::EventSource);
+        rig.shutdown.cancel();
+        rig.assert_ends(CloseReason::Drained);
+    }
+    let mut rig = Rig::after(b"data: a\n", layer, Requester::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(5 * SECOND).await;
+    rig.assert_fails_with_last_line(b"data: a\n", CloseReason::Drained).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_farewell_can_be_sent_without_a_reconnection_time() {
+    for (begun, expected) in
+        [(&b"data: a\n\n"[..], &b"data: bye\n\n"[..]), (b"data: a\n\r", b"\ndata: bye\n\n")]
+    {
+        let layer =
+            SseLayer::new().farewell(Event::from("bye")).drain(Drain::per_client().without_retry());
+        let mut rig = Rig::after(begun, layer, Requester::EventSource);
+        rig.shutdown.cancel();
+        assert_eq!(rig.poll(), bytes(expected));
+        rig.assert_ends(CloseReason::Drained);
+    }
+}
+
+/// Some clients dispatch an empty event for a block without data.
+#[tokio::test(start_paused = true)]
+async fn a_reconnection_time_is_a_lone_line_and_no_block() {
+    let layer = layer(Drain::per_client()).options(StreamOptions::new().without_farewell());
+    let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data(RETRY));
+    rig.assert_ends(CloseReason::Drained);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_response_can_have_another_farewell_or_none() {
+    for (options, expected) in [
+        (StreamOptions::new(), Some(GOODBYE)),
+        (
+            StreamOptions::new().farewell(Event::from("tschüs")),
+            Some("retry: 3000\ndata: tschüs\n\n"),
+        ),
+        (StreamOptions::new().without_farewell(), Some(RETRY)),
+        (
+            StreamOptions::new().drain(Drain::at_once().retry(Retry::fixed(SECOND))),
+            Some("retry: 1000\nevent: bye\ndata: see you\n\n"),
+        ),
+        (StreamOptions::new().drain(Drain::at_once().without_retry()).without_farewell(), None),
+    ] {
+        let name = format!("{options:?}");
+        let mut rig = Rig::answering(layer(Drain::at_once()), Requester::EventSource, |answer| {
+            answer.extensions_mut().insert(options);
+        });
+        rig.shutdown.cancel();
+        if let Some(expected) = expected {
+            assert_eq!(rig.poll(), data(expected), "{name}");
+        }
+        rig.assert_ends(CloseReason::Drained);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_ends_first_gets_its_terminator_and_no_farewell() {
+    let mut rig =
+        Rig::after(b"data: a\n\n", layer(Drain::after(20 * SECOND)), Requester::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(19 * SECOND).await;
+    rig.feed.end();
+    assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
+    rig.assert_ends(CloseReason::Ended);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_due_source_that_ends_or_fails_mid_event_gets_no_farewell() {
+    for fails in [false, true] {
+        let mut rig = Rig::after(b"data: a\n", layer(Drain::per_client()), Requester::EventSource);
+        rig.shutdown.cancel();
+        assert_eq!(rig.poll(), Polled::Pending);
+        if fails {
+            rig.feed.fail("broken");
+            assert_eq!(rig.poll(), data(":\n"));
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(20 * MILLISECOND).await;
+            assert_eq!(rig.poll(), Polled::Failed("broken".to_owned()));
+            assert_eq!(rig.reason(), Some(CloseReason::Failed));
+        } else {
+            rig.feed.end();
+            rig.assert_ends(CloseReason::Ended);
+        }
+        assert_eq!(rig.poll(), Polled::End);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_preamble_comes_before_the_farewell() {
+    let layer = layer(Drain::per_client()).padding(2).retry(Retry::fixed(SECOND));
+    let mut rig = Rig::new(layer, Requester::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data("retry: 1000\n:\n"));
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_ends(CloseReason::Drained);
+    assert_eq!(rig.feed.polls(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn heartbeats_continue_while_a_source_completes_its_event() {
+    let layer = layer(Drain::per_client()).heartbeat(Heartbeat::every(2 * SECOND));
+    let mut rig = Rig::after(b"data: a\r", layer, Requester::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(2 * SECOND + 125 * MILLISECOND).await;
+    assert_eq!(rig.poll(), data("\n:\n"));
+    assert_eq!(rig.poll(), Polled::Pending);
+    // The LF of the CRLF that the layer has completed is one too many.
+    rig.feed.data("\n\r\ndata: b\n");
+    assert_eq!(rig.poll(), data("\r\n"));
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_ends(CloseReason::Drained);
+    assert_eq!(rig.closed().unwrap().heartbeats(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_its_maximum_age_a_stream_gets_no_farewell() {
+    for (begun, patience) in [
+        (&b"data: a\n\n"[..], Duration::ZERO),
+        (b"data: a\r\r", Duration::ZERO),
+        (b"data: a\n", 5 * SECOND),
+    ] {
+        let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
+        let mut rig = Rig::after(begun, layer, Requester::EventSource);
+        time::advance(60 * SECOND).await;
+        if patience.is_zero() {
+            rig.assert_ends(CloseReason::Expired);
+        } else {
+            assert_eq!(rig.poll(), Polled::Pending);
+            time::advance(patience).await;
+            rig.assert_fails_with_last_line(begun, CloseReason::Expired).await;
+        }
+    }
+}
+
+/// Some clients reject a block with two `retry` lines.
+#[tokio::test(start_paused = true)]
+async fn the_reconnection_time_of_a_farewell_replaces_that_of_the_drain() {
+    let farewell = Event::new().retry(2 * SECOND).data("bye");
+    let layer = layer(Drain::at_once()).farewell(farewell);
+    let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data("retry: 2000\ndata: bye\n\n"));
+    rig.assert_ends(CloseReason::Drained);
+}

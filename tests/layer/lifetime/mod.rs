@@ -1,0 +1,15 @@
+//! How the layer ends streams whose source goes on: at the shutdown and at their maximum age, poll
+//! by poll, under a paused clock.
+
+mod busy;
+mod drains;
+mod encoded;
+mod foreign;
+mod goodbye;
+mod max_age;
+mod phases;
+mod reader;
+mod rig;
+mod shutdown;
+mod timeless;
+mod wakes;

@@ -1,0 +1,88 @@
+//! Outside of a runtime there is no timer, but a shutdown still ends streams.
+
+use std::{sync::Arc, task::Waker, thread, time::Duration};
+
+use http_body::Body;
+use tower_sse::{CloseReason, Drain, MaxAge};
+
+use super::rig::{GOODBYE, Requester, Rig, SECOND, layer};
+use crate::support::{Polled, Wakes, data, poll_frame_with};
+
+const CUT: &str = "the event stream was cut short: drained";
+
+fn assert_cut(rig: &mut Rig, client: Requester) {
+    if client.is_cut_by_failing() {
+        assert_eq!(rig.poll(), Polled::Failed(CUT.to_owned()));
+    }
+    rig.assert_ends(CloseReason::Drained);
+}
+
+#[test]
+fn without_a_timer_a_shutdown_ends_streams_at_once() {
+    for client in Requester::ALL {
+        for drain in [
+            Drain::per_client(),
+            Drain::at_once(),
+            Drain::spread_over(SECOND),
+            Drain::after(SECOND),
+        ] {
+            let mut rig = Rig::after(b"data: a\n\n", layer(drain), client);
+            rig.shutdown.cancel();
+            assert_eq!(rig.poll(), data(GOODBYE));
+            assert!(rig.feed.is_dropped());
+            assert_cut(&mut rig, client);
+        }
+    }
+}
+
+/// Without a timer the wait has no limit.
+#[test]
+fn without_a_timer_a_source_may_complete_its_event() {
+    for client in Requester::ALL {
+        let mut rig = Rig::after(b"data: a", layer(Drain::at_once()), client);
+        rig.shutdown.cancel();
+        for _ in 0..3 {
+            assert_eq!(rig.poll(), Polled::Pending);
+        }
+        rig.feed.data("b\n\ndata: c\n\n");
+        assert_eq!(rig.poll(), data("b\n\n"));
+        assert_eq!(rig.poll(), data(GOODBYE));
+        assert_cut(&mut rig, client);
+    }
+}
+
+#[test]
+fn without_a_timer_the_shutdown_wakes_the_task() {
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Requester::EventSource);
+    let wakes = Arc::new(Wakes::default());
+    let waker = Waker::from(Arc::clone(&wakes));
+    assert_eq!(poll_frame_with(&mut rig.body, &waker), Polled::Pending);
+    let shutdown = rig.shutdown.clone();
+    thread::spawn(move || shutdown.cancel()).join().unwrap();
+    assert_eq!(wakes.take(), 1);
+    assert_eq!(poll_frame_with(&mut rig.body, &waker), data(GOODBYE));
+}
+
+#[test]
+fn without_a_timer_a_stream_that_never_drains_goes_on() {
+    let mut rig = Rig::after(b"data: a\n\n", layer(Drain::never()), Requester::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    rig.feed.end();
+    assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
+    rig.assert_ends(CloseReason::Ended);
+}
+
+#[test]
+fn without_a_timer_there_is_no_maximum_age_and_nothing_panics() {
+    for client in Requester::ALL {
+        let layer = layer(Drain::per_client()).max_age(MaxAge::new(Duration::from_nanos(1)));
+        let mut rig = Rig::after(b"data: a\n\n", layer, client);
+        rig.feed.data("data: b\n\n");
+        assert_eq!(rig.poll(), data("data: b\n\n"));
+        assert!(!rig.body.is_end_stream());
+        rig.shutdown.cancel();
+        assert_eq!(rig.poll(), data(GOODBYE));
+        assert_cut(&mut rig, client);
+    }
+}

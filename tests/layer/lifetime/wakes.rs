@@ -1,0 +1,178 @@
+//! A body that waits wakes its task when it has to end: otherwise the task would not poll it.
+
+use std::{sync::Arc, task::Waker, time::Duration};
+
+use http_body_util::BodyExt;
+use tokio::{sync::Barrier, task::JoinSet, time};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
+
+use super::rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer};
+use crate::support::{Feed, Polled, Wakes, answer_to, data, event_stream, poll_frame_with, soon};
+
+impl Rig {
+    /// Asserts that the task is woken after exactly this time.
+    async fn assert_wakes_after(&mut self, time: Duration) {
+        assert_eq!(self.poll(), Polled::Pending);
+        self.wakes.take();
+        time::advance(time - MILLISECOND).await;
+        assert_eq!(self.wakes.take(), 0, "woken before {time:?}");
+        time::advance(MILLISECOND).await;
+        assert_eq!(self.wakes.take(), 1, "not woken after {time:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_is_woken_when_the_shutdown_begins() {
+    for begun in [&b""[..], b"data: a\n\n", b"data: a"] {
+        let rig = Rig::after(begun, layer(Drain::per_client()), Requester::EventSource);
+        time::advance(3_600 * SECOND).await;
+        assert_eq!(rig.wakes.take(), 0);
+        rig.shutdown.cancel();
+        assert_eq!(rig.wakes.take(), 1);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_is_woken_when_its_stream_is_due() {
+    let max_age = MaxAge::new(60 * SECOND);
+    for (drain, begins, client, due) in [
+        (Drain::after(20 * SECOND), true, Requester::EventSource, 20 * SECOND),
+        (Drain::per_client(), true, Requester::Post, 30 * SECOND),
+        (Drain::per_client(), false, Requester::EventSource, 60 * SECOND),
+        (Drain::per_client(), false, Requester::Post, 90 * SECOND),
+        (Drain::never(), true, Requester::EventSource, 60 * SECOND),
+        (Drain::after(3_600 * SECOND), true, Requester::EventSource, 60 * SECOND),
+    ] {
+        let layer = layer(drain).max_age(max_age.clone());
+        let mut rig = Rig::after(b"data: a\n\n", layer, client);
+        if begins {
+            rig.shutdown.cancel();
+        }
+        rig.assert_wakes_after(due).await;
+        assert_ne!(rig.poll(), Polled::Pending);
+        assert!(rig.feed.is_dropped(), "{client:?} goes on after {due:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_is_woken_when_the_wait_for_an_event_is_over_and_when_a_delayed_error_is_due() {
+    for (drain, client, patience) in [
+        (Drain::per_client(), Requester::EventSource, 5 * SECOND),
+        (Drain::at_once(), Requester::Post, 500 * MILLISECOND),
+    ] {
+        let mut rig = Rig::after(b"data: a", layer(drain), client);
+        rig.shutdown.cancel();
+        rig.assert_wakes_after(patience).await;
+        rig.assert_wakes_after(20 * MILLISECOND).await;
+        assert!(matches!(rig.poll(), Polled::Failed(_)));
+    }
+    let aging = layer(Drain::per_client()).max_age(MaxAge::new(SECOND));
+    let mut rig = Rig::after(b"data: a\n", aging, Requester::Get);
+    rig.assert_wakes_after(SECOND).await;
+    rig.assert_wakes_after(5 * SECOND).await;
+    assert_eq!(rig.poll(), data(":\n"));
+    rig.assert_wakes_after(20 * MILLISECOND).await;
+    assert!(matches!(rig.poll(), Polled::Failed(_)));
+}
+
+/// A shutdown shortens the wait for the end of an event that a maximum age allows, also for an idle
+/// task.
+#[tokio::test(start_paused = true)]
+async fn the_task_is_woken_by_the_earlier_of_two_deadlines() {
+    let aging = layer(Drain::at_once()).max_age(MaxAge::new(10 * SECOND));
+    let mut rig = Rig::after(b"data: a", aging, Requester::EventSource);
+    rig.assert_wakes_after(10 * SECOND).await;
+    assert_eq!(rig.poll(), Polled::Pending);
+    time::advance(SECOND).await;
+    assert_eq!(rig.wakes.take(), 0);
+    rig.shutdown.cancel();
+    assert_eq!(rig.wakes.take(), 1);
+    rig.assert_wakes_after(500 * MILLISECOND).await;
+    rig.assert_fails(CloseReason::Drained).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_event_that_a_due_stream_waits_for_wakes_the_task() {
+    let mut rig = Rig::after(b"data: a", layer(Drain::per_client()), Requester::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), Polled::Pending);
+    rig.wakes.take();
+    rig.feed.data("\n\n");
+    assert_eq!(rig.wakes.take(), 1);
+    assert_eq!(rig.poll(), data("\n\n"));
+    assert_eq!(rig.poll(), data(GOODBYE));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_task_that_polled_last_is_woken() {
+    for begins in [true, false] {
+        let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
+        let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
+        let last = Arc::new(Wakes::default());
+        let polled = poll_frame_with(&mut rig.body, &Waker::from(Arc::clone(&last)));
+        assert_eq!(polled, Polled::Pending);
+        if begins {
+            rig.shutdown.cancel();
+        } else {
+            time::advance(60 * SECOND).await;
+        }
+        assert_eq!((rig.wakes.take(), last.take()), (0, 1));
+    }
+}
+
+/// A poll that yields a frame registers nothing, so the next poll has to check.
+#[tokio::test(start_paused = true)]
+async fn a_shutdown_that_begins_between_two_frames_is_seen_by_the_next_poll() {
+    let mut rig = Rig::new(layer(Drain::per_client()), Requester::EventSource);
+    for n in 0..3 {
+        rig.feed.data("data: a\n\n");
+        assert_eq!(rig.poll(), data("data: a\n\n"), "{n}");
+    }
+    rig.shutdown.cancel();
+    rig.feed.data("data: a\n\n");
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_ends(CloseReason::Drained);
+}
+
+/// No wake-up is lost between checking the token and registering with it: tasks poll on two threads
+/// while a third cancels, at every moment of their first polls.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_stream_ends_whenever_the_shutdown_begins_concurrently() {
+    const STREAMS: usize = 20;
+    for round in 0..200 {
+        let (token, stats) = (CancellationToken::new(), Stats::new());
+        let layer: SseLayer = layer(Drain::at_once())
+            .options(StreamOptions::new().without_farewell())
+            .shutdown(token.clone())
+            .stats(&stats);
+        let together = Arc::new(Barrier::new(STREAMS + 1));
+        let mut tasks = JoinSet::new();
+        for _ in 0..STREAMS {
+            let (feed, source) = Feed::new();
+            let answer =
+                answer_to(Requester::EventSource.request("/"), &layer, event_stream(source));
+            let together = Arc::clone(&together);
+            tasks.spawn(async move {
+                together.wait().await;
+                let body = answer.into_body().collect().await.unwrap().to_bytes();
+                (feed.is_dropped(), body)
+            });
+        }
+        together.wait().await;
+        let canceller = tokio::task::spawn_blocking(move || {
+            for _ in 0..round * 10 {
+                std::hint::spin_loop();
+            }
+            token.cancel();
+        });
+        while let Some(ended) = soon(tasks.join_next()).await {
+            let (dropped, body) = ended.unwrap();
+            assert!(dropped);
+            assert_eq!(body, "retry: 3000\n");
+        }
+        canceller.await.unwrap();
+        assert_eq!(stats.snapshot().open(), 0);
+        assert_eq!(stats.snapshot().closed(), STREAMS as u64);
+    }
+}

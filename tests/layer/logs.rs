@@ -1,0 +1,258 @@
+//! Log lines with feature `tracing`: one at DEBUG for every stream, and hardly any other.
+#![cfg(feature = "tracing")]
+
+use std::{
+    io::{self, Write},
+    sync::{Arc, LazyLock, Mutex},
+    time::Duration,
+};
+
+use http::Request;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{Drain, Event, MaxAge, SseLayer};
+use tracing::{Dispatch, Level, subscriber};
+use tracing_subscriber::{fmt::MakeWriter, registry::Registry};
+
+use crate::support::{
+    Feed, Polled, answer_to, cancelled_task, data, event_stream, poll_frame, through,
+};
+
+/// The logged lines.
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<u8>>>);
+
+impl Log {
+    fn lines(&self) -> Vec<String> {
+        let log = self.0.lock().unwrap();
+        str::from_utf8(&log).unwrap().lines().map(|line| line.trim_start().to_owned()).collect()
+    }
+}
+
+impl Write for Log {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl<'w> MakeWriter<'w> for Log {
+    type Writer = Self;
+
+    fn make_writer(&'w self) -> Self {
+        self.clone()
+    }
+}
+
+/// With only one subscriber alive in the process, the first thread to reach a callsite decides
+/// whether it is enabled, and a thread without a subscriber disables it for all. These keep more
+/// than one alive.
+static OTHERS: LazyLock<[Dispatch; 2]> =
+    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
+
+/// Returns what `run` logs at DEBUG and above.
+fn logged(run: impl FnOnce()) -> Vec<String> {
+    LazyLock::force(&OTHERS);
+    let log = Log::default();
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(Level::DEBUG)
+        .with_writer(log.clone())
+        .without_time()
+        .with_ansi(false)
+        .finish();
+    subscriber::with_default(lines, run);
+    log.lines()
+}
+
+#[test]
+fn a_stream_without_a_runtime_warns_once() {
+    let lines = logged(|| {
+        let (feed, source) = Feed::new();
+        let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+        for _ in 0..3 {
+            assert_eq!(poll_frame(&mut body), Polled::Pending);
+            feed.data("data: a\n\n");
+            assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
+        }
+    });
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("WARN tower_sse"), "{lines:?}");
+    assert!(lines[0].contains("no heartbeats"), "{lines:?}");
+    assert!(lines[1].contains("closed"), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_cancelled_source_is_a_debug_line() {
+    let error = cancelled_task().await;
+    let lines = logged(|| {
+        let (feed, source) = Feed::new();
+        let layer = SseLayer::new();
+        let request = Request::get("/")
+            .header("accept", "text/event-stream")
+            .header("cache-control", "no-cache");
+        let request = request.body(()).unwrap();
+        let mut body = answer_to(request, &layer, event_stream(source)).into_body();
+        feed.fail(error);
+        assert_eq!(poll_frame(&mut body), Polled::End);
+    });
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[0].contains("the source of an event stream was cancelled"), "{lines:?}");
+    assert!(lines[1].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[1].contains(r#"reason="cancelled""#), "{lines:?}");
+}
+
+#[tokio::test]
+async fn a_callback_that_panics_is_a_warn_line() {
+    let lines = logged(|| {
+        let layer = SseLayer::new()
+            .on_open(|| panic!("in on_open"))
+            .on_error(|_| panic!("in on_error"))
+            .on_close(|_| panic!("in on_close"));
+        let (feed, source) = Feed::new();
+        let mut body = through(&layer, event_stream(source)).into_body();
+        feed.fail("disk full");
+        assert_eq!(poll_frame(&mut body), data(":\n"));
+    });
+    let warnings: Vec<_> = lines.iter().filter(|line| line.starts_with("WARN")).collect();
+    assert_eq!(warnings.len(), 3, "{lines:?}");
+    let expected = "a callback of an event stream panicked";
+    assert!(warnings.iter().all(|line| line.contains(expected)), "{lines:?}");
+    assert_eq!(lines.len(), 4, "{lines:?}");
+    assert!(lines.iter().any(|line| line.contains(r#"reason="failed""#)), "{lines:?}");
+}
+
+#[tokio::test]
+async fn an_invalid_last_event_id_is_a_debug_line_and_no_error() {
+    let (_feed, source) = Feed::new();
+    let mut response = None;
+    let lines = logged(|| {
+        let layer = SseLayer::new().last_event_id_query("lastEventId");
+        let request = Request::get("/?lastEventId=7%0Adata:%20forged").body(()).unwrap();
+        response = Some(answer_to(request, &layer, event_stream(source)));
+    });
+    assert_eq!(response.unwrap().status(), 200);
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[0].contains(r"'\n'"), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_ordinary_stream_logs_only_its_close() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+    let quiet = |run: &mut dyn FnMut()| assert_eq!(logged(run), [""; 0]);
+    quiet(&mut || {
+        feed.data("data: a\n\n");
+        assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+    });
+    tokio::time::advance(Duration::from_secs(20)).await;
+    quiet(&mut || assert!(matches!(poll_frame(&mut body), Polled::Data(_))));
+    let mut body = Some(body);
+    // The client leaves.
+    let lines = logged(|| drop(body.take()));
+    assert!(feed.is_dropped());
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[0].contains(r#"reason="disconnected""#), "{lines:?}");
+    assert!(lines[0].contains("frames=2 bytes=11 heartbeats=1"), "{lines:?}");
+}
+
+/// Errors of the source are the application's to log: it knows more about them.
+#[tokio::test(start_paused = true)]
+async fn a_source_error_logs_only_the_close() {
+    let (feed, source) = Feed::new();
+    let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+    feed.fail("disk full");
+    let lines = logged(|| {
+        assert_eq!(poll_frame(&mut body), data(":\n"));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+        // The error is delayed, and the client leaves.
+        drop(body);
+    });
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[0].contains(r#"reason="failed""#), "{lines:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_cut_stream_logs_no_error() {
+    let shutdown = CancellationToken::new();
+    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
+    // The stream of a call fails, for its client would take a clean end for the whole answer.
+    let call = || Request::post("/").body(()).unwrap();
+    let drained = answer_to(call(), &layer, event_stream(Feed::new().1));
+    let aged = layer.clone().max_age(MaxAge::new(Duration::ZERO));
+    let aged = answer_to(call(), &aged, event_stream(Feed::new().1));
+    let mut bodies = [aged.into_body(), drained.into_body()];
+    let held_back = logged(|| {
+        assert_eq!(poll_frame(&mut bodies[0]), data(":\n"));
+        assert_eq!(poll_frame(&mut bodies[0]), Polled::Pending);
+        shutdown.cancel();
+        assert!(matches!(poll_frame(&mut bodies[1]), Polled::Data(_)));
+        assert_eq!(poll_frame(&mut bodies[1]), Polled::Pending);
+    });
+    assert_eq!(held_back, [""; 0]);
+    tokio::time::advance(Duration::from_millis(21)).await;
+    let lines = logged(|| {
+        for body in &mut bodies {
+            assert!(matches!(poll_frame(body), Polled::Failed(_)));
+        }
+    });
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line.starts_with("DEBUG tower_sse")), "{lines:?}");
+    assert!(lines[0].contains(r#"reason="expired""#), "{lines:?}");
+    assert!(lines[1].contains(r#"reason="drained""#), "{lines:?}");
+}
+
+/// Many clients that reconnect too early would fill the log otherwise.
+#[test]
+fn a_refusal_is_a_debug_line() {
+    let layer = SseLayer::new().max_streams(1);
+    let _open = through(&layer, event_stream(Feed::new().1));
+    let lines = logged(|| drop(through(&layer, event_stream(Feed::new().1))));
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
+    assert!(lines[0].contains("refused"), "{lines:?}");
+}
+
+/// A layer that tracks and limits logs nothing about other responses either.
+#[test]
+fn other_responses_log_nothing() {
+    let layer =
+        SseLayer::new().track_disconnects(true).max_streams(1).terminator(Event::from("end"));
+    let lines = logged(|| {
+        let page = http::Response::builder().header("content-type", "text/html");
+        let (feed, body) = Feed::new();
+        feed.fail("disk full");
+        let mut body = through(&layer, page.body(body).unwrap()).into_body();
+        assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    });
+    assert_eq!(lines, [""; 0]);
+}
+
+#[cfg(all(feature = "hub", feature = "testing"))]
+#[test]
+fn publishing_without_waiting_for_the_broker_warns_once_for_each_hub() {
+    use futures_util::FutureExt;
+    use tower_sse::{hub::Hub, testing::MemoryBroker};
+
+    let broker = MemoryBroker::new();
+    let lines = logged(|| {
+        for _ in 0..2 {
+            let hub = Hub::connect(broker.clone()).now_or_never().unwrap().unwrap();
+            for _ in 0..3 {
+                assert!(hub.publish_now("a", "x").is_err());
+                assert!(hub.clone().publish_now("b", "x").is_err());
+            }
+            assert!(hub.publish("a", "x").now_or_never().unwrap().is_ok());
+        }
+        assert!(Hub::new().publish_now("a", "x").is_ok());
+    });
+    assert_eq!(lines.len(), 2, "{lines:?}");
+    assert!(lines.iter().all(|line| line.starts_with("WARN tower_sse")), "{lines:?}");
+    assert!(lines.iter().all(|line| line.contains("publish_now")), "{lines:?}");
+}

@@ -1,0 +1,167 @@
+//! `Disconnect` for responses that are not event streams.
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::Pin,
+    task::{Context, Poll},
+};
+
+use bytes::Bytes;
+use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::{Body, Frame};
+use http_body_util::{BodyExt, Empty, Full};
+use tower_sse::{CloseReason, Disconnect, SseBody, SseLayer};
+
+use super::disconnect::{answer_and_disconnect, respond};
+use crate::support::{FedBody, Feed, Polled, Source, data, poll_frame};
+
+fn tracking() -> SseLayer {
+    SseLayer::new().track_disconnects(true)
+}
+
+fn page<B: Body<Data = Bytes, Error: Into<tower_sse::BoxError>>>(
+    body: B,
+) -> (SseBody<B>, Disconnect) {
+    let answer = Response::builder().header("content-type", "text/html").body(body).unwrap();
+    let (response, disconnect) = answer_and_disconnect(&tracking(), answer);
+    (response.into_body(), disconnect.unwrap())
+}
+
+fn fed_page() -> (Feed, SseBody<FedBody>, Disconnect) {
+    let (feed, body) = Feed::new();
+    let (body, disconnect) = page(body);
+    (feed, body, disconnect)
+}
+
+#[tokio::test]
+async fn a_page_is_over_when_it_is_sent() {
+    let (body, disconnect) = page(Full::from("a page"));
+    assert!(!disconnect.is_cancelled(), "nothing of it is sent");
+    assert_eq!(body.size_hint().exact(), Some(6));
+    assert_eq!(body.collect().await.unwrap().to_bytes(), "a page");
+    assert_eq!(disconnect.reason(), Some(CloseReason::Ended));
+}
+
+/// A server does not poll further when a body knows that nothing is left of it.
+#[test]
+fn a_page_that_knows_its_end_is_over_without_another_poll() {
+    let (mut body, disconnect) = page(Full::from("a page"));
+    assert_eq!(poll_frame(&mut body), data("a page"));
+    assert!(body.is_end_stream());
+    drop(body);
+    assert_eq!(disconnect.reason(), Some(CloseReason::Ended));
+}
+
+#[test]
+fn an_empty_response_ends_however_often_it_is_polled() {
+    for polls in 0..3 {
+        let (mut body, disconnect) = page(Empty::new());
+        assert_eq!((body.size_hint().exact(), body.is_end_stream()), (Some(0), true));
+        for _ in 0..polls {
+            assert_eq!(poll_frame(&mut body), Polled::End);
+        }
+        drop(body);
+        assert_eq!(disconnect.reason(), Some(CloseReason::Ended), "{polls} polls");
+    }
+}
+
+#[test]
+fn a_client_that_leaves_before_the_end_is_disconnected() {
+    let (body, disconnect) = page(Full::from("a page"));
+    drop(body);
+    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected), "never polled");
+
+    let (feed, mut body, disconnect) = fed_page();
+    feed.data("half of ");
+    assert_eq!(poll_frame(&mut body), data("half of "));
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    assert!(!disconnect.is_cancelled());
+    drop(body);
+    assert!(feed.is_dropped());
+    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected), "half exit");
+}
+
+#[test]
+fn a_body_passes_whole_with_its_trailers_and_then_is_over() {
+    let (feed, mut body, disconnect) = fed_page();
+    let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), "7".parse().unwrap())]);
+    feed.data("a page");
+    feed.trailers(trailers.clone());
+    feed.end();
+    assert_eq!(poll_frame(&mut body), data("a page"));
+    assert_eq!(poll_frame(&mut body), Polled::Trailers(trailers));
+    assert!(!disconnect.is_cancelled());
+    assert_eq!(poll_frame(&mut body), Polled::End);
+    drop(body);
+    assert_eq!(disconnect.reason(), Some(CloseReason::Ended));
+}
+
+#[test]
+fn a_body_that_fails_has_failed() {
+    let (feed, mut body, disconnect) = fed_page();
+    feed.data("half of ");
+    feed.fail("disk full");
+    assert_eq!(poll_frame(&mut body), data("half of "));
+    // Unlike a stream's error it is not delayed: it belongs to the service.
+    assert_eq!(poll_frame(&mut body), Polled::Failed("disk full".to_owned()));
+    drop(body);
+    assert_eq!(disconnect.reason(), Some(CloseReason::Failed));
+}
+
+#[test]
+fn a_body_that_panics_is_reported_even_if_it_is_dropped_later() {
+    struct Panicking;
+    impl Body for Panicking {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+            panic!("in the body")
+        }
+    }
+
+    for later in [false, true] {
+        let (body, disconnect) = page(Panicking);
+        let mut body = Some(body);
+        let panicking = || match later {
+            true => poll_frame(body.as_mut().unwrap()),
+            false => poll_frame(&mut { body.take().unwrap() }),
+        };
+        catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
+        drop(body);
+        assert_eq!(disconnect.reason(), Some(CloseReason::Panicked), "later {later}");
+    }
+}
+
+/// Servers neither send nor poll such a body; that is not a client that left.
+#[test]
+fn a_response_that_cannot_have_a_body_is_over_at_its_head() {
+    for status in [100, 101, 103, 204, 304] {
+        let answer = Response::builder().status(status).body(Feed::new().1).unwrap();
+        let (response, disconnect) = answer_and_disconnect(&tracking(), answer);
+        assert_eq!(response.status(), status);
+        assert_eq!(disconnect.unwrap().reason(), Some(CloseReason::Ended), "{status}");
+    }
+    for content_type in ["text/html", "text/event-stream"] {
+        let answer = Response::builder().header("content-type", content_type);
+        let request = Request::head("/").body(()).unwrap();
+        let answer = answer.body(Feed::new().1).unwrap();
+        let (response, disconnect) = respond(&tracking(), request, answer);
+        assert_eq!(response.status(), StatusCode::OK);
+        assert_eq!(disconnect.unwrap().reason(), Some(CloseReason::Ended), "{content_type}");
+    }
+}
+
+/// This holds also for a service of streams that has answered without one.
+#[test]
+fn a_response_of_a_stream_without_a_body_is_over_at_its_head() {
+    let layer = SseLayer::new().track_disconnects(true);
+    let mut answer = Response::new(Source::new().1);
+    *answer.status_mut() = StatusCode::NO_CONTENT;
+    let (response, disconnect) = answer_and_disconnect(&layer, answer);
+    assert!(response.body().is_end_stream());
+    assert_eq!(disconnect.unwrap().reason(), Some(CloseReason::Ended));
+}

@@ -1,0 +1,14 @@
+//! Reports on the end of a stream: `on_open` and `on_close`, `Stats`, and `Disconnect`, on every
+//! exit path and for every kind of service.
+
+mod close;
+mod closures;
+mod disconnect;
+#[cfg(feature = "axum")]
+mod extractor;
+mod foreign;
+mod nested;
+#[cfg(feature = "tracing")]
+mod span;
+mod stats;
+mod threads;

@@ -1,0 +1,212 @@
+use std::{
+    convert::Infallible,
+    sync::{Arc, Mutex, Weak},
+    time::Duration,
+};
+
+use axum::{
+    Router,
+    extract::{Request as AxumRequest, State},
+    response::IntoResponse,
+    routing::get,
+};
+use futures_util::{StreamExt, stream};
+use http::{HeaderMap, Request, Response, header::ACCEPT};
+use tokio::sync::broadcast;
+use tokio_stream::wrappers::BroadcastStream;
+use tower::{ServiceBuilder, service_fn};
+use tower_sse::{
+    Event, LAST_EVENT_ID, LastEventId, MaxAge, Message, SseLayer, testing::TestClient,
+};
+
+use crate::support::event_stream;
+
+/// Counts on from the id that the client sends.
+async fn count(request: AxumRequest) -> impl IntoResponse {
+    let last = LastEventId::from_headers(request.headers());
+    let first = last.and_then(|last| last.parse().ok()).map_or(1, |last: u32| last + 1);
+    tower_sse::response(stream::iter(first..).map(|n| Event::new().id(n).data(n.to_string())))
+}
+
+fn router() -> Router {
+    Router::new().route("/count", get(count)).layer(SseLayer::new())
+}
+
+fn numbers(messages: &[Message]) -> Vec<&str> {
+    messages.iter().map(|message| &*message.data).collect()
+}
+
+#[tokio::test]
+async fn a_stream_of_a_router_is_cut_and_continues_behind_the_last_message_that_was_seen() {
+    let mut client = TestClient::new(router());
+    let mut events = client.get("/count").await;
+    // The server has sent many more by then.
+    assert_eq!(numbers(&events.take(3).await), ["1", "2", "3"]);
+    let mut events = client.reconnect(events).await;
+    assert_eq!(events.last_event_id(), "3", "before anything has come");
+    assert_eq!(events.next().await.data, "4");
+    let mut events = client.reconnect(events).await;
+    assert_eq!(events.next().await.data, "5");
+}
+
+#[tokio::test]
+async fn streams_of_one_client_are_independent() {
+    let mut client = TestClient::new(router());
+    let mut first = client.get("/count").await;
+    let mut second = client.resume("/count", "41").await;
+    assert_eq!(first.next().await.data, "1");
+    assert_eq!(second.next().await.data, "42");
+    assert_eq!(first.next().await.data, "2");
+}
+
+/// The targets and headers of requests.
+type Heads = Arc<Mutex<Vec<(String, HeaderMap)>>>;
+
+/// Returns a service that records the heads of its requests, and answers each with the next of
+/// `bodies`.
+fn recording(
+    bodies: &'static [&'static str],
+) -> (Heads, impl tower::Service<Request<String>, Response = Response<String>, Error = Infallible>)
+{
+    let heads = Heads::default();
+    let recorded = Arc::clone(&heads);
+    let service = service_fn(move |request: Request<String>| {
+        let mut heads = heads.lock().unwrap();
+        assert_eq!(request.method(), "GET");
+        let body = bodies[heads.len()].to_owned();
+        heads.push((request.uri().to_string(), request.headers().clone()));
+        std::future::ready(Ok(event_stream(body)))
+    });
+    (recorded, service)
+}
+
+fn sent_ids(heads: &Heads) -> Vec<Option<String>> {
+    let heads = heads.lock().unwrap();
+    let id = |headers: &HeaderMap| {
+        let value = headers.get(LAST_EVENT_ID)?;
+        Some(String::from_utf8(value.as_bytes().to_vec()).unwrap())
+    };
+    heads.iter().map(|(_, headers)| id(headers)).collect()
+}
+
+#[tokio::test]
+async fn requests_have_the_headers_of_an_event_source_and_those_of_the_test() {
+    let (heads, service) = recording(&["", ""]);
+    let mut client = TestClient::new(service).header("cookie", "a=b").header(ACCEPT, "*/*");
+    let events = client.get("/a?b=c").await;
+    client.reconnect(events).await.collect().await;
+    let heads = heads.lock().unwrap();
+    for (uri, headers) in &*heads {
+        assert_eq!(uri, "/a?b=c");
+        let mut headers: Vec<_> =
+            headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes())).collect();
+        headers.sort_unstable();
+        let expected: [(&str, &[u8]); 5] = [
+            ("accept", b"*/*"),
+            ("cache-control", b"no-cache"),
+            ("cookie", b"a=b"),
+            ("host", b"localhost"),
+            ("pragma", b"no-cache"),
+        ];
+        assert_eq!(headers, expected);
+    }
+    assert_eq!(heads.len(), 2);
+}
+
+#[tokio::test]
+async fn an_id_is_kept_until_another_one_or_an_empty_one_comes() {
+    let (heads, service) = recording(&[
+        "data: a\n\n",
+        "id: Größe 7\ndata: a\n\n",
+        ": no id\n\n",
+        "data: a\n\n",
+        "id\ndata: a\n\n",
+        "",
+    ]);
+    let mut client = TestClient::new(service);
+    let mut events = client.get("/").await;
+    for _ in 0..5 {
+        events.collect().await;
+        events = client.reconnect(events).await;
+    }
+    let sent = sent_ids(&heads);
+    let sent: Vec<_> = sent.iter().map(Option::as_deref).collect();
+    let id = Some("Größe 7");
+    assert_eq!(sent, [None, None, id, id, id, None]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_layer_takes_the_client_for_an_event_source() {
+    let age = Duration::from_secs(60);
+    let source = service_fn(async |_: Request<String>| {
+        Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>()))
+    });
+    let layer: SseLayer = SseLayer::new().max_age(MaxAge::new(age).jitter(0.0));
+    let service = ServiceBuilder::new().layer(layer).service(source);
+    let mut client = TestClient::new(service).time_limit(2 * age);
+    // The bodies of other clients fail, because they do not reconnect after a clean end.
+    assert_eq!(client.get("/").await.collect().await, []);
+    let mut client = client.header("cache-control", "max-age=0").header("sec-fetch-mode", "cors");
+    client.get("/").await.error().await;
+}
+
+#[tokio::test]
+async fn a_service_may_take_a_body_of_another_type() {
+    async fn answer<B>(_: Request<B>) -> Result<Response<String>, Infallible> {
+        Ok(event_stream("data: a\n\n".to_owned()))
+    }
+    let mut client = TestClient::new(service_fn(answer::<()>)).request_body::<()>();
+    assert_eq!(client.get("/").await.next().await.data, "a");
+    let mut client =
+        TestClient::new(service_fn(answer::<axum::body::Body>)).request_body::<axum::body::Body>();
+    assert_eq!(client.get("/").await.next().await.data, "a");
+}
+
+#[tokio::test]
+async fn a_stream_is_cut_before_it_is_opened_again() {
+    let mut previous = Weak::<()>::new();
+    let service = service_fn(move |_: Request<String>| {
+        assert_eq!(previous.strong_count(), 0, "the previous stream is dropped");
+        let here = Arc::new(());
+        previous = Arc::downgrade(&here);
+        let events = stream::repeat(()).map(move |()| {
+            let _: &Arc<()> = &here;
+            Event::from("a")
+        });
+        std::future::ready(Ok::<_, Infallible>(tower_sse::response(events)))
+    });
+    let mut client = TestClient::new(service);
+    let mut events = client.get("/").await;
+    events.next().await;
+    let mut events = client.reconnect(events).await;
+    assert_eq!(events.next().await.data, "a");
+}
+
+#[tokio::test]
+async fn a_service_is_called_when_it_is_ready() {
+    // Panics if it is called before it is ready.
+    let service = ServiceBuilder::new().concurrency_limit(1).service(router());
+    let mut client = TestClient::new(service);
+    for _ in 0..2 {
+        client.get("/count").await.next().await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_service_lives_as_long_as_a_stream() {
+    // As in axum's examples: the channel closes when the last sender is dropped with the state.
+    let (sender, _) = broadcast::channel::<&str>(1);
+    let subscribe = async |State(sender): State<broadcast::Sender<&'static str>>| {
+        let received = BroadcastStream::new(sender.subscribe());
+        tower_sse::response(received.map(|text| text.map(Event::from)))
+    };
+    let weak = sender.downgrade();
+    let app: Router = Router::new().route("/", get(subscribe)).with_state(sender);
+
+    let mut events = TestClient::new(app).get("/").await;
+    events.assert_no_message(Duration::from_secs(60)).await;
+    weak.upgrade().unwrap().send("a").unwrap();
+    assert_eq!(events.next().await.data, "a");
+    drop(events);
+    assert_eq!(weak.strong_count(), 0);
+}

@@ -1,0 +1,297 @@
+//! A server that sends our body without a layer around it warns once, and never with one.
+//!
+//! Each test runs itself again in a process of its own, because the warning is one for each
+//! process.
+
+#![cfg(feature = "tracing")]
+
+use std::{
+    convert::Infallible,
+    env,
+    future::Future,
+    process::{self, Command},
+};
+
+use axum::{Router, body::Body, middleware::map_response, response::IntoResponse, routing::get};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Request, Response, header::CONTENT_TYPE};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tokio::runtime;
+use tokio_stream::wrappers::ReceiverStream;
+use tower::{ServiceBuilder, ServiceExt};
+use tower_http::compression::CompressionLayer;
+use tower_sse::{Event, EventBody, SseLayer, StreamOptions};
+
+use crate::support::{Protocol, serve_axum, soon};
+
+/// Is set in the process in which a test runs its scenario.
+const CHILD: &str = "TOWER_SSE_UNLAYERED";
+const DONE: &str = "the scenario is done";
+
+/// Runs the scenario of a test in a process of its own, and returns the lines that the crate logs.
+fn printed_by(test: &str, scenario: impl Future<Output = ()>) -> Vec<String> {
+    if env::var_os(CHILD).is_some() {
+        tracing_subscriber::fmt()
+            .with_max_level(tracing::Level::WARN)
+            .with_writer(std::io::stderr)
+            .with_ansi(false)
+            .init();
+        // One thread, so that a mark that a layer leaves on it is noticed.
+        let runtime = runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(scenario);
+        println!("{DONE}");
+        process::exit(0);
+    }
+    let child = Command::new(env::current_exe().unwrap())
+        .args([&format!("unlayered::{test}"), "--exact", "--nocapture"])
+        .env(CHILD, "1")
+        .output()
+        .unwrap();
+    let [output, errors] =
+        [child.stdout, child.stderr].map(|text| String::from_utf8(text).unwrap());
+    assert!(output.contains(DONE), "{output}{errors}");
+    errors.lines().filter(|line| line.contains("SseLayer")).map(str::to_owned).collect()
+}
+
+/// Reads the whole body of each path.
+async fn read(app: Router, paths: &[&str]) -> String {
+    let address = serve_axum(app).await;
+    let mut bodies = String::new();
+    for protocol in Protocol::BOTH {
+        let mut connection = protocol.connect(address).await;
+        for path in paths {
+            let body = soon(connection.get(path).await.into_body().collect()).await.unwrap();
+            bodies += str::from_utf8(&body.to_bytes()).unwrap();
+        }
+    }
+    bodies
+}
+
+async fn events() -> impl IntoResponse {
+    tower_sse::response(stream::iter([Event::from("one")]))
+}
+
+async fn with_options() -> impl IntoResponse {
+    let mut response = tower_sse::response(stream::iter([Event::from("one")]));
+    response.extensions_mut().insert(StreamOptions::new().terminator("[DONE]"));
+    response
+}
+
+#[test]
+fn served_bodies_without_a_layer_warn_once_and_name_the_remedy() {
+    let name = "served_bodies_without_a_layer_warn_once_and_name_the_remedy";
+    let printed = printed_by(name, async {
+        let app = Router::new().route("/a", get(events)).route("/b", get(with_options));
+        assert_eq!(read(app, &["/a", "/b", "/a"]).await, "data: one\n\n".repeat(6));
+    });
+    assert_eq!(printed.len(), 1, "{printed:?}");
+    assert!(printed[0].contains("`.layer(SseLayer::new())` after the routes"), "{printed:?}");
+    assert!(printed[0].contains("WARN tower_sse"), "{printed:?}");
+}
+
+#[test]
+fn a_route_after_the_layer_warns() {
+    let printed = printed_by("a_route_after_the_layer_warns", async {
+        let app = Router::new().route("/a", get(events)).layer(SseLayer::new());
+        let app = app.route("/b", get(events));
+        assert_eq!(read(app, &["/a", "/b"]).await, "data: one\n\n".repeat(4));
+    });
+    assert_eq!(printed.len(), 1, "{printed:?}");
+}
+
+#[test]
+fn a_panic_within_a_layer_hides_no_warning() {
+    let printed = printed_by("a_panic_within_a_layer_hides_no_warning", async {
+        let panics = || async { panic!("a bug of the handler") as () };
+        let app = Router::new().route("/", get(panics)).layer(SseLayer::new());
+        let request = Request::new(Body::empty());
+        assert!(tokio::spawn(app.oneshot(request)).await.unwrap_err().is_panic());
+        read(Router::new().route("/", get(events)), &["/"]).await;
+    });
+    assert_eq!(printed.len(), 1, "{printed:?}");
+}
+
+#[test]
+fn an_idle_stream_without_a_layer_warns_at_once() {
+    let printed = printed_by("an_idle_stream_without_a_layer_warns_at_once", async {
+        let (polled, was_polled) = tokio::sync::oneshot::channel();
+        let mut polled = Some(polled);
+        let idle = stream::poll_fn(move |_| {
+            polled.take().map(|polled| polled.send(()));
+            std::task::Poll::<Option<Event>>::Pending
+        });
+        let mut idle = tower_sse::response(idle).into_body();
+        tokio::spawn(async move { idle.frame().await.is_none() });
+        soon(was_polled).await.unwrap();
+    });
+    assert_eq!(printed.len(), 1, "{printed:?}");
+}
+
+#[test]
+fn bodies_within_a_layer_never_warn() {
+    let printed = printed_by("bodies_within_a_layer_never_warn", async {
+        let bare =
+            ServiceBuilder::new().layer(SseLayer::new()).service_fn(|_: Request<Body>| async {
+                Ok::<_, Infallible>(stream::iter([Event::from("one")]))
+            });
+        let response =
+            ServiceBuilder::new().layer(SseLayer::new()).service_fn(|_: Request<Body>| async {
+                Ok::<_, Infallible>(Response::new(stream::iter([Event::from("one")])))
+            });
+        let app = Router::new()
+            .route("/events", get(events))
+            .route("/options", get(with_options))
+            .route("/late", get(late))
+            .layer(CompressionLayer::new())
+            .layer(SseLayer::new())
+            .route_service("/bare", bare)
+            .route_service("/response", response)
+            // A second layer lets the streams of the inner one pass.
+            .layer(SseLayer::new());
+        let read = read(app, &["/events", "/options", "/late", "/bare", "/response"]).await;
+        assert_eq!(read.matches("data: one").count(), 10, "{read}");
+    });
+    assert_eq!(printed, [""; 0]);
+}
+
+/// Middleware between the handler and the layer that reads the body, or passes it on from a task.
+#[test]
+fn middleware_within_a_layer_that_reads_a_body_never_warns() {
+    let printed = printed_by("middleware_within_a_layer_that_reads_a_body_never_warns", async {
+        let app = Router::new()
+            .route("/whole", get(events).layer(map_response(buffered)))
+            .route("/first", get(events).layer(map_response(primed)))
+            .route("/task", get(events).layer(map_response(relayed)))
+            .layer(SseLayer::new());
+        let read = read(app, &["/whole", "/first", "/task"]).await;
+        assert_eq!(read, "data: one\n\n".repeat(6));
+    });
+    assert_eq!(printed, [""; 0]);
+}
+
+async fn buffered(response: axum::response::Response) -> axum::response::Response {
+    let (head, body) = response.into_parts();
+    Response::from_parts(head, body.collect().await.unwrap().to_bytes().into())
+}
+
+/// Waits for the first frame, so that an early error can still become a status.
+async fn primed(response: axum::response::Response) -> axum::response::Response {
+    let (head, body) = response.into_parts();
+    let mut frames = body.into_data_stream();
+    let first = frames.next().await;
+    Response::from_parts(head, Body::from_stream(stream::iter(first).chain(frames)))
+}
+
+async fn relayed(response: axum::response::Response) -> axum::response::Response {
+    let (head, body) = response.into_parts();
+    let (sender, frames) = tokio::sync::mpsc::channel(1);
+    tokio::spawn(async move {
+        let mut data = body.into_data_stream();
+        while let Some(data) = data.next().await {
+            sender.send(data).await.unwrap();
+        }
+    });
+    Response::from_parts(head, Body::from_stream(ReceiverStream::new(frames)))
+}
+
+/// A body that polls ours only after a frame of its own.
+async fn late() -> impl IntoResponse {
+    let prelude = Ok(Frame::data(Bytes::from_static(b": prelude\n")));
+    let events = tower_sse::response(stream::iter([Event::from("one")])).into_body();
+    let body =
+        stream::iter([prelude]).chain(events.into_data_stream().map(|data| data.map(Frame::data)));
+    Response::builder()
+        .header(CONTENT_TYPE, "text/event-stream")
+        .body(Body::new(StreamBody::new(body)))
+        .unwrap()
+}
+
+/// The program has set the header itself, and has left out the layer on purpose.
+#[test]
+fn an_event_body_in_a_response_of_the_program_never_warns() {
+    let printed = printed_by("an_event_body_in_a_response_of_the_program_never_warns", async {
+        let raw = || async {
+            let body = Body::new(EventBody::new(stream::iter([Event::from("one")])));
+            Response::builder().header(CONTENT_TYPE, "text/event-stream").body(body).unwrap()
+        };
+        let app = Router::new().route("/", get(raw));
+        assert_eq!(read(app, &["/"]).await, "data: one\n\n".repeat(2));
+    });
+    assert_eq!(printed, [""; 0]);
+}
+
+#[test]
+fn a_test_that_reads_a_body_itself_never_warns() {
+    let printed = printed_by("a_test_that_reads_a_body_itself_never_warns", async {
+        let body = with_options().await.into_response().into_body();
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "data: one\n\n");
+        let app = Router::new().route("/", get(with_options));
+        let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
+        assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data: one\n\n");
+    });
+    assert_eq!(printed, [""; 0]);
+}
+
+#[cfg(feature = "hub")]
+#[test]
+fn a_subscription_warns_without_a_layer() {
+    use tower_sse::hub::Hub;
+
+    let printed = printed_by("a_subscription_warns_without_a_layer", async {
+        let hub = Hub::new();
+        let subscription = hub.subscribe_to("news").greeting(Event::from("hi")).resume(None);
+        let mut body = tower_sse::response(subscription).into_body();
+        let first = tokio::spawn(async move { body.frame().await.is_some() });
+        assert!(soon(first).await.unwrap());
+    });
+    assert_eq!(printed.len(), 1, "{printed:?}");
+}
+
+#[cfg(feature = "runs")]
+mod runs {
+    use tower_sse::runs::{RunKey, Runs};
+
+    use super::{
+        Body, Request, Router, SseLayer, events, get, map_response, primed, printed_by, read,
+    };
+
+    fn app(runs: &Runs) -> Router {
+        let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
+        Router::new().route("/", get(events)).layer(runs.layer(key))
+    }
+
+    #[test]
+    fn an_answer_warns_without_a_layer() {
+        let printed = printed_by("runs::an_answer_warns_without_a_layer", async {
+            read(app(&Runs::new()), &["/"]).await;
+        });
+        assert_eq!(printed.len(), 1, "{printed:?}");
+    }
+
+    /// Neither the call on its task nor the answers, of which the second is a replay.
+    #[test]
+    fn a_run_within_a_layer_never_warns() {
+        let printed = printed_by("runs::a_run_within_a_layer_never_warns", async {
+            let read = read(app(&Runs::new()).layer(SseLayer::new()), &["/"]).await;
+            assert_eq!(read.matches("data: one").count(), 2, "{read}");
+        });
+        assert_eq!(printed, [""; 0]);
+    }
+
+    #[test]
+    fn middleware_within_a_run_that_reads_a_body_never_warns() {
+        let printed =
+            printed_by("runs::middleware_within_a_run_that_reads_a_body_never_warns", async {
+                let runs = Runs::new();
+                let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
+                let app = Router::new()
+                    .route("/first", get(events).layer(map_response(primed)))
+                    .layer(runs.layer(key))
+                    .layer(SseLayer::new());
+                read(app, &["/first"]).await;
+            });
+        assert_eq!(printed, [""; 0]);
+    }
+}

@@ -1,0 +1,169 @@
+use std::{convert::Infallible, future::pending, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::{
+    Router,
+    body::Body,
+    extract::{Path, Request, State},
+    middleware::{Next, from_fn},
+    response::Response,
+    routing::get,
+    serve::ListenerExt,
+};
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::StatusCode;
+use http_body::Frame;
+use http_body_util::StreamBody;
+use hyper::body::Incoming;
+use socket2::SockRef;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tower::{Layer, service_fn};
+use tower_sse::{CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, marker};
+
+use super::{
+    ledger::{Ledger, Outcome},
+    source::{Then, source},
+};
+use crate::support::{Leave, Peer, Protocol, listen, server::serve_connection, soon};
+
+/// More than the faults have open at a time.
+const PLACES: usize = 64;
+
+pub(crate) struct Server {
+    pub(crate) address: SocketAddr,
+    pub(crate) shutdown: CancellationToken,
+    task: JoinHandle<()>,
+}
+
+impl Server {
+    /// Starts the server that most faults share.
+    pub(crate) async fn start_limited(ledger: &Arc<Ledger>) -> Self {
+        let heartbeat = Heartbeat::every(Duration::from_millis(10));
+        Self::start(ledger, ledger.layer().heartbeat(heartbeat).max_streams(PLACES)).await
+    }
+
+    /// Starts a server that shuts down gracefully, streams included, when `shutdown` is cancelled.
+    pub(crate) async fn start(ledger: &Arc<Ledger>, layer: SseLayer) -> Self {
+        let shutdown = CancellationToken::new();
+        let app = Router::new()
+            .route("/{what}/{events}/{id}", get(answer))
+            .layer(layer.shutdown(shutdown.clone()))
+            .layer(from_fn(drop_unpolled))
+            .with_state(Arc::clone(ledger));
+        let (listener, address) = listen().await;
+        let listener = listener.tap_io(|io| {
+            io.set_nodelay(true).unwrap();
+            // A small buffer, so that a client that does not read fills it soon.
+            SockRef::from(&*io).set_send_buffer_size(16 * 1024).unwrap();
+        });
+        let stopped = shutdown.clone().cancelled_owned();
+        let task = tokio::spawn(async move {
+            axum::serve(listener, app).with_graceful_shutdown(stopped).await.unwrap();
+        });
+        Self { address, shutdown, task }
+    }
+
+    /// Starts a raw hyper server for one connection, whose service of bare streams never answers.
+    pub(crate) async fn start_waiting(ledger: &Arc<Ledger>, id: u64, protocol: Protocol) -> Self {
+        let waiting = Arc::clone(ledger);
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let ledger = Arc::clone(&waiting);
+            let disconnect = request.extensions().get::<Disconnect>().expect("a token").clone();
+            async move {
+                let source = source(&ledger, id, 0, Then::Silence);
+                ledger.arrived(id, disconnect);
+                pending::<()>().await;
+                Ok::<_, Infallible>(source)
+            }
+        });
+        // No response can have options here, so the layer has the options of the one stream.
+        let layer: SseLayer<marker::Events> = ledger.layer().options(ledger.options(id));
+        let service = layer.layer(service);
+        let (listener, address) = listen().await;
+        let task = tokio::spawn(async move {
+            let (io, _) = listener.accept().await.unwrap();
+            // The client decides how the connection ends.
+            _ = serve_connection(io, protocol, service).await;
+        });
+        Self { address, shutdown: CancellationToken::new(), task }
+    }
+
+    /// Stops the server and waits for all its connections.
+    pub(crate) async fn stop(self) {
+        self.shutdown.cancel();
+        soon(self.task).await.unwrap();
+    }
+
+    /// Asserts that all permits are free again, by requesting as many streams as there are permits
+    /// and one more.
+    pub(crate) async fn assert_has_its_places_back(&self, ledger: &Ledger) {
+        let mut peers = Vec::new();
+        for place in 0..=PLACES {
+            let id = ledger.open_account();
+            let mut peer = Peer::connect(self.address, Protocol::BOTH[place % 2]).await;
+            peer.request("GET", &format!("/silence/0/{id}")).await;
+            assert_eq!(peer.head().await, place < PLACES, "{place} of {PLACES} places");
+            peers.push((id, peer));
+        }
+        for (place, (id, peer)) in peers.into_iter().enumerate() {
+            _ = peer.leave(Leave::Fin).await;
+            let outcome = if place < PLACES {
+                Outcome::Closed(CloseReason::Disconnected)
+            } else {
+                Outcome::NotOpened(CloseReason::Ended)
+            };
+            ledger.settle(id, outcome).await;
+        }
+    }
+}
+
+async fn answer(
+    State(ledger): State<Arc<Ledger>>,
+    Path((what, events, id)): Path<(String, usize, u64)>,
+    request: Request,
+) -> Response {
+    let disconnect = request.extensions().get::<Disconnect>().expect("a token").clone();
+    ledger.arrived(id, disconnect);
+    let mut options = ledger.options(id);
+    let response = match &*what {
+        "waiting" => {
+            let _source = source(&ledger, id, events, Then::Silence);
+            return pending().await;
+        }
+        "mid_event" => {
+            let guard = ledger.guard();
+            let half = Frame::data(Bytes::from_static(b"data: half of an event\n"));
+            let frames = stream::iter([Ok::<_, Infallible>(half)]).chain(stream::pending());
+            let body = StreamBody::new(frames.inspect(move |_| _ = &guard));
+            let content_type = ("content-type", "text/event-stream");
+            let head = Response::builder().header(content_type.0, content_type.1);
+            head.body(Body::new(body)).unwrap()
+        }
+        _ => {
+            let then = match &*what {
+                "aged" => {
+                    options = options.max_age(MaxAge::new(Duration::from_millis(20)).jitter(1.0));
+                    if id % 2 == 0 { Then::Silence } else { Then::Busy }
+                }
+                "unpolled" => Then::Busy,
+                then => Then::parse(then),
+            };
+            tower_sse::response(source(&ledger, id, events, then)).map(Body::new)
+        }
+    };
+    let mut response = response;
+    response.extensions_mut().insert(options);
+    response
+}
+
+/// Replaces some responses in an outer layer, which drops their bodies unpolled.
+async fn drop_unpolled(request: Request, next: Next) -> Response {
+    let drops = request.uri().path().starts_with("/unpolled/");
+    let mut response = next.run(request).await;
+    if drops {
+        response = Response::new(Body::empty());
+        *response.status_mut() = StatusCode::BAD_GATEWAY;
+    }
+    response
+}

@@ -1,9 +1,0 @@
-//! `testing`: the client and the streams that users test their handlers with.
-#![cfg(feature = "testing")]
-
-mod client;
-mod panics;
-mod stream;
-
-#[path = "../support/mod.rs"]
-mod support;
