@@ -5,7 +5,8 @@ use tokio::time::sleep;
 
 use crate::{
     client::Client,
-    faults::{Fault, Kind},
+    faults::Fault,
+    kinds::Kind,
     oracle::{History, Life},
     process::Process,
     publications::{Publications, Published},
