@@ -17,16 +17,19 @@ mod idle_timer;
 mod last_frames;
 mod layer_scope;
 mod message_stream;
+mod shutdown;
 mod sse_body;
+mod stopped;
 mod stream_record;
 
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
 pub(crate) use self::{
     coop::CoopBudget,
-    deadline::{Inherited, Shutdown},
     event_stream::EventStream,
     layer_scope::within_layer,
+    shutdown::{Inherited, Shutdown},
+    stopped::Stopped,
     stream_record::StreamRecord,
 };
 

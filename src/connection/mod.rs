@@ -6,8 +6,6 @@ mod client;
 mod close;
 mod disconnect;
 mod last_event_id;
-#[cfg(feature = "runs")]
-mod recorded;
 
 pub use self::{
     close::{CloseReason, CloseReport},
@@ -16,6 +14,3 @@ pub use self::{
 };
 
 pub(crate) use self::{accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard};
-
-#[cfg(feature = "runs")]
-pub(crate) use self::recorded::{EndWithoutTerminator, OnRefusal};

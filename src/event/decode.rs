@@ -154,7 +154,6 @@ impl Decoder {
     }
 }
 
-#[cfg(feature = "testing")]
 impl Decoder {
     /// Returns whether the stream has set or cleared the last event id.
     pub(crate) const fn has_id(&self) -> bool {

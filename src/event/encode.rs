@@ -129,7 +129,6 @@ impl Event {
 
     /// Encodes the event without the end of its block, and reserves room for an id line whose
     /// prefix has `prefix_len` bytes.
-    #[cfg(feature = "hub")]
     pub(crate) fn encode_open(&self, prefix_len: usize) -> OpenBlock {
         let mut frame = FrameBuf::new();
         let data = self.data_bytes();
@@ -142,13 +141,11 @@ impl Event {
 }
 
 /// An encoded event that lacks its id and the end of its block.
-#[cfg(feature = "hub")]
 pub(crate) struct OpenBlock {
     frame: FrameBuf,
     is_open: bool,
 }
 
-#[cfg(feature = "hub")]
 impl OpenBlock {
     /// Writes the id as the block's last line and returns the block.
     pub(crate) fn end_with_id(&mut self, prefix: &str, sequence: u64) -> Bytes {

@@ -67,7 +67,6 @@ impl From<Encoded> for Bytes {
     }
 }
 
-#[cfg(any(feature = "hub", feature = "runs"))]
 impl Encoded {
     /// Wraps events that are already encoded.
     pub(crate) const fn of(bytes: Bytes) -> Self {

@@ -236,18 +236,15 @@ impl Event {
         Some(self)
     }
 
-    #[cfg(feature = "hub")]
     pub(crate) const fn has_data(&self) -> bool {
         self.data.is_some()
     }
 
-    #[cfg(feature = "hub")]
     pub(crate) const fn has_id(&self) -> bool {
         self.id.is_some()
     }
 
     /// Returns the fields of an event that was checked for publication.
-    #[cfg(feature = "redis")]
     pub(crate) fn fields(&self) -> Fields<'_> {
         let rare = self.rare.as_deref();
         Fields {
@@ -264,7 +261,6 @@ impl Event {
 }
 
 /// The fields of an event that a broker stores. The id is the broker's own.
-#[cfg(feature = "redis")]
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Fields<'a> {
     pub(crate) data: &'a str,

@@ -50,7 +50,6 @@ impl EventId {
     }
 
     /// Creates an id from text that the caller composed without line breaks and U+0000.
-    #[cfg(feature = "hub")]
     pub(crate) fn from_one_line(id: String) -> Self {
         debug_assert!(is_one_line(&id), "an id of more than one line");
         Self(Cow::Owned(id))

@@ -43,7 +43,6 @@ impl Interpreter {
         &self.last_event_id
     }
 
-    #[cfg(feature = "testing")]
     pub(super) const fn has_id(&self) -> bool {
         self.has_id
     }

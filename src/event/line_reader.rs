@@ -70,13 +70,11 @@ impl LineReader {
     }
 
     /// Returns the beginning of the incomplete line.
-    #[cfg(any(feature = "runs", feature = "testing"))]
     pub(crate) fn incomplete(&self) -> &[u8] {
         if self.is_returned { &[] } else { &self.line }
     }
 }
 
-#[cfg(feature = "runs")]
 impl LineReader {
     /// Drops the text of an incomplete comment.
     pub(crate) fn drop_comment(&mut self) {

@@ -35,15 +35,12 @@ pub use self::{
     name::{EventName, IntoEventName},
 };
 
-#[cfg(feature = "redis")]
 pub(crate) use self::event::Fields;
-#[cfg(feature = "testing")]
 pub(crate) use self::interpreter::Decoded;
 pub(crate) use self::{
     encode::whole_milliseconds, field::check_one_line, frame_buf::FrameBuf, line::BYTE_ORDER_MARK,
     line_reader::first_block_has_retry,
 };
-#[cfg(feature = "runs")]
 pub(crate) use self::{
     line::{Line, is_reconnection_time},
     line_reader::LineReader,

@@ -3,9 +3,6 @@
 //!
 //! This module depends only on `callback`, `event` and `LastEventId`, never on its users.
 
-// Each of the two features uses a part of it.
-#![cfg_attr(not(all(feature = "hub", feature = "runs")), allow(dead_code, unused_imports))]
-
 mod batch;
 mod deferred_drops;
 mod frames;

@@ -4,7 +4,6 @@ use std::{
 };
 
 use crate::connection::LastEventId;
-#[cfg(feature = "hub")]
 use crate::event::EventId;
 
 /// A position in the order of publication: an epoch and a sequence number. Its text, such as
@@ -21,7 +20,6 @@ impl fmt::Display for Position {
     }
 }
 
-#[cfg(feature = "hub")]
 impl From<Position> for EventId {
     fn from(position: Position) -> Self {
         // The text consists of letters, digits and a hyphen.

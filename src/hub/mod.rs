@@ -178,6 +178,7 @@ mod stats;
 mod subscription;
 mod topic;
 
+pub(crate) use self::broker::{Closed, Feed, Publisher, Publishing};
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
 pub use self::{
@@ -189,6 +190,3 @@ pub use self::{
     stats::HubStats,
     subscription::{GapPolicy, Subscribe, Subscription},
 };
-// The brokers of features `redis` and `testing` use these.
-#[allow(unused_imports)]
-pub(crate) use self::broker::{Closed, Feed, Publisher, Publishing};

@@ -1,10 +1,12 @@
 use std::{fmt, sync::Arc};
 
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::Refusal;
+use super::{NotOpened, Refusal, RequestInfo};
 use crate::{
+    body::StreamRecord,
+    connection::DisconnectGuard,
     options::{OnOpen, ResolvedOptions},
     stats::Stats,
 };
@@ -24,6 +26,9 @@ pub(crate) struct Config {
     pub(super) on_open: Vec<Arc<OnOpen>>,
 }
 
+/// A stream's permit under the limit of open streams, or `None` if it does not need one.
+type Permit = Option<OwnedSemaphorePermit>;
+
 impl Config {
     pub(super) fn new() -> Self {
         Self {
@@ -37,6 +42,47 @@ impl Config {
             stats: Stats::new(),
             on_open: Vec::new(),
         }
+    }
+
+    /// Decides whether a stream may open for this request, and takes its permit.
+    pub(super) fn admit(&self, request: RequestInfo) -> Result<Permit, NotOpened> {
+        if !request.accepts_stream {
+            return Err(NotOpened::NotAcceptable);
+        }
+        if request.is_head {
+            return Ok(None);
+        }
+        if self.is_barred_by_shutdown(request) {
+            return Err(NotOpened::Unavailable);
+        }
+        match &self.permits {
+            None => Ok(None),
+            Some(permits) => match Arc::clone(permits).try_acquire_owned() {
+                Ok(permit) => Ok(Some(permit)),
+                Err(_) => Err(NotOpened::Unavailable),
+            },
+        }
+    }
+
+    /// Returns whether the shutdown prevents a stream from opening. A call that arrived before the
+    /// shutdown is answered, because the handler has already acted on it.
+    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo) -> bool {
+        if request.client.is_call() { request.arrived_during_shutdown } else { self.is_draining() }
+    }
+
+    pub(super) fn is_draining(&self) -> bool {
+        self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled)
+    }
+
+    /// Opens a stream with these options.
+    pub(super) fn open(
+        &self,
+        options: &ResolvedOptions,
+        permit: Permit,
+        disconnect: Option<DisconnectGuard>,
+    ) -> StreamRecord {
+        let stats = self.stats.clone();
+        StreamRecord::open(stats, &self.on_open, options.on_close(), disconnect, permit)
     }
 }
 

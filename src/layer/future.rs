@@ -10,16 +10,11 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::{
-    Config, IntoSse,
-    admission::{NotOpened, RequestInfo},
-    headers,
-    in_flight::InFlight,
-    marker,
-};
+use super::{Admission, Config, InFlight, IntoSse, NotOpened, RequestInfo, marker};
 use crate::{
     body::{SseBody, within_layer},
     connection::CloseReason,
+    headers,
 };
 
 pin_project! {
@@ -81,7 +76,7 @@ where
             InnerProj::Called { future, in_flight } => (future, in_flight),
             InnerProj::NotOpened { reason } => {
                 let response = Response::new(());
-                let response = this.config.refuse(response, *reason, *this.request_info);
+                let response = reason.answer(this.config, *this.request_info, response);
                 return Poll::Ready(Ok(response));
             }
         };
@@ -102,7 +97,8 @@ where
         if in_flight.is_none() && !headers::is_event_stream(response.status(), response.headers()) {
             return Poll::Ready(Ok(response.map(SseBody::pass_through)));
         }
-        Poll::Ready(Ok(this.config.respond(response, *this.request_info, in_flight.take())))
+        let admission = Admission::new(this.config, *this.request_info, in_flight.take());
+        Poll::Ready(Ok(admission.complete(response)))
     }
 }
 

@@ -3,11 +3,13 @@ use futures_core::Stream;
 use http::{Response, header::CONTENT_TYPE};
 use http_body::Body;
 
-use super::{
+use super::marker;
+use crate::{
+    BoxError,
+    body::EventBody,
+    event::Encode,
     headers::{TEXT_EVENT_STREAM, has_body},
-    marker,
 };
-use crate::{BoxError, body::EventBody, event::Encode};
 
 /// A type that a service inside the layer may return.
 ///

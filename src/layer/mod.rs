@@ -1,34 +1,218 @@
-//! The layer, which sets the headers and wraps the bodies of event streams.
+//! The layer, which sets the headers and wraps the bodies of event streams: [`SseLayer`].
+//!
+//! A request passes [`SseService`] and [`RequestInfo`], its response [`ResponseFuture`] and
+//! [`Admission`], which decides whether a stream opens. [`Config`] has the options, which the
+//! methods in `setters/` set.
 
 mod admission;
 mod config;
-mod end_setters;
 mod future;
-mod headers;
+mod handled;
 mod in_flight;
 mod into_sse;
-#[allow(clippy::module_inception)]
-mod layer;
 pub mod marker;
+mod not_opened;
+mod on_refusal;
 mod refusal;
+mod request_info;
 mod service;
 mod setters;
-mod stream_setters;
+
+use std::{fmt, marker::PhantomData, sync::Arc};
+
+use tower_layer::Layer;
 
 pub use self::{
     future::ResponseFuture,
     into_sse::{AnyStream, IntoSse, response},
-    layer::SseLayer,
     refusal::Refusal,
     service::SseService,
 };
 
-use self::config::Config;
+pub(crate) use self::{handled::disown, on_refusal::OnRefusal};
 
-#[cfg(any(feature = "runs", feature = "testing"))]
-pub(crate) use self::headers::is_event_stream;
-#[cfg(feature = "runs")]
-pub(crate) use self::{
-    admission::disown,
-    headers::{has_body, has_content_coding, make_event_stream},
+use self::{
+    admission::Admission, config::Config, handled::Handled, in_flight::InFlight,
+    not_opened::NotOpened, request_info::RequestInfo,
 };
+
+/// The layer that adds headers, heartbeats, resumption and clean ends to event streams.
+///
+/// ```no_run
+/// use std::{io, time::Duration};
+///
+/// use axum::{Router, response::IntoResponse, routing::get};
+/// use futures_util::stream;
+/// use tokio::net::TcpListener;
+/// use tower_sse::{Event, LastEventId, Retry, SseLayer};
+///
+/// # #[cfg(feature = "axum")]
+/// async fn count(last: Option<LastEventId>) -> impl IntoResponse {
+///     let last = last.and_then(|last| last.parse().ok());
+///     let next = last.map_or(1, |last: u64| last.saturating_add(1));
+///     tower_sse::response(stream::iter((next..=100).map(|n| Event::new().id(n).data("…"))))
+/// }
+/// # #[cfg(not(feature = "axum"))]
+/// # async fn count() {}
+///
+/// #[tokio::main]
+/// async fn main() -> io::Result<()> {
+///     let layer = SseLayer::new()
+///         .retry(Retry::between(Duration::from_secs(1), Duration::from_secs(5)))
+///         .max_streams(10_000);
+///     let app = Router::new().route("/count", get(count)).layer(layer);
+///
+///     let listener = TcpListener::bind("127.0.0.1:3000").await?;
+///     axum::serve(listener, app).await
+/// }
+/// ```
+///
+/// The layer covers the routes that are added before it. The crate's page lists [what the layer
+/// changes](crate#what-the-layer-changes) and the [defaults](crate#options) of its options.
+///
+/// # Options
+///
+/// **Stay open**
+///
+/// - [`heartbeat`](Self::heartbeat) sets what is sent while a stream is idle, and how often.
+/// - [`padding`](Self::padding) starts streams with a long comment, for proxies that wait for
+///   bytes.
+///
+/// **Resume**
+///
+/// - [`last_event_id_query`](Self::last_event_id_query) accepts the last event id in the query.
+/// - [`retry`](Self::retry) sets how long clients wait before they reconnect.
+///
+/// **End**
+///
+/// - [`terminator`](Self::terminator) sends a last event, such as `[DONE]`, after a clean end.
+/// - [`on_error`](Self::on_error) turns an error of the source into a last event.
+/// - [`cancellation_if`](Self::cancellation_if) treats more errors as cancellations.
+/// - [`max_age`](Self::max_age) ends old streams, so that their clients reconnect.
+///
+/// **Shut down**
+///
+/// - [`shutdown`](Self::shutdown) sets the token that ends all streams.
+/// - [`drain`](Self::drain) sets when each stream ends after that.
+/// - [`farewell`](Self::farewell) sends an event before the shutdown ends a stream.
+///
+/// **Limit**
+///
+/// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
+/// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
+/// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
+///   stream.
+///
+/// **Observe**
+///
+/// - [`on_open`](Self::on_open) and [`on_close`](Self::on_close) call closures.
+/// - [`stats`](Self::stats) counts streams.
+/// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
+///
+/// [`options`](Self::options) sets several options of streams at once. A response can override them
+/// with [`StreamOptions`](crate::StreamOptions) in its extensions, whose methods `without_…` turn
+/// options off. [`without_heartbeat`](Self::without_heartbeat) turns off the only option of a layer
+/// that is on by default.
+///
+/// # Services that return a bare stream
+///
+/// A service may return a [`Stream`](futures_core::Stream) of events instead of a response. In this
+/// example, the layer is inside of `TraceLayer`, and hyper can serve the result:
+///
+/// ```
+/// use std::convert::Infallible;
+///
+/// use futures_util::stream;
+/// use http::Request;
+/// use tower::ServiceBuilder;
+/// use tower_http::trace::TraceLayer;
+/// use tower_sse::{Event, LastEventId, SseLayer};
+///
+/// let layer = SseLayer::new().last_event_id_query("lastEventId").terminator("[DONE]");
+/// let service = ServiceBuilder::new().layer(TraceLayer::new_for_http()).layer(layer).service_fn(
+///     async |request: Request<hyper::body::Incoming>| {
+///         let last = request.extensions().get::<LastEventId>().and_then(|last| last.parse().ok());
+///         let next = last.map_or(0, |last: u64| last.saturating_add(1));
+///         Ok::<_, Infallible>(stream::iter((next..100).map(|n| Event::new().id(n).data("…"))))
+///     },
+/// );
+/// # fn assert_service<S: tower::Service<Request<hyper::body::Incoming>>>(_: S) {}
+/// # assert_service(service);
+/// ```
+///
+/// # One value, one kind of service
+///
+/// The marker `M` is the kind of response that the inner services return; see
+/// [`IntoSse`](crate::IntoSse). The compiler infers it from the first service that a value is
+/// applied to. A value that is never applied needs a type annotation.
+///
+/// As a type, for example of a struct field, `SseLayer` means `SseLayer<marker::Http>`. It is for
+/// services that return an [`http::Response`] of a body, such as an axum `Router`.
+///
+/// # Runtime
+///
+/// Event streams need a tokio runtime with its timer enabled. `#[tokio::main]` and
+/// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. In a runtime without a
+/// timer, a stream panics if it is idle, fails, has a maximum age or is drained. A stream that
+/// outlives its runtime panics too.
+///
+/// Served without any runtime, a stream has no timers, but does not panic:
+///
+/// - No heartbeats are sent.
+/// - A maximum age has no effect, unless it is zero.
+/// - The delays of [`Drain`](crate::Drain) are ignored. The shutdown ends each stream at the next
+///   point between events, however long the source stays mid-event.
+///   [`Drain::never`](crate::Drain::never) still ends none.
+/// - A body that fails does so without delay.
+/// - With feature `tracing`, a stream with heartbeats or a maximum age logs a WARN line.
+///
+/// Cloning is cheap. Setting an option of a clone does not change the original.
+#[doc(alias = "sse")]
+#[doc(alias = "EventSource")]
+#[doc(alias = "nginx")]
+pub struct SseLayer<M = marker::Http> {
+    config: Arc<Config>,
+    kind: PhantomData<fn() -> M>,
+}
+
+impl<M> SseLayer<M> {
+    /// Creates a layer with the default options: it sets the headers, and sends a heartbeat after
+    /// 15 seconds of silence.
+    ///
+    /// The heartbeats of a layer's streams are aligned to one time grid, so that many of them share
+    /// one wake-up of the runtime.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { config: Arc::new(Config::new()), kind: PhantomData }
+    }
+
+    pub(super) fn config_mut(&mut self) -> &mut Config {
+        Arc::make_mut(&mut self.config)
+    }
+}
+
+impl<S, M> Layer<S> for SseLayer<M> {
+    type Service = SseService<S, M>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        SseService::new(inner, Arc::clone(&self.config))
+    }
+}
+
+impl<M> Default for SseLayer<M> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<M> Clone for SseLayer<M> {
+    fn clone(&self) -> Self {
+        Self { config: Arc::clone(&self.config), kind: PhantomData }
+    }
+}
+
+impl<M> fmt::Debug for SseLayer<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SseLayer").field("config", &self.config).finish()
+    }
+}

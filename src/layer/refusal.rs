@@ -4,23 +4,15 @@ use http::{
     header::{CONTENT_ENCODING, RETRY_AFTER},
 };
 
-use super::{admission::mark_refused, headers};
-use crate::{connection::Client, options::Retry};
+use super::Handled;
+use crate::{connection::Client, headers, options::Retry};
 
 /// The answer to a client whose stream cannot open because the server is [shutting
 /// down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
 ///
-/// No single answer makes all clients reconnect. Any status but 200 stops an `EventSource` for good
-/// ([HTML, "Processing model"][html]), while other clients would mistake an empty stream for the
-/// complete answer. [`per_client`](Self::per_client), the default, distinguishes them:
-///
-/// | client | answer |
-/// |---|---|
-/// | `EventSource`: a `GET` whose `Accept` names `text/event-stream` and whose `Cache-Control` has `no-cache` | `200` and a `retry` line, then the end, after which it reconnects |
-/// | any other | `503` with `Retry-After` |
-///
-/// The reconnection time (`retry` or `Retry-After`) is drawn for each client, by default from 2 to
-/// 10 seconds.
+/// No single answer makes all clients reconnect, so [`per_client`](Self::per_client), the default,
+/// [distinguishes them](crate::operating::clients#how-clients-reconnect). The reconnection time
+/// (`retry` or `Retry-After`) is drawn for each client, by default from 2 to 10 seconds.
 ///
 /// # What is refused
 ///
@@ -43,8 +35,6 @@ use crate::{connection::Client, options::Retry};
 ///     .max_streams(10_000)
 ///     .refusal(Refusal::per_client().retry(Retry::between(5 * second, 30 * second)));
 /// ```
-///
-/// [html]: https://html.spec.whatwg.org/multipage/server-sent-events.html#sse-processing-model
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Refusal {
@@ -118,7 +108,7 @@ impl Refusal {
             _ => Bytes::new(),
         };
         let mut response = response.map(|_| whole(line));
-        mark_refused(response.extensions_mut());
+        Handled::Refused.mark(response.extensions_mut());
         if is_stream {
             response.headers_mut().remove(CONTENT_ENCODING);
             headers::make_event_stream(response.headers_mut());

@@ -8,7 +8,7 @@ use std::{
 use http::{Request, Response};
 use tower_service::Service;
 
-use super::{Config, IntoSse, ResponseFuture, marker};
+use super::{Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
 use crate::{body::SseBody, connection::LastEventId};
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
@@ -63,11 +63,11 @@ where
         if let Some(last_event_id) = last_event_id {
             request.extensions_mut().insert(last_event_id);
         }
-        let request_info = self.config.request_info(request.method(), request.headers());
+        let request_info = RequestInfo::new(&self.config, request.method(), request.headers());
         let is_tracked = S::Response::STREAMS || self.config.track_disconnects;
         let config = Arc::clone(&self.config);
         let in_flight = if is_tracked {
-            match config.track(&mut request, request_info, S::Response::STREAMS) {
+            match InFlight::track(&config, &mut request, request_info, S::Response::STREAMS) {
                 Ok(in_flight) => in_flight,
                 Err(reason) => return ResponseFuture::not_opened(reason, config, request_info),
             }

@@ -9,7 +9,7 @@
 //!
 //! - **`EventSource`**: a `GET` whose `Accept` names `text/event-stream` and whose `Cache-Control`
 //!   has `no-cache`. It reconnects after a clean end and after a failure. Any status but 200 stops
-//!   it for good.
+//!   it for good ([HTML][html]).
 //! - **`GET` by `fetch`** in a browser: a `GET` with the same `Accept`, without `no-cache` but with
 //!   `Sec-Fetch-Mode`. It reconnects after a failure or a bad status, but a clean end stops it.
 //! - **Another `GET`**: a script, for example. Whether it reconnects is unknown.
@@ -27,6 +27,9 @@
 //! | GET by fetch | by failing | `503` |
 //! | another GET | cleanly | `503` |
 //! | a call | by failing, if it is still open 30 s later | `503` |
+//!
+//! Where a clean end would not make the client reconnect, or would make a partial answer look
+//! complete, the body fails.
 //!
 //! # Exceptions
 //!

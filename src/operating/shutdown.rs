@@ -12,11 +12,16 @@
 //! use tokio_util::sync::CancellationToken;
 //! use tower_sse::SseLayer;
 //!
-//! async fn serve(
-//!     listener: TcpListener,
-//!     routes: Router,
-//!     shutdown: CancellationToken,
-//! ) -> io::Result<()> {
+//! async fn serve(listener: TcpListener, routes: Router) -> io::Result<()> {
+//!     let shutdown = CancellationToken::new();
+//!     tokio::spawn({
+//!         let shutdown = shutdown.clone();
+//!         async move {
+//!             if tokio::signal::ctrl_c().await.is_ok() {
+//!                 shutdown.cancel();
+//!             }
+//!         }
+//!     });
 //!     let app = routes.layer(SseLayer::new().shutdown(shutdown.clone()));
 //!     let server = axum::serve(listener, app)
 //!         .with_graceful_shutdown(shutdown.clone().cancelled_owned());

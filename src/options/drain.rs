@@ -19,14 +19,8 @@ use crate::connection::Client;
 ///   period;
 /// - with [`never`](Self::never): when they end by themselves.
 ///
-/// The layer ends a stream between events where possible. How it ends depends on the
-/// [client](crate::operating::clients#how-clients-reconnect):
-///
-/// | client | end |
-/// |---|---|
-/// | `EventSource`, and other clients that send a `GET`, except `fetch` | clean |
-/// | `fetch` in a browser | the body fails: such clients do not reconnect after a clean end |
-/// | any other method | the body fails: the client would mistake a partial answer for the complete one |
+/// The layer ends a stream between events where possible, and [in the way that makes its client
+/// reconnect](crate::operating::clients#how-clients-reconnect): cleanly, or by a body that fails.
 ///
 /// An event that has begun is completed. Later events are dropped, even if they are ready, because
 /// the client resumes after the last event that it received. The last bytes are a `retry` line and
@@ -34,8 +28,8 @@ use crate::connection::Client;
 ///
 /// If the source stays mid-event, the body fails after 5 seconds, or after half a second with
 /// `at_once`. It then sends only the `retry` line, and nothing if the source is mid-line. A stream
-/// with a content coding fails without last bytes. Before a body fails, it waits up to a second for
-/// the server to release its last bytes.
+/// with a content coding fails without last bytes. [Before a body
+/// fails](crate::operating::errors#timing), it waits up to a second.
 ///
 /// ```
 /// use std::time::Duration;

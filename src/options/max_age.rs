@@ -5,23 +5,13 @@ use crate::connection::Client;
 /// The maximum age of a stream.
 ///
 /// At this age, the client has to reconnect: it authenticates again, and the load balancer chooses
-/// its server again. The layer ends the stream between events, in the way that makes the client
-/// reconnect:
+/// its server again. The layer ends the stream between events, [in the way that makes its client
+/// reconnect](crate::operating::clients#how-clients-reconnect). The answer to a call may take up to
+/// 30 more seconds ([`grace`](Self::grace)) to end by itself.
 ///
-/// | client | end |
-/// |---|---|
-/// | `EventSource`, and other clients that send a `GET`, except `fetch` | clean |
-/// | `fetch` in a browser | the body fails: such clients do not reconnect after a clean end |
-/// | any other method: a call whose answer is the stream | the stream may take up to 30 more seconds ([`grace`](Self::grace)) to end by itself, then the body fails |
-///
-/// The layer [classifies a client](crate::operating::clients#how-clients-reconnect) by its request.
 /// If the source stays mid-event, the body fails after 5 seconds. A stream with a content coding
-/// always fails.
-///
-/// The stream of a client that does not read can outlive its maximum age, because the server does
-/// not poll the body. Over HTTP/2, one connection can keep all its streams open in this way. Limit
-/// the age of connections; see [proxies and
-/// sockets](crate::operating::proxies#http2-clients-that-grant-no-window).
+/// always fails. The stream of a [client that does not
+/// read](crate::operating::proxies#http2-clients-that-grant-no-window) can outlive its maximum age.
 ///
 /// ```
 /// use std::time::Duration;

@@ -251,7 +251,6 @@ impl StreamOptions {
 
     /// Returns the options that apply to every client of one source: all but the maximum age and
     /// `on_close`, which concern only the client for which they were set.
-    #[cfg(feature = "runs")]
     pub(crate) fn for_other_clients(&self) -> Self {
         Self { max_age: None, on_close: CloseCallbacks::NONE, ..self.clone() }
     }

@@ -139,3 +139,19 @@ mod stream_id;
 #[cfg(tower_sse_simulation)]
 pub use self::simulation::{Dialing, Transport, set_dialer};
 pub use self::{builder::Redis, error::Error, health::RedisHealth};
+
+/// The private functions that the fuzz targets call.
+#[cfg(fuzzing)]
+pub mod fuzzing {
+    use super::entry::Entry;
+    use crate::Event;
+
+    /// Returns the topic and the event of an entry with these alternating names and values.
+    #[must_use]
+    pub fn event_of_entry(fields: Vec<Vec<u8>>) -> Option<(String, Event)> {
+        match Entry::decode(fields) {
+            Entry::Event { topic, event } => Some((topic, event)),
+            _ => None,
+        }
+    }
+}

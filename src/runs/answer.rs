@@ -14,7 +14,8 @@ use super::{
 };
 use crate::{
     connection::{Client, LastEventId},
-    layer::{Refusal, make_event_stream},
+    headers::make_event_stream,
+    layer::Refusal,
 };
 
 /// The client that sent a request, and its last event id.

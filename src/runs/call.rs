@@ -20,7 +20,7 @@ use super::{
 use crate::{
     BoxError,
     connection::{CloseReason, Disconnect, DisconnectGuard},
-    layer::{has_body, make_event_stream},
+    headers::{has_body, make_event_stream},
 };
 
 /// Answers a request with a key, from an existing run or by calling the service.

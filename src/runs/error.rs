@@ -3,7 +3,7 @@ use std::{error::Error, fmt, sync::Arc};
 use http::{Response, request::Parts};
 
 use super::{AnswerBody, Outcome, answer};
-use crate::connection::{Client, EndWithoutTerminator};
+use crate::{body::Stopped, connection::Client};
 
 /// The reason a run was not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -104,7 +104,7 @@ impl Error for RunError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self.kind {
             // `SseLayer` ends such a stream cleanly.
-            Kind::Ended(Outcome::Cancelled) => Some(&EndWithoutTerminator),
+            Kind::Ended(Outcome::Cancelled) => Some(&Stopped),
             _ => None,
         }
     }

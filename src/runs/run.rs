@@ -10,7 +10,7 @@ use super::{
     shared::Shared,
     state::Phase,
 };
-use crate::connection::{LastEventId, OnRefusal};
+use crate::{connection::LastEventId, layer::OnRefusal};
 
 /// A handle to a run: an event stream that is being recorded, or whose recording has ended.
 ///

@@ -25,7 +25,8 @@ use crate::{
     BoxError,
     body::within_layer,
     connection::{CloseReason, DisconnectGuard},
-    layer::{disown, has_content_coding, is_event_stream},
+    headers::{has_content_coding, is_event_stream},
+    layer::disown,
     options::StreamOptions,
 };
 

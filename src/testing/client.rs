@@ -16,7 +16,7 @@ use super::{
     body_bytes::BodyBytes,
     stream::{Opened, TIME_LIMIT, TestStream},
 };
-use crate::{BoxError, connection::LAST_EVENT_ID, layer::is_event_stream};
+use crate::{BoxError, connection::LAST_EVENT_ID, headers::is_event_stream};
 
 /// A client that opens event streams on a service without a server, with the headers of an
 /// `EventSource`.

@@ -16,7 +16,7 @@ use super::{
     body_bytes::BodyBytes,
     reader::{End, Reader},
 };
-use crate::{BoxError, error::program_error, event::Message, layer::is_event_stream};
+use crate::{BoxError, error::program_error, event::Message, headers::is_event_stream};
 
 /// How long a test waits by default. Longer than the default interval of heartbeats.
 pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);

@@ -60,7 +60,7 @@ async fn transcript(layer: &SseLayer, options: Option<StreamOptions>, fails: boo
 async fn a_duration_is_an_interval_a_reconnection_time_and_a_maximum_age() {
     let layer = SseLayer::new().heartbeat(SECOND).retry(5 * SECOND).max_age(9 * SECOND);
     let options = StreamOptions::new().heartbeat(SECOND).retry(5 * SECOND).max_age(9 * SECOND);
-    for (layer, options) in [(layer, None), (SseLayer::new().without_max_age(), Some(options))] {
+    for (layer, options) in [(layer, None), (SseLayer::new(), Some(options))] {
         let (_feed, source) = Feed::new();
         let mut answer = event_stream(source);
         if let Some(options) = options {

@@ -4,9 +4,11 @@ use bytes::Bytes;
 use http::HeaderMap;
 
 use super::{EventStream, Phase};
-#[cfg(feature = "runs")]
-use crate::connection::EndWithoutTerminator;
-use crate::{BoxError, body::LastFrames, connection::CloseReason};
+use crate::{
+    BoxError,
+    body::{LastFrames, Stopped},
+    connection::CloseReason,
+};
 
 /// The last bytes of a failing stream. A server that drops them has taken all bytes before them.
 const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
@@ -28,8 +30,7 @@ impl<B> EventStream<B> {
     /// Ends the stream because its source failed.
     pub(super) fn fail(mut self: Pin<&mut Self>, error: BoxError) {
         let this = self.as_mut().project();
-        #[cfg(feature = "runs")]
-        if EndWithoutTerminator::is_cause_of(&*error) && this.boundary.between_events() {
+        if Stopped::is_cause_of(&*error) && this.boundary.between_events() {
             self.begin_ending(LastFrames::clean(CloseReason::Cancelled, Bytes::new()));
             return;
         }

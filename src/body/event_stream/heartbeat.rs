@@ -21,11 +21,22 @@ where
         }
     }
 
-    /// Waits until a heartbeat is due and can be written, and writes it.
-    pub(super) fn poll_heartbeat(
+    /// Returns a heartbeat once one is due and can be written, or `None` once the deadline must be
+    /// checked again.
+    pub(super) fn poll_timers(
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Frame<Bytes>> {
+    ) -> Poll<Option<Frame<Bytes>>> {
+        if let Some(deadline) = self.as_mut().project().deadline
+            && deadline.as_mut().poll_change(cx).is_ready()
+        {
+            return Poll::Ready(None);
+        }
+        self.poll_heartbeat(cx).map(Some)
+    }
+
+    /// Waits until a heartbeat is due and can be written, and writes it.
+    fn poll_heartbeat(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Frame<Bytes>> {
         let lines = ready!(self.as_mut().poll_heartbeat_lines(cx));
         self.as_mut().project().record.count_heartbeat();
         Poll::Ready(self.interject(&lines))

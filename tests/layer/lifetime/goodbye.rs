@@ -106,7 +106,7 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
 /// Some clients dispatch an empty event for a block without data.
 #[tokio::test(start_paused = true)]
 async fn a_reconnection_time_is_a_lone_line_and_no_block() {
-    let layer = layer(Drain::per_client()).without_farewell();
+    let layer = layer(Drain::per_client()).options(StreamOptions::new().without_farewell());
     let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(RETRY));

@@ -15,7 +15,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
 use tokio::time;
-use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseBody};
+use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseBody, StreamOptions};
 
 use super::rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer};
 use crate::support::{FedBody, Polled, data, event_stream};
@@ -220,9 +220,11 @@ async fn the_source_is_dropped_before_the_close_is_reported() {
     let (alive, source) = guarded(false, false);
     let was_alive = Arc::new(AtomicBool::new(true));
     let (guard, seen) = (Arc::clone(&alive), Arc::clone(&was_alive));
-    let layer = layer(Drain::at_once()).without_farewell().on_close(move |_| {
-        seen.store(guard.load(Ordering::Acquire), Ordering::Release);
-    });
+    let layer = layer(Drain::at_once()).options(StreamOptions::new().without_farewell()).on_close(
+        move |_| {
+            seen.store(guard.load(Ordering::Acquire), Ordering::Release);
+        },
+    );
     let mut rig = Rig::of(layer, Requester::Fetch, event_stream(source));
     assert_eq!(rig.poll(), Polled::Pending);
     rig.shutdown.cancel();

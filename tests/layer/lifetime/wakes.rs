@@ -5,7 +5,7 @@ use std::{sync::Arc, task::Waker, time::Duration};
 use http_body_util::BodyExt;
 use tokio::{sync::Barrier, task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats};
+use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
 use super::rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer};
 use crate::support::{Feed, Polled, Wakes, answer_to, data, event_stream, poll_frame_with, soon};
@@ -142,8 +142,10 @@ async fn every_stream_ends_whenever_the_shutdown_begins_concurrently() {
     const STREAMS: usize = 20;
     for round in 0..200 {
         let (token, stats) = (CancellationToken::new(), Stats::new());
-        let layer: SseLayer =
-            layer(Drain::at_once()).without_farewell().shutdown(token.clone()).stats(&stats);
+        let layer: SseLayer = layer(Drain::at_once())
+            .options(StreamOptions::new().without_farewell())
+            .shutdown(token.clone())
+            .stats(&stats);
         let together = Arc::new(Barrier::new(STREAMS + 1));
         let mut tasks = JoinSet::new();
         for _ in 0..STREAMS {

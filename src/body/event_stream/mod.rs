@@ -1,3 +1,6 @@
+//! The event stream inside an [`SseBody`](super::SseBody). This file polls the source;
+//! [`beginning`], [`heartbeat`] and [`ending`] write the layer's lines.
+
 mod beginning;
 mod ending;
 mod heartbeat;
@@ -241,17 +244,6 @@ where
             *this.phase = Phase::Holding(Box::new(Some(Ok(Frame::data(rest)))));
         }
         if is_ending { this.boundary.pass_to_first_end(data) } else { this.boundary.pass(data) }
-    }
-
-    /// Returns a heartbeat once one is due and can be written, or `None` once the deadline must be
-    /// checked again.
-    fn poll_timers(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
-        if let Some(deadline) = self.as_mut().project().deadline
-            && deadline.as_mut().poll_change(cx).is_ready()
-        {
-            return Poll::Ready(None);
-        }
-        self.poll_heartbeat(cx).map(Some)
     }
 
     /// Writes lines of the layer. The stream must be at a line start.

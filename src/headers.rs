@@ -1,3 +1,5 @@
+//! The headers of event streams: which response is one, and what its headers become.
+
 use http::{
     HeaderMap, HeaderName, HeaderValue, StatusCode,
     header::{
@@ -7,7 +9,7 @@ use http::{
 };
 
 /// The media type without parameters, because some proxies match the whole header value.
-pub(super) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
+pub(crate) const TEXT_EVENT_STREAM: HeaderValue = HeaderValue::from_static("text/event-stream");
 
 /// The header that keeps nginx and other proxies from buffering events.
 const X_ACCEL_BUFFERING: HeaderName = HeaderName::from_static("x-accel-buffering");
@@ -75,7 +77,7 @@ pub(crate) fn make_event_stream(headers: &mut HeaderMap) {
 }
 
 /// Turns the headers of an event stream into those of a response without a body.
-pub(super) fn make_empty(headers: &mut HeaderMap) {
+pub(crate) fn make_empty(headers: &mut HeaderMap) {
     for name in [CONTENT_TYPE, CONTENT_ENCODING, CACHE_CONTROL, X_ACCEL_BUFFERING] {
         headers.remove(name);
     }

@@ -1,0 +1,70 @@
+use std::{
+    convert::Infallible,
+    future::ready,
+    task::{Context, Poll, Waker},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use futures_util::stream;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::StreamBody;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::{Heartbeat, SseLayer};
+
+use crate::{in_runtime, naive, pieces};
+
+const INTERVAL: Duration = Duration::from_secs(1);
+
+/// Heartbeats between any two pieces of any source, as comments or as events, do not change what a
+/// client decodes of the source.
+pub fn boundary(data: &[u8]) {
+    let Some((mode, data)) = data.split_first() else { return };
+    let is_event = mode % 2 == 1;
+    let pieces = pieces(data);
+    let source = pieces.concat();
+    let sent = in_runtime(through_layer(&pieces, is_event));
+
+    let (expected, read) = (naive::read(&source), naive::read(&sent));
+    let events: Vec<_> = read.events.into_iter().filter(|(name, ..)| name != "beat").collect();
+    let own: Vec<_> = expected.events.into_iter().filter(|(name, ..)| name != "beat").collect();
+    assert_eq!(events, own);
+    assert_eq!(read.last_event_id, expected.last_event_id);
+    assert_eq!(read.retry, expected.retry);
+}
+
+/// Sends each piece after an interval of silence, and returns the bytes that a client receives.
+async fn through_layer(pieces: &[&[u8]], is_event: bool) -> Vec<u8> {
+    let heartbeat = Heartbeat::every(INTERVAL);
+    let heartbeat =
+        if is_event { heartbeat.event("beat", "x") } else { heartbeat };
+    let frames: Vec<_> = pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
+    let source = stream::unfold(frames.into_iter(), |mut frames| async {
+        tokio::time::sleep(2 * INTERVAL).await;
+        Some((Ok::<_, Infallible>(Frame::data(frames.next()?)), frames))
+    });
+    let mut answer = Some(
+        Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(StreamBody::new(Box::pin(source)))
+            .expect("a response"),
+    );
+    let service = service_fn(move |_: Request<()>| {
+        ready(Ok::<_, Infallible>(answer.take().expect("one request")))
+    });
+    let layer: SseLayer = SseLayer::new().heartbeat(heartbeat);
+    let response = layer.layer(service).oneshot(Request::new(())).await.expect("an answer");
+    let mut body = Box::pin(response.into_body());
+    let mut sent = Vec::new();
+    loop {
+        match body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(Some(frame)) => {
+                let data = frame.expect("a source that does not fail").into_data();
+                sent.extend_from_slice(&data.expect("a source without trailers"));
+            }
+            Poll::Ready(None) => return sent,
+            Poll::Pending => tokio::time::advance(INTERVAL / 2).await,
+        }
+    }
+}

@@ -1,0 +1,69 @@
+use std::{convert::Infallible, future::ready};
+
+use bytes::Bytes;
+use futures_util::FutureExt;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use http_body_util::Full;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::SseLayer;
+
+use crate::pieces;
+
+/// Any request headers and any headers of a response end in one well-formed head, and a second layer
+/// changes nothing.
+pub fn headers(data: &[u8]) {
+    let mut values =
+        pieces(data).into_iter().filter_map(|piece| HeaderValue::from_bytes(piece).ok());
+    let [accept, cache_control, own_cache_control, own_type] = [(); 4].map(|()| values.next());
+    let mut request = Request::new(());
+    set(request.headers_mut(), header::ACCEPT, accept);
+    set(request.headers_mut(), header::CACHE_CONTROL, cache_control);
+    let mut response = Response::new(Full::new(Bytes::from_static(b"data: x\n\n")));
+    set(response.headers_mut(), header::CACHE_CONTROL, own_cache_control);
+    let event_stream = HeaderValue::from_static("text/event-stream");
+    set(response.headers_mut(), header::CONTENT_TYPE, Some(own_type.unwrap_or(event_stream)));
+
+    let once = through(request.clone(), response.clone(), 1);
+    let twice = through(request, response, 2);
+    assert_eq!(once, twice);
+    if let (StatusCode::OK, headers) = &once
+        && headers.get(header::CONTENT_TYPE).is_some_and(|value| value == "text/event-stream")
+    {
+        let cache_control: Vec<_> = headers
+            .get_all(header::CACHE_CONTROL)
+            .iter()
+            .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+            .map(|directive| directive.trim_ascii().to_ascii_lowercase())
+            .collect();
+        let no_transform = |directive: &&Vec<u8>| *directive == b"no-transform";
+        assert!(cache_control.iter().filter(no_transform).count() >= 1, "{headers:?}");
+    }
+}
+
+fn set(headers: &mut HeaderMap, name: header::HeaderName, value: Option<HeaderValue>) {
+    if let Some(value) = value {
+        headers.insert(name, value);
+    }
+}
+
+fn through(
+    request: Request<()>,
+    response: Response<Full<Bytes>>,
+    layers: usize,
+) -> (StatusCode, HeaderMap) {
+    let layer = || -> SseLayer { SseLayer::new().require_accept(true) };
+    let mut answer = Some(response);
+    let service = service_fn(move |_: Request<()>| {
+        ready(Ok::<_, Infallible>(answer.take().expect("one request")))
+    });
+    let inner = layer().layer(service);
+    let (parts, ()) = if layers == 1 {
+        let response = inner.oneshot(request).now_or_never().expect("ready").expect("an answer");
+        response.map(drop).into_parts()
+    } else {
+        let outer = layer().layer(inner);
+        let response = outer.oneshot(request).now_or_never().expect("ready").expect("an answer");
+        response.map(drop).into_parts()
+    };
+    (parts.status, parts.headers)
+}

@@ -1,0 +1,57 @@
+//! Fuzz targets. Each is a function of bytes that panics if the crate breaks a promise.
+//!
+//! `cargo fuzz run TARGET --features libfuzzer` searches for such bytes; `cargo test` replays the
+//! corpora.
+
+mod boundary;
+mod decoder;
+mod encoder;
+mod entries;
+mod headers;
+mod last_event_id;
+mod recorder;
+
+// The oracle of the crate's property tests, which shares nothing with the decoder.
+#[allow(dead_code)]
+#[path = "../../tests/support/naive.rs"]
+mod naive;
+
+pub use self::{
+    boundary::boundary, decoder::decoder, encoder::encoder, entries::entries, headers::headers,
+    last_event_id::last_event_id, recorder::recorder,
+};
+
+/// A fuzz target: it panics if the crate breaks a promise.
+pub type Target = fn(&[u8]);
+
+/// All targets by name.
+pub const TARGETS: [(&str, Target); 7] = [
+    ("encoder", encoder),
+    ("decoder", decoder),
+    ("boundary", boundary),
+    ("recorder", recorder),
+    ("last_event_id", last_event_id),
+    ("headers", headers),
+    ("entries", entries),
+];
+
+/// Splits `bytes` at lengths that the first bytes give: a count, then that many lengths.
+fn pieces(bytes: &[u8]) -> Vec<&[u8]> {
+    let Some((count, rest)) = bytes.split_first() else { return Vec::new() };
+    let count = usize::from(*count % 64).min(rest.len());
+    let (lengths, mut rest) = rest.split_at(count);
+    let mut pieces = Vec::new();
+    for length in lengths {
+        let (piece, after) = rest.split_at(usize::from(*length).min(rest.len()));
+        pieces.push(piece);
+        rest = after;
+    }
+    pieces.push(rest);
+    pieces
+}
+
+/// Runs `future` under a paused clock.
+fn in_runtime<F: Future>(future: F) -> F::Output {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.enable_time().start_paused(true).build().expect("a runtime").block_on(future)
+}

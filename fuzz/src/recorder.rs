@@ -1,0 +1,90 @@
+use std::{convert::Infallible, future::ready};
+
+use bytes::Bytes;
+use futures_util::{StreamExt, stream};
+use http::{Request, Response};
+use http_body::Frame;
+use http_body_util::{BodyExt, StreamBody};
+use tower::{ServiceExt, service_fn};
+use tower_sse::{
+    SseLayer,
+    runs::{RunKey, Runs},
+};
+
+use crate::{in_runtime, naive, pieces};
+
+/// A run records what a client decodes of the source, whatever its bytes are and however they are
+/// cut, with an id at the end of each block.
+pub fn recorder(data: &[u8]) {
+    let pieces = pieces(data);
+    let source = pieces.concat();
+    let recorded = in_runtime(record(&pieces));
+    let (expected, read) = (naive::read(&source), naive::read(&recorded));
+    let without_ids = |events: Vec<naive::Seen>| -> Vec<_> {
+        events.into_iter().map(|(name, data, _)| (name, data)).collect()
+    };
+    assert_eq!(without_ids(read.events), without_ids(expected.events));
+    let text = String::from_utf8_lossy(&recorded);
+    assert!(!text.contains('\r') && !text.contains("\n:"));
+    for (n, block) in text.split_terminator("\n\n").enumerate() {
+        let (fields, id) = block.rsplit_once('\n').expect("a field before the id");
+        assert!(id.starts_with("id: ") && id.ends_with(&format!("-{}", n + 1)));
+        assert!(!fields.lines().any(|line| line == "id" || line.starts_with("id:")));
+    }
+}
+
+async fn record(pieces: &[&[u8]]) -> Vec<u8> {
+    let frames: Vec<_> = pieces.iter().map(|piece| Bytes::copy_from_slice(piece)).collect();
+    let frames = stream::iter(frames).then(|frame| async move {
+        tokio::task::yield_now().await;
+        Ok::<_, Infallible>(Frame::data(frame))
+    });
+    let mut answer = Response::builder()
+        .header("content-type", "text/event-stream")
+        .body(StreamBody::new(frames.boxed()))
+        .ok();
+    let service = service_fn(move |_: Request<()>| {
+        ready(Ok::<_, Infallible>(answer.take().expect("one call")))
+    });
+    let runs = Runs::new();
+    let key = |_: &Request<()>| Some(RunKey::shared("fuzz"));
+    let layer: SseLayer = SseLayer::new();
+    let service = tower::ServiceBuilder::new()
+        .layer(layer.without_heartbeat())
+        .layer(runs.layer(key))
+        .service(Shared::new(service));
+    let response = service.oneshot(Request::new(())).await.expect("an answer");
+    response.into_body().collect().await.expect("a source that does not fail").to_bytes().to_vec()
+}
+
+/// A service that can be cloned although its closure cannot.
+struct Shared<S>(std::sync::Arc<std::sync::Mutex<S>>);
+
+impl<S> Shared<S> {
+    fn new(service: S) -> Self {
+        Self(std::sync::Arc::new(std::sync::Mutex::new(service)))
+    }
+}
+
+impl<S> Clone for Shared<S> {
+    fn clone(&self) -> Self {
+        Self(std::sync::Arc::clone(&self.0))
+    }
+}
+
+impl<R, S: tower::Service<R>> tower::Service<R> for Shared<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn poll_ready(
+        &mut self,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Result<(), S::Error>> {
+        self.0.lock().expect("no panic").poll_ready(cx)
+    }
+
+    fn call(&mut self, request: R) -> S::Future {
+        self.0.lock().expect("no panic").call(request)
+    }
+}

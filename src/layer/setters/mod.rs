@@ -1,0 +1,36 @@
+//! The options of [`SseLayer`], in a file for each heading of its page.
+
+mod end;
+mod limit;
+mod observe;
+mod resume;
+mod shut_down;
+mod stay_open;
+
+use std::sync::Arc;
+
+use super::{Refusal, SseLayer};
+use crate::options::StreamOptions;
+
+/// Several options at once. See [what setting an option again
+/// does](crate::StreamOptions#setting-and-turning-off-options).
+impl<M> SseLayer<M> {
+    /// Sets several options of streams at once. Options that are not set in `options` keep their
+    /// values.
+    ///
+    /// [`StreamOptions`] in a response's extensions override the layer's in the same way.
+    ///
+    /// ```
+    /// use tower_sse::{SseLayer, StreamOptions};
+    ///
+    /// let options = StreamOptions::new().without_heartbeat().terminator("[END]");
+    /// # let layer: SseLayer =
+    /// SseLayer::new().padding(2048).options(options);
+    /// ```
+    #[must_use]
+    pub fn options(mut self, options: StreamOptions) -> Self {
+        let config = self.config_mut();
+        config.options = Arc::new(config.options.with(options));
+        self
+    }
+}
