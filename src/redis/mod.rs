@@ -54,8 +54,8 @@
 //!   [operating](operating#losses) says how to prevent it.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - After a fail-over, the old primary still accepts events while processes already follow the new
-//!   one, and the ids of the new one are ahead of its own.
+//! - Two copies of the stream accept events at the same time or in turn, and the ids of one are ahead
+//!   of the other's clock. An example is an old primary that still accepts events after a fail-over.
 //!   [operating](operating#losses) says how to prevent it.
 //!
 //! # Entries
