@@ -2,7 +2,6 @@ use std::collections::VecDeque;
 
 use super::{
     identity::Identity,
-    mutant,
     recent::{Recent, Start},
     stream_id::StreamId,
 };
@@ -115,10 +114,8 @@ impl Acknowledgements {
 
     fn expect(&mut self, entry: Identity) {
         self.newest_known = self.newest_known.max(entry.id);
-        if !mutant::ignores_acknowledgements() {
-            let index = self.pending.partition_point(|pending| pending.entry.id < entry.id);
-            self.pending.insert(index, Pending { entry, reads: self.reads });
-        }
+        let index = self.pending.partition_point(|pending| pending.entry.id < entry.id);
+        self.pending.insert(index, Pending { entry, reads: self.reads });
     }
 
     /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived. An
@@ -186,9 +183,7 @@ impl Acknowledgements {
         {
             let lost = pending.entry.id;
             self.pending.pop_front();
-            if !mutant::forgets_what_it_passes() {
-                self.lose(lost);
-            }
+            self.lose(lost);
         }
     }
 

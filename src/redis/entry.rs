@@ -122,13 +122,7 @@ pub(super) fn publication(key: &str, max_len: usize, topic: &str, event: &Event)
     let Fields { data, name, retry, comment } = event.fields();
     let retry = retry.map(|retry| retry.to_string());
     let mut command = ::redis::cmd("XADD");
-    command.arg(key);
-    if super::mutant::publishes_into_a_missing_stream() {
-        command.arg("MAXLEN");
-    } else {
-        command.arg("NOMKSTREAM").arg("MAXLEN");
-    }
-    command.arg("~").arg(max_len).arg("*");
+    command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_len).arg("*");
     let mut fingerprint = Fingerprint::default();
     let mut add = |name: &str, value: &str| {
         for part in [name, value] {

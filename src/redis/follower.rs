@@ -6,7 +6,6 @@ use super::{
     Error,
     connector::Connector,
     gate::Session,
-    mutant,
     reader::Reader,
     stop::Stop,
     stream::{BLOCK_TIMEOUT, Stream},
@@ -87,11 +86,10 @@ impl Follower {
     /// Connects, catches up, marks losses, advances the ids, and opens the gate.
     async fn reconnect(&mut self) -> Result<(Stream, Session), Stop> {
         let Connections { mut reading, publishing } = self.connector.connect().await?;
-        let early = mutant::opens_the_gate_early().then(|| self.open_gate(publishing.clone()));
         self.reader.catch_up(&mut reading).await?;
         self.reader.mark_losses(&mut reading).await?;
         self.reader.advance_ids(&mut reading).await?;
-        let session = early.unwrap_or_else(|| self.open_gate(publishing));
+        let session = self.open_gate(publishing);
         Ok((reading, session))
     }
 

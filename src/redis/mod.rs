@@ -123,7 +123,6 @@ mod health;
 mod identity;
 mod last_entry;
 mod marker;
-mod mutant;
 pub mod operating;
 mod page_size;
 mod publisher;

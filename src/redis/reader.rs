@@ -10,7 +10,6 @@ use super::{
     health::RedisHealth,
     last_entry::LastEntry,
     marker::MarkIf,
-    mutant,
     page_size::PageSize,
     stop::Stop,
     stream::{RangeStart, Stream},
@@ -92,8 +91,7 @@ impl Reader {
         let mut is_after_trim = self.last.id == StreamId::ZERO;
         loop {
             let last = self.last.id;
-            let is_inclusive =
-                last > StreamId::ZERO && !is_last_missing && !mutant::reads_exclusively();
+            let is_inclusive = last > StreamId::ZERO && !is_last_missing;
             let from = if is_inclusive { RangeStart::At(last) } else { RangeStart::After(last) };
             let count = self.page_size.entries() + usize::from(is_inclusive);
             let read = self.gate.acknowledgements().begin_read();
@@ -133,14 +131,8 @@ impl Reader {
         // The marker can be lost as well.
         while self.gate.acknowledgements().has_lost() {
             let newest = self.gate.newest_known();
-            if mutant::writes_no_marker() {
-                self.report_loss(newest.next())?;
-                self.gate.acknowledgements().cover(newest);
-                let next = StreamId::at(newest.milliseconds.saturating_add(1));
-                _ = stream.skip_to(next, "").await;
-            } else if let Some(marker) =
-                stream.mark(MarkIf::NoneAfter(self.last.id), newest).await?
-            {
+            let condition = MarkIf::NoneAfter(self.last.id);
+            if let Some(marker) = stream.mark(condition, newest).await? {
                 self.gate.acknowledgements().expect_marker(marker);
             }
             self.catch_up(stream).await?;
