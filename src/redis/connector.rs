@@ -7,9 +7,7 @@ use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo,
 
 use super::{
     Error,
-    clock::Clock,
-    follower::Connections,
-    stream::{BLOCK_TIMEOUT, Stream},
+    stream::{BLOCK_TIMEOUT, Clock, RedisStream},
 };
 
 /// The time limit for connecting, including authentication and the choice of the database.
@@ -24,6 +22,12 @@ pub(super) struct Connector {
     redirected: Mutex<Option<Client>>,
     key: Arc<str>,
     clock: Arc<Clock>,
+}
+
+/// The two connections of one session.
+pub(super) struct Connections {
+    pub(super) reading: RedisStream,
+    pub(super) publishing: RedisStream,
 }
 
 impl Connector {
@@ -45,7 +49,7 @@ impl Connector {
         Ok(Connections { reading, publishing })
     }
 
-    async fn open(&self) -> Result<Stream, Error> {
+    async fn open(&self) -> Result<RedisStream, Error> {
         let client = self.redirected().clone().unwrap_or_else(|| self.configured.clone());
         #[cfg(feature = "redis-tls")]
         check_crypto_provider(&client)?;
@@ -59,7 +63,7 @@ impl Connector {
         match connection {
             Ok(connection) => {
                 let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
-                let mut stream = Stream { connection, key, clock, server: Arc::from("") };
+                let mut stream = RedisStream { connection, key, clock, server: Arc::from("") };
                 stream.server = stream.identify().await?;
                 Ok(stream)
             }
