@@ -5,6 +5,7 @@ mod accept;
 mod client;
 mod close;
 mod disconnect;
+mod header_scan;
 mod last_event_id;
 
 pub use self::{
@@ -13,4 +14,7 @@ pub use self::{
     last_event_id::{LAST_EVENT_ID, LastEventId},
 };
 
-pub(crate) use self::{accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard};
+pub(crate) use self::{
+    accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard,
+    header_scan::HeaderScan,
+};
