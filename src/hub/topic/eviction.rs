@@ -21,6 +21,13 @@ impl Topics {
         if self.has_excess() {
             self.evict_by_memory(drops);
         }
+        if self.queue.may_be_due(now) {
+            self.evict_by_age(now, drops);
+        }
+    }
+
+    #[cold]
+    fn evict_by_age(&self, now: Duration, drops: &mut DeferredDrops) {
         for _ in 0..VISITS_BY_AGE {
             let Some(topic) = self.queue.first_due(now) else { return };
             self.change(&topic, |state| {

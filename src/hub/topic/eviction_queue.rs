@@ -91,16 +91,17 @@ impl EvictionQueue {
         Some((Arc::clone(first), topics.next().map(|(place, _)| *place)))
     }
 
-    /// Returns the first topic by age, if its oldest event may be too old.
+    /// Returns whether an event may be too old, without a lock.
     #[inline]
+    pub(super) fn may_be_due(&self, now: Duration) -> bool {
+        nanoseconds(now) > self.next_due.load(Relaxed)
+    }
+
+    /// Returns the first topic by age, if its oldest event may be too old.
     pub(super) fn first_due(&self, now: Duration) -> Option<Arc<Topic>> {
-        let now = nanoseconds(now);
-        if now <= self.next_due.load(Relaxed) {
-            return None;
-        }
         let order = self.lock();
         let ((due, _), topic) = order.by_age.first_key_value()?;
-        (now > *due).then(|| Arc::clone(topic))
+        (nanoseconds(now) > *due).then(|| Arc::clone(topic))
     }
 }
 
