@@ -206,7 +206,8 @@
 //! | `testing` | [`testing`]; with `hub`, also a broker in memory |
 //! | `tracing` | DEBUG and WARN lines |
 //!
-//! - `axum` depends on axum-core only.
+//! - `axum` depends on axum-core only. With it, closures receive [the error of the
+//!   program](operating::errors#the-error-of-the-program) without the `axum::Error` around it.
 //! - `tracing` logs each close at DEBUG, in the span of its request. At WARN it logs a
 //!   lost connection to Redis, and mistakes in the program, such as a missing layer.
 //!

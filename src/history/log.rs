@@ -173,6 +173,12 @@ impl Log {
         self.update_memory();
     }
 
+    /// Returns the sequence number of the oldest event, and the time after which it is too old.
+    pub(crate) fn oldest(&self) -> Option<(u64, Duration)> {
+        let oldest = self.entries.front()?;
+        Some((oldest.sequence, oldest.published.saturating_add(self.limits.age)))
+    }
+
     /// Evicts the oldest events until at least `memory` bytes are freed or no event is left.
     pub(crate) fn evict(&mut self, memory: usize, drops: &mut DeferredDrops) {
         let target = self.memory().saturating_sub(memory);
@@ -209,12 +215,18 @@ impl Log {
         self.entries.shrink_to_fit();
     }
 
-    /// Evicts the kept frames. They can be assembled again from the events.
+    /// Evicts the kept frames.
     pub(crate) fn evict_frames(&mut self, drops: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {
             frames.evict(drops);
             self.update_memory();
         }
+    }
+
+    /// Returns whether frames are kept. They can be assembled again from the events.
+    #[inline]
+    pub(crate) fn keeps_frames(&self) -> bool {
+        self.frames.as_ref().is_some_and(|frames| frames.are_kept())
     }
 
     fn evict_oldest(&mut self, drops: &mut DeferredDrops) {

@@ -118,17 +118,17 @@ impl HubState {
         if cfg!(tower_sse_loom) { ORIGIN } else { ORIGIN + self.started.elapsed() }
     }
 
-    /// Calls `with` while holding the topic's lock.
-    pub(crate) fn with_topic<R>(
+    /// [Changes](Topics::change) the topic with this name, which is created if necessary.
+    pub(crate) fn change_topic<R>(
         &self,
         name: &str,
-        mut with: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
+        mut change: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
     ) -> R {
         loop {
             let topic = self.topics.get_or_add(name);
-            let mut state = topic.lock();
-            if !state.is_removed {
-                return with(&topic, &mut state);
+            let changed = self.topics.change(&topic, |state| change(&topic, state));
+            if let Some(changed) = changed {
+                return changed;
             }
         }
     }
@@ -168,20 +168,15 @@ impl HubState {
         let mut block = event.encode_open(self.id_prefix.len());
         let now = self.now();
         let mut drops = DeferredDrops::default();
-        let (appended, is_used) = self.with_topic(name, |topic, state| {
-            let appended = self.commit(topic, sequence).map(|sequence| {
+        let appended = self.change_topic(name, |topic, state| {
+            self.commit(topic, sequence).map(|sequence| {
                 // The event is committed before it is in the log, but readers of the topic wait for
                 // its lock.
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
                 state.log.append(sequence, bytes, now.saturating_sub(age), now, &mut drops);
                 (sequence, state.subscribers, topic.take_waiters(state))
-            });
-            (appended, state.is_used())
+            })
         });
-        // If the event was not appended or not kept, the topic may have been created only for it.
-        if !is_used && let Some(topic) = self.topics.get(name) {
-            self.topics.remove_unused(&topic);
-        }
         let (sequence, subscribers, waiters) = appended?;
         if self.fault.commits_after_unlock() {
             self.committed.fetch_max(sequence, Release);

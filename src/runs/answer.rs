@@ -112,7 +112,7 @@ pub(super) fn not_found() -> Response<AnswerBody> {
 }
 
 pub(super) fn refusal(client: Client) -> Response<AnswerBody> {
-    Refusal::per_client().answer(Response::new(()), client, AnswerBody::whole)
+    Refusal::per_client().refuse(Response::new(()), client, AnswerBody::whole)
 }
 
 /// Returns the response to a request whose key is invalid. Its body names the fault.

@@ -4,6 +4,7 @@
 mod client;
 mod faults;
 mod journal;
+mod kinds;
 mod log;
 mod oracle;
 mod process;

@@ -45,7 +45,10 @@ pub(crate) fn check(history: &History) -> Verdict {
     let kept = kept_numbers(history, &mut verdict);
     let knowers = knowers(history);
     let is_forgotten = |number: usize| {
-        !kept.contains(&number) && knowers[number].iter().all(|life| history.lives[*life].stopped)
+        !kept.contains(&number)
+            && knowers
+                .get(number)
+                .is_some_and(|lives| lives.iter().all(|life| history.lives[*life].stopped))
     };
     let mut ids: BTreeMap<usize, u64> = BTreeMap::new();
     for (number, event) in history.publications.iter().enumerate() {
@@ -91,7 +94,10 @@ fn knowers(history: &History) -> Vec<BTreeSet<usize>> {
     }
     for received in history.journals.iter().flat_map(|journal| &journal.messages) {
         if let Kind::Event(number) = received.kind {
-            knowers[number].insert(received.life);
+            // A forged event has no number.
+            if let Some(knowers) = knowers.get_mut(number) {
+                knowers.insert(received.life);
+            }
         }
     }
     knowers
@@ -191,4 +197,45 @@ fn check_complete(
             ));
         }
     }
+}
+
+#[test]
+fn check_finds_each_fault() {
+    let published = |result| Publication { topic: 0, life: 0, began_at: 5, result };
+    let acknowledged = |sequence| published(Published::Acknowledged { sequence });
+    let received = |kind, sequence| Received {
+        topic: 0,
+        kind,
+        sequence: Some(sequence),
+        at: 7,
+        life: 1,
+        is_first: false,
+    };
+    let event = |number, sequence| received(Kind::Event(number), sequence);
+    let gap = |sequence| received(Kind::Gap, sequence);
+    let checked = |messages: &[Received], stopped| {
+        let journal = Journal { topics: vec![0], start: Some(10), messages: messages.to_vec() };
+        let publications = vec![acknowledged(11), acknowledged(12), published(Published::Refused)];
+        let lives = vec![Life { stopped }, Life { stopped: false }];
+        let journals = vec![journal];
+        let history = History { publications, journals, lives, kept: None, has_lost: true };
+        let verdict = check(&history);
+        let fault = verdict.faults.into_iter().next().unwrap_or_default();
+        fault.split(": ").nth(1).unwrap_or_default().split(" of topic").next().unwrap().to_owned()
+    };
+    let (one, two) = (event(0, 11), event(1, 12));
+    assert_eq!(checked(&[one, two], false), "");
+    assert_eq!(checked(&[one, gap(13)], false), "");
+    assert_eq!(checked(&[gap(11), two], false), "");
+    assert_eq!(checked(&[one, gap(10), two], false), "out of order");
+    assert_eq!(checked(&[gap(10), one], false), "event 1");
+    assert_eq!(checked(&[one, Received { at: 4, ..gap(13) }], false), "event 1");
+    assert_eq!(checked(&[two], false), "event 0");
+    assert_eq!(checked(&[one, Received { topic: 1, ..gap(13) }], false), "event 1");
+    // No process that knew of event 1 is left.
+    assert_eq!(checked(&[one], true), "");
+    assert_eq!(checked(&[one, two, Received { sequence: Some(13), ..two }], false), "doubled");
+    assert_eq!(checked(&[one, two, event(2, 13)], false), "refused");
+    assert_eq!(checked(&[one, two, event(7, 13)], false), "forged");
+    assert_eq!(checked(&[one, event(1, 13)], false), "with another id");
 }

@@ -5,7 +5,8 @@ use tokio::time::sleep;
 
 use crate::{
     client::Client,
-    faults::{Fault, Kind},
+    faults::Fault,
+    kinds::Kind,
     oracle::{History, Life},
     process::Process,
     publications::{Publications, Published},
@@ -80,7 +81,7 @@ impl Scheduler {
         while self.processes.iter().any(|process| process.hub().is_none()) {
             self.pass(10).await;
         }
-        if self.rng.u8(..4) == 0 {
+        if self.rng.u8(..3) == 0 {
             // Redis then counts up from its newest id, so ids repeat after every roll-back.
             Fault::Clock { step: -3_600_000 }.inject(&self.network);
         }

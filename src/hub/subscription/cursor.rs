@@ -2,7 +2,7 @@ use std::{sync::Arc, task::Waker};
 
 use crate::{
     history::{Batch, DeferredDrops, Log, Ticket, drop_waker},
-    hub::topic::Topic,
+    hub::topic::{Topic, Topics},
 };
 
 /// The position of a subscription in one topic.
@@ -81,6 +81,7 @@ impl TopicCursor {
     pub(crate) fn read(
         &mut self,
         bound: u64,
+        topics: &Topics,
         drops: &mut DeferredDrops,
     ) -> (TopicRead, Option<u64>) {
         let mut state = self.topic.lock();
@@ -95,6 +96,7 @@ impl TopicCursor {
             Some(gap) => (TopicRead::Nothing, Some(gap)),
             None => match log.batch(self.seen, bound, drops) {
                 Some(batch) => {
+                    topics.update_frames(&self.topic, &mut state);
                     drop(state);
                     self.seen = batch.last;
                     let next = batch.next;

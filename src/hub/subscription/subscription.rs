@@ -95,7 +95,7 @@ impl Subscription {
         for name in topics {
             // Pushed one by one, so that dropping `self` leaves the joined topics if `retention_of`
             // panics.
-            self.cursors.extend(self.hub.with_topic(name, |topic, state| {
+            self.cursors.extend(self.hub.change_topic(name, |topic, state| {
                 if topics.len() > 1 && !joined.insert(Arc::as_ptr(topic)) {
                     return None;
                 }
@@ -125,14 +125,9 @@ impl Subscription {
     fn leave(&mut self) {
         for mut cursor in std::mem::take(&mut self.cursors) {
             cursor.stop_waiting();
-            let is_unused = {
-                let mut state = cursor.topic().lock();
+            self.hub.topics.change(cursor.topic(), |state| {
                 state.subscribers = state.subscribers.saturating_sub(1);
-                !state.is_used()
-            };
-            if is_unused {
-                self.hub.topics.remove_unused(cursor.topic());
-            }
+            });
         }
     }
 }

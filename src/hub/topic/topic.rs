@@ -1,10 +1,6 @@
-use std::{
-    ops::{Deref, DerefMut},
-    sync::{Arc, Weak, atomic::AtomicUsize},
-    task::Waker,
-};
+use std::{sync::Arc, task::Waker};
 
-use super::eviction_queue::EvictionQueue;
+use super::place::Place;
 use crate::history::{
     Log, Ticket, Waiters, WakeList,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
@@ -21,10 +17,6 @@ pub(crate) struct Topic {
     /// A copy of the waiters' generation, so that a subscriber can check without the lock whether
     /// its ticket is still valid.
     generation: AtomicU64,
-    /// The topic's index in the queue, which is written under the queue's lock.
-    pub(crate) queue_index: AtomicUsize,
-    /// Weak, because the queue owns topics.
-    queue: Weak<EvictionQueue>,
     state: Mutex<TopicState>,
 }
 
@@ -34,30 +26,22 @@ pub(crate) struct TopicState {
     pub(crate) subscribers: usize,
     /// Whether the topic was removed from the registry, so that its name has to be looked up again.
     pub(crate) is_removed: bool,
-    is_queued: bool,
+    /// The topic's place in the eviction queue while it keeps events.
+    pub(super) place: Option<Place>,
     waiters: Waiters,
 }
 
-/// A guard of a topic's lock. When it is dropped, the topic joins the eviction queue if its log has
-/// events, or leaves it otherwise.
-pub(crate) struct TopicGuard<'a> {
-    topic: &'a Arc<Topic>,
-    state: MutexGuard<'a, TopicState>,
-}
-
 impl Topic {
-    pub(crate) fn new(name: Arc<str>, log: Log, queue: Weak<EvictionQueue>) -> Self {
+    pub(crate) fn new(name: Arc<str>, log: Log) -> Self {
         Self {
             name,
             newest: AtomicU64::new(log.evicted().up_to),
             generation: AtomicU64::new(0),
-            queue_index: AtomicUsize::new(usize::MAX),
-            queue,
             state: Mutex::new(TopicState {
                 log,
                 subscribers: 0,
                 is_removed: false,
-                is_queued: false,
+                place: None,
                 waiters: Waiters::default(),
             }),
         }
@@ -72,8 +56,8 @@ impl Topic {
     }
 
     #[inline]
-    pub(crate) fn lock(self: &Arc<Self>) -> TopicGuard<'_> {
-        TopicGuard { topic: self, state: lock(&self.state) }
+    pub(crate) fn lock(&self) -> MutexGuard<'_, TopicState> {
+        lock(&self.state)
     }
 
     /// Sets the newest sequence number, which readers load without a lock. The caller holds the
@@ -84,23 +68,20 @@ impl Topic {
 
     /// Locks the topic and adds a waiter if `is_needed` then returns `true`. Otherwise it returns
     /// the waker, which the caller drops.
-    ///
-    /// Waiters do not change the log, so this and [`remove_waiter`](Self::remove_waiter) do not
-    /// need a [`TopicGuard`].
     #[inline]
     pub(crate) fn add_waiter(
         &self,
         waker: Waker,
         is_needed: impl FnOnce() -> bool,
     ) -> Result<Ticket, Waker> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if is_needed() { Ok(state.waiters.add(waker)) } else { Err(waker) }
     }
 
     /// Locks the topic and removes a waiter. The caller drops the returned waker without a lock.
     #[inline]
     pub(crate) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
-        lock(&self.state).waiters.remove(ticket)
+        self.lock().waiters.remove(ticket)
     }
 
     /// Takes all waiters out of `state`, which the caller has locked. The caller wakes them after
@@ -122,42 +103,5 @@ impl TopicState {
     /// Returns whether the topic has subscribers or keeps events.
     pub(crate) fn is_used(&self) -> bool {
         self.subscribers > 0 || !self.log.is_empty()
-    }
-}
-
-impl TopicGuard<'_> {
-    #[cold]
-    fn update_queue(&mut self) {
-        let has_events = !self.state.log.is_empty();
-        self.state.is_queued = has_events;
-        // The queue is gone if the hub has been dropped.
-        if let Some(queue) = self.topic.queue.upgrade() {
-            if has_events { queue.add(self.topic) } else { queue.remove(self.topic) }
-        }
-    }
-}
-
-impl Deref for TopicGuard<'_> {
-    type Target = TopicState;
-
-    #[inline]
-    fn deref(&self) -> &TopicState {
-        &self.state
-    }
-}
-
-impl DerefMut for TopicGuard<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut TopicState {
-        &mut self.state
-    }
-}
-
-impl Drop for TopicGuard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.state.is_queued == self.state.log.is_empty() {
-            self.update_queue();
-        }
     }
 }

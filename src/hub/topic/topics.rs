@@ -1,14 +1,14 @@
 use std::{
     collections::HashMap,
     fmt,
-    // The standard library's even under loom: the models do not depend on their order.
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU64, AtomicUsize},
-    },
+    sync::{Arc, PoisonError},
 };
 
-use super::{eviction_queue::EvictionQueue, tombstones::Tombstones, topic::Topic};
+use super::{
+    eviction_queue::EvictionQueue,
+    tombstones::Tombstones,
+    topic::{Topic, TopicState},
+};
 use crate::{
     history::{Limits, Log, MemoryCounter, sync::RwLock},
     hub::{HubStats, Retention},
@@ -21,12 +21,7 @@ pub(crate) struct Topics {
     pub(crate) max_memory: usize,
     pub(crate) memory: Arc<MemoryCounter>,
     names: RwLock<Names>,
-    /// The topics that keep events.
-    pub(crate) eviction_queue: Arc<EvictionQueue>,
-    /// The millisecond of the last eviction by age.
-    pub(crate) last_age_check: AtomicU64,
-    /// The memory above the limit that the last publish left for the next one.
-    pub(crate) tolerated_excess: AtomicUsize,
+    pub(super) queue: EvictionQueue,
 }
 
 pub(crate) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
@@ -54,9 +49,7 @@ impl Topics {
             max_memory,
             memory: Arc::default(),
             names: RwLock::default(),
-            eviction_queue: Arc::default(),
-            last_age_check: AtomicU64::new(0),
-            tolerated_excess: AtomicUsize::new(0),
+            queue: EvictionQueue::new(),
         }
     }
 
@@ -80,8 +73,7 @@ impl Topics {
         let evicted = names.tombstones.take(name);
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
-        let queue = Arc::downgrade(&self.eviction_queue);
-        let topic = Arc::new(Topic::new(Arc::from(name), log, queue));
+        let topic = Arc::new(Topic::new(Arc::from(name), log));
         names.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         topic
     }
@@ -108,8 +100,37 @@ impl Topics {
         stats
     }
 
+    /// Changes a topic, and removes it if it is then unused. Returns `None` if it had been removed
+    /// before.
+    #[inline]
+    pub(crate) fn change<R>(
+        &self,
+        topic: &Arc<Topic>,
+        change: impl FnOnce(&mut TopicState) -> R,
+    ) -> Option<R> {
+        let mut state = topic.lock();
+        if state.is_removed {
+            return None;
+        }
+        let result = change(&mut state);
+        self.queue.update(topic, &mut state);
+        let is_used = state.is_used();
+        drop(state);
+        if !is_used {
+            self.remove_unused(topic);
+        }
+        Some(result)
+    }
+
+    /// Moves a topic whose log may keep more frames than before. The caller holds its lock.
+    #[inline]
+    pub(crate) fn update_frames(&self, topic: &Arc<Topic>, state: &mut TopicState) {
+        self.queue.update(topic, state);
+    }
+
     /// Removes a topic if it has no subscribers and keeps no events.
-    pub(crate) fn remove_unused(&self, topic: &Arc<Topic>) {
+    #[cold]
+    fn remove_unused(&self, topic: &Arc<Topic>) {
         let removed = {
             let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
             let mut state = topic.lock();

@@ -8,9 +8,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    network::{Cut, Network, Refusal, State},
+    network::Network,
     resp::{Command, Reply, take_command},
     server::{Outcome, WRITES},
+    state::{Cut, Refusal, State},
 };
 
 /// The server's end of a connection. Commands take effect in order, while earlier replies may still
@@ -59,7 +60,8 @@ async fn deliver(
         sleep_until(due).await;
         let is_free = |state: &mut State| {
             let link = &state.links[hub];
-            (!link.is_cut_off && !(has_entries && link.holds_reads)).then_some(())
+            let is_held = link.is_cut_off || (has_entries && link.holds_reads);
+            (!is_held).then_some(())
         };
         network.until(is_free).await;
         if writing.write_all(&bytes).await.is_err() {

@@ -12,10 +12,12 @@ mod operations;
 mod resp;
 mod script;
 mod server;
+mod state;
 mod stream;
 
 pub(crate) use self::{
-    network::{Cut, Data, Network, Refusal},
+    network::Network,
+    state::{Cut, Data, Refusal},
     stream::Stream,
 };
 

@@ -1,6 +1,9 @@
 //! What happens to the servers and to the network.
 
-use super::network::{Cut, Data, Network, Refusal, State};
+use super::{
+    network::Network,
+    state::{Cut, Data, Link, Refusal, State},
+};
 
 impl Network {
     pub(crate) fn take_snapshot(&self) {
@@ -117,7 +120,7 @@ impl Network {
             }
             state.current().is_paused = false;
             state.current().refusal = None;
-            state.links.iter_mut().for_each(|link| *link = Default::default());
+            state.links.iter_mut().for_each(|link| *link = Link::default());
             state.connections.iter_mut().for_each(|connection| connection.cut_at = None);
         });
     }
