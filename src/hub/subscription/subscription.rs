@@ -121,6 +121,12 @@ impl Subscription {
         item
     }
 
+    /// Returns whether all topics have ended and nothing of them is left to read.
+    #[inline]
+    fn have_topics_ended(&self) -> bool {
+        self.cursors.iter().all(TopicCursor::has_ended)
+    }
+
     /// Leaves all topics.
     fn leave(&mut self) {
         for mut cursor in std::mem::take(&mut self.cursors) {
@@ -161,7 +167,7 @@ impl Stream for Subscription {
                 }
                 Read::Nothing => {}
             }
-            if is_closed {
+            if is_closed || this.have_topics_ended() {
                 this.ended = true;
                 continue;
             }
