@@ -6,6 +6,7 @@ mod client;
 mod close;
 mod disconnect;
 mod last_event_id;
+mod nothing_more;
 
 pub use self::{
     close::{CloseReason, CloseReport},
@@ -13,4 +14,7 @@ pub use self::{
     last_event_id::{LAST_EVENT_ID, LastEventId},
 };
 
-pub(crate) use self::{accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard};
+pub(crate) use self::{
+    accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard,
+    nothing_more::NothingMore,
+};

@@ -14,6 +14,7 @@ use super::{
     preamble::Preamble, read::Read, wait::Wait,
 };
 use crate::{
+    connection::NothingMore,
     event::Encoded,
     history::{DeferredDrops, UnknownId, drop_waker},
     hub::state::HubState,
@@ -121,6 +122,14 @@ impl Subscription {
         item
     }
 
+    /// Returns whether the topics of the subscription have ended and it has nothing more to send.
+    fn is_over(&self) -> bool {
+        !self.cursors.is_empty()
+            && self.preamble.is_none()
+            && self.unreported_loss().is_none()
+            && self.have_topics_ended()
+    }
+
     /// Returns whether all topics have ended and nothing of them is left to read.
     #[inline]
     fn have_topics_ended(&self) -> bool {
@@ -187,6 +196,16 @@ impl Stream for Subscription {
         }
         this.leave();
         Poll::Ready(None)
+    }
+
+    /// Returns zero if the subscription is over because all its topics have ended.
+    /// [`response`](crate::response) then answers `204` to an `EventSource`.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if !self.is_over() {
+            return (0, None);
+        }
+        NothingMore::report();
+        (0, Some(0))
     }
 }
 
