@@ -83,20 +83,7 @@ impl Hub {
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
-        check(&event)?;
-        let Some(link) = self.shared.link() else {
-            return self.shared.publish(topic.as_ref(), &event);
-        };
-        if self.shared.is_closed() {
-            return Err(PublishError::Closed);
-        }
-        // This future borrows neither the topic nor the event.
-        let publishing = link.publish(topic.as_ref(), &event);
-        drop(event);
-        let sequence = publishing.await?;
-        let subscribers = self.subscriber_count(topic.as_ref());
-        Ok(Receipt { position: self.shared.position(sequence), subscribers })
+        self.send(topic.as_ref(), event, false).await
     }
 
     /// Publishes an event from synchronous code, in a hub without a broker.
@@ -116,13 +103,90 @@ impl Hub {
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
-        check(&event)?;
+        self.send_now(topic.as_ref(), event, false)
+    }
+
+    /// Publishes the last event of a topic and ends the topic.
+    ///
+    /// - Subscriptions end after it, those of several topics once all of their topics have ended.
+    /// - A client that reconnects receives what it missed, and then the end. If it has missed
+    ///   nothing, [`response`](crate::response) answers `204` to an `EventSource`, which then stops
+    ///   reconnecting, and an empty stream to other clients.
+    /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
+    ///   the topic's [maximum age](HubBuilder::retain_for). From then on, the name is free: the next
+    ///   event begins the topic anew.
+    ///
+    /// ```
+    /// use tower_sse::{Event, hub::{Hub, PublishError}};
+    ///
+    /// async fn finish(hub: &Hub, job: u64) -> Result<(), PublishError> {
+    ///     hub.end(format!("job:{job}"), Event::new().event("done").data("")).await?;
+    ///     Ok(())
+    /// }
+    /// # finish(&Hub::new(), 7);
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`publish`](Self::publish). After
+    /// [`Unknown`](PublishError::Unknown), ending the topic again is safe.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`publish`](Self::publish).
+    pub async fn end<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        self.send(topic.as_ref(), event, true).await
+    }
+
+    /// Publishes the last event of a topic and ends the topic, from synchronous code and in a hub
+    /// without a broker. See [`end`](Self::end).
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`publish_now`](Self::publish_now).
+    pub fn end_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        self.send_now(topic.as_ref(), event, true)
+    }
+
+    fn send_now<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        let event = checked(event)?;
         if let Some(link) = self.shared.link() {
             link.warn_not_in_process();
             return Err(PublishError::NotInProcess);
         }
-        self.shared.publish(topic.as_ref(), &event)
+        self.shared.publish(topic, &event, is_last)
+    }
+
+    async fn send<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        let event = checked(event)?;
+        let Some(link) = self.shared.link() else {
+            return self.shared.publish(topic, &event, is_last);
+        };
+        if self.shared.is_closed() {
+            return Err(PublishError::Closed);
+        }
+        if self.shared.has_ended(topic) {
+            return Err(PublishError::Ended);
+        }
+        // This future does not borrow the event.
+        let publishing = link.publish(topic, &event, is_last);
+        drop(event);
+        let sequence = publishing.await?;
+        self.shared.wait_for_arrival(topic, sequence).await?;
+        let subscribers = self.subscriber_count(topic);
+        Ok(Receipt { position: self.shared.position(sequence), subscribers })
     }
 
     /// Subscribes to topics. Duplicate names count once. [`Subscribe::resume`] starts the
@@ -203,16 +267,20 @@ impl Hub {
     }
 }
 
-/// Checks that an event can be published.
+/// Converts a value into an event, and checks that it can be published.
 #[inline]
-fn check(event: &Event) -> Result<(), PublishError> {
+fn checked<E>(event: E) -> Result<Event, PublishError>
+where
+    E: TryInto<Event, Error: Into<BoxError>>,
+{
+    let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
     if event.has_id() {
         return Err(PublishError::HasId);
     }
     if !event.has_data() {
         return Err(PublishError::NoData);
     }
-    Ok(())
+    Ok(event)
 }
 
 impl Default for Hub {

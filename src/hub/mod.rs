@@ -178,7 +178,7 @@ mod stats;
 mod subscription;
 mod topic;
 
-pub(crate) use self::broker::{Closed, Feed, Publisher, Publishing};
+pub(crate) use self::broker::{Arrival, Closed, Feed, Publisher, Publishing};
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
 pub use self::{

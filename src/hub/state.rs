@@ -3,13 +3,13 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     HubStats, PublishError, Receipt,
-    broker::{Link, Losses},
+    broker::{Arrival, Link, Losses},
     faults::Fault,
-    topic::{Topic, TopicState, Topics},
+    topic::{Topic, TopicEnd, TopicState, Topics},
 };
 use crate::{
     event::Event,
@@ -58,12 +58,34 @@ enum Sequence {
     Assigned(u64),
 }
 
+/// The time at which an event was published.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    /// By the clock of this process.
+    here: Duration,
+    /// By the clock of the broker, or of this process if the hub has none.
+    at: Duration,
+}
+
+impl Published {
+    /// Returns the end of a topic whose last event was published at this time.
+    const fn end(self, sequence: u64, max_age: Duration) -> TopicEnd {
+        TopicEnd {
+            sequence,
+            free_at: self.at.saturating_add(max_age),
+            free_here: self.here.saturating_add(max_age),
+        }
+    }
+}
+
 /// The reason an event was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAppended {
     Closed,
     /// The hub has this sequence number already, or a later one.
     Stale,
+    /// The topic had ended before.
+    Ended,
 }
 
 /// An event that was appended to its topic.
@@ -134,25 +156,61 @@ impl HubState {
     }
 
     /// Publishes an event in a hub without a broker.
-    pub(crate) fn publish(&self, name: &str, event: &Event) -> Result<Receipt, PublishError> {
-        match self.append(name, event, Sequence::Next, Duration::ZERO) {
+    pub(crate) fn publish(
+        &self,
+        name: &str,
+        event: &Event,
+        is_last: bool,
+    ) -> Result<Receipt, PublishError> {
+        let now = self.now();
+        match self.append(name, event, Sequence::Next, Published { here: now, at: now }, is_last) {
             Ok(Appended { sequence, subscribers }) => {
                 Ok(Receipt { position: self.position(sequence), subscribers })
             }
+            Err(NotAppended::Ended) => Err(PublishError::Ended),
             // The next sequence number is never stale.
             Err(NotAppended::Closed | NotAppended::Stale) => Err(PublishError::Closed),
         }
     }
 
-    /// Appends an event that came from a broker and was published `age` ago.
+    /// Returns whether this process knows that the topic has ended and that its name is not free.
+    pub(crate) fn has_ended(&self, name: &str) -> bool {
+        self.topics.end_of(name).is_some_and(|end| self.now() < end.free_here)
+    }
+
+    /// Waits until this process has received an acknowledged event from the broker, because only
+    /// then it knows whether the topic had ended before.
+    pub(crate) async fn wait_for_arrival(
+        &self,
+        name: &str,
+        sequence: u64,
+    ) -> Result<(), PublishError> {
+        let Some(link) = &self.link else { return Ok(()) };
+        let has_arrived = || self.committed() >= sequence || self.is_closed();
+        if !has_arrived()
+            && let Some(deadline) = link.arrival_deadline()
+        {
+            let arrival = link.arrivals.wait(sequence, has_arrived);
+            if timeout(deadline, arrival).await.is_err() {
+                let reason = "event was acknowledged, but has not come back from the broker";
+                return Err(PublishError::Unknown(reason.into()));
+            }
+        }
+        match self.topics.end_of(name) {
+            Some(end) if end.sequence < sequence => Err(PublishError::Ended),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends an event that came from a broker.
     pub(crate) fn receive(
         &self,
-        sequence: u64,
+        Arrival { sequence, age, at, is_last }: Arrival,
         name: &str,
         event: &Event,
-        age: Duration,
     ) -> Result<(), NotAppended> {
-        self.append(name, event, Sequence::Assigned(sequence), age).map(drop)
+        let published = Published { here: self.now().saturating_sub(age), at };
+        self.append(name, event, Sequence::Assigned(sequence), published, is_last).map(drop)
     }
 
     fn append(
@@ -160,7 +218,8 @@ impl HubState {
         name: &str,
         event: &Event,
         sequence: Sequence,
-        age: Duration,
+        published: Published,
+        is_last: bool,
     ) -> Result<Appended, NotAppended> {
         if self.is_closed() {
             return Err(NotAppended::Closed);
@@ -169,11 +228,16 @@ impl HubState {
         let now = self.now();
         let mut drops = DeferredDrops::default();
         let appended = self.change_topic(name, |topic, state| {
+            if state.end().is_some_and(|end| published.at < end.free_at) {
+                return Err(self.drop_ended(sequence));
+            }
             self.commit(topic, sequence).map(|sequence| {
                 // The event is committed before it is in the log, but readers of the topic wait for
                 // its lock.
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
-                state.log.append(sequence, bytes, now.saturating_sub(age), now, &mut drops);
+                state.log.append(sequence, bytes, published.here, now, &mut drops);
+                let max_age = state.log.max_age();
+                topic.set_end(state, is_last.then(|| published.end(sequence, max_age)));
                 (sequence, state.subscribers, topic.take_waiters(state))
             })
         });
@@ -203,6 +267,20 @@ impl HubState {
             self.committed.store(*newest, Release);
         }
         Ok(*newest)
+    }
+
+    /// Passes an event of a topic that had ended before, which no subscriber receives.
+    #[cold]
+    fn drop_ended(&self, sequence: Sequence) -> NotAppended {
+        let mut newest = lock(&self.newest);
+        if let Sequence::Assigned(sequence) = sequence {
+            if sequence <= *newest {
+                return NotAppended::Stale;
+            }
+            *newest = sequence;
+            self.committed.store(sequence, Release);
+        }
+        NotAppended::Ended
     }
 
     /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
@@ -236,6 +314,7 @@ impl HubState {
         }
         if let Some(link) = &self.link {
             link.close();
+            link.arrivals.arrived(u64::MAX);
         }
         self.wake_all();
     }

@@ -8,7 +8,7 @@ use super::{Config, Handled, InFlight, NotOpened, RequestInfo};
 use crate::{
     BoxError,
     body::{EventStream, Shutdown, SseBody, StreamRecord},
-    connection::CloseReason,
+    connection::{Client, CloseReason, NothingMore},
     headers,
     options::{ResolvedOptions, StreamOptions},
 };
@@ -48,6 +48,10 @@ impl<'c> Admission<'c> {
         if let Some(handled) = response.extensions().get::<Handled>().cloned() {
             return self.pass_handled(response, &handled);
         }
+        if may_be_refused && self.is_complete(&mut response) {
+            self.end(CloseReason::Ended);
+            return nothing_more(response);
+        }
         let options = match options {
             Some(options) => Arc::new(self.config.options.with(options)),
             None => Arc::clone(&self.config.options),
@@ -59,6 +63,12 @@ impl<'c> Admission<'c> {
             Ok(record) => self.start_stream(response, options, record),
             Err(not_opened) => self.refuse(response, not_opened),
         }
+    }
+
+    /// Returns whether the client would reconnect although it has received everything.
+    fn is_complete<B>(&self, response: &mut Response<B>) -> bool {
+        response.extensions_mut().remove::<NothingMore>().is_some()
+            && self.request.client == Client::EventSource
     }
 
     /// Answers a `HEAD` request with the headers of the stream.
@@ -156,4 +166,11 @@ impl<'c> Admission<'c> {
             in_flight.end(reason);
         }
     }
+}
+
+/// Turns a stream into `204`, after which an `EventSource` does not reconnect.
+fn nothing_more<B>(mut response: Response<B>) -> Response<SseBody<B>> {
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    headers::make_empty(response.headers_mut());
+    response.map(|_| SseBody::empty())
 }

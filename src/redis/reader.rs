@@ -1,4 +1,4 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{task::yield_now, time::Instant};
 
@@ -17,7 +17,7 @@ use super::{
     stream::{RangeStart, Stream},
     stream_id::StreamId,
 };
-use crate::hub::Feed;
+use crate::hub::{Arrival, Feed};
 
 /// The number of entries that are fed before the reader yields to other tasks. Reading them takes
 /// 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
@@ -250,9 +250,14 @@ impl Reader {
 
     fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<(), Stop> {
         match Entry::decode(fields) {
-            Entry::Event { topic, event } => {
-                let age = self.clock.age_of(id.milliseconds);
-                self.feed.event(id.sequence(), &topic, &event, age)?;
+            Entry::Event { topic, event, is_last } => {
+                let arrival = Arrival {
+                    sequence: id.sequence(),
+                    age: self.clock.age_of(id.milliseconds),
+                    at: Duration::from_millis(id.milliseconds),
+                    is_last,
+                };
+                self.feed.event(arrival, &topic, &event)?;
             }
             Entry::Gap { known } => self.feed_marker(id, known)?,
             Entry::Skip { server } if server.is_empty() => {}

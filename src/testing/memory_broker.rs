@@ -5,6 +5,7 @@ use std::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -16,6 +17,9 @@ use crate::{
     hub::{Broker, Feed, Hub, PublishError, Publisher, Publishing},
     sealed::Sealed,
 };
+
+/// The time that another thread may take to feed an event.
+const ARRIVAL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A [`Broker`] in memory, for tests of programs whose processes share a broker.
 ///
@@ -48,6 +52,7 @@ use crate::{
 #[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<State>>,
+    created: Instant,
     /// Part of the broker's name, so that the ids of two brokers differ.
     number: u64,
 }
@@ -68,7 +73,11 @@ impl MemoryBroker {
     #[must_use]
     pub fn new() -> Self {
         static CREATED: AtomicU64 = AtomicU64::new(0);
-        Self { state: Arc::default(), number: CREATED.fetch_add(1, Relaxed) }
+        Self {
+            state: Arc::default(),
+            created: Instant::now(),
+            number: CREATED.fetch_add(1, Relaxed),
+        }
     }
 
     /// Loses all events, like a broker that restarts without its data.
@@ -119,13 +128,13 @@ impl MemoryBroker {
         self.lock().acknowledgements_to_lose = events;
     }
 
-    fn publish(&self, topic: String, event: Event) -> Result<u64, PublishError> {
+    fn publish(&self, topic: String, event: Event, is_last: bool) -> Result<u64, PublishError> {
         let (sequence, is_acknowledged, connections) = {
             let mut state = self.lock();
             if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
             }
-            let (sequence, connections) = state.append(topic, event);
+            let (sequence, connections) = state.append(topic, event, is_last, self.created);
             let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
             (sequence, is_acknowledged, connections)
         };
@@ -145,10 +154,24 @@ impl MemoryBroker {
 impl State {
     /// Appends an event to the history. Returns its sequence number, and the connections to deliver
     /// it through once the state is unlocked.
-    fn append(&mut self, topic: String, event: Event) -> (u64, Vec<Arc<Connection>>) {
+    fn append(
+        &mut self,
+        topic: String,
+        event: Event,
+        is_last: bool,
+        created: Instant,
+    ) -> (u64, Vec<Arc<Connection>>) {
         self.newest += 1;
         let at = Instant::now();
-        let published = Arc::new(Published { sequence: self.newest, topic, event, at });
+        let since_creation = at.duration_since(created);
+        let published = Arc::new(Published {
+            sequence: self.newest,
+            topic,
+            event,
+            is_last,
+            at,
+            since_creation,
+        });
         self.history.push(Arc::clone(&published));
         let connections = self.open_connections();
         for connection in &connections {
@@ -219,7 +242,7 @@ impl Broker for MemoryBroker {
     async fn start(self, feed: Feed) -> Result<impl Publisher, Infallible> {
         let connection = self.lock().connect(feed);
         connection.load();
-        Ok(self)
+        Ok(MemoryPublisher { broker: self, connection })
     }
 }
 
@@ -229,14 +252,24 @@ impl Default for MemoryBroker {
     }
 }
 
-impl Publisher for MemoryBroker {
-    fn publish(&self, topic: &str, event: &Event) -> Publishing {
-        let (broker, topic, event) = (self.clone(), topic.to_owned(), event.clone());
-        Box::pin(async move { broker.publish(topic, event) })
+/// The publisher of one hub.
+struct MemoryPublisher {
+    broker: MemoryBroker,
+    connection: Arc<Connection>,
+}
+
+impl Publisher for MemoryPublisher {
+    fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
+        let (broker, topic, event) = (self.broker.clone(), topic.to_owned(), event.clone());
+        Box::pin(async move { broker.publish(topic, event, is_last) })
+    }
+
+    fn arrival_deadline(&self) -> Option<Duration> {
+        (!self.connection.is_paused()).then_some(ARRIVAL_DEADLINE)
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {
-        self.lock().newest
+        self.broker.lock().newest
     }
 }
 

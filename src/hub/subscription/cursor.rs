@@ -55,6 +55,12 @@ impl TopicCursor {
         !self.gap_due && self.topic.newest() <= self.seen
     }
 
+    /// Returns whether the topic has ended and nothing of it is left to read.
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
+        self.topic.ended_at().is_some_and(|last| last <= self.seen) && self.is_caught_up()
+    }
+
     /// Returns the sequence number of the gap before the next event, if there is one.
     fn gap(&self, log: &Log) -> Option<u64> {
         let evicted = log.evicted_after(self.seen);

@@ -14,6 +14,7 @@ use super::{
     preamble::Preamble, read::Read, wait::Wait,
 };
 use crate::{
+    connection::NothingMore,
     event::Encoded,
     history::{DeferredDrops, UnknownId, drop_waker},
     hub::state::HubState,
@@ -121,6 +122,20 @@ impl Subscription {
         item
     }
 
+    /// Returns whether the topics of the subscription have ended and it has nothing more to send.
+    fn is_over(&self) -> bool {
+        !self.cursors.is_empty()
+            && self.preamble.is_none()
+            && self.unreported_loss().is_none()
+            && self.have_topics_ended()
+    }
+
+    /// Returns whether all topics have ended and nothing of them is left to read.
+    #[inline]
+    fn have_topics_ended(&self) -> bool {
+        self.cursors.iter().all(TopicCursor::has_ended)
+    }
+
     /// Leaves all topics.
     fn leave(&mut self) {
         for mut cursor in std::mem::take(&mut self.cursors) {
@@ -161,7 +176,7 @@ impl Stream for Subscription {
                 }
                 Read::Nothing => {}
             }
-            if is_closed {
+            if is_closed || this.have_topics_ended() {
                 this.ended = true;
                 continue;
             }
@@ -181,6 +196,16 @@ impl Stream for Subscription {
         }
         this.leave();
         Poll::Ready(None)
+    }
+
+    /// Returns zero if the subscription is over because all its topics have ended.
+    /// [`response`](crate::response) then answers `204` to an `EventSource`.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if !self.is_over() {
+            return (0, None);
+        }
+        NothingMore::report();
+        (0, Some(0))
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{sync::Arc, task::Waker};
 
-use super::place::Place;
+use super::{end::TopicEnd, place::Place};
 use crate::history::{
     Log, Ticket, Waiters, WakeList,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
@@ -17,6 +17,9 @@ pub(crate) struct Topic {
     /// A copy of the waiters' generation, so that a subscriber can check without the lock whether
     /// its ticket is still valid.
     generation: AtomicU64,
+    /// The sequence number of the last event of a topic that has ended, and 0 before. A copy of
+    /// `TopicState::end`, for a check without the lock.
+    ended_at: AtomicU64,
     state: Mutex<TopicState>,
 }
 
@@ -24,6 +27,8 @@ pub(crate) struct Topic {
 pub(crate) struct TopicState {
     pub(crate) log: Log,
     pub(crate) subscribers: usize,
+    /// Boxed, because most topics never end.
+    end: Option<Box<TopicEnd>>,
     /// Whether the topic was removed from the registry, so that its name has to be looked up again.
     pub(crate) is_removed: bool,
     /// The topic's place in the eviction queue while it keeps events.
@@ -32,14 +37,16 @@ pub(crate) struct TopicState {
 }
 
 impl Topic {
-    pub(crate) fn new(name: Arc<str>, log: Log) -> Self {
+    pub(crate) fn new(name: Arc<str>, log: Log, end: Option<Box<TopicEnd>>) -> Self {
         Self {
             name,
             newest: AtomicU64::new(log.evicted().up_to),
             generation: AtomicU64::new(0),
+            ended_at: AtomicU64::new(end.as_ref().map_or(0, |end| end.sequence)),
             state: Mutex::new(TopicState {
                 log,
                 subscribers: 0,
+                end,
                 is_removed: false,
                 place: None,
                 waiters: Waiters::default(),
@@ -64,6 +71,21 @@ impl Topic {
     /// topic's lock.
     pub(crate) fn set_newest(&self, newest: u64) {
         self.newest.store(newest, Release);
+    }
+
+    /// Sets the end of the topic, whose last event was just appended to `state`, or clears it with
+    /// `None`. The caller holds the topic's lock.
+    #[inline]
+    pub(crate) fn set_end(&self, state: &mut TopicState, end: Option<TopicEnd>) {
+        if end.is_some() || state.end.is_some() {
+            self.ended_at.store(end.map_or(0, |end| end.sequence), Release);
+            state.end = end.map(Box::new);
+        }
+    }
+
+    /// Returns the sequence number of the last event, if the topic has ended.
+    pub(crate) fn ended_at(&self) -> Option<u64> {
+        Some(self.ended_at.load(Acquire)).filter(|sequence| *sequence > 0)
     }
 
     /// Locks the topic and adds a waiter if `is_needed` then returns `true`. Otherwise it returns
@@ -100,6 +122,17 @@ impl Topic {
 }
 
 impl TopicState {
+    /// Returns the end of the topic, if it has ended.
+    #[inline]
+    pub(crate) fn end(&self) -> Option<&TopicEnd> {
+        self.end.as_deref()
+    }
+
+    /// Takes the end of a topic that is removed.
+    pub(super) fn take_end(&mut self) -> Option<Box<TopicEnd>> {
+        self.end.take()
+    }
+
     /// Returns whether the topic has subscribers or keeps events.
     pub(crate) fn is_used(&self) -> bool {
         self.subscribers > 0 || !self.log.is_empty()

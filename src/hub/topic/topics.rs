@@ -5,6 +5,7 @@ use std::{
 };
 
 use super::{
+    end::TopicEnd,
     eviction_queue::EvictionQueue,
     tombstones::Tombstones,
     topic::{Topic, TopicState},
@@ -70,12 +71,24 @@ impl Topics {
         if let Some(topic) = names.by_name.get(name) {
             return Arc::clone(topic);
         }
-        let evicted = names.tombstones.take(name);
+        let (evicted, end) = names.tombstones.take(name);
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
-        let topic = Arc::new(Topic::new(Arc::from(name), log));
+        let topic = Arc::new(Topic::new(Arc::from(name), log, end));
         names.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         topic
+    }
+
+    /// Returns the end of the topic with this name, if it has ended.
+    pub(crate) fn end_of(&self, name: &str) -> Option<TopicEnd> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        match names.by_name.get(name).cloned() {
+            None => names.tombstones.end_of(name),
+            Some(topic) => {
+                drop(names);
+                topic.ended_at().and_then(|_| topic.lock().end().copied())
+            }
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
@@ -138,7 +151,8 @@ impl Topics {
                 return;
             }
             state.is_removed = true;
-            names.tombstones.insert(topic.name(), state.log.evicted());
+            let end = state.take_end();
+            names.tombstones.insert(topic.name(), state.log.evicted(), end);
             names.evicted_of_removed += state.log.evicted_events();
             names.by_name.remove(topic.name())
         };
