@@ -17,6 +17,5 @@ pub use self::{
 
 pub(crate) use self::{
     accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard,
-    header_scan::HeaderScan,
-    nothing_more::NothingMore,
+    header_scan::HeaderScan, nothing_more::NothingMore,
 };
