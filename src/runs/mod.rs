@@ -157,6 +157,7 @@ mod body;
 mod builder;
 mod call;
 mod claim;
+pub(crate) mod cluster;
 mod counters;
 mod cutter;
 mod deferred;
