@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{RunEnd, registry::RunLimits};
+use super::{RunEnd, registry::registry::RunLimits};
 
 pub(super) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
 

@@ -2,14 +2,7 @@ use std::{fmt, sync::Arc};
 
 use http::{Response, request::Parts};
 
-use super::{
-    AnswerBody, Attachment, Outcome, RunKey,
-    answer::{self, Requester},
-    reader::Attached,
-    record::Record,
-    shared::Shared,
-    state::Phase,
-};
+use super::{AnswerBody, Attachment, Outcome, RunKey, answer::answer::{self, Requester}, record::reader::Attached, record::record::Record, record::state::Phase, registry::shared::Shared};
 use crate::connection::{LastEventId, OnRefusal};
 
 /// A handle to a run: an event stream that is being recorded, or whose recording has ended.

@@ -6,25 +6,14 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use super::{
-    AnswerBody, Attachment, Outcome, RunBody, RunKey,
-    answer::{self, Requester},
-    claim::{Claim, Purpose},
-    producer::Producer,
-    reader::{Attached, Reader},
-    run::on_refusal,
-    shared::Shared,
-    start::spawn,
-    task::{Answer, RunTask},
-};
+use super::{producer::Producer, start::spawn, task::{Answer, RunTask}};
 use crate::{
     BoxError,
     connection::{CloseReason, Disconnect, DisconnectGuard},
-    layer::{has_body, make_event_stream},
-};
+    layer::{has_body, make_event_stream}, runs::{AnswerBody, Attachment, Outcome, RunBody, RunKey, run::on_refusal, answer::{answer::{self, Requester}}, registry::{claim::{Claim, Purpose}, shared::Shared}, record::{reader::{Attached, Reader}}}};
 
 /// Answers a request with a key, from an existing run or by calling the service.
-pub(super) async fn answer<S, B, R>(
+pub(crate) async fn answer<S, B, R>(
     shared: Arc<Shared>,
     key: RunKey,
     service: S,

@@ -14,10 +14,10 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{InvalidKey, RunBody, RunKey, answer, call, shared::Shared};
-use crate::BoxError;
+use super::{call};
+use crate::{BoxError, runs::{InvalidKey, RunBody, RunKey, answer::{answer}, registry::{shared::Shared}}};
 
-/// The middleware that a [`RunLayer`](super::RunLayer) wraps around a service.
+/// The middleware that a [`RunLayer`](crate::runs::RunLayer) wraps around a service.
 ///
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
 pub struct RunService<S, K> {
@@ -27,7 +27,7 @@ pub struct RunService<S, K> {
 }
 
 impl<S, K> RunService<S, K> {
-    pub(super) const fn new(inner: S, shared: Arc<Shared>, key: K) -> Self {
+    pub(crate) const fn new(inner: S, shared: Arc<Shared>, key: K) -> Self {
         Self { inner, shared, key }
     }
 
