@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{RunEnd, Runs, options::Options, registry::registry::RunLimits};
+use super::{RunEnd, Runs, options::Options, registry::RunLimits};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// The maximum of [`RunsBuilder::abandon_after`]. Adding a longer time to an instant could

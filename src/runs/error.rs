@@ -2,7 +2,7 @@ use std::{error::Error, fmt, sync::Arc};
 
 use http::{Response, request::Parts};
 
-use super::{AnswerBody, Outcome, answer::answer};
+use super::{AnswerBody, Outcome, answer};
 use crate::connection::{Client, EndWithoutTerminator};
 
 /// The reason a run was not started.

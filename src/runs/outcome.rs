@@ -1,6 +1,6 @@
 use std::{fmt, time::Duration};
 
-use super::{RunKey};
+use super::RunKey;
 use crate::connection::CloseReason;
 
 /// The way a run ended.

@@ -2,7 +2,14 @@ use std::{fmt, sync::Arc};
 
 use http::{Response, request::Parts};
 
-use super::{AnswerBody, Attachment, Outcome, RunKey, answer::answer::{self, Requester}, record::reader::Attached, record::record::Record, record::state::Phase, registry::shared::Shared};
+use super::{
+    AnswerBody, Attachment, Outcome, RunKey,
+    answer::{self, Requester},
+    record::Attached,
+    record::Phase,
+    record::Record,
+    registry::Shared,
+};
 use crate::connection::{LastEventId, OnRefusal};
 
 /// A handle to a run: an event stream that is being recorded, or whose recording has ended.

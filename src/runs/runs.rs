@@ -3,7 +3,12 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{Request, Response, request::Parts};
 use tokio::time::timeout;
 
-use super::{AnswerBody, InvalidKey, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats, options::Options, answer::answer::{self, Requester}, registry::shared::Shared};
+use super::{
+    AnswerBody, InvalidKey, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats,
+    answer::{self, Requester},
+    options::Options,
+    registry::Shared,
+};
 use crate::connection::LastEventId;
 
 /// The runs of one process, by key, with their limits.

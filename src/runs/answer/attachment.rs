@@ -7,7 +7,13 @@ use std::{
 use futures_core::Stream;
 use tokio::task::coop;
 
-use crate::{event::Encoded, runs::{RunError, record::{reader::{Read, Reader}}}};
+use crate::{
+    event::Encoded,
+    runs::{
+        RunError,
+        record::{Read, Reader},
+    },
+};
 
 /// A stream of a run's events for one client. Each item contains one or more events, with their
 /// ids.

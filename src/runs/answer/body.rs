@@ -11,7 +11,9 @@ use pin_project_lite::pin_project;
 use crate::{
     BoxError,
     body::{EventBody, SseBody},
-    connection::DisconnectGuard, runs::{Attachment}};
+    connection::DisconnectGuard,
+    runs::Attachment,
+};
 
 /// The body of a response about a run: its events, a refusal, or nothing.
 pub struct AnswerBody {

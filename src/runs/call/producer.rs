@@ -5,7 +5,15 @@ use std::{
 
 use tokio::time::Instant;
 
-use crate::{history::drop_waker, options::StreamOptions, runs::{Outcome, record::{record::Record, state::Phase}, registry::{shared::Shared}}};
+use crate::{
+    history::drop_waker,
+    options::StreamOptions,
+    runs::{
+        Outcome,
+        record::{Phase, Record},
+        registry::Shared,
+    },
+};
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
 /// the run is interrupted.

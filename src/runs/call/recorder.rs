@@ -7,11 +7,13 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 
-use super::{producer::Producer};
+use super::producer::Producer;
 use crate::{
     BoxError,
     body::{CoopBudget, within_layer},
-    history::MemoryShare, runs::{record::{cutter::Cutter, record::Appended}}};
+    history::MemoryShare,
+    runs::record::{Appended, Cutter},
+};
 
 /// Reads a body and records its events.
 #[derive(Debug)]

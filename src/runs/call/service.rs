@@ -14,8 +14,11 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{call};
-use crate::{BoxError, runs::{InvalidKey, RunBody, RunKey, answer::{answer}, registry::{shared::Shared}}};
+use super::keyed;
+use crate::{
+    BoxError,
+    runs::{InvalidKey, RunBody, RunKey, answer, registry::Shared},
+};
 
 /// The middleware that a [`RunLayer`](crate::runs::RunLayer) wraps around a service.
 ///
@@ -82,7 +85,7 @@ where
         // The call takes the service that is ready, and leaves the clone in its place.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
-        let answer = Box::pin(call::answer(Arc::clone(&self.shared), key, service, request));
+        let answer = Box::pin(keyed::answer(Arc::clone(&self.shared), key, service, request));
         RunFuture { kind: Kind::Keyed { answer } }
     }
 }

@@ -4,7 +4,17 @@ use futures_core::Stream;
 use http::{Response, request::Parts};
 
 use super::{producer::Producer, task::RunTask};
-use crate::{body::EventBody, connection::LastEventId, event::Encode, runs::{Run, RunKey, Runs, StartError, answer::{answer::last_event_id}, registry::{claim::{Claim, Purpose}}, record::{reader::Attached, record::Record, state::Phase}}};
+use crate::{
+    body::EventBody,
+    connection::LastEventId,
+    event::Encode,
+    runs::{
+        Run, RunKey, Runs, StartError,
+        answer::last_event_id,
+        record::{Attached, Phase, Record},
+        registry::{Claim, Purpose},
+    },
+};
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run

@@ -16,7 +16,11 @@ use tokio::{
     time::{Sleep, sleep_until},
 };
 
-use super::{producer::{PANICKED, Producer}, recorder::Recorder, span::Span};
+use super::{
+    producer::{PANICKED, Producer},
+    recorder::Recorder,
+    span::Span,
+};
 use crate::{
     BoxError,
     body::within_layer,

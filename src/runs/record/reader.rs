@@ -6,10 +6,15 @@ use std::{
 
 use bytes::Bytes;
 
-use super::{record::Record, state::{Phase, State}};
+use super::{
+    record::Record,
+    state::{Phase, State},
+};
 use crate::{
     connection::LastEventId,
-    history::{DeferredDrops, Ticket, drop_waker, wake}, runs::{Outcome, RunError}};
+    history::{DeferredDrops, Ticket, drop_waker, wake},
+    runs::{Outcome, RunError},
+};
 
 /// A client's position in a run. While it exists, the client counts as attached.
 #[derive(Debug)]

@@ -3,14 +3,24 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
-use super::{cutter::{Cutter, Id, TooLarge}, readers::Readers, state::{Phase, State}};
+use super::{
+    cutter::{Cutter, Id, TooLarge},
+    readers::Readers,
+    state::{Phase, State},
+};
 use crate::{
     connection::LastEventId,
     history::{
         DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, ResumeFrom, Waiters, WakeList,
         sync::{Mutex, MutexGuard, lock},
     },
-    options::StreamOptions, runs::{RunKey, options::Options, registry::{counters::Counters, deferred::Deferred}}};
+    options::StreamOptions,
+    runs::{
+        RunKey,
+        options::Options,
+        registry::{Counters, Deferred},
+    },
+};
 
 /// The memory of a run besides its key and events, measured with an allocator.
 pub(crate) const RUN_OVERHEAD: usize = 704;

@@ -2,10 +2,15 @@ use std::{sync::Arc, task::Waker};
 
 use tokio::time::Instant;
 
-use super::{readers::Readers, record::{RUN_OVERHEAD, Record}};
+use super::{
+    readers::Readers,
+    record::{RUN_OVERHEAD, Record},
+};
 use crate::{
     history::{Log, MemoryShare, Waiters},
-    options::StreamOptions, runs::{Outcome, RunEnd, registry::{deferred::Deferred}}};
+    options::StreamOptions,
+    runs::{Outcome, RunEnd, registry::Deferred},
+};
 
 /// The part of a [`Record`] that is protected by its lock.
 #[derive(Debug)]

@@ -1,7 +1,10 @@
 use std::sync::Arc;
 
 use super::{deferred::Deferred, registry::Registry, shared::Shared};
-use crate::{connection::LastEventId, runs::{Outcome, RunKey, StartError, call::{producer::Producer}, record::{record::Record}}};
+use crate::{
+    connection::LastEventId,
+    runs::{Outcome, RunKey, StartError, call::Producer, record::Record},
+};
 
 /// The result of [`Shared::claim`].
 pub(crate) enum Claim {

@@ -3,7 +3,10 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use crate::{history::MemoryCounter, runs::{Outcome, RunEnd}};
+use crate::{
+    history::MemoryCounter,
+    runs::{Outcome, RunEnd},
+};
 
 /// The counters that all runs of a [`Runs`](crate::runs::Runs) share. They are the standard library's
 /// atomics even under loom, because the models do not depend on their order.

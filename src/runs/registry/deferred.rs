@@ -1,6 +1,9 @@
 use std::{sync::Arc, task::Waker};
 
-use crate::{history::{DeferredDrops, WakeList}, runs::{RunEnd, record::{record::Record}}};
+use crate::{
+    history::{DeferredDrops, WakeList},
+    runs::{RunEnd, record::Record},
+};
 
 /// Work that is deferred until all locks are released, because it runs code of the program or of a
 /// runtime.

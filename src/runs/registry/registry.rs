@@ -7,8 +7,14 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{deferred::Deferred};
-use crate::{history::Epoch, runs::{Outcome, RunKey, StartError, record::{record::Record, state::Phase}}};
+use super::deferred::Deferred;
+use crate::{
+    history::Epoch,
+    runs::{
+        Outcome, RunKey, StartError,
+        record::{Phase, Record},
+    },
+};
 
 /// The number of running runs that are compared at a time to find the largest.
 const SAMPLE_SIZE: usize = 32;

@@ -5,7 +5,9 @@ use tokio::{runtime::Handle, sync::Notify, time::Instant};
 use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper::Sweeper};
 use crate::{
     callback::catch_panic,
-    history::sync::{Mutex, MutexGuard, lock}, runs::{Outcome, RunEnd, RunKey, RunsStats, options::Options, record::{record::Record}}};
+    history::sync::{Mutex, MutexGuard, lock},
+    runs::{Outcome, RunEnd, RunKey, RunsStats, options::Options, record::Record},
+};
 
 /// The maximum number of rounds in which [`Shared::make_room`] evicts.
 const MAX_ROUNDS: usize = 32;

@@ -2,7 +2,7 @@ use std::sync::{Arc, Weak};
 
 use tokio::time::sleep_until;
 
-use super::{shared::Shared};
+use super::shared::Shared;
 
 /// The task that forgets runs when they are due. It ends once no run is kept.
 pub(crate) struct Sweeper(Weak<Shared>);

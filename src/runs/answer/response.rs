@@ -8,7 +8,12 @@ use http::{
 
 use crate::{
     connection::{Client, LastEventId},
-    layer::{Refusal, make_event_stream}, runs::{AnswerBody, Attachment, InvalidKey, Outcome, record::{reader::{Attached, Reader}, record::Record, state::Phase}}};
+    layer::{Refusal, make_event_stream},
+    runs::{
+        AnswerBody, Attachment, InvalidKey, Outcome,
+        record::{Attached, Phase, Reader, Record},
+    },
+};
 
 /// The client that sent a request, and its last event id.
 pub(crate) struct Requester {

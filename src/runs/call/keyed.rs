@@ -6,11 +6,23 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use super::{producer::Producer, start::spawn, task::{Answer, RunTask}};
+use super::{
+    producer::Producer,
+    start::spawn,
+    task::{Answer, RunTask},
+};
 use crate::{
     BoxError,
     connection::{CloseReason, Disconnect, DisconnectGuard},
-    layer::{has_body, make_event_stream}, runs::{AnswerBody, Attachment, Outcome, RunBody, RunKey, run::on_refusal, answer::{answer::{self, Requester}}, registry::{claim::{Claim, Purpose}, shared::Shared}, record::{reader::{Attached, Reader}}}};
+    layer::{has_body, make_event_stream},
+    runs::{
+        AnswerBody, Attachment, Outcome, RunBody, RunKey,
+        answer::{self, Requester},
+        record::{Attached, Reader},
+        registry::{Claim, Purpose, Shared},
+        run::on_refusal,
+    },
+};
 
 /// Answers a request with a key, from an existing run or by calling the service.
 pub(crate) async fn answer<S, B, R>(
