@@ -27,7 +27,7 @@ pub enum Outcome {
 
 impl Outcome {
     /// All outcomes, in the order of the variants, which is the order of their counters.
-    pub(super) const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Completed, Self::Failed, Self::Cancelled, Self::Abandoned, Self::Interrupted];
 
     /// Returns the name of the variant in lower case, for logs and as the label of a metric.

@@ -5,10 +5,10 @@ use http::{Response, request::Parts};
 use super::{
     AnswerBody, Attachment, Outcome, RunKey,
     answer::{self, Requester},
-    reader::Attached,
+    record::Attached,
+    record::Phase,
     record::Record,
-    shared::Shared,
-    state::Phase,
+    registry::Shared,
 };
 use crate::connection::{LastEventId, OnRefusal};
 

@@ -7,7 +7,7 @@ use super::{
     AnswerBody, InvalidKey, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats,
     answer::{self, Requester},
     options::Options,
-    shared::Shared,
+    registry::Shared,
 };
 use crate::connection::LastEventId;
 

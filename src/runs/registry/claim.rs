@@ -1,13 +1,13 @@
 use std::sync::Arc;
 
-use super::{
-    Outcome, RunKey, StartError, deferred::Deferred, producer::Producer, record::Record,
-    registry::Registry, shared::Shared,
+use super::{deferred::Deferred, registry::Registry, shared::Shared};
+use crate::{
+    connection::LastEventId,
+    runs::{Outcome, RunKey, StartError, call::Producer, record::Record},
 };
-use crate::connection::LastEventId;
 
 /// The result of [`Shared::claim`].
-pub(super) enum Claim {
+pub(crate) enum Claim {
     /// The caller starts the run.
     New(Producer),
     /// The request is about this run.
@@ -16,7 +16,7 @@ pub(super) enum Claim {
 
 /// What a request without a last event id does to the run that has its key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Purpose {
+pub(crate) enum Purpose {
     /// It attaches to a run that is starting, running or has completed. A run that has ended
     /// without completing frees its key.
     Attach,
@@ -29,7 +29,7 @@ impl Shared {
     ///
     /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
     /// of an answer, and a new run would be a different one.
-    pub(super) fn claim(
+    pub(crate) fn claim(
         self: &Arc<Self>,
         key: &RunKey,
         last: Option<&LastEventId>,

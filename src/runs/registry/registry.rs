@@ -7,15 +7,21 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Outcome, RunKey, StartError, deferred::Deferred, record::Record, state::Phase};
-use crate::history::Epoch;
+use super::deferred::Deferred;
+use crate::{
+    history::Epoch,
+    runs::{
+        Outcome, RunKey, StartError,
+        record::{Phase, Record},
+    },
+};
 
 /// The number of running runs that are compared at a time to find the largest.
 const SAMPLE_SIZE: usize = 32;
 
 /// All runs, by key and by age. Lock order: this lock before a record's.
 #[derive(Debug, Default)]
-pub(super) struct Registry {
+pub(crate) struct Registry {
     by_key: HashMap<RunKey, Arc<Record>>,
     /// Runs that are starting or running. Later runs have later epochs.
     running: BTreeMap<Epoch, Arc<Record>>,
@@ -26,38 +32,38 @@ pub(super) struct Registry {
     lingering: Vec<Weak<Record>>,
     newest_epoch: Option<Epoch>,
     last_sampled: Option<Epoch>,
-    pub(super) is_draining: bool,
-    /// Whether a [`Sweeper`](super::sweeper::Sweeper) is running.
-    pub(super) has_sweeper: bool,
+    pub(crate) is_draining: bool,
+    /// Whether a [`Sweeper`](crate::runs::registry::sweeper::Sweeper) is running.
+    pub(crate) has_sweeper: bool,
 }
 
 /// The limits on the number of running runs.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct RunLimits {
-    pub(super) running: usize,
-    pub(super) running_per_owner: usize,
+pub(crate) struct RunLimits {
+    pub(crate) running: usize,
+    pub(crate) running_per_owner: usize,
 }
 
 impl Registry {
-    pub(super) fn get(&self, key: &RunKey) -> Option<&Arc<Record>> {
+    pub(crate) fn get(&self, key: &RunKey) -> Option<&Arc<Record>> {
         self.by_key.get(key)
     }
 
-    pub(super) fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.running.len()
     }
 
-    pub(super) fn kept(&self) -> usize {
+    pub(crate) fn kept(&self) -> usize {
         self.kept.len()
     }
 
-    pub(super) fn all_running(&self) -> Vec<Arc<Record>> {
+    pub(crate) fn all_running(&self) -> Vec<Arc<Record>> {
         self.running.values().cloned().collect()
     }
 
     /// Adds a run, unless a limit is reached. An earlier run with the same key must have
     /// [ended](Self::end); it is forgotten.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         key: &RunKey,
         limits: RunLimits,
@@ -95,7 +101,7 @@ impl Registry {
     }
 
     /// Ends a run and keeps it. Returns whether it was still running.
-    pub(super) fn end(
+    pub(crate) fn end(
         &mut self,
         record: &Arc<Record>,
         outcome: Outcome,
@@ -120,7 +126,7 @@ impl Registry {
 
     /// Removes a run whose call did not return an event stream. Returns whether it was still
     /// starting.
-    pub(super) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) -> bool {
+    pub(crate) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) -> bool {
         {
             let mut state = record.lock();
             if state.phase != Phase::Starting {
@@ -157,7 +163,7 @@ impl Registry {
     }
 
     /// Forgets a run that has ended. Clients that are still reading can read the rest.
-    pub(super) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+    pub(crate) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
         self.remove_key(record);
         let mut state = record.lock();
         state.is_forgotten = true;
@@ -177,7 +183,7 @@ impl Registry {
     }
 
     /// Forgets the runs that ended at least `age` ago, and returns when the next one is due.
-    pub(super) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
+    pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
         loop {
             let (&(ended_at, _), record) = self.kept.first_key_value()?;
             let due = ended_at.checked_add(age)?;
@@ -191,7 +197,7 @@ impl Registry {
 
     /// Forgets the run that ended first, with all its events, or evicts the events of a lingering
     /// run. Returns `false` if there is neither.
-    pub(super) fn evict_ended(&mut self, deferred: &mut Deferred) -> bool {
+    pub(crate) fn evict_ended(&mut self, deferred: &mut Deferred) -> bool {
         let record = match self.kept.first_key_value() {
             Some((_, oldest)) => {
                 let oldest = Arc::clone(oldest);
@@ -211,7 +217,7 @@ impl Registry {
     }
 
     /// Returns the next few running runs, in rotation.
-    pub(super) fn sample(&mut self) -> Vec<Arc<Record>> {
+    pub(crate) fn sample(&mut self) -> Vec<Arc<Record>> {
         let from = self.last_sampled.map_or(Unbounded, Excluded);
         let sample: Vec<_> = self
             .running

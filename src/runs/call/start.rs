@@ -3,17 +3,18 @@ use std::{convert::Infallible, future::Pending, sync::Arc};
 use futures_core::Stream;
 use http::{Response, request::Parts};
 
-use super::{
-    Run, RunKey, Runs, StartError,
-    answer::last_event_id,
-    claim::{Claim, Purpose},
-    producer::Producer,
-    reader::Attached,
-    record::Record,
-    state::Phase,
-    task::RunTask,
+use super::{producer::Producer, task::RunTask};
+use crate::{
+    body::EventBody,
+    connection::LastEventId,
+    event::Encode,
+    runs::{
+        Run, RunKey, Runs, StartError,
+        answer::last_event_id,
+        record::{Attached, Phase, Record},
+        registry::{Claim, Purpose},
+    },
 };
-use crate::{body::EventBody, connection::LastEventId, event::Encode};
 
 impl Runs {
     /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
@@ -161,12 +162,12 @@ fn last_of(request: Option<&Parts>) -> Option<LastEventId> {
 
 /// Runs the task of a run.
 #[cfg(not(tower_sse_loom))]
-pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     tokio::spawn(task);
 }
 
 /// Runs the task of a run on a thread of its own, because loom has no runtime.
 #[cfg(tower_sse_loom)]
-pub(super) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     loom::thread::spawn(move || loom::future::block_on(task));
 }

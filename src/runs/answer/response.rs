@@ -6,43 +6,41 @@ use http::{
     request::Parts,
 };
 
-use super::{
-    AnswerBody, Attachment, InvalidKey, Outcome,
-    reader::{Attached, Reader},
-    record::Record,
-    state::Phase,
-};
 use crate::{
     connection::{Client, LastEventId},
     layer::{Refusal, make_event_stream},
+    runs::{
+        AnswerBody, Attachment, InvalidKey, Outcome,
+        record::{Attached, Phase, Reader, Record},
+    },
 };
 
 /// The client that sent a request, and its last event id.
-pub(super) struct Requester {
-    pub(super) client: Client,
-    pub(super) last: Option<LastEventId>,
+pub(crate) struct Requester {
+    pub(crate) client: Client,
+    pub(crate) last: Option<LastEventId>,
 }
 
 impl Requester {
-    pub(super) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
+    pub(crate) fn of(method: &Method, headers: &HeaderMap, extensions: &Extensions) -> Self {
         let last = last_event_id(headers, extensions);
         Self { client: Client::of(method, headers), last }
     }
 
-    pub(super) fn of_parts(parts: &Parts) -> Self {
+    pub(crate) fn of_parts(parts: &Parts) -> Self {
         Self::of(&parts.method, &parts.headers, &parts.extensions)
     }
 }
 
 /// Returns the last event id of a request, unless it is empty.
-pub(super) fn last_event_id(headers: &HeaderMap, extensions: &Extensions) -> Option<LastEventId> {
+pub(crate) fn last_event_id(headers: &HeaderMap, extensions: &Extensions) -> Option<LastEventId> {
     let last = extensions.get().cloned().or_else(|| LastEventId::from_headers(headers));
     last.filter(|last| !last.is_empty())
 }
 
 /// Waits until the run's call has answered, attaches the client, and returns its response. Returns
 /// `None` if the run is forgotten, or if the call did not return an event stream.
-pub(super) async fn answer(
+pub(crate) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,
 ) -> Option<Response<AnswerBody>> {
@@ -54,7 +52,7 @@ pub(super) async fn answer(
 }
 
 /// Returns the response of [`answer`] for a run whose call has answered.
-pub(super) fn respond(attached: Attached, requester: &Requester) -> Option<Response<AnswerBody>> {
+pub(crate) fn respond(attached: Attached, requester: &Requester) -> Option<Response<AnswerBody>> {
     match attached {
         Attached::Unknown => None,
         Attached::NotFound => Some(not_found()),
@@ -69,7 +67,7 @@ pub(super) fn respond(attached: Attached, requester: &Requester) -> Option<Respo
 
 /// Returns the response for the client that started a run, if the run ended before the call
 /// answered.
-pub(super) fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
+pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
     match reader.record.phase() {
         Phase::Ended(outcome) => nothing_left(reader, outcome, requester),
         Phase::Starting | Phase::Running | Phase::Void => not_found(),
@@ -106,16 +104,16 @@ fn events(reader: Reader) -> Response<AnswerBody> {
 
 /// Returns the response to an id that cannot be resumed. It is the same for every reason, so it
 /// does not reveal whether a run exists.
-pub(super) fn not_found() -> Response<AnswerBody> {
+pub(crate) fn not_found() -> Response<AnswerBody> {
     status(StatusCode::NOT_FOUND)
 }
 
-pub(super) fn refusal(client: Client) -> Response<AnswerBody> {
+pub(crate) fn refusal(client: Client) -> Response<AnswerBody> {
     Refusal::per_client().answer(Response::new(()), client, AnswerBody::whole)
 }
 
 /// Returns the response to a request whose key is invalid. Its body names the fault.
-pub(super) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
+pub(crate) fn bad_request(error: &InvalidKey) -> Response<AnswerBody> {
     let mut response = status(StatusCode::BAD_REQUEST);
     *response.body_mut() = AnswerBody::whole(error.to_string().into());
     let text = HeaderValue::from_static("text/plain; charset=utf-8");

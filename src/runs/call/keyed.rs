@@ -7,13 +7,7 @@ use tokio::sync::oneshot;
 use tower_service::Service;
 
 use super::{
-    AnswerBody, Attachment, Outcome, RunBody, RunKey,
-    answer::{self, Requester},
-    claim::{Claim, Purpose},
     producer::Producer,
-    reader::{Attached, Reader},
-    run::on_refusal,
-    shared::Shared,
     start::spawn,
     task::{Answer, RunTask},
 };
@@ -21,10 +15,17 @@ use crate::{
     BoxError,
     connection::{CloseReason, Disconnect, DisconnectGuard},
     layer::{has_body, make_event_stream},
+    runs::{
+        AnswerBody, Attachment, Outcome, RunBody, RunKey,
+        answer::{self, Requester},
+        record::{Attached, Reader},
+        registry::{Claim, Purpose, Shared},
+        run::on_refusal,
+    },
 };
 
 /// Answers a request with a key, from an existing run or by calling the service.
-pub(super) async fn answer<S, B, R>(
+pub(crate) async fn answer<S, B, R>(
     shared: Arc<Shared>,
     key: RunKey,
     service: S,

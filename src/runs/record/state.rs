@@ -3,43 +3,42 @@ use std::{sync::Arc, task::Waker};
 use tokio::time::Instant;
 
 use super::{
-    Outcome, RunEnd,
-    deferred::Deferred,
     readers::Readers,
     record::{RUN_OVERHEAD, Record},
 };
 use crate::{
     history::{Log, MemoryShare, Waiters},
     options::StreamOptions,
+    runs::{Outcome, RunEnd, registry::Deferred},
 };
 
 /// The part of a [`Record`] that is protected by its lock.
 #[derive(Debug)]
-pub(super) struct State {
-    pub(super) phase: Phase,
+pub(crate) struct State {
+    pub(crate) phase: Phase,
     /// Whether requests with the key no longer find the run.
-    pub(super) is_forgotten: bool,
-    pub(super) log: Log,
-    pub(super) overhead: MemoryShare,
+    pub(crate) is_forgotten: bool,
+    pub(crate) log: Log,
+    pub(crate) overhead: MemoryShare,
     /// The sequence number of the newest event.
-    pub(super) newest: u64,
+    pub(crate) newest: u64,
     /// The total size of all events on the wire, including evicted ones.
-    pub(super) bytes: u64,
-    pub(super) readers: Readers,
-    pub(super) waiters: Waiters,
+    pub(crate) bytes: u64,
+    pub(crate) readers: Readers,
+    pub(crate) waiters: Waiters,
     /// Wakes the run's task when there is room again or the run is over.
-    pub(super) task: Option<Waker>,
+    pub(crate) task: Option<Waker>,
     /// Whether the task waits until a client has read more events.
-    pub(super) is_full: bool,
+    pub(crate) is_full: bool,
     /// The handler's options that apply to every client's stream.
-    pub(super) options: Option<Box<StreamOptions>>,
-    pub(super) error: Option<Arc<str>>,
-    pub(super) ended_at: Option<Instant>,
+    pub(crate) options: Option<Box<StreamOptions>>,
+    pub(crate) error: Option<Arc<str>>,
+    pub(crate) ended_at: Option<Instant>,
 }
 
 /// The phase of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Phase {
+pub(crate) enum Phase {
     /// The call has not answered yet.
     Starting,
     Running,
@@ -49,19 +48,19 @@ pub(super) enum Phase {
 }
 
 impl Phase {
-    pub(super) const fn is_live(self) -> bool {
+    pub(crate) const fn is_live(self) -> bool {
         matches!(self, Self::Starting | Self::Running)
     }
 
     /// Returns whether a client without an id attaches to such a run instead of starting another.
-    pub(super) const fn is_usable(self) -> bool {
+    pub(crate) const fn is_usable(self) -> bool {
         self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
     }
 }
 
 impl State {
     /// Ends the run. The registry calls it, with its own lock held.
-    pub(super) fn end(
+    pub(crate) fn end(
         &mut self,
         record: &Record,
         outcome: Outcome,
@@ -84,7 +83,7 @@ impl State {
     }
 
     /// Ends a run whose call did not return an event stream.
-    pub(super) fn void(&mut self, deferred: &mut Deferred) {
+    pub(crate) fn void(&mut self, deferred: &mut Deferred) {
         self.phase = Phase::Void;
         self.is_forgotten = true;
         self.overhead.set(0);
@@ -97,7 +96,7 @@ impl State {
     }
 
     /// Evicts all events. The body of a client that has not read all of them fails.
-    pub(super) fn clear(&mut self, deferred: &mut Deferred) {
+    pub(crate) fn clear(&mut self, deferred: &mut Deferred) {
         self.log.evict(usize::MAX, &mut deferred.drops);
         self.overhead.set(0);
         deferred.waiters.push(self.waiters.take());

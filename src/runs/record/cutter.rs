@@ -21,7 +21,7 @@ const KEPT_WHILE_IDLE: usize = 256;
 ///   is dropped.
 /// - Blocks without a `data` or `event` line are dropped, as is an incomplete block at the end.
 #[derive(Debug)]
-pub(super) struct Cutter {
+pub(crate) struct Cutter {
     lines: LineReader,
     block: Block,
     limit: usize,
@@ -40,26 +40,26 @@ struct Block {
 
 /// The error for an event that is larger than the cutter's limit.
 #[derive(Debug)]
-pub(super) struct TooLarge;
+pub(crate) struct TooLarge;
 
 impl Cutter {
     /// Creates a cutter that returns an error for an event of more than `limit` bytes.
-    pub(super) fn new(limit: usize) -> Self {
+    pub(crate) fn new(limit: usize) -> Self {
         Self { lines: LineReader::default(), block: Block::default(), limit }
     }
 
     /// Returns whether there is a complete event to [take](Self::take).
-    pub(super) const fn is_complete(&self) -> bool {
+    pub(crate) const fn is_complete(&self) -> bool {
         self.block.is_complete
     }
 
     /// Returns the memory of an incomplete event.
-    pub(super) const fn memory(&self) -> usize {
+    pub(crate) const fn memory(&self) -> usize {
         self.block.lines.capacity() + self.lines.memory()
     }
 
     /// Frees large buffers that are empty, because the source is idle.
-    pub(super) fn shrink(&mut self) {
+    pub(crate) fn shrink(&mut self) {
         self.lines.shrink(KEPT_WHILE_IDLE);
         if self.block.lines.is_empty() && self.block.lines.capacity() > KEPT_WHILE_IDLE {
             self.block.lines = Vec::new();
@@ -68,7 +68,7 @@ impl Cutter {
 
     /// Consumes bytes up to the end of the next event. Returns whether an event is complete; if
     /// not, all bytes are consumed.
-    pub(super) fn cut(&mut self, bytes: &mut Bytes) -> Result<bool, TooLarge> {
+    pub(crate) fn cut(&mut self, bytes: &mut Bytes) -> Result<bool, TooLarge> {
         let mut rest = &bytes[..];
         while !self.block.is_complete {
             // A comment may be longer than the limit, because its text is dropped.
@@ -87,13 +87,13 @@ impl Cutter {
     }
 
     /// Returns the length of the complete event, if its id has `id_len` bytes.
-    pub(super) fn event_len(&self, id_len: usize) -> usize {
+    pub(crate) fn event_len(&self, id_len: usize) -> usize {
         let retry = self.block.retry.as_ref().map_or(0, |retry| "retry: \n".len() + retry.len());
         self.block.lines.len() + retry + "id: \n\n".len() + id_len
     }
 
     /// Takes the complete event, with this id as its last line.
-    pub(super) fn take(&mut self, id: &Id<'_>) -> Bytes {
+    pub(crate) fn take(&mut self, id: &Id<'_>) -> Bytes {
         let mut event = Vec::with_capacity(self.event_len(id.len()));
         let block = &mut self.block;
         event.extend_from_slice(&block.lines);
@@ -144,24 +144,24 @@ impl Block {
 }
 
 /// The id of an event: the prefix of its run and a sequence number.
-pub(super) struct Id<'p> {
+pub(crate) struct Id<'p> {
     prefix: &'p str,
     sequence: u64,
 }
 
 impl<'p> Id<'p> {
-    pub(super) const fn new(prefix: &'p str, sequence: u64) -> Self {
+    pub(crate) const fn new(prefix: &'p str, sequence: u64) -> Self {
         Self { prefix, sequence }
     }
 
     /// Returns the length of the id.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         let digits = self.sequence.checked_ilog10().map_or(1, |log| log as usize + 1);
         self.prefix.len() + digits
     }
 
     /// Writes the id as a line.
-    pub(super) fn write_line(&self, out: &mut Vec<u8>) {
+    pub(crate) fn write_line(&self, out: &mut Vec<u8>) {
         out.extend_from_slice(b"id: ");
         out.extend_from_slice(self.prefix.as_bytes());
         out.extend_from_slice(itoa::Buffer::new().format(self.sequence).as_bytes());

@@ -3,15 +3,17 @@ use std::sync::{
     atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed},
 };
 
-use super::{Outcome, RunEnd};
-use crate::history::MemoryCounter;
+use crate::{
+    history::MemoryCounter,
+    runs::{Outcome, RunEnd},
+};
 
-/// The counters that all runs of a [`Runs`](super::Runs) share. They are the standard library's
+/// The counters that all runs of a [`Runs`](crate::runs::Runs) share. They are the standard library's
 /// atomics even under loom, because the models do not depend on their order.
 #[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) memory: Arc<MemoryCounter>,
-    pub(super) attached: AtomicUsize,
+pub(crate) struct Counters {
+    pub(crate) memory: Arc<MemoryCounter>,
+    pub(crate) attached: AtomicUsize,
     started: AtomicU64,
     refused: AtomicU64,
     lagged: AtomicU64,
@@ -20,7 +22,7 @@ pub(super) struct Counters {
     ended: [AtomicU64; Outcome::ALL.len()],
 }
 
-/// Statistics of all runs, as returned by [`Runs::stats`](super::Runs::stats).
+/// Statistics of all runs, as returned by [`Runs::stats`](crate::runs::Runs::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunsStats {
     running: usize,
@@ -36,19 +38,19 @@ pub struct RunsStats {
 }
 
 impl Counters {
-    pub(super) fn count_start(&self) {
+    pub(crate) fn count_start(&self) {
         self.started.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_refusal(&self) {
+    pub(crate) fn count_refusal(&self) {
         self.refused.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_lag(&self) {
+    pub(crate) fn count_lag(&self) {
         self.lagged.fetch_add(1, Relaxed);
     }
 
-    pub(super) fn count_end(&self, end: &RunEnd) {
+    pub(crate) fn count_end(&self, end: &RunEnd) {
         self.events.fetch_add(end.events, Relaxed);
         self.bytes.fetch_add(end.bytes, Relaxed);
         if let Some(count) = self.ended.get(end.outcome as usize) {
@@ -56,7 +58,7 @@ impl Counters {
         }
     }
 
-    pub(super) fn stats(&self, running: usize, kept: usize) -> RunsStats {
+    pub(crate) fn stats(&self, running: usize, kept: usize) -> RunsStats {
         RunsStats {
             running,
             kept,
@@ -92,7 +94,7 @@ impl RunsStats {
     }
 
     /// Returns the memory of all runs in bytes, as
-    /// [`max_memory`](super::RunsBuilder::max_memory) counts it.
+    /// [`max_memory`](crate::runs::RunsBuilder::max_memory) counts it.
     #[must_use]
     pub const fn memory(&self) -> usize {
         self.memory

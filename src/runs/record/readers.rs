@@ -4,33 +4,33 @@ use crate::history::Slab;
 
 /// The positions of the clients that are attached to a run.
 #[derive(Debug)]
-pub(super) struct Readers {
+pub(crate) struct Readers {
     /// The sequence number up to which each client has read.
     positions: Slab<u64>,
     unattended_since: Instant,
 }
 
 impl Readers {
-    pub(super) fn new(now: Instant) -> Self {
+    pub(crate) fn new(now: Instant) -> Self {
         Self { positions: Slab::default(), unattended_since: now }
     }
 
     /// Returns the number of attached clients.
-    pub(super) const fn count(&self) -> usize {
+    pub(crate) const fn count(&self) -> usize {
         self.positions.len()
     }
 
     /// Returns the time since which no client has been attached, or `None` if one is attached.
-    pub(super) fn unattended_since(&self) -> Option<Instant> {
+    pub(crate) fn unattended_since(&self) -> Option<Instant> {
         (self.count() == 0).then_some(self.unattended_since)
     }
 
     /// Adds a client and returns its index.
-    pub(super) fn add(&mut self, position: u64) -> u32 {
+    pub(crate) fn add(&mut self, position: u64) -> u32 {
         self.positions.insert(position)
     }
 
-    pub(super) fn remove(&mut self, index: u32) {
+    pub(crate) fn remove(&mut self, index: u32) {
         self.positions.remove(index);
         if self.count() == 0 {
             self.positions = Slab::default();
@@ -38,18 +38,18 @@ impl Readers {
         }
     }
 
-    pub(super) fn get(&self, index: u32) -> u64 {
+    pub(crate) fn get(&self, index: u32) -> u64 {
         self.positions.get(index).copied().unwrap_or(u64::MAX)
     }
 
-    pub(super) fn set(&mut self, index: u32, position: u64) {
+    pub(crate) fn set(&mut self, index: u32, position: u64) {
         if let Some(read) = self.positions.get_mut(index) {
             *read = position;
         }
     }
 
     /// Returns the position of the fastest client, or `None` if no client is attached.
-    pub(super) fn fastest(&self) -> Option<u64> {
+    pub(crate) fn fastest(&self) -> Option<u64> {
         self.positions.iter().copied().max()
     }
 }

@@ -14,10 +14,13 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::{InvalidKey, RunBody, RunKey, answer, call, shared::Shared};
-use crate::BoxError;
+use super::keyed;
+use crate::{
+    BoxError,
+    runs::{InvalidKey, RunBody, RunKey, answer, registry::Shared},
+};
 
-/// The middleware that a [`RunLayer`](super::RunLayer) wraps around a service.
+/// The middleware that a [`RunLayer`](crate::runs::RunLayer) wraps around a service.
 ///
 /// It is ready when the inner service is ready, and its errors are those of the inner service.
 pub struct RunService<S, K> {
@@ -27,7 +30,7 @@ pub struct RunService<S, K> {
 }
 
 impl<S, K> RunService<S, K> {
-    pub(super) const fn new(inner: S, shared: Arc<Shared>, key: K) -> Self {
+    pub(crate) const fn new(inner: S, shared: Arc<Shared>, key: K) -> Self {
         Self { inner, shared, key }
     }
 
@@ -82,7 +85,7 @@ where
         // The call takes the service that is ready, and leaves the clone in its place.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
-        let answer = Box::pin(call::answer(Arc::clone(&self.shared), key, service, request));
+        let answer = Box::pin(keyed::answer(Arc::clone(&self.shared), key, service, request));
         RunFuture { kind: Kind::Keyed { answer } }
     }
 }

@@ -7,16 +7,17 @@ use std::{
 use bytes::Bytes;
 use http_body::Body;
 
-use super::{cutter::Cutter, producer::Producer, record::Appended};
+use super::producer::Producer;
 use crate::{
     BoxError,
     body::{CoopBudget, within_layer},
     history::MemoryShare,
+    runs::record::{Appended, Cutter},
 };
 
 /// Reads a body and records its events.
 #[derive(Debug)]
-pub(super) struct Recorder {
+pub(crate) struct Recorder {
     cutter: Cutter,
     /// The bytes of the last frame that are not recorded yet.
     bytes: Bytes,
@@ -27,7 +28,7 @@ pub(super) struct Recorder {
 }
 
 impl Recorder {
-    pub(super) fn new(producer: &Producer) -> Self {
+    pub(crate) fn new(producer: &Producer) -> Self {
         let max_event_size = producer.shared.options.retain_bytes;
         Self {
             cutter: Cutter::new(max_event_size),
@@ -43,7 +44,7 @@ impl Recorder {
     ///
     /// Pending while the body is pending, and while the record is full of events that no client has
     /// read.
-    pub(super) fn poll<B>(
+    pub(crate) fn poll<B>(
         &mut self,
         mut body: Pin<&mut B>,
         producer: &Producer,

@@ -1,13 +1,13 @@
 /// The span of the request that started a run, in which the run's task is polled. Without feature
 /// `tracing`, it does nothing.
 #[derive(Clone)]
-pub(super) struct Span {
+pub(crate) struct Span {
     #[cfg(feature = "tracing")]
     span: tracing::Span,
 }
 
 impl Span {
-    pub(super) fn current() -> Self {
+    pub(crate) fn current() -> Self {
         Self {
             #[cfg(feature = "tracing")]
             span: tracing::Span::current(),
@@ -15,7 +15,7 @@ impl Span {
     }
 
     /// Calls `call` within the span.
-    pub(super) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
+    pub(crate) fn within<T>(&self, call: impl FnOnce() -> T) -> T {
         #[cfg(feature = "tracing")]
         let _entered = self.span.enter();
         call()

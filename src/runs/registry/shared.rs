@@ -2,13 +2,11 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
-use super::{
-    Outcome, RunEnd, RunKey, RunsStats, counters::Counters, deferred::Deferred, options::Options,
-    record::Record, registry::Registry, sweeper::Sweeper,
-};
+use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper::Sweeper};
 use crate::{
     callback::catch_panic,
     history::sync::{Mutex, MutexGuard, lock},
+    runs::{Outcome, RunEnd, RunKey, RunsStats, options::Options, record::Record},
 };
 
 /// The maximum number of rounds in which [`Shared::make_room`] evicts.
@@ -17,17 +15,17 @@ const MAX_ROUNDS: usize = 32;
 /// The value of `retain_for` from which no run expires.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 
-/// The state that all clones of a [`Runs`](super::Runs), its layers and its tasks share.
-pub(super) struct Shared {
-    pub(super) options: Options,
-    pub(super) counters: Arc<Counters>,
+/// The state that all clones of a [`Runs`](crate::runs::Runs), its layers and its tasks share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) counters: Arc<Counters>,
     registry: Mutex<Registry>,
     /// Notified when the last running run has ended.
     idle: Notify,
 }
 
 impl Shared {
-    pub(super) fn new(options: Options) -> Self {
+    pub(crate) fn new(options: Options) -> Self {
         Self { options, counters: Arc::default(), registry: Mutex::default(), idle: Notify::new() }
     }
 
@@ -36,7 +34,7 @@ impl Shared {
     }
 
     /// Calls `with` while holding the registry's lock, and does the deferred work afterwards.
-    pub(super) fn with_registry<R>(
+    pub(crate) fn with_registry<R>(
         self: &Arc<Self>,
         with: impl FnOnce(&mut Registry, &mut Deferred) -> R,
     ) -> R {
@@ -77,7 +75,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn get(self: &Arc<Self>, key: &RunKey) -> Option<Arc<Record>> {
+    pub(crate) fn get(self: &Arc<Self>, key: &RunKey) -> Option<Arc<Record>> {
         self.with_registry(|registry, deferred| {
             registry.expire(self.options.retain_for, deferred);
             registry.get(key).cloned()
@@ -85,7 +83,7 @@ impl Shared {
     }
 
     /// Ends a run. Returns whether it was still running.
-    pub(super) fn end(
+    pub(crate) fn end(
         self: &Arc<Self>,
         record: &Arc<Record>,
         outcome: Outcome,
@@ -95,7 +93,7 @@ impl Shared {
     }
 
     /// Ends a run if no client is attached. Returns whether it did.
-    pub(super) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
+    pub(crate) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
         self.with_registry(|registry, deferred| {
             let is_unattended = record.lock().readers.count() == 0;
             is_unattended && registry.end(record, outcome, None, deferred)
@@ -103,12 +101,12 @@ impl Shared {
     }
 
     /// Frees the key of a call that did not return an event stream.
-    pub(super) fn void(self: &Arc<Self>, record: &Arc<Record>) {
+    pub(crate) fn void(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.void(record, deferred));
     }
 
     /// Frees the key of a call that panicked before it answered, and reports the run as failed.
-    pub(super) fn fail_call(self: &Arc<Self>, record: &Arc<Record>, error: Arc<str>) {
+    pub(crate) fn fail_call(self: &Arc<Self>, record: &Arc<Record>, error: Arc<str>) {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Failed, Some(error), deferred) {
                 registry.forget(record, deferred);
@@ -119,7 +117,7 @@ impl Shared {
     /// Evicts until the memory of all runs is within the limit: runs that have ended, the oldest
     /// first, then frames or the older half of the largest run. The next call continues if
     /// [`MAX_ROUNDS`] are not enough.
-    pub(super) fn make_room(self: &Arc<Self>) {
+    pub(crate) fn make_room(self: &Arc<Self>) {
         for _ in 0..MAX_ROUNDS {
             while self.is_over_limit() && self.with_registry(Registry::evict_ended) {}
             if !self.is_over_limit() {
@@ -139,11 +137,11 @@ impl Shared {
         self.counters.memory.total() > self.options.max_memory
     }
 
-    pub(super) fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.lock().running()
     }
 
-    pub(super) fn stats(&self) -> RunsStats {
+    pub(crate) fn stats(&self) -> RunsStats {
         let (running, kept) = {
             let registry = self.lock();
             (registry.running(), registry.kept())
@@ -152,12 +150,12 @@ impl Shared {
     }
 
     /// Refuses all further runs.
-    pub(super) fn start_draining(&self) {
+    pub(crate) fn start_draining(&self) {
         self.lock().is_draining = true;
     }
 
     /// Waits until no run is running.
-    pub(super) async fn idle(&self) {
+    pub(crate) async fn idle(&self) {
         loop {
             let idle = self.idle.notified();
             if self.running() == 0 {
@@ -168,7 +166,7 @@ impl Shared {
     }
 
     /// Ends all running runs.
-    pub(super) fn interrupt(self: &Arc<Self>) {
+    pub(crate) fn interrupt(self: &Arc<Self>) {
         self.with_registry(|registry, deferred| {
             for record in registry.all_running() {
                 registry.end(&record, Outcome::Interrupted, None, deferred);
@@ -186,12 +184,12 @@ impl Shared {
     }
 
     /// Makes the next run that ends spawn a new task.
-    pub(super) fn stop_sweeping(&self) {
+    pub(crate) fn stop_sweeping(&self) {
         self.lock().has_sweeper = false;
     }
 
     /// Forgets the runs that are due. Returns when the next one is due.
-    pub(super) fn sweep(self: &Arc<Self>) -> Option<Instant> {
+    pub(crate) fn sweep(self: &Arc<Self>) -> Option<Instant> {
         self.with_registry(|registry, deferred| registry.expire(self.options.retain_for, deferred))
     }
 }

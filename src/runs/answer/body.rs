@@ -8,11 +8,11 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::Attachment;
 use crate::{
     BoxError,
     body::{EventBody, SseBody},
     connection::DisconnectGuard,
+    runs::Attachment,
 };
 
 /// The body of a response about a run: its events, a refusal, or nothing.
@@ -27,15 +27,15 @@ enum AnswerKind {
 }
 
 impl AnswerBody {
-    pub(super) fn events(attachment: Attachment) -> Self {
+    pub(crate) fn events(attachment: Attachment) -> Self {
         Self { kind: AnswerKind::Events(Box::new(EventBody::expecting_layer(attachment))) }
     }
 
-    pub(super) fn whole(bytes: Bytes) -> Self {
+    pub(crate) fn whole(bytes: Bytes) -> Self {
         Self { kind: AnswerKind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())) }
     }
 
-    pub(super) const fn empty() -> Self {
+    pub(crate) const fn empty() -> Self {
         Self { kind: AnswerKind::Whole(None) }
     }
 }
@@ -79,7 +79,7 @@ impl fmt::Debug for AnswerBody {
 }
 
 pin_project! {
-    /// The response body of a [`RunLayer`](super::RunLayer)'s service: the events of a run, or the
+    /// The response body of a [`RunLayer`](crate::runs::RunLayer)'s service: the events of a run, or the
     /// inner service's body unchanged.
     pub struct RunBody<B> {
         #[pin]
@@ -98,17 +98,17 @@ pin_project! {
 }
 
 impl<B> RunBody<B> {
-    pub(super) const fn pass_through(body: B) -> Self {
+    pub(crate) const fn pass_through(body: B) -> Self {
         Self { kind: Kind::PassThrough { body } }
     }
 
-    pub(super) const fn answer(body: AnswerBody) -> Self {
+    pub(crate) const fn answer(body: AnswerBody) -> Self {
         Self { kind: Kind::Answer { body } }
     }
 }
 
 impl<B: Body> RunBody<B> {
-    pub(super) fn tracked(body: B, guard: DisconnectGuard) -> Self {
+    pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
         Self { kind: Kind::Tracked { body: SseBody::tracked(body, guard) } }
     }
 }

@@ -7,19 +7,19 @@ use std::{
 use bytes::Bytes;
 
 use super::{
-    Outcome, RunError,
     record::Record,
     state::{Phase, State},
 };
 use crate::{
     connection::LastEventId,
     history::{DeferredDrops, Ticket, drop_waker, wake},
+    runs::{Outcome, RunError},
 };
 
 /// A client's position in a run. While it exists, the client counts as attached.
 #[derive(Debug)]
-pub(super) struct Reader {
-    pub(super) record: Arc<Record>,
+pub(crate) struct Reader {
+    pub(crate) record: Arc<Record>,
     index: u32,
     ticket: Ticket,
     /// Whether the last read returned the newest event, so that the next one will probably wait.
@@ -27,14 +27,14 @@ pub(super) struct Reader {
 }
 
 /// The result of [`Reader::poll_read`].
-pub(super) enum Read {
+pub(crate) enum Read {
     Events(Bytes),
     End,
     Failure(RunError),
 }
 
 /// The result of [`Record::attach`].
-pub(super) enum Attached {
+pub(crate) enum Attached {
     /// The call has no answer yet.
     Starting(Reader),
     Running(Reader),
@@ -52,7 +52,7 @@ pub(super) enum Attached {
 
 impl Record {
     /// Attaches a client that has seen the events up to `last`.
-    pub(super) fn attach(self: &Arc<Self>, last: Option<&LastEventId>) -> Attached {
+    pub(crate) fn attach(self: &Arc<Self>, last: Option<&LastEventId>) -> Attached {
         let last = last.filter(|last| !last.is_empty());
         let mut state = self.lock();
         if state.is_forgotten {
@@ -87,12 +87,12 @@ impl Record {
 
 impl Reader {
     /// Returns the sequence number up to which the client has read.
-    pub(super) fn position(&self) -> u64 {
+    pub(crate) fn position(&self) -> u64 {
         self.record.lock().readers.get(self.index)
     }
 
     /// Returns the next events, or the end of the run.
-    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
+    pub(crate) fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<Read> {
         let mut drops = DeferredDrops::default();
         // Cloning a waker can run any code, so no lock may be held.
         let mut waker = mem::take(&mut self.has_read_all).then(|| cx.waker().clone());
@@ -176,7 +176,7 @@ impl Drop for Reader {
 
 impl Reader {
     /// Waits until the call has answered.
-    pub(super) async fn started(self) -> Attached {
+    pub(crate) async fn started(self) -> Attached {
         loop {
             // Created before the phase is read, so that no change is missed.
             let changed = self.record.changed.notified();

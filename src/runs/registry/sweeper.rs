@@ -5,14 +5,14 @@ use tokio::time::sleep_until;
 use super::shared::Shared;
 
 /// The task that forgets runs when they are due. It ends once no run is kept.
-pub(super) struct Sweeper(Weak<Shared>);
+pub(crate) struct Sweeper(Weak<Shared>);
 
 impl Sweeper {
-    pub(super) fn new(shared: &Arc<Shared>) -> Self {
+    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
         Self(Arc::downgrade(shared))
     }
 
-    pub(super) async fn run(self) {
+    pub(crate) async fn run(self) {
         while let Some(due) = self.0.upgrade().and_then(|shared| shared.sweep()) {
             sleep_until(due).await;
         }

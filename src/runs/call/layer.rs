@@ -2,15 +2,15 @@ use std::{any::type_name, fmt, sync::Arc};
 
 use tower_layer::Layer;
 
-use super::{RunService, shared::Shared};
+use crate::runs::{RunService, registry::Shared};
 
 /// A layer that makes the event streams of a service resumable, created by
-/// [`Runs::layer`](super::Runs::layer).
+/// [`Runs::layer`](crate::runs::Runs::layer).
 ///
 /// # Requests
 ///
 /// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. A request with an
-///   [invalid](super::InvalidKey) key gets `400`, because a client would take an answer that is not
+///   [invalid](crate::runs::InvalidKey) key gets `400`, because a client would take an answer that is not
 ///   recorded for one that it can resume. All other methods can
 ///   start a run, so return no key for a `DELETE` that is to stop one.
 /// - The first request with a key calls the service, on a task of its own. Other requests with the
@@ -20,7 +20,7 @@ use super::{RunService, shared::Shared};
 /// - The [`Disconnect`](crate::Disconnect) in the service's request fires when the run is over, not
 ///   when a client leaves.
 ///
-/// [`Runs`](super::Runs#answers) has the table of all answers.
+/// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
 ///
 /// # Responses
 ///
@@ -48,7 +48,7 @@ pub struct RunLayer<K> {
 }
 
 impl<K> RunLayer<K> {
-    pub(super) const fn new(shared: Arc<Shared>, key: K) -> Self {
+    pub(crate) const fn new(shared: Arc<Shared>, key: K) -> Self {
         Self { shared, key }
     }
 }

@@ -7,19 +7,21 @@ use std::{
 use futures_core::Stream;
 use tokio::task::coop;
 
-use super::{
-    RunError,
-    reader::{Read, Reader},
+use crate::{
+    event::Encoded,
+    runs::{
+        RunError,
+        record::{Read, Reader},
+    },
 };
-use crate::event::Encoded;
 
 /// A stream of a run's events for one client. Each item contains one or more events, with their
 /// ids.
 ///
 /// How it ends depends on the run's outcome:
 ///
-/// - After [`Completed`](super::Outcome::Completed) it ends.
-/// - After [`Cancelled`](super::Outcome::Cancelled) it fails with an error after which
+/// - After [`Completed`](crate::runs::Outcome::Completed) it ends.
+/// - After [`Cancelled`](crate::runs::Outcome::Cancelled) it fails with an error after which
 ///   [`SseLayer`](crate::SseLayer) ends the body cleanly, without its terminator.
 /// - After any other outcome it fails.
 ///
@@ -36,7 +38,7 @@ pub struct Attachment {
 }
 
 impl Attachment {
-    pub(super) fn new(reader: Reader) -> Self {
+    pub(crate) fn new(reader: Reader) -> Self {
         Self { needs_leading_id: reader.record.leads_with_ids, reader: Some(reader) }
     }
 }

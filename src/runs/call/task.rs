@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// The result of a call, for the client that made it.
-pub(super) enum Answer<B, E> {
+pub(crate) enum Answer<B, E> {
     /// An event stream, which is being recorded.
     Stream(Parts),
     /// Anything else, with the guard of the call's `Disconnect`.
@@ -42,7 +42,7 @@ pub(super) enum Answer<B, E> {
 
 pin_project! {
     /// The task of one run: it awaits the call, and records the answer until the run is over.
-    pub(super) struct RunTask<F, B, E> {
+    pub(crate) struct RunTask<F, B, E> {
         #[pin]
         stage: Stage<F, B, E>,
         recorder: Recorder,
@@ -73,7 +73,7 @@ pin_project! {
 
 impl<F, B, E> RunTask<F, B, E> {
     /// Creates the task of a call, which sends the answer to the `starter`.
-    pub(super) fn call(
+    pub(crate) fn call(
         producer: Producer,
         call: F,
         starter: oneshot::Sender<Answer<B, E>>,
@@ -84,7 +84,7 @@ impl<F, B, E> RunTask<F, B, E> {
     }
 
     /// Creates the task of a run that already has a body.
-    pub(super) fn record(producer: Producer, body: B) -> Self {
+    pub(crate) fn record(producer: Producer, body: B) -> Self {
         Self::new(producer, Stage::Recording { body }, None)
     }
 

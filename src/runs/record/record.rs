@@ -4,11 +4,7 @@ use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
 
 use super::{
-    RunKey,
-    counters::Counters,
     cutter::{Cutter, Id, TooLarge},
-    deferred::Deferred,
-    options::Options,
     readers::Readers,
     state::{Phase, State},
 };
@@ -19,10 +15,15 @@ use crate::{
         sync::{Mutex, MutexGuard, lock},
     },
     options::StreamOptions,
+    runs::{
+        RunKey,
+        options::Options,
+        registry::{Counters, Deferred},
+    },
 };
 
 /// The memory of a run besides its key and events, measured with an allocator.
-pub(super) const RUN_OVERHEAD: usize = 704;
+pub(crate) const RUN_OVERHEAD: usize = 704;
 /// The memory of the task of a running run, without its service or stream.
 const TASK_OVERHEAD: usize = 1024;
 /// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
@@ -30,23 +31,23 @@ const APPEND_LIMIT: usize = 16 * 1024;
 
 /// One run: its phase, the log of its events, and its clients.
 #[derive(Debug)]
-pub(super) struct Record {
-    pub(super) key: RunKey,
+pub(crate) struct Record {
+    pub(crate) key: RunKey,
     /// The unique first part of the run's ids.
-    pub(super) epoch: Epoch,
+    pub(crate) epoch: Epoch,
     id_prefix: Box<str>,
-    pub(super) started_at: Instant,
+    pub(crate) started_at: Instant,
     retain_bytes: usize,
-    pub(super) leads_with_ids: bool,
-    pub(super) counters: Arc<Counters>,
+    pub(crate) leads_with_ids: bool,
+    pub(crate) counters: Arc<Counters>,
     /// Notified when the phase changes.
-    pub(super) changed: Notify,
+    pub(crate) changed: Notify,
     state: Mutex<State>,
 }
 
 /// The result of [`Record::append`].
 #[derive(Debug)]
-pub(super) enum Appended {
+pub(crate) enum Appended {
     /// All bytes are recorded, except for an incomplete event.
     All,
     /// [`APPEND_LIMIT`] is reached. The caller appends the rest with another call, so that other
@@ -60,7 +61,7 @@ pub(super) enum Appended {
 }
 
 impl Record {
-    pub(super) fn new(
+    pub(crate) fn new(
         key: RunKey,
         epoch: Epoch,
         options: &Options,
@@ -103,29 +104,29 @@ impl Record {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
     }
 
-    pub(super) fn phase(&self) -> Phase {
+    pub(crate) fn phase(&self) -> Phase {
         self.lock().phase
     }
 
     /// Writes the id of an event as a line.
-    pub(super) fn id_line(&self, sequence: u64) -> Vec<u8> {
+    pub(crate) fn id_line(&self, sequence: u64) -> Vec<u8> {
         let mut line = Vec::with_capacity(40);
         Id::new(&self.id_prefix, sequence).write_line(&mut line);
         line
     }
 
     /// Returns whether this run has assigned the id.
-    pub(super) fn has_assigned(&self, id: &LastEventId) -> bool {
+    pub(crate) fn has_assigned(&self, id: &LastEventId) -> bool {
         let newest = self.lock().newest;
         matches!(ResumeFrom::parse(Some(id), self.epoch, newest), ResumeFrom::Seen(_))
     }
 
     /// Starts recording the call's answer. Returns `false` if the run has already ended.
-    pub(super) fn begin(&self, options: Option<StreamOptions>) -> bool {
+    pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
         {
             let mut state = self.lock();
             if state.phase != Phase::Starting {
@@ -139,7 +140,7 @@ impl Record {
     }
 
     /// Appends the events in `bytes`, as far as there is room.
-    pub(super) fn append(&self, cutter: &mut Cutter, bytes: &mut Bytes) -> Appended {
+    pub(crate) fn append(&self, cutter: &mut Cutter, bytes: &mut Bytes) -> Appended {
         let mut drops = DeferredDrops::default();
         let mut waiters = WakeList::None;
         let appended = {
@@ -199,7 +200,7 @@ impl Record {
 
     /// Evicts the kept frames, which can be assembled again. If that frees nothing, evicts the
     /// older half of the events.
-    pub(super) fn evict_frames_or_half(&self, deferred: &mut Deferred) {
+    pub(crate) fn evict_frames_or_half(&self, deferred: &mut Deferred) {
         let mut state = self.lock();
         let memory = state.log.events_memory();
         state.log.evict_frames(&mut deferred.drops);
@@ -213,13 +214,13 @@ impl Record {
     }
 
     /// Returns the memory of the events and frames.
-    pub(super) fn events_memory(&self) -> usize {
+    pub(crate) fn events_memory(&self) -> usize {
         self.lock().log.events_memory()
     }
 
     /// Returns the sequence number of a client's last event, or `None` if the id is not one of this
     /// run. It is 0 without an id.
-    pub(super) fn position(&self, state: &State, last: Option<&LastEventId>) -> Option<u64> {
+    pub(crate) fn position(&self, state: &State, last: Option<&LastEventId>) -> Option<u64> {
         match ResumeFrom::parse(last, self.epoch, state.newest) {
             ResumeFrom::FirstVisit => Some(0),
             ResumeFrom::Seen(sequence) => Some(sequence),

@@ -5,33 +5,40 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Outcome, record::Record, shared::Shared, state::Phase};
-use crate::{history::drop_waker, options::StreamOptions};
+use crate::{
+    history::drop_waker,
+    options::StreamOptions,
+    runs::{
+        Outcome,
+        record::{Phase, Record},
+        registry::Shared,
+    },
+};
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
 /// the run is interrupted.
-pub(super) struct Producer {
-    pub(super) shared: Arc<Shared>,
-    pub(super) record: Arc<Record>,
+pub(crate) struct Producer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) record: Arc<Record>,
 }
 
 impl Producer {
-    pub(super) const fn new(shared: Arc<Shared>, record: Arc<Record>) -> Self {
+    pub(crate) const fn new(shared: Arc<Shared>, record: Arc<Record>) -> Self {
         Self { shared, record }
     }
 
     /// Starts recording the call's answer. Returns `false` if the run has already ended.
-    pub(super) fn begin(&self, options: Option<StreamOptions>) -> bool {
+    pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
         self.record.begin(options)
     }
 
     /// Frees the key, because the answer is not an event stream.
-    pub(super) fn void(&self) {
+    pub(crate) fn void(&self) {
         self.shared.void(&self.record);
     }
 
     /// Calls a closure of the program, and frees the key if it panics.
-    pub(super) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {
+    pub(crate) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {
         let mut guard = FailOnPanic(Some(self));
         let returned = call();
         guard.0 = None;
@@ -39,20 +46,20 @@ impl Producer {
     }
 
     /// Frees the key, because the call panicked before it answered.
-    pub(super) fn fail_call(&self) {
+    pub(crate) fn fail_call(&self) {
         self.shared.fail_call(&self.record, PANICKED.into());
     }
 
-    pub(super) fn complete(&self) {
+    pub(crate) fn complete(&self) {
         self.shared.end(&self.record, Outcome::Completed, None);
     }
 
-    pub(super) fn fail(&self, error: &str) {
+    pub(crate) fn fail(&self, error: &str) {
         self.shared.end(&self.record, Outcome::Failed, Some(error.into()));
     }
 
     /// Returns whether the run is over. If it is not, arranges for its end to wake the task.
-    pub(super) fn is_over(&self, cx: &Context<'_>) -> bool {
+    pub(crate) fn is_over(&self, cx: &Context<'_>) -> bool {
         let mut new: Option<Waker> = None;
         loop {
             let earlier = {
@@ -80,7 +87,7 @@ impl Producer {
     }
 
     /// Returns how the run ended, or `None` if it has not ended.
-    pub(super) fn outcome(&self) -> Option<Outcome> {
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
         match self.record.phase() {
             Phase::Ended(outcome) => Some(outcome),
             Phase::Starting | Phase::Running | Phase::Void => None,
@@ -89,7 +96,7 @@ impl Producer {
 
     /// Abandons the run if no client has been attached for `abandon_after`. Returns when to check
     /// again, or `None` if the run is over.
-    pub(super) fn abandon(&self) -> Option<Instant> {
+    pub(crate) fn abandon(&self) -> Option<Instant> {
         let after = self.shared.options.abandon_after;
         let now = Instant::now();
         let since = self.record.lock().readers.unattended_since();
@@ -104,7 +111,7 @@ impl Producer {
 }
 
 /// The text of the error of a run whose source panicked.
-pub(super) const PANICKED: &str = "the source panicked";
+pub(crate) const PANICKED: &str = "the source panicked";
 
 impl Drop for Producer {
     fn drop(&mut self) {
