@@ -31,7 +31,7 @@ async fn key_of_another_run_is_reported() {
 async fn first_watcher_is_announced_to_the_owner() {
     let Some(mut store) = Store::start().await else { return };
     store.begin("a1", "p").await;
-    let mut hints = store.subscribe("app:run:ctl:p").await;
+    let mut hints = store.subscribe("app:run:ctl@0:p").await;
     _ = store.check("a1", 0, false).await;
     assert_eq!(store.get("w").await, "0", "a run that is only looked at is not watched");
     _ = store.check("a1", 3_000, false).await;

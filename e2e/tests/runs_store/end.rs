@@ -18,6 +18,7 @@ async fn owner_ends_its_run_only_if_redis_has_exactly_all_events() {
     assert_eq!(end(&mut store, 2).await, "ended completed");
     assert_eq!(store.ids("a1").await, ["0-1", "2-0", END_ID]);
     assert_eq!(end(&mut store, 2).await, "ended completed", "the reply was lost");
+    assert_eq!(store.ended_at, 2);
     assert_eq!(store.end("a1", "q", "cancel").await, "over completed");
 }
 
@@ -28,6 +29,7 @@ async fn owner_without_all_events_ends_its_run_as_interrupted() {
     _ = store.append("a1", 1, 2).await.unwrap();
     let reply = store.end_with("a1", "p", "lost", "completed", 9, None).await;
     assert_eq!(reply, "ended interrupted", "never completed");
+    assert_eq!(store.ended_at, 2);
     assert_eq!(store.look().await, "ended a1 p interrupted");
 }
 
@@ -48,7 +50,7 @@ async fn any_process_can_cancel_and_the_owner_is_told() {
     let Some(mut store) = Store::start().await else { return };
     store.begin("a1", "p").await;
     _ = store.append("a1", 1, 2).await.unwrap();
-    let mut hints = store.subscribe("app:run:ctl:p").await;
+    let mut hints = store.subscribe("app:run:ctl@0:p").await;
     let mut pushes = store.subscribe(&channel("a1")).await;
     assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
     assert_eq!((hints.next().await, pushes.next().await), ("a1".into(), "e2 cancelled ".into()));

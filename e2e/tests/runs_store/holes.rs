@@ -161,7 +161,7 @@ async fn runs_without_memory_keep_their_leases_and_can_end() {
     store.begin("a1", "p").await;
     store.expire_lease(1_000).await;
     let _: String = store.server.command("CONFIG SET maxmemory 1").await;
-    let mut hints = store.subscribe("app:run:ctl:p").await;
+    let mut hints = store.subscribe("app:run:ctl@0:p").await;
     assert!(store.append("a1", 1, 1).await.is_err());
     for attempt in [store.try_claim("a2", "q").await, store.try_replace("a1", "a2", "q").await] {
         let error = attempt.unwrap_err().to_string();

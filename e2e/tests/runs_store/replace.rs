@@ -7,7 +7,7 @@ async fn live_run_is_cancelled_and_its_owner_is_told() {
     let Some(mut store) = Store::start().await else { return };
     store.begin("a1", "p").await;
     _ = store.append("a1", 1, 3).await.unwrap();
-    let mut hints = store.subscribe("app:run:ctl:p").await;
+    let mut hints = store.subscribe("app:run:ctl@0:p").await;
     let mut pushes = store.subscribe(&crate::store::channel("a1")).await;
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.ids("a1").await, ["0-1", "3-0", END_ID]);

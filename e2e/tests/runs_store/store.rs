@@ -17,7 +17,7 @@ const END: &str = include_str!("../../../src/redis/runs/lua/end.lua");
 const CHECK: &str = include_str!("../../../src/redis/runs/lua/check.lua");
 
 const KEY: &str = "app:run:{owner:name}";
-pub(crate) const CONTROL: &str = "app:run:ctl:";
+pub(crate) const CONTROL: &str = "app:run:ctl@0:";
 pub(crate) const LEASE: u64 = 8_000;
 /// The grace period of this lease: three eighths.
 pub(crate) const GRACE: u64 = 3_000;
@@ -32,6 +32,8 @@ pub(crate) struct Store {
     pub(crate) is_new_connection: bool,
     /// The time that keys are kept, in milliseconds.
     pub(crate) ttl: u64,
+    /// The newest event of the run that was ended last.
+    pub(crate) ended_at: u64,
 }
 
 /// The messages of one channel.
@@ -53,7 +55,7 @@ impl Store {
     pub(crate) async fn start() -> Option<Self> {
         let server = Server::start().await?;
         let connection = server.try_connect().await.unwrap();
-        Some(Self { server, connection, is_new_connection: false, ttl: 300_000 })
+        Some(Self { server, connection, is_new_connection: false, ttl: 300_000, ended_at: 0 })
     }
 
     pub(crate) async fn look(&mut self) -> String {
@@ -153,7 +155,15 @@ impl Store {
         let (stream, channel, is_new) = (stream(epoch), channel(epoch), self.new_connection());
         let arguments =
             [epoch, mode, outcome, "", &newest, &entries, process, &ttl, is_new, &channel, CONTROL];
-        self.eval(" flags=allow-oom", END, &[KEY, &stream], &arguments).await
+        let reply = self.eval(" flags=allow-oom", END, &[KEY, &stream], &arguments).await;
+        // Its newest event is compared where it matters.
+        match reply.strip_prefix("ended ").and_then(|rest| rest.split_once(' ')) {
+            Some((outcome, newest)) => {
+                self.ended_at = newest.parse().unwrap();
+                format!("ended {outcome}")
+            }
+            None => reply,
+        }
     }
 
     pub(crate) async fn check(&mut self, epoch: &str, watch: u64, wants_head: bool) -> String {

@@ -12,7 +12,7 @@
 -- bury    by any process, if the owner is dead
 -- forget  of a run that ended: deletes its keys
 --
--- ended  outcome                now, or before by the same process in the same mode
+-- ended  outcome newest         now, or before by the same process in the same mode
 -- over   outcome                the run had ended otherwise
 -- behind newest                 `own`: Redis has other events
 -- live, late state wait         `bury`: its owner is not dead
@@ -33,13 +33,14 @@ if mode == 'forget' then
   if is_ours and claim.is_live then return { 'running' } end
   if is_ours then redis.call('DEL', key) end
   redis.call('DEL', stream)
-  return { 'ended', 'forgotten' }
+  return { 'ended', 'forgotten', 0 }
 end
 if not claim then return { 'gone' } end
 if not is_ours or mode == 'orphan' and claim.process ~= process then return { 'other' } end
 local ended_by = mode .. ' ' .. process
 if not claim.is_live then
-  return { claim.ended_by == ended_by and 'ended' or 'over', claim.state }
+  if claim.ended_by ~= ended_by then return { 'over', claim.state } end
+  return { 'ended', claim.state, (read_newest(stream)) }
 end
 
 -- The key could have another type, after a mistake of an operator. The run must still end.
@@ -64,7 +65,7 @@ elseif mode == 'void' then
   redis.call('HSET', key, 's', 'void', 'b', ended_by)
   redis.call('PEXPIRE', key, math.max(ttl, MIN_TTL))
   redis.call('PUBLISH', channel, 'v')
-  return { 'ended', 'void' }
+  return { 'ended', 'void', 0 }
 end
 
 add_end(stream, newest, outcome, message)
@@ -73,4 +74,4 @@ redis.call('PEXPIRE', key, ttl)
 redis.call('PEXPIRE', stream, ttl)
 publish_end(channel, newest, outcome, message)
 if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end
-return { 'ended', outcome }
+return { 'ended', outcome, newest }
