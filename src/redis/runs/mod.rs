@@ -58,3 +58,5 @@ mod script;
 mod session;
 mod store;
 mod subscriptions;
+#[cfg(test)]
+mod tests;

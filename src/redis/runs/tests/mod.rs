@@ -1,0 +1,8 @@
+//! The store against a real server, which each test starts.
+
+mod commands;
+mod connections;
+mod failures;
+mod process;
+mod pushes;
+mod server;
