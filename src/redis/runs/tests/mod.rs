@@ -5,4 +5,5 @@ mod connections;
 mod failures;
 mod process;
 mod pushes;
+mod relay;
 mod server;

@@ -49,7 +49,7 @@ impl Server {
         let spawned = Command::new("redis-server")
             .env("PATH", path)
             .args(["--port", "0", "--save", "", "--unixsocket"])
-            .arg(self.directory.join("socket"))
+            .arg(self.socket("socket"))
             .arg("--dir")
             .arg(&self.directory)
             .stdin(Stdio::null())
@@ -74,8 +74,13 @@ impl Server {
         }
     }
 
+    /// Returns the path of a socket in the server's directory.
+    pub(super) fn socket(&self, name: &str) -> PathBuf {
+        self.directory.join(name)
+    }
+
     fn url(&self) -> String {
-        format!("unix://{}", self.directory.join("socket").display())
+        format!("unix://{}", self.socket("socket").display())
     }
 
     pub(super) fn redis(&self) -> Redis {
