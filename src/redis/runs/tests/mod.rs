@@ -1,5 +1,6 @@
 //! The store against a real server, which each test starts.
 
+mod access;
 mod commands;
 mod connections;
 mod failures;

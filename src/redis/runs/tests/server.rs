@@ -87,6 +87,10 @@ impl Server {
         Redis::open(self.url()).unwrap()
     }
 
+    pub(super) fn redis_as(&self, user: &str, password: &str) -> Redis {
+        Redis::open(format!("{}?user={user}&pass={password}", self.url())).unwrap()
+    }
+
     /// Sends a command, as an operator does.
     pub(super) async fn command<T: FromRedisValue>(&self, command: &str) -> T {
         self.try_command(command).await.unwrap()
