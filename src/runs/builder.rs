@@ -1,6 +1,6 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{RunEnd, Runs, options::Options, registry::RunLimits};
+use super::{RunEnd, RunStore, Runs, cluster, options::Options, registry::RunLimits};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// The maximum of [`RunsBuilder::abandon_after`]. Adding a longer time to an instant could
@@ -181,6 +181,22 @@ impl RunsBuilder {
     #[must_use]
     pub fn build(self) -> Runs {
         Runs::of(self.options)
+    }
+
+    /// Creates runs that all processes with the same store share.
+    ///
+    /// It is ready once other processes can reach the runs of this one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store if it cannot connect.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime with timers.
+    pub async fn connect<S: RunStore>(self, store: S) -> Result<Runs, S::Error> {
+        let shared = cluster::connect(store, self.options).await?;
+        Ok(Runs { shared })
     }
 }
 

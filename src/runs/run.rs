@@ -20,7 +20,7 @@ use crate::connection::{LastEventId, OnRefusal};
 #[derive(Clone)]
 pub struct Run {
     shared: Arc<Shared>,
-    record: Arc<Record>,
+    pub(super) record: Arc<Record>,
     /// Whether this handle was returned to the caller that started the run.
     is_own: bool,
 }
@@ -87,7 +87,7 @@ impl Run {
     /// The run is cancelled at the first poll. If the future is dropped before that, nothing
     /// happens.
     pub async fn cancel(&self) {
-        self.shared.end(&self.record, Outcome::Cancelled, None);
+        self.shared.cancel_record(&self.record).await;
     }
 
     /// Returns how the run ended, or `None` if it is still running or its answer was not an event

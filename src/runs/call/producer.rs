@@ -1,4 +1,5 @@
 use std::{
+    slice,
     sync::Arc,
     task::{Context, Waker},
 };
@@ -10,6 +11,7 @@ use crate::{
     options::StreamOptions,
     runs::{
         Outcome,
+        cluster::Mark,
         record::{Phase, Record},
         registry::Shared,
     },
@@ -20,16 +22,35 @@ use crate::{
 pub(crate) struct Producer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) record: Arc<Record>,
+    /// Set if the run is exported to other processes.
+    mark: Option<Mark>,
 }
 
 impl Producer {
     pub(crate) const fn new(shared: Arc<Shared>, record: Arc<Record>) -> Self {
-        Self { shared, record }
+        Self { shared, record, mark: None }
+    }
+
+    /// Creates the producer of a run that other processes can reach.
+    pub(crate) const fn exported(shared: Arc<Shared>, record: Arc<Record>, mark: Mark) -> Self {
+        Self { shared, record, mark: Some(mark) }
+    }
+
+    /// Reports new events to the exporter.
+    #[inline]
+    pub(crate) fn mark(&self) {
+        if let (Some(mark), Some(cluster)) = (&self.mark, &self.shared.cluster) {
+            cluster.exports.mark(mark);
+        }
     }
 
     /// Starts recording the call's answer. Returns `false` if the run has already ended.
     pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
-        self.record.begin(options)
+        let has_begun = self.record.begin(options);
+        if let (Some(_), Some(cluster)) = (&self.mark, &self.shared.cluster) {
+            cluster.exports.mark_all(slice::from_ref(&self.record));
+        }
+        has_begun
     }
 
     /// Frees the key, because the answer is not an event stream.

@@ -17,6 +17,8 @@ pub(crate) struct Counters {
     started: AtomicU64,
     refused: AtomicU64,
     lagged: AtomicU64,
+    fenced: AtomicU64,
+    declared_dead: AtomicU64,
     events: AtomicU64,
     bytes: AtomicU64,
     ended: [AtomicU64; Outcome::ALL.len()],
@@ -48,6 +50,14 @@ impl Counters {
 
     pub(crate) fn count_lag(&self) {
         self.lagged.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_fence(&self) {
+        self.fenced.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_dead(&self) {
+        self.declared_dead.fetch_add(1, Relaxed);
     }
 
     pub(crate) fn count_end(&self, end: &RunEnd) {
