@@ -47,6 +47,8 @@ pub(crate) struct Export {
     needs_sync: bool,
     /// Whether the next `Sync` creates lost keys again.
     restores: bool,
+    /// Whether the last plan left events for the next one.
+    has_more: bool,
     watched_until: Option<Instant>,
     /// The sequence number and the size of each batch in the store, the oldest first.
     stored: VecDeque<(u64, usize)>,
@@ -82,6 +84,7 @@ impl Export {
             has_begun: false,
             needs_sync: false,
             restores: false,
+            has_more: false,
             watched_until: None,
             stored: VecDeque::new(),
             stored_bytes: 0,
@@ -157,7 +160,7 @@ impl Export {
     }
 
     /// Adds the next batches.
-    fn plan_batches(&self, plan: &mut Plan, newest: u64) {
+    fn plan_batches(&mut self, plan: &mut Plan, newest: u64) {
         let mut from = self.exported;
         for _ in 0..MAX_BATCHES {
             if from >= newest || plan.is_full() {
@@ -172,6 +175,7 @@ impl Export {
                 Append { run: self.run(), batch: Batch { first, last, bytes } },
             );
         }
+        self.has_more = from < newest;
         if let Some(keep_from) = self.trim_from() {
             plan.trim(&self.record, Trim { run: self.run(), keep_from });
         }
@@ -206,7 +210,10 @@ impl Export {
                     self.stored.clear();
                     self.stored_bytes = 0;
                 }
-                self.beat_at = now + timing.beat;
+                // Spread, so that runs that were renewed together are not for ever.
+                self.beat_at = now + timing.beat.mul_f64(0.75 + 0.25 * fastrand::f64());
+                // The store has lost the end that it had.
+                self.ended_until = None;
                 if !watched.is_zero() {
                     let until = now + watched;
                     self.watched_until = Some(until);
@@ -214,16 +221,20 @@ impl Export {
                 }
                 Effect::None
             }
+            SyncReply::Behind | SyncReply::Gone if self.is_done() && self.record.is_forgotten() => {
+                self.connection = connection;
+                self.needs_sync = false;
+                Effect::None
+            }
             SyncReply::Behind | SyncReply::Gone => {
                 self.connection = connection;
                 self.restores = true;
                 Effect::None
             }
-            SyncReply::Over(outcome) if self.is_done() => {
+            SyncReply::Over(_) if self.is_done() => {
                 self.connection = connection;
                 self.needs_sync = false;
                 self.restores = false;
-                _ = outcome;
                 Effect::None
             }
             SyncReply::Over(outcome) => Effect::Over(outcome),
@@ -294,6 +305,7 @@ impl Export {
         match phase {
             Phase::Starting | Phase::Running if is_out_of_step || begins => now,
             Phase::Starting => self.beat_at,
+            Phase::Running if self.has_more => now,
             Phase::Running if newest > self.exported => self.beat_at.min(now + self.interval(now)),
             Phase::Running => self.beat_at,
             Phase::Void | Phase::Ended(_) => now,

@@ -138,7 +138,7 @@ impl Exports {
         self.lock().exports.get(&epoch).is_none_or(Export::is_done)
     }
 
-    /// Returns the number of runs that wait for an export.
+    /// Returns the number of runs whose export is overdue.
     pub(crate) fn waiting(&self) -> usize {
         let now = Instant::now();
         self.lock().due.iter().take_while(|(due, _)| *due <= now).count()

@@ -42,7 +42,8 @@ impl Shared {
             let found = self.find(key, last).await?;
             return found.map(Claim::Existing).ok_or(StartError::NotFound);
         }
-        let claimed = self.claim_in(cluster, key, purpose).await;
+        // Boxed, so that requests without a store keep their size.
+        let claimed = Box::pin(self.claim_in(cluster, key, purpose)).await;
         if claimed.is_err() {
             self.counters.count_refusal();
         }
@@ -60,6 +61,12 @@ impl Shared {
             let Ok(look) = cluster.look(key).await else {
                 return self.without_store(key, purpose);
             };
+            if purpose == Purpose::Attach
+                && matches!(look, LookReply::Free)
+                && let Some(record) = self.lost_by_store(cluster, key)
+            {
+                return Ok(Claim::Existing(record));
+            }
             let start = match look {
                 LookReply::Free | LookReply::Claimed => Start::New,
                 LookReply::Ended { epoch, .. } if purpose == Purpose::Replace => {
@@ -132,6 +139,13 @@ impl Shared {
         }
     }
 
+    /// Returns the live run of this process whose claim the store has lost, and restores the claim.
+    fn lost_by_store(&self, cluster: &Cluster, key: &RunKey) -> Option<Arc<Record>> {
+        let record = self.record_here(key).filter(|record| record.phase().is_live())?;
+        cluster.exports.synchronize(record.epoch);
+        Some(record)
+    }
+
     /// Returns what a request gets while the store cannot be reached: a run of this process.
     fn without_store(&self, key: &RunKey, purpose: Purpose) -> Result<Claim, StartError> {
         match self.record_here(key) {
@@ -149,10 +163,23 @@ impl Shared {
         key: &RunKey,
         last: Option<&LastEventId>,
     ) -> Result<Option<Arc<Record>>, StartError> {
-        let Some(cluster) = &self.cluster else { return Ok(self.get(key)) };
+        match &self.cluster {
+            None => Ok(self.get(key)),
+            Some(cluster) => Box::pin(self.find_in(cluster, key, last)).await,
+        }
+    }
+
+    async fn find_in(
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+    ) -> Result<Option<Arc<Record>>, StartError> {
         let epoch = match cluster.look(key).await {
             Ok(LookReply::Live { epoch, .. } | LookReply::Ended { epoch, .. }) => epoch.0,
-            Ok(LookReply::Free | LookReply::Claimed) => return Ok(None),
+            Ok(LookReply::Free | LookReply::Claimed) => {
+                return Ok(self.lost_by_store(cluster, key));
+            }
             Err(_) => {
                 return match self.record_here(key) {
                     Some(record) if record.phase().is_live() => Ok(Some(record)),
@@ -202,11 +229,22 @@ impl Shared {
 
     /// Cancels the run with this key, wherever it is. Returns whether it was starting or running.
     pub(crate) async fn cancel(self: &Arc<Self>, key: &RunKey, last: Option<&LastEventId>) -> bool {
-        let Some(cluster) = &self.cluster else { return self.cancel_here(key, last) };
+        match &self.cluster {
+            None => self.cancel_here(key, last),
+            Some(cluster) => Box::pin(self.cancel_in(cluster, key, last)).await,
+        }
+    }
+
+    async fn cancel_in(
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+    ) -> bool {
         let epoch = match cluster.look(key).await {
             Ok(LookReply::Live { epoch, .. }) => epoch.0,
-            Ok(_) => return false,
-            Err(_) => return self.cancel_here(key, last),
+            Ok(LookReply::Ended { .. }) => return false,
+            _ => return self.cancel_here(key, last),
         };
         if matches!(ResumeFrom::parse(last, epoch, MAX_SEQUENCE), ResumeFrom::Unknown(_)) {
             return false;
@@ -228,7 +266,7 @@ impl Shared {
             None => _ = self.end(record, Outcome::Cancelled, None),
             Some(cluster) => {
                 let run = RunId::new(record.key.clone(), record.epoch);
-                self.cancel_run(cluster, &run).await;
+                Box::pin(self.cancel_run(cluster, &run)).await;
             }
         }
     }

@@ -153,6 +153,11 @@ impl Record {
         state.newest >= position && state.log.evicted_after(position).is_none()
     }
 
+    /// Returns whether requests with the key no longer find the run.
+    pub(crate) fn is_forgotten(&self) -> bool {
+        self.lock().is_forgotten
+    }
+
     /// Copies the next events above `seen`, about `max` bytes.
     pub(crate) fn next_batch(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
         self.lock().log.copy_after(seen, max)

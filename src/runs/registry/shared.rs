@@ -2,7 +2,12 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
-use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper::Sweeper};
+use super::{
+    counters::{Counters, Counts},
+    deferred::Deferred,
+    registry::Registry,
+    sweeper::Sweeper,
+};
 use crate::{
     callback::catch_panic,
     history::sync::{Mutex, MutexGuard, lock},
@@ -197,11 +202,15 @@ impl Shared {
     }
 
     pub(crate) fn stats(&self) -> RunsStats {
-        let (running, kept) = {
+        let mut counts = {
             let registry = self.lock();
-            (registry.running(), registry.kept())
+            Counts { running: registry.running(), kept: registry.kept(), ..Counts::default() }
         };
-        self.counters.stats(running, kept)
+        if let Some(cluster) = &self.cluster {
+            counts.mirrors = cluster.mirrors.len();
+            counts.waiting_exports = cluster.exports.waiting();
+        }
+        self.counters.stats(counts)
     }
 
     /// Waits until other processes can read all runs that have ended, or for a short time.

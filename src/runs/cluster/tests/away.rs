@@ -136,3 +136,63 @@ async fn deleted_streams_are_filled_again() {
     assert_whole(live, &["c"]).await;
     assert_whole(other.attach().await, &["a", "b", "c"]).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn run_whose_claim_is_deleted_is_not_started_again_at_its_owner() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    sleep(Duration::from_secs(3)).await;
+    one.store.server().claims.clear();
+    assert!(one.start().await.is_none(), "the owner still has the run");
+    assert!(one.get().await.is_some());
+    sleep(Duration::from_millis(10)).await;
+    assert!(other.start().await.is_none(), "the claim is restored");
+    drop(source);
+    assert_whole(other.attach().await, &["a"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_count_mirrors_and_exports_that_wait() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    assert_eq!((one.runs.stats().mirrors(), other.runs.stats().mirrors()), (0, 1));
+    assert_eq!(one.runs.stats().waiting_exports(), 0);
+    one.store.go_away();
+    drop(source);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(one.runs.stats().waiting_exports(), 1);
+    one.store.come_back();
+    assert_whole(live, &[]).await;
+    sleep(LEASE).await;
+    assert_eq!(other.runs.stats().mirrors(), 0, "nothing uses it");
+    assert_eq!(one.runs.stats().waiting_exports(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unwatched_run_at_full_speed_is_exported_whole() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    let text = "x".repeat(10_000);
+    let texts = vec![text.as_str(); 400];
+    send(&source, &texts);
+    drop(source);
+    sleep(Duration::from_secs(1)).await;
+    assert_whole(other.attach().await, &texts).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn unwatched_run_sends_one_batch_a_second() {
+    let (one, _other) = two().await;
+    let source = one.start().await.unwrap();
+    for _ in 0..500 {
+        send(&source, &["x"]);
+        sleep(Duration::from_millis(20)).await;
+    }
+    let commands = one.store.server().commands.clone();
+    assert!((8..=12).contains(&commands["append"]), "{commands:?}");
+    assert!(commands["sync"] <= 10, "{commands:?}");
+}
