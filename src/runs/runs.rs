@@ -180,6 +180,30 @@ impl Runs {
         self.shared.running()
     }
 
+    /// Returns the runs of an owner that are starting or running at this process, the oldest first.
+    ///
+    /// A page that was reloaded can show them: [`Run::key`] has their names, and [`Run::age`] their
+    /// ages. It takes time in proportion to the number of all running runs.
+    ///
+    /// ```
+    /// use tower_sse::runs::Runs;
+    ///
+    /// async fn names(runs: &Runs, user: &str) -> Vec<String> {
+    ///     let running = runs.running_of(user).await;
+    ///     running.iter().map(|run| run.key().name().to_owned()).collect()
+    /// }
+    /// # _ = names;
+    /// ```
+    ///
+    /// # Several processes
+    ///
+    /// Runs of other processes are not returned, because no process knows all runs of an owner.
+    pub async fn running_of(&self, owner: &str) -> Vec<Run> {
+        let records = self.shared.running_of(owner);
+        let run = |record| Run::new(Arc::clone(&self.shared), record, false);
+        records.into_iter().map(run).collect()
+    }
+
     /// Returns statistics of all runs, for an endpoint such as `/metrics`.
     #[must_use]
     pub fn stats(&self) -> RunsStats {

@@ -115,9 +115,19 @@ impl Producer {
         }
     }
 
-    /// Abandons the run if no client has been attached for `abandon_after`. Returns when to check
-    /// again, or `None` if the run is over.
-    pub(crate) fn abandon(&self) -> Option<Instant> {
+    /// Ends the run if it has reached its maximum duration, or abandons it if no client has been
+    /// attached for `abandon_after`. Returns when to check again, or `None` if the run is over.
+    pub(crate) fn end_if_due(&self) -> Option<Instant> {
+        let max = self.shared.options.max_duration;
+        let end = self.record.started_at + max;
+        if end <= Instant::now() {
+            self.fail(&format!("the run took longer than {max:?}"));
+            return None;
+        }
+        self.abandon().map(|due| due.min(end))
+    }
+
+    fn abandon(&self) -> Option<Instant> {
         let after = self.shared.options.abandon_after;
         let now = Instant::now();
         let since = self.record.lock().readers.unattended_since();

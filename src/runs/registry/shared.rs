@@ -201,6 +201,10 @@ impl Shared {
         self.lock().running()
     }
 
+    pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
+        self.lock().running_of(owner)
+    }
+
     pub(crate) fn stats(&self) -> RunsStats {
         let mut counts = {
             let registry = self.lock();
