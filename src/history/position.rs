@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crate::connection::LastEventId;
@@ -65,6 +65,13 @@ impl Epoch {
     /// Returns an epoch of the present time that is later than `earlier`.
     pub(crate) fn now_after(earlier: Self) -> Self {
         Self::now().max(Self(earlier.0.saturating_add(1)))
+    }
+
+    /// Returns the time since the epoch was created, according to the clock of this machine.
+    #[cfg(feature = "runs")]
+    pub(crate) fn age(self) -> Duration {
+        let created = UNIX_EPOCH + Duration::from_millis(self.0 >> RANDOM_BITS);
+        SystemTime::now().duration_since(created).unwrap_or_default()
     }
 
     /// Parses the text of an epoch in its canonical form.

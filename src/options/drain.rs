@@ -49,12 +49,12 @@ use crate::connection::Client;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
-    when: When,
-    retry: Option<Retry>,
+    pub(super) when: When,
+    pub(super) retry: Option<Retry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum When {
+pub(super) enum When {
     PerClient,
     AtOnce,
     SpreadOver(Duration),

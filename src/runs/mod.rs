@@ -170,6 +170,7 @@ pub use self::{
     answer::{AnswerBody, Attachment, RunBody},
     builder::RunsBuilder,
     call::{RunFuture, RunLayer, RunService},
+    cluster::RunStore,
     error::{RunError, StartError},
     key::{InvalidKey, RunKey},
     outcome::{Outcome, RunEnd},

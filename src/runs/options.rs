@@ -11,6 +11,7 @@ pub(crate) struct Options {
     pub(crate) max_memory: usize,
     pub(crate) retain_for: Duration,
     pub(crate) abandon_after: Duration,
+    pub(crate) max_duration: Duration,
     pub(crate) limits: RunLimits,
     pub(crate) leading_ids: bool,
     pub(crate) on_end: Vec<Arc<OnEnd>>,
@@ -23,6 +24,7 @@ impl fmt::Debug for Options {
             .field("max_memory", &self.max_memory)
             .field("retain_for", &self.retain_for)
             .field("abandon_after", &self.abandon_after)
+            .field("max_duration", &self.max_duration)
             .field("limits", &self.limits)
             .field("leading_ids", &self.leading_ids)
             .finish_non_exhaustive()

@@ -57,7 +57,7 @@ enum Action {
 async fn find(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Action {
     let last = requester.last.as_ref();
     loop {
-        let record = match shared.claim(key, last, Purpose::Attach) {
+        let record = match shared.claim(key, last, Purpose::Attach).await {
             Err(error) => return Action::Answer(error.answer_to(requester.client)),
             Ok(Claim::Existing(record)) => record,
             Ok(Claim::New(producer)) => match producer.record.attach(None) {

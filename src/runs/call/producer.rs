@@ -1,4 +1,5 @@
 use std::{
+    slice,
     sync::Arc,
     task::{Context, Waker},
 };
@@ -10,6 +11,7 @@ use crate::{
     options::StreamOptions,
     runs::{
         Outcome,
+        cluster::Mark,
         record::{Phase, Record},
         registry::Shared,
     },
@@ -20,16 +22,35 @@ use crate::{
 pub(crate) struct Producer {
     pub(crate) shared: Arc<Shared>,
     pub(crate) record: Arc<Record>,
+    /// Set if the run is exported to other processes.
+    mark: Option<Mark>,
 }
 
 impl Producer {
     pub(crate) const fn new(shared: Arc<Shared>, record: Arc<Record>) -> Self {
-        Self { shared, record }
+        Self { shared, record, mark: None }
+    }
+
+    /// Creates the producer of a run that other processes can reach.
+    pub(crate) const fn exported(shared: Arc<Shared>, record: Arc<Record>, mark: Mark) -> Self {
+        Self { shared, record, mark: Some(mark) }
+    }
+
+    /// Reports new events to the exporter.
+    #[inline]
+    pub(crate) fn mark(&self) {
+        if let (Some(mark), Some(cluster)) = (&self.mark, &self.shared.cluster) {
+            cluster.exports.mark(mark);
+        }
     }
 
     /// Starts recording the call's answer. Returns `false` if the run has already ended.
     pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
-        self.record.begin(options)
+        let has_begun = self.record.begin(options);
+        if let (Some(_), Some(cluster)) = (&self.mark, &self.shared.cluster) {
+            cluster.exports.mark_all(slice::from_ref(&self.record));
+        }
+        has_begun
     }
 
     /// Frees the key, because the answer is not an event stream.
@@ -94,9 +115,19 @@ impl Producer {
         }
     }
 
-    /// Abandons the run if no client has been attached for `abandon_after`. Returns when to check
-    /// again, or `None` if the run is over.
-    pub(crate) fn abandon(&self) -> Option<Instant> {
+    /// Ends the run if it has reached its maximum duration, or abandons it if no client has been
+    /// attached for `abandon_after`. Returns when to check again, or `None` if the run is over.
+    pub(crate) fn end_if_due(&self) -> Option<Instant> {
+        let max = self.shared.options.max_duration;
+        let end = self.record.started_at + max;
+        if end <= Instant::now() {
+            self.fail(&format!("the run took longer than {max:?}"));
+            return None;
+        }
+        self.abandon().map(|due| due.min(end))
+    }
+
+    fn abandon(&self) -> Option<Instant> {
         let after = self.shared.options.abandon_after;
         let now = Instant::now();
         let since = self.record.lock().readers.unattended_since();

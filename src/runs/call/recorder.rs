@@ -97,6 +97,7 @@ impl Recorder {
             self.bytes = Bytes::new();
         }
         self.memory.set(self.cutter.memory());
+        producer.mark();
         producer.shared.make_room();
         appended
     }

@@ -76,7 +76,7 @@ impl Runs {
     {
         let last = last_of(request.into());
         loop {
-            let record = match self.shared.claim(key, last.as_ref(), Purpose::Attach)? {
+            let record = match self.shared.claim(key, last.as_ref(), Purpose::Attach).await? {
                 Claim::New(producer) => return Ok(self.record(producer, source)),
                 Claim::Existing(record) => record,
             };
@@ -131,7 +131,7 @@ impl Runs {
         S: Stream<Item: Encode> + Send + 'static,
     {
         let last = last_of(request.into());
-        Ok(match self.shared.claim(key, last.as_ref(), Purpose::Replace)? {
+        Ok(match self.shared.claim(key, last.as_ref(), Purpose::Replace).await? {
             Claim::New(producer) => self.record(producer, source),
             Claim::Existing(record) => self.existing(record),
         })

@@ -135,7 +135,7 @@ where
 }
 
 impl<F, B, E> RunTask<F, B, E> {
-    /// Returns `Ready` once the run is abandoned.
+    /// Returns `Ready` once the run is abandoned or has reached its maximum duration.
     fn poll_abandonment(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         // loom has no timers.
         if cfg!(tower_sse_loom) {
@@ -148,7 +148,7 @@ impl<F, B, E> RunTask<F, B, E> {
                 Some(timer) if !timer.is_elapsed() => return Poll::Pending,
                 _ => {}
             }
-            let Some(due) = this.producer.abandon() else {
+            let Some(due) = this.producer.end_if_due() else {
                 return Poll::Ready(());
             };
             let mut timer = Box::pin(sleep_until(due));

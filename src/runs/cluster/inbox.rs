@@ -1,6 +1,6 @@
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
-use super::{reply::Push, run_id::RunId};
+use super::{command::RunEpoch, reply::Push, run_id::RunId};
 
 /// The receiver of what other processes send through the store.
 ///
@@ -29,7 +29,7 @@ impl Inbox {
 
     /// Passes a hint that something has happened to a run of this process: it was ended, or is
     /// watched. The run is then synchronized, so a forged hint costs a command.
-    pub(crate) fn hint(&self, epoch: super::command::RunEpoch) {
+    pub(crate) fn hint(&self, epoch: RunEpoch) {
         self.receiver.hint(epoch);
     }
 }
@@ -38,5 +38,11 @@ impl Inbox {
 pub(crate) trait Receiver: Send + Sync + 'static {
     fn push(&self, run: &RunId, push: Push);
     fn lose_pushes(&self);
-    fn hint(&self, epoch: super::command::RunEpoch);
+    fn hint(&self, epoch: RunEpoch);
+}
+
+impl fmt::Debug for Inbox {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inbox").finish_non_exhaustive()
+    }
 }

@@ -1,4 +1,9 @@
-use std::fmt;
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    process,
+    time::{SystemTime, UNIX_EPOCH},
+};
 
 use crate::{history::Epoch, runs::RunKey};
 
@@ -26,6 +31,14 @@ impl ProcessId {
     /// Returns the name with this text, as the store has read it from a claim.
     pub(crate) fn from_claim(text: &str) -> Self {
         Self(text.into())
+    }
+
+    /// Draws a new name.
+    pub(crate) fn draw() -> Self {
+        // Two copies of one virtual machine may have the same random keys, but not the same time.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let random = RandomState::new().hash_one(now);
+        Self(format!("{}-{random:016x}", process::id()).into())
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -30,6 +30,7 @@ pub trait RunStore: Sealed + Send + Sized + 'static {
 }
 
 /// What a [`RunStore`] needs to know about the runs of this process.
+#[derive(Debug)]
 pub struct Settings {
     /// The name of this process in claims.
     pub process: ProcessId,

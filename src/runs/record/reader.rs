@@ -142,6 +142,7 @@ impl Reader {
         }
         match state.phase {
             Phase::Starting | Phase::Running => None,
+            _ if state.is_lost => Some(Read::Failure(RunError::lost())),
             Phase::Void | Phase::Ended(Outcome::Completed) => Some(Read::End),
             Phase::Ended(outcome) => {
                 Some(Read::Failure(RunError::ended(outcome, state.error.clone())))

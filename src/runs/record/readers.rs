@@ -25,6 +25,21 @@ impl Readers {
         (self.count() == 0).then_some(self.unattended_since)
     }
 
+    /// Treats the run as attended until `time`, because a client watches it at another process.
+    pub(crate) fn attend_until(&mut self, time: Instant) {
+        self.unattended_since = self.unattended_since.max(time);
+    }
+
+    /// Returns whether a client is attached, or was at another process until after `now`.
+    pub(crate) fn is_attended(&self, now: Instant) -> bool {
+        self.count() > 0 || self.unattended_since > now
+    }
+
+    /// Returns the position of the slowest client, or `None` if no client is attached.
+    pub(crate) fn slowest(&self) -> Option<u64> {
+        self.positions.iter().copied().min()
+    }
+
     /// Adds a client and returns its index.
     pub(crate) fn add(&mut self, position: u64) -> u32 {
         self.positions.insert(position)
@@ -34,7 +49,7 @@ impl Readers {
         self.positions.remove(index);
         if self.count() == 0 {
             self.positions = Slab::default();
-            self.unattended_since = Instant::now();
+            self.unattended_since = self.unattended_since.max(Instant::now());
         }
     }
 

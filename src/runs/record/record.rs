@@ -37,7 +37,7 @@ pub(crate) struct Record {
     pub(crate) epoch: Epoch,
     id_prefix: Box<str>,
     pub(crate) started_at: Instant,
-    retain_bytes: usize,
+    pub(super) retain_bytes: usize,
     pub(crate) leads_with_ids: bool,
     pub(crate) counters: Arc<Counters>,
     /// Notified when the phase changes.
@@ -87,6 +87,7 @@ impl Record {
             changed: Notify::new(),
             state: Mutex::new(State {
                 phase: Phase::Starting,
+                is_lost: false,
                 is_forgotten: false,
                 log: Log::new(limits, 0, evicted, Arc::clone(&counters.memory)),
                 overhead,
@@ -104,8 +105,27 @@ impl Record {
         }
     }
 
+    /// Creates the record of a run of another process, without the events up to `after`.
+    pub(crate) fn mirror(
+        key: RunKey,
+        epoch: Epoch,
+        after: u64,
+        options: &Options,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let record = Self::new(key, epoch, options, counters);
+        record.lock().overhead.set(RUN_OVERHEAD + record.key.len());
+        record.skip_to(after);
+        record
+    }
+
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         lock(&self.state)
+    }
+
+    /// Returns the maximum size of the kept events.
+    pub(crate) const fn retain_bytes(&self) -> usize {
+        self.retain_bytes
     }
 
     pub(crate) fn phase(&self) -> Phase {

@@ -16,6 +16,8 @@ use crate::{
 #[derive(Debug)]
 pub(crate) struct State {
     pub(crate) phase: Phase,
+    /// Whether the process has lost contact with the run's process.
+    pub(crate) is_lost: bool,
     /// Whether requests with the key no longer find the run.
     pub(crate) is_forgotten: bool,
     pub(crate) log: Log,
@@ -75,6 +77,7 @@ impl State {
         self.wake_all(deferred);
         deferred.ends.push(RunEnd {
             key: record.key.clone(),
+            epoch: record.epoch,
             outcome,
             events: self.newest,
             bytes: self.bytes,

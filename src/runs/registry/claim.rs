@@ -25,11 +25,8 @@ pub(crate) enum Purpose {
 }
 
 impl Shared {
-    /// Returns the run that a request is about, or claims the key for a new run.
-    ///
-    /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
-    /// of an answer, and a new run would be a different one.
-    pub(crate) fn claim(
+    /// Does what [`claim`](Self::claim) does with the runs of this process alone.
+    pub(crate) fn claim_here(
         self: &Arc<Self>,
         key: &RunKey,
         last: Option<&LastEventId>,

@@ -17,6 +17,8 @@ pub(crate) struct Counters {
     started: AtomicU64,
     refused: AtomicU64,
     lagged: AtomicU64,
+    fenced: AtomicU64,
+    declared_dead: AtomicU64,
     events: AtomicU64,
     bytes: AtomicU64,
     ended: [AtomicU64; Outcome::ALL.len()],
@@ -32,9 +34,22 @@ pub struct RunsStats {
     started: u64,
     refused: u64,
     lagged: u64,
+    mirrors: usize,
+    waiting_exports: usize,
+    fenced: u64,
+    declared_dead: u64,
     events: u64,
     bytes: u64,
     ended: [u64; Outcome::ALL.len()],
+}
+
+/// What is counted when the statistics are read.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Counts {
+    pub(crate) running: usize,
+    pub(crate) kept: usize,
+    pub(crate) mirrors: usize,
+    pub(crate) waiting_exports: usize,
 }
 
 impl Counters {
@@ -50,6 +65,14 @@ impl Counters {
         self.lagged.fetch_add(1, Relaxed);
     }
 
+    pub(crate) fn count_fence(&self) {
+        self.fenced.fetch_add(1, Relaxed);
+    }
+
+    pub(crate) fn count_dead(&self) {
+        self.declared_dead.fetch_add(1, Relaxed);
+    }
+
     pub(crate) fn count_end(&self, end: &RunEnd) {
         self.events.fetch_add(end.events, Relaxed);
         self.bytes.fetch_add(end.bytes, Relaxed);
@@ -58,10 +81,15 @@ impl Counters {
         }
     }
 
-    pub(crate) fn stats(&self, running: usize, kept: usize) -> RunsStats {
+    pub(crate) fn stats(&self, counts: Counts) -> RunsStats {
+        let Counts { running, kept, mirrors, waiting_exports } = counts;
         RunsStats {
             running,
             kept,
+            mirrors,
+            waiting_exports,
+            fenced: self.fenced.load(Relaxed),
+            declared_dead: self.declared_dead.load(Relaxed),
             attached: self.attached.load(Relaxed),
             memory: self.memory.total(),
             started: self.started.load(Relaxed),
@@ -117,6 +145,33 @@ impl RunsStats {
     #[must_use]
     pub const fn lagged(&self) -> u64 {
         self.lagged
+    }
+
+    /// Returns the number of runs of other processes that clients or handles use at this process.
+    /// It is 0 without a [store](crate::runs::RunStore).
+    #[must_use]
+    pub const fn mirrors(&self) -> usize {
+        self.mirrors
+    }
+
+    /// Returns the number of runs whose export to the store is overdue. It rises while the store
+    /// cannot be reached.
+    #[must_use]
+    pub const fn waiting_exports(&self) -> usize {
+        self.waiting_exports
+    }
+
+    /// Returns the number of runs of this process that another process declared dead, because this
+    /// process did not reach the store in time.
+    #[must_use]
+    pub const fn fenced(&self) -> u64 {
+        self.fenced
+    }
+
+    /// Returns the number of runs that this process declared dead.
+    #[must_use]
+    pub const fn declared_dead(&self) -> u64 {
+        self.declared_dead
     }
 
     /// Returns the number of runs that ended with this outcome.

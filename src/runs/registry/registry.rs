@@ -28,6 +28,10 @@ pub(crate) struct Registry {
     running_by_owner: HashMap<Arc<str>, usize>,
     /// Runs that have ended and are kept, in the order of their ends.
     kept: BTreeMap<(Instant, Epoch), Arc<Record>>,
+    /// Runs that have ended, but not yet in the store. They are kept until then.
+    ending: BTreeMap<Epoch, Arc<Record>>,
+    /// Whether other processes can reach the runs through a store.
+    is_connected: bool,
     /// Runs that were forgotten while clients were still reading them.
     lingering: Vec<Weak<Record>>,
     newest_epoch: Option<Epoch>,
@@ -45,6 +49,10 @@ pub(crate) struct RunLimits {
 }
 
 impl Registry {
+    pub(crate) fn new(is_connected: bool) -> Self {
+        Self { is_connected, ..Self::default() }
+    }
+
     pub(crate) fn get(&self, key: &RunKey) -> Option<&Arc<Record>> {
         self.by_key.get(key)
     }
@@ -61,6 +69,15 @@ impl Registry {
         self.running.values().cloned().collect()
     }
 
+    /// Returns the running runs of an owner, the oldest first.
+    pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
+        if !self.running_by_owner.contains_key(owner) {
+            return Vec::new();
+        }
+        let is_of_owner = |record: &&Arc<Record>| record.key.owner() == Some(owner);
+        self.running.values().filter(is_of_owner).cloned().collect()
+    }
+
     /// Adds a run, unless a limit is reached. An earlier run with the same key must have
     /// [ended](Self::end); it is forgotten.
     pub(crate) fn add(
@@ -71,18 +88,65 @@ impl Registry {
         create: impl FnOnce(Epoch) -> Record,
     ) -> Result<Arc<Record>, StartError> {
         self.check(key, limits)?;
-        if let Some(earlier) = self.by_key.get(key).cloned() {
+        let record = self.create(key, create);
+        self.enter(&record, deferred);
+        Ok(record)
+    }
+
+    /// Adds a run whose key is not claimed yet: it counts as running, but requests do not find it.
+    /// A run that it will replace does not count, if it is running here.
+    pub(crate) fn reserve(
+        &mut self,
+        key: &RunKey,
+        limits: RunLimits,
+        earlier: Option<Epoch>,
+        create: impl FnOnce(Epoch) -> Record,
+    ) -> Result<Arc<Record>, StartError> {
+        let mut limits = limits;
+        if earlier.is_some_and(|epoch| self.running.contains_key(&epoch)) {
+            limits.running = limits.running.saturating_add(1);
+            limits.running_per_owner = limits.running_per_owner.saturating_add(1);
+        }
+        self.check(key, limits)?;
+        Ok(self.create(key, create))
+    }
+
+    /// Lets requests find a run by its key. An earlier run with the same key must have
+    /// [ended](Self::end); it is forgotten.
+    pub(crate) fn enter(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+        if let Some(earlier) = self.by_key.get(&record.key).cloned() {
             self.forget(&earlier, deferred);
         }
+        self.by_key.insert(record.key.clone(), Arc::clone(record));
+    }
+
+    fn create(&mut self, key: &RunKey, create: impl FnOnce(Epoch) -> Record) -> Arc<Record> {
         let epoch = self.newest_epoch.map_or_else(Epoch::now, Epoch::now_after);
         self.newest_epoch = Some(epoch);
         let record = Arc::new(create(epoch));
         if let Some(owner) = key.shared_owner() {
             *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
         }
-        self.by_key.insert(key.clone(), Arc::clone(&record));
         self.running.insert(epoch, Arc::clone(&record));
-        Ok(record)
+        record
+    }
+
+    /// Returns the number of runs whose end is not in the store yet.
+    pub(crate) fn ending(&self) -> usize {
+        self.ending.len()
+    }
+
+    /// Keeps a run that has ended, because the store has its end too.
+    pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>) {
+        if self.ending.remove(&record.epoch).is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let mut state = record.lock();
+        if !state.is_forgotten {
+            state.ended_at = Some(now);
+            self.kept.insert((now, record.epoch), Arc::clone(record));
+        }
     }
 
     /// Checks the limits for a new run.
@@ -118,7 +182,9 @@ impl Registry {
         };
         deferred.changed.push(Arc::clone(record));
         self.remove_running(record);
-        if let Some(ended_at) = ended_at {
+        if self.is_connected {
+            self.ending.insert(record.epoch, Arc::clone(record));
+        } else if let Some(ended_at) = ended_at {
             self.kept.insert((ended_at, record.epoch), Arc::clone(record));
         }
         true
@@ -206,7 +272,11 @@ impl Registry {
             }
             None => match self.lingering.pop() {
                 Some(lingering) => lingering.upgrade(),
-                None => return false,
+                // Its end cannot be exported as completed any more.
+                None => match self.ending.pop_first() {
+                    Some((_, ending)) => Some(ending),
+                    None => return false,
+                },
             },
         };
         if let Some(record) = record {

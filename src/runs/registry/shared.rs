@@ -2,15 +2,28 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
-use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper::Sweeper};
+use super::{
+    counters::{Counters, Counts},
+    deferred::Deferred,
+    registry::Registry,
+    sweeper::Sweeper,
+};
 use crate::{
     callback::catch_panic,
     history::sync::{Mutex, MutexGuard, lock},
-    runs::{Outcome, RunEnd, RunKey, RunsStats, options::Options, record::Record},
+    runs::{
+        Outcome, RunEnd, RunKey, RunsStats,
+        cluster::{Cluster, RunId},
+        options::Options,
+        record::Record,
+    },
 };
 
 /// The maximum number of rounds in which [`Shared::make_room`] evicts.
 const MAX_ROUNDS: usize = 32;
+
+/// The text of the error of a run that another process has declared dead.
+const FENCED: &str = "another process declared the run dead";
 
 /// The value of `retain_for` from which no run expires.
 const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
@@ -19,14 +32,22 @@ const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
 pub(crate) struct Shared {
     pub(crate) options: Options,
     pub(crate) counters: Arc<Counters>,
+    /// The connection to other processes, if there is one.
+    pub(crate) cluster: Option<Box<Cluster>>,
     registry: Mutex<Registry>,
     /// Notified when the last running run has ended.
     idle: Notify,
 }
 
 impl Shared {
-    pub(crate) fn new(options: Options) -> Self {
-        Self { options, counters: Arc::default(), registry: Mutex::default(), idle: Notify::new() }
+    pub(crate) fn new(options: Options, cluster: Option<Cluster>) -> Self {
+        Self {
+            options,
+            counters: Arc::default(),
+            registry: Mutex::new(Registry::new(cluster.is_some())),
+            idle: Notify::new(),
+            cluster: cluster.map(Box::new),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {
@@ -47,6 +68,9 @@ impl Shared {
             registry.has_sweeper |= needs_sweeper;
             (result, registry.running() == 0, needs_sweeper)
         };
+        if let Some(cluster) = &self.cluster {
+            cluster.exports.mark_all(&deferred.changed);
+        }
         let ends = deferred.wake();
         if is_idle {
             self.idle.notify_waiters();
@@ -82,6 +106,22 @@ impl Shared {
         })
     }
 
+    /// Returns the run of this process with this key, without forgetting those that are due.
+    pub(crate) fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
+        self.lock().get(key).cloned()
+    }
+
+    /// Keeps a run that has ended, because the store has its end too.
+    pub(crate) fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
+        self.with_registry(|registry, _| registry.acknowledge_end(record));
+    }
+
+    /// Reports the end of a run of a process that is dead.
+    pub(crate) fn report_dead(&self, run: &RunId, newest: u64) {
+        self.counters.count_dead();
+        self.report(&[RunEnd::of_dead(run, newest)]);
+    }
+
     /// Ends a run. Returns whether it was still running.
     pub(crate) fn end(
         self: &Arc<Self>,
@@ -95,9 +135,24 @@ impl Shared {
     /// Ends a run if no client is attached. Returns whether it did.
     pub(crate) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
         self.with_registry(|registry, deferred| {
-            let is_unattended = record.lock().readers.count() == 0;
+            let is_unattended = !record.lock().readers.is_attended(Instant::now());
             is_unattended && registry.end(record, outcome, None, deferred)
         })
+    }
+
+    /// Ends a run that another process has declared dead. That process reports the end.
+    pub(crate) fn fence(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) {
+        self.with_registry(|registry, deferred| {
+            if registry.end(record, outcome, Some(FENCED.into()), deferred) {
+                deferred.ends.pop();
+                self.counters.count_fence();
+            }
+        });
+    }
+
+    /// Returns the number of runs whose end is not in the store yet.
+    pub(crate) fn ending(&self) -> usize {
+        self.lock().ending()
     }
 
     /// Frees the key of a call that did not return an event stream.
@@ -119,6 +174,11 @@ impl Shared {
     /// [`MAX_ROUNDS`] are not enough.
     pub(crate) fn make_room(self: &Arc<Self>) {
         for _ in 0..MAX_ROUNDS {
+            if let Some(cluster) = &self.cluster
+                && self.is_over_limit()
+            {
+                cluster.mirrors.evict();
+            }
             while self.is_over_limit() && self.with_registry(Registry::evict_ended) {}
             if !self.is_over_limit() {
                 return;
@@ -141,12 +201,27 @@ impl Shared {
         self.lock().running()
     }
 
+    pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
+        self.lock().running_of(owner)
+    }
+
     pub(crate) fn stats(&self) -> RunsStats {
-        let (running, kept) = {
+        let mut counts = {
             let registry = self.lock();
-            (registry.running(), registry.kept())
+            Counts { running: registry.running(), kept: registry.kept(), ..Counts::default() }
         };
-        self.counters.stats(running, kept)
+        if let Some(cluster) = &self.cluster {
+            counts.mirrors = cluster.mirrors.len();
+            counts.waiting_exports = cluster.exports.waiting();
+        }
+        self.counters.stats(counts)
+    }
+
+    /// Waits until other processes can read all runs that have ended, or for a short time.
+    pub(crate) async fn exported(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.wait_until(|| self.ending() == 0).await;
+        }
     }
 
     /// Refuses all further runs.
