@@ -43,11 +43,6 @@ impl Cluster {
         Process::start(&url, self.lease, GRACE, &self.calls).await
     }
 
-    /// Replaces a process that has ended by a new one.
-    pub(crate) async fn restart(&mut self, at: usize) {
-        self.processes[at] = self.new_process(at).await;
-    }
-
     pub(crate) fn address(&self, at: usize) -> SocketAddr {
         self.processes[at].address
     }
