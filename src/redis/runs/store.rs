@@ -109,13 +109,16 @@ impl Store for RedisStore {
     }
 
     fn subscribe(&self, run: &RunId) -> Pending<Result<(), StoreError>> {
-        let (inner, run) = (Arc::clone(&self.inner), run.clone());
-        Box::pin(async move { inner.subscribe(&run).await })
+        let (inner, channel) = (Arc::clone(&self.inner), self.inner.keys.channel(run));
+        // At once: an earlier `unsubscribe` that has not been sent yet must find it.
+        inner.subscriptions.add(channel.clone(), run);
+        Box::pin(async move { inner.subscribe(channel).await })
     }
 
     fn unsubscribe(&self, run: &RunId) {
-        let (inner, run) = (Arc::clone(&self.inner), run.clone());
-        self.runtime.spawn(async move { inner.unsubscribe(&run).await });
+        let (inner, channel) = (Arc::clone(&self.inner), self.inner.keys.channel(run));
+        inner.subscriptions.remove(&channel);
+        self.runtime.spawn(async move { inner.unsubscribe(&channel).await });
     }
 }
 
@@ -243,25 +246,18 @@ impl Inner {
         with(&mut self.page_size.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    async fn subscribe(&self, run: &RunId) -> Result<(), StoreError> {
-        let channel = self.keys.channel(run);
+    async fn subscribe(&self, channel: String) -> Result<(), StoreError> {
         let _changing = self.subscriptions.changing.lock().await;
-        let session = self.session()?;
-        self.subscriptions.add(channel.clone(), run);
-        let subscribed = session.subscribe(std::slice::from_ref(&channel)).await;
-        subscribed.map_err(|error| {
-            _ = self.subscriptions.remove(&channel);
-            failure::lost(&error)
-        })
+        let subscribed = self.session()?.subscribe(&[channel]).await;
+        subscribed.map_err(|error| failure::lost(&error))
     }
 
-    async fn unsubscribe(&self, run: &RunId) {
-        let channel = self.keys.channel(run);
+    async fn unsubscribe(&self, channel: &str) {
         let _changing = self.subscriptions.changing.lock().await;
-        if self.subscriptions.remove(&channel)
+        if !self.subscriptions.has(channel)
             && let Ok(session) = self.session()
         {
-            session.unsubscribe(&channel).await;
+            session.unsubscribe(channel).await;
         }
     }
 }

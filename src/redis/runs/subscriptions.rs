@@ -16,14 +16,9 @@ pub(super) struct Subscriptions {
     /// The channel of hints to this process.
     control: String,
     inbox: Inbox,
-    runs: Mutex<HashMap<String, Subscription>>,
-    /// Held while the server's subscriptions change, so that they do in the order of these.
+    runs: Mutex<HashMap<String, RunId>>,
+    /// Held while the server's subscriptions change, so that they follow these.
     pub(super) changing: tokio::sync::Mutex<()>,
-}
-
-struct Subscription {
-    run: RunId,
-    count: usize,
 }
 
 impl Subscriptions {
@@ -39,21 +34,15 @@ impl Subscriptions {
     }
 
     pub(super) fn add(&self, channel: String, run: &RunId) {
-        let mut runs = self.runs();
-        let new = || Subscription { run: run.clone(), count: 0 };
-        runs.entry(channel).or_insert_with(new).count += 1;
+        self.runs().insert(channel, run.clone());
     }
 
-    /// Removes a subscription. Returns whether it was the last one of the channel.
-    pub(super) fn remove(&self, channel: &str) -> bool {
-        let mut runs = self.runs();
-        let Some(subscription) = runs.get_mut(channel) else { return false };
-        subscription.count -= 1;
-        let is_last = subscription.count == 0;
-        if is_last {
-            runs.remove(channel);
-        }
-        is_last
+    pub(super) fn remove(&self, channel: &str) {
+        self.runs().remove(channel);
+    }
+
+    pub(super) fn has(&self, channel: &str) -> bool {
+        self.runs().contains_key(channel)
     }
 
     /// Passes on a message of the server. Returns `false` if the connection is broken.
@@ -85,7 +74,7 @@ impl Subscriptions {
             return;
         }
         let Ok(channel) = std::str::from_utf8(channel) else { return };
-        let run = self.runs().get(channel).map(|subscription| subscription.run.clone());
+        let run = self.runs().get(channel).cloned();
         if let (Some(run), Some(push)) = (run, parse_push(message)) {
             self.inbox.push(&run, push);
         }
@@ -95,7 +84,7 @@ impl Subscriptions {
         self.inbox.lose_pushes();
     }
 
-    fn runs(&self) -> MutexGuard<'_, HashMap<String, Subscription>> {
+    fn runs(&self) -> MutexGuard<'_, HashMap<String, RunId>> {
         self.runs.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

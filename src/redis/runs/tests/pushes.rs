@@ -1,7 +1,11 @@
 //! What other processes receive.
 
+use std::time::Duration;
+
+use tokio::time::timeout;
+
 use super::{
-    process::{Process, Received, append, check, completed, replace, run, sync},
+    process::{PATIENCE, Process, Received, append, check, completed, replace, run, sync},
     server::Server,
 };
 use crate::runs::{
@@ -70,26 +74,46 @@ async fn subscriptions_survive_a_restart_of_the_server() {
     assert!(matches!(p.receive().await, Received::Hint(_)), "hints too");
 }
 
-/// Each mirror subscribes for itself. The last one that leaves ends the subscription.
 #[tokio::test]
-async fn channel_is_left_with_the_last_subscription() {
+async fn run_that_is_unsubscribed_passes_no_pushes() {
     let Some(server) = Server::start().await else { return };
     let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
     let (name, other) = (run("name", "k1"), run("other", "k2"));
     p.begin(&name).await;
     p.begin(&other).await;
-    for run in [&name, &name, &other] {
-        q.store.subscribe(run).await.unwrap();
-    }
+    q.store.subscribe(&name).await.unwrap();
     q.store.unsubscribe(&name);
-    // Changes of subscriptions are executed in order.
     q.store.subscribe(&other).await.unwrap();
     _ = p.execute(append(&name, 1, 1, "event")).await;
-    assert!(matches!(q.receive().await, Received::Push(run, _) if run == name));
-    q.store.unsubscribe(&name);
-    tokio::task::yield_now().await;
-    q.store.subscribe(&other).await.unwrap();
-    _ = p.execute(append(&name, 2, 2, "event")).await;
     _ = p.execute(append(&other, 1, 1, "event")).await;
     assert!(matches!(q.receive().await, Received::Push(run, _) if run == other));
+    until_subscribed(&server, 1 + 1 + 1).await;
+}
+
+/// A new client arrives while the last one leaves.
+#[tokio::test]
+async fn run_that_is_subscribed_again_at_once_stays_subscribed() {
+    let Some(server) = Server::start().await else { return };
+    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let (name, other) = (run("name", "k1"), run("other", "k2"));
+    p.begin(&name).await;
+    q.store.subscribe(&name).await.unwrap();
+    for last in 1..=50 {
+        q.store.unsubscribe(&name);
+        q.store.subscribe(&name).await.unwrap();
+        tokio::task::yield_now().await;
+        q.store.subscribe(&other).await.unwrap();
+        _ = p.execute(append(&name, last, last, "event")).await;
+        assert!(matches!(q.receive().await, Received::Push(run, _) if run == name));
+    }
+}
+
+/// Waits until the server has this number of channels. Each process has one for hints.
+async fn until_subscribed(server: &Server, channels: usize) {
+    let is_subscribed = async {
+        while server.command::<Vec<String>>("PUBSUB CHANNELS").await.len() != channels {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    timeout(PATIENCE, is_subscribed).await.expect("the channels in time");
 }
