@@ -261,6 +261,33 @@ impl Log {
         }
     }
 
+    /// Copies the first events above `seen` until they exceed `max` bytes. Returns the sequence
+    /// numbers of the first and the last one, and their bytes.
+    #[cfg(feature = "runs")]
+    pub(crate) fn copy_after(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
+        let from = self.index_after(seen);
+        let first = self.entries.get(from)?;
+        if first.bytes.len() >= max || from + 1 == self.entries.len() {
+            return Some((first.sequence, first.sequence, first.bytes.clone()));
+        }
+        let (mut last, mut bytes) = (first.sequence, Vec::new());
+        for entry in self.entries.range(from..) {
+            if !bytes.is_empty() && bytes.len() + entry.bytes.len() > max {
+                break;
+            }
+            bytes.extend_from_slice(&entry.bytes);
+            last = entry.sequence;
+        }
+        Some((first.sequence, last, bytes.into()))
+    }
+
+    /// Evicts all events, and treats the events up to `sequence` as evicted.
+    #[cfg(feature = "runs")]
+    pub(crate) fn skip_to(&mut self, sequence: u64, drops: &mut DeferredDrops) {
+        self.evict(usize::MAX, drops);
+        self.evicted = Evicted { up_to: sequence, is_exact: true };
+    }
+
     /// Returns the newest evicted sequence number above `seen`, if any.
     pub(crate) fn evicted_after(&self, seen: u64) -> Option<u64> {
         (self.evicted.up_to > seen).then_some(self.evicted.up_to)

@@ -43,14 +43,14 @@ use crate::connection::Client;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
-    when: When,
+    pub(super) when: When,
     /// How much longer a call may take than other requests.
-    grace: Duration,
-    retry: Option<Retry>,
+    pub(super) grace: Duration,
+    pub(super) retry: Option<Retry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum When {
+pub(super) enum When {
     PerClient,
     AtOnce,
     SpreadOver(Duration),

@@ -8,6 +8,8 @@ mod max_age;
 mod resolved;
 mod retry;
 mod stream_options;
+#[cfg(feature = "runs")]
+mod travel;
 
 pub use self::{
     drain::Drain, heartbeat::Heartbeat, max_age::MaxAge, retry::Retry,

@@ -3,15 +3,15 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::{
-    Error, connector::Connector, gate::Session, mutant, reader::Reader, stop::Stop, stream::Stream,
+    Error,
+    backoff::{self, Backoff},
+    connector::Connector,
+    gate::Session,
+    mutant,
+    reader::Reader,
+    stop::Stop,
+    stream::Stream,
 };
-
-/// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
-const BASE_BACKOFF: Duration = Duration::from_millis(50);
-/// The maximum delay before any attempt.
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// After a session of this length, the delays start over.
-const STABLE_SESSION: Duration = Duration::from_secs(5);
 
 /// A task that follows the stream until the hub is closed or dropped, and reconnects when a
 /// connection breaks.
@@ -44,18 +44,15 @@ impl Follower {
     }
 
     async fn follow(&mut self, mut reading: Stream, mut session: Session) {
-        let mut attempts = 0;
+        let mut backoff = Backoff::up_to(backoff::MAX);
         loop {
             let opened = Instant::now();
             let Stop::Error(error) = self.follow_session(reading, session).await else { return };
             self.end_session(&error);
             warn!(error = %super::health::display_with_sources(&error), "connection to Redis lost");
-            if opened.elapsed() >= STABLE_SESSION {
-                attempts = 0;
-            }
+            backoff.end_session(opened.elapsed());
             (reading, session) = loop {
-                sleep(backoff(attempts)).await;
-                attempts = attempts.saturating_add(1);
+                sleep(backoff.next()).await;
                 match self.reconnect().await {
                     Ok(connected) => break connected,
                     Err(Stop::Closed) => return,
@@ -154,11 +151,4 @@ impl Follower {
         }
         Ok(())
     }
-}
-
-/// Returns the delay before an attempt: a random value from half of the maximum up to the maximum,
-/// which doubles with each attempt. Processes therefore do not reconnect at the same time.
-fn backoff(attempts: u32) -> Duration {
-    let max = BASE_BACKOFF.saturating_mul(1 << attempts.min(8)).min(MAX_BACKOFF);
-    max.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -109,6 +109,7 @@
 //! There is no Sentinel client.
 
 mod acknowledgements;
+mod backoff;
 mod builder;
 mod clock;
 mod connector;
@@ -119,6 +120,8 @@ mod gate;
 mod health;
 mod identity;
 mod last_entry;
+#[cfg(feature = "runs")]
+mod lease;
 mod marker;
 mod mutant;
 pub mod operating;
@@ -127,6 +130,8 @@ mod publisher;
 mod reader;
 mod recent;
 mod reply;
+#[cfg(feature = "runs")]
+mod runs;
 #[cfg(tower_sse_simulation)]
 mod simulation;
 mod stop;

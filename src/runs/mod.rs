@@ -152,47 +152,29 @@
 //! an id gets `404`, and the service is not called again.
 
 mod answer;
-mod attachment;
-mod body;
 mod builder;
 mod call;
-mod claim;
-mod counters;
-mod cutter;
-mod deferred;
+pub(crate) mod cluster;
 mod error;
 mod key;
-mod layer;
 mod options;
 mod outcome;
-mod producer;
-mod reader;
-mod readers;
 pub mod recipes;
 mod record;
-mod recorder;
 mod registry;
 mod run;
 #[allow(clippy::module_inception)]
 mod runs;
-mod service;
-mod shared;
-mod span;
-mod start;
-mod state;
-mod sweeper;
-mod task;
 
 pub use self::{
-    attachment::Attachment,
-    body::{AnswerBody, RunBody},
+    answer::{AnswerBody, Attachment, RunBody},
     builder::RunsBuilder,
-    counters::RunsStats,
+    call::{RunFuture, RunLayer, RunService},
+    cluster::RunStore,
     error::{RunError, StartError},
     key::{InvalidKey, RunKey},
-    layer::RunLayer,
     outcome::{Outcome, RunEnd},
+    registry::RunsStats,
     run::Run,
     runs::Runs,
-    service::{RunFuture, RunService},
 };

@@ -4,10 +4,10 @@ use http::{Request, Response, request::Parts};
 use tokio::time::timeout;
 
 use super::{
-    AnswerBody, InvalidKey, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats,
+    AnswerBody, InvalidKey, Run, RunKey, RunLayer, RunStore, RunsBuilder, RunsStats,
     answer::{self, Requester},
     options::Options,
-    shared::Shared,
+    registry::Shared,
 };
 use crate::connection::LastEventId;
 
@@ -78,7 +78,17 @@ impl Runs {
     }
 
     pub(super) fn of(options: Options) -> Self {
-        Self { shared: Arc::new(Shared::new(options)) }
+        Self { shared: Arc::new(Shared::new(options, None)) }
+    }
+
+    /// Creates runs that all processes with the same store share, with the default limits. See
+    /// [`RunsBuilder::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store if it cannot connect.
+    pub async fn connect<S: RunStore>(store: S) -> Result<Self, S::Error> {
+        Self::builder().connect(store).await
     }
 
     /// Creates a layer that makes the event streams of a service resumable without a change to the
@@ -138,8 +148,11 @@ impl Runs {
     ///
     /// Dropping the future detaches the client.
     pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<AnswerBody>> {
-        let record = self.shared.get(key)?;
-        answer::answer(&record, &Requester::of_parts(parts)).await
+        let requester = Requester::of_parts(parts);
+        match self.shared.find(key, requester.last.as_ref()).await {
+            Ok(record) => answer::answer(&record?, &requester).await,
+            Err(error) => Some(error.answer_to(requester.client)),
+        }
     }
 
     /// Cancels the run with this key, and returns whether it was starting or running.
@@ -152,23 +165,43 @@ impl Runs {
     /// The run is cancelled at the first poll. If the future is dropped before that, nothing
     /// happens.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
-        let Some(record) = self.shared.get(key) else {
-            return false;
-        };
         let last = last.into().filter(|last| !last.is_empty());
-        last.is_none_or(|last| record.has_assigned(&last))
-            && self.shared.end(&record, Outcome::Cancelled, None)
+        self.shared.cancel(key, last.as_ref()).await
     }
 
     /// Returns the run with this key, if it is starting, running, or has ended and is kept.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
-        let record = self.shared.get(key)?;
+        let record = self.shared.find(key, None).await.ok().flatten()?;
         Some(Run::new(Arc::clone(&self.shared), record, false))
     }
 
     /// Returns the number of runs that are starting or running.
     pub async fn running(&self) -> usize {
         self.shared.running()
+    }
+
+    /// Returns the runs of an owner that are starting or running at this process, the oldest first.
+    ///
+    /// A page that was reloaded can show them: [`Run::key`] has their names, and [`Run::age`] their
+    /// ages. It takes time in proportion to the number of all running runs.
+    ///
+    /// ```
+    /// use tower_sse::runs::Runs;
+    ///
+    /// async fn names(runs: &Runs, user: &str) -> Vec<String> {
+    ///     let running = runs.running_of(user).await;
+    ///     running.iter().map(|run| run.key().name().to_owned()).collect()
+    /// }
+    /// # _ = names;
+    /// ```
+    ///
+    /// # Several processes
+    ///
+    /// Runs of other processes are not returned, because no process knows all runs of an owner.
+    pub async fn running_of(&self, owner: &str) -> Vec<Run> {
+        let records = self.shared.running_of(owner);
+        let run = |record| Run::new(Arc::clone(&self.shared), record, false);
+        records.into_iter().map(run).collect()
     }
 
     /// Returns statistics of all runs, for an endpoint such as `/metrics`.
@@ -212,6 +245,7 @@ impl Runs {
         if timeout(grace, self.shared.idle()).await.is_err() {
             self.shared.interrupt();
         }
+        self.shared.exported().await;
     }
 }
 
