@@ -11,6 +11,8 @@ pub(crate) struct Account {
     pub(crate) ended: AtomicU64,
     /// The streams that their clients left.
     pub(crate) left: AtomicU64,
+    /// The streams of clients that returned to a run when it was abandoned.
+    pub(crate) failed: AtomicU64,
     pub(crate) refused: AtomicU64,
     /// The clients that returned too late to a run.
     pub(crate) missed: AtomicU64,
@@ -22,10 +24,10 @@ impl Account {
     /// figures include the streams that it has drained at the end.
     pub(crate) fn assert_matches(&self, server: &Figures, plan: &Plan) {
         let drained = plan.max_streams() as u64;
-        let [opened, ended, left, refused, runs] =
-            [&self.opened, &self.ended, &self.left, &self.refused, &self.runs]
+        let [opened, ended, left, failed, refused, runs] =
+            [&self.opened, &self.ended, &self.left, &self.failed, &self.refused, &self.runs]
                 .map(|count| count.load(Relaxed));
-        assert_eq!(opened, ended + left);
+        assert_eq!(opened, ended + left + failed);
         assert_eq!(server.opened, opened + drained);
         // One more, at the limit.
         assert_eq!(server.refused, refused + 1);
@@ -35,11 +37,16 @@ impl Account {
             (server.opened, &server.closed)
         );
         assert_eq!(server.closed.values().sum::<u64>(), server.opened);
-        let reasons: Vec<_> = server.closed.keys().map(String::as_str).collect();
-        assert_eq!(reasons, ["disconnected", "drained", "ended"]);
-        assert_eq!(server.closed["drained"], drained);
+        let closed = |reason| server.closed.get(reason).copied().unwrap_or_default();
+        assert_eq!((closed("drained"), closed("failed")), (drained, failed));
+        assert_eq!(
+            closed("ended") + closed("disconnected"),
+            opened - failed,
+            "closed for another reason: {:?}",
+            server.closed
+        );
         // A client can leave while the end is on its way to it.
-        assert!(server.closed["ended"] >= ended, "{ended}");
+        assert!(closed("ended") >= ended, "{ended}");
 
         assert_eq!(server.started, runs);
         assert_eq!(server.ended.values().sum::<u64>() + server.running, runs);

@@ -10,7 +10,7 @@ use crate::{
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 150.0;
 const LEFT: f64 = 80.0;
-const TOP: f64 = 50.0;
+const TOP: f64 = 60.0;
 /// The distance between the tops of two panels.
 const PITCH: f64 = HEIGHT + 40.0;
 
