@@ -355,4 +355,4 @@
 
 // Names for the links above.
 #[allow(unused_imports)]
-use super::{Outcome, Run, RunKey, Runs, RunsBuilder};
+use super::{Outcome, Run, RunEnd, RunKey, Runs, RunsBuilder};
