@@ -20,8 +20,8 @@ pub enum Outcome {
     Cancelled,
     /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
-    /// The server [shut down](super::Runs::drain), or its runtime did. The body of every attached
-    /// client fails.
+    /// The server [shut down](super::Runs::drain), or its runtime did, or the process died. The body
+    /// of every attached client fails.
     Interrupted,
 }
 

@@ -11,7 +11,8 @@ use super::{
 };
 use crate::connection::LastEventId;
 
-/// The runs of one process, by key, with their limits.
+/// The runs of one process, by key, with their limits. With [`connect`](Self::connect), processes
+/// share their runs.
 ///
 /// Clones share the same runs. Running runs continue after the last clone is dropped.
 ///
@@ -36,7 +37,8 @@ use crate::connection::LastEventId;
 ///   events of any run that has ended and is kept.
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all events.
-/// - At a limit or during a shutdown, a request that would start a run gets the refusal
+/// - At a limit, during a shutdown, or while the [store](super#several-processes) cannot be reached,
+///   a request that would start a run gets the refusal
 ///   [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is. At a limit,
 ///   `replace` still takes the place of a running run.
 ///
@@ -57,9 +59,9 @@ use crate::connection::LastEventId;
 /// - If a run is replaced before its call has answered, clients that only wait for the call get the
 ///   new run. `answer` returns `None` for them.
 ///
-/// [`Completed`]: Outcome::Completed
-/// [`Cancelled`]: Outcome::Cancelled
-/// [`Interrupted`]: Outcome::Interrupted
+/// [`Completed`]: super::Outcome::Completed
+/// [`Cancelled`]: super::Outcome::Cancelled
+/// [`Interrupted`]: super::Outcome::Interrupted
 #[derive(Clone)]
 pub struct Runs {
     pub(super) shared: Arc<Shared>,
@@ -163,7 +165,8 @@ impl Runs {
     /// # Cancel safety
     ///
     /// The run is cancelled at the first poll. If the future is dropped before that, nothing
-    /// happens.
+    /// happens. With [several processes](super#several-processes), the run may or may not be
+    /// cancelled if the future is dropped.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
         let last = last.into().filter(|last| !last.is_empty());
         self.shared.cancel(key, last.as_ref()).await
@@ -211,7 +214,7 @@ impl Runs {
     }
 
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` until the running
-    /// ones have ended, and ends the rest as [`Interrupted`](Outcome::Interrupted).
+    /// ones have ended, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
     /// The server's graceful shutdown waits until the bodies of all clients have ended, so drain
     /// the runs at the same time:
@@ -238,7 +241,7 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, no run starts, even if the future is dropped. Dropping it does not
+    /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping it does not
     /// interrupt any run.
     pub async fn drain(&self, grace: Duration) {
         self.shared.start_draining();

@@ -7,6 +7,7 @@ mod app;
 mod claims;
 mod client;
 mod cluster;
+mod cost;
 mod deaths;
 mod deploys;
 mod partitions;

@@ -40,7 +40,8 @@ fn serves_until_sigterm() {
     Runtime::new().unwrap().block_on(async {
         let mut terminated = signal(SignalKind::terminate()).unwrap();
         let redis = Redis::open(url).unwrap().key("app").lease(lease);
-        let runs = Runs::builder().max_running_per_owner(100_000).connect(redis).await.unwrap();
+        let limits = Runs::builder().max_running(100_000).max_running_per_owner(100_000);
+        let runs = limits.connect(redis).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shutdown = CancellationToken::new();
         let app = Service::new(runs.clone(), PathBuf::from(calls)).app(shutdown.clone());

@@ -88,11 +88,12 @@ async fn stalled_for_as_long_as_a_lease() {
 #[tokio::test]
 #[ignore = "of .ci/slow runs-cluster"]
 async fn away_for_longer_than_two_leases() {
-    let Some(cluster) = Cluster::start().await else { return };
+    let Some(redis) = Server::start_durable().await else { return };
+    let Some(cluster) = Cluster::start_on(redis, LEASE).await else { return };
     nothing_is_lost_while(cluster, 6, async |cluster| {
         cluster.redis.kill();
         sleep(Duration::from_secs(8)).await;
-        cluster.redis.restart().await;
+        cluster.redis.restart_with(Data::All).await;
     })
     .await;
 }

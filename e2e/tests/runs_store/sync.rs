@@ -14,7 +14,15 @@ async fn lease_and_keys_are_renewed() {
     let deadline: u64 = store.get("l").await.parse().unwrap();
     let now = store.server.now().await;
     assert!(deadline > now + LEASE - 5_000, "{deadline} at {now}");
-    assert!(store.ttl().await > 290_000);
+    let now = store.server.now().await;
+    for (kept_since, is_renewed) in
+        [(now - 20_000, false), (now - 40_000, true), (now + 9_000, true)]
+    {
+        store.set("t", kept_since).await;
+        _ = store.command(&["PEXPIRE", "app:run:{owner:name}", "100000"]).await;
+        assert_eq!(store.sync("a1", "p", Sync::default()).await, "ok 0 1 0");
+        assert_eq!(store.ttl().await > 290_000, is_renewed, "{kept_since} at {now}");
+    }
     assert_eq!(store.look().await, "live a1 p running 0");
 }
 

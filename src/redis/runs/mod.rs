@@ -31,6 +31,7 @@
 //! | `l`, `d` | the end of the lease in milliseconds, and its duration |
 //! | `w` | until when a client of another process watches the run, in milliseconds |
 //! | `x`, `y` | when the owner was seen late first and last, in milliseconds |
+//! | `t` | since when the keys are kept for their time, in milliseconds |
 //! | `h` | the encoded options of the handler |
 //! | `b` | how and by which process the run was ended |
 //!

@@ -286,6 +286,15 @@ impl Export {
         if self.failures >= MAX_FAILURES { Effect::Refused } else { Effect::None }
     }
 
+    /// Lets the run be, because the store has its end or will never have it.
+    pub(crate) fn settle(&mut self, until: Instant) {
+        self.ended_until = Some(until);
+        self.needs_sync = false;
+        self.restores = false;
+        self.stored_bytes = 0;
+        self.stored.clear();
+    }
+
     /// Records that a reply is missing: what the store has is unknown.
     pub(crate) const fn forget_connection(&mut self) {
         self.connection = 0;
@@ -293,11 +302,11 @@ impl Export {
 
     /// Returns when the run needs its next command, after all replies to the last ones.
     pub(crate) fn next_due(&self, has_failed: bool, connection: u64, now: Instant) -> Instant {
+        if has_failed && (!self.is_done() || self.restores || self.needs_sync) {
+            return now + RETRY_DELAY;
+        }
         if let Some(until) = self.ended_until {
             return if self.restores || self.needs_sync { now } else { until };
-        }
-        if has_failed {
-            return now + RETRY_DELAY;
         }
         let (phase, newest, _) = self.record.progress();
         let is_out_of_step = self.connection != connection || self.restores || self.needs_sync;

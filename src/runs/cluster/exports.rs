@@ -243,12 +243,9 @@ impl Exports {
                 continue;
             }
             if export.ended_until.is_none() {
-                export.ended_until = Some(now + ENDED_EXPORT);
-                if export.record.phase() == Phase::Void {
-                    export.ended_until = Some(now);
-                }
+                let is_void = export.record.phase() == Phase::Void;
                 let (run, bytes) = (export.run(), export.stored_bytes);
-                export.stored_bytes = 0;
+                export.settle(if is_void { now } else { now + ENDED_EXPORT });
                 let record = Arc::clone(&export.record);
                 queue.ended.add(run, bytes, now);
                 consequences.push(Consequence { record, effect });

@@ -85,6 +85,9 @@ struct Faults {
     is_away: bool,
     lost_replies: usize,
     loses_pushes: bool,
+    /// The result of every command that names this run, instead of a reply.
+    refused: Option<(RunId, StoreError)>,
+    panics: usize,
     delay: Duration,
     connection: Option<watch::Sender<Connection>>,
     number: u64,
@@ -146,6 +149,21 @@ impl MemoryStore {
         locked(&self.faults).loses_pushes = loses;
     }
 
+    /// Returns whether a process is connected over this connection.
+    pub(crate) fn is_used(&self) -> bool {
+        locked(&self.faults).connection.is_some()
+    }
+
+    /// Refuses every command of this process that names a run.
+    pub(crate) fn refuse(&self, run: RunId, error: StoreError) {
+        locked(&self.faults).refused = Some((run, error));
+    }
+
+    /// Panics instead of executing the next commands.
+    pub(crate) fn panic(&self, calls: usize) {
+        locked(&self.faults).panics = calls;
+    }
+
     pub(crate) fn set_delay(&self, delay: Duration) {
         locked(&self.faults).delay = delay;
     }
@@ -180,6 +198,12 @@ struct Link {
     process: ProcessId,
 }
 
+impl Drop for Link {
+    fn drop(&mut self) {
+        locked(&self.store.faults).connection = None;
+    }
+}
+
 impl Store for Link {
     fn lease(&self) -> Duration {
         self.store.lease
@@ -201,6 +225,10 @@ impl Store for Link {
             if !delay.is_zero() {
                 sleep(delay).await;
             }
+            if std::mem::take(&mut locked(&store.faults).panics) > 0 {
+                panic!("the store panics");
+            }
+            let refusal = locked(&store.faults).refused.clone();
             let is_lost = {
                 let mut faults = locked(&store.faults);
                 if faults.is_away || connection.is_some_and(|number| number != faults.number) {
@@ -213,10 +241,15 @@ impl Store for Link {
             let mut sent = Vec::new();
             let replies = {
                 let mut server = store.server();
-                let execute = |command: &Command| {
+                let mut execute = |command: &Command| {
+                    if let Some((run, error)) = &refusal
+                        && run_of(command) == Some(run)
+                    {
+                        return Err(error.clone());
+                    }
                     Ok(server.execute(command, &process, store.lease, &mut sent))
                 };
-                commands.iter().map(execute).collect()
+                commands.iter().map(&mut execute).collect()
             };
             store.deliver(sent);
             if is_lost {
@@ -261,6 +294,19 @@ impl Store for Link {
 
 fn refused(commands: &[Command], error: &StoreError) -> Vec<Result<Reply, StoreError>> {
     commands.iter().map(|_| Err(error.clone())).collect()
+}
+
+fn run_of(command: &Command) -> Option<&RunId> {
+    match command {
+        Command::Look(_) => None,
+        Command::Claim(run) => Some(run),
+        Command::Replace(replace) => Some(&replace.run),
+        Command::Sync(sync) => Some(&sync.run),
+        Command::Append(append) => Some(&append.run),
+        Command::Trim(trim) => Some(&trim.run),
+        Command::End(end) => Some(&end.run),
+        Command::Check(check) => Some(&check.run),
+    }
 }
 
 enum Sent {

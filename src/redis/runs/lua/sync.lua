@@ -47,19 +47,24 @@ if is_restoring then
 end
 local entries = redis.call('XLEN', stream)
 local is_behind = expected and not is_restoring and entries ~= expected
-local begins = false
+local begins, is_new = false, is_restoring
 if head ~= '' and not is_behind then
   if entries == 0 then
     -- A stream whose entries were all deleted would refuse the id.
     redis.call('DEL', stream)
     redis.call('XADD', stream, '0-1', 'v', VERSION, 'h', head)
-    entries = 1
+    entries, is_new = 1, true
   end
   begins = claim.state == 'starting'
   if begins then redis.call('HSET', key, 's', 'running', 'h', head) end
 end
-redis.call('PEXPIRE', key, ttl)
-redis.call('PEXPIRE', stream, ttl)
-redis.call('HSET', key, 'l', now + lease, 'd', lease)
+-- Most renewals of a lease need not keep the keys for longer.
+local kept_since = claim.kept_since
+if is_new or not kept_since or kept_since > now or now - kept_since > ttl / 8 then
+  redis.call('PEXPIRE', key, ttl)
+  redis.call('PEXPIRE', stream, ttl)
+  kept_since = now
+end
+redis.call('HSET', key, 'l', now + lease, 'd', lease, 't', kept_since)
 if begins then redis.call('PUBLISH', channel, 'h' .. head) end
 return { is_behind and 'behind' or 'ok', newest, entries, math.max(claim.watched - now, 0) }

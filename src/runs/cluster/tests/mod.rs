@@ -3,6 +3,7 @@
 mod away;
 mod claims;
 mod ends;
+mod faults;
 mod layer;
 mod live;
 mod owner_dies;
