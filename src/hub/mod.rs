@@ -188,5 +188,5 @@ pub use self::{
     publish::{PublishError, Receipt},
     retention::Retention,
     stats::HubStats,
-    subscription::{GapPolicy, Subscribe, Subscription},
+    subscription::{GapPolicy, Messages, Subscribe, Subscription},
 };
