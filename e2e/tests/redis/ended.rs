@@ -7,7 +7,7 @@ use tower_sse::{
     hub::{Hub, PublishError},
 };
 
-use crate::{client::Client, server::Server};
+use crate::{client::Client, server::Server, until};
 
 /// Returns the data of all messages until the stream ends.
 async fn rest(client: &mut Client) -> Vec<String> {
@@ -103,8 +103,8 @@ async fn name_is_free_in_all_processes_by_the_time_of_the_log() {
             Err(error) => panic!("{error:?}"),
         }
     };
+    until(|| hubs.iter().all(|hub| hub.position() == receipt.id())).await;
     for hub in &hubs {
-        crate::until(|| hub.position() == receipt.id()).await;
         let mut client = Client::connect(hub, &["a"]);
         hub.publish("a", "3").await.unwrap();
         assert_eq!(client.data(1).await, ["3"]);
