@@ -125,9 +125,11 @@
 //! - With `recent(1)`, a visitor receives the latest state at once, even after the end.
 //! - An `EventSource` that reconnects after the last event receives `204`, and stops. Page code that
 //!   closes it on `done` saves that request.
-//! - The hub forgets the topic after [`retain_for`](HubBuilder::retain_for). The table of jobs has to
-//!   outlive it: a stream of an unknown topic waits for events.
-//! - The example `job` is a complete program with a page.
+//! - The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a
+//!   forgotten topic waits for events. The table of jobs has to outlive it and answer then.
+//! - The example [`job`] is a complete program with a page.
+//!
+//! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
 //!
 //! # Only the newest value
 //!
