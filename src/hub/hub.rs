@@ -61,14 +61,15 @@ impl Hub {
     /// for a slow client.
     ///
     /// - Without a broker, the future is ready at its first poll.
-    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. Every process,
-    ///   including this one, receives the event from the broker, possibly after the future is
-    ///   ready.
+    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement, and until this
+    ///   process has received the event from the broker. That wait ends if this process receives
+    ///   nothing for 250 ms, because it is cut off, or at the broker's deadline. Other processes may receive the event later.
     ///
     /// # Errors
     ///
     /// Returns an error if the value does not convert into an event, if the event has no data or
-    /// has an id, or if the hub is [closed](Self::close). With a broker, [`PublishError`]
+    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With a
+    /// broker, [`PublishError`]
     /// distinguishes events that were certainly not published from those that may have been.
     ///
     /// # Cancel safety
@@ -94,7 +95,7 @@ impl Hub {
     /// # Errors
     ///
     /// Returns an error if the value does not convert into an event, if the event has no data or
-    /// has an id, or if the hub is [closed](Self::close).
+    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
     ///
     /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
     /// acknowledgement it cannot await. The first such call on a hub logs a WARN line (feature

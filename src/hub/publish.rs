@@ -21,7 +21,7 @@ impl Receipt {
     ///
     /// - Without a [broker](super::Hub::connect) they are counted at publication. Each of them
     ///   sends the event, unless it ends first or the event is evicted first.
-    /// - With a broker they are counted at its acknowledgement. Subscriptions in other processes
+    /// - With a broker they are counted once this process has received the event. Subscriptions in other processes
     ///   are not counted.
     #[must_use]
     pub const fn subscribers(&self) -> usize {

@@ -12,6 +12,7 @@ mod loss;
 mod loss_starts;
 mod many;
 mod memory;
+mod messages;
 mod model;
 mod naive;
 mod outcomes;

@@ -8,6 +8,7 @@ mod acl;
 mod ahead;
 mod client;
 mod cluster;
+mod ended;
 mod failover;
 mod keys;
 mod load;

@@ -11,8 +11,8 @@ pub trait Publisher: Send + Sync + 'static {
     /// sent before its first poll.
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing;
 
-    /// Returns how long an acknowledged event may take until this process receives it, or `None` if
-    /// the publisher does not wait for that.
+    /// Returns how long a publisher waits until this process has received its acknowledged event, or
+    /// `None` if it does not wait.
     fn arrival_deadline(&self) -> Option<Duration>;
 
     /// Returns the highest sequence number that the broker may have assigned so far. A client's id

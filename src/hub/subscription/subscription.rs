@@ -46,7 +46,8 @@ use crate::{
 /// do not yield. Use one topic for a group of clients rather than thousands of topics for one
 /// client.
 ///
-/// The stream ends when the hub is [closed](crate::hub::Hub::close), after the events that were
+/// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
+/// It also ends when the hub is [closed](crate::hub::Hub::close), after the events that were
 /// published before. A stream without topics ends at once. Dropping the stream removes it from its
 /// topics.
 pub struct Subscription {
