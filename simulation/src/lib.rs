@@ -1,7 +1,7 @@
 //! The simulations are in `tests/`. Run them with
 //!
 //! ```sh
-//! RUSTFLAGS="--cfg tower_sse_simulation --cfg tower_sse_mutants --cfg tokio_unstable" \
+//! RUSTFLAGS="--cfg tower_sse_simulation --cfg tokio_unstable" \
 //!     cargo test --release --package tower-sse-simulation --target-dir target/simulation
 //! ```
 //!
@@ -10,7 +10,6 @@
 //! | `TOWER_SSE_SEEDS` | the number of seeds, 2,000 by default |
 //! | `TOWER_SSE_FIRST_SEED` | the first seed, 0 by default |
 //! | `TOWER_SSE_SEED` | the only seed, whose log is printed (with `--nocapture`) |
-//! | `TOWER_SSE_MUTANT` | a deliberate fault of `src/redis/mutant.rs` |
 //!
 //! - `tower_sse_simulation` lets the hubs of a thread open their connections to a model of Redis.
 //!   Everything else is the code of the crate and of its Redis client.

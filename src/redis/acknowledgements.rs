@@ -2,7 +2,6 @@ use std::collections::VecDeque;
 
 use super::{
     identity::Identity,
-    mutant,
     recent::{Recent, Start},
     stream_id::StreamId,
 };
@@ -25,7 +24,8 @@ pub(super) struct Acknowledgements {
     recent: Recent,
     /// The number of reads that were sent.
     reads: u64,
-    /// The newest acknowledged entry that the stream did not have and that no marker covers.
+    /// The newest entry that was read or acknowledged, that the stream no longer has, and whose loss
+    /// no marker covers.
     lost: Option<StreamId>,
 }
 
@@ -114,10 +114,8 @@ impl Acknowledgements {
 
     fn expect(&mut self, entry: Identity) {
         self.newest_known = self.newest_known.max(entry.id);
-        if !mutant::ignores_acknowledgements() {
-            let index = self.pending.partition_point(|pending| pending.entry.id < entry.id);
-            self.pending.insert(index, Pending { entry, reads: self.reads });
-        }
+        let index = self.pending.partition_point(|pending| pending.entry.id < entry.id);
+        self.pending.insert(index, Pending { entry, reads: self.reads });
     }
 
     /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived. An
@@ -172,7 +170,7 @@ impl Acknowledgements {
         self.lost = self.lost.filter(|lost| *lost > marker);
     }
 
-    /// Returns whether an acknowledged entry was lost and no marker covers it.
+    /// Returns whether an entry was lost and no marker covers it.
     pub(super) const fn has_lost(&self) -> bool {
         self.lost.is_some()
     }
@@ -185,13 +183,12 @@ impl Acknowledgements {
         {
             let lost = pending.entry.id;
             self.pending.pop_front();
-            if !mutant::forgets_what_it_passes() {
-                self.lose(lost);
-            }
+            self.lose(lost);
         }
     }
 
-    fn lose(&mut self, id: StreamId) {
+    /// Records that an entry is lost.
+    pub(super) fn lose(&mut self, id: StreamId) {
         self.lost = self.lost.max(Some(id));
     }
 }

@@ -224,7 +224,8 @@ async fn load(connector: &Connector, reader: &mut Reader) -> Result<Connections,
             }
             result => {
                 result?;
-                reader.advance_ids(&mut connections.reading, &connections.server).await?;
+                reader.mark_losses(&mut connections.reading).await?;
+                reader.advance_ids(&mut connections.reading).await?;
                 return Ok(connections);
             }
         }

@@ -40,15 +40,14 @@ impl Connector {
     /// publishers.
     pub(super) async fn connect(&self) -> Result<Connections, Error> {
         let mut reading = self.open().await?;
-        let mut publishing = self.open().await?;
+        let publishing = self.open().await?;
         // The address can lead to another server meanwhile, as in a fail-over.
-        let server = reading.server().await?;
-        if server != publishing.server().await? {
+        if reading.server != publishing.server {
             let reason = "the address leads to different servers";
             return Err(Error::new("connect to Redis", reason));
         }
-        self.clock.set(reading.time().await?);
-        Ok(Connections { reading, publishing, server })
+        reading.set_clock().await?;
+        Ok(Connections { reading, publishing })
     }
 
     async fn open(&self) -> Result<Stream, Error> {
@@ -59,7 +58,9 @@ impl Connector {
         match connect(&client, &config).await {
             Ok(connection) => {
                 let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
-                Ok(Stream { connection, key, clock })
+                let mut stream = Stream { connection, key, clock, server: Arc::from("") };
+                stream.server = stream.identify().await?;
+                Ok(stream)
             }
             Err(error) => {
                 // The configured server can redirect again.

@@ -50,8 +50,8 @@ pub(super) enum Entry {
         /// Whether it ends its topic.
         is_last: bool,
     },
-    /// A marker of a loss. Its writer knew of entries up to `known`.
-    Gap { known: StreamId },
+    /// A marker of a loss.
+    Gap,
     /// An entry that only advances the ids. If a process wrote it because they were ahead of the
     /// clock when it connected, it names the server.
     Skip { server: String },
@@ -76,7 +76,7 @@ impl Entry {
                 RETRY => &mut retry,
                 COMMENT => &mut comment,
                 END => &mut end,
-                GAP => return Some(Self::Gap { known: value.parse().ok()? }),
+                GAP => return Some(Self::Gap),
                 SKIP => return Some(Self::Skip { server: value }),
                 // A later version may add fields.
                 _ => continue,
@@ -106,10 +106,10 @@ fn parse_retry(text: &str) -> Option<Duration> {
 }
 
 /// Returns the fingerprint of a marker.
-pub(super) fn marker_fingerprint(known: StreamId) -> u64 {
+pub(super) fn marker_fingerprint() -> u64 {
     let mut fingerprint = Fingerprint::default();
     fingerprint.add(GAP.as_bytes());
-    fingerprint.add(known.to_string().as_bytes());
+    fingerprint.add(b"");
     fingerprint.finish()
 }
 
@@ -131,13 +131,7 @@ pub(super) fn publication(
     let Fields { data, name, retry, comment } = event.fields();
     let retry = retry.map(|retry| retry.to_string());
     let mut command = ::redis::cmd("XADD");
-    command.arg(key);
-    if super::mutant::publishes_into_a_missing_stream() {
-        command.arg("MAXLEN");
-    } else {
-        command.arg("NOMKSTREAM").arg("MAXLEN");
-    }
-    command.arg("~").arg(max_len).arg("*");
+    command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_len).arg("*");
     let mut fingerprint = Fingerprint::default();
     let mut add = |name: &str, value: &str| {
         for part in [name, value] {
@@ -213,7 +207,6 @@ mod tests {
             &["topic", "a", "data", "x", "retry", "5", "retry", "5"],
             &["topic", "a", "data", "x", "comment", "c", "comment", "c"],
             &["topic", "a", "data", "x", "end", "1", "end", "1"],
-            &["gap", "yesterday"],
         ] {
             assert_eq!(decode(fields), Entry::Foreign, "{fields:?}");
         }
@@ -230,7 +223,7 @@ mod tests {
 
     #[test]
     fn markers_are_distinguished() {
-        assert_eq!(decode(&["gap", "5-7"]), Entry::Gap { known: "5-7".parse().unwrap() });
+        assert_eq!(decode(&["gap", ""]), Entry::Gap);
         assert_eq!(decode(&["skip", "x"]), Entry::Skip { server: "x".to_owned() });
     }
 }

@@ -7,10 +7,9 @@ use super::{
     backoff::{self, Backoff},
     connector::Connector,
     gate::Session,
-    mutant,
     reader::Reader,
     stop::Stop,
-    stream::Stream,
+    stream::{BLOCK_TIMEOUT, Stream},
 };
 
 /// A task that follows the stream until the hub is closed or dropped, and reconnects when a
@@ -26,14 +25,12 @@ pub(super) struct Follower {
 pub(super) struct Connections {
     pub(super) reading: Stream,
     pub(super) publishing: Stream,
-    /// The id of the server's process.
-    pub(super) server: String,
 }
 
 impl Follower {
     /// Starts a task that follows the stream until the hub is closed or dropped. The reader has
     /// caught up over `reading`. When this returns, publishers can use `publishing`.
-    pub(super) fn spawn(mut self, Connections { reading, publishing, .. }: Connections) {
+    pub(super) fn spawn(mut self, Connections { reading, publishing }: Connections) {
         let feed = self.reader.feed.clone();
         let session = self.open_gate(publishing);
         tokio::spawn(async move {
@@ -79,17 +76,17 @@ impl Follower {
 
     /// Connects, catches up, marks losses, advances the ids, and opens the gate.
     async fn reconnect(&mut self) -> Result<(Stream, Session), Stop> {
-        let Connections { mut reading, publishing, server } = self.connector.connect().await?;
-        let early = mutant::opens_the_gate_early().then(|| self.open_gate(publishing.clone()));
+        let Connections { mut reading, publishing } = self.connector.connect().await?;
         self.reader.catch_up(&mut reading).await?;
         self.reader.mark_losses(&mut reading).await?;
-        self.reader.advance_ids(&mut reading, &server).await?;
-        let session = early.unwrap_or_else(|| self.open_gate(publishing));
+        self.reader.advance_ids(&mut reading).await?;
+        let session = self.open_gate(publishing);
         Ok((reading, session))
     }
 
     /// Opens the gate to publishers, over this connection.
-    fn open_gate(&self, publishing: Stream) -> Session {
+    fn open_gate(&mut self, publishing: Stream) -> Session {
+        self.reader.set_server(&publishing);
         let session = self.reader.gate.open(publishing);
         self.reader.health.set_following(true);
         debug!(last = %self.reader.last().id, "following the Redis stream");
@@ -110,20 +107,31 @@ impl Follower {
 
     /// Reads until an error occurs or the hub is closed or dropped.
     async fn read_until_break(&mut self, reading: &mut Stream, mut session: Session) -> Stop {
+        let mut checked = Instant::now();
         loop {
-            if let Err(stop) = self.read_next(reading, &mut session).await {
+            if let Err(stop) = self.read_next(reading).await {
                 return stop;
+            }
+            // Check the publishers' connection too: a proxy may have closed it while it was idle.
+            // The server's clock may have been set.
+            if checked.elapsed() >= BLOCK_TIMEOUT {
+                if let Err(error) = session.stream.set_clock().await {
+                    return error.into();
+                }
+                checked = Instant::now();
+            }
+            if !self.pause.is_zero() {
+                sleep(self.pause).await;
             }
         }
     }
 
-    async fn read_next(&mut self, reading: &mut Stream, session: &mut Session) -> Result<(), Stop> {
+    async fn read_next(&mut self, reading: &mut Stream) -> Result<(), Stop> {
         let read = self.reader.gate.acknowledgements().begin_read();
         let count = self.reader.page_size.entries();
         let entries = reading.wait_after(self.reader.last(), count).await?;
-        let is_idle = entries.as_ref().is_some_and(Vec::is_empty);
         let is_full = entries.as_ref().is_some_and(|entries| entries.len() == count);
-        let is_complete = entries.is_some() && !is_full;
+        let is_last_missing = entries.is_none();
         if let Some(entries) = entries {
             self.reader.feed_entries(reading, entries).await?;
         }
@@ -131,23 +139,19 @@ impl Follower {
             // The time that it took says nothing of the link: it includes the wait.
             self.reader.page_size.grow();
         }
-        if is_complete {
-            self.reader.gate.acknowledgements().finish_read(read);
-        } else {
+        if is_full || is_last_missing {
             self.reader.catch_up(reading).await?;
+        } else {
+            self.reader.gate.acknowledgements().finish_read(read);
+        }
+        if is_last_missing {
+            self.reader.mark_losses(reading).await?;
         }
         if self.reader.gate.acknowledgements().has_lost() {
             // The next session marks them. The server may have become a replica, and attempts to
             // connect are limited.
             let missing = "an acknowledged entry is missing";
             return Err(Error::new("read the Redis stream", missing).into());
-        }
-        if is_idle {
-            // Check the publishers' connection too: a proxy may have closed it while it was idle.
-            session.stream.ping().await?;
-        }
-        if !self.pause.is_zero() {
-            sleep(self.pause).await;
         }
         Ok(())
     }

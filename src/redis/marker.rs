@@ -1,25 +1,27 @@
 use super::stream_id::StreamId;
 
-/// A script that adds a marker: if the stream has no entries (`empty`), if it has no entry with the
-/// id `missing`, or `always`.
+/// A script that adds a marker: if the stream has no entries (`empty`), or if it has no marker after
+/// the entry `read`.
 ///
 /// The marker's id must be above all entries that may have been lost, and its writer may not know
 /// the newest of them. It is in the next millisecond of the server's clock. If ids are ahead of the
 /// clock, it is `leap`. If the stream already has a higher id, Redis assigns the next one.
 pub(super) const MARK: &str = "
-local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
-local newest_at, leap = tonumber(ARGV[3]), ARGV[4]
-if missing == 'empty' then
+local key, read = KEYS[1], ARGV[1]
+local newest_at, leap = tonumber(ARGV[2]), ARGV[3]
+if read == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
-elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 then
-  return false
+else
+  for _, entry in ipairs(redis.call('XRANGE', key, '(' .. read, '+', 'COUNT', 1000)) do
+    if entry[2][1] == 'gap' then return false end
+  end
 end
 local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
 local id = string.format('%.0f-0', next)
 if newest_at >= next then id = leap end
-local added = redis.pcall('XADD', key, id, 'gap', known)
-if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
+local added = redis.pcall('XADD', key, id, 'gap', '')
+if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', '') end
 return added
 ";
 
@@ -28,9 +30,8 @@ return added
 pub(super) enum MarkIf {
     /// The stream has no entries.
     Empty,
-    /// The stream has no entry with this id.
-    Missing(StreamId),
-    Always,
+    /// The stream has no marker after this entry, the last one that was read.
+    NoneAfter(StreamId),
 }
 
 impl MarkIf {
@@ -38,8 +39,7 @@ impl MarkIf {
     pub(super) fn argument(self) -> String {
         match self {
             Self::Empty => "empty".to_owned(),
-            Self::Missing(id) => id.to_string(),
-            Self::Always => "always".to_owned(),
+            Self::NoneAfter(id) => id.to_string(),
         }
     }
 }

@@ -48,12 +48,15 @@
 //!   [refused](crate::hub::PublishError::Refused) is not published. One that it reported as
 //!   [unknown](crate::hub::PublishError::Unknown) is published once or not at all.
 //!
-//! A loss goes undetected in two cases:
+//! A loss goes undetected in three cases:
 //!
 //! - Every process that knew of the event stops before Redis restarts without it.
 //!   [operating](operating#losses) says how to prevent it.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
+//! - Two copies of the stream accept events at the same time or in turn, and the ids of one are ahead
+//!   of the other's clock. An example is an old primary that still accepts events after a fail-over.
+//!   [operating](operating#losses) says how to prevent it.
 //!
 //! # Entries
 //!
@@ -100,7 +103,7 @@
 //! # Permissions
 //!
 //! A Redis user with an access control list needs access to the key and the commands `XADD`,
-//! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME`, `INFO` and `PING`.
+//! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `INFO`.
 //!
 //! # Clusters and replicas
 //!
@@ -123,7 +126,6 @@ mod last_entry;
 #[cfg(feature = "runs")]
 mod lease;
 mod marker;
-mod mutant;
 pub mod operating;
 mod page_size;
 mod publisher;

@@ -34,7 +34,8 @@
 //!   receive a gap and then every event that is kept.
 //! - A process can be behind the others, so it accepts an id that is up to 60 seconds ahead of the
 //!   clock of Redis or of the newest id that it has read. A client that sends such an id receives
-//!   only later events, and no gap.
+//!   only later events, and no gap. If the clock is set forward by more than that, a client that
+//!   moves within the next two seconds can receive a gap and then events that it already has.
 //! - Hubs on two servers with the same key can accept each other's ids, and report no gap. Give
 //!   unrelated hubs different [keys](Redis::key).
 //!
@@ -82,9 +83,11 @@
 //!
 //! - With `appendonly yes` and `appendfsync always`, each event is on disk before it is
 //!   acknowledged, so a restart loses no acknowledged event.
-//! - Replication is asynchronous, so a fail-over can lose the newest events. With
-//!   `min-replicas-to-write 1`, an isolated primary refuses events after `min-replicas-max-lag`
-//!   seconds.
+//! - Replication is asynchronous, so a fail-over can lose the newest events.
+//! - An isolated primary must refuse events before a replica is promoted. Set
+//!   `min-replicas-to-write 1`, and `min-replicas-max-lag` to less than the time after which the
+//!   fail-over begins (Sentinel: `down-after-milliseconds`). Otherwise events that both servers accept
+//!   at the same time can have the same ids, and those of the old one can be lost without a gap.
 //!
 //! # Availability
 //!
@@ -94,7 +97,7 @@
 //! - Each process has two connections, which need these permissions for the key `tower-sse`:
 //!
 //! ```text
-//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info +ping
+//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info
 //! ```
 //!
 //! - A user with `+xadd` for the key can add markers of losses, after which all clients load their

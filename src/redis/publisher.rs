@@ -126,7 +126,7 @@ impl PublisherInner {
     async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
         let known = self.gate.newest_known();
         let refused = |error: Error| PublishError::Refused(error.into());
-        session.stream.mark(MarkIf::Empty, known, known).await.map(drop).map_err(refused)
+        session.stream.mark(MarkIf::Empty, known).await.map(drop).map_err(refused)
     }
 
     fn not_connected(&self) -> BoxError {

@@ -8,10 +8,8 @@ use super::{
     entry::{Entry, RawEntry},
     gate::Gate,
     health::RedisHealth,
-    identity::Identity,
     last_entry::LastEntry,
     marker::MarkIf,
-    mutant,
     page_size::PageSize,
     stop::Stop,
     stream::{RangeStart, Stream},
@@ -38,8 +36,8 @@ pub(super) struct Reader {
     pub(super) page_size: PageSize,
     /// Whether the history is loaded. Losses found before that are not counted.
     is_loaded: bool,
-    /// The newest marker that was read and that the stream still has.
-    newest_marker: StreamId,
+    /// The server of the last session, if there was one.
+    server: Option<Arc<str>>,
     /// The last millisecond that a skip advanced the ids past, because its counter was high.
     skipped_millisecond: u64,
     /// The server for which the ids were advanced last, because they were ahead of its clock.
@@ -56,7 +54,7 @@ impl Reader {
             last: LastEntry::with_id(StreamId::ZERO),
             page_size: PageSize::new(),
             is_loaded: false,
-            newest_marker: StreamId::ZERO,
+            server: None,
             skipped_millisecond: 0,
             advanced_server: String::new(),
         }
@@ -67,21 +65,13 @@ impl Reader {
     pub(super) async fn find_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
-        stream.mark(MarkIf::Empty, StreamId::ZERO, StreamId::ZERO).await?;
+        stream.mark(MarkIf::Empty, StreamId::ZERO).await?;
         let max_age = u64::try_from(self.feed.max_age().as_millis()).unwrap_or(u64::MAX);
         let start = self.clock.now().saturating_sub(max_age);
-        match stream.newest_before(start).await? {
+        if let Some(before) = stream.newest_before(start).await? {
             // A client that resumes before the history receives a gap.
-            Some(before) => {
-                self.last = LastEntry::with_id(before);
-                self.report_loss(before)?;
-            }
-            None => {
-                let first = stream.range(RangeStart::First, None, 1).await?;
-                if let Some(first) = first.first() {
-                    self.report_loss_before(first)?;
-                }
-            }
+            self.last = LastEntry::with_id(before);
+            self.report_loss(before)?;
         }
         Ok(())
     }
@@ -93,15 +83,15 @@ impl Reader {
         Ok(())
     }
 
-    /// Reads to the end of the stream, and reports or marks the losses that it finds.
+    /// Reads to the end of the stream, and finds losses. The next step is
+    /// [`mark_losses`](Self::mark_losses).
     pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
-        // Set once the loss of the last entry was reported or marked, so that the next read starts
-        // after that entry. If that read is empty, the marker is lost too, so start over.
-        let mut has_handled_loss = false;
+        let mut is_last_missing = false;
+        // Before the first entry of a stream, others may have been trimmed.
+        let mut is_after_trim = self.last.id == StreamId::ZERO;
         loop {
-            let is_inclusive =
-                self.last.id > StreamId::ZERO && !has_handled_loss && !mutant::reads_exclusively();
             let last = self.last.id;
+            let is_inclusive = last > StreamId::ZERO && !is_last_missing;
             let from = if is_inclusive { RangeStart::At(last) } else { RangeStart::After(last) };
             let count = self.page_size.entries() + usize::from(is_inclusive);
             let read = self.gate.acknowledgements().begin_read();
@@ -114,29 +104,37 @@ impl Reader {
                 match page.first() {
                     // Until now, only its id may have been known.
                     Some(first) if self.last.matches(first) => self.last = first.identity().into(),
-                    first => {
-                        self.handle_missing_last(stream, first).await?;
-                        has_handled_loss = true;
+                    _ => {
+                        is_last_missing = true;
+                        is_after_trim = self.is_trimmed(stream).await?;
+                        if !is_after_trim {
+                            self.gate.acknowledgements().lose(last);
+                        }
                         continue;
                     }
                 }
                 page.remove(0);
+            } else if is_after_trim {
+                self.pass_trimmed(page.first())?;
             }
-            let has_nothing_after_loss = has_handled_loss && page.is_empty();
-            has_handled_loss = false;
+            (is_last_missing, is_after_trim) = (false, false);
             self.feed_entries(stream, page).await?;
-            if !is_full && !has_nothing_after_loss {
+            if !is_full {
                 self.gate.acknowledgements().finish_read(read);
                 return Ok(());
             }
         }
     }
 
-    /// Marks the loss of acknowledged entries, so that every process reports it.
+    /// Marks the losses that no marker covers, so that every process reports them.
     pub(super) async fn mark_losses(&mut self, stream: &mut Stream) -> Result<(), Stop> {
         // The marker can be lost as well.
         while self.gate.acknowledgements().has_lost() {
-            self.mark(stream, MarkIf::Always, self.gate.newest_known()).await?;
+            let newest = self.gate.newest_known();
+            let condition = MarkIf::NoneAfter(self.last.id);
+            if let Some(marker) = stream.mark(condition, newest).await? {
+                self.gate.acknowledgements().expect_marker(marker);
+            }
             self.catch_up(stream).await?;
         }
         Ok(())
@@ -147,57 +145,44 @@ impl Reader {
     /// The server may have returned to an older state, after which only other processes know some
     /// ids. Redis would assign these again, because it only counts while its clock is behind. One
     /// process does this for each start of a server.
-    pub(super) async fn advance_ids(
-        &mut self,
-        stream: &mut Stream,
-        server: &str,
-    ) -> Result<(), Stop> {
-        if self.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != server {
-            stream.skip_to(self.last.id.leap(), server).await?;
-            server.clone_into(&mut self.advanced_server);
+    pub(super) async fn advance_ids(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+        let server = Arc::clone(&stream.server);
+        if self.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != *server {
+            stream.skip_to(self.last.id.leap(), &server).await?;
+            self.advanced_server = server.to_string();
         }
         Ok(())
     }
 
-    async fn mark(
-        &self,
-        stream: &mut Stream,
-        condition: MarkIf,
-        known: StreamId,
-    ) -> Result<(), Error> {
-        let newest = self.gate.newest_known();
-        if let Some(marker) = stream.mark(condition, known, newest).await? {
-            self.gate.acknowledgements().expect_marker(marker);
-        }
-        Ok(())
+    /// Records that the session uses the server of this stream.
+    pub(super) fn set_server(&mut self, stream: &Stream) {
+        self.server = Some(Arc::clone(&stream.server));
     }
 
-    /// Handles a stream that no longer has `last`: reports the loss here, or marks it for all
-    /// processes. `first` is the first remaining entry after `last`, or another one with its id.
-    async fn handle_missing_last(
-        &mut self,
-        stream: &mut Stream,
-        first: Option<&RawEntry>,
-    ) -> Result<(), Stop> {
-        // The markers that this process has read may be missing too, and other processes may not
-        // have read them.
-        self.newest_marker = StreamId::ZERO;
-        let last = self.last.id;
-        let older = stream.range(RangeStart::First, Some(last), 1).await?;
-        if mutant::writes_no_marker() {
-            self.report_loss(last.next())?;
-            _ = stream.skip_to(StreamId::at(last.milliseconds.saturating_add(1)), "").await;
-        } else if let Some(first) = first
-            && older.is_empty()
-        {
-            // The entries were trimmed while this process was disconnected. Other processes have
-            // lost nothing, so no marker is written.
-            self.report_loss_before(first)?;
-            self.gate.acknowledgements().forgive_before(first.id);
-        } else {
-            let is_replaced = first.is_some_and(|first| first.id == last);
-            let condition = if is_replaced { MarkIf::Always } else { MarkIf::Missing(last) };
-            self.mark(stream, condition, last).await?;
+    /// Returns whether the stream no longer has `last` because it was trimmed. Other processes have
+    /// lost nothing then.
+    ///
+    /// A server that has replaced the one of the last session may never have had the entry.
+    async fn is_trimmed(&self, stream: &mut Stream) -> Result<bool, Error> {
+        if self.server.as_ref().is_some_and(|server| *server != stream.server) {
+            return Ok(false);
+        }
+        Ok(stream.range(RangeStart::First, Some(self.last.id), 1).await?.is_empty())
+    }
+
+    /// Reports that entries may have been trimmed between the last entry and `first`, which is the
+    /// first one that the stream still has.
+    fn pass_trimmed(&mut self, first: Option<&RawEntry>) -> Result<(), Stop> {
+        match first {
+            Some(first) => {
+                self.report_loss_before(first)?;
+                self.gate.acknowledgements().forgive_before(first.id);
+            }
+            // The whole stream is gone.
+            None if self.last.id > StreamId::ZERO => {
+                self.gate.acknowledgements().lose(self.last.id);
+            }
+            None => {}
         }
         Ok(())
     }
@@ -211,6 +196,7 @@ impl Reader {
         let tracks = self.gate.acknowledgements().needs_entries();
         let mut entries = entries.into_iter();
         let mut tracked = Vec::new();
+        let mut marker = StreamId::ZERO;
         let mut entries_in_poll = 0;
         while let Some(entry) = entries.next() {
             let id = entry.id;
@@ -221,11 +207,16 @@ impl Reader {
             // later: the last one, or one before an `await`, at which the session can end.
             let is_compared = yields || skips || entries.len() == 0;
             let identity = (tracks || is_compared).then(|| entry.identity());
-            self.feed_entry(entry)?;
+            if self.feed_entry(entry)? {
+                marker = id;
+            }
             self.last = identity.map_or(LastEntry::with_id(id), LastEntry::from);
             tracked.extend(identity.filter(|_| tracks));
             if is_compared {
-                self.pass(&tracked);
+                let mut acknowledgements = self.gate.acknowledgements();
+                acknowledgements.pass(&tracked, id);
+                acknowledgements.cover(marker);
+                drop(acknowledgements);
                 tracked.clear();
             }
             if skips {
@@ -241,14 +232,8 @@ impl Reader {
         Ok(())
     }
 
-    /// Compares the entries that were read with those that were acknowledged.
-    fn pass(&self, entries: &[Identity]) {
-        let mut acknowledgements = self.gate.acknowledgements();
-        acknowledgements.pass(entries, self.last.id);
-        acknowledgements.cover(self.newest_marker);
-    }
-
-    fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<(), Stop> {
+    /// Feeds an entry, and returns whether it is a marker.
+    fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<bool, Stop> {
         match Entry::decode(fields) {
             Entry::Event { topic, event, is_last } => {
                 let arrival = Arrival {
@@ -259,33 +244,21 @@ impl Reader {
                 };
                 self.feed.event(arrival, &topic, &event)?;
             }
-            Entry::Gap { known } => self.feed_marker(id, known)?,
+            Entry::Gap => {
+                self.report_loss(id)?;
+                return Ok(true);
+            }
             Entry::Skip { server } if server.is_empty() => {}
             Entry::Skip { server } => self.advanced_server = server,
             Entry::Foreign => self.health.count_foreign_entry(),
         }
-        Ok(())
-    }
-
-    /// Reports the loss that a marker records, unless an earlier marker already reported it.
-    ///
-    /// Several processes can mark the same loss. A marker records a new loss if its writer knew the
-    /// newest marker or a later entry, or if it created the stream (`0-0`). A loss that only this
-    /// process reported does not count: a client may reconnect from a process that did not report
-    /// it.
-    fn feed_marker(&mut self, id: StreamId, known: StreamId) -> Result<(), Stop> {
-        let is_new_loss = known == StreamId::ZERO || known >= self.newest_marker;
-        if is_new_loss {
-            self.newest_marker = id;
-            self.report_loss(id)?;
-        }
-        Ok(())
+        Ok(false)
     }
 
     /// Reports that events may have been lost between the last entry and `first`.
     fn report_loss_before(&mut self, first: &RawEntry) -> Result<(), Stop> {
         // The loss is reported when this marker is fed, at the same position in all processes.
-        let is_marker = matches!(Entry::decode(first.fields.clone()), Entry::Gap { .. });
+        let is_marker = Entry::decode(first.fields.clone()) == Entry::Gap;
         let up_to = first.id.before();
         if is_marker || up_to <= self.last.id { Ok(()) } else { self.report_loss(up_to) }
     }

@@ -22,7 +22,7 @@ async fn deleted_key_is_one_gap_in_each_process() {
         pair.ahead.has_read(last).await;
         let _: redis::Value = pair.server.command(command).await;
         // A new stream's ids would otherwise be among those of the old one, which the mutant
-        // `mkstream` would not even read.
+        // `redis-mkstream` would not even read.
         pair.server.reach_next_millisecond().await;
         _ = pair.ahead.publish([5]).await;
         pair.proxy.release();

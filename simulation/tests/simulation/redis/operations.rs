@@ -26,7 +26,8 @@ impl Network {
         });
     }
 
-    /// Lets another server take over, without the newest `lag` entries. Returns the old one.
+    /// Lets another server take over, without the newest `lag` entries. Returns the old one, which
+    /// refuses events: without `min-replicas-to-write`, losses may go undetected.
     pub(crate) fn promote(&self, lag: usize, clock_offset: i64, is_ambiguous: bool) -> usize {
         self.change(|state| {
             let mut replica = state.current().server.clone();
@@ -35,6 +36,7 @@ impl Network {
             }
             let offset = state.current().clock_offset + clock_offset;
             let old = state.current;
+            state.current().refusal = Some(Refusal::NoReplicas);
             state.current = state.add_machine(replica, offset);
             state.alternative = is_ambiguous.then_some(old);
             old

@@ -4,44 +4,47 @@ use super::{
     id::Id,
     resp::{Command, Reply},
     server::{Server, number},
-    stream::Fields,
+    stream::{Fields, Stream},
 };
 
 /// The script that adds a marker, as `src/redis/stream.rs` has it.
 pub(super) const MARK: &str = "
-local key, missing, known = KEYS[1], ARGV[1], ARGV[2]
-local newest_at, leap = tonumber(ARGV[3]), ARGV[4]
-if missing == 'empty' then
+local key, read = KEYS[1], ARGV[1]
+local newest_at, leap = tonumber(ARGV[2]), ARGV[3]
+if read == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
-elseif missing ~= 'always' and #redis.call('XRANGE', key, missing, missing) > 0 then
-  return false
+else
+  for _, entry in ipairs(redis.call('XRANGE', key, '(' .. read, '+', 'COUNT', 1000)) do
+    if entry[2][1] == 'gap' then return false end
+  end
 end
 local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
 local id = string.format('%.0f-0', next)
 if newest_at >= next then id = leap end
-local added = redis.pcall('XADD', key, id, 'gap', known)
-if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', known) end
+local added = redis.pcall('XADD', key, id, 'gap', '')
+if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', '') end
 return added
 ";
 
-/// Runs a script: `EVAL text 1 key missing known newest leap`.
+/// Runs a script: `EVAL text 1 key read newest leap`.
 pub(super) fn eval(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Reply> {
     let text = String::from_utf8_lossy(&command[1]);
     assert_eq!(text, MARK, "the crate has a script that the model does not know");
-    let [_, _, _, key, missing, known, newest, leap] = &command[..] else {
+    let [_, _, _, key, read, newest, leap] = &command[..] else {
         panic!("unexpected arguments of the script: {}", command.len())
     };
     let stream = server.existing(now, key)?;
-    let is_there = match &missing[..] {
+    let is_marked = match &read[..] {
         b"empty" => stream.is_some_and(|stream| stream.len() > 0),
-        b"always" => false,
         id => {
-            let range = Id::parse(id, 0)?..=Id::parse(id, u64::MAX)?;
-            stream.is_some_and(|stream| stream.has(range))
+            let read = Id::parse(id, 0)?;
+            let entries = stream.as_deref().into_iter().flat_map(Stream::entries);
+            let mut after = entries.filter(|(id, _)| *id > read).take(1000);
+            after.any(|(_, fields)| fields[0] == b"gap")
         }
     };
-    if is_there {
+    if is_marked {
         return Ok(Reply::Nil);
     }
     let next = now + 1;
@@ -50,7 +53,7 @@ pub(super) fn eval(server: &mut Server, now: u64, command: &Command) -> Result<R
     } else {
         Id { milliseconds: next, counter: 0 }
     };
-    let fields = Fields::new(vec![b"gap".to_vec(), known.clone()]);
+    let fields = Fields::new(vec![b"gap".to_vec(), Vec::new()]);
     let stream = server.stream(now, key)?;
     let added = stream.add(Some(id), now, Fields::clone(&fields));
     added.or_else(|_| stream.add(None, now, fields)).map(Reply::bulk)
