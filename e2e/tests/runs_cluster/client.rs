@@ -17,6 +17,9 @@ use crate::{PATIENCE, app::DONE};
 /// How long a client waits before it repeats a request that was refused.
 const PAUSE: Duration = Duration::from_millis(50);
 
+/// How long one connection can last at most.
+const LONGEST: Duration = Duration::from_secs(40);
+
 /// A client of one run, which reads it over any number of connections.
 #[derive(Debug)]
 pub(crate) struct Client {
@@ -92,9 +95,12 @@ impl Client {
     }
 
     async fn read(&mut self, mut body: Incoming, mut bytes: usize) -> Closed {
+        let deadline = Instant::now() + LONGEST;
         let mut decoder = Decoder::new();
         let mut is_complete = false;
         loop {
+            // Heartbeats keep a connection alive whose run is forgotten.
+            assert!(Instant::now() < deadline, "no end: {:?}", self.last);
             let frame = timeout(PATIENCE, body.frame()).await;
             let frame = frame.unwrap_or_else(|_| panic!("a frame in time: {self:?}"));
             let mut data = match frame {

@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use futures_util::{FutureExt, future::join_all};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::rig::{LEASE, Process, assert_whole, key, read, read_all, send, soon, source, two};
 use crate::runs::{Outcome, cluster::memory_store::MemoryStore};
@@ -123,7 +123,10 @@ async fn claim_whose_reply_is_lost_is_released_and_started_once() {
     one.store.lose_replies(1);
     assert!(soon(starting).await.is_err());
     one.store.set_delay(Duration::ZERO);
+    let lost = Instant::now();
     assert!(soon(other.start()).await.is_some());
+    // Without a release, the key is blocked until the lease has expired.
+    assert!(lost.elapsed() <= Duration::from_secs(1), "{:?}", lost.elapsed());
     assert_eq!(one.outcomes(), [], "a run that never was is not reported");
 }
 
