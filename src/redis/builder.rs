@@ -4,13 +4,10 @@ use ::redis::Client;
 
 use super::{
     Error, RedisHealth,
-    clock::Clock,
-    connector::Connector,
-    follower::{Connections, Follower},
-    gate::Gate,
-    publisher::{PublisherInner, RedisPublisher},
-    reader::Reader,
-    stop::Stop,
+    connector::{Connections, Connector},
+    publisher::{Gate, PublisherInner, RedisPublisher},
+    reader::{Follower, Reader, Stop},
+    stream::Clock,
 };
 use crate::{
     hub::{Broker, Feed, Publisher},

@@ -12,9 +12,7 @@ use ::redis::aio::MultiplexedConnection;
 use super::simulation::MultiplexedConnection;
 use super::{
     Error,
-    clock::Clock,
-    follower::Connections,
-    stream::{BLOCK_TIMEOUT, Stream},
+    stream::{BLOCK_TIMEOUT, Clock, RedisStream},
 };
 
 /// The time limit for connecting, including authentication and the choice of the database.
@@ -29,6 +27,12 @@ pub(super) struct Connector {
     redirected: Mutex<Option<Client>>,
     key: Arc<str>,
     clock: Arc<Clock>,
+}
+
+/// The two connections of one session.
+pub(super) struct Connections {
+    pub(super) reading: RedisStream,
+    pub(super) publishing: RedisStream,
 }
 
 impl Connector {
@@ -50,7 +54,7 @@ impl Connector {
         Ok(Connections { reading, publishing })
     }
 
-    async fn open(&self) -> Result<Stream, Error> {
+    async fn open(&self) -> Result<RedisStream, Error> {
         let client = self.redirected().clone().unwrap_or_else(|| self.configured.clone());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
@@ -58,7 +62,7 @@ impl Connector {
         match connect(&client, &config).await {
             Ok(connection) => {
                 let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
-                let mut stream = Stream { connection, key, clock, server: Arc::from("") };
+                let mut stream = RedisStream { connection, key, clock, server: Arc::from("") };
                 stream.server = stream.identify().await?;
                 Ok(stream)
             }

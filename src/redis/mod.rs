@@ -111,34 +111,21 @@
 //! the URL must lead to the primary, even after a fail-over: use a name or a proxy that follows it.
 //! There is no Sentinel client.
 
-mod acknowledgements;
 mod backoff;
 mod builder;
-mod clock;
 mod connector;
-mod entry;
 mod error;
-mod follower;
-mod gate;
 mod health;
-mod identity;
-mod last_entry;
 #[cfg(feature = "runs")]
 mod lease;
-mod marker;
 pub mod operating;
-mod page_size;
 mod publisher;
 mod reader;
-mod recent;
-mod reply;
 #[cfg(feature = "runs")]
 mod runs;
 #[cfg(tower_sse_simulation)]
 mod simulation;
-mod stop;
 mod stream;
-mod stream_id;
 
 #[cfg(tower_sse_simulation)]
 pub use self::simulation::{Dialing, Transport, set_dialer};
@@ -147,7 +134,7 @@ pub use self::{builder::Redis, error::Error, health::RedisHealth};
 /// The private functions that the fuzz targets call.
 #[cfg(fuzzing)]
 pub mod fuzzing {
-    use super::entry::Entry;
+    use super::stream::Entry;
     use crate::Event;
 
     /// Returns the topic and the event of an entry with these alternating names and values.

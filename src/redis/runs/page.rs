@@ -2,7 +2,7 @@ use ::redis::Value;
 use bytes::Bytes;
 
 use super::{
-    super::{entry::RawEntry, reply::parse_entries},
+    super::stream::{RawEntry, parse_entries},
     decode::outcome,
     messages::error_text,
 };

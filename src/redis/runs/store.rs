@@ -8,7 +8,7 @@ use tokio::{runtime::Handle, sync::watch, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
-    super::{Error, Redis, page_size::PageSize},
+    super::{Error, Redis, reader::PageSize},
     decode::{Undecoded, decode},
     encode::{Encoder, reply_count},
     failure::{self, Class, check},

@@ -7,7 +7,7 @@ use super::{
     stream::{Fields, Stream},
 };
 
-/// The script that adds a marker, as `src/redis/stream.rs` has it.
+/// The script that adds a marker, as `src/redis/stream/marker.rs` has it.
 pub(super) const MARK: &str = "
 local key, read = KEYS[1], ARGV[1]
 local newest_at, leap = tonumber(ARGV[2]), ARGV[3]

@@ -5,7 +5,7 @@ use ::redis::Value;
 use super::{entry::RawEntry, stream_id::StreamId};
 
 /// Returns the entries in the reply of XREAD for one stream, in either version of the protocol.
-pub(super) fn only_stream(reply: Value) -> Option<Value> {
+pub(crate) fn only_stream(reply: Value) -> Option<Value> {
     match reply {
         Value::Map(streams) => Some(streams.into_iter().next()?.1),
         Value::Array(streams) => match streams.into_iter().next()? {
@@ -16,7 +16,7 @@ pub(super) fn only_stream(reply: Value) -> Option<Value> {
     }
 }
 
-pub(super) fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
+pub(crate) fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
     let Value::Array(entries) = reply else { return None };
     entries.into_iter().map(parse_entry).collect()
 }
@@ -37,6 +37,6 @@ fn bytes(value: Value) -> Option<Vec<u8>> {
     }
 }
 
-pub(super) fn parse_id(reply: Value) -> Option<StreamId> {
+pub(crate) fn parse_id(reply: Value) -> Option<StreamId> {
     String::from_utf8(bytes(reply)?).ok()?.parse().ok()
 }

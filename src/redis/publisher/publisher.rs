@@ -4,20 +4,18 @@ use ::redis::{RedisError, Value};
 use tokio::time::timeout;
 
 use super::{
-    Error,
     acknowledgements::Unproven,
-    clock::Clock,
-    entry::{Publication, publication},
     gate::{Gate, InFlight, Session},
-    health::RedisHealth,
-    identity::Identity,
-    marker::MarkIf,
-    stream_id::StreamId,
 };
 use crate::{
     BoxError,
     event::Event,
     hub::{PublishError, Publisher, Publishing},
+    redis::{
+        Error,
+        health::RedisHealth,
+        stream::{Clock, Identity, MarkIf, Publication, StreamId, publication},
+    },
 };
 
 /// The maximum lead of a client's id over the server's clock. After the clock is set back, Redis
@@ -26,18 +24,18 @@ const MAX_LEAD: Duration = Duration::from_secs(60);
 
 /// Publishes the events of a hub as entries of its stream.
 #[derive(Clone)]
-pub(super) struct RedisPublisher {
-    pub(super) inner: Arc<PublisherInner>,
+pub(crate) struct RedisPublisher {
+    pub(crate) inner: Arc<PublisherInner>,
 }
 
 /// The state that all clones of a [`RedisPublisher`] share.
-pub(super) struct PublisherInner {
-    pub(super) key: String,
-    pub(super) max_len: usize,
-    pub(super) deadline: Duration,
-    pub(super) gate: Arc<Gate>,
-    pub(super) clock: Arc<Clock>,
-    pub(super) health: RedisHealth,
+pub(crate) struct PublisherInner {
+    pub(crate) key: String,
+    pub(crate) max_len: usize,
+    pub(crate) deadline: Duration,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) health: RedisHealth,
 }
 
 impl Publisher for RedisPublisher {

@@ -5,19 +5,19 @@ use super::{entry::RawEntry, identity::Identity, stream_id::StreamId};
 /// The id alone does not identify an entry: a server that takes over with its clock behind can
 /// assign the same id again.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct LastEntry {
-    pub(super) id: StreamId,
+pub(crate) struct LastEntry {
+    pub(crate) id: StreamId,
     /// A hash of the fields, or `None` if only the id is known.
     fingerprint: Option<u64>,
 }
 
 impl LastEntry {
-    pub(super) const fn with_id(id: StreamId) -> Self {
+    pub(crate) const fn with_id(id: StreamId) -> Self {
         Self { id, fingerprint: None }
     }
 
     /// Returns whether `entry` is this entry.
-    pub(super) fn matches(&self, entry: &RawEntry) -> bool {
+    pub(crate) fn matches(&self, entry: &RawEntry) -> bool {
         self.id == entry.id
             && self.fingerprint.is_none_or(|fingerprint| fingerprint == entry.fingerprint())
     }
@@ -32,7 +32,7 @@ impl From<Identity> for LastEntry {
 #[cfg(test)]
 mod tests {
     use super::LastEntry;
-    use crate::redis::{entry::RawEntry, stream_id::StreamId};
+    use crate::redis::{stream::RawEntry, stream::StreamId};
 
     fn entry(milliseconds: u64, fields: [&str; 2]) -> RawEntry {
         let fields = fields.iter().map(|field| field.as_bytes().to_vec()).collect();

@@ -2,35 +2,28 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use super::{
+use super::{reader::Reader, stop::Stop};
+use crate::redis::{
     Error,
     backoff::{self, Backoff},
-    connector::Connector,
-    gate::Session,
-    reader::Reader,
-    stop::Stop,
-    stream::{BLOCK_TIMEOUT, Stream},
+    connector::{Connections, Connector},
+    publisher::Session,
+    stream::{BLOCK_TIMEOUT, RedisStream},
 };
 
 /// A task that follows the stream until the hub is closed or dropped, and reconnects when a
 /// connection breaks.
-pub(super) struct Follower {
-    pub(super) connector: Arc<Connector>,
-    pub(super) reader: Reader,
+pub(crate) struct Follower {
+    pub(crate) connector: Arc<Connector>,
+    pub(crate) reader: Reader,
     /// The pause after each read to the end of the stream.
-    pub(super) pause: Duration,
-}
-
-/// The two connections of one session.
-pub(super) struct Connections {
-    pub(super) reading: Stream,
-    pub(super) publishing: Stream,
+    pub(crate) pause: Duration,
 }
 
 impl Follower {
     /// Starts a task that follows the stream until the hub is closed or dropped. The reader has
     /// caught up over `reading`. When this returns, publishers can use `publishing`.
-    pub(super) fn spawn(mut self, Connections { reading, publishing }: Connections) {
+    pub(crate) fn spawn(mut self, Connections { reading, publishing }: Connections) {
         let feed = self.reader.feed.clone();
         let session = self.open_gate(publishing);
         tokio::spawn(async move {
@@ -40,13 +33,13 @@ impl Follower {
         });
     }
 
-    async fn follow(&mut self, mut reading: Stream, mut session: Session) {
+    async fn follow(&mut self, mut reading: RedisStream, mut session: Session) {
         let mut backoff = Backoff::up_to(backoff::MAX);
         loop {
             let opened = Instant::now();
             let Stop::Error(error) = self.follow_session(reading, session).await else { return };
             self.end_session(&error);
-            warn!(error = %super::health::display_with_sources(&error), "connection to Redis lost");
+            warn!(error = %crate::redis::health::display_with_sources(&error), "connection to Redis lost");
             backoff.end_session(opened.elapsed());
             (reading, session) = loop {
                 sleep(backoff.next()).await;
@@ -56,7 +49,7 @@ impl Follower {
                     Err(Stop::Error(error)) => {
                         self.end_session(&error);
                         debug!(
-                            error = %super::health::display_with_sources(&error),
+                            error = %crate::redis::health::display_with_sources(&error),
                             "failed to reconnect to Redis"
                         );
                     }
@@ -75,7 +68,7 @@ impl Follower {
     }
 
     /// Connects, catches up, marks losses, advances the ids, and opens the gate.
-    async fn reconnect(&mut self) -> Result<(Stream, Session), Stop> {
+    async fn reconnect(&mut self) -> Result<(RedisStream, Session), Stop> {
         let Connections { mut reading, publishing } = self.connector.connect().await?;
         self.reader.catch_up(&mut reading).await?;
         self.reader.mark_losses(&mut reading).await?;
@@ -85,7 +78,7 @@ impl Follower {
     }
 
     /// Opens the gate to publishers, over this connection.
-    fn open_gate(&mut self, publishing: Stream) -> Session {
+    fn open_gate(&mut self, publishing: RedisStream) -> Session {
         self.reader.set_server(&publishing);
         let session = self.reader.gate.open(publishing);
         self.reader.health.set_following(true);
@@ -94,7 +87,7 @@ impl Follower {
     }
 
     /// Follows the stream until one of the connections breaks.
-    async fn follow_session(&mut self, mut reading: Stream, session: Session) -> Stop {
+    async fn follow_session(&mut self, mut reading: RedisStream, session: Session) -> Stop {
         let ended = session.ended.clone();
         match ended.run_until_cancelled(self.read_until_break(&mut reading, session)).await {
             Some(stop) => stop,
@@ -106,7 +99,7 @@ impl Follower {
     }
 
     /// Reads until an error occurs or the hub is closed or dropped.
-    async fn read_until_break(&mut self, reading: &mut Stream, mut session: Session) -> Stop {
+    async fn read_until_break(&mut self, reading: &mut RedisStream, mut session: Session) -> Stop {
         let mut checked = Instant::now();
         loop {
             if let Err(stop) = self.read_next(reading).await {
@@ -126,7 +119,7 @@ impl Follower {
         }
     }
 
-    async fn read_next(&mut self, reading: &mut Stream) -> Result<(), Stop> {
+    async fn read_next(&mut self, reading: &mut RedisStream) -> Result<(), Stop> {
         let read = self.reader.gate.acknowledgements().begin_read();
         let count = self.reader.page_size.entries();
         let entries = reading.wait_after(self.reader.last(), count).await?;

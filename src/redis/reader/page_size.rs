@@ -13,19 +13,19 @@ const SLOW: Duration = Duration::from_secs(1);
 /// It starts at 1 and adapts to the time that an answer takes: a page of large entries over a slow
 /// link would otherwise exceed the timeout of the connection, again after each reconnection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct PageSize(usize);
+pub(crate) struct PageSize(usize);
 
 impl PageSize {
-    pub(super) const fn new() -> Self {
+    pub(crate) const fn new() -> Self {
         Self(1)
     }
 
-    pub(super) const fn entries(self) -> usize {
+    pub(crate) const fn entries(self) -> usize {
         self.0
     }
 
     /// Adapts to an answer with this many entries, for which Redis did not wait.
-    pub(super) fn adapt(&mut self, entries: usize, elapsed: Duration) {
+    pub(crate) fn adapt(&mut self, entries: usize, elapsed: Duration) {
         if elapsed > SLOW {
             self.halve();
         } else if entries < self.0 {
@@ -37,12 +37,12 @@ impl PageSize {
         }
     }
 
-    pub(super) fn grow(&mut self) {
+    pub(crate) fn grow(&mut self) {
         self.0 = (self.0 + 1).min(MAX);
     }
 
     /// Adapts to a break of the connection, which may have been a timeout.
-    pub(super) fn halve(&mut self) {
+    pub(crate) fn halve(&mut self) {
         self.0 = (self.0 / 2).max(1);
     }
 }

@@ -13,48 +13,48 @@ const HIGH_COUNTER: u64 = 1 << (COUNTER_BITS - 1);
 /// The id of an entry of a Redis stream: the time in milliseconds and a counter, as in
 /// `1716200000000-7`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct StreamId {
-    pub(super) milliseconds: u64,
-    pub(super) counter: u64,
+pub(crate) struct StreamId {
+    pub(crate) milliseconds: u64,
+    pub(crate) counter: u64,
 }
 
 impl StreamId {
     /// The id before all entries.
-    pub(super) const ZERO: Self = Self { milliseconds: 0, counter: 0 };
+    pub(crate) const ZERO: Self = Self { milliseconds: 0, counter: 0 };
 
-    pub(super) const fn at(milliseconds: u64) -> Self {
+    pub(crate) const fn at(milliseconds: u64) -> Self {
         Self { milliseconds, counter: 0 }
     }
 
     /// The highest id that Redis assigns.
-    pub(super) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
+    pub(crate) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
 
     /// Returns whether the id has a sequence number, and leaves room for higher ones. `now` is the
     /// server's time in milliseconds.
-    pub(super) fn is_in_range(self, now: u64) -> bool {
+    pub(crate) fn is_in_range(self, now: u64) -> bool {
         let end = now.saturating_add(MAX_LEAD).min(END_OF_TIME);
         self.milliseconds < end && self.counter < 1 << COUNTER_BITS
     }
 
     /// Returns the sequence number of the event in the hub. Sequence numbers have the order of the
     /// ids, if these are [in range](Self::is_in_range).
-    pub(super) const fn sequence(self) -> u64 {
+    pub(crate) const fn sequence(self) -> u64 {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
     }
 
     /// Returns the lowest higher id.
-    pub(super) const fn next(self) -> Self {
+    pub(crate) const fn next(self) -> Self {
         Self { counter: self.counter.saturating_add(1), ..self }
     }
 
     /// Returns an id that is above all those of processes that know more than this one: a process
     /// that is connected is less than a second behind, and ids ahead of the clock hardly rise.
-    pub(super) const fn leap(self) -> Self {
+    pub(crate) const fn leap(self) -> Self {
         Self::at(self.milliseconds.saturating_add(1000))
     }
 
     /// Returns the highest id with a lower sequence number than this one.
-    pub(super) const fn before(self) -> Self {
+    pub(crate) const fn before(self) -> Self {
         if self.counter > 0 {
             Self { milliseconds: self.milliseconds, counter: self.counter - 1 }
         } else {
@@ -66,7 +66,7 @@ impl StreamId {
     }
 
     /// Returns whether the counter has used half of its bits.
-    pub(super) const fn has_high_counter(self) -> bool {
+    pub(crate) const fn has_high_counter(self) -> bool {
         self.counter >= HIGH_COUNTER
     }
 }
@@ -79,7 +79,7 @@ impl fmt::Display for StreamId {
 
 /// The error of parsing text that is not the id of an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct InvalidStreamId;
+pub(crate) struct InvalidStreamId;
 
 impl FromStr for StreamId {
     type Err = InvalidStreamId;

@@ -4,10 +4,7 @@ use std::{sync::Arc, time::Duration};
 use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisError, Value, cmd};
 
-#[cfg(tower_sse_simulation)]
-use super::simulation::MultiplexedConnection;
 use super::{
-    Error,
     clock::Clock,
     entry::{RawEntry, SKIP, marker_fingerprint},
     identity::Identity,
@@ -16,31 +13,34 @@ use super::{
     reply,
     stream_id::StreamId,
 };
+use crate::redis::Error;
+#[cfg(tower_sse_simulation)]
+use crate::redis::simulation::MultiplexedConnection;
 
 /// The time that Redis waits for an entry before it replies that there is none.
-pub(super) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
+pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// The Redis stream of one hub, over one connection.
 #[derive(Clone)]
-pub(super) struct Stream {
-    pub(super) connection: MultiplexedConnection,
-    pub(super) key: Arc<str>,
-    pub(super) clock: Arc<Clock>,
+pub(crate) struct RedisStream {
+    pub(crate) connection: MultiplexedConnection,
+    pub(crate) key: Arc<str>,
+    pub(crate) clock: Arc<Clock>,
     /// The id of the server's process.
-    pub(super) server: Arc<str>,
+    pub(crate) server: Arc<str>,
 }
 
 /// The first entry of a range.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum RangeStart {
+pub(crate) enum RangeStart {
     First,
     At(StreamId),
     After(StreamId),
 }
 
-impl Stream {
+impl RedisStream {
     /// Sets the clock to the server's.
-    pub(super) async fn set_clock(&mut self) -> Result<(), Error> {
+    pub(crate) async fn set_clock(&mut self) -> Result<(), Error> {
         const ACTION: &str = "get the time from Redis";
         let reply = self.send(&cmd("TIME"), ACTION).await?;
         let (seconds, microseconds): (u64, u64) =
@@ -50,7 +50,7 @@ impl Stream {
     }
 
     /// Returns the id of the server's process, which no other server has.
-    pub(super) async fn identify(&mut self) -> Result<Arc<str>, Error> {
+    pub(crate) async fn identify(&mut self) -> Result<Arc<str>, Error> {
         const ACTION: &str = "identify the Redis server";
         let mut command = cmd("INFO");
         command.arg("server");
@@ -62,7 +62,7 @@ impl Stream {
     }
 
     /// Returns the id of the newest entry before a time in milliseconds.
-    pub(super) async fn newest_before(
+    pub(crate) async fn newest_before(
         &mut self,
         milliseconds: u64,
     ) -> Result<Option<StreamId>, Error> {
@@ -83,7 +83,7 @@ impl Stream {
     }
 
     /// Returns up to `count` entries.
-    pub(super) async fn range(
+    pub(crate) async fn range(
         &mut self,
         from: RangeStart,
         to: Option<StreamId>,
@@ -106,7 +106,7 @@ impl Stream {
 
     /// Waits up to [`BLOCK_TIMEOUT`] for entries after `last`. Returns up to `count` of them, or
     /// `None` if the stream no longer has `last`, so that entries after it may be missing as well.
-    pub(super) async fn wait_after(
+    pub(crate) async fn wait_after(
         &mut self,
         last: LastEntry,
         count: usize,
@@ -140,7 +140,7 @@ impl Stream {
 
     /// Adds a [marker](super::marker), and returns it if the condition is met. `newest` is the newest
     /// entry that this process knows.
-    pub(super) async fn mark(
+    pub(crate) async fn mark(
         &mut self,
         condition: MarkIf,
         newest: StreamId,
@@ -156,7 +156,7 @@ impl Stream {
     }
 
     /// Adds an entry that only advances the ids, unless the stream already has a later id.
-    pub(super) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<(), Error> {
+    pub(crate) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<(), Error> {
         let mut command = cmd("XADD");
         command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string()).arg(SKIP).arg(server);
         match self.send(&command, "advance the ids of the Redis stream").await {
@@ -193,7 +193,7 @@ impl Stream {
     }
 
     /// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
-    pub(super) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
+    pub(crate) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
         const ACTION: &str = "add an entry to the Redis stream";
         if reply == Value::Nil {
             return Ok(None);
@@ -208,7 +208,7 @@ impl Stream {
     }
 
     /// Returns the error of a command that Redis did not execute, or did not answer.
-    pub(super) fn error(&self, action: &'static str, error: RedisError) -> Error {
+    pub(crate) fn error(&self, action: &'static str, error: RedisError) -> Error {
         // Redis assigns no id after the highest one.
         if error.detail().is_some_and(|detail| detail.contains("exhausted the last possible ID")) {
             Error::new(action, self.out_of_range(StreamId::MAX))

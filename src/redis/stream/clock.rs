@@ -11,34 +11,34 @@ const PRECISION: u64 = 10;
 
 /// An estimate of the Redis server's clock, whose time the ids of entries contain.
 #[derive(Debug)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     created: Instant,
     /// The server's time at the creation of this clock, in milliseconds.
     origin: AtomicU64,
 }
 
 impl Clock {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { created: Instant::now(), origin: AtomicU64::new(0) }
     }
 
     /// Sets the clock to the time that the server has just reported.
-    pub(super) fn set(&self, milliseconds: u64) {
+    pub(crate) fn set(&self, milliseconds: u64) {
         self.origin.store(milliseconds.saturating_sub(self.elapsed()), Relaxed);
     }
 
     /// Returns the server's time in milliseconds.
-    pub(super) fn now(&self) -> u64 {
+    pub(crate) fn now(&self) -> u64 {
         self.origin.load(Relaxed).saturating_add(self.elapsed())
     }
 
     /// Returns whether a time is ahead of the server's clock.
-    pub(super) fn is_behind(&self, milliseconds: u64) -> bool {
+    pub(crate) fn is_behind(&self, milliseconds: u64) -> bool {
         milliseconds > self.now().saturating_add(PRECISION)
     }
 
     /// Returns the age of an entry that was added at this server time.
-    pub(super) fn age_of(&self, milliseconds: u64) -> Duration {
+    pub(crate) fn age_of(&self, milliseconds: u64) -> Duration {
         Duration::from_millis(self.now().saturating_sub(milliseconds))
     }
 

@@ -1,10 +1,7 @@
 use std::collections::VecDeque;
 
-use super::{
-    identity::Identity,
-    recent::{Recent, Start},
-    stream_id::StreamId,
-};
+use super::recent::{Recent, Start};
+use crate::redis::stream::{Identity, StreamId};
 
 /// The check that the reader meets every event that Redis has acknowledged to this process.
 ///
@@ -12,7 +9,7 @@ use super::{
 /// proves that it is still there: after Redis has returned to an older state, it continues from
 /// that state, and can assign ids again.
 #[derive(Debug, Default)]
-pub(super) struct Acknowledgements {
+pub(crate) struct Acknowledgements {
     /// The number of the session whose acknowledgements count.
     session: u64,
     /// The newest entry that was read or acknowledged.
@@ -38,7 +35,7 @@ struct Pending {
 
 /// What was known when an event was sent.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Sent {
+pub(crate) struct Sent {
     session: u64,
     start: Start,
     newest_known: StreamId,
@@ -46,7 +43,7 @@ pub(super) struct Sent {
 
 /// The reason an acknowledged event may not reach any client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unproven {
+pub(crate) enum Unproven {
     /// The connection broke before the acknowledgement arrived.
     Late,
     /// The id is not above those that were known when the event was sent.
@@ -56,7 +53,7 @@ pub(super) enum Unproven {
 }
 
 impl Unproven {
-    pub(super) const fn reason(self) -> &'static str {
+    pub(crate) const fn reason(self) -> &'static str {
         match self {
             Self::Late => "connection lost while the event was published",
             Self::RolledBack => "Redis has returned to an older state",
@@ -66,29 +63,29 @@ impl Unproven {
 }
 
 impl Acknowledgements {
-    pub(super) const fn newest_known(&self) -> StreamId {
+    pub(crate) const fn newest_known(&self) -> StreamId {
         self.newest_known
     }
 
     /// Starts a session, and returns its number. Acknowledgements of earlier sessions no longer
     /// count.
-    pub(super) fn begin_session(&mut self) -> u64 {
+    pub(crate) fn begin_session(&mut self) -> u64 {
         self.session += 1;
         self.session
     }
 
     /// Records what is known before an event is sent. [`end`](Self::end) must follow once its reply
     /// has arrived or is no longer awaited.
-    pub(super) fn begin(&mut self, session: u64) -> Sent {
+    pub(crate) fn begin(&mut self, session: u64) -> Sent {
         Sent { session, start: self.recent.begin(), newest_known: self.newest_known }
     }
 
-    pub(super) fn end(&mut self, sent: Sent) {
+    pub(crate) fn end(&mut self, sent: Sent) {
         self.recent.end(sent.start);
     }
 
     /// Records the acknowledgement of an event.
-    pub(super) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
+    pub(crate) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
         if sent.session != self.session {
             return Err(Unproven::Late);
         }
@@ -107,7 +104,7 @@ impl Acknowledgements {
 
     /// Records the acknowledgement of a marker. It covers the loss of all entries before it, and
     /// its own loss is another one.
-    pub(super) fn expect_marker(&mut self, marker: Identity) {
+    pub(crate) fn expect_marker(&mut self, marker: Identity) {
         self.cover(marker.id);
         self.expect(marker);
     }
@@ -120,12 +117,12 @@ impl Acknowledgements {
 
     /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived. An
     /// event that is sent later is not in this page.
-    pub(super) fn needs_entries(&self) -> bool {
+    pub(crate) fn needs_entries(&self) -> bool {
         !self.pending.is_empty() || self.recent.is_recording()
     }
 
     /// Records that the reader has passed all ids up to `last`, and has met these entries.
-    pub(super) fn pass(&mut self, entries: &[Identity], last: StreamId) {
+    pub(crate) fn pass(&mut self, entries: &[Identity], last: StreamId) {
         for entry in entries {
             self.lose_before(entry.id);
             match self.pending.front() {
@@ -145,14 +142,14 @@ impl Acknowledgements {
     }
 
     /// Returns the number of a read that is about to be sent.
-    pub(super) fn begin_read(&mut self) -> u64 {
+    pub(crate) fn begin_read(&mut self) -> u64 {
         self.reads += 1;
         self.reads
     }
 
     /// Records that a read has reached the end of the stream. Entries that were acknowledged before
     /// it was sent, and that the reader has not met, are lost.
-    pub(super) fn finish_read(&mut self, read: u64) {
+    pub(crate) fn finish_read(&mut self, read: u64) {
         let is_lost = |pending: &Pending| pending.reads < read;
         if let Some(lost) = self.pending.iter().rfind(|pending| is_lost(pending)) {
             self.lose(lost.entry.id);
@@ -161,17 +158,17 @@ impl Acknowledgements {
     }
 
     /// Forgets the acknowledged entries before `first`, which were trimmed before they were read.
-    pub(super) fn forgive_before(&mut self, first: StreamId) {
+    pub(crate) fn forgive_before(&mut self, first: StreamId) {
         self.pending.retain(|pending| pending.entry.id >= first);
     }
 
     /// Records that clients receive a gap at the position of a marker.
-    pub(super) fn cover(&mut self, marker: StreamId) {
+    pub(crate) fn cover(&mut self, marker: StreamId) {
         self.lost = self.lost.filter(|lost| *lost > marker);
     }
 
     /// Returns whether an entry was lost and no marker covers it.
-    pub(super) const fn has_lost(&self) -> bool {
+    pub(crate) const fn has_lost(&self) -> bool {
         self.lost.is_some()
     }
 
@@ -188,7 +185,7 @@ impl Acknowledgements {
     }
 
     /// Records that an entry is lost.
-    pub(super) fn lose(&mut self, id: StreamId) {
+    pub(crate) fn lose(&mut self, id: StreamId) {
         self.lost = self.lost.max(Some(id));
     }
 }
@@ -196,7 +193,7 @@ impl Acknowledgements {
 #[cfg(test)]
 mod tests {
     use super::{Acknowledgements, Unproven};
-    use crate::redis::{identity::Identity, stream_id::StreamId};
+    use crate::redis::{stream::Identity, stream::StreamId};
 
     const fn entry(milliseconds: u64) -> Identity {
         Identity { id: StreamId::at(milliseconds), fingerprint: milliseconds }

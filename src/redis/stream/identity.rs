@@ -7,28 +7,28 @@ use super::stream_id::StreamId;
 /// The id alone does not identify an entry: Redis can assign it again after it has returned to an
 /// older state.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Identity {
-    pub(super) id: StreamId,
-    pub(super) fingerprint: u64,
+pub(crate) struct Identity {
+    pub(crate) id: StreamId,
+    pub(crate) fingerprint: u64,
 }
 
 impl Identity {
     /// Returns whether `entry`, which has this id, is this entry.
-    pub(super) fn is_met_by(&self, entry: &Self) -> bool {
+    pub(crate) fn is_met_by(&self, entry: &Self) -> bool {
         self == entry
     }
 }
 
 /// A hash of fields that is computed one by one.
 #[derive(Default)]
-pub(super) struct Fingerprint(DefaultHasher);
+pub(crate) struct Fingerprint(DefaultHasher);
 
 impl Fingerprint {
-    pub(super) fn add(&mut self, field: &[u8]) {
+    pub(crate) fn add(&mut self, field: &[u8]) {
         field.hash(&mut self.0);
     }
 
-    pub(super) fn finish(&self) -> u64 {
+    pub(crate) fn finish(&self) -> u64 {
         self.0.finish()
     }
 }

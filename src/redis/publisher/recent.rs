@@ -1,11 +1,11 @@
 use std::collections::VecDeque;
 
-use super::{identity::Identity, stream_id::StreamId};
+use crate::redis::stream::{Identity, StreamId};
 
 /// The entries that were read while events are in flight, because an acknowledgement can arrive
 /// after the reader has passed its entry.
 #[derive(Debug, Default)]
-pub(super) struct Recent {
+pub(crate) struct Recent {
     /// In ascending order.
     entries: VecDeque<Identity>,
     /// The number of entries that were removed.
@@ -23,11 +23,11 @@ struct Batch {
 
 /// The number of entries that were read before an event was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Start(u64);
+pub(crate) struct Start(u64);
 
 impl Recent {
     /// Adds an event that is about to be sent.
-    pub(super) fn begin(&mut self) -> Start {
+    pub(crate) fn begin(&mut self) -> Start {
         let start = Start(self.removed.saturating_add(self.entries.len() as u64));
         match self.in_flight.back_mut() {
             Some(batch) if batch.start == start => batch.in_flight += 1,
@@ -37,7 +37,7 @@ impl Recent {
     }
 
     /// Removes an event, and the entries that were read before all others were sent.
-    pub(super) fn end(&mut self, start: Start) {
+    pub(crate) fn end(&mut self, start: Start) {
         let index = self.in_flight.binary_search_by_key(&start, |batch| batch.start);
         if let Ok(index) = index
             && let Some(batch) = self.in_flight.get_mut(index)
@@ -54,19 +54,19 @@ impl Recent {
     }
 
     /// Returns whether events are in flight.
-    pub(super) fn is_recording(&self) -> bool {
+    pub(crate) fn is_recording(&self) -> bool {
         !self.in_flight.is_empty()
     }
 
     /// Adds an entry that was read, if events are in flight.
-    pub(super) fn add(&mut self, entry: Identity) {
+    pub(crate) fn add(&mut self, entry: Identity) {
         if self.is_recording() {
             self.entries.push_back(entry);
         }
     }
 
     /// Returns the entry with this id.
-    pub(super) fn find(&self, id: StreamId) -> Option<&Identity> {
+    pub(crate) fn find(&self, id: StreamId) -> Option<&Identity> {
         let index = self.entries.binary_search_by_key(&id, |entry| entry.id).ok()?;
         self.entries.get(index)
     }
@@ -75,7 +75,7 @@ impl Recent {
 #[cfg(test)]
 mod tests {
     use super::Recent;
-    use crate::redis::{identity::Identity, stream_id::StreamId};
+    use crate::redis::{stream::Identity, stream::StreamId};
 
     #[test]
     fn entries_are_kept_since_the_oldest_event_in_flight_was_sent() {

@@ -3,45 +3,41 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::{
-    acknowledgements::{Acknowledgements, Sent, Unproven},
-    identity::Identity,
-    stream::Stream,
-    stream_id::StreamId,
-};
+use super::acknowledgements::{Acknowledgements, Sent, Unproven};
+use crate::redis::stream::{Identity, RedisStream, StreamId};
 
 /// The gate between publishers and Redis. It is open while the reader follows the stream.
 ///
 /// After a break it stays shut until the reader has caught up and has marked the losses that it
 /// found.
 #[derive(Debug)]
-pub(super) struct Gate {
+pub(crate) struct Gate {
     session: watch::Sender<Option<Session>>,
     acknowledgements: Mutex<Acknowledgements>,
 }
 
 /// The publishers' connection, from the opening of the gate to a break.
 #[derive(Clone)]
-pub(super) struct Session {
+pub(crate) struct Session {
     number: u64,
-    pub(super) stream: Stream,
+    pub(crate) stream: RedisStream,
     /// Cancelled when either connection breaks.
-    pub(super) ended: CancellationToken,
+    pub(crate) ended: CancellationToken,
 }
 
 /// An event in flight. The entries that are read meanwhile are recorded.
-pub(super) struct InFlight<'a> {
+pub(crate) struct InFlight<'a> {
     gate: &'a Gate,
     sent: Sent,
 }
 
 impl Gate {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { session: watch::Sender::new(None), acknowledgements: Mutex::default() }
     }
 
     /// Opens the gate to publishers, over a new connection.
-    pub(super) fn open(&self, stream: Stream) -> Session {
+    pub(crate) fn open(&self, stream: RedisStream) -> Session {
         let number = self.acknowledgements().begin_session();
         let session = Session { number, stream, ended: CancellationToken::new() };
         self.session.send_replace(Some(session.clone()));
@@ -49,7 +45,7 @@ impl Gate {
     }
 
     /// Ends the session.
-    pub(super) fn shut(&self) {
+    pub(crate) fn shut(&self) {
         if let Some(session) = self.session.send_replace(None) {
             session.ended.cancel();
         }
@@ -59,12 +55,12 @@ impl Gate {
 
     /// Shuts the gate because the hub is closed or dropped. Events that were sent before are still
     /// acknowledged.
-    pub(super) fn retire(&self) {
+    pub(crate) fn retire(&self) {
         self.session.send_replace(None);
     }
 
     /// Waits until the gate is open.
-    pub(super) async fn session(&self) -> Option<Session> {
+    pub(crate) async fn session(&self) -> Option<Session> {
         // A publisher that finds its connection broken ends the session before the reader shuts the
         // gate.
         let is_usable = |session: &Option<Session>| {
@@ -82,23 +78,23 @@ impl Gate {
     }
 
     /// Starts to record what is read, before an event is sent.
-    pub(super) fn begin(&self, session: &Session) -> InFlight<'_> {
+    pub(crate) fn begin(&self, session: &Session) -> InFlight<'_> {
         InFlight { gate: self, sent: self.acknowledgements().begin(session.number) }
     }
 
     /// Returns the newest entry that was read or acknowledged.
-    pub(super) fn newest_known(&self) -> StreamId {
+    pub(crate) fn newest_known(&self) -> StreamId {
         self.acknowledgements().newest_known()
     }
 
-    pub(super) fn acknowledgements(&self) -> MutexGuard<'_, Acknowledgements> {
+    pub(crate) fn acknowledgements(&self) -> MutexGuard<'_, Acknowledgements> {
         self.acknowledgements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl InFlight<'_> {
     /// Records the acknowledgement of the event, unless the event may not reach any client.
-    pub(super) fn acknowledge(&self, event: Identity) -> Result<(), Unproven> {
+    pub(crate) fn acknowledge(&self, event: Identity) -> Result<(), Unproven> {
         self.gate.acknowledgements().acknowledge(self.sent, event)
     }
 }

@@ -1,9 +1,8 @@
-use super::Error;
-use crate::hub::Closed;
+use crate::{hub::Closed, redis::Error};
 
 /// The reason reading stopped.
 #[derive(Debug)]
-pub(super) enum Stop {
+pub(crate) enum Stop {
     /// The hub is closed or dropped.
     Closed,
     Error(Error),

@@ -6,7 +6,7 @@ use super::stream_id::StreamId;
 /// The marker's id must be above all entries that may have been lost, and its writer may not know
 /// the newest of them. It is in the next millisecond of the server's clock. If ids are ahead of the
 /// clock, it is `leap`. If the stream already has a higher id, Redis assigns the next one.
-pub(super) const MARK: &str = "
+pub(crate) const MARK: &str = "
 local key, read = KEYS[1], ARGV[1]
 local newest_at, leap = tonumber(ARGV[2]), ARGV[3]
 if read == 'empty' then
@@ -27,7 +27,7 @@ return added
 
 /// The condition for adding a marker.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum MarkIf {
+pub(crate) enum MarkIf {
     /// The stream has no entries.
     Empty,
     /// The stream has no marker after this entry, the last one that was read.
@@ -36,7 +36,7 @@ pub(super) enum MarkIf {
 
 impl MarkIf {
     /// Returns the argument of the [script](MARK).
-    pub(super) fn argument(self) -> String {
+    pub(crate) fn argument(self) -> String {
         match self {
             Self::Empty => "empty".to_owned(),
             Self::NoneAfter(id) => id.to_string(),

@@ -18,32 +18,32 @@ const END: &str = "end";
 /// The field of a marker: events may have been lost before it.
 const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
-pub(super) const SKIP: &str = "skip";
+pub(crate) const SKIP: &str = "skip";
 
 /// An entry of the stream as Redis sends it.
 #[derive(Debug)]
-pub(super) struct RawEntry {
-    pub(super) id: StreamId,
+pub(crate) struct RawEntry {
+    pub(crate) id: StreamId,
     /// Alternating names and values.
-    pub(super) fields: Vec<Vec<u8>>,
+    pub(crate) fields: Vec<Vec<u8>>,
 }
 
 impl RawEntry {
     /// Returns a hash of the fields.
-    pub(super) fn fingerprint(&self) -> u64 {
+    pub(crate) fn fingerprint(&self) -> u64 {
         let mut fingerprint = Fingerprint::default();
         self.fields.iter().for_each(|field| fingerprint.add(field));
         fingerprint.finish()
     }
 
-    pub(super) fn identity(&self) -> Identity {
+    pub(crate) fn identity(&self) -> Identity {
         Identity { id: self.id, fingerprint: self.fingerprint() }
     }
 }
 
 /// A decoded entry of the stream.
 #[derive(Debug, PartialEq)]
-pub(super) enum Entry {
+pub(crate) enum Entry {
     Event {
         topic: String,
         event: Event,
@@ -60,7 +60,7 @@ pub(super) enum Entry {
 }
 
 impl Entry {
-    pub(super) fn decode(fields: Vec<Vec<u8>>) -> Self {
+    pub(crate) fn decode(fields: Vec<Vec<u8>>) -> Self {
         Self::decode_fields(fields).unwrap_or(Self::Foreign)
     }
 
@@ -106,7 +106,7 @@ fn parse_retry(text: &str) -> Option<Duration> {
 }
 
 /// Returns the fingerprint of a marker.
-pub(super) fn marker_fingerprint() -> u64 {
+pub(crate) fn marker_fingerprint() -> u64 {
     let mut fingerprint = Fingerprint::default();
     fingerprint.add(GAP.as_bytes());
     fingerprint.add(b"");
@@ -114,14 +114,14 @@ pub(super) fn marker_fingerprint() -> u64 {
 }
 
 /// A command that publishes an event.
-pub(super) struct Publication {
-    pub(super) command: Cmd,
+pub(crate) struct Publication {
+    pub(crate) command: Cmd,
     /// The [fingerprint](RawEntry::fingerprint) of the entry.
-    pub(super) fingerprint: u64,
+    pub(crate) fingerprint: u64,
 }
 
 /// Returns the command that publishes an event.
-pub(super) fn publication(
+pub(crate) fn publication(
     key: &str,
     max_len: usize,
     topic: &str,
@@ -156,7 +156,7 @@ mod tests {
     use ::redis::Arg;
 
     use super::{Entry, RawEntry, publication};
-    use crate::{event::Event, redis::stream_id::StreamId};
+    use crate::{event::Event, redis::stream::StreamId};
 
     /// Returns the entry that the command adds.
     fn published(topic: &str, event: &Event, is_last: bool) -> RawEntry {

@@ -2,20 +2,16 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{task::yield_now, time::Instant};
 
-use super::{
-    Error,
-    clock::Clock,
-    entry::{Entry, RawEntry},
-    gate::Gate,
-    health::RedisHealth,
-    last_entry::LastEntry,
-    marker::MarkIf,
-    page_size::PageSize,
-    stop::Stop,
-    stream::{RangeStart, Stream},
-    stream_id::StreamId,
+use super::{page_size::PageSize, stop::Stop};
+use crate::{
+    hub::{Arrival, Feed},
+    redis::{
+        Error,
+        health::RedisHealth,
+        publisher::Gate,
+        stream::{Clock, Entry, LastEntry, MarkIf, RangeStart, RawEntry, RedisStream, StreamId},
+    },
 };
-use crate::hub::{Arrival, Feed};
 
 /// The number of entries that are fed before the reader yields to other tasks. Reading them takes
 /// 0.2 to 0.8 ms, depending on the number of topics (`benches/redis.sh`).
@@ -25,15 +21,15 @@ const ENTRIES_PER_POLL: usize = 100;
 /// missing.
 ///
 /// `catch_up` reads from the last entry, inclusively. If that entry is still there, the stream is
-/// the same one, and nothing after the entry was trimmed. [`Stream::wait_after`] checks the same.
-pub(super) struct Reader {
-    pub(super) feed: Feed,
-    pub(super) gate: Arc<Gate>,
-    pub(super) clock: Arc<Clock>,
-    pub(super) health: RedisHealth,
+/// the same one, and nothing after the entry was trimmed. [`RedisStream::wait_after`] checks the same.
+pub(crate) struct Reader {
+    pub(crate) feed: Feed,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) clock: Arc<Clock>,
+    pub(crate) health: RedisHealth,
     /// The last entry that was read, or the one before the history. `0-0` if there was none yet.
     last: LastEntry,
-    pub(super) page_size: PageSize,
+    pub(crate) page_size: PageSize,
     /// Whether the history is loaded. Losses found before that are not counted.
     is_loaded: bool,
     /// The server of the last session, if there was one.
@@ -45,7 +41,7 @@ pub(super) struct Reader {
 }
 
 impl Reader {
-    pub(super) fn new(feed: Feed, gate: Arc<Gate>, clock: Arc<Clock>, health: RedisHealth) -> Self {
+    pub(crate) fn new(feed: Feed, gate: Arc<Gate>, clock: Arc<Clock>, health: RedisHealth) -> Self {
         Self {
             feed,
             gate,
@@ -62,7 +58,7 @@ impl Reader {
 
     /// Finds the first event that is younger than the hub's maximum age. The next step is
     /// [`load_history`](Self::load_history).
-    pub(super) async fn find_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+    pub(crate) async fn find_history(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
         stream.mark(MarkIf::Empty, StreamId::ZERO).await?;
@@ -77,7 +73,7 @@ impl Reader {
     }
 
     /// Loads the history. After an error, it can go on over another connection.
-    pub(super) async fn load_history(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+    pub(crate) async fn load_history(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
         self.catch_up(stream).await?;
         self.is_loaded = true;
         Ok(())
@@ -85,7 +81,7 @@ impl Reader {
 
     /// Reads to the end of the stream, and finds losses. The next step is
     /// [`mark_losses`](Self::mark_losses).
-    pub(super) async fn catch_up(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+    pub(crate) async fn catch_up(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
         let mut is_last_missing = false;
         // Before the first entry of a stream, others may have been trimmed.
         let mut is_after_trim = self.last.id == StreamId::ZERO;
@@ -127,7 +123,7 @@ impl Reader {
     }
 
     /// Marks the losses that no marker covers, so that every process reports them.
-    pub(super) async fn mark_losses(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+    pub(crate) async fn mark_losses(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
         // The marker can be lost as well.
         while self.gate.acknowledgements().has_lost() {
             let newest = self.gate.newest_known();
@@ -145,7 +141,7 @@ impl Reader {
     /// The server may have returned to an older state, after which only other processes know some
     /// ids. Redis would assign these again, because it only counts while its clock is behind. One
     /// process does this for each start of a server.
-    pub(super) async fn advance_ids(&mut self, stream: &mut Stream) -> Result<(), Stop> {
+    pub(crate) async fn advance_ids(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
         let server = Arc::clone(&stream.server);
         if self.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != *server {
             stream.skip_to(self.last.id.leap(), &server).await?;
@@ -155,7 +151,7 @@ impl Reader {
     }
 
     /// Records that the session uses the server of this stream.
-    pub(super) fn set_server(&mut self, stream: &Stream) {
+    pub(crate) fn set_server(&mut self, stream: &RedisStream) {
         self.server = Some(Arc::clone(&stream.server));
     }
 
@@ -163,7 +159,7 @@ impl Reader {
     /// lost nothing then.
     ///
     /// A server that has replaced the one of the last session may never have had the entry.
-    async fn is_trimmed(&self, stream: &mut Stream) -> Result<bool, Error> {
+    async fn is_trimmed(&self, stream: &mut RedisStream) -> Result<bool, Error> {
         if self.server.as_ref().is_some_and(|server| *server != stream.server) {
             return Ok(false);
         }
@@ -188,9 +184,9 @@ impl Reader {
     }
 
     /// Feeds entries to the hub.
-    pub(super) async fn feed_entries(
+    pub(crate) async fn feed_entries(
         &mut self,
-        stream: &mut Stream,
+        stream: &mut RedisStream,
         entries: Vec<RawEntry>,
     ) -> Result<(), Stop> {
         let tracks = self.gate.acknowledgements().needs_entries();
@@ -270,7 +266,7 @@ impl Reader {
         Ok(())
     }
 
-    pub(super) const fn last(&self) -> LastEntry {
+    pub(crate) const fn last(&self) -> LastEntry {
         self.last
     }
 }

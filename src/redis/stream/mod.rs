@@ -1,0 +1,28 @@
+//! The stream in Redis: its commands and replies, its entries and their ids, and its clock.
+//!
+//! - [`RedisStream`] is the stream over one connection. [`Clock`] estimates the server's time.
+//! - [`RawEntry`] is an entry as Redis sends it, and [`Entry`] what it means. [`Publication`] is the
+//!   command that adds an event.
+//! - An [`Identity`] is the id of an entry and a fingerprint of its fields. [`LastEntry`] is the
+//!   entry after which a reader continues.
+//! - `marker.rs` has the script that marks a loss. [`MarkIf`] is its condition.
+
+mod clock;
+mod entry;
+mod identity;
+mod last_entry;
+mod marker;
+mod redis_stream;
+mod reply;
+mod stream_id;
+
+pub(super) use self::{
+    clock::Clock,
+    entry::{Entry, Publication, RawEntry, publication},
+    identity::Identity,
+    last_entry::LastEntry,
+    marker::MarkIf,
+    redis_stream::{BLOCK_TIMEOUT, RangeStart, RedisStream},
+    reply::parse_entries,
+    stream_id::StreamId,
+};
