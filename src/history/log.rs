@@ -173,11 +173,6 @@ impl Log {
         self.update_memory();
     }
 
-    /// Returns the maximum age of the events.
-    pub(crate) const fn max_age(&self) -> Duration {
-        self.limits.age
-    }
-
     /// Returns the sequence number of the oldest event, and the time after which it is too old.
     pub(crate) fn oldest(&self) -> Option<(u64, Duration)> {
         let oldest = self.entries.front()?;

@@ -114,8 +114,8 @@ impl Hub {
     ///   nothing, [`response`](crate::response) answers `204` to an `EventSource`, which then stops
     ///   reconnecting, and an empty stream to other clients.
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
-    ///   the topic's [maximum age](HubBuilder::retain_for). From then on, the name is free: the next
-    ///   event begins the topic anew.
+    ///   [`retain_for`](HubBuilder::retain_for). From then on, the name is free: the next event begins
+    ///   the topic anew. With a broker, all processes need the same value.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};

@@ -74,11 +74,11 @@ struct Published {
 
 impl Published {
     /// Returns the end of a topic whose last event was published at this time.
-    const fn end(self, sequence: u64, max_age: Duration) -> TopicEnd {
+    const fn end(self, sequence: u64, retained: Duration) -> TopicEnd {
         TopicEnd {
             sequence,
-            free_at: self.at.saturating_add(max_age),
-            free_here: self.here.saturating_add(max_age),
+            free_at: self.at.saturating_add(retained),
+            free_here: self.here.saturating_add(retained),
         }
     }
 }
@@ -247,8 +247,8 @@ impl HubState {
                 // its lock.
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
                 state.log.append(sequence, bytes, published.here, now, &mut drops);
-                let max_age = state.log.max_age();
-                topic.set_end(state, is_last.then(|| published.end(sequence, max_age)));
+                let retained = self.topics.retained_for();
+                topic.set_end(state, is_last.then(|| published.end(sequence, retained)));
                 (sequence, state.subscribers, topic.take_waiters(state))
             })
         });

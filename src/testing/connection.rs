@@ -114,10 +114,6 @@ impl Connection {
         }
     }
 
-    pub(super) fn is_paused(&self) -> bool {
-        self.queue().is_paused
-    }
-
     fn has_next(&self) -> bool {
         let queue = self.queue();
         !queue.is_paused && !queue.items.is_empty()

@@ -1,4 +1,5 @@
 use std::{
+    collections::HashMap,
     convert::Infallible,
     fmt,
     sync::{
@@ -17,9 +18,6 @@ use crate::{
     hub::{Broker, Feed, Hub, PublishError, Publisher, Publishing},
     sealed::Sealed,
 };
-
-/// The time that another thread may take to feed an event.
-const ARRIVAL_DEADLINE: Duration = Duration::from_secs(5);
 
 /// A [`Broker`] in memory, for tests of programs whose processes share a broker.
 ///
@@ -63,6 +61,8 @@ struct State {
     /// Events up to this sequence number are lost.
     lost: u64,
     history: Vec<Arc<Published>>,
+    /// The times at which topics have ended.
+    ended: HashMap<String, Instant>,
     connections: Vec<Arc<Connection>>,
     events_to_refuse: usize,
     acknowledgements_to_lose: usize,
@@ -128,11 +128,20 @@ impl MemoryBroker {
         self.lock().acknowledgements_to_lose = events;
     }
 
-    fn publish(&self, topic: String, event: Event, is_last: bool) -> Result<u64, PublishError> {
+    fn publish(
+        &self,
+        topic: String,
+        event: Event,
+        is_last: bool,
+        retained: Duration,
+    ) -> Result<u64, PublishError> {
         let (sequence, is_acknowledged, connections) = {
             let mut state = self.lock();
             if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
+            }
+            if state.has_ended(&topic, retained) {
+                return Err(PublishError::Ended);
             }
             let (sequence, connections) = state.append(topic, event, is_last, self.created);
             let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
@@ -163,6 +172,9 @@ impl State {
     ) -> (u64, Vec<Arc<Connection>>) {
         self.newest += 1;
         let at = Instant::now();
+        if is_last {
+            self.ended.insert(topic.clone(), at);
+        }
         let since_creation = at.duration_since(created);
         let published = Arc::new(Published {
             sequence: self.newest,
@@ -178,6 +190,11 @@ impl State {
             connection.push(Item::Event(Arc::clone(&published)));
         }
         (self.newest, connections)
+    }
+
+    /// Returns whether a topic has ended, and its last event is not older than `retained`.
+    fn has_ended(&self, topic: &str, retained: Duration) -> bool {
+        self.ended.get(topic).is_some_and(|at| at.elapsed() < retained)
     }
 
     /// Loses all events. Returns the connections to deliver the loss through once the state is
@@ -240,9 +257,10 @@ impl Broker for MemoryBroker {
     }
 
     async fn start(self, feed: Feed) -> Result<impl Publisher, Infallible> {
+        let retained = feed.max_age();
         let connection = self.lock().connect(feed);
         connection.load();
-        Ok(MemoryPublisher { broker: self, connection })
+        Ok(MemoryPublisher { broker: self, retained })
     }
 }
 
@@ -255,17 +273,20 @@ impl Default for MemoryBroker {
 /// The publisher of one hub.
 struct MemoryPublisher {
     broker: MemoryBroker,
-    connection: Arc<Connection>,
+    /// The time for which the name of an ended topic is taken.
+    retained: Duration,
 }
 
 impl Publisher for MemoryPublisher {
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
         let (broker, topic, event) = (self.broker.clone(), topic.to_owned(), event.clone());
-        Box::pin(async move { broker.publish(topic, event, is_last) })
+        let retained = self.retained;
+        Box::pin(async move { broker.publish(topic, event, is_last, retained) })
     }
 
     fn arrival_deadline(&self) -> Option<Duration> {
-        (!self.connection.is_paused()).then_some(ARRIVAL_DEADLINE)
+        // The broker itself refuses events after the end of a topic.
+        None
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {

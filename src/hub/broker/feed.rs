@@ -282,4 +282,21 @@ mod tests {
         assert!(!received.contains("gap"), "{received}");
         assert_eq!(received.matches("data: x").count(), 2);
     }
+
+    /// A broker that only orders events can have one after the end of its topic.
+    #[test]
+    fn events_after_the_end_of_a_topic_are_dropped_until_the_log_says_that_its_name_is_free() {
+        let (hub, feed) = Engine::connected();
+        let five_minutes = Duration::from_secs(300);
+        let at = |sequence, at| Arrival { at, ..arrival(sequence) };
+        let event = Event::from("x");
+        let end = Arrival { is_last: true, ..arrival(1) };
+        assert_eq!(feed.event(end, "a", &event), Ok(true));
+        let before = five_minutes - Duration::from_millis(1);
+        assert_eq!(feed.event(at(2, before), "a", &event), Ok(true));
+        assert_eq!(feed.event(at(2, before), "a", &event), Ok(false), "it was passed");
+        assert_eq!(received(&hub, "a").matches("data: x").count(), 1);
+        assert_eq!(feed.event(at(3, five_minutes), "a", &event), Ok(true));
+        assert_eq!(received(&hub, "a").matches("data: x").count(), 2);
+    }
 }

@@ -47,6 +47,7 @@ impl Subscription {
     /// }
     /// # drop(invalidate(Hub::new()));
     /// ```
+    #[must_use]
     pub fn messages(self) -> Messages {
         Messages::new(self)
     }

@@ -2,6 +2,7 @@ use std::{
     collections::HashMap,
     fmt,
     sync::{Arc, PoisonError},
+    time::Duration,
 };
 
 use super::{
@@ -77,6 +78,11 @@ impl Topics {
         let topic = Arc::new(Topic::new(Arc::from(name), log, end));
         names.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         topic
+    }
+
+    /// Returns the time for which events are retained by default, and names of ended topics taken.
+    pub(crate) const fn retained_for(&self) -> Duration {
+        self.retention.age
     }
 
     /// Returns the end of the topic with this name, if it has ended.
