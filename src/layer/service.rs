@@ -9,7 +9,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
-use crate::{body::SseBody, connection::LastEventId};
+use crate::{body::SseBody, connection::LastEventId, streams::Subjects};
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
 ///
@@ -64,7 +64,10 @@ where
             request.extensions_mut().insert(last_event_id);
         }
         let request_info = RequestInfo::new(&self.config, request.method(), request.headers());
-        let is_tracked = S::Response::STREAMS || self.config.track_disconnects;
+        let is_tracked = S::Response::STREAMS
+            || self.config.track_disconnects
+            || self.config.streams.is_some()
+            || request.extensions().get::<Subjects>().is_some();
         let config = Arc::clone(&self.config);
         let in_flight = if is_tracked {
             match InFlight::track(&config, &mut request, request_info, S::Response::STREAMS) {

@@ -21,6 +21,7 @@ use crate::{
     BoxError,
     connection::{CloseReason, Disconnect, DisconnectGuard},
     headers::{has_body, make_event_stream},
+    streams::Subjects,
 };
 
 /// Answers a request with a key, from an existing run or by calling the service.
@@ -98,6 +99,9 @@ where
     let disconnect = Disconnect::new();
     request.extensions_mut().insert(disconnect.clone());
     let guard = DisconnectGuard::new(disconnect);
+    if let Some(subjects) = request.extensions_mut().get_mut::<Subjects>() {
+        subjects.set_recorded();
+    }
     let (shared, record) = (Arc::clone(&producer.shared), Arc::clone(&producer.record));
     let (starter, answer) = oneshot::channel();
     let call = producer.within_call(|| service.call(request));

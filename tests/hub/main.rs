@@ -3,6 +3,7 @@
 
 mod behind;
 mod client;
+mod closes;
 mod fed;
 mod fed_history;
 mod fed_threads;
