@@ -79,6 +79,7 @@
 //!
 //! - [`hub`]: one event for many clients, with resumption
 //! - [`redis`]: the same hub in many processes
+//! - [`streams`]: close the streams of a user or session, as at a log-out
 //! - [`runs`]: answers that outlive their connection, such as those of language models
 //! - [`testing`]: test your handlers
 //!
@@ -95,6 +96,7 @@
 //!   cancellation
 //! - [`terminator`](SseLayer::terminator): nothing is added at the end
 //! - [`max_age`](SseLayer::max_age): unlimited
+//! - [`streams`](SseLayer::streams): only the client, the source and the options above end a stream
 //! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell):
 //!   nothing ends streams; a graceful shutdown waits for them
 //! - [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal): unlimited
@@ -198,7 +200,7 @@
 //!
 //! | Feature | Adds |
 //! |---|---|
-//! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a response part |
+//! | `axum` | [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) as extractors, [`StreamOptions`] as a response part |
 //! | `hub` | [`hub`] |
 //! | `json` | [`Json`] and [`Event::json_data`] |
 //! | `redis`, `redis-tls` | [`redis`], and `rediss://` |
@@ -270,6 +272,7 @@ pub mod redis;
 pub mod runs;
 mod sealed;
 mod stats;
+pub mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod troubleshooting;
@@ -288,7 +291,7 @@ pub use crate::{
 };
 
 #[cfg(feature = "axum")]
-pub use crate::axum::MissingDisconnect;
+pub use crate::axum::{MissingDisconnect, MissingSubjects};
 #[cfg(feature = "json")]
 pub use crate::event::Json;
 

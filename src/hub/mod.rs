@@ -225,6 +225,7 @@ mod publish;
 mod retention;
 mod state;
 mod stats;
+mod streams;
 mod subscription;
 mod topic;
 

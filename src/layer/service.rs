@@ -12,6 +12,7 @@ use super::{Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
 use crate::{
     body::SseBody,
     connection::{HeaderScan, LastEventId},
+    streams::Subjects,
 };
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
@@ -69,7 +70,10 @@ where
         }
         let request_info =
             RequestInfo::new(&self.config, request.method(), request.headers(), scan);
-        let is_tracked = S::Response::STREAMS || self.config.track_disconnects;
+        let is_tracked = S::Response::STREAMS
+            || self.config.track_disconnects
+            || self.config.streams.is_some()
+            || request.extensions().get::<Subjects>().is_some();
         let config = Arc::clone(&self.config);
         let in_flight = if is_tracked {
             match InFlight::track(&config, &mut request, request_info, S::Response::STREAMS) {

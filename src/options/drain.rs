@@ -60,7 +60,7 @@ pub(super) enum When {
 
 /// How long a source that is mid-event may take to complete the event once the stream has to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
 
 impl Drain {
     const fn new(when: When) -> Self {

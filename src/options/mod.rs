@@ -18,6 +18,6 @@ pub use self::{
 
 pub(crate) use self::{
     callbacks::{OnClose, OnOpen},
-    drain::PATIENCE,
+    drain::{PATIENCE, PATIENCE_AT_ONCE},
     resolved::{IdleInterval, ResolvedOptions},
 };

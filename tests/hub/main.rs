@@ -3,6 +3,7 @@
 
 mod behind;
 mod client;
+mod closes;
 mod ended;
 mod fed;
 mod fed_history;

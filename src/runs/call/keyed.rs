@@ -22,6 +22,7 @@ use crate::{
         registry::{Claim, Purpose, Shared},
         run::on_refusal,
     },
+    streams::Subjects,
 };
 
 /// Answers a request with a key, from an existing run or by calling the service.
@@ -99,6 +100,9 @@ where
     let disconnect = Disconnect::new();
     request.extensions_mut().insert(disconnect.clone());
     let guard = DisconnectGuard::new(disconnect);
+    if let Some(subjects) = request.extensions_mut().get_mut::<Subjects>() {
+        subjects.set_recorded();
+    }
     let (shared, record) = (Arc::clone(&producer.shared), Arc::clone(&producer.record));
     let (starter, answer) = oneshot::channel();
     let call = producer.within_call(|| service.call(request));

@@ -1,0 +1,9 @@
+//! How the program closes the streams of a subject, poll by poll, under a paused clock.
+
+mod counts;
+mod ends;
+mod extractor;
+mod nested;
+mod races;
+mod rig;
+mod scope;
