@@ -11,10 +11,9 @@ use crate::runs::cluster::{
 /// Reads a message of a run's channel. Returns `None` if it is in another format.
 pub(super) fn parse_push(message: Vec<u8>) -> Option<Push> {
     let mut rest = Bytes::from(message);
-    if rest.is_empty() {
-        return None;
-    }
-    match rest.split_to(1)[0] {
+    let kind = *rest.first()?;
+    _ = rest.split_to(1);
+    match kind {
         b'h' => Some(Push::Head(rest)),
         b'd' => {
             let first = number(&mut rest)?;

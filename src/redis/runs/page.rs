@@ -57,7 +57,8 @@ impl Fields {
 
     fn take(&mut self, name: &[u8]) -> Option<Bytes> {
         let mut pairs = self.0.fields.chunks_exact_mut(2);
-        let [_, value] = pairs.find(|pair| pair[0] == name)? else { return None };
+        let named = |pair: &&mut [Vec<u8>]| pair.first().is_some_and(|field| field == name);
+        let [_, value] = pairs.find(named)? else { return None };
         Some(std::mem::take(value).into())
     }
 }

@@ -44,11 +44,31 @@ impl Script {
 
 /// The hashes of the scripts, by which Redis calls them.
 #[derive(Clone, Debug)]
-pub(super) struct Hashes(pub(super) [String; Script::ALL.len()]);
+pub(super) struct Hashes {
+    look: String,
+    claim: String,
+    replace: String,
+    sync: String,
+    end: String,
+    check: String,
+}
 
 impl Hashes {
+    /// Creates it from the hashes in the order of [`Script::ALL`].
+    pub(super) fn new(
+        [look, claim, replace, sync, end, check]: [String; Script::ALL.len()],
+    ) -> Self {
+        Self { look, claim, replace, sync, end, check }
+    }
+
     pub(super) fn of(&self, script: Script) -> &str {
-        // One hash for each variant.
-        &self.0[script as usize]
+        match script {
+            Script::Look => &self.look,
+            Script::Claim => &self.claim,
+            Script::Replace => &self.replace,
+            Script::Sync => &self.sync,
+            Script::End => &self.end,
+            Script::Check => &self.check,
+        }
     }
 }

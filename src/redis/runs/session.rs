@@ -161,7 +161,7 @@ async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, 
         let reply = send(connection, command.arg("LOAD").arg(script.text()), ACTION).await?;
         *hash = from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
     }
-    Ok(Hashes(hashes))
+    Ok(Hashes::new(hashes))
 }
 
 async fn send(

@@ -144,14 +144,18 @@ impl Inner {
             Err(error) => return vec![Err(error); commands.len()],
         };
         let mut results = Vec::with_capacity(commands.len());
-        while results.len() < commands.len() {
-            let rest = &commands[results.len()..];
+        let mut rest = commands;
+        while let Some((pipeline, later)) = rest.split_at_checked(pipeline_len(rest)) {
+            if pipeline.is_empty() {
+                break;
+            }
             if session.ended.is_cancelled() {
                 let error = StoreError::Unavailable(self.link.reason());
-                results.extend(rest.iter().map(|_| Err(error.clone())));
+                results.extend(pipeline.iter().map(|_| Err(error.clone())));
             } else {
-                results.extend(self.send(&session, &rest[..pipeline_len(rest)]).await);
+                results.extend(self.send(&session, pipeline).await);
             }
+            rest = later;
         }
         results
     }
@@ -262,7 +266,7 @@ impl Inner {
     }
 }
 
-/// Returns the number of commands that fit into one pipeline, at least 1.
+/// Returns the number of commands that fit into one pipeline, at least 1 if there are any.
 fn pipeline_len(commands: &[Command]) -> usize {
     let (mut count, mut bytes) = (0, 0);
     let fits = |command: &&Command| {
@@ -270,7 +274,7 @@ fn pipeline_len(commands: &[Command]) -> usize {
         bytes += size(command);
         count <= MAX_COMMANDS && bytes <= MAX_BYTES
     };
-    commands.iter().take_while(fits).count().max(1)
+    commands.iter().take_while(fits).count().max(usize::from(!commands.is_empty()))
 }
 
 /// Returns the approximate size of a command. A batch is sent as an entry and as a message.
