@@ -1,10 +1,10 @@
 use std::{
     future::Future,
     pin::{Pin, pin},
-    sync::Arc,
     task::{Context, Poll},
 };
 
+use pin_project_lite::pin_project;
 use tokio::{
     runtime::Handle,
     task::coop,
@@ -26,14 +26,39 @@ pub(crate) struct Deadline {
     // `None` once closed.
     membership: Option<Membership>,
     // `None` once cancelled.
-    shutdown: Option<CancellationToken>,
-    cancelled: Option<Pin<Box<WaitForCancellationFutureOwned>>>,
+    end_when: Option<Pin<Box<Cancellation>>>,
+    // `None` once cancelled.
+    shutdown: Option<Pin<Box<Cancellation>>>,
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
-    options: Arc<ResolvedOptions>,
     client: Client,
     /// Whether all streams were closed, so that their clients should not return at the same time.
     is_for_all: bool,
+}
+
+pin_project! {
+    /// A token of this stream alone, and the wait for it.
+    struct Cancellation {
+        token: CancellationToken,
+        #[pin]
+        cancelled: WaitForCancellationFutureOwned,
+    }
+}
+
+impl Cancellation {
+    fn of(token: CancellationToken) -> Pin<Box<Self>> {
+        Box::pin(Self { cancelled: token.clone().cancelled_owned(), token })
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Returns whether the token is cancelled, or registers the waker.
+    fn poll_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        // The source may have spent tokio's budget, without which the future is never ready.
+        pin!(coop::unconstrained(self.project().cancelled)).poll(cx).is_ready()
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -55,19 +80,25 @@ pub(super) enum Verdict {
 }
 
 impl Deadline {
-    /// Creates the deadline of a stream that has subjects or will be started.
-    pub(super) fn new(
-        options: &Arc<ResolvedOptions>,
+    /// Creates the deadline of a stream that the program can close before its first poll, or
+    /// returns `None` if it cannot.
+    pub(super) fn before_start(
+        options: &ResolvedOptions,
         client: Client,
         membership: Option<Membership>,
-    ) -> Self {
+    ) -> Option<Box<Self>> {
+        let can_be_closed = membership.is_some() || options.end_when().is_some();
+        can_be_closed.then(|| Box::new(Self::new(options, client, membership)))
+    }
+
+    fn new(options: &ResolvedOptions, client: Client, membership: Option<Membership>) -> Self {
         Self {
             membership,
+            // A token of its own: all streams would share the lock of the program's.
+            end_when: options.end_when().map(|token| Cancellation::of(token.child_token())),
             shutdown: None,
-            cancelled: None,
             sleep: None,
             stage: Stage::Open { until: None },
-            options: Arc::clone(options),
             client,
             is_for_all: false,
         }
@@ -77,7 +108,7 @@ impl Deadline {
     /// the stream.
     pub(super) fn start(
         before: Option<Box<Self>>,
-        options: &Arc<ResolvedOptions>,
+        options: &ResolvedOptions,
         shutdown: Option<CancellationToken>,
         client: Client,
         cx: &mut Context<'_>,
@@ -87,8 +118,7 @@ impl Deadline {
             return before;
         }
         let mut this = before.unwrap_or_else(|| Box::new(Self::new(options, client, None)));
-        this.cancelled = shutdown.clone().map(|token| Box::pin(token.cancelled_owned()));
-        this.shutdown = shutdown;
+        this.shutdown = shutdown.map(Cancellation::of);
         let until = max_age.and_then(|age| Instant::now().checked_add(age));
         let stage = Stage::Open { until: until.map(|until| (until, CloseReason::Expired)) };
         if max_age.is_some_and(|age| age.is_zero()) {
@@ -104,9 +134,12 @@ impl Deadline {
     /// Returns what the stream must do now.
     ///
     /// It is called for every frame, so it does not poll the timer.
-    pub(super) fn check(&mut self, cx: &mut Context<'_>) -> Verdict {
-        if self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled) {
-            self.begin_drain(cx);
+    pub(super) fn check(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) -> Verdict {
+        if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.is_cancelled()) {
+            self.begin_drain(options, cx);
+        }
+        if self.end_when.as_ref().is_some_and(|token| token.is_cancelled()) {
+            self.begin_revocation(cx, Revocation::Subject);
         }
         if let Some(membership) = &self.membership
             && let Some(revocation) = membership.revocation()
@@ -125,11 +158,10 @@ impl Deadline {
 
     /// Waits until the result of [`check`](Self::check) may have changed.
     pub(super) fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        // The source may have spent tokio's budget. Without budget, neither future is ever ready.
-        if let Some(cancelled) = &mut self.cancelled
-            && pin!(coop::unconstrained(cancelled)).poll(cx).is_ready()
-        {
-            return Poll::Ready(());
+        for cancellation in [&mut self.shutdown, &mut self.end_when].into_iter().flatten() {
+            if cancellation.as_mut().poll_cancelled(cx) {
+                return Poll::Ready(());
+            }
         }
         if let Some(membership) = &self.membership
             && membership.poll_revoked(cx.waker())
@@ -149,6 +181,7 @@ impl Deadline {
             Stage::Due { reason, .. } | Stage::Overdue { reason } => Some(reason),
         };
         reason == Some(CloseReason::Revoked)
+            || self.end_when.as_ref().is_some_and(|token| token.is_cancelled())
             || self.membership.as_ref().is_some_and(|membership| membership.revocation().is_some())
     }
 
@@ -162,6 +195,7 @@ impl Deadline {
     #[cold]
     fn begin_revocation(&mut self, cx: &mut Context<'_>, revocation: Revocation) {
         self.membership = None;
+        self.end_when = None;
         self.is_for_all = revocation == Revocation::All;
         // Without a runtime no timer can end the wait.
         let patience = Handle::try_current().ok();
@@ -175,13 +209,12 @@ impl Deadline {
     }
 
     /// Moves the deadline to the time at which the shutdown ends this stream.
-    fn begin_drain(&mut self, cx: &mut Context<'_>) {
-        self.cancelled = None;
+    fn begin_drain(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) {
         self.shutdown = None;
         if self.is_revoked() {
             return;
         }
-        let drain = self.options.drain();
+        let drain = options.drain();
         let Some(delay) = drain.draw_delay(self.client) else {
             return;
         };

@@ -23,7 +23,8 @@ pub enum CloseReason {
     /// a cancelled task, or [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`
     /// for it.
     Cancelled,
-    /// The program [closed](crate::streams) the streams of one of its subjects.
+    /// The program [closed](crate::streams) the streams of one of its subjects, or cancelled the
+    /// token of [`end_when`](crate::StreamOptions::end_when).
     Revoked,
 }
 

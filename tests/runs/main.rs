@@ -4,6 +4,7 @@
 mod bare_hyper;
 mod bounds;
 mod calls;
+mod closed;
 mod duration;
 mod ends;
 mod explicit;

@@ -7,6 +7,7 @@ mod acknowledgements;
 mod acl;
 mod ahead;
 mod client;
+mod closes;
 mod cluster;
 mod ended;
 mod failover;

@@ -47,8 +47,10 @@ where
 
     /// Returns whether the deadline requires the stream to end, at this point or at a later one.
     fn must_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let deadline = self.project().deadline;
-        deadline.as_mut().is_some_and(|deadline| deadline.check(cx) != Verdict::Continue)
+        let this = self.project();
+        this.deadline
+            .as_mut()
+            .is_some_and(|deadline| deadline.check(this.options, cx) != Verdict::Continue)
     }
 }
 

@@ -91,8 +91,7 @@ impl<B> EventStream<B> {
                 .filter(|_| !has_content_coding)
                 .map(|_| IdleTimer::default()),
             // Made before the first poll, because the stream is open and may be closed.
-            deadline: membership
-                .map(|membership| Box::new(Deadline::new(&options, client, Some(membership)))),
+            deadline: Deadline::before_start(&options, client, membership),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::new() },
             phase: Phase::Beginning(shutdown),
             budget: CoopBudget::default(),
@@ -148,7 +147,7 @@ where
         let Some(deadline) = this.deadline.as_mut() else {
             return Verdict::Continue;
         };
-        match deadline.check(cx) {
+        match deadline.check(this.options, cx) {
             Verdict::EndBetweenEvents(reason)
                 if this.boundary.is_opaque() || this.boundary.between_events() =>
             {
