@@ -155,11 +155,13 @@ impl Hub {
         self.send_now(topic.as_ref(), event, true)
     }
 
+    #[inline]
     fn send_now<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = checked(event)?;
+        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+        check(&event)?;
         if let Some(link) = self.shared.link() {
             link.warn_not_in_process();
             return Err(PublishError::NotInProcess);
@@ -171,7 +173,8 @@ impl Hub {
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = checked(event)?;
+        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+        check(&event)?;
         let Some(link) = self.shared.link() else {
             return self.shared.publish(topic, &event, is_last);
         };
@@ -268,20 +271,16 @@ impl Hub {
     }
 }
 
-/// Converts a value into an event, and checks that it can be published.
+/// Checks that an event can be published.
 #[inline]
-fn checked<E>(event: E) -> Result<Event, PublishError>
-where
-    E: TryInto<Event, Error: Into<BoxError>>,
-{
-    let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+fn check(event: &Event) -> Result<(), PublishError> {
     if event.has_id() {
         return Err(PublishError::HasId);
     }
     if !event.has_data() {
         return Err(PublishError::NoData);
     }
-    Ok(event)
+    Ok(())
 }
 
 impl Default for Hub {

@@ -161,14 +161,14 @@ impl HubState {
     }
 
     /// Publishes an event in a hub without a broker.
+    #[inline]
     pub(crate) fn publish(
         &self,
         name: &str,
         event: &Event,
         is_last: bool,
     ) -> Result<Receipt, PublishError> {
-        let now = self.now();
-        match self.append(name, event, Sequence::Next, Published { here: now, at: now }, is_last) {
+        match self.append(name, event, Sequence::Next, Duration::ZERO, None, is_last) {
             Ok(Appended { sequence, subscribers }) => {
                 Ok(Receipt { position: self.position(sequence), subscribers })
             }
@@ -220,8 +220,7 @@ impl HubState {
         name: &str,
         event: &Event,
     ) -> Result<(), NotAppended> {
-        let published = Published { here: self.now().saturating_sub(age), at };
-        self.append(name, event, Sequence::Assigned(sequence), published, is_last).map(drop)
+        self.append(name, event, Sequence::Assigned(sequence), age, Some(at), is_last).map(drop)
     }
 
     fn append(
@@ -229,7 +228,8 @@ impl HubState {
         name: &str,
         event: &Event,
         sequence: Sequence,
-        published: Published,
+        age: Duration,
+        at: Option<Duration>,
         is_last: bool,
     ) -> Result<Appended, NotAppended> {
         if self.is_closed() {
@@ -237,6 +237,7 @@ impl HubState {
         }
         let mut block = event.encode_open(self.id_prefix.len());
         let now = self.now();
+        let published = Published { here: now.saturating_sub(age), at: at.unwrap_or(now) };
         let mut drops = DeferredDrops::default();
         let appended = self.change_topic(name, |topic, state| {
             if state.end().is_some_and(|end| published.at < end.free_at) {
