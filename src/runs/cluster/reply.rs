@@ -159,7 +159,7 @@ pub struct StoredEnd {
 /// A change of a run's stream, which the store passes to the
 /// [`Inbox`](super::inbox::Inbox::push).
 #[derive(Clone, Debug)]
-pub enum Push {
+pub(crate) enum Push {
     Head(Bytes),
     Batch(Batch),
     End(StoredEnd),

@@ -42,7 +42,7 @@ pub struct Settings {
 }
 
 /// A future of the store. Dropping it does not recall what was sent.
-pub type Pending<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
+pub(crate) type Pending<T> = std::pin::Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// The connection to a store.
 ///
