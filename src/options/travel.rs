@@ -153,10 +153,9 @@ fn take_event(bytes: &[u8]) -> Option<Option<Bytes>> {
 /// Returns whether the bytes are comment lines, or none.
 fn is_comment(bytes: &[u8]) -> bool {
     bytes.is_empty()
-        || bytes.ends_with(b"\n")
-            && bytes[..bytes.len() - 1]
-                .split(|byte| *byte == b'\n')
-                .all(|line| line.starts_with(b":"))
+        || bytes.strip_suffix(b"\n").is_some_and(|lines| {
+            lines.split(|byte| *byte == b'\n').all(|line| line.starts_with(b":"))
+        })
 }
 
 #[cfg(test)]

@@ -101,7 +101,7 @@ impl Target {
 
 impl Receiver for Target {
     fn push(&self, run: &RunId, push: Push) {
-        self.with(|shared, cluster| cluster.mirrors.push(shared, run, push));
+        self.with(|shared, cluster| cluster.mirrors.push(shared, run, &push));
     }
 
     fn lose_pushes(&self) {

@@ -1,5 +1,5 @@
 use std::{
-    collections::{BTreeSet, HashMap, HashSet},
+    collections::HashSet,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::AcqRel},
@@ -12,10 +12,10 @@ use tokio::{sync::Notify, time::Instant};
 use super::{
     export::{Effect, Export},
     plan::{Plan, Target},
-    reply::{EndReply, Reply, StoreError},
+    queue::{LostClaim, Queue, apply},
+    reply::{Reply, StoreError},
     run_id::RunId,
-    stored_runs::StoredRuns,
-    timing::{ENDED_EXPORT, LATE_CLAIM, RETRY_DELAY, Timing},
+    timing::{ENDED_EXPORT, Timing},
 };
 use crate::{
     history::Epoch,
@@ -30,21 +30,6 @@ pub(crate) struct Exports {
     changed: Notify,
     /// Notified when the store has the end of a run.
     pub(crate) acknowledged: Notify,
-}
-
-#[derive(Default)]
-struct Queue {
-    exports: HashMap<Epoch, Export>,
-    due: BTreeSet<(Instant, Epoch)>,
-    /// Claims whose reply was lost, and until when they may still be executed.
-    lost_claims: HashMap<RunId, LostClaim>,
-    ended: StoredRuns,
-}
-
-#[derive(Clone, Copy)]
-struct LostClaim {
-    lost_at: Instant,
-    due: Instant,
 }
 
 /// A run's mark, which its task sets for each event without a lock.
@@ -185,7 +170,7 @@ impl Exports {
             }
         }
         queue.ended.expire(retain, now);
-        let live = queue.exports.values().map(|export| export.stored_bytes).sum();
+        let live = queue.live_bytes;
         while !plan.is_full()
             && let Some(run) = queue.ended.evict(live, max_memory)
         {
@@ -227,26 +212,31 @@ impl Exports {
             let epoch = match target {
                 Target::Run(epoch) | Target::Batch(epoch, ..) | Target::Trim(epoch, _) => epoch,
                 Target::Release(run) => {
-                    queue.released(run, result, now);
+                    queue.released(&run, &result, now);
                     continue;
                 }
                 Target::Forget => continue,
             };
             seen.insert(epoch);
             let Some(export) = queue.exports.get_mut(&epoch) else { continue };
+            let bytes_before = export.stored_bytes;
             let effect = if failed.contains(&epoch) {
                 Effect::None
             } else {
                 apply(export, &target, result, connection, timing, || failed.insert(epoch))
             };
+            let bytes = export.stored_bytes;
+            queue.live_bytes = (queue.live_bytes + bytes).saturating_sub(bytes_before);
             if effect == Effect::None {
                 continue;
             }
+            let Some(export) = queue.exports.get_mut(&epoch) else { continue };
             if export.ended_until.is_none() {
                 let is_void = export.record.phase() == Phase::Void;
-                let (run, bytes) = (export.run(), export.stored_bytes);
+                let run = export.run();
                 export.settle(if is_void { now } else { now + ENDED_EXPORT });
                 let record = Arc::clone(&export.record);
+                queue.live_bytes = queue.live_bytes.saturating_sub(bytes);
                 queue.ended.add(run, bytes, now);
                 consequences.push(Consequence { record, effect });
             }
@@ -257,75 +247,5 @@ impl Exports {
             queue.set_due(epoch, due);
         }
         consequences
-    }
-}
-
-/// Applies one reply. Calls `fail` if the rest of the replies for the run mean nothing.
-fn apply(
-    export: &mut Export,
-    target: &Target,
-    result: Result<Reply, StoreError>,
-    connection: u64,
-    timing: Timing,
-    fail: impl FnOnce() -> bool,
-) -> Effect {
-    match (target, result) {
-        (_, Ok(Reply::Sync(reply))) => export.synced(&reply, connection, timing),
-        (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
-            export.appended(reply, *last, *len);
-            Effect::None
-        }
-        (Target::Trim(_, keep_from), Ok(Reply::Trim(reply))) => {
-            export.trimmed(reply.entries, *keep_from);
-            Effect::None
-        }
-        (_, Ok(Reply::End(reply))) => export.ended(&reply),
-        (_, Err(StoreError::Unavailable(_))) => {
-            fail();
-            Effect::None
-        }
-        (_, Err(StoreError::Lost(_))) => {
-            fail();
-            export.forget_connection();
-            Effect::None
-        }
-        (_, Ok(_) | Err(StoreError::Run(_) | StoreError::Version)) => {
-            fail();
-            export.refuse()
-        }
-    }
-}
-
-impl Queue {
-    /// Makes a run due at a time, unless it is due earlier. Returns whether it was later.
-    fn hasten(&mut self, epoch: Epoch, due: Instant) -> bool {
-        let is_later = self.exports.get(&epoch).is_some_and(|export| export.due > due);
-        if is_later {
-            self.set_due(epoch, due);
-        }
-        is_later
-    }
-
-    fn set_due(&mut self, epoch: Epoch, due: Instant) {
-        if let Some(export) = self.exports.get_mut(&epoch) {
-            self.due.remove(&(export.due, epoch));
-            export.due = due;
-            self.due.insert((due, epoch));
-        }
-    }
-
-    fn released(&mut self, run: RunId, result: Result<Reply, StoreError>, now: Instant) {
-        let Some(claim) = self.lost_claims.get_mut(&run) else { return };
-        let is_settled = match result {
-            // The claim may still be executed after this command.
-            Ok(Reply::End(EndReply::Gone | EndReply::Other)) => now >= claim.lost_at + LATE_CLAIM,
-            Ok(_) => true,
-            Err(_) => false,
-        };
-        if is_settled {
-            self.lost_claims.remove(&run);
-        } else {
-            claim.due = now + RETRY_DELAY;
-        }
     }
 }

@@ -61,7 +61,7 @@ impl Mirrors {
     }
 
     /// Passes a push to the mirrors of a run.
-    pub(crate) fn push(&self, shared: &Arc<Shared>, run: &RunId, push: Push) {
+    pub(crate) fn push(&self, shared: &Arc<Shared>, run: &RunId, push: &Push) {
         let mirrors = self.lock().get(run).cloned().unwrap_or_default();
         for mirror in mirrors {
             if mirror.push(push.clone()) {

@@ -71,7 +71,8 @@ impl Record {
                 return Mirrored::Malformed;
             };
             let event = rest.split_to(len);
-            if !event[..len - 1].ends_with(&self.id_line(sequence)) {
+            let id = self.id_line(sequence);
+            if !event.strip_suffix(b"\n").is_some_and(|lines| lines.ends_with(&id)) {
                 return Mirrored::Malformed;
             }
             if sequence <= state.newest || !state.phase.is_live() {

@@ -93,7 +93,7 @@ async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
     let cluster = shared.cluster.as_ref().unwrap();
     let bytes = format!("data: stolen\nid: {epoch}-2\n\n").into();
     let push = Push::Batch(Batch { first: 2, last: 2, bytes });
-    cluster.mirrors.push(&shared, &stranger, push);
+    cluster.mirrors.push(&shared, &stranger, &push);
     send(&source, &["b"]);
     drop(source);
     assert_whole(live, &["b"]).await;
@@ -111,7 +111,7 @@ async fn bytes_that_are_not_the_runs_events_fail_the_client() {
     let shared = Arc::clone(&other.runs.shared);
     let cluster = shared.cluster.as_ref().unwrap();
     let push = Push::Batch(Batch { first: 2, last: 2, bytes: "data: forged\n\n".into() });
-    cluster.mirrors.push(&shared, &run, push);
+    cluster.mirrors.push(&shared, &run, &push);
     let (data, error) = read_all(live).await;
     assert!(data.is_empty() && error.is_some(), "{data:?}");
 }

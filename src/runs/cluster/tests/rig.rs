@@ -29,10 +29,6 @@ pub(super) struct Process {
 }
 
 impl Process {
-    pub(super) async fn new(store: MemoryStore) -> Self {
-        Self::with(store, |builder| builder).await
-    }
-
     pub(super) async fn with(
         store: MemoryStore,
         options: impl FnOnce(RunsBuilder) -> RunsBuilder,
