@@ -29,7 +29,7 @@ async fn post(process: &Process, answer: Response<Body>) -> Response<Body> {
     let service = process.runs.layer(|_: &Request<()>| Some(Ok(key()))).layer(service);
     let service = SseLayer::new().layer(service);
     let response = service.oneshot(Request::post("/").body(()).unwrap()).await.unwrap();
-    response.map(|body| body.boxed_unsync())
+    response.map(BodyExt::boxed_unsync)
 }
 
 fn events(texts: &'static [&'static str], options: StreamOptions) -> Response<Body> {
