@@ -32,6 +32,7 @@ type Shard = HashMap<Arc<str>, Members>;
 enum Members {
     One(Arc<Member>),
     // Boxed, so that the entry of one stream stays small.
+    #[allow(clippy::box_collection)]
     Many(Box<HashSet<ByAddress>>),
 }
 

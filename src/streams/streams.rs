@@ -107,6 +107,7 @@ impl Streams {
     /// [drain](crate::SseLayer::drain), so that they do not all return at the same time.
     ///
     /// Use it when closes of other processes may be missing for longer than the program accepts.
+    // Few callers need the count.
     #[allow(clippy::must_use_candidate)]
     pub fn close_all(&self) -> usize {
         self.registry.close_all()

@@ -28,13 +28,14 @@ const ROUNDS: usize = 10_000;
 /// So that some rounds open the stream and others do not, whichever thread is faster.
 const PAUSES: usize = 64;
 
-/// The places where a program can add the subjects of a request.
+/// The places where a program can add the subjects of a request: outside or inside of the layer,
+/// before or after the check.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Place {
-    OutsideBeforeCheck,
-    OutsideAfterCheck,
-    InsideBeforeCheck,
-    InsideAfterCheck,
+    OutsideBefore,
+    OutsideAfter,
+    InsideBefore,
+    InsideAfter,
 }
 
 struct Store {
@@ -82,17 +83,17 @@ fn request(
     let mut service = layer.layer(service_fn(move |request: Request<()>| {
         let subjects = request.extensions().get::<Subjects>().expect("the layer has streams");
         ready(answer(match place {
-            Place::InsideBeforeCheck => checks.check(subjects, true, pause),
-            Place::InsideAfterCheck => checks.check(subjects, false, pause),
-            Place::OutsideBeforeCheck | Place::OutsideAfterCheck => {
+            Place::InsideBefore => checks.check(subjects, true, pause),
+            Place::InsideAfter => checks.check(subjects, false, pause),
+            Place::OutsideBefore | Place::OutsideAfter => {
                 request.extensions().get::<bool>().copied().unwrap_or_default()
             }
         }))
     }));
     let mut request = Requester::EventSource.request("/");
-    if matches!(place, Place::OutsideBeforeCheck | Place::OutsideAfterCheck) {
+    if matches!(place, Place::OutsideBefore | Place::OutsideAfter) {
         let subjects = streams.subjects_of(&mut request);
-        let is_allowed = store.check(&subjects, place == Place::OutsideBeforeCheck, pause);
+        let is_allowed = store.check(&subjects, place == Place::OutsideBefore, pause);
         request.extensions_mut().insert(is_allowed);
     }
     service.call(request).now_or_never().expect("ready").unwrap()
@@ -137,20 +138,20 @@ fn assert_none_is_left(place: Place) {
 
 #[test]
 fn no_stream_is_left_open_if_subjects_are_added_outside_before_the_check() {
-    assert_none_is_left(Place::OutsideBeforeCheck);
+    assert_none_is_left(Place::OutsideBefore);
 }
 
 #[test]
 fn no_stream_is_left_open_if_subjects_are_added_outside_after_the_check() {
-    assert_none_is_left(Place::OutsideAfterCheck);
+    assert_none_is_left(Place::OutsideAfter);
 }
 
 #[test]
 fn no_stream_is_left_open_if_subjects_are_added_inside_before_the_check() {
-    assert_none_is_left(Place::InsideBeforeCheck);
+    assert_none_is_left(Place::InsideBefore);
 }
 
 #[test]
 fn no_stream_is_left_open_if_subjects_are_added_inside_after_the_check() {
-    assert_none_is_left(Place::InsideAfterCheck);
+    assert_none_is_left(Place::InsideAfter);
 }
