@@ -124,7 +124,7 @@ impl Hub {
     ///     hub.end(format!("job:{job}"), Event::new().event("done").data("")).await?;
     ///     Ok(())
     /// }
-    /// # finish(&Hub::new(), 7);
+    /// # drop(finish(&Hub::new(), 7));
     /// ```
     ///
     /// # Errors
