@@ -134,22 +134,13 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         5..7 => format!("XADD {key} * data {field}"),
         7..10 => format!("XADD {key} {} data {field}", random_id(rng)),
         10..13 => {
-            let conditions = ["empty".to_owned(), "always".to_owned(), random_id(rng)];
-            let condition = &conditions[rng.usize(..3)];
+            let conditions = ["empty".to_owned(), random_id(rng)];
+            let condition = &conditions[rng.usize(..2)];
             let newest = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
             let leap = newest + 3;
-            return [
-                "EVAL",
-                MARK,
-                "1",
-                key,
-                condition,
-                "5-0",
-                &newest.to_string(),
-                &format!("{leap}-0"),
-            ]
-            .map(str::to_owned)
-            .into();
+            return ["EVAL", MARK, "1", key, condition, &newest.to_string(), &format!("{leap}-0")]
+                .map(str::to_owned)
+                .into();
         }
         13..16 => format!("XRANGE {key} {id} {end} COUNT {count}"),
         16 => format!("XRANGE {key} - + COUNT {count}"),

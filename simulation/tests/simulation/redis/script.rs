@@ -39,6 +39,9 @@ pub(super) fn eval(server: &mut Server, now: u64, command: &Command) -> Result<R
         b"empty" => stream.is_some_and(|stream| stream.len() > 0),
         id => {
             let read = Id::parse(id, 0)?;
+            if read.next().is_none() {
+                return Err(Reply::error("invalid start ID for the interval"));
+            }
             let entries = stream.as_deref().into_iter().flat_map(Stream::entries);
             let mut after = entries.filter(|(id, _)| *id > read).take(1000);
             after.any(|(_, fields)| fields[0] == b"gap")
