@@ -1,5 +1,5 @@
-//! Implementations of axum's traits: the extractors [`LastEventId`] and [`Disconnect`], and the
-//! response part [`StreamOptions`].
+//! Implementations of axum's traits: the extractors [`LastEventId`], [`Disconnect`] and
+//! [`Subjects`], and the response part [`StreamOptions`].
 
 use std::{convert::Infallible, error::Error, fmt};
 
@@ -12,6 +12,7 @@ use http::{StatusCode, request::Parts};
 use crate::{
     connection::{Disconnect, LastEventId},
     options::StreamOptions,
+    streams::Subjects,
 };
 
 /// Extracts the last event id. It is empty if the client sent none, as the [HTML standard][html]
@@ -109,6 +110,40 @@ impl fmt::Display for MissingDisconnect {
 impl Error for MissingDisconnect {}
 
 impl IntoResponse for MissingDisconnect {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
+    }
+}
+
+/// Extracts the subjects of the request. The handler must be inside a layer with
+/// [`SseLayer::streams`](crate::SseLayer::streams), or middleware outside of it must have called
+/// [`Streams::subjects_of`](crate::streams::Streams::subjects_of).
+///
+/// It is an error not to be, because no close would end the stream.
+impl<S: Sync> FromRequestParts<S> for Subjects {
+    type Rejection = MissingSubjects;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingSubjects> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingSubjects(()))
+    }
+}
+
+/// The rejection of the [`Subjects`] extractor, for a handler that is not inside a layer with
+/// [`SseLayer::streams`](crate::SseLayer::streams). Its response is a `500`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingSubjects(());
+
+impl fmt::Display for MissingSubjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no `Subjects` in the request: set `SseLayer::streams` on a layer around this handler",
+        )
+    }
+}
+
+impl Error for MissingSubjects {}
+
+impl IntoResponse for MissingSubjects {
     fn into_response(self) -> Response {
         (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
     }

@@ -79,6 +79,7 @@
 //!
 //! - [`hub`]: one event for many clients, with resumption
 //! - [`redis`]: the same hub in many processes
+//! - [`streams`]: close the streams of a user or session, as at a log-out
 //! - [`runs`]: answers that outlive their connection, such as those of language models
 //! - [`testing`]: test your handlers
 //!
@@ -95,6 +96,7 @@
 //!   cancellation
 //! - [`terminator`](SseLayer::terminator): nothing is added at the end
 //! - [`max_age`](SseLayer::max_age): unlimited
+//! - [`streams`](SseLayer::streams): only the client, the source and the options above end a stream
 //! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell):
 //!   nothing ends streams; a graceful shutdown waits for them
 //! - [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal): unlimited
@@ -185,7 +187,7 @@
 //!
 //! | Example | Shows |
 //! |---|---|
-//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`] | a hub: a first program, messages for one client, rooms, live charts |
+//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`], [`job`] | a hub: a first program, messages for one client, rooms, live charts, the progress of a job |
 //! | [`chat_cluster`], [`metrics`] | several processes over Redis, Prometheus |
 //! | [`llm_tokens`], [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs) | LLM tokens with `[DONE]`, answers that survive a reload |
 //! | [`existing_axum`], [`tonic_web`], [`hyper_raw`], [`proxy`] | axum's `Sse`, tonic, bare hyper, a proxied upstream |
@@ -198,7 +200,7 @@
 //!
 //! | Feature | Adds |
 //! |---|---|
-//! | `axum` | [`LastEventId`] and [`Disconnect`] as extractors, [`StreamOptions`] as a response part |
+//! | `axum` | [`LastEventId`], [`Disconnect`] and [`Subjects`](streams::Subjects) as extractors, [`StreamOptions`] as a response part |
 //! | `hub` | [`hub`] |
 //! | `json` | [`Json`] and [`Event::json_data`] |
 //! | `redis`, `redis-tls` | [`redis`], and `rediss://` |
@@ -206,7 +208,8 @@
 //! | `testing` | [`testing`]; with `hub`, also a broker in memory |
 //! | `tracing` | DEBUG and WARN lines |
 //!
-//! - `axum` depends on axum-core only.
+//! - `axum` depends on axum-core only. With it, closures receive [the error of the
+//!   program](operating::errors#the-error-of-the-program) without the `axum::Error` around it.
 //! - `tracing` logs each close at DEBUG, in the span of its request. At WARN it logs a
 //!   lost connection to Redis, and mistakes in the program, such as a missing layer.
 //!
@@ -219,6 +222,7 @@
 //! [`notifications`]: https://docs.rs/crate/tower-sse/latest/source/examples/notifications.rs
 //! [`chat`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat/main.rs
 //! [`dashboard`]: https://docs.rs/crate/tower-sse/latest/source/examples/dashboard/main.rs
+//! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
 //! [`chat_cluster`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat_cluster/main.rs
 //! [`metrics`]: https://docs.rs/crate/tower-sse/latest/source/examples/metrics/main.rs
 //! [`llm_tokens`]: https://docs.rs/crate/tower-sse/latest/source/examples/llm_tokens.rs
@@ -268,6 +272,7 @@ pub mod redis;
 pub mod runs;
 mod sealed;
 mod stats;
+pub mod streams;
 #[cfg(feature = "testing")]
 pub mod testing;
 pub mod troubleshooting;
@@ -286,7 +291,7 @@ pub use crate::{
 };
 
 #[cfg(feature = "axum")]
-pub use crate::axum::MissingDisconnect;
+pub use crate::axum::{MissingDisconnect, MissingSubjects};
 #[cfg(feature = "json")]
 pub use crate::event::Json;
 

@@ -17,6 +17,8 @@ use crate::{Case, OURS, payload};
 
 pub const BROADCAST: &str = "tokio broadcast";
 pub const TOPICS: &str = "a subscription of 100 topics";
+pub const AT_LIMIT_BESIDE_MANY: &str = "publish at the memory limit beside 100000";
+pub const AT_LIMIT_TO_MANY: &str = "publish at the memory limit to one of 100000";
 pub const ONE_TOPIC: &str = "of one topic";
 
 /// Returns the cases of the hub in memory: one event of 256 bytes is published, and every woken
@@ -27,6 +29,10 @@ pub fn cases() -> Vec<Case> {
         Case::new("publish to nobody", OURS, published_to_one_of(1, text)),
         Case::new("publish to one of 10000 topics", OURS, published_to_one_of(10_000, text)),
         Case::new("publish to a new topic", OURS, published_to_new(text)),
+        Case::new("publish at the memory limit", OURS, published_at_limit(0, text)),
+        Case::new("publish at the memory limit beside 100", OURS, published_at_limit(100, text)),
+        Case::new(AT_LIMIT_BESIDE_MANY, OURS, published_at_limit(100_000, text)),
+        Case::new(AT_LIMIT_TO_MANY, OURS, published_at_limit_to(100_000, text)),
         Case::new("publish to 1 subscriber", OURS, published_to(1, text)),
         Case::new("publish to 1 subscriber", BROADCAST, sent_to(1, text)),
         Case::new("publish to 10 subscribers", OURS, published_to(10, text)),
@@ -59,7 +65,7 @@ fn read(stream: &mut (impl Stream<Item = impl AsRef<[u8]>> + Unpin)) -> u64 {
 
 /// Publishes to a new topic each time. The topic is created and removed again, as nothing is
 /// retained.
-fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
+pub fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
     let hub = Hub::builder().max_memory(0).build();
     let names: Vec<_> = (0..1024).map(|n| format!("client:{n}")).collect();
     move |times| {
@@ -71,7 +77,7 @@ fn published_to_new(text: &'static str) -> impl FnMut(u64) -> u64 {
 }
 
 /// Publishes to one topic after another, spread over memory as the topics were created.
-fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
+pub fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
     let hub = Hub::new();
     let names: Vec<_> = (0..topics).map(|n| format!("client:{n}")).collect();
     let mut at = 0;
@@ -85,7 +91,52 @@ fn published_to_one_of(topics: usize, text: &'static str) -> impl FnMut(u64) -> 
     }
 }
 
-fn published_to(subscribers: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
+/// Publishes to one topic of a hub whose memory is full, beside `others` topics that keep one event
+/// each.
+pub fn published_at_limit(others: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
+    // Room for the topic's last 1,000 events and for the other topics, by a little.
+    let hub = Hub::builder().retain_events(1 << 20).max_memory((others + 1_000) * 960).build();
+    for n in 0..others {
+        _ = black_box(publish(&hub, &format!("client:{n}"), text));
+    }
+    fill(&hub, text);
+    move |times| {
+        for _ in 0..times {
+            _ = black_box(publish(&hub, "news", text));
+        }
+        times
+    }
+}
+
+/// Publishes to one topic after another in a hub whose memory is full.
+pub fn published_at_limit_to(topics: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
+    let hub = Hub::builder().max_memory(topics * 2_000).build();
+    let names: Vec<_> = (0..topics).map(|n| format!("client:{n}")).collect();
+    let mut at = 0;
+    let mut next = move || {
+        at = (at + 7919) % topics;
+        at
+    };
+    for _ in 0..8 * topics {
+        _ = black_box(publish(&hub, &names[next()], text));
+    }
+    move |times| {
+        for _ in 0..times {
+            _ = black_box(publish(&hub, &names[next()], text));
+        }
+        times
+    }
+}
+
+/// Publishes to one topic until an event is evicted, and some more.
+fn fill(hub: &Hub, text: &'static str) {
+    let evicted = hub.stats().evicted();
+    while hub.stats().evicted() == evicted {
+        (0..1_000).for_each(|_| _ = black_box(publish(hub, "news", text)));
+    }
+}
+
+pub fn published_to(subscribers: usize, text: &'static str) -> impl FnMut(u64) -> u64 {
     let hub = Hub::new();
     let mut subscriptions: Vec<_> =
         (0..subscribers).map(|_| Polled(hub.subscribe(["news"]).resume(None))).collect();

@@ -2,7 +2,6 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     task::{Context, Poll},
-    time::Duration,
 };
 
 use pin_project_lite::pin_project;
@@ -16,29 +15,54 @@ use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use super::idle_timer::is_within_reach;
 use crate::{
     connection::{Client, CloseReason},
-    options::{Drain, PATIENCE, ResolvedOptions},
+    options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions},
+    streams::{Membership, Revocation},
 };
 
+/// The time at which a stream must end although its source continues: at its maximum age, during a
+/// shutdown, or when the program closes it.
+// The futures are boxed, because many streams never need them.
+pub(crate) struct Deadline {
+    // `None` once closed.
+    membership: Option<Membership>,
+    // `None` once cancelled.
+    end_when: Option<Pin<Box<Cancellation>>>,
+    // `None` once cancelled.
+    shutdown: Option<Pin<Box<Cancellation>>>,
+    sleep: Option<Pin<Box<Sleep>>>,
+    stage: Stage,
+    client: Client,
+    /// Whether all streams were closed, so that their clients should not return at the same time.
+    is_for_all: bool,
+}
+
 pin_project! {
-    /// The time at which a stream must end although its source continues: at its maximum age or
-    /// during a shutdown.
-    pub(crate) struct Deadline {
-        // `None` once cancelled.
-        shutdown: Option<CancellationToken>,
+    /// A token of this stream alone, and the wait for it.
+    struct Cancellation {
+        token: CancellationToken,
         #[pin]
-        cancelled: Option<WaitForCancellationFutureOwned>,
-        #[pin]
-        sleep: Option<Sleep>,
-        stage: Stage,
-        drain: Drain,
-        client: Client,
+        cancelled: WaitForCancellationFutureOwned,
+    }
+}
+
+impl Cancellation {
+    fn of(token: CancellationToken) -> Pin<Box<Self>> {
+        Box::pin(Self { cancelled: token.clone().cancelled_owned(), token })
+    }
+
+    fn is_cancelled(&self) -> bool {
+        self.token.is_cancelled()
+    }
+
+    /// Returns whether the token is cancelled, or registers the waker.
+    fn poll_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        // The source may have spent tokio's budget, without which the future is never ready.
+        pin!(coop::unconstrained(self.project().cancelled)).poll(cx).is_ready()
     }
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Stage {
-    /// The stream has not been polled yet.
-    New { max_age: Option<Duration> },
     /// The stream may continue, but not beyond `until`.
     Open { until: Option<(Instant, CloseReason)> },
     /// The stream must end at the next point between events, or at `give_up` if that is earlier.
@@ -56,104 +80,172 @@ pub(super) enum Verdict {
 }
 
 impl Deadline {
-    /// Creates the deadline of a stream, or returns `None` if only the source can end the stream.
-    pub(super) fn new(
+    /// Creates the deadline of a stream that the program can close before its first poll, or
+    /// returns `None` if it cannot.
+    pub(super) fn before_start(
+        options: &ResolvedOptions,
+        client: Client,
+        membership: Option<Membership>,
+    ) -> Option<Box<Self>> {
+        let can_be_closed = membership.is_some() || options.end_when().is_some();
+        can_be_closed.then(|| Box::new(Self::new(options, client, membership)))
+    }
+
+    fn new(options: &ResolvedOptions, client: Client, membership: Option<Membership>) -> Self {
+        Self {
+            membership,
+            // A token of its own: all streams would share the lock of the program's.
+            end_when: options.end_when().map(|token| Cancellation::of(token.child_token())),
+            shutdown: None,
+            sleep: None,
+            stage: Stage::Open { until: None },
+            client,
+            is_for_all: false,
+        }
+    }
+
+    /// Starts the deadline when the body is first polled. Returns `None` if only the source can end
+    /// the stream.
+    pub(super) fn start(
+        before: Option<Box<Self>>,
         options: &ResolvedOptions,
         shutdown: Option<CancellationToken>,
         client: Client,
-    ) -> Option<Self> {
+        cx: &mut Context<'_>,
+    ) -> Option<Box<Self>> {
         let max_age = options.draw_max_age(client);
         if max_age.is_none() && shutdown.is_none() {
-            return None;
+            return before;
         }
-        Some(Self {
-            cancelled: shutdown.clone().map(CancellationToken::cancelled_owned),
-            shutdown,
-            sleep: None,
-            stage: Stage::New { max_age },
-            drain: options.drain(),
-            client,
-        })
+        let mut this = before.unwrap_or_else(|| Box::new(Self::new(options, client, None)));
+        this.shutdown = shutdown.map(Cancellation::of);
+        let until = max_age.and_then(|age| Instant::now().checked_add(age));
+        let stage = Stage::Open { until: until.map(|until| (until, CloseReason::Expired)) };
+        if max_age.is_some_and(|age| age.is_zero()) {
+            // A timer would not elapse before the next millisecond.
+            this.stage = stage;
+            this.advance(cx);
+        } else if until.is_some() {
+            this.enter(cx, stage);
+        }
+        Some(this)
     }
 
     /// Returns what the stream must do now.
     ///
     /// It is called for every frame, so it does not poll the timer.
-    pub(super) fn check(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
-        if let Stage::New { max_age } = self.stage {
-            let until = max_age.and_then(|age| Instant::now().checked_add(age));
-            let until = until.map(|until| (until, CloseReason::Expired));
-            if max_age.is_some_and(|age| age.is_zero()) {
-                // A timer would not elapse before the next millisecond.
-                *self.as_mut().project().stage = Stage::Open { until };
-                self.as_mut().advance(cx);
-            } else {
-                self.as_mut().enter(cx, Stage::Open { until });
-            }
+    pub(super) fn check(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) -> Verdict {
+        if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.is_cancelled()) {
+            self.begin_drain(options, cx);
         }
-        if self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled) {
-            self.as_mut().begin_drain(cx);
+        if self.end_when.as_ref().is_some_and(|token| token.is_cancelled()) {
+            self.begin_revocation(cx, Revocation::Subject);
         }
-        if self.sleep.as_ref().is_some_and(Sleep::is_elapsed) {
-            self.as_mut().advance(cx);
+        if let Some(membership) = &self.membership
+            && let Some(revocation) = membership.revocation()
+        {
+            self.begin_revocation(cx, revocation);
+        }
+        if self.sleep.as_ref().is_some_and(|sleep| sleep.is_elapsed()) {
+            self.advance(cx);
         }
         match self.stage {
-            Stage::New { .. } | Stage::Open { .. } => Verdict::Continue,
+            Stage::Open { .. } => Verdict::Continue,
             Stage::Due { reason, .. } => Verdict::EndBetweenEvents(reason),
             Stage::Overdue { reason } => Verdict::EndNow(reason),
         }
     }
 
     /// Waits until the result of [`check`](Self::check) may have changed.
-    pub(super) fn poll_change(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        // The source may have spent tokio's budget. Without budget, neither future is ever ready.
-        if let Some(cancelled) = self.as_mut().project().cancelled.as_pin_mut()
-            && pin!(coop::unconstrained(cancelled)).poll(cx).is_ready()
+    pub(super) fn poll_change(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        for cancellation in [&mut self.shutdown, &mut self.end_when].into_iter().flatten() {
+            if cancellation.as_mut().poll_cancelled(cx) {
+                return Poll::Ready(());
+            }
+        }
+        if let Some(membership) = &self.membership
+            && membership.poll_revoked(cx.waker())
         {
             return Poll::Ready(());
         }
-        match self.project().sleep.as_pin_mut() {
+        match &mut self.sleep {
             Some(sleep) => pin!(coop::unconstrained(sleep)).poll(cx),
             None => Poll::Pending,
         }
     }
 
+    /// Returns whether the program has closed the stream.
+    pub(super) fn is_revoked(&self) -> bool {
+        let reason = match self.stage {
+            Stage::Open { .. } => None,
+            Stage::Due { reason, .. } | Stage::Overdue { reason } => Some(reason),
+        };
+        reason == Some(CloseReason::Revoked)
+            || self.end_when.as_ref().is_some_and(|token| token.is_cancelled())
+            || self.membership.as_ref().is_some_and(|membership| membership.revocation().is_some())
+    }
+
+    /// Returns whether all streams were closed, so that their clients should not return at the same
+    /// time.
+    pub(super) const fn is_for_all(&self) -> bool {
+        self.is_for_all
+    }
+
+    /// Makes the stream end at the next point between events.
+    #[cold]
+    fn begin_revocation(&mut self, cx: &mut Context<'_>, revocation: Revocation) {
+        self.membership = None;
+        self.end_when = None;
+        self.is_for_all = revocation == Revocation::All;
+        // Without a runtime no timer can end the wait.
+        let patience = Handle::try_current().ok();
+        let patience = patience.and_then(|_| Instant::now().checked_add(PATIENCE_AT_ONCE));
+        let give_up = match self.stage {
+            Stage::Due { give_up, .. } => earlier(give_up, patience),
+            Stage::Open { .. } => patience,
+            Stage::Overdue { .. } => return,
+        };
+        self.enter(cx, Stage::Due { reason: CloseReason::Revoked, give_up });
+    }
+
     /// Moves the deadline to the time at which the shutdown ends this stream.
-    fn begin_drain(mut self: Pin<&mut Self>, cx: &mut Context<'_>) {
-        let mut this = self.as_mut().project();
-        this.cancelled.set(None);
-        *this.shutdown = None;
-        let Some(delay) = this.drain.draw_delay(*this.client) else {
+    fn begin_drain(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) {
+        self.shutdown = None;
+        if self.is_revoked() {
+            return;
+        }
+        let drain = options.drain();
+        let Some(delay) = drain.draw_delay(self.client) else {
             return;
         };
         let now = Instant::now();
         // Without a runtime no timer can delay the end.
         let has_no_timer = Handle::try_current().is_err();
         if delay.is_zero() || has_no_timer {
-            let patience = now.checked_add(this.drain.patience()).filter(|_| !has_no_timer);
-            let give_up = match *this.stage {
+            let patience = now.checked_add(drain.patience()).filter(|_| !has_no_timer);
+            let give_up = match self.stage {
                 Stage::Due { give_up, .. } => earlier(give_up, patience),
                 Stage::Overdue { .. } => return,
-                Stage::New { .. } | Stage::Open { .. } => patience,
+                Stage::Open { .. } => patience,
             };
             self.enter(cx, Stage::Due { reason: CloseReason::Drained, give_up });
             return;
         }
         // A stream that reaches its maximum age during the delay counts as drained, because its
         // client cannot reconnect to this server.
-        let stage = match *this.stage {
+        let stage = match self.stage {
             Stage::Open { until } => {
                 let until = earlier(until.map(|(until, _)| until), now.checked_add(delay));
                 Stage::Open { until: until.map(|until| (until, CloseReason::Drained)) }
             }
             Stage::Due { give_up, .. } => Stage::Due { reason: CloseReason::Drained, give_up },
-            stage @ (Stage::New { .. } | Stage::Overdue { .. }) => stage,
+            stage @ Stage::Overdue { .. } => stage,
         };
         self.enter(cx, stage);
     }
 
     /// Enters the stage that follows when the timer has elapsed.
-    fn advance(self: Pin<&mut Self>, cx: &mut Context<'_>) {
+    fn advance(&mut self, cx: &mut Context<'_>) {
         let next = match self.stage {
             Stage::Open { until: Some((_, reason)) } => {
                 let give_up = Instant::now().checked_add(PATIENCE);
@@ -166,24 +258,23 @@ impl Deadline {
     }
 
     /// Enters `stage` and sets the timer for its end.
-    fn enter(self: Pin<&mut Self>, cx: &mut Context<'_>, stage: Stage) {
-        let mut this = self.project();
-        *this.stage = stage;
+    fn enter(&mut self, cx: &mut Context<'_>, stage: Stage) {
+        self.stage = stage;
         let deadline = match stage {
-            Stage::New { .. } | Stage::Overdue { .. } => None,
+            Stage::Overdue { .. } => None,
             Stage::Open { until } => until.map(|(until, _)| until),
             Stage::Due { give_up, .. } => give_up,
         };
         let Some(deadline) = deadline else {
-            this.sleep.set(None);
+            self.sleep = None;
             return;
         };
         if Handle::try_current().is_err() {
             warn!("no maximum age: the event stream is not polled within a tokio runtime");
             return;
         }
-        this.sleep.set(is_within_reach(deadline).then(|| sleep_until(deadline)));
-        if let Some(sleep) = this.sleep.as_pin_mut() {
+        self.sleep = is_within_reach(deadline).then(|| Box::pin(sleep_until(deadline)));
+        if let Some(sleep) = &mut self.sleep {
             // A timer is registered by its first poll.
             _ = pin!(coop::unconstrained(sleep)).poll(cx);
         }

@@ -133,6 +133,9 @@ where
             *this.expects_layer = false;
             warn_without_layer();
         }
+        if this.batch.has_uncopied() || this.stream.is_some() {
+            ready!(CoopBudget::poll_ready(cx));
+        }
         if let Some(bytes) = this.batch.take_uncopied() {
             this.budget.spend(cx, bytes.len());
             return Poll::Ready(Some(Ok(Frame::data(bytes))));
@@ -143,7 +146,6 @@ where
         if this.stream.is_none() {
             return Poll::Ready(None);
         }
-        ready!(CoopBudget::poll_ready(cx));
 
         let poll = || self.as_mut().poll_batch(cx);
         let polled = catch_unwind(AssertUnwindSafe(poll));

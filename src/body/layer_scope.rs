@@ -21,6 +21,7 @@ pub(crate) fn within_layer<T>(poll: impl FnOnce() -> T) -> T {
     struct Outer(bool);
 
     impl Drop for Outer {
+        #[inline]
         fn drop(&mut self) {
             WITHIN_LAYER.set(self.0);
         }

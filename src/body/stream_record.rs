@@ -107,6 +107,13 @@ impl StreamRecord {
         self.reason = reason;
     }
 
+    /// Sets the reason of a stream that is dropped before it has ended.
+    pub(super) fn set_reason_if_dropped(&mut self, reason: CloseReason) {
+        if self.reason == CloseReason::Disconnected && !thread::panicking() {
+            self.reason = reason;
+        }
+    }
+
     fn update_stats(&mut self) {
         if let Some(stream) = self.stream.as_mut() {
             stream.update_stats(self.counts);

@@ -1,9 +1,6 @@
-use http::{
-    HeaderMap, Method,
-    header::{ACCEPT, CACHE_CONTROL},
-};
+use http::{HeaderMap, Method, header::CACHE_CONTROL};
 
-use super::accept::names_event_stream;
+use super::{HeaderScan, accept::names_event_stream};
 
 /// The kind of client that sent a request.
 ///
@@ -31,17 +28,15 @@ impl Client {
     /// Classifies the client by its request.
     #[inline]
     pub(crate) fn of(method: &Method, headers: &HeaderMap) -> Self {
+        Self::of_scanned(method, headers, HeaderScan::of(headers))
+    }
+
+    /// Classifies the client by its request, whose headers were scanned before.
+    #[inline]
+    pub(crate) fn of_scanned(method: &Method, headers: &HeaderMap, scan: HeaderScan) -> Self {
         if *method != Method::GET {
-            return Self::Call;
-        }
-        // Few requests have many headers, so comparing their names costs less than a hash. A shorter
-        // value cannot name `text/event-stream`, so it is not parsed.
-        let min_len = "text/event-stream".len();
-        let mut accepted = headers
-            .iter()
-            .skip_while(|(name, _)| **name != ACCEPT)
-            .take_while(|(name, _)| **name == ACCEPT);
-        if accepted.any(|(_, value)| value.len() >= min_len) {
+            Self::Call
+        } else if scan.has_long_accept {
             Self::of_get(headers)
         } else {
             Self::Get

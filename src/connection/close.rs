@@ -23,11 +23,14 @@ pub enum CloseReason {
     /// a cancelled task, or [`cancellation_if`](crate::SseLayer::cancellation_if) returned `true`
     /// for it.
     Cancelled,
+    /// The program [closed](crate::streams) the streams of one of its subjects, or cancelled the
+    /// token of [`end_when`](crate::StreamOptions::end_when).
+    Revoked,
 }
 
 impl CloseReason {
     /// All reasons, in the order of the variants, which is the order of their counters.
-    pub(crate) const ALL: [Self; 7] = [
+    pub(crate) const ALL: [Self; 8] = [
         Self::Ended,
         Self::Failed,
         Self::Disconnected,
@@ -35,6 +38,7 @@ impl CloseReason {
         Self::Expired,
         Self::Panicked,
         Self::Cancelled,
+        Self::Revoked,
     ];
 
     /// Returns the name of the variant in lower case, for logs and as the label of a metric.
@@ -48,6 +52,7 @@ impl CloseReason {
             Self::Expired => "expired",
             Self::Panicked => "panicked",
             Self::Cancelled => "cancelled",
+            Self::Revoked => "revoked",
         }
     }
 }

@@ -3,6 +3,7 @@ use std::{borrow::Cow, fmt, iter, str::FromStr};
 use http::{HeaderMap, HeaderName, Uri};
 use percent_encoding::percent_decode_str;
 
+use super::HeaderScan;
 use crate::event::{EventId, InvalidField, check_one_line};
 
 /// The name of the header in which a client sends the id of the last event that it received.
@@ -57,11 +58,13 @@ impl LastEventId {
     /// Reads the `Last-Event-ID` header, without the layer.
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
-        // The constant itself would be built and dropped for each request.
-        static NAME: HeaderName = LAST_EVENT_ID;
-        // Few requests have many headers, so comparing their names costs less than a hash.
-        let is_present = headers.keys().any(|name| *name == NAME);
-        if is_present { Self::from_bytes(headers.get(&NAME)?.as_bytes()) } else { None }
+        Self::from_bytes(headers.get(LAST_EVENT_ID)?.as_bytes())
+    }
+
+    /// Reads the `Last-Event-ID` header of a request whose headers were scanned before.
+    #[inline]
+    pub(crate) fn from_scanned(headers: &HeaderMap, scan: HeaderScan) -> Option<Self> {
+        if scan.has_last_event_id { Self::from_headers(headers) } else { None }
     }
 
     /// Reads the first of the query parameters `names` that is present and not empty.

@@ -5,7 +5,9 @@ mod accept;
 mod client;
 mod close;
 mod disconnect;
+mod header_scan;
 mod last_event_id;
+mod nothing_more;
 
 pub use self::{
     close::{CloseReason, CloseReport},
@@ -13,4 +15,7 @@ pub use self::{
     last_event_id::{LAST_EVENT_ID, LastEventId},
 };
 
-pub(crate) use self::{accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard};
+pub(crate) use self::{
+    accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard,
+    header_scan::HeaderScan, nothing_more::NothingMore,
+};

@@ -141,6 +141,11 @@ impl Frames {
         }
     }
 
+    /// Returns whether a frame is kept.
+    pub(super) fn are_kept(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
     /// Evicts the kept frames. Those that a client holds are still shared.
     pub(super) fn evict(&mut self, drops: &mut DeferredDrops) {
         while self.evict_oldest(drops) {

@@ -173,6 +173,12 @@ impl Log {
         self.update_memory();
     }
 
+    /// Returns the sequence number of the oldest event, and the time after which it is too old.
+    pub(crate) fn oldest(&self) -> Option<(u64, Duration)> {
+        let oldest = self.entries.front()?;
+        Some((oldest.sequence, oldest.published.saturating_add(self.limits.age)))
+    }
+
     /// Evicts the oldest events until at least `memory` bytes are freed or no event is left.
     pub(crate) fn evict(&mut self, memory: usize, drops: &mut DeferredDrops) {
         let target = self.memory().saturating_sub(memory);
@@ -209,12 +215,18 @@ impl Log {
         self.entries.shrink_to_fit();
     }
 
-    /// Evicts the kept frames. They can be assembled again from the events.
+    /// Evicts the kept frames.
     pub(crate) fn evict_frames(&mut self, drops: &mut DeferredDrops) {
         if let Some(frames) = &mut self.frames {
             frames.evict(drops);
             self.update_memory();
         }
+    }
+
+    /// Returns whether frames are kept. They can be assembled again from the events.
+    #[inline]
+    pub(crate) fn keeps_frames(&self) -> bool {
+        self.frames.as_ref().is_some_and(|frames| frames.are_kept())
     }
 
     fn evict_oldest(&mut self, drops: &mut DeferredDrops) {
@@ -242,6 +254,33 @@ impl Log {
                 self.frames = None;
             }
         }
+    }
+
+    /// Copies the first events above `seen` until they exceed `max` bytes. Returns the sequence
+    /// numbers of the first and the last one, and their bytes.
+    #[cfg(feature = "runs")]
+    pub(crate) fn copy_after(&self, seen: u64, max: usize) -> Option<(u64, u64, Bytes)> {
+        let from = self.index_after(seen);
+        let first = self.entries.get(from)?;
+        if first.bytes.len() >= max || from + 1 == self.entries.len() {
+            return Some((first.sequence, first.sequence, first.bytes.clone()));
+        }
+        let (mut last, mut bytes) = (first.sequence, Vec::new());
+        for entry in self.entries.range(from..) {
+            if !bytes.is_empty() && bytes.len() + entry.bytes.len() > max {
+                break;
+            }
+            bytes.extend_from_slice(&entry.bytes);
+            last = entry.sequence;
+        }
+        Some((first.sequence, last, bytes.into()))
+    }
+
+    /// Evicts all events, and treats the events up to `sequence` as evicted.
+    #[cfg(feature = "runs")]
+    pub(crate) fn skip_to(&mut self, sequence: u64, drops: &mut DeferredDrops) {
+        self.evict(usize::MAX, drops);
+        self.evicted = Evicted { up_to: sequence, is_exact: true };
     }
 
     /// Returns the newest evicted sequence number above `seen`, if any.

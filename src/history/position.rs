@@ -1,6 +1,6 @@
 use std::{
     fmt,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 use crate::connection::LastEventId;
@@ -31,7 +31,7 @@ impl From<Position> for EventId {
 ///
 /// For a run, or a hub without a broker, it consists of the creation time in milliseconds and
 /// random bits. For a hub with a broker, it is a hash of the broker's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Epoch(u64);
 
 const RANDOM_BITS: u32 = 20;
@@ -65,7 +65,15 @@ impl Epoch {
         Self::now().max(Self(earlier.0.saturating_add(1)))
     }
 
-    fn parse(text: &str) -> Option<Self> {
+    /// Returns the time since the epoch was created, according to the clock of this machine.
+    #[cfg(feature = "runs")]
+    pub(crate) fn age(self) -> Duration {
+        let created = UNIX_EPOCH + Duration::from_millis(self.0 >> RANDOM_BITS);
+        SystemTime::now().duration_since(created).unwrap_or_default()
+    }
+
+    /// Parses the text of an epoch in its canonical form.
+    pub(crate) fn parse(text: &str) -> Option<Self> {
         let canonical = matches!(text.len(), 1..=MAX_DIGITS)
             && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'z'))
             && !text.starts_with('0');

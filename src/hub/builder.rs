@@ -63,12 +63,8 @@ impl HubBuilder {
 
     /// Limits the age of the events of each topic. The default is 5 minutes.
     ///
-    /// Old events are not evicted by a timer:
-    ///
-    /// - Publishing and subscribing evict the old events of their own topic.
-    /// - The first publish of each millisecond also evicts the old events of the next 16 topics in
-    ///   rotation. So does a publish after four more topics have started to keep events.
-    /// - Without publishing or subscribing, nothing is evicted.
+    /// No timer evicts old events. Publishing and subscribing evict those of their own topic, and
+    /// each publish also evicts those of up to 16 other topics.
     pub fn retain_for(mut self, age: Duration) -> Self {
         self.retention = self.retention.age(age);
         self
@@ -98,17 +94,9 @@ impl HubBuilder {
     /// - Evicted events and frames that a server still has to send. They are in memory once for all
     ///   clients that hold them.
     ///
-    /// A publish that exceeds the limit visits the topics that keep events, in batches of 32, until
-    /// the limit is met. From each batch it evicts:
-    ///
-    /// 1. all frames, which can be assembled again;
-    /// 2. the oldest events of up to eight topics without subscriptions, starting with the topic
-    ///    that was published to least recently;
-    /// 3. if all topics of the batch have subscriptions, the older half of the largest topic.
-    ///
-    /// After 32 batches it evicts more from each batch: the events of all topics without
-    /// subscriptions, then the older half of every other topic. From then on it also stops once the
-    /// excess is no larger than the previous publish left it. The next publish continues.
+    /// A publish that exceeds the limit evicts frames, which can be assembled again, and then the
+    /// oldest events of all topics. A topic keeps its newest event while any topic has an older one
+    /// besides its newest. One publish visits at most 4,096 topics, and the next one continues.
     ///
     /// An event that is larger than the limit is not kept, and its subscribers receive a gap. With
     /// a limit of zero, no event is kept.

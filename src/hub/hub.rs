@@ -61,14 +61,15 @@ impl Hub {
     /// for a slow client.
     ///
     /// - Without a broker, the future is ready at its first poll.
-    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. Every process,
-    ///   including this one, receives the event from the broker, possibly after the future is
-    ///   ready.
+    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement, and until this
+    ///   process has received the event from the broker. That wait ends if this process receives
+    ///   nothing for 250 ms, because it is cut off, or at the broker's deadline. Other processes may receive the event later.
     ///
     /// # Errors
     ///
     /// Returns an error if the value does not convert into an event, if the event has no data or
-    /// has an id, or if the hub is [closed](Self::close). With a broker, [`PublishError`]
+    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With a
+    /// broker, [`PublishError`]
     /// distinguishes events that were certainly not published from those that may have been.
     ///
     /// # Cancel safety
@@ -83,20 +84,7 @@ impl Hub {
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
-        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
-        check(&event)?;
-        let Some(link) = self.shared.link() else {
-            return self.shared.publish(topic.as_ref(), &event);
-        };
-        if self.shared.is_closed() {
-            return Err(PublishError::Closed);
-        }
-        // This future borrows neither the topic nor the event.
-        let publishing = link.publish(topic.as_ref(), &event);
-        drop(event);
-        let sequence = publishing.await?;
-        let subscribers = self.subscriber_count(topic.as_ref());
-        Ok(Receipt { position: self.shared.position(sequence), subscribers })
+        self.send(topic.as_ref(), event, false).await
     }
 
     /// Publishes an event from synchronous code, in a hub without a broker.
@@ -107,12 +95,68 @@ impl Hub {
     /// # Errors
     ///
     /// Returns an error if the value does not convert into an event, if the event has no data or
-    /// has an id, or if the hub is [closed](Self::close).
+    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
     ///
     /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
     /// acknowledgement it cannot await. The first such call on a hub logs a WARN line (feature
     /// `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        self.send_now(topic.as_ref(), event, false)
+    }
+
+    /// Publishes the last event of a topic and ends the topic.
+    ///
+    /// - Subscriptions end after it, those of several topics once all of their topics have ended.
+    /// - A client that reconnects receives what it missed, and then the end. If it has missed
+    ///   nothing, [`response`](crate::response) answers `204` to an `EventSource`, which then stops
+    ///   reconnecting, and an empty stream to other clients.
+    /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
+    ///   [`retain_for`](HubBuilder::retain_for). From then on, the name is free: the next event begins
+    ///   the topic anew. With a broker, all processes need the same value.
+    ///
+    /// ```
+    /// use tower_sse::{Event, hub::{Hub, PublishError}};
+    ///
+    /// async fn finish(hub: &Hub, job: u64) -> Result<(), PublishError> {
+    ///     hub.end(format!("job:{job}"), Event::new().event("done").data("")).await?;
+    ///     Ok(())
+    /// }
+    /// # drop(finish(&Hub::new(), 7));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`publish`](Self::publish). After
+    /// [`Unknown`](PublishError::Unknown), ending the topic again is safe.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`publish`](Self::publish).
+    pub async fn end<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        self.send(topic.as_ref(), event, true).await
+    }
+
+    /// Publishes the last event of a topic and ends the topic, from synchronous code and in a hub
+    /// without a broker. See [`end`](Self::end).
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`publish_now`](Self::publish_now).
+    pub fn end_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        self.send_now(topic.as_ref(), event, true)
+    }
+
+    #[inline]
+    fn send_now<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
     where
         E: TryInto<Event, Error: Into<BoxError>>,
     {
@@ -122,7 +166,31 @@ impl Hub {
             link.warn_not_in_process();
             return Err(PublishError::NotInProcess);
         }
-        self.shared.publish(topic.as_ref(), &event)
+        self.shared.publish(topic, &event, is_last)
+    }
+
+    async fn send<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+        check(&event)?;
+        let Some(link) = self.shared.link() else {
+            return self.shared.publish(topic, &event, is_last);
+        };
+        if self.shared.is_closed() {
+            return Err(PublishError::Closed);
+        }
+        if self.shared.has_ended(topic) {
+            return Err(PublishError::Ended);
+        }
+        // This future does not borrow the event.
+        let publishing = link.publish(topic, &event, is_last);
+        drop(event);
+        let sequence = publishing.await?;
+        self.shared.wait_for_arrival(topic, sequence).await?;
+        let subscribers = self.subscriber_count(topic);
+        Ok(Receipt { position: self.shared.position(sequence), subscribers })
     }
 
     /// Subscribes to topics. Duplicate names count once. [`Subscribe::resume`] starts the

@@ -67,7 +67,7 @@
 //! source.addEventListener("headline", event => show(event.data));
 //! // Events are missing: load the current state.
 //! source.addEventListener("gap", event => reload(event.data));
-//! // The stream is complete: do not reconnect.
+//! // The topic has ended: do not reconnect.
 //! source.addEventListener("done", () => source.close());
 //! source.onerror = () => {
 //!     const isOver = source.readyState === EventSource.CLOSED; // 2
@@ -79,7 +79,57 @@
 //! - The browser reconnects by itself after every end, with the id of the last event.
 //! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. Answer
 //!   `204` to a client that has nothing more to receive.
-//! - `done` is an event that the program publishes, such as `Event::new().event("done").data("")`.
+//! - `done` is the last event of a topic, such as `Event::new().event("done").data("")`; see
+//!   [`Hub::end`].
+//!
+//! # Progress of a job
+//!
+//! [`Hub::end`] publishes the last event of a topic. Its streams end after it, and clients that have
+//! received it do not reconnect:
+//!
+//! ```
+//! # #[cfg(feature = "axum")] {
+//! use axum::{Router, extract::{Path, State}, response::IntoResponse, routing::get};
+//! use tower_sse::{BoxError, Event, LastEventId, SseLayer, hub::{Hub, PublishError}};
+//!
+//! async fn work(hub: Hub, job: u64) -> Result<(), PublishError> {
+//!     let topic = format!("job:{job}");
+//!     for percent in (0..100).step_by(10) {
+//!         hub.publish(&topic, percent.to_string()).await?;
+//!         // …
+//!     }
+//!     let outcome: Result<&str, BoxError> = Ok("the result");
+//!     let last = match outcome {
+//!         Ok(result) => Event::new().event("done").data(result),
+//!         Err(error) => Event::new().event("failed").data(error.to_string()),
+//!     };
+//!     hub.end(&topic, last).await?;
+//!     Ok(())
+//! }
+//!
+//! async fn progress(
+//!     State(hub): State<Hub>,
+//!     Path(job): Path<u64>,
+//!     last: Option<LastEventId>,
+//! ) -> impl IntoResponse {
+//!     // First look up the job in a table of the program, and answer `404` if it is unknown.
+//!     tower_sse::response(hub.subscribe_to(format!("job:{job}")).recent(1).resume(last))
+//! }
+//!
+//! let app: Router =
+//!     Router::new().route("/jobs/{job}", get(progress)).layer(SseLayer::new()).with_state(Hub::new());
+//! # drop((app, work(Hub::new(), 7)));
+//! # }
+//! ```
+//!
+//! - With `recent(1)`, a visitor receives the latest state at once, even after the end.
+//! - An `EventSource` that reconnects after the last event receives `204`, and stops. Page code that
+//!   closes it on `done` saves that request.
+//! - The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a
+//!   forgotten topic waits for events. The table of jobs has to outlive it and answer then.
+//! - The example [`job`] is a complete program with a page.
+//!
+//! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
 //!
 //! # Only the newest value
 //!
@@ -175,10 +225,11 @@ mod publish;
 mod retention;
 mod state;
 mod stats;
+mod streams;
 mod subscription;
 mod topic;
 
-pub(crate) use self::broker::{Closed, Feed, Publisher, Publishing};
+pub(crate) use self::broker::{Arrival, Closed, Feed, Publisher, Publishing};
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
 pub use self::{
@@ -188,5 +239,5 @@ pub use self::{
     publish::{PublishError, Receipt},
     retention::Retention,
     stats::HubStats,
-    subscription::{GapPolicy, Subscribe, Subscription},
+    subscription::{GapPolicy, Messages, Subscribe, Subscription},
 };

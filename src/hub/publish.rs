@@ -21,7 +21,7 @@ impl Receipt {
     ///
     /// - Without a [broker](super::Hub::connect) they are counted at publication. Each of them
     ///   sends the event, unless it ends first or the event is evicted first.
-    /// - With a broker they are counted at its acknowledgement. Subscriptions in other processes
+    /// - With a broker they are counted once this process has received the event. Subscriptions in other processes
     ///   are not counted.
     #[must_use]
     pub const fn subscribers(&self) -> usize {
@@ -41,6 +41,8 @@ pub enum PublishError {
     HasId,
     /// The hub is [closed](super::Hub::close).
     Closed,
+    /// The topic has [ended](super::Hub::end). No subscriber receives the event.
+    Ended,
     /// The event did not reach the broker, or the broker rejected it. It was certainly not
     /// published, so publishing it again does not duplicate it.
     Refused(BoxError),
@@ -63,6 +65,7 @@ impl fmt::Display for PublishError {
             Self::NoData => "event has no data",
             Self::HasId => "event has an id, which only the hub may assign",
             Self::Closed => "hub is closed",
+            Self::Ended => "topic has ended",
             Self::Refused(_) => "event was not published",
             Self::Unknown(_) => "broker did not acknowledge the event",
             Self::NotInProcess => "hub has a broker, so only `publish` can publish",
@@ -74,7 +77,7 @@ impl Error for PublishError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
         match self {
             Self::Invalid(error) | Self::Refused(error) | Self::Unknown(error) => Some(&**error),
-            Self::NoData | Self::HasId | Self::Closed | Self::NotInProcess => None,
+            Self::NoData | Self::HasId | Self::Closed | Self::Ended | Self::NotInProcess => None,
         }
     }
 }

@@ -1,15 +1,16 @@
 use std::{
+    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::{
     HubStats, PublishError, Receipt,
-    broker::{Link, Losses},
+    broker::{Arrival, Link, Losses},
     faults::Fault,
-    topic::{Topic, TopicState, Topics},
+    topic::{Topic, TopicEnd, TopicState, Topics},
 };
 use crate::{
     event::Event,
@@ -22,6 +23,10 @@ use crate::{
 /// The value of a hub's clock at its creation. It is not zero, so that events from a broker can be
 /// older than the hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+/// The time for which a publisher waits for its acknowledged event while this process receives
+/// nothing from the broker.
+const ARRIVAL_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The state that all clones of a hub and its subscriptions share.
 pub(crate) struct HubState {
@@ -58,12 +63,34 @@ enum Sequence {
     Assigned(u64),
 }
 
+/// The time at which an event was published.
+#[derive(Clone, Copy, Debug)]
+struct Published {
+    /// By the clock of this process.
+    here: Duration,
+    /// By the clock of the broker, or of this process if the hub has none.
+    at: Duration,
+}
+
+impl Published {
+    /// Returns the end of a topic whose last event was published at this time.
+    const fn end(self, sequence: u64, retained: Duration) -> TopicEnd {
+        TopicEnd {
+            sequence,
+            free_at: self.at.saturating_add(retained),
+            free_here: self.here.saturating_add(retained),
+        }
+    }
+}
+
 /// The reason an event was not appended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotAppended {
     Closed,
     /// The hub has this sequence number already, or a later one.
     Stale,
+    /// The topic had ended before.
+    Ended,
 }
 
 /// An event that was appended to its topic.
@@ -118,41 +145,82 @@ impl HubState {
         if cfg!(tower_sse_loom) { ORIGIN } else { ORIGIN + self.started.elapsed() }
     }
 
-    /// Calls `with` while holding the topic's lock.
-    pub(crate) fn with_topic<R>(
+    /// [Changes](Topics::change) the topic with this name, which is created if necessary.
+    pub(crate) fn change_topic<R>(
         &self,
         name: &str,
-        mut with: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
+        mut change: impl FnMut(&Arc<Topic>, &mut TopicState) -> R,
     ) -> R {
         loop {
             let topic = self.topics.get_or_add(name);
-            let mut state = topic.lock();
-            if !state.is_removed {
-                return with(&topic, &mut state);
+            let changed = self.topics.change(&topic, |state| change(&topic, state));
+            if let Some(changed) = changed {
+                return changed;
             }
         }
     }
 
     /// Publishes an event in a hub without a broker.
-    pub(crate) fn publish(&self, name: &str, event: &Event) -> Result<Receipt, PublishError> {
-        match self.append(name, event, Sequence::Next, Duration::ZERO) {
+    #[inline]
+    pub(crate) fn publish(
+        &self,
+        name: &str,
+        event: &Event,
+        is_last: bool,
+    ) -> Result<Receipt, PublishError> {
+        match self.append(name, event, Sequence::Next, Duration::ZERO, None, is_last) {
             Ok(Appended { sequence, subscribers }) => {
                 Ok(Receipt { position: self.position(sequence), subscribers })
             }
+            Err(NotAppended::Ended) => Err(PublishError::Ended),
             // The next sequence number is never stale.
             Err(NotAppended::Closed | NotAppended::Stale) => Err(PublishError::Closed),
         }
     }
 
-    /// Appends an event that came from a broker and was published `age` ago.
+    /// Returns whether this process knows that the topic has ended and that its name is not free.
+    pub(crate) fn has_ended(&self, name: &str) -> bool {
+        self.topics.end_of(name).is_some_and(|end| self.now() < end.free_here)
+    }
+
+    /// Waits until this process has received an acknowledged event from the broker. Only then it
+    /// knows whether the topic had ended before.
+    pub(crate) async fn wait_for_arrival(
+        &self,
+        name: &str,
+        sequence: u64,
+    ) -> Result<(), PublishError> {
+        let Some(link) = &self.link else { return Ok(()) };
+        let has_arrived = || self.committed() >= sequence || self.is_closed();
+        if !has_arrived()
+            && let Some(deadline) = link.arrival_deadline()
+        {
+            let mut arrival = pin!(link.arrivals.wait(sequence, has_arrived));
+            let started = Instant::now();
+            loop {
+                let committed = self.committed();
+                let has_arrived = timeout(ARRIVAL_PATIENCE, &mut arrival).await.is_ok();
+                // A process that cannot read now reports what the broker has acknowledged.
+                let is_stuck = committed == self.committed() || started.elapsed() >= deadline;
+                if has_arrived || is_stuck {
+                    break;
+                }
+            }
+        }
+        match self.topics.end_of(name) {
+            Some(end) if end.sequence < sequence => Err(PublishError::Ended),
+            _ => Ok(()),
+        }
+    }
+
+    /// Appends an event that came from a broker.
     pub(crate) fn receive(
         &self,
-        sequence: u64,
+        Arrival { sequence, age, at, is_last }: Arrival,
         name: &str,
         event: &Event,
-        age: Duration,
     ) -> Result<(), NotAppended> {
-        self.append(name, event, Sequence::Assigned(sequence), age).map(drop)
+        self.append(name, event, Sequence::Assigned(sequence), age, Some(at), is_last).map(drop)
     }
 
     fn append(
@@ -161,27 +229,30 @@ impl HubState {
         event: &Event,
         sequence: Sequence,
         age: Duration,
+        at: Option<Duration>,
+        is_last: bool,
     ) -> Result<Appended, NotAppended> {
         if self.is_closed() {
             return Err(NotAppended::Closed);
         }
         let mut block = event.encode_open(self.id_prefix.len());
         let now = self.now();
+        let published = Published { here: now.saturating_sub(age), at: at.unwrap_or(now) };
         let mut drops = DeferredDrops::default();
-        let (appended, is_used) = self.with_topic(name, |topic, state| {
-            let appended = self.commit(topic, sequence).map(|sequence| {
+        let appended = self.change_topic(name, |topic, state| {
+            if state.end().is_some_and(|end| published.at < end.free_at) {
+                return Err(self.drop_ended(sequence));
+            }
+            self.commit(topic, sequence).map(|sequence| {
                 // The event is committed before it is in the log, but readers of the topic wait for
                 // its lock.
                 let bytes = block.end_with_id(&self.id_prefix, sequence);
-                state.log.append(sequence, bytes, now.saturating_sub(age), now, &mut drops);
+                state.log.append(sequence, bytes, published.here, now, &mut drops);
+                let retained = self.topics.retained_for();
+                topic.set_end(state, is_last.then(|| published.end(sequence, retained)));
                 (sequence, state.subscribers, topic.take_waiters(state))
-            });
-            (appended, state.is_used())
+            })
         });
-        // If the event was not appended or not kept, the topic may have been created only for it.
-        if !is_used && let Some(topic) = self.topics.get(name) {
-            self.topics.remove_unused(&topic);
-        }
         let (sequence, subscribers, waiters) = appended?;
         if self.fault.commits_after_unlock() {
             self.committed.fetch_max(sequence, Release);
@@ -208,6 +279,20 @@ impl HubState {
             self.committed.store(*newest, Release);
         }
         Ok(*newest)
+    }
+
+    /// Passes an event of a topic that had ended before, which no subscriber receives.
+    #[cold]
+    fn drop_ended(&self, sequence: Sequence) -> NotAppended {
+        let mut newest = lock(&self.newest);
+        if let Sequence::Assigned(sequence) = sequence {
+            if sequence <= *newest {
+                return NotAppended::Stale;
+            }
+            *newest = sequence;
+            self.committed.store(sequence, Release);
+        }
+        NotAppended::Ended
     }
 
     /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
@@ -241,6 +326,7 @@ impl HubState {
         }
         if let Some(link) = &self.link {
             link.close();
+            link.arrivals.arrived(u64::MAX);
         }
         self.wake_all();
     }

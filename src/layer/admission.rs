@@ -4,13 +4,14 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::{Config, Handled, InFlight, NotOpened, RequestInfo};
+use super::{Config, Handled, InFlight, NotOpened, RequestInfo, Tracked};
 use crate::{
     BoxError,
     body::{EventStream, Shutdown, SseBody, StreamRecord},
-    connection::CloseReason,
+    connection::{Client, CloseReason, NothingMore},
     headers,
     options::{ResolvedOptions, StreamOptions},
+    streams::Subjects,
 };
 
 /// The decision on one response: it becomes a stream of this layer, is refused or passes through.
@@ -18,7 +19,9 @@ pub(super) struct Admission<'c> {
     config: &'c Config,
     request: RequestInfo,
     /// The tracked response, until its stream opens or it ends.
-    in_flight: Option<InFlight>,
+    tracked: Option<Tracked>,
+    /// The subjects of its stream, if it opens one.
+    subjects: Option<Subjects>,
 }
 
 impl<'c> Admission<'c> {
@@ -27,7 +30,11 @@ impl<'c> Admission<'c> {
         request: RequestInfo,
         in_flight: Option<Box<InFlight>>,
     ) -> Self {
-        Self { config, request, in_flight: in_flight.map(|in_flight| *in_flight) }
+        let (tracked, subjects) = match in_flight {
+            Some(in_flight) => (in_flight.tracked, in_flight.subjects),
+            None => (None, None),
+        };
+        Self { config, request, tracked, subjects }
     }
 
     /// Completes a response that is an event stream or that is tracked.
@@ -48,6 +55,10 @@ impl<'c> Admission<'c> {
         if let Some(handled) = response.extensions().get::<Handled>().cloned() {
             return self.pass_handled(response, &handled);
         }
+        if may_be_refused && self.is_complete(&mut response) {
+            self.end(CloseReason::Ended);
+            return nothing_more(response);
+        }
         let options = match options {
             Some(options) => Arc::new(self.config.options.with(options)),
             None => Arc::clone(&self.config.options),
@@ -59,6 +70,12 @@ impl<'c> Admission<'c> {
             Ok(record) => self.start_stream(response, options, record),
             Err(not_opened) => self.refuse(response, not_opened),
         }
+    }
+
+    /// Returns whether the client would reconnect although it has received everything.
+    fn is_complete<B>(&self, response: &mut Response<B>) -> bool {
+        response.extensions_mut().remove::<NothingMore>().is_some()
+            && self.request.client == Client::EventSource
     }
 
     /// Answers a `HEAD` request with the headers of the stream.
@@ -80,9 +97,17 @@ impl<'c> Admission<'c> {
         let shutdown = Shutdown::of(self.config.shutdown.as_ref());
         Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
         let client = self.request.client;
+        let membership = self.subjects.as_ref().and_then(Subjects::open);
         response.map(|source| {
-            let stream =
-                EventStream::new(source, has_content_coding, options, shutdown, client, record);
+            let stream = EventStream::new(
+                source,
+                has_content_coding,
+                options,
+                shutdown,
+                client,
+                membership,
+                record,
+            );
             SseBody::event_stream(stream)
         })
     }
@@ -114,16 +139,16 @@ impl<'c> Admission<'c> {
         options: &ResolvedOptions,
         may_be_refused: bool,
     ) -> Result<StreamRecord, NotOpened> {
-        let guard = match self.in_flight.take() {
-            Some(InFlight::Stream(record)) => return Ok(record),
-            Some(InFlight::Disconnect(guard)) => Some(guard),
+        let guard = match self.tracked.take() {
+            Some(Tracked::Stream(record)) => return Ok(record),
+            Some(Tracked::Disconnect(guard)) => Some(guard),
             None => None,
         };
         let permit = match self.config.admit(self.request) {
             Ok(permit) => permit,
             Err(_) if !may_be_refused => None,
             Err(not_opened) => {
-                self.in_flight = guard.map(InFlight::Disconnect);
+                self.tracked = guard.map(Tracked::Disconnect);
                 return Err(not_opened);
             }
         };
@@ -139,12 +164,12 @@ impl<'c> Admission<'c> {
     /// ends when the body does.
     fn pass<B: Body>(mut self, response: Response<B>) -> Response<SseBody<B>> {
         let has_body = !self.request.is_head && headers::has_body(response.status());
-        match self.in_flight.take() {
-            Some(InFlight::Disconnect(guard)) if has_body => {
+        match self.tracked.take() {
+            Some(Tracked::Disconnect(guard)) if has_body => {
                 response.map(|body| SseBody::tracked(body, guard))
             }
-            in_flight => {
-                self.in_flight = in_flight;
+            tracked => {
+                self.tracked = tracked;
                 self.end(CloseReason::Ended);
                 response.map(SseBody::pass_through)
             }
@@ -152,8 +177,15 @@ impl<'c> Admission<'c> {
     }
 
     fn end(&mut self, reason: CloseReason) {
-        if let Some(in_flight) = self.in_flight.take() {
-            in_flight.end(reason);
+        if let Some(tracked) = self.tracked.take() {
+            tracked.end(reason);
         }
     }
+}
+
+/// Turns a stream into `204`, after which an `EventSource` does not reconnect.
+fn nothing_more<B>(mut response: Response<B>) -> Response<SseBody<B>> {
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    headers::make_empty(response.headers_mut());
+    response.map(|_| SseBody::empty())
 }

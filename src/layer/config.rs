@@ -9,6 +9,7 @@ use crate::{
     connection::DisconnectGuard,
     options::{OnOpen, ResolvedOptions},
     stats::Stats,
+    streams::Streams,
 };
 
 /// The options of a layer, which its services and their streams share.
@@ -22,6 +23,7 @@ pub(crate) struct Config {
     pub(super) require_accept: bool,
     pub(super) last_event_id_query: Vec<String>,
     pub(super) track_disconnects: bool,
+    pub(super) streams: Option<Streams>,
     pub(super) stats: Stats,
     pub(super) on_open: Vec<Arc<OnOpen>>,
 }
@@ -39,6 +41,7 @@ impl Config {
             require_accept: false,
             last_event_id_query: Vec::new(),
             track_disconnects: false,
+            streams: None,
             stats: Stats::new(),
             on_open: Vec::new(),
         }
@@ -96,6 +99,7 @@ impl fmt::Debug for Config {
             .field("require_accept", &self.require_accept)
             .field("last_event_id_query", &self.last_event_id_query)
             .field("track_disconnects", &self.track_disconnects)
+            .field("streams", &self.streams)
             .field("stats", &self.stats)
             .finish_non_exhaustive()
     }

@@ -32,8 +32,12 @@ pub use self::{
 pub(crate) use self::{handled::disown, on_refusal::OnRefusal};
 
 use self::{
-    admission::Admission, config::Config, handled::Handled, in_flight::InFlight,
-    not_opened::NotOpened, request_info::RequestInfo,
+    admission::Admission,
+    config::Config,
+    handled::Handled,
+    in_flight::{InFlight, Tracked},
+    not_opened::NotOpened,
+    request_info::RequestInfo,
 };
 
 /// The layer that adds headers, heartbeats, resumption and clean ends to event streams.
@@ -89,6 +93,7 @@ use self::{
 /// - [`on_error`](Self::on_error) turns an error of the source into a last event.
 /// - [`cancellation_if`](Self::cancellation_if) treats more errors as cancellations.
 /// - [`max_age`](Self::max_age) ends old streams, so that their clients reconnect.
+/// - [`streams`](Self::streams) lets the program close the streams of a user or session.
 ///
 /// **Shut down**
 ///

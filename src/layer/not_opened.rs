@@ -35,7 +35,7 @@ impl NotOpened {
             Self::Unavailable => {
                 config.stats.refused();
                 debug!("an event stream was refused");
-                config.refusal.answer(response, request.client, SseBody::whole)
+                config.refusal.refuse(response, request.client, SseBody::whole)
             }
         }
     }

@@ -2,10 +2,11 @@ use bytes::Bytes;
 use http::{
     HeaderValue, Response, StatusCode,
     header::{CONTENT_ENCODING, RETRY_AFTER},
+    request::Parts,
 };
 
 use super::Handled;
-use crate::{connection::Client, headers, options::Retry};
+use crate::{body::SseBody, connection::Client, headers, options::Retry};
 
 /// The answer to a client whose stream cannot open because the server is [shutting
 /// down](crate::SseLayer::shutdown) or the [limit](crate::SseLayer::max_streams) is reached.
@@ -91,8 +92,32 @@ impl Refusal {
         self
     }
 
+    /// Returns the answer to the request with these `parts`, for a handler or middleware that refuses
+    /// a client for a reason of its own. A layer around it passes the answer on unchanged, and does
+    /// not count it.
+    ///
+    /// ```
+    /// use axum::{extract::Request, middleware::Next, response::{IntoResponse, Response}};
+    /// use tower_sse::Refusal;
+    ///
+    /// # async fn is_overloaded() -> bool { false }
+    /// async fn admit(request: Request, next: Next) -> Response {
+    ///     if !is_overloaded().await {
+    ///         return next.run(request).await;
+    ///     }
+    ///     let (parts, _) = request.into_parts();
+    ///     Refusal::per_client().answer(&parts).into_response()
+    /// }
+    /// # _ = axum::middleware::from_fn::<_, (Request,)>(admit);
+    /// ```
+    // Of the types that are bodies, `String` needs no other crate; its values never occur.
+    pub fn answer(&self, parts: &Parts) -> Response<SseBody<String>> {
+        let client = Client::of(&parts.method, &parts.headers);
+        self.refuse(Response::new(()), client, SseBody::whole)
+    }
+
     /// Turns `response` into the answer to a refused `client`, whose body `whole` creates.
-    pub(crate) fn answer<B, C>(
+    pub(crate) fn refuse<B, C>(
         &self,
         response: Response<B>,
         client: Client,

@@ -1,7 +1,7 @@
 use http::{HeaderMap, Method};
 
 use super::Config;
-use crate::connection::{Client, accepts_event_stream};
+use crate::connection::{Client, HeaderScan, accepts_event_stream};
 
 /// The facts about a request that determine its response. Computed when the request arrives.
 #[derive(Clone, Copy)]
@@ -15,8 +15,13 @@ pub(super) struct RequestInfo {
 
 impl RequestInfo {
     #[inline]
-    pub(super) fn new(config: &Config, method: &Method, headers: &HeaderMap) -> Self {
-        let client = Client::of(method, headers);
+    pub(super) fn new(
+        config: &Config,
+        method: &Method,
+        headers: &HeaderMap,
+        scan: HeaderScan,
+    ) -> Self {
+        let client = Client::of_scanned(method, headers, scan);
         Self {
             client,
             arrived_during_shutdown: client.is_call() && config.is_draining(),

@@ -9,7 +9,11 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
-use crate::{body::SseBody, connection::LastEventId};
+use crate::{
+    body::SseBody,
+    connection::{HeaderScan, LastEventId},
+    streams::Subjects,
+};
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
 ///
@@ -56,15 +60,20 @@ where
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let names = &*self.config.last_event_id_query;
-        let mut last_event_id = LastEventId::from_headers(request.headers());
+        let scan = HeaderScan::of(request.headers());
+        let mut last_event_id = LastEventId::from_scanned(request.headers(), scan);
         if last_event_id.is_none() && !names.is_empty() {
             last_event_id = LastEventId::from_query(request.uri(), names);
         }
         if let Some(last_event_id) = last_event_id {
             request.extensions_mut().insert(last_event_id);
         }
-        let request_info = RequestInfo::new(&self.config, request.method(), request.headers());
-        let is_tracked = S::Response::STREAMS || self.config.track_disconnects;
+        let request_info =
+            RequestInfo::new(&self.config, request.method(), request.headers(), scan);
+        let is_tracked = S::Response::STREAMS
+            || self.config.track_disconnects
+            || self.config.streams.is_some()
+            || request.extensions().get::<Subjects>().is_some();
         let config = Arc::clone(&self.config);
         let in_flight = if is_tracked {
             match InFlight::track(&config, &mut request, request_info, S::Response::STREAMS) {

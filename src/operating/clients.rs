@@ -79,6 +79,8 @@
 //! # until_expiry(Response::new(()), Duration::ZERO);
 //! ```
 //!
+//! To end streams when a user logs out, [close them](crate::streams).
+//!
 //! # Streams that are over for good
 //!
 //! An `EventSource` reconnects after every end, even when the job is done. To stop it, answer its

@@ -50,9 +50,9 @@
 //!
 //! - **Open streams**, against [`max_streams`](SseLayer::max_streams) and the file descriptors.
 //! - **Streams opened per second**, which are mostly reconnections. If there are many, but few
-//!   closes are [`Drained`](CloseReason::Drained) or [`Expired`](CloseReason::Expired), something
-//!   between client and server cuts streams. The ages in the close reports then cluster at
-//!   some timeout of a proxy.
+//!   closes are [`Drained`](CloseReason::Drained), [`Expired`](CloseReason::Expired) or
+//!   [`Revoked`](CloseReason::Revoked), something between client and server cuts streams. The ages
+//!   in the close reports then cluster at some timeout of a proxy.
 //! - **Streams refused per second.**
 //! - **Closes** with [`Failed`](CloseReason::Failed) and [`Panicked`](CloseReason::Panicked).
 //! - **For a hub**, [`Hub::stats`](crate::hub::Hub::stats): gaps per second, and the memory against

@@ -50,9 +50,8 @@
 //! - 1 more for a body that fails.
 //!
 //! With the default drain that is 36 seconds, so the 40 above leave some room. If the process has
-//! only 30, as on Kubernetes by default, put [`Drain::after`] with a grace period of 15 seconds into
-//! the responses to calls, and set a deadline of 25. On the layer, it would keep every stream of
-//! a hub open for 15 seconds.
+//! only 30, as on Kubernetes by default, give the answers to calls less time:
+//! `Drain::per_client().grace(Duration::from_secs(15))`, with a deadline of 25 seconds.
 //!
 //! When connections are dropped, every stream still has its close report. The reason is
 //! [`Disconnected`](CloseReason::Disconnected), or [`Drained`](CloseReason::Drained) if hyper had

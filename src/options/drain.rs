@@ -43,12 +43,14 @@ use crate::connection::Client;
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Drain {
-    when: When,
-    retry: Option<Retry>,
+    pub(super) when: When,
+    /// How much longer a call may take than other requests.
+    pub(super) grace: Duration,
+    pub(super) retry: Option<Retry>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
-enum When {
+pub(super) enum When {
     PerClient,
     AtOnce,
     SpreadOver(Duration),
@@ -58,17 +60,33 @@ enum When {
 
 /// How long a source that is mid-event may take to complete the event once the stream has to end.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(5);
-const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
+pub(crate) const PATIENCE_AT_ONCE: Duration = Duration::from_millis(500);
 
 impl Drain {
     const fn new(when: When) -> Self {
-        Self { when, retry: Some(Retry::later()) }
+        Self { when, grace: GRACE, retry: Some(Retry::later()) }
     }
 
     /// Ends streams at once, but gives the answer to a call (a request by any method except `GET`)
-    /// up to 30 more seconds to end by itself.
+    /// up to 30 more seconds to end by itself. [`grace`](Self::grace) sets another time.
     pub const fn per_client() -> Self {
         Self::new(When::PerClient)
+    }
+
+    /// Sets how long [`per_client`](Self::per_client) lets the answer to a call continue. The other
+    /// drains treat all clients alike, and ignore it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::{Drain, SseLayer};
+    ///
+    /// // For a process that has 30 seconds to stop, as on Kubernetes by default.
+    /// # let layer: SseLayer =
+    /// SseLayer::new().drain(Drain::per_client().grace(Duration::from_secs(15)));
+    /// ```
+    pub const fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
     }
 
     /// Ends streams at once.
@@ -128,7 +146,7 @@ impl Drain {
     /// Draws how long one stream may continue. `None` means that the shutdown does not end it.
     pub(crate) fn draw_delay(&self, client: Client) -> Option<Duration> {
         match self.when {
-            When::PerClient if client.is_call() => Some(GRACE),
+            When::PerClient if client.is_call() => Some(self.grace),
             When::PerClient | When::AtOnce => Some(Duration::ZERO),
             When::SpreadOver(window) => {
                 let delay = window.as_secs_f64() * fastrand::f64();

@@ -36,9 +36,9 @@ use crate::event::{Encoded, Event, IntoEventName};
 #[doc(alias = "ping")]
 #[must_use]
 pub struct Heartbeat {
-    interval: Duration,
-    comment: Bytes,
-    event: Option<Bytes>,
+    pub(super) interval: Duration,
+    pub(super) comment: Bytes,
+    pub(super) event: Option<Bytes>,
 }
 
 impl Heartbeat {

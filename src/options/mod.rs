@@ -8,6 +8,8 @@ mod max_age;
 mod resolved;
 mod retry;
 mod stream_options;
+#[cfg(feature = "runs")]
+mod travel;
 
 pub use self::{
     drain::Drain, heartbeat::Heartbeat, max_age::MaxAge, retry::Retry,
@@ -16,6 +18,6 @@ pub use self::{
 
 pub(crate) use self::{
     callbacks::{OnClose, OnOpen},
-    drain::PATIENCE,
+    drain::{PATIENCE, PATIENCE_AT_ONCE},
     resolved::{IdleInterval, ResolvedOptions},
 };

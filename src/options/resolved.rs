@@ -2,6 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Drain, Heartbeat, Retry, StreamOptions, callbacks::OnClose, cancellation::CancellationIf,
@@ -86,6 +87,11 @@ impl ResolvedOptions {
     /// Draws the maximum age of one stream.
     pub(crate) fn draw_max_age(&self, client: Client) -> Option<Duration> {
         Some(self.options.max_age.as_ref()?.as_ref()?.draw(client))
+    }
+
+    /// Returns the token at whose cancellation the stream ends.
+    pub(crate) fn end_when(&self) -> Option<&CancellationToken> {
+        self.options.end_when.as_ref()?.as_ref()
     }
 
     pub(crate) fn drain(&self) -> Drain {

@@ -29,7 +29,7 @@ use crate::event::{Encoded, Event, whole_milliseconds};
 #[doc(alias = "reconnect")]
 #[must_use]
 pub struct Retry {
-    milliseconds: RangeInclusive<u64>,
+    pub(super) milliseconds: RangeInclusive<u64>,
 }
 
 /// The maximum reconnection time, in milliseconds. JavaScript's `setTimeout` fires at once if the

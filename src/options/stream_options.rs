@@ -1,6 +1,7 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use bytes::Bytes;
+use tokio_util::sync::CancellationToken;
 
 use super::{
     Drain, Heartbeat, MaxAge, Retry,
@@ -41,7 +42,8 @@ use crate::{
 /// With feature `axum`, they are also a response part:
 /// `(StreamOptions::new().terminator("[DONE]"), tower_sse::response(tokens))`.
 ///
-/// Each option is documented at the method of the same name of [`SseLayer`](crate::SseLayer).
+/// Each option is documented at the method of the same name of [`SseLayer`](crate::SseLayer), except
+/// for [`end_when`](Self::end_when), which is for one stream.
 ///
 /// # Setting and turning off options
 ///
@@ -66,6 +68,7 @@ pub struct StreamOptions {
     pub(super) retry: Option<Option<Retry>>,
     pub(super) padding: Option<Bytes>,
     pub(super) max_age: Option<Option<MaxAge>>,
+    pub(super) end_when: Option<Option<CancellationToken>>,
     pub(super) drain: Option<Drain>,
     pub(super) farewell: Option<Option<Bytes>>,
     pub(super) terminator: Option<Option<Bytes>>,
@@ -81,6 +84,7 @@ impl StreamOptions {
             retry: None,
             padding: None,
             max_age: None,
+            end_when: None,
             drain: None,
             farewell: None,
             terminator: None,
@@ -161,6 +165,51 @@ impl StreamOptions {
     /// Sets no limit to the age of the stream.
     pub fn without_max_age(mut self) -> Self {
         self.max_age = Some(None);
+        self
+    }
+
+    /// Ends the stream when the token is cancelled, in the same way as a [closed
+    /// stream](crate::streams#how-closed-streams-end), for any reason of the program's: a deleted
+    /// job, or a check that is repeated. To end the streams of a user, use
+    /// [`streams`](crate::streams) instead.
+    ///
+    /// The token is for one response: every stream that has it ends. As an option of a layer, it
+    /// ends all streams of the layer, also those that open later. The other clients of a
+    /// [run](crate::runs) do not have it.
+    ///
+    /// `take_until` on the source is different: it is a clean end of the source, so the
+    /// [terminator](Self::terminator) is sent, and half an answer looks complete.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tokio_util::sync::CancellationToken;
+    /// use tower_sse::StreamOptions;
+    /// # struct Sessions;
+    /// # impl Sessions { async fn is_valid(&self) -> bool { false } }
+    ///
+    /// fn while_valid(sessions: Sessions) -> StreamOptions {
+    ///     let revoked = CancellationToken::new();
+    ///     let (is_over, ended) = (CancellationToken::new(), revoked.clone());
+    ///     let closed = is_over.clone();
+    ///     tokio::spawn(is_over.run_until_cancelled_owned(async move {
+    ///         while sessions.is_valid().await {
+    ///             tokio::time::sleep(Duration::from_secs(60)).await;
+    ///         }
+    ///         revoked.cancel();
+    ///     }));
+    ///     StreamOptions::new().end_when(ended).on_close(move |_| closed.cancel())
+    /// }
+    /// ```
+    #[doc(alias = "take_until")]
+    pub fn end_when(mut self, cancelled: CancellationToken) -> Self {
+        self.end_when = Some(Some(cancelled));
+        self
+    }
+
+    /// Ends the stream at no token.
+    pub fn without_end_when(mut self) -> Self {
+        self.end_when = Some(None);
         self
     }
 
@@ -249,10 +298,10 @@ impl StreamOptions {
         self
     }
 
-    /// Returns the options that apply to every client of one source: all but the maximum age and
-    /// `on_close`, which concern only the client for which they were set.
+    /// Returns the options that apply to every client of one source: all but the maximum age,
+    /// `end_when` and `on_close`, which concern only the client for which they were set.
     pub(crate) fn for_other_clients(&self) -> Self {
-        Self { max_age: None, on_close: CloseCallbacks::NONE, ..self.clone() }
+        Self { max_age: None, end_when: None, on_close: CloseCallbacks::NONE, ..self.clone() }
     }
 
     /// Returns these options, with `defaults` for those that are not set.
@@ -262,6 +311,7 @@ impl StreamOptions {
             retry: self.retry.or_else(|| defaults.retry.clone()),
             padding: self.padding.or_else(|| defaults.padding.clone()),
             max_age: self.max_age.or_else(|| defaults.max_age.clone()),
+            end_when: self.end_when.or_else(|| defaults.end_when.clone()),
             drain: self.drain.or_else(|| defaults.drain.clone()),
             farewell: self.farewell.or_else(|| defaults.farewell.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),
@@ -278,6 +328,7 @@ impl fmt::Debug for StreamOptions {
             .field("retry", &self.retry)
             .field("padding", &self.padding.as_ref().map(Bytes::len))
             .field("max_age", &self.max_age)
+            .field("end_when", &self.end_when)
             .field("drain", &self.drain)
             .field("farewell", &self.farewell)
             .field("terminator", &self.terminator)

@@ -17,6 +17,8 @@ use crate::{
 /// The minimum of [`Redis::max_len`]. A reader takes up to 1,000 entries at a time, and the stream
 /// must not be trimmed past it meanwhile.
 pub(super) const MIN_MAX_LEN: usize = 10_000;
+/// The key of a hub's stream, unless the program sets one.
+const DEFAULT_KEY: &str = "tower-sse";
 
 /// A [`Broker`] over Redis Streams: hubs of several processes share the events of one stream.
 ///
@@ -33,12 +35,15 @@ pub(super) const MIN_MAX_LEN: usize = 10_000;
 /// See the [module](super) for requirements and guarantees.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct Redis {
-    client: Client,
-    key: String,
+    pub(super) client: Client,
+    /// `None`: the default.
+    pub(super) key: Option<String>,
     max_len: usize,
     publish_deadline: Duration,
     pause: Duration,
-    health: RedisHealth,
+    #[cfg(feature = "runs")]
+    pub(super) lease: Duration,
+    pub(super) health: RedisHealth,
 }
 
 impl Redis {
@@ -58,10 +63,12 @@ impl Redis {
             Client::open(url.as_ref()).map_err(|error| Error::new("parse the Redis URL", error))?;
         Ok(Self {
             client,
-            key: "tower-sse".to_owned(),
+            key: None,
             max_len: 100_000,
             publish_deadline: Duration::from_secs(2),
             pause: Duration::ZERO,
+            #[cfg(feature = "runs")]
+            lease: Duration::from_secs(8),
             health: RedisHealth::new(),
         })
     }
@@ -80,8 +87,12 @@ impl Redis {
     /// # Ok::<_, tower_sse::redis::Error>(())
     /// ```
     pub fn key(mut self, key: impl Into<String>) -> Self {
-        self.key = key.into();
+        self.key = Some(key.into());
         self
+    }
+
+    fn key_or_default(&self) -> &str {
+        self.key.as_deref().unwrap_or(DEFAULT_KEY)
     }
 
     /// Trims the stream to about the newest `entries` entries, counted over all topics. The default
@@ -164,13 +175,14 @@ impl Broker for Redis {
 
     fn name(&self) -> String {
         // Only the key, so that ids stay valid when the stream moves to another server or database.
-        format!("redis:{}", self.key)
+        format!("redis:{}", self.key_or_default())
     }
 
     /// Connects and loads the history. Then a task follows the stream until the hub is closed or
     /// dropped.
     async fn start(self, feed: Feed) -> Result<impl Publisher, Error> {
-        let Self { client, key, max_len, publish_deadline, pause, health } = self;
+        let key = self.key_or_default().to_owned();
+        let Self { client, max_len, publish_deadline, pause, health, .. } = self;
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::new()));
         let connector = Arc::new(Connector::new(client, Arc::from(&*key), Arc::clone(&clock)));
         let mut reader = Reader::new(feed, Arc::clone(&gate), Arc::clone(&clock), health.clone());
@@ -221,7 +233,7 @@ impl fmt::Debug for Redis {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         // The URL can contain a password.
         f.debug_struct("Redis")
-            .field("key", &self.key)
+            .field("key", &self.key_or_default())
             .field("max_len", &self.max_len)
             .field("publish_deadline", &self.publish_deadline)
             .field("pause", &self.pause)

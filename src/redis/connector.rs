@@ -5,6 +5,11 @@ use std::{
 
 use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError};
 
+#[cfg(not(tower_sse_simulation))]
+use ::redis::aio::MultiplexedConnection;
+
+#[cfg(tower_sse_simulation)]
+use super::simulation::MultiplexedConnection;
 use super::{
     Error,
     stream::{BLOCK_TIMEOUT, Clock, RedisStream},
@@ -51,16 +56,10 @@ impl Connector {
 
     async fn open(&self) -> Result<RedisStream, Error> {
         let client = self.redirected().clone().unwrap_or_else(|| self.configured.clone());
-        #[cfg(feature = "redis-tls")]
-        check_crypto_provider(&client)?;
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(BLOCK_TIMEOUT + REPLY_TIMEOUT));
-        #[cfg(not(tower_sse_simulation))]
-        let connection = client.get_multiplexed_async_connection_with_config(&config).await;
-        #[cfg(tower_sse_simulation)]
-        let connection = super::simulation::connect(&client, &config).await;
-        match connection {
+        match connect(&client, &config).await {
             Ok(connection) => {
                 let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
                 let mut stream = RedisStream { connection, key, clock, server: Arc::from("") };
@@ -70,7 +69,7 @@ impl Connector {
             Err(error) => {
                 // The configured server can redirect again.
                 *self.redirected() = None;
-                Err(Error::new("connect to Redis", error))
+                Err(error)
             }
         }
     }
@@ -91,6 +90,20 @@ impl Connector {
     fn redirected(&self) -> MutexGuard<'_, Option<Client>> {
         self.redirected.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Opens a connection.
+pub(super) async fn connect(
+    client: &Client,
+    config: &AsyncConnectionConfig,
+) -> Result<MultiplexedConnection, Error> {
+    #[cfg(feature = "redis-tls")]
+    check_crypto_provider(client)?;
+    #[cfg(not(tower_sse_simulation))]
+    let connection = client.get_multiplexed_async_connection_with_config(config).await;
+    #[cfg(tower_sse_simulation)]
+    let connection = super::simulation::connect(client, config).await;
+    connection.map_err(|error| Error::new("connect to Redis", error))
 }
 
 /// Returns an error if no crypto provider is installed, because rustls would panic then.

@@ -37,6 +37,8 @@ struct State {
     last_error: Mutex<Option<String>>,
     losses: AtomicU64,
     foreign_entries: AtomicU64,
+    #[cfg(feature = "runs")]
+    evicts: AtomicBool,
 }
 
 impl RedisHealth {
@@ -44,7 +46,8 @@ impl RedisHealth {
         Self { state: Arc::default() }
     }
 
-    /// Returns whether the hub is connected, has caught up, and can publish.
+    /// Returns whether the hub is connected, has caught up, and can publish. For runs, returns
+    /// whether they are connected.
     #[must_use]
     pub fn is_following(&self) -> bool {
         self.state.is_following.load(Acquire)
@@ -71,6 +74,20 @@ impl RedisHealth {
     #[must_use]
     pub fn foreign_entries(&self) -> u64 {
         self.state.foreign_entries.load(Relaxed)
+    }
+
+    /// Returns whether the server of connected runs deletes keys when its memory is full, because
+    /// its `maxmemory-policy` is not `noeviction`. A run whose keys are deleted is interrupted.
+    #[cfg(feature = "runs")]
+    #[must_use]
+    pub fn evicts_runs(&self) -> bool {
+        self.state.evicts.load(Relaxed)
+    }
+
+    /// Returns whether the server evicts keys from now on, and did not before.
+    #[cfg(feature = "runs")]
+    pub(super) fn set_evicting(&self, evicts: bool) -> bool {
+        !self.state.evicts.swap(evicts, Relaxed) && evicts
     }
 
     pub(super) fn set_following(&self, is_following: bool) {

@@ -111,13 +111,18 @@
 //! the URL must lead to the primary, even after a fail-over: use a name or a proxy that follows it.
 //! There is no Sentinel client.
 
+mod backoff;
 mod builder;
 mod connector;
 mod error;
 mod health;
+#[cfg(feature = "runs")]
+mod lease;
 pub mod operating;
 mod publisher;
 mod reader;
+#[cfg(feature = "runs")]
+mod runs;
 #[cfg(tower_sse_simulation)]
 mod simulation;
 mod stream;

@@ -1,4 +1,4 @@
-//! Operation of several processes on one Redis stream: settings, errors, losses and throughput.
+//! Operation of several processes on one Redis server: settings, errors, losses and throughput.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -105,6 +105,28 @@
 //!   not share the key with programs that you do not trust.
 //! - [`RedisHealth`] is for readiness probes, and [`Hub::stats`] returns the statistics of a
 //!   process. The example `metrics` serves both.
+//!
+//! # Runs
+//!
+//! [Runs](crate::runs) of several processes keep their events in Redis too, under keys that begin
+//! with the [key](Redis::key) of the program. They need one server, or a primary with replicas:
+//! a cluster is refused.
+//!
+//! - Each process has two connections, which need these permissions for the key `app`. A URL with a
+//!   database also needs `+select`.
+//!
+//! ```text
+//! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe +ping
+//! ```
+//!
+//! - Everything with these permissions can read, end and forge the answers of all users: do not
+//!   share the key with programs that you do not trust.
+//! - With a `maxmemory-policy` other than `noeviction`, Redis can delete the keys of a running
+//!   answer. [`RedisHealth::evicts_runs`] returns whether it can.
+//! - While Redis is out of memory, running answers continue for clients of the same process, and no
+//!   new one starts.
+//! - [`Redis::lease`] is the time after which the answers of a process that does not respond are
+//!   declared lost.
 //!
 //! # Start
 //!

@@ -1,11 +1,12 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use super::{RunEnd, Runs, options::Options, registry::RunLimits};
+use super::{RunEnd, RunStore, Runs, cluster, options::Options, registry::RunLimits};
 
 const MINUTE: Duration = Duration::from_secs(60);
 /// The maximum of [`RunsBuilder::abandon_after`]. Adding a longer time to an instant could
 /// overflow.
-const MAX_ABANDON_AFTER: Duration = Duration::from_secs(10 * 365 * 86_400);
+/// The maximum of both times after which a run ends.
+const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A builder for [`Runs`] that sets the limits of their memory, number and lifetime.
 ///
@@ -37,6 +38,7 @@ impl RunsBuilder {
                 max_memory: 256 << 20,
                 retain_for: 5 * MINUTE,
                 abandon_after: 10 * MINUTE,
+                max_duration: MAX_TIME,
                 limits: RunLimits { running: 10_000, running_per_owner: 16 },
                 leading_ids: false,
                 on_end: Vec::new(),
@@ -117,7 +119,32 @@ impl RunsBuilder {
     #[track_caller]
     pub fn abandon_after(mut self, time: Duration) -> Self {
         assert!(!time.is_zero(), "the time after which a run is abandoned must not be zero");
-        self.options.abandon_after = time.min(MAX_ABANDON_AFTER);
+        self.options.abandon_after = time.min(MAX_TIME);
+        self
+    }
+
+    /// Sets how long a run may take. After this time, it ends as
+    /// [`Failed`](super::Outcome::Failed), whether or not a client is attached. By default, there
+    /// is no limit.
+    ///
+    /// The time starts with the call. Without a limit, a page that stays open keeps a source alive
+    /// that never ends.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// use tower_sse::runs::Runs;
+    ///
+    /// let runs = Runs::builder().max_duration(Duration::from_secs(3600)).build();
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if the time is zero, because no run could start.
+    #[track_caller]
+    pub fn max_duration(mut self, time: Duration) -> Self {
+        assert!(!time.is_zero(), "the maximum duration of a run must not be zero");
+        self.options.max_duration = time.min(MAX_TIME);
         self
     }
 
@@ -181,6 +208,22 @@ impl RunsBuilder {
     #[must_use]
     pub fn build(self) -> Runs {
         Runs::of(self.options)
+    }
+
+    /// Creates runs that all processes with the same store share.
+    ///
+    /// It is ready once other processes can reach the runs of this one.
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store if it cannot connect.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a tokio runtime with timers.
+    pub async fn connect<S: RunStore>(self, store: S) -> Result<Runs, S::Error> {
+        let shared = cluster::connect(store, self.options).await?;
+        Ok(Runs { shared })
     }
 }
 

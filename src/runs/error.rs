@@ -19,6 +19,10 @@ pub enum StartError {
     /// The request has a last event id, but no run has its key. A new run would be a different
     /// answer.
     NotFound,
+    /// The runs are [connected](super::Runs) to a store that cannot be reached, or the run belongs
+    /// to a later version of the protocol. A run that is started without the store could be started
+    /// twice.
+    Unavailable,
 }
 
 impl StartError {
@@ -34,7 +38,9 @@ impl StartError {
 
     pub(super) fn answer_to(self, client: Client) -> Response<AnswerBody> {
         match self {
-            Self::Full | Self::OwnerFull | Self::Draining => answer::refusal(client),
+            Self::Full | Self::OwnerFull | Self::Draining | Self::Unavailable => {
+                answer::refusal(client)
+            }
             Self::NotFound => answer::not_found(),
         }
     }
@@ -46,6 +52,7 @@ impl fmt::Display for StartError {
             Self::Full => "too many runs are running",
             Self::OwnerFull => "too many runs of this owner are running",
             Self::Draining => "no runs are started during a shutdown",
+            Self::Unavailable => "the store of runs cannot be reached",
             Self::NotFound => "the request has a last event id, but no run has its key",
         })
     }
@@ -68,6 +75,7 @@ pub struct RunError {
 enum Kind {
     Ended(Outcome),
     Lagged,
+    Lost,
 }
 
 impl RunError {
@@ -79,13 +87,17 @@ impl RunError {
         Self { kind: Kind::Lagged, text: None }
     }
 
-    /// Returns how the run ended, or `None` if this client's next event was evicted before the
-    /// client read it.
+    pub(super) const fn lost() -> Self {
+        Self { kind: Kind::Lost, text: None }
+    }
+
+    /// Returns how the run ended. Returns `None` if this client's next event was evicted before the
+    /// client read it, or if this process has lost contact with the run's process.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
         match self.kind {
             Kind::Ended(outcome) => Some(outcome),
-            Kind::Lagged => None,
+            Kind::Lagged | Kind::Lost => None,
         }
     }
 }
@@ -94,6 +106,7 @@ impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.kind, &self.text) {
             (Kind::Lagged, _) => f.write_str("the next event of the run was evicted"),
+            (Kind::Lost, _) => f.write_str("the contact with the run's process is lost"),
             (Kind::Ended(outcome), None) => write!(f, "the run ended: {outcome}"),
             (Kind::Ended(outcome), Some(text)) => write!(f, "the run ended: {outcome}: {text}"),
         }

@@ -148,51 +148,84 @@
 //! in the handler's response, with a few seconds more. Every client then gets its whole answer, or
 //! its body fails. [Recipes](recipes#shutdown) has the code.
 //!
-//! Runs are kept in the memory of one process. After a restart, all keys are unknown: a client with
-//! an id gets `404`, and the service is not called again.
+//! Without a store, runs are kept in the memory of one process. After a restart, all keys are
+//! unknown: a client with an id gets `404`, and the service is not called again.
+//!
+//! # Several processes
+//!
+//! With [`Runs::connect`], processes share their runs through a store. Every process then attaches
+//! clients to each run, resumes, cancels and replaces it, and a key calls the service once in all
+//! processes. The process that called the service owns the run: it drives the stream, and exports
+//! the events to the store. An answer survives the end of every process except its owner.
+//!
+//! - Each request with a key asks the store, which takes one round trip. A request that starts a
+//!   run takes two. Put the layer inside of layers that authenticate and limit requests.
+//! - While a client of another process reads a run, its events are exported within 5 milliseconds.
+//!   Otherwise they are exported each second, and at the end.
+//! - If the owner dies, clients of other processes are told: their bodies fail after at most one and
+//!   five eighths of the store's lease, which is 8 seconds by default. A repeated request then
+//!   starts the answer again, once.
+//! - [`on_end`](RunsBuilder::on_end) is called by the owner. If it died, the process that declares
+//!   it dead calls it, as [`Interrupted`](Outcome::Interrupted). In rare cases, such as a lost reply
+//!   of the store, an end is reported twice, with the same [`RunEnd::id`].
+//! - [`max_running`](RunsBuilder::max_running),
+//!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
+//!   [`max_memory`](RunsBuilder::max_memory), [`Runs::running_of`], [`Runs::stats`] and
+//!   [`Runs::drain`] apply to one process. A process also limits what its runs keep in the store to
+//!   `max_memory`: beyond it, it deletes the runs there that ended first.
+//! - A source waits for clients of its own process alone. A client of another process that falls
+//!   behind by more than [`retain_bytes`](RunsBuilder::retain_bytes) fails.
+//! - The handler's [`StreamOptions`](crate::StreamOptions) reach clients of other processes, except
+//!   for closures such as `on_error`. Set those on the layer.
+//!
+//! While the store cannot be reached:
+//!
+//! - Running runs continue at their owner, and so do its clients, without a limit in time.
+//! - The bodies of clients of other processes fail after two leases.
+//! - No run starts: requests get [`StartError::Unavailable`], so that no answer is paid for twice.
+//!   A program that prefers an answer without a run makes one:
+//!
+//! ```
+//! use axum::response::{IntoResponse, Response};
+//! use http::request::Parts;
+//! use tower_sse::{Event, runs::{RunKey, Runs, StartError}};
+//! # use futures_util::{Stream, stream};
+//! # fn tokens() -> impl Stream<Item = Event> + Send + 'static { stream::empty() }
+//!
+//! # #[cfg(feature = "axum")]
+//! async fn chat(runs: Runs, key: RunKey, parts: Parts) -> Response {
+//!     match runs.start(&key, &parts, tokens).await {
+//!         Ok(run) => run.answer(&parts).await.into_response(),
+//!         Err(StartError::Unavailable) => tower_sse::response(tokens()).into_response(),
+//!         Err(error) => error.answer(&parts).into_response(),
+//!     }
+//! }
+//! ```
 
 mod answer;
-mod attachment;
-mod body;
 mod builder;
 mod call;
-mod claim;
-mod counters;
-mod cutter;
-mod deferred;
+pub(crate) mod cluster;
 mod error;
 mod key;
-mod layer;
 mod options;
 mod outcome;
-mod producer;
-mod reader;
-mod readers;
 pub mod recipes;
 mod record;
-mod recorder;
 mod registry;
 mod run;
 #[allow(clippy::module_inception)]
 mod runs;
-mod service;
-mod shared;
-mod span;
-mod start;
-mod state;
-mod sweeper;
-mod task;
 
 pub use self::{
-    attachment::Attachment,
-    body::{AnswerBody, RunBody},
+    answer::{AnswerBody, Attachment, RunBody},
     builder::RunsBuilder,
-    counters::RunsStats,
+    call::{RunFuture, RunLayer, RunService},
+    cluster::RunStore,
     error::{RunError, StartError},
     key::{InvalidKey, RunKey},
-    layer::RunLayer,
     outcome::{Outcome, RunEnd},
+    registry::RunsStats,
     run::Run,
     runs::Runs,
-    service::{RunFuture, RunService},
 };

@@ -2,18 +2,19 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use super::{RunEnd, registry::RunLimits};
 
-pub(super) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
+pub(crate) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
 
 /// The options that a [`RunsBuilder`](super::RunsBuilder) sets.
 #[derive(Clone)]
-pub(super) struct Options {
-    pub(super) retain_bytes: usize,
-    pub(super) max_memory: usize,
-    pub(super) retain_for: Duration,
-    pub(super) abandon_after: Duration,
-    pub(super) limits: RunLimits,
-    pub(super) leading_ids: bool,
-    pub(super) on_end: Vec<Arc<OnEnd>>,
+pub(crate) struct Options {
+    pub(crate) retain_bytes: usize,
+    pub(crate) max_memory: usize,
+    pub(crate) retain_for: Duration,
+    pub(crate) abandon_after: Duration,
+    pub(crate) max_duration: Duration,
+    pub(crate) limits: RunLimits,
+    pub(crate) leading_ids: bool,
+    pub(crate) on_end: Vec<Arc<OnEnd>>,
 }
 
 impl fmt::Debug for Options {
@@ -23,6 +24,7 @@ impl fmt::Debug for Options {
             .field("max_memory", &self.max_memory)
             .field("retain_for", &self.retain_for)
             .field("abandon_after", &self.abandon_after)
+            .field("max_duration", &self.max_duration)
             .field("limits", &self.limits)
             .field("leading_ids", &self.leading_ids)
             .finish_non_exhaustive()

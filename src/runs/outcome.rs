@@ -1,7 +1,7 @@
 use std::{fmt, time::Duration};
 
-use super::RunKey;
-use crate::connection::CloseReason;
+use super::{RunKey, cluster::RunId};
+use crate::{connection::CloseReason, history::Epoch};
 
 /// The way a run ended.
 ///
@@ -20,14 +20,14 @@ pub enum Outcome {
     Cancelled,
     /// No client was attached for [`abandon_after`](super::RunsBuilder::abandon_after).
     Abandoned,
-    /// The server [shut down](super::Runs::drain), or its runtime did. The body of every attached
-    /// client fails.
+    /// The server [shut down](super::Runs::drain), or its runtime did, or the process died. The body
+    /// of every attached client fails.
     Interrupted,
 }
 
 impl Outcome {
     /// All outcomes, in the order of the variants, which is the order of their counters.
-    pub(super) const ALL: [Self; 5] =
+    pub(crate) const ALL: [Self; 5] =
         [Self::Completed, Self::Failed, Self::Cancelled, Self::Abandoned, Self::Interrupted];
 
     /// Returns the name of the variant in lower case, for logs and as the label of a metric.
@@ -43,7 +43,7 @@ impl Outcome {
     }
 
     /// Returns the reason that a handler's [`Disconnect`](crate::Disconnect) reports.
-    pub(super) const fn close_reason(self) -> CloseReason {
+    pub(crate) const fn close_reason(self) -> CloseReason {
         match self {
             Self::Completed => CloseReason::Ended,
             Self::Failed => CloseReason::Failed,
@@ -64,18 +64,41 @@ impl fmt::Display for Outcome {
 /// [`RunsBuilder::on_end`](super::RunsBuilder::on_end).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunEnd {
-    pub(super) key: RunKey,
-    pub(super) outcome: Outcome,
-    pub(super) events: u64,
-    pub(super) bytes: u64,
-    pub(super) age: Duration,
+    pub(crate) key: RunKey,
+    pub(crate) epoch: Epoch,
+    pub(crate) outcome: Outcome,
+    pub(crate) events: u64,
+    pub(crate) bytes: u64,
+    pub(crate) age: Duration,
 }
 
 impl RunEnd {
+    /// Creates the report of a run whose process is dead.
+    pub(crate) fn of_dead(run: &RunId, events: u64) -> Self {
+        Self {
+            key: run.key.clone(),
+            epoch: run.epoch,
+            outcome: Outcome::Interrupted,
+            events,
+            bytes: 0,
+            age: run.epoch.age(),
+        }
+    }
+
     /// Returns the key of the run.
     #[must_use]
     pub const fn key(&self) -> &RunKey {
         &self.key
+    }
+
+    /// Returns the first part of the ids of the run's events. No other run with the same key has
+    /// it.
+    ///
+    /// If runs are shared by several processes, the end of a run whose process was out of reach can
+    /// be reported twice. A program that must count it once compares the ids.
+    #[must_use]
+    pub fn id(&self) -> String {
+        self.epoch.to_string()
     }
 
     /// Returns how the run ended.

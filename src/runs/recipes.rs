@@ -12,7 +12,7 @@
 //! | an id is valid | in all topics of the hub | in its run |
 //! | without clients | the oldest events are evicted | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
-//! | processes | one, or several over Redis | one |
+//! | processes | one, or several over Redis | one, or several over a [store](super#several-processes) |
 //!
 //! Notifications, chat rooms and dashboards are hubs. The answer of a language model, an export and
 //! the progress of a job are runs. A hub can notify a user's other pages that a run has begun.
@@ -211,6 +211,68 @@
 //! fails at a block of only an id and a comment. The example `llm_tokens` adds runs with
 //! one line.
 //!
+//! # OpenAI Responses API
+//!
+//! Its clients resume by `GET /responses/{id}?stream=true&starting_after=7`, with the sequence number
+//! of the last event that they have read. An id of this crate is `epoch-sequence`, so the handler
+//! inserts the [`LastEventId`](crate::LastEventId) that the number stands for. [`RunEnd::id`] and the
+//! ids of the events have the epoch. Store it with the response's id when the run starts, or let the
+//! client attach without an id and skip what it has.
+//!
+//! ```
+//! use axum::response::{IntoResponse, Response};
+//! use http::{StatusCode, request::Parts};
+//! use tower_sse::{LastEventId, runs::{RunKey, Runs}};
+//!
+//! async fn resume(runs: Runs, key: RunKey, epoch: &str, after: u64, mut parts: Parts) -> Response {
+//!     if let Ok(last) = LastEventId::try_from(format!("{epoch}-{after}")) {
+//!         parts.extensions.insert(last);
+//!     }
+//!     match runs.answer(&key, &parts).await {
+//!         Some(answer) => answer.into_response(),
+//!         None => StatusCode::NOT_FOUND.into_response(),
+//!     }
+//! }
+//! ```
+//!
+//! The sequence numbers of a run start at 1, those of the API at 0. Write `sequence_number` into the
+//! events so that they agree: the event with `sequence_number` 7 is the eighth, so
+//! `starting_after=7` is the sequence 8.
+//!
+//! # Storing answers
+//!
+//! [`Run::messages`] returns the decoded events of a run. Store them when the run has ended, on a
+//! task of its own, because the client may have disconnected:
+//!
+//! ```
+//! use tower_sse::runs::{Outcome, Run};
+//! # async fn save(_: &str, _: String) {}
+//!
+//! fn store_when_ended(run: Run) {
+//!     tokio::spawn(async move {
+//!         let outcome = run.ended().await;
+//!         let Some(messages) = run.messages() else { return };
+//!         if outcome == Some(Outcome::Completed) {
+//!             let text = messages.iter().map(|message| message.data.as_str()).collect();
+//!             save(run.key().name(), text).await;
+//!         }
+//!     });
+//! }
+//! ```
+//!
+//! Call it in the handler with the run that [`Runs::start`] or [`Runs::replace`] returns. With
+//! several processes, call it only where the run was started, or each process stores the answer.
+//!
+//! # Limits of client libraries
+//!
+//! | client | limit |
+//! |---|---|
+//! | `@microsoft/fetch-event-source` | dispatches an event only if the connection was not cut between its last two line feeds; it then resumes before that event, and the page gets it once |
+//! | TanStack AI | fails with an exception if a connection is cut before the first id, unless [`leading_ids`](RunsBuilder::leading_ids) is set, and if its run is unknown |
+//! | LangGraph SDKs | give up after five reconnections in a row |
+//! | `EventSource` | cannot send headers or a body, and never stops by itself after a clean end |
+//! | `fetch` in Node | see [cut connections](#cut-connections-in-node) |
+//!
 //! # MCP
 //!
 //! Return no key for requests of MCP 2026-07-28. That version has no resumption, and its clients
@@ -218,10 +280,11 @@
 //!
 //! # Restarts
 //!
-//! Runs are kept in memory, so a new process has none. A client that reconnects with an id gets
-//! `404` for every method, and no answer is generated again. An error is better than the halves of
-//! two different answers. The page can show the error and offer to ask again. With several processes,
-//! route all requests with the same key to the same process.
+//! Without a store, runs are kept in memory, so a new process has none. A client that reconnects with
+//! an id gets `404` for every method, and no answer is generated again. An error is better than the
+//! halves of two different answers. The page can show the error and offer to ask again. With several
+//! processes, [connect](Runs::connect) them to a store, or route all requests with the same key to
+//! the same process.
 //!
 //! # Cut connections in Node
 //!
@@ -275,7 +338,21 @@
 //! fail. To disconnect clients that do not read, also set the
 //! [deadline](crate::operating::shutdown#the-deadline). [`RunsBuilder::on_end`] reports the events
 //! and bytes of each run, including interrupted ones, for billing.
+//!
+//! # Kubernetes
+//!
+//! A pod gets `SIGTERM`, and `SIGKILL` after `terminationGracePeriodSeconds`, which is 30 by default.
+//! New requests arrive for a few seconds after `SIGTERM`, until all proxies know that the pod ends.
+//!
+//! - Set `terminationGracePeriodSeconds` to the duration of the longest answer that must complete,
+//!   plus 10 seconds. Pass that duration to [`Runs::drain`].
+//! - Add a `preStop` hook that sleeps for 5 seconds. It counts into the period.
+//! - With several processes and a store, the clients of a pod that ends reconnect to others, and
+//!   answers of other pods are not disturbed. Runs that the pod owns complete within its grace
+//!   period, or are [`Interrupted`](Outcome::Interrupted) at its end.
+//! - A pod that is killed, such as for its memory, tells nobody. Clients are told once its lease has
+//!   expired.
 
 // Names for the links above.
 #[allow(unused_imports)]
-use super::{Outcome, Run, RunKey, Runs, RunsBuilder};
+use super::{Outcome, Run, RunEnd, RunKey, Runs, RunsBuilder};

@@ -1,16 +1,16 @@
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use http::{Response, request::Parts};
 
 use super::{
     AnswerBody, Attachment, Outcome, RunKey,
     answer::{self, Requester},
-    reader::Attached,
+    record::Attached,
+    record::Phase,
     record::Record,
-    shared::Shared,
-    state::Phase,
+    registry::Shared,
 };
-use crate::{connection::LastEventId, layer::OnRefusal};
+use crate::{connection::LastEventId, event::Message, layer::OnRefusal};
 
 /// A handle to a run: an event stream that is being recorded, or whose recording has ended.
 ///
@@ -20,7 +20,7 @@ use crate::{connection::LastEventId, layer::OnRefusal};
 #[derive(Clone)]
 pub struct Run {
     shared: Arc<Shared>,
-    record: Arc<Record>,
+    pub(super) record: Arc<Record>,
     /// Whether this handle was returned to the caller that started the run.
     is_own: bool,
 }
@@ -34,6 +34,38 @@ impl Run {
     #[must_use]
     pub fn key(&self) -> &RunKey {
         &self.record.key
+    }
+
+    /// Returns the time since the run was started, or since this process first saw a run of
+    /// another one.
+    #[must_use]
+    pub fn age(&self) -> Duration {
+        self.record.started_at.elapsed()
+    }
+
+    /// Returns all recorded events, for a program that stores answers. They are complete once the
+    /// run has [ended](Self::ended).
+    ///
+    /// Returns `None` if an event was evicted. That does not happen to a run that is smaller than
+    /// [`retain_bytes`](super::RunsBuilder::retain_bytes), unless
+    /// [`max_memory`](super::RunsBuilder::max_memory) is reached or
+    /// [`retain_for`](super::RunsBuilder::retain_for) has passed.
+    ///
+    /// ```
+    /// use tower_sse::runs::{Outcome, Run};
+    /// # async fn save(_: &str, _: String) {}
+    ///
+    /// async fn store(run: Run) {
+    ///     if run.ended().await == Some(Outcome::Completed) && let Some(messages) = run.messages() {
+    ///         let text = messages.iter().map(|message| message.data.as_str()).collect();
+    ///         save(run.key().name(), text).await;
+    ///     }
+    /// }
+    /// # _ = store;
+    /// ```
+    #[must_use]
+    pub fn messages(&self) -> Option<Vec<Message>> {
+        self.record.messages()
     }
 
     /// Attaches the client of a request and returns the answer. [`Runs`](super::Runs#answers) has
@@ -87,7 +119,7 @@ impl Run {
     /// The run is cancelled at the first poll. If the future is dropped before that, nothing
     /// happens.
     pub async fn cancel(&self) {
-        self.shared.end(&self.record, Outcome::Cancelled, None);
+        self.shared.cancel_record(&self.record).await;
     }
 
     /// Returns how the run ended, or `None` if it is still running or its answer was not an event

@@ -4,14 +4,15 @@ use http::{Request, Response, request::Parts};
 use tokio::time::timeout;
 
 use super::{
-    AnswerBody, InvalidKey, Outcome, Run, RunKey, RunLayer, RunsBuilder, RunsStats,
+    AnswerBody, InvalidKey, Run, RunKey, RunLayer, RunStore, RunsBuilder, RunsStats,
     answer::{self, Requester},
     options::Options,
-    shared::Shared,
+    registry::Shared,
 };
 use crate::connection::LastEventId;
 
-/// The runs of one process, by key, with their limits.
+/// The runs of one process, by key, with their limits. With [`connect`](Self::connect), processes
+/// share their runs.
 ///
 /// Clones share the same runs. Running runs continue after the last clone is dropped.
 ///
@@ -36,7 +37,8 @@ use crate::connection::LastEventId;
 ///   events of any run that has ended and is kept.
 /// - An id that the run has not assigned gets `404`, as does a client whose next event was evicted.
 /// - The sequence number 0 stands for the beginning: a client with the id `epoch-0` gets all events.
-/// - At a limit or during a shutdown, a request that would start a run gets the refusal
+/// - At a limit, during a shutdown, or while the [store](super#several-processes) cannot be reached,
+///   a request that would start a run gets the refusal
 ///   [`per_client`](crate::Refusal::per_client) instead, whatever the layer's own is. At a limit,
 ///   `replace` still takes the place of a running run.
 ///
@@ -57,9 +59,9 @@ use crate::connection::LastEventId;
 /// - If a run is replaced before its call has answered, clients that only wait for the call get the
 ///   new run. `answer` returns `None` for them.
 ///
-/// [`Completed`]: Outcome::Completed
-/// [`Cancelled`]: Outcome::Cancelled
-/// [`Interrupted`]: Outcome::Interrupted
+/// [`Completed`]: super::Outcome::Completed
+/// [`Cancelled`]: super::Outcome::Cancelled
+/// [`Interrupted`]: super::Outcome::Interrupted
 #[derive(Clone)]
 pub struct Runs {
     pub(super) shared: Arc<Shared>,
@@ -78,7 +80,17 @@ impl Runs {
     }
 
     pub(super) fn of(options: Options) -> Self {
-        Self { shared: Arc::new(Shared::new(options)) }
+        Self { shared: Arc::new(Shared::new(options, None)) }
+    }
+
+    /// Creates runs that all processes with the same store share, with the default limits. See
+    /// [`RunsBuilder::connect`].
+    ///
+    /// # Errors
+    ///
+    /// Returns the error of the store if it cannot connect.
+    pub async fn connect<S: RunStore>(store: S) -> Result<Self, S::Error> {
+        Self::builder().connect(store).await
     }
 
     /// Creates a layer that makes the event streams of a service resumable without a change to the
@@ -138,8 +150,11 @@ impl Runs {
     ///
     /// Dropping the future detaches the client.
     pub async fn answer(&self, key: &RunKey, parts: &Parts) -> Option<Response<AnswerBody>> {
-        let record = self.shared.get(key)?;
-        answer::answer(&record, &Requester::of_parts(parts)).await
+        let requester = Requester::of_parts(parts);
+        match self.shared.find(key, requester.last.as_ref()).await {
+            Ok(record) => answer::answer(&record?, &requester).await,
+            Err(error) => Some(error.answer_to(requester.client)),
+        }
     }
 
     /// Cancels the run with this key, and returns whether it was starting or running.
@@ -150,25 +165,46 @@ impl Runs {
     /// # Cancel safety
     ///
     /// The run is cancelled at the first poll. If the future is dropped before that, nothing
-    /// happens.
+    /// happens. With [several processes](super#several-processes), the run may or may not be
+    /// cancelled if the future is dropped.
     pub async fn cancel(&self, key: &RunKey, last: impl Into<Option<LastEventId>>) -> bool {
-        let Some(record) = self.shared.get(key) else {
-            return false;
-        };
         let last = last.into().filter(|last| !last.is_empty());
-        last.is_none_or(|last| record.has_assigned(&last))
-            && self.shared.end(&record, Outcome::Cancelled, None)
+        self.shared.cancel(key, last.as_ref()).await
     }
 
     /// Returns the run with this key, if it is starting, running, or has ended and is kept.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
-        let record = self.shared.get(key)?;
+        let record = self.shared.find(key, None).await.ok().flatten()?;
         Some(Run::new(Arc::clone(&self.shared), record, false))
     }
 
     /// Returns the number of runs that are starting or running.
     pub async fn running(&self) -> usize {
         self.shared.running()
+    }
+
+    /// Returns the runs of an owner that are starting or running at this process, the oldest first.
+    ///
+    /// A page that was reloaded can show them: [`Run::key`] has their names, and [`Run::age`] their
+    /// ages. It takes time in proportion to the number of all running runs.
+    ///
+    /// ```
+    /// use tower_sse::runs::Runs;
+    ///
+    /// async fn names(runs: &Runs, user: &str) -> Vec<String> {
+    ///     let running = runs.running_of(user).await;
+    ///     running.iter().map(|run| run.key().name().to_owned()).collect()
+    /// }
+    /// # _ = names;
+    /// ```
+    ///
+    /// # Several processes
+    ///
+    /// Runs of other processes are not returned, because no process knows all runs of an owner.
+    pub async fn running_of(&self, owner: &str) -> Vec<Run> {
+        let records = self.shared.running_of(owner);
+        let run = |record| Run::new(Arc::clone(&self.shared), record, false);
+        records.into_iter().map(run).collect()
     }
 
     /// Returns statistics of all runs, for an endpoint such as `/metrics`.
@@ -178,7 +214,7 @@ impl Runs {
     }
 
     /// Prepares for the end of the process: refuses new runs, waits up to `grace` until the running
-    /// ones have ended, and ends the rest as [`Interrupted`](Outcome::Interrupted).
+    /// ones have ended, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
     ///
     /// The server's graceful shutdown waits until the bodies of all clients have ended, so drain
     /// the runs at the same time:
@@ -205,13 +241,14 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, no run starts, even if the future is dropped. Dropping it does not
+    /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping it does not
     /// interrupt any run.
     pub async fn drain(&self, grace: Duration) {
         self.shared.start_draining();
         if timeout(grace, self.shared.idle()).await.is_err() {
             self.shared.interrupt();
         }
+        self.shared.exported().await;
     }
 }
 

@@ -1,13 +1,14 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
 use crate::{
     event::Event,
-    hub::{Feed, Hub},
+    hub::{Arrival, Feed, Hub},
 };
 
 /// An event that a [`MemoryBroker`](super::MemoryBroker) has published.
@@ -15,7 +16,10 @@ pub(super) struct Published {
     pub(super) sequence: u64,
     pub(super) topic: String,
     pub(super) event: Event,
+    pub(super) is_last: bool,
     pub(super) at: Instant,
+    /// The time since the broker was created.
+    pub(super) since_creation: Duration,
 }
 
 /// What a broker gives to a hub.
@@ -95,8 +99,15 @@ impl Connection {
             // published.
             _ = match item {
                 Item::Event(published) => {
-                    let Published { sequence, topic, event, at } = &*published;
-                    self.feed.event(*sequence, topic, event, at.elapsed())
+                    let Published { sequence, topic, event, is_last, at, since_creation } =
+                        &*published;
+                    let arrival = Arrival {
+                        sequence: *sequence,
+                        age: at.elapsed(),
+                        at: *since_creation,
+                        is_last: *is_last,
+                    };
+                    self.feed.event(arrival, topic, event)
                 }
                 Item::Loss(sequence) => self.feed.report_loss(sequence),
             };

@@ -1,10 +1,12 @@
 use std::{
+    collections::HashMap,
     convert::Infallible,
     fmt,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering::Relaxed},
     },
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -48,6 +50,7 @@ use crate::{
 #[derive(Clone)]
 pub struct MemoryBroker {
     state: Arc<Mutex<State>>,
+    created: Instant,
     /// Part of the broker's name, so that the ids of two brokers differ.
     number: u64,
 }
@@ -58,6 +61,8 @@ struct State {
     /// Events up to this sequence number are lost.
     lost: u64,
     history: Vec<Arc<Published>>,
+    /// The times at which topics have ended.
+    ended: HashMap<String, Instant>,
     connections: Vec<Arc<Connection>>,
     events_to_refuse: usize,
     acknowledgements_to_lose: usize,
@@ -68,7 +73,11 @@ impl MemoryBroker {
     #[must_use]
     pub fn new() -> Self {
         static CREATED: AtomicU64 = AtomicU64::new(0);
-        Self { state: Arc::default(), number: CREATED.fetch_add(1, Relaxed) }
+        Self {
+            state: Arc::default(),
+            created: Instant::now(),
+            number: CREATED.fetch_add(1, Relaxed),
+        }
     }
 
     /// Loses all events, like a broker that restarts without its data.
@@ -119,13 +128,22 @@ impl MemoryBroker {
         self.lock().acknowledgements_to_lose = events;
     }
 
-    fn publish(&self, topic: String, event: Event) -> Result<u64, PublishError> {
+    fn publish(
+        &self,
+        topic: String,
+        event: Event,
+        is_last: bool,
+        retained: Duration,
+    ) -> Result<u64, PublishError> {
         let (sequence, is_acknowledged, connections) = {
             let mut state = self.lock();
             if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
             }
-            let (sequence, connections) = state.append(topic, event);
+            if state.has_ended(&topic, retained) {
+                return Err(PublishError::Ended);
+            }
+            let (sequence, connections) = state.append(topic, event, is_last, self.created);
             let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
             (sequence, is_acknowledged, connections)
         };
@@ -145,16 +163,38 @@ impl MemoryBroker {
 impl State {
     /// Appends an event to the history. Returns its sequence number, and the connections to deliver
     /// it through once the state is unlocked.
-    fn append(&mut self, topic: String, event: Event) -> (u64, Vec<Arc<Connection>>) {
+    fn append(
+        &mut self,
+        topic: String,
+        event: Event,
+        is_last: bool,
+        created: Instant,
+    ) -> (u64, Vec<Arc<Connection>>) {
         self.newest += 1;
         let at = Instant::now();
-        let published = Arc::new(Published { sequence: self.newest, topic, event, at });
+        if is_last {
+            self.ended.insert(topic.clone(), at);
+        }
+        let since_creation = at.duration_since(created);
+        let published = Arc::new(Published {
+            sequence: self.newest,
+            topic,
+            event,
+            is_last,
+            at,
+            since_creation,
+        });
         self.history.push(Arc::clone(&published));
         let connections = self.open_connections();
         for connection in &connections {
             connection.push(Item::Event(Arc::clone(&published)));
         }
         (self.newest, connections)
+    }
+
+    /// Returns whether a topic has ended, and its last event is not older than `retained`.
+    fn has_ended(&self, topic: &str, retained: Duration) -> bool {
+        self.ended.get(topic).is_some_and(|at| at.elapsed() < retained)
     }
 
     /// Loses all events. Returns the connections to deliver the loss through once the state is
@@ -217,9 +257,10 @@ impl Broker for MemoryBroker {
     }
 
     async fn start(self, feed: Feed) -> Result<impl Publisher, Infallible> {
+        let retained = feed.max_age();
         let connection = self.lock().connect(feed);
         connection.load();
-        Ok(self)
+        Ok(MemoryPublisher { broker: self, retained })
     }
 }
 
@@ -229,14 +270,27 @@ impl Default for MemoryBroker {
     }
 }
 
-impl Publisher for MemoryBroker {
-    fn publish(&self, topic: &str, event: &Event) -> Publishing {
-        let (broker, topic, event) = (self.clone(), topic.to_owned(), event.clone());
-        Box::pin(async move { broker.publish(topic, event) })
+/// The publisher of one hub.
+struct MemoryPublisher {
+    broker: MemoryBroker,
+    /// The time for which the name of an ended topic is taken.
+    retained: Duration,
+}
+
+impl Publisher for MemoryPublisher {
+    fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
+        let (broker, topic, event) = (self.broker.clone(), topic.to_owned(), event.clone());
+        let retained = self.retained;
+        Box::pin(async move { broker.publish(topic, event, is_last, retained) })
+    }
+
+    fn arrival_deadline(&self) -> Option<Duration> {
+        // The broker itself refuses events after the end of a topic.
+        None
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {
-        self.lock().newest
+        self.broker.lock().newest
     }
 }
 

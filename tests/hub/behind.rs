@@ -65,18 +65,15 @@ fn clients_at_the_same_position_share_frames_at_the_memory_limit() {
     const CLIENTS: usize = 200;
     let hub = Hub::builder().max_memory(4 << 20).build();
     let kib = "x".repeat(1024);
-    for n in 0..1000 {
-        publish(&hub, "news", &kib);
-        publish(&hub, &format!("other {}", n % 100), &kib);
-    }
     let mut n = 0;
     let mut publish_elsewhere = || {
         n += 1;
         publish(&hub, &format!("other {}", n % 100), &kib);
     };
-    (0..4000).for_each(|_| publish_elsewhere());
+    (0..5000).for_each(|_| publish_elsewhere());
+    let first = (0..1000).map(|_| publish(&hub, "news", &kib)).min().unwrap_or_default();
     let held = held_by_each(CLIENTS, |clients| {
-        let begin = |_| Stalled::new(hub.subscribe(["news"]).resume(id(&hub, 100)));
+        let begin = |_| Stalled::new(hub.subscribe(["news"]).resume(id(&hub, first)));
         clients.extend((0..CLIENTS).map(begin));
         for _ in 0..FRAMES {
             for client in &mut *clients {

@@ -3,6 +3,8 @@
 
 mod behind;
 mod client;
+mod closes;
+mod ended;
 mod fed;
 mod fed_history;
 mod fed_threads;
@@ -11,6 +13,7 @@ mod loss;
 mod loss_starts;
 mod many;
 mod memory;
+mod messages;
 mod model;
 mod naive;
 mod outcomes;

@@ -85,31 +85,33 @@ impl Naive {
                 }
             }
         }
-        let short: Vec<_> =
-            (0..TOPICS.len()).filter(|topic| self.observe(hub, *topic) > 0).collect();
-        assert!(short.is_empty() || self.limits.memory < AMPLE_MEMORY, "evicted without need");
+        let evicted: Vec<_> =
+            (0..TOPICS.len()).flat_map(|topic| self.observe(hub, topic)).collect();
+        assert!(evicted.is_empty() || self.limits.memory < AMPLE_MEMORY, "evicted without need");
         let size: usize =
             (0..TOPICS.len()).flat_map(|topic| self.kept(topic)).map(|e| e.size).sum();
         assert!(size <= self.limits.memory, "more is kept than the memory limit allows");
-        // Topics without subscribers go first. An event above the limit evicts only its own topic.
-        let is_subscribed = |topic: &usize| self.subscribers[*topic] > 0;
-        if let [Received::Event(event)] = received
-            && short.iter().any(|other| *other != event.topic && is_subscribed(other))
-        {
-            let mut unsubscribed = (0..TOPICS.len()).filter(|topic| !is_subscribed(topic));
-            assert!(unsubscribed.all(|topic| self.kept(topic).next().is_none()));
+        // An event above the limit evicts only its own topic.
+        if let [Received::Event(event)] = received {
+            let rank = |event: &Published| {
+                let newest = self.in_topic(event.topic).next_back().unwrap().sequence;
+                (event.sequence == newest, event.sequence)
+            };
+            let last = evicted.iter().filter(|other| other.topic != event.topic).map(rank).max();
+            let first = self.events.iter().filter(|event| !event.evicted).map(rank).min();
+            assert!(first.is_none() || last < first, "{last:?} is evicted before {first:?}");
         }
     }
 
     /// Records a new subscriber, for which the hub has evicted old events of the topic.
     pub(crate) fn subscribe(&mut self, hub: &Hub, topic: usize) {
         self.subscribers[topic] += 1;
-        assert_eq!(self.observe(hub, topic), 0, "evicted without need");
+        assert!(self.observe(hub, topic).is_empty(), "evicted without need");
     }
 
-    /// Asks the hub which events of a topic it keeps. Returns how many of those that the topic's
-    /// own limits allow it has evicted.
-    fn observe(&mut self, hub: &Hub, topic: usize) -> usize {
+    /// Asks the hub which events of a topic it keeps. Returns those that it has evicted although the
+    /// topic's own limits allow them.
+    fn observe(&mut self, hub: &Hub, topic: usize) -> Vec<Published> {
         let allowed = self.allowed(topic);
         let name = TOPICS[topic];
         // A subscription would create the topic.
@@ -122,7 +124,10 @@ impl Naive {
         for event in self.events.iter_mut().filter(|event| event.topic == topic) {
             event.evicted = !kept.contains(&event.sequence);
         }
-        allowed.len() - kept.len()
+        let is_lost = |event: &&Published| {
+            event.evicted && event.topic == topic && allowed.contains(&event.sequence)
+        };
+        self.events.iter().filter(is_lost).cloned().collect()
     }
 
     /// Returns the newest kept events that the topic's own limits allow, in order.

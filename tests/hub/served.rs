@@ -1,10 +1,14 @@
 //! The hub through the layer and a real socket.
 
-use std::net::SocketAddr;
+use std::{convert::Infallible, future::ready, net::SocketAddr};
 
 use axum::{Extension, Router, extract::Path, response::IntoResponse, routing::get};
+use futures_util::{Stream, StreamExt, stream};
+use http::{HeaderValue, Request, StatusCode};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
-use tower_sse::{Event, LastEventId, Message, SseLayer, hub::Hub};
+use tower::{Layer, ServiceExt, service_fn};
+use tower_sse::{Encoded, Event, LastEventId, Message, SseLayer, hub::Hub, response};
 
 use crate::{
     client::{describe, publish, publish_all, sequence},
@@ -130,4 +134,75 @@ async fn close_ends_streams_after_the_published_events() {
     let late = open(address, "/a", Some("?")).await.rest().await;
     assert_eq!(late.iter().map(describe).collect::<Vec<_>>(), ["gap a@0", "a1@1", "a2@2"]);
     assert_eq!(hub.subscriber_count("a"), 0);
+}
+
+/// The headers that a browser's `EventSource` sends.
+const EVENT_SOURCE: [(&str, &str); 2] =
+    [("accept", "text/event-stream"), ("cache-control", "no-cache")];
+
+#[tokio::test]
+async fn event_source_that_has_everything_of_an_ended_topic_receives_204() {
+    let hub = Hub::new();
+    let address = serve(&hub).await;
+    publish_all(&hub, ["a1", "b2"]);
+    let last = hub.end("a", Event::from("a3")).await.unwrap().id();
+    let get = async |path: &'static str, last: &str, is_event_source: bool| {
+        let mut headers = vec![("last-event-id", last)];
+        headers.extend(EVENT_SOURCE.iter().filter(|_| is_event_source));
+        client::get(address, path, &headers).await
+    };
+    let done = get("/a", last.as_str(), true).await;
+    assert_eq!(done.status(), 204);
+    assert!(!done.headers().contains_key("content-type"));
+    assert_eq!(done.into_body().collect().await.unwrap().to_bytes(), "");
+
+    let other_client = get("/a", last.as_str(), false).await;
+    assert_eq!(other_client.status(), 200);
+    let mut reader = EventReader::new(other_client);
+    assert!(reader.next().await.is_none());
+
+    let position = LastEventId::from(hub.position());
+    let epoch = position.as_str().split_once('-').unwrap().0.to_owned();
+    let missing = get("/a", &format!("{epoch}-2"), true).await;
+    assert_eq!(missing.status(), 200);
+    let mut reader = EventReader::new(missing);
+    assert_eq!(read(&mut reader, 1).await.0, ["a3@3"]);
+    assert!(reader.next().await.is_none());
+
+    assert_eq!(get("/a,b", last.as_str(), true).await.status(), 200, "one topic goes on");
+    assert_eq!(get("/new", last.as_str(), true).await.status(), 200);
+}
+
+/// Returns the status for an `EventSource`.
+async fn status_of<S>(stream: impl Fn() -> S) -> StatusCode
+where
+    S: Stream<Item = Encoded>,
+{
+    let service = service_fn(|_: Request<()>| ready(Ok::<_, Infallible>(response(stream()))));
+    let mut request = Request::new(());
+    for (name, value) in EVENT_SOURCE {
+        request.headers_mut().insert(name, HeaderValue::from_static(value));
+    }
+    SseLayer::new().layer(service).oneshot(request).await.unwrap().status()
+}
+
+#[tokio::test]
+async fn only_an_ended_subscription_is_answered_with_204() {
+    let hub = Hub::new();
+    hub.end_now("a", Event::from("a1")).unwrap();
+    let ended = || hub.subscribe(["a"]).resume(LastEventId::from(hub.position()));
+    let event = || Encoded::from(Event::from("x"));
+    assert_eq!(status_of(ended).await, 204);
+    assert_eq!(status_of(|| ended().map(|event| event).filter(|_| ready(true))).await, 204);
+    assert_eq!(status_of(|| ended().chain(stream::empty())).await, 204);
+    assert_eq!(status_of(stream::empty).await, 200, "a handler that is polled");
+    assert_eq!(status_of(|| stream::iter([event()]).chain(ended())).await, 200);
+    assert_eq!(status_of(|| ended().chain(stream::iter([event()]))).await, 200);
+    let greeting = || hub.subscribe(["a"]).greeting(Event::from("hello")).resume(None);
+    assert_eq!(status_of(greeting).await, 200);
+    let no_topics = || hub.subscribe([""; 0]).resume(None);
+    assert_eq!(status_of(no_topics).await, 200);
+    hub.close();
+    let open = || hub.subscribe(["b"]).resume(None);
+    assert_eq!(status_of(open).await, 200, "a closed hub is no end");
 }

@@ -20,6 +20,7 @@ mod options;
 mod program_errors;
 mod refusal;
 mod reports;
+mod streams;
 mod testing;
 mod unlayered;
 mod without_body;

@@ -195,3 +195,21 @@ fn a_refusal_sends_only_its_retry_line() {
     assert!(response.extensions().get::<StreamOptions>().is_none());
     assert_come_back(response, "with all options");
 }
+
+/// Middleware can refuse a client for a reason of its own. The layer around it passes that on.
+#[test]
+fn the_answer_of_a_refusal_is_that_of_a_layer() {
+    for (client, method, headers, reconnects_after_a_clean_end) in &CLIENTS {
+        let (parts, ()) = request_of(method, headers).into_parts();
+        let layer = SseLayer::new().padding(9).terminator(Event::from("end"));
+        let answer = || two_seconds(Refusal::per_client()).answer(&parts);
+        let passed = answer_to(request_of(method, headers), &layer, answer());
+        if *reconnects_after_a_clean_end {
+            assert_come_back(answer(), client);
+            assert_come_back(passed, client);
+        } else {
+            assert_unavailable(answer(), client);
+            assert_unavailable(passed, client);
+        }
+    }
+}

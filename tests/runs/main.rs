@@ -4,14 +4,18 @@
 mod bare_hyper;
 mod bounds;
 mod calls;
+mod closed;
+mod duration;
 mod ends;
 mod explicit;
 mod foreign;
 mod memory;
+mod messages;
 mod model;
 mod refused;
 mod repeated;
 mod rig;
+mod running;
 mod served;
 #[cfg(feature = "tracing")]
 mod spans;

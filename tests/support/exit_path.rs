@@ -12,7 +12,7 @@ use http::{Request, StatusCode};
 use tokio::{task::yield_now, time::advance};
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
-use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer};
+use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer, streams::Streams};
 
 use super::{
     body::{Polled, data, poll_frame},
@@ -44,6 +44,9 @@ pub enum ExitPath {
     Expired,
     ExpiredByFailing,
     ExpiredAtTheFirstPoll,
+    Revoked,
+    RevokedByFailing,
+    RevokedUnread,
     // Before there is a head:
     ClientLeavesBeforeTheHead,
     ServiceFails,
@@ -57,13 +60,14 @@ pub enum ExitPath {
 use ExitPath::{
     Cancelled, CancelledByFailing, ClientLeaves, ClientLeavesBeforeTheFailure,
     ClientLeavesBeforeTheFirstPoll, ClientLeavesBeforeTheHead, Drained, DrainedByFailing, Expired,
-    ExpiredAtTheFirstPoll, ExpiredByFailing, Head, NotAcceptable, ServiceFails, ServicePanics,
-    ServicePanicsInTheCall, SourceEnds, SourceEndsBeforeTheTerminator, SourceFails,
-    SourceFailsAndSomebodySaysSo, SourcePanics, SourcePanicsAndTheThreadUnwinds, ThreadUnwinds,
+    ExpiredAtTheFirstPoll, ExpiredByFailing, Head, NotAcceptable, Revoked, RevokedByFailing,
+    RevokedUnread, ServiceFails, ServicePanics, ServicePanicsInTheCall, SourceEnds,
+    SourceEndsBeforeTheTerminator, SourceFails, SourceFailsAndSomebodySaysSo, SourcePanics,
+    SourcePanicsAndTheThreadUnwinds, ThreadUnwinds,
 };
 
 impl ExitPath {
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 26] = [
         SourceEnds,
         SourceEndsBeforeTheTerminator,
         SourceFails,
@@ -81,6 +85,9 @@ impl ExitPath {
         Expired,
         ExpiredByFailing,
         ExpiredAtTheFirstPoll,
+        Revoked,
+        RevokedByFailing,
+        RevokedUnread,
         ClientLeavesBeforeTheHead,
         ServiceFails,
         ServicePanics,
@@ -121,6 +128,7 @@ impl ExitPath {
             Cancelled | CancelledByFailing => CloseReason::Cancelled,
             Drained | DrainedByFailing => CloseReason::Drained,
             Expired | ExpiredByFailing | ExpiredAtTheFirstPoll => CloseReason::Expired,
+            Revoked | RevokedByFailing | RevokedUnread => CloseReason::Revoked,
         }
     }
 
@@ -138,9 +146,11 @@ impl ExitPath {
             SourceEndsBeforeTheTerminator => &[ONE, "data: end\n\n"],
             SourceFailsAndSomebodySaysSo => &[ONE, "data: failed\n\n"],
             Drained | DrainedByFailing => &[ONE, GOODBYE],
-            SourceFails | ClientLeavesBeforeTheFailure | CancelledByFailing | ExpiredByFailing => {
-                &[ONE, LAST_LINE]
-            }
+            SourceFails
+            | ClientLeavesBeforeTheFailure
+            | CancelledByFailing
+            | ExpiredByFailing
+            | RevokedByFailing => &[ONE, LAST_LINE],
             _ => &[ONE],
         };
         (frames.len() as u64, frames.iter().map(|frame| frame.len() as u64).sum())
@@ -162,7 +172,8 @@ impl ExitPath {
         // Start with the whole coop budget of tokio.
         yield_now().await;
         let shutdown = CancellationToken::new();
-        let layer = self.set_up(layer.clone().shutdown(shutdown.clone()));
+        let streams = Streams::new();
+        let layer = self.set_up(layer.clone().shutdown(shutdown.clone()), &streams);
         let disconnect = Arc::new(Mutex::new(None));
         let mut events = Some(events);
         let service = service_fn(|request: Request<()>| {
@@ -181,30 +192,30 @@ impl ExitPath {
         let mut service = layer.layer(service);
         match self {
             ClientLeavesBeforeTheHead => {
-                assert!(service.call(self.request()).now_or_never().is_none());
+                assert!(service.call(self.request(&streams)).now_or_never().is_none());
             }
             ServiceFails => {
-                service.call(self.request()).now_or_never().unwrap().map(drop).unwrap_err();
+                service.call(self.request(&streams)).now_or_never().unwrap().map(drop).unwrap_err();
             }
             ServicePanics | ServicePanicsInTheCall => {
-                let panicking = || drop(service.call(self.request()).now_or_never());
+                let panicking = || drop(service.call(self.request(&streams)).now_or_never());
                 catch_unwind(AssertUnwindSafe(panicking)).unwrap_err();
             }
             _ => {
-                let answer = service.call(self.request()).now_or_never();
+                let answer = service.call(self.request(&streams)).now_or_never();
                 let response = answer.expect("the answer is ready").unwrap();
                 match self {
                     NotAcceptable => assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE),
                     _ => assert_eq!(response.status(), StatusCode::OK),
                 }
-                self.consume(response.into_body(), source, &shutdown).await;
+                self.consume(response.into_body(), source, &shutdown, &streams).await;
             }
         }
         drop(service);
         disconnect.lock().unwrap().take()
     }
 
-    fn set_up<M>(self, layer: SseLayer<M>) -> SseLayer<M> {
+    fn set_up<M>(self, layer: SseLayer<M>, streams: &Streams) -> SseLayer<M> {
         let drain = || Drain::at_once().retry(Retry::fixed(Duration::from_millis(2500)));
         match self {
             SourceEndsBeforeTheTerminator => layer.terminator(Event::from("end")),
@@ -212,12 +223,13 @@ impl ExitPath {
             Drained | DrainedByFailing => layer.drain(drain()).farewell(Event::from("bye")),
             Expired | ExpiredByFailing => layer.max_age(MaxAge::new(AGE)),
             ExpiredAtTheFirstPoll => layer.max_age(MaxAge::new(Duration::ZERO)),
+            Revoked | RevokedByFailing | RevokedUnread => layer.streams(streams),
             NotAcceptable => layer.require_accept(true),
             _ => layer,
         }
     }
 
-    fn request(self) -> Request<()> {
+    fn request(self, streams: &Streams) -> Request<()> {
         let request = match self {
             Head => Request::head("/"),
             NotAcceptable => Request::get("/").header("accept", "application/json"),
@@ -225,15 +237,27 @@ impl ExitPath {
                 .header("accept", "text/event-stream")
                 .header("cache-control", "no-cache"),
             // The headers that page code sends when it reads a stream by `fetch`.
-            CancelledByFailing | DrainedByFailing | ExpiredByFailing => Request::get("/")
-                .header("accept", "text/event-stream")
-                .header("sec-fetch-mode", "cors"),
+            CancelledByFailing | DrainedByFailing | ExpiredByFailing | RevokedByFailing => {
+                Request::get("/")
+                    .header("accept", "text/event-stream")
+                    .header("sec-fetch-mode", "cors")
+            }
             _ => Request::get("/"),
         };
-        request.body(()).unwrap()
+        let mut request = request.body(()).unwrap();
+        if self.end() == CloseReason::Revoked {
+            streams.subjects_of(&mut request).add("a");
+        }
+        request
     }
 
-    async fn consume(self, mut body: Body, source: Source, shutdown: &CancellationToken) {
+    async fn consume(
+        self,
+        mut body: Body,
+        source: Source,
+        shutdown: &CancellationToken,
+        streams: &Streams,
+    ) {
         if self.sent().0 > 0 {
             source.send("one");
             assert_eq!(poll_frame(&mut body), data(ONE));
@@ -284,6 +308,12 @@ impl ExitPath {
                 source.fail(io::Error::other(cancelled_task().await));
                 assert_eq!(poll_frame(&mut body), data(LAST_LINE));
             }
+            Revoked | RevokedByFailing | RevokedUnread => {
+                assert_eq!(streams.close("a").await.unwrap(), 1);
+                if self == RevokedByFailing {
+                    assert_eq!(poll_frame(&mut body), data(LAST_LINE));
+                }
+            }
             Drained | DrainedByFailing => {
                 shutdown.cancel();
                 assert_eq!(poll_frame(&mut body), data(GOODBYE));
@@ -296,7 +326,8 @@ impl ExitPath {
             _ => {}
         }
         match self {
-            SourceFails | CancelledByFailing | DrainedByFailing | ExpiredByFailing => {
+            SourceFails | CancelledByFailing | DrainedByFailing | ExpiredByFailing
+            | RevokedByFailing => {
                 assert_eq!(poll_frame(&mut body), Polled::Pending);
                 advance(HELD_BACK).await;
                 assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
@@ -304,7 +335,8 @@ impl ExitPath {
             SourcePanics
             | ClientLeaves
             | ClientLeavesBeforeTheFirstPoll
-            | ClientLeavesBeforeTheFailure => {}
+            | ClientLeavesBeforeTheFailure
+            | RevokedUnread => {}
             _ => assert_eq!(poll_frame(&mut body), Polled::End),
         }
     }

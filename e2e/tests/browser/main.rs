@@ -11,6 +11,7 @@ mod control;
 mod dashboard;
 mod doc_pages;
 mod documented_nginx;
+mod job;
 mod limit;
 mod manual;
 mod nginx;

@@ -1,9 +1,8 @@
 //! Passwords, users, the newer protocol, and clusters.
 
-use tokio::time::{Instant, sleep};
 use tower_sse::{hub::Hub, redis::Redis};
 
-use crate::{PATIENCE, process::Process, server::Server, support::free_port};
+use crate::{cluster::Cluster, process::Process, server::Server};
 
 #[tokio::test]
 async fn password_is_required() {
@@ -42,16 +41,17 @@ async fn newer_protocol_and_another_database_work() {
 
 #[tokio::test]
 async fn cluster_is_used_from_any_of_its_servers() {
-    let Some((nodes, owner)) = start_cluster().await else { return };
-    publishes_and_reads(nodes[owner].broker()).await;
-    publishes_and_reads(nodes[1 - owner].broker()).await;
+    let Some(cluster) = Cluster::start().await else { return };
+    for node in &cluster.nodes {
+        publishes_and_reads(node.broker()).await;
+    }
 }
 
 /// The server that the cluster named dies, and another one takes over the key.
 #[tokio::test]
 async fn server_that_a_cluster_named_is_not_the_only_one() {
-    let Some((mut nodes, owner)) = start_cluster().await else { return };
-    let other = 1 - owner;
+    let Some(Cluster { mut nodes, owner }) = Cluster::start().await else { return };
+    let other = (owner + 1) % nodes.len();
     let mut process = Process::connect(nodes[other].broker()).await;
     let last = process.publish([0]).await;
     process.has_read(last).await;
@@ -71,42 +71,4 @@ async fn publishes_and_reads(broker: Redis) {
     _ = process.publish(0..3).await;
     process.reads(0..3).await;
     assert!(process.health.is_following(), "{:?}", process.health);
-}
-
-/// Returns two servers of a cluster, and the index of the one that has the key.
-async fn start_cluster() -> Option<([Server; 2], usize)> {
-    let ports = [free_port(), free_port()];
-    let mut nodes = Vec::new();
-    for port in ports {
-        let port = port.to_string();
-        let options = [
-            "--cluster-enabled",
-            "yes",
-            "--cluster-port",
-            &port,
-            "--cluster-require-full-coverage",
-            "no",
-            "--cluster-allow-reads-when-down",
-            "yes",
-        ];
-        nodes.push(Server::start_with(&options).await?);
-    }
-    let nodes: [Server; 2] = nodes.try_into().ok()?;
-    for (node, slots) in nodes.iter().zip(["0 8191", "8192 16383"]) {
-        let _: String = node.command(&format!("CLUSTER ADDSLOTSRANGE {slots}")).await;
-    }
-    let (port, bus) = (nodes[1].port(), ports[1]);
-    let _: String = nodes[0].command(&format!("CLUSTER MEET 127.0.0.1 {port} {bus}")).await;
-    let deadline = Instant::now() + PATIENCE;
-    for node in &nodes {
-        let is_complete = |info: &str| {
-            info.contains("cluster_state:ok") && info.contains("cluster_slots_assigned:16384")
-        };
-        while !is_complete(&node.command::<String>("CLUSTER INFO").await) {
-            assert!(Instant::now() < deadline, "no cluster");
-            sleep(std::time::Duration::from_millis(10)).await;
-        }
-    }
-    let slot: u16 = nodes[0].command("CLUSTER KEYSLOT tower-sse").await;
-    Some((nodes, usize::from(slot > 8191)))
 }

@@ -8,7 +8,10 @@ use std::{
 
 use tokio::{task::JoinHandle, time::sleep};
 use tokio_util::sync::CancellationToken;
-use tower_sse::hub::{Hub, PublishError};
+use tower_sse::{
+    hub::{Hub, PublishError},
+    redis::Redis,
+};
 
 use crate::{
     client::Client,
@@ -55,8 +58,31 @@ async fn load(commands: &[&str], restarts: bool) -> Option<Verdict> {
     let server = Server::start().await?;
     let proxy = Proxy::start(server.port()).await;
     proxy.delay(Duration::from_millis(50));
-    let ahead = Hub::connect(server.broker()).await.unwrap();
-    let behind = Hub::connect(proxy.broker()).await.unwrap();
+    let send_commands = async {
+        let mut losses = Vec::new();
+        for command in commands {
+            sleep(Duration::from_millis(200)).await;
+            let began = server.now().await;
+            let _: redis::Value = server.command(command).await;
+            if !command.starts_with("CLIENT") {
+                losses.push(Loss::between(began, server.now().await));
+            }
+        }
+        losses
+    };
+    let restarts = restarts.then(|| proxy.url());
+    Some(load_until(send_commands, [server.broker(), proxy.broker()], restarts).await)
+}
+
+/// Loads the processes of two brokers until the end of `disturb`, which returns the times in which
+/// Redis lost something. With a URL, it restarts the second process again and again.
+pub(crate) async fn load_until(
+    disturb: impl Future<Output = Vec<Loss>>,
+    [ahead, behind]: [Redis; 2],
+    restarts: Option<String>,
+) -> Verdict {
+    let ahead = Hub::connect(ahead).await.unwrap();
+    let behind = Hub::connect(behind).await.unwrap();
     let hubs = Arc::new(Mutex::new([ahead.clone(), behind]));
     let clients: Vec<_> = (0..CLIENTS)
         .map(|client| Client::greeted(&hubs.lock().unwrap()[client % 2], &TOPICS))
@@ -65,17 +91,9 @@ async fn load(commands: &[&str], restarts: bool) -> Option<Verdict> {
     let stop = CancellationToken::new();
     let publishers: Vec<_> =
         (0..4).map(|number| publish_until(stop.clone(), Arc::clone(&hubs), number)).collect();
-    let restarting = restarts.then(|| tokio::spawn(restart_again_and_again(hubs, proxy.url())));
+    let restarting = restarts.map(|url| tokio::spawn(restart_again_and_again(hubs, url)));
 
-    let mut losses = Vec::new();
-    for command in commands {
-        sleep(Duration::from_millis(200)).await;
-        let began = server.now().await;
-        let _: redis::Value = server.command(command).await;
-        if !command.starts_with("CLIENT") {
-            losses.push(Loss::between(began, server.now().await));
-        }
-    }
+    let losses = disturb.await;
     sleep(Duration::from_millis(200)).await;
     stop.cancel();
     let mut acknowledged = Vec::new();
@@ -92,13 +110,13 @@ async fn load(commands: &[&str], restarts: bool) -> Option<Verdict> {
     for client in clients {
         journals.push(client.await.unwrap());
     }
-    Some(check(&acknowledged, &journals, &losses))
+    check(&acknowledged, &journals, &losses)
 }
 
 async fn restart_again_and_again(hubs: Hubs, url: String) {
     loop {
         sleep(Duration::from_millis(70)).await;
-        let broker = tower_sse::redis::Redis::open(&url).unwrap();
+        let broker = Redis::open(&url).unwrap();
         if let Ok(hub) = Hub::connect(broker).await {
             std::mem::replace(&mut hubs.lock().unwrap()[1], hub).close();
         }

@@ -58,7 +58,7 @@ impl Server {
     /// Returns a server that is not running yet.
     pub(crate) fn prepare(options: &[&str]) -> Option<Self> {
         static NEXT: AtomicU32 = AtomicU32::new(0);
-        if find("redis-server").is_none() {
+        if program().is_none() {
             skip("no redis-server here");
             return None;
         }
@@ -91,8 +91,7 @@ impl Server {
     /// Starts the process again, without waiting for it.
     pub(crate) fn spawn(&mut self) {
         assert!(self.process.is_none());
-        let program = find("redis-server").unwrap();
-        let mut command = Command::new(program);
+        let mut command = Command::new(program().unwrap());
         command
             .args(["--port", &self.port.to_string(), "--bind", "127.0.0.1", "--save", ""])
             .arg("--dir")
@@ -203,6 +202,16 @@ fn copy_files(from: &Path, to: &Path) {
         let file = file.unwrap();
         fs::copy(file.path(), to.join(file.file_name())).unwrap();
     }
+}
+
+/// Returns the path of the server's program. `TOWER_SSE_REDIS_SERVER` names one of another version,
+/// or of Valkey.
+pub(crate) fn program() -> Option<PathBuf> {
+    let Some(path) = env::var_os("TOWER_SSE_REDIS_SERVER").map(PathBuf::from) else {
+        return find("redis-server");
+    };
+    assert!(path.is_file(), "no Redis server at {}", path.display());
+    Some(path)
 }
 
 /// Returns the path of a program.

@@ -7,7 +7,14 @@ use std::{
     process::{Command, Output},
 };
 
-use tower_sse::{hub::Hub, redis::Redis};
+use futures_util::stream;
+use http::Request;
+use tower_sse::{
+    Event,
+    hub::Hub,
+    redis::Redis,
+    runs::{RunKey, Runs},
+};
 
 use crate::{
     process::Process,
@@ -37,6 +44,7 @@ async fn server_with_a_certificate_of_a_trusted_authority_is_connected_to() {
 
     let connected = client(&url, &authority, true).await;
     assert!(connected.contains("published and read"), "{connected}");
+    assert!(connected.contains("started a run"), "{connected}");
     let untrusted = client(&url, &server.directory().join("other.crt"), true).await;
     assert!(untrusted.contains("UnknownIssuer"), "{untrusted}");
     let without_provider = client(&url, &authority, false).await;
@@ -67,13 +75,23 @@ async fn connect() {
     }
     match Hub::connect(Redis::open(&url).unwrap()).await {
         Ok(_) => {
-            let mut process = Process::connect(Redis::open(url).unwrap()).await;
+            let mut process = Process::connect(Redis::open(&url).unwrap()).await;
             _ = process.publish([0, 1]).await;
             process.reads([0, 1]).await;
             println!("published and read");
+            starts_a_run(&url).await;
+            println!("started a run");
         }
         Err(error) => println!("{error:?}"),
     }
+}
+
+async fn starts_a_run(url: &str) {
+    let runs = Runs::connect(Redis::open(url).unwrap().key("app")).await.unwrap();
+    let (parts, ()) = Request::new(()).into_parts();
+    let key = RunKey::new("ann", "turn").unwrap();
+    let tokens = || stream::iter([Event::from("token")]);
+    _ = runs.start(&key, &parts, tokens).await.unwrap();
 }
 
 /// Makes an authority, a server's certificate of it, and another authority.

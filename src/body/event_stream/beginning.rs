@@ -26,7 +26,8 @@ where
             Phase::Beginning(shutdown) => shutdown.into_token(),
             _ => None,
         };
-        *this.deadline = Deadline::new(this.options, shutdown, *this.client).map(Box::pin);
+        let before = this.deadline.take();
+        *this.deadline = Deadline::start(before, this.options, shutdown, *this.client, cx);
         if this.boundary.is_opaque() {
             return Bytes::new();
         }
@@ -46,8 +47,10 @@ where
 
     /// Returns whether the deadline requires the stream to end, at this point or at a later one.
     fn must_end(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        let deadline = self.project().deadline;
-        deadline.as_mut().is_some_and(|deadline| deadline.as_mut().check(cx) != Verdict::Continue)
+        let this = self.project();
+        this.deadline
+            .as_mut()
+            .is_some_and(|deadline| deadline.check(this.options, cx) != Verdict::Continue)
     }
 }
 

@@ -66,10 +66,14 @@ impl<B> EventStream<B> {
     pub(super) fn cut(mut self: Pin<&mut Self>, reason: CloseReason) {
         let this = self.as_mut().project();
         let between_events = this.boundary.between_events();
+        let is_for_all = this.deadline.as_ref().is_some_and(|deadline| deadline.is_for_all());
         let lines = match reason {
             CloseReason::Drained if between_events => this.options.goodbye(),
             // A `retry` line belongs to no event, so it can be written mid-event.
             CloseReason::Drained if this.boundary.at_line_start() => {
+                this.options.reconnection_time()
+            }
+            CloseReason::Revoked if is_for_all && this.boundary.at_line_start() => {
                 this.options.reconnection_time()
             }
             _ => Bytes::new(),

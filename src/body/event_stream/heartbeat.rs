@@ -28,7 +28,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Frame<Bytes>>> {
         if let Some(deadline) = self.as_mut().project().deadline
-            && deadline.as_mut().poll_change(cx).is_ready()
+            && deadline.poll_change(cx).is_ready()
         {
             return Poll::Ready(None);
         }

@@ -19,7 +19,12 @@ use super::{
     Boundary, CoopBudget, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord,
     deadline::Verdict, within_layer,
 };
-use crate::{BoxError, connection::Client, options::ResolvedOptions};
+use crate::{
+    BoxError,
+    connection::{Client, CloseReason},
+    options::ResolvedOptions,
+    streams::Membership,
+};
 
 pin_project! {
     /// A source's event stream, and the lines that the layer writes between the source's bytes.
@@ -31,7 +36,7 @@ pin_project! {
         source: Option<B>,
         phase: Phase,
         // Boxed, because most streams have none.
-        deadline: Option<Pin<Box<Deadline>>>,
+        deadline: Option<Box<Deadline>>,
         options: Arc<ResolvedOptions>,
         boundary: Boundary,
         budget: CoopBudget,
@@ -40,6 +45,16 @@ pin_project! {
         idle: Option<IdleTimer>,
         // Last, so that the source is dropped before the close is reported.
         record: StreamRecord,
+    }
+
+    impl<B> PinnedDrop for EventStream<B> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // Its client did not read, so that the end could not be sent.
+            if this.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
+                this.record.set_reason_if_dropped(CloseReason::Revoked);
+            }
+        }
     }
 }
 
@@ -66,6 +81,7 @@ impl<B> EventStream<B> {
         options: Arc<ResolvedOptions>,
         shutdown: Shutdown,
         client: Client,
+        membership: Option<Membership>,
         record: StreamRecord,
     ) -> Self {
         Self {
@@ -74,7 +90,8 @@ impl<B> EventStream<B> {
                 .heartbeat_interval()
                 .filter(|_| !has_content_coding)
                 .map(|_| IdleTimer::default()),
-            deadline: None,
+            // Made before the first poll, because the stream is open and may be closed.
+            deadline: Deadline::before_start(&options, client, membership),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::new() },
             phase: Phase::Beginning(shutdown),
             budget: CoopBudget::default(),
@@ -130,7 +147,7 @@ where
         let Some(deadline) = this.deadline.as_mut() else {
             return Verdict::Continue;
         };
-        match deadline.as_mut().check(cx) {
+        match deadline.check(this.options, cx) {
             Verdict::EndBetweenEvents(reason)
                 if this.boundary.is_opaque() || this.boundary.between_events() =>
             {

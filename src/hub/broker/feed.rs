@@ -26,6 +26,18 @@ pub struct Feed {
     max_age: Duration,
 }
 
+/// What a broker knows of an event besides its content.
+#[derive(Clone, Copy, Debug)]
+pub struct Arrival {
+    pub sequence: u64,
+    /// The time since the event was published.
+    pub age: Duration,
+    /// The time at which it was published, by a clock that all processes share.
+    pub at: Duration,
+    /// Whether it ends its topic.
+    pub is_last: bool,
+}
+
 /// The error for a feed whose hub is closed or dropped. The broker must stop feeding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed;
@@ -35,25 +47,20 @@ impl Feed {
         Self { hub: Arc::downgrade(hub), closed, max_age }
     }
 
-    /// Appends an event that was published `age` ago. Returns `false` if the hub already had this
-    /// sequence number or a higher one.
+    /// Appends an event, or drops it if its topic has ended. Returns `false` if the hub already had
+    /// this sequence number or a higher one.
     ///
     /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the event is not appended, and
     /// its loss is reported.
-    pub fn event(
-        &self,
-        sequence: u64,
-        topic: &str,
-        event: &Event,
-        age: Duration,
-    ) -> Result<bool, Closed> {
+    pub fn event(&self, arrival: Arrival, topic: &str, event: &Event) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
         // `receive` calls the program's `retention_of` and wakers. Their panics must not end the
         // broker's task. If the event was appended before the panic, the loss is stale.
-        let received = catch_panic(|| hub.receive(sequence, topic, event, age));
-        let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(sequence)))?;
+        let received = catch_panic(|| hub.receive(arrival, topic, event));
+        let is_new = accepted(received.unwrap_or_else(|| hub.record_loss(arrival.sequence)))?;
         if is_new && let Some(link) = hub.link() {
-            link.set_lag(age);
+            link.set_lag(arrival.age);
+            link.arrivals.arrived(arrival.sequence);
         }
         Ok(is_new)
     }
@@ -62,7 +69,12 @@ impl Feed {
     /// the kept events from before the loss, then a gap for each topic. Returns `false` if the hub
     /// has already reached this sequence number, and so missed nothing.
     pub fn report_loss(&self, sequence: u64) -> Result<bool, Closed> {
-        accepted(self.hub.upgrade().ok_or(Closed)?.record_loss(sequence))
+        let hub = self.hub.upgrade().ok_or(Closed)?;
+        let is_new = accepted(hub.record_loss(sequence))?;
+        if let Some(link) = hub.link() {
+            link.arrivals.arrived(sequence);
+        }
+        Ok(is_new)
     }
 
     /// Returns the age up to which the broker loads the history.
@@ -88,7 +100,7 @@ impl Feed {
 
 fn accepted(result: Result<(), NotAppended>) -> Result<bool, Closed> {
     match result {
-        Ok(()) => Ok(true),
+        Ok(()) | Err(NotAppended::Ended) => Ok(true),
         Err(NotAppended::Stale) => Ok(false),
         Err(NotAppended::Closed) => Err(Closed),
     }
@@ -111,7 +123,7 @@ mod tests {
 
     use futures_util::{FutureExt, StreamExt};
 
-    use super::{Closed, Feed};
+    use super::{Arrival, Closed, Feed};
     use crate::{
         event::Event,
         hub::{
@@ -150,8 +162,12 @@ mod tests {
     }
 
     impl Publisher for NoPublisher {
-        fn publish(&self, _topic: &str, _event: &Event) -> Publishing {
+        fn publish(&self, _topic: &str, _event: &Event, _is_last: bool) -> Publishing {
             Box::pin(ready(Err(PublishError::Refused("read only".into()))))
+        }
+
+        fn arrival_deadline(&self) -> Option<Duration> {
+            None
         }
 
         fn newest_possible(&self, committed: u64) -> u64 {
@@ -171,7 +187,9 @@ mod tests {
         }
     }
 
-    const NOW: Duration = Duration::ZERO;
+    const fn arrival(sequence: u64) -> Arrival {
+        Arrival { sequence, age: Duration::ZERO, at: Duration::ZERO, is_last: false }
+    }
 
     fn assert_open(feed: &Feed) {
         assert!(!feed.is_closed());
@@ -183,7 +201,7 @@ mod tests {
         assert!(feed.is_closed());
         let forever = feed.run_until_closed(std::future::pending());
         assert_eq!(forever.now_or_never(), Some(()));
-        assert_eq!(feed.event(100, "a", &Event::from("x"), NOW), Err(Closed));
+        assert_eq!(feed.event(arrival(100), "a", &Event::from("x")), Err(Closed));
         assert_eq!(feed.report_loss(100), Err(Closed));
     }
 
@@ -214,7 +232,7 @@ mod tests {
         drop(hub.clone());
         drop(hub);
         assert_open(&feed);
-        assert_eq!(feed.event(1, "a", &Event::from("x"), NOW), Ok(true));
+        assert_eq!(feed.event(arrival(1), "a", &Event::from("x")), Ok(true));
         drop(subscription);
         assert_closed(&feed);
     }
@@ -226,7 +244,7 @@ mod tests {
         assert!((&mut connecting).now_or_never().is_none());
         let feed = engine.feed();
         assert_open(&feed);
-        assert_eq!(feed.event(1, "a", &Event::from("history"), NOW), Ok(true));
+        assert_eq!(feed.event(arrival(1), "a", &Event::from("history")), Ok(true));
         drop(connecting);
         assert_closed(&feed);
 
@@ -239,7 +257,7 @@ mod tests {
     #[test]
     fn sequence_number_that_does_not_rise_is_ignored() {
         let (hub, feed) = Engine::connected();
-        let event = |sequence, topic| feed.event(sequence, topic, &Event::from("x"), NOW);
+        let event = |sequence, topic| feed.event(arrival(sequence), topic, &Event::from("x"));
         assert_eq!(event(7, "a"), Ok(true));
         assert_eq!(event(7, "b"), Ok(false));
         assert_eq!(event(6, "a"), Ok(false));
@@ -256,12 +274,29 @@ mod tests {
     fn loss_up_to_a_received_event_is_ignored() {
         let (hub, feed) = Engine::connected();
         for sequence in [5, 6] {
-            assert_eq!(feed.event(sequence, "a", &Event::from("x"), NOW), Ok(true));
+            assert_eq!(feed.event(arrival(sequence), "a", &Event::from("x")), Ok(true));
         }
         assert_eq!(feed.report_loss(5), Ok(false));
         assert_eq!(feed.report_loss(6), Ok(false));
         let received = received(&hub, "a");
         assert!(!received.contains("gap"), "{received}");
         assert_eq!(received.matches("data: x").count(), 2);
+    }
+
+    /// A broker that only orders events can have one after the end of its topic.
+    #[test]
+    fn events_after_the_end_of_a_topic_are_dropped_until_the_log_says_that_its_name_is_free() {
+        let (hub, feed) = Engine::connected();
+        let five_minutes = Duration::from_secs(300);
+        let at = |sequence, at| Arrival { at, ..arrival(sequence) };
+        let event = Event::from("x");
+        let end = Arrival { is_last: true, ..arrival(1) };
+        assert_eq!(feed.event(end, "a", &event), Ok(true));
+        let before = five_minutes - Duration::from_millis(1);
+        assert_eq!(feed.event(at(2, before), "a", &event), Ok(true));
+        assert_eq!(feed.event(at(2, before), "a", &event), Ok(false), "it was passed");
+        assert_eq!(received(&hub, "a").matches("data: x").count(), 1);
+        assert_eq!(feed.event(at(3, five_minutes), "a", &event), Ok(true));
+        assert_eq!(received(&hub, "a").matches("data: x").count(), 2);
     }
 }

@@ -9,7 +9,10 @@ use std::{
 
 use tokio_util::sync::CancellationToken;
 
-use super::publisher::{Publisher, Publishing};
+use super::{
+    arrivals::Arrivals,
+    publisher::{Publisher, Publishing},
+};
 use crate::{BoxError, event::Event, hub::PublishError};
 
 /// A hub's side of the connection to its broker. Dropping it ends the broker's side.
@@ -23,6 +26,7 @@ pub(crate) struct Link {
     /// The age of the newest event at its reception, in microseconds. 0 until an event after the
     /// history is received.
     lag: AtomicU64,
+    pub(crate) arrivals: Arrivals,
 }
 
 impl Link {
@@ -32,6 +36,7 @@ impl Link {
             closed,
             has_warned: AtomicBool::new(false),
             lag: AtomicU64::new(0),
+            arrivals: Arrivals::default(),
         }
     }
 
@@ -40,13 +45,17 @@ impl Link {
         _ = self.publisher.set(publisher);
     }
 
-    pub(crate) fn publish(&self, topic: &str, event: &Event) -> Publishing {
+    pub(crate) fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
         match self.publisher.get() {
-            Some(publisher) => publisher.publish(topic, event),
+            Some(publisher) => publisher.publish(topic, event, is_last),
             None => Box::pin(async {
                 Err(PublishError::Refused(BoxError::from("hub is still connecting")))
             }),
         }
+    }
+
+    pub(crate) fn arrival_deadline(&self) -> Option<Duration> {
+        self.publisher.get()?.arrival_deadline()
     }
 
     pub(crate) fn newest_possible(&self, committed: u64) -> u64 {

@@ -5,9 +5,11 @@
 //! | `broker.rs` | what a broker does: it connects, and feeds the hub |
 //! | `publisher.rs` | what a broker returns: the way from the hub to the broker |
 //! | `feed.rs` | the way from the broker to the hub |
+//! | `arrivals.rs` | the publishers that wait until their event is back |
 //! | `link.rs` | the hub's side of the connection |
 //! | `losses.rs` | the losses that the broker has reported |
 
+mod arrivals;
 #[allow(clippy::module_inception)]
 mod broker;
 mod feed;
@@ -17,7 +19,7 @@ mod publisher;
 
 pub use self::broker::Broker;
 pub(crate) use self::{
-    feed::{Closed, Feed},
+    feed::{Arrival, Closed, Feed},
     publisher::{Publisher, Publishing},
 };
 pub(super) use self::{link::Link, losses::Losses};

@@ -1,4 +1,4 @@
-use std::pin::Pin;
+use std::{pin::Pin, time::Duration};
 
 use crate::{event::Event, hub::PublishError};
 
@@ -7,8 +7,13 @@ pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<u64, PublishErro
 
 /// The connection over which a hub sends events to its broker.
 pub trait Publisher: Send + Sync + 'static {
-    /// Returns a future that publishes the event. Nothing is sent before its first poll.
-    fn publish(&self, topic: &str, event: &Event) -> Publishing;
+    /// Returns a future that publishes the event, which ends its topic if it `is_last`. Nothing is
+    /// sent before its first poll.
+    fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing;
+
+    /// Returns how long a publisher waits until this process has received its acknowledged event, or
+    /// `None` if it does not wait.
+    fn arrival_deadline(&self) -> Option<Duration>;
 
     /// Returns the highest sequence number that the broker may have assigned so far. A client's id
     /// with a higher one is malformed. `committed` is the newest that this process has received.

@@ -2,7 +2,7 @@ use std::{sync::Arc, task::Waker};
 
 use crate::{
     history::{Batch, DeferredDrops, Log, Ticket, drop_waker},
-    hub::topic::Topic,
+    hub::topic::{Topic, Topics},
 };
 
 /// The position of a subscription in one topic.
@@ -55,6 +55,12 @@ impl TopicCursor {
         !self.gap_due && self.topic.newest() <= self.seen
     }
 
+    /// Returns whether the topic has ended and nothing of it is left to read.
+    #[inline]
+    pub(super) fn has_ended(&self) -> bool {
+        self.topic.ended_at().is_some_and(|last| last <= self.seen) && self.is_caught_up()
+    }
+
     /// Returns the sequence number of the gap before the next event, if there is one.
     fn gap(&self, log: &Log) -> Option<u64> {
         let evicted = log.evicted_after(self.seen);
@@ -81,6 +87,7 @@ impl TopicCursor {
     pub(crate) fn read(
         &mut self,
         bound: u64,
+        topics: &Topics,
         drops: &mut DeferredDrops,
     ) -> (TopicRead, Option<u64>) {
         let mut state = self.topic.lock();
@@ -95,6 +102,7 @@ impl TopicCursor {
             Some(gap) => (TopicRead::Nothing, Some(gap)),
             None => match log.batch(self.seen, bound, drops) {
                 Some(batch) => {
+                    topics.update_frames(&self.topic, &mut state);
                     drop(state);
                     self.seen = batch.last;
                     let next = batch.next;

@@ -7,6 +7,7 @@
 //! | `read.rs` | the next events in the order of publication |
 //! | `gap.rs` | where a gap is made, and what the client receives |
 //! | `wait.rs` | the wait for the next event of any topic |
+//! | `messages.rs` | the decoded messages, for consumers in the process |
 //! | `cursor.rs` | the position in one topic |
 //! | `merge_queue.rs` | the order in which the cursors are read |
 //! | `preamble.rs` | what is sent before the next events: the gaps of a loss, and the greeting |
@@ -16,6 +17,7 @@ mod cursor;
 mod flush_window;
 mod gap;
 mod merge_queue;
+mod messages;
 mod preamble;
 mod read;
 mod subscribe;
@@ -23,4 +25,6 @@ mod subscribe;
 mod subscription;
 mod wait;
 
-pub use self::{gap::GapPolicy, subscribe::Subscribe, subscription::Subscription};
+pub use self::{
+    gap::GapPolicy, messages::Messages, subscribe::Subscribe, subscription::Subscription,
+};

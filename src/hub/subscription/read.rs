@@ -54,7 +54,7 @@ impl Subscription {
                 },
             };
             let Some(cursor) = self.cursors.get_mut(index) else { return Read::Nothing };
-            let (item, next) = cursor.read(bound, drops);
+            let (item, next) = cursor.read(bound, &self.hub.topics, drops);
             self.requeue(index, next);
             match item {
                 TopicRead::Nothing if self.hub.fault.sleeps_on_uncommitted() => {

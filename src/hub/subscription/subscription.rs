@@ -14,6 +14,7 @@ use super::{
     preamble::Preamble, read::Read, wait::Wait,
 };
 use crate::{
+    connection::NothingMore,
     event::Encoded,
     history::{DeferredDrops, UnknownId, drop_waker},
     hub::state::HubState,
@@ -45,7 +46,8 @@ use crate::{
 /// do not yield. Use one topic for a group of clients rather than thousands of topics for one
 /// client.
 ///
-/// The stream ends when the hub is [closed](crate::hub::Hub::close), after the events that were
+/// The stream ends when all its topics have [ended](crate::hub::Hub::end), after their last events.
+/// It also ends when the hub is [closed](crate::hub::Hub::close), after the events that were
 /// published before. A stream without topics ends at once. Dropping the stream removes it from its
 /// topics.
 pub struct Subscription {
@@ -95,7 +97,7 @@ impl Subscription {
         for name in topics {
             // Pushed one by one, so that dropping `self` leaves the joined topics if `retention_of`
             // panics.
-            self.cursors.extend(self.hub.with_topic(name, |topic, state| {
+            self.cursors.extend(self.hub.change_topic(name, |topic, state| {
                 if topics.len() > 1 && !joined.insert(Arc::as_ptr(topic)) {
                     return None;
                 }
@@ -121,18 +123,27 @@ impl Subscription {
         item
     }
 
+    /// Returns whether the topics of the subscription have ended and it has nothing more to send.
+    fn is_over(&self) -> bool {
+        !self.cursors.is_empty()
+            && self.preamble.is_none()
+            && self.unreported_loss().is_none()
+            && self.have_topics_ended()
+    }
+
+    /// Returns whether all topics have ended and nothing of them is left to read.
+    #[inline]
+    fn have_topics_ended(&self) -> bool {
+        self.cursors.iter().all(TopicCursor::has_ended)
+    }
+
     /// Leaves all topics.
     fn leave(&mut self) {
         for mut cursor in std::mem::take(&mut self.cursors) {
             cursor.stop_waiting();
-            let is_unused = {
-                let mut state = cursor.topic().lock();
+            self.hub.topics.change(cursor.topic(), |state| {
                 state.subscribers = state.subscribers.saturating_sub(1);
-                !state.is_used()
-            };
-            if is_unused {
-                self.hub.topics.remove_unused(cursor.topic());
-            }
+            });
         }
     }
 }
@@ -166,7 +177,7 @@ impl Stream for Subscription {
                 }
                 Read::Nothing => {}
             }
-            if is_closed {
+            if is_closed || this.have_topics_ended() {
                 this.ended = true;
                 continue;
             }
@@ -186,6 +197,16 @@ impl Stream for Subscription {
         }
         this.leave();
         Poll::Ready(None)
+    }
+
+    /// Returns zero if the subscription is over because all its topics have ended.
+    /// [`response`](crate::response) then answers `204` to an `EventSource`.
+    fn size_hint(&self) -> (usize, Option<usize>) {
+        if !self.is_over() {
+            return (0, None);
+        }
+        NothingMore::report();
+        (0, Some(0))
     }
 }
 

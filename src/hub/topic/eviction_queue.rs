@@ -1,91 +1,123 @@
-use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError,
-    atomic::{AtomicUsize, Ordering::Relaxed},
+use std::{
+    collections::BTreeMap,
+    mem,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
 };
 
-use super::topic::Topic;
+use super::{
+    place::{ByAge, ByMemory, Evictable, Place, nanoseconds},
+    topic::{Topic, TopicState},
+};
 
-/// The topics that keep events, in no order. Eviction visits them in rotation.
+/// The topics that keep events, in the order of eviction.
+///
+/// A topic's place can be too early, because events were evicted since. Moving it each time
+/// would cost each publish to a full topic more than the append, so a visitor [moves](Self::settle)
+/// it.
 ///
 /// Lock order: a topic's lock before this one. No lock is taken while this one is held.
-#[derive(Debug, Default)]
-pub(crate) struct EvictionQueue {
+#[derive(Debug)]
+pub(super) struct EvictionQueue {
     // The standard library's lock even under loom: the models do not depend on its order.
-    rotation: Mutex<Rotation>,
-    /// The number of topics added since the last [`reset_growth`](Self::reset_growth).
-    added: AtomicUsize,
+    order: Mutex<Order>,
+    /// The earliest time in `by_age`, so that a publish before it takes no lock.
+    next_due: AtomicU64,
 }
 
 #[derive(Debug, Default)]
-struct Rotation {
-    topics: Vec<Arc<Topic>>,
-    next_by_age: usize,
-    next_by_memory: usize,
-}
-
-/// The reason to visit topics. Each reason has its own rotation: with a shared one, a reason could
-/// visit the same topics forever.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Reason {
-    Age,
-    Memory,
+struct Order {
+    by_memory: BTreeMap<ByMemory, Arc<Topic>>,
+    by_age: BTreeMap<ByAge, Arc<Topic>>,
 }
 
 impl EvictionQueue {
-    fn lock(&self) -> MutexGuard<'_, Rotation> {
-        self.rotation.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) const fn new() -> Self {
+        let order = Order { by_memory: BTreeMap::new(), by_age: BTreeMap::new() };
+        Self { order: Mutex::new(order), next_due: AtomicU64::new(u64::MAX) }
     }
 
-    /// Adds a topic that is not in the queue. The caller holds the topic's lock.
-    pub(crate) fn add(&self, topic: &Arc<Topic>) {
-        let mut rotation = self.lock();
-        topic.queue_index.store(rotation.topics.len(), Relaxed);
-        rotation.topics.push(Arc::clone(topic));
-        self.added.fetch_add(1, Relaxed);
+    fn lock(&self) -> MutexGuard<'_, Order> {
+        self.order.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Removes a topic. The caller holds the topic's lock.
-    pub(crate) fn remove(&self, topic: &Arc<Topic>) {
-        let mut rotation = self.lock();
-        let index = topic.queue_index.load(Relaxed);
-        if rotation.topics.get(index).is_none_or(|other| !Arc::ptr_eq(other, topic)) {
-            return;
-        }
-        rotation.topics.swap_remove(index);
-        if let Some(moved) = rotation.topics.get(index) {
-            moved.queue_index.store(index, Relaxed);
-        }
-        // Free the memory that a burst has left.
-        let capacity = rotation.topics.capacity();
-        if capacity > 1024 && rotation.topics.len() < capacity / 4 {
-            rotation.topics.shrink_to(capacity / 2);
-        }
-    }
-
-    /// Returns the next `count` topics of a rotation, or all if there are fewer. The rotation wraps
-    /// around, so each topic is visited even while others are added.
-    pub(crate) fn next(&self, reason: Reason, count: usize) -> Vec<Arc<Topic>> {
-        let mut rotation = self.lock();
-        let Rotation { topics, next_by_age, next_by_memory } = &mut *rotation;
-        let next = match reason {
-            Reason::Age => next_by_age,
-            Reason::Memory => next_by_memory,
+    /// Adds, moves or removes a topic after a change, unless its place is at most too early.
+    #[inline]
+    pub(super) fn update(&self, topic: &Arc<Topic>, state: &mut TopicState) {
+        let is_too_late = match (Evictable::of(&state.log), &state.place) {
+            (Some(evictable), Some(place)) => evictable < place.by_memory.0,
+            (evictable, place) => evictable.is_some() != place.is_some(),
         };
-        let (before, after) = topics.split_at(if *next < topics.len() { *next } else { 0 });
-        let visited: Vec<_> = after.iter().chain(before).take(count).cloned().collect();
-        *next = match visited.len().checked_sub(after.len()) {
-            Some(wrapped) => wrapped,
-            None => before.len() + visited.len(),
-        };
-        visited
+        if is_too_late {
+            self.settle_by_memory(topic, state);
+        }
     }
 
-    /// Returns the number of topics added since the last [`reset_growth`](Self::reset_growth).
-    pub(crate) fn growth(&self) -> usize {
-        self.added.load(Relaxed)
+    /// Gives a topic its exact place, by memory and by age.
+    pub(super) fn settle(&self, topic: &Arc<Topic>, state: &mut TopicState) {
+        self.place(topic, state, Place::of(&state.log));
     }
 
-    pub(crate) fn reset_growth(&self) {
-        self.added.store(0, Relaxed);
+    /// Gives a topic its exact place by memory. That by age stays, which can be too early.
+    #[cold]
+    pub(super) fn settle_by_memory(&self, topic: &Arc<Topic>, state: &mut TopicState) {
+        let exact = Place::of(&state.log);
+        let by_age = state.place.or(exact).map(|place| place.by_age);
+        let place = exact.zip(by_age).map(|(exact, by_age)| Place { by_age, ..exact });
+        self.place(topic, state, place);
+    }
+
+    fn place(&self, topic: &Arc<Topic>, state: &mut TopicState, place: Option<Place>) {
+        let former = mem::replace(&mut state.place, place);
+        let by_memory = |place: Option<Place>| place.map(|place| place.by_memory);
+        let by_age = |place: Option<Place>| place.map(|place| place.by_age);
+        let mut order = self.lock();
+        displace(&mut order.by_memory, by_memory(former), by_memory(place), topic);
+        if by_age(former) != by_age(place) {
+            displace(&mut order.by_age, by_age(former), by_age(place), topic);
+            let next_due = order.by_age.first_key_value().map_or(u64::MAX, |((due, _), _)| *due);
+            self.next_due.store(next_due, Relaxed);
+        }
+    }
+
+    /// Returns the first topic by memory, and the place of the second one.
+    pub(super) fn first_by_memory(&self) -> Option<(Arc<Topic>, Option<ByMemory>)> {
+        let order = self.lock();
+        let mut topics = order.by_memory.iter();
+        let (_, first) = topics.next()?;
+        Some((Arc::clone(first), topics.next().map(|(place, _)| *place)))
+    }
+
+    /// Returns whether an event may be too old, without a lock.
+    #[inline]
+    pub(super) fn may_be_due(&self, now: Duration) -> bool {
+        nanoseconds(now) > self.next_due.load(Relaxed)
+    }
+
+    /// Returns the first topic by age, if its oldest event may be too old.
+    pub(super) fn first_due(&self, now: Duration) -> Option<Arc<Topic>> {
+        let order = self.lock();
+        let ((due, _), topic) = order.by_age.first_key_value()?;
+        (nanoseconds(now) > *due).then(|| Arc::clone(topic))
+    }
+}
+
+fn displace<K: Ord>(
+    order: &mut BTreeMap<K, Arc<Topic>>,
+    from: Option<K>,
+    to: Option<K>,
+    topic: &Arc<Topic>,
+) {
+    if from == to {
+        return;
+    }
+    if let Some(from) = from {
+        order.remove(&from);
+    }
+    if let Some(to) = to {
+        order.insert(to, Arc::clone(topic));
     }
 }

@@ -3,19 +3,24 @@
 //! | | |
 //! |---|---|
 //! | `topic.rs` | one topic: its log, and the subscribers that wait for its next event |
+//! | `end.rs` | the end of a topic, and how long its name is taken |
 //! | `topics.rs` | all topics by name; they are created and removed here |
 //! | `eviction.rs` | where events are evicted by age and by memory |
-//! | `eviction_queue.rs` | the order in which topics are visited for it |
+//! | `eviction_queue.rs` | the topics in the order of eviction |
+//! | `place.rs` | the place of a topic in this order |
 //! | `tombstones.rs` | what removed topics have evicted, so that clients receive a gap |
 
+mod end;
 mod eviction;
 mod eviction_queue;
+mod place;
 mod tombstones;
 #[allow(clippy::module_inception)]
 mod topic;
 mod topics;
 
 pub(super) use self::{
+    end::TopicEnd,
     topic::{Topic, TopicState},
     topics::{RetentionOf, Topics},
 };

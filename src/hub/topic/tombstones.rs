@@ -3,6 +3,7 @@ use std::{
     hash::{BuildHasher, RandomState},
 };
 
+use super::end::TopicEnd;
 use crate::history::Evicted;
 
 /// The number of removed topics that are remembered individually.
@@ -29,18 +30,19 @@ pub(crate) struct Tombstones {
 struct Tombstone {
     up_to: u64,
     number: u64,
+    end: Option<Box<TopicEnd>>,
 }
 
 impl Tombstones {
     /// Remembers a topic, if it is known to have evicted an event.
-    pub(crate) fn insert(&mut self, topic: &str, evicted: Evicted) {
+    pub(crate) fn insert(&mut self, topic: &str, evicted: Evicted, end: Option<Box<TopicEnd>>) {
         if !evicted.is_exact {
             return;
         }
         let hash = self.hash_key.hash_one(topic);
         self.inserted += 1;
         let number = self.inserted;
-        self.by_hash.insert(hash, Tombstone { up_to: evicted.up_to, number });
+        self.by_hash.insert(hash, Tombstone { up_to: evicted.up_to, number, end });
         self.order.push_back((hash, number));
         while self.by_hash.len() > MAX_TOMBSTONES
             && let Some((hash, number)) = self.order.pop_front()
@@ -58,12 +60,17 @@ impl Tombstones {
     }
 
     /// Removes a topic's tombstone and returns its newest evicted event, or an upper bound if the
-    /// topic has no tombstone.
-    pub(crate) fn take(&mut self, topic: &str) -> Evicted {
+    /// topic has no tombstone. Returns its end too, if it has ended.
+    pub(super) fn take(&mut self, topic: &str) -> (Evicted, Option<Box<TopicEnd>>) {
         match self.by_hash.remove(&self.hash_key.hash_one(topic)) {
-            Some(tombstone) => Evicted { up_to: tombstone.up_to, is_exact: true },
-            None => Evicted { up_to: self.forgotten_up_to, is_exact: false },
+            Some(Tombstone { up_to, end, .. }) => (Evicted { up_to, is_exact: true }, end),
+            None => (Evicted { up_to: self.forgotten_up_to, is_exact: false }, None),
         }
+    }
+
+    /// Returns the end of a removed topic, if it has ended.
+    pub(super) fn end_of(&self, topic: &str) -> Option<TopicEnd> {
+        self.by_hash.get(&self.hash_key.hash_one(topic))?.end.as_deref().copied()
     }
 }
 
@@ -93,13 +100,13 @@ mod tests {
         let mut tombstones = Tombstones::default();
         let (rest, all) = (100, MAX_TOMBSTONES as u64 + 100);
         for n in 1..=all {
-            tombstones.insert(&name(n), exact(n));
+            tombstones.insert(&name(n), exact(n), None);
         }
-        assert_eq!(tombstones.take("topic 1"), bound(rest));
-        assert_eq!(tombstones.take("never seen"), bound(rest));
-        assert_eq!(tombstones.take(&name(rest + 1)), exact(rest + 1));
-        assert_eq!(tombstones.take(&name(all)), exact(all));
-        assert_eq!(tombstones.take(&name(all)), bound(rest), "it was taken already");
+        assert_eq!(tombstones.take("topic 1").0, bound(rest));
+        assert_eq!(tombstones.take("never seen").0, bound(rest));
+        assert_eq!(tombstones.take(&name(rest + 1)).0, exact(rest + 1));
+        assert_eq!(tombstones.take(&name(all)).0, exact(all));
+        assert_eq!(tombstones.take(&name(all)).0, bound(rest), "it was taken already");
     }
 
     #[test]
@@ -107,25 +114,25 @@ mod tests {
         let mut tombstones = Tombstones::default();
         for up_to in 1..=3 * MAX_TOMBSTONES as u64 {
             tombstones.take("a");
-            tombstones.insert("a", exact(up_to));
+            tombstones.insert("a", exact(up_to), None);
         }
         assert!(tombstones.order.len() <= 2 * MAX_TOMBSTONES);
-        assert_eq!(tombstones.take("a"), exact(3 * MAX_TOMBSTONES as u64));
-        assert_eq!(tombstones.take("b"), bound(0));
+        assert_eq!(tombstones.take("a").0, exact(3 * MAX_TOMBSTONES as u64));
+        assert_eq!(tombstones.take("b").0, bound(0));
     }
 
     #[test]
     fn topics_without_evictions_displace_no_tombstone() {
         let mut tombstones = Tombstones::default();
         for n in 0..=MAX_TOMBSTONES as u64 {
-            tombstones.insert(&name(n), exact(n + 1));
+            tombstones.insert(&name(n), exact(n + 1), None);
         }
         for n in 0..=MAX_TOMBSTONES as u64 {
             let visitor = format!("visitor {n}");
-            let evicted = tombstones.take(&visitor);
+            let evicted = tombstones.take(&visitor).0;
             assert_eq!(evicted, bound(1));
-            tombstones.insert(&visitor, evicted);
+            tombstones.insert(&visitor, evicted, None);
         }
-        assert_eq!(tombstones.take(&name(1)), exact(2));
+        assert_eq!(tombstones.take(&name(1)).0, exact(2));
     }
 }

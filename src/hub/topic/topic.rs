@@ -1,10 +1,6 @@
-use std::{
-    ops::{Deref, DerefMut},
-    sync::{Arc, Weak, atomic::AtomicUsize},
-    task::Waker,
-};
+use std::{sync::Arc, task::Waker};
 
-use super::eviction_queue::EvictionQueue;
+use super::{end::TopicEnd, place::Place};
 use crate::history::{
     Log, Ticket, Waiters, WakeList,
     sync::{AtomicU64, Mutex, MutexGuard, Ordering::Acquire, Ordering::Release, lock},
@@ -21,10 +17,9 @@ pub(crate) struct Topic {
     /// A copy of the waiters' generation, so that a subscriber can check without the lock whether
     /// its ticket is still valid.
     generation: AtomicU64,
-    /// The topic's index in the queue, which is written under the queue's lock.
-    pub(crate) queue_index: AtomicUsize,
-    /// Weak, because the queue owns topics.
-    queue: Weak<EvictionQueue>,
+    /// The sequence number of the last event of a topic that has ended, and 0 before. A copy of
+    /// `TopicState::end`, for a check without the lock.
+    ended_at: AtomicU64,
     state: Mutex<TopicState>,
 }
 
@@ -32,32 +27,28 @@ pub(crate) struct Topic {
 pub(crate) struct TopicState {
     pub(crate) log: Log,
     pub(crate) subscribers: usize,
+    /// Boxed, because most topics never end.
+    end: Option<Box<TopicEnd>>,
     /// Whether the topic was removed from the registry, so that its name has to be looked up again.
     pub(crate) is_removed: bool,
-    is_queued: bool,
+    /// The topic's place in the eviction queue while it keeps events.
+    pub(super) place: Option<Place>,
     waiters: Waiters,
 }
 
-/// A guard of a topic's lock. When it is dropped, the topic joins the eviction queue if its log has
-/// events, or leaves it otherwise.
-pub(crate) struct TopicGuard<'a> {
-    topic: &'a Arc<Topic>,
-    state: MutexGuard<'a, TopicState>,
-}
-
 impl Topic {
-    pub(crate) fn new(name: Arc<str>, log: Log, queue: Weak<EvictionQueue>) -> Self {
+    pub(crate) fn new(name: Arc<str>, log: Log, end: Option<Box<TopicEnd>>) -> Self {
         Self {
             name,
             newest: AtomicU64::new(log.evicted().up_to),
             generation: AtomicU64::new(0),
-            queue_index: AtomicUsize::new(usize::MAX),
-            queue,
+            ended_at: AtomicU64::new(end.as_ref().map_or(0, |end| end.sequence)),
             state: Mutex::new(TopicState {
                 log,
                 subscribers: 0,
+                end,
                 is_removed: false,
-                is_queued: false,
+                place: None,
                 waiters: Waiters::default(),
             }),
         }
@@ -72,8 +63,8 @@ impl Topic {
     }
 
     #[inline]
-    pub(crate) fn lock(self: &Arc<Self>) -> TopicGuard<'_> {
-        TopicGuard { topic: self, state: lock(&self.state) }
+    pub(crate) fn lock(&self) -> MutexGuard<'_, TopicState> {
+        lock(&self.state)
     }
 
     /// Sets the newest sequence number, which readers load without a lock. The caller holds the
@@ -82,25 +73,37 @@ impl Topic {
         self.newest.store(newest, Release);
     }
 
+    /// Sets the end of the topic, whose last event was just appended to `state`, or clears it with
+    /// `None`. The caller holds the topic's lock.
+    #[inline]
+    pub(crate) fn set_end(&self, state: &mut TopicState, end: Option<TopicEnd>) {
+        if end.is_some() || state.end.is_some() {
+            self.ended_at.store(end.map_or(0, |end| end.sequence), Release);
+            state.end = end.map(Box::new);
+        }
+    }
+
+    /// Returns the sequence number of the last event, if the topic has ended.
+    pub(crate) fn ended_at(&self) -> Option<u64> {
+        Some(self.ended_at.load(Acquire)).filter(|sequence| *sequence > 0)
+    }
+
     /// Locks the topic and adds a waiter if `is_needed` then returns `true`. Otherwise it returns
     /// the waker, which the caller drops.
-    ///
-    /// Waiters do not change the log, so this and [`remove_waiter`](Self::remove_waiter) do not
-    /// need a [`TopicGuard`].
     #[inline]
     pub(crate) fn add_waiter(
         &self,
         waker: Waker,
         is_needed: impl FnOnce() -> bool,
     ) -> Result<Ticket, Waker> {
-        let mut state = lock(&self.state);
+        let mut state = self.lock();
         if is_needed() { Ok(state.waiters.add(waker)) } else { Err(waker) }
     }
 
     /// Locks the topic and removes a waiter. The caller drops the returned waker without a lock.
     #[inline]
     pub(crate) fn remove_waiter(&self, ticket: Ticket) -> Option<Waker> {
-        lock(&self.state).waiters.remove(ticket)
+        self.lock().waiters.remove(ticket)
     }
 
     /// Takes all waiters out of `state`, which the caller has locked. The caller wakes them after
@@ -119,45 +122,19 @@ impl Topic {
 }
 
 impl TopicState {
+    /// Returns the end of the topic, if it has ended.
+    #[inline]
+    pub(crate) fn end(&self) -> Option<&TopicEnd> {
+        self.end.as_deref()
+    }
+
+    /// Takes the end of a topic that is removed.
+    pub(super) fn take_end(&mut self) -> Option<Box<TopicEnd>> {
+        self.end.take()
+    }
+
     /// Returns whether the topic has subscribers or keeps events.
     pub(crate) fn is_used(&self) -> bool {
         self.subscribers > 0 || !self.log.is_empty()
-    }
-}
-
-impl TopicGuard<'_> {
-    #[cold]
-    fn update_queue(&mut self) {
-        let has_events = !self.state.log.is_empty();
-        self.state.is_queued = has_events;
-        // The queue is gone if the hub has been dropped.
-        if let Some(queue) = self.topic.queue.upgrade() {
-            if has_events { queue.add(self.topic) } else { queue.remove(self.topic) }
-        }
-    }
-}
-
-impl Deref for TopicGuard<'_> {
-    type Target = TopicState;
-
-    #[inline]
-    fn deref(&self) -> &TopicState {
-        &self.state
-    }
-}
-
-impl DerefMut for TopicGuard<'_> {
-    #[inline]
-    fn deref_mut(&mut self) -> &mut TopicState {
-        &mut self.state
-    }
-}
-
-impl Drop for TopicGuard<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        if self.state.is_queued == self.state.log.is_empty() {
-            self.update_queue();
-        }
     }
 }

@@ -1,14 +1,16 @@
 use std::{
     collections::HashMap,
     fmt,
-    // The standard library's even under loom: the models do not depend on their order.
-    sync::{
-        Arc, PoisonError,
-        atomic::{AtomicU64, AtomicUsize},
-    },
+    sync::{Arc, PoisonError},
+    time::Duration,
 };
 
-use super::{eviction_queue::EvictionQueue, tombstones::Tombstones, topic::Topic};
+use super::{
+    end::TopicEnd,
+    eviction_queue::EvictionQueue,
+    tombstones::Tombstones,
+    topic::{Topic, TopicState},
+};
 use crate::{
     history::{Limits, Log, MemoryCounter, sync::RwLock},
     hub::{HubStats, Retention},
@@ -21,12 +23,7 @@ pub(crate) struct Topics {
     pub(crate) max_memory: usize,
     pub(crate) memory: Arc<MemoryCounter>,
     names: RwLock<Names>,
-    /// The topics that keep events.
-    pub(crate) eviction_queue: Arc<EvictionQueue>,
-    /// The millisecond of the last eviction by age.
-    pub(crate) last_age_check: AtomicU64,
-    /// The memory above the limit that the last publish left for the next one.
-    pub(crate) tolerated_excess: AtomicUsize,
+    pub(super) queue: EvictionQueue,
 }
 
 pub(crate) type RetentionOf = dyn Fn(&str) -> Option<Retention> + Send + Sync;
@@ -54,9 +51,7 @@ impl Topics {
             max_memory,
             memory: Arc::default(),
             names: RwLock::default(),
-            eviction_queue: Arc::default(),
-            last_age_check: AtomicU64::new(0),
-            tolerated_excess: AtomicUsize::new(0),
+            queue: EvictionQueue::new(),
         }
     }
 
@@ -77,13 +72,29 @@ impl Topics {
         if let Some(topic) = names.by_name.get(name) {
             return Arc::clone(topic);
         }
-        let evicted = names.tombstones.take(name);
+        let (evicted, end) = names.tombstones.take(name);
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
-        let queue = Arc::downgrade(&self.eviction_queue);
-        let topic = Arc::new(Topic::new(Arc::from(name), log, queue));
+        let topic = Arc::new(Topic::new(Arc::from(name), log, end));
         names.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         topic
+    }
+
+    /// Returns the time for which events are retained by default, and names of ended topics taken.
+    pub(crate) const fn retained_for(&self) -> Duration {
+        self.retention.age
+    }
+
+    /// Returns the end of the topic with this name, if it has ended.
+    pub(crate) fn end_of(&self, name: &str) -> Option<TopicEnd> {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        match names.by_name.get(name).cloned() {
+            None => names.tombstones.end_of(name),
+            Some(topic) => {
+                drop(names);
+                topic.ended_at().and_then(|_| topic.lock().end().copied())
+            }
+        }
     }
 
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
@@ -108,8 +119,37 @@ impl Topics {
         stats
     }
 
+    /// Changes a topic, and removes it if it is then unused. Returns `None` if it had been removed
+    /// before.
+    #[inline]
+    pub(crate) fn change<R>(
+        &self,
+        topic: &Arc<Topic>,
+        change: impl FnOnce(&mut TopicState) -> R,
+    ) -> Option<R> {
+        let mut state = topic.lock();
+        if state.is_removed {
+            return None;
+        }
+        let result = change(&mut state);
+        self.queue.update(topic, &mut state);
+        let is_used = state.is_used();
+        drop(state);
+        if !is_used {
+            self.remove_unused(topic);
+        }
+        Some(result)
+    }
+
+    /// Moves a topic whose log may keep more frames than before. The caller holds its lock.
+    #[inline]
+    pub(crate) fn update_frames(&self, topic: &Arc<Topic>, state: &mut TopicState) {
+        self.queue.update(topic, state);
+    }
+
     /// Removes a topic if it has no subscribers and keeps no events.
-    pub(crate) fn remove_unused(&self, topic: &Arc<Topic>) {
+    #[cold]
+    fn remove_unused(&self, topic: &Arc<Topic>) {
         let removed = {
             let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
             let mut state = topic.lock();
@@ -117,7 +157,8 @@ impl Topics {
                 return;
             }
             state.is_removed = true;
-            names.tombstones.insert(topic.name(), state.log.evicted());
+            let end = state.take_end();
+            names.tombstones.insert(topic.name(), state.log.evicted(), end);
             names.evicted_of_removed += state.log.evicted_events();
             names.by_name.remove(topic.name())
         };

@@ -4,6 +4,7 @@ use super::SseLayer;
 use crate::{
     event::Event,
     options::{MaxAge, StreamOptions},
+    streams::Streams,
 };
 
 /// Options of how streams end.
@@ -129,6 +130,27 @@ impl<M> SseLayer<M> {
     {
         let config = self.config_mut();
         config.options = Arc::new(config.options.with_cancellation_if(Arc::new(is_cancellation)));
+        self
+    }
+
+    /// Makes streams end when the program closes one of their subjects: see the module
+    /// [streams](crate::streams). By default streams have no subjects.
+    ///
+    /// The layer inserts [`Subjects`](crate::streams::Subjects) into every request's extensions.
+    /// Middleware and handlers inside of it add the subjects of the request.
+    ///
+    /// ```
+    /// use tower_sse::{SseLayer, streams::Streams};
+    ///
+    /// let streams = Streams::new();
+    /// # let layer: SseLayer =
+    /// SseLayer::new().streams(&streams);
+    /// ```
+    #[doc(alias = "revoke")]
+    #[doc(alias = "log_out")]
+    #[must_use]
+    pub fn streams(mut self, streams: &Streams) -> Self {
+        self.config_mut().streams = Some(streams.clone());
         self
     }
 

@@ -7,6 +7,7 @@
 
 mod acknowledgements;
 mod gate;
+#[allow(clippy::module_inception)]
 mod publisher;
 mod recent;
 

@@ -39,10 +39,14 @@ pub(crate) struct PublisherInner {
 }
 
 impl Publisher for RedisPublisher {
-    fn publish(&self, topic: &str, event: &Event) -> Publishing {
+    fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
         let inner = Arc::clone(&self.inner);
-        let publication = publication(&inner.key, inner.max_len, topic, event);
+        let publication = publication(&inner.key, inner.max_len, topic, event, is_last);
         Box::pin(async move { inner.publish(&publication).await })
+    }
+
+    fn arrival_deadline(&self) -> Option<Duration> {
+        Some(self.inner.deadline)
     }
 
     fn newest_possible(&self, committed: u64) -> u64 {

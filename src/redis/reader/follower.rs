@@ -5,17 +5,11 @@ use tokio::time::{Instant, sleep};
 use super::{reader::Reader, stop::Stop};
 use crate::redis::{
     Error,
+    backoff::{self, Backoff},
     connector::{Connections, Connector},
     publisher::Session,
     stream::{BLOCK_TIMEOUT, RedisStream},
 };
-
-/// The maximum delay before the first attempt to reconnect. It doubles with each attempt.
-const BASE_BACKOFF: Duration = Duration::from_millis(50);
-/// The maximum delay before any attempt.
-const MAX_BACKOFF: Duration = Duration::from_secs(2);
-/// After a session of this length, the delays start over.
-const STABLE_SESSION: Duration = Duration::from_secs(5);
 
 /// A task that follows the stream until the hub is closed or dropped, and reconnects when a
 /// connection breaks.
@@ -40,18 +34,15 @@ impl Follower {
     }
 
     async fn follow(&mut self, mut reading: RedisStream, mut session: Session) {
-        let mut attempts = 0;
+        let mut backoff = Backoff::up_to(backoff::MAX);
         loop {
             let opened = Instant::now();
             let Stop::Error(error) = self.follow_session(reading, session).await else { return };
             self.end_session(&error);
             warn!(error = %crate::redis::health::display_with_sources(&error), "connection to Redis lost");
-            if opened.elapsed() >= STABLE_SESSION {
-                attempts = 0;
-            }
+            backoff.end_session(opened.elapsed());
             (reading, session) = loop {
-                sleep(backoff(attempts)).await;
-                attempts = attempts.saturating_add(1);
+                sleep(backoff.next()).await;
                 match self.reconnect().await {
                     Ok(connected) => break connected,
                     Err(Stop::Closed) => return,
@@ -157,11 +148,4 @@ impl Follower {
         }
         Ok(())
     }
-}
-
-/// Returns the delay before an attempt: a random value from half of the maximum up to the maximum,
-/// which doubles with each attempt. Processes therefore do not reconnect at the same time.
-fn backoff(attempts: u32) -> Duration {
-    let max = BASE_BACKOFF.saturating_mul(1 << attempts.min(8)).min(MAX_BACKOFF);
-    max.mul_f64(0.5 + fastrand::f64() / 2.0)
 }

@@ -10,4 +10,4 @@ mod page_size;
 mod reader;
 mod stop;
 
-pub(super) use self::{follower::Follower, reader::Reader, stop::Stop};
+pub(super) use self::{follower::Follower, page_size::PageSize, reader::Reader, stop::Stop};

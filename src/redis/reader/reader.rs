@@ -1,10 +1,10 @@
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use tokio::{task::yield_now, time::Instant};
 
 use super::{page_size::PageSize, stop::Stop};
 use crate::{
-    hub::Feed,
+    hub::{Arrival, Feed},
     redis::{
         Error,
         health::RedisHealth,
@@ -231,9 +231,14 @@ impl Reader {
     /// Feeds an entry, and returns whether it is a marker.
     fn feed_entry(&mut self, RawEntry { id, fields }: RawEntry) -> Result<bool, Stop> {
         match Entry::decode(fields) {
-            Entry::Event { topic, event } => {
-                let age = self.clock.age_of(id.milliseconds);
-                self.feed.event(id.sequence(), &topic, &event, age)?;
+            Entry::Event { topic, event, is_last } => {
+                let arrival = Arrival {
+                    sequence: id.sequence(),
+                    age: self.clock.age_of(id.milliseconds),
+                    at: Duration::from_millis(id.milliseconds),
+                    is_last,
+                };
+                self.feed.event(arrival, &topic, &event)?;
             }
             Entry::Gap => {
                 self.report_loss(id)?;

@@ -13,6 +13,8 @@ const DATA: &str = "data";
 const EVENT: &str = "event";
 const RETRY: &str = "retry";
 const COMMENT: &str = "comment";
+/// The field of an event that ends its topic. Earlier versions ignore it, and deliver the event.
+const END: &str = "end";
 /// The field of a marker: events may have been lost before it.
 const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
@@ -45,14 +47,14 @@ pub(crate) enum Entry {
     Event {
         topic: String,
         event: Event,
+        /// Whether it ends its topic.
+        is_last: bool,
     },
     /// A marker of a loss.
     Gap,
     /// An entry that only advances the ids. If a process wrote it because they were ahead of the
     /// clock when it connected, it names the server.
-    Skip {
-        server: String,
-    },
+    Skip { server: String },
     /// An entry in another format.
     Foreign,
 }
@@ -63,7 +65,7 @@ impl Entry {
     }
 
     fn decode_fields(fields: Vec<Vec<u8>>) -> Option<Self> {
-        let [mut topic, mut data, mut name, mut retry, mut comment] = [const { None }; 5];
+        let [mut topic, mut data, mut name, mut retry, mut comment, mut end] = [const { None }; 6];
         let mut fields = fields.into_iter();
         while let (Some(field), Some(value)) = (fields.next(), fields.next()) {
             let value = String::from_utf8(value).ok()?;
@@ -73,6 +75,7 @@ impl Entry {
                 EVENT => &mut name,
                 RETRY => &mut retry,
                 COMMENT => &mut comment,
+                END => &mut end,
                 GAP => return Some(Self::Gap),
                 SKIP => return Some(Self::Skip { server: value }),
                 // A later version may add fields.
@@ -92,7 +95,7 @@ impl Entry {
         if let Some(comment) = comment {
             event = event.comment(comment);
         }
-        Some(Self::Event { topic: topic?, event })
+        Some(Self::Event { topic: topic?, event, is_last: end.is_some() })
     }
 }
 
@@ -118,7 +121,13 @@ pub(crate) struct Publication {
 }
 
 /// Returns the command that publishes an event.
-pub(crate) fn publication(key: &str, max_len: usize, topic: &str, event: &Event) -> Publication {
+pub(crate) fn publication(
+    key: &str,
+    max_len: usize,
+    topic: &str,
+    event: &Event,
+    is_last: bool,
+) -> Publication {
     let Fields { data, name, retry, comment } = event.fields();
     let retry = retry.map(|retry| retry.to_string());
     let mut command = ::redis::cmd("XADD");
@@ -132,7 +141,8 @@ pub(crate) fn publication(key: &str, max_len: usize, topic: &str, event: &Event)
     };
     add(TOPIC, topic);
     add(DATA, data);
-    let rest = [(EVENT, name), (RETRY, retry.as_deref()), (COMMENT, comment)];
+    let end = is_last.then_some("1");
+    let rest = [(EVENT, name), (RETRY, retry.as_deref()), (COMMENT, comment), (END, end)];
     for (name, value) in rest.into_iter().filter_map(|(name, value)| Some((name, value?))) {
         add(name, value);
     }
@@ -149,8 +159,8 @@ mod tests {
     use crate::{event::Event, redis::stream::StreamId};
 
     /// Returns the entry that the command adds.
-    fn published(topic: &str, event: &Event) -> RawEntry {
-        let publication = publication("key", 10_000, topic, event);
+    fn published(topic: &str, event: &Event, is_last: bool) -> RawEntry {
+        let publication = publication("key", 10_000, topic, event, is_last);
         let arguments = publication.command.args_iter().map(|argument| match argument {
             Arg::Simple(bytes) => bytes.to_vec(),
             other => panic!("unexpected argument {other:?}"),
@@ -174,9 +184,9 @@ mod tests {
             Event::new().event("").data("…"),
             Event::new().retry(Duration::from_millis(7)).comment("a\nb").data("data: id: 1\n\n"),
         ];
-        for event in events {
-            let decoded = Entry::decode(published("a topic\n", &event).fields);
-            assert_eq!(decoded, Entry::Event { topic: "a topic\n".to_owned(), event });
+        for (event, is_last) in events.into_iter().zip([false, true].into_iter().cycle()) {
+            let decoded = Entry::decode(published("a topic\n", &event, is_last).fields);
+            assert_eq!(decoded, Entry::Event { topic: "a topic\n".to_owned(), event, is_last });
         }
     }
 
@@ -196,6 +206,7 @@ mod tests {
             &["topic", "a", "data", "x", "event", "e", "event", "e"],
             &["topic", "a", "data", "x", "retry", "5", "retry", "5"],
             &["topic", "a", "data", "x", "comment", "c", "comment", "c"],
+            &["topic", "a", "data", "x", "end", "1", "end", "1"],
         ] {
             assert_eq!(decode(fields), Entry::Foreign, "{fields:?}");
         }
@@ -207,7 +218,7 @@ mod tests {
     fn unknown_fields_are_ignored() {
         let event = Event::from("x");
         let decoded = decode(&["topic", "a", "color", "red", "data", "x", "color", "blue"]);
-        assert_eq!(decoded, Entry::Event { topic: "a".to_owned(), event });
+        assert_eq!(decoded, Entry::Event { topic: "a".to_owned(), event, is_last: false });
     }
 
     #[test]

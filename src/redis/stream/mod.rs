@@ -23,5 +23,6 @@ pub(super) use self::{
     last_entry::LastEntry,
     marker::MarkIf,
     redis_stream::{BLOCK_TIMEOUT, RangeStart, RedisStream},
+    reply::parse_entries,
     stream_id::StreamId,
 };

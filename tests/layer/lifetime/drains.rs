@@ -51,9 +51,11 @@ fn cases() -> impl Iterator<Item = Case> {
     Requester::ALL.into_iter().flat_map(|client| {
         let grace = if client == Requester::Post { 30 * SECOND } else { Duration::ZERO };
         let half_a_second = 500 * MILLISECOND;
+        let short_grace = grace.min(3 * SECOND);
         [
             (Drain::per_client(), grace, false, 5 * SECOND),
             (Drain::default(), grace, false, 5 * SECOND),
+            (Drain::per_client().grace(3 * SECOND), short_grace, false, 5 * SECOND),
             (Drain::at_once(), Duration::ZERO, false, half_a_second),
             (Drain::spread_over(WINDOW), WINDOW, true, 5 * SECOND),
             (Drain::spread_over(Duration::ZERO), Duration::ZERO, true, 5 * SECOND),

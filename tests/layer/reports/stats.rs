@@ -18,7 +18,7 @@ fn closed_for(now: &StatsSnapshot, reason: CloseReason) -> u64 {
 async fn numbers_add_up<K: Kind>() {
     let stats = Stats::new();
     let layer = SseLayer::new().stats(&stats);
-    let mut expected = [0; 7].map(|zero| (CloseReason::Ended, zero));
+    let mut expected = [0; 8].map(|zero| (CloseReason::Ended, zero));
     for (at, (reason, _)) in stats.snapshot().closed_by_reason().enumerate() {
         expected[at].0 = reason;
     }
@@ -59,7 +59,7 @@ fn every_reason_has_a_name_of_its_own_for_a_label() {
         assert!(name.bytes().all(|byte| byte.is_ascii_lowercase()), "{name}");
     }
     names.dedup();
-    assert_eq!(names.len(), 7);
+    assert_eq!(names.len(), 8);
 }
 
 #[test]

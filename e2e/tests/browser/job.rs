@@ -1,0 +1,94 @@
+//! The example `job` in a browser: progress, the end, late visitors, failed and unknown jobs.
+
+use std::{
+    net::SocketAddr,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    time::Duration,
+};
+
+use axum::middleware::map_response;
+use http::{Response, StatusCode};
+use tokio::net::TcpListener;
+use tower_sse::{Retry, SseLayer};
+
+use crate::{chromium::Chromium, service::ANY, tools::Tools};
+
+#[path = "../../../examples/job/main.rs"]
+#[allow(dead_code)]
+mod example;
+
+/// The number of answers by their status.
+#[derive(Clone, Default)]
+struct Answers {
+    streams: Arc<AtomicUsize>,
+    ended: Arc<AtomicUsize>,
+}
+
+async fn serve() -> (SocketAddr, Answers) {
+    let answers = Answers::default();
+    let counted = answers.clone();
+    let count = move |response: Response<axum::body::Body>| {
+        let counter = match response.status() {
+            StatusCode::OK if response.headers()["content-type"] == "text/event-stream" => {
+                Some(&counted.streams)
+            }
+            StatusCode::NO_CONTENT => Some(&counted.ended),
+            _ => None,
+        };
+        if let Some(counter) = counter {
+            counter.fetch_add(1, Relaxed);
+        }
+        std::future::ready(response)
+    };
+    let layer = SseLayer::new().retry(Retry::fixed(Duration::from_millis(50)));
+    let jobs = example::Jobs::new(Duration::from_millis(20));
+    let app = example::app(jobs, layer).layer(map_response(count));
+    let listener = TcpListener::bind(ANY).await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async { axum::serve(listener, app).await });
+    (address, answers)
+}
+
+const IS_CLOSED: &str = "$('connection').textContent === '(closed)'";
+
+#[tokio::test]
+async fn page_shows_the_progress_until_the_end_and_does_not_reconnect() {
+    let Some(tools) = Tools::find() else { return };
+    let (address, answers) = serve().await;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{address}/")).await;
+    browser.click("#start").await;
+    browser.until(IS_CLOSED).await;
+    let received = browser.until("received").await;
+    let received: Vec<String> = serde_json::from_value(received).unwrap();
+    assert_eq!(received.last().unwrap(), "done: the result");
+    // The first events may precede the stream.
+    let steps: Vec<_> = (0..100).step_by(10).map(|percent| format!("{percent} %")).collect();
+    assert!(steps.ends_with(&received[..received.len() - 1]), "{received:?}");
+    assert_eq!((answers.streams.load(Relaxed), answers.ended.load(Relaxed)), (1, 1));
+
+    // A late visitor.
+    browser.open(&format!("http://{address}/?job=1")).await;
+    browser.until(IS_CLOSED).await;
+    assert_eq!(browser.until("received").await, serde_json::json!(["done: the result"]));
+    assert_eq!((answers.streams.load(Relaxed), answers.ended.load(Relaxed)), (2, 2));
+}
+
+#[tokio::test]
+async fn page_shows_failed_and_unknown_jobs() {
+    let Some(tools) = Tools::find() else { return };
+    let (address, answers) = serve().await;
+    let browser = Chromium::start(&tools).await;
+    browser.open(&format!("http://{address}/")).await;
+    browser.click("#fail").await;
+    browser.until(IS_CLOSED).await;
+    browser.until("received.at(-1) === 'failed: no more paper'").await;
+    assert_eq!((answers.streams.load(Relaxed), answers.ended.load(Relaxed)), (1, 1));
+    browser.open(&format!("http://{address}/?job=99")).await;
+    browser.until(IS_CLOSED).await;
+    browser.until("received.length === 0").await;
+    assert_eq!((answers.streams.load(Relaxed), answers.ended.load(Relaxed)), (1, 1));
+}

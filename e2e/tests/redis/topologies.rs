@@ -1,0 +1,90 @@
+//! More than one server: a cluster whose stream moves, and Sentinel behind a name that changes.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    PATIENCE,
+    cluster::Cluster,
+    load::load_until,
+    proxy::Proxy,
+    record::{Loss, Verdict},
+    sentinel::{Name, Sentinel},
+    server::Server,
+};
+
+#[tokio::test]
+async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    // Each process knows only one of the servers, and one of them has the stream at times.
+    let owner = cluster.owner;
+    let brokers = [1, 2].map(|other| cluster.nodes[(owner + other) % 3].broker());
+    let moves = async {
+        for other in [1, 2, 0] {
+            sleep(Duration::from_millis(300)).await;
+            cluster.move_stream((owner + other) % 3).await;
+        }
+        Vec::new()
+    };
+    let verdict = load_until(moves, brokers, None).await;
+    println!("stream that moves in a cluster: {verdict}");
+    verdict.assert_faultless();
+    assert_eq!(verdict.gaps, 0, "{verdict}");
+}
+
+#[tokio::test]
+async fn server_that_dies_is_replaced_by_sentinel_without_a_silent_loss() {
+    let Some(verdict) = sentinel(true).await else { return };
+    verdict.assert_faultless();
+}
+
+/// The server runs on, and takes events until the name is of the other one.
+#[tokio::test]
+async fn server_that_sentinel_demotes_loses_nothing_in_silence() {
+    let Some(verdict) = sentinel(false).await else { return };
+    verdict.assert_faultless();
+}
+
+/// Loads two processes that know a name only, while the server behind it dies or is replaced.
+async fn sentinel(dies: bool) -> Option<Verdict> {
+    let mut server = Server::start().await?;
+    let replica = Server::start().await?;
+    let _: String = server.command("CONFIG SET repl-diskless-sync-delay 0").await;
+    let _: String = replica.command(&format!("REPLICAOF 127.0.0.1 {}", server.port())).await;
+    until(async || {
+        replica.command::<String>("INFO replication").await.contains("master_link_status:up")
+    })
+    .await;
+    let sentinel = Arc::new(Sentinel::start(&server));
+    until(async || sentinel.knows_replica().await).await;
+
+    let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
+    proxies[1].delay(Duration::from_millis(50));
+    let brokers = [proxies[0].broker(), proxies[1].broker()];
+    let _name = Name::follow(Arc::clone(&sentinel), proxies.into(), server.port());
+    let replace = async {
+        sleep(Duration::from_millis(300)).await;
+        let began = server.now().await;
+        if dies {
+            server.kill();
+        } else {
+            until(async || sentinel.fail_over().await).await;
+        }
+        until(async || sentinel.primary().await == Some(replica.port())).await;
+        // Connections to the old server are cut within this time.
+        sleep(Duration::from_millis(200)).await;
+        vec![Loss::between(began, replica.now().await)]
+    };
+    let verdict = load_until(replace, brokers, None).await;
+    println!("Sentinel, server that {}: {verdict}", if dies { "dies" } else { "is demoted" });
+    Some(verdict)
+}
+
+async fn until(mut condition: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "not in time");
+        sleep(Duration::from_millis(10)).await;
+    }
+}

@@ -1,0 +1,181 @@
+use std::{net::SocketAddr, time::Duration};
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt, Empty};
+use hyper::{body::Incoming, client::conn::http1};
+use hyper_util::rt::TokioIo;
+use tokio::{
+    net::TcpStream,
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
+use tower_sse::Decoder;
+
+use crate::{PATIENCE, app::DONE};
+
+/// How long a client waits before it repeats a request that was refused.
+const PAUSE: Duration = Duration::from_millis(50);
+
+/// How long one connection can last at most.
+const LONGEST: Duration = Duration::from_secs(40);
+
+/// A client of one run, which reads it over any number of connections.
+#[derive(Debug)]
+pub(crate) struct Client {
+    path: String,
+    /// The numbers of the events, in the order in which they came.
+    pub(crate) numbers: Vec<u64>,
+    pub(crate) last: Option<String>,
+    /// How often the client has connected.
+    pub(crate) connections: usize,
+}
+
+/// The end of one connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closed {
+    /// After the terminator.
+    Complete,
+    /// Cleanly, without the terminator.
+    Clean,
+    /// With an error.
+    Failed,
+    /// By the client, after the bytes that it wanted.
+    Cut,
+    /// The answer was none.
+    Status(StatusCode),
+    /// There was no answer.
+    Unreachable,
+}
+
+impl Client {
+    pub(crate) fn new(path: impl Into<String>) -> Self {
+        Self { path: path.into(), numbers: Vec::new(), last: None, connections: 0 }
+    }
+
+    /// Returns a client of a turn, which any process starts.
+    pub(crate) fn of_turn(name: &str, events: u64, gap: u64) -> Self {
+        Self::new(format!("/turn/{name}?events={events}&gap={gap}"))
+    }
+
+    /// Posts once, and reads until the end, or for up to `bytes` bytes.
+    pub(crate) async fn post(&mut self, to: SocketAddr, bytes: usize) -> Closed {
+        self.connect(Method::POST, to, bytes).await
+    }
+
+    pub(crate) async fn connect(&mut self, method: Method, to: SocketAddr, bytes: usize) -> Closed {
+        self.connections += 1;
+        let Some((body, _connection)) = self.open(method, to).await else {
+            return Closed::Unreachable;
+        };
+        match body {
+            Ok(body) => self.read(body, bytes).await,
+            Err(status) => Closed::Status(status),
+        }
+    }
+
+    async fn open(
+        &mut self,
+        method: Method,
+        to: SocketAddr,
+    ) -> Option<(Result<Incoming, StatusCode>, AbortOnDrop)> {
+        let stream = TcpStream::connect(to).await.ok()?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
+        let connection = AbortOnDrop(tokio::spawn(async move { _ = connection.await }));
+        let mut request =
+            Request::builder().method(method).uri(&self.path).header("host", "localhost");
+        if let Some(last) = &self.last {
+            request = request.header("last-event-id", last);
+        }
+        let request = request.body(Empty::<Bytes>::new()).unwrap();
+        let response = sender.send_request(request).await.ok()?;
+        let status = response.status();
+        let body = response.into_body();
+        Some((if status == StatusCode::OK { Ok(body) } else { Err(status) }, connection))
+    }
+
+    async fn read(&mut self, mut body: Incoming, mut bytes: usize) -> Closed {
+        let deadline = Instant::now() + LONGEST;
+        let mut decoder = Decoder::new();
+        let mut is_complete = false;
+        loop {
+            // Heartbeats keep a connection alive whose run is forgotten.
+            assert!(Instant::now() < deadline, "no end: {:?}", self.last);
+            let frame = timeout(PATIENCE, body.frame()).await;
+            let frame = frame.unwrap_or_else(|_| panic!("a frame in time: {self:?}"));
+            let mut data = match frame {
+                None if is_complete => return Closed::Complete,
+                None => return Closed::Clean,
+                Some(Err(_)) => return Closed::Failed,
+                Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            };
+            let is_cut = data.len() >= bytes;
+            data.truncate(bytes);
+            bytes -= data.len();
+            while let Some(message) = decoder.decode(&mut data).unwrap() {
+                if message.data == DONE {
+                    is_complete = true;
+                } else {
+                    self.numbers.push(message.data.parse().unwrap());
+                    self.last = Some(message.last_event_id.to_string());
+                }
+            }
+            if is_cut {
+                return if is_complete { Closed::Complete } else { Closed::Cut };
+            }
+        }
+    }
+
+    /// Reads the whole answer from any of these processes, over connections that are cut after at
+    /// most `bytes` bytes each.
+    pub(crate) async fn read_all(&mut self, from: &[SocketAddr], bytes: usize, cuts: usize) {
+        let deadline = Instant::now() + 3 * PATIENCE;
+        loop {
+            assert!(Instant::now() < deadline, "too late: {self:?}");
+            let is_cut = self.connections < cuts;
+            let bytes = if is_cut { fastrand::usize(1..=bytes) } else { usize::MAX };
+            let to = from[fastrand::usize(..from.len())];
+            match self.post(to, bytes).await {
+                Closed::Complete => return,
+                Closed::Clean | Closed::Failed | Closed::Cut => {}
+                Closed::Status(StatusCode::SERVICE_UNAVAILABLE) | Closed::Unreachable => {
+                    sleep(PAUSE).await;
+                }
+                // Its end came before it was cut.
+                Closed::Status(StatusCode::NO_CONTENT) => return,
+                Closed::Status(status) => panic!("{status}: {self:?}"),
+            }
+        }
+    }
+
+    /// Asserts that every event came once, and in order.
+    pub(crate) fn assert_whole(&self, events: u64) {
+        let is_whole = self.numbers.iter().copied().eq(1..=events);
+        assert!(is_whole, "{} events: {self:?}", self.numbers.len());
+    }
+
+    /// Asserts that no event is missing between the first and the last.
+    pub(crate) fn assert_no_hole(&self) {
+        let count = self.numbers.len() as u64;
+        assert!(self.numbers.iter().copied().eq(1..=count), "{self:?}");
+    }
+}
+
+/// Sends a request, and returns the status.
+pub(crate) async fn send(method: Method, to: SocketAddr, path: &str) -> Option<StatusCode> {
+    let mut client = Client::new(path);
+    match client.connect(method, to, 1).await {
+        Closed::Status(status) => Some(status),
+        Closed::Unreachable => None,
+        _ => Some(StatusCode::OK),
+    }
+}
+
+/// Closes a connection at once when it is dropped.
+struct AbortOnDrop(JoinHandle<()>);
+
+impl Drop for AbortOnDrop {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}

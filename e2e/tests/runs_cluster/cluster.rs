@@ -1,0 +1,58 @@
+use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
+
+use crate::{process::Process, server::Server, wire::Wire};
+
+/// The number of processes.
+pub(crate) const PROCESSES: usize = 3;
+/// A short lease, so that tests of a death take seconds.
+pub(crate) const LEASE: Duration = Duration::from_secs(3);
+/// How long a run of a dead process lasts at most: the lease, the grace period, and one check.
+pub(crate) const DEATH: Duration = Duration::from_millis(3_000 + 1_500 + 750);
+/// The grace of a shutdown.
+const GRACE: Duration = Duration::from_secs(2);
+
+/// Three processes that share their runs over one Redis server.
+pub(crate) struct Cluster {
+    pub(crate) redis: Server,
+    pub(crate) wires: Vec<Wire>,
+    pub(crate) processes: Vec<Process>,
+    calls: PathBuf,
+    lease: Duration,
+}
+
+impl Cluster {
+    /// Starts a cluster. Returns `None` if `redis-server` is not installed.
+    pub(crate) async fn start() -> Option<Self> {
+        Self::start_on(Server::start().await?, LEASE).await
+    }
+
+    pub(crate) async fn start_on(redis: Server, lease: Duration) -> Option<Self> {
+        let calls = redis.directory().join("calls");
+        fs::create_dir_all(&calls).unwrap();
+        let mut cluster = Self { redis, wires: vec![], processes: vec![], calls, lease };
+        for _ in 0..PROCESSES {
+            cluster.wires.push(Wire::start(cluster.redis.port()).await);
+            let process = cluster.new_process(cluster.wires.len() - 1).await;
+            cluster.processes.push(process);
+        }
+        Some(cluster)
+    }
+
+    async fn new_process(&self, at: usize) -> Process {
+        let url = format!("redis://{}/", self.wires[at].address);
+        Process::start(&url, self.lease, GRACE, &self.calls).await
+    }
+
+    pub(crate) fn address(&self, at: usize) -> SocketAddr {
+        self.processes[at].address
+    }
+
+    pub(crate) fn addresses(&self) -> Vec<SocketAddr> {
+        self.processes.iter().map(|process| process.address).collect()
+    }
+
+    /// Returns how often a name's answer was called for.
+    pub(crate) fn calls(&self, name: &str) -> usize {
+        fs::read(self.calls.join(name)).map_or(0, |calls| calls.len() / "call\n".len())
+    }
+}

@@ -1,0 +1,148 @@
+//! What runs cost Redis, by the processor time of its process.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    client::{Client, Closed},
+    cluster::Cluster,
+    server::Server,
+};
+
+/// The default lease.
+const LEASE: Duration = Duration::from_secs(8);
+/// The time over which the processor time is taken.
+const SPAN: Duration = Duration::from_secs(12);
+const EVENTS_PER_SECOND: u64 = 50;
+const RUNS: usize = 60;
+
+async fn default_cluster() -> Option<Cluster> {
+    Cluster::start_on(Server::start().await?, LEASE).await
+}
+
+/// What Redis needs over [`SPAN`].
+#[derive(Clone, Copy, Debug)]
+struct Used {
+    /// The time from the start to the end of each command. It includes that of other processes
+    /// which take the processor meanwhile.
+    commands: Duration,
+    /// The processor time of the whole process, with its sockets.
+    process: Duration,
+}
+
+impl Used {
+    /// Returns the one that a busy machine has disturbed less.
+    fn least(self) -> Duration {
+        self.commands.min(self.process)
+    }
+}
+
+async fn used_time(cluster: &Cluster) -> Used {
+    let _: String = cluster.redis.command("CONFIG RESETSTAT").await;
+    let process = processor_time(cluster).await;
+    let stats = cluster.redis.command::<String>("INFO commandstats").await;
+    let time = |line: &str| {
+        let time = line.split_once("usec=")?.1.split(',').next()?;
+        // The commands of scripts count by themselves too.
+        let is_counted = ["evalsha", "xadd", "publish", "xtrim", "xrange"];
+        let name = line.strip_prefix("cmdstat_")?.split(':').next()?;
+        is_counted.contains(&name).then(|| time.parse::<u64>().ok()).flatten()
+    };
+    Used { commands: Duration::from_micros(stats.lines().filter_map(time).sum()), process }
+}
+
+async fn processor_time(cluster: &Cluster) -> Duration {
+    let used = async || {
+        let info = cluster.redis.command::<String>("INFO cpu").await;
+        let field = |name: &str| {
+            let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+            line.trim().parse::<f64>().unwrap()
+        };
+        field("used_cpu_sys:") + field("used_cpu_user:")
+    };
+    let before = used().await;
+    sleep(SPAN).await;
+    Duration::from_secs_f64(used().await - before)
+}
+
+/// Starts runs at the first process. Their clients leave at once.
+async fn start_runs(cluster: &Cluster, count: usize, gap: u64) {
+    let first = cluster.address(0);
+    for runs in (0..count).collect::<Vec<_>>().chunks(200) {
+        let started = runs.iter().map(async |run| {
+            let mut client = Client::of_turn(&format!("cost-{run}"), 1_000_000, gap);
+            // The layer's first heartbeat comes without any event.
+            assert_eq!(client.post(first, 1).await, Closed::Cut);
+        });
+        _ = join_all(started).await;
+    }
+}
+
+fn microseconds_per_event(used: Duration) -> f64 {
+    let events = RUNS as u64 * EVENTS_PER_SECOND * SPAN.as_secs();
+    used.as_secs_f64() * 1e6 / events as f64
+}
+
+fn per_event(used: Used) -> String {
+    let (commands, process) =
+        (microseconds_per_event(used.commands), microseconds_per_event(used.process));
+    format!("{commands:.2} us of Redis in commands, {process:.2} us in total")
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn redis_time_of_an_event() {
+    let Some(cluster) = default_cluster().await else { return };
+    start_runs(&cluster, RUNS, 1_000 / EVENTS_PER_SECOND).await;
+    let unwatched = used_time(&cluster).await;
+    println!("not watched elsewhere, an event: {}", per_event(unwatched));
+    let watch = |run: usize, to: SocketAddr| {
+        tokio::spawn(async move {
+            let mut client = Client::of_turn(&format!("cost-{run}"), 1_000_000, 20);
+            _ = client.post(to, usize::MAX).await;
+        })
+    };
+    let clients: Vec<_> = (0..RUNS).map(|run| watch(run, cluster.address(1))).collect();
+    sleep(Duration::from_secs(1)).await;
+    let watched = used_time(&cluster).await;
+    println!("watched in one other process, an event: {}", per_event(watched));
+    clients.iter().for_each(tokio::task::JoinHandle::abort);
+    assert!(microseconds_per_event(unwatched.least()) <= 1.5);
+    assert!(microseconds_per_event(watched.least()) <= 8.0);
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn redis_time_of_quiet_runs() {
+    const QUIET: usize = 10_000;
+    let Some(cluster) = default_cluster().await else { return };
+    start_runs(&cluster, QUIET, 600_000).await;
+    sleep(LEASE).await;
+    let used = used_time(&cluster).await;
+    let share = |time: Duration| time.as_secs_f64() / SPAN.as_secs_f64() * 100.0;
+    let (commands, process) = (share(used.commands), share(used.process));
+    println!("{QUIET} quiet runs: {commands:.1} % of a core in commands, {process:.1} % in total");
+    assert!(share(used.least()) <= 6.0, "{used:?}");
+}
+
+/// A request with a key costs one round trip more than without Redis.
+#[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn latency_of_requests_and_of_events() {
+    let Some(cluster) = default_cluster().await else { return };
+    let mut first = Client::of_turn("cost-0", 1_000_000, 20);
+    assert_eq!(first.post(cluster.address(0), 200).await, Closed::Cut);
+    for (at, name) in [(0, "its owner"), (1, "another process")] {
+        let mut times = Vec::new();
+        for _ in 0..200 {
+            let mut client = Client::of_turn("cost-0", 1_000_000, 20);
+            let started = Instant::now();
+            assert_eq!(client.post(cluster.address(at), 1).await, Closed::Cut);
+            times.push(started.elapsed());
+        }
+        times.sort();
+        println!("attaching at {name}: {:?} median, {:?} 99 %", times[100], times[197]);
+    }
+}

@@ -1,0 +1,109 @@
+//! Processes that die, or are stopped for longer than their leases.
+
+use std::{net::SocketAddr, time::Duration};
+
+use futures_util::future::join_all;
+use nix::sys::signal::Signal;
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep},
+};
+
+use crate::{
+    client::{Client, Closed},
+    cluster::{Cluster, DEATH},
+};
+
+/// How long a client takes to notice in addition, on a busy machine.
+const SLACK: Duration = Duration::from_secs(2);
+
+/// Reads in a task, and returns how and when the connection ended.
+fn reading(mut client: Client, to: SocketAddr) -> JoinHandle<(Client, Closed, Instant)> {
+    tokio::spawn(async move {
+        let closed = client.post(to, usize::MAX).await;
+        (client, closed, Instant::now())
+    })
+}
+
+/// Starts a run at the first process, and lets `count` clients read it at the others.
+async fn watched_run(
+    cluster: &Cluster,
+    name: &str,
+    count: usize,
+) -> Vec<JoinHandle<(Client, Closed, Instant)>> {
+    let mut first = Client::of_turn(name, 1_000_000, 5);
+    assert_eq!(first.post(cluster.address(0), 200).await, Closed::Cut);
+    let read =
+        |at: usize| reading(Client::of_turn(name, 1_000_000, 5), cluster.address(1 + at % 2));
+    let clients = (0..count).map(read).collect();
+    sleep(Duration::from_millis(500)).await;
+    clients
+}
+
+#[tokio::test]
+async fn every_client_of_a_dead_process_is_told_and_one_request_starts_again() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let clients = watched_run(&cluster, "dead", 20).await;
+    cluster.processes[0].kill().await;
+    let died = Instant::now();
+    for client in join_all(clients).await {
+        let (client, closed, at) = client.unwrap();
+        assert_eq!(closed, Closed::Failed, "{client:?}");
+        client.assert_no_hole();
+        assert!(!client.numbers.is_empty());
+        assert!(at - died < DEATH + SLACK, "{:?}", at - died);
+    }
+    let repeated = (0..20).map(async |at| {
+        let mut client = Client::of_turn("dead", 20, 5);
+        client.read_all(&[cluster.address(1 + at % 2)], usize::MAX, 0).await;
+        client.assert_whole(20);
+    });
+    _ = join_all(repeated).await;
+    assert_eq!(cluster.calls("dead"), 2);
+}
+
+/// Nobody watches, so only the next request notices.
+#[tokio::test]
+async fn request_after_an_unwatched_death_starts_the_run_once() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let mut first = Client::of_turn("lonely", 1_000_000, 5);
+    assert_eq!(first.post(cluster.address(0), 200).await, Closed::Cut);
+    cluster.processes[0].kill().await;
+    sleep(DEATH).await;
+    let repeated = (0..10).map(async |at| {
+        let mut client = Client::of_turn("lonely", 20, 5);
+        client.read_all(&[cluster.address(1 + at % 2)], usize::MAX, 0).await;
+        client.assert_whole(20);
+    });
+    _ = join_all(repeated).await;
+    assert_eq!(cluster.calls("lonely"), 2);
+}
+
+/// The process that comes back may not add to the run that others have declared dead.
+#[tokio::test]
+async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let at_owner = reading(Client::of_turn("paused", 1_000_000, 5), cluster.address(0));
+    let clients = watched_run(&cluster, "paused", 4).await;
+    cluster.processes[0].signal(Signal::SIGSTOP);
+    let stopped = Instant::now();
+    for client in join_all(clients).await {
+        let (client, closed, at) = client.unwrap();
+        assert_eq!(closed, Closed::Failed, "{client:?}");
+        assert!(at - stopped < DEATH + SLACK, "{:?}", at - stopped);
+    }
+    let mut second = Client::of_turn("paused", 40, 5);
+    second.read_all(&[cluster.address(1)], usize::MAX, 0).await;
+    second.assert_whole(40);
+    cluster.processes[0].signal(Signal::SIGCONT);
+    let continued = Instant::now();
+    let (client, closed, at) = at_owner.await.unwrap();
+    assert_eq!(closed, Closed::Failed, "{client:?}");
+    println!("fenced after {:?}", at - continued);
+    assert!(at - continued < Duration::from_secs(1), "{:?}", at - continued);
+    client.assert_no_hole();
+    let mut late = Client::of_turn("paused", 40, 5);
+    assert_eq!(late.post(cluster.address(0), usize::MAX).await, Closed::Complete);
+    late.assert_whole(40);
+    assert_eq!(cluster.calls("paused"), 2);
+}

@@ -1,0 +1,62 @@
+//! Processes that shut down while others serve.
+
+use std::time::Duration;
+
+use nix::sys::signal::Signal;
+use tokio::time::Instant;
+
+use crate::{
+    client::{Client, Closed},
+    cluster::Cluster,
+};
+
+#[tokio::test]
+async fn shutdown_of_another_process_loses_nothing() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let mut client = Client::of_turn("kept", 400, 5);
+    assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
+    let addresses = cluster.addresses();
+    let reading = tokio::spawn(async move {
+        client.read_all(&addresses[1..], 200, 4).await;
+        client
+    });
+    cluster.processes[1].signal(Signal::SIGTERM);
+    cluster.processes[1].exited().await;
+    reading.await.unwrap().assert_whole(400);
+    assert_eq!(cluster.calls("kept"), 1);
+}
+
+#[tokio::test]
+async fn answer_that_ends_within_the_grace_is_whole_and_stays_readable() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let mut client = Client::of_turn("finished", 200, 5);
+    assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
+    cluster.processes[0].signal(Signal::SIGTERM);
+    client.read_all(&[cluster.address(1), cluster.address(2)], usize::MAX, 0).await;
+    client.assert_whole(200);
+    cluster.processes[0].exited().await;
+    let mut late = Client::of_turn("finished", 200, 5);
+    assert_eq!(late.post(cluster.address(2), usize::MAX).await, Closed::Complete);
+    late.assert_whole(200);
+    assert_eq!(cluster.calls("finished"), 1);
+}
+
+/// Clients elsewhere are told at the end of the grace, and not only after the lease.
+#[tokio::test]
+async fn answer_that_does_not_end_within_the_grace_is_interrupted_everywhere() {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let mut client = Client::of_turn("endless", 1_000_000, 5);
+    assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
+    cluster.processes[0].signal(Signal::SIGTERM);
+    let terminated = Instant::now();
+    assert_eq!(client.post(cluster.address(1), usize::MAX).await, Closed::Failed);
+    let told = terminated.elapsed();
+    println!("told after {told:?}");
+    assert!(told < Duration::from_millis(2_800), "{told:?}");
+    client.assert_no_hole();
+    cluster.processes[0].exited().await;
+    let mut again = Client::of_turn("endless", 20, 5);
+    again.read_all(&[cluster.address(1), cluster.address(2)], usize::MAX, 0).await;
+    again.assert_whole(20);
+    assert_eq!(cluster.calls("endless"), 2);
+}

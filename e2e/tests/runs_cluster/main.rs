@@ -1,0 +1,25 @@
+//! Runs of several processes over a real Redis server, with clients that reconnect to any of them.
+//!
+//! Each test has a quick form. `.ci/slow runs-cluster` runs the whole ones, which are ignored by
+//! default.
+
+mod app;
+mod claims;
+mod client;
+mod cluster;
+mod cost;
+mod deaths;
+mod deploys;
+mod partitions;
+mod process;
+mod redis_faults;
+#[path = "../redis/server.rs"]
+#[allow(dead_code)]
+mod server;
+mod stops;
+mod storm;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+mod wire;
+
+use support::PATIENCE;

@@ -1,0 +1,153 @@
+//! Redis that is killed, stalls, forgets, or closes connections, while runs are read everywhere.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use nix::sys::signal::Signal;
+use tokio::time::sleep;
+
+use crate::{
+    client::Client,
+    cluster::{Cluster, LEASE},
+    server::{Data, Server},
+};
+
+const EVENTS: u64 = 600;
+const GAP: u64 = 10;
+
+/// Reads runs of all processes by a client at each, while `fault` happens.
+async fn nothing_is_lost_while(
+    mut cluster: Cluster,
+    runs: usize,
+    fault: impl AsyncFnOnce(&mut Cluster),
+) {
+    let addresses = cluster.addresses();
+    let clients: Vec<_> = (0..runs * addresses.len())
+        .map(|at| {
+            let (run, at) = (at / addresses.len(), at % addresses.len());
+            let owner = addresses[run % addresses.len()];
+            let (address, all) = (addresses[at], addresses.clone());
+            tokio::spawn(async move {
+                let mut client = Client::of_turn(&format!("fault-{run}"), EVENTS, GAP);
+                // The owner's client starts the run.
+                if address != owner {
+                    sleep(Duration::from_millis(300)).await;
+                }
+                let closed = client.post(address, usize::MAX).await;
+                if closed != crate::client::Closed::Complete {
+                    client.read_all(&all, usize::MAX, 0).await;
+                }
+                client
+            })
+        })
+        .collect();
+    sleep(Duration::from_secs(1)).await;
+    fault(&mut cluster).await;
+    for client in join_all(clients).await {
+        client.unwrap().assert_whole(EVENTS);
+    }
+    for run in 0..runs {
+        assert_eq!(cluster.calls(&format!("fault-{run}")), 1, "{run}");
+    }
+}
+
+#[tokio::test]
+async fn killed_and_empty() {
+    let Some(cluster) = Cluster::start().await else { return };
+    nothing_is_lost_while(cluster, 6, async |cluster| {
+        cluster.redis.kill();
+        cluster.redis.restart().await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn killed_and_back_with_an_older_state() {
+    let Some(redis) = Server::start_durable().await else { return };
+    let Some(cluster) = Cluster::start_on(redis, LEASE).await else { return };
+    nothing_is_lost_while(cluster, 6, async |cluster| {
+        cluster.redis.take_snapshot();
+        sleep(Duration::from_secs(1)).await;
+        cluster.redis.kill();
+        cluster.redis.restart_with(Data::Snapshot).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn stalled_for_as_long_as_a_lease() {
+    let Some(cluster) = Cluster::start().await else { return };
+    nothing_is_lost_while(cluster, 6, async |cluster| {
+        cluster.redis.signal(Signal::SIGSTOP);
+        sleep(LEASE).await;
+        cluster.redis.signal(Signal::SIGCONT);
+    })
+    .await;
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn away_for_longer_than_two_leases() {
+    let Some(redis) = Server::start_durable().await else { return };
+    let Some(cluster) = Cluster::start_on(redis, LEASE).await else { return };
+    nothing_is_lost_while(cluster, 6, async |cluster| {
+        cluster.redis.kill();
+        sleep(Duration::from_secs(8)).await;
+        cluster.redis.restart_with(Data::All).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn flushed() {
+    let Some(cluster) = Cluster::start().await else { return };
+    nothing_is_lost_while(cluster, 6, async |cluster| {
+        let _: String = cluster.redis.command("FLUSHALL").await;
+    })
+    .await;
+}
+
+/// Deletes the keys that match.
+async fn delete(cluster: &Cluster, are_streams: bool) {
+    let keys: Vec<String> = cluster.redis.command("KEYS app:run:*").await;
+    for key in keys.iter().filter(|key| key.ends_with('}') != are_streams) {
+        _ = cluster.redis.command::<u32>(&format!("DEL {key}")).await;
+    }
+}
+
+#[tokio::test]
+async fn streams_deleted() {
+    let Some(cluster) = Cluster::start().await else { return };
+    nothing_is_lost_while(cluster, 6, async |cluster| delete(cluster, true).await).await;
+}
+
+#[tokio::test]
+async fn claims_deleted() {
+    let Some(cluster) = Cluster::start().await else { return };
+    nothing_is_lost_while(cluster, 6, async |cluster| delete(cluster, false).await).await;
+}
+
+#[tokio::test]
+async fn connections_closed_again_and_again() {
+    let Some(cluster) = Cluster::start().await else { return };
+    nothing_is_lost_while(cluster, 6, async |cluster| {
+        for kind in ["pubsub", "normal"].into_iter().cycle().take(10) {
+            let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
+            _ = cluster.redis.command::<u32>(&kill).await;
+            sleep(Duration::from_millis(200)).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn scripts_flushed() {
+    let Some(cluster) = Cluster::start().await else { return };
+    nothing_is_lost_while(cluster, 6, async |cluster| {
+        for _ in 0..5 {
+            let _: String = cluster.redis.command("SCRIPT FLUSH").await;
+            sleep(Duration::from_millis(300)).await;
+        }
+    })
+    .await;
+}

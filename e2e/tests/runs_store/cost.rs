@@ -1,0 +1,43 @@
+//! The time that Redis spends in scripts.
+
+use crate::store::{Store, Sync};
+
+/// The number of renewals over which the time is averaged.
+const CALLS: usize = 200;
+/// The maximum of the average time of a renewal, in microseconds.
+const MAX_MICROSECONDS: f64 = 30.0;
+
+/// Each script looks at the last entry. Behind a large batch, it finds an empty one.
+#[tokio::test]
+async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
+    let Some(mut store) = Store::start().await else { return };
+    let mut event = 0;
+    store.begin("a1", "p").await;
+    for size in [100, 4 << 10, 64 << 10, 1 << 20, 8 << 20] {
+        event += 1;
+        _ = store.append_bytes("a1", event, event, &"x".repeat(size)).await.unwrap();
+        if size > 4 << 10 {
+            store.add_marker("a1", event).await;
+        }
+        // Another process can take the processor in the middle of a call, so the best counts.
+        let mut best = f64::MAX;
+        for _ in 0..5 {
+            best = best.min(microseconds_of_a_renewal(&mut store, event).await);
+        }
+        println!("renewal behind {size} bytes: {best:.1} us");
+        assert!(best <= MAX_MICROSECONDS, "behind {size} bytes: {best:.1} us");
+    }
+}
+
+/// Sends the renewals in one pipeline, as the exporter does.
+async fn microseconds_of_a_renewal(store: &mut Store, newest: u64) -> f64 {
+    let _: String = store.server.command("CONFIG RESETSTAT").await;
+    let sync = Sync { head: "head", ..Sync::default() };
+    for reply in store.sync_often("a1", "p", sync, CALLS).await {
+        assert!(reply.starts_with(&format!("ok {newest} ")), "{reply}");
+    }
+    let stats: String = store.server.command("INFO commandstats").await;
+    let line = stats.lines().find(|line| line.starts_with("cmdstat_evalsha:")).unwrap();
+    let total = line.split_once("usec=").unwrap().1.split(',').next().unwrap();
+    total.parse::<f64>().unwrap() / CALLS as f64
+}

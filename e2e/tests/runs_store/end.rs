@@ -1,0 +1,111 @@
+//! Each way in which a run ends.
+
+use crate::store::{END_ID, Store, Sync, channel};
+
+const HEAD: Sync<'static> = Sync { entries: None, restores: false, head: "head" };
+
+#[tokio::test]
+async fn owner_ends_its_run_only_if_redis_has_exactly_all_events() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    _ = store.append("a1", 1, 2).await.unwrap();
+    assert_eq!(store.complete("a1", "p", 3).await, "behind 2");
+    assert_eq!(store.complete("a1", "p", 1).await, "behind 2");
+    let end = async |store: &mut Store, entries| {
+        store.end_with("a1", "p", "own", "completed", 2, Some(entries)).await
+    };
+    assert_eq!(end(&mut store, 3).await, "behind 0", "an entry is missing");
+    assert_eq!(end(&mut store, 2).await, "ended completed");
+    assert_eq!(store.ids("a1").await, ["0-1", "2-0", END_ID]);
+    assert_eq!(end(&mut store, 2).await, "ended completed", "the reply was lost");
+    assert_eq!(store.ended_at, 2);
+    assert_eq!(store.end("a1", "q", "cancel").await, "over completed");
+}
+
+#[tokio::test]
+async fn owner_without_all_events_ends_its_run_as_interrupted() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    _ = store.append("a1", 1, 2).await.unwrap();
+    let reply = store.end_with("a1", "p", "lost", "completed", 9, None).await;
+    assert_eq!(reply, "ended interrupted", "never completed");
+    assert_eq!(store.ended_at, 2);
+    assert_eq!(store.look().await, "ended a1 p interrupted");
+}
+
+#[tokio::test]
+async fn only_a_call_without_an_answer_can_be_voided() {
+    let Some(mut store) = Store::start().await else { return };
+    assert_eq!(store.claim("a1", "p").await, "new");
+    let mut pushes = store.subscribe(&channel("a1")).await;
+    assert_eq!(store.end("a1", "p", "void").await, "ended void");
+    assert_eq!(store.end("a1", "p", "void").await, "ended void", "the reply was lost");
+    assert_eq!(pushes.next().await, "v");
+    store.begin("a2", "p").await;
+    assert_eq!(store.end("a2", "p", "void").await, "running");
+}
+
+#[tokio::test]
+async fn any_process_can_cancel_and_the_owner_is_told() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    _ = store.append("a1", 1, 2).await.unwrap();
+    let mut hints = store.subscribe("app:run:ctl@0:p").await;
+    let mut pushes = store.subscribe(&channel("a1")).await;
+    assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
+    assert_eq!((hints.next().await, pushes.next().await), ("a1".into(), "e2 cancelled ".into()));
+    assert_eq!(store.sync("a1", "p", HEAD).await, "over cancelled");
+    assert_eq!(store.complete("a1", "p", 2).await, "over cancelled");
+}
+
+#[tokio::test]
+async fn only_a_dead_owner_is_buried() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    assert_eq!(store.end("a1", "q", "bury").await, "live running 0");
+    store.expire_lease(10_000).await;
+    assert_eq!(store.end("a1", "q", "bury").await, "late running 1500");
+    store.seen_late(3_000, 1_000).await;
+    assert_eq!(store.end("a1", "q", "bury").await, "ended interrupted");
+    assert_eq!(store.sync("a1", "p", HEAD).await, "over interrupted");
+}
+
+#[tokio::test]
+async fn unknown_claim_is_released_only_by_its_process() {
+    let Some(mut store) = Store::start().await else { return };
+    assert_eq!(store.claim("a1", "p").await, "new");
+    assert_eq!(store.end("a1", "q", "orphan").await, "other");
+    assert_eq!(store.end("a1", "p", "orphan").await, "ended interrupted");
+    assert_eq!(store.claim("a2", "q").await, "new");
+    assert_eq!(store.end("a1", "p", "orphan").await, "other", "another run has the key");
+}
+
+#[tokio::test]
+async fn forgotten_run_leaves_nothing() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    assert_eq!(store.end("a1", "p", "forget").await, "running");
+    assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
+    assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
+    assert_eq!(store.command(&["DBSIZE"]).await, "0");
+    assert_eq!(store.look().await, "free");
+}
+
+#[tokio::test]
+async fn run_whose_key_has_another_run_is_forgotten_alone() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    assert_eq!(store.replace("a1", "a2", "q").await, "new");
+    assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
+    assert_eq!(store.look().await, "live a2 q starting 0");
+    assert_eq!(store.command(&["DBSIZE"]).await, "1");
+}
+
+#[tokio::test]
+async fn run_without_a_claim_is_gone() {
+    let Some(mut store) = Store::start().await else { return };
+    for mode in ["own", "lost", "void", "orphan", "cancel", "bury"] {
+        assert_eq!(store.end("a1", "p", mode).await, "gone", "{mode}");
+    }
+    assert_eq!(store.command(&["DBSIZE"]).await, "0");
+}

@@ -1,0 +1,19 @@
+//! The scripts of runs of several processes, against a real Redis server.
+
+mod check;
+mod claim;
+mod clocks;
+mod cost;
+mod end;
+mod fence;
+mod holes;
+mod replace;
+#[path = "../redis/server.rs"]
+#[allow(dead_code)]
+mod server;
+mod store;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+mod sync;
+
+use support::PATIENCE;

@@ -1,0 +1,352 @@
+use futures_util::StreamExt;
+use redis::{
+    Cmd, RedisResult, Value,
+    aio::{MultiplexedConnection, PubSub},
+    cmd,
+};
+use tokio::time::timeout;
+
+use crate::{PATIENCE, server::Server};
+
+/// The functions that all scripts share.
+const COMMON: &str = include_str!("../../../src/redis/runs/lua/common.lua");
+const CLAIM: &str = include_str!("../../../src/redis/runs/lua/claim.lua");
+const REPLACE: &str = include_str!("../../../src/redis/runs/lua/replace.lua");
+const SYNC: &str = include_str!("../../../src/redis/runs/lua/sync.lua");
+const END: &str = include_str!("../../../src/redis/runs/lua/end.lua");
+const CHECK: &str = include_str!("../../../src/redis/runs/lua/check.lua");
+
+const KEY: &str = "app:run:{owner:name}";
+pub(crate) const CONTROL: &str = "app:run:ctl@0:";
+pub(crate) const LEASE: u64 = 8_000;
+/// The grace period of this lease: three eighths.
+pub(crate) const GRACE: u64 = 3_000;
+/// The id of the entry that ends a stream.
+pub(crate) const END_ID: &str = "18446744073709551615-0";
+
+/// The runs of one key on a server, and their scripts. Replies are texts, separated by spaces.
+pub(crate) struct Store {
+    pub(crate) server: Server,
+    pub(crate) connection: MultiplexedConnection,
+    /// Whether scripts run as over a connection that is younger than a lease.
+    pub(crate) is_new_connection: bool,
+    /// The time that keys are kept, in milliseconds.
+    pub(crate) ttl: u64,
+    /// The newest event of the run that was ended last.
+    pub(crate) ended_at: u64,
+}
+
+/// The messages of one channel.
+pub(crate) struct Pushes {
+    messages: PubSub,
+    channel: String,
+}
+
+/// What an owner knows when it renews its lease.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Sync<'a> {
+    pub(crate) entries: Option<u64>,
+    pub(crate) restores: bool,
+    pub(crate) head: &'a str,
+}
+
+impl Store {
+    /// Starts a server. Returns `None` if it is not installed.
+    pub(crate) async fn start() -> Option<Self> {
+        let server = Server::start().await?;
+        let connection = server.try_connect().await.unwrap();
+        Some(Self { server, connection, is_new_connection: false, ttl: 300_000, ended_at: 0 })
+    }
+
+    pub(crate) async fn look(&mut self) -> String {
+        self.claim("", "look").await
+    }
+
+    pub(crate) async fn claim(&mut self, epoch: &str, process: &str) -> String {
+        self.try_claim(epoch, process).await.unwrap()
+    }
+
+    pub(crate) async fn try_claim(&mut self, epoch: &str, process: &str) -> RedisResult<String> {
+        let flags = if epoch.is_empty() { " flags=allow-oom" } else { "" };
+        let (lease, ttl, is_new) = (LEASE.to_string(), self.ttl.to_string(), self.new_connection());
+        self.try_eval(flags, CLAIM, &[KEY], &[epoch, process, &lease, &ttl, is_new]).await
+    }
+
+    pub(crate) async fn replace(&mut self, earlier: &str, epoch: &str, process: &str) -> String {
+        self.try_replace(earlier, epoch, process).await.unwrap()
+    }
+
+    pub(crate) async fn try_replace(
+        &mut self,
+        earlier: &str,
+        epoch: &str,
+        process: &str,
+    ) -> RedisResult<String> {
+        let (lease, ttl) = (LEASE.to_string(), self.ttl.to_string());
+        let (stream, channel) = (stream(earlier), channel(earlier));
+        let arguments = [earlier, epoch, process, &lease, &ttl, &channel, CONTROL];
+        self.try_eval("", REPLACE, &[KEY, &stream], &arguments).await
+    }
+
+    pub(crate) async fn sync(&mut self, epoch: &str, process: &str, sync: Sync<'_>) -> String {
+        self.try_sync(epoch, process, sync).await.unwrap()
+    }
+
+    pub(crate) async fn try_sync(
+        &mut self,
+        epoch: &str,
+        process: &str,
+        sync: Sync<'_>,
+    ) -> RedisResult<String> {
+        let command = self.sync_command(epoch, process, sync).await;
+        Ok(text(&command.query_async(&mut self.connection).await?))
+    }
+
+    /// Renews the lease `count` times, in one pipeline.
+    pub(crate) async fn sync_often(
+        &mut self,
+        epoch: &str,
+        process: &str,
+        sync: Sync<'_>,
+        count: usize,
+    ) -> Vec<String> {
+        let command = self.sync_command(epoch, process, sync).await;
+        let mut pipeline = redis::pipe();
+        (0..count).for_each(|_| _ = pipeline.add_command(command.clone()));
+        let replies: Vec<Value> = pipeline.query_async(&mut self.connection).await.unwrap();
+        replies.iter().map(text).collect()
+    }
+
+    async fn sync_command(
+        &mut self,
+        epoch: &str,
+        process: &str,
+        Sync { entries, restores, head }: Sync<'_>,
+    ) -> Cmd {
+        let (lease, ttl) = (LEASE.to_string(), self.ttl.to_string());
+        let entries = entries.map(|entries| entries.to_string()).unwrap_or_default();
+        let restores = if restores { "1" } else { "0" };
+        let (stream, channel) = (stream(epoch), channel(epoch));
+        let arguments = [epoch, process, &lease, &ttl, &entries, restores, head, &channel];
+        self.script(" flags=allow-oom", SYNC, &[KEY, &stream], &arguments).await
+    }
+
+    /// Ends the run as its owner, which has exported all events up to `newest`.
+    pub(crate) async fn complete(&mut self, epoch: &str, process: &str, newest: u64) -> String {
+        self.end_with(epoch, process, "own", "completed", newest, None).await
+    }
+
+    pub(crate) async fn end(&mut self, epoch: &str, process: &str, mode: &str) -> String {
+        let outcome = if mode == "cancel" { "cancelled" } else { "interrupted" };
+        self.end_with(epoch, process, mode, outcome, 0, None).await
+    }
+
+    pub(crate) async fn end_with(
+        &mut self,
+        epoch: &str,
+        process: &str,
+        mode: &str,
+        outcome: &str,
+        newest: u64,
+        entries: Option<u64>,
+    ) -> String {
+        let entries = entries.map(|entries| entries.to_string()).unwrap_or_default();
+        let (newest, ttl) = (newest.to_string(), self.ttl.to_string());
+        let (stream, channel, is_new) = (stream(epoch), channel(epoch), self.new_connection());
+        let arguments =
+            [epoch, mode, outcome, "", &newest, &entries, process, &ttl, is_new, &channel, CONTROL];
+        let reply = self.eval(" flags=allow-oom", END, &[KEY, &stream], &arguments).await;
+        // Its newest event is compared where it matters.
+        match reply.strip_prefix("ended ").and_then(|rest| rest.split_once(' ')) {
+            Some((outcome, newest)) => {
+                self.ended_at = newest.parse().unwrap();
+                format!("ended {outcome}")
+            }
+            None => reply,
+        }
+    }
+
+    pub(crate) async fn check(&mut self, epoch: &str, watch: u64, wants_head: bool) -> String {
+        let (watch, ttl, is_new) = (watch.to_string(), self.ttl.to_string(), self.new_connection());
+        let (stream, channel) = (stream(epoch), channel(epoch));
+        let wants_head = if wants_head { "1" } else { "0" };
+        let arguments = [epoch, &watch, is_new, wants_head, &ttl, &channel, CONTROL];
+        self.eval(" flags=allow-oom", CHECK, &[KEY, &stream], &arguments).await
+    }
+
+    const fn new_connection(&self) -> &'static str {
+        if self.is_new_connection { "1" } else { "0" }
+    }
+
+    /// Claims the key, and begins the stream of the run.
+    pub(crate) async fn begin(&mut self, epoch: &str, process: &str) {
+        assert_eq!(self.claim(epoch, process).await, "new");
+        let begun = self.sync(epoch, process, Sync { head: "head", ..Sync::default() }).await;
+        assert_eq!(begun, "ok 0 1 0");
+    }
+
+    /// Appends a batch as the exporter does.
+    pub(crate) async fn append(
+        &mut self,
+        epoch: &str,
+        first: u64,
+        last: u64,
+    ) -> RedisResult<Value> {
+        self.append_bytes(epoch, first, last, "data: token\n\n").await
+    }
+
+    pub(crate) async fn append_bytes(
+        &mut self,
+        epoch: &str,
+        first: u64,
+        last: u64,
+        bytes: &str,
+    ) -> RedisResult<Value> {
+        let mut command = cmd("XADD");
+        command.arg(stream(epoch)).arg("NOMKSTREAM").arg(format!("{last}-0"));
+        command.arg("f").arg(first).arg("d").arg(bytes);
+        command.query_async(&mut self.connection).await
+    }
+
+    /// Adds the empty entry that follows a large batch.
+    pub(crate) async fn add_marker(&mut self, epoch: &str, last: u64) {
+        let stream = stream(epoch);
+        _ = self.command(&["XADD", &stream, "NOMKSTREAM", &format!("{last}-1"), "", ""]).await;
+    }
+
+    pub(crate) async fn claim_fields(&mut self) -> String {
+        self.command(&["HGETALL", KEY]).await
+    }
+
+    /// Sets a field of the claim, as if it had been written at another time.
+    pub(crate) async fn set(&mut self, field: &str, value: impl ToString) {
+        let value = value.to_string();
+        _ = self.command(&["HSET", KEY, field, &value]).await;
+    }
+
+    pub(crate) async fn get(&mut self, field: &str) -> String {
+        self.command(&["HGET", KEY, field]).await
+    }
+
+    /// Sets the end of the lease to so many milliseconds ago.
+    pub(crate) async fn expire_lease(&mut self, milliseconds: u64) {
+        let now = self.server.now().await;
+        self.set("l", now - milliseconds).await;
+    }
+
+    /// Sets when the owner was first and last seen late, in milliseconds before now.
+    pub(crate) async fn seen_late(&mut self, first: u64, last: u64) {
+        let now = self.server.now().await;
+        self.set("x", now - first).await;
+        self.set("y", now - last).await;
+    }
+
+    /// Deletes the claim.
+    pub(crate) async fn lose_claim(&mut self) {
+        assert_eq!(self.command(&["DEL", KEY]).await, "1");
+    }
+
+    /// Deletes the stream.
+    pub(crate) async fn lose_stream(&mut self, epoch: &str) {
+        assert_eq!(self.command(&["DEL", &stream(epoch)]).await, "1");
+    }
+
+    /// Returns how long the claim is kept from now on, in milliseconds.
+    pub(crate) async fn ttl(&mut self) -> u64 {
+        self.command(&["PTTL", KEY]).await.parse().unwrap()
+    }
+
+    /// Returns the ids of the stream's entries.
+    pub(crate) async fn ids(&mut self, epoch: &str) -> Vec<String> {
+        let mut command = cmd("XRANGE");
+        command.arg(stream(epoch)).arg("-").arg("+");
+        let entries: Vec<(String, Value)> =
+            command.query_async(&mut self.connection).await.unwrap();
+        entries.into_iter().map(|(id, _)| id).collect()
+    }
+
+    pub(crate) async fn subscribe(&self, channel: &str) -> Pushes {
+        let client = redis::Client::open(self.server.url()).unwrap();
+        let mut messages = client.get_async_pubsub().await.unwrap();
+        messages.subscribe(channel).await.unwrap();
+        Pushes { messages, channel: channel.to_owned() }
+    }
+
+    pub(crate) async fn command(&mut self, parts: &[&str]) -> String {
+        let mut command = cmd(parts[0]);
+        parts[1..].iter().for_each(|part| _ = command.arg(part));
+        text(&command.query_async(&mut self.connection).await.unwrap())
+    }
+
+    async fn eval(
+        &mut self,
+        flags: &str,
+        script: &str,
+        keys: &[&str],
+        arguments: &[&str],
+    ) -> String {
+        self.try_eval(flags, script, keys, arguments).await.unwrap()
+    }
+
+    async fn try_eval(
+        &mut self,
+        flags: &str,
+        script: &str,
+        keys: &[&str],
+        arguments: &[&str],
+    ) -> RedisResult<String> {
+        let command = self.script(flags, script, keys, arguments).await;
+        Ok(text(&command.query_async(&mut self.connection).await?))
+    }
+
+    async fn script(
+        &mut self,
+        flags: &str,
+        script: &str,
+        keys: &[&str],
+        arguments: &[&str],
+    ) -> Cmd {
+        let mut load = cmd("SCRIPT");
+        load.arg("LOAD").arg(format!("#!lua{flags}\n{COMMON}{script}"));
+        let hash: String = load.query_async(&mut self.connection).await.unwrap();
+        let mut command = cmd("EVALSHA");
+        command.arg(hash).arg(keys.len()).arg(keys).arg(arguments);
+        command
+    }
+}
+
+impl Pushes {
+    pub(crate) async fn next(&mut self) -> String {
+        let mut messages = self.messages.on_message();
+        let message = timeout(PATIENCE, messages.next()).await.expect("a message in time");
+        message.unwrap().get_payload().unwrap()
+    }
+
+    /// Checks that no further message was published.
+    pub(crate) async fn is_empty(&mut self, store: &mut Store) {
+        let channel = self.channel.clone();
+        _ = store.command(&["PUBLISH", &channel, "last"]).await;
+        assert_eq!(self.next().await, "last");
+    }
+}
+
+pub(crate) fn stream(epoch: &str) -> String {
+    format!("{KEY}:{epoch}")
+}
+
+pub(crate) fn channel(epoch: &str) -> String {
+    format!("{}@0", stream(epoch))
+}
+
+/// Returns a reply as text.
+fn text(value: &Value) -> String {
+    match value {
+        Value::Nil => "nil".to_owned(),
+        Value::Int(number) => number.to_string(),
+        Value::BulkString(bytes) => String::from_utf8_lossy(bytes).into_owned(),
+        Value::SimpleString(text) => text.clone(),
+        Value::Okay => "OK".to_owned(),
+        Value::Array(values) => values.iter().map(text).collect::<Vec<_>>().join(" "),
+        other => format!("{other:?}"),
+    }
+}

@@ -1,0 +1,105 @@
+//! Renewing a lease, beginning a stream, and what Redis has of a run.
+
+use crate::store::{LEASE, Store, Sync, channel};
+
+const HEAD: Sync<'static> = Sync { entries: None, restores: false, head: "head" };
+const RESTORE: Sync<'static> = Sync { entries: None, restores: true, head: "head" };
+
+#[tokio::test]
+async fn lease_and_keys_are_renewed() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    store.expire_lease(1_000).await;
+    assert_eq!(store.sync("a1", "p", Sync::default()).await, "ok 0 1 0");
+    let deadline: u64 = store.get("l").await.parse().unwrap();
+    let now = store.server.now().await;
+    assert!(deadline > now + LEASE - 5_000, "{deadline} at {now}");
+    let now = store.server.now().await;
+    for (kept_since, is_renewed) in
+        [(now - 20_000, false), (now - 40_000, true), (now + 9_000, true)]
+    {
+        store.set("t", kept_since).await;
+        _ = store.command(&["PEXPIRE", "app:run:{owner:name}", "100000"]).await;
+        assert_eq!(store.sync("a1", "p", Sync::default()).await, "ok 0 1 0");
+        assert_eq!(store.ttl().await > 290_000, is_renewed, "{kept_since} at {now}");
+    }
+    assert_eq!(store.look().await, "live a1 p running 0");
+}
+
+#[tokio::test]
+async fn stream_begins_once() {
+    let Some(mut store) = Store::start().await else { return };
+    assert_eq!(store.claim("a1", "p").await, "new");
+    assert_eq!(store.sync("a1", "p", Sync::default()).await, "ok 0 0 0", "no answer yet");
+    assert_eq!(store.look().await, "live a1 p starting 0");
+    let mut pushes = store.subscribe(&channel("a1")).await;
+    assert_eq!(store.sync("a1", "p", HEAD).await, "ok 0 1 0");
+    assert_eq!(store.sync("a1", "p", HEAD).await, "ok 0 1 0");
+    _ = store.append("a1", 1, 2).await.unwrap();
+    assert_eq!(store.sync("a1", "p", HEAD).await, "ok 2 2 0");
+    assert_eq!(store.ids("a1").await, ["0-1", "2-0"]);
+    assert_eq!(store.complete("a1", "p", 2).await, "ended completed");
+    assert_eq!([pushes.next().await, pushes.next().await], ["hhead", "e2 completed "]);
+}
+
+#[tokio::test]
+async fn number_of_entries_tells_a_lost_one() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    _ = store.append("a1", 1, 1).await.unwrap();
+    _ = store.append("a1", 2, 2).await.unwrap();
+    let expect = |entries| Sync { entries: Some(entries), ..HEAD };
+    assert_eq!(store.sync("a1", "p", expect(3)).await, "ok 2 3 0");
+    assert_eq!(store.sync("a1", "p", expect(4)).await, "behind 2 3 0");
+    assert_eq!(store.sync("a1", "p", RESTORE).await, "ok 0 1 0");
+    assert_eq!(store.ids("a1").await, ["0-1"]);
+}
+
+#[tokio::test]
+async fn lost_claim_is_created_again_only_on_demand() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    _ = store.append("a1", 1, 2).await.unwrap();
+    store.lose_claim().await;
+    assert_eq!(store.sync("a1", "p", HEAD).await, "gone");
+    assert_eq!(store.look().await, "free");
+    assert_eq!(store.sync("a1", "p", RESTORE).await, "ok 0 1 0");
+    assert_eq!(store.look().await, "live a1 p running 0");
+    _ = store.append("a1", 1, 2).await.unwrap();
+    assert_eq!(store.complete("a1", "p", 2).await, "ended completed");
+}
+
+/// The stream alone was deleted, as by an eviction.
+#[tokio::test]
+async fn lost_stream_is_behind_and_can_be_restored() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    _ = store.append("a1", 1, 2).await.unwrap();
+    store.lose_stream("a1").await;
+    assert_eq!(store.append("a1", 3, 3).await.unwrap(), redis::Value::Nil, "it creates no stream");
+    assert_eq!(store.sync("a1", "p", Sync { entries: Some(2), ..HEAD }).await, "behind 0 0 0");
+    assert_eq!(store.sync("a1", "p", RESTORE).await, "ok 0 1 0");
+    assert_eq!(store.ids("a1").await, ["0-1"]);
+    assert_eq!(store.get("h").await, "head");
+}
+
+#[tokio::test]
+async fn run_that_lost_its_key_is_over() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    assert_eq!(store.replace("a1", "a2", "q").await, "new");
+    assert_eq!(store.sync("a1", "p", HEAD).await, "over cancelled");
+    store.lose_stream("a1").await;
+    assert_eq!(store.sync("a1", "p", RESTORE).await, "over interrupted");
+    assert_eq!(store.look().await, "live a2 q starting 0");
+}
+
+#[tokio::test]
+async fn watching_process_is_reported() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    assert_eq!(store.check("a1", 3_000, false).await, "running 0 live 0 ");
+    let reply = store.sync("a1", "p", HEAD).await;
+    let watched: u64 = reply.rsplit(' ').next().unwrap().parse().unwrap();
+    assert!((1_000..=3_000).contains(&watched), "{reply}");
+}

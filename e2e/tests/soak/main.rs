@@ -1,0 +1,64 @@
+//! A server under load for an hour, and the curve of its memory, descriptors and tasks.
+//!
+//! The server is a process of its own, so its figures are without those of the clients.
+//! `TOWER_SSE_SOAK` sets the number of seconds of the long test. Both tests write their curves to
+//! the folder that `TOWER_SSE_SOAK_RECORD` names, if it is set.
+#![cfg(target_os = "linux")]
+
+mod account;
+mod client;
+mod control;
+mod curve;
+mod figures;
+mod leftovers;
+mod load;
+mod plan;
+mod plot;
+mod process;
+mod service;
+
+#[path = "../redis/server.rs"]
+#[allow(dead_code)]
+mod server;
+#[path = "../../../tests/support/mod.rs"]
+mod support;
+
+use std::{env, fs, path::PathBuf, sync::Arc, time::Duration};
+
+use self::{curve::Curve, load::Load, plan::Plan, process::ServerProcess, server::Server};
+// For the Redis server of `../redis`.
+use self::support::PATIENCE;
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_grows_or_is_left_after_20_seconds() {
+    soak(Plan::short(Duration::from_secs(20))).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "takes an hour, run it by `.ci/slow soak`"]
+async fn nothing_grows_or_is_left_after_an_hour() {
+    let seconds = env::var("TOWER_SSE_SOAK").ok().map(|seconds| seconds.parse().unwrap());
+    soak(Plan::long(Duration::from_secs(seconds.unwrap_or(3600)))).await;
+}
+
+async fn soak(plan: Plan) {
+    let plan = &Arc::new(plan);
+    let Some(mut redis) = Server::start().await else { return };
+    let mut server = ServerProcess::start(&redis.url(), plan).await;
+    assert!(server.control.publish("first", "").await);
+    let before = server.control.figures().await;
+
+    let load = Load::start(plan, server.address());
+    let curve = Curve::record(plan, &mut server.control, &mut redis).await;
+    let account = load.stop().await;
+    let ended = leftovers::drain(plan, &mut server).await;
+    if let Some(folder) = env::var_os("TOWER_SSE_SOAK_RECORD").map(PathBuf::from) {
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join(plan.file("csv")), curve.to_csv()).unwrap();
+        fs::write(folder.join(plan.file("svg")), plot::to_svg(&curve, plan)).unwrap();
+    }
+    println!("{account:?}\nbefore: {before:?}\nend: {ended:?}\n{}", curve.summary());
+    account.assert_matches(&ended, plan);
+    curve.assert_no_growth();
+    leftovers::assert_none(plan, &before, &mut server.control).await;
+}

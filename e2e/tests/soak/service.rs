@@ -1,0 +1,141 @@
+//! The service of the server process.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex},
+};
+
+use axum::{
+    Json, Router,
+    body::Body,
+    extract::{Path, State},
+    response::IntoResponse,
+    routing::{get, post},
+};
+use futures_util::{StreamExt, stream};
+use http::Request;
+use tokio::{runtime::Handle, time::interval};
+use tokio_stream::wrappers::IntervalStream;
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    Drain, Event, LastEventId, SseLayer, Stats,
+    hub::Hub,
+    redis::{Redis, RedisHealth},
+    runs::{Outcome, RunKey, Runs},
+};
+
+use crate::{
+    figures::{self, Figures},
+    plan::{EVENTS, Plan},
+};
+
+#[derive(Clone)]
+pub(crate) struct Service {
+    plan: Arc<Plan>,
+    hub: Hub,
+    health: RedisHealth,
+    runs: Runs,
+    stats: Stats,
+    reports: Arc<Mutex<(u64, BTreeMap<String, u64>)>>,
+    shutdown: CancellationToken,
+}
+
+impl Service {
+    pub(crate) async fn connect(redis: &str, plan: Plan) -> Self {
+        let redis = Redis::open(redis).unwrap();
+        let health = redis.health();
+        let hub = Hub::builder().retain_for(plan.retention).connect(redis).await.unwrap();
+        let runs =
+            Runs::builder().retain_for(plan.retention).abandon_after(plan.abandon_after).build();
+        Self {
+            plan: Arc::new(plan),
+            hub,
+            health,
+            runs,
+            stats: Stats::new(),
+            reports: Arc::default(),
+            shutdown: CancellationToken::new(),
+        }
+    }
+
+    pub(crate) fn app(self) -> Router {
+        let (opened, closed) = (Arc::clone(&self.reports), Arc::clone(&self.reports));
+        let layer = SseLayer::new()
+            .max_streams(self.plan.max_streams())
+            .stats(&self.stats)
+            .on_open(move || opened.lock().unwrap().0 += 1)
+            .on_close(move |report| {
+                let reason = report.reason().to_string();
+                *closed.lock().unwrap().1.entry(reason).or_default() += 1;
+            })
+            .shutdown(self.shutdown.clone())
+            .drain(Drain::at_once());
+        let key = |request: &Request<Body>| Some(RunKey::shared(request.uri().path()));
+        let runs = Router::new().route("/runs/{number}", post(run)).layer(self.runs.layer(key));
+        Router::new()
+            .route("/events/{topics}", get(events))
+            .merge(runs)
+            .layer(layer)
+            .route("/publish/{topic}", post(publish))
+            .route("/figures", get(async |State(it): State<Self>| Json(it.figures())))
+            .route("/drain", post(async |State(it): State<Self>| it.shutdown.cancel()))
+            .with_state(self)
+    }
+
+    fn figures(&self) -> Figures {
+        let (stats, hub, runs) = (self.stats.snapshot(), self.hub.stats(), self.runs.stats());
+        let (reported_opened, reported_closed) = self.reports.lock().unwrap().clone();
+        let closed = stats.closed_by_reason().filter(|(_, count)| *count > 0);
+        let outcomes = [
+            Outcome::Completed,
+            Outcome::Failed,
+            Outcome::Cancelled,
+            Outcome::Abandoned,
+            Outcome::Interrupted,
+        ];
+        Figures {
+            memory: figures::memory(),
+            descriptors: figures::descriptors(),
+            tasks: Handle::current().metrics().num_alive_tasks() as u64,
+            open: stats.open(),
+            opened: stats.opened(),
+            refused: stats.refused(),
+            closed: closed.map(|(reason, count)| (reason.to_string(), count)).collect(),
+            reported_opened,
+            reported_closed,
+            topics: hub.topics() as u64,
+            events: hub.events() as u64,
+            subscribers: hub.subscribers() as u64,
+            gaps: hub.gaps(),
+            losses: self.health.losses(),
+            running: runs.running() as u64,
+            kept: runs.kept() as u64,
+            attached: runs.attached() as u64,
+            started: runs.started(),
+            lagged: runs.lagged(),
+            ended: outcomes.map(|it| (it.as_str().to_owned(), runs.ended(it))).into(),
+        }
+    }
+}
+
+async fn events(
+    State(service): State<Service>,
+    Path(topics): Path<String>,
+    last: Option<LastEventId>,
+) -> impl IntoResponse {
+    tower_sse::response(service.hub.subscribe(topics.split(',')).resume(last))
+}
+
+async fn run(State(service): State<Service>) -> impl IntoResponse {
+    let words = stream::iter(0..EVENTS).zip(IntervalStream::new(interval(service.plan.step)));
+    tower_sse::response(words.map(|(number, _)| Event::new().data(number.to_string())))
+}
+
+/// Answers whether the event was acknowledged: it may not be while Redis restarts.
+async fn publish(
+    State(service): State<Service>,
+    Path(topic): Path<String>,
+    text: String,
+) -> Json<bool> {
+    Json(service.hub.publish(topic, text).await.is_ok())
+}

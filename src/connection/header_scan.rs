@@ -1,0 +1,30 @@
+use http::{HeaderMap, HeaderName, header::ACCEPT};
+
+use super::LAST_EVENT_ID;
+
+/// The result of one pass over the headers of a request, which most requests need nothing beyond.
+///
+/// Few requests have many headers, so comparing their names costs less than a hash of each.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct HeaderScan {
+    pub(super) has_last_event_id: bool,
+    /// Whether an `Accept` header is long enough to name `text/event-stream`.
+    pub(super) has_long_accept: bool,
+}
+
+impl HeaderScan {
+    #[inline]
+    pub(crate) fn of(headers: &HeaderMap) -> Self {
+        // The constant itself would be built and dropped for each request.
+        static NAME: HeaderName = LAST_EVENT_ID;
+        let mut scan = Self::default();
+        for (name, value) in headers {
+            if *name == ACCEPT {
+                scan.has_long_accept |= value.len() >= "text/event-stream".len();
+            } else if *name == NAME {
+                scan.has_last_event_id = true;
+            }
+        }
+        scan
+    }
+}

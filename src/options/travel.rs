@@ -1,0 +1,221 @@
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+
+use super::{Drain, Heartbeat, Retry, StreamOptions, drain::When, max_age::GRACE};
+
+/// The first byte of encoded options. A later version with other fields has another one.
+const VERSION: u8 = b'1';
+/// The maximum size of padding, as [`StreamOptions::padding`] checks it.
+const MAX_PADDING: usize = 1 << 16;
+
+/// The options that another process can apply to its clients of the same run. Closures cannot
+/// travel, and options of the first client's stream alone do not.
+impl StreamOptions {
+    pub(crate) fn encode(&self) -> Bytes {
+        let mut out = vec![VERSION];
+        field(&mut out, b'h', self.heartbeat.as_ref(), |value, out| {
+            if let Some(heartbeat) = value {
+                out.extend_from_slice(&milliseconds(heartbeat.interval).to_be_bytes());
+                text(out, &heartbeat.comment);
+                text(out, heartbeat.event.as_deref().unwrap_or_default());
+            }
+        });
+        field(&mut out, b'r', self.retry.as_ref(), |value, out| {
+            value.iter().for_each(|retry| put_retry(out, retry));
+        });
+        field(&mut out, b'p', self.padding.as_ref(), |value, out| out.extend_from_slice(value));
+        field(&mut out, b'd', self.drain.as_ref(), put_drain);
+        let event = |value: &Option<Bytes>, out: &mut Vec<u8>| {
+            out.extend_from_slice(value.as_deref().unwrap_or_default());
+        };
+        field(&mut out, b'f', self.farewell.as_ref(), event);
+        field(&mut out, b't', self.terminator.as_ref(), event);
+        out.into()
+    }
+
+    /// Decodes options. Fields of a later version are ignored. Returns `None` if they are invalid.
+    pub(crate) fn decode(encoded: &[u8]) -> Option<Self> {
+        let (VERSION, mut rest) = encoded.split_first().map(|(version, rest)| (*version, rest))?
+        else {
+            return None;
+        };
+        let mut options = Self::new();
+        while let Some((&name, after)) = rest.split_first() {
+            rest = after;
+            let mut value = take_text(&mut rest)?;
+            match name {
+                b'h' => options.heartbeat = Some(take_heartbeat(&mut value)?),
+                b'r' if value.is_empty() => options.retry = Some(None),
+                b'r' => options.retry = Some(Some(take_retry(&mut value)?)),
+                b'p' if value.len() <= MAX_PADDING && is_comment(value) => {
+                    options.padding = Some(Bytes::copy_from_slice(value));
+                }
+                b'd' => options.drain = Some(take_drain(&mut value)?),
+                b'f' => options.farewell = Some(take_event(value)?),
+                b't' => options.terminator = Some(take_event(value)?),
+                b'p' => return None,
+                _ => {}
+            }
+        }
+        Some(options)
+    }
+}
+
+fn field<T>(out: &mut Vec<u8>, name: u8, value: Option<&T>, put: impl Fn(&T, &mut Vec<u8>)) {
+    if let Some(value) = value {
+        let mut bytes = Vec::new();
+        put(value, &mut bytes);
+        out.push(name);
+        text(out, &bytes);
+    }
+}
+
+fn text(out: &mut Vec<u8>, bytes: &[u8]) {
+    // Each option is far smaller than 4 GiB.
+    out.extend_from_slice(&(bytes.len() as u32).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn take_text<'b>(rest: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let len = rest.try_get_u32().ok()? as usize;
+    let (text, after) = rest.split_at_checked(len)?;
+    *rest = after;
+    Some(text)
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+fn take_duration(rest: &mut &[u8]) -> Option<Duration> {
+    rest.try_get_u64().ok().map(Duration::from_millis)
+}
+
+fn put_retry(out: &mut Vec<u8>, retry: &Retry) {
+    out.extend_from_slice(&retry.milliseconds.start().to_be_bytes());
+    out.extend_from_slice(&retry.milliseconds.end().to_be_bytes());
+}
+
+fn take_retry(rest: &mut &[u8]) -> Option<Retry> {
+    let (min, max) = (take_duration(rest)?, take_duration(rest)?);
+    (min <= max).then(|| Retry::between(min, max))
+}
+
+fn take_heartbeat(rest: &mut &[u8]) -> Option<Option<Heartbeat>> {
+    if rest.is_empty() {
+        return Some(None);
+    }
+    let interval = take_duration(rest)?;
+    let comment = take_text(rest)?;
+    let event = take_event(take_text(rest)?)?;
+    // A zero interval would be a busy loop.
+    (!interval.is_zero() && is_comment(comment))
+        .then(|| Some(Heartbeat { interval, comment: Bytes::copy_from_slice(comment), event }))
+}
+
+fn put_drain(drain: &Drain, out: &mut Vec<u8>) {
+    let (when, time) = match drain.when {
+        When::PerClient => (b'p', drain.grace),
+        When::AtOnce => (b'o', Duration::ZERO),
+        When::SpreadOver(window) => (b's', window),
+        When::After(grace) => (b'a', grace),
+        When::Never => (b'n', Duration::ZERO),
+    };
+    out.push(when);
+    out.extend_from_slice(&milliseconds(time).to_be_bytes());
+    drain.retry.iter().for_each(|retry| put_retry(out, retry));
+}
+
+fn take_drain(rest: &mut &[u8]) -> Option<Drain> {
+    let (when, time) = (rest.try_get_u8().ok()?, take_duration(rest)?);
+    let retry = if rest.is_empty() { None } else { Some(take_retry(rest)?) };
+    let when = match when {
+        b'p' => When::PerClient,
+        b'o' => When::AtOnce,
+        b's' => When::SpreadOver(time),
+        b'a' => When::After(time),
+        b'n' => When::Never,
+        _ => return None,
+    };
+    let grace = if when == When::PerClient { time } else { GRACE };
+    Some(Drain { when, grace, retry })
+}
+
+/// Takes an option that is an event on the wire, or no bytes if it is turned off.
+fn take_event(bytes: &[u8]) -> Option<Option<Bytes>> {
+    if bytes.is_empty() {
+        return Some(None);
+    }
+    bytes.ends_with(b"\n\n").then(|| Some(Bytes::copy_from_slice(bytes)))
+}
+
+/// Returns whether the bytes are comment lines, or none.
+fn is_comment(bytes: &[u8]) -> bool {
+    bytes.is_empty()
+        || bytes.strip_suffix(b"\n").is_some_and(|lines| {
+            lines.split(|byte| *byte == b'\n').all(|line| line.starts_with(b":"))
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::{Drain, Heartbeat, Retry, StreamOptions};
+    use crate::event::Event;
+
+    fn options() -> [StreamOptions; 4] {
+        let second = Duration::from_secs(1);
+        [
+            StreamOptions::new(),
+            StreamOptions::new()
+                .heartbeat(Heartbeat::every(second).comment("still here").event("ping", "{}"))
+                .retry(Retry::between(second, 2 * second))
+                .padding(100)
+                .drain(Drain::after(second).retry(second))
+                .farewell(Event::from("bye"))
+                .terminator(Event::from("[DONE]")),
+            StreamOptions::new()
+                .without_heartbeat()
+                .without_retry()
+                .without_padding()
+                .drain(Drain::per_client().grace(second).without_retry())
+                .without_farewell()
+                .without_terminator(),
+            StreamOptions::new().heartbeat(second).drain(Drain::spread_over(second)),
+        ]
+    }
+
+    #[test]
+    fn encoded_options_decode_to_the_same() {
+        for options in options() {
+            let encoded = options.encode();
+            let decoded = StreamOptions::decode(&encoded).unwrap();
+            assert_eq!(format!("{decoded:?}"), format!("{options:?}"));
+            assert_eq!(decoded.encode(), encoded);
+        }
+    }
+
+    #[test]
+    fn invalid_options_are_refused_and_never_panic() {
+        for options in options() {
+            let encoded = options.encode();
+            for end in 0..encoded.len() {
+                _ = StreamOptions::decode(&encoded[..end]);
+            }
+            for at in 0..encoded.len() {
+                for byte in [0, 1, b'\n', 255] {
+                    let mut changed = encoded.to_vec();
+                    changed[at] = byte;
+                    _ = StreamOptions::decode(&changed);
+                }
+            }
+        }
+        assert!(StreamOptions::decode(b"").is_none());
+        assert!(StreamOptions::decode(b"2").is_none());
+        let zero = [b"1h\0\0\0\x10".as_slice(), &[0; 16]].concat();
+        assert!(StreamOptions::decode(&zero).is_none(), "a zero interval would be a busy loop");
+        assert!(StreamOptions::decode(b"1x\0\0\0\x01y").is_some(), "a field of a later version");
+    }
+}

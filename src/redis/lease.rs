@@ -1,0 +1,36 @@
+use std::time::Duration;
+
+use super::Redis;
+
+/// The minimum of [`Redis::lease`].
+const MIN_LEASE: Duration = Duration::from_secs(2);
+
+impl Redis {
+    /// Sets how long the runs of a process are safe from other processes while it does not answer.
+    /// The default is 8 seconds. It has no effect on hubs.
+    ///
+    /// The process that generates an answer renews its lease at every quarter of this time. If it
+    /// dies or is paused, its clients at other processes receive an error after the lease and three
+    /// eighths of it, at least 1.5 seconds, and up to another quarter. From then on, a request can
+    /// start the run again.
+    ///
+    /// A longer lease also tolerates longer pauses, and costs Redis less: each running run is one
+    /// command at each renewal.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::redis::Redis;
+    /// let redis = Redis::open("redis://127.0.0.1/")?.key("app").lease(Duration::from_secs(20));
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `lease` is less than 2 seconds: short pauses of a process would end its runs.
+    #[track_caller]
+    pub fn lease(mut self, lease: Duration) -> Self {
+        assert!(lease >= MIN_LEASE, "a lease must not be less than {MIN_LEASE:?}");
+        self.lease = lease;
+        self
+    }
+}

@@ -1,0 +1,219 @@
+use std::time::Duration;
+
+use ::redis::Value;
+
+use super::failure::{Class, Failure, check};
+use crate::{
+    history::Epoch,
+    runs::{
+        Outcome,
+        cluster::{
+            command::{Command, EndMode, RunEpoch},
+            reply::{
+                AppendReply, CheckReply, EndReply, Liveness, LookReply, ReplaceReply, Reply,
+                StoreError, SyncReply, TrimReply,
+            },
+            run_id::ProcessId,
+        },
+    },
+};
+
+/// Reads the reply to a command from the replies to its commands of Redis.
+pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Undecoded> {
+    if let Command::Append(_) = command {
+        return decode_append(replies);
+    }
+    let reply = replies.into_iter().next().unwrap_or(Value::Nil);
+    if let Command::Trim(_) = command {
+        let entries = number(&check(reply)?).ok_or(Undecoded::Unexpected)?;
+        return Ok(Reply::Trim(TrimReply { entries }));
+    }
+    let fields = Fields::of(check(reply)?)?;
+    if fields.status() == "version" {
+        return Err(Undecoded::Version);
+    }
+    let reply = match command {
+        Command::Look(_) | Command::Claim(_) => fields.look().map(Reply::Look),
+        Command::Replace(_) => fields.replace().map(Reply::Replace),
+        Command::Sync(_) => fields.sync().map(Reply::Sync),
+        Command::End(end) => fields.end(&end.mode).map(Reply::End),
+        Command::Check(_) => fields.check().map(Reply::Check),
+        Command::Append(_) | Command::Trim(_) => None,
+    };
+    reply.ok_or(Undecoded::Unexpected)
+}
+
+/// The reason that there is no reply.
+#[derive(Debug)]
+pub(super) enum Undecoded {
+    Failed(Failure),
+    /// The reply is missing.
+    Missing(StoreError),
+    Version,
+    /// The reply is none of this version's.
+    Unexpected,
+}
+
+impl From<Failure> for Undecoded {
+    fn from(failure: Failure) -> Self {
+        Self::Failed(failure)
+    }
+}
+
+impl From<Undecoded> for StoreError {
+    fn from(undecoded: Undecoded) -> Self {
+        match undecoded {
+            Undecoded::Failed(failure) => failure.into(),
+            Undecoded::Missing(error) => error,
+            Undecoded::Version => Self::Version,
+            Undecoded::Unexpected => Self::Run("unexpected reply from Redis".into()),
+        }
+    }
+}
+
+/// The first reply is that to the batch. The last one counts the subscribers.
+fn decode_append(mut replies: Vec<Value>) -> Result<Reply, Undecoded> {
+    replies.pop();
+    let mut entries = 0;
+    for (at, reply) in replies.into_iter().enumerate() {
+        match check(reply) {
+            Ok(Value::Nil) if at == 0 => return Ok(Reply::Append(AppendReply::Refused)),
+            Ok(Value::Nil) => {}
+            Ok(_) => entries += 1,
+            // The id is not the highest, or the key has another type: a `Sync` finds out.
+            Err(failure) if failure.class == Class::Run && at == 0 => {
+                return Ok(Reply::Append(AppendReply::Refused));
+            }
+            // The run was ended between the batch and the entry behind it.
+            Err(_) if at > 0 => {}
+            Err(failure) => return Err(failure.into()),
+        }
+    }
+    Ok(Reply::Append(AppendReply::Appended { entries }))
+}
+
+/// The reply of a script: a status and its fields.
+struct Fields(Vec<Value>);
+
+impl Fields {
+    fn of(reply: Value) -> Result<Self, Undecoded> {
+        match reply {
+            Value::Array(fields) => Ok(Self(fields)),
+            _ => Err(Undecoded::Unexpected),
+        }
+    }
+
+    fn status(&self) -> &str {
+        self.text(0).unwrap_or_default()
+    }
+
+    fn look(&self) -> Option<LookReply> {
+        let run = || Some((RunEpoch(Epoch::parse(self.text(1)?)?), self.text(2)?));
+        Some(match self.status() {
+            "free" => LookReply::Free,
+            "new" => LookReply::Claimed,
+            "ended" => {
+                let (epoch, process) = run()?;
+                let process = ProcessId::from_claim(process);
+                LookReply::Ended { epoch, process, outcome: outcome(self.text(3)?) }
+            }
+            status => {
+                let (epoch, process) = run()?;
+                let process = ProcessId::from_claim(process);
+                LookReply::Live { epoch, process, liveness: self.liveness(status, 4)? }
+            }
+        })
+    }
+
+    fn replace(&self) -> Option<ReplaceReply> {
+        match self.status() {
+            "new" => Some(ReplaceReply::Claimed),
+            "again" => Some(ReplaceReply::Changed),
+            _ => None,
+        }
+    }
+
+    fn sync(&self) -> Option<SyncReply> {
+        Some(match self.status() {
+            "ok" => SyncReply::InStep {
+                newest: self.number(1)?,
+                entries: self.number(2)?,
+                watched: Duration::from_millis(self.number(3)?),
+            },
+            "behind" => SyncReply::Behind,
+            "gone" => SyncReply::Gone,
+            "over" => SyncReply::Over(outcome(self.text(1)?)),
+            _ => return None,
+        })
+    }
+
+    fn end(&self, mode: &EndMode) -> Option<EndReply> {
+        Some(match self.status() {
+            "ended" if matches!(mode, EndMode::Void | EndMode::Release | EndMode::Forget) => {
+                EndReply::Freed
+            }
+            "ended" => EndReply::Ended { outcome: outcome(self.text(1)?), newest: self.number(2)? },
+            "over" => EndReply::Over(outcome(self.text(1)?)),
+            "running" => EndReply::Running,
+            "behind" => EndReply::Behind,
+            "other" => EndReply::Other,
+            "gone" => EndReply::Gone,
+            status => EndReply::NotDead(self.liveness(status, 2)?),
+        })
+    }
+
+    fn check(&self) -> Option<CheckReply> {
+        let newest = self.number(1)?;
+        Some(match self.status() {
+            "starting" => CheckReply::Starting(self.liveness(self.text(2)?, 3)?),
+            "running" => {
+                let liveness = self.liveness(self.text(2)?, 3)?;
+                let head = self.bytes(4).filter(|head| !head.is_empty());
+                let head = head.map(|head| head.to_vec().into());
+                CheckReply::Running { newest, liveness, head }
+            }
+            "void" => CheckReply::Void,
+            "other" => CheckReply::Other,
+            "gone" => CheckReply::Gone,
+            ended => CheckReply::Ended { newest, outcome: outcome(ended) },
+        })
+    }
+
+    fn liveness(&self, status: &str, wait: usize) -> Option<Liveness> {
+        match status {
+            "live" => Some(Liveness::Alive),
+            "late" => Some(Liveness::Late(Duration::from_millis(self.number(wait)?))),
+            "dead" => Some(Liveness::Dead),
+            _ => None,
+        }
+    }
+
+    fn bytes(&self, at: usize) -> Option<&[u8]> {
+        match self.0.get(at)? {
+            Value::BulkString(bytes) => Some(bytes),
+            Value::SimpleString(text) => Some(text.as_bytes()),
+            _ => None,
+        }
+    }
+
+    fn text(&self, at: usize) -> Option<&str> {
+        std::str::from_utf8(self.bytes(at)?).ok()
+    }
+
+    fn number(&self, at: usize) -> Option<u64> {
+        number(self.0.get(at)?)
+    }
+}
+
+fn number(value: &Value) -> Option<u64> {
+    match value {
+        Value::Int(number) => u64::try_from(*number).ok(),
+        _ => None,
+    }
+}
+
+/// Returns the outcome with this name. One that only a later version has is an interruption.
+pub(super) fn outcome(name: &str) -> Outcome {
+    let mut all = Outcome::ALL.into_iter();
+    all.find(|outcome| outcome.as_str() == name).unwrap_or(Outcome::Interrupted)
+}

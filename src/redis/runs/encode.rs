@@ -1,0 +1,165 @@
+use std::time::Duration;
+
+use ::redis::{Cmd, cmd};
+
+use super::{
+    keys::Keys,
+    script::{Hashes, Script},
+};
+use crate::runs::cluster::{
+    command::{Append, Batch, Check, Command, End, EndMode, Replace, Sync, Trim},
+    run_id::{ProcessId, RunId},
+};
+
+/// The number of bytes from which a batch is followed by an empty entry, which scripts read in its
+/// place.
+const LARGE_BATCH: usize = 4 * 1024;
+
+/// Writes commands of the store as commands of Redis.
+pub(super) struct Encoder<'a> {
+    pub(super) keys: &'a Keys,
+    pub(super) hashes: &'a Hashes,
+    pub(super) process: &'a ProcessId,
+    pub(super) lease: Duration,
+    /// The time that the keys of a run are kept.
+    pub(super) kept_for: Duration,
+    /// Whether the connection is so new that owners may not have renewed their leases since.
+    pub(super) is_new: bool,
+}
+
+impl Encoder<'_> {
+    /// Appends the commands of Redis for one command to `commands`.
+    pub(super) fn encode(&self, command: &Command, commands: &mut Vec<Cmd>) {
+        commands.push(match command {
+            Command::Look(look) => self.claim(Script::Look, &self.keys.claim(&look.key), ""),
+            Command::Claim(run) => {
+                self.claim(Script::Claim, &self.keys.claim(&run.key), &run.epoch.to_string())
+            }
+            Command::Replace(replace) => self.replace(replace),
+            Command::Sync(sync) => self.sync(sync),
+            Command::Append(append) => return self.append(append, commands),
+            Command::Trim(trim) => self.trim(trim),
+            Command::End(end) => self.end(end),
+            Command::Check(check) => self.check(check),
+        });
+    }
+
+    fn claim(&self, script: Script, key: &str, epoch: &str) -> Cmd {
+        let mut command = self.call(script, &[key]);
+        command.arg(epoch).arg(self.process.as_str());
+        command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for)).arg(self.is_new());
+        command
+    }
+
+    fn replace(&self, Replace { run, earlier }: &Replace) -> Cmd {
+        let earlier = RunId::new(run.key.clone(), earlier.0);
+        let keys = [self.keys.claim(&run.key), self.keys.stream(&earlier)];
+        let mut command = self.call(Script::Replace, &keys);
+        command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string());
+        command.arg(self.process.as_str());
+        command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for));
+        command.arg(self.keys.channel(&earlier)).arg(self.keys.control_prefix());
+        command
+    }
+
+    fn sync(&self, Sync { run, entries, restores, head }: &Sync) -> Cmd {
+        let mut command = self.call_on(Script::Sync, run);
+        command.arg(run.epoch.to_string()).arg(self.process.as_str());
+        command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for));
+        command.arg(optional(*entries)).arg(u8::from(*restores));
+        command.arg(head.as_deref().unwrap_or_default()).arg(self.keys.channel(run));
+        command
+    }
+
+    fn append(&self, Append { run, batch }: &Append, commands: &mut Vec<Cmd>) {
+        let Batch { first, last, bytes } = batch;
+        let stream = self.keys.stream(run);
+        let mut add = cmd("XADD");
+        add.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-0"));
+        commands.push(add.arg("f").arg(first).arg("d").arg(&**bytes).take());
+        if has_marker(bytes.len()) {
+            let mut marker = cmd("XADD");
+            marker.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-1"));
+            commands.push(marker.arg("").arg("").take());
+        }
+        let mut push = format!("d{first} {last} ").into_bytes();
+        push.extend_from_slice(bytes);
+        commands.push(cmd("PUBLISH").arg(self.keys.channel(run)).arg(push).take());
+    }
+
+    fn trim(&self, Trim { run, keep_from }: &Trim) -> Cmd {
+        let mut command = cmd("XTRIM");
+        command.arg(self.keys.stream(run)).arg("MINID").arg(format!("{keep_from}-0"));
+        command
+    }
+
+    fn end(&self, End { run, mode }: &End) -> Cmd {
+        let (name, outcome) = match mode {
+            EndMode::Own { outcome, .. } => ("own", outcome.as_str()),
+            EndMode::Lost => ("lost", "interrupted"),
+            EndMode::Cancel => ("cancel", "cancelled"),
+            EndMode::Bury => ("bury", "interrupted"),
+            EndMode::Void => ("void", "void"),
+            EndMode::Release => ("orphan", "interrupted"),
+            EndMode::Forget => ("forget", ""),
+        };
+        let (error, newest, entries) = match mode {
+            EndMode::Own { error, newest, entries, .. } => (error.as_deref(), *newest, *entries),
+            _ => (None, 0, None),
+        };
+        let mut command = self.call_on(Script::End, run);
+        command.arg(run.epoch.to_string()).arg(name).arg(outcome).arg(error.unwrap_or_default());
+        command.arg(newest).arg(optional(entries)).arg(self.process.as_str());
+        command.arg(milliseconds(self.kept_for)).arg(self.is_new());
+        command.arg(self.keys.channel(run)).arg(self.keys.control_prefix());
+        command
+    }
+
+    fn check(&self, Check { run, is_watched, wants_head }: &Check) -> Cmd {
+        // Each owner cuts it to what its own lease allows.
+        let watch = if *is_watched { milliseconds(self.lease * 3 / 4) } else { 0 };
+        let mut command = self.call_on(Script::Check, run);
+        command.arg(run.epoch.to_string()).arg(watch).arg(self.is_new());
+        command.arg(u8::from(*wants_head)).arg(milliseconds(self.kept_for));
+        command.arg(self.keys.channel(run)).arg(self.keys.control_prefix());
+        command
+    }
+
+    fn call_on(&self, script: Script, run: &RunId) -> Cmd {
+        self.call(script, &[self.keys.claim(&run.key), self.keys.stream(run)])
+    }
+
+    fn call(&self, script: Script, keys: &[impl AsRef<str>]) -> Cmd {
+        let mut command = cmd("EVALSHA");
+        command.arg(self.hashes.of(script)).arg(keys.len());
+        for key in keys {
+            command.arg(key.as_ref());
+        }
+        command
+    }
+
+    fn is_new(&self) -> u8 {
+        u8::from(self.is_new)
+    }
+}
+
+/// Returns whether an empty entry follows a batch of this size.
+pub(super) const fn has_marker(bytes: usize) -> bool {
+    bytes > LARGE_BATCH
+}
+
+/// Returns the number of replies to a command.
+pub(super) fn reply_count(command: &Command) -> usize {
+    match command {
+        Command::Append(append) => 2 + usize::from(has_marker(append.batch.bytes.len())),
+        _ => 1,
+    }
+}
+
+fn optional(number: Option<u64>) -> String {
+    number.map(|number| number.to_string()).unwrap_or_default()
+}
+
+fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,86 @@
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+
+use crate::runs::{
+    RunKey,
+    cluster::run_id::{ProcessId, RunId},
+};
+
+/// The names of keys and channels.
+#[derive(Clone, Debug)]
+pub(super) struct Keys {
+    prefix: Box<str>,
+    database: i64,
+}
+
+impl Keys {
+    pub(super) fn new(prefix: &str, database: i64) -> Self {
+        Self { prefix: format!("{prefix}:run:").into(), database }
+    }
+
+    pub(super) fn claim(&self, key: &RunKey) -> String {
+        // The separator is encoded in both parts, so no two keys have the same tag.
+        let name = utf8_percent_encode(key.name(), NON_ALPHANUMERIC);
+        match key.owner() {
+            Some(owner) => {
+                let owner = utf8_percent_encode(owner, NON_ALPHANUMERIC);
+                format!("{}{{{owner}:{name}}}", self.prefix)
+            }
+            None => format!("{}{{{name}}}", self.prefix),
+        }
+    }
+
+    pub(super) fn stream(&self, run: &RunId) -> String {
+        format!("{}:{}", self.claim(&run.key), run.epoch)
+    }
+
+    pub(super) fn channel(&self, run: &RunId) -> String {
+        format!("{}@{}", self.stream(run), self.database)
+    }
+
+    /// Returns the channel of hints to a process.
+    pub(super) fn control(&self, process: &ProcessId) -> String {
+        format!("{}{process}", self.control_prefix())
+    }
+
+    pub(super) fn control_prefix(&self) -> String {
+        format!("{}ctl@{}:", self.prefix, self.database)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Keys;
+    use crate::{
+        history::Epoch,
+        runs::{
+            RunKey,
+            cluster::run_id::{ProcessId, RunId},
+        },
+    };
+
+    #[test]
+    fn names_contain_the_prefix_the_tag_and_the_database() {
+        let keys = Keys::new("app", 3);
+        let run = RunId::new(RunKey::new("a:b", "c d}").unwrap(), Epoch::parse("k1").unwrap());
+        assert_eq!(keys.claim(&run.key), "app:run:{a%3Ab:c%20d%7D}");
+        assert_eq!(keys.stream(&run), "app:run:{a%3Ab:c%20d%7D}:k1");
+        assert_eq!(keys.channel(&run), "app:run:{a%3Ab:c%20d%7D}:k1@3");
+        assert_eq!(keys.control(&ProcessId::from_claim("p1")), "app:run:ctl@3:p1");
+    }
+
+    #[test]
+    fn different_keys_have_different_names() {
+        let keys = Keys::new("app", 0);
+        let owned = |owner, name| keys.claim(&RunKey::new(owner, name).unwrap());
+        let names = [
+            owned("a", "b:c"),
+            owned("a:b", "c"),
+            owned("a%3Ab", "c"),
+            keys.claim(&RunKey::shared("a:b:c").unwrap()),
+            keys.claim(&RunKey::shared("ctl").unwrap()),
+        ];
+        for (at, name) in names.iter().enumerate() {
+            assert!(!names[..at].contains(name), "{name}");
+        }
+    }
+}

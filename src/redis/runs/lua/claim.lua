@@ -1,0 +1,33 @@
+-- Looks who has a key, or claims it for a run.
+--
+-- KEYS: claim
+-- ARGV: epoch (empty: only look), process, lease, ttl, is the connection new
+--
+-- free                                  nobody has it (only look)
+-- new                                   claimed
+-- live  epoch process state             a run that is starting or running
+-- late  epoch process state wait        its owner is late: look again after `wait`
+-- dead  epoch process state             its owner is dead: end it first
+-- ended epoch process state             a run that ended and is kept
+-- version theirs                        another version of the protocol wrote the claim
+local key, epoch, process = KEYS[1], ARGV[1], ARGV[2]
+local lease, ttl, is_new_connection = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+
+local claim = read_claim(key)
+local refused = refuse_version(claim)
+if refused then return refused end
+
+if claim and claim.is_live then
+  -- The reply to an earlier attempt was lost.
+  if claim.epoch == epoch and claim.process == process then return { 'new' } end
+  local status, wait = liveness(key, claim, is_new_connection)
+  return { status, claim.epoch, claim.process, claim.state, wait }
+end
+local is_looking = epoch == ''
+local is_free = not claim or claim.state == 'void'
+if not is_free and (is_looking or claim.state == 'completed') then
+  return { 'ended', claim.epoch, claim.process, claim.state }
+end
+if is_looking then return { 'free' } end
+create_claim(key, epoch, process, lease, ttl)
+return { 'new' }

@@ -1,0 +1,77 @@
+-- Ends a run.
+--
+-- KEYS: claim, stream
+-- ARGV: epoch, mode, outcome, message, newest event, expected number of entries (empty: unknown),
+--       process, ttl, is the connection new, channel, prefix of the channels of processes
+--
+-- own     by its owner, once Redis has exactly all events
+-- lost    by its owner, which no longer has all events; the outcome is `interrupted`
+-- void    by its owner, because the answer was no stream; the key is free again
+-- orphan  by the process that claimed it, which does not know whether it did
+-- cancel  by any process
+-- bury    by any process, if the owner is dead
+-- forget  of a run that ended: deletes its keys
+--
+-- ended  outcome newest         now, or before by the same process in the same mode
+-- over   outcome                the run had ended otherwise
+-- behind newest                 `own`: Redis has other events
+-- live, late state wait         `bury`: its owner is not dead
+-- running                       `void`: it has begun
+-- other                         the key has another run
+-- gone                          the key has no run
+-- version theirs                another version of the protocol wrote the claim
+local key, stream, epoch, mode, outcome, message = KEYS[1], KEYS[2], ARGV[1], ARGV[2], ARGV[3], ARGV[4]
+local owned, expected, process, ttl = tonumber(ARGV[5]), tonumber(ARGV[6]), ARGV[7], tonumber(ARGV[8])
+local is_new_connection, channel, control = ARGV[9] == '1', ARGV[10], ARGV[11]
+
+local claim = read_claim(key)
+local refused = refuse_version(claim)
+if refused then return refused end
+local is_ours = claim and claim.epoch == epoch
+
+if mode == 'forget' then
+  if is_ours and claim.is_live then return { 'running' } end
+  if is_ours then redis.call('DEL', key) end
+  redis.call('DEL', stream)
+  return { 'ended', 'forgotten', 0 }
+end
+if not claim then return { 'gone' } end
+if not is_ours or mode == 'orphan' and claim.process ~= process then return { 'other' } end
+local ended_by = mode .. ' ' .. process
+if not claim.is_live then
+  if claim.ended_by ~= ended_by then return { 'over', claim.state } end
+  return { 'ended', claim.state, (read_newest(stream)) }
+end
+
+-- The key could have another type, after a mistake of an operator. The run must still end.
+local entries = redis.pcall('XLEN', stream)
+if type(entries) == 'table' then redis.call('DEL', stream) end
+local newest, ended = read_newest(stream)
+if ended then
+  redis.call('HSET', key, 's', ended)
+  return { 'over', ended }
+end
+if mode == 'own' then
+  if newest ~= owned then return { 'behind', newest } end
+  if expected and expected ~= entries then return { 'behind', 0 } end
+elseif mode == 'lost' then
+  outcome = 'interrupted'
+elseif mode == 'bury' then
+  local status, wait = liveness(key, claim, is_new_connection)
+  if status ~= 'dead' then return { status, claim.state, wait } end
+elseif mode == 'void' then
+  if claim.state ~= 'starting' then return { 'running' } end
+  -- The claim stays: its owner would take a missing one for lost, and restore a run that ended.
+  redis.call('HSET', key, 's', 'void', 'b', ended_by)
+  redis.call('PEXPIRE', key, math.max(ttl, MIN_TTL))
+  redis.call('PUBLISH', channel, 'v')
+  return { 'ended', 'void', 0 }
+end
+
+add_end(stream, newest, outcome, message)
+redis.call('HSET', key, 's', outcome, 'b', ended_by)
+redis.call('PEXPIRE', key, ttl)
+redis.call('PEXPIRE', stream, ttl)
+publish_end(channel, newest, outcome, message)
+if claim.process ~= process then redis.call('PUBLISH', control .. claim.process, epoch) end
+return { 'ended', outcome, newest }

@@ -1,0 +1,63 @@
+//! The store of [runs](crate::runs) that several processes share.
+//!
+//! - `Keys` names the keys and channels, and `script` has the scripts, one file each in `lua/`.
+//! - `encode` writes a command of the store as commands of Redis, `decode` reads its reply, and
+//!   `failure` sorts errors.
+//! - `Session` is a pair of connections to one server: one for commands, and one for pushes.
+//!   `Link` replaces it when it breaks, and `Subscriptions` survive it.
+//! - `RedisStore` implements the store.
+//!
+//! # Keys
+//!
+//! `prefix` is the key that the program sets. `tag` is the percent-encoded key of a run.
+//!
+//! | name | | |
+//! |---|---|---|
+//! | `prefix:run:{tag}` | hash | the claim: which run has the key, its owner and its lease |
+//! | `prefix:run:{tag}:epoch` | stream | the events of one run |
+//! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
+//! | `prefix:run:ctl@database:process` | channel | hints to one process |
+//!
+//! The braces are a part of the name, so that all keys of a run are in one slot. Channels contain
+//! the number of the database, because Redis delivers messages across databases.
+//!
+//! # Claims
+//!
+//! | field | |
+//! |---|---|
+//! | `v` | the version of the protocol |
+//! | `e`, `p` | the run's epoch, and the process that owns it |
+//! | `s` | `starting`, `running`, `void`, or an outcome |
+//! | `l`, `d` | the end of the lease in milliseconds, and its duration |
+//! | `w` | until when a client of another process watches the run, in milliseconds |
+//! | `x`, `y` | when the owner was seen late first and last, in milliseconds |
+//! | `t` | since when the keys are kept for their time, in milliseconds |
+//! | `h` | the encoded options of the handler |
+//! | `b` | how and by which process the run was ended |
+//!
+//! # Streams
+//!
+//! | id | fields | |
+//! |---|---|---|
+//! | `0-1` | `v`, `h` | the call has answered |
+//! | `last-0` | `f` first, `d` bytes | the events from `first` to `last`, as on the wire |
+//! | `last-1` | one empty | follows a large batch, so that scripts need not read it |
+//! | the highest id | `o` outcome, `m` error, `n` newest | the end |
+//!
+//! Redis refuses ids that are not higher than the last one. It therefore refuses a batch that is
+//! sent twice, and everything after the end: an owner that was declared dead cannot add events.
+
+mod decode;
+mod encode;
+mod failure;
+mod info;
+mod keys;
+mod link;
+mod messages;
+mod page;
+mod script;
+mod session;
+mod store;
+mod subscriptions;
+#[cfg(test)]
+mod tests;

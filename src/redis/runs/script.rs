@@ -1,0 +1,74 @@
+/// A script with the functions that all scripts share.
+///
+/// A script that may run while Redis is out of memory adds few bytes, and lets runs end, be watched
+/// and be found. Redis refuses the others as a whole before they run, so that none stops halfway.
+macro_rules! script {
+    ($flags:literal, $file:literal) => {
+        concat!(
+            "#!lua",
+            $flags,
+            "\n",
+            include_str!("lua/common.lua"),
+            include_str!(concat!("lua/", $file))
+        )
+    };
+}
+
+/// A script of the protocol. Its file in `lua/` documents its arguments and replies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Script {
+    Look,
+    Claim,
+    Replace,
+    Sync,
+    End,
+    Check,
+}
+
+impl Script {
+    /// All scripts, in the order of the variants.
+    pub(super) const ALL: [Self; 6] =
+        [Self::Look, Self::Claim, Self::Replace, Self::Sync, Self::End, Self::Check];
+
+    pub(super) const fn text(self) -> &'static str {
+        match self {
+            Self::Look => script!(" flags=allow-oom", "claim.lua"),
+            Self::Claim => script!("", "claim.lua"),
+            Self::Replace => script!("", "replace.lua"),
+            Self::Sync => script!(" flags=allow-oom", "sync.lua"),
+            Self::End => script!(" flags=allow-oom", "end.lua"),
+            Self::Check => script!(" flags=allow-oom", "check.lua"),
+        }
+    }
+}
+
+/// The hashes of the scripts, by which Redis calls them.
+#[derive(Clone, Debug)]
+pub(super) struct Hashes {
+    look: String,
+    claim: String,
+    replace: String,
+    sync: String,
+    end: String,
+    check: String,
+}
+
+impl Hashes {
+    /// Creates it from the hashes in the order of [`Script::ALL`].
+    pub(super) fn new(
+        [look, claim, replace, sync, end, check]: [String; Script::ALL.len()],
+    ) -> Self {
+        Self { look, claim, replace, sync, end, check }
+    }
+
+    pub(super) fn of(&self, script: Script) -> &str {
+        match script {
+            Script::Look => &self.look,
+            Script::Claim => &self.claim,
+            Script::Replace => &self.replace,
+            Script::Sync => &self.sync,
+            Script::End => &self.end,
+            Script::Check => &self.check,
+        }
+    }
+}

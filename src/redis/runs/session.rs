@@ -1,0 +1,174 @@
+use std::{sync::Arc, time::Duration};
+
+use ::redis::{
+    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError,
+    Value, aio::MultiplexedConnection, cmd, from_redis_value,
+};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{Error, connector},
+    info::{SECTIONS, ServerInfo},
+    script::{Hashes, Script},
+    subscriptions::Subscriptions,
+};
+
+/// The time limit for connecting, including authentication and the choice of the database.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+/// The time limit for a reply.
+const REPLY_TIMEOUT: Duration = Duration::from_secs(2);
+/// The maximum number of channels in one command.
+const CHANNELS: usize = 512;
+
+/// Two connections to one server: one for commands, and one for pushes.
+pub(super) struct Session {
+    pub(super) number: u64,
+    pub(super) opened: Instant,
+    pub(super) hashes: Hashes,
+    pub(super) info: ServerInfo,
+    /// The number that the server gave to the connection for commands.
+    client: i64,
+    commands: MultiplexedConnection,
+    pushes: MultiplexedConnection,
+    /// Cancelled when either connection breaks.
+    pub(super) ended: CancellationToken,
+}
+
+/// A factory of sessions.
+pub(super) struct Dialer {
+    client: Client,
+    subscriptions: Arc<Subscriptions>,
+}
+
+impl Dialer {
+    /// Creates a factory of sessions with the server of this client.
+    pub(super) fn new(client: &Client, subscriptions: Arc<Subscriptions>) -> Result<Self, Error> {
+        const ACTION: &str = "parse the Redis URL";
+        let info = client.get_connection_info().clone();
+        // Pushes need the newer protocol.
+        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+        let info = info.set_redis_settings(settings).into_connection_info();
+        let client = info.and_then(Client::open).map_err(|error| Error::new(ACTION, error))?;
+        Ok(Self { client, subscriptions })
+    }
+
+    /// Opens a session that does not receive pushes yet.
+    pub(super) async fn open(
+        &self,
+        number: u64,
+        previous: Option<&Session>,
+    ) -> Result<Session, Error> {
+        let opened = Instant::now();
+        let ended = CancellationToken::new();
+        let mut commands = self.connect(&ended).await?;
+        let mut pushes = self.connect(&ended).await?;
+        let info = server_info(&mut commands).await?;
+        // The address can lead to another server meanwhile, as in a fail-over.
+        if server_info(&mut pushes).await?.run_id != info.run_id {
+            let reason = "the address leads to different servers";
+            return Err(Error::new("connect to Redis", reason));
+        }
+        if let Some(previous) = previous.filter(|previous| previous.info.run_id == info.run_id) {
+            // What was sent over the earlier connection is not executed later than this.
+            let mut kill = cmd("CLIENT");
+            kill.arg("KILL").arg("ID").arg(previous.client);
+            _ = send(&mut commands, &kill, "close an earlier connection to Redis").await;
+        }
+        let mut id = cmd("CLIENT");
+        let client = send(&mut commands, id.arg("ID"), "identify the connection to Redis").await?;
+        let client = from_redis_value(client)
+            .map_err(|error| Error::new("identify the connection to Redis", error))?;
+        let hashes = load_scripts(&mut commands).await?;
+        Ok(Session { number, opened, hashes, info, client, commands, pushes, ended })
+    }
+
+    async fn connect(&self, ended: &CancellationToken) -> Result<MultiplexedConnection, Error> {
+        let (subscriptions, ended) = (Arc::clone(&self.subscriptions), ended.clone());
+        let receive = move |push: PushInfo| {
+            if !ended.is_cancelled() && !subscriptions.receive(push) {
+                ended.cancel();
+            }
+            Ok::<_, std::convert::Infallible>(())
+        };
+        let config = AsyncConnectionConfig::new()
+            .set_connection_timeout(Some(CONNECT_TIMEOUT))
+            .set_response_timeout(Some(REPLY_TIMEOUT))
+            .set_push_sender(receive);
+        connector::connect(&self.client, &config).await
+    }
+}
+
+impl Session {
+    /// Sends commands in one pipeline, and returns their replies. They can be errors.
+    pub(super) async fn send_all(&self, commands: Vec<Cmd>) -> Result<Vec<Value>, RedisError> {
+        let count = commands.len();
+        let mut pipeline = ::redis::Pipeline::with_capacity(count);
+        for command in commands {
+            pipeline.add_command(command);
+        }
+        let replies = self.commands.clone().send_packed_commands(&pipeline, 0, count).await;
+        if replies.is_err() {
+            // A late reply would be taken for that to a later command.
+            self.ended.cancel();
+        }
+        replies
+    }
+
+    /// Loads the scripts again, after the server has lost them.
+    pub(super) async fn load_scripts(&self) -> Result<(), Error> {
+        load_scripts(&mut self.commands.clone()).await.map(drop)
+    }
+
+    pub(super) async fn subscribe(&self, channels: &[String]) -> Result<(), RedisError> {
+        for channels in channels.chunks(CHANNELS) {
+            if let Err(error) = self.pushes.clone().subscribe(channels).await {
+                self.ended.cancel();
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) async fn unsubscribe(&self, channel: &str) {
+        if self.pushes.clone().unsubscribe(channel).await.is_err() {
+            self.ended.cancel();
+        }
+    }
+
+    /// Checks that both connections work, and that the same server is at their end.
+    pub(super) async fn check(&self) -> Result<ServerInfo, Error> {
+        _ = send(&mut self.pushes.clone(), &cmd("PING"), "ping Redis").await?;
+        let info = server_info(&mut self.commands.clone()).await?;
+        if info.run_id != self.info.run_id {
+            return Err(Error::new("ping Redis", "another server answers"));
+        }
+        Ok(info)
+    }
+}
+
+async fn server_info(connection: &mut MultiplexedConnection) -> Result<ServerInfo, Error> {
+    let mut command = cmd("INFO");
+    command.arg(&SECTIONS);
+    ServerInfo::parse(send(connection, &command, "identify the Redis server").await?)
+}
+
+async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, Error> {
+    const ACTION: &str = "load the scripts of runs into Redis";
+    let mut hashes = Script::ALL.map(|_| String::new());
+    for (script, hash) in Script::ALL.into_iter().zip(&mut hashes) {
+        let mut command = cmd("SCRIPT");
+        let reply = send(connection, command.arg("LOAD").arg(script.text()), ACTION).await?;
+        *hash = from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
+    }
+    Ok(Hashes::new(hashes))
+}
+
+async fn send(
+    connection: &mut MultiplexedConnection,
+    command: &Cmd,
+    action: &'static str,
+) -> Result<Value, Error> {
+    let reply = connection.send_packed_command(command).await;
+    reply.and_then(Value::extract_error).map_err(|error| Error::new(action, error))
+}

@@ -1,0 +1,81 @@
+//! The permissions that the documentation lists.
+
+use std::time::Duration;
+
+use tokio::time::timeout;
+
+use super::{
+    process::{
+        LEASE, PATIENCE, Process, Received, append, check, completed, look, replace, restore, run,
+        sync, trim,
+    },
+    server::Server,
+};
+use crate::runs::cluster::{command::EndMode, reply::Push};
+
+/// Returns the command of the documentation.
+fn documented() -> &'static str {
+    let page = include_str!("../../operating.rs");
+    let line = page.lines().find(|line| line.contains("ACL SETUSER runs"));
+    line.expect("a command").trim_start_matches("//! ")
+}
+
+async fn connect(server: &Server, user: &str, name: &str) -> Result<Process, crate::redis::Error> {
+    let redis = server.redis_as(user, "password").key("app").lease(LEASE);
+    Process::connect_with(redis, name).await
+}
+
+#[tokio::test]
+async fn documented_permissions_are_enough() {
+    let Some(server) = Server::start().await else { return };
+    assert_eq!(server.command::<String>(documented()).await, "OK");
+    let p = connect(&server, "runs", "p").await.unwrap();
+    let q = connect(&server, "runs", "q").await.unwrap();
+    let (first, second) = (run("name", "k1"), run("name", "k2"));
+    _ = q.execute(look(&first)).await;
+    q.store.subscribe(&first).await.unwrap();
+    p.begin(&first).await;
+    _ = p.execute(append(&first, 1, 1, "x".repeat(5_000))).await;
+    _ = p.execute(append(&first, 2, 2, "event")).await;
+    _ = p.execute(trim(&first, 2)).await;
+    _ = q.execute(check(&first)).await;
+    _ = q.store.load(&first, 0).await.unwrap();
+    assert!(matches!(q.receive().await, Received::Push(_, Push::Head(_))));
+    assert!(matches!(p.receive().await, Received::Hint(_)));
+    q.store.unsubscribe(&first);
+    assert_eq!(server.command::<u32>("DEL app:run:{owner:name}").await, 1);
+    _ = p.execute(restore(&first)).await;
+    _ = q.execute(replace(&second, &first)).await;
+    _ = q.execute(sync(&second)).await;
+    _ = q.end(&second, completed(0)).await;
+    _ = q.end(&second, EndMode::Forget).await;
+    // A new connection closes the one before, and each is checked at intervals.
+    _ = server.command::<u32>("CLIENT KILL TYPE pubsub SKIPME yes").await;
+    _ = p.reconnected_after(1).await;
+    assert_eq!(server.command::<String>("CONFIG RESETSTAT").await, "OK");
+    let is_checked = async {
+        while !server.command::<String>("INFO commandstats").await.contains("cmdstat_ping:") {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(PATIENCE, is_checked).await.expect("a check in time");
+    let mut denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
+    // The client of Redis 7.2 and later sends its name, and ignores the reply.
+    denied.retain(|entry| !format!("{entry:?}").contains("setinfo"));
+    assert!(denied.is_empty(), "{denied:?}");
+}
+
+/// The check of permissions is on: with less, connecting fails, or a command does.
+#[tokio::test]
+async fn each_documented_channel_and_key_is_needed() {
+    let Some(server) = Server::start().await else { return };
+    let less = documented().replace("runs on", "less on").replace(" &app:run:*", "");
+    assert_eq!(server.command::<String>(&less).await, "OK");
+    let error = connect(&server, "less", "p").await.err().unwrap();
+    assert!(format!("{error:?}").to_lowercase().contains("noperm"), "{error:?}");
+    let other = documented().replace("runs on", "other on").replace("~app:", "~another:");
+    assert_eq!(server.command::<String>(&other).await, "OK");
+    let p = connect(&server, "other", "p").await.unwrap();
+    let error = p.try_execute(look(&run("name", "k1"))).await.unwrap_err();
+    assert!(error.to_string().contains("NOPERM"), "{error}");
+}

@@ -1,0 +1,209 @@
+//! Each command and its replies.
+
+use std::{sync::Arc, time::Duration};
+
+use super::{
+    process::{Process, append, check, completed, look, replace, restore, run, sync, trim},
+    server::Server,
+};
+use crate::runs::{
+    Outcome,
+    cluster::{
+        command::{Command, EndMode},
+        reply::{
+            AppendReply, CheckReply, EndReply, Liveness, LookReply, ReplaceReply, Reply,
+            StoreError, SyncReply, TrimReply,
+        },
+    },
+};
+
+#[tokio::test]
+async fn run_is_claimed_found_and_replaced() {
+    let Some(server) = Server::start().await else { return };
+    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let (first, second) = (run("name", "k1"), run("name", "k2"));
+    assert!(matches!(q.execute(look(&first)).await, Reply::Look(LookReply::Free)));
+    p.begin(&first).await;
+    for command in [look(&second), Command::Claim(second.clone())] {
+        let reply = q.execute(command).await;
+        let Reply::Look(LookReply::Live { epoch, process, liveness }) = reply else {
+            panic!("{reply:?}")
+        };
+        assert_eq!((epoch.0, process.as_str()), (first.epoch, "p"));
+        assert_eq!(liveness, Liveness::Alive);
+    }
+    let changed = q.execute(replace(&second, &second)).await;
+    assert!(matches!(changed, Reply::Replace(ReplaceReply::Changed)), "{changed:?}");
+    let claimed = q.execute(replace(&second, &first)).await;
+    assert!(matches!(claimed, Reply::Replace(ReplaceReply::Claimed)), "{claimed:?}");
+    let over = p.execute(sync(&first)).await;
+    assert!(matches!(over, Reply::Sync(SyncReply::Over(Outcome::Cancelled))), "{over:?}");
+}
+
+#[tokio::test]
+async fn completed_run_is_loaded_page_by_page() {
+    let Some(server) = Server::start().await else { return };
+    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    let mut entries = 1;
+    for last in 1..=300 {
+        // Every tenth batch is followed by an empty entry.
+        let bytes = if last % 10 == 0 { "x".repeat(5_000) } else { format!("event {last}") };
+        let reply = p.execute(append(&name, last, last, bytes)).await;
+        let Reply::Append(AppendReply::Appended { entries: added }) = reply else {
+            panic!("{reply:?}")
+        };
+        entries += added;
+    }
+    assert_eq!(entries, 331);
+    let reply = p.execute(sync(&name)).await;
+    let Reply::Sync(SyncReply::InStep { newest: 300, entries: counted, .. }) = reply else {
+        panic!("{reply:?}")
+    };
+    assert_eq!(counted, entries);
+    let ended = p.end(&name, completed(300)).await;
+    assert_eq!(ended, EndReply::Ended { outcome: Outcome::Completed, newest: 300 });
+
+    let (mut events, mut pages) = (0, 0);
+    let end = loop {
+        let page = q.store.load(&name, events).await.unwrap();
+        pages += 1;
+        assert_eq!(page.head.is_some(), events == 0);
+        for batch in page.batches {
+            assert_eq!((batch.first, batch.last), (events + 1, events + 1));
+            events = batch.last;
+        }
+        if let Some(end) = page.end {
+            assert!(page.is_last);
+            break end;
+        }
+    };
+    assert_eq!((events, end.newest, end.outcome), (300, 300, Outcome::Completed));
+    assert!(pages > 3, "the first pages are small: {pages}");
+    let page = q.store.load(&name, 300).await.unwrap();
+    assert!(page.batches.is_empty() && page.end.is_some());
+}
+
+#[tokio::test]
+async fn state_of_a_run_is_checked() {
+    let Some(server) = Server::start().await else { return };
+    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let name = run("name", "k1");
+    assert!(matches!(q.execute(check(&name)).await, Reply::Check(CheckReply::Gone)));
+    _ = p.execute(Command::Claim(name.clone())).await;
+    let reply = q.execute(check(&name)).await;
+    assert!(matches!(reply, Reply::Check(CheckReply::Starting(Liveness::Alive))), "{reply:?}");
+    _ = p.execute(sync(&name)).await;
+    _ = p.execute(append(&name, 1, 4, "events")).await;
+    let reply = q.execute(check(&name)).await;
+    let Reply::Check(CheckReply::Running { newest: 4, liveness, head }) = reply else {
+        panic!("{reply:?}")
+    };
+    assert_eq!((liveness, head.as_deref()), (Liveness::Alive, Some(&b"head"[..])));
+    let Reply::Sync(SyncReply::InStep { watched, .. }) = p.execute(sync(&name)).await else {
+        panic!("not in step")
+    };
+    assert!(watched > Duration::from_millis(500), "{watched:?}");
+
+    let failed = EndMode::Own {
+        outcome: Outcome::Failed,
+        error: Some(Arc::from("no more tokens")),
+        newest: 4,
+        entries: Some(2),
+    };
+    assert!(matches!(p.end(&name, failed).await, EndReply::Ended { newest: 4, .. }));
+    let reply = q.execute(check(&name)).await;
+    let Reply::Check(CheckReply::Ended { newest: 4, outcome: Outcome::Failed }) = reply else {
+        panic!("{reply:?}")
+    };
+    let end = q.store.load(&name, 4).await.unwrap().end.unwrap();
+    assert_eq!(end.error.as_deref(), Some("no more tokens"));
+}
+
+#[tokio::test]
+async fn old_batches_are_trimmed_and_counted() {
+    let Some(server) = Server::start().await else { return };
+    let p = Process::connect(&server, "p").await;
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    for last in [10, 20, 30] {
+        _ = p.execute(append(&name, last - 9, last, "x".repeat(5_000))).await;
+    }
+    let reply = p.execute(trim(&name, 20)).await;
+    let Reply::Trim(TrimReply { entries: 3 }) = reply else { panic!("{reply:?}") };
+    let page = p.store.load(&name, 0).await.unwrap();
+    assert_eq!(page.head, None);
+    assert_eq!((page.batches[0].first, page.batches[0].last), (11, 20));
+}
+
+#[tokio::test]
+async fn each_way_to_end_has_its_reply() {
+    let Some(server) = Server::start().await else { return };
+    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let name = run("name", "k1");
+    assert_eq!(p.end(&name, EndMode::Cancel).await, EndReply::Gone);
+    p.begin(&name).await;
+    assert_eq!(p.end(&name, completed(9)).await, EndReply::Behind);
+    assert_eq!(p.end(&name, EndMode::Void).await, EndReply::Running);
+    assert_eq!(p.end(&name, EndMode::Forget).await, EndReply::Running);
+    assert_eq!(q.end(&name, EndMode::Bury).await, EndReply::NotDead(Liveness::Alive));
+    assert_eq!(q.end(&name, EndMode::Release).await, EndReply::Other);
+    let cancelled = EndReply::Ended { outcome: Outcome::Cancelled, newest: 0 };
+    assert_eq!(q.end(&name, EndMode::Cancel).await, cancelled);
+    assert_eq!(p.end(&name, EndMode::Lost).await, EndReply::Over(Outcome::Cancelled));
+    assert_eq!(p.end(&name, EndMode::Forget).await, EndReply::Freed);
+    _ = p.execute(Command::Claim(name.clone())).await;
+    assert_eq!(p.end(&name, EndMode::Void).await, EndReply::Freed);
+}
+
+#[tokio::test]
+async fn lost_claim_is_restored_and_refused_batches_are_reported() {
+    let Some(server) = Server::start().await else { return };
+    let p = Process::connect(&server, "p").await;
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    _ = p.execute(append(&name, 1, 1, "event")).await;
+    let _: String = server.command("FLUSHALL").await;
+    let refused = p.execute(append(&name, 2, 2, "event")).await;
+    assert!(matches!(refused, Reply::Append(AppendReply::Refused)), "{refused:?}");
+    let gone = p.execute(sync(&name)).await;
+    assert!(matches!(gone, Reply::Sync(SyncReply::Gone)), "{gone:?}");
+    let restored = p.execute(restore(&name)).await;
+    let Reply::Sync(SyncReply::InStep { newest: 0, entries: 1, .. }) = restored else {
+        panic!("{restored:?}")
+    };
+    _ = p.execute(append(&name, 1, 2, "events")).await;
+    let refused = p.execute(append(&name, 2, 2, "event")).await;
+    assert!(matches!(refused, Reply::Append(AppendReply::Refused)), "{refused:?}");
+}
+
+/// One call can have any number of commands. They are executed in their order.
+#[tokio::test]
+async fn commands_of_several_pipelines_keep_their_order() {
+    let Some(server) = Server::start().await else { return };
+    let p = Process::connect(&server, "p").await;
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    let batch = |last| append(&name, last, last, "x".repeat(3_000));
+    let commands: Vec<_> = (1..=1_200).map(batch).collect();
+    let _: String = server.command("CONFIG RESETSTAT").await;
+    for result in p.store.execute(Some(1), commands).await {
+        let reply = result.unwrap();
+        assert!(matches!(reply, Reply::Append(AppendReply::Appended { entries: 1 })), "{reply:?}");
+    }
+    assert_eq!(server.command::<usize>("XLEN app:run:{owner:name}:k1").await, 1_201);
+}
+
+#[tokio::test]
+async fn run_of_another_version_is_refused() {
+    let Some(server) = Server::start().await else { return };
+    let p = Process::connect(&server, "p").await;
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    _ = server.command::<u32>("HSET app:run:{owner:name} v 2").await;
+    for command in [look(&name), sync(&name), check(&name)] {
+        let error = p.try_execute(command).await.unwrap_err();
+        assert!(matches!(error, StoreError::Version), "{error}");
+    }
+}

@@ -1,0 +1,115 @@
+//! Connections that break, and servers that restart.
+
+use std::time::Duration;
+
+use super::{
+    process::{LEASE, PATIENCE, Process, append, completed, look, run, sync},
+    relay::Relay,
+    server::Server,
+};
+use crate::runs::cluster::{
+    reply::{AppendReply, EndReply, LookReply, Reply, StoreError, SyncReply},
+    store::Connection,
+};
+
+#[tokio::test]
+async fn program_without_a_key_is_refused() {
+    let Some(server) = Server::start().await else { return };
+    let error = Process::connect_with(server.redis(), "p").await.err().unwrap();
+    assert!(format!("{error:?}").contains("no key is set"), "{error:?}");
+}
+
+#[tokio::test]
+async fn broken_connections_are_replaced() {
+    let Some(server) = Server::start().await else { return };
+    let p = Process::connect(&server, "p").await;
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    let mut number = p.number();
+    for kind in ["pubsub", "normal"] {
+        _ = server.command::<u32>(&format!("CLIENT KILL TYPE {kind} SKIPME yes")).await;
+        number = p.reconnected_after(number).await;
+        let reply = p.execute(sync(&name)).await;
+        assert!(matches!(reply, Reply::Sync(SyncReply::InStep { .. })), "{reply:?}");
+        assert!(p.health.is_following());
+    }
+}
+
+/// What was exported over an earlier connection may be lost, so nothing is sent in the belief that
+/// it is there.
+#[tokio::test]
+async fn commands_for_an_earlier_connection_are_not_sent() {
+    let Some(mut server) = Server::start().await else { return };
+    let p = Process::connect(&server, "p").await;
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    let number = p.number();
+    server.restart().await;
+    let later = p.reconnected_after(number).await;
+    assert!(later > number);
+    let results = p.store.execute(Some(number), vec![append(&name, 1, 1, "event")]).await;
+    assert!(matches!(results[..], [Err(StoreError::Unavailable(_))]), "{results:?}");
+    let results = p.store.execute(Some(later), vec![look(&name)]).await;
+    assert!(matches!(results[..], [Ok(Reply::Look(LookReply::Free))]), "{results:?}");
+}
+
+/// A proxy keeps the connection of a command that timed out, and Redis executes the command later.
+#[tokio::test]
+async fn connection_that_timed_out_is_closed_by_its_successor() {
+    let Some(server) = Server::start().await else { return };
+    let relay = Relay::start(&server);
+    let p = Process::connect_with(relay.redis().key("app").lease(LEASE), "p").await.unwrap();
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    let number = p.number();
+    // Only writes wait, so that the next connection can be opened meanwhile.
+    let _: String = server.command("CLIENT PAUSE 60000 WRITE").await;
+    let results = p.store.execute(Some(number), vec![append(&name, 1, 1, "late")]).await;
+    assert!(matches!(results[..], [Err(StoreError::Lost(_))]), "{results:?}");
+    _ = p.reconnected_after(number).await;
+    let _: String = server.command("CLIENT UNPAUSE").await;
+    let reply = p.execute(sync(&name)).await;
+    let Reply::Sync(SyncReply::InStep { newest: 0, .. }) = reply else { panic!("{reply:?}") };
+}
+
+#[tokio::test]
+async fn missing_scripts_are_loaded_again() {
+    let Some(server) = Server::start().await else { return };
+    let p = Process::connect(&server, "p").await;
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    let _: String = server.command("SCRIPT FLUSH").await;
+    let commands = vec![append(&name, 1, 1, "event"), sync(&name), look(&name)];
+    let results = p.store.execute(Some(1), commands).await;
+    assert!(
+        matches!(
+            results[..],
+            [
+                Ok(Reply::Append(AppendReply::Appended { entries: 1 })),
+                Ok(Reply::Sync(SyncReply::InStep { newest: 1, .. })),
+                Ok(Reply::Look(LookReply::Live { .. })),
+            ]
+        ),
+        "{results:?}"
+    );
+    assert_eq!(p.number(), 1, "over the same connection");
+}
+
+#[tokio::test]
+async fn dropped_store_closes_its_connections() {
+    let Some(server) = Server::start().await else { return };
+    let p = Process::connect(&server, "p").await;
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    assert!(matches!(p.end(&name, completed(0)).await, EndReply::Ended { .. }));
+    let mut connection = p.connection();
+    drop(p);
+    let closed = connection.wait_for(|state| *state == Connection::Down);
+    // The state is dropped with the store.
+    _ = tokio::time::timeout(PATIENCE, closed).await.expect("the end in time");
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    while server.command::<String>("CLIENT LIST").await.lines().count() > 1 {
+        assert!(tokio::time::Instant::now() < deadline, "connections stay");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}

@@ -1,0 +1,175 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::{
+    sync::{mpsc, watch},
+    time::timeout,
+};
+
+use super::server::Server;
+use crate::{
+    history::Epoch,
+    redis::{Redis, RedisHealth},
+    runs::{
+        Outcome, RunKey,
+        cluster::{
+            command::{
+                Append, Batch, Check, Command, End, EndMode, Look, Replace, RunEpoch, Sync, Trim,
+            },
+            inbox::{Inbox, Receiver},
+            reply::{EndReply, LookReply, Push, Reply, StoreError},
+            run_id::{ProcessId, RunId},
+            store::{Connection, RunStore, Settings, Store},
+        },
+    },
+};
+
+/// How long tests wait for something that must happen.
+pub(super) const PATIENCE: Duration = Duration::from_secs(20);
+pub(super) const LEASE: Duration = Duration::from_secs(2);
+
+/// One process that is connected to the store.
+pub(super) struct Process {
+    pub(super) store: Arc<dyn Store>,
+    pub(super) health: RedisHealth,
+    inbox: Mutex<mpsc::UnboundedReceiver<Received>>,
+}
+
+#[derive(Debug)]
+pub(super) enum Received {
+    Push(RunId, Push),
+    Lost,
+    Hint(Epoch),
+}
+
+struct Queue(mpsc::UnboundedSender<Received>);
+
+impl Receiver for Queue {
+    fn push(&self, run: &RunId, push: Push) {
+        _ = self.0.send(Received::Push(run.clone(), push));
+    }
+
+    fn lose_pushes(&self) {
+        _ = self.0.send(Received::Lost);
+    }
+
+    fn hint(&self, RunEpoch(epoch): RunEpoch) {
+        _ = self.0.send(Received::Hint(epoch));
+    }
+}
+
+impl Process {
+    pub(super) async fn connect(server: &Server, name: &str) -> Self {
+        Self::connect_with(server.redis().key("app").lease(LEASE), name).await.unwrap()
+    }
+
+    pub(super) async fn connect_with(
+        redis: Redis,
+        name: &str,
+    ) -> Result<Self, crate::redis::Error> {
+        let (sender, inbox) = mpsc::unbounded_channel();
+        let settings = Settings {
+            process: ProcessId::from_claim(name),
+            retain_for: Duration::from_secs(60),
+            inbox: Inbox::new(Arc::new(Queue(sender))),
+        };
+        let health = redis.health();
+        let store = redis.connect(settings).await?;
+        Ok(Self { store, health, inbox: Mutex::new(inbox) })
+    }
+
+    pub(super) async fn try_execute(&self, command: Command) -> Result<Reply, StoreError> {
+        self.store.execute(None, vec![command]).await.pop().unwrap()
+    }
+
+    pub(super) async fn execute(&self, command: Command) -> Reply {
+        self.try_execute(command).await.unwrap()
+    }
+
+    /// Claims the key of a run, and begins its stream.
+    pub(super) async fn begin(&self, run: &RunId) {
+        let claimed = self.execute(Command::Claim(run.clone())).await;
+        assert!(matches!(claimed, Reply::Look(LookReply::Claimed)), "{claimed:?}");
+        let synced = self.execute(sync(run)).await;
+        assert!(matches!(synced, Reply::Sync(_)), "{synced:?}");
+    }
+
+    pub(super) async fn end(&self, run: &RunId, mode: EndMode) -> EndReply {
+        match self.execute(Command::End(End { run: run.clone(), mode })).await {
+            Reply::End(reply) => reply,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// Returns what the inbox receives next.
+    #[allow(clippy::await_holding_lock)] // One test, one task.
+    pub(super) async fn receive(&self) -> Received {
+        let mut inbox = self.inbox.lock().unwrap();
+        timeout(PATIENCE, inbox.recv()).await.expect("a push in time").unwrap()
+    }
+
+    /// Waits for a connection with another number.
+    pub(super) async fn reconnected_after(&self, number: u64) -> u64 {
+        let mut connection = self.store.connection();
+        let is_new = |connection: &Connection| matches!(connection, Connection::Up(current) if *current != number);
+        let up = timeout(PATIENCE, connection.wait_for(is_new)).await;
+        number_of(*up.expect("a new connection").unwrap())
+    }
+
+    pub(super) fn connection(&self) -> watch::Receiver<Connection> {
+        self.store.connection()
+    }
+
+    pub(super) fn number(&self) -> u64 {
+        number_of(*self.store.connection().borrow())
+    }
+}
+
+fn number_of(connection: Connection) -> u64 {
+    match connection {
+        Connection::Up(number) => number,
+        Connection::Down => panic!("no connection"),
+    }
+}
+
+pub(super) fn run(name: &str, epoch: &str) -> RunId {
+    RunId::new(RunKey::new("owner", name).unwrap(), Epoch::parse(epoch).unwrap())
+}
+
+pub(super) fn look(run: &RunId) -> Command {
+    Command::Look(Look { key: run.key.clone() })
+}
+
+pub(super) fn replace(run: &RunId, earlier: &RunId) -> Command {
+    Command::Replace(Replace { run: run.clone(), earlier: RunEpoch(earlier.epoch) })
+}
+
+pub(super) fn sync(run: &RunId) -> Command {
+    let head = Some(Bytes::from_static(b"head"));
+    Command::Sync(Sync { run: run.clone(), entries: None, restores: false, head })
+}
+
+pub(super) fn restore(run: &RunId) -> Command {
+    let head = Some(Bytes::from_static(b"head"));
+    Command::Sync(Sync { run: run.clone(), entries: None, restores: true, head })
+}
+
+pub(super) fn append(run: &RunId, first: u64, last: u64, bytes: impl Into<Bytes>) -> Command {
+    let batch = Batch { first, last, bytes: bytes.into() };
+    Command::Append(Append { run: run.clone(), batch })
+}
+
+pub(super) fn trim(run: &RunId, keep_from: u64) -> Command {
+    Command::Trim(Trim { run: run.clone(), keep_from })
+}
+
+pub(super) fn check(run: &RunId) -> Command {
+    Command::Check(Check { run: run.clone(), is_watched: true, wants_head: true })
+}
+
+pub(super) const fn completed(newest: u64) -> EndMode {
+    EndMode::Own { outcome: Outcome::Completed, error: None, newest, entries: None }
+}

@@ -1,0 +1,83 @@
+use std::{
+    fmt,
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use futures_core::Stream;
+use tokio::task::coop;
+
+use crate::{
+    event::Encoded,
+    runs::{
+        RunError,
+        record::{Read, Reader},
+    },
+};
+
+/// A stream of a run's events for one client. Each item contains one or more events, with their
+/// ids.
+///
+/// How it ends depends on the run's outcome:
+///
+/// - After [`Completed`](crate::runs::Outcome::Completed) it ends.
+/// - After [`Cancelled`](crate::runs::Outcome::Cancelled) it fails with an error after which
+///   [`SseLayer`](crate::SseLayer) ends the body cleanly, without its terminator.
+/// - After any other outcome it fails.
+///
+/// It also fails if the client's next event was evicted.
+///
+/// While it exists, the client counts as attached: the source may wait for it, and the run is not
+/// abandoned. Dropping it detaches the client but does not stop the run.
+#[must_use = "streams do nothing unless polled"]
+pub struct Attachment {
+    /// `None` once the stream has ended.
+    reader: Option<Reader>,
+    /// Whether the next item must begin with the id of the event before it.
+    needs_leading_id: bool,
+}
+
+impl Attachment {
+    pub(crate) fn new(reader: Reader) -> Self {
+        Self { needs_leading_id: reader.record.leads_with_ids, reader: Some(reader) }
+    }
+}
+
+impl Stream for Attachment {
+    type Item = Result<Encoded, RunError>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Encoded, RunError>>> {
+        let needs_leading_id = self.needs_leading_id;
+        let Some(reader) = &mut self.reader else {
+            return Poll::Ready(None);
+        };
+        let unit = ready!(coop::poll_proceed(cx));
+        let seen = if needs_leading_id { reader.position() } else { 0 };
+        let read = ready!(reader.poll_read(cx));
+        unit.made_progress();
+        let item = match read {
+            Read::Events(events) if needs_leading_id => {
+                let mut led = reader.record.id_line(seen);
+                led.extend_from_slice(&events);
+                self.needs_leading_id = false;
+                return Poll::Ready(Some(Ok(Encoded::of(led.into()))));
+            }
+            Read::Events(events) => return Poll::Ready(Some(Ok(Encoded::of(events)))),
+            Read::End => None,
+            Read::Failure(error) => Some(Err(error)),
+        };
+        self.reader = None;
+        Poll::Ready(item)
+    }
+}
+
+impl fmt::Debug for Attachment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Attachment")
+            .field("run", &self.reader.as_ref().map(|reader| &reader.record.key))
+            .finish_non_exhaustive()
+    }
+}

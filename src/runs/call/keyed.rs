@@ -1,0 +1,143 @@
+use std::{mem::ManuallyDrop, panic::resume_unwind, sync::Arc};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::sync::oneshot;
+use tower_service::Service;
+
+use super::{
+    producer::Producer,
+    start::spawn,
+    task::{Answer, RunTask},
+};
+use crate::{
+    BoxError,
+    connection::{CloseReason, Disconnect, DisconnectGuard},
+    headers::{has_body, make_event_stream},
+    runs::{
+        AnswerBody, Attachment, Outcome, RunBody, RunKey,
+        answer::{self, Requester},
+        record::{Attached, Reader},
+        registry::{Claim, Purpose, Shared},
+        run::on_refusal,
+    },
+    streams::Subjects,
+};
+
+/// Answers a request with a key, from an existing run or by calling the service.
+pub(crate) async fn answer<S, B, R>(
+    shared: Arc<Shared>,
+    key: RunKey,
+    service: S,
+    request: Request<B>,
+) -> Result<Response<RunBody<R>>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    let requester = Requester::of(request.method(), request.headers(), request.extensions());
+    match find(&shared, &key, &requester).await {
+        Action::Answer(response) => Ok(response.map(RunBody::answer)),
+        Action::Start(producer, reader) => {
+            call(producer, reader, service, request, &requester).await
+        }
+    }
+}
+
+/// What to do for a request with a key.
+enum Action {
+    Answer(Response<AnswerBody>),
+    /// Start a run, to which the reader is already attached.
+    Start(Producer, Reader),
+}
+
+/// Attaches the client to the run with this key, or claims the key for a new run.
+async fn find(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Action {
+    let last = requester.last.as_ref();
+    loop {
+        let record = match shared.claim(key, last, Purpose::Attach).await {
+            Err(error) => return Action::Answer(error.answer_to(requester.client)),
+            Ok(Claim::Existing(record)) => record,
+            Ok(Claim::New(producer)) => match producer.record.attach(None) {
+                Attached::Starting(reader) => return Action::Start(producer, reader),
+                // Another thread has replaced it already.
+                _ => continue,
+            },
+        };
+        let attached = match record.attach(last) {
+            Attached::Starting(reader) => reader.started().await,
+            // It has ended since the claim, so its key is free.
+            Attached::Ended { outcome, .. } if last.is_none() && outcome != Outcome::Completed => {
+                continue;
+            }
+            attached => attached,
+        };
+        // There is no answer if the call did not return an event stream. Then the key is free.
+        if let Some(answer) = answer::respond(attached, requester) {
+            return Action::Answer(answer);
+        }
+    }
+}
+
+/// Calls the service on a task, and waits for its response head.
+async fn call<S, B, R>(
+    producer: Producer,
+    reader: Reader,
+    mut service: S,
+    mut request: Request<B>,
+    requester: &Requester,
+) -> Result<Response<RunBody<R>>, S::Error>
+where
+    S: Service<Request<B>, Response = Response<R>>,
+    S::Future: Send + 'static,
+    S::Error: Send + 'static,
+    R: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    // The call outlives the connection, so it gets a `Disconnect` of its own.
+    let disconnect = Disconnect::new();
+    request.extensions_mut().insert(disconnect.clone());
+    let guard = DisconnectGuard::new(disconnect);
+    if let Some(subjects) = request.extensions_mut().get_mut::<Subjects>() {
+        subjects.set_recorded();
+    }
+    let (shared, record) = (Arc::clone(&producer.shared), Arc::clone(&producer.record));
+    let (starter, answer) = oneshot::channel();
+    let call = producer.within_call(|| service.call(request));
+    drop(service);
+    spawn(RunTask::call(producer, call, starter, guard));
+    match answer.await {
+        Ok(Answer::Stream(mut parts)) => {
+            make_event_stream(&mut parts.headers);
+            parts.extensions.insert(on_refusal(&shared, &record));
+            let body = AnswerBody::events(Attachment::new(reader));
+            Ok(Response::from_parts(parts, RunBody::answer(body)))
+        }
+        Ok(Answer::Other(answer, guard)) => pass(answer, guard),
+        Ok(Answer::Panic(panic)) => resume_unwind(ManuallyDrop::into_inner(panic)),
+        // The run ended before the call had an answer.
+        Err(_) => Ok(answer::ended_before_answer(reader, requester).map(RunBody::answer)),
+    }
+}
+
+/// Passes on an answer that is not an event stream.
+fn pass<B: Body, E>(
+    answer: Result<Response<B>, E>,
+    mut guard: DisconnectGuard,
+) -> Result<Response<RunBody<B>>, E> {
+    match answer {
+        Ok(response) if has_body(response.status()) => {
+            Ok(response.map(|body| RunBody::tracked(body, guard)))
+        }
+        Ok(response) => {
+            guard.set_reason(CloseReason::Ended);
+            Ok(response.map(RunBody::pass_through))
+        }
+        Err(error) => {
+            guard.set_reason(CloseReason::Failed);
+            Err(error)
+        }
+    }
+}

@@ -1,0 +1,77 @@
+use std::{any::type_name, fmt, sync::Arc};
+
+use tower_layer::Layer;
+
+use crate::runs::{RunService, registry::Shared};
+
+/// A layer that makes the event streams of a service resumable, created by
+/// [`Runs::layer`](crate::runs::Runs::layer).
+///
+/// # Requests
+///
+/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. A request with an
+///   [invalid](crate::runs::InvalidKey) key gets `400`, because a client would take an answer that is not
+///   recorded for one that it can resume. All other methods can
+///   start a run, so return no key for a `DELETE` that is to stop one.
+/// - The first request with a key calls the service, on a task of its own. Other requests with the
+///   same key wait for the response head, and then get the same events.
+/// - A request with a last event id never reaches the service. The id comes from the header, or
+///   from the query if an outer [`SseLayer`](crate::SseLayer) has read it there.
+/// - The [`Disconnect`](crate::Disconnect) in the service's request fires when the run is over, not
+///   when a client leaves.
+///
+/// [`Runs`](crate::runs::Runs#answers) has the table of all answers.
+///
+/// # Responses
+///
+/// - An event stream with status 200 and no content coding is recorded. The first client gets the
+///   service's response head. Other clients get the headers of an event stream and the handler's
+///   [`StreamOptions`](crate::StreamOptions), except for `max_age` and `on_close`, which apply only
+///   to the first client.
+/// - Any other response, or an error, goes to the first client, and the key is free again. One of
+///   the waiting requests then calls the service.
+/// - If the service panics before it answers, the panic propagates to the first client's future,
+///   and the key is free again. A later panic fails the run.
+///
+/// The source's comments and ids are not recorded. Each event gets an id of the run as its last
+/// line.
+///
+/// # Services
+///
+/// The call runs on a task. The service must therefore be `Clone`, and the service, its future, its
+/// errors and all bodies must be `Send` and `'static`. Task-locals that an outer layer has set are
+/// not available to the call. A timeout layer outside of this one ends a client's wait, but not the
+/// call.
+pub struct RunLayer<K> {
+    shared: Arc<Shared>,
+    key: K,
+}
+
+impl<K> RunLayer<K> {
+    pub(crate) const fn new(shared: Arc<Shared>, key: K) -> Self {
+        Self { shared, key }
+    }
+}
+
+impl<S, K: Clone> Layer<S> for RunLayer<K> {
+    type Service = RunService<S, K>;
+
+    fn layer(&self, inner: S) -> RunService<S, K> {
+        RunService::new(inner, Arc::clone(&self.shared), self.key.clone())
+    }
+}
+
+impl<K: Clone> Clone for RunLayer<K> {
+    fn clone(&self) -> Self {
+        Self::new(Arc::clone(&self.shared), self.key.clone())
+    }
+}
+
+impl<K> fmt::Debug for RunLayer<K> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RunLayer")
+            .field("options", &self.shared.options)
+            .field("key", &format_args!("{}", type_name::<K>()))
+            .finish()
+    }
+}

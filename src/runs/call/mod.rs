@@ -1,0 +1,23 @@
+//! Starting runs: from requests through the layer, and from calls of the program.
+//!
+//! - [`RunLayer`] and [`RunService`] are the middleware. [`keyed::answer`] decides for each request with a
+//!   key whether the service is called.
+//! - [`start`] has [`Runs::start`](crate::runs::Runs::start) and
+//!   [`Runs::replace`](crate::runs::Runs::replace).
+//! - [`RunTask`] drives one call and its body. Its [`Recorder`](recorder::Recorder) appends the
+//!   events to the record, and its [`Producer`] ends the run on every exit path.
+
+mod keyed;
+mod layer;
+mod producer;
+mod recorder;
+mod service;
+mod span;
+mod start;
+mod task;
+
+pub(crate) use self::producer::Producer;
+pub use self::{
+    layer::RunLayer,
+    service::{RunFuture, RunService},
+};

@@ -1,0 +1,162 @@
+use std::{
+    slice,
+    sync::Arc,
+    task::{Context, Waker},
+};
+
+use tokio::time::Instant;
+
+use crate::{
+    history::drop_waker,
+    options::StreamOptions,
+    runs::{
+        Outcome,
+        cluster::Mark,
+        record::{Phase, Record},
+        registry::Shared,
+    },
+};
+
+/// The right to record a run, held by the run's task. If it is dropped before the run has ended,
+/// the run is interrupted.
+pub(crate) struct Producer {
+    pub(crate) shared: Arc<Shared>,
+    pub(crate) record: Arc<Record>,
+    /// Set if the run is exported to other processes.
+    mark: Option<Mark>,
+}
+
+impl Producer {
+    pub(crate) const fn new(shared: Arc<Shared>, record: Arc<Record>) -> Self {
+        Self { shared, record, mark: None }
+    }
+
+    /// Creates the producer of a run that other processes can reach.
+    pub(crate) const fn exported(shared: Arc<Shared>, record: Arc<Record>, mark: Mark) -> Self {
+        Self { shared, record, mark: Some(mark) }
+    }
+
+    /// Reports new events to the exporter.
+    #[inline]
+    pub(crate) fn mark(&self) {
+        if let (Some(mark), Some(cluster)) = (&self.mark, &self.shared.cluster) {
+            cluster.exports.mark(mark);
+        }
+    }
+
+    /// Starts recording the call's answer. Returns `false` if the run has already ended.
+    pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
+        let has_begun = self.record.begin(options);
+        if let (Some(_), Some(cluster)) = (&self.mark, &self.shared.cluster) {
+            cluster.exports.mark_all(slice::from_ref(&self.record));
+        }
+        has_begun
+    }
+
+    /// Frees the key, because the answer is not an event stream.
+    pub(crate) fn void(&self) {
+        self.shared.void(&self.record);
+    }
+
+    /// Calls a closure of the program, and frees the key if it panics.
+    pub(crate) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {
+        let mut guard = FailOnPanic(Some(self));
+        let returned = call();
+        guard.0 = None;
+        returned
+    }
+
+    /// Frees the key, because the call panicked before it answered.
+    pub(crate) fn fail_call(&self) {
+        self.shared.fail_call(&self.record, PANICKED.into());
+    }
+
+    pub(crate) fn complete(&self) {
+        self.shared.end(&self.record, Outcome::Completed, None);
+    }
+
+    pub(crate) fn fail(&self, error: &str) {
+        self.shared.end(&self.record, Outcome::Failed, Some(error.into()));
+    }
+
+    /// Returns whether the run is over. If it is not, arranges for its end to wake the task.
+    pub(crate) fn is_over(&self, cx: &Context<'_>) -> bool {
+        let mut new: Option<Waker> = None;
+        loop {
+            let earlier = {
+                let mut state = self.record.lock();
+                if !state.phase.is_live() {
+                    break;
+                }
+                match (&state.task, new.take()) {
+                    (Some(task), _) if task.will_wake(cx.waker()) => return false,
+                    (_, Some(waker)) => Some(state.task.replace(waker)),
+                    (_, None) => None,
+                }
+            };
+            match earlier {
+                Some(earlier) => {
+                    drop_waker(earlier);
+                    return false;
+                }
+                // Cloning a waker can run any code, so no lock may be held.
+                None => new = Some(cx.waker().clone()),
+            }
+        }
+        drop_waker(new);
+        true
+    }
+
+    /// Returns how the run ended, or `None` if it has not ended.
+    pub(crate) fn outcome(&self) -> Option<Outcome> {
+        match self.record.phase() {
+            Phase::Ended(outcome) => Some(outcome),
+            Phase::Starting | Phase::Running | Phase::Void => None,
+        }
+    }
+
+    /// Ends the run if it has reached its maximum duration, or abandons it if no client has been
+    /// attached for `abandon_after`. Returns when to check again, or `None` if the run is over.
+    pub(crate) fn end_if_due(&self) -> Option<Instant> {
+        let max = self.shared.options.max_duration;
+        let end = self.record.started_at + max;
+        if end <= Instant::now() {
+            self.fail(&format!("the run took longer than {max:?}"));
+            return None;
+        }
+        self.abandon().map(|due| due.min(end))
+    }
+
+    fn abandon(&self) -> Option<Instant> {
+        let after = self.shared.options.abandon_after;
+        let now = Instant::now();
+        let since = self.record.lock().readers.unattended_since();
+        let due = since.unwrap_or(now) + after;
+        if due > now {
+            return Some(due);
+        }
+        let is_abandoned = self.shared.end_unattended(&self.record, Outcome::Abandoned);
+        // A client may have attached meanwhile.
+        (!is_abandoned && self.record.phase().is_live()).then_some(now + after)
+    }
+}
+
+/// The text of the error of a run whose source panicked.
+pub(crate) const PANICKED: &str = "the source panicked";
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.shared.end(&self.record, Outcome::Interrupted, None);
+    }
+}
+
+/// A guard that fails the call of a producer if the call panics.
+struct FailOnPanic<'p>(Option<&'p Producer>);
+
+impl Drop for FailOnPanic<'_> {
+    fn drop(&mut self) {
+        if let Some(producer) = self.0 {
+            producer.fail_call();
+        }
+    }
+}

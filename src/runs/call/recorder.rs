@@ -1,0 +1,104 @@
+use std::{
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, ready},
+};
+
+use bytes::Bytes;
+use http_body::Body;
+
+use super::producer::Producer;
+use crate::{
+    BoxError,
+    body::{CoopBudget, within_layer},
+    history::MemoryShare,
+    runs::record::{Appended, Cutter},
+};
+
+/// Reads a body and records its events.
+#[derive(Debug)]
+pub(crate) struct Recorder {
+    cutter: Cutter,
+    /// The bytes of the last frame that are not recorded yet.
+    bytes: Bytes,
+    /// The memory of an incomplete event.
+    memory: MemoryShare,
+    budget: CoopBudget,
+    max_event_size: usize,
+}
+
+impl Recorder {
+    pub(crate) fn new(producer: &Producer) -> Self {
+        let max_event_size = producer.shared.options.retain_bytes;
+        Self {
+            cutter: Cutter::new(max_event_size),
+            bytes: Bytes::new(),
+            memory: MemoryShare::new(Arc::clone(&producer.shared.counters.memory)),
+            budget: CoopBudget::default(),
+            max_event_size,
+        }
+    }
+
+    /// Records events until the body or the run has ended. If the body fails, returns the text of
+    /// its error.
+    ///
+    /// Pending while the body is pending, and while the record is full of events that no client has
+    /// read.
+    pub(crate) fn poll<B>(
+        &mut self,
+        mut body: Pin<&mut B>,
+        producer: &Producer,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), String>>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        loop {
+            if !self.bytes.is_empty() || self.cutter.is_complete() {
+                match self.append(producer, cx) {
+                    Appended::All => {}
+                    Appended::Some => ready!(CoopBudget::poll_ready(cx)),
+                    Appended::Full => return Poll::Pending,
+                    Appended::Over => return Poll::Ready(Ok(())),
+                    Appended::TooLarge => {
+                        let limit = self.max_event_size;
+                        return Poll::Ready(Err(format!("an event is larger than {limit} bytes")));
+                    }
+                }
+                continue;
+            }
+            ready!(CoopBudget::poll_ready(cx));
+            match within_layer(|| body.as_mut().poll_frame(cx)) {
+                Poll::Pending => {
+                    self.cutter.shrink();
+                    self.memory.set(self.cutter.memory());
+                    return Poll::Pending;
+                }
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Ready(Some(Err(error))) => {
+                    let error: BoxError = error.into();
+                    return Poll::Ready(Err(error.to_string()));
+                }
+                Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+                    Ok(bytes) if !bytes.is_empty() => self.bytes = bytes,
+                    // Trailers are dropped: they are no part of an event stream.
+                    Ok(_) | Err(_) => ready!(self.budget.poll_empty(cx)),
+                },
+            }
+        }
+    }
+
+    fn append(&mut self, producer: &Producer, cx: &mut Context<'_>) -> Appended {
+        let before = self.bytes.len();
+        let appended = producer.record.append(&mut self.cutter, &mut self.bytes);
+        self.budget.spend(cx, before - self.bytes.len());
+        if self.bytes.is_empty() {
+            // An empty slice would keep the memory of its frame.
+            self.bytes = Bytes::new();
+        }
+        self.memory.set(self.cutter.memory());
+        producer.mark();
+        producer.shared.make_room();
+        appended
+    }
+}

@@ -1,0 +1,173 @@
+use std::{convert::Infallible, future::Pending, sync::Arc};
+
+use futures_core::Stream;
+use http::{Response, request::Parts};
+
+use super::{producer::Producer, task::RunTask};
+use crate::{
+    body::EventBody,
+    connection::LastEventId,
+    event::Encode,
+    runs::{
+        Run, RunKey, Runs, StartError,
+        answer::last_event_id,
+        record::{Attached, Phase, Record},
+        registry::{Claim, Purpose},
+    },
+};
+
+impl Runs {
+    /// Returns the run with this key if it is running or has completed. Otherwise, starts a run
+    /// that records the stream of `source`. If a call through the layer has not answered yet, waits
+    /// for the answer.
+    ///
+    /// A request with a last event id never starts a run, because its client asks for the rest of
+    /// an earlier answer. The method then returns the run with this key, however it has ended.
+    ///
+    /// `source` is called at most once, and only if a run is started. The stream is polled on a
+    /// task of its own, whether or not a client is attached.
+    ///
+    /// A handler passes the head of its `request`, and answers with [`Run::answer`], according to
+    /// the [table](Self#answers). For a run that no request starts, such as a nightly report, pass
+    /// `None`.
+    ///
+    /// ```
+    /// use axum::response::{IntoResponse, Response};
+    /// use futures_util::{Stream, stream};
+    /// use http::request::Parts;
+    /// use tower_sse::{Event, runs::{RunKey, Runs}};
+    ///
+    /// fn tokens() -> impl Stream<Item = Event> + Send + 'static {
+    ///     stream::iter(["Hel", "lo"].map(Event::from))
+    /// }
+    ///
+    /// async fn chat(runs: Runs, key: RunKey, parts: Parts) -> Response {
+    ///     match runs.start(&key, &parts, tokens).await {
+    ///         Ok(run) => run.answer(&parts).await.into_response(),
+    ///         Err(error) => error.answer(&parts).into_response(),
+    ///     }
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if:
+    ///
+    /// - The request has a last event id, and no run has the key.
+    /// - A run would have to be started while a limit of running runs is reached, or during a
+    ///   shutdown.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime. A panic of `source` propagates, and the key is free again.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped after it has started a run, the run continues.
+    pub async fn start<'p, F, S>(
+        &self,
+        key: &RunKey,
+        request: impl Into<Option<&'p Parts>>,
+        source: F,
+    ) -> Result<Run, StartError>
+    where
+        F: FnOnce() -> S,
+        S: Stream<Item: Encode> + Send + 'static,
+    {
+        let last = last_of(request.into());
+        loop {
+            let record = match self.shared.claim(key, last.as_ref(), Purpose::Attach).await? {
+                Claim::New(producer) => return Ok(self.record(producer, source)),
+                Claim::Existing(record) => record,
+            };
+            if last.is_some() || record.phase() != Phase::Starting {
+                return Ok(self.existing(record));
+            }
+            // A call through the layer may still return something else than an event stream.
+            if let Attached::Starting(reader) = record.attach(None) {
+                _ = reader.started().await;
+            }
+        }
+    }
+
+    /// Starts a run that records the stream of `source`, and cancels the run with this key if there
+    /// is one.
+    ///
+    /// Use it for keys that name more than one answer, such as a whole chat, in which each turn
+    /// replaces the previous one.
+    ///
+    /// A request with a last event id neither starts nor cancels a run, because its client repeats
+    /// the request to get the rest of an earlier answer. The method then returns the run with this
+    /// key. A handler passes the head of its `request`, as to [`start`](Self::start).
+    ///
+    /// A client that is disconnected before the first event has no id. If it repeats its request,
+    /// the turn starts again. To avoid that, call [`start`](Self::start) with a key that names the
+    /// turn.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if:
+    ///
+    /// - The request has a last event id, and no run has the key.
+    /// - A limit of running runs is reached, unless the run with this key is running: the new run
+    ///   takes its place.
+    /// - The server is shutting down. The existing run continues.
+    ///
+    /// # Panics
+    ///
+    /// Panics outside a runtime. A panic of `source` propagates, and the key is free again.
+    ///
+    /// # Cancel safety
+    ///
+    /// The run is started at the first poll. If the future is dropped before that, nothing happens.
+    pub async fn replace<'p, F, S>(
+        &self,
+        key: &RunKey,
+        request: impl Into<Option<&'p Parts>>,
+        source: F,
+    ) -> Result<Run, StartError>
+    where
+        F: FnOnce() -> S,
+        S: Stream<Item: Encode> + Send + 'static,
+    {
+        let last = last_of(request.into());
+        Ok(match self.shared.claim(key, last.as_ref(), Purpose::Replace).await? {
+            Claim::New(producer) => self.record(producer, source),
+            Claim::Existing(record) => self.existing(record),
+        })
+    }
+
+    fn existing(&self, record: Arc<Record>) -> Run {
+        Run::new(Arc::clone(&self.shared), record, false)
+    }
+
+    fn record<F, S>(&self, producer: Producer, source: F) -> Run
+    where
+        F: FnOnce() -> S,
+        S: Stream<Item: Encode> + Send + 'static,
+    {
+        let record = Arc::clone(&producer.record);
+        let source = producer.within_call(source);
+        producer.begin(None);
+        let task: RunTask<Pending<Result<Response<_>, Infallible>>, _, _> =
+            RunTask::record(producer, EventBody::new(source));
+        spawn(task);
+        Run::new(Arc::clone(&self.shared), record, true)
+    }
+}
+
+fn last_of(request: Option<&Parts>) -> Option<LastEventId> {
+    request.and_then(|parts| last_event_id(&parts.headers, &parts.extensions))
+}
+
+/// Runs the task of a run.
+#[cfg(not(tower_sse_loom))]
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    tokio::spawn(task);
+}
+
+/// Runs the task of a run on a thread of its own, because loom has no runtime.
+#[cfg(tower_sse_loom)]
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    loom::thread::spawn(move || loom::future::block_on(task));
+}

@@ -1,0 +1,151 @@
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::run_id::RunId;
+use crate::{
+    history::Epoch,
+    runs::{Outcome, RunKey},
+};
+
+/// One operation on the store. Each variant names the variant of
+/// [`Reply`](super::reply::Reply) that answers it.
+#[derive(Clone, Debug)]
+pub enum Command {
+    /// Looks which run has a key, and changes nothing except the sightings of a late owner.
+    /// Answered by [`Reply::Look`](super::reply::Reply::Look).
+    Look(Look),
+    /// Claims a key for a run of this process, in the phase `starting`, with a new lease.
+    ///
+    /// Claims it if no run has the key, or the run that has it is void or has ended otherwise than
+    /// [`Completed`](Outcome::Completed). Otherwise, answers as `Look` does. A repeated claim of
+    /// the same run is answered by `Claimed` again.
+    /// Answered by [`Reply::Look`](super::reply::Reply::Look).
+    Claim(RunId),
+    /// Claims a key in place of an earlier run. If the earlier run is live, it is cancelled in the
+    /// same step, and its owner gets a hint.
+    /// Answered by [`Reply::Replace`](super::reply::Reply::Replace).
+    Replace(Replace),
+    /// Renews the lease of a run of this process, begins its stream, and returns what the store
+    /// has of it.
+    /// Answered by [`Reply::Sync`](super::reply::Reply::Sync).
+    Sync(Sync),
+    /// Appends a batch to a run's stream and pushes it. It may be sent only after a `Sync` that
+    /// was answered by `InStep` over the same connection.
+    /// Answered by [`Reply::Append`](super::reply::Reply::Append).
+    Append(Append),
+    /// Removes the batches of a run that end below a sequence number.
+    /// Answered by [`Reply::Trim`](super::reply::Reply::Trim).
+    Trim(Trim),
+    /// Ends a run. Nothing can be appended afterwards.
+    /// Answered by [`Reply::End`](super::reply::Reply::End).
+    End(End),
+    /// Returns the state of a run of another process, and reports to its owner that it is watched.
+    /// Answered by [`Reply::Check`](super::reply::Reply::Check).
+    Check(Check),
+}
+
+/// The input of [`Command::Look`].
+#[derive(Clone, Debug)]
+pub struct Look {
+    pub key: RunKey,
+}
+
+/// The input of [`Command::Replace`].
+#[derive(Clone, Debug)]
+pub struct Replace {
+    /// The run to claim the key for.
+    pub run: RunId,
+    /// The epoch of the run that has the key, from a `Look`.
+    pub earlier: RunEpoch,
+}
+
+/// The epoch of a run with a key that is known from the context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RunEpoch(pub(crate) Epoch);
+
+/// The input of [`Command::Sync`].
+#[derive(Clone, Debug)]
+pub struct Sync {
+    pub run: RunId,
+    /// The number of entries in the stream, according to the replies over this connection. `None`
+    /// if no `Sync` was answered over it yet.
+    pub entries: Option<u64>,
+    /// Whether to create a missing claim again, with an empty stream. Without a missing claim, it
+    /// empties the stream. A run that has an end in its stream is not restored.
+    pub restores: bool,
+    /// The encoded options of the handler, once its response head has arrived. The first `Sync`
+    /// with a head makes a starting run a running one.
+    pub head: Option<Bytes>,
+}
+
+/// The input of [`Command::Append`].
+#[derive(Clone, Debug)]
+pub struct Append {
+    pub run: RunId,
+    pub batch: Batch,
+}
+
+/// Consecutive events of a run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Batch {
+    /// The sequence number of its first event, at least 1.
+    pub first: u64,
+    /// The sequence number of its last event. It is the id of the stream's entry.
+    pub last: u64,
+    /// The events as on the wire, each with its id and a blank line.
+    pub bytes: Bytes,
+}
+
+/// The input of [`Command::Trim`].
+#[derive(Clone, Debug)]
+pub struct Trim {
+    pub run: RunId,
+    /// The sequence number of the oldest event to keep.
+    pub keep_from: u64,
+}
+
+/// The input of [`Command::End`].
+#[derive(Clone, Debug)]
+pub struct End {
+    pub run: RunId,
+    pub mode: EndMode,
+}
+
+/// The reason to end a run, which decides whether it is ended.
+#[derive(Clone, Debug)]
+pub enum EndMode {
+    /// Its owner has exported all events. Ended only if the store's newest event is `newest` and
+    /// the stream has this number of `entries`.
+    Own { outcome: Outcome, error: Option<Arc<str>>, newest: u64, entries: Option<u64> },
+    /// Its owner no longer has all events to export. The outcome is
+    /// [`Interrupted`](Outcome::Interrupted).
+    Lost,
+    /// A client or the program stops it, at any process. The outcome is
+    /// [`Cancelled`](Outcome::Cancelled). Its owner gets a hint.
+    Cancel,
+    /// Its owner is dead. Ended only if the store agrees. The outcome is
+    /// [`Interrupted`](Outcome::Interrupted).
+    Bury,
+    /// Its owner's call did not return an event stream. Ended only while it is starting. The claim
+    /// stays, and the key is free.
+    Void,
+    /// The reply to a claim of this process was lost, and the process does not have such a run.
+    /// Ended only if the claim is of this process. The outcome is
+    /// [`Interrupted`](Outcome::Interrupted).
+    Release,
+    /// The run has ended and its owner needs the memory. Its claim and its stream are deleted, but
+    /// not those of a live run.
+    Forget,
+}
+
+/// The input of [`Command::Check`].
+#[derive(Clone, Debug)]
+pub struct Check {
+    pub run: RunId,
+    /// Whether a client of this process is attached. The owner is then told that the run is
+    /// watched until 3/4 of a lease from now.
+    pub is_watched: bool,
+    /// Whether the reply has the head.
+    pub wants_head: bool,
+}

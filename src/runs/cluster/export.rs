@@ -1,0 +1,200 @@
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::AcqRel},
+    },
+};
+
+use tokio::time::Instant;
+
+use super::{
+    command::{Append, Batch, Command, End, EndMode, Sync, Trim},
+    head,
+    plan::Plan,
+    run_id::RunId,
+    timing::{UNWATCHED_INTERVAL, WATCHED_INTERVAL},
+};
+use crate::runs::{
+    Outcome,
+    record::{Phase, Record},
+};
+
+/// The maximum size of a batch, unless it has a single event.
+const MAX_BATCH: usize = 64 * 1024;
+/// The maximum number of batches of one run in a pipeline.
+const MAX_BATCHES: usize = 4;
+
+/// One run of this process, as the store has it.
+pub(crate) struct Export {
+    pub(crate) record: Arc<Record>,
+    /// Whether the run is marked as changed since the last plan.
+    pub(crate) is_marked: Arc<AtomicBool>,
+    /// The time of its next command.
+    pub(crate) due: Instant,
+    /// The time of the next renewal of the lease.
+    pub(super) beat_at: Instant,
+    /// The connection over which the state below was acknowledged, or 0.
+    pub(super) connection: u64,
+    /// The newest event in the store.
+    pub(super) exported: u64,
+    /// The number of entries in the store.
+    pub(super) entries: u64,
+    pub(super) has_begun: bool,
+    pub(super) needs_sync: bool,
+    /// Whether the next `Sync` creates lost keys again.
+    pub(super) restores: bool,
+    /// Whether the last plan left events for the next one.
+    pub(super) has_more: bool,
+    pub(super) watched_until: Option<Instant>,
+    /// The sequence number and the size of each batch in the store, the oldest first.
+    pub(super) stored: VecDeque<(u64, usize)>,
+    pub(crate) stored_bytes: usize,
+    pub(super) failures: u8,
+    /// Until when the run can be exported again, once the store has its end.
+    pub(crate) ended_until: Option<Instant>,
+}
+
+/// What follows from a reply, besides the state of the export.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Effect {
+    None,
+    /// The store has the end of the run.
+    Ended,
+    /// The run was ended elsewhere.
+    Over(Outcome),
+    /// The store refuses all commands for this run.
+    Refused,
+}
+
+impl Export {
+    pub(crate) fn new(record: Arc<Record>, beat: std::time::Duration) -> Self {
+        let now = Instant::now();
+        Self {
+            record,
+            is_marked: Arc::default(),
+            due: now + beat,
+            beat_at: now + beat,
+            connection: 0,
+            exported: 0,
+            entries: 0,
+            has_begun: false,
+            needs_sync: false,
+            restores: false,
+            has_more: false,
+            watched_until: None,
+            stored: VecDeque::new(),
+            stored_bytes: 0,
+            failures: 0,
+            ended_until: None,
+        }
+    }
+
+    pub(crate) fn run(&self) -> RunId {
+        RunId::new(self.record.key.clone(), self.record.epoch)
+    }
+
+    /// Returns the interval at which new events are exported.
+    pub(crate) fn interval(&self, now: Instant) -> std::time::Duration {
+        let is_watched = self.watched_until.is_some_and(|until| until > now);
+        if is_watched { WATCHED_INTERVAL } else { UNWATCHED_INTERVAL }
+    }
+
+    /// Returns whether the store has the end of the run.
+    pub(crate) const fn is_done(&self) -> bool {
+        self.ended_until.is_some()
+    }
+
+    /// Makes the next command a `Sync`.
+    pub(crate) const fn synchronize(&mut self) {
+        self.needs_sync = true;
+    }
+
+    /// Adds the next commands of the run.
+    pub(crate) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
+        self.is_marked.swap(false, AcqRel);
+        let (phase, newest, error) = self.record.progress();
+        if phase == Phase::Void {
+            plan.end(&self.record, EndMode::Void);
+            return;
+        }
+        let is_new = self.connection != connection;
+        if self.is_done() && !is_new && !self.restores && !self.needs_sync {
+            return;
+        }
+        let begins = phase != Phase::Starting && !self.has_begun && !self.is_failed_call(phase);
+        if is_new || self.restores || self.needs_sync || begins || now >= self.beat_at {
+            plan.sync(&self.record, self.sync_command(is_new, phase));
+        }
+        if is_new || self.restores || self.needs_sync || begins {
+            return;
+        }
+        self.plan_batches(plan, newest);
+        if let Phase::Ended(outcome) = phase {
+            if self.exported == newest {
+                let entries = Some(self.entries);
+                plan.end(&self.record, EndMode::Own { outcome, error, newest, entries });
+            } else if self.record.next_batch(self.exported, 1).is_none() {
+                // Memory forced the rest out before it was exported.
+                plan.end(&self.record, EndMode::Lost);
+            }
+        }
+    }
+
+    /// Returns whether the run ended before its call answered.
+    fn is_failed_call(&self, phase: Phase) -> bool {
+        matches!(phase, Phase::Ended(_)) && self.record.newest() == 0
+    }
+
+    fn sync_command(&self, is_new: bool, phase: Phase) -> Sync {
+        let has_head = phase != Phase::Starting && (self.has_begun || !self.is_failed_call(phase));
+        Sync {
+            run: self.run(),
+            entries: (!is_new).then_some(self.entries),
+            restores: self.restores,
+            head: has_head.then(|| head::encode(self.record.options().as_ref())),
+        }
+    }
+
+    /// Adds the next batches.
+    fn plan_batches(&mut self, plan: &mut Plan, newest: u64) {
+        let mut from = self.exported;
+        for _ in 0..MAX_BATCHES {
+            if from >= newest || plan.is_full() {
+                break;
+            }
+            let Some((first, last, bytes)) = self.record.next_batch(from, MAX_BATCH) else {
+                break;
+            };
+            from = last;
+            plan.append(
+                &self.record,
+                Append { run: self.run(), batch: Batch { first, last, bytes } },
+            );
+        }
+        self.has_more = from < newest;
+        if let Some(keep_from) = self.trim_from() {
+            plan.trim(&self.record, Trim { run: self.run(), keep_from });
+        }
+    }
+
+    /// Returns the sequence number of the oldest event to keep, if the store has too many bytes.
+    /// The newest two batches stay, because a stream without entries has no newest event.
+    fn trim_from(&self) -> Option<u64> {
+        let mut excess = self.stored_bytes.checked_sub(self.record.retain_bytes())?;
+        let mut trimmed = None;
+        for (last, len) in self.stored.iter().take(self.stored.len().saturating_sub(2)) {
+            if excess == 0 {
+                break;
+            }
+            excess = excess.saturating_sub(*len);
+            trimmed = Some(last + 1);
+        }
+        trimmed
+    }
+}
+
+/// Returns the command that frees a claim of this process that no run has.
+pub(crate) fn release(run: RunId) -> Command {
+    Command::End(End { run, mode: EndMode::Release })
+}

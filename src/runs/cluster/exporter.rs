@@ -1,0 +1,98 @@
+use std::{
+    future::{Future, poll_fn},
+    panic::{AssertUnwindSafe, catch_unwind},
+    pin::pin,
+    sync::{Arc, Weak},
+    task::Poll,
+};
+
+use tokio::time::timeout_at;
+
+use super::{
+    export::Effect,
+    exports::{Consequence, Exports},
+    store::{Connection, Store},
+};
+use crate::runs::{Outcome, registry::Shared};
+
+/// Exports the runs of this process until its [`Runs`](crate::runs::Runs) is dropped. Starts again
+/// after a panic, because otherwise all leases would expire.
+pub(crate) async fn supervise(shared: Weak<Shared>, exports: Arc<Exports>, store: Arc<dyn Store>) {
+    while !catch(run(&shared, &exports, &*store)).await {}
+}
+
+/// Runs a future. Returns `false` if it panics.
+pub(super) async fn catch(future: impl Future<Output = ()>) -> bool {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(|()| true),
+        Err(panic) => {
+            // Dropping the payload could panic again.
+            std::mem::forget(panic);
+            Poll::Ready(false)
+        }
+    })
+    .await
+}
+
+async fn run(shared: &Weak<Shared>, exports: &Exports, store: &dyn Store) {
+    let connection = store.connection();
+    let mut latest = 0;
+    loop {
+        // Kept while runs are to be exported.
+        let Some(shared) = shared.upgrade() else { return };
+        let up = match *connection.borrow() {
+            Connection::Up(number) => Some(number),
+            Connection::Down => None,
+        };
+        if let Some(number) = up.filter(|number| *number != latest) {
+            latest = number;
+            exports.reconnect();
+        }
+        if up.is_some() && export(&shared, exports, store, latest).await {
+            continue;
+        }
+        let due = exports.next_due().filter(|_| up.is_some());
+        let shared = Some(shared).filter(|_| !exports.is_empty());
+        match due {
+            Some(due) => _ = timeout_at(due, exports.changed()).await,
+            None => exports.changed().await,
+        }
+        drop(shared);
+    }
+}
+
+/// Sends what is due. Returns `false` if nothing is.
+async fn export(
+    shared: &Arc<Shared>,
+    exports: &Exports,
+    store: &dyn Store,
+    connection: u64,
+) -> bool {
+    let Some(cluster) = &shared.cluster else { return false };
+    let options = &shared.options;
+    let plan = exports.plan(connection, options.max_memory, options.retain_for);
+    if plan.len() == 0 {
+        return false;
+    }
+    let (targets, commands) = plan.into_commands();
+    let results = store.execute(Some(connection), commands).await;
+    for Consequence { record, effect } in
+        exports.apply(targets, results, connection, cluster.timing)
+    {
+        match effect {
+            Effect::Over(Outcome::Cancelled) => {
+                shared.end(&record, Outcome::Cancelled, None);
+            }
+            Effect::Over(outcome) => shared.fence(&record, outcome),
+            Effect::Refused => {
+                let error = "the store refuses the run".into();
+                shared.end(&record, Outcome::Interrupted, Some(error));
+            }
+            Effect::Ended | Effect::None => {}
+        }
+        shared.acknowledge_end(&record);
+        exports.acknowledged.notify_waiters();
+    }
+    true
+}

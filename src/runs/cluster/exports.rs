@@ -1,0 +1,251 @@
+use std::{
+    collections::HashSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering::AcqRel},
+    },
+    time::Duration,
+};
+
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    export::{Effect, Export},
+    plan::{Plan, Target},
+    queue::{LostClaim, Queue, apply},
+    reply::{Reply, StoreError},
+    run_id::RunId,
+    timing::{ENDED_EXPORT, Timing},
+};
+use crate::{
+    history::Epoch,
+    runs::record::{Phase, Record},
+};
+
+/// The runs of this process that the store has or should have, and when each is due.
+pub(crate) struct Exports {
+    queue: Mutex<Queue>,
+    beat: Duration,
+    /// Notified when a run becomes due earlier.
+    changed: Notify,
+    /// Notified when the store has the end of a run.
+    pub(crate) acknowledged: Notify,
+}
+
+/// A run's mark, which its task sets for each event without a lock.
+#[derive(Clone)]
+pub(crate) struct Mark {
+    is_set: Arc<AtomicBool>,
+    epoch: Epoch,
+}
+
+/// What the exporter does to the run of a reply.
+pub(crate) struct Consequence {
+    pub(crate) record: Arc<Record>,
+    pub(crate) effect: Effect,
+}
+
+impl Exports {
+    pub(crate) fn new(beat: Duration) -> Self {
+        Self { queue: Mutex::default(), beat, changed: Notify::new(), acknowledged: Notify::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Adds a run whose claim was acknowledged.
+    pub(crate) fn add(&self, record: Arc<Record>) -> Mark {
+        let export = Export::new(record, self.beat);
+        let mark = Mark { is_set: Arc::clone(&export.is_marked), epoch: export.record.epoch };
+        let mut queue = self.lock();
+        queue.due.insert((export.due, mark.epoch));
+        queue.exports.insert(mark.epoch, export);
+        drop(queue);
+        self.changed.notify_one();
+        mark
+    }
+
+    /// Marks a run that has new events.
+    pub(crate) fn mark(&self, mark: &Mark) {
+        if !mark.is_set.swap(true, AcqRel) {
+            let now = Instant::now();
+            let mut queue = self.lock();
+            let interval = queue.exports.get(&mark.epoch).map(|export| export.interval(now));
+            let is_earlier = interval.is_some_and(|after| queue.hasten(mark.epoch, now + after));
+            drop(queue);
+            if is_earlier {
+                self.changed.notify_one();
+            }
+        }
+    }
+
+    /// Makes runs due whose phase has changed.
+    pub(crate) fn mark_all(&self, records: &[Arc<Record>]) {
+        if records.is_empty() {
+            return;
+        }
+        let mut queue = self.lock();
+        for record in records {
+            queue.hasten(record.epoch, Instant::now());
+        }
+        drop(queue);
+        self.changed.notify_one();
+    }
+
+    /// Makes a run due for a `Sync`.
+    pub(crate) fn synchronize(&self, epoch: Epoch) {
+        let mut queue = self.lock();
+        if let Some(export) = queue.exports.get_mut(&epoch) {
+            export.synchronize();
+            queue.hasten(epoch, Instant::now());
+            drop(queue);
+            self.changed.notify_one();
+        }
+    }
+
+    /// Remembers a claim that the store may have, although no run of this process has it.
+    pub(crate) fn lose_claim(&self, run: RunId) {
+        let now = Instant::now();
+        self.lock().lost_claims.insert(run, LostClaim { lost_at: now, due: now });
+        self.changed.notify_one();
+    }
+
+    /// Returns the record of a run of this process whose export has not been given up.
+    pub(crate) fn record(&self, run: &RunId) -> Option<Arc<Record>> {
+        let queue = self.lock();
+        let export = queue.exports.get(&run.epoch)?;
+        (export.record.key == run.key).then(|| Arc::clone(&export.record))
+    }
+
+    /// Returns whether the store has the end of a run, or will never have it.
+    pub(crate) fn has_ended(&self, epoch: Epoch) -> bool {
+        self.lock().exports.get(&epoch).is_none_or(Export::is_done)
+    }
+
+    /// Returns the number of runs whose export is overdue.
+    pub(crate) fn waiting(&self) -> usize {
+        let now = Instant::now();
+        self.lock().due.iter().take_while(|(due, _)| *due <= now).count()
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        let queue = self.lock();
+        queue.exports.is_empty() && queue.lost_claims.is_empty()
+    }
+
+    pub(crate) fn wake(&self) {
+        self.changed.notify_one();
+    }
+
+    pub(crate) async fn changed(&self) {
+        self.changed.notified().await;
+    }
+
+    /// Makes all runs due, because the connection is new. Those that run come first.
+    pub(crate) fn reconnect(&self) {
+        let now = Instant::now();
+        let mut queue = self.lock();
+        let epochs: Vec<_> = queue.exports.keys().copied().collect();
+        for epoch in epochs {
+            queue.hasten(epoch, now);
+        }
+    }
+
+    /// Returns when the next command is due.
+    pub(crate) fn next_due(&self) -> Option<Instant> {
+        let queue = self.lock();
+        let claims = queue.lost_claims.values().map(|claim| claim.due);
+        claims.chain(queue.due.first().map(|(due, _)| *due)).min()
+    }
+
+    /// Takes the commands that are due.
+    pub(crate) fn plan(&self, connection: u64, max_memory: usize, retain: Duration) -> Plan {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        let mut queue = self.lock();
+        for (run, claim) in &queue.lost_claims {
+            if claim.due <= now && !plan.is_full() {
+                plan.release(run.clone());
+            }
+        }
+        queue.ended.expire(retain, now);
+        let live = queue.live_bytes;
+        while !plan.is_full()
+            && let Some(run) = queue.ended.evict(live, max_memory)
+        {
+            plan.forget(run);
+        }
+        while !plan.is_full()
+            && let Some(&(due, epoch)) = queue.due.first()
+            && due <= now
+        {
+            queue.due.pop_first();
+            let Some(export) = queue.exports.get_mut(&epoch) else { continue };
+            if export.ended_until.is_some_and(|until| until <= now) {
+                queue.exports.remove(&epoch);
+                continue;
+            }
+            export.plan(&mut plan, connection, now);
+            // Until the replies arrive.
+            export.due = now + self.beat;
+            let due = (export.due, epoch);
+            queue.due.insert(due);
+        }
+        plan
+    }
+
+    /// Applies the replies to a plan. Returns what follows for the runs.
+    pub(crate) fn apply(
+        &self,
+        targets: Vec<Target>,
+        results: Vec<Result<Reply, StoreError>>,
+        connection: u64,
+        timing: Timing,
+    ) -> Vec<Consequence> {
+        let now = Instant::now();
+        let mut queue = self.lock();
+        let mut failed = HashSet::new();
+        let mut seen = HashSet::new();
+        let mut consequences = Vec::new();
+        for (target, result) in targets.into_iter().zip(results) {
+            let epoch = match target {
+                Target::Run(epoch) | Target::Batch(epoch, ..) | Target::Trim(epoch, _) => epoch,
+                Target::Release(run) => {
+                    queue.released(&run, &result, now);
+                    continue;
+                }
+                Target::Forget => continue,
+            };
+            seen.insert(epoch);
+            let Some(export) = queue.exports.get_mut(&epoch) else { continue };
+            let bytes_before = export.stored_bytes;
+            let effect = if failed.contains(&epoch) {
+                Effect::None
+            } else {
+                apply(export, &target, result, connection, timing, || failed.insert(epoch))
+            };
+            let bytes = export.stored_bytes;
+            queue.live_bytes = (queue.live_bytes + bytes).saturating_sub(bytes_before);
+            if effect == Effect::None {
+                continue;
+            }
+            let Some(export) = queue.exports.get_mut(&epoch) else { continue };
+            if export.ended_until.is_none() {
+                let is_void = export.record.phase() == Phase::Void;
+                let run = export.run();
+                export.settle(if is_void { now } else { now + ENDED_EXPORT });
+                let record = Arc::clone(&export.record);
+                queue.live_bytes = queue.live_bytes.saturating_sub(bytes);
+                queue.ended.add(run, bytes, now);
+                consequences.push(Consequence { record, effect });
+            }
+        }
+        for epoch in seen {
+            let Some(export) = queue.exports.get(&epoch) else { continue };
+            let due = export.next_due(failed.contains(&epoch), connection, now);
+            queue.set_due(epoch, due);
+        }
+        consequences
+    }
+}

@@ -1,0 +1,13 @@
+use bytes::Bytes;
+
+use crate::options::StreamOptions;
+
+/// Encodes the options of a handler that apply to every client's stream, as far as they can travel.
+pub(crate) fn encode(options: Option<&StreamOptions>) -> Bytes {
+    options.map_or_else(|| Bytes::from_static(b"-"), StreamOptions::encode)
+}
+
+/// Decodes options. Returns `None` if there are none, or if they are not valid.
+pub(crate) fn decode(head: &[u8]) -> Option<StreamOptions> {
+    if head == b"-" { None } else { StreamOptions::decode(head) }
+}

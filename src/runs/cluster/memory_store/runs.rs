@@ -1,0 +1,171 @@
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use super::server::{Sent, Server, State, Stream};
+use crate::runs::{
+    Outcome,
+    cluster::{
+        command::{Append, Check, End, EndMode, Sync},
+        reply::{AppendReply, CheckReply, EndReply, Liveness, Push, SyncReply},
+        run_id::ProcessId,
+    },
+};
+
+/// The commands that concern one run.
+impl Server {
+    pub(super) fn sync(
+        &mut self,
+        sync: &Sync,
+        process: &ProcessId,
+        lease: Duration,
+        sent: &mut Vec<Sent>,
+    ) -> SyncReply {
+        let run = &sync.run;
+        let stream = self.streams.get(run).cloned().unwrap_or_default();
+        if let Some(end) = stream.end {
+            return SyncReply::Over(end.outcome);
+        }
+        let claim = self.claims.get(&run.key);
+        let is_lost = claim.is_none_or(|claim| {
+            claim.epoch != run.epoch && !claim.is_live() && claim.epoch < run.epoch
+        });
+        if is_lost && !sync.restores {
+            return SyncReply::Gone;
+        }
+        if is_lost {
+            self.create(run, process, lease);
+        }
+        let Some(claim) = self.claims.get_mut(&run.key) else { return SyncReply::Gone };
+        if claim.epoch != run.epoch {
+            return SyncReply::Over(Outcome::Interrupted);
+        }
+        match claim.state {
+            State::Starting | State::Running => {}
+            State::Void => return SyncReply::Over(Outcome::Interrupted),
+            State::Ended(outcome) => return SyncReply::Over(outcome),
+        }
+        let stream = self.streams.entry(run.clone()).or_default();
+        if sync.restores {
+            *stream = Stream::default();
+        }
+        let is_behind = !sync.restores && sync.entries.is_some_and(|n| n != stream.entries());
+        if let Some(head) = sync.head.clone().filter(|_| !is_behind) {
+            stream.head = Some(head.clone());
+            if claim.state == State::Starting {
+                claim.state = State::Running;
+                claim.head = Some(head.clone());
+                sent.push(Sent::Push(run.clone(), Push::Head(head)));
+            }
+        }
+        claim.deadline = Instant::now() + lease;
+        let watched = claim.watched.saturating_duration_since(Instant::now());
+        if is_behind {
+            return SyncReply::Behind;
+        }
+        SyncReply::InStep { newest: stream.newest(), entries: stream.entries(), watched }
+    }
+
+    pub(super) fn append(&mut self, append: &Append, sent: &mut Vec<Sent>) -> AppendReply {
+        let batch = append.batch.clone();
+        match self.streams.get_mut(&append.run) {
+            Some(stream) if stream.end.is_none() && stream.newest() < batch.last => {
+                stream.batches.insert(batch.last, batch.clone());
+                sent.push(Sent::Push(append.run.clone(), Push::Batch(batch)));
+                AppendReply::Appended { entries: 1 }
+            }
+            _ => AppendReply::Refused,
+        }
+    }
+
+    pub(super) fn end(&mut self, end: &End, process: &ProcessId, sent: &mut Vec<Sent>) -> EndReply {
+        let run = &end.run;
+        let stream = self.streams.get(run).cloned().unwrap_or_default();
+        let Some(claim) = self.claims.get_mut(&run.key) else {
+            return EndReply::Gone;
+        };
+        let mode = match end.mode {
+            EndMode::Own { .. } => "own",
+            EndMode::Lost => "lost",
+            EndMode::Cancel => "cancel",
+            EndMode::Bury => "bury",
+            EndMode::Void => "void",
+            EndMode::Release => "release",
+            EndMode::Forget => "forget",
+        };
+        if claim.epoch != run.epoch || mode == "release" && claim.process != *process {
+            return EndReply::Other;
+        }
+        if mode == "forget" {
+            if claim.is_live() {
+                return EndReply::Running;
+            }
+            self.claims.remove(&run.key);
+            self.streams.remove(run);
+            return EndReply::Freed;
+        }
+        let newest = stream.newest();
+        match claim.state {
+            State::Starting | State::Running => {}
+            State::Void => return EndReply::Freed,
+            State::Ended(outcome) if claim.ended_by.as_ref() == Some(&(process.clone(), mode)) => {
+                return EndReply::Ended { outcome, newest };
+            }
+            State::Ended(outcome) => return EndReply::Over(outcome),
+        }
+        let (outcome, error) = match &end.mode {
+            EndMode::Own { newest: owned, entries, .. }
+                if newest != *owned || entries.is_some_and(|n| n != stream.entries()) =>
+            {
+                return EndReply::Behind;
+            }
+            EndMode::Own { outcome, error, .. } => (*outcome, error.clone()),
+            EndMode::Cancel => (Outcome::Cancelled, None),
+            EndMode::Bury => match claim.liveness() {
+                Liveness::Dead => (Outcome::Interrupted, None),
+                other => return EndReply::NotDead(other),
+            },
+            EndMode::Void if claim.state != State::Starting => return EndReply::Running,
+            EndMode::Void => {
+                claim.state = State::Void;
+                sent.push(Sent::Push(run.clone(), Push::Void));
+                return EndReply::Freed;
+            }
+            EndMode::Lost | EndMode::Release | EndMode::Forget => (Outcome::Interrupted, None),
+        };
+        claim.state = State::Ended(outcome);
+        claim.ended_by = Some((process.clone(), mode));
+        let owner = claim.process.clone();
+        self.close(run, outcome, error, sent);
+        if owner != *process {
+            sent.push(Sent::Hint(owner, run.epoch));
+        }
+        EndReply::Ended { outcome, newest }
+    }
+
+    pub(super) fn check(&mut self, check: &Check, sent: &mut Vec<Sent>) -> CheckReply {
+        let run = &check.run;
+        let newest = self.streams.get(run).map_or(0, Stream::newest);
+        let Some(claim) = self.claims.get_mut(&run.key) else { return CheckReply::Gone };
+        if claim.epoch != run.epoch {
+            return CheckReply::Other;
+        }
+        match claim.state {
+            State::Void => return CheckReply::Void,
+            State::Ended(outcome) => return CheckReply::Ended { newest, outcome },
+            State::Starting | State::Running => {}
+        }
+        let liveness = claim.liveness();
+        if check.is_watched {
+            let now = Instant::now();
+            if claim.watched <= now {
+                sent.push(Sent::Hint(claim.process.clone(), run.epoch));
+            }
+            claim.watched = now + claim.lease * 3 / 4;
+        }
+        match claim.state {
+            State::Starting => CheckReply::Starting(liveness),
+            _ => CheckReply::Running { newest, liveness, head: claim.head.clone() },
+        }
+    }
+}

@@ -1,0 +1,216 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use bytes::Bytes;
+use tokio::time::Instant;
+
+use super::store::Faults;
+use crate::{
+    history::Epoch,
+    runs::{
+        Outcome, RunKey,
+        cluster::{
+            command::{Batch, Command, Replace, RunEpoch},
+            inbox::Inbox,
+            reply::{Liveness, LookReply, Push, ReplaceReply, Reply, StoredEnd, TrimReply},
+            run_id::{ProcessId, RunId},
+        },
+    },
+};
+
+/// The state of the server.
+#[derive(Clone, Default)]
+pub(crate) struct Server {
+    pub(crate) claims: HashMap<RunKey, Claim>,
+    pub(crate) streams: HashMap<RunId, Stream>,
+    pub(super) inboxes: Vec<(ProcessId, Inbox, Arc<Mutex<Faults>>)>,
+    /// The number of commands of each kind.
+    pub(crate) commands: HashMap<&'static str, usize>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Claim {
+    pub(super) epoch: Epoch,
+    pub(super) process: ProcessId,
+    pub(crate) state: State,
+    pub(super) deadline: Instant,
+    pub(super) lease: Duration,
+    pub(super) watched: Instant,
+    pub(super) late: Option<(Instant, Instant)>,
+    pub(super) ended_by: Option<(ProcessId, &'static str)>,
+    pub(super) head: Option<Bytes>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    Starting,
+    Running,
+    Void,
+    Ended(Outcome),
+}
+
+#[derive(Clone, Default)]
+pub(crate) struct Stream {
+    pub(super) head: Option<Bytes>,
+    pub(crate) batches: BTreeMap<u64, Batch>,
+    pub(crate) end: Option<StoredEnd>,
+}
+
+/// What a command sends to other processes.
+pub(super) enum Sent {
+    Push(RunId, Push),
+    Hint(ProcessId, Epoch),
+}
+
+impl Server {
+    pub(super) fn execute(
+        &mut self,
+        command: &Command,
+        process: &ProcessId,
+        lease: Duration,
+        sent: &mut Vec<Sent>,
+    ) -> Reply {
+        let (name, reply) = match command {
+            Command::Look(look) => ("look", Reply::Look(self.look(&look.key, None))),
+            Command::Claim(run) => {
+                ("claim", Reply::Look(self.look(&run.key, Some((run, process, lease)))))
+            }
+            Command::Replace(replace) => {
+                ("replace", Reply::Replace(self.replace(replace, process, lease, sent)))
+            }
+            Command::Sync(sync) => ("sync", Reply::Sync(self.sync(sync, process, lease, sent))),
+            Command::Append(append) => ("append", Reply::Append(self.append(append, sent))),
+            Command::Trim(trim) => {
+                let stream = self.streams.entry(trim.run.clone()).or_default();
+                let before = stream.batches.len();
+                stream.batches.retain(|last, _| *last >= trim.keep_from);
+                let entries = (before - stream.batches.len()) as u64;
+                ("trim", Reply::Trim(TrimReply { entries }))
+            }
+            Command::End(end) => ("end", Reply::End(self.end(end, process, sent))),
+            Command::Check(check) => ("check", Reply::Check(self.check(check, sent))),
+        };
+        *self.commands.entry(name).or_default() += 1;
+        reply
+    }
+
+    pub(super) fn look(
+        &mut self,
+        key: &RunKey,
+        claiming: Option<(&RunId, &ProcessId, Duration)>,
+    ) -> LookReply {
+        if let Some(claim) = self.claims.get_mut(key) {
+            let (epoch, process) = (RunEpoch(claim.epoch), claim.process.clone());
+            match claim.state {
+                State::Starting | State::Running => {
+                    if claiming
+                        .is_some_and(|(run, own, _)| run.epoch == claim.epoch && *own == process)
+                    {
+                        return LookReply::Claimed;
+                    }
+                    return LookReply::Live { epoch, process, liveness: claim.liveness() };
+                }
+                State::Ended(outcome) if claiming.is_none() || outcome == Outcome::Completed => {
+                    return LookReply::Ended { epoch, process, outcome };
+                }
+                State::Void | State::Ended(_) => {}
+            }
+        }
+        let Some((run, process, lease)) = claiming else { return LookReply::Free };
+        self.create(run, process, lease);
+        LookReply::Claimed
+    }
+
+    pub(super) fn create(&mut self, run: &RunId, process: &ProcessId, lease: Duration) {
+        let now = Instant::now();
+        let claim = Claim {
+            epoch: run.epoch,
+            process: process.clone(),
+            state: State::Starting,
+            deadline: now + lease,
+            lease,
+            watched: now,
+            late: None,
+            ended_by: None,
+            head: None,
+        };
+        self.claims.insert(run.key.clone(), claim);
+    }
+
+    pub(super) fn replace(
+        &mut self,
+        replace: &Replace,
+        process: &ProcessId,
+        lease: Duration,
+        sent: &mut Vec<Sent>,
+    ) -> ReplaceReply {
+        let run = &replace.run;
+        match self.claims.get(&run.key) {
+            Some(claim) if claim.epoch == run.epoch && claim.process == *process => {
+                return ReplaceReply::Claimed;
+            }
+            Some(claim) if claim.epoch == replace.earlier.0 => {
+                let (is_live, owner) = (claim.is_live(), claim.process.clone());
+                let earlier = RunId::new(run.key.clone(), claim.epoch);
+                if is_live {
+                    self.close(&earlier, Outcome::Cancelled, None, sent);
+                    if owner != *process {
+                        sent.push(Sent::Hint(owner, earlier.epoch));
+                    }
+                }
+            }
+            _ => return ReplaceReply::Changed,
+        }
+        self.create(run, process, lease);
+        ReplaceReply::Claimed
+    }
+
+    pub(super) fn close(
+        &mut self,
+        run: &RunId,
+        outcome: Outcome,
+        error: Option<Arc<str>>,
+        sent: &mut Vec<Sent>,
+    ) {
+        let stream = self.streams.entry(run.clone()).or_default();
+        let end = StoredEnd { outcome, error, newest: stream.newest() };
+        stream.end = Some(end.clone());
+        sent.push(Sent::Push(run.clone(), Push::End(end)));
+    }
+}
+
+impl Claim {
+    pub(super) fn is_live(&self) -> bool {
+        matches!(self.state, State::Starting | State::Running)
+    }
+
+    pub(super) fn liveness(&mut self) -> Liveness {
+        let now = Instant::now();
+        if self.deadline >= now {
+            return Liveness::Alive;
+        }
+        let grace = (self.lease * 3 / 8).max(Duration::from_millis(1500));
+        let first = match self.late {
+            Some((first, last)) if first > self.deadline && now - last <= grace => first,
+            _ => now,
+        };
+        self.late = Some((first, now));
+        if now - first >= grace {
+            return Liveness::Dead;
+        }
+        Liveness::Late((grace / 2).min(grace - (now - first)).max(Duration::from_millis(1)))
+    }
+}
+
+impl Stream {
+    pub(super) fn newest(&self) -> u64 {
+        self.end.as_ref().map(|end| end.newest).or(self.batches.keys().last().copied()).unwrap_or(0)
+    }
+
+    pub(super) fn entries(&self) -> u64 {
+        self.batches.len() as u64 + u64::from(self.head.is_some())
+    }
+}

@@ -1,0 +1,283 @@
+use std::{
+    collections::HashSet,
+    convert::Infallible,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::{sync::watch, time::sleep};
+
+use super::server::{Sent, Server};
+use crate::{
+    runs::cluster::{
+        command::{Command, RunEpoch},
+        inbox::Inbox,
+        reply::{Page, Reply, StoreError},
+        run_id::{ProcessId, RunId},
+        store::{Connection, Pending, RunStore, Settings, Store},
+    },
+    sealed::Sealed,
+};
+
+const PAGE: usize = 3;
+
+/// A store that the processes of one test share. Clones are connections of other processes.
+#[derive(Clone)]
+pub(crate) struct MemoryStore {
+    server: Arc<Mutex<Server>>,
+    lease: Duration,
+    /// The faults of this process' connection.
+    faults: Arc<Mutex<Faults>>,
+}
+
+#[derive(Default)]
+pub(super) struct Faults {
+    subscribed: HashSet<RunId>,
+    is_away: bool,
+    lost_replies: usize,
+    loses_pushes: bool,
+    /// The result of every command that names this run, instead of a reply.
+    refused: Option<(RunId, StoreError)>,
+    panics: usize,
+    delay: Duration,
+    connection: Option<watch::Sender<Connection>>,
+    number: u64,
+}
+
+fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl MemoryStore {
+    pub(crate) fn new(lease: Duration) -> Self {
+        Self { server: Arc::default(), lease, faults: Arc::default() }
+    }
+
+    /// Returns the store for another process.
+    pub(crate) fn other(&self) -> Self {
+        Self { faults: Arc::default(), ..self.clone() }
+    }
+
+    pub(crate) fn server(&self) -> MutexGuard<'_, Server> {
+        locked(&self.server)
+    }
+
+    /// Cuts this process off from the store.
+    pub(crate) fn go_away(&self) {
+        let mut faults = locked(&self.faults);
+        faults.is_away = true;
+        if let Some(connection) = &faults.connection {
+            connection.send_replace(Connection::Down);
+        }
+    }
+
+    /// Connects this process again, over a new connection.
+    pub(crate) fn come_back(&self) {
+        let inbox = self.inbox();
+        {
+            let mut faults = locked(&self.faults);
+            faults.is_away = false;
+            faults.number += 1;
+            if let Some(connection) = &faults.connection {
+                connection.send_replace(Connection::Up(faults.number));
+            }
+        }
+        inbox.into_iter().for_each(|inbox| inbox.lose_pushes());
+    }
+
+    fn inbox(&self) -> Option<Inbox> {
+        let server = self.server();
+        let own = server.inboxes.iter().find(|(_, _, faults)| Arc::ptr_eq(faults, &self.faults));
+        own.map(|(_, inbox, _)| inbox.clone())
+    }
+
+    /// Executes the next commands of this process, but loses their replies.
+    pub(crate) fn lose_replies(&self, calls: usize) {
+        locked(&self.faults).lost_replies = calls;
+    }
+
+    pub(crate) fn lose_pushes(&self, loses: bool) {
+        locked(&self.faults).loses_pushes = loses;
+    }
+
+    /// Returns whether a process is connected over this connection.
+    pub(crate) fn is_used(&self) -> bool {
+        locked(&self.faults).connection.is_some()
+    }
+
+    /// Refuses every command of this process that names a run.
+    pub(crate) fn refuse(&self, run: RunId, error: StoreError) {
+        locked(&self.faults).refused = Some((run, error));
+    }
+
+    /// Panics instead of executing the next commands.
+    pub(crate) fn panic(&self, calls: usize) {
+        locked(&self.faults).panics = calls;
+    }
+
+    pub(crate) fn set_delay(&self, delay: Duration) {
+        locked(&self.faults).delay = delay;
+    }
+
+    /// Replaces the state of the server by an older one.
+    pub(crate) fn restore(&self, older: &Server) {
+        let mut server = self.server();
+        server.claims = older.claims.clone();
+        server.streams = older.streams.clone();
+    }
+}
+
+impl Sealed for MemoryStore {}
+
+impl RunStore for MemoryStore {
+    type Error = Infallible;
+
+    async fn connect(self, settings: Settings) -> Result<Arc<dyn Store>, Infallible> {
+        {
+            let mut faults = locked(&self.faults);
+            faults.number = 1;
+            faults.connection = Some(watch::Sender::new(Connection::Up(1)));
+            let faults = Arc::clone(&self.faults);
+            self.server().inboxes.push((settings.process.clone(), settings.inbox, faults));
+        }
+        Ok(Arc::new(Link { store: self, process: settings.process }))
+    }
+}
+
+struct Link {
+    store: MemoryStore,
+    process: ProcessId,
+}
+
+impl Drop for Link {
+    fn drop(&mut self) {
+        locked(&self.store.faults).connection = None;
+    }
+}
+
+impl Store for Link {
+    fn lease(&self) -> Duration {
+        self.store.lease
+    }
+
+    fn connection(&self) -> watch::Receiver<Connection> {
+        let faults = locked(&self.store.faults);
+        faults.connection.as_ref().expect("it is connected").subscribe()
+    }
+
+    fn execute(
+        &self,
+        connection: Option<u64>,
+        commands: Vec<Command>,
+    ) -> Pending<Vec<Result<Reply, StoreError>>> {
+        let (store, process) = (self.store.clone(), self.process.clone());
+        Box::pin(async move {
+            let delay = locked(&store.faults).delay;
+            if !delay.is_zero() {
+                sleep(delay).await;
+            }
+            if std::mem::take(&mut locked(&store.faults).panics) > 0 {
+                panic!("the store panics");
+            }
+            let refusal = locked(&store.faults).refused.clone();
+            let is_lost = {
+                let mut faults = locked(&store.faults);
+                if faults.is_away || connection.is_some_and(|number| number != faults.number) {
+                    return refused(&commands, &StoreError::Unavailable("away".into()));
+                }
+                let is_lost = faults.lost_replies > 0;
+                faults.lost_replies -= usize::from(is_lost);
+                is_lost
+            };
+            let mut sent = Vec::new();
+            let replies = {
+                let mut server = store.server();
+                let mut execute = |command: &Command| {
+                    if let Some((run, error)) = &refusal
+                        && run_of(command) == Some(run)
+                    {
+                        return Err(error.clone());
+                    }
+                    Ok(server.execute(command, &process, store.lease, &mut sent))
+                };
+                commands.iter().map(&mut execute).collect()
+            };
+            store.deliver(sent);
+            if is_lost {
+                return refused(&commands, &StoreError::Lost("timeout".into()));
+            }
+            replies
+        })
+    }
+
+    fn load(&self, run: &RunId, after: u64) -> Pending<Result<Page, StoreError>> {
+        let (store, run) = (self.store.clone(), run.clone());
+        Box::pin(async move {
+            if locked(&store.faults).is_away {
+                return Err(StoreError::Unavailable("away".into()));
+            }
+            let server = store.server();
+            let Some(stream) = server.streams.get(&run) else {
+                return Ok(Page { is_last: true, ..Page::default() });
+            };
+            let rest: Vec<_> = stream.batches.range(after + 1..).collect();
+            let batches = rest.iter().take(PAGE).map(|(_, batch)| (*batch).clone()).collect();
+            let is_last = rest.len() <= PAGE;
+            let head = stream.head.clone();
+            let end = stream.end.clone().filter(|_| is_last);
+            Ok(Page { head, batches, end, is_last })
+        })
+    }
+
+    fn subscribe(&self, run: &RunId) -> Pending<Result<(), StoreError>> {
+        let (store, run) = (self.store.clone(), run.clone());
+        Box::pin(async move {
+            let mut faults = locked(&store.faults);
+            faults.subscribed.insert(run);
+            if faults.is_away { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }
+        })
+    }
+
+    fn unsubscribe(&self, run: &RunId) {
+        locked(&self.store.faults).subscribed.remove(run);
+    }
+}
+
+fn refused(commands: &[Command], error: &StoreError) -> Vec<Result<Reply, StoreError>> {
+    commands.iter().map(|_| Err(error.clone())).collect()
+}
+
+fn run_of(command: &Command) -> Option<&RunId> {
+    match command {
+        Command::Look(_) => None,
+        Command::Claim(run) => Some(run),
+        Command::Replace(replace) => Some(&replace.run),
+        Command::Sync(sync) => Some(&sync.run),
+        Command::Append(append) => Some(&append.run),
+        Command::Trim(trim) => Some(&trim.run),
+        Command::End(end) => Some(&end.run),
+        Command::Check(check) => Some(&check.run),
+    }
+}
+
+impl MemoryStore {
+    fn deliver(&self, sent: Vec<Sent>) {
+        let inboxes = self.server().inboxes.clone();
+        for sent in sent {
+            for (process, inbox, faults) in &inboxes {
+                let is_reachable = {
+                    let faults = locked(faults);
+                    !faults.is_away && !faults.loses_pushes
+                };
+                match &sent {
+                    _ if !is_reachable => {}
+                    Sent::Push(run, push) if locked(faults).subscribed.contains(run) => {
+                        inbox.push(run, push.clone());
+                    }
+                    Sent::Hint(to, epoch) if to == process => inbox.hint(RunEpoch(*epoch)),
+                    _ => {}
+                }
+            }
+        }
+    }
+}

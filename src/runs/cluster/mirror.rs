@@ -1,0 +1,231 @@
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    atomic::{AtomicBool, Ordering::AcqRel},
+};
+
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
+
+use super::{
+    command::Batch,
+    head,
+    reply::{Page, Push, StoreError, StoredEnd},
+    run_id::RunId,
+    store::Store,
+};
+use crate::runs::{
+    Outcome,
+    record::{Mirrored, Record},
+};
+
+/// The maximum number of requests that wait for an event that the mirror does not have yet.
+const MAX_WAITERS: usize = 16;
+
+/// A copy of a run of another process, while a client or a handle uses it here.
+pub(crate) struct Mirror {
+    pub(crate) run: RunId,
+    /// Weak: readers and handles keep it alive.
+    record: Weak<Record>,
+    /// Whether a task is loading the run.
+    is_loading: AtomicBool,
+    /// Whether the run must be loaded, again if it is being loaded.
+    needs_load: AtomicBool,
+    /// The result of the first load.
+    loaded: watch::Sender<Option<Result<(), StoreError>>>,
+    /// The newest event that the store is known to have.
+    reached: watch::Sender<u64>,
+    state: Mutex<State>,
+    pub(crate) waiters: Semaphore,
+}
+
+struct State {
+    /// The time of the last reply or push.
+    contact: Instant,
+    /// Since when the store has not had the run.
+    gone_since: Option<Instant>,
+    /// Whether the run has ended according to its claim.
+    has_ended: bool,
+}
+
+impl Mirror {
+    pub(crate) fn new(run: RunId, record: &Arc<Record>) -> Self {
+        let state = State { contact: Instant::now(), gone_since: None, has_ended: false };
+        Self {
+            run,
+            record: Arc::downgrade(record),
+            is_loading: AtomicBool::new(false),
+            needs_load: AtomicBool::new(false),
+            loaded: watch::Sender::new(None),
+            reached: watch::Sender::new(0),
+            state: Mutex::new(state),
+            waiters: Semaphore::new(MAX_WAITERS),
+        }
+    }
+
+    pub(crate) fn record(&self) -> Option<Arc<Record>> {
+        self.record.upgrade()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns when the store last had the run, and since when it has not, if it has not.
+    pub(crate) fn contact(&self) -> (Instant, Option<Instant>) {
+        let state = self.state();
+        (state.contact, state.gone_since)
+    }
+
+    pub(crate) fn set_contact(&self) {
+        let mut state = self.state();
+        state.contact = Instant::now();
+        state.gone_since = None;
+    }
+
+    pub(crate) fn set_gone(&self) {
+        let mut state = self.state();
+        let now = Instant::now();
+        state.contact = now;
+        state.gone_since.get_or_insert(now);
+    }
+
+    /// Ends the run once it is loaded, even if its stream has lost its end.
+    pub(crate) fn set_ended(&self) {
+        self.state().has_ended = true;
+    }
+
+    /// Waits until the run was loaded once.
+    pub(crate) async fn loaded(&self) -> Result<(), StoreError> {
+        let mut loaded = self.loaded.subscribe();
+        match loaded.wait_for(Option::is_some).await {
+            Ok(result) => result.clone().unwrap_or(Ok(())),
+            Err(_) => Err(StoreError::Lost("the load was dropped".into())),
+        }
+    }
+
+    /// Records that the store has the events up to `newest`.
+    pub(crate) fn reach(&self, newest: u64) {
+        self.reached.send_if_modified(|reached| {
+            let is_newer = newest > *reached;
+            *reached = newest.max(*reached);
+            is_newer
+        });
+    }
+
+    pub(crate) fn has_reached(&self, sequence: u64) -> bool {
+        *self.reached.borrow() >= sequence
+    }
+
+    /// Waits until the store has an event.
+    pub(crate) async fn until_reached(&self, sequence: u64) {
+        // The sender is a field, so it exists.
+        _ = self.reached.subscribe().wait_for(|reached| *reached >= sequence).await;
+    }
+
+    /// Asks for a load. Returns whether the caller must start it.
+    pub(crate) fn request_load(&self) -> bool {
+        self.needs_load.store(true, std::sync::atomic::Ordering::Release);
+        !self.is_loading.swap(true, AcqRel)
+    }
+
+    /// Applies a push. Returns whether the run must be loaded, because pushes are missing.
+    pub(crate) fn push(&self, push: Push) -> bool {
+        let Some(record) = self.record() else { return false };
+        self.set_contact();
+        match push {
+            Push::Head(head) => {
+                record.begin_mirror(head::decode(&head));
+                false
+            }
+            Push::Batch(Batch { first, last, bytes }) => {
+                self.reach(last);
+                match record.append_batch(first, last, &bytes) {
+                    Mirrored::Appended => false,
+                    Mirrored::Hole => true,
+                    Mirrored::Malformed => {
+                        record.lose_mirror();
+                        false
+                    }
+                }
+            }
+            Push::End(end) => !apply_end(&record, end),
+            Push::Void => {
+                record.void_mirror();
+                false
+            }
+        }
+    }
+
+    /// Loads the run until nothing asks for a load any more.
+    pub(crate) async fn load(&self, store: &dyn Store) {
+        let mut result = Ok(());
+        while self.needs_load.swap(false, AcqRel) {
+            result = self.load_once(store).await;
+            if result.is_err() {
+                break;
+            }
+        }
+        if result.is_ok()
+            && self.state().has_ended
+            && let Some(record) = self.record()
+        {
+            record.end_mirror(Outcome::Interrupted, None);
+        }
+        self.is_loading.store(false, std::sync::atomic::Ordering::Release);
+        self.loaded.send_if_modified(|loaded| {
+            let is_first = loaded.is_none();
+            loaded.get_or_insert(result);
+            is_first
+        });
+    }
+
+    async fn load_once(&self, store: &dyn Store) -> Result<(), StoreError> {
+        loop {
+            let Some(after) = self.record().map(|record| record.newest()) else { return Ok(()) };
+            let page = store.load(&self.run, after).await?;
+            let Some(record) = self.record() else { return Ok(()) };
+            self.set_contact();
+            let is_last = page.is_last;
+            let newest = page.batches.last().map(|batch| batch.last);
+            self.reach(newest.max(page.end.as_ref().map(|end| end.newest)).unwrap_or(0));
+            apply_page(&record, page);
+            if is_last {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn apply_page(record: &Arc<Record>, page: Page) {
+    if let Some(head) = &page.head {
+        record.begin_mirror(head::decode(head));
+    } else if !page.batches.is_empty() {
+        record.begin_mirror(None);
+    }
+    for Batch { first, last, bytes } in page.batches {
+        if last <= record.newest() {
+            continue;
+        }
+        // The stream does not have the events before it either.
+        record.skip_to(first.saturating_sub(1));
+        if record.append_batch(first, last, &bytes) == Mirrored::Malformed {
+            record.lose_mirror();
+            return;
+        }
+    }
+    if let Some(end) = page.end {
+        record.skip_to(end.newest);
+        apply_end(record, end);
+    }
+}
+
+/// Ends the record if it has all events. Returns whether it has.
+fn apply_end(record: &Arc<Record>, end: StoredEnd) -> bool {
+    let is_complete = record.newest() >= end.newest;
+    if is_complete {
+        record.end_mirror(end.outcome, end.error);
+    }
+    is_complete
+}

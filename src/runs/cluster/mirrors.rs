@@ -1,0 +1,132 @@
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{
+    command::{Check, Command},
+    mirror::Mirror,
+    reply::{Push, StoreError},
+    run_id::RunId,
+    store::Store,
+    watcher,
+};
+use crate::runs::{record::Record, registry::Shared};
+
+/// The mirrors of this process, by run.
+///
+/// A client whose next event a mirror has evicted gets another mirror of the same run.
+#[derive(Default)]
+pub(crate) struct Mirrors {
+    mirrors: Mutex<HashMap<RunId, Vec<Arc<Mirror>>>>,
+}
+
+impl Mirrors {
+    fn lock(&self) -> MutexGuard<'_, HashMap<RunId, Vec<Arc<Mirror>>>> {
+        self.mirrors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Returns a loaded mirror for a client that has seen the events up to `after`.
+    pub(crate) async fn open(
+        &self,
+        shared: &Arc<Shared>,
+        run: &RunId,
+        after: u64,
+    ) -> Result<(Arc<Record>, Arc<Mirror>), StoreError> {
+        let (record, mirror) = match self.find(run, after) {
+            Some(found) => found,
+            None => self.add(shared, run, after),
+        };
+        mirror.loaded().await?;
+        Ok((record, mirror))
+    }
+
+    fn find(&self, run: &RunId, after: u64) -> Option<(Arc<Record>, Arc<Mirror>)> {
+        let mirrors = self.lock();
+        mirrors.get(run)?.iter().find_map(|mirror| {
+            let record = mirror.record()?;
+            (record.serves(after) && !record.lock().is_lost).then(|| (record, Arc::clone(mirror)))
+        })
+    }
+
+    fn add(&self, shared: &Arc<Shared>, run: &RunId, after: u64) -> (Arc<Record>, Arc<Mirror>) {
+        let counters = Arc::clone(&shared.counters);
+        let record = Record::mirror(run.key.clone(), run.epoch, after, &shared.options, counters);
+        let record = Arc::new(record);
+        let mirror = Arc::new(Mirror::new(run.clone(), &record));
+        self.lock().entry(run.clone()).or_default().push(Arc::clone(&mirror));
+        _ = mirror.request_load();
+        tokio::spawn(first_load(Arc::clone(shared), Arc::clone(&mirror)));
+        (record, mirror)
+    }
+
+    /// Passes a push to the mirrors of a run.
+    pub(crate) fn push(&self, shared: &Arc<Shared>, run: &RunId, push: &Push) {
+        let mirrors = self.lock().get(run).cloned().unwrap_or_default();
+        for mirror in mirrors {
+            if mirror.push(push.clone()) {
+                load(shared, &mirror);
+            }
+        }
+    }
+
+    /// Loads all mirrors, because pushes may be missing.
+    pub(crate) fn load_all(&self, shared: &Arc<Shared>) {
+        for mirror in self.all() {
+            load(shared, &mirror);
+        }
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<Mirror>> {
+        self.lock().values().flatten().cloned().collect()
+    }
+
+    /// Returns the number of runs of other processes that are mirrored.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
+    /// Evicts the events that all clients of the mirrors have read.
+    pub(crate) fn evict(&self) {
+        for record in self.all().iter().filter_map(|mirror| mirror.record()) {
+            record.evict_read();
+        }
+    }
+
+    /// Removes the mirrors that nothing uses, and those that are over and lost.
+    pub(crate) fn prune(&self, store: &dyn Store) {
+        self.lock().retain(|run, mirrors| {
+            mirrors.retain(|mirror| mirror.record().is_some_and(|record| !record.lock().is_lost));
+            // With the lock held: a new mirror subscribes again, after this.
+            if mirrors.is_empty() {
+                store.unsubscribe(run);
+            }
+            !mirrors.is_empty()
+        });
+    }
+}
+
+/// Starts a load, unless one is under way, which then starts again.
+pub(crate) fn load(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
+    if mirror.request_load() {
+        let (shared, mirror) = (Arc::clone(shared), Arc::clone(mirror));
+        tokio::spawn(async move {
+            if let Some(cluster) = &shared.cluster {
+                mirror.load(&*cluster.store).await;
+            }
+        });
+    }
+}
+
+/// Subscribes, then checks, then loads: what is pushed after the load cannot be missed.
+async fn first_load(shared: Arc<Shared>, mirror: Arc<Mirror>) {
+    let Some(cluster) = &shared.cluster else { return };
+    if cluster.store.subscribe(&mirror.run).await.is_ok() {
+        let check = Check { run: mirror.run.clone(), is_watched: true, wants_head: true };
+        let results = cluster.store.execute(None, vec![Command::Check(check)]).await;
+        for result in results {
+            watcher::apply(&shared, &mirror, result).await;
+        }
+    }
+    mirror.load(&*cluster.store).await;
+}

@@ -1,0 +1,76 @@
+use super::{
+    command::{Append, Command, End, EndMode, Sync, Trim},
+    run_id::RunId,
+};
+use crate::{history::Epoch, runs::record::Record};
+
+/// The maximum number of commands in a pipeline.
+const MAX_COMMANDS: usize = 512;
+/// The maximum size of a pipeline. The last batch may exceed it.
+const MAX_BYTES: usize = 1 << 20;
+
+/// The commands of one pipeline, and what their replies belong to.
+#[derive(Default)]
+pub(crate) struct Plan {
+    /// In the order in which they are sent: renewals before data, so that data delays no lease.
+    first: Vec<(Target, Command)>,
+    rest: Vec<(Target, Command)>,
+    bytes: usize,
+}
+
+/// What a reply belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Run(Epoch),
+    /// A batch of a run: its last event and its size.
+    Batch(Epoch, u64, usize),
+    /// A removal of a run's events below this one.
+    Trim(Epoch, u64),
+    /// A claim that no run of this process has.
+    Release(RunId),
+    /// A run that has ended and is given up.
+    Forget,
+}
+
+impl Plan {
+    pub(crate) fn is_full(&self) -> bool {
+        self.len() >= MAX_COMMANDS || self.bytes >= MAX_BYTES
+    }
+
+    pub(crate) const fn len(&self) -> usize {
+        self.first.len() + self.rest.len()
+    }
+
+    pub(crate) fn sync(&mut self, record: &Record, sync: Sync) {
+        self.first.push((Target::Run(record.epoch), Command::Sync(sync)));
+    }
+
+    pub(crate) fn release(&mut self, run: RunId) {
+        let command = super::export::release(run.clone());
+        self.first.push((Target::Release(run), command));
+    }
+
+    pub(crate) fn forget(&mut self, run: RunId) {
+        let command = Command::End(End { run, mode: EndMode::Forget });
+        self.first.push((Target::Forget, command));
+    }
+
+    pub(crate) fn append(&mut self, record: &Record, append: Append) {
+        let (last, len) = (append.batch.last, append.batch.bytes.len());
+        self.bytes += len;
+        self.rest.push((Target::Batch(record.epoch, last, len), Command::Append(append)));
+    }
+
+    pub(crate) fn trim(&mut self, record: &Record, trim: Trim) {
+        self.rest.push((Target::Trim(record.epoch, trim.keep_from), Command::Trim(trim)));
+    }
+
+    pub(crate) fn end(&mut self, record: &Record, mode: EndMode) {
+        let run = RunId::new(record.key.clone(), record.epoch);
+        self.rest.push((Target::Run(record.epoch), Command::End(End { run, mode })));
+    }
+
+    pub(crate) fn into_commands(self) -> (Vec<Target>, Vec<Command>) {
+        self.first.into_iter().chain(self.rest).unzip()
+    }
+}

@@ -1,0 +1,52 @@
+use super::{
+    cluster::Cluster,
+    command::{Command, End, EndMode, Look, Replace, RunEpoch},
+    reply::{EndReply, LookReply, ReplaceReply, Reply, StoreError},
+    run_id::RunId,
+};
+use crate::{history::Epoch, runs::RunKey};
+
+/// Single commands, each with the reply that belongs to it.
+impl Cluster {
+    pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, StoreError> {
+        match self.one(Command::Look(Look { key: key.clone() })).await? {
+            Reply::Look(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    pub(crate) async fn claim(&self, run: &RunId) -> Result<LookReply, StoreError> {
+        match self.one(Command::Claim(run.clone())).await? {
+            Reply::Look(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    pub(crate) async fn replace(
+        &self,
+        run: &RunId,
+        earlier: Epoch,
+    ) -> Result<ReplaceReply, StoreError> {
+        let command = Replace { run: run.clone(), earlier: RunEpoch(earlier) };
+        match self.one(Command::Replace(command)).await? {
+            Reply::Replace(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    pub(crate) async fn end(&self, run: &RunId, mode: EndMode) -> Result<EndReply, StoreError> {
+        match self.one(Command::End(End { run: run.clone(), mode })).await? {
+            Reply::End(reply) => Ok(reply),
+            other => Err(mismatch(&other)),
+        }
+    }
+
+    async fn one(&self, command: Command) -> Result<Reply, StoreError> {
+        let results = self.store.execute(None, vec![command]).await;
+        results.into_iter().next().unwrap_or_else(|| Err(StoreError::Lost("no reply".into())))
+    }
+}
+
+fn mismatch(reply: &Reply) -> StoreError {
+    StoreError::Run(format!("unexpected reply {reply:?}").into())
+}

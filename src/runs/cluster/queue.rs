@@ -1,0 +1,107 @@
+use std::collections::{BTreeSet, HashMap};
+
+use tokio::time::Instant;
+
+use super::{
+    export::{Effect, Export},
+    plan::Target,
+    reply::{EndReply, Reply, StoreError},
+    run_id::RunId,
+    stored_runs::StoredRuns,
+    timing::{LATE_CLAIM, RETRY_DELAY, Timing},
+};
+use crate::history::Epoch;
+
+/// When each run is due, and the state of its export.
+#[derive(Default)]
+pub(super) struct Queue {
+    pub(super) exports: HashMap<Epoch, Export>,
+    pub(super) due: BTreeSet<(Instant, Epoch)>,
+    /// Claims whose reply was lost, and until when they may still be executed.
+    pub(super) lost_claims: HashMap<RunId, LostClaim>,
+    pub(super) ended: StoredRuns,
+    /// The bytes in the store of runs that have not ended there.
+    pub(super) live_bytes: usize,
+}
+
+/// A claim whose reply was lost.
+#[derive(Clone, Copy)]
+pub(super) struct LostClaim {
+    pub(super) lost_at: Instant,
+    pub(super) due: Instant,
+}
+
+/// Applies one reply. Calls `fail` if the rest of the replies for the run mean nothing.
+pub(super) fn apply(
+    export: &mut Export,
+    target: &Target,
+    result: Result<Reply, StoreError>,
+    connection: u64,
+    timing: Timing,
+    fail: impl FnOnce() -> bool,
+) -> Effect {
+    match (target, result) {
+        (_, Ok(Reply::Sync(reply))) => export.synced(&reply, connection, timing),
+        (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
+            export.appended(reply, *last, *len);
+            Effect::None
+        }
+        (Target::Trim(_, keep_from), Ok(Reply::Trim(reply))) => {
+            export.trimmed(reply.entries, *keep_from);
+            Effect::None
+        }
+        (_, Ok(Reply::End(reply))) => export.ended(&reply),
+        (_, Err(StoreError::Unavailable(_))) => {
+            fail();
+            Effect::None
+        }
+        (_, Err(StoreError::Lost(_))) => {
+            fail();
+            export.forget_connection();
+            Effect::None
+        }
+        (_, Ok(_) | Err(StoreError::Run(_) | StoreError::Version)) => {
+            fail();
+            export.refuse()
+        }
+    }
+}
+
+impl Queue {
+    /// Makes a run due at a time, unless it is due earlier. Returns whether it was later.
+    pub(super) fn hasten(&mut self, epoch: Epoch, due: Instant) -> bool {
+        let is_later = self.exports.get(&epoch).is_some_and(|export| export.due > due);
+        if is_later {
+            self.set_due(epoch, due);
+        }
+        is_later
+    }
+
+    pub(super) fn set_due(&mut self, epoch: Epoch, due: Instant) {
+        if let Some(export) = self.exports.get_mut(&epoch) {
+            self.due.remove(&(export.due, epoch));
+            export.due = due;
+            self.due.insert((due, epoch));
+        }
+    }
+
+    pub(super) fn released(
+        &mut self,
+        run: &RunId,
+        result: &Result<Reply, StoreError>,
+        now: Instant,
+    ) {
+        let Some(claim) = self.lost_claims.get_mut(run) else { return };
+        let is_settled = match result {
+            // The claim may still be executed after this command.
+            Ok(Reply::End(EndReply::Gone | EndReply::Other)) => now >= claim.lost_at + LATE_CLAIM,
+            Ok(_) => true,
+            Err(_) => false,
+        };
+        if is_settled {
+            self.lost_claims.remove(run);
+        } else {
+            claim.due = now + RETRY_DELAY;
+        }
+    }
+}

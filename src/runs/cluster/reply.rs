@@ -1,0 +1,193 @@
+use std::{error::Error, fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+
+use super::{
+    command::{Batch, RunEpoch},
+    run_id::ProcessId,
+};
+use crate::runs::Outcome;
+
+/// The reply to one [`Command`](super::command::Command).
+#[derive(Clone, Debug)]
+pub enum Reply {
+    Look(LookReply),
+    Replace(ReplaceReply),
+    Sync(SyncReply),
+    Append(AppendReply),
+    Trim(TrimReply),
+    End(EndReply),
+    Check(CheckReply),
+}
+
+/// The reply to a `Look` or `Claim`.
+#[derive(Clone, Debug)]
+pub enum LookReply {
+    /// No run has the key, or a void one. Only to `Look`.
+    Free,
+    /// The key now belongs to the run. Only to `Claim`.
+    Claimed,
+    /// A run that is starting or running has the key.
+    Live { epoch: RunEpoch, process: ProcessId, liveness: Liveness },
+    /// A run that has ended has the key. To `Claim` only if it has completed.
+    Ended { epoch: RunEpoch, process: ProcessId, outcome: Outcome },
+}
+
+/// Whether the owner of a live run renews its lease.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Liveness {
+    Alive,
+    /// The lease has expired, but the owner may still renew it. The caller looks again after this
+    /// time.
+    Late(Duration),
+    /// The run can be [buried](super::command::EndMode::Bury).
+    Dead,
+}
+
+/// The reply to a `Replace`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ReplaceReply {
+    /// The key now belongs to the new run.
+    Claimed,
+    /// The key no longer belongs to the earlier run: look again.
+    Changed,
+}
+
+/// The reply to a `Sync`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SyncReply {
+    /// The lease is renewed, and the owner may append after `newest`.
+    InStep {
+        /// The sequence number of the newest event in the stream, or 0.
+        newest: u64,
+        /// The number of entries in the stream.
+        entries: u64,
+        /// The time for which a client of another process still watches the run.
+        watched: Duration,
+    },
+    /// The lease is renewed, but the stream does not have the entries that the owner expects: send
+    /// a `Sync` that restores, and all events.
+    Behind,
+    /// The store lost the claim: send a `Sync` that restores, and all events.
+    Gone,
+    /// The run was ended, or another run has the key. The owner ends it too.
+    Over(Outcome),
+}
+
+/// The reply to an `Append`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AppendReply {
+    /// Appended as this number of entries.
+    Appended { entries: u64 },
+    /// The stream is missing, has an end, or has a newer event: send a `Sync`.
+    Refused,
+}
+
+/// The reply to a `Trim`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TrimReply {
+    /// The number of entries that were removed.
+    pub entries: u64,
+}
+
+/// The reply to an `End`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EndReply {
+    /// The run is ended, now or by an earlier command of this process in the same mode.
+    Ended {
+        outcome: Outcome,
+        /// The sequence number of the newest event in its stream.
+        newest: u64,
+    },
+    /// Another process had ended the run, or this one in another mode.
+    Over(Outcome),
+    /// The call has answered with an event stream, so the run cannot be void; or the run is live,
+    /// so it cannot be forgotten. Only to `Void` and `Forget`.
+    Running,
+    /// The run is void, or was forgotten. Only to `Void`, `Release` and `Forget`.
+    Freed,
+    /// The store does not have the events that the owner has exported: send a `Sync`. Only to
+    /// `Own`.
+    Behind,
+    /// The owner is not dead. Only to `Bury`.
+    NotDead(Liveness),
+    /// Another run has the key, or the claim is not of this process.
+    Other,
+    /// No run has the key.
+    Gone,
+}
+
+/// The reply to a `Check`.
+#[derive(Clone, Debug)]
+pub enum CheckReply {
+    /// The call of the run has not answered yet.
+    Starting(Liveness),
+    /// The run is running, and `newest` is the newest event in its stream.
+    Running { newest: u64, liveness: Liveness, head: Option<Bytes> },
+    /// The run has ended. Its stream has an end, if it has a stream.
+    Ended { newest: u64, outcome: Outcome },
+    /// The call did not return an event stream.
+    Void,
+    /// Another run has the key. The run has ended, and its stream may still be kept.
+    Other,
+    /// The store has no run with the key: it was forgotten, or the claim was lost.
+    Gone,
+}
+
+/// A part of a run's stream.
+#[derive(Clone, Debug, Default)]
+pub struct Page {
+    /// The head, if the page begins with it.
+    pub head: Option<Bytes>,
+    /// The batches, in order. The first one may begin at or below the event that was asked after.
+    pub batches: Vec<Batch>,
+    /// The end, if the page reaches it.
+    pub end: Option<StoredEnd>,
+    /// Whether the stream had nothing behind this page.
+    pub is_last: bool,
+}
+
+/// The end of a run's stream.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoredEnd {
+    pub outcome: Outcome,
+    pub error: Option<Arc<str>>,
+    /// The sequence number of the run's last event.
+    pub newest: u64,
+}
+
+/// A change of a run's stream, which the store passes to the
+/// [`Inbox`](super::inbox::Inbox::push).
+#[derive(Clone, Debug)]
+pub(crate) enum Push {
+    Head(Bytes),
+    Batch(Batch),
+    End(StoredEnd),
+    Void,
+}
+
+/// The error of an operation on the store.
+#[derive(Clone, Debug)]
+pub enum StoreError {
+    /// The store cannot be reached, or does not accept writes at present. Nothing was changed.
+    Unavailable(Arc<str>),
+    /// The reply is missing. The command may have been executed, or be executed later.
+    Lost(Arc<str>),
+    /// The command failed for this run alone, such as on a key of another type.
+    Run(Arc<str>),
+    /// Another version of the protocol wrote the run's claim.
+    Version,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(text) => write!(f, "store of runs is unavailable: {text}"),
+            Self::Lost(text) => write!(f, "reply of the store of runs is missing: {text}"),
+            Self::Run(text) => write!(f, "store refused a command for a run: {text}"),
+            Self::Version => f.write_str("run belongs to another version of the protocol"),
+        }
+    }
+}
+
+impl Error for StoreError {}

@@ -1,0 +1,254 @@
+use std::sync::Arc;
+
+use tokio::time::{sleep, timeout};
+
+use super::{
+    claims::Start,
+    cluster::Cluster,
+    command::{EndMode, RunEpoch},
+    reply::{Liveness, LookReply},
+    run_id::{ProcessId, RunId},
+    timing::EXPORT_WAIT,
+};
+use crate::{
+    connection::LastEventId,
+    history::{Epoch, ResumeFrom},
+    runs::{
+        Outcome, RunKey, StartError,
+        record::Record,
+        registry::{Claim, Purpose, Shared},
+    },
+};
+
+/// The highest sequence number of an id. A store keeps numbers up to it exactly.
+pub(super) const MAX_SEQUENCE: u64 = 1 << 53;
+
+/// What requests do to runs, wherever the runs are.
+impl Shared {
+    /// Returns the run that a request is about, or claims the key for a new run.
+    ///
+    /// A request with a last event id, `last`, never starts or replaces a run: it asks for the rest
+    /// of an answer, and a new run would be a different one.
+    pub(crate) async fn claim(
+        self: &Arc<Self>,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+        purpose: Purpose,
+    ) -> Result<Claim, StartError> {
+        let Some(cluster) = &self.cluster else {
+            return self.claim_here(key, last, purpose);
+        };
+        if last.is_some() {
+            let found = self.find(key, last).await?;
+            return found.map(Claim::Existing).ok_or(StartError::NotFound);
+        }
+        // Boxed, so that requests without a store keep their size.
+        let claimed = Box::pin(self.claim_in(cluster, key, purpose)).await;
+        if claimed.is_err() {
+            self.counters.count_refusal();
+        }
+        claimed
+    }
+
+    async fn claim_in(
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        key: &RunKey,
+        purpose: Purpose,
+    ) -> Result<Claim, StartError> {
+        let _locked = cluster.keys.lock(key).await;
+        loop {
+            let Ok(look) = cluster.look(key).await else {
+                return self.without_store(key, purpose);
+            };
+            if purpose == Purpose::Attach
+                && matches!(look, LookReply::Free)
+                && let Some(record) = self.lost_by_store(cluster, key)
+            {
+                return Ok(Claim::Existing(record));
+            }
+            let start = match look {
+                LookReply::Ended { epoch, .. } if purpose == Purpose::Replace => {
+                    Start::InPlaceOf(epoch.0)
+                }
+                LookReply::Ended { epoch, outcome: Outcome::Completed, .. } => {
+                    let run = RunId::new(key.clone(), epoch.0);
+                    match self.open(cluster, &run, None).await? {
+                        Some(record) => return Ok(Claim::Existing(record)),
+                        None => continue,
+                    }
+                }
+                LookReply::Free | LookReply::Claimed | LookReply::Ended { .. } => Start::New,
+                LookReply::Live { epoch: RunEpoch(epoch), .. } if purpose == Purpose::Replace => {
+                    Start::InPlaceOf(epoch)
+                }
+                LookReply::Live { epoch: RunEpoch(epoch), process, liveness } => {
+                    let run = RunId::new(key.clone(), epoch);
+                    match self.live(cluster, &run, &process, liveness).await? {
+                        Some(record) => return Ok(Claim::Existing(record)),
+                        None => continue,
+                    }
+                }
+            };
+            if let Some(producer) = self.start(cluster, key, start).await? {
+                return Ok(Claim::New(producer));
+            }
+        }
+    }
+
+    /// Returns the record of a live run for a client without an id. Returns `None` if the caller
+    /// has to look again.
+    async fn live(
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        run: &RunId,
+        process: &ProcessId,
+        liveness: Liveness,
+    ) -> Result<Option<Arc<Record>>, StartError> {
+        if *process == cluster.process {
+            return Ok(match cluster.exports.record(run) {
+                Some(record) if record.phase().is_live() => {
+                    cluster.exports.synchronize(run.epoch);
+                    Some(record)
+                }
+                Some(_) => {
+                    cluster.wait_for_end(run.epoch).await;
+                    None
+                }
+                None => {
+                    // The reply to a claim was lost.
+                    cluster
+                        .end(run, EndMode::Release)
+                        .await
+                        .map_err(|_| StartError::Unavailable)?;
+                    None
+                }
+            });
+        }
+        match liveness {
+            Liveness::Alive => self.open(cluster, run, None).await,
+            Liveness::Late(wait) => {
+                sleep(wait).await;
+                Ok(None)
+            }
+            Liveness::Dead => {
+                cluster.bury(self, run).await;
+                Ok(None)
+            }
+        }
+    }
+
+    /// Returns the live run of this process whose claim the store has lost, and restores the claim.
+    fn lost_by_store(&self, cluster: &Cluster, key: &RunKey) -> Option<Arc<Record>> {
+        let record = self.record_here(key).filter(|record| record.phase().is_live())?;
+        cluster.exports.synchronize(record.epoch);
+        Some(record)
+    }
+
+    /// Returns what a request gets while the store cannot be reached: a run of this process.
+    fn without_store(&self, key: &RunKey, purpose: Purpose) -> Result<Claim, StartError> {
+        match self.record_here(key) {
+            Some(record) if purpose == Purpose::Attach && record.phase().is_live() => {
+                Ok(Claim::Existing(record))
+            }
+            _ => Err(StartError::Unavailable),
+        }
+    }
+
+    /// Returns the run with this key, wherever it is, for a client that has seen the events up to
+    /// `last`. It never starts a run.
+    pub(crate) async fn find(
+        self: &Arc<Self>,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+    ) -> Result<Option<Arc<Record>>, StartError> {
+        match &self.cluster {
+            None => Ok(self.get(key)),
+            Some(cluster) => Box::pin(self.find_in(cluster, key, last)).await,
+        }
+    }
+
+    async fn find_in(
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+    ) -> Result<Option<Arc<Record>>, StartError> {
+        let epoch = match cluster.look(key).await {
+            Ok(LookReply::Live { epoch, .. } | LookReply::Ended { epoch, .. }) => epoch.0,
+            Ok(LookReply::Free | LookReply::Claimed) => {
+                return Ok(self.lost_by_store(cluster, key));
+            }
+            Err(_) => {
+                return match self.record_here(key) {
+                    Some(record) if record.phase().is_live() => Ok(Some(record)),
+                    _ => Err(StartError::Unavailable),
+                };
+            }
+        };
+        self.open(cluster, &RunId::new(key.clone(), epoch), last).await
+    }
+
+    /// Returns the record of a run: its own one here, or else a mirror.
+    async fn open(
+        self: &Arc<Self>,
+        cluster: &Cluster,
+        run: &RunId,
+        last: Option<&LastEventId>,
+    ) -> Result<Option<Arc<Record>>, StartError> {
+        let after = match ResumeFrom::parse(last, run.epoch, MAX_SEQUENCE) {
+            ResumeFrom::FirstVisit => 0,
+            ResumeFrom::Seen(sequence) => sequence,
+            ResumeFrom::Unknown(_) => return Err(StartError::NotFound),
+        };
+        let here = self.record_here(&run.key).filter(|record| record.epoch == run.epoch);
+        if let Some(record) = here {
+            return Ok(Some(record));
+        }
+        let opened = cluster.mirrors.open(self, run, after).await;
+        let (record, mirror) = opened.map_err(|_| StartError::Unavailable)?;
+        if record.lock().is_lost {
+            return Err(StartError::Unavailable);
+        }
+        if mirror.has_reached(after) {
+            return Ok(Some(record));
+        }
+        if !record.phase().is_live() {
+            return Err(StartError::NotFound);
+        }
+        // Its process may have assigned the id before it has exported the event.
+        let Ok(_waiting) = mirror.waiters.try_acquire() else {
+            return Err(StartError::Unavailable);
+        };
+        match timeout(cluster.timing.id_wait(), mirror.until_reached(after)).await {
+            Ok(()) => Ok(Some(record)),
+            Err(_) => Err(StartError::Unavailable),
+        }
+    }
+
+    fn record_here(&self, key: &RunKey) -> Option<Arc<Record>> {
+        self.peek(key)
+    }
+}
+
+impl Cluster {
+    /// Waits until the store has the end of a run of this process, or for a short time.
+    async fn wait_for_end(&self, epoch: Epoch) {
+        self.wait_until(|| self.exports.has_ended(epoch)).await;
+    }
+
+    /// Waits until `is_true`, which depends on the ends that the store has, or for a short time.
+    pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) {
+        let acknowledged = async {
+            loop {
+                // Created before the state is read, so that no acknowledgement is missed.
+                let acknowledged = self.exports.acknowledged.notified();
+                if is_true() {
+                    return;
+                }
+                acknowledged.await;
+            }
+        };
+        _ = timeout(EXPORT_WAIT, acknowledged).await;
+    }
+}

@@ -1,0 +1,53 @@
+use std::{
+    fmt,
+    hash::{BuildHasher, RandomState},
+    process,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+use crate::{history::Epoch, runs::RunKey};
+
+/// The name of one run of one key. Two runs with the same epoch differ in their keys.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct RunId {
+    pub(crate) key: RunKey,
+    pub(crate) epoch: Epoch,
+}
+
+impl RunId {
+    pub(crate) const fn new(key: RunKey, epoch: Epoch) -> Self {
+        Self { key, epoch }
+    }
+}
+
+/// The name of one process, or more exactly of one connected [`Runs`](crate::runs::Runs). No two
+/// have the same one, and a restarted process has another.
+///
+/// It consists of letters, digits and hyphens.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct ProcessId(Box<str>);
+
+impl ProcessId {
+    /// Returns the name with this text, as the store has read it from a claim.
+    pub(crate) fn from_claim(text: &str) -> Self {
+        Self(text.into())
+    }
+
+    /// Draws a new name.
+    pub(crate) fn draw() -> Self {
+        // Two copies of one virtual machine may have the same random keys, but not the same time.
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let random = RandomState::new().hash_one(now);
+        Self(format!("{}-{random:016x}", process::id()).into())
+    }
+
+    pub(crate) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for ProcessId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}

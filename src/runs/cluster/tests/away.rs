@@ -1,0 +1,198 @@
+use std::time::Duration;
+
+use http::StatusCode;
+use tokio::time::{Instant, sleep};
+
+use super::rig::{LEASE, assert_whole, key, read, read_all, request, send, soon, source, two};
+use crate::runs::StartError;
+
+#[tokio::test(start_paused = true)]
+async fn runs_go_on_at_their_owner_while_the_store_is_away() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let own = one.attach().await;
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    one.store.go_away();
+    other.store.go_away();
+    let left = Instant::now();
+    let (_, error) = read_all(live).await;
+    assert_eq!(error.unwrap().outcome(), None, "the contact is lost");
+    assert!(left.elapsed() >= LEASE && left.elapsed() <= LEASE * 3, "{:?}", left.elapsed());
+    let (_, stream) = self::source();
+    let refused = other.runs.start(&key(), None, || stream).await.unwrap_err();
+    assert_eq!(refused, StartError::Unavailable);
+    let parts = request(None);
+    assert_eq!(refused.answer(&parts).status(), StatusCode::SERVICE_UNAVAILABLE);
+    let answer = other.runs.answer(&key(), &parts).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    sleep(Duration::from_secs(3600)).await;
+    assert!(one.start().await.is_none(), "the owner has the run");
+    send(&source, &["b"]);
+    one.store.come_back();
+    other.store.come_back();
+    drop(source);
+    assert_whole(own, &["a", "b"]).await;
+    soon(async {
+        while other.store.server().streams.values().all(|stream| stream.end.is_none()) {
+            sleep(Duration::from_millis(10)).await;
+        }
+    })
+    .await;
+    assert_whole(other.attach().await, &["a", "b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_comes_back_empty_is_filled_again() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a", "b"]);
+    let mut live = other.attach().await;
+    read(&mut live, 2).await;
+    {
+        let mut server = one.store.server();
+        server.claims.clear();
+        server.streams.clear();
+    }
+    send(&source, &["c"]);
+    assert_eq!(read(&mut live, 1).await, ["c"]);
+    drop(source);
+    assert_whole(live, &[]).await;
+    assert_whole(other.attach().await, &["a", "b", "c"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn store_that_comes_back_with_an_older_state_is_filled_again() {
+    for ends_before in [false, true] {
+        let (one, other) = two().await;
+        let source = one.start().await.unwrap();
+        send(&source, &["a", "b"]);
+        let mut live = other.attach().await;
+        read(&mut live, 2).await;
+        let older = one.store.server().clone();
+        send(&source, &["c"]);
+        read(&mut live, 1).await;
+        drop(live);
+        let mut source = Some(source);
+        if ends_before {
+            // The store says yes to the end, and loses it.
+            source = None;
+            sleep(Duration::from_secs(1)).await;
+        }
+        one.store.go_away();
+        one.store.restore(&older);
+        one.store.come_back();
+        sleep(Duration::from_secs(1)).await;
+        drop(source);
+        assert_whole(other.attach().await, &["a", "b", "c"]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn older_state_on_the_same_connection_leaves_no_hole() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    let mut live = other.attach().await;
+    send(&source, &["a"]);
+    read(&mut live, 1).await;
+    let older = one.store.server().clone();
+    send(&source, &["b"]);
+    read(&mut live, 1).await;
+    one.store.restore(&older);
+    send(&source, &["c"]);
+    drop(source);
+    sleep(Duration::from_secs(1)).await;
+    assert_whole(other.attach().await, &["a", "b", "c"]).await;
+    assert_whole(live, &["c"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn reply_that_is_lost_loses_no_event() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    let mut live = other.attach().await;
+    for text in ["a", "b", "c", "d"] {
+        one.store.lose_replies(1);
+        send(&source, &[text]);
+        assert_eq!(read(&mut live, 1).await, [text]);
+        one.store.lose_replies(0);
+    }
+    drop(source);
+    assert_whole(live, &[]).await;
+    assert_whole(other.attach().await, &["a", "b", "c", "d"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn deleted_streams_are_filled_again() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a", "b"]);
+    let mut live = other.attach().await;
+    read(&mut live, 2).await;
+    one.store.server().streams.clear();
+    send(&source, &["c"]);
+    drop(source);
+    assert_whole(live, &["c"]).await;
+    assert_whole(other.attach().await, &["a", "b", "c"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_whose_claim_is_deleted_is_not_started_again_at_its_owner() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    sleep(Duration::from_secs(3)).await;
+    one.store.server().claims.clear();
+    assert!(one.start().await.is_none(), "the owner still has the run");
+    assert!(one.get().await.is_some());
+    sleep(Duration::from_millis(10)).await;
+    assert!(other.start().await.is_none(), "the claim is restored");
+    drop(source);
+    assert_whole(other.attach().await, &["a"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn statistics_count_mirrors_and_exports_that_wait() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    assert_eq!((one.runs.stats().mirrors(), other.runs.stats().mirrors()), (0, 1));
+    assert_eq!(one.runs.stats().waiting_exports(), 0);
+    one.store.go_away();
+    drop(source);
+    sleep(Duration::from_secs(1)).await;
+    assert_eq!(one.runs.stats().waiting_exports(), 1);
+    one.store.come_back();
+    assert_whole(live, &[]).await;
+    sleep(LEASE).await;
+    assert_eq!(other.runs.stats().mirrors(), 0, "nothing uses it");
+    assert_eq!(one.runs.stats().waiting_exports(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn unwatched_run_at_full_speed_is_exported_whole() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    let text = "x".repeat(10_000);
+    let texts = vec![text.as_str(); 400];
+    send(&source, &texts);
+    drop(source);
+    sleep(Duration::from_secs(1)).await;
+    assert_whole(other.attach().await, &texts).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn unwatched_run_sends_one_batch_a_second() {
+    let (one, _other) = two().await;
+    let source = one.start().await.unwrap();
+    for _ in 0..500 {
+        send(&source, &["x"]);
+        sleep(Duration::from_millis(20)).await;
+    }
+    let commands = one.store.server().commands.clone();
+    assert!((8..=12).contains(&commands["append"]), "{commands:?}");
+    assert!(commands["sync"] <= 10, "{commands:?}");
+}

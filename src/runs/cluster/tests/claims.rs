@@ -1,0 +1,148 @@
+use std::time::Duration;
+
+use futures_util::{FutureExt, future::join_all};
+use tokio::time::{Instant, sleep};
+
+use super::rig::{LEASE, Process, assert_whole, key, read, read_all, send, soon, source, two};
+use crate::runs::{Outcome, cluster::memory_store::MemoryStore};
+
+#[tokio::test(start_paused = true)]
+async fn simultaneous_requests_of_all_processes_start_one_run() {
+    let (one, other) = two().await;
+    one.store.set_delay(Duration::from_millis(1));
+    other.store.set_delay(Duration::from_millis(1));
+    let starts = (0..50).map(|at| if at % 2 == 0 { one.start() } else { other.start() });
+    let mut sources: Vec<_> = soon(join_all(starts)).await.into_iter().flatten().collect();
+    assert_eq!(sources.len(), 1);
+    send(&sources[0], &["a"]);
+    sources.clear();
+    assert_whole(one.attach().await, &["a"]).await;
+    assert_whole(other.attach().await, &["a"]).await;
+    assert_eq!(one.runs.stats().started() + other.runs.stats().started(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn simultaneous_requests_do_not_use_up_the_owners_limit() {
+    let store = MemoryStore::new(LEASE);
+    let one = Process::with(store, |builder| builder.max_running_per_owner(1)).await;
+    one.store.set_delay(Duration::from_millis(1));
+    let started = soon(join_all((0..20).map(|_| one.start()))).await;
+    assert_eq!(started.iter().flatten().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn completed_run_is_not_called_again_at_another_process() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    drop(source);
+    assert_whole(one.attach().await, &["a"]).await;
+    sleep(Duration::from_millis(100)).await;
+    assert!(other.start().await.is_none());
+    assert_whole(other.attach().await, &["a"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn failed_run_is_called_again_at_another_process() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    source.send(Err("broken")).unwrap();
+    let (data, error) = read_all(other.attach().await).await;
+    assert_eq!((data, error.unwrap().outcome()), (vec!["a".to_owned()], Some(Outcome::Failed)));
+    let again = soon(other.start()).await.expect("a second call");
+    send(&again, &["b"]);
+    drop(again);
+    assert_whole(one.attach().await, &["b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stop_at_another_process_ends_the_run_everywhere() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let own = one.attach().await;
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    assert!(soon(other.runs.cancel(&key(), None)).await);
+    sleep(Duration::from_millis(100)).await;
+    assert!(source.is_closed(), "the source is dropped");
+    for client in [own, live] {
+        let (_, error) = read_all(client).await;
+        assert_eq!(error.unwrap().outcome(), Some(Outcome::Cancelled));
+    }
+    assert_eq!(one.outcomes(), [Outcome::Cancelled]);
+    assert_eq!(other.outcomes(), [], "its process reports it");
+    assert!(!soon(other.runs.cancel(&key(), None)).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_after_a_stop_starts_a_new_run_at_any_process() {
+    let (one, other) = two().await;
+    for (at, stopping) in [(&one, &one), (&one, &other), (&other, &one)] {
+        let source = soon(at.start()).await.expect("a call");
+        send(&source, &["old"]);
+        assert!(soon(stopping.runs.cancel(&key(), None)).await);
+        let new = soon(other.start()).await.expect("a call after the stop");
+        assert!(soon(one.runs.cancel(&key(), None)).await);
+        drop(new);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_is_replaced_at_another_process() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["old"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    let (second, stream) = self::source();
+    let run = soon(other.runs.replace(&key(), None, || stream)).await.unwrap();
+    send(&second, &["new"]);
+    drop(second);
+    let (data, error) = read_all(live).await;
+    assert_eq!((data.len(), error.unwrap().outcome()), (0, Some(Outcome::Cancelled)));
+    assert_whole(run.attach(None).await.unwrap(), &["new"]).await;
+    assert_whole(one.attach().await, &["new"]).await;
+    assert!(source.is_closed());
+    assert_eq!(one.outcomes(), [Outcome::Cancelled]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn claim_whose_reply_is_lost_is_released_and_started_once() {
+    let (one, other) = two().await;
+    // The look is answered, the claim is not.
+    one.store.set_delay(Duration::from_millis(10));
+    let (_source, stream) = self::source();
+    let key = key();
+    let mut starting = Box::pin(one.runs.start(&key, None, || stream));
+    sleep(Duration::from_millis(5)).now_or_never();
+    assert!((&mut starting).now_or_never().is_none());
+    sleep(Duration::from_millis(12)).await;
+    assert!((&mut starting).now_or_never().is_none());
+    one.store.lose_replies(1);
+    assert!(soon(starting).await.is_err());
+    one.store.set_delay(Duration::ZERO);
+    let lost = Instant::now();
+    assert!(soon(other.start()).await.is_some());
+    // Without a release, the key is blocked until the lease has expired.
+    assert!(lost.elapsed() <= Duration::from_secs(1), "{:?}", lost.elapsed());
+    assert_eq!(one.outcomes(), [], "a run that never was is not reported");
+}
+
+#[tokio::test(start_paused = true)]
+async fn claim_of_a_request_that_is_dropped_is_released() {
+    let (one, other) = two().await;
+    one.store.set_delay(Duration::from_millis(10));
+    {
+        let starting = one.start();
+        let mut starting = Box::pin(starting);
+        assert!((&mut starting).now_or_never().is_none());
+        sleep(Duration::from_millis(15)).await;
+        assert!((&mut starting).now_or_never().is_none());
+    }
+    sleep(Duration::from_millis(100)).await;
+    assert!(other.start().await.is_some());
+    assert_eq!(one.outcomes(), []);
+    assert_eq!(one.runs.running().await, 0);
+}

@@ -1,0 +1,163 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::sleep;
+
+use super::rig::{Process, assert_whole, key, read, read_all, send, soon, source, two, two_with};
+use crate::runs::{
+    Outcome, RunKey,
+    cluster::{
+        command::{Batch, EndMode},
+        memory_store::State,
+        reply::Push,
+        run_id::RunId,
+    },
+};
+
+/// A void that deleted the claim would let the first run's owner take it for lost.
+#[tokio::test(start_paused = true)]
+async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let first = one.get().await.unwrap();
+    one.store.go_away();
+    assert!(soon(other.runs.cancel(&key(), None)).await);
+    let shared = Arc::clone(&other.runs.shared);
+    let cluster = shared.cluster.as_ref().unwrap();
+    let second = RunId::new(key(), crate::history::Epoch::now_after(first.record.epoch));
+    cluster.claim(&second).await.unwrap();
+    cluster.end(&second, EndMode::Void).await.unwrap();
+    one.store.come_back();
+    sleep(Duration::from_secs(3)).await;
+    assert_eq!(one.store.server().claims[&key()].state, State::Void);
+    assert_eq!(first.outcome().await, Some(Outcome::Cancelled));
+    assert!(source.is_closed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_ends_and_is_due_at_once_still_reaches_other_processes() {
+    let (one, other) = two_with(|builder| builder.retain_for(Duration::ZERO)).await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    send(&source, &["b", "c"]);
+    drop(source);
+    assert_whole(live, &["b", "c"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
+    let (one, other) = two_with(|builder| builder.retain_for(Duration::from_secs(1))).await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    one.store.set_delay(Duration::from_secs(2));
+    send(&source, &["b"]);
+    drop(source);
+    assert_whole(live, &["b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_that_is_evicted_before_its_export_is_never_completed_elsewhere() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    one.store.go_away();
+    send(&source, &["b"]);
+    drop(source);
+    sleep(Duration::from_millis(10)).await;
+    let run = one.get().await;
+    assert!(run.is_none(), "it has ended, and the store cannot be reached");
+    let shared = Arc::clone(&one.runs.shared);
+    #[allow(clippy::redundant_closure_for_method_calls)]
+    while shared.with_registry(|registry, deferred| registry.evict_ended(deferred)) {}
+    one.store.come_back();
+    let (data, error) = read_all(live).await;
+    assert!(data.is_empty(), "{data:?}");
+    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    let epoch = one.get().await.unwrap().record.epoch;
+    let stranger = RunId::new(RunKey::new("other", "turn").unwrap(), epoch);
+    let shared = Arc::clone(&other.runs.shared);
+    let cluster = shared.cluster.as_ref().unwrap();
+    let bytes = format!("data: stolen\nid: {epoch}-2\n\n").into();
+    let push = Push::Batch(Batch { first: 2, last: 2, bytes });
+    cluster.mirrors.push(&shared, &stranger, &push);
+    send(&source, &["b"]);
+    drop(source);
+    assert_whole(live, &["b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn bytes_that_are_not_the_runs_events_fail_the_client() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    let run = one.get().await.unwrap();
+    let run = RunId::new(key(), run.record.epoch);
+    let shared = Arc::clone(&other.runs.shared);
+    let cluster = shared.cluster.as_ref().unwrap();
+    let push = Push::Batch(Batch { first: 2, last: 2, bytes: "data: forged\n\n".into() });
+    cluster.mirrors.push(&shared, &run, &push);
+    let (data, error) = read_all(live).await;
+    assert!(data.is_empty() && error.is_some(), "{data:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn ended_runs_are_forgotten_in_the_store_once_they_take_too_much_memory() {
+    let one = Process::with(
+        crate::runs::cluster::memory_store::MemoryStore::new(Duration::from_secs(8)),
+        |builder| builder.max_memory(100_000),
+    )
+    .await;
+    let large = "x".repeat(10_000);
+    for turn in 0..30 {
+        let key = RunKey::new("user", format!("{turn}")).unwrap();
+        let (source, stream) = source();
+        let run = one.runs.start(&key, None, || stream).await.unwrap();
+        send(&source, &[&large]);
+        drop(source);
+        soon(run.ended()).await;
+        sleep(Duration::from_secs(2)).await;
+    }
+    let kept = one.store.server().streams.len();
+    assert!((5..=11).contains(&kept), "{kept}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_waits_until_other_processes_can_read_what_has_ended() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    one.store.set_delay(Duration::from_millis(200));
+    drop(source);
+    soon(one.runs.drain(Duration::from_secs(10))).await;
+    one.store.go_away();
+    assert_whole(other.attach().await, &["a"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn shutdown_with_too_little_grace_is_told_at_its_end_and_not_after_the_lease() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let live = other.attach().await;
+    soon(one.runs.drain(Duration::from_secs(1))).await;
+    let (data, error) = read_all(live).await;
+    assert_eq!(data, ["a"]);
+    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+}

@@ -1,0 +1,130 @@
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::rig::{
+    LEASE, Process, assert_whole, key, read, read_all, send, soon, source, two, two_with,
+};
+use crate::runs::{
+    Outcome, RunKey,
+    cluster::{memory_store::MemoryStore, reply::StoreError, run_id::RunId},
+};
+
+fn key_of(turn: usize) -> RunKey {
+    RunKey::new("user", format!("turn {turn}")).unwrap()
+}
+
+/// A key of another type in the store, for example, makes every command for its run fail.
+#[tokio::test(start_paused = true)]
+async fn run_that_the_store_refuses_ends_and_other_runs_go_on() {
+    let (one, other) = two().await;
+    let refused = one.start().await.unwrap();
+    let (healthy, stream) = source();
+    one.runs.start(&key_of(1), None, || stream).await.unwrap();
+    let run = one.get().await.unwrap();
+    let id = RunId::new(key(), run.record.epoch);
+    one.store.refuse(id, StoreError::Run("WRONGTYPE".into()));
+    send(&refused, &["a"]);
+    assert_eq!(soon(run.ended()).await, Some(Outcome::Interrupted));
+    assert!(refused.is_closed());
+    send(&healthy, &["b"]);
+    drop(healthy);
+    let at_other = soon(other.runs.get(&key_of(1))).await.unwrap();
+    assert_whole(at_other.attach(None).await.unwrap(), &["b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn exporter_goes_on_after_a_panic() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    let mut live = other.attach().await;
+    send(&source, &["a"]);
+    read(&mut live, 1).await;
+    one.store.panic(1);
+    send(&source, &["b"]);
+    sleep(2 * LEASE).await;
+    send(&source, &["c"]);
+    drop(source);
+    assert_whole(live, &["b", "c"]).await;
+    assert_eq!(one.outcomes(), [Outcome::Completed]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
+    let (one, other) = two_with(|builder| builder.max_running_per_owner(1000)).await;
+    let mut quiet = Vec::new();
+    for turn in 0..200 {
+        let (source, stream) = source();
+        one.runs.start(&key_of(turn), None, || stream).await.unwrap();
+        quiet.push(source);
+    }
+    let large = "x".repeat(60_000);
+    let mut fast = Vec::new();
+    for turn in 200..216 {
+        let (source, stream) = source();
+        one.runs.start(&key_of(turn), None, || stream).await.unwrap();
+        fast.push(source);
+    }
+    one.store.set_delay(Duration::from_millis(100));
+    for _ in 0..30 {
+        for source in &fast {
+            send(source, &[large.as_str(); 4]);
+        }
+        sleep(Duration::from_secs(1)).await;
+    }
+    for turn in 0..200 {
+        let live = soon(other.runs.get(&key_of(turn))).await.expect("a run");
+        assert_eq!(live.outcome().await, None);
+    }
+    assert!(quiet.iter().all(|source| !source.is_closed()));
+    assert_eq!(other.outcomes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_for_an_id_are_limited() {
+    let (one, other) = two().await;
+    let _source = one.start().await.unwrap();
+    let run = other.get().await.unwrap();
+    let ahead = super::rig::request(Some(&super::rig::id(&run, 5)));
+    let mut waiting = Vec::new();
+    for _ in 0..16 {
+        let key = key();
+        let (runs, ahead) = (other.runs.clone(), ahead.clone());
+        waiting.push(tokio::spawn(async move { runs.answer(&key, &ahead).await }));
+    }
+    sleep(Duration::from_millis(100)).await;
+    let started = tokio::time::Instant::now();
+    let refused = other.runs.answer(&key(), &ahead).await.unwrap();
+    assert_eq!(refused.status(), http::StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(started.elapsed(), Duration::ZERO, "at once");
+}
+
+/// A process that runs a version of the protocol that this one does not know has the run.
+#[tokio::test(start_paused = true)]
+async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let run = RunId::new(key(), one.get().await.unwrap().record.epoch);
+    let live = other.attach().await;
+    other.store.refuse(run, StoreError::Version);
+    one.store.go_away();
+    let (_, error) = read_all(live).await;
+    assert_eq!(error.unwrap().outcome(), None, "the contact is lost");
+    assert_eq!(other.outcomes(), []);
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_runs_end_their_tasks_and_their_store() {
+    let store = MemoryStore::new(LEASE);
+    let process = Process::with(store.clone(), |builder| builder).await;
+    let source = process.start().await.unwrap();
+    send(&source, &["a"]);
+    drop(source);
+    soon(process.get().await.unwrap().ended()).await;
+    let shared = std::sync::Arc::downgrade(&process.runs.shared);
+    drop(process);
+    sleep(Duration::from_secs(3600)).await;
+    assert!(shared.upgrade().is_none(), "its tasks have ended");
+    assert!(!store.is_used(), "the store has been dropped");
+}

@@ -1,0 +1,205 @@
+use std::time::Duration;
+
+use http::StatusCode;
+use http_body_util::BodyExt;
+use tokio::time::{Instant, sleep};
+
+use super::rig::{
+    LEASE, assert_whole, id, key, read, read_all, request, send, soon, source, two, two_with,
+};
+use crate::{
+    connection::LastEventId,
+    options::StreamOptions,
+    runs::{RunKey, cluster::head},
+};
+
+#[tokio::test(start_paused = true)]
+async fn client_of_another_process_reads_a_run_live_and_after_its_end() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a", "b"]);
+    let mut live = other.attach().await;
+    assert_eq!(read(&mut live, 2).await, ["a", "b"]);
+    send(&source, &["c"]);
+    assert_eq!(read(&mut live, 1).await, ["c"]);
+    drop(source);
+    assert_whole(live, &[]).await;
+    assert_whole(other.attach().await, &["a", "b", "c"]).await;
+    assert_whole(one.attach().await, &["a", "b", "c"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn event_reaches_a_watcher_at_another_process_within_10_milliseconds() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    let mut live = other.attach().await;
+    send(&source, &["first"]);
+    read(&mut live, 1).await;
+    for _ in 0..20 {
+        sleep(Duration::from_millis(700)).await;
+        let sent = Instant::now();
+        send(&source, &["x"]);
+        read(&mut live, 1).await;
+        assert!(sent.elapsed() <= Duration::from_millis(10), "{:?}", sent.elapsed());
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_resumes_at_another_process() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a", "b", "c"]);
+    let run = other.get().await.unwrap();
+    let mut first = run.attach(None).await.unwrap();
+    assert_eq!(read(&mut first, 3).await, ["a", "b", "c"]);
+    drop(first);
+    let parts = request(Some(&id(&run, 2)));
+    let answer = soon(other.runs.answer(&key(), &parts)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    drop(source);
+    let body = soon(answer.into_body().collect()).await.unwrap().to_bytes();
+    assert_eq!(body, format!("data: c\nid: {}-3\n\n", run.record.epoch));
+}
+
+#[tokio::test(start_paused = true)]
+async fn push_that_is_lost_is_found_by_the_next_check() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    let mut live = other.attach().await;
+    send(&source, &["a"]);
+    read(&mut live, 1).await;
+    other.store.lose_pushes(true);
+    send(&source, &["b", "c"]);
+    let sent = Instant::now();
+    assert_eq!(read(&mut live, 2).await, ["b", "c"]);
+    assert!(sent.elapsed() <= LEASE / 4 + Duration::from_secs(1));
+    drop(source);
+    assert_whole(live, &[]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn hole_in_the_pushes_is_filled_at_once() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    let mut live = other.attach().await;
+    send(&source, &["a"]);
+    read(&mut live, 1).await;
+    other.store.lose_pushes(true);
+    send(&source, &["b"]);
+    sleep(Duration::from_millis(100)).await;
+    other.store.lose_pushes(false);
+    send(&source, &["c"]);
+    let sent = Instant::now();
+    assert_eq!(read(&mut live, 2).await, ["b", "c"]);
+    assert!(sent.elapsed() <= Duration::from_millis(20), "{:?}", sent.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn handlers_options_reach_clients_of_other_processes() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    let record = one.get().await.unwrap().record;
+    let options = StreamOptions::new().terminator("[DONE]");
+    record.lock().options = Some(Box::new(options.clone()));
+    send(&source, &["a"]);
+    let mirror = other.get().await.unwrap().record;
+    let received = mirror.options().expect("options");
+    assert_eq!(head::encode(Some(&received)), head::encode(Some(&options)));
+}
+
+#[tokio::test(start_paused = true)]
+async fn leading_ids_are_sent_at_other_processes() {
+    let (one, other) = two_with(|builder| builder.leading_ids(true)).await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    drop(source);
+    let run = other.get().await.unwrap();
+    let answer = run.answer(&request(None)).await;
+    let body = soon(answer.into_body().collect()).await.unwrap().to_bytes();
+    let epoch = run.record.epoch;
+    assert_eq!(body, format!("id: {epoch}-0\ndata: a\nid: {epoch}-1\n\n"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn client_whose_id_is_ahead_of_the_export_waits_for_it() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    sleep(Duration::from_secs(5)).await;
+    // Read at the owner, and not exported yet.
+    send(&source, &["b"]);
+    let run = one.get().await.unwrap();
+    let mut own = run.attach(None).await.unwrap();
+    read(&mut own, 2).await;
+    let parts = request(Some(&id(&run, 2)));
+    let answer = soon(other.runs.answer(&key(), &parts)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    send(&source, &["c"]);
+    drop(source);
+    let body = soon(answer.into_body().collect()).await.unwrap().to_bytes();
+    assert_eq!(body, format!("data: c\nid: {}-3\n\n", run.record.epoch));
+}
+
+#[tokio::test(start_paused = true)]
+async fn id_that_no_process_has_assigned_is_refused_after_a_short_wait() {
+    let (one, other) = two().await;
+    let _source = one.start().await.unwrap();
+    let run = other.get().await.unwrap();
+    let started = Instant::now();
+    let parts = request(Some(&id(&run, 7)));
+    let answer = soon(other.runs.answer(&key(), &parts)).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(started.elapsed() <= LEASE / 4 + Duration::from_secs(2));
+    // Malformed ids and those of other runs wait for nothing.
+    let started = Instant::now();
+    for id in ["x", "1-1", &format!("{}-9007199254740993", run.record.epoch)] {
+        let parts = request(Some(&LastEventId::try_from(id).unwrap()));
+        let answer = soon(other.runs.answer(&key(), &parts)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{id}");
+    }
+    assert_eq!(started.elapsed(), Duration::ZERO);
+}
+
+#[tokio::test(start_paused = true)]
+async fn stranger_does_not_find_a_run_of_another_process() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["secret"]);
+    let run = one.get().await.unwrap();
+    let stranger = RunKey::new("stranger", "turn").unwrap();
+    assert!(other.runs.get(&stranger).await.is_none());
+    let parts = request(Some(&id(&run, 0)));
+    assert!(other.runs.answer(&stranger, &parts).await.is_none());
+    assert!(!other.runs.cancel(&stranger, None).await);
+    let (_source, stream) = self::source();
+    let started = other.runs.start(&stranger, &parts, || stream).await;
+    assert!(started.is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn quiet_run_is_kept_alive_without_events() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    // Longer than `abandon_after`: a client elsewhere counts as attached.
+    sleep(Duration::from_secs(3600)).await;
+    send(&source, &["b"]);
+    drop(source);
+    assert_whole(live, &["b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_without_clients_anywhere_is_abandoned() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    drop(live);
+    sleep(Duration::from_secs(601) + LEASE).await;
+    assert!(source.is_closed());
+    let (_, error) = read_all(other.attach().await).await;
+    assert_eq!(error.unwrap().outcome(), Some(crate::runs::Outcome::Abandoned));
+}

@@ -1,0 +1,10 @@
+//! Two or three processes that share a store in memory, under a paused clock.
+
+mod away;
+mod claims;
+mod ends;
+mod faults;
+mod layer;
+mod live;
+mod owner_dies;
+mod rig;

@@ -1,0 +1,87 @@
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use super::rig::{LEASE, assert_whole, read, read_all, send, soon, two};
+use crate::runs::Outcome;
+
+#[tokio::test(start_paused = true)]
+async fn clients_elsewhere_are_told_when_the_owner_dies_and_a_repeated_request_starts_once() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    one.store.go_away();
+    let died = Instant::now();
+    let (data, error) = read_all(live).await;
+    assert!(data.is_empty());
+    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+    assert!(died.elapsed() <= Duration::from_secs(15), "{:?}", died.elapsed());
+    assert_eq!(other.outcomes(), [Outcome::Interrupted], "reported once");
+    assert_eq!(other.ends.lock().unwrap()[0].events(), 1);
+    let started = soon(join_all((0..20).map(|_| other.start()))).await;
+    assert_eq!(started.iter().flatten().count(), 1);
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_finds_a_dead_owner_without_a_mirror() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    sleep(Duration::from_secs(3)).await;
+    one.store.go_away();
+    let died = Instant::now();
+    sleep(LEASE).await;
+    let started = soon(join_all((0..20).map(|_| other.start()))).await;
+    assert_eq!(started.iter().flatten().count(), 1);
+    assert!(died.elapsed() <= Duration::from_secs(15), "{:?}", died.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn owner_that_was_declared_dead_is_fenced_and_does_not_report() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["first 1"]);
+    let own = one.attach().await;
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    one.store.go_away();
+    send(&source, &["first 2"]);
+    read_all(live).await;
+    let second = soon(other.start()).await.expect("a second call");
+    send(&second, &["second 1"]);
+    let mut at_second = other.attach().await;
+    assert_eq!(read(&mut at_second, 1).await, ["second 1"]);
+    assert!(!source.is_closed(), "it does not know yet");
+    one.store.come_back();
+    let healed = Instant::now();
+    let (data, error) = read_all(own).await;
+    assert_eq!(data, ["first 1", "first 2"]);
+    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+    assert!(healed.elapsed() <= Duration::from_millis(100), "{:?}", healed.elapsed());
+    assert_eq!(one.outcomes(), [], "the other process has reported it");
+    assert_eq!(other.outcomes(), [Outcome::Interrupted]);
+    send(&second, &["second 2"]);
+    drop(second);
+    assert_whole(at_second, &["second 2"]).await;
+    assert_whole(one.attach().await, &["second 1", "second 2"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn owner_that_was_cut_off_for_less_than_its_lease_keeps_its_run() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    one.store.go_away();
+    send(&source, &["b"]);
+    sleep(LEASE - Duration::from_secs(3)).await;
+    one.store.come_back();
+    drop(source);
+    assert_whole(live, &["b"]).await;
+    assert_eq!(one.outcomes(), [Outcome::Completed]);
+    assert_eq!(other.outcomes(), []);
+}

@@ -1,0 +1,162 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use futures_util::{Stream, StreamExt, stream};
+use http::{Request, request::Parts};
+use tokio::{
+    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    time::timeout,
+};
+
+use crate::{
+    connection::LastEventId,
+    event::Event,
+    runs::{
+        Attachment, Outcome, Run, RunEnd, RunError, RunKey, Runs, RunsBuilder,
+        cluster::memory_store::MemoryStore,
+    },
+};
+
+pub(super) const LEASE: Duration = Duration::from_secs(8);
+
+/// One process: its runs and its connection to the store.
+pub(super) struct Process {
+    pub(super) runs: Runs,
+    pub(super) store: MemoryStore,
+    pub(super) ends: Arc<Mutex<Vec<RunEnd>>>,
+}
+
+impl Process {
+    pub(super) async fn with(
+        store: MemoryStore,
+        options: impl FnOnce(RunsBuilder) -> RunsBuilder,
+    ) -> Self {
+        let ends: Arc<Mutex<Vec<RunEnd>>> = Arc::default();
+        let seen = Arc::clone(&ends);
+        let builder = options(Runs::builder())
+            .on_end(move |end: &RunEnd| seen.lock().unwrap().push(end.clone()));
+        let Ok(runs) = builder.connect(store.clone()).await;
+        Self { runs, store, ends }
+    }
+
+    /// Starts a run that the test feeds. Returns `None` if the key has a run already.
+    pub(super) async fn start(&self) -> Option<Source> {
+        let (source, stream) = source();
+        let mut stream = Some(stream);
+        let mut is_called = false;
+        let run = self
+            .runs
+            .start(&key(), None, || {
+                is_called = true;
+                stream.take().unwrap()
+            })
+            .await
+            .unwrap();
+        _ = run;
+        is_called.then_some(source)
+    }
+
+    pub(super) async fn get(&self) -> Option<Run> {
+        soon(self.runs.get(&key())).await
+    }
+
+    /// Attaches a client of a request to the run with the key.
+    pub(super) async fn attach(&self) -> Attachment {
+        soon(self.get().await.expect("a run").attach(None)).await.expect("an attachment")
+    }
+
+    pub(super) fn outcomes(&self) -> Vec<Outcome> {
+        self.ends.lock().unwrap().iter().map(RunEnd::outcome).collect()
+    }
+}
+
+/// Two processes with the same store.
+pub(super) async fn two() -> (Process, Process) {
+    two_with(|builder| builder).await
+}
+
+pub(super) async fn two_with(options: impl Fn(RunsBuilder) -> RunsBuilder) -> (Process, Process) {
+    let store = MemoryStore::new(LEASE);
+    let one = Process::with(store.clone(), &options).await;
+    (one, Process::with(store.other(), &options).await)
+}
+
+pub(super) fn key() -> RunKey {
+    RunKey::new("user", "turn").unwrap()
+}
+
+pub(super) type Source = UnboundedSender<Result<Event, &'static str>>;
+
+/// Returns a stream of events that the test feeds, and ends by dropping the source.
+pub(super) fn source() -> (Source, impl Stream<Item = Result<Event, &'static str>> + Send + 'static)
+{
+    let (sender, receiver) = unbounded_channel();
+    let next = |mut receiver: UnboundedReceiver<_>| async {
+        receiver.recv().await.map(|event| (event, receiver))
+    };
+    (sender, stream::unfold(receiver, next))
+}
+
+pub(super) fn send(source: &Source, texts: &[&str]) {
+    for text in texts {
+        source.send(Ok(Event::from(*text))).unwrap();
+    }
+}
+
+/// Waits for a future that must be ready within a minute of the paused clock.
+pub(super) async fn soon<T>(future: impl Future<Output = T>) -> T {
+    timeout(Duration::from_secs(60), future).await.expect("within a minute")
+}
+
+/// Reads the next `count` events of a client. Returns their data.
+pub(super) async fn read(attachment: &mut Attachment, count: usize) -> Vec<String> {
+    let mut data = Vec::new();
+    while data.len() < count {
+        match soon(attachment.next()).await {
+            Some(Ok(events)) => data.extend(data_of(events.as_bytes())),
+            other => panic!("{other:?} after {data:?}"),
+        }
+    }
+    assert_eq!(data.len(), count, "{data:?}");
+    data
+}
+
+/// Reads the events of a client until the end of the stream, and returns its error too.
+pub(super) async fn read_all(mut attachment: Attachment) -> (Vec<String>, Option<RunError>) {
+    let mut data = Vec::new();
+    loop {
+        match soon(attachment.next()).await {
+            Some(Ok(events)) => data.extend(data_of(events.as_bytes())),
+            Some(Err(error)) => return (data, Some(error)),
+            None => return (data, None),
+        }
+    }
+}
+
+/// Asserts that a client reads these events and then a clean end.
+pub(super) async fn assert_whole(attachment: Attachment, expected: &[&str]) {
+    let (data, error) = read_all(attachment).await;
+    assert!(error.is_none(), "{error:?} after {data:?}");
+    assert_eq!(data, expected);
+}
+
+fn data_of(bytes: &[u8]) -> Vec<String> {
+    let text = str::from_utf8(bytes).unwrap();
+    text.lines().filter_map(|line| line.strip_prefix("data: ")).map(str::to_owned).collect()
+}
+
+/// Returns the id of the `sequence`th event of a run.
+pub(super) fn id(run: &Run, sequence: u64) -> LastEventId {
+    LastEventId::try_from(format!("{}-{sequence}", run.record.epoch)).unwrap()
+}
+
+/// Returns the head of a `GET` request with an id.
+pub(super) fn request(last: Option<&LastEventId>) -> Parts {
+    let mut request = Request::get("/").body(()).unwrap();
+    if let Some(last) = last {
+        request.extensions_mut().insert(last.clone());
+    }
+    request.into_parts().0
+}

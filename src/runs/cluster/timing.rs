@@ -1,0 +1,37 @@
+use std::time::Duration;
+
+/// The interval of exports of a run that a client of another process watches.
+pub(crate) const WATCHED_INTERVAL: Duration = Duration::from_millis(5);
+/// The interval of exports of any other run. Nobody uses its events before it is watched or ends.
+pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_secs(1);
+/// The delay after a command that failed although the connection is up.
+pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);
+/// The time for which a run that has ended can be exported again, should the store lose its end.
+pub(crate) const ENDED_EXPORT: Duration = Duration::from_secs(10);
+/// The maximum time for which a shutdown waits for exports, and a claim for an end.
+pub(crate) const EXPORT_WAIT: Duration = Duration::from_secs(2);
+/// The time for which a claim may still be executed after its reply was lost.
+pub(crate) const LATE_CLAIM: Duration = Duration::from_secs(4);
+
+/// The intervals that follow from the lease.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Timing {
+    pub(crate) lease: Duration,
+    /// The interval at which an owner renews the lease of a run.
+    pub(crate) beat: Duration,
+    /// The interval at which a process checks the runs of others that it mirrors.
+    pub(crate) check: Duration,
+    /// The time without contact after which the bodies of clients of other processes fail.
+    pub(crate) patience: Duration,
+}
+
+impl Timing {
+    pub(crate) fn of_lease(lease: Duration) -> Self {
+        Self { lease, beat: lease / 4, check: lease / 4, patience: lease * 2 }
+    }
+
+    /// The maximum time for which a request waits for an event whose id its client already has.
+    pub(crate) fn id_wait(&self) -> Duration {
+        self.beat + Duration::from_secs(1)
+    }
+}

@@ -1,0 +1,24 @@
+//! One run: its phase, the log of its events, and the clients that read it.
+//!
+//! - [`Record`] appends the events that [`Cutter`] cuts out of the source's bytes. Its lock
+//!   protects its [`State`](state::State).
+//! - `mirrored.rs` has what a run of another process needs: its record changes as that process
+//!   reports.
+//! - [`Reader`] is the position of one client. [`Readers`] are the positions of all clients.
+
+mod cutter;
+mod messages;
+mod mirrored;
+mod reader;
+mod readers;
+#[allow(clippy::module_inception)]
+mod record;
+mod state;
+
+pub(crate) use self::{
+    cutter::Cutter,
+    mirrored::Mirrored,
+    reader::{Attached, Read, Reader},
+    record::{Appended, Record},
+    state::Phase,
+};

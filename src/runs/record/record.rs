@@ -1,0 +1,250 @@
+use std::{sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use tokio::{sync::Notify, time::Instant};
+
+use super::{
+    cutter::{Cutter, Id, TooLarge},
+    readers::Readers,
+    state::{Phase, State},
+};
+use crate::{
+    connection::LastEventId,
+    history::{
+        DeferredDrops, Epoch, Evicted, Limits, Log, MemoryShare, ResumeFrom, Waiters, WakeList,
+        sync::{Mutex, MutexGuard, lock},
+    },
+    options::StreamOptions,
+    runs::{
+        RunKey,
+        options::Options,
+        registry::{Counters, Deferred},
+    },
+};
+
+/// The memory of a run besides its key and events, measured with an allocator.
+pub(crate) const RUN_OVERHEAD: usize = 704;
+/// The memory of the task of a running run, without its service or stream.
+const TASK_OVERHEAD: usize = 1024;
+/// The number of bytes after which [`Record::append`] returns. The last event may exceed it.
+const APPEND_LIMIT: usize = 16 * 1024;
+
+/// One run: its phase, the log of its events, and its clients.
+#[derive(Debug)]
+pub(crate) struct Record {
+    pub(crate) key: RunKey,
+    /// The unique first part of the run's ids.
+    pub(crate) epoch: Epoch,
+    id_prefix: Box<str>,
+    pub(crate) started_at: Instant,
+    pub(super) retain_bytes: usize,
+    pub(crate) leads_with_ids: bool,
+    pub(crate) counters: Arc<Counters>,
+    /// Notified when the phase changes.
+    pub(crate) changed: Notify,
+    state: Mutex<State>,
+}
+
+/// The result of [`Record::append`].
+#[derive(Debug)]
+pub(crate) enum Appended {
+    /// All bytes are recorded, except for an incomplete event.
+    All,
+    /// [`APPEND_LIMIT`] is reached. The caller appends the rest with another call, so that other
+    /// tasks can take the lock in between.
+    Some,
+    /// There is no room until the fastest client has read more events.
+    Full,
+    TooLarge,
+    /// The run is over.
+    Over,
+}
+
+impl Record {
+    pub(crate) fn new(
+        key: RunKey,
+        epoch: Epoch,
+        options: &Options,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let now = Instant::now();
+        let limits = Limits {
+            events: usize::MAX,
+            bytes: usize::MAX,
+            age: Duration::MAX,
+            memory: options.max_memory,
+        };
+        let evicted = Evicted { up_to: 0, is_exact: true };
+        let mut overhead = MemoryShare::new(Arc::clone(&counters.memory));
+        overhead.set(RUN_OVERHEAD + key.len() + TASK_OVERHEAD);
+        Self {
+            id_prefix: format!("{epoch}-").into(),
+            key,
+            epoch,
+            started_at: now,
+            retain_bytes: options.retain_bytes,
+            leads_with_ids: options.leading_ids,
+            changed: Notify::new(),
+            state: Mutex::new(State {
+                phase: Phase::Starting,
+                is_lost: false,
+                is_forgotten: false,
+                log: Log::new(limits, 0, evicted, Arc::clone(&counters.memory)),
+                overhead,
+                newest: 0,
+                bytes: 0,
+                readers: Readers::new(now),
+                waiters: Waiters::default(),
+                task: None,
+                is_full: false,
+                options: None,
+                error: None,
+                ended_at: None,
+            }),
+            counters,
+        }
+    }
+
+    /// Creates the record of a run of another process, without the events up to `after`.
+    pub(crate) fn mirror(
+        key: RunKey,
+        epoch: Epoch,
+        after: u64,
+        options: &Options,
+        counters: Arc<Counters>,
+    ) -> Self {
+        let record = Self::new(key, epoch, options, counters);
+        record.lock().overhead.set(RUN_OVERHEAD + record.key.len());
+        record.skip_to(after);
+        record
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        lock(&self.state)
+    }
+
+    /// Returns the maximum size of the kept events.
+    pub(crate) const fn retain_bytes(&self) -> usize {
+        self.retain_bytes
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        self.lock().phase
+    }
+
+    /// Writes the id of an event as a line.
+    pub(crate) fn id_line(&self, sequence: u64) -> Vec<u8> {
+        let mut line = Vec::with_capacity(40);
+        Id::new(&self.id_prefix, sequence).write_line(&mut line);
+        line
+    }
+
+    /// Returns whether this run has assigned the id.
+    pub(crate) fn has_assigned(&self, id: &LastEventId) -> bool {
+        let newest = self.lock().newest;
+        matches!(ResumeFrom::parse(Some(id), self.epoch, newest), ResumeFrom::Seen(_))
+    }
+
+    /// Starts recording the call's answer. Returns `false` if the run has already ended.
+    pub(crate) fn begin(&self, options: Option<StreamOptions>) -> bool {
+        {
+            let mut state = self.lock();
+            if state.phase != Phase::Starting {
+                return false;
+            }
+            state.phase = Phase::Running;
+            state.options = options.map(Box::new);
+        }
+        self.changed.notify_waiters();
+        true
+    }
+
+    /// Appends the events in `bytes`, as far as there is room.
+    pub(crate) fn append(&self, cutter: &mut Cutter, bytes: &mut Bytes) -> Appended {
+        let mut drops = DeferredDrops::default();
+        let mut waiters = WakeList::None;
+        let appended = {
+            let mut state = self.lock();
+            let before = state.newest;
+            let appended = self.append_to(&mut state, cutter, bytes, &mut drops);
+            if state.newest > before {
+                waiters = state.waiters.take();
+            }
+            appended
+        };
+        waiters.wake();
+        appended
+    }
+
+    fn append_to(
+        &self,
+        state: &mut State,
+        cutter: &mut Cutter,
+        bytes: &mut Bytes,
+        drops: &mut DeferredDrops,
+    ) -> Appended {
+        let end = state.bytes + APPEND_LIMIT as u64;
+        state.is_full = false;
+        loop {
+            if state.phase != Phase::Running {
+                return Appended::Over;
+            }
+            if !cutter.is_complete() {
+                match cutter.cut(bytes) {
+                    Ok(true) => {}
+                    Ok(false) => return Appended::All,
+                    Err(TooLarge) => return Appended::TooLarge,
+                }
+            }
+            let id = Id::new(&self.id_prefix, state.newest + 1);
+            let len = cutter.event_len(id.len());
+            if len > self.retain_bytes {
+                return Appended::TooLarge;
+            }
+            if !state.log.has_room(len, self.retain_bytes) {
+                let up_to = state.readers.fastest().unwrap_or(u64::MAX);
+                if !state.log.make_room(len, self.retain_bytes, up_to, drops) {
+                    state.is_full = true;
+                    return Appended::Full;
+                }
+            }
+            state.newest += 1;
+            state.bytes += len as u64;
+            let newest = state.newest;
+            state.log.append(newest, cutter.take(&id), Duration::ZERO, Duration::ZERO, drops);
+            if state.bytes >= end {
+                return Appended::Some;
+            }
+        }
+    }
+
+    /// Evicts the kept frames, which can be assembled again. If that frees nothing, evicts the
+    /// older half of the events.
+    pub(crate) fn evict_frames_or_half(&self, deferred: &mut Deferred) {
+        let mut state = self.lock();
+        let memory = state.log.events_memory();
+        state.log.evict_frames(&mut deferred.drops);
+        if state.log.events_memory() == memory {
+            state.log.evict(memory.div_ceil(2), &mut deferred.drops);
+            state.log.shrink();
+        }
+        if state.is_full {
+            deferred.wakers.extend(state.task.take());
+        }
+    }
+
+    /// Returns the memory of the events and frames.
+    pub(crate) fn events_memory(&self) -> usize {
+        self.lock().log.events_memory()
+    }
+
+    /// Returns the sequence number of a client's last event, or `None` if the id is not one of this
+    /// run. It is 0 without an id.
+    pub(crate) fn position(&self, state: &State, last: Option<&LastEventId>) -> Option<u64> {
+        match ResumeFrom::parse(last, self.epoch, state.newest) {
+            ResumeFrom::FirstVisit => Some(0),
+            ResumeFrom::Seen(sequence) => Some(sequence),
+            ResumeFrom::Unknown(_) => None,
+        }
+    }
+}

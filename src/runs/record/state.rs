@@ -1,0 +1,107 @@
+use std::{sync::Arc, task::Waker};
+
+use tokio::time::Instant;
+
+use super::{
+    readers::Readers,
+    record::{RUN_OVERHEAD, Record},
+};
+use crate::{
+    history::{Log, MemoryShare, Waiters},
+    options::StreamOptions,
+    runs::{Outcome, RunEnd, registry::Deferred},
+};
+
+/// The part of a [`Record`] that is protected by its lock.
+#[derive(Debug)]
+pub(crate) struct State {
+    pub(crate) phase: Phase,
+    /// Whether the process has lost contact with the run's process.
+    pub(crate) is_lost: bool,
+    /// Whether requests with the key no longer find the run.
+    pub(crate) is_forgotten: bool,
+    pub(crate) log: Log,
+    pub(crate) overhead: MemoryShare,
+    /// The sequence number of the newest event.
+    pub(crate) newest: u64,
+    /// The total size of all events on the wire, including evicted ones.
+    pub(crate) bytes: u64,
+    pub(crate) readers: Readers,
+    pub(crate) waiters: Waiters,
+    /// Wakes the run's task when there is room again or the run is over.
+    pub(crate) task: Option<Waker>,
+    /// Whether the task waits until a client has read more events.
+    pub(crate) is_full: bool,
+    /// The handler's options that apply to every client's stream.
+    pub(crate) options: Option<Box<StreamOptions>>,
+    pub(crate) error: Option<Arc<str>>,
+    pub(crate) ended_at: Option<Instant>,
+}
+
+/// The phase of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// The call has not answered yet.
+    Starting,
+    Running,
+    /// The call did not return an event stream, so there is no run.
+    Void,
+    Ended(Outcome),
+}
+
+impl Phase {
+    pub(crate) const fn is_live(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+
+    /// Returns whether a client without an id attaches to such a run instead of starting another.
+    pub(crate) const fn is_usable(self) -> bool {
+        self.is_live() || matches!(self, Self::Ended(Outcome::Completed))
+    }
+}
+
+impl State {
+    /// Ends the run. The registry calls it, with its own lock held.
+    pub(crate) fn end(
+        &mut self,
+        record: &Record,
+        outcome: Outcome,
+        error: Option<Arc<str>>,
+        deferred: &mut Deferred,
+    ) {
+        let now = Instant::now();
+        self.phase = Phase::Ended(outcome);
+        self.error = error;
+        self.ended_at = Some(now);
+        self.overhead.set(RUN_OVERHEAD + record.key.len());
+        self.wake_all(deferred);
+        deferred.ends.push(RunEnd {
+            key: record.key.clone(),
+            epoch: record.epoch,
+            outcome,
+            events: self.newest,
+            bytes: self.bytes,
+            age: now.saturating_duration_since(record.started_at),
+        });
+    }
+
+    /// Ends a run whose call did not return an event stream.
+    pub(crate) fn void(&mut self, deferred: &mut Deferred) {
+        self.phase = Phase::Void;
+        self.is_forgotten = true;
+        self.overhead.set(0);
+        self.wake_all(deferred);
+    }
+
+    fn wake_all(&mut self, deferred: &mut Deferred) {
+        deferred.waiters.push(self.waiters.take());
+        deferred.wakers.extend(self.task.take());
+    }
+
+    /// Evicts all events. The body of a client that has not read all of them fails.
+    pub(crate) fn clear(&mut self, deferred: &mut Deferred) {
+        self.log.evict(usize::MAX, &mut deferred.drops);
+        self.overhead.set(0);
+        deferred.waiters.push(self.waiters.take());
+    }
+}

@@ -1,0 +1,75 @@
+use std::sync::Arc;
+
+use super::{deferred::Deferred, registry::Registry, shared::Shared};
+use crate::{
+    connection::LastEventId,
+    runs::{Outcome, RunKey, StartError, call::Producer, record::Record},
+};
+
+/// The result of [`Shared::claim`].
+pub(crate) enum Claim {
+    /// The caller starts the run.
+    New(Producer),
+    /// The request is about this run.
+    Existing(Arc<Record>),
+}
+
+/// What a request without a last event id does to the run that has its key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    /// It attaches to a run that is starting, running or has completed. A run that has ended
+    /// without completing frees its key.
+    Attach,
+    /// It replaces any run.
+    Replace,
+}
+
+impl Shared {
+    /// Does what [`claim`](Self::claim) does with the runs of this process alone.
+    pub(crate) fn claim_here(
+        self: &Arc<Self>,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+        purpose: Purpose,
+    ) -> Result<Claim, StartError> {
+        let claim = self.with_registry(|registry, deferred| {
+            registry.expire(self.options.retain_for, deferred);
+            let existing = registry.get(key).cloned();
+            if last.is_some() {
+                return existing.map(Claim::Existing).ok_or(StartError::NotFound);
+            }
+            match existing {
+                Some(record) if purpose == Purpose::Attach && record.phase().is_usable() => {
+                    return Ok(Claim::Existing(record));
+                }
+                // During a shutdown, no run would take its place.
+                Some(earlier) if purpose == Purpose::Replace && !registry.is_draining => {
+                    registry.end(&earlier, Outcome::Cancelled, None, deferred);
+                }
+                _ => {}
+            }
+            self.add(registry, key, deferred).map(Claim::New)
+        });
+        match &claim {
+            Ok(Claim::New(_)) => {
+                self.counters.count_start();
+                self.make_room();
+            }
+            Ok(Claim::Existing(_)) | Err(StartError::NotFound) => {}
+            Err(_) => self.counters.count_refusal(),
+        }
+        claim
+    }
+
+    fn add(
+        self: &Arc<Self>,
+        registry: &mut Registry,
+        key: &RunKey,
+        deferred: &mut Deferred,
+    ) -> Result<Producer, StartError> {
+        let record = registry.add(key, self.options.limits, deferred, |epoch| {
+            Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
+        })?;
+        Ok(Producer::new(Arc::clone(self), record))
+    }
+}

@@ -1,0 +1,310 @@
+use std::{
+    collections::{BTreeMap, HashMap},
+    ops::Bound::{Excluded, Unbounded},
+    sync::{Arc, Weak},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use super::deferred::Deferred;
+use crate::{
+    history::Epoch,
+    runs::{
+        Outcome, RunKey, StartError,
+        record::{Phase, Record},
+    },
+};
+
+/// The number of running runs that are compared at a time to find the largest.
+const SAMPLE_SIZE: usize = 32;
+
+/// All runs, by key and by age. Lock order: this lock before a record's.
+#[derive(Debug, Default)]
+pub(crate) struct Registry {
+    by_key: HashMap<RunKey, Arc<Record>>,
+    /// Runs that are starting or running. Later runs have later epochs.
+    running: BTreeMap<Epoch, Arc<Record>>,
+    running_by_owner: HashMap<Arc<str>, usize>,
+    /// Runs that have ended and are kept, in the order of their ends.
+    kept: BTreeMap<(Instant, Epoch), Arc<Record>>,
+    /// Runs that have ended, but not yet in the store. They are kept until then.
+    ending: BTreeMap<Epoch, Arc<Record>>,
+    /// Whether other processes can reach the runs through a store.
+    is_connected: bool,
+    /// Runs that were forgotten while clients were still reading them.
+    lingering: Vec<Weak<Record>>,
+    newest_epoch: Option<Epoch>,
+    last_sampled: Option<Epoch>,
+    pub(crate) is_draining: bool,
+    /// Whether a [`Sweeper`](crate::runs::registry::sweeper::Sweeper) is running.
+    pub(crate) has_sweeper: bool,
+}
+
+/// The limits on the number of running runs.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RunLimits {
+    pub(crate) running: usize,
+    pub(crate) running_per_owner: usize,
+}
+
+impl Registry {
+    pub(crate) fn new(is_connected: bool) -> Self {
+        Self { is_connected, ..Self::default() }
+    }
+
+    pub(crate) fn get(&self, key: &RunKey) -> Option<&Arc<Record>> {
+        self.by_key.get(key)
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    pub(crate) fn kept(&self) -> usize {
+        self.kept.len()
+    }
+
+    pub(crate) fn all_running(&self) -> Vec<Arc<Record>> {
+        self.running.values().cloned().collect()
+    }
+
+    /// Returns the running runs of an owner, the oldest first.
+    pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
+        if !self.running_by_owner.contains_key(owner) {
+            return Vec::new();
+        }
+        let is_of_owner = |record: &&Arc<Record>| record.key.owner() == Some(owner);
+        self.running.values().filter(is_of_owner).cloned().collect()
+    }
+
+    /// Adds a run, unless a limit is reached. An earlier run with the same key must have
+    /// [ended](Self::end); it is forgotten.
+    pub(crate) fn add(
+        &mut self,
+        key: &RunKey,
+        limits: RunLimits,
+        deferred: &mut Deferred,
+        create: impl FnOnce(Epoch) -> Record,
+    ) -> Result<Arc<Record>, StartError> {
+        self.check(key, limits)?;
+        let record = self.create(key, create);
+        self.enter(&record, deferred);
+        Ok(record)
+    }
+
+    /// Adds a run whose key is not claimed yet: it counts as running, but requests do not find it.
+    /// A run that it will replace does not count, if it is running here.
+    pub(crate) fn reserve(
+        &mut self,
+        key: &RunKey,
+        limits: RunLimits,
+        earlier: Option<Epoch>,
+        create: impl FnOnce(Epoch) -> Record,
+    ) -> Result<Arc<Record>, StartError> {
+        let mut limits = limits;
+        if earlier.is_some_and(|epoch| self.running.contains_key(&epoch)) {
+            limits.running = limits.running.saturating_add(1);
+            limits.running_per_owner = limits.running_per_owner.saturating_add(1);
+        }
+        self.check(key, limits)?;
+        Ok(self.create(key, create))
+    }
+
+    /// Lets requests find a run by its key. An earlier run with the same key must have
+    /// [ended](Self::end); it is forgotten.
+    pub(crate) fn enter(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+        if let Some(earlier) = self.by_key.get(&record.key).cloned() {
+            self.forget(&earlier, deferred);
+        }
+        self.by_key.insert(record.key.clone(), Arc::clone(record));
+    }
+
+    fn create(&mut self, key: &RunKey, create: impl FnOnce(Epoch) -> Record) -> Arc<Record> {
+        let epoch = self.newest_epoch.map_or_else(Epoch::now, Epoch::now_after);
+        self.newest_epoch = Some(epoch);
+        let record = Arc::new(create(epoch));
+        if let Some(owner) = key.shared_owner() {
+            *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
+        }
+        self.running.insert(epoch, Arc::clone(&record));
+        record
+    }
+
+    /// Returns the number of runs whose end is not in the store yet.
+    pub(crate) fn ending(&self) -> usize {
+        self.ending.len()
+    }
+
+    /// Keeps a run that has ended, because the store has its end too.
+    pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>) {
+        if self.ending.remove(&record.epoch).is_none() {
+            return;
+        }
+        let now = Instant::now();
+        let mut state = record.lock();
+        if !state.is_forgotten {
+            state.ended_at = Some(now);
+            self.kept.insert((now, record.epoch), Arc::clone(record));
+        }
+    }
+
+    /// Checks the limits for a new run.
+    fn check(&self, key: &RunKey, limits: RunLimits) -> Result<(), StartError> {
+        if self.is_draining {
+            return Err(StartError::Draining);
+        }
+        if self.running.len() >= limits.running {
+            return Err(StartError::Full);
+        }
+        let of_owner = key.shared_owner().and_then(|owner| self.running_by_owner.get(owner));
+        if of_owner.is_some_and(|count| *count >= limits.running_per_owner) {
+            return Err(StartError::OwnerFull);
+        }
+        Ok(())
+    }
+
+    /// Ends a run and keeps it. Returns whether it was still running.
+    pub(crate) fn end(
+        &mut self,
+        record: &Arc<Record>,
+        outcome: Outcome,
+        error: Option<Arc<str>>,
+        deferred: &mut Deferred,
+    ) -> bool {
+        let ended_at = {
+            let mut state = record.lock();
+            if !state.phase.is_live() {
+                return false;
+            }
+            state.end(record, outcome, error, deferred);
+            state.ended_at
+        };
+        deferred.changed.push(Arc::clone(record));
+        self.remove_running(record);
+        if self.is_connected {
+            self.ending.insert(record.epoch, Arc::clone(record));
+        } else if let Some(ended_at) = ended_at {
+            self.kept.insert((ended_at, record.epoch), Arc::clone(record));
+        }
+        true
+    }
+
+    /// Removes a run whose call did not return an event stream. Returns whether it was still
+    /// starting.
+    pub(crate) fn void(&mut self, record: &Arc<Record>, deferred: &mut Deferred) -> bool {
+        {
+            let mut state = record.lock();
+            if state.phase != Phase::Starting {
+                return false;
+            }
+            state.void(deferred);
+        }
+        deferred.changed.push(Arc::clone(record));
+        self.remove_running(record);
+        self.remove_key(record);
+        true
+    }
+
+    fn remove_running(&mut self, record: &Record) {
+        if self.running.remove(&record.epoch).is_none() {
+            return;
+        }
+        if let Some(owner) = record.key.shared_owner()
+            && let Some(count) = self.running_by_owner.get_mut(owner)
+        {
+            *count -= 1;
+            if *count == 0 {
+                self.running_by_owner.remove(owner);
+            }
+        }
+        shrink(&mut self.running_by_owner);
+    }
+
+    fn remove_key(&mut self, record: &Arc<Record>) {
+        if self.by_key.get(&record.key).is_some_and(|other| Arc::ptr_eq(other, record)) {
+            self.by_key.remove(&record.key);
+            shrink(&mut self.by_key);
+        }
+    }
+
+    /// Forgets a run that has ended. Clients that are still reading can read the rest.
+    pub(crate) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+        self.remove_key(record);
+        let mut state = record.lock();
+        state.is_forgotten = true;
+        if let Some(ended_at) = state.ended_at {
+            self.kept.remove(&(ended_at, record.epoch));
+        }
+        if state.readers.count() == 0 {
+            state.clear(deferred);
+        } else {
+            self.lingering.push(Arc::downgrade(record));
+            if self.lingering.len().is_power_of_two() {
+                self.lingering.retain(|record| record.strong_count() > 0);
+            }
+        }
+        // Dropping the record runs code of the program, because its options contain closures.
+        deferred.changed.push(Arc::clone(record));
+    }
+
+    /// Forgets the runs that ended at least `age` ago, and returns when the next one is due.
+    pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
+        loop {
+            let (&(ended_at, _), record) = self.kept.first_key_value()?;
+            let due = ended_at.checked_add(age)?;
+            if due > Instant::now() {
+                return Some(due);
+            }
+            let record = Arc::clone(record);
+            self.forget(&record, deferred);
+        }
+    }
+
+    /// Forgets the run that ended first, with all its events, or evicts the events of a lingering
+    /// run. Returns `false` if there is neither.
+    pub(crate) fn evict_ended(&mut self, deferred: &mut Deferred) -> bool {
+        let record = match self.kept.first_key_value() {
+            Some((_, oldest)) => {
+                let oldest = Arc::clone(oldest);
+                self.forget(&oldest, deferred);
+                Some(oldest)
+            }
+            None => match self.lingering.pop() {
+                Some(lingering) => lingering.upgrade(),
+                // Its end cannot be exported as completed any more.
+                None => match self.ending.pop_first() {
+                    Some((_, ending)) => Some(ending),
+                    None => return false,
+                },
+            },
+        };
+        if let Some(record) = record {
+            record.lock().clear(deferred);
+            deferred.changed.push(record);
+        }
+        true
+    }
+
+    /// Returns the next few running runs, in rotation.
+    pub(crate) fn sample(&mut self) -> Vec<Arc<Record>> {
+        let from = self.last_sampled.map_or(Unbounded, Excluded);
+        let sample: Vec<_> = self
+            .running
+            .range((from, Unbounded))
+            .take(SAMPLE_SIZE)
+            .map(|(_, run)| run.clone())
+            .collect();
+        // `None` at the end of the map: the next call starts over.
+        let is_last = sample.len() < SAMPLE_SIZE;
+        self.last_sampled = sample.last().filter(|_| !is_last).map(|record| record.epoch);
+        sample
+    }
+}
+
+/// Frees memory of a map that used to be much larger.
+fn shrink<K: std::hash::Hash + Eq, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > 64 && map.len() < map.capacity() / 4 {
+        map.shrink_to(map.capacity() / 2);
+    }
+}

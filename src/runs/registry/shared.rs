@@ -1,0 +1,270 @@
+use std::{sync::Arc, time::Duration};
+
+use tokio::{runtime::Handle, sync::Notify, time::Instant};
+
+use super::{
+    counters::{Counters, Counts},
+    deferred::Deferred,
+    registry::Registry,
+    sweeper::Sweeper,
+};
+use crate::{
+    callback::catch_panic,
+    history::sync::{Mutex, MutexGuard, lock},
+    runs::{
+        Outcome, RunEnd, RunKey, RunsStats,
+        cluster::{Cluster, RunId},
+        options::Options,
+        record::Record,
+    },
+};
+
+/// The maximum number of rounds in which [`Shared::make_room`] evicts.
+const MAX_ROUNDS: usize = 32;
+
+/// The text of the error of a run that another process has declared dead.
+const FENCED: &str = "another process declared the run dead";
+
+/// The value of `retain_for` from which no run expires.
+const FOREVER: Duration = Duration::from_secs(100 * 365 * 86_400);
+
+/// The state that all clones of a [`Runs`](crate::runs::Runs), its layers and its tasks share.
+pub(crate) struct Shared {
+    pub(crate) options: Options,
+    pub(crate) counters: Arc<Counters>,
+    /// The connection to other processes, if there is one.
+    pub(crate) cluster: Option<Box<Cluster>>,
+    registry: Mutex<Registry>,
+    /// Notified when the last running run has ended.
+    idle: Notify,
+}
+
+impl Shared {
+    pub(crate) fn new(options: Options, cluster: Option<Cluster>) -> Self {
+        Self {
+            options,
+            counters: Arc::default(),
+            registry: Mutex::new(Registry::new(cluster.is_some())),
+            idle: Notify::new(),
+            cluster: cluster.map(Box::new),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Registry> {
+        lock(&self.registry)
+    }
+
+    /// Calls `with` while holding the registry's lock, and does the deferred work afterwards.
+    pub(crate) fn with_registry<R>(
+        self: &Arc<Self>,
+        with: impl FnOnce(&mut Registry, &mut Deferred) -> R,
+    ) -> R {
+        let mut deferred = Deferred::default();
+        let (result, is_idle, needs_sweeper) = {
+            let mut registry = self.lock();
+            let result = with(&mut registry, &mut deferred);
+            let needs_sweeper =
+                registry.kept() > 0 && !registry.has_sweeper && self.options.retain_for < FOREVER;
+            registry.has_sweeper |= needs_sweeper;
+            (result, registry.running() == 0, needs_sweeper)
+        };
+        if let Some(cluster) = &self.cluster {
+            cluster.exports.mark_all(&deferred.changed);
+        }
+        let ends = deferred.wake();
+        if is_idle {
+            self.idle.notify_waiters();
+        }
+        if needs_sweeper {
+            self.start_sweeping();
+        }
+        self.report(&ends);
+        result
+    }
+
+    /// Reports the ends of runs, each once.
+    fn report(&self, ends: &[RunEnd]) {
+        for end in ends {
+            self.counters.count_end(end);
+            debug!(
+                outcome = end.outcome().as_str(),
+                events = end.events(),
+                bytes = end.bytes(),
+                age = ?end.age(),
+                "a run ended"
+            );
+            for callback in &self.options.on_end {
+                _ = catch_panic(|| callback(end));
+            }
+        }
+    }
+
+    pub(crate) fn get(self: &Arc<Self>, key: &RunKey) -> Option<Arc<Record>> {
+        self.with_registry(|registry, deferred| {
+            registry.expire(self.options.retain_for, deferred);
+            registry.get(key).cloned()
+        })
+    }
+
+    /// Returns the run of this process with this key, without forgetting those that are due.
+    pub(crate) fn peek(&self, key: &RunKey) -> Option<Arc<Record>> {
+        self.lock().get(key).cloned()
+    }
+
+    /// Keeps a run that has ended, because the store has its end too.
+    pub(crate) fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
+        self.with_registry(|registry, _| registry.acknowledge_end(record));
+    }
+
+    /// Reports the end of a run of a process that is dead.
+    pub(crate) fn report_dead(&self, run: &RunId, newest: u64) {
+        self.counters.count_dead();
+        self.report(&[RunEnd::of_dead(run, newest)]);
+    }
+
+    /// Ends a run. Returns whether it was still running.
+    pub(crate) fn end(
+        self: &Arc<Self>,
+        record: &Arc<Record>,
+        outcome: Outcome,
+        error: Option<Arc<str>>,
+    ) -> bool {
+        self.with_registry(|registry, deferred| registry.end(record, outcome, error, deferred))
+    }
+
+    /// Ends a run if no client is attached. Returns whether it did.
+    pub(crate) fn end_unattended(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) -> bool {
+        self.with_registry(|registry, deferred| {
+            let is_unattended = !record.lock().readers.is_attended(Instant::now());
+            is_unattended && registry.end(record, outcome, None, deferred)
+        })
+    }
+
+    /// Ends a run that another process has declared dead. That process reports the end.
+    pub(crate) fn fence(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) {
+        self.with_registry(|registry, deferred| {
+            if registry.end(record, outcome, Some(FENCED.into()), deferred) {
+                deferred.ends.pop();
+                self.counters.count_fence();
+            }
+        });
+    }
+
+    /// Returns the number of runs whose end is not in the store yet.
+    pub(crate) fn ending(&self) -> usize {
+        self.lock().ending()
+    }
+
+    /// Frees the key of a call that did not return an event stream.
+    pub(crate) fn void(self: &Arc<Self>, record: &Arc<Record>) {
+        self.with_registry(|registry, deferred| registry.void(record, deferred));
+    }
+
+    /// Frees the key of a call that panicked before it answered, and reports the run as failed.
+    pub(crate) fn fail_call(self: &Arc<Self>, record: &Arc<Record>, error: Arc<str>) {
+        self.with_registry(|registry, deferred| {
+            if registry.end(record, Outcome::Failed, Some(error), deferred) {
+                registry.forget(record, deferred);
+            }
+        });
+    }
+
+    /// Evicts until the memory of all runs is within the limit: runs that have ended, the oldest
+    /// first, then frames or the older half of the largest run. The next call continues if
+    /// [`MAX_ROUNDS`] are not enough.
+    pub(crate) fn make_room(self: &Arc<Self>) {
+        for _ in 0..MAX_ROUNDS {
+            if let Some(cluster) = &self.cluster
+                && self.is_over_limit()
+            {
+                cluster.mirrors.evict();
+            }
+            while self.is_over_limit() && self.with_registry(Registry::evict_ended) {}
+            if !self.is_over_limit() {
+                return;
+            }
+            let sample = self.lock().sample();
+            let largest = sample.into_iter().max_by_key(|record| record.events_memory());
+            if let Some(record) = largest {
+                let mut deferred = Deferred::default();
+                record.evict_frames_or_half(&mut deferred);
+                _ = deferred.wake();
+            }
+        }
+    }
+
+    fn is_over_limit(&self) -> bool {
+        self.counters.memory.total() > self.options.max_memory
+    }
+
+    pub(crate) fn running(&self) -> usize {
+        self.lock().running()
+    }
+
+    pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
+        self.lock().running_of(owner)
+    }
+
+    pub(crate) fn stats(&self) -> RunsStats {
+        let mut counts = {
+            let registry = self.lock();
+            Counts { running: registry.running(), kept: registry.kept(), ..Counts::default() }
+        };
+        if let Some(cluster) = &self.cluster {
+            counts.mirrors = cluster.mirrors.len();
+            counts.waiting_exports = cluster.exports.waiting();
+        }
+        self.counters.stats(counts)
+    }
+
+    /// Waits until other processes can read all runs that have ended, or for a short time.
+    pub(crate) async fn exported(&self) {
+        if let Some(cluster) = &self.cluster {
+            cluster.wait_until(|| self.ending() == 0).await;
+        }
+    }
+
+    /// Refuses all further runs.
+    pub(crate) fn start_draining(&self) {
+        self.lock().is_draining = true;
+    }
+
+    /// Waits until no run is running.
+    pub(crate) async fn idle(&self) {
+        loop {
+            let idle = self.idle.notified();
+            if self.running() == 0 {
+                return;
+            }
+            idle.await;
+        }
+    }
+
+    /// Ends all running runs.
+    pub(crate) fn interrupt(self: &Arc<Self>) {
+        self.with_registry(|registry, deferred| {
+            for record in registry.all_running() {
+                registry.end(&record, Outcome::Interrupted, None, deferred);
+            }
+        });
+    }
+
+    /// Spawns the task that forgets runs when they are due. Without a runtime, later calls forget
+    /// them.
+    fn start_sweeping(self: &Arc<Self>) {
+        let sweeper = Sweeper::new(self);
+        if let Ok(runtime) = Handle::try_current() {
+            runtime.spawn(sweeper.run());
+        }
+    }
+
+    /// Makes the next run that ends spawn a new task.
+    pub(crate) fn stop_sweeping(&self) {
+        self.lock().has_sweeper = false;
+    }
+
+    /// Forgets the runs that are due. Returns when the next one is due.
+    pub(crate) fn sweep(self: &Arc<Self>) -> Option<Instant> {
+        self.with_registry(|registry, deferred| registry.expire(self.options.retain_for, deferred))
+    }
+}

@@ -1,0 +1,103 @@
+use std::{
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{
+            AtomicU8,
+            Ordering::{AcqRel, Acquire},
+        },
+    },
+    task::Waker,
+};
+
+use super::registry::Registry;
+use crate::callback::without_panic;
+
+/// An open stream in the lists of its subjects, which it leaves when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Membership(Arc<Member>);
+
+/// A stream, as the lists of its subjects know it.
+#[derive(Debug)]
+pub(super) struct Member {
+    registry: Arc<Registry>,
+    subjects: Box<[Arc<str>]>,
+    /// A [`State`].
+    state: AtomicU8,
+    /// The task that polls the body.
+    waker: Mutex<Option<Waker>>,
+}
+
+/// Whether a stream was closed, and whether all streams were closed with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Revocation {
+    /// The streams of a subject.
+    Subject = 1,
+    /// All streams, whose clients should not reconnect at the same time.
+    All = 2,
+}
+
+const OPEN: u8 = 0;
+
+impl Membership {
+    pub(super) fn new(registry: Arc<Registry>, subjects: Box<[Arc<str>]>) -> Self {
+        let (state, waker) = (AtomicU8::new(OPEN), Mutex::default());
+        Self(Arc::new(Member { registry, subjects, state, waker }))
+    }
+
+    pub(super) const fn member(&self) -> &Arc<Member> {
+        &self.0
+    }
+
+    /// Returns whether the stream was closed, and how.
+    #[inline]
+    pub(crate) fn revocation(&self) -> Option<Revocation> {
+        match self.0.state.load(Acquire) {
+            OPEN => None,
+            state if state == Revocation::All as u8 => Some(Revocation::All),
+            _ => Some(Revocation::Subject),
+        }
+    }
+
+    /// Returns whether the stream was closed. If it was not, the close will wake `waker`.
+    pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
+        let mut registered = self.0.waker();
+        let is_registered = registered.as_ref().is_some_and(|earlier| earlier.will_wake(waker));
+        let earlier = if is_registered { None } else { registered.replace(waker.clone()) };
+        drop(registered);
+        _ = without_panic(|| drop(earlier));
+        // Looks after it has registered: a close sets the state and then takes the waker.
+        self.revocation().is_some()
+    }
+}
+
+impl Member {
+    pub(super) const fn subjects(&self) -> &[Arc<str>] {
+        &self.subjects
+    }
+
+    pub(super) fn has(&self, subject: &str) -> bool {
+        self.subjects.iter().any(|name| **name == *subject)
+    }
+
+    /// Closes the stream. Returns `false` if it was closed before.
+    pub(super) fn revoke(&self, how: Revocation) -> bool {
+        if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
+            return false;
+        }
+        let waker = self.waker().take();
+        _ = without_panic(|| waker.map(Waker::wake));
+        true
+    }
+
+    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Membership {
+    fn drop(&mut self) {
+        self.0.registry.leave(&self.0);
+        let waker = self.0.waker().take();
+        _ = without_panic(|| drop(waker));
+    }
+}

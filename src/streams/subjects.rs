@@ -1,0 +1,95 @@
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+};
+
+use super::{closes::Ticket, membership::Membership, registry::Registry};
+
+/// The subjects of the stream that answers a request.
+///
+/// [`SseLayer::streams`](crate::SseLayer::streams) inserts it into the request's extensions. With
+/// feature `axum` it is also an extractor. Middleware outside of the layer calls
+/// [`Streams::subjects_of`](super::Streams::subjects_of) instead, before it checks the request.
+///
+/// A close counts from the moment at which the request arrived, or `subjects_of` was called.
+/// Clones belong to the same request.
+#[derive(Clone)]
+pub struct Subjects {
+    request: Arc<OfRequest>,
+    /// Whether the response is recorded for several clients, so that no stream may be opened.
+    is_recorded: bool,
+}
+
+struct OfRequest {
+    registry: Arc<Registry>,
+    ticket: Ticket,
+    names: Mutex<Names>,
+}
+
+#[derive(Default)]
+struct Names {
+    added: Vec<Arc<str>>,
+    is_open: bool,
+}
+
+impl Subjects {
+    pub(super) fn new(registry: Arc<Registry>) -> Self {
+        let ticket = registry.ticket();
+        let request = OfRequest { registry, ticket, names: Mutex::default() };
+        Self { request: Arc::new(request), is_recorded: false }
+    }
+
+    /// Adds a subject to the stream that answers this request. Adding it again has no effect.
+    ///
+    /// It has to be called before the response is returned. Later the stream is already open, so the
+    /// call has no effect, and a WARN line is logged (feature `tracing`).
+    ///
+    /// If the request is answered by anything but an event stream, the subjects are dropped with it.
+    pub fn add(&self, subject: impl Into<Arc<str>>) {
+        let subject = subject.into();
+        let mut names = self.names();
+        if names.is_open {
+            warn!(
+                subject = &*subject,
+                "the stream is already open: a subject that is added now has no effect"
+            );
+        } else if !names.added.contains(&subject) {
+            names.added.push(subject);
+        }
+    }
+
+    /// Opens the stream, if there are subjects.
+    pub(crate) fn open(&self) -> Option<Membership> {
+        if self.is_recorded {
+            return None;
+        }
+        let mut names = self.names();
+        names.is_open = true;
+        if names.added.is_empty() {
+            return None;
+        }
+        let added = names.added.clone();
+        drop(names);
+        Some(self.request.registry.open(self.request.ticket, &added))
+    }
+
+    /// Leaves the streams of inner layers without subjects, because their bytes are recorded for
+    /// several clients.
+    pub(crate) const fn set_recorded(&mut self) {
+        self.is_recorded = true;
+    }
+
+    pub(super) fn is_of(&self, registry: &Arc<Registry>) -> bool {
+        Arc::ptr_eq(&self.request.registry, registry)
+    }
+
+    fn names(&self) -> MutexGuard<'_, Names> {
+        self.request.names.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Subjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_set().entries(&self.names().added).finish()
+    }
+}

@@ -1,0 +1,189 @@
+//! Closing the streams of a subject in several processes, which share a broker in memory.
+
+use std::{convert::Infallible, future::ready};
+
+use futures_util::{FutureExt, stream};
+use http::Request;
+use tower::{Layer, Service, service_fn};
+use tower_sse::{
+    Event, EventBody, SseBody, SseLayer,
+    hub::Hub,
+    streams::{CloseError, Streams},
+    testing::MemoryBroker,
+};
+
+use crate::support::{Polled, Requester, poll_frame, until};
+
+type Body = SseBody<EventBody<stream::Pending<Event>>>;
+
+const TOPIC: &str = "closes";
+
+/// A process with streams that it can close everywhere.
+struct Process {
+    hub: Hub,
+    streams: Streams,
+}
+
+impl Process {
+    async fn start(broker: &MemoryBroker) -> Self {
+        let hub = Hub::connect(broker.clone()).await.unwrap();
+        let streams = Streams::connect(&hub, TOPIC);
+        Self { hub, streams }
+    }
+
+    fn open(&self, subjects: &[&'static str]) -> Body {
+        let mut request: Request<()> = Requester::EventSource.request("/");
+        let handle = self.streams.subjects_of(&mut request);
+        for subject in subjects {
+            handle.add(*subject);
+        }
+        let mut service = SseLayer::new().streams(&self.streams).layer(service_fn(|_| {
+            ready(Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>())))
+        }));
+        service.call(request).now_or_never().unwrap().unwrap().into_body()
+    }
+
+    /// Waits until the task has stopped that follows the topic.
+    async fn stops_following(&self) {
+        until(|| self.hub.subscriber_count(TOPIC) == 0).await;
+    }
+}
+
+async fn processes(broker: &MemoryBroker) -> [Process; 3] {
+    [Process::start(broker).await, Process::start(broker).await, Process::start(broker).await]
+}
+
+#[tokio::test]
+async fn a_close_ends_the_streams_of_all_processes() {
+    let broker = MemoryBroker::new();
+    let processes = processes(&broker).await;
+    let mut closed = processes.each_ref().map(|process| process.open(&["user:1", "a\nb"]));
+    let mut others = processes.each_ref().map(|process| process.open(&["user:2"]));
+    assert_eq!(processes[0].streams.close("a\nb").await.unwrap(), 1, "in this process");
+    for (process, body) in processes.iter().zip(&mut closed) {
+        until(|| process.streams.count("user:1") == 0).await;
+        assert_eq!(poll_frame(body), Polled::End);
+    }
+    assert!(others.iter_mut().all(|body| poll_frame(body) == Polled::Pending));
+}
+
+#[tokio::test]
+async fn the_kept_streams_stay_in_all_processes() {
+    let broker = MemoryBroker::new();
+    let processes = processes(&broker).await;
+    let kept = processes.each_ref().map(|process| process.open(&["user:1", "session:a"]));
+    let closed = processes.each_ref().map(|process| process.open(&["user:1", "session:b"]));
+    assert_eq!(processes[1].streams.close_except("user:1", "session:a").await.unwrap(), 1);
+    for process in &processes {
+        until(|| process.streams.count("session:b") == 0).await;
+        assert_eq!(process.streams.count("user:1"), 1);
+    }
+    drop((kept, closed));
+}
+
+/// A client that has returned and was judged anew is not closed by the echo.
+#[tokio::test]
+async fn no_process_obeys_its_own_close() {
+    let broker = MemoryBroker::new();
+    let [one, other, _] = processes(&broker).await;
+    let mut before = one.open(&["a"]);
+    broker.pause(&one.hub);
+    one.streams.close("a").await.unwrap();
+    assert_eq!(poll_frame(&mut before), Polled::End);
+    let mut after = one.open(&["a"]);
+    let mut elsewhere = one.open(&["b"]);
+    broker.resume(&one.hub);
+    // A later close of another process has been read, and so the echo before it.
+    other.streams.close("b").await.unwrap();
+    until(|| one.streams.count("b") == 0).await;
+    assert_eq!(poll_frame(&mut elsewhere), Polled::End);
+    assert_eq!(poll_frame(&mut after), Polled::Pending);
+}
+
+#[tokio::test]
+async fn a_process_that_was_away_receives_the_closes_that_it_missed() {
+    let broker = MemoryBroker::new();
+    let [one, away, _] = processes(&broker).await;
+    let mut closed = away.open(&["a"]);
+    let mut other = away.open(&["b"]);
+    broker.pause(&away.hub);
+    one.streams.close("a").await.unwrap();
+    assert_eq!(poll_frame(&mut closed), Polled::Pending);
+    broker.resume(&away.hub);
+    until(|| away.streams.count("a") == 0).await;
+    assert_eq!(poll_frame(&mut closed), Polled::End);
+    assert_eq!(poll_frame(&mut other), Polled::Pending);
+}
+
+#[tokio::test]
+async fn a_gap_ends_all_streams_with_subjects() {
+    let broker = MemoryBroker::new();
+    let [one, other, _] = processes(&broker).await;
+    let mut with = one.open(&["a"]);
+    let mut without = one.open(&[]);
+    broker.lose_history();
+    until(|| one.streams.count("a") == 0).await;
+    assert!(matches!(poll_frame(&mut with), Polled::Data(line) if line.starts_with(b"retry: ")));
+    assert_eq!(poll_frame(&mut with), Polled::End);
+    assert_eq!(poll_frame(&mut without), Polled::Pending);
+
+    // The process follows again.
+    let mut later = one.open(&["a"]);
+    other.streams.close("a").await.unwrap();
+    until(|| one.streams.count("a") == 0).await;
+    assert_eq!(poll_frame(&mut later), Polled::End);
+}
+
+/// A newer version may publish closes that this one does not know.
+#[tokio::test]
+async fn an_unknown_event_of_the_topic_is_a_gap() {
+    let broker = MemoryBroker::new();
+    let [one, other, _] = processes(&broker).await;
+    let _body = one.open(&["a"]);
+    other.hub.publish(TOPIC, Event::new().event("close-later").data("…")).await.unwrap();
+    until(|| one.streams.count("a") == 0).await;
+}
+
+#[tokio::test]
+async fn errors_say_whether_other_processes_have_received_the_close() {
+    let broker = MemoryBroker::new();
+    let [one, ..] = processes(&broker).await;
+    let mut body = one.open(&["a"]);
+    broker.refuse(1);
+    assert!(matches!(one.streams.close("a").await, Err(CloseError::Refused(_))));
+    assert_eq!(poll_frame(&mut body), Polled::End, "the streams here have ended");
+    broker.lose_acknowledgements(1);
+    assert!(matches!(one.streams.close("a").await, Err(CloseError::Unknown(_))));
+
+    let mut body = one.open(&["a"]);
+    one.hub.close();
+    one.stops_following().await;
+    assert_eq!(poll_frame(&mut body), Polled::Pending, "the close of the hub ends no stream");
+    assert!(matches!(one.streams.close("a").await, Err(CloseError::Closed)));
+    assert_eq!(poll_frame(&mut body), Polled::End);
+}
+
+/// A router is dropped while its streams drain.
+#[tokio::test]
+async fn a_process_follows_until_its_last_stream_with_a_subject_has_ended() {
+    let broker = MemoryBroker::new();
+    let [one, other, _] = processes(&broker).await;
+    let mut body = one.open(&["a"]);
+    let Process { hub, streams } = one;
+    drop(streams);
+    assert_eq!(hub.subscriber_count(TOPIC), 1);
+    other.streams.close("a").await.unwrap();
+    until(|| poll_frame(&mut body) == Polled::End).await;
+    drop(body);
+    until(|| hub.subscriber_count(TOPIC) == 0).await;
+}
+
+#[tokio::test]
+async fn without_a_broker_the_topic_closes_the_streams_of_one_process() {
+    let hub = Hub::new();
+    let [one, other] = [(); 2].map(|()| Streams::connect(&hub, TOPIC));
+    let one = Process { hub: hub.clone(), streams: one };
+    let _body = one.open(&["a"]);
+    assert_eq!(other.close("a").await.unwrap(), 0);
+    until(|| one.streams.count("a") == 0).await;
+}

@@ -1,0 +1,247 @@
+//! Topics that end: who receives the last event, what ends, and when the name is free.
+
+use std::{
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicUsize, Ordering::Relaxed},
+    },
+    thread,
+    time::Duration,
+};
+
+use futures_util::{FutureExt, StreamExt};
+use tokio::time::advance;
+use tower_sse::{
+    Event,
+    hub::{GapPolicy, Hub, PublishError},
+    testing::MemoryBroker,
+};
+
+use crate::client::{Client, id, publish, publish_all};
+
+const SECOND: Duration = Duration::from_secs(1);
+
+fn end(hub: &Hub, topic: &str, data: &str) {
+    hub.end_now(topic, Event::from(data)).unwrap();
+}
+
+fn subscribed(hub: &Hub, topics: &[&str]) -> Client {
+    Client::new(hub.subscribe(topics).resume(None))
+}
+
+fn resumed(hub: &Hub, topics: &[&str], seen: u64) -> Client {
+    Client::new(hub.subscribe(topics).resume(id(hub, seen)))
+}
+
+fn is_ended<T>(result: &Result<T, PublishError>) -> bool {
+    matches!(result, Err(PublishError::Ended))
+}
+
+#[test]
+fn subscriber_receives_the_last_event_and_ends() {
+    let hub = Hub::new();
+    let mut client = subscribed(&hub, &["a"]);
+    publish_all(&hub, ["a1"]);
+    assert_eq!(client.read(), ["a1@1"]);
+    assert!(!client.has_ended());
+    publish_all(&hub, ["a2"]);
+    end(&hub, "a", "a3");
+    assert_eq!(client.read(), ["a2@2", "a3@3"]);
+    assert!(client.has_ended());
+    assert_eq!(hub.subscriber_count("a"), 0);
+}
+
+#[test]
+fn waiting_subscriber_is_woken_by_the_end() {
+    let hub = Hub::new();
+    let mut client = subscribed(&hub, &["a"]);
+    assert!(client.poll().is_pending());
+    end(&hub, "a", "a1");
+    assert_eq!(client.read(), ["a1@1"]);
+    assert!(client.has_ended());
+}
+
+#[test]
+fn stream_of_several_topics_ends_when_all_have_ended() {
+    let hub = Hub::new();
+    let mut client = subscribed(&hub, &["a", "b", "c"]);
+    end(&hub, "b", "b1");
+    end(&hub, "a", "a2");
+    assert_eq!(client.read(), ["b1@1", "a2@2"]);
+    assert!(!client.has_ended());
+    publish_all(&hub, ["c3"]);
+    end(&hub, "c", "c4");
+    assert_eq!(client.read(), ["c3@3", "c4@4"]);
+    assert!(client.has_ended());
+}
+
+#[test]
+fn client_that_reconnects_receives_what_it_missed_and_the_end() {
+    let hub = Hub::new();
+    publish_all(&hub, ["a1", "a2"]);
+    end(&hub, "a", "a3");
+    for (seen, expected) in [(0, &["a1@1", "a2@2", "a3@3"][..]), (2, &["a3@3"]), (3, &[])] {
+        let mut client = resumed(&hub, &["a"], seen);
+        assert_eq!(client.read(), expected, "after {seen}");
+        assert!(client.has_ended(), "after {seen}");
+    }
+    let foreign = tower_sse::LastEventId::from(Hub::new().position());
+    let mut client = Client::new(hub.subscribe(["a"]).resume(foreign));
+    assert_eq!(client.read(), ["gap a@0", "a1@1", "a2@2", "a3@3"]);
+    assert!(client.has_ended());
+}
+
+#[test]
+fn late_visitor_receives_the_recent_events_and_the_end() {
+    let hub = Hub::builder().retain_events(1).build();
+    publish_all(&hub, ["a1", "a2"]);
+    end(&hub, "a", "a3");
+    let mut client = Client::new(hub.subscribe(["a"]).recent(1).resume(None));
+    assert_eq!(client.read(), ["a3@3"]);
+    assert!(client.has_ended());
+    let mut client = subscribed(&hub, &["a"]);
+    assert!(client.read().is_empty());
+    assert!(client.has_ended(), "there is nothing to wait for");
+    let mut client = resumed(&hub, &["a"], 1);
+    assert_eq!(client.read(), ["gap a@2", "a3@3"]);
+    assert!(client.has_ended());
+}
+
+#[test]
+fn greeting_and_gaps_come_before_the_end() {
+    let hub = Hub::new();
+    end(&hub, "a", "a1");
+    let subscribe = || hub.subscribe(["a"]);
+    let mut client = Client::new(subscribe().greeting(Event::from("hello")).resume(None));
+    assert_eq!(client.read(), ["hello@1"]);
+    assert!(client.has_ended());
+    let malformed = tower_sse::LastEventId::try_from("nonsense").unwrap();
+    let mut client = Client::new(subscribe().resume(malformed.clone()));
+    assert_eq!(client.read(), ["gap a@1"]);
+    assert!(client.has_ended());
+    let mut client = Client::new(subscribe().gap_policy(GapPolicy::Ignore).resume(malformed));
+    assert!(client.read().is_empty());
+    assert!(client.has_ended());
+}
+
+#[tokio::test(start_paused = true)]
+async fn publishing_fails_until_the_last_event_is_too_old() {
+    let hub = Hub::builder().retain_for(10 * SECOND).build();
+    end(&hub, "a", "a1");
+    let again = || hub.publish_now("a", Event::from("a2"));
+    assert!(is_ended(&again()));
+    assert!(is_ended(&hub.end_now("a", Event::from("a2"))));
+    assert!(is_ended(&hub.publish("a", Event::from("a2")).await));
+    assert_eq!(hub.position(), tower_sse::EventId::try_from(id(&hub, 1).as_str()).unwrap());
+    advance(10 * SECOND - Duration::from_millis(1)).await;
+    assert!(is_ended(&again()));
+    advance(Duration::from_millis(1)).await;
+    let mut client = resumed(&hub, &["a"], 0);
+    assert_eq!(client.read(), ["a1@1"]);
+    assert!(client.has_ended());
+    assert!(again().is_ok());
+    let mut client = resumed(&hub, &["a"], 1);
+    assert_eq!(client.read(), ["a2@2"]);
+    assert!(!client.has_ended(), "the name is a new topic");
+}
+
+/// The memory limit must not free the name in one process before the others.
+#[tokio::test(start_paused = true)]
+async fn name_stays_taken_after_the_last_event_is_evicted() {
+    let hub = Hub::builder().max_memory(2_000).retain_for(10 * SECOND).build();
+    end(&hub, "a", "a1");
+    for n in 0..5 {
+        publish(&hub, &format!("other {n}"), "x");
+    }
+    assert!(!hub.topics().iter().any(|topic| **topic == *"a"));
+    assert!(is_ended(&hub.publish_now("a", Event::from("a2"))));
+    let mut client = resumed(&hub, &["a"], 0);
+    assert_eq!(client.read(), ["gap a@1"]);
+    assert!(client.has_ended());
+    assert!(is_ended(&hub.publish_now("a", Event::from("a2"))));
+    advance(10 * SECOND).await;
+    assert!(hub.publish_now("a", Event::from("a2")).is_ok());
+}
+
+#[tokio::test(start_paused = true)]
+async fn end_reaches_every_process_and_drops_later_events() {
+    let broker = MemoryBroker::new();
+    let one = Hub::connect(broker.clone()).await.unwrap();
+    let other = Hub::connect(broker.clone()).await.unwrap();
+    let mut clients = [&one, &other].map(|hub| subscribed(hub, &["a"]));
+    broker.pause(&other);
+    one.publish("a", "a1").await.unwrap();
+    one.end("a", "a2").await.unwrap();
+    // The other process has not heard of the end, but the broker has.
+    assert!(is_ended(&other.publish("a", "a3").await));
+    assert!(is_ended(&one.publish("a", "a4").await));
+    broker.resume(&other);
+    for client in &mut clients {
+        assert_eq!(client.read(), ["a1@1", "a2@2"]);
+        assert!(client.has_ended());
+    }
+    assert!(is_ended(&other.publish("a", "a5").await));
+    let late = Hub::connect(broker.clone()).await.unwrap();
+    assert!(is_ended(&late.publish("a", "a6").await));
+    let mut client = resumed(&late, &["a"], 1);
+    assert_eq!(client.read(), ["a2@2"]);
+    assert!(client.has_ended());
+    let five_minutes = 300 * SECOND;
+    advance(five_minutes).await;
+    other.publish("a", "a7").await.unwrap();
+    for hub in [&one, &other, &late] {
+        let mut client = resumed(hub, &["a"], 2);
+        assert_eq!(client.read(), ["a7@3"]);
+        assert!(!client.has_ended());
+    }
+}
+
+#[test]
+fn each_subscriber_receives_each_event_before_the_end_and_none_after_it() {
+    for round in 0..100 {
+        let hub = Hub::new();
+        let start = Arc::new(Barrier::new(4));
+        let accepted = Arc::new(AtomicUsize::new(0));
+        let mut threads = Vec::new();
+        for _ in 0..2 {
+            let (hub, start, accepted) = (hub.clone(), Arc::clone(&start), Arc::clone(&accepted));
+            threads.push(thread::spawn(move || {
+                start.wait();
+                while hub.publish_now("a", Event::from("a")).is_ok() {
+                    accepted.fetch_add(1, Relaxed);
+                }
+            }));
+        }
+        let ending = {
+            let (hub, start) = (hub.clone(), Arc::clone(&start));
+            thread::spawn(move || {
+                start.wait();
+                (0..round % 50).for_each(|_| thread::yield_now());
+                end(&hub, "a", "last");
+            })
+        };
+        let reading = hub.subscribe_to("a").resume(None);
+        start.wait();
+        let items: Vec<_> = block_on(reading.collect::<Vec<_>>());
+        let text: String =
+            items.iter().map(|item| std::str::from_utf8(item.as_bytes()).unwrap()).collect();
+        ending.join().unwrap();
+        threads.into_iter().for_each(|thread| thread.join().unwrap());
+        let gaps = text.matches("event: gap").count();
+        let received = text.matches("data: a\nid").count();
+        assert!(gaps > 0 || received == accepted.load(Relaxed), "round {round}: {received}");
+        assert!(text.trim_end().lines().rev().nth(1).unwrap().contains("data: last"), "{text}");
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(future)
+}
+
+#[test]
+fn paused_process_returns_at_once() {
+    let broker = MemoryBroker::new();
+    let hub = Hub::connect(broker.clone()).now_or_never().unwrap().unwrap();
+    broker.pause(&hub);
+    assert!(hub.publish("a", "a1").now_or_never().unwrap().is_ok());
+}

@@ -1,0 +1,11 @@
+//! How the program closes the streams of a subject, poll by poll, under a paused clock.
+
+mod cost;
+mod counts;
+mod end_when;
+mod ends;
+mod extractor;
+mod nested;
+mod races;
+mod rig;
+mod scope;

@@ -1,0 +1,157 @@
+//! Races of a request's check with a log-out, on several threads. The program follows two rules:
+//! the log-out writes the store before it closes, and the request's check reads the store.
+
+use std::{
+    convert::Infallible,
+    future::ready,
+    sync::{
+        Arc, Barrier,
+        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+    },
+    thread,
+};
+
+use futures_util::{FutureExt, stream};
+use http::{Request, Response, StatusCode};
+use tower::{Layer, Service, service_fn};
+use tower_sse::{
+    Event, EventBody, SseLayer,
+    streams::{Streams, Subjects},
+};
+
+use super::rig::now;
+use crate::support::{Polled, Requester, poll_frame};
+
+type Events = stream::Pending<Event>;
+
+const ROUNDS: usize = 10_000;
+/// So that some rounds open the stream and others do not, whichever thread is faster.
+const PAUSES: usize = 64;
+
+/// The places where a program can add the subjects of a request: outside or inside of the layer,
+/// before or after the check.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Place {
+    OutsideBefore,
+    OutsideAfter,
+    InsideBefore,
+    InsideAfter,
+}
+
+struct Store {
+    is_logged_in: AtomicBool,
+}
+
+impl Store {
+    /// Checks a request, and adds its subject before or after.
+    fn check(&self, subjects: &Subjects, before: bool, pause: usize) -> bool {
+        if before {
+            subjects.add("session:a");
+        }
+        spin(pause);
+        let is_logged_in = self.is_logged_in.load(SeqCst);
+        spin(pause);
+        if !before {
+            subjects.add("session:a");
+        }
+        is_logged_in
+    }
+}
+
+fn spin(rounds: usize) {
+    for _ in 0..rounds * 16 {
+        std::hint::spin_loop();
+    }
+}
+
+/// Sends one request, and returns its response.
+fn request(
+    place: Place,
+    streams: &Streams,
+    layer: &SseLayer,
+    store: &Arc<Store>,
+    pause: usize,
+) -> Response<tower_sse::SseBody<EventBody<Events>>> {
+    let answer = |is_allowed: bool| {
+        let mut answer = tower_sse::response(stream::pending::<Event>());
+        if !is_allowed {
+            *answer.status_mut() = StatusCode::NO_CONTENT;
+        }
+        Ok::<_, Infallible>(answer)
+    };
+    let checks = Arc::clone(store);
+    let mut service = layer.layer(service_fn(move |request: Request<()>| {
+        let subjects = request.extensions().get::<Subjects>().expect("the layer has streams");
+        ready(answer(match place {
+            Place::InsideBefore => checks.check(subjects, true, pause),
+            Place::InsideAfter => checks.check(subjects, false, pause),
+            Place::OutsideBefore | Place::OutsideAfter => {
+                request.extensions().get::<bool>().copied().unwrap_or_default()
+            }
+        }))
+    }));
+    let mut request = Requester::EventSource.request("/");
+    if matches!(place, Place::OutsideBefore | Place::OutsideAfter) {
+        let subjects = streams.subjects_of(&mut request);
+        let is_allowed = store.check(&subjects, place == Place::OutsideBefore, pause);
+        request.extensions_mut().insert(is_allowed);
+    }
+    service.call(request).now_or_never().expect("ready").unwrap()
+}
+
+/// Returns how many requests opened a stream, and how many of these are open after the log-out.
+fn race(place: Place) -> (usize, usize) {
+    let (opened, left) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    for round in 0..ROUNDS {
+        let streams = Streams::new();
+        let layer = SseLayer::new().streams(&streams);
+        let store = Arc::new(Store { is_logged_in: AtomicBool::new(true) });
+        let start = Barrier::new(2);
+        let response = thread::scope(|threads| {
+            let client = threads.spawn(|| {
+                start.wait();
+                request(place, &streams, &layer, &store, round % PAUSES)
+            });
+            start.wait();
+            spin(round / PAUSES % PAUSES);
+            store.is_logged_in.store(false, SeqCst);
+            now(streams.close("session:a"));
+            client.join().unwrap()
+        });
+        if response.status() == StatusCode::OK {
+            opened.fetch_add(1, SeqCst);
+            if poll_frame(&mut response.into_body()) != Polled::End {
+                left.fetch_add(1, SeqCst);
+            }
+        }
+        assert_eq!(streams.subjects(), []);
+    }
+    (opened.into_inner(), left.into_inner())
+}
+
+/// The streams that opened before the close are part of the test, as are those that opened late.
+fn assert_none_is_left(place: Place) {
+    let (opened, left) = race(place);
+    assert_eq!(left, 0, "{place:?}: of {opened} opened streams");
+    assert!(opened > ROUNDS / 100 && opened < ROUNDS, "{place:?}: {opened} opened");
+}
+
+#[test]
+fn no_stream_is_left_open_if_subjects_are_added_outside_before_the_check() {
+    assert_none_is_left(Place::OutsideBefore);
+}
+
+#[test]
+fn no_stream_is_left_open_if_subjects_are_added_outside_after_the_check() {
+    assert_none_is_left(Place::OutsideAfter);
+}
+
+#[test]
+fn no_stream_is_left_open_if_subjects_are_added_inside_before_the_check() {
+    assert_none_is_left(Place::InsideBefore);
+}
+
+#[test]
+fn no_stream_is_left_open_if_subjects_are_added_inside_after_the_check() {
+    assert_none_is_left(Place::InsideAfter);
+}

@@ -1,0 +1,135 @@
+//! Which streams a close ends.
+
+use std::collections::BTreeMap;
+
+use http::Request;
+use tower_sse::streams::{Streams, Subjects};
+
+use super::rig::{Open, layer, now};
+use crate::support::{Polled, Requester::EventSource, answer_to, event_stream, poll_frame};
+
+fn open(streams: &Streams, subjects: &'static [&str]) -> Open {
+    let mut open = Open::new(layer(streams), EventSource, subjects);
+    assert_eq!(open.poll(), Polled::Pending);
+    open
+}
+
+#[tokio::test(start_paused = true)]
+async fn only_the_streams_of_the_subject_end() {
+    let streams = Streams::new();
+    let mut phone = open(&streams, &["user:1", "session:a", "tenant:7"]);
+    let mut tablet = open(&streams, &["user:1", "session:b", "tenant:7"]);
+    let mut other = open(&streams, &["user:2", "session:c", "tenant:7"]);
+    assert_eq!(now(streams.close("user:3")), 0);
+    assert_eq!(now(streams.close("session:b")), 1);
+    assert_eq!(tablet.poll(), Polled::End);
+    assert_eq!((phone.poll(), other.poll()), (Polled::Pending, Polled::Pending));
+    assert_eq!(now(streams.clone().close("tenant:7")), 2);
+    assert_eq!((phone.poll(), other.poll()), (Polled::End, Polled::End));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_streams_of_the_kept_subject_stay() {
+    let streams = Streams::new();
+    let mut this =
+        [open(&streams, &["user:1", "session:a"]), open(&streams, &["session:a", "user:1"])];
+    let mut others = [open(&streams, &["user:1", "session:b"]), open(&streams, &["user:1"])];
+    let mut stranger = open(&streams, &["user:2"]);
+    assert_eq!(now(streams.close_except("user:1", "session:a")), 2);
+    assert_eq!(others.each_mut().map(Open::poll), [Polled::End, Polled::End]);
+    assert_eq!(this.each_mut().map(Open::poll), [Polled::Pending, Polled::Pending]);
+    assert_eq!(stranger.poll(), Polled::Pending);
+    assert_eq!((streams.count("user:1"), streams.count("session:b")), (2, 0));
+    // Of one stream.
+    assert_eq!(now(streams.close_except("user:2", "session:a")), 1);
+    assert_eq!(stranger.poll(), Polled::End);
+    assert_eq!(streams.count("user:2"), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn counts_are_those_of_open_streams() {
+    let streams = Streams::new();
+    let counts = || streams.subjects().into_iter().collect::<BTreeMap<_, _>>();
+    let one = open(&streams, &["user:1", "tenant:7", "user:1"]);
+    let two = open(&streams, &["user:2", "tenant:7"]);
+    let expected = [("user:1", 1), ("user:2", 1), ("tenant:7", 2)];
+    assert_eq!(counts(), expected.map(|(name, count)| (name.into(), count)).into());
+    // A stream that was closed by one subject counts for none.
+    now(streams.close("user:1"));
+    assert_eq!(counts(), [("user:2", 1), ("tenant:7", 1)].map(|(a, b)| (a.into(), b)).into());
+    drop(two);
+    assert_eq!(counts(), BTreeMap::new());
+    drop(one);
+    assert_eq!(counts(), BTreeMap::new());
+}
+
+/// A request that was judged before the close must not open a stream after it.
+#[tokio::test(start_paused = true)]
+async fn a_close_counts_for_requests_that_arrived_before_it() {
+    for is_added_after in [false, true] {
+        for closes in [
+            (|streams| now(streams.close("a"))) as fn(&Streams) -> usize,
+            |streams| now(streams.close_except("a", "b")),
+            |streams| streams.close_all(),
+        ] {
+            let streams = Streams::new();
+            let mut request: Request<()> = EventSource.request("/");
+            let subjects = streams.subjects_of(&mut request);
+            if is_added_after {
+                closes(&streams);
+                subjects.add("a");
+            } else {
+                subjects.add("a");
+                assert_eq!(closes(&streams), 0, "the stream is not open yet");
+            }
+            let (_feed, source) = crate::support::Feed::new();
+            let answer = answer_to(request, &layer(&streams), event_stream(source));
+            assert_eq!(streams.count("a"), 0);
+            assert_eq!(poll_frame(&mut answer.into_body()), Polled::End);
+
+            let mut later = open(&streams, &["a"]);
+            assert_eq!(later.poll(), Polled::Pending, "a later request is judged anew");
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_kept_device_survives_a_close_before_it_opens() {
+    let streams = Streams::new();
+    let mut request: Request<()> = EventSource.request("/");
+    let subjects = streams.subjects_of(&mut request);
+    now(streams.close_except("user:1", "session:a"));
+    subjects.add("user:1");
+    subjects.add("session:a");
+    let (_feed, source) = crate::support::Feed::new();
+    let mut body = answer_to(request, &layer(&streams), event_stream(source)).into_body();
+    assert_eq!((poll_frame(&mut body), streams.count("user:1")), (Polled::Pending, 1));
+}
+
+/// The number of closes is bounded that a request can wait for.
+#[tokio::test(start_paused = true)]
+async fn a_request_that_is_older_than_the_log_of_closes_opens_no_stream() {
+    for (closes, expected) in [(65_536, Polled::Pending), (65_537, Polled::End)] {
+        let streams = Streams::new();
+        let mut request: Request<()> = EventSource.request("/");
+        streams.subjects_of(&mut request).add("a");
+        for _ in 0..closes {
+            now(streams.close("b"));
+        }
+        let (_feed, source) = crate::support::Feed::new();
+        let mut body = answer_to(request, &layer(&streams), event_stream(source)).into_body();
+        assert_eq!(poll_frame(&mut body), expected, "{closes}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_subject_that_is_added_to_an_open_stream_has_no_effect() {
+    let streams = Streams::new();
+    let mut request: Request<()> = EventSource.request("/");
+    let subjects: Subjects = streams.subjects_of(&mut request);
+    subjects.add("a");
+    let (_feed, source) = crate::support::Feed::new();
+    let _body = answer_to(request, &layer(&streams), event_stream(source)).into_body();
+    subjects.add("b");
+    assert_eq!((streams.count("a"), streams.count("b")), (1, 0));
+}
