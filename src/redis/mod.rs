@@ -141,7 +141,7 @@ pub mod fuzzing {
     #[must_use]
     pub fn event_of_entry(fields: Vec<Vec<u8>>) -> Option<(String, Event)> {
         match Entry::decode(fields) {
-            Entry::Event { topic, event } => Some((topic, event)),
+            Entry::Event { topic, event, .. } => Some((topic, event)),
             _ => None,
         }
     }

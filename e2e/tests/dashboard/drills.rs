@@ -113,7 +113,7 @@ async fn samples_count_open_streams_and_closed_streams_by_reason() {
     assert_eq!(before["streams"]["open"], 1, "the reader's own");
     assert_eq!(before["streams"]["opened"], 1);
     let closed = before["streams"]["closed"].as_object().unwrap();
-    assert_eq!(closed.len(), 7);
+    assert_eq!(closed.len(), 8);
     assert!(closed.values().all(|count| *count == 0), "{before}");
 
     drill(address, &mut reader, "storm").await;
@@ -126,7 +126,7 @@ async fn samples_count_open_streams_and_closed_streams_by_reason() {
     };
     assert_eq!(after["closed"]["drained"], CLIENTS, "from the old server");
     assert_eq!(after["closed"]["disconnected"], CLIENTS, "they left the new one by themselves");
-    for reason in ["ended", "failed", "expired", "panicked", "cancelled"] {
+    for reason in ["ended", "failed", "expired", "panicked", "cancelled", "revoked"] {
         assert_eq!(after["closed"][reason], 0, "{reason}");
     }
 }
