@@ -265,13 +265,13 @@
 //!
 //! # Limits of client libraries
 //!
-//! | client | limit |
-//! |---|---|
-//! | `@microsoft/fetch-event-source` | dispatches an event only if the connection was not cut between its last two line feeds; it then resumes before that event, and the page gets it once |
-//! | TanStack AI | fails with an exception if a connection is cut before the first id, unless [`leading_ids`](RunsBuilder::leading_ids) is set, and if its run is unknown |
-//! | LangGraph SDKs | give up after five reconnections in a row |
-//! | `EventSource` | cannot send headers or a body, and never stops by itself after a clean end |
-//! | `fetch` in Node | see [cut connections](#cut-connections-in-node) |
+//! - `@microsoft/fetch-event-source`: dispatches an event only if the connection was not cut
+//!   between its last two line feeds; it then resumes before that event, and the page gets it once
+//! - TanStack AI: fails with an exception if a connection is cut before the first id, unless
+//!   [`leading_ids`](RunsBuilder::leading_ids) is set, and if its run is unknown
+//! - LangGraph SDKs: give up after five reconnections in a row
+//! - `EventSource`: cannot send headers or a body, and never stops by itself after a clean end
+//! - `fetch` in Node: see [cut connections](#cut-connections-in-node)
 //!
 //! # MCP
 //!

@@ -43,16 +43,14 @@ use crate::connection::LastEventId;
 ///   `replace` still takes the place of a running run.
 ///
 /// If the run has ended and has no events for the client, or ends while the client waits for the
-/// call to answer:
+/// call to answer (a replaced run counts as [`Cancelled`]):
 ///
-/// | end | `EventSource` | with an id | any other client | with an id |
-/// |---|---|---|---|---|
-/// | [`Completed`] | `204` | `204` | empty `200` | empty `200` |
-/// | [`Cancelled`], also by `replace` | `204` | `204` | `404` | empty `200` |
-/// | [`Interrupted`] | the refusal | `204` | the refusal | `404` |
-/// | any other | `204` | `204` | `404` | `404` |
-///
-/// - `204` stops an `EventSource`.
+/// - An `EventSource` gets `204`, which stops it. If the run was [`Interrupted`] and the client has no
+///   id, it gets the refusal.
+/// - Any other client without an id gets an empty `200` after [`Completed`], the refusal after
+///   [`Interrupted`], and `404` after any other end.
+/// - Any other client with an id gets an empty `200` after [`Completed`] and [`Cancelled`], and `404`
+///   after any other end.
 /// - An empty `200` means that nothing is missing. Only [`Completed`] adds the terminator to it.
 /// - The refusal makes a client start the run again, on another process. After [`Cancelled`], it
 ///   would start an answer again that the user has stopped.
