@@ -63,7 +63,8 @@ impl Hub {
     /// - Without a broker, the future is ready at its first poll.
     /// - With a [broker](Self::connect), it waits for the broker's acknowledgement, and until this
     ///   process has received the event from the broker. That wait ends if this process receives
-    ///   nothing for 250 ms, because it is cut off, or at the broker's deadline. Other processes may receive the event later.
+    ///   nothing for 250 ms, because it is cut off, or at the broker's deadline. Other processes may
+    ///   receive the event later.
     ///
     /// # Errors
     ///
