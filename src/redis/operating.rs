@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! The example `chat_cluster` runs two processes behind nginx.
+//! The examples `chat_cluster` and `runs_cluster` run two processes behind nginx.
 //!
 //! # Order and ids
 //!
