@@ -86,7 +86,6 @@ impl RedisStream {
     pub(crate) async fn range(
         &mut self,
         from: RangeStart,
-        to: Option<StreamId>,
         count: usize,
     ) -> Result<Vec<RawEntry>, Error> {
         let mut command = cmd("XRANGE");
@@ -96,11 +95,7 @@ impl RedisStream {
             RangeStart::At(id) => command.arg(id.to_string()),
             RangeStart::After(id) => command.arg(format!("({id}")),
         };
-        match to {
-            None => command.arg("+"),
-            Some(id) => command.arg(id.to_string()),
-        };
-        command.arg("COUNT").arg(count);
+        command.arg("+").arg("COUNT").arg(count);
         self.entries(&command, "read the Redis stream").await
     }
 

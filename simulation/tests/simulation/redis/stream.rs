@@ -36,6 +36,11 @@ impl Stream {
         self.entries.len()
     }
 
+    /// Returns the last id that was assigned.
+    pub(super) const fn last(&self) -> Id {
+        self.last
+    }
+
     pub(super) fn has(&self, range: RangeInclusive<Id>) -> bool {
         range.start() <= range.end() && self.entries.range(range).next().is_some()
     }
