@@ -187,7 +187,7 @@
 //!
 //! | Example | Shows |
 //! |---|---|
-//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`], [`job`] | a hub: a first program, messages for one client, rooms, live charts, the progress of a job |
+//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`], [`job`], [`ticker`] | a hub: a first program, messages for one client, rooms, live charts, the progress of a job, prices |
 //! | [`chat_cluster`], [`runs_cluster`], [`metrics`] | several processes over Redis, Prometheus |
 //! | [`llm_tokens`], [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs) | LLM tokens with `[DONE]`, answers that survive a reload |
 //! | [`existing_axum`], [`tonic_web`], [`hyper_raw`], [`proxy`] | axum's `Sse`, tonic, bare hyper, a proxied upstream |
@@ -223,6 +223,7 @@
 //! [`chat`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat/main.rs
 //! [`dashboard`]: https://docs.rs/crate/tower-sse/latest/source/examples/dashboard/main.rs
 //! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
+//! [`ticker`]: https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs
 //! [`chat_cluster`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat_cluster/main.rs
 //! [`runs_cluster`]: https://docs.rs/crate/tower-sse/latest/source/examples/runs_cluster/main.rs
 //! [`metrics`]: https://docs.rs/crate/tower-sse/latest/source/examples/metrics/main.rs

@@ -73,6 +73,20 @@
 //!
 //! Set `maxmemory-policy noeviction`: another policy can evict the whole stream.
 //!
+//! # Only the newest value
+//!
+//! A process keeps the values of topics with [`Retention::latest`] in its memory, at any age. One that
+//! starts later loads them from the stream:
+//!
+//! - It loads values up to the age of [`retain_for`](HubBuilder::retain_for), which
+//!   [`retain_latest`](HubBuilder::retain_latest) sets to any age.
+//! - [`max_len`](Redis::max_len) counts the entries of all topics, so busy topics can trim the only
+//!   entry of a quiet one. The new process then has no value of the quiet topic until the next one is
+//!   published, and a first visit receives none. A client that reconnects with an id from before the
+//!   oldest entry receives a gap for each topic.
+//! - Publish each value again before `max_len` newer entries have followed, for example every minute.
+//!   A `max_len` of the total rate × two minutes then loses none.
+//!
 //! # Losses
 //!
 //! Processes detect that Redis has lost events, and their clients receive gaps, as the
@@ -198,4 +212,4 @@
 #[allow(unused_imports)]
 use super::{Redis, RedisHealth};
 #[allow(unused_imports)]
-use crate::hub::{Hub, HubBuilder, PublishError};
+use crate::hub::{Hub, HubBuilder, PublishError, Retention};

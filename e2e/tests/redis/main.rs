@@ -12,6 +12,7 @@ mod cluster;
 mod ended;
 mod failover;
 mod keys;
+mod latest;
 mod load;
 mod outcomes;
 mod process;
