@@ -9,6 +9,7 @@ mod ahead;
 mod client;
 mod closes;
 mod cluster;
+mod credentials;
 mod ended;
 mod failover;
 mod keys;
