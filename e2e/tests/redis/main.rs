@@ -5,6 +5,7 @@
 mod access;
 mod acknowledgements;
 mod acl;
+mod addresses;
 mod ahead;
 mod client;
 mod closes;
