@@ -5,10 +5,12 @@
 mod access;
 mod acknowledgements;
 mod acl;
+mod addresses;
 mod ahead;
 mod client;
 mod closes;
 mod cluster;
+mod credentials;
 mod ended;
 mod failover;
 mod keys;

@@ -63,10 +63,10 @@ impl RunStore for Redis {
             let reason = "no key is set: runs of programs with the same key are shared";
             return Err(Error::new("connect runs to Redis", reason));
         };
-        let database = self.client.get_connection_info().redis_settings().db();
+        let database = self.servers.database();
         let keys = Keys::new(&prefix, database);
         let subscriptions = Arc::new(Subscriptions::new(keys.control(&process), inbox));
-        let dialer = Dialer::new(&self.client, Arc::clone(&subscriptions))?;
+        let dialer = Dialer::new(self.servers, &prefix, Arc::clone(&subscriptions))?;
         let opening = Link::open(dialer, Arc::clone(&subscriptions), self.health, self.lease);
         let inner = Arc::new(Inner {
             link: opening.await?,
