@@ -6,10 +6,10 @@ use std::{
 use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError};
 
 #[cfg(not(tower_sse_simulation))]
-use ::redis::aio::MultiplexedConnection;
+pub(super) use ::redis::aio::MultiplexedConnection;
 
 #[cfg(tower_sse_simulation)]
-use super::simulation::MultiplexedConnection;
+pub(super) use super::simulation::MultiplexedConnection;
 use super::{
     Error,
     stream::{BLOCK_TIMEOUT, Clock, RedisStream},

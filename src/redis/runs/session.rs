@@ -2,13 +2,16 @@ use std::{sync::Arc, time::Duration};
 
 use ::redis::{
     AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError,
-    Value, aio::MultiplexedConnection, cmd, from_redis_value,
+    Value, cmd, from_redis_value,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Error, connector},
+    super::{
+        Error,
+        connector::{self, MultiplexedConnection},
+    },
     info::{SECTIONS, ServerInfo},
     script::{Hashes, Script},
     subscriptions::Subscriptions,
