@@ -273,6 +273,9 @@ pub mod redis;
 #[cfg(feature = "runs")]
 pub mod runs;
 mod sealed;
+#[cfg(tower_sse_simulation)]
+#[doc(hidden)]
+pub mod simulation;
 mod stats;
 pub mod streams;
 #[cfg(feature = "testing")]

@@ -3,6 +3,9 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(tower_sse_simulation)]
+use crate::simulation::now;
+
 use crate::connection::LastEventId;
 use crate::event::EventId;
 
@@ -55,7 +58,7 @@ impl Epoch {
     }
 
     pub(crate) fn now() -> Self {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let milliseconds = u64::try_from(since.as_millis()).unwrap_or(u64::MAX);
         Self((milliseconds << RANDOM_BITS) | fastrand::u64(..1 << RANDOM_BITS))
     }
@@ -69,7 +72,7 @@ impl Epoch {
     #[cfg(feature = "runs")]
     pub(crate) fn age(self) -> Duration {
         let created = UNIX_EPOCH + Duration::from_millis(self.0 >> RANDOM_BITS);
-        SystemTime::now().duration_since(created).unwrap_or_default()
+        now().duration_since(created).unwrap_or_default()
     }
 
     /// Parses the text of an epoch in its canonical form.
@@ -79,6 +82,11 @@ impl Epoch {
             && !text.starts_with('0');
         u64::from_str_radix(text, RADIX as u32).ok().filter(|_| canonical).map(Self)
     }
+}
+
+#[cfg(not(tower_sse_simulation))]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 impl fmt::Display for Epoch {

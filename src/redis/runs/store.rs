@@ -80,7 +80,10 @@ impl RunStore for Redis {
         let (runtime, ended) = (Handle::current(), CancellationToken::new());
         let guard = ended.clone().drop_guard();
         let kept = Arc::clone(&inner);
-        runtime.spawn(async move { ended.run_until_cancelled(kept.link.keep()).await });
+        let keep = async move { _ = ended.run_until_cancelled(kept.link.keep()).await };
+        #[cfg(tower_sse_simulation)]
+        let keep = crate::simulation::adopt(keep);
+        runtime.spawn(keep);
         Ok(Arc::new(RedisStore { inner, runtime, _guard: guard }))
     }
 }

@@ -1,9 +1,4 @@
-use std::{
-    fmt,
-    hash::{BuildHasher, RandomState},
-    process,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, process};
 
 use crate::{history::Epoch, runs::RunKey};
 
@@ -35,15 +30,29 @@ impl ProcessId {
 
     /// Draws a new name.
     pub(crate) fn draw() -> Self {
-        // Two copies of one virtual machine may have the same random keys, but not the same time.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let random = RandomState::new().hash_one(now);
-        Self(format!("{}-{random:016x}", process::id()).into())
+        Self(format!("{}-{:016x}", process::id(), random()).into())
     }
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+#[cfg(not(tower_sse_simulation))]
+fn random() -> u64 {
+    use std::{
+        hash::{BuildHasher, RandomState},
+        time::{SystemTime, UNIX_EPOCH},
+    };
+
+    // Two copies of one virtual machine may have the same random keys, but not the same time.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    RandomState::new().hash_one(now)
+}
+
+#[cfg(tower_sse_simulation)]
+fn random() -> u64 {
+    fastrand::u64(..)
 }
 
 impl fmt::Display for ProcessId {

@@ -79,6 +79,12 @@ impl Stream {
         excess
     }
 
+    /// Removes the entries below an id, and returns how many those were.
+    pub(super) fn trim_below(&mut self, first: Id) -> usize {
+        let kept = self.entries.split_off(&first);
+        std::mem::replace(&mut self.entries, kept).len()
+    }
+
     /// Removes the newest entries, as a replica that is behind does not have them. Returns how many
     /// were removed.
     pub(crate) fn forget_newest(&mut self, count: usize) {
