@@ -8,14 +8,16 @@
 //! | | [hub](crate::hub) | run |
 //! |---|---|---|
 //! | events come from | any part of the program, at any time | one call |
-//! | end | none | the end of the answer, with an [`Outcome`] |
+//! | end | none, or the last event of a topic ([`Hub::end`](crate::hub::Hub::end)) | the end of the answer, with an [`Outcome`] |
 //! | an id is valid | in all topics of the hub | in its run |
 //! | without clients | the oldest events are evicted | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
 //! | processes | one, or several over Redis | one, or several over a [store](super#several-processes) |
 //!
-//! Notifications, chat rooms and dashboards are hubs. The answer of a language model, an export and
-//! the progress of a job are runs. A hub can notify a user's other pages that a run has begun.
+//! Notifications, chat rooms and dashboards are hubs. The answer of a language model and an export are
+//! runs. The [progress of a job](crate::hub#progress-of-a-job) is a topic of a hub if a late client
+//! needs only the latest state, and a run if it needs every event. A hub can notify a user's other
+//! pages that a run has begun.
 //!
 //! # Owners
 //!
