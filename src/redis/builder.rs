@@ -5,7 +5,7 @@ use super::{
     connector::{CONNECT_TIMEOUT, Connections, Connector},
     credentials::Provider,
     publisher::{Gate, PublisherInner, RedisPublisher},
-    reader::{Follower, Reader, Stop},
+    reader::{Follower, Limits, Reader, Stop},
     servers::Servers,
     stream::Clock,
     urls,
@@ -41,6 +41,7 @@ pub struct Redis {
     /// `None`: the default.
     pub(super) key: Option<String>,
     max_len: usize,
+    max_age: Option<Duration>,
     publish_deadline: Duration,
     pause: Duration,
     #[cfg(feature = "runs")]
@@ -75,9 +76,10 @@ impl Redis {
     pub fn open(urls: impl Urls) -> Result<Self, Error> {
         let clients = urls::parse(urls)?;
         Ok(Self {
-            servers: Servers { clients, provider: None, timeout: CONNECT_TIMEOUT },
+            servers: Servers::new(clients, CONNECT_TIMEOUT),
             key: None,
             max_len: 100_000,
+            max_age: None,
             publish_deadline: Duration::from_secs(2),
             pause: Duration::ZERO,
             #[cfg(feature = "runs")]
@@ -159,6 +161,32 @@ impl Redis {
         self
     }
 
+    /// Also removes entries that are older than `age`, by the server's clock. By default, only
+    /// [`max_len`](Self::max_len) trims the stream.
+    ///
+    /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
+    /// Every process that is connected does so every two seconds; the newest entry stays. A process
+    /// that is disconnected for longer than `age` reports a gap.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::redis::Redis;
+    /// let redis = Redis::open("redis://127.0.0.1/")?.max_age(Duration::from_secs(3600));
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    ///
+    /// The user needs the permission for `XTRIM`.
+    ///
+    /// # Errors
+    ///
+    /// [`Hub::connect`](crate::hub::Hub::connect) returns an error if `age` is less than
+    /// [`retain_for`](crate::hub::HubBuilder::retain_for): clients would receive gaps instead of the
+    /// history.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
     /// Limits how long publishing an event may take, including the wait for a connection. The
     /// default is 2 seconds.
     ///
@@ -222,7 +250,10 @@ impl Broker for Redis {
     /// dropped.
     async fn start(self, feed: Feed) -> Result<impl Publisher, Error> {
         let key = self.key_or_default().to_owned();
-        let Self { servers, max_len, publish_deadline, pause, health, .. } = self;
+        let Self { servers, max_len, max_age, publish_deadline, pause, health, .. } = self;
+        if max_age.is_some_and(|age| age < feed.max_age()) {
+            return Err(Error::new("connect a hub", "`max_age` is less than `retain_for`"));
+        }
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::new()));
         let connector = Arc::new(Connector::new(servers, Arc::from(&*key), Arc::clone(&clock)));
         let mut reader = Reader::new(feed, Arc::clone(&gate), Arc::clone(&clock), health.clone());
@@ -234,7 +265,10 @@ impl Broker for Redis {
             result => result,
         };
         match connections {
-            Ok(connections) => Follower::new(connector, reader, pause).spawn(connections),
+            Ok(connections) => {
+                let limits = Limits { max_len, max_age, pause };
+                Follower::new(connector, reader, limits).spawn(connections);
+            }
             // Unreachable: `HubBuilder::connect` holds the hub until this future is ready.
             Err(Stop::Closed) => {}
             Err(Stop::Error(error)) => {
@@ -275,6 +309,7 @@ impl fmt::Debug for Redis {
         f.debug_struct("Redis")
             .field("key", &self.key_or_default())
             .field("max_len", &self.max_len)
+            .field("max_age", &self.max_age)
             .field("publish_deadline", &self.publish_deadline)
             .field("pause", &self.pause)
             .finish_non_exhaustive()

@@ -95,7 +95,8 @@
 //! # TLS
 //!
 //! For `rediss://`, enable feature `redis-tls`. It uses rustls with the operating system's root
-//! certificates, or with those in the file that the variable `SSL_CERT_FILE` names. The program
+//! certificates, with those in the file that the variable `SSL_CERT_FILE` names, or with the
+//! authority of `Redis::tls`, which also sets a client certificate and the server's name. The program
 //! must install a crypto provider before it connects: add `rustls` to the dependencies and call
 //! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
 //! Without a provider, connecting returns an error.
@@ -130,16 +131,22 @@ mod server_info;
 mod servers;
 #[cfg(tower_sse_simulation)]
 mod simulation;
+mod stats;
 mod stream;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod urls;
 
 #[cfg(tower_sse_simulation)]
 pub use self::simulation::{Dialing, Transport, set_dialer};
+#[cfg(feature = "redis-tls")]
+pub use self::tls::Tls;
 pub use self::{
     builder::Redis,
     credentials::Credentials,
     error::{Error, ErrorKind},
     health::RedisHealth,
+    stats::{PublishStats, StreamStats},
     urls::Urls,
 };
 

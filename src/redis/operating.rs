@@ -98,7 +98,7 @@
 //! - Each process has two connections, which need these permissions for the key `tower-sse`:
 //!
 //! ```text
-//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info +client|setname +client|setinfo
+//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info +client|setname +xtrim +memory|usage
 //! ```
 //!
 //! - A user with `+xadd` for the key can add markers of losses, after which all clients load their
@@ -117,7 +117,7 @@
 //!   database also needs `+select`.
 //!
 //! ```text
-//! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|setname +client|setinfo +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe +ping
+//! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|setname +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe +ping
 //! ```
 //!
 //! - Everything with these permissions can read, end and forge the answers of all users: do not

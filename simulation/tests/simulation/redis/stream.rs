@@ -74,6 +74,11 @@ impl Stream {
         excess
     }
 
+    /// Removes the entries before `id`.
+    pub(super) fn trim_before(&mut self, id: Id) {
+        self.entries = self.entries.split_off(&id);
+    }
+
     /// Removes the newest entries, as a replica that is behind does not have them. Returns how many
     /// were removed.
     pub(crate) fn forget_newest(&mut self, count: usize) {
