@@ -28,7 +28,7 @@ const DEFAULT_KEY: &str = "tower-sse";
 /// use tower_sse::{hub::Hub, redis::Redis};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?).await?;
+/// let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.key("news")).await?;
 /// hub.publish("news", "hello").await?;
 /// # Ok(())
 /// # }
@@ -93,7 +93,8 @@ impl Redis {
     ///
     /// The closure is called for each attempt to connect, and once more if Redis refuses its
     /// credentials. For credentials that [expire](Credentials::expire_in), it is also called before
-    /// they do. An error, or no result within 3 seconds, counts as a failed attempt.
+    /// they do. An error, or no result within the [time limit](Self::timeout), counts as a failed
+    /// attempt.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -116,7 +117,7 @@ impl Redis {
     }
 
     /// Sets the key of the stream. The default is `tower-sse`. All hubs with this key on this
-    /// server share their events and ids.
+    /// server share their events and ids, so two programs that leave the default share their topics.
     ///
     /// Ids depend only on the key, so that they stay valid when the stream moves to another server
     /// or database. Use different keys for unrelated hubs, even on different servers. With the same
@@ -187,8 +188,32 @@ impl Redis {
         self
     }
 
+    /// Limits how long Redis may take to accept a connection, and to answer a command. The default
+    /// is 3 seconds. Then the connection is given up, and the process connects again.
+    ///
+    /// The delay before an attempt is random, and up to 2 seconds. Limits of runs are shorter than
+    /// their [lease](Self::lease), and fixed: 1 second for a connection, 2 seconds for an answer.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::redis::Redis;
+    /// let redis = Redis::open("redis://127.0.0.1/")?.timeout(Duration::from_secs(10));
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `timeout` is less than 3 seconds: Redis waits for up to 2 seconds before it answers
+    /// that there is no event.
+    #[track_caller]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");
+        self.servers.timeout = timeout;
+        self
+    }
+
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds.
+    /// default is 2 seconds. A deadline above the [time limit of answers](Self::timeout) raises that.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -255,7 +280,10 @@ impl Broker for Redis {
             return Err(Error::new("connect a hub", "`max_age` is less than `retain_for`"));
         }
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::new()));
-        let connector = Arc::new(Connector::new(servers, Arc::from(&*key), Arc::clone(&clock)));
+        let reply_timeout = servers.timeout.max(publish_deadline);
+        let connector =
+            Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
+        let connector = Arc::new(connector);
         let mut reader = Reader::new(feed, Arc::clone(&gate), Arc::clone(&clock), health.clone());
         let connections = match load(&connector, &mut reader).await {
             // The error of a cluster names the server that has the stream.
@@ -310,6 +338,7 @@ impl fmt::Debug for Redis {
             .field("key", &self.key_or_default())
             .field("max_len", &self.max_len)
             .field("max_age", &self.max_age)
+            .field("timeout", &self.servers.timeout)
             .field("publish_deadline", &self.publish_deadline)
             .field("pause", &self.pause)
             .finish_non_exhaustive()

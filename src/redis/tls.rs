@@ -34,6 +34,9 @@ impl Tls {
 
     /// Sets the certificate of the client, followed by those of its issuers, and its private key,
     /// in PEM format. By default, the client has none.
+    ///
+    /// A server that requires another certificate closes the connection, so the error can be `broken
+    /// pipe`.
     pub fn identity(mut self, certificates: impl Into<Vec<u8>>, key: impl Into<Vec<u8>>) -> Self {
         let (client_cert, client_key) = (certificates.into(), key.into());
         self.identity = Some(ClientTlsConfig { client_cert, client_key });

@@ -9,7 +9,7 @@ use crate::{PATIENCE, client::Client, server::Server, until};
 
 /// Returns the command of the documentation.
 fn documented() -> &'static str {
-    let page = include_str!("../../../src/redis/operating.rs");
+    let page = include_str!("../../../src/redis/running.rs");
     let line = page.lines().find(|line| line.contains("ACL SETUSER"));
     line.expect("a command").trim_start_matches("//! ")
 }

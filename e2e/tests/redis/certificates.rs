@@ -79,15 +79,15 @@ async fn authority_and_client_certificate_are_those_of_the_program() {
     assert!(refusal.contains("UnknownIssuer"), "{refusal}");
     let refusal = secure.refusal(secure.identified(Tls::new(), "client")).await;
     assert!(refusal.contains("UnknownIssuer"), "{refusal}");
-    // The server refuses the client.
-    let refusal = secure.refusal(secure.trusting("ca")).await;
-    assert!(refusal.contains("CertificateRequired"), "{refusal}");
-    let refusal = secure.refusal(secure.identified(secure.trusting("ca"), "stranger")).await;
-    assert!(refusal.contains("UnknownCA") || refusal.contains("DecryptError"), "{refusal}");
+    // The server refuses the client, which may notice it only by the end of the connection.
+    for tls in [secure.trusting("ca"), secure.identified(secure.trusting("ca"), "stranger")] {
+        let refusal = secure.refusal(tls).await;
+        assert!(refusal.contains("Unreachable") && !refusal.contains("timed out"), "{refusal}");
+    }
     // The key is not that of the certificate.
     let mixed = secure.trusting("ca").identity(secure.file("client.crt"), secure.file("ca.key"));
     let refusal = secure.refusal(mixed).await;
-    assert!(refusal.contains("InconsistentKeys"), "{refusal}");
+    assert!(refusal.contains("keys may not be consistent"), "{refusal}");
 }
 
 #[tokio::test]
@@ -101,7 +101,7 @@ async fn server_name_is_that_of_the_certificate() {
     process.reads([0]).await;
     for tls in [secure.trusting("ca"), named("other.internal")] {
         let refusal = secure.refusal(tls).await;
-        assert!(refusal.contains("NotValidForName"), "{refusal}");
+        assert!(refusal.contains("not valid for name"), "{refusal}");
     }
     let refusal = secure.refusal(named("not a name")).await;
     assert!(refusal.contains("invalid dns name"), "{refusal}");

@@ -89,3 +89,32 @@ async fn stream_is_measured() {
     let age = stream.oldest_age();
     until(|| health.stream().unwrap().oldest_age() >= age + Duration::from_secs(2)).await;
 }
+
+#[tokio::test]
+async fn policy_that_evicts_the_stream_is_reported() {
+    let Some(server) = Server::start().await else { return };
+    for (memory, policy, evicts) in [
+        ("0", "allkeys-lru", false),
+        ("1gb", "allkeys-lru", true),
+        ("1gb", "volatile-lru", false),
+        ("1gb", "noeviction", false),
+    ] {
+        let _: String = server.command(&format!("CONFIG SET maxmemory {memory}")).await;
+        let _: String = server.command(&format!("CONFIG SET maxmemory-policy {policy}")).await;
+        let process = Process::connect(server.broker()).await;
+        assert_eq!(process.health.evicts(), evicts, "{memory} {policy}");
+    }
+}
+
+#[tokio::test]
+async fn connections_are_named_by_key_host_and_process() {
+    let Some(server) = Server::start().await else { return };
+    let _hub = Hub::connect(server.broker().key("a key")).await.unwrap();
+    let _runs = Runs::connect(server.broker().key("app")).await.unwrap();
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let list: String = server.command("CLIENT LIST").await;
+    for key in ["a_key", "app"] {
+        let name = format!(" name={key}:{}:{} ", host.trim(), std::process::id());
+        assert_eq!(list.lines().filter(|line| line.contains(&name)).count(), 2, "{list}");
+    }
+}
