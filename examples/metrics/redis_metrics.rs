@@ -60,7 +60,8 @@ fn encode_publishes(now: &PublishStats, encoder: &mut DescriptorEncoder<'_>) -> 
         ConstCounter::new(count).encode(publishes.encode_family(&labels)?)?;
     }
     let (name, help) = ("sse_redis_publish_latency", "Time until Redis acknowledges an event.");
-    let bound = |bound| if bound == Duration::MAX { f64::MAX } else { bound.as_secs_f64() };
+    let bound =
+        |upper: Duration| if upper == Duration::MAX { f64::INFINITY } else { upper.as_secs_f64() };
     let buckets: Vec<_> = now.latencies().map(|(upper, count)| (bound(upper), count)).collect();
     encoder
         .encode_descriptor(name, help, Some(&Unit::Seconds), MetricType::Histogram)?
