@@ -9,7 +9,7 @@ use crate::{PATIENCE, client::Client, server::Server, until};
 
 /// Returns the command of the documentation.
 fn documented() -> &'static str {
-    let page = include_str!("../../../src/redis/operating.rs");
+    let page = include_str!("../../../src/redis/running.rs");
     let line = page.lines().find(|line| line.contains("ACL SETUSER"));
     line.expect("a command").trim_start_matches("//! ")
 }
@@ -20,7 +20,7 @@ async fn documented_permissions_are_enough() {
     assert_eq!(server.command::<String>(documented()).await, "OK");
     let url = server.url().replace("//", "//app:password@");
     let connect = async || {
-        let redis = Redis::open(&url).unwrap();
+        let redis = Redis::open(&url).unwrap().max_age(Duration::from_secs(3_600));
         let health = redis.health();
         (Hub::connect(redis).await.unwrap(), health)
     };
@@ -48,6 +48,9 @@ async fn documented_permissions_are_enough() {
     assert_eq!(other.stats().events(), 1);
     until(|| health.is_following()).await;
     assert_eq!(health.last_error(), None);
+    assert!(health.stream().unwrap().memory().is_some());
+    let denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
+    assert_eq!(denied, [], "an operator would see these");
 
     // The check of permissions is on: with one less, connecting fails.
     let less = documented().replace("app", "less").replace(" +eval", "");

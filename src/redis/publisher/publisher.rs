@@ -59,11 +59,15 @@ impl Publisher for RedisPublisher {
 impl PublisherInner {
     async fn publish(&self, publication: &Publication) -> Result<u64, PublishError> {
         let mut is_sent = false;
-        match timeout(self.deadline, self.try_publish(publication, &mut is_sent)).await {
+        let measured = self.health.begin_publish();
+        let publishing = timeout(self.deadline, self.try_publish(publication, &mut is_sent));
+        let result = match publishing.await {
             Ok(result) => result,
             Err(_) if is_sent => Err(unknown("no reply before the deadline")),
             Err(_) => Err(PublishError::Refused(self.not_connected())),
-        }
+        };
+        measured.end(&result);
+        result
     }
 
     /// Publishes without a deadline. `is_sent` is `true` while an answer is awaited.

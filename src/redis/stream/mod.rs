@@ -6,6 +6,7 @@
 //! - An [`Identity`] is the id of an entry and a fingerprint of its fields. [`LastEntry`] is the
 //!   entry after which a reader continues.
 //! - `marker.rs` has the script that marks a loss. [`MarkIf`] is its condition.
+//! - `survey.rs` has the script that trims the stream by time, and returns its [`Survey`].
 
 mod clock;
 mod entry;
@@ -15,6 +16,7 @@ mod marker;
 mod redis_stream;
 mod reply;
 mod stream_id;
+mod survey;
 
 pub(super) use self::{
     clock::Clock,
@@ -25,4 +27,5 @@ pub(super) use self::{
     redis_stream::{BLOCK_TIMEOUT, RangeStart, RedisStream},
     reply::parse_entries,
     stream_id::StreamId,
+    survey::Survey,
 };

@@ -10,6 +10,7 @@ use super::{
     marker::{MARK, MarkIf},
     reply,
     stream_id::StreamId,
+    survey::{SURVEY, Survey},
 };
 use crate::redis::{Error, servers::MultiplexedConnection};
 
@@ -145,6 +146,23 @@ impl RedisStream {
                 Ok(())
             }
             result => result.map(drop),
+        }
+    }
+
+    /// Removes the entries that are older than `max_age`, and returns the state of the stream, or
+    /// `None` if it has no entries.
+    pub(crate) async fn survey(
+        &mut self,
+        max_age: Option<Duration>,
+        asks_memory: bool,
+    ) -> Result<Option<Survey>, Error> {
+        const ACTION: &str = "survey the Redis stream";
+        let mut command = cmd("EVAL");
+        command.arg(SURVEY).arg(1).arg(&*self.key);
+        command.arg(max_age.map_or(0, |age| age.as_millis() as u64)).arg(u8::from(asks_memory));
+        match self.send(&command, ACTION).await? {
+            Value::Nil => Ok(None),
+            reply => Survey::parse(reply).map(Some).ok_or_else(|| unexpected(ACTION)),
         }
     }
 

@@ -27,10 +27,56 @@ if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', '') en
 return added
 ";
 
-/// Runs a script: `EVAL text 1 key read newest leap`.
+/// The script that trims the stream by time, as `src/redis/stream/survey.rs` has it.
+pub(super) const SURVEY: &str = "
+local key, max_age, asks_memory = KEYS[1], tonumber(ARGV[1]), ARGV[2] == '1'
+local newest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
+if not newest then return false end
+if max_age > 0 then
+  local time = redis.call('TIME')
+  local start = time[1] * 1000 + math.floor(time[2] / 1000) - max_age
+  local minimum = newest[1]
+  if start < tonumber(string.match(minimum, '^%d+')) then
+    minimum = string.format('%.0f', math.max(start, 0))
+  end
+  redis.call('XTRIM', key, 'MINID', '=', minimum)
+end
+local oldest = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
+local memory = asks_memory and redis.pcall('MEMORY', 'USAGE', key)
+if type(memory) ~= 'number' then memory = false end
+return {redis.call('XLEN', key), oldest[1], memory}
+";
+
+/// Runs a script.
 pub(super) fn eval(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Reply> {
     let text = String::from_utf8_lossy(&command[1]);
+    if text == SURVEY {
+        return survey(server, now, command);
+    }
     assert_eq!(text, MARK, "the crate has a script that the model does not know");
+    mark(server, now, command)
+}
+
+/// `EVAL text 1 key max_age asks_memory`
+fn survey(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Reply> {
+    let [_, _, _, key, max_age, asks_memory] = &command[..] else {
+        panic!("unexpected arguments of the script: {}", command.len())
+    };
+    let Some(stream) = server.existing(now, key)? else { return Ok(Reply::Nil) };
+    let Some((newest, _)) = stream.entries().next_back() else { return Ok(Reply::Nil) };
+    let max_age: u64 = number(max_age);
+    if max_age > 0 {
+        let start = Id { milliseconds: now.saturating_sub(max_age), counter: 0 };
+        _ = stream.trim_below(if start.milliseconds < newest.milliseconds { start } else { newest });
+    }
+    let oldest = stream.entries().next().map(|(id, _)| id).expect("the newest entry");
+    let entries = i64::try_from(stream.len()).expect("a small count");
+    let memory = if asks_memory == b"1" { Reply::Integer(100 * entries) } else { Reply::Nil };
+    Ok(Reply::Array(vec![Reply::Integer(entries), Reply::bulk(oldest), memory]))
+}
+
+/// `EVAL text 1 key read newest leap`
+fn mark(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Reply> {
     let [_, _, _, key, read, newest, leap] = &command[..] else {
         panic!("unexpected arguments of the script: {}", command.len())
     };
