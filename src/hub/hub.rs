@@ -1,6 +1,8 @@
 use std::{fmt, sync::Arc};
 
-use super::{Broker, HubBuilder, HubStats, PublishError, Receipt, Subscribe, state::HubState};
+use super::{
+    Acknowledged, Broker, HubBuilder, HubStats, PublishError, Receipt, Subscribe, state::HubState,
+};
 use crate::{
     BoxError,
     event::{Event, EventId},
@@ -188,8 +190,13 @@ impl Hub {
         // This future does not borrow the event.
         let publishing = link.publish(topic, &event, is_last);
         drop(event);
-        let sequence = publishing.await?;
-        self.shared.wait_for_arrival(topic, sequence).await?;
+        let Acknowledged { sequence, arrival_deadline } = publishing.await?;
+        if let Some(deadline) = arrival_deadline {
+            link.arrivals.wait(&self.shared, sequence, deadline).await;
+        }
+        if self.shared.topics.end_of(topic).is_some_and(|end| end.sequence < sequence) {
+            return Err(PublishError::Ended);
+        }
         let subscribers = self.subscriber_count(topic);
         Ok(Receipt { position: self.shared.position(sequence), subscribers })
     }

@@ -5,9 +5,11 @@
 //!   command that adds an event.
 //! - An [`Identity`] is the id of an entry and a fingerprint of its fields. [`LastEntry`] is the
 //!   entry after which a reader continues.
+//! - [`LastEvent`] is the command that ends a topic, after an [`announcement`].
 //! - `marker.rs` has the script that marks a loss. [`MarkIf`] is its condition.
 
 mod clock;
+mod end;
 mod entry;
 mod identity;
 mod last_entry;
@@ -18,6 +20,7 @@ mod stream_id;
 
 pub(super) use self::{
     clock::Clock,
+    end::{Ending, LastEvent, NOTICE, VALIDITY, announcement},
     entry::{Entry, Publication, RawEntry, publication},
     identity::Identity,
     last_entry::LastEntry,
