@@ -134,9 +134,11 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         5 => format!("XADD {key} * data {field}"),
         6 => {
             let announced = format!("{}-{}", AHEAD + rng.u64(..5), rng.u64(..4));
-            return ["EVAL", END, "1", key, &announced, "2", "3", "100000", "data", "x", "end", "1"]
-                .map(str::to_owned)
-                .into();
+            return [
+                "EVAL", END, "1", key, &announced, "2", "3", "100000", "data", "x", "end", "1",
+            ]
+            .map(str::to_owned)
+            .into();
         }
         7 => format!("XADD {key} {} end x", random_id(rng)),
         8..10 => format!("XADD {key} {} data {field}", random_id(rng)),
