@@ -100,7 +100,9 @@ async fn first_end_of_a_stream_is_announced_to_all_processes() {
         let _: String = server.command(&format!("XADD {key} {minute_ago}-0 topic b data x")).await;
         let mut hubs = Vec::new();
         for _ in 0..3 {
-            hubs.push(Hub::connect(server.broker().key(&key)).await.unwrap());
+            // With a pause, the others publish before they have read the end.
+            let broker = server.broker().key(&key).pause(Duration::from_millis(20));
+            hubs.push(Hub::connect(broker).await.unwrap());
         }
         let mut clients: Vec<_> = hubs.iter().map(|hub| Client::connect(hub, &["a"])).collect();
         let publishers: Vec<_> = (0..PUBLISHERS)
