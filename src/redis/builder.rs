@@ -305,7 +305,8 @@ impl Broker for Redis {
             }
         }
         let deadline = publish_deadline;
-        let inner = PublisherInner { key, max_len, deadline, gate, clock, health };
+        let announcing = tokio::sync::Mutex::new(());
+        let inner = PublisherInner { key, max_len, deadline, gate, clock, health, announcing };
         Ok(RedisPublisher { inner: Arc::new(inner) })
     }
 }

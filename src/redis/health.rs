@@ -164,7 +164,7 @@ pub(super) struct Measured<'a> {
 }
 
 impl Measured<'_> {
-    pub(super) fn end(mut self, result: &Result<u64, PublishError>) {
+    pub(super) fn end<T>(mut self, result: &Result<T, PublishError>) {
         if let Some(counters) = self.counters.take() {
             counters.count(result, self.began.elapsed());
         }

@@ -89,8 +89,9 @@
 //! and the commands that remove it. When it is gone, all processes recover.
 //!
 //! Entries in another format are skipped and [counted](RedisHealth::foreign_entries). The field
-//! names `gap` and `skip` are reserved for entries that hubs add: a `gap` marks a loss, which every
-//! process reports to its clients, and a `skip` only advances the ids.
+//! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss, which
+//! every process reports to its clients, a `skip` only advances the ids, and an `end` announces or is
+//! the end of a topic.
 //!
 //! # TLS
 //!

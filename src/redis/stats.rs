@@ -117,7 +117,7 @@ pub(super) struct PublishCounters {
 }
 
 impl PublishCounters {
-    pub(super) fn count(&self, result: &Result<u64, PublishError>, latency: Duration) {
+    pub(super) fn count<T>(&self, result: &Result<T, PublishError>, latency: Duration) {
         match result {
             Ok(_) => {
                 let latency = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
@@ -161,8 +161,8 @@ mod tests {
         for latency in [100, 101, 2_500_000, 2_500_001] {
             counters.count(&Ok(1), Duration::from_micros(latency));
         }
-        counters.count(&Err(PublishError::Refused("full".into())), Duration::from_secs(1));
-        counters.count(&Err(PublishError::Unknown("late".into())), Duration::from_secs(1));
+        counters.count::<()>(&Err(PublishError::Refused("full".into())), Duration::from_secs(1));
+        counters.count::<()>(&Err(PublishError::Unknown("late".into())), Duration::from_secs(1));
         counters.count_unknown();
         let stats = counters.snapshot();
         assert_eq!((stats.acknowledged(), stats.refused(), stats.unknown()), (4, 1, 2));

@@ -28,11 +28,12 @@ async fn documented_permissions_are_enough() {
     let mut client = Client::connect(&hub, &["a"]);
     _ = hub.publish("a", "1").await.unwrap();
     assert_eq!(client.data(1).await, ["1"]);
-    // Each command of the protocol: a loss, an idle stream, and a history.
+    // Each command of the protocol: a loss, an end, an idle stream, and a history.
     assert_eq!(server.command::<u32>("DEL tower-sse").await, 1);
     _ = hub.publish("a", "2").await.unwrap();
     client.gap("a").await;
     assert_eq!(client.data(1).await, ["2"]);
+    hub.end("job", "done").await.unwrap();
     // Connecting asks for the time too.
     assert_eq!(server.command::<String>("CONFIG RESETSTAT").await, "OK");
     let asks_for_the_time = async || {
@@ -45,7 +46,7 @@ async fn documented_permissions_are_enough() {
         sleep(Duration::from_millis(20)).await;
     }
     let (other, _) = connect().await;
-    assert_eq!(other.stats().events(), 1);
+    assert_eq!(other.stats().events(), 2);
     until(|| health.is_following()).await;
     assert_eq!(health.last_error(), None);
     assert!(health.stream().unwrap().memory().is_some());

@@ -5,10 +5,12 @@
 //!   command that adds an event.
 //! - An [`Identity`] is the id of an entry and a fingerprint of its fields. [`LastEntry`] is the
 //!   entry after which a reader continues.
+//! - [`LastEvent`] is the command that ends a topic, after an [`announcement`].
 //! - `marker.rs` has the script that marks a loss. [`MarkIf`] is its condition.
 //! - `survey.rs` has the script that trims the stream by time, and returns its [`Survey`].
 
 mod clock;
+mod end;
 mod entry;
 mod identity;
 mod last_entry;
@@ -20,6 +22,7 @@ mod survey;
 
 pub(super) use self::{
     clock::Clock,
+    end::{Ending, LastEvent, NOTICE, VALIDITY, announcement},
     entry::{Entry, Publication, RawEntry, publication},
     identity::Identity,
     last_entry::LastEntry,

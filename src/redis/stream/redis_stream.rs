@@ -4,6 +4,7 @@ use ::redis::{Cmd, RedisError, Value, cmd};
 
 use super::{
     clock::Clock,
+    end::Ending,
     entry::{RawEntry, SKIP, marker_fingerprint},
     identity::Identity,
     last_entry::LastEntry,
@@ -195,12 +196,25 @@ impl RedisStream {
         if reply == Value::Nil {
             return Ok(None);
         }
-        let id = reply::parse_id(reply);
-        let id: StreamId = id.ok_or_else(|| unexpected(ACTION))?;
+        let id = reply::parse_id(reply).ok_or_else(|| unexpected(ACTION))?;
+        self.check_range(id, ACTION).map(Some)
+    }
+
+    /// Parses the reply to the command of a [`LastEvent`](super::LastEvent).
+    pub(crate) fn parse_ending(&self, reply: Value) -> Result<Ending, Error> {
+        const ACTION: &str = "end a topic in the Redis stream";
+        let ending = Ending::parse(reply).ok_or_else(|| unexpected(ACTION))?;
+        if let Ending::Added(id) = ending {
+            self.check_range(id, ACTION)?;
+        }
+        Ok(ending)
+    }
+
+    fn check_range(&self, id: StreamId, action: &'static str) -> Result<StreamId, Error> {
         if id.is_in_range(self.clock.now()) {
-            Ok(Some(id))
+            Ok(id)
         } else {
-            Err(Error::new(ACTION, self.out_of_range(id)))
+            Err(Error::new(action, self.out_of_range(id)))
         }
     }
 

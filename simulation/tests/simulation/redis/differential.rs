@@ -15,7 +15,7 @@ use redis::{Connection, ConnectionLike, RedisResult, Value};
 use super::{
     refusal::{ANSWERED_WHILE_LOADING, DENIED_WITHOUT_MEMORY, Refusal, WRITES},
     resp::Reply,
-    script::{MARK, SURVEY},
+    script::{END, MARK, SURVEY},
     server::{Outcome, Server},
 };
 
@@ -131,7 +131,8 @@ fn model_replies_as_redis_does() {
                 sequence.push(format!("refuses by {:?}", model.refusal));
             }
             let command = random_command(&mut rng);
-            sequence.push(command.join(" ").replace(MARK, "MARK").replace(SURVEY, "SURVEY"));
+            let command_text = command.join(" ").replace(MARK, "MARK").replace(END, "END");
+            sequence.push(command_text.replace(SURVEY, "SURVEY"));
             let mut packed = redis::cmd(&command[0]);
             command[1..].iter().for_each(|part| _ = packed.arg(part));
             let expected = text(real.req_command(&packed).and_then(Value::extract_error));
@@ -182,8 +183,17 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     let field = rng.u16(..);
     let text = match rng.u8(..31) {
         0..5 => format!("XADD {key} NOMKSTREAM MAXLEN ~ 100000 * topic a data {field}"),
-        5..7 => format!("XADD {key} * data {field}"),
-        7..10 => format!("XADD {key} {} data {field}", random_id(rng)),
+        5 => format!("XADD {key} * data {field}"),
+        6 => {
+            let announced = format!("{}-{}", AHEAD + rng.u64(..5), rng.u64(..4));
+            return [
+                "EVAL", END, "1", key, &announced, "2", "3", "100000", "data", "x", "end", "1",
+            ]
+            .map(str::to_owned)
+            .into();
+        }
+        7 => format!("XADD {key} {} end x", random_id(rng)),
+        8..10 => format!("XADD {key} {} data {field}", random_id(rng)),
         10..13 => {
             let conditions = ["empty".to_owned(), random_id(rng)];
             let condition = &conditions[rng.usize(..2)];
