@@ -9,7 +9,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{Error, connector},
+    encode,
     info::{SECTIONS, ServerInfo},
+    keys::Keys,
     script::{Hashes, Script},
     subscriptions::Subscriptions,
 };
@@ -38,19 +40,26 @@ pub(super) struct Session {
 /// A factory of sessions.
 pub(super) struct Dialer {
     client: Client,
+    keys: Keys,
+    lease: Duration,
     subscriptions: Arc<Subscriptions>,
 }
 
 impl Dialer {
     /// Creates a factory of sessions with the server of this client.
-    pub(super) fn new(client: &Client, subscriptions: Arc<Subscriptions>) -> Result<Self, Error> {
+    pub(super) fn new(
+        client: &Client,
+        keys: Keys,
+        lease: Duration,
+        subscriptions: Arc<Subscriptions>,
+    ) -> Result<Self, Error> {
         const ACTION: &str = "parse the Redis URL";
         let info = client.get_connection_info().clone();
         // Pushes need the newer protocol.
         let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
         let info = info.set_redis_settings(settings).into_connection_info();
         let client = info.and_then(Client::open).map_err(|error| Error::new(ACTION, error))?;
-        Ok(Self { client, subscriptions })
+        Ok(Self { client, keys, lease, subscriptions })
     }
 
     /// Opens a session that does not receive pushes yet.
@@ -80,6 +89,11 @@ impl Dialer {
         let client = from_redis_value(client)
             .map_err(|error| Error::new("identify the connection to Redis", error))?;
         let hashes = load_scripts(&mut commands).await?;
+        let earlier = previous.map(|previous| &*previous.info.run_id);
+        if earlier != Some(&info.run_id) {
+            let join = encode::join(&self.keys, &hashes, self.lease, &info.run_id, earlier);
+            _ = send(&mut commands, &join, "join the processes that share runs").await?;
+        }
         Ok(Session { number, opened, hashes, info, client, commands, pushes, ended })
     }
 
