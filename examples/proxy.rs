@@ -7,6 +7,11 @@
 //! streams, and heartbeats while they are idle, wherever the upstream's packets end. Everything
 //! else passes through.
 //!
+//! If the upstream breaks off or is silent, the proxy reconnects to it with the last event id, and
+//! its clients notice nothing. It does so for requests of an `EventSource`:
+//!
+//! curl -N -H 'accept: text/event-stream' http://127.0.0.1:3000/
+//!
 //! Set `PORT` to use another port.
 
 use std::{env, error::Error, io, net::SocketAddr, process, time::Duration};
@@ -18,17 +23,33 @@ use axum::{
     response::Response,
     serve::ListenerExt,
 };
-use futures_util::{StreamExt, stream};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use http::{
-    HeaderMap, HeaderName, StatusCode, Uri, Version, header,
+    HeaderMap, HeaderName, HeaderValue, Method, StatusCode, Uri, Version, header,
+    request::Parts,
     uri::{Authority, Scheme},
 };
+use hyper::body::Incoming;
 use hyper_util::{
     client::legacy::{Client, connect::HttpConnector},
     rt::TokioExecutor,
 };
-use tokio::net::TcpListener;
-use tower_sse::SseLayer;
+use tokio::{net::TcpListener, time::sleep};
+use tower_sse::{BoxError, Event, EventBody, LastEventId, MessageStream, SseLayer};
+
+/// When the proxy reconnects to its upstream.
+#[derive(Clone, Copy)]
+pub(crate) struct Patience {
+    /// The time without bytes, a few times the interval of the upstream's heartbeats.
+    pub(crate) silence: Duration,
+    /// The delays between attempts, which double from the first to the last.
+    pub(crate) delays: (Duration, Duration),
+}
+
+pub(crate) const PATIENCE: Patience = Patience {
+    silence: Duration::from_secs(45),
+    delays: (Duration::from_millis(250), Duration::from_secs(10)),
+};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
@@ -52,32 +73,30 @@ async fn main() -> Result<(), Box<dyn Error>> {
 }
 
 pub(crate) fn app(upstream: Authority) -> Router {
-    forwarding(upstream).layer(SseLayer::new())
+    forwarding(upstream, PATIENCE).layer(SseLayer::new())
 }
 
-pub(crate) fn forwarding(upstream: Authority) -> Router {
+pub(crate) fn forwarding(upstream: Authority, patience: Patience) -> Router {
     let mut connector = HttpConnector::new();
     connector.set_connect_timeout(Some(Duration::from_secs(5)));
     connector.set_nodelay(true);
     let client = Client::builder(TokioExecutor::new()).build(connector);
-    Router::new().fallback(forward).with_state(Proxy { client, upstream })
+    Router::new().fallback(forward).with_state(Proxy { client, upstream, patience })
 }
 
 #[derive(Clone)]
 struct Proxy {
     client: Client<HttpConnector, Body>,
     upstream: Authority,
+    patience: Patience,
 }
 
 /// Forwards a request. Both bodies are streamed and not collected. When the client disconnects, the
 /// response's body is dropped, and with it the connection to the upstream.
-async fn forward(
-    State(Proxy { client, upstream }): State<Proxy>,
-    mut request: Request,
-) -> Result<Response, StatusCode> {
+async fn forward(State(proxy): State<Proxy>, mut request: Request) -> Result<Response, StatusCode> {
     let mut uri = std::mem::take(request.uri_mut()).into_parts();
     uri.scheme = Some(Scheme::HTTP);
-    uri.authority = Some(upstream);
+    uri.authority = Some(proxy.upstream.clone());
     *request.uri_mut() = Uri::from_parts(uri).map_err(|_| StatusCode::BAD_REQUEST)?;
     // The client may use HTTP/2; the upstream need not.
     *request.version_mut() = Version::HTTP_11;
@@ -88,12 +107,65 @@ async fn forward(
     // A compressed stream would have no room for heartbeats.
     headers.remove(header::ACCEPT_ENCODING);
 
-    let mut response = client.request(request).await.map_err(|error| {
+    let (parts, body) = request.into_parts();
+    let request = Request::from_parts(parts.clone(), body);
+    let mut response = proxy.client.request(request).await.map_err(|error| {
         eprintln!("upstream: {error}");
         StatusCode::BAD_GATEWAY
     })?;
     remove_hop_by_hop(response.headers_mut());
+    let accepts = parts.headers.get(header::ACCEPT).is_some_and(|it| it == "text/event-stream");
+    if parts.method == Method::GET && accepts && is_event_stream(&response) {
+        return Ok(response.map(|body| Body::new(EventBody::new(follow(proxy, parts, body)))));
+    }
     Ok(response.map(Body::new))
+}
+
+fn is_event_stream(response: &Response<Incoming>) -> bool {
+    let content_type = response.headers().get(header::CONTENT_TYPE);
+    let content_type = content_type.and_then(|value| value.to_str().ok()).unwrap_or_default();
+    response.status() == StatusCode::OK && content_type.starts_with("text/event-stream")
+}
+
+/// Returns the events of an upstream, and reconnects after the last of them when it breaks off, ends
+/// or is silent. It fails if the upstream sends no ids, because the client would miss events.
+fn follow(
+    Proxy { client, patience, .. }: Proxy,
+    mut request: Parts,
+    body: Incoming,
+) -> impl Stream<Item = Result<Event, BoxError>> {
+    async_stream::try_stream! {
+        let (mut delay, longest) = patience.delays;
+        let mut body = Some(body);
+        loop {
+            if let Some(body) = body.take() {
+                let last = LastEventId::from_headers(&request.headers).unwrap_or_default();
+                let messages = MessageStream::new(body).max_silence(patience.silence);
+                let mut messages = messages.after(last);
+                let report = |error: &BoxError| eprintln!("upstream: {error}");
+                while let Ok(Some(message)) = messages.try_next().await.inspect_err(report) {
+                    delay = messages.retry().unwrap_or(patience.delays.0).min(longest);
+                    yield Event::from(message);
+                }
+                let last = messages.last_event_id();
+                if last.is_empty() {
+                    Err("the upstream has ended, and sent no id to reconnect with")?;
+                }
+                request.headers.insert("last-event-id", HeaderValue::from_bytes(last.as_bytes())?);
+            }
+            sleep(delay.mul_f64(0.5 + fastrand::f64() / 2.0)).await;
+            delay = longest.min(2 * delay);
+            match client.request(Request::from_parts(request.clone(), Body::empty())).await {
+                Ok(response) if is_event_stream(&response) => body = Some(response.into_body()),
+                Ok(response) if response.status().is_server_error() => {
+                    eprintln!("upstream: {}", response.status());
+                }
+                // The client reconnects, and receives this answer itself.
+                Ok(response) => Err(response.status().to_string())?,
+                Err(error) => eprintln!("upstream: {error}"),
+            }
+        }
+    }
 }
 
 /// Removes the headers meant for the proxy alone (RFC 9110, section 7.6.1). `Last-Event-ID` is not

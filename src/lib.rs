@@ -187,8 +187,8 @@
 //!
 //! | Example | Shows |
 //! |---|---|
-//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`], [`job`] | a hub: a first program, messages for one client, rooms, live charts, the progress of a job |
-//! | [`chat_cluster`], [`metrics`] | several processes over Redis, Prometheus |
+//! | [`quickstart`], [`notifications`], [`chat`], [`dashboard`], [`job`], [`ticker`] | a hub: a first program, messages for one client, rooms, live charts, the progress of a job, prices |
+//! | [`chat_cluster`], [`runs_cluster`], [`metrics`] | several processes over Redis, Prometheus |
 //! | [`llm_tokens`], [`runs`](https://docs.rs/crate/tower-sse/latest/source/examples/runs/main.rs) | LLM tokens with `[DONE]`, answers that survive a reload |
 //! | [`existing_axum`], [`tonic_web`], [`hyper_raw`], [`proxy`] | axum's `Sse`, tonic, bare hyper, a proxied upstream |
 //! | [`graceful_axum`], [`graceful_hyper`], [`graceful_tonic`] | shutdown with a deadline |
@@ -223,7 +223,9 @@
 //! [`chat`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat/main.rs
 //! [`dashboard`]: https://docs.rs/crate/tower-sse/latest/source/examples/dashboard/main.rs
 //! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
+//! [`ticker`]: https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs
 //! [`chat_cluster`]: https://docs.rs/crate/tower-sse/latest/source/examples/chat_cluster/main.rs
+//! [`runs_cluster`]: https://docs.rs/crate/tower-sse/latest/source/examples/runs_cluster/main.rs
 //! [`metrics`]: https://docs.rs/crate/tower-sse/latest/source/examples/metrics/main.rs
 //! [`llm_tokens`]: https://docs.rs/crate/tower-sse/latest/source/examples/llm_tokens.rs
 //! [`existing_axum`]: https://docs.rs/crate/tower-sse/latest/source/examples/existing_axum.rs
@@ -271,6 +273,9 @@ pub mod redis;
 #[cfg(feature = "runs")]
 pub mod runs;
 mod sealed;
+#[cfg(tower_sse_simulation)]
+#[doc(hidden)]
+pub mod simulation;
 mod stats;
 pub mod streams;
 #[cfg(feature = "testing")]

@@ -1,4 +1,4 @@
-//! examples/chat_cluster/run.sh
+//! examples/cluster/run.sh chat_cluster
 //!
 //! Then open http://127.0.0.1:3000 in a browser. Set `PORT` to use another port.
 //!

@@ -95,7 +95,7 @@ fn hub() -> Hub {
     // The number of samples is the limit, not their age.
     let samples = Retention::new().events(KEPT).age(Duration::MAX);
     // Each event has the state of both drills, so only the newest is needed, however old it is.
-    let drills = Retention::new().events(1).age(Duration::MAX);
+    let drills = Retention::latest();
     Hub::builder()
         .retention_of(move |topic| Some(if topic == DRILLS { drills } else { samples }))
         .build()
@@ -123,8 +123,8 @@ async fn events(
     last: Option<LastEventId>,
 ) -> impl IntoResponse {
     let mut cuts = dashboard.cuts.subscribe();
-    // A first visit begins with everything that is kept, the newest drill event included.
-    let mut events = dashboard.hub.subscribe([SAMPLES, DRILLS]).recent(KEPT + 1).resume(last);
+    // A first visit begins with all samples, and with the newest drill event.
+    let mut events = dashboard.hub.subscribe([SAMPLES, DRILLS]).recent(KEPT).resume(last);
     tower_sse::response(stream! {
         loop {
             tokio::select! {

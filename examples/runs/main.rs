@@ -8,7 +8,7 @@
 //!
 //! The layer of [`Runs`] makes the handler's answer a run. `GET` attaches a page to it, and
 //! `DELETE` stops it. Runs are in memory: after a restart, a page that reconnects gets `404`, and
-//! the handler is not called again.
+//! the handler is not called again. The example `runs_cluster` runs it in several processes.
 
 mod ledger;
 pub(crate) mod model;
@@ -35,7 +35,8 @@ use tokio::{net::TcpListener, signal, sync::Semaphore};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{
     Drain, Event, LastEventId, SseLayer, StreamOptions,
-    runs::{InvalidKey, RunEnd, RunKey, Runs},
+    hub::Hub,
+    runs::{InvalidKey, RunEnd, RunKey, Runs, RunsBuilder},
 };
 
 use self::{ledger::Ledger, model::Model};
@@ -47,6 +48,17 @@ const LEEWAY: Duration = Duration::from_secs(5);
 
 #[tokio::main]
 async fn main() -> io::Result<()> {
+    let runs = settings().build();
+    run(runs, Hub::new()).await
+}
+
+pub(crate) fn settings() -> RunsBuilder {
+    // The key is not printed, because its owner lets a page attach.
+    Runs::builder().on_end(|end: &RunEnd| println!("{} words, {}", end.events(), end.outcome()))
+}
+
+/// Serves until ctrl-c. The hub carries the figures that the page shows.
+pub(crate) async fn run(runs: Runs, hub: Hub) -> io::Result<()> {
     let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
     let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
         eprintln!("cannot listen on {address}: {error}");
@@ -55,9 +67,7 @@ async fn main() -> io::Result<()> {
     println!("listening on http://{}", listener.local_addr()?);
     let quota = Arc::new(Semaphore::new(Semaphore::MAX_PERMITS));
     let model = Model { pace: Duration::from_millis(120), quota };
-    // The key is not printed, because its owner lets a page attach.
-    let on_end = |end: &RunEnd| println!("{} words, {}", end.events(), end.outcome());
-    let demo = Demo::new(model, Runs::builder().on_end(on_end).build());
+    let demo = Demo::new(model, runs, hub);
     let shutdown = CancellationToken::new();
     tokio::spawn(cancel_on_signal(shutdown.clone()));
     serve(listener, demo, shutdown).await
@@ -106,8 +116,8 @@ pub(crate) struct Demo {
 }
 
 impl Demo {
-    pub(crate) fn new(model: Model, runs: Runs) -> Self {
-        Self { runs, ledger: Ledger::default(), model }
+    pub(crate) fn new(model: Model, runs: Runs, hub: Hub) -> Self {
+        Self { runs, ledger: Ledger::new(hub), model }
     }
 }
 
@@ -166,9 +176,16 @@ async fn page(headers: HeaderMap) -> Response {
 
 /// Asks the model. This handler knows nothing of runs. Its options apply to every page that attaches.
 async fn ask(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
-    demo.ledger.count_call(&key);
-    let ledger = demo.ledger;
-    let tokens = demo.model.generate().inspect(move |_| ledger.count_token(&key));
+    println!("the handler is called");
+    demo.ledger.count_call(&key).await;
+    let bill = (demo.ledger, key);
+    let tokens = demo.model.generate().then(move |token| {
+        let (ledger, key) = bill.clone();
+        async move {
+            ledger.count_token(&key).await;
+            token
+        }
+    });
     // Not on the layer, where it would also keep open streams that never end.
     let options = StreamOptions::new().drain(Drain::after(GRACE + LEEWAY));
     (options, tower_sse::response(tokens.map(Event::from)))
@@ -177,7 +194,10 @@ async fn ask(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
 /// Attaches a page to its answer.
 async fn attach(State(demo): State<Demo>, Turn(key): Turn, parts: Parts) -> Response {
     match demo.runs.answer(&key, &parts).await {
-        Some(answer) => answer.into_response(),
+        Some(answer) => {
+            println!("a page attaches");
+            answer.into_response()
+        }
         None => StatusCode::NOT_FOUND.into_response(),
     }
 }
@@ -200,6 +220,6 @@ async fn bill(State(demo): State<Demo>, Turn(key): Turn) -> impl IntoResponse {
 }
 
 async fn cut(State(demo): State<Demo>, Turn(key): Turn) -> StatusCode {
-    demo.ledger.cut(&key);
+    demo.ledger.cut(&key).await;
     StatusCode::NO_CONTENT
 }

@@ -22,7 +22,7 @@ pub(crate) async fn pass(State(ledger): State<Ledger>, request: Request, next: N
     let content_type = response.headers().get(CONTENT_TYPE);
     match key {
         Some(Ok(key)) if content_type.is_some_and(|kind| kind == "text/event-stream") => {
-            let cut = ledger.connect(&key);
+            let cut = ledger.connect(&key).await;
             response.map(|body| Body::from_stream(until_cut(body, cut)))
         }
         _ => response,

@@ -11,7 +11,7 @@ use futures_core::Stream;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::CoopBudget;
+use super::{CoopBudget, Silence};
 use crate::{
     BoxError,
     event::{Decoder, Message},
@@ -65,7 +65,9 @@ pin_project! {
     /// - The stream drops the body when it ends, and returns `None` from then on.
     ///
     /// The stream does not reconnect. After the end, [`last_event_id`](Self::last_event_id) and
-    /// [`retry`](Self::retry) are still available.
+    /// [`retry`](Self::retry) are still available. The example
+    /// [`proxy`](https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs) reconnects with
+    /// them.
     ///
     /// # Memory
     ///
@@ -85,6 +87,7 @@ pin_project! {
         data: Option<B::Data>,
         decoder: Decoder,
         terminator: Option<String>,
+        silence: Option<Silence>,
         budget: CoopBudget,
     }
 }
@@ -112,6 +115,7 @@ where
             data: None,
             decoder,
             terminator: None,
+            silence: None,
             budget: CoopBudget::default(),
         }
     }
@@ -141,6 +145,51 @@ where
         self
     }
 
+    /// Starts after the last event id with which the body was requested. It is that of the messages
+    /// until the body sends another one, and [`last_event_id`](Self::last_event_id) returns it.
+    ///
+    /// ```
+    /// use futures_util::TryStreamExt;
+    /// use tower_sse::MessageStream;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), tower_sse::BoxError> {
+    /// let body = "data: no id\n\n".to_owned();
+    /// let mut messages = MessageStream::new(body).after("41");
+    /// let message = messages.try_next().await?.unwrap();
+    /// assert_eq!(&*message.last_event_id, "41");
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn after(mut self, last_event_id: impl AsRef<str>) -> Self {
+        self.decoder.start_after(last_event_id.as_ref());
+        self
+    }
+
+    /// Limits the time in which the body sends no bytes. When it is exceeded, the stream returns an
+    /// error whose [kind](std::io::Error::kind) is [`TimedOut`](std::io::ErrorKind::TimedOut), and
+    /// ends. By default, it waits forever.
+    ///
+    /// Heartbeats and other comments are bytes, so choose a few times the interval of the upstream's
+    /// heartbeats. The time counts only while the program waits for a message.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_sse::MessageStream;
+    ///
+    /// # let body = String::new();
+    /// let messages = MessageStream::new(body).max_silence(Duration::from_secs(45));
+    /// ```
+    ///
+    /// This needs a tokio runtime with timers. Outside of a runtime, the limit has no effect, and a
+    /// WARN line is logged (feature `tracing`).
+    #[must_use]
+    pub fn max_silence(mut self, limit: Duration) -> Self {
+        self.silence = Some(Silence::new(limit));
+        self
+    }
+
     /// Returns the value that a client would send as `Last-Event-ID` if it reconnected now, or an
     /// empty string if it would send none.
     pub fn last_event_id(&self) -> &str {
@@ -162,13 +211,20 @@ where
         let mut this = self.project();
         while let Some(body) = this.body.as_mut().as_pin_mut() {
             ready!(CoopBudget::poll_ready(cx));
-            let data = match ready!(body.poll_frame(cx)) {
+            let Poll::Ready(frame) = body.poll_frame(cx) else {
+                let Some(silence) = this.silence else { return Poll::Pending };
+                return silence.poll_exceeded(cx).map(|error| Some(Err(error)));
+            };
+            let data = match frame {
                 Some(Ok(frame)) => frame.into_data().ok().filter(Buf::has_remaining),
                 Some(Err(error)) => return Poll::Ready(Some(Err(error.into()))),
                 None => break,
             };
             match data {
                 Some(data) => {
+                    if let Some(silence) = this.silence {
+                        silence.end();
+                    }
                     // Decoding many comments would otherwise be free.
                     this.budget.spend(cx, data.remaining());
                     *this.data = Some(data);

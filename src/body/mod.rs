@@ -18,6 +18,7 @@ mod last_frames;
 mod layer_scope;
 mod message_stream;
 mod shutdown;
+mod silence;
 mod sse_body;
 mod stopped;
 mod stream_record;
@@ -35,5 +36,5 @@ pub(crate) use self::{
 
 use self::{
     boundary::Boundary, deadline::Deadline, flush_wait::FlushWait, idle_timer::IdleTimer,
-    last_frames::LastFrames,
+    last_frames::LastFrames, silence::Silence,
 };

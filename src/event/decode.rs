@@ -155,6 +155,11 @@ impl Decoder {
 }
 
 impl Decoder {
+    /// Sets the last event id that the client had before the stream.
+    pub(crate) fn start_after(&mut self, id: &str) {
+        self.interpreter.start_after(id);
+    }
+
     /// Returns whether the stream has set or cleared the last event id.
     pub(crate) const fn has_id(&self) -> bool {
         self.interpreter.has_id()

@@ -43,6 +43,10 @@ impl Interpreter {
         &self.last_event_id
     }
 
+    pub(super) fn start_after(&mut self, id: &str) {
+        self.last_event_id = Arc::from(id);
+    }
+
     pub(super) const fn has_id(&self) -> bool {
         self.has_id
     }

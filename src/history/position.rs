@@ -1,9 +1,13 @@
 use std::{
     fmt,
-    hash::{BuildHasher, RandomState},
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+#[cfg(tower_sse_simulation)]
+use crate::simulation::now;
+
+#[cfg(feature = "runs")]
+use super::random::random;
 use crate::connection::LastEventId;
 use crate::event::EventId;
 
@@ -93,9 +97,7 @@ impl Epoch {
     fn unique_at(milliseconds: u64, earlier: Option<Self>) -> Self {
         let next = earlier.map_or(0, |earlier| earlier.milliseconds().saturating_add(1));
         let time = u128::from(milliseconds.max(next)) << UNIQUE_BITS;
-        // Keyed by the operating system. A copy of a virtual machine has the same keys, but reads
-        // its clock at another nanosecond.
-        let random = RandomState::new().hash_one(SystemTime::now()) >> (u64::BITS - UNIQUE_BITS);
+        let random = random() >> (u64::BITS - UNIQUE_BITS);
         let number = UNIQUE | (time & (UNIQUE - 1)) | u128::from(random);
         Self { high: (number >> u64::BITS) as u64, low: number as u64 }
     }
@@ -117,7 +119,7 @@ impl Epoch {
     #[cfg(feature = "runs")]
     pub(crate) fn age(self) -> Duration {
         let created = UNIX_EPOCH + Duration::from_millis(self.milliseconds());
-        SystemTime::now().duration_since(created).unwrap_or_default()
+        now().duration_since(created).unwrap_or_default()
     }
 
     /// Parses the text of an epoch in its canonical form.
@@ -129,6 +131,11 @@ impl Epoch {
         let (high, low) = ((number >> u64::BITS) as u64, number as u64);
         (high == 0 || text.len() == UNIQUE_DIGITS).then_some(Self { high, low })
     }
+}
+
+#[cfg(not(tower_sse_simulation))]
+fn now() -> SystemTime {
+    SystemTime::now()
 }
 
 impl fmt::Display for Epoch {
@@ -155,7 +162,7 @@ fn digit(value: u64) -> char {
 
 /// Returns the milliseconds since 1970.
 fn milliseconds() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 

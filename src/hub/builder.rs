@@ -54,6 +54,19 @@ impl HubBuilder {
         self
     }
 
+    /// Keeps the newest event of each topic, at any age, as [`Retention::latest`] describes.
+    ///
+    /// ```
+    /// use tower_sse::hub::Hub;
+    ///
+    /// let prices = Hub::builder().retain_latest().build();
+    /// # _ = prices;
+    /// ```
+    pub fn retain_latest(mut self) -> Self {
+        self.retention = Retention::latest();
+        self
+    }
+
     /// Limits the total size of the events of each topic to `bytes` on the wire. The default is 1
     /// MiB. This limit alone never evicts a topic's newest event.
     pub fn retain_bytes(mut self, bytes: usize) -> Self {

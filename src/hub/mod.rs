@@ -133,29 +133,40 @@
 //!
 //! # Only the newest value
 //!
-//! For prices, positions or progress, keep one event of each topic:
+//! For prices, positions or states, give each one a topic, and let each event replace the one before
+//! it:
 //!
 //! ```
 //! use std::time::Duration;
-//! use tower_sse::{LastEventId, hub::{GapPolicy, Hub, Subscription}};
+//! use tower_sse::{LastEventId, hub::{Hub, Retention, Subscription}};
 //!
 //! fn hub() -> Hub {
-//!     // A value is kept until the next one replaces it, or for a day.
-//!     Hub::builder().retain_events(1).retain_for(Duration::from_secs(86_400)).build()
+//!     Hub::builder()
+//!         .retention_of(|topic| topic.starts_with("price:").then(Retention::latest))
+//!         .build()
 //! }
 //!
 //! fn prices(hub: &Hub, symbols: &[&str], last: Option<LastEventId>) -> Subscription {
-//!     hub.subscribe(symbols)
-//!         .recent(symbols.len()) // a first visit begins with the newest value of each topic
-//!         .gap_policy(GapPolicy::Ignore) // a replaced value is not missed
+//!     hub.subscribe(symbols.iter().map(|symbol| format!("price:{symbol}")))
 //!         .flush_window(Duration::from_millis(100)) // at most one value of a topic in this time
 //!         .resume(last)
 //! }
 //! # prices(&hub(), &["AAPL", "MSFT"], None);
 //! ```
 //!
-//! A client that is behind, or was away, receives the newest value of each topic once. This does
-//! not apply to the bytes that hyper and the kernel have already buffered for a slow client.
+//! - A first visit begins with the newest value of each topic.
+//! - A client that is behind, or was away, receives the newest value of each topic once. Values that
+//!   were replaced are no gap.
+//! - If all topics of a hub are of this kind, use [`retain_latest`](HubBuilder::retain_latest).
+//! - The example [`ticker`] is a complete program with a page.
+//!
+//! [`ticker`]: https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs
+//!
+//! The buffers of sockets can hold megabytes of replaced values for a client that does not read. On
+//! Linux, `TCP_NOTSENT_LOWAT` [limits](crate::operating::proxies#sockets) them.
+//!
+//! Over Redis, [operating](crate::redis::operating#only-the-newest-value) says how long values are
+//! kept.
 //!
 //! # State in a database
 //!
@@ -197,7 +208,8 @@
 //! frames of about 16 KiB (a large event is sent alone), and subscribers at the same position share
 //! the bytes. Each topic caches up to 16 of its newest frames. Older frames are shared while a
 //! connection still has to write them. The only backlog of a client is what its connection holds:
-//! in hyper, up to 16 frames.
+//! up to 16 frames in hyper, and up to a few megabytes in the kernel's buffers, which
+//! [`TCP_NOTSENT_LOWAT`](crate::operating::proxies#sockets) limits.
 //!
 //! # Many processes
 //!

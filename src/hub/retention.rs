@@ -20,15 +20,32 @@ pub struct Retention {
     pub(crate) events: usize,
     pub(crate) bytes: usize,
     pub(crate) age: Duration,
+    /// Whether each event replaces the one before it.
+    pub(crate) is_latest: bool,
 }
 
 impl Retention {
     /// Returns the default limits: 1,024 events, 1 MiB and 5 minutes.
     pub const fn new() -> Self {
-        Self { events: 1024, bytes: 1 << 20, age: Duration::from_secs(300) }
+        Self { events: 1024, bytes: 1 << 20, age: Duration::from_secs(300), is_latest: false }
     }
 
-    /// Keeps the newest `events` events of a topic.
+    /// Returns the limits of topics in which each event replaces the one before it, such as prices
+    /// and positions. A topic keeps its newest event, at any age.
+    ///
+    /// - A first visit begins with the newest event of each such topic, besides the
+    ///   [`recent`](super::Subscribe::recent) events of other topics.
+    /// - A client that was away or is behind receives the newest event of the topic, once. It
+    ///   receives a [gap](super::GapPolicy) only if that event is no longer kept, or after a loss.
+    ///
+    /// [Only the newest value](super#only-the-newest-value) has an example. With a
+    /// [broker](super::Hub::connect), [`retain_for`](super::HubBuilder::retain_for) must be as long
+    /// as the values should survive the start of a process.
+    pub const fn latest() -> Self {
+        Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
+    }
+
+    /// Keeps the newest `events` events of a topic, none of which replaces another.
     ///
     /// # Panics
     ///
@@ -40,6 +57,7 @@ impl Retention {
             "a topic must keep at least one event, as subscribers read only kept events"
         );
         self.events = events;
+        self.is_latest = false;
         self
     }
 

@@ -79,6 +79,8 @@
 //!   without a FIN when TCP gives up on unacknowledged bytes, such as heartbeats. By default, Linux
 //!   retries for about 15 minutes. The timeout also disconnects clients that do not read, once the
 //!   buffers are full.
+//! - **`TCP_NOTSENT_LOWAT`** (Linux), to 16 KiB, if new events replace old ones, such as prices.
+//!   Otherwise the kernel takes up to 4 MiB of events for a client that does not read.
 //!
 //! ```no_run
 //! use std::{io, time::Duration};
@@ -91,13 +93,29 @@
 //!     _ = connection.set_nodelay(true);
 //!     #[cfg(target_os = "linux")]
 //!     {
-//!         let timeout = Some(Duration::from_secs(30));
-//!         _ = socket2::SockRef::from(&*connection).set_tcp_user_timeout(timeout);
+//!         let socket = socket2::SockRef::from(&*connection);
+//!         _ = socket.set_tcp_user_timeout(Some(Duration::from_secs(30)));
+//!         _ = socket.set_tcp_notsent_lowat(16 * 1024);
 //!     }
 //! });
 //! axum::serve(listener, app).await
 //! # }
 //! ```
+//!
+//! The bytes that a stalled client receives although they were replaced, for 500 prices that change
+//! every 5 ms. The client's own receive buffer, which a server cannot set, is part of them:
+//!
+//! | options | client with a receive buffer of 16 KiB | with Linux's default |
+//! |---|---|---|
+//! | none | over 3,000 KiB | over 3,000 KiB |
+//! | `TCP_NOTSENT_LOWAT` of 16 KiB | 66 KiB | 210 KiB |
+//! | the same, and hyper's `max_buf_size` of 8 KiB | 45 KiB | 188 KiB |
+//! | `SO_SNDBUF` of 16 KiB | 80 KiB | 210 KiB |
+//! | the same, and hyper's `max_buf_size` of 8 KiB | 66 KiB | 186 KiB |
+//!
+//! A small `SO_SNDBUF` also limits the rate at which clients that are far away receive events.
+//! `TCP_NOTSENT_LOWAT` does not, because it counts only what was not sent. `axum::serve` cannot set
+//! `max_buf_size`.
 //!
 //! # Connections and file descriptors
 //!

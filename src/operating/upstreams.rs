@@ -3,7 +3,8 @@
 //! # Bytes or messages
 //!
 //! To forward a stream unchanged, return the upstream's response. The layer writes its heartbeats
-//! between the upstream's lines and decodes nothing. The example `proxy` does so.
+//! between the upstream's lines and decodes nothing. The example [`proxy`] does so, except for
+//! streams that it can resume.
 //!
 //! To change, drop or count messages, decode them with [`MessageStream`]:
 //!
@@ -43,9 +44,14 @@
 //! - **`Last-Event-ID`.** Forward the header, so that the upstream can resume.
 //! - **`Accept-Encoding`.** Do not forward it: the layer writes nothing into a compressed body.
 //! - **Silence.** Heartbeats keep the client's connection open while the upstream is silent. To
-//!   notice an upstream that has vanished, set a read timeout in the HTTP client.
+//!   notice an upstream that has vanished, use [`MessageStream::max_silence`], or set a read timeout
+//!   in the HTTP client.
+//! - **Reconnecting.** The example [`proxy`] reconnects to an upstream that breaks off or is silent,
+//!   with its last event id and growing delays, while the clients' streams stay open.
 //! - **Disconnects.** When a client disconnects, the server drops the response, and with it the
 //!   request to the upstream. To let the upstream finish its answer, use [runs](crate::runs).
+//!
+//! [`proxy`]: https://docs.rs/crate/tower-sse/latest/source/examples/proxy.rs
 
 // Names for the links above.
 #[allow(unused_imports)]

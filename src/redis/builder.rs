@@ -1,15 +1,17 @@
 use std::{fmt, sync::Arc, time::Duration};
 
-use ::redis::Client;
-
 use super::{
-    Error, RedisHealth,
-    connector::{Connections, Connector},
+    Credentials, Error, RedisHealth, Urls,
+    connector::{CONNECT_TIMEOUT, Connections, Connector},
+    credentials::Provider,
     publisher::{Gate, PublisherInner, RedisPublisher},
     reader::{Follower, Reader, Stop},
+    servers::Servers,
     stream::Clock,
+    urls,
 };
 use crate::{
+    BoxError,
     hub::{Broker, Feed, Publisher},
     sealed::Sealed,
 };
@@ -35,7 +37,7 @@ const DEFAULT_KEY: &str = "tower-sse";
 /// See the [module](super) for requirements and guarantees.
 #[must_use = "pass it to `Hub::connect`"]
 pub struct Redis {
-    pub(super) client: Client,
+    pub(super) servers: Servers,
     /// `None`: the default.
     pub(super) key: Option<String>,
     max_len: usize,
@@ -47,22 +49,33 @@ pub struct Redis {
 }
 
 impl Redis {
-    /// Creates a broker for the Redis or Valkey server at `url`.
-    /// [`Hub::connect`](crate::hub::Hub::connect) opens the connection.
+    /// Creates a broker for the Redis or Valkey server at `urls`: one URL, or a list with the URLs
+    /// of a primary and its replicas. [`Hub::connect`](crate::hub::Hub::connect) opens the
+    /// connection.
     ///
     /// - `redis://host:6379/0`: the port and the database can be left out
     /// - `redis://user:password@host/`: the user can be left out
     /// - `rediss://host/`: over TLS (feature `redis-tls`)
     /// - `unix:///run/redis.sock`: over a Unix socket
     ///
+    /// Of a list, the first server that responds as a primary is used. After each break, and when
+    /// the server has become a replica, all are tried again. List all servers that Sentinel or an
+    /// operator may promote:
+    ///
+    /// ```
+    /// # use tower_sse::redis::Redis;
+    /// let redis = Redis::open(["redis://redis-1.internal/", "redis://redis-2.internal/"])?;
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    ///
     /// # Errors
     ///
-    /// Returns an error if the URL is none of these.
-    pub fn open(url: impl AsRef<str>) -> Result<Self, Error> {
-        let client =
-            Client::open(url.as_ref()).map_err(|error| Error::new("parse the Redis URL", error))?;
+    /// Returns an error if a URL is none of these, if there is no URL, or if the URLs name different
+    /// databases.
+    pub fn open(urls: impl Urls) -> Result<Self, Error> {
+        let clients = urls::parse(urls)?;
         Ok(Self {
-            client,
+            servers: Servers { clients, provider: None, timeout: CONNECT_TIMEOUT },
             key: None,
             max_len: 100_000,
             publish_deadline: Duration::from_secs(2),
@@ -71,6 +84,33 @@ impl Redis {
             lease: Duration::from_secs(8),
             health: RedisHealth::new(),
         })
+    }
+
+    /// Sets an async closure that returns the user and the password, for credentials that change at
+    /// run time. By default they are those of the URL.
+    ///
+    /// The closure is called for each attempt to connect, and once more if Redis refuses its
+    /// credentials. For credentials that [expire](Credentials::expire_in), it is also called before
+    /// they do. An error, or no result within 3 seconds, counts as a failed attempt.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::{BoxError, redis::{Credentials, Redis}};
+    /// # async fn fetch_token() -> Result<String, BoxError> { Ok(String::new()) }
+    /// let redis = Redis::open("rediss://redis.internal/")?.credentials(|| async {
+    ///     let token = fetch_token().await?;
+    ///     Ok::<_, BoxError>(Credentials::new("app", token).expire_in(Duration::from_secs(900)))
+    /// });
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    pub fn credentials<F, Fut, E>(mut self, closure: F) -> Self
+    where
+        F: Fn() -> Fut + Send + Sync + 'static,
+        Fut: Future<Output = Result<Credentials, E>> + Send + 'static,
+        E: Into<BoxError>,
+    {
+        self.servers.provider = Some(Provider::new(closure));
+        self
     }
 
     /// Sets the key of the stream. The default is `tower-sse`. All hubs with this key on this
@@ -182,9 +222,9 @@ impl Broker for Redis {
     /// dropped.
     async fn start(self, feed: Feed) -> Result<impl Publisher, Error> {
         let key = self.key_or_default().to_owned();
-        let Self { client, max_len, publish_deadline, pause, health, .. } = self;
+        let Self { servers, max_len, publish_deadline, pause, health, .. } = self;
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::new()));
-        let connector = Arc::new(Connector::new(client, Arc::from(&*key), Arc::clone(&clock)));
+        let connector = Arc::new(Connector::new(servers, Arc::from(&*key), Arc::clone(&clock)));
         let mut reader = Reader::new(feed, Arc::clone(&gate), Arc::clone(&clock), health.clone());
         let connections = match load(&connector, &mut reader).await {
             // The error of a cluster names the server that has the stream.
@@ -194,7 +234,7 @@ impl Broker for Redis {
             result => result,
         };
         match connections {
-            Ok(connections) => Follower { connector, reader, pause }.spawn(connections),
+            Ok(connections) => Follower::new(connector, reader, pause).spawn(connections),
             // Unreachable: `HubBuilder::connect` holds the hub until this future is ready.
             Err(Stop::Closed) => {}
             Err(Stop::Error(error)) => {

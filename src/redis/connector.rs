@@ -1,17 +1,16 @@
 use std::{
+    slice,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use ::redis::{AsyncConnectionConfig, Client, ConnectionAddr, IntoConnectionInfo, RedisError};
 
-#[cfg(not(tower_sse_simulation))]
-use ::redis::aio::MultiplexedConnection;
-
-#[cfg(tower_sse_simulation)]
-use super::simulation::MultiplexedConnection;
 use super::{
     Error,
+    credentials::Renewal,
+    server_info::ServerInfo,
+    servers::{Pair, Servers, connection_name},
     stream::{BLOCK_TIMEOUT, Clock, RedisStream},
 };
 
@@ -22,56 +21,55 @@ const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A factory of connections to the server that has the stream.
 pub(super) struct Connector {
-    configured: Client,
+    servers: Servers,
     /// The server of the same cluster that a redirect named.
     redirected: Mutex<Option<Client>>,
     key: Arc<str>,
     clock: Arc<Clock>,
+    name: String,
 }
 
 /// The two connections of one session.
 pub(super) struct Connections {
     pub(super) reading: RedisStream,
     pub(super) publishing: RedisStream,
+    pub(super) info: ServerInfo,
+    pub(super) renewal: Option<Renewal>,
 }
 
 impl Connector {
-    pub(super) const fn new(client: Client, key: Arc<str>, clock: Arc<Clock>) -> Self {
-        Self { configured: client, redirected: Mutex::new(None), key, clock }
+    pub(super) fn new(servers: Servers, key: Arc<str>, clock: Arc<Clock>) -> Self {
+        let name = connection_name(&key);
+        Self { servers, redirected: Mutex::new(None), key, clock, name }
     }
 
     /// Opens two connections to one server: one for the reader, whose reads block, and one for
     /// publishers.
     pub(super) async fn connect(&self) -> Result<Connections, Error> {
-        let mut reading = self.open().await?;
-        let publishing = self.open().await?;
-        // The address can lead to another server meanwhile, as in a fail-over.
-        if reading.server != publishing.server {
-            let reason = "the address leads to different servers";
-            return Err(Error::new("connect to Redis", reason));
-        }
-        reading.set_clock().await?;
-        Ok(Connections { reading, publishing })
-    }
-
-    async fn open(&self) -> Result<RedisStream, Error> {
-        let client = self.redirected().clone().unwrap_or_else(|| self.configured.clone());
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(BLOCK_TIMEOUT + REPLY_TIMEOUT));
-        match connect(&client, &config).await {
-            Ok(connection) => {
-                let (key, clock) = (Arc::clone(&self.key), Arc::clone(&self.clock));
-                let mut stream = RedisStream { connection, key, clock, server: Arc::from("") };
-                stream.server = stream.identify().await?;
-                Ok(stream)
-            }
+        let configs = [config.clone(), config];
+        let redirected = self.redirected().clone();
+        let clients = redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
+        let pair = self.servers.connect_to(clients, &configs, &self.name).await;
+        let Pair { connections: [reading, publishing], info, renewal } = match pair {
+            Ok(pair) => pair,
             Err(error) => {
                 // The configured server can redirect again.
                 *self.redirected() = None;
-                Err(error)
+                return Err(error);
             }
-        }
+        };
+        let server: Arc<str> = Arc::from(&*info.run_id);
+        let [mut reading, publishing] = [reading, publishing].map(|connection| RedisStream {
+            connection,
+            key: Arc::clone(&self.key),
+            clock: Arc::clone(&self.clock),
+            server: Arc::clone(&server),
+        });
+        reading.set_clock().await?;
+        Ok(Connections { reading, publishing, info, renewal })
     }
 
     /// Uses another server from now on if `error` is a cluster's redirect to the server that has
@@ -81,7 +79,8 @@ impl Connector {
             return false;
         };
         let mut current = self.redirected();
-        let redirected = redirect(current.as_ref().unwrap_or(&self.configured), address);
+        let from = current.as_ref().or(self.servers.clients.first());
+        let redirected = from.and_then(|client| redirect(client, address));
         let is_redirected = redirected.is_some();
         *current = redirected.or_else(|| current.take());
         is_redirected
@@ -90,30 +89,6 @@ impl Connector {
     fn redirected(&self) -> MutexGuard<'_, Option<Client>> {
         self.redirected.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-/// Opens a connection.
-pub(super) async fn connect(
-    client: &Client,
-    config: &AsyncConnectionConfig,
-) -> Result<MultiplexedConnection, Error> {
-    #[cfg(feature = "redis-tls")]
-    check_crypto_provider(client)?;
-    #[cfg(not(tower_sse_simulation))]
-    let connection = client.get_multiplexed_async_connection_with_config(config).await;
-    #[cfg(tower_sse_simulation)]
-    let connection = super::simulation::connect(client, config).await;
-    connection.map_err(|error| Error::new("connect to Redis", error))
-}
-
-/// Returns an error if no crypto provider is installed, because rustls would panic then.
-#[cfg(feature = "redis-tls")]
-fn check_crypto_provider(client: &Client) -> Result<(), Error> {
-    let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
-    if is_tls && rustls::crypto::CryptoProvider::get_default().is_none() {
-        return Err(Error::new("connect to Redis", "no crypto provider is installed for rustls"));
-    }
-    Ok(())
 }
 
 /// Returns a client for another address, with the same settings.

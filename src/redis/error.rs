@@ -1,8 +1,23 @@
 use std::{error, fmt};
 
+use ::redis::RedisError;
+
 use crate::BoxError;
 
 /// An error from the Redis broker: an invalid URL, a failed connection, or a failed command.
+///
+/// [`kind`](Self::kind) tells the causes apart that an operator can remove. The source of
+/// [`PublishError::Refused`](crate::hub::PublishError::Refused) is this error too:
+///
+/// ```
+/// use tower_sse::{hub::PublishError, redis::{Error, ErrorKind}};
+///
+/// fn is_full(error: &PublishError) -> bool {
+///     let PublishError::Refused(reason) = error else { return false };
+///     reason.downcast_ref().map(Error::kind) == Some(ErrorKind::OutOfMemory)
+/// }
+/// # assert!(!is_full(&PublishError::Closed));
+/// ```
 ///
 /// [`source`](error::Error::source) returns the cause, for logs. Do not downcast it: its type may
 /// change in any release.
@@ -10,16 +25,77 @@ use crate::BoxError;
 pub struct Error {
     /// What failed, as an infinitive.
     action: &'static str,
+    kind: ErrorKind,
     source: BoxError,
+}
+
+/// The kind of an [`Error`], by what an operator can do about it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ErrorKind {
+    /// Redis has reached its `maxmemory`, and its policy is not to evict keys.
+    OutOfMemory,
+    /// Redis accepts no writes: it is a replica, has too few replicas, or cannot write to its disk.
+    ReadOnly,
+    /// The user or the password is wrong or has expired, or the user lacks a permission.
+    NotPermitted,
+    /// There is no connection, or it broke, or Redis did not answer in time.
+    Unreachable,
+    /// Redis is loading its data after a start.
+    Loading,
+    /// Any other error, such as an invalid URL, or a key that has another type.
+    Other,
+}
+
+impl ErrorKind {
+    /// Returns the name of the kind in snake case, for metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OutOfMemory => "out_of_memory",
+            Self::ReadOnly => "read_only",
+            Self::NotPermitted => "not_permitted",
+            Self::Unreachable => "unreachable",
+            Self::Loading => "loading",
+            Self::Other => "other",
+        }
+    }
+
+    /// Returns the kind of an error of the Redis client.
+    fn of_client(error: &RedisError) -> Self {
+        match error.code() {
+            Some("OOM") => Self::OutOfMemory,
+            Some("READONLY" | "NOREPLICAS" | "MISCONF") => Self::ReadOnly,
+            Some("NOPERM" | "NOAUTH" | "WRONGPASS") => Self::NotPermitted,
+            Some("LOADING" | "MASTERDOWN") => Self::Loading,
+            Some(_) => Self::Other,
+            None if error.kind() == ::redis::ErrorKind::AuthenticationFailed => Self::NotPermitted,
+            None if error.is_io_error() || error.is_connection_dropped() => Self::Unreachable,
+            None => Self::Other,
+        }
+    }
 }
 
 impl Error {
     pub(super) fn new(action: &'static str, source: impl Into<BoxError>) -> Self {
-        Self { action, source: source.into() }
+        let source = source.into();
+        let kind = source.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
+        Self { action, kind, source }
+    }
+
+    /// Creates an error of this kind, whose source is a text of this crate.
+    pub(super) fn with_kind(action: &'static str, kind: ErrorKind, source: String) -> Self {
+        Self { action, kind, source: source.into() }
+    }
+
+    /// Returns the kind of the error.
+    #[must_use]
+    pub const fn kind(&self) -> ErrorKind {
+        self.kind
     }
 
     /// Returns the source, if it is an error of the Redis client and not of this crate.
-    pub(super) fn client_error(&self) -> Option<&::redis::RedisError> {
+    pub(super) fn client_error(&self) -> Option<&RedisError> {
         self.source.downcast_ref()
     }
 
@@ -29,7 +105,7 @@ impl Error {
     }
 
     pub(super) fn is_timeout(&self) -> bool {
-        self.client_error().is_some_and(::redis::RedisError::is_timeout)
+        self.client_error().is_some_and(RedisError::is_timeout)
     }
 }
 

@@ -9,6 +9,8 @@ use std::{
     },
 };
 
+use super::{Error, ErrorKind};
+
 /// The state of a hub's connection to Redis, from [`Redis::health`](super::Redis::health).
 ///
 /// Clones share the same state. Use it in a readiness probe:
@@ -34,10 +36,9 @@ pub struct RedisHealth {
 #[derive(Default)]
 struct State {
     is_following: AtomicBool,
-    last_error: Mutex<Option<String>>,
+    last_error: Mutex<Option<(ErrorKind, String)>>,
     losses: AtomicU64,
     foreign_entries: AtomicU64,
-    #[cfg(feature = "runs")]
     evicts: AtomicBool,
 }
 
@@ -57,6 +58,11 @@ impl RedisHealth {
     /// there was no error.
     #[must_use]
     pub fn last_error(&self) -> Option<String> {
+        self.last_failure().map(|(_, text)| text)
+    }
+
+    /// Returns the kind and the text of the newest error.
+    pub(super) fn last_failure(&self) -> Option<(ErrorKind, String)> {
         self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
@@ -76,16 +82,17 @@ impl RedisHealth {
         self.state.foreign_entries.load(Relaxed)
     }
 
-    /// Returns whether the server of connected runs deletes keys when its memory is full, because
-    /// its `maxmemory-policy` is not `noeviction`. A run whose keys are deleted is interrupted.
-    #[cfg(feature = "runs")]
+    /// Returns whether the server can delete the keys of the hub or the runs when its memory is
+    /// full, because of its `maxmemory-policy`. A hub then loses all events of its stream, and a run
+    /// is interrupted. It is also logged, at WARN.
+    ///
+    /// The policies `volatile-…` delete keys of runs, but not the stream of a hub.
     #[must_use]
-    pub fn evicts_runs(&self) -> bool {
+    pub fn evicts(&self) -> bool {
         self.state.evicts.load(Relaxed)
     }
 
     /// Returns whether the server evicts keys from now on, and did not before.
-    #[cfg(feature = "runs")]
     pub(super) fn set_evicting(&self, evicts: bool) -> bool {
         !self.state.evicts.swap(evicts, Relaxed) && evicts
     }
@@ -94,9 +101,9 @@ impl RedisHealth {
         self.state.is_following.store(is_following, Release);
     }
 
-    pub(super) fn set_error(&self, error: &super::Error) {
-        let text = display_with_sources(error);
-        *self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(text);
+    pub(super) fn set_error(&self, error: &Error) {
+        let failure = (error.kind(), display_with_sources(error));
+        *self.state.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(failure);
     }
 
     pub(super) fn count_loss(&self) {

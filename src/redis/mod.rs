@@ -103,17 +103,20 @@
 //! # Permissions
 //!
 //! A Redis user with an access control list needs access to the key and the commands `XADD`,
-//! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `INFO`.
+//! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `INFO`, as
+//! [operating](operating#availability) shows. With `CLIENT SETNAME`, the server lists the connections
+//! by key, host and process. Users and passwords can [change](Redis::credentials) at run time.
 //!
 //! # Clusters and replicas
 //!
 //! A stream is one key, so one node of a cluster has it; the URL can name any node. With replicas,
-//! the URL must lead to the primary, even after a fail-over: use a name or a proxy that follows it.
-//! There is no Sentinel client.
+//! the URL must lead to the primary, even after a fail-over: use a name or a proxy that follows it,
+//! or [list](Redis::open) the URLs of all servers. There is no Sentinel client.
 
 mod backoff;
 mod builder;
 mod connector;
+mod credentials;
 mod error;
 mod health;
 #[cfg(feature = "runs")]
@@ -123,13 +126,22 @@ mod publisher;
 mod reader;
 #[cfg(feature = "runs")]
 mod runs;
+mod server_info;
+mod servers;
 #[cfg(tower_sse_simulation)]
 mod simulation;
 mod stream;
+mod urls;
 
 #[cfg(tower_sse_simulation)]
 pub use self::simulation::{Dialing, Transport, set_dialer};
-pub use self::{builder::Redis, error::Error, health::RedisHealth};
+pub use self::{
+    builder::Redis,
+    credentials::Credentials,
+    error::{Error, ErrorKind},
+    health::RedisHealth,
+    urls::Urls,
+};
 
 /// The private functions that the fuzz targets call.
 #[cfg(fuzzing)]

@@ -21,7 +21,7 @@
 //! # }
 //! ```
 //!
-//! The example `chat_cluster` runs two processes behind nginx.
+//! The examples `chat_cluster` and `runs_cluster` run two processes behind nginx.
 //!
 //! # Order and ids
 //!
@@ -42,8 +42,8 @@
 //! # Publish errors
 //!
 //! - [`Refused`](PublishError::Refused): the event is certainly not published, because Redis was
-//!   unreachable, loading, out of memory or read-only. Publish again later, or report the failure
-//!   to the author.
+//!   unreachable, loading, out of memory or read-only, as its [kind](ErrorKind) says. Publish again
+//!   later, or report the failure to the author.
 //! - [`Unknown`](PublishError::Unknown): the event was sent, but not acknowledged. It may have been
 //!   published, may be published later, or may be lost. Publish again only if a duplicate is
 //!   harmless, or if clients recognise it by a key in the data.
@@ -73,6 +73,20 @@
 //!
 //! Set `maxmemory-policy noeviction`: another policy can evict the whole stream.
 //!
+//! # Only the newest value
+//!
+//! A process keeps the values of topics with [`Retention::latest`] in its memory, at any age. One that
+//! starts later loads them from the stream:
+//!
+//! - It loads values up to the age of [`retain_for`](HubBuilder::retain_for), which
+//!   [`retain_latest`](HubBuilder::retain_latest) sets to any age.
+//! - [`max_len`](Redis::max_len) counts the entries of all topics, so busy topics can trim the only
+//!   entry of a quiet one. The new process then has no value of the quiet topic until the next one is
+//!   published, and a first visit receives none. A client that reconnects with an id from before the
+//!   oldest entry receives a gap for each topic.
+//! - Publish each value again before `max_len` newer entries have followed, for example every minute.
+//!   A `max_len` of the total rate × two minutes then loses none.
+//!
 //! # Losses
 //!
 //! Processes detect that Redis has lost events, and their clients receive gaps, as the
@@ -92,12 +106,13 @@
 //! # Availability
 //!
 //! - The host of the URL is resolved for each connection, so it should always lead to the primary:
-//!   use a virtual address, a proxy, or DNS that Sentinel updates. There is no Sentinel client.
+//!   use a virtual address, a proxy, or DNS that Sentinel updates. Or [list](Redis::open) the URLs of
+//!   all servers that can become the primary. There is no Sentinel client.
 //! - In a cluster the stream is one key in one slot. The URL can name any node.
 //! - Each process has two connections, which need these permissions for the key `tower-sse`:
 //!
 //! ```text
-//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info
+//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info +client|setname +client|setinfo
 //! ```
 //!
 //! - A user with `+xadd` for the key can add markers of losses, after which all clients load their
@@ -116,13 +131,13 @@
 //!   database also needs `+select`.
 //!
 //! ```text
-//! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe +ping
+//! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|setname +client|setinfo +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe +ping
 //! ```
 //!
 //! - Everything with these permissions can read, end and forge the answers of all users: do not
 //!   share the key with programs that you do not trust.
 //! - With a `maxmemory-policy` other than `noeviction`, Redis can delete the keys of a running
-//!   answer. [`RedisHealth::evicts_runs`] returns whether it can.
+//!   answer. [`RedisHealth::evicts`] returns whether it can.
 //! - If Redis restarts or loses its data, no answer starts for the time of a lease, in which the
 //!   running ones are restored.
 //! - While Redis is out of memory, running answers continue for clients of the same process, and no
@@ -198,6 +213,6 @@
 
 // Names for the links above.
 #[allow(unused_imports)]
-use super::{Redis, RedisHealth};
+use super::{ErrorKind, Redis, RedisHealth};
 #[allow(unused_imports)]
-use crate::hub::{Hub, HubBuilder, PublishError};
+use crate::hub::{Hub, HubBuilder, PublishError, Retention};

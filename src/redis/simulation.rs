@@ -75,7 +75,7 @@ pub(super) async fn connect(
     };
     let timed_out = |_| io::Error::from(io::ErrorKind::TimedOut);
     let (connection, driver) = timeout(CONNECT_TIMEOUT, connecting).await.map_err(timed_out)??;
-    let driver = Arc::new(Driver(tokio::spawn(driver).abort_handle()));
+    let driver = Arc::new(Driver(crate::simulation::spawn(driver).abort_handle()));
     Ok(MultiplexedConnection { connection, _driver: driver })
 }
 

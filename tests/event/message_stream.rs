@@ -209,6 +209,71 @@ async fn a_body_without_messages_that_is_always_ready_lets_other_tasks_run() {
     }
 }
 
+#[test]
+fn stream_starts_after_a_known_id() {
+    let body = "data: one\n\nid: 8\ndata: two\n\nid\ndata: three\n\n".to_owned();
+    let mut stream = MessageStream::new(body).after(String::from("7"));
+    assert_eq!(stream.last_event_id(), "7");
+    for (data, id) in [("one", "7"), ("two", "8"), ("three", "")] {
+        let Poll::Ready(Some(Ok(message))) = poll(&mut stream) else { panic!("{data}") };
+        assert_eq!((&*message.data, &*message.last_event_id), (data, id));
+        assert_eq!(stream.last_event_id(), id);
+    }
+    let empty = MessageStream::new("data: one\n\n".to_owned()).after("");
+    let messages: Vec<_> = empty.try_collect().now_or_never().unwrap().unwrap();
+    assert_eq!(messages, [Message::new("one")], "without an id field");
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[tokio::test(start_paused = true)]
+async fn silence_above_its_limit_is_an_error_and_any_byte_ends_it() {
+    let (feed, body) = Feed::new();
+    let mut stream = MessageStream::new(body).max_silence(10 * SECOND);
+    for bytes in [":\n\n", "da", "ta: one\n", ": a comment\n", "retry: 1\n", "\n"] {
+        let nearly = tokio::time::timeout(9 * SECOND, stream.next()).await;
+        assert!(nearly.is_err(), "{bytes:?}: {nearly:?}");
+        feed.data(bytes);
+    }
+    assert_eq!(stream.next().await.unwrap().unwrap().data, "one");
+    // The program is busy, which is no silence of the body.
+    tokio::time::sleep(20 * SECOND).await;
+    let since = tokio::time::Instant::now();
+    let error = stream.next().await.unwrap().unwrap_err();
+    assert_eq!(since.elapsed(), 10 * SECOND);
+    assert_eq!(error.to_string(), "event stream sent nothing for 10s");
+    assert_eq!(error.downcast::<io::Error>().unwrap().kind(), io::ErrorKind::TimedOut);
+    assert!(feed.is_dropped());
+    assert_ended(&mut stream);
+}
+
+#[tokio::test(start_paused = true)]
+async fn frames_without_bytes_do_not_end_a_silence() {
+    let (feed, body) = Feed::new();
+    let mut stream = MessageStream::new(body).max_silence(10 * SECOND);
+    assert!(tokio::time::timeout(6 * SECOND, stream.next()).await.is_err());
+    feed.data("");
+    assert!(tokio::time::timeout(6 * SECOND, stream.next()).await.unwrap().unwrap().is_err());
+}
+
+#[tokio::test(start_paused = true)]
+async fn silence_of_any_limit_does_not_panic() {
+    let (_feed, body) = Feed::new();
+    let mut endless = MessageStream::new(body).max_silence(Duration::MAX);
+    assert!(tokio::time::timeout(1000 * SECOND, endless.next()).await.is_err());
+    let (_feed, body) = Feed::new();
+    assert!(MessageStream::new(body).max_silence(Duration::ZERO).next().await.unwrap().is_err());
+}
+
+#[test]
+fn silence_has_no_limit_outside_of_a_runtime() {
+    let (feed, body) = Feed::new();
+    let mut stream = MessageStream::new(body).max_silence(Duration::ZERO);
+    assert!(poll(&mut stream).is_pending());
+    feed.data("data: one\n\n");
+    assert_eq!(next(&mut stream), "one");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_wait_that_is_given_up_loses_no_message() {
     let (feed, mut stream) = fed();

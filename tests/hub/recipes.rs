@@ -8,12 +8,14 @@ use std::{
 
 use tokio::{task::yield_now, time::advance};
 use tower_sse::{
-    EventId, LastEventId,
-    hub::{GapPolicy, Hub, Subscription},
+    Event, EventId, LastEventId,
+    hub::{Hub, HubBuilder, Retention, Subscription},
+    testing::MemoryBroker,
 };
 
 use crate::{
     client::{Client, publish, read, sequence},
+    fed,
     ids::foreign,
 };
 
@@ -21,15 +23,11 @@ const WINDOW: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(3600);
 
 fn values() -> Hub {
-    Hub::builder().retain_events(1).retain_for(24 * HOUR).build()
+    Hub::builder().retain_latest().build()
 }
 
 fn prices(hub: &Hub, symbols: &[&str], last: Option<LastEventId>) -> Subscription {
-    hub.subscribe(symbols)
-        .recent(symbols.len())
-        .gap_policy(GapPolicy::Ignore)
-        .flush_window(WINDOW)
-        .resume(last)
+    hub.subscribe(symbols).flush_window(WINDOW).resume(last)
 }
 
 /// Publishes rounds of values, and returns the last round as a client receives it.
@@ -61,7 +59,7 @@ async fn slow_client_receives_only_the_newest_value_of_each_topic() {
     let last = slow.last_event_id();
     drop(slow);
     let newest = publish_rounds(&hub, &symbols, 10);
-    for last in [last, Some(foreign()), Some(LastEventId::try_from("?").unwrap())] {
+    for last in [last, Some(foreign())] {
         yield_now().await;
         assert_eq!(Client::new(prices(&hub, &symbols, last.clone())).read(), newest, "{last:?}");
     }
@@ -87,15 +85,109 @@ async fn flush_window_sends_only_the_newest_value_of_each_topic() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn newest_value_is_kept_for_the_time_that_was_set() {
-    let hub = values();
-    let newest = publish_rounds(&hub, &["a"], 2);
-    let visit = || Client::new(prices(&hub, &["a"], None)).read();
-    advance(23 * HOUR).await;
-    publish(&hub, "b", "evicts old events");
-    assert_eq!(visit(), newest);
-    advance(2 * HOUR).await;
-    assert!(visit().is_empty());
+async fn newest_value_is_kept_at_any_age_unless_one_is_set() {
+    let builder = || Hub::builder().retain_latest();
+    for (builder, is_kept) in [(builder(), true), (builder().retain_for(24 * HOUR), false)] {
+        let hub = builder.build();
+        let newest = publish_rounds(&hub, &["a"], 2);
+        let visit = || Client::new(prices(&hub, &["a"], None)).read();
+        advance(23 * HOUR).await;
+        publish(&hub, "b", "evicts old events");
+        assert_eq!(visit(), newest);
+        advance(2 * HOUR).await;
+        assert_eq!(visit(), if is_kept { newest } else { Vec::new() });
+    }
+}
+
+/// Prices in topics that begin with `p`, and news in the others.
+fn mixed(builder: HubBuilder) -> HubBuilder {
+    builder.retain_events(2).retention_of(|topic| topic.starts_with('p').then(Retention::latest))
+}
+
+#[test]
+fn latest_values_and_recent_events_share_a_stream() {
+    let hub = mixed(Hub::builder()).build();
+    for topic in ["p", "news", "news", "p", "pq", "news", "news"] {
+        publish(&hub, topic, topic);
+    }
+    let topics = ["news", "p", "pq"];
+    let latest = ["p@4", "pq@5"];
+    let first_visit = |recent| {
+        let greeting = Event::new().event("connected").data("hello");
+        Client::new(hub.subscribe(topics).recent(recent).greeting(greeting).resume(None)).read()
+    };
+    assert_eq!(first_visit(0), [&["hello@3"][..], &latest].concat());
+    assert_eq!(first_visit(1), [&["hello@3"][..], &latest, &["news@7"]].concat());
+    assert_eq!(first_visit(9), [&["hello@3"][..], &latest, &["news@6", "news@7"]].concat());
+    let last = crate::client::id(&hub, 1);
+    assert_eq!(
+        read(&hub, &topics, last),
+        [&["gap news@3"][..], &latest, &["news@6", "news@7"]].concat(),
+        "only news are missed"
+    );
+    let rest = [&latest[..], &["news@6", "news@7"]].concat();
+    assert_eq!(read(&hub, &topics, foreign()), [&["gap news@3"][..], &rest].concat());
+    let malformed = LastEventId::try_from("?").unwrap();
+    let gaps = ["gap news@0", "gap p@0", "gap pq@3"];
+    assert_eq!(read(&hub, &topics, malformed), [&gaps[..], &latest].concat());
+}
+
+#[test]
+fn latest_value_that_is_gone_is_a_gap() {
+    let hub = Hub::builder().retain_latest().max_memory(100_000).build();
+    publish(&hub, "a", "a");
+    let last = crate::client::id(&hub, 1);
+    let mut asleep = Client::new(hub.subscribe(["a"]).resume(last.clone()));
+    assert!(asleep.poll().is_pending());
+    publish(&hub, "a", "b");
+    for number in 0..200 {
+        publish(&hub, &format!("other {number}"), &"x".repeat(1000));
+    }
+    assert_eq!(asleep.read(), ["gap a@2"]);
+    assert_eq!(read(&hub, &["a"], last.clone()), ["gap a@2"]);
+    assert_eq!(read(&hub, &["a"], foreign()), ["gap a@2"]);
+    let again = publish(&hub, "a", "c");
+    assert_eq!(asleep.read(), [format!("c@{again}")]);
+    assert_eq!(read(&hub, &["a"], last), [format!("c@{again}")], "it replaces what is gone");
+}
+
+/// Gaps of a loss come first, because the hub cannot know which topics it affects.
+#[test]
+fn latest_values_of_many_processes_survive_a_loss() {
+    let broker = MemoryBroker::new();
+    let one = fed::connect_with(mixed(Hub::builder()), &broker);
+    fed::publish(&one, "p", "lost");
+    fed::publish(&one, "pq", "lost");
+    let seen = crate::client::id(&one, 1);
+    broker.lose_history();
+    fed::publish(&one, "p", "new");
+    let late = fed::connect_with(mixed(Hub::builder()), &broker);
+    assert_eq!(Client::new(late.subscribe(["p", "pq"]).resume(None)).read(), ["new@4"]);
+    assert_eq!(
+        read(&late, &["p", "pq"], seen.clone()),
+        ["gap p@2", "gap pq@3", "new@4"],
+        "the value of pq is lost"
+    );
+    let kept = ["lost@2", "gap p@2", "gap pq@3", "new@4"];
+    assert_eq!(read(&one, &["p", "pq"], seen), kept, "this process has it");
+}
+
+/// `retain_for` is also the age up to which a process loads values.
+#[tokio::test(start_paused = true)]
+async fn process_that_starts_later_loads_latest_values_as_old_as_events_are_retained() {
+    let broker = MemoryBroker::new();
+    let one = fed::connect_with(Hub::builder().retain_latest(), &broker);
+    fed::publish(&one, "p", "old");
+    advance(25 * HOUR).await;
+    for (builder, is_loaded) in [
+        (Hub::builder().retain_latest(), true),
+        (mixed(Hub::builder()).retain_for(26 * HOUR), true),
+        (mixed(Hub::builder()), false),
+    ] {
+        let late = fed::connect_with(builder, &broker);
+        let read = Client::new(late.subscribe_to("p").resume(None)).read();
+        assert_eq!(read, if is_loaded { vec!["old@1"] } else { Vec::new() });
+    }
 }
 
 #[test]

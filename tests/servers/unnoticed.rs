@@ -108,7 +108,7 @@ async fn a_fin_is_not_noticed_while_idle_but_by_the_second_write() {
     }
 }
 
-/// hyper 1.10.0 polled the connection of a client forever once its server had half-closed it.
+/// The HTTP/1 client of hyper 1.10.0 was polled forever once its server had half-closed it.
 #[tokio::test]
 async fn an_idle_stream_whose_client_half_closes_is_not_polled_again_and_again() {
     for case in Case::ALL {

@@ -1,5 +1,5 @@
-//! The configuration of nginx on the page `operating::proxies`, and the one of the example
-//! `chat_cluster`, which has the same answer for clients that find no server.
+//! The configuration of nginx on the page `operating::proxies`, and the one of the examples with
+//! several processes, which has the same answer for clients that find no server.
 
 use http_body_util::BodyExt;
 
@@ -61,7 +61,7 @@ async fn an_event_source_survives_a_time_without_servers() {
 #[test]
 fn the_example_answers_in_the_same_way() {
     let (example, documented) =
-        (include_str!("../../../examples/chat_cluster/nginx.conf"), documented());
+        (include_str!("../../../examples/cluster/nginx.conf"), documented());
     let (_, answer) = documented.split_once("error_page").expect("an answer");
     for line in format!("error_page{answer}").lines().map(str::trim).filter(|line| *line != "}") {
         assert!(example.lines().any(|of_example| of_example.trim() == line), "{line}");

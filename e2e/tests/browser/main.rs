@@ -21,6 +21,7 @@ mod screenshots;
 mod service;
 mod shutdown;
 mod steps;
+mod ticker;
 mod tools;
 
 #[path = "../../../examples/dashboard/main.rs"]

@@ -11,7 +11,10 @@ use tokio::{
     task::JoinHandle,
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::runs::{Outcome, RunEnd, Runs};
+use tower_sse::{
+    hub::Hub,
+    runs::{Outcome, RunEnd, Runs},
+};
 
 use crate::{
     chromium::Chromium,
@@ -49,7 +52,7 @@ impl Server {
         let model = Model { pace: Duration::ZERO, quota: Arc::clone(&quota) };
         let (ended, ends) = mpsc::unbounded_channel();
         let on_end = move |end: &RunEnd| _ = ended.send(end.clone());
-        let demo = Demo::new(model, Runs::builder().on_end(on_end).build());
+        let demo = Demo::new(model, Runs::builder().on_end(on_end).build(), Hub::new());
         let runs = demo.runs.clone();
         let shutdown = CancellationToken::new();
         let serving = example::serve(listener, demo, shutdown.clone());

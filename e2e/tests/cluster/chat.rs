@@ -8,6 +8,9 @@ use serde_json::json;
 
 use crate::{chromium::Chromium, script::Script, support::client, tools::Tools, until};
 
+/// What a process prints for each page that connects.
+const PAGE: &str = "a page has connected";
+
 /// Posts these texts to a process, one after another.
 async fn post(address: SocketAddr, texts: impl IntoIterator<Item = u64>) {
     for text in texts {
@@ -30,13 +33,13 @@ async fn until_shown(browser: &Chromium, count: u64) {
 #[tokio::test]
 async fn page_whose_process_is_killed_moves_to_the_other_and_has_every_message_once() {
     let Some(tools) = Tools::find() else { return };
-    let Some(mut script) = Script::start().await else { return };
+    let Some(mut script) = Script::start("chat_cluster").await else { return };
     let browser = Chromium::start(&tools).await;
     let address = script.address();
     browser.open(&format!("http://{address}/?room=kitchen&name=ann")).await;
     browser.until("chat.opened").await;
-    until("a page", async || script.pages_of("one") + script.pages_of("two") == 1).await;
-    let names = if script.pages_of("one") == 1 { ["one", "two"] } else { ["two", "one"] };
+    until("a page", async || script.count("one", PAGE) + script.count("two", PAGE) == 1).await;
+    let names = if script.count("one", PAGE) == 1 { ["one", "two"] } else { ["two", "one"] };
     let [first, other] = names;
 
     post(script.address_of(other), 1..=10).await;
@@ -44,14 +47,14 @@ async fn page_whose_process_is_killed_moves_to_the_other_and_has_every_message_o
     script.kill(first);
     // The page is away for a second, and misses these at first.
     post(script.address_of(other), 11..=30).await;
-    until("the move", async || script.pages_of(other) == 1).await;
+    until("the move", async || script.count(other, PAGE) == 1).await;
     until_shown(&browser, 30).await;
 
     // The script starts the process again, which has loaded the history when it listens.
     until("the restart", async || script.starts_of(first) == 2).await;
     script.kill(other);
     post(script.address_of(first), 31..=60).await;
-    until("the move back", async || script.pages_of(first) == 2).await;
+    until("the move back", async || script.count(first, PAGE) == 2).await;
     until_shown(&browser, 60).await;
     browser.until("chat.opened === 3 && chat.gaps === 0").await;
 

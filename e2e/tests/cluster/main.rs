@@ -1,10 +1,11 @@
-//! The examples with a Redis: the chat on several processes behind nginx, with a page in Chromium,
-//! and the metrics of a connected hub.
+//! The examples with a Redis: the chat and the runs on several processes behind nginx, with a page
+//! in Chromium, and the metrics of a connected hub.
 #![cfg(unix)]
 
 mod chat;
 mod metrics;
 mod redis;
+mod runs;
 mod script;
 
 // The browsers of `../browser`.

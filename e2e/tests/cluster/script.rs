@@ -10,24 +10,25 @@ use std::{
 
 use crate::{tools::find, until};
 
-/// The example `chat_cluster`, started by its script. Dropping it stops everything that the script
+/// An example on two processes, started by its script. Dropping it stops everything that the script
 /// has started.
 pub(crate) struct Script {
     process: Child,
-    /// What the script and the processes of the chat have printed.
+    /// What the script and the processes have printed.
     lines: Arc<Mutex<Vec<String>>>,
 }
 
 impl Script {
     /// Starts the script, and waits until nginx listens. Returns `None` where a program that it
     /// needs is missing.
-    pub(crate) async fn start() -> Option<Self> {
+    pub(crate) async fn start(example: &str) -> Option<Self> {
         for program in ["redis-server", "redis-cli", "nginx", "bash"] {
             find(&[program])?;
         }
-        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/chat_cluster/run.sh");
+        let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/cluster/run.sh");
         let mut process = Command::new(script)
-            .arg(example())
+            .arg(example)
+            .arg(path_of(example))
             .env("PORT", "0")
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
@@ -67,9 +68,9 @@ impl Script {
         self.printed(&format!("{name}: listening on http://")).len()
     }
 
-    /// Returns how many times a page has connected to a process.
-    pub(crate) fn pages_of(&self, name: &str) -> usize {
-        self.printed(&format!("{name}: a page has connected")).len()
+    /// Returns how many times a process has printed a line.
+    pub(crate) fn count(&self, name: &str, line: &str) -> usize {
+        self.printed(&format!("{name}: {line}")).len()
     }
 
     /// Kills a process as a crash does.
@@ -110,9 +111,9 @@ fn signal(signal: &str, id: &str) {
 
 /// Returns the path of the example. `cargo test` builds the examples with the tests of their own
 /// package, but not if only this package or only this test is selected.
-fn example() -> PathBuf {
+fn path_of(example: &str) -> PathBuf {
     let test = env::current_exe().unwrap();
-    let example = test.ancestors().nth(2).unwrap().join("examples/chat_cluster");
+    let example = test.ancestors().nth(2).unwrap().join("examples").join(example);
     assert!(example.exists(), "first run: cargo build --examples --all-features");
     example
 }

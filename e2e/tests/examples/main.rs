@@ -14,4 +14,5 @@ mod notifications;
 mod ports;
 mod proxy;
 mod quickstart;
+mod ticker;
 mod tonic_web;

@@ -8,7 +8,7 @@ use std::{
     process::{Child, ChildStdout, Command, Stdio},
 };
 
-const EXAMPLES: [&str; 12] = [
+const EXAMPLES: [&str; 14] = [
     "chat",
     "dashboard",
     "existing_axum",
@@ -16,10 +16,12 @@ const EXAMPLES: [&str; 12] = [
     "graceful_hyper",
     "graceful_tonic",
     "hyper_raw",
+    "job",
     "llm_tokens",
     "metrics",
     "notifications",
     "proxy",
+    "ticker",
     "tonic_web",
 ];
 

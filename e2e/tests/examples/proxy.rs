@@ -16,6 +16,7 @@ use crate::support::{EventReader, client, connect_h2, serve_axum, soon};
 #[allow(dead_code)]
 mod example;
 mod packets;
+mod reconnects;
 
 /// An upstream that the test writes by hand, packet by packet.
 struct Upstream(TcpListener);

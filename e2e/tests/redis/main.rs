@@ -5,13 +5,16 @@
 mod access;
 mod acknowledgements;
 mod acl;
+mod addresses;
 mod ahead;
 mod client;
 mod closes;
 mod cluster;
+mod credentials;
 mod ended;
 mod failover;
 mod keys;
+mod latest;
 mod load;
 mod outcomes;
 mod process;

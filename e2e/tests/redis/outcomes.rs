@@ -4,25 +4,41 @@ use std::time::Duration;
 
 use nix::sys::signal::Signal;
 use tokio::time::Instant;
-use tower_sse::hub::{Hub, PublishError};
+use tower_sse::{
+    hub::{Hub, PublishError},
+    redis::{Error, ErrorKind, Redis},
+};
 
-use crate::{PATIENCE, client::Client, server::Server, until};
+use crate::{PATIENCE, client::Client, proxy::Proxy, server::Server, support::free_port, until};
 
 #[tokio::test]
 async fn server_that_refuses_writes_refuses_the_event() {
     let Some(server) = Server::start().await else { return };
     let hub = Hub::connect(server.broker()).await.unwrap();
     let mut client = Client::connect(&hub, &["a"]);
-    for (before, reason, after) in [
-        ("CONFIG SET maxmemory 1", "OOM", "CONFIG SET maxmemory 0"),
-        ("CONFIG SET min-replicas-to-write 1", "NOREPLICAS", "CONFIG SET min-replicas-to-write 0"),
-        ("REPLICAOF 127.0.0.1 1", "READONLY", "REPLICAOF NO ONE"),
+    for (before, reason, kind, after) in [
+        ("CONFIG SET maxmemory 1", "OOM", ErrorKind::OutOfMemory, "CONFIG SET maxmemory 0"),
+        (
+            "CONFIG SET min-replicas-to-write 1",
+            "NOREPLICAS",
+            ErrorKind::ReadOnly,
+            "CONFIG SET min-replicas-to-write 0",
+        ),
+        // Redis can end the reader's wait before it refuses the event.
+        ("REPLICAOF 127.0.0.1 1", "READONLY|A REPLICA", ErrorKind::ReadOnly, "REPLICAOF NO ONE"),
+        (
+            "ACL SETUSER default -xadd",
+            "NOPERM",
+            ErrorKind::NotPermitted,
+            "ACL SETUSER default +@all",
+        ),
     ] {
         let _: String = server.command(before).await;
         let error = hub.publish("a", reason).await.unwrap_err();
+        assert_eq!(kind_of(&error), kind);
         let PublishError::Refused(refused) = error else { panic!("{reason}: {error:?}") };
-        let text = format!("{:?}", std::error::Error::source(&*refused));
-        assert!(text.to_uppercase().contains(reason), "{reason}: {text}");
+        let text = format!("{:?}", std::error::Error::source(&*refused)).to_uppercase();
+        assert!(reason.split('|').any(|reason| text.contains(reason)), "{reason}: {text}");
         let _: String = server.command(after).await;
         let deadline = Instant::now() + PATIENCE;
         while let Err(error) = hub.publish("a", format!("after {reason}")).await {
@@ -30,6 +46,69 @@ async fn server_that_refuses_writes_refuses_the_event() {
             assert!(Instant::now() < deadline);
         }
         assert_eq!(client.data(1).await, [format!("after {reason}")]);
+    }
+}
+
+/// Returns the kind of a refusal, as the documentation shows.
+#[track_caller]
+fn kind_of(error: &PublishError) -> ErrorKind {
+    let PublishError::Refused(reason) = error else { panic!("{error:?}") };
+    reason.downcast_ref::<Error>().expect("an error of Redis").kind()
+}
+
+#[tokio::test]
+async fn kind_of_a_refusal_without_a_connection_is_that_of_the_last_failure() {
+    let Some(server) = Server::start().await else { return };
+    let _: String = server.command("ACL SETUSER app on >secret ~* &* +@all").await;
+    let proxy = Proxy::start(server.port()).await;
+    let url = proxy.url().replace("//", "//app:secret@");
+    let broker = Redis::open(url).unwrap().publish_deadline(Duration::from_millis(300));
+    let health = broker.health();
+    let hub = Hub::connect(broker).await.unwrap();
+
+    proxy.switch_to(free_port());
+    until(|| !health.is_following()).await;
+    let error = hub.publish("a", "x").await.unwrap_err();
+    assert_eq!(kind_of(&error), ErrorKind::Unreachable);
+
+    let _: usize = server.command("ACL DELUSER app").await;
+    proxy.switch_to(server.port());
+    until(|| health.last_error().unwrap().contains("Password authentication failed")).await;
+    let error = hub.publish("a", "x").await.unwrap_err();
+    assert_eq!(kind_of(&error), ErrorKind::NotPermitted);
+}
+
+/// The server takes a while to load each key.
+#[tokio::test]
+async fn server_that_loads_its_data_is_an_error_of_its_own() {
+    let options = ["--appendonly", "yes", "--enable-debug-command", "yes"];
+    let Some(mut server) = Server::start_with(&options).await else { return };
+    let filled: String = server.command("DEBUG POPULATE 2000 key 10").await;
+    assert_eq!(filled, "OK");
+    let _: String = server.command("BGREWRITEAOF").await;
+    let deadline = Instant::now() + PATIENCE;
+    while server.command::<String>("INFO persistence").await.contains("rewrite_in_progress:1") {
+        assert!(Instant::now() < deadline);
+    }
+    server.kill();
+    // In microseconds.
+    server.add_options(&[
+        "--key-load-delay",
+        "5000",
+        "--loading-process-events-interval-bytes",
+        "1024",
+    ]);
+    server.spawn();
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let error = match Hub::connect(server.broker()).await {
+            Err(error) if error.kind() == ErrorKind::Unreachable => error,
+            result => {
+                assert_eq!(result.unwrap_err().kind(), ErrorKind::Loading);
+                break;
+            }
+        };
+        assert!(Instant::now() < deadline, "{error:?}");
     }
 }
 

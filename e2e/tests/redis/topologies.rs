@@ -3,6 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
+use tower_sse::redis::Redis;
 
 use crate::{
     PATIENCE,
@@ -35,19 +36,34 @@ async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {
 
 #[tokio::test]
 async fn server_that_dies_is_replaced_by_sentinel_without_a_silent_loss() {
-    let Some(verdict) = sentinel(true).await else { return };
+    let Some(verdict) = sentinel(true, Found::ByName).await else { return };
+    verdict.assert_faultless();
+}
+
+#[tokio::test]
+async fn successor_of_a_server_that_dies_is_found_in_the_list_of_urls() {
+    let Some(verdict) = sentinel(true, Found::InList).await else { return };
     verdict.assert_faultless();
 }
 
 /// The server runs on, and takes events until the name is of the other one.
 #[tokio::test]
 async fn server_that_sentinel_demotes_loses_nothing_in_silence() {
-    let Some(verdict) = sentinel(false).await else { return };
+    let Some(verdict) = sentinel(false, Found::ByName).await else { return };
     verdict.assert_faultless();
 }
 
-/// Loads two processes that know a name only, while the server behind it dies or is replaced.
-async fn sentinel(dies: bool) -> Option<Verdict> {
+/// How processes find the server that Sentinel has promoted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Found {
+    /// They know one name, which leads to it.
+    ByName,
+    /// They know the URLs of all servers.
+    InList,
+}
+
+/// Loads two processes while the server that they use dies or is replaced.
+async fn sentinel(dies: bool, found: Found) -> Option<Verdict> {
     let mut server = Server::start().await?;
     let replica = Server::start().await?;
     let _: String = server.command("CONFIG SET repl-diskless-sync-delay 0").await;
@@ -61,7 +77,14 @@ async fn sentinel(dies: bool) -> Option<Verdict> {
 
     let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
     proxies[1].delay(Duration::from_millis(50));
-    let brokers = [proxies[0].broker(), proxies[1].broker()];
+    let brokers = match found {
+        Found::ByName => [proxies[0].broker(), proxies[1].broker()],
+        Found::InList => {
+            let urls = [server.url(), replica.url()];
+            let reversed = [replica.url(), server.url()];
+            [Redis::open(urls).unwrap(), Redis::open(reversed).unwrap()]
+        }
+    };
     let _name = Name::follow(Arc::clone(&sentinel), proxies.into(), server.port());
     let replace = async {
         sleep(Duration::from_millis(300)).await;
@@ -74,11 +97,22 @@ async fn sentinel(dies: bool) -> Option<Verdict> {
         until(async || sentinel.primary().await == Some(replica.port())).await;
         // Connections to the old server are cut within this time.
         sleep(Duration::from_millis(200)).await;
+        if found == Found::InList {
+            // Two for each process, besides those of Sentinel and of this test.
+            until(async || hub_connections(&replica).await == 4).await;
+        }
         vec![Loss::between(began, replica.now().await)]
     };
     let verdict = load_until(replace, brokers, None).await;
-    println!("Sentinel, server that {}: {verdict}", if dies { "dies" } else { "is demoted" });
+    let what = if dies { "dies" } else { "is demoted" };
+    println!("Sentinel, server that {what}, {found:?}: {verdict}");
     Some(verdict)
+}
+
+/// Returns the number of connections that hubs have to a server.
+async fn hub_connections(server: &Server) -> usize {
+    let list: String = server.command("CLIENT LIST").await;
+    list.lines().filter(|line| line.contains(" name=tower-sse:")).count()
 }
 
 async fn until(mut condition: impl AsyncFnMut() -> bool) {

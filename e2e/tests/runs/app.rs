@@ -40,7 +40,22 @@ pub(crate) struct Service {
 impl Service {
     pub(crate) fn new(pace: Pace, grace: Duration) -> Self {
         let leading = Runs::builder().leading_ids(true).build();
-        Self { runs: Runs::new(), leading, calls: Arc::default(), pace, grace }
+        Self::with(Runs::new(), leading, Arc::default(), pace, grace)
+    }
+
+    /// Creates a service that counts its calls together with others.
+    pub(crate) fn with(
+        runs: Runs,
+        leading: Runs,
+        calls: Arc<AtomicUsize>,
+        pace: Pace,
+        grace: Duration,
+    ) -> Self {
+        Self { runs, leading, calls, pace, grace }
+    }
+
+    pub(crate) fn counter(&self) -> Arc<AtomicUsize> {
+        Arc::clone(&self.calls)
     }
 
     /// Returns how many answers handlers have made.

@@ -3,18 +3,23 @@
 use crate::{
     answers::Pace,
     client::{Client, Packages},
-    cuts::serve,
+    deployment::Deployment,
 };
 
 const PACE: Pace = Pace::new(100, 10);
 
 /// The script's steps are in `ai.mjs`.
 async fn chats_resume(package: &str) {
-    let (service, address) = serve(PACE).await;
-    let url = format!("http://{address}/chat");
-    let client = Client::node(Packages::All, package, "ai.mjs", &[package, &url]);
-    let Some(mut client) = client else { return };
+    for deployment in Deployment::all(PACE).await {
+        let proxy = deployment.proxy([]).await;
+        let arguments = [package, &proxy.url("/chat")];
+        let client = Client::node(Packages::All, package, "ai.mjs", &arguments);
+        let Some(mut client) = client else { return };
+        chat_resumes(&mut client, &deployment).await;
+    }
+}
 
+async fn chat_resumes(client: &mut Client, deployment: &Deployment) {
     let idle = client.until("idle").await;
     assert_eq!((idle["status"].as_str(), idle["messages"].as_u64()), (Some("ready"), Some(0)));
     for (at, restored) in ["with the question", "with half of the answer"].into_iter().enumerate() {
@@ -25,7 +30,7 @@ async fn chats_resume(package: &str) {
         assert_eq!(resumed["status"], "ready", "{restored}");
     }
     // A turn that was resumed was not asked for again.
-    assert_eq!(service.calls(), 2);
+    assert_eq!(deployment.calls(), 2);
 
     let late = client.until("late").await;
     assert_eq!((&late["status"], &late["answer"]), (&404.into(), &PACE.text(2).into()));
@@ -34,7 +39,7 @@ async fn chats_resume(package: &str) {
     let half = stopped["answer"].as_str().unwrap();
     assert!(half.len() < PACE.text(3).len() && PACE.text(3).starts_with(half), "{half}");
     assert_eq!(client.end().await, "complete");
-    assert_eq!(service.calls(), 4);
+    assert_eq!(deployment.calls(), 4);
 }
 
 #[tokio::test]

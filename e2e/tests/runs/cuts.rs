@@ -1,17 +1,16 @@
 //! Connections that are cut at random bytes.
 
-use std::{iter::repeat_n, net::SocketAddr, time::Duration};
+use std::{iter::repeat_n, time::Duration};
 
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use crate::{
     answers::Pace,
-    app::Service,
     client::{Client, Packages},
+    deployment::Deployment,
     page::Page,
     proxy::{Cut, Proxy},
-    support::{serve_axum, soon},
+    support::soon,
 };
 
 const CUTS: usize = 50;
@@ -20,15 +19,9 @@ const PACE: Pace = Pace::new(800, 4);
 /// No client reconnects later.
 const SILENCE: Duration = Duration::from_secs(10);
 
-pub(crate) async fn serve(pace: Pace) -> (Service, SocketAddr) {
-    let service = Service::new(pace, Duration::from_secs(5));
-    let address = serve_axum(service.app(CancellationToken::new())).await;
-    (service, address)
-}
-
 /// Asserts that the last answer is a 204, and that no request follows it.
-async fn is_silent(proxy: &Proxy, service: &Service) {
-    assert_eq!((proxy.made().len(), service.calls()), (CUTS, 1));
+async fn is_silent(proxy: &Proxy, deployment: &Deployment) {
+    assert_eq!((proxy.made().len(), deployment.calls()), (CUTS, 1));
     let mut requests = proxy.requests();
     let ended = |requests: &Vec<(String, String)>| {
         requests.last().is_some_and(|(_, answer)| answer.contains(" 204 "))
@@ -39,15 +32,20 @@ async fn is_silent(proxy: &Proxy, service: &Service) {
 }
 
 async fn event_source_gets_every_word_once(packages: Packages) {
-    let (service, address) = serve(PACE).await;
-    let proxy = Proxy::start(address, repeat_n(Cut::Random(600), CUTS)).await;
-    let url = proxy.url("/words/1");
-    let client = Client::node(packages, "eventsource", "event_source.mjs", &[&url]);
-    let Some(mut client) = client else { return };
-    assert_eq!(client.end().await, "204");
-    assert_eq!(client.text, PACE.text(0));
-    is_silent(&proxy, &service).await;
-    println!("eventsource: {} requests", proxy.requests().borrow().len());
+    for deployment in Deployment::all(PACE).await {
+        let proxy = deployment.proxy(repeat_n(Cut::Random(600), CUTS)).await;
+        let url = proxy.url("/words/1");
+        let client = Client::node(packages, "eventsource", "event_source.mjs", &[&url]);
+        let Some(mut client) = client else { return };
+        assert_eq!(client.end().await, "204");
+        assert_eq!(client.text, PACE.text(0));
+        is_silent(&proxy, &deployment).await;
+        println!(
+            "eventsource, {}: {} requests",
+            deployment.name(),
+            proxy.requests().borrow().len()
+        );
+    }
 }
 
 #[tokio::test]
@@ -63,63 +61,70 @@ async fn eventsource_4_gets_every_word_once_despite_50_cuts() {
 
 #[tokio::test]
 async fn chromium_gets_every_word_once_despite_50_cuts() {
-    let (service, address) = serve(PACE).await;
-    let proxy = Proxy::start(address, repeat_n(Cut::Random(600), CUTS)).await;
-    let Some(page) = Page::open(proxy.address).await else { return };
-    assert_eq!(page.end().await, PACE.text(0));
-    is_silent(&proxy, &service).await;
-    println!("Chromium: {} requests", proxy.requests().borrow().len());
+    for deployment in Deployment::all(PACE).await {
+        let proxy = deployment.proxy(repeat_n(Cut::Random(600), CUTS)).await;
+        let Some(page) = Page::open(proxy.address).await else { return };
+        assert_eq!(page.end().await, PACE.text(0));
+        is_silent(&proxy, &deployment).await;
+        println!("Chromium, {}: {} requests", deployment.name(), proxy.requests().borrow().len());
+    }
 }
 
 #[tokio::test]
 #[ignore = "of .ci/slow runs"]
 async fn tanstack_gets_every_word_once_despite_20_cuts() {
-    let (service, address) = serve(PACE).await;
-    let proxy = Proxy::start(address, repeat_n(Cut::RandomBehindId(1000), 20)).await;
-    let url = proxy.url("/ag-ui");
-    let client = Client::node(Packages::All, "@tanstack/ai-client", "tanstack.mjs", &[&url]);
-    let Some(mut client) = client else { return };
-    let run = client.until("run").await;
-    // A second page joins, which is cut in its turn.
-    let run = run.as_str().unwrap();
-    let arguments = [&*url, run];
-    let joined = Client::node(Packages::All, "@tanstack/ai-client", "tanstack.mjs", &arguments);
-    let mut joined = joined.unwrap();
-    for client in [&mut client, &mut joined] {
-        assert_eq!(client.end().await, "complete");
-        assert_eq!(client.text, PACE.text(0));
+    for deployment in Deployment::all(PACE).await {
+        let proxy = deployment.proxy(repeat_n(Cut::RandomBehindId(1000), 20)).await;
+        let url = proxy.url("/ag-ui");
+        let client = Client::node(Packages::All, "@tanstack/ai-client", "tanstack.mjs", &[&url]);
+        let Some(mut client) = client else { return };
+        let run = client.until("run").await;
+        // A second page joins, which is cut in its turn.
+        let run = run.as_str().unwrap();
+        let arguments = [&*url, run];
+        let joined = Client::node(Packages::All, "@tanstack/ai-client", "tanstack.mjs", &arguments);
+        let mut joined = joined.unwrap();
+        for client in [&mut client, &mut joined] {
+            assert_eq!(client.end().await, "complete");
+            assert_eq!(client.text, PACE.text(0));
+        }
+        assert_eq!((proxy.made().len(), deployment.calls()), (20, 1));
+        println!("TanStack, {}: {} requests", deployment.name(), proxy.requests().borrow().len());
     }
-    assert_eq!((proxy.made().len(), service.calls()), (20, 1));
-    println!("TanStack: {} requests", proxy.requests().borrow().len());
 }
 
 /// It takes an id when its line comes, before the empty line that ends the event.
 #[tokio::test]
 #[ignore = "of .ci/slow runs"]
 async fn fetch_event_source_loses_events_only_in_their_blank_line() {
-    let (service, address) = serve(PACE).await;
-    let random = repeat_n(Cut::Random(600), CUTS - 5);
-    let proxy = Proxy::start(address, repeat_n(Cut::InBlankLine(300), 5).chain(random)).await;
-    let url = proxy.url("/words/1");
-    let package = "@microsoft/fetch-event-source";
-    let client = Client::node(Packages::All, package, "fetch_event_source.mjs", &[&url]);
-    let Some(mut client) = client else { return };
-    assert_eq!(client.end().await, "complete");
-    let made = proxy.made();
-    let lost: Vec<_> = made.iter().filter_map(|end| lost_word(end)).collect();
-    let (expected, mut missing) = (PACE.text(0), Vec::new());
-    let mut received = client.text.split_inclusive(' ').peekable();
-    for word in expected.split_inclusive(' ') {
-        if received.next_if_eq(&word).is_none() {
-            missing.push(word.trim_end().to_owned());
+    for deployment in Deployment::all(PACE).await {
+        let random = repeat_n(Cut::Random(600), CUTS - 5);
+        let proxy = deployment.proxy(repeat_n(Cut::InBlankLine(300), 5).chain(random)).await;
+        let url = proxy.url("/words/1");
+        let package = "@microsoft/fetch-event-source";
+        let client = Client::node(Packages::All, package, "fetch_event_source.mjs", &[&url]);
+        let Some(mut client) = client else { return };
+        assert_eq!(client.end().await, "complete");
+        let made = proxy.made();
+        let lost: Vec<_> = made.iter().filter_map(|end| lost_word(end)).collect();
+        let (expected, mut missing) = (PACE.text(0), Vec::new());
+        let mut received = client.text.split_inclusive(' ').peekable();
+        for word in expected.split_inclusive(' ') {
+            if received.next_if_eq(&word).is_none() {
+                missing.push(word.trim_end().to_owned());
+            }
         }
+        assert_eq!(received.next(), None, "a word came twice, or out of order");
+        assert_eq!(missing, lost);
+        assert!(lost.len() >= 5, "{lost:?}");
+        assert_eq!((made.len(), deployment.calls()), (CUTS, 1));
+        let requests = proxy.requests().borrow().len();
+        println!(
+            "fetch-event-source, {}: {requests} requests, {} of {CUTS} cuts lost a word",
+            deployment.name(),
+            lost.len()
+        );
     }
-    assert_eq!(received.next(), None, "a word came twice, or out of order");
-    assert_eq!(missing, lost);
-    assert!(lost.len() >= 5, "{lost:?}");
-    assert_eq!((made.len(), service.calls()), (CUTS, 1));
-    let requests = proxy.requests().borrow().len();
-    println!("fetch-event-source: {requests} requests, {} of {CUTS} cuts lost a word", lost.len());
 }
 
 /// Returns the word of the event in whose blank line an answer was cut.

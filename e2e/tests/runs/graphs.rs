@@ -5,14 +5,13 @@ use std::time::{Duration, Instant};
 use crate::{
     answers::Pace,
     client::{Client, Packages},
-    cuts::serve,
-    proxy::{Cut, Proxy},
+    deployment::Deployment,
+    proxy::Cut,
 };
 
 const PACE: Pace = Pace::new(80, 10);
 
 async fn survives_cuts(start: impl Fn(&[&str]) -> Option<Client>) {
-    let (service, address) = serve(PACE).await;
     // In an event, in its last line, between its line feeds, and behind the last one.
     let cuts = [
         Cut::Behind("{\"word\":\"0.20"),
@@ -20,27 +19,32 @@ async fn survives_cuts(start: impl Fn(&[&str]) -> Option<Client>) {
         Cut::InBlankLine(100),
         Cut::BehindBlock("event: end"),
     ];
-    let proxy = Proxy::start(address, cuts).await;
-    let Some(mut client) = start(&[&proxy.url("")]) else { return };
-    assert_eq!(client.end().await, "complete");
-    assert_eq!(client.text, PACE.text(0));
-    assert_eq!((proxy.made().len(), service.calls()), (cuts.len(), 1));
-    println!("LangGraph: {} requests", proxy.requests().borrow().len());
+    for deployment in Deployment::all(PACE).await {
+        let proxy = deployment.proxy(cuts).await;
+        let Some(mut client) = start(&[&proxy.url("")]) else { return };
+        assert_eq!(client.end().await, "complete");
+        assert_eq!(client.text, PACE.text(0));
+        assert_eq!((proxy.made().len(), deployment.calls()), (cuts.len(), 1));
+        let requests = proxy.requests().borrow().len();
+        println!("LangGraph, {}: {requests} requests", deployment.name());
+    }
 }
 
 async fn learns_that_a_run_is_unknown(start: impl Fn(&[&str]) -> Option<Client>) {
-    let (service, address) = serve(PACE).await;
-    let url = format!("http://{address}");
-    let Some(mut unknown) = start(&[&url, "unknown"]) else { return };
-    is_not_found(&mut unknown).await;
-    assert_eq!(service.calls(), 0);
+    for deployment in Deployment::all(PACE).await {
+        let proxy = deployment.proxy([]).await;
+        let url = proxy.url("");
+        let Some(mut unknown) = start(&[&url, "unknown"]) else { return };
+        is_not_found(&mut unknown).await;
+        assert_eq!(deployment.calls(), 0);
 
-    // Its id is not of this run.
-    let mut first = start(&[&url]).unwrap();
-    first.until_received(1).await;
-    is_not_found(&mut start(&[&url, "0"]).unwrap()).await;
-    assert_eq!(first.end().await, "complete");
-    assert_eq!(service.calls(), 1);
+        // Its id is not of this run.
+        let mut first = start(&[&url]).unwrap();
+        first.until_received(1).await;
+        is_not_found(&mut start(&[&url, "0"]).unwrap()).await;
+        assert_eq!(first.end().await, "complete");
+        assert_eq!(deployment.calls(), 1);
+    }
 }
 
 /// Lets a client join, and asserts that it gets an error within a second.

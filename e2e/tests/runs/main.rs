@@ -10,6 +10,7 @@ mod app;
 mod chats;
 mod client;
 mod cuts;
+mod deployment;
 mod graphs;
 mod page;
 mod proxy;
@@ -22,6 +23,9 @@ mod browser;
 #[path = "../browser/chromium.rs"]
 #[allow(dead_code)]
 mod chromium;
+#[path = "../cluster/redis.rs"]
+#[allow(dead_code)]
+mod redis;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 #[path = "../browser/tools.rs"]

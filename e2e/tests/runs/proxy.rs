@@ -45,11 +45,14 @@ pub(crate) struct Proxy {
 }
 
 impl Proxy {
-    pub(crate) async fn start(upstream: SocketAddr, cuts: impl IntoIterator<Item = Cut>) -> Self {
+    pub(crate) async fn start(
+        upstreams: Vec<SocketAddr>,
+        cuts: impl IntoIterator<Item = Cut>,
+    ) -> Self {
         let (listener, address) = listen().await;
         let cuts = Mutex::new(cuts.into_iter().collect());
         let shared = Arc::new(Shared { cuts, ..Shared::default() });
-        tokio::spawn(accept(listener, upstream, Arc::clone(&shared)));
+        tokio::spawn(accept(listener, upstreams, Arc::clone(&shared)));
         Self { address, shared }
     }
 
@@ -68,8 +71,9 @@ impl Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, upstream: SocketAddr, shared: Arc<Shared>) {
-    loop {
+/// Gives each connection to the next server.
+async fn accept(listener: TcpListener, upstreams: Vec<SocketAddr>, shared: Arc<Shared>) {
+    for upstream in upstreams.into_iter().cycle() {
         let (client, _) = listener.accept().await.unwrap();
         client.set_nodelay(true).unwrap();
         let shared = Arc::clone(&shared);

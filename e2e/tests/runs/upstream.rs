@@ -3,23 +3,25 @@
 use crate::{
     answers::Pace,
     client::{Client, Packages},
-    cuts::serve,
+    deployment::Deployment,
 };
 
 const PACE: Pace = Pace::new(60, 20);
 
 async fn reads_and_replays(script: &str, start: impl Fn(&str) -> Option<Client>) {
-    let (service, address) = serve(PACE).await;
-    let url = format!("http://{address}/v1");
-    // The second one is a page that joins, and the third a replay.
-    let (Some(mut first), Some(mut second)) = (start(&url), start(&url)) else { return };
-    for client in [&mut first, &mut second] {
-        assert_eq!(client.end().await, "complete", "{script}");
-        assert_eq!(client.text, PACE.text(0), "{script}");
+    for deployment in Deployment::all(PACE).await {
+        let proxy = deployment.proxy([]).await;
+        let url = proxy.url("/v1");
+        // The second one is a page that joins, and the third a replay.
+        let (Some(mut first), Some(mut second)) = (start(&url), start(&url)) else { return };
+        for client in [&mut first, &mut second] {
+            assert_eq!(client.end().await, "complete", "{script}");
+            assert_eq!(client.text, PACE.text(0), "{script}");
+        }
+        let mut replay = start(&url).unwrap();
+        assert_eq!(replay.end().await, "complete", "{script}");
+        assert_eq!((replay.text, deployment.calls()), (PACE.text(0), 1), "{script}");
     }
-    let mut replay = start(&url).unwrap();
-    assert_eq!(replay.end().await, "complete", "{script}");
-    assert_eq!((replay.text, service.calls()), (PACE.text(0), 1), "{script}");
 }
 
 #[tokio::test]

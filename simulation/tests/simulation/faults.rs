@@ -20,6 +20,8 @@ pub(crate) enum Fault {
         clock_offset: i64,
         lingers: u64,
         is_ambiguous: bool,
+        /// Whether the old one refuses events meanwhile, as `operating` demands.
+        min_replicas: bool,
     },
     Delete,
     /// The key is renamed, and takes the place of the new one later.
@@ -87,8 +89,8 @@ impl Fault {
                     again.refuse(None);
                 });
             }
-            Self::Promote { lag, clock_offset, lingers, is_ambiguous } => {
-                let old = network.promote(lag, clock_offset, is_ambiguous);
+            Self::Promote { lag, clock_offset, lingers, is_ambiguous, min_replicas } => {
+                let old = network.promote(lag, clock_offset, is_ambiguous, min_replicas);
                 after(network, lingers, move |network| network.retire(old));
             }
             Self::Delete => network.command(&["DEL", "tower-sse"]),

@@ -91,6 +91,7 @@ impl Kind {
                 clock_offset: if rng.bool() { 0 } else { rng.i64(-5_000..1_000) },
                 lingers: if rng.bool() { 0 } else { rng.u64(..6_000) },
                 is_ambiguous: rng.bool(),
+                min_replicas: rng.bool(),
             },
             Self::Delete => Fault::Delete,
             Self::Rename => {

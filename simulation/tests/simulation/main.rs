@@ -10,6 +10,7 @@ mod oracle;
 mod process;
 mod publications;
 mod redis;
+mod scenes;
 mod scheduler;
 mod seeds;
 mod simulation;

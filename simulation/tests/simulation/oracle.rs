@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::{
     journal::{Journal, Kind, Received},
-    publications::{Publication, Published},
+    publications::{Publication, Published, number_of},
     redis::Stream,
 };
 
@@ -18,6 +18,9 @@ pub(crate) struct History {
     pub(crate) kept: Option<Stream>,
     /// Whether a fault could remove entries.
     pub(crate) has_lost: bool,
+    /// The events that were added while another copy of the stream had their id or a higher one,
+    /// and when.
+    pub(crate) overtaken: BTreeMap<usize, u64>,
 }
 
 /// The life of a process.
@@ -37,6 +40,9 @@ pub(crate) struct Verdict {
     /// Acknowledged events that a client did not receive, and of which no process that knew of
     /// them is left.
     pub(crate) excused: usize,
+    /// Acknowledged events that a client did not receive, because two copies of the stream accepted
+    /// events, and the ids of the other one were ahead of the clock.
+    pub(crate) overtaken: usize,
     pub(crate) faults: Vec<String>,
 }
 
@@ -69,9 +75,7 @@ pub(crate) fn check(history: &History) -> Verdict {
 fn kept_numbers(history: &History, verdict: &mut Verdict) -> BTreeSet<usize> {
     let mut kept = BTreeSet::new();
     for (id, fields) in history.kept.iter().flat_map(Stream::entries) {
-        let Some(data) = fields.iter().position(|field| field == b"data") else { continue };
-        let text = String::from_utf8(fields[data + 1].clone()).unwrap();
-        let number: usize = text.split_once(' ').unwrap().1.parse().unwrap();
+        let Some(number) = number_of(fields) else { continue };
         if !kept.insert(number) {
             verdict.faults.push(format!("event {number} is in the stream twice, also as {id}"));
         }
@@ -185,8 +189,15 @@ fn check_complete(
                 Kind::Gap => false,
             })
         };
+        // It had an id of the other copy, which is not below the event's.
+        let was_ahead = |at: u64| {
+            let mut before = journal.messages.iter().take_while(|message| message.at <= at);
+            before.any(|message| message.sequence >= Some(sequence))
+        };
         if journal.messages.iter().any(reports) {
             verdict.reported += 1;
+        } else if history.overtaken.get(&number).is_some_and(|at| was_ahead(*at)) {
+            verdict.overtaken += 1;
         } else if is_forgotten(number) || was_misled() {
             verdict.excused += 1;
         } else {
@@ -213,16 +224,24 @@ fn check_finds_each_fault() {
     };
     let event = |number, sequence| received(Kind::Event(number), sequence);
     let gap = |sequence| received(Kind::Gap, sequence);
-    let checked = |messages: &[Received], stopped| {
+    let checked_with = |messages: &[Received], stopped, overtaken: &[(usize, u64)]| {
         let journal = Journal { topics: vec![0], start: Some(10), messages: messages.to_vec() };
         let publications = vec![acknowledged(11), acknowledged(12), published(Published::Refused)];
         let lives = vec![Life { stopped }, Life { stopped: false }];
         let journals = vec![journal];
-        let history = History { publications, journals, lives, kept: None, has_lost: true };
+        let history = History {
+            publications,
+            journals,
+            lives,
+            has_lost: true,
+            overtaken: overtaken.iter().copied().collect(),
+            ..History::default()
+        };
         let verdict = check(&history);
         let fault = verdict.faults.into_iter().next().unwrap_or_default();
         fault.split(": ").nth(1).unwrap_or_default().split(" of topic").next().unwrap().to_owned()
     };
+    let checked = |messages: &[Received], stopped| checked_with(messages, stopped, &[]);
     let (one, two) = (event(0, 11), event(1, 12));
     assert_eq!(checked(&[one, two], false), "");
     assert_eq!(checked(&[one, gap(13)], false), "");
@@ -232,6 +251,13 @@ fn check_finds_each_fault() {
     assert_eq!(checked(&[one, Received { at: 4, ..gap(13) }], false), "event 1");
     assert_eq!(checked(&[two], false), "event 0");
     assert_eq!(checked(&[one, Received { topic: 1, ..gap(13) }], false), "event 1");
+    // The client had an id of another copy, which was ahead when event 1 was added.
+    let ahead = Received { topic: 1, at: 4, ..gap(13) };
+    assert_eq!(checked_with(&[one, ahead], false, &[(1, 7)]), "");
+    assert_eq!(checked_with(&[one, ahead], false, &[(1, 3)]), "event 1");
+    assert_eq!(checked_with(&[one, ahead], false, &[(0, 7)]), "event 1");
+    assert_eq!(checked_with(&[one], false, &[(1, 7)]), "event 1");
+    assert_eq!(checked_with(&[ahead, two], false, &[(1, 7)]), "out of order");
     // No process that knew of event 1 is left.
     assert_eq!(checked(&[one], true), "");
     assert_eq!(checked(&[one, two, Received { sequence: Some(13), ..two }], false), "doubled");

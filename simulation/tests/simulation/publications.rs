@@ -1,4 +1,7 @@
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard},
+};
 
 use tower_sse::hub::{Hub, PublishError};
 
@@ -28,6 +31,19 @@ pub(crate) enum Published {
     },
     Refused,
     Unknown,
+}
+
+/// Returns the events that were overtaken when they were added, and when that was.
+pub(crate) fn overtaken(network: &Network) -> BTreeMap<usize, u64> {
+    let entries = network.overtaken().into_iter();
+    entries.filter_map(|entry| Some((number_of(&entry.fields)?, entry.at))).collect()
+}
+
+/// Returns the number of the event that an entry contains.
+pub(crate) fn number_of(fields: &[Vec<u8>]) -> Option<usize> {
+    let data = fields.iter().position(|field| field == b"data")?;
+    let text = String::from_utf8(fields[data + 1].clone()).unwrap();
+    Some(text.split_once(' ').unwrap().1.parse().unwrap())
 }
 
 impl Publications {

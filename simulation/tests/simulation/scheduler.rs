@@ -9,7 +9,7 @@ use crate::{
     kinds::Kind,
     oracle::{History, Life},
     process::Process,
-    publications::{Publications, Published},
+    publications::{Publications, Published, overtaken},
     redis::Network,
 };
 
@@ -95,7 +95,8 @@ impl Scheduler {
         let publications = mem::take(&mut *self.publications.lock());
         let (lives, has_lost) = (self.lives, self.has_lost);
         let kept = self.network.stream();
-        (History { publications, journals, lives, kept, has_lost }, failures)
+        let overtaken = overtaken(&self.network);
+        (History { publications, journals, lives, kept, has_lost, overtaken }, failures)
     }
 
     async fn step(&mut self, fault_weight: u32) {

@@ -27,10 +27,10 @@ fn no_seed_breaks_a_guarantee() {
             .collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).fold(Found::default(), Found::add)
     });
-    let Found { mut red, acknowledged, deliveries, gaps, reported, excused } = found;
+    let Found { mut red, acknowledged, deliveries, gaps, reported, excused, overtaken } = found;
     println!(
         "{seeds} seeds: {acknowledged} events acknowledged, {deliveries} deliveries, {gaps} gaps, \
-         {reported} losses reported, {excused} excused, {} red",
+         {reported} losses reported, {excused} excused, {overtaken} overtaken, {} red",
         red.len()
     );
     assert!(deliveries > 0 && gaps > 0 && reported > 0, "nothing happened");
@@ -52,17 +52,20 @@ struct Found {
     gaps: usize,
     reported: usize,
     excused: usize,
+    overtaken: usize,
 }
 
 impl Found {
     fn record(&mut self, seed: u64, verdict: Verdict) {
-        let Verdict { acknowledged, deliveries, gaps, reported, excused, faults } = verdict;
+        let Verdict { acknowledged, deliveries, gaps, reported, excused, overtaken, faults } =
+            verdict;
         self.red.extend(faults.into_iter().next().map(|fault| (seed, fault)));
         self.acknowledged += acknowledged;
         self.deliveries += deliveries;
         self.gaps += gaps;
         self.reported += reported;
         self.excused += excused;
+        self.overtaken += overtaken;
     }
 
     fn add(mut self, other: Self) -> Self {
@@ -72,6 +75,7 @@ impl Found {
         self.gaps += other.gaps;
         self.reported += other.reported;
         self.excused += other.excused;
+        self.overtaken += other.overtaken;
         self
     }
 }

@@ -44,9 +44,18 @@ impl TopicCursor {
         &self.topic
     }
 
-    /// Returns the newest evicted sequence number of the topic, or 0 if there is none.
-    pub(crate) fn evicted_up_to(&self) -> u64 {
-        self.topic.lock().log.evicted().up_to
+    /// Moves to the position after which a client without an id continues. Events that were evicted
+    /// before its subscription, which began at `newest`, are no gap.
+    pub(crate) fn seek_first_visit(&mut self, recent_from: u64, newest: u64) {
+        let evicted = self.topic.lock().log.evicted().up_to.min(newest);
+        self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
+    }
+
+    /// Moves to the position after which a client with an id of another hub continues. It may have
+    /// missed events of the topic, unless a kept one replaces them.
+    pub(crate) fn seek_foreign(&mut self) {
+        let is_replaced = self.topic.is_latest() && !self.topic.lock().log.is_empty();
+        self.seek(0, !is_replaced);
     }
 
     /// Returns whether the topic has nothing to read, without locking it.
@@ -63,7 +72,8 @@ impl TopicCursor {
 
     /// Returns the sequence number of the gap before the next event, if there is one.
     fn gap(&self, log: &Log) -> Option<u64> {
-        let evicted = log.evicted_after(self.seen);
+        let is_replaced = || self.topic.is_latest() && !log.is_empty();
+        let evicted = log.evicted_after(self.seen).filter(|_| !is_replaced());
         if self.gap_due { Some(evicted.unwrap_or(self.seen)) } else { evicted }
     }
 

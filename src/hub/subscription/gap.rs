@@ -35,7 +35,8 @@ pub enum GapPolicy {
     ///
     /// If a topic evicts events faster than its clients reconnect, they receive mostly gaps.
     ReportAndEnd,
-    /// Continues without a report. Use it for topics where only the newest event matters.
+    /// Continues without a report. In topics with [`Retention::latest`](crate::hub::Retention::latest),
+    /// replaced events are no gap anyway.
     Ignore,
 }
 

@@ -38,6 +38,9 @@ impl Subscribe {
 
     /// Sends the newest `events` events, counted over all topics, to a client on its first visit.
     /// The default is zero: the client receives only events that are published later.
+    ///
+    /// The newest events of topics with [`Retention::latest`](crate::hub::Retention::latest) are
+    /// always sent, and do not count.
     pub fn recent(mut self, events: usize) -> Self {
         self.recent = events;
         self
@@ -57,9 +60,9 @@ impl Subscribe {
     /// sent at once, and opens a window in which further events wait. A greeting and gaps are events.
     /// The end of the stream after a [close](crate::hub::Hub::close) waits as well.
     ///
-    /// Waiting events are in their topic, not in the subscription. In a topic that keeps [one
-    /// event](crate::hub::HubBuilder::retain_events), the newest replaces the others, so the client
-    /// receives one value for each window: see [Only the newest value](crate::hub#only-the-newest-value).
+    /// Waiting events are in their topic, not in the subscription. With
+    /// [`Retention::latest`](crate::hub::Retention::latest), the client receives one event of each
+    /// topic for each window.
     ///
     /// This needs a tokio runtime with timers. Outside of a runtime, the window has no effect, and
     /// a WARN line is logged (feature `tracing`).
@@ -100,16 +103,16 @@ impl Subscribe {
     ///
     /// | last event id | the subscription sends |
     /// |---|---|
-    /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) events, and the events that are published after this call |
+    /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
     /// | one of this hub | all later events, with a gap for each topic that has evicted some of them |
-    /// | one of another hub, such as the one before a restart | all kept events, and a gap for each topic: before its first event, or at once if it keeps none |
+    /// | one of another hub, such as the one before a restart | all kept events, and a gap for each topic: before its first event, or at once if it keeps none. A [latest](crate::hub::Retention::latest) event replaces the gap of its topic |
     /// | malformed, or later than any id that the hub or its broker can have assigned | a gap for each topic, then the same as for a first visit |
     ///
     /// - After an id of another hub, the gap of a topic that has evicted events has the position of
     ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
     ///   with the id of that gap neither receives it again nor misses an event.
     /// - A client that disconnects before it has received all [`recent`](Self::recent) events of
-    ///   several topics may receive a spurious gap when it reconnects. This happens only if one of
+    ///   several topics, or all latest ones, may receive a spurious gap when it reconnects. This happens only if one of
     ///   the topics has evicted an event that is newer than the oldest recent event. After a
     ///   malformed id, the client may have received that gap already.
     /// - For events that a [broker](crate::hub::Hub::connect) lost before this call, a client with an id
@@ -124,9 +127,8 @@ impl Subscribe {
         subscription.join(&topics);
         let last = last.into();
         let resume_from = ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible());
-        let seen = match resume_from {
-            ResumeFrom::Seen(seen) => seen,
-            ResumeFrom::Unknown(UnknownId::Foreign) => 0,
+        let recent_from = match resume_from {
+            ResumeFrom::Seen(_) | ResumeFrom::Unknown(UnknownId::Foreign) => 0,
             ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
                 before_recent(&subscription.cursors, recent, newest)
             }
@@ -139,13 +141,11 @@ impl Subscribe {
             ResumeFrom::FirstVisit | ResumeFrom::Unknown(_) => newest,
         };
         for cursor in &mut subscription.cursors {
-            // On a first visit, events that were evicted before are not a gap.
-            let first_visit = || seen.max(cursor.evicted_up_to().min(newest));
             match resume_from {
-                ResumeFrom::Seen(_) => cursor.seek(seen, false),
-                ResumeFrom::Unknown(UnknownId::Foreign) => cursor.seek(seen, true),
+                ResumeFrom::Seen(seen) => cursor.seek(seen, false),
+                ResumeFrom::Unknown(UnknownId::Foreign) => cursor.seek_foreign(),
                 ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
-                    cursor.seek(first_visit(), false);
+                    cursor.seek_first_visit(recent_from, newest);
                 }
             }
         }
@@ -153,7 +153,7 @@ impl Subscribe {
         if resume_from == ResumeFrom::Unknown(UnknownId::Foreign) {
             subscription.unknown_id = Some(UnknownId::Foreign);
         } else if resume_from == ResumeFrom::FirstVisit || is_malformed {
-            let start = hub.position(seen);
+            let start = hub.position(before_latest(&subscription.cursors, recent_from));
             let has_gaps = is_malformed && gap_policy != GapPolicy::Ignore;
             let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
             if has_gaps || greeting.is_some() {
@@ -170,13 +170,14 @@ impl Subscribe {
     }
 }
 
-/// Returns the position before the newest `count` events of all topics together.
+/// Returns the position before the newest `count` events of all topics together, except those in
+/// which each event replaces the one before it.
 fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
     if count == 0 {
         return newest;
     }
     let mut recent: Vec<u64> = Vec::new();
-    for cursor in cursors {
+    for cursor in cursors.iter().filter(|cursor| !cursor.topic().is_latest()) {
         recent.extend(cursor.topic().lock().log.recent(count, newest));
     }
     recent.sort_unstable_by(|one, other| other.cmp(one));
@@ -184,6 +185,14 @@ fn before_recent(cursors: &[TopicCursor], count: usize, newest: u64) -> u64 {
         Some(oldest) => oldest - 1,
         None => newest,
     }
+}
+
+/// Returns the position before the kept events of topics in which each event replaces the one before
+/// it, or `position` if that is earlier.
+fn before_latest(cursors: &[TopicCursor], position: u64) -> u64 {
+    let latest = cursors.iter().filter(|cursor| cursor.topic().is_latest());
+    let oldest = latest.filter_map(|cursor| cursor.topic().lock().log.next(0)).min();
+    oldest.map_or(position, |oldest| position.min(oldest - 1))
 }
 
 impl fmt::Debug for Subscribe {

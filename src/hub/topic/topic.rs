@@ -10,6 +10,8 @@ use crate::history::{
 #[derive(Debug)]
 pub(crate) struct Topic {
     name: Arc<str>,
+    /// Whether each event replaces the one before it.
+    is_latest: bool,
     /// The sequence number of the topic's newest event. Before the first event, it is the newest
     /// that an earlier topic of this name evicted, or an upper bound of that. A subscriber that has
     /// seen it skips the topic without locking it.
@@ -37,9 +39,15 @@ pub(crate) struct TopicState {
 }
 
 impl Topic {
-    pub(crate) fn new(name: Arc<str>, log: Log, end: Option<Box<TopicEnd>>) -> Self {
+    pub(crate) fn new(
+        name: Arc<str>,
+        is_latest: bool,
+        log: Log,
+        end: Option<Box<TopicEnd>>,
+    ) -> Self {
         Self {
             name,
+            is_latest,
             newest: AtomicU64::new(log.evicted().up_to),
             generation: AtomicU64::new(0),
             ended_at: AtomicU64::new(end.as_ref().map_or(0, |end| end.sequence)),
@@ -56,6 +64,11 @@ impl Topic {
 
     pub(crate) const fn name(&self) -> &Arc<str> {
         &self.name
+    }
+
+    /// Returns whether each event replaces the one before it.
+    pub(crate) const fn is_latest(&self) -> bool {
+        self.is_latest
     }
 
     pub(crate) fn newest(&self) -> u64 {

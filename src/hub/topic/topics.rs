@@ -66,7 +66,7 @@ impl Topics {
         }
         // This calls user code, so no lock may be held.
         let retention = self.retention_of.as_ref().and_then(|retention_of| retention_of(name));
-        let Retention { events, bytes, age } = retention.unwrap_or(self.retention);
+        let Retention { events, bytes, age, is_latest } = retention.unwrap_or(self.retention);
         let limits = Limits { events, bytes, age, memory: self.max_memory };
         let mut names = self.names.write().unwrap_or_else(PoisonError::into_inner);
         if let Some(topic) = names.by_name.get(name) {
@@ -75,7 +75,7 @@ impl Topics {
         let (evicted, end) = names.tombstones.take(name);
         let overhead = TOPIC_OVERHEAD + name.len();
         let log = Log::new(limits, overhead, evicted, Arc::clone(&self.memory));
-        let topic = Arc::new(Topic::new(Arc::from(name), log, end));
+        let topic = Arc::new(Topic::new(Arc::from(name), is_latest, log, end));
         names.by_name.insert(Arc::clone(topic.name()), Arc::clone(&topic));
         topic
     }

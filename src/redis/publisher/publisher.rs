@@ -12,7 +12,7 @@ use crate::{
     event::Event,
     hub::{PublishError, Publisher, Publishing},
     redis::{
-        Error,
+        Error, ErrorKind,
         health::RedisHealth,
         stream::{Clock, Identity, MarkIf, Publication, StreamId, publication},
     },
@@ -128,12 +128,13 @@ impl PublisherInner {
     }
 
     fn not_connected(&self) -> BoxError {
-        match self.health.last_error() {
-            Some(error) if !self.health.is_following() => {
-                format!("the Redis stream is unavailable: {error}").into()
+        let (kind, reason) = match self.health.last_failure() {
+            Some((kind, error)) if !self.health.is_following() => {
+                (kind, format!("the Redis stream is unavailable: {error}"))
             }
-            _ => "no connection to Redis".into(),
-        }
+            _ => (ErrorKind::Unreachable, "no connection to Redis".to_owned()),
+        };
+        Error::with_kind("publish an event to Redis", kind, reason).into()
     }
 }
 

@@ -7,27 +7,38 @@ use crate::redis::{
     Error,
     backoff::{self, Backoff},
     connector::{Connections, Connector},
+    credentials::Renewal,
     publisher::Session,
+    server_info::{Eviction, ServerInfo},
     stream::{BLOCK_TIMEOUT, RedisStream},
 };
 
 /// A task that follows the stream until the hub is closed or dropped, and reconnects when a
 /// connection breaks.
 pub(crate) struct Follower {
-    pub(crate) connector: Arc<Connector>,
-    pub(crate) reader: Reader,
+    connector: Arc<Connector>,
+    reader: Reader,
     /// The pause after each read to the end of the stream.
-    pub(crate) pause: Duration,
+    pause: Duration,
+    /// Keeps the credentials of the current session valid.
+    renewal: Option<Renewal>,
 }
 
 impl Follower {
+    pub(crate) fn new(connector: Arc<Connector>, reader: Reader, pause: Duration) -> Self {
+        Self { connector, reader, pause, renewal: None }
+    }
+
     /// Starts a task that follows the stream until the hub is closed or dropped. The reader has
     /// caught up over `reading`. When this returns, publishers can use `publishing`.
-    pub(crate) fn spawn(mut self, Connections { reading, publishing }: Connections) {
+    pub(crate) fn spawn(mut self, connections: Connections) {
+        let Connections { reading, publishing, renewal, info } = connections;
+        self.keep(renewal, &info);
         let feed = self.reader.feed.clone();
         let session = self.open_gate(publishing);
         tokio::spawn(async move {
             feed.run_until_closed(self.follow(reading, session)).await;
+            self.renewal = None;
             self.reader.gate.retire();
             self.reader.health.set_following(false);
         });
@@ -61,6 +72,7 @@ impl Follower {
     /// Shuts the gate after a break or a failed attempt, and prepares the next attempt.
     fn end_session(&mut self, error: &Error) {
         self.reader.gate.shut();
+        self.renewal = None;
         self.reader.page_size.halve();
         self.reader.health.set_following(false);
         self.reader.health.set_error(error);
@@ -69,12 +81,22 @@ impl Follower {
 
     /// Connects, catches up, marks losses, advances the ids, and opens the gate.
     async fn reconnect(&mut self) -> Result<(RedisStream, Session), Stop> {
-        let Connections { mut reading, publishing } = self.connector.connect().await?;
+        let connections = self.connector.connect().await?;
+        let Connections { mut reading, publishing, renewal, info } = connections;
+        self.keep(renewal, &info);
         self.reader.catch_up(&mut reading).await?;
         self.reader.mark_losses(&mut reading).await?;
         self.reader.advance_ids(&mut reading).await?;
         let session = self.open_gate(publishing);
         Ok((reading, session))
+    }
+
+    /// Keeps the credentials of a session valid, and warns about the server's settings.
+    fn keep(&mut self, renewal: Option<Renewal>, info: &ServerInfo) {
+        self.renewal = renewal;
+        if self.reader.health.set_evicting(info.eviction == Eviction::All) {
+            warn!("Redis evicts keys when its memory is full, which loses events: use noeviction");
+        }
     }
 
     /// Opens the gate to publishers, over this connection.

@@ -6,7 +6,6 @@ use super::{page_size::PageSize, stop::Stop};
 use crate::{
     hub::{Arrival, Feed},
     redis::{
-        Error,
         health::RedisHealth,
         publisher::Gate,
         stream::{Clock, Entry, LastEntry, MarkIf, RangeStart, RawEntry, RedisStream, StreamId},
@@ -82,44 +81,49 @@ impl Reader {
     /// Reads to the end of the stream, and finds losses. The next step is
     /// [`mark_losses`](Self::mark_losses).
     pub(crate) async fn catch_up(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
-        let mut is_last_missing = false;
-        // Before the first entry of a stream, others may have been trimmed.
-        let mut is_after_trim = self.last.id == StreamId::ZERO;
+        let mut from = self.next_range();
         loop {
-            let last = self.last.id;
-            let is_inclusive = last > StreamId::ZERO && !is_last_missing;
-            let from = if is_inclusive { RangeStart::At(last) } else { RangeStart::After(last) };
+            let is_inclusive = matches!(from, RangeStart::At(_));
             let count = self.page_size.entries() + usize::from(is_inclusive);
             let read = self.gate.acknowledgements().begin_read();
             let asked = Instant::now();
-            let mut page = stream.range(from, None, count).await?;
+            let mut page = stream.range(from, count).await?;
             let is_full = page.len() == count;
             let new_entries = page.len().saturating_sub(usize::from(is_inclusive));
             self.page_size.adapt(new_entries, asked.elapsed());
-            if is_inclusive {
-                match page.first() {
+            match (from, page.first()) {
+                (RangeStart::At(_), Some(first)) if self.last.matches(first) => {
                     // Until now, only its id may have been known.
-                    Some(first) if self.last.matches(first) => self.last = first.identity().into(),
-                    _ => {
-                        is_last_missing = true;
-                        is_after_trim = self.is_trimmed(stream).await?;
-                        if !is_after_trim {
-                            self.gate.acknowledgements().lose(last);
-                        }
-                        continue;
-                    }
+                    self.last = first.identity().into();
+                    page.remove(0);
                 }
-                page.remove(0);
-            } else if is_after_trim {
-                self.pass_trimmed(page.first())?;
+                (RangeStart::At(_), _) if self.is_same_server(stream) => {
+                    from = RangeStart::First;
+                    continue;
+                }
+                (RangeStart::First, first) if first.is_none_or(|first| first.id > self.last.id) => {
+                    self.pass_trimmed(first)?;
+                }
+                (RangeStart::At(_) | RangeStart::First, _) => {
+                    self.gate.acknowledgements().lose(self.last.id);
+                    from = RangeStart::After(self.last.id);
+                    continue;
+                }
+                (RangeStart::After(_), _) => {}
             }
-            (is_last_missing, is_after_trim) = (false, false);
             self.feed_entries(stream, page).await?;
             if !is_full {
                 self.gate.acknowledgements().finish_read(read);
                 return Ok(());
             }
+            from = self.next_range();
         }
+    }
+
+    /// Returns where the next page begins: at the last entry, to find out whether it is still there.
+    fn next_range(&self) -> RangeStart {
+        let last = self.last.id;
+        if last > StreamId::ZERO { RangeStart::At(last) } else { RangeStart::First }
     }
 
     /// Marks the losses that no marker covers, so that every process reports them.
@@ -155,15 +159,11 @@ impl Reader {
         self.server = Some(Arc::clone(&stream.server));
     }
 
-    /// Returns whether the stream no longer has `last` because it was trimmed. Other processes have
-    /// lost nothing then.
-    ///
-    /// A server that has replaced the one of the last session may never have had the entry.
-    async fn is_trimmed(&self, stream: &mut RedisStream) -> Result<bool, Error> {
-        if self.server.as_ref().is_some_and(|server| *server != stream.server) {
-            return Ok(false);
-        }
-        Ok(stream.range(RangeStart::First, Some(self.last.id), 1).await?.is_empty())
+    /// Returns whether the server is that of the last session. If it has nothing older than `last`,
+    /// the stream was trimmed, and other processes have lost nothing. Another server may never have
+    /// had these entries.
+    fn is_same_server(&self, stream: &RedisStream) -> bool {
+        self.server.as_ref().is_none_or(|server| *server == stream.server)
     }
 
     /// Reports that entries may have been trimmed between the last entry and `first`, which is the

@@ -9,7 +9,9 @@ use tokio::{
 };
 
 use super::{
-    super::{Error, RedisHealth, backoff::Backoff, health::display_with_sources},
+    super::{
+        Error, RedisHealth, backoff::Backoff, health::display_with_sources, server_info::Eviction,
+    },
     session::{Dialer, Session},
     subscriptions::Subscriptions,
 };
@@ -98,7 +100,7 @@ impl Link {
         let changing = self.subscriptions.changing.lock().await;
         let subscribed = session.subscribe(&self.subscriptions.channels()).await;
         subscribed.map_err(|error| Error::new("subscribe to channels of Redis", error))?;
-        self.report_policy(session.info.evicts);
+        self.report_policy(session.info.eviction);
         self.set(Some(Arc::new(session)), Connection::Up(number));
         drop(changing);
         Ok(())
@@ -120,14 +122,14 @@ impl Link {
             }
             due = Instant::now() + self.interval;
             match session.check().await {
-                Ok(info) => self.report_policy(info.evicts),
+                Ok(info) => self.report_policy(info.eviction),
                 Err(error) => return error,
             }
         }
     }
 
-    fn report_policy(&self, evicts: bool) {
-        if self.health.set_evicting(evicts) {
+    fn report_policy(&self, eviction: Eviction) {
+        if self.health.set_evicting(eviction != Eviction::None) {
             warn!("Redis evicts keys when its memory is full, which ends runs: use noeviction");
         }
     }

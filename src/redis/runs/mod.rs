@@ -62,7 +62,6 @@
 mod decode;
 mod encode;
 mod failure;
-mod info;
 mod keys;
 mod link;
 mod messages;

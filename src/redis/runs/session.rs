@@ -1,16 +1,20 @@
 use std::{sync::Arc, time::Duration};
 
 use ::redis::{
-    AsyncConnectionConfig, Client, Cmd, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError,
-    Value, aio::MultiplexedConnection, cmd, from_redis_value,
+    AsyncConnectionConfig, Cmd, IntoConnectionInfo, ProtocolVersion, PushInfo, RedisError, Value,
+    cmd, from_redis_value,
 };
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{Error, connector},
+    super::{
+        Error,
+        credentials::Renewal,
+        server_info::{SECTIONS, ServerInfo},
+        servers::{MultiplexedConnection, Pair, Servers, connection_name},
+    },
     encode,
-    info::{SECTIONS, ServerInfo},
     keys::Keys,
     script::{Hashes, Script},
     subscriptions::Subscriptions,
@@ -33,33 +37,39 @@ pub(super) struct Session {
     client: i64,
     commands: MultiplexedConnection,
     pushes: MultiplexedConnection,
+    /// Keeps the credentials of both connections valid.
+    _renewal: Option<Renewal>,
     /// Cancelled when either connection breaks.
     pub(super) ended: CancellationToken,
 }
 
 /// A factory of sessions.
 pub(super) struct Dialer {
-    client: Client,
+    servers: Servers,
+    name: String,
     keys: Keys,
     lease: Duration,
     subscriptions: Arc<Subscriptions>,
 }
 
 impl Dialer {
-    /// Creates a factory of sessions with the server of this client.
+    /// Creates a factory of sessions with the primary of these servers.
     pub(super) fn new(
-        client: &Client,
+        mut servers: Servers,
+        prefix: &str,
         keys: Keys,
         lease: Duration,
         subscriptions: Arc<Subscriptions>,
     ) -> Result<Self, Error> {
-        const ACTION: &str = "parse the Redis URL";
-        let info = client.get_connection_info().clone();
-        // Pushes need the newer protocol.
-        let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
-        let info = info.set_redis_settings(settings).into_connection_info();
-        let client = info.and_then(Client::open).map_err(|error| Error::new(ACTION, error))?;
-        Ok(Self { client, keys, lease, subscriptions })
+        for client in &mut servers.clients {
+            let info = client.get_connection_info().clone();
+            // Pushes need the newer protocol.
+            let settings = info.redis_settings().clone().set_protocol(ProtocolVersion::RESP3);
+            let info = info.set_redis_settings(settings).into_connection_info();
+            let resp3 = info.and_then(::redis::Client::open);
+            *client = resp3.map_err(|error| Error::new("parse the Redis URL", error))?;
+        }
+        Ok(Self { servers, name: connection_name(prefix), keys, lease, subscriptions })
     }
 
     /// Opens a session that does not receive pushes yet.
@@ -70,14 +80,10 @@ impl Dialer {
     ) -> Result<Session, Error> {
         let opened = Instant::now();
         let ended = CancellationToken::new();
-        let mut commands = self.connect(&ended).await?;
-        let mut pushes = self.connect(&ended).await?;
-        let info = server_info(&mut commands).await?;
-        // The address can lead to another server meanwhile, as in a fail-over.
-        if server_info(&mut pushes).await?.run_id != info.run_id {
-            let reason = "the address leads to different servers";
-            return Err(Error::new("connect to Redis", reason));
-        }
+        let configs = [self.config(&ended), self.config(&ended)];
+        let Pair { connections: [mut commands, pushes], info, renewal } =
+            self.servers.connect(&configs, &self.name).await?;
+        info.require_runs()?;
         if let Some(previous) = previous.filter(|previous| previous.info.run_id == info.run_id) {
             // What was sent over the earlier connection is not executed later than this.
             let mut kill = cmd("CLIENT");
@@ -94,10 +100,11 @@ impl Dialer {
             let join = encode::join(&self.keys, &hashes, self.lease, &info.run_id, earlier);
             _ = send(&mut commands, &join, "join the processes that share runs").await?;
         }
-        Ok(Session { number, opened, hashes, info, client, commands, pushes, ended })
+        let _renewal = renewal;
+        Ok(Session { number, opened, hashes, info, client, commands, pushes, _renewal, ended })
     }
 
-    async fn connect(&self, ended: &CancellationToken) -> Result<MultiplexedConnection, Error> {
+    fn config(&self, ended: &CancellationToken) -> AsyncConnectionConfig {
         let (subscriptions, ended) = (Arc::clone(&self.subscriptions), ended.clone());
         let receive = move |push: PushInfo| {
             if !ended.is_cancelled() && !subscriptions.receive(push) {
@@ -105,11 +112,10 @@ impl Dialer {
             }
             Ok::<_, std::convert::Infallible>(())
         };
-        let config = AsyncConnectionConfig::new()
+        AsyncConnectionConfig::new()
             .set_connection_timeout(Some(CONNECT_TIMEOUT))
             .set_response_timeout(Some(REPLY_TIMEOUT))
-            .set_push_sender(receive);
-        connector::connect(&self.client, &config).await
+            .set_push_sender(receive)
     }
 }
 
@@ -164,7 +170,9 @@ impl Session {
 async fn server_info(connection: &mut MultiplexedConnection) -> Result<ServerInfo, Error> {
     let mut command = cmd("INFO");
     command.arg(&SECTIONS);
-    ServerInfo::parse(send(connection, &command, "identify the Redis server").await?)
+    let info = ServerInfo::parse(send(connection, &command, "identify the Redis server").await?)?;
+    info.require_runs()?;
+    Ok(info)
 }
 
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, Error> {

@@ -63,11 +63,16 @@ impl RunStore for Redis {
             let reason = "no key is set: runs of programs with the same key are shared";
             return Err(Error::new("connect runs to Redis", reason));
         };
-        let database = self.client.get_connection_info().redis_settings().db();
+        let database = self.servers.database();
         let keys = Keys::new(&prefix, database);
         let subscriptions = Arc::new(Subscriptions::new(&keys, &process, inbox));
-        let dialer =
-            Dialer::new(&self.client, keys.clone(), self.lease, Arc::clone(&subscriptions))?;
+        let dialer = Dialer::new(
+            self.servers,
+            &prefix,
+            keys.clone(),
+            self.lease,
+            Arc::clone(&subscriptions),
+        )?;
         let opening = Link::open(dialer, Arc::clone(&subscriptions), self.health, self.lease);
         let inner = Arc::new(Inner {
             link: opening.await?,
@@ -81,7 +86,10 @@ impl RunStore for Redis {
         let (runtime, ended) = (Handle::current(), CancellationToken::new());
         let guard = ended.clone().drop_guard();
         let kept = Arc::clone(&inner);
-        runtime.spawn(async move { ended.run_until_cancelled(kept.link.keep()).await });
+        let keep = async move { _ = ended.run_until_cancelled(kept.link.keep()).await };
+        #[cfg(tower_sse_simulation)]
+        let keep = crate::simulation::adopt(keep);
+        runtime.spawn(keep);
         Ok(Arc::new(RedisStore { inner, runtime, _guard: guard }))
     }
 }

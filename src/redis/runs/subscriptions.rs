@@ -1,11 +1,12 @@
-use std::{
-    collections::HashMap,
-    sync::{Mutex, MutexGuard, PoisonError},
-};
+#[cfg(not(tower_sse_simulation))]
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::redis::{PushInfo, PushKind, Value};
 
 use super::{keys::Keys, messages::parse_push};
+#[cfg(tower_sse_simulation)]
+use crate::simulation::HashMap;
 use crate::{
     history::Epoch,
     runs::cluster::{

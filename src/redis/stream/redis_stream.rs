@@ -1,7 +1,5 @@
 use std::{sync::Arc, time::Duration};
 
-#[cfg(not(tower_sse_simulation))]
-use ::redis::aio::MultiplexedConnection;
 use ::redis::{Cmd, RedisError, Value, cmd};
 
 use super::{
@@ -13,9 +11,7 @@ use super::{
     reply,
     stream_id::StreamId,
 };
-use crate::redis::Error;
-#[cfg(tower_sse_simulation)]
-use crate::redis::simulation::MultiplexedConnection;
+use crate::redis::{Error, servers::MultiplexedConnection};
 
 /// The time that Redis waits for an entry before it replies that there is none.
 pub(crate) const BLOCK_TIMEOUT: Duration = Duration::from_secs(2);
@@ -49,18 +45,6 @@ impl RedisStream {
         Ok(())
     }
 
-    /// Returns the id of the server's process, which no other server has.
-    pub(crate) async fn identify(&mut self) -> Result<Arc<str>, Error> {
-        const ACTION: &str = "identify the Redis server";
-        let mut command = cmd("INFO");
-        command.arg("server");
-        let reply = self.send(&command, ACTION).await?;
-        let info: String =
-            ::redis::from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
-        let run_id = info.lines().find_map(|line| line.strip_prefix("run_id:"));
-        run_id.map(Arc::from).ok_or_else(|| unexpected(ACTION))
-    }
-
     /// Returns the id of the newest entry before a time in milliseconds.
     pub(crate) async fn newest_before(
         &mut self,
@@ -86,7 +70,6 @@ impl RedisStream {
     pub(crate) async fn range(
         &mut self,
         from: RangeStart,
-        to: Option<StreamId>,
         count: usize,
     ) -> Result<Vec<RawEntry>, Error> {
         let mut command = cmd("XRANGE");
@@ -96,11 +79,7 @@ impl RedisStream {
             RangeStart::At(id) => command.arg(id.to_string()),
             RangeStart::After(id) => command.arg(format!("({id}")),
         };
-        match to {
-            None => command.arg("+"),
-            Some(id) => command.arg(id.to_string()),
-        };
-        command.arg("COUNT").arg(count);
+        command.arg("+").arg("COUNT").arg(count);
         self.entries(&command, "read the Redis stream").await
     }
 

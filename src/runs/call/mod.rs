@@ -16,8 +16,8 @@ mod span;
 mod start;
 mod task;
 
-pub(crate) use self::producer::Producer;
 pub use self::{
     layer::RunLayer,
     service::{RunFuture, RunService},
 };
+pub(crate) use self::{producer::Producer, start::spawn};

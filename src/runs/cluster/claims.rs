@@ -9,7 +9,12 @@ use super::{
 };
 use crate::{
     history::Epoch,
-    runs::{Outcome, RunKey, StartError, call::Producer, record::Record, registry::Shared},
+    runs::{
+        Outcome, RunKey, StartError,
+        call::{Producer, spawn},
+        record::Record,
+        registry::Shared,
+    },
 };
 
 /// How to start a run.
@@ -48,7 +53,7 @@ impl Shared {
         })?;
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::clone(self);
-        tokio::spawn(async move {
+        spawn(async move {
             let claimed = shared.confirm(record, start).await;
             // The request was dropped: the run is released, and was never one.
             if let Err(Ok(Some(producer))) = sender.send(claimed) {

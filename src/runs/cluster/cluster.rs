@@ -13,7 +13,7 @@ use super::{
     timing::Timing,
     watcher,
 };
-use crate::runs::{options::Options, registry::Shared};
+use crate::runs::{call::spawn, options::Options, registry::Shared};
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {
@@ -67,10 +67,10 @@ pub(crate) async fn connect<S: RunStore>(
     let exports = Arc::clone(&cluster.exports);
     let shared = Arc::new(Shared::new(options, Some(cluster)));
     _ = target.0.set(Arc::downgrade(&shared));
-    tokio::spawn(exporter::supervise(Arc::downgrade(&shared), exports, Arc::clone(&store)));
-    tokio::spawn(watcher::supervise(Arc::downgrade(&shared)));
+    spawn(exporter::supervise(Arc::downgrade(&shared), exports, Arc::clone(&store)));
+    spawn(watcher::supervise(Arc::downgrade(&shared)));
     let shared_exports = shared.cluster.as_ref().map(|cluster| Arc::clone(&cluster.exports));
-    tokio::spawn(forward(store.connection(), shared_exports));
+    spawn(forward(store.connection(), shared_exports));
     Ok(shared)
 }
 

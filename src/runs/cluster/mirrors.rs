@@ -1,7 +1,6 @@
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+#[cfg(not(tower_sse_simulation))]
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::{
     command::{Check, Command},
@@ -11,7 +10,9 @@ use super::{
     store::Store,
     watcher,
 };
-use crate::runs::{record::Record, registry::Shared};
+use crate::runs::{call::spawn, record::Record, registry::Shared};
+#[cfg(tower_sse_simulation)]
+use crate::simulation::HashMap;
 
 /// The mirrors of this process, by run.
 ///
@@ -56,7 +57,7 @@ impl Mirrors {
         let mirror = Arc::new(Mirror::new(run.clone(), &record));
         self.lock().entry(run.clone()).or_default().push(Arc::clone(&mirror));
         _ = mirror.request_load();
-        tokio::spawn(first_load(Arc::clone(shared), Arc::clone(&mirror)));
+        spawn(first_load(Arc::clone(shared), Arc::clone(&mirror)));
         (record, mirror)
     }
 
@@ -110,7 +111,7 @@ impl Mirrors {
 pub(crate) fn load(shared: &Arc<Shared>, mirror: &Arc<Mirror>) {
     if mirror.request_load() {
         let (shared, mirror) = (Arc::clone(shared), Arc::clone(mirror));
-        tokio::spawn(async move {
+        spawn(async move {
             if let Some(cluster) = &shared.cluster {
                 mirror.load(&*cluster.store).await;
             }

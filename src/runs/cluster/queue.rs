@@ -1,4 +1,6 @@
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
+#[cfg(not(tower_sse_simulation))]
+use std::collections::HashMap;
 
 use tokio::time::Instant;
 
@@ -11,6 +13,8 @@ use super::{
     timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing},
 };
 use crate::history::Epoch;
+#[cfg(tower_sse_simulation)]
+use crate::simulation::HashMap;
 
 /// The number of commands up to which renewals that are almost due join a pipeline. With more, they
 /// would delay what is due.

@@ -1,11 +1,9 @@
-use std::{
-    fmt,
-    hash::{BuildHasher, RandomState},
-    process,
-    time::{SystemTime, UNIX_EPOCH},
-};
+use std::{fmt, process};
 
-use crate::{history::Epoch, runs::RunKey};
+use crate::{
+    history::{Epoch, random},
+    runs::RunKey,
+};
 
 /// The name of one run of one key. Two runs with the same epoch differ in their keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -35,10 +33,7 @@ impl ProcessId {
 
     /// Draws a new name.
     pub(crate) fn draw() -> Self {
-        // Two copies of one virtual machine may have the same random keys, but not the same time.
-        let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-        let random = RandomState::new().hash_one(now);
-        Self(format!("{}-{random:016x}", process::id()).into())
+        Self(format!("{}-{:016x}", process::id(), random()).into())
     }
 
     pub(crate) fn as_str(&self) -> &str {

@@ -29,13 +29,14 @@ pub(crate) enum Fault {
     SourcePanics,
     Expires,
     Drains,
+    IsRevoked,
     IsRefused,
     IsHead,
     IsDroppedUnpolled,
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::ClientLeaves,
         Self::ClientLeavesAtOnce,
         Self::ClientLeavesBeforeTheHead,
@@ -47,6 +48,7 @@ impl Fault {
         Self::SourcePanics,
         Self::Expires,
         Self::Drains,
+        Self::IsRevoked,
         Self::IsRefused,
         Self::IsHead,
         Self::IsDroppedUnpolled,
@@ -111,6 +113,12 @@ impl Fault {
             }
             Self::Expires => get("aged").await.ends(End::Clean, CloseReason::Expired).await,
             Self::Drains => drain(ledger, rng).await,
+            Self::IsRevoked => {
+                let mut client = get(if rng.bool() { "silence" } else { "busy" }).await;
+                assert!(client.peer.head().await);
+                assert_eq!(server.streams.close(&client.id.to_string()).await.unwrap(), 1);
+                client.ends(End::Clean, CloseReason::Revoked).await;
+            }
             Self::IsRefused => refuse(ledger, protocol, how).await,
             Self::IsHead => {
                 let mut client =

@@ -143,8 +143,7 @@ impl Ledger {
     /// Asserts that everything was released. Call it once every server has stopped.
     pub(crate) fn audit(&self) {
         let accounts = self.accounts.lock().unwrap();
-        // No fault closes streams by their subject, so none has this reason.
-        let mut closed = HashMap::from([(CloseReason::Revoked, 0)]);
+        let mut closed = HashMap::new();
         for (id, account) in accounts.iter() {
             account.audit(*id);
             for reason in &account.reports {

@@ -19,7 +19,10 @@ use socket2::SockRef;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
-use tower_sse::{CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, marker};
+use tower_sse::{
+    CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, marker,
+    streams::{Streams, Subjects},
+};
 
 use super::{
     ledger::{Ledger, Outcome},
@@ -33,6 +36,8 @@ const PLACES: usize = 64;
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
     pub(crate) shutdown: CancellationToken,
+    /// Streams have their number as a subject.
+    pub(crate) streams: Streams,
     task: JoinHandle<()>,
 }
 
@@ -45,10 +50,10 @@ impl Server {
 
     /// Starts a server that shuts down gracefully, streams included, when `shutdown` is cancelled.
     pub(crate) async fn start(ledger: &Arc<Ledger>, layer: SseLayer) -> Self {
-        let shutdown = CancellationToken::new();
+        let (shutdown, streams) = (CancellationToken::new(), Streams::new());
         let app = Router::new()
             .route("/{what}/{events}/{id}", get(answer))
-            .layer(layer.shutdown(shutdown.clone()))
+            .layer(layer.streams(&streams).shutdown(shutdown.clone()))
             .layer(from_fn(drop_unpolled))
             .with_state(Arc::clone(ledger));
         let (listener, address) = listen().await;
@@ -61,7 +66,7 @@ impl Server {
         let task = tokio::spawn(async move {
             axum::serve(listener, app).with_graceful_shutdown(stopped).await.unwrap();
         });
-        Self { address, shutdown, task }
+        Self { address, shutdown, streams, task }
     }
 
     /// Starts a raw hyper server for one connection, whose service of bare streams never answers.
@@ -86,7 +91,7 @@ impl Server {
             // The client decides how the connection ends.
             _ = serve_connection(io, protocol, service).await;
         });
-        Self { address, shutdown: CancellationToken::new(), task }
+        Self { address, shutdown: CancellationToken::new(), streams: Streams::new(), task }
     }
 
     /// Stops the server and waits for all its connections.
@@ -121,8 +126,10 @@ impl Server {
 async fn answer(
     State(ledger): State<Arc<Ledger>>,
     Path((what, events, id)): Path<(String, usize, u64)>,
+    subjects: Subjects,
     request: Request,
 ) -> Response {
+    subjects.add(id.to_string());
     let disconnect = request.extensions().get::<Disconnect>().expect("a token").clone();
     ledger.arrived(id, disconnect);
     let mut options = ledger.options(id);

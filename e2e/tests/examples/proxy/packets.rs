@@ -87,7 +87,7 @@ async fn events(bytes: &[u8]) -> Vec<eventsource_stream::Event> {
 /// Returns the bytes as they are without the layer.
 async fn without_heartbeats() -> Vec<u8> {
     let (upstream, authority) = Upstream::new().await;
-    let address = serve(example::forwarding(authority)).await;
+    let address = serve(example::forwarding(authority, example::PATIENCE)).await;
     let (response, ()) = tokio::join!(client::get(address, "/", &[]), async {
         let (mut stream, _) = upstream.answer("\r\n\r\n", &head(length())).await;
         for packet in &PACKETS {
@@ -105,7 +105,7 @@ async fn heartbeats_do_not_change_what_is_decoded_wherever_packets_are_cut() {
 
     let (upstream, authority) = Upstream::new().await;
     let layer = SseLayer::new().heartbeat(Heartbeat::every(INTERVAL));
-    let address = serve(example::forwarding(authority).layer(layer)).await;
+    let address = serve(example::forwarding(authority, example::PATIENCE).layer(layer)).await;
     let (response, (mut stream, _)) = tokio::join!(client::get(address, "/", &[]), async {
         upstream.answer("\r\n\r\n", &head(length())).await
     });

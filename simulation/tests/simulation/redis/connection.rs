@@ -10,8 +10,8 @@ use tokio_util::sync::CancellationToken;
 use super::{
     network::Network,
     resp::{Command, Reply, take_command},
-    server::{Outcome, WRITES},
-    state::{Cut, Refusal, State},
+    server::{Outcome, is_write},
+    state::{Cut, State},
 };
 
 /// The server's end of a connection. Commands take effect in order, while earlier replies may still
@@ -101,6 +101,7 @@ impl Serving {
             self.network.log(|| format!("{} breaks before {}", self.number, text(command)));
             return None;
         }
+        self.network.reach_command();
         let reply = self.execute(command).await;
         let (number, hub) = (self.number, self.hub);
         self.network
@@ -154,34 +155,14 @@ impl Serving {
 
     fn execute_in(&self, state: &mut State, command: &Command) -> Outcome {
         let now = self.network.now(state, self.machine);
-        let machine = &mut state.machines[self.machine];
-        if let Some(error) = machine.refusal.and_then(|refusal| refuse(refusal, command)) {
-            return Outcome::Reply(Reply::Error(error.to_owned()));
-        }
-        machine.server.execute(now, command)
+        let outcome = state.machines[self.machine].server.execute(now, command);
+        state.record_overtaken(self.machine, self.network.elapsed(), command, &outcome);
+        outcome
     }
 
     fn changes(&self, state: &State) -> u64 {
         state.machines[self.machine].server.changes
     }
-}
-
-fn is_write(command: &Command) -> bool {
-    WRITES.iter().any(|write| write.as_bytes() == command[0])
-}
-
-/// Returns the error with which a server in this state answers a command.
-fn refuse(refusal: Refusal, command: &Command) -> Option<&'static str> {
-    let is_refused = match refusal {
-        Refusal::Loading => !matches!(&command[0][..], b"CLIENT" | b"INFO"),
-        Refusal::OutOfMemory | Refusal::ReadOnly | Refusal::NoReplicas => is_write(command),
-    };
-    is_refused.then_some(match refusal {
-        Refusal::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
-        Refusal::ReadOnly => "READONLY You can't write against a read only replica.",
-        Refusal::Loading => "LOADING Redis is loading the dataset in memory",
-        Refusal::NoReplicas => "NOREPLICAS Not enough good replicas to write.",
-    })
 }
 
 fn text(command: &Command) -> String {

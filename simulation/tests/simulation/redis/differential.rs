@@ -13,6 +13,7 @@ use fastrand::Rng;
 use redis::{Connection, ConnectionLike, RedisResult, Value};
 
 use super::{
+    refusal::{ANSWERED_WHILE_LOADING, DENIED_WITHOUT_MEMORY, Refusal, WRITES},
     resp::Reply,
     script::MARK,
     server::{Outcome, Server},
@@ -62,23 +63,73 @@ impl Drop for RealServer {
     }
 }
 
-#[test]
-fn model_replies_as_redis_does() {
-    let Some(server) = RealServer::start() else {
+/// Starts a server, if there is one here.
+fn start() -> Option<RealServer> {
+    let server = RealServer::start();
+    if server.is_none() {
         assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no redis-server here");
         // Not by a macro: the test harness captures what passing tests print with those.
         #[allow(clippy::explicit_write)]
         writeln!(stderr(), "skipped: no redis-server here").unwrap();
-        return;
-    };
+    }
+    server
+}
+
+/// Brings a server into the state in which it refuses commands for this reason.
+fn refuse(real: &mut Connection, refusal: Option<Refusal>) {
+    let memory = u8::from(refusal == Some(Refusal::OutOfMemory));
+    let replicas = u8::from(refusal == Some(Refusal::NoReplicas));
+    let primary = if refusal == Some(Refusal::ReadOnly) { "127.0.0.1 1" } else { "NO ONE" };
+    for command in [
+        format!("CONFIG SET maxmemory {memory}"),
+        format!("CONFIG SET min-replicas-to-write {replicas}"),
+        format!("REPLICAOF {primary}"),
+    ] {
+        let mut parts = command.split(' ');
+        let mut packed = redis::cmd(parts.next().unwrap());
+        parts.for_each(|part| _ = packed.arg(part));
+        let () = packed.query(real).unwrap();
+    }
+}
+
+#[test]
+fn commands_are_refused_by_the_flags_that_redis_lists() {
+    let Some(server) = start() else { return };
+    let mut real = server.connect();
+    let reads = ["XLEN", "XRANGE", "XREVRANGE", "XREAD", "EXISTS", "EVAL", "PING"];
+    for command in WRITES.into_iter().chain(reads).chain(["INFO", "TIME"]) {
+        let mut packed = redis::cmd("COMMAND");
+        packed.arg("INFO").arg(command);
+        let reply: Vec<Vec<Value>> = packed.query(&mut real).unwrap();
+        let flags: Vec<String> = redis::from_redis_value(reply[0][2].clone()).unwrap();
+        let has = |flag: &str| flags.iter().any(|other| other == flag);
+        let modelled = [
+            WRITES.contains(&command),
+            DENIED_WITHOUT_MEMORY.contains(&command),
+            ANSWERED_WHILE_LOADING.contains(&command),
+        ];
+        assert_eq!(modelled, ["write", "denyoom", "loading"].map(has), "{command}: {flags:?}");
+    }
+}
+
+#[test]
+fn model_replies_as_redis_does() {
+    let Some(server) = start() else { return };
     let mut real = server.connect();
     for seed in 0..SEQUENCES {
         let mut rng = Rng::with_seed(seed);
+        refuse(&mut real, None);
         let () = redis::cmd("FLUSHALL").query(&mut real).unwrap();
         let (seconds, _): (u64, u64) = redis::cmd("TIME").query(&mut real).unwrap();
         let mut model = Server::default();
         let mut sequence = Vec::new();
         for _ in 0..COMMANDS {
+            if rng.u8(..20) == 0 {
+                let refusals = [Refusal::OutOfMemory, Refusal::ReadOnly, Refusal::NoReplicas];
+                model.refusal = rng.bool().then(|| refusals[rng.usize(..3)]);
+                refuse(&mut real, model.refusal);
+                sequence.push(format!("refuses by {:?}", model.refusal));
+            }
             let command = random_command(&mut rng);
             sequence.push(command.join(" ").replace(MARK, "MARK"));
             let mut packed = redis::cmd(&command[0]);

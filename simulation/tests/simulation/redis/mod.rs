@@ -9,6 +9,7 @@ mod differential;
 mod id;
 mod network;
 mod operations;
+mod refusal;
 mod resp;
 mod script;
 mod server;
@@ -17,7 +18,8 @@ mod stream;
 
 pub(crate) use self::{
     network::Network,
-    state::{Cut, Data, Refusal},
+    refusal::Refusal,
+    state::{Cut, Data},
     stream::Stream,
 };
 

@@ -15,7 +15,7 @@ use tower_sse::redis::Transport;
 use super::{
     KEY, connection,
     server::Server,
-    state::{Connection, Link, State},
+    state::{Connection, Link, Overtaken, State},
     stream::Stream,
 };
 use crate::log::Log;
@@ -52,6 +52,8 @@ impl Network {
             connections: Vec::new(),
             latency,
             commands: 0,
+            overtaken: Vec::new(),
+            appointment: None,
         };
         state.add_machine(Server::default(), 0);
         let state = Mutex::new(state);
@@ -144,6 +146,11 @@ impl Network {
     /// Returns whether the hubs have sent too many commands.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.lock().commands > MAX_COMMANDS
+    }
+
+    /// Returns the entries that were overtaken when they were added.
+    pub(crate) fn overtaken(&self) -> Vec<Overtaken> {
+        self.lock().overtaken.clone()
     }
 
     /// Returns the stream of the current server.

@@ -2,7 +2,8 @@
 
 use super::{
     network::Network,
-    state::{Cut, Data, Link, Refusal, State},
+    refusal::Refusal,
+    state::{Cut, Data, Link, State},
 };
 
 impl Network {
@@ -21,22 +22,31 @@ impl Network {
             if !state.current().is_up {
                 self.log(|| format!("*** restarts with {data:?}"));
                 state.restart(data);
-                state.current().refusal = is_loading.then_some(Refusal::Loading);
+                state.current().server.refusal = is_loading.then_some(Refusal::Loading);
             }
         });
     }
 
     /// Lets another server take over, without the newest `lag` entries. Returns the old one, which
-    /// refuses events: without `min-replicas-to-write`, losses may go undetected.
-    pub(crate) fn promote(&self, lag: usize, clock_offset: i64, is_ambiguous: bool) -> usize {
+    /// refuses events if it has `min-replicas-to-write`.
+    pub(crate) fn promote(
+        &self,
+        lag: usize,
+        clock_offset: i64,
+        is_ambiguous: bool,
+        min_replicas: bool,
+    ) -> usize {
         self.change(|state| {
             let mut replica = state.current().server.clone();
+            replica.refusal = None;
             for key in replica.keys.values_mut() {
                 key.stream.forget_newest(lag);
             }
             let offset = state.current().clock_offset + clock_offset;
             let old = state.current;
-            state.current().refusal = Some(Refusal::NoReplicas);
+            if min_replicas {
+                state.current().server.refusal = Some(Refusal::NoReplicas);
+            }
             state.current = state.add_machine(replica, offset);
             state.alternative = is_ambiguous.then_some(old);
             old
@@ -64,12 +74,30 @@ impl Network {
         });
     }
 
+    /// Lets an operator execute a command before the one that follows `after` others.
+    pub(crate) fn appoint(&self, after: usize, command: &[&str]) {
+        let command = command.iter().map(|&part| part.to_owned()).collect();
+        self.change(|state| state.appointment = Some((state.commands + after, command)));
+    }
+
+    /// Executes the operator's command if it is time for it.
+    pub(super) fn reach_command(&self) {
+        let is_due =
+            |state: &State| matches!(state.appointment, Some((at, _)) if at < state.commands);
+        let due = self.change(|state| if is_due(state) { state.appointment.take() } else { None });
+        if let Some((_, command)) = due {
+            self.log(|| format!("*** {}", command.join(" ")));
+            let command: Vec<_> = command.iter().map(String::as_str).collect();
+            self.command(&command);
+        }
+    }
+
     pub(crate) fn pause(&self, is_paused: bool) {
         self.change(|state| state.current().is_paused = is_paused && state.current().is_up);
     }
 
     pub(crate) fn refuse(&self, refusal: Option<Refusal>) {
-        self.change(|state| state.current().refusal = refusal);
+        self.change(|state| state.current().server.refusal = refusal);
     }
 
     pub(crate) fn set_clock(&self, step: i64) {
@@ -121,7 +149,7 @@ impl Network {
                 state.restart(Data::All);
             }
             state.current().is_paused = false;
-            state.current().refusal = None;
+            state.current().server.refusal = None;
             state.links.iter_mut().for_each(|link| *link = Link::default());
             state.connections.iter_mut().for_each(|connection| connection.cut_at = None);
         });

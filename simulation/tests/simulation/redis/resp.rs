@@ -1,4 +1,4 @@
-/// A reply in version 2 of the protocol.
+/// A reply in version 2 of the protocol, and the pushes of version 3.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Reply {
     Simple(&'static str),
@@ -6,6 +6,9 @@ pub(crate) enum Reply {
     Integer(i64),
     Bulk(Vec<u8>),
     Array(Vec<Self>),
+    Push(Vec<Self>),
+    /// The confirmations of one command for several channels.
+    Many(Vec<Self>),
     Nil,
     NilArray,
 }
@@ -35,6 +38,11 @@ impl Reply {
                 bytes.extend(format!("*{}\r\n", replies.len()).bytes());
                 replies.iter().for_each(|reply| reply.encode(bytes));
             }
+            Self::Push(parts) => {
+                bytes.extend(format!(">{}\r\n", parts.len()).bytes());
+                parts.iter().for_each(|part| part.encode(bytes));
+            }
+            Self::Many(replies) => replies.iter().for_each(|reply| reply.encode(bytes)),
             Self::Nil => bytes.extend(b"$-1\r\n"),
             Self::NilArray => bytes.extend(b"*-1\r\n"),
         }

@@ -57,6 +57,7 @@ pub(super) fn eval(server: &mut Server, now: u64, command: &Command) -> Result<R
         Id { milliseconds: next, counter: 0 }
     };
     let fields = Fields::new(vec![b"gap".to_vec(), Vec::new()]);
+    server.check("XADD")?;
     let stream = server.stream(now, key)?;
     let added = stream.add(Some(id), now, Fields::clone(&fields));
     added.or_else(|_| stream.add(None, now, fields)).map(Reply::bulk)

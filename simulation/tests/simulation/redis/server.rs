@@ -2,6 +2,7 @@ use std::collections::BTreeMap;
 
 use super::{
     id::Id,
+    refusal::{Refusal, WRITES},
     resp::{Command, Reply},
     script,
     stream::{Fields, Stream},
@@ -12,6 +13,7 @@ use super::{
 pub(super) struct Server {
     pub(super) run_id: String,
     pub(super) keys: BTreeMap<Vec<u8>, Key>,
+    pub(super) refusal: Option<Refusal>,
     /// The number of changes, by which blocked readers notice one.
     pub(super) changes: u64,
 }
@@ -33,17 +35,14 @@ pub(super) enum Outcome {
     },
 }
 
-/// The commands that change data.
-pub(super) const WRITES: [&str; 11] = [
-    "XADD", "XDEL", "XTRIM", "DEL", "UNLINK", "RENAME", "COPY", "FLUSHALL", "PEXPIRE", "PERSIST",
-    "EVAL",
-];
-
 impl Server {
     /// Executes a command at this time in milliseconds.
     pub(super) fn execute(&mut self, now: u64, command: &Command) -> Outcome {
         let name = String::from_utf8_lossy(&command[0]).to_uppercase();
-        if WRITES.contains(&name.as_str()) {
+        if let Err(refused) = self.check(&name) {
+            return Outcome::Reply(refused);
+        }
+        if is_write(command) {
             self.changes += 1;
         }
         if name == "XREAD" {
@@ -99,6 +98,11 @@ impl Server {
             _ => panic!("the model does not know {name}"),
         };
         Outcome::Reply(reply.unwrap_or_else(|error| error))
+    }
+
+    /// Returns the error with which this server answers a command now, if it refuses it.
+    pub(super) fn check(&self, name: &str) -> Result<(), Reply> {
+        self.refusal.and_then(|refusal| refusal.of(name)).map_or(Ok(()), Err)
     }
 
     /// Returns the key, unless it is missing or has expired.
@@ -209,6 +213,12 @@ impl Server {
         }
         integer(usize::from(is_copied))
     }
+}
+
+/// Returns whether a command can change data.
+pub(super) fn is_write(command: &Command) -> bool {
+    let name = String::from_utf8_lossy(&command[0]).to_uppercase();
+    name == "EVAL" || WRITES.contains(&name.as_str())
 }
 
 /// One end of a range.

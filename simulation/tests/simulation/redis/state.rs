@@ -1,6 +1,12 @@
 use tokio_util::sync::CancellationToken;
 
-use super::server::Server;
+use super::{
+    KEY,
+    id::Id,
+    resp::{Command, Reply},
+    server::{Outcome, Server},
+    stream::{Fields, Stream},
+};
 
 /// The state of the servers and of the network.
 pub(super) struct State {
@@ -17,6 +23,18 @@ pub(super) struct State {
     pub(super) latency: u64,
     /// The number of commands so far.
     pub(super) commands: usize,
+    pub(super) overtaken: Vec<Overtaken>,
+    /// What an operator does when this number of commands has arrived.
+    pub(super) appointment: Option<(usize, Vec<String>)>,
+}
+
+/// An entry that was added while another copy of the stream had its id or a higher one, which is
+/// then ahead of the server's clock.
+#[derive(Clone, Debug)]
+pub(crate) struct Overtaken {
+    pub(crate) fields: Fields,
+    /// The milliseconds since the beginning.
+    pub(crate) at: u64,
 }
 
 /// A machine with one server.
@@ -24,18 +42,8 @@ pub(super) struct Machine {
     pub(super) server: Server,
     pub(super) is_up: bool,
     pub(super) is_paused: bool,
-    pub(super) refusal: Option<Refusal>,
     /// The milliseconds that its clock is ahead.
     pub(super) clock_offset: i64,
-}
-
-/// An error with which a server answers commands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    OutOfMemory,
-    ReadOnly,
-    Loading,
-    NoReplicas,
 }
 
 /// The data that a server has when it restarts.
@@ -76,8 +84,7 @@ pub(crate) enum Cut {
 impl State {
     /// Adds a machine, whose clock is ahead by a number of milliseconds.
     pub(super) fn add_machine(&mut self, server: Server, clock_offset: i64) -> usize {
-        let mut machine =
-            Machine { server, is_up: true, is_paused: false, refusal: None, clock_offset };
+        let mut machine = Machine { server, is_up: true, is_paused: false, clock_offset };
         machine.server.run_id = self.next_run_id();
         self.machines.push(machine);
         self.machines.len() - 1
@@ -93,6 +100,39 @@ impl State {
 
     pub(super) fn current(&mut self) -> &mut Machine {
         &mut self.machines[self.current]
+    }
+
+    /// Records the entry that a command has added to the stream of a machine, if it is overtaken.
+    pub(super) fn record_overtaken(
+        &mut self,
+        machine: usize,
+        at: u64,
+        command: &Command,
+        outcome: &Outcome,
+    ) {
+        let Outcome::Reply(Reply::Bulk(id)) = outcome else { return };
+        if command[0] != b"XADD" {
+            return;
+        }
+        let id = Id::parse(id, 0).unwrap();
+        if self.copies(machine).any(|copy| copy.last() >= id) {
+            let stream = &self.machines[machine].server.keys[KEY].stream;
+            let (_, fields) = stream.entries().next_back().unwrap();
+            self.overtaken.push(Overtaken { fields: Fields::clone(fields), at });
+        }
+    }
+
+    /// Returns all streams but that of this machine: those of other machines, those under other
+    /// keys, and those of the snapshot.
+    fn copies(&self, machine: usize) -> impl Iterator<Item = &Stream> {
+        let machines = self.machines.iter().enumerate();
+        let serving = machines.filter(|(number, it)| it.is_up || *number == self.current);
+        let served = serving.flat_map(move |(number, it)| {
+            let others = move |key: &[u8]| number != machine || key != KEY;
+            it.server.keys.iter().filter(move |(key, _)| others(key)).map(|(_, key)| &key.stream)
+        });
+        let kept = self.snapshot.iter().flat_map(|server| server.keys.values());
+        served.chain(kept.map(|key| &key.stream))
     }
 
     pub(super) fn take_snapshot(&mut self) {
@@ -119,7 +159,7 @@ impl State {
             Data::Snapshot => machine.server = snapshot.unwrap_or_default(),
         }
         machine.server.run_id = run_id;
+        machine.server.refusal = None;
         machine.is_up = true;
-        machine.refusal = None;
     }
 }

@@ -36,6 +36,11 @@ impl Stream {
         self.entries.len()
     }
 
+    /// Returns the last id that was assigned.
+    pub(super) const fn last(&self) -> Id {
+        self.last
+    }
+
     pub(super) fn has(&self, range: RangeInclusive<Id>) -> bool {
         range.start() <= range.end() && self.entries.range(range).next().is_some()
     }
@@ -72,6 +77,12 @@ impl Stream {
             self.entries.pop_first();
         }
         excess
+    }
+
+    /// Removes the entries below an id, and returns how many those were.
+    pub(super) fn trim_below(&mut self, first: Id) -> usize {
+        let kept = self.entries.split_off(&first);
+        std::mem::replace(&mut self.entries, kept).len()
     }
 
     /// Removes the newest entries, as a replica that is behind does not have them. Returns how many

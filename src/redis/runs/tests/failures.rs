@@ -71,11 +71,11 @@ async fn key_of_another_type_concerns_its_run_alone() {
 async fn server_that_evicts_keys_is_reported() {
     let Some(server) = Server::start().await else { return };
     let p = Process::connect(&server, "p").await;
-    assert!(!p.health.evicts_runs());
+    assert!(!p.health.evicts());
     let _: String = server.command("CONFIG SET maxmemory 100mb").await;
     let _: String = server.command("CONFIG SET maxmemory-policy allkeys-lru").await;
     let is_reported = async {
-        while !p.health.evicts_runs() {
+        while !p.health.evicts() {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
     };

@@ -1,19 +1,20 @@
 #!/usr/bin/env bash
-# Starts a Redis, two processes of the example `chat_cluster`, and nginx in front of them; stops all of
-# them on exit. A process of the chat that ends is started again after a moment.
+# Starts a Redis, two processes of an example, and nginx in front of them; stops all of them on exit. A
+# process of the example that ends is started again after a moment.
 #
-#   examples/chat_cluster/run.sh [PROGRAM]
+#   examples/cluster/run.sh EXAMPLE [PROGRAM]
 #
-# PROGRAM is the example where it is built already. `PORT` is that of nginx, by default 3000; with 0 it
-# is a free one.
+# EXAMPLE is `chat_cluster` or `runs_cluster`. PROGRAM is its path where it is built already. `PORT` is
+# that of nginx, by default 3000; with 0 it is a free one.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 PATH=$PATH:/usr/sbin # Debian keeps nginx there
 
-program=${1:-}
+example=${1:?examples/cluster/run.sh EXAMPLE [PROGRAM]}
+program=${2:-}
 if [ -z "$program" ]; then
-    (cd "$here/../.." && cargo build --quiet --example chat_cluster --all-features)
-    program=${CARGO_TARGET_DIR:-$here/../../target}/debug/examples/chat_cluster
+    (cd "$here/../.." && cargo build --quiet --example "$example" --all-features)
+    program=${CARGO_TARGET_DIR:-$here/../../target}/debug/examples/$example
 fi
 
 directory=$(mktemp -d)
@@ -56,17 +57,17 @@ label() {
         echo "$line" >>"$directory/$1.log"
     done
 }
-# start_chat NAME PORT
-start_chat() {
+# start NAME PORT
+start() {
     PORT=$2 "$program" > >(label "$1") &
     echo "$1: has the process id $!"
 }
 listens() { grep -q '^listening on ' "$directory/$1.log" 2>/dev/null; }
 port_of() { sed -n 's|^listening on http://127.0.0.1:||p' "$directory/$1.log" | head -n 1; }
 
-start_chat one 0
+start one 0
 one=$!
-start_chat two 0
+start two 0
 two=$!
 until_true listens one
 until_true listens two
@@ -96,8 +97,8 @@ echo "listening on http://127.0.0.1:$port"
 
 is_running() { kill -0 "$1" 2>/dev/null; }
 while is_running "$redis" && is_running "$nginx"; do
-    is_running "$one" || { start_chat one "$port_one"; one=$!; }
-    is_running "$two" || { start_chat two "$port_two"; two=$!; }
+    is_running "$one" || { start one "$port_one"; one=$!; }
+    is_running "$two" || { start two "$port_two"; two=$!; }
     # In the background, so that a signal ends it at once.
     sleep 1 &
     wait $! || true

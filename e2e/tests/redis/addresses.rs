@@ -1,0 +1,103 @@
+//! Lists of URLs, of which processes use the primary.
+
+use tower_sse::{
+    hub::Hub,
+    redis::{ErrorKind, Redis},
+    runs::Runs,
+};
+
+use crate::{credentials::start_run, process::Process, server::Server, support::free_port, until};
+
+/// A primary and a replica that has its data.
+async fn primary_and_replica() -> Option<[Server; 2]> {
+    let primary = Server::start().await?;
+    let replica = Server::start().await?;
+    let _: String = primary.command("CONFIG SET repl-diskless-sync-delay 0").await;
+    replicate(&replica, &primary).await;
+    Some([primary, replica])
+}
+
+async fn replicate(replica: &Server, primary: &Server) {
+    let _: String = replica.command(&format!("REPLICAOF 127.0.0.1 {}", primary.port())).await;
+    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
+    while !replica.command::<String>("INFO replication").await.contains("link_status:up") {
+        assert!(tokio::time::Instant::now() < deadline, "the replica has no link");
+    }
+}
+
+/// Returns the number of connections of processes with this key.
+async fn connections(server: &Server, key: &str) -> usize {
+    let list: String = server.command("CLIENT LIST").await;
+    list.lines().filter(|line| line.contains(&format!(" name={key}:"))).count()
+}
+
+#[tokio::test]
+async fn primary_is_used_wherever_it_is_in_the_list() {
+    let Some([primary, replica]) = primary_and_replica().await else { return };
+    let nobody = format!("redis://127.0.0.1:{}/", free_port());
+    for urls in [
+        [primary.url(), replica.url(), nobody.clone()],
+        [nobody.clone(), replica.url(), primary.url()],
+    ] {
+        let mut process = Process::connect(Redis::open(&urls).unwrap()).await;
+        _ = process.publish([0]).await;
+        process.reads([0]).await;
+        assert_eq!(connections(&primary, "tower-sse").await, 2);
+        assert_eq!(connections(&replica, "tower-sse").await, 0);
+        process.hub.close();
+        drop(process);
+        let deadline = tokio::time::Instant::now() + crate::PATIENCE;
+        while connections(&primary, "tower-sse").await > 0 {
+            assert!(tokio::time::Instant::now() < deadline, "connections stay");
+        }
+    }
+}
+
+#[tokio::test]
+async fn processes_move_to_the_replica_that_an_operator_promotes() {
+    let Some([old, new]) = primary_and_replica().await else { return };
+    let urls = [old.url(), new.url()];
+    let mut process = Process::connect(Redis::open(&urls).unwrap()).await;
+    let broker = Redis::open(&urls).unwrap().key("app");
+    let health = broker.health();
+    let runs = Runs::connect(broker).await.unwrap();
+    let last = process.publish([0]).await;
+    process.has_read(last).await;
+    start_run(&runs, "before").await;
+    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
+    while new.length().await < old.length().await {
+        assert!(tokio::time::Instant::now() < deadline, "the replica does not follow");
+    }
+
+    let _: String = new.command("REPLICAOF NO ONE").await;
+    let _: String = old.command(&format!("REPLICAOF 127.0.0.1 {}", new.port())).await;
+    _ = process.publish([1]).await;
+    process.reads([0, 1]).await;
+    assert_eq!(process.health.losses(), 0);
+    assert_eq!(connections(&new, "tower-sse").await, 2);
+    assert_eq!(connections(&old, "tower-sse").await, 0);
+    // Runs notice the change when they renew their leases.
+    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
+    while connections(&new, "app").await < 2 {
+        assert!(tokio::time::Instant::now() < deadline, "runs stay");
+    }
+    until(|| health.is_following()).await;
+    start_run(&runs, "after").await;
+}
+
+#[tokio::test]
+async fn list_without_a_primary_is_an_error_that_names_each_address() {
+    let Some([primary, replica]) = primary_and_replica().await else { return };
+    let port = free_port();
+    let urls = [format!("redis://:secret@127.0.0.1:{port}/"), replica.url()];
+    let error = Hub::connect(Redis::open(&urls).unwrap()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::ReadOnly);
+    let text = format!("{error:?}");
+    for part in
+        [&format!("127.0.0.1:{port}: "), &format!("127.0.0.1:{}: ", replica.port()), "is a replica"]
+    {
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!text.contains("secret"), "{text}");
+    drop(primary);
+}

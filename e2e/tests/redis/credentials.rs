@@ -1,0 +1,199 @@
+//! Users and passwords that change while processes are connected.
+
+use std::{
+    collections::BTreeSet,
+    io,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering::SeqCst},
+    },
+    time::Duration,
+};
+
+use futures_util::stream;
+use http::Request;
+use tower_sse::{
+    Event,
+    hub::Hub,
+    redis::{Credentials, ErrorKind, Redis},
+    runs::{RunKey, Runs},
+};
+
+use crate::{process::Process, server::Server, until};
+
+/// The passwords that a provider returns one after the other, the last one again and again.
+#[derive(Clone)]
+struct Passwords {
+    passwords: Arc<Mutex<Vec<&'static str>>>,
+    asked: Arc<AtomicUsize>,
+}
+
+impl Passwords {
+    fn new(passwords: &[&'static str]) -> Self {
+        let passwords = passwords.iter().rev().copied().collect();
+        Self { passwords: Arc::new(Mutex::new(passwords)), asked: Arc::default() }
+    }
+
+    fn set(&self, password: &'static str) {
+        *self.passwords.lock().unwrap() = vec![password];
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(SeqCst)
+    }
+
+    fn next(&self) -> Credentials {
+        self.asked.fetch_add(1, SeqCst);
+        let mut passwords = self.passwords.lock().unwrap();
+        let last = *passwords.last().unwrap();
+        if passwords.len() > 1 {
+            passwords.pop();
+        }
+        Credentials::new("app", last)
+    }
+
+    fn broker(&self, server: &Server) -> Redis {
+        let passwords = self.clone();
+        server.broker().key("app").credentials(move || {
+            let credentials = passwords.next();
+            async move {
+                tokio::task::yield_now().await;
+                Ok::<_, io::Error>(credentials)
+            }
+        })
+    }
+}
+
+async fn set_password(server: &Server, password: &str) {
+    let command = format!("ACL SETUSER app on resetpass >{password} ~* &* +@all");
+    assert_eq!(server.command::<String>(&command).await, "OK");
+}
+
+/// Breaks all connections of the user.
+async fn kill_connections(server: &Server) {
+    assert_eq!(server.command::<usize>("CLIENT KILL USER app").await, 2);
+}
+
+#[tokio::test]
+async fn credentials_are_asked_for_at_each_connection() {
+    let Some(server) = Server::start().await else { return };
+    set_password(&server, "one").await;
+    let passwords = Passwords::new(&["one"]);
+    let mut process = Process::connect(passwords.broker(&server)).await;
+    assert_eq!(passwords.asked(), 1, "once for both connections");
+    let last = process.publish([0]).await;
+    process.has_read(last).await;
+
+    set_password(&server, "two").await;
+    passwords.set("two");
+    kill_connections(&server).await;
+    until(|| passwords.asked() == 2).await;
+    _ = process.publish([1]).await;
+    process.reads([0, 1]).await;
+    assert_eq!((passwords.asked(), process.health.losses()), (2, 0));
+}
+
+#[tokio::test]
+async fn runs_ask_for_credentials_too() {
+    let Some(server) = Server::start().await else { return };
+    set_password(&server, "one").await;
+    let passwords = Passwords::new(&["one"]);
+    let broker = passwords.broker(&server);
+    let health = broker.health();
+    let runs = Runs::connect(broker).await.unwrap();
+    start_run(&runs, "first").await;
+    set_password(&server, "two").await;
+    passwords.set("two");
+    kill_connections(&server).await;
+    until(|| passwords.asked() == 2 && health.is_following()).await;
+    start_run(&runs, "second").await;
+}
+
+pub(crate) async fn start_run(runs: &Runs, turn: &str) {
+    let (parts, ()) = Request::new(()).into_parts();
+    let key = RunKey::new("ann", turn).unwrap();
+    let tokens = || stream::iter([Event::from("token")]);
+    _ = runs.start(&key, &parts, tokens).await.unwrap();
+}
+
+/// Connecting for the first time has no further attempts.
+#[tokio::test]
+async fn refused_credentials_are_asked_for_once_more() {
+    let Some(server) = Server::start().await else { return };
+    set_password(&server, "new").await;
+    let passwords = Passwords::new(&["stale", "new"]);
+    _ = Hub::connect(passwords.broker(&server)).await.unwrap();
+    assert_eq!(passwords.asked(), 2);
+    let passwords = Passwords::new(&["stale", "new"]);
+    _ = Runs::connect(passwords.broker(&server)).await.unwrap();
+    assert_eq!(passwords.asked(), 2);
+
+    let passwords = Passwords::new(&["stale"]);
+    let error = Hub::connect(passwords.broker(&server)).await.unwrap_err();
+    assert_eq!((error.kind(), passwords.asked()), (ErrorKind::NotPermitted, 2));
+    assert!(!format!("{error:?}").contains("stale"), "{error:?}");
+}
+
+/// Between two users, the program has none and then fails.
+#[tokio::test]
+async fn credentials_that_expire_are_renewed_over_the_same_connections() {
+    let Some(server) = Server::start().await else { return };
+    for user in ["first", "second"] {
+        let command = format!("ACL SETUSER {user} on >{user} ~* &* +@all");
+        assert_eq!(server.command::<String>(&command).await, "OK");
+    }
+    let broker = || {
+        let asked = AtomicUsize::new(0);
+        server.broker().key("app").credentials(move || {
+            let number = asked.fetch_add(1, SeqCst);
+            async move {
+                let user = match number {
+                    0 => "first",
+                    1 => return Err("no token"),
+                    2 => panic!("a failure of the program"),
+                    _ => "second",
+                };
+                Ok(Credentials::new(user, user).expire_in(Duration::from_secs(2)))
+            }
+        })
+    };
+    let mut process = Process::connect(broker()).await;
+    let runs = Runs::connect(broker()).await.unwrap();
+    let connections = connections_of(&server, "first").await;
+    assert_eq!(connections.len(), 4);
+
+    let deadline = tokio::time::Instant::now() + crate::PATIENCE;
+    while connections_of(&server, "second").await.len() < 4 {
+        assert!(tokio::time::Instant::now() < deadline, "not renewed");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(connections_of(&server, "second").await, connections);
+    // Connections of a user that is deleted end.
+    assert_eq!(server.command::<usize>("ACL DELUSER first").await, 1);
+    _ = process.publish([0]).await;
+    process.reads([0]).await;
+    start_run(&runs, "turn").await;
+    assert_eq!(connections_of(&server, "second").await, connections);
+}
+
+/// Returns the ids of the connections of a user.
+async fn connections_of(server: &Server, user: &str) -> BTreeSet<String> {
+    let list: String = server.command("CLIENT LIST").await;
+    let of_user = list.lines().filter(|line| line.contains(&format!(" user={user} ")));
+    of_user.map(|line| line.split(' ').next().unwrap().to_owned()).collect()
+}
+
+#[tokio::test]
+async fn provider_that_fails_is_an_error_of_the_connection() {
+    let Some(server) = Server::start().await else { return };
+    let failing = server.broker().credentials(|| async { Err("no identity") });
+    let error = Hub::connect(failing).await.unwrap_err();
+    assert_eq!(error.to_string(), "failed to get the credentials for Redis");
+    assert!(format!("{error:?}").contains("no identity"), "{error:?}");
+    let hanging = server.broker().credentials(|| async {
+        std::future::pending::<()>().await;
+        Ok::<_, io::Error>(Credentials::new("app", ""))
+    });
+    let error = Hub::connect(hanging).await.unwrap_err();
+    assert!(format!("{error:?}").contains("took too long"), "{error:?}");
+}

@@ -1,0 +1,92 @@
+//! The service in one process, and shared by three over Redis.
+
+use std::{net::SocketAddr, time::Duration};
+
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    redis::{Error, Redis},
+    runs::{Runs, RunsBuilder},
+};
+
+use crate::{
+    answers::Pace,
+    app::Service,
+    proxy::{Cut, Proxy},
+    redis::RedisServer,
+    support::{PATIENCE, serve_axum},
+};
+
+/// The time that an `EventSource` may stay connected to a server that shuts down.
+const GRACE: Duration = Duration::from_secs(5);
+const PROCESSES: usize = 3;
+
+/// Services that a proxy asks in turn.
+pub(crate) struct Deployment {
+    services: Vec<Service>,
+    addresses: Vec<SocketAddr>,
+    /// Stopped when dropped.
+    _redis: Option<RedisServer>,
+}
+
+impl Deployment {
+    /// Returns a service that has its runs alone, and services that share them. The latter are
+    /// missing where Redis is not installed.
+    pub(crate) async fn all(pace: Pace) -> Vec<Self> {
+        let alone = Service::new(pace, GRACE);
+        let mut all = vec![Self::serve(vec![alone], None).await];
+        if let Some(redis) = RedisServer::start() {
+            let mut services = Vec::<Service>::new();
+            for _ in 0..PROCESSES {
+                let runs = connect(Runs::builder, &redis, "runs").await;
+                let leading = || Runs::builder().leading_ids(true);
+                let leading = connect(leading, &redis, "leading").await;
+                let calls = services.first().map(Service::counter).unwrap_or_default();
+                services.push(Service::with(runs, leading, calls, pace, GRACE));
+            }
+            all.push(Self::serve(services, Some(redis)).await);
+        }
+        all
+    }
+
+    async fn serve(services: Vec<Service>, redis: Option<RedisServer>) -> Self {
+        let mut addresses = Vec::new();
+        for service in &services {
+            addresses.push(serve_axum(service.app(CancellationToken::new())).await);
+        }
+        Self { services, addresses, _redis: redis }
+    }
+
+    /// Starts a proxy that sends each request to the next service.
+    pub(crate) async fn proxy(&self, cuts: impl IntoIterator<Item = Cut>) -> Proxy {
+        Proxy::start(self.addresses.clone(), cuts).await
+    }
+
+    /// Returns how many answers the handlers of all services have made.
+    pub(crate) fn calls(&self) -> usize {
+        // All services have the same counter.
+        self.services[0].calls()
+    }
+
+    /// Returns the number of services, as the output of a test shows it.
+    pub(crate) fn name(&self) -> String {
+        format!("{} process(es)", self.services.len())
+    }
+}
+
+/// Connects, and retries until the server accepts connections.
+async fn connect(builder: impl Fn() -> RunsBuilder, server: &RedisServer, key: &str) -> Runs {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let connected: Result<_, Error> = async {
+            let redis = Redis::open(server.url())?.key(key);
+            builder().connect(redis).await
+        }
+        .await;
+        match connected {
+            Ok(runs) => return runs,
+            Err(error) => assert!(Instant::now() < deadline, "{error:?}"),
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+}

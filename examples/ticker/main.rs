@@ -1,0 +1,124 @@
+//! cargo run --example ticker --all-features
+//!
+//! Then open http://127.0.0.1:3000 and choose symbols, or watch some with curl:
+//!
+//! curl -N 'http://127.0.0.1:3000/prices?symbols=AAA,AAB'
+//!
+//! The prices of 500 symbols. Each symbol has a topic in which a price replaces the one before it. A
+//! client chooses its symbols, receives their prices at once, and then what changes. A client that
+//! was slow or away receives only the newest price of each symbol. The buffers of its socket are
+//! small, because they hold prices that are replaced meanwhile.
+//!
+//! Set `PORT` to use another port.
+
+use std::{env, io, process, time::Duration};
+
+use axum::{
+    Router,
+    extract::{Query, State},
+    http::StatusCode,
+    response::{Html, IntoResponse, Response},
+    routing::get,
+    serve::ListenerExt,
+};
+use serde::Deserialize;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::interval,
+};
+use tower_sse::{LastEventId, SseLayer, hub::Hub};
+
+/// A client receives at most one price of a symbol in this time.
+const WINDOW: Duration = Duration::from_millis(100);
+
+#[tokio::main]
+async fn main() -> io::Result<()> {
+    let address = format!("127.0.0.1:{}", env::var("PORT").as_deref().unwrap_or("3000"));
+    let listener = TcpListener::bind(&address).await.unwrap_or_else(|error| {
+        eprintln!("cannot listen on {address}: {error}");
+        process::exit(1);
+    });
+    println!("listening on http://{}", listener.local_addr()?);
+    let hub = Hub::builder().retain_latest().build();
+    tokio::spawn(trade(hub.clone()));
+    let listener = listener.tap_io(|stream| {
+        if let Err(error) = set_options(stream) {
+            eprintln!("socket options: {error}");
+        }
+    });
+    axum::serve(listener, app(hub, WINDOW)).await
+}
+
+pub(crate) fn app(hub: Hub, window: Duration) -> Router {
+    Router::new()
+        .route("/prices", get(prices))
+        .layer(SseLayer::new())
+        .route("/", get(Html(include_str!("page.html"))))
+        .route("/symbols", get(async || symbols().collect::<Vec<_>>().join(",")))
+        .with_state(Market { hub, window })
+}
+
+pub(crate) fn set_options(stream: &TcpStream) -> io::Result<()> {
+    // Events are small packets: Nagle's algorithm would delay each one until the client's ACK.
+    stream.set_nodelay(true)?;
+    // While a client does not read, the kernel would take megabytes of prices for it. With this
+    // limit of what it has not sent, hyper and the hub wait, and send the newest prices later.
+    #[cfg(target_os = "linux")]
+    socket2::SockRef::from(stream).set_tcp_notsent_lowat(16 * 1024)?;
+    Ok(())
+}
+
+/// Returns the names of all symbols, `AAA` to `ATF`.
+pub(crate) fn symbols() -> impl Iterator<Item = String> {
+    let letter = |n: u32| char::from(b'A' + (n % 26) as u8);
+    (0..500).map(move |n| [letter(n / 676), letter(n / 26), letter(n)].into_iter().collect())
+}
+
+#[derive(Clone)]
+struct Market {
+    hub: Hub,
+    window: Duration,
+}
+
+#[derive(Deserialize)]
+struct Choice {
+    /// Names, separated by commas.
+    symbols: String,
+}
+
+async fn prices(
+    State(Market { hub, window }): State<Market>,
+    Query(choice): Query<Choice>,
+    last: Option<LastEventId>,
+) -> Response {
+    let chosen: Vec<_> = choice.symbols.split(',').collect();
+    // A subscription creates its topics, so clients must not invent names.
+    let mut known = symbols().filter(|symbol| chosen.contains(&&**symbol)).peekable();
+    if known.peek().is_none() {
+        return StatusCode::NOT_FOUND.into_response();
+    }
+    tower_sse::response(hub.subscribe(known).flush_window(window).resume(last)).into_response()
+}
+
+/// Publishes 5,000 prices a second.
+async fn trade(hub: Hub) {
+    let mut prices: Vec<(String, f64)> = symbols().map(|symbol| (symbol, 100.0)).collect();
+    for (symbol, price) in &prices {
+        publish(&hub, symbol, *price);
+    }
+    let mut ticks = interval(Duration::from_millis(10));
+    loop {
+        ticks.tick().await;
+        for _ in 0..50 {
+            let (symbol, price) = &mut prices[fastrand::usize(..500)];
+            *price *= 0.999 + 0.002 * fastrand::f64();
+            publish(&hub, symbol, *price);
+        }
+    }
+}
+
+pub(crate) fn publish(hub: &Hub, symbol: &str, price: f64) {
+    if let Err(error) = hub.publish_now(symbol, format!("{symbol} {price:.2}")) {
+        eprintln!("{symbol}: {error}");
+    }
+}

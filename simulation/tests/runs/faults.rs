@@ -1,0 +1,203 @@
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::time::sleep;
+
+use crate::{
+    process::{Process, Settings},
+    redis::{Cut, Data, Network, Refusal},
+    world::World,
+};
+
+/// A fault of the servers, of the network or of a process. Durations are in milliseconds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Fault {
+    Cut {
+        process: usize,
+        cut: Cut,
+    },
+    HoldReads {
+        process: usize,
+        milliseconds: u64,
+    },
+    DelayReads {
+        process: usize,
+        delay: u64,
+        milliseconds: u64,
+    },
+    /// Nothing passes between a process and the servers, and no connection breaks.
+    CutOff {
+        process: usize,
+        milliseconds: u64,
+    },
+    Refuse {
+        refusal: Refusal,
+        milliseconds: u64,
+    },
+    Clock {
+        step: i64,
+    },
+    Pause {
+        milliseconds: u64,
+    },
+    /// The server restarts with all of its data.
+    Restart {
+        down: u64,
+    },
+    /// The server restarts without data.
+    Lose {
+        down: u64,
+    },
+    /// The server restarts with the data that it has now.
+    RollBack {
+        after: u64,
+        down: u64,
+    },
+    /// A proxy leads the connections to another server, which has the data of now.
+    Swap {
+        after: u64,
+    },
+    /// A replica with all of the data takes over. The earlier server goes on for a while.
+    Promote {
+        clock_offset: i64,
+        lingers: u64,
+    },
+    Delete {
+        claims: bool,
+        streams: bool,
+    },
+    /// A process is stopped and continued, as by signals.
+    Stop {
+        process: usize,
+        milliseconds: u64,
+    },
+    Kill {
+        process: usize,
+        down: u64,
+    },
+    /// A process ends as a deploy ends it, and another takes its place.
+    Drain {
+        process: usize,
+        grace: u64,
+        down: u64,
+    },
+}
+
+impl Fault {
+    /// Begins the fault. A task ends it.
+    pub(crate) fn inject(self, world: &World, rng: &mut Rng, settings: Settings) {
+        let network = &world.network;
+        network.log(|| format!("*** {self:?}"));
+        match self {
+            Self::Cut { process, cut } => network.cut(process, cut),
+            Self::HoldReads { process, milliseconds } => {
+                network.hold_reads(process, true);
+                after(network, milliseconds, move |network| network.hold_reads(process, false));
+            }
+            Self::DelayReads { process, delay, milliseconds } => {
+                network.delay_reads(process, delay);
+                after(network, milliseconds, move |network| network.delay_reads(process, 0));
+            }
+            Self::CutOff { process, milliseconds } => {
+                world.disturb(process);
+                network.cut_off(process, true);
+                after(network, milliseconds, move |network| network.cut_off(process, false));
+            }
+            Self::Refuse { refusal, milliseconds } => {
+                if refusal != Refusal::OutOfMemory {
+                    world.disturb_all();
+                }
+                network.refuse(Some(refusal));
+                after(network, milliseconds, |network| network.refuse(None));
+            }
+            Self::Clock { step } => network.set_clock(step),
+            Self::Pause { milliseconds } => {
+                if milliseconds > 500 {
+                    world.disturb_all();
+                }
+                network.pause(true);
+                after(network, milliseconds, |network| network.pause(false));
+            }
+            Self::Restart { down } => restart(world, Data::All, down),
+            Self::Lose { down } => restart(world, Data::None, down),
+            Self::RollBack { after: milliseconds, down } => {
+                network.take_snapshot();
+                let world = world.clone();
+                after(network, milliseconds, move |_| restart(&world, Data::Snapshot, down));
+            }
+            Self::Swap { after: milliseconds } => {
+                network.take_snapshot();
+                after(network, milliseconds, Network::swap);
+            }
+            Self::Promote { clock_offset, lingers } => {
+                world.disturb_all();
+                let old = network.promote(clock_offset);
+                after(network, lingers, move |network| network.retire(old));
+            }
+            Self::Delete { claims, streams } => network.delete(|name| {
+                let is_claim = name.ends_with('}');
+                if is_claim { claims } else { streams }
+            }),
+            Self::Stop { process, milliseconds } => {
+                world.disturb(process);
+                let gate = world.process(process).gate;
+                gate.stop();
+                after(network, milliseconds, move |_| gate.go_on());
+            }
+            Self::Kill { process, down } => {
+                world.disturb(process);
+                world.process(process).kill();
+                start_again(world, rng, settings, process, down);
+            }
+            Self::Drain { process, grace, down } => {
+                world.disturb(process);
+                drain(world, rng, settings, process, grace, down);
+            }
+        }
+    }
+}
+
+fn restart(world: &World, data: Data, down: u64) {
+    world.disturb_all();
+    world.network.kill();
+    after(&world.network, down, move |network| network.restart(data, false));
+}
+
+/// Starts a process again after a while, on a machine whose clock differs.
+fn start_again(world: &World, rng: &mut Rng, settings: Settings, process: usize, down: u64) {
+    let clock = if rng.bool() { 0 } else { rng.i64(-5_000..5_000) };
+    let again = world.clone();
+    after(&world.network, down, move |_| {
+        // It may have been started again already.
+        if again.process(process).gate.is_killed() {
+            let started = Process::start(&again, process, settings, clock);
+            again.records().processes[process] = started;
+        }
+    });
+}
+
+fn drain(world: &World, rng: &mut Rng, settings: Settings, number: usize, grace: u64, down: u64) {
+    let process = world.process(number);
+    let (world, mut rng) = (world.clone(), rng.fork());
+    tokio::spawn(async move {
+        let drained = process.clone();
+        let draining = process.gate.run(async move {
+            if let Some(runs) = drained.runs() {
+                runs.drain(Duration::from_millis(grace)).await;
+            }
+        });
+        if draining.await.is_some() {
+            world.network.log(|| format!("process {number} is drained"));
+            process.kill();
+            start_again(&world, &mut rng, settings, number, down);
+        }
+    });
+}
+
+fn after(network: &Network, milliseconds: u64, end: impl FnOnce(&Network) + Send + 'static) {
+    let network = network.clone();
+    tokio::spawn(async move {
+        sleep(Duration::from_millis(milliseconds)).await;
+        end(&network);
+    });
+}

@@ -1,0 +1,198 @@
+//! What every client must have received, whatever happened.
+
+use std::collections::BTreeMap;
+
+use tower_sse::runs::Outcome;
+
+use crate::{
+    calls::Call,
+    journal::{Answer, AnswerEnd, Received},
+    kinds::Severity,
+    world::{Report, Stop},
+};
+
+/// What happened in one simulation.
+pub(crate) struct History {
+    pub(crate) severity: Severity,
+    /// Whether runs are kept until the end, once they have completed.
+    pub(crate) keeps_all: bool,
+    /// The time at which the faults ended.
+    pub(crate) healed_at: u64,
+    pub(crate) calls: Vec<Call>,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) stops: Vec<Stop>,
+    pub(crate) reports: Vec<Report>,
+    /// Whether each life was kept from reaching Redis in time, or was ended.
+    pub(crate) disturbed: Vec<bool>,
+    pub(crate) commands: usize,
+    /// What was wrong at the end.
+    pub(crate) faults: Vec<String>,
+}
+
+/// The time in which a run must end after it was stopped, in milliseconds.
+const STOP_TIME: u64 = 20_000;
+
+/// What an oracle found.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict {
+    pub(crate) calls: usize,
+    pub(crate) whole: usize,
+    pub(crate) told: usize,
+    pub(crate) not_found: usize,
+    pub(crate) commands: usize,
+    pub(crate) faults: Vec<String>,
+}
+
+pub(crate) fn check(history: History) -> Verdict {
+    let mut faults = history.faults.clone();
+    for answer in &history.answers {
+        let fault = check_events(&history, answer).or_else(|| check_end(&history, answer));
+        if let Some(fault) = fault {
+            faults.push(format!("client {} of key {}: {fault}", answer.client, answer.key));
+        }
+    }
+    if history.severity < Severity::Losing {
+        faults.extend(check_calls(&history));
+        faults.extend(check_stops(&history));
+    }
+    if history.severity == Severity::Calm {
+        faults.extend(check_reports(&history));
+    }
+    let count = |is: fn(&AnswerEnd) -> bool| {
+        history.answers.iter().filter(|answer| answer.end.as_ref().is_some_and(is)).count()
+    };
+    Verdict {
+        calls: history.calls.len(),
+        whole: count(|end| *end == AnswerEnd::Whole),
+        told: count(|end| matches!(end, AnswerEnd::Failed(_))),
+        not_found: count(|end| *end == AnswerEnd::NotFound),
+        commands: history.commands,
+        faults,
+    }
+}
+
+/// The events of an answer are those of one call, each once and in order, from the first one.
+fn check_events(history: &History, answer: &Answer) -> Option<String> {
+    let first = answer.events.first()?;
+    if history.calls[first.call].key != answer.key {
+        return Some(format!("call {} is of another key", first.call));
+    }
+    for (number, event) in (0..).zip(&answer.events) {
+        let Received { epoch, call, .. } = event;
+        if (epoch, call) != (&first.epoch, &first.call) {
+            return Some(format!("call {call} follows call {}", first.call));
+        }
+        if (event.sequence, event.number) != (number + 1, number) {
+            return Some(format!("event {} of call {call} in place of {number}", event.number));
+        }
+    }
+    None
+}
+
+/// An answer that ends cleanly is whole. Any other end has a reason.
+fn check_end(history: &History, answer: &Answer) -> Option<String> {
+    let call = answer.events.first().map(|first| (first.call, &history.calls[first.call]));
+    let is_whole = call.is_some_and(|(_, call)| {
+        call.end.is_some_and(|end| end.is_finished) && answer.events.len() as u64 == call.planned
+    });
+    let is_calm = history.severity == Severity::Calm && history.keeps_all;
+    let events = answer.events.len();
+    match answer.end? {
+        AnswerEnd::Left => None,
+        AnswerEnd::Whole => {
+            let is_right = is_whole && call.is_some_and(|(_, call)| !call.fails);
+            (!is_right).then(|| format!("a clean end after {events} events of {call:?}"))
+        }
+        AnswerEnd::Failed(Some(Outcome::Cancelled)) => {
+            let is_stopped = history
+                .stops
+                .iter()
+                .any(|stop| stop.key == answer.key && stop.began <= answer.ended);
+            (!is_stopped).then(|| "cancelled, but nobody stopped it".to_owned())
+        }
+        AnswerEnd::Failed(Some(Outcome::Failed)) => {
+            let has_failed = match call {
+                Some((_, call)) => call.fails && (is_whole || !is_calm),
+                None => history.calls.iter().any(|call| call.key == answer.key && call.fails),
+            };
+            (!has_failed).then(|| format!("failed after {events} events of {call:?}"))
+        }
+        AnswerEnd::Failed(outcome @ (None | Some(Outcome::Interrupted))) => {
+            is_calm.then(|| format!("told {outcome:?} after {events} events of {call:?}"))
+        }
+        AnswerEnd::Failed(outcome) => Some(format!("told {outcome:?}")),
+        AnswerEnd::NotFound => {
+            let (number, _) = call?;
+            let has_later = history.calls[number + 1..].iter().any(|call| call.key == answer.key);
+            (is_calm && !has_later).then(|| format!("not found after {events} events"))
+        }
+    }
+}
+
+/// A key has one call at a time, and none after one that has completed. No call is dropped without
+/// a reason.
+fn check_calls(history: &History) -> Vec<String> {
+    let mut faults = Vec::new();
+    for (number, call) in history.calls.iter().enumerate() {
+        let is_disturbed = history.disturbed[call.life];
+        let stopped_before = |time| {
+            history.stops.iter().any(|stop| {
+                stop.key == call.key && stop.began <= time && stop.began + 1 >= call.began
+            })
+        };
+        let dropped = call.end.filter(|end| !end.is_finished);
+        if let Some(dropped) = dropped
+            && !is_disturbed
+            && history.keeps_all
+            && !stopped_before(dropped.at)
+        {
+            faults.push(format!("call {number} is dropped, but nobody stopped it"));
+        }
+        let later = history.calls.iter().enumerate().skip(number + 1);
+        for (next, later) in later.filter(|(_, later)| later.key == call.key) {
+            if is_disturbed || stopped_before(later.began) {
+                continue;
+            }
+            let ended = call.end.filter(|end| end.at <= later.began);
+            match ended {
+                None => faults.push(format!("call {next} begins while call {number} runs")),
+                Some(end) if end.is_finished && !call.fails && history.keeps_all => {
+                    faults.push(format!("call {next} begins although call {number} has completed"));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+    faults
+}
+
+/// A run that was stopped does not go on.
+fn check_stops(history: &History) -> Vec<String> {
+    let mut calls = BTreeMap::new();
+    for event in history.answers.iter().flat_map(|answer| answer.events.first()) {
+        calls.insert(&event.epoch, event.call);
+    }
+    let goes_on = history.stops.iter().filter_map(|stop| {
+        let number = *calls.get(stop.stopped.as_ref()?)?;
+        let end = history.calls[number].end.map_or(u64::MAX, |end| end.at);
+        let is_late = end > stop.began.max(history.healed_at) + STOP_TIME;
+        is_late.then(|| format!("call {number} was stopped, and goes on"))
+    });
+    goes_on.collect()
+}
+
+/// Each run is reported once.
+fn check_reports(history: &History) -> Vec<String> {
+    let mut reported: BTreeMap<&str, Vec<Outcome>> = BTreeMap::new();
+    for report in &history.reports {
+        reported.entry(&report.epoch).or_default().push(report.outcome);
+    }
+    let twice = reported.iter().filter(|(_, outcomes)| outcomes.len() > 1);
+    let mut faults: Vec<_> =
+        twice.map(|(epoch, outcomes)| format!("run {epoch} is reported as {outcomes:?}")).collect();
+    let ended = history.calls.iter().filter(|call| call.end.is_some()).count();
+    if reported.len() < ended {
+        faults.push(format!("{} reports of {ended} runs", reported.len()));
+    }
+    faults
+}

@@ -1,0 +1,110 @@
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use fastrand::Rng;
+use tokio::time::sleep;
+use tower_sse::{
+    redis::Redis,
+    runs::{RunEnd, Runs},
+};
+
+use crate::{
+    gate::Gate,
+    world::{Life, Report, World},
+};
+
+/// A process that shares runs.
+#[derive(Clone)]
+pub(crate) struct Process {
+    pub(crate) number: usize,
+    /// The number of this life: a process that starts again has another one.
+    pub(crate) life: usize,
+    pub(crate) gate: Gate,
+    runs: Arc<Mutex<Option<Runs>>>,
+}
+
+/// The settings of all processes of one simulation.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Settings {
+    pub(crate) lease: Duration,
+    pub(crate) retain_for: Duration,
+    pub(crate) max_memory: usize,
+}
+
+impl Settings {
+    pub(crate) fn choose(rng: &mut Rng) -> Self {
+        let retain_for = if rng.u8(..4) > 0 { 600_000 } else { [0, 300, 5_000][rng.usize(..3)] };
+        Self {
+            lease: Duration::from_secs([2, 4, 8][rng.usize(..3)]),
+            retain_for: Duration::from_millis(retain_for),
+            max_memory: if rng.u8(..6) > 0 { 256 << 20 } else { rng.usize(1_000..50_000) },
+        }
+    }
+
+    /// Returns whether every run that has completed is kept until the end of the simulation.
+    pub(crate) fn keep_all(&self) -> bool {
+        self.retain_for >= Duration::from_secs(600) && self.max_memory >= 256 << 20
+    }
+}
+
+impl Process {
+    /// Starts a process, which connects its runs until it succeeds.
+    pub(crate) fn start(world: &World, number: usize, settings: Settings, clock: i64) -> Self {
+        let mut records = world.records();
+        let gate = Gate::new(clock);
+        let life = records.lives.len();
+        records.lives.push(Life { is_disturbed: false });
+        drop(records);
+        world.network.log(|| format!("process {number}: life {life}"));
+        let process = Self { number, life, gate, runs: Arc::default() };
+        let connect = process.clone().connect(world.clone(), settings);
+        tokio::spawn(process.gate.run(connect));
+        process
+    }
+
+    /// Returns the runs, once they are connected.
+    pub(crate) fn runs(&self) -> Option<Runs> {
+        self.runs.lock().unwrap().clone()
+    }
+
+    /// Ends the process at once.
+    pub(crate) fn kill(&self) {
+        self.gate.kill();
+        // Otherwise this clone would keep them.
+        self.runs.lock().unwrap().take();
+    }
+
+    async fn connect(self, world: World, settings: Settings) {
+        loop {
+            let redis = Redis::open(format!("redis://process-{}/", self.number)).unwrap();
+            let redis = redis.key("app").lease(settings.lease);
+            let (reporting, gate) = (world.clone(), self.gate.clone());
+            let builder = Runs::builder()
+                .retain_for(settings.retain_for)
+                .max_memory(settings.max_memory)
+                .max_running_per_owner(1_000)
+                .on_end(move |end: &RunEnd| {
+                    // What is dropped with a killed process does nothing.
+                    if gate.is_killed() {
+                        return;
+                    }
+                    reporting.network.log(|| format!("report: {} {}", end.id(), end.outcome()));
+                    let report = Report { epoch: end.id(), outcome: end.outcome() };
+                    reporting.records().reports.push(report);
+                });
+            match builder.connect(redis).await {
+                Ok(runs) => {
+                    world.network.log(|| format!("process {}: connected", self.number));
+                    *self.runs.lock().unwrap() = Some(runs);
+                    return;
+                }
+                Err(error) => {
+                    world.network.log(|| format!("process {}: {error:?}", self.number));
+                    sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+}

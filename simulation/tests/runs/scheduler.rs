@@ -1,0 +1,266 @@
+use std::time::Duration;
+
+use fastrand::Rng;
+use tokio::{
+    task::JoinHandle,
+    time::{sleep, timeout},
+};
+use tower_sse::LastEventId;
+
+use crate::{
+    client::{Client, Kind as ClientKind},
+    faults::Fault,
+    journal::AnswerEnd,
+    kinds::{Kind, Severity},
+    oracle::History,
+    process::{Process, Settings},
+    redis::Network,
+    world::{Stop, World, key},
+};
+
+/// The number of processes.
+pub(crate) const PROCESSES: usize = 3;
+/// The time in which every client must have its answer after the faults have ended: the longest
+/// call takes two minutes.
+const RECOVERY: Duration = Duration::from_secs(240);
+
+/// The processes and clients of one simulation, and what may happen to them.
+pub(crate) struct Scheduler {
+    rng: Rng,
+    world: World,
+    settings: Settings,
+    severity: Severity,
+    kinds: Vec<Kind>,
+    keys: usize,
+    clients: Vec<JoinHandle<()>>,
+    /// The process that most faults hit.
+    victim: usize,
+    /// The steps that are left of a series of faults with little time between them.
+    series: u32,
+}
+
+impl Scheduler {
+    pub(crate) fn new(mut rng: Rng, network: &Network) -> Self {
+        let severities = [Severity::Calm, Severity::Disturbing, Severity::Losing];
+        let severity = severities[rng.usize(..3)];
+        let kinds = if rng.u8(..8) == 0 { Vec::new() } else { Kind::some(&mut rng, severity) };
+        let severity = if kinds.is_empty() { Severity::Calm } else { severity };
+        let settings = Settings::choose(&mut rng);
+        network.log(|| format!("{severity:?}, faults: {kinds:?}, {settings:?}"));
+        let world = World::new(network.clone());
+        let clocks: Vec<_> = (0..PROCESSES).map(|_| rng.i64(-2_000..2_000)).collect();
+        for (number, clock) in clocks.into_iter().enumerate() {
+            let process = Process::start(&world, number, settings, clock);
+            world.records().processes.push(process);
+        }
+        let (keys, victim) = (rng.usize(1..4), rng.usize(..PROCESSES));
+        let clients = Vec::new();
+        Self { world, settings, severity, kinds, keys, clients, victim, series: 0, rng }
+    }
+
+    /// Runs until the end, and returns what happened.
+    pub(crate) async fn run(mut self) -> History {
+        let network = self.world.network.clone();
+        while self.world.records().processes.iter().any(|process| process.runs().is_none()) {
+            sleep(Duration::from_millis(10)).await;
+        }
+        let fault_weight = if self.kinds.is_empty() { 0 } else { self.rng.u32(2..14) };
+        for _ in 0..self.rng.usize(10..50) {
+            self.step(fault_weight).await;
+        }
+        // What still ends must not hit what has begun again.
+        network.heal();
+        let healed_at = network.elapsed();
+        self.start_missing();
+        let mut faults = self.recover().await;
+        if network.is_exhausted() {
+            faults.insert(0, "the processes repeat commands for ever".to_owned());
+        }
+        let commands = network.commands();
+        let mut records = self.world.records();
+        History {
+            severity: self.severity,
+            keeps_all: self.settings.keep_all(),
+            healed_at,
+            calls: self.world.calls.list().clone(),
+            answers: std::mem::take(&mut records.answers),
+            stops: std::mem::take(&mut records.stops),
+            reports: std::mem::take(&mut records.reports),
+            disturbed: records.lives.iter().map(|life| life.is_disturbed).collect(),
+            commands,
+            faults,
+        }
+    }
+
+    async fn step(&mut self, fault_weight: u32) {
+        if self.series > 0 {
+            self.series -= 1;
+            match self.rng.u8(..8) {
+                0..3 => self.add_client(),
+                3 => self.stop_run(),
+                _ => self.inject(),
+            }
+            let milliseconds =
+                if self.rng.bool() { self.rng.u64(..10) } else { self.rng.u64(..1_000) };
+            return sleep(Duration::from_millis(milliseconds)).await;
+        }
+        match self.rng.u32(..20 + fault_weight) {
+            0..14 => self.add_client(),
+            14..16 => self.stop_run(),
+            16..20 => {}
+            _ => {
+                self.inject();
+                self.series = if self.rng.bool() { self.rng.u32(1..6) } else { 0 };
+            }
+        }
+        let milliseconds = match self.rng.u8(..20) {
+            0..8 => self.rng.u64(..10),
+            8..15 => self.rng.u64(..400),
+            15..19 => self.rng.u64(..2_000),
+            _ => self.rng.u64(..10_000),
+        };
+        sleep(Duration::from_millis(milliseconds)).await;
+    }
+
+    fn inject(&mut self) {
+        let Some(kind) = self.rng.choice(&self.kinds).copied() else { return };
+        let lease = u64::try_from(self.settings.lease.as_millis()).unwrap();
+        let fault = kind.choose(&mut self.rng, PROCESSES, self.victim, lease);
+        // A process that ends needs its time.
+        if let Fault::Kill { process, .. } | Fault::Drain { process, .. } = fault
+            && self.world.process(process).runs().is_none()
+        {
+            return;
+        }
+        fault.inject(&self.world, &mut self.rng, self.settings);
+    }
+
+    fn add_client(&mut self) {
+        let key = self.rng.usize(..self.keys);
+        let kind = match self.rng.u8(..10) {
+            0..7 => ClientKind::Starts,
+            7 => ClientKind::Replaces,
+            _ => ClientKind::Gets,
+        };
+        self.spawn_client(key, kind);
+    }
+
+    fn spawn_client(&mut self, key: usize, kind: ClientKind) {
+        let client = Client {
+            number: self.clients.len(),
+            key,
+            rng: self.rng.fork(),
+            world: self.world.clone(),
+            processes: PROCESSES,
+            kind,
+        };
+        self.clients.push(tokio::spawn(client.run()));
+    }
+
+    /// Stops a run at any process, with an id of the run or without one.
+    fn stop_run(&mut self) {
+        let number = self.rng.usize(..self.keys);
+        let process = self.world.process(self.rng.usize(..PROCESSES));
+        let with_id = self.rng.bool();
+        let world = self.world.clone();
+        let last = world.records().answers.iter().rev().find_map(|answer| {
+            let event = answer.events.last().filter(|_| answer.key == number)?;
+            Some(event.epoch.clone())
+        });
+        let epoch = last.filter(|_| with_id);
+        let began = world.network.elapsed();
+        let stop = {
+            let mut records = world.records();
+            records.stops.push(Stop { key: number, began, stopped: None });
+            records.stops.len() - 1
+        };
+        world
+            .network
+            .log(|| format!("stop of key {number}, {epoch:?} at process {}", process.number));
+        tokio::spawn(async move {
+            let last = epoch.clone();
+            let last = last.map(|epoch| LastEventId::try_from(format!("{epoch}-1")).unwrap());
+            let gate = process.gate.clone();
+            let stopping = gate.run(async move {
+                let runs = process.runs()?;
+                Some(runs.cancel(&key(number), last).await)
+            });
+            let stopped = stopping.await.flatten();
+            world.network.log(|| format!("stop of key {number}: {stopped:?}"));
+            if stopped == Some(true) {
+                world.records().stops[stop].stopped = epoch;
+            }
+        });
+    }
+
+    fn start_missing(&self) {
+        for number in 0..PROCESSES {
+            let process = self.world.process(number);
+            process.gate.go_on();
+            if process.gate.is_killed() {
+                let started = Process::start(&self.world, number, self.settings, 0);
+                self.world.records().processes[number] = started;
+            }
+        }
+    }
+
+    /// Waits until every client has its answer, and asks once more.
+    async fn recover(&mut self) -> Vec<String> {
+        let mut faults = Vec::new();
+        self.wait_for_clients(RECOVERY, &mut faults).await;
+        self.resume_whole(&mut faults).await;
+        // Nobody else has this key.
+        for key in self.keys..self.keys + PROCESSES {
+            self.spawn_client(key, ClientKind::Starts);
+        }
+        self.wait_for_clients(RECOVERY, &mut faults).await;
+        faults
+    }
+
+    async fn wait_for_clients(&mut self, within: Duration, faults: &mut Vec<String>) {
+        let waiting = async {
+            for client in &mut self.clients {
+                if !client.is_finished() {
+                    client.await.expect("no panic");
+                }
+            }
+        };
+        if timeout(within, waiting).await.is_err() {
+            let records = self.world.records();
+            let hanging = records.answers.iter().filter(|answer| answer.end.is_none());
+            faults.extend(hanging.map(|answer| {
+                let events = answer.events.len();
+                format!(
+                    "client {} hangs after {events} events of key {}",
+                    answer.client, answer.key
+                )
+            }));
+        }
+    }
+
+    /// Asks for more of answers that were whole. There must be nothing.
+    async fn resume_whole(&mut self, faults: &mut Vec<String>) {
+        let answers = self.world.records().answers.clone();
+        for answer in answers.iter().filter(|answer| answer.end == Some(AnswerEnd::Whole)) {
+            let process = self.world.process(self.rng.usize(..PROCESSES));
+            let Some(event) = answer.events.last() else { continue };
+            let id = LastEventId::try_from(format!("{}-{}", event.epoch, event.sequence)).unwrap();
+            let number = answer.key;
+            let gate = process.gate.clone();
+            let asking = gate.run(async move {
+                use futures_util::StreamExt as _;
+                let run = process.runs()?.get(&key(number)).await?;
+                let mut events = run.attach(id).await?;
+                drop(run);
+                Some(matches!(events.next().await, Some(Ok(_))))
+            });
+            match timeout(Duration::from_secs(60), asking).await {
+                Ok(Some(Some(true))) => {
+                    faults.push(format!("client {} gets more than the whole", answer.client));
+                }
+                Ok(_) => {}
+                Err(_) => faults.push(format!("client {} waits after the end", answer.client)),
+            }
+        }
+    }
+}

@@ -1,0 +1,76 @@
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use tower_sse::runs::{Outcome, RunKey};
+
+use crate::{calls::Calls, journal::Answer, process::Process, redis::Network};
+
+/// What everything in one simulation shares.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) network: Network,
+    pub(crate) calls: Calls,
+    inner: Arc<Mutex<Records>>,
+}
+
+/// What has happened, besides the calls.
+#[derive(Default)]
+pub(crate) struct Records {
+    pub(crate) processes: Vec<Process>,
+    pub(crate) lives: Vec<Life>,
+    pub(crate) answers: Vec<Answer>,
+    pub(crate) stops: Vec<Stop>,
+    pub(crate) reports: Vec<Report>,
+}
+
+/// One life of a process.
+pub(crate) struct Life {
+    /// Whether something has kept it from reaching Redis in time, or has ended it.
+    pub(crate) is_disturbed: bool,
+}
+
+/// A request to stop or to replace a run.
+#[derive(Clone, Debug)]
+pub(crate) struct Stop {
+    pub(crate) key: usize,
+    pub(crate) began: u64,
+    /// The epoch of the run, and whether the request was granted.
+    pub(crate) stopped: Option<String>,
+}
+
+/// A report of a run's end to the program.
+#[derive(Clone, Debug)]
+pub(crate) struct Report {
+    pub(crate) epoch: String,
+    pub(crate) outcome: Outcome,
+}
+
+impl World {
+    pub(crate) fn new(network: Network) -> Self {
+        let calls = Calls::new(&network);
+        Self { network, calls, inner: Arc::default() }
+    }
+
+    pub(crate) fn records(&self) -> MutexGuard<'_, Records> {
+        self.inner.lock().unwrap()
+    }
+
+    pub(crate) fn process(&self, number: usize) -> Process {
+        self.records().processes[number].clone()
+    }
+
+    /// Records that a process may not have reached Redis in time.
+    pub(crate) fn disturb(&self, process: usize) {
+        let mut records = self.records();
+        let life = records.processes[process].life;
+        records.lives[life].is_disturbed = true;
+    }
+
+    pub(crate) fn disturb_all(&self) {
+        self.records().lives.iter_mut().for_each(|life| life.is_disturbed = true);
+    }
+}
+
+/// Returns the key of a run.
+pub(crate) fn key(number: usize) -> RunKey {
+    RunKey::new("user", &number.to_string()).unwrap()
+}

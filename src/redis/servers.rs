@@ -1,0 +1,209 @@
+use std::{env, fs, process, time::Duration};
+
+#[cfg(feature = "redis-tls")]
+use ::redis::ConnectionAddr;
+#[cfg(not(tower_sse_simulation))]
+pub(super) use ::redis::aio::MultiplexedConnection;
+use ::redis::{AsyncConnectionConfig, Client, RedisError, Value};
+use tokio::task::JoinSet;
+
+#[cfg(tower_sse_simulation)]
+pub(super) use super::simulation::MultiplexedConnection;
+use super::{
+    Error, ErrorKind,
+    credentials::{Credentials, Provider, Renewal},
+    health::display_with_sources,
+    server_info::{SECTIONS, ServerInfo},
+};
+
+const ACTION: &str = "connect to Redis";
+
+/// A primary and its replicas, and how to connect to them.
+#[derive(Clone)]
+pub(super) struct Servers {
+    /// One client for each address, at least one.
+    pub(super) clients: Vec<Client>,
+    pub(super) provider: Option<Provider>,
+    /// The time limit for connecting, and for asking the provider.
+    pub(super) timeout: Duration,
+}
+
+/// Two connections to one server.
+pub(super) struct Pair {
+    pub(super) connections: [MultiplexedConnection; 2],
+    pub(super) info: ServerInfo,
+    /// Keeps the credentials of both connections valid.
+    pub(super) renewal: Option<Renewal>,
+}
+
+/// A connection to a primary.
+struct Opened {
+    client: Client,
+    connection: MultiplexedConnection,
+    info: ServerInfo,
+}
+
+impl Servers {
+    /// Returns the number of the database, which all URLs name.
+    pub(super) fn database(&self) -> i64 {
+        let client = self.clients.first();
+        client.map_or(0, |client| client.get_connection_info().redis_settings().db())
+    }
+
+    /// Opens two connections to the primary, the second with its own settings. `name` is what the
+    /// server lists them by.
+    ///
+    /// If the server refuses the credentials, asks for others once.
+    pub(super) async fn connect(
+        &self,
+        configs: &[AsyncConnectionConfig; 2],
+        name: &str,
+    ) -> Result<Pair, Error> {
+        self.connect_to(&self.clients, configs, name).await
+    }
+
+    /// Opens two connections as [`connect`](Self::connect) does, to one of these servers.
+    pub(super) async fn connect_to(
+        &self,
+        clients: &[Client],
+        configs: &[AsyncConnectionConfig; 2],
+        name: &str,
+    ) -> Result<Pair, Error> {
+        let Some(provider) = &self.provider else {
+            return open_pair(clients.to_vec(), configs, name).await;
+        };
+        let mut is_refused = false;
+        loop {
+            let credentials = provider.ask(self.timeout).await?;
+            let clients = clients.iter().map(|client| credentials.apply(client));
+            match open_pair(clients.collect::<Result<_, _>>()?, configs, name).await {
+                Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
+                    is_refused = true;
+                }
+                result => {
+                    let mut pair = result?;
+                    pair.renewal = self.renew(&credentials, &pair.connections);
+                    return Ok(pair);
+                }
+            }
+        }
+    }
+
+    fn renew(
+        &self,
+        credentials: &Credentials,
+        connections: &[MultiplexedConnection; 2],
+    ) -> Option<Renewal> {
+        let provider = self.provider.as_ref()?;
+        Renewal::start(provider, credentials, connections.clone(), self.timeout)
+    }
+}
+
+async fn open_pair(
+    clients: Vec<Client>,
+    configs: &[AsyncConnectionConfig; 2],
+    name: &str,
+) -> Result<Pair, Error> {
+    let [first, second] = configs;
+    let Opened { client, connection, info } = open_primary(clients, first, name).await?;
+    let other = open(client, second.clone(), name.to_owned()).await?;
+    // The address can lead to another server meanwhile, as in a fail-over.
+    if other.info.run_id != info.run_id {
+        return Err(Error::new(ACTION, "the address leads to different servers"));
+    }
+    Ok(Pair { connections: [connection, other.connection], info, renewal: None })
+}
+
+/// Opens a connection to the first of these servers that responds as a primary. All of them are
+/// tried at the same time, because one that is down may not respond at all.
+async fn open_primary(
+    mut clients: Vec<Client>,
+    config: &AsyncConnectionConfig,
+    name: &str,
+) -> Result<Opened, Error> {
+    if clients.len() == 1
+        && let Some(client) = clients.pop()
+    {
+        return open(client, config.clone(), name.to_owned()).await;
+    }
+    let mut attempts = JoinSet::new();
+    for client in clients {
+        let address = client.get_connection_info().addr().to_string();
+        let opening = open(client, config.clone(), name.to_owned());
+        attempts.spawn(async move { opening.await.map_err(|error| (address, error)) });
+    }
+    let mut errors = Vec::new();
+    while let Some(attempt) = attempts.join_next().await {
+        match attempt {
+            Ok(Ok(opened)) => return Ok(opened),
+            Ok(Err(error)) => errors.push(error),
+            // The runtime shuts down.
+            Err(_) => {}
+        }
+    }
+    Err(no_primary(&errors))
+}
+
+/// Returns the error of addresses none of which leads to a primary.
+fn no_primary(errors: &[(String, Error)]) -> Error {
+    let kinds = || errors.iter().map(|(_, error)| error.kind());
+    let kind = kinds()
+        .find(|kind| *kind == ErrorKind::NotPermitted)
+        .or_else(|| kinds().find(|kind| *kind != ErrorKind::Unreachable))
+        .unwrap_or(ErrorKind::Unreachable);
+    let mut text = "no address leads to a primary".to_owned();
+    for (address, error) in errors {
+        text.push_str(&format!("; {address}: {}", display_with_sources(error)));
+    }
+    Error::with_kind(ACTION, kind, text)
+}
+
+/// Opens a connection, names it, and checks that the server is a primary.
+async fn open(
+    client: Client,
+    config: AsyncConnectionConfig,
+    name: String,
+) -> Result<Opened, Error> {
+    #[cfg(feature = "redis-tls")]
+    check_crypto_provider(&client)?;
+    #[cfg(not(tower_sse_simulation))]
+    let connection = client.get_multiplexed_async_connection_with_config(&config).await;
+    #[cfg(tower_sse_simulation)]
+    let connection = super::simulation::connect(&client, &config).await;
+    let mut connection = connection.map_err(|error| Error::new(ACTION, error))?;
+    let mut pipeline = ::redis::pipe();
+    // The user may lack the permission to set a name, which nothing depends on.
+    pipeline.cmd("CLIENT").arg("SETNAME").arg(name);
+    pipeline.cmd("INFO").arg(&SECTIONS);
+    let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
+    let info = replies.and_then(|replies| last_reply(replies)?.extract_error());
+    let info = info.map_err(|error| Error::new("identify the Redis server", error))?;
+    let info = ServerInfo::parse(info)?;
+    info.require_primary()?;
+    Ok(Opened { client, connection, info })
+}
+
+fn last_reply(replies: Vec<Value>) -> Result<Value, RedisError> {
+    let missing = || RedisError::from((::redis::ErrorKind::UnexpectedReturnType, "no reply"));
+    replies.into_iter().next_back().ok_or_else(missing)
+}
+
+/// Returns an error if no crypto provider is installed, because rustls would panic then.
+#[cfg(feature = "redis-tls")]
+fn check_crypto_provider(client: &Client) -> Result<(), Error> {
+    let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
+    if is_tls && rustls::crypto::CryptoProvider::get_default().is_none() {
+        return Err(Error::new(ACTION, "no crypto provider is installed for rustls"));
+    }
+    Ok(())
+}
+
+/// Returns the name of this process' connections in `CLIENT LIST`: the key, the host and the id of
+/// the process.
+pub(super) fn connection_name(key: &str) -> String {
+    let host = fs::read_to_string("/proc/sys/kernel/hostname").or_else(|_| env::var("HOSTNAME"));
+    let host = host.unwrap_or_default();
+    let name = format!("{key}:{}:{}", host.trim(), process::id());
+    // Redis refuses a name with other characters.
+    name.chars().map(|c| if c.is_ascii_graphic() { c } else { '_' }).collect()
+}

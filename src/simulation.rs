@@ -1,0 +1,57 @@
+//! What the package `simulation` decides in place of the operating system: when tasks run, and what
+//! the clock says.
+
+use std::{
+    cell::RefCell,
+    collections::hash_map::DefaultHasher,
+    hash::BuildHasherDefault,
+    pin::Pin,
+    rc::Rc,
+    time::{Duration, SystemTime, UNIX_EPOCH},
+};
+
+use tokio::task::JoinHandle;
+
+/// A map whose order is the same in every simulation of a seed.
+pub(crate) type HashMap<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<DefaultHasher>>;
+
+/// The future of a task.
+pub type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The machine on which the code of a thread runs at present.
+pub trait Host {
+    /// Wraps a new task, so that it stops and ends with its process.
+    fn adopt(&self, task: Task) -> Task;
+
+    /// Returns the time of its clock, since 1970.
+    fn now(&self) -> Duration;
+}
+
+thread_local! {
+    static HOST: RefCell<Option<Rc<dyn Host>>> = const { RefCell::new(None) };
+}
+
+/// Lets all tasks and clocks of this thread belong to `host`.
+pub fn set_host(host: impl Host + 'static) {
+    HOST.set(Some(Rc::new(host)));
+}
+
+fn host() -> Option<Rc<dyn Host>> {
+    HOST.with_borrow(Clone::clone)
+}
+
+pub(crate) fn adopt(task: impl Future<Output = ()> + Send + 'static) -> Task {
+    let task: Task = Box::pin(task);
+    match host() {
+        Some(host) => host.adopt(task),
+        None => task,
+    }
+}
+
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) -> JoinHandle<()> {
+    tokio::spawn(adopt(task))
+}
+
+pub(crate) fn now() -> SystemTime {
+    host().map_or_else(SystemTime::now, |host| UNIX_EPOCH + host.now())
+}
