@@ -188,6 +188,29 @@ impl Log {
         self.update_memory();
     }
 
+    /// Evicts the oldest events up to `newest` until at least `memory` bytes are freed.
+    #[cfg(feature = "runs")]
+    pub(crate) fn evict_up_to(&mut self, newest: u64, memory: usize, drops: &mut DeferredDrops) {
+        let target = self.memory().saturating_sub(memory);
+        while self.memory() > target
+            && self.entries.front().is_some_and(|oldest| oldest.sequence <= newest)
+        {
+            self.evict_oldest(drops);
+        }
+        self.update_memory();
+    }
+
+    /// Returns about the memory of the frames and of the events up to `newest`.
+    #[cfg(feature = "runs")]
+    pub(crate) fn memory_up_to(&self, newest: u64) -> usize {
+        let count = self.index_after(newest);
+        let (Some(first), Some(next)) = (self.entries.front(), self.entries.get(count)) else {
+            return self.events_memory();
+        };
+        let frames = self.frames.as_ref().map_or(0, |frames| frames.memory());
+        (next.start - first.start) as usize + count * ENTRY_OVERHEAD + frames
+    }
+
     /// Returns whether `additional` bytes on the wire fit below `limit`.
     pub(crate) const fn has_room(&self, additional: usize, limit: usize) -> bool {
         self.bytes + additional <= limit

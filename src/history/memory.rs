@@ -32,6 +32,12 @@ impl MemoryShare {
         limit.saturating_sub(self.counter.total())
     }
 
+    /// Returns the contribution.
+    #[cfg(feature = "runs")]
+    pub(crate) const fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     pub(crate) fn set(&mut self, bytes: usize) {
         if bytes > self.bytes {
             self.counter.0.fetch_add(bytes - self.bytes, Relaxed);

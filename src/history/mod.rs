@@ -9,10 +9,14 @@ mod frames;
 mod log;
 mod memory;
 mod position;
+#[cfg(feature = "runs")]
+mod random;
 mod slab;
 pub(crate) mod sync;
 mod waiters;
 
+#[cfg(feature = "runs")]
+pub(crate) use self::random::random;
 pub(crate) use self::{
     batch::Batch,
     deferred_drops::DeferredDrops,

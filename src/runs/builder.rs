@@ -36,6 +36,7 @@ impl RunsBuilder {
             options: Options {
                 retain_bytes: 8 << 20,
                 max_memory: 256 << 20,
+                max_memory_per_owner: None,
                 retain_for: 5 * MINUTE,
                 abandon_after: 10 * MINUTE,
                 max_duration: MAX_TIME,
@@ -90,10 +91,32 @@ impl RunsBuilder {
     /// 2. If that is not enough, the frames of the largest of the next 32 running runs, because
     ///    frames can be assembled again. If that run has no frames, the older half of its events.
     ///
+    /// With a [store](super::RunStore), events that it does not have yet are evicted last.
+    ///
     /// The next recorded bytes continue the eviction, so the limit can be exceeded briefly. The
     /// bodies of clients that need an evicted event fail. A running run is never stopped.
     pub fn max_memory(mut self, bytes: usize) -> Self {
         self.options.max_memory = bytes;
+        self
+    }
+
+    /// Limits the memory of an owner's runs that have ended to `bytes`, so that one owner cannot
+    /// evict the runs of all others. By default, only [`max_memory`](Self::max_memory) limits them.
+    ///
+    /// Beyond it, the owner's runs that ended first are evicted, but never the one that ended last.
+    /// Each process with a [store](super::RunStore) applies the limit to what its runs keep there,
+    /// too. Running runs of an owner are limited by
+    /// [`max_running_per_owner`](Self::max_running_per_owner) and
+    /// [`retain_bytes`](Self::retain_bytes). Runs with a [shared](super::RunKey::shared) key have no
+    /// owner.
+    ///
+    /// ```
+    /// use tower_sse::runs::Runs;
+    ///
+    /// let runs = Runs::builder().max_memory(1 << 30).max_memory_per_owner(16 << 20).build();
+    /// ```
+    pub fn max_memory_per_owner(mut self, bytes: usize) -> Self {
+        self.options.max_memory_per_owner = Some(bytes);
         self
     }
 

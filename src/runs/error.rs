@@ -19,9 +19,9 @@ pub enum StartError {
     /// The request has a last event id, but no run has its key. A new run would be a different
     /// answer.
     NotFound,
-    /// The runs are [connected](super::Runs) to a store that cannot be reached, or the run belongs
-    /// to a later version of the protocol. A run that is started without the store could be started
-    /// twice.
+    /// The runs are [connected](super::Runs) to a store that cannot be reached or has lost its data
+    /// less than a lease ago, or the run belongs to a later version of the protocol. A run that is
+    /// started then could be started twice.
     Unavailable,
 }
 

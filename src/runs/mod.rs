@@ -161,7 +161,7 @@
 //! - Each request with a key asks the store, which takes one round trip. A request that starts a
 //!   run takes two. Put the layer inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, its events are exported within 5 milliseconds.
-//!   Otherwise they are exported each second, and at the end.
+//!   Otherwise they are exported about once a second, and at the end.
 //! - If the owner dies, clients of other processes are told: their bodies fail after at most one and
 //!   five eighths of the store's lease, which is 8 seconds by default. A repeated request then
 //!   starts the answer again, once.
@@ -170,13 +170,18 @@
 //!   of the store, an end is reported twice, with the same [`RunEnd::id`].
 //! - [`max_running`](RunsBuilder::max_running),
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
-//!   [`max_memory`](RunsBuilder::max_memory), [`Runs::running_of`], [`Runs::stats`] and
-//!   [`Runs::drain`] apply to one process. A process also limits what its runs keep in the store to
+//!   [`max_memory`](RunsBuilder::max_memory),
+//!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::running_of`],
+//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. A process also limits what its runs keep in the store to
 //!   `max_memory`: beyond it, it deletes the runs there that ended first.
 //! - A source waits for clients of its own process alone. A client of another process that falls
 //!   behind by more than [`retain_bytes`](RunsBuilder::retain_bytes) fails.
 //! - The handler's [`StreamOptions`](crate::StreamOptions) reach clients of other processes, except
 //!   for closures such as `on_error`. Set those on the layer.
+//!
+//! If the store loses its data, the owners restore their runs. For one lease, a missing run is not
+//! taken for missing: requests for it, and requests that would start it, get
+//! [`StartError::Unavailable`].
 //!
 //! While the store cannot be reached:
 //!

@@ -9,6 +9,7 @@ pub(crate) type OnEnd = dyn Fn(&RunEnd) + Send + Sync;
 pub(crate) struct Options {
     pub(crate) retain_bytes: usize,
     pub(crate) max_memory: usize,
+    pub(crate) max_memory_per_owner: Option<usize>,
     pub(crate) retain_for: Duration,
     pub(crate) abandon_after: Duration,
     pub(crate) max_duration: Duration,
@@ -22,6 +23,7 @@ impl fmt::Debug for Options {
         f.debug_struct("Options")
             .field("retain_bytes", &self.retain_bytes)
             .field("max_memory", &self.max_memory)
+            .field("max_memory_per_owner", &self.max_memory_per_owner)
             .field("retain_for", &self.retain_for)
             .field("abandon_after", &self.abandon_after)
             .field("max_duration", &self.max_duration)

@@ -249,10 +249,10 @@
 //!
 //! # OpenAI Responses API
 //!
-//! Its clients resume by `GET /responses/{id}?stream=true&starting_after=7`, with the sequence number
-//! of the last event that they have read. An id of this crate is `epoch-sequence`, so the handler
-//! inserts the [`LastEventId`](crate::LastEventId) that the number stands for. [`RunEnd::id`] and the
-//! ids of the events have the epoch. Store it with the response's id when the run starts, or let the
+//! Its clients resume by `GET /responses/{id}?stream=true&starting_after=7`, with the
+//! `sequence_number` of the last event that they have read. An id of this crate is `epoch-sequence`,
+//! so the handler inserts the [`LastEventId`](crate::LastEventId) that the number stands for.
+//! [`RunEnd::id`] and the ids of the events have the epoch. Store it with the response's id when the run starts, or let the
 //! client attach without an id and skip what it has.
 //!
 //! ```
@@ -261,7 +261,8 @@
 //! use tower_sse::{LastEventId, runs::{RunKey, Runs}};
 //!
 //! async fn resume(runs: Runs, key: RunKey, epoch: &str, after: u64, mut parts: Parts) -> Response {
-//!     if let Ok(last) = LastEventId::try_from(format!("{epoch}-{after}")) {
+//!     let sequence = after.saturating_add(1);
+//!     if let Ok(last) = LastEventId::try_from(format!("{epoch}-{sequence}")) {
 //!         parts.extensions.insert(last);
 //!     }
 //!     match runs.answer(&key, &parts).await {
@@ -271,9 +272,10 @@
 //! }
 //! ```
 //!
-//! The sequence numbers of a run start at 1, those of the API at 0. Write `sequence_number` into the
-//! events so that they agree: the event with `sequence_number` 7 is the eighth, so
-//! `starting_after=7` is the sequence 8.
+//! The sequences of a run start at 1, those of the API at 0: the event with `sequence_number` 7 is
+//! the eighth, and its sequence is 8. The source must number its events in this way, without gaps.
+//! The stream helper of the JavaScript SDK does not send `starting_after`: it reads all events again,
+//! and skips those up to it.
 //!
 //! # Storing answers
 //!
@@ -301,11 +303,12 @@
 //!
 //! # Limits of client libraries
 //!
-//! - `@microsoft/fetch-event-source`: dispatches an event only if the connection was not cut
-//!   between its last two line feeds; it then resumes before that event, and the page gets it once
-//! - TanStack AI: fails with an exception if a connection is cut before the first id, unless
-//!   [`leading_ids`](RunsBuilder::leading_ids) is set, and if its run is unknown
-//! - LangGraph SDKs: give up after five reconnections in a row
+//! - `@microsoft/fetch-event-source` 2: loses an event if the connection is cut between the last two
+//!   line feeds of the event, because it resumes after each id that it has read
+//! - TanStack AI: fails with an exception if a connection is cut before the first id, which
+//!   [`leading_ids`](RunsBuilder::leading_ids) sends with the first event, and if its run is unknown
+//! - LangGraph SDKs: give up after five reconnections, in a row with Python, and of one stream in
+//!   total with JavaScript, unless `maxRetries` is set
 //! - `EventSource`: cannot send headers or a body, and never stops by itself after a clean end
 //! - `fetch` in Node: see [cut connections](#cut-connections-in-node)
 //!

@@ -6,6 +6,8 @@ use crate::{process::Process, server::Server, wire::Wire};
 pub(crate) const PROCESSES: usize = 3;
 /// A short lease, so that tests of a death take seconds.
 pub(crate) const LEASE: Duration = Duration::from_secs(3);
+/// The lease of a program that sets none.
+pub(crate) const DEFAULT_LEASE: Duration = Duration::from_secs(8);
 /// How long a run of a dead process lasts at most: the lease, the grace period, and one check.
 pub(crate) const DEATH: Duration = Duration::from_millis(3_000 + 1_500 + 750);
 /// The grace of a shutdown.

@@ -7,19 +7,17 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     client::{Client, Closed},
-    cluster::Cluster,
+    cluster::{Cluster, DEFAULT_LEASE},
     server::Server,
 };
 
-/// The default lease.
-const LEASE: Duration = Duration::from_secs(8);
 /// The time over which the processor time is taken.
 const SPAN: Duration = Duration::from_secs(12);
 const EVENTS_PER_SECOND: u64 = 50;
 const RUNS: usize = 60;
 
 async fn default_cluster() -> Option<Cluster> {
-    Cluster::start_on(Server::start().await?, LEASE).await
+    Cluster::start_on(Server::start().await?, DEFAULT_LEASE).await
 }
 
 /// What Redis needs over [`SPAN`].
@@ -119,7 +117,7 @@ async fn redis_time_of_quiet_runs() {
     const QUIET: usize = 10_000;
     let Some(cluster) = default_cluster().await else { return };
     start_runs(&cluster, QUIET, 600_000).await;
-    sleep(LEASE).await;
+    sleep(DEFAULT_LEASE).await;
     let used = used_time(&cluster).await;
     let share = |time: Duration| time.as_secs_f64() / SPAN.as_secs_f64() * 100.0;
     let (commands, process) = (share(used.commands), share(used.process));

@@ -11,7 +11,8 @@ use tokio::{
 
 use crate::{
     client::{Client, Closed},
-    cluster::{Cluster, DEATH},
+    cluster::{Cluster, DEATH, DEFAULT_LEASE},
+    server::Server,
 };
 
 /// How long a client takes to notice in addition, on a busy machine.
@@ -42,7 +43,19 @@ async fn watched_run(
 
 #[tokio::test]
 async fn every_client_of_a_dead_process_is_told_and_one_request_starts_again() {
-    let Some(mut cluster) = Cluster::start().await else { return };
+    let Some(cluster) = Cluster::start().await else { return };
+    clients_are_told_within(cluster, DEATH + SLACK).await;
+}
+
+#[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn every_client_is_told_within_15_seconds_by_default() {
+    let Some(redis) = Server::start().await else { return };
+    let Some(cluster) = Cluster::start_on(redis, DEFAULT_LEASE).await else { return };
+    clients_are_told_within(cluster, Duration::from_secs(15)).await;
+}
+
+async fn clients_are_told_within(mut cluster: Cluster, bound: Duration) {
     let clients = watched_run(&cluster, "dead", 20).await;
     cluster.processes[0].kill().await;
     let died = Instant::now();
@@ -51,8 +64,9 @@ async fn every_client_of_a_dead_process_is_told_and_one_request_starts_again() {
         assert_eq!(closed, Closed::Failed, "{client:?}");
         client.assert_no_hole();
         assert!(!client.numbers.is_empty());
-        assert!(at - died < DEATH + SLACK, "{:?}", at - died);
+        assert!(at - died < bound, "{:?}", at - died);
     }
+    println!("all clients are told within {:?}", died.elapsed());
     let repeated = (0..20).map(async |at| {
         let mut client = Client::of_turn("dead", 20, 5);
         client.read_all(&[cluster.address(1 + at % 2)], usize::MAX, 0).await;

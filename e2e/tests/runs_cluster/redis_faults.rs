@@ -7,7 +7,7 @@ use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
 use crate::{
-    client::Client,
+    client::{Client, Closed},
     cluster::{Cluster, LEASE},
     server::{Data, Server},
 };
@@ -34,7 +34,7 @@ async fn nothing_is_lost_while(
                     sleep(Duration::from_millis(300)).await;
                 }
                 let closed = client.post(address, usize::MAX).await;
-                if closed != crate::client::Closed::Complete {
+                if closed != Closed::Complete {
                     client.read_all(&all, usize::MAX, 0).await;
                 }
                 client
@@ -49,6 +49,47 @@ async fn nothing_is_lost_while(
     for run in 0..runs {
         assert_eq!(cluster.calls(&format!("fault-{run}")), 1, "{run}");
     }
+}
+
+/// Starts runs, and asks other processes for them right after `fault`, with an id and without: a
+/// running run is neither unknown nor started again.
+async fn no_run_is_taken_for_missing_after(fault: impl AsyncFnOnce(&mut Cluster)) {
+    let Some(mut cluster) = Cluster::start().await else { return };
+    let addresses = cluster.addresses();
+    let others = |run: usize| [addresses[(run + 1) % 3], addresses[(run + 2) % 3]];
+    let mut clients = Vec::new();
+    for run in 0..6 {
+        let mut client = Client::of_turn(&format!("kept-{run}"), EVENTS, GAP);
+        assert_eq!(client.post(addresses[run % 3], 400).await, Closed::Cut);
+        clients.push((run, client));
+        clients.push((run, Client::of_turn(&format!("kept-{run}"), EVENTS, GAP)));
+    }
+    fault(&mut cluster).await;
+    let reading = clients.into_iter().map(async |(run, mut client)| {
+        client.read_all(&others(run), usize::MAX, 0).await;
+        client.assert_whole(EVENTS);
+    });
+    join_all(reading).await;
+    for run in 0..6 {
+        assert_eq!(cluster.calls(&format!("kept-{run}")), 1, "{run}");
+    }
+}
+
+#[tokio::test]
+async fn no_run_is_taken_for_missing_after_a_flush() {
+    no_run_is_taken_for_missing_after(async |cluster| {
+        let _: String = cluster.redis.command("FLUSHALL").await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn no_run_is_taken_for_missing_while_an_empty_server_is_filled() {
+    no_run_is_taken_for_missing_after(async |cluster| {
+        cluster.redis.kill();
+        cluster.redis.restart().await;
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! Looking who has a key, and claiming it.
 
-use crate::store::Store;
+use crate::store::{DATA, EVERYONE, LEASE, Store};
 
 #[tokio::test]
 async fn key_that_nobody_has_is_free_and_can_be_claimed_once() {
@@ -73,4 +73,69 @@ async fn new_claim_replaces_all_fields() {
     for field in ["x", "y", "b", "h"] {
         assert_eq!(store.get(field).await, "nil", "{field}");
     }
+}
+
+/// The process that finds out also reports it to all owners, which restore their claims.
+#[tokio::test]
+async fn missing_run_may_be_restored_for_a_lease_after_a_flush() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    let mut hints = store.subscribe(EVERYONE).await;
+    _ = store.command(&["FLUSHALL"]).await;
+    assert_eq!(store.look().await, "restoring");
+    assert_eq!(hints.next().await, "");
+    assert_eq!(store.claim("a2", "q").await, "restoring");
+    hints.is_empty(&mut store).await;
+    store.set_restored(1_000).await;
+    assert_eq!(store.look().await, "restoring");
+    let restore = crate::store::Sync { entries: None, restores: true, head: "head" };
+    assert_eq!(store.sync("a1", "p", restore).await, "ok 0 1 0");
+    assert_eq!(store.look().await, "live a1 p running 0");
+    assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
+    assert_eq!(store.look().await, "ended a1 p completed restoring");
+    store.set_restored(-1).await;
+    assert_eq!(store.look().await, "ended a1 p completed");
+    assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
+    assert_eq!(store.claim("a2", "q").await, "new");
+}
+
+/// A run that ended may have a successor, of which an older state does not know.
+#[tokio::test]
+async fn run_that_ended_is_not_followed_by_another_while_claims_are_restored() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    assert_eq!(store.end("a1", "p", "cancel").await, "ended cancelled");
+    assert_eq!(store.join("s2", "s1").await, "joined");
+    assert_eq!(store.look().await, "ended a1 p cancelled restoring");
+    assert_eq!(store.claim("a3", "q").await, "restoring");
+    store.set_restored(-1).await;
+    assert_eq!(store.claim("a3", "q").await, "new");
+}
+
+#[tokio::test]
+async fn only_a_process_that_knew_the_data_says_that_they_are_lost() {
+    let Some(mut store) = Store::start().await else { return };
+    assert_eq!(store.look().await, "free", "a new server");
+    assert_eq!(store.join("s2", "").await, "joined");
+    assert_eq!(store.look().await, "free", "another process starts");
+    assert_eq!(store.join("s2", "s1").await, "joined");
+    assert_eq!(store.look().await, "restoring", "the server was restarted");
+    store.set_restored(-1).await;
+    assert_eq!(store.join("s2", "s1").await, "joined");
+    assert_eq!(store.look().await, "free", "the last process returns, after another has said so");
+
+    _ = store.command(&["FLUSHALL"]).await;
+    let hints = store.subscribe(EVERYONE).await;
+    assert_eq!(store.join("s2", "").await, "joined");
+    assert_eq!(store.look().await, "restoring", "a process starts while others are connected");
+    drop(hints);
+}
+
+#[tokio::test]
+async fn clock_that_is_set_back_does_not_prolong_the_restoration() {
+    let Some(mut store) = Store::start().await else { return };
+    assert_eq!(store.join("s2", "s1").await, "joined");
+    store.set_restored(LEASE as i64 + 60_000).await;
+    assert_eq!(store.look().await, "free");
+    assert_eq!(store.command(&["HGET", DATA, "d"]).await, LEASE.to_string());
 }

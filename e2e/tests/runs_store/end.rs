@@ -87,7 +87,7 @@ async fn forgotten_run_leaves_nothing() {
     assert_eq!(store.end("a1", "p", "forget").await, "running");
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
-    assert_eq!(store.command(&["DBSIZE"]).await, "0");
+    assert_eq!(store.keys_of_runs().await, 0);
     assert_eq!(store.look().await, "free");
 }
 
@@ -98,7 +98,7 @@ async fn run_whose_key_has_another_run_is_forgotten_alone() {
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
     assert_eq!(store.look().await, "live a2 q starting 0");
-    assert_eq!(store.command(&["DBSIZE"]).await, "1");
+    assert_eq!(store.keys_of_runs().await, 1);
 }
 
 #[tokio::test]
@@ -107,5 +107,5 @@ async fn run_without_a_claim_is_gone() {
     for mode in ["own", "lost", "void", "orphan", "cancel", "bury"] {
         assert_eq!(store.end("a1", "p", mode).await, "gone", "{mode}");
     }
-    assert_eq!(store.command(&["DBSIZE"]).await, "0");
+    assert_eq!(store.keys_of_runs().await, 0);
 }

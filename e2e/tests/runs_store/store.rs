@@ -8,15 +8,22 @@ use tokio::time::timeout;
 
 use crate::{PATIENCE, server::Server};
 
-/// The functions that all scripts share.
+const VERSION: &str = include_str!("../../../src/redis/runs/lua/version.lua");
+/// The functions that most scripts share.
 const COMMON: &str = include_str!("../../../src/redis/runs/lua/common.lua");
 const CLAIM: &str = include_str!("../../../src/redis/runs/lua/claim.lua");
 const REPLACE: &str = include_str!("../../../src/redis/runs/lua/replace.lua");
 const SYNC: &str = include_str!("../../../src/redis/runs/lua/sync.lua");
 const END: &str = include_str!("../../../src/redis/runs/lua/end.lua");
+const RENEW: &str = include_str!("../../../src/redis/runs/lua/renew.lua");
+const JOIN: &str = include_str!("../../../src/redis/runs/lua/join.lua");
 const CHECK: &str = include_str!("../../../src/redis/runs/lua/check.lua");
 
 const KEY: &str = "app:run:{owner:name}";
+/// The key that is missing only on a server that has lost its data.
+pub(crate) const DATA: &str = "app:run:data";
+/// The channel of hints to all processes.
+pub(crate) const EVERYONE: &str = "app:run:ctl@0";
 pub(crate) const CONTROL: &str = "app:run:ctl@0:";
 pub(crate) const LEASE: u64 = 8_000;
 /// The grace period of this lease: three eighths.
@@ -30,6 +37,8 @@ pub(crate) struct Store {
     pub(crate) connection: MultiplexedConnection,
     /// Whether scripts run as over a connection that is younger than a lease.
     pub(crate) is_new_connection: bool,
+    /// Whether the owner of a run pushes its batches.
+    pub(crate) pushes: bool,
     /// The time that keys are kept, in milliseconds.
     pub(crate) ttl: u64,
     /// The newest event of the run that was ended last.
@@ -55,7 +64,22 @@ impl Store {
     pub(crate) async fn start() -> Option<Self> {
         let server = Server::start().await?;
         let connection = server.try_connect().await.unwrap();
-        Some(Self { server, connection, is_new_connection: false, ttl: 300_000, ended_at: 0 })
+        let mut store = Self {
+            server,
+            connection,
+            is_new_connection: false,
+            pushes: true,
+            ttl: 300_000,
+            ended_at: 0,
+        };
+        assert_eq!(store.join("s1", "").await, "joined");
+        Some(store)
+    }
+
+    /// Joins the processes that use the server with this id, after a connection to `earlier`.
+    pub(crate) async fn join(&mut self, server: &str, earlier: &str) -> String {
+        let lease = LEASE.to_string();
+        self.eval(" flags=allow-oom", JOIN, &[DATA], &[server, earlier, &lease, EVERYONE]).await
     }
 
     pub(crate) async fn look(&mut self) -> String {
@@ -69,7 +93,8 @@ impl Store {
     pub(crate) async fn try_claim(&mut self, epoch: &str, process: &str) -> RedisResult<String> {
         let flags = if epoch.is_empty() { " flags=allow-oom" } else { "" };
         let (lease, ttl, is_new) = (LEASE.to_string(), self.ttl.to_string(), self.new_connection());
-        self.try_eval(flags, CLAIM, &[KEY], &[epoch, process, &lease, &ttl, is_new]).await
+        let arguments = [epoch, process, &lease, &ttl, is_new, EVERYONE];
+        self.try_eval(flags, CLAIM, &[KEY, DATA], &arguments).await
     }
 
     pub(crate) async fn replace(&mut self, earlier: &str, epoch: &str, process: &str) -> String {
@@ -117,6 +142,11 @@ impl Store {
         replies.iter().map(text).collect()
     }
 
+    pub(crate) async fn renew(&mut self, epoch: &str, process: &str) -> String {
+        let lease = LEASE.to_string();
+        self.eval(" flags=allow-oom", RENEW, &[KEY], &[epoch, process, &lease]).await
+    }
+
     async fn sync_command(
         &mut self,
         epoch: &str,
@@ -127,7 +157,8 @@ impl Store {
         let entries = entries.map(|entries| entries.to_string()).unwrap_or_default();
         let restores = if restores { "1" } else { "0" };
         let (stream, channel) = (stream(epoch), channel(epoch));
-        let arguments = [epoch, process, &lease, &ttl, &entries, restores, head, &channel];
+        let pushes = if self.pushes { "1" } else { "0" };
+        let arguments = [epoch, process, &lease, &ttl, &entries, restores, head, &channel, pushes];
         self.script(" flags=allow-oom", SYNC, &[KEY, &stream], &arguments).await
     }
 
@@ -241,6 +272,12 @@ impl Store {
         self.set("y", now - last).await;
     }
 
+    /// Sets until when owners restore their claims, in milliseconds from now.
+    pub(crate) async fn set_restored(&mut self, milliseconds: i64) {
+        let until = self.server.now().await as i64 + milliseconds;
+        _ = self.command(&["HSET", DATA, "u", &until.to_string()]).await;
+    }
+
     /// Deletes the claim.
     pub(crate) async fn lose_claim(&mut self) {
         assert_eq!(self.command(&["DEL", KEY]).await, "1");
@@ -263,6 +300,13 @@ impl Store {
         let entries: Vec<(String, Value)> =
             command.query_async(&mut self.connection).await.unwrap();
         entries.into_iter().map(|(id, _)| id).collect()
+    }
+
+    /// Returns the number of keys that belong to runs.
+    pub(crate) async fn keys_of_runs(&mut self) -> usize {
+        let mut command = cmd("KEYS");
+        let keys = command.arg("app:run:{*").query_async::<Vec<String>>(&mut self.connection);
+        keys.await.unwrap().len()
     }
 
     pub(crate) async fn subscribe(&self, channel: &str) -> Pushes {
@@ -307,7 +351,7 @@ impl Store {
         arguments: &[&str],
     ) -> Cmd {
         let mut load = cmd("SCRIPT");
-        load.arg("LOAD").arg(format!("#!lua{flags}\n{COMMON}{script}"));
+        load.arg("LOAD").arg(format!("#!lua{flags}\n{VERSION}{COMMON}{script}"));
         let hash: String = load.query_async(&mut self.connection).await.unwrap();
         let mut command = cmd("EVALSHA");
         command.arg(hash).arg(keys.len()).arg(keys).arg(arguments);

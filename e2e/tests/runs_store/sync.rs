@@ -103,3 +103,46 @@ async fn watching_process_is_reported() {
     let watched: u64 = reply.rsplit(' ').next().unwrap().parse().unwrap();
     assert!((1_000..=3_000).contains(&watched), "{reply}");
 }
+
+/// The owner does not push what nobody watches, so a client that begins to watch
+/// needs the number of the newest event.
+#[tokio::test]
+async fn owner_that_did_not_push_sends_the_number_of_the_newest_event() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    let mut pushes = store.subscribe(&crate::store::channel("a1")).await;
+    let head = Sync { head: "head", ..Sync::default() };
+    _ = store.append("a1", 1, 3).await.unwrap();
+    store.pushes = false;
+    _ = store.sync("a1", "p", head).await;
+    assert_eq!(store.check("a1", 3_000, false).await, "running 3 live 0 ");
+    _ = store.sync("a1", "p", head).await;
+    assert_eq!(pushes.next().await, "n3");
+    store.pushes = true;
+    _ = store.sync("a1", "p", head).await;
+    pushes.is_empty(&mut store).await;
+}
+
+#[tokio::test]
+async fn lease_is_renewed_without_a_look_at_the_stream() {
+    let Some(mut store) = Store::start().await else { return };
+    assert_eq!(store.renew("a1", "p").await, "sync", "nobody has the key");
+    store.begin("a1", "p").await;
+    store.expire_lease(1_000).await;
+    assert_eq!(store.look().await, "late a1 p running 1500");
+    assert_eq!(store.renew("a1", "p").await, "ok 0");
+    assert_eq!(store.look().await, "live a1 p running 0");
+    assert_eq!(store.check("a1", 3_000, false).await, "running 0 live 0 ");
+    let reply = store.renew("a1", "p").await;
+    let watched: u64 = reply.strip_prefix("ok ").unwrap().parse().unwrap();
+    assert!((2_000..=3_000).contains(&watched), "{reply}");
+    for (epoch, process) in [("a2", "p"), ("a1", "q")] {
+        assert_eq!(store.renew(epoch, process).await, "sync", "{epoch} of {process}");
+    }
+    store.set("v", 2).await;
+    assert_eq!(store.renew("a1", "p").await, "sync");
+    store.set("v", 1).await;
+    assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
+    assert_eq!(store.renew("a1", "p").await, "sync");
+    assert_eq!(store.get("s").await, "cancelled");
+}

@@ -10,8 +10,8 @@ use crate::{
         cluster::{
             command::{Command, EndMode, RunEpoch},
             reply::{
-                AppendReply, CheckReply, EndReply, Liveness, LookReply, ReplaceReply, Reply,
-                StoreError, SyncReply, TrimReply,
+                AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, ReplaceReply,
+                Reply, StoreError, SyncReply, TrimReply,
             },
             run_id::ProcessId,
         },
@@ -20,8 +20,8 @@ use crate::{
 
 /// Reads the reply to a command from the replies to its commands of Redis.
 pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Undecoded> {
-    if let Command::Append(_) = command {
-        return decode_append(replies);
+    if let Command::Append(append) = command {
+        return decode_append(append.pushes, replies);
     }
     let reply = replies.into_iter().next().unwrap_or(Value::Nil);
     if let Command::Trim(_) = command {
@@ -36,6 +36,7 @@ pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Un
         Command::Look(_) | Command::Claim(_) => fields.look().map(Reply::Look),
         Command::Replace(_) => fields.replace().map(Reply::Replace),
         Command::Sync(_) => fields.sync().map(Reply::Sync),
+        Command::Renew(_) => fields.renew().map(Reply::Renew),
         Command::End(end) => fields.end(&end.mode).map(Reply::End),
         Command::Check(_) => fields.check().map(Reply::Check),
         Command::Append(_) | Command::Trim(_) => None,
@@ -71,9 +72,11 @@ impl From<Undecoded> for StoreError {
     }
 }
 
-/// The first reply is that to the batch. The last one counts the subscribers.
-fn decode_append(mut replies: Vec<Value>) -> Result<Reply, Undecoded> {
-    replies.pop();
+/// The first reply is that to the batch. The last one counts the subscribers if the batch is pushed.
+fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Undecoded> {
+    if pushes {
+        replies.pop();
+    }
     let mut entries = 0;
     for (at, reply) in replies.into_iter().enumerate() {
         match check(reply) {
@@ -111,11 +114,13 @@ impl Fields {
         let run = || Some((RunEpoch(Epoch::parse(self.text(1)?)?), self.text(2)?));
         Some(match self.status() {
             "free" => LookReply::Free,
+            "restoring" => LookReply::Restoring,
             "new" => LookReply::Claimed,
             "ended" => {
                 let (epoch, process) = run()?;
                 let process = ProcessId::from_claim(process);
-                LookReply::Ended { epoch, process, outcome: outcome(self.text(3)?) }
+                let outcome = outcome(self.text(3)?);
+                LookReply::Ended { epoch, process, outcome, is_certain: self.text(4).is_none() }
             }
             status => {
                 let (epoch, process) = run()?;
@@ -143,6 +148,14 @@ impl Fields {
             "behind" => SyncReply::Behind,
             "gone" => SyncReply::Gone,
             "over" => SyncReply::Over(outcome(self.text(1)?)),
+            _ => return None,
+        })
+    }
+
+    fn renew(&self) -> Option<RenewReply> {
+        Some(match self.status() {
+            "ok" => RenewReply::Renewed { watched: Duration::from_millis(self.number(1)?) },
+            "sync" => RenewReply::Unsure,
             _ => return None,
         })
     }

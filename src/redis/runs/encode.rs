@@ -37,6 +37,7 @@ impl Encoder<'_> {
             }
             Command::Replace(replace) => self.replace(replace),
             Command::Sync(sync) => self.sync(sync),
+            Command::Renew(run) => self.renew(run),
             Command::Append(append) => return self.append(append, commands),
             Command::Trim(trim) => self.trim(trim),
             Command::End(end) => self.end(end),
@@ -45,9 +46,10 @@ impl Encoder<'_> {
     }
 
     fn claim(&self, script: Script, key: &str, epoch: &str) -> Cmd {
-        let mut command = self.call(script, &[key]);
+        let mut command = self.call(script, &[key, &*self.keys.data()]);
         command.arg(epoch).arg(self.process.as_str());
         command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for)).arg(self.is_new());
+        command.arg(self.keys.everyone());
         command
     }
 
@@ -62,16 +64,24 @@ impl Encoder<'_> {
         command
     }
 
-    fn sync(&self, Sync { run, entries, restores, head }: &Sync) -> Cmd {
+    fn sync(&self, Sync { run, entries, restores, pushes, head }: &Sync) -> Cmd {
         let mut command = self.call_on(Script::Sync, run);
         command.arg(run.epoch.to_string()).arg(self.process.as_str());
         command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for));
         command.arg(optional(*entries)).arg(u8::from(*restores));
         command.arg(head.as_deref().unwrap_or_default()).arg(self.keys.channel(run));
+        command.arg(u8::from(*pushes));
         command
     }
 
-    fn append(&self, Append { run, batch }: &Append, commands: &mut Vec<Cmd>) {
+    fn renew(&self, run: &RunId) -> Cmd {
+        let mut command = self.call(Script::Renew, &[self.keys.claim(&run.key)]);
+        command.arg(run.epoch.to_string()).arg(self.process.as_str());
+        command.arg(milliseconds(self.lease));
+        command
+    }
+
+    fn append(&self, Append { run, batch, pushes }: &Append, commands: &mut Vec<Cmd>) {
         let Batch { first, last, bytes } = batch;
         let stream = self.keys.stream(run);
         let mut add = cmd("XADD");
@@ -82,9 +92,11 @@ impl Encoder<'_> {
             marker.arg(&stream).arg("NOMKSTREAM").arg(format!("{last}-1"));
             commands.push(marker.arg("").arg("").take());
         }
-        let mut push = format!("d{first} {last} ").into_bytes();
-        push.extend_from_slice(bytes);
-        commands.push(cmd("PUBLISH").arg(self.keys.channel(run)).arg(push).take());
+        if *pushes {
+            let mut push = format!("d{first} {last} ").into_bytes();
+            push.extend_from_slice(bytes);
+            commands.push(cmd("PUBLISH").arg(self.keys.channel(run)).arg(push).take());
+        }
     }
 
     fn trim(&self, Trim { run, keep_from }: &Trim) -> Cmd {
@@ -130,17 +142,36 @@ impl Encoder<'_> {
     }
 
     fn call(&self, script: Script, keys: &[impl AsRef<str>]) -> Cmd {
-        let mut command = cmd("EVALSHA");
-        command.arg(self.hashes.of(script)).arg(keys.len());
-        for key in keys {
-            command.arg(key.as_ref());
-        }
-        command
+        call(self.hashes, script, keys)
     }
 
     fn is_new(&self) -> u8 {
         u8::from(self.is_new)
     }
+}
+
+/// Returns the command by which a process joins those that use a server. `server` is its id, and
+/// `earlier` that of the process' connection before.
+pub(super) fn join(
+    keys: &Keys,
+    hashes: &Hashes,
+    lease: Duration,
+    server: &str,
+    earlier: Option<&str>,
+) -> Cmd {
+    let mut command = call(hashes, Script::Join, &[keys.data()]);
+    command.arg(server).arg(earlier.unwrap_or_default());
+    command.arg(milliseconds(lease)).arg(keys.everyone());
+    command
+}
+
+fn call(hashes: &Hashes, script: Script, keys: &[impl AsRef<str>]) -> Cmd {
+    let mut command = cmd("EVALSHA");
+    command.arg(hashes.of(script)).arg(keys.len());
+    for key in keys {
+        command.arg(key.as_ref());
+    }
+    command
 }
 
 /// Returns whether an empty entry follows a batch of this size.
@@ -151,7 +182,9 @@ pub(super) const fn has_marker(bytes: usize) -> bool {
 /// Returns the number of replies to a command.
 pub(super) fn reply_count(command: &Command) -> usize {
     match command {
-        Command::Append(append) => 2 + usize::from(has_marker(append.batch.bytes.len())),
+        Command::Append(Append { batch, pushes, .. }) => {
+            1 + usize::from(has_marker(batch.bytes.len())) + usize::from(*pushes)
+        }
         _ => 1,
     }
 }

@@ -37,6 +37,16 @@ impl Keys {
         format!("{}@{}", self.stream(run), self.database)
     }
 
+    /// Returns the key that is missing only on a server that has lost its data.
+    pub(super) fn data(&self) -> String {
+        format!("{}data", self.prefix)
+    }
+
+    /// Returns the channel of hints to all processes.
+    pub(super) fn everyone(&self) -> String {
+        format!("{}ctl@{}", self.prefix, self.database)
+    }
+
     /// Returns the channel of hints to a process.
     pub(super) fn control(&self, process: &ProcessId) -> String {
         format!("{}{process}", self.control_prefix())
@@ -65,6 +75,7 @@ mod tests {
         assert_eq!(keys.claim(&run.key), "app:run:{a%3Ab:c%20d%7D}");
         assert_eq!(keys.stream(&run), "app:run:{a%3Ab:c%20d%7D}:k1");
         assert_eq!(keys.channel(&run), "app:run:{a%3Ab:c%20d%7D}:k1@3");
+        assert_eq!((keys.data(), keys.everyone()), ("app:run:data".into(), "app:run:ctl@3".into()));
         assert_eq!(keys.control(&ProcessId::from_claim("p1")), "app:run:ctl@3:p1");
     }
 

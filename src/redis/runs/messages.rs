@@ -20,6 +20,7 @@ pub(super) fn parse_push(message: Vec<u8>) -> Option<Push> {
             let last = number(&mut rest)?;
             (1 <= first && first <= last).then_some(Push::Batch(Batch { first, last, bytes: rest }))
         }
+        b'n' => Some(Push::Newest(str::from_utf8(&rest).ok()?.parse().ok()?)),
         b'e' => {
             let newest = number(&mut rest)?;
             let text = str::from_utf8(&rest).ok()?;
@@ -77,8 +78,15 @@ mod tests {
     }
 
     #[test]
+    fn number_of_the_newest_event_is_read() {
+        assert!(matches!(parse("n17"), Some(Push::Newest(17))));
+    }
+
+    #[test]
     fn anything_else_is_no_message() {
-        for message in ["", "x", "d", "d1", "d1 x ", "d5 3 late", "d0 1 zero", "e1", "e1 failed"] {
+        for message in
+            ["", "x", "d", "d1", "d1 x ", "d5 3 late", "d0 1 zero", "e1", "e1 failed", "n", "nx"]
+        {
             assert!(parse(message).is_none(), "{message}");
         }
     }

@@ -17,6 +17,8 @@
 //! | `prefix:run:{tag}:epoch` | stream | the events of one run |
 //! | `prefix:run:{tag}:epoch@database` | channel | what is added to the stream |
 //! | `prefix:run:ctl@database:process` | channel | hints to one process |
+//! | `prefix:run:ctl@database` | channel | a hint to all processes that the server has lost data |
+//! | `prefix:run:data` | hash | is missing only on a server that has lost its data |
 //!
 //! The braces are a part of the name, so that all keys of a run are in one slot. Channels contain
 //! the number of the database, because Redis delivers messages across databases.
@@ -34,6 +36,16 @@
 //! | `t` | since when the keys are kept for their time, in milliseconds |
 //! | `h` | the encoded options of the handler |
 //! | `b` | how and by which process the run was ended |
+//!
+//! # Lost data
+//!
+//! A process that finds `data` missing, or returns to a server that was restarted, begins a lease in
+//! which owners restore their claims. Until its end, no missing run is taken for missing.
+//!
+//! | field | |
+//! |---|---|
+//! | `u`, `d` | the end of that lease in milliseconds, and its duration |
+//! | `r` | the id of the server whose restart has begun it |
 //!
 //! # Streams
 //!

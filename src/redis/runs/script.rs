@@ -1,4 +1,4 @@
-/// A script with the functions that all scripts share.
+/// A script with the functions that most scripts share.
 ///
 /// A script that may run while Redis is out of memory adds few bytes, and lets runs end, be watched
 /// and be found. Redis refuses the others as a whole before they run, so that none stops halfway.
@@ -8,6 +8,7 @@ macro_rules! script {
             "#!lua",
             $flags,
             "\n",
+            include_str!("lua/version.lua"),
             include_str!("lua/common.lua"),
             include_str!(concat!("lua/", $file))
         )
@@ -23,12 +24,22 @@ pub(super) enum Script {
     Sync,
     End,
     Check,
+    Renew,
+    Join,
 }
 
 impl Script {
     /// All scripts, in the order of the variants.
-    pub(super) const ALL: [Self; 6] =
-        [Self::Look, Self::Claim, Self::Replace, Self::Sync, Self::End, Self::Check];
+    pub(super) const ALL: [Self; 8] = [
+        Self::Look,
+        Self::Claim,
+        Self::Replace,
+        Self::Sync,
+        Self::End,
+        Self::Check,
+        Self::Renew,
+        Self::Join,
+    ];
 
     pub(super) const fn text(self) -> &'static str {
         match self {
@@ -38,6 +49,12 @@ impl Script {
             Self::Sync => script!(" flags=allow-oom", "sync.lua"),
             Self::End => script!(" flags=allow-oom", "end.lua"),
             Self::Check => script!(" flags=allow-oom", "check.lua"),
+            Self::Renew => concat!(
+                "#!lua flags=allow-oom\n",
+                include_str!("lua/version.lua"),
+                include_str!("lua/renew.lua")
+            ),
+            Self::Join => script!(" flags=allow-oom", "join.lua"),
         }
     }
 }
@@ -51,14 +68,16 @@ pub(super) struct Hashes {
     sync: String,
     end: String,
     check: String,
+    renew: String,
+    join: String,
 }
 
 impl Hashes {
     /// Creates it from the hashes in the order of [`Script::ALL`].
     pub(super) fn new(
-        [look, claim, replace, sync, end, check]: [String; Script::ALL.len()],
+        [look, claim, replace, sync, end, check, renew, join]: [String; Script::ALL.len()],
     ) -> Self {
-        Self { look, claim, replace, sync, end, check }
+        Self { look, claim, replace, sync, end, check, renew, join }
     }
 
     pub(super) fn of(&self, script: Script) -> &str {
@@ -69,6 +88,8 @@ impl Hashes {
             Script::Sync => &self.sync,
             Script::End => &self.end,
             Script::Check => &self.check,
+            Script::Renew => &self.renew,
+            Script::Join => &self.join,
         }
     }
 }

@@ -14,6 +14,8 @@ use super::{
         server_info::{SECTIONS, ServerInfo},
         servers::{MultiplexedConnection, Pair, Servers, connection_name},
     },
+    encode,
+    keys::Keys,
     script::{Hashes, Script},
     subscriptions::Subscriptions,
 };
@@ -45,6 +47,8 @@ pub(super) struct Session {
 pub(super) struct Dialer {
     servers: Servers,
     name: String,
+    keys: Keys,
+    lease: Duration,
     subscriptions: Arc<Subscriptions>,
 }
 
@@ -53,6 +57,8 @@ impl Dialer {
     pub(super) fn new(
         mut servers: Servers,
         prefix: &str,
+        keys: Keys,
+        lease: Duration,
         subscriptions: Arc<Subscriptions>,
     ) -> Result<Self, Error> {
         for client in &mut servers.clients {
@@ -63,7 +69,7 @@ impl Dialer {
             let resp3 = info.and_then(::redis::Client::open);
             *client = resp3.map_err(|error| Error::new("parse the Redis URL", error))?;
         }
-        Ok(Self { servers, name: connection_name(prefix), subscriptions })
+        Ok(Self { servers, name: connection_name(prefix), keys, lease, subscriptions })
     }
 
     /// Opens a session that does not receive pushes yet.
@@ -89,6 +95,11 @@ impl Dialer {
         let client = from_redis_value(client)
             .map_err(|error| Error::new("identify the connection to Redis", error))?;
         let hashes = load_scripts(&mut commands).await?;
+        let earlier = previous.map(|previous| &*previous.info.run_id);
+        if earlier != Some(&info.run_id) {
+            let join = encode::join(&self.keys, &hashes, self.lease, &info.run_id, earlier);
+            _ = send(&mut commands, &join, "join the processes that share runs").await?;
+        }
         let _renewal = renewal;
         Ok(Session { number, opened, hashes, info, client, commands, pushes, _renewal, ended })
     }

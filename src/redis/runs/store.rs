@@ -65,8 +65,14 @@ impl RunStore for Redis {
         };
         let database = self.servers.database();
         let keys = Keys::new(&prefix, database);
-        let subscriptions = Arc::new(Subscriptions::new(keys.control(&process), inbox));
-        let dialer = Dialer::new(self.servers, &prefix, Arc::clone(&subscriptions))?;
+        let subscriptions = Arc::new(Subscriptions::new(&keys, &process, inbox));
+        let dialer = Dialer::new(
+            self.servers,
+            &prefix,
+            keys.clone(),
+            self.lease,
+            Arc::clone(&subscriptions),
+        )?;
         let opening = Link::open(dialer, Arc::clone(&subscriptions), self.health, self.lease);
         let inner = Arc::new(Inner {
             link: opening.await?,
@@ -280,10 +286,12 @@ fn pipeline_len(commands: &[Command]) -> usize {
     commands.iter().take_while(fits).count().max(usize::from(!commands.is_empty()))
 }
 
-/// Returns the approximate size of a command. A batch is sent as an entry and as a message.
+/// Returns the approximate size of a command. A batch that is pushed is sent twice.
 fn size(command: &Command) -> usize {
     match command {
-        Command::Append(append) => 2 * (append.batch.bytes.len() + COMMAND_SIZE),
+        Command::Append(append) => {
+            (1 + usize::from(append.pushes)) * (append.batch.bytes.len() + COMMAND_SIZE)
+        }
         _ => COMMAND_SIZE,
     }
 }

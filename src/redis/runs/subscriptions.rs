@@ -4,18 +4,24 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ::redis::{PushInfo, PushKind, Value};
 
-use super::messages::parse_push;
+use super::{keys::Keys, messages::parse_push};
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
 use crate::{
     history::Epoch,
-    runs::cluster::{command::RunEpoch, inbox::Inbox, run_id::RunId},
+    runs::cluster::{
+        command::RunEpoch,
+        inbox::Inbox,
+        run_id::{ProcessId, RunId},
+    },
 };
 
 /// The channels to which this process is subscribed, and the receiver of their messages.
 pub(super) struct Subscriptions {
     /// The channel of hints to this process.
     control: String,
+    /// The channel of hints to all processes.
+    everyone: String,
     inbox: Inbox,
     runs: Mutex<HashMap<String, RunId>>,
     /// Held while the server's subscriptions change, so that they follow these.
@@ -23,13 +29,19 @@ pub(super) struct Subscriptions {
 }
 
 impl Subscriptions {
-    pub(super) fn new(control: String, inbox: Inbox) -> Self {
-        Self { control, inbox, runs: Mutex::default(), changing: tokio::sync::Mutex::default() }
+    pub(super) fn new(keys: &Keys, process: &ProcessId, inbox: Inbox) -> Self {
+        Self {
+            control: keys.control(process),
+            everyone: keys.everyone(),
+            inbox,
+            runs: Mutex::default(),
+            changing: tokio::sync::Mutex::default(),
+        }
     }
 
     /// Returns all channels.
     pub(super) fn channels(&self) -> Vec<String> {
-        let mut channels = vec![self.control.clone()];
+        let mut channels = vec![self.control.clone(), self.everyone.clone()];
         channels.extend(self.runs().keys().cloned());
         channels
     }
@@ -72,6 +84,10 @@ impl Subscriptions {
             if let Some(epoch) = epoch {
                 self.inbox.hint(RunEpoch(epoch));
             }
+            return;
+        }
+        if channel == self.everyone.as_bytes() {
+            self.inbox.hint_all();
             return;
         }
         let Ok(channel) = std::str::from_utf8(channel) else { return };

@@ -72,9 +72,13 @@ impl Shared {
         let Some(cluster) = &self.cluster else { return Err(StartError::Unavailable) };
         let run = RunId::new(record.key.clone(), record.epoch);
         let claimed = match start {
-            Start::New => {
-                cluster.claim(&run).await.map(|reply| matches!(reply, LookReply::Claimed))
-            }
+            Start::New => match cluster.claim(&run).await {
+                Ok(LookReply::Restoring) => {
+                    self.void(&record);
+                    return Err(StartError::Unavailable);
+                }
+                reply => reply.map(|reply| matches!(reply, LookReply::Claimed)),
+            },
             Start::InPlaceOf(earlier) => cluster
                 .replace(&run, earlier)
                 .await

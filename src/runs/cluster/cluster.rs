@@ -57,7 +57,7 @@ pub(crate) async fn connect<S: RunStore>(
     let store = store.connect(settings).await?;
     let timing = Timing::of_lease(store.lease());
     let cluster = Cluster {
-        exports: Arc::new(Exports::new(timing.beat)),
+        exports: Arc::new(Exports::new(timing.beat, options.max_memory_per_owner)),
         mirrors: Arc::default(),
         keys: KeyLocks::default(),
         store: Arc::clone(&store),
@@ -110,5 +110,9 @@ impl Receiver for Target {
 
     fn hint(&self, RunEpoch(epoch): RunEpoch) {
         self.with(|_, cluster| cluster.exports.synchronize(epoch));
+    }
+
+    fn hint_all(&self) {
+        self.with(|_, cluster| cluster.exports.synchronize_all());
     }
 }

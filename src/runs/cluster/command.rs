@@ -30,7 +30,11 @@ pub enum Command {
     /// has of it.
     /// Answered by [`Reply::Sync`](super::reply::Reply::Sync).
     Sync(Sync),
-    /// Appends a batch to a run's stream and pushes it. It may be sent only after a `Sync` that
+    /// Renews the lease of a run, without a look at its stream. It is cheaper than a `Sync`, which
+    /// must follow at each lease.
+    /// Answered by [`Reply::Renew`](super::reply::Reply::Renew).
+    Renew(RunId),
+    /// Appends a batch to a run's stream, and pushes it if it says so. It may be sent only after a `Sync` that
     /// was answered by `InStep` over the same connection.
     /// Answered by [`Reply::Append`](super::reply::Reply::Append).
     Append(Append),
@@ -74,6 +78,9 @@ pub struct Sync {
     /// Whether to create a missing claim again, with an empty stream. Without a missing claim, it
     /// empties the stream. A run that has an end in its stream is not restored.
     pub restores: bool,
+    /// Whether the owner pushes its batches. If not, and a client watches the run meanwhile, the
+    /// number of the newest event is pushed.
+    pub pushes: bool,
     /// The encoded options of the handler, once its response head has arrived. The first `Sync`
     /// with a head makes a starting run a running one.
     pub head: Option<Bytes>,
@@ -84,6 +91,8 @@ pub struct Sync {
 pub struct Append {
     pub run: RunId,
     pub batch: Batch,
+    /// Whether to push the batch, because a client of another process watches the run.
+    pub pushes: bool,
 }
 
 /// Consecutive events of a run.

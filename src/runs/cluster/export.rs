@@ -13,7 +13,7 @@ use super::{
     head,
     plan::Plan,
     run_id::RunId,
-    timing::{UNWATCHED_INTERVAL, WATCHED_INTERVAL},
+    timing::{UNWATCHED_INTERVAL, UNWATCHED_TICK, WATCHED_INTERVAL, next_tick},
 };
 use crate::runs::{
     Outcome,
@@ -24,6 +24,9 @@ use crate::runs::{
 const MAX_BATCH: usize = 64 * 1024;
 /// The maximum number of batches of one run in a pipeline.
 const MAX_BATCHES: usize = 4;
+
+/// The number of renewals between two looks at the stream.
+const RENEWALS: u8 = 3;
 
 /// One run of this process, as the store has it.
 pub(crate) struct Export {
@@ -40,6 +43,8 @@ pub(crate) struct Export {
     pub(super) exported: u64,
     /// The number of entries in the store.
     pub(super) entries: u64,
+    /// The number of renewals since the last `Sync`.
+    pub(super) renewals: u8,
     pub(super) has_begun: bool,
     pub(super) needs_sync: bool,
     /// Whether the next `Sync` creates lost keys again.
@@ -47,6 +52,8 @@ pub(crate) struct Export {
     /// Whether the last plan left events for the next one.
     pub(super) has_more: bool,
     pub(super) watched_until: Option<Instant>,
+    /// The moment from which ticks are counted.
+    pub(super) base: Instant,
     /// The sequence number and the size of each batch in the store, the oldest first.
     pub(super) stored: VecDeque<(u64, usize)>,
     pub(crate) stored_bytes: usize,
@@ -68,9 +75,11 @@ pub(crate) enum Effect {
 }
 
 impl Export {
-    pub(crate) fn new(record: Arc<Record>, beat: std::time::Duration) -> Self {
+    pub(crate) fn new(record: Arc<Record>, beat: std::time::Duration, base: Instant) -> Self {
         let now = Instant::now();
+        record.set_exported(0);
         Self {
+            base,
             record,
             is_marked: Arc::default(),
             due: now + beat,
@@ -78,6 +87,7 @@ impl Export {
             connection: 0,
             exported: 0,
             entries: 0,
+            renewals: 0,
             has_begun: false,
             needs_sync: false,
             restores: false,
@@ -94,10 +104,23 @@ impl Export {
         RunId::new(self.record.key.clone(), self.record.epoch)
     }
 
-    /// Returns the interval at which new events are exported.
-    pub(crate) fn interval(&self, now: Instant) -> std::time::Duration {
-        let is_watched = self.watched_until.is_some_and(|until| until > now);
-        if is_watched { WATCHED_INTERVAL } else { UNWATCHED_INTERVAL }
+    /// Returns whether a client of another process watches the run.
+    pub(super) fn is_watched(&self, now: Instant) -> bool {
+        self.watched_until.is_some_and(|until| until > now)
+    }
+
+    /// Returns whether such a client watched it before the connection broke.
+    pub(super) fn was_watched(&self) -> bool {
+        self.watched_until.is_some_and(|until| until > self.beat_at)
+    }
+
+    /// Returns when events that are new now are exported.
+    pub(crate) fn export_at(&self, now: Instant) -> Instant {
+        if self.is_watched(now) {
+            now + WATCHED_INTERVAL
+        } else {
+            next_tick(now + UNWATCHED_INTERVAL, self.base, UNWATCHED_TICK)
+        }
     }
 
     /// Returns whether the store has the end of the run.
@@ -123,13 +146,16 @@ impl Export {
             return;
         }
         let begins = phase != Phase::Starting && !self.has_begun && !self.is_failed_call(phase);
-        if is_new || self.restores || self.needs_sync || begins || now >= self.beat_at {
-            plan.sync(&self.record, self.sync_command(is_new, phase));
+        let needs_sync = is_new || self.restores || self.needs_sync || begins;
+        if needs_sync || now >= self.beat_at && self.renewals >= RENEWALS {
+            plan.sync(&self.record, self.sync_command(is_new, phase, now));
+        } else if now >= self.beat_at {
+            plan.renew(&self.record, self.run());
         }
-        if is_new || self.restores || self.needs_sync || begins {
+        if needs_sync {
             return;
         }
-        self.plan_batches(plan, newest);
+        self.plan_batches(plan, newest, now);
         if let Phase::Ended(outcome) = phase {
             if self.exported == newest {
                 let entries = Some(self.entries);
@@ -146,18 +172,20 @@ impl Export {
         matches!(phase, Phase::Ended(_)) && self.record.newest() == 0
     }
 
-    fn sync_command(&self, is_new: bool, phase: Phase) -> Sync {
+    fn sync_command(&self, is_new: bool, phase: Phase, now: Instant) -> Sync {
         let has_head = phase != Phase::Starting && (self.has_begun || !self.is_failed_call(phase));
         Sync {
             run: self.run(),
             entries: (!is_new).then_some(self.entries),
             restores: self.restores,
+            pushes: self.is_watched(now),
             head: has_head.then(|| head::encode(self.record.options().as_ref())),
         }
     }
 
     /// Adds the next batches.
-    fn plan_batches(&mut self, plan: &mut Plan, newest: u64) {
+    fn plan_batches(&mut self, plan: &mut Plan, newest: u64, now: Instant) {
+        let pushes = self.is_watched(now);
         let mut from = self.exported;
         for _ in 0..MAX_BATCHES {
             if from >= newest || plan.is_full() {
@@ -167,10 +195,8 @@ impl Export {
                 break;
             };
             from = last;
-            plan.append(
-                &self.record,
-                Append { run: self.run(), batch: Batch { first, last, bytes } },
-            );
+            let batch = Batch { first, last, bytes };
+            plan.append(&self.record, Append { run: self.run(), batch, pushes });
         }
         self.has_more = from < newest;
         if let Some(keep_from) = self.trim_from() {

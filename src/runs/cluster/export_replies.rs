@@ -1,8 +1,10 @@
+use std::time::Duration;
+
 use tokio::time::Instant;
 
 use super::{
     export::{Effect, Export},
-    reply::{AppendReply, EndReply, SyncReply},
+    reply::{AppendReply, EndReply, RenewReply, SyncReply},
     timing::{RETRY_DELAY, Timing},
 };
 use crate::runs::record::Phase;
@@ -26,15 +28,11 @@ impl Export {
                     self.stored.clear();
                     self.stored_bytes = 0;
                 }
-                // Spread, so that runs that were renewed together are not for ever.
-                self.beat_at = now + timing.beat.mul_f64(0.75 + 0.25 * fastrand::f64());
+                self.renewals = 0;
+                self.set_beat(now, timing);
                 // The store has lost the end that it had.
                 self.ended_until = None;
-                if !watched.is_zero() {
-                    let until = now + watched;
-                    self.watched_until = Some(until);
-                    self.record.attend_until(until);
-                }
+                self.set_watched(now, watched);
                 Effect::None
             }
             SyncReply::Behind | SyncReply::Gone if self.is_done() && self.record.is_forgotten() => {
@@ -54,6 +52,33 @@ impl Export {
                 Effect::None
             }
             SyncReply::Over(outcome) => Effect::Over(outcome),
+        }
+    }
+
+    pub(crate) fn renewed(&mut self, reply: RenewReply, timing: Timing) {
+        let now = Instant::now();
+        match reply {
+            RenewReply::Renewed { watched } => {
+                self.renewals += 1;
+                self.set_beat(now, timing);
+                // Its first client elsewhere needs what was not pushed.
+                self.needs_sync |= !watched.is_zero() && !self.is_watched(now);
+                self.set_watched(now, watched);
+            }
+            RenewReply::Unsure => self.needs_sync = true,
+        }
+    }
+
+    fn set_beat(&mut self, now: Instant, timing: Timing) {
+        // Spread, so that runs that were renewed together are not for ever.
+        self.beat_at = now + timing.beat.mul_f64(0.875 + 0.25 * fastrand::f64());
+    }
+
+    fn set_watched(&mut self, now: Instant, watched: Duration) {
+        if !watched.is_zero() && !self.needs_sync {
+            let until = now + watched;
+            self.watched_until = Some(until);
+            self.record.attend_until(until);
         }
     }
 
@@ -130,7 +155,7 @@ impl Export {
         match phase {
             Phase::Starting | Phase::Running if is_out_of_step || begins => now,
             Phase::Running if self.has_more => now,
-            Phase::Running if newest > self.exported => self.beat_at.min(now + self.interval(now)),
+            Phase::Running if newest > self.exported => self.beat_at.min(self.export_at(now)),
             Phase::Starting | Phase::Running => self.beat_at,
             Phase::Void | Phase::Ended(_) => now,
         }

@@ -15,7 +15,7 @@ use super::{
     queue::{LostClaim, Queue, apply},
     reply::{Reply, StoreError},
     run_id::RunId,
-    timing::{ENDED_EXPORT, Timing},
+    timing::{EARLY, ENDED_EXPORT, Timing},
 };
 use crate::{
     history::Epoch,
@@ -26,6 +26,8 @@ use crate::{
 pub(crate) struct Exports {
     queue: Mutex<Queue>,
     beat: Duration,
+    /// The moment from which ticks are counted, so that runs share them.
+    base: Instant,
     /// Notified when a run becomes due earlier.
     changed: Notify,
     /// Notified when the store has the end of a run.
@@ -46,8 +48,16 @@ pub(crate) struct Consequence {
 }
 
 impl Exports {
-    pub(crate) fn new(beat: Duration) -> Self {
-        Self { queue: Mutex::default(), beat, changed: Notify::new(), acknowledged: Notify::new() }
+    /// Creates it with the interval of renewals, and the maximum size of an owner's ended runs.
+    pub(crate) fn new(beat: Duration, max_per_owner: Option<usize>) -> Self {
+        let queue = Mutex::new(Queue::new(max_per_owner));
+        Self {
+            queue,
+            beat,
+            base: Instant::now(),
+            changed: Notify::new(),
+            acknowledged: Notify::new(),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -56,7 +66,7 @@ impl Exports {
 
     /// Adds a run whose claim was acknowledged.
     pub(crate) fn add(&self, record: Arc<Record>) -> Mark {
-        let export = Export::new(record, self.beat);
+        let export = Export::new(record, self.beat, self.base);
         let mark = Mark { is_set: Arc::clone(&export.is_marked), epoch: export.record.epoch };
         let mut queue = self.lock();
         queue.due.insert((export.due, mark.epoch));
@@ -71,8 +81,8 @@ impl Exports {
         if !mark.is_set.swap(true, AcqRel) {
             let now = Instant::now();
             let mut queue = self.lock();
-            let interval = queue.exports.get(&mark.epoch).map(|export| export.interval(now));
-            let is_earlier = interval.is_some_and(|after| queue.hasten(mark.epoch, now + after));
+            let due = queue.exports.get(&mark.epoch).map(|export| export.export_at(now));
+            let is_earlier = due.is_some_and(|due| queue.hasten(mark.epoch, due));
             drop(queue);
             if is_earlier {
                 self.changed.notify_one();
@@ -102,6 +112,21 @@ impl Exports {
             drop(queue);
             self.changed.notify_one();
         }
+    }
+
+    /// Makes all runs due for a `Sync`.
+    pub(crate) fn synchronize_all(&self) {
+        let now = Instant::now();
+        let mut queue = self.lock();
+        let epochs: Vec<_> = queue.exports.keys().copied().collect();
+        for epoch in epochs {
+            if let Some(export) = queue.exports.get_mut(&epoch) {
+                export.synchronize();
+            }
+            queue.hasten(epoch, now);
+        }
+        drop(queue);
+        self.changed.notify_one();
     }
 
     /// Remembers a claim that the store may have, although no run of this process has it.
@@ -142,14 +167,14 @@ impl Exports {
         self.changed.notified().await;
     }
 
-    /// Makes all runs due, because the connection is new. Those that run come first.
+    /// Makes all runs due, because the connection is new. Those that are watched come first.
     pub(crate) fn reconnect(&self) {
         let now = Instant::now();
+        let earlier = now.checked_sub(EARLY).unwrap_or(now);
         let mut queue = self.lock();
-        let epochs: Vec<_> = queue.exports.keys().copied().collect();
-        for epoch in epochs {
-            queue.hasten(epoch, now);
-        }
+        let due = |export: &Export| if export.was_watched() { earlier } else { now };
+        let all: Vec<_> = queue.exports.iter().map(|(epoch, of)| (*epoch, due(of))).collect();
+        all.into_iter().for_each(|(epoch, due)| queue.set_due(epoch, due));
     }
 
     /// Returns when the next command is due.
@@ -191,6 +216,9 @@ impl Exports {
             export.due = now + self.beat;
             let due = (export.due, epoch);
             queue.due.insert(due);
+        }
+        if plan.len() > 0 {
+            queue.plan_early(&mut plan, connection, now);
         }
         plan
     }
@@ -243,6 +271,7 @@ impl Exports {
         }
         for epoch in seen {
             let Some(export) = queue.exports.get(&epoch) else { continue };
+            export.record.set_exported(export.exported);
             let due = export.next_due(failed.contains(&epoch), connection, now);
             queue.set_due(epoch, due);
         }

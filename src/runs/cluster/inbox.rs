@@ -32,6 +32,11 @@ impl Inbox {
     pub(crate) fn hint(&self, epoch: RunEpoch) {
         self.receiver.hint(epoch);
     }
+
+    /// Passes a hint that the store has lost its data. All runs of this process are synchronized.
+    pub(crate) fn hint_all(&self) {
+        self.receiver.hint_all();
+    }
 }
 
 /// The part of a connected `Runs` that an [`Inbox`] refers to.
@@ -39,6 +44,7 @@ pub(crate) trait Receiver: Send + Sync + 'static {
     fn push(&self, run: &RunId, push: Push);
     fn lose_pushes(&self);
     fn hint(&self, epoch: RunEpoch);
+    fn hint_all(&self);
 }
 
 impl fmt::Debug for Inbox {

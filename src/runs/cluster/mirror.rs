@@ -150,6 +150,10 @@ impl Mirror {
                     }
                 }
             }
+            Push::Newest(newest) => {
+                self.reach(newest);
+                newest > record.newest()
+            }
             Push::End(end) => !apply_end(&record, end),
             Push::Void => {
                 record.void_mirror();

@@ -45,6 +45,10 @@ impl Plan {
         self.first.push((Target::Run(record.epoch), Command::Sync(sync)));
     }
 
+    pub(crate) fn renew(&mut self, record: &Record, run: RunId) {
+        self.first.push((Target::Run(record.epoch), Command::Renew(run)));
+    }
+
     pub(crate) fn release(&mut self, run: RunId) {
         let command = super::export::release(run.clone());
         self.first.push((Target::Release(run), command));

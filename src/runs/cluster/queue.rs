@@ -6,18 +6,21 @@ use tokio::time::Instant;
 
 use super::{
     export::{Effect, Export},
-    plan::Target,
+    plan::{Plan, Target},
     reply::{EndReply, Reply, StoreError},
     run_id::RunId,
     stored_runs::StoredRuns,
-    timing::{LATE_CLAIM, RETRY_DELAY, Timing},
+    timing::{EARLY, LATE_CLAIM, RETRY_DELAY, Timing},
 };
 use crate::history::Epoch;
 #[cfg(tower_sse_simulation)]
 use crate::simulation::HashMap;
 
+/// The number of commands up to which renewals that are almost due join a pipeline. With more, they
+/// would delay what is due.
+const MAX_EARLY: usize = 64;
+
 /// When each run is due, and the state of its export.
-#[derive(Default)]
 pub(super) struct Queue {
     pub(super) exports: HashMap<Epoch, Export>,
     pub(super) due: BTreeSet<(Instant, Epoch)>,
@@ -46,6 +49,10 @@ pub(super) fn apply(
 ) -> Effect {
     match (target, result) {
         (_, Ok(Reply::Sync(reply))) => export.synced(&reply, connection, timing),
+        (_, Ok(Reply::Renew(reply))) => {
+            export.renewed(reply, timing);
+            Effect::None
+        }
         (Target::Batch(_, last, len), Ok(Reply::Append(reply))) => {
             export.appended(reply, *last, *len);
             Effect::None
@@ -72,6 +79,16 @@ pub(super) fn apply(
 }
 
 impl Queue {
+    pub(super) fn new(max_per_owner: Option<usize>) -> Self {
+        Self {
+            exports: HashMap::new(),
+            due: BTreeSet::new(),
+            lost_claims: HashMap::new(),
+            ended: StoredRuns::new(max_per_owner),
+            live_bytes: 0,
+        }
+    }
+
     /// Makes a run due at a time, unless it is due earlier. Returns whether it was later.
     pub(super) fn hasten(&mut self, epoch: Epoch, due: Instant) -> bool {
         let is_later = self.exports.get(&epoch).is_some_and(|export| export.due > due);
@@ -86,6 +103,22 @@ impl Queue {
             self.due.remove(&(export.due, epoch));
             export.due = due;
             self.due.insert((due, epoch));
+        }
+    }
+
+    /// Adds the renewals that are almost due, because one pipeline costs less than two.
+    pub(super) fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
+        let exports = &self.exports;
+        let is_renewal = |due: Instant, epoch: &Epoch| {
+            exports.get(epoch).is_some_and(|export| export.beat_at == due && !export.is_done())
+        };
+        let early = self.due.iter().take_while(|(due, _)| *due <= now + EARLY);
+        let early = early.filter(|(due, epoch)| *due > now && is_renewal(*due, epoch));
+        let early: Vec<_> = early.take(MAX_EARLY.saturating_sub(plan.len())).copied().collect();
+        for (due, epoch) in early {
+            if let Some(export) = self.exports.get_mut(&epoch) {
+                export.plan(plan, connection, due);
+            }
         }
     }
 

@@ -14,6 +14,7 @@ pub enum Reply {
     Look(LookReply),
     Replace(ReplaceReply),
     Sync(SyncReply),
+    Renew(RenewReply),
     Append(AppendReply),
     Trim(TrimReply),
     End(EndReply),
@@ -25,12 +26,21 @@ pub enum Reply {
 pub enum LookReply {
     /// No run has the key, or a void one. Only to `Look`.
     Free,
+    /// No live or completed run has the key, but the store has lost data: for a lease, an owner may
+    /// restore the claim of a running run.
+    Restoring,
     /// The key now belongs to the run. Only to `Claim`.
     Claimed,
     /// A run that is starting or running has the key.
     Live { epoch: RunEpoch, process: ProcessId, liveness: Liveness },
     /// A run that has ended has the key. To `Claim` only if it has completed.
-    Ended { epoch: RunEpoch, process: ProcessId, outcome: Outcome },
+    Ended {
+        epoch: RunEpoch,
+        process: ProcessId,
+        outcome: Outcome,
+        /// Whether no owner can restore the claim of a later run.
+        is_certain: bool,
+    },
 }
 
 /// Whether the owner of a live run renews its lease.
@@ -72,6 +82,18 @@ pub enum SyncReply {
     Gone,
     /// The run was ended, or another run has the key. The owner ends it too.
     Over(Outcome),
+}
+
+/// The reply to a `Renew`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RenewReply {
+    /// The lease is renewed.
+    Renewed {
+        /// The time for which a client of another process still watches the run.
+        watched: Duration,
+    },
+    /// The run is not a live one of this process: send a `Sync`.
+    Unsure,
 }
 
 /// The reply to an `Append`.
@@ -162,6 +184,8 @@ pub struct StoredEnd {
 pub(crate) enum Push {
     Head(Bytes),
     Batch(Batch),
+    /// The stream has events up to this number. Those before it may not have been pushed.
+    Newest(u64),
     End(StoredEnd),
     Void,
 }

@@ -62,12 +62,13 @@ impl Shared {
                 return self.without_store(key, purpose);
             };
             if purpose == Purpose::Attach
-                && matches!(look, LookReply::Free)
+                && matches!(look, LookReply::Free | LookReply::Restoring)
                 && let Some(record) = self.lost_by_store(cluster, key)
             {
                 return Ok(Claim::Existing(record));
             }
             let start = match look {
+                LookReply::Restoring => return Err(StartError::Unavailable),
                 LookReply::Ended { epoch, .. } if purpose == Purpose::Replace => {
                     Start::InPlaceOf(epoch.0)
                 }
@@ -174,8 +175,13 @@ impl Shared {
         key: &RunKey,
         last: Option<&LastEventId>,
     ) -> Result<Option<Arc<Record>>, StartError> {
-        let epoch = match cluster.look(key).await {
-            Ok(LookReply::Live { epoch, .. } | LookReply::Ended { epoch, .. }) => epoch.0,
+        let (epoch, is_certain) = match cluster.look(key).await {
+            Ok(LookReply::Live { epoch, .. }) => (epoch.0, true),
+            Ok(LookReply::Ended { epoch, is_certain, .. }) => (epoch.0, is_certain),
+            Ok(LookReply::Restoring) => {
+                let here = self.lost_by_store(cluster, key);
+                return here.map(Some).ok_or(StartError::Unavailable);
+            }
             Ok(LookReply::Free | LookReply::Claimed) => {
                 return Ok(self.lost_by_store(cluster, key));
             }
@@ -186,7 +192,11 @@ impl Shared {
                 };
             }
         };
-        self.open(cluster, &RunId::new(key.clone(), epoch), last).await
+        match self.open(cluster, &RunId::new(key.clone(), epoch), last).await {
+            // The id may be of a later run.
+            Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
+            found => found,
+        }
     }
 
     /// Returns the record of a run: its own one here, or else a mirror.

@@ -1,6 +1,9 @@
 use std::{fmt, process};
 
-use crate::{history::Epoch, runs::RunKey};
+use crate::{
+    history::{Epoch, random},
+    runs::RunKey,
+};
 
 /// The name of one run of one key. Two runs with the same epoch differ in their keys.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -36,23 +39,6 @@ impl ProcessId {
     pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
-}
-
-#[cfg(not(tower_sse_simulation))]
-fn random() -> u64 {
-    use std::{
-        hash::{BuildHasher, RandomState},
-        time::{SystemTime, UNIX_EPOCH},
-    };
-
-    // Two copies of one virtual machine may have the same random keys, but not the same time.
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    RandomState::new().hash_one(now)
-}
-
-#[cfg(tower_sse_simulation)]
-fn random() -> u64 {
-    fastrand::u64(..)
 }
 
 impl fmt::Display for ProcessId {

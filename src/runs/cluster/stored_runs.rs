@@ -1,14 +1,19 @@
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::Instant;
 
 use super::run_id::RunId;
+use crate::runs::registry::Owners;
 
-/// The runs of this process that have ended and that the store keeps, the oldest first.
-#[derive(Default)]
-pub(crate) struct StoredRuns {
-    runs: VecDeque<StoredRun>,
+/// The runs of this process that have ended and that the store keeps, in the order of their ends.
+pub(super) struct StoredRuns {
+    runs: BTreeMap<u64, StoredRun>,
+    /// The number of the next run.
+    next: u64,
     bytes: usize,
+    owners: Owners<u64>,
+    /// Runs that exceed the limit of their owner.
+    excess: Vec<RunId>,
 }
 
 struct StoredRun {
@@ -18,27 +23,47 @@ struct StoredRun {
 }
 
 impl StoredRuns {
-    pub(crate) fn add(&mut self, run: RunId, bytes: usize, since: Instant) {
-        self.bytes += bytes;
-        self.runs.push_back(StoredRun { run, bytes, since });
+    /// Creates it with the maximum size of an owner's runs.
+    pub(super) fn new(max_per_owner: Option<usize>) -> Self {
+        let owners = Owners::new(max_per_owner);
+        Self { runs: BTreeMap::new(), next: 0, bytes: 0, owners, excess: Vec::new() }
     }
 
-    /// Removes the runs that the store has deleted by itself, because they ended `retain` ago.
-    pub(crate) fn expire(&mut self, retain: Duration, now: Instant) {
-        while self.runs.front().is_some_and(|oldest| now - oldest.since >= retain) {
-            self.pop();
+    pub(super) fn add(&mut self, run: RunId, bytes: usize, since: Instant) {
+        let key = run.key.clone();
+        self.owners.add(key.shared_owner(), self.next, bytes);
+        self.runs.insert(self.next, StoredRun { run, bytes, since });
+        self.next += 1;
+        self.bytes += bytes;
+        while let Some(number) = self.owners.excess(key.shared_owner()) {
+            let excess = self.remove(number);
+            self.excess.extend(excess);
         }
     }
 
-    /// Removes the oldest run if all runs in the store, of which `live` bytes belong to running
-    /// ones, have more than `limit` bytes.
-    pub(crate) fn evict(&mut self, live: usize, limit: usize) -> Option<RunId> {
-        if self.bytes + live <= limit { None } else { self.pop() }
+    /// Removes the runs that the store has deleted by itself, because they ended `retain` ago.
+    pub(super) fn expire(&mut self, retain: Duration, now: Instant) {
+        while let Some((&number, oldest)) = self.runs.first_key_value()
+            && now - oldest.since >= retain
+        {
+            self.remove(number);
+        }
     }
 
-    fn pop(&mut self) -> Option<RunId> {
-        let oldest = self.runs.pop_front()?;
-        self.bytes -= oldest.bytes;
-        Some(oldest.run)
+    /// Removes a run that exceeds the limit of its owner, or the oldest run if all runs in the
+    /// store, of which `live` bytes belong to running ones, have more than `limit` bytes.
+    pub(super) fn evict(&mut self, live: usize, limit: usize) -> Option<RunId> {
+        if let Some(run) = self.excess.pop() {
+            return Some(run);
+        }
+        let (&oldest, _) = self.runs.first_key_value()?;
+        if self.bytes + live <= limit { None } else { self.remove(oldest) }
+    }
+
+    fn remove(&mut self, number: u64) -> Option<RunId> {
+        let StoredRun { run, bytes, .. } = self.runs.remove(&number)?;
+        self.owners.remove(run.key.shared_owner(), number);
+        self.bytes -= bytes;
+        Some(run)
     }
 }

@@ -1,9 +1,17 @@
 use std::time::Duration;
 
+use tokio::time::Instant;
+
 /// The interval of exports of a run that a client of another process watches.
 pub(crate) const WATCHED_INTERVAL: Duration = Duration::from_millis(5);
-/// The interval of exports of any other run. Nobody uses its events before it is watched or ends.
-pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_secs(1);
+/// The minimum interval of exports of any other run. Nobody uses its events before it is watched or
+/// ends. It is followed by the wait for the next [`UNWATCHED_TICK`], so it is a second on average.
+pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
+/// The time between the moments at which runs without watchers are exported. All those that are due
+/// share a pipeline.
+pub(crate) const UNWATCHED_TICK: Duration = Duration::from_millis(250);
+/// How much earlier than due a lease is renewed, if a pipeline is sent anyway.
+pub(crate) const EARLY: Duration = Duration::from_millis(250);
 /// The delay after a command that failed although the connection is up.
 pub(crate) const RETRY_DELAY: Duration = Duration::from_millis(250);
 /// The time for which a run that has ended can be exported again, should the store lose its end.
@@ -23,6 +31,13 @@ pub(crate) struct Timing {
     pub(crate) check: Duration,
     /// The time without contact after which the bodies of clients of other processes fail.
     pub(crate) patience: Duration,
+}
+
+/// Returns the first moment from `at` on that is a multiple of `tick` after `base`.
+pub(crate) fn next_tick(at: Instant, base: Instant, tick: Duration) -> Instant {
+    let nanos = at.saturating_duration_since(base).as_nanos() % tick.as_nanos();
+    let past = Duration::from_nanos(nanos as u64);
+    if past.is_zero() { at } else { at + (tick - past) }
 }
 
 impl Timing {

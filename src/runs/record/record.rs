@@ -1,4 +1,10 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering::Relaxed},
+    },
+    time::Duration,
+};
 
 use bytes::Bytes;
 use tokio::{sync::Notify, time::Instant};
@@ -40,6 +46,8 @@ pub(crate) struct Record {
     pub(super) retain_bytes: usize,
     pub(crate) leads_with_ids: bool,
     pub(crate) counters: Arc<Counters>,
+    /// The newest event that the store has, or that needs no store.
+    exported: AtomicU64,
     /// Notified when the phase changes.
     pub(crate) changed: Notify,
     state: Mutex<State>,
@@ -84,6 +92,7 @@ impl Record {
             started_at: now,
             retain_bytes: options.retain_bytes,
             leads_with_ids: options.leading_ids,
+            exported: AtomicU64::new(u64::MAX),
             changed: Notify::new(),
             state: Mutex::new(State {
                 phase: Phase::Starting,
@@ -219,18 +228,42 @@ impl Record {
     }
 
     /// Evicts the kept frames, which can be assembled again. If that frees nothing, evicts the
-    /// older half of the events.
+    /// older half of the events, as far as the store has them.
     pub(crate) fn evict_frames_or_half(&self, deferred: &mut Deferred) {
-        let mut state = self.lock();
-        let memory = state.log.events_memory();
-        state.log.evict_frames(&mut deferred.drops);
-        if state.log.events_memory() == memory {
-            state.log.evict(memory.div_ceil(2), &mut deferred.drops);
-            state.log.shrink();
+        let memory = {
+            let mut state = self.lock();
+            let memory = state.log.events_memory();
+            state.log.evict_frames(&mut deferred.drops);
+            memory - state.log.events_memory()
+        };
+        if memory == 0 {
+            self.evict_half_up_to(self.exported.load(Relaxed), deferred);
         }
+    }
+
+    /// Evicts the older half of the events, even if the store does not have them.
+    pub(crate) fn evict_half(&self, deferred: &mut Deferred) {
+        self.evict_half_up_to(u64::MAX, deferred);
+    }
+
+    fn evict_half_up_to(&self, newest: u64, deferred: &mut Deferred) {
+        let mut state = self.lock();
+        let half = state.log.events_memory().div_ceil(2);
+        state.log.evict_up_to(newest, half, &mut deferred.drops);
+        state.log.shrink();
         if state.is_full {
             deferred.wakers.extend(state.task.take());
         }
+    }
+
+    /// Records that the store has the events up to `newest`.
+    pub(crate) fn set_exported(&self, newest: u64) {
+        self.exported.store(newest, Relaxed);
+    }
+
+    /// Returns the memory of the frames and of the events that the store has.
+    pub(crate) fn exported_memory(&self) -> usize {
+        self.lock().log.memory_up_to(self.exported.load(Relaxed))
     }
 
     /// Returns the memory of the events and frames.

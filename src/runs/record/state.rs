@@ -98,6 +98,11 @@ impl State {
         deferred.wakers.extend(self.task.take());
     }
 
+    /// Returns the memory of the run.
+    pub(crate) fn memory(&self) -> usize {
+        self.overhead.bytes() + self.log.events_memory()
+    }
+
     /// Evicts all events. The body of a client that has not read all of them fails.
     pub(crate) fn clear(&mut self, deferred: &mut Deferred) {
         self.log.evict(usize::MAX, &mut deferred.drops);

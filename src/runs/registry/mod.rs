@@ -9,6 +9,8 @@
 mod claim;
 mod counters;
 mod deferred;
+mod kept;
+mod owners;
 #[allow(clippy::module_inception)]
 mod registry;
 mod shared;
@@ -19,6 +21,7 @@ pub(crate) use self::{
     claim::{Claim, Purpose},
     counters::Counters,
     deferred::Deferred,
+    owners::Owners,
     registry::RunLimits,
     shared::Shared,
 };

@@ -7,7 +7,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::deferred::Deferred;
+use super::{deferred::Deferred, kept::Kept};
 use crate::{
     history::Epoch,
     runs::{
@@ -20,14 +20,13 @@ use crate::{
 const SAMPLE_SIZE: usize = 32;
 
 /// All runs, by key and by age. Lock order: this lock before a record's.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Registry {
     by_key: HashMap<RunKey, Arc<Record>>,
     /// Runs that are starting or running. Later runs have later epochs.
     running: BTreeMap<Epoch, Arc<Record>>,
     running_by_owner: HashMap<Arc<str>, usize>,
-    /// Runs that have ended and are kept, in the order of their ends.
-    kept: BTreeMap<(Instant, Epoch), Arc<Record>>,
+    kept: Kept,
     /// Runs that have ended, but not yet in the store. They are kept until then.
     ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether other processes can reach the runs through a store.
@@ -49,8 +48,21 @@ pub(crate) struct RunLimits {
 }
 
 impl Registry {
-    pub(crate) fn new(is_connected: bool) -> Self {
-        Self { is_connected, ..Self::default() }
+    /// Creates it with the maximum memory of an owner's runs that have ended.
+    pub(crate) fn new(is_connected: bool, max_memory_per_owner: Option<usize>) -> Self {
+        Self {
+            by_key: HashMap::new(),
+            running: BTreeMap::new(),
+            running_by_owner: HashMap::new(),
+            kept: Kept::new(max_memory_per_owner),
+            ending: BTreeMap::new(),
+            is_connected,
+            lingering: Vec::new(),
+            newest_epoch: None,
+            last_sampled: None,
+            is_draining: false,
+            has_sweeper: false,
+        }
     }
 
     pub(crate) fn get(&self, key: &RunKey) -> Option<&Arc<Record>> {
@@ -121,7 +133,11 @@ impl Registry {
     }
 
     fn create(&mut self, key: &RunKey, create: impl FnOnce(Epoch) -> Record) -> Arc<Record> {
-        let epoch = self.newest_epoch.map_or_else(Epoch::now, Epoch::now_after);
+        let epoch = match self.newest_epoch {
+            earlier if self.is_connected => Epoch::unique(earlier),
+            Some(earlier) => Epoch::now_after(earlier),
+            None => Epoch::now(),
+        };
         self.newest_epoch = Some(epoch);
         let record = Arc::new(create(epoch));
         if let Some(owner) = key.shared_owner() {
@@ -137,16 +153,34 @@ impl Registry {
     }
 
     /// Keeps a run that has ended, because the store has its end too.
-    pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>) {
-        if self.ending.remove(&record.epoch).is_none() {
-            return;
+    pub(crate) fn acknowledge_end(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+        if self.ending.remove(&record.epoch).is_some() {
+            let now = Instant::now();
+            record.lock().ended_at = Some(now);
+            self.keep(record, now, deferred);
         }
-        let now = Instant::now();
-        let mut state = record.lock();
-        if !state.is_forgotten {
-            state.ended_at = Some(now);
-            self.kept.insert((now, record.epoch), Arc::clone(record));
+    }
+
+    /// Keeps a run that has ended, and evicts the earlier ones of its owner that exceed the limit.
+    fn keep(&mut self, record: &Arc<Record>, ended_at: Instant, deferred: &mut Deferred) {
+        let memory = {
+            let state = record.lock();
+            if state.is_forgotten {
+                return;
+            }
+            state.memory()
+        };
+        self.kept.add(ended_at, record, memory);
+        while let Some(excess) = self.kept.excess(&record.key) {
+            self.evict(excess, deferred);
         }
+    }
+
+    /// Forgets a run that is kept, with all its events.
+    fn evict(&mut self, record: Arc<Record>, deferred: &mut Deferred) {
+        self.forget(&record, deferred);
+        record.lock().clear(deferred);
+        deferred.changed.push(record);
     }
 
     /// Checks the limits for a new run.
@@ -185,7 +219,7 @@ impl Registry {
         if self.is_connected {
             self.ending.insert(record.epoch, Arc::clone(record));
         } else if let Some(ended_at) = ended_at {
-            self.kept.insert((ended_at, record.epoch), Arc::clone(record));
+            self.keep(record, ended_at, deferred);
         }
         true
     }
@@ -234,7 +268,7 @@ impl Registry {
         let mut state = record.lock();
         state.is_forgotten = true;
         if let Some(ended_at) = state.ended_at {
-            self.kept.remove(&(ended_at, record.epoch));
+            self.kept.remove(ended_at, record);
         }
         if state.readers.count() == 0 {
             state.clear(deferred);
@@ -251,7 +285,7 @@ impl Registry {
     /// Forgets the runs that ended at least `age` ago, and returns when the next one is due.
     pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
         loop {
-            let (&(ended_at, _), record) = self.kept.first_key_value()?;
+            let (ended_at, record) = self.kept.oldest()?;
             let due = ended_at.checked_add(age)?;
             if due > Instant::now() {
                 return Some(due);
@@ -264,25 +298,25 @@ impl Registry {
     /// Forgets the run that ended first, with all its events, or evicts the events of a lingering
     /// run. Returns `false` if there is neither.
     pub(crate) fn evict_ended(&mut self, deferred: &mut Deferred) -> bool {
-        let record = match self.kept.first_key_value() {
-            Some((_, oldest)) => {
-                let oldest = Arc::clone(oldest);
-                self.forget(&oldest, deferred);
-                Some(oldest)
+        if let Some((_, oldest)) = self.kept.oldest() {
+            self.evict(Arc::clone(oldest), deferred);
+        } else if let Some(lingering) = self.lingering.pop() {
+            if let Some(record) = lingering.upgrade() {
+                record.lock().clear(deferred);
+                deferred.changed.push(record);
             }
-            None => match self.lingering.pop() {
-                Some(lingering) => lingering.upgrade(),
-                // Its end cannot be exported as completed any more.
-                None => match self.ending.pop_first() {
-                    Some((_, ending)) => Some(ending),
-                    None => return false,
-                },
-            },
-        };
-        if let Some(record) = record {
-            record.lock().clear(deferred);
-            deferred.changed.push(record);
+        } else {
+            return false;
         }
+        true
+    }
+
+    /// Evicts the events of a run that has ended, but not in the store. Its end cannot be exported
+    /// as completed any more. Returns `false` if there is none.
+    pub(crate) fn evict_ending(&mut self, deferred: &mut Deferred) -> bool {
+        let Some((_, record)) = self.ending.pop_first() else { return false };
+        record.lock().clear(deferred);
+        deferred.changed.push(record);
         true
     }
 

@@ -42,11 +42,11 @@ pub(crate) struct Shared {
 impl Shared {
     pub(crate) fn new(options: Options, cluster: Option<Cluster>) -> Self {
         Self {
-            options,
             counters: Arc::default(),
-            registry: Mutex::new(Registry::new(cluster.is_some())),
+            registry: Mutex::new(Registry::new(cluster.is_some(), options.max_memory_per_owner)),
             idle: Notify::new(),
             cluster: cluster.map(Box::new),
+            options,
         }
     }
 
@@ -113,7 +113,7 @@ impl Shared {
 
     /// Keeps a run that has ended, because the store has its end too.
     pub(crate) fn acknowledge_end(self: &Arc<Self>, record: &Arc<Record>) {
-        self.with_registry(|registry, _| registry.acknowledge_end(record));
+        self.with_registry(|registry, deferred| registry.acknowledge_end(record, deferred));
     }
 
     /// Reports the end of a run of a process that is dead.
@@ -170,8 +170,8 @@ impl Shared {
     }
 
     /// Evicts until the memory of all runs is within the limit: runs that have ended, the oldest
-    /// first, then frames or the older half of the largest run. The next call continues if
-    /// [`MAX_ROUNDS`] are not enough.
+    /// first, then frames or the older half of the largest run. What the store does not have yet
+    /// comes last. The next call continues if [`MAX_ROUNDS`] are not enough.
     pub(crate) fn make_room(self: &Arc<Self>) {
         for _ in 0..MAX_ROUNDS {
             if let Some(cluster) = &self.cluster
@@ -184,12 +184,20 @@ impl Shared {
                 return;
             }
             let sample = self.lock().sample();
-            let largest = sample.into_iter().max_by_key(|record| record.events_memory());
-            if let Some(record) = largest {
-                let mut deferred = Deferred::default();
-                record.evict_frames_or_half(&mut deferred);
-                _ = deferred.wake();
+            let size = |record: &Record| record.exported_memory();
+            let largest = sample.iter().map(|record| (size(record), record)).max_by_key(|of| of.0);
+            let mut deferred = Deferred::default();
+            match largest {
+                Some((1.., record)) => record.evict_frames_or_half(&mut deferred),
+                _ if self.with_registry(Registry::evict_ending) => {}
+                _ => {
+                    if let Some(record) = sample.iter().max_by_key(|record| record.events_memory())
+                    {
+                        record.evict_half(&mut deferred);
+                    }
+                }
             }
+            _ = deferred.wake();
         }
     }
 

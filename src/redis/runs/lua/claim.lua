@@ -1,17 +1,20 @@
 -- Looks who has a key, or claims it for a run.
 --
--- KEYS: claim
--- ARGV: epoch (empty: only look), process, lease, ttl, is the connection new
+-- KEYS: claim, data
+-- ARGV: epoch (empty: only look), process, lease, ttl, is the connection new, channel of all processes
 --
 -- free                                  nobody has it (only look)
+-- restoring                             the same, but an owner may restore a claim that was lost
 -- new                                   claimed
 -- live  epoch process state             a run that is starting or running
 -- late  epoch process state wait        its owner is late: look again after `wait`
 -- dead  epoch process state             its owner is dead: end it first
--- ended epoch process state             a run that ended and is kept
+-- ended epoch process state             a run that ended and is kept; the fourth is `restoring` if an
+--                                       owner may restore the claim of a later run
 -- version theirs                        another version of the protocol wrote the claim
-local key, epoch, process = KEYS[1], ARGV[1], ARGV[2]
+local key, data, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local lease, ttl, is_new_connection = tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5] == '1'
+local everyone = ARGV[6]
 
 local claim = read_claim(key)
 local refused = refuse_version(claim)
@@ -25,9 +28,11 @@ if claim and claim.is_live then
 end
 local is_looking = epoch == ''
 local is_free = not claim or claim.state == 'void'
+local is_restoring = is_restoring_claims(data, lease, everyone)
 if not is_free and (is_looking or claim.state == 'completed') then
-  return { 'ended', claim.epoch, claim.process, claim.state }
+  return { 'ended', claim.epoch, claim.process, claim.state, is_restoring and 'restoring' or nil }
 end
+if is_restoring then return { 'restoring' } end
 if is_looking then return { 'free' } end
 create_claim(key, epoch, process, lease, ttl)
 return { 'new' }

@@ -1,7 +1,5 @@
--- What all scripts share. Times are milliseconds of the server's clock.
+-- What most scripts share. Times are milliseconds of the server's clock.
 
--- The version of the protocol, in every claim.
-local VERSION = '1'
 -- The highest id of a stream: after an entry with this id, Redis refuses every other entry.
 local END_ID = '18446744073709551615-0'
 -- The minimum of the time for which an owner must be late until its run counts as dead.
@@ -69,6 +67,25 @@ local function liveness(key, claim, is_new_connection)
   local needed = is_new_connection and math.max(claim.lease, grace) or grace
   if now - first >= needed then return 'dead', 0 end
   return 'late', math.ceil(math.min(grace / 2, needed - (now - first)))
+end
+
+-- Remembers that the server has lost data: owners have a lease to restore their claims.
+local function begin_restoring(data, lease)
+  redis.call('HSET', data, 'u', now + lease, 'd', lease)
+end
+
+-- Returns whether an owner may still restore a claim that the server has lost. A server that has
+-- lost everything also lost `data`, which each process creates when it connects.
+local function is_restoring_claims(data, lease, everyone)
+  local f = redis.call('HMGET', data, 'u', 'd')
+  local deadline, duration = tonumber(f[1]), tonumber(f[2]) or 0
+  if not deadline then
+    begin_restoring(data, lease)
+    redis.call('PUBLISH', everyone, '')
+    return true
+  end
+  -- A deadline that is further away was written before the clock was set back.
+  return deadline > now and deadline <= now + duration
 end
 
 -- Returns the sequence number of the newest event of a stream, and the outcome if the run ended.

@@ -3,7 +3,8 @@
 --
 -- KEYS: claim, stream
 -- ARGV: epoch, process, lease, ttl, expected number of entries (empty: unknown), whether to create
---       lost keys again, head of the stream (empty: it has not begun), channel
+--       lost keys again, head of the stream (empty: it has not begun), channel, whether the owner
+--       pushes its batches
 --
 -- ok     newest entries watched     `newest`: the newest event in Redis; `watched`: the number of
 --                                   milliseconds for which another process still watches the run
@@ -13,7 +14,7 @@
 -- version theirs                    another version of the protocol wrote the claim
 local key, stream, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local lease, ttl, expected = tonumber(ARGV[3]), math.max(tonumber(ARGV[4]), MIN_TTL), tonumber(ARGV[5])
-local is_restoring, head, channel = ARGV[6] == '1', ARGV[7], ARGV[8]
+local is_restoring, head, channel, is_pushing = ARGV[6] == '1', ARGV[7], ARGV[8], ARGV[9] == '1'
 
 -- First, because it fails if the key has another type. The lease is then not renewed.
 local newest, outcome = read_newest(stream)
@@ -63,8 +64,13 @@ local kept_since = claim.kept_since
 if is_new or not kept_since or kept_since > now or now - kept_since > ttl / 8 then
   redis.call('PEXPIRE', key, ttl)
   redis.call('PEXPIRE', stream, ttl)
-  kept_since = now
+  redis.call('HSET', key, 'l', now + lease, 'd', lease, 't', now)
+else
+  redis.call('HSET', key, 'l', now + lease, 'd', lease)
 end
-redis.call('HSET', key, 'l', now + lease, 'd', lease, 't', kept_since)
 if begins then redis.call('PUBLISH', channel, 'h' .. head) end
+-- The batches before this renewal were not pushed.
+if claim.watched > now and not is_pushing then
+  redis.call('PUBLISH', channel, string.format('n%.0f', newest))
+end
 return { is_behind and 'behind' or 'ok', newest, entries, math.max(claim.watched - now, 0) }

@@ -2,12 +2,15 @@
 
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::{
-    process::{LEASE, PATIENCE, Process, append, completed, look, run, sync},
+    process::{LEASE, PATIENCE, Process, Received, append, completed, look, restore, run, sync},
     relay::Relay,
     server::Server,
 };
 use crate::runs::cluster::{
+    command::Command,
     reply::{AppendReply, EndReply, LookReply, Reply, StoreError, SyncReply},
     store::Connection,
 };
@@ -50,7 +53,46 @@ async fn commands_for_an_earlier_connection_are_not_sent() {
     let results = p.store.execute(Some(number), vec![append(&name, 1, 1, "event")]).await;
     assert!(matches!(results[..], [Err(StoreError::Unavailable(_))]), "{results:?}");
     let results = p.store.execute(Some(later), vec![look(&name)]).await;
-    assert!(matches!(results[..], [Ok(Reply::Look(LookReply::Free))]), "{results:?}");
+    assert!(matches!(results[..], [Ok(Reply::Look(LookReply::Restoring))]), "{results:?}");
+}
+
+/// Until its owner has restored the claim, a run that is running is not taken for missing.
+#[tokio::test]
+async fn flush_is_reported_to_all_owners_and_frees_no_key_for_a_lease() {
+    let Some(server) = Server::start().await else { return };
+    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let (lost, other) = (run("lost", "k1"), run("other", "k2"));
+    p.begin(&lost).await;
+    let _: String = server.command("FLUSHALL").await;
+    for command in [look(&lost), Command::Claim(lost.clone()), look(&other)] {
+        let reply = q.execute(command).await;
+        assert!(matches!(reply, Reply::Look(LookReply::Restoring)), "{reply:?}");
+    }
+    assert!(matches!(p.receive().await, Received::HintToAll));
+    _ = p.execute(restore(&lost)).await;
+    let reply = q.execute(look(&lost)).await;
+    assert!(matches!(reply, Reply::Look(LookReply::Live { .. })), "{reply:?}");
+    let is_free = async {
+        while !matches!(q.execute(look(&other)).await, Reply::Look(LookReply::Free)) {
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let flushed = tokio::time::Instant::now();
+    timeout(PATIENCE, is_free).await.expect("the end of the restoration");
+    assert!(flushed.elapsed() > LEASE / 2, "{:?}", flushed.elapsed());
+}
+
+/// It starts between the flush and the first request to the others.
+#[tokio::test]
+async fn process_that_starts_after_a_flush_knows_that_others_have_runs() {
+    let Some(server) = Server::start().await else { return };
+    let p = Process::connect(&server, "p").await;
+    let name = run("name", "k1");
+    p.begin(&name).await;
+    let _: String = server.command("FLUSHALL").await;
+    let q = Process::connect(&server, "q").await;
+    let reply = q.execute(look(&name)).await;
+    assert!(matches!(reply, Reply::Look(LookReply::Restoring)), "{reply:?}");
 }
 
 /// A proxy keeps the connection of a command that timed out, and Redis executes the command later.

@@ -43,6 +43,7 @@ pub(super) enum Received {
     Push(RunId, Push),
     Lost,
     Hint(Epoch),
+    HintToAll,
 }
 
 struct Queue(mpsc::UnboundedSender<Received>);
@@ -58,6 +59,10 @@ impl Receiver for Queue {
 
     fn hint(&self, RunEpoch(epoch): RunEpoch) {
         _ = self.0.send(Received::Hint(epoch));
+    }
+
+    fn hint_all(&self) {
+        _ = self.0.send(Received::HintToAll);
     }
 }
 
@@ -149,17 +154,17 @@ pub(super) fn replace(run: &RunId, earlier: &RunId) -> Command {
 
 pub(super) fn sync(run: &RunId) -> Command {
     let head = Some(Bytes::from_static(b"head"));
-    Command::Sync(Sync { run: run.clone(), entries: None, restores: false, head })
+    Command::Sync(Sync { run: run.clone(), entries: None, restores: false, pushes: true, head })
 }
 
 pub(super) fn restore(run: &RunId) -> Command {
     let head = Some(Bytes::from_static(b"head"));
-    Command::Sync(Sync { run: run.clone(), entries: None, restores: true, head })
+    Command::Sync(Sync { run: run.clone(), entries: None, restores: true, pushes: true, head })
 }
 
 pub(super) fn append(run: &RunId, first: u64, last: u64, bytes: impl Into<Bytes>) -> Command {
     let batch = Batch { first, last, bytes: bytes.into() };
-    Command::Append(Append { run: run.clone(), batch })
+    Command::Append(Append { run: run.clone(), batch, pushes: true })
 }
 
 pub(super) fn trim(run: &RunId, keep_from: u64) -> Command {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    process::{PATIENCE, Process, Received, append, check, completed, replace, run, sync},
+    process::{PATIENCE, Process, Received, append, check, completed, replace, restore, run, sync},
     server::Server,
 };
 use crate::runs::{
@@ -67,7 +67,7 @@ async fn subscriptions_survive_a_restart_of_the_server() {
     _ = p.reconnected_after(before_p).await;
     _ = q.reconnected_after(before_q).await;
     assert!(matches!(q.receive().await, Received::Lost));
-    p.begin(&name).await;
+    _ = p.execute(restore(&name)).await;
     assert!(matches!(q.receive().await, Received::Push(_, Push::Head(_))));
     _ = q.execute(check(&name)).await;
     assert!(matches!(p.receive().await, Received::Lost));
@@ -87,7 +87,7 @@ async fn run_that_is_unsubscribed_passes_no_pushes() {
     _ = p.execute(append(&name, 1, 1, "event")).await;
     _ = p.execute(append(&other, 1, 1, "event")).await;
     assert!(matches!(q.receive().await, Received::Push(run, _) if run == other));
-    until_subscribed(&server, 1 + 1 + 1).await;
+    until_subscribed(&server, 1 + 1 + 1 + 1).await;
 }
 
 /// A new client arrives while the last one leaves.
@@ -108,7 +108,8 @@ async fn run_that_is_subscribed_again_at_once_stays_subscribed() {
     }
 }
 
-/// Waits until the server has this number of channels. Each process has one for hints.
+/// Waits until the server has this number of channels. Each process has one for hints,
+/// and all have another.
 async fn until_subscribed(server: &Server, channels: usize) {
     let is_subscribed = async {
         while server.command::<Vec<String>>("PUBSUB CHANNELS").await.len() != channels {

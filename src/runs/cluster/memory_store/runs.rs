@@ -7,8 +7,8 @@ use crate::runs::{
     Outcome,
     cluster::{
         command::{Append, Check, End, EndMode, Sync},
-        reply::{AppendReply, CheckReply, EndReply, Liveness, Push, SyncReply},
-        run_id::ProcessId,
+        reply::{AppendReply, CheckReply, EndReply, Liveness, Push, RenewReply, SyncReply},
+        run_id::{ProcessId, RunId},
     },
 };
 
@@ -22,6 +22,7 @@ impl Server {
         sent: &mut Vec<Sent>,
     ) -> SyncReply {
         let run = &sync.run;
+        self.synced.push(run.epoch);
         let stream = self.streams.get(run).cloned().unwrap_or_default();
         if let Some(end) = stream.end {
             return SyncReply::Over(end.outcome);
@@ -63,7 +64,24 @@ impl Server {
         if is_behind {
             return SyncReply::Behind;
         }
+        if !watched.is_zero() && !sync.pushes {
+            sent.push(Sent::Push(run.clone(), Push::Newest(stream.newest())));
+        }
         SyncReply::InStep { newest: stream.newest(), entries: stream.entries(), watched }
+    }
+
+    pub(super) fn renew(&mut self, run: &RunId, process: &ProcessId) -> RenewReply {
+        let now = Instant::now();
+        match self.claims.get_mut(&run.key) {
+            Some(claim)
+                if claim.epoch == run.epoch && claim.process == *process && claim.is_live() =>
+            {
+                claim.deadline = now + claim.lease;
+                let watched = claim.watched.saturating_duration_since(now);
+                RenewReply::Renewed { watched }
+            }
+            _ => RenewReply::Unsure,
+        }
     }
 
     pub(super) fn append(&mut self, append: &Append, sent: &mut Vec<Sent>) -> AppendReply {
@@ -71,7 +89,10 @@ impl Server {
         match self.streams.get_mut(&append.run) {
             Some(stream) if stream.end.is_none() && stream.newest() < batch.last => {
                 stream.batches.insert(batch.last, batch.clone());
-                sent.push(Sent::Push(append.run.clone(), Push::Batch(batch)));
+                if append.pushes {
+                    self.pushed_batches += 1;
+                    sent.push(Sent::Push(append.run.clone(), Push::Batch(batch)));
+                }
                 AppendReply::Appended { entries: 1 }
             }
             _ => AppendReply::Refused,

@@ -27,6 +27,14 @@ pub(crate) struct Server {
     pub(crate) claims: HashMap<RunKey, Claim>,
     pub(crate) streams: HashMap<RunId, Stream>,
     pub(super) inboxes: Vec<(ProcessId, Inbox, Arc<Mutex<Faults>>)>,
+    /// Until when owners may restore claims that the server has lost.
+    pub(super) restoring_until: Option<Instant>,
+    /// The number of batches that were pushed.
+    pub(crate) pushed_batches: usize,
+    /// The runs of all renewals, in their order.
+    pub(crate) synced: Vec<Epoch>,
+    /// The number of calls with commands.
+    pub(crate) pipelines: usize,
     /// The number of commands of each kind.
     pub(crate) commands: HashMap<&'static str, usize>,
 }
@@ -82,6 +90,7 @@ impl Server {
                 ("replace", Reply::Replace(self.replace(replace, process, lease, sent)))
             }
             Command::Sync(sync) => ("sync", Reply::Sync(self.sync(sync, process, lease, sent))),
+            Command::Renew(run) => ("renew", Reply::Renew(self.renew(run, process))),
             Command::Append(append) => ("append", Reply::Append(self.append(append, sent))),
             Command::Trim(trim) => {
                 let stream = self.streams.entry(trim.run.clone()).or_default();
@@ -114,14 +123,22 @@ impl Server {
                     return LookReply::Live { epoch, process, liveness: claim.liveness() };
                 }
                 State::Ended(outcome) if claiming.is_none() || outcome == Outcome::Completed => {
-                    return LookReply::Ended { epoch, process, outcome };
+                    let is_certain = !self.is_restoring();
+                    return LookReply::Ended { epoch, process, outcome, is_certain };
                 }
                 State::Void | State::Ended(_) => {}
             }
         }
+        if self.is_restoring() {
+            return LookReply::Restoring;
+        }
         let Some((run, process, lease)) = claiming else { return LookReply::Free };
         self.create(run, process, lease);
         LookReply::Claimed
+    }
+
+    fn is_restoring(&self) -> bool {
+        self.restoring_until.is_some_and(|until| until > Instant::now())
     }
 
     pub(super) fn create(&mut self, run: &RunId, process: &ProcessId, lease: Duration) {

@@ -5,7 +5,10 @@ use std::{
     time::Duration,
 };
 
-use tokio::{sync::watch, time::sleep};
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
 
 use super::server::{Sent, Server};
 use crate::{
@@ -119,11 +122,20 @@ impl MemoryStore {
         locked(&self.faults).delay = delay;
     }
 
+    /// Loses all data, as a flush does.
+    pub(crate) fn lose_data(&self) {
+        let mut server = self.server();
+        server.claims.clear();
+        server.streams.clear();
+        server.restoring_until = Some(Instant::now() + self.lease);
+    }
+
     /// Replaces the state of the server by an older one.
     pub(crate) fn restore(&self, older: &Server) {
         let mut server = self.server();
         server.claims = older.claims.clone();
         server.streams = older.streams.clone();
+        server.restoring_until = Some(Instant::now() + self.lease);
     }
 }
 
@@ -192,6 +204,7 @@ impl Store for Link {
             let mut sent = Vec::new();
             let replies = {
                 let mut server = store.server();
+                server.pipelines += 1;
                 let mut execute = |command: &Command| {
                     if let Some((run, error)) = &refusal
                         && run_of(command) == Some(run)
@@ -253,6 +266,7 @@ fn run_of(command: &Command) -> Option<&RunId> {
         Command::Claim(run) => Some(run),
         Command::Replace(replace) => Some(&replace.run),
         Command::Sync(sync) => Some(&sync.run),
+        Command::Renew(run) => Some(run),
         Command::Append(append) => Some(&append.run),
         Command::Trim(trim) => Some(&trim.run),
         Command::End(end) => Some(&end.run),

@@ -3,7 +3,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use super::rig::{LEASE, assert_whole, key, read, read_all, request, send, soon, source, two};
+use super::rig::{LEASE, assert_whole, id, key, read, read_all, request, send, soon, source, two};
 use crate::runs::StartError;
 
 #[tokio::test(start_paused = true)]
@@ -50,16 +50,73 @@ async fn store_that_comes_back_empty_is_filled_again() {
     send(&source, &["a", "b"]);
     let mut live = other.attach().await;
     read(&mut live, 2).await;
-    {
-        let mut server = one.store.server();
-        server.claims.clear();
-        server.streams.clear();
-    }
+    one.store.lose_data();
     send(&source, &["c"]);
     assert_eq!(read(&mut live, 1).await, ["c"]);
     drop(source);
     assert_whole(live, &[]).await;
     assert_whole(other.attach().await, &["a", "b", "c"]).await;
+}
+
+/// Its owner restores the claim, if it reaches the store within a lease.
+#[tokio::test(start_paused = true)]
+async fn run_that_the_store_lost_is_neither_unknown_nor_started_again() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a", "b"]);
+    let mut live = one.attach().await;
+    read(&mut live, 2).await;
+    let seen = id(&one.get().await.unwrap(), 2);
+    one.store.go_away();
+    one.store.lose_data();
+    for last in [None, Some(&seen)] {
+        let answer = other.runs.answer(&key(), &request(last)).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{last:?}");
+        let (_, stream) = self::source();
+        let refused = other.runs.start(&key(), &request(last), || stream).await.unwrap_err();
+        assert_eq!(refused, StartError::Unavailable, "{last:?}");
+    }
+    sleep(LEASE / 2).await;
+    one.store.come_back();
+    sleep(Duration::from_millis(10)).await;
+    assert!(other.start().await.is_none(), "the claim is restored");
+    assert!(other.runs.answer(&key(), &request(Some(&seen))).await.unwrap().status().is_success());
+    drop(source);
+    assert_whole(other.attach().await, &["a", "b"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_whose_owner_stays_away_for_a_lease_after_a_loss_is_started_again() {
+    let (one, other) = two().await;
+    let _source = one.start().await.unwrap();
+    one.store.go_away();
+    one.store.lose_data();
+    sleep(LEASE).await;
+    assert!(other.runs.answer(&key(), &request(None)).await.is_none(), "unknown");
+    assert!(other.start().await.is_some());
+}
+
+/// In the older state, the key has an earlier run, which has ended.
+#[tokio::test(start_paused = true)]
+async fn older_state_knows_an_earlier_run_until_the_claim_is_restored() {
+    let (one, other) = two().await;
+    one.start().await.unwrap().send(Err("failed")).unwrap();
+    sleep(Duration::from_secs(1)).await;
+    let older = one.store.server().clone();
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    sleep(Duration::from_secs(1)).await;
+    let seen = id(&one.get().await.unwrap(), 1);
+    one.store.go_away();
+    one.store.restore(&older);
+    let answer = other.runs.answer(&key(), &request(Some(&seen))).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+    let (_, stream) = self::source();
+    let refused = other.runs.start(&key(), None, || stream).await.unwrap_err();
+    assert_eq!(refused, StartError::Unavailable);
+    one.store.come_back();
+    sleep(Duration::from_millis(10)).await;
+    assert!(other.runs.answer(&key(), &request(Some(&seen))).await.unwrap().status().is_success());
 }
 
 #[tokio::test(start_paused = true)]

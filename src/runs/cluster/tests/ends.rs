@@ -74,7 +74,9 @@ async fn run_that_is_evicted_before_its_export_is_never_completed_elsewhere() {
     assert!(run.is_none(), "it has ended, and the store cannot be reached");
     let shared = Arc::clone(&one.runs.shared);
     #[allow(clippy::redundant_closure_for_method_calls)]
-    while shared.with_registry(|registry, deferred| registry.evict_ended(deferred)) {}
+    while shared.with_registry(|registry, deferred| {
+        registry.evict_ended(deferred) || registry.evict_ending(deferred)
+    }) {}
     one.store.come_back();
     let (data, error) = read_all(live).await;
     assert!(data.is_empty(), "{data:?}");

@@ -6,5 +6,7 @@ mod ends;
 mod faults;
 mod layer;
 mod live;
+mod memory;
 mod owner_dies;
 mod rig;
+mod watched;

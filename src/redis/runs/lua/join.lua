@@ -1,0 +1,27 @@
+-- Joins the processes that use a server. Each sends it over its first connection to the server,
+-- before anything else.
+--
+-- KEYS: data
+-- ARGV: id of the server, id of the server of the connection before (empty: the first connection),
+--       lease, channel of all processes
+--
+-- joined
+local data, server, earlier, lease, everyone = KEYS[1], ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+
+local f = redis.call('HMGET', data, 'u', 'r')
+local is_first = earlier == ''
+if not f[1] then
+  -- A new server has no data, and no other process.
+  local others = redis.call('PUBLISH', everyone, '')
+  if is_first and others == 0 then
+    redis.call('HSET', data, 'u', 0)
+  else
+    begin_restoring(data, lease)
+    redis.call('HSET', data, 'r', server)
+  end
+elseif not is_first and f[2] ~= server then
+  -- It was restarted, or another server took its place. The first process to return says so.
+  begin_restoring(data, lease)
+  redis.call('HSET', data, 'r', server)
+end
+return { 'joined' }

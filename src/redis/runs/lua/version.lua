@@ -1,0 +1,2 @@
+-- The version of the protocol, in every claim.
+local VERSION = '1'

@@ -1,0 +1,137 @@
+//! Runs that are exported at intervals until a client of another process watches them.
+
+use std::time::Duration;
+
+use tokio::time::{Instant, sleep};
+
+use super::rig::{LEASE, Process, assert_whole, read, send, soon, source, two, two_with};
+use crate::runs::{RunKey, cluster::memory_store::MemoryStore};
+
+/// The batch of the moment at which the client begins to watch is not pushed.
+#[tokio::test(start_paused = true)]
+async fn client_that_begins_to_watch_gets_what_was_not_pushed() {
+    for delay in (0..=200).step_by(10) {
+        let (one, other) = two().await;
+        one.store.set_delay(Duration::from_millis(100));
+        let source = soon(one.start()).await.unwrap();
+        send(&source, &["a", "b"]);
+        sleep(Duration::from_millis(1_000 + delay)).await;
+        let mut live = other.attach().await;
+        let attached = Instant::now();
+        assert_eq!(read(&mut live, 2).await, ["a", "b"]);
+        // Three commands of the owner at most: the one under way, a renewal, and a batch.
+        assert!(
+            attached.elapsed() < Duration::from_millis(350),
+            "{delay}: {:?}",
+            attached.elapsed()
+        );
+        send(&source, &["c"]);
+        drop(source);
+        assert_whole(live, &["c"]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn batches_are_pushed_while_a_client_watches() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    for _ in 0..50 {
+        send(&source, &["x"]);
+        sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(one.store.server().pushed_batches, 0);
+    let mut live = other.attach().await;
+    read(&mut live, 50).await;
+    let before = one.store.server().pushed_batches;
+    for _ in 0..200 {
+        send(&source, &["y"]);
+        let sent = Instant::now();
+        read(&mut live, 1).await;
+        assert!(sent.elapsed() < Duration::from_millis(20), "{:?}", sent.elapsed());
+        sleep(Duration::from_millis(100)).await;
+    }
+    drop(live);
+    sleep(LEASE).await;
+    let pushed = one.store.server().pushed_batches;
+    send(&source, &["z"]);
+    drop(source);
+    sleep(Duration::from_secs(2)).await;
+    assert_eq!(one.store.server().pushed_batches, pushed);
+    assert_eq!(pushed - before, 200);
+    assert!(other.get().await.is_some());
+}
+
+/// A pipeline has 512 commands, so the renewals of all runs need several.
+#[tokio::test(start_paused = true)]
+async fn watched_runs_are_exported_first_after_a_break() {
+    const QUIET: usize = 3_000;
+    let (one, other) = two_with(|builder| builder.max_running_per_owner(QUIET + 1)).await;
+    let mut sources = Vec::new();
+    for turn in 0..QUIET {
+        let (source, stream) = source();
+        let key = RunKey::new("user", format!("quiet {turn}")).unwrap();
+        one.runs.start(&key, None, || stream).await.unwrap();
+        sources.push(source);
+    }
+    let watched = one.start().await.unwrap();
+    let mut live = other.attach().await;
+    send(&watched, &["a"]);
+    read(&mut live, 1).await;
+    one.store.go_away();
+    sleep(Duration::from_secs(2)).await;
+    one.store.set_delay(Duration::from_millis(100));
+    one.store.come_back();
+    sleep(Duration::from_millis(50)).await;
+    let server = one.store.server().clone();
+    let renewed = server.commands["sync"];
+    sleep(Duration::from_millis(60)).await;
+    let first = one.store.server().synced[renewed..].to_vec();
+    let run = one.get().await.unwrap();
+    assert!(first.len() <= 512, "{}", first.len());
+    assert_eq!(first.first(), Some(&run.record.epoch));
+}
+
+#[tokio::test(start_paused = true)]
+async fn runs_without_watchers_share_their_pipelines() {
+    let store = MemoryStore::new(LEASE);
+    let one = Process::with(store, |builder| builder.max_running_per_owner(100)).await;
+    let mut sources = Vec::new();
+    for turn in 0..60 {
+        let (source, stream) = source();
+        let key = RunKey::new("user", format!("turn {turn}")).unwrap();
+        one.runs.start(&key, None, || stream).await.unwrap();
+        sources.push(source);
+        sleep(Duration::from_millis(7)).await;
+    }
+    let before = one.store.server().pipelines;
+    for _ in 0..500 {
+        for source in &sources {
+            send(source, &["x"]);
+        }
+        sleep(Duration::from_millis(20)).await;
+    }
+    let pipelines = one.store.server().pipelines - before;
+    // Exports four times a second, which most renewals join.
+    assert!(pipelines <= 40 + 20, "{pipelines}");
+}
+
+/// The stream of a quiet run could be lost too.
+#[tokio::test(start_paused = true)]
+async fn quiet_run_looks_at_its_stream_once_in_a_lease() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    sleep(10 * LEASE).await;
+    let commands = one.store.server().commands.clone();
+    assert!((8..=14).contains(&commands["sync"]), "{commands:?}");
+    assert!((24..=36).contains(&commands["renew"]), "{commands:?}");
+    one.store.server().streams.clear();
+    sleep(2 * LEASE).await;
+    assert_whole_after_end(source, &other).await;
+}
+
+async fn assert_whole_after_end(source: super::rig::Source, other: &Process) {
+    let live = other.attach().await;
+    drop(source);
+    assert_whole(live, &["a"]).await;
+}
