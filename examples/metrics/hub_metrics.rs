@@ -6,25 +6,17 @@ use prometheus_client::{
     metrics::{counter::ConstCounter, gauge::ConstGauge},
     registry::Unit,
 };
-use tower_sse::{
-    hub::{Hub, HubStats},
-    redis::RedisHealth,
-};
+use tower_sse::hub::{Hub, HubStats};
 
-/// A collector of the statistics of the hub, and of its connection to Redis if it has one.
+/// A collector of the statistics of the hub.
 #[derive(Debug)]
 pub(super) struct HubMetrics {
     pub(super) hub: Hub,
-    pub(super) health: Option<RedisHealth>,
 }
 
 impl Collector for HubMetrics {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
-        encode_hub(&self.hub.stats(), &mut encoder)?;
-        match &self.health {
-            Some(health) => encode_health(health, &mut encoder),
-            None => Ok(()),
-        }
+        encode_hub(&self.hub.stats(), &mut encoder)
     }
 }
 
@@ -51,20 +43,7 @@ fn encode_hub(now: &HubStats, encoder: &mut DescriptorEncoder<'_>) -> fmt::Resul
     encode_gauge(encoder, "sse_hub_lag", help, Some(&Unit::Seconds), &lag)
 }
 
-fn encode_health(health: &RedisHealth, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-    let help = "1 while the process follows the Redis stream, else 0.";
-    let is_following = ConstGauge::new(i64::from(health.is_following()));
-    encode_gauge(encoder, "sse_redis_following", help, None, &is_following)?;
-    for (name, help, count) in [
-        ("sse_redis_losses", "Times that events may have been lost.", health.losses()),
-        ("sse_redis_foreign_entries", "Entries that are no events.", health.foreign_entries()),
-    ] {
-        encode_counter(encoder, name, help, count)?;
-    }
-    Ok(())
-}
-
-fn encode_gauge(
+pub(super) fn encode_gauge(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,
@@ -75,7 +54,7 @@ fn encode_gauge(
 }
 
 /// Encodes a counter, to whose name the encoder adds `_total`.
-fn encode_counter(
+pub(super) fn encode_counter(
     encoder: &mut DescriptorEncoder<'_>,
     name: &str,
     help: &str,

@@ -9,12 +9,15 @@
 //! at each scrape, so streams and events have no additional cost; the ages of streams come from
 //! `on_close`.
 //!
+//! `grafana.json` is a dashboard for Grafana.
+//!
 //! With `REDIS_URL` set, processes share the news through Redis. `/ready` is the route of a
 //! readiness probe, and answers 503 while the process does not follow the Redis stream.
 //!
 //! Set `PORT` to use another port.
 
 mod hub_metrics;
+mod redis_metrics;
 mod stream_metrics;
 
 use std::{env, process, sync::Arc};
@@ -39,7 +42,7 @@ use tower_sse::{
     redis::{self, Redis, RedisHealth},
 };
 
-use self::{hub_metrics::HubMetrics, stream_metrics::StreamMetrics};
+use self::{hub_metrics::HubMetrics, redis_metrics::RedisMetrics, stream_metrics::StreamMetrics};
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
@@ -62,7 +65,7 @@ async fn main() -> Result<(), BoxError> {
 /// Returns the hub, and the health of its connection if it has one.
 async fn connect() -> Result<(Hub, Option<RedisHealth>), redis::Error> {
     let Ok(url) = env::var("REDIS_URL") else { return Ok((Hub::new(), None)) };
-    let redis = Redis::open(url)?;
+    let redis = Redis::open(url)?.key("metrics:news");
     let health = redis.health();
     Ok((Hub::connect(redis).await?, Some(health)))
 }
@@ -71,8 +74,11 @@ async fn connect() -> Result<(Hub, Option<RedisHealth>), redis::Error> {
 pub(crate) fn app(hub: Hub, health: Option<RedisHealth>, max_streams: usize) -> Router {
     let stats = Stats::new();
     let ages = Histogram::new(AGES);
-    let hub_metrics = HubMetrics { hub: hub.clone(), health: health.clone() };
-    let metrics = metrics(&stats, &ages, hub_metrics);
+    let mut registry = metrics(&stats, &ages, hub.clone());
+    if let Some(health) = health.clone() {
+        registry.register_collector(Box::new(RedisMetrics { health }));
+    }
+    let metrics = Arc::new(registry);
     let layer = SseLayer::new()
         .max_streams(max_streams)
         .stats(&stats)
@@ -111,17 +117,17 @@ async fn ready(State(health): State<Option<RedisHealth>>) -> (StatusCode, String
 /// step at one minute, five minutes or an hour.
 const AGES: [f64; 9] = [1.0, 10.0, 30.0, 60.0, 120.0, 300.0, 900.0, 3_600.0, 86_400.0];
 
-fn metrics(stats: &Stats, ages: &Histogram, hub: HubMetrics) -> Arc<Registry> {
+fn metrics(stats: &Stats, ages: &Histogram, hub: Hub) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(StreamMetrics { stats: stats.clone() }));
-    registry.register_collector(Box::new(hub));
+    registry.register_collector(Box::new(HubMetrics { hub }));
     registry.register_with_unit(
         "sse_stream_age",
         "For how long streams were open that have closed",
         Unit::Seconds,
         ages.clone(),
     );
-    Arc::new(registry)
+    registry
 }
 
 async fn scrape(State(registry): State<Arc<Registry>>) -> impl IntoResponse {

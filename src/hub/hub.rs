@@ -1,6 +1,8 @@
 use std::{fmt, sync::Arc};
 
-use super::{Broker, HubBuilder, HubStats, PublishError, Receipt, Subscribe, state::HubState};
+use super::{
+    Acknowledged, Broker, HubBuilder, HubStats, PublishError, Receipt, Subscribe, state::HubState,
+};
 use crate::{
     BoxError,
     event::{Event, EventId},
@@ -61,10 +63,11 @@ impl Hub {
     /// for a slow client.
     ///
     /// - Without a broker, the future is ready at its first poll.
-    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement, and until this
-    ///   process has received the event from the broker. That wait ends if this process receives
-    ///   nothing for 250 ms, because it is cut off, or at the broker's deadline. Other processes may
-    ///   receive the event later.
+    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. All processes,
+    ///   including this one, may receive the event later.
+    /// - If the topic may have [ended](Self::end) in another process, it also waits until this process
+    ///   has received the event. That wait ends if this process receives nothing for 250 ms, because it
+    ///   is cut off, or at the broker's deadline.
     ///
     /// # Errors
     ///
@@ -117,6 +120,8 @@ impl Hub {
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
     ///   [`retain_for`](HubBuilder::retain_for). From then on, the name is free: the next event begins
     ///   the topic anew. With a broker, all processes need the same value.
+    /// - Over Redis, the end is announced to all processes first. That takes 100 ms if no topic has
+    ///   ended in the last 10 seconds.
     ///
     /// ```
     /// use tower_sse::{Event, hub::{Hub, PublishError}};
@@ -188,9 +193,14 @@ impl Hub {
         // This future does not borrow the event.
         let publishing = link.publish(topic, &event, is_last);
         drop(event);
-        let sequence = publishing.await?;
-        self.shared.wait_for_arrival(topic, sequence).await?;
-        let subscribers = self.subscriber_count(topic);
+        let Acknowledged { sequence, arrival_deadline } = publishing.await?;
+        if let Some(deadline) = arrival_deadline {
+            link.arrivals.wait(&self.shared, sequence, deadline).await;
+        }
+        let (end, subscribers) = self.shared.topics.end_and_subscribers(topic);
+        if end.is_some_and(|end| end.sequence < sequence) {
+            return Err(PublishError::Ended);
+        }
         Ok(Receipt { position: self.shared.position(sequence), subscribers })
     }
 

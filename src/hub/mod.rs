@@ -241,7 +241,7 @@ mod streams;
 mod subscription;
 mod topic;
 
-pub(crate) use self::broker::{Arrival, Closed, Feed, Publisher, Publishing};
+pub(crate) use self::broker::{Acknowledged, Arrival, Closed, Feed, Publisher, Publishing};
 #[cfg(tower_sse_loom)]
 pub use self::faults::Fault;
 pub use self::{

@@ -21,8 +21,8 @@ impl Receipt {
     ///
     /// - Without a [broker](super::Hub::connect) they are counted at publication. Each of them
     ///   sends the event, unless it ends first or the event is evicted first.
-    /// - With a broker they are counted once this process has received the event. Subscriptions in other processes
-    ///   are not counted.
+    /// - With a broker they are counted once the broker has acknowledged the event. Subscriptions in
+    ///   other processes are not counted.
     #[must_use]
     pub const fn subscribers(&self) -> usize {
         self.subscribers

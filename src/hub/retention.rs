@@ -39,8 +39,8 @@ impl Retention {
     ///   receives a [gap](super::GapPolicy) only if that event is no longer kept, or after a loss.
     ///
     /// [Only the newest value](super#only-the-newest-value) has an example. With a
-    /// [broker](super::Hub::connect), [`retain_for`](super::HubBuilder::retain_for) must be as long
-    /// as the values should survive the start of a process.
+    /// [broker](super::Hub::connect), a process that starts later loads only values up to the age of
+    /// [`retain_for`](super::HubBuilder::retain_for).
     pub const fn latest() -> Self {
         Self { events: 1, age: Duration::MAX, is_latest: true, ..Self::new() }
     }

@@ -1,10 +1,9 @@
 use std::{
-    pin::pin,
     sync::{Arc, atomic::Ordering::Relaxed},
     time::Duration,
 };
 
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 
 use super::{
     HubStats, PublishError, Receipt,
@@ -23,10 +22,6 @@ use crate::{
 /// The value of a hub's clock at its creation. It is not zero, so that events from a broker can be
 /// older than the hub.
 const ORIGIN: Duration = Duration::from_secs(10 * 365 * 86_400);
-
-/// The time for which a publisher waits for its acknowledged event while this process receives
-/// nothing from the broker.
-const ARRIVAL_PATIENCE: Duration = Duration::from_millis(250);
 
 /// The state that all clones of a hub and its subscriptions share.
 pub(crate) struct HubState {
@@ -181,36 +176,6 @@ impl HubState {
     /// Returns whether this process knows that the topic has ended and that its name is not free.
     pub(crate) fn has_ended(&self, name: &str) -> bool {
         self.topics.end_of(name).is_some_and(|end| self.now() < end.free_here)
-    }
-
-    /// Waits until this process has received an acknowledged event from the broker. Only then it
-    /// knows whether the topic had ended before.
-    pub(crate) async fn wait_for_arrival(
-        &self,
-        name: &str,
-        sequence: u64,
-    ) -> Result<(), PublishError> {
-        let Some(link) = &self.link else { return Ok(()) };
-        let has_arrived = || self.committed() >= sequence || self.is_closed();
-        if !has_arrived()
-            && let Some(deadline) = link.arrival_deadline()
-        {
-            let mut arrival = pin!(link.arrivals.wait(sequence, has_arrived));
-            let started = Instant::now();
-            loop {
-                let committed = self.committed();
-                let has_arrived = timeout(ARRIVAL_PATIENCE, &mut arrival).await.is_ok();
-                // A process that cannot read now reports what the broker has acknowledged.
-                let is_stuck = committed == self.committed() || started.elapsed() >= deadline;
-                if has_arrived || is_stuck {
-                    break;
-                }
-            }
-        }
-        match self.topics.end_of(name) {
-            Some(end) if end.sequence < sequence => Err(PublishError::Ended),
-            _ => Ok(()),
-        }
     }
 
     /// Appends an event that came from a broker.

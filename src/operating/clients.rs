@@ -86,7 +86,7 @@
 //! An `EventSource` reconnects after every end, even when the job is done. To stop it, answer its
 //! next request with `204 No Content` ([HTML][html]). The layer passes such a response through. Or
 //! send a last event, such as a [`terminator`](SseLayer::terminator), at which the page closes the
-//! `EventSource`.
+//! `EventSource`. A topic of a hub that has [ended](crate::hub::Hub::end) answers `204` by itself.
 //!
 //! ```
 //! use axum::{http::StatusCode, response::{IntoResponse, Response}};

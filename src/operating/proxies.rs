@@ -107,13 +107,13 @@
 //!
 //! | options | client with a receive buffer of 16 KiB | with Linux's default |
 //! |---|---|---|
-//! | none | over 3,000 KiB | over 3,000 KiB |
-//! | `TCP_NOTSENT_LOWAT` of 16 KiB | 66 KiB | 210 KiB |
-//! | the same, and hyper's `max_buf_size` of 8 KiB | 45 KiB | 188 KiB |
-//! | `SO_SNDBUF` of 16 KiB | 80 KiB | 210 KiB |
-//! | the same, and hyper's `max_buf_size` of 8 KiB | 66 KiB | 186 KiB |
+//! | none | 1,775 KiB and more | 1,546 KiB and more |
+//! | `TCP_NOTSENT_LOWAT` of 16 KiB | 66 KiB | 192 KiB |
+//! | the same, and hyper's `max_buf_size` of 8 KiB | 52 KiB | 182 KiB |
+//! | `SO_SNDBUF` of 16 KiB | 90 KiB | 200 KiB |
+//! | the same, and hyper's `max_buf_size` of 8 KiB | 68 KiB | 181 KiB |
 //!
-//! A small `SO_SNDBUF` also limits the rate at which clients that are far away receive events.
+//! The test `stale_bytes` in `e2e/tests/examples/ticker.rs` measures it. A small `SO_SNDBUF` also limits the rate at which clients that are far away receive events.
 //! `TCP_NOTSENT_LOWAT` does not, because it counts only what was not sent. `axum::serve` cannot set
 //! `max_buf_size`.
 //!

@@ -60,8 +60,9 @@
 //! # Examples
 //!
 //! - **axum**: `graceful_axum`. The connections are tasks of the runtime, and are dropped with it.
-//! - **hyper**: `graceful_hyper`, with `GracefulShutdown` of hyper-util. Each connection has a
-//!   task, which is aborted at the deadline.
+//! - **hyper**: `graceful_hyper`, with a task for each connection, which is cut at the deadline. If a
+//!   maximum age of connections is not needed, hyper-util's `GracefulShutdown` is enough: `watch` each
+//!   connection, cancel the token, and await its `shutdown` up to the deadline.
 //! - **tonic with tonic-web**: `graceful_tonic`, the same as with axum.
 //!
 //! # Deployments

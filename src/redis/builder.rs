@@ -5,7 +5,7 @@ use super::{
     connector::{CONNECT_TIMEOUT, Connections, Connector},
     credentials::Provider,
     publisher::{Gate, PublisherInner, RedisPublisher},
-    reader::{Follower, Reader, Stop},
+    reader::{Follower, Limits, Reader, Stop},
     servers::Servers,
     stream::Clock,
     urls,
@@ -28,7 +28,7 @@ const DEFAULT_KEY: &str = "tower-sse";
 /// use tower_sse::{hub::Hub, redis::Redis};
 ///
 /// # async fn run() -> Result<(), Box<dyn std::error::Error>> {
-/// let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?).await?;
+/// let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.key("news")).await?;
 /// hub.publish("news", "hello").await?;
 /// # Ok(())
 /// # }
@@ -41,6 +41,7 @@ pub struct Redis {
     /// `None`: the default.
     pub(super) key: Option<String>,
     max_len: usize,
+    max_age: Option<Duration>,
     publish_deadline: Duration,
     pause: Duration,
     #[cfg(feature = "runs")]
@@ -75,9 +76,10 @@ impl Redis {
     pub fn open(urls: impl Urls) -> Result<Self, Error> {
         let clients = urls::parse(urls)?;
         Ok(Self {
-            servers: Servers { clients, provider: None, timeout: CONNECT_TIMEOUT },
+            servers: Servers::new(clients, CONNECT_TIMEOUT),
             key: None,
             max_len: 100_000,
+            max_age: None,
             publish_deadline: Duration::from_secs(2),
             pause: Duration::ZERO,
             #[cfg(feature = "runs")]
@@ -91,7 +93,8 @@ impl Redis {
     ///
     /// The closure is called for each attempt to connect, and once more if Redis refuses its
     /// credentials. For credentials that [expire](Credentials::expire_in), it is also called before
-    /// they do. An error, or no result within 3 seconds, counts as a failed attempt.
+    /// they do. An error, or no result within the [time limit](Self::timeout), counts as a failed
+    /// attempt.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -114,7 +117,7 @@ impl Redis {
     }
 
     /// Sets the key of the stream. The default is `tower-sse`. All hubs with this key on this
-    /// server share their events and ids.
+    /// server share their events and ids, so two programs that leave the default share their topics.
     ///
     /// Ids depend only on the key, so that they stay valid when the stream moves to another server
     /// or database. Use different keys for unrelated hubs, even on different servers. With the same
@@ -159,8 +162,58 @@ impl Redis {
         self
     }
 
+    /// Also removes entries that are older than `age`, by the server's clock. By default, only
+    /// [`max_len`](Self::max_len) trims the stream.
+    ///
+    /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
+    /// Every process that is connected does so every two seconds; the newest entry stays. A process
+    /// that is disconnected for longer than `age` reports a gap.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::redis::Redis;
+    /// let redis = Redis::open("redis://127.0.0.1/")?.max_age(Duration::from_secs(3600));
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    ///
+    /// The user needs the permission for `XTRIM`.
+    ///
+    /// # Errors
+    ///
+    /// [`Hub::connect`](crate::hub::Hub::connect) returns an error if `age` is less than
+    /// [`retain_for`](crate::hub::HubBuilder::retain_for): clients would receive gaps instead of the
+    /// history.
+    pub fn max_age(mut self, age: Duration) -> Self {
+        self.max_age = Some(age);
+        self
+    }
+
+    /// Limits how long Redis may take to accept a connection, and to answer a command. The default
+    /// is 3 seconds. Then the connection is given up, and the process connects again.
+    ///
+    /// The delay before an attempt is random, and up to 2 seconds. Limits of runs are shorter than
+    /// their [lease](Self::lease), and fixed: 1 second for a connection, 2 seconds for an answer.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use tower_sse::redis::Redis;
+    /// let redis = Redis::open("redis://127.0.0.1/")?.timeout(Duration::from_secs(10));
+    /// # Ok::<_, tower_sse::redis::Error>(())
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// Panics if `timeout` is less than 3 seconds: Redis waits for up to 2 seconds before it answers
+    /// that there is no event.
+    #[track_caller]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");
+        self.servers.timeout = timeout;
+        self
+    }
+
     /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds.
+    /// default is 2 seconds. A deadline above the [time limit of answers](Self::timeout) raises that.
     ///
     /// ```
     /// # use std::time::Duration;
@@ -222,9 +275,15 @@ impl Broker for Redis {
     /// dropped.
     async fn start(self, feed: Feed) -> Result<impl Publisher, Error> {
         let key = self.key_or_default().to_owned();
-        let Self { servers, max_len, publish_deadline, pause, health, .. } = self;
+        let Self { servers, max_len, max_age, publish_deadline, pause, health, .. } = self;
+        if max_age.is_some_and(|age| age < feed.max_age()) {
+            return Err(Error::new("connect a hub", "`max_age` is less than `retain_for`"));
+        }
         let (clock, gate) = (Arc::new(Clock::new()), Arc::new(Gate::new()));
-        let connector = Arc::new(Connector::new(servers, Arc::from(&*key), Arc::clone(&clock)));
+        let reply_timeout = servers.timeout.max(publish_deadline);
+        let connector =
+            Connector::new(servers, reply_timeout, Arc::from(&*key), Arc::clone(&clock));
+        let connector = Arc::new(connector);
         let mut reader = Reader::new(feed, Arc::clone(&gate), Arc::clone(&clock), health.clone());
         let connections = match load(&connector, &mut reader).await {
             // The error of a cluster names the server that has the stream.
@@ -234,7 +293,10 @@ impl Broker for Redis {
             result => result,
         };
         match connections {
-            Ok(connections) => Follower::new(connector, reader, pause).spawn(connections),
+            Ok(connections) => {
+                let limits = Limits { max_len, max_age, pause };
+                Follower::new(connector, reader, limits).spawn(connections);
+            }
             // Unreachable: `HubBuilder::connect` holds the hub until this future is ready.
             Err(Stop::Closed) => {}
             Err(Stop::Error(error)) => {
@@ -243,7 +305,8 @@ impl Broker for Redis {
             }
         }
         let deadline = publish_deadline;
-        let inner = PublisherInner { key, max_len, deadline, gate, clock, health };
+        let announcing = tokio::sync::Mutex::new(());
+        let inner = PublisherInner { key, max_len, deadline, gate, clock, health, announcing };
         Ok(RedisPublisher { inner: Arc::new(inner) })
     }
 }
@@ -275,6 +338,8 @@ impl fmt::Debug for Redis {
         f.debug_struct("Redis")
             .field("key", &self.key_or_default())
             .field("max_len", &self.max_len)
+            .field("max_age", &self.max_age)
+            .field("timeout", &self.servers.timeout)
             .field("publish_deadline", &self.publish_deadline)
             .field("pause", &self.pause)
             .finish_non_exhaustive()

@@ -11,17 +11,18 @@ use super::{
     credentials::Renewal,
     server_info::ServerInfo,
     servers::{Pair, Servers, connection_name},
-    stream::{BLOCK_TIMEOUT, Clock, RedisStream},
+    stream::{Clock, RedisStream},
 };
 
-/// The time limit for connecting, including authentication and the choice of the database.
+/// The default time limit for connecting, including authentication and the choice of the database,
+/// and for a reply. It is longer than Redis waits for an entry.
 pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
-/// The time limit for a reply, in addition to the time that Redis waits for an entry.
-const REPLY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A factory of connections to the server that has the stream.
 pub(super) struct Connector {
     servers: Servers,
+    /// The time limit for a reply.
+    reply_timeout: Duration,
     /// The server of the same cluster that a redirect named.
     redirected: Mutex<Option<Client>>,
     key: Arc<str>,
@@ -38,17 +39,22 @@ pub(super) struct Connections {
 }
 
 impl Connector {
-    pub(super) fn new(servers: Servers, key: Arc<str>, clock: Arc<Clock>) -> Self {
+    pub(super) fn new(
+        servers: Servers,
+        reply_timeout: Duration,
+        key: Arc<str>,
+        clock: Arc<Clock>,
+    ) -> Self {
         let name = connection_name(&key);
-        Self { servers, redirected: Mutex::new(None), key, clock, name }
+        Self { servers, reply_timeout, redirected: Mutex::new(None), key, clock, name }
     }
 
     /// Opens two connections to one server: one for the reader, whose reads block, and one for
     /// publishers.
     pub(super) async fn connect(&self) -> Result<Connections, Error> {
         let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(CONNECT_TIMEOUT))
-            .set_response_timeout(Some(BLOCK_TIMEOUT + REPLY_TIMEOUT));
+            .set_connection_timeout(Some(self.servers.timeout))
+            .set_response_timeout(Some(self.reply_timeout));
         let configs = [config.clone(), config];
         let redirected = self.redirected().clone();
         let clients = redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);

@@ -9,7 +9,13 @@ use std::{
     },
 };
 
-use super::{Error, ErrorKind};
+use tokio::time::Instant;
+
+use super::{
+    Error, ErrorKind,
+    stats::{PublishCounters, PublishStats, StreamStats},
+};
+use crate::hub::PublishError;
 
 /// The state of a hub's connection to Redis, from [`Redis::health`](super::Redis::health).
 ///
@@ -40,6 +46,9 @@ struct State {
     losses: AtomicU64,
     foreign_entries: AtomicU64,
     evicts: AtomicBool,
+    reconnections: AtomicU64,
+    publishes: PublishCounters,
+    stream: Mutex<Option<StreamStats>>,
 }
 
 impl RedisHealth {
@@ -97,6 +106,38 @@ impl RedisHealth {
         !self.state.evicts.swap(evicts, Relaxed) && evicts
     }
 
+    /// Returns how many times the process has connected again after its connection broke.
+    #[must_use]
+    pub fn reconnections(&self) -> u64 {
+        self.state.reconnections.load(Relaxed)
+    }
+
+    /// Returns the outcomes and latencies of publishing. They are zero for runs.
+    #[must_use]
+    pub fn publishes(&self) -> PublishStats {
+        self.state.publishes.snapshot()
+    }
+
+    /// Returns the state of the hub's stream, or `None` before it is known. It is updated every two
+    /// seconds while the hub [follows](Self::is_following) the stream. Runs have no such stream.
+    #[must_use]
+    pub fn stream(&self) -> Option<StreamStats> {
+        *self.state.stream.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn set_stream(&self, stream: StreamStats) {
+        *self.state.stream.lock().unwrap_or_else(PoisonError::into_inner) = Some(stream);
+    }
+
+    pub(super) fn count_reconnection(&self) {
+        self.state.reconnections.fetch_add(1, Relaxed);
+    }
+
+    /// Starts to measure a publish.
+    pub(super) fn begin_publish(&self) -> Measured<'_> {
+        Measured { counters: Some(&self.state.publishes), began: Instant::now() }
+    }
+
     pub(super) fn set_following(&self, is_following: bool) {
         self.state.is_following.store(is_following, Release);
     }
@@ -112,6 +153,30 @@ impl RedisHealth {
 
     pub(super) fn count_foreign_entry(&self) {
         self.state.foreign_entries.fetch_add(1, Relaxed);
+    }
+}
+
+/// A publish whose outcome is not known yet.
+pub(super) struct Measured<'a> {
+    /// `None` once the outcome is counted.
+    counters: Option<&'a PublishCounters>,
+    began: Instant,
+}
+
+impl Measured<'_> {
+    pub(super) fn end<T>(mut self, result: &Result<T, PublishError>) {
+        if let Some(counters) = self.counters.take() {
+            counters.count(result, self.began.elapsed());
+        }
+    }
+}
+
+impl Drop for Measured<'_> {
+    /// Counts a publish whose future is dropped.
+    fn drop(&mut self) {
+        if let Some(counters) = self.counters {
+            counters.count_unknown();
+        }
     }
 }
 
@@ -138,6 +203,7 @@ impl fmt::Debug for RedisHealth {
             .field("last_error", &self.last_error())
             .field("losses", &self.losses())
             .field("foreign_entries", &self.foreign_entries())
+            .field("reconnections", &self.reconnections())
             .finish()
     }
 }

@@ -14,7 +14,7 @@
 //!
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! // The only line that differs from a hub in one process, `Hub::new()`.
-//! let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?).await?;
+//! let hub = Hub::connect(Redis::open("redis://127.0.0.1/")?.key("news")).await?;
 //! let app: Router =
 //!     Router::new().route("/events", get(events)).layer(SseLayer::new()).with_state(hub.clone());
 //!
@@ -25,7 +25,7 @@
 //! ```
 //!
 //! Read [operating] before you run a second process: it explains errors, sizes, losses,
-//! availability, and shutdown.
+//! availability, and shutdown. [running] is a checklist for the operator of the Redis server.
 //!
 //! Every process reads the same stream in the same order, and gives its events the same ids. A
 //! client can therefore reconnect to any process with the id that it received from another.
@@ -89,13 +89,15 @@
 //! and the commands that remove it. When it is gone, all processes recover.
 //!
 //! Entries in another format are skipped and [counted](RedisHealth::foreign_entries). The field
-//! names `gap` and `skip` are reserved for entries that hubs add: a `gap` marks a loss, which every
-//! process reports to its clients, and a `skip` only advances the ids.
+//! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss, which
+//! every process reports to its clients, a `skip` only advances the ids, and an `end` announces or is
+//! the end of a topic.
 //!
 //! # TLS
 //!
 //! For `rediss://`, enable feature `redis-tls`. It uses rustls with the operating system's root
-//! certificates, or with those in the file that the variable `SSL_CERT_FILE` names. The program
+//! certificates, with those in the file that the variable `SSL_CERT_FILE` names, or with the
+//! authority of `Redis::tls`, which also sets a client certificate and the server's name. The program
 //! must install a crypto provider before it connects: add `rustls` to the dependencies and call
 //! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
 //! Without a provider, connecting returns an error.
@@ -104,7 +106,7 @@
 //!
 //! A Redis user with an access control list needs access to the key and the commands `XADD`,
 //! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `INFO`, as
-//! [operating](operating#availability) shows. With `CLIENT SETNAME`, the server lists the connections
+//! [running](running#permissions) shows. With `CLIENT SETNAME`, the server lists the connections
 //! by key, host and process. Users and passwords can [change](Redis::credentials) at run time.
 //!
 //! # Clusters and replicas
@@ -124,22 +126,29 @@ mod lease;
 pub mod operating;
 mod publisher;
 mod reader;
+pub mod running;
 #[cfg(feature = "runs")]
 mod runs;
 mod server_info;
 mod servers;
 #[cfg(tower_sse_simulation)]
 mod simulation;
+mod stats;
 mod stream;
+#[cfg(feature = "redis-tls")]
+mod tls;
 mod urls;
 
 #[cfg(tower_sse_simulation)]
 pub use self::simulation::{Dialing, Transport, set_dialer};
+#[cfg(feature = "redis-tls")]
+pub use self::tls::Tls;
 pub use self::{
     builder::Redis,
     credentials::Credentials,
     error::{Error, ErrorKind},
     health::RedisHealth,
+    stats::{PublishStats, StreamStats},
     urls::Urls,
 };
 

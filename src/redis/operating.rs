@@ -29,6 +29,9 @@
 //!   order, each id once, whichever processes it connects to.
 //! - A publisher that awaits each [`publish`](Hub::publish) keeps its own order. Publishes that run
 //!   at the same time can arrive in either order.
+//! - An [end](Hub::end) takes 100 ms if no topic has ended in the last 10 seconds, because it is
+//!   announced to all processes first. In the 10 seconds after it, each publish also waits until its
+//!   own process has read the event.
 //! - An id depends only on the key and on the position in the stream. It stays valid when processes
 //!   or replicas are added, and when Redis moves with its data. After a change of the key, clients
 //!   receive a gap and then every event that is kept.
@@ -109,17 +112,12 @@
 //!   use a virtual address, a proxy, or DNS that Sentinel updates. Or [list](Redis::open) the URLs of
 //!   all servers that can become the primary. There is no Sentinel client.
 //! - In a cluster the stream is one key in one slot. The URL can name any node.
-//! - Each process has two connections, which need these permissions for the key `tower-sse`:
-//!
-//! ```text
-//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info +client|setname +client|setinfo
-//! ```
-//!
+//! - Each process has two connections, which need [these permissions](super::running#permissions).
 //! - A user with `+xadd` for the key can add markers of losses, after which all clients load their
 //!   state again, and entries whose ids are [out of range](super#entries), which stop publishing. Do
 //!   not share the key with programs that you do not trust.
 //! - [`RedisHealth`] is for readiness probes, and [`Hub::stats`] returns the statistics of a
-//!   process. The example `metrics` serves both.
+//!   process. The example `metrics` serves both, and [running](super::running) explains the figures.
 //!
 //! # Runs
 //!
@@ -127,13 +125,7 @@
 //! with the [key](Redis::key) of the program. They need one server, or a primary with replicas:
 //! a cluster is refused.
 //!
-//! - Each process has two connections, which need these permissions for the key `app`. A URL with a
-//!   database also needs `+select`.
-//!
-//! ```text
-//! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|setname +client|setinfo +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe +ping
-//! ```
-//!
+//! - Each process has two connections, which need [these permissions](super::running#permissions).
 //! - Everything with these permissions can read, end and forge the answers of all users: do not
 //!   share the key with programs that you do not trust.
 //! - With a `maxmemory-policy` other than `noeviction`, Redis can delete the keys of a running

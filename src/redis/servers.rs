@@ -1,7 +1,5 @@
 use std::{env, fs, process, time::Duration};
 
-#[cfg(feature = "redis-tls")]
-use ::redis::ConnectionAddr;
 #[cfg(not(tower_sse_simulation))]
 pub(super) use ::redis::aio::MultiplexedConnection;
 use ::redis::{AsyncConnectionConfig, Client, RedisError, Value};
@@ -9,6 +7,8 @@ use tokio::task::JoinSet;
 
 #[cfg(tower_sse_simulation)]
 pub(super) use super::simulation::MultiplexedConnection;
+#[cfg(feature = "redis-tls")]
+use super::tls;
 use super::{
     Error, ErrorKind,
     credentials::{Credentials, Provider, Renewal},
@@ -26,6 +26,8 @@ pub(super) struct Servers {
     pub(super) provider: Option<Provider>,
     /// The time limit for connecting, and for asking the provider.
     pub(super) timeout: Duration,
+    /// The name in the certificates of all servers, if it is not that of their URLs.
+    pub(super) server_name: Option<String>,
 }
 
 /// Two connections to one server.
@@ -36,6 +38,15 @@ pub(super) struct Pair {
     pub(super) renewal: Option<Renewal>,
 }
 
+#[derive(Clone)]
+struct Names {
+    /// The name of the connections in `CLIENT LIST`.
+    connection: String,
+    /// The name in the servers' certificates.
+    #[cfg_attr(not(feature = "redis-tls"), allow(dead_code))]
+    server: Option<String>,
+}
+
 /// A connection to a primary.
 struct Opened {
     client: Client,
@@ -44,6 +55,10 @@ struct Opened {
 }
 
 impl Servers {
+    pub(super) const fn new(clients: Vec<Client>, timeout: Duration) -> Self {
+        Self { clients, provider: None, timeout, server_name: None }
+    }
+
     /// Returns the number of the database, which all URLs name.
     pub(super) fn database(&self) -> i64 {
         let client = self.clients.first();
@@ -69,14 +84,15 @@ impl Servers {
         configs: &[AsyncConnectionConfig; 2],
         name: &str,
     ) -> Result<Pair, Error> {
+        let names = Names { connection: name.to_owned(), server: self.server_name.clone() };
         let Some(provider) = &self.provider else {
-            return open_pair(clients.to_vec(), configs, name).await;
+            return open_pair(clients.to_vec(), configs, &names).await;
         };
         let mut is_refused = false;
         loop {
             let credentials = provider.ask(self.timeout).await?;
             let clients = clients.iter().map(|client| credentials.apply(client));
-            match open_pair(clients.collect::<Result<_, _>>()?, configs, name).await {
+            match open_pair(clients.collect::<Result<_, _>>()?, configs, &names).await {
                 Err(error) if error.kind() == ErrorKind::NotPermitted && !is_refused => {
                     is_refused = true;
                 }
@@ -102,11 +118,11 @@ impl Servers {
 async fn open_pair(
     clients: Vec<Client>,
     configs: &[AsyncConnectionConfig; 2],
-    name: &str,
+    names: &Names,
 ) -> Result<Pair, Error> {
     let [first, second] = configs;
-    let Opened { client, connection, info } = open_primary(clients, first, name).await?;
-    let other = open(client, second.clone(), name.to_owned()).await?;
+    let Opened { client, connection, info } = open_primary(clients, first, names).await?;
+    let other = open(client, second.clone(), names.clone()).await?;
     // The address can lead to another server meanwhile, as in a fail-over.
     if other.info.run_id != info.run_id {
         return Err(Error::new(ACTION, "the address leads to different servers"));
@@ -119,17 +135,17 @@ async fn open_pair(
 async fn open_primary(
     mut clients: Vec<Client>,
     config: &AsyncConnectionConfig,
-    name: &str,
+    names: &Names,
 ) -> Result<Opened, Error> {
     if clients.len() == 1
         && let Some(client) = clients.pop()
     {
-        return open(client, config.clone(), name.to_owned()).await;
+        return open(client, config.clone(), names.clone()).await;
     }
     let mut attempts = JoinSet::new();
     for client in clients {
         let address = client.get_connection_info().addr().to_string();
-        let opening = open(client, config.clone(), name.to_owned());
+        let opening = open(client, config.clone(), names.clone());
         attempts.spawn(async move { opening.await.map_err(|error| (address, error)) });
     }
     let mut errors = Vec::new();
@@ -162,18 +178,20 @@ fn no_primary(errors: &[(String, Error)]) -> Error {
 async fn open(
     client: Client,
     config: AsyncConnectionConfig,
-    name: String,
+    names: Names,
 ) -> Result<Opened, Error> {
     #[cfg(feature = "redis-tls")]
-    check_crypto_provider(&client)?;
-    #[cfg(not(tower_sse_simulation))]
+    tls::check_crypto_provider(&client)?;
+    #[cfg(all(feature = "redis-tls", not(tower_sse_simulation)))]
+    let connection = tls::connect(&client, &config, names.server.as_deref()).await;
+    #[cfg(not(any(feature = "redis-tls", tower_sse_simulation)))]
     let connection = client.get_multiplexed_async_connection_with_config(&config).await;
     #[cfg(tower_sse_simulation)]
     let connection = super::simulation::connect(&client, &config).await;
     let mut connection = connection.map_err(|error| Error::new(ACTION, error))?;
     let mut pipeline = ::redis::pipe();
     // The user may lack the permission to set a name, which nothing depends on.
-    pipeline.cmd("CLIENT").arg("SETNAME").arg(name);
+    pipeline.cmd("CLIENT").arg("SETNAME").arg(names.connection);
     pipeline.cmd("INFO").arg(&SECTIONS);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
     let info = replies.and_then(|replies| last_reply(replies)?.extract_error());
@@ -186,16 +204,6 @@ async fn open(
 fn last_reply(replies: Vec<Value>) -> Result<Value, RedisError> {
     let missing = || RedisError::from((::redis::ErrorKind::UnexpectedReturnType, "no reply"));
     replies.into_iter().next_back().ok_or_else(missing)
-}
-
-/// Returns an error if no crypto provider is installed, because rustls would panic then.
-#[cfg(feature = "redis-tls")]
-fn check_crypto_provider(client: &Client) -> Result<(), Error> {
-    let is_tls = matches!(client.get_connection_info().addr(), ConnectionAddr::TcpTls { .. });
-    if is_tls && rustls::crypto::CryptoProvider::get_default().is_none() {
-        return Err(Error::new(ACTION, "no crypto provider is installed for rustls"));
-    }
-    Ok(())
 }
 
 /// Returns the name of this process' connections in `CLIENT LIST`: the key, the host and the id of

@@ -1,4 +1,4 @@
-use ::redis::Client;
+use ::redis::{Client, IntoConnectionInfo, RedisResult};
 
 use self::sealed::Sealed;
 use super::Error;
@@ -47,7 +47,7 @@ list!(&[T]; Vec<T>; &Vec<T>; [T; N], N; &[T; N], N;);
 
 /// Returns a client for each URL.
 pub(super) fn parse(urls: impl Urls) -> Result<Vec<Client>, Error> {
-    let clients = urls.into_urls().into_iter().map(Client::open);
+    let clients = urls.into_urls().into_iter().map(open);
     let clients: Vec<_> =
         clients.collect::<Result<_, _>>().map_err(|error| Error::new(ACTION, error))?;
     let mut databases =
@@ -59,6 +59,13 @@ pub(super) fn parse(urls: impl Urls) -> Result<Vec<Client>, Error> {
         return Err(Error::new(ACTION, "the URLs name different databases"));
     }
     Ok(clients)
+}
+
+fn open(url: String) -> RedisResult<Client> {
+    let info = url.into_connection_info()?;
+    // Connections have a name. This command would be one more to permit, from Redis 7.2 on.
+    let settings = info.redis_settings().clone().set_skip_set_lib_name();
+    Client::open(info.set_redis_settings(settings))
 }
 
 #[cfg(test)]

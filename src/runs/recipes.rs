@@ -8,14 +8,50 @@
 //! | | [hub](crate::hub) | run |
 //! |---|---|---|
 //! | events come from | any part of the program, at any time | one call |
-//! | end | none | the end of the answer, with an [`Outcome`] |
+//! | end | none, or the last event of a topic ([`Hub::end`](crate::hub::Hub::end)) | the end of the answer, with an [`Outcome`] |
 //! | an id is valid | in all topics of the hub | in its run |
 //! | without clients | the oldest events are evicted | the call continues until it is abandoned |
 //! | a client that missed events gets | a `gap` event and the rest | `404`, or its body fails |
+//! | the process that makes the events dies | the topic does not end, and clients wait | the run ends, and clients are told |
+//! | stopping the work | the program's own, such as a [topic](#stopping-work-over-a-hub) for it | [`Runs::cancel`] |
 //! | processes | one, or several over Redis | one, or several over a [store](super#several-processes) |
 //!
-//! Notifications, chat rooms and dashboards are hubs. The answer of a language model, an export and
-//! the progress of a job are runs. A hub can notify a user's other pages that a run has begun.
+//! Notifications, chat rooms and dashboards are hubs. The answer of a language model and an export are
+//! runs. The [progress of a job](crate::hub#progress-of-a-job) is a topic of a hub if a late client
+//! needs only the latest state, and a run if it needs every event. A hub can notify a user's other
+//! pages that a run has begun.
+//!
+//! # Stopping work over a hub
+//!
+//! The process that receives the request to stop may not be the one that works. It publishes to a
+//! topic, which the work follows:
+//!
+//! ```
+//! # #[cfg(feature = "hub")]
+//! # mod with_hub {
+//! use futures_util::StreamExt;
+//! use tower_sse::{Event, hub::{Hub, PublishError}};
+//! # async fn next_part() -> String { String::new() }
+//!
+//! async fn work(hub: Hub, job: u64) -> Result<(), PublishError> {
+//!     let topic = format!("job:{job}");
+//!     let mut stops = hub.subscribe_to(format!("stop:{job}")).resume(None).messages();
+//!     for _ in 0..100 {
+//!         tokio::select! {
+//!             part = next_part() => hub.publish(&topic, part).await?,
+//!             _ = stops.next() => break,
+//!         };
+//!     }
+//!     hub.end(&topic, Event::new().event("done").data("")).await?;
+//!     Ok(())
+//! }
+//!
+//! async fn stop(hub: Hub, job: u64) -> Result<(), PublishError> {
+//!     hub.publish(format!("stop:{job}"), "").await?;
+//!     Ok(())
+//! }
+//! # }
+//! ```
 //!
 //! # Owners
 //!

@@ -15,7 +15,7 @@ use super::connection::{Connection, Item, Published};
 use crate::{
     BoxError,
     event::Event,
-    hub::{Broker, Feed, Hub, PublishError, Publisher, Publishing},
+    hub::{Acknowledged, Broker, Feed, Hub, PublishError, Publisher, Publishing},
     sealed::Sealed,
 };
 
@@ -281,12 +281,11 @@ impl Publisher for MemoryPublisher {
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
         let (broker, topic, event) = (self.broker.clone(), topic.to_owned(), event.clone());
         let retained = self.retained;
-        Box::pin(async move { broker.publish(topic, event, is_last, retained) })
-    }
-
-    fn arrival_deadline(&self) -> Option<Duration> {
-        // The broker itself refuses events after the end of a topic.
-        None
+        Box::pin(async move {
+            let sequence = broker.publish(topic, event, is_last, retained)?;
+            // The broker itself refuses events after the end of a topic.
+            Ok(Acknowledged { sequence, arrival_deadline: None })
+        })
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {

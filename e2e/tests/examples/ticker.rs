@@ -1,9 +1,9 @@
 //! The example `ticker`: the choice of symbols, and the prices that a stalled client receives.
 
-use std::{net::SocketAddr, time::Duration};
+use std::{io, net::SocketAddr, time::Duration};
 
-use axum::serve::ListenerExt;
-use hyper::body::Incoming;
+use hyper::{body::Incoming, server::conn::http1};
+use hyper_util::{rt::TokioIo, service::TowerToHyperService};
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpSocket, TcpStream},
@@ -11,7 +11,7 @@ use tokio::{
 };
 use tower_sse::{LastEventId, hub::Hub};
 
-use crate::support::{EventReader, client, listen, serve_axum, soon};
+use crate::support::{EventReader, client, serve_axum, soon, start};
 
 #[path = "../../../examples/ticker/main.rs"]
 #[allow(dead_code)]
@@ -65,25 +65,47 @@ async fn client_receives_the_prices_of_its_symbols_at_once_and_then_the_newest()
     assert_eq!(client::get(address, "/prices?symbols=unknown", &[]).await.status(), 404);
 }
 
+/// What limits the buffers of a connection.
+#[derive(Clone, Copy)]
+struct Limits {
+    set_options: fn(&TcpStream) -> io::Result<()>,
+    /// The limit of hyper's buffer.
+    max_buf_size: Option<usize>,
+    /// The size of the client's receive buffer, which is not the server's to set.
+    client: Option<u32>,
+}
+
+const CLIENT: Option<u32> = Some(16 * 1024);
+
+async fn serve_limited(hub: &Hub, limits: Limits) -> SocketAddr {
+    let service = TowerToHyperService::new(example::app(hub.clone(), WINDOW));
+    start(async move |listener| {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            (limits.set_options)(&stream).unwrap();
+            let mut server = http1::Builder::new();
+            if let Some(size) = limits.max_buf_size {
+                server.max_buf_size(size);
+            }
+            tokio::spawn(server.serve_connection(TokioIo::new(stream), service.clone()));
+        }
+    })
+    .await
+}
+
 /// Returns the number of bytes and of prices that a client received after it was stalled, before the
 /// first price that was the newest then.
-async fn stale(has_options: bool) -> (usize, usize) {
+async fn stale(limits: Limits) -> (usize, usize) {
     const ROUNDS: usize = 150;
     const FIRST: usize = 10_000;
     let (hub, symbols) = market();
-    let (listener, address) = listen().await;
-    let listener = listener.tap_io(move |stream| {
-        if has_options {
-            example::set_options(stream).unwrap();
-        }
-    });
-    let app = example::app(hub.clone(), WINDOW);
-    tokio::spawn(async move { axum::serve(listener, app).await });
+    let address = serve_limited(&hub, limits).await;
     publish_round(&hub, &symbols, FIRST);
 
     let socket = TcpSocket::new_v4().unwrap();
-    // A client's own buffer is not the server's to set.
-    socket.set_recv_buffer_size(16 * 1024).unwrap();
+    if let Some(size) = limits.client {
+        socket.set_recv_buffer_size(size).unwrap();
+    }
     let mut stream = soon(socket.connect(address)).await.unwrap();
     let head = format!("GET /prices?symbols={} HTTP/1.1\r\nhost: a\r\n\r\n", symbols.join(","));
     stream.write_all(head.as_bytes()).await.unwrap();
@@ -120,11 +142,38 @@ async fn read_round(stream: &mut TcpStream, price: usize) -> String {
 #[cfg(target_os = "linux")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stalled_client_receives_few_prices_that_were_replaced_meanwhile() {
-    let (with, without) = (stale(true).await, stale(false).await);
-    println!(
-        "stale bytes and prices: {with:?} with the example's socket options, {without:?} without"
-    );
+    let limits = Limits { set_options: example::set_options, max_buf_size: None, client: CLIENT };
+    let with = stale(limits).await;
+    let without = stale(Limits { set_options: |stream| stream.set_nodelay(true), ..limits }).await;
     // Kernels round the sizes of buffers up.
     assert!(with.0 < 128 * 1024, "{with:?}");
     assert!(without.0 > 4 * with.0, "{with:?} with the options, {without:?} without");
+}
+
+/// Prints the table of the page on proxies and sockets:
+/// `cargo test --package tower-sse-e2e --test examples -- --ignored --nocapture stale_bytes`
+#[cfg(target_os = "linux")]
+#[ignore = "a measurement"]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn stale_bytes() {
+    let options: [(&str, fn(&TcpStream) -> io::Result<()>); 3] = [
+        ("none", |stream| stream.set_nodelay(true)),
+        ("TCP_NOTSENT_LOWAT of 16 KiB", example::set_options),
+        ("SO_SNDBUF of 16 KiB", |stream| {
+            stream.set_nodelay(true)?;
+            socket2::SockRef::from(stream).set_send_buffer_size(16 * 1024)
+        }),
+    ];
+    for (name, set_options) in options {
+        for max_buf_size in [None, Some(8 * 1024)] {
+            for client in [CLIENT, None] {
+                let (bytes, prices) = stale(Limits { set_options, max_buf_size, client }).await;
+                println!(
+                    "{name}, max_buf_size {max_buf_size:?}, receive buffer {client:?}: {} KiB, \
+                     {prices} prices",
+                    bytes / 1024
+                );
+            }
+        }
+    }
 }

@@ -9,7 +9,7 @@ use crate::{PATIENCE, client::Client, server::Server, until};
 
 /// Returns the command of the documentation.
 fn documented() -> &'static str {
-    let page = include_str!("../../../src/redis/operating.rs");
+    let page = include_str!("../../../src/redis/running.rs");
     let line = page.lines().find(|line| line.contains("ACL SETUSER"));
     line.expect("a command").trim_start_matches("//! ")
 }
@@ -20,7 +20,7 @@ async fn documented_permissions_are_enough() {
     assert_eq!(server.command::<String>(documented()).await, "OK");
     let url = server.url().replace("//", "//app:password@");
     let connect = async || {
-        let redis = Redis::open(&url).unwrap();
+        let redis = Redis::open(&url).unwrap().max_age(Duration::from_secs(3_600));
         let health = redis.health();
         (Hub::connect(redis).await.unwrap(), health)
     };
@@ -28,11 +28,12 @@ async fn documented_permissions_are_enough() {
     let mut client = Client::connect(&hub, &["a"]);
     _ = hub.publish("a", "1").await.unwrap();
     assert_eq!(client.data(1).await, ["1"]);
-    // Each command of the protocol: a loss, an idle stream, and a history.
+    // Each command of the protocol: a loss, an end, an idle stream, and a history.
     assert_eq!(server.command::<u32>("DEL tower-sse").await, 1);
     _ = hub.publish("a", "2").await.unwrap();
     client.gap("a").await;
     assert_eq!(client.data(1).await, ["2"]);
+    hub.end("job", "done").await.unwrap();
     // Connecting asks for the time too.
     assert_eq!(server.command::<String>("CONFIG RESETSTAT").await, "OK");
     let asks_for_the_time = async || {
@@ -45,9 +46,12 @@ async fn documented_permissions_are_enough() {
         sleep(Duration::from_millis(20)).await;
     }
     let (other, _) = connect().await;
-    assert_eq!(other.stats().events(), 1);
+    assert_eq!(other.stats().events(), 2);
     until(|| health.is_following()).await;
     assert_eq!(health.last_error(), None);
+    assert!(health.stream().unwrap().memory().is_some());
+    let denied = server.command::<Vec<redis::Value>>("ACL LOG").await;
+    assert_eq!(denied, [], "an operator would see these");
 
     // The check of permissions is on: with one less, connecting fails.
     let less = documented().replace("app", "less").replace(" +eval", "");

@@ -73,6 +73,78 @@ async fn all_processes_agree_on_what_came_before_the_end() {
     assert!(accepted + refused == RACES && refused > 0, "{accepted} accepted, {refused} refused");
 }
 
+/// Publishes numbers until the topic has ended, and returns those that were accepted.
+async fn publish_until_the_end(hub: Hub, topic: &'static str, publisher: usize) -> Vec<String> {
+    let mut accepted = Vec::new();
+    for number in 0.. {
+        let data = format!("{publisher}:{number}");
+        match hub.publish(topic, data.clone()).await {
+            Ok(_) => accepted.push(data),
+            Err(PublishError::Ended) => break,
+            Err(error) => panic!("{error:?}"),
+        }
+    }
+    accepted
+}
+
+/// Without an announcement, no process waits for its own events.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn first_end_of_a_stream_is_announced_to_all_processes() {
+    const RACES: usize = 20;
+    const PUBLISHERS: usize = 8;
+    let Some(server) = Server::start().await else { return };
+    for race in 0..RACES {
+        let key = format!("race:{race}");
+        // A process that has read only the last seconds cannot know that no end was announced.
+        let minute_ago = server.now().await - 60_000;
+        let _: String = server.command(&format!("XADD {key} {minute_ago}-0 topic b data x")).await;
+        let mut hubs = Vec::new();
+        for _ in 0..3 {
+            // With a pause, the others publish before they have read the end.
+            let broker = server.broker().key(&key).pause(Duration::from_millis(20));
+            hubs.push(Hub::connect(broker).await.unwrap());
+        }
+        let mut clients: Vec<_> = hubs.iter().map(|hub| Client::connect(hub, &["a"])).collect();
+        let publishers: Vec<_> = (0..PUBLISHERS)
+            .map(|number| {
+                let hub = hubs[1 + number % 2].clone();
+                tokio::spawn(publish_until_the_end(hub, "a", number))
+            })
+            .collect();
+        hubs[0].end("a", "last").await.unwrap();
+        let mut expected = Vec::new();
+        for publisher in publishers {
+            expected.append(&mut publisher.await.unwrap());
+        }
+        let first = rest(&mut clients[0]).await;
+        assert_eq!(first.last().map(String::as_str), Some("last"));
+        let mut received = first[..first.len() - 1].to_vec();
+        received.sort();
+        expected.sort();
+        assert_eq!(received, expected, "race {race}: those that were accepted, and no other");
+        for client in &mut clients[1..] {
+            assert_eq!(rest(client).await, first, "race {race}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn one_announcement_is_enough_for_all_ends_of_some_seconds() {
+    let Some(server) = Server::start().await else { return };
+    let hub = Hub::connect(server.broker()).await.unwrap();
+    let ends = (0..20).map(|job| {
+        let hub = hub.clone();
+        async move { hub.end(format!("job:{job}"), "last").await.unwrap() }
+    });
+    futures_util::future::join_all(ends).await;
+    let other = Hub::connect(server.broker()).await.unwrap();
+    for job in 20..40 {
+        other.end(format!("job:{job}"), "last").await.unwrap();
+    }
+    // The marker of the new stream, the announcement, and the events.
+    assert_eq!(server.length().await, 1 + 1 + 40);
+}
+
 #[tokio::test]
 async fn process_that_starts_later_knows_the_end() {
     let Some(server) = Server::start().await else { return };

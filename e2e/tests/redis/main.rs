@@ -7,6 +7,7 @@ mod acknowledgements;
 mod acl;
 mod addresses;
 mod ahead;
+mod certificates;
 mod client;
 mod closes;
 mod cluster;
@@ -27,11 +28,13 @@ mod sentinel;
 mod server;
 mod sharing;
 mod stalls;
+mod statistics;
 mod storm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 mod switch;
 mod tls;
 mod topologies;
+mod trim;
 
 use support::{PATIENCE, until};

@@ -135,6 +135,42 @@ async fn event_without_an_answer_is_unknown_and_may_still_be_published_once() {
     assert_eq!(health.losses(), 0);
 }
 
+/// The reply takes longer than the default limit of 3 seconds.
+#[tokio::test]
+async fn deadline_above_the_limit_of_replies_is_kept() {
+    let Some(server) = Server::start().await else { return };
+    let broker = server.broker().publish_deadline(Duration::from_secs(60));
+    let health = broker.health();
+    let hub = Hub::connect(broker).await.unwrap();
+    let _: String = server.command("CLIENT PAUSE 4000 ALL").await;
+    let started = Instant::now();
+    _ = hub.publish("a", "x").await.unwrap();
+    assert!(started.elapsed() > Duration::from_millis(3_500), "{:?}", started.elapsed());
+    assert_eq!((health.reconnections(), health.last_error()), (0, None));
+}
+
+/// The listener accepts connections, and never answers.
+#[tokio::test(start_paused = true)]
+async fn connecting_takes_no_longer_than_the_timeout() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("redis://{}/", listener.local_addr().unwrap());
+    for (seconds, broker) in [
+        (3, Redis::open(&url).unwrap()),
+        (7, Redis::open(&url).unwrap().timeout(Duration::from_secs(7))),
+    ] {
+        let started = Instant::now();
+        let error = Hub::connect(broker).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Unreachable, "{error:?}");
+        assert_eq!(started.elapsed().as_secs(), seconds);
+    }
+}
+
+#[test]
+#[should_panic(expected = "a timeout must not be less than 3s")]
+fn timeout_that_ends_each_wait_for_events_is_refused() {
+    _ = Redis::open("redis://localhost/").unwrap().timeout(Duration::from_secs(2));
+}
+
 #[tokio::test]
 async fn first_publish_after_a_restart_succeeds() {
     let Some(mut server) = Server::start_durable().await else { return };

@@ -1,8 +1,15 @@
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{collections::BTreeMap, pin::pin, sync::Mutex, time::Duration};
 
-use tokio::sync::oneshot;
+use tokio::{
+    sync::oneshot,
+    time::{Instant, timeout},
+};
 
-use crate::callback::without_panic;
+use crate::{callback::without_panic, hub::state::HubState};
+
+/// The time for which a publisher waits for its acknowledged event while this process receives
+/// nothing from the broker.
+const PATIENCE: Duration = Duration::from_millis(250);
 
 /// The publishers that wait until the hub has received their event from the broker.
 #[derive(Debug, Default)]
@@ -16,9 +23,29 @@ impl Arrivals {
         self.waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
+    /// Waits until `hub` has received this acknowledged event. Only then it knows whether the topic
+    /// had ended before. The wait ends at the deadline, or if the hub receives nothing.
+    pub(crate) async fn wait(&self, hub: &HubState, sequence: u64, deadline: Duration) {
+        let has_arrived = || hub.committed() >= sequence || hub.is_closed();
+        if has_arrived() {
+            return;
+        }
+        let mut arrival = pin!(self.wait_until(sequence, has_arrived));
+        let started = Instant::now();
+        loop {
+            let committed = hub.committed();
+            let has_arrived = timeout(PATIENCE, &mut arrival).await.is_ok();
+            // A process that cannot read now reports what the broker has acknowledged.
+            let is_stuck = committed == hub.committed() || started.elapsed() >= deadline;
+            if has_arrived || is_stuck {
+                return;
+            }
+        }
+    }
+
     /// Waits until [`arrived`](Self::arrived) is called with this sequence number or a higher one,
     /// unless `has_arrived` returns `true`.
-    pub(crate) async fn wait(&self, sequence: u64, has_arrived: impl Fn() -> bool) {
+    async fn wait_until(&self, sequence: u64, has_arrived: impl Fn() -> bool) {
         let arrival = {
             let mut waiting = self.lock();
             // Checked with the lock held, so that `arrived` either comes later or was seen.

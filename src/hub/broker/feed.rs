@@ -166,10 +166,6 @@ mod tests {
             Box::pin(ready(Err(PublishError::Refused("read only".into()))))
         }
 
-        fn arrival_deadline(&self) -> Option<Duration> {
-            None
-        }
-
         fn newest_possible(&self, committed: u64) -> u64 {
             committed
         }

@@ -54,10 +54,6 @@ impl Link {
         }
     }
 
-    pub(crate) fn arrival_deadline(&self) -> Option<Duration> {
-        self.publisher.get()?.arrival_deadline()
-    }
-
     pub(crate) fn newest_possible(&self, committed: u64) -> u64 {
         self.publisher.get().map_or(committed, |publisher| publisher.newest_possible(committed))
     }

@@ -20,6 +20,6 @@ mod publisher;
 pub use self::broker::Broker;
 pub(crate) use self::{
     feed::{Arrival, Closed, Feed},
-    publisher::{Publisher, Publishing},
+    publisher::{Acknowledged, Publisher, Publishing},
 };
 pub(super) use self::{link::Link, losses::Losses};

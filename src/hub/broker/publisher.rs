@@ -2,18 +2,24 @@ use std::{pin::Pin, time::Duration};
 
 use crate::{event::Event, hub::PublishError};
 
-/// A future that waits for the broker's acknowledgement and returns the event's sequence number.
-pub(crate) type Publishing = Pin<Box<dyn Future<Output = Result<u64, PublishError>> + Send>>;
+/// A future that waits for the broker's acknowledgement.
+pub(crate) type Publishing =
+    Pin<Box<dyn Future<Output = Result<Acknowledged, PublishError>> + Send>>;
+
+/// An event that the broker has acknowledged.
+#[derive(Clone, Copy, Debug)]
+pub struct Acknowledged {
+    pub sequence: u64,
+    /// How long the publisher waits until this process has received the event, or `None` if no topic
+    /// can have ended before it that this process does not know.
+    pub arrival_deadline: Option<Duration>,
+}
 
 /// The connection over which a hub sends events to its broker.
 pub trait Publisher: Send + Sync + 'static {
     /// Returns a future that publishes the event, which ends its topic if it `is_last`. Nothing is
     /// sent before its first poll.
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing;
-
-    /// Returns how long a publisher waits until this process has received its acknowledged event, or
-    /// `None` if it does not wait.
-    fn arrival_deadline(&self) -> Option<Duration>;
 
     /// Returns the highest sequence number that the broker may have assigned so far. A client's id
     /// with a higher one is malformed. `committed` is the newest that this process has received.

@@ -112,9 +112,9 @@ impl Subscribe {
     ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
     ///   with the id of that gap neither receives it again nor misses an event.
     /// - A client that disconnects before it has received all [`recent`](Self::recent) events of
-    ///   several topics, or all latest ones, may receive a spurious gap when it reconnects. This happens only if one of
-    ///   the topics has evicted an event that is newer than the oldest recent event. After a
-    ///   malformed id, the client may have received that gap already.
+    ///   several topics, or all latest ones, may receive a spurious gap when it reconnects. This
+    ///   happens only if one of the topics has evicted an event that is newer than the oldest of
+    ///   them. After a malformed id, the client may have received that gap already.
     /// - For events that a [broker](crate::hub::Hub::connect) lost before this call, a client with an id
     ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
     /// - A subscription without topics ends at once.
@@ -153,10 +153,10 @@ impl Subscribe {
         if resume_from == ResumeFrom::Unknown(UnknownId::Foreign) {
             subscription.unknown_id = Some(UnknownId::Foreign);
         } else if resume_from == ResumeFrom::FirstVisit || is_malformed {
-            let start = hub.position(before_latest(&subscription.cursors, recent_from));
             let has_gaps = is_malformed && gap_policy != GapPolicy::Ignore;
-            let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
             if has_gaps || greeting.is_some() {
+                let start = hub.position(before_latest(&subscription.cursors, recent_from));
+                let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
                 subscription.preamble = Some(Box::new(Preamble {
                     before: UnknownId::Malformed.position(),
                     last: start,

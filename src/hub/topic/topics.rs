@@ -97,6 +97,20 @@ impl Topics {
         }
     }
 
+    /// Returns the end of the topic with this name, if it has ended, and the number of its
+    /// subscribers.
+    pub(crate) fn end_and_subscribers(&self, name: &str) -> (Option<TopicEnd>, usize) {
+        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
+        match names.by_name.get(name).cloned() {
+            None => (names.tombstones.end_of(name), 0),
+            Some(topic) => {
+                drop(names);
+                let state = topic.lock();
+                (state.end().copied(), state.subscribers)
+            }
+        }
+    }
+
     pub(crate) fn all(&self) -> Vec<Arc<Topic>> {
         let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
         names.by_name.values().cloned().collect()

@@ -1,6 +1,9 @@
 use std::collections::VecDeque;
 
-use super::recent::{Recent, Start};
+use super::{
+    announcements::Announcements,
+    recent::{Recent, Start},
+};
 use crate::redis::stream::{Identity, StreamId};
 
 /// The check that the reader meets every event that Redis has acknowledged to this process.
@@ -19,6 +22,7 @@ pub(crate) struct Acknowledgements {
     /// The acknowledged entries that the reader has not reached, in ascending order.
     pending: VecDeque<Pending>,
     recent: Recent,
+    pub(crate) announcements: Announcements,
     /// The number of reads that were sent.
     reads: u64,
     /// The newest entry that was read or acknowledged, that the stream no longer has, and whose loss
@@ -84,8 +88,8 @@ impl Acknowledgements {
         self.recent.end(sent.start);
     }
 
-    /// Records the acknowledgement of an event.
-    pub(crate) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<(), Unproven> {
+    /// Records the acknowledgement of an event. Returns whether its topic may have ended before it.
+    pub(crate) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<bool, Unproven> {
         if sent.session != self.session {
             return Err(Unproven::Late);
         }
@@ -93,23 +97,24 @@ impl Acknowledgements {
             return Err(Unproven::RolledBack);
         }
         if event.id > self.last_read {
-            self.expect(event);
-            return Ok(());
+            self.await_entry(event);
+            return Ok(self.announcements.may_end_between(self.last_read, event.id));
         }
         match self.recent.find(event.id) {
-            Some(entry) if event.is_met_by(entry) => Ok(()),
+            Some(entry) if event.is_met_by(entry) => Ok(true),
             _ => Err(Unproven::Missing),
         }
     }
 
     /// Records the acknowledgement of a marker. It covers the loss of all entries before it, and
     /// its own loss is another one.
-    pub(crate) fn expect_marker(&mut self, marker: Identity) {
+    pub(crate) fn await_marker(&mut self, marker: Identity) {
         self.cover(marker.id);
-        self.expect(marker);
+        self.await_entry(marker);
     }
 
-    fn expect(&mut self, entry: Identity) {
+    /// Adds an entry that the reader has to meet.
+    fn await_entry(&mut self, entry: Identity) {
         self.newest_known = self.newest_known.max(entry.id);
         let index = self.pending.partition_point(|pending| pending.entry.id < entry.id);
         self.pending.insert(index, Pending { entry, reads: self.reads });
@@ -187,108 +192,5 @@ impl Acknowledgements {
     /// Records that an entry is lost.
     pub(crate) fn lose(&mut self, id: StreamId) {
         self.lost = self.lost.max(Some(id));
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{Acknowledgements, Unproven};
-    use crate::redis::{stream::Identity, stream::StreamId};
-
-    const fn entry(milliseconds: u64) -> Identity {
-        Identity { id: StreamId::at(milliseconds), fingerprint: milliseconds }
-    }
-
-    const fn other(milliseconds: u64) -> Identity {
-        Identity { fingerprint: 0, ..entry(milliseconds) }
-    }
-
-    /// Sends events, all of which are acknowledged.
-    fn acknowledged(events: &[Identity]) -> Acknowledgements {
-        let mut acknowledgements = Acknowledgements::default();
-        for event in events {
-            let sent = acknowledgements.begin(0);
-            assert_eq!(acknowledgements.acknowledge(sent, *event), Ok(()));
-            acknowledgements.end(sent);
-        }
-        acknowledgements
-    }
-
-    fn pass(acknowledgements: &mut Acknowledgements, entries: &[Identity]) {
-        acknowledgements.pass(entries, entries.last().unwrap().id);
-    }
-
-    #[test]
-    fn events_are_met_by_their_identity() {
-        for (read, is_lost) in [
-            (&[entry(1), entry(2), entry(4)][..], false),
-            (&[entry(1), entry(2), entry(3), entry(4), entry(5)], false),
-            (&[entry(1)], false),
-            (&[entry(1), entry(4)], true),
-            (&[entry(5)], true),
-            (&[entry(1), other(2), entry(4)], true),
-            (&[entry(1), entry(2), other(4)], true),
-        ] {
-            let mut acknowledgements = acknowledged(&[entry(1), entry(2), entry(4)]);
-            assert!(acknowledgements.needs_entries());
-            pass(&mut acknowledgements, read);
-            assert_eq!(acknowledgements.has_lost(), is_lost, "{read:?}");
-        }
-    }
-
-    #[test]
-    fn read_to_the_end_loses_what_was_acknowledged_before() {
-        let mut acknowledgements = acknowledged(&[entry(1)]);
-        let first = acknowledgements.begin_read();
-        let sent = acknowledgements.begin(0);
-        acknowledgements.acknowledge(sent, entry(2)).unwrap();
-        acknowledgements.end(sent);
-        pass(&mut acknowledgements, &[entry(1)]);
-        acknowledgements.finish_read(first);
-        assert!(!acknowledgements.has_lost());
-        let second = acknowledgements.begin_read();
-        acknowledgements.finish_read(second);
-        assert!(acknowledgements.has_lost());
-        assert!(!acknowledgements.needs_entries());
-    }
-
-    #[test]
-    fn acknowledgement_after_the_read_is_compared_too() {
-        let mut acknowledgements = acknowledged(&[]);
-        let sent = [(); 4].map(|()| acknowledgements.begin(0));
-        pass(&mut acknowledgements, &[entry(1), entry(2), entry(4)]);
-        assert_eq!(acknowledgements.acknowledge(sent[0], entry(1)), Ok(()));
-        assert_eq!(acknowledgements.acknowledge(sent[1], other(2)), Err(Unproven::Missing));
-        assert_eq!(acknowledgements.acknowledge(sent[2], entry(3)), Err(Unproven::Missing));
-        assert_eq!(acknowledgements.acknowledge(sent[3], entry(5)), Ok(()));
-        assert!(!acknowledgements.has_lost(), "an event that is not acknowledged");
-        let sent = acknowledgements.begin(0);
-        assert_eq!(acknowledgements.acknowledge(sent, entry(5)), Err(Unproven::RolledBack));
-        let session = acknowledgements.begin_session();
-        assert_eq!(acknowledgements.acknowledge(sent, entry(6)), Err(Unproven::Late));
-        let sent = acknowledgements.begin(session);
-        assert_eq!(acknowledgements.acknowledge(sent, entry(6)), Ok(()));
-    }
-
-    #[test]
-    fn marker_covers_what_was_lost_before_it_until_it_is_lost_itself() {
-        let mut acknowledgements = acknowledged(&[entry(1), entry(2)]);
-        pass(&mut acknowledgements, &[entry(3)]);
-        acknowledgements.cover(StreamId::at(1));
-        assert!(acknowledgements.has_lost());
-        acknowledgements.expect_marker(entry(4));
-        assert!(!acknowledgements.has_lost());
-        pass(&mut acknowledgements, &[entry(5)]);
-        assert!(acknowledgements.has_lost());
-        acknowledgements.cover(StreamId::at(6));
-        assert!(!acknowledgements.has_lost());
-    }
-
-    #[test]
-    fn trimmed_entries_are_forgiven() {
-        let mut acknowledgements = acknowledged(&[entry(1), entry(2), entry(3)]);
-        acknowledgements.forgive_before(entry(3).id);
-        pass(&mut acknowledgements, &[entry(3)]);
-        assert!(!acknowledgements.has_lost());
     }
 }

@@ -93,8 +93,9 @@ impl Gate {
 }
 
 impl InFlight<'_> {
-    /// Records the acknowledgement of the event, unless the event may not reach any client.
-    pub(crate) fn acknowledge(&self, event: Identity) -> Result<(), Unproven> {
+    /// Records the acknowledgement of the event, unless the event may not reach any client. Returns
+    /// whether its topic may have ended before it.
+    pub(crate) fn acknowledge(&self, event: Identity) -> Result<bool, Unproven> {
         self.gate.acknowledgements().acknowledge(self.sent, event)
     }
 }

@@ -1,7 +1,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ::redis::{RedisError, Value};
-use tokio::time::timeout;
+use tokio::time::{error::Elapsed, timeout};
 
 use super::{
     acknowledgements::Unproven,
@@ -10,11 +10,11 @@ use super::{
 use crate::{
     BoxError,
     event::Event,
-    hub::{PublishError, Publisher, Publishing},
+    hub::{Acknowledged, PublishError, Publisher, Publishing},
     redis::{
         Error, ErrorKind,
         health::RedisHealth,
-        stream::{Clock, Identity, MarkIf, Publication, StreamId, publication},
+        stream::{Clock, Identity, LastEvent, MarkIf, Publication, StreamId, publication},
     },
 };
 
@@ -36,17 +36,19 @@ pub(crate) struct PublisherInner {
     pub(crate) gate: Arc<Gate>,
     pub(crate) clock: Arc<Clock>,
     pub(crate) health: RedisHealth,
+    /// Held while an announcement is added, so that concurrent ends share it.
+    pub(crate) announcing: tokio::sync::Mutex<()>,
 }
 
 impl Publisher for RedisPublisher {
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
         let inner = Arc::clone(&self.inner);
-        let publication = publication(&inner.key, inner.max_len, topic, event, is_last);
+        if is_last {
+            let last = LastEvent::new(topic, event);
+            return Box::pin(async move { inner.end(&last).await });
+        }
+        let publication = publication(&inner.key, inner.max_len, topic, event);
         Box::pin(async move { inner.publish(&publication).await })
-    }
-
-    fn arrival_deadline(&self) -> Option<Duration> {
-        Some(self.inner.deadline)
     }
 
     fn newest_possible(&self, committed: u64) -> u64 {
@@ -57,9 +59,23 @@ impl Publisher for RedisPublisher {
 }
 
 impl PublisherInner {
-    async fn publish(&self, publication: &Publication) -> Result<u64, PublishError> {
+    async fn publish(&self, publication: &Publication) -> Result<Acknowledged, PublishError> {
         let mut is_sent = false;
-        match timeout(self.deadline, self.try_publish(publication, &mut is_sent)).await {
+        let measured = self.health.begin_publish();
+        let published = timeout(self.deadline, self.try_publish(publication, &mut is_sent)).await;
+        let result = self.in_time(published, is_sent);
+        measured.end(&result);
+        result
+    }
+
+    /// Returns the error of an event that was not acknowledged before the deadline. `is_sent` is
+    /// `true` if an answer was awaited then.
+    pub(super) fn in_time(
+        &self,
+        published: Result<Result<Acknowledged, PublishError>, Elapsed>,
+        is_sent: bool,
+    ) -> Result<Acknowledged, PublishError> {
+        match published {
             Ok(result) => result,
             Err(_) if is_sent => Err(unknown("no reply before the deadline")),
             Err(_) => Err(PublishError::Refused(self.not_connected())),
@@ -71,11 +87,9 @@ impl PublisherInner {
         &self,
         Publication { command, fingerprint }: &Publication,
         is_sent: &mut bool,
-    ) -> Result<u64, PublishError> {
+    ) -> Result<Acknowledged, PublishError> {
         loop {
-            let Some(mut session) = self.gate.session().await else {
-                return Err(PublishError::Refused(self.not_connected()));
-            };
+            let mut session = self.session().await?;
             let in_flight = self.gate.begin(&session);
             *is_sent = true;
             // Await the reply even if the session ends meanwhile: Redis may have refused the event.
@@ -85,8 +99,7 @@ impl PublisherInner {
             match self.read_reply(&session, reply)? {
                 Some(id) => {
                     let event = Identity { id, fingerprint: *fingerprint };
-                    acknowledge(&in_flight, &session, event)?;
-                    return Ok(id.sequence());
+                    return self.acknowledge(&in_flight, &session, event);
                 }
                 // The stream is missing, so nothing was published.
                 None => self.create_stream(&mut session).await?,
@@ -94,8 +107,14 @@ impl PublisherInner {
         }
     }
 
+    /// Waits until this process can publish.
+    pub(super) async fn session(&self) -> Result<Session, PublishError> {
+        let session = self.gate.session().await;
+        session.ok_or_else(|| PublishError::Refused(self.not_connected()))
+    }
+
     /// Returns the id of the event, or `None` if there is no stream.
-    fn read_reply(
+    pub(super) fn read_reply(
         &self,
         session: &Session,
         reply: Result<Value, RedisError>,
@@ -108,7 +127,7 @@ impl PublisherInner {
         session.stream.parse_added(reply).map_err(|error| PublishError::Refused(error.into()))
     }
 
-    fn failed(&self, session: &Session, error: RedisError) -> PublishError {
+    pub(super) fn failed(&self, session: &Session, error: RedisError) -> PublishError {
         // The server rejected the command, or the client did not send it.
         let is_refused =
             error.code().is_some() || matches!(error.kind(), ::redis::ErrorKind::Client);
@@ -121,10 +140,30 @@ impl PublisherInner {
     }
 
     /// Creates the stream again with a marker, so that every process reports the loss.
-    async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
+    pub(super) async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
         let known = self.gate.newest_known();
         let refused = |error: Error| PublishError::Refused(error.into());
         session.stream.mark(MarkIf::Empty, known).await.map(drop).map_err(refused)
+    }
+
+    pub(super) fn acknowledge(
+        &self,
+        in_flight: &InFlight<'_>,
+        session: &Session,
+        event: Identity,
+    ) -> Result<Acknowledged, PublishError> {
+        match in_flight.acknowledge(event) {
+            Ok(may_have_ended) => Ok(Acknowledged {
+                sequence: event.id.sequence(),
+                arrival_deadline: may_have_ended.then_some(self.deadline),
+            }),
+            Err(unproven) => {
+                if unproven == Unproven::RolledBack {
+                    session.ended.cancel();
+                }
+                Err(unknown(unproven.reason()))
+            }
+        }
     }
 
     fn not_connected(&self) -> BoxError {
@@ -140,19 +179,6 @@ impl PublisherInner {
 
 fn is_read_only(error: &RedisError) -> bool {
     error.kind() == ::redis::ErrorKind::Server(::redis::ServerErrorKind::ReadOnly)
-}
-
-fn acknowledge(
-    in_flight: &InFlight<'_>,
-    session: &Session,
-    event: Identity,
-) -> Result<(), PublishError> {
-    in_flight.acknowledge(event).map_err(|unproven| {
-        if unproven == Unproven::RolledBack {
-            session.ended.cancel();
-        }
-        unknown(unproven.reason())
-    })
 }
 
 fn unknown(reason: &'static str) -> PublishError {

@@ -8,9 +8,11 @@ use crate::redis::{
     backoff::{self, Backoff},
     connector::{Connections, Connector},
     credentials::Renewal,
+    health::display_with_sources,
     publisher::Session,
     server_info::{Eviction, ServerInfo},
-    stream::{BLOCK_TIMEOUT, RedisStream},
+    stats::StreamStats,
+    stream::{BLOCK_TIMEOUT, RedisStream, Survey},
 };
 
 /// A task that follows the stream until the hub is closed or dropped, and reconnects when a
@@ -18,15 +20,26 @@ use crate::redis::{
 pub(crate) struct Follower {
     connector: Arc<Connector>,
     reader: Reader,
-    /// The pause after each read to the end of the stream.
-    pause: Duration,
+    limits: Limits,
+    /// Whether the user may ask for the memory of the stream, as far as is known.
+    asks_memory: bool,
     /// Keeps the credentials of the current session valid.
     renewal: Option<Renewal>,
 }
 
+/// What a program sets for the stream.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) max_len: usize,
+    /// The age after which entries are removed.
+    pub(crate) max_age: Option<Duration>,
+    /// The pause after each read to the end of the stream.
+    pub(crate) pause: Duration,
+}
+
 impl Follower {
-    pub(crate) fn new(connector: Arc<Connector>, reader: Reader, pause: Duration) -> Self {
-        Self { connector, reader, pause, renewal: None }
+    pub(crate) fn new(connector: Arc<Connector>, reader: Reader, limits: Limits) -> Self {
+        Self { connector, reader, limits, asks_memory: true, renewal: None }
     }
 
     /// Starts a task that follows the stream until the hub is closed or dropped. The reader has
@@ -50,17 +63,20 @@ impl Follower {
             let opened = Instant::now();
             let Stop::Error(error) = self.follow_session(reading, session).await else { return };
             self.end_session(&error);
-            warn!(error = %crate::redis::health::display_with_sources(&error), "connection to Redis lost");
+            warn!(error = %display_with_sources(&error), "connection to Redis lost");
             backoff.end_session(opened.elapsed());
             (reading, session) = loop {
                 sleep(backoff.next()).await;
                 match self.reconnect().await {
-                    Ok(connected) => break connected,
+                    Ok(connected) => {
+                        self.reader.health.count_reconnection();
+                        break connected;
+                    }
                     Err(Stop::Closed) => return,
                     Err(Stop::Error(error)) => {
                         self.end_session(&error);
                         debug!(
-                            error = %crate::redis::health::display_with_sources(&error),
+                            error = %display_with_sources(&error),
                             "failed to reconnect to Redis"
                         );
                     }
@@ -123,6 +139,9 @@ impl Follower {
     /// Reads until an error occurs or the hub is closed or dropped.
     async fn read_until_break(&mut self, reading: &mut RedisStream, mut session: Session) -> Stop {
         let mut checked = Instant::now();
+        if let Err(error) = self.survey(&mut session.stream).await {
+            return error.into();
+        }
         loop {
             if let Err(stop) = self.read_next(reading).await {
                 return stop;
@@ -133,12 +152,41 @@ impl Follower {
                 if let Err(error) = session.stream.set_clock().await {
                     return error.into();
                 }
+                if let Err(error) = self.survey(&mut session.stream).await {
+                    return error.into();
+                }
                 checked = Instant::now();
             }
-            if !self.pause.is_zero() {
-                sleep(self.pause).await;
+            if !self.limits.pause.is_zero() {
+                sleep(self.limits.pause).await;
             }
         }
+    }
+
+    /// Trims the stream by time, and records its state.
+    async fn survey(&mut self, stream: &mut RedisStream) -> Result<(), Error> {
+        let Limits { max_len, max_age, .. } = self.limits;
+        let surveyed = match stream.survey(max_age, self.asks_memory).await {
+            Ok(surveyed) => surveyed,
+            // The server accepts no writes at present, or the user may not trim.
+            Err(error) if error.client_error().is_some_and(|error| error.code().is_some()) => {
+                self.reader.health.set_error(&error);
+                debug!(error = %display_with_sources(&error), "failed to survey the Redis stream");
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        if let Some(Survey { entries, oldest, memory }) = surveyed {
+            self.asks_memory = memory.is_some();
+            self.reader.health.set_stream(StreamStats {
+                entries,
+                max_len: max_len as u64,
+                oldest_age: self.reader.clock.age_of(oldest.milliseconds),
+                retain_for: self.reader.feed.max_age(),
+                memory,
+            });
+        }
+        Ok(())
     }
 
     async fn read_next(&mut self, reading: &mut RedisStream) -> Result<(), Stop> {

@@ -10,4 +10,9 @@ mod page_size;
 mod reader;
 mod stop;
 
-pub(super) use self::{follower::Follower, page_size::PageSize, reader::Reader, stop::Stop};
+pub(super) use self::{
+    follower::{Follower, Limits},
+    page_size::PageSize,
+    reader::Reader,
+    stop::Stop,
+};

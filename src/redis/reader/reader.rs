@@ -33,6 +33,8 @@ pub(crate) struct Reader {
     is_loaded: bool,
     /// The server of the last session, if there was one.
     server: Option<Arc<str>>,
+    /// The marker with which this process has created the stream.
+    created: Option<StreamId>,
     /// The last millisecond that a skip advanced the ids past, because its counter was high.
     skipped_millisecond: u64,
     /// The server for which the ids were advanced last, because they were ahead of its clock.
@@ -50,6 +52,7 @@ impl Reader {
             page_size: PageSize::new(),
             is_loaded: false,
             server: None,
+            created: None,
             skipped_millisecond: 0,
             advanced_server: String::new(),
         }
@@ -60,12 +63,13 @@ impl Reader {
     pub(crate) async fn find_history(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
         // Create the stream now: if the first event created it, a new stream could not be
         // distinguished from a lost one.
-        stream.mark(MarkIf::Empty, StreamId::ZERO).await?;
+        self.created = stream.mark(MarkIf::Empty, StreamId::ZERO).await?.map(|marker| marker.id);
         let max_age = u64::try_from(self.feed.max_age().as_millis()).unwrap_or(u64::MAX);
         let start = self.clock.now().saturating_sub(max_age);
         if let Some(before) = stream.newest_before(start).await? {
             // A client that resumes before the history receives a gap.
             self.last = LastEntry::with_id(before);
+            self.gate.acknowledgements().announcements.miss_before(before);
             self.report_loss(before)?;
         }
         Ok(())
@@ -102,6 +106,7 @@ impl Reader {
                     continue;
                 }
                 (RangeStart::First, first) if first.is_none_or(|first| first.id > self.last.id) => {
+                    self.miss_announcements_before(first);
                     self.pass_trimmed(first)?;
                 }
                 (RangeStart::At(_) | RangeStart::First, _) => {
@@ -109,7 +114,7 @@ impl Reader {
                     from = RangeStart::After(self.last.id);
                     continue;
                 }
-                (RangeStart::After(_), _) => {}
+                (RangeStart::After(_), first) => self.miss_announcements_before(first),
             }
             self.feed_entries(stream, page).await?;
             if !is_full {
@@ -133,7 +138,7 @@ impl Reader {
             let newest = self.gate.newest_known();
             let condition = MarkIf::NoneAfter(self.last.id);
             if let Some(marker) = stream.mark(condition, newest).await? {
-                self.gate.acknowledgements().expect_marker(marker);
+                self.gate.acknowledgements().await_marker(marker);
             }
             self.catch_up(stream).await?;
         }
@@ -164,6 +169,15 @@ impl Reader {
     /// had these entries.
     fn is_same_server(&self, stream: &RedisStream) -> bool {
         self.server.as_ref().is_none_or(|server| *server == stream.server)
+    }
+
+    /// Records that entries before `first` may not have been read: those of another copy of the
+    /// stream, or trimmed ones.
+    fn miss_announcements_before(&self, first: Option<&RawEntry>) {
+        let first = first.map_or(self.last.id, |first| first.id);
+        if self.created != Some(first) {
+            self.gate.acknowledgements().announcements.miss_before(first);
+        }
     }
 
     /// Reports that entries may have been trimmed between the last entry and `first`, which is the
@@ -238,8 +252,12 @@ impl Reader {
                     at: Duration::from_millis(id.milliseconds),
                     is_last,
                 };
+                if is_last {
+                    self.add_announcement(id);
+                }
                 self.feed.event(arrival, &topic, &event)?;
             }
+            Entry::Announcement => self.add_announcement(id),
             Entry::Gap => {
                 self.report_loss(id)?;
                 return Ok(true);
@@ -249,6 +267,10 @@ impl Reader {
             Entry::Foreign => self.health.count_foreign_entry(),
         }
         Ok(false)
+    }
+
+    fn add_announcement(&self, id: StreamId) {
+        self.gate.acknowledgements().announcements.add(id);
     }
 
     /// Reports that events may have been lost between the last entry and `first`.

@@ -82,7 +82,10 @@ impl Link {
                 sleep(backoff.next()).await;
                 number += 1;
                 match self.connect(number, Some(&session)).await {
-                    Ok(()) => break,
+                    Ok(()) => {
+                        self.health.count_reconnection();
+                        break;
+                    }
                     Err(error) => {
                         self.health.set_error(&error);
                         debug!(error = %display_with_sources(&error), "failed to reconnect to Redis");

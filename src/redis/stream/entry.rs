@@ -13,8 +13,8 @@ const DATA: &str = "data";
 const EVENT: &str = "event";
 const RETRY: &str = "retry";
 const COMMENT: &str = "comment";
-/// The field of an event that ends its topic. Earlier versions ignore it, and deliver the event.
-const END: &str = "end";
+/// The field of an event that ends its topic. Without an event, it announces that topics end.
+pub(super) const END: &str = "end";
 /// The field of a marker: events may have been lost before it.
 const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
@@ -55,6 +55,8 @@ pub(crate) enum Entry {
     /// An entry that only advances the ids. If a process wrote it because they were ahead of the
     /// clock when it connected, it names the server.
     Skip { server: String },
+    /// An announcement that topics end.
+    Announcement,
     /// An entry in another format.
     Foreign,
 }
@@ -84,6 +86,9 @@ impl Entry {
             if slot.replace(value).is_some() {
                 return None;
             }
+        }
+        if topic.is_none() && data.is_none() && end.is_some() {
+            return Some(Self::Announcement);
         }
         let mut event = Event::new().data(data?);
         if let Some(name) = name {
@@ -121,32 +126,35 @@ pub(crate) struct Publication {
 }
 
 /// Returns the command that publishes an event.
-pub(crate) fn publication(
-    key: &str,
-    max_len: usize,
-    topic: &str,
-    event: &Event,
-    is_last: bool,
-) -> Publication {
-    let Fields { data, name, retry, comment } = event.fields();
-    let retry = retry.map(|retry| retry.to_string());
+pub(crate) fn publication(key: &str, max_len: usize, topic: &str, event: &Event) -> Publication {
+    let mut command = add_to(key, max_len);
+    let mut fingerprint = Fingerprint::default();
+    for_each_part(topic, event, |part| {
+        command.arg(part);
+        fingerprint.add(part.as_bytes());
+    });
+    Publication { fingerprint: fingerprint.finish(), command }
+}
+
+/// Returns the command that adds an entry, without the fields. It does not create the stream.
+pub(super) fn add_to(key: &str, max_len: usize) -> Cmd {
     let mut command = ::redis::cmd("XADD");
     command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_len).arg("*");
-    let mut fingerprint = Fingerprint::default();
-    let mut add = |name: &str, value: &str| {
-        for part in [name, value] {
-            command.arg(part);
-            fingerprint.add(part.as_bytes());
+    command
+}
+
+/// Passes the names and values of an event's fields to `add`, alternately.
+pub(super) fn for_each_part(topic: &str, event: &Event, mut add: impl FnMut(&str)) {
+    let Fields { data, name, retry, comment } = event.fields();
+    let retry = retry.map(|retry| retry.to_string());
+    let required = [(TOPIC, Some(topic)), (DATA, Some(data))];
+    let optional = [(EVENT, name), (RETRY, retry.as_deref()), (COMMENT, comment)];
+    for (name, value) in required.into_iter().chain(optional) {
+        if let Some(value) = value {
+            add(name);
+            add(value);
         }
-    };
-    add(TOPIC, topic);
-    add(DATA, data);
-    let end = is_last.then_some("1");
-    let rest = [(EVENT, name), (RETRY, retry.as_deref()), (COMMENT, comment), (END, end)];
-    for (name, value) in rest.into_iter().filter_map(|(name, value)| Some((name, value?))) {
-        add(name, value);
     }
-    Publication { fingerprint: fingerprint.finish(), command }
 }
 
 #[cfg(test)]
@@ -155,19 +163,31 @@ mod tests {
 
     use ::redis::Arg;
 
-    use super::{Entry, RawEntry, publication};
-    use crate::{event::Event, redis::stream::StreamId};
+    use super::{Cmd, Entry, Publication, RawEntry, publication};
+    use crate::{
+        event::Event,
+        redis::stream::{LastEvent, StreamId, announcement},
+    };
 
-    /// Returns the entry that the command adds.
-    fn published(topic: &str, event: &Event, is_last: bool) -> RawEntry {
-        let publication = publication("key", 10_000, topic, event, is_last);
-        let arguments = publication.command.args_iter().map(|argument| match argument {
+    /// Returns the entry that a command adds, whose fields follow `count` other arguments.
+    fn added(command: &Cmd, count: usize) -> RawEntry {
+        let arguments = command.args_iter().map(|argument| match argument {
             Arg::Simple(bytes) => bytes.to_vec(),
             other => panic!("unexpected argument {other:?}"),
         });
-        let fields = arguments.skip_while(|argument| argument != b"*").skip(1).collect();
-        let entry = RawEntry { id: StreamId::ZERO, fields };
-        assert_eq!(publication.fingerprint, entry.fingerprint());
+        RawEntry { id: StreamId::ZERO, fields: arguments.skip(count).collect() }
+    }
+
+    /// Returns the entry of an event.
+    fn published(topic: &str, event: &Event, is_last: bool) -> RawEntry {
+        let (entry, fingerprint) = if is_last {
+            let last = LastEvent::new(topic, event);
+            (added(&last.command("key", 10_000, StreamId::ZERO), 8), last.fingerprint)
+        } else {
+            let Publication { command, fingerprint } = publication("key", 10_000, topic, event);
+            (added(&command, 7), fingerprint)
+        };
+        assert_eq!(fingerprint, entry.fingerprint());
         entry
     }
 
@@ -225,5 +245,7 @@ mod tests {
     fn markers_are_distinguished() {
         assert_eq!(decode(&["gap", ""]), Entry::Gap);
         assert_eq!(decode(&["skip", "x"]), Entry::Skip { server: "x".to_owned() });
+        let announcement = added(&announcement("key", 10_000), 7);
+        assert_eq!(Entry::decode(announcement.fields), Entry::Announcement);
     }
 }

@@ -5,9 +5,12 @@
 //!   command that adds an event.
 //! - An [`Identity`] is the id of an entry and a fingerprint of its fields. [`LastEntry`] is the
 //!   entry after which a reader continues.
+//! - [`LastEvent`] is the command that ends a topic, after an [`announcement`].
 //! - `marker.rs` has the script that marks a loss. [`MarkIf`] is its condition.
+//! - `survey.rs` has the script that trims the stream by time, and returns its [`Survey`].
 
 mod clock;
+mod end;
 mod entry;
 mod identity;
 mod last_entry;
@@ -15,9 +18,11 @@ mod marker;
 mod redis_stream;
 mod reply;
 mod stream_id;
+mod survey;
 
 pub(super) use self::{
     clock::Clock,
+    end::{Ending, LastEvent, NOTICE, VALIDITY, announcement},
     entry::{Entry, Publication, RawEntry, publication},
     identity::Identity,
     last_entry::LastEntry,
@@ -25,4 +30,5 @@ pub(super) use self::{
     redis_stream::{BLOCK_TIMEOUT, RangeStart, RedisStream},
     reply::parse_entries,
     stream_id::StreamId,
+    survey::Survey,
 };

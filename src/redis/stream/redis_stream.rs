@@ -4,12 +4,14 @@ use ::redis::{Cmd, RedisError, Value, cmd};
 
 use super::{
     clock::Clock,
+    end::Ending,
     entry::{RawEntry, SKIP, marker_fingerprint},
     identity::Identity,
     last_entry::LastEntry,
     marker::{MARK, MarkIf},
     reply,
     stream_id::StreamId,
+    survey::{SURVEY, Survey},
 };
 use crate::redis::{Error, servers::MultiplexedConnection};
 
@@ -148,6 +150,23 @@ impl RedisStream {
         }
     }
 
+    /// Removes the entries that are older than `max_age`, and returns the state of the stream, or
+    /// `None` if it has no entries.
+    pub(crate) async fn survey(
+        &mut self,
+        max_age: Option<Duration>,
+        asks_memory: bool,
+    ) -> Result<Option<Survey>, Error> {
+        const ACTION: &str = "survey the Redis stream";
+        let mut command = cmd("EVAL");
+        command.arg(SURVEY).arg(1).arg(&*self.key);
+        command.arg(max_age.map_or(0, |age| age.as_millis() as u64)).arg(u8::from(asks_memory));
+        match self.send(&command, ACTION).await? {
+            Value::Nil => Ok(None),
+            reply => Survey::parse(reply).map(Some).ok_or_else(|| unexpected(ACTION)),
+        }
+    }
+
     async fn entries(
         &mut self,
         command: &Cmd,
@@ -177,12 +196,25 @@ impl RedisStream {
         if reply == Value::Nil {
             return Ok(None);
         }
-        let id = reply::parse_id(reply);
-        let id: StreamId = id.ok_or_else(|| unexpected(ACTION))?;
+        let id = reply::parse_id(reply).ok_or_else(|| unexpected(ACTION))?;
+        self.check_range(id, ACTION).map(Some)
+    }
+
+    /// Parses the reply to the command of a [`LastEvent`](super::LastEvent).
+    pub(crate) fn parse_ending(&self, reply: Value) -> Result<Ending, Error> {
+        const ACTION: &str = "end a topic in the Redis stream";
+        let ending = Ending::parse(reply).ok_or_else(|| unexpected(ACTION))?;
+        if let Ending::Added(id) = ending {
+            self.check_range(id, ACTION)?;
+        }
+        Ok(ending)
+    }
+
+    fn check_range(&self, id: StreamId, action: &'static str) -> Result<StreamId, Error> {
         if id.is_in_range(self.clock.now()) {
-            Ok(Some(id))
+            Ok(id)
         } else {
-            Err(Error::new(ACTION, self.out_of_range(id)))
+            Err(Error::new(action, self.out_of_range(id)))
         }
     }
 

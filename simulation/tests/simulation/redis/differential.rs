@@ -15,7 +15,7 @@ use redis::{Connection, ConnectionLike, RedisResult, Value};
 use super::{
     refusal::{ANSWERED_WHILE_LOADING, DENIED_WITHOUT_MEMORY, Refusal, WRITES},
     resp::Reply,
-    script::MARK,
+    script::{END, MARK, SURVEY},
     server::{Outcome, Server},
 };
 
@@ -131,7 +131,8 @@ fn model_replies_as_redis_does() {
                 sequence.push(format!("refuses by {:?}", model.refusal));
             }
             let command = random_command(&mut rng);
-            sequence.push(command.join(" ").replace(MARK, "MARK"));
+            let command_text = command.join(" ").replace(MARK, "MARK").replace(END, "END");
+            sequence.push(command_text.replace(SURVEY, "SURVEY"));
             let mut packed = redis::cmd(&command[0]);
             command[1..].iter().for_each(|part| _ = packed.arg(part));
             let expected = text(real.req_command(&packed).and_then(Value::extract_error));
@@ -180,10 +181,19 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     let (id, end) = (random_id(rng), random_id(rng));
     let [id, end] = [id, end].map(|id| if rng.u8(..5) == 0 { format!("({id}") } else { id });
     let field = rng.u16(..);
-    let text = match rng.u8(..30) {
+    let text = match rng.u8(..31) {
         0..5 => format!("XADD {key} NOMKSTREAM MAXLEN ~ 100000 * topic a data {field}"),
-        5..7 => format!("XADD {key} * data {field}"),
-        7..10 => format!("XADD {key} {} data {field}", random_id(rng)),
+        5 => format!("XADD {key} * data {field}"),
+        6 => {
+            let announced = format!("{}-{}", AHEAD + rng.u64(..5), rng.u64(..4));
+            return [
+                "EVAL", END, "1", key, &announced, "2", "3", "100000", "data", "x", "end", "1",
+            ]
+            .map(str::to_owned)
+            .into();
+        }
+        7 => format!("XADD {key} {} end x", random_id(rng)),
+        8..10 => format!("XADD {key} {} data {field}", random_id(rng)),
         10..13 => {
             let conditions = ["empty".to_owned(), random_id(rng)];
             let condition = &conditions[rng.usize(..2)];
@@ -213,6 +223,11 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         }
         28 if rng.bool() => format!("PEXPIRE {key} {}", [0, 1_000_000_000][rng.usize(..2)]),
         28 => format!("PERSIST {key}"),
+        // Eleven days are after small ids, and before those of the clock.
+        29 => {
+            let max_age = ["0", "1000000000"][rng.usize(..2)];
+            return ["EVAL", SURVEY, "1", key, max_age, "0"].map(str::to_owned).into();
+        }
         _ => "PING".to_owned(),
     };
     text.split(' ').map(str::to_owned).collect()

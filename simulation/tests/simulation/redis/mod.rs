@@ -10,6 +10,8 @@ mod id;
 mod network;
 mod operations;
 mod refusal;
+// The simulation of runs shares it, and has pushes.
+#[allow(dead_code)]
 mod resp;
 mod script;
 mod server;

@@ -32,6 +32,13 @@ impl Stream {
         Ok(id)
     }
 
+    /// Adds an entry with the next id in this millisecond.
+    pub(super) fn add_in(&mut self, millisecond: u64, fields: Fields) -> Result<Id, Reply> {
+        let first = Id { milliseconds: millisecond, counter: 0 };
+        let id = self.last.next().filter(|next| next.milliseconds == millisecond).unwrap_or(first);
+        self.add(Some(id), 0, fields)
+    }
+
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }

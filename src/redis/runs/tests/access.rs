@@ -15,7 +15,7 @@ use crate::runs::cluster::{command::EndMode, reply::Push};
 
 /// Returns the command of the documentation.
 fn documented() -> &'static str {
-    let page = include_str!("../../operating.rs");
+    let page = include_str!("../../running.rs");
     let line = page.lines().find(|line| line.contains("ACL SETUSER runs"));
     line.expect("a command").trim_start_matches("//! ")
 }

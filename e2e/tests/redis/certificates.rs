@@ -1,0 +1,176 @@
+//! Certificates that the program sets, and those that are refused.
+
+use std::{fs, path::Path, process::Command};
+
+use tower_sse::{
+    hub::Hub,
+    redis::{Redis, Tls},
+    runs::Runs,
+};
+
+use crate::{
+    credentials::start_run,
+    process::Process,
+    server::{Server, find, skip},
+    support::free_port,
+};
+
+/// A server that requires certificates of its own authority, and the files of both sides.
+struct Secure {
+    server: Server,
+    url: String,
+}
+
+impl Secure {
+    /// Starts a server with this certificate and these further options.
+    async fn start(certificate: &str, options: &[&str]) -> Option<Self> {
+        let mut server = Server::prepare(&[])?;
+        if find("openssl").is_none() {
+            skip("no openssl here");
+            return None;
+        }
+        _ = rustls::crypto::ring::default_provider().install_default();
+        make_certificates(server.directory());
+        let port = free_port();
+        server.add_options(&["--tls-port", &port.to_string(), "--tls-ca-cert-file", "ca.crt"]);
+        server.add_options(&["--tls-cert-file", &format!("{certificate}.crt")]);
+        server.add_options(&["--tls-key-file", &format!("{certificate}.key")]);
+        server.add_options(options);
+        server.restart().await;
+        Some(Self { server, url: format!("rediss://localhost:{port}/") })
+    }
+
+    fn file(&self, name: &str) -> Vec<u8> {
+        fs::read(self.server.directory().join(name)).unwrap()
+    }
+
+    /// Returns settings with this authority.
+    fn trusting(&self, authority: &str) -> Tls {
+        Tls::new().authority(self.file(&format!("{authority}.crt")))
+    }
+
+    fn identified(&self, tls: Tls, client: &str) -> Tls {
+        tls.identity(self.file(&format!("{client}.crt")), self.file(&format!("{client}.key")))
+    }
+
+    fn broker(&self, tls: Tls) -> Redis {
+        Redis::open(&self.url).unwrap().key("app").tls(tls).unwrap()
+    }
+
+    async fn refusal(&self, tls: Tls) -> String {
+        format!("{:?}", Hub::connect(self.broker(tls)).await.unwrap_err())
+    }
+}
+
+#[tokio::test]
+async fn authority_and_client_certificate_are_those_of_the_program() {
+    let Some(secure) = Secure::start("server", &["--tls-auth-clients", "yes"]).await else {
+        return;
+    };
+    let tls = || secure.identified(secure.trusting("ca"), "client");
+    let mut process = Process::connect(secure.broker(tls())).await;
+    _ = process.publish([0]).await;
+    process.reads([0]).await;
+    let runs = Runs::connect(secure.broker(tls())).await.unwrap();
+    start_run(&runs, "turn").await;
+
+    // The client refuses the server.
+    let refusal = secure.refusal(secure.identified(secure.trusting("other"), "client")).await;
+    assert!(refusal.contains("UnknownIssuer"), "{refusal}");
+    let refusal = secure.refusal(secure.identified(Tls::new(), "client")).await;
+    assert!(refusal.contains("UnknownIssuer"), "{refusal}");
+    // The server refuses the client, which may notice it only by the end of the connection.
+    for tls in [secure.trusting("ca"), secure.identified(secure.trusting("ca"), "stranger")] {
+        let refusal = secure.refusal(tls).await;
+        assert!(refusal.contains("Unreachable") && !refusal.contains("timed out"), "{refusal}");
+    }
+    // The key is not that of the certificate.
+    let mixed = secure.trusting("ca").identity(secure.file("client.crt"), secure.file("ca.key"));
+    let refusal = secure.refusal(mixed).await;
+    assert!(refusal.contains("keys may not be consistent"), "{refusal}");
+}
+
+#[tokio::test]
+async fn server_name_is_that_of_the_certificate() {
+    let Some(secure) = Secure::start("internal", &["--tls-auth-clients", "no"]).await else {
+        return;
+    };
+    let named = |name: &str| secure.trusting("ca").server_name(name);
+    let mut process = Process::connect(secure.broker(named("redis.internal"))).await;
+    _ = process.publish([0]).await;
+    process.reads([0]).await;
+    for tls in [secure.trusting("ca"), named("other.internal")] {
+        let refusal = secure.refusal(tls).await;
+        assert!(refusal.contains("not valid for name"), "{refusal}");
+    }
+    let refusal = secure.refusal(named("not a name")).await;
+    assert!(refusal.contains("invalid dns name"), "{refusal}");
+}
+
+#[tokio::test]
+async fn expired_certificate_is_refused() {
+    let Some(secure) = Secure::start("expired", &["--tls-auth-clients", "no"]).await else {
+        return;
+    };
+    let refusal = secure.refusal(secure.trusting("ca")).await;
+    assert!(refusal.contains("Expired"), "{refusal}");
+}
+
+#[test]
+fn files_in_another_format_are_refused() {
+    let open = || Redis::open("rediss://localhost/").unwrap();
+    let certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n";
+    for (tls, reason) in [
+        (Tls::new().authority("text"), "no certificate"),
+        (Tls::new().authority(certificate), "trust anchors"),
+        (Tls::new().identity("text", "text"), "no certificate"),
+        (Tls::new().identity(certificate, "text"), "private key"),
+    ] {
+        let error = format!("{:?}", open().tls(tls).unwrap_err());
+        assert!(error.contains(reason), "{error}");
+    }
+    let plain = Redis::open(["rediss://localhost/", "redis://localhost/"]).unwrap();
+    let error = format!("{:?}", plain.tls(Tls::new()).unwrap_err());
+    assert!(error.contains("rediss://"), "{error}");
+}
+
+/// Makes two authorities, and certificates of the first one except for `stranger`.
+fn make_certificates(directory: &Path) {
+    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+    for authority in ["ca", "other"] {
+        openssl(
+            directory,
+            &format!(
+                "req -x509 {key} -keyout {authority}.key -out {authority}.crt -days 2 \
+                 -subj /CN={authority}"
+            ),
+        );
+    }
+    for (name, authority, host, days) in [
+        ("server", "ca", "localhost", "2"),
+        ("internal", "ca", "redis.internal", "2"),
+        ("expired", "ca", "localhost", "-1"),
+        ("client", "ca", "client", "2"),
+        ("stranger", "other", "client", "2"),
+    ] {
+        fs::write(directory.join("names"), format!("subjectAltName=DNS:{host}")).unwrap();
+        openssl(
+            directory,
+            &format!("req {key} -keyout {name}.key -out {name}.csr -subj /CN={host}"),
+        );
+        openssl(
+            directory,
+            &format!(
+                "x509 -req -in {name}.csr -CA {authority}.crt -CAkey {authority}.key \
+                 -CAcreateserial -out {name}.crt -days {days} -extfile names"
+            ),
+        );
+    }
+}
+
+fn openssl(directory: &Path, arguments: &str) {
+    let mut command = Command::new("openssl");
+    command.args(arguments.split_ascii_whitespace()).current_dir(directory);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}

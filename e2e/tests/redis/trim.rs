@@ -1,0 +1,116 @@
+//! Trimming by time.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+use tower_sse::{
+    hub::Hub,
+    redis::{Redis, RedisHealth},
+};
+
+use crate::{PATIENCE, client::Client, process::publish, proxy::Proxy, server::Server, until};
+
+const AGE: Duration = Duration::from_secs(1);
+
+async fn connect(broker: Redis) -> (Hub, RedisHealth) {
+    let health = broker.health();
+    let hub = Hub::builder().retain_for(AGE).connect(broker.max_age(AGE)).await.unwrap();
+    (hub, health)
+}
+
+/// Waits until the stream has only one entry.
+async fn is_trimmed(server: &Server) {
+    let deadline = Instant::now() + PATIENCE;
+    while server.length().await > 1 {
+        assert!(Instant::now() < deadline, "not trimmed");
+    }
+}
+
+#[tokio::test]
+async fn old_entries_are_trimmed_without_a_gap() {
+    let Some(server) = Server::start().await else { return };
+    let (hub, health) = connect(server.broker()).await;
+    let (other, other_health) = connect(server.broker()).await;
+    let mut clients = [Client::connect(&hub, &["a"]), Client::connect(&other, &["a"])];
+    for number in 0..5 {
+        _ = publish(&hub, "a", &number.to_string()).await;
+    }
+    // The hubs keep events as long as Redis does.
+    for client in &mut clients {
+        assert_eq!(client.data(5).await, ["0", "1", "2", "3", "4"]);
+    }
+    is_trimmed(&server).await;
+    // The newest entry stays, although it becomes old too, until it is not the newest.
+    until(|| health.stream().is_some_and(|stream| stream.oldest_age() > 3 * AGE)).await;
+    assert_eq!(server.length().await, 1);
+    _ = publish(&other, "a", "5").await;
+    for client in &mut clients {
+        assert_eq!(client.data(1).await, ["5"]);
+    }
+    is_trimmed(&server).await;
+    let (_, new_health) = connect(server.broker()).await;
+    assert_eq!([health.losses(), other_health.losses(), new_health.losses()], [0; 3]);
+    let entries: String =
+        format!("{:?}", server.command::<redis::Value>("XRANGE tower-sse - +").await);
+    assert!(entries.contains("topic") && !entries.contains("gap"), "{entries}");
+}
+
+/// The process that is cut off may have missed any of the trimmed entries.
+#[tokio::test]
+async fn entry_that_is_trimmed_before_a_process_has_read_it_is_a_gap_there() {
+    let Some(server) = Server::start().await else { return };
+    let proxy = Proxy::start(server.port()).await;
+    let (hub, health) = connect(server.broker()).await;
+    let (behind, behind_health) = connect(proxy.broker()).await;
+    let mut clients = [Client::connect(&hub, &["a"]), Client::connect(&behind, &["a"])];
+    _ = publish(&hub, "a", "0").await;
+    for client in &mut clients {
+        assert_eq!(client.data(1).await, ["0"]);
+    }
+    proxy.hold();
+    _ = publish(&hub, "a", "1").await;
+    _ = publish(&hub, "a", "2").await;
+    assert_eq!(clients[0].data(2).await, ["1", "2"]);
+    is_trimmed(&server).await;
+    proxy.lose();
+    until(|| behind_health.is_following() && behind_health.losses() > 0).await;
+    _ = publish(&hub, "a", "3").await;
+    assert_eq!(clients[0].data(1).await, ["3"]);
+    clients[1].gap("a").await;
+    // The hub may still have the newest entry of the time in which it was cut off.
+    while let data = clients[1].next().await.data
+        && data != "3"
+    {
+        assert!(["a", "2"].contains(&&*data), "{data}");
+    }
+    assert_eq!([health.losses(), behind_health.losses()], [0, 1]);
+}
+
+#[tokio::test]
+async fn maximum_age_below_the_retention_of_the_hub_is_refused() {
+    let Some(server) = Server::start().await else { return };
+    let broker = server.broker().max_age(Duration::from_secs(299));
+    let error = Hub::connect(broker).await.unwrap_err();
+    assert!(format!("{error:?}").contains("`retain_for`"), "{error:?}");
+    _ = Hub::connect(server.broker().max_age(Duration::from_secs(300))).await.unwrap();
+}
+
+/// The user may publish, and not trim.
+#[tokio::test]
+async fn missing_permission_to_trim_is_reported() {
+    let Some(server) = Server::start().await else { return };
+    let _: String = server.command("ACL SETUSER default -xtrim -memory").await;
+    let (hub, health) = connect(server.broker()).await;
+    let mut client = Client::connect(&hub, &["a"]);
+    until(|| health.last_error().is_some_and(|error| error.contains("survey"))).await;
+    _ = publish(&hub, "a", "0").await;
+    assert_eq!(client.data(1).await, ["0"]);
+    assert!(health.is_following());
+    // Without trimming, it needs no permission.
+    let broker = server.broker();
+    let health = broker.health();
+    let _hub = Hub::connect(broker).await.unwrap();
+    until(|| health.stream().is_some()).await;
+    let stream = health.stream().unwrap();
+    assert_eq!((stream.memory(), health.last_error()), (None, None));
+}

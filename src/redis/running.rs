@@ -1,0 +1,103 @@
+//! Running it on Redis: a checklist for the operator of the server, with permissions, sizes, alerts,
+//! and what each metric means.
+//!
+//! [operating](super::operating) explains the settings of the program and what happens when Redis
+//! fails.
+//!
+//! # Checklist
+//!
+//! 1. Redis 7 or Valkey. The [key](Redis::key) is set, and no unrelated program uses it.
+//! 2. `maxmemory-policy noeviction`, and `maxmemory` at least twice the stream's memory. A policy that
+//!    evicts keys without an expiry loses the whole stream. The program logs a WARN, and
+//!    [`RedisHealth::evicts`] returns `true`.
+//! 3. `appendonly yes`, with `appendfsync always` if a restart may lose nothing, or `everysec` if a
+//!    restart may lose a second. Clients receive a gap for what is lost.
+//! 4. With replicas: `min-replicas-to-write 1`, and `min-replicas-max-lag` below Sentinel's
+//!    `down-after-milliseconds`. The program [lists](Redis::open) the URLs of all servers, or uses a
+//!    name that follows the primary.
+//! 5. A user of its own, with the permissions below. Passwords that change come from
+//!    [`Redis::credentials`].
+//! 6. TLS: `rediss://`. `Redis::tls` sets an authority, a client certificate and the server's name.
+//! 7. The alerts below.
+//!
+//! Each process has two connections. `CLIENT LIST` names them `key:host:process`.
+//!
+//! # Permissions
+//!
+//! A hub with the key `tower-sse`:
+//!
+//! ```text
+//! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info +client|setname +xtrim +memory|usage
+//! ```
+//!
+//! `client|setname` only names the connections, `memory|usage` is only for the metric, and `xtrim` only
+//! for [`Redis::max_age`]. [Runs](crate::runs) with the key `app`:
+//!
+//! ```text
+//! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|setname +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe +ping
+//! ```
+//!
+//! A URL with a database also needs `+select`. Whoever has these permissions can forge events and
+//! answers: do not share the key with programs that you do not trust.
+//!
+//! # Sizes and limits
+//!
+//! | | default | choose |
+//! |---|---|---|
+//! | [`max_len`](Redis::max_len) | 100,000 entries | the total rate × `retain_for`, or more |
+//! | [`max_age`](Redis::max_age) | none | at least `retain_for`; gives memory back after busy times |
+//! | memory of the stream | | about 300 bytes for each event of 256 bytes |
+//! | [`timeout`](Redis::timeout) | 3 seconds | more over slow links |
+//! | [`publish_deadline`](Redis::publish_deadline) | 2 seconds | how long a request may wait to publish |
+//! | delay between attempts to connect | 50 ms to 2 seconds, random | fixed |
+//!
+//! # Metrics
+//!
+//! The example `metrics` serves these from [`RedisHealth`] and [`HubStats`], and has a dashboard for
+//! Grafana in `examples/metrics/grafana.json`.
+//!
+//! | metric | meaning, and what to do |
+//! |---|---|
+//! | `sse_redis_following` | 0: no connection, or not caught up. Look at [`last_error`](RedisHealth::last_error). |
+//! | `sse_redis_reconnections_total` | Rises: Redis restarts, or a proxy closes idle connections. |
+//! | `sse_redis_losses_total` | Redis lost events, and clients received gaps. Check persistence and replication. |
+//! | `sse_redis_publishes_total` | By `outcome`. `refused`: not published; see its [kind](ErrorKind). `unknown`: possibly published. |
+//! | `sse_redis_publish_latency_seconds` | Time to the acknowledgement. High: slow disk (`appendfsync always`), network, or a busy server. |
+//! | `sse_redis_stream_entries` | Entries of the stream. At `sse_redis_stream_max_entries`, the oldest are trimmed. |
+//! | `sse_redis_stream_oldest_age_seconds` | Below `sse_redis_stream_retain_for_seconds` while the stream is full: raise `max_len`. |
+//! | `sse_redis_stream_memory_bytes` | Near `maxmemory`: lower `max_len`, set `max_age`, or add memory. |
+//! | `sse_redis_evicts` | 1: set `maxmemory-policy noeviction`. |
+//! | `sse_redis_foreign_entries_total` | Another program writes to the key. |
+//! | `sse_hub_lag_seconds` | Age of the newest event when it was read. Rises: the process or the link is too slow. |
+//! | `sse_hub_gaps_total` | Each is a client that had to load its state again. |
+//!
+//! # Alerts
+//!
+//! ```text
+//! min_over_time(sse_redis_following[1m]) == 0
+//! increase(sse_redis_losses_total[10m]) > 0
+//! rate(sse_redis_publishes_total{outcome!="acknowledged"}[5m]) > 0
+//! histogram_quantile(0.99, rate(sse_redis_publish_latency_seconds_bucket[5m])) > 0.25
+//! sse_hub_lag_seconds > 5
+//! sse_redis_evicts == 1
+//! sse_redis_stream_entries >= sse_redis_stream_max_entries
+//!   and sse_redis_stream_oldest_age_seconds < sse_redis_stream_retain_for_seconds
+//! ```
+//!
+//! # When publishing is refused
+//!
+//! [`Error::kind`] of a refusal says what to do:
+//!
+//! | | |
+//! |---|---|
+//! | [`OutOfMemory`](ErrorKind::OutOfMemory) | Raise `maxmemory`, or shorten the stream. |
+//! | [`ReadOnly`](ErrorKind::ReadOnly) | Look for a fail-over, missing replicas, or a full disk. |
+//! | [`NotPermitted`](ErrorKind::NotPermitted) | Compare the user with the permissions above (`ACL LOG`), and its password. |
+//! | [`Unreachable`](ErrorKind::Unreachable) | Check the network, and that Redis runs. |
+//! | [`Loading`](ErrorKind::Loading) | Wait until Redis has loaded its data. |
+
+// Names for the links above.
+#[allow(unused_imports)]
+use super::{Error, ErrorKind, Redis, RedisHealth};
+#[allow(unused_imports)]
+use crate::hub::HubStats;
