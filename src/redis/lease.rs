@@ -9,7 +9,7 @@ impl Redis {
     /// Sets how long the runs of a process are safe from other processes while it does not answer.
     /// The default is 8 seconds. It has no effect on hubs.
     ///
-    /// The process that generates an answer renews its lease at about every quarter of this time. If it
+    /// The process that generates an answer renews its lease at about every third of this time. If it
     /// dies or is paused, its clients at other processes receive an error after the lease and three
     /// eighths of it, at least 1.5 seconds, and up to another quarter. From then on, a request can
     /// start the run again.

@@ -160,7 +160,7 @@
 //!
 //! - Each request with a key asks the store, which takes one round trip. A request that starts a
 //!   run takes two. Put the layer inside of layers that authenticate and limit requests.
-//! - While a client of another process reads a run, its events are exported within 5 milliseconds.
+//! - While a client of another process reads a run, its events are exported within 2 milliseconds.
 //!   Otherwise they are exported about once a second, and at the end.
 //! - If the owner dies, clients of other processes are told: their bodies fail after at most one and
 //!   five eighths of the store's lease, which is 8 seconds by default. A repeated request then

@@ -26,6 +26,8 @@ pub(crate) struct Client {
     path: String,
     /// The numbers of the events, in the order in which they came.
     pub(crate) numbers: Vec<u64>,
+    /// When each came.
+    pub(crate) times: Vec<Instant>,
     pub(crate) last: Option<String>,
     /// How often the client has connected.
     pub(crate) connections: usize,
@@ -50,7 +52,13 @@ pub(crate) enum Closed {
 
 impl Client {
     pub(crate) fn new(path: impl Into<String>) -> Self {
-        Self { path: path.into(), numbers: Vec::new(), last: None, connections: 0 }
+        Self {
+            path: path.into(),
+            numbers: Vec::new(),
+            times: Vec::new(),
+            last: None,
+            connections: 0,
+        }
     }
 
     /// Returns a client of a turn, which any process starts.
@@ -117,6 +125,7 @@ impl Client {
                     is_complete = true;
                 } else {
                     self.numbers.push(message.data.parse().unwrap());
+                    self.times.push(Instant::now());
                     self.last = Some(message.last_event_id.to_string());
                 }
             }

@@ -125,10 +125,39 @@ async fn redis_time_of_quiet_runs() {
     assert!(share(used.least()) <= 6.0, "{used:?}");
 }
 
+/// How much later a client of another process gets an event than one of the owner.
+#[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
+async fn latency_of_events_at_another_process() {
+    const EVENTS: u64 = 250;
+    let Some(cluster) = default_cluster().await else { return };
+    for runs in [1, 20] {
+        let readers = (0..runs).map(async |run| {
+            let read = async |at: usize| {
+                let mut client = Client::of_turn(&format!("cost-{runs}-{run}"), EVENTS, 20);
+                // The owner's client starts the run.
+                sleep(Duration::from_millis(200) * at as u32).await;
+                client.post(cluster.address(at), usize::MAX).await;
+                client.assert_whole(EVENTS);
+                client.times
+            };
+            let (local, remote) = tokio::join!(read(0), read(1));
+            // The first events came before the other client.
+            let pairs = local.into_iter().zip(remote).skip(50);
+            pairs.map(|(local, remote)| remote.saturating_duration_since(local)).collect::<Vec<_>>()
+        });
+        let mut delays: Vec<_> = join_all(readers).await.into_iter().flatten().collect();
+        delays.sort();
+        let (median, late) = (delays[delays.len() / 2], delays[delays.len() * 99 / 100]);
+        println!("an event at another process, {runs} runs: {median:?} median, {late:?} 99 %");
+        assert!(median <= Duration::from_millis(1), "{runs}: {median:?}");
+    }
+}
+
 /// A request with a key costs one round trip more than without Redis.
 #[tokio::test]
 #[ignore = "of .ci/slow runs-cluster"]
-async fn latency_of_requests_and_of_events() {
+async fn latency_of_requests() {
     let Some(cluster) = default_cluster().await else { return };
     let mut first = Client::of_turn("cost-0", 1_000_000, 20);
     assert_eq!(first.post(cluster.address(0), 200).await, Closed::Cut);

@@ -31,7 +31,7 @@ pub enum Command {
     /// Answered by [`Reply::Sync`](super::reply::Reply::Sync).
     Sync(Sync),
     /// Renews the lease of a run, without a look at its stream. It is cheaper than a `Sync`, which
-    /// must follow at each lease.
+    /// follows at intervals.
     /// Answered by [`Reply::Renew`](super::reply::Reply::Renew).
     Renew(RunId),
     /// Appends a batch to a run's stream, and pushes it if it says so. It may be sent only after a `Sync` that

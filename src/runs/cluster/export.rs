@@ -13,7 +13,7 @@ use super::{
     head,
     plan::Plan,
     run_id::RunId,
-    timing::{UNWATCHED_INTERVAL, UNWATCHED_TICK, WATCHED_INTERVAL, next_tick},
+    timing::{UNWATCHED_INTERVAL, UNWATCHED_TICK, next_tick},
 };
 use crate::runs::{
     Outcome,
@@ -117,7 +117,7 @@ impl Export {
     /// Returns when events that are new now are exported.
     pub(crate) fn export_at(&self, now: Instant) -> Instant {
         if self.is_watched(now) {
-            now + WATCHED_INTERVAL
+            now
         } else {
             next_tick(now + UNWATCHED_INTERVAL, self.base, UNWATCHED_TICK)
         }

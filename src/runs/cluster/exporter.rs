@@ -6,12 +6,13 @@ use std::{
     task::Poll,
 };
 
-use tokio::time::timeout_at;
+use tokio::time::{Instant, sleep_until, timeout_at};
 
 use super::{
     export::Effect,
     exports::{Consequence, Exports},
     store::{Connection, Store},
+    timing::PIPELINE_INTERVAL,
 };
 use crate::runs::{Outcome, registry::Shared};
 
@@ -38,6 +39,7 @@ pub(super) async fn catch(future: impl Future<Output = ()>) -> bool {
 async fn run(shared: &Weak<Shared>, exports: &Exports, store: &dyn Store) {
     let connection = store.connection();
     let mut latest = 0;
+    let mut sent = Instant::now();
     loop {
         // Kept while runs are to be exported.
         let Some(shared) = shared.upgrade() else { return };
@@ -48,6 +50,11 @@ async fn run(shared: &Weak<Shared>, exports: &Exports, store: &dyn Store) {
         if let Some(number) = up.filter(|number| *number != latest) {
             latest = number;
             exports.reconnect();
+        }
+        if up.is_some() && exports.next_due().is_some_and(|due| due <= Instant::now()) {
+            // What becomes due meanwhile joins the pipeline.
+            sleep_until(sent + PIPELINE_INTERVAL).await;
+            sent = Instant::now();
         }
         if up.is_some() && export(&shared, exports, store, latest).await {
             continue;

@@ -2,8 +2,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// The interval of exports of a run that a client of another process watches.
-pub(crate) const WATCHED_INTERVAL: Duration = Duration::from_millis(5);
+/// The minimum time between the beginnings of two pipelines. A run that a client of another process
+/// watches is exported at once otherwise.
+pub(crate) const PIPELINE_INTERVAL: Duration = Duration::from_millis(1);
 /// The minimum interval of exports of any other run. Nobody uses its events before it is watched or
 /// ends. It is followed by the wait for the next [`UNWATCHED_TICK`], so it is a second on average.
 pub(crate) const UNWATCHED_INTERVAL: Duration = Duration::from_millis(875);
@@ -42,7 +43,7 @@ pub(crate) fn next_tick(at: Instant, base: Instant, tick: Duration) -> Instant {
 
 impl Timing {
     pub(crate) fn of_lease(lease: Duration) -> Self {
-        Self { lease, beat: lease / 4, check: lease / 4, patience: lease * 2 }
+        Self { lease, beat: lease / 3, check: lease / 4, patience: lease * 2 }
     }
 
     /// The maximum time for which a request waits for an event whose id its client already has.

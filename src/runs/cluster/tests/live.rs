@@ -103,6 +103,7 @@ async fn handlers_options_reach_clients_of_other_processes() {
     record.lock().options = Some(Box::new(options.clone()));
     send(&source, &["a"]);
     let mirror = other.get().await.unwrap().record;
+    read(&mut other.attach().await, 1).await;
     let received = mirror.options().expect("options");
     assert_eq!(head::encode(Some(&received)), head::encode(Some(&options)));
 }
