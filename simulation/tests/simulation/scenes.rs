@@ -1,6 +1,6 @@
 //! Scenes that seeds have found, at every moment at which they can happen.
 
-use std::{mem, time::Duration};
+use std::{mem, ops::Range, time::Duration};
 
 use fastrand::Rng;
 use tokio::time::sleep;
@@ -68,7 +68,7 @@ fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
 }
 
 /// Plays a scene in all its variations, which must break no guarantee.
-fn check(variations: std::ops::Range<usize>, play: impl AsyncFn(&mut Scene, usize)) {
+fn check(variations: Range<usize>, play: impl AsyncFn(&mut Scene, usize)) {
     let mut reported = 0;
     for (latency, order) in
         LATENCIES.iter().flat_map(|it| (0..ORDERS).map(move |order| (it, order)))

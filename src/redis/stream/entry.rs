@@ -114,8 +114,8 @@ fn parse_retry(text: &str) -> Option<Duration> {
 
 /// Returns the text by which an entry that a hub adds differs from all others.
 ///
-/// Two copies of the stream can get such an entry with the same id. A process that has read one of
-/// them must not take the other for it.
+/// Two copies of the stream, or a stream and the one after its loss, can get such an entry with the
+/// same id. A process that has read one of them must not take the other for it.
 pub(crate) fn nonce() -> String {
     fastrand::u64(..).to_string()
 }
