@@ -77,10 +77,9 @@ impl ErrorKind {
             Some("READONLY" | "NOREPLICAS" | "MISCONF") => Self::ReadOnly,
             Some("NOPERM" | "NOAUTH" | "WRONGPASS") => Self::NotPermitted,
             Some("LOADING" | "MASTERDOWN") => Self::Loading,
-            Some(_) => Self::Other,
             None if error.kind() == ::redis::ErrorKind::AuthenticationFailed => Self::NotPermitted,
-            None if error.is_io_error() || error.is_connection_dropped() => Self::Unreachable,
-            None => Self::Other,
+            None if error.is_io_error() => Self::Unreachable,
+            _ => Self::Other,
         }
     }
 }
