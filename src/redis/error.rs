@@ -23,10 +23,19 @@ use crate::BoxError;
 /// change in any release.
 #[derive(Debug)]
 pub struct Error {
-    /// What failed, as an infinitive.
-    action: &'static str,
     kind: ErrorKind,
-    source: BoxError,
+    failure: Failure,
+}
+
+#[derive(Debug)]
+enum Failure {
+    Command {
+        /// What failed, as an infinitive.
+        action: &'static str,
+        source: BoxError,
+    },
+    /// There is no session. The text says why.
+    Unavailable(String),
 }
 
 /// The kind of an [`Error`], by what an operator can do about it.
@@ -68,10 +77,9 @@ impl ErrorKind {
             Some("READONLY" | "NOREPLICAS" | "MISCONF") => Self::ReadOnly,
             Some("NOPERM" | "NOAUTH" | "WRONGPASS") => Self::NotPermitted,
             Some("LOADING" | "MASTERDOWN") => Self::Loading,
-            Some(_) => Self::Other,
             None if error.kind() == ::redis::ErrorKind::AuthenticationFailed => Self::NotPermitted,
-            None if error.is_io_error() || error.is_connection_dropped() => Self::Unreachable,
-            None => Self::Other,
+            None if error.is_io_error() => Self::Unreachable,
+            _ => Self::Other,
         }
     }
 }
@@ -80,12 +88,17 @@ impl Error {
     pub(super) fn new(action: &'static str, source: impl Into<BoxError>) -> Self {
         let source = source.into();
         let kind = source.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
-        Self { action, kind, source }
+        Self { kind, failure: Failure::Command { action, source } }
     }
 
     /// Creates an error of this kind, whose source is a text of this crate.
     pub(super) fn with_kind(action: &'static str, kind: ErrorKind, source: String) -> Self {
-        Self { action, kind, source: source.into() }
+        Self { kind, failure: Failure::Command { action, source: source.into() } }
+    }
+
+    /// Creates the error of a command that was not sent, because there is no session.
+    pub(super) const fn unavailable(kind: ErrorKind, text: String) -> Self {
+        Self { kind, failure: Failure::Unavailable(text) }
     }
 
     /// Returns the kind of the error.
@@ -96,7 +109,10 @@ impl Error {
 
     /// Returns the source, if it is an error of the Redis client and not of this crate.
     pub(super) fn client_error(&self) -> Option<&RedisError> {
-        self.source.downcast_ref()
+        match &self.failure {
+            Failure::Command { source, .. } => source.downcast_ref(),
+            Failure::Unavailable(_) => None,
+        }
     }
 
     /// Returns what Redis reported, without the code of the error.
@@ -111,12 +127,18 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "failed to {}", self.action)
+        match &self.failure {
+            Failure::Command { action, .. } => write!(f, "failed to {action}"),
+            Failure::Unavailable(text) => f.write_str(text),
+        }
     }
 }
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        Some(&*self.source)
+        match &self.failure {
+            Failure::Command { source, .. } => Some(&**source),
+            Failure::Unavailable(_) => None,
+        }
     }
 }

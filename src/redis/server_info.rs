@@ -56,7 +56,7 @@ impl ServerInfo {
     /// Returns an error if the server does not accept writes. The nodes of a cluster redirect them.
     pub(super) fn require_primary(&self) -> Result<(), Error> {
         if self.is_replica && !self.is_cluster {
-            let reason = "the server is a replica".to_owned();
+            let reason = "the server is a replica, which is read only".to_owned();
             return Err(Error::with_kind(ACTION, ErrorKind::ReadOnly, reason));
         }
         Ok(())

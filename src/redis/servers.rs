@@ -169,7 +169,7 @@ fn no_primary(errors: &[(String, Error)]) -> Error {
         .unwrap_or(ErrorKind::Unreachable);
     let mut text = "no address leads to a primary".to_owned();
     for (address, error) in errors {
-        text.push_str(&format!("; {address}: {}", display_with_sources(error)));
+        text.extend(["; ", address, ": ", &display_with_sources(error)]);
     }
     Error::with_kind(ACTION, kind, text)
 }

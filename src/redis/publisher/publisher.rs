@@ -173,7 +173,7 @@ impl PublisherInner {
             }
             _ => (ErrorKind::Unreachable, "no connection to Redis".to_owned()),
         };
-        Error::with_kind("publish an event to Redis", kind, reason).into()
+        Error::unavailable(kind, reason).into()
     }
 }
 
