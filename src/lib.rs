@@ -96,12 +96,12 @@
 //!   cancellation
 //! - [`terminator`](SseLayer::terminator): nothing is added at the end
 //! - [`max_age`](SseLayer::max_age): unlimited
-//! - [`streams`](SseLayer::streams): only the client, the source and the options above end a stream
+//! - [`streams`](SseLayer::streams): the program cannot close streams by their subject
 //! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell):
 //!   nothing ends streams; a graceful shutdown waits for them
 //! - [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal): unlimited
-//! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close): a
-//!   DEBUG line for each close, with feature `tracing`
+//! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close): none;
+//!   with feature `tracing`, each close is a DEBUG line
 //! - [`track_disconnects`](SseLayer::track_disconnects): off
 //! - [`require_accept`](SseLayer::require_accept): off: `Accept` is ignored
 //!

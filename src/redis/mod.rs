@@ -54,8 +54,8 @@
 //!   [operating](operating#losses) says how to prevent it.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - Two copies of the stream accept events at the same time or in turn, and the ids of one are ahead
-//!   of the other's clock. An example is an old primary that still accepts events after a fail-over.
+//! - Two copies of the stream accept events, and the ids of one are ahead of the other's clock. An
+//!   example is an old primary that still accepts events after a fail-over.
 //!   [operating](operating#losses) says how to prevent it.
 //!
 //! # Entries
@@ -69,8 +69,8 @@
 //! - `comment`: a comment, which clients ignore
 //!
 //! The text is UTF-8. Each of these fields can occur once, in any order. Other fields are ignored.
-//! The id must be the one that Redis assigns (`*`). The entry must not create
-//! the stream (`NOMKSTREAM`): processes detect a lost stream by its absence. With redis-py:
+//! The id must be the one that Redis assigns (`*`). The entry must not create the stream
+//! (`NOMKSTREAM`): processes detect a lost stream by its absence. With redis-py:
 //!
 //! ```python
 //! import redis

@@ -162,9 +162,9 @@
 //!   run takes two. Put the layer inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, its events are exported within 2 milliseconds.
 //!   Otherwise they are exported about once a second, and at the end.
-//! - If the owner dies, clients of other processes are told: their bodies fail after at most one and
-//!   five eighths of the store's lease, which is 8 seconds by default. A repeated request then
-//!   starts the answer again, once.
+//! - If the owner dies, the bodies of clients of other processes fail after at most 1.625 times the
+//!   store's lease. The lease is 8 seconds by default, so that is 13 seconds. A repeated request
+//!   then starts the answer again, once.
 //! - [`on_end`](RunsBuilder::on_end) is called by the owner. If it died, the process that declares
 //!   it dead calls it, as [`Interrupted`](Outcome::Interrupted). In rare cases, such as a lost reply
 //!   of the store, an end is reported twice, with the same [`RunEnd::id`].
@@ -172,10 +172,10 @@
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
 //!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::running_of`],
-//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. A process also limits what its runs keep in the store to
-//!   `max_memory`: beyond it, it deletes the runs there that ended first.
-//! - A source waits for clients of its own process alone. A client of another process that falls
-//!   behind by more than [`retain_bytes`](RunsBuilder::retain_bytes) fails.
+//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. A process also limits to `max_memory`
+//!   what its runs keep in the store. Above the limit, it deletes the runs there that ended first.
+//! - A source waits only for clients of its own process. If a client of another process falls behind
+//!   by more than [`retain_bytes`](RunsBuilder::retain_bytes), its body fails.
 //! - The handler's [`StreamOptions`](crate::StreamOptions) reach clients of other processes, except
 //!   for closures such as `on_error`. Set those on the layer.
 //!
@@ -185,7 +185,7 @@
 //!
 //! While the store cannot be reached:
 //!
-//! - Running runs continue at their owner, and so do its clients, without a limit in time.
+//! - Running runs continue, and so do the streams of their owner's clients, without a time limit.
 //! - The bodies of clients of other processes fail after two leases.
 //! - No run starts: requests get [`StartError::Unavailable`], so that no answer is paid for twice.
 //!   A program that prefers an answer without a run makes one:

@@ -10,9 +10,9 @@ use tokio::{runtime, time};
 use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
 
 use crate::support::{
-    Feed, Polled, event_stream,
+    Polled, fed,
     naive::{self, Place},
-    poll_frame, through,
+    poll_frame,
 };
 
 const INTERVAL: Duration = Duration::from_secs(15);
@@ -27,8 +27,7 @@ fn send(layer: &SseLayer, chunks: &[&[u8]], silent: u64) -> Vec<u8> {
     let clock =
         runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
     clock.block_on(async {
-        let (feed, source) = Feed::new();
-        let mut body = through(layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed(layer);
         let mut received = Vec::new();
         for (n, chunk) in chunks.iter().enumerate() {
             if silent >> (n % 64) & 1 == 1 {

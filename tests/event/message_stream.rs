@@ -182,25 +182,13 @@ fn a_frame_in_pieces_and_a_stream_of_chunks_are_read() {
     assert_eq!(read, [Message::new("a"), Message::new("b")]);
 }
 
-/// A body that is always ready, and never has a message.
-struct Endless(&'static str);
-
-impl Body for Endless {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(self.0.as_bytes())))))
-    }
-}
-
 #[tokio::test]
 async fn a_body_without_messages_that_is_always_ready_lets_other_tasks_run() {
     for frame in [":\n", ""] {
-        let mut stream = MessageStream::new(Endless(frame));
+        // Always ready, and never with a message.
+        let frames =
+            stream::repeat_with(move || Ok::<_, Infallible>(Frame::data(frame.as_bytes())));
+        let mut stream = MessageStream::new(StreamBody::new(frames));
         let reading = tokio::spawn(async move { stream.next().await });
         // Returns only if the task that reads ends its turn.
         tokio::task::yield_now().await;

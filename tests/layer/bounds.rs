@@ -7,7 +7,7 @@ use http_body_util::StreamBody;
 use tower_sse::{BoxError, Decoder, Drain, Event, EventBody, SseLayer};
 
 use crate::support::{
-    Feed, Polled, Wakes, data, event_stream, poll_frame, poll_frame_with, through,
+    Polled, Wakes, data, event_stream, fed, poll_frame, poll_frame_with, through,
 };
 
 /// Nothing else limits a task outside of tokio's cooperative budget.
@@ -30,8 +30,7 @@ fn an_endless_source_of_empty_events_yields_without_a_budget() {
 async fn a_huge_frame_is_passed_on_in_pieces() {
     let lines = ":\n".repeat(1 << 20);
     let layer = SseLayer::new().terminator(Event::from("end"));
-    let (feed, source) = Feed::new();
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (feed, mut body) = fed(&layer);
     feed.data(lines.clone());
     feed.data("data: a\n\n");
     feed.end();
@@ -57,8 +56,7 @@ async fn a_huge_frame_is_passed_on_in_pieces() {
 #[tokio::test(start_paused = true)]
 async fn a_huge_frame_is_cut_at_its_first_event_boundary() {
     let layer = SseLayer::new().max_age(tower_sse::MaxAge::new(Duration::from_secs(1)));
-    let (feed, source) = Feed::new();
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (feed, mut body) = fed(&layer);
     feed.data("data: ");
     assert_eq!(poll_frame(&mut body), data("data: "));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -95,8 +93,7 @@ fn messages_share_the_bytes_of_a_long_id() {
 async fn an_event_that_was_delivered_whole_is_not_cut_however_slowly_the_client_reads() {
     let shutdown = tokio_util::sync::CancellationToken::new();
     let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once().without_retry());
-    let (feed, source) = Feed::new();
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (feed, mut body) = fed(&layer);
     let event = ["data: ", &"x".repeat(4 << 20), "\n\n"].concat();
     feed.data(event.clone());
     let Polled::Data(first) = poll_frame(&mut body) else { panic!("no piece") };

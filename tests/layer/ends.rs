@@ -7,7 +7,7 @@ use http::HeaderMap;
 use http_body::Body;
 use tower_sse::{Event, Retry, SseLayer};
 
-use crate::support::{Feed, Polled, data, event_stream, poll_frame, through};
+use crate::support::{Feed, Polled, data, event_stream, fed, poll_frame, through};
 
 fn layer() -> SseLayer {
     SseLayer::new().without_heartbeat()
@@ -27,8 +27,7 @@ async fn a_reconnection_time_from_a_range_is_drawn_for_every_stream() {
     let layer = layer().retry(Retry::between(Duration::from_millis(10), Duration::from_millis(12)));
     let mut drawn = std::collections::BTreeSet::new();
     for _ in 0..200 {
-        let (_feed, source) = Feed::new();
-        let mut body = through(&layer, event_stream(source)).into_body();
+        let (_feed, mut body) = fed(&layer);
         let Polled::Data(line) = poll_frame(&mut body) else { panic!("no preamble") };
         drawn.insert(line);
     }
@@ -47,8 +46,7 @@ fn an_inverted_range_of_reconnection_times_panics() {
 #[tokio::test]
 async fn padding_is_a_comment_line_of_exactly_that_many_bytes() {
     for (bytes, expected) in [(2048, 2048), (3, 3), (2, 2), (1, 2)] {
-        let (_feed, source) = Feed::new();
-        let mut body = through(&layer().padding(bytes), event_stream(source)).into_body();
+        let (_feed, mut body) = fed(&layer().padding(bytes));
         let Polled::Data(line) = poll_frame(&mut body) else { panic!("no preamble") };
         assert_eq!(line.len(), expected);
         assert!(line.starts_with(b":") && line.ends_with(b"\n"));

@@ -6,7 +6,7 @@ use tokio::{task::JoinError, time};
 use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
 use crate::support::{
-    Feed, Polled, Reports, Requester, answer_to, data, event_stream, poll_frame, through,
+    Feed, Polled, Reports, Requester, answer_to, data, event_stream, fed, poll_frame, through,
 };
 
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -63,8 +63,7 @@ async fn an_error_fails_the_body_after_20_milliseconds_and_drops_the_source_at_o
 /// On HTTP/2 a reset discards what the server has not written yet, the head included.
 #[tokio::test(start_paused = true)]
 async fn the_body_fails_once_the_server_has_taken_the_last_bytes() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&layer(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&layer());
     feed.fail("broken");
     let last = poll_frame(&mut body);
     assert_eq!(last, data(":\n"));
@@ -87,8 +86,7 @@ async fn a_last_line_is_written_only_where_a_line_can_start() {
         ("data: half", ""),
         (": pi", ""),
     ] {
-        let (feed, source) = Feed::new();
-        let mut body = through(&layer(), event_stream(source)).into_body();
+        let (feed, mut body) = fed(&layer());
         feed.data(last);
         feed.fail("broken");
         assert_eq!(poll_frame(&mut body), data(last));

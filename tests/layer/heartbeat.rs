@@ -11,7 +11,7 @@ use tokio::time::{self, Instant};
 use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
 
 use crate::support::{
-    Feed, Polled, Wakes, data, event_stream, poll_frame, poll_frame_with, through,
+    Feed, Polled, Wakes, data, event_stream, fed, poll_frame, poll_frame_with, through,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -24,8 +24,7 @@ fn every_16_seconds() -> SseLayer {
 
 #[tokio::test(start_paused = true)]
 async fn by_default_a_silent_stream_gets_a_bare_comment_line_after_15_seconds() {
-    let (_feed, source) = Feed::new();
-    let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+    let (_feed, mut body) = fed(&SseLayer::new());
     assert_eq!(poll_frame(&mut body), Polled::Pending);
 
     time::advance(15 * SECOND - MILLISECOND).await;
@@ -37,8 +36,7 @@ async fn by_default_a_silent_stream_gets_a_bare_comment_line_after_15_seconds() 
 
 #[tokio::test(start_paused = true)]
 async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
-    let (_feed, source) = Feed::new();
-    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let (_feed, mut body) = fed(&every_16_seconds());
     let wakes = Arc::new(Wakes::default());
     let waker = Waker::from(Arc::clone(&wakes));
     assert_eq!(poll_frame_with(&mut body, &waker), Polled::Pending);
@@ -52,8 +50,7 @@ async fn the_body_wakes_its_task_when_a_heartbeat_is_due() {
 
 #[tokio::test(start_paused = true)]
 async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&every_16_seconds());
     let tasks = [0; 3].map(|_| Arc::new(Wakes::default()));
     for task in &tasks {
         let waker = Waker::from(Arc::clone(task));
@@ -78,8 +75,7 @@ async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
 
 #[tokio::test(start_paused = true)]
 async fn heartbeats_repeat_while_the_silence_lasts() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&every_16_seconds());
     for _ in 0..5 {
         assert_eq!(poll_frame(&mut body), Polled::Pending);
         time::advance(16 * SECOND).await;
@@ -91,8 +87,7 @@ async fn heartbeats_repeat_while_the_silence_lasts() {
 
 #[tokio::test(start_paused = true)]
 async fn every_byte_restarts_the_interval() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&every_16_seconds());
     for _ in 0..5 {
         assert_eq!(poll_frame(&mut body), Polled::Pending);
         time::advance(15 * SECOND).await;
@@ -109,8 +104,7 @@ async fn every_byte_restarts_the_interval() {
 
 #[tokio::test(start_paused = true)]
 async fn a_ready_event_replaces_a_due_heartbeat() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&every_16_seconds());
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     time::advance(60 * SECOND).await;
     feed.data("data: a\n\n");
@@ -120,8 +114,7 @@ async fn a_ready_event_replaces_a_due_heartbeat() {
 
 #[tokio::test(start_paused = true)]
 async fn silence_before_the_first_poll_does_not_count() {
-    let (_feed, source) = Feed::new();
-    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let (_feed, mut body) = fed(&every_16_seconds());
     time::advance(60 * SECOND).await;
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     time::advance(15 * SECOND).await;
@@ -137,8 +130,7 @@ async fn streams_share_heartbeat_deadlines_at_most_a_sixteenth_late() {
     let mut bodies = Vec::new();
     for _ in 0..10 {
         time::advance(97 * MILLISECOND).await;
-        let (feed, source) = Feed::new();
-        let mut body = through(&layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed(&layer);
         assert_eq!(poll_frame(&mut body), Polled::Pending);
         bodies.push((feed, body));
     }
@@ -189,8 +181,7 @@ async fn an_event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
 
 #[tokio::test(start_paused = true)]
 async fn the_line_feed_that_completes_a_crlf_is_not_sent_twice() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&every_16_seconds());
     feed.data("data: a\r");
     assert_eq!(poll_frame(&mut body), data("data: a\r"));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -204,8 +195,7 @@ async fn the_line_feed_that_completes_a_crlf_is_not_sent_twice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_byte_order_mark_after_a_heartbeat_is_dropped() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&every_16_seconds());
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     time::advance(20 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data(":\n"));
@@ -218,8 +208,7 @@ async fn a_byte_order_mark_after_a_heartbeat_is_dropped() {
 
 #[tokio::test(start_paused = true)]
 async fn a_leading_byte_order_mark_is_kept() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&every_16_seconds(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&every_16_seconds());
     feed.data("\u{feff}");
     assert_eq!(poll_frame(&mut body), data("\u{feff}"));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -247,8 +236,7 @@ async fn an_unrepresentable_interval_sends_no_heartbeats() {
 
 #[test]
 fn without_a_runtime_no_heartbeats_are_sent_and_nothing_panics() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&SseLayer::new().padding(2), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&SseLayer::new().padding(2));
     assert_eq!(poll_frame(&mut body), data(":\n"));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     feed.data("data: a\n\n");

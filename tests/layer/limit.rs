@@ -11,7 +11,7 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{SseLayer, marker};
 
 use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, event_stream,
+    Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, event_stream, fed,
     open, poll_frame, through,
 };
 
@@ -58,8 +58,7 @@ async fn no_more_streams_than_the_limit_are_open() {
 #[tokio::test]
 async fn an_ended_stream_holds_no_permit_although_its_body_is_kept() {
     let layer: SseLayer = SseLayer::new().max_streams(1);
-    let (feed, source) = Feed::new();
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (feed, mut body) = fed(&layer);
     feed.end();
     assert_eq!(open::<Bodies>(&layer).err(), Some(FULL));
     assert_eq!(poll_frame(&mut body), Polled::End);

@@ -14,7 +14,7 @@ use tracing::{Dispatch, Level, subscriber};
 use tracing_subscriber::{fmt::MakeWriter, registry::Registry};
 
 use crate::support::{
-    Feed, Polled, answer_to, cancelled_task, data, event_stream, poll_frame, through,
+    Feed, Polled, answer_to, cancelled_task, data, event_stream, fed, poll_frame, through,
 };
 
 /// The logged lines.
@@ -69,8 +69,7 @@ fn logged(run: impl FnOnce()) -> Vec<String> {
 #[test]
 fn a_stream_without_a_runtime_warns_once() {
     let lines = logged(|| {
-        let (feed, source) = Feed::new();
-        let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+        let (feed, mut body) = fed(&SseLayer::new());
         for _ in 0..3 {
             assert_eq!(poll_frame(&mut body), Polled::Pending);
             feed.data("data: a\n\n");
@@ -111,8 +110,7 @@ async fn a_callback_that_panics_is_a_warn_line() {
             .on_open(|| panic!("in on_open"))
             .on_error(|_| panic!("in on_error"))
             .on_close(|_| panic!("in on_close"));
-        let (feed, source) = Feed::new();
-        let mut body = through(&layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed(&layer);
         feed.fail("disk full");
         assert_eq!(poll_frame(&mut body), data(":\n"));
     });
@@ -141,8 +139,7 @@ async fn an_invalid_last_event_id_is_a_debug_line_and_no_error() {
 
 #[tokio::test(start_paused = true)]
 async fn an_ordinary_stream_logs_only_its_close() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&SseLayer::new());
     let quiet = |run: &mut dyn FnMut()| assert_eq!(logged(run), [""; 0]);
     quiet(&mut || {
         feed.data("data: a\n\n");
@@ -164,8 +161,7 @@ async fn an_ordinary_stream_logs_only_its_close() {
 /// Errors of the source are the application's to log: it knows more about them.
 #[tokio::test(start_paused = true)]
 async fn a_source_error_logs_only_the_close() {
-    let (feed, source) = Feed::new();
-    let mut body = through(&SseLayer::new(), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&SseLayer::new());
     feed.fail("disk full");
     let lines = logged(|| {
         assert_eq!(poll_frame(&mut body), data(":\n"));

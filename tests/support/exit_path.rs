@@ -57,14 +57,7 @@ pub enum ExitPath {
     Head,
 }
 
-use ExitPath::{
-    Cancelled, CancelledByFailing, ClientLeaves, ClientLeavesBeforeTheFailure,
-    ClientLeavesBeforeTheFirstPoll, ClientLeavesBeforeTheHead, Drained, DrainedByFailing, Expired,
-    ExpiredAtTheFirstPoll, ExpiredByFailing, Head, NotAcceptable, Revoked, RevokedByFailing,
-    RevokedUnread, ServiceFails, ServicePanics, ServicePanicsInTheCall, SourceEnds,
-    SourceEndsBeforeTheTerminator, SourceFails, SourceFailsAndSomebodySaysSo, SourcePanics,
-    SourcePanicsAndTheThreadUnwinds, ThreadUnwinds,
-};
+use ExitPath::*;
 
 impl ExitPath {
     pub const ALL: [Self; 26] = [

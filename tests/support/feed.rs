@@ -8,7 +8,9 @@ use std::{
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame};
-use tower_sse::BoxError;
+use tower_sse::{BoxError, SseBody, SseLayer};
+
+use super::answer::{event_stream, through};
 
 /// The next step of the body of a [`Feed`].
 enum Step {
@@ -94,4 +96,10 @@ impl Body for FedBody {
             Some(Step::End) => Poll::Ready(None),
         }
     }
+}
+
+/// Passes an event stream that the test feeds through `layer`, and returns its body.
+pub fn fed(layer: &SseLayer) -> (Feed, SseBody<FedBody>) {
+    let (feed, source) = Feed::new();
+    (feed, through(layer, event_stream(source)).into_body())
 }

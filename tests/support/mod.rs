@@ -47,7 +47,7 @@ pub use self::{
     body::{Polled, data, poll_frame, poll_frame_with},
     client::{connect_h1, connect_h2},
     exit_path::ExitPath,
-    feed::{FedBody, Feed},
+    feed::{FedBody, Feed, fed},
     kind::{Bodies, Kind, Responses, Streams, open},
     patience::{PATIENCE, soon, until},
     peer::{Leave, Peer},

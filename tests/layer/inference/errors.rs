@@ -7,21 +7,27 @@ const PAGE: &str = include_str!("../../../src/troubleshooting.rs");
 /// Asserts that the compiler rejects `snippet` with all of these `texts`.
 #[track_caller]
 fn assert_error(snippet: &str, texts: &[&str]) {
-    let printed = compile(snippet);
+    assert_contains(&compile(snippet), texts);
+}
+
+#[track_caller]
+fn assert_contains(printed: &str, texts: &[&str]) {
     for text in texts {
         assert!(printed.contains(text), "{text}\n\n{printed}");
     }
 }
 
 /// Asserts that the page has the line `error`, in which `…` stands for any text, and that the
-/// compiler rejects `snippet` with it, if it is the version that the page quotes.
+/// compiler rejects `snippet` with it, if it is the version that the page quotes. Returns what the
+/// compiler prints.
 #[track_caller]
-fn assert_quoted(error: &str, snippet: &str) {
+fn assert_quoted(error: &str, snippet: &str) -> String {
     assert!(PAGE.contains(&format!("//! {error}\n")), "the page has no line {error}");
     let printed = compile(snippet);
     assert!(printed.contains("error"), "it compiles");
     let is_printed = !is_quoted() || printed.lines().any(|line| is_like(line, error));
     assert!(is_printed, "{error}\n\n{printed}");
+    printed
 }
 
 /// Returns whether `line` consists of the parts of `pattern` between its `…`, and any text there.
@@ -83,8 +89,8 @@ fn extractors_and_options_without_feature_axum() {
 fn items_that_are_not_events() {
     for item in ["1", "\"a\"", "String::new()", "Ok::<_, std::io::Error>(1)"] {
         let snippet = format!("fn events() {{ _ = response(stream::iter([{item}])); }}");
-        assert_quoted("error[E0277]: `…` is not an event", &snippet);
-        assert_error(&snippet, &["by `stream.map(Event::from)`", "by `stream.map(Json::new)`"]);
+        let printed = assert_quoted("error[E0277]: `…` is not an event", &snippet);
+        assert_contains(&printed, &["by `stream.map(Event::from)`", "by `stream.map(Json::new)`"]);
     }
     assert_quoted(
         "error[E0277]: the trait bound `MyError: std::error::Error` is not satisfied",
@@ -179,6 +185,7 @@ fn a_stream_that_is_not_send() {
 #[test]
 fn a_layer_of_another_kind() {
     let snippet = BARE_STREAM.replace("SseLayer<_>", "SseLayer");
-    assert_quoted("error[E0277]: `SseLayer` can't make an event stream of `…`", &snippet);
-    assert_error(&snippet, &["it must be `SseLayer<marker::Events>`"]);
+    let printed =
+        assert_quoted("error[E0277]: `SseLayer` can't make an event stream of `…`", &snippet);
+    assert_contains(&printed, &["it must be `SseLayer<marker::Events>`"]);
 }

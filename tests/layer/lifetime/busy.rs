@@ -1,12 +1,10 @@
 //! Sources that never let a body wait, or use up the coop budget of its task.
 
-use std::{
-    pin::Pin,
-    task::{Context, Poll, Waker},
-};
+use std::task::{Context, Poll, Waker};
 
 use bytes::Bytes;
 use futures_util::stream;
+use http::Response;
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, StreamBody};
 use tokio::{
@@ -130,20 +128,16 @@ async fn a_busy_source_without_bytes_is_drained_and_reaches_its_maximum_age() {
     }
 }
 
-/// A source that is pending and uses up its task's coop budget at every poll.
-struct Spendthrift;
-
-impl Body for Spendthrift {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        spend_all(cx);
-        Poll::Pending
-    }
+/// Returns the response of a source that is pending, after it spends its task's coop budget by
+/// `spend` at every poll.
+fn spendthrift(
+    mut spend: impl FnMut(&mut Context<'_>) + Unpin,
+) -> Response<impl Body<Data = Bytes, Error = BoxError> + Unpin> {
+    let frames = stream::poll_fn(move |cx| {
+        spend(cx);
+        Poll::<Option<Result<Frame<Bytes>, BoxError>>>::Pending
+    });
+    event_stream(StreamBody::new(frames))
 }
 
 fn spend_all(cx: &mut Context<'_>) {
@@ -155,7 +149,7 @@ fn spend_all(cx: &mut Context<'_>) {
 #[tokio::test(start_paused = true)]
 async fn a_source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() {
     for client in Requester::ALL {
-        let rig = |layer| Rig::of(layer, client, event_stream(Spendthrift));
+        let rig = |layer| Rig::of(layer, client, spendthrift(spend_all));
         let mut drained = rig(layer(Drain::after(SECOND)));
         drained.shutdown.cancel();
         assert_eq!(last_bytes(&mut drained).await, (GOODBYE.into(), !client.is_cut_by_failing()));
@@ -171,7 +165,7 @@ async fn a_source_that_uses_up_the_coop_budget_hides_neither_shutdown_nor_age() 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_uses_up_the_coop_budget_is_still_woken() {
     let mut rig =
-        Rig::of(layer(Drain::per_client()), Requester::EventSource, event_stream(Spendthrift));
+        Rig::of(layer(Drain::per_client()), Requester::EventSource, spendthrift(spend_all));
     assert_eq!(rig.poll(), Polled::Pending);
     // The source's own wake-up, by the runtime.
     tokio::task::yield_now().await;
@@ -182,30 +176,19 @@ async fn a_source_that_uses_up_the_coop_budget_is_still_woken() {
     assert_eq!(rig.wakes.take(), before + 1);
 }
 
-/// A source that uses up its task's budget on its frames and is then pending.
-struct Exact;
-
-impl Body for Exact {
-    type Data = Bytes;
-    type Error = BoxError;
-
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        while coop::has_budget_remaining() {
-            if let Poll::Ready(unit) = coop::poll_proceed(cx) {
-                unit.made_progress();
-            }
+/// Spends the whole budget without an attempt to spend more, which would wake the task.
+fn spend_exactly(cx: &mut Context<'_>) {
+    while coop::has_budget_remaining() {
+        if let Poll::Ready(unit) = coop::poll_proceed(cx) {
+            unit.made_progress();
         }
-        Poll::Pending
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_task_whose_source_has_no_budget_left_sleeps_until_its_stream_is_due() {
     let layer = layer(Drain::after(SECOND)).max_age(MaxAge::new(3_600 * SECOND));
-    let mut rig = Rig::of(layer, Requester::EventSource, event_stream(Exact));
+    let mut rig = Rig::of(layer, Requester::EventSource, spendthrift(spend_exactly));
     for begins in [false, true] {
         if begins {
             rig.shutdown.cancel();

@@ -12,7 +12,7 @@ use tower_sse::{CloseReason, Heartbeat, Retry, SseLayer, Stats};
 
 use crate::support::{
     Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, answer_to, data,
-    event_stream, open, poll_frame, soon, through,
+    event_stream, fed, open, poll_frame, soon, through,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -105,8 +105,7 @@ async fn a_close_report_has_the_age_and_what_was_sent() {
     let reports = Reports::default();
     let layer =
         SseLayer::new().heartbeat(Heartbeat::every(16 * SECOND)).retry(Retry::fixed(SECOND));
-    let (feed, source) = Feed::new();
-    let mut body = through(&reports.observe(layer), event_stream(source)).into_body();
+    let (feed, mut body) = fed(&reports.observe(layer));
     advance(2 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data("retry: 1000\n"));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -190,8 +189,7 @@ fn trailers_are_the_end_and_a_client_that_leaves_before_them_is_disconnected() {
     for (taken, reason) in [(true, CloseReason::Ended), (false, CloseReason::Disconnected)] {
         let reports = Reports::default();
         let layer = reports.observe(SseLayer::new().terminator(tower_sse::Event::from("end")));
-        let (feed, source) = Feed::new();
-        let mut body = through(&layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed(&layer);
         feed.trailers(HeaderMap::new());
         assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
         if taken {

@@ -6,7 +6,7 @@ use tower_sse::{CloseReason, Event, Heartbeat, SseLayer, Stats, StatsSnapshot, S
 
 use crate::support::{
     Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, data,
-    event_stream, open, poll_frame, through,
+    event_stream, fed, open, poll_frame, through,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -106,8 +106,7 @@ async fn frames_and_bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_c
     let stats = Stats::new();
     let sent = || (stats.snapshot().frames(), stats.snapshot().bytes());
     let layer = SseLayer::new().stats(&stats).heartbeat(Heartbeat::every(16 * SECOND));
-    let (feed, source) = Feed::new();
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (feed, mut body) = fed(&layer);
     for _ in 0..3 {
         feed.data("data: one\n\n");
         assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
@@ -131,8 +130,7 @@ async fn frames_and_bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_c
 async fn a_heartbeat_is_one_of_the_frames() {
     let stats = Stats::new();
     let layer = SseLayer::new().stats(&stats).heartbeat(Heartbeat::every(16 * SECOND));
-    let (_feed, source) = Feed::new();
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (_feed, mut body) = fed(&layer);
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     for heartbeats in 1..=3 {
         advance(17 * SECOND).await;
