@@ -19,8 +19,8 @@ impl Identity {
 
 /// A hash of fields that is computed one by one.
 ///
-/// It need not resist forgery: a program that can add entries can publish. SipHash took 4 % of the
-/// time of a publish.
+/// It need not resist forgery: a program that can add entries can publish. It takes a fraction of
+/// the time of SipHash.
 pub(crate) struct Fingerprint(u64);
 
 /// The fractional part of the golden ratio, which has no pattern in its bits.
