@@ -213,10 +213,14 @@ fn each_subscriber_receives_each_event_before_the_end_and_none_after_it() {
             }));
         }
         let ending = {
-            let (hub, start) = (hub.clone(), Arc::clone(&start));
+            let (hub, start, accepted) = (hub.clone(), Arc::clone(&start), Arc::clone(&accepted));
             thread::spawn(move || {
                 start.wait();
-                (0..round % 50).for_each(|_| thread::yield_now());
+                // The topic ends at some time while the others publish.
+                for _ in 0..round {
+                    publish(&hub, "a", "a");
+                    accepted.fetch_add(1, Relaxed);
+                }
                 end(&hub, "a", "last");
             })
         };

@@ -15,7 +15,7 @@ use crate::{
     support::Wakes,
 };
 
-const TOPICS: usize = 20_000;
+const TOPICS: usize = 12_500;
 
 fn names() -> Vec<String> {
     (0..TOPICS).map(|n| format!("topic {n}")).collect()

@@ -123,7 +123,7 @@ async fn expired_topics_are_removed_while_topics_are_added() {
 fn memory_limit_holds_with_many_empty_topics() {
     const BUDGET: usize = 4 << 20;
     let hub = Hub::builder().max_memory(BUDGET).build();
-    let empty: Vec<_> = (0..300_000).map(|n| format!("empty {n}")).collect();
+    let empty: Vec<_> = (0..50_000).map(|n| format!("empty {n}")).collect();
     let _subscription = hub.subscribe(&empty).resume(None);
     let names: Vec<_> = (0..100).map(|n| format!("topic {n}")).collect();
     let data = "x".repeat(1000);
@@ -325,7 +325,7 @@ fn removed_topics_are_remembered_exactly_and_the_oldest_as_one_bound() {
 fn recreated_topic_takes_one_tombstone() {
     let hub = Hub::builder().max_memory(0).build();
     publish_all(&hub, ["a1", "b2"]);
-    for _ in 0..3 * REMEMBERED {
+    for _ in 0..REMEMBERED + 10 {
         drop(hub.subscribe(["b"]).resume(None));
     }
     assert!(read(&hub, &["a"], id(&hub, 1)).is_empty());

@@ -42,7 +42,7 @@ where
 
 #[test]
 fn ended_run_takes_about_what_is_counted() {
-    const RUNS: usize = 3 << 12;
+    const RUNS: usize = 3 << 10;
     for (name, count) in [("empty", 0), ("ten events", 10)] {
         let runtime = runtime();
         let runs = Runs::builder().retain_for(Duration::MAX).max_memory(usize::MAX).build();

@@ -151,7 +151,7 @@ async fn a_server_on_one_thread_stays_responsive() {
         let source = meter.clone();
         let address = host
             .serve(move |_| -> Response<Body> {
-                tower_sse::response(source.stream(small_event(), 64, 256 * KIB)).map(Body::new)
+                tower_sse::response(source.stream(small_event(), 64, 64 * KIB)).map(Body::new)
             })
             .await;
         let mut client = host.connect(address).await;

@@ -23,6 +23,8 @@ pub mod patience;
 pub mod peer;
 /// Ports for servers that cannot choose one.
 pub mod port;
+/// Servers in processes of their own.
+pub mod process;
 /// HTTP/1 and HTTP/2.
 pub mod protocol;
 /// The events of a response.
@@ -50,6 +52,7 @@ pub use self::{
     patience::{PATIENCE, soon, until},
     peer::{Leave, Peer},
     port::free_port,
+    process::Process,
     protocol::{Connection, Protocol},
     reader::EventReader,
     reports::Reports,

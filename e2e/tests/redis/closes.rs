@@ -2,23 +2,33 @@
 //! off. Each process serves its streams over sockets.
 
 use std::{
+    collections::HashSet,
     convert::Infallible,
+    env,
     net::SocketAddr,
+    sync::{Arc, Mutex},
     time::{Duration, Instant},
 };
 
-use axum::{Router, extract::Path, routing::get};
+use axum::{
+    Router,
+    extract::Path,
+    http::StatusCode,
+    response::{IntoResponse, Response},
+    routing::get,
+};
 use futures_util::stream;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::{TcpListener, TcpStream},
-    task::{AbortHandle, JoinHandle},
+    sync::Notify,
+    task::{AbortHandle, JoinHandle, yield_now},
     time::timeout,
 };
 use tower_sse::{
     Event, SseLayer,
     hub::Hub,
-    redis::Redis,
+    redis::{Redis, RedisHealth},
     streams::{CloseError, Streams, Subjects},
 };
 
@@ -29,26 +39,52 @@ const SECOND: Duration = Duration::from_secs(1);
 /// A process with streams that it can close everywhere.
 struct Process {
     streams: Streams,
+    health: RedisHealth,
     address: SocketAddr,
     serving: AbortHandle,
 }
 
+/// The sessions that all processes share.
+#[derive(Clone, Default)]
+struct Sessions {
+    logged_out: Arc<Mutex<HashSet<String>>>,
+    /// Notified when a session was checked.
+    checked: Arc<Notify>,
+}
+
+impl Sessions {
+    fn check(&self, session: &str) -> bool {
+        let is_logged_in = !self.logged_out.lock().unwrap().contains(session);
+        self.checked.notify_one();
+        is_logged_in
+    }
+}
+
 impl Process {
     async fn start(broker: Redis) -> Self {
+        Self::start_with(broker, Sessions::default()).await
+    }
+
+    async fn start_with(broker: Redis, sessions: Sessions) -> Self {
+        let health = broker.health();
         let hub = Hub::connect(broker).await.unwrap();
         let streams = Streams::connect(&hub, "closes");
-        let events = async |Path(subject): Path<String>, subjects: Subjects| {
+        let events = async move |Path(subject): Path<String>, subjects: Subjects| -> Response {
+            if !sessions.check(&subject) {
+                return StatusCode::UNAUTHORIZED.into_response();
+            }
+            yield_now().await;
             subjects.add(subject);
             subjects.add("everyone");
             let first = stream::iter([Ok::<_, Infallible>(Event::from("open"))]);
-            tower_sse::response(stream::StreamExt::chain(first, stream::pending()))
+            tower_sse::response(stream::StreamExt::chain(first, stream::pending())).into_response()
         };
         let app: Router =
             Router::new().route("/{subject}", get(events)).layer(SseLayer::new().streams(&streams));
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let serving = tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
-        Self { streams, address, serving: serving.abort_handle() }
+        Self { streams, health, address, serving: serving.abort_handle() }
     }
 
     /// Opens a stream, and returns a task that ends when the stream does, with the time of its end.
@@ -127,6 +163,54 @@ async fn a_close_ends_the_streams_of_all_processes_within_a_second() {
     assert!(open.iter().all(|stream| !stream.is_finished()));
 }
 
+/// A client's session is checked in one process while it is logged out in the other.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_stream_stays_open_whose_check_races_with_a_close_in_another_process() {
+    let races = env::var("TOWER_SSE_RACES").map_or(300, |races| races.parse().unwrap());
+    let Some(server) = Server::start().await else { return };
+    let sessions = Sessions::default();
+    let processes = [
+        Process::start_with(server.broker(), sessions.clone()).await,
+        Process::start_with(server.broker(), sessions.clone()).await,
+    ];
+    let (mut opened, mut refused) = (0, 0);
+    for race in 0..races {
+        let session = format!("session:{race}");
+        let response = tokio::spawn(response(processes[race % 2].address, session.clone()));
+        if race % 3 > 0 {
+            sessions.checked.notified().await;
+        }
+        for _ in 0..race % 7 {
+            yield_now().await;
+        }
+        sessions.logged_out.lock().unwrap().insert(session.clone());
+        let acknowledged = close(&processes[(race + 1) % 2], &session).await;
+        let ended = timeout(10 * SECOND, response).await;
+        let response = ended.unwrap_or_else(|_| panic!("race {race}: open")).unwrap();
+        assert!(acknowledged.elapsed() < SECOND, "race {race}: {:?}", acknowledged.elapsed());
+        match &response[..12] {
+            b"HTTP/1.1 200" => opened += 1,
+            b"HTTP/1.1 401" => refused += 1,
+            head => panic!("{:?}", head.escape_ascii()),
+        }
+        if race % 3 == 0 {
+            sessions.checked.notified().await;
+        }
+    }
+    assert!(opened > 0 && refused > 0, "{opened} opened, {refused} refused");
+}
+
+/// Returns what a server sends until it closes the connection.
+async fn response(address: SocketAddr, session: String) -> Vec<u8> {
+    let mut socket = TcpStream::connect(address).await.unwrap();
+    let request =
+        format!("GET /{session} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
+    socket.write_all(request.as_bytes()).await.unwrap();
+    let mut read = Vec::new();
+    socket.read_to_end(&mut read).await.unwrap();
+    read
+}
+
 /// The other processes read the close when Redis is back with its data.
 #[tokio::test]
 async fn a_close_during_an_outage_fails_and_can_be_repeated() {
@@ -153,11 +237,10 @@ async fn a_wiped_redis_ends_all_streams_with_subjects() {
     let open = open_each(&processes, "user").await;
     close(&processes[0], "nobody").await;
     server.kill();
+    until(|| processes.iter().all(|process| !process.health.is_following())).await;
     server.restart().await;
-    for stream in open {
-        timeout(10 * SECOND, stream).await.expect("an end").unwrap();
-    }
-    // Each process follows again.
+    until(|| processes.iter().all(|process| process.health.is_following())).await;
+    assert_ended(open, Instant::now()).await;
     until(|| processes.iter().all(|process| process.streams.count("everyone") == 0)).await;
     let open = open_each(&processes, "user").await;
     let acknowledged = close(&processes[1], "user").await;

@@ -12,14 +12,15 @@ use std::{
 
 use futures_util::stream;
 use http::Request;
+use tokio::time::{Instant, sleep};
 use tower_sse::{
     Event,
     hub::Hub,
     redis::{Credentials, ErrorKind, Redis},
-    runs::{RunKey, Runs},
+    runs::{RunKey, Runs, StartError},
 };
 
-use crate::{process::Process, server::Server, until};
+use crate::{PATIENCE, process::Process, server::Server, until};
 
 /// The passwords that a provider returns one after the other, the last one again and again.
 #[derive(Clone)]
@@ -112,8 +113,13 @@ async fn runs_ask_for_credentials_too() {
 pub(crate) async fn start_run(runs: &Runs, turn: &str) {
     let (parts, ()) = Request::new(()).into_parts();
     let key = RunKey::new("ann", turn).unwrap();
-    let tokens = || stream::iter([Event::from("token")]);
-    _ = runs.start(&key, &parts, tokens).await.unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    // For a lease after another server has taken over, it may lack runs, and none starts.
+    while let Err(error) = runs.start(&key, &parts, || stream::iter([Event::from("token")])).await {
+        assert!(matches!(error, StartError::Unavailable), "{error:?}");
+        assert!(Instant::now() < deadline, "no run starts in time");
+        sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// Connecting for the first time has no further attempts.

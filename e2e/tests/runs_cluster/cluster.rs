@@ -1,6 +1,6 @@
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{process::Process, server::Server, wire::Wire};
+use crate::{process, server::Server, support::Process, wire::Wire};
 
 /// The number of processes.
 pub(crate) const PROCESSES: usize = 3;
@@ -42,7 +42,7 @@ impl Cluster {
 
     async fn new_process(&self, at: usize) -> Process {
         let url = format!("redis://{}/", self.wires[at].address);
-        Process::start(&url, self.lease, GRACE, &self.calls).await
+        process::start(&url, self.lease, GRACE, &self.calls).await
     }
 
     pub(crate) fn address(&self, at: usize) -> SocketAddr {

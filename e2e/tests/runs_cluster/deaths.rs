@@ -12,6 +12,7 @@ use tokio::{
 use crate::{
     client::{Client, Closed},
     cluster::{Cluster, DEATH, DEFAULT_LEASE},
+    process::send,
     server::Server,
 };
 
@@ -99,7 +100,7 @@ async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
     let Some(cluster) = Cluster::start().await else { return };
     let at_owner = reading(Client::of_turn("paused", 1_000_000, 5), cluster.address(0));
     let clients = watched_run(&cluster, "paused", 4).await;
-    cluster.processes[0].signal(Signal::SIGSTOP);
+    send(&cluster.processes[0], Signal::SIGSTOP);
     let stopped = Instant::now();
     for client in join_all(clients).await {
         let (client, closed, at) = client.unwrap();
@@ -109,7 +110,7 @@ async fn process_that_was_stopped_beyond_its_lease_is_fenced() {
     let mut second = Client::of_turn("paused", 40, 5);
     second.read_all(&[cluster.address(1)], usize::MAX, 0).await;
     second.assert_whole(40);
-    cluster.processes[0].signal(Signal::SIGCONT);
+    send(&cluster.processes[0], Signal::SIGCONT);
     let continued = Instant::now();
     let (client, closed, at) = at_owner.await.unwrap();
     assert_eq!(closed, Closed::Failed, "{client:?}");

@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use nix::sys::signal::Signal;
 use tokio::time::Instant;
 
 use crate::{
@@ -20,8 +19,8 @@ async fn shutdown_of_another_process_loses_nothing() {
         client.read_all(&addresses[1..], 200, 4).await;
         client
     });
-    cluster.processes[1].signal(Signal::SIGTERM);
-    cluster.processes[1].exited().await;
+    cluster.processes[1].terminate().await;
+    assert!(cluster.processes[1].exited().await.success());
     reading.await.unwrap().assert_whole(400);
     assert_eq!(cluster.calls("kept"), 1);
 }
@@ -31,10 +30,10 @@ async fn answer_that_ends_within_the_grace_is_whole_and_stays_readable() {
     let Some(mut cluster) = Cluster::start().await else { return };
     let mut client = Client::of_turn("finished", 200, 5);
     assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
-    cluster.processes[0].signal(Signal::SIGTERM);
+    cluster.processes[0].terminate().await;
     client.read_all(&[cluster.address(1), cluster.address(2)], usize::MAX, 0).await;
     client.assert_whole(200);
-    cluster.processes[0].exited().await;
+    assert!(cluster.processes[0].exited().await.success());
     let mut late = Client::of_turn("finished", 200, 5);
     assert_eq!(late.post(cluster.address(2), usize::MAX).await, Closed::Complete);
     late.assert_whole(200);
@@ -47,14 +46,14 @@ async fn answer_that_does_not_end_within_the_grace_is_interrupted_everywhere() {
     let Some(mut cluster) = Cluster::start().await else { return };
     let mut client = Client::of_turn("endless", 1_000_000, 5);
     assert_eq!(client.post(cluster.address(0), 200).await, Closed::Cut);
-    cluster.processes[0].signal(Signal::SIGTERM);
+    cluster.processes[0].terminate().await;
     let terminated = Instant::now();
     assert_eq!(client.post(cluster.address(1), usize::MAX).await, Closed::Failed);
     let told = terminated.elapsed();
     println!("told after {told:?}");
     assert!(told < Duration::from_millis(2_800), "{told:?}");
     client.assert_no_hole();
-    cluster.processes[0].exited().await;
+    assert!(cluster.processes[0].exited().await.success());
     let mut again = Client::of_turn("endless", 20, 5);
     again.read_all(&[cluster.address(1), cluster.address(2)], usize::MAX, 0).await;
     again.assert_whole(20);

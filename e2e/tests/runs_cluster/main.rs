@@ -3,6 +3,8 @@
 //! Each test has a quick form. `.ci/slow runs-cluster` runs the whole ones, which are ignored by
 //! default.
 
+#![cfg(unix)]
+
 mod app;
 mod claims;
 mod client;

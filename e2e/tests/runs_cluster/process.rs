@@ -1,10 +1,7 @@
 //! The service as a process, with the documented shutdown.
 
 use std::{
-    env,
-    net::SocketAddr,
     path::{Path, PathBuf},
-    process::Stdio,
     time::Duration,
 };
 
@@ -13,26 +10,21 @@ use nix::{
     unistd::Pid,
 };
 use tokio::{
-    io::{AsyncBufReadExt, BufReader, Lines},
     net::TcpListener,
-    process::{Child, ChildStdout, Command},
     runtime::Runtime,
     signal::unix::{SignalKind, signal},
 };
 use tokio_util::sync::CancellationToken;
 use tower_sse::{redis::Redis, runs::Runs};
 
-use crate::{app::Service, support::soon};
+use crate::{app::Service, support::Process};
 
-/// The URL of Redis, the milliseconds of the lease and of the shutdown's grace, and the directory
-/// of the calls.
-const TASK: &str = "TOWER_SSE_RUNS_PROCESS";
-const TEST: &str = "process::serves_until_sigterm";
-
+/// Serves. The task is the URL of Redis, the milliseconds of the lease and of the shutdown's grace,
+/// and the directory of the calls.
 #[test]
 #[ignore = "the process of the other tests"]
 fn serves_until_sigterm() {
-    let Ok(task) = env::var(TASK) else { return };
+    let Some(task) = Process::task() else { return };
     let task: Vec<_> = task.split(' ').collect();
     let [url, lease, grace, calls] = task[..] else { panic!("{task:?}") };
     let millis = |text: &str| Duration::from_millis(text.parse().unwrap());
@@ -45,8 +37,7 @@ fn serves_until_sigterm() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shutdown = CancellationToken::new();
         let app = Service::new(runs.clone(), PathBuf::from(calls)).app(shutdown.clone());
-        // On a line of its own, after the test's name.
-        println!("\nlistening {}", listener.local_addr().unwrap());
+        Process::announce(listener.local_addr().unwrap());
         let server =
             axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
         let drain = async {
@@ -58,43 +49,12 @@ fn serves_until_sigterm() {
     });
 }
 
-pub(crate) struct Process {
-    pub(crate) address: SocketAddr,
-    child: Child,
-    /// Kept open: a process that writes to a closed pipe is killed.
-    _output: Lines<BufReader<ChildStdout>>,
+/// Starts a process.
+pub(crate) async fn start(url: &str, lease: Duration, grace: Duration, calls: &Path) -> Process {
+    let task = format!("{url} {} {} {}", lease.as_millis(), grace.as_millis(), calls.display());
+    Process::start("process::serves_until_sigterm", task).await
 }
 
-impl Process {
-    pub(crate) async fn start(url: &str, lease: Duration, grace: Duration, calls: &Path) -> Self {
-        let task = format!("{url} {} {} {}", lease.as_millis(), grace.as_millis(), calls.display());
-        let mut child = Command::new(env::current_exe().unwrap())
-            .args([TEST, "--exact", "--ignored", "--nocapture"])
-            .env(TASK, task)
-            .stdout(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
-        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
-        let address = loop {
-            let line = soon(output.next_line()).await.unwrap().expect("the process to start");
-            if let Some(address) = line.strip_prefix("listening ") {
-                break address.parse().unwrap();
-            }
-        };
-        Self { address, child, _output: output }
-    }
-
-    pub(crate) fn signal(&self, signal: Signal) {
-        let id = self.child.id().expect("a running process");
-        kill(Pid::from_raw(id.try_into().unwrap()), signal).unwrap();
-    }
-
-    pub(crate) async fn kill(&mut self) {
-        self.child.kill().await.unwrap();
-    }
-
-    pub(crate) async fn exited(&mut self) {
-        assert!(soon(self.child.wait()).await.unwrap().success());
-    }
+pub(crate) fn send(process: &Process, signal: Signal) {
+    kill(Pid::from_raw(process.id().try_into().unwrap()), signal).unwrap();
 }

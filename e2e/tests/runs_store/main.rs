@@ -1,5 +1,7 @@
 //! The scripts of runs of several processes, against a real Redis server.
 
+#![cfg(unix)]
+
 mod check;
 mod claim;
 mod clocks;

@@ -10,6 +10,7 @@ use tower_sse::{
 };
 
 use crate::{
+    calls::Call,
     journal::{Answer, AnswerEnd, Received},
     process::Process,
     world::{Stop, World, key},
@@ -24,7 +25,12 @@ pub(crate) struct Client {
     /// The number of processes.
     pub(crate) processes: usize,
     pub(crate) kind: Kind,
+    /// The request to replace a run that is under way.
+    pub(crate) stop: Option<usize>,
 }
+
+/// The time after which a request of a client that was cut has no effect any more.
+const LATE: u64 = 20_000;
 
 /// What a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,6 +78,11 @@ impl Client {
             };
             let attempt = process.clone().gate.run(self.connect(number, process.clone()));
             let attempt = timeout(Duration::from_millis(cut), attempt).await;
+            if let Some(stop) = self.stop.take() {
+                let stop = &mut self.world.records().stops[stop];
+                // What was sent may still take effect.
+                stop.over = stop.over.min(self.world.network.elapsed() + LATE);
+            }
             let end = match attempt {
                 Ok(Some(Attempt::Ended(end))) => Some(end),
                 Ok(Some(Attempt::Refused(error))) => {
@@ -121,21 +132,30 @@ impl Client {
         let kind =
             if last.is_some() && self.kind == Kind::Replaces { Kind::Starts } else { self.kind };
         if kind == Kind::Replaces {
-            let began = self.world.network.elapsed();
-            let stop = Stop { key: self.key, began, stopped: None };
-            self.world.records().stops.push(stop);
+            let stop = Stop::new(self.key, self.world.network.elapsed());
+            let mut records = self.world.records();
+            records.stops.push(stop);
+            self.stop = Some(records.stops.len() - 1);
         }
+        let stop = self.stop;
         let (world, number, rng) = (self.world.clone(), self.key, self.rng.fork());
         async move {
             let Some(runs) = process.runs() else { return Attempt::Refused(StartError::Draining) };
             let request = request(last.as_ref());
-            let (calls, life) = (world.calls.clone(), process.life);
-            let source = move || calls.make(rng, number, life);
+            let (making, life) = (world.calls.clone(), process.life);
+            let source = move || making.make(rng, number, life);
             let run = match kind {
                 Kind::Starts => runs.start(&key(number), &request, source).await.map(Some),
                 Kind::Replaces => runs.replace(&key(number), &request, source).await.map(Some),
                 Kind::Gets => Ok(runs.get(&key(number)).await),
             };
+            if let Some(stop) = stop {
+                let calls = world.calls.list();
+                let stop = &mut world.records().stops[stop];
+                stop.over = world.network.elapsed();
+                let is_own = |call: &&Call| call.life == life && call.began == stop.over;
+                stop.call = calls.last().filter(is_own).map(|_| calls.len() - 1);
+            }
             // Another clone would keep the runs of a process that has ended.
             drop(runs);
             match run {

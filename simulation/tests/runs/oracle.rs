@@ -32,6 +32,9 @@ pub(crate) struct History {
 /// The time in which a run must end after it was stopped, in milliseconds.
 const STOP_TIME: u64 = 20_000;
 
+/// The time in which a reply reaches a process that is not disturbed, in milliseconds.
+const TRAVEL_TIME: u64 = 2_000;
+
 /// What an oracle found.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
@@ -137,7 +140,10 @@ fn check_calls(history: &History) -> Vec<String> {
         let is_disturbed = history.disturbed[call.life];
         let stopped_before = |time| {
             history.stops.iter().any(|stop| {
-                stop.key == call.key && stop.began <= time && stop.began + 1 >= call.began
+                let is_other = stop.call.is_none_or(|made| made > number);
+                let is_between =
+                    stop.began <= time && stop.over.saturating_add(TRAVEL_TIME) >= call.began;
+                stop.key == call.key && is_other && is_between
             })
         };
         let dropped = call.end.filter(|end| !end.is_finished);

@@ -153,6 +153,7 @@ impl Scheduler {
             world: self.world.clone(),
             processes: PROCESSES,
             kind,
+            stop: None,
         };
         self.clients.push(tokio::spawn(client.run()));
     }
@@ -171,7 +172,7 @@ impl Scheduler {
         let began = world.network.elapsed();
         let stop = {
             let mut records = world.records();
-            records.stops.push(Stop { key: number, began, stopped: None });
+            records.stops.push(Stop::new(number, began));
             records.stops.len() - 1
         };
         world
@@ -187,9 +188,9 @@ impl Scheduler {
             });
             let stopped = stopping.await.flatten();
             world.network.log(|| format!("stop of key {number}: {stopped:?}"));
-            if stopped == Some(true) {
-                world.records().stops[stop].stopped = epoch;
-            }
+            let stop = &mut world.records().stops[stop];
+            stop.over = world.network.elapsed();
+            stop.stopped = epoch.filter(|_| stopped == Some(true));
         });
     }
 

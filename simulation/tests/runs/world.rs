@@ -33,6 +33,10 @@ pub(crate) struct Life {
 pub(crate) struct Stop {
     pub(crate) key: usize,
     pub(crate) began: u64,
+    /// The time at which it can no longer take effect.
+    pub(crate) over: u64,
+    /// The call that takes the place of the earlier one.
+    pub(crate) call: Option<usize>,
     /// The epoch of the run, and whether the request was granted.
     pub(crate) stopped: Option<String>,
 }
@@ -42,6 +46,12 @@ pub(crate) struct Stop {
 pub(crate) struct Report {
     pub(crate) epoch: String,
     pub(crate) outcome: Outcome,
+}
+
+impl Stop {
+    pub(crate) const fn new(key: usize, began: u64) -> Self {
+        Self { key, began, over: u64::MAX, call: None, stopped: None }
+    }
 }
 
 impl World {

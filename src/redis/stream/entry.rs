@@ -19,6 +19,8 @@ pub(super) const END: &str = "end";
 const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
 pub(crate) const SKIP: &str = "skip";
+/// The field that tells a `skip` from others with the same id, as the value of [`GAP`] does.
+pub(crate) const NONCE: &str = "nonce";
 
 /// An entry of the stream as Redis sends it.
 #[derive(Debug)]
@@ -110,11 +112,19 @@ fn parse_retry(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(text.parse().ok().filter(|_| is_number)?))
 }
 
+/// Returns the text by which an entry that a hub adds differs from all others.
+///
+/// Two copies of the stream can get such an entry with the same id. A process that has read one of
+/// them must not take the other for it.
+pub(crate) fn nonce() -> String {
+    fastrand::u64(..).to_string()
+}
+
 /// Returns the fingerprint of a marker.
-pub(crate) fn marker_fingerprint() -> u64 {
+pub(crate) fn marker_fingerprint(nonce: &str) -> u64 {
     let mut fingerprint = Fingerprint::default();
     fingerprint.add(GAP.as_bytes());
-    fingerprint.add(b"");
+    fingerprint.add(nonce.as_bytes());
     fingerprint.finish()
 }
 
@@ -243,8 +253,9 @@ mod tests {
 
     #[test]
     fn markers_are_distinguished() {
-        assert_eq!(decode(&["gap", ""]), Entry::Gap);
-        assert_eq!(decode(&["skip", "x"]), Entry::Skip { server: "x".to_owned() });
+        assert_eq!(decode(&["gap", "5"]), Entry::Gap);
+        let skip = Entry::Skip { server: "x".to_owned() };
+        assert_eq!(decode(&["skip", "x", "nonce", "5"]), skip);
         let announcement = added(&announcement("key", 10_000), 7);
         assert_eq!(Entry::decode(announcement.fields), Entry::Announcement);
     }

@@ -8,7 +8,7 @@ use super::stream_id::StreamId;
 /// clock, it is `leap`. If the stream already has a higher id, Redis assigns the next one.
 pub(crate) const MARK: &str = "
 local key, read = KEYS[1], ARGV[1]
-local newest_at, leap = tonumber(ARGV[2]), ARGV[3]
+local newest_at, leap, nonce = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 if read == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
 else
@@ -20,8 +20,8 @@ local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
 local id = string.format('%.0f-0', next)
 if newest_at >= next then id = leap end
-local added = redis.pcall('XADD', key, id, 'gap', '')
-if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', '') end
+local added = redis.pcall('XADD', key, id, 'gap', nonce)
+if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', nonce) end
 return added
 ";
 

@@ -5,7 +5,7 @@ use ::redis::{Cmd, RedisError, Value, cmd};
 use super::{
     clock::Clock,
     end::Ending,
-    entry::{RawEntry, SKIP, marker_fingerprint},
+    entry::{NONCE, RawEntry, SKIP, marker_fingerprint, nonce},
     identity::Identity,
     last_entry::LastEntry,
     marker::{MARK, MarkIf},
@@ -127,19 +127,21 @@ impl RedisStream {
         newest: StreamId,
     ) -> Result<Option<Identity>, Error> {
         let newest = newest.max(self.newest().await?);
+        let nonce = nonce();
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
         command.arg(condition.argument());
-        command.arg(newest.milliseconds).arg(newest.leap().to_string());
+        command.arg(newest.milliseconds).arg(newest.leap().to_string()).arg(&nonce);
         let reply = self.send(&command, "mark a loss in the Redis stream").await?;
         let added = self.parse_added(reply)?;
-        Ok(added.map(|id| Identity { id, fingerprint: marker_fingerprint() }))
+        Ok(added.map(|id| Identity { id, fingerprint: marker_fingerprint(&nonce) }))
     }
 
     /// Adds an entry that only advances the ids, unless the stream already has a later id.
     pub(crate) async fn skip_to(&mut self, id: StreamId, server: &str) -> Result<(), Error> {
         let mut command = cmd("XADD");
-        command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string()).arg(SKIP).arg(server);
+        command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string());
+        command.arg(SKIP).arg(server).arg(NONCE).arg(nonce());
         match self.send(&command, "advance the ids of the Redis stream").await {
             Err(error)
                 if error.client_detail().is_some_and(|text| text.contains("equal or smaller")) =>

@@ -6,7 +6,8 @@ use std::{
     future::ready,
     sync::{
         Arc, Barrier,
-        atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst},
+        atomic::{AtomicBool, Ordering::SeqCst},
+        mpsc,
     },
     thread,
 };
@@ -24,9 +25,10 @@ use crate::support::{Polled, Requester, poll_frame};
 
 type Events = stream::Pending<Event>;
 
-const ROUNDS: usize = 10_000;
 /// So that some rounds open the stream and others do not, whichever thread is faster.
 const PAUSES: usize = 64;
+/// One round for each two pauses of the two threads.
+const ROUNDS: usize = PAUSES * PAUSES;
 
 /// The places where a program can add the subjects of a request: outside or inside of the layer,
 /// before or after the check.
@@ -101,32 +103,36 @@ fn request(
 
 /// Returns how many requests opened a stream, and how many of these are open after the log-out.
 fn race(place: Place) -> (usize, usize) {
-    let (opened, left) = (AtomicUsize::new(0), AtomicUsize::new(0));
-    for round in 0..ROUNDS {
-        let streams = Streams::new();
-        let layer = SseLayer::new().streams(&streams);
-        let store = Arc::new(Store { is_logged_in: AtomicBool::new(true) });
-        let start = Barrier::new(2);
-        let response = thread::scope(|threads| {
-            let client = threads.spawn(|| {
+    let (mut opened, mut left) = (0, 0);
+    let start = Barrier::new(2);
+    let (rounds, to_client) = mpsc::channel::<(Streams, SseLayer, Arc<Store>, usize)>();
+    let (responses, from_client) = mpsc::channel();
+    thread::scope(|threads| {
+        threads.spawn(|| {
+            for (streams, layer, store, pause) in to_client {
                 start.wait();
-                request(place, &streams, &layer, &store, round % PAUSES)
-            });
+                responses.send(request(place, &streams, &layer, &store, pause)).unwrap();
+            }
+        });
+        for round in 0..ROUNDS {
+            let streams = Streams::new();
+            let layer = SseLayer::new().streams(&streams);
+            let store = Arc::new(Store { is_logged_in: AtomicBool::new(true) });
+            rounds.send((streams.clone(), layer, Arc::clone(&store), round % PAUSES)).unwrap();
             start.wait();
-            spin(round / PAUSES % PAUSES);
+            spin(round / PAUSES);
             store.is_logged_in.store(false, SeqCst);
             now(streams.close("session:a"));
-            client.join().unwrap()
-        });
-        if response.status() == StatusCode::OK {
-            opened.fetch_add(1, SeqCst);
-            if poll_frame(&mut response.into_body()) != Polled::End {
-                left.fetch_add(1, SeqCst);
+            let response = from_client.recv().unwrap();
+            if response.status() == StatusCode::OK {
+                opened += 1;
+                left += usize::from(poll_frame(&mut response.into_body()) != Polled::End);
             }
+            assert_eq!(streams.subjects(), []);
         }
-        assert_eq!(streams.subjects(), []);
-    }
-    (opened.into_inner(), left.into_inner())
+        drop(rounds);
+    });
+    (opened, left)
 }
 
 /// The streams that opened before the close are part of the test, as are those that opened late.

@@ -6,12 +6,12 @@ mod client;
 mod process;
 mod publisher;
 
-use std::{env, sync::Arc, time::Duration};
+use std::{env, time::Duration};
 
 use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
-use self::{client::StormClient, process::ChildProcess, publisher::publish_until};
+use self::{client::StormClient, publisher::publish_until};
 use crate::{
     proxy::Proxy,
     record::{self, Loss, Verdict},
@@ -50,12 +50,12 @@ async fn storm(data: &[Data], duration: Duration) -> Option<Verdict> {
     let mut server = Server::start_durable().await?;
     let proxy = Proxy::start(server.port()).await;
     proxy.delay(DELAY);
-    let processes = Arc::new([
-        ChildProcess::start(&server.url()),
-        ChildProcess::start(&server.url()),
-        ChildProcess::start(&proxy.url()),
-    ]);
-    let addresses = [0, 1, 2].map(|index: usize| processes[index].address());
+    let processes = [
+        process::start(&server.url()).await,
+        process::start(&server.url()).await,
+        process::start(&proxy.url()).await,
+    ];
+    let addresses = [0, 1, 2].map(|index: usize| processes[index].address);
     let calm = CancellationToken::new();
     let stop = CancellationToken::new();
     let clients: Vec<_> = (0..CLIENTS)

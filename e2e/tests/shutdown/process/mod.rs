@@ -41,7 +41,7 @@ async fn open(server: &Server) -> Vec<Stream> {
     let opened = stream::iter(groups.into_iter().enumerate()).map(async |(at, numbers)| {
         let mut shared = match at % 2 {
             0 => None,
-            _ => Some(Protocol::Http2.connect(server.address).await),
+            _ => Some(Protocol::Http2.connect(server.process.address).await),
         };
         let mut streams = Vec::new();
         for number in numbers {
@@ -51,7 +51,7 @@ async fn open(server: &Server) -> Vec<Stream> {
             let (response, connection) = match &mut shared {
                 Some(shared) => (shared.send(client.request(&path)).await, None),
                 None => {
-                    let mut own = Protocol::Http1.connect(server.address).await;
+                    let mut own = Protocol::Http1.connect(server.process.address).await;
                     (own.send(client.request(&path)).await, Some(own))
                 }
             };
@@ -68,7 +68,7 @@ async fn open(server: &Server) -> Vec<Stream> {
 async fn open_stalled(server: &Server) -> Vec<Stalled> {
     let stalled = (STREAMS..STREAMS + STALLED).map(|number| async move {
         let protocol = Protocol::BOTH[number % 2];
-        Stalled::connect(protocol, server.address, &format!("/flood?{number}")).await
+        Stalled::connect(protocol, server.process.address, &format!("/flood?{number}")).await
     });
     stream::iter(stalled).buffered(8).collect().await
 }
@@ -83,7 +83,7 @@ async fn shut_down(server: &Server, streams: Vec<Stream>) {
         })
     });
     let reading = try_join_all(reading.collect::<Vec<_>>());
-    server.terminate().await;
+    server.process.terminate().await;
     soon(reading).await.unwrap();
 }
 
@@ -143,9 +143,9 @@ async fn without_the_layer_axums_own_sse_keeps_the_process_running() {
     let waited = Duration::from_secs(10);
     let mut server = Server::start(NO_LAYER, waited).await;
     let mut streams = open(&server).await;
-    server.terminate().await;
+    server.process.terminate().await;
     let signalled = Instant::now();
-    let exited = timeout(waited, server.exited()).await;
+    let exited = timeout(waited, server.process.exited()).await;
     assert!(exited.is_err(), "{exited:?} after {:?}", signalled.elapsed());
     let busy = streams.iter().position(|stream| stream.source == Source::Busy).unwrap();
     let mut events = EventReader::new(streams.swap_remove(busy).response);

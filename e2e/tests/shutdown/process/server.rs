@@ -2,7 +2,6 @@
 
 use std::{
     convert::Infallible,
-    env,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -26,27 +25,25 @@ use crate::{
     host::{Host, handler},
     source::Source,
     stalled::flood,
+    support::Process,
 };
 
-/// The server's configuration: a host or `NO_LAYER`, and the deadline of the shutdown in
-/// milliseconds.
-pub(super) const TASK: &str = "TOWER_SSE_TEST_SERVER";
 pub(super) const NO_LAYER: &str = "NoLayer";
 
 const PERIOD: Duration = Duration::from_millis(100);
 
-/// Serves until a SIGTERM, like the `main` of each example.
+/// Serves until a SIGTERM, like the `main` of each example. The task is a host or `NO_LAYER`, and the
+/// deadline of the shutdown in milliseconds.
 #[test]
 #[ignore = "the server of the tests beside it, which start it in a process of its own"]
 fn serves_until_sigterm() {
-    let Ok(task) = env::var(TASK) else { return };
+    let Some(task) = Process::task() else { return };
     let (runtime, shutdown) = (Runtime::new().unwrap(), CancellationToken::new());
     let signalled = runtime.block_on(async {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         // Accepted sockets inherit it. By default each client that does not read takes megabytes.
         SockRef::from(&listener).set_send_buffer_size(64 << 10).unwrap();
-        // On a line of its own, after the test's name.
-        println!("\nlistening {}", listener.local_addr().unwrap());
+        Process::announce(listener.local_addr().unwrap());
         let (host, deadline) = task.split_once(' ').unwrap();
         let deadline = Duration::from_millis(deadline.parse().unwrap());
         let host = Host::ALL.into_iter().find(|it| format!("{it:?}") == host);

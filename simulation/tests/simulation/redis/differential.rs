@@ -199,7 +199,9 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let condition = &conditions[rng.usize(..2)];
             let newest = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
             let leap = newest + 3;
-            return ["EVAL", MARK, "1", key, condition, &newest.to_string(), &format!("{leap}-0")]
+            let (newest, leap, nonce) =
+                (newest.to_string(), format!("{leap}-0"), field.to_string());
+            return ["EVAL", MARK, "1", key, condition, &newest, &leap, &nonce]
                 .map(str::to_owned)
                 .into();
         }

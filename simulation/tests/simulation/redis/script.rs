@@ -10,7 +10,7 @@ use super::{
 /// The script that adds a marker, as `src/redis/stream/marker.rs` has it.
 pub(super) const MARK: &str = "
 local key, read = KEYS[1], ARGV[1]
-local newest_at, leap = tonumber(ARGV[2]), ARGV[3]
+local newest_at, leap, nonce = tonumber(ARGV[2]), ARGV[3], ARGV[4]
 if read == 'empty' then
   if redis.call('XLEN', key) > 0 then return false end
 else
@@ -22,8 +22,8 @@ local time = redis.call('TIME')
 local next = time[1] * 1000 + math.floor(time[2] / 1000) + 1
 local id = string.format('%.0f-0', next)
 if newest_at >= next then id = leap end
-local added = redis.pcall('XADD', key, id, 'gap', '')
-if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', '') end
+local added = redis.pcall('XADD', key, id, 'gap', nonce)
+if type(added) == 'table' then return redis.call('XADD', key, '*', 'gap', nonce) end
 return added
 ";
 
@@ -121,9 +121,9 @@ fn end(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Reply>
     stream.add_in(now, Fields::new(fields.to_vec())).map(Reply::bulk)
 }
 
-/// Runs `EVAL MARK 1 key read newest leap`.
+/// Runs `EVAL MARK 1 key read newest leap nonce`.
 fn mark(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Reply> {
-    let [_, _, _, key, read, newest, leap] = &command[..] else {
+    let [_, _, _, key, read, newest, leap, nonce] = &command[..] else {
         panic!("unexpected arguments of the script: {}", command.len())
     };
     let stream = server.existing(now, key)?;
@@ -148,7 +148,7 @@ fn mark(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Reply
     } else {
         Id { milliseconds: next, counter: 0 }
     };
-    let fields = Fields::new(vec![b"gap".to_vec(), Vec::new()]);
+    let fields = Fields::new(vec![b"gap".to_vec(), nonce.clone()]);
     server.check("XADD")?;
     let stream = server.stream(now, key)?;
     let added = stream.add(Some(id), now, Fields::clone(&fields));
