@@ -9,10 +9,11 @@ impl Redis {
     /// Sets how long the runs of a process are safe from other processes while it does not answer.
     /// The default is 8 seconds. It has no effect on hubs.
     ///
-    /// The process that generates an answer renews its lease at about every third of this time. If it
-    /// dies or is paused, its clients at other processes receive an error after the lease and three
-    /// eighths of it, at least 1.5 seconds, and up to another quarter. From then on, a request can
-    /// start the run again.
+    /// The process that generates an answer renews its lease at about every third of this time. If
+    /// it dies or is paused, its clients at other processes receive an error after the lease and
+    /// three eighths of it, at least 1.5 seconds, and up to another quarter. From then on, a request
+    /// can start the run again. A process that has connected less than two leases ago waits for
+    /// another lease instead of the three eighths.
     ///
     /// A longer lease also tolerates longer pauses, and costs Redis less: each running run is one
     /// command at each renewal.

@@ -5,7 +5,7 @@
 //!   `failure` sorts errors.
 //! - `Session` is a pair of connections to one server: one for commands, and one for pushes.
 //!   `Link` replaces it when it breaks, and `Subscriptions` survive it.
-//! - `RedisStore` implements the store.
+//! - `RedisStore` implements the store, and `pipeline` sends its commands.
 //!
 //! # Keys
 //!
@@ -66,6 +66,7 @@ mod keys;
 mod link;
 mod messages;
 mod page;
+mod pipeline;
 mod script;
 mod session;
 mod store;

@@ -3,15 +3,14 @@ use std::{
     time::Duration,
 };
 
-use ::redis::{Cmd, Value, cmd};
+use ::redis::{Value, cmd};
 use tokio::{runtime::Handle, sync::watch, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     super::{Error, Redis, reader::PageSize},
-    decode::{Undecoded, decode},
-    encode::{Encoder, reply_count},
-    failure::{self, Class, check},
+    decode::Undecoded,
+    failure::{self, check},
     keys::Keys,
     link::Link,
     page::parse_page,
@@ -25,16 +24,10 @@ use crate::runs::cluster::{
     store::{Connection, Pending, RunStore, Settings, Store},
 };
 
-/// The maximum number of commands of Redis in one pipeline.
-const MAX_COMMANDS: usize = 512;
-/// The maximum number of bytes in one pipeline, unless one command has more.
-const MAX_BYTES: usize = 1024 * 1024;
 /// The maximum number of entries in one page. A batch has at most 64 KiB, unless an event has more.
 const MAX_ENTRIES: usize = 128;
 /// The minimum time that keys are kept.
 const MIN_KEPT_FOR: Duration = Duration::from_secs(60);
-/// An estimate of a command's size besides its events.
-const COMMAND_SIZE: usize = 512;
 
 /// The store of runs on one Redis server.
 struct RedisStore {
@@ -44,14 +37,14 @@ struct RedisStore {
     _guard: DropGuard,
 }
 
-struct Inner {
-    link: Link,
-    subscriptions: Arc<Subscriptions>,
-    keys: Keys,
-    process: ProcessId,
-    lease: Duration,
-    kept_for: Duration,
-    page_size: Mutex<PageSize>,
+pub(super) struct Inner {
+    pub(super) link: Link,
+    pub(super) subscriptions: Arc<Subscriptions>,
+    pub(super) keys: Keys,
+    pub(super) process: ProcessId,
+    pub(super) lease: Duration,
+    pub(super) kept_for: Duration,
+    pub(super) page_size: Mutex<PageSize>,
 }
 
 impl RunStore for Redis {
@@ -132,101 +125,9 @@ impl Store for RedisStore {
 }
 
 impl Inner {
-    fn session(&self) -> Result<Arc<Session>, StoreError> {
+    pub(super) fn session(&self) -> Result<Arc<Session>, StoreError> {
         let session = self.link.session().filter(|session| !session.ended.is_cancelled());
         session.ok_or_else(|| StoreError::Unavailable(self.link.reason()))
-    }
-
-    async fn execute(
-        &self,
-        connection: Option<u64>,
-        commands: &[Command],
-    ) -> Vec<Result<Reply, StoreError>> {
-        let session = self.session().and_then(|session| match connection {
-            Some(number) if number != session.number => {
-                Err(StoreError::Unavailable("the connection has been replaced".into()))
-            }
-            _ => Ok(session),
-        });
-        let session = match session {
-            Ok(session) => session,
-            Err(error) => return vec![Err(error); commands.len()],
-        };
-        let mut results = Vec::with_capacity(commands.len());
-        let mut rest = commands;
-        while let Some((pipeline, later)) = rest.split_at_checked(pipeline_len(rest)) {
-            if pipeline.is_empty() {
-                break;
-            }
-            if session.ended.is_cancelled() {
-                let error = StoreError::Unavailable(self.link.reason());
-                results.extend(pipeline.iter().map(|_| Err(error.clone())));
-            } else {
-                results.extend(self.send(&session, pipeline).await);
-            }
-            rest = later;
-        }
-        results
-    }
-
-    /// Sends commands in one pipeline. Loads the scripts again if the server has lost them.
-    async fn send(
-        &self,
-        session: &Session,
-        commands: &[Command],
-    ) -> Vec<Result<Reply, StoreError>> {
-        let mut results = self.send_once(session, commands).await;
-        let is_missing = |result: &Result<Reply, Undecoded>| matches!(result, Err(Undecoded::Failed(failure)) if failure.class == Class::NoScript);
-        let missing: Vec<usize> =
-            (0..results.len()).filter(|at| results.get(*at).is_some_and(is_missing)).collect();
-        if !missing.is_empty() && session.load_scripts().await.is_ok() {
-            let again: Vec<_> =
-                missing.iter().filter_map(|at| commands.get(*at)).cloned().collect();
-            for (at, result) in missing.into_iter().zip(self.send_once(session, &again).await) {
-                if let Some(slot) = results.get_mut(at) {
-                    *slot = result;
-                }
-            }
-        }
-        results.into_iter().map(|result| result.map_err(StoreError::from)).collect()
-    }
-
-    async fn send_once(
-        &self,
-        session: &Session,
-        commands: &[Command],
-    ) -> Vec<Result<Reply, Undecoded>> {
-        let encoder = self.encoder(session);
-        let mut encoded: Vec<Cmd> = Vec::with_capacity(commands.len());
-        commands.iter().for_each(|command| encoder.encode(command, &mut encoded));
-        let mut replies = match session.send_all(encoded).await {
-            Ok(replies) => replies.into_iter(),
-            Err(error) => {
-                let error = failure::lost(&error);
-                return commands.iter().map(|_| Err(Undecoded::Missing(error.clone()))).collect();
-            }
-        };
-        let results = commands.iter().map(|command| {
-            let result = decode(command, replies.by_ref().take(reply_count(command)).collect());
-            if let Err(Undecoded::Failed(failure)) = &result
-                && failure.class == Class::WrongServer
-            {
-                session.ended.cancel();
-            }
-            result
-        });
-        results.collect()
-    }
-
-    fn encoder<'a>(&'a self, session: &'a Session) -> Encoder<'a> {
-        Encoder {
-            keys: &self.keys,
-            hashes: &session.hashes,
-            process: &self.process,
-            lease: self.lease,
-            kept_for: self.kept_for,
-            is_new: session.opened.elapsed() < self.lease * 2,
-        }
     }
 
     async fn load(&self, run: &RunId, after: u64) -> Result<Page, StoreError> {
@@ -272,26 +173,5 @@ impl Inner {
         {
             session.unsubscribe(channel).await;
         }
-    }
-}
-
-/// Returns the number of commands that fit into one pipeline, at least 1 if there are any.
-fn pipeline_len(commands: &[Command]) -> usize {
-    let (mut count, mut bytes) = (0, 0);
-    let fits = |command: &&Command| {
-        count += reply_count(command);
-        bytes += size(command);
-        count <= MAX_COMMANDS && bytes <= MAX_BYTES
-    };
-    commands.iter().take_while(fits).count().max(usize::from(!commands.is_empty()))
-}
-
-/// Returns the approximate size of a command. A batch that is pushed is sent twice.
-fn size(command: &Command) -> usize {
-    match command {
-        Command::Append(append) => {
-            (1 + usize::from(append.pushes)) * (append.batch.bytes.len() + COMMAND_SIZE)
-        }
-        _ => COMMAND_SIZE,
     }
 }

@@ -1,5 +1,7 @@
 use std::sync::{Arc, OnceLock, Weak};
 
+use tokio::time::timeout;
+
 use super::{
     command::RunEpoch,
     exporter,
@@ -10,10 +12,13 @@ use super::{
     reply::Push,
     run_id::{ProcessId, RunId},
     store::{Connection, RunStore, Settings, Store},
-    timing::Timing,
+    timing::{EXPORT_WAIT, Timing},
     watcher,
 };
-use crate::runs::{call::spawn, options::Options, registry::Shared};
+use crate::{
+    history::Epoch,
+    runs::{call::spawn, options::Options, registry::Shared},
+};
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {
@@ -32,6 +37,26 @@ impl Cluster {
     /// Returns whether commands can be sent at present.
     pub(crate) fn is_up(&self) -> bool {
         matches!(*self.store.connection().borrow(), Connection::Up(_))
+    }
+
+    /// Waits until the store has the end of a run of this process, or for a short time.
+    pub(super) async fn wait_for_end(&self, epoch: Epoch) {
+        self.wait_until(|| self.exports.has_ended(epoch)).await;
+    }
+
+    /// Waits until `is_true`, which depends on the ends that the store has, or for a short time.
+    pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) {
+        let acknowledged = async {
+            loop {
+                // Created before the state is read, so that no acknowledgement is missed.
+                let acknowledged = self.exports.acknowledged.notified();
+                if is_true() {
+                    return;
+                }
+                acknowledged.await;
+            }
+        };
+        _ = timeout(EXPORT_WAIT, acknowledged).await;
     }
 }
 

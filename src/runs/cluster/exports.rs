@@ -186,41 +186,7 @@ impl Exports {
 
     /// Takes the commands that are due.
     pub(crate) fn plan(&self, connection: u64, max_memory: usize, retain: Duration) -> Plan {
-        let now = Instant::now();
-        let mut plan = Plan::default();
-        let mut queue = self.lock();
-        for (run, claim) in &queue.lost_claims {
-            if claim.due <= now && !plan.is_full() {
-                plan.release(run.clone());
-            }
-        }
-        queue.ended.expire(retain, now);
-        let live = queue.live_bytes;
-        while !plan.is_full()
-            && let Some(run) = queue.ended.evict(live, max_memory)
-        {
-            plan.forget(run);
-        }
-        while !plan.is_full()
-            && let Some(&(due, epoch)) = queue.due.first()
-            && due <= now
-        {
-            queue.due.pop_first();
-            let Some(export) = queue.exports.get_mut(&epoch) else { continue };
-            if export.ended_until.is_some_and(|until| until <= now) {
-                queue.exports.remove(&epoch);
-                continue;
-            }
-            export.plan(&mut plan, connection, now);
-            // Until the replies arrive.
-            export.due = now + self.beat;
-            let due = (export.due, epoch);
-            queue.due.insert(due);
-        }
-        if plan.len() > 0 {
-            queue.plan_early(&mut plan, connection, now);
-        }
-        plan
+        self.lock().plan(connection, (max_memory, retain), self.beat)
     }
 
     /// Applies the replies to a plan. Returns what follows for the runs.

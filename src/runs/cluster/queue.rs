@@ -1,6 +1,6 @@
-use std::collections::BTreeSet;
 #[cfg(not(tower_sse_simulation))]
 use std::collections::HashMap;
+use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::Instant;
 
@@ -106,8 +106,52 @@ impl Queue {
         }
     }
 
+    /// Takes the commands that are due. Runs of a plan are due again after `beat`, unless replies
+    /// arrive.
+    pub(super) fn plan(
+        &mut self,
+        connection: u64,
+        (max_memory, retain): (usize, Duration),
+        beat: Duration,
+    ) -> Plan {
+        let now = Instant::now();
+        let mut plan = Plan::default();
+        for (run, claim) in &self.lost_claims {
+            if claim.due <= now && !plan.is_full() {
+                plan.release(run.clone());
+            }
+        }
+        self.ended.expire(retain, now);
+        let live = self.live_bytes;
+        while !plan.is_full()
+            && let Some(run) = self.ended.evict(live, max_memory)
+        {
+            plan.forget(run);
+        }
+        while !plan.is_full()
+            && let Some(&(due, epoch)) = self.due.first()
+            && due <= now
+        {
+            self.due.pop_first();
+            let Some(export) = self.exports.get_mut(&epoch) else { continue };
+            if export.ended_until.is_some_and(|until| until <= now) {
+                self.exports.remove(&epoch);
+                continue;
+            }
+            export.plan(&mut plan, connection, now);
+            // Until the replies arrive.
+            export.due = now + beat;
+            let due = (export.due, epoch);
+            self.due.insert(due);
+        }
+        if plan.len() > 0 {
+            self.plan_early(&mut plan, connection, now);
+        }
+        plan
+    }
+
     /// Adds the renewals that are almost due, because one pipeline costs less than two.
-    pub(super) fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
+    fn plan_early(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         let exports = &self.exports;
         let is_renewal = |due: Instant, epoch: &Epoch| {
             exports.get(epoch).is_some_and(|export| export.beat_at == due && !export.is_done())

@@ -8,11 +8,10 @@ use super::{
     command::{EndMode, RunEpoch},
     reply::{Liveness, LookReply},
     run_id::{ProcessId, RunId},
-    timing::EXPORT_WAIT,
 };
 use crate::{
     connection::LastEventId,
-    history::{Epoch, ResumeFrom},
+    history::ResumeFrom,
     runs::{
         Outcome, RunKey, StartError,
         record::Record,
@@ -238,27 +237,5 @@ impl Shared {
 
     fn record_here(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.peek(key)
-    }
-}
-
-impl Cluster {
-    /// Waits until the store has the end of a run of this process, or for a short time.
-    async fn wait_for_end(&self, epoch: Epoch) {
-        self.wait_until(|| self.exports.has_ended(epoch)).await;
-    }
-
-    /// Waits until `is_true`, which depends on the ends that the store has, or for a short time.
-    pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) {
-        let acknowledged = async {
-            loop {
-                // Created before the state is read, so that no acknowledgement is missed.
-                let acknowledged = self.exports.acknowledged.notified();
-                if is_true() {
-                    return;
-                }
-                acknowledged.await;
-            }
-        };
-        _ = timeout(EXPORT_WAIT, acknowledged).await;
     }
 }

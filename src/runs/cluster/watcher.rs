@@ -1,4 +1,7 @@
-use std::sync::{Arc, Weak};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
 use tokio::time::{Instant, sleep_until};
 
@@ -25,10 +28,13 @@ pub(crate) async fn supervise(shared: Weak<Shared>) {
 }
 
 async fn run(shared: &Weak<Shared>) {
+    let mut late = None;
     loop {
         let Some(due) = shared.upgrade().as_ref().and_then(|shared| {
             let cluster = shared.cluster.as_ref()?;
-            Some(Instant::now() + cluster.timing.check)
+            let check = cluster.timing.check;
+            // A late owner is looked at again as soon as it can be dead.
+            Some(Instant::now() + late.map_or(check, |wait: Duration| wait.min(check)))
         }) else {
             return;
         };
@@ -36,12 +42,14 @@ async fn run(shared: &Weak<Shared>) {
         let Some(shared) = shared.upgrade() else { return };
         if let Some(cluster) = &shared.cluster {
             cluster.mirrors.prune(&*cluster.store);
-            check_all(&shared, cluster).await;
+            late = check_all(&shared, cluster).await;
         }
     }
 }
 
-async fn check_all(shared: &Arc<Shared>, cluster: &Cluster) {
+/// Checks all mirrors. Returns the time after which to look at a late owner again.
+async fn check_all(shared: &Arc<Shared>, cluster: &Cluster) -> Option<Duration> {
+    let mut late = None;
     let live = cluster.mirrors.all().into_iter().filter_map(|mirror| {
         let record = mirror.record().filter(|record| record.phase().is_live())?;
         Some((mirror, record))
@@ -51,11 +59,23 @@ async fn check_all(shared: &Arc<Shared>, cluster: &Cluster) {
         let commands = mirrors.iter().map(|(mirror, record)| command(mirror, record)).collect();
         let results = cluster.store.execute(None, commands).await;
         for ((mirror, _), result) in mirrors.iter().zip(results) {
+            late = late.into_iter().chain(lateness(&result)).min();
             apply(shared, mirror, result).await;
         }
     }
     for (mirror, record) in &live {
         give_up(cluster, mirror, record);
+    }
+    late
+}
+
+const fn lateness(result: &Result<Reply, StoreError>) -> Option<Duration> {
+    match result {
+        Ok(Reply::Check(
+            CheckReply::Starting(Liveness::Late(wait))
+            | CheckReply::Running { liveness: Liveness::Late(wait), .. },
+        )) => Some(*wait),
+        _ => None,
     }
 }
 

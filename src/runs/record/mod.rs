@@ -7,6 +7,7 @@
 //! - [`Reader`] is the position of one client. [`Readers`] are the positions of all clients.
 
 mod cutter;
+mod eviction;
 mod messages;
 mod mirrored;
 mod reader;

@@ -1,8 +1,5 @@
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering::Relaxed},
-    },
+    sync::{Arc, atomic::AtomicU64},
     time::Duration,
 };
 
@@ -21,11 +18,7 @@ use crate::{
         sync::{Mutex, MutexGuard, lock},
     },
     options::StreamOptions,
-    runs::{
-        RunKey,
-        options::Options,
-        registry::{Counters, Deferred},
-    },
+    runs::{RunKey, options::Options, registry::Counters},
 };
 
 /// The memory of a run besides its key and events, measured with an allocator.
@@ -47,7 +40,7 @@ pub(crate) struct Record {
     pub(crate) leads_with_ids: bool,
     pub(crate) counters: Arc<Counters>,
     /// The newest event that the store has, or that needs no store.
-    exported: AtomicU64,
+    pub(super) exported: AtomicU64,
     /// Notified when the phase changes.
     pub(crate) changed: Notify,
     state: Mutex<State>,
@@ -225,50 +218,6 @@ impl Record {
                 return Appended::Some;
             }
         }
-    }
-
-    /// Evicts the kept frames, which can be assembled again. If that frees nothing, evicts the
-    /// older half of the events, as far as the store has them.
-    pub(crate) fn evict_frames_or_half(&self, deferred: &mut Deferred) {
-        let memory = {
-            let mut state = self.lock();
-            let memory = state.log.events_memory();
-            state.log.evict_frames(&mut deferred.drops);
-            memory - state.log.events_memory()
-        };
-        if memory == 0 {
-            self.evict_half_up_to(self.exported.load(Relaxed), deferred);
-        }
-    }
-
-    /// Evicts the older half of the events, even if the store does not have them.
-    pub(crate) fn evict_half(&self, deferred: &mut Deferred) {
-        self.evict_half_up_to(u64::MAX, deferred);
-    }
-
-    fn evict_half_up_to(&self, newest: u64, deferred: &mut Deferred) {
-        let mut state = self.lock();
-        let half = state.log.events_memory().div_ceil(2);
-        state.log.evict_up_to(newest, half, &mut deferred.drops);
-        state.log.shrink();
-        if state.is_full {
-            deferred.wakers.extend(state.task.take());
-        }
-    }
-
-    /// Records that the store has the events up to `newest`.
-    pub(crate) fn set_exported(&self, newest: u64) {
-        self.exported.store(newest, Relaxed);
-    }
-
-    /// Returns the memory of the frames and of the events that the store has.
-    pub(crate) fn exported_memory(&self) -> usize {
-        self.lock().log.memory_up_to(self.exported.load(Relaxed))
-    }
-
-    /// Returns the memory of the events and frames.
-    pub(crate) fn events_memory(&self) -> usize {
-        self.lock().log.events_memory()
     }
 
     /// Returns the sequence number of a client's last event, or `None` if the id is not one of this

@@ -1,8 +1,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
-    ops::Bound::{Excluded, Unbounded},
     sync::{Arc, Weak},
-    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -16,25 +14,22 @@ use crate::{
     },
 };
 
-/// The number of running runs that are compared at a time to find the largest.
-const SAMPLE_SIZE: usize = 32;
-
 /// All runs, by key and by age. Lock order: this lock before a record's.
 #[derive(Debug)]
 pub(crate) struct Registry {
     by_key: HashMap<RunKey, Arc<Record>>,
     /// Runs that are starting or running. Later runs have later epochs.
-    running: BTreeMap<Epoch, Arc<Record>>,
+    pub(super) running: BTreeMap<Epoch, Arc<Record>>,
     running_by_owner: HashMap<Arc<str>, usize>,
-    kept: Kept,
+    pub(super) kept: Kept,
     /// Runs that have ended, but not yet in the store. They are kept until then.
-    ending: BTreeMap<Epoch, Arc<Record>>,
+    pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether other processes can reach the runs through a store.
     is_connected: bool,
     /// Runs that were forgotten while clients were still reading them.
-    lingering: Vec<Weak<Record>>,
+    pub(super) lingering: Vec<Weak<Record>>,
     newest_epoch: Option<Epoch>,
-    last_sampled: Option<Epoch>,
+    pub(super) last_sampled: Option<Epoch>,
     pub(crate) is_draining: bool,
     /// Whether a [`Sweeper`](crate::runs::registry::sweeper::Sweeper) is running.
     pub(crate) has_sweeper: bool,
@@ -161,28 +156,6 @@ impl Registry {
         }
     }
 
-    /// Keeps a run that has ended, and evicts the earlier ones of its owner that exceed the limit.
-    fn keep(&mut self, record: &Arc<Record>, ended_at: Instant, deferred: &mut Deferred) {
-        let memory = {
-            let state = record.lock();
-            if state.is_forgotten {
-                return;
-            }
-            state.memory()
-        };
-        self.kept.add(ended_at, record, memory);
-        while let Some(excess) = self.kept.excess(&record.key) {
-            self.evict(excess, deferred);
-        }
-    }
-
-    /// Forgets a run that is kept, with all its events.
-    fn evict(&mut self, record: Arc<Record>, deferred: &mut Deferred) {
-        self.forget(&record, deferred);
-        record.lock().clear(deferred);
-        deferred.changed.push(record);
-    }
-
     /// Checks the limits for a new run.
     fn check(&self, key: &RunKey, limits: RunLimits) -> Result<(), StartError> {
         if self.is_draining {
@@ -255,84 +228,11 @@ impl Registry {
         shrink(&mut self.running_by_owner);
     }
 
-    fn remove_key(&mut self, record: &Arc<Record>) {
+    pub(super) fn remove_key(&mut self, record: &Arc<Record>) {
         if self.by_key.get(&record.key).is_some_and(|other| Arc::ptr_eq(other, record)) {
             self.by_key.remove(&record.key);
             shrink(&mut self.by_key);
         }
-    }
-
-    /// Forgets a run that has ended. Clients that are still reading can read the rest.
-    pub(crate) fn forget(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
-        self.remove_key(record);
-        let mut state = record.lock();
-        state.is_forgotten = true;
-        if let Some(ended_at) = state.ended_at {
-            self.kept.remove(ended_at, record);
-        }
-        if state.readers.count() == 0 {
-            state.clear(deferred);
-        } else {
-            self.lingering.push(Arc::downgrade(record));
-            if self.lingering.len().is_power_of_two() {
-                self.lingering.retain(|record| record.strong_count() > 0);
-            }
-        }
-        // Dropping the record runs code of the program, because its options contain closures.
-        deferred.changed.push(Arc::clone(record));
-    }
-
-    /// Forgets the runs that ended at least `age` ago, and returns when the next one is due.
-    pub(crate) fn expire(&mut self, age: Duration, deferred: &mut Deferred) -> Option<Instant> {
-        loop {
-            let (ended_at, record) = self.kept.oldest()?;
-            let due = ended_at.checked_add(age)?;
-            if due > Instant::now() {
-                return Some(due);
-            }
-            let record = Arc::clone(record);
-            self.forget(&record, deferred);
-        }
-    }
-
-    /// Forgets the run that ended first, with all its events, or evicts the events of a lingering
-    /// run. Returns `false` if there is neither.
-    pub(crate) fn evict_ended(&mut self, deferred: &mut Deferred) -> bool {
-        if let Some((_, oldest)) = self.kept.oldest() {
-            self.evict(Arc::clone(oldest), deferred);
-        } else if let Some(lingering) = self.lingering.pop() {
-            if let Some(record) = lingering.upgrade() {
-                record.lock().clear(deferred);
-                deferred.changed.push(record);
-            }
-        } else {
-            return false;
-        }
-        true
-    }
-
-    /// Evicts the events of a run that has ended, but not in the store. Its end cannot be exported
-    /// as completed any more. Returns `false` if there is none.
-    pub(crate) fn evict_ending(&mut self, deferred: &mut Deferred) -> bool {
-        let Some((_, record)) = self.ending.pop_first() else { return false };
-        record.lock().clear(deferred);
-        deferred.changed.push(record);
-        true
-    }
-
-    /// Returns the next few running runs, in rotation.
-    pub(crate) fn sample(&mut self) -> Vec<Arc<Record>> {
-        let from = self.last_sampled.map_or(Unbounded, Excluded);
-        let sample: Vec<_> = self
-            .running
-            .range((from, Unbounded))
-            .take(SAMPLE_SIZE)
-            .map(|(_, run)| run.clone())
-            .collect();
-        // `None` at the end of the map: the next call starts over.
-        let is_last = sample.len() < SAMPLE_SIZE;
-        self.last_sampled = sample.last().filter(|_| !is_last).map(|record| record.epoch);
-        sample
     }
 }
 

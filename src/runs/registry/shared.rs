@@ -19,9 +19,6 @@ use crate::{
     },
 };
 
-/// The maximum number of rounds in which [`Shared::make_room`] evicts.
-const MAX_ROUNDS: usize = 32;
-
 /// The text of the error of a run that another process has declared dead.
 const FENCED: &str = "another process declared the run dead";
 
@@ -50,7 +47,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Registry> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Registry> {
         lock(&self.registry)
     }
 
@@ -167,42 +164,6 @@ impl Shared {
                 registry.forget(record, deferred);
             }
         });
-    }
-
-    /// Evicts until the memory of all runs is within the limit: runs that have ended, the oldest
-    /// first, then frames or the older half of the largest run. What the store does not have yet
-    /// comes last. The next call continues if [`MAX_ROUNDS`] are not enough.
-    pub(crate) fn make_room(self: &Arc<Self>) {
-        for _ in 0..MAX_ROUNDS {
-            if let Some(cluster) = &self.cluster
-                && self.is_over_limit()
-            {
-                cluster.mirrors.evict();
-            }
-            while self.is_over_limit() && self.with_registry(Registry::evict_ended) {}
-            if !self.is_over_limit() {
-                return;
-            }
-            let sample = self.lock().sample();
-            let size = |record: &Record| record.exported_memory();
-            let largest = sample.iter().map(|record| (size(record), record)).max_by_key(|of| of.0);
-            let mut deferred = Deferred::default();
-            match largest {
-                Some((1.., record)) => record.evict_frames_or_half(&mut deferred),
-                _ if self.with_registry(Registry::evict_ending) => {}
-                _ => {
-                    if let Some(record) = sample.iter().max_by_key(|record| record.events_memory())
-                    {
-                        record.evict_half(&mut deferred);
-                    }
-                }
-            }
-            _ = deferred.wake();
-        }
-    }
-
-    fn is_over_limit(&self) -> bool {
-        self.counters.memory.total() > self.options.max_memory
     }
 
     pub(crate) fn running(&self) -> usize {

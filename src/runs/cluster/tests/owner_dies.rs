@@ -25,6 +25,24 @@ async fn clients_elsewhere_are_told_when_the_owner_dies_and_a_repeated_request_s
     assert_eq!(started.iter().flatten().count(), 1);
 }
 
+/// Whatever the time between the last renewal, the checks and the death is.
+#[tokio::test(start_paused = true)]
+async fn clients_are_told_within_one_and_five_eighths_of_a_lease() {
+    for offset in (0..4_000).step_by(250) {
+        let (one, other) = two().await;
+        let source = one.start().await.unwrap();
+        send(&source, &["a"]);
+        let mut live = other.attach().await;
+        read(&mut live, 1).await;
+        sleep(Duration::from_millis(offset)).await;
+        one.store.go_away();
+        let died = Instant::now();
+        read_all(live).await;
+        let bound = LEASE * 13 / 8 + Duration::from_millis(100);
+        assert!(died.elapsed() <= bound, "{offset}: {:?}", died.elapsed());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn request_finds_a_dead_owner_without_a_mirror() {
     let (one, other) = two().await;
