@@ -150,13 +150,16 @@ async fn stalled_client_receives_few_prices_that_were_replaced_meanwhile() {
     assert!(without.0 > 4 * with.0, "{with:?} with the options, {without:?} without");
 }
 
+/// Sets an option of a server's socket.
+type SetOption = fn(&TcpStream) -> io::Result<()>;
+
 /// Prints the table of the page on proxies and sockets:
 /// `cargo test --package tower-sse-e2e --test examples -- --ignored --nocapture stale_bytes`
 #[cfg(target_os = "linux")]
 #[ignore = "a measurement"]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn stale_bytes() {
-    let options: [(&str, fn(&TcpStream) -> io::Result<()>); 3] = [
+    let options: [(&str, SetOption); 3] = [
         ("none", |stream| stream.set_nodelay(true)),
         ("TCP_NOTSENT_LOWAT of 16 KiB", example::set_options),
         ("SO_SNDBUF of 16 KiB", |stream| {
