@@ -16,6 +16,7 @@ mod frame_batch;
 mod idle_timer;
 mod last_frames;
 mod layer_scope;
+mod managed_body;
 mod message_stream;
 mod shutdown;
 mod sse_body;
