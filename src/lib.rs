@@ -256,6 +256,7 @@ mod body;
 mod callback;
 pub mod coming_from;
 mod connection;
+mod coop;
 mod error;
 mod event;
 mod headers;

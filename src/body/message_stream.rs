@@ -11,9 +11,9 @@ use futures_core::Stream;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::CoopBudget;
 use crate::{
     BoxError,
+    coop::CoopBudget,
     event::{Decoder, Message},
 };
 
