@@ -258,6 +258,7 @@ mod body;
 mod callback;
 pub mod coming_from;
 mod connection;
+mod coop;
 mod error;
 mod event;
 mod headers;

@@ -12,12 +12,16 @@ use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::{
-    CoopBudget,
     deferred_panic::DeferredPanic,
     frame_batch::{FrameBatch, Pushed},
     layer_scope::{is_within_layer, warn_without_layer},
 };
-use crate::{BoxError, error::ItemError, event::Encode};
+use crate::{
+    BoxError,
+    coop::{CoopBudget, covered},
+    error::ItemError,
+    event::Encode,
+};
 
 pin_project! {
     /// A [`Body`] that encodes a stream of events, batching ready events into frames.
@@ -147,7 +151,7 @@ where
             return Poll::Ready(None);
         }
 
-        let poll = || self.as_mut().poll_batch(cx);
+        let poll = || covered(|| self.as_mut().poll_batch(cx));
         let polled = catch_unwind(AssertUnwindSafe(poll));
         let this = self.project();
         let polled = polled.unwrap_or_else(|panic| {

@@ -11,9 +11,10 @@ use futures_core::Stream;
 use http_body::Body;
 use pin_project_lite::pin_project;
 
-use super::{CoopBudget, Silence};
+use super::Silence;
 use crate::{
     BoxError,
+    coop::CoopBudget,
     event::{Decoder, Message},
 };
 

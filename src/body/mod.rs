@@ -6,7 +6,6 @@
 //! - [`MessageStream`] is the other direction: it decodes the body of another server's response.
 
 mod boundary;
-mod coop;
 mod deadline;
 mod deferred_panic;
 mod event_body;
@@ -16,6 +15,7 @@ mod frame_batch;
 mod idle_timer;
 mod last_frames;
 mod layer_scope;
+mod managed_body;
 mod message_stream;
 mod shutdown;
 mod silence;
@@ -26,7 +26,6 @@ mod stream_record;
 pub use self::{event_body::EventBody, message_stream::MessageStream, sse_body::SseBody};
 
 pub(crate) use self::{
-    coop::CoopBudget,
     event_stream::EventStream,
     layer_scope::within_layer,
     shutdown::{Inherited, Shutdown},

@@ -1,18 +1,15 @@
 use std::{
     fmt,
     pin::Pin,
-    task::{Context, Poll, ready},
+    task::{Context, Poll},
 };
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::event_stream::EventStream;
-use crate::{
-    BoxError,
-    connection::{CloseReason, DisconnectGuard},
-};
+use super::{event_stream::EventStream, managed_body::ManagedBody};
+use crate::{BoxError, connection::DisconnectGuard};
 
 pin_project! {
     /// The response body of the [layer](crate::SseLayer)'s service.
@@ -33,22 +30,7 @@ pin_project! {
     #[project = KindProj]
     enum Kind<B> {
         PassThrough { #[pin] body: B },
-        // Boxed, so that responses that are not event streams stay small.
-        Stream { stream: Pin<Box<EventStream<B>>> },
-        // A body that is not an event stream of this layer, and whose end fires a `Disconnect`.
-        Tracked { tracked: Pin<Box<Tracked<B>>> },
-        // The body of the answer to a HEAD request: no frames and no size hint.
-        Unsent,
-        // A body of at most one frame, without a size hint before its end.
-        Whole { bytes: Option<Box<Bytes>> },
-    }
-}
-
-pin_project! {
-    struct Tracked<B> {
-        #[pin]
-        body: B,
-        guard: DisconnectGuard,
+        Managed { body: ManagedBody<B> },
     }
 }
 
@@ -57,59 +39,33 @@ impl<B> SseBody<B> {
         Self { kind: Kind::PassThrough { body } }
     }
 
+    const fn managed(body: ManagedBody<B>) -> Self {
+        Self { kind: Kind::Managed { body } }
+    }
+
     pub(crate) fn event_stream(stream: EventStream<B>) -> Self {
-        Self { kind: Kind::Stream { stream: Box::pin(stream) } }
+        Self::managed(ManagedBody::Stream(Box::pin(stream)))
     }
 
     pub(crate) const fn unsent() -> Self {
-        Self { kind: Kind::Unsent }
+        Self::managed(ManagedBody::Unsent)
     }
 
     pub(crate) const fn empty() -> Self {
-        Self { kind: Kind::Whole { bytes: None } }
+        Self::managed(ManagedBody::Whole(None))
     }
 
     /// Creates a body of these bytes.
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        let bytes = (!bytes.is_empty()).then(|| Box::new(bytes));
-        Self { kind: Kind::Whole { bytes } }
+        Self::managed(ManagedBody::Whole((!bytes.is_empty()).then(|| Box::new(bytes))))
     }
 }
 
 impl<B: Body> SseBody<B> {
     /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of `guard`.
     pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
-        let mut tracked = Tracked { body, guard };
-        if is_complete(&tracked.body) {
-            tracked.guard.set_reason(CloseReason::Ended);
-        }
-        Self { kind: Kind::Tracked { tracked: Box::pin(tracked) } }
+        Self::managed(ManagedBody::tracked(body, guard))
     }
-}
-
-impl<B> Tracked<B>
-where
-    B: Body<Data = Bytes, Error: Into<BoxError>>,
-{
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut this = self.project();
-        let polled = ready!(this.guard.noting_panic(|| this.body.as_mut().poll_frame(cx)));
-        let polled = polled.map(|frame| frame.map_err(Into::into));
-        if let Some(Err(_)) = &polled {
-            this.guard.set_reason(CloseReason::Failed);
-        } else if polled.is_none() || is_complete(&*this.body) {
-            this.guard.set_reason(CloseReason::Ended);
-        }
-        Poll::Ready(polled)
-    }
-}
-
-/// Returns whether the body reports that it is over, so that servers do not poll it again.
-fn is_complete<B: Body>(body: &B) -> bool {
-    body.is_end_stream() || body.size_hint().exact() == Some(0)
 }
 
 impl<B> Body for SseBody<B>
@@ -119,38 +75,30 @@ where
     type Data = Bytes;
     type Error = BoxError;
 
+    #[inline]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
             KindProj::PassThrough { body } => body.poll_frame(cx).map_err(Into::into),
-            KindProj::Stream { stream } => stream.as_mut().poll_frame(cx),
-            KindProj::Tracked { tracked } => tracked.as_mut().poll_frame(cx),
-            KindProj::Unsent => Poll::Ready(None),
-            KindProj::Whole { bytes } => {
-                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(*bytes))))
-            }
+            KindProj::Managed { body } => body.poll_frame(cx),
         }
     }
 
+    #[inline]
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::PassThrough { body } => body.is_end_stream(),
-            Kind::Stream { stream } => stream.is_over(),
-            Kind::Tracked { tracked } => tracked.body.is_end_stream(),
-            Kind::Unsent => false,
-            Kind::Whole { bytes } => bytes.is_none(),
+            Kind::Managed { body } => body.is_end_stream(),
         }
     }
 
+    #[inline]
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::PassThrough { body } => body.size_hint(),
-            Kind::Tracked { tracked } => tracked.body.size_hint(),
-            Kind::Stream { stream } if !stream.is_over() => SizeHint::default(),
-            Kind::Unsent | Kind::Whole { bytes: Some(_) } => SizeHint::default(),
-            Kind::Stream { .. } | Kind::Whole { .. } => SizeHint::with_exact(0),
+            Kind::Managed { body } => body.size_hint(),
         }
     }
 }
@@ -158,9 +106,9 @@ where
 impl<B> fmt::Debug for SseBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::PassThrough { .. } | Kind::Tracked { .. } => "foreign",
-            Kind::Stream { .. } => "event stream",
-            Kind::Unsent | Kind::Whole { .. } => "whole",
+            Kind::PassThrough { .. } | Kind::Managed { body: ManagedBody::Tracked(_) } => "foreign",
+            Kind::Managed { body: ManagedBody::Stream(_) } => "event stream",
+            Kind::Managed { .. } => "whole",
         };
         f.debug_struct("SseBody").field("kind", &format_args!("{kind}")).finish_non_exhaustive()
     }

@@ -7,7 +7,7 @@ use super::LAST_EVENT_ID;
 /// Few requests have many headers, so comparing their names costs less than a hash of each.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct HeaderScan {
-    pub(super) has_last_event_id: bool,
+    pub(crate) has_last_event_id: bool,
     /// Whether an `Accept` header is long enough to name `text/event-stream`.
     pub(super) has_long_accept: bool,
 }

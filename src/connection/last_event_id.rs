@@ -3,7 +3,6 @@ use std::{borrow::Cow, fmt, iter, str::FromStr};
 use http::{HeaderMap, HeaderName, Uri};
 use percent_encoding::percent_decode_str;
 
-use super::HeaderScan;
 use crate::event::{EventId, InvalidField, check_one_line};
 
 /// The name of the header in which a client sends the id of the last event that it received.
@@ -59,12 +58,6 @@ impl LastEventId {
     #[must_use]
     pub fn from_headers(headers: &HeaderMap) -> Option<Self> {
         Self::from_bytes(headers.get(LAST_EVENT_ID)?.as_bytes())
-    }
-
-    /// Reads the `Last-Event-ID` header of a request whose headers were scanned before.
-    #[inline]
-    pub(crate) fn from_scanned(headers: &HeaderMap, scan: HeaderScan) -> Option<Self> {
-        if scan.has_last_event_id { Self::from_headers(headers) } else { None }
     }
 
     /// Reads the first of the query parameters `names` that is present and not empty.

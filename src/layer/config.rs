@@ -1,12 +1,13 @@
 use std::{fmt, sync::Arc};
 
+use http::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
 use super::{NotOpened, Refusal, RequestInfo};
 use crate::{
     body::StreamRecord,
-    connection::DisconnectGuard,
+    connection::{DisconnectGuard, LastEventId},
     options::{OnOpen, ResolvedOptions},
     stats::Stats,
     streams::Streams,
@@ -44,6 +45,15 @@ impl Config {
             streams: None,
             stats: Stats::new(),
             on_open: Vec::new(),
+        }
+    }
+
+    /// Inserts the client's last event id into the extensions of its request.
+    pub(super) fn insert_last_event_id<B>(&self, request: &mut Request<B>) {
+        let last_event_id = LastEventId::from_headers(request.headers())
+            .or_else(|| LastEventId::from_query(request.uri(), &self.last_event_id_query));
+        if let Some(last_event_id) = last_event_id {
+            request.extensions_mut().insert(last_event_id);
         }
     }
 

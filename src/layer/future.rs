@@ -80,26 +80,56 @@ where
                 return Poll::Ready(Ok(response));
             }
         };
-        let result = ready!(match in_flight {
-            None => within_layer(|| future.poll(cx)),
-            Some(in_flight) => in_flight.noting_panic(|| within_layer(|| future.poll(cx))),
-        });
-        let response = match result {
-            Ok(response) => response.into_sse(),
-            Err(error) => {
-                if let Some(in_flight) = in_flight.take() {
-                    in_flight.end(CloseReason::Failed);
-                }
-                return Poll::Ready(Err(error));
-            }
-        };
-        // Most responses return here, which saves a move.
-        if in_flight.is_none() && !headers::is_event_stream(response.status(), response.headers()) {
-            return Poll::Ready(Ok(response.map(SseBody::pass_through)));
+        if in_flight.is_some() {
+            return poll_in_flight(future, in_flight, this.config, *this.request_info, cx);
         }
-        let admission = Admission::new(this.config, *this.request_info, in_flight.take());
-        Poll::Ready(Ok(admission.complete(response)))
+        match within_layer(|| future.poll(cx)) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
+            Poll::Ready(Ok(response)) => {
+                let response = response.into_sse();
+                if headers::is_event_stream(response.status(), response.headers()) {
+                    let admission = Admission::new(this.config, *this.request_info, None);
+                    return Poll::Ready(Ok(admission.complete(response)));
+                }
+                Poll::Ready(Ok(response.map(SseBody::pass_through)))
+            }
+        }
     }
+}
+
+/// Polls the future of a response that is tracked or has subjects.
+// Out of line, so that all other responses pay only for the check.
+#[cold]
+fn poll_in_flight<F, M, R, E>(
+    future: Pin<&mut F>,
+    in_flight: &mut Option<Box<InFlight>>,
+    config: &Config,
+    request_info: RequestInfo,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Response<SseBody<R::Body>>, E>>
+where
+    F: Future<Output = Result<R, E>>,
+    R: IntoSse<M>,
+{
+    let poll = || within_layer(|| future.poll(cx));
+    let result = ready!(match in_flight {
+        Some(in_flight) => in_flight.noting_panic(poll),
+        None => poll(),
+    });
+    let in_flight = in_flight.take();
+    Poll::Ready(match result {
+        Ok(response) => {
+            let admission = Admission::new(config, request_info, in_flight);
+            Ok(admission.complete(response.into_sse()))
+        }
+        Err(error) => {
+            if let Some(in_flight) = in_flight {
+                in_flight.end(CloseReason::Failed);
+            }
+            Err(error)
+        }
+    })
 }
 
 impl<F, M> fmt::Debug for ResponseFuture<F, M> {

@@ -9,11 +9,7 @@ use http::{Request, Response};
 use tower_service::Service;
 
 use super::{Config, InFlight, IntoSse, RequestInfo, ResponseFuture, marker};
-use crate::{
-    body::SseBody,
-    connection::{HeaderScan, LastEventId},
-    streams::Subjects,
-};
+use crate::{body::SseBody, connection::HeaderScan, streams::Subjects};
 
 /// The middleware that [`SseLayer`](crate::SseLayer) wraps around a service.
 ///
@@ -59,31 +55,25 @@ where
 
     #[inline]
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let names = &*self.config.last_event_id_query;
         let scan = HeaderScan::of(request.headers());
-        let mut last_event_id = LastEventId::from_scanned(request.headers(), scan);
-        if last_event_id.is_none() && !names.is_empty() {
-            last_event_id = LastEventId::from_query(request.uri(), names);
+        if scan.has_last_event_id || !self.config.last_event_id_query.is_empty() {
+            self.config.insert_last_event_id(&mut request);
         }
-        if let Some(last_event_id) = last_event_id {
-            request.extensions_mut().insert(last_event_id);
-        }
-        let request_info =
-            RequestInfo::new(&self.config, request.method(), request.headers(), scan);
+        let info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
         let is_tracked = S::Response::STREAMS
             || self.config.track_disconnects
             || self.config.streams.is_some()
             || request.extensions().get::<Subjects>().is_some();
         let config = Arc::clone(&self.config);
         let in_flight = if is_tracked {
-            match InFlight::track(&config, &mut request, request_info, S::Response::STREAMS) {
+            match InFlight::track(&config, &mut request, info, S::Response::STREAMS) {
                 Ok(in_flight) => in_flight,
-                Err(reason) => return ResponseFuture::not_opened(reason, config, request_info),
+                Err(reason) => return ResponseFuture::not_opened(reason, config, info),
             }
         } else {
             None
         };
-        ResponseFuture::new(self.inner.call(request), config, request_info, in_flight)
+        ResponseFuture::new(self.inner.call(request), config, info, in_flight)
     }
 }
 

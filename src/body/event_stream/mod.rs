@@ -16,12 +16,13 @@ use http_body::{Body, Frame};
 use pin_project_lite::pin_project;
 
 use super::{
-    Boundary, CoopBudget, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord,
-    deadline::Verdict, within_layer,
+    Boundary, Deadline, IdleTimer, LastFrames, Shutdown, StreamRecord, deadline::Verdict,
+    within_layer,
 };
 use crate::{
     BoxError,
     connection::{Client, CloseReason},
+    coop::{CoopBudget, covered},
     options::ResolvedOptions,
     streams::Membership,
 };
@@ -198,7 +199,8 @@ where
         let Some(source) = this.source.as_mut().as_pin_mut() else {
             return Poll::Ready(None);
         };
-        let polled = this.record.noting_panic(|| within_layer(|| source.poll_frame(cx)));
+        let polled =
+            this.record.noting_panic(|| within_layer(|| covered(|| source.poll_frame(cx))));
         polled.map(|polled| polled.map(|frame| frame.map_err(Into::into)))
     }
 

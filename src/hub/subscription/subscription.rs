@@ -7,7 +7,6 @@ use std::{
 };
 
 use futures_core::Stream;
-use tokio::task::coop;
 
 use super::{
     GapPolicy, cursor::TopicCursor, flush_window::FlushWindow, merge_queue::MergeQueue,
@@ -15,6 +14,7 @@ use super::{
 };
 use crate::{
     connection::NothingMore,
+    coop::ItemUnit,
     event::Encoded,
     history::{DeferredDrops, UnknownId, drop_waker},
     hub::state::HubState,
@@ -156,7 +156,7 @@ impl Stream for Subscription {
         if let Some(window) = &mut this.window {
             ready!(window.poll_elapsed(cx));
         }
-        let coop = ready!(coop::poll_proceed(cx));
+        let unit = ready!(ItemUnit::poll(cx));
         let mut drops = DeferredDrops::default();
         while !this.ended && !this.cursors.is_empty() {
             // Loaded before reading, so that events published before the close are still sent.
@@ -168,7 +168,7 @@ impl Stream for Subscription {
                     if let Some(window) = &mut this.window {
                         window.record_item();
                     }
-                    coop.made_progress();
+                    unit.spend();
                     return Poll::Ready(Some(events));
                 }
                 Read::Yield => {

@@ -5,9 +5,9 @@ use std::{
 };
 
 use futures_core::Stream;
-use tokio::task::coop;
 
 use crate::{
+    coop::ItemUnit,
     event::Encoded,
     runs::{
         RunError,
@@ -54,10 +54,10 @@ impl Stream for Attachment {
         let Some(reader) = &mut self.reader else {
             return Poll::Ready(None);
         };
-        let unit = ready!(coop::poll_proceed(cx));
+        let unit = ready!(ItemUnit::poll(cx));
         let seen = if needs_leading_id { reader.position() } else { 0 };
         let read = ready!(reader.poll_read(cx));
-        unit.made_progress();
+        unit.spend();
         let item = match read {
             Read::Events(events) if needs_leading_id => {
                 let mut led = reader.record.id_line(seen);

@@ -10,7 +10,8 @@ use http_body::Body;
 use super::producer::Producer;
 use crate::{
     BoxError,
-    body::{CoopBudget, within_layer},
+    body::within_layer,
+    coop::{CoopBudget, covered},
     history::MemoryShare,
     runs::record::{Appended, Cutter},
 };
@@ -68,7 +69,7 @@ impl Recorder {
                 continue;
             }
             ready!(CoopBudget::poll_ready(cx));
-            match within_layer(|| body.as_mut().poll_frame(cx)) {
+            match within_layer(|| covered(|| body.as_mut().poll_frame(cx))) {
                 Poll::Pending => {
                     self.cutter.shrink();
                     self.memory.set(self.cutter.memory());

@@ -1,7 +1,7 @@
 use std::{
     any::Any,
     future::Future,
-    mem::{self, ManuallyDrop},
+    mem::ManuallyDrop,
     panic::{AssertUnwindSafe, catch_unwind},
     pin::Pin,
     task::{Context, Poll, ready},
@@ -24,6 +24,7 @@ use super::{
 use crate::{
     BoxError,
     body::within_layer,
+    callback::without_panic,
     connection::{CloseReason, DisconnectGuard},
     headers::{has_content_coding, is_event_stream},
     layer::disown,
@@ -187,16 +188,15 @@ where
                 StageProj::Recording { body } => {
                     let (recorder, producer) = (this.recorder, &*this.producer);
                     let poll = || recorder.poll(body, producer, cx);
-                    match catch_unwind(AssertUnwindSafe(poll)) {
-                        Ok(Poll::Pending) => return Poll::Pending,
-                        Ok(Poll::Ready(Ok(()))) => producer.complete(),
-                        Ok(Poll::Ready(Err(error))) => producer.fail(&error),
-                        Err(panic) => {
+                    match without_panic(poll) {
+                        Some(Poll::Pending) => return Poll::Pending,
+                        Some(Poll::Ready(Ok(()))) => producer.complete(),
+                        Some(Poll::Ready(Err(error))) => producer.fail(&error),
+                        None => {
                             producer.fail(PANICKED);
                             if let Some(guard) = this.disconnect {
                                 guard.set_reason(CloseReason::Panicked);
                             }
-                            mem::forget(panic);
                         }
                     }
                     return Poll::Ready(());

@@ -1,9 +1,12 @@
+//! The share of tokio's cooperative budget that bodies and streams spend, so that one that is always
+//! ready lets other tasks run.
+
 use std::{
     cell::Cell,
     task::{Context, Poll, ready},
 };
 
-use tokio::task::coop;
+use tokio::task::coop::{self, RestoreOnPending};
 
 /// The number of bytes for which a body spends [`UNITS_PER_CHUNK`] units of tokio's cooperative
 /// budget.
@@ -21,13 +24,60 @@ const MAX_EMPTY_ITEMS: u16 = 4096;
 thread_local! {
     /// The cost of the last frame for which a body has paid, until a body waits for budget.
     static PAID: Cell<u32> = const { Cell::new(0) };
+    /// Whether the next body or stream that is polled need not wait for budget, because the body
+    /// around it has.
+    static IS_COVERED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// The share of tokio's cooperative budget that a body spends, so that a body that is always ready
-/// lets other tasks run.
+/// Calls `poll`, which polls a source for a body that has waited for budget and pays for the bytes.
+///
+/// The first poll within `poll` waits for no budget. Further ones do, because a compressor may read
+/// megabytes before it returns a frame.
+#[inline]
+pub(crate) fn covered<T>(poll: impl FnOnce() -> T) -> T {
+    struct Covered;
+
+    impl Drop for Covered {
+        #[inline]
+        fn drop(&mut self) {
+            IS_COVERED.set(false);
+        }
+    }
+
+    IS_COVERED.set(true);
+    let _covered = Covered;
+    poll()
+}
+
+/// The unit of budget for one item of a stream. Dropping it gives it back.
+///
+/// A stream needs one because nothing else may pay for its items: a task can poll it without a body.
+#[must_use]
+pub(crate) struct ItemUnit(Option<RestoreOnPending>);
+
+impl ItemUnit {
+    /// Waits until the task has budget left for an item.
+    #[inline]
+    pub(crate) fn poll(cx: &mut Context<'_>) -> Poll<Self> {
+        if IS_COVERED.replace(false) {
+            return Poll::Ready(Self(None));
+        }
+        coop::poll_proceed(cx).map(|unit| Self(Some(unit)))
+    }
+
+    /// Spends the unit, because the stream returns an item.
+    #[inline]
+    pub(crate) fn spend(self) {
+        if let Some(unit) = self.0 {
+            unit.made_progress();
+        }
+    }
+}
+
+/// The share of tokio's cooperative budget that a body spends.
 ///
 /// Making a frame needs no system call that would spend budget, so a body spends budget itself, per
-/// byte. Each byte is paid for once: by an [`EventBody`](super::EventBody), and by what polls it,
+/// byte. Each byte is paid for once: by an [`EventBody`](crate::EventBody), and by what polls it,
 /// such as the layer, only as far as the `EventBody` has not.
 #[derive(Debug, Default)]
 pub(crate) struct CoopBudget {
@@ -42,9 +92,12 @@ impl CoopBudget {
     ///
     /// tokio wakes the task after other tasks have run, which calling `wake_by_ref` here would not
     /// ensure.
+    #[inline]
     pub(crate) fn poll_ready(cx: &mut Context<'_>) -> Poll<()> {
-        // Dropping the unit gives it back: only bytes spend budget.
-        drop(ready!(coop::poll_proceed(cx)));
+        if !IS_COVERED.replace(false) && !coop::has_budget_remaining() {
+            // Dropping the unit gives it back: only bytes spend budget.
+            drop(ready!(coop::poll_proceed(cx)));
+        }
         PAID.set(0);
         Poll::Ready(())
     }
@@ -92,5 +145,34 @@ impl CoopBudget {
             }
         }
         self.credit -= unpaid;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{future::poll_fn, task::Poll};
+
+    use tokio::task::coop;
+
+    use super::{CoopBudget, ItemUnit, covered};
+
+    #[tokio::test]
+    async fn only_the_first_poll_that_a_body_covers_needs_no_budget() {
+        poll_fn(|cx| {
+            while let Poll::Ready(unit) = coop::poll_proceed(cx) {
+                unit.made_progress();
+            }
+            let (body, item) =
+                covered(|| (CoopBudget::poll_ready(cx).is_ready(), ItemUnit::poll(cx).is_ready()));
+            assert_eq!((body, item), (true, false));
+            let (item, body) =
+                covered(|| (ItemUnit::poll(cx).is_ready(), CoopBudget::poll_ready(cx).is_ready()));
+            assert_eq!((item, body), (true, false));
+            // A source that takes no part in the budget leaves nothing behind.
+            covered(|| {});
+            assert!(CoopBudget::poll_ready(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
     }
 }
