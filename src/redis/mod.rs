@@ -122,6 +122,7 @@ mod error;
 mod health;
 #[cfg(feature = "runs")]
 mod lease;
+mod limits;
 pub mod operating;
 mod publisher;
 mod reader;
