@@ -16,9 +16,6 @@ use crate::{
     sealed::Sealed,
 };
 
-/// The minimum of [`Redis::max_len`]. A reader takes up to 1,000 entries at a time, and the stream
-/// must not be trimmed past it meanwhile.
-pub(super) const MIN_MAX_LEN: usize = 10_000;
 /// The key of a hub's stream, unless the program sets one.
 const DEFAULT_KEY: &str = "tower-sse";
 
@@ -40,10 +37,10 @@ pub struct Redis {
     pub(super) servers: Servers,
     /// `None`: the default.
     pub(super) key: Option<String>,
-    max_len: usize,
-    max_age: Option<Duration>,
-    publish_deadline: Duration,
-    pause: Duration,
+    pub(super) max_len: usize,
+    pub(super) max_age: Option<Duration>,
+    pub(super) publish_deadline: Duration,
+    pub(super) pause: Duration,
     #[cfg(feature = "runs")]
     pub(super) lease: Duration,
     pub(super) health: RedisHealth,
@@ -136,110 +133,6 @@ impl Redis {
 
     fn key_or_default(&self) -> &str {
         self.key.as_deref().unwrap_or(DEFAULT_KEY)
-    }
-
-    /// Trims the stream to about the newest `entries` entries, counted over all topics. The default
-    /// is 100,000, roughly 30 MB if events have 256 bytes.
-    ///
-    /// A process loads its history from the stream when it starts, and catches up from it after a
-    /// disconnection. Set the limit to the total rate of events, multiplied by the longest history
-    /// or disconnection to cover. All processes should set the same limit.
-    ///
-    /// ```
-    /// # use tower_sse::redis::Redis;
-    /// // 500 events a second, kept for 5 minutes.
-    /// let redis = Redis::open("redis://127.0.0.1/")?.max_len(500 * 300);
-    /// # Ok::<_, tower_sse::redis::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if `entries` is less than 10,000: a process that is briefly behind would lose events.
-    #[track_caller]
-    pub fn max_len(mut self, entries: usize) -> Self {
-        assert!(entries >= MIN_MAX_LEN, "a stream must keep at least {MIN_MAX_LEN} entries");
-        self.max_len = entries;
-        self
-    }
-
-    /// Also removes entries that are older than `age`, by the server's clock. By default, only
-    /// [`max_len`](Self::max_len) trims the stream.
-    ///
-    /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
-    /// Every process that is connected does so every two seconds; the newest entry stays. A process
-    /// that is disconnected for longer than `age` reports a gap.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.max_age(Duration::from_secs(3600));
-    /// # Ok::<_, tower_sse::redis::Error>(())
-    /// ```
-    ///
-    /// The user needs the permission for `XTRIM`.
-    ///
-    /// # Errors
-    ///
-    /// [`Hub::connect`](crate::hub::Hub::connect) returns an error if `age` is less than
-    /// [`retain_for`](crate::hub::HubBuilder::retain_for): clients would receive gaps instead of the
-    /// history.
-    pub fn max_age(mut self, age: Duration) -> Self {
-        self.max_age = Some(age);
-        self
-    }
-
-    /// Limits how long Redis may take to accept a connection, and to answer a command. The default
-    /// is 3 seconds. Then the connection is given up, and the process connects again.
-    ///
-    /// The delay before an attempt is random, and up to 2 seconds. Limits of runs are shorter than
-    /// their [lease](Self::lease), and fixed: 1 second for a connection, 2 seconds for an answer.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.timeout(Duration::from_secs(10));
-    /// # Ok::<_, tower_sse::redis::Error>(())
-    /// ```
-    ///
-    /// # Panics
-    ///
-    /// Panics if `timeout` is less than 3 seconds: Redis waits for up to 2 seconds before it answers
-    /// that there is no event.
-    #[track_caller]
-    pub fn timeout(mut self, timeout: Duration) -> Self {
-        assert!(timeout >= CONNECT_TIMEOUT, "a timeout must not be less than {CONNECT_TIMEOUT:?}");
-        self.servers.timeout = timeout;
-        self
-    }
-
-    /// Limits how long publishing an event may take, including the wait for a connection. The
-    /// default is 2 seconds. A deadline above the [time limit of answers](Self::timeout) raises that.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.publish_deadline(Duration::from_millis(500));
-    /// # Ok::<_, tower_sse::redis::Error>(())
-    /// ```
-    pub fn publish_deadline(mut self, deadline: Duration) -> Self {
-        self.publish_deadline = deadline;
-        self
-    }
-
-    /// Sets a pause after each read that reaches the end of the stream, so that Redis answers
-    /// fewer, larger reads. The pause delays each event by up to `pause`. The default is zero.
-    ///
-    /// Set a few milliseconds if many processes follow a stream with a high rate of events.
-    ///
-    /// ```
-    /// # use std::time::Duration;
-    /// # use tower_sse::redis::Redis;
-    /// let redis = Redis::open("redis://127.0.0.1/")?.pause(Duration::from_millis(5));
-    /// # Ok::<_, tower_sse::redis::Error>(())
-    /// ```
-    pub fn pause(mut self, pause: Duration) -> Self {
-        self.pause = pause;
-        self
     }
 
     /// Returns a handle to the state of the connection. It stays valid after

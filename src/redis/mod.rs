@@ -123,6 +123,7 @@ mod error;
 mod health;
 #[cfg(feature = "runs")]
 mod lease;
+mod limits;
 pub mod operating;
 mod publisher;
 mod reader;
