@@ -71,5 +71,6 @@ mod script;
 mod session;
 mod store;
 mod subscriptions;
-#[cfg(test)]
+// With sockets of Unix.
+#[cfg(all(test, unix))]
 mod tests;
