@@ -263,10 +263,9 @@ fn refused(commands: &[Command], error: &StoreError) -> Vec<Result<Reply, StoreE
 fn run_of(command: &Command) -> Option<&RunId> {
     match command {
         Command::Look(_) => None,
-        Command::Claim(run) => Some(run),
+        Command::Claim(run) | Command::Renew(run) => Some(run),
         Command::Replace(replace) => Some(&replace.run),
         Command::Sync(sync) => Some(&sync.run),
-        Command::Renew(run) => Some(run),
         Command::Append(append) => Some(&append.run),
         Command::Trim(trim) => Some(&trim.run),
         Command::End(end) => Some(&end.run),
