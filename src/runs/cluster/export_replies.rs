@@ -18,6 +18,13 @@ impl Export {
         let now = Instant::now();
         self.failures = 0;
         match *reply {
+            SyncReply::InStep { newest, entries, .. }
+                if self.doubts(newest, entries, connection) =>
+            {
+                self.connection = connection;
+                self.restores = true;
+                Effect::None
+            }
             SyncReply::InStep { newest, entries, watched } => {
                 self.has_begun = self.record.progress().0 != Phase::Starting;
                 self.connection = connection;
@@ -80,6 +87,14 @@ impl Export {
             self.watched_until = Some(until);
             self.record.attend_until(until);
         }
+    }
+
+    /// Returns whether events may be missing in the store although later ones are there: a command
+    /// whose reply is missing may have been executed by a server with an older state.
+    const fn doubts(&self, newest: u64, entries: u64, connection: u64) -> bool {
+        let is_first = self.connection != connection && self.entries > 0;
+        let is_as_acknowledged = newest == self.exported && entries == self.entries;
+        is_first && !self.restores && newest >= self.exported && !is_as_acknowledged
     }
 
     pub(crate) fn appended(&mut self, reply: AppendReply, last: u64, len: usize) {

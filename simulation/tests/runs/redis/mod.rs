@@ -5,6 +5,7 @@
 //! with a real one. Ids, replies and streams are those of the simulation of hubs.
 
 mod connection;
+mod differential;
 mod hash;
 #[path = "../../simulation/redis/id.rs"]
 #[allow(dead_code)]

@@ -1,13 +1,23 @@
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
 use super::rig::{
     LEASE, Process, assert_whole, key, read, read_all, send, soon, source, two, two_with,
 };
-use crate::runs::{
-    Outcome, RunKey,
-    cluster::{memory_store::MemoryStore, reply::StoreError, run_id::RunId},
+use crate::{
+    history::Epoch,
+    runs::{
+        Outcome, RunKey,
+        cluster::{
+            export::Export,
+            memory_store::MemoryStore,
+            reply::{AppendReply, StoreError, SyncReply},
+            run_id::RunId,
+            timing::Timing,
+        },
+        record::Record,
+    },
 };
 
 fn key_of(turn: usize) -> RunKey {
@@ -127,4 +137,27 @@ async fn dropped_runs_end_their_tasks_and_their_store() {
     sleep(Duration::from_secs(3600)).await;
     assert!(shared.upgrade().is_none(), "its tasks have ended");
     assert!(!store.is_used(), "the store has been dropped");
+}
+
+#[tokio::test(start_paused = true)]
+async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection() {
+    let (one, _) = two().await;
+    let shared = &one.runs.shared;
+    let counters = Arc::clone(&shared.counters);
+    let record = Record::new(key(), Epoch::now(), &shared.options, counters);
+    let timing = Timing::of_lease(LEASE);
+    let mut export = Export::new(Arc::new(record), timing.beat);
+    let in_step = |newest, entries| SyncReply::InStep { newest, entries, watched: Duration::ZERO };
+    export.synced(&in_step(0, 1), 1, timing);
+    export.appended(AppendReply::Appended { entries: 1 }, 1, 10);
+
+    // The acknowledged events are there, or an earlier state of them.
+    export.forget_connection();
+    export.synced(&in_step(1, 2), 2, timing);
+    assert!(!export.restores);
+
+    // The server lost the first event, and has got the second one, whose reply is missing.
+    export.forget_connection();
+    export.synced(&in_step(2, 2), 3, timing);
+    assert!(export.restores);
 }

@@ -1,0 +1,99 @@
+//! The search.
+
+use std::collections::{HashMap, hash_map::Entry};
+
+use super::{
+    protocol::{Bounds, Client, Protocol, State},
+    steps::steps,
+};
+
+/// The result of a search.
+pub(crate) struct Explored {
+    pub(crate) states: usize,
+    pub(crate) steps: usize,
+    /// The shortest trace to a state that breaks a promise.
+    pub(crate) violation: Option<String>,
+}
+
+/// The states that were found, in the order in which they were.
+struct Graph {
+    states: Vec<State>,
+    /// The step that first led to each state, and from which.
+    origins: Vec<(u32, &'static str, usize)>,
+    /// The states from which each state is reached without a fault.
+    causes: Vec<(u32, u32)>,
+}
+
+/// Visits all states that the protocol can reach, breadth first.
+pub(crate) fn explore(protocol: Protocol, bounds: Bounds) -> Explored {
+    let mut graph =
+        Graph { states: vec![State::INITIAL], origins: vec![(0, "begins", 0)], causes: Vec::new() };
+    let mut numbers: HashMap<State, u32> = HashMap::from([(State::INITIAL, 0)]);
+    let mut taken = 0;
+    let mut visited = 0;
+    while visited < graph.states.len() {
+        let state = graph.states[visited];
+        let from = u32::try_from(visited).expect("few states");
+        visited += 1;
+        for step in steps(&state, protocol, bounds) {
+            taken += 1;
+            let new = u32::try_from(graph.states.len()).expect("few states");
+            let number = match numbers.entry(step.next) {
+                Entry::Occupied(known) => *known.get(),
+                Entry::Vacant(vacant) => {
+                    vacant.insert(new);
+                    graph.states.push(step.next);
+                    graph.origins.push((from, step.name, step.epoch));
+                    new
+                }
+            };
+            if !step.is_fault {
+                graph.causes.push((number, from));
+            }
+            if number == new
+                && let Some(violation) = step.next.violation()
+            {
+                let violation = Some(graph.trace(number, &violation));
+                return Explored { states: graph.states.len(), steps: taken, violation };
+            }
+        }
+    }
+    let stuck = graph.stuck().map(|number| graph.trace(number, "no path to an end"));
+    Explored { states: graph.states.len(), steps: taken, violation: stuck }
+}
+
+impl Graph {
+    /// Returns the first state from which no steps without faults lead to the end of the client.
+    fn stuck(&mut self) -> Option<u32> {
+        self.causes.sort_unstable();
+        let mut ends = vec![false; self.states.len()];
+        let mut open: Vec<u32> = Vec::new();
+        for (number, state) in (0..).zip(&self.states) {
+            if !matches!(state.client, Client::Attached { .. }) {
+                ends[number as usize] = true;
+                open.push(number);
+            }
+        }
+        while let Some(number) = open.pop() {
+            let first = self.causes.partition_point(|(to, _)| *to < number);
+            for (_, from) in self.causes[first..].iter().take_while(|(to, _)| *to == number) {
+                if !std::mem::replace(&mut ends[*from as usize], true) {
+                    open.push(*from);
+                }
+            }
+        }
+        ends.iter().position(|ends| !ends).map(|number| u32::try_from(number).unwrap())
+    }
+
+    /// Describes the way to a state.
+    fn trace(&self, mut number: u32, violation: &str) -> String {
+        let mut lines = vec![violation.to_owned(), format!("{:?}", self.states[number as usize])];
+        while number > 0 {
+            let (from, name, epoch) = self.origins[number as usize];
+            lines.push(format!("run {epoch} {name}"));
+            number = from;
+        }
+        lines.reverse();
+        lines.join("\n")
+    }
+}

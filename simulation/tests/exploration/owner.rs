@@ -1,0 +1,146 @@
+//! What an owner sends, and what the replies change.
+
+use super::{
+    protocol::{Outcome, Phase, Protocol, Run, State},
+    redis::{Ended, Synced},
+};
+
+/// The next command of an owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Command {
+    Sync,
+    Append(u8),
+    End(Option<Outcome>),
+    Void,
+}
+
+impl Run {
+    pub(crate) const fn new(process: u8) -> Self {
+        Self {
+            process,
+            phase: Phase::Starting,
+            produced: 0,
+            is_evicted: false,
+            // The claim was acknowledged.
+            is_in_step: false,
+            has_begun: false,
+            restores: false,
+            exported: 0,
+            entries: 0,
+            is_done: false,
+        }
+    }
+
+    /// Returns the next command, as `Export::plan` does.
+    pub(crate) fn command(&self, protocol: Protocol) -> Option<Command> {
+        if self.is_done && self.is_in_step && !self.restores {
+            return None;
+        }
+        if self.phase == Phase::Void {
+            return (!self.is_done).then_some(Command::Void);
+        }
+        let begins = self.phase != Phase::Starting && !self.has_begun;
+        if !self.is_in_step || self.restores || begins {
+            return Some(Command::Sync);
+        }
+        if self.exported < self.produced && !self.is_evicted {
+            return Some(Command::Append(self.exported + 1));
+        }
+        match self.phase {
+            Phase::Ended(outcome) if self.exported == self.produced => {
+                Some(Command::End(Some(outcome)))
+            }
+            Phase::Ended(_) if protocol.reports_losses => Some(Command::End(None)),
+            _ => Some(Command::Sync),
+        }
+    }
+}
+
+impl State {
+    /// Executes a command of an owner, and applies the reply unless it is lost.
+    pub(crate) fn execute(
+        &mut self,
+        protocol: Protocol,
+        epoch: usize,
+        command: Command,
+        is_answered: bool,
+    ) {
+        let Some(mut run) = self.runs[epoch] else { return };
+        match command {
+            Command::Sync => {
+                let expected = run.is_in_step.then_some(run.entries);
+                let has_head = run.phase != Phase::Starting;
+                let reply = self.sync(protocol, epoch, expected, run.restores, has_head);
+                if is_answered {
+                    run.synced(protocol, reply, has_head);
+                }
+            }
+            Command::Append(event) => {
+                if self.append(epoch, event) {
+                    run.exported = event;
+                    run.entries += 1;
+                } else {
+                    // A `Sync` finds out.
+                    run.is_in_step = false;
+                }
+            }
+            Command::End(outcome) => {
+                let (newest, entries) = (run.produced, run.entries);
+                match self.end_own(protocol, epoch, outcome, newest, entries) {
+                    Ended::Done if is_answered => run.is_done = true,
+                    Ended::Behind | Ended::Gone if is_answered => run.restores = true,
+                    _ => {}
+                }
+            }
+            Command::Void => {
+                self.end_void(protocol, epoch);
+                run.is_done = is_answered;
+            }
+        }
+        // The connection is replaced when a reply is missing.
+        run.is_in_step &= is_answered;
+        self.runs[epoch] = Some(run);
+    }
+}
+
+impl Run {
+    fn synced(&mut self, protocol: Protocol, reply: Synced, has_head: bool) {
+        match reply {
+            // Nothing tells whether the ones before them are there.
+            Synced::Ok { newest, entries }
+                if protocol.doubts_events
+                    && !self.is_in_step
+                    && !self.restores
+                    && self.entries > 0
+                    && (newest > self.exported
+                        || newest == self.exported && entries != self.entries) =>
+            {
+                self.is_in_step = true;
+                self.restores = true;
+            }
+            Synced::Ok { newest, entries } => {
+                self.is_in_step = true;
+                self.restores = false;
+                self.has_begun = has_head;
+                self.exported = newest;
+                self.entries = entries;
+                self.is_done = false;
+            }
+            Synced::Behind | Synced::Gone => {
+                self.is_in_step = true;
+                self.restores = true;
+            }
+            Synced::Over(outcome) => {
+                if self.phase.is_live() {
+                    self.phase = Phase::Ended(match outcome {
+                        Outcome::Cancelled => Outcome::Cancelled,
+                        Outcome::Completed | Outcome::Interrupted => Outcome::Interrupted,
+                    });
+                }
+                self.is_in_step = true;
+                self.restores = false;
+                self.is_done = true;
+            }
+        }
+    }
+}

@@ -1,0 +1,185 @@
+//! The state of everything, and what can be taken out of the protocol.
+
+/// The rules of the protocol that close its holes. Without one, the exploration must find a trace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Protocol {
+    /// A void claim stays in Redis.
+    pub(crate) voids_keep_claims: bool,
+    /// A run whose stream has an end is over, even if its claim is missing.
+    pub(crate) ends_outlive_claims: bool,
+    /// An owner that no longer has its events ends the run as lost.
+    pub(crate) reports_losses: bool,
+    /// An owner compares the number of entries with that of its acknowledgements.
+    pub(crate) counts_entries: bool,
+    /// An owner sends everything again if a new connection leads to events that were not
+    /// acknowledged.
+    pub(crate) doubts_events: bool,
+}
+
+impl Protocol {
+    pub(crate) const AS_BUILT: Self = Self {
+        voids_keep_claims: true,
+        ends_outlive_claims: true,
+        reports_losses: true,
+        counts_entries: true,
+        doubts_events: true,
+    };
+}
+
+/// The maximum number of epochs.
+pub(crate) const EPOCHS: usize = 3;
+pub(crate) const EVENTS: u8 = 2;
+
+/// How much happens in one trace.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bounds {
+    pub(crate) epochs: usize,
+    pub(crate) faults: u8,
+}
+
+/// The way a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Outcome {
+    Completed,
+    Cancelled,
+    Interrupted,
+}
+
+/// The phase of a run at its owner, or of a claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Phase {
+    Starting,
+    Running,
+    Void,
+    Ended(Outcome),
+}
+
+impl Phase {
+    pub(crate) const fn is_live(self) -> bool {
+        matches!(self, Self::Starting | Self::Running)
+    }
+}
+
+/// A claim.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Claim {
+    pub(crate) epoch: usize,
+    pub(crate) phase: Phase,
+    pub(crate) lease: Lease,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Lease {
+    Held,
+    /// It has ended, and a process has seen that.
+    Late,
+    /// The owner was late over the whole grace period.
+    Dead,
+}
+
+/// The stream of one run.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Stream {
+    pub(crate) has_head: bool,
+    /// A bit for each event.
+    pub(crate) events: u8,
+    /// The newest event, by the highest id.
+    pub(crate) newest: u8,
+    pub(crate) end: Option<(Outcome, u8)>,
+}
+
+impl Stream {
+    pub(crate) const fn entries(&self) -> u8 {
+        self.has_head as u8 + self.events.count_ones() as u8 + self.end.is_some() as u8
+    }
+}
+
+/// The data of Redis.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Data {
+    pub(crate) claim: Option<Claim>,
+    pub(crate) streams: [Option<Stream>; EPOCHS],
+}
+
+/// A run at its owner.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Run {
+    pub(crate) process: u8,
+    pub(crate) phase: Phase,
+    pub(crate) produced: u8,
+    /// Whether memory has forced out the events that Redis does not have.
+    pub(crate) is_evicted: bool,
+    /// Whether a `Sync` was answered over the present connection.
+    pub(crate) is_in_step: bool,
+    pub(crate) has_begun: bool,
+    pub(crate) restores: bool,
+    pub(crate) exported: u8,
+    pub(crate) entries: u8,
+    /// Whether Redis has its end, or will never have it.
+    pub(crate) is_done: bool,
+}
+
+/// A client of another process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Client {
+    None,
+    Attached {
+        epoch: usize,
+        received: u8,
+    },
+    /// It has the whole answer, or knows that it has not.
+    Ended,
+    /// It takes a part for the whole.
+    Misled,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct State {
+    pub(crate) redis: Data,
+    /// Whether a proxy has led the connections to another server, which the owners do not know yet.
+    pub(crate) is_swapped: bool,
+    pub(crate) runs: [Option<Run>; EPOCHS],
+    /// The epochs that were given out.
+    pub(crate) epochs: u8,
+    /// The claim whose reply was lost.
+    pub(crate) lost_claim: Option<usize>,
+    pub(crate) client: Client,
+    pub(crate) has_cancelled: bool,
+    pub(crate) faults: u8,
+    /// A bit for each run that has ended in Redis, since Redis last lost data.
+    pub(crate) ended: u8,
+}
+
+impl State {
+    pub(crate) const INITIAL: Self = Self {
+        redis: Data { claim: None, streams: [None; EPOCHS] },
+        is_swapped: false,
+        runs: [None; EPOCHS],
+        epochs: 0,
+        lost_claim: None,
+        client: Client::None,
+        has_cancelled: false,
+        faults: 0,
+        ended: 0,
+    };
+
+    /// Returns which promise this state breaks by itself.
+    pub(crate) fn violation(&self) -> Option<String> {
+        if self.client == Client::Misled {
+            return Some("the client takes a part for the whole".to_owned());
+        }
+        let claim = self.redis.claim?;
+        let epoch = claim.epoch;
+        if claim.phase.is_live() && self.ended & (1 << epoch) != 0 {
+            return Some(format!("run {epoch} has ended, and is live again"));
+        }
+        let stream = self.redis.streams[epoch]?;
+        let has_hole = stream.events.count_ones() < u32::from(EVENTS);
+        match stream.end {
+            Some((Outcome::Completed, _)) if has_hole => {
+                Some(format!("run {epoch} has completed with a hole"))
+            }
+            _ => None,
+        }
+    }
+}

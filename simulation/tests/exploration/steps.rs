@@ -1,0 +1,199 @@
+//! All steps from a state.
+
+use super::protocol::{
+    Bounds, Client, Data, EPOCHS, EVENTS, Lease, Outcome, Phase, Protocol, Run, State,
+};
+
+/// One step: its description, whether it is a fault, and the state after it.
+pub(crate) struct Step {
+    pub(crate) name: &'static str,
+    pub(crate) epoch: usize,
+    pub(crate) is_fault: bool,
+    pub(crate) next: State,
+}
+
+/// Collects the steps from a state.
+struct Steps<'s> {
+    state: &'s State,
+    bounds: Bounds,
+    steps: Vec<Step>,
+}
+
+impl Steps<'_> {
+    fn add(&mut self, name: &'static str, epoch: usize, change: impl FnOnce(&mut State)) {
+        let mut next = *self.state;
+        change(&mut next);
+        if next != *self.state {
+            self.steps.push(Step { name, epoch, is_fault: false, next });
+        }
+    }
+
+    fn fault(&mut self, name: &'static str, epoch: usize, change: impl FnOnce(&mut State)) {
+        if self.state.faults >= self.bounds.faults {
+            return;
+        }
+        let mut next = *self.state;
+        change(&mut next);
+        if next != *self.state {
+            next.faults += 1;
+            self.steps.push(Step { name, epoch, is_fault: true, next });
+        }
+    }
+}
+
+pub(crate) fn steps(state: &State, protocol: Protocol, bounds: Bounds) -> Vec<Step> {
+    let mut steps = Steps { state, bounds, steps: Vec::new() };
+    requests(&mut steps);
+    for epoch in 0..EPOCHS {
+        if let Some(run) = state.runs[epoch] {
+            service(&mut steps, epoch, run);
+            exporter(&mut steps, protocol, epoch, run);
+        }
+    }
+    others(&mut steps);
+    servers(&mut steps);
+    steps.steps
+}
+
+/// Requests that start a run at either process, attach to it or stop it.
+fn requests(steps: &mut Steps<'_>) {
+    let state = steps.state;
+    let epoch = usize::from(state.epochs);
+    if epoch < steps.bounds.epochs {
+        // The processes are alike until one has a run.
+        for process in 0..if epoch == 0 { 1 } else { 2 } {
+            // A process that has a live run restores its claim, and starts no other.
+            let has_live = |run: &Run| run.process == process && run.phase.is_live();
+            let is_lost = state.redis.claim.is_none() && state.runs.iter().flatten().any(has_live);
+            if is_lost || state.lost_claim.is_some() {
+                continue;
+            }
+            steps.add("starts", epoch, |next| {
+                if next.claim(epoch) {
+                    next.epochs += 1;
+                    next.runs[epoch] = Some(Run::new(process));
+                }
+            });
+        }
+        steps.fault("starts, and the reply is lost", epoch, |next| {
+            if next.lost_claim.is_none() && next.claim(epoch) {
+                next.epochs += 1;
+                next.lost_claim = Some(epoch);
+            }
+        });
+    }
+    if let Some(lost) = state.lost_claim {
+        steps.add("is released", lost, |next| {
+            next.end_any(lost, Outcome::Interrupted);
+            next.lost_claim = None;
+        });
+    }
+    if state.client == Client::None {
+        steps.add("gets a client elsewhere", 0, |next| _ = next.attach());
+    }
+    if let Some(claim) = state.redis.claim.filter(|_| !state.has_cancelled) {
+        steps.add("is cancelled", claim.epoch, |next| {
+            next.has_cancelled = true;
+            next.end_any(claim.epoch, Outcome::Cancelled);
+        });
+    }
+}
+
+/// What the call does.
+fn service(steps: &mut Steps<'_>, epoch: usize, run: Run) {
+    let mut set = |name, change: fn(&mut Run)| {
+        steps.add(name, epoch, |next| next.runs[epoch].iter_mut().for_each(change));
+    };
+    match run.phase {
+        Phase::Starting => {
+            set("answers", |run| run.phase = Phase::Running);
+            set("answers without a stream", |run| run.phase = Phase::Void);
+        }
+        Phase::Running if run.produced < EVENTS => set("yields an event", |run| run.produced += 1),
+        Phase::Running => set("completes", |run| run.phase = Phase::Ended(Outcome::Completed)),
+        Phase::Void | Phase::Ended(_) => {}
+    }
+}
+
+/// What the owner sends.
+fn exporter(steps: &mut Steps<'_>, protocol: Protocol, epoch: usize, run: Run) {
+    if let Some(command) = run.command(protocol) {
+        steps.add("exports", epoch, |next| next.execute(protocol, epoch, command, true));
+        steps.fault("exports, and the reply is lost", epoch, |next| {
+            next.execute(protocol, epoch, command, false);
+        });
+    }
+    if run.is_in_step && run.phase.is_live() {
+        // The renewal of the lease, or a hint.
+        let command = super::owner::Command::Sync;
+        steps.add("renews its lease", epoch, |next| next.execute(protocol, epoch, command, true));
+    }
+    if run.exported < run.produced && !run.is_evicted {
+        steps.fault("loses its events to make room", epoch, |next| {
+            next.runs[epoch].iter_mut().for_each(|run| run.is_evicted = true);
+        });
+    }
+    steps.fault("dies", epoch, |next| next.runs[epoch] = None);
+    if run.is_in_step {
+        steps.fault("has a new connection", epoch, |next| {
+            next.runs[epoch].iter_mut().for_each(|run| run.is_in_step = false);
+        });
+    }
+}
+
+/// Leases, and what other processes do about them.
+fn others(steps: &mut Steps<'_>) {
+    let state = steps.state;
+    if matches!(state.client, Client::Attached { .. }) {
+        steps.add("is checked", 0, State::load);
+    }
+    if let Client::Attached { epoch, .. } = state.client
+        && state.redis.claim.is_none()
+    {
+        steps.add("is gone for a lease", epoch, |next| next.client = Client::Ended);
+    }
+    let Some(claim) = state.redis.claim.filter(|claim| claim.phase.is_live()) else { return };
+    let set = |lease| {
+        move |next: &mut State| next.redis.claim.iter_mut().for_each(|claim| claim.lease = lease)
+    };
+    // An owner that has seen the end of its run does not renew its lease.
+    let is_dead = state.runs[claim.epoch].is_none_or(|run| run.is_done);
+    match claim.lease {
+        Lease::Held if is_dead => steps.add("is late", claim.epoch, set(Lease::Late)),
+        Lease::Held => steps.fault("is late", claim.epoch, set(Lease::Late)),
+        Lease::Late if is_dead => steps.add("is dead", claim.epoch, set(Lease::Dead)),
+        // An owner that was stopped at one fault is stopped for long.
+        Lease::Late => steps.add("counts as dead", claim.epoch, set(Lease::Dead)),
+        Lease::Dead => steps.add("is buried", claim.epoch, |next| {
+            next.end_any(claim.epoch, Outcome::Interrupted);
+        }),
+    }
+}
+
+/// What happens to Redis.
+fn servers(steps: &mut Steps<'_>) {
+    let state = steps.state;
+    let reconnect = |next: &mut State| {
+        next.is_swapped = false;
+        next.runs.iter_mut().flatten().for_each(|run| run.is_in_step = false);
+    };
+    if state.is_swapped {
+        steps.add("and the others see another server", 0, reconnect);
+    }
+    steps.fault("Redis loses everything", 0, |next| {
+        next.lose(Data::default());
+        reconnect(next);
+    });
+    let mut older = state.redis;
+    while let Some(data) = older.older() {
+        older = data;
+        steps.fault("Redis is back with an older state", 0, |next| {
+            next.lose(older);
+            reconnect(next);
+        });
+        steps.fault("a proxy leads to a server with an older state", 0, |next| {
+            next.lose(older);
+            next.is_swapped = true;
+        });
+    }
+}
