@@ -136,7 +136,7 @@ pub(crate) fn publication(key: &str, max_len: usize, topic: &str, event: &Event)
     Publication { fingerprint: fingerprint.finish(), command }
 }
 
-/// Returns the command that adds an entry, without the fields. It does not create the stream.
+/// Returns the command that adds an entry to the stream, without the fields.
 pub(super) fn add_to(key: &str, max_len: usize) -> Cmd {
     let mut command = ::redis::cmd("XADD");
     command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_len).arg("*");
@@ -245,7 +245,7 @@ mod tests {
     fn markers_are_distinguished() {
         assert_eq!(decode(&["gap", ""]), Entry::Gap);
         assert_eq!(decode(&["skip", "x"]), Entry::Skip { server: "x".to_owned() });
-        let announcement = added(&announcement("key", 10_000), 7);
-        assert_eq!(Entry::decode(announcement.fields), Entry::Announcement);
+        let announced = added(&announcement("key", 10_000), 7).fields;
+        assert_eq!(Entry::decode(announced), Entry::Announcement);
     }
 }
