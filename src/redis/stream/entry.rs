@@ -146,7 +146,7 @@ pub(crate) fn publication(key: &str, max_len: usize, topic: &str, event: &Event)
     Publication { fingerprint: fingerprint.finish(), command }
 }
 
-/// Returns the command that adds an entry, without the fields. It does not create the stream.
+/// Returns the command that adds an entry to the stream, without the fields.
 pub(super) fn add_to(key: &str, max_len: usize) -> Cmd {
     let mut command = ::redis::cmd("XADD");
     command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_len).arg("*");
@@ -256,7 +256,7 @@ mod tests {
         assert_eq!(decode(&["gap", "5"]), Entry::Gap);
         let skip = Entry::Skip { server: "x".to_owned() };
         assert_eq!(decode(&["skip", "x", "nonce", "5"]), skip);
-        let announcement = added(&announcement("key", 10_000), 7);
-        assert_eq!(Entry::decode(announcement.fields), Entry::Announcement);
+        let announced = added(&announcement("key", 10_000), 7).fields;
+        assert_eq!(Entry::decode(announced), Entry::Announcement);
     }
 }
