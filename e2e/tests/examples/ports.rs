@@ -42,6 +42,7 @@ pub(crate) struct Process {
     pub(crate) child: Child,
     pub(crate) address: SocketAddr,
     /// Its further output.
+    #[cfg_attr(not(unix), allow(dead_code))]
     pub(crate) lines: Lines<BufReader<ChildStdout>>,
 }
 

@@ -27,8 +27,8 @@ type Events = stream::Pending<Event>;
 
 /// So that some rounds open the stream and others do not, whichever thread is faster.
 const PAUSES: usize = 64;
-/// One round for each two pauses of the two threads.
-const ROUNDS: usize = PAUSES * PAUSES;
+/// Two rounds for each pair of pauses of the two threads.
+const ROUNDS: usize = 2 * PAUSES * PAUSES;
 
 /// The places where a program can add the subjects of a request: outside or inside of the layer,
 /// before or after the check.
@@ -120,7 +120,7 @@ fn race(place: Place) -> (usize, usize) {
             let store = Arc::new(Store { is_logged_in: AtomicBool::new(true) });
             rounds.send((streams.clone(), layer, Arc::clone(&store), round % PAUSES)).unwrap();
             start.wait();
-            spin(round / PAUSES);
+            spin(round / PAUSES % PAUSES);
             store.is_logged_in.store(false, SeqCst);
             now(streams.close("session:a"));
             let response = from_client.recv().unwrap();
