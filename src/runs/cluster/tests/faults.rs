@@ -1,6 +1,6 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::rig::{
     LEASE, Process, assert_whole, key, read, read_all, send, soon, source, two, two_with,
@@ -146,7 +146,7 @@ async fn events_that_were_not_acknowledged_are_sent_again_over_a_new_connection(
     let counters = Arc::clone(&shared.counters);
     let record = Record::new(key(), Epoch::now(), &shared.options, counters);
     let timing = Timing::of_lease(LEASE);
-    let mut export = Export::new(Arc::new(record), timing.beat);
+    let mut export = Export::new(Arc::new(record), timing.beat, Instant::now());
     let in_step = |newest, entries| SyncReply::InStep { newest, entries, watched: Duration::ZERO };
     export.synced(&in_step(0, 1), 1, timing);
     export.appended(AppendReply::Appended { entries: 1 }, 1, 10);
