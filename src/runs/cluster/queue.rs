@@ -81,9 +81,9 @@ pub(super) fn apply(
 impl Queue {
     pub(super) fn new(max_per_owner: Option<usize>) -> Self {
         Self {
-            exports: HashMap::new(),
+            exports: HashMap::default(),
             due: BTreeSet::new(),
-            lost_claims: HashMap::new(),
+            lost_claims: HashMap::default(),
             ended: StoredRuns::new(max_per_owner),
             live_bytes: 0,
         }

@@ -15,7 +15,7 @@ use redis::{Connection, ConnectionLike, RedisResult, Value};
 
 use super::server::Server;
 
-const SEQUENCES: u64 = 100;
+const SEQUENCES: u64 = 250;
 const COMMANDS: usize = 100;
 
 /// Returns the text of a script. It reads the time from a key, so that both servers have the same.
@@ -23,6 +23,7 @@ macro_rules! script {
     ($file:literal) => {
         concat!(
             "#!lua flags=allow-oom\n",
+            include_str!("../../../../src/redis/runs/lua/version.lua"),
             include_str!("../../../../src/redis/runs/lua/common.lua"),
             include_str!(concat!("../../../../src/redis/runs/lua/", $file))
         )
@@ -103,7 +104,10 @@ fn model_replies_as_redis_does() {
         }
     }
     // Every state of a claim was met.
-    for status in ["new", "free", "live", "late", "dead", "ended", "ok", "behind", "gone", "over"] {
+    for status in [
+        "new", "free", "restori", "live", "late", "dead", "ended", "ok", "behind", "gone", "over",
+        "sync", "joined",
+    ] {
         let is_met = statuses.iter().any(|reply| reply.contains(status));
         assert!(is_met, "no reply is {status}: {statuses:?}");
     }
@@ -135,15 +139,17 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
     let newest = rng.u8(..4);
     let entries = if rng.bool() { String::new() } else { rng.u8(..5).to_string() };
     let stream = format!("k:{epoch}");
-    let (script, keys, arguments) = match rng.u8(..16) {
+    let (script, keys, arguments) = match rng.u8(..18) {
         0..3 => {
             let epoch = if rng.u8(..3) == 0 { "" } else { epoch };
-            (script!("claim.lua"), vec!["k"], format!("{epoch}|{process}|8000|60000|{is_new}"))
+            let arguments = format!("{epoch}|{process}|8000|60000|{is_new}|all");
+            (script!("claim.lua"), vec!["k", "data"], arguments)
         }
         3..7 => {
             let head = if rng.u8(..3) == 0 { "" } else { "-" };
             let restores = u8::from(rng.u8(..4) == 0);
-            let arguments = format!("{epoch}|{process}|8000|60000|{entries}|{restores}|{head}|ch");
+            let arguments =
+                format!("{epoch}|{process}|8000|60000|{entries}|{restores}|{head}|ch|{flag}");
             (script!("sync.lua"), vec!["k", &stream], arguments)
         }
         7..10 => {
@@ -164,13 +170,19 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let arguments = format!("{epoch}|{other}|{process}|8000|60000|ch|ctl:");
             (script!("replace.lua"), vec!["k", &stream], arguments)
         }
+        13 => (script!("renew.lua"), vec!["k"], format!("{epoch}|{process}|8000")),
+        14 => {
+            let earlier = ["", "s1", "s2"][rng.usize(..3)];
+            (script!("join.lua"), vec!["data"], format!("s{is_new}|{earlier}|8000|all"))
+        }
         _ => {
-            let command = match rng.u8(..8) {
+            let command = match rng.u8(..9) {
                 0..4 => format!("XADD {stream} NOMKSTREAM {newest}-0 f 1 d x"),
                 4 => format!("XRANGE {stream} - + COUNT 3"),
                 5 => format!("XTRIM {stream} MINID {newest}-0"),
-                6 => "HMGET k v e p s l d w x y b t h".to_owned(),
-                _ => format!("DEL {}", if rng.bool() { "k" } else { &stream }),
+                6 => "HMGET data u d r".to_owned(),
+                7 => "HMGET k v e p s l d w x y b t h".to_owned(),
+                _ => format!("DEL {}", ["k", "data", &stream][rng.usize(..3)]),
             };
             return command.split(' ').map(str::to_owned).collect();
         }

@@ -83,12 +83,13 @@ fn survey(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Rep
     let Some((newest, _)) = stream.entries().next_back() else { return Ok(Reply::Nil) };
     let max_age: u64 = number(max_age);
     if max_age > 0 {
+        server.check("XTRIM")?;
+    }
+    let stream = server.stream(now, key)?;
+    if max_age > 0 {
         let start = Id { milliseconds: now.saturating_sub(max_age), counter: 0 };
-        _ = stream.trim_below(if start.milliseconds < newest.milliseconds {
-            start
-        } else {
-            newest
-        });
+        let is_newest_older = start.milliseconds >= newest.milliseconds;
+        _ = stream.trim_below(if is_newest_older { newest } else { start });
     }
     let oldest = stream.entries().next().map(|(id, _)| id).expect("the newest entry");
     let entries = i64::try_from(stream.len()).expect("a small count");
@@ -109,15 +110,18 @@ fn end(server: &mut Server, now: u64, command: &Command) -> Result<Reply, Reply>
         return not_announced;
     }
     let newest = stream.entries().next_back().map_or(0, |(id, _)| id.milliseconds);
-    let now = now.max(newest);
-    let age = now as i64 - announced.milliseconds as i64;
-    let (notice, validity) = (number::<i64>(notice), number::<i64>(validity));
+    let (now_of_server, now) = (now, now.max(newest));
+    // A number of Lua holds every millisecond of an id, roughly.
+    let age = now as f64 - announced.milliseconds as f64;
+    let (notice, validity) = (number::<f64>(notice), number::<f64>(validity));
     if age < notice {
-        return Ok(Reply::Integer(notice - age));
+        return Ok(Reply::Integer((notice - age) as i64));
     }
     if age > validity {
         return not_announced;
     }
+    server.check("XADD")?;
+    let stream = server.stream(now_of_server, key)?;
     stream.add_in(now, Fields::new(fields.to_vec())).map(Reply::bulk)
 }
 
