@@ -85,7 +85,7 @@ impl Shared {
                 .map(|reply| matches!(reply, ReplaceReply::Claimed)),
         };
         match claimed {
-            Ok(true) => Ok(Some(self.enter(cluster, record))),
+            Ok(true) => Ok(Some(self.enter(cluster, record, start))),
             Ok(false) => {
                 self.void(&record);
                 Ok(None)
@@ -101,11 +101,14 @@ impl Shared {
     }
 
     /// Lets requests find a claimed run.
-    fn enter(self: &Arc<Self>, cluster: &Cluster, record: Arc<Record>) -> Producer {
+    fn enter(self: &Arc<Self>, cluster: &Cluster, record: Arc<Record>, start: Start) -> Producer {
         let mark = cluster.exports.add(Arc::clone(&record));
         self.with_registry(|registry, deferred| {
             if let Some(earlier) = registry.get(&record.key).cloned() {
-                registry.end(&earlier, Outcome::Cancelled, None, deferred);
+                // The store has lost the claim of a run that this one does not replace.
+                let is_replaced = start.earlier() == Some(earlier.epoch);
+                let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
+                registry.end(&earlier, outcome, None, deferred);
             }
             registry.enter(&record, deferred);
             // It may have ended at the beginning of a shutdown.
