@@ -4,7 +4,7 @@ use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
 use super::rig::{LEASE, assert_whole, id, key, read, read_all, request, send, soon, source, two};
-use crate::runs::StartError;
+use crate::runs::{Outcome, StartError};
 
 #[tokio::test(start_paused = true)]
 async fn runs_go_on_at_their_owner_while_the_store_is_away() {
@@ -207,6 +207,28 @@ async fn run_whose_claim_is_deleted_is_not_started_again_at_its_owner() {
     assert!(other.start().await.is_none(), "the claim is restored");
     drop(source);
     assert_whole(other.attach().await, &["a"]).await;
+}
+
+/// Another process has taken its key meanwhile. Nobody has cancelled the run, whatever its clients
+/// do.
+#[tokio::test(start_paused = true)]
+async fn run_whose_claim_was_deleted_is_interrupted_by_the_next_run_at_its_owner() {
+    let (one, other) = two().await;
+    let first = one.start().await.unwrap();
+    send(&first, &["a"]);
+    let mut client = one.attach().await;
+    read(&mut client, 1).await;
+    one.store.server().claims.clear();
+    let second = other.start().await.expect("the key is free");
+    second.send(Err("broken")).unwrap();
+    let (_, error) = read_all(other.attach().await).await;
+    assert_eq!(error.unwrap().outcome(), Some(Outcome::Failed));
+    // The owner renews its lease later than that.
+    let third = one.start().await.expect("a run that failed frees its key");
+    let (_, error) = read_all(client).await;
+    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+    assert_eq!(one.outcomes(), [Outcome::Interrupted]);
+    drop(third);
 }
 
 #[tokio::test(start_paused = true)]
