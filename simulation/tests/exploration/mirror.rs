@@ -13,7 +13,7 @@ impl State {
         is_usable
     }
 
-    /// Checks and loads the run of the client, as `watcher` and `Mirror::load` do. Pushes are not
+    /// Checks and loads the run of the client, as `owner_checks` and `Mirror::load` do. Pushes are not
     /// needed for that, so each of them may be lost.
     pub(crate) fn load(&mut self) {
         let Client::Attached { epoch, received } = self.client else { return };

@@ -1,5 +1,6 @@
-//! The event stream inside an [`SseBody`](super::SseBody). This file polls the source;
-//! [`beginning`], [`heartbeat`] and [`ending`] write the layer's lines.
+//! The event stream inside an [`SseBody`](super::SseBody). This file polls the source
+//! and decides when the stream ends; [`beginning`], [`heartbeat`] and [`ending`] write the layer's
+//! lines.
 
 mod beginning;
 mod ending;

@@ -9,11 +9,11 @@ use super::{
     inbox::{Inbox, Receiver},
     key_locks::KeyLocks,
     mirrors::Mirrors,
+    owner_checks,
     reply::Push,
     run_id::{ProcessId, RunId},
     store::{Connection, RunStore, Settings, Store},
     timing::{EXPORT_WAIT, Timing},
-    watcher,
 };
 use crate::{
     history::Epoch,
@@ -93,7 +93,7 @@ pub(crate) async fn connect<S: RunStore>(
     let shared = Arc::new(Shared::new(options, Some(cluster)));
     _ = target.0.set(Arc::downgrade(&shared));
     spawn(exporter::supervise(Arc::downgrade(&shared), exports, Arc::clone(&store)));
-    spawn(watcher::supervise(Arc::downgrade(&shared)));
+    spawn(owner_checks::supervise(Arc::downgrade(&shared)));
     let shared_exports = shared.cluster.as_ref().map(|cluster| Arc::clone(&cluster.exports));
     spawn(forward(store.connection(), shared_exports));
     Ok(shared)

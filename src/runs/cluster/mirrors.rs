@@ -5,10 +5,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use super::{
     command::{Check, Command},
     mirror::Mirror,
+    owner_checks,
     reply::{Push, StoreError},
     run_id::RunId,
     store::Store,
-    watcher,
 };
 use crate::runs::{call::spawn, record::Record, registry::Shared};
 #[cfg(tower_sse_simulation)]
@@ -126,7 +126,7 @@ async fn first_load(shared: Arc<Shared>, mirror: Arc<Mirror>) {
         let check = Check { run: mirror.run.clone(), is_watched: true, wants_head: true };
         let results = cluster.store.execute(None, vec![Command::Check(check)]).await;
         for result in results {
-            watcher::apply(&shared, &mirror, result).await;
+            owner_checks::apply(&shared, &mirror, result).await;
         }
     }
     mirror.load(&*cluster.store).await;

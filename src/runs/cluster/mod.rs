@@ -9,9 +9,10 @@
 //! - `requests.rs` finds and claims runs for requests, wherever the runs are, and `cancel.rs` cancels
 //!   them. `claims.rs` sends the claim of a new run.
 //! - The owner: [`Exports`](exports::Exports) has when each run is due, [`Export`](export::Export)
-//!   decides which commands a run needs, `export_replies.rs` what their replies change, and [`exporter`] sends them in pipelines.
+//!   decides which commands a run needs, `export_replies.rs` what their replies change, and
+//!   [`exporter`] sends them in pipelines.
 //! - Other processes: a [`Mirror`](mirror::Mirror) copies a run while a client reads it there, and
-//!   [`watcher`] checks that its owner lives.
+//!   [`owner_checks`] asks the store whether its owner lives.
 
 mod cancel;
 mod claims;
@@ -29,6 +30,7 @@ mod key_locks;
 mod memory_store;
 mod mirror;
 mod mirrors;
+mod owner_checks;
 mod plan;
 mod queries;
 mod queue;
@@ -40,7 +42,6 @@ mod stored_runs;
 #[cfg(test)]
 mod tests;
 mod timing;
-mod watcher;
 
 pub use self::store::RunStore;
 pub(crate) use self::{

@@ -43,7 +43,8 @@ pub enum LookReply {
     },
 }
 
-/// Whether the owner of a live run renews its lease.
+/// Whether the owner of a live run renews its lease. With Redis, `liveness` in `lua/common.lua`
+/// decides it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Liveness {
     Alive,
