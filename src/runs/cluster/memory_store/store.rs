@@ -118,8 +118,16 @@ impl MemoryStore {
         locked(&self.faults).panics = calls;
     }
 
+    /// Delays everything that this process asks of the store.
     pub(crate) fn set_delay(&self, delay: Duration) {
         locked(&self.faults).delay = delay;
+    }
+
+    async fn delay(&self) {
+        let delay = locked(&self.faults).delay;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
     }
 
     /// Loses all data, as a flush does.
@@ -184,10 +192,7 @@ impl Store for Link {
     ) -> Pending<Vec<Result<Reply, StoreError>>> {
         let (store, process) = (self.store.clone(), self.process.clone());
         Box::pin(async move {
-            let delay = locked(&store.faults).delay;
-            if !delay.is_zero() {
-                sleep(delay).await;
-            }
+            store.delay().await;
             if std::mem::take(&mut locked(&store.faults).panics) > 0 {
                 panic!("the store panics");
             }
@@ -226,6 +231,7 @@ impl Store for Link {
     fn load(&self, run: &RunId, after: u64) -> Pending<Result<Page, StoreError>> {
         let (store, run) = (self.store.clone(), run.clone());
         Box::pin(async move {
+            store.delay().await;
             if locked(&store.faults).is_away {
                 return Err(StoreError::Unavailable("away".into()));
             }
@@ -245,6 +251,7 @@ impl Store for Link {
     fn subscribe(&self, run: &RunId) -> Pending<Result<(), StoreError>> {
         let (store, run) = (self.store.clone(), run.clone());
         Box::pin(async move {
+            store.delay().await;
             let mut faults = locked(&store.faults);
             faults.subscribed.insert(run);
             if faults.is_away { Err(StoreError::Unavailable("away".into())) } else { Ok(()) }

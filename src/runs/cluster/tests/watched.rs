@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use futures_util::future::join;
 use tokio::time::{Instant, sleep};
 
 use super::rig::{LEASE, Process, assert_whole, read, send, soon, source, two, two_with};
@@ -28,6 +29,32 @@ async fn client_that_begins_to_watch_gets_what_was_not_pushed() {
         send(&source, &["c"]);
         drop(source);
         assert_whole(live, &["c"]).await;
+    }
+}
+
+/// A load that came before the subscription would leave out an event between them, until the next
+/// check finds it.
+#[tokio::test(start_paused = true)]
+async fn event_of_the_moment_at_which_a_client_attaches_is_not_late() {
+    const DELAY: Duration = Duration::from_millis(100);
+    for moment in (0..=600).step_by(20).map(Duration::from_millis) {
+        let (one, other) = two().await;
+        let source = one.start().await.unwrap();
+        other.store.set_delay(DELAY);
+        let attached = Instant::now();
+        let sent = async {
+            sleep(moment).await;
+            send(&source, &["a"]);
+        };
+        let received = async {
+            let mut live = other.attach().await;
+            assert_eq!(read(&mut live, 1).await, ["a"]);
+            attached.elapsed()
+        };
+        let ((), received) = join(sent, received).await;
+        // A look, a subscription, a check and a load, each with the delay.
+        let expected = moment.max(4 * DELAY) + Duration::from_millis(20);
+        assert!(received <= expected, "{moment:?}: received after {received:?}");
     }
 }
 
