@@ -64,7 +64,7 @@
 //! use tower_sse::{Event, LastEventId, hub::{Hub, PublishError}};
 //!
 //! async fn events(State(hub): State<Hub>, last: Option<LastEventId>) -> impl IntoResponse {
-//!     // A first visitor gets an id at once, so it misses nothing if it disconnects.
+//!     // The greeting gives a first visitor an id, so it can resume if it disconnects.
 //!     let greeting = Event::new().event("connected").data("");
 //!     let topics = ["all", "client:42"];
 //!     tower_sse::response(hub.subscribe(topics).greeting(greeting).resume(last))
@@ -96,18 +96,20 @@
 //!   cancellation
 //! - [`terminator`](SseLayer::terminator): nothing is added at the end
 //! - [`max_age`](SseLayer::max_age): unlimited
-//! - [`streams`](SseLayer::streams): the program cannot close streams by their subject
+//! - [`streams`](SseLayer::streams): not set, so the program cannot close the streams of a user or
+//!   session
 //! - [`shutdown`](SseLayer::shutdown), [`drain`](SseLayer::drain), [`farewell`](SseLayer::farewell):
 //!   nothing ends streams; a graceful shutdown waits for them
 //! - [`max_streams`](SseLayer::max_streams), [`refusal`](SseLayer::refusal): unlimited
 //! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close): none;
 //!   with feature `tracing`, each close is a DEBUG line
 //! - [`track_disconnects`](SseLayer::track_disconnects): off
-//! - [`require_accept`](SseLayer::require_accept): off: `Accept` is ignored
+//! - [`require_accept`](SseLayer::require_accept): `Accept` is ignored
 //!
 //! A response can override the options for its own stream with [`StreamOptions`] in its extensions.
-//! With two layers around one response, the inner layer owns the stream. The outer one adds only
-//! its shutdown, if the inner layer has none.
+//! With two layers around one response, the options of the inner layer apply to the stream. The
+//! outer layer can still refuse the stream, close it by its subjects, and signal its
+//! [`Disconnect`]. Its shutdown also ends the stream if the inner layer has none.
 //!
 //! # What the layer changes
 //!
@@ -143,8 +145,8 @@
 //!
 //! A stream has no task of its own: the server's connection polls it. A disconnect therefore
 //! cancels the futures that the stream awaits. Spawn work that must outlive the client. To stop
-//! other spawned work, use [`Disconnect`], which
-//! [`track_disconnects`](SseLayer::track_disconnects) turns on.
+//! other spawned work, use [`Disconnect`]. [`track_disconnects`](SseLayer::track_disconnects) turns
+//! it on; for services that return a bare stream, it is always on.
 //!
 //! # Graceful shutdown
 //!
@@ -166,8 +168,8 @@
 //!
 //! Streams then end between events where possible. Those of `EventSource`s and other `GET` requests
 //! end so that such clients reconnect. Any other answer, such as that to a `POST`, has 30 seconds
-//! by default to finish; then its body fails, so that it does not look complete. New streams are
-//! [refused](Refusal) so that their clients try again later. The page on
+//! by default to finish. After that its body fails, so that a partial answer does not look
+//! complete. New streams are [refused](Refusal) so that their clients try again later. The page on
 //! [shutdown](operating::shutdown) has the complete recipes, with a deadline for clients that do
 //! not read.
 //!
@@ -208,15 +210,16 @@
 //! | `testing` | [`testing`]; with `hub`, also a broker in memory |
 //! | `tracing` | DEBUG and WARN lines |
 //!
-//! - `axum` depends on axum-core only. With it, closures receive [the error of the
-//!   program](operating::errors#the-error-of-the-program) without the `axum::Error` around it.
+//! - `axum` depends on axum-core only. With this feature, closures such as
+//!   [`on_error`](SseLayer::on_error) receive [your own
+//!   error](operating::errors#the-error-of-the-program), not the `axum::Error` around it.
 //! - `tracing` logs each close at DEBUG, in the span of its request. At WARN it logs a
 //!   lost connection to Redis, and mistakes in the program, such as a missing layer.
 //!
 //! # Stability
 //!
-//! The bytes of a stream and their order are stable where this documentation describes them. The
-//! boundaries of frames, and the texts of log lines and errors, are not.
+//! The bytes that this documentation describes, and their order, are stable. The boundaries of
+//! frames, and the texts of log lines and errors, are not.
 //!
 //! [`quickstart`]: https://docs.rs/crate/tower-sse/latest/source/examples/quickstart.rs
 //! [`notifications`]: https://docs.rs/crate/tower-sse/latest/source/examples/notifications.rs
@@ -240,13 +243,12 @@
 #![cfg_attr(test, allow(clippy::expect_used, clippy::indexing_slicing, clippy::unwrap_used))]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![doc(test(attr(deny(warnings), allow(dead_code, unused_imports, unused_variables))))]
-// Links to what a feature brings lead nowhere without it.
+// Without a feature, links to its items are broken.
 #![cfg_attr(
     not(all(feature = "full", feature = "testing")),
     allow(rustdoc::broken_intra_doc_links)
 )]
-// The lower modules have what the upper ones need, and do not know which of these a feature
-// leaves out.
+// Without a feature, the items that only its module uses are unused.
 #![cfg_attr(not(all(feature = "full", feature = "testing")), allow(dead_code, unused_imports))]
 
 #[macro_use]

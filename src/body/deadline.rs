@@ -32,7 +32,7 @@ pub(crate) struct Deadline {
     sleep: Option<Pin<Box<Sleep>>>,
     stage: Stage,
     client: Client,
-    /// Whether all streams were closed, so that their clients should not return at the same time.
+    /// Whether all streams were closed. Their clients then return at random times.
     is_for_all: bool,
 }
 
@@ -80,8 +80,8 @@ pub(super) enum Verdict {
 }
 
 impl Deadline {
-    /// Creates the deadline of a stream that the program can close before its first poll, or
-    /// returns `None` if it cannot.
+    /// Creates the deadline before the stream's first poll, if the program can close the stream.
+    /// Otherwise returns `None`.
     pub(super) fn before_start(
         options: &ResolvedOptions,
         client: Client,
@@ -94,7 +94,8 @@ impl Deadline {
     fn new(options: &ResolvedOptions, client: Client, membership: Option<Membership>) -> Self {
         Self {
             membership,
-            // A token of its own: all streams would share the lock of the program's.
+            // A child token, because all streams would otherwise contend for the lock of the
+            // program's token.
             end_when: options.end_when().map(|token| Cancellation::of(token.child_token())),
             shutdown: None,
             sleep: None,
@@ -133,7 +134,8 @@ impl Deadline {
 
     /// Returns what the stream must do now.
     ///
-    /// It is called for every frame, so it does not poll the timer.
+    /// The timer is not polled here, because this is called for every frame;
+    /// [`poll_change`](Self::poll_change) polls it.
     pub(super) fn check(&mut self, options: &ResolvedOptions, cx: &mut Context<'_>) -> Verdict {
         if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.is_cancelled()) {
             self.begin_drain(options, cx);
@@ -185,8 +187,7 @@ impl Deadline {
             || self.membership.as_ref().is_some_and(|membership| membership.revocation().is_some())
     }
 
-    /// Returns whether all streams were closed, so that their clients should not return at the same
-    /// time.
+    /// Returns whether all streams were closed. Their clients then return at random times.
     pub(super) const fn is_for_all(&self) -> bool {
         self.is_for_all
     }
@@ -270,7 +271,7 @@ impl Deadline {
             return;
         };
         if Handle::try_current().is_err() {
-            warn!("no maximum age: the event stream is not polled within a tokio runtime");
+            warn!("no time limit: the event stream is not polled within a tokio runtime");
             return;
         }
         self.sleep = is_within_reach(deadline).then(|| Box::pin(sleep_until(deadline)));

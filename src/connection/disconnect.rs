@@ -51,9 +51,9 @@ use super::CloseReason;
 /// After an upgrade the connection is not observed. With two layers around one response, the outer
 /// one fires the signal, and the stream of the inner one is a body like any other.
 ///
-/// The server may drop a body after the last byte that `content-length` allows. If
-/// [`is_end_stream`](http_body::Body::is_end_stream) does not report that end, the reason is
-/// [`Disconnected`].
+/// A server may drop a body after the last byte that `content-length` allows, without polling the
+/// body's end. The reason is then [`Disconnected`], unless
+/// [`is_end_stream`](http_body::Body::is_end_stream) returned `true`.
 ///
 /// [`CloseReport`]: super::CloseReport
 /// [`Ended`]: CloseReason::Ended

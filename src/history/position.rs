@@ -35,11 +35,11 @@ impl From<Position> for EventId {
 /// The hub or the run to which positions belong.
 ///
 /// For a run, or a hub without a broker, it consists of the creation time in milliseconds and
-/// random bits: 40 if several processes share their runs, otherwise 20. For a hub with a broker, it
-/// is a hash of the broker's name.
+/// random bits: 40 for runs that processes share, otherwise 20. For a hub with a broker, it is a
+/// hash of the broker's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Epoch {
-    /// The number divided by 2^64. It is zero, except in epochs from [`Epoch::unique`].
+    /// The upper 64 bits. They are zero, except in epochs from [`Epoch::unique`].
     high: u64,
     low: u64,
 }
@@ -86,8 +86,8 @@ impl Epoch {
         Self::now().max(Self::of(earlier.low.saturating_add(1)))
     }
 
-    /// Returns an epoch that no other process has, later than `earlier`. Processes whose clocks are
-    /// equal, or stand still, have different random bits.
+    /// Returns an epoch later than `earlier`, with 40 random bits. Another process is very unlikely
+    /// to have the same epoch, even if the clocks are equal or stand still.
     #[cfg(feature = "runs")]
     pub(crate) fn unique(earlier: Option<Self>) -> Self {
         Self::unique_at(milliseconds(), earlier)
@@ -166,18 +166,18 @@ fn milliseconds() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The meaning of a client's last event id for one hub.
+/// The meaning of a client's last event id for one hub or run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ResumeFrom {
     /// The client has no id, so this is its first visit.
     FirstVisit,
     /// The client has seen all events up to this sequence number.
     Seen(u64),
-    /// The hub has not assigned this id.
+    /// The hub or run has not assigned this id.
     Unknown(UnknownId),
 }
 
-/// A last event id that a hub has not assigned.
+/// A last event id that the hub or run has not assigned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum UnknownId {
     /// An id of another epoch, such as the one before a restart.
@@ -230,8 +230,8 @@ fn parse_sequence(digits: &str) -> Option<u64> {
     digits.parse().ok().filter(|_| canonical)
 }
 
-/// Returns whether this is a position in several streams, such as `n17.4`. No version assigns such
-/// positions yet, so a client that sends one was served by a later version.
+/// Returns whether this is a position in several streams, such as `n17.4`. Only later versions of
+/// the crate will assign such positions, so such an id is foreign.
 fn is_vector(rest: &str) -> bool {
     let is_number = |part: &str| parse_sequence(part).is_some();
     rest.strip_prefix('n').is_some_and(|parts| parts.split('.').all(is_number))

@@ -76,16 +76,18 @@
 //! ```
 //!
 //! - `show` and `reload` are the page's own. `onmessage` receives the events without a name.
-//! - The browser reconnects by itself after every end, with the id of the last event.
-//! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. Answer
-//!   `204` to a client that has nothing more to receive.
+//! - The browser reconnects after the stream ends or the connection breaks, and sends the id of the
+//!   last event.
+//! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. For
+//!   ended topics, [`response`](crate::response) answers `204` itself. In other cases, answer `204`
+//!   to stop a client.
 //! - `done` is the last event of a topic, such as `Event::new().event("done").data("")`; see
 //!   [`Hub::end`].
 //!
 //! # Progress of a job
 //!
-//! [`Hub::end`] publishes the last event of a topic. Its streams end after it, and clients that have
-//! received it do not reconnect:
+//! [`Hub::end`] publishes the last event of a topic. A stream ends once all of its topics have
+//! ended:
 //!
 //! ```
 //! # #[cfg(feature = "axum")] {
@@ -126,7 +128,8 @@
 //! - An `EventSource` that reconnects after the last event receives `204`, and stops. Page code that
 //!   closes it on `done` saves that request.
 //! - The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a
-//!   forgotten topic waits for events. The table of jobs has to outlive it and answer then.
+//!   forgotten topic waits for events. Keep each job in the table for longer than that. Once the
+//!   topic is forgotten, answer with the job's result from the table.
 //! - The example [`job`] is a complete program with a page.
 //!
 //! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
@@ -155,8 +158,8 @@
 //! ```
 //!
 //! - A first visit begins with the newest value of each topic.
-//! - A client that is behind, or was away, receives the newest value of each topic once. Values that
-//!   were replaced are no gap.
+//! - A client that is behind, or was away, receives the newest value of each topic once. A replaced
+//!   value does not cause a `gap`.
 //! - If all topics of a hub are of this kind, use [`retain_latest`](HubBuilder::retain_latest).
 //! - The example [`ticker`] is a complete program with a page.
 //!
@@ -165,8 +168,8 @@
 //! The buffers of sockets can hold megabytes of replaced values for a client that does not read. On
 //! Linux, `TCP_NOTSENT_LOWAT` [limits](crate::operating::proxies#sockets) them.
 //!
-//! Over Redis, [operating](crate::redis::operating#only-the-newest-value) says how long values are
-//! kept.
+//! With Redis, see [operating](crate::redis::operating#only-the-newest-value) for how long values
+//! are kept.
 //!
 //! # State in a database
 //!
@@ -195,8 +198,8 @@
 //! }
 //! ```
 //!
-//! The stream then misses no change. It may repeat changes that the state includes, so the page
-//! ignores events whose version is not above that of its state.
+//! The stream then misses no change. It may repeat changes that the state includes. Make the page
+//! ignore events whose version is not above that of its state.
 //!
 //! # Memory
 //!
@@ -204,12 +207,14 @@
 //! topics together use at most 64 MiB of memory. [`HubBuilder`] and [`Retention`] change these
 //! limits.
 //!
-//! No client has a queue, so a slow client delays no other. Subscribers that are behind receive
-//! frames of about 16 KiB (a large event is sent alone), and subscribers at the same position share
-//! the bytes. Each topic caches up to 16 of its newest frames. Older frames are shared while a
-//! connection still has to write them. The only backlog of a client is what its connection holds:
-//! up to 16 frames in hyper, and up to a few megabytes in the kernel's buffers, which
-//! [`TCP_NOTSENT_LOWAT`](crate::operating::proxies#sockets) limits.
+//! No client has a queue, so a slow client does not delay the others. Subscribers that are behind
+//! receive frames of about 16 KiB, and subscribers at the same position share the bytes. An event
+//! of 4 KiB or more is sent alone. Each topic caches up to 16 of its newest frames. Older frames
+//! exist only while a connection still has to write them; connections share them too.
+//!
+//! The only backlog of a client is what its connection holds: up to 16 frames in hyper, and up to a
+//! few megabytes in the kernel's buffers. [`TCP_NOTSENT_LOWAT`](crate::operating::proxies#sockets)
+//! limits the kernel's part.
 //!
 //! # Many processes
 //!

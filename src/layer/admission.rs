@@ -14,7 +14,8 @@ use crate::{
     streams::Subjects,
 };
 
-/// The decision on one response: it becomes a stream of this layer, is refused or passes through.
+/// The decision on one response: it becomes a stream of this layer (for `HEAD`, only the headers of
+/// one), is refused, becomes `204` or passes through.
 pub(super) struct Admission<'c> {
     config: &'c Config,
     request: RequestInfo,
@@ -114,8 +115,8 @@ impl<'c> Admission<'c> {
 
     /// Completes a response that an inner layer has handled.
     ///
-    /// A stream is refused if this layer's shutdown has begun. Otherwise it inherits this layer's
-    /// shutdown, unless the inner layer has one.
+    /// A stream with status 200 is refused if this layer's shutdown bars it. Any other stream
+    /// inherits this layer's shutdown, unless the inner layer has one.
     fn pass_handled<B: Body>(
         self,
         response: Response<B>,

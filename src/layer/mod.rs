@@ -1,8 +1,8 @@
 //! The layer, which sets the headers and wraps the bodies of event streams: [`SseLayer`].
 //!
-//! A request passes [`SseService`] and [`RequestInfo`], its response [`ResponseFuture`] and
-//! [`Admission`], which decides whether a stream opens. [`Config`] has the options, which the
-//! methods in `setters/` set.
+//! A request passes through [`SseService`], which records its [`RequestInfo`]. Its response passes
+//! through [`ResponseFuture`] and [`Admission`], which decides whether a stream opens. [`Config`]
+//! has the options, which the methods in `setters/` set.
 
 mod admission;
 mod config;
@@ -74,6 +74,8 @@ use self::{
 /// The layer covers the routes that are added before it. The crate's page lists [what the layer
 /// changes](crate#what-the-layer-changes) and the [defaults](crate#options) of its options.
 ///
+/// Clones are cheap. Setting an option of a clone does not change the original.
+///
 /// # Options
 ///
 /// **Stay open**
@@ -115,9 +117,9 @@ use self::{
 /// - [`track_disconnects`](Self::track_disconnects) signals to tasks that the response is over.
 ///
 /// [`options`](Self::options) sets several options of streams at once. A response can override them
-/// with [`StreamOptions`](crate::StreamOptions) in its extensions, whose methods `without_…` turn
-/// options off. [`without_heartbeat`](Self::without_heartbeat) turns off the only option of a layer
-/// that is on by default.
+/// with [`StreamOptions`](crate::StreamOptions) in its extensions; the methods `without_…` of that
+/// type turn options off. Of the layer's options, only the heartbeat is on by default;
+/// [`without_heartbeat`](Self::without_heartbeat) turns it off.
 ///
 /// # Services that return a bare stream
 ///
@@ -145,11 +147,11 @@ use self::{
 /// # assert_service(service);
 /// ```
 ///
-/// # One value, one kind of service
+/// # One layer, one kind of service
 ///
 /// The marker `M` is the kind of response that the inner services return; see
-/// [`IntoSse`](crate::IntoSse). The compiler infers it from the first service that a value is
-/// applied to. A value that is never applied needs a type annotation.
+/// [`IntoSse`](crate::IntoSse). The compiler infers it from the first service that a layer
+/// wraps. A layer that wraps none needs a type annotation.
 ///
 /// As a type, for example of a struct field, `SseLayer` means `SseLayer<marker::Http>`. It is for
 /// services that return an [`http::Response`] of a body, such as an axum `Router`.
@@ -158,8 +160,8 @@ use self::{
 ///
 /// Event streams need a tokio runtime with its timer enabled. `#[tokio::main]` and
 /// [`Builder::enable_time`](tokio::runtime::Builder::enable_time) enable it. In a runtime without a
-/// timer, a stream panics if it is idle, fails, has a maximum age or is drained. A stream that
-/// outlives its runtime panics too.
+/// timer, a stream panics when it needs one: for a heartbeat, a failure, a maximum age, a drain or
+/// a close by the program. A stream that outlives its runtime panics too.
 ///
 /// Served without any runtime, a stream has no timers, but does not panic:
 ///
@@ -168,10 +170,9 @@ use self::{
 /// - The delays of [`Drain`](crate::Drain) are ignored. The shutdown ends each stream at the next
 ///   point between events, however long the source stays mid-event.
 ///   [`Drain::never`](crate::Drain::never) still ends none.
-/// - A body that fails does so without delay.
+/// - A body fails at once, without [the usual wait](crate::operating::errors#timing) for its last
+///   bytes.
 /// - With feature `tracing`, a stream with heartbeats or a maximum age logs a WARN line.
-///
-/// Cloning is cheap. Setting an option of a clone does not change the original.
 #[doc(alias = "sse")]
 #[doc(alias = "EventSource")]
 #[doc(alias = "nginx")]

@@ -25,7 +25,8 @@ pub(crate) struct Session {
     pub(crate) ended: CancellationToken,
 }
 
-/// An event in flight. The entries that are read meanwhile are recorded.
+/// An event whose acknowledgement is awaited. While it exists, the gate records the entries that
+/// the reader reads.
 pub(crate) struct InFlight<'a> {
     gate: &'a Gate,
     sent: Sent,
@@ -49,7 +50,7 @@ impl Gate {
         if let Some(session) = self.session.send_replace(None) {
             session.ended.cancel();
         }
-        // From now on, acknowledgements come too late for the reader's check.
+        // Acknowledgements that arrive later belong to an ended session and are rejected.
         self.acknowledgements().begin_session();
     }
 
@@ -59,7 +60,7 @@ impl Gate {
         self.session.send_replace(None);
     }
 
-    /// Waits until the gate is open.
+    /// Waits until the gate is open, and returns its session.
     pub(crate) async fn session(&self) -> Option<Session> {
         // A publisher that finds its connection broken ends the session before the reader shuts the
         // gate.
@@ -93,8 +94,8 @@ impl Gate {
 }
 
 impl InFlight<'_> {
-    /// Records the acknowledgement of the event, unless the event may not reach any client. Returns
-    /// whether its topic may have ended before it.
+    /// Records the acknowledgement of the event, or returns why the event may be lost. `Ok(true)`
+    /// means that its topic may have ended before it.
     pub(crate) fn acknowledge(&self, event: Identity) -> Result<bool, Unproven> {
         self.gate.acknowledgements().acknowledge(self.sent, event)
     }
