@@ -102,20 +102,19 @@
 //! # }
 //! ```
 //!
-//! The bytes that a stalled client receives although they were replaced, for 500 prices that change
-//! every 5 ms. The client's own receive buffer, which a server cannot set, is part of them:
+//! A stalled client receives bytes although newer ones have replaced them. These are the bytes for
+//! 500 prices that change every 5 ms, for a client with a receive buffer of 16 KiB, and for one with
+//! Linux's default. A server cannot set that buffer:
 //!
-//! | options | client with a receive buffer of 16 KiB | with Linux's default |
-//! |---|---|---|
-//! | none | 1,775 KiB and more | 1,546 KiB and more |
-//! | `TCP_NOTSENT_LOWAT` of 16 KiB | 66 KiB | 192 KiB |
-//! | the same, and hyper's `max_buf_size` of 8 KiB | 52 KiB | 182 KiB |
-//! | `SO_SNDBUF` of 16 KiB | 90 KiB | 200 KiB |
-//! | the same, and hyper's `max_buf_size` of 8 KiB | 68 KiB | 181 KiB |
+//! - no option: 1,775 KiB and more, 1,546 KiB and more
+//! - `TCP_NOTSENT_LOWAT` of 16 KiB: 66 KiB, 192 KiB
+//! - the same, and hyper's `max_buf_size` of 8 KiB: 52 KiB, 182 KiB
+//! - `SO_SNDBUF` of 16 KiB: 90 KiB, 200 KiB
+//! - the same, and hyper's `max_buf_size` of 8 KiB: 68 KiB, 181 KiB
 //!
-//! The test `stale_bytes` in `e2e/tests/examples/ticker.rs` measures it. A small `SO_SNDBUF` also limits the rate at which clients that are far away receive events.
-//! `TCP_NOTSENT_LOWAT` does not, because it counts only what was not sent. `axum::serve` cannot set
-//! `max_buf_size`.
+//! The test `stale_bytes` in `e2e/tests/examples/ticker.rs` measures it. A small `SO_SNDBUF` also
+//! limits the rate at which distant clients receive events. `TCP_NOTSENT_LOWAT` does not, because it
+//! counts only what was not sent. `axum::serve` cannot set `max_buf_size`.
 //!
 //! # Connections and file descriptors
 //!
