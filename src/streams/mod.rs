@@ -284,6 +284,7 @@
 
 mod closes;
 mod error;
+mod members;
 mod membership;
 mod registry;
 mod relay;

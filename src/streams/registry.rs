@@ -1,7 +1,7 @@
 use std::{
     array,
-    collections::{HashMap, HashSet, hash_map::Entry},
-    hash::{BuildHasher, Hash, Hasher, RandomState},
+    collections::{HashMap, hash_map::Entry},
+    hash::{BuildHasher, RandomState},
     mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
@@ -10,6 +10,7 @@ use tokio_util::sync::DropGuard;
 
 use super::{
     closes::{Close, Closes, Ticket},
+    members::{Address, Members, Piece},
     membership::{Member, Membership, Revocation},
 };
 
@@ -26,18 +27,6 @@ pub(super) struct Registry {
 const SHARDS: usize = 16;
 
 type Shard = HashMap<Arc<str>, Members>;
-
-/// The open streams of one subject. Most sessions have one.
-#[derive(Debug)]
-enum Members {
-    One(Arc<Member>),
-    // Boxed, so that the entry of one stream stays small.
-    #[allow(clippy::box_collection)]
-    Many(Box<HashSet<ByAddress>>),
-}
-
-#[derive(Clone, Debug)]
-struct ByAddress(Arc<Member>);
 
 impl Registry {
     pub(super) fn new(follower: Option<DropGuard>) -> Self {
@@ -108,15 +97,26 @@ impl Registry {
     /// Closes the streams of a subject that do not have the subject `kept`.
     pub(super) fn close_except(&self, subject: &str, kept: &str) -> usize {
         self.closes.log(Close::Except(self.hash(subject), self.hash(kept)));
-        let mut closed = Vec::new();
+        let (mut count, mut last) = (0, None);
+        loop {
+            let piece = self.remove_without(subject, kept, last);
+            count += self.revoke(piece.removed, Revocation::Subject);
+            last = piece.last;
+            if last.is_none() {
+                return count;
+            }
+        }
+    }
+
+    /// Holds the lock only for a piece. A stream that opens meanwhile looks at the log itself.
+    fn remove_without(&self, subject: &str, kept: &str, last: Option<Address>) -> Piece {
         let mut shard = self.shard(subject);
-        if let Some(members) = shard.get_mut(subject)
-            && members.remove_without(kept, &mut closed)
-        {
+        let Some(members) = shard.get_mut(subject) else { return Piece::default() };
+        let (piece, is_empty) = members.remove_without(kept, last);
+        if is_empty {
             remove_list(&mut shard, subject);
         }
-        drop(shard);
-        self.revoke(closed, Revocation::Subject)
+        piece
     }
 
     /// Closes all streams that have a subject.
@@ -167,70 +167,6 @@ impl Registry {
     }
 }
 
-impl Members {
-    fn len(&self) -> usize {
-        match self {
-            Self::One(_) => 1,
-            Self::Many(members) => members.len(),
-        }
-    }
-
-    fn insert(&mut self, member: Arc<Member>) {
-        match self {
-            Self::One(first) => {
-                let both = [ByAddress(Arc::clone(first)), ByAddress(member)];
-                *self = Self::Many(Box::new(HashSet::from(both)));
-            }
-            Self::Many(members) => {
-                members.insert(ByAddress(member));
-            }
-        }
-    }
-
-    /// Removes one stream, and returns whether none is left.
-    fn remove(&mut self, member: &Arc<Member>) -> bool {
-        match self {
-            Self::One(only) => Arc::ptr_eq(only, member),
-            Self::Many(members) => {
-                members.remove(&ByAddress(Arc::clone(member)));
-                if is_sparse(members.len(), members.capacity()) {
-                    members.shrink_to(2 * members.len());
-                }
-                members.is_empty()
-            }
-        }
-    }
-
-    /// Moves the streams that do not have the subject `kept` to `removed`, and returns whether none
-    /// is left.
-    fn remove_without(&mut self, kept: &str, removed: &mut Vec<Arc<Member>>) -> bool {
-        match self {
-            Self::One(only) if only.has(kept) => false,
-            Self::One(only) => {
-                removed.push(Arc::clone(only));
-                true
-            }
-            Self::Many(members) => {
-                members.retain(|member| {
-                    let is_kept = member.0.has(kept);
-                    if !is_kept {
-                        removed.push(Arc::clone(&member.0));
-                    }
-                    is_kept
-                });
-                members.is_empty()
-            }
-        }
-    }
-
-    fn into_vec(self) -> Vec<Arc<Member>> {
-        match self {
-            Self::One(member) => vec![member],
-            Self::Many(members) => members.into_iter().map(|member| member.0).collect(),
-        }
-    }
-}
-
 fn remove_list(shard: &mut Shard, subject: &str) -> Option<Members> {
     let members = shard.remove(subject);
     if is_sparse(shard.len(), shard.capacity()) {
@@ -246,18 +182,4 @@ const fn is_sparse(len: usize, capacity: usize) -> bool {
 
 fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
     shard.lock().unwrap_or_else(PoisonError::into_inner)
-}
-
-impl PartialEq for ByAddress {
-    fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-}
-
-impl Eq for ByAddress {}
-
-impl Hash for ByAddress {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        Arc::as_ptr(&self.0).hash(state);
-    }
 }

@@ -4,6 +4,7 @@ mod cost;
 mod counts;
 mod end_when;
 mod ends;
+mod except;
 #[cfg(feature = "axum")]
 mod extractor;
 mod nested;
