@@ -282,7 +282,7 @@
 //! bytes. The newest 65,536 closes are remembered, in 24 bytes each; a stream whose request arrived
 //! before them is closed when it opens.
 
-mod closes;
+mod close_log;
 mod error;
 mod members;
 mod membership;

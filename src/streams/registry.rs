@@ -9,7 +9,7 @@ use std::{
 use tokio_util::sync::DropGuard;
 
 use super::{
-    closes::{Close, Closes, Ticket},
+    close_log::{Close, CloseLog, Ticket},
     members::{Address, Members, Piece},
     membership::{Member, Membership, Revocation},
 };
@@ -17,7 +17,7 @@ use super::{
 /// The open streams of each subject, and the log of closes.
 #[derive(Debug)]
 pub(super) struct Registry {
-    closes: Closes,
+    closes: CloseLog,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
     /// Stops the task that follows the closes of other processes.
@@ -31,7 +31,7 @@ type Shard = HashMap<Arc<str>, Members>;
 impl Registry {
     pub(super) fn new(follower: Option<DropGuard>) -> Self {
         Self {
-            closes: Closes::default(),
+            closes: CloseLog::default(),
             hasher: RandomState::new(),
             shards: array::from_fn(|_| Mutex::default()),
             _follower: follower,
@@ -56,7 +56,7 @@ impl Registry {
                 }
             }
         }
-        // Looks after it has entered the lists: see `Closes`.
+        // Looks after it has entered the lists: see `CloseLog`.
         if self.ticket() != ticket {
             let hashes: Vec<_> = subjects.iter().map(|subject| self.hash(subject)).collect();
             if self.closes.has_closed(ticket, &hashes) && member.revoke(Revocation::Subject) {

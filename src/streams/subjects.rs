@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{closes::Ticket, membership::Membership, registry::Registry};
+use super::{close_log::Ticket, membership::Membership, registry::Registry};
 
 /// The subjects of the stream that answers a request.
 ///

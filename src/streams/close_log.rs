@@ -11,7 +11,7 @@ use std::{
 /// A stream first enters the lists of its subjects, and then looks here. A close is first added
 /// here, and then empties the list of its subject. So one of both sees the other.
 #[derive(Debug, Default)]
-pub(super) struct Closes {
+pub(super) struct CloseLog {
     count: AtomicU64,
     newest: RwLock<VecDeque<Close>>,
 }
@@ -33,7 +33,7 @@ pub(super) enum Close {
 /// The number of closes in the log. A stream whose ticket is older is closed.
 const MAX_LOGGED: usize = 65_536;
 
-impl Closes {
+impl CloseLog {
     /// Returns a ticket for a request that arrives now.
     pub(super) fn ticket(&self) -> Ticket {
         self.count.load(SeqCst)
@@ -73,11 +73,11 @@ impl Close {
 
 #[cfg(test)]
 mod tests {
-    use super::{Close, Closes, MAX_LOGGED};
+    use super::{Close, CloseLog, MAX_LOGGED};
 
     #[test]
     fn a_close_ends_the_streams_of_older_tickets() {
-        let closes = Closes::default();
+        let closes = CloseLog::default();
         let before = closes.ticket();
         closes.log(Close::Subject(7));
         closes.log(Close::Except(1, 2));
@@ -94,7 +94,7 @@ mod tests {
 
     #[test]
     fn a_ticket_that_is_older_than_the_log_counts_as_closed() {
-        let closes = Closes::default();
+        let closes = CloseLog::default();
         let ticket = closes.ticket();
         for _ in 0..MAX_LOGGED {
             closes.log(Close::Subject(1));
