@@ -10,10 +10,16 @@ impl Redis {
     /// The default is 8 seconds. It has no effect on hubs.
     ///
     /// The process that generates an answer renews its lease at about every third of this time. If
-    /// it dies or is paused, its clients at other processes receive an error after the lease and
-    /// three eighths of it, at least 1.5 seconds, and up to another quarter. From then on, a request
-    /// can start the run again. A process that has connected less than two leases ago waits for
-    /// another lease instead of the three eighths.
+    /// it dies or is paused, its clients at other processes receive an error after at most the sum
+    /// of:
+    ///
+    /// - the lease
+    /// - three eighths of it, but at least 1.5 seconds; or another lease, if the process that
+    ///   serves the client has connected less than two leases ago
+    /// - a quarter of it
+    ///
+    /// With the default, the sum is 13 seconds, or 18 after a recent connection. From then on, a
+    /// request can start the run again.
     ///
     /// A longer lease also tolerates longer pauses, and costs Redis less: each running run is one
     /// command at each renewal.

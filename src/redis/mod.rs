@@ -38,11 +38,11 @@
 //!
 //! - All clients of all processes receive the events of a topic in the same order and without
 //!   duplicates.
-//! - An event that [`publish`](crate::hub::Hub::publish) acknowledged reaches every client that
-//!   resumes, or the client receives a [gap](crate::hub::GapPolicy). This also holds if Redis
-//!   restarts with all of its data, with an older state or with none; if a lagging replica is
-//!   promoted; and if the key is deleted or trimmed. A client that was disconnected during several
-//!   losses receives the events that are kept between them, and a gap for each topic after each loss.
+//! - For each event that [`publish`](crate::hub::Hub::publish) acknowledged, every client of its
+//!   topic that stays connected or resumes receives the event or a [gap](crate::hub::GapPolicy).
+//!   This also holds if Redis restarts with all of its data, with an older state or with none; if a
+//!   lagging replica is promoted; and if the key is deleted or trimmed. A client that returns after
+//!   several losses receives one gap for each loss and topic, and the kept events between the gaps.
 //!   Losses without an event between them are one gap.
 //! - An event that `publish` reported as
 //!   [refused](crate::hub::PublishError::Refused) is not published. One that it reported as
@@ -68,52 +68,60 @@
 //! - `retry`: a reconnection time in milliseconds, only digits
 //! - `comment`: a comment, which clients ignore
 //!
-//! The text is UTF-8. Each of these fields can occur once, in any order. Other fields are ignored.
-//! The id must be the one that Redis assigns (`*`). The entry must not create the stream
-//! (`NOMKSTREAM`): processes detect a lost stream by its absence. With redis-py:
+//! The text is UTF-8. Each of these fields may occur at most once, in any order. Other fields are
+//! ignored. The id must be the one that Redis assigns (`*`). The entry must not create the stream
+//! (`NOMKSTREAM`): processes detect a lost stream by its absence. Use the [key](Redis::key) of the
+//! hub, here `news`; the default is `tower-sse`. With redis-py:
 //!
 //! ```python
 //! import redis
 //!
 //! server = redis.from_url("redis://127.0.0.1/")
 //! event = {"topic": "news", "data": "hello"}
-//! server.xadd("tower-sse", event, nomkstream=True, maxlen=100_000, approximate=True)
+//! server.xadd("news", event, nomkstream=True, maxlen=100_000, approximate=True)
 //! ```
 //!
-//! If the stream is missing, `XADD` returns nil (`None` in Python) until a process with a hub has
-//! created the stream again.
+//! If the stream is missing, `XADD` returns nil (`None` in Python). A hub creates the stream, for
+//! example when it connects or publishes.
 //!
-//! An id is out of range if it is 100 years ahead of the server's clock, for example because a
-//! program takes microseconds for milliseconds, or if its counter is above 1,048,575. No process can
+//! An id is out of range if it is 100 years ahead of the server's clock, or if its counter is above
+//! 1,048,575. The first happens if a program mistakes microseconds for milliseconds. No process can
 //! read such an entry or publish after it. Publishing is refused with an error that names the entry
 //! and the commands that remove it. When it is gone, all processes recover.
 //!
 //! Entries in another format are skipped and [counted](RedisHealth::foreign_entries). The field
 //! names `gap`, `skip` and `end` are reserved for entries that hubs add: a `gap` marks a loss, which
-//! every process reports to its clients, a `skip` only advances the ids, and an `end` announces or is
-//! the end of a topic.
+//! every process reports to its clients, a `skip` only advances the ids, and an `end` marks the end
+//! of a topic or announces it.
 //!
 //! # TLS
 //!
-//! For `rediss://`, enable feature `redis-tls`. It uses rustls with the operating system's root
-//! certificates, with those in the file that the variable `SSL_CERT_FILE` names, or with the
-//! authority of `Redis::tls`, which also sets a client certificate and the server's name. The program
-//! must install a crypto provider before it connects: add `rustls` to the dependencies and call
-//! `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring` equivalent.
-//! Without a provider, connecting returns an error.
+//! For `rediss://`, enable feature `redis-tls`, which uses rustls. The root certificates come from:
+//!
+//! 1. `Redis::tls`, if it sets an authority
+//! 2. the file that the variable `SSL_CERT_FILE` names, if it is set
+//! 3. otherwise, the operating system
+//!
+//! `Redis::tls` also sets a client certificate and the server's name.
+//!
+//! The program must install a crypto provider before it connects: add `rustls` to the dependencies
+//! and call `rustls::crypto::aws_lc_rs::default_provider().install_default()`, or the `ring`
+//! equivalent. Without a provider, connecting returns an error.
 //!
 //! # Permissions
 //!
-//! A Redis user with an access control list needs access to the key and the commands `XADD`,
-//! `XLEN`, `XRANGE`, `XREVRANGE`, `XREAD`, `EVAL`, `TIME` and `INFO`, as
-//! [running](running#permissions) shows. With `CLIENT SETNAME`, the server lists the connections
+//! A Redis user with an access control list needs access to the key and to the commands that
+//! [running](running#permissions) lists. With `CLIENT SETNAME`, the server lists the connections
 //! by key, host and process. Users and passwords can [change](Redis::credentials) at run time.
 //!
 //! # Clusters and replicas
 //!
-//! A stream is one key, so one node of a cluster has it; the URL can name any node. With replicas,
-//! the URL must lead to the primary, even after a fail-over: use a name or a proxy that follows it,
-//! or [list](Redis::open) the URLs of all servers. There is no Sentinel client.
+//! A stream is one key, so one node of a cluster has it; the URL can name any node of the cluster.
+//! [Runs](crate::runs) need a server that is not a cluster.
+//!
+//! Without a cluster, but with replicas, the URL must lead to the primary, even after a fail-over:
+//! use a name or a proxy that follows it, or [list](Redis::open) the URLs of all servers. There is
+//! no Sentinel client.
 
 mod backoff;
 mod builder;

@@ -92,11 +92,10 @@
 //!
 //! # Losses
 //!
-//! Processes detect that Redis has lost events, and their clients receive gaps, as the
-//! [module](super#what-is-guaranteed) says. A client that receives a gap should load its state
-//! again. A process knows of an event once it has received the event or its acknowledgement. A loss
-//! goes undetected only if every process that knew of the event stops before Redis restarts without
-//! it.
+//! Processes detect that Redis has lost events, and their clients receive gaps. A client that
+//! receives a gap should load its state again. A loss goes undetected in the
+//! [three cases](super#what-is-guaranteed) that the module lists. For the first of them, a process
+//! knows of an event once it has received the event or its acknowledgement.
 //!
 //! - With `appendonly yes` and `appendfsync always`, each event is on disk before it is
 //!   acknowledged, so a restart loses no acknowledged event.
@@ -112,7 +111,8 @@
 //!   use a virtual address, a proxy, or DNS that Sentinel updates. Or [list](Redis::open) the URLs of
 //!   all servers that can become the primary. There is no Sentinel client.
 //! - In a cluster the stream is one key in one slot. The URL can name any node.
-//! - Each process has two connections, which need [these permissions](super::running#permissions).
+//! - Each hub has two connections in each process, which need
+//!   [these permissions](super::running#permissions).
 //! - A user with `+xadd` for the key can add markers of losses, after which all clients load their
 //!   state again, and entries whose ids are [out of range](super#entries), which stop publishing. Do
 //!   not share the key with programs that you do not trust.
@@ -125,7 +125,8 @@
 //! with the [key](Redis::key) of the program. They need one server, or a primary with replicas:
 //! a cluster is refused.
 //!
-//! - Each process has two connections, which need [these permissions](super::running#permissions).
+//! - Each process has two connections for its runs, which need
+//!   [these permissions](super::running#permissions).
 //! - Everything with these permissions can read, end and forge the answers of all users: do not
 //!   share the key with programs that you do not trust.
 //! - With a `maxmemory-policy` other than `noeviction`, Redis can delete the keys of a running
@@ -189,7 +190,6 @@
 //! | | |
 //! |---|---|
 //! | publishing, acknowledged, from 1, 50 and 200 tasks, while other programs use most of both processors | 16,000, 115,000 and 125,000 events a second |
-//! | the same in the 10 seconds after a topic has ended, at the same time | 16,000, 99,000 and 111,000 events a second |
 //! | from `publish` to a client, at 1,000 events a second | 29 µs (median), 0.14 ms (99 %) |
 //! | loading the history | 180,000 events a second over 100,000 topics, 500,000 over 10 |
 //! | Redis, for each process that reads in batches | 0.3 to 0.4 µs an event |

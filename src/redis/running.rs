@@ -1,5 +1,5 @@
-//! Running it on Redis: a checklist for the operator of the server, with permissions, sizes, alerts,
-//! and what each metric means.
+//! A checklist for the operator of the Redis server that hubs or runs use: permissions, sizes,
+//! alerts, and what each metric means.
 //!
 //! [operating](super::operating) explains the settings of the program and what happens when Redis
 //! fails.
@@ -7,9 +7,9 @@
 //! # Checklist
 //!
 //! 1. Redis 7 or Valkey. The [key](Redis::key) is set, and no unrelated program uses it.
-//! 2. `maxmemory-policy noeviction`, and `maxmemory` at least twice the stream's memory. A policy that
-//!    evicts keys without an expiry loses the whole stream. The program logs a WARN, and
-//!    [`RedisHealth::evicts`] returns `true`.
+//! 2. `maxmemory-policy noeviction`, and `maxmemory` at least twice the stream's memory. Any other
+//!    policy can delete runs, and one that begins with `allkeys` also the whole stream. The program
+//!    then logs a WARN when it connects, and [`RedisHealth::evicts`] returns `true`.
 //! 3. `appendonly yes`, with `appendfsync always` if a restart may lose nothing, or `everysec` if a
 //!    restart may lose a second. Clients receive a gap for what is lost.
 //! 4. With replicas: `min-replicas-to-write 1`, and `min-replicas-max-lag` below Sentinel's
@@ -20,7 +20,8 @@
 //! 6. TLS: `rediss://`. `Redis::tls` sets an authority, a client certificate and the server's name.
 //! 7. The alerts below.
 //!
-//! Each process has two connections. `CLIENT LIST` names them `key:host:process`.
+//! Each hub and each `Runs` has two connections in each process. `CLIENT LIST` names them
+//! `key:host:process`.
 //!
 //! # Permissions
 //!
@@ -30,26 +31,28 @@
 //! ACL SETUSER app on >password ~tower-sse +xadd +xlen +xrange +xrevrange +xread +eval +time +info +client|setname +xtrim +memory|usage
 //! ```
 //!
-//! `client|setname` only names the connections, `memory|usage` is only for the metric, and `xtrim` only
-//! for [`Redis::max_age`]. [Runs](crate::runs) with the key `app`:
+//! `client|setname` only names the connections. `memory|usage` is needed only for
+//! `sse_redis_stream_memory_bytes`, and `xtrim` only for [`Redis::max_age`].
+//!
+//! [Runs](crate::runs) with the key `app`:
 //!
 //! ```text
 //! ACL SETUSER runs on >password ~app:run:* &app:run:* +evalsha +script|load +info +client|setname +client|id +client|kill +xadd +xtrim +xlen +xrange +xrevrange +hset +hget +hmget +del +pexpire +time +publish +subscribe +unsubscribe +ping
 //! ```
 //!
-//! A URL with a database also needs `+select`. Whoever has these permissions can forge events and
-//! answers: do not share the key with programs that you do not trust.
+//! A URL with a database also needs `+select`. A program with these permissions can forge events
+//! and answers. Share the key only with programs that you trust.
 //!
 //! # Sizes and limits
 //!
 //! | | default | choose |
 //! |---|---|---|
-//! | [`max_len`](Redis::max_len) | 100,000 entries | the total rate × `retain_for`, or more |
+//! | [`max_len`](Redis::max_len) | 100,000 entries | events per second of all topics × `retain_for`, or more |
 //! | [`max_age`](Redis::max_age) | none | at least `retain_for`; gives memory back after busy times |
 //! | memory of the stream | | about 300 bytes for each event of 256 bytes |
 //! | [`timeout`](Redis::timeout) | 3 seconds | more over slow links |
 //! | [`publish_deadline`](Redis::publish_deadline) | 2 seconds | how long a request may wait to publish |
-//! | delay between attempts to connect | 50 ms to 2 seconds, random | fixed |
+//! | delay before a reconnection | random, 25 to 50 ms at first, doubling up to 2 seconds | cannot be set |
 //!
 //! # Metrics
 //!
@@ -60,16 +63,16 @@
 //! |---|---|
 //! | `sse_redis_following` | 0: no connection, or not caught up. Look at [`last_error`](RedisHealth::last_error). |
 //! | `sse_redis_reconnections_total` | Rises: Redis restarts, or a proxy closes idle connections. |
-//! | `sse_redis_losses_total` | Redis lost events, and clients received gaps. Check persistence and replication. |
+//! | `sse_redis_losses_total` | Redis lost events, or may have, and clients received gaps. Check persistence and replication. |
 //! | `sse_redis_publishes_total` | By `outcome`. `refused`: not published; see its [kind](ErrorKind). `unknown`: possibly published. |
 //! | `sse_redis_publish_latency_seconds` | Time to the acknowledgement. High: slow disk (`appendfsync always`), network, or a busy server. |
 //! | `sse_redis_stream_entries` | Entries of the stream. At `sse_redis_stream_max_entries`, the oldest are trimmed. |
-//! | `sse_redis_stream_oldest_age_seconds` | Below `sse_redis_stream_retain_for_seconds` while the stream is full: raise `max_len`. |
+//! | `sse_redis_stream_oldest_age_seconds` | Age of the oldest entry. If it is below `sse_redis_stream_retain_for_seconds` while the stream is at its maximum, raise `max_len`. |
 //! | `sse_redis_stream_memory_bytes` | Near `maxmemory`: lower `max_len`, set `max_age`, or add memory. |
 //! | `sse_redis_evicts` | 1: set `maxmemory-policy noeviction`. |
-//! | `sse_redis_foreign_entries_total` | Another program writes to the key. |
+//! | `sse_redis_foreign_entries_total` | A program writes entries in another format. They are skipped. |
 //! | `sse_hub_lag_seconds` | Age of the newest event when it was read. Rises: the process or the link is too slow. |
-//! | `sse_hub_gaps_total` | Each is a client that had to load its state again. |
+//! | `sse_hub_gaps_total` | Gaps that clients received, one for each topic. Each such client must load its state again. |
 //!
 //! # Alerts
 //!
@@ -86,7 +89,8 @@
 //!
 //! # When publishing is refused
 //!
-//! [`Error::kind`] of a refusal says what to do:
+//! [`PublishError::Refused`] contains an [`Error`]: downcast to it. Its [kind](Error::kind) says
+//! what to do:
 //!
 //! | | |
 //! |---|---|
@@ -100,4 +104,4 @@
 #[allow(unused_imports)]
 use super::{Error, ErrorKind, Redis, RedisHealth};
 #[allow(unused_imports)]
-use crate::hub::HubStats;
+use crate::hub::{HubStats, PublishError};

@@ -27,9 +27,10 @@
 //!     .layer(SseLayer::new());
 //! ```
 //!
-//! A client that repeats its `POST` gets the same answer. The
-//! [recipe for `EventSource`](recipes#eventsource) adds a `GET` that attaches to the run and starts
-//! none.
+//! A client that repeats its `POST` gets the same answer while the run is kept, unless the run
+//! failed or was stopped, as [Clients](#clients) explains. The
+//! [recipe for `EventSource`](recipes#eventsource) adds a `GET` that attaches to a run and never
+//! starts one.
 //!
 //! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
 //! bytes of an upstream. The [recipes] show what client libraries need, and when a
@@ -38,8 +39,8 @@
 //! # Keys
 //!
 //! Requests with the same [`RunKey`] get the same run. With the layer, a key must name one answer,
-//! such as one turn of a chat. With [`Runs::replace`], it can name a whole chat, and the run is the
-//! current turn.
+//! such as one turn of a chat. With [`Runs::replace`], a key can name a whole chat. Its run is then
+//! the current turn.
 //!
 //! Use the layer if the key is in the URL or a header. If it is in the body, the handler calls
 //! [`Runs::start`] or [`Runs::replace`] instead.
@@ -56,8 +57,9 @@
 //!
 //! - Through the layer, a client without a last event id gets all events of a run that is running
 //!   or has completed. If the run ended in any other way, the request calls the service again, and
-//!   the new run replaces the old one. Until that call, clients with an id of the old run get the
-//!   rest of it. From then on they get `404`, even before the call has answered.
+//!   the new run replaces the old one. Clients with an id of the old run get its remaining events
+//!   until the service is called again. After that they get `404`, even before the service has
+//!   answered.
 //! - A client with an id of the run gets the events after that id. With any other id it gets `404`,
 //!   and no run is started.
 //! - If a client's next event was evicted, it gets `404` too. If it is already attached, its body
@@ -115,24 +117,26 @@
 //!   bytes into frames.
 //! - Comments and the source's ids are not recorded. Instead, the last line of each event is an id
 //!   of the run, `epoch-sequence`. No two runs share an epoch. With
-//!   [`leading_ids`](RunsBuilder::leading_ids), the first event of a connection begins with one
-//!   too.
-//! - A `retry` line becomes part of the next event. An incomplete event at the end is dropped,
-//!   because clients would ignore it.
+//!   [`leading_ids`](RunsBuilder::leading_ids), the first event of a connection also begins with an
+//!   id.
+//! - A `retry` line becomes part of the next event. If the source ends inside an event, the
+//!   incomplete event is dropped, because clients would ignore it.
 //!
 //! # Memory and back-pressure
 //!
 //! [`RunsBuilder`] limits the size of each run, the memory of all runs, and the number of running
 //! runs, in total and per owner. It also sets how long runs are kept and when they are abandoned.
-//! Once a run has reached its size limit, its source waits for the fastest attached client.
-//! Without clients, the source never waits, and the oldest events are evicted.
+//! Once a run has reached its size limit, its source waits for the fastest attached client. If the
+//! next event of a slower client is evicted, the body of that client fails. Without clients, the
+//! source never waits, and the oldest events are evicted.
 //!
 //! # The order of layers
 //!
 //! The layer of runs belongs:
 //!
 //! - Inside of [`SseLayer`](crate::SseLayer), which adds heartbeats, limits, close reports and
-//!   endings to each client's stream. Without it, the bodies of a cancelled run fail.
+//!   endings to each client's stream. Without `SseLayer`, the body of each client fails when the
+//!   run is cancelled, instead of ending.
 //! - Inside of layers that add headers to every response, such as CORS, because only the first
 //!   client receives the handler's headers.
 //! - Inside of compression, because a compressed answer is not recorded.
@@ -143,52 +147,55 @@
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
 //! is long enough for an answer. By default, the shutdown of `SseLayer` ends the streams of `GET`
-//! requests at once. To keep them open for the grace period, set
-//! [`StreamOptions::drain`](crate::StreamOptions::drain) to [`Drain::after`](crate::Drain::after)
-//! in the handler's response, with a few seconds more. Every client then gets its whole answer, or
-//! its body fails. [Recipes](recipes#shutdown) has the code.
+//! requests at once. To keep them open, set
+//! [`StreamOptions::drain`](crate::StreamOptions::drain) in the handler's response to
+//! [`Drain::after`](crate::Drain::after) the grace period plus a few seconds. Every client then
+//! gets its whole answer, or its body fails. [Recipes](recipes#shutdown) has the code.
 //!
 //! Without a store, runs are kept in the memory of one process. After a restart, all keys are
 //! unknown: a client with an id gets `404`, and the service is not called again.
 //!
 //! # Several processes
 //!
-//! With [`Runs::connect`], processes share their runs through a store. Every process then attaches
-//! clients to each run, resumes, cancels and replaces it, and a key calls the service once in all
-//! processes. The process that called the service owns the run: it drives the stream, and exports
-//! the events to the store. An answer survives the end of every process except its owner.
+//! With [`Runs::connect`], processes share their runs through a store. Every process can then
+//! attach clients to any run, and resume, cancel or replace it. Requests with the same key call the
+//! service once in all processes. The process that called the service owns the run: it drives the
+//! stream, and exports the events to the store. If the owner ends before the answer, the answer is
+//! interrupted. The end of any other process does not affect it.
 //!
 //! - Each request with a key asks the store, which takes one round trip. A request that starts a
 //!   run takes two. Put the layer inside of layers that authenticate and limit requests.
 //! - While a client of another process reads a run, its events are exported within 2 milliseconds.
 //!   Otherwise they are exported about once a second, and at the end.
-//! - If the owner dies, the bodies of clients of other processes fail after at most 1.625 times the
-//!   store's lease. The lease is 8 seconds by default, so that is 13 seconds. A repeated request
-//!   then starts the answer again, once.
-//! - [`on_end`](RunsBuilder::on_end) is called by the owner. If it died, the process that declares
-//!   it dead calls it, as [`Interrupted`](Outcome::Interrupted). In rare cases, such as a lost reply
-//!   of the store, an end is reported twice, with the same [`RunEnd::id`].
+//! - If the owner dies, the bodies of clients of other processes fail after at most 13 seconds with
+//!   the default lease of 8 seconds, or 18 seconds at a process that connected recently.
+//!   [`Redis::lease`](crate::redis::Redis::lease) has the exact times. A repeated request then
+//!   starts the answer again, once.
+//! - [`on_end`](RunsBuilder::on_end) is called by the owner. If the owner died, the process that
+//!   notices calls it, with [`Interrupted`](Outcome::Interrupted). In rare cases, such as a lost
+//!   reply of the store, an end is reported twice, with the same [`RunEnd::id`].
 //! - [`max_running`](RunsBuilder::max_running),
 //!   [`max_running_per_owner`](RunsBuilder::max_running_per_owner),
 //!   [`max_memory`](RunsBuilder::max_memory),
 //!   [`max_memory_per_owner`](RunsBuilder::max_memory_per_owner), [`Runs::running_of`],
-//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. A process also limits to `max_memory`
-//!   what its runs keep in the store. Above the limit, it deletes the runs there that ended first.
+//!   [`Runs::stats`] and [`Runs::drain`] apply to one process. `max_memory` also limits the size
+//!   of a process's runs in the store. Above it, those that ended first are deleted from the store.
 //! - A source waits only for clients of its own process. If a client of another process falls behind
 //!   by more than [`retain_bytes`](RunsBuilder::retain_bytes), its body fails.
 //! - The handler's [`StreamOptions`](crate::StreamOptions) reach clients of other processes, except
 //!   for closures such as `on_error`. Set those on the layer.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease, a missing run is not
-//! taken for missing: requests for it, and requests that would start it, get
-//! [`StartError::Unavailable`].
+//! If the store loses its data, the owners restore their runs. For one lease, a missing run may
+//! still be restored, so requests that need it or would start it are refused. [`Runs::start`] and
+//! [`Runs::replace`] then return [`StartError::Unavailable`].
 //!
 //! While the store cannot be reached:
 //!
 //! - Running runs continue, and so do the streams of their owner's clients, without a time limit.
 //! - The bodies of clients of other processes fail after two leases.
-//! - No run starts: requests get [`StartError::Unavailable`], so that no answer is paid for twice.
-//!   A program that prefers an answer without a run makes one:
+//! - No run starts, so that no answer is paid for twice. The layer refuses requests without a run;
+//!   [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`]. A program that
+//!   prefers an answer without a run makes one:
 //!
 //! ```
 //! use axum::response::{IntoResponse, Response};

@@ -96,7 +96,7 @@
 //! ```
 //!
 //! A default heartbeat is a comment without text. The first one comes 15 to 16 seconds after the
-//! last event.
+//! last event, because heartbeats are aligned to a time grid.
 //!
 //! # Resumption
 //!
@@ -147,8 +147,8 @@
 //! # Several processes
 //!
 //! [`MemoryBroker`] connects several hubs in one process, as Redis connects the hubs of several
-//! processes. On demand, it delays or loses events. Give each process an app and a client of its
-//! own, and reconnect with the client of another process:
+//! processes. On demand, it delays or loses events. Create an app and a client for each hub. To
+//! change processes, reconnect with the client of another hub:
 //!
 //! ```
 //! # #[cfg(feature = "hub")]
@@ -193,21 +193,21 @@
 //!
 //! # Other requests and answers
 //!
+//! `app.oneshot(request).await?` returns the response to any request.
+//!
 //! | to test | |
 //! |---|---|
-//! | a `POST`, or any other request | [`TestStream::new`], with the response |
-//! | a refusal, a `204`, headers | the response |
+//! | a `POST`, or any other request | [`TestStream::new`], with that response |
+//! | a refusal, a `204`, headers | that response |
 //! | a source that fails | [`TestStream::error`] |
 //! | a service with another request body | [`request_body`](TestClient::request_body) |
 //! | a handler that needs a cookie | [`TestClient::header`] |
 //! | two clients | a second `get`; streams are independent |
 //!
-//! `app.oneshot(request).await?` returns the response to any request.
-//!
 //! # What needs a real socket
 //!
-//! These tests have no connection. For what depends on one, use a server on `127.0.0.1:0` and an
-//! HTTP client:
+//! A test with [`TestClient`] has no connection. To test what depends on one, use a server on
+//! `127.0.0.1:0` and an HTTP client:
 //!
 //! - clients that vanish without a FIN or do not read, back-pressure, memory
 //! - the graceful shutdown of the server

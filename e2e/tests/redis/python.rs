@@ -47,9 +47,9 @@ async fn documented_publisher_reaches_clients() {
 
     // Without a hub there is no stream, and the publisher must not create it.
     publish(&python, &packages, &server);
-    assert_eq!(server.command::<u32>("EXISTS tower-sse").await, 0);
+    assert_eq!(server.command::<u32>("EXISTS news").await, 0);
 
-    let broker = server.broker();
+    let broker = server.broker().key("news");
     let health = broker.health();
     let hub = Hub::connect(broker).await.unwrap();
     let mut client = Client::connect(&hub, &["news"]);
