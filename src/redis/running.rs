@@ -45,34 +45,45 @@
 //!
 //! # Sizes and limits
 //!
-//! | | default | choose |
-//! |---|---|---|
-//! | [`max_len`](Redis::max_len) | 100,000 entries | events per second of all topics × `retain_for`, or more |
-//! | [`max_age`](Redis::max_age) | none | at least `retain_for`; gives memory back after busy times |
-//! | memory of the stream | | about 300 bytes for each event of 256 bytes |
-//! | [`timeout`](Redis::timeout) | 3 seconds | more over slow links |
-//! | [`publish_deadline`](Redis::publish_deadline) | 2 seconds | how long a request may wait to publish |
-//! | delay before a reconnection | random, 25 to 50 ms at first, doubling up to 2 seconds | cannot be set |
+//! - [`max_len`](Redis::max_len), by default 100,000 entries: events per second of all topics ×
+//!   `retain_for`, or more
+//! - [`max_age`](Redis::max_age), by default none: at least `retain_for`; gives memory back after
+//!   busy times
+//! - memory of the stream: about 300 bytes for each event of 256 bytes
+//! - [`timeout`](Redis::timeout), by default 3 seconds: more over slow links
+//! - [`publish_deadline`](Redis::publish_deadline), by default 2 seconds: how long a request may
+//!   wait to publish
+//! - delay before a reconnection: 25 to 50 ms at first, doubling up to 2 seconds, random. It cannot
+//!   be set.
 //!
 //! # Metrics
 //!
 //! The example `metrics` serves these from [`RedisHealth`] and [`HubStats`], and has a dashboard for
 //! Grafana in `examples/metrics/grafana.json`.
 //!
-//! | metric | meaning, and what to do |
-//! |---|---|
-//! | `sse_redis_following` | 0: no connection, or not caught up. Look at [`last_error`](RedisHealth::last_error). |
-//! | `sse_redis_reconnections_total` | Rises: Redis restarts, or a proxy closes idle connections. |
-//! | `sse_redis_losses_total` | Redis lost events, or may have, and clients received gaps. Check persistence and replication. |
-//! | `sse_redis_publishes_total` | By `outcome`. `refused`: not published; see its [kind](ErrorKind). `unknown`: possibly published. |
-//! | `sse_redis_publish_latency_seconds` | Time to the acknowledgement. High: slow disk (`appendfsync always`), network, or a busy server. |
-//! | `sse_redis_stream_entries` | Entries of the stream. At `sse_redis_stream_max_entries`, the oldest are trimmed. |
-//! | `sse_redis_stream_oldest_age_seconds` | Age of the oldest entry. If it is below `sse_redis_stream_retain_for_seconds` while the stream is at its maximum, raise `max_len`. |
-//! | `sse_redis_stream_memory_bytes` | Near `maxmemory`: lower `max_len`, set `max_age`, or add memory. |
-//! | `sse_redis_evicts` | 1: set `maxmemory-policy noeviction`. |
-//! | `sse_redis_foreign_entries_total` | A program writes entries in another format. They are skipped. |
-//! | `sse_hub_lag_seconds` | Age of the newest event when it was read. Rises: the process or the link is too slow. |
-//! | `sse_hub_gaps_total` | Gaps that clients received, one for each topic. Each such client must load its state again. |
+//! - `sse_redis_following`: it is 0 without a connection, and while the process catches up. Look at
+//!   [`last_error`](RedisHealth::last_error).
+//! - `sse_redis_reconnections_total`: it rises if Redis restarts, or a proxy closes idle
+//!   connections.
+//! - `sse_redis_losses_total`: Redis lost events, or may have, and clients received gaps. Check
+//!   persistence and replication.
+//! - `sse_redis_publishes_total`: by `outcome`. `refused`: not published; see its
+//!   [kind](ErrorKind). `unknown`: possibly published.
+//! - `sse_redis_publish_latency_seconds`: the time to the acknowledgement. It is high with a slow
+//!   disk (`appendfsync always`) or network, or a busy server.
+//! - `sse_redis_stream_entries`: entries of the stream. At `sse_redis_stream_max_entries`, the
+//!   oldest are trimmed.
+//! - `sse_redis_stream_oldest_age_seconds`: age of the oldest entry. If it is below
+//!   `sse_redis_stream_retain_for_seconds` while the stream is at its maximum, raise `max_len`.
+//! - `sse_redis_stream_memory_bytes`: near `maxmemory`, lower `max_len`, set `max_age`, or add
+//!   memory.
+//! - `sse_redis_evicts`: if it is 1, set `maxmemory-policy noeviction`.
+//! - `sse_redis_foreign_entries_total`: a program writes entries in another format. They are
+//!   skipped.
+//! - `sse_hub_lag_seconds`: age of the newest event when it was read. It rises if the process or
+//!   the link is too slow.
+//! - `sse_hub_gaps_total`: gaps that clients received, one for each topic. Each such client must
+//!   load its state again.
 //!
 //! # Alerts
 //!
