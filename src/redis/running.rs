@@ -103,13 +103,12 @@
 //! [`PublishError::Refused`] contains an [`Error`]: downcast to it. Its [kind](Error::kind) says
 //! what to do:
 //!
-//! | | |
-//! |---|---|
-//! | [`OutOfMemory`](ErrorKind::OutOfMemory) | Raise `maxmemory`, or shorten the stream. |
-//! | [`ReadOnly`](ErrorKind::ReadOnly) | Look for a fail-over, missing replicas, or a full disk. |
-//! | [`NotPermitted`](ErrorKind::NotPermitted) | Compare the user with the permissions above (`ACL LOG`), and its password. |
-//! | [`Unreachable`](ErrorKind::Unreachable) | Check the network, and that Redis runs. |
-//! | [`Loading`](ErrorKind::Loading) | Wait until Redis has loaded its data. |
+//! - [`OutOfMemory`](ErrorKind::OutOfMemory): raise `maxmemory`, or shorten the stream.
+//! - [`ReadOnly`](ErrorKind::ReadOnly): look for a fail-over, missing replicas, or a full disk.
+//! - [`NotPermitted`](ErrorKind::NotPermitted): compare the user with the permissions above
+//!   (`ACL LOG`), and its password.
+//! - [`Unreachable`](ErrorKind::Unreachable): check the network, and that Redis runs.
+//! - [`Loading`](ErrorKind::Loading): wait until Redis has loaded its data.
 
 // Names for the links above.
 #[allow(unused_imports)]
