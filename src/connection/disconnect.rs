@@ -14,9 +14,8 @@ use super::CloseReason;
 /// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns why. The
 /// source stream needs no signal, because it is dropped.
 ///
-/// Services that return a bare stream find it in the request's extensions. For all other services,
-/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there, and with
-/// feature `axum` it is also an extractor.
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it into the request's
+/// extensions. With feature `axum` it is also an extractor.
 ///
 /// ```
 /// use std::convert::Infallible;
