@@ -1,7 +1,6 @@
 //! What is known about one connection: the kind of its client, the last event id that the client
 //! sent, and the reason its stream closed.
 
-mod accept;
 mod client;
 mod close;
 mod disconnect;
@@ -16,6 +15,5 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard,
-    header_scan::HeaderScan, nothing_more::NothingMore,
+    client::Client, disconnect::DisconnectGuard, header_scan::HeaderScan, nothing_more::NothingMore,
 };

@@ -11,7 +11,6 @@ mod handled;
 mod in_flight;
 mod into_sse;
 pub mod marker;
-mod not_opened;
 mod on_refusal;
 mod refusal;
 mod request_info;
@@ -33,7 +32,7 @@ pub(crate) use self::{handled::disown, on_refusal::OnRefusal};
 
 use self::{
     admission::Admission, config::Config, handled::Handled, in_flight::InFlight,
-    not_opened::NotOpened, request_info::RequestInfo,
+    request_info::RequestInfo,
 };
 
 /// The layer that adds headers, heartbeats, resumption and clean ends to event streams.
@@ -103,8 +102,6 @@ use self::{
 ///
 /// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
 /// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
-/// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
-///   stream.
 ///
 /// **Observe**
 ///

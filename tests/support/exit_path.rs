@@ -53,14 +53,13 @@ pub enum ExitPath {
     ServicePanics,
     ServicePanicsInTheCall,
     // No stream is opened:
-    NotAcceptable,
     Head,
 }
 
 use ExitPath::*;
 
 impl ExitPath {
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 25] = [
         SourceEnds,
         SourceEndsBeforeTheTerminator,
         SourceFails,
@@ -85,15 +84,13 @@ impl ExitPath {
         ServiceFails,
         ServicePanics,
         ServicePanicsInTheCall,
-        NotAcceptable,
         Head,
     ];
 
     /// Returns the close reason of the stream, or `None` if none is opened.
     pub const fn reason(self) -> Option<CloseReason> {
         match self {
-            NotAcceptable
-            | Head
+            Head
             | ClientLeavesBeforeTheHead
             | ServiceFails
             | ServicePanics
@@ -105,7 +102,7 @@ impl ExitPath {
     /// Returns how the response ends, stream or not.
     pub const fn end(self) -> CloseReason {
         match self {
-            SourceEnds | SourceEndsBeforeTheTerminator | NotAcceptable | Head => CloseReason::Ended,
+            SourceEnds | SourceEndsBeforeTheTerminator | Head => CloseReason::Ended,
             SourceFails
             | SourceFailsAndSomebodySaysSo
             | ClientLeavesBeforeTheFailure
@@ -134,7 +131,6 @@ impl ExitPath {
             | ServiceFails
             | ServicePanics
             | ServicePanicsInTheCall
-            | NotAcceptable
             | Head => &[],
             SourceEndsBeforeTheTerminator => &[ONE, "data: end\n\n"],
             SourceFailsAndSomebodySaysSo => &[ONE, "data: failed\n\n"],
@@ -197,10 +193,7 @@ impl ExitPath {
             _ => {
                 let answer = service.call(self.request(&streams)).now_or_never();
                 let response = answer.expect("the answer is ready").unwrap();
-                match self {
-                    NotAcceptable => assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE),
-                    _ => assert_eq!(response.status(), StatusCode::OK),
-                }
+                assert_eq!(response.status(), StatusCode::OK);
                 self.consume(response.into_body(), source, &shutdown, &streams).await;
             }
         }
@@ -217,7 +210,6 @@ impl ExitPath {
             Expired | ExpiredByFailing => layer.max_age(MaxAge::new(AGE)),
             ExpiredAtTheFirstPoll => layer.max_age(MaxAge::new(Duration::ZERO)),
             Revoked | RevokedByFailing | RevokedUnread => layer.streams(streams),
-            NotAcceptable => layer.require_accept(true),
             _ => layer,
         }
     }
@@ -225,7 +217,6 @@ impl ExitPath {
     fn request(self, streams: &Streams) -> Request<()> {
         let request = match self {
             Head => Request::head("/"),
-            NotAcceptable => Request::get("/").header("accept", "application/json"),
             Cancelled => Request::get("/")
                 .header("accept", "text/event-stream")
                 .header("cache-control", "no-cache"),
