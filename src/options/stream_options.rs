@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Drain, Heartbeat, MaxAge, Retry,
-    callbacks::{CloseCallbacks, ErrorToEvent},
+    callbacks::{ErrorToEvent, OnClose, both},
 };
 use crate::{
     connection::CloseReport,
@@ -57,8 +57,9 @@ use crate::{
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
 ///   order in which they were set.
 ///
-/// A method `without_…` turns an option off, even if the layer has set it. There is one for every
-/// option of a stream except [`drain`](Self::drain), whose default is [`Drain::per_client`].
+/// A method `without_…` turns an option off, even if the layer has set it. `padding(0)` does the same
+/// for padding. [`drain`](Self::drain), [`end_when`](Self::end_when) and
+/// [`on_close`](Self::on_close) cannot be turned off.
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -68,12 +69,12 @@ pub struct StreamOptions {
     pub(super) retry: Option<Option<Retry>>,
     pub(super) padding: Option<Bytes>,
     pub(super) max_age: Option<Option<MaxAge>>,
-    pub(super) end_when: Option<Option<CancellationToken>>,
+    pub(super) end_when: Option<CancellationToken>,
     pub(super) drain: Option<Drain>,
     pub(super) farewell: Option<Option<Bytes>>,
     pub(super) terminator: Option<Option<Bytes>>,
     pub(super) on_error: Option<Option<Arc<ErrorToEvent>>>,
-    pub(super) on_close: CloseCallbacks,
+    pub(super) on_close: Option<Arc<OnClose>>,
 }
 
 impl StreamOptions {
@@ -89,7 +90,7 @@ impl StreamOptions {
             farewell: None,
             terminator: None,
             on_error: None,
-            on_close: CloseCallbacks::NONE,
+            on_close: None,
         }
     }
 
@@ -135,12 +136,6 @@ impl StreamOptions {
         let spaces = vec![b' '; bytes.saturating_sub(b":\n".len())];
         let line = if bytes == 0 { Vec::new() } else { [b":", &*spaces, b"\n"].concat() };
         self.padding = Some(line.into());
-        self
-    }
-
-    /// Starts the stream without padding.
-    pub fn without_padding(mut self) -> Self {
-        self.padding = Some(Bytes::new());
         self
     }
 
@@ -203,13 +198,7 @@ impl StreamOptions {
     /// ```
     #[doc(alias = "take_until")]
     pub fn end_when(mut self, cancelled: CancellationToken) -> Self {
-        self.end_when = Some(Some(cancelled));
-        self
-    }
-
-    /// Ends the stream at no token.
-    pub fn without_end_when(mut self) -> Self {
-        self.end_when = Some(None);
+        self.end_when = Some(cancelled);
         self
     }
 
@@ -267,8 +256,7 @@ impl StreamOptions {
     /// [`SseLayer::on_close`](crate::SseLayer::on_close). It can capture what the handler knows,
     /// such as the user.
     ///
-    /// The layer's closures are called before this one. After
-    /// [`without_on_close`](Self::without_on_close), only closures that are set later are called.
+    /// The layer's closures are called before this one.
     ///
     /// The closure is not called if the response opens no stream: it is refused or not acceptable,
     /// answers a `HEAD` request, or is served without a layer. To release a resource in these cases
@@ -288,20 +276,14 @@ impl StreamOptions {
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,
     {
-        self.on_close.add(Arc::new(callback));
-        self
-    }
-
-    /// Calls no closure when the stream has closed, not even the layer's.
-    pub fn without_on_close(mut self) -> Self {
-        self.on_close = CloseCallbacks::TURNED_OFF;
+        self.on_close = both(self.on_close, Some(Arc::new(callback)));
         self
     }
 
     /// Returns the options that apply to every client of one source: all but the maximum age,
     /// `end_when` and `on_close`, which concern only the client for which they were set.
     pub(crate) fn for_other_clients(&self) -> Self {
-        Self { max_age: None, end_when: None, on_close: CloseCallbacks::NONE, ..self.clone() }
+        Self { max_age: None, end_when: None, on_close: None, ..self.clone() }
     }
 
     /// Returns these options, with `defaults` for those that are not set.
@@ -316,7 +298,7 @@ impl StreamOptions {
             farewell: self.farewell.or_else(|| defaults.farewell.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),
             on_error: self.on_error.or_else(|| defaults.on_error.clone()),
-            on_close: self.on_close.after(&defaults.on_close),
+            on_close: both(defaults.on_close.clone(), self.on_close),
         }
     }
 }
@@ -333,7 +315,7 @@ impl fmt::Debug for StreamOptions {
             .field("farewell", &self.farewell)
             .field("terminator", &self.terminator)
             .field("on_error", &self.on_error.as_ref().map(Option::is_some))
-            .field("on_close", &self.on_close.is_set())
+            .field("on_close", &self.on_close.is_some())
             .finish()
     }
 }
