@@ -198,7 +198,6 @@ async fn heartbeats_continue_while_a_source_completes_its_event() {
     assert_eq!(rig.poll(), data("\r\n"));
     assert_eq!(rig.poll(), data(GOODBYE));
     rig.assert_ends(CloseReason::Drained);
-    assert_eq!(rig.closed().unwrap().heartbeats(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -220,4 +219,3 @@ async fn at_its_maximum_age_a_stream_gets_no_farewell() {
         }
     }
 }
-
