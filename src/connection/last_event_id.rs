@@ -1,9 +1,9 @@
-use std::{borrow::Cow, fmt, iter, str::FromStr};
+use std::{borrow::Cow, iter, str::FromStr};
 
 use http::{HeaderMap, HeaderName, Uri};
 use percent_encoding::percent_decode_str;
 
-use crate::event::{EventId, InvalidField, check_one_line};
+use crate::event::{EventId, one_line_text};
 
 /// The name of the header in which a client sends the id of the last event that it received.
 ///
@@ -118,48 +118,12 @@ impl LastEventId {
     }
 }
 
-impl TryFrom<String> for LastEventId {
-    type Error = InvalidField;
-
-    fn try_from(id: String) -> Result<Self, InvalidField> {
-        check_one_line("id", &id)?;
-        Ok(Self(id.into()))
-    }
-}
-
-impl TryFrom<&str> for LastEventId {
-    type Error = InvalidField;
-
-    fn try_from(id: &str) -> Result<Self, InvalidField> {
-        check_one_line("id", id)?;
-        Ok(Self(id.into()))
-    }
-}
-
-impl FromStr for LastEventId {
-    type Err = InvalidField;
-
-    fn from_str(id: &str) -> Result<Self, InvalidField> {
-        Self::try_from(id)
-    }
-}
+one_line_text!(LastEventId, "id");
 
 impl From<EventId> for LastEventId {
     /// Returns the value that a client sends after it received an event with this id.
     fn from(id: EventId) -> Self {
         Self(id.as_str().into())
-    }
-}
-
-impl AsRef<str> for LastEventId {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl fmt::Display for LastEventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
     }
 }
 

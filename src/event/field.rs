@@ -81,3 +81,47 @@ pub(crate) fn check_one_line(field: &'static str, text: &str) -> Result<(), Inva
 pub(crate) const fn is_one_line(text: &str) -> bool {
     first_forbidden(text).is_none()
 }
+
+/// Implements the conversions of a type that wraps the text of the one-line field `$field`.
+macro_rules! one_line_text {
+    ($type:ty, $field:literal) => {
+        impl TryFrom<String> for $type {
+            type Error = $crate::InvalidField;
+
+            fn try_from(text: String) -> Result<Self, $crate::InvalidField> {
+                $crate::event::check_one_line($field, &text)?;
+                Ok(Self(text.into()))
+            }
+        }
+
+        impl TryFrom<&str> for $type {
+            type Error = $crate::InvalidField;
+
+            fn try_from(text: &str) -> Result<Self, $crate::InvalidField> {
+                Self::try_from(text.to_owned())
+            }
+        }
+
+        impl std::str::FromStr for $type {
+            type Err = $crate::InvalidField;
+
+            fn from_str(text: &str) -> Result<Self, $crate::InvalidField> {
+                Self::try_from(text)
+            }
+        }
+
+        impl AsRef<str> for $type {
+            fn as_ref(&self) -> &str {
+                self.as_str()
+            }
+        }
+
+        impl std::fmt::Display for $type {
+            fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str(self.as_str())
+            }
+        }
+    };
+}
+
+pub(crate) use one_line_text;

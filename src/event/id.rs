@@ -1,6 +1,6 @@
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::borrow::Cow;
 
-use super::field::{InvalidField, check_one_line, is_one_line};
+use super::field::{is_one_line, one_line_text};
 use crate::sealed::Sealed;
 
 /// The id of an event, which a client sends as `Last-Event-ID` when it reconnects.
@@ -62,44 +62,7 @@ impl EventId {
     }
 }
 
-impl TryFrom<String> for EventId {
-    type Error = InvalidField;
-
-    /// Converts the string without copying it.
-    fn try_from(id: String) -> Result<Self, InvalidField> {
-        check_one_line("id", &id)?;
-        Ok(Self(Cow::Owned(id)))
-    }
-}
-
-impl TryFrom<&str> for EventId {
-    type Error = InvalidField;
-
-    fn try_from(id: &str) -> Result<Self, InvalidField> {
-        check_one_line("id", id)?;
-        Ok(Self(Cow::Owned(id.to_owned())))
-    }
-}
-
-impl FromStr for EventId {
-    type Err = InvalidField;
-
-    fn from_str(id: &str) -> Result<Self, InvalidField> {
-        Self::try_from(id)
-    }
-}
-
-impl AsRef<str> for EventId {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl fmt::Display for EventId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+one_line_text!(EventId, "id");
 
 /// A type that [`Event::id`](crate::Event::id) accepts: a literal, an integer of any type or an
 /// [`EventId`].

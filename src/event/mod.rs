@@ -38,7 +38,10 @@ pub use self::{
 pub(crate) use self::event::Fields;
 pub(crate) use self::interpreter::Decoded;
 pub(crate) use self::{
-    encode::whole_milliseconds, field::check_one_line, frame_buf::FrameBuf, line::BYTE_ORDER_MARK,
+    encode::whole_milliseconds,
+    field::{check_one_line, one_line_text},
+    frame_buf::FrameBuf,
+    line::BYTE_ORDER_MARK,
     line_reader::first_block_has_retry,
 };
 pub(crate) use self::{

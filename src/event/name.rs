@@ -1,6 +1,6 @@
-use std::{borrow::Cow, fmt, str::FromStr};
+use std::borrow::Cow;
 
-use super::field::{InvalidField, check_one_line, is_one_line};
+use super::field::{is_one_line, one_line_text};
 use crate::sealed::Sealed;
 
 /// The name of an event, for which page code listens: the value of the `event` field.
@@ -50,44 +50,7 @@ impl EventName {
     }
 }
 
-impl TryFrom<String> for EventName {
-    type Error = InvalidField;
-
-    /// Converts the string without copying it.
-    fn try_from(name: String) -> Result<Self, InvalidField> {
-        check_one_line("event", &name)?;
-        Ok(Self(Cow::Owned(name)))
-    }
-}
-
-impl TryFrom<&str> for EventName {
-    type Error = InvalidField;
-
-    fn try_from(name: &str) -> Result<Self, InvalidField> {
-        check_one_line("event", name)?;
-        Ok(Self(Cow::Owned(name.to_owned())))
-    }
-}
-
-impl FromStr for EventName {
-    type Err = InvalidField;
-
-    fn from_str(name: &str) -> Result<Self, InvalidField> {
-        Self::try_from(name)
-    }
-}
-
-impl AsRef<str> for EventName {
-    fn as_ref(&self) -> &str {
-        self.as_str()
-    }
-}
-
-impl fmt::Display for EventName {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.as_str())
-    }
-}
+one_line_text!(EventName, "event");
 
 /// A type that [`Event::event`](crate::Event::event) accepts: a literal or an [`EventName`].
 ///
