@@ -87,13 +87,16 @@ impl IdleTimer {
         interval: IdleInterval,
     ) -> Poll<()> {
         let mut this = self.project();
-        let due = round_up(interval.grid, since, interval.length);
+        let due = match interval.grid {
+            Some(grid) => round_up(grid, since, interval.length),
+            None => since.checked_add(interval.length),
+        };
         let Some(due) = due.filter(|due| is_within_reach(*due)) else {
             return Poll::Pending;
         };
         if this.sleep.is_none() {
             if Handle::try_current().is_err() {
-                warn!("no heartbeats: the event stream is not polled within a tokio runtime");
+                warn!("no heartbeats or limit of silence: not polled within a tokio runtime");
                 *this.is_disabled = true;
                 return Poll::Pending;
             }

@@ -23,8 +23,8 @@ pub(crate) struct ResolvedOptions {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct IdleInterval {
     pub(crate) length: Duration,
-    /// Deadlines are rounded up to a grid that begins here.
-    pub(crate) grid: Instant,
+    /// Deadlines are rounded up to a grid that begins here, if there is one.
+    pub(crate) grid: Option<Instant>,
 }
 
 impl ResolvedOptions {
@@ -52,7 +52,7 @@ impl ResolvedOptions {
     /// Returns how long the stream may be idle before a heartbeat is due.
     pub(crate) fn heartbeat_interval(&self) -> Option<IdleInterval> {
         let length = self.heartbeat()?.interval();
-        Some(IdleInterval { length, grid: self.grid })
+        Some(IdleInterval { length, grid: Some(self.grid) })
     }
 
     /// Returns whether streams start with a `retry` line.
