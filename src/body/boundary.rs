@@ -3,6 +3,7 @@ use std::mem;
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::{memchr2, memrchr2};
 
+use super::line_kind::LineKind;
 use crate::event::BYTE_ORDER_MARK;
 
 /// The position of a source's stream within its lines and events. It shows where the layer can
@@ -13,7 +14,7 @@ use crate::event::BYTE_ORDER_MARK;
 #[derive(Debug)]
 pub(crate) struct Boundary {
     /// The kind of the current line, judged by the bytes so far.
-    line: Line,
+    line: LineKind,
     /// Whether a line of an event has arrived since the last empty line.
     in_event: bool,
     /// Whether the last byte was a CR, which may be the first half of a CRLF.
@@ -25,20 +26,6 @@ pub(crate) struct Boundary {
     /// Whether the bytes have a content coding, so that nothing can be written between them.
     is_opaque: bool,
 }
-
-/// The kind of a line, which its first bytes determine.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Line {
-    Empty,
-    /// The line so far is a prefix of the word `retry`, of this length.
-    RetryPrefix(u8),
-    /// A comment or a `retry` field, which belongs to no event.
-    NonEvent,
-    /// Any other field.
-    Field,
-}
-
-const RETRY: &[u8] = b"retry";
 
 /// The part of a byte order mark that the source has sent. A mark is legal only as the first bytes
 /// that a client receives. `matched` is the number of its bytes that have arrived.
@@ -68,7 +55,7 @@ impl Boundary {
 
     pub(crate) const fn new() -> Self {
         Self {
-            line: Line::Empty,
+            line: LineKind::Empty,
             in_event: false,
             after_cr: false,
             skip_lf: false,
@@ -80,7 +67,7 @@ impl Boundary {
     /// Returns whether a comment or `retry` line can be written here: at every line start.
     pub(crate) fn at_line_start(&self) -> bool {
         !self.is_opaque
-            && self.line == Line::Empty
+            && self.line == LineKind::Empty
             && !matches!(self.start, Start::Source { matched: 1.. })
     }
 
@@ -160,7 +147,7 @@ impl Boundary {
         };
         if !is_complete && !is_undecided && matched > 0 {
             // These bytes were not a mark, so they begin the line. No known field begins with them.
-            self.line = Line::Field;
+            self.line = LineKind::Field;
         }
         self.observe(rest);
         if !is_held {
@@ -194,7 +181,7 @@ impl Boundary {
 
     /// Updates the position after an empty line.
     fn end_event(&mut self, after_cr: bool) {
-        self.line = Line::Empty;
+        self.line = LineKind::Empty;
         self.in_event = false;
         self.after_cr = after_cr;
     }
@@ -210,34 +197,13 @@ impl Boundary {
         // Read backwards until a line determines the position. The first line may have begun in an
         // earlier frame.
         while let Some((line, starts_here)) = pop_line(&mut lines) {
-            let line = if starts_here { Line::Empty } else { self.line }.extended(line);
-            if line != Line::NonEvent && line != Line::RetryPrefix(RETRY.len() as u8) {
-                self.in_event = line != Line::Empty;
+            let line = if starts_here { LineKind::Empty } else { self.line }.extended(line);
+            if line.is_of_event() {
+                self.in_event = line != LineKind::Empty;
                 break;
             }
         }
-        self.line = Line::Empty.extended(tail);
-    }
-}
-
-impl Line {
-    /// Returns the kind of the line once `bytes` are appended to it.
-    fn extended(self, bytes: &[u8]) -> Self {
-        match (self, bytes) {
-            (line @ (Self::NonEvent | Self::Field), _) | (line, []) => line,
-            (Self::Empty, [b':', ..]) => Self::NonEvent,
-            (Self::Empty, bytes) => Self::RetryPrefix(0).extended(bytes),
-            (Self::RetryPrefix(matched), bytes) => {
-                let awaited = RETRY.get(usize::from(matched)..).unwrap_or_default();
-                let common =
-                    awaited.iter().zip(bytes).take_while(|(word, byte)| word == byte).count();
-                match bytes.get(common..) {
-                    Some([]) | None => Self::RetryPrefix(matched + common as u8),
-                    Some([b':', ..]) if common == awaited.len() => Self::NonEvent,
-                    Some(_) => Self::Field,
-                }
-            }
-        }
+        self.line = LineKind::Empty.extended(tail);
     }
 }
 

@@ -2,17 +2,17 @@ use std::{
     future::Future,
     pin::{Pin, pin},
     task::{Context, Poll},
+    time::Duration,
 };
 
-use pin_project_lite::pin_project;
 use tokio::{
     runtime::Handle,
     task::coop,
     time::{Instant, Sleep, sleep_until},
 };
-use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
+use tokio_util::sync::CancellationToken;
 
-use super::idle_timer::is_within_reach;
+use super::{cancellation::Cancellation, idle_timer::is_within_reach};
 use crate::{
     connection::{Client, CloseReason},
     options::{PATIENCE, PATIENCE_AT_ONCE, ResolvedOptions},
@@ -34,31 +34,6 @@ pub(crate) struct Deadline {
     client: Client,
     /// Whether all streams were closed. Their clients then return at random times.
     is_for_all: bool,
-}
-
-pin_project! {
-    /// A token of this stream alone, and the wait for it.
-    struct Cancellation {
-        token: CancellationToken,
-        #[pin]
-        cancelled: WaitForCancellationFutureOwned,
-    }
-}
-
-impl Cancellation {
-    fn of(token: CancellationToken) -> Pin<Box<Self>> {
-        Box::pin(Self { cancelled: token.clone().cancelled_owned(), token })
-    }
-
-    fn is_cancelled(&self) -> bool {
-        self.token.is_cancelled()
-    }
-
-    /// Returns whether the token is cancelled, or registers the waker.
-    fn poll_cancelled(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        // The source may have spent tokio's budget, without which the future is never ready.
-        pin!(coop::unconstrained(self.project().cancelled)).poll(cx).is_ready()
-    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -140,12 +115,7 @@ impl Deadline {
         if self.shutdown.as_ref().is_some_and(|shutdown| shutdown.is_cancelled()) {
             self.begin_drain(options, cx);
         }
-        if self.end_when.as_ref().is_some_and(|token| token.is_cancelled()) {
-            self.begin_revocation(cx, Revocation::Subject);
-        }
-        if let Some(membership) = &self.membership
-            && let Some(revocation) = membership.revocation()
-        {
+        if let Some(revocation) = self.revocation() {
             self.begin_revocation(cx, revocation);
         }
         if self.sleep.as_ref().is_some_and(|sleep| sleep.is_elapsed()) {
@@ -182,9 +152,15 @@ impl Deadline {
             Stage::Open { .. } => None,
             Stage::Due { reason, .. } | Stage::Overdue { reason } => Some(reason),
         };
-        reason == Some(CloseReason::Revoked)
-            || self.end_when.as_ref().is_some_and(|token| token.is_cancelled())
-            || self.membership.as_ref().is_some_and(|membership| membership.revocation().is_some())
+        reason == Some(CloseReason::Revoked) || self.revocation().is_some()
+    }
+
+    /// Returns how the program has closed the stream, until the stage shows it.
+    fn revocation(&self) -> Option<Revocation> {
+        if self.end_when.as_ref().is_some_and(|token| token.is_cancelled()) {
+            return Some(Revocation::Subject);
+        }
+        self.membership.as_ref()?.revocation()
     }
 
     /// Returns whether all streams were closed. Their clients then return at random times.
@@ -198,15 +174,7 @@ impl Deadline {
         self.membership = None;
         self.end_when = None;
         self.is_for_all = revocation == Revocation::All;
-        // Without a runtime no timer can end the wait.
-        let patience = Handle::try_current().ok();
-        let patience = patience.and_then(|_| Instant::now().checked_add(PATIENCE_AT_ONCE));
-        let give_up = match self.stage {
-            Stage::Due { give_up, .. } => earlier(give_up, patience),
-            Stage::Open { .. } => patience,
-            Stage::Overdue { .. } => return,
-        };
-        self.enter(cx, Stage::Due { reason: CloseReason::Revoked, give_up });
+        self.end_soon(cx, CloseReason::Revoked, PATIENCE_AT_ONCE);
     }
 
     /// Moves the deadline to the time at which the shutdown ends this stream.
@@ -219,30 +187,37 @@ impl Deadline {
         let Some(delay) = drain.draw_delay(self.client) else {
             return;
         };
-        let now = Instant::now();
         // Without a runtime no timer can delay the end.
-        let has_no_timer = Handle::try_current().is_err();
-        if delay.is_zero() || has_no_timer {
-            let patience = now.checked_add(drain.patience()).filter(|_| !has_no_timer);
-            let give_up = match self.stage {
-                Stage::Due { give_up, .. } => earlier(give_up, patience),
-                Stage::Overdue { .. } => return,
-                Stage::Open { .. } => patience,
-            };
-            self.enter(cx, Stage::Due { reason: CloseReason::Drained, give_up });
+        if delay.is_zero() || Handle::try_current().is_err() {
+            self.end_soon(cx, CloseReason::Drained, drain.patience());
             return;
         }
         // A stream that reaches its maximum age during the delay counts as drained, because its
         // client cannot reconnect to this server.
         let stage = match self.stage {
             Stage::Open { until } => {
-                let until = earlier(until.map(|(until, _)| until), now.checked_add(delay));
+                let due = Instant::now().checked_add(delay);
+                let until = earlier(until.map(|(until, _)| until), due);
                 Stage::Open { until: until.map(|until| (until, CloseReason::Drained)) }
             }
             Stage::Due { give_up, .. } => Stage::Due { reason: CloseReason::Drained, give_up },
             stage @ Stage::Overdue { .. } => stage,
         };
         self.enter(cx, stage);
+    }
+
+    /// Makes the stream end at the next point between events, or when the source's `patience` is
+    /// over.
+    fn end_soon(&mut self, cx: &mut Context<'_>, reason: CloseReason, patience: Duration) {
+        // Without a runtime no timer can end the wait.
+        let has_timer = Handle::try_current().is_ok();
+        let patience = Instant::now().checked_add(patience).filter(|_| has_timer);
+        let give_up = match self.stage {
+            Stage::Due { give_up, .. } => earlier(give_up, patience),
+            Stage::Open { .. } => patience,
+            Stage::Overdue { .. } => return,
+        };
+        self.enter(cx, Stage::Due { reason, give_up });
     }
 
     /// Enters the stage that follows when the timer has elapsed.
@@ -284,8 +259,5 @@ impl Deadline {
 
 /// Returns the earlier of two times. `None` is later than any time.
 fn earlier(one: Option<Instant>, other: Option<Instant>) -> Option<Instant> {
-    match (one, other) {
-        (Some(one), Some(other)) => Some(one.min(other)),
-        (one, other) => one.or(other),
-    }
+    one.into_iter().chain(other).min()
 }

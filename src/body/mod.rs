@@ -6,6 +6,7 @@
 //! - [`MessageStream`] is the other direction: it decodes the body of another server's response.
 
 mod boundary;
+mod cancellation;
 mod deadline;
 mod deferred_panic;
 mod event_body;
@@ -15,6 +16,7 @@ mod frame_batch;
 mod idle_timer;
 mod last_frames;
 mod layer_scope;
+mod line_kind;
 mod managed_body;
 mod message_stream;
 mod shutdown;

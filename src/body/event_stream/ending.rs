@@ -1,4 +1,4 @@
-use std::pin::Pin;
+use std::{pin::Pin, task::Context};
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -6,15 +6,48 @@ use http::HeaderMap;
 use super::{EventStream, Phase};
 use crate::{
     BoxError,
-    body::{LastFrames, Stopped},
+    body::{LastFrames, Stopped, deadline::Verdict},
     connection::CloseReason,
 };
 
 /// The last bytes of a failing stream. A server that drops them has taken all bytes before them.
 const COMMENT_LINE: Bytes = Bytes::from_static(b":\n");
 
-/// The ways in which an open stream enters its last phase.
+/// The decision whether a stream must end now, and the ways in which it enters its last phase.
 impl<B> EventStream<B> {
+    /// Returns whether the deadline requires the stream to end at this point.
+    pub(super) fn must_be_cut_now(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        matches!(self.phase, Phase::Open | Phase::Holding(_))
+            && matches!(self.check_deadline(cx), Verdict::EndNow(_))
+    }
+
+    /// Returns what the deadline requires at this point of the stream.
+    #[inline]
+    pub(super) fn check_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
+        let this = self.project();
+        let Some(deadline) = this.deadline.as_mut() else {
+            return Verdict::Continue;
+        };
+        match deadline.check(this.options, cx) {
+            Verdict::EndBetweenEvents(reason)
+                if this.boundary.is_opaque() || this.boundary.between_events() =>
+            {
+                Verdict::EndNow(reason)
+            }
+            // The held bytes may complete the current event, so they are sent first.
+            Verdict::EndNow(reason)
+                if matches!(this.phase, Phase::Holding(_)) && !this.boundary.is_opaque() =>
+            {
+                if this.boundary.between_events() {
+                    Verdict::EndNow(reason)
+                } else {
+                    Verdict::EndBetweenEvents(reason)
+                }
+            }
+            verdict => verdict,
+        }
+    }
+
     /// Ends the stream at its source's clean end.
     pub(super) fn end(mut self: Pin<&mut Self>, trailers: Option<HeaderMap>) {
         let this = self.as_mut().project();

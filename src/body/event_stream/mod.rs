@@ -1,6 +1,6 @@
 //! The event stream inside an [`SseBody`](super::SseBody). This file polls the source
-//! and decides when the stream ends; [`beginning`], [`heartbeat`] and [`ending`] write the layer's
-//! lines.
+//! and returns its bytes. [`beginning`] and [`heartbeat`] write the layer's lines; [`ending`] decides
+//! when the stream ends, and in which way.
 
 mod beginning;
 mod ending;
@@ -134,39 +134,6 @@ where
             }
         }
         Poll::Ready(polled)
-    }
-
-    /// Returns whether the deadline requires the stream to end at this point.
-    fn must_be_cut_now(self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
-        matches!(self.phase, Phase::Open | Phase::Holding(_))
-            && matches!(self.check_deadline(cx), Verdict::EndNow(_))
-    }
-
-    /// Returns what the deadline requires at this point of the stream.
-    #[inline]
-    fn check_deadline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Verdict {
-        let this = self.project();
-        let Some(deadline) = this.deadline.as_mut() else {
-            return Verdict::Continue;
-        };
-        match deadline.check(this.options, cx) {
-            Verdict::EndBetweenEvents(reason)
-                if this.boundary.is_opaque() || this.boundary.between_events() =>
-            {
-                Verdict::EndNow(reason)
-            }
-            // The held bytes may complete the current event, so they are sent first.
-            Verdict::EndNow(reason)
-                if matches!(this.phase, Phase::Holding(_)) && !this.boundary.is_opaque() =>
-            {
-                if this.boundary.between_events() {
-                    Verdict::EndNow(reason)
-                } else {
-                    Verdict::EndBetweenEvents(reason)
-                }
-            }
-            verdict => verdict,
-        }
     }
 
     fn poll_phase(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Polled> {
