@@ -65,8 +65,8 @@ impl LastFrames {
         self.rest.is_none()
     }
 
-    /// Returns the close reason if the stream were dropped now, or `None` if that would mean that
-    /// the client disconnected.
+    /// Returns the reason to report if the stream is dropped now, or `None` if the client has then
+    /// disconnected.
     pub(super) fn reason(&self) -> Option<CloseReason> {
         let fails = |rest: &Rest| matches!(rest.then, Then::Fail { .. });
         self.rest.as_deref().is_none_or(fails).then_some(self.reason)

@@ -42,20 +42,7 @@ pin_project! {
     /// A `reqwest::Response` converts into a body:
     /// `MessageStream::new(reqwest::Body::from(response))`.
     /// A stream of `Result<Bytes, E>` becomes one with http-body-util:
-    ///
-    /// ```
-    /// # use bytes::Bytes;
-    /// use futures_util::{Stream, TryStreamExt};
-    /// use http_body::Frame;
-    /// use http_body_util::StreamBody;
-    /// use tower_sse::{BoxError, Message, MessageStream};
-    ///
-    /// fn messages(
-    ///     bytes: impl Stream<Item = std::io::Result<Bytes>>,
-    /// ) -> impl Stream<Item = Result<Message, BoxError>> {
-    ///     MessageStream::new(StreamBody::new(bytes.map_ok(Frame::data)))
-    /// }
-    /// ```
+    /// `StreamBody::new(stream.map_ok(Frame::data))`.
     ///
     /// # The end of the stream
     ///
@@ -103,13 +90,6 @@ where
     }
 
     /// Creates a stream of the messages in `body` that this decoder decodes.
-    ///
-    /// ```
-    /// use tower_sse::{Decoder, MessageStream};
-    ///
-    /// # let body = String::new();
-    /// let messages = MessageStream::with_decoder(body, Decoder::new().max_event_size(64 * 1024));
-    /// ```
     pub fn with_decoder(body: B, decoder: Decoder) -> Self {
         Self {
             body: Some(body),
@@ -174,14 +154,6 @@ where
     ///
     /// Heartbeats and other comments are bytes, so choose a few times the interval of the upstream's
     /// heartbeats. The time counts only while the program waits for a message.
-    ///
-    /// ```
-    /// use std::time::Duration;
-    /// use tower_sse::MessageStream;
-    ///
-    /// # let body = String::new();
-    /// let messages = MessageStream::new(body).max_silence(Duration::from_secs(45));
-    /// ```
     ///
     /// This needs a tokio runtime with timers. Outside of a runtime, the limit has no effect, and a
     /// WARN line is logged (feature `tracing`).

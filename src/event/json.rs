@@ -50,6 +50,26 @@ impl Event {
     pub const fn json<T: Serialize>(self, value: T) -> Json<T> {
         Json { value, event: self }
     }
+
+    /// Sets the `data` field to `value`, serialised as JSON.
+    ///
+    /// This allocates a string. [`Json`] serialises the value when the event is sent
+    /// and needs none.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if `value` fails to serialise.
+    ///
+    /// ```
+    /// use tower_sse::Event;
+    ///
+    /// let event = Event::new().event("point").json_data(&[3, 4])?;
+    /// assert_eq!(event, Event::new().event("point").data("[3,4]"));
+    /// # Ok::<_, serde_json::Error>(())
+    /// ```
+    pub fn json_data<T: Serialize + ?Sized>(self, value: &T) -> Result<Self, serde_json::Error> {
+        Ok(self.data(serde_json::to_string(value)?))
+    }
 }
 
 impl<T: Serialize> TryFrom<Json<T>> for Event {

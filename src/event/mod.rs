@@ -11,6 +11,7 @@ mod encoded;
 #[allow(clippy::module_inception)]
 mod event;
 mod field;
+mod fields;
 mod frame_buf;
 mod id;
 mod interpreter;
@@ -35,7 +36,7 @@ pub use self::{
     name::{EventName, IntoEventName},
 };
 
-pub(crate) use self::event::Fields;
+pub(crate) use self::fields::Fields;
 pub(crate) use self::interpreter::Decoded;
 pub(crate) use self::{
     encode::whole_milliseconds,

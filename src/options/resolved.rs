@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Drain, Heartbeat, Retry, StreamOptions, callbacks::OnClose, cancellation::CancellationIf,
-    stream_options::last_event,
+    last_event::last_event,
 };
 use crate::{BoxError, callback::catch_panic, connection::Client, error::program_error};
 

@@ -1,4 +1,4 @@
-use std::{error::Error, fmt, sync::Arc};
+use std::{error::Error, sync::Arc};
 
 use bytes::Bytes;
 use tokio_util::sync::CancellationToken;
@@ -6,11 +6,9 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Drain, Heartbeat, MaxAge, Retry,
     callbacks::{ErrorToEvent, OnClose, both},
+    last_event::last_event,
 };
-use crate::{
-    connection::CloseReport,
-    event::{Encoded, Event},
-};
+use crate::{connection::CloseReport, event::Event};
 
 /// The options of one stream.
 ///
@@ -279,52 +277,4 @@ impl StreamOptions {
         self.on_close = both(self.on_close, Some(Arc::new(callback)));
         self
     }
-
-    /// Returns the options that apply to every client of one source: all but the maximum age,
-    /// `end_when` and `on_close`, which concern only the client for which they were set.
-    pub(crate) fn for_other_clients(&self) -> Self {
-        Self { max_age: None, end_when: None, on_close: None, ..self.clone() }
-    }
-
-    /// Returns these options, with `defaults` for those that are not set.
-    pub(crate) fn or(self, defaults: &Self) -> Self {
-        Self {
-            heartbeat: self.heartbeat.or_else(|| defaults.heartbeat.clone()),
-            retry: self.retry.or_else(|| defaults.retry.clone()),
-            padding: self.padding.or_else(|| defaults.padding.clone()),
-            max_age: self.max_age.or_else(|| defaults.max_age.clone()),
-            end_when: self.end_when.or_else(|| defaults.end_when.clone()),
-            drain: self.drain.or_else(|| defaults.drain.clone()),
-            farewell: self.farewell.or_else(|| defaults.farewell.clone()),
-            terminator: self.terminator.or_else(|| defaults.terminator.clone()),
-            on_error: self.on_error.or_else(|| defaults.on_error.clone()),
-            on_close: both(defaults.on_close.clone(), self.on_close),
-        }
-    }
-}
-
-impl fmt::Debug for StreamOptions {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StreamOptions")
-            .field("heartbeat", &self.heartbeat)
-            .field("retry", &self.retry)
-            .field("padding", &self.padding.as_ref().map(Bytes::len))
-            .field("max_age", &self.max_age)
-            .field("end_when", &self.end_when)
-            .field("drain", &self.drain)
-            .field("farewell", &self.farewell)
-            .field("terminator", &self.terminator)
-            .field("on_error", &self.on_error.as_ref().map(Option::is_some))
-            .field("on_close", &self.on_close.is_some())
-            .finish()
-    }
-}
-
-/// Encodes the last event of a stream. Returns `None` if no client would dispatch it.
-pub(super) fn last_event(event: Event) -> Option<Bytes> {
-    let dispatched = event.dispatched();
-    if dispatched.is_none() {
-        warn!("a last event without data and name is not sent: no client would dispatch it");
-    }
-    dispatched.map(|event| Encoded::from(event).into())
 }

@@ -9,7 +9,7 @@ use std::{
 /// The log of the newest closes, and the number of all closes so far.
 ///
 /// A stream first enters the lists of its subjects, and then looks here. A close is first added
-/// here, and then empties the list of its subject. So one of both sees the other.
+/// here, and then empties the list of its subject. So at least one of them sees the other.
 #[derive(Debug, Default)]
 pub(super) struct CloseLog {
     count: AtomicU64,

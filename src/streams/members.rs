@@ -19,7 +19,7 @@ pub(super) enum Members {
 
 pub(super) type Address = usize;
 
-/// How many streams a close visits while it holds the lock.
+/// The number of streams that a close visits while it holds the lock.
 const MAX_VISITED: usize = 512;
 
 /// What a close removed while it held the lock.
@@ -61,8 +61,8 @@ impl Members {
         }
     }
 
-    /// Visits the next streams behind `last`, and removes those that do not have the subject `kept`.
-    /// Returns them, and whether none is left.
+    /// Visits the next streams after `last`, and removes those that do not have the subject `kept`.
+    /// Returns the removed ones, and whether no stream is left.
     pub(super) fn remove_without(&mut self, kept: &str, last: Option<Address>) -> (Piece, bool) {
         match self {
             Self::One(only) if only.has(kept) => (Piece::default(), false),
@@ -113,7 +113,7 @@ mod tests {
         Membership::new(Arc::clone(registry), names)
     }
 
-    /// Streams leave and open between the pieces, also streams that were visited or removed.
+    /// Between the pieces, streams open and leave, including visited and removed ones.
     #[test]
     fn the_pieces_of_a_close_visit_every_stream_that_stays() {
         for round in 0..8 {

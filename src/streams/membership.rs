@@ -65,7 +65,7 @@ impl Membership {
         let earlier = if is_registered { None } else { registered.replace(waker.clone()) };
         drop(registered);
         _ = without_panic(|| drop(earlier));
-        // Looks after it has registered: a close sets the state and then takes the waker.
+        // Check after registering: a close first sets the state, and then takes the waker.
         self.revocation().is_some()
     }
 }

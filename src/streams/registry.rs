@@ -56,7 +56,7 @@ impl Registry {
                 }
             }
         }
-        // Looks after it has entered the lists: see `CloseLog`.
+        // Check after entering the lists; `CloseLog` says why.
         if self.ticket() != ticket {
             let hashes: Vec<_> = subjects.iter().map(|subject| self.hash(subject)).collect();
             if self.closes.has_closed(ticket, &hashes) && member.revoke(Revocation::Subject) {
@@ -108,7 +108,8 @@ impl Registry {
         }
     }
 
-    /// Holds the lock only for a piece. A stream that opens meanwhile looks at the log itself.
+    /// Removes the next piece of a list, and holds the lock only for that. A stream that opens
+    /// meanwhile reads the log itself.
     fn remove_without(&self, subject: &str, kept: &str, last: Option<Address>) -> Piece {
         let mut shard = self.shard(subject);
         let Some(members) = shard.get_mut(subject) else { return Piece::default() };

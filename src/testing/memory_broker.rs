@@ -1,5 +1,4 @@
 use std::{
-    collections::HashMap,
     convert::Infallible,
     fmt,
     sync::{
@@ -11,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::connection::{Connection, Item, Published};
+use super::broker_state::BrokerState;
 use crate::{
     BoxError,
     event::Event,
@@ -49,23 +48,10 @@ use crate::{
 ///   [`lose_history`](Self::lose_history).
 #[derive(Clone)]
 pub struct MemoryBroker {
-    state: Arc<Mutex<State>>,
+    state: Arc<Mutex<BrokerState>>,
     created: Instant,
     /// Part of the broker's name, so that the ids of two brokers differ.
     number: u64,
-}
-
-#[derive(Default)]
-struct State {
-    newest: u64,
-    /// Events up to this sequence number are lost.
-    lost: u64,
-    history: Vec<Arc<Published>>,
-    /// The times at which topics have ended.
-    ended: HashMap<String, Instant>,
-    connections: Vec<Arc<Connection>>,
-    events_to_refuse: usize,
-    acknowledgements_to_lose: usize,
 }
 
 impl MemoryBroker {
@@ -155,96 +141,9 @@ impl MemoryBroker {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, BrokerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-impl State {
-    /// Appends an event to the history. Returns its sequence number, and the connections to deliver
-    /// it through once the state is unlocked.
-    fn append(
-        &mut self,
-        topic: String,
-        event: Event,
-        is_last: bool,
-        created: Instant,
-    ) -> (u64, Vec<Arc<Connection>>) {
-        self.newest += 1;
-        let at = Instant::now();
-        if is_last {
-            self.ended.insert(topic.clone(), at);
-        }
-        let since_creation = at.duration_since(created);
-        let published = Arc::new(Published {
-            sequence: self.newest,
-            topic,
-            event,
-            is_last,
-            at,
-            since_creation,
-        });
-        self.history.push(Arc::clone(&published));
-        let connections = self.open_connections();
-        for connection in &connections {
-            connection.push(Item::Event(Arc::clone(&published)));
-        }
-        (self.newest, connections)
-    }
-
-    /// Returns whether a topic has ended, and its last event is not older than `retained`.
-    fn has_ended(&self, topic: &str, retained: Duration) -> bool {
-        self.ended.get(topic).is_some_and(|at| at.elapsed() < retained)
-    }
-
-    /// Loses all events. Returns the connections to deliver the loss through once the state is
-    /// unlocked.
-    fn lose_history(&mut self) -> Vec<Arc<Connection>> {
-        self.newest += 1;
-        self.lost = self.newest;
-        self.history.clear();
-        let connections = self.open_connections();
-        for connection in &connections {
-            connection.clear();
-            connection.push(Item::Loss(self.lost));
-        }
-        connections
-    }
-
-    fn open_connections(&mut self) -> Vec<Arc<Connection>> {
-        self.connections.retain(|connection| connection.is_open());
-        self.connections.clone()
-    }
-
-    #[track_caller]
-    fn connection_of(&mut self, hub: &Hub) -> Arc<Connection> {
-        match self.open_connections().into_iter().find(|connection| connection.feeds(hub)) {
-            Some(connection) => connection,
-            // A test that pauses another hub would prove nothing.
-            None => panic!("hub is not connected to this broker, or is closed"),
-        }
-    }
-
-    /// Connects a hub, whose first items are the history up to this age.
-    fn connect(&mut self, feed: Feed) -> Arc<Connection> {
-        let max_age = feed.max_age();
-        let is_old = |published: &Arc<Published>| published.at.elapsed() > max_age;
-        let (old, recent) = self.history.split_at(self.history.partition_point(is_old));
-        // A client that resumes before the history of the hub receives a gap.
-        let lost = old.last().map_or(self.lost, |published| published.sequence);
-        let loss = (lost > 0).then_some(Item::Loss(lost));
-        let items = loss.into_iter().chain(recent.iter().cloned().map(Item::Event));
-        let connection = Arc::new(Connection::new(feed, items.collect()));
-        self.connections.push(Arc::clone(&connection));
-        connection
-    }
-}
-
-/// Counts down by one, and returns whether it was above zero.
-const fn take_one(count: &mut usize) -> bool {
-    let is_above_zero = *count > 0;
-    *count = count.saturating_sub(1);
-    is_above_zero
 }
 
 impl Sealed for MemoryBroker {}
@@ -297,4 +196,11 @@ impl fmt::Debug for MemoryBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryBroker").field("newest", &self.lock().newest).finish_non_exhaustive()
     }
+}
+
+/// Counts down by one, and returns whether it was above zero.
+const fn take_one(count: &mut usize) -> bool {
+    let is_above_zero = *count > 0;
+    *count = count.saturating_sub(1);
+    is_above_zero
 }

@@ -218,6 +218,8 @@
 //! timeout fires.
 
 mod body_bytes;
+#[cfg(feature = "hub")]
+mod broker_state;
 mod client;
 #[cfg(feature = "hub")]
 mod connection;
@@ -226,6 +228,7 @@ mod memory_broker;
 mod reader;
 mod received;
 mod stream;
+mod wait;
 
 #[cfg(feature = "hub")]
 pub use self::memory_broker::MemoryBroker;

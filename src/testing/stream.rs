@@ -1,12 +1,4 @@
-use std::{
-    error::Error,
-    fmt::{self, Display},
-    future::Future,
-    mem,
-    panic::Location,
-    sync::Arc,
-    time::Duration,
-};
+use std::{error::Error, fmt, future::Future, mem, panic::Location, sync::Arc, time::Duration};
 
 use http::{Response, Uri, header::CONTENT_TYPE};
 use http_body::Body;
@@ -53,8 +45,8 @@ pub(super) const TIME_LIMIT: Duration = Duration::from_secs(30);
 /// [`take`](Self::take) has received.
 #[must_use = "dropping the stream disconnects the client"]
 pub struct TestStream {
-    reader: Reader,
-    time_limit: Duration,
+    pub(super) reader: Reader,
+    pub(super) time_limit: Duration,
     opened: Option<Opened>,
 }
 
@@ -245,33 +237,6 @@ impl TestStream {
     #[must_use]
     pub const fn retry(&self) -> Option<Duration> {
         self.reader.decoder().retry()
-    }
-
-    /// Waits until `take` returns something.
-    async fn wait<T>(
-        &mut self,
-        what: impl Display + Send,
-        caller: &Location<'_>,
-        take: impl FnMut(&mut Reader) -> Option<T> + Send,
-    ) -> T {
-        let limit = self.time_limit;
-        match timeout(limit, self.reader.read_until(take)).await {
-            Ok(Some(taken)) => taken,
-            Ok(None) => self.fail(&format!("{}while waiting for {what}", self.end()), caller),
-            Err(_elapsed) => {
-                self.fail(&format!("still waiting for {what} after {limit:?}"), caller)
-            }
-        }
-    }
-
-    /// Returns how the stream has ended, as the beginning of a sentence.
-    fn end(&self) -> String {
-        self.reader.end.as_ref().map(|end| format!("{end} ")).unwrap_or_default()
-    }
-
-    fn fail(&self, what: &str, caller: &Location<'_>) -> ! {
-        // How a test fails.
-        panic!("{what}, at {caller}\n{}", self.reader);
     }
 }
 

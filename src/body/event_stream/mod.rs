@@ -52,7 +52,7 @@ pin_project! {
     impl<B> PinnedDrop for EventStream<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            // Its client did not read, so that the end could not be sent.
+            // The client did not read, so the end could not be sent.
             if this.deadline.as_ref().is_some_and(|deadline| deadline.is_revoked()) {
                 this.record.set_reason_if_dropped(CloseReason::Revoked);
             }
@@ -92,7 +92,7 @@ impl<B> EventStream<B> {
                 .heartbeat_interval()
                 .filter(|_| !has_content_coding)
                 .map(|_| IdleTimer::default()),
-            // Made before the first poll, because the stream is open and may be closed.
+            // Created here, because the program can close the stream before its first poll.
             deadline: Deadline::before_start(&options, client, membership),
             boundary: if has_content_coding { Boundary::opaque() } else { Boundary::new() },
             phase: Phase::Beginning(shutdown),

@@ -1,0 +1,124 @@
+//! Count the streams of all processes. Each process publishes its counts to a topic at an interval, and
+//! sums those that it has received of late:
+//!
+//! ```
+//! # #[cfg(all(feature = "hub", feature = "testing"))]
+//! # mod with_hub {
+//! use std::{collections::HashMap, sync::{Arc, Mutex}, time::Duration};
+//!
+//! use futures_util::StreamExt;
+//! use tokio::time::{Instant, interval};
+//! use tower_sse::{hub::{Hub, PublishError}, streams::Streams};
+//!
+//! # pub
+//! const INTERVAL: Duration = Duration::from_secs(5);
+//!
+//! /// The newest report of each process, and when it came.
+//! #[derive(Clone, Default)]
+//! # pub
+//! struct Presence(Arc<Mutex<HashMap<String, (Instant, String)>>>);
+//!
+//! impl Presence {
+//!     /// Starts to follow the counts of all processes, and to report those of this one.
+//! #   pub
+//!     fn start(hub: &Hub, streams: &Streams) -> Self {
+//!         let presence = Self::default();
+//!         tokio::spawn(presence.clone().follow(hub.clone()));
+//!         tokio::spawn(report(hub.clone(), streams.clone()));
+//!         presence
+//!     }
+//!
+//!     async fn follow(self, hub: Hub) {
+//!         let mut reports = hub.subscribe_to("presence").resume(None).messages();
+//!         while let Some(report) = reports.next().await {
+//!             let Some((process, counts)) = report.data.split_once('\n') else { continue };
+//!             let report = (Instant::now(), counts.to_owned());
+//!             self.0.lock().unwrap().insert(process.to_owned(), report);
+//!         }
+//!     }
+//!
+//!     /// Returns how many streams of a subject are open in all processes.
+//! #   pub
+//!     fn count(&self, subject: &str) -> usize {
+//!         let mut processes = self.0.lock().unwrap();
+//!         processes.retain(|_, (since, _)| since.elapsed() < 3 * INTERVAL);
+//!         let counts = processes.values().flat_map(|(_, counts)| counts.lines());
+//!         let of_subject = counts.filter_map(|line| line.split_once(' '));
+//!         of_subject.filter(|(_, name)| *name == subject).filter_map(|(n, _)| n.parse::<usize>().ok()).sum()
+//!     }
+//! }
+//!
+//! async fn report(hub: Hub, streams: Streams) {
+//!     let process = format!("{:x}", fastrand::u64(..));
+//!     let mut ticks = interval(INTERVAL);
+//!     loop {
+//!         ticks.tick().await;
+//!         let mut report = format!("{process}\n");
+//!         for (subject, count) in streams.subjects() {
+//!             // Only the subjects that are counted, because each process receives every report.
+//!             if subject.starts_with("tenant:") {
+//!                 report += &format!("{count} {subject}\n");
+//!             }
+//!         }
+//!         // Any other error loses only this report.
+//!         if let Err(PublishError::Closed) = hub.publish("presence", report).await {
+//!             return;
+//!         }
+//!     }
+//! }
+//! # }
+//! # #[cfg(not(all(feature = "hub", feature = "testing")))]
+//! # fn main() {}
+//! # #[cfg(all(feature = "hub", feature = "testing"))]
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() {
+//! #     use std::{convert::Infallible, future::ready, time::Duration};
+//! #     use futures_util::stream;
+//! #     use http::Request;
+//! #     use tower::{Layer, ServiceExt, service_fn};
+//! #     use tower_sse::{Event, SseLayer, hub::Hub, streams::Streams, testing::MemoryBroker};
+//! #     let broker = MemoryBroker::new();
+//! #     let mut processes = Vec::new();
+//! #     for _ in 0..2 {
+//! #         let hub = Hub::connect(broker.clone()).await.unwrap();
+//! #         let streams = Streams::connect(&hub, "closes");
+//! #         processes.push((hub.clone(), streams.clone(), with_hub::Presence::start(&hub, &streams)));
+//! #     }
+//! #     let mut open = Vec::new();
+//! #     for (process, subject) in [(0, "tenant:7"), (1, "tenant:7"), (1, "tenant:7"), (1, "tenant:8"), (0, "user:1")] {
+//! #         let streams = &processes[process].1;
+//! #         let mut request = Request::new(());
+//! #         streams.subjects_of(&mut request).add(subject);
+//! #         let service = SseLayer::new().streams(streams).layer(service_fn(|_| {
+//! #             ready(Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>())))
+//! #         }));
+//! #         open.push(service.oneshot(request).await.unwrap());
+//! #     }
+//! #     let wait = |intervals| tokio::time::sleep(intervals * with_hub::INTERVAL + Duration::from_millis(1));
+//! #     wait(1).await;
+//! #     for (_, _, presence) in &processes {
+//! #         let counts = ["tenant:7", "tenant:8", "tenant:9", "user:1"].map(|name| presence.count(name));
+//! #         assert_eq!(counts, [3, 1, 0, 0]);
+//! #     }
+//! #     open.truncate(2);
+//! #     wait(1).await;
+//! #     assert_eq!(processes[0].2.count("tenant:7"), 2, "the last one ended");
+//! #     broker.pause(&processes[1].0);
+//! #     wait(3).await;
+//! #     assert_eq!(processes[1].2.count("tenant:7"), 0, "a process that is cut off hears nothing");
+//! #     processes[1].0.close();
+//! #     wait(3).await;
+//! #     assert_eq!(processes[0].2.count("tenant:7"), 1, "the other process is gone");
+//! # }
+//! ```
+//!
+//! The sums are estimates:
+//!
+//! - They are up to an interval old. A client that moves to another process can count twice, or not at
+//!   all, for that time.
+//! - The streams of a process that was killed count for three intervals. A process that has just
+//!   started knows the others after one.
+//! - After three intervals, a process that is cut off from the broker counts nothing, and the others no
+//!   longer count its streams.
+//! - They count streams: a user with two tabs has two. A client that vanished counts until the server
+//!   [notices](crate::operating::proxies#sockets), and one that was told to end does not count.
