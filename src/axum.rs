@@ -76,11 +76,10 @@ fn last_event_id(parts: &Parts) -> Option<LastEventId> {
 ///     .layer(SseLayer::new().track_disconnects(true));
 /// ```
 impl<S: Sync> FromRequestParts<S> for Disconnect {
-    type Rejection = MissingExtension;
+    type Rejection = MissingDisconnect;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingExtension> {
-        let missing = MissingExtension { name: "Disconnect", option: "track_disconnects(true)" };
-        parts.extensions.get::<Self>().cloned().ok_or(missing)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingDisconnect> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingDisconnect(()))
     }
 }
 
@@ -94,28 +93,23 @@ impl<S: Sync> OptionalFromRequestParts<S> for Disconnect {
     }
 }
 
-/// The rejection of the [`Disconnect`] and [`Subjects`] extractors, for a handler that is not inside
-/// a layer with [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) or
-/// [`SseLayer::streams`](crate::SseLayer::streams). Its response is a `500`.
+/// The rejection of the [`Disconnect`] extractor, for a handler that is not inside a layer with
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects). Its response is a `500`.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct MissingExtension {
-    name: &'static str,
-    option: &'static str,
-}
+pub struct MissingDisconnect(());
 
-impl fmt::Display for MissingExtension {
+impl fmt::Display for MissingDisconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, option } = self;
-        write!(
-            f,
-            "no `{name}` in the request: set `SseLayer::{option}` on a layer around this handler"
+        f.write_str(
+            "no `Disconnect` in the request: set `SseLayer::track_disconnects(true)` on a layer \
+             around this handler",
         )
     }
 }
 
-impl Error for MissingExtension {}
+impl Error for MissingDisconnect {}
 
-impl IntoResponse for MissingExtension {
+impl IntoResponse for MissingDisconnect {
     fn into_response(self) -> Response {
         (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
     }
@@ -127,11 +121,31 @@ impl IntoResponse for MissingExtension {
 ///
 /// It is an error not to be, because no close would end the stream.
 impl<S: Sync> FromRequestParts<S> for Subjects {
-    type Rejection = MissingExtension;
+    type Rejection = MissingSubjects;
 
-    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingExtension> {
-        let missing = MissingExtension { name: "Subjects", option: "streams" };
-        parts.extensions.get::<Self>().cloned().ok_or(missing)
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, MissingSubjects> {
+        parts.extensions.get::<Self>().cloned().ok_or(MissingSubjects(()))
+    }
+}
+
+/// The rejection of the [`Subjects`] extractor, for a handler that is not inside a layer with
+/// [`SseLayer::streams`](crate::SseLayer::streams). Its response is a `500`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MissingSubjects(());
+
+impl fmt::Display for MissingSubjects {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(
+            "no `Subjects` in the request: set `SseLayer::streams` on a layer around this handler",
+        )
+    }
+}
+
+impl Error for MissingSubjects {}
+
+impl IntoResponse for MissingSubjects {
+    fn into_response(self) -> Response {
+        (StatusCode::INTERNAL_SERVER_ERROR, self.to_string()).into_response()
     }
 }
 

@@ -298,7 +298,7 @@ pub use crate::{
 };
 
 #[cfg(feature = "axum")]
-pub use crate::axum::MissingExtension;
+pub use crate::axum::{MissingDisconnect, MissingSubjects};
 #[cfg(feature = "json")]
 pub use crate::event::Json;
 

@@ -145,7 +145,7 @@ fn values_have_all_auto_traits() {
 #[cfg(feature = "axum")]
 #[test]
 fn a_rejection_has_all_auto_traits() {
-    assert_traits!("Send Sync Unpin Clone": tower_sse::MissingExtension);
+    assert_traits!("Send Sync Unpin Clone": tower_sse::MissingDisconnect);
 }
 
 #[cfg(feature = "json")]

@@ -45,7 +45,7 @@ const IMPORTS: &str = "
 static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
     let imports = [
         (true, "use tower_sse::Event;"),
-        (cfg!(feature = "axum"), "use tower_sse::MissingExtension;"),
+        (cfg!(feature = "axum"), "use tower_sse::MissingDisconnect;"),
         (cfg!(feature = "hub"), "use tower_sse::hub::Hub;"),
     ];
     let has_features = |compiler: &Compiler| {
