@@ -1,5 +1,5 @@
 use std::{
-    array,
+    array, fmt,
     sync::{
         Arc,
         atomic::{
@@ -16,9 +16,9 @@ use crate::connection::{CloseReason, CloseReport};
 /// Pass a value to [`SseLayer::stats`](crate::SseLayer::stats) to count the streams of that layer
 /// and its clones. Several layers can share one value. Clones share the same counters.
 ///
-/// An event does not write to the shared counters. A stream counts its own bytes, and adds them to
-/// the shared counters before each heartbeat and when it closes. The bytes of a stream that is never
-/// idle are therefore added only when it closes.
+/// An event does not write to the shared counters. A stream counts its own frames and bytes, and
+/// adds them to the shared counters at each heartbeat and when it closes. The frames and bytes of a
+/// stream that is never idle are therefore added only when it closes.
 ///
 /// ```
 /// use tower_sse::{SseLayer, Stats};
@@ -43,7 +43,9 @@ struct Counters {
     opened: AtomicU64,
     closed: [AtomicU64; CloseReason::ALL.len()],
     refused: AtomicU64,
+    frames: AtomicU64,
     bytes: AtomicU64,
+    heartbeats: AtomicU64,
 }
 
 impl Stats {
@@ -68,7 +70,9 @@ impl Stats {
             closed,
             opened: load(&counters.opened),
             refused: load(&counters.refused),
+            frames: load(&counters.frames),
             bytes: load(&counters.bytes),
+            heartbeats: load(&counters.heartbeats),
         }
     }
 
@@ -80,8 +84,10 @@ impl Stats {
         self.counters.refused.fetch_add(1, Relaxed);
     }
 
-    pub(crate) fn sent(&self, bytes: u64) {
+    pub(crate) fn sent(&self, frames: u64, bytes: u64, heartbeats: u64) {
+        self.counters.frames.fetch_add(frames, Relaxed);
         self.counters.bytes.fetch_add(bytes, Relaxed);
+        self.counters.heartbeats.fetch_add(heartbeats, Relaxed);
     }
 
     pub(crate) fn closed(&self, report: &CloseReport) {
@@ -96,12 +102,14 @@ fn load(counter: &AtomicU64) -> u64 {
 }
 
 /// A snapshot of [`Stats`]. The counters in it were read one after another.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct StatsSnapshot {
     opened: u64,
     closed: [u64; CloseReason::ALL.len()],
     refused: u64,
+    frames: u64,
     bytes: u64,
+    heartbeats: u64,
 }
 
 impl StatsSnapshot {
@@ -137,9 +145,43 @@ impl StatsSnapshot {
         self.refused
     }
 
-    /// Returns the number of bytes that were passed to the server.
+    /// Returns the number of data frames that were passed to the server.
+    #[must_use]
+    pub const fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Returns the number of bytes in those frames.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Returns the number of frames that were heartbeats.
+    #[must_use]
+    pub const fn heartbeats(&self) -> u64 {
+        self.heartbeats
+    }
+}
+
+impl fmt::Debug for StatsSnapshot {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StatsSnapshot")
+            .field("opened", &self.opened)
+            .field("closed", &ClosedByReason(self.closed))
+            .field("refused", &self.refused)
+            .field("frames", &self.frames)
+            .field("bytes", &self.bytes)
+            .field("heartbeats", &self.heartbeats)
+            .finish()
+    }
+}
+
+/// Displays each reason with its number.
+struct ClosedByReason([u64; CloseReason::ALL.len()]);
+
+impl fmt::Debug for ClosedByReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(CloseReason::ALL.into_iter().zip(self.0)).finish()
     }
 }

@@ -40,7 +40,9 @@ impl Collector for StreamMetrics {
         for (name, help, count) in [
             ("sse_streams_opened", "Streams that were opened.", now.opened()),
             ("sse_streams_refused", "Streams that were refused.", now.refused()),
+            ("sse_frames", "Frames of data that were sent.", now.frames()),
             ("sse_bytes", "Bytes that were sent.", now.bytes()),
+            ("sse_heartbeats", "Frames that were heartbeats.", now.heartbeats()),
         ] {
             let count = ConstCounter::new(count);
             count.encode(encoder.encode_descriptor(name, help, None, count.metric_type())?)?;

@@ -16,19 +16,27 @@ use crate::{
 // `repr(C)` keeps the fields that an event needs first.
 #[repr(C)]
 pub(crate) struct StreamRecord {
-    /// The bytes that were passed to the server.
-    bytes: u64,
+    counts: Counts,
     /// The reason that is reported if the stream is dropped now.
     reason: CloseReason,
+    /// Whether the next data frame is a heartbeat, after which the shared counters are updated.
+    stats_due: bool,
     /// `None` once the close has been reported.
     stream: Option<OpenStream>,
+}
+
+#[derive(Clone, Copy, Default)]
+struct Counts {
+    frames: u64,
+    bytes: u64,
+    heartbeats: u64,
 }
 
 /// The parts of a record that are needed only when the stream opens and closes.
 struct OpenStream {
     opened_at: Instant,
-    /// The bytes that have been added to `stats`.
-    in_stats: u64,
+    /// The counts that have been added to `stats`.
+    in_stats: Counts,
     stats: Stats,
     on_close: Option<Arc<OnClose>>,
     disconnect: Option<DisconnectGuard>,
@@ -53,7 +61,7 @@ impl StreamRecord {
         }
         let stream = OpenStream {
             opened_at: Instant::now(),
-            in_stats: 0,
+            in_stats: Counts::default(),
             stats,
             on_close,
             disconnect,
@@ -61,7 +69,12 @@ impl StreamRecord {
             #[cfg(feature = "tracing")]
             span: tracing::Span::current(),
         };
-        Self { bytes: 0, reason: CloseReason::Disconnected, stream: Some(stream) }
+        Self {
+            counts: Counts::default(),
+            reason: CloseReason::Disconnected,
+            stats_due: false,
+            stream: Some(stream),
+        }
     }
 
     /// Calls `call` and returns its result. If it panics, the close reason becomes
@@ -73,9 +86,20 @@ impl StreamRecord {
         returned
     }
 
-    /// Counts bytes that are passed to the server.
-    pub(super) const fn count(&mut self, bytes: usize) {
-        self.bytes += bytes as u64;
+    /// Counts a data frame of `bytes` bytes.
+    pub(super) fn count_frame(&mut self, bytes: usize) {
+        self.counts.frames += 1;
+        self.counts.bytes += bytes as u64;
+        // The source is idle at a heartbeat, so updating the shared counters delays no event.
+        if mem::take(&mut self.stats_due) {
+            self.update_stats();
+        }
+    }
+
+    /// Counts the next data frame as a heartbeat too.
+    pub(super) const fn count_heartbeat(&mut self) {
+        self.counts.heartbeats += 1;
+        self.stats_due = true;
     }
 
     /// Sets the reason of the close report.
@@ -90,11 +114,9 @@ impl StreamRecord {
         }
     }
 
-    /// Adds the bytes so far to the shared counters.
-    pub(super) fn update_stats(&mut self) {
+    fn update_stats(&mut self) {
         if let Some(stream) = self.stream.as_mut() {
-            let before = mem::replace(&mut stream.in_stats, self.bytes);
-            stream.stats.sent(self.bytes - before);
+            stream.update_stats(self.counts);
         }
     }
 
@@ -102,20 +124,37 @@ impl StreamRecord {
     pub(super) fn close(&mut self) {
         self.update_stats();
         if let Some(stream) = self.stream.take() {
-            stream.close(self.reason, self.bytes);
+            stream.close(self.reason, self.counts);
         }
     }
 }
 
 impl OpenStream {
-    fn close(mut self, reason: CloseReason, bytes: u64) {
+    fn update_stats(&mut self, counts: Counts) {
+        let before = mem::replace(&mut self.in_stats, counts);
+        self.stats.sent(
+            counts.frames - before.frames,
+            counts.bytes - before.bytes,
+            counts.heartbeats - before.heartbeats,
+        );
+    }
+
+    fn close(mut self, reason: CloseReason, counts: Counts) {
         drop(self.permit.take());
+        let Counts { frames, bytes, heartbeats } = counts;
         let age = self.opened_at.elapsed();
-        let report = CloseReport { reason, age, bytes };
+        let report = CloseReport { reason, age, frames, bytes, heartbeats };
         self.stats.closed(&report);
         #[cfg(feature = "tracing")]
         let _span = self.span.enter();
-        debug!(reason = reason.as_str(), age = ?age, bytes, "an event stream closed");
+        debug!(
+            reason = reason.as_str(),
+            age = ?age,
+            frames,
+            bytes,
+            heartbeats,
+            "an event stream closed"
+        );
         if let Some(mut disconnect) = self.disconnect.take() {
             disconnect.set_reason(reason);
         }

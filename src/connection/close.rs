@@ -67,7 +67,9 @@ impl fmt::Display for CloseReason {
 pub struct CloseReport {
     pub(crate) reason: CloseReason,
     pub(crate) age: Duration,
+    pub(crate) frames: u64,
     pub(crate) bytes: u64,
+    pub(crate) heartbeats: u64,
 }
 
 impl CloseReport {
@@ -83,11 +85,24 @@ impl CloseReport {
         self.age
     }
 
-    /// Returns the number of bytes that were passed to the server, including those that the layer
-    /// wrote. A client that disconnected may not have received all of them.
+    /// Returns the number of data frames that were passed to the server, including those that the
+    /// layer wrote. A frame may contain several events, part of one, or none, as a heartbeat does.
+    #[must_use]
+    pub const fn frames(&self) -> u64 {
+        self.frames
+    }
+
+    /// Returns the number of bytes in those frames. A client that disconnected may not have
+    /// received all of them.
     #[must_use]
     pub const fn bytes(&self) -> u64 {
         self.bytes
+    }
+
+    /// Returns the number of frames that were heartbeats.
+    #[must_use]
+    pub const fn heartbeats(&self) -> u64 {
+        self.heartbeats
     }
 }
 

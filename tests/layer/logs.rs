@@ -155,7 +155,7 @@ async fn an_ordinary_stream_logs_only_its_close() {
     assert_eq!(lines.len(), 1, "{lines:?}");
     assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
     assert!(lines[0].contains(r#"reason="disconnected""#), "{lines:?}");
-    assert!(lines[0].contains("bytes=11"), "{lines:?}");
+    assert!(lines[0].contains("frames=2 bytes=11 heartbeats=1"), "{lines:?}");
 }
 
 /// Errors of the source are the application's to log: it knows more about them.

@@ -102,8 +102,7 @@ async fn a_fin_is_not_noticed_while_idle_but_by_the_second_write() {
             request.over().await;
             let report = server.report().await;
             assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
-            let sent = "data: one\n\ndata: two\n\n".len() as u64;
-            assert_eq!(report.bytes(), sent, "{host:?}, {case:?}: both were handed to hyper");
+            assert_eq!(report.frames(), 2, "{host:?}, {case:?}: both were handed to hyper");
             assert_eq!(server.failures(), 0);
         }
     }
@@ -142,8 +141,7 @@ async fn a_fin_that_is_not_noticed_while_idle_is_detected_by_heartbeats() {
             request.over().await;
             let report = server.report().await;
             assert_eq!(report.reason(), CloseReason::Disconnected, "{host:?}, {case:?}");
-            let heartbeats = report.bytes() / ":\n".len() as u64;
-            assert!(heartbeats >= 2, "{host:?}, {case:?}: {report:?}");
+            assert!(report.heartbeats() >= 2, "{host:?}, {case:?}: {report:?}");
         }
     }
 }

@@ -122,8 +122,8 @@ impl ExitPath {
         }
     }
 
-    /// Returns how many bytes are sent.
-    pub fn sent(self) -> u64 {
+    /// Returns how many frames and bytes are sent.
+    pub fn sent(self) -> (u64, u64) {
         let frames: &[&str] = match self {
             ClientLeavesBeforeTheFirstPoll
             | ExpiredAtTheFirstPoll
@@ -142,7 +142,7 @@ impl ExitPath {
             | RevokedByFailing => &[ONE, LAST_LINE],
             _ => &[ONE],
         };
-        frames.iter().map(|frame| frame.len() as u64).sum()
+        (frames.len() as u64, frames.iter().map(|frame| frame.len() as u64).sum())
     }
 
     /// Lets a service inside `layer` end in this way, and returns the `Disconnect` that it found in
@@ -242,7 +242,7 @@ impl ExitPath {
         shutdown: &CancellationToken,
         streams: &Streams,
     ) {
-        if self.sent() > 0 {
+        if self.sent().0 > 0 {
             source.send("one");
             assert_eq!(poll_frame(&mut body), data(ONE));
             assert_eq!(poll_frame(&mut body), Polled::Pending);

@@ -129,6 +129,8 @@ async fn every_family_exists_before_the_first_stream() {
         types,
         [
             ("sse_bytes", "counter"),
+            ("sse_frames", "counter"),
+            ("sse_heartbeats", "counter"),
             ("sse_hub_events", "gauge"),
             ("sse_hub_evicted", "counter"),
             ("sse_hub_gaps", "counter"),
@@ -170,6 +172,7 @@ async fn streams_are_counted_while_open_and_once_closed() {
     let one = Scrape::until(address, "sse_stream_age_seconds_count", 1.0).await;
     assert_eq!(one.of_sample("sse_streams_open"), 1.0);
     assert_eq!(one.closed("disconnected"), 1.0);
+    assert_eq!(one.of_sample("sse_frames_total"), 3.0);
     assert_eq!(one.of_sample("sse_bytes_total"), bytes);
 
     drop(second);
@@ -177,6 +180,7 @@ async fn streams_are_counted_while_open_and_once_closed() {
     assert_eq!(none.of_sample("sse_streams_open"), 0.0);
     assert_eq!(none.of_sample("sse_streams_opened_total"), 2.0);
     assert_eq!(none.of_sample("sse_bytes_total"), 2.0 * bytes);
+    assert_eq!(none.of_sample("sse_heartbeats_total"), 0.0);
     assert_eq!(none.of_sample("sse_streams_refused_total"), 0.0);
     for reason in REASONS {
         let closed = if reason == "disconnected" { 2.0 } else { 0.0 };

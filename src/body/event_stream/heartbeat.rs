@@ -38,8 +38,7 @@ where
     /// Waits until a heartbeat is due and can be written, and writes it.
     fn poll_heartbeat(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Frame<Bytes>> {
         let lines = ready!(self.as_mut().poll_heartbeat_lines(cx));
-        // The source is idle, so updating the shared counters delays no event.
-        self.as_mut().project().record.update_stats();
+        self.as_mut().project().record.count_heartbeat();
         Poll::Ready(self.interject(&lines))
     }
 

@@ -198,6 +198,7 @@ async fn heartbeats_continue_while_a_source_completes_its_event() {
     assert_eq!(rig.poll(), data("\r\n"));
     assert_eq!(rig.poll(), data(GOODBYE));
     rig.assert_ends(CloseReason::Drained);
+    assert_eq!(rig.closed().unwrap().heartbeats(), 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -219,3 +220,4 @@ async fn at_its_maximum_age_a_stream_gets_no_farewell() {
         }
     }
 }
+

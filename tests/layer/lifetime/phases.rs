@@ -176,8 +176,9 @@ async fn the_close_report_includes_the_farewell_and_the_age() {
     rig.shutdown.cancel();
     assert_eq!(rig.poll(), data(GOODBYE));
     let closed = rig.closed().unwrap();
+    assert_eq!(closed.frames(), 2);
     assert_eq!(closed.bytes(), ("data: a\n\n".len() + GOODBYE.len()) as u64);
-    assert_eq!(closed.age(), 7 * SECOND);
+    assert_eq!((closed.age(), closed.heartbeats()), (7 * SECOND, 0));
     time::advance(SECOND).await;
     assert_eq!(rig.leave(), closed);
 }

@@ -25,7 +25,8 @@ async fn reports_once_on_every_exit_path<K: Kind>() {
         assert_eq!(reports.opened(), usize::from(reason.is_some()), "{exit:?}");
         assert_eq!(reports.reasons(), Vec::from_iter(reason), "{exit:?}");
         for closed in reports.closed() {
-            assert_eq!(closed.bytes(), exit.sent(), "{exit:?}");
+            assert_eq!((closed.frames(), closed.bytes()), exit.sent(), "{exit:?}");
+            assert_eq!(closed.heartbeats(), 0, "{exit:?}");
         }
     }
 }
@@ -128,7 +129,7 @@ async fn a_close_report_has_the_age_and_what_was_sent() {
     let [closed] = &reports.closed()[..] else { panic!("{:?}", reports.closed()) };
     assert_eq!(closed.reason(), CloseReason::Ended);
     assert_eq!(closed.age(), 53 * SECOND);
-    assert_eq!(closed.bytes(), 12 + 6 + 11);
+    assert_eq!((closed.frames(), closed.bytes(), closed.heartbeats()), (5, 12 + 6 + 11, 3));
 }
 
 #[tokio::test(start_paused = true)]

@@ -22,18 +22,20 @@ async fn numbers_add_up<K: Kind>() {
     for (at, (reason, _)) in stats.snapshot().closed_by_reason().enumerate() {
         expected[at].0 = reason;
     }
-    let mut bytes = 0;
+    let (mut frames, mut bytes) = (0, 0);
     for exit in ExitPath::ALL {
         exit.go::<K>(&layer).await;
         if let Some(reason) = exit.reason() {
             expected.iter_mut().find(|(other, _)| *other == reason).unwrap().1 += 1;
-            bytes += exit.sent();
+            frames += exit.sent().0;
+            bytes += exit.sent().1;
         }
         let now = stats.snapshot();
         let closed: u64 = expected.iter().map(|(_, closed)| closed).sum();
         assert_eq!(Vec::from_iter(now.closed_by_reason()), expected, "{exit:?}");
         assert_eq!((now.opened(), now.closed(), now.open()), (closed, closed, 0), "{exit:?}");
-        assert_eq!((now.bytes(), now.refused()), (bytes, 0), "{exit:?}");
+        assert_eq!((now.frames(), now.bytes()), (frames, bytes), "{exit:?}");
+        assert_eq!((now.heartbeats(), now.refused()), (0, 0), "{exit:?}");
     }
     assert!(expected.iter().all(|(_, closed)| *closed > 0), "every reason: {expected:?}");
 }
@@ -100,9 +102,9 @@ fn other_stats_on_a_clone_do_not_affect_the_original() {
 
 /// Each stream counts for itself, so that an event does not touch a shared counter.
 #[tokio::test(start_paused = true)]
-async fn bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_closes() {
+async fn frames_and_bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_closes() {
     let stats = Stats::new();
-    let sent = || stats.snapshot().bytes();
+    let sent = || (stats.snapshot().frames(), stats.snapshot().bytes());
     let layer = SseLayer::new().stats(&stats).heartbeat(Heartbeat::every(16 * SECOND));
     let (feed, mut body) = fed(&layer);
     for _ in 0..3 {
@@ -110,16 +112,34 @@ async fn bytes_are_added_when_a_heartbeat_fires_and_when_the_stream_closes() {
         assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
     }
     assert_eq!(poll_frame(&mut body), Polled::Pending);
-    assert_eq!(sent(), 0);
+    assert_eq!(sent(), (0, 0));
 
     advance(17 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data(":\n"));
-    assert_eq!(sent(), 33, "the events before it");
+    assert_eq!(stats.snapshot().heartbeats(), 1);
+    let (frames, bytes) = sent();
+    assert!(frames >= 3 && bytes >= 33, "the events before it: {frames}, {bytes}");
 
     feed.data("data: four\n\n");
     assert_eq!(poll_frame(&mut body), data("data: four\n\n"));
     drop(body);
-    assert_eq!(sent(), 33 + 2 + 12);
+    assert_eq!((sent(), stats.snapshot().heartbeats()), ((5, 33 + 2 + 12), 1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_is_one_of_the_frames() {
+    let stats = Stats::new();
+    let layer = SseLayer::new().stats(&stats).heartbeat(Heartbeat::every(16 * SECOND));
+    let (_feed, mut body) = fed(&layer);
+    assert_eq!(poll_frame(&mut body), Polled::Pending);
+    for heartbeats in 1..=3 {
+        advance(17 * SECOND).await;
+        assert_eq!(poll_frame(&mut body), data(":\n"));
+        let now = stats.snapshot();
+        assert_eq!(now.heartbeats(), heartbeats);
+        assert_eq!((now.frames(), now.bytes()), (heartbeats, 2 * heartbeats));
+        assert_eq!(poll_frame(&mut body), Polled::Pending);
+    }
 }
 
 #[test]
@@ -146,10 +166,10 @@ async fn everything_the_layer_writes_is_counted() {
     let mut body = through(&layer, answer).into_body();
     source.send("one");
     drop(source);
-    let mut sent = 0;
+    let mut sent = (0, 0);
     while let Polled::Data(data) = poll_frame(&mut body) {
-        sent += data.len() as u64;
+        sent = (sent.0 + 1, sent.1 + data.len() as u64);
     }
-    assert_eq!(stats.snapshot().bytes(), sent);
-    assert_eq!(sent, 4 + 11 + 11);
+    assert_eq!((stats.snapshot().frames(), stats.snapshot().bytes()), sent);
+    assert_eq!(sent, (3, 4 + 11 + 11));
 }
