@@ -2,14 +2,14 @@ use std::fmt;
 
 use bytes::Bytes;
 
-use super::{StreamOptions, callbacks::both};
+use super::{StreamOptions, callbacks::CloseCallbacks};
 
 /// Merging the options of a layer and a response.
 impl StreamOptions {
     /// Returns the options that apply to every client of one source: all but the maximum age,
     /// `end_when` and `on_close`, which concern only the client for which they were set.
     pub(crate) fn for_other_clients(&self) -> Self {
-        Self { max_age: None, end_when: None, on_close: None, ..self.clone() }
+        Self { max_age: None, end_when: None, on_close: CloseCallbacks::NONE, ..self.clone() }
     }
 
     /// Returns these options, with `defaults` for those that are not set.
@@ -24,7 +24,7 @@ impl StreamOptions {
             farewell: self.farewell.or_else(|| defaults.farewell.clone()),
             terminator: self.terminator.or_else(|| defaults.terminator.clone()),
             on_error: self.on_error.or_else(|| defaults.on_error.clone()),
-            on_close: both(defaults.on_close.clone(), self.on_close),
+            on_close: self.on_close.after(&defaults.on_close),
         }
     }
 }
@@ -41,7 +41,7 @@ impl fmt::Debug for StreamOptions {
             .field("farewell", &self.farewell)
             .field("terminator", &self.terminator)
             .field("on_error", &self.on_error.as_ref().map(Option::is_some))
-            .field("on_close", &self.on_close.is_some())
+            .field("on_close", &self.on_close.is_set())
             .finish()
     }
 }

@@ -71,7 +71,13 @@ impl ResolvedOptions {
 
     /// Returns the lines that the stream starts with, or no bytes if there are none.
     pub(crate) fn preamble(&self) -> Bytes {
-        joined(self.retry().map(Retry::line).unwrap_or_default(), self.padding())
+        let padding = self.padding();
+        let retry = self.retry().map(Retry::line).unwrap_or_default();
+        match (retry.is_empty(), padding.is_empty()) {
+            (true, _) => padding,
+            (_, true) => retry,
+            (false, false) => [retry, padding].concat().into(),
+        }
     }
 
     pub(crate) fn terminator(&self) -> Option<&Bytes> {
@@ -85,7 +91,7 @@ impl ResolvedOptions {
 
     /// Returns the token at whose cancellation the stream ends.
     pub(crate) fn end_when(&self) -> Option<&CancellationToken> {
-        self.options.end_when.as_ref()
+        self.options.end_when.as_ref()?.as_ref()
     }
 
     pub(crate) fn drain(&self) -> Drain {
@@ -93,19 +99,29 @@ impl ResolvedOptions {
     }
 
     /// Returns the last bytes of a stream that the shutdown ends: a `retry` line and the farewell.
+    ///
+    /// If the farewell has a `retry` line of its own, that one is sent alone, because some clients
+    /// reject two such lines in one block.
     pub(crate) fn goodbye(&self) -> Bytes {
         let farewell = self.options.farewell.clone().flatten().unwrap_or_default();
-        joined(self.reconnection_time(), farewell)
+        let has_retry = farewell.split(is_line_feed).any(is_retry_line);
+        let retry = if has_retry { Bytes::new() } else { self.reconnection_time() };
+        match (retry.is_empty(), farewell.is_empty()) {
+            (true, _) => farewell,
+            (_, true) => retry,
+            (false, false) => [retry, farewell].concat().into(),
+        }
     }
 
     /// Draws the reconnection time after the shutdown for one client. Returns its `retry` line, or
     /// no bytes if there is none.
     pub(crate) fn reconnection_time(&self) -> Bytes {
-        self.drain().retry_line()
+        let drain = self.options.drain.as_ref();
+        drain.map_or_else(|| Drain::default().retry_line(), Drain::retry_line)
     }
 
     pub(crate) fn on_close(&self) -> Option<Arc<OnClose>> {
-        self.options.on_close.clone()
+        self.options.on_close.get()
     }
 
     /// Returns the event into which `on_error` turns `error`. `None` if `on_error` is not set or
@@ -116,11 +132,10 @@ impl ResolvedOptions {
     }
 }
 
-/// Returns both lines, without a copy if one of them is empty.
-fn joined(first: Bytes, second: Bytes) -> Bytes {
-    match (first.is_empty(), second.is_empty()) {
-        (true, _) => second,
-        (_, true) => first,
-        (false, false) => [first, second].concat().into(),
-    }
+const fn is_line_feed(byte: &u8) -> bool {
+    *byte == b'\n'
+}
+
+fn is_retry_line(line: &[u8]) -> bool {
+    line.starts_with(b"retry:")
 }

@@ -5,7 +5,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Drain, Heartbeat, MaxAge, Retry,
-    callbacks::{ErrorToEvent, OnClose, both},
+    callbacks::{CloseCallbacks, ErrorToEvent},
     last_event::last_event,
 };
 use crate::{connection::CloseReport, event::Event};
@@ -55,9 +55,8 @@ use crate::{connection::CloseReport, event::Event};
 /// - [`last_event_id_query`](crate::SseLayer::last_event_id_query): the parameters are tried in the
 ///   order in which they were set.
 ///
-/// A method `without_…` turns an option off, even if the layer has set it. `padding(0)` does the same
-/// for padding. [`drain`](Self::drain), [`end_when`](Self::end_when) and
-/// [`on_close`](Self::on_close) cannot be turned off.
+/// A method `without_…` turns an option off, even if the layer has set it. There is one for every
+/// option of a stream except [`drain`](Self::drain), whose default is [`Drain::per_client`].
 #[derive(Clone, Default)]
 #[must_use]
 pub struct StreamOptions {
@@ -67,12 +66,12 @@ pub struct StreamOptions {
     pub(super) retry: Option<Option<Retry>>,
     pub(super) padding: Option<Bytes>,
     pub(super) max_age: Option<Option<MaxAge>>,
-    pub(super) end_when: Option<CancellationToken>,
+    pub(super) end_when: Option<Option<CancellationToken>>,
     pub(super) drain: Option<Drain>,
     pub(super) farewell: Option<Option<Bytes>>,
     pub(super) terminator: Option<Option<Bytes>>,
     pub(super) on_error: Option<Option<Arc<ErrorToEvent>>>,
-    pub(super) on_close: Option<Arc<OnClose>>,
+    pub(super) on_close: CloseCallbacks,
 }
 
 impl StreamOptions {
@@ -88,7 +87,7 @@ impl StreamOptions {
             farewell: None,
             terminator: None,
             on_error: None,
-            on_close: None,
+            on_close: CloseCallbacks::NONE,
         }
     }
 
@@ -134,6 +133,12 @@ impl StreamOptions {
         let spaces = vec![b' '; bytes.saturating_sub(b":\n".len())];
         let line = if bytes == 0 { Vec::new() } else { [b":", &*spaces, b"\n"].concat() };
         self.padding = Some(line.into());
+        self
+    }
+
+    /// Starts the stream without padding.
+    pub fn without_padding(mut self) -> Self {
+        self.padding = Some(Bytes::new());
         self
     }
 
@@ -196,7 +201,13 @@ impl StreamOptions {
     /// ```
     #[doc(alias = "take_until")]
     pub fn end_when(mut self, cancelled: CancellationToken) -> Self {
-        self.end_when = Some(cancelled);
+        self.end_when = Some(Some(cancelled));
+        self
+    }
+
+    /// Ends the stream at no token.
+    pub fn without_end_when(mut self) -> Self {
+        self.end_when = Some(None);
         self
     }
 
@@ -254,7 +265,8 @@ impl StreamOptions {
     /// [`SseLayer::on_close`](crate::SseLayer::on_close). It can capture what the handler knows,
     /// such as the user.
     ///
-    /// The layer's closures are called before this one.
+    /// The layer's closures are called before this one. After
+    /// [`without_on_close`](Self::without_on_close), only closures that are set later are called.
     ///
     /// The closure is not called if the response opens no stream: it is refused or not acceptable,
     /// answers a `HEAD` request, or is served without a layer. To release a resource in these cases
@@ -274,7 +286,13 @@ impl StreamOptions {
     where
         F: Fn(&CloseReport) + Send + Sync + 'static,
     {
-        self.on_close = both(self.on_close, Some(Arc::new(callback)));
+        self.on_close.add(Arc::new(callback));
+        self
+    }
+
+    /// Calls no closure when the stream has closed, not even the layer's.
+    pub fn without_on_close(mut self) -> Self {
+        self.on_close = CloseCallbacks::TURNED_OFF;
         self
     }
 }

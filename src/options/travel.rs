@@ -179,7 +179,7 @@ mod tests {
             StreamOptions::new()
                 .without_heartbeat()
                 .without_retry()
-                .padding(0)
+                .without_padding()
                 .drain(Drain::per_client().grace(second).without_retry())
                 .without_farewell()
                 .without_terminator(),

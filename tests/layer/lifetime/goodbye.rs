@@ -221,3 +221,13 @@ async fn at_its_maximum_age_a_stream_gets_no_farewell() {
     }
 }
 
+/// Some clients reject a block with two `retry` lines.
+#[tokio::test(start_paused = true)]
+async fn the_reconnection_time_of_a_farewell_replaces_that_of_the_drain() {
+    let farewell = Event::new().retry(2 * SECOND).data("bye");
+    let layer = layer(Drain::at_once()).farewell(farewell);
+    let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
+    rig.shutdown.cancel();
+    assert_eq!(rig.poll(), data("retry: 2000\ndata: bye\n\n"));
+    rig.assert_ends(CloseReason::Drained);
+}

@@ -74,15 +74,18 @@ async fn a_source_that_is_always_ready_is_ended() {
     assert!(body.is_end_stream());
 }
 
+/// As for any option, a response can turn off that of its layer.
 #[tokio::test(start_paused = true)]
-async fn the_token_of_a_layer_ends_all_streams() {
+async fn the_token_of_a_layer_ends_all_streams_but_those_that_turn_it_off() {
     let token = CancellationToken::new();
     let layer = layer().options(StreamOptions::new().end_when(token.clone()));
     let (_first, source) = Feed::new();
     let mut all = answer_to(Requester::EventSource.request("/"), &layer, event_stream(source));
     let (_second, source) = Feed::new();
-    let mut other = answer_to(Requester::EventSource.request("/"), &layer, event_stream(source));
+    let mut answer = event_stream(source);
+    answer.extensions_mut().insert(StreamOptions::new().without_end_when());
+    let mut off = answer_to(Requester::EventSource.request("/"), &layer, answer);
     token.cancel();
     assert_eq!(poll_frame(all.body_mut()), Polled::End);
-    assert_eq!(poll_frame(other.body_mut()), Polled::End);
+    assert_eq!(poll_frame(off.body_mut()), Polled::Pending);
 }
