@@ -58,14 +58,12 @@ fn is_text_event_stream(content_type: &HeaderValue) -> bool {
 
 /// Returns whether the body has a content coding, so that its bytes are not the events themselves.
 pub(crate) fn has_content_coding(headers: &HeaderMap) -> bool {
-    elements(headers, CONTENT_ENCODING)
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .map(<[u8]>::trim_ascii)
         .any(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity"))
-}
-
-/// Returns the elements of a header whose value is a list.
-pub(crate) fn elements(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &[u8]> {
-    let values = headers.get_all(name).into_iter();
-    values.flat_map(|value| value.as_bytes().split(|byte| *byte == b',')).map(<[u8]>::trim_ascii)
 }
 
 /// Turns the headers into those of an event stream.
@@ -94,7 +92,12 @@ pub(crate) fn make_empty(headers: &mut HeaderMap) {
 fn forbid_transforming(headers: &mut HeaderMap) {
     const NO_TRANSFORM: &[u8] = b"no-transform";
 
-    if elements(headers, CACHE_CONTROL).any(|element| element.eq_ignore_ascii_case(NO_TRANSFORM)) {
+    let is_set = headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(NO_TRANSFORM));
+    if is_set {
         return;
     }
     let value = match headers.get(CACHE_CONTROL).map(HeaderValue::as_bytes) {

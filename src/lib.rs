@@ -104,6 +104,7 @@
 //! - [`stats`](SseLayer::stats), [`on_open`](SseLayer::on_open), [`on_close`](SseLayer::on_close): none;
 //!   with feature `tracing`, each close is a DEBUG line
 //! - [`track_disconnects`](SseLayer::track_disconnects): off
+//! - [`require_accept`](SseLayer::require_accept): `Accept` is ignored
 //!
 //! A response can override the options for its own stream with [`StreamOptions`] in its extensions.
 //! With two layers around one response, the options of the inner layer apply to the stream. The

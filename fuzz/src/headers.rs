@@ -51,7 +51,7 @@ fn through(
     response: Response<Full<Bytes>>,
     layers: usize,
 ) -> (StatusCode, HeaderMap) {
-    let layer = || -> SseLayer { SseLayer::new() };
+    let layer = || -> SseLayer { SseLayer::new().require_accept(true) };
     let mut answer = Some(response);
     let service = service_fn(move |_: Request<()>| {
         ready(Ok::<_, Infallible>(answer.take().expect("one request")))

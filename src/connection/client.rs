@@ -1,10 +1,6 @@
-use http::{
-    HeaderMap, Method,
-    header::{ACCEPT, CACHE_CONTROL},
-};
+use http::{HeaderMap, Method, header::CACHE_CONTROL};
 
-use super::HeaderScan;
-use crate::headers::elements;
+use super::{HeaderScan, accept::names_event_stream};
 
 /// The kind of client that sent a request.
 ///
@@ -79,17 +75,14 @@ impl Client {
     }
 }
 
-/// Returns whether the `Accept` header names `text/event-stream`.
-fn names_event_stream(headers: &HeaderMap) -> bool {
-    elements(headers, ACCEPT)
-        .filter_map(|range| range.split(|byte| *byte == b';').next())
-        .any(|range| range.trim_ascii().eq_ignore_ascii_case(b"text/event-stream"))
-}
-
 /// Returns whether the request has `Cache-Control: no-cache`. An `EventSource` always sends it;
 /// `fetch` sends it only in the cache modes `no-store` and `reload`.
 fn sends_no_cache(headers: &HeaderMap) -> bool {
-    elements(headers, CACHE_CONTROL).any(|element| element.eq_ignore_ascii_case(b"no-cache"))
+    headers
+        .get_all(CACHE_CONTROL)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|directive| directive.trim_ascii().eq_ignore_ascii_case(b"no-cache"))
 }
 
 #[cfg(test)]
@@ -142,8 +135,7 @@ mod tests {
         for (accept, cache_control, expected) in [
             ("application/json, Text/Event-Stream;q=0.9", "No-Cache", Client::EventSource),
             ("text/event-stream", "max-age=0, no-cache", Client::EventSource),
-            ("text/event-stream; charset=utf-8", "no-cache", Client::EventSource),
-            ("text/event-streaming", "no-cache", Client::Get),
+            ("text/event-stream;q=0", "no-cache", Client::Get),
             ("text/*", "no-cache", Client::Get),
         ] {
             let headers = [("accept", accept), ("cache-control", cache_control)];

@@ -1,6 +1,7 @@
 //! What is known about one connection: the kind of its client, the last event id that the client
 //! sent, and the reason its stream closed.
 
+mod accept;
 mod client;
 mod close;
 mod disconnect;
@@ -15,5 +16,6 @@ pub use self::{
 };
 
 pub(crate) use self::{
-    client::Client, disconnect::DisconnectGuard, header_scan::HeaderScan, nothing_more::NothingMore,
+    accept::accepts_event_stream, client::Client, disconnect::DisconnectGuard,
+    header_scan::HeaderScan, nothing_more::NothingMore,
 };

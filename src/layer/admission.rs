@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::{Config, Handled, InFlight, OnRefusal, RequestInfo};
+use super::{Config, Handled, InFlight, NotOpened, RequestInfo};
 use crate::{
     BoxError,
     body::{EventStream, Shutdown, SseBody, StreamRecord},
@@ -43,6 +43,9 @@ impl<'c> Admission<'c> {
         }
         let options = response.extensions_mut().remove::<StreamOptions>();
         let may_be_refused = response.status() == StatusCode::OK;
+        if may_be_refused && !self.request.accepts_stream {
+            return self.refuse(response, NotOpened::NotAcceptable);
+        }
         if let Some(handled) = response.extensions().get::<Handled>().cloned() {
             return self.pass_handled(response, &handled);
         }
@@ -58,8 +61,8 @@ impl<'c> Admission<'c> {
             return self.complete_head(response);
         }
         match self.open(&options, may_be_refused) {
-            Some(record) => self.start_stream(response, options, record),
-            None => self.refuse(response),
+            Ok(record) => self.start_stream(response, options, record),
+            Err(not_opened) => self.refuse(response, not_opened),
         }
     }
 
@@ -115,7 +118,7 @@ impl<'c> Admission<'c> {
         if let (Handled::Stream(inherited), Some(shutdown)) = (handled, &self.config.shutdown) {
             let may_be_refused = response.status() == StatusCode::OK && !self.request.is_head;
             if may_be_refused && self.config.is_barred_by_shutdown(self.request) {
-                return self.refuse(response);
+                return self.refuse(response, NotOpened::Unavailable);
             }
             if let Some(inherited) = inherited {
                 _ = inherited.set(shutdown.clone());
@@ -124,26 +127,23 @@ impl<'c> Admission<'c> {
         self.pass(response)
     }
 
-    /// Opens the stream of a response, or returns `None` if it is refused.
-    fn open(&mut self, options: &ResolvedOptions, may_be_refused: bool) -> Option<StreamRecord> {
+    /// Opens the stream of a response.
+    fn open(
+        &mut self,
+        options: &ResolvedOptions,
+        may_be_refused: bool,
+    ) -> Result<StreamRecord, NotOpened> {
         let permit = match self.config.admit(self.request) {
-            Some(permit) => permit,
-            None if may_be_refused => return None,
-            None => None,
+            Ok(permit) => permit,
+            Err(not_opened) if may_be_refused => return Err(not_opened),
+            Err(_) => None,
         };
-        Some(self.config.open(options, permit, self.in_flight.guard.take()))
+        Ok(self.config.open(options, permit, self.in_flight.guard.take()))
     }
 
-    /// Turns `response` into the answer to a client whose stream is refused.
-    fn refuse<B, C>(mut self, response: Response<B>) -> Response<SseBody<C>> {
+    fn refuse<B, C>(mut self, response: Response<B>, reason: NotOpened) -> Response<SseBody<C>> {
         self.in_flight.end(CloseReason::Ended);
-        let mut response = response.map(drop);
-        if let Some(on_refusal) = response.extensions_mut().remove::<OnRefusal>() {
-            on_refusal.call();
-        }
-        self.config.stats.refused();
-        debug!("an event stream was refused");
-        self.config.refusal.refuse(response, self.request.client, SseBody::whole)
+        reason.answer(self.config, self.request, response)
     }
 
     /// Passes through a response that is not a stream of this layer. A tracked response with a body

@@ -4,7 +4,7 @@ use http::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{Refusal, RequestInfo};
+use super::{NotOpened, Refusal, RequestInfo};
 use crate::{
     body::StreamRecord,
     connection::{DisconnectGuard, LastEventId},
@@ -21,6 +21,7 @@ pub(crate) struct Config {
     /// One permit for each stream that may be open.
     pub(super) permits: Option<Arc<Semaphore>>,
     pub(super) refusal: Refusal,
+    pub(super) require_accept: bool,
     pub(super) last_event_id_query: Vec<String>,
     pub(super) track_disconnects: bool,
     pub(super) streams: Option<Streams>,
@@ -38,6 +39,7 @@ impl Config {
             shutdown: None,
             permits: None,
             refusal: Refusal::default(),
+            require_accept: false,
             last_event_id_query: Vec::new(),
             track_disconnects: false,
             streams: None,
@@ -55,15 +57,20 @@ impl Config {
         }
     }
 
-    /// Takes the permit of a stream that answers this request. Returns `None` if the stream is
-    /// refused.
-    pub(super) fn admit(&self, request: RequestInfo) -> Option<Permit> {
+    /// Decides whether a stream may open for this request, and takes its permit.
+    pub(super) fn admit(&self, request: RequestInfo) -> Result<Permit, NotOpened> {
+        if !request.accepts_stream {
+            return Err(NotOpened::NotAcceptable);
+        }
         if self.is_barred_by_shutdown(request) {
-            return None;
+            return Err(NotOpened::Unavailable);
         }
         match &self.permits {
-            None => Some(None),
-            Some(permits) => Arc::clone(permits).try_acquire_owned().ok().map(Some),
+            None => Ok(None),
+            Some(permits) => match Arc::clone(permits).try_acquire_owned() {
+                Ok(permit) => Ok(Some(permit)),
+                Err(_) => Err(NotOpened::Unavailable),
+            },
         }
     }
 
@@ -96,6 +103,7 @@ impl fmt::Debug for Config {
             .field("shutdown", &self.shutdown)
             .field("permits", &self.permits.as_ref().map(|permits| permits.available_permits()))
             .field("refusal", &self.refusal)
+            .field("require_accept", &self.require_accept)
             .field("last_event_id_query", &self.last_event_id_query)
             .field("track_disconnects", &self.track_disconnects)
             .field("streams", &self.streams)

@@ -11,6 +11,7 @@ mod handled;
 mod in_flight;
 mod into_sse;
 pub mod marker;
+mod not_opened;
 mod on_refusal;
 mod refusal;
 mod request_info;
@@ -32,7 +33,7 @@ pub(crate) use self::{handled::disown, on_refusal::OnRefusal};
 
 use self::{
     admission::Admission, config::Config, handled::Handled, in_flight::InFlight,
-    request_info::RequestInfo,
+    not_opened::NotOpened, request_info::RequestInfo,
 };
 
 /// The layer that adds headers, heartbeats, resumption and clean ends to event streams.
@@ -102,6 +103,8 @@ use self::{
 ///
 /// - [`max_streams`](Self::max_streams) limits how many streams are open at the same time.
 /// - [`refusal`](Self::refusal) sets the answer to clients above the limit or during the shutdown.
+/// - [`require_accept`](Self::require_accept) answers `406` if the request does not accept an event
+///   stream.
 ///
 /// **Observe**
 ///

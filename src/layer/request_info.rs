@@ -1,7 +1,7 @@
 use http::{HeaderMap, Method};
 
 use super::Config;
-use crate::connection::{Client, HeaderScan};
+use crate::connection::{Client, HeaderScan, accepts_event_stream};
 
 /// The facts about a request that determine its response. Computed when the request arrives.
 #[derive(Clone, Copy)]
@@ -10,6 +10,7 @@ pub(super) struct RequestInfo {
     /// Whether the request is a call that arrived after the shutdown had begun.
     pub(super) arrived_during_shutdown: bool,
     pub(super) is_head: bool,
+    pub(super) accepts_stream: bool,
 }
 
 impl RequestInfo {
@@ -25,6 +26,7 @@ impl RequestInfo {
             client,
             arrived_during_shutdown: client.is_call() && config.is_draining(),
             is_head: method == Method::HEAD,
+            accepts_stream: !config.require_accept || accepts_event_stream(headers),
         }
     }
 }

@@ -53,13 +53,14 @@ pub enum ExitPath {
     ServicePanics,
     ServicePanicsInTheCall,
     // No stream is opened:
+    NotAcceptable,
     Head,
 }
 
 use ExitPath::*;
 
 impl ExitPath {
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         SourceEnds,
         SourceEndsBeforeTheTerminator,
         SourceFails,
@@ -84,13 +85,15 @@ impl ExitPath {
         ServiceFails,
         ServicePanics,
         ServicePanicsInTheCall,
+        NotAcceptable,
         Head,
     ];
 
     /// Returns the close reason of the stream, or `None` if none is opened.
     pub const fn reason(self) -> Option<CloseReason> {
         match self {
-            Head
+            NotAcceptable
+            | Head
             | ClientLeavesBeforeTheHead
             | ServiceFails
             | ServicePanics
@@ -102,7 +105,7 @@ impl ExitPath {
     /// Returns how the response ends, stream or not.
     pub const fn end(self) -> CloseReason {
         match self {
-            SourceEnds | SourceEndsBeforeTheTerminator | Head => CloseReason::Ended,
+            SourceEnds | SourceEndsBeforeTheTerminator | NotAcceptable | Head => CloseReason::Ended,
             SourceFails
             | SourceFailsAndSomebodySaysSo
             | ClientLeavesBeforeTheFailure
@@ -131,6 +134,7 @@ impl ExitPath {
             | ServiceFails
             | ServicePanics
             | ServicePanicsInTheCall
+            | NotAcceptable
             | Head => &[],
             SourceEndsBeforeTheTerminator => &[ONE, "data: end\n\n"],
             SourceFailsAndSomebodySaysSo => &[ONE, "data: failed\n\n"],
@@ -193,7 +197,10 @@ impl ExitPath {
             _ => {
                 let answer = service.call(self.request(&streams)).now_or_never();
                 let response = answer.expect("the answer is ready").unwrap();
-                assert_eq!(response.status(), StatusCode::OK);
+                match self {
+                    NotAcceptable => assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE),
+                    _ => assert_eq!(response.status(), StatusCode::OK),
+                }
                 self.consume(response.into_body(), source, &shutdown, &streams).await;
             }
         }
@@ -210,6 +217,7 @@ impl ExitPath {
             Expired | ExpiredByFailing => layer.max_age(MaxAge::new(AGE)),
             ExpiredAtTheFirstPoll => layer.max_age(MaxAge::new(Duration::ZERO)),
             Revoked | RevokedByFailing | RevokedUnread => layer.streams(streams),
+            NotAcceptable => layer.require_accept(true),
             _ => layer,
         }
     }
@@ -217,6 +225,7 @@ impl ExitPath {
     fn request(self, streams: &Streams) -> Request<()> {
         let request = match self {
             Head => Request::head("/"),
+            NotAcceptable => Request::get("/").header("accept", "application/json"),
             Cancelled => Request::get("/")
                 .header("accept", "text/event-stream")
                 .header("cache-control", "no-cache"),

@@ -51,4 +51,25 @@ impl<M> SseLayer<M> {
         self.config_mut().refusal = refusal;
         self
     }
+
+    /// Answers `406 Not Acceptable` instead of an event stream if the request does not accept one
+    /// (RFC 9110, section 12.5.1).
+    ///
+    /// Off by default, because OpenAI's SDKs send `Accept: application/json` and expect a stream.
+    ///
+    /// - A request without an `Accept` header accepts anything. If several ranges match, the most
+    ///   specific one decides.
+    /// - Only event streams with status 200 are affected.
+    ///
+    /// ```
+    /// use tower_sse::SseLayer;
+    ///
+    /// # let layer: SseLayer =
+    /// SseLayer::new().require_accept(true);
+    /// ```
+    #[must_use]
+    pub fn require_accept(mut self, required: bool) -> Self {
+        self.config_mut().require_accept = required;
+        self
+    }
 }

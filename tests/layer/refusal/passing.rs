@@ -75,6 +75,16 @@ fn a_head_request_is_never_refused() {
 }
 
 /// If both apply, `406` tells the client what it can change.
+#[test]
+fn a_client_that_does_not_accept_events_gets_a_406_at_the_limit_too() {
+    let (layer, _kept) = full(Refusal::per_client());
+    let request = request_of(&Method::GET, &[("accept", "application/json")]);
+    let layer = layer.require_accept(true);
+    let response = answer_to(request, &layer, event_stream(Feed::new().1));
+    assert_eq!(response.status(), StatusCode::NOT_ACCEPTABLE);
+    assert!(!response.headers().contains_key("retry-after"));
+}
+
 /// The call has had its effects, and its client would repeat it.
 #[test]
 fn a_call_in_progress_at_the_shutdown_is_answered() {

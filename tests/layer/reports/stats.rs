@@ -154,6 +154,12 @@ fn a_refused_client_is_counted_as_refused_and_not_as_opened() {
         let now = stats.snapshot();
         assert_eq!((now.refused(), now.opened(), now.closed()), (2 * refused, 2, 0));
     }
+
+    // A 406 is not a refusal: retrying later would not help the client.
+    let strict: SseLayer = SseLayer::new().stats(&stats).require_accept(true);
+    let request = Request::get("/").header("accept", "text/html").body(()).unwrap();
+    drop(answer_to(request, &strict, event_stream(Feed::new().1)));
+    assert_eq!((stats.snapshot().refused(), stats.snapshot().opened()), (6, 2));
 }
 
 #[tokio::test]

@@ -61,6 +61,17 @@ async fn answers_without_a_stream_leave_no_count() {
     let refused = answer(&streams, draining, Method::GET, stream());
     assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert_nothing_counts(&streams);
+
+    let strict = SseLayer::new().require_accept(true);
+    let mut not_acceptable = Request::new(());
+    not_acceptable.headers_mut().insert("accept", "text/html".parse().unwrap());
+    let mut service = strict.streams(&streams).layer(service_fn(|request: Request<()>| {
+        add(&request, &["a"]);
+        ready(Ok::<_, Infallible>(event_stream(Feed::new().1)))
+    }));
+    let answer = service.call(not_acceptable).now_or_never().unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::NOT_ACCEPTABLE);
+    assert_nothing_counts(&streams);
 }
 
 #[tokio::test(start_paused = true)]

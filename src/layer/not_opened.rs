@@ -1,0 +1,42 @@
+use http::{HeaderValue, Response, StatusCode, header::VARY};
+
+use super::{Config, OnRefusal, RequestInfo};
+use crate::{body::SseBody, headers};
+
+/// The reason a stream is not opened.
+#[derive(Clone, Copy)]
+pub(super) enum NotOpened {
+    NotAcceptable,
+    /// The server is shutting down, or the limit of open streams is reached.
+    Unavailable,
+}
+
+impl NotOpened {
+    /// Turns `response` into the answer to a client whose stream is not opened.
+    #[cold]
+    pub(super) fn answer<B, C>(
+        self,
+        config: &Config,
+        request: RequestInfo,
+        response: Response<B>,
+    ) -> Response<SseBody<C>> {
+        let mut response = response.map(drop);
+        if let Some(on_refusal) = response.extensions_mut().remove::<OnRefusal>() {
+            on_refusal.call();
+        }
+        match self {
+            Self::NotAcceptable => {
+                let mut response = response.map(|()| SseBody::empty());
+                *response.status_mut() = StatusCode::NOT_ACCEPTABLE;
+                headers::make_empty(response.headers_mut());
+                response.headers_mut().append(VARY, HeaderValue::from_static("accept"));
+                response
+            }
+            Self::Unavailable => {
+                config.stats.refused();
+                debug!("an event stream was refused");
+                config.refusal.refuse(response, request.client, SseBody::whole)
+            }
+        }
+    }
+}
