@@ -146,7 +146,7 @@
 //! A stream has no task of its own: the server's connection polls it. A disconnect therefore
 //! cancels the futures that the stream awaits. Spawn work that must outlive the client. To stop
 //! other spawned work, use [`Disconnect`]. [`track_disconnects`](SseLayer::track_disconnects) turns
-//! it on.
+//! it on; for services that return a bare stream, it is always on.
 //!
 //! # Graceful shutdown
 //!

@@ -7,7 +7,8 @@ pub enum CloseReason {
     /// The source ended cleanly.
     Ended,
     /// The source failed, even if [`on_error`](crate::SseLayer::on_error) turned the error into a
-    /// last event.
+    /// last event. The same reason applies if a service that returns bare streams fails before it
+    /// returns one.
     Failed,
     /// The response or its future was dropped before the end of the stream. Either the client
     /// disconnected, or the server or an outer layer gave up on the response.

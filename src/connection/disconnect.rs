@@ -14,8 +14,9 @@ use super::CloseReason;
 /// the handler still runs, and when the stream ends. [`reason`](Self::reason) returns why. The
 /// source stream needs no signal, because it is dropped.
 ///
-/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it into the request's
-/// extensions. With feature `axum` it is also an extractor.
+/// Services that return a bare stream find it in the request's extensions. For all other services,
+/// [`SseLayer::track_disconnects`](crate::SseLayer::track_disconnects) inserts it there, and with
+/// feature `axum` it is also an extractor.
 ///
 /// ```
 /// use std::convert::Infallible;

@@ -4,7 +4,7 @@ use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
 
-use super::{Config, Handled, InFlight, NotOpened, RequestInfo};
+use super::{Config, Handled, InFlight, NotOpened, RequestInfo, Tracked};
 use crate::{
     BoxError,
     body::{EventStream, Shutdown, SseBody, StreamRecord},
@@ -19,7 +19,10 @@ use crate::{
 pub(super) struct Admission<'c> {
     config: &'c Config,
     request: RequestInfo,
-    in_flight: InFlight,
+    /// The tracked response, until its stream opens or it ends.
+    tracked: Option<Tracked>,
+    /// The subjects of its stream, if it opens one.
+    subjects: Option<Subjects>,
 }
 
 impl<'c> Admission<'c> {
@@ -28,7 +31,11 @@ impl<'c> Admission<'c> {
         request: RequestInfo,
         in_flight: Option<Box<InFlight>>,
     ) -> Self {
-        Self { config, request, in_flight: in_flight.map(|boxed| *boxed).unwrap_or_default() }
+        let (tracked, subjects) = match in_flight {
+            Some(in_flight) => (in_flight.tracked, in_flight.subjects),
+            None => (None, None),
+        };
+        Self { config, request, tracked, subjects }
     }
 
     /// Completes a response that is an event stream or that is tracked.
@@ -50,7 +57,7 @@ impl<'c> Admission<'c> {
             return self.pass_handled(response, &handled);
         }
         if may_be_refused && self.is_complete(&mut response) {
-            self.in_flight.end(CloseReason::Ended);
+            self.end(CloseReason::Ended);
             return nothing_more(response);
         }
         let options = match options {
@@ -74,7 +81,7 @@ impl<'c> Admission<'c> {
 
     /// Answers a `HEAD` request with the headers of the stream.
     fn complete_head<B>(mut self, mut response: Response<B>) -> Response<SseBody<B>> {
-        self.in_flight.end(CloseReason::Ended);
+        self.end(CloseReason::Ended);
         headers::make_event_stream(response.headers_mut());
         Handled::Stream(None).mark(response.extensions_mut());
         response.map(|_| SseBody::unsent())
@@ -91,7 +98,7 @@ impl<'c> Admission<'c> {
         let shutdown = Shutdown::of(self.config.shutdown.as_ref());
         Handled::Stream(shutdown.inherited()).mark(response.extensions_mut());
         let client = self.request.client;
-        let membership = self.in_flight.subjects.as_ref().and_then(Subjects::open);
+        let membership = self.subjects.as_ref().and_then(Subjects::open);
         response.map(|source| {
             let stream = EventStream::new(
                 source,
@@ -127,22 +134,30 @@ impl<'c> Admission<'c> {
         self.pass(response)
     }
 
-    /// Opens the stream of a response.
+    /// Opens the stream of a response, unless it was opened when the service was called.
     fn open(
         &mut self,
         options: &ResolvedOptions,
         may_be_refused: bool,
     ) -> Result<StreamRecord, NotOpened> {
+        let guard = match self.tracked.take() {
+            Some(Tracked::Stream(record)) => return Ok(record),
+            Some(Tracked::Disconnect(guard)) => Some(guard),
+            None => None,
+        };
         let permit = match self.config.admit(self.request) {
             Ok(permit) => permit,
-            Err(not_opened) if may_be_refused => return Err(not_opened),
-            Err(_) => None,
+            Err(_) if !may_be_refused => None,
+            Err(not_opened) => {
+                self.tracked = guard.map(Tracked::Disconnect);
+                return Err(not_opened);
+            }
         };
-        Ok(self.config.open(options, permit, self.in_flight.guard.take()))
+        Ok(self.config.open(options, permit, guard))
     }
 
     fn refuse<B, C>(mut self, response: Response<B>, reason: NotOpened) -> Response<SseBody<C>> {
-        self.in_flight.end(CloseReason::Ended);
+        self.end(CloseReason::Ended);
         reason.answer(self.config, self.request, response)
     }
 
@@ -150,12 +165,21 @@ impl<'c> Admission<'c> {
     /// ends when the body does.
     fn pass<B: Body>(mut self, response: Response<B>) -> Response<SseBody<B>> {
         let has_body = !self.request.is_head && headers::has_body(response.status());
-        match self.in_flight.guard.take_if(|_| has_body) {
-            Some(guard) => response.map(|body| SseBody::tracked(body, guard)),
-            None => {
-                self.in_flight.end(CloseReason::Ended);
+        match self.tracked.take() {
+            Some(Tracked::Disconnect(guard)) if has_body => {
+                response.map(|body| SseBody::tracked(body, guard))
+            }
+            tracked => {
+                self.tracked = tracked;
+                self.end(CloseReason::Ended);
                 response.map(SseBody::pass_through)
             }
+        }
+    }
+
+    fn end(&mut self, reason: CloseReason) {
+        if let Some(tracked) = self.tracked.take() {
+            tracked.end(reason);
         }
     }
 }

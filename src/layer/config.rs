@@ -62,6 +62,9 @@ impl Config {
         if !request.accepts_stream {
             return Err(NotOpened::NotAcceptable);
         }
+        if request.is_head {
+            return Ok(None);
+        }
         if self.is_barred_by_shutdown(request) {
             return Err(NotOpened::Unavailable);
         }

@@ -10,7 +10,7 @@ use std::{
 use http::Response;
 use pin_project_lite::pin_project;
 
-use super::{Admission, Config, InFlight, IntoSse, RequestInfo, marker};
+use super::{Admission, Config, InFlight, IntoSse, NotOpened, RequestInfo, marker};
 use crate::{
     body::{SseBody, within_layer},
     connection::CloseReason,
@@ -21,13 +21,25 @@ pin_project! {
     /// The response future of [`SseService`](crate::SseService).
     pub struct ResponseFuture<F, M = marker::Http> {
         #[pin]
-        future: F,
+        inner: Inner<F>,
         config: Arc<Config>,
         request_info: RequestInfo,
-        // Boxed, because most responses have none.
-        in_flight: Option<Box<InFlight>>,
         // The compiler infers `M` at the layer, so each type between has to pass it on.
         kind: PhantomData<fn() -> M>,
+    }
+}
+
+pin_project! {
+    #[project = InnerProj]
+    enum Inner<F> {
+        Called {
+            #[pin]
+            future: F,
+            // Boxed, because most responses have none.
+            in_flight: Option<Box<InFlight>>,
+        },
+        // The inner service was not called.
+        NotOpened { reason: NotOpened },
     }
 }
 
@@ -38,7 +50,15 @@ impl<F, M> ResponseFuture<F, M> {
         request_info: RequestInfo,
         in_flight: Option<Box<InFlight>>,
     ) -> Self {
-        Self { future, config, request_info, in_flight, kind: PhantomData }
+        Self { inner: Inner::Called { future, in_flight }, config, request_info, kind: PhantomData }
+    }
+
+    pub(super) const fn not_opened(
+        reason: NotOpened,
+        config: Arc<Config>,
+        request_info: RequestInfo,
+    ) -> Self {
+        Self { inner: Inner::NotOpened { reason }, config, request_info, kind: PhantomData }
     }
 }
 
@@ -52,9 +72,16 @@ where
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        let (future, info) = (this.future, *this.request_info);
-        if this.in_flight.is_some() {
-            return poll_in_flight(future, this.in_flight, this.config, info, cx);
+        let (future, in_flight) = match this.inner.project() {
+            InnerProj::Called { future, in_flight } => (future, in_flight),
+            InnerProj::NotOpened { reason } => {
+                let response = Response::new(());
+                let response = reason.answer(this.config, *this.request_info, response);
+                return Poll::Ready(Ok(response));
+            }
+        };
+        if in_flight.is_some() {
+            return poll_in_flight(future, in_flight, this.config, *this.request_info, cx);
         }
         match within_layer(|| future.poll(cx)) {
             Poll::Pending => Poll::Pending,
@@ -62,7 +89,7 @@ where
             Poll::Ready(Ok(response)) => {
                 let response = response.into_sse();
                 if headers::is_event_stream(response.status(), response.headers()) {
-                    let admission = Admission::new(this.config, info, None);
+                    let admission = Admission::new(this.config, *this.request_info, None);
                     return Poll::Ready(Ok(admission.complete(response)));
                 }
                 Poll::Ready(Ok(response.map(SseBody::pass_through)))
@@ -97,7 +124,7 @@ where
             Ok(admission.complete(response.into_sse()))
         }
         Err(error) => {
-            if let Some(mut in_flight) = in_flight {
+            if let Some(in_flight) = in_flight {
                 in_flight.end(CloseReason::Failed);
             }
             Err(error)

@@ -32,6 +32,9 @@ use crate::{
             answers with a stream it must be `SseLayer<marker::Events>`"
 )]
 pub trait IntoSse<M>: sealed::Sealed<M> {
+    /// Whether every response is an event stream with status 200.
+    const STREAMS: bool;
+
     /// The body, before the layer wraps it.
     type Body: Body<Data = Bytes, Error: Into<BoxError>>;
 
@@ -76,6 +79,7 @@ impl<B> IntoSse<marker::Http> for Response<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
+    const STREAMS: bool = false;
     type Body = B;
 
     #[inline]
@@ -85,6 +89,7 @@ where
 }
 
 impl<S: Stream<Item: Encode>> IntoSse<marker::Events> for S {
+    const STREAMS: bool = true;
     type Body = EventBody<S>;
 
     fn into_sse(self) -> Response<EventBody<S>> {
@@ -93,6 +98,7 @@ impl<S: Stream<Item: Encode>> IntoSse<marker::Events> for S {
 }
 
 impl<S: Stream<Item: Encode>> IntoSse<marker::EventResponse> for Response<S> {
+    const STREAMS: bool = false;
     type Body = EventBody<S>;
 
     fn into_sse(self) -> Response<EventBody<S>> {

@@ -32,8 +32,12 @@ pub use self::{
 pub(crate) use self::{handled::disown, on_refusal::OnRefusal};
 
 use self::{
-    admission::Admission, config::Config, handled::Handled, in_flight::InFlight,
-    not_opened::NotOpened, request_info::RequestInfo,
+    admission::Admission,
+    config::Config,
+    handled::Handled,
+    in_flight::{InFlight, Tracked},
+    not_opened::NotOpened,
+    request_info::RequestInfo,
 };
 
 /// The layer that adds headers, heartbeats, resumption and clean ends to event streams.

@@ -20,6 +20,9 @@ use crate::{body::SseBody, connection::Client, headers, options::Retry};
 /// - Only event streams with status 200 are refused: `401`, `404`, `204` and JSON pass.
 /// - The decision is made once the response head is known, after the handler has run. The stream is
 ///   dropped unpolled; other headers, such as those of CORS, stay.
+/// - For a service that returns a bare stream, the decision is made before the service is called.
+///   If the service reserved a permit in `poll_ready`, as tower's `ConcurrencyLimit` does, that
+///   permit stays reserved for its next request.
 /// - The shutdown does not refuse the answer to a call (a request by any method except `GET`) that
 ///   arrived before it began.
 ///

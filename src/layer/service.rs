@@ -60,11 +60,19 @@ where
             self.config.insert_last_event_id(&mut request);
         }
         let info = RequestInfo::new(&self.config, request.method(), request.headers(), scan);
-        let is_tracked = self.config.track_disconnects
+        let is_tracked = S::Response::STREAMS
+            || self.config.track_disconnects
             || self.config.streams.is_some()
             || request.extensions().get::<Subjects>().is_some();
         let config = Arc::clone(&self.config);
-        let in_flight = if is_tracked { InFlight::track(&config, &mut request) } else { None };
+        let in_flight = if is_tracked {
+            match InFlight::track(&config, &mut request, info, S::Response::STREAMS) {
+                Ok(in_flight) => in_flight,
+                Err(reason) => return ResponseFuture::not_opened(reason, config, info),
+            }
+        } else {
+            None
+        };
         ResponseFuture::new(self.inner.call(request), config, info, in_flight)
     }
 }

@@ -1,11 +1,14 @@
-use std::convert::Infallible;
+use std::{
+    convert::Infallible,
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
+};
 
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
-use tower_sse::SseLayer;
+use tower_sse::{SseLayer, marker};
 
 use crate::support::{
     Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, event_stream, fed,
@@ -61,6 +64,41 @@ async fn an_ended_stream_holds_no_permit_although_its_body_is_kept() {
     assert_eq!(poll_frame(&mut body), Polled::End);
     assert!(open::<Bodies>(&layer).is_ok());
     drop(body);
+}
+
+/// The service of bare streams always answers with a stream; other services may answer with
+/// anything.
+#[test]
+fn a_bare_stream_takes_its_permit_at_the_call_and_others_at_the_head() {
+    fn has_a_place<K: Kind>() -> bool {
+        let layer = SseLayer::<K::Marker>::new().max_streams(1);
+        let mut service = layer.layer(service_fn(|_: Request<()>| {
+            std::future::pending::<Result<K::Answer, Infallible>>()
+        }));
+        let mut future = Box::pin(service.call(Request::new(())));
+        assert!(future.as_mut().now_or_never().is_none());
+        open::<K>(&layer).is_err()
+    }
+
+    assert!(!has_a_place::<Bodies>());
+    assert!(!has_a_place::<Responses>());
+    assert!(has_a_place::<Streams>());
+}
+
+#[test]
+fn a_service_of_bare_streams_is_not_called_at_the_limit() {
+    let calls = AtomicUsize::new(0);
+    let layer = SseLayer::<marker::Events>::new().max_streams(1);
+    let service = service_fn(|_: Request<()>| {
+        calls.fetch_add(1, SeqCst);
+        std::future::ready(Ok::<_, Infallible>(Source::new().1))
+    });
+    let mut service = layer.layer(service);
+    let mut call = || service.call(Request::new(())).now_or_never().unwrap().unwrap();
+    let first = call();
+    assert_eq!((call().status(), calls.load(SeqCst)), (FULL, 1));
+    drop(first);
+    assert_eq!((call().status(), calls.load(SeqCst)), (StatusCode::OK, 2));
 }
 
 #[test]

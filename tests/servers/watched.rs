@@ -120,7 +120,7 @@ impl Watched {
             .fallback(async move |request: extract::Request| {
                 tower_sse::response(events(request, opened).await)
             })
-            .layer(self.layer(&settings, closed))
+            .layer(self.layer(&settings, closed).track_disconnects(true))
             .layer(trace);
         let listener = listener.tap_io(move |io| settings.set_options(io));
         tokio::spawn(async move { axum::serve(listener, app).await.unwrap() });
@@ -171,8 +171,7 @@ impl Watched {
             Some(heartbeat) => SseLayer::new().heartbeat(heartbeat),
             None => SseLayer::new().without_heartbeat(),
         };
-        let layer = layer.stats(&self.stats).track_disconnects(true);
-        layer.on_close(move |report| _ = closed.send(report.clone()))
+        layer.stats(&self.stats).on_close(move |report| _ = closed.send(report.clone()))
     }
 
     /// Returns the next request, once its handler has it.

@@ -90,14 +90,14 @@ impl ExitPath {
     ];
 
     /// Returns the close reason of the stream, or `None` if none is opened.
-    pub const fn reason(self) -> Option<CloseReason> {
+    pub const fn reason<K: Kind>(self) -> Option<CloseReason> {
         match self {
-            NotAcceptable
-            | Head
-            | ClientLeavesBeforeTheHead
-            | ServiceFails
-            | ServicePanics
-            | ServicePanicsInTheCall => None,
+            NotAcceptable | Head => None,
+            ClientLeavesBeforeTheHead | ServiceFails | ServicePanics | ServicePanicsInTheCall
+                if !K::BARE =>
+            {
+                None
+            }
             _ => Some(self.end()),
         }
     }

@@ -12,6 +12,8 @@ pub type Body = SseBody<EventBody<Events>>;
 pub trait Kind {
     type Marker: 'static;
     type Answer: IntoSse<Self::Marker, Body = EventBody<Events>>;
+    /// Whether every answer is a stream.
+    const BARE: bool;
 
     fn answer(events: Events) -> Self::Answer;
 }
@@ -26,6 +28,7 @@ pub struct Streams;
 impl Kind for Bodies {
     type Marker = marker::Http;
     type Answer = Response<EventBody<Events>>;
+    const BARE: bool = false;
 
     fn answer(events: Events) -> Self::Answer {
         tower_sse::response(events)
@@ -35,6 +38,7 @@ impl Kind for Bodies {
 impl Kind for Responses {
     type Marker = marker::EventResponse;
     type Answer = Response<Events>;
+    const BARE: bool = false;
 
     fn answer(events: Events) -> Self::Answer {
         Response::new(events)
@@ -44,6 +48,7 @@ impl Kind for Responses {
 impl Kind for Streams {
     type Marker = marker::Events;
     type Answer = Events;
+    const BARE: bool = true;
 
     fn answer(events: Events) -> Self::Answer {
         events

@@ -11,8 +11,8 @@ impl<M> SseLayer<M> {
     /// Further streams are [refused](Self::refusal). All services made by this layer and its clones
     /// share the limit.
     ///
-    /// - A stream takes a permit at the response head, and holds it until it has closed, on every
-    ///   exit path.
+    /// - A stream takes a permit at the response head, or when the service is called if it returns
+    ///   a bare stream. It holds the permit until it has closed, on every exit path.
     /// - A stream with a status other than 200 is never refused. It takes a permit only if one is
     ///   free.
     /// - A [client that does not read](crate::operating::proxies#http2-clients-that-grant-no-window)
@@ -60,6 +60,8 @@ impl<M> SseLayer<M> {
     /// - A request without an `Accept` header accepts anything. If several ranges match, the most
     ///   specific one decides.
     /// - Only event streams with status 200 are affected.
+    /// - A service that returns a bare stream is not called, [as for a
+    ///   refusal](Refusal#what-is-refused).
     ///
     /// ```
     /// use tower_sse::SseLayer;

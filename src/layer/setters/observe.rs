@@ -7,8 +7,9 @@ use crate::{connection::CloseReport, options::StreamOptions, stats::Stats};
 impl<M> SseLayer<M> {
     /// Calls a closure when a stream opens.
     ///
-    /// A stream opens when its response head is known. Refused streams and the answers to `HEAD`
-    /// requests do not open.
+    /// A stream opens when its response head is known or, with a service that returns a bare
+    /// stream, when the service is called. Refused streams and the answers to `HEAD` requests do
+    /// not open.
     ///
     /// The closure runs in the server's task, so it must not block. A panic in it is caught and
     /// logged.
@@ -75,7 +76,8 @@ impl<M> SseLayer<M> {
     /// Inserts a [`Disconnect`](crate::Disconnect) into every request's extensions. It signals to
     /// the tasks of a handler that the response is over.
     ///
-    /// Off by default, because it costs five to seven allocations for each request.
+    /// Off by default, because it costs five to seven allocations for each request. For services
+    /// that return a bare stream, it is always inserted.
     ///
     /// ```
     /// use tower_sse::SseLayer;

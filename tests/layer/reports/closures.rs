@@ -114,7 +114,7 @@ async fn contains_panics_of_callbacks<K: Kind>() {
         let layer = reports.observe(layer).on_open(|| panic!("in on_open"));
         let disconnect = exit.go::<K>(&layer.clone().track_disconnects(true)).await;
 
-        assert_eq!(reports.reasons(), Vec::from_iter(exit.reason()), "{exit:?}");
+        assert_eq!(reports.reasons(), Vec::from_iter(exit.reason::<K>()), "{exit:?}");
         assert_eq!(stats.snapshot().open(), 0, "{exit:?}");
         assert!(disconnect.is_none_or(|disconnect| disconnect.is_cancelled()), "{exit:?}");
         assert!(open::<K>(&layer).is_ok(), "{exit:?}: the place is free");

@@ -22,8 +22,8 @@ use tracing_subscriber::{
 };
 
 use crate::support::{
-    Bodies, ExitPath, Kind, Polled, Reports, Responses, Source, Streams, cancelled_task, open,
-    poll_frame,
+    Bodies, Events, ExitPath, Kind, Polled, Reports, Responses, Source, Streams, cancelled_task,
+    open, poll_frame,
 };
 
 /// With only one subscriber alive in the process, the first thread to reach a callsite decides
@@ -107,7 +107,7 @@ async fn logs_the_close_at_debug_on_every_exit_path<K: Kind>() {
         let lines = record.lines();
         assert!(lines.iter().all(|line| line.level == Level::DEBUG), "{exit:?}: {lines:?}");
         let closes = lines.iter().filter(|line| line.message.contains("closed")).count();
-        assert_eq!(closes, usize::from(exit.reason().is_some()), "{exit:?}: {lines:?}");
+        assert_eq!(closes, usize::from(exit.reason::<K>().is_some()), "{exit:?}: {lines:?}");
     }
 }
 
@@ -153,6 +153,23 @@ fn the_close_and_the_closures_are_in_the_requests_span() {
     closes_in_the_requests_span::<Bodies>();
     closes_in_the_requests_span::<Responses>();
     closes_in_the_requests_span::<Streams>();
+}
+
+/// The request of a bare stream is known before there is a head.
+#[test]
+fn a_bare_stream_dropped_before_its_head_closes_in_the_requests_span() {
+    let record = Record::default();
+    let _guard = record_by(&record);
+    let (layer, spans) = noting_spans(SseLayer::new());
+    let trace =
+        TraceLayer::new_for_http().make_span_with(|_: &Request<String>| info_span!("the request"));
+    let service =
+        service_fn(|_: Request<String>| std::future::pending::<Result<Events, Infallible>>());
+    let mut service = trace.layer(layer.layer(service));
+    assert!(service.call(Request::new(String::new())).now_or_never().is_none());
+    let request = Some("the request");
+    assert_eq!(*spans.lock().unwrap(), [request, request]);
+    assert_eq!(record.lines()[0].span, request);
 }
 
 /// A stream that ends while it is polled ends in the span in which the server polls, but is

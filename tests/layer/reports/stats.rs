@@ -25,7 +25,7 @@ async fn numbers_add_up<K: Kind>() {
     let (mut frames, mut bytes) = (0, 0);
     for exit in ExitPath::ALL {
         exit.go::<K>(&layer).await;
-        if let Some(reason) = exit.reason() {
+        if let Some(reason) = exit.reason::<K>() {
             expected.iter_mut().find(|(other, _)| *other == reason).unwrap().1 += 1;
             frames += exit.sent().0;
             bytes += exit.sent().1;

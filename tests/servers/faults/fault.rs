@@ -21,6 +21,7 @@ pub(crate) enum Fault {
     ClientLeaves,
     ClientLeavesAtOnce,
     ClientLeavesBeforeTheHead,
+    ClientLeavesBeforeABareStream,
     ClientStopsReadingThenLeaves,
     SourceEnds,
     SourceFails,
@@ -35,10 +36,11 @@ pub(crate) enum Fault {
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 14] = [
+    pub(crate) const ALL: [Self; 15] = [
         Self::ClientLeaves,
         Self::ClientLeavesAtOnce,
         Self::ClientLeavesBeforeTheHead,
+        Self::ClientLeavesBeforeABareStream,
         Self::ClientStopsReadingThenLeaves,
         Self::SourceEnds,
         Self::SourceFails,
@@ -72,6 +74,16 @@ impl Fault {
                 let client = get("waiting").await;
                 ledger.until_arrived(client.id).await;
                 client.leave(how, Outcome::NotOpened(disconnected)).await;
+            }
+            Self::ClientLeavesBeforeABareStream => {
+                let id = ledger.open_account();
+                let server = Server::start_waiting(ledger, id, protocol).await;
+                let mut peer = Peer::connect(server.address, protocol).await;
+                peer.request("GET", "/").await;
+                ledger.until_arrived(id).await;
+                let client = Client { id, peer, ledger };
+                client.leave(how, Outcome::Closed(disconnected)).await;
+                server.stop().await;
             }
             Self::ClientStopsReadingThenLeaves => {
                 let id = ledger.open_account();

@@ -14,11 +14,13 @@ use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use http_body::Frame;
 use http_body_util::StreamBody;
+use hyper::body::Incoming;
 use socket2::SockRef;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use tower::{Layer, service_fn};
 use tower_sse::{
-    CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer,
+    CloseReason, Disconnect, Heartbeat, MaxAge, SseLayer, marker,
     streams::{Streams, Subjects},
 };
 
@@ -26,7 +28,7 @@ use super::{
     ledger::{Ledger, Outcome},
     source::{Then, source},
 };
-use crate::support::{Leave, Peer, Protocol, listen, soon};
+use crate::support::{Leave, Peer, Protocol, listen, server::serve_connection, soon};
 
 /// More than the faults have open at a time.
 const PLACES: usize = 64;
@@ -65,6 +67,31 @@ impl Server {
             axum::serve(listener, app).with_graceful_shutdown(stopped).await.unwrap();
         });
         Self { address, shutdown, streams, task }
+    }
+
+    /// Starts a raw hyper server for one connection, whose service of bare streams never answers.
+    pub(crate) async fn start_waiting(ledger: &Arc<Ledger>, id: u64, protocol: Protocol) -> Self {
+        let waiting = Arc::clone(ledger);
+        let service = service_fn(move |request: http::Request<Incoming>| {
+            let ledger = Arc::clone(&waiting);
+            let disconnect = request.extensions().get::<Disconnect>().expect("a token").clone();
+            async move {
+                let source = source(&ledger, id, 0, Then::Silence);
+                ledger.arrived(id, disconnect);
+                pending::<()>().await;
+                Ok::<_, Infallible>(source)
+            }
+        });
+        // No response can have options here, so the layer has the options of the one stream.
+        let layer: SseLayer<marker::Events> = ledger.layer().options(ledger.options(id));
+        let service = layer.layer(service);
+        let (listener, address) = listen().await;
+        let task = tokio::spawn(async move {
+            let (io, _) = listener.accept().await.unwrap();
+            // The client decides how the connection ends.
+            _ = serve_connection(io, protocol, service).await;
+        });
+        Self { address, shutdown: CancellationToken::new(), streams: Streams::new(), task }
     }
 
     /// Stops the server and waits for all its connections.
