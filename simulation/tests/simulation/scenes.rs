@@ -28,13 +28,16 @@ struct Scene {
     publications: Publications,
     processes: Vec<Process>,
     clients: Vec<Client>,
+    /// Whether the scene removes entries.
+    has_lost: bool,
 }
 
 /// An operator renames the key away, and back before one of the commands that follow. The events
 /// that the other stream accepted meanwhile are lost.
 #[test]
 fn key_that_is_renamed_away_and_back_at_any_moment_is_a_gap() {
-    check(5..35, async |scene, commands| {
+    let found = check(5..35, async |scene, commands| {
+        scene.has_lost = true;
         scene.network.command(&["RENAME", "tower-sse", "other"]);
         scene.network.appoint(commands, &["RENAME", "other", "tower-sse"]);
         // Some of them are acknowledged before the key is back, and some are added after that.
@@ -43,13 +46,15 @@ fn key_that_is_renamed_away_and_back_at_any_moment_is_a_gap() {
             scene.pass(milliseconds).await;
         }
     });
+    assert!(found.reported > 0, "nothing was lost");
 }
 
 /// An operator puts a copy of the key back while ids are ahead of the clock. In both copies, a
 /// process then advances the ids to the same one.
 #[test]
 fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
-    check(0..30, async |scene, moment| {
+    let found = check(0..30, async |scene, moment| {
+        scene.has_lost = true;
         let Scene { network, .. } = scene;
         Fault::Clock { step: -3_600_000 }.inject(network);
         network.cut_off(2, true);
@@ -65,11 +70,31 @@ fn copy_whose_last_entry_has_the_same_id_is_a_gap() {
         // A client of hub 2 receives this event without the one before.
         scene.publish(0);
     });
+    assert!(found.reported > 0, "nothing was lost");
 }
 
-/// Plays a scene in all its variations, which must break no guarantee.
-fn check(variations: Range<usize>, play: impl AsyncFn(&mut Scene, usize)) {
-    let mut reported = 0;
+/// The clock is set forward while a process is cut off. A client that moves to it has an id that is
+/// too far ahead only if that is more than a minute.
+#[test]
+fn client_that_is_over_a_minute_ahead_of_a_process_receives_a_gap() {
+    let found = check(57..63, async |scene, seconds| {
+        scene.network.cut_off(2, true);
+        Fault::Clock { step: 1_000 * seconds as i64 }.inject(&scene.network);
+        scene.publish(0);
+        scene.pass(100).await;
+        let Scene { network, processes, clients, .. } = scene;
+        clients[0].cut();
+        clients[0].resume(network, &processes[2]);
+        network.cut_off(2, false);
+    });
+    let clients = LATENCIES.len() * ORDERS as usize;
+    assert_eq!((found.gaps, found.ahead), (2 * clients, 2 * clients));
+}
+
+/// Plays a scene in all its variations, which must break no guarantee. Returns what the clients
+/// received in total.
+fn check(variations: Range<usize>, play: impl AsyncFn(&mut Scene, usize)) -> Verdict {
+    let mut found = Verdict::default();
     for (latency, order) in
         LATENCIES.iter().flat_map(|it| (0..ORDERS).map(move |order| (it, order)))
     {
@@ -81,7 +106,7 @@ fn check(variations: Range<usize>, play: impl AsyncFn(&mut Scene, usize)) {
                     scene.end().await
                 })
             };
-            let Verdict { faults, overtaken, excused, reported: newly, .. } =
+            let Verdict { faults, overtaken, excused, reported, gaps, ahead, .. } =
                 verdict(Log::new(false));
             if !faults.is_empty() {
                 let log = Log::new(true);
@@ -92,10 +117,12 @@ fn check(variations: Range<usize>, play: impl AsyncFn(&mut Scene, usize)) {
                 );
             }
             assert_eq!((overtaken, excused), (0, 0));
-            reported += newly;
+            found.reported += reported;
+            found.gaps += gaps;
+            found.ahead += ahead;
         }
     }
-    assert!(reported > 0, "nothing was lost");
+    found
 }
 
 impl Scene {
@@ -108,6 +135,7 @@ impl Scene {
             processes: (0..HUBS).map(|hub| Process::start(&network, hub, hub)).collect(),
             clients: (0..HUBS).map(|client| Client::new(client, vec![0])).collect(),
             network,
+            has_lost: false,
         };
         sleep(Duration::from_secs(1)).await;
         for (client, process) in scene.clients.iter_mut().zip(&scene.processes) {
@@ -142,7 +170,7 @@ impl Scene {
             journals: self.clients.into_iter().map(|client| client.journal).collect(),
             lives: vec![Life { stopped: false }; HUBS],
             kept: self.network.stream(),
-            has_lost: true,
+            has_lost: self.has_lost,
             overtaken: overtaken(&self.network),
         })
     }

@@ -27,10 +27,11 @@ fn no_seed_breaks_a_guarantee() {
             .collect();
         workers.into_iter().map(|worker| worker.join().unwrap()).fold(Found::default(), Found::add)
     });
-    let Found { mut red, acknowledged, deliveries, gaps, reported, excused, overtaken } = found;
+    let Found { mut red, acknowledged, deliveries, gaps, reported, excused, overtaken, ahead } =
+        found;
     println!(
         "{seeds} seeds: {acknowledged} events acknowledged, {deliveries} deliveries, {gaps} gaps, \
-         {reported} losses reported, {excused} excused, {overtaken} overtaken, {} red",
+         {reported} losses reported, {excused} excused, {overtaken} overtaken, {ahead} ahead, {} red",
         red.len()
     );
     assert!(deliveries > 0 && gaps > 0 && reported > 0, "nothing happened");
@@ -53,11 +54,12 @@ struct Found {
     reported: usize,
     excused: usize,
     overtaken: usize,
+    ahead: usize,
 }
 
 impl Found {
     fn record(&mut self, seed: u64, verdict: Verdict) {
-        let Verdict { acknowledged, deliveries, gaps, reported, excused, overtaken, faults } =
+        let Verdict { acknowledged, deliveries, gaps, reported, excused, overtaken, ahead, faults } =
             verdict;
         self.red.extend(faults.into_iter().next().map(|fault| (seed, fault)));
         self.acknowledged += acknowledged;
@@ -66,6 +68,7 @@ impl Found {
         self.reported += reported;
         self.excused += excused;
         self.overtaken += overtaken;
+        self.ahead += ahead;
     }
 
     fn add(mut self, other: Self) -> Self {
@@ -76,6 +79,7 @@ impl Found {
         self.reported += other.reported;
         self.excused += other.excused;
         self.overtaken += other.overtaken;
+        self.ahead += other.ahead;
         self
     }
 }
