@@ -1,9 +1,7 @@
 use fastrand::Rng;
+use tower_sse_simulation::redis::{Cut, Data, Promotion, Refusal};
 
-use crate::{
-    faults::Fault,
-    redis::{Cut, Data, Refusal},
-};
+use crate::faults::Fault;
 
 /// The kinds of faults, for the choice of those of one simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,11 +85,13 @@ impl Kind {
             Self::RollBack if rng.u8(..3) == 0 => Fault::Snapshot,
             Self::RollBack => Fault::Restart { data: Data::Snapshot, down, loads },
             Self::Promote => Fault::Promote {
-                lag: rng.usize(..6),
-                clock_offset: if rng.bool() { 0 } else { rng.i64(-5_000..1_000) },
+                promotion: Promotion {
+                    lag: rng.usize(..6),
+                    clock_offset: if rng.bool() { 0 } else { rng.i64(-5_000..1_000) },
+                    is_ambiguous: rng.bool(),
+                    old_refuses: rng.bool().then_some(Refusal::NoReplicas),
+                },
                 lingers: if rng.bool() { 0 } else { rng.u64(..6_000) },
-                is_ambiguous: rng.bool(),
-                min_replicas: rng.bool(),
             },
             Self::Delete => Fault::Delete,
             Self::Rename => {

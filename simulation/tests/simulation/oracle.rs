@@ -4,10 +4,11 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use tower_sse_simulation::{Verdict, redis::Stream};
+
 use crate::{
     journal::{Journal, Kind, Received},
     publications::{Publication, Published, number_of},
-    redis::Stream,
 };
 
 /// The lead of a client's id over the newest one of a process, above which the process takes it for
@@ -35,26 +36,14 @@ pub(crate) struct Life {
     pub(crate) stopped: bool,
 }
 
-/// What the check found.
-#[derive(Debug, Default)]
-pub(crate) struct Verdict {
-    pub(crate) acknowledged: usize,
-    pub(crate) deliveries: usize,
-    pub(crate) gaps: usize,
-    /// Gaps for clients that are too far ahead of the process to which they move. The clock was set
-    /// forward, and the process does not know that yet.
-    pub(crate) ahead: usize,
-    /// Acknowledged events that a client did not receive, and which a gap reported to it.
-    pub(crate) reported: usize,
-    /// Acknowledged events that a client did not receive, and of which no process that knew of
-    /// them is left.
-    pub(crate) excused: usize,
-    /// Acknowledged events that a client did not receive, because two copies of the stream accepted
-    /// events, and the ids of the other one were ahead of the clock.
-    pub(crate) overtaken: usize,
-    pub(crate) faults: Vec<String>,
-}
-
+/// The counts of a verdict:
+///
+/// - `acknowledged` events, and those that clients `delivered`.
+/// - `gaps`, and those `ahead`: the client was too far ahead of the process to which it moved. The
+///   clock was set forward, and the process did not know that yet.
+/// - Acknowledged events that a client did not receive. A gap `reported` them, or they are `excused`,
+///   because no process that knew of them is left. They were `overtaken` if two copies of the stream
+///   accepted events, and the ids of the other one were ahead of the clock.
 pub(crate) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let kept = kept_numbers(history, &mut verdict);
@@ -68,7 +57,7 @@ pub(crate) fn check(history: &History) -> Verdict {
     let mut ids: BTreeMap<usize, u64> = BTreeMap::new();
     for (number, event) in history.publications.iter().enumerate() {
         if let Published::Acknowledged { sequence } = event.result {
-            verdict.acknowledged += 1;
+            verdict.count("acknowledged", 1);
             ids.insert(number, sequence);
         }
     }
@@ -150,8 +139,8 @@ fn check_messages(
             if !history.has_lost && !is_ahead {
                 fault("a gap without a loss");
             }
-            verdict.gaps += 1;
-            verdict.ahead += usize::from(is_ahead);
+            verdict.count("gaps", 1);
+            verdict.count("ahead", usize::from(is_ahead));
             continue;
         };
         if !seen.insert(number) {
@@ -168,7 +157,7 @@ fn check_messages(
         if !journal.topics.contains(&received.topic) {
             fault("of another topic");
         }
-        verdict.deliveries += 1;
+        verdict.count("delivered", 1);
     }
 }
 
@@ -209,11 +198,11 @@ fn check_complete(
             before.any(|message| message.sequence >= Some(sequence))
         };
         if journal.messages.iter().any(reports) {
-            verdict.reported += 1;
+            verdict.count("reported", 1);
         } else if history.overtaken.get(&number).is_some_and(|at| was_ahead(*at)) {
-            verdict.overtaken += 1;
+            verdict.count("overtaken", 1);
         } else if is_forgotten(number) || was_misled() {
-            verdict.excused += 1;
+            verdict.count("excused", 1);
         } else {
             verdict.faults.push(format!(
                 "{name}: event {number} of topic {} with the sequence number {sequence} is \

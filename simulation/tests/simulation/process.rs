@@ -9,8 +9,7 @@ use tower_sse::{
     hub::Hub,
     redis::{Redis, RedisHealth},
 };
-
-use crate::redis::Network;
+use tower_sse_simulation::redis::Network;
 
 /// A process with a hub.
 pub(crate) struct Process {
@@ -45,7 +44,7 @@ impl Drop for Process {
 
 async fn connect(network: Network, number: usize, slot: Arc<Mutex<Option<Hub>>>) {
     loop {
-        let redis = Redis::open(format!("redis://hub-{number}/")).unwrap();
+        let redis = Redis::open(format!("redis://process-{number}/")).unwrap();
         let health: RedisHealth = redis.health();
         match Hub::connect(redis).await {
             Ok(hub) => {

@@ -4,8 +4,9 @@ use std::{
 };
 
 use tower_sse::hub::{Hub, PublishError};
+use tower_sse_simulation::redis::Network;
 
-use crate::{journal::sequence, process::Process, redis::Network};
+use crate::{journal::sequence, process::Process};
 
 /// The events of a simulation. An event's number is its index.
 #[derive(Clone, Default)]

@@ -2,6 +2,7 @@ use std::{mem, time::Duration};
 
 use fastrand::Rng;
 use tokio::time::sleep;
+use tower_sse_simulation::redis::Network;
 
 use crate::{
     client::Client,
@@ -10,7 +11,6 @@ use crate::{
     oracle::{History, Life},
     process::Process,
     publications::{Publications, Published, overtaken},
-    redis::Network,
 };
 
 /// The time in which every hub must follow and accept events after the faults have ended.
