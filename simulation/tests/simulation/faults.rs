@@ -59,6 +59,11 @@ pub(crate) enum Fault {
         hub: usize,
         milliseconds: u64,
     },
+    /// Acknowledgements arrive, and entries do not.
+    HoldAllReads {
+        hubs: usize,
+        milliseconds: u64,
+    },
     DelayReads {
         hub: usize,
         delay: u64,
@@ -110,6 +115,9 @@ impl Fault {
             Self::Cut { hub, cut } => network.cut(hub, cut),
             Self::CutOff { hub, milliseconds } => network.cut_off(hub, milliseconds),
             Self::HoldReads { hub, milliseconds } => network.hold_reads(hub, milliseconds),
+            Self::HoldAllReads { hubs, milliseconds } => {
+                (0..hubs).for_each(|hub| network.hold_reads(hub, milliseconds));
+            }
             Self::DelayReads { hub, delay, milliseconds } => {
                 network.delay_reads(hub, delay, milliseconds);
             }

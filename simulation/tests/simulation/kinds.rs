@@ -21,11 +21,12 @@ pub(crate) enum Kind {
     Cut,
     CutOff,
     HoldReads,
+    HoldAllReads,
     DelayReads,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Restart,
         Self::Lose,
         Self::RollBack,
@@ -41,6 +42,7 @@ impl Kind {
         Self::Cut,
         Self::CutOff,
         Self::HoldReads,
+        Self::HoldAllReads,
         Self::DelayReads,
     ];
 
@@ -51,7 +53,7 @@ impl Kind {
         kinds.truncate(rng.usize(1..5));
         if rng.bool() {
             // A loss that a hub does not see at once is the hardest.
-            kinds.push([Self::HoldReads, Self::DelayReads][rng.usize(..2)]);
+            kinds.push([Self::HoldReads, Self::HoldAllReads, Self::DelayReads][rng.usize(..3)]);
             let losses = [Self::RollBack, Self::Promote, Self::Rename, Self::Restore];
             kinds.push(losses[rng.usize(..4)]);
         }
@@ -122,6 +124,7 @@ impl Kind {
             }
             Self::CutOff => Fault::CutOff { hub, milliseconds: rng.u64(..6_000) },
             Self::HoldReads => Fault::HoldReads { hub, milliseconds: rng.u64(..3_000) },
+            Self::HoldAllReads => Fault::HoldAllReads { hubs, milliseconds: rng.u64(..3_000) },
             Self::DelayReads => {
                 let (delay, milliseconds) = (rng.u64(20..400), rng.u64(1_000..10_000));
                 Fault::DelayReads { hub, delay, milliseconds }

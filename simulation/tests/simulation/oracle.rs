@@ -25,6 +25,8 @@ pub(crate) struct History {
     pub(crate) kept: Option<Stream>,
     /// Whether a fault could remove entries.
     pub(crate) has_lost: bool,
+    /// The time at which all hubs and clients had recovered, in milliseconds since the beginning.
+    pub(crate) settled_at: Option<u64>,
     /// The events that were added while another copy of the stream had their id or a higher one,
     /// and when.
     pub(crate) overtaken: BTreeMap<usize, u64>,
@@ -66,6 +68,7 @@ pub(crate) fn check(history: &History) -> Verdict {
         check_messages(&name, journal, history, &mut ids, &mut verdict);
         check_complete(&name, journal, history, &is_forgotten, &mut verdict);
     }
+    check_ends(history, &mut verdict);
     verdict
 }
 
@@ -136,7 +139,9 @@ fn check_messages(
             fault("out of order");
         }
         let Kind::Event(number) = received.kind else {
-            if !history.has_lost && !is_ahead {
+            if history.settled_at.is_some_and(|at| received.at > at) {
+                fault("a gap after the recovery");
+            } else if !history.has_lost && !is_ahead {
                 fault("a gap without a loss");
             }
             verdict.count("gaps", 1);
@@ -209,6 +214,25 @@ fn check_complete(
                  missing, and no gap reports it",
                 event.topic
             ));
+        }
+    }
+}
+
+/// Checks that no event is accepted after the end of its topic. A process that receives nothing for
+/// 250 ms reports what Redis has acknowledged. An end that is lost is none.
+fn check_ends(history: &History, verdict: &mut Verdict) {
+    let acknowledged = |event: &Publication| match event.result {
+        Published::Acknowledged { sequence } => Some(sequence),
+        _ => None,
+    };
+    let ends = history.publications.iter().filter(|event| event.is_last && !history.has_lost);
+    for (topic, end) in ends.filter_map(|event| Some((event.topic, acknowledged(event)?))) {
+        verdict.count("ends", 1);
+        for (number, event) in history.publications.iter().enumerate() {
+            let is_sure = event.ended_at < event.began_at + 250;
+            if event.topic == topic && acknowledged(event) > Some(end) && is_sure {
+                verdict.faults.push(format!("event {number} is accepted after its topic's end"));
+            }
         }
     }
 }

@@ -129,7 +129,7 @@ impl Scene {
         network.serve_this_thread();
         let mut scene = Self {
             publications: Publications::default(),
-            processes: (0..HUBS).map(|hub| Process::start(&network, hub, hub)).collect(),
+            processes: (0..HUBS).map(|hub| Process::start(&network, hub, hub, None)).collect(),
             clients: (0..HUBS).map(|client| Client::new(client, vec![0])).collect(),
             network,
             has_lost: false,
@@ -144,7 +144,7 @@ impl Scene {
     }
 
     fn publish(&self, hub: usize) {
-        self.publications.publish(&self.network, &self.processes[hub], 0);
+        self.publications.publish(&self.network, &self.processes[hub], 0, false);
     }
 
     /// Lets time pass, and clients receive.
@@ -168,6 +168,7 @@ impl Scene {
             lives: vec![Life { stopped: false }; HUBS],
             kept: self.network.stream(),
             has_lost: self.has_lost,
+            settled_at: None,
             overtaken: overtaken(&self.network),
         })
     }

@@ -6,7 +6,14 @@ use crate::{
 
 #[test]
 fn check_finds_each_fault() {
-    let published = |result| Publication { topic: 0, life: 0, began_at: 5, result };
+    let published = |result| Publication {
+        topic: 0,
+        is_last: false,
+        life: 0,
+        began_at: 5,
+        ended_at: 5,
+        result,
+    };
     let acknowledged = |sequence| published(Published::Acknowledged { sequence });
     let received = |kind, sequence| Received {
         topic: 0,
@@ -62,4 +69,28 @@ fn check_finds_each_fault() {
     assert_eq!(calm(10 + MAX_LEAD, &[first, one, two]), "a gap without a loss");
     assert_eq!(calm(11 + MAX_LEAD, &[first, one, gap(11), two]), "a gap without a loss");
     assert_eq!(calm(10, &[one, two, gap(12)]), "a gap without a loss");
+    let settled = |at| History { settled_at: Some(at), ..losing(&[]) };
+    assert_eq!(checked_in(settled(7), &[one, gap(13)], false), "");
+    assert_eq!(checked_in(settled(6), &[one, gap(13)], false), "a gap after the recovery");
+}
+
+#[test]
+fn check_finds_events_after_an_end() {
+    let published = |is_last, sequence| Publication {
+        topic: 3,
+        is_last,
+        life: 0,
+        began_at: 5,
+        ended_at: 5,
+        result: Published::Acknowledged { sequence },
+    };
+    let faults = |event, has_lost| {
+        let publications = vec![published(true, 11), event];
+        check(&History { publications, has_lost, ..History::default() }).faults.len()
+    };
+    assert_eq!(faults(published(false, 12), false), 1);
+    assert_eq!(faults(published(false, 10), false), 0);
+    // The end may be lost, and the process may not be able to read.
+    assert_eq!(faults(published(false, 12), true), 0);
+    assert_eq!(faults(Publication { ended_at: 255, ..published(false, 12) }, false), 0);
 }
