@@ -6,6 +6,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower_sse::LastEventId;
+use tower_sse_simulation::redis::Network;
 
 use crate::{
     client::{Client, Kind as ClientKind},
@@ -14,7 +15,6 @@ use crate::{
     kinds::{Kind, Severity},
     oracle::History,
     process::{Process, Settings},
-    redis::Network,
     world::{Stop, World, key},
 };
 

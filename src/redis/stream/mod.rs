@@ -8,6 +8,7 @@
 //! - [`LastEvent`] is the command that ends a topic, after an [`announcement`].
 //! - `marker.rs` has the script that marks a loss. [`MarkIf`] is its condition.
 //! - `survey.rs` has the script that trims the stream by time, and returns its [`Survey`].
+//! - `lua/` has the texts of the scripts, one file each.
 
 mod clock;
 mod end;

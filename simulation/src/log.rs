@@ -1,29 +1,29 @@
 use std::sync::{Arc, Mutex};
 
 /// The log of a simulation, if it is wanted.
-#[derive(Clone)]
-pub(crate) struct Log {
+#[derive(Clone, Debug)]
+pub struct Log {
     lines: Option<Arc<Mutex<Vec<String>>>>,
 }
 
 impl Log {
-    pub(crate) fn new(is_wanted: bool) -> Self {
+    pub fn new(is_wanted: bool) -> Self {
         Self { lines: is_wanted.then(Arc::default) }
     }
 
-    pub(crate) fn is_wanted(&self) -> bool {
+    pub fn is_wanted(&self) -> bool {
         self.lines.is_some()
     }
 
     /// Adds a line with the milliseconds since the beginning.
-    pub(crate) fn add(&self, elapsed: u64, line: impl FnOnce() -> String) {
+    pub fn add(&self, elapsed: u64, line: impl FnOnce() -> String) {
         if let Some(lines) = &self.lines {
             let line = format!("{:3}.{:03}  {}", elapsed / 1000, elapsed % 1000, line());
             lines.lock().unwrap().push(line);
         }
     }
 
-    pub(crate) fn take(&self) -> Vec<String> {
+    pub fn take(&self) -> Vec<String> {
         self.lines
             .as_ref()
             .map(|lines| std::mem::take(&mut *lines.lock().unwrap()))

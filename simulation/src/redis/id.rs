@@ -4,14 +4,14 @@ use super::resp::Reply;
 
 /// The id of an entry.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Id {
-    pub(crate) milliseconds: u64,
-    pub(crate) counter: u64,
+pub struct Id {
+    pub(super) milliseconds: u64,
+    pub(super) counter: u64,
 }
 
 impl Id {
-    pub(crate) const MIN: Self = Self { milliseconds: 0, counter: 0 };
-    pub(crate) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
+    pub(super) const MIN: Self = Self { milliseconds: 0, counter: 0 };
+    pub(super) const MAX: Self = Self { milliseconds: u64::MAX, counter: u64::MAX };
 
     /// Parses an id, which can leave out the counter.
     pub(super) fn parse(text: &[u8], default_counter: u64) -> Result<Self, Reply> {

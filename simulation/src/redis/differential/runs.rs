@@ -1,19 +1,8 @@
-//! The model against a real Redis: both execute the scripts of the crate and other commands, at
-//! random, and must reply the same.
-
-use std::{
-    env,
-    io::{Write, stderr},
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
+use std::collections::BTreeSet;
 
 use fastrand::Rng;
-use redis::{Connection, ConnectionLike, RedisResult, Value};
 
-use super::server::Server;
+use super::{Pair, split};
 
 const SEQUENCES: u64 = 250;
 const COMMANDS: usize = 100;
@@ -31,75 +20,19 @@ macro_rules! script {
     };
 }
 
-/// A server on a port of its own. Dropping it kills it.
-struct RealServer {
-    process: Child,
-    url: String,
-}
-
-impl RealServer {
-    fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .ok()?;
-        Some(Self { process, url: format!("redis://127.0.0.1:{port}/") })
-    }
-
-    fn connect(&self) -> Connection {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let client = redis::Client::open(self.url.as_str()).unwrap();
-        loop {
-            match client.get_connection() {
-                Ok(connection) => return connection,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            // The server gives no sign that it listens.
-            sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for RealServer {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
-    }
-}
-
 #[test]
 fn model_replies_as_redis_does() {
-    let Some(server) = RealServer::start() else {
-        assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no redis-server here");
-        // Not by a macro: the test harness captures what passing tests print with those.
-        #[allow(clippy::explicit_write)]
-        writeln!(stderr(), "skipped: no redis-server here").unwrap();
-        return;
-    };
-    let mut real = server.connect();
-    let mut statuses = std::collections::BTreeSet::new();
+    let Some(mut pair) = Pair::start() else { return };
+    let mut statuses = BTreeSet::new();
     for seed in 0..SEQUENCES {
         let mut rng = Rng::with_seed(seed);
-        let () = redis::cmd("FLUSHALL").query(&mut real).unwrap();
-        let mut model = Server::default();
-        let mut sequence = Vec::new();
+        pair.begin(seed);
         let mut clock = 1_800_000_000_000_u64;
         for _ in 0..COMMANDS {
             clock = clock.saturating_add_signed([0, 3, 700, 1_900, 5_000, -40_000][rng.usize(..6)]);
             for command in [set_clock(clock), random_command(&mut rng)] {
-                sequence.push(command[if command[0] == "EVAL" { 2 } else { 0 }..].join(" "));
-                let mut packed = redis::cmd(&command[0]);
-                command[1..].iter().for_each(|part| _ = packed.arg(part));
-                let expected = text(real.req_command(&packed).and_then(Value::extract_error));
-                let command: Vec<_> = command.into_iter().map(String::into_bytes).collect();
-                let mut bytes = Vec::new();
-                model.execute(0, &command).encode(&mut bytes);
-                let modelled = redis::parse_redis_value(&bytes).and_then(Value::extract_error);
-                assert_eq!(text(modelled), expected, "seed {seed}:\n{}", sequence.join("\n"));
-                statuses.insert(expected.chars().take(28).collect::<String>());
+                let reply = pair.compare(&command, |_| 0);
+                statuses.insert(reply.chars().take(28).collect::<String>());
             }
         }
     }
@@ -113,22 +46,9 @@ fn model_replies_as_redis_does() {
     }
 }
 
-fn text(reply: RedisResult<Value>) -> String {
-    match reply {
-        Ok(value) => format!("{value:?}"),
-        Err(error) => {
-            let detail = error.detail().unwrap_or_default();
-            // An error in a script names its line.
-            let (detail, _) = detail.split_once(" script: ").unwrap_or((detail, ""));
-            format!("{} {detail}", error.code().unwrap_or_default())
-        }
-    }
-}
-
 fn set_clock(clock: u64) -> Vec<String> {
     let (seconds, microseconds) = (clock / 1000, clock % 1000 * 1000);
-    let command = format!("HSET clock s {seconds} u {microseconds}");
-    command.split(' ').map(str::to_owned).collect()
+    split(&format!("HSET clock s {seconds} u {microseconds}"))
 }
 
 fn random_command(rng: &mut Rng) -> Vec<String> {
@@ -184,7 +104,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
                 7 => "HMGET k v e p s l d w x y b t h".to_owned(),
                 _ => format!("DEL {}", ["k", "data", &stream][rng.usize(..3)]),
             };
-            return command.split(' ').map(str::to_owned).collect();
+            return split(&command);
         }
     };
     let mut command = vec!["EVAL".to_owned(), script, keys.len().to_string()];

@@ -24,6 +24,7 @@ struct Interpreter {
 struct Running {
     server: Server,
     now: u64,
+    text: Vec<u8>,
 }
 
 thread_local! {
@@ -38,16 +39,11 @@ pub(super) fn hash(text: &[u8]) -> Vec<u8> {
     format!("{:040x}", hasher.finish()).into_bytes()
 }
 
-/// Returns whether a script may run while Redis is out of memory.
-pub(super) fn allows_oom(text: &[u8]) -> bool {
-    text.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"flags=allow-oom"))
-}
-
 /// Runs a script: `EVALSHA hash count key … argument …`, or `EVAL` with its text.
 pub(super) fn run(server: &mut Server, now: u64, text: &[u8], command: &Command) -> Reply {
     let keys: usize = number(&command[2]);
     let (keys, arguments) = command[3..].split_at(keys);
-    let running = Running { server: mem::take(server), now };
+    let running = Running { server: mem::take(server), now, text: text.to_vec() };
     RUNNING.set(Some(running));
     let result = INTERPRETER.with_borrow_mut(|interpreter| interpreter.run(text, keys, arguments));
     *server = RUNNING.take().expect("it was set").server;
@@ -103,8 +99,9 @@ fn execute(parts: &[Value]) -> mlua::Result<Reply> {
     });
     let command: Command = parts.collect::<mlua::Result<_>>()?;
     RUNNING.with_borrow_mut(|running| {
-        let Running { server, now } = running.as_mut().expect("a script runs");
-        Ok(server.execute(*now, &command))
+        let Running { server, now, text } = running.as_mut().expect("a script runs");
+        let refused = server.refusal.and_then(|refusal| refusal.in_script(text, &command[0]));
+        Ok(refused.unwrap_or_else(|| server.call(*now, &command)))
     })
 }
 

@@ -3,11 +3,11 @@ use std::{collections::BTreeMap, ops::RangeInclusive, sync::Arc};
 use super::{id::Id, resp::Reply};
 
 /// The fields of an entry: alternating names and values.
-pub(crate) type Fields = Arc<Vec<Vec<u8>>>;
+pub type Fields = Arc<Vec<Vec<u8>>>;
 
 /// A stream: its entries, and the last id that it has assigned.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Stream {
+pub struct Stream {
     entries: BTreeMap<Id, Fields>,
     last: Id,
 }
@@ -39,7 +39,7 @@ impl Stream {
         self.add(Some(id), 0, fields)
     }
 
-    pub(crate) fn len(&self) -> usize {
+    pub(super) fn len(&self) -> usize {
         self.entries.len()
     }
 
@@ -52,7 +52,7 @@ impl Stream {
         range.start() <= range.end() && self.entries.range(range).next().is_some()
     }
 
-    pub(crate) fn entries(&self) -> impl DoubleEndedIterator<Item = (Id, &Fields)> {
+    pub fn entries(&self) -> impl DoubleEndedIterator<Item = (Id, &Fields)> {
         self.entries.iter().map(|(id, fields)| (*id, fields))
     }
 
@@ -94,7 +94,7 @@ impl Stream {
 
     /// Removes the newest entries, as a replica that is behind does not have them. Returns how many
     /// were removed.
-    pub(crate) fn forget_newest(&mut self, count: usize) {
+    pub(super) fn forget_newest(&mut self, count: usize) {
         for _ in 0..count {
             self.entries.pop_last();
         }

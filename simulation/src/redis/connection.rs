@@ -2,13 +2,14 @@ use std::time::Duration;
 
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
-    sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
+    sync::mpsc::UnboundedReceiver,
     time::{Instant, sleep_until, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
     network::Network,
+    pubsub,
     resp::{Command, Reply, take_command},
     server::{Outcome, is_write},
     state::{Cut, State},
@@ -16,62 +17,51 @@ use super::{
 
 /// The server's end of a connection. Commands take effect in order, while earlier replies may still
 /// be on their way.
-struct Serving {
-    network: Network,
-    number: usize,
-    hub: usize,
-    machine: usize,
-    ended: CancellationToken,
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub(super) network: Network,
+    pub(super) number: usize,
+    pub(super) process: usize,
+    pub(super) machine: usize,
+    pub(super) ended: CancellationToken,
 }
 
-/// A reply on its way to the hub.
-struct Sent {
-    due: Instant,
-    bytes: Vec<u8>,
-    has_entries: bool,
-}
-
-pub(super) fn spawn(
-    network: Network,
-    number: usize,
-    stream: DuplexStream,
-    ended: CancellationToken,
-) {
-    let (hub, machine) = {
-        let state = network.lock();
-        let connection = &state.connections[number];
-        (connection.hub, connection.machine)
-    };
-    let (reading, writing) = tokio::io::split(stream);
-    let (replies, sent) = unbounded_channel();
-    let deliver = deliver(network.clone(), hub, writing, sent);
-    tokio::spawn(ended.clone().run_until_cancelled_owned(deliver));
-    let serving = Serving { network, number, hub, machine, ended: ended.clone() };
-    tokio::spawn(ended.run_until_cancelled_owned(serving.serve(reading, replies)));
-}
-
-async fn deliver(
-    network: Network,
-    hub: usize,
-    mut writing: WriteHalf<DuplexStream>,
-    mut sent: UnboundedReceiver<Sent>,
-) {
-    while let Some(Sent { due, bytes, has_entries }) = sent.recv().await {
-        sleep_until(due).await;
-        let is_free = |state: &mut State| {
-            let link = &state.links[hub];
-            let is_held = link.is_cut_off || (has_entries && link.holds_reads);
-            (!is_held).then_some(())
-        };
-        network.until(is_free).await;
-        if writing.write_all(&bytes).await.is_err() {
-            return;
-        }
-    }
+/// A reply or a message on its way to the process.
+pub(super) struct Sent {
+    pub(super) due: Instant,
+    pub(super) bytes: Vec<u8>,
+    pub(super) has_entries: bool,
 }
 
 impl Serving {
-    async fn serve(self, mut reading: ReadHalf<DuplexStream>, replies: UnboundedSender<Sent>) {
+    pub(super) fn spawn(self, stream: DuplexStream, sent: UnboundedReceiver<Sent>) {
+        let (reading, writing) = tokio::io::split(stream);
+        let ended = self.ended.clone();
+        let deliver = self.clone().deliver(writing, sent);
+        tokio::spawn(ended.clone().run_until_cancelled_owned(deliver));
+        tokio::spawn(ended.run_until_cancelled_owned(self.serve(reading)));
+    }
+
+    async fn deliver(
+        self,
+        mut writing: WriteHalf<DuplexStream>,
+        mut sent: UnboundedReceiver<Sent>,
+    ) {
+        while let Some(Sent { due, bytes, has_entries }) = sent.recv().await {
+            sleep_until(due).await;
+            let is_free = |state: &mut State| {
+                let link = &state.links[self.process];
+                let is_held = link.is_cut_off || (has_entries && link.holds_reads);
+                (!is_held).then_some(())
+            };
+            self.network.until(is_free).await;
+            if writing.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn serve(self, mut reading: ReadHalf<DuplexStream>) {
         let mut input = Vec::new();
         loop {
             while let Some(command) = take_command(&mut input) {
@@ -79,7 +69,7 @@ impl Serving {
                     self.ended.cancel();
                     return;
                 };
-                _ = replies.send(sent);
+                _ = self.network.lock().connections[self.number].sending.send(sent);
             }
             if !matches!(reading.read_buf(&mut input).await, Ok(1..)) {
                 self.ended.cancel();
@@ -91,21 +81,23 @@ impl Serving {
     /// Executes a command. Returns `None` if the connection breaks.
     async fn answer(&self, command: &Command) -> Option<Sent> {
         self.network.count_command().await;
-        self.network.travel(self.hub).await;
+        self.network.travel(self.process).await;
         let machine = self.machine;
         let is_running = |state: &mut State| (!state.machines[machine].is_paused).then_some(());
         self.network.until(is_running).await;
         // The commands with which the client sets up a connection are of no interest.
-        let cut = if command[0] == b"CLIENT" { None } else { self.take_cut() };
+        let is_setup = matches!(&command[0][..], b"CLIENT" | b"HELLO");
+        let cut = if is_setup { None } else { self.take_cut() };
         if cut == Some(Cut::BeforeCommand) {
             self.network.log(|| format!("{} breaks before {}", self.number, text(command)));
             return None;
         }
         self.network.reach_command();
         let reply = self.execute(command).await;
-        let (number, hub) = (self.number, self.hub);
-        self.network
-            .log(|| format!("{number} (hub {hub}): {} = {}", text(command), reply_text(&reply)));
+        let (number, process) = (self.number, self.process);
+        self.network.log(|| {
+            format!("{number} (process {process}): {} = {}", text(command), reply_text(&reply))
+        });
         if cut == Some(Cut::AfterCommand) {
             self.network.log(|| format!("{number} breaks after {}", text(command)));
             return None;
@@ -113,7 +105,7 @@ impl Serving {
         let has_entries = matches!(&command[0][..], b"XREAD" | b"XRANGE");
         let delay = {
             let mut state = self.network.lock();
-            let delay = if has_entries { state.links[hub].read_delay } else { 0 };
+            let delay = if has_entries { state.links[process].read_delay } else { 0 };
             state.next_latency() + delay
         };
         let mut bytes = Vec::new();
@@ -154,9 +146,16 @@ impl Serving {
     }
 
     fn execute_in(&self, state: &mut State, command: &Command) -> Outcome {
+        let server = &state.machines[self.machine].server;
+        if server.refused(command).is_none()
+            && let Some(reply) = pubsub::execute(state, self.number, command)
+        {
+            return Outcome::Reply(reply);
+        }
         let now = self.network.now(state, self.machine);
         let outcome = state.machines[self.machine].server.execute(now, command);
         state.record_overtaken(self.machine, self.network.elapsed(), command, &outcome);
+        pubsub::deliver(state, self.machine);
         outcome
     }
 
@@ -165,11 +164,16 @@ impl Serving {
     }
 }
 
+/// Returns the text of a command, without that of a script.
 fn text(command: &Command) -> String {
-    let is_script = command[0] == b"EVAL";
-    let parts = command.iter().enumerate().filter(|(index, _)| !(is_script && *index == 1));
+    let script = match &command[0][..] {
+        b"EVAL" => Some(1),
+        b"SCRIPT" => Some(2),
+        _ => None,
+    };
+    let parts = command.iter().enumerate().filter(|(index, _)| Some(*index) != script);
     let parts: Vec<_> = parts.map(|(_, part)| String::from_utf8_lossy(part)).collect();
-    parts.join(" ")
+    parts.join(" ").replace('\n', "|")
 }
 
 fn reply_text(reply: &Reply) -> String {
@@ -179,5 +183,5 @@ fn reply_text(reply: &Reply) -> String {
     // Lengths say nothing.
     let lines =
         text.split("\r\n").filter(|line| !line.starts_with(['$', '*']) || line.ends_with("-1"));
-    lines.collect::<Vec<_>>().join(" ")
+    lines.collect::<Vec<_>>().join(" ").replace('\n', "|")
 }

@@ -1,22 +1,9 @@
-//! The model against a real Redis: both execute the same random commands, and must reply the same.
-
-use std::{
-    env,
-    io::{Write, stderr},
-    net::TcpListener,
-    process::{Child, Command, Stdio},
-    thread::sleep,
-    time::{Duration, Instant},
-};
-
 use fastrand::Rng;
-use redis::{Connection, ConnectionLike, RedisResult, Value};
+use redis::{Connection, Value};
 
 use super::{
-    refusal::{ANSWERED_WHILE_LOADING, DENIED_WITHOUT_MEMORY, Refusal, WRITES},
-    resp::Reply,
-    script::{END, MARK, SURVEY},
-    server::{Outcome, Server},
+    super::refusal::{ANSWERED_WHILE_LOADING, DENIED_WITHOUT_MEMORY, Refusal, WRITES},
+    Pair, split,
 };
 
 const SEQUENCES: u64 = 100;
@@ -24,56 +11,9 @@ const COMMANDS: usize = 300;
 /// Ids that are far ahead of the clock, so that Redis counts up from them.
 const AHEAD: u64 = 9_000_000_000_000;
 
-/// A server on a port of its own. Dropping it kills it.
-struct RealServer {
-    process: Child,
-    url: String,
-}
-
-impl RealServer {
-    fn start() -> Option<Self> {
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let process = Command::new("redis-server")
-            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
-            .args(["--save", "", "--appendonly", "no"])
-            .stdout(Stdio::null())
-            .spawn()
-            .ok()?;
-        Some(Self { process, url: format!("redis://127.0.0.1:{port}/") })
-    }
-
-    fn connect(&self) -> Connection {
-        let deadline = Instant::now() + Duration::from_secs(20);
-        let client = redis::Client::open(self.url.as_str()).unwrap();
-        loop {
-            match client.get_connection() {
-                Ok(connection) => return connection,
-                Err(error) => assert!(Instant::now() < deadline, "{error}"),
-            }
-            // The server gives no sign that it listens.
-            sleep(Duration::from_millis(10));
-        }
-    }
-}
-
-impl Drop for RealServer {
-    fn drop(&mut self) {
-        _ = self.process.kill();
-        _ = self.process.wait();
-    }
-}
-
-/// Starts a server, if there is one here.
-fn start() -> Option<RealServer> {
-    let server = RealServer::start();
-    if server.is_none() {
-        assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no redis-server here");
-        // Not by a macro: the test harness captures what passing tests print with those.
-        #[allow(clippy::explicit_write)]
-        writeln!(stderr(), "skipped: no redis-server here").unwrap();
-    }
-    server
-}
+const MARK: &str = include_str!("../../../../src/redis/stream/lua/mark.lua");
+const SURVEY: &str = include_str!("../../../../src/redis/stream/lua/survey.lua");
+const END: &str = include_str!("../../../../src/redis/stream/lua/end.lua");
 
 /// Brings a server into the state in which it refuses commands for this reason.
 fn refuse(real: &mut Connection, refusal: Option<Refusal>) {
@@ -94,13 +34,14 @@ fn refuse(real: &mut Connection, refusal: Option<Refusal>) {
 
 #[test]
 fn commands_are_refused_by_the_flags_that_redis_lists() {
-    let Some(server) = start() else { return };
-    let mut real = server.connect();
-    let reads = ["XLEN", "XRANGE", "XREVRANGE", "XREAD", "EXISTS", "EVAL", "PING"];
-    for command in WRITES.into_iter().chain(reads).chain(["INFO", "TIME"]) {
+    let Some(mut pair) = Pair::start() else { return };
+    let reads = ["XLEN", "XRANGE", "XREVRANGE", "XREAD", "HGET", "HMGET", "EXISTS", "EVAL", "PING"];
+    // The flags of `CLIENT` are those of its subcommands.
+    let answered = ANSWERED_WHILE_LOADING.into_iter().filter(|command| *command != "CLIENT");
+    for command in WRITES.into_iter().chain(reads).chain(answered) {
         let mut packed = redis::cmd("COMMAND");
         packed.arg("INFO").arg(command);
-        let reply: Vec<Vec<Value>> = packed.query(&mut real).unwrap();
+        let reply: Vec<Vec<Value>> = packed.query(&mut pair.real).unwrap();
         let flags: Vec<String> = redis::from_redis_value(reply[0][2].clone()).unwrap();
         let has = |flag: &str| flags.iter().any(|other| other == flag);
         let modelled = [
@@ -114,38 +55,22 @@ fn commands_are_refused_by_the_flags_that_redis_lists() {
 
 #[test]
 fn model_replies_as_redis_does() {
-    let Some(server) = start() else { return };
-    let mut real = server.connect();
+    let Some(mut pair) = Pair::start() else { return };
     for seed in 0..SEQUENCES {
         let mut rng = Rng::with_seed(seed);
-        refuse(&mut real, None);
-        let () = redis::cmd("FLUSHALL").query(&mut real).unwrap();
-        let (seconds, _): (u64, u64) = redis::cmd("TIME").query(&mut real).unwrap();
-        let mut model = Server::default();
-        let mut sequence = Vec::new();
+        refuse(&mut pair.real, None);
+        pair.begin(seed);
+        let (seconds, _): (u64, u64) = redis::cmd("TIME").query(&mut pair.real).unwrap();
         for _ in 0..COMMANDS {
             if rng.u8(..20) == 0 {
                 let refusals = [Refusal::OutOfMemory, Refusal::ReadOnly, Refusal::NoReplicas];
-                model.refusal = rng.bool().then(|| refusals[rng.usize(..3)]);
-                refuse(&mut real, model.refusal);
-                sequence.push(format!("refuses by {:?}", model.refusal));
+                let refusal = rng.bool().then(|| refusals[rng.usize(..3)]);
+                pair.model.refusal = refusal;
+                refuse(&mut pair.real, refusal);
+                pair.sequence.push(format!("refuses by {refusal:?}"));
             }
             let command = random_command(&mut rng);
-            let command_text = command.join(" ").replace(MARK, "MARK").replace(END, "END");
-            sequence.push(command_text.replace(SURVEY, "SURVEY"));
-            let mut packed = redis::cmd(&command[0]);
-            command[1..].iter().for_each(|part| _ = packed.arg(part));
-            let expected = text(real.req_command(&packed).and_then(Value::extract_error));
-            let now = clock(&command, &expected).unwrap_or(seconds * 1000);
-            let command: Vec<_> = command.into_iter().map(String::into_bytes).collect();
-            let reply = match model.execute(now, &command) {
-                Outcome::Reply(reply) => reply,
-                Outcome::Blocked { .. } => Reply::NilArray,
-            };
-            let mut bytes = Vec::new();
-            reply.encode(&mut bytes);
-            let modelled = text(redis::parse_redis_value(&bytes).and_then(Value::extract_error));
-            assert_eq!(modelled, expected, "seed {seed}:\n{}", sequence.join("\n"));
+            pair.compare(&command, |reply| clock(&command, reply).unwrap_or(seconds * 1000));
         }
     }
 }
@@ -161,19 +86,6 @@ fn clock(command: &[String], reply: &str) -> Option<u64> {
     Some(if command[0] == "EVAL" { milliseconds - 1 } else { milliseconds })
 }
 
-fn text(reply: RedisResult<Value>) -> String {
-    match reply {
-        Ok(Value::BulkString(bytes)) => String::from_utf8(bytes).unwrap(),
-        Ok(value) => format!("{value:?}"),
-        Err(error) => {
-            let detail = error.detail().unwrap_or_default();
-            // An error in a script names its line.
-            let (detail, _) = detail.split_once(" script: ").unwrap_or((detail, ""));
-            format!("{} {detail}", error.code().unwrap_or_default())
-        }
-    }
-}
-
 fn random_command(rng: &mut Rng) -> Vec<String> {
     let key = if rng.u8(..5) > 0 { "a" } else { "b" };
     let other = if rng.bool() { "a" } else { "b" };
@@ -186,11 +98,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         5 => format!("XADD {key} * data {field}"),
         6 => {
             let announced = format!("{}-{}", AHEAD + rng.u64(..5), rng.u64(..4));
-            return [
-                "EVAL", END, "1", key, &announced, "2", "3", "100000", "data", "x", "end", "1",
-            ]
-            .map(str::to_owned)
-            .into();
+            return script(END, &[key, &announced, "2", "3", "100000", "data", "x", "end", "1"]);
         }
         7 => format!("XADD {key} {} end x", random_id(rng)),
         8..10 => format!("XADD {key} {} data {field}", random_id(rng)),
@@ -201,9 +109,7 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
             let leap = newest + 3;
             let (newest, leap, nonce) =
                 (newest.to_string(), format!("{leap}-0"), field.to_string());
-            return ["EVAL", MARK, "1", key, condition, &newest, &leap, &nonce]
-                .map(str::to_owned)
-                .into();
+            return script(MARK, &[key, condition, &newest, &leap, &nonce]);
         }
         13..16 => format!("XRANGE {key} {id} {end} COUNT {count}"),
         16 => format!("XRANGE {key} - + COUNT {count}"),
@@ -228,11 +134,16 @@ fn random_command(rng: &mut Rng) -> Vec<String> {
         // Eleven days are after small ids, and before those of the clock.
         29 => {
             let max_age = ["0", "1000000000"][rng.usize(..2)];
-            return ["EVAL", SURVEY, "1", key, max_age, "0"].map(str::to_owned).into();
+            return script(SURVEY, &[key, max_age, "0"]);
         }
         _ => "PING".to_owned(),
     };
-    text.split(' ').map(str::to_owned).collect()
+    split(&text)
+}
+
+/// Returns the command that runs a script with a key and arguments.
+fn script(text: &str, arguments: &[&str]) -> Vec<String> {
+    ["EVAL", text, "1"].iter().chain(arguments).map(|&part| part.to_owned()).collect()
 }
 
 /// Returns an id that an entry may have, or text that is not an id.

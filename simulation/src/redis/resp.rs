@@ -1,6 +1,6 @@
 /// A reply in version 2 of the protocol, and the pushes of version 3.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Reply {
+pub(super) enum Reply {
     Simple(&'static str),
     Error(String),
     Integer(i64),

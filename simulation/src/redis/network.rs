@@ -1,4 +1,5 @@
 use std::{
+    collections::BTreeSet,
     io,
     pin::pin,
     sync::{Arc, Mutex, MutexGuard},
@@ -6,32 +7,35 @@ use std::{
 };
 
 use tokio::{
-    sync::Notify,
+    sync::{Notify, mpsc::unbounded_channel},
     time::{Instant, sleep},
 };
 use tokio_util::sync::CancellationToken;
-use tower_sse::redis::Transport;
+use tower_sse::redis::{Transport, set_dialer};
 
 use super::{
-    KEY, connection,
+    KEY,
+    connection::Serving,
     server::Server,
     state::{Connection, Link, Overtaken, State},
     stream::Stream,
 };
-use crate::log::Log;
+use crate::Log;
 
-/// The servers' time in milliseconds at the beginning of a simulation.
-pub(super) const BEGIN: u64 = 1_800_000_000_000;
+/// The time in milliseconds at the beginning of a simulation.
+pub const BEGIN: u64 = 1_800_000_000_000;
 
-/// The number of commands after which no more are answered. A simulation needs about a tenth.
-const MAX_COMMANDS: usize = 20_000;
+/// The number of commands after which no more are answered. A simulation needs a tenth at most.
+const MAX_COMMANDS: usize = 100_000;
 
-/// The servers, and the connections of the hubs to them. Hubs are named `hub-0`, `hub-1` and so on.
-#[derive(Clone)]
-pub(crate) struct Network {
+/// The servers, and the connections of the processes to them. The address of the servers is
+/// `process-0` for the first process, and so on.
+#[derive(Clone, Debug)]
+pub struct Network {
     inner: Arc<Inner>,
 }
 
+#[derive(Debug)]
 struct Inner {
     state: Mutex<State>,
     /// Notified after every change of the state.
@@ -41,14 +45,14 @@ struct Inner {
 }
 
 impl Network {
-    pub(crate) fn new(rng: fastrand::Rng, hubs: usize, latency: u64, log: Log) -> Self {
+    pub fn new(rng: fastrand::Rng, processes: usize, latency: u64, log: Log) -> Self {
         let mut state = State {
             rng,
             machines: Vec::new(),
             current: 0,
             alternative: None,
             snapshot: None,
-            links: (0..hubs).map(|_| Link::default()).collect(),
+            links: (0..processes).map(|_| Link::default()).collect(),
             connections: Vec::new(),
             latency,
             commands: 0,
@@ -61,11 +65,18 @@ impl Network {
         Self { inner: Arc::new(inner) }
     }
 
-    /// Opens a connection of a hub to the current server.
-    pub(crate) async fn dial(self, host: String) -> io::Result<Box<dyn Transport>> {
-        let hub: usize = host.strip_prefix("hub-").and_then(|hub| hub.parse().ok()).unwrap();
-        self.travel(hub).await;
+    /// Lets the processes of this thread open their connections to these servers.
+    pub fn serve_this_thread(&self) {
+        let network = self.clone();
+        set_dialer(move |host| Box::pin(network.clone().dial(host.to_owned())));
+    }
+
+    /// Opens a connection of a process to the current server.
+    async fn dial(self, host: String) -> io::Result<Box<dyn Transport>> {
+        let process: usize = host.strip_prefix("process-").unwrap().parse().unwrap();
+        self.travel(process).await;
         let (stream, other) = tokio::io::duplex(1 << 16);
+        let (sending, sent) = unbounded_channel();
         let (machine, number, ended) = {
             let mut state = self.lock();
             let alternative = state.alternative.filter(|_| state.rng.bool());
@@ -74,22 +85,28 @@ impl Network {
                 return Err(io::ErrorKind::ConnectionRefused.into());
             }
             let ended = CancellationToken::new();
-            let connection = Connection { hub, machine, ended: ended.clone(), cut_at: None };
-            state.connections.push(connection);
+            state.connections.push(Connection {
+                process,
+                machine,
+                ended: ended.clone(),
+                cut_at: None,
+                channels: BTreeSet::new(),
+                sending,
+            });
             (machine, state.connections.len() - 1, ended)
         };
-        self.log(|| format!("hub {hub}: connection {number} to machine {machine}"));
-        connection::spawn(self, number, other, ended);
+        self.log(|| format!("process {process}: connection {number} to machine {machine}"));
+        Serving { network: self, number, process, machine, ended }.spawn(other, sent);
         Ok(Box::new(stream))
     }
 
-    /// Waits for the latency of a hub's link, and while it is cut off.
-    pub(super) async fn travel(&self, hub: usize) {
+    /// Waits for the latency of a process' link, and while it is cut off.
+    pub(super) async fn travel(&self, process: usize) {
         let latency = self.lock().next_latency();
         if latency > 0 {
             sleep(Duration::from_millis(latency)).await;
         }
-        self.until(|state| (!state.links[hub].is_cut_off).then_some(())).await;
+        self.until(|state| (!state.links[process].is_cut_off).then_some(())).await;
     }
 
     /// Waits until `ready` returns a value.
@@ -117,7 +134,7 @@ impl Network {
     }
 
     /// Returns the milliseconds since the beginning.
-    pub(crate) fn elapsed(&self) -> u64 {
+    pub fn elapsed(&self) -> u64 {
         u64::try_from(self.inner.began.elapsed().as_millis()).unwrap()
     }
 
@@ -126,16 +143,16 @@ impl Network {
         (BEGIN + self.elapsed()).saturating_add_signed(state.machines[machine].clock_offset)
     }
 
-    pub(crate) fn is_logging(&self) -> bool {
+    pub fn is_logging(&self) -> bool {
         self.inner.log.is_wanted()
     }
 
-    pub(crate) fn log(&self, line: impl FnOnce() -> String) {
+    pub fn log(&self, line: impl FnOnce() -> String) {
         self.inner.log.add(self.elapsed(), line);
     }
 
-    /// Counts a command. Never returns if there were too many: a hub would otherwise repeat commands
-    /// for ever, in the same millisecond.
+    /// Counts a command. Never returns if there were too many: a process would otherwise repeat
+    /// commands for ever, in the same millisecond.
     pub(super) async fn count_command(&self) {
         self.lock().commands += 1;
         if self.is_exhausted() {
@@ -143,19 +160,25 @@ impl Network {
         }
     }
 
-    /// Returns whether the hubs have sent too many commands.
-    pub(crate) fn is_exhausted(&self) -> bool {
-        self.lock().commands > MAX_COMMANDS
+    /// Returns the number of commands so far.
+    pub fn commands(&self) -> usize {
+        self.lock().commands
+    }
+
+    /// Returns whether the processes have sent too many commands.
+    pub fn is_exhausted(&self) -> bool {
+        self.commands() > MAX_COMMANDS
     }
 
     /// Returns the entries that were overtaken when they were added.
-    pub(crate) fn overtaken(&self) -> Vec<Overtaken> {
+    pub fn overtaken(&self) -> Vec<Overtaken> {
         self.lock().overtaken.clone()
     }
 
-    /// Returns the stream of the current server.
-    pub(crate) fn stream(&self) -> Option<Stream> {
+    /// Returns the hubs' stream at the current server.
+    pub fn stream(&self) -> Option<Stream> {
         let state = self.lock();
-        state.machines[state.current].server.keys.get(KEY).map(|key| key.stream.clone())
+        let mut streams = state.machines[state.current].server.streams();
+        streams.find(|(key, _)| *key == KEY).map(|(_, stream)| stream.clone())
     }
 }

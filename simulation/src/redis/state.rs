@@ -1,7 +1,11 @@
+use std::collections::BTreeSet;
+
+use tokio::sync::mpsc::UnboundedSender;
 use tokio_util::sync::CancellationToken;
 
 use super::{
     KEY,
+    connection::Sent,
     id::Id,
     resp::{Command, Reply},
     server::{Outcome, Server},
@@ -9,6 +13,7 @@ use super::{
 };
 
 /// The state of the servers and of the network.
+#[derive(Debug)]
 pub(super) struct State {
     pub(super) rng: fastrand::Rng,
     pub(super) machines: Vec<Machine>,
@@ -24,20 +29,21 @@ pub(super) struct State {
     /// The number of commands so far.
     pub(super) commands: usize,
     pub(super) overtaken: Vec<Overtaken>,
-    /// What an operator does when this number of commands has arrived.
+    /// A command of an operator, which is executed when this number of commands has arrived.
     pub(super) appointment: Option<(usize, Vec<String>)>,
 }
 
 /// An entry that was added while another copy of the stream had its id or a higher one, which is
 /// then ahead of the server's clock.
 #[derive(Clone, Debug)]
-pub(crate) struct Overtaken {
-    pub(crate) fields: Fields,
+pub struct Overtaken {
+    pub fields: Fields,
     /// The milliseconds since the beginning.
-    pub(crate) at: u64,
+    pub at: u64,
 }
 
 /// A machine with one server.
+#[derive(Debug)]
 pub(super) struct Machine {
     pub(super) server: Server,
     pub(super) is_up: bool,
@@ -48,32 +54,37 @@ pub(super) struct Machine {
 
 /// The data that a server has when it restarts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Data {
+pub enum Data {
     All,
     None,
     Snapshot,
 }
 
-/// The link of one hub to the servers.
-#[derive(Default)]
+/// The link of one process to the servers.
+#[derive(Debug, Default)]
 pub(super) struct Link {
     pub(super) is_cut_off: bool,
-    /// Whether replies with entries are held.
+    /// Whether messages and replies with entries are held.
     pub(super) holds_reads: bool,
-    /// The latency of replies with entries, in milliseconds.
+    /// The latency of messages and replies with entries, in milliseconds.
     pub(super) read_delay: u64,
 }
 
+#[derive(Debug)]
 pub(super) struct Connection {
-    pub(super) hub: usize,
+    pub(super) process: usize,
     pub(super) machine: usize,
     pub(super) ended: CancellationToken,
     pub(super) cut_at: Option<Cut>,
+    /// The channels to which it is subscribed.
+    pub(super) channels: BTreeSet<Vec<u8>>,
+    /// The replies and messages on their way to the client.
+    pub(super) sending: UnboundedSender<Sent>,
 }
 
 /// The moment at which a connection breaks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Cut {
+pub enum Cut {
     Now,
     /// Before the next command takes effect.
     BeforeCommand,
@@ -86,11 +97,13 @@ impl State {
     pub(super) fn add_machine(&mut self, server: Server, clock_offset: i64) -> usize {
         let mut machine = Machine { server, is_up: true, is_paused: false, clock_offset };
         machine.server.run_id = self.next_run_id();
+        // Neither replication nor a restart keeps scripts.
+        machine.server.scripts.clear();
         self.machines.push(machine);
         self.machines.len() - 1
     }
 
-    pub(super) fn next_run_id(&mut self) -> String {
+    fn next_run_id(&mut self) -> String {
         format!("{:040x}", self.rng.u128(..))
     }
 
@@ -102,7 +115,7 @@ impl State {
         &mut self.machines[self.current]
     }
 
-    /// Records the entry that a command has added to the stream of a machine, if it is overtaken.
+    /// Records the entry that a command has added to the hubs' stream, if it is overtaken.
     pub(super) fn record_overtaken(
         &mut self,
         machine: usize,
@@ -111,13 +124,13 @@ impl State {
         outcome: &Outcome,
     ) {
         let Outcome::Reply(Reply::Bulk(id)) = outcome else { return };
-        if command[0] != b"XADD" {
+        if command[0] != b"XADD" || command[1] != KEY {
             return;
         }
         let id = Id::parse(id, 0).unwrap();
         if self.copies(machine).any(|copy| copy.last() >= id) {
-            let stream = &self.machines[machine].server.keys[KEY].stream;
-            let (_, fields) = stream.entries().next_back().unwrap();
+            let stream = self.machines[machine].server.streams().find(|(key, _)| *key == KEY);
+            let (_, fields) = stream.unwrap().1.entries().next_back().unwrap();
             self.overtaken.push(Overtaken { fields: Fields::clone(fields), at });
         }
     }
@@ -128,11 +141,10 @@ impl State {
         let machines = self.machines.iter().enumerate();
         let serving = machines.filter(|(number, it)| it.is_up || *number == self.current);
         let served = serving.flat_map(move |(number, it)| {
-            let others = move |key: &[u8]| number != machine || key != KEY;
-            it.server.keys.iter().filter(move |(key, _)| others(key)).map(|(_, key)| &key.stream)
+            it.server.streams().filter(move |(key, _)| number != machine || *key != KEY)
         });
-        let kept = self.snapshot.iter().flat_map(|server| server.keys.values());
-        served.chain(kept.map(|key| &key.stream))
+        let kept = self.snapshot.iter().flat_map(Server::streams);
+        served.chain(kept).map(|(_, stream)| stream)
     }
 
     pub(super) fn take_snapshot(&mut self) {
@@ -148,7 +160,7 @@ impl State {
         }
     }
 
-    /// Starts the current machine again.
+    /// Replaces the data of the current machine, as a new process of the server has it.
     pub(super) fn restart(&mut self, data: Data) {
         let run_id = self.next_run_id();
         let snapshot = self.snapshot.clone();
@@ -159,6 +171,7 @@ impl State {
             Data::Snapshot => machine.server = snapshot.unwrap_or_default(),
         }
         machine.server.run_id = run_id;
+        machine.server.scripts.clear();
         machine.server.refusal = None;
         machine.is_up = true;
     }
