@@ -22,7 +22,7 @@ pub(crate) use self::{
     deferred_drops::DeferredDrops,
     log::{Evicted, Limits, Log},
     memory::{MemoryCounter, MemoryShare},
-    position::{Epoch, Position, ResumeFrom, UnknownId},
+    position::{Epoch, Position, ResumeFrom},
     slab::Slab,
     waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
 };
