@@ -191,12 +191,12 @@ impl Hub {
         // This future does not borrow the event.
         let publishing = link.publish(topic, &event, is_last);
         drop(event);
-        let Acknowledged { sequence, arrival_deadline } = publishing.await?;
+        let Acknowledged { sequence, at, arrival_deadline } = publishing.await?;
         if let Some(deadline) = arrival_deadline {
             link.arrivals.wait(&self.shared, sequence, deadline).await;
         }
         let (end, subscribers) = self.shared.topics.end_and_subscribers(topic);
-        if end.is_some_and(|end| end.sequence < sequence) {
+        if end.is_some_and(|end| end.sequence < sequence && at < end.free_at) {
             return Err(PublishError::Ended);
         }
         Ok(Receipt { position: self.shared.position(sequence), subscribers })

@@ -155,6 +155,7 @@ impl PublisherInner {
         match in_flight.acknowledge(event) {
             Ok(may_have_ended) => Ok(Acknowledged {
                 sequence: event.id.sequence(),
+                at: Duration::from_millis(event.id.milliseconds),
                 arrival_deadline: may_have_ended.then_some(self.deadline),
             }),
             Err(unproven) => {
