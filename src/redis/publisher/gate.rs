@@ -67,12 +67,6 @@ impl Gate {
         let is_usable = |session: &Option<Session>| {
             session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
         };
-        {
-            let session = self.session.borrow();
-            if is_usable(&session) {
-                return session.clone();
-            }
-        }
         let mut session = self.session.subscribe();
         let usable = session.wait_for(is_usable).await.ok()?;
         usable.clone()
