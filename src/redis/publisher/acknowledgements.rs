@@ -101,7 +101,7 @@ impl Acknowledgements {
             return Ok(self.announcements.may_end_between(self.last_read, event.id));
         }
         match self.recent.find(event.id) {
-            Some(entry) if event.is_met_by(entry) => Ok(true),
+            Some(entry) if event == *entry => Ok(true),
             _ => Err(Unproven::Missing),
         }
     }
@@ -132,7 +132,7 @@ impl Acknowledgements {
             self.lose_before(entry.id);
             match self.pending.front() {
                 Some(pending) if pending.entry.id == entry.id => {
-                    let is_met = pending.entry.is_met_by(entry);
+                    let is_met = pending.entry == *entry;
                     self.pending.pop_front();
                     if !is_met {
                         self.lose(entry.id);

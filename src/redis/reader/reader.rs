@@ -66,7 +66,8 @@ impl Reader {
         self.created = stream.mark(MarkIf::Empty, StreamId::ZERO).await?.map(|marker| marker.id);
         let max_age = u64::try_from(self.feed.max_age().as_millis()).unwrap_or(u64::MAX);
         let start = self.clock.now().saturating_sub(max_age);
-        if let Some(before) = stream.newest_before(start).await? {
+        let end = start.saturating_sub(1).to_string();
+        if let Some(before) = stream.newest_up_to(&end).await? {
             // A client that resumes before the history receives a gap.
             self.last = LastEntry::with_id(before);
             self.gate.acknowledgements().announcements.miss_before(before);

@@ -1,9 +1,8 @@
-use ::redis::{Cmd, Value, cmd};
+use ::redis::{Cmd, FromRedisValue, Value, cmd};
 
 use super::{
     entry::{END, add_to, for_each_part},
     identity::Fingerprint,
-    reply,
     stream_id::StreamId,
 };
 use crate::event::Event;
@@ -76,7 +75,7 @@ impl Ending {
         match reply {
             Value::Int(-1) => Some(Self::NotAnnounced),
             Value::Int(wait) => Some(Self::TooEarly(u64::try_from(wait).ok()?)),
-            reply => reply::parse_id(reply).map(Self::Added),
+            reply => StreamId::from_redis_value(reply).ok().map(Self::Added),
         }
     }
 }

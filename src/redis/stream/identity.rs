@@ -10,13 +10,6 @@ pub(crate) struct Identity {
     pub(crate) fingerprint: u64,
 }
 
-impl Identity {
-    /// Returns whether `entry`, which has this id, is this entry.
-    pub(crate) fn is_met_by(&self, entry: &Self) -> bool {
-        self == entry
-    }
-}
-
 /// A hash of fields that is computed one by one.
 ///
 /// It need not resist forgery: a program that can add entries can publish. It takes a fraction of

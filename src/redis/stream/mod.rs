@@ -16,19 +16,17 @@ mod identity;
 mod last_entry;
 mod marker;
 mod redis_stream;
-mod reply;
 mod stream_id;
 mod survey;
 
 pub(super) use self::{
     clock::Clock,
     end::{Ending, LastEvent, NOTICE, VALIDITY, announcement},
-    entry::{Entry, Publication, RawEntry, publication},
+    entry::{Entry, Publication, RawEntry, parse_entries, publication},
     identity::Identity,
     last_entry::LastEntry,
     marker::MarkIf,
     redis_stream::{BLOCK_TIMEOUT, RangeStart, RedisStream},
-    reply::parse_entries,
     stream_id::StreamId,
     survey::Survey,
 };
