@@ -50,9 +50,6 @@ impl Epoch {
         Self::of(smallest + hash % (RADIX.pow(NAMED_DIGITS) - smallest))
     }
 
-    /// An epoch of no hub or run: none was created in 1970.
-    pub(super) const FOREIGN: Self = Self::of(1);
-
     pub(super) const fn of(low: u64) -> Self {
         Self { high: 0, low }
     }

@@ -27,7 +27,7 @@ pub(crate) use self::{
     log::{Evicted, Limits, Log},
     memory::{MemoryCounter, MemoryShare},
     position::Position,
-    resume_from::ResumeFrom,
+    resume_from::{ResumeFrom, UnknownId},
     slab::Slab,
     waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
 };

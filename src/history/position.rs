@@ -11,11 +11,6 @@ pub(crate) struct Position {
     pub(crate) sequence: u64,
 }
 
-impl Position {
-    /// A position of another hub, for every hub.
-    pub(crate) const FOREIGN: Self = Self { epoch: Epoch::FOREIGN, sequence: 0 };
-}
-
 impl fmt::Display for Position {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}-{}", self.epoch, self.sequence)

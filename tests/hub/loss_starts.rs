@@ -16,8 +16,12 @@ fn foreign() -> LastEventId {
     LastEventId::from(Hub::new().position())
 }
 
+fn malformed() -> LastEventId {
+    LastEventId::try_from("?").unwrap()
+}
+
 #[test]
-fn gap_policy_reports_or_ignores_a_loss() {
+fn gap_policy_reports_or_ends_or_ignores_a_loss() {
     for topics in [&["a"][..], &["a", "b", "c"]] {
         let broker = MemoryBroker::new();
         let hub = connect(&broker);
@@ -32,8 +36,12 @@ fn gap_policy_reports_or_ignores_a_loss() {
         let reports = [&["a1@1".to_owned()][..], &gaps, &["a3@3".to_owned()]].concat();
         assert_eq!(begin(GapPolicy::Report, 0).read(), reports);
 
-        let mut again = begin(GapPolicy::Report, 2);
+        let mut ends = begin(GapPolicy::ReportAndEnd, 0);
+        assert_eq!(ends.read(), reports[..=gaps.len()]);
+        assert!(ends.has_ended());
+        let mut again = begin(GapPolicy::ReportAndEnd, 2);
         assert_eq!(again.read(), ["a3@3"]);
+        assert!(!again.has_ended());
 
         let mut ignores = begin(GapPolicy::Ignore, 0);
         assert_eq!(ignores.read(), ["a1@1", "a3@3"]);
@@ -41,8 +49,9 @@ fn gap_policy_reports_or_ignores_a_loss() {
         assert!(ignores.read().is_empty());
         publish_all(&hub, ["a5"]);
         assert_eq!(ignores.read(), ["a5@5"]);
-        assert_eq!(again.read(), [&self::gaps(topics, 4)[..], &["a5@5".to_owned()]].concat());
-        let reported = 2 * topics.len() as u64;
+        assert_eq!(again.read(), self::gaps(topics, 4));
+        assert!(again.has_ended());
+        let reported = 3 * topics.len() as u64;
         assert_eq!(hub.stats().gaps(), reported, "one for each gap that was sent");
     }
 }
@@ -104,18 +113,18 @@ fn unknown_id_is_told_of_later_losses_only() {
     let topics = ["a", "b"];
     let begin = |last| Client::new(hub.subscribe(topics).recent(1).resume(Some(last)));
     // The gaps at the start cover the earlier loss.
-    let garbage = || LastEventId::try_from("?").unwrap();
-    let mut clients = [begin(foreign()), begin(garbage()), begin(id(&hub, 4))];
+    let mut clients = [begin(foreign()), begin(malformed()), begin(id(&hub, 4))];
     let read = clients.each_mut().map(Client::read);
-    let all = ["gap a@0", "gap b@0", "a1@1", "a3@3"];
-    assert_eq!(read, [all; 3]);
+    let after_malformed = vec!["gap a@0", "gap b@2", "a3@3"];
+    let after_foreign = vec!["gap a@0", "gap b@0", "a1@1", "a3@3"];
+    assert_eq!(read, [after_foreign, after_malformed.clone(), after_malformed]);
     // One of these has not read its gaps when the next loss happens.
-    let mut late = [begin(foreign()), begin(garbage())];
+    let mut late = [begin(foreign()), begin(malformed())];
     broker.lose_history();
     let read = late.each_mut().map(Client::read);
     let again = ["gap a@3", "gap b@4"];
-    let all_and_again = [&all[..], &again].concat();
-    assert_eq!(read, [all_and_again.clone(), all_and_again]);
+    assert_eq!(read[0], [&["gap a@0", "gap b@0", "a1@1", "a3@3"][..], &again].concat());
+    assert_eq!(read[1], [&["gap a@0", "gap b@2", "a3@3"][..], &again].concat());
     for client in &mut clients {
         assert_eq!(client.read(), again);
     }

@@ -1,4 +1,4 @@
-//! Subscriptions of very many topics.
+//! Subscriptions of very many topics: no poll does all of the work, and nothing is lost in between.
 
 use std::{
     sync::Arc,
@@ -26,11 +26,13 @@ struct Task {
     client: Client,
     count: Arc<Wakes>,
     woken: usize,
+    /// How often it let other tasks run with something left to do.
+    yielded: usize,
 }
 
 impl Task {
     fn new(client: Client) -> Self {
-        Self { client, count: Arc::default(), woken: 0 }
+        Self { client, count: Arc::default(), woken: 0, yielded: 0 }
     }
 
     fn is_woken(&mut self) -> bool {
@@ -50,7 +52,7 @@ impl Task {
                     };
                     items.push(messages.iter().map(describe).collect());
                 }
-                Poll::Pending if self.is_woken() => {}
+                Poll::Pending if self.is_woken() => self.yielded += 1,
                 Poll::Ready(None) | Poll::Pending => return items,
             }
         }
@@ -61,14 +63,14 @@ impl Task {
 fn gaps_of_many_topics_are_split_into_items_and_only_the_last_has_the_final_id() {
     let foreign = LastEventId::from(Hub::new().position());
     let garbage = LastEventId::try_from("?").unwrap();
-    for last in [foreign, garbage] {
-        for gap_policy in [GapPolicy::Report, GapPolicy::Ignore] {
+    for (last, unknown) in [(foreign, "1-0"), (garbage, "0-0")] {
+        for gap_policy in [GapPolicy::Report, GapPolicy::ReportAndEnd, GapPolicy::Ignore] {
             let hub = Hub::new();
             let names = names();
             let begin = |last| hub.subscribe(&names).gap_policy(gap_policy).resume(last);
             let mut task = Task::new(Client::new(begin(last.clone())));
             let items = task.read();
-            assert!(!task.client.has_ended());
+            assert_eq!(task.client.has_ended(), gap_policy == GapPolicy::ReportAndEnd);
             if gap_policy == GapPolicy::Ignore {
                 assert!(items.is_empty());
                 continue;
@@ -78,7 +80,7 @@ fn gaps_of_many_topics_are_split_into_items_and_only_the_last_has_the_final_id()
             assert!(gaps.iter().map(|(topic, _)| topic).eq(&names), "each once, in order");
             let (again, end) = gaps.split_at(TOPICS - 1);
             assert!(
-                again.iter().all(|(_, id)| id == "1-0"),
+                again.iter().all(|(_, id)| id == unknown),
                 "a client that leaves receives all again"
             );
             assert_eq!(end[0].1, id(&hub, 0).as_str());
@@ -89,18 +91,35 @@ fn gaps_of_many_topics_are_split_into_items_and_only_the_last_has_the_final_id()
 }
 
 #[test]
-fn backlog_of_many_topics_is_in_order() {
+fn backlog_of_many_topics_is_in_order_and_yields_to_other_tasks() {
     let hub = Hub::new();
     let names = names();
     let publish_all =
         || (0..2 * TOPICS).for_each(|n| _ = publish(&hub, &names[n * 7 % TOPICS], "x"));
     let mut task = Task::new(Client::new(hub.subscribe(&names).resume(None)));
     assert!(task.read().is_empty());
+    assert!(task.yielded > 4, "{} times while it looked at its topics", task.yielded);
     publish_all();
     assert!(task.is_woken());
     let events = task.read().concat();
     let sequences: Vec<_> = events.iter().map(|(_, id)| sequence(id)).collect();
     assert!(sequences.iter().copied().eq(1..=2 * TOPICS as u64));
+    // And once more, with what is published while it looks.
+    publish_all();
+    let mut polled = 0;
+    let waker = Waker::from(Arc::clone(&task.count));
+    while !task.client.poll_with(&waker).is_ready() {
+        publish(&hub, &names[polled], "meanwhile");
+        polled += 1;
+    }
+    assert!(polled > 2, "{polled} polls");
+    let rest = task.read().concat();
+    assert_eq!(rest.len() + 1, 2 * TOPICS + polled);
+    assert!(
+        rest.iter()
+            .map(|(_, id)| sequence(id))
+            .eq(2 * TOPICS as u64 + 2..=sequence(&rest[rest.len() - 1].1))
+    );
 }
 
 /// Each such event is in a topic in which it waits already, while it is still to wait in others.

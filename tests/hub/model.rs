@@ -65,7 +65,7 @@ enum With {
     Nothing,
     Ours(Index),
     Foreign,
-    Garbage(&'static str),
+    Malformed(&'static str),
     Unassigned(u64),
 }
 
@@ -78,7 +78,7 @@ fn step() -> impl Strategy<Value = Step> {
         3 => Just(With::Nothing),
         4 => any::<Index>().prop_map(With::Ours),
         1 => Just(With::Foreign),
-        1 => prop::sample::select(vec!["?", "7", "a-b", "1-+1", "1-01", "-1"]).prop_map(With::Garbage),
+        1 => prop::sample::select(vec!["?", "7", "a-b", "1-+1", "1-01", "-1"]).prop_map(With::Malformed),
         1 => (1_u64..5).prop_map(With::Unassigned),
     ];
     let process = any::<Index>;
@@ -193,7 +193,7 @@ impl With {
             Self::Nothing => None,
             Self::Ours(index) => Some(world.id(index.index(world.newest as usize + 1) as u64)),
             Self::Foreign => Some(LastEventId::try_from("zz-1").unwrap()),
-            Self::Garbage(id) => Some(LastEventId::try_from(id).unwrap()),
+            Self::Malformed(id) => Some(LastEventId::try_from(id).unwrap()),
             Self::Unassigned(by) => Some(world.id(world.newest + by)),
         }
     }

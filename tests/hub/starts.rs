@@ -1,12 +1,15 @@
-//! What a subscription sends first: greetings and recent events.
+//! What a subscription sends first: greetings, the gaps of a malformed id and recent events.
 
 use std::sync::{Arc, OnceLock};
 
-use tower_sse::{Event, hub::Hub};
+use tower_sse::{
+    Event, LastEventId,
+    hub::{GapPolicy, Hub, Subscribe},
+};
 
 use crate::{
     client::{Client, publish_all, read},
-    ids::{foreign, hub},
+    ids::{foreign, hub, malformed},
 };
 
 #[test]
@@ -26,11 +29,37 @@ fn greeted_client_that_leaves_before_the_first_event_misses_none() {
     assert!(items.iter().all(|item| !item.starts_with("hello")), "{items:?}");
 }
 
+#[test]
+fn malformed_id_is_greeted_after_the_gaps() {
+    let hub = hub();
+    let greeting = || Event::new().event("connected").data("hello");
+    let subscribe = || hub.subscribe(["a", "b"]).greeting(greeting());
+    for garbage in malformed(&hub) {
+        let begin = |subscribe: Subscribe| Client::new(subscribe.resume(garbage.clone()));
+        assert_eq!(begin(subscribe()).read(), ["gap a@0", "gap b@5", "hello@5"], "{garbage}");
+        let recent = ["gap a@0", "gap b@3", "hello@3", "a4@4", "b5@5"];
+        assert_eq!(begin(subscribe().recent(2)).read(), recent, "{garbage}");
+        let mut quiet = begin(subscribe().gap_policy(GapPolicy::Ignore));
+        assert_eq!(quiet.read(), ["hello@5"], "{garbage}");
+        let mut ends = begin(subscribe().gap_policy(GapPolicy::ReportAndEnd));
+        assert_eq!(ends.read(), ["gap a@0", "gap b@5"], "{garbage}");
+        assert!(ends.has_ended());
+    }
+}
+
 /// The oldest of `a` are lost, and older events of `b` are kept.
 pub(crate) fn hub_with_eviction_between() -> Hub {
     let hub = Hub::builder().retain_events(2).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5", "a6"]);
     hub
+}
+
+#[test]
+fn malformed_id_receives_all_gaps_before_events() {
+    let hub = hub_with_eviction_between();
+    let last = LastEventId::try_from("?").unwrap();
+    let mut client = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(last));
+    assert_eq!(client.read(), ["gap a@0", "gap b@1", "b2@2", "a4@4", "b5@5", "a6@6"]);
 }
 
 /// As `resume` says. A client cannot have two ids, one for each topic.
@@ -42,6 +71,18 @@ fn leaving_mid_recent_events_can_cause_a_spurious_gap() {
     let rest = ["gap a@3", "a4@4", "b5@5", "a6@6"];
     assert_eq!(read(&hub, &["a", "b"], first.last_event_id().unwrap()), rest);
     assert_eq!(first.read(), rest[1..]);
+}
+
+/// As `resume` says. The id of the last gap is below the evicted events of `a`.
+#[test]
+fn leaving_before_recent_events_can_repeat_a_gap_of_a_malformed_id() {
+    let hub = hub_with_eviction_between();
+    let last = LastEventId::try_from("?").unwrap();
+    let mut first = Client::new(hub.subscribe(["a", "b"]).recent(4).resume(last));
+    assert_eq!(first.read_one(), ["gap a@0", "gap b@1"]);
+    let again = ["b2@2", "gap a@3", "a4@4", "b5@5", "a6@6"];
+    assert_eq!(read(&hub, &["a", "b"], first.last_event_id().unwrap()), again);
+    assert_eq!(first.read(), ["b2@2", "a4@4", "b5@5", "a6@6"]);
 }
 
 /// The hub creates the second topic while the subscription starts, and calls back.

@@ -29,6 +29,8 @@ pub(crate) struct Visitor {
     loss: Option<u64>,
     /// The client brought a foreign id, and has received no id of this hub yet.
     is_foreign: bool,
+    /// After a malformed id, all gaps are reported first, at this position.
+    gaps_at: Option<u64>,
     /// A greeting is due, with this position as the id.
     greeting_due: Option<u64>,
     /// The last event id before the last item, and after each of its messages.
@@ -49,9 +51,9 @@ impl Visitor {
         }
         let epoch = hub.position().as_str().split_once('-').unwrap().0.to_owned();
         let parts = self.last.as_ref().and_then(|last| last.as_str().split_once('-'));
+        let is_foreign = matches!(parts, Some(("zz", "1") | ("1", "0")));
         let ours = parts.filter(|(of, _)| *of == epoch).and_then(|(_, n)| n.parse().ok());
         let ours = ours.filter(|sequence| *sequence <= newest_possible);
-        let is_foreign = self.last.is_some() && ours.is_none();
         let first_visit = naive.before_recent(&self.topics, self.recent);
         let begin = |topic: &usize| match ours {
             Some(seen) => seen,
@@ -59,8 +61,9 @@ impl Visitor {
             None => first_visit.max(naive.evicted_up_to(*topic)),
         };
         self.served = self.topics.iter().map(begin).collect();
-        self.gap_due = vec![is_foreign; self.topics.len()];
-        self.greeting_due = self.last.is_none().then_some(first_visit);
+        self.gap_due = vec![self.last.is_some() && ours.is_none(); self.topics.len()];
+        self.gaps_at = (self.gap_due[0] && !is_foreign).then_some(first_visit);
+        self.greeting_due = (ours.is_none() && !is_foreign).then_some(first_visit);
         self.newest = 0;
         self.loss_seen = ours.unwrap_or(naive.newest);
         (self.loss_gaps, self.loss) = (0, None);
@@ -107,7 +110,7 @@ impl Visitor {
         if message.event == "greeting" {
             self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
             assert_eq!(self.greeting_due.take(), Some(sequence(&message.last_event_id)));
-            assert!(!self.gap_due.contains(&true), "a greeted client has no gap");
+            assert!(!self.gap_due.contains(&true), "after all gaps");
             return;
         }
         let is_gap = message.event == "gap";
@@ -122,7 +125,20 @@ impl Visitor {
         assert_eq!(self.loss_gaps, 0, "the gaps of a loss are together");
         let gap_due = std::mem::take(&mut self.gap_due[index]);
         self.last = Some(LastEventId::try_from(&*message.last_event_id).unwrap());
-        assert_eq!(self.greeting_due, None, "the greeting comes first");
+        if let Some(at) = self.gaps_at
+            && gap_due
+        {
+            assert!(is_gap);
+            let is_last = !self.gap_due.contains(&true);
+            if is_last {
+                assert_eq!(sequence(&message.last_event_id), at);
+                self.newest = at;
+            } else {
+                assert_eq!(&*message.last_event_id, "0-0");
+            }
+            return;
+        }
+        assert_eq!(self.greeting_due, None, "the greeting comes before all but these gaps");
         if &*message.last_event_id == "1-0" {
             assert!(gap_due, "an id of its own is missing");
             let rest = self.gap_due.iter().zip(&self.served);
@@ -173,8 +189,9 @@ impl Visitor {
 
     /// Returns whether a gap of this topic has to be one of a loss of all topics.
     fn is_of_loss(&self, index: usize, naive: &Naive) -> bool {
+        let is_at_start = self.gaps_at.is_some() && self.gap_due[index];
         let Some(loss) = self.due_loss(naive) else { return false };
-        self.own_gap(index, naive).is_none_or(|gap| gap > loss)
+        !is_at_start && self.own_gap(index, naive).is_none_or(|gap| gap > loss)
     }
 
     fn check_gap_of_loss(&mut self, message: &Message, naive: &Naive) {

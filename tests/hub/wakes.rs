@@ -128,11 +128,13 @@ async fn flush_window_collects_a_burst_into_one_wakeup() {
 #[tokio::test(start_paused = true)]
 async fn flush_window_opens_after_the_first_gaps_and_the_greeting() {
     const WINDOW: Duration = Duration::from_millis(20);
-    let unknown = || Some(LastEventId::try_from("?").unwrap());
+    let malformed = || Some(LastEventId::try_from("?").unwrap());
     let hello = || Event::new().event("hello").data("hello");
-    for (greeting, last, first) in
-        [(None, unknown(), &["gap a@0", "gap b@0"][..]), (Some(hello()), None, &["hello@0"])]
-    {
+    for (greeting, last, first) in [
+        (None, malformed(), &["gap a@0", "gap b@0"][..]),
+        (Some(hello()), malformed(), &["gap a@0", "gap b@0", "hello@0"]),
+        (Some(hello()), None, &["hello@0"]),
+    ] {
         let hub = Hub::new();
         let subscribe = hub.subscribe(["a", "b"]).flush_window(WINDOW);
         let subscribe = match greeting {

@@ -24,6 +24,6 @@ pub trait Publisher: Send + Sync + 'static {
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing;
 
     /// Returns the highest sequence number that the broker may have assigned so far. A client's id
-    /// with a higher one is unknown. `committed` is the newest that this process has received.
+    /// with a higher one is malformed. `committed` is the newest that this process has received.
     fn newest_possible(&self, committed: u64) -> u64;
 }

@@ -1,17 +1,11 @@
-//! Where a gap is made.
-
 use std::sync::Arc;
 
 use bytes::BytesMut;
 
-use super::{Subscription, cursor::TopicCursor, preamble::Preamble};
 use crate::{
     event::{Encoded, Event, EventId},
     history::Position,
 };
-
-/// The maximum number of gaps in one item.
-const GAPS_PER_ITEM: usize = 256;
 
 /// The action of a subscription whose client may have missed events because they were evicted, or
 /// because a [broker](crate::hub::Hub::connect) lost them.
@@ -24,8 +18,8 @@ const GAPS_PER_ITEM: usize = 256;
 /// A broker does not know which events it has lost, so each topic of the subscription gets a gap.
 /// Kept events from before the loss are sent first.
 ///
-/// After a loss, or an id of another hub, several topics can have a gap at the same position. These
-/// gaps are sent one after another, up to 256 in one item, and only the last one has the id of that
+/// After a loss or a malformed id, several topics have a gap at the same position. Their gaps are
+/// sent one after another, up to 256 in one item, and only the last one has the id of that
 /// position. A client that disconnects before the last one receives all of them again.
 ///
 /// - Do not publish events with the name `gap`, because a client cannot distinguish them from gaps.
@@ -36,107 +30,18 @@ pub enum GapPolicy {
     /// Reports the gap and continues. The client can then load the current state.
     #[default]
     Report,
+    /// Reports the gap, together with those of other topics at the same position, and ends the
+    /// stream.
+    ///
+    /// If a topic evicts events faster than its clients reconnect, they receive mostly gaps.
+    ReportAndEnd,
     /// Continues without a report. In topics with [`Retention::latest`](crate::hub::Retention::latest),
     /// replaced events are no gap anyway.
     Ignore,
 }
 
-impl Subscription {
-    /// Encodes a gap that was read from one topic, and the gaps of other topics at the same
-    /// sequence number, up to the limit of one item.
-    pub(super) fn gaps(&mut self, index: usize, sequence: u64) -> Option<Encoded> {
-        let (topics, has_more) = self.topics_with_gap(index, sequence);
-        if self.gap_policy == GapPolicy::Ignore {
-            return None;
-        }
-        self.hub.count_gaps(topics.len());
-        // A client that reconnects before the last gap must receive all gaps again. Until then, the
-        // gaps carry an id that this hub treats like the one that the client sent.
-        let before = if self.has_foreign_id {
-            Position::FOREIGN
-        } else {
-            self.hub.position(sequence.saturating_sub(1))
-        };
-        if has_more {
-            return Some(encode_gaps(&topics, before, before));
-        }
-        self.has_foreign_id = false;
-        Some(encode_gaps(&topics, before, self.hub.position(sequence)))
-    }
-
-    /// Consumes the gaps at one sequence number, up to the limit of one item. Returns their topics,
-    /// and whether there are more.
-    fn topics_with_gap(&mut self, index: usize, sequence: u64) -> (Vec<Arc<str>>, bool) {
-        let name = |cursor: &TopicCursor| Arc::clone(cursor.topic().name());
-        let mut topics: Vec<_> = self.cursors.get(index).map(name).into_iter().collect();
-        let mut without_gap = Vec::new();
-        let mut has_more = false;
-        while let Some(index) = self.merge_queue.pop_at(sequence, &mut self.cursors) {
-            let Some(cursor) = self.cursors.get_mut(index) else { break };
-            if !cursor.has_gap_at(sequence) {
-                without_gap.push(index);
-                continue;
-            }
-            has_more = topics.len() >= GAPS_PER_ITEM;
-            if has_more {
-                self.requeue(index, Some(sequence));
-                break;
-            }
-            topics.push(name(cursor));
-            cursor.seek(sequence, false);
-            let next = cursor.next();
-            self.requeue(index, next);
-        }
-        for index in without_gap {
-            let next = self.cursors.get(index).and_then(TopicCursor::next);
-            self.requeue(index, next);
-        }
-        (topics, has_more)
-    }
-
-    /// Begins to report a loss that the broker reported. The caller has read all events before the
-    /// loss. No remaining event or gap is below `end`.
-    pub(super) fn begin_loss(&mut self, loss: u64, end: u64) {
-        // Losses with nothing between them are reported as one.
-        let loss = self.hub.losses.last_before(end).map_or(loss, |last| last.max(loss));
-        self.loss_seen = loss;
-        for cursor in &mut self.cursors {
-            cursor.pass_loss(loss);
-        }
-        let has_foreign_id = std::mem::take(&mut self.has_foreign_id);
-        if self.gap_policy != GapPolicy::Ignore {
-            let before = self.hub.position(loss.saturating_sub(1));
-            self.preamble = Some(Box::new(Preamble::LossGaps {
-                before: if has_foreign_id { Position::FOREIGN } else { before },
-                last: self.hub.position(loss),
-                next: 0,
-            }));
-        }
-    }
-
-    /// Encodes the next gaps of a loss, from the topic with the index `next` on. The final gap has
-    /// the id `last`. The rest have `before`, with which a client receives all of them again.
-    pub(super) fn gaps_of_loss(
-        &mut self,
-        before: Position,
-        last: Position,
-        next: usize,
-    ) -> Encoded {
-        let rest = self.cursors.get(next..).unwrap_or_default();
-        let names = rest.iter().map(|cursor| Arc::clone(cursor.topic().name()));
-        let topics: Vec<_> = names.take(GAPS_PER_ITEM).collect();
-        self.hub.count_gaps(topics.len());
-        if topics.len() == rest.len() {
-            return encode_gaps(&topics, before, last);
-        }
-        let next = next + topics.len();
-        self.preamble = Some(Box::new(Preamble::LossGaps { before, last, next }));
-        encode_gaps(&topics, before, before)
-    }
-}
-
 /// Encodes a gap event for each topic. The final one has the id `last`, the rest have `before`.
-fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position) -> Encoded {
+pub(crate) fn encode_gaps(topics: &[Arc<str>], before: Position, last: Position) -> Encoded {
     let mut gaps = BytesMut::new();
     for (index, topic) in topics.iter().enumerate() {
         let position = if index + 1 == topics.len() { last } else { before };

@@ -1,32 +1,48 @@
-use super::Subscription;
+use std::sync::Arc;
+
+use super::{cursor::TopicCursor, gap};
 use crate::{event::Encoded, history::Position};
 
-/// What a subscription sends before the next events of its topics.
+/// The maximum number of gaps in one item.
+pub(crate) const GAPS_PER_ITEM: usize = 256;
+
+/// The items that a subscription sends before the next events of its topics.
+///
+/// After a malformed id, or a loss that the broker reported, these are a gap for each topic. On a
+/// first visit and after a malformed id, the greeting follows.
 #[derive(Debug)]
-pub(crate) enum Preamble {
-    /// The first event of a first visit.
-    Greeting(Encoded),
-    /// A gap for each topic, after a loss that the broker reported.
-    LossGaps {
-        /// The id of all gaps except the last. A client that reconnects with it receives all of them
-        /// again.
-        before: Position,
-        /// The id of the last gap, the position from which the subscription continues.
-        last: Position,
-        /// The index of the first topic whose gap has not been sent.
-        next: usize,
-    },
+pub(crate) struct Preamble {
+    /// The id of all gaps except the last. A client that reconnects with it receives all of them
+    /// again.
+    pub(crate) before: Position,
+    /// The id of the last gap, the position from which the subscription continues.
+    pub(crate) last: Position,
+    /// The index of the first topic whose gap has not been sent.
+    pub(crate) next_gap: usize,
+    pub(crate) greeting: Option<Encoded>,
+    /// Whether the subscription ends after the gaps.
+    pub(crate) ends: bool,
 }
 
-impl Subscription {
-    /// Returns the next item of the preamble, if there is one.
-    #[cold]
-    pub(super) fn next_of_preamble(&mut self) -> Option<Encoded> {
-        match *self.preamble.take()? {
-            Preamble::Greeting(greeting) => Some(greeting),
-            Preamble::LossGaps { before, last, next } => {
-                Some(self.gaps_of_loss(before, last, next))
-            }
+impl Preamble {
+    /// Returns the next item.
+    pub(crate) fn next(&mut self, cursors: &[TopicCursor]) -> Option<Encoded> {
+        let rest = cursors.get(self.next_gap..).unwrap_or_default();
+        if rest.is_empty() {
+            return self.greeting.take();
         }
+        let topics: Vec<_> = rest
+            .iter()
+            .take(GAPS_PER_ITEM)
+            .map(|cursor| Arc::clone(cursor.topic().name()))
+            .collect();
+        self.next_gap += topics.len();
+        let last = if topics.len() == rest.len() { self.last } else { self.before };
+        Some(gap::encode_gaps(&topics, self.before, last))
+    }
+
+    /// Returns whether all items have been sent.
+    pub(crate) const fn is_done(&self, cursors: &[TopicCursor]) -> bool {
+        self.next_gap >= cursors.len() && (self.greeting.is_none() || self.ends)
     }
 }

@@ -6,7 +6,7 @@ use super::{
 use crate::{
     connection::LastEventId,
     event::{Encoded, Event, EventId},
-    history::ResumeFrom,
+    history::{ResumeFrom, UnknownId},
     hub::state::HubState,
 };
 
@@ -79,7 +79,8 @@ impl Subscribe {
     /// [`recent`](Self::recent) ones.
     ///
     /// The hub sets its id to the position at which the stream starts, replacing any id of the
-    /// event.
+    /// event. A client with a malformed id receives it after the gaps of its topics, unless the
+    /// gaps [end](GapPolicy::ReportAndEnd) the stream.
     ///
     /// Without a greeting, a client that disconnects before its first event has no id to reconnect
     /// with. It misses the events that are published meanwhile, and receives no gap. This matters
@@ -104,15 +105,16 @@ impl Subscribe {
     /// |---|---|
     /// | none, or empty | the [greeting](Self::greeting), the [`recent`](Self::recent) and [latest](crate::hub::Retention::latest) events, and the events that are published after this call |
     /// | one of this hub | all later events, with a gap for each topic that has evicted some of them |
-    /// | any other, such as one of the hub before a restart | all kept events, and a gap for each topic: before its first event, or at once if it keeps none. A [latest](crate::hub::Retention::latest) event replaces the gap of its topic |
+    /// | one of another hub, such as the one before a restart | all kept events, and a gap for each topic: before its first event, or at once if it keeps none. A [latest](crate::hub::Retention::latest) event replaces the gap of its topic |
+    /// | malformed, or later than any id that the hub or its broker can have assigned | a gap for each topic, then the same as for a first visit |
     ///
-    /// - After an id that the hub has not assigned, the gap of a topic that has evicted events has the position of
+    /// - After an id of another hub, the gap of a topic that has evicted events has the position of
     ///   the newest evicted one. Events of other topics can precede it. A client that reconnects
     ///   with the id of that gap neither receives it again nor misses an event.
     /// - A client that disconnects before it has received all [`recent`](Self::recent) events of
     ///   several topics, or all latest ones, may receive a spurious gap when it reconnects. This
     ///   happens only if one of the topics has evicted an event that is newer than the oldest of
-    ///   them.
+    ///   them. After a malformed id, the client may have received that gap already.
     /// - For events that a [broker](crate::hub::Hub::connect) lost before this call, a client with an id
     ///   from before the loss receives a gap for each topic. Other clients receive no further gap.
     /// - A subscription without topics ends at once.
@@ -124,29 +126,44 @@ impl Subscribe {
         let newest = hub.committed();
         subscription.join(&topics);
         let last = last.into();
+        let resume_from = ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible());
+        let recent_from = match resume_from {
+            ResumeFrom::Seen(_) | ResumeFrom::Unknown(UnknownId::Foreign) => 0,
+            ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
+                before_recent(&subscription.cursors, recent, newest)
+            }
+        };
         // After an id of this hub, all later losses are reported. Otherwise, only losses after the
         // start: a client without an id has missed nothing, and after an unknown id each topic has
         // a gap anyway.
-        subscription.loss_seen = newest;
-        match ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible()) {
-            ResumeFrom::Seen(seen) => {
-                subscription.loss_seen = seen;
-                subscription.cursors.iter_mut().for_each(|cursor| cursor.seek(seen, false));
-            }
-            ResumeFrom::Unknown => {
-                subscription.has_foreign_id = true;
-                subscription.cursors.iter_mut().for_each(TopicCursor::seek_foreign);
-            }
-            ResumeFrom::FirstVisit => {
-                let recent_from = before_recent(&subscription.cursors, recent, newest);
-                for cursor in &mut subscription.cursors {
+        subscription.loss_seen = match resume_from {
+            ResumeFrom::Seen(seen) => seen,
+            ResumeFrom::FirstVisit | ResumeFrom::Unknown(_) => newest,
+        };
+        for cursor in &mut subscription.cursors {
+            match resume_from {
+                ResumeFrom::Seen(seen) => cursor.seek(seen, false),
+                ResumeFrom::Unknown(UnknownId::Foreign) => cursor.seek_foreign(),
+                ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
                     cursor.seek_first_visit(recent_from, newest);
                 }
-                if let Some(greeting) = greeting {
-                    let start = hub.position(before_latest(&subscription.cursors, recent_from));
-                    let greeting = Encoded::from(greeting.id(EventId::from(start)));
-                    subscription.preamble = Some(Box::new(Preamble::Greeting(greeting)));
-                }
+            }
+        }
+        let is_malformed = resume_from == ResumeFrom::Unknown(UnknownId::Malformed);
+        if resume_from == ResumeFrom::Unknown(UnknownId::Foreign) {
+            subscription.unknown_id = Some(UnknownId::Foreign);
+        } else if resume_from == ResumeFrom::FirstVisit || is_malformed {
+            let has_gaps = is_malformed && gap_policy != GapPolicy::Ignore;
+            if has_gaps || greeting.is_some() {
+                let start = hub.position(before_latest(&subscription.cursors, recent_from));
+                let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
+                subscription.preamble = Some(Box::new(Preamble {
+                    before: UnknownId::Malformed.position(),
+                    last: start,
+                    next_gap: if has_gaps { 0 } else { subscription.cursors.len() },
+                    greeting,
+                    ends: has_gaps && gap_policy == GapPolicy::ReportAndEnd,
+                }));
             }
         }
         subscription

@@ -3,11 +3,28 @@ use std::task::Waker;
 use super::Subscription;
 use crate::history::drop_waker;
 
+/// The number of topics in which one poll starts to wait before the subscription yields. This takes
+/// up to a millisecond.
+const WAITS_PER_POLL: usize = 4096;
+
+/// The outcome of an attempt to wait.
+pub(crate) enum Wait {
+    /// The next event of any topic wakes the subscription.
+    Started,
+    /// There is something to read.
+    NotNeeded,
+    /// The subscription waits in some of its topics, and has to yield to other tasks.
+    Yield,
+}
+
 impl Subscription {
-    /// Starts to wait for the next event in each topic. Returns `false` if there is something to
-    /// read.
-    pub(super) fn wait(&mut self, waker: &Waker) -> bool {
-        if !self.waker.as_ref().is_some_and(|own| own.will_wake(waker)) {
+    /// Starts to wait for the next event in each topic, unless one has been published meanwhile.
+    ///
+    /// If this takes several polls, the last one checks the earlier topics again, because their
+    /// events may have woken only an earlier poll.
+    pub(crate) fn wait(&mut self, waker: &Waker) -> Wait {
+        let is_other = self.waker.as_ref().is_some_and(|own| !own.will_wake(waker));
+        if is_other || self.waker.is_none() {
             for cursor in &mut self.cursors {
                 cursor.stop_waiting();
             }
@@ -15,18 +32,29 @@ impl Subscription {
         }
         if self.hub.fault.sleeps_on_uncommitted() {
             self.cursors.iter_mut().for_each(|cursor| cursor.wait_unchecked(waker));
-            return true;
+            return Wait::Started;
         }
+        let mut started = 0;
         for cursor in &mut self.cursors {
-            let waits =
-                if cursor.is_waiting() { cursor.is_caught_up() } else { cursor.wait(waker) };
-            if !waits {
-                return false;
+            if cursor.is_waiting() {
+                if cursor.is_caught_up() {
+                    continue;
+                }
+                return Wait::NotNeeded;
+            }
+            if !cursor.wait(waker) {
+                return Wait::NotNeeded;
+            }
+            started += 1;
+            // A task with a new waker at each poll starts over each time, so it must not yield
+            // here.
+            if started == WAITS_PER_POLL && !is_other {
+                return Wait::Yield;
             }
         }
         // A close and a loss wake the waiters of all topics. Check for them now that the
         // subscription waits in each topic, because earlier it would have missed the wake-up.
         let has_loss = !self.hub.fault.sleeps_on_loss() && self.unreported_loss().is_some();
-        !self.hub.is_closed() && !has_loss
+        if self.hub.is_closed() || has_loss { Wait::NotNeeded } else { Wait::Started }
     }
 }

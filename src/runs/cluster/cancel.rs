@@ -34,7 +34,7 @@ impl Shared {
             Ok(LookReply::Ended { .. }) => return false,
             _ => return self.cancel_here(key, last),
         };
-        if matches!(ResumeFrom::parse(last, epoch, MAX_SEQUENCE), ResumeFrom::Unknown) {
+        if matches!(ResumeFrom::parse(last, epoch, MAX_SEQUENCE), ResumeFrom::Unknown(_)) {
             return false;
         }
         self.cancel_run(cluster, &RunId::new(key.clone(), epoch)).await

@@ -208,7 +208,7 @@ impl Shared {
         let after = match ResumeFrom::parse(last, run.epoch, MAX_SEQUENCE) {
             ResumeFrom::FirstVisit => 0,
             ResumeFrom::Seen(sequence) => sequence,
-            ResumeFrom::Unknown => return Err(StartError::NotFound),
+            ResumeFrom::Unknown(_) => return Err(StartError::NotFound),
         };
         let here = self.record_here(&run.key).filter(|record| record.epoch == run.epoch);
         if let Some(record) = here {

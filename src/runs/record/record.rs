@@ -226,7 +226,7 @@ impl Record {
         match ResumeFrom::parse(last, self.epoch, state.newest) {
             ResumeFrom::FirstVisit => Some(0),
             ResumeFrom::Seen(sequence) => Some(sequence),
-            ResumeFrom::Unknown => None,
+            ResumeFrom::Unknown(_) => None,
         }
     }
 }
