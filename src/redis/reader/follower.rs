@@ -188,7 +188,7 @@ impl Follower {
     }
 
     async fn read_next(&mut self, reading: &mut RedisStream) -> Result<(), Stop> {
-        let read = self.reader.gate.acknowledgements().begin_read();
+        let read = self.reader.gate.ledger().begin_read();
         let count = self.reader.page_size.entries();
         let entries = reading.wait_after(self.reader.last(), count).await?;
         let is_full = entries.as_ref().is_some_and(|entries| entries.len() == count);
@@ -203,12 +203,12 @@ impl Follower {
         if is_full || is_last_missing {
             self.reader.catch_up(reading).await?;
         } else {
-            self.reader.gate.acknowledgements().finish_read(read);
+            self.reader.gate.ledger().finish_read(read);
         }
         if is_last_missing {
             self.reader.mark_losses(reading).await?;
         }
-        if self.reader.gate.acknowledgements().has_lost() {
+        if self.reader.gate.ledger().has_lost() {
             // The next session marks them. The server may have become a replica, and attempts to
             // connect are limited.
             let missing = "an acknowledged entry is missing";

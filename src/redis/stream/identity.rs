@@ -10,6 +10,11 @@ pub(crate) struct Identity {
     pub(crate) fingerprint: u64,
 }
 
+impl Identity {
+    /// The position before all entries.
+    pub(crate) const NONE: Self = Self { id: StreamId::ZERO, fingerprint: 0 };
+}
+
 /// A hash of fields that is computed one by one.
 ///
 /// It need not resist forgery: a program that can add entries can publish. It takes a fraction of

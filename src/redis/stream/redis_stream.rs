@@ -3,11 +3,10 @@ use std::{sync::Arc, time::Duration};
 use ::redis::{Cmd, FromRedisValue, RedisError, Value, cmd, from_redis_value};
 
 use super::{
+    added::Added,
     clock::Clock,
-    end::Ending,
     entry::{NONCE, RawEntry, SKIP, marker_fingerprint, nonce, parse_entries},
     identity::Identity,
-    last_entry::LastEntry,
     marker::{MARK, MarkIf},
     stream_id::StreamId,
     survey::{SURVEY, Survey},
@@ -44,12 +43,12 @@ impl RedisStream {
         Ok(())
     }
 
-    /// Returns the id of the newest entry up to a time in milliseconds, or up to the end (`+`).
-    pub(crate) async fn newest_up_to(&mut self, end: &str) -> Result<Option<StreamId>, Error> {
+    /// Returns the newest entry up to a time in milliseconds, or up to the end (`+`).
+    pub(crate) async fn newest_up_to(&mut self, end: &str) -> Result<Option<Identity>, Error> {
         let mut command = cmd("XREVRANGE");
         command.arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1);
         let entries = self.entries(&command, "find the newest entry of the Redis stream").await?;
-        Ok(entries.first().map(|entry| entry.id))
+        Ok(entries.first().map(RawEntry::identity))
     }
 
     /// Returns up to `count` entries.
@@ -73,7 +72,7 @@ impl RedisStream {
     /// `None` if the stream no longer has `last`, so that entries after it may be missing as well.
     pub(crate) async fn wait_after(
         &mut self,
-        last: LastEntry,
+        last: Identity,
         count: usize,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
         const ACTION: &str = "wait for entries in the Redis stream";
@@ -91,7 +90,7 @@ impl RedisStream {
             .map_err(|error| self.error(ACTION, error))?
             .map_err(|_| unexpected(ACTION))?;
         let remaining = self.parse_entries(remaining, ACTION)?;
-        if remaining.first().is_none_or(|entry| !last.matches(entry)) {
+        if remaining.first().is_none_or(|entry| entry.identity() != last) {
             return Ok(None);
         }
         match entries {
@@ -110,15 +109,16 @@ impl RedisStream {
         condition: MarkIf,
         newest: StreamId,
     ) -> Result<Option<Identity>, Error> {
-        let newest = newest.max(self.newest_up_to("+").await?.unwrap_or(StreamId::ZERO));
+        const ACTION: &str = "mark a loss in the Redis stream";
+        let newest = self.newest_up_to("+").await?.map_or(newest, |entry| entry.id.max(newest));
         let nonce = nonce();
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
         command.arg(condition.argument());
         command.arg(newest.milliseconds).arg(newest.leap().to_string()).arg(&nonce);
-        let reply = self.send(&command, "mark a loss in the Redis stream").await?;
-        let added = self.parse_added(reply)?;
-        Ok(added.map(|id| Identity { id, fingerprint: marker_fingerprint(&nonce) }))
+        let Some(id) = self.query(&command, ACTION).await? else { return Ok(None) };
+        self.check_range(id, ACTION)?;
+        Ok(Some(Identity { id, fingerprint: marker_fingerprint(&nonce) }))
     }
 
     /// Adds an entry that only advances the ids, unless the stream already has a later id.
@@ -176,33 +176,23 @@ impl RedisStream {
 
     fn parse_entries(&self, reply: Value, action: &'static str) -> Result<Vec<RawEntry>, Error> {
         let entries = parse_entries(reply).ok_or_else(|| unexpected(action))?;
-        let now = self.clock.now();
-        match entries.iter().find(|entry| !entry.id.is_in_range(now)) {
-            Some(entry) => Err(Error::new(action, self.out_of_range(entry.id))),
-            None => Ok(entries),
-        }
+        entries.iter().try_for_each(|entry| self.check_range(entry.id, action))?;
+        Ok(entries)
     }
 
-    /// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
-    pub(crate) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
+    /// Parses the reply to a command that adds an event or an announcement.
+    pub(crate) fn parse_added(&self, reply: Value) -> Result<Added, Error> {
         const ACTION: &str = "add an entry to the Redis stream";
-        let id: Option<_> = from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
-        id.map(|id| self.check_range(id, ACTION)).transpose()
-    }
-
-    /// Parses the reply to the command of a [`LastEvent`](super::LastEvent).
-    pub(crate) fn parse_ending(&self, reply: Value) -> Result<Ending, Error> {
-        const ACTION: &str = "end a topic in the Redis stream";
-        let ending = Ending::parse(reply).ok_or_else(|| unexpected(ACTION))?;
-        if let Ending::Added(id) = ending {
+        let added = Added::parse(reply).ok_or_else(|| unexpected(ACTION))?;
+        if let Added::Entry(id) = added {
             self.check_range(id, ACTION)?;
         }
-        Ok(ending)
+        Ok(added)
     }
 
-    fn check_range(&self, id: StreamId, action: &'static str) -> Result<StreamId, Error> {
+    fn check_range(&self, id: StreamId, action: &'static str) -> Result<(), Error> {
         if id.is_in_range(self.clock.now()) {
-            Ok(id)
+            Ok(())
         } else {
             Err(Error::new(action, self.out_of_range(id)))
         }

@@ -1,4 +1,4 @@
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use ::redis::{FromRedisValue, ParsingError, Value};
 
@@ -47,6 +47,11 @@ impl StreamId {
     /// ids, if these are [in range](Self::is_in_range).
     pub(crate) const fn sequence(self) -> u64 {
         (self.milliseconds << COUNTER_BITS).saturating_add(self.counter)
+    }
+
+    /// Returns the time at which the entry was added, by the clock of the server.
+    pub(crate) const fn time(self) -> Duration {
+        Duration::from_millis(self.milliseconds)
     }
 
     /// Returns the lowest higher id.
