@@ -146,6 +146,22 @@ async fn publishing_fails_until_the_last_event_is_too_old() {
 }
 
 /// The memory limit must not free the name in one process before the others.
+/// Its process knows the end of the topic, but not yet the event.
+#[tokio::test(start_paused = true)]
+async fn event_that_begins_an_ended_topic_anew_is_published() {
+    let broker = MemoryBroker::new();
+    let builder = Hub::builder().retain_for(10 * SECOND);
+    let hub = builder.connect(broker.clone()).await.unwrap();
+    hub.end("a", Event::from("a1")).await.unwrap();
+    let mut client = resumed(&hub, &["a", "b"], 1);
+    broker.pause(&hub);
+    advance(10 * SECOND).await;
+    let receipt = hub.publish("a", Event::from("a2")).await.unwrap();
+    assert_eq!(receipt.id().as_str(), id(&hub, 2).as_str());
+    broker.resume(&hub);
+    assert_eq!(client.read(), ["a2@2"]);
+}
+
 #[tokio::test(start_paused = true)]
 async fn name_stays_taken_after_the_last_event_is_evicted() {
     let hub = Hub::builder().max_memory(2_000).retain_for(10 * SECOND).build();

@@ -1,9 +1,8 @@
-use ::redis::{Cmd, Value, cmd};
+use ::redis::{Cmd, cmd};
 
 use super::{
     entry::{END, add_to, for_each_part},
     identity::Fingerprint,
-    reply,
     stream_id::StreamId,
 };
 use crate::event::Event;
@@ -27,16 +26,6 @@ pub(crate) struct LastEvent {
     pub(crate) fingerprint: u64,
 }
 
-/// The reply to a command that adds the last event of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Added(StreamId),
-    /// The announcement is not old enough. It is after this number of milliseconds.
-    TooEarly(u64),
-    /// The announcement is too old, or the stream does not have it.
-    NotAnnounced,
-}
-
 impl LastEvent {
     pub(crate) fn new(topic: &str, event: &Event) -> Self {
         let mut fields = Vec::new();
@@ -54,16 +43,6 @@ impl LastEvent {
         command.arg(NOTICE).arg(VALIDITY).arg(max_len);
         self.fields.iter().for_each(|field| _ = command.arg(field));
         command
-    }
-}
-
-impl Ending {
-    pub(crate) fn parse(reply: Value) -> Option<Self> {
-        match reply {
-            Value::Int(-1) => Some(Self::NotAnnounced),
-            Value::Int(wait) => Some(Self::TooEarly(u64::try_from(wait).ok()?)),
-            reply => reply::parse_id(reply).map(Self::Added),
-        }
     }
 }
 

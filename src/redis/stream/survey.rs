@@ -1,6 +1,4 @@
-use ::redis::Value;
-
-use super::{reply, stream_id::StreamId};
+use super::stream_id::StreamId;
 
 /// A script that removes entries that are too old, and returns the number of remaining entries, the
 /// id of the oldest one, and the memory of the stream in bytes.
@@ -17,22 +15,4 @@ pub(crate) struct Survey {
     pub(crate) oldest: StreamId,
     /// `None` if it is unknown.
     pub(crate) memory: Option<u64>,
-}
-
-impl Survey {
-    /// Parses the reply of the [script](SURVEY).
-    pub(super) fn parse(reply: Value) -> Option<Self> {
-        let Value::Array(parts) = reply else { return None };
-        let mut parts = parts.into_iter();
-        let entries = parse_number(&parts.next()?)?;
-        let oldest = reply::parse_id(parts.next()?)?;
-        Some(Self { entries, oldest, memory: parse_number(&parts.next()?) })
-    }
-}
-
-fn parse_number(value: &Value) -> Option<u64> {
-    match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    }
 }

@@ -6,13 +6,14 @@ use super::{
 };
 use crate::redis::stream::{Identity, StreamId};
 
-/// The check that the reader meets every event that Redis has acknowledged to this process.
+/// What Redis has acknowledged to this process, and what the reader has met: every acknowledged event
+/// must be met.
 ///
 /// An event is met by its id and a fingerprint of its fields. Neither a newer id nor the same id
 /// proves that it is still there: after Redis has returned to an older state, it continues from
 /// that state, and can assign ids again.
 #[derive(Debug, Default)]
-pub(crate) struct Acknowledgements {
+pub(crate) struct Ledger {
     /// The number of the session whose acknowledgements count.
     session: u64,
     /// The newest entry that was read or acknowledged.
@@ -66,12 +67,12 @@ impl Unproven {
     }
 }
 
-impl Acknowledgements {
+impl Ledger {
     pub(crate) const fn newest_known(&self) -> StreamId {
         self.newest_known
     }
 
-    /// Starts a session, and returns its number. Acknowledgements of earlier sessions no longer
+    /// Starts a session, and returns its number. Ledger of earlier sessions no longer
     /// count.
     pub(crate) fn begin_session(&mut self) -> u64 {
         self.session += 1;
@@ -101,7 +102,7 @@ impl Acknowledgements {
             return Ok(self.announcements.may_end_between(self.last_read, event.id));
         }
         match self.recent.find(event.id) {
-            Some(entry) if event.is_met_by(entry) => Ok(true),
+            Some(entry) if event == *entry => Ok(true),
             _ => Err(Unproven::Missing),
         }
     }
@@ -132,7 +133,7 @@ impl Acknowledgements {
             self.lose_before(entry.id);
             match self.pending.front() {
                 Some(pending) if pending.entry.id == entry.id => {
-                    let is_met = pending.entry.is_met_by(entry);
+                    let is_met = pending.entry == *entry;
                     self.pending.pop_front();
                     if !is_met {
                         self.lose(entry.id);
