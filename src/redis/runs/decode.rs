@@ -10,8 +10,8 @@ use crate::{
         cluster::{
             command::{Command, EndMode, RunEpoch},
             reply::{
-                AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, ReplaceReply,
-                Reply, StoreError, SyncReply, TrimReply,
+                AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply,
+                StoreError, SyncReply, TrimReply,
             },
             run_id::ProcessId,
         },
@@ -33,8 +33,7 @@ pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Un
         return Err(Undecoded::Version);
     }
     let reply = match command {
-        Command::Look(_) | Command::Claim(_) => fields.look().map(Reply::Look),
-        Command::Replace(_) => fields.replace().map(Reply::Replace),
+        Command::Look(_) | Command::Claim { .. } => fields.look().map(Reply::Look),
         Command::Sync(_) => fields.sync().map(Reply::Sync),
         Command::Renew(_) => fields.renew().map(Reply::Renew),
         Command::End(end) => fields.end(&end.mode).map(Reply::End),
@@ -116,6 +115,7 @@ impl Fields {
             "free" => LookReply::Free,
             "restoring" => LookReply::Restoring,
             "new" => LookReply::Claimed,
+            "again" => LookReply::Changed,
             "ended" => {
                 let (epoch, process) = run()?;
                 let process = ProcessId::from_claim(process);
@@ -128,14 +128,6 @@ impl Fields {
                 LookReply::Live { epoch, process, liveness: self.liveness(status, 4)? }
             }
         })
-    }
-
-    fn replace(&self) -> Option<ReplaceReply> {
-        match self.status() {
-            "new" => Some(ReplaceReply::Claimed),
-            "again" => Some(ReplaceReply::Changed),
-            _ => None,
-        }
     }
 
     fn sync(&self) -> Option<SyncReply> {

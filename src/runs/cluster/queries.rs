@@ -1,7 +1,7 @@
 use super::{
     cluster::Cluster,
-    command::{Command, End, EndMode, Look, Replace, RunEpoch},
-    reply::{EndReply, LookReply, ReplaceReply, Reply, StoreError},
+    command::{Command, End, EndMode, Look, RunEpoch},
+    reply::{EndReply, LookReply, Reply, StoreError},
     run_id::RunId,
 };
 use crate::{history::Epoch, runs::RunKey};
@@ -15,21 +15,14 @@ impl Cluster {
         }
     }
 
-    pub(crate) async fn claim(&self, run: &RunId) -> Result<LookReply, StoreError> {
-        match self.one(Command::Claim(run.clone())).await? {
-            Reply::Look(reply) => Ok(reply),
-            other => Err(mismatch(&other)),
-        }
-    }
-
-    pub(crate) async fn replace(
+    pub(crate) async fn claim(
         &self,
         run: &RunId,
-        earlier: Epoch,
-    ) -> Result<ReplaceReply, StoreError> {
-        let command = Replace { run: run.clone(), earlier: RunEpoch(earlier) };
-        match self.one(Command::Replace(command)).await? {
-            Reply::Replace(reply) => Ok(reply),
+        earlier: Option<Epoch>,
+    ) -> Result<LookReply, StoreError> {
+        let earlier = earlier.map(RunEpoch);
+        match self.one(Command::Claim { run: run.clone(), earlier }).await? {
+            Reply::Look(reply) => Ok(reply),
             other => Err(mismatch(&other)),
         }
     }

@@ -12,7 +12,6 @@ use crate::runs::Outcome;
 #[derive(Clone, Debug)]
 pub enum Reply {
     Look(LookReply),
-    Replace(ReplaceReply),
     Sync(SyncReply),
     Renew(RenewReply),
     Append(AppendReply),
@@ -31,6 +30,8 @@ pub enum LookReply {
     Restoring,
     /// The key now belongs to the run. Only to `Claim`.
     Claimed,
+    /// The key no longer belongs to the run to replace: look again. Only to `Claim`.
+    Changed,
     /// A run that is starting or running has the key.
     Live { epoch: RunEpoch, process: ProcessId, liveness: Liveness },
     /// A run that has ended has the key. To `Claim` only if it has completed.
@@ -53,15 +54,6 @@ pub enum Liveness {
     Late(Duration),
     /// The run can be [buried](super::command::EndMode::Bury).
     Dead,
-}
-
-/// The reply to a `Replace`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplaceReply {
-    /// The key now belongs to the new run.
-    Claimed,
-    /// The key no longer belongs to the earlier run: look again.
-    Changed,
 }
 
 /// The reply to a `Sync`.

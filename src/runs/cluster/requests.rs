@@ -3,7 +3,6 @@ use std::sync::Arc;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    claims::Start,
     cluster::Cluster,
     command::{EndMode, RunEpoch},
     reply::{Liveness, LookReply},
@@ -66,11 +65,9 @@ impl Shared {
             {
                 return Ok(Claim::Existing(record));
             }
-            let start = match look {
+            let earlier = match look {
                 LookReply::Restoring => return Err(StartError::Unavailable),
-                LookReply::Ended { epoch, .. } if purpose == Purpose::Replace => {
-                    Start::InPlaceOf(epoch.0)
-                }
+                LookReply::Ended { epoch, .. } if purpose == Purpose::Replace => Some(epoch.0),
                 LookReply::Ended { epoch, outcome: Outcome::Completed, .. } => {
                     let run = RunId::new(key.clone(), epoch.0);
                     match self.open(cluster, &run, None).await? {
@@ -78,9 +75,12 @@ impl Shared {
                         None => continue,
                     }
                 }
-                LookReply::Free | LookReply::Claimed | LookReply::Ended { .. } => Start::New,
+                LookReply::Free
+                | LookReply::Claimed
+                | LookReply::Changed
+                | LookReply::Ended { .. } => None,
                 LookReply::Live { epoch: RunEpoch(epoch), .. } if purpose == Purpose::Replace => {
-                    Start::InPlaceOf(epoch)
+                    Some(epoch)
                 }
                 LookReply::Live { epoch: RunEpoch(epoch), process, liveness } => {
                     let run = RunId::new(key.clone(), epoch);
@@ -90,7 +90,7 @@ impl Shared {
                     }
                 }
             };
-            if let Some(producer) = self.start(cluster, key, start).await? {
+            if let Some(producer) = self.start(cluster, key, earlier).await? {
                 return Ok(Claim::New(producer));
             }
         }
@@ -181,7 +181,7 @@ impl Shared {
                 let here = self.lost_by_store(cluster, key);
                 return here.map(Some).ok_or(StartError::Unavailable);
             }
-            Ok(LookReply::Free | LookReply::Claimed) => {
+            Ok(LookReply::Free | LookReply::Claimed | LookReply::Changed) => {
                 return Ok(self.lost_by_store(cluster, key));
             }
             Err(_) => {

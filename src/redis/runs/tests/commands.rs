@@ -3,16 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use super::{
-    process::{Process, append, check, completed, look, replace, restore, run, sync, trim},
+    process::{Process, append, check, claim, completed, look, replace, restore, run, sync, trim},
     server::Server,
 };
 use crate::runs::{
     Outcome,
     cluster::{
-        command::{Command, EndMode},
+        command::EndMode,
         reply::{
-            AppendReply, CheckReply, EndReply, Liveness, LookReply, ReplaceReply, Reply,
-            StoreError, SyncReply, TrimReply,
+            AppendReply, CheckReply, EndReply, Liveness, LookReply, Reply, StoreError, SyncReply,
+            TrimReply,
         },
     },
 };
@@ -24,7 +24,7 @@ async fn run_is_claimed_found_and_replaced() {
     let (first, second) = (run("name", "k1"), run("name", "k2"));
     assert!(matches!(q.execute(look(&first)).await, Reply::Look(LookReply::Free)));
     p.begin(&first).await;
-    for command in [look(&second), Command::Claim(second.clone())] {
+    for command in [look(&second), claim(&second)] {
         let reply = q.execute(command).await;
         let Reply::Look(LookReply::Live { epoch, process, liveness }) = reply else {
             panic!("{reply:?}")
@@ -33,9 +33,9 @@ async fn run_is_claimed_found_and_replaced() {
         assert_eq!(liveness, Liveness::Alive);
     }
     let changed = q.execute(replace(&second, &second)).await;
-    assert!(matches!(changed, Reply::Replace(ReplaceReply::Changed)), "{changed:?}");
+    assert!(matches!(changed, Reply::Look(LookReply::Changed)), "{changed:?}");
     let claimed = q.execute(replace(&second, &first)).await;
-    assert!(matches!(claimed, Reply::Replace(ReplaceReply::Claimed)), "{claimed:?}");
+    assert!(matches!(claimed, Reply::Look(LookReply::Claimed)), "{claimed:?}");
     let over = p.execute(sync(&first)).await;
     assert!(matches!(over, Reply::Sync(SyncReply::Over(Outcome::Cancelled))), "{over:?}");
 }
@@ -91,7 +91,7 @@ async fn state_of_a_run_is_checked() {
     let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
     let name = run("name", "k1");
     assert!(matches!(q.execute(check(&name)).await, Reply::Check(CheckReply::Gone)));
-    _ = p.execute(Command::Claim(name.clone())).await;
+    _ = p.execute(claim(&name)).await;
     let reply = q.execute(check(&name)).await;
     assert!(matches!(reply, Reply::Check(CheckReply::Starting(Liveness::Alive))), "{reply:?}");
     _ = p.execute(sync(&name)).await;
@@ -153,7 +153,7 @@ async fn each_way_to_end_has_its_reply() {
     assert_eq!(q.end(&name, EndMode::Cancel).await, cancelled);
     assert_eq!(p.end(&name, EndMode::Lost).await, EndReply::Over(Outcome::Cancelled));
     assert_eq!(p.end(&name, EndMode::Forget).await, EndReply::Freed);
-    _ = p.execute(Command::Claim(name.clone())).await;
+    _ = p.execute(claim(&name)).await;
     assert_eq!(p.end(&name, EndMode::Void).await, EndReply::Freed);
 }
 

@@ -5,12 +5,13 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    process::{LEASE, PATIENCE, Process, Received, append, completed, look, restore, run, sync},
+    process::{
+        LEASE, PATIENCE, Process, Received, append, claim, completed, look, restore, run, sync,
+    },
     relay::Relay,
     server::Server,
 };
 use crate::runs::cluster::{
-    command::Command,
     reply::{AppendReply, EndReply, LookReply, Reply, StoreError, SyncReply},
     store::Connection,
 };
@@ -64,7 +65,7 @@ async fn flush_is_reported_to_all_owners_and_frees_no_key_for_a_lease() {
     let (lost, other) = (run("lost", "k1"), run("other", "k2"));
     p.begin(&lost).await;
     let _: String = server.command("FLUSHALL").await;
-    for command in [look(&lost), Command::Claim(lost.clone()), look(&other)] {
+    for command in [look(&lost), claim(&lost), look(&other)] {
         let reply = q.execute(command).await;
         assert!(matches!(reply, Reply::Look(LookReply::Restoring)), "{reply:?}");
     }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    process::{PATIENCE, Process, append, look, run, sync},
+    process::{PATIENCE, Process, append, claim, look, run, sync},
     server::Server,
 };
 use crate::runs::cluster::{
-    command::{Command, EndMode},
+    command::EndMode,
     reply::{EndReply, Reply, StoreError, SyncReply},
     store::Connection,
 };
@@ -21,7 +21,7 @@ async fn server_without_memory_is_unavailable_over_the_same_connection() {
     let name = run("name", "k1");
     p.begin(&name).await;
     let _: String = server.command("CONFIG SET maxmemory 1").await;
-    for command in [append(&name, 1, 1, "event"), Command::Claim(run("other", "k2"))] {
+    for command in [append(&name, 1, 1, "event"), claim(&run("other", "k2"))] {
         let error = p.try_execute(command).await.unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(text) if text.starts_with("OOM")));
     }

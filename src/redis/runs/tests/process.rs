@@ -16,9 +16,7 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{
-                Append, Batch, Check, Command, End, EndMode, Look, Replace, RunEpoch, Sync, Trim,
-            },
+            command::{Append, Batch, Check, Command, End, EndMode, Look, RunEpoch, Sync, Trim},
             inbox::{Inbox, Receiver},
             reply::{EndReply, LookReply, Push, Reply, StoreError},
             run_id::{ProcessId, RunId},
@@ -96,7 +94,7 @@ impl Process {
 
     /// Claims the key of a run, and begins its stream.
     pub(super) async fn begin(&self, run: &RunId) {
-        let claimed = self.execute(Command::Claim(run.clone())).await;
+        let claimed = self.execute(claim(&run)).await;
         assert!(matches!(claimed, Reply::Look(LookReply::Claimed)), "{claimed:?}");
         let synced = self.execute(sync(run)).await;
         assert!(matches!(synced, Reply::Sync(_)), "{synced:?}");
@@ -148,8 +146,12 @@ pub(super) fn look(run: &RunId) -> Command {
     Command::Look(Look { key: run.key.clone() })
 }
 
+pub(super) fn claim(run: &RunId) -> Command {
+    Command::Claim { run: run.clone(), earlier: None }
+}
+
 pub(super) fn replace(run: &RunId, earlier: &RunId) -> Command {
-    Command::Replace(Replace { run: run.clone(), earlier: RunEpoch(earlier.epoch) })
+    Command::Claim { run: run.clone(), earlier: Some(RunEpoch(earlier.epoch)) }
 }
 
 pub(super) fn sync(run: &RunId) -> Command {

@@ -5,15 +5,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    process::{PATIENCE, Process, Received, append, check, completed, replace, restore, run, sync},
+    process::{
+        PATIENCE, Process, Received, append, check, claim, completed, replace, restore, run, sync,
+    },
     server::Server,
 };
 use crate::runs::{
     Outcome,
-    cluster::{
-        command::{Command, EndMode},
-        reply::Push,
-    },
+    cluster::{command::EndMode, reply::Push},
 };
 
 #[tokio::test]
@@ -21,7 +20,7 @@ async fn pushes_of_a_run_arrive_in_order() {
     let Some(server) = Server::start().await else { return };
     let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
     let (name, other) = (run("name", "k1"), run("other", "k1"));
-    _ = p.execute(Command::Claim(name.clone())).await;
+    _ = p.execute(claim(&name)).await;
     q.store.subscribe(&name).await.unwrap();
     p.begin(&other).await;
     _ = p.execute(append(&other, 1, 1, "of a run with the same epoch")).await;

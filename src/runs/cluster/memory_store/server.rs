@@ -13,9 +13,9 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Batch, Command, Replace, RunEpoch},
+            command::{Batch, Command, RunEpoch},
             inbox::Inbox,
-            reply::{Liveness, LookReply, Push, ReplaceReply, Reply, StoredEnd, TrimReply},
+            reply::{Liveness, LookReply, Push, Reply, StoredEnd, TrimReply},
             run_id::{ProcessId, RunId},
         },
     },
@@ -83,11 +83,11 @@ impl Server {
     ) -> Reply {
         let (name, reply) = match command {
             Command::Look(look) => ("look", Reply::Look(self.look(&look.key, None))),
-            Command::Claim(run) => {
+            Command::Claim { run, earlier: None } => {
                 ("claim", Reply::Look(self.look(&run.key, Some((run, process, lease)))))
             }
-            Command::Replace(replace) => {
-                ("replace", Reply::Replace(self.replace(replace, process, lease, sent)))
+            Command::Claim { run, earlier: Some(earlier) } => {
+                ("replace", Reply::Look(self.replace(run, *earlier, process, lease, sent)))
             }
             Command::Sync(sync) => ("sync", Reply::Sync(self.sync(sync, process, lease, sent))),
             Command::Renew(run) => ("renew", Reply::Renew(self.renew(run, process))),
@@ -159,17 +159,17 @@ impl Server {
 
     pub(super) fn replace(
         &mut self,
-        replace: &Replace,
+        run: &RunId,
+        RunEpoch(earlier): RunEpoch,
         process: &ProcessId,
         lease: Duration,
         sent: &mut Vec<Sent>,
-    ) -> ReplaceReply {
-        let run = &replace.run;
+    ) -> LookReply {
         match self.claims.get(&run.key) {
             Some(claim) if claim.epoch == run.epoch && claim.process == *process => {
-                return ReplaceReply::Claimed;
+                return LookReply::Claimed;
             }
-            Some(claim) if claim.epoch == replace.earlier.0 => {
+            Some(claim) if claim.epoch == earlier => {
                 let (is_live, owner) = (claim.is_live(), claim.process.clone());
                 let earlier = RunId::new(run.key.clone(), claim.epoch);
                 if is_live {
@@ -179,10 +179,10 @@ impl Server {
                     }
                 }
             }
-            _ => return ReplaceReply::Changed,
+            _ => return LookReply::Changed,
         }
         self.create(run, process, lease);
-        ReplaceReply::Claimed
+        LookReply::Claimed
     }
 
     pub(super) fn close(

@@ -270,8 +270,7 @@ fn refused(commands: &[Command], error: &StoreError) -> Vec<Result<Reply, StoreE
 fn run_of(command: &Command) -> Option<&RunId> {
     match command {
         Command::Look(_) => None,
-        Command::Claim(run) | Command::Renew(run) => Some(run),
-        Command::Replace(replace) => Some(&replace.run),
+        Command::Claim { run, .. } | Command::Renew(run) => Some(run),
         Command::Sync(sync) => Some(&sync.run),
         Command::Append(append) => Some(&append.run),
         Command::Trim(trim) => Some(&trim.run),

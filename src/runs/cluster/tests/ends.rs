@@ -25,7 +25,7 @@ async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
     let shared = Arc::clone(&other.runs.shared);
     let cluster = shared.cluster.as_ref().unwrap();
     let second = RunId::new(key(), crate::history::Epoch::now_after(first.record.epoch));
-    cluster.claim(&second).await.unwrap();
+    cluster.claim(&second, None).await.unwrap();
     cluster.end(&second, EndMode::Void).await.unwrap();
     one.store.come_back();
     sleep(Duration::from_secs(3)).await;
