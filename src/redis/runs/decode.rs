@@ -6,14 +6,14 @@ use super::failure::{Class, Failure, check};
 use crate::{
     history::Epoch,
     runs::{
-        Outcome,
+        Outcome, RunKey,
         cluster::{
-            command::{Command, EndMode, RunEpoch},
+            command::{Command, EndMode, Look},
             reply::{
                 AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply,
                 StoreError, SyncReply, TrimReply,
             },
-            run_id::ProcessId,
+            run_id::{ProcessId, RunId},
         },
     },
 };
@@ -33,7 +33,9 @@ pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Un
         return Err(Undecoded::Version);
     }
     let reply = match command {
-        Command::Look(_) | Command::Claim { .. } => fields.look().map(Reply::Look),
+        Command::Look(Look { key }) | Command::Claim { run: RunId { key, .. }, .. } => {
+            fields.look(key).map(Reply::Look)
+        }
         Command::Sync(_) => fields.sync().map(Reply::Sync),
         Command::Renew(_) => fields.renew().map(Reply::Renew),
         Command::End(end) => fields.end(&end.mode).map(Reply::End),
@@ -109,23 +111,24 @@ impl Fields {
         self.text(0).unwrap_or_default()
     }
 
-    fn look(&self) -> Option<LookReply> {
-        let run = || Some((RunEpoch(Epoch::parse(self.text(1)?)?), self.text(2)?));
+    fn look(&self, key: &RunKey) -> Option<LookReply> {
+        let run = || {
+            let epoch = Epoch::parse(self.text(1)?)?;
+            Some((RunId::new(key.clone(), epoch), ProcessId::from_claim(self.text(2)?)))
+        };
         Some(match self.status() {
             "free" => LookReply::Free,
             "restoring" => LookReply::Restoring,
             "new" => LookReply::Claimed,
             "again" => LookReply::Changed,
             "ended" => {
-                let (epoch, process) = run()?;
-                let process = ProcessId::from_claim(process);
+                let (run, process) = run()?;
                 let outcome = outcome(self.text(3)?);
-                LookReply::Ended { epoch, process, outcome, is_certain: self.text(4).is_none() }
+                LookReply::Ended { run, process, outcome, is_certain: self.text(4).is_none() }
             }
             status => {
-                let (epoch, process) = run()?;
-                let process = ProcessId::from_claim(process);
-                LookReply::Live { epoch, process, liveness: self.liveness(status, 4)? }
+                let (run, process) = run()?;
+                LookReply::Live { run, process, liveness: self.liveness(status, 4)? }
             }
         })
     }

@@ -10,7 +10,6 @@ use crate::simulation::HashMap;
 use crate::{
     history::Epoch,
     runs::cluster::{
-        command::RunEpoch,
         inbox::Inbox,
         run_id::{ProcessId, RunId},
     },
@@ -82,7 +81,7 @@ impl Subscriptions {
         if channel == self.control.as_bytes() {
             let epoch = std::str::from_utf8(&message).ok().and_then(Epoch::parse);
             if let Some(epoch) = epoch {
-                self.inbox.hint(RunEpoch(epoch));
+                self.inbox.hint(epoch);
             }
             return;
         }

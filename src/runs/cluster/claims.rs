@@ -26,13 +26,14 @@ impl Shared {
         self: &Arc<Self>,
         cluster: &Cluster,
         key: &RunKey,
-        earlier: Option<Epoch>,
+        earlier: Option<RunId>,
     ) -> Result<Option<Producer>, StartError> {
+        let replaced = earlier.as_ref().map(|run| run.epoch);
         if !cluster.is_up() {
             return Err(StartError::Unavailable);
         }
         let record = self.with_registry(|registry, _| {
-            registry.reserve(key, self.options.limits, earlier, |epoch| {
+            registry.reserve(key, self.options.limits, replaced, |epoch| {
                 Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
             })
         })?;
@@ -52,13 +53,14 @@ impl Shared {
     async fn confirm(
         self: &Arc<Self>,
         record: Arc<Record>,
-        earlier: Option<Epoch>,
+        earlier: Option<RunId>,
     ) -> Result<Option<Producer>, StartError> {
         let Some(cluster) = &self.cluster else { return Err(StartError::Unavailable) };
         let run = RunId::new(record.key.clone(), record.epoch);
+        let replaced = earlier.as_ref().map(|run| run.epoch);
         let claimed = cluster.claim(&run, earlier).await;
         if matches!(claimed, Ok(LookReply::Claimed)) {
-            return Ok(Some(self.enter(cluster, record, earlier)));
+            return Ok(Some(self.enter(cluster, record, replaced)));
         }
         self.void(&record);
         match claimed {
@@ -78,13 +80,13 @@ impl Shared {
         self: &Arc<Self>,
         cluster: &Cluster,
         record: Arc<Record>,
-        earlier: Option<Epoch>,
+        replaced: Option<Epoch>,
     ) -> Producer {
         let mark = cluster.exports.add(Arc::clone(&record));
         self.with_registry(|registry, deferred| {
             if let Some(other) = registry.get(&record.key).cloned() {
                 // The store has lost the claim of a run that this one does not replace.
-                let is_replaced = earlier == Some(other.epoch);
+                let is_replaced = replaced == Some(other.epoch);
                 let outcome = if is_replaced { Outcome::Cancelled } else { Outcome::Interrupted };
                 registry.end(&other, outcome, None, deferred);
             }

@@ -3,7 +3,6 @@ use std::sync::{Arc, OnceLock, Weak};
 use tokio::time::timeout;
 
 use super::{
-    command::RunEpoch,
     exporter,
     exports::Exports,
     inbox::{Inbox, Receiver},
@@ -133,7 +132,7 @@ impl Receiver for Target {
         self.with(|shared, cluster| cluster.mirrors.load_all(shared));
     }
 
-    fn hint(&self, RunEpoch(epoch): RunEpoch) {
+    fn hint(&self, epoch: Epoch) {
         self.with(|_, cluster| cluster.exports.synchronize(epoch));
     }
 

@@ -3,10 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::run_id::RunId;
-use crate::{
-    history::Epoch,
-    runs::{Outcome, RunKey},
-};
+use crate::runs::{Outcome, RunKey};
 
 /// One operation on the store. Each variant names the variant of
 /// [`Reply`](super::reply::Reply) that answers it.
@@ -26,7 +23,7 @@ pub enum Command {
         /// With `None`, the key is claimed if no run has it, or the run that has it is void or has
         /// ended otherwise than [`Completed`](Outcome::Completed). Otherwise, answers as `Look`
         /// does.
-        earlier: Option<RunEpoch>,
+        earlier: Option<RunId>,
     },
     /// Renews the lease of a run of this process, begins its stream, and returns what the store
     /// has of it.
@@ -56,10 +53,6 @@ pub enum Command {
 pub struct Look {
     pub key: RunKey,
 }
-
-/// The epoch of a run with a key that is known from the context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunEpoch(pub(crate) Epoch);
 
 /// The input of [`Command::Sync`].
 #[derive(Clone, Debug)]

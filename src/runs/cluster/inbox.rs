@@ -1,6 +1,7 @@
 use std::{fmt, sync::Arc};
 
-use super::{command::RunEpoch, reply::Push, run_id::RunId};
+use super::{reply::Push, run_id::RunId};
+use crate::history::Epoch;
 
 /// The receiver of what other processes send through the store.
 ///
@@ -29,7 +30,7 @@ impl Inbox {
 
     /// Passes a hint that something has happened to a run of this process: it was ended, or is
     /// watched. The run is then synchronized, so a forged hint costs a command.
-    pub(crate) fn hint(&self, epoch: RunEpoch) {
+    pub(crate) fn hint(&self, epoch: Epoch) {
         self.receiver.hint(epoch);
     }
 
@@ -43,7 +44,7 @@ impl Inbox {
 pub(crate) trait Receiver: Send + Sync + 'static {
     fn push(&self, run: &RunId, push: Push);
     fn lose_pushes(&self);
-    fn hint(&self, epoch: RunEpoch);
+    fn hint(&self, epoch: Epoch);
     fn hint_all(&self);
 }
 

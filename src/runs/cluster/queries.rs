@@ -1,10 +1,10 @@
 use super::{
     cluster::Cluster,
-    command::{Command, End, EndMode, Look, RunEpoch},
+    command::{Command, End, EndMode, Look},
     reply::{EndReply, LookReply, Reply, StoreError},
     run_id::RunId,
 };
-use crate::{history::Epoch, runs::RunKey};
+use crate::runs::RunKey;
 
 /// Single commands, each with the reply that belongs to it.
 impl Cluster {
@@ -18,9 +18,8 @@ impl Cluster {
     pub(crate) async fn claim(
         &self,
         run: &RunId,
-        earlier: Option<Epoch>,
+        earlier: Option<RunId>,
     ) -> Result<LookReply, StoreError> {
-        let earlier = earlier.map(RunEpoch);
         match self.one(Command::Claim { run: run.clone(), earlier }).await? {
             Reply::Look(reply) => Ok(reply),
             other => Err(mismatch(&other)),

@@ -3,8 +3,8 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    command::{Batch, RunEpoch},
-    run_id::ProcessId,
+    command::Batch,
+    run_id::{ProcessId, RunId},
 };
 use crate::runs::Outcome;
 
@@ -33,10 +33,10 @@ pub enum LookReply {
     /// The key no longer belongs to the run to replace: look again. Only to `Claim`.
     Changed,
     /// A run that is starting or running has the key.
-    Live { epoch: RunEpoch, process: ProcessId, liveness: Liveness },
+    Live { run: RunId, process: ProcessId, liveness: Liveness },
     /// A run that has ended has the key. To `Claim` only if it has completed.
     Ended {
-        epoch: RunEpoch,
+        run: RunId,
         process: ProcessId,
         outcome: Outcome,
         /// Whether no owner can restore the claim of a later run.

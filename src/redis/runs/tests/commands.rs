@@ -26,10 +26,10 @@ async fn run_is_claimed_found_and_replaced() {
     p.begin(&first).await;
     for command in [look(&second), claim(&second)] {
         let reply = q.execute(command).await;
-        let Reply::Look(LookReply::Live { epoch, process, liveness }) = reply else {
+        let Reply::Look(LookReply::Live { run: found, process, liveness }) = reply else {
             panic!("{reply:?}")
         };
-        assert_eq!((epoch.0, process.as_str()), (first.epoch, "p"));
+        assert_eq!((&found, process.as_str()), (&first, "p"));
         assert_eq!(liveness, Liveness::Alive);
     }
     let changed = q.execute(replace(&second, &second)).await;

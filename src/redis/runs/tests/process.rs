@@ -16,7 +16,7 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Append, Batch, Check, Command, End, EndMode, Look, RunEpoch, Sync, Trim},
+            command::{Append, Batch, Check, Command, End, EndMode, Look, Sync, Trim},
             inbox::{Inbox, Receiver},
             reply::{EndReply, LookReply, Push, Reply, StoreError},
             run_id::{ProcessId, RunId},
@@ -55,7 +55,7 @@ impl Receiver for Queue {
         _ = self.0.send(Received::Lost);
     }
 
-    fn hint(&self, RunEpoch(epoch): RunEpoch) {
+    fn hint(&self, epoch: Epoch) {
         _ = self.0.send(Received::Hint(epoch));
     }
 
@@ -151,7 +151,7 @@ pub(super) fn claim(run: &RunId) -> Command {
 }
 
 pub(super) fn replace(run: &RunId, earlier: &RunId) -> Command {
-    Command::Claim { run: run.clone(), earlier: Some(RunEpoch(earlier.epoch)) }
+    Command::Claim { run: run.clone(), earlier: Some(earlier.clone()) }
 }
 
 pub(super) fn sync(run: &RunId) -> Command {

@@ -13,7 +13,7 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Batch, Command, RunEpoch},
+            command::{Batch, Command},
             inbox::Inbox,
             reply::{Liveness, LookReply, Push, Reply, StoredEnd, TrimReply},
             run_id::{ProcessId, RunId},
@@ -87,7 +87,7 @@ impl Server {
                 ("claim", Reply::Look(self.look(&run.key, Some((run, process, lease)))))
             }
             Command::Claim { run, earlier: Some(earlier) } => {
-                ("replace", Reply::Look(self.replace(run, *earlier, process, lease, sent)))
+                ("replace", Reply::Look(self.replace(run, earlier, process, lease, sent)))
             }
             Command::Sync(sync) => ("sync", Reply::Sync(self.sync(sync, process, lease, sent))),
             Command::Renew(run) => ("renew", Reply::Renew(self.renew(run, process))),
@@ -112,19 +112,18 @@ impl Server {
         claiming: Option<(&RunId, &ProcessId, Duration)>,
     ) -> LookReply {
         if let Some(claim) = self.claims.get_mut(key) {
-            let (epoch, process) = (RunEpoch(claim.epoch), claim.process.clone());
+            let (run, process) = (RunId::new(key.clone(), claim.epoch), claim.process.clone());
             match claim.state {
                 State::Starting | State::Running => {
-                    if claiming
-                        .is_some_and(|(run, own, _)| run.epoch == claim.epoch && *own == process)
+                    if claiming.is_some_and(|(claimed, own, _)| *claimed == run && *own == process)
                     {
                         return LookReply::Claimed;
                     }
-                    return LookReply::Live { epoch, process, liveness: claim.liveness() };
+                    return LookReply::Live { run, process, liveness: claim.liveness() };
                 }
                 State::Ended(outcome) if claiming.is_none() || outcome == Outcome::Completed => {
                     let is_certain = !self.is_restoring();
-                    return LookReply::Ended { epoch, process, outcome, is_certain };
+                    return LookReply::Ended { run, process, outcome, is_certain };
                 }
                 State::Void | State::Ended(_) => {}
             }
@@ -160,7 +159,7 @@ impl Server {
     pub(super) fn replace(
         &mut self,
         run: &RunId,
-        RunEpoch(earlier): RunEpoch,
+        earlier: &RunId,
         process: &ProcessId,
         lease: Duration,
         sent: &mut Vec<Sent>,
@@ -169,11 +168,10 @@ impl Server {
             Some(claim) if claim.epoch == run.epoch && claim.process == *process => {
                 return LookReply::Claimed;
             }
-            Some(claim) if claim.epoch == earlier => {
+            Some(claim) if claim.epoch == earlier.epoch => {
                 let (is_live, owner) = (claim.is_live(), claim.process.clone());
-                let earlier = RunId::new(run.key.clone(), claim.epoch);
                 if is_live {
-                    self.close(&earlier, Outcome::Cancelled, None, sent);
+                    self.close(earlier, Outcome::Cancelled, None, sent);
                     if owner != *process {
                         sent.push(Sent::Hint(owner, earlier.epoch));
                     }

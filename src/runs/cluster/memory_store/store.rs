@@ -13,7 +13,7 @@ use tokio::{
 use super::server::{Sent, Server};
 use crate::{
     runs::cluster::{
-        command::{Command, RunEpoch},
+        command::Command,
         inbox::Inbox,
         reply::{Page, Reply, StoreError},
         run_id::{ProcessId, RunId},
@@ -293,7 +293,7 @@ impl MemoryStore {
                     Sent::Push(run, push) if locked(faults).subscribed.contains(run) => {
                         inbox.push(run, push.clone());
                     }
-                    Sent::Hint(to, epoch) if to == process => inbox.hint(RunEpoch(*epoch)),
+                    Sent::Hint(to, epoch) if to == process => inbox.hint(*epoch),
                     _ => {}
                 }
             }
