@@ -172,7 +172,7 @@ pub struct StoredEnd {
 }
 
 /// A change of a run's stream, which the store passes to the
-/// [`Inbox`](super::inbox::Inbox::push).
+/// [`Inbox`](super::inbox::Inbox).
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
     Head(Bytes),

@@ -5,13 +5,12 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    process::{
-        LEASE, PATIENCE, Process, Received, append, claim, completed, look, restore, run, sync,
-    },
+    process::{LEASE, PATIENCE, Process, append, claim, completed, look, restore, run, sync},
     relay::Relay,
     server::Server,
 };
 use crate::runs::cluster::{
+    inbox::Incoming,
     reply::{AppendReply, EndReply, LookReply, Reply, StoreError, SyncReply},
     store::Connection,
 };
@@ -69,7 +68,7 @@ async fn flush_is_reported_to_all_owners_and_frees_no_key_for_a_lease() {
         let reply = q.execute(command).await;
         assert!(matches!(reply, Reply::Look(LookReply::Restoring)), "{reply:?}");
     }
-    assert!(matches!(p.receive().await, Received::HintToAll));
+    assert!(matches!(p.receive().await, Incoming::HintToAll));
     _ = p.execute(restore(&lost)).await;
     let reply = q.execute(look(&lost)).await;
     assert!(matches!(reply, Reply::Look(LookReply::Live { .. })), "{reply:?}");

@@ -17,8 +17,8 @@ use crate::{
         Outcome, RunKey,
         cluster::{
             command::{Append, Batch, Check, Command, End, EndMode, Look, Sync, Trim},
-            inbox::{Inbox, Receiver},
-            reply::{EndReply, LookReply, Push, Reply, StoreError},
+            inbox::{Inbox, Incoming},
+            reply::{EndReply, LookReply, Reply, StoreError},
             run_id::{ProcessId, RunId},
             store::{Connection, RunStore, Settings, Store},
         },
@@ -33,35 +33,7 @@ pub(super) const LEASE: Duration = Duration::from_secs(2);
 pub(super) struct Process {
     pub(super) store: Arc<dyn Store>,
     pub(super) health: RedisHealth,
-    inbox: Mutex<mpsc::UnboundedReceiver<Received>>,
-}
-
-#[derive(Debug)]
-pub(super) enum Received {
-    Push(RunId, Push),
-    Lost,
-    Hint(Epoch),
-    HintToAll,
-}
-
-struct Queue(mpsc::UnboundedSender<Received>);
-
-impl Receiver for Queue {
-    fn push(&self, run: &RunId, push: Push) {
-        _ = self.0.send(Received::Push(run.clone(), push));
-    }
-
-    fn lose_pushes(&self) {
-        _ = self.0.send(Received::Lost);
-    }
-
-    fn hint(&self, epoch: Epoch) {
-        _ = self.0.send(Received::Hint(epoch));
-    }
-
-    fn hint_all(&self) {
-        _ = self.0.send(Received::HintToAll);
-    }
+    inbox: Mutex<mpsc::UnboundedReceiver<Incoming>>,
 }
 
 impl Process {
@@ -77,7 +49,7 @@ impl Process {
         let settings = Settings {
             process: ProcessId::from_claim(name),
             retain_for: Duration::from_secs(60),
-            inbox: Inbox::new(Arc::new(Queue(sender))),
+            inbox: Inbox::new(move |incoming| _ = sender.send(incoming)),
         };
         let health = redis.health();
         let store = redis.connect(settings).await?;
@@ -109,7 +81,7 @@ impl Process {
 
     /// Returns what the inbox receives next.
     #[allow(clippy::await_holding_lock)] // One test, one task.
-    pub(super) async fn receive(&self) -> Received {
+    pub(super) async fn receive(&self) -> Incoming {
         let mut inbox = self.inbox.lock().unwrap();
         timeout(PATIENCE, inbox.recv()).await.expect("a push in time").unwrap()
     }

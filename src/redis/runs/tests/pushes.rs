@@ -5,14 +5,12 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    process::{
-        PATIENCE, Process, Received, append, check, claim, completed, replace, restore, run, sync,
-    },
+    process::{PATIENCE, Process, append, check, claim, completed, replace, restore, run, sync},
     server::Server,
 };
 use crate::runs::{
     Outcome,
-    cluster::{command::EndMode, reply::Push},
+    cluster::{command::EndMode, inbox::Incoming, reply::Push},
 };
 
 #[tokio::test]
@@ -31,12 +29,12 @@ async fn pushes_of_a_run_arrive_in_order() {
     }
     _ = p.end(&name, completed(100)).await;
     let head = q.receive().await;
-    assert!(matches!(&head, Received::Push(_, Push::Head(head)) if **head == *b"head"), "{head:?}");
+    assert!(matches!(&head, Incoming::Push(_, Push::Head(head)) if **head == *b"head"), "{head:?}");
     for last in 1..=100 {
-        let Received::Push(from, Push::Batch(batch)) = q.receive().await else { panic!("{last}") };
+        let Incoming::Push(from, Push::Batch(batch)) = q.receive().await else { panic!("{last}") };
         assert_eq!((from, batch.first, batch.last), (name.clone(), last, last));
     }
-    let Received::Push(_, Push::End(end)) = q.receive().await else { panic!("no end") };
+    let Incoming::Push(_, Push::End(end)) = q.receive().await else { panic!("no end") };
     assert_eq!((end.newest, end.outcome), (100, Outcome::Completed));
 }
 
@@ -47,12 +45,12 @@ async fn owner_gets_a_hint_when_its_run_is_watched_stopped_or_replaced() {
     let (first, second, third) = (run("name", "k1"), run("name", "k2"), run("name", "k3"));
     p.begin(&first).await;
     _ = q.execute(check(&first)).await;
-    assert!(matches!(p.receive().await, Received::Hint(epoch) if epoch == first.epoch));
+    assert!(matches!(p.receive().await, Incoming::Hint(epoch) if epoch == first.epoch));
     _ = q.end(&first, EndMode::Cancel).await;
-    assert!(matches!(p.receive().await, Received::Hint(epoch) if epoch == first.epoch));
+    assert!(matches!(p.receive().await, Incoming::Hint(epoch) if epoch == first.epoch));
     p.begin(&second).await;
     _ = q.execute(replace(&third, &second)).await;
-    assert!(matches!(p.receive().await, Received::Hint(epoch) if epoch == second.epoch));
+    assert!(matches!(p.receive().await, Incoming::Hint(epoch) if epoch == second.epoch));
 }
 
 #[tokio::test]
@@ -65,12 +63,12 @@ async fn subscriptions_survive_a_restart_of_the_server() {
     server.restart().await;
     _ = p.reconnected_after(before_p).await;
     _ = q.reconnected_after(before_q).await;
-    assert!(matches!(q.receive().await, Received::Lost));
+    assert!(matches!(q.receive().await, Incoming::LostPushes));
     _ = p.execute(restore(&name)).await;
-    assert!(matches!(q.receive().await, Received::Push(_, Push::Head(_))));
+    assert!(matches!(q.receive().await, Incoming::Push(_, Push::Head(_))));
     _ = q.execute(check(&name)).await;
-    assert!(matches!(p.receive().await, Received::Lost));
-    assert!(matches!(p.receive().await, Received::Hint(_)), "hints too");
+    assert!(matches!(p.receive().await, Incoming::LostPushes));
+    assert!(matches!(p.receive().await, Incoming::Hint(_)), "hints too");
 }
 
 #[tokio::test]
@@ -85,7 +83,7 @@ async fn run_that_is_unsubscribed_passes_no_pushes() {
     q.store.subscribe(&other).await.unwrap();
     _ = p.execute(append(&name, 1, 1, "event")).await;
     _ = p.execute(append(&other, 1, 1, "event")).await;
-    assert!(matches!(q.receive().await, Received::Push(run, _) if run == other));
+    assert!(matches!(q.receive().await, Incoming::Push(run, _) if run == other));
     until_subscribed(&server, 1 + 1 + 1 + 1).await;
 }
 
@@ -103,7 +101,7 @@ async fn run_that_is_subscribed_again_at_once_stays_subscribed() {
         tokio::task::yield_now().await;
         q.store.subscribe(&other).await.unwrap();
         _ = p.execute(append(&name, last, last, "event")).await;
-        assert!(matches!(q.receive().await, Received::Push(run, _) if run == name));
+        assert!(matches!(q.receive().await, Incoming::Push(run, _) if run == name));
     }
 }
 

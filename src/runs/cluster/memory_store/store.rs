@@ -14,7 +14,7 @@ use super::server::{Sent, Server};
 use crate::{
     runs::cluster::{
         command::Command,
-        inbox::Inbox,
+        inbox::{Inbox, Incoming},
         reply::{Page, Reply, StoreError},
         run_id::{ProcessId, RunId},
         store::{Connection, Pending, RunStore, Settings, Store},
@@ -85,7 +85,7 @@ impl MemoryStore {
                 connection.send_replace(Connection::Up(faults.number));
             }
         }
-        inbox.into_iter().for_each(|inbox| inbox.lose_pushes());
+        inbox.into_iter().for_each(|inbox| inbox.receive(Incoming::LostPushes));
     }
 
     fn inbox(&self) -> Option<Inbox> {
@@ -291,9 +291,11 @@ impl MemoryStore {
                 match &sent {
                     _ if !is_reachable => {}
                     Sent::Push(run, push) if locked(faults).subscribed.contains(run) => {
-                        inbox.push(run, push.clone());
+                        inbox.receive(Incoming::Push(run.clone(), push.clone()));
                     }
-                    Sent::Hint(to, epoch) if to == process => inbox.hint(*epoch),
+                    Sent::Hint(to, epoch) if to == process => {
+                        inbox.receive(Incoming::Hint(*epoch));
+                    }
                     _ => {}
                 }
             }
