@@ -11,7 +11,7 @@ use crate::{
             command::{Command, EndMode, Look},
             reply::{
                 AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply,
-                StoreError, SyncReply, TrimReply,
+                SyncReply, TrimReply,
             },
             run_id::{ProcessId, RunId},
         },
@@ -19,18 +19,18 @@ use crate::{
 };
 
 /// Reads the reply to a command from the replies to its commands of Redis.
-pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Undecoded> {
+pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Failure> {
     if let Command::Append(append) = command {
         return decode_append(append.pushes, replies);
     }
     let reply = replies.into_iter().next().unwrap_or(Value::Nil);
     if let Command::Trim(_) = command {
-        let entries = number(&check(reply)?).ok_or(Undecoded::Unexpected)?;
+        let entries = number(&check(reply)?).ok_or_else(Failure::unexpected)?;
         return Ok(Reply::Trim(TrimReply { entries }));
     }
     let fields = Fields::of(check(reply)?)?;
     if fields.status() == "version" {
-        return Err(Undecoded::Version);
+        return Err(Failure::version());
     }
     let reply = match command {
         Command::Look(Look { key }) | Command::Claim { run: RunId { key, .. }, .. } => {
@@ -42,39 +42,11 @@ pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Un
         Command::Check(_) => fields.check().map(Reply::Check),
         Command::Append(_) | Command::Trim(_) => None,
     };
-    reply.ok_or(Undecoded::Unexpected)
-}
-
-/// The reason that there is no reply.
-#[derive(Debug)]
-pub(super) enum Undecoded {
-    Failed(Failure),
-    /// The reply is missing.
-    Missing(StoreError),
-    Version,
-    /// The reply is none of this version's.
-    Unexpected,
-}
-
-impl From<Failure> for Undecoded {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<Undecoded> for StoreError {
-    fn from(undecoded: Undecoded) -> Self {
-        match undecoded {
-            Undecoded::Failed(failure) => failure.into(),
-            Undecoded::Missing(error) => error,
-            Undecoded::Version => Self::Version,
-            Undecoded::Unexpected => Self::Run("unexpected reply from Redis".into()),
-        }
-    }
+    reply.ok_or_else(Failure::unexpected)
 }
 
 /// The first reply is that to the batch. The last one counts the subscribers if the batch is pushed.
-fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Undecoded> {
+fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Failure> {
     if pushes {
         replies.pop();
     }
@@ -90,7 +62,7 @@ fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Undecod
             }
             // The run was ended between the batch and the entry behind it.
             Err(_) if at > 0 => {}
-            Err(failure) => return Err(failure.into()),
+            Err(failure) => return Err(failure),
         }
     }
     Ok(Reply::Append(AppendReply::Appended { entries }))
@@ -100,10 +72,10 @@ fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Undecod
 struct Fields(Vec<Value>);
 
 impl Fields {
-    fn of(reply: Value) -> Result<Self, Undecoded> {
+    fn of(reply: Value) -> Result<Self, Failure> {
         match reply {
             Value::Array(fields) => Ok(Self(fields)),
-            _ => Err(Undecoded::Unexpected),
+            _ => Err(Failure::unexpected()),
         }
     }
 
