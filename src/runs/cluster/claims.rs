@@ -93,7 +93,7 @@ impl Shared {
             registry.enter(&record, deferred);
             // It may have ended at the beginning of a shutdown.
         });
-        self.counters.count_start();
+        self.counters.started.add(1);
         self.make_room();
         Producer::exported(Arc::clone(self), record, mark)
     }

@@ -133,7 +133,7 @@ impl Reader {
     fn read_from(&self, state: &mut State, drops: &mut DeferredDrops) -> Option<Read> {
         let seen = state.readers.get(self.index);
         if state.log.evicted_after(seen).is_some() {
-            self.record.counters.count_lag();
+            self.record.counters.lagged.add(1);
             return Some(Read::Failure(RunError::lagged()));
         }
         if let Some(batch) = state.log.batch(seen, u64::MAX, drops) {
