@@ -36,6 +36,28 @@ pub(super) struct Process {
     inbox: Mutex<mpsc::UnboundedReceiver<Incoming>>,
 }
 
+/// Starts a server, and connects a process to it.
+pub(super) async fn one() -> Option<(Server, Process)> {
+    let server = Server::start().await?;
+    let process = Process::connect(&server, "p").await;
+    Some((server, process))
+}
+
+/// Starts a server, and connects two processes to it.
+pub(super) async fn two() -> Option<(Server, Process, Process)> {
+    let (server, first) = one().await?;
+    let second = Process::connect(&server, "q").await;
+    Some((server, first, second))
+}
+
+/// Starts a server, and connects a process that begins a run.
+pub(super) async fn begun() -> Option<(Server, Process, RunId)> {
+    let (server, process) = one().await?;
+    let run = run("name", "k1");
+    process.begin(&run).await;
+    Some((server, process, run))
+}
+
 impl Process {
     pub(super) async fn connect(server: &Server, name: &str) -> Self {
         Self::connect_with(server.redis().key("app").lease(LEASE), name).await.unwrap()

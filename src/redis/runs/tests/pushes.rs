@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    process::{PATIENCE, Process, append, check, claim, completed, replace, restore, run, sync},
+    process::{PATIENCE, append, check, claim, completed, replace, restore, run, sync, two},
     server::Server,
 };
 use crate::runs::{
@@ -15,8 +15,7 @@ use crate::runs::{
 
 #[tokio::test]
 async fn pushes_of_a_run_arrive_in_order() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let (name, other) = (run("name", "k1"), run("other", "k1"));
     _ = p.execute(claim(&name)).await;
     q.store.subscribe(&name).await.unwrap();
@@ -40,8 +39,7 @@ async fn pushes_of_a_run_arrive_in_order() {
 
 #[tokio::test]
 async fn owner_gets_a_hint_when_its_run_is_watched_stopped_or_replaced() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let (first, second, third) = (run("name", "k1"), run("name", "k2"), run("name", "k3"));
     p.begin(&first).await;
     _ = q.execute(check(&first)).await;
@@ -55,8 +53,7 @@ async fn owner_gets_a_hint_when_its_run_is_watched_stopped_or_replaced() {
 
 #[tokio::test]
 async fn subscriptions_survive_a_restart_of_the_server() {
-    let Some(mut server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((mut server, p, q)) = two().await else { return };
     let name = run("name", "k1");
     q.store.subscribe(&name).await.unwrap();
     let (before_p, before_q) = (p.number(), q.number());
@@ -73,8 +70,7 @@ async fn subscriptions_survive_a_restart_of_the_server() {
 
 #[tokio::test]
 async fn run_that_is_unsubscribed_passes_no_pushes() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((server, p, q)) = two().await else { return };
     let (name, other) = (run("name", "k1"), run("other", "k2"));
     p.begin(&name).await;
     p.begin(&other).await;
@@ -90,8 +86,7 @@ async fn run_that_is_unsubscribed_passes_no_pushes() {
 /// A new client arrives while the last one leaves.
 #[tokio::test]
 async fn run_that_is_subscribed_again_at_once_stays_subscribed() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let (name, other) = (run("name", "k1"), run("other", "k2"));
     p.begin(&name).await;
     q.store.subscribe(&name).await.unwrap();
