@@ -7,7 +7,7 @@ use super::{
     script::{Hashes, Script},
 };
 use crate::runs::cluster::{
-    command::{Append, Batch, Check, Command, End, EndMode, Replace, Sync, Trim},
+    command::{Append, Batch, Check, Command, End, EndMode, Sync, Trim},
     run_id::{ProcessId, RunId},
 };
 
@@ -32,10 +32,10 @@ impl Encoder<'_> {
     pub(super) fn encode(&self, command: &Command, commands: &mut Vec<Cmd>) {
         commands.push(match command {
             Command::Look(look) => self.claim(Script::Look, &self.keys.claim(&look.key), ""),
-            Command::Claim(run) => {
+            Command::Claim { run, earlier: None } => {
                 self.claim(Script::Claim, &self.keys.claim(&run.key), &run.epoch.to_string())
             }
-            Command::Replace(replace) => self.replace(replace),
+            Command::Claim { run, earlier: Some(earlier) } => self.replace(run, earlier),
             Command::Sync(sync) => self.sync(sync),
             Command::Renew(run) => self.renew(run),
             Command::Append(append) => return self.append(append, commands),
@@ -53,14 +53,13 @@ impl Encoder<'_> {
         command
     }
 
-    fn replace(&self, Replace { run, earlier }: &Replace) -> Cmd {
-        let earlier = RunId::new(run.key.clone(), earlier.0);
-        let keys = [self.keys.claim(&run.key), self.keys.stream(&earlier)];
+    fn replace(&self, run: &RunId, earlier: &RunId) -> Cmd {
+        let keys = [self.keys.claim(&run.key), self.keys.stream(earlier)];
         let mut command = self.call(Script::Replace, &keys);
         command.arg(earlier.epoch.to_string()).arg(run.epoch.to_string());
         command.arg(self.process.as_str());
         command.arg(milliseconds(self.lease)).arg(milliseconds(self.kept_for));
-        command.arg(self.keys.channel(&earlier)).arg(self.keys.control_prefix());
+        command.arg(self.keys.channel(earlier)).arg(self.keys.control_prefix());
         command
     }
 

@@ -1,9 +1,9 @@
 use ::redis::Cmd;
 
 use super::{
-    decode::{Undecoded, decode},
+    decode::decode,
     encode::{Encoder, reply_count},
-    failure::{self, Class},
+    failure::{Class, Failure},
     session::Session,
     store::Inner,
 };
@@ -60,7 +60,7 @@ impl Inner {
         commands: &[Command],
     ) -> Vec<Result<Reply, StoreError>> {
         let mut results = self.send_once(session, commands).await;
-        let is_missing = |result: &Result<Reply, Undecoded>| matches!(result, Err(Undecoded::Failed(failure)) if failure.class == Class::NoScript);
+        let is_missing = |result: &Result<Reply, Failure>| matches!(result, Err(failure) if failure.class == Class::NoScript);
         let missing: Vec<usize> =
             (0..results.len()).filter(|at| results.get(*at).is_some_and(is_missing)).collect();
         if !missing.is_empty() && session.load_scripts().await.is_ok() {
@@ -79,20 +79,19 @@ impl Inner {
         &self,
         session: &Session,
         commands: &[Command],
-    ) -> Vec<Result<Reply, Undecoded>> {
+    ) -> Vec<Result<Reply, Failure>> {
         let encoder = self.encoder(session);
         let mut encoded: Vec<Cmd> = Vec::with_capacity(commands.len());
         commands.iter().for_each(|command| encoder.encode(command, &mut encoded));
         let mut replies = match session.send_all(encoded).await {
             Ok(replies) => replies.into_iter(),
             Err(error) => {
-                let error = failure::lost(&error);
-                return commands.iter().map(|_| Err(Undecoded::Missing(error.clone()))).collect();
+                return vec![Err(Failure::lost(&error)); commands.len()];
             }
         };
         let results = commands.iter().map(|command| {
             let result = decode(command, replies.by_ref().take(reply_count(command)).collect());
-            if let Err(Undecoded::Failed(failure)) = &result
+            if let Err(failure) = &result
                 && failure.class == Class::WrongServer
             {
                 session.ended.cancel();
