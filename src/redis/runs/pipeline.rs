@@ -2,7 +2,7 @@ use ::redis::Cmd;
 
 use super::{
     decode::{Undecoded, decode},
-    encode::{Encoder, reply_count},
+    encode::{Encoder, parts, reply_count},
     failure::{self, Class},
     session::Session,
     store::Inner,
@@ -82,7 +82,7 @@ impl Inner {
     ) -> Vec<Result<Reply, Undecoded>> {
         let encoder = self.encoder(session);
         let mut encoded: Vec<Cmd> = Vec::with_capacity(commands.len());
-        commands.iter().for_each(|command| encoder.encode(command, &mut encoded));
+        parts(commands).for_each(|part| encoder.encode(part, &mut encoded));
         let mut replies = match session.send_all(encoded).await {
             Ok(replies) => replies.into_iter(),
             Err(error) => {
@@ -90,16 +90,16 @@ impl Inner {
                 return commands.iter().map(|_| Err(Undecoded::Missing(error.clone()))).collect();
             }
         };
-        let results = commands.iter().map(|command| {
-            let result = decode(command, replies.by_ref().take(reply_count(command)).collect());
-            if let Err(Undecoded::Failed(failure)) = &result
-                && failure.class == Class::WrongServer
-            {
-                session.ended.cancel();
-            }
-            result
+        let results = parts(commands).flat_map(|part| {
+            let count = part.first().map_or(0, reply_count);
+            decode(part, replies.by_ref().take(count).collect())
         });
-        results.collect()
+        let results: Vec<_> = results.collect();
+        let is_of_wrong_server = |result: &Result<Reply, Undecoded>| matches!(result, Err(Undecoded::Failed(failure)) if failure.class == Class::WrongServer);
+        if results.iter().any(is_of_wrong_server) {
+            session.ended.cancel();
+        }
+        results
     }
 
     fn encoder<'a>(&'a self, session: &'a Session) -> Encoder<'a> {
