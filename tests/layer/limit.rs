@@ -1,14 +1,11 @@
-use std::{
-    convert::Infallible,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-};
+use std::convert::Infallible;
 
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
-use tower_sse::{SseLayer, marker};
+use tower_sse::SseLayer;
 
 use crate::support::{
     Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, event_stream, fed,
@@ -83,22 +80,6 @@ fn a_bare_stream_takes_its_permit_at_the_call_and_others_at_the_head() {
     assert!(!has_a_place::<Bodies>());
     assert!(!has_a_place::<Responses>());
     assert!(has_a_place::<Streams>());
-}
-
-#[test]
-fn a_service_of_bare_streams_is_not_called_at_the_limit() {
-    let calls = AtomicUsize::new(0);
-    let layer = SseLayer::<marker::Events>::new().max_streams(1);
-    let service = service_fn(|_: Request<()>| {
-        calls.fetch_add(1, SeqCst);
-        std::future::ready(Ok::<_, Infallible>(Source::new().1))
-    });
-    let mut service = layer.layer(service);
-    let mut call = || service.call(Request::new(())).now_or_never().unwrap().unwrap();
-    let first = call();
-    assert_eq!((call().status(), calls.load(SeqCst)), (FULL, 1));
-    drop(first);
-    assert_eq!((call().status(), calls.load(SeqCst)), (StatusCode::OK, 2));
 }
 
 #[test]

@@ -8,8 +8,7 @@ use std::{
 };
 
 use http::Request;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Event, MaxAge, SseLayer};
+use tower_sse::{Event, SseLayer};
 use tracing::{Dispatch, Level, subscriber};
 use tracing_subscriber::{fmt::MakeWriter, registry::Registry};
 
@@ -156,52 +155,6 @@ async fn an_ordinary_stream_logs_only_its_close() {
     assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
     assert!(lines[0].contains(r#"reason="disconnected""#), "{lines:?}");
     assert!(lines[0].contains("frames=2 bytes=11 heartbeats=1"), "{lines:?}");
-}
-
-/// Errors of the source are the application's to log: it knows more about them.
-#[tokio::test(start_paused = true)]
-async fn a_source_error_logs_only_the_close() {
-    let (feed, mut body) = fed(&SseLayer::new());
-    feed.fail("disk full");
-    let lines = logged(|| {
-        assert_eq!(poll_frame(&mut body), data(":\n"));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        // The error is delayed, and the client leaves.
-        drop(body);
-    });
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
-    assert!(lines[0].contains(r#"reason="failed""#), "{lines:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cut_stream_logs_no_error() {
-    let shutdown = CancellationToken::new();
-    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
-    // The stream of a call fails, for its client would take a clean end for the whole answer.
-    let call = || Request::post("/").body(()).unwrap();
-    let drained = answer_to(call(), &layer, event_stream(Feed::new().1));
-    let aged = layer.clone().max_age(MaxAge::new(Duration::ZERO));
-    let aged = answer_to(call(), &aged, event_stream(Feed::new().1));
-    let mut bodies = [aged.into_body(), drained.into_body()];
-    let held_back = logged(|| {
-        assert_eq!(poll_frame(&mut bodies[0]), data(":\n"));
-        assert_eq!(poll_frame(&mut bodies[0]), Polled::Pending);
-        shutdown.cancel();
-        assert!(matches!(poll_frame(&mut bodies[1]), Polled::Data(_)));
-        assert_eq!(poll_frame(&mut bodies[1]), Polled::Pending);
-    });
-    assert_eq!(held_back, [""; 0]);
-    tokio::time::advance(Duration::from_millis(21)).await;
-    let lines = logged(|| {
-        for body in &mut bodies {
-            assert!(matches!(poll_frame(body), Polled::Failed(_)));
-        }
-    });
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines.iter().all(|line| line.starts_with("DEBUG tower_sse")), "{lines:?}");
-    assert!(lines[0].contains(r#"reason="expired""#), "{lines:?}");
-    assert!(lines[1].contains(r#"reason="drained""#), "{lines:?}");
 }
 
 /// Many clients that reconnect too early would fill the log otherwise.

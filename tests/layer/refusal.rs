@@ -170,16 +170,6 @@ fn every_client_is_refused_in_a_way_after_which_it_reconnects() {
     every_client_is_refused_in_its_own_way::<Streams>();
 }
 
-#[test]
-fn the_source_is_dropped_unpolled() {
-    for request in [event_source(), Request::new(())] {
-        let (layer, _kept) = full(Refusal::per_client());
-        let (feed, source) = Feed::new();
-        let _response = answer_to(request, &layer, event_stream(source));
-        assert_eq!((feed.is_dropped(), feed.polls()), (true, 0));
-    }
-}
-
 /// The layer writes none of its stream options into a refusal.
 #[test]
 fn a_refusal_sends_only_its_retry_line() {

@@ -7,6 +7,8 @@
 pub mod answer;
 /// A body polled by hand.
 pub mod body;
+/// The names of the cases of a table.
+pub mod case;
 /// Connections of hyper's client, and single requests.
 pub mod client;
 /// Every way in which a stream can end.
@@ -45,6 +47,7 @@ pub mod wakes;
 pub use self::{
     answer::{answer_to, event_stream, through},
     body::{Polled, data, poll_frame, poll_frame_with},
+    case::case,
     client::{connect_h1, connect_h2},
     exit_path::ExitPath,
     feed::{FedBody, Feed, fed},

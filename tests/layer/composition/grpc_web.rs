@@ -35,17 +35,3 @@ async fn grpc_web_around_the_calls_alone_leaves_event_streams_alone() {
     let response = client::get(address, "/events", &EVENT_SOURCE).await;
     assert_streams(response, sources.next().await).await;
 }
-
-#[tokio::test]
-async fn an_axum_layer_covers_the_routes_added_before_it() {
-    let events =
-        || async { tower_sse::response(futures_util::stream::empty::<tower_sse::Event>()) };
-    let app = Router::new()
-        .route("/before", axum::routing::get(events))
-        .layer(SseLayer::new())
-        .route("/after", axum::routing::get(events));
-    for (path, covered) in [("/before", true), ("/after", false)] {
-        let response = call(&app, get_request(path, &EVENT_SOURCE)).await;
-        assert_eq!(response.headers().contains_key("x-accel-buffering"), covered, "{path}");
-    }
-}

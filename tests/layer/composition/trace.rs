@@ -94,23 +94,6 @@ async fn trace_observes_every_chunk_and_a_clean_end() {
     }
 }
 
-#[tokio::test]
-async fn a_client_that_leaves_is_no_failure_to_trace() {
-    for place in Place::BOTH {
-        let counts = Counts::default();
-        let (app, mut sources) = place.compose(trace(&counts));
-        let address = serve_axum(app).await;
-
-        let mut events = EventReader::new(client::get(address, "/events", &[]).await);
-        let source = sources.next().await;
-        source.send("one");
-        assert_eq!(events.next().await.unwrap().data, "one");
-        drop(events);
-        source.dropped().await;
-        assert_eq!(counts.get(), [1, 0, 0], "{place:?}");
-    }
-}
-
 /// A cancellation ends the stream of an `EventSource` cleanly and fails the body of every other client.
 #[tokio::test]
 async fn a_cancelled_source_is_a_failure_to_an_outer_trace_only_if_the_body_fails() {

@@ -2,7 +2,7 @@
 //! by poll, under a paused clock.
 
 mod busy;
-mod drains;
+mod causes;
 mod encoded;
 mod foreign;
 mod goodbye;

@@ -12,20 +12,6 @@ use super::rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer, lon
 use crate::support::{Feed, Polled, answer_to, data, event_stream, poll_frame};
 
 #[tokio::test(start_paused = true)]
-async fn an_unpolled_stream_never_polls_its_source_after_the_shutdown() {
-    for client in [Requester::EventSource, Requester::Get, Requester::Fetch] {
-        let mut rig = Rig::new(layer(Drain::per_client()), client);
-        rig.feed.data("data: a\n\n");
-        rig.shutdown.cancel();
-        time::advance(SECOND).await;
-        assert_eq!(rig.poll(), data(GOODBYE));
-        assert_eq!(rig.feed.polls(), 0);
-        assert!(rig.feed.is_dropped());
-        rig.assert_cut(client, CloseReason::Drained).await;
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
     for (client, status) in [
         (Requester::EventSource, StatusCode::OK),
@@ -182,29 +168,23 @@ async fn no_drain_extends_a_streams_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_can_have_a_drain_of_its_own() {
-    let options = |drain| StreamOptions::new().drain(drain);
     for (of_layer, of_response, delay) in [
         (Drain::never(), Drain::at_once(), Some(Duration::ZERO)),
         (Drain::at_once(), Drain::after(7 * SECOND), Some(7 * SECOND)),
         (Drain::spread_over(SECOND), Drain::after(7 * SECOND), Some(7 * SECOND)),
         (Drain::at_once(), Drain::never(), None),
     ] {
-        let mut rig = Rig::answering(layer(of_layer), Requester::EventSource, |answer| {
-            answer.extensions_mut().insert(options(of_response));
-        });
-        assert_eq!(rig.poll(), Polled::Pending);
+        let options = StreamOptions::new().drain(of_response);
+        let mut rig = Rig::with_options(layer(of_layer), options).begin(b"");
         rig.shutdown.cancel();
-        let Some(delay) = delay else {
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(3_600 * SECOND).await;
-            assert_eq!(rig.poll(), Polled::Pending);
-            continue;
-        };
-        if !delay.is_zero() {
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(delay - MILLISECOND).await;
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(MILLISECOND).await;
+        match delay {
+            Some(Duration::ZERO) => {}
+            Some(delay) => rig.assert_waits(delay).await,
+            None => {
+                rig.assert_waits(3_600 * SECOND).await;
+                assert_eq!(rig.poll(), Polled::Pending);
+                continue;
+            }
         }
         let Polled::Data(goodbye) = rig.poll() else { panic!("no goodbye") };
         assert!(goodbye.starts_with(b"retry: "));

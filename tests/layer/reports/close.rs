@@ -5,7 +5,7 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response};
 use tokio::{sync::oneshot, time::advance};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{CloseReason, Heartbeat, Retry, SseLayer, Stats};
@@ -181,24 +181,6 @@ async fn the_close_is_reported_on_the_thread_that_drops_the_body() {
     let thread = soon(thread).await.unwrap();
     assert_eq!(thread, dropping.join().unwrap());
     assert_eq!(reports.reasons(), [CloseReason::Disconnected]);
-}
-
-/// The last frame is the end, as HTTP/2 does not poll again.
-#[test]
-fn trailers_are_the_end_and_a_client_that_leaves_before_them_is_disconnected() {
-    for (taken, reason) in [(true, CloseReason::Ended), (false, CloseReason::Disconnected)] {
-        let reports = Reports::default();
-        let layer = reports.observe(SseLayer::new().terminator(tower_sse::Event::from("end")));
-        let (feed, mut body) = fed(&layer);
-        feed.trailers(HeaderMap::new());
-        assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
-        if taken {
-            assert_eq!(poll_frame(&mut body), Polled::Trailers(HeaderMap::new()));
-            assert_eq!(reports.reasons(), [reason]);
-        }
-        drop(body);
-        assert_eq!(reports.reasons(), [reason]);
-    }
 }
 
 #[test]

@@ -94,15 +94,6 @@ fn a_close_without_a_closure_is_counted() {
     assert_eq!((stats.snapshot().opened(), stats.snapshot().closed()), (1, 1));
 }
 
-/// A response that is never made has no options, so the layer's closure is called.
-#[tokio::test(start_paused = true)]
-async fn a_bare_stream_dropped_before_its_head_is_reported_to_the_layers_closure() {
-    let calls = Calls::default();
-    let layer = SseLayer::new().on_close(calls.record("layer"));
-    ExitPath::ClientLeavesBeforeTheHead.go::<Streams>(&layer).await;
-    assert_eq!(calls.take(), ["layer"]);
-}
-
 async fn contains_panics_of_callbacks<K: Kind>() {
     for exit in ExitPath::ALL {
         let (reports, stats) = (Reports::default(), Stats::new());

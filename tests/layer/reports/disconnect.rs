@@ -1,18 +1,14 @@
-use std::{
-    convert::Infallible,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::convert::Infallible;
 
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
-use tokio::sync::oneshot;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
 
 use crate::support::{
     Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, event_stream,
-    poll_frame, soon,
+    poll_frame,
 };
 
 /// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that
@@ -114,53 +110,6 @@ fn the_token_of_a_disconnect_is_a_child() {
     assert_eq!(disconnect.reason(), None);
     drop(response);
     assert!(disconnect.is_cancelled() && other.is_cancelled());
-}
-
-/// The stream is dropped before a waiting task is notified, so both never run at once.
-#[tokio::test]
-async fn a_task_that_a_handler_spawned_is_notified_of_every_end() {
-    for exit in [
-        ExitPath::ClientLeaves,
-        ExitPath::ClientLeavesBeforeTheHead,
-        ExitPath::SourceEnds,
-        ExitPath::SourcePanicsAndTheThreadUnwinds,
-        ExitPath::ServiceFails,
-        ExitPath::ServicePanics,
-    ] {
-        let (notify, reason) = oneshot::channel();
-        let (mut notify, mut going_on) = (Some(notify), None);
-        let service = service_fn(|request: Request<()>| {
-            let disconnect = request.extensions().get::<Disconnect>().unwrap().clone();
-            let notify = notify.take().unwrap();
-            tokio::spawn(async move {
-                disconnect.cancelled().await;
-                notify.send(disconnect.reason()).unwrap();
-            });
-            let (source, events) = Source::new();
-            match exit {
-                ExitPath::SourceEnds => drop(source),
-                ExitPath::SourcePanicsAndTheThreadUnwinds => source.panic(),
-                _ => going_on = Some(source),
-            }
-            async move {
-                match exit {
-                    ExitPath::ClientLeavesBeforeTheHead => std::future::pending().await,
-                    ExitPath::ServiceFails => Err(std::io::Error::other("the service fails")),
-                    ExitPath::ServicePanics => panic!("in the service"),
-                    _ => Ok(events),
-                }
-            }
-        });
-        let mut service = SseLayer::new().layer(service);
-        let serving = || {
-            if let Some(Ok(response)) = service.call(Request::new(())).now_or_never() {
-                poll_frame(&mut response.into_body());
-            }
-        };
-        _ = catch_unwind(AssertUnwindSafe(serving));
-        let reason = soon(reason).await.unwrap();
-        assert_eq!(reason, Some(exit.end()), "{exit:?}");
-    }
 }
 
 /// The layer that has caught the panic drops the future later, when the thread no longer unwinds.

@@ -18,7 +18,7 @@ use tower::{
     retry::{Policy, RetryLayer},
     service_fn,
 };
-use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, SseLayer, Stats};
+use tower_sse::{CloseReason, Disconnect, Drain, MaxAge, SseLayer, Stats};
 
 use crate::support::{
     Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, event_stream,
@@ -230,17 +230,4 @@ impl<S: Service<Request<()>>> Service<Request<()>> for Cloning<S> {
     fn call(&mut self, request: Request<()>) -> S::Future {
         self.0.lock().unwrap().call(request)
     }
-}
-
-/// The outer layer's options, its terminator included, come too late.
-#[test]
-fn the_outer_layer_does_not_extend_an_inner_end() {
-    let reports = Reports::default();
-    let outer =
-        reports.observe(SseLayer::new().terminator(Event::from("end")).track_disconnects(true));
-    let (feed, source) = Feed::new();
-    let mut body = through(&outer, through(&SseLayer::new(), event_stream(source))).into_body();
-    feed.end();
-    assert_eq!(poll_frame(&mut body), Polled::End);
-    assert_eq!(reports.opened(), 0);
 }

@@ -1,14 +1,11 @@
 //! The end of one stream, by a token of its response.
 
-use futures_util::{StreamExt, stream};
-use http_body::Body;
-use http_body_util::BodyExt;
+use futures_util::StreamExt;
 use tokio_util::sync::CancellationToken;
-use tower_sse::{CloseReason, Event, SseLayer, StreamOptions};
+use tower_sse::{CloseReason, SseLayer, StreamOptions};
 
 use crate::support::{
-    Feed, Polled, Reports, Requester, Wakes, answer_to, data, event_stream, poll_frame,
-    poll_frame_with,
+    Feed, Polled, Reports, Requester, Wakes, answer_to, event_stream, poll_frame, poll_frame_with,
 };
 
 fn layer() -> SseLayer {
@@ -45,33 +42,6 @@ async fn the_token_of_a_response_ends_its_stream_alone() {
         assert_eq!(reports.take(), [CloseReason::Revoked]);
         assert_eq!(poll_frame(&mut other), Polled::Pending);
     }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_answer_to_a_call_fails() {
-    let token = CancellationToken::new();
-    let (_feed, source) = Feed::new();
-    let mut answer = event_stream(source);
-    answer.extensions_mut().insert(StreamOptions::new().end_when(token.clone()));
-    let mut body = answer_to(Requester::Post.request("/"), &layer(), answer).into_body();
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    token.cancel();
-    assert_eq!(poll_frame(&mut body), data(":\n"));
-    let error = body.frame().await.unwrap().unwrap_err();
-    assert_eq!(error.to_string(), "the event stream was cut short: revoked");
-}
-
-/// The body never waits, so that nothing wakes it.
-#[tokio::test(start_paused = true)]
-async fn a_source_that_is_always_ready_is_ended() {
-    let token = CancellationToken::new();
-    let mut answer = tower_sse::response(stream::repeat_with(|| Event::from("x")).boxed());
-    answer.extensions_mut().insert(StreamOptions::new().end_when(token.clone()));
-    let mut body = answer_to(Requester::EventSource.request("/"), &layer(), answer).into_body();
-    assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
-    token.cancel();
-    assert_eq!(poll_frame(&mut body), Polled::End);
-    assert!(body.is_end_stream());
 }
 
 /// As for any option, a response can turn off that of its layer.

@@ -27,67 +27,6 @@ async fn assert_cut(open: &mut Open, client: Requester, last: &'static str) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_closed_stream_ends_between_events_as_its_client_needs() {
-    for client in Requester::ALL {
-        for has_begun in [false, true] {
-            let streams = Streams::new();
-            let mut open = Open::new(layer(&streams), client, &["user:42"]);
-            if has_begun {
-                open.feed.data("data: a\n\n");
-                assert_eq!(open.poll(), data("data: a\n\n"));
-                assert_eq!(open.poll(), Polled::Pending);
-            }
-            assert_eq!(now(streams.close("user:42")), 1);
-            assert_eq!(open.wakes.take(), usize::from(has_begun), "{client:?}");
-            // Ready events are not sent any more.
-            open.feed.data("data: secret\n\n");
-            assert_cut(&mut open, client, ":\n").await;
-            assert!(open.feed.is_dropped());
-            assert_eq!(now(streams.close("user:42")), 0);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_event_that_has_begun_is_completed() {
-    let streams = Streams::new();
-    let mut open = Open::new(layer(&streams), Requester::EventSource, &["a"]);
-    open.feed.data("data: one\n");
-    assert_eq!(open.poll(), data("data: one\n"));
-    assert_eq!(open.poll(), Polled::Pending);
-    now(streams.close("a"));
-    assert_eq!(open.poll(), Polled::Pending);
-    open.feed.data("data: two\n\ndata: secret\n\n");
-    assert_eq!(open.poll(), data("data: two\n\n"));
-    assert_eq!(open.poll(), Polled::End);
-    assert_eq!(open.reason(), Some(Revoked));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_stays_mid_event_has_half_a_second() {
-    for client in Requester::ALL {
-        let streams = Streams::new();
-        let mut open = Open::new(layer(&streams), client, &["a"]);
-        open.feed.data("data: half");
-        assert_eq!(open.poll(), data("data: half"));
-        assert_eq!(open.poll(), Polled::Pending);
-        now(streams.close("a"));
-        assert_eq!(open.wakes.take(), 1);
-        assert_eq!(open.poll(), Polled::Pending);
-        advance(499 * MILLISECOND).await;
-        assert_eq!(open.poll(), Polled::Pending);
-        assert_eq!(open.wakes.take(), 0, "woken for nothing");
-        advance(MILLISECOND).await;
-        assert_eq!(open.wakes.take(), 1);
-        assert_eq!(open.poll(), Polled::Pending);
-        advance(20 * MILLISECOND).await;
-        let error = "the event stream was cut short: revoked".to_owned();
-        assert_eq!(open.poll(), Polled::Failed(error));
-        assert_eq!(open.reason(), Some(Revoked));
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn a_closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
     for is_closed_first in [true, false] {
         let streams = Streams::new();

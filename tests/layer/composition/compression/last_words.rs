@@ -39,19 +39,6 @@ async fn last_words(app: Router, shutdown: &CancellationToken) -> (Body, Polled)
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_body_fails_once_the_server_has_dropped_the_last_bytes() {
-    let shutdown = CancellationToken::new();
-    let (app, _sources) = app(&shutdown);
-    let (mut body, last) = last_words(app, &shutdown).await;
-    advance(10 * HELD_BACK).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    drop(last);
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    advance(HELD_BACK + MOMENT).await;
-    assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
-}
-
-#[tokio::test(start_paused = true)]
 async fn behind_a_compressor_the_body_fails_after_one_second() {
     for written in [true, false] {
         let shutdown = CancellationToken::new();

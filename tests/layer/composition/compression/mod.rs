@@ -105,25 +105,3 @@ async fn the_layer_writes_nothing_into_a_compressed_stream() {
     compressed.extend(body.collect().await.unwrap().to_bytes());
     assert_eq!(gunzip(compressed).await, "data: one\n\ndata: two\n\n");
 }
-
-#[tokio::test(start_paused = true)]
-async fn an_outer_compressor_compresses_what_the_layer_wrote() {
-    let (app, mut sources) = Place::Outside.compose_with(writing_layer(), everything());
-
-    let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
-    assert_eq!(response.headers()["content-encoding"], "gzip");
-    let source = sources.next().await;
-    let mut body = response.into_body();
-    let mut compressed = Vec::new();
-    source.send("one");
-    for _ in 0..2 {
-        while let Polled::Data(frame) = poll_frame(&mut body) {
-            compressed.extend(frame);
-        }
-        advance(Duration::from_millis(1100)).await;
-    }
-    drop(source);
-    compressed.extend(body.collect().await.unwrap().to_bytes());
-    let decoded = gunzip(compressed).await;
-    assert_eq!(decoded, ":  \ndata: one\n\n:\ndata: [DONE]\n\n");
-}
