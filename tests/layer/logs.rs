@@ -1,68 +1,18 @@
 //! Log lines with feature `tracing`: one at DEBUG for every stream, and hardly any other.
 #![cfg(feature = "tracing")]
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, LazyLock, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::Request;
 use tower_sse::{Event, SseLayer};
-use tracing::{Dispatch, Level, subscriber};
-use tracing_subscriber::{fmt::MakeWriter, registry::Registry};
 
-use crate::support::{
-    Feed, Polled, answer_to, cancelled_task, data, event_stream, fed, poll_frame, through,
-};
-
-/// The logged lines.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn lines(&self) -> Vec<String> {
-        let log = self.0.lock().unwrap();
-        str::from_utf8(&log).unwrap().lines().map(|line| line.trim_start().to_owned()).collect()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'w> MakeWriter<'w> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'w self) -> Self {
-        self.clone()
-    }
-}
-
-/// With only one subscriber alive in the process, the first thread to reach a callsite decides
-/// whether it is enabled, and a thread without a subscriber disables it for all. These keep more
-/// than one alive.
-static OTHERS: LazyLock<[Dispatch; 2]> =
-    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
+use crate::{log::Log, support::*};
 
 /// Returns what `run` logs at DEBUG and above.
 fn logged(run: impl FnOnce()) -> Vec<String> {
-    LazyLock::force(&OTHERS);
-    let log = Log::default();
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(Level::DEBUG)
-        .with_writer(log.clone())
-        .without_time()
-        .with_ansi(false)
-        .finish();
-    subscriber::with_default(lines, run);
-    log.lines()
+    let (log, _recording) = Log::record();
+    run();
+    log.all()
 }
 
 #[test]
@@ -87,10 +37,7 @@ async fn a_cancelled_source_is_a_debug_line() {
     let lines = logged(|| {
         let (feed, source) = Feed::new();
         let layer = SseLayer::new();
-        let request = Request::get("/")
-            .header("accept", "text/event-stream")
-            .header("cache-control", "no-cache");
-        let request = request.body(()).unwrap();
+        let request = Requester::EventSource.request("/");
         let mut body = answer_to(request, &layer, event_stream(source)).into_body();
         feed.fail(error);
         assert_eq!(poll_frame(&mut body), Polled::End);

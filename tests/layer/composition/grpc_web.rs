@@ -4,7 +4,7 @@ use tonic_web::GrpcWebLayer;
 use tower_sse::SseLayer;
 
 use super::application::{application, assert_streams, call, get_request};
-use crate::support::{client, serve_axum};
+use crate::support::*;
 
 const EVENT_SOURCE: [(&str, &str); 2] =
     [("accept", "text/event-stream"), ("cache-control", "no-cache")];

@@ -13,8 +13,10 @@ use tokio::{
 };
 use tower_sse::{BoxError, CloseReason, Drain, Event, MaxAge};
 
-use super::rig::{GOODBYE, RETRY, Requester, Rig, SECOND, layer};
-use crate::support::{Polled, data, event_stream};
+use crate::{
+    rig::{GOODBYE, RETRY, Requester, Rig, SECOND, layer},
+    support::*,
+};
 
 /// Returns a source that has this frame at every poll.
 fn always(

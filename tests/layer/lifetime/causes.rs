@@ -12,8 +12,10 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseLayer, StreamOptions, streams::Streams};
 
-use super::rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer};
-use crate::support::{FedBody, Polled, case, data, event_stream};
+use crate::{
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
+    support::*,
+};
 
 const WINDOW: Duration = Duration::from_secs(20);
 const AGE: Duration = Duration::from_secs(60);

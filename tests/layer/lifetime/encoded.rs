@@ -4,11 +4,11 @@
 use tokio::time;
 use tower_sse::{CloseReason, Drain};
 
-use super::{
-    causes::cases,
+use super::causes::cases;
+use crate::{
     rig::{Requester, Rig, SECOND, layer},
+    support::*,
 };
-use crate::support::{FedBody, Polled, case, data};
 
 fn gzip(answer: &mut http::Response<FedBody>) {
     answer.headers_mut().insert("content-encoding", "gzip".parse().unwrap());

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use tokio::time;
 use tower_sse::{CloseReason, Decoder, Drain, Event, Heartbeat, Retry, SseLayer, StreamOptions};
 
-use super::rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer};
-use crate::support::{Polled, data};
+use crate::{
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
+    support::*,
+};
 
 /// Returns the reconnection time that a stream of such a layer is sent at its drain.
 async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {

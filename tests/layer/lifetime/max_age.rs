@@ -5,11 +5,11 @@ use std::time::Duration;
 use tokio::time;
 use tower_sse::{CloseReason, Drain, MaxAge, Retry, SseLayer, StreamOptions};
 
-use super::{
-    causes::assert_ends_evenly,
+use super::causes::assert_ends_evenly;
+use crate::{
     rig::{MILLISECOND, Requester, Rig, SECOND, layer, longest_wait},
+    support::*,
 };
-use crate::support::{Polled, case, data};
 
 const AGE: Duration = Duration::from_secs(60);
 

@@ -9,7 +9,6 @@ mod goodbye;
 mod max_age;
 mod phases;
 mod reader;
-mod rig;
 mod shutdown;
 mod timeless;
 mod wakes;

@@ -8,8 +8,10 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
-use super::rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer, longest_wait};
-use crate::support::{Feed, Polled, answer_to, data, event_stream, poll_frame};
+use crate::{
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer, longest_wait},
+    support::*,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
@@ -61,12 +63,7 @@ async fn a_second_shutdown_has_no_effect() {
 async fn a_stream_that_ends_ends_no_other_stream() {
     let token = CancellationToken::new();
     let layer: SseLayer = layer(Drain::at_once()).shutdown(token.clone());
-    let open = || {
-        let (feed, source) = Feed::new();
-        let body = answer_to(Requester::EventSource.request("/"), &layer, event_stream(source))
-            .into_body();
-        (feed, body)
-    };
+    let open = || fed_to(Requester::EventSource.request("/"), &layer);
     let ((one, mut first), (other, mut second)) = (open(), open());
     one.end();
     assert_eq!(poll_frame(&mut first), data("data: [DONE]\n\n"));
@@ -140,23 +137,15 @@ async fn the_first_due_end_ends_a_stream() {
 /// RFC 10008: it is safe and idempotent, but clients do not repeat it after a clean end.
 #[tokio::test(start_paused = true)]
 async fn half_the_answer_to_a_query_never_ends_cleanly() {
-    let shutdown = CancellationToken::new();
-    let (feed, source) = Feed::new();
     let mut request = Requester::EventSource.request("/");
     *request.method_mut() = "QUERY".parse().unwrap();
-    let layer = layer(Drain::per_client()).shutdown(shutdown.clone());
-    let mut body = answer_to(request, &layer, event_stream(source)).into_body();
-    shutdown.cancel();
-    feed.data("data: half\n\n");
-    assert_eq!(poll_frame(&mut body), data("data: half\n\n"));
-    time::advance(29 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending, "it has time to end by itself");
-    time::advance(SECOND).await;
-    assert_eq!(poll_frame(&mut body), data(GOODBYE));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(20 * MILLISECOND).await;
-    let error = "the event stream was cut short: drained".to_owned();
-    assert_eq!(poll_frame(&mut body), Polled::Failed(error));
+    let rig = Rig::answering(layer(Drain::per_client()), request, |_| {});
+    let mut rig = rig.begin(b"data: half\n\n");
+    rig.shutdown.cancel();
+    // It has time to end by itself.
+    rig.assert_waits(30 * SECOND).await;
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_fails(CloseReason::Drained).await;
 }
 
 /// At 14.8 seconds 200 milliseconds are left, and not half a second.
@@ -195,10 +184,8 @@ async fn a_response_can_have_a_drain_of_its_own() {
 #[tokio::test(start_paused = true)]
 async fn the_parent_of_the_servers_token_works_too() {
     let process = CancellationToken::new();
-    let (feed, source) = Feed::new();
     let layer: SseLayer = layer(Drain::per_client()).shutdown(process.child_token());
-    let mut body =
-        answer_to(Requester::EventSource.request("/"), &layer, event_stream(source)).into_body();
+    let (feed, mut body) = fed_to(Requester::EventSource.request("/"), &layer);
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     process.cancel();
     assert_eq!(poll_frame(&mut body), data(GOODBYE));

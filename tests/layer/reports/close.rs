@@ -10,15 +10,12 @@ use tokio::{sync::oneshot, time::advance};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{CloseReason, Heartbeat, Retry, SseLayer, Stats};
 
-use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, answer_to, data,
-    event_stream, fed, open, poll_frame, soon, through,
-};
+use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn reports_once_on_every_exit_path<K: Kind>() {
-    for exit in ExitPath::ALL {
+    for &exit in ExitPath::ALL {
         let reports = Reports::default();
         exit.go::<K>(&reports.observe(SseLayer::new())).await;
         let reason = exit.reason::<K>();
@@ -33,9 +30,7 @@ async fn reports_once_on_every_exit_path<K: Kind>() {
 
 #[tokio::test(start_paused = true)]
 async fn every_opened_stream_is_reported_once_on_every_exit_path() {
-    reports_once_on_every_exit_path::<Bodies>().await;
-    reports_once_on_every_exit_path::<Responses>().await;
-    reports_once_on_every_exit_path::<Streams>().await;
+    for_each_kind!(reports_once_on_every_exit_path.await);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,7 +42,7 @@ struct Found {
 }
 
 async fn releases_source_and_permit_before_the_report<K: Kind>() {
-    for exit in ExitPath::ALL {
+    for &exit in ExitPath::ALL {
         let stats = Stats::new();
         let limited = SseLayer::<K::Marker>::new().max_streams(1);
         let (source, events) = Source::new();
@@ -76,9 +71,7 @@ async fn releases_source_and_permit_before_the_report<K: Kind>() {
 
 #[tokio::test(start_paused = true)]
 async fn the_source_is_dropped_and_its_permit_released_before_the_close_is_reported() {
-    releases_source_and_permit_before_the_report::<Bodies>().await;
-    releases_source_and_permit_before_the_report::<Responses>().await;
-    releases_source_and_permit_before_the_report::<Streams>().await;
+    for_each_kind!(releases_source_and_permit_before_the_report.await);
 }
 
 /// The next stream would be refused if the closed one still held the only permit, and it would

@@ -1,15 +1,12 @@
 use std::convert::Infallible;
 
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
 
-use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, event_stream,
-    poll_frame,
-};
+use crate::support::*;
 
 /// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that
 /// the service found in its request.
@@ -35,7 +32,7 @@ pub(crate) fn respond<M, R: IntoSse<M>>(
 }
 
 async fn fires_on_every_exit_path<K: Kind>() {
-    for exit in ExitPath::ALL {
+    for &exit in ExitPath::ALL {
         let disconnect = exit.go::<K>(&SseLayer::new().track_disconnects(true)).await;
         if exit == ExitPath::NotAcceptable && K::BARE {
             assert!(disconnect.is_none(), "no service was called");
@@ -50,9 +47,7 @@ async fn fires_on_every_exit_path<K: Kind>() {
 
 #[tokio::test(start_paused = true)]
 async fn a_disconnect_fires_with_the_reason_on_every_exit_path() {
-    fires_on_every_exit_path::<Bodies>().await;
-    fires_on_every_exit_path::<Responses>().await;
-    fires_on_every_exit_path::<Streams>().await;
+    for_each_kind!(fires_on_every_exit_path.await);
 }
 
 #[test]
@@ -138,19 +133,6 @@ async fn a_service_panic_caught_by_an_outer_layer_is_reported() {
     assert_eq!(reasons::<Bodies>().await, (Some(panicked), vec![]));
     assert_eq!(reasons::<Responses>().await, (Some(panicked), vec![]));
     assert_eq!(reasons::<Streams>().await, (Some(panicked), vec![panicked]));
-}
-
-/// A stream with a status that is never refused is a stream like any other.
-#[test]
-fn a_stream_with_another_status_fires_when_it_is_over() {
-    let layer = SseLayer::new().track_disconnects(true);
-    let mut answer = event_stream(Feed::new().1);
-    *answer.status_mut() = StatusCode::UNAUTHORIZED;
-    let (response, disconnect) = answer_and_disconnect(&layer, answer);
-    let disconnect = disconnect.unwrap();
-    assert!(!disconnect.is_cancelled());
-    drop(response);
-    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
 }
 
 /// The refusal is the whole response.

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
 use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOptions};
 
-use crate::support::{Reports, Source, data, poll_frame, soon};
+use crate::support::*;
 
 fn tracking() -> SseLayer {
     SseLayer::new().track_disconnects(true)

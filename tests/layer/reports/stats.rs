@@ -4,10 +4,7 @@ use http::Request;
 use tokio::time::advance;
 use tower_sse::{CloseReason, Heartbeat, SseLayer, Stats, StatsSnapshot};
 
-use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Responses, Streams, answer_to, data, event_stream, fed,
-    open, poll_frame,
-};
+use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -23,7 +20,7 @@ async fn numbers_add_up<K: Kind>() {
         expected[at].0 = reason;
     }
     let (mut frames, mut bytes) = (0, 0);
-    for exit in ExitPath::ALL {
+    for &exit in ExitPath::ALL {
         exit.go::<K>(&layer).await;
         if let Some(reason) = exit.reason::<K>() {
             expected.iter_mut().find(|(other, _)| *other == reason).unwrap().1 += 1;
@@ -42,9 +39,7 @@ async fn numbers_add_up<K: Kind>() {
 
 #[tokio::test(start_paused = true)]
 async fn the_counters_add_up_on_every_exit_path() {
-    numbers_add_up::<Bodies>().await;
-    numbers_add_up::<Responses>().await;
-    numbers_add_up::<Streams>().await;
+    for_each_kind!(numbers_add_up.await);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use tower_sse::{Event, SseLayer};
 
 use super::super::application::{application, call, get_request};
 use super::everything;
-use crate::support::{Polled, Sources, poll_frame};
+use crate::support::*;
 
 const FETCH: [(&str, &str); 3] =
     [("accept", "text/event-stream"), ("sec-fetch-mode", "cors"), ("accept-encoding", "gzip")];

@@ -9,10 +9,7 @@ use tower_sse::{
     BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody, SseLayer, StreamOptions,
 };
 
-pub(crate) use crate::support::Requester;
-use crate::support::{
-    FedBody, Feed, Polled, Reports, Wakes, answer_to, event_stream, poll_frame_with,
-};
+pub(crate) use crate::support::*;
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
