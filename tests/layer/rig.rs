@@ -1,16 +1,15 @@
 use std::{sync::Arc, task::Waker, time::Duration};
 
 use bytes::Bytes;
-use http::Response;
+use http::{Request, Response};
 use http_body::Body;
 use tokio::time::{self, Instant};
 use tokio_util::sync::CancellationToken;
-use tower_sse::{BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody, SseLayer};
-
-pub(crate) use crate::support::Requester;
-use crate::support::{
-    FedBody, Feed, Polled, Reports, Wakes, answer_to, event_stream, poll_frame_with,
+use tower_sse::{
+    BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody, SseLayer, StreamOptions,
 };
+
+pub(crate) use crate::support::*;
 
 pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
 pub(crate) const SECOND: Duration = Duration::from_secs(1);
@@ -41,31 +40,41 @@ pub(crate) struct Rig<B = FedBody> {
 
 impl Rig {
     pub(crate) fn new(layer: SseLayer, client: Requester) -> Self {
-        Self::answering(layer, client, |_| {})
+        Self::answering(layer, client.request("/"), |_| {})
     }
 
     /// Builds the rig with a response that the service has changed.
     pub(crate) fn answering(
         layer: SseLayer,
-        client: Requester,
+        request: Request<()>,
         change: impl FnOnce(&mut Response<FedBody>),
     ) -> Self {
         let (feed, source) = Feed::new();
         let mut answer = event_stream(source);
         change(&mut answer);
-        let rig = Rig::of(layer, client, answer);
-        Self { feed, ..rig }
+        Self { feed, ..Rig::asking(layer, request, answer) }
+    }
+
+    /// Builds the rig with these options of the response.
+    pub(crate) fn with_options(layer: SseLayer, options: StreamOptions) -> Self {
+        Self::answering(layer, Requester::EventSource.request("/"), |answer| {
+            answer.extensions_mut().insert(options);
+        })
     }
 
     /// Builds the rig with a stream that has already sent `begun`.
     pub(crate) fn after(begun: &'static [u8], layer: SseLayer, client: Requester) -> Self {
-        let mut rig = Self::new(layer, client);
+        Self::new(layer, client).begin(begun)
+    }
+
+    /// Sends `begun`, and polls until nothing more is ready.
+    pub(crate) fn begin(mut self, begun: &'static [u8]) -> Self {
         if !begun.is_empty() {
-            rig.feed.data(begun);
-            assert_eq!(rig.poll(), bytes(begun));
+            self.feed.data(begun);
+            assert_eq!(self.poll(), bytes(begun));
         }
-        assert_eq!(rig.poll(), Polled::Pending);
-        rig
+        assert_eq!(self.poll(), Polled::Pending);
+        self
     }
 }
 
@@ -74,16 +83,28 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
 {
     pub(crate) fn of(layer: SseLayer, client: Requester, answer: Response<B>) -> Self {
+        Self::asking(layer, client.request("/"), answer)
+    }
+
+    pub(crate) fn asking(layer: SseLayer, request: Request<()>, answer: Response<B>) -> Self {
         let shutdown = CancellationToken::new();
         let reports = Reports::default();
         let layer = reports.observe(layer.shutdown(shutdown.clone()));
-        let response = answer_to(client.request("/"), &layer, answer);
+        let response = answer_to(request, &layer, answer);
         let body = response.into_body();
         Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), reports }
     }
 
     pub(crate) fn poll(&mut self) -> Polled {
         poll_frame_with(&mut self.body, &Waker::from(Arc::clone(&self.wakes)))
+    }
+
+    /// Asserts that the body waits for exactly `time`, and advances the clock by it.
+    pub(crate) async fn assert_waits(&mut self, time: Duration) {
+        for step in [time - MILLISECOND, MILLISECOND] {
+            assert_eq!(self.poll(), Polled::Pending, "before {time:?}");
+            time::advance(step).await;
+        }
     }
 
     /// Returns the close reason, if the stream has closed.
@@ -135,20 +156,6 @@ where
             _ => {}
         }
         self.assert_fails(reason).await;
-    }
-
-    /// Asserts that the stream ends now as its client needs, without last bytes of its own.
-    pub(crate) async fn assert_cut_with_last_line(
-        &mut self,
-        client: Requester,
-        passed: &[u8],
-        reason: CloseReason,
-    ) {
-        if client.is_cut_by_failing() {
-            self.assert_fails_with_last_line(passed, reason).await;
-        } else {
-            self.assert_ends(reason);
-        }
     }
 
     /// Asserts that the stream ends now as its client needs.
