@@ -66,37 +66,35 @@ impl Error for StartError {}
 /// [`source`](Error::source). Otherwise [`cancellation_if`](crate::SseLayer::cancellation_if) could
 /// mistake an error of the run for a cancellation of this client's stream.
 #[derive(Clone, Debug)]
-pub struct RunError {
-    kind: Kind,
-    text: Option<Arc<str>>,
-}
+pub struct RunError(Kind);
 
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 enum Kind {
-    Ended(Outcome),
+    /// With the text of the run's error.
+    Ended(Outcome, Option<Arc<str>>),
     Lagged,
     Lost,
 }
 
 impl RunError {
     pub(super) const fn ended(outcome: Outcome, text: Option<Arc<str>>) -> Self {
-        Self { kind: Kind::Ended(outcome), text }
+        Self(Kind::Ended(outcome, text))
     }
 
     pub(super) const fn lagged() -> Self {
-        Self { kind: Kind::Lagged, text: None }
+        Self(Kind::Lagged)
     }
 
     pub(super) const fn lost() -> Self {
-        Self { kind: Kind::Lost, text: None }
+        Self(Kind::Lost)
     }
 
     /// Returns how the run ended. Returns `None` if this client's next event was evicted before the
     /// client read it, or if this process has lost contact with the run's process.
     #[must_use]
     pub const fn outcome(&self) -> Option<Outcome> {
-        match self.kind {
-            Kind::Ended(outcome) => Some(outcome),
+        match self.0 {
+            Kind::Ended(outcome, _) => Some(outcome),
             Kind::Lagged | Kind::Lost => None,
         }
     }
@@ -104,21 +102,19 @@ impl RunError {
 
 impl fmt::Display for RunError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match (self.kind, &self.text) {
-            (Kind::Lagged, _) => f.write_str("the next event of the run was evicted"),
-            (Kind::Lost, _) => f.write_str("the contact with the run's process is lost"),
-            (Kind::Ended(outcome), None) => write!(f, "the run ended: {outcome}"),
-            (Kind::Ended(outcome), Some(text)) => write!(f, "the run ended: {outcome}: {text}"),
+        match &self.0 {
+            Kind::Lagged => f.write_str("the next event of the run was evicted"),
+            Kind::Lost => f.write_str("the contact with the run's process is lost"),
+            Kind::Ended(outcome, None) => write!(f, "the run ended: {outcome}"),
+            Kind::Ended(outcome, Some(text)) => write!(f, "the run ended: {outcome}: {text}"),
         }
     }
 }
 
 impl Error for RunError {
     fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self.kind {
-            // `SseLayer` ends such a stream cleanly.
-            Kind::Ended(Outcome::Cancelled) => Some(&Stopped),
-            _ => None,
-        }
+        // `SseLayer` ends such a stream cleanly.
+        let is_cancelled = self.outcome() == Some(Outcome::Cancelled);
+        is_cancelled.then_some(&Stopped as _)
     }
 }

@@ -5,9 +5,7 @@ use http::{Response, request::Parts};
 use super::{
     AnswerBody, Attachment, Outcome, RunKey,
     answer::{self, Requester},
-    record::Attached,
-    record::Phase,
-    record::Record,
+    record::{NoEvents, Record},
     registry::Shared,
 };
 use crate::{connection::LastEventId, event::Message, layer::OnRefusal};
@@ -99,15 +97,10 @@ impl Run {
     ///
     /// Dropping the future detaches the client.
     pub async fn attach(&self, last: impl Into<Option<LastEventId>>) -> Option<Attachment> {
-        let attached = match self.record.attach(last.into().as_ref()) {
-            Attached::Starting(reader) => reader.started().await,
-            attached => attached,
-        };
-        match attached {
-            Attached::NotFound | Attached::Unknown => None,
-            Attached::Starting(reader)
-            | Attached::Running(reader)
-            | Attached::Ended { reader, .. } => Some(Attachment::new(reader)),
+        let reader = self.record.attach(last.into().as_ref()).ok()?;
+        match reader.started().await {
+            Ok(()) | Err(NoEvents::AllSeen(_)) => Some(Attachment::new(reader)),
+            Err(NoEvents::NoRun | NoEvents::NotFound) => None,
         }
     }
 
@@ -125,10 +118,7 @@ impl Run {
     /// Returns how the run ended, or `None` if it is still running or its answer was not an event
     /// stream.
     pub async fn outcome(&self) -> Option<Outcome> {
-        match self.record.phase() {
-            Phase::Ended(outcome) => Some(outcome),
-            Phase::Starting | Phase::Running | Phase::Void => None,
-        }
+        self.record.phase().outcome()
     }
 
     /// Waits until the run has ended.
@@ -143,11 +133,11 @@ impl Run {
         loop {
             // Created before the phase is read, so that no change is missed.
             let changed = self.record.changed.notified();
-            match self.record.phase() {
-                Phase::Starting | Phase::Running => changed.await,
-                Phase::Void => return None,
-                Phase::Ended(outcome) => return Some(outcome),
+            let phase = self.record.phase();
+            if !phase.is_live() {
+                return phase.outcome();
             }
+            changed.await;
         }
     }
 }

@@ -23,15 +23,15 @@ pub(super) struct BrokerState {
 }
 
 impl BrokerState {
-    /// Appends an event to the history. Returns its sequence number, and the connections to deliver
-    /// it through once the state is unlocked.
+    /// Appends an event to the history. Returns it, and the connections to deliver it through once
+    /// the state is unlocked.
     pub(super) fn append(
         &mut self,
         topic: String,
         event: Event,
         is_last: bool,
         created: Instant,
-    ) -> (u64, Vec<Arc<Connection>>) {
+    ) -> (Arc<Published>, Vec<Arc<Connection>>) {
         self.newest += 1;
         let at = Instant::now();
         if is_last {
@@ -51,7 +51,7 @@ impl BrokerState {
         for connection in &connections {
             connection.push(Item::Event(Arc::clone(&published)));
         }
-        (self.newest, connections)
+        (published, connections)
     }
 
     /// Returns whether a topic has ended, and its last event is not older than `retained`.

@@ -10,7 +10,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::broker_state::BrokerState;
+use super::{broker_state::BrokerState, connection::Published};
 use crate::{
     BoxError,
     event::Event,
@@ -120,8 +120,8 @@ impl MemoryBroker {
         event: Event,
         is_last: bool,
         retained: Duration,
-    ) -> Result<u64, PublishError> {
-        let (sequence, is_acknowledged, connections) = {
+    ) -> Result<Acknowledged, PublishError> {
+        let (published, is_acknowledged, connections) = {
             let mut state = self.lock();
             if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
@@ -129,13 +129,15 @@ impl MemoryBroker {
             if state.has_ended(&topic, retained) {
                 return Err(PublishError::Ended);
             }
-            let (sequence, connections) = state.append(topic, event, is_last, self.created);
+            let (published, connections) = state.append(topic, event, is_last, self.created);
             let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
-            (sequence, is_acknowledged, connections)
+            (published, is_acknowledged, connections)
         };
         connections.iter().for_each(|connection| connection.deliver());
         if is_acknowledged {
-            Ok(sequence)
+            // The broker itself refuses events after the end of a topic.
+            let Published { sequence, since_creation: at, .. } = *published;
+            Ok(Acknowledged { sequence, at, arrival_deadline: None })
         } else {
             Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
         }
@@ -144,6 +146,13 @@ impl MemoryBroker {
     fn lock(&self) -> MutexGuard<'_, BrokerState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Counts down by one, and returns whether it was above zero.
+const fn take_one(count: &mut usize) -> bool {
+    let is_above_zero = *count > 0;
+    *count = count.saturating_sub(1);
+    is_above_zero
 }
 
 impl Sealed for MemoryBroker {}
@@ -180,11 +189,7 @@ impl Publisher for MemoryPublisher {
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
         let (broker, topic, event) = (self.broker.clone(), topic.to_owned(), event.clone());
         let retained = self.retained;
-        Box::pin(async move {
-            let sequence = broker.publish(topic, event, is_last, retained)?;
-            // The broker itself refuses events after the end of a topic.
-            Ok(Acknowledged { sequence, arrival_deadline: None })
-        })
+        Box::pin(async move { broker.publish(topic, event, is_last, retained) })
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {
@@ -196,11 +201,4 @@ impl fmt::Debug for MemoryBroker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MemoryBroker").field("newest", &self.lock().newest).finish_non_exhaustive()
     }
-}
-
-/// Counts down by one, and returns whether it was above zero.
-const fn take_one(count: &mut usize) -> bool {
-    let is_above_zero = *count > 0;
-    *count = count.saturating_sub(1);
-    is_above_zero
 }

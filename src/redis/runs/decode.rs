@@ -6,74 +6,70 @@ use super::failure::{Class, Failure, check};
 use crate::{
     history::Epoch,
     runs::{
-        Outcome,
+        Outcome, RunKey,
         cluster::{
-            command::{Command, EndMode, RunEpoch},
+            command::{Command, EndMode, Look},
             reply::{
-                AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, ReplaceReply,
-                Reply, StoreError, SyncReply, TrimReply,
+                AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply,
+                SyncReply, TrimReply,
             },
-            run_id::ProcessId,
+            run_id::{ProcessId, RunId},
         },
     },
 };
 
-/// Reads the reply to a command from the replies to its commands of Redis.
-pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Undecoded> {
+/// Reads the replies to commands that were encoded together from those of Redis.
+pub(super) fn decode(part: &[Command], mut replies: Vec<Value>) -> Vec<Result<Reply, Failure>> {
+    match part {
+        [Command::Renew(_), ..] => {
+            let reply = replies.pop().unwrap_or(Value::Nil);
+            match decode_renewals(reply, part.len()) {
+                Ok(replies) => replies.into_iter().map(|reply| Ok(Reply::Renew(reply))).collect(),
+                Err(error) => vec![Err(error); part.len()],
+            }
+        }
+        [command] => vec![decode_one(command, replies)],
+        _ => vec![Err(Failure::unexpected()); part.len()],
+    }
+}
+
+fn decode_renewals(reply: Value, count: usize) -> Result<Vec<RenewReply>, Failure> {
+    let Value::Array(replies) = check(reply)? else { return Err(Failure::unexpected()) };
+    let replies = replies.into_iter().map(|reply| match reply {
+        Value::Int(-1) => Some(RenewReply::Unsure),
+        reply => Some(RenewReply::Renewed { watched: Duration::from_millis(number(&reply)?) }),
+    });
+    let replies: Option<Vec<_>> = replies.collect();
+    replies.filter(|replies| replies.len() == count).ok_or_else(Failure::unexpected)
+}
+
+fn decode_one(command: &Command, replies: Vec<Value>) -> Result<Reply, Failure> {
     if let Command::Append(append) = command {
         return decode_append(append.pushes, replies);
     }
     let reply = replies.into_iter().next().unwrap_or(Value::Nil);
     if let Command::Trim(_) = command {
-        let entries = number(&check(reply)?).ok_or(Undecoded::Unexpected)?;
+        let entries = number(&check(reply)?).ok_or_else(Failure::unexpected)?;
         return Ok(Reply::Trim(TrimReply { entries }));
     }
     let fields = Fields::of(check(reply)?)?;
     if fields.status() == "version" {
-        return Err(Undecoded::Version);
+        return Err(Failure::version());
     }
     let reply = match command {
-        Command::Look(_) | Command::Claim(_) => fields.look().map(Reply::Look),
-        Command::Replace(_) => fields.replace().map(Reply::Replace),
+        Command::Look(Look { key }) | Command::Claim { run: RunId { key, .. }, .. } => {
+            fields.look(key).map(Reply::Look)
+        }
         Command::Sync(_) => fields.sync().map(Reply::Sync),
-        Command::Renew(_) => fields.renew().map(Reply::Renew),
         Command::End(end) => fields.end(&end.mode).map(Reply::End),
         Command::Check(_) => fields.check().map(Reply::Check),
-        Command::Append(_) | Command::Trim(_) => None,
+        Command::Renew(_) | Command::Append(_) | Command::Trim(_) => None,
     };
-    reply.ok_or(Undecoded::Unexpected)
-}
-
-/// The reason that there is no reply.
-#[derive(Debug)]
-pub(super) enum Undecoded {
-    Failed(Failure),
-    /// The reply is missing.
-    Missing(StoreError),
-    Version,
-    /// The reply is none of this version's.
-    Unexpected,
-}
-
-impl From<Failure> for Undecoded {
-    fn from(failure: Failure) -> Self {
-        Self::Failed(failure)
-    }
-}
-
-impl From<Undecoded> for StoreError {
-    fn from(undecoded: Undecoded) -> Self {
-        match undecoded {
-            Undecoded::Failed(failure) => failure.into(),
-            Undecoded::Missing(error) => error,
-            Undecoded::Version => Self::Version,
-            Undecoded::Unexpected => Self::Run("unexpected reply from Redis".into()),
-        }
-    }
+    reply.ok_or_else(Failure::unexpected)
 }
 
 /// The first reply is that to the batch. The last one counts the subscribers if the batch is pushed.
-fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Undecoded> {
+fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Failure> {
     if pushes {
         replies.pop();
     }
@@ -89,7 +85,7 @@ fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Undecod
             }
             // The run was ended between the batch and the entry behind it.
             Err(_) if at > 0 => {}
-            Err(failure) => return Err(failure.into()),
+            Err(failure) => return Err(failure),
         }
     }
     Ok(Reply::Append(AppendReply::Appended { entries }))
@@ -99,10 +95,10 @@ fn decode_append(pushes: bool, mut replies: Vec<Value>) -> Result<Reply, Undecod
 struct Fields(Vec<Value>);
 
 impl Fields {
-    fn of(reply: Value) -> Result<Self, Undecoded> {
+    fn of(reply: Value) -> Result<Self, Failure> {
         match reply {
             Value::Array(fields) => Ok(Self(fields)),
-            _ => Err(Undecoded::Unexpected),
+            _ => Err(Failure::unexpected()),
         }
     }
 
@@ -110,32 +106,26 @@ impl Fields {
         self.text(0).unwrap_or_default()
     }
 
-    fn look(&self) -> Option<LookReply> {
-        let run = || Some((RunEpoch(Epoch::parse(self.text(1)?)?), self.text(2)?));
+    fn look(&self, key: &RunKey) -> Option<LookReply> {
+        let run = || {
+            let epoch = Epoch::parse(self.text(1)?)?;
+            Some((RunId::new(key.clone(), epoch), ProcessId::from_claim(self.text(2)?)))
+        };
         Some(match self.status() {
             "free" => LookReply::Free,
             "restoring" => LookReply::Restoring,
             "new" => LookReply::Claimed,
+            "again" => LookReply::Changed,
             "ended" => {
-                let (epoch, process) = run()?;
-                let process = ProcessId::from_claim(process);
+                let (run, process) = run()?;
                 let outcome = outcome(self.text(3)?);
-                LookReply::Ended { epoch, process, outcome, is_certain: self.text(4).is_none() }
+                LookReply::Ended { run, process, outcome, is_certain: self.text(4).is_none() }
             }
             status => {
-                let (epoch, process) = run()?;
-                let process = ProcessId::from_claim(process);
-                LookReply::Live { epoch, process, liveness: self.liveness(status, 4)? }
+                let (run, process) = run()?;
+                LookReply::Live { run, process, liveness: self.liveness(status, 4)? }
             }
         })
-    }
-
-    fn replace(&self) -> Option<ReplaceReply> {
-        match self.status() {
-            "new" => Some(ReplaceReply::Claimed),
-            "again" => Some(ReplaceReply::Changed),
-            _ => None,
-        }
     }
 
     fn sync(&self) -> Option<SyncReply> {
@@ -148,14 +138,6 @@ impl Fields {
             "behind" => SyncReply::Behind,
             "gone" => SyncReply::Gone,
             "over" => SyncReply::Over(outcome(self.text(1)?)),
-            _ => return None,
-        })
-    }
-
-    fn renew(&self) -> Option<RenewReply> {
-        Some(match self.status() {
-            "ok" => RenewReply::Renewed { watched: Duration::from_millis(self.number(1)?) },
-            "sync" => RenewReply::Unsure,
             _ => return None,
         })
     }

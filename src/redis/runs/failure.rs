@@ -5,7 +5,7 @@ use ::redis::{RedisError, ServerError, Value};
 use super::super::health::display_with_sources;
 use crate::runs::cluster::reply::StoreError;
 
-/// An error reply of Redis, by what it says about the server.
+/// The reason that a command has no reply, by what it says about the server.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Class {
     /// The script is not loaded.
@@ -14,6 +14,8 @@ pub(super) enum Class {
     Run,
     /// The server does not accept the command at present.
     Refused,
+    /// The reply is missing.
+    Lost,
     /// The server is not, or no longer, the one to talk to. A new connection can lead to another.
     WrongServer,
 }
@@ -30,46 +32,59 @@ impl Class {
     }
 }
 
-/// An error reply, with its class.
+/// The error of a command, with its class.
 #[derive(Clone, Debug)]
 pub(super) struct Failure {
     pub(super) class: Class,
-    text: Arc<str>,
+    error: StoreError,
 }
 
 impl Failure {
-    pub(super) fn new(error: &ServerError) -> Self {
+    /// Creates the failure of an error reply.
+    fn of_reply(error: &ServerError) -> Self {
         let code = error.code();
-        let text = match error.details() {
-            Some(details) => format!("{code} {details}"),
-            None => code.to_owned(),
+        let text: Arc<str> = match error.details() {
+            Some(details) => format!("{code} {details}").into(),
+            None => code.into(),
         };
-        Self { class: Class::of(code), text: text.into() }
+        let class = Class::of(code);
+        let error = match class {
+            Class::Run => StoreError::Run(text),
+            _ => StoreError::Unavailable(text),
+        };
+        Self { class, error }
+    }
+
+    /// Creates the failure of a command whose reply is missing.
+    pub(super) fn lost(error: &RedisError) -> Self {
+        let error = StoreError::Lost(display_with_sources(error).into());
+        Self { class: Class::Lost, error }
+    }
+
+    /// Creates the failure of a reply that no script of this version gives.
+    pub(super) fn unexpected() -> Self {
+        let error = StoreError::Run("unexpected reply from Redis".into());
+        Self { class: Class::Run, error }
+    }
+
+    /// Creates the failure of a command for a run of another version of the protocol.
+    pub(super) const fn version() -> Self {
+        Self { class: Class::Run, error: StoreError::Version }
     }
 }
 
 impl From<Failure> for StoreError {
     fn from(failure: Failure) -> Self {
-        match failure.class {
-            Class::Run => Self::Run(failure.text),
-            Class::NoScript | Class::Refused | Class::WrongServer => {
-                Self::Unavailable(failure.text)
-            }
-        }
+        failure.error
     }
 }
 
 /// Returns a reply, or its failure. A reply within an array can be an error too.
 pub(super) fn check(reply: Value) -> Result<Value, Failure> {
     match reply {
-        Value::ServerError(error) => Err(Failure::new(&error)),
+        Value::ServerError(error) => Err(Failure::of_reply(&error)),
         reply => Ok(reply),
     }
-}
-
-/// Returns the error of a command whose reply is missing.
-pub(super) fn lost(error: &RedisError) -> StoreError {
-    StoreError::Lost(display_with_sources(error).into())
 }
 
 #[cfg(test)]

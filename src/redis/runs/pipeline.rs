@@ -1,9 +1,9 @@
 use ::redis::Cmd;
 
 use super::{
-    decode::{Undecoded, decode},
-    encode::{Encoder, reply_count},
-    failure::{self, Class},
+    decode::decode,
+    encode::{Encoder, parts, reply_count},
+    failure::{Class, Failure},
     session::Session,
     store::Inner,
 };
@@ -60,7 +60,7 @@ impl Inner {
         commands: &[Command],
     ) -> Vec<Result<Reply, StoreError>> {
         let mut results = self.send_once(session, commands).await;
-        let is_missing = |result: &Result<Reply, Undecoded>| matches!(result, Err(Undecoded::Failed(failure)) if failure.class == Class::NoScript);
+        let is_missing = |result: &Result<Reply, Failure>| matches!(result, Err(failure) if failure.class == Class::NoScript);
         let missing: Vec<usize> =
             (0..results.len()).filter(|at| results.get(*at).is_some_and(is_missing)).collect();
         if !missing.is_empty() && session.load_scripts().await.is_ok() {
@@ -79,27 +79,26 @@ impl Inner {
         &self,
         session: &Session,
         commands: &[Command],
-    ) -> Vec<Result<Reply, Undecoded>> {
+    ) -> Vec<Result<Reply, Failure>> {
         let encoder = self.encoder(session);
         let mut encoded: Vec<Cmd> = Vec::with_capacity(commands.len());
-        commands.iter().for_each(|command| encoder.encode(command, &mut encoded));
+        parts(commands).for_each(|part| encoder.encode(part, &mut encoded));
         let mut replies = match session.send_all(encoded).await {
             Ok(replies) => replies.into_iter(),
             Err(error) => {
-                let error = failure::lost(&error);
-                return commands.iter().map(|_| Err(Undecoded::Missing(error.clone()))).collect();
+                return vec![Err(Failure::lost(&error)); commands.len()];
             }
         };
-        let results = commands.iter().map(|command| {
-            let result = decode(command, replies.by_ref().take(reply_count(command)).collect());
-            if let Err(Undecoded::Failed(failure)) = &result
-                && failure.class == Class::WrongServer
-            {
-                session.ended.cancel();
-            }
-            result
+        let results = parts(commands).flat_map(|part| {
+            let count = part.first().map_or(0, reply_count);
+            decode(part, replies.by_ref().take(count).collect())
         });
-        results.collect()
+        let results: Vec<_> = results.collect();
+        let is_of_wrong_server = |failure: &Failure| failure.class == Class::WrongServer;
+        if results.iter().filter_map(|result| result.as_ref().err()).any(is_of_wrong_server) {
+            session.ended.cancel();
+        }
+        results
     }
 
     fn encoder<'a>(&'a self, session: &'a Session) -> Encoder<'a> {

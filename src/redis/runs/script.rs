@@ -59,37 +59,12 @@ impl Script {
     }
 }
 
-/// The hashes of the scripts, by which Redis calls them.
-#[derive(Clone, Debug)]
-pub(super) struct Hashes {
-    look: String,
-    claim: String,
-    replace: String,
-    sync: String,
-    end: String,
-    check: String,
-    renew: String,
-    join: String,
-}
+/// The hashes of the scripts, by which Redis calls them, in the order of [`Script::ALL`].
+#[derive(Clone, Debug, Default)]
+pub(super) struct Hashes(pub(super) [String; Script::ALL.len()]);
 
 impl Hashes {
-    /// Creates it from the hashes in the order of [`Script::ALL`].
-    pub(super) fn new(
-        [look, claim, replace, sync, end, check, renew, join]: [String; Script::ALL.len()],
-    ) -> Self {
-        Self { look, claim, replace, sync, end, check, renew, join }
-    }
-
     pub(super) fn of(&self, script: Script) -> &str {
-        match script {
-            Script::Look => &self.look,
-            Script::Claim => &self.claim,
-            Script::Replace => &self.replace,
-            Script::Sync => &self.sync,
-            Script::End => &self.end,
-            Script::Check => &self.check,
-            Script::Renew => &self.renew,
-            Script::Join => &self.join,
-        }
+        self.0.get(script as usize).map_or("", String::as_str)
     }
 }

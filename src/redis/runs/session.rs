@@ -177,13 +177,13 @@ async fn server_info(connection: &mut MultiplexedConnection) -> Result<ServerInf
 
 async fn load_scripts(connection: &mut MultiplexedConnection) -> Result<Hashes, Error> {
     const ACTION: &str = "load the scripts of runs into Redis";
-    let mut hashes = Script::ALL.map(|_| String::new());
-    for (script, hash) in Script::ALL.into_iter().zip(&mut hashes) {
+    let mut hashes = Hashes::default();
+    for (script, hash) in Script::ALL.into_iter().zip(&mut hashes.0) {
         let mut command = cmd("SCRIPT");
         let reply = send(connection, command.arg("LOAD").arg(script.text()), ACTION).await?;
         *hash = from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
     }
-    Ok(Hashes::new(hashes))
+    Ok(hashes)
 }
 
 async fn send(

@@ -9,8 +9,7 @@ use tokio_util::sync::{CancellationToken, DropGuard};
 
 use super::{
     super::{Error, Redis, reader::PageSize},
-    decode::Undecoded,
-    failure::{self, check},
+    failure::{Failure, check},
     keys::Keys,
     link::Link,
     page::parse_page,
@@ -146,11 +145,10 @@ impl Inner {
             Err(error) => {
                 // The page may have been too large for the link.
                 self.with_page_size(PageSize::halve);
-                return Err(failure::lost(&error));
+                return Err(Failure::lost(&error).into());
             }
         };
-        let reply = check(reply).map_err(Undecoded::Failed)?;
-        let page = parse_page(reply, count).ok_or(Undecoded::Unexpected)?;
+        let page = parse_page(check(reply)?, count).ok_or_else(Failure::unexpected)?;
         let entries = if page.is_last { 0 } else { count };
         self.with_page_size(|size| size.adapt(entries, sent.elapsed()));
         Ok(page)
@@ -163,7 +161,7 @@ impl Inner {
     async fn subscribe(&self, channel: String) -> Result<(), StoreError> {
         let _changing = self.subscriptions.changing.lock().await;
         let subscribed = self.session()?.subscribe(&[channel]).await;
-        subscribed.map_err(|error| failure::lost(&error))
+        subscribed.map_err(|error| Failure::lost(&error).into())
     }
 
     async fn unsubscribe(&self, channel: &str) {

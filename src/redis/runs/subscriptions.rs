@@ -10,8 +10,7 @@ use crate::simulation::HashMap;
 use crate::{
     history::Epoch,
     runs::cluster::{
-        command::RunEpoch,
-        inbox::Inbox,
+        inbox::{Inbox, Incoming},
         run_id::{ProcessId, RunId},
     },
 };
@@ -82,23 +81,23 @@ impl Subscriptions {
         if channel == self.control.as_bytes() {
             let epoch = std::str::from_utf8(&message).ok().and_then(Epoch::parse);
             if let Some(epoch) = epoch {
-                self.inbox.hint(RunEpoch(epoch));
+                self.inbox.receive(Incoming::Hint(epoch));
             }
             return;
         }
         if channel == self.everyone.as_bytes() {
-            self.inbox.hint_all();
+            self.inbox.receive(Incoming::HintToAll);
             return;
         }
         let Ok(channel) = std::str::from_utf8(channel) else { return };
         let run = self.runs().get(channel).cloned();
         if let (Some(run), Some(push)) = (run, parse_push(message)) {
-            self.inbox.push(&run, push);
+            self.inbox.receive(Incoming::Push(run, push));
         }
     }
 
     pub(super) fn lose_pushes(&self) {
-        self.inbox.lose_pushes();
+        self.inbox.receive(Incoming::LostPushes);
     }
 
     fn runs(&self) -> MutexGuard<'_, HashMap<String, RunId>> {

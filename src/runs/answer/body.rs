@@ -17,26 +17,21 @@ use crate::{
 
 /// The body of a response about a run: its events, a refusal, or nothing.
 pub struct AnswerBody {
-    kind: AnswerKind,
-}
-
-enum AnswerKind {
-    Events(Box<EventBody<Attachment>>),
-    /// `None` once the bytes are sent.
-    Whole(Option<Bytes>),
+    body: SseBody<Box<EventBody<Attachment>>>,
 }
 
 impl AnswerBody {
     pub(crate) fn events(attachment: Attachment) -> Self {
-        Self { kind: AnswerKind::Events(Box::new(EventBody::expecting_layer(attachment))) }
+        let events = Box::new(EventBody::expecting_layer(attachment));
+        Self { body: SseBody::pass_through(events) }
     }
 
     pub(crate) fn whole(bytes: Bytes) -> Self {
-        Self { kind: AnswerKind::Whole(Some(bytes).filter(|bytes| !bytes.is_empty())) }
+        Self { body: SseBody::whole(bytes) }
     }
 
     pub(crate) const fn empty() -> Self {
-        Self { kind: AnswerKind::Whole(None) }
+        Self { body: SseBody::empty() }
     }
 }
 
@@ -48,27 +43,15 @@ impl Body for AnswerBody {
         mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match &mut self.kind {
-            AnswerKind::Events(body) => Pin::new(&mut **body).poll_frame(cx),
-            AnswerKind::Whole(bytes) => {
-                Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes))))
-            }
-        }
+        Pin::new(&mut self.body).poll_frame(cx)
     }
 
     fn is_end_stream(&self) -> bool {
-        match &self.kind {
-            AnswerKind::Events(body) => body.is_end_stream(),
-            AnswerKind::Whole(bytes) => bytes.is_none(),
-        }
+        self.body.is_end_stream()
     }
 
     fn size_hint(&self) -> SizeHint {
-        match &self.kind {
-            AnswerKind::Events(body) => body.size_hint(),
-            AnswerKind::Whole(None) => SizeHint::with_exact(0),
-            AnswerKind::Whole(Some(_)) => SizeHint::default(),
-        }
+        self.body.size_hint()
     }
 }
 
@@ -90,16 +73,14 @@ pin_project! {
 pin_project! {
     #[project = KindProj]
     enum Kind<B> {
-        PassThrough { #[pin] body: B },
-        // A body whose end fires the `Disconnect` of its call.
-        Tracked { #[pin] body: SseBody<B> },
+        PassThrough { #[pin] body: SseBody<B> },
         Answer { #[pin] body: AnswerBody },
     }
 }
 
 impl<B> RunBody<B> {
     pub(crate) const fn pass_through(body: B) -> Self {
-        Self { kind: Kind::PassThrough { body } }
+        Self { kind: Kind::PassThrough { body: SseBody::pass_through(body) } }
     }
 
     pub(crate) const fn answer(body: AnswerBody) -> Self {
@@ -108,8 +89,9 @@ impl<B> RunBody<B> {
 }
 
 impl<B: Body> RunBody<B> {
+    /// Passes `body` through. Its end fires the [`Disconnect`](crate::Disconnect) of its call.
     pub(crate) fn tracked(body: B, guard: DisconnectGuard) -> Self {
-        Self { kind: Kind::Tracked { body: SseBody::tracked(body, guard) } }
+        Self { kind: Kind::PassThrough { body: SseBody::tracked(body, guard) } }
     }
 }
 
@@ -126,8 +108,7 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         match self.project().kind.project() {
-            KindProj::PassThrough { body } => body.poll_frame(cx).map_err(Into::into),
-            KindProj::Tracked { body } => body.poll_frame(cx).map_err(Into::into),
+            KindProj::PassThrough { body } => body.poll_frame(cx),
             KindProj::Answer { body } => body.poll_frame(cx),
         }
     }
@@ -136,7 +117,6 @@ where
     fn is_end_stream(&self) -> bool {
         match &self.kind {
             Kind::PassThrough { body } => body.is_end_stream(),
-            Kind::Tracked { body } => body.is_end_stream(),
             Kind::Answer { body } => body.is_end_stream(),
         }
     }
@@ -145,7 +125,6 @@ where
     fn size_hint(&self) -> SizeHint {
         match &self.kind {
             Kind::PassThrough { body } => body.size_hint(),
-            Kind::Tracked { body } => body.size_hint(),
             Kind::Answer { body } => body.size_hint(),
         }
     }
@@ -154,7 +133,7 @@ where
 impl<B> fmt::Debug for RunBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let kind = match &self.kind {
-            Kind::PassThrough { .. } | Kind::Tracked { .. } => "passed through",
+            Kind::PassThrough { .. } => "passed through",
             Kind::Answer { .. } => "answer",
         };
         f.debug_struct("RunBody").field("kind", &kind).finish_non_exhaustive()

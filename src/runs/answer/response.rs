@@ -12,7 +12,7 @@ use crate::{
     layer::Refusal,
     runs::{
         AnswerBody, Attachment, InvalidKey, Outcome,
-        record::{Attached, Phase, Reader, Record},
+        record::{NoEvents, Reader, Record},
     },
 };
 
@@ -45,33 +45,24 @@ pub(crate) async fn answer(
     record: &Arc<Record>,
     requester: &Requester,
 ) -> Option<Response<AnswerBody>> {
-    let attached = match record.attach(requester.last.as_ref()) {
-        Attached::Starting(reader) => reader.started().await,
-        attached => attached,
+    let reader = match record.attach(requester.last.as_ref()) {
+        Ok(reader) => reader,
+        Err(NoEvents::NoRun) => return None,
+        Err(_) => return Some(not_found()),
     };
-    respond(attached, requester)
-}
-
-/// Returns the response of [`answer`] for a run whose call has answered.
-pub(crate) fn respond(attached: Attached, requester: &Requester) -> Option<Response<AnswerBody>> {
-    match attached {
-        Attached::Unknown => None,
-        Attached::NotFound => Some(not_found()),
-        Attached::Ended { reader, outcome, is_at_end: true } => {
-            Some(nothing_left(reader, outcome, requester))
-        }
-        Attached::Starting(reader) | Attached::Running(reader) | Attached::Ended { reader, .. } => {
-            Some(events(reader))
-        }
+    match reader.started().await {
+        Ok(()) => Some(events(reader)),
+        Err(NoEvents::AllSeen(outcome)) => Some(nothing_left(reader, outcome, requester)),
+        Err(NoEvents::NoRun | NoEvents::NotFound) => None,
     }
 }
 
 /// Returns the response for the client that started a run, if the run ended before the call
 /// answered.
 pub(crate) fn ended_before_answer(reader: Reader, requester: &Requester) -> Response<AnswerBody> {
-    match reader.record.phase() {
-        Phase::Ended(outcome) => nothing_left(reader, outcome, requester),
-        Phase::Starting | Phase::Running | Phase::Void => not_found(),
+    match reader.record.phase().outcome() {
+        Some(outcome) => nothing_left(reader, outcome, requester),
+        None => not_found(),
     }
 }
 

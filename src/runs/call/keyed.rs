@@ -16,9 +16,9 @@ use crate::{
     connection::{CloseReason, Disconnect, DisconnectGuard},
     headers::{has_body, make_event_stream},
     runs::{
-        AnswerBody, Attachment, Outcome, RunBody, RunKey,
+        AnswerBody, Attachment, RunBody, RunKey,
         answer::{self, Requester},
-        record::{Attached, Reader},
+        record::{Phase, Reader},
         registry::{Claim, Purpose, Shared},
         run::on_refusal,
     },
@@ -62,21 +62,19 @@ async fn find(shared: &Arc<Shared>, key: &RunKey, requester: &Requester) -> Acti
             Err(error) => return Action::Answer(error.answer_to(requester.client)),
             Ok(Claim::Existing(record)) => record,
             Ok(Claim::New(producer)) => match producer.record.attach(None) {
-                Attached::Starting(reader) => return Action::Start(producer, reader),
+                Ok(reader) if producer.record.phase() == Phase::Starting => {
+                    return Action::Start(producer, reader);
+                }
                 // Another thread has replaced it already.
                 _ => continue,
             },
         };
-        let attached = match record.attach(last) {
-            Attached::Starting(reader) => reader.started().await,
-            // It has ended since the claim, so its key is free.
-            Attached::Ended { outcome, .. } if last.is_none() && outcome != Outcome::Completed => {
-                continue;
-            }
-            attached => attached,
-        };
+        // If it has ended since the claim, its key is free.
+        if last.is_none() && !record.phase().is_usable() {
+            continue;
+        }
         // There is no answer if the call did not return an event stream. Then the key is free.
-        if let Some(answer) = answer::respond(attached, requester) {
+        if let Some(answer) = answer::answer(&record, requester).await {
             return Action::Answer(answer);
         }
     }

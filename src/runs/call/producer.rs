@@ -9,12 +9,7 @@ use tokio::time::Instant;
 use crate::{
     history::drop_waker,
     options::StreamOptions,
-    runs::{
-        Outcome,
-        cluster::Mark,
-        record::{Phase, Record},
-        registry::Shared,
-    },
+    runs::{Outcome, cluster::Mark, record::Record, registry::Shared},
 };
 
 /// The right to record a run, held by the run's task. If it is dropped before the run has ended,
@@ -105,14 +100,6 @@ impl Producer {
         }
         drop_waker(new);
         true
-    }
-
-    /// Returns how the run ended, or `None` if it has not ended.
-    pub(crate) fn outcome(&self) -> Option<Outcome> {
-        match self.record.phase() {
-            Phase::Ended(outcome) => Some(outcome),
-            Phase::Starting | Phase::Running | Phase::Void => None,
-        }
     }
 
     /// Ends the run if it has reached its maximum duration, or abandons it if no client has been

@@ -11,7 +11,7 @@ use crate::{
     runs::{
         Run, RunKey, Runs, StartError,
         answer::last_event_id,
-        record::{Attached, Phase, Record},
+        record::{Phase, Record},
         registry::{Claim, Purpose},
     },
 };
@@ -84,7 +84,7 @@ impl Runs {
                 return Ok(self.existing(record));
             }
             // A call through the layer may still return something else than an event stream.
-            if let Attached::Starting(reader) = record.attach(None) {
+            if let Ok(reader) = record.attach(None) {
                 _ = reader.started().await;
             }
         }

@@ -126,7 +126,9 @@ where
             ready!(self.as_mut().poll_stage(cx));
         }
         let mut this = self.project();
-        if let (Some(guard), Some(outcome)) = (this.disconnect.as_mut(), this.producer.outcome()) {
+        if let (Some(guard), Some(outcome)) =
+            (this.disconnect.as_mut(), this.producer.record.phase().outcome())
+        {
             guard.set_reason(outcome.close_reason());
         }
         // Drop the source within the span: its drop may log.

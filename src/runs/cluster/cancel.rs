@@ -29,15 +29,15 @@ impl Shared {
         key: &RunKey,
         last: Option<&LastEventId>,
     ) -> bool {
-        let epoch = match cluster.look(key).await {
-            Ok(LookReply::Live { epoch, .. }) => epoch.0,
+        let run = match cluster.look(key).await {
+            Ok(LookReply::Live { run, .. }) => run,
             Ok(LookReply::Ended { .. }) => return false,
             _ => return self.cancel_here(key, last),
         };
-        if matches!(ResumeFrom::parse(last, epoch, MAX_SEQUENCE), ResumeFrom::Unknown(_)) {
+        if matches!(ResumeFrom::parse(last, run.epoch, MAX_SEQUENCE), ResumeFrom::Unknown(_)) {
             return false;
         }
-        self.cancel_run(cluster, &RunId::new(key.clone(), epoch)).await
+        self.cancel_run(cluster, &run).await
     }
 
     async fn cancel_run(self: &Arc<Self>, cluster: &Cluster, run: &RunId) -> bool {

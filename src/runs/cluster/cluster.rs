@@ -3,15 +3,13 @@ use std::sync::{Arc, OnceLock, Weak};
 use tokio::time::timeout;
 
 use super::{
-    command::RunEpoch,
     exporter,
     exports::Exports,
-    inbox::{Inbox, Receiver},
+    inbox::{Inbox, Incoming},
     key_locks::KeyLocks,
     mirrors::Mirrors,
     owner_checks,
-    reply::Push,
-    run_id::{ProcessId, RunId},
+    run_id::ProcessId,
     store::{Connection, RunStore, Settings, Store},
     timing::{EXPORT_WAIT, Timing},
 };
@@ -73,12 +71,15 @@ pub(crate) async fn connect<S: RunStore>(
     options: Options,
 ) -> Result<Arc<Shared>, S::Error> {
     let process = ProcessId::draw();
-    let target = Arc::new(Target(OnceLock::new()));
-    let settings = Settings {
-        process: process.clone(),
-        retain_for: options.retain_for,
-        inbox: Inbox::new(Arc::clone(&target) as Arc<dyn Receiver>),
-    };
+    // The store is connected before the runs exist, and does not keep them alive.
+    let runs: Arc<OnceLock<Weak<Shared>>> = Arc::default();
+    let target = Arc::clone(&runs);
+    let inbox = Inbox::new(move |incoming| {
+        if let Some(shared) = target.get().and_then(Weak::upgrade) {
+            receive(&shared, incoming);
+        }
+    });
+    let settings = Settings { process: process.clone(), retain_for: options.retain_for, inbox };
     let store = store.connect(settings).await?;
     let timing = Timing::of_lease(store.lease());
     let cluster = Cluster {
@@ -91,7 +92,7 @@ pub(crate) async fn connect<S: RunStore>(
     };
     let exports = Arc::clone(&cluster.exports);
     let shared = Arc::new(Shared::new(options, Some(cluster)));
-    _ = target.0.set(Arc::downgrade(&shared));
+    _ = runs.set(Arc::downgrade(&shared));
     spawn(exporter::supervise(Arc::downgrade(&shared), exports, Arc::clone(&store)));
     spawn(owner_checks::supervise(Arc::downgrade(&shared)));
     let shared_exports = shared.cluster.as_ref().map(|cluster| Arc::clone(&cluster.exports));
@@ -111,33 +112,13 @@ async fn forward(
     }
 }
 
-/// The target of the inbox. It exists before the runs, and does not keep them alive.
-struct Target(OnceLock<Weak<Shared>>);
-
-impl Target {
-    fn with(&self, call: impl FnOnce(&Arc<Shared>, &Cluster)) {
-        if let Some(shared) = self.0.get().and_then(Weak::upgrade)
-            && let Some(cluster) = &shared.cluster
-        {
-            call(&shared, cluster);
-        }
-    }
-}
-
-impl Receiver for Target {
-    fn push(&self, run: &RunId, push: Push) {
-        self.with(|shared, cluster| cluster.mirrors.push(shared, run, &push));
-    }
-
-    fn lose_pushes(&self) {
-        self.with(|shared, cluster| cluster.mirrors.load_all(shared));
-    }
-
-    fn hint(&self, RunEpoch(epoch): RunEpoch) {
-        self.with(|_, cluster| cluster.exports.synchronize(epoch));
-    }
-
-    fn hint_all(&self) {
-        self.with(|_, cluster| cluster.exports.synchronize_all());
+/// Receives what other processes send.
+fn receive(shared: &Arc<Shared>, incoming: Incoming) {
+    let Some(cluster) = &shared.cluster else { return };
+    match incoming {
+        Incoming::Push(run, push) => cluster.mirrors.push(shared, &run, &push),
+        Incoming::LostPushes => cluster.mirrors.load_all(shared),
+        Incoming::Hint(epoch) => cluster.exports.synchronize(epoch),
+        Incoming::HintToAll => cluster.exports.synchronize_all(),
     }
 }

@@ -3,10 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 
 use super::run_id::RunId;
-use crate::{
-    history::Epoch,
-    runs::{Outcome, RunKey},
-};
+use crate::runs::{Outcome, RunKey};
 
 /// One operation on the store. Each variant names the variant of
 /// [`Reply`](super::reply::Reply) that answers it.
@@ -15,17 +12,19 @@ pub enum Command {
     /// Looks which run has a key, and changes nothing except the sightings of a late owner.
     /// Answered by [`Reply::Look`](super::reply::Reply::Look).
     Look(Look),
-    /// Claims a key for a run of this process, in the phase `starting`, with a new lease.
-    ///
-    /// Claims it if no run has the key, or the run that has it is void or has ended otherwise than
-    /// [`Completed`](Outcome::Completed). Otherwise, answers as `Look` does. A repeated claim of
-    /// the same run is answered by `Claimed` again.
+    /// Claims a key for a run of this process, in the phase `starting`, with a new lease. A repeated
+    /// claim of the same run is answered by `Claimed` again.
     /// Answered by [`Reply::Look`](super::reply::Reply::Look).
-    Claim(RunId),
-    /// Claims a key in place of an earlier run. If the earlier run is live, it is cancelled in the
-    /// same step, and its owner gets a hint.
-    /// Answered by [`Reply::Replace`](super::reply::Reply::Replace).
-    Replace(Replace),
+    Claim {
+        run: RunId,
+        /// The run to replace, from a `Look`. If it is live, it is cancelled in the same step, and
+        /// its owner gets a hint.
+        ///
+        /// With `None`, the key is claimed if no run has it, or the run that has it is void or has
+        /// ended otherwise than [`Completed`](Outcome::Completed). Otherwise, answers as `Look`
+        /// does.
+        earlier: Option<RunId>,
+    },
     /// Renews the lease of a run of this process, begins its stream, and returns what the store
     /// has of it.
     /// Answered by [`Reply::Sync`](super::reply::Reply::Sync).
@@ -54,19 +53,6 @@ pub enum Command {
 pub struct Look {
     pub key: RunKey,
 }
-
-/// The input of [`Command::Replace`].
-#[derive(Clone, Debug)]
-pub struct Replace {
-    /// The run to claim the key for.
-    pub run: RunId,
-    /// The epoch of the run that has the key, from a `Look`.
-    pub earlier: RunEpoch,
-}
-
-/// The epoch of a run with a key that is known from the context.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct RunEpoch(pub(crate) Epoch);
 
 /// The input of [`Command::Sync`].
 #[derive(Clone, Debug)]

@@ -1,50 +1,39 @@
 use std::{fmt, sync::Arc};
 
-use super::{command::RunEpoch, reply::Push, run_id::RunId};
+use super::{reply::Push, run_id::RunId};
+use crate::history::Epoch;
 
 /// The receiver of what other processes send through the store.
 ///
-/// Its methods do not block, and may be called after the [`Runs`](crate::runs::Runs) was dropped.
+/// It does not block, and may be used after the [`Runs`](crate::runs::Runs) was dropped.
 #[derive(Clone)]
 pub struct Inbox {
-    receiver: Arc<dyn Receiver>,
+    receive: Arc<dyn Fn(Incoming) + Send + Sync>,
+}
+
+/// What a store passes to an [`Inbox`].
+#[derive(Debug)]
+pub(crate) enum Incoming {
+    /// A push of a run that is subscribed. Pushes of one run are passed in their order.
+    Push(RunId, Push),
+    /// Pushes of all runs may be missing, because the connection broke or its buffer was full. The
+    /// runs are then loaded. After a break, it is passed once all are subscribed again.
+    LostPushes,
+    /// Something has happened to a run of this process: it was ended, or is watched. The run is
+    /// then synchronized, so a forged hint costs a command.
+    Hint(Epoch),
+    /// The store has lost its data. All runs of this process are synchronized.
+    HintToAll,
 }
 
 impl Inbox {
-    pub(crate) fn new(receiver: Arc<dyn Receiver>) -> Self {
-        Self { receiver }
+    pub(crate) fn new(receive: impl Fn(Incoming) + Send + Sync + 'static) -> Self {
+        Self { receive: Arc::new(receive) }
     }
 
-    /// Passes a push of a run that is subscribed. Pushes of one run are passed in their order.
-    pub(crate) fn push(&self, run: &RunId, push: Push) {
-        self.receiver.push(run, push);
+    pub(crate) fn receive(&self, incoming: Incoming) {
+        (self.receive)(incoming);
     }
-
-    /// Reports that pushes of all runs may be missing, because the connection broke or its buffer
-    /// was full. The runs are then loaded. After a break, it is called once all are subscribed
-    /// again.
-    pub(crate) fn lose_pushes(&self) {
-        self.receiver.lose_pushes();
-    }
-
-    /// Passes a hint that something has happened to a run of this process: it was ended, or is
-    /// watched. The run is then synchronized, so a forged hint costs a command.
-    pub(crate) fn hint(&self, epoch: RunEpoch) {
-        self.receiver.hint(epoch);
-    }
-
-    /// Passes a hint that the store has lost its data. All runs of this process are synchronized.
-    pub(crate) fn hint_all(&self) {
-        self.receiver.hint_all();
-    }
-}
-
-/// The part of a connected `Runs` that an [`Inbox`] refers to.
-pub(crate) trait Receiver: Send + Sync + 'static {
-    fn push(&self, run: &RunId, push: Push);
-    fn lose_pushes(&self);
-    fn hint(&self, epoch: RunEpoch);
-    fn hint_all(&self);
 }
 
 impl fmt::Debug for Inbox {

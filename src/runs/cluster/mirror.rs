@@ -136,7 +136,7 @@ impl Mirror {
         self.set_contact();
         match push {
             Push::Head(head) => {
-                record.begin_mirror(head::decode(&head));
+                record.begin(head::decode(&head));
                 false
             }
             Push::Batch(Batch { first, last, bytes }) => {
@@ -204,9 +204,9 @@ impl Mirror {
 
 fn apply_page(record: &Arc<Record>, page: Page) {
     if let Some(head) = &page.head {
-        record.begin_mirror(head::decode(head));
+        record.begin(head::decode(head));
     } else if !page.batches.is_empty() {
-        record.begin_mirror(None);
+        record.begin(None);
     }
     for Batch { first, last, bytes } in page.batches {
         if last <= record.newest() {

@@ -111,7 +111,7 @@ pub(super) async fn apply(
         CheckReply::Running { newest, liveness, head } => {
             mirror.reach(newest);
             if let Some(head) = head {
-                record.begin_mirror(head::decode(&head));
+                record.begin(head::decode(&head));
             }
             if newest > record.newest() || record.phase() == Phase::Starting {
                 mirrors::load(shared, mirror);

@@ -1,10 +1,10 @@
 use super::{
     cluster::Cluster,
-    command::{Command, End, EndMode, Look, Replace, RunEpoch},
-    reply::{EndReply, LookReply, ReplaceReply, Reply, StoreError},
+    command::{Command, End, EndMode, Look},
+    reply::{EndReply, LookReply, Reply, StoreError},
     run_id::RunId,
 };
-use crate::{history::Epoch, runs::RunKey};
+use crate::runs::RunKey;
 
 /// Single commands, each with the reply that belongs to it.
 impl Cluster {
@@ -15,21 +15,13 @@ impl Cluster {
         }
     }
 
-    pub(crate) async fn claim(&self, run: &RunId) -> Result<LookReply, StoreError> {
-        match self.one(Command::Claim(run.clone())).await? {
-            Reply::Look(reply) => Ok(reply),
-            other => Err(mismatch(&other)),
-        }
-    }
-
-    pub(crate) async fn replace(
+    pub(crate) async fn claim(
         &self,
         run: &RunId,
-        earlier: Epoch,
-    ) -> Result<ReplaceReply, StoreError> {
-        let command = Replace { run: run.clone(), earlier: RunEpoch(earlier) };
-        match self.one(Command::Replace(command)).await? {
-            Reply::Replace(reply) => Ok(reply),
+        earlier: Option<RunId>,
+    ) -> Result<LookReply, StoreError> {
+        match self.one(Command::Claim { run: run.clone(), earlier }).await? {
+            Reply::Look(reply) => Ok(reply),
             other => Err(mismatch(&other)),
         }
     }

@@ -3,8 +3,8 @@ use std::{error::Error, fmt, sync::Arc, time::Duration};
 use bytes::Bytes;
 
 use super::{
-    command::{Batch, RunEpoch},
-    run_id::ProcessId,
+    command::Batch,
+    run_id::{ProcessId, RunId},
 };
 use crate::runs::Outcome;
 
@@ -12,7 +12,6 @@ use crate::runs::Outcome;
 #[derive(Clone, Debug)]
 pub enum Reply {
     Look(LookReply),
-    Replace(ReplaceReply),
     Sync(SyncReply),
     Renew(RenewReply),
     Append(AppendReply),
@@ -31,11 +30,13 @@ pub enum LookReply {
     Restoring,
     /// The key now belongs to the run. Only to `Claim`.
     Claimed,
+    /// The key no longer belongs to the run to replace: look again. Only to `Claim`.
+    Changed,
     /// A run that is starting or running has the key.
-    Live { epoch: RunEpoch, process: ProcessId, liveness: Liveness },
+    Live { run: RunId, process: ProcessId, liveness: Liveness },
     /// A run that has ended has the key. To `Claim` only if it has completed.
     Ended {
-        epoch: RunEpoch,
+        run: RunId,
         process: ProcessId,
         outcome: Outcome,
         /// Whether no owner can restore the claim of a later run.
@@ -53,15 +54,6 @@ pub enum Liveness {
     Late(Duration),
     /// The run can be [buried](super::command::EndMode::Bury).
     Dead,
-}
-
-/// The reply to a `Replace`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReplaceReply {
-    /// The key now belongs to the new run.
-    Claimed,
-    /// The key no longer belongs to the earlier run: look again.
-    Changed,
 }
 
 /// The reply to a `Sync`.
@@ -180,7 +172,7 @@ pub struct StoredEnd {
 }
 
 /// A change of a run's stream, which the store passes to the
-/// [`Inbox`](super::inbox::Inbox::push).
+/// [`Inbox`](super::inbox::Inbox).
 #[derive(Clone, Debug)]
 pub(crate) enum Push {
     Head(Bytes),

@@ -3,9 +3,8 @@ use std::sync::Arc;
 use tokio::time::{sleep, timeout};
 
 use super::{
-    claims::Start,
     cluster::Cluster,
-    command::{EndMode, RunEpoch},
+    command::EndMode,
     reply::{Liveness, LookReply},
     run_id::{ProcessId, RunId},
 };
@@ -44,7 +43,7 @@ impl Shared {
         // Boxed, so that requests without a store keep their size.
         let claimed = Box::pin(self.claim_in(cluster, key, purpose)).await;
         if claimed.is_err() {
-            self.counters.count_refusal();
+            self.counters.refused.add(1);
         }
         claimed
     }
@@ -57,8 +56,10 @@ impl Shared {
     ) -> Result<Claim, StartError> {
         let _locked = cluster.keys.lock(key).await;
         loop {
-            let Ok(look) = cluster.look(key).await else {
-                return self.without_store(key, purpose);
+            let look = match cluster.look(key).await {
+                Ok(look) => look,
+                Err(_) if purpose == Purpose::Replace => return Err(StartError::Unavailable),
+                Err(_) => return self.without_store(key).map(Claim::Existing),
             };
             if purpose == Purpose::Attach
                 && matches!(look, LookReply::Free | LookReply::Restoring)
@@ -66,31 +67,28 @@ impl Shared {
             {
                 return Ok(Claim::Existing(record));
             }
-            let start = match look {
+            let earlier = match look {
                 LookReply::Restoring => return Err(StartError::Unavailable),
-                LookReply::Ended { epoch, .. } if purpose == Purpose::Replace => {
-                    Start::InPlaceOf(epoch.0)
+                LookReply::Live { run, .. } | LookReply::Ended { run, .. }
+                    if purpose == Purpose::Replace =>
+                {
+                    Some(run)
                 }
-                LookReply::Ended { epoch, outcome: Outcome::Completed, .. } => {
-                    let run = RunId::new(key.clone(), epoch.0);
-                    match self.open(cluster, &run, None).await? {
-                        Some(record) => return Ok(Claim::Existing(record)),
-                        None => continue,
-                    }
-                }
-                LookReply::Free | LookReply::Claimed | LookReply::Ended { .. } => Start::New,
-                LookReply::Live { epoch: RunEpoch(epoch), .. } if purpose == Purpose::Replace => {
-                    Start::InPlaceOf(epoch)
-                }
-                LookReply::Live { epoch: RunEpoch(epoch), process, liveness } => {
-                    let run = RunId::new(key.clone(), epoch);
+                LookReply::Live { run, process, liveness } => {
                     match self.live(cluster, &run, &process, liveness).await? {
                         Some(record) => return Ok(Claim::Existing(record)),
                         None => continue,
                     }
                 }
+                LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
+                    return self.open(cluster, &run, None).await.map(Claim::Existing);
+                }
+                LookReply::Free
+                | LookReply::Claimed
+                | LookReply::Changed
+                | LookReply::Ended { .. } => None,
             };
-            if let Some(producer) = self.start(cluster, key, start).await? {
+            if let Some(producer) = self.start(cluster, key, earlier).await? {
                 return Ok(Claim::New(producer));
             }
         }
@@ -106,53 +104,42 @@ impl Shared {
         liveness: Liveness,
     ) -> Result<Option<Arc<Record>>, StartError> {
         if *process == cluster.process {
-            return Ok(match cluster.exports.record(run) {
+            match cluster.exports.record(run) {
                 Some(record) if record.phase().is_live() => {
                     cluster.exports.synchronize(run.epoch);
-                    Some(record)
+                    return Ok(Some(record));
                 }
-                Some(_) => {
-                    cluster.wait_for_end(run.epoch).await;
-                    None
-                }
+                Some(_) => cluster.wait_for_end(run.epoch).await,
+                // The reply to a claim was lost.
                 None => {
-                    // The reply to a claim was lost.
-                    cluster
-                        .end(run, EndMode::Release)
-                        .await
-                        .map_err(|_| StartError::Unavailable)?;
-                    None
+                    let released = cluster.end(run, EndMode::Release).await;
+                    released.map_err(|_| StartError::Unavailable)?;
                 }
-            });
+            }
+            return Ok(None);
         }
         match liveness {
-            Liveness::Alive => self.open(cluster, run, None).await,
-            Liveness::Late(wait) => {
-                sleep(wait).await;
-                Ok(None)
-            }
-            Liveness::Dead => {
-                cluster.bury(self, run).await;
-                Ok(None)
-            }
+            Liveness::Alive => return self.open(cluster, run, None).await.map(Some),
+            Liveness::Late(wait) => sleep(wait).await,
+            Liveness::Dead => _ = cluster.bury(self, run).await,
         }
+        Ok(None)
     }
 
     /// Returns the live run of this process whose claim the store has lost, and restores the claim.
     fn lost_by_store(&self, cluster: &Cluster, key: &RunKey) -> Option<Arc<Record>> {
-        let record = self.record_here(key).filter(|record| record.phase().is_live())?;
+        let record = self.live_here(key)?;
         cluster.exports.synchronize(record.epoch);
         Some(record)
     }
 
-    /// Returns what a request gets while the store cannot be reached: a run of this process.
-    fn without_store(&self, key: &RunKey, purpose: Purpose) -> Result<Claim, StartError> {
-        match self.record_here(key) {
-            Some(record) if purpose == Purpose::Attach && record.phase().is_live() => {
-                Ok(Claim::Existing(record))
-            }
-            _ => Err(StartError::Unavailable),
-        }
+    /// Returns the run that a client gets while the store cannot be reached.
+    fn without_store(&self, key: &RunKey) -> Result<Arc<Record>, StartError> {
+        self.live_here(key).ok_or(StartError::Unavailable)
+    }
+
+    fn live_here(&self, key: &RunKey) -> Option<Arc<Record>> {
+        self.peek(key).filter(|record| record.phase().is_live())
     }
 
     /// Returns the run with this key, wherever it is, for a client that has seen the events up to
@@ -174,27 +161,22 @@ impl Shared {
         key: &RunKey,
         last: Option<&LastEventId>,
     ) -> Result<Option<Arc<Record>>, StartError> {
-        let (epoch, is_certain) = match cluster.look(key).await {
-            Ok(LookReply::Live { epoch, .. }) => (epoch.0, true),
-            Ok(LookReply::Ended { epoch, is_certain, .. }) => (epoch.0, is_certain),
+        let (run, is_certain) = match cluster.look(key).await {
+            Ok(LookReply::Live { run, .. }) => (run, true),
+            Ok(LookReply::Ended { run, is_certain, .. }) => (run, is_certain),
             Ok(LookReply::Restoring) => {
                 let here = self.lost_by_store(cluster, key);
                 return here.map(Some).ok_or(StartError::Unavailable);
             }
-            Ok(LookReply::Free | LookReply::Claimed) => {
+            Ok(LookReply::Free | LookReply::Claimed | LookReply::Changed) => {
                 return Ok(self.lost_by_store(cluster, key));
             }
-            Err(_) => {
-                return match self.record_here(key) {
-                    Some(record) if record.phase().is_live() => Ok(Some(record)),
-                    _ => Err(StartError::Unavailable),
-                };
-            }
+            Err(_) => return self.without_store(key).map(Some),
         };
-        match self.open(cluster, &RunId::new(key.clone(), epoch), last).await {
+        match self.open(cluster, &run, last).await {
             // The id may be of a later run.
             Err(StartError::NotFound) if !is_certain => Err(StartError::Unavailable),
-            found => found,
+            found => found.map(Some),
         }
     }
 
@@ -204,15 +186,14 @@ impl Shared {
         cluster: &Cluster,
         run: &RunId,
         last: Option<&LastEventId>,
-    ) -> Result<Option<Arc<Record>>, StartError> {
+    ) -> Result<Arc<Record>, StartError> {
         let after = match ResumeFrom::parse(last, run.epoch, MAX_SEQUENCE) {
             ResumeFrom::FirstVisit => 0,
             ResumeFrom::Seen(sequence) => sequence,
             ResumeFrom::Unknown(_) => return Err(StartError::NotFound),
         };
-        let here = self.record_here(&run.key).filter(|record| record.epoch == run.epoch);
-        if let Some(record) = here {
-            return Ok(Some(record));
+        if let Some(record) = self.peek(&run.key).filter(|record| record.epoch == run.epoch) {
+            return Ok(record);
         }
         let opened = cluster.mirrors.open(self, run, after).await;
         let (record, mirror) = opened.map_err(|_| StartError::Unavailable)?;
@@ -220,7 +201,7 @@ impl Shared {
             return Err(StartError::Unavailable);
         }
         if mirror.has_reached(after) {
-            return Ok(Some(record));
+            return Ok(record);
         }
         if !record.phase().is_live() {
             return Err(StartError::NotFound);
@@ -230,12 +211,8 @@ impl Shared {
             return Err(StartError::Unavailable);
         };
         match timeout(cluster.timing.id_wait(), mirror.until_reached(after)).await {
-            Ok(()) => Ok(Some(record)),
+            Ok(()) => Ok(record),
             Err(_) => Err(StartError::Unavailable),
         }
-    }
-
-    fn record_here(&self, key: &RunKey) -> Option<Arc<Record>> {
-        self.peek(key)
     }
 }

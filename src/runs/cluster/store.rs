@@ -75,7 +75,7 @@ pub trait Store: Send + Sync + 'static {
     fn load(&self, run: &RunId, after: u64) -> Pending<Result<Page, StoreError>>;
 
     /// Starts passing the pushes of a run to the inbox. When it is ready, every later push is
-    /// passed, or reported [as lost](Inbox::lose_pushes). The store subscribes again after a break.
+    /// passed, or reported [as lost](super::inbox::Incoming::LostPushes). The store subscribes again after a break.
     fn subscribe(&self, run: &RunId) -> Pending<Result<(), StoreError>>;
 
     /// Stops passing the pushes of a run.

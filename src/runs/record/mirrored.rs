@@ -123,11 +123,6 @@ impl Record {
         _ = deferred.wake();
     }
 
-    /// Starts the record of a run whose call has answered.
-    pub(crate) fn begin_mirror(&self, options: Option<StreamOptions>) {
-        self.begin(options);
-    }
-
     /// Returns the sequence number of the newest event.
     pub(crate) fn newest(&self) -> u64 {
         self.lock().newest

@@ -19,7 +19,7 @@ mod state;
 pub(crate) use self::{
     cutter::Cutter,
     mirrored::Mirrored,
-    reader::{Attached, Read, Reader},
+    reader::{NoEvents, Read, Reader},
     record::{Appended, Record},
     state::Phase,
 };

@@ -33,55 +33,34 @@ pub(crate) enum Read {
     Failure(RunError),
 }
 
-/// The result of [`Record::attach`].
-pub(crate) enum Attached {
-    /// The call has no answer yet.
-    Starting(Reader),
-    Running(Reader),
-    Ended {
-        reader: Reader,
-        outcome: Outcome,
-        /// Whether the client has seen all events.
-        is_at_end: bool,
-    },
+/// The reason that a client gets no events of a run.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum NoEvents {
     /// The id is not one of this run, or the events after it are no longer kept.
     NotFound,
     /// The run is forgotten, or its call did not return an event stream.
-    Unknown,
+    NoRun,
+    /// The run has ended, and the client has seen all events.
+    AllSeen(Outcome),
 }
 
 impl Record {
     /// Attaches a client that has seen the events up to `last`.
-    pub(crate) fn attach(self: &Arc<Self>, last: Option<&LastEventId>) -> Attached {
+    pub(crate) fn attach(self: &Arc<Self>, last: Option<&LastEventId>) -> Result<Reader, NoEvents> {
         let last = last.filter(|last| !last.is_empty());
         let mut state = self.lock();
-        if state.is_forgotten {
-            return Attached::Unknown;
+        if state.is_forgotten || state.phase == Phase::Void {
+            return Err(NoEvents::NoRun);
         }
-        let Some(position) = self.position(&state, last) else {
-            return Attached::NotFound;
-        };
-        if state.log.evicted_after(position).is_some() {
-            return Attached::NotFound;
+        let position = self.position(&state, last).ok_or(NoEvents::NotFound)?;
+        // While it is starting, the run has not assigned any ids.
+        let is_early = state.phase == Phase::Starting && last.is_some();
+        if is_early || state.log.evicted_after(position).is_some() {
+            return Err(NoEvents::NotFound);
         }
-        match state.phase {
-            Phase::Void => Attached::Unknown,
-            // The run has not assigned any ids yet.
-            Phase::Starting if last.is_some() => Attached::NotFound,
-            Phase::Starting => Attached::Starting(self.add_reader(&mut state, position)),
-            Phase::Running => Attached::Running(self.add_reader(&mut state, position)),
-            Phase::Ended(outcome) => {
-                let is_at_end = state.log.next(position).is_none();
-                let reader = self.add_reader(&mut state, position);
-                Attached::Ended { reader, outcome, is_at_end }
-            }
-        }
-    }
-
-    fn add_reader(self: &Arc<Self>, state: &mut State, position: u64) -> Reader {
         self.counters.attached.fetch_add(1, Relaxed);
         let index = state.readers.add(position);
-        Reader { record: Arc::clone(self), index, ticket: Ticket::NONE, has_read_all: false }
+        Ok(Reader { record: Arc::clone(self), index, ticket: Ticket::NONE, has_read_all: false })
     }
 }
 
@@ -89,6 +68,27 @@ impl Reader {
     /// Returns the sequence number up to which the client has read.
     pub(crate) fn position(&self) -> u64 {
         self.record.lock().readers.get(self.index)
+    }
+
+    /// Waits until the call has answered. Returns an error if there is nothing for the client to
+    /// read.
+    pub(crate) async fn started(&self) -> Result<(), NoEvents> {
+        loop {
+            // Created before the phase is read, so that no change is missed.
+            let changed = self.record.changed.notified();
+            {
+                let state = self.record.lock();
+                let is_at_end = || state.log.next(state.readers.get(self.index)).is_none();
+                match state.phase {
+                    Phase::Starting => {}
+                    Phase::Void => return Err(NoEvents::NoRun),
+                    _ if state.is_forgotten => return Err(NoEvents::NoRun),
+                    Phase::Ended(outcome) if is_at_end() => return Err(NoEvents::AllSeen(outcome)),
+                    Phase::Running | Phase::Ended(_) => return Ok(()),
+                }
+            }
+            changed.await;
+        }
     }
 
     /// Returns the next events, or the end of the run.
@@ -133,7 +133,7 @@ impl Reader {
     fn read_from(&self, state: &mut State, drops: &mut DeferredDrops) -> Option<Read> {
         let seen = state.readers.get(self.index);
         if state.log.evicted_after(seen).is_some() {
-            self.record.counters.count_lag();
+            self.record.counters.lagged.add(1);
             return Some(Read::Failure(RunError::lagged()));
         }
         if let Some(batch) = state.log.batch(seen, u64::MAX, drops) {
@@ -172,33 +172,5 @@ impl Drop for Reader {
         self.record.counters.attached.fetch_sub(1, Relaxed);
         drop_waker(waker);
         task.into_iter().for_each(wake);
-    }
-}
-
-impl Reader {
-    /// Waits until the call has answered.
-    pub(crate) async fn started(self) -> Attached {
-        loop {
-            // Created before the phase is read, so that no change is missed.
-            let changed = self.record.changed.notified();
-            let (phase, is_forgotten, is_at_end) = {
-                let state = self.record.lock();
-                let position = state.readers.get(self.index);
-                (state.phase, state.is_forgotten, state.log.next(position).is_none())
-            };
-            match phase {
-                Phase::Starting => changed.await,
-                _ if is_forgotten => return Attached::Unknown,
-                Phase::Void => return Attached::Unknown,
-                Phase::Running => {
-                    drop(changed);
-                    return Attached::Running(self);
-                }
-                Phase::Ended(outcome) => {
-                    drop(changed);
-                    return Attached::Ended { reader: self, outcome, is_at_end };
-                }
-            }
-        }
     }
 }

@@ -54,6 +54,14 @@ impl Phase {
         matches!(self, Self::Starting | Self::Running)
     }
 
+    /// Returns how the run ended, or `None` if it has not ended or is none.
+    pub(crate) const fn outcome(self) -> Option<Outcome> {
+        match self {
+            Self::Ended(outcome) => Some(outcome),
+            Self::Starting | Self::Running | Self::Void => None,
+        }
+    }
+
     /// Returns whether a client without an id attaches to such a run instead of starting another.
     pub(crate) const fn is_usable(self) -> bool {
         self.is_live() || matches!(self, Self::Ended(Outcome::Completed))

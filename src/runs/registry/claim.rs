@@ -52,11 +52,11 @@ impl Shared {
         });
         match &claim {
             Ok(Claim::New(_)) => {
-                self.counters.count_start();
+                self.counters.started.add(1);
                 self.make_room();
             }
             Ok(Claim::Existing(_)) | Err(StartError::NotFound) => {}
-            Err(_) => self.counters.count_refusal(),
+            Err(_) => self.counters.refused.add(1),
         }
         claim
     }

@@ -14,28 +14,42 @@ use crate::{
 pub(crate) struct Counters {
     pub(crate) memory: Arc<MemoryCounter>,
     pub(crate) attached: AtomicUsize,
-    started: AtomicU64,
-    refused: AtomicU64,
-    lagged: AtomicU64,
-    fenced: AtomicU64,
-    declared_dead: AtomicU64,
-    events: AtomicU64,
-    bytes: AtomicU64,
-    ended: [AtomicU64; Outcome::ALL.len()],
+    pub(crate) started: Counter,
+    pub(crate) refused: Counter,
+    pub(crate) lagged: Counter,
+    pub(crate) fenced: Counter,
+    pub(crate) declared_dead: Counter,
+    events: Counter,
+    bytes: Counter,
+    ended: [Counter; Outcome::ALL.len()],
+}
+
+/// A number that only rises.
+#[derive(Debug, Default)]
+pub(crate) struct Counter(AtomicU64);
+
+impl Counter {
+    pub(crate) fn add(&self, number: u64) {
+        self.0.fetch_add(number, Relaxed);
+    }
+
+    fn get(&self) -> u64 {
+        self.0.load(Relaxed)
+    }
 }
 
 /// Statistics of all runs, as returned by [`Runs::stats`](crate::runs::Runs::stats).
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RunsStats {
-    running: usize,
-    kept: usize,
+    pub(super) running: usize,
+    pub(super) kept: usize,
     attached: usize,
     memory: usize,
     started: u64,
     refused: u64,
     lagged: u64,
-    mirrors: usize,
-    waiting_exports: usize,
+    pub(super) mirrors: usize,
+    pub(super) waiting_exports: usize,
     fenced: u64,
     declared_dead: u64,
     events: u64,
@@ -43,61 +57,29 @@ pub struct RunsStats {
     ended: [u64; Outcome::ALL.len()],
 }
 
-/// What is counted when the statistics are read.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct Counts {
-    pub(crate) running: usize,
-    pub(crate) kept: usize,
-    pub(crate) mirrors: usize,
-    pub(crate) waiting_exports: usize,
-}
-
 impl Counters {
-    pub(crate) fn count_start(&self) {
-        self.started.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn count_refusal(&self) {
-        self.refused.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn count_lag(&self) {
-        self.lagged.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn count_fence(&self) {
-        self.fenced.fetch_add(1, Relaxed);
-    }
-
-    pub(crate) fn count_dead(&self) {
-        self.declared_dead.fetch_add(1, Relaxed);
-    }
-
     pub(crate) fn count_end(&self, end: &RunEnd) {
-        self.events.fetch_add(end.events, Relaxed);
-        self.bytes.fetch_add(end.bytes, Relaxed);
-        if let Some(count) = self.ended.get(end.outcome as usize) {
-            count.fetch_add(1, Relaxed);
+        self.events.add(end.events);
+        self.bytes.add(end.bytes);
+        if let Some(ended) = self.ended.get(end.outcome as usize) {
+            ended.add(1);
         }
     }
 
-    pub(crate) fn stats(&self, counts: Counts) -> RunsStats {
-        let Counts { running, kept, mirrors, waiting_exports } = counts;
+    /// Returns the statistics without the numbers of runs, which are not counted here.
+    pub(super) fn stats(&self) -> RunsStats {
         RunsStats {
-            running,
-            kept,
-            mirrors,
-            waiting_exports,
-            fenced: self.fenced.load(Relaxed),
-            declared_dead: self.declared_dead.load(Relaxed),
             attached: self.attached.load(Relaxed),
             memory: self.memory.total(),
-            started: self.started.load(Relaxed),
-            refused: self.refused.load(Relaxed),
-            lagged: self.lagged.load(Relaxed),
-            events: self.events.load(Relaxed),
-            bytes: self.bytes.load(Relaxed),
-            ended: self.ended.each_ref().map(|count| count.load(Relaxed)),
+            started: self.started.get(),
+            refused: self.refused.get(),
+            lagged: self.lagged.get(),
+            fenced: self.fenced.get(),
+            declared_dead: self.declared_dead.get(),
+            events: self.events.get(),
+            bytes: self.bytes.get(),
+            ended: self.ended.each_ref().map(Counter::get),
+            ..RunsStats::default()
         }
     }
 }

@@ -2,12 +2,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::{runtime::Handle, sync::Notify, time::Instant};
 
-use super::{
-    counters::{Counters, Counts},
-    deferred::Deferred,
-    registry::Registry,
-    sweeper::Sweeper,
-};
+use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper::Sweeper};
 use crate::{
     callback::catch_panic,
     history::sync::{Mutex, MutexGuard, lock},
@@ -115,7 +110,7 @@ impl Shared {
 
     /// Reports the end of a run of a process that is dead.
     pub(crate) fn report_dead(&self, run: &RunId, newest: u64) {
-        self.counters.count_dead();
+        self.counters.declared_dead.add(1);
         self.report(&[RunEnd::of_dead(run, newest)]);
     }
 
@@ -142,7 +137,7 @@ impl Shared {
         self.with_registry(|registry, deferred| {
             if registry.end(record, outcome, Some(FENCED.into()), deferred) {
                 deferred.ends.pop();
-                self.counters.count_fence();
+                self.counters.fenced.add(1);
             }
         });
     }
@@ -175,15 +170,16 @@ impl Shared {
     }
 
     pub(crate) fn stats(&self) -> RunsStats {
-        let mut counts = {
+        let mut stats = self.counters.stats();
+        {
             let registry = self.lock();
-            Counts { running: registry.running(), kept: registry.kept(), ..Counts::default() }
-        };
-        if let Some(cluster) = &self.cluster {
-            counts.mirrors = cluster.mirrors.len();
-            counts.waiting_exports = cluster.exports.waiting();
+            (stats.running, stats.kept) = (registry.running(), registry.kept());
         }
-        self.counters.stats(counts)
+        if let Some(cluster) = &self.cluster {
+            stats.mirrors = cluster.mirrors.len();
+            stats.waiting_exports = cluster.exports.waiting();
+        }
+        stats
     }
 
     /// Waits until other processes can read all runs that have ended, or for a short time.

@@ -6,12 +6,11 @@ use tokio::time::timeout;
 
 use super::{
     process::{
-        LEASE, PATIENCE, Process, Received, append, check, completed, look, replace, restore, run,
-        sync, trim,
+        LEASE, PATIENCE, Process, append, check, completed, look, replace, restore, run, sync, trim,
     },
     server::Server,
 };
-use crate::runs::cluster::{command::EndMode, reply::Push};
+use crate::runs::cluster::{command::EndMode, inbox::Incoming, reply::Push};
 
 /// Returns the command of the documentation.
 fn documented() -> &'static str {
@@ -40,8 +39,8 @@ async fn documented_permissions_are_enough() {
     _ = p.execute(trim(&first, 2)).await;
     _ = q.execute(check(&first)).await;
     _ = q.store.load(&first, 0).await.unwrap();
-    assert!(matches!(q.receive().await, Received::Push(_, Push::Head(_))));
-    assert!(matches!(p.receive().await, Received::Hint(_)));
+    assert!(matches!(q.receive().await, Incoming::Push(_, Push::Head(_))));
+    assert!(matches!(p.receive().await, Incoming::Hint(_)));
     q.store.unsubscribe(&first);
     assert_eq!(server.command::<u32>("DEL app:run:{owner:name}").await, 1);
     _ = p.execute(restore(&first)).await;

@@ -2,48 +2,45 @@
 
 use std::{sync::Arc, time::Duration};
 
-use super::{
-    process::{Process, append, check, completed, look, replace, restore, run, sync, trim},
-    server::Server,
+use super::process::{
+    append, begun, check, claim, completed, look, replace, restore, run, sync, trim, two,
 };
 use crate::runs::{
     Outcome,
     cluster::{
         command::{Command, EndMode},
         reply::{
-            AppendReply, CheckReply, EndReply, Liveness, LookReply, ReplaceReply, Reply,
-            StoreError, SyncReply, TrimReply,
+            AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply, StoreError,
+            SyncReply, TrimReply,
         },
     },
 };
 
 #[tokio::test]
 async fn run_is_claimed_found_and_replaced() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let (first, second) = (run("name", "k1"), run("name", "k2"));
     assert!(matches!(q.execute(look(&first)).await, Reply::Look(LookReply::Free)));
     p.begin(&first).await;
-    for command in [look(&second), Command::Claim(second.clone())] {
+    for command in [look(&second), claim(&second)] {
         let reply = q.execute(command).await;
-        let Reply::Look(LookReply::Live { epoch, process, liveness }) = reply else {
+        let Reply::Look(LookReply::Live { run: found, process, liveness }) = reply else {
             panic!("{reply:?}")
         };
-        assert_eq!((epoch.0, process.as_str()), (first.epoch, "p"));
+        assert_eq!((&found, process.as_str()), (&first, "p"));
         assert_eq!(liveness, Liveness::Alive);
     }
     let changed = q.execute(replace(&second, &second)).await;
-    assert!(matches!(changed, Reply::Replace(ReplaceReply::Changed)), "{changed:?}");
+    assert!(matches!(changed, Reply::Look(LookReply::Changed)), "{changed:?}");
     let claimed = q.execute(replace(&second, &first)).await;
-    assert!(matches!(claimed, Reply::Replace(ReplaceReply::Claimed)), "{claimed:?}");
+    assert!(matches!(claimed, Reply::Look(LookReply::Claimed)), "{claimed:?}");
     let over = p.execute(sync(&first)).await;
     assert!(matches!(over, Reply::Sync(SyncReply::Over(Outcome::Cancelled))), "{over:?}");
 }
 
 #[tokio::test]
 async fn completed_run_is_loaded_page_by_page() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let name = run("name", "k1");
     p.begin(&name).await;
     let mut entries = 1;
@@ -87,11 +84,10 @@ async fn completed_run_is_loaded_page_by_page() {
 
 #[tokio::test]
 async fn state_of_a_run_is_checked() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let name = run("name", "k1");
     assert!(matches!(q.execute(check(&name)).await, Reply::Check(CheckReply::Gone)));
-    _ = p.execute(Command::Claim(name.clone())).await;
+    _ = p.execute(claim(&name)).await;
     let reply = q.execute(check(&name)).await;
     assert!(matches!(reply, Reply::Check(CheckReply::Starting(Liveness::Alive))), "{reply:?}");
     _ = p.execute(sync(&name)).await;
@@ -123,10 +119,7 @@ async fn state_of_a_run_is_checked() {
 
 #[tokio::test]
 async fn old_batches_are_trimmed_and_counted() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((_server, p, name)) = begun().await else { return };
     for last in [10, 20, 30] {
         _ = p.execute(append(&name, last - 9, last, "x".repeat(5_000))).await;
     }
@@ -139,8 +132,7 @@ async fn old_batches_are_trimmed_and_counted() {
 
 #[tokio::test]
 async fn each_way_to_end_has_its_reply() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let name = run("name", "k1");
     assert_eq!(p.end(&name, EndMode::Cancel).await, EndReply::Gone);
     p.begin(&name).await;
@@ -153,16 +145,13 @@ async fn each_way_to_end_has_its_reply() {
     assert_eq!(q.end(&name, EndMode::Cancel).await, cancelled);
     assert_eq!(p.end(&name, EndMode::Lost).await, EndReply::Over(Outcome::Cancelled));
     assert_eq!(p.end(&name, EndMode::Forget).await, EndReply::Freed);
-    _ = p.execute(Command::Claim(name.clone())).await;
+    _ = p.execute(claim(&name)).await;
     assert_eq!(p.end(&name, EndMode::Void).await, EndReply::Freed);
 }
 
 #[tokio::test]
 async fn lost_claim_is_restored_and_refused_batches_are_reported() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((server, p, name)) = begun().await else { return };
     _ = p.execute(append(&name, 1, 1, "event")).await;
     let _: String = server.command("FLUSHALL").await;
     let refused = p.execute(append(&name, 2, 2, "event")).await;
@@ -181,10 +170,7 @@ async fn lost_claim_is_restored_and_refused_batches_are_reported() {
 /// One call can have any number of commands. They are executed in their order.
 #[tokio::test]
 async fn commands_of_several_pipelines_keep_their_order() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((server, p, name)) = begun().await else { return };
     let batch = |last| append(&name, last, last, "x".repeat(3_000));
     let commands: Vec<_> = (1..=1_200).map(batch).collect();
     let _: String = server.command("CONFIG RESETSTAT").await;
@@ -197,13 +183,41 @@ async fn commands_of_several_pipelines_keep_their_order() {
 
 #[tokio::test]
 async fn run_of_another_version_is_refused() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((server, p, name)) = begun().await else { return };
     _ = server.command::<u32>("HSET app:run:{owner:name} v 2").await;
     for command in [look(&name), sync(&name), check(&name)] {
         let error = p.try_execute(command).await.unwrap_err();
         assert!(matches!(error, StoreError::Version), "{error}");
     }
+}
+
+/// A claim that cannot be renewed does not concern the others, and each run gets its own reply.
+#[tokio::test]
+async fn leases_are_renewed_together() {
+    let Some((server, p, q)) = two().await else { return };
+    let runs: Vec<_> = (0..100).map(|number| run(&format!("n{number}"), "k1")).collect();
+    for run in &runs {
+        p.begin(run).await;
+    }
+    _ = q.execute(check(&runs[3])).await;
+    assert!(matches!(q.end(&runs[60], EndMode::Cancel).await, EndReply::Ended { .. }));
+    let _: String = server.command("SET app:run:{owner:n80} text").await;
+
+    let _: String = server.command("CONFIG RESETSTAT").await;
+    let mut commands: Vec<_> = runs.iter().cloned().map(Command::Renew).collect();
+    commands.insert(70, look(&runs[0]));
+    let mut replies = p.store.execute(None, commands).await;
+    assert!(matches!(replies.remove(70), Ok(Reply::Look(LookReply::Live { .. }))));
+    for (number, reply) in replies.into_iter().enumerate() {
+        let Ok(Reply::Renew(reply)) = reply else { panic!("{number}: {reply:?}") };
+        match (number, reply) {
+            (60 | 80, RenewReply::Unsure) => {}
+            (3, RenewReply::Renewed { watched }) => assert!(!watched.is_zero()),
+            (_, RenewReply::Renewed { watched }) => assert!(watched.is_zero(), "{number}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let stats: String = server.command("INFO commandstats").await;
+    // 64 and 6 renewals, the look, and 30 renewals.
+    assert!(stats.contains("cmdstat_evalsha:calls=4,"), "{stats}");
 }

@@ -5,12 +5,14 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    process::{LEASE, PATIENCE, Process, Received, append, completed, look, restore, run, sync},
+    process::{
+        LEASE, PATIENCE, Process, append, begun, claim, completed, look, restore, run, sync, two,
+    },
     relay::Relay,
     server::Server,
 };
 use crate::runs::cluster::{
-    command::Command,
+    inbox::Incoming,
     reply::{AppendReply, EndReply, LookReply, Reply, StoreError, SyncReply},
     store::Connection,
 };
@@ -24,10 +26,7 @@ async fn program_without_a_key_is_refused() {
 
 #[tokio::test]
 async fn broken_connections_are_replaced() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((server, p, name)) = begun().await else { return };
     let mut number = p.number();
     for kind in ["pubsub", "normal"] {
         _ = server.command::<u32>(&format!("CLIENT KILL TYPE {kind} SKIPME yes")).await;
@@ -42,10 +41,7 @@ async fn broken_connections_are_replaced() {
 /// it is there.
 #[tokio::test]
 async fn commands_for_an_earlier_connection_are_not_sent() {
-    let Some(mut server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((mut server, p, name)) = begun().await else { return };
     let number = p.number();
     server.restart().await;
     let later = p.reconnected_after(number).await;
@@ -59,16 +55,15 @@ async fn commands_for_an_earlier_connection_are_not_sent() {
 /// Until its owner has restored the claim, a run that is running is not taken for missing.
 #[tokio::test]
 async fn flush_is_reported_to_all_owners_and_frees_no_key_for_a_lease() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((server, p, q)) = two().await else { return };
     let (lost, other) = (run("lost", "k1"), run("other", "k2"));
     p.begin(&lost).await;
     let _: String = server.command("FLUSHALL").await;
-    for command in [look(&lost), Command::Claim(lost.clone()), look(&other)] {
+    for command in [look(&lost), claim(&lost), look(&other)] {
         let reply = q.execute(command).await;
         assert!(matches!(reply, Reply::Look(LookReply::Restoring)), "{reply:?}");
     }
-    assert!(matches!(p.receive().await, Received::HintToAll));
+    assert!(matches!(p.receive().await, Incoming::HintToAll));
     _ = p.execute(restore(&lost)).await;
     let reply = q.execute(look(&lost)).await;
     assert!(matches!(reply, Reply::Look(LookReply::Live { .. })), "{reply:?}");
@@ -85,10 +80,7 @@ async fn flush_is_reported_to_all_owners_and_frees_no_key_for_a_lease() {
 /// It starts between the flush and the first request to the others.
 #[tokio::test]
 async fn process_that_starts_after_a_flush_knows_that_others_have_runs() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((server, _p, name)) = begun().await else { return };
     let _: String = server.command("FLUSHALL").await;
     let q = Process::connect(&server, "q").await;
     let reply = q.execute(look(&name)).await;
@@ -116,10 +108,7 @@ async fn connection_that_timed_out_is_closed_by_its_successor() {
 
 #[tokio::test]
 async fn missing_scripts_are_loaded_again() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((server, p, name)) = begun().await else { return };
     let _: String = server.command("SCRIPT FLUSH").await;
     let commands = vec![append(&name, 1, 1, "event"), sync(&name), look(&name)];
     let results = p.store.execute(Some(1), commands).await;
@@ -139,10 +128,7 @@ async fn missing_scripts_are_loaded_again() {
 
 #[tokio::test]
 async fn dropped_store_closes_its_connections() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((server, p, name)) = begun().await else { return };
     assert!(matches!(p.end(&name, completed(0)).await, EndReply::Ended { .. }));
     let mut connection = p.connection();
     drop(p);

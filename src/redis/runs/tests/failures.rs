@@ -4,24 +4,18 @@ use std::time::Duration;
 
 use tokio::time::timeout;
 
-use super::{
-    process::{PATIENCE, Process, append, look, run, sync},
-    server::Server,
-};
+use super::process::{PATIENCE, append, begun, claim, look, one, run, sync};
 use crate::runs::cluster::{
-    command::{Command, EndMode},
+    command::EndMode,
     reply::{EndReply, Reply, StoreError, SyncReply},
     store::Connection,
 };
 
 #[tokio::test]
 async fn server_without_memory_is_unavailable_over_the_same_connection() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((server, p, name)) = begun().await else { return };
     let _: String = server.command("CONFIG SET maxmemory 1").await;
-    for command in [append(&name, 1, 1, "event"), Command::Claim(run("other", "k2"))] {
+    for command in [append(&name, 1, 1, "event"), claim(&run("other", "k2"))] {
         let error = p.try_execute(command).await.unwrap_err();
         assert!(matches!(&error, StoreError::Unavailable(text) if text.starts_with("OOM")));
     }
@@ -32,10 +26,7 @@ async fn server_without_memory_is_unavailable_over_the_same_connection() {
 /// After a fail-over, the connection leads to a server that is no longer the primary.
 #[tokio::test]
 async fn replica_is_unavailable_until_it_is_the_primary_again() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
-    let name = run("name", "k1");
-    p.begin(&name).await;
+    let Some((server, p, name)) = begun().await else { return };
     let _: String = server.command("REPLICAOF 127.0.0.1 1").await;
     let error = p.try_execute(append(&name, 1, 1, "event")).await.unwrap_err();
     assert!(matches!(&error, StoreError::Unavailable(text) if text.starts_with("READONLY")));
@@ -51,8 +42,7 @@ async fn replica_is_unavailable_until_it_is_the_primary_again() {
 
 #[tokio::test]
 async fn key_of_another_type_concerns_its_run_alone() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
+    let Some((server, p)) = one().await else { return };
     let (broken, sound) = (run("broken", "k1"), run("sound", "k2"));
     p.begin(&broken).await;
     p.begin(&sound).await;
@@ -69,8 +59,7 @@ async fn key_of_another_type_concerns_its_run_alone() {
 
 #[tokio::test]
 async fn server_that_evicts_keys_is_reported() {
-    let Some(server) = Server::start().await else { return };
-    let p = Process::connect(&server, "p").await;
+    let Some((server, p)) = one().await else { return };
     assert!(!p.health.evicts());
     let _: String = server.command("CONFIG SET maxmemory 100mb").await;
     let _: String = server.command("CONFIG SET maxmemory-policy allkeys-lru").await;

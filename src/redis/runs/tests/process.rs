@@ -16,11 +16,9 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{
-                Append, Batch, Check, Command, End, EndMode, Look, Replace, RunEpoch, Sync, Trim,
-            },
-            inbox::{Inbox, Receiver},
-            reply::{EndReply, LookReply, Push, Reply, StoreError},
+            command::{Append, Batch, Check, Command, End, EndMode, Look, Sync, Trim},
+            inbox::{Inbox, Incoming},
+            reply::{EndReply, LookReply, Reply, StoreError},
             run_id::{ProcessId, RunId},
             store::{Connection, RunStore, Settings, Store},
         },
@@ -35,35 +33,29 @@ pub(super) const LEASE: Duration = Duration::from_secs(2);
 pub(super) struct Process {
     pub(super) store: Arc<dyn Store>,
     pub(super) health: RedisHealth,
-    inbox: Mutex<mpsc::UnboundedReceiver<Received>>,
+    inbox: Mutex<mpsc::UnboundedReceiver<Incoming>>,
 }
 
-#[derive(Debug)]
-pub(super) enum Received {
-    Push(RunId, Push),
-    Lost,
-    Hint(Epoch),
-    HintToAll,
+/// Starts a server, and connects a process to it.
+pub(super) async fn one() -> Option<(Server, Process)> {
+    let server = Server::start().await?;
+    let process = Process::connect(&server, "p").await;
+    Some((server, process))
 }
 
-struct Queue(mpsc::UnboundedSender<Received>);
+/// Starts a server, and connects two processes to it.
+pub(super) async fn two() -> Option<(Server, Process, Process)> {
+    let (server, first) = one().await?;
+    let second = Process::connect(&server, "q").await;
+    Some((server, first, second))
+}
 
-impl Receiver for Queue {
-    fn push(&self, run: &RunId, push: Push) {
-        _ = self.0.send(Received::Push(run.clone(), push));
-    }
-
-    fn lose_pushes(&self) {
-        _ = self.0.send(Received::Lost);
-    }
-
-    fn hint(&self, RunEpoch(epoch): RunEpoch) {
-        _ = self.0.send(Received::Hint(epoch));
-    }
-
-    fn hint_all(&self) {
-        _ = self.0.send(Received::HintToAll);
-    }
+/// Starts a server, and connects a process that begins a run.
+pub(super) async fn begun() -> Option<(Server, Process, RunId)> {
+    let (server, process) = one().await?;
+    let run = run("name", "k1");
+    process.begin(&run).await;
+    Some((server, process, run))
 }
 
 impl Process {
@@ -79,7 +71,7 @@ impl Process {
         let settings = Settings {
             process: ProcessId::from_claim(name),
             retain_for: Duration::from_secs(60),
-            inbox: Inbox::new(Arc::new(Queue(sender))),
+            inbox: Inbox::new(move |incoming| _ = sender.send(incoming)),
         };
         let health = redis.health();
         let store = redis.connect(settings).await?;
@@ -96,7 +88,7 @@ impl Process {
 
     /// Claims the key of a run, and begins its stream.
     pub(super) async fn begin(&self, run: &RunId) {
-        let claimed = self.execute(Command::Claim(run.clone())).await;
+        let claimed = self.execute(claim(&run)).await;
         assert!(matches!(claimed, Reply::Look(LookReply::Claimed)), "{claimed:?}");
         let synced = self.execute(sync(run)).await;
         assert!(matches!(synced, Reply::Sync(_)), "{synced:?}");
@@ -111,7 +103,7 @@ impl Process {
 
     /// Returns what the inbox receives next.
     #[allow(clippy::await_holding_lock)] // One test, one task.
-    pub(super) async fn receive(&self) -> Received {
+    pub(super) async fn receive(&self) -> Incoming {
         let mut inbox = self.inbox.lock().unwrap();
         timeout(PATIENCE, inbox.recv()).await.expect("a push in time").unwrap()
     }
@@ -148,8 +140,12 @@ pub(super) fn look(run: &RunId) -> Command {
     Command::Look(Look { key: run.key.clone() })
 }
 
+pub(super) fn claim(run: &RunId) -> Command {
+    Command::Claim { run: run.clone(), earlier: None }
+}
+
 pub(super) fn replace(run: &RunId, earlier: &RunId) -> Command {
-    Command::Replace(Replace { run: run.clone(), earlier: RunEpoch(earlier.epoch) })
+    Command::Claim { run: run.clone(), earlier: Some(earlier.clone()) }
 }
 
 pub(super) fn sync(run: &RunId) -> Command {

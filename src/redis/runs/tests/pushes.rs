@@ -5,23 +5,19 @@ use std::time::Duration;
 use tokio::time::timeout;
 
 use super::{
-    process::{PATIENCE, Process, Received, append, check, completed, replace, restore, run, sync},
+    process::{PATIENCE, append, check, claim, completed, replace, restore, run, sync, two},
     server::Server,
 };
 use crate::runs::{
     Outcome,
-    cluster::{
-        command::{Command, EndMode},
-        reply::Push,
-    },
+    cluster::{command::EndMode, inbox::Incoming, reply::Push},
 };
 
 #[tokio::test]
 async fn pushes_of_a_run_arrive_in_order() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let (name, other) = (run("name", "k1"), run("other", "k1"));
-    _ = p.execute(Command::Claim(name.clone())).await;
+    _ = p.execute(claim(&name)).await;
     q.store.subscribe(&name).await.unwrap();
     p.begin(&other).await;
     _ = p.execute(append(&other, 1, 1, "of a run with the same epoch")).await;
@@ -32,52 +28,49 @@ async fn pushes_of_a_run_arrive_in_order() {
     }
     _ = p.end(&name, completed(100)).await;
     let head = q.receive().await;
-    assert!(matches!(&head, Received::Push(_, Push::Head(head)) if **head == *b"head"), "{head:?}");
+    assert!(matches!(&head, Incoming::Push(_, Push::Head(head)) if **head == *b"head"), "{head:?}");
     for last in 1..=100 {
-        let Received::Push(from, Push::Batch(batch)) = q.receive().await else { panic!("{last}") };
+        let Incoming::Push(from, Push::Batch(batch)) = q.receive().await else { panic!("{last}") };
         assert_eq!((from, batch.first, batch.last), (name.clone(), last, last));
     }
-    let Received::Push(_, Push::End(end)) = q.receive().await else { panic!("no end") };
+    let Incoming::Push(_, Push::End(end)) = q.receive().await else { panic!("no end") };
     assert_eq!((end.newest, end.outcome), (100, Outcome::Completed));
 }
 
 #[tokio::test]
 async fn owner_gets_a_hint_when_its_run_is_watched_stopped_or_replaced() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let (first, second, third) = (run("name", "k1"), run("name", "k2"), run("name", "k3"));
     p.begin(&first).await;
     _ = q.execute(check(&first)).await;
-    assert!(matches!(p.receive().await, Received::Hint(epoch) if epoch == first.epoch));
+    assert!(matches!(p.receive().await, Incoming::Hint(epoch) if epoch == first.epoch));
     _ = q.end(&first, EndMode::Cancel).await;
-    assert!(matches!(p.receive().await, Received::Hint(epoch) if epoch == first.epoch));
+    assert!(matches!(p.receive().await, Incoming::Hint(epoch) if epoch == first.epoch));
     p.begin(&second).await;
     _ = q.execute(replace(&third, &second)).await;
-    assert!(matches!(p.receive().await, Received::Hint(epoch) if epoch == second.epoch));
+    assert!(matches!(p.receive().await, Incoming::Hint(epoch) if epoch == second.epoch));
 }
 
 #[tokio::test]
 async fn subscriptions_survive_a_restart_of_the_server() {
-    let Some(mut server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((mut server, p, q)) = two().await else { return };
     let name = run("name", "k1");
     q.store.subscribe(&name).await.unwrap();
     let (before_p, before_q) = (p.number(), q.number());
     server.restart().await;
     _ = p.reconnected_after(before_p).await;
     _ = q.reconnected_after(before_q).await;
-    assert!(matches!(q.receive().await, Received::Lost));
+    assert!(matches!(q.receive().await, Incoming::LostPushes));
     _ = p.execute(restore(&name)).await;
-    assert!(matches!(q.receive().await, Received::Push(_, Push::Head(_))));
+    assert!(matches!(q.receive().await, Incoming::Push(_, Push::Head(_))));
     _ = q.execute(check(&name)).await;
-    assert!(matches!(p.receive().await, Received::Lost));
-    assert!(matches!(p.receive().await, Received::Hint(_)), "hints too");
+    assert!(matches!(p.receive().await, Incoming::LostPushes));
+    assert!(matches!(p.receive().await, Incoming::Hint(_)), "hints too");
 }
 
 #[tokio::test]
 async fn run_that_is_unsubscribed_passes_no_pushes() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((server, p, q)) = two().await else { return };
     let (name, other) = (run("name", "k1"), run("other", "k2"));
     p.begin(&name).await;
     p.begin(&other).await;
@@ -86,15 +79,14 @@ async fn run_that_is_unsubscribed_passes_no_pushes() {
     q.store.subscribe(&other).await.unwrap();
     _ = p.execute(append(&name, 1, 1, "event")).await;
     _ = p.execute(append(&other, 1, 1, "event")).await;
-    assert!(matches!(q.receive().await, Received::Push(run, _) if run == other));
+    assert!(matches!(q.receive().await, Incoming::Push(run, _) if run == other));
     until_subscribed(&server, 1 + 1 + 1 + 1).await;
 }
 
 /// A new client arrives while the last one leaves.
 #[tokio::test]
 async fn run_that_is_subscribed_again_at_once_stays_subscribed() {
-    let Some(server) = Server::start().await else { return };
-    let (p, q) = (Process::connect(&server, "p").await, Process::connect(&server, "q").await);
+    let Some((_server, p, q)) = two().await else { return };
     let (name, other) = (run("name", "k1"), run("other", "k2"));
     p.begin(&name).await;
     q.store.subscribe(&name).await.unwrap();
@@ -104,7 +96,7 @@ async fn run_that_is_subscribed_again_at_once_stays_subscribed() {
         tokio::task::yield_now().await;
         q.store.subscribe(&other).await.unwrap();
         _ = p.execute(append(&name, last, last, "event")).await;
-        assert!(matches!(q.receive().await, Received::Push(run, _) if run == name));
+        assert!(matches!(q.receive().await, Incoming::Push(run, _) if run == name));
     }
 }
 

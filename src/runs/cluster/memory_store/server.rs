@@ -13,9 +13,9 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Batch, Command, Replace, RunEpoch},
+            command::{Batch, Command},
             inbox::Inbox,
-            reply::{Liveness, LookReply, Push, ReplaceReply, Reply, StoredEnd, TrimReply},
+            reply::{Liveness, LookReply, Push, Reply, StoredEnd, TrimReply},
             run_id::{ProcessId, RunId},
         },
     },
@@ -83,11 +83,11 @@ impl Server {
     ) -> Reply {
         let (name, reply) = match command {
             Command::Look(look) => ("look", Reply::Look(self.look(&look.key, None))),
-            Command::Claim(run) => {
+            Command::Claim { run, earlier: None } => {
                 ("claim", Reply::Look(self.look(&run.key, Some((run, process, lease)))))
             }
-            Command::Replace(replace) => {
-                ("replace", Reply::Replace(self.replace(replace, process, lease, sent)))
+            Command::Claim { run, earlier: Some(earlier) } => {
+                ("replace", Reply::Look(self.replace(run, earlier, process, lease, sent)))
             }
             Command::Sync(sync) => ("sync", Reply::Sync(self.sync(sync, process, lease, sent))),
             Command::Renew(run) => ("renew", Reply::Renew(self.renew(run, process))),
@@ -112,19 +112,18 @@ impl Server {
         claiming: Option<(&RunId, &ProcessId, Duration)>,
     ) -> LookReply {
         if let Some(claim) = self.claims.get_mut(key) {
-            let (epoch, process) = (RunEpoch(claim.epoch), claim.process.clone());
+            let (run, process) = (RunId::new(key.clone(), claim.epoch), claim.process.clone());
             match claim.state {
                 State::Starting | State::Running => {
-                    if claiming
-                        .is_some_and(|(run, own, _)| run.epoch == claim.epoch && *own == process)
+                    if claiming.is_some_and(|(claimed, own, _)| *claimed == run && *own == process)
                     {
                         return LookReply::Claimed;
                     }
-                    return LookReply::Live { epoch, process, liveness: claim.liveness() };
+                    return LookReply::Live { run, process, liveness: claim.liveness() };
                 }
                 State::Ended(outcome) if claiming.is_none() || outcome == Outcome::Completed => {
                     let is_certain = !self.is_restoring();
-                    return LookReply::Ended { epoch, process, outcome, is_certain };
+                    return LookReply::Ended { run, process, outcome, is_certain };
                 }
                 State::Void | State::Ended(_) => {}
             }
@@ -159,30 +158,29 @@ impl Server {
 
     pub(super) fn replace(
         &mut self,
-        replace: &Replace,
+        run: &RunId,
+        earlier: &RunId,
         process: &ProcessId,
         lease: Duration,
         sent: &mut Vec<Sent>,
-    ) -> ReplaceReply {
-        let run = &replace.run;
+    ) -> LookReply {
         match self.claims.get(&run.key) {
             Some(claim) if claim.epoch == run.epoch && claim.process == *process => {
-                return ReplaceReply::Claimed;
+                return LookReply::Claimed;
             }
-            Some(claim) if claim.epoch == replace.earlier.0 => {
+            Some(claim) if claim.epoch == earlier.epoch => {
                 let (is_live, owner) = (claim.is_live(), claim.process.clone());
-                let earlier = RunId::new(run.key.clone(), claim.epoch);
                 if is_live {
-                    self.close(&earlier, Outcome::Cancelled, None, sent);
+                    self.close(earlier, Outcome::Cancelled, None, sent);
                     if owner != *process {
                         sent.push(Sent::Hint(owner, earlier.epoch));
                     }
                 }
             }
-            _ => return ReplaceReply::Changed,
+            _ => return LookReply::Changed,
         }
         self.create(run, process, lease);
-        ReplaceReply::Claimed
+        LookReply::Claimed
     }
 
     pub(super) fn close(

@@ -13,8 +13,8 @@ use tokio::{
 use super::server::{Sent, Server};
 use crate::{
     runs::cluster::{
-        command::{Command, RunEpoch},
-        inbox::Inbox,
+        command::Command,
+        inbox::{Inbox, Incoming},
         reply::{Page, Reply, StoreError},
         run_id::{ProcessId, RunId},
         store::{Connection, Pending, RunStore, Settings, Store},
@@ -85,7 +85,7 @@ impl MemoryStore {
                 connection.send_replace(Connection::Up(faults.number));
             }
         }
-        inbox.into_iter().for_each(|inbox| inbox.lose_pushes());
+        inbox.into_iter().for_each(|inbox| inbox.receive(Incoming::LostPushes));
     }
 
     fn inbox(&self) -> Option<Inbox> {
@@ -270,8 +270,7 @@ fn refused(commands: &[Command], error: &StoreError) -> Vec<Result<Reply, StoreE
 fn run_of(command: &Command) -> Option<&RunId> {
     match command {
         Command::Look(_) => None,
-        Command::Claim(run) | Command::Renew(run) => Some(run),
-        Command::Replace(replace) => Some(&replace.run),
+        Command::Claim { run, .. } | Command::Renew(run) => Some(run),
         Command::Sync(sync) => Some(&sync.run),
         Command::Append(append) => Some(&append.run),
         Command::Trim(trim) => Some(&trim.run),
@@ -292,9 +291,11 @@ impl MemoryStore {
                 match &sent {
                     _ if !is_reachable => {}
                     Sent::Push(run, push) if locked(faults).subscribed.contains(run) => {
-                        inbox.push(run, push.clone());
+                        inbox.receive(Incoming::Push(run.clone(), push.clone()));
                     }
-                    Sent::Hint(to, epoch) if to == process => inbox.hint(RunEpoch(*epoch)),
+                    Sent::Hint(to, epoch) if to == process => {
+                        inbox.receive(Incoming::Hint(*epoch));
+                    }
                     _ => {}
                 }
             }

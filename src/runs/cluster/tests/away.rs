@@ -3,25 +3,23 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use super::rig::{LEASE, assert_whole, id, key, read, read_all, request, send, soon, source, two};
+use super::rig::{
+    LEASE, assert_fails, assert_whole, id, key, read, request, send, soon, started, two, watched,
+};
 use crate::runs::{Outcome, StartError};
 
 #[tokio::test(start_paused = true)]
 async fn runs_go_on_at_their_owner_while_the_store_is_away() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, source) = started().await;
     let own = one.attach().await;
     let mut live = other.attach().await;
     read(&mut live, 1).await;
     one.store.go_away();
     other.store.go_away();
     let left = Instant::now();
-    let (_, error) = read_all(live).await;
-    assert_eq!(error.unwrap().outcome(), None, "the contact is lost");
+    assert_fails(live, &[], None).await;
     assert!(left.elapsed() >= LEASE && left.elapsed() <= LEASE * 3, "{:?}", left.elapsed());
-    let (_, stream) = self::source();
-    let refused = other.runs.start(&key(), None, || stream).await.unwrap_err();
+    let refused = other.try_start(&key(), None).await.unwrap_err();
     assert_eq!(refused, StartError::Unavailable);
     let parts = request(None);
     assert_eq!(refused.answer(&parts).status(), StatusCode::SERVICE_UNAVAILABLE);
@@ -70,17 +68,16 @@ async fn run_that_the_store_lost_is_neither_unknown_nor_started_again() {
     one.store.go_away();
     one.store.lose_data();
     for last in [None, Some(&seen)] {
-        let answer = other.runs.answer(&key(), &request(last)).await.unwrap();
+        let answer = other.answer(last).await;
         assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE, "{last:?}");
-        let (_, stream) = self::source();
-        let refused = other.runs.start(&key(), &request(last), || stream).await.unwrap_err();
+        let refused = other.try_start(&key(), last).await.unwrap_err();
         assert_eq!(refused, StartError::Unavailable, "{last:?}");
     }
     sleep(LEASE / 2).await;
     one.store.come_back();
     sleep(Duration::from_millis(10)).await;
     assert!(other.start().await.is_none(), "the claim is restored");
-    assert!(other.runs.answer(&key(), &request(Some(&seen))).await.unwrap().status().is_success());
+    assert!(other.answer(Some(&seen)).await.status().is_success());
     drop(source);
     assert_whole(other.attach().await, &["a", "b"]).await;
 }
@@ -109,14 +106,13 @@ async fn older_state_knows_an_earlier_run_until_the_claim_is_restored() {
     let seen = id(&one.get().await.unwrap(), 1);
     one.store.go_away();
     one.store.restore(&older);
-    let answer = other.runs.answer(&key(), &request(Some(&seen))).await.unwrap();
+    let answer = other.answer(Some(&seen)).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
-    let (_, stream) = self::source();
-    let refused = other.runs.start(&key(), None, || stream).await.unwrap_err();
+    let refused = other.try_start(&key(), None).await.unwrap_err();
     assert_eq!(refused, StartError::Unavailable);
     one.store.come_back();
     sleep(Duration::from_millis(10)).await;
-    assert!(other.runs.answer(&key(), &request(Some(&seen))).await.unwrap().status().is_success());
+    assert!(other.answer(Some(&seen)).await.status().is_success());
 }
 
 #[tokio::test(start_paused = true)]
@@ -196,9 +192,7 @@ async fn deleted_streams_are_filled_again() {
 
 #[tokio::test(start_paused = true)]
 async fn run_whose_claim_is_deleted_is_not_started_again_at_its_owner() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, source) = started().await;
     sleep(Duration::from_secs(3)).await;
     one.store.server().claims.clear();
     assert!(one.start().await.is_none(), "the owner still has the run");
@@ -226,19 +220,14 @@ async fn run_whose_claim_was_deleted_is_interrupted_by_the_next_run_at_its_owner
     sleep(Duration::from_millis(20)).await;
     assert_eq!(other.outcomes(), [Outcome::Failed]);
     let third = one.start().await.expect("a run that failed frees its key");
-    let (_, error) = read_all(client).await;
-    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+    assert_fails(client, &[], Some(Outcome::Interrupted)).await;
     assert_eq!(one.outcomes(), [Outcome::Interrupted]);
     drop(third);
 }
 
 #[tokio::test(start_paused = true)]
 async fn statistics_count_mirrors_and_exports_that_wait() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (one, other, source, live) = watched().await;
     assert_eq!((one.runs.stats().mirrors(), other.runs.stats().mirrors()), (0, 1));
     assert_eq!(one.runs.stats().waiting_exports(), 0);
     one.store.go_away();

@@ -3,7 +3,10 @@ use std::time::Duration;
 use futures_util::{FutureExt, future::join_all};
 use tokio::time::{Instant, sleep};
 
-use super::rig::{LEASE, Process, assert_whole, key, read, read_all, send, soon, source, two};
+use super::rig::{
+    LEASE, Process, assert_fails, assert_whole, key, read, read_all, send, soon, source, started,
+    two,
+};
 use crate::runs::{Outcome, cluster::memory_store::MemoryStore};
 
 #[tokio::test(start_paused = true)]
@@ -32,9 +35,7 @@ async fn simultaneous_requests_do_not_use_up_the_owners_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn completed_run_is_not_called_again_at_another_process() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, source) = started().await;
     drop(source);
     assert_whole(one.attach().await, &["a"]).await;
     sleep(Duration::from_millis(100)).await;
@@ -44,9 +45,7 @@ async fn completed_run_is_not_called_again_at_another_process() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_run_is_called_again_at_another_process() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, source) = started().await;
     source.send(Err("broken")).unwrap();
     let (data, error) = read_all(other.attach().await).await;
     assert_eq!((data, error.unwrap().outcome()), (vec!["a".to_owned()], Some(Outcome::Failed)));
@@ -58,19 +57,15 @@ async fn failed_run_is_called_again_at_another_process() {
 
 #[tokio::test(start_paused = true)]
 async fn stop_at_another_process_ends_the_run_everywhere() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, source) = started().await;
     let own = one.attach().await;
     let mut live = other.attach().await;
     read(&mut live, 1).await;
     assert!(soon(other.runs.cancel(&key(), None)).await);
     sleep(Duration::from_millis(100)).await;
     assert!(source.is_closed(), "the source is dropped");
-    for client in [own, live] {
-        let (_, error) = read_all(client).await;
-        assert_eq!(error.unwrap().outcome(), Some(Outcome::Cancelled));
-    }
+    assert_fails(own, &["a"], Some(Outcome::Cancelled)).await;
+    assert_fails(live, &[], Some(Outcome::Cancelled)).await;
     assert_eq!(one.outcomes(), [Outcome::Cancelled]);
     assert_eq!(other.outcomes(), [], "its process reports it");
     assert!(!soon(other.runs.cancel(&key(), None)).await);

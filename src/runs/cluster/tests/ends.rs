@@ -2,12 +2,15 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::sleep;
 
-use super::rig::{Process, assert_whole, key, read, read_all, send, soon, source, two, two_with};
+use super::rig::{
+    LEASE, Process, assert_fails, assert_whole, key, key_of, read_all, send, soon, started,
+    watched, watched_with,
+};
 use crate::runs::{
     Outcome, RunKey,
     cluster::{
         command::{Batch, EndMode},
-        memory_store::State,
+        memory_store::{MemoryStore, State},
         reply::Push,
         run_id::RunId,
     },
@@ -16,17 +19,13 @@ use crate::runs::{
 /// A void that deleted the claim would let the first run's owner take it for lost.
 #[tokio::test(start_paused = true)]
 async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, source) = started().await;
     let first = one.get().await.unwrap();
     one.store.go_away();
     assert!(soon(other.runs.cancel(&key(), None)).await);
-    let shared = Arc::clone(&other.runs.shared);
-    let cluster = shared.cluster.as_ref().unwrap();
     let second = RunId::new(key(), crate::history::Epoch::now_after(first.record.epoch));
-    cluster.claim(&second).await.unwrap();
-    cluster.end(&second, EndMode::Void).await.unwrap();
+    other.cluster().claim(&second, None).await.unwrap();
+    other.cluster().end(&second, EndMode::Void).await.unwrap();
     one.store.come_back();
     sleep(Duration::from_secs(3)).await;
     assert_eq!(one.store.server().claims[&key()].state, State::Void);
@@ -36,11 +35,8 @@ async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
 
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_and_is_due_at_once_still_reaches_other_processes() {
-    let (one, other) = two_with(|builder| builder.retain_for(Duration::ZERO)).await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (_one, _other, source, live) =
+        watched_with(|builder| builder.retain_for(Duration::ZERO)).await;
     send(&source, &["b", "c"]);
     drop(source);
     assert_whole(live, &["b", "c"]).await;
@@ -48,11 +44,8 @@ async fn run_that_ends_and_is_due_at_once_still_reaches_other_processes() {
 
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
-    let (one, other) = two_with(|builder| builder.retain_for(Duration::from_secs(1))).await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (one, _other, source, live) =
+        watched_with(|builder| builder.retain_for(Duration::from_secs(1))).await;
     one.store.set_delay(Duration::from_secs(2));
     send(&source, &["b"]);
     drop(source);
@@ -61,11 +54,7 @@ async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
 
 #[tokio::test(start_paused = true)]
 async fn run_that_is_evicted_before_its_export_is_never_completed_elsewhere() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (one, _other, source, live) = watched().await;
     one.store.go_away();
     send(&source, &["b"]);
     drop(source);
@@ -78,25 +67,17 @@ async fn run_that_is_evicted_before_its_export_is_never_completed_elsewhere() {
         registry.evict_ended(deferred) || registry.evict_ending(deferred)
     }) {}
     one.store.come_back();
-    let (data, error) = read_all(live).await;
-    assert!(data.is_empty(), "{data:?}");
-    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+    assert_fails(live, &[], Some(Outcome::Interrupted)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (one, other, source, live) = watched().await;
     let epoch = one.get().await.unwrap().record.epoch;
     let stranger = RunId::new(RunKey::new("other", "turn").unwrap(), epoch);
-    let shared = Arc::clone(&other.runs.shared);
-    let cluster = shared.cluster.as_ref().unwrap();
     let bytes = format!("data: stolen\nid: {epoch}-2\n\n").into();
     let push = Push::Batch(Batch { first: 2, last: 2, bytes });
-    cluster.mirrors.push(&shared, &stranger, &push);
+    other.cluster().mirrors.push(&other.runs.shared, &stranger, &push);
     send(&source, &["b"]);
     drop(source);
     assert_whole(live, &["b"]).await;
@@ -104,34 +85,22 @@ async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_the_runs_events_fail_the_client() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
-    let run = one.get().await.unwrap();
-    let run = RunId::new(key(), run.record.epoch);
-    let shared = Arc::clone(&other.runs.shared);
-    let cluster = shared.cluster.as_ref().unwrap();
+    let (one, other, _source, live) = watched().await;
+    let run = RunId::new(key(), one.get().await.unwrap().record.epoch);
     let push = Push::Batch(Batch { first: 2, last: 2, bytes: "data: forged\n\n".into() });
-    cluster.mirrors.push(&shared, &run, &push);
+    other.cluster().mirrors.push(&other.runs.shared, &run, &push);
     let (data, error) = read_all(live).await;
     assert!(data.is_empty() && error.is_some(), "{data:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn ended_runs_are_forgotten_in_the_store_once_they_take_too_much_memory() {
-    let one = Process::with(
-        crate::runs::cluster::memory_store::MemoryStore::new(Duration::from_secs(8)),
-        |builder| builder.max_memory(100_000),
-    )
-    .await;
+    let one = Process::with(MemoryStore::new(LEASE), |builder| builder.max_memory(100_000)).await;
     let large = "x".repeat(10_000);
     for turn in 0..30 {
-        let key = RunKey::new("user", format!("{turn}")).unwrap();
-        let (source, stream) = source();
-        let run = one.runs.start(&key, None, || stream).await.unwrap();
+        let source = one.start_as(&key_of(turn)).await;
         send(&source, &[&large]);
+        let run = one.get_as(&key_of(turn)).await.unwrap();
         drop(source);
         soon(run.ended()).await;
         sleep(Duration::from_secs(2)).await;
@@ -142,9 +111,7 @@ async fn ended_runs_are_forgotten_in_the_store_once_they_take_too_much_memory() 
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_until_other_processes_can_read_what_has_ended() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, source) = started().await;
     one.store.set_delay(Duration::from_millis(200));
     drop(source);
     soon(one.runs.drain(Duration::from_secs(10))).await;
@@ -154,12 +121,8 @@ async fn shutdown_waits_until_other_processes_can_read_what_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_with_too_little_grace_is_told_at_its_end_and_not_after_the_lease() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, _source) = started().await;
     let live = other.attach().await;
     soon(one.runs.drain(Duration::from_secs(1))).await;
-    let (data, error) = read_all(live).await;
-    assert_eq!(data, ["a"]);
-    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+    assert_fails(live, &["a"], Some(Outcome::Interrupted)).await;
 }

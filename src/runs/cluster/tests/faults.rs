@@ -3,12 +3,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 
 use super::rig::{
-    LEASE, Process, assert_whole, key, read, read_all, send, soon, source, two, two_with,
+    LEASE, Process, assert_whole, id, key, key_of, read, read_all, request, send, soon, started,
+    two, two_with,
 };
 use crate::{
     history::Epoch,
     runs::{
-        Outcome, RunKey,
+        Outcome,
         cluster::{
             export::Export,
             memory_store::MemoryStore,
@@ -20,17 +21,12 @@ use crate::{
     },
 };
 
-fn key_of(turn: usize) -> RunKey {
-    RunKey::new("user", format!("turn {turn}")).unwrap()
-}
-
 /// A key of another type in the store, for example, makes every command for its run fail.
 #[tokio::test(start_paused = true)]
 async fn run_that_the_store_refuses_ends_and_other_runs_go_on() {
     let (one, other) = two().await;
     let refused = one.start().await.unwrap();
-    let (healthy, stream) = source();
-    one.runs.start(&key_of(1), None, || stream).await.unwrap();
+    let healthy = one.start_as(&key_of(1)).await;
     let run = one.get().await.unwrap();
     let id = RunId::new(key(), run.record.epoch);
     one.store.refuse(id, StoreError::Run("WRONGTYPE".into()));
@@ -39,7 +35,7 @@ async fn run_that_the_store_refuses_ends_and_other_runs_go_on() {
     assert!(refused.is_closed());
     send(&healthy, &["b"]);
     drop(healthy);
-    let at_other = soon(other.runs.get(&key_of(1))).await.unwrap();
+    let at_other = other.get_as(&key_of(1)).await.unwrap();
     assert_whole(at_other.attach(None).await.unwrap(), &["b"]).await;
 }
 
@@ -64,16 +60,12 @@ async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
     let (one, other) = two_with(|builder| builder.max_running_per_owner(1000)).await;
     let mut quiet = Vec::new();
     for turn in 0..200 {
-        let (source, stream) = source();
-        one.runs.start(&key_of(turn), None, || stream).await.unwrap();
-        quiet.push(source);
+        quiet.push(one.start_as(&key_of(turn)).await);
     }
     let large = "x".repeat(60_000);
     let mut fast = Vec::new();
     for turn in 200..216 {
-        let (source, stream) = source();
-        one.runs.start(&key_of(turn), None, || stream).await.unwrap();
-        fast.push(source);
+        fast.push(one.start_as(&key_of(turn)).await);
     }
     one.store.set_delay(Duration::from_millis(100));
     for _ in 0..30 {
@@ -83,7 +75,7 @@ async fn fast_runs_do_not_delay_the_leases_of_quiet_ones() {
         sleep(Duration::from_secs(1)).await;
     }
     for turn in 0..200 {
-        let live = soon(other.runs.get(&key_of(turn))).await.expect("a run");
+        let live = other.get_as(&key_of(turn)).await.expect("a run");
         assert_eq!(live.outcome().await, None);
     }
     assert!(quiet.iter().all(|source| !source.is_closed()));
@@ -95,7 +87,7 @@ async fn requests_that_wait_for_an_id_are_limited() {
     let (one, other) = two().await;
     let _source = one.start().await.unwrap();
     let run = other.get().await.unwrap();
-    let ahead = super::rig::request(Some(&super::rig::id(&run, 5)));
+    let ahead = request(Some(&id(&run, 5)));
     let mut waiting = Vec::new();
     for _ in 0..16 {
         let key = key();
@@ -103,8 +95,8 @@ async fn requests_that_wait_for_an_id_are_limited() {
         waiting.push(tokio::spawn(async move { runs.answer(&key, &ahead).await }));
     }
     sleep(Duration::from_millis(100)).await;
-    let started = tokio::time::Instant::now();
-    let refused = other.runs.answer(&key(), &ahead).await.unwrap();
+    let started = Instant::now();
+    let refused = other.answer(Some(&id(&run, 5))).await;
     assert_eq!(refused.status(), http::StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(started.elapsed(), Duration::ZERO, "at once");
 }
@@ -112,9 +104,7 @@ async fn requests_that_wait_for_an_id_are_limited() {
 /// A process that runs a version of the protocol that this one does not know has the run.
 #[tokio::test(start_paused = true)]
 async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, _source) = started().await;
     let run = RunId::new(key(), one.get().await.unwrap().record.epoch);
     let live = other.attach().await;
     other.store.refuse(run, StoreError::Version);
@@ -132,7 +122,7 @@ async fn dropped_runs_end_their_tasks_and_their_store() {
     send(&source, &["a"]);
     drop(source);
     soon(process.get().await.unwrap().ended()).await;
-    let shared = std::sync::Arc::downgrade(&process.runs.shared);
+    let shared = Arc::downgrade(&process.runs.shared);
     drop(process);
     sleep(Duration::from_secs(3600)).await;
     assert!(shared.upgrade().is_none(), "its tasks have ended");

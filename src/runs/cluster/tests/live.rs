@@ -5,12 +5,13 @@ use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 
 use super::rig::{
-    LEASE, assert_whole, id, key, read, read_all, request, send, soon, source, two, two_with,
+    LEASE, assert_fails, assert_whole, id, read, request, send, soon, source, started,
+    started_with, two, watched,
 };
 use crate::{
     connection::LastEventId,
     options::StreamOptions,
-    runs::{RunKey, cluster::head},
+    runs::{Outcome, RunKey, cluster::head},
 };
 
 #[tokio::test(start_paused = true)]
@@ -53,8 +54,7 @@ async fn client_resumes_at_another_process() {
     let mut first = run.attach(None).await.unwrap();
     assert_eq!(read(&mut first, 3).await, ["a", "b", "c"]);
     drop(first);
-    let parts = request(Some(&id(&run, 2)));
-    let answer = soon(other.runs.answer(&key(), &parts)).await.unwrap();
+    let answer = other.answer(Some(&id(&run, 2))).await;
     assert_eq!(answer.status(), StatusCode::OK);
     drop(source);
     let body = soon(answer.into_body().collect()).await.unwrap().to_bytes();
@@ -110,9 +110,7 @@ async fn handlers_options_reach_clients_of_other_processes() {
 
 #[tokio::test(start_paused = true)]
 async fn leading_ids_are_sent_at_other_processes() {
-    let (one, other) = two_with(|builder| builder.leading_ids(true)).await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (_one, other, source) = started_with(|builder| builder.leading_ids(true)).await;
     drop(source);
     let run = other.get().await.unwrap();
     let answer = run.answer(&request(None)).await;
@@ -123,17 +121,14 @@ async fn leading_ids_are_sent_at_other_processes() {
 
 #[tokio::test(start_paused = true)]
 async fn client_whose_id_is_ahead_of_the_export_waits_for_it() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, source) = started().await;
     sleep(Duration::from_secs(5)).await;
     // Read at the owner, and not exported yet.
     send(&source, &["b"]);
     let run = one.get().await.unwrap();
     let mut own = run.attach(None).await.unwrap();
     read(&mut own, 2).await;
-    let parts = request(Some(&id(&run, 2)));
-    let answer = soon(other.runs.answer(&key(), &parts)).await.unwrap();
+    let answer = other.answer(Some(&id(&run, 2))).await;
     assert_eq!(answer.status(), StatusCode::OK);
     send(&source, &["c"]);
     drop(source);
@@ -147,15 +142,13 @@ async fn id_that_no_process_has_assigned_is_refused_after_a_short_wait() {
     let _source = one.start().await.unwrap();
     let run = other.get().await.unwrap();
     let started = Instant::now();
-    let parts = request(Some(&id(&run, 7)));
-    let answer = soon(other.runs.answer(&key(), &parts)).await.unwrap();
+    let answer = other.answer(Some(&id(&run, 7))).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     assert!(started.elapsed() <= LEASE / 4 + Duration::from_secs(2));
     // Malformed ids and those of other runs wait for nothing.
     let started = Instant::now();
     for id in ["x", "1-1", &format!("{}-9007199254740993", run.record.epoch)] {
-        let parts = request(Some(&LastEventId::try_from(id).unwrap()));
-        let answer = soon(other.runs.answer(&key(), &parts)).await.unwrap();
+        let answer = other.answer(Some(&LastEventId::try_from(id).unwrap())).await;
         assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{id}");
     }
     assert_eq!(started.elapsed(), Duration::ZERO);
@@ -179,11 +172,7 @@ async fn stranger_does_not_find_a_run_of_another_process() {
 
 #[tokio::test(start_paused = true)]
 async fn quiet_run_is_kept_alive_without_events() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (_one, _other, source, live) = watched().await;
     // Longer than `abandon_after`: a client elsewhere counts as attached.
     sleep(Duration::from_secs(3600)).await;
     send(&source, &["b"]);
@@ -193,14 +182,9 @@ async fn quiet_run_is_kept_alive_without_events() {
 
 #[tokio::test(start_paused = true)]
 async fn run_without_clients_anywhere_is_abandoned() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (_one, other, source, live) = watched().await;
     drop(live);
     sleep(Duration::from_secs(601) + LEASE).await;
     assert!(source.is_closed());
-    let (_, error) = read_all(other.attach().await).await;
-    assert_eq!(error.unwrap().outcome(), Some(crate::runs::Outcome::Abandoned));
+    assert_fails(other.attach().await, &["a"], Some(Outcome::Abandoned)).await;
 }

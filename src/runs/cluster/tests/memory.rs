@@ -4,22 +4,8 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::rig::{LEASE, Process, Source, assert_whole, read_all, send, soon, source};
-use crate::runs::{Run, RunKey, cluster::memory_store::MemoryStore};
-
-fn key_of(owner: &str, turn: usize) -> RunKey {
-    RunKey::new(owner, format!("turn {turn}")).unwrap()
-}
-
-async fn start(process: &Process, owner: &str, turn: usize) -> Source {
-    let (source, stream) = source();
-    process.runs.start(&key_of(owner, turn), None, || stream).await.unwrap();
-    source
-}
-
-async fn get(process: &Process, owner: &str, turn: usize) -> Option<Run> {
-    soon(process.runs.get(&key_of(owner, turn))).await
-}
+use super::rig::{LEASE, Process, assert_whole, key_of, read_all, send};
+use crate::runs::{RunKey, cluster::memory_store::MemoryStore};
 
 /// The second run is larger, but the store does not have its events.
 #[tokio::test(start_paused = true)]
@@ -27,7 +13,7 @@ async fn events_that_are_not_exported_yet_are_evicted_last() {
     let store = MemoryStore::new(LEASE);
     let one = Process::with(store.clone(), |builder| builder.max_memory(110_000)).await;
     let other = Process::with(store.other(), |builder| builder).await;
-    let (first, second) = (start(&one, "user", 1).await, start(&one, "user", 2).await);
+    let (first, second) = (one.start_as(&key_of(1)).await, one.start_as(&key_of(2)).await);
     let text = "x".repeat(100);
     send(&first, &[text.as_str(); 180]);
     sleep(Duration::from_secs(2)).await;
@@ -42,7 +28,7 @@ async fn events_that_are_not_exported_yet_are_evicted_last() {
     one.store.come_back();
     drop(second);
     sleep(Duration::from_secs(1)).await;
-    let attachment = get(&other, "user", 2).await.unwrap().attach(None).await.unwrap();
+    let attachment = other.get_as(&key_of(2)).await.unwrap().attach(None).await.unwrap();
     assert_whole(attachment, &[text.as_str(); 280]).await;
     drop(first);
 }
@@ -53,7 +39,7 @@ async fn end_that_is_not_exported_yet_is_evicted_after_running_runs() {
     let store = MemoryStore::new(LEASE);
     let one = Process::with(store.clone(), |builder| builder.max_memory(110_000)).await;
     let other = Process::with(store.other(), |builder| builder).await;
-    let (running, ending) = (start(&one, "user", 1).await, start(&one, "user", 2).await);
+    let (running, ending) = (one.start_as(&key_of(1)).await, one.start_as(&key_of(2)).await);
     let text = "x".repeat(100);
     send(&running, &[text.as_str(); 180]);
     sleep(Duration::from_secs(2)).await;
@@ -65,7 +51,7 @@ async fn end_that_is_not_exported_yet_is_evicted_after_running_runs() {
     sleep(Duration::from_millis(10)).await;
     one.store.come_back();
     sleep(Duration::from_secs(1)).await;
-    let attachment = get(&other, "user", 2).await.unwrap().attach(None).await.unwrap();
+    let attachment = other.get_as(&key_of(2)).await.unwrap().attach(None).await.unwrap();
     assert_whole(attachment, &[text.as_str(); 220]).await;
     drop(running);
 }
@@ -78,9 +64,10 @@ async fn one_owner_does_not_evict_the_runs_of_others() {
     let one = Process::with(store.clone(), limits).await;
     let other = Process::with(store.other(), limits).await;
     let text = "x".repeat(1_000);
+    let quiet = RunKey::new("quiet", "turn").unwrap();
     for turn in 0..20 {
-        let owner = if turn == 0 { "quiet" } else { "busy" };
-        let source = start(&one, owner, turn).await;
+        let key = if turn == 0 { quiet.clone() } else { key_of(turn) };
+        let source = one.start_as(&key).await;
         send(&source, &[text.as_str(); 10]);
         drop(source);
         sleep(Duration::from_secs(1)).await;
@@ -89,13 +76,13 @@ async fn one_owner_does_not_evict_the_runs_of_others() {
     assert!(memory < 60_000 + 20_000, "{memory}");
     let mut kept = Vec::new();
     for turn in 1..20 {
-        let run = get(&other, "busy", turn).await;
-        assert_eq!(run.is_some(), get(&one, "busy", turn).await.is_some(), "{turn}");
+        let run = other.get_as(&key_of(turn)).await;
+        assert_eq!(run.is_some(), one.get_as(&key_of(turn)).await.is_some(), "{turn}");
         kept.extend(run.map(|_| turn));
     }
     assert_eq!(kept, [15, 16, 17, 18, 19], "the newest of the owner");
     for process in [&one, &other] {
-        let attachment = get(process, "quiet", 0).await.unwrap().attach(None).await.unwrap();
+        let attachment = process.get_as(&quiet).await.unwrap().attach(None).await.unwrap();
         let (data, error) = read_all(attachment).await;
         assert!(error.is_none() && data.len() == 10, "{error:?}");
     }

@@ -3,21 +3,17 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::rig::{LEASE, assert_whole, read, read_all, send, soon, two};
+use super::rig::{
+    LEASE, assert_fails, assert_whole, read, read_all, send, soon, started, two, watched,
+};
 use crate::runs::Outcome;
 
 #[tokio::test(start_paused = true)]
 async fn clients_elsewhere_are_told_when_the_owner_dies_and_a_repeated_request_starts_once() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (one, other, _source, live) = watched().await;
     one.store.go_away();
     let died = Instant::now();
-    let (data, error) = read_all(live).await;
-    assert!(data.is_empty());
-    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+    assert_fails(live, &[], Some(Outcome::Interrupted)).await;
     assert!(died.elapsed() <= Duration::from_secs(15), "{:?}", died.elapsed());
     assert_eq!(other.outcomes(), [Outcome::Interrupted], "reported once");
     assert_eq!(other.ends.lock().unwrap()[0].events(), 1);
@@ -29,11 +25,7 @@ async fn clients_elsewhere_are_told_when_the_owner_dies_and_a_repeated_request_s
 #[tokio::test(start_paused = true)]
 async fn clients_are_told_within_one_and_five_eighths_of_a_lease() {
     for offset in (0..4_000).step_by(250) {
-        let (one, other) = two().await;
-        let source = one.start().await.unwrap();
-        send(&source, &["a"]);
-        let mut live = other.attach().await;
-        read(&mut live, 1).await;
+        let (one, _other, _source, live) = watched().await;
         sleep(Duration::from_millis(offset)).await;
         one.store.go_away();
         let died = Instant::now();
@@ -45,9 +37,7 @@ async fn clients_are_told_within_one_and_five_eighths_of_a_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn request_finds_a_dead_owner_without_a_mirror() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, _source) = started().await;
     sleep(Duration::from_secs(3)).await;
     one.store.go_away();
     let died = Instant::now();
@@ -75,9 +65,7 @@ async fn owner_that_was_declared_dead_is_fenced_and_does_not_report() {
     assert!(!source.is_closed(), "it does not know yet");
     one.store.come_back();
     let healed = Instant::now();
-    let (data, error) = read_all(own).await;
-    assert_eq!(data, ["first 1", "first 2"]);
-    assert_eq!(error.unwrap().outcome(), Some(Outcome::Interrupted));
+    assert_fails(own, &["first 1", "first 2"], Some(Outcome::Interrupted)).await;
     assert!(healed.elapsed() <= Duration::from_millis(100), "{:?}", healed.elapsed());
     assert_eq!(one.outcomes(), [], "the other process has reported it");
     assert_eq!(other.outcomes(), [Outcome::Interrupted]);
@@ -89,11 +77,7 @@ async fn owner_that_was_declared_dead_is_fenced_and_does_not_report() {
 
 #[tokio::test(start_paused = true)]
 async fn owner_that_was_cut_off_for_less_than_its_lease_keeps_its_run() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (one, other, source, live) = watched().await;
     one.store.go_away();
     send(&source, &["b"]);
     sleep(LEASE - Duration::from_secs(3)).await;

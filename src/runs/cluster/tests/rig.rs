@@ -4,7 +4,7 @@ use std::{
 };
 
 use futures_util::{Stream, StreamExt, stream};
-use http::{Request, request::Parts};
+use http::{Request, Response, request::Parts};
 use tokio::{
     sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel},
     time::timeout,
@@ -14,8 +14,9 @@ use crate::{
     connection::LastEventId,
     event::Event,
     runs::{
-        Attachment, Outcome, Run, RunEnd, RunError, RunKey, Runs, RunsBuilder,
-        cluster::memory_store::MemoryStore,
+        AnswerBody, Attachment, Outcome, Run, RunEnd, RunError, RunKey, Runs, RunsBuilder,
+        StartError,
+        cluster::{Cluster, memory_store::MemoryStore},
     },
 };
 
@@ -43,23 +44,44 @@ impl Process {
 
     /// Starts a run that the test feeds. Returns `None` if the key has a run already.
     pub(super) async fn start(&self) -> Option<Source> {
+        self.try_start(&key(), None).await.unwrap()
+    }
+
+    /// Starts a run with a key that has none.
+    pub(super) async fn start_as(&self, key: &RunKey) -> Source {
+        self.try_start(key, None).await.unwrap().expect("a free key")
+    }
+
+    pub(super) async fn try_start(
+        &self,
+        key: &RunKey,
+        last: Option<&LastEventId>,
+    ) -> Result<Option<Source>, StartError> {
         let (source, stream) = source();
-        let mut stream = Some(stream);
         let mut is_called = false;
-        let run = self
-            .runs
-            .start(&key(), None, || {
-                is_called = true;
-                stream.take().unwrap()
-            })
-            .await
-            .unwrap();
-        _ = run;
-        is_called.then_some(source)
+        let start = || {
+            is_called = true;
+            stream
+        };
+        self.runs.start(key, &request(last), start).await?;
+        Ok(is_called.then_some(source))
     }
 
     pub(super) async fn get(&self) -> Option<Run> {
-        soon(self.runs.get(&key())).await
+        self.get_as(&key()).await
+    }
+
+    pub(super) async fn get_as(&self, key: &RunKey) -> Option<Run> {
+        soon(self.runs.get(key)).await
+    }
+
+    /// Answers a request to the run with the key, which any process has.
+    pub(super) async fn answer(&self, last: Option<&LastEventId>) -> Response<AnswerBody> {
+        soon(self.runs.answer(&key(), &request(last))).await.expect("an answer")
+    }
+
+    pub(super) fn cluster(&self) -> &Cluster {
+        self.runs.shared.cluster.as_ref().unwrap()
     }
 
     /// Attaches a client of a request to the run with the key.
@@ -70,6 +92,34 @@ impl Process {
     pub(super) fn outcomes(&self) -> Vec<Outcome> {
         self.ends.lock().unwrap().iter().map(RunEnd::outcome).collect()
     }
+}
+
+/// Two processes, and a run of the first one with an event `a`.
+pub(super) async fn started() -> (Process, Process, Source) {
+    started_with(|builder| builder).await
+}
+
+pub(super) async fn started_with(
+    options: impl Fn(RunsBuilder) -> RunsBuilder,
+) -> (Process, Process, Source) {
+    let (one, other) = two_with(options).await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    (one, other, source)
+}
+
+/// The same, and a client at the other process that has read the event.
+pub(super) async fn watched() -> (Process, Process, Source, Attachment) {
+    watched_with(|builder| builder).await
+}
+
+pub(super) async fn watched_with(
+    options: impl Fn(RunsBuilder) -> RunsBuilder,
+) -> (Process, Process, Source, Attachment) {
+    let (one, other, source) = started_with(options).await;
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    (one, other, source, live)
 }
 
 /// Two processes with the same store.
@@ -85,6 +135,10 @@ pub(super) async fn two_with(options: impl Fn(RunsBuilder) -> RunsBuilder) -> (P
 
 pub(super) fn key() -> RunKey {
     RunKey::new("user", "turn").unwrap()
+}
+
+pub(super) fn key_of(turn: usize) -> RunKey {
+    RunKey::new("user", format!("turn {turn}")).unwrap()
 }
 
 pub(super) type Source = UnboundedSender<Result<Event, &'static str>>;
@@ -139,6 +193,17 @@ pub(super) async fn read_all(mut attachment: Attachment) -> (Vec<String>, Option
 pub(super) async fn assert_whole(attachment: Attachment, expected: &[&str]) {
     let (data, error) = read_all(attachment).await;
     assert!(error.is_none(), "{error:?} after {data:?}");
+    assert_eq!(data, expected);
+}
+
+/// Asserts that a client reads these events and then an error with this outcome.
+pub(super) async fn assert_fails(
+    attachment: Attachment,
+    expected: &[&str],
+    outcome: Option<Outcome>,
+) {
+    let (data, error) = read_all(attachment).await;
+    assert_eq!(error.expect("an error").outcome(), outcome);
     assert_eq!(data, expected);
 }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use futures_util::future::join;
 use tokio::time::{Instant, sleep};
 
-use super::rig::{LEASE, Process, assert_whole, read, send, soon, source, two, two_with};
-use crate::runs::{RunKey, cluster::memory_store::MemoryStore};
+use super::rig::{LEASE, Process, assert_whole, key_of, read, send, soon, started, two, two_with};
+use crate::runs::cluster::memory_store::MemoryStore;
 
 /// The batch of the moment at which the client begins to watch is not pushed.
 #[tokio::test(start_paused = true)]
@@ -95,10 +95,7 @@ async fn watched_runs_are_exported_first_after_a_break() {
     let (one, other) = two_with(|builder| builder.max_running_per_owner(QUIET + 1)).await;
     let mut sources = Vec::new();
     for turn in 0..QUIET {
-        let (source, stream) = source();
-        let key = RunKey::new("user", format!("quiet {turn}")).unwrap();
-        one.runs.start(&key, None, || stream).await.unwrap();
-        sources.push(source);
+        sources.push(one.start_as(&key_of(turn)).await);
     }
     let watched = one.start().await.unwrap();
     let mut live = other.attach().await;
@@ -124,10 +121,7 @@ async fn runs_without_watchers_share_their_pipelines() {
     let one = Process::with(store, |builder| builder.max_running_per_owner(100)).await;
     let mut sources = Vec::new();
     for turn in 0..60 {
-        let (source, stream) = source();
-        let key = RunKey::new("user", format!("turn {turn}")).unwrap();
-        one.runs.start(&key, None, || stream).await.unwrap();
-        sources.push(source);
+        sources.push(one.start_as(&key_of(turn)).await);
         sleep(Duration::from_millis(7)).await;
     }
     let before = one.store.server().pipelines;
@@ -145,19 +139,13 @@ async fn runs_without_watchers_share_their_pipelines() {
 /// The stream of a quiet run could be lost too.
 #[tokio::test(start_paused = true)]
 async fn quiet_run_looks_at_its_stream_once_in_a_lease() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, source) = started().await;
     sleep(10 * LEASE).await;
     let commands = one.store.server().commands.clone();
     assert!((6..=10).contains(&commands["sync"]), "{commands:?}");
     assert!((18..=27).contains(&commands["renew"]), "{commands:?}");
     one.store.server().streams.clear();
     sleep(2 * LEASE).await;
-    assert_whole_after_end(source, &other).await;
-}
-
-async fn assert_whole_after_end(source: super::rig::Source, other: &Process) {
     let live = other.attach().await;
     drop(source);
     assert_whole(live, &["a"]).await;
