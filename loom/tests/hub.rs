@@ -1,13 +1,13 @@
 //! Models of publishers and a subscriber, checked in every interleaving.
 #![cfg(tower_sse_loom)]
 
-use std::{env, pin::pin, process::Command};
+use std::pin::pin;
 
 use futures_util::StreamExt;
 use loom::{future::block_on, model::Builder, thread};
 use tower_sse::{
     Encoded, Event, LastEventId,
-    hub::{Fault, Hub, PublishError, Subscription},
+    hub::{Hub, PublishError, Subscription},
 };
 
 /// Checks all interleavings.
@@ -50,9 +50,10 @@ fn receive(subscription: Subscription, count: usize) -> Vec<u64> {
     })
 }
 
-fn one_topic(fault: Fault) {
-    check(move || {
-        let hub = Hub::builder().fault(fault).build();
+#[test]
+fn concurrently_published_event_is_received() {
+    check(|| {
+        let hub = Hub::new();
         let subscription = hub.subscribe(["a"]).resume(None);
         let publisher = thread::spawn({
             let hub = hub.clone();
@@ -62,11 +63,6 @@ fn one_topic(fault: Fault) {
         publisher.join().unwrap();
         assert_eq!(hub.subscriber_count("a"), 0);
     });
-}
-
-#[test]
-fn concurrently_published_event_is_received() {
-    one_topic(Fault::None);
 }
 
 #[test]
@@ -105,46 +101,10 @@ fn subscription_started_during_publishing_receives_all_events_after_its_position
     });
 }
 
-/// Asserts that a model with a fault fails. It runs in a process of its own, which loom aborts when
-/// it finds a deadlock.
-fn assert_fails(model: &str, symptom: &str) {
-    let run = Command::new(env::current_exe().unwrap())
-        .args(["--exact", model, "--ignored", "--nocapture"])
-        .env("RUST_BACKTRACE", "0")
-        .output()
-        .unwrap();
-    let output = String::from_utf8_lossy(&run.stderr);
-    assert!(!run.status.success(), "{output}");
-    assert!(output.contains(symptom), "{output}");
-}
-
 #[test]
-fn sleeping_on_an_uncommitted_event_is_a_deadlock() {
-    assert_fails("sleep_on_uncommitted", "deadlock");
-}
-
-/// The publisher may have woken all waiters already.
-#[test]
-#[ignore = "fails by design: `assert_fails` runs it"]
-fn sleep_on_uncommitted() {
-    one_topic(Fault::SleepOnUncommitted);
-}
-
-#[test]
-fn committing_after_unlocking_the_topic_is_a_livelock() {
-    assert_fails("commit_after_unlock", "exceeded maximum number of branches");
-}
-
-/// Between the unlock and the commit, a subscription keeps polling until the publisher runs.
-#[test]
-#[ignore = "fails by design: `assert_fails` runs it"]
-fn commit_after_unlock() {
-    one_topic(Fault::CommitAfterUnlock);
-}
-
-fn loss(fault: Fault) {
-    check(move || {
-        let hub = Hub::builder().fault(fault).build();
+fn concurrently_reported_loss_is_received() {
+    check(|| {
+        let hub = Hub::new();
         let subscription = hub.subscribe(["a"]).resume(None);
         let reader = thread::spawn({
             let hub = hub.clone();
@@ -154,23 +114,6 @@ fn loss(fault: Fault) {
         assert_eq!(receive(subscription, 1), [1]);
         reader.join().unwrap();
     });
-}
-
-#[test]
-fn concurrently_reported_loss_is_received() {
-    loss(Fault::None);
-}
-
-#[test]
-fn sleeping_on_a_loss_is_a_deadlock() {
-    assert_fails("sleep_on_loss", "deadlock");
-}
-
-/// The loss may have woken all waiters already.
-#[test]
-#[ignore = "fails by design: `assert_fails` runs it"]
-fn sleep_on_loss() {
-    loss(Fault::SleepOnLoss);
 }
 
 /// One thread does both, as a broker's reader.

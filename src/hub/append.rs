@@ -87,9 +87,6 @@ impl HubState {
             })
         });
         let (sequence, subscribers, waiters) = appended?;
-        if self.fault.commits_after_unlock() {
-            self.committed.fetch_max(sequence, Release);
-        }
         waiters.wake();
         self.topics.evict(now, &mut drops);
         Ok((sequence, subscribers))
@@ -113,9 +110,7 @@ impl HubState {
         let mut newest = lock(&self.newest);
         *newest = self.following(*newest, assigned)?;
         topic.set_newest(*newest);
-        if !self.fault.commits_after_unlock() {
-            self.committed.store(*newest, Release);
-        }
+        self.committed.store(*newest, Release);
         Ok(*newest)
     }
 

@@ -5,7 +5,6 @@ use tokio_util::sync::CancellationToken;
 use super::{
     Broker, Hub, Retention,
     broker::{Feed, Link},
-    faults::Fault,
     state::HubState,
     topic::{RetentionOf, Topics},
 };
@@ -30,17 +29,11 @@ pub struct HubBuilder {
     retention: Retention,
     retention_of: Option<Box<RetentionOf>>,
     max_memory: usize,
-    pub(crate) fault: Fault,
 }
 
 impl HubBuilder {
     pub(crate) const fn new() -> Self {
-        Self {
-            retention: Retention::new(),
-            retention_of: None,
-            max_memory: 64 << 20,
-            fault: Fault::NONE,
-        }
+        Self { retention: Retention::new(), retention_of: None, max_memory: 64 << 20 }
     }
 
     /// Keeps the newest `events` events of each topic. The default is 1,024.
@@ -150,7 +143,7 @@ impl HubBuilder {
 
     fn shared(self, epoch: Epoch, link: Option<Link>) -> Arc<HubState> {
         let topics = Topics::new(self.retention, self.retention_of, self.max_memory);
-        Arc::new(HubState::new(epoch, topics, link, self.fault))
+        Arc::new(HubState::new(epoch, topics, link))
     }
 }
 

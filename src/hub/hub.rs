@@ -1,12 +1,7 @@
 use std::{fmt, sync::Arc};
 
-use super::{
-    Acknowledged, Broker, HubBuilder, HubStats, PublishError, Receipt, Subscribe, state::HubState,
-};
-use crate::{
-    BoxError,
-    event::{Event, EventId},
-};
+use super::{Broker, HubBuilder, HubStats, Subscribe, state::HubState};
+use crate::event::EventId;
 
 /// A set of topics with publishers and subscribers. Clones are cheap and share the topics.
 ///
@@ -16,7 +11,7 @@ use crate::{
 #[doc(alias = "broadcast")]
 #[doc(alias = "channel")]
 pub struct Hub {
-    shared: Arc<HubState>,
+    pub(super) shared: Arc<HubState>,
 }
 
 impl Hub {
@@ -55,151 +50,6 @@ impl Hub {
     /// Dropping the future before it is ready closes the connection.
     pub async fn connect<B: Broker>(broker: B) -> Result<Self, B::Error> {
         Self::builder().connect(broker).await
-    }
-
-    /// Publishes an event to all subscribers of a topic.
-    ///
-    /// While the event is kept, clients that reconnect receive it too. The publisher never waits
-    /// for a slow client.
-    ///
-    /// - Without a broker, the future is ready at its first poll.
-    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. All processes,
-    ///   including this one, may receive the event later.
-    /// - If the topic may have [ended](Self::end) in another process, it also waits until this process
-    ///   has received the event. That wait ends if this process receives nothing for 250 ms, because it
-    ///   is cut off, or at the broker's deadline.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the value does not convert into an event, if the event has no data or
-    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With a
-    /// broker, [`PublishError`]
-    /// distinguishes events that were certainly not published from those that may have been.
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped before its first poll, nothing is published. If it is dropped
-    /// later, a broker may still publish the event.
-    pub async fn publish<E>(
-        &self,
-        topic: impl AsRef<str>,
-        event: E,
-    ) -> Result<Receipt, PublishError>
-    where
-        E: TryInto<Event, Error: Into<BoxError>>,
-    {
-        self.send(topic.as_ref(), event, false).await
-    }
-
-    /// Publishes an event from synchronous code, in a hub without a broker.
-    ///
-    /// It holds locks only briefly, wakes the subscribers that wait for the topic, and
-    /// [evicts](HubBuilder::max_memory) events if a limit is exceeded.
-    ///
-    /// # Errors
-    ///
-    /// Returns an error if the value does not convert into an event, if the event has no data or
-    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
-    ///
-    /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
-    /// acknowledgement it cannot await.
-    pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
-    where
-        E: TryInto<Event, Error: Into<BoxError>>,
-    {
-        self.send_now(topic.as_ref(), event, false)
-    }
-
-    /// Publishes the last event of a topic and ends the topic.
-    ///
-    /// - Subscriptions end after it, those of several topics once all of their topics have ended.
-    /// - A client that reconnects receives what it missed, and then the end. If it has missed
-    ///   nothing, [`response`](crate::response) answers `204` to an `EventSource`, which then stops
-    ///   reconnecting, and an empty stream to other clients.
-    /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
-    ///   [`retain_for`](HubBuilder::retain_for). From then on, the name is free: the next event begins
-    ///   the topic anew. With a broker, all processes need the same value.
-    /// - Over Redis, the end is announced to all processes first. That takes 100 ms if no topic has
-    ///   ended in the last 10 seconds.
-    ///
-    /// ```
-    /// use tower_sse::{Event, hub::{Hub, PublishError}};
-    ///
-    /// async fn finish(hub: &Hub, job: u64) -> Result<(), PublishError> {
-    ///     hub.end(format!("job:{job}"), Event::new().event("done").data("")).await?;
-    ///     Ok(())
-    /// }
-    /// # drop(finish(&Hub::new(), 7));
-    /// ```
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`publish`](Self::publish). After
-    /// [`Unknown`](PublishError::Unknown), ending the topic again is safe.
-    ///
-    /// # Cancel safety
-    ///
-    /// As for [`publish`](Self::publish).
-    pub async fn end<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
-    where
-        E: TryInto<Event, Error: Into<BoxError>>,
-    {
-        self.send(topic.as_ref(), event, true).await
-    }
-
-    /// Publishes the last event of a topic and ends the topic, from synchronous code and in a hub
-    /// without a broker. See [`end`](Self::end).
-    ///
-    /// # Errors
-    ///
-    /// Returns the errors of [`publish_now`](Self::publish_now).
-    pub fn end_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
-    where
-        E: TryInto<Event, Error: Into<BoxError>>,
-    {
-        self.send_now(topic.as_ref(), event, true)
-    }
-
-    #[inline]
-    fn send_now<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
-    where
-        E: TryInto<Event, Error: Into<BoxError>>,
-    {
-        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
-        check(&event)?;
-        if self.shared.link().is_some() {
-            return Err(PublishError::NotInProcess);
-        }
-        self.shared.publish(topic, &event, is_last)
-    }
-
-    async fn send<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
-    where
-        E: TryInto<Event, Error: Into<BoxError>>,
-    {
-        let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
-        check(&event)?;
-        let Some(link) = self.shared.link() else {
-            return self.shared.publish(topic, &event, is_last);
-        };
-        if self.shared.is_closed() {
-            return Err(PublishError::Closed);
-        }
-        if self.shared.has_ended(topic) {
-            return Err(PublishError::Ended);
-        }
-        // This future does not borrow the event.
-        let publishing = link.publish(topic, &event, is_last);
-        drop(event);
-        let Acknowledged { sequence, at, arrival_deadline } = publishing.await?;
-        if let Some(deadline) = arrival_deadline {
-            link.arrivals.wait(&self.shared, sequence, deadline).await;
-        }
-        let (end, subscribers) = self.shared.topics.end_and_subscribers(topic);
-        if end.is_some_and(|end| end.sequence < sequence && at < end.free_at) {
-            return Err(PublishError::Ended);
-        }
-        Ok(Receipt { position: self.shared.position(sequence), subscribers })
     }
 
     /// Subscribes to topics. Duplicate names count once. [`Subscribe::resume`] starts the
@@ -278,18 +128,12 @@ impl Hub {
     pub fn close(&self) {
         self.shared.close();
     }
-}
 
-/// Checks that an event can be published.
-#[inline]
-fn check(event: &Event) -> Result<(), PublishError> {
-    if event.has_id() {
-        return Err(PublishError::HasId);
+    /// Reports a loss, as a broker's reader does, in the loom models.
+    #[cfg(tower_sse_loom)]
+    pub fn report_loss(&self, sequence: u64) {
+        _ = self.shared.record_loss(sequence);
     }
-    if !event.has_data() {
-        return Err(PublishError::NoData);
-    }
-    Ok(())
 }
 
 impl Default for Hub {
@@ -304,7 +148,7 @@ impl fmt::Debug for Hub {
             .field("epoch", &self.shared.epoch)
             .field("committed", &self.shared.committed())
             .field("closed", &self.shared.is_closed())
-            .field("topics", &self.shared.topics)
-            .finish()
+            .field("memory", &self.shared.topics.memory.total())
+            .finish_non_exhaustive()
     }
 }

@@ -30,8 +30,7 @@
 //! topics to address groups or all clients:
 //!
 //! ```
-//! # use tower_sse::{Event, hub::Hub};
-//! # use tower_sse::{LastEventId, hub::PublishError};
+//! # use tower_sse::{Event, LastEventId, hub::{Hub, PublishError}};
 //! # async fn run(hub: Hub, last: Option<LastEventId>) -> Result<(), PublishError> {
 //! let stream = hub.subscribe(["all", "room:kitchen", "client:42"]).resume(last);
 //!
@@ -78,9 +77,10 @@
 //! - `show` and `reload` are the page's own. `onmessage` receives the events without a name.
 //! - The browser reconnects after the stream ends or the connection breaks, and sends the id of the
 //!   last event.
-//! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. For
-//!   ended topics, [`response`](crate::response) answers `204` itself. In other cases, answer `204`
-//!   to stop a client.
+//! - It stops for good, with `readyState` 2, after `close()` and after any status but 200. When all
+//!   topics have ended and the handler uses [`response`](crate::response), the layer answers an
+//!   `EventSource` that has received everything with `204`. In other cases, answer `204` to stop a
+//!   client.
 //! - `done` is the last event of a topic, such as `Event::new().event("done").data("")`; see
 //!   [`Hub::end`].
 //!
@@ -92,7 +92,7 @@
 //! ```
 //! # #[cfg(feature = "axum")] {
 //! use axum::{Router, extract::{Path, State}, response::IntoResponse, routing::get};
-//! use tower_sse::{BoxError, Event, LastEventId, SseLayer, hub::{Hub, PublishError}};
+//! use tower_sse::{Event, LastEventId, SseLayer, hub::{Hub, PublishError}};
 //!
 //! async fn work(hub: Hub, job: u64) -> Result<(), PublishError> {
 //!     let topic = format!("job:{job}");
@@ -100,12 +100,7 @@
 //!         hub.publish(&topic, percent.to_string()).await?;
 //!         // …
 //!     }
-//!     let outcome: Result<&str, BoxError> = Ok("the result");
-//!     let last = match outcome {
-//!         Ok(result) => Event::new().event("done").data(result),
-//!         Err(error) => Event::new().event("failed").data(error.to_string()),
-//!     };
-//!     hub.end(&topic, last).await?;
+//!     hub.end(&topic, Event::new().event("done").data("the result")).await?;
 //!     Ok(())
 //! }
 //!
@@ -124,20 +119,19 @@
 //! # }
 //! ```
 //!
+//! - If the job fails, its last event is another one, such as `failed`.
 //! - With `recent(1)`, a visitor receives the latest state at once, even after the end.
 //! - An `EventSource` that reconnects after the last event receives `204`, and stops. Page code that
 //!   closes it on `done` saves that request.
 //! - The hub forgets the topic after [`retain_for`](HubBuilder::retain_for), and a stream of a
 //!   forgotten topic waits for events. Keep each job in the table for longer than that. Once the
 //!   topic is forgotten, answer with the job's result from the table.
-//! - The example [`job`] is a complete program with a page.
-//!
-//! [`job`]: https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs
+//! - The example [job](https://docs.rs/crate/tower-sse/latest/source/examples/job/main.rs) is a
+//!   complete program with a page.
 //!
 //! # Only the newest value
 //!
-//! For prices, positions or states, give each one a topic, and let each event replace the one before
-//! it:
+//! For prices or positions, give each one a topic, and let each event replace the one before it:
 //!
 //! ```
 //! use std::time::Duration;
@@ -161,14 +155,11 @@
 //! - A client that is behind, or was away, receives the newest value of each topic once. A replaced
 //!   value does not cause a `gap`.
 //! - If all topics of a hub are of this kind, use [`retain_latest`](HubBuilder::retain_latest).
-//! - The example [`ticker`] is a complete program with a page.
+//! - The example [ticker](https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs) is a
+//!   complete program with a page.
 //!
-//! [`ticker`]: https://docs.rs/crate/tower-sse/latest/source/examples/ticker/main.rs
-//!
-//! The buffers of sockets can hold megabytes of replaced values for a client that does not read. On
-//! Linux, `TCP_NOTSENT_LOWAT` [limits](crate::operating::proxies#sockets) them.
-//!
-//! With Redis, see [operating](crate::redis::operating#only-the-newest-value) for how long values
+//! The buffers of sockets can hold replaced values for a client that does not read; see
+//! [memory](#memory). With Redis, see [operating](crate::redis::operating#only-the-newest-value) for how long values
 //! are kept.
 //!
 //! # State in a database
@@ -210,7 +201,7 @@
 //! No client has a queue, so a slow client does not delay the others. Subscribers that are behind
 //! receive frames of about 16 KiB, and subscribers at the same position share the bytes. An event
 //! of 4 KiB or more is sent alone. Each topic caches up to 16 of its newest frames. Older frames
-//! exist only while a connection still has to write them; connections share them too.
+//! exist only while a connection still has to write them.
 //!
 //! The only backlog of a client is what its connection holds: up to 16 frames in hyper, and up to a
 //! few megabytes in the kernel's buffers. [`TCP_NOTSENT_LOWAT`](crate::operating::proxies#sockets)
@@ -221,25 +212,24 @@
 //! A hub from [`Hub::new`] lives in one process: a client that reconnects to another process
 //! receives a gap. [`Hub::connect`] takes a broker, such as [Redis](crate::redis), and each process
 //! then has the same events with the same ids. A program that publishes with
-//! [`publish`](Hub::publish) changes only the line that creates the hub. The page
-//! [operating](crate::redis::operating) explains the settings, the errors and the losses.
+//! [`publish`](Hub::publish) changes only the line that creates the hub.
 //!
 //! # Authorization
 //!
 //! - The hub does not authenticate clients: a handler that takes topics from a request has to check
 //!   them.
-//! - Subscribing creates topics, so a client that chooses their names can create any number of
-//!   them.
+//! - Subscribing creates topics, so a client that chooses names can create any number of them.
 //! - Ids contain a counter of all events of the hub, so clients can see how many are published.
 //!   With [Redis](crate::redis), they contain the time of publication instead.
 
 mod append;
 mod broker;
 mod builder;
-mod faults;
 #[allow(clippy::module_inception)]
 mod hub;
 mod publish;
+mod publish_error;
+mod receipt;
 mod retention;
 mod state;
 mod stats;
@@ -248,13 +238,12 @@ mod subscription;
 mod topic;
 
 pub(crate) use self::broker::{Acknowledged, Arrival, Closed, Feed, Publisher, Publishing};
-#[cfg(tower_sse_loom)]
-pub use self::faults::Fault;
 pub use self::{
     broker::Broker,
     builder::HubBuilder,
     hub::Hub,
-    publish::{PublishError, Receipt},
+    publish_error::PublishError,
+    receipt::Receipt,
     retention::Retention,
     stats::HubStats,
     subscription::{GapPolicy, Messages, Subscribe, Subscription},

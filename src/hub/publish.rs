@@ -1,83 +1,161 @@
-use std::{error::Error, fmt};
+use super::{Acknowledged, Hub, PublishError, Receipt};
+use crate::{BoxError, event::Event};
 
-use crate::{BoxError, event::EventId, history::Position};
-
-/// The id of a published event, and the number of the topic's subscriptions in this process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Receipt {
-    pub(crate) position: Position,
-    pub(crate) subscribers: usize,
-}
-
-impl Receipt {
-    /// Returns the id of the event. A client that received it last sends this id as
-    /// `Last-Event-ID`.
-    #[must_use]
-    pub fn id(&self) -> EventId {
-        self.position.into()
-    }
-
-    /// Returns the number of subscriptions that the topic had in this process.
+/// Publishing.
+impl Hub {
+    /// Publishes an event to all subscribers of a topic.
     ///
-    /// - Without a [broker](super::Hub::connect) they are counted at publication. Each of them
-    ///   sends the event, unless it ends first or the event is evicted first.
-    /// - With a broker they are counted once the broker has acknowledged the event. Subscriptions in
-    ///   other processes are not counted.
-    #[must_use]
-    pub const fn subscribers(&self) -> usize {
-        self.subscribers
-    }
-}
-
-/// The reason an event was not published, or may not have been.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum PublishError {
-    /// The value did not convert into an event, for example because it failed to serialise.
-    Invalid(BoxError),
-    /// The event has no data, so no client would dispatch it.
-    NoData,
-    /// The event has an id. Only the hub assigns ids, because clients resume by them.
-    HasId,
-    /// The hub is [closed](super::Hub::close).
-    Closed,
-    /// The topic has [ended](super::Hub::end). No subscriber receives the event.
-    Ended,
-    /// The event did not reach the broker, or the broker rejected it. It was certainly not
-    /// published, so publishing it again does not duplicate it.
-    Refused(BoxError),
-    /// The event was sent to the broker, which has not acknowledged it. It may have been published,
-    /// may be published later, or may be lost.
+    /// While the event is kept, clients that reconnect receive it too. The publisher never waits
+    /// for a slow client.
     ///
-    /// Publishing it again can duplicate it. If that matters, give each event a key, so that
-    /// clients can recognise duplicates.
-    Unknown(BoxError),
-    /// The hub has a [broker](super::Hub::connect), through which
-    /// [`publish_now`](super::Hub::publish_now) cannot publish. Use
-    /// [`publish`](super::Hub::publish).
-    NotInProcess,
-}
-
-impl fmt::Display for PublishError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Invalid(_) => "value is not an event",
-            Self::NoData => "event has no data",
-            Self::HasId => "event has an id, which only the hub may assign",
-            Self::Closed => "hub is closed",
-            Self::Ended => "topic has ended",
-            Self::Refused(_) => "event was not published",
-            Self::Unknown(_) => "broker did not acknowledge the event",
-            Self::NotInProcess => "hub has a broker, so only `publish` can publish",
-        })
+    /// - Without a broker, the future is ready at its first poll.
+    /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. All processes,
+    ///   including this one, may receive the event later.
+    /// - If the topic may have [ended](Self::end) in another process, it also waits until this process
+    ///   has received the event. That wait ends if this process receives nothing for 250 ms, because it
+    ///   is cut off, or at the broker's deadline.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value does not convert into an event, if the event has no data or
+    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close). With a
+    /// broker, [`PublishError`]
+    /// distinguishes events that were certainly not published from those that may have been.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before its first poll, nothing is published. If it is dropped
+    /// later, a broker may still publish the event.
+    pub async fn publish<E>(
+        &self,
+        topic: impl AsRef<str>,
+        event: E,
+    ) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        self.send(topic.as_ref(), event, false).await
     }
-}
 
-impl Error for PublishError {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        match self {
-            Self::Invalid(error) | Self::Refused(error) | Self::Unknown(error) => Some(&**error),
-            Self::NoData | Self::HasId | Self::Closed | Self::Ended | Self::NotInProcess => None,
+    /// Publishes an event from synchronous code, in a hub without a broker.
+    ///
+    /// It holds locks only briefly, wakes the subscribers that wait for the topic, and
+    /// [evicts](super::HubBuilder::max_memory) events if a limit is exceeded.
+    ///
+    /// # Errors
+    ///
+    /// Returns an error if the value does not convert into an event, if the event has no data or
+    /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
+    ///
+    /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
+    /// acknowledgement it cannot await.
+    pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        self.send_now(topic.as_ref(), event, false)
+    }
+
+    /// Publishes the last event of a topic and ends the topic.
+    ///
+    /// - Subscriptions end after it, those of several topics once all of their topics have ended.
+    /// - A client that reconnects receives what it missed, and then the end. If it has missed
+    ///   nothing, [`response`](crate::response) answers `204` to an `EventSource`, which then stops
+    ///   reconnecting, and an empty stream to other clients.
+    /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
+    ///   [`retain_for`](super::HubBuilder::retain_for). From then on, the name is free: the next event
+    ///   begins the topic anew. With a broker, all processes need the same value.
+    /// - Over Redis, the end is announced to all processes first. That takes 100 ms if no topic has
+    ///   ended in the last 10 seconds.
+    ///
+    /// ```
+    /// use tower_sse::{Event, hub::{Hub, PublishError}};
+    ///
+    /// async fn finish(hub: &Hub, job: u64) -> Result<(), PublishError> {
+    ///     hub.end(format!("job:{job}"), Event::new().event("done").data("")).await?;
+    ///     Ok(())
+    /// }
+    /// # drop(finish(&Hub::new(), 7));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`publish`](Self::publish). After
+    /// [`Unknown`](PublishError::Unknown), ending the topic again is safe.
+    ///
+    /// # Cancel safety
+    ///
+    /// As for [`publish`](Self::publish).
+    pub async fn end<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        self.send(topic.as_ref(), event, true).await
+    }
+
+    /// Publishes the last event of a topic and ends the topic, from synchronous code and in a hub
+    /// without a broker. See [`end`](Self::end).
+    ///
+    /// # Errors
+    ///
+    /// Returns the errors of [`publish_now`](Self::publish_now).
+    pub fn end_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        self.send_now(topic.as_ref(), event, true)
+    }
+
+    #[inline]
+    fn send_now<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        let event = publishable(event)?;
+        if self.shared.link().is_some() {
+            return Err(PublishError::NotInProcess);
         }
+        self.shared.publish(topic, &event, is_last)
     }
+
+    async fn send<E>(&self, topic: &str, event: E, is_last: bool) -> Result<Receipt, PublishError>
+    where
+        E: TryInto<Event, Error: Into<BoxError>>,
+    {
+        let event = publishable(event)?;
+        let Some(link) = self.shared.link() else {
+            return self.shared.publish(topic, &event, is_last);
+        };
+        if self.shared.is_closed() {
+            return Err(PublishError::Closed);
+        }
+        if self.shared.has_ended(topic) {
+            return Err(PublishError::Ended);
+        }
+        // This future does not borrow the event.
+        let publishing = link.publish(topic, &event, is_last);
+        drop(event);
+        let Acknowledged { sequence, at, arrival_deadline } = publishing.await?;
+        if let Some(deadline) = arrival_deadline {
+            link.arrivals.wait(&self.shared, sequence, deadline).await;
+        }
+        let (end, subscribers) = self.shared.topics.end_and_subscribers(topic);
+        if end.is_some_and(|end| end.sequence < sequence && at < end.free_at) {
+            return Err(PublishError::Ended);
+        }
+        Ok(Receipt { position: self.shared.position(sequence), subscribers })
+    }
+}
+
+/// Converts a value into an event, and checks that it can be published.
+#[inline]
+fn publishable<E>(event: E) -> Result<Event, PublishError>
+where
+    E: TryInto<Event, Error: Into<BoxError>>,
+{
+    let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
+    if event.has_id() {
+        return Err(PublishError::HasId);
+    }
+    if event.has_data() { Ok(event) } else { Err(PublishError::NoData) }
 }

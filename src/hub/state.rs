@@ -8,7 +8,6 @@ use tokio::time::Instant;
 use super::{
     HubStats,
     broker::{Link, Losses},
-    faults::Fault,
     topic::{Topic, TopicState, Topics},
 };
 use crate::history::{
@@ -43,11 +42,10 @@ pub(crate) struct HubState {
     /// The number of gaps that were sent. A std atomic even under loom, because the models do not
     /// depend on its ordering.
     gaps: std::sync::atomic::AtomicU64,
-    pub(crate) fault: Fault,
 }
 
 impl HubState {
-    pub(crate) fn new(epoch: Epoch, topics: Topics, link: Option<Link>, fault: Fault) -> Self {
+    pub(crate) fn new(epoch: Epoch, topics: Topics, link: Option<Link>) -> Self {
         Self {
             epoch,
             id_prefix: format!("{epoch}-"),
@@ -59,7 +57,6 @@ impl HubState {
             started: Instant::now(),
             link,
             gaps: std::sync::atomic::AtomicU64::new(0),
-            fault,
         }
     }
 

@@ -132,15 +132,14 @@ fn encode(origin: &str, closing: Closing<'_>) -> Event {
 
 impl<'m> Close<'m> {
     fn of(message: &'m Message) -> Option<Self> {
-        let mut lines = message.data.split('\n');
-        let origin = lines.next()?;
-        let subject = decode(lines.next()?)?;
-        let kept = match lines.next() {
-            None => None,
-            Some(kept) => Some(decode(kept)?),
+        let lines: Vec<_> = message.data.split('\n').collect();
+        let (origin, subject, kept) = match *lines {
+            [origin, subject] => (origin, subject, None),
+            [origin, subject, kept] => (origin, subject, Some(decode(kept)?)),
+            _ => return None,
         };
-        let is_complete = message.event == NAME && lines.next().is_none();
-        is_complete.then_some(Self { origin, subject, kept })
+        let subject = decode(subject)?;
+        (message.event == NAME).then_some(Self { origin, subject, kept })
     }
 }
 

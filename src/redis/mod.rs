@@ -54,8 +54,8 @@
 //!   [operating](operating#losses) says how to prevent it.
 //! - A program deletes a single entry (`XDEL`) before a process has read it. The clients of that
 //!   process miss the event without a gap.
-//! - Two copies of the stream accept events, and the ids of one are ahead of the other's clock. An
-//!   example is an old primary that still accepts events after a fail-over.
+//! - Two servers accept events for the same stream, and the newest id of one is ahead of the other's
+//!   clock. An example is an old primary that still accepts events after a fail-over.
 //!   [operating](operating#losses) says how to prevent it.
 //!
 //! # Entries

@@ -116,10 +116,9 @@ pub(super) async fn connect(
     server_name: Option<&str>,
 ) -> RedisResult<MultiplexedConnection> {
     let info = client.get_connection_info().clone();
-    let ConnectionAddr::TcpTls { host, port, insecure, tls_params } = info.addr().clone() else {
-        return client.get_multiplexed_async_connection_with_config(config).await;
-    };
-    let Some(name) = server_name else {
+    let (Some(name), ConnectionAddr::TcpTls { host, port, insecure, tls_params }) =
+        (server_name, info.addr().clone())
+    else {
         return client.get_multiplexed_async_connection_with_config(config).await;
     };
     // The Redis client checks the certificate for the host that it resolves.

@@ -1,4 +1,4 @@
-use std::{collections::BTreeMap, pin::pin, sync::Mutex, time::Duration};
+use std::{collections::BTreeMap, sync::Mutex, time::Duration};
 
 use tokio::{
     sync::oneshot,
@@ -26,11 +26,7 @@ impl Arrivals {
     /// Waits until `hub` has received this acknowledged event. Only then it knows whether the topic
     /// had ended before. The wait ends at the deadline, or if the hub receives nothing.
     pub(crate) async fn wait(&self, hub: &HubState, sequence: u64, deadline: Duration) {
-        let has_arrived = || hub.committed() >= sequence || hub.is_closed();
-        if has_arrived() {
-            return;
-        }
-        let mut arrival = pin!(self.wait_until(sequence, has_arrived));
+        let Some(mut arrival) = self.add(hub, sequence) else { return };
         let started = Instant::now();
         loop {
             let committed = hub.committed();
@@ -43,20 +39,16 @@ impl Arrivals {
         }
     }
 
-    /// Waits until [`arrived`](Self::arrived) is called with this sequence number or a higher one,
-    /// unless `has_arrived` returns `true`.
-    async fn wait_until(&self, sequence: u64, has_arrived: impl Fn() -> bool) {
-        let arrival = {
-            let mut waiting = self.lock();
-            // Checked with the lock held, so that `arrived` either comes later or was seen.
-            if has_arrived() {
-                return;
-            }
-            let (sender, arrival) = oneshot::channel();
-            waiting.insert(sequence, sender);
-            arrival
-        };
-        _ = arrival.await;
+    /// Adds a publisher, unless `hub` has received its event or is closed.
+    fn add(&self, hub: &HubState, sequence: u64) -> Option<oneshot::Receiver<()>> {
+        let mut waiting = self.lock();
+        // Checked with the lock held, so that `arrived` either comes later or was seen.
+        if hub.committed() >= sequence || hub.is_closed() {
+            return None;
+        }
+        let (sender, arrival) = oneshot::channel();
+        waiting.insert(sequence, sender);
+        Some(arrival)
     }
 
     /// Wakes the publishers of events up to this sequence number, which the hub has committed.

@@ -16,6 +16,8 @@ mod feed;
 mod link;
 mod losses;
 mod publisher;
+#[cfg(test)]
+mod tests;
 
 pub use self::broker::Broker;
 pub(crate) use self::{

@@ -145,14 +145,6 @@ impl TopicCursor {
         }
     }
 
-    /// Starts to wait without checking for an event first, to inject a
-    /// [fault](crate::hub::faults::Fault).
-    pub(crate) fn wait_unchecked(&mut self, waker: &Waker) {
-        if let Ok(ticket) = self.topic.add_waiter(waker.clone(), || true) {
-            self.ticket = ticket;
-        }
-    }
-
     pub(crate) fn stop_waiting(&mut self) {
         let waker = self.topic.remove_waiter(self.ticket);
         self.ticket = Ticket::NONE;

@@ -46,9 +46,6 @@ impl Subscription {
             let (item, next) = cursor.read(bound, &self.hub.topics, drops);
             self.requeue(index, next);
             match item {
-                TopicRead::Nothing if self.hub.fault.sleeps_on_uncommitted() => {
-                    return Read::Nothing;
-                }
                 // The event is not committed yet, or has just been evicted.
                 TopicRead::Nothing => {}
                 TopicRead::Batch(batch) => return Read::Events(Encoded::of(batch.bytes)),

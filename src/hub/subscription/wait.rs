@@ -30,10 +30,6 @@ impl Subscription {
             }
             drop_waker(self.waker.replace(waker.clone()));
         }
-        if self.hub.fault.sleeps_on_uncommitted() {
-            self.cursors.iter_mut().for_each(|cursor| cursor.wait_unchecked(waker));
-            return Wait::Started;
-        }
         let mut started = 0;
         for cursor in &mut self.cursors {
             if cursor.is_waiting() {
@@ -54,7 +50,7 @@ impl Subscription {
         }
         // A close and a loss wake the waiters of all topics. Check for them now that the
         // subscription waits in each topic, because earlier it would have missed the wake-up.
-        let has_loss = !self.hub.fault.sleeps_on_loss() && self.unreported_loss().is_some();
+        let has_loss = self.unreported_loss().is_some();
         if self.hub.is_closed() || has_loss { Wait::NotNeeded } else { Wait::Started }
     }
 }

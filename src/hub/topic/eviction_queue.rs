@@ -64,9 +64,9 @@ impl EvictionQueue {
     /// Gives a topic its exact place by memory. That by age stays, which can be too early.
     #[cold]
     pub(super) fn settle_by_memory(&self, topic: &Arc<Topic>, state: &mut TopicState) {
-        let exact = Place::of(&state.log);
-        let by_age = state.place.or(exact).map(|place| place.by_age);
-        let place = exact.zip(by_age).map(|(exact, by_age)| Place { by_age, ..exact });
+        let by_age = state.place.map(|place| place.by_age);
+        let place = Place::of(&state.log)
+            .map(|exact| Place { by_age: by_age.unwrap_or(exact.by_age), ..exact });
         self.place(topic, state, place);
     }
 

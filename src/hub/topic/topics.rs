@@ -1,6 +1,5 @@
 use std::{
     collections::HashMap,
-    fmt,
     sync::{Arc, PoisonError},
     time::Duration,
 };
@@ -166,15 +165,5 @@ impl Topics {
         };
         // Drop the topic after the locks are released.
         drop(removed);
-    }
-}
-
-impl fmt::Debug for Topics {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Topics")
-            .field("retention", &self.retention)
-            .field("max_memory", &self.max_memory)
-            .field("memory", &self.memory.total())
-            .finish_non_exhaustive()
     }
 }

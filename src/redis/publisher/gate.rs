@@ -10,7 +10,6 @@ use crate::redis::stream::{Identity, RedisStream, StreamId};
 ///
 /// After a break it stays shut until the reader has caught up and has marked the losses that it
 /// found.
-#[derive(Debug)]
 pub(crate) struct Gate {
     session: watch::Sender<Option<Session>>,
     ledger: Mutex<Ledger>,
@@ -98,11 +97,5 @@ impl InFlight<'_> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         self.gate.ledger().end(self.sent);
-    }
-}
-
-impl std::fmt::Debug for Session {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Session").field("number", &self.number).finish_non_exhaustive()
     }
 }
