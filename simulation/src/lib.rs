@@ -1,3 +1,5 @@
+//! What the simulations share: a model of Redis with a network and faults, and the loop over seeds.
+//!
 //! The simulations are in `tests/`. Run them with
 //!
 //! ```sh
@@ -7,12 +9,27 @@
 //!
 //! | variable | |
 //! |---|---|
-//! | `TOWER_SSE_SEEDS` | the number of seeds, 2,000 by default |
+//! | `TOWER_SSE_SEEDS` | the number of seeds, 2,000 by default, and 1,000 for runs |
 //! | `TOWER_SSE_FIRST_SEED` | the first seed, 0 by default |
 //! | `TOWER_SSE_SEED` | the only seed, whose log is printed (with `--nocapture`) |
 //!
-//! - `tower_sse_simulation` lets the hubs of a thread open their connections to a model of Redis.
-//!   Everything else is the code of the crate and of its Redis client.
+//! - `tower_sse_simulation` lets the processes of a thread open their connections to a model of
+//!   Redis. Everything else is the code of the crate and of its Redis client.
 //! - `tokio_unstable` gives tokio's runtime a seed. It chooses the order in which publishers that
 //!   wait for a connection are woken.
 //! - These are cfgs and not features, so building with all features does not enable them.
+
+#![cfg(tower_sse_simulation)]
+#![warn(missing_debug_implementations, rust_2018_idioms, unreachable_pub)]
+
+pub mod redis;
+
+mod log;
+mod seeds;
+mod verdict;
+
+pub use self::{
+    log::Log,
+    seeds::{check_repeatable, check_seeds, runtime},
+    verdict::Verdict,
+};

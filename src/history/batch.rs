@@ -40,8 +40,8 @@ impl Log {
             return Some(Batch { last: first.sequence, next: None, bytes: first.bytes.clone() });
         }
         let block = first.block();
-        let is_in_batch = |entry: &Entry| entry.sequence < bound && entry.block() == block;
-        let to = self.end_of(from + 1, is_in_batch);
+        let is_in_batch = |entry: &Entry| entry.sequence < bound && entry.block() <= block;
+        let to = self.entries.partition_point(is_in_batch);
         let next = self.entries.get(to).map(|entry| entry.sequence);
         if to == from + 1 {
             return Some(Batch { last: first.sequence, next, bytes: first.bytes.clone() });
@@ -63,7 +63,7 @@ impl Log {
         let frame = match self.frames.get_or_insert_default().get(key, &range, room, drops) {
             Some(frame) => Some(frame),
             None => {
-                let copied = if is_whole { self.block_around(&entries, block) } else { entries };
+                let copied = if is_whole { self.entries_of(block) } else { entries };
                 let start = self.entries.get(copied.start)?.start;
                 let bytes = self.copy(copied, start)?;
                 self.frames.get_or_insert_default().add(key, start, bytes, &range, room, drops)
@@ -83,31 +83,9 @@ impl Log {
         Some(bytes)
     }
 
-    /// Returns all kept entries of `block`, of which `entries` are a part.
-    fn block_around(&self, entries: &Range<usize>, block: u64) -> Range<usize> {
+    /// Returns all kept entries of `block`.
+    fn entries_of(&self, block: u64) -> Range<usize> {
         let start = self.entries.partition_point(|entry| entry.block() < block);
-        start..self.end_of(entries.end, |entry| entry.block() == block)
-    }
-
-    /// Returns the index of the first entry from `from` on that is not in the batch. It searches in
-    /// growing steps, because the end is usually near.
-    fn end_of(&self, from: usize, is_in_batch: impl Fn(&Entry) -> bool) -> usize {
-        let is_in_batch = |at: usize| self.entries.get(at).is_some_and(&is_in_batch);
-        let (mut start, mut step) = (from, 1);
-        while is_in_batch(start + step - 1) {
-            start += step;
-            step *= 2;
-        }
-        // The end is fewer than `step` entries away.
-        let mut end = start + step - 1;
-        while start < end {
-            let middle = usize::midpoint(start, end);
-            if is_in_batch(middle) {
-                start = middle + 1;
-            } else {
-                end = middle;
-            }
-        }
-        start
+        start..self.entries.partition_point(|entry| entry.block() <= block)
     }
 }

@@ -16,9 +16,9 @@ pub(super) const BLOCK_SIZE: u64 = 16 * 1024;
 const LARGE_EVENT_SIZE: usize = 4 * 1024;
 /// The memory of an event besides its bytes on the wire, measured with an allocator: its entry and
 /// the reference count of its bytes.
-const ENTRY_OVERHEAD: usize = 112;
-/// The capacity below which the list of entries does not shrink.
-const MIN_CAPACITY: usize = 16;
+pub(super) const ENTRY_OVERHEAD: usize = 112;
+/// The number of events that a search looks at one by one.
+const NEWEST: usize = 4;
 
 /// The limits of what a log keeps. All of them apply.
 #[derive(Clone, Copy, Debug)]
@@ -52,12 +52,12 @@ pub(crate) struct Log {
     topic_overhead: usize,
     pub(super) memory: MemoryShare,
     pub(super) entries: VecDeque<Entry>,
-    bytes: usize,
+    pub(super) bytes: usize,
     /// The offset at which the next small event starts. Offsets count the bytes of all appended
     /// events, and the padding around large ones, which align with blocks.
     pub(super) end: u64,
-    evicted: Evicted,
-    evicted_events: u64,
+    pub(super) evicted: Evicted,
+    pub(super) evicted_events: u64,
     /// Allocated once a subscriber is behind.
     pub(super) frames: Option<Box<Frames>>,
 }
@@ -67,7 +67,7 @@ pub(super) struct Entry {
     pub(super) sequence: u64,
     /// The offset of its first byte; see [`Log::end`].
     pub(super) start: u64,
-    published: Duration,
+    pub(super) published: Duration,
     pub(super) bytes: Bytes,
 }
 
@@ -117,7 +117,7 @@ impl Log {
 
     /// Returns the memory of the topic. A topic without events counts as 0, because only
     /// subscribers keep it alive.
-    fn memory(&self) -> usize {
+    pub(super) fn memory(&self) -> usize {
         if self.is_empty() { 0 } else { self.topic_overhead + self.events_memory() }
     }
 
@@ -156,48 +156,10 @@ impl Log {
         self.trim(now, drops);
     }
 
-    /// Evicts the oldest events until all limits are met at the time `now`.
-    pub(crate) fn trim(&mut self, now: Duration, drops: &mut DeferredDrops) {
-        let Limits { events, bytes, age, memory } = self.limits;
-        while let Some(oldest) = self.entries.front()
-            && (self.entries.len() > events.max(1)
-                || (self.bytes > bytes && self.entries.len() > 1)
-                || now.saturating_sub(oldest.published) > age)
-        {
-            self.evict_oldest(drops);
-        }
-        // An event that is larger than the limit of the hub must not evict all other topics.
-        while self.entries.len() * ENTRY_OVERHEAD + self.bytes > memory {
-            self.evict_oldest(drops);
-        }
-        self.update_memory();
-    }
-
     /// Returns the sequence number of the oldest event, and the time after which it is too old.
     pub(crate) fn oldest(&self) -> Option<(u64, Duration)> {
         let oldest = self.entries.front()?;
         Some((oldest.sequence, oldest.published.saturating_add(self.limits.age)))
-    }
-
-    /// Evicts the oldest events until at least `memory` bytes are freed or no event is left.
-    pub(crate) fn evict(&mut self, memory: usize, drops: &mut DeferredDrops) {
-        let target = self.memory().saturating_sub(memory);
-        while self.memory() > target {
-            self.evict_oldest(drops);
-        }
-        self.update_memory();
-    }
-
-    /// Evicts the oldest events up to `newest` until at least `memory` bytes are freed.
-    #[cfg(feature = "runs")]
-    pub(crate) fn evict_up_to(&mut self, newest: u64, memory: usize, drops: &mut DeferredDrops) {
-        let target = self.memory().saturating_sub(memory);
-        while self.memory() > target
-            && self.entries.front().is_some_and(|oldest| oldest.sequence <= newest)
-        {
-            self.evict_oldest(drops);
-        }
-        self.update_memory();
     }
 
     /// Returns about the memory of the frames and of the events up to `newest`.
@@ -211,72 +173,10 @@ impl Log {
         (next.start - first.start) as usize + count * ENTRY_OVERHEAD + frames
     }
 
-    /// Returns whether `additional` bytes on the wire fit below `limit`.
-    pub(crate) const fn has_room(&self, additional: usize, limit: usize) -> bool {
-        self.bytes + additional <= limit
-    }
-
-    /// Evicts the oldest events up to the sequence number `up_to` until `additional` bytes on the
-    /// wire fit below `limit`. Returns whether they do.
-    pub(crate) fn make_room(
-        &mut self,
-        additional: usize,
-        limit: usize,
-        up_to: u64,
-        drops: &mut DeferredDrops,
-    ) -> bool {
-        while !self.has_room(additional, limit)
-            && self.entries.front().is_some_and(|oldest| oldest.sequence <= up_to)
-        {
-            self.evict_oldest(drops);
-        }
-        self.has_room(additional, limit)
-    }
-
-    /// Frees the memory of the list that the kept events do not need.
-    pub(crate) fn shrink(&mut self) {
-        self.entries.shrink_to_fit();
-    }
-
-    /// Evicts the kept frames.
-    pub(crate) fn evict_frames(&mut self, drops: &mut DeferredDrops) {
-        if let Some(frames) = &mut self.frames {
-            frames.evict(drops);
-            self.update_memory();
-        }
-    }
-
     /// Returns whether frames are kept. They can be assembled again from the events.
     #[inline]
     pub(crate) fn keeps_frames(&self) -> bool {
         self.frames.as_ref().is_some_and(|frames| frames.are_kept())
-    }
-
-    fn evict_oldest(&mut self, drops: &mut DeferredDrops) {
-        let Some(oldest) = self.entries.pop_front() else {
-            return;
-        };
-        self.bytes -= oldest.bytes.len();
-        self.evicted_events += 1;
-        self.evicted = Evicted { up_to: oldest.sequence, is_exact: true };
-        drops.add(oldest.bytes);
-        self.remove_stale_frames(drops);
-        // Free the memory that a burst has left.
-        let capacity = self.entries.capacity();
-        if capacity > MIN_CAPACITY && self.entries.len() < capacity / 4 {
-            self.entries.shrink_to(capacity / 2);
-        }
-    }
-
-    /// Removes the frames whose events have all been evicted.
-    fn remove_stale_frames(&mut self, drops: &mut DeferredDrops) {
-        if let Some(frames) = &mut self.frames {
-            let oldest = self.entries.front().map(Entry::block);
-            frames.remove_before(oldest.unwrap_or(u64::MAX), drops);
-            if oldest.is_none() {
-                self.frames = None;
-            }
-        }
     }
 
     /// Copies the first events above `seen` until they exceed `max` bytes. Returns the sequence
@@ -299,13 +199,6 @@ impl Log {
         Some((first.sequence, last, bytes.into()))
     }
 
-    /// Evicts all events, and treats the events up to `sequence` as evicted.
-    #[cfg(feature = "runs")]
-    pub(crate) fn skip_to(&mut self, sequence: u64, drops: &mut DeferredDrops) {
-        self.evict(usize::MAX, drops);
-        self.evicted = Evicted { up_to: sequence, is_exact: true };
-    }
-
     /// Returns the newest evicted sequence number above `seen`, if any.
     pub(crate) fn evicted_after(&self, seen: u64) -> Option<u64> {
         (self.evicted.up_to > seen).then_some(self.evicted.up_to)
@@ -322,27 +215,16 @@ impl Log {
         self.entries.range(..end).rev().take(count).map(|entry| entry.sequence)
     }
 
-    /// Returns the index of the first entry above `seen`. It searches from the end in growing
-    /// steps, because most subscribers have seen all but the newest events.
+    /// Returns the index of the first entry above `seen`. It looks at the newest events first, because
+    /// most subscribers have seen all others.
     pub(super) fn index_after(&self, seen: u64) -> usize {
-        let is_seen = |at| self.entries.get(at).is_none_or(|entry: &Entry| entry.sequence <= seen);
-        let mut end = self.entries.len();
-        let mut step = 1;
-        while let Some(at) = end.checked_sub(step)
-            && !is_seen(at)
-        {
-            end = at;
-            step *= 2;
+        let is_seen = |entry: &Entry| entry.sequence <= seen;
+        let unseen =
+            self.entries.iter().rev().take(NEWEST).take_while(|entry| !is_seen(entry)).count();
+        if unseen < NEWEST {
+            self.entries.len() - unseen
+        } else {
+            self.entries.partition_point(is_seen)
         }
-        let mut start = end.saturating_sub(step);
-        while start < end {
-            let middle = usize::midpoint(start, end);
-            if is_seen(middle) {
-                start = middle + 1;
-            } else {
-                end = middle;
-            }
-        }
-        end
     }
 }

@@ -5,12 +5,15 @@
 
 mod batch;
 mod deferred_drops;
+mod epoch;
+mod eviction;
 mod frames;
 mod log;
 mod memory;
 mod position;
 #[cfg(feature = "runs")]
 mod random;
+mod resume_from;
 mod slab;
 pub(crate) mod sync;
 mod waiters;
@@ -20,9 +23,11 @@ pub(crate) use self::random::random;
 pub(crate) use self::{
     batch::Batch,
     deferred_drops::DeferredDrops,
+    epoch::Epoch,
     log::{Evicted, Limits, Log},
     memory::{MemoryCounter, MemoryShare},
-    position::{Epoch, Position, ResumeFrom, UnknownId},
+    position::Position,
+    resume_from::{ResumeFrom, UnknownId},
     slab::Slab,
     waiters::{Ticket, Waiters, WakeList, drop_waker, wake},
 };

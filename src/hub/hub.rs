@@ -102,8 +102,7 @@ impl Hub {
     /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
     ///
     /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
-    /// acknowledgement it cannot await. The first such call on a hub logs a WARN line (feature
-    /// `tracing`).
+    /// acknowledgement it cannot await.
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: TryInto<Event, Error: Into<BoxError>>,
@@ -168,8 +167,7 @@ impl Hub {
     {
         let event = event.try_into().map_err(|error| PublishError::Invalid(error.into()))?;
         check(&event)?;
-        if let Some(link) = self.shared.link() {
-            link.warn_not_in_process();
+        if self.shared.link().is_some() {
             return Err(PublishError::NotInProcess);
         }
         self.shared.publish(topic, &event, is_last)
@@ -193,12 +191,12 @@ impl Hub {
         // This future does not borrow the event.
         let publishing = link.publish(topic, &event, is_last);
         drop(event);
-        let Acknowledged { sequence, arrival_deadline } = publishing.await?;
+        let Acknowledged { sequence, at, arrival_deadline } = publishing.await?;
         if let Some(deadline) = arrival_deadline {
             link.arrivals.wait(&self.shared, sequence, deadline).await;
         }
         let (end, subscribers) = self.shared.topics.end_and_subscribers(topic);
-        if end.is_some_and(|end| end.sequence < sequence) {
+        if end.is_some_and(|end| end.sequence < sequence && at < end.free_at) {
             return Err(PublishError::Ended);
         }
         Ok(Receipt { position: self.shared.position(sequence), subscribers })

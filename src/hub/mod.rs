@@ -233,6 +233,7 @@
 //! - Ids contain a counter of all events of the hub, so clients can see how many are published.
 //!   With [Redis](crate::redis), they contain the time of publication instead.
 
+mod append;
 mod broker;
 mod builder;
 mod faults;

@@ -1,12 +1,11 @@
 use std::{borrow::Cow, future::poll_fn, pin::Pin, sync::Arc};
 
-use bytes::Bytes;
 use futures_core::Stream;
 use percent_encoding::{AsciiSet, CONTROLS, percent_decode_str, utf8_percent_encode};
 
-use super::{Hub, PublishError, Subscription};
+use super::{Hub, Messages, PublishError};
 use crate::{
-    event::{Decoder, Encoded, Event, Message},
+    event::{Event, Message},
     streams::{CloseError, Closing, Followed, Publishing, Relay, Streams},
 };
 
@@ -43,12 +42,12 @@ impl Streams {
     pub fn connect(hub: &Hub, topic: impl Into<String>) -> Self {
         let topic = topic.into();
         // Before the streams exist, so that no request can arrive before it.
-        let closes = hub.subscribe_to(&topic).resume(None);
+        let closes = hub.subscribe_to(&topic).resume(None).messages();
         let origin = format!("{:016x}", fastrand::u64(..));
         let relay = HubRelay { hub: hub.clone(), topic, origin: origin.clone() };
         let (streams, followed) = Followed::relayed_by(Arc::new(relay));
         tokio::spawn(async move {
-            let follower = Follower { followed: &followed, origin, decoder: Decoder::new() };
+            let follower = Follower { followed: &followed, origin };
             followed.while_they_exist(follower.follow(closes)).await;
         });
         streams
@@ -83,28 +82,12 @@ struct Follower<'s> {
     followed: &'s Followed,
     /// The origin of this process, whose own closes are skipped: a client may have returned since.
     origin: String,
-    decoder: Decoder,
 }
 
 impl Follower<'_> {
-    async fn follow(mut self, mut closes: Subscription) {
-        while let Some(events) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
-            self.read(events);
-        }
-    }
-
-    fn read(&mut self, events: Encoded) {
-        let mut bytes = Bytes::from(events);
-        loop {
-            match self.decoder.decode(&mut bytes) {
-                Ok(Some(message)) => self.obey(&message),
-                Ok(None) => return,
-                Err(_) => {
-                    self.followed.close_all();
-                    self.decoder = Decoder::new();
-                    return;
-                }
-            }
+    async fn follow(self, mut closes: Messages) {
+        while let Some(close) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
+            self.obey(&close);
         }
     }
 

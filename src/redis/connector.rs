@@ -102,23 +102,17 @@ fn redirect(client: &Client, address: &str) -> Option<Client> {
     let (host, port) = address.rsplit_once(':')?;
     let port = port.parse().ok()?;
     let info = client.get_connection_info().clone();
-    // A server that does not know its own name leaves it out.
-    let host = match info.addr() {
-        ConnectionAddr::Tcp(current, _) | ConnectionAddr::TcpTls { host: current, .. }
-            if host.is_empty() =>
-        {
-            current.clone()
+    let mut address = info.addr().clone();
+    match &mut address {
+        ConnectionAddr::Tcp(current, at)
+        | ConnectionAddr::TcpTls { host: current, port: at, .. } => {
+            // A server that does not know its own name leaves it out.
+            if !host.is_empty() {
+                host.clone_into(current);
+            }
+            *at = port;
         }
-        _ => host.to_owned(),
-    };
-    let address = match info.addr() {
-        ConnectionAddr::TcpTls { insecure, tls_params, .. } => ConnectionAddr::TcpTls {
-            host,
-            port,
-            insecure: *insecure,
-            tls_params: tls_params.clone(),
-        },
-        _ => ConnectionAddr::Tcp(host, port),
-    };
+        other => *other = ConnectionAddr::Tcp(host.to_owned(), port),
+    }
     Client::open(info.set_addr(address).into_connection_info().ok()?).ok()
 }

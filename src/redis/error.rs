@@ -24,18 +24,9 @@ use crate::BoxError;
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
-    failure: Failure,
-}
-
-#[derive(Debug)]
-enum Failure {
-    Command {
-        /// What failed, as an infinitive.
-        action: &'static str,
-        source: BoxError,
-    },
-    /// There is no session. The text says why.
-    Unavailable(String),
+    text: String,
+    /// `None` if nothing was sent, because there was no session. The text says why.
+    source: Option<BoxError>,
 }
 
 /// The kind of an [`Error`], by what an operator can do about it.
@@ -85,20 +76,21 @@ impl ErrorKind {
 }
 
 impl Error {
+    /// Creates the error of an action, which is an infinitive, by its source.
     pub(super) fn new(action: &'static str, source: impl Into<BoxError>) -> Self {
         let source = source.into();
         let kind = source.downcast_ref().map_or(ErrorKind::Other, ErrorKind::of_client);
-        Self { kind, failure: Failure::Command { action, source } }
+        Self { kind, text: format!("failed to {action}"), source: Some(source) }
     }
 
     /// Creates an error of this kind, whose source is a text of this crate.
     pub(super) fn with_kind(action: &'static str, kind: ErrorKind, source: String) -> Self {
-        Self { kind, failure: Failure::Command { action, source: source.into() } }
+        Self { kind, ..Self::new(action, source) }
     }
 
     /// Creates the error of a command that was not sent, because there is no session.
     pub(super) const fn unavailable(kind: ErrorKind, text: String) -> Self {
-        Self { kind, failure: Failure::Unavailable(text) }
+        Self { kind, text, source: None }
     }
 
     /// Returns the kind of the error.
@@ -109,10 +101,7 @@ impl Error {
 
     /// Returns the source, if it is an error of the Redis client and not of this crate.
     pub(super) fn client_error(&self) -> Option<&RedisError> {
-        match &self.failure {
-            Failure::Command { source, .. } => source.downcast_ref(),
-            Failure::Unavailable(_) => None,
-        }
+        self.source.as_ref()?.downcast_ref()
     }
 
     /// Returns what Redis reported, without the code of the error.
@@ -127,18 +116,12 @@ impl Error {
 
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.failure {
-            Failure::Command { action, .. } => write!(f, "failed to {action}"),
-            Failure::Unavailable(text) => f.write_str(text),
-        }
+        f.write_str(&self.text)
     }
 }
 
 impl error::Error for Error {
     fn source(&self) -> Option<&(dyn error::Error + 'static)> {
-        match &self.failure {
-            Failure::Command { source, .. } => Some(&**source),
-            Failure::Unavailable(_) => None,
-        }
+        self.source.as_deref().map(|source| source as _)
     }
 }

@@ -1,11 +1,8 @@
-use std::{
-    fmt,
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{
-            AtomicBool, AtomicU64,
-            Ordering::{Acquire, Relaxed, Release},
-        },
+use std::sync::{
+    Arc, Mutex, PoisonError,
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{Acquire, Relaxed, Release},
     },
 };
 
@@ -34,12 +31,12 @@ use crate::hub::PublishError;
 /// A process that is not following still serves the events that it has received, and its streams
 /// catch up by themselves. Take it out of a load balancer only after several failed probes: the
 /// other processes have probably lost the same Redis.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub struct RedisHealth {
     state: Arc<State>,
 }
 
-#[derive(Default)]
+#[derive(Debug, Default)]
 struct State {
     is_following: AtomicBool,
     last_error: Mutex<Option<(ErrorKind, String)>>,
@@ -194,16 +191,4 @@ pub(super) fn display_with_sources(error: &dyn std::error::Error) -> String {
         source = error.source();
     }
     text
-}
-
-impl fmt::Debug for RedisHealth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RedisHealth")
-            .field("is_following", &self.is_following())
-            .field("last_error", &self.last_error())
-            .field("losses", &self.losses())
-            .field("foreign_entries", &self.foreign_entries())
-            .field("reconnections", &self.reconnections())
-            .finish()
-    }
 }

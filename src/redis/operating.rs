@@ -179,21 +179,22 @@
 //!
 //! # The limits of one Redis stream
 //!
-//! One core of Redis serves about 2 million entries a second, in batches, to all processes
-//! together: 10 processes can each follow 200,000 events a second, or 100 processes 20,000. Measure
+//! One core of Redis serves about 1.4 million entries a second, in batches, to all processes
+//! together: 7 processes can each follow 200,000 events a second, or 100 processes 14,000. Measure
 //! it with events of your size. Each process decodes every event, whether or not it has subscribers
 //! for it.
 //!
-//! Measured with events of 256 bytes on two processors, which Redis and one process share. The
-//! processes in the table are hubs in that one process (`benches/redis.sh`):
+//! Measured with events of 256 bytes on two processors of an AMD EPYC, which Redis and one process
+//! share. The processes in the table are hubs in that one process (`benches/redis.sh`):
 //!
 //! | | |
 //! |---|---|
-//! | publishing, acknowledged, from 1, 50 and 200 tasks, while other programs use most of both processors | 16,000, 115,000 and 125,000 events a second |
-//! | from `publish` to a client, at 1,000 events a second | 29 µs (median), 0.14 ms (99 %) |
-//! | loading the history | 180,000 events a second over 100,000 topics, 500,000 over 10 |
-//! | Redis, for each process that reads in batches | 0.3 to 0.4 µs an event |
-//! | Redis, for 32 processes that read 1,000 single events a second | 26 % of a processor, 6 % with a pause of 5 ms |
+//! | publishing, acknowledged, from 1, 50 and 200 tasks | 7,700, 114,000 and 152,000 events a second |
+//! | the same with `PUBLISH` by hand, which stores nothing | 10,000, 208,000 and 213,000 |
+//! | from `publish` to a client, at 1,000 events a second | 90 µs (median), 0.27 ms (99 %) |
+//! | loading the history | 199,000 events a second over 100,000 topics, 333,000 over 10 |
+//! | Redis, for each process that reads in batches | 0.7 µs an event |
+//! | Redis, for 32 processes that read 1,000 single events a second | 54 % of a processor, 13 % with a pause of 5 ms |
 //!
 //! To scale further:
 //!

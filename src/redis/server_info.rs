@@ -1,4 +1,4 @@
-use ::redis::{RedisError, Value, from_redis_value};
+use ::redis::{InfoDict, Value, from_redis_value};
 
 use super::{Error, ErrorKind};
 
@@ -29,26 +29,22 @@ pub(super) const SECTIONS: [&str; 3] = ["server", "memory", "replication"];
 impl ServerInfo {
     /// Reads the reply of INFO.
     pub(super) fn parse(reply: Value) -> Result<Self, Error> {
-        let text: String =
-            from_redis_value(reply).map_err(|error| Error::new(ACTION, RedisError::from(error)))?;
-        let field = |name: &str| {
-            let mut lines = text.lines().filter_map(|line| line.split_once(':'));
-            lines.find(|(field, _)| *field == name).map(|(_, value)| value.trim())
-        };
+        let info: InfoDict = from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
+        let field = |name| info.get::<String>(name);
         let Some(run_id) = field("run_id") else {
             return Err(Error::new(ACTION, "unexpected reply from Redis"));
         };
         let is_limited = field("maxmemory").is_some_and(|maximum| maximum != "0");
-        let eviction = match field("maxmemory_policy") {
+        let eviction = match field("maxmemory_policy").as_deref() {
             _ if !is_limited => Eviction::None,
             Some("noeviction") => Eviction::None,
             Some(policy) if policy.starts_with("volatile") => Eviction::Expiring,
             _ => Eviction::All,
         };
         Ok(Self {
-            run_id: run_id.to_owned(),
+            run_id,
             is_replica: field("role").is_some_and(|role| role != "master"),
-            is_cluster: field("redis_mode") == Some("cluster"),
+            is_cluster: field("redis_mode").is_some_and(|mode| mode == "cluster"),
             eviction,
         })
     }

@@ -2,7 +2,7 @@ use std::{env, fs, process, time::Duration};
 
 #[cfg(not(tower_sse_simulation))]
 pub(super) use ::redis::aio::MultiplexedConnection;
-use ::redis::{AsyncConnectionConfig, Client, RedisError, Value};
+use ::redis::{AsyncConnectionConfig, Client, Value};
 use tokio::task::JoinSet;
 
 #[cfg(tower_sse_simulation)]
@@ -11,7 +11,7 @@ pub(super) use super::simulation::MultiplexedConnection;
 use super::tls;
 use super::{
     Error, ErrorKind,
-    credentials::{Credentials, Provider, Renewal},
+    credentials::{Provider, Renewal},
     health::display_with_sources,
     server_info::{SECTIONS, ServerInfo},
 };
@@ -98,20 +98,13 @@ impl Servers {
                 }
                 result => {
                     let mut pair = result?;
-                    pair.renewal = self.renew(&credentials, &pair.connections);
+                    let connections = pair.connections.clone();
+                    pair.renewal =
+                        Renewal::start(provider, &credentials, connections, self.timeout);
                     return Ok(pair);
                 }
             }
         }
-    }
-
-    fn renew(
-        &self,
-        credentials: &Credentials,
-        connections: &[MultiplexedConnection; 2],
-    ) -> Option<Renewal> {
-        let provider = self.provider.as_ref()?;
-        Renewal::start(provider, credentials, connections.clone(), self.timeout)
     }
 }
 
@@ -194,16 +187,11 @@ async fn open(
     pipeline.cmd("CLIENT").arg("SETNAME").arg(names.connection);
     pipeline.cmd("INFO").arg(&SECTIONS);
     let replies = connection.send_packed_commands(&pipeline, 0, 2).await;
-    let info = replies.and_then(|replies| last_reply(replies)?.extract_error());
+    let info = replies.and_then(|mut replies| replies.pop().unwrap_or(Value::Nil).extract_error());
     let info = info.map_err(|error| Error::new("identify the Redis server", error))?;
     let info = ServerInfo::parse(info)?;
     info.require_primary()?;
     Ok(Opened { client, connection, info })
-}
-
-fn last_reply(replies: Vec<Value>) -> Result<Value, RedisError> {
-    let missing = || RedisError::from((::redis::ErrorKind::UnexpectedReturnType, "no reply"));
-    replies.into_iter().next_back().ok_or_else(missing)
 }
 
 /// Returns the name of this process' connections in `CLIENT LIST`: the key, the host and the id of

@@ -2,7 +2,7 @@
 
 use std::{
     cell::RefCell,
-    fmt, io,
+    io,
     ops::{Deref, DerefMut},
     pin::Pin,
     rc::Rc,
@@ -42,12 +42,13 @@ pub fn set_dialer(dial: impl Fn(&str) -> Dialing + 'static) {
 
 /// A connection of the Redis client over a simulated transport. Its task ends with the last clone,
 /// as that of a connection over TCP does.
-#[derive(Clone)]
+#[derive(Clone, Debug)]
 pub(super) struct MultiplexedConnection {
     connection: ClientConnection,
     _driver: Arc<Driver>,
 }
 
+#[derive(Debug)]
 struct Driver(AbortHandle);
 
 impl Drop for Driver {
@@ -90,11 +91,5 @@ impl Deref for MultiplexedConnection {
 impl DerefMut for MultiplexedConnection {
     fn deref_mut(&mut self) -> &mut ClientConnection {
         &mut self.connection
-    }
-}
-
-impl fmt::Debug for MultiplexedConnection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.connection.fmt(f)
     }
 }

@@ -134,8 +134,8 @@ impl MemoryBroker {
         event: Event,
         is_last: bool,
         retained: Duration,
-    ) -> Result<u64, PublishError> {
-        let (sequence, is_acknowledged, connections) = {
+    ) -> Result<Acknowledged, PublishError> {
+        let (published, is_acknowledged, connections) = {
             let mut state = self.lock();
             if take_one(&mut state.events_to_refuse) {
                 return Err(PublishError::Refused(BoxError::from("refused by the test")));
@@ -143,13 +143,15 @@ impl MemoryBroker {
             if state.has_ended(&topic, retained) {
                 return Err(PublishError::Ended);
             }
-            let (sequence, connections) = state.append(topic, event, is_last, self.created);
+            let (published, connections) = state.append(topic, event, is_last, self.created);
             let is_acknowledged = !take_one(&mut state.acknowledgements_to_lose);
-            (sequence, is_acknowledged, connections)
+            (published, is_acknowledged, connections)
         };
         connections.iter().for_each(|connection| connection.deliver());
         if is_acknowledged {
-            Ok(sequence)
+            // The broker itself refuses events after the end of a topic.
+            let Published { sequence, since_creation: at, .. } = *published;
+            Ok(Acknowledged { sequence, at, arrival_deadline: None })
         } else {
             Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
         }
@@ -161,15 +163,15 @@ impl MemoryBroker {
 }
 
 impl State {
-    /// Appends an event to the history. Returns its sequence number, and the connections to deliver
-    /// it through once the state is unlocked.
+    /// Appends an event to the history. Returns it, and the connections to deliver it through once
+    /// the state is unlocked.
     fn append(
         &mut self,
         topic: String,
         event: Event,
         is_last: bool,
         created: Instant,
-    ) -> (u64, Vec<Arc<Connection>>) {
+    ) -> (Arc<Published>, Vec<Arc<Connection>>) {
         self.newest += 1;
         let at = Instant::now();
         if is_last {
@@ -189,7 +191,7 @@ impl State {
         for connection in &connections {
             connection.push(Item::Event(Arc::clone(&published)));
         }
-        (self.newest, connections)
+        (published, connections)
     }
 
     /// Returns whether a topic has ended, and its last event is not older than `retained`.
@@ -281,11 +283,7 @@ impl Publisher for MemoryPublisher {
     fn publish(&self, topic: &str, event: &Event, is_last: bool) -> Publishing {
         let (broker, topic, event) = (self.broker.clone(), topic.to_owned(), event.clone());
         let retained = self.retained;
-        Box::pin(async move {
-            let sequence = broker.publish(topic, event, is_last, retained)?;
-            // The broker itself refuses events after the end of a topic.
-            Ok(Acknowledged { sequence, arrival_deadline: None })
-        })
+        Box::pin(async move { broker.publish(topic, event, is_last, retained) })
     }
 
     fn newest_possible(&self, _committed: u64) -> u64 {

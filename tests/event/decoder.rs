@@ -6,7 +6,10 @@ use bytes::Buf;
 use proptest::prelude::*;
 use tower_sse::{Decoder, EventTooLarge};
 
-use crate::support::naive::{self, Seen};
+use crate::{
+    cuts::cut,
+    support::naive::{self, Seen},
+};
 
 /// Returns everything that `decoder` decodes from `chunks`.
 fn decode<'c>(decoder: &mut Decoder, chunks: impl IntoIterator<Item = &'c [u8]>) -> Vec<Seen> {
@@ -79,11 +82,7 @@ proptest! {
         stream in stream(),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
-        let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        places.extend([0, stream.len()]);
-        places.sort_unstable();
-        let chunks: Vec<_> = places.windows(2).map(|window| &stream[window[0]..window[1]]).collect();
-        assert_read_as_by_the_oracle(&chunks);
+        assert_read_as_by_the_oracle(&cut(&stream, &cuts));
     }
 }
 

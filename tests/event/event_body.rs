@@ -9,13 +9,12 @@ use std::{
 
 use bytes::Bytes;
 use futures_util::{FutureExt, Stream, StreamExt, stream};
-use http_body::{Body, Frame};
-use http_body_util::StreamBody;
+use http_body::Body;
 use tokio::{sync::mpsc, task};
 use tokio_stream::wrappers::UnboundedReceiverStream;
-use tower_sse::{Encoded, Event, EventBody, SseLayer};
+use tower_sse::{Encoded, Event, EventBody};
 
-use crate::support::{Polled, data, event_stream, naive, poll_frame, through};
+use crate::support::{Polled, data, naive, poll_frame};
 
 /// Returns a body and the sender of its events.
 fn channel<T>() -> (mpsc::UnboundedSender<T>, EventBody<UnboundedReceiverStream<T>>) {
@@ -68,21 +67,6 @@ async fn events_without_fields_are_no_frames() {
     events.send(Event::from("a")).unwrap();
     events.send(Event::new()).unwrap();
     assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
-}
-
-#[tokio::test]
-async fn an_endless_source_of_events_without_fields_yields() {
-    let mut body = EventBody::new(stream::repeat_with(Event::new));
-    let mut turns = 0;
-    let frame = future::poll_fn(|cx| {
-        turns += 1;
-        if turns == 3 {
-            std::task::Poll::Ready(None)
-        } else {
-            std::pin::Pin::new(&mut body).poll_frame(cx).map(Some)
-        }
-    });
-    assert!(frame.await.is_none(), "the body was pending twice");
 }
 
 #[tokio::test]
@@ -186,27 +170,41 @@ async fn an_error_follows_the_events_before_it_and_drops_the_stream() {
 
 #[cfg(feature = "json")]
 #[test]
-fn an_item_that_fails_to_serialize_sends_nothing() {
-    use serde::ser::{Serialize, SerializeSeq, Serializer};
+fn an_item_that_fails_or_panics_while_it_is_serialized_leaves_no_bytes() {
+    use serde::ser::{Error, Serialize, SerializeSeq, Serializer};
 
-    struct FailsHalfway(bool);
+    #[derive(Clone, Copy)]
+    enum Value {
+        Complete,
+        FailsHalfway,
+        PanicsHalfway,
+    }
 
-    impl Serialize for FailsHalfway {
+    impl Serialize for Value {
         fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
             let mut list = serializer.serialize_seq(None)?;
             list.serialize_element(&1)?;
-            if self.0 {
-                return Err(serde::ser::Error::custom("halfway"));
+            match self {
+                Self::Complete => list.end(),
+                Self::FailsHalfway => Err(S::Error::custom("halfway")),
+                Self::PanicsHalfway => panic!("halfway"),
             }
-            list.end()
         }
     }
 
-    let events = [false, true, false].map(|fails| Event::new().id(7).json(FailsHalfway(fails)));
-    let mut body = EventBody::new(stream::iter(events));
-    assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
+    let body_with = |value| {
+        let events = [Value::Complete, value, Value::Complete];
+        let mut body =
+            EventBody::new(stream::iter(events.map(|value| Event::new().id(7).json(value))));
+        assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
+        body
+    };
+    let mut body = body_with(Value::FailsHalfway);
     assert_eq!(poll_frame(&mut body), Polled::Failed("halfway".to_owned()));
     assert_eq!(poll_frame(&mut body), Polled::End);
+    let mut body = body_with(Value::PanicsHalfway);
+    let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
+    assert_eq!(panic.downcast_ref(), Some(&"halfway"));
 }
 
 #[test]
@@ -237,78 +235,4 @@ fn a_panic_follows_the_events_before_it() {
     assert!(!body.is_end_stream());
     let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
     assert_eq!(panic.downcast_ref(), Some(&"the stream panics"));
-}
-
-#[cfg(feature = "json")]
-#[test]
-fn an_item_that_panics_while_it_is_serialized_leaves_no_bytes() {
-    use serde::ser::{Serialize, SerializeSeq, Serializer};
-
-    struct PanicsHalfway(bool);
-
-    impl Serialize for PanicsHalfway {
-        fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-            let mut list = serializer.serialize_seq(None)?;
-            list.serialize_element(&1)?;
-            assert!(!self.0, "halfway");
-            list.end()
-        }
-    }
-
-    let events = [false, true, false].map(|panics| Event::new().id(7).json(PanicsHalfway(panics)));
-    let mut body = EventBody::new(stream::iter(events));
-    assert_eq!(poll_frame(&mut body), data("id: 7\ndata: [1]\n\n"));
-    let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();
-    assert_eq!(panic.downcast_ref(), Some(&"halfway"));
-}
-
-/// Counts the turns of another task on the same thread while a body that is always ready produces
-/// `bytes` bytes. The count shows whether the body yields, however slow the machine is.
-async fn turns_of_another_while_sending<B>(mut body: B, bytes: usize) -> usize
-where
-    B: Body<Data = Bytes, Error: std::fmt::Debug> + Unpin + 'static,
-{
-    let local = task::LocalSet::new();
-    local
-        .run_until(async {
-            let sender = task::spawn_local(async move {
-                let mut sent = 0;
-                while sent < bytes {
-                    let frame =
-                        future::poll_fn(|cx| std::pin::Pin::new(&mut body).poll_frame(cx)).await;
-                    sent += frame.unwrap().unwrap().into_data().unwrap().len();
-                }
-            });
-            let mut turns = 0;
-            while !sender.is_finished() {
-                turns += 1;
-                task::yield_now().await;
-            }
-            turns
-        })
-        .await
-}
-
-#[tokio::test]
-async fn an_always_ready_stream_yields_every_256_kib() {
-    let mebibyte = 1 << 20;
-    let body = EventBody::new(stream::repeat_with(|| Event::from("0123456789abcdef")));
-    // 128 units of budget per turn, 8 of them for each 16 KiB.
-    let turns = turns_of_another_while_sending(body, 8 * mebibyte).await;
-    assert!(turns >= 32, "{turns} turns in 8 MiB");
-
-    let large = Encoded::from(Event::from("x".repeat(64 * 1024)));
-    let body = EventBody::new(stream::repeat_with(move || large.clone()));
-    let turns = turns_of_another_while_sending(body, 8 * mebibyte).await;
-    assert!(turns >= 32, "{turns} turns in 8 MiB");
-}
-
-#[tokio::test]
-async fn a_foreign_body_of_one_byte_frames_yields_too() {
-    let byte = || Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"\n")));
-    let source = StreamBody::new(stream::repeat_with(byte));
-    let body = through(&SseLayer::new(), event_stream(source)).into_body();
-    // A frame pays for 64 bytes at least.
-    let turns = turns_of_another_while_sending(body, 64 * 1024).await;
-    assert!(turns >= 16, "{turns} turns in 65,536 frames");
 }

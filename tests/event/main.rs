@@ -8,5 +8,7 @@ mod producers;
 mod roundtrip;
 mod wire;
 
+#[path = "../support/cuts.rs"]
+mod cuts;
 #[path = "../support/mod.rs"]
 mod support;

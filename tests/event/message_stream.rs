@@ -16,7 +16,10 @@ use http_body_util::StreamBody;
 use proptest::prelude::*;
 use tower_sse::{BoxError, Decoder, EventTooLarge, Message, MessageStream};
 
-use crate::support::{FedBody, Feed, naive};
+use crate::{
+    cuts::cut,
+    support::{FedBody, Feed, naive},
+};
 
 fn fed() -> (Feed, MessageStream<FedBody>) {
     let (feed, body) = Feed::new();
@@ -95,11 +98,8 @@ proptest! {
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..8),
     ) {
         let body = pieces.concat();
-        let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(body.len() + 1)).collect();
-        places.extend([0, body.len()]);
-        places.sort_unstable();
-        let frames = places.windows(2).map(|window| body[window[0]..window[1]].to_owned());
-        let frames = frames.map(|data| Ok::<_, Infallible>(Frame::data(Bytes::from(data))));
+        let frames = cut(body.as_bytes(), &cuts).into_iter().map(Bytes::copy_from_slice);
+        let frames = frames.map(|data| Ok::<_, Infallible>(Frame::data(data)));
         let mut stream = MessageStream::new(StreamBody::new(stream::iter(frames)));
         let messages: Vec<_> =
             stream.by_ref().map(Result::unwrap).map(naive::seen).collect().now_or_never().unwrap();

@@ -1,10 +1,7 @@
 //! What follows a stream whose answer is incomplete: its producer, a task that sends events through
 //! a channel, has panicked, or the program has stopped it.
 
-use std::{
-    error::Error,
-    fmt::{self, Debug},
-};
+use std::{error::Error, fmt::Debug};
 
 use futures_util::{Stream, StreamExt, future, stream};
 use http_body_util::BodyExt;
@@ -16,7 +13,7 @@ use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{BoxError, CloseReason, Encode, Event, SseLayer};
 
-use crate::support::{Reports, Requester, answer_to};
+use crate::support::{Reports, Requester, Root, answer_to};
 
 /// Spawns a task that sends one event and then panics, or ends.
 fn produce(panics: bool) -> (mpsc::Receiver<Event>, JoinHandle<()>) {
@@ -37,27 +34,16 @@ fn with_its_end(
     ReceiverStream::new(events).map(Ok).chain(failure)
 }
 
-#[derive(Debug)]
-struct Stopped;
-
-impl fmt::Display for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the answer was stopped")
-    }
-}
-
-impl Error for Stopped {}
-
 /// As on the page `operating::errors`.
 fn until_stopped(
     events: impl Stream<Item = Event> + Unpin,
     stop: CancellationToken,
-) -> impl Stream<Item = Result<Event, Stopped>> {
+) -> impl Stream<Item = Result<Event, Root>> {
     stream::unfold(Some((events, stop)), |open| async {
         let (mut events, stop) = open?;
         tokio::select! {
             event = events.next() => Some((Ok(event?), Some((events, stop)))),
-            () = stop.cancelled() => Some((Err(Stopped), None)),
+            () = stop.cancelled() => Some((Err(Root), None)),
         }
     })
 }
@@ -77,7 +63,7 @@ where
     let layer = SseLayer::new()
         .shutdown(CancellationToken::new())
         .terminator(Event::from("[DONE]"))
-        .cancellation_if(<dyn Error>::is::<Stopped>);
+        .cancellation_if(<dyn Error>::is::<Root>);
     let answer = answer_to(client.request("/"), &reports.observe(layer), stream);
     let mut body = Box::pin(answer.into_body());
     let mut text = String::new();
@@ -141,7 +127,7 @@ async fn a_stopped_stream_looks_complete_by_take_until_but_not_by_a_cancellation
         let (text, failure) = read_by(client, &reports, events).await;
         assert!(text.starts_with("data: one\n\n") && !text.contains("[DONE]"), "{text:?}");
         assert_eq!(failure.is_none(), client == Requester::EventSource, "{client:?}");
-        assert!(failure.is_none_or(|error| error.is::<Stopped>()));
+        assert!(failure.is_none_or(|error| error.is::<Root>()));
         assert_eq!(reports.take(), [CloseReason::Cancelled]);
     }
 }

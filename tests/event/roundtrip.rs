@@ -8,7 +8,10 @@ use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
 use proptest::prelude::*;
 use tower_sse::{Decoder, Encoded, Event, EventId, EventName, Message};
 
-use crate::support::naive::{self, Seen};
+use crate::{
+    cuts::{cut, ranges},
+    support::naive::{self, Seen},
+};
 
 /// The fields of an event, as a test sets them.
 #[derive(Clone, Debug)]
@@ -104,14 +107,6 @@ fn wire(events: &[Fields]) -> Bytes {
     events.iter().map(Fields::to_event).collect::<Encoded>().into()
 }
 
-/// Splits `wire` at places that `cuts` draws.
-fn chunks(wire: &Bytes, cuts: &[prop::sample::Index]) -> Vec<Bytes> {
-    let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(wire.len() + 1)).collect();
-    places.extend([0, wire.len()]);
-    places.sort_unstable();
-    places.windows(2).map(|window| wire.slice(window[0]..window[1])).collect()
-}
-
 /// Decodes `wire` and encodes the messages again, as a proxy does.
 fn sent_on(mut wire: Bytes) -> Bytes {
     let mut decoder = Decoder::new();
@@ -146,7 +141,7 @@ proptest! {
     ) {
         let mut decoder = Decoder::new();
         let mut seen = Vec::new();
-        for mut chunk in chunks(&wire(&events), &cuts) {
+        for mut chunk in cut(&wire(&events), &cuts) {
             while let Some(message) = decoder.decode(&mut chunk).unwrap() {
                 seen.push(naive::seen(message));
             }
@@ -159,7 +154,9 @@ proptest! {
         events in prop::collection::vec(fields(), 0..6),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
-        let chunks = chunks(&wire(&events), &cuts).into_iter().map(Ok::<_, Infallible>);
+        let wire = wire(&events);
+        let chunks = ranges(wire.len(), &cuts).into_iter().map(|range| wire.slice(range));
+        let chunks = chunks.map(Ok::<_, Infallible>);
         let read: Vec<_> =
             stream::iter(chunks).eventsource().try_collect().now_or_never().unwrap().unwrap();
         let seen: Vec<Seen> = read.into_iter().map(|event| (event.event, event.data, event.id)).collect();
@@ -171,7 +168,9 @@ proptest! {
         events in prop::collection::vec(fields(), 0..6),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
-        let chunks = chunks(&wire(&events), &cuts).into_iter().map(Ok::<_, Infallible>);
+        let wire = wire(&events);
+        let chunks = ranges(wire.len(), &cuts).into_iter().map(|range| wire.slice(range));
+        let chunks = chunks.map(Ok::<_, Infallible>);
         let read: Vec<_> = sse_stream::SseStream::from_bytes_stream(stream::iter(chunks))
             .map(Result::unwrap)
             .collect()

@@ -6,7 +6,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use futures_util::Stream;
+use futures_util::{FutureExt, Stream};
 use tower_sse::{
     Decoder, LastEventId, Message,
     hub::{Hub, Subscription},
@@ -64,6 +64,22 @@ impl Client {
         }
     }
 
+    /// Every message that there is now.
+    pub(crate) fn messages(&mut self) -> Vec<Message> {
+        let mut messages = Vec::new();
+        while let Poll::Ready(Some(more)) = self.poll() {
+            messages.extend(more);
+        }
+        messages
+    }
+
+    /// Asserts that it gets exactly `expected`, and that its stream then ends.
+    #[track_caller]
+    pub(crate) fn assert_ends_with(&mut self, expected: &[&str]) {
+        assert_eq!(self.read(), expected);
+        assert!(self.ended);
+    }
+
     pub(crate) fn has_ended(&self) -> bool {
         self.ended
     }
@@ -85,6 +101,11 @@ pub(crate) fn sequence(id: &str) -> u64 {
     id.rsplit_once('-').unwrap().1.parse().unwrap()
 }
 
+/// The id of another hub.
+pub(crate) fn foreign() -> LastEventId {
+    LastEventId::from(Hub::new().position())
+}
+
 /// The id that the event with this number has, or would have.
 pub(crate) fn id(hub: &Hub, sequence: u64) -> LastEventId {
     let position = hub.position();
@@ -92,9 +113,9 @@ pub(crate) fn id(hub: &Hub, sequence: u64) -> LastEventId {
     LastEventId::try_from(format!("{epoch}-{sequence}")).unwrap()
 }
 
-/// Publishes an event, and gives its number.
+/// Publishes an event, and gives its number. A broker in memory never waits.
 pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> u64 {
-    let receipt = hub.publish_now(topic, data).unwrap();
+    let receipt = hub.publish(topic, data).now_or_never().unwrap().unwrap();
     sequence(receipt.id().as_str())
 }
 
@@ -110,9 +131,19 @@ pub(crate) fn read(hub: &Hub, topics: &[&str], last: LastEventId) -> Vec<String>
     Client::new(hub.subscribe(topics).resume(last)).read()
 }
 
+/// A client of these topics without an id.
+pub(crate) fn subscribed(hub: &Hub, topics: &[&str]) -> Client {
+    Client::new(hub.subscribe(topics).resume(None))
+}
+
+/// A client of these topics that has seen the events up to this number.
+pub(crate) fn resumed(hub: &Hub, topics: &[&str], seen: u64) -> Client {
+    Client::new(hub.subscribe(topics).resume(id(hub, seen)))
+}
+
 /// Has read everything, and sleeps.
 pub(crate) fn asleep(hub: &Hub, topics: &[&str], waker: &Waker) -> Client {
-    let mut client = Client::new(hub.subscribe(topics).resume(None));
+    let mut client = subscribed(hub, topics);
     assert!(client.poll_with(waker).is_pending());
     client
 }

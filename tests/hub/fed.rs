@@ -4,11 +4,8 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicUsize, Ordering::SeqCst},
-        mpsc,
     },
-    task::{Wake, Waker},
-    thread,
-    time::Duration,
+    task::Waker,
 };
 
 use futures_util::FutureExt;
@@ -18,7 +15,11 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::client::{Client, asleep, id, read, sequence};
+use crate::{
+    client::{Client, asleep, id, publish, publish_all, read, sequence},
+    reentry::{Run, without_deadlock},
+    support::Wakes,
+};
 
 /// Connects a hub. A broker in memory never waits.
 pub(crate) fn connect(broker: &MemoryBroker) -> Hub {
@@ -27,19 +28,6 @@ pub(crate) fn connect(broker: &MemoryBroker) -> Hub {
 
 pub(crate) fn connect_with(builder: HubBuilder, broker: &MemoryBroker) -> Hub {
     builder.connect(broker.clone()).now_or_never().unwrap().unwrap()
-}
-
-/// Publishes an event through the broker, and returns its sequence number.
-pub(crate) fn publish(hub: &Hub, topic: &str, data: &str) -> u64 {
-    let published = hub.publish(topic, data).now_or_never();
-    sequence(published.unwrap().unwrap().id().as_str())
-}
-
-/// Publishes events by their data, whose first letter is the topic.
-pub(crate) fn publish_all<'a>(hub: &Hub, data: impl IntoIterator<Item = &'a str>) {
-    for data in data {
-        publish(hub, &data[..1], data);
-    }
 }
 
 #[test]
@@ -62,12 +50,10 @@ fn events_reach_all_hubs_with_the_same_ids() {
 fn event_from_another_hub_wakes_each_waiting_subscriber_once() {
     let broker = MemoryBroker::new();
     let hubs = [connect(&broker), connect(&broker)];
-    let woken = Arc::new(AtomicUsize::new(0));
-    let counter = Arc::clone(&woken);
-    let waker = Waker::from(Arc::new(Run(move || _ = counter.fetch_add(1, SeqCst))));
+    let (woken, waker) = Wakes::new();
     let mut clients = [0; 20].map(|_| asleep(&hubs[0], &["a", "b"], &waker));
     publish(&hubs[1], "b", "b1");
-    assert_eq!(woken.load(SeqCst), clients.len());
+    assert_eq!(woken.get(), clients.len());
     assert!(clients.iter_mut().all(|client| client.read() == ["b1@1"]));
 }
 
@@ -188,19 +174,9 @@ fn two_brokers_have_different_ids() {
     }
 }
 
-/// Runs some code when it is woken.
-struct Run<F: Fn() + Send + Sync>(F);
-
-impl<F: Fn() + Send + Sync> Wake for Run<F> {
-    fn wake(self: Arc<Self>) {
-        (self.0)();
-    }
-}
-
 #[test]
 fn waker_can_publish_and_resume_in_another_hub() {
-    let (done, is_done) = mpsc::channel();
-    thread::spawn(move || {
+    without_deadlock(|| {
         let broker = MemoryBroker::new();
         let hubs = [connect(&broker), connect(&broker)];
         let inner = hubs.clone();
@@ -215,7 +191,5 @@ fn waker_can_publish_and_resume_in_another_hub() {
         publish(&hubs[1], "a", "first");
         assert_eq!(client.read(), ["first@1", "again@2"]);
         assert_eq!(read(&hubs[1], &["a"], id(&hubs[1], 0)), ["first@1", "again@2"]);
-        done.send(()).unwrap();
     });
-    is_done.recv_timeout(Duration::from_secs(20)).expect("no deadlock");
 }

@@ -6,8 +6,8 @@ use tokio::time::advance;
 use tower_sse::{hub::Hub, testing::MemoryBroker};
 
 use crate::{
-    client::{Client, id, read},
-    fed::{connect, connect_with, publish, publish_all},
+    client::{Client, id, publish, publish_all, read},
+    fed::{connect, connect_with},
 };
 
 const MINUTE: Duration = Duration::from_secs(60);

@@ -8,8 +8,8 @@ use tokio::{runtime, time::timeout};
 use tower_sse::{Decoder, LastEventId, hub::Hub, testing::MemoryBroker};
 
 use crate::{
-    client::{id, sequence},
-    fed::{connect, publish},
+    client::{id, publish, sequence},
+    fed::connect,
 };
 
 const EVENTS: usize = 3_000;

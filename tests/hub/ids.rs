@@ -1,6 +1,6 @@
 //! Where a subscription resumes for each kind of last event id, and the gaps that it reports.
 
-use std::{iter, task::Poll};
+use std::iter;
 
 use tower_sse::{
     Event, LastEventId,
@@ -8,7 +8,7 @@ use tower_sse::{
 };
 
 use crate::{
-    client::{Client, describe, id, publish, publish_all, read, sequence},
+    client::{Client, describe, foreign, id, publish, publish_all, read, sequence, subscribed},
     starts::hub_with_eviction_between,
 };
 
@@ -17,10 +17,6 @@ pub(crate) fn hub() -> Hub {
     let hub = Hub::builder().retain_events(2).build();
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5"]);
     hub
-}
-
-pub(crate) fn foreign() -> LastEventId {
-    LastEventId::from(Hub::new().position())
 }
 
 /// Ids that no hub gave out, or that this one has still to give.
@@ -116,10 +112,7 @@ fn resuming_after_any_item_repeats_no_gap_and_skips_no_event() {
     let mut everything = Vec::new();
     for last in (0..12).map(|seen| id(&hub, seen)).chain([foreign(), garbage]) {
         let mut client = Client::new(hub.subscribe(topics).resume(last.clone()));
-        let mut messages = Vec::new();
-        while let Poll::Ready(Some(more)) = client.poll() {
-            messages.extend(more);
-        }
+        let messages = client.messages();
         everything = messages.iter().map(describe).collect();
         let ids = messages.iter().map(|message| &*message.last_event_id);
         for (seen, last) in iter::once(last.as_str()).chain(ids).enumerate() {
@@ -136,7 +129,7 @@ fn resuming_after_any_item_repeats_no_gap_and_skips_no_event() {
 #[test]
 fn gap_is_reported_at_the_position_of_the_newest_evicted_event() {
     let hub = Hub::builder().retain_events(3).build();
-    let mut client = Client::new(hub.subscribe(["a", "b"]).resume(None));
+    let mut client = subscribed(&hub, &["a", "b"]);
     publish_all(&hub, ["a1", "b2", "a3", "a4", "b5", "a6", "b7", "a8"]);
     assert_eq!(client.read(), ["b2@2", "gap a@3", "a4@4", "b5@5", "a6@6", "b7@7", "a8@8"]);
 
@@ -181,7 +174,7 @@ fn stream_that_ends_with_a_gap_reports_all_gaps_at_its_position() {
 #[test]
 fn duplicate_topic_counts_once_and_no_topics_end_at_once() {
     let hub = Hub::new();
-    let mut twice = Client::new(hub.subscribe(["a", "b", "a"]).resume(None));
+    let mut twice = subscribed(&hub, &["a", "b", "a"]);
     assert_eq!(hub.subscriber_count("a"), 1);
     publish(&hub, "a", "a1");
     assert_eq!(twice.read(), ["a1@1"]);
@@ -220,10 +213,7 @@ fn interrupted_gaps_are_repeated_without_the_events_before_them() {
     let before = sequence(hub.position().as_str());
     publish_all(hub, ["a"]);
     let mut client = Client::new(hub.subscribe(topics).resume(foreign()));
-    let mut messages = Vec::new();
-    while let Poll::Ready(Some(more)) = client.poll() {
-        messages.extend(more);
-    }
+    let messages = client.messages();
     let everything: Vec<_> = messages.iter().map(describe).collect();
     let forgotten = sequence(&messages[2].last_event_id);
     assert!((1..before).contains(&forgotten));

@@ -1,11 +1,7 @@
 //! Losses of a broker: events that no hub can know, which its clients are told as gaps.
 
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-    },
-    task::{Poll, Wake, Waker},
+    task::{Poll, Waker},
     time::Duration,
 };
 
@@ -13,8 +9,9 @@ use tokio::time::advance;
 use tower_sse::{LastEventId, Message, hub::Hub, testing::MemoryBroker};
 
 use crate::{
-    client::{Client, asleep, describe, id, read},
-    fed::{connect, connect_with, publish, publish_all},
+    client::{Client, asleep, describe, id, publish, publish_all, read},
+    fed::{connect, connect_with},
+    support::Wakes,
 };
 
 /// The gaps of these topics in a loss at this sequence number. Only the last has its id.
@@ -80,7 +77,7 @@ fn client_that_leaves_between_gaps_receives_all_of_them_again_and_no_event_twice
         publish(&hub, names[2], "after");
         let (gaps, after) = (gaps(&names, 3), "after@4".to_owned());
         let mut client = Client::new(hub.subscribe(&names).resume(id(&hub, 0)));
-        let messages = items(&mut client).concat();
+        let messages = client.messages();
         let described: Vec<_> = messages.iter().map(describe).collect();
         let before = ["before@1".to_owned(), "before@2".to_owned()];
         assert_eq!(described, [&before[..], &gaps, &[after]].concat());
@@ -143,26 +140,15 @@ fn gap_of_evicted_events_is_told_beside_that_of_the_loss() {
     assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["gap a@6", "gap a@7", "a8@8", "a9@9"]);
 }
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Count(AtomicUsize);
-
-impl Wake for Count {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, SeqCst);
-    }
-}
-
 #[test]
 fn loss_wakes_all_waiting_subscribers() {
     let broker = MemoryBroker::new();
     let hub = connect(&broker);
-    let count = Arc::new(Count::default());
-    let waker = Waker::from(Arc::clone(&count));
+    let (count, waker) = Wakes::new();
     let mut clients = ["a", "b", "c"].map(|topic| asleep(&hub, &[topic], &waker));
     for round in 1..=3_u64 {
         broker.lose_history();
-        assert_eq!(count.0.load(SeqCst), clients.len() * round as usize);
+        assert_eq!(count.get(), clients.len() * round as usize);
         for (client, topic) in clients.iter_mut().zip(["a", "b", "c"]) {
             assert_eq!(client.read_with(&waker), gaps(&[topic], round));
         }

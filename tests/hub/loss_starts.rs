@@ -7,14 +7,10 @@ use tower_sse::{
 };
 
 use crate::{
-    client::{Client, describe, id, read},
-    fed::{connect, connect_with, publish_all},
-    loss::{gaps, items},
+    client::{Client, describe, foreign, id, publish_all, read, subscribed},
+    fed::{connect, connect_with},
+    loss::gaps,
 };
-
-fn foreign() -> LastEventId {
-    LastEventId::from(Hub::new().position())
-}
 
 fn malformed() -> LastEventId {
     LastEventId::try_from("?").unwrap()
@@ -140,7 +136,7 @@ fn loss_before_the_gaps_of_a_foreign_id_is_repeated_until_the_last() {
     let mut client = begin(foreign());
     broker.lose_history();
     publish_all(&hub, ["a4", "b5", "a6", "b7"]);
-    let messages = items(&mut client).concat();
+    let messages = client.messages();
     let described: Vec<_> = messages.iter().map(describe).collect();
     assert_eq!(described, ["gap a@0", "gap b@3", "gap a@4", "gap b@5", "a6@6", "b7@7"]);
     assert_eq!(&*messages[0].last_event_id, "1-0", "still foreign");
@@ -170,7 +166,7 @@ fn hub_that_connects_after_a_loss_tells_it() {
     empty.lose_history();
     let hub = connect(&empty);
     assert_eq!(read(&hub, &["a"], id(&hub, 0)), ["gap a@1"]);
-    assert!(Client::new(hub.subscribe(["a"]).resume(None)).read().is_empty());
+    assert!(subscribed(&hub, &["a"]).read().is_empty());
 }
 
 #[test]

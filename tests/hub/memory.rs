@@ -6,7 +6,7 @@ use allocation_counter::measure;
 use tokio::time::advance;
 use tower_sse::hub::{GapPolicy, Hub};
 
-use crate::client::{Client, id, publish, read};
+use crate::client::{Client, id, publish, read, subscribed};
 
 const EVENTS: usize = 1024;
 
@@ -80,7 +80,7 @@ fn duplicate_topic_names_take_no_memory() {
 #[test]
 fn event_above_the_memory_limit_evicts_no_other_topic() {
     let hub = Hub::builder().max_memory(10_000).build();
-    let mut client = Client::new(hub.subscribe(["large"]).resume(None));
+    let mut client = subscribed(&hub, &["large"]);
     for topic in ["a", "b", "c"] {
         publish(&hub, topic, "x");
     }

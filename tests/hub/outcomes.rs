@@ -10,8 +10,8 @@ use tower_sse::{
 };
 
 use crate::{
-    client::{asleep, id, read},
-    fed::{connect, publish},
+    client::{asleep, id, publish, read},
+    fed::connect,
 };
 
 #[test]

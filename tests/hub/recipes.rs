@@ -14,9 +14,8 @@ use tower_sse::{
 };
 
 use crate::{
-    client::{Client, publish, read, sequence},
-    fed,
-    ids::foreign,
+    client::{Client, foreign, id, publish, read, sequence},
+    fed::connect_with,
 };
 
 const WINDOW: Duration = Duration::from_millis(100);
@@ -119,7 +118,7 @@ fn latest_values_and_recent_events_share_a_stream() {
     assert_eq!(first_visit(0), [&["hello@3"][..], &latest].concat());
     assert_eq!(first_visit(1), [&["hello@3"][..], &latest, &["news@7"]].concat());
     assert_eq!(first_visit(9), [&["hello@3"][..], &latest, &["news@6", "news@7"]].concat());
-    let last = crate::client::id(&hub, 1);
+    let last = id(&hub, 1);
     assert_eq!(
         read(&hub, &topics, last),
         [&["gap news@3"][..], &latest, &["news@6", "news@7"]].concat(),
@@ -136,7 +135,7 @@ fn latest_values_and_recent_events_share_a_stream() {
 fn latest_value_that_is_gone_is_a_gap() {
     let hub = Hub::builder().retain_latest().max_memory(100_000).build();
     publish(&hub, "a", "a");
-    let last = crate::client::id(&hub, 1);
+    let last = id(&hub, 1);
     let mut asleep = Client::new(hub.subscribe(["a"]).resume(last.clone()));
     assert!(asleep.poll().is_pending());
     publish(&hub, "a", "b");
@@ -155,13 +154,13 @@ fn latest_value_that_is_gone_is_a_gap() {
 #[test]
 fn latest_values_of_many_processes_survive_a_loss() {
     let broker = MemoryBroker::new();
-    let one = fed::connect_with(mixed(Hub::builder()), &broker);
-    fed::publish(&one, "p", "lost");
-    fed::publish(&one, "pq", "lost");
-    let seen = crate::client::id(&one, 1);
+    let one = connect_with(mixed(Hub::builder()), &broker);
+    publish(&one, "p", "lost");
+    publish(&one, "pq", "lost");
+    let seen = id(&one, 1);
     broker.lose_history();
-    fed::publish(&one, "p", "new");
-    let late = fed::connect_with(mixed(Hub::builder()), &broker);
+    publish(&one, "p", "new");
+    let late = connect_with(mixed(Hub::builder()), &broker);
     assert_eq!(Client::new(late.subscribe(["p", "pq"]).resume(None)).read(), ["new@4"]);
     assert_eq!(
         read(&late, &["p", "pq"], seen.clone()),
@@ -176,15 +175,15 @@ fn latest_values_of_many_processes_survive_a_loss() {
 #[tokio::test(start_paused = true)]
 async fn process_that_starts_later_loads_latest_values_as_old_as_events_are_retained() {
     let broker = MemoryBroker::new();
-    let one = fed::connect_with(Hub::builder().retain_latest(), &broker);
-    fed::publish(&one, "p", "old");
+    let one = connect_with(Hub::builder().retain_latest(), &broker);
+    publish(&one, "p", "old");
     advance(25 * HOUR).await;
     for (builder, is_loaded) in [
         (Hub::builder().retain_latest(), true),
         (mixed(Hub::builder()).retain_for(26 * HOUR), true),
         (mixed(Hub::builder()), false),
     ] {
-        let late = fed::connect_with(builder, &broker);
+        let late = connect_with(builder, &broker);
         let read = Client::new(late.subscribe_to("p").resume(None)).read();
         assert_eq!(read, if is_loaded { vec!["old@1"] } else { Vec::new() });
     }

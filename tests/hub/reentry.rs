@@ -1,11 +1,7 @@
 //! Wakers and callbacks that the hub calls can use the hub.
 
 use std::{
-    sync::{
-        Arc, Mutex, OnceLock,
-        atomic::{AtomicUsize, Ordering::SeqCst},
-        mpsc,
-    },
+    sync::{Arc, Mutex, OnceLock, mpsc},
     task::{Wake, Waker},
     thread,
 };
@@ -14,11 +10,11 @@ use tower_sse::hub::{Hub, Subscription};
 
 use crate::{
     client::{Client, asleep, publish},
-    support::PATIENCE,
+    support::{PATIENCE, Wakes},
 };
 
 /// Runs some code when it is woken, and when it is dropped lets go of what it holds.
-struct Run<F: Fn() + Send + Sync>(F);
+pub(crate) struct Run<F: Fn() + Send + Sync>(pub(crate) F);
 
 impl<F: Fn() + Send + Sync> Wake for Run<F> {
     fn wake(self: Arc<Self>) {
@@ -27,7 +23,7 @@ impl<F: Fn() + Send + Sync> Wake for Run<F> {
 }
 
 /// Fails instead of waiting for ever, should there be a deadlock.
-fn without_deadlock(test: impl FnOnce() + Send + 'static) {
+pub(crate) fn without_deadlock(test: impl FnOnce() + Send + 'static) {
     let (done, is_done) = mpsc::channel();
     let thread = thread::spawn(move || {
         test();
@@ -126,20 +122,18 @@ fn panicking_waker_does_not_keep_other_subscribers_waiting() {
     for sleepers in [2, 20] {
         let hub = Hub::new();
         let panics = Waker::from(Arc::new(Run(|| panic!("asked for"))));
-        let count = Arc::new(AtomicUsize::new(0));
-        let counted = Arc::clone(&count);
-        let counts = Waker::from(Arc::new(Run(move || _ = counted.fetch_add(1, SeqCst))));
+        let (count, counts) = Wakes::new();
         let mut clients: Vec<_> = (0..sleepers)
             .map(|at| asleep(&hub, &["a"], if at == 0 { &panics } else { &counts }))
             .collect();
         publish(&hub, "a", "x");
-        assert_eq!(count.load(SeqCst), sleepers - 1);
+        assert_eq!(count.get(), sleepers - 1);
         for (at, client) in clients.iter_mut().enumerate() {
             assert_eq!(client.read_with(if at == 0 { &panics } else { &counts }), ["x@1"]);
         }
         let mut other = asleep(&hub, &["b"], &counts);
         hub.close();
-        assert_eq!(count.load(SeqCst), 2 * sleepers - 1);
+        assert_eq!(count.get(), 2 * sleepers - 1);
         assert!(other.read().is_empty() && other.has_ended());
     }
 }

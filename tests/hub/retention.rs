@@ -12,18 +12,17 @@ use bytes::Bytes;
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::advance;
 use tower_sse::{
-    Event, LastEventId,
+    Event,
     hub::{Hub, HubBuilder, Retention},
 };
 
-use crate::client::{Client, id, publish, publish_all, read};
+use crate::client::{foreign, id, publish, publish_all, read, resumed, subscribed};
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 /// Returns the kept events of a topic, without the gap after a foreign id.
 fn kept(hub: &Hub, topic: &str) -> Vec<String> {
-    let foreign = LastEventId::from(Hub::new().position());
-    read(hub, &[topic], foreign).split_off(1)
+    read(hub, &[topic], foreign()).split_off(1)
 }
 
 fn topics(hub: &Hub) -> Vec<String> {
@@ -199,7 +198,7 @@ fn topic_without_subscribers_loses_only_the_excess() {
 #[test]
 fn topic_keeps_its_newest_event_while_another_topic_has_older_ones() {
     let hub = room_for(3, 9).build();
-    let mut client = Client::new(hub.subscribe(["a", "b", "c"]).resume(None));
+    let mut client = subscribed(&hub, &["a", "b", "c"]);
     publish_all(&hub, ["c1", "a2", "a3", "b4", "b5", "b6", "b7", "b8", "a9"]);
     assert_eq!(read(&hub, &["a", "b", "c"], id(&hub, 8)), ["a9@9"]);
     publish(&hub, "b", "b10");
@@ -254,7 +253,7 @@ fn large_event_is_shared_without_a_copy() {
 #[test]
 fn hub_without_memory_reports_a_gap_for_each_event() {
     let hub = Hub::builder().max_memory(0).build();
-    let mut client = Client::new(hub.subscribe(["a"]).resume(None));
+    let mut client = subscribed(&hub, &["a"]);
     publish_all(&hub, ["a1", "a2"]);
     assert_eq!(client.read(), ["gap a@2"]);
 }
@@ -276,7 +275,7 @@ fn topic_exists_from_its_first_subscriber_or_event_to_its_last() {
     assert_eq!(hub.publish_now("a", Event::from("a2")).unwrap().subscribers(), 0);
 
     hub.close();
-    let mut late = Client::new(hub.subscribe(["a", "b"]).resume(id(&hub, 1)));
+    let mut late = resumed(&hub, &["a", "b"], 1);
     assert_eq!(late.read(), ["a2@2"]);
     assert!(late.has_ended());
     assert_eq!((count("a"), count("b")), (0, 0), "a stream that has ended is out of the hub");
@@ -317,7 +316,7 @@ fn removed_topics_are_remembered_exactly_and_the_oldest_as_one_bound() {
     let both = ["gap 3@9", "gap never@10"];
     assert_eq!(read(&hub, &["3", "never"], id(&hub, 3)), both);
     assert_eq!(read(&hub, &["3", "never"], id(&hub, 9)), both);
-    assert!(Client::new(hub.subscribe(["never"]).resume(None)).read().is_empty());
+    assert!(subscribed(&hub, &["never"]).read().is_empty());
 }
 
 /// A client that comes and goes must not make the hub forget others.

@@ -8,8 +8,8 @@ use tower_sse::{
 };
 
 use crate::{
-    client::{Client, publish_all, read},
-    ids::{foreign, hub, malformed},
+    client::{Client, foreign, publish_all, read},
+    ids::{hub, malformed},
 };
 
 #[test]

@@ -110,8 +110,8 @@ mod fed {
 
     use super::{MINUTE, memory};
     use crate::{
-        client::{Client, asleep},
-        fed::{connect, publish, publish_all},
+        client::{Client, asleep, publish, publish_all},
+        fed::connect,
     };
 
     #[test]

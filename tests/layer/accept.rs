@@ -11,7 +11,7 @@ use http_body_util::{BodyExt, Full};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::{Event, IntoSse, SseLayer};
 
-use crate::support::{Feed, answer_to, event_stream};
+use crate::support::*;
 
 fn strict<M>() -> SseLayer<M> {
     SseLayer::new().require_accept(true)

@@ -16,7 +16,7 @@ use http_body_util::Full;
 use tokio::{runtime, time::advance};
 use tower_sse::{Encode, Encoded, Event, EventBody, LastEventId, SseLayer};
 
-use crate::support::{Polled, answer_to, data, poll_frame, through};
+use crate::support::*;
 
 const EVENTS: usize = 10_000;
 

@@ -6,9 +6,7 @@ use futures_util::stream;
 use http_body_util::StreamBody;
 use tower_sse::{BoxError, Decoder, Drain, Event, EventBody, SseLayer};
 
-use crate::support::{
-    Polled, Wakes, data, event_stream, fed, poll_frame, poll_frame_with, through,
-};
+use crate::support::*;
 
 /// Nothing else limits a task outside of tokio's cooperative budget.
 #[test]

@@ -3,11 +3,10 @@
 use std::{convert::Infallible, time::Duration};
 
 use futures_util::{StreamExt, stream};
-use http::HeaderMap;
 use http_body::Body;
 use tower_sse::{Event, Retry, SseLayer};
 
-use crate::support::{Feed, Polled, data, event_stream, fed, poll_frame, through};
+use crate::support::*;
 
 fn layer() -> SseLayer {
     SseLayer::new().without_heartbeat()
@@ -15,9 +14,7 @@ fn layer() -> SseLayer {
 
 #[tokio::test]
 async fn the_reconnection_time_is_sent_at_once_as_a_lone_line() {
-    let (_feed, source) = Feed::new();
-    let layer = layer().retry(Retry::fixed(Duration::from_millis(2500)));
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (_feed, mut body) = fed(&layer().retry(Retry::fixed(Duration::from_millis(2500))));
     assert_eq!(poll_frame(&mut body), data("retry: 2500\n"));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
 }
@@ -63,9 +60,7 @@ fn padding_beyond_64_kib_panics() {
 
 #[tokio::test]
 async fn reconnection_time_and_padding_are_one_frame() {
-    let (_feed, source) = Feed::new();
-    let layer = layer().padding(4).retry(Retry::fixed(Duration::from_secs(1)));
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (_feed, mut body) = fed(&layer().padding(4).retry(Retry::fixed(Duration::from_secs(1))));
     assert_eq!(poll_frame(&mut body), data("retry: 1000\n:  \n"));
 }
 
@@ -80,9 +75,7 @@ async fn a_terminator_follows_the_sources_own_clean_end() {
         (Some("data: a"), Polled::End),
         (Some(": pi"), Polled::End),
     ] {
-        let (feed, source) = Feed::new();
-        let layer = layer().terminator(Event::from("[DONE]"));
-        let mut body = through(&layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed(&layer().terminator(Event::from("[DONE]")));
         if let Some(last) = last {
             feed.data(last);
             assert_eq!(poll_frame(&mut body), data(last));
@@ -95,10 +88,8 @@ async fn a_terminator_follows_the_sources_own_clean_end() {
 
 #[tokio::test]
 async fn trailers_wait_for_the_terminator() {
-    let (feed, source) = Feed::new();
-    let layer = layer().terminator(Event::from("[DONE]"));
-    let mut body = through(&layer, event_stream(source)).into_body();
-    let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), "7".parse().unwrap())]);
+    let (feed, mut body) = fed(&layer().terminator(Event::from("[DONE]")));
+    let trailers = checksum();
     feed.trailers(trailers.clone());
     assert_eq!(poll_frame(&mut body), data("data: [DONE]\n\n"));
     assert!(feed.is_dropped(), "the source goes as soon as the end is decided");
@@ -135,9 +126,7 @@ async fn a_terminator_without_data_gets_empty_data_or_is_not_sent() {
         (Event::new().comment("end"), Polled::End),
         (retry, Polled::End),
     ] {
-        let (feed, source) = Feed::new();
-        let layer = layer().terminator(terminator.clone());
-        let mut body = through(&layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed(&layer().terminator(terminator.clone()));
         feed.end();
         assert_eq!(poll_frame(&mut body), expected, "{terminator:?}");
         assert_eq!(poll_frame(&mut body), Polled::End);
@@ -148,9 +137,7 @@ async fn a_terminator_without_data_gets_empty_data_or_is_not_sent() {
 #[tokio::test]
 async fn a_reconnection_time_is_capped_at_what_clients_can_represent() {
     for time in [Duration::from_millis(1 << 31), Duration::MAX] {
-        let (_feed, source) = Feed::new();
-        let mut body =
-            through(&layer().retry(Retry::fixed(time)), event_stream(source)).into_body();
+        let (_feed, mut body) = fed(&layer().retry(Retry::fixed(time)));
         assert_eq!(poll_frame(&mut body), data("retry: 2147483647\n"));
     }
 }
@@ -172,9 +159,8 @@ async fn the_reconnection_time_is_omitted_if_the_sources_first_block_has_one() {
         ("retrying: 3000\n\n", ours),
         ("\nretry: 3000\n\n", ours),
     ] {
-        let (feed, source) = Feed::new();
+        let (feed, mut body) = fed(&layer);
         feed.data(first);
-        let mut body = through(&layer, event_stream(source)).into_body();
         assert_eq!(poll_frame(&mut body), data(preamble), "{first:?}");
         // A byte order mark is only legal at the very start.
         let rest = first.trim_start_matches('\u{feff}');
@@ -186,17 +172,15 @@ async fn the_reconnection_time_is_omitted_if_the_sources_first_block_has_one() {
 #[tokio::test]
 async fn a_peeked_first_frame_still_passes_on_ends_and_errors() {
     let layer = layer().retry(Retry::fixed(Duration::from_secs(1))).terminator(Event::from("end"));
-    let (feed, source) = Feed::new();
+    let (feed, mut body) = fed(&layer);
     feed.end();
-    let mut body = through(&layer, event_stream(source)).into_body();
     assert_eq!(poll_frame(&mut body), data("retry: 1000\n"));
     assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
     assert_eq!(poll_frame(&mut body), Polled::End);
 
     let layer = layer.on_error(|error| Event::from(error.to_string()));
-    let (feed, source) = Feed::new();
+    let (feed, mut body) = fed(&layer);
     feed.fail("broken");
-    let mut body = through(&layer, event_stream(source)).into_body();
     assert_eq!(poll_frame(&mut body), data("retry: 1000\n"));
     assert_eq!(poll_frame(&mut body), data("data: broken\n\n"));
     assert_eq!(poll_frame(&mut body), Polled::End);

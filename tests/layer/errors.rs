@@ -2,23 +2,15 @@
 
 use std::{error::Error, fmt, io, time::Duration};
 
-use tokio::{task::JoinError, time};
+use tokio::time;
 use tower_sse::{BoxError, CloseReason, Event, SseLayer};
 
-use crate::support::{
-    Feed, Polled, Reports, Requester, answer_to, data, event_stream, fed, poll_frame, through,
-};
+use crate::support::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 
 fn layer() -> SseLayer {
     SseLayer::new().without_heartbeat()
-}
-
-async fn cancelled_task() -> JoinError {
-    let task = tokio::spawn(std::future::pending::<()>());
-    task.abort();
-    task.await.unwrap_err()
 }
 
 /// Returns everything that a body sends from now on, and how it ends.
@@ -42,9 +34,7 @@ fn failed(error: &str) -> Polled {
 
 #[tokio::test(start_paused = true)]
 async fn an_error_fails_the_body_after_20_milliseconds_and_drops_the_source_at_once() {
-    let (feed, source) = Feed::new();
-    let layer = layer().terminator(Event::from("[DONE]"));
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (feed, mut body) = fed(&layer().terminator(Event::from("[DONE]")));
     feed.data("data: a\n\n");
     feed.fail("broken");
     assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
@@ -96,11 +86,9 @@ async fn a_last_line_is_written_only_where_a_line_can_start() {
 
 #[tokio::test]
 async fn an_error_can_become_a_last_event_and_no_terminator_follows() {
-    let (feed, source) = Feed::new();
-    let layer = layer()
+    let (feed, mut body) = fed(&layer()
         .terminator(Event::from("[DONE]"))
-        .on_error(|error| Event::new().event("error").data(error.to_string()));
-    let mut body = through(&layer, event_stream(source)).into_body();
+        .on_error(|error| Event::new().event("error").data(error.to_string())));
     feed.data("data: a\r\r");
     feed.fail("broken");
     assert_eq!(poll_frame(&mut body), data("data: a\r\r"));
@@ -133,17 +121,14 @@ async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
     let errors: [fn() -> BoxError; 5] = [
         || io::Error::from(io::ErrorKind::ConnectionReset).into(),
         || io::Error::from(io::ErrorKind::BrokenPipe).into(),
-        || Outer(io::Error::from(io::ErrorKind::ConnectionAborted).into()).into(),
+        || Caused(io::Error::from(io::ErrorKind::ConnectionAborted).into()).into(),
         || h2::Error::from(h2::Reason::CANCEL).into(),
         || tonic::Status::cancelled("timeout").into(),
     ];
     for error in errors {
         for client in Requester::ALL {
             let reports = Reports::default();
-            let (feed, source) = Feed::new();
-            let answer = event_stream(source);
-            let mut body =
-                answer_to(client.request("/"), &observed_by(&reports), answer).into_body();
+            let (feed, mut body) = fed_to(client.request("/"), &reports.observe(layer()));
             feed.data("data: half\n\n");
             feed.fail(error());
             assert_eq!(poll_frame(&mut body), data("data: half\n\n"));
@@ -151,35 +136,28 @@ async fn an_error_that_looks_like_a_disconnect_fails_the_body() {
             assert_eq!((&*sent, end), (":\n", failed(&error().to_string())), "{client:?}");
             assert_eq!(reports.take(), [CloseReason::Failed]);
 
-            let (feed, source) = Feed::new();
             let layer = layer().on_error(|_| Event::from("failed"));
-            let answer = event_stream(source);
-            let mut body = answer_to(client.request("/"), &layer, answer).into_body();
+            let (feed, mut body) = fed_to(client.request("/"), &layer);
             feed.fail(error());
             assert_eq!(rest(&mut body).await, ("data: failed\n\n".to_owned(), Polled::End));
         }
     }
 }
 
-/// Returns a layer that inspects requests.
-fn observed_by(reports: &Reports) -> SseLayer {
-    reports.observe(layer())
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_cancelled_task_ends_the_stream_of_an_event_source_cleanly_and_fails_all_others() {
     for client in Requester::ALL {
         let reports = Reports::default();
-        let layer = observed_by(&reports)
+        let layer = reports
+            .observe(layer())
             .terminator(Event::from("[DONE]"))
             .on_error(|_| panic!("a cancellation is no error"));
-        let (feed, source) = Feed::new();
-        let mut body = answer_to(client.request("/"), &layer, event_stream(source)).into_body();
-        let error = Outer(io::Error::other(cancelled_task().await).into());
+        let (feed, mut body) = fed_to(client.request("/"), &layer);
+        let error = Caused(io::Error::other(cancelled_task().await).into());
         feed.fail(error);
         let expected = match client {
             Requester::EventSource => (String::new(), Polled::End),
-            _ => (":\n".to_owned(), failed("outer")),
+            _ => (":\n".to_owned(), failed("caused")),
         };
         assert_eq!(rest(&mut body).await, expected, "{client:?}");
         assert_eq!(reports.take(), [CloseReason::Cancelled], "{client:?}");
@@ -196,11 +174,11 @@ async fn a_cancellation_mid_event_or_in_a_coded_stream_fails_the_body() {
         let mut answer = event_stream(source);
         answer.headers_mut().insert("content-encoding", coding.parse().unwrap());
         let request = Requester::EventSource.request("/");
-        let mut body = answer_to(request, &observed_by(&reports), answer).into_body();
+        let mut body = answer_to(request, &reports.observe(layer()), answer).into_body();
         feed.data(last);
-        feed.fail(Outer(cancelled_task().await.into()));
+        feed.fail(Caused(cancelled_task().await.into()));
         assert_eq!(poll_frame(&mut body), data(last));
-        assert_eq!(rest(&mut body).await, (line.to_owned(), failed("outer")));
+        assert_eq!(rest(&mut body).await, (line.to_owned(), failed("caused")));
         assert_eq!(reports.take(), [CloseReason::Cancelled]);
     }
 }
@@ -216,40 +194,24 @@ async fn a_coded_stream_that_fails_gets_no_bytes_and_no_last_event() {
     assert_eq!(rest(&mut body).await, (String::new(), failed("broken")));
 }
 
-#[derive(Debug)]
-struct Outer(BoxError);
-
-impl fmt::Display for Outer {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("outer")
-    }
-}
-
-impl Error for Outer {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn additional_errors_can_be_treated_as_cancellations() {
     let reports = Reports::default();
-    let layer = observed_by(&reports)
+    let layer = reports
+        .observe(layer())
         .cancellation_if(|error| {
             assert!(!error.is::<fmt::Error>(), "a panic counts as false");
-            error.is::<Outer>()
+            error.is::<Caused>()
         })
         .cancellation_if(<dyn Error>::is::<std::num::ParseIntError>);
     for (error, expected) in [
-        (Outer("left".into()).into(), CloseReason::Cancelled),
+        (Caused("left".into()).into(), CloseReason::Cancelled),
         ("x".parse::<u8>().unwrap_err().into(), CloseReason::Cancelled),
         (BoxError::from("broken"), CloseReason::Failed),
         (fmt::Error.into(), CloseReason::Failed),
         (io::Error::from(io::ErrorKind::BrokenPipe).into(), CloseReason::Failed),
     ] {
-        let (feed, source) = Feed::new();
-        let request = Requester::EventSource.request("/");
-        let mut body = answer_to(request, &layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed_to(Requester::EventSource.request("/"), &layer);
         feed.fail(error);
         let (_, end) = rest(&mut body).await;
         assert_eq!(end == Polled::End, expected == CloseReason::Cancelled);
@@ -265,9 +227,7 @@ async fn an_error_that_becomes_no_event_fails_the_body() {
         (Event::new().comment("failed"), (":\n", failed("broken"))),
         (Event::new().event("failed"), ("event: failed\ndata: \n\n", Polled::End)),
     ] {
-        let (feed, source) = Feed::new();
-        let layer = layer().on_error(move |_| event.clone());
-        let mut body = through(&layer, event_stream(source)).into_body();
+        let (feed, mut body) = fed(&layer().on_error(move |_| event.clone()));
         feed.fail("broken");
         let (sent, end) = rest(&mut body).await;
         assert_eq!((&*sent, end), expected);

@@ -1,12 +1,12 @@
 use std::io;
 
 use bytes::Bytes;
-use http::{HeaderMap, Response};
+use http::Response;
 use http_body::{Body, SizeHint};
 use http_body_util::{BodyExt, Empty, Full};
 use tower_sse::{Event, SseBody, SseLayer, StreamOptions};
 
-use crate::support::{Feed, Polled, poll_frame, through};
+use crate::support::*;
 
 /// A layer with every option that writes into a stream.
 fn writing_layer() -> SseLayer {
@@ -77,7 +77,7 @@ async fn frames_trailers_and_errors_of_a_foreign_body_pass_without_delay() {
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     feed.data("");
     feed.data(": no comment\n");
-    let trailers = HeaderMap::from_iter([(http::header::ETAG, "7".parse().unwrap())]);
+    let trailers = checksum();
     feed.trailers(trailers.clone());
     assert_eq!(poll_frame(&mut body), Polled::Data(Bytes::new()));
     assert_eq!(poll_frame(&mut body), Polled::Data(": no comment\n".into()));

@@ -5,7 +5,7 @@ use http::{HeaderMap, Response, StatusCode};
 use http_body_util::{BodyExt, Full};
 use tower_sse::{Event, SseLayer};
 
-use crate::support::{event_stream, through};
+use crate::support::*;
 
 fn events() -> impl Stream<Item = Event> + Unpin {
     stream::iter([Event::from("one")])

@@ -10,9 +10,7 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::time::{self, Instant};
 use tower_sse::{BoxError, Event, Heartbeat, SseLayer};
 
-use crate::support::{
-    Feed, Polled, Wakes, data, event_stream, fed, poll_frame, poll_frame_with, through,
-};
+use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const MILLISECOND: Duration = Duration::from_millis(1);
@@ -147,9 +145,8 @@ async fn streams_share_heartbeat_deadlines_at_most_a_sixteenth_late() {
 #[tokio::test(start_paused = true)]
 async fn a_custom_comment_can_have_several_lines() {
     for (text, expected) in [("ping", ": ping\n"), ("", ": \n"), ("a\r\nb", ": a\n: b\n")] {
-        let (_feed, source) = Feed::new();
-        let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::every(SECOND).comment(text));
-        let mut body = through(&layer, event_stream(source)).into_body();
+        let (_feed, mut body) =
+            fed(&SseLayer::new().heartbeat(Heartbeat::every(SECOND).comment(text)));
         assert_eq!(poll_frame(&mut body), Polled::Pending);
         time::advance(2 * SECOND).await;
         assert_eq!(poll_frame(&mut body), data(expected));
@@ -158,10 +155,8 @@ async fn a_custom_comment_can_have_several_lines() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_heartbeat_is_sent_between_events_and_a_comment_mid_event() {
-    let (feed, source) = Feed::new();
-    let layer: SseLayer = SseLayer::new()
-        .heartbeat(Heartbeat::every(SECOND).event("heartbeat", "1 s").comment("ping"));
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (feed, mut body) = fed(&SseLayer::new()
+        .heartbeat(Heartbeat::every(SECOND).event("heartbeat", "1 s").comment("ping")));
     let mut after = async |chunk: &'static str| {
         feed.data(chunk);
         assert_eq!(poll_frame(&mut body), data(chunk));
@@ -218,9 +213,7 @@ async fn a_leading_byte_order_mark_is_kept() {
 
 #[tokio::test(start_paused = true)]
 async fn a_layer_without_heartbeats_sends_none() {
-    let (_feed, source) = Feed::new();
-    let layer: SseLayer = SseLayer::new().without_heartbeat();
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (_feed, mut body) = fed(&SseLayer::new().without_heartbeat());
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     time::advance(3600 * SECOND).await;
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -228,9 +221,7 @@ async fn a_layer_without_heartbeats_sends_none() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unrepresentable_interval_sends_no_heartbeats() {
-    let (_feed, source) = Feed::new();
-    let layer: SseLayer = SseLayer::new().heartbeat(Heartbeat::every(Duration::MAX));
-    let mut body = through(&layer, event_stream(source)).into_body();
+    let (_feed, mut body) = fed(&SseLayer::new().heartbeat(Heartbeat::every(Duration::MAX)));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
 }
 

@@ -1,24 +1,18 @@
-use std::{
-    convert::Infallible,
-    sync::atomic::{AtomicUsize, Ordering::SeqCst},
-};
+use std::convert::Infallible;
 
 use futures_util::FutureExt;
 use http::{Request, Response, StatusCode};
 use http_body_util::Full;
 use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
-use tower_sse::{SseLayer, marker};
+use tower_sse::{CloseReason, SseLayer};
 
-use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, event_stream, fed,
-    open, poll_frame, through,
-};
+use crate::{reports::respond, support::*};
 
 const FULL: StatusCode = StatusCode::SERVICE_UNAVAILABLE;
 
 async fn the_place_is_free_again<K: Kind>() {
-    for exit in ExitPath::ALL {
+    for &exit in ExitPath::ALL {
         let layer = SseLayer::<K::Marker>::new().max_streams(1);
         exit.go::<K>(&layer).await;
         let first = open::<K>(&layer).expect("the place is free");
@@ -29,9 +23,7 @@ async fn the_place_is_free_again<K: Kind>() {
 
 #[tokio::test(start_paused = true)]
 async fn every_exit_path_releases_the_permit() {
-    the_place_is_free_again::<Bodies>().await;
-    the_place_is_free_again::<Responses>().await;
-    the_place_is_free_again::<Streams>().await;
+    for_each_kind!(the_place_is_free_again.await);
 }
 
 fn every_place_is_kept<K: Kind>() {
@@ -49,9 +41,7 @@ fn every_place_is_kept<K: Kind>() {
 /// `ConcurrencyLimit` releases its permit at the head, when a stream has only begun.
 #[tokio::test]
 async fn no_more_streams_than_the_limit_are_open() {
-    every_place_is_kept::<Bodies>();
-    every_place_is_kept::<Responses>();
-    every_place_is_kept::<Streams>();
+    for_each_kind!(every_place_is_kept);
 }
 
 /// The server may keep the body of an ended stream.
@@ -83,22 +73,6 @@ fn a_bare_stream_takes_its_permit_at_the_call_and_others_at_the_head() {
     assert!(!has_a_place::<Bodies>());
     assert!(!has_a_place::<Responses>());
     assert!(has_a_place::<Streams>());
-}
-
-#[test]
-fn a_service_of_bare_streams_is_not_called_at_the_limit() {
-    let calls = AtomicUsize::new(0);
-    let layer = SseLayer::<marker::Events>::new().max_streams(1);
-    let service = service_fn(|_: Request<()>| {
-        calls.fetch_add(1, SeqCst);
-        std::future::ready(Ok::<_, Infallible>(Source::new().1))
-    });
-    let mut service = layer.layer(service);
-    let mut call = || service.call(Request::new(())).now_or_never().unwrap().unwrap();
-    let first = call();
-    assert_eq!((call().status(), calls.load(SeqCst)), (FULL, 1));
-    drop(first);
-    assert_eq!((call().status(), calls.load(SeqCst)), (StatusCode::OK, 2));
 }
 
 #[test]
@@ -161,22 +135,31 @@ fn other_responses_need_no_permit() {
 }
 
 /// The status is for the service to choose, so the response is never refused; but it is a stream
-/// and counts.
+/// like any other.
 #[test]
-fn a_stream_with_another_status_takes_a_permit_if_one_is_free() {
-    let layer: SseLayer = SseLayer::new().max_streams(1);
-    let not_found = || {
+fn a_stream_with_another_status_counts_and_takes_a_permit_if_one_is_free() {
+    let subjects = tower_sse::streams::Streams::new();
+    let layer: SseLayer = SseLayer::new().max_streams(1).track_disconnects(true);
+    let layer = layer.streams(&subjects);
+    let unauthorized = || {
+        let mut request = Request::new(());
+        subjects.subjects_of(&mut request).add("a");
         let mut answer = event_stream(Feed::new().1);
-        *answer.status_mut() = StatusCode::NOT_FOUND;
-        through(&layer, answer)
+        *answer.status_mut() = StatusCode::UNAUTHORIZED;
+        respond(&layer, request, answer)
     };
-    let first = not_found();
+    let (first, disconnect) = unauthorized();
     assert_eq!(open::<Bodies>(&layer).err(), Some(FULL), "the first has taken it");
-    let second = not_found();
-    assert_eq!(second.status(), StatusCode::NOT_FOUND, "the second goes on without");
+    assert_eq!(subjects.count("a"), 1);
+    let (second, _) = unauthorized();
+    assert_eq!(second.status(), StatusCode::UNAUTHORIZED, "the second goes on without");
+    assert_eq!(subjects.count("a"), 2);
     drop(second);
     assert_eq!(open::<Bodies>(&layer).err(), Some(FULL), "and has none to give back");
+    assert_eq!(disconnect.as_ref().unwrap().reason(), None);
     drop(first);
+    assert_eq!(disconnect.unwrap().reason(), Some(CloseReason::Disconnected));
+    assert_eq!(subjects.subjects(), []);
     assert!(open::<Bodies>(&layer).is_ok());
 }
 

@@ -1,69 +1,18 @@
 //! Log lines with feature `tracing`: one at DEBUG for every stream, and hardly any other.
 #![cfg(feature = "tracing")]
 
-use std::{
-    io::{self, Write},
-    sync::{Arc, LazyLock, Mutex},
-    time::Duration,
-};
+use std::time::Duration;
 
 use http::Request;
-use tokio_util::sync::CancellationToken;
-use tower_sse::{Drain, Event, MaxAge, SseLayer};
-use tracing::{Dispatch, Level, subscriber};
-use tracing_subscriber::{fmt::MakeWriter, registry::Registry};
+use tower_sse::{Event, SseLayer};
 
-use crate::support::{
-    Feed, Polled, answer_to, cancelled_task, data, event_stream, fed, poll_frame, through,
-};
-
-/// The logged lines.
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<u8>>>);
-
-impl Log {
-    fn lines(&self) -> Vec<String> {
-        let log = self.0.lock().unwrap();
-        str::from_utf8(&log).unwrap().lines().map(|line| line.trim_start().to_owned()).collect()
-    }
-}
-
-impl Write for Log {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().write(bytes)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-impl<'w> MakeWriter<'w> for Log {
-    type Writer = Self;
-
-    fn make_writer(&'w self) -> Self {
-        self.clone()
-    }
-}
-
-/// With only one subscriber alive in the process, the first thread to reach a callsite decides
-/// whether it is enabled, and a thread without a subscriber disables it for all. These keep more
-/// than one alive.
-static OTHERS: LazyLock<[Dispatch; 2]> =
-    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
+use crate::{log::Log, support::*};
 
 /// Returns what `run` logs at DEBUG and above.
 fn logged(run: impl FnOnce()) -> Vec<String> {
-    LazyLock::force(&OTHERS);
-    let log = Log::default();
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(Level::DEBUG)
-        .with_writer(log.clone())
-        .without_time()
-        .with_ansi(false)
-        .finish();
-    subscriber::with_default(lines, run);
-    log.lines()
+    let (log, _recording) = Log::record();
+    run();
+    log.all()
 }
 
 #[test]
@@ -88,10 +37,7 @@ async fn a_cancelled_source_is_a_debug_line() {
     let lines = logged(|| {
         let (feed, source) = Feed::new();
         let layer = SseLayer::new();
-        let request = Request::get("/")
-            .header("accept", "text/event-stream")
-            .header("cache-control", "no-cache");
-        let request = request.body(()).unwrap();
+        let request = Requester::EventSource.request("/");
         let mut body = answer_to(request, &layer, event_stream(source)).into_body();
         feed.fail(error);
         assert_eq!(poll_frame(&mut body), Polled::End);
@@ -156,52 +102,6 @@ async fn an_ordinary_stream_logs_only_its_close() {
     assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
     assert!(lines[0].contains(r#"reason="disconnected""#), "{lines:?}");
     assert!(lines[0].contains("frames=2 bytes=11 heartbeats=1"), "{lines:?}");
-}
-
-/// Errors of the source are the application's to log: it knows more about them.
-#[tokio::test(start_paused = true)]
-async fn a_source_error_logs_only_the_close() {
-    let (feed, mut body) = fed(&SseLayer::new());
-    feed.fail("disk full");
-    let lines = logged(|| {
-        assert_eq!(poll_frame(&mut body), data(":\n"));
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        // The error is delayed, and the client leaves.
-        drop(body);
-    });
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
-    assert!(lines[0].contains(r#"reason="failed""#), "{lines:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_cut_stream_logs_no_error() {
-    let shutdown = CancellationToken::new();
-    let layer = SseLayer::new().shutdown(shutdown.clone()).drain(Drain::at_once());
-    // The stream of a call fails, for its client would take a clean end for the whole answer.
-    let call = || Request::post("/").body(()).unwrap();
-    let drained = answer_to(call(), &layer, event_stream(Feed::new().1));
-    let aged = layer.clone().max_age(MaxAge::new(Duration::ZERO));
-    let aged = answer_to(call(), &aged, event_stream(Feed::new().1));
-    let mut bodies = [aged.into_body(), drained.into_body()];
-    let held_back = logged(|| {
-        assert_eq!(poll_frame(&mut bodies[0]), data(":\n"));
-        assert_eq!(poll_frame(&mut bodies[0]), Polled::Pending);
-        shutdown.cancel();
-        assert!(matches!(poll_frame(&mut bodies[1]), Polled::Data(_)));
-        assert_eq!(poll_frame(&mut bodies[1]), Polled::Pending);
-    });
-    assert_eq!(held_back, [""; 0]);
-    tokio::time::advance(Duration::from_millis(21)).await;
-    let lines = logged(|| {
-        for body in &mut bodies {
-            assert!(matches!(poll_frame(body), Polled::Failed(_)));
-        }
-    });
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines.iter().all(|line| line.starts_with("DEBUG tower_sse")), "{lines:?}");
-    assert!(lines[0].contains(r#"reason="expired""#), "{lines:?}");
-    assert!(lines[1].contains(r#"reason="drained""#), "{lines:?}");
 }
 
 /// Many clients that reconnect too early would fill the log otherwise.

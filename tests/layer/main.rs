@@ -20,10 +20,15 @@ mod options;
 mod program_errors;
 mod refusal;
 mod reports;
+mod rig;
 mod streams;
 mod testing;
 mod unlayered;
 mod without_body;
 
+#[path = "../support/cuts.rs"]
+mod cuts;
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/mod.rs"]
 mod support;

@@ -8,7 +8,7 @@ use tokio::time::advance;
 use tower::{Layer, ServiceBuilder, ServiceExt};
 use tower_sse::{Event, Heartbeat, LastEventId, Retry, SseLayer, StreamOptions};
 
-use crate::support::{Feed, Polled, data, event_stream, poll_frame, through};
+use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -10,7 +10,7 @@ use tower::ServiceExt;
 use tower_http::{compression::CompressionLayer, cors::CorsLayer, trace::TraceLayer};
 use tower_sse::{Event, Heartbeat, Retry, SseLayer, StreamOptions};
 
-use crate::support::{Feed, Polled, data, event_stream, poll_frame, through};
+use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

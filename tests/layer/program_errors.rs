@@ -20,7 +20,7 @@ use tonic_web::GrpcWebLayer;
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_sse::{BoxError, CloseReason, Event, SseLayer, marker};
 
-use crate::support::{Reports, Requester, event_stream};
+use crate::support::*;
 
 /// A host of the layer, and the kind of body in which the program's error is.
 #[derive(Clone, Copy, Debug)]
@@ -185,41 +185,15 @@ where
     }
 }
 
-#[derive(Debug)]
-struct QuotaExceeded;
-
-impl fmt::Display for QuotaExceeded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("quota exceeded")
-    }
-}
-
-impl Error for QuotaExceeded {}
-
-#[derive(Debug)]
-struct Caused(BoxError);
-
-impl fmt::Display for Caused {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("caused")
-    }
-}
-
-impl Error for Caused {
-    fn source(&self) -> Option<&(dyn Error + 'static)> {
-        Some(&*self.0)
-    }
-}
-
 #[tokio::test]
 async fn on_error_receives_the_error_of_the_program() {
     for host in Host::ALL {
-        let options = Options { on_error: |error| error.is::<QuotaExceeded>(), ..Options::new() };
-        let received = host.fail(QuotaExceeded, &options).await;
+        let options = Options { on_error: |error| error.is::<Root>(), ..Options::new() };
+        let received = host.fail(Root, &options).await;
         assert_eq!(received, ("data: one\n\ndata: true\n\n".to_owned(), true), "{host:?}");
         // An error with a cause is not mistaken for a wrapper, even if the cause is one.
         let options = Options { on_error: |error| error.is::<Caused>(), ..Options::new() };
-        let received = host.fail(Caused(axum::Error::new(QuotaExceeded).into()), &options).await;
+        let received = host.fail(Caused(axum::Error::new(Root).into()), &options).await;
         let expected = match host {
             // Nothing shows where the error of the program begins.
             Host::Hyper(Answer::OtherBody) => "false",
@@ -232,14 +206,13 @@ async fn on_error_receives_the_error_of_the_program() {
 #[tokio::test]
 async fn cancellation_if_is_asked_about_the_error_of_the_program_and_each_of_its_causes() {
     for host in Host::ALL {
-        let options =
-            Options { cancellation_if: |error| error.is::<QuotaExceeded>(), ..Options::new() };
-        let error = io::Error::other(Caused(io::Error::other(QuotaExceeded).into()));
+        let options = Options { cancellation_if: |error| error.is::<Root>(), ..Options::new() };
+        let error = io::Error::other(Caused(io::Error::other(Root).into()));
         let received = host.fail(error, &options).await;
         assert_eq!(received, ("data: one\n\n".to_owned(), true), "{host:?}");
         assert_eq!(options.reports.take(), [CloseReason::Cancelled], "{host:?}");
         // Each `io::Error` has the text of its cause.
-        let asked = ["caused", "caused", "quota exceeded", "quota exceeded"];
+        let asked = ["caused", "caused", "root", "root"];
         assert_eq!(*options.asked.lock().unwrap(), asked, "{host:?}");
     }
 }

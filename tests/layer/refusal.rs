@@ -15,10 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, Event, Refusal, Retry, SseBody, SseLayer, StreamOptions};
 
-use crate::support::{
-    Bodies, Feed, Kind, Polled, Responses, Source, Streams, answer_to, data, event_stream, open,
-    poll_frame,
-};
+use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -165,19 +162,7 @@ fn every_client_is_refused_in_its_own_way<K: Kind>() {
 
 #[test]
 fn every_client_is_refused_in_a_way_after_which_it_reconnects() {
-    every_client_is_refused_in_its_own_way::<Bodies>();
-    every_client_is_refused_in_its_own_way::<Responses>();
-    every_client_is_refused_in_its_own_way::<Streams>();
-}
-
-#[test]
-fn the_source_is_dropped_unpolled() {
-    for request in [event_source(), Request::new(())] {
-        let (layer, _kept) = full(Refusal::per_client());
-        let (feed, source) = Feed::new();
-        let _response = answer_to(request, &layer, event_stream(source));
-        assert_eq!((feed.is_dropped(), feed.polls()), (true, 0));
-    }
+    for_each_kind!(every_client_is_refused_in_its_own_way);
 }
 
 /// The layer writes none of its stream options into a refusal.

@@ -10,6 +10,7 @@ use std::{
     env,
     future::Future,
     process::{self, Command},
+    thread,
 };
 
 use axum::{Router, body::Body, middleware::map_response, response::IntoResponse, routing::get};
@@ -24,14 +25,14 @@ use tower::{ServiceBuilder, ServiceExt};
 use tower_http::compression::CompressionLayer;
 use tower_sse::{Event, EventBody, SseLayer, StreamOptions};
 
-use crate::support::{Protocol, serve_axum, soon};
+use crate::support::*;
 
 /// Is set in the process in which a test runs its scenario.
 const CHILD: &str = "TOWER_SSE_UNLAYERED";
 const DONE: &str = "the scenario is done";
 
 /// Runs the scenario of a test in a process of its own, and returns the lines that the crate logs.
-fn printed_by(test: &str, scenario: impl Future<Output = ()>) -> Vec<String> {
+fn printed_by(scenario: impl Future<Output = ()>) -> Vec<String> {
     if env::var_os(CHILD).is_some() {
         tracing_subscriber::fmt()
             .with_max_level(tracing::Level::WARN)
@@ -45,7 +46,7 @@ fn printed_by(test: &str, scenario: impl Future<Output = ()>) -> Vec<String> {
         process::exit(0);
     }
     let child = Command::new(env::current_exe().unwrap())
-        .args([&format!("unlayered::{test}"), "--exact", "--nocapture"])
+        .args([thread::current().name().unwrap(), "--exact", "--nocapture"])
         .env(CHILD, "1")
         .output()
         .unwrap();
@@ -81,8 +82,7 @@ async fn with_options() -> impl IntoResponse {
 
 #[test]
 fn served_bodies_without_a_layer_warn_once_and_name_the_remedy() {
-    let name = "served_bodies_without_a_layer_warn_once_and_name_the_remedy";
-    let printed = printed_by(name, async {
+    let printed = printed_by(async {
         let app = Router::new().route("/a", get(events)).route("/b", get(with_options));
         assert_eq!(read(app, &["/a", "/b", "/a"]).await, "data: one\n\n".repeat(6));
     });
@@ -93,7 +93,7 @@ fn served_bodies_without_a_layer_warn_once_and_name_the_remedy() {
 
 #[test]
 fn a_route_after_the_layer_warns() {
-    let printed = printed_by("a_route_after_the_layer_warns", async {
+    let printed = printed_by(async {
         let app = Router::new().route("/a", get(events)).layer(SseLayer::new());
         let app = app.route("/b", get(events));
         assert_eq!(read(app, &["/a", "/b"]).await, "data: one\n\n".repeat(4));
@@ -103,7 +103,7 @@ fn a_route_after_the_layer_warns() {
 
 #[test]
 fn a_panic_within_a_layer_hides_no_warning() {
-    let printed = printed_by("a_panic_within_a_layer_hides_no_warning", async {
+    let printed = printed_by(async {
         let panics = || async { panic!("a bug of the handler") as () };
         let app = Router::new().route("/", get(panics)).layer(SseLayer::new());
         let request = Request::new(Body::empty());
@@ -115,7 +115,7 @@ fn a_panic_within_a_layer_hides_no_warning() {
 
 #[test]
 fn an_idle_stream_without_a_layer_warns_at_once() {
-    let printed = printed_by("an_idle_stream_without_a_layer_warns_at_once", async {
+    let printed = printed_by(async {
         let (polled, was_polled) = tokio::sync::oneshot::channel();
         let mut polled = Some(polled);
         let idle = stream::poll_fn(move |_| {
@@ -131,7 +131,7 @@ fn an_idle_stream_without_a_layer_warns_at_once() {
 
 #[test]
 fn bodies_within_a_layer_never_warn() {
-    let printed = printed_by("bodies_within_a_layer_never_warn", async {
+    let printed = printed_by(async {
         let bare =
             ServiceBuilder::new().layer(SseLayer::new()).service_fn(|_: Request<Body>| async {
                 Ok::<_, Infallible>(stream::iter([Event::from("one")]))
@@ -159,7 +159,7 @@ fn bodies_within_a_layer_never_warn() {
 /// Middleware between the handler and the layer that reads the body, or passes it on from a task.
 #[test]
 fn middleware_within_a_layer_that_reads_a_body_never_warns() {
-    let printed = printed_by("middleware_within_a_layer_that_reads_a_body_never_warns", async {
+    let printed = printed_by(async {
         let app = Router::new()
             .route("/whole", get(events).layer(map_response(buffered)))
             .route("/first", get(events).layer(map_response(primed)))
@@ -211,7 +211,7 @@ async fn late() -> impl IntoResponse {
 /// The program has set the header itself, and has left out the layer on purpose.
 #[test]
 fn an_event_body_in_a_response_of_the_program_never_warns() {
-    let printed = printed_by("an_event_body_in_a_response_of_the_program_never_warns", async {
+    let printed = printed_by(async {
         let raw = || async {
             let body = Body::new(EventBody::new(stream::iter([Event::from("one")])));
             Response::builder().header(CONTENT_TYPE, "text/event-stream").body(body).unwrap()
@@ -224,7 +224,7 @@ fn an_event_body_in_a_response_of_the_program_never_warns() {
 
 #[test]
 fn a_test_that_reads_a_body_itself_never_warns() {
-    let printed = printed_by("a_test_that_reads_a_body_itself_never_warns", async {
+    let printed = printed_by(async {
         let body = with_options().await.into_response().into_body();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "data: one\n\n");
         let app = Router::new().route("/", get(with_options));
@@ -239,7 +239,7 @@ fn a_test_that_reads_a_body_itself_never_warns() {
 fn a_subscription_warns_without_a_layer() {
     use tower_sse::hub::Hub;
 
-    let printed = printed_by("a_subscription_warns_without_a_layer", async {
+    let printed = printed_by(async {
         let hub = Hub::new();
         let subscription = hub.subscribe_to("news").greeting(Event::from("hi")).resume(None);
         let mut body = tower_sse::response(subscription).into_body();
@@ -264,7 +264,7 @@ mod runs {
 
     #[test]
     fn an_answer_warns_without_a_layer() {
-        let printed = printed_by("runs::an_answer_warns_without_a_layer", async {
+        let printed = printed_by(async {
             read(app(&Runs::new()), &["/"]).await;
         });
         assert_eq!(printed.len(), 1, "{printed:?}");
@@ -273,7 +273,7 @@ mod runs {
     /// Neither the call on its task nor the answers, of which the second is a replay.
     #[test]
     fn a_run_within_a_layer_never_warns() {
-        let printed = printed_by("runs::a_run_within_a_layer_never_warns", async {
+        let printed = printed_by(async {
             let read = read(app(&Runs::new()).layer(SseLayer::new()), &["/"]).await;
             assert_eq!(read.matches("data: one").count(), 2, "{read}");
         });
@@ -282,16 +282,15 @@ mod runs {
 
     #[test]
     fn middleware_within_a_run_that_reads_a_body_never_warns() {
-        let printed =
-            printed_by("runs::middleware_within_a_run_that_reads_a_body_never_warns", async {
-                let runs = Runs::new();
-                let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
-                let app = Router::new()
-                    .route("/first", get(events).layer(map_response(primed)))
-                    .layer(runs.layer(key))
-                    .layer(SseLayer::new());
-                read(app, &["/first"]).await;
-            });
+        let printed = printed_by(async {
+            let runs = Runs::new();
+            let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
+            let app = Router::new()
+                .route("/first", get(events).layer(map_response(primed)))
+                .layer(runs.layer(key))
+                .layer(SseLayer::new());
+            read(app, &["/first"]).await;
+        });
         assert_eq!(printed, [""; 0]);
     }
 }

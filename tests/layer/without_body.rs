@@ -7,7 +7,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tower_sse::{Event, SseLayer, StreamOptions};
 
-use crate::support::{Feed, Polled, answer_to, event_stream, poll_frame, through};
+use crate::support::*;
 
 const STATUSES: [StatusCode; 5] = [
     StatusCode::CONTINUE,

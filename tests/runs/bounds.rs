@@ -15,7 +15,7 @@ use tower_sse::{
     runs::{Attachment, Outcome, Run, Runs},
 };
 
-use crate::rig::{Rig, after, post, settle, turn};
+use crate::rig::{Rig, after, data_of, post, settle, turn};
 
 const EVENTS: usize = 20_000;
 
@@ -43,9 +43,7 @@ fn ready(attachment: &mut Attachment) -> (Vec<usize>, bool) {
     let mut read = Vec::new();
     while let Some(Some(item)) = attachment.next().now_or_never() {
         let Ok(events) = item else { return (read, true) };
-        let text = str::from_utf8(events.as_bytes()).unwrap().to_owned();
-        let data = text.lines().filter_map(|line| line.strip_prefix("data: "));
-        read.extend(data.map(|data| data.parse::<usize>().unwrap()));
+        read.extend(data_of(&events).map(|data| data.parse::<usize>().unwrap()));
     }
     (read, false)
 }
@@ -204,10 +202,8 @@ async fn run_without_a_client_is_abandoned() {
 #[tokio::test(start_paused = true)]
 async fn call_that_never_answers_is_abandoned_once_nobody_waits_for_it() {
     let rig = Rig::new(Runs::builder().abandon_after(60 * SECOND).build());
-    let first = rig.send(post());
-    settle().await;
-    let second = rig.send(post());
-    settle().await;
+    let first = rig.call(post()).await;
+    let second = rig.call(post()).await;
     first.leave().await;
     let run = rig.runs.get(&turn()).await.unwrap();
     assert_eq!(outcome_after(&run, 1000 * SECOND).await, None, "a client waits");

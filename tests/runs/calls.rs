@@ -45,8 +45,7 @@ async fn a_query_that_is_repeated_calls_the_service_once() {
         query
     };
     let rig = Rig::new(Runs::new());
-    let first = rig.send(query());
-    settle().await;
+    let first = rig.call(query()).await;
     let feed = rig.handler.stream();
     feed.data("data: a\n\n");
     let mut first = first.client().await;
@@ -79,8 +78,7 @@ async fn of_64_concurrent_requests_one_calls_the_service() {
 #[tokio::test(start_paused = true)]
 async fn answer_that_is_no_event_stream_passes_and_one_that_waits_calls_next() {
     let rig = Rig::new(Runs::new());
-    let first = rig.send(post());
-    settle().await;
+    let first = rig.call(post()).await;
     let [second, third] = [rig.send(post()), rig.send(post())];
     settle().await;
     assert_eq!(rig.handler.calls(), 1);
@@ -111,8 +109,7 @@ async fn response_that_cannot_be_recorded_frees_the_key() {
         (204, "text/event-stream", "identity"),
     ] {
         let rig = Rig::new(Runs::new());
-        let first = rig.send(post());
-        settle().await;
+        let first = rig.call(post()).await;
         let body = Full::from("x").map_err(|never| match never {}).boxed_unsync();
         let response = Response::builder()
             .status(status)
@@ -132,8 +129,7 @@ async fn response_that_cannot_be_recorded_frees_the_key() {
 #[tokio::test(start_paused = true)]
 async fn panic_before_the_answer_resumes_in_the_first_client() {
     let rig = Rig::new(Runs::new());
-    let first = rig.send(post());
-    settle().await;
+    let first = rig.call(post()).await;
     let mut second = rig.send(post());
     settle().await;
     rig.handler.panic();
@@ -147,8 +143,7 @@ async fn panic_before_the_answer_resumes_in_the_first_client() {
 #[tokio::test(start_paused = true)]
 async fn call_goes_on_when_its_client_leaves() {
     let rig = Rig::new(Runs::new());
-    let first = rig.send(post());
-    settle().await;
+    let first = rig.call(post()).await;
     first.leave().await;
     assert!(!rig.handler.is_dropped());
     let feed = rig.handler.stream();
@@ -163,8 +158,7 @@ async fn call_goes_on_when_its_client_leaves() {
 async fn first_client_gets_the_head_and_later_ones_its_stream_options() {
     let closed = Arc::new(AtomicUsize::new(0));
     let rig = Rig::new(Runs::new());
-    let first = rig.send(by(Requester::Fetch));
-    settle().await;
+    let first = rig.call(by(Requester::Fetch)).await;
     let (feed, body) = Feed::new();
     let mut response = event_stream(body.boxed_unsync());
     response.headers_mut().insert("x-request-id", HeaderValue::from_static("7"));
@@ -234,8 +228,7 @@ async fn disconnect_fires_when_the_run_is_over() {
     ] {
         let mut rig = Rig::new(Runs::new());
         rig.layer = SseLayer::new().track_disconnects(true);
-        let first = rig.send(post());
-        settle().await;
+        let first = rig.call(post()).await;
         let disconnect = rig.handler.extensions().get::<Disconnect>().unwrap().clone();
         let feed = rig.handler.stream();
         drop(first.client().await);
@@ -257,8 +250,7 @@ async fn disconnect_fires_when_the_run_is_over() {
 #[tokio::test(start_paused = true)]
 async fn disconnect_of_a_plain_answer_fires_with_its_body() {
     let rig = Rig::new(Runs::new());
-    let first = rig.send(post());
-    settle().await;
+    let first = rig.call(post()).await;
     let disconnect = rig.handler.extensions().get::<Disconnect>().unwrap().clone();
     rig.handler.json();
     let answer = first.answer().await;
@@ -274,12 +266,8 @@ async fn starter_that_a_layer_outside_refuses_cancels_a_run_without_other_client
         rig.layer = SseLayer::new().max_streams(1);
         let mut blocking = post();
         *blocking.uri_mut() = "/other".parse().unwrap();
-        let blocker = rig.send(blocking);
-        settle().await;
-        _ = rig.handler.stream();
-        let _blocker: Client = blocker.client().await;
-        let first = rig.send(post());
-        settle().await;
+        let _blocker = rig.stream(blocking).await;
+        let first = rig.call(post()).await;
         let run = rig.runs.get(&turn()).await.unwrap();
         let other = has_other.then(|| {
             let run = run.clone();

@@ -34,10 +34,7 @@ impl Ends {
 /// A rig with a run of one event.
 async fn running(ends: &Ends) -> (Rig, crate::support::Feed, Client) {
     let rig = Rig::new(ends.builder().build());
-    let first = rig.send(post());
-    settle().await;
-    let feed = rig.handler.stream();
-    let mut client = first.client().await;
+    let (feed, mut client) = rig.stream(post()).await;
     feed.data("data: a\n\n");
     assert_eq!(client.read().await, ["a"]);
     (rig, feed, client)
@@ -115,8 +112,7 @@ async fn events_before_a_panic_in_the_same_turn_are_recorded() {
         let ends = Ends::default();
         let rig = Rig::new(ends.builder().build());
         let mut client = if through_layer {
-            let first = rig.send(post());
-            settle().await;
+            let first = rig.call(post()).await;
             rig.handler.reply(Ok(tower_sse::response(source()).map(BodyExt::boxed_unsync)));
             first.client().await
         } else {
@@ -151,10 +147,8 @@ async fn call_without_an_answer_is_reported_unless_it_is_no_run() {
     {
         for requester in [Requester::Post, Requester::EventSource] {
             let rig = Rig::new(ends.builder().build());
-            let first = rig.send(by(requester));
-            settle().await;
-            let second = rig.send(by(requester));
-            settle().await;
+            let first = rig.call(by(requester)).await;
+            let second = rig.call(by(requester)).await;
             match outcome {
                 None => rig.handler.json(),
                 Some(Outcome::Failed) => rig.handler.panic(),
@@ -200,8 +194,7 @@ fn runtime_that_ends_interrupts_its_runs() {
         _ = runs.start(&turn(), None, stream::pending::<Event>).await.unwrap();
         let mut other = post();
         *other.uri_mut() = "/other".parse().unwrap();
-        let call = rig.send(other);
-        settle().await;
+        let call = rig.call(other).await;
         assert_eq!(rig.handler.calls(), 1);
         drop(call);
     });
@@ -251,6 +244,14 @@ async fn callback_can_use_the_runs() {
     *runs.lock().unwrap() = None;
 }
 
+/// Begins to drain the runs, for 10 seconds.
+async fn drain(rig: &Rig) -> tokio::task::JoinHandle<()> {
+    let runs = rig.runs.clone();
+    let drain = tokio::spawn(async move { runs.drain(Duration::from_secs(10)).await });
+    settle().await;
+    drain
+}
+
 #[tokio::test(start_paused = true)]
 async fn drain_waits_for_runs_and_interrupts_those_that_take_longer() {
     let ends = Ends::default();
@@ -258,11 +259,7 @@ async fn drain_waits_for_runs_and_interrupts_those_that_take_longer() {
     let other = tower_sse::runs::RunKey::new("ann", "/other").unwrap();
     let endless = rig.runs.start(&other, None, stream::pending::<Event>).await.unwrap();
     let begun = tokio::time::Instant::now();
-    let drain = tokio::spawn({
-        let runs = rig.runs.clone();
-        async move { runs.drain(Duration::from_secs(10)).await }
-    });
-    settle().await;
+    let drain = drain(&rig).await;
     assert!(rig.runs.start(&other, None, stream::pending::<Event>).await.is_ok(), "it is there");
     let third = tower_sse::runs::RunKey::new("ann", "/third").unwrap();
     let error = rig.runs.start(&third, None, stream::pending::<Event>).await.unwrap_err();
@@ -286,11 +283,7 @@ async fn drain_returns_when_the_last_run_has_ended() {
     let ends = Ends::default();
     let (rig, feed, _client) = running(&ends).await;
     let begun = tokio::time::Instant::now();
-    let drain = tokio::spawn({
-        let runs = rig.runs.clone();
-        async move { runs.drain(Duration::from_secs(10)).await }
-    });
-    settle().await;
+    let drain = drain(&rig).await;
     feed.end();
     drain.await.unwrap();
     assert!(begun.elapsed() < Duration::from_secs(1));

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::{Stream, StreamExt, stream};
+use futures_util::{Stream, StreamExt, future::join_all, stream};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::{ReceiverStream, UnboundedReceiverStream};
 use tower_sse::{
@@ -18,7 +18,7 @@ use tower_sse::{
 };
 
 use crate::{
-    rig::{Client, End, Rig, after, post, settle, turn},
+    rig::{Client, End, Rig, after, data_of, field_of, post, settle, turn},
     support::Requester,
 };
 
@@ -37,13 +37,7 @@ async fn read(run: &Run, last: Option<LastEventId>) -> (Vec<String>, Option<Outc
     let mut text = Vec::new();
     while let Some(item) = attachment.next().await {
         match item {
-            Ok(events) => text.extend(
-                str::from_utf8(events.as_bytes())
-                    .unwrap()
-                    .lines()
-                    .filter_map(|line| line.strip_prefix("data: "))
-                    .map(str::to_owned),
-            ),
+            Ok(events) => text.extend(data_of(&events).map(str::to_owned)),
             Err(error) => return (text, error.outcome()),
         }
     }
@@ -86,8 +80,7 @@ async fn start_makes_a_run_anew_that_did_not_complete() {
 #[tokio::test(start_paused = true)]
 async fn start_waits_for_a_call_and_starts_if_that_is_no_run() {
     let rig = Rig::new(Runs::new());
-    let first = rig.send(post());
-    settle().await;
+    let first = rig.call(post()).await;
     let starting = tokio::spawn({
         let runs = rig.runs.clone();
         async move { runs.start(&turn(), None, || stream::iter([Event::from("mine")])).await.unwrap() }
@@ -100,26 +93,30 @@ async fn start_waits_for_a_call_and_starts_if_that_is_no_run() {
     assert_eq!(read(&run, None).await, (vec!["mine".into()], None));
 }
 
-#[tokio::test(start_paused = true)]
-async fn of_64_replaces_one_survives() {
-    let runs = Runs::builder().max_running_per_owner(1).build();
-    let tasks: Vec<_> = (0..64)
-        .map(|n| {
-            let runs = runs.clone();
-            tokio::spawn(async move {
-                let events = move || stream::iter([Event::from(n.to_string())]).chain(endless());
-                runs.replace(&turn(), None, events).await.unwrap()
-            })
+/// Replaces a run on 64 tasks, and returns the one that goes on.
+async fn survivor_of_64_replaces(runs: &Runs) -> Run {
+    let replaces = (0..64).map(|n| {
+        let runs = runs.clone();
+        tokio::spawn(async move {
+            let events = move || stream::iter([Event::from(n.to_string())]).chain(endless());
+            runs.replace(&turn(), None, events).await.unwrap()
         })
-        .collect();
-    let made: Vec<_> = stream::iter(tasks).then(|task| task).map(Result::unwrap).collect().await;
+    });
     let mut surviving = Vec::new();
-    for run in made {
+    for run in join_all(replaces).await {
+        let run = run.unwrap();
         if run.outcome().await.is_none() {
             surviving.push(run);
         }
     }
-    let [survivor] = &*surviving else { panic!("{} runs survived", surviving.len()) };
+    assert_eq!(surviving.len(), 1);
+    surviving.remove(0)
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_64_replaces_one_survives() {
+    let runs = Runs::builder().max_running_per_owner(1).build();
+    let survivor = survivor_of_64_replaces(&runs).await;
     let client = &mut survivor.attach(None).await.unwrap();
     assert!(client.next().await.unwrap().unwrap().as_bytes().starts_with(b"data: 63\n"));
     assert_eq!((runs.running().await, runs.stats().ended(Outcome::Cancelled)), (1, 63));
@@ -130,18 +127,8 @@ async fn of_64_replaces_one_survives() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn of_64_concurrent_replaces_one_survives() {
     let runs = Runs::new();
-    let tasks: Vec<_> = (0..64)
-        .map(|_| {
-            let runs = runs.clone();
-            tokio::spawn(async move { runs.replace(&turn(), None, endless).await.unwrap() })
-        })
-        .collect();
-    let made: Vec<_> = stream::iter(tasks).then(|task| task).map(Result::unwrap).collect().await;
-    let mut surviving = 0;
-    for run in made {
-        surviving += usize::from(run.outcome().await.is_none());
-    }
-    assert_eq!((surviving, runs.running().await), (1, 1));
+    survivor_of_64_replaces(&runs).await;
+    assert_eq!(runs.running().await, 1);
 }
 
 #[tokio::test(start_paused = true)]
@@ -166,10 +153,7 @@ async fn cancel_stops_nothing_if_the_id_is_of_another_run() {
     first.ended().await;
     let mut attachment = first.attach(None).await.unwrap();
     let event = attachment.next().await.unwrap().unwrap();
-    let id = str::from_utf8(event.as_bytes())
-        .unwrap()
-        .lines()
-        .find_map(|line| line.strip_prefix("id: ").map(|id| LastEventId::try_from(id).unwrap()));
+    let id = field_of(&event, "id: ").next().map(|id| LastEventId::try_from(id).unwrap());
     let (events, stream) = source();
     let second = runs.replace(&turn(), None, || stream).await.unwrap();
     assert!(!runs.cancel(&turn(), id).await);

@@ -1,5 +1,7 @@
 //! Bytes of any source, cut anywhere, are recorded as the events that a client decodes.
 
+use std::convert::Infallible;
+
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
@@ -74,8 +76,7 @@ fn without_ids(events: Vec<Seen>) -> Vec<(String, String)> {
 async fn record(frames: Vec<Bytes>) -> Vec<u8> {
     let mut rig = Rig::new(Runs::new());
     rig.layer = tower_sse::SseLayer::new().without_heartbeat();
-    let first = rig.send(post());
-    settle().await;
+    let first = rig.call(post()).await;
     let frames = frames.into_iter().map(|frame| Ok(http_body::Frame::data(frame)));
     let body = StreamBody::new(stream::iter(frames).then(|frame| async {
         tokio::task::yield_now().await;
@@ -139,10 +140,7 @@ async fn recorded_events_are_normal_and_keep_their_order_of_lines() {
 #[tokio::test(start_paused = true)]
 async fn sse_stream_reads_every_attachment() {
     let rig = Rig::new(Runs::new());
-    let first = rig.send(post());
-    settle().await;
-    let feed = rig.handler.stream();
-    let mut first = first.client().await;
+    let (feed, mut first) = rig.stream(post()).await;
     feed.data("retry: 5\n\nevent: tick\ndata: a\ndata: b\n\n: no\n\ndata: c\n\n");
     first.read().await;
     let last = first.last.clone();
@@ -157,7 +155,7 @@ async fn sse_stream_reads_every_attachment() {
         client.read().await;
         let bytes = client.bytes.clone();
         let chunks =
-            || stream::iter(bytes.chunks(3).map(|c| Ok::<Bytes, BodyError>(c.to_vec().into())));
+            || stream::iter(bytes.chunks(3).map(|c| Ok::<Bytes, Infallible>(c.to_vec().into())));
         let expected: Vec<_> = expected
             .iter()
             .map(|(name, data, n)| {
@@ -165,31 +163,28 @@ async fn sse_stream_reads_every_attachment() {
             })
             .chain([(String::new(), "[DONE]".to_owned(), None)])
             .collect();
-        let newer: Vec<_> = sse_stream::SseStream::from_bytes_stream(chunks())
-            .map(|sse| sse.unwrap())
-            .map(|sse| (sse.event.unwrap_or_default(), sse.data.unwrap_or_default(), sse.id))
-            .collect()
-            .await;
-        assert_eq!(newer, expected);
-        let older: Vec<_> = sse_stream_02::SseStream::from_bytes_stream(chunks())
-            .map(|sse| sse.unwrap())
-            .map(|sse| (sse.event.unwrap_or_default(), sse.data.unwrap_or_default(), sse.id))
-            .collect()
-            .await;
-        assert_eq!(older, expected);
+        macro_rules! assert_reads {
+            ($version:ident) => {
+                let read: Vec<_> = $version::SseStream::from_bytes_stream(chunks())
+                    .map(Result::unwrap)
+                    .map(|sse| {
+                        (sse.event.unwrap_or_default(), sse.data.unwrap_or_default(), sse.id)
+                    })
+                    .collect()
+                    .await;
+                assert_eq!(read, expected);
+            };
+        }
+        assert_reads!(sse_stream);
+        assert_reads!(sse_stream_02);
     }
 }
-
-type BodyError = std::convert::Infallible;
 
 #[tokio::test(start_paused = true)]
 async fn event_larger_than_the_record_fails_the_run() {
     for data in ["x".repeat(100), "x\ndata: ".repeat(20)] {
         let rig = Rig::new(Runs::builder().retain_bytes(100).build());
-        let first = rig.send(post());
-        settle().await;
-        let feed = rig.handler.stream();
-        let mut first = first.client().await;
+        let (feed, mut first) = rig.stream(post()).await;
         feed.data("data: small\n\n");
         feed.data(format!("data: {data}"));
         assert_eq!(first.read().await, ["small"]);

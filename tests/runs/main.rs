@@ -22,5 +22,8 @@ mod spans;
 mod strangers;
 mod table;
 
+#[cfg(feature = "tracing")]
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/mod.rs"]
 mod support;

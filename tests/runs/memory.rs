@@ -10,7 +10,7 @@ use tower_sse::{
     runs::{Outcome, RunKey, Runs},
 };
 
-use crate::rig::settle;
+use crate::rig::{field_of, settle};
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()
@@ -182,8 +182,7 @@ fn clients_that_are_behind_add_frames_to_a_small_run() {
         for n in 0..16 {
             let mut attachment = run.attach(ids[n].clone()).await.unwrap();
             while let Some(Ok(events)) = attachment.next().await {
-                let text = str::from_utf8(events.as_bytes()).unwrap();
-                let of_batch = text.lines().filter_map(|line| line.strip_prefix("id: "));
+                let of_batch = field_of(&events, "id: ");
                 ids.extend(of_batch.map(|id| Some(LastEventId::try_from(id).unwrap())));
             }
             added.push(runs.stats().memory() - alone);

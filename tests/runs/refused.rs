@@ -41,8 +41,7 @@ async fn answer_that_was_stopped_before_its_first_event_is_no_success() {
         let expected = if requester == Requester::EventSource { 204 } else { 404 };
         for replaces in [false, true] {
             let rig = Rig::new(Runs::new());
-            let first = rig.send(by(requester));
-            settle().await;
+            let first = rig.call(by(requester)).await;
             let mut waiting = rig.send(by(requester));
             let asking = tokio::spawn({
                 let rig = rig.clone();

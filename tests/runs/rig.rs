@@ -15,7 +15,7 @@ use http_body_util::{BodyExt, Full, combinators::UnsyncBoxBody};
 use tokio::{sync::oneshot, task::yield_now};
 use tower::{Layer, Service, ServiceExt};
 use tower_sse::{
-    BoxError, Decoder, Message, SseBody, SseLayer,
+    BoxError, Decoder, Encoded, Message, SseBody, SseLayer,
     runs::{InvalidKey, RunBody, RunKey, Runs},
 };
 
@@ -148,6 +148,20 @@ impl Rig {
         Pending { task, answer }
     }
 
+    /// Sends a request, and lets its call wait for the reply.
+    pub(crate) async fn call(&self, request: Request<()>) -> Pending {
+        let pending = self.send(request);
+        settle().await;
+        pending
+    }
+
+    /// Sends a request whose call replies with an event stream.
+    pub(crate) async fn stream(&self, request: Request<()>) -> (Feed, Client) {
+        let pending = self.call(request).await;
+        let feed = self.handler.stream();
+        (feed, pending.client().await)
+    }
+
     /// Attaches by [`Runs::answer`] in a handler behind the layer. `418` says that there is no run.
     pub(crate) async fn answer(&self, request: Request<()>) -> Answer {
         let key = key(&request).unwrap().unwrap();
@@ -234,6 +248,17 @@ impl Pending {
         _ = self.task.await;
         settle().await;
     }
+}
+
+/// The data lines of recorded events.
+pub(crate) fn data_of(events: &Encoded) -> impl Iterator<Item = &str> {
+    field_of(events, "data: ")
+}
+
+/// The values of a field of recorded events.
+pub(crate) fn field_of<'e>(events: &'e Encoded, field: &str) -> impl Iterator<Item = &'e str> {
+    let text = str::from_utf8(events.as_bytes()).unwrap();
+    text.lines().filter_map(move |line| line.strip_prefix(field))
 }
 
 /// Lets all tasks run that can.

@@ -1,31 +1,28 @@
 //! The request's span is current wherever its run's source is polled or dropped.
 
-use std::sync::{Arc, LazyLock, Mutex};
+use std::sync::{Arc, Mutex};
 
 use futures_util::{StreamExt, stream};
 use tower_sse::{Event, runs::Runs};
-use tracing::{Dispatch, Instrument, Span, info_span};
+use tracing::{Instrument, info_span};
 use tracing_subscriber::registry::Registry;
 
-use crate::rig::{settle, turn};
-
-/// With only one subscriber alive in the process, the first thread to reach a callsite decides
-/// whether it is enabled. These keep more than one alive.
-static OTHERS: LazyLock<[Dispatch; 2]> =
-    LazyLock::new(|| [(); 2].map(|()| Dispatch::new(Registry::default())));
+use crate::{
+    log::{current_span, record_by},
+    rig::{settle, turn},
+};
 
 struct SaysWhenDropped(Arc<Mutex<Vec<Option<&'static str>>>>);
 
 impl Drop for SaysWhenDropped {
     fn drop(&mut self) {
-        self.0.lock().unwrap().push(Span::current().metadata().map(tracing::Metadata::name));
+        self.0.lock().unwrap().push(current_span());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn source_runs_in_the_span_of_the_request() {
-    LazyLock::force(&OTHERS);
-    let _default = tracing::subscriber::set_default(Registry::default());
+    let _recording = record_by(Registry::default());
     let seen = Arc::new(Mutex::new(Vec::new()));
     let runs = Runs::new();
     let guard = SaysWhenDropped(Arc::clone(&seen));
@@ -33,7 +30,7 @@ async fn source_runs_in_the_span_of_the_request() {
     let source = move || {
         stream::iter([Event::from("a")]).chain(stream::pending()).map(move |event| {
             _ = &guard;
-            polls.lock().unwrap().push(Span::current().metadata().map(tracing::Metadata::name));
+            polls.lock().unwrap().push(current_span());
             event
         })
     };

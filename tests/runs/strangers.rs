@@ -52,8 +52,7 @@ async fn probe(rig: &Rig, method: &str, id: Option<&str>) -> String {
 async fn stranger_with_the_name_and_the_id_gets_what_an_unknown_run_gives() {
     for state in ["starting", "running", "completed", "failed", "cancelled", "abandoned"] {
         let rig = Rig::new(Runs::new());
-        let first = rig.send(post());
-        settle().await;
+        let first = rig.call(post()).await;
         let mut ids = vec![None];
         if state != "starting" {
             let feed = rig.handler.stream();

@@ -39,10 +39,7 @@ async fn repeat(rig: &Rig, request: Request<()>) -> Got {
 /// A rig with a run of two events, and the id of the first.
 async fn running() -> (Rig, Feed, Client, String) {
     let rig = Rig::new(Runs::new());
-    let first = rig.send(post());
-    settle().await;
-    let feed = rig.handler.stream();
-    let mut first = first.client().await;
+    let (feed, mut first) = rig.stream(post()).await;
     feed.data("data: a\n\n");
     assert_eq!(first.read().await, ["a"]);
     let id = first.last.clone();
@@ -250,8 +247,7 @@ async fn request_without_an_id_is_refused_during_a_shutdown() {
 #[tokio::test(start_paused = true)]
 async fn run_without_events_stops_an_event_source() {
     let rig = Rig::new(Runs::new());
-    let first = rig.send(by(Requester::EventSource));
-    settle().await;
+    let first = rig.call(by(Requester::EventSource)).await;
     rig.handler.stream().end();
     assert_eq!(read(first.client().await).await, got(200, &["[DONE]"], End::Clean));
     // Otherwise it would reconnect forever, as it has no id.
@@ -283,8 +279,7 @@ async fn methods_without_an_answer_pass() {
         for mut request in [post(), after(&id, post())] {
             *request.method_mut() = method.parse().unwrap();
             let calls = rig.handler.calls();
-            let pending = rig.send(request);
-            settle().await;
+            let pending = rig.call(request).await;
             assert_eq!(rig.handler.calls(), calls + 1, "{method}");
             rig.handler.json();
             assert_eq!(pending.answer().await.headers()["content-type"], "application/json");
@@ -292,8 +287,7 @@ async fn methods_without_an_answer_pass() {
     }
     let without_key = Request::post("/turn").body(()).unwrap();
     let calls = rig.handler.calls();
-    let pending = rig.send(after(&id, without_key));
-    settle().await;
+    let pending = rig.call(after(&id, without_key)).await;
     assert_eq!(rig.handler.calls(), calls + 1);
     rig.handler.json();
     _ = pending.answer().await;
@@ -302,10 +296,7 @@ async fn methods_without_an_answer_pass() {
 #[tokio::test(start_paused = true)]
 async fn attachment_begins_with_the_id_before_its_first_event_if_asked_to() {
     let rig = Rig::new(Runs::builder().leading_ids(true).build());
-    let first = rig.send(post());
-    settle().await;
-    let feed = rig.handler.stream();
-    let mut first = first.client().await;
+    let (feed, mut first) = rig.stream(post()).await;
     feed.data("event: tick\ndata: a\n\ndata: b\n\n");
     assert_eq!(first.read().await, ["a", "b"]);
     feed.data("data: c\n\n");

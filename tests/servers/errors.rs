@@ -14,11 +14,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use tower_sse::{Event, SseLayer};
 
-use crate::{
-    host::Host,
-    source::streams,
-    support::{EventReader, soon},
-};
+use crate::{host::Host, source::Fed, support::soon};
 
 /// Returns all bytes of a body that must fail in the end.
 async fn read_to_failure(mut body: Incoming) -> (Vec<u8>, hyper::Error) {
@@ -129,21 +125,17 @@ async fn in_every_round(
 #[tokio::test]
 async fn an_error_drops_the_source_and_the_server_goes_on() {
     for host in Host::ALL {
-        let (mut sources, handler) = streams();
-        let address = host.serve(handler).await;
-
-        let mut client = host.connect(address).await;
-        let response = client.get("/events").await;
-        let source = sources.next().await;
+        let mut server = Fed::serve(host).await;
+        let (events, source) = server.open().await;
         source.fail(io::Error::other("disk full"));
         source.dropped().await;
-        let (bytes, error) = read_to_failure(response.into_body()).await;
+        let (bytes, error) = read_to_failure(events.into_body()).await;
         assert_eq!(bytes, b":\n", "{host:?}");
         assert_says_that_it_failed(host, &error);
 
-        let mut client = host.connect(address).await;
-        let mut events = EventReader::new(client.get("/events").await);
-        sources.next().await.send("again");
+        server.client = host.connect(server.address).await;
+        let (mut events, source) = server.open().await;
+        source.send("again");
         assert_eq!(events.next().await.unwrap().data, "again", "{host:?}");
     }
 }

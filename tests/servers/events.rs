@@ -1,7 +1,11 @@
 use http::{HeaderMap, Request};
 use http_body_util::Full;
 
-use crate::{host::Host, source::streams, support::EventReader};
+use crate::{
+    host::Host,
+    source::{Fed, streams},
+    support::EventReader,
+};
 
 #[tokio::test]
 async fn the_head_and_every_event_arrive_before_the_next_is_made() {
@@ -25,12 +29,9 @@ async fn the_head_and_every_event_arrive_before_the_next_is_made() {
 #[tokio::test]
 async fn a_clean_end_leaves_the_connection_usable() {
     for host in Host::ALL {
-        let (mut sources, handler) = streams();
-        let mut client = host.connect(host.serve(handler).await).await;
-
+        let mut server = Fed::serve(host).await;
         for data in ["one", "two", "three"] {
-            let events = EventReader::new(client.get("/events").await);
-            let source = sources.next().await;
+            let (events, source) = server.open().await;
             source.send(data);
             source.end();
             let events: Vec<_> = events.rest().await.into_iter().map(|event| event.data).collect();

@@ -109,9 +109,13 @@ async fn a_stream_of_small_events_yields() {
 async fn a_stream_of_large_events_yields() {
     let meter = Meter::default();
     let event = Encoded::from(Event::from("x".repeat(64 * KIB - b"data: \n\n".len())));
-    let body = through(&SseLayer::new(), meter.stream(event, 64 * KIB, 64)).into_body();
+    let events = || meter.stream(event.clone(), 64 * KIB, 64);
+
+    let longest = meter.longest_run(read(EventBody::new(events()))).await;
+    assert!(longest <= TURNS * (BYTES_PER_TURN + 64 * KIB), "without the layer: {longest} bytes");
+    let body = through(&SseLayer::new(), events()).into_body();
     let longest = meter.longest_run(read(body)).await;
-    assert!(longest <= TURNS * (BYTES_PER_TURN + 64 * KIB), "{longest} bytes");
+    assert!(longest <= TURNS * (BYTES_PER_TURN + 64 * KIB), "with the layer: {longest} bytes");
 }
 
 #[tokio::test]
@@ -133,11 +137,25 @@ async fn a_stream_of_empty_events_yields() {
     let longest = meter.longest_run(read(EventBody::new(events))).await;
     assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} events without a field");
 
-    let frames = meter.stream(Bytes::new(), 1, 10_000);
-    let body = StreamBody::new(frames.map(|bytes| Ok::<_, BoxError>(Frame::data(bytes))));
-    let body = through(&SseLayer::new(), event_stream(body)).into_body();
-    let longest = meter.longest_run(read(body)).await;
+    let longest = meter.longest_run(read(foreign(meter.stream(Bytes::new(), 1, 10_000)))).await;
     assert!(longest <= TURNS * (UNITS_PER_TURN + 1), "{longest} empty frames");
+}
+
+/// A frame pays for 64 bytes at least.
+#[tokio::test]
+async fn a_foreign_body_of_one_byte_frames_yields() {
+    let meter = Meter::default();
+    let frames = meter.stream(Bytes::from_static(b"\n"), 64, 64 * KIB);
+    let longest = meter.longest_run(read(foreign(frames))).await;
+    assert!(longest <= TURNS * BYTES_PER_TURN, "{longest} bytes that are paid for");
+}
+
+/// Passes a foreign body of these frames through the layer.
+fn foreign(
+    frames: impl Stream<Item = Bytes> + Send + Unpin + 'static,
+) -> impl http_body::Body<Data = Bytes, Error = BoxError> + Send + 'static {
+    let body = StreamBody::new(frames.map(|bytes| Ok::<_, BoxError>(Frame::data(bytes))));
+    through(&SseLayer::new(), event_stream(body)).into_body()
 }
 
 #[tokio::test]

@@ -1,12 +1,12 @@
 use axum::body::Body;
 use bytes::Bytes;
 use futures_util::stream;
-use http::{HeaderMap, HeaderValue, Request, Response};
+use http::{HeaderValue, Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use tower_sse::{BoxError, Event, SseLayer};
 
-use crate::host::Host;
+use crate::{host::Host, support::checksum};
 
 const EVENTS: &str = "data: one\n\ndata: two\n\n";
 
@@ -58,12 +58,8 @@ async fn other_responses_keep_their_content_length() {
 async fn trailers_of_the_source_come_after_the_terminator() {
     for host in Host::ALL {
         let handler = |_| {
-            let trailers = HeaderMap::from_iter([(
-                http::HeaderName::from_static("x-checksum"),
-                HeaderValue::from_static("7"),
-            )]);
             let frames =
-                [Frame::data(Bytes::from_static(EVENTS.as_bytes())), Frame::trailers(trailers)];
+                [Frame::data(Bytes::from_static(EVENTS.as_bytes())), Frame::trailers(checksum())];
             let body = StreamBody::new(stream::iter(frames.map(Ok::<_, BoxError>)));
             Response::builder()
                 .header("content-type", "text/event-stream")

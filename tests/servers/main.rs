@@ -9,7 +9,6 @@ mod faults;
 mod framing;
 mod host;
 mod local;
-mod log;
 mod one_connection;
 mod overtaken;
 mod panics;
@@ -22,5 +21,7 @@ mod upstream;
 mod vanish;
 mod watched;
 
+#[path = "../support/log.rs"]
+mod log;
 #[path = "../support/mod.rs"]
 mod support;

@@ -1,91 +1,26 @@
 //! On HTTP/2 a reset clears what the server has not written yet. While a socket is full, a failure
 //! must wait for the head and the last events of its stream.
 
-use std::{
-    io,
-    net::SocketAddr,
-    pin::Pin,
-    sync::{
-        Arc,
-        atomic::{AtomicBool, Ordering::SeqCst},
-    },
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use bytes::Bytes;
-use futures_util::{future::join_all, stream, task::AtomicWaker};
+use futures_util::{future::join_all, stream};
 use h2::{RecvStream, client::ResponseFuture};
 use http::{Request, request::Parts};
-use tokio::{
-    io::{AsyncRead, AsyncWrite, ReadBuf},
-    net::TcpStream,
-};
+use tokio::net::TcpStream;
 use tower_sse::{Encoded, Event};
 
-use crate::{host::Host, support::soon};
+use crate::{
+    host::Host,
+    support::{Gate, Gated, soon},
+};
 
 const ROUNDS: usize = 5;
 const FLOODS: usize = 4;
 const FAILURES: usize = 100;
 /// How long the client does not read: longer than a failure is delayed for browsers.
 const PAUSE: Duration = Duration::from_millis(30);
-
-/// A socket whose reading side can be closed for a while.
-struct Gated {
-    io: TcpStream,
-    gate: Arc<Gate>,
-}
-
-#[derive(Default)]
-struct Gate {
-    closed: AtomicBool,
-    reader: AtomicWaker,
-}
-
-impl Gate {
-    fn close(&self) {
-        self.closed.store(true, SeqCst);
-    }
-
-    fn open(&self) {
-        self.closed.store(false, SeqCst);
-        self.reader.wake();
-    }
-}
-
-impl AsyncRead for Gated {
-    fn poll_read(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        self.gate.reader.register(cx.waker());
-        if self.gate.closed.load(SeqCst) {
-            return Poll::Pending;
-        }
-        Pin::new(&mut self.io).poll_read(cx, buf)
-    }
-}
-
-impl AsyncWrite for Gated {
-    fn poll_write(
-        mut self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bytes: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.io).poll_write(cx, bytes)
-    }
-
-    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
-    }
-
-    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
-    }
-}
 
 fn flood_or_fail(path: &str) -> http::Response<Body> {
     if path == "/flood" {

@@ -4,7 +4,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame};
 
 /// The result of one poll of a body.
@@ -43,6 +43,11 @@ fn of_frame(frame: Frame<Bytes>) -> Polled {
         Ok(data) => Polled::Data(data),
         Err(frame) => Polled::Trailers(frame.into_trailers().unwrap()),
     }
+}
+
+/// Returns trailers.
+pub fn checksum() -> HeaderMap {
+    HeaderMap::from_iter([(HeaderName::from_static("x-checksum"), HeaderValue::from_static("7"))])
 }
 
 /// Data, for comparisons.

@@ -17,6 +17,7 @@ use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, Retry, SseLayer, 
 use super::{
     body::{Polled, data, poll_frame},
     kind::{Body, Kind},
+    requester::Requester,
     source::{Events, Source},
     task::cancelled_task,
 };
@@ -25,70 +26,32 @@ use super::{
 const HELD_BACK: Duration = Duration::from_millis(21);
 const AGE: Duration = Duration::from_secs(1);
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExitPath {
-    SourceEnds,
-    SourceEndsBeforeTheTerminator,
-    SourceFails,
-    SourceFailsAndSomebodySaysSo,
-    SourcePanics,
-    SourcePanicsAndTheThreadUnwinds,
-    ThreadUnwinds,
-    ClientLeaves,
-    ClientLeavesBeforeTheFirstPoll,
-    ClientLeavesBeforeTheFailure,
-    Cancelled,
-    CancelledByFailing,
-    Drained,
-    DrainedByFailing,
-    Expired,
-    ExpiredByFailing,
-    ExpiredAtTheFirstPoll,
-    Revoked,
-    RevokedByFailing,
-    RevokedUnread,
+macro_rules! exit_paths {
+    ($($path:ident),*) => {
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub enum ExitPath { $($path),* }
+
+        impl ExitPath {
+            pub const ALL: &[Self] = &[$($path),*];
+        }
+    };
+}
+
+exit_paths! {
+    SourceEnds, SourceEndsBeforeTheTerminator, SourceFails, SourceFailsAndSomebodySaysSo,
+    SourcePanics, SourcePanicsAndTheThreadUnwinds, ThreadUnwinds,
+    ClientLeaves, ClientLeavesBeforeTheFirstPoll, ClientLeavesBeforeTheFailure,
+    Cancelled, CancelledByFailing, Drained, DrainedByFailing,
+    Expired, ExpiredByFailing, ExpiredAtTheFirstPoll, Revoked, RevokedByFailing, RevokedUnread,
     // Before there is a head:
-    ClientLeavesBeforeTheHead,
-    ServiceFails,
-    ServicePanics,
-    ServicePanicsInTheCall,
+    ClientLeavesBeforeTheHead, ServiceFails, ServicePanics, ServicePanicsInTheCall,
     // No stream is opened:
-    NotAcceptable,
-    Head,
+    NotAcceptable, Head
 }
 
 use ExitPath::*;
 
 impl ExitPath {
-    pub const ALL: [Self; 26] = [
-        SourceEnds,
-        SourceEndsBeforeTheTerminator,
-        SourceFails,
-        SourceFailsAndSomebodySaysSo,
-        SourcePanics,
-        SourcePanicsAndTheThreadUnwinds,
-        ThreadUnwinds,
-        ClientLeaves,
-        ClientLeavesBeforeTheFirstPoll,
-        ClientLeavesBeforeTheFailure,
-        Cancelled,
-        CancelledByFailing,
-        Drained,
-        DrainedByFailing,
-        Expired,
-        ExpiredByFailing,
-        ExpiredAtTheFirstPoll,
-        Revoked,
-        RevokedByFailing,
-        RevokedUnread,
-        ClientLeavesBeforeTheHead,
-        ServiceFails,
-        ServicePanics,
-        ServicePanicsInTheCall,
-        NotAcceptable,
-        Head,
-    ];
-
     /// Returns the close reason of the stream, or `None` if none is opened.
     pub const fn reason<K: Kind>(self) -> Option<CloseReason> {
         match self {
@@ -223,21 +186,17 @@ impl ExitPath {
     }
 
     fn request(self, streams: &Streams) -> Request<()> {
-        let request = match self {
-            Head => Request::head("/"),
-            NotAcceptable => Request::get("/").header("accept", "application/json"),
-            Cancelled => Request::get("/")
-                .header("accept", "text/event-stream")
-                .header("cache-control", "no-cache"),
-            // The headers that page code sends when it reads a stream by `fetch`.
-            CancelledByFailing | DrainedByFailing | ExpiredByFailing | RevokedByFailing => {
-                Request::get("/")
-                    .header("accept", "text/event-stream")
-                    .header("sec-fetch-mode", "cors")
+        let mut request = match self {
+            Head => Request::head("/").body(()).unwrap(),
+            NotAcceptable => {
+                Request::get("/").header("accept", "application/json").body(()).unwrap()
             }
-            _ => Request::get("/"),
+            Cancelled => Requester::EventSource.request("/"),
+            CancelledByFailing | DrainedByFailing | ExpiredByFailing | RevokedByFailing => {
+                Requester::Fetch.request("/")
+            }
+            _ => Request::new(()),
         };
-        let mut request = request.body(()).unwrap();
         if self.end() == CloseReason::Revoked {
             streams.subjects_of(&mut request).add("a");
         }

@@ -6,11 +6,11 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Request};
 use http_body::{Body, Frame};
 use tower_sse::{BoxError, SseBody, SseLayer};
 
-use super::answer::{event_stream, through};
+use super::answer::{answer_to, event_stream};
 
 /// The next step of the body of a [`Feed`].
 enum Step {
@@ -100,6 +100,11 @@ impl Body for FedBody {
 
 /// Passes an event stream that the test feeds through `layer`, and returns its body.
 pub fn fed(layer: &SseLayer) -> (Feed, SseBody<FedBody>) {
+    fed_to(Request::new(()), layer)
+}
+
+/// As [`fed`], in answer to `request`.
+pub fn fed_to(request: Request<()>, layer: &SseLayer) -> (Feed, SseBody<FedBody>) {
     let (feed, source) = Feed::new();
-    (feed, through(layer, event_stream(source)).into_body())
+    (feed, answer_to(request, layer, event_stream(source)).into_body())
 }

@@ -6,6 +6,21 @@ use tower_sse::{EventBody, IntoSse, SseBody, SseLayer, marker};
 
 use super::{answer::answer_to, source::Events};
 
+/// Calls a generic test for each kind of service.
+macro_rules! for_each_kind {
+    ($test:ident) => {{
+        $test::<$crate::support::Bodies>();
+        $test::<$crate::support::Responses>();
+        $test::<$crate::support::Streams>();
+    }};
+    ($test:ident.await) => {{
+        $test::<$crate::support::Bodies>().await;
+        $test::<$crate::support::Responses>().await;
+        $test::<$crate::support::Streams>().await;
+    }};
+}
+pub(crate) use for_each_kind;
+
 pub type Body = SseBody<EventBody<Events>>;
 
 /// A kind of inner service, by its answer.

@@ -1,18 +1,27 @@
 //! The rig of the tests: everything that several of them use. Each file has one noun.
+//!
+//! `cuts.rs` and `log.rs` are modules of some tests of the crate only, because `e2e` does not depend
+//! on the crates that they need.
 
 // Every test uses a part of it.
-#![allow(dead_code, unreachable_pub, unused_imports)]
+#![allow(dead_code, unreachable_pub, unused_imports, unused_macros)]
 
 /// A response from inside the layer, without a server.
 pub mod answer;
 /// A body polled by hand.
 pub mod body;
+/// The names of the cases of a table.
+pub mod case;
 /// Connections of hyper's client, and single requests.
 pub mod client;
+/// Errors of the program.
+pub mod error;
 /// Every way in which a stream can end.
 pub mod exit_path;
 /// A body that the test feeds.
 pub mod feed;
+/// Connections on which nothing arrives for a while.
+pub mod gate;
 /// The kinds of service that the layer wraps.
 pub mod kind;
 /// The oracle of the property tests.
@@ -42,12 +51,16 @@ pub mod task;
 /// A waker that counts.
 pub mod wakes;
 
+pub(crate) use self::kind::for_each_kind;
 pub use self::{
     answer::{answer_to, event_stream, through},
-    body::{Polled, data, poll_frame, poll_frame_with},
+    body::{Polled, checksum, data, poll_frame, poll_frame_with},
+    case::case,
     client::{connect_h1, connect_h2},
+    error::{Caused, Root},
     exit_path::ExitPath,
-    feed::{FedBody, Feed, fed},
+    feed::{FedBody, Feed, fed, fed_to},
+    gate::{Gate, Gated},
     kind::{Bodies, Kind, Responses, Streams, open},
     patience::{PATIENCE, soon, until},
     peer::{Leave, Peer},

@@ -9,12 +9,13 @@ use crate::{
     client::{Client, Closed},
     cluster::{Cluster, DEFAULT_LEASE},
     server::Server,
+    yardstick,
 };
 
 /// The time over which the processor time is taken.
-const SPAN: Duration = Duration::from_secs(12);
-const EVENTS_PER_SECOND: u64 = 50;
-const RUNS: usize = 60;
+pub(crate) const SPAN: Duration = Duration::from_secs(12);
+pub(crate) const EVENTS_PER_SECOND: u64 = 50;
+pub(crate) const RUNS: usize = 60;
 
 async fn default_cluster() -> Option<Cluster> {
     Cluster::start_on(Server::start().await?, DEFAULT_LEASE).await
@@ -22,12 +23,14 @@ async fn default_cluster() -> Option<Cluster> {
 
 /// What Redis needs over [`SPAN`].
 #[derive(Clone, Copy, Debug)]
-struct Used {
+pub(crate) struct Used {
     /// The time from the start to the end of each command. It includes that of other processes
     /// which take the processor meanwhile.
     commands: Duration,
     /// The processor time of the whole process, with its sockets.
     process: Duration,
+    /// The number of events. A busy machine has fewer than it should.
+    events: u64,
 }
 
 impl Used {
@@ -35,12 +38,27 @@ impl Used {
     fn least(self) -> Duration {
         self.commands.min(self.process)
     }
+
+    fn per_event(self, used: Duration) -> f64 {
+        used.as_secs_f64() * 1e6 / self.events as f64
+    }
+
+    fn print_per_event(self, what: &str) {
+        let (commands, process) = (self.per_event(self.commands), self.per_event(self.process));
+        let events = self.events / SPAN.as_secs();
+        println!(
+            "{what}, {events} events/s: {commands:.2} us of Redis in commands, {process:.2} us in total"
+        );
+    }
 }
 
-async fn used_time(cluster: &Cluster) -> Used {
-    let _: String = cluster.redis.command("CONFIG RESETSTAT").await;
-    let process = processor_time(cluster).await;
-    let stats = cluster.redis.command::<String>("INFO commandstats").await;
+/// Measures while `events` runs. It returns the number of events.
+pub(crate) async fn used_while(redis: &Server, events: impl Future<Output = u64>) -> Used {
+    let _: String = redis.command("CONFIG RESETSTAT").await;
+    let before = processor_time(redis).await;
+    let events = events.await;
+    let process = Duration::from_secs_f64(processor_time(redis).await - before);
+    let stats = redis.command::<String>("INFO commandstats").await;
     let time = |line: &str| {
         let time = line.split_once("usec=")?.1.split(',').next()?;
         // The commands of scripts count by themselves too.
@@ -48,21 +66,43 @@ async fn used_time(cluster: &Cluster) -> Used {
         let name = line.strip_prefix("cmdstat_")?.split(':').next()?;
         is_counted.contains(&name).then(|| time.parse::<u64>().ok()).flatten()
     };
-    Used { commands: Duration::from_micros(stats.lines().filter_map(time).sum()), process }
+    let commands = Duration::from_micros(stats.lines().filter_map(time).sum());
+    Used { commands, process, events }
 }
 
-async fn processor_time(cluster: &Cluster) -> Duration {
-    let used = async || {
-        let info = cluster.redis.command::<String>("INFO cpu").await;
-        let field = |name: &str| {
-            let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
-            line.trim().parse::<f64>().unwrap()
-        };
-        field("used_cpu_sys:") + field("used_cpu_user:")
+async fn used_time(cluster: &Cluster) -> Used {
+    let before = events(&cluster.redis).await;
+    let used = used_while(&cluster.redis, async {
+        sleep(SPAN).await;
+        0
+    });
+    let mut used = used.await;
+    used.events = events(&cluster.redis).await - before;
+    used
+}
+
+/// Returns the number of events in Redis: the runs that are not watched are up to a second behind.
+async fn events(redis: &Server) -> u64 {
+    let mut connection = redis.try_connect().await.unwrap();
+    let streams: Vec<String> =
+        redis::cmd("KEYS").arg("app:run:{*}:*").query_async(&mut connection).await.unwrap();
+    let mut newest = redis::pipe();
+    for stream in streams {
+        newest.cmd("XREVRANGE").arg(stream).arg("+").arg("-").arg("COUNT").arg(1);
+    }
+    let newest: Vec<Vec<(String, redis::Value)>> =
+        newest.query_async(&mut connection).await.unwrap();
+    let sequence = |id: &str| id.split_once('-').unwrap().0.parse::<u64>().unwrap();
+    newest.iter().flatten().map(|(id, _)| sequence(id)).sum()
+}
+
+async fn processor_time(redis: &Server) -> f64 {
+    let info = redis.command::<String>("INFO cpu").await;
+    let field = |name: &str| {
+        let line = info.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().parse::<f64>().unwrap()
     };
-    let before = used().await;
-    sleep(SPAN).await;
-    Duration::from_secs_f64(used().await - before)
+    field("used_cpu_sys:") + field("used_cpu_user:")
 }
 
 /// Starts runs at the first process. Their clients leave at once.
@@ -78,24 +118,13 @@ async fn start_runs(cluster: &Cluster, count: usize, gap: u64) {
     }
 }
 
-fn microseconds_per_event(used: Duration) -> f64 {
-    let events = RUNS as u64 * EVENTS_PER_SECOND * SPAN.as_secs();
-    used.as_secs_f64() * 1e6 / events as f64
-}
-
-fn per_event(used: Used) -> String {
-    let (commands, process) =
-        (microseconds_per_event(used.commands), microseconds_per_event(used.process));
-    format!("{commands:.2} us of Redis in commands, {process:.2} us in total")
-}
-
 #[tokio::test]
 #[ignore = "of .ci/slow runs-cluster"]
 async fn redis_time_of_an_event() {
-    let Some(cluster) = default_cluster().await else { return };
+    let Some(mut cluster) = default_cluster().await else { return };
     start_runs(&cluster, RUNS, 1_000 / EVENTS_PER_SECOND).await;
     let unwatched = used_time(&cluster).await;
-    println!("not watched elsewhere, an event: {}", per_event(unwatched));
+    unwatched.print_per_event("not watched elsewhere");
     let watch = |run: usize, to: SocketAddr| {
         tokio::spawn(async move {
             let mut client = Client::of_turn(&format!("cost-{run}"), 1_000_000, 20);
@@ -105,23 +134,39 @@ async fn redis_time_of_an_event() {
     let clients: Vec<_> = (0..RUNS).map(|run| watch(run, cluster.address(1))).collect();
     sleep(Duration::from_secs(1)).await;
     let watched = used_time(&cluster).await;
-    println!("watched in one other process, an event: {}", per_event(watched));
+    watched.print_per_event("watched in one other process");
     clients.iter().for_each(tokio::task::JoinHandle::abort);
-    assert!(microseconds_per_event(unwatched.least()) <= 1.5);
-    assert!(microseconds_per_event(watched.least()) <= 8.0);
+    cluster.processes.clear();
+    let by_hand = yardstick::event_by_hand(&cluster.redis).await;
+    by_hand.print_per_event("`XADD` and `PUBLISH` by hand");
+    for (what, used) in [("not watched", unwatched), ("watched", watched)] {
+        let commands = used.per_event(used.commands) / by_hand.per_event(by_hand.commands);
+        let process = used.per_event(used.process) / by_hand.per_event(by_hand.process);
+        println!("{what}: {commands:.2} of by hand in commands, {process:.2} in total");
+    }
+    assert!(unwatched.per_event(unwatched.least()) <= 1.5);
+    assert!(watched.per_event(watched.least()) <= 8.0);
 }
 
 #[tokio::test]
 #[ignore = "of .ci/slow runs-cluster"]
 async fn redis_time_of_quiet_runs() {
     const QUIET: usize = 10_000;
-    let Some(cluster) = default_cluster().await else { return };
+    let Some(mut cluster) = default_cluster().await else { return };
     start_runs(&cluster, QUIET, 600_000).await;
     sleep(DEFAULT_LEASE).await;
-    let used = used_time(&cluster).await;
+    let used = used_while(&cluster.redis, async {
+        sleep(SPAN).await;
+        0
+    });
+    let used = used.await;
     let share = |time: Duration| time.as_secs_f64() / SPAN.as_secs_f64() * 100.0;
     let (commands, process) = (share(used.commands), share(used.process));
     println!("{QUIET} quiet runs: {commands:.1} % of a core in commands, {process:.1} % in total");
+    cluster.processes.clear();
+    let by_hand = yardstick::event_by_hand(&cluster.redis).await;
+    let events = process * 1e4 / by_hand.per_event(by_hand.process);
+    println!("{QUIET} quiet runs: as much as {events:.0} events/s by hand");
     assert!(share(used.least()) <= 6.0, "{used:?}");
 }
 

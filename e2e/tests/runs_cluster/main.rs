@@ -23,5 +23,6 @@ mod storm;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
 mod wire;
+mod yardstick;
 
 use support::PATIENCE;

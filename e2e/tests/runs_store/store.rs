@@ -19,7 +19,8 @@ const RENEW: &str = include_str!("../../../src/redis/runs/lua/renew.lua");
 const JOIN: &str = include_str!("../../../src/redis/runs/lua/join.lua");
 const CHECK: &str = include_str!("../../../src/redis/runs/lua/check.lua");
 
-const KEY: &str = "app:run:{owner:name}";
+/// The claim.
+pub(crate) const KEY: &str = "app:run:{owner:name}";
 /// The key that is missing only on a server that has lost its data.
 pub(crate) const DATA: &str = "app:run:data";
 /// The channel of hints to all processes.
@@ -143,8 +144,15 @@ impl Store {
     }
 
     pub(crate) async fn renew(&mut self, epoch: &str, process: &str) -> String {
+        self.renew_all(&[(KEY, epoch)], process).await
+    }
+
+    /// Renews the leases of several claims at once.
+    pub(crate) async fn renew_all(&mut self, claims: &[(&str, &str)], process: &str) -> String {
         let lease = LEASE.to_string();
-        self.eval(" flags=allow-oom", RENEW, &[KEY], &[epoch, process, &lease]).await
+        let (keys, epochs): (Vec<_>, Vec<_>) = claims.iter().copied().unzip();
+        let arguments = [vec![process, &lease], epochs].concat();
+        self.eval(" flags=allow-oom", RENEW, &keys, &arguments).await
     }
 
     async fn sync_command(

@@ -1,6 +1,6 @@
 //! Renewing a lease, beginning a stream, and what Redis has of a run.
 
-use crate::store::{LEASE, Store, Sync, channel};
+use crate::store::{KEY, LEASE, Store, Sync, channel};
 
 const HEAD: Sync<'static> = Sync { entries: None, restores: false, head: "head" };
 const RESTORE: Sync<'static> = Sync { entries: None, restores: true, head: "head" };
@@ -126,23 +126,35 @@ async fn owner_that_did_not_push_sends_the_number_of_the_newest_event() {
 #[tokio::test]
 async fn lease_is_renewed_without_a_look_at_the_stream() {
     let Some(mut store) = Store::start().await else { return };
-    assert_eq!(store.renew("a1", "p").await, "sync", "nobody has the key");
+    assert_eq!(store.renew("a1", "p").await, "-1", "nobody has the key");
     store.begin("a1", "p").await;
     store.expire_lease(1_000).await;
     assert_eq!(store.look().await, "late a1 p running 1500");
-    assert_eq!(store.renew("a1", "p").await, "ok 0");
+    assert_eq!(store.renew("a1", "p").await, "0");
     assert_eq!(store.look().await, "live a1 p running 0");
     assert_eq!(store.check("a1", 3_000, false).await, "running 0 live 0 ");
     let reply = store.renew("a1", "p").await;
-    let watched: u64 = reply.strip_prefix("ok ").unwrap().parse().unwrap();
+    let watched: u64 = reply.parse().unwrap();
     assert!((2_000..=3_000).contains(&watched), "{reply}");
     for (epoch, process) in [("a2", "p"), ("a1", "q")] {
-        assert_eq!(store.renew(epoch, process).await, "sync", "{epoch} of {process}");
+        assert_eq!(store.renew(epoch, process).await, "-1", "{epoch} of {process}");
     }
     store.set("v", 2).await;
-    assert_eq!(store.renew("a1", "p").await, "sync");
+    assert_eq!(store.renew("a1", "p").await, "-1");
     store.set("v", 1).await;
     assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
-    assert_eq!(store.renew("a1", "p").await, "sync");
+    assert_eq!(store.renew("a1", "p").await, "-1");
     assert_eq!(store.get("s").await, "cancelled");
+}
+
+/// A claim that cannot be renewed does not concern the others.
+#[tokio::test]
+async fn leases_are_renewed_together() {
+    let Some(mut store) = Store::start().await else { return };
+    store.begin("a1", "p").await;
+    store.expire_lease(1_000).await;
+    let _: String = store.server.command("SET app:run:{string} text").await;
+    let claims = [("app:run:{string}", "a1"), ("app:run:{none}", "a1"), (KEY, "a2"), (KEY, "a1")];
+    assert_eq!(store.renew_all(&claims, "p").await, "-1 -1 -1 0");
+    assert_eq!(store.look().await, "live a1 p running 0");
 }

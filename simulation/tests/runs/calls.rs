@@ -7,8 +7,7 @@ use fastrand::Rng;
 use futures_util::{Stream, stream};
 use tokio::time::sleep;
 use tower_sse::Event;
-
-use crate::redis::Network;
+use tower_sse_simulation::redis::Network;
 
 /// All calls of the service, which costs money.
 #[derive(Clone)]

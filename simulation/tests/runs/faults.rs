@@ -1,11 +1,10 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use tokio::time::sleep;
+use tower_sse_simulation::redis::{Cut, Data, Network, Promotion, Refusal};
 
 use crate::{
     process::{Process, Settings},
-    redis::{Cut, Data, Network, Refusal},
     world::World,
 };
 
@@ -90,49 +89,44 @@ impl Fault {
         network.log(|| format!("*** {self:?}"));
         match self {
             Self::Cut { process, cut } => network.cut(process, cut),
-            Self::HoldReads { process, milliseconds } => {
-                network.hold_reads(process, true);
-                after(network, milliseconds, move |network| network.hold_reads(process, false));
-            }
+            Self::HoldReads { process, milliseconds } => network.hold_reads(process, milliseconds),
             Self::DelayReads { process, delay, milliseconds } => {
-                network.delay_reads(process, delay);
-                after(network, milliseconds, move |network| network.delay_reads(process, 0));
+                network.delay_reads(process, delay, milliseconds);
             }
             Self::CutOff { process, milliseconds } => {
                 world.disturb(process);
-                network.cut_off(process, true);
-                after(network, milliseconds, move |network| network.cut_off(process, false));
+                network.cut_off(process, milliseconds);
             }
             Self::Refuse { refusal, milliseconds } => {
                 if refusal != Refusal::OutOfMemory {
                     world.disturb_all();
                 }
-                network.refuse(Some(refusal));
-                after(network, milliseconds, |network| network.refuse(None));
+                network.refuse(refusal, milliseconds);
             }
             Self::Clock { step } => network.set_clock(step),
             Self::Pause { milliseconds } => {
                 if milliseconds > 500 {
                     world.disturb_all();
                 }
-                network.pause(true);
-                after(network, milliseconds, |network| network.pause(false));
+                network.pause(milliseconds);
             }
             Self::Restart { down } => restart(world, Data::All, down),
             Self::Lose { down } => restart(world, Data::None, down),
-            Self::RollBack { after: milliseconds, down } => {
+            Self::RollBack { after, down } => {
                 network.take_snapshot();
                 let world = world.clone();
-                after(network, milliseconds, move |_| restart(&world, Data::Snapshot, down));
+                network.after(after, move |_| restart(&world, Data::Snapshot, down));
             }
-            Self::Swap { after: milliseconds } => {
+            Self::Swap { after } => {
                 network.take_snapshot();
-                after(network, milliseconds, Network::swap);
+                network.after(after, Network::swap);
             }
             Self::Promote { clock_offset, lingers } => {
                 world.disturb_all();
-                let old = network.promote(clock_offset);
-                after(network, lingers, move |network| network.retire(old));
+                let old_refuses = Some(Refusal::ReadOnly);
+                let promotion = Promotion { clock_offset, old_refuses, ..Promotion::default() };
+                let old = network.promote(promotion);
+                network.after(lingers, move |network| network.retire(old));
             }
             Self::Delete { claims, streams } => network.delete(|name| {
                 let is_claim = name.ends_with('}');
@@ -142,7 +136,7 @@ impl Fault {
                 world.disturb(process);
                 let gate = world.process(process).gate;
                 gate.stop();
-                after(network, milliseconds, move |_| gate.go_on());
+                network.after(milliseconds, move |_| gate.go_on());
             }
             Self::Kill { process, down } => {
                 world.disturb(process);
@@ -159,15 +153,14 @@ impl Fault {
 
 fn restart(world: &World, data: Data, down: u64) {
     world.disturb_all();
-    world.network.kill();
-    after(&world.network, down, move |network| network.restart(data, false));
+    world.network.restart(data, down, 0);
 }
 
 /// Starts a process again after a while, on a machine whose clock differs.
 fn start_again(world: &World, rng: &mut Rng, settings: Settings, process: usize, down: u64) {
     let clock = if rng.bool() { 0 } else { rng.i64(-5_000..5_000) };
     let again = world.clone();
-    after(&world.network, down, move |_| {
+    world.network.after(down, move |_| {
         // It may have been started again already.
         if again.process(process).gate.is_killed() {
             let started = Process::start(&again, process, settings, clock);
@@ -191,13 +184,5 @@ fn drain(world: &World, rng: &mut Rng, settings: Settings, number: usize, grace:
             process.kill();
             start_again(&world, &mut rng, settings, number, down);
         }
-    });
-}
-
-fn after(network: &Network, milliseconds: u64, end: impl FnOnce(&Network) + Send + 'static) {
-    let network = network.clone();
-    tokio::spawn(async move {
-        sleep(Duration::from_millis(milliseconds)).await;
-        end(&network);
     });
 }

@@ -9,8 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 use tower_sse::simulation::{Host, Task};
-
-use crate::redis::BEGIN;
+use tower_sse_simulation::redis::BEGIN;
 
 /// The tasks of one life of a process. They can be stopped, continued and killed together, as by
 /// the signals of an operating system.

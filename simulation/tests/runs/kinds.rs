@@ -1,9 +1,7 @@
 use fastrand::Rng;
+use tower_sse_simulation::redis::{Cut, Refusal};
 
-use crate::{
-    faults::Fault,
-    redis::{Cut, Refusal},
-};
+use crate::faults::Fault;
 
 /// The kinds of faults, for the choice of those of one simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,13 +7,8 @@ mod faults;
 mod gate;
 mod journal;
 mod kinds;
-#[path = "../simulation/log.rs"]
-#[allow(dead_code)]
-mod log;
 mod oracle;
 mod process;
-mod redis;
 mod scheduler;
-mod seeds;
 mod simulation;
 mod world;

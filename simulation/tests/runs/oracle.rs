@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use tower_sse::runs::Outcome;
+use tower_sse_simulation::Verdict;
 
 use crate::{
     calls::Call,
@@ -35,19 +36,10 @@ const STOP_TIME: u64 = 20_000;
 /// The time in which a reply reaches a process that is not disturbed, in milliseconds.
 const TRAVEL_TIME: u64 = 2_000;
 
-/// What an oracle found.
-#[derive(Debug, Default)]
-pub(crate) struct Verdict {
-    pub(crate) calls: usize,
-    pub(crate) whole: usize,
-    pub(crate) told: usize,
-    pub(crate) not_found: usize,
-    pub(crate) commands: usize,
-    pub(crate) faults: Vec<String>,
-}
-
 pub(crate) fn check(history: History) -> Verdict {
-    let mut faults = history.faults.clone();
+    let mut verdict = Verdict::default();
+    let faults = &mut verdict.faults;
+    faults.extend_from_slice(&history.faults);
     for answer in &history.answers {
         let fault = check_events(&history, answer).or_else(|| check_end(&history, answer));
         if let Some(fault) = fault {
@@ -64,14 +56,12 @@ pub(crate) fn check(history: History) -> Verdict {
     let count = |is: fn(&AnswerEnd) -> bool| {
         history.answers.iter().filter(|answer| answer.end.as_ref().is_some_and(is)).count()
     };
-    Verdict {
-        calls: history.calls.len(),
-        whole: count(|end| *end == AnswerEnd::Whole),
-        told: count(|end| matches!(end, AnswerEnd::Failed(_))),
-        not_found: count(|end| *end == AnswerEnd::NotFound),
-        commands: history.commands,
-        faults,
-    }
+    verdict.count("calls", history.calls.len());
+    verdict.count("whole", count(|end| *end == AnswerEnd::Whole));
+    verdict.count("told", count(|end| matches!(end, AnswerEnd::Failed(_))));
+    verdict.count("not found", count(|end| *end == AnswerEnd::NotFound));
+    verdict.count("commands", history.commands);
+    verdict
 }
 
 /// The events of an answer are those of one call, each once and in order, from the first one.

@@ -6,6 +6,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 use tower_sse::LastEventId;
+use tower_sse_simulation::redis::Network;
 
 use crate::{
     client::{Client, Kind as ClientKind},
@@ -14,7 +15,6 @@ use crate::{
     kinds::{Kind, Severity},
     oracle::History,
     process::{Process, Settings},
-    redis::Network,
     world::{Stop, World, key},
 };
 
@@ -78,7 +78,7 @@ impl Scheduler {
         }
         let commands = network.commands();
         let mut records = self.world.records();
-        History {
+        let history = History {
             severity: self.severity,
             keeps_all: self.settings.keep_all(),
             healed_at,
@@ -89,7 +89,12 @@ impl Scheduler {
             disturbed: records.lives.iter().map(|life| life.is_disturbed).collect(),
             commands,
             faults,
-        }
+        };
+        // Their runs report to the world, which keeps the processes: without this, both leak.
+        let processes = std::mem::take(&mut records.processes);
+        drop(records);
+        processes.iter().for_each(Process::kill);
+        history
     }
 
     async fn step(&mut self, fault_weight: u32) {

@@ -1,35 +1,35 @@
-use tokio::runtime::{Builder, RngSeed};
+use fastrand::Rng;
+use tower_sse_simulation::{Log, Verdict, check_repeatable, check_seeds, redis::Network, runtime};
 
 use crate::{
     gate::Machines,
-    log::Log,
-    oracle::{self, History, Verdict},
-    redis::Network,
+    oracle::{self, History},
     scheduler::{PROCESSES, Scheduler},
 };
 
+#[test]
+fn no_seed_breaks_a_promise_of_runs() {
+    check_seeds(1_000, &["whole", "told", "not found"], simulate);
+}
+
+#[test]
+fn the_same_seed_gives_the_same_log() {
+    check_repeatable(50, simulate);
+}
+
 /// Runs the simulation of a seed. Nothing else influences it.
-pub(crate) fn simulate(seed: u64, log: &Log) -> Verdict {
-    // For the delays with which processes reconnect, and for epochs.
-    fastrand::seed(seed);
-    let runtime = Builder::new_current_thread()
-        .enable_time()
-        .start_paused(true)
-        .rng_seed(RngSeed::from_bytes(&seed.to_le_bytes()))
-        .build()
-        .unwrap();
-    let log = log.clone();
-    let history = runtime.block_on(run(seed, log));
+fn simulate(seed: u64, log: &Log) -> Verdict {
+    let runtime = runtime(seed);
+    let history = runtime.block_on(run(seed, log.clone()));
     drop(runtime);
     oracle::check(history)
 }
 
 async fn run(seed: u64, log: Log) -> History {
-    let mut rng = fastrand::Rng::with_seed(seed);
+    let mut rng = Rng::with_seed(seed);
     let latency = [0, 1, 1, 5][rng.usize(..4)];
     let network = Network::new(rng.fork(), PROCESSES, latency, log);
-    let dialed = network.clone();
-    tower_sse::redis::set_dialer(move |host| Box::pin(dialed.clone().dial(host.to_owned())));
+    network.serve_this_thread();
     tower_sse::simulation::set_host(Machines::new());
     Scheduler::new(rng, &network).run().await
 }

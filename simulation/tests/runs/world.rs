@@ -1,8 +1,9 @@
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use tower_sse::runs::{Outcome, RunKey};
+use tower_sse_simulation::redis::Network;
 
-use crate::{calls::Calls, journal::Answer, process::Process, redis::Network};
+use crate::{calls::Calls, journal::Answer, process::Process};
 
 /// What everything in one simulation shares.
 #[derive(Clone)]

@@ -1,8 +1,4 @@
-use std::time::Duration;
-
-use tokio::time::sleep;
-
-use crate::redis::{Cut, Data, Network, Refusal};
+use tower_sse_simulation::redis::{Cut, Data, Network, Promotion, Refusal};
 
 /// A fault of the servers, of the key or of the network. Durations are in milliseconds.
 #[derive(Clone, Copy, Debug)]
@@ -14,14 +10,11 @@ pub(crate) enum Fault {
         loads: u64,
     },
     /// Another server takes over, without the newest entries. The old one goes on serving its
-    /// connections for a while, and new ones if the name leads to either.
+    /// connections for a while, and new ones if the name leads to either. It refuses events if it
+    /// has `min-replicas-to-write`, as `operating` demands.
     Promote {
-        lag: usize,
-        clock_offset: i64,
+        promotion: Promotion,
         lingers: u64,
-        is_ambiguous: bool,
-        /// Whether the old one refuses events meanwhile, as `operating` demands.
-        min_replicas: bool,
     },
     Delete,
     /// The key is renamed, and takes the place of the new one later.
@@ -66,6 +59,11 @@ pub(crate) enum Fault {
         hub: usize,
         milliseconds: u64,
     },
+    /// Acknowledgements arrive, and entries do not.
+    HoldAllReads {
+        hubs: usize,
+        milliseconds: u64,
+    },
     DelayReads {
         hub: usize,
         delay: u64,
@@ -79,38 +77,29 @@ impl Fault {
         network.log(|| format!("*** {self:?}"));
         match self {
             Self::Snapshot => network.take_snapshot(),
-            Self::Restart { data, down, loads } => {
-                network.kill();
-                let again = network.clone();
-                tokio::spawn(async move {
-                    sleep(Duration::from_millis(down)).await;
-                    again.restart(data, loads > 0);
-                    sleep(Duration::from_millis(loads)).await;
-                    again.refuse(None);
-                });
-            }
-            Self::Promote { lag, clock_offset, lingers, is_ambiguous, min_replicas } => {
-                let old = network.promote(lag, clock_offset, is_ambiguous, min_replicas);
-                after(network, lingers, move |network| network.retire(old));
+            Self::Restart { data, down, loads } => network.restart(data, down, loads),
+            Self::Promote { promotion, lingers } => {
+                let old = network.promote(promotion);
+                network.after(lingers, move |network| network.retire(old));
             }
             Self::Delete => network.command(&["DEL", "tower-sse"]),
             Self::Rename { back_after } => {
                 network.command(&["RENAME", "tower-sse", "other"]);
                 if let Some(back_after) = back_after {
-                    after(network, back_after, |network| {
+                    network.after(back_after, |network| {
                         network.command(&["RENAME", "other", "tower-sse"]);
                     });
                 }
             }
-            Self::Restore { after: milliseconds } => {
+            Self::Restore { after } => {
                 network.command(&["COPY", "tower-sse", "copy", "REPLACE"]);
-                after(network, milliseconds, |network| {
+                network.after(after, |network| {
                     network.command(&["COPY", "copy", "tower-sse", "REPLACE"]);
                 });
             }
-            Self::RollBack { after: milliseconds, down } => {
+            Self::RollBack { after, down } => {
                 network.take_snapshot();
-                after(network, milliseconds, move |network| {
+                network.after(after, move |network| {
                     Self::Restart { data: Data::Snapshot, down, loads: 0 }.inject(network);
                 });
             }
@@ -120,36 +109,18 @@ impl Fault {
             Self::Trim { length } => {
                 network.command(&["XTRIM", "tower-sse", "MAXLEN", "=", &length.to_string()]);
             }
-            Self::Pause { milliseconds } => {
-                network.pause(true);
-                after(network, milliseconds, |network| network.pause(false));
-            }
-            Self::Refuse { refusal, milliseconds } => {
-                network.refuse(Some(refusal));
-                after(network, milliseconds, |network| network.refuse(None));
-            }
+            Self::Pause { milliseconds } => network.pause(milliseconds),
+            Self::Refuse { refusal, milliseconds } => network.refuse(refusal, milliseconds),
             Self::Clock { step } => network.set_clock(step),
             Self::Cut { hub, cut } => network.cut(hub, cut),
-            Self::CutOff { hub, milliseconds } => {
-                network.cut_off(hub, true);
-                after(network, milliseconds, move |network| network.cut_off(hub, false));
-            }
-            Self::HoldReads { hub, milliseconds } => {
-                network.hold_reads(hub, true);
-                after(network, milliseconds, move |network| network.hold_reads(hub, false));
+            Self::CutOff { hub, milliseconds } => network.cut_off(hub, milliseconds),
+            Self::HoldReads { hub, milliseconds } => network.hold_reads(hub, milliseconds),
+            Self::HoldAllReads { hubs, milliseconds } => {
+                (0..hubs).for_each(|hub| network.hold_reads(hub, milliseconds));
             }
             Self::DelayReads { hub, delay, milliseconds } => {
-                network.delay_reads(hub, delay);
-                after(network, milliseconds, move |network| network.delay_reads(hub, 0));
+                network.delay_reads(hub, delay, milliseconds);
             }
         }
     }
-}
-
-fn after(network: &Network, milliseconds: u64, end: impl FnOnce(&Network) + Send + 'static) {
-    let network = network.clone();
-    tokio::spawn(async move {
-        sleep(Duration::from_millis(milliseconds)).await;
-        end(&network);
-    });
 }

@@ -1,9 +1,7 @@
 use fastrand::Rng;
+use tower_sse_simulation::redis::{Cut, Data, Promotion, Refusal};
 
-use crate::{
-    faults::Fault,
-    redis::{Cut, Data, Refusal},
-};
+use crate::faults::Fault;
 
 /// The kinds of faults, for the choice of those of one simulation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,11 +21,12 @@ pub(crate) enum Kind {
     Cut,
     CutOff,
     HoldReads,
+    HoldAllReads,
     DelayReads,
 }
 
 impl Kind {
-    pub(crate) const ALL: [Self; 16] = [
+    pub(crate) const ALL: [Self; 17] = [
         Self::Restart,
         Self::Lose,
         Self::RollBack,
@@ -43,6 +42,7 @@ impl Kind {
         Self::Cut,
         Self::CutOff,
         Self::HoldReads,
+        Self::HoldAllReads,
         Self::DelayReads,
     ];
 
@@ -53,7 +53,7 @@ impl Kind {
         kinds.truncate(rng.usize(1..5));
         if rng.bool() {
             // A loss that a hub does not see at once is the hardest.
-            kinds.push([Self::HoldReads, Self::DelayReads][rng.usize(..2)]);
+            kinds.push([Self::HoldReads, Self::HoldAllReads, Self::DelayReads][rng.usize(..3)]);
             let losses = [Self::RollBack, Self::Promote, Self::Rename, Self::Restore];
             kinds.push(losses[rng.usize(..4)]);
         }
@@ -87,11 +87,13 @@ impl Kind {
             Self::RollBack if rng.u8(..3) == 0 => Fault::Snapshot,
             Self::RollBack => Fault::Restart { data: Data::Snapshot, down, loads },
             Self::Promote => Fault::Promote {
-                lag: rng.usize(..6),
-                clock_offset: if rng.bool() { 0 } else { rng.i64(-5_000..1_000) },
+                promotion: Promotion {
+                    lag: rng.usize(..6),
+                    clock_offset: if rng.bool() { 0 } else { rng.i64(-5_000..1_000) },
+                    is_ambiguous: rng.bool(),
+                    old_refuses: rng.bool().then_some(Refusal::NoReplicas),
+                },
                 lingers: if rng.bool() { 0 } else { rng.u64(..6_000) },
-                is_ambiguous: rng.bool(),
-                min_replicas: rng.bool(),
             },
             Self::Delete => Fault::Delete,
             Self::Rename => {
@@ -122,6 +124,7 @@ impl Kind {
             }
             Self::CutOff => Fault::CutOff { hub, milliseconds: rng.u64(..6_000) },
             Self::HoldReads => Fault::HoldReads { hub, milliseconds: rng.u64(..3_000) },
+            Self::HoldAllReads => Fault::HoldAllReads { hubs, milliseconds: rng.u64(..3_000) },
             Self::DelayReads => {
                 let (delay, milliseconds) = (rng.u64(20..400), rng.u64(1_000..10_000));
                 Fault::DelayReads { hub, delay, milliseconds }

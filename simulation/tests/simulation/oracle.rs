@@ -1,12 +1,19 @@
 //! The check of a simulation, written separately from the crate: only from its documentation.
 
+mod tests;
+
 use std::collections::{BTreeMap, BTreeSet};
+
+use tower_sse_simulation::{Verdict, redis::Stream};
 
 use crate::{
     journal::{Journal, Kind, Received},
     publications::{Publication, Published, number_of},
-    redis::Stream,
 };
+
+/// The lead of a client's id over the newest one of a process, above which the process takes it for
+/// one that it cannot know. It is 60 seconds, as a difference of sequence numbers.
+const MAX_LEAD: u64 = 60_000 << 20;
 
 /// Everything that happened in a simulation.
 #[derive(Debug, Default)]
@@ -18,6 +25,8 @@ pub(crate) struct History {
     pub(crate) kept: Option<Stream>,
     /// Whether a fault could remove entries.
     pub(crate) has_lost: bool,
+    /// The time at which all hubs and clients had recovered, in milliseconds since the beginning.
+    pub(crate) settled_at: Option<u64>,
     /// The events that were added while another copy of the stream had their id or a higher one,
     /// and when.
     pub(crate) overtaken: BTreeMap<usize, u64>,
@@ -29,23 +38,14 @@ pub(crate) struct Life {
     pub(crate) stopped: bool,
 }
 
-/// What the check found.
-#[derive(Debug, Default)]
-pub(crate) struct Verdict {
-    pub(crate) acknowledged: usize,
-    pub(crate) deliveries: usize,
-    pub(crate) gaps: usize,
-    /// Acknowledged events that a client did not receive, and which a gap reported to it.
-    pub(crate) reported: usize,
-    /// Acknowledged events that a client did not receive, and of which no process that knew of
-    /// them is left.
-    pub(crate) excused: usize,
-    /// Acknowledged events that a client did not receive, because two copies of the stream accepted
-    /// events, and the ids of the other one were ahead of the clock.
-    pub(crate) overtaken: usize,
-    pub(crate) faults: Vec<String>,
-}
-
+/// The counts of a verdict:
+///
+/// - `acknowledged` events, and those that clients `delivered`.
+/// - `gaps`, and those `ahead`: the client was too far ahead of the process to which it moved. The
+///   clock was set forward, and the process did not know that yet.
+/// - Acknowledged events that a client did not receive. A gap `reported` them, or they are `excused`,
+///   because no process that knew of them is left. They were `overtaken` if two copies of the stream
+///   accepted events, and the ids of the other one were ahead of the clock.
 pub(crate) fn check(history: &History) -> Verdict {
     let mut verdict = Verdict::default();
     let kept = kept_numbers(history, &mut verdict);
@@ -59,7 +59,7 @@ pub(crate) fn check(history: &History) -> Verdict {
     let mut ids: BTreeMap<usize, u64> = BTreeMap::new();
     for (number, event) in history.publications.iter().enumerate() {
         if let Published::Acknowledged { sequence } = event.result {
-            verdict.acknowledged += 1;
+            verdict.count("acknowledged", 1);
             ids.insert(number, sequence);
         }
     }
@@ -68,6 +68,7 @@ pub(crate) fn check(history: &History) -> Verdict {
         check_messages(&name, journal, history, &mut ids, &mut verdict);
         check_complete(&name, journal, history, &is_forgotten, &mut verdict);
     }
+    check_ends(history, &mut verdict);
     verdict
 }
 
@@ -118,6 +119,7 @@ fn check_messages(
 ) {
     let mut seen = BTreeSet::new();
     let mut last = journal.start.unwrap_or(0);
+    let mut is_ahead = false;
     for received in &journal.messages {
         let sequence = received.sequence.unwrap_or(0);
         let is_in_order = match received.kind {
@@ -128,16 +130,22 @@ fn check_messages(
         if sequence < last && received.is_first && received.kind == Kind::Gap {
             seen.clear();
         }
+        // An item has a gap for each topic.
+        is_ahead = received.kind == Kind::Gap
+            && if received.is_first { last > sequence + MAX_LEAD } else { is_ahead };
         last = sequence;
         let mut fault = |what: &str| verdict.faults.push(format!("{name}: {what}: {received:?}"));
         if !is_in_order {
             fault("out of order");
         }
         let Kind::Event(number) = received.kind else {
-            verdict.gaps += 1;
-            if !history.has_lost {
+            if history.settled_at.is_some_and(|at| received.at > at) {
+                fault("a gap after the recovery");
+            } else if !history.has_lost && !is_ahead {
                 fault("a gap without a loss");
             }
+            verdict.count("gaps", 1);
+            verdict.count("ahead", usize::from(is_ahead));
             continue;
         };
         if !seen.insert(number) {
@@ -154,7 +162,7 @@ fn check_messages(
         if !journal.topics.contains(&received.topic) {
             fault("of another topic");
         }
-        verdict.deliveries += 1;
+        verdict.count("delivered", 1);
     }
 }
 
@@ -195,11 +203,11 @@ fn check_complete(
             before.any(|message| message.sequence >= Some(sequence))
         };
         if journal.messages.iter().any(reports) {
-            verdict.reported += 1;
+            verdict.count("reported", 1);
         } else if history.overtaken.get(&number).is_some_and(|at| was_ahead(*at)) {
-            verdict.overtaken += 1;
+            verdict.count("overtaken", 1);
         } else if is_forgotten(number) || was_misled() {
-            verdict.excused += 1;
+            verdict.count("excused", 1);
         } else {
             verdict.faults.push(format!(
                 "{name}: event {number} of topic {} with the sequence number {sequence} is \
@@ -210,58 +218,21 @@ fn check_complete(
     }
 }
 
-#[test]
-fn check_finds_each_fault() {
-    let published = |result| Publication { topic: 0, life: 0, began_at: 5, result };
-    let acknowledged = |sequence| published(Published::Acknowledged { sequence });
-    let received = |kind, sequence| Received {
-        topic: 0,
-        kind,
-        sequence: Some(sequence),
-        at: 7,
-        life: 1,
-        is_first: false,
+/// Checks that no event is accepted after the end of its topic. A process that receives nothing for
+/// 250 ms reports what Redis has acknowledged. An end that is lost is none.
+fn check_ends(history: &History, verdict: &mut Verdict) {
+    let acknowledged = |event: &Publication| match event.result {
+        Published::Acknowledged { sequence } => Some(sequence),
+        _ => None,
     };
-    let event = |number, sequence| received(Kind::Event(number), sequence);
-    let gap = |sequence| received(Kind::Gap, sequence);
-    let checked_with = |messages: &[Received], stopped, overtaken: &[(usize, u64)]| {
-        let journal = Journal { topics: vec![0], start: Some(10), messages: messages.to_vec() };
-        let publications = vec![acknowledged(11), acknowledged(12), published(Published::Refused)];
-        let lives = vec![Life { stopped }, Life { stopped: false }];
-        let journals = vec![journal];
-        let history = History {
-            publications,
-            journals,
-            lives,
-            has_lost: true,
-            overtaken: overtaken.iter().copied().collect(),
-            ..History::default()
-        };
-        let verdict = check(&history);
-        let fault = verdict.faults.into_iter().next().unwrap_or_default();
-        fault.split(": ").nth(1).unwrap_or_default().split(" of topic").next().unwrap().to_owned()
-    };
-    let checked = |messages: &[Received], stopped| checked_with(messages, stopped, &[]);
-    let (one, two) = (event(0, 11), event(1, 12));
-    assert_eq!(checked(&[one, two], false), "");
-    assert_eq!(checked(&[one, gap(13)], false), "");
-    assert_eq!(checked(&[gap(11), two], false), "");
-    assert_eq!(checked(&[one, gap(10), two], false), "out of order");
-    assert_eq!(checked(&[gap(10), one], false), "event 1");
-    assert_eq!(checked(&[one, Received { at: 4, ..gap(13) }], false), "event 1");
-    assert_eq!(checked(&[two], false), "event 0");
-    assert_eq!(checked(&[one, Received { topic: 1, ..gap(13) }], false), "event 1");
-    // The client had an id of another copy, which was ahead when event 1 was added.
-    let ahead = Received { topic: 1, at: 4, ..gap(13) };
-    assert_eq!(checked_with(&[one, ahead], false, &[(1, 7)]), "");
-    assert_eq!(checked_with(&[one, ahead], false, &[(1, 3)]), "event 1");
-    assert_eq!(checked_with(&[one, ahead], false, &[(0, 7)]), "event 1");
-    assert_eq!(checked_with(&[one], false, &[(1, 7)]), "event 1");
-    assert_eq!(checked_with(&[ahead, two], false, &[(1, 7)]), "out of order");
-    // No process that knew of event 1 is left.
-    assert_eq!(checked(&[one], true), "");
-    assert_eq!(checked(&[one, two, Received { sequence: Some(13), ..two }], false), "doubled");
-    assert_eq!(checked(&[one, two, event(2, 13)], false), "refused");
-    assert_eq!(checked(&[one, two, event(7, 13)], false), "forged");
-    assert_eq!(checked(&[one, event(1, 13)], false), "with another id");
+    let ends = history.publications.iter().filter(|event| event.is_last && !history.has_lost);
+    for (topic, end) in ends.filter_map(|event| Some((event.topic, acknowledged(event)?))) {
+        verdict.count("ends", 1);
+        for (number, event) in history.publications.iter().enumerate() {
+            let is_sure = event.ended_at < event.began_at + 250;
+            if event.topic == topic && acknowledged(event) > Some(end) && is_sure {
+                verdict.faults.push(format!("event {number} is accepted after its topic's end"));
+            }
+        }
+    }
 }

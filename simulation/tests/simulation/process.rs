@@ -9,8 +9,7 @@ use tower_sse::{
     hub::Hub,
     redis::{Redis, RedisHealth},
 };
-
-use crate::redis::Network;
+use tower_sse_simulation::redis::Network;
 
 /// A process with a hub.
 pub(crate) struct Process {
@@ -23,10 +22,15 @@ pub(crate) struct Process {
 
 impl Process {
     /// Starts a process, which connects its hub until it succeeds.
-    pub(crate) fn start(network: &Network, number: usize, life: usize) -> Self {
+    pub(crate) fn start(
+        network: &Network,
+        number: usize,
+        life: usize,
+        max_age: Option<Duration>,
+    ) -> Self {
         let hub = Arc::default();
         let stopped = CancellationToken::new();
-        let connect = connect(network.clone(), number, Arc::clone(&hub));
+        let connect = connect(network.clone(), number, max_age, Arc::clone(&hub));
         tokio::spawn(stopped.clone().run_until_cancelled_owned(connect));
         Self { number, life, hub, stopped }
     }
@@ -43,11 +47,20 @@ impl Drop for Process {
     }
 }
 
-async fn connect(network: Network, number: usize, slot: Arc<Mutex<Option<Hub>>>) {
+async fn connect(
+    network: Network,
+    number: usize,
+    max_age: Option<Duration>,
+    slot: Arc<Mutex<Option<Hub>>>,
+) {
     loop {
-        let redis = Redis::open(format!("redis://hub-{number}/")).unwrap();
+        let mut redis = Redis::open(format!("redis://process-{number}/")).unwrap();
+        let mut builder = Hub::builder();
+        if let Some(age) = max_age {
+            (redis, builder) = (redis.max_age(age), builder.retain_for(age));
+        }
         let health: RedisHealth = redis.health();
-        match Hub::connect(redis).await {
+        match builder.connect(redis).await {
             Ok(hub) => {
                 network.log(|| format!("hub {number}: connected at {}", hub.position()));
                 *slot.lock().unwrap() = Some(hub);

@@ -4,8 +4,9 @@ use std::{
 };
 
 use tower_sse::hub::{Hub, PublishError};
+use tower_sse_simulation::redis::Network;
 
-use crate::{journal::sequence, process::Process, redis::Network};
+use crate::{journal::sequence, process::Process};
 
 /// The events of a simulation. An event's number is its index.
 #[derive(Clone, Default)]
@@ -16,9 +17,13 @@ pub(crate) struct Publications {
 #[derive(Clone, Debug)]
 pub(crate) struct Publication {
     pub(crate) topic: usize,
+    /// Whether it ends its topic.
+    pub(crate) is_last: bool,
     /// The process that published it.
     pub(crate) life: usize,
     pub(crate) began_at: u64,
+    /// The time at which `publish` returned.
+    pub(crate) ended_at: u64,
     pub(crate) result: Published,
 }
 
@@ -31,6 +36,8 @@ pub(crate) enum Published {
     },
     Refused,
     Unknown,
+    /// Its topic has ended.
+    Ended,
 }
 
 /// Returns the events that were overtaken when they were added, and when that was.
@@ -57,21 +64,26 @@ impl Publications {
         network: &Network,
         process: &Process,
         topic: usize,
+        is_last: bool,
     ) -> Option<usize> {
         let hub = process.hub()?;
         let number = {
             let mut events = self.lock();
             let (life, began_at) = (process.life, network.elapsed());
-            events.push(Publication { topic, life, began_at, result: Published::Pending });
+            let result = Published::Pending;
+            events.push(Publication { topic, is_last, life, began_at, ended_at: 0, result });
             events.len() - 1
         };
-        let publishing = self.clone().run(network.clone(), hub, process.number, topic, number);
+        let publishing = self.clone().run(network.clone(), hub, process.number, number);
         tokio::spawn(process.stopped.clone().run_until_cancelled_owned(publishing));
         Some(number)
     }
 
-    async fn run(self, network: Network, hub: Hub, process: usize, topic: usize, number: usize) {
-        let result = hub.publish(topic.to_string(), format!("{topic} {number}")).await;
+    async fn run(self, network: Network, hub: Hub, process: usize, number: usize) {
+        let Publication { topic, is_last, .. } = self.lock()[number];
+        let (name, data) = (topic.to_string(), format!("{topic} {number}"));
+        let result =
+            if is_last { hub.end(name, data).await } else { hub.publish(name, data).await };
         let result = match result {
             Ok(receipt) => {
                 let sequence = sequence(receipt.id().as_str()).expect("an id of the hub");
@@ -85,9 +97,11 @@ impl Publications {
                 network.log(|| format!("hub {process}: {error:?}"));
                 Published::Unknown
             }
+            Err(PublishError::Ended) => Published::Ended,
             Err(error) => panic!("{error:?}"),
         };
         network.log(|| format!("hub {process}: event {number} is {result:?}"));
-        self.lock()[number].result = result;
+        let event = &mut self.lock()[number];
+        (event.result, event.ended_at) = (result, network.elapsed());
     }
 }

@@ -2,6 +2,7 @@ use std::{mem, time::Duration};
 
 use fastrand::Rng;
 use tokio::time::sleep;
+use tower_sse_simulation::redis::Network;
 
 use crate::{
     client::Client,
@@ -10,7 +11,6 @@ use crate::{
     oracle::{History, Life},
     process::Process,
     publications::{Publications, Published, overtaken},
-    redis::Network,
 };
 
 /// The time in which every hub must follow and accept events after the faults have ended.
@@ -27,6 +27,11 @@ pub(crate) struct Scheduler {
     clients: Vec<Client>,
     publications: Publications,
     topics: usize,
+    /// Whether further topics end, and their number so far.
+    ends_topics: bool,
+    ended: usize,
+    /// The age after which entries are removed, and which hubs keep, if there is one.
+    max_age: Option<Duration>,
     /// The kinds of faults of this simulation: with a few of them, pairs meet more often.
     kinds: Vec<Kind>,
     stops_processes: bool,
@@ -56,6 +61,9 @@ impl Scheduler {
             clients,
             publications: Publications::default(),
             topics,
+            ends_topics: rng.u8(..3) == 0,
+            ended: 0,
+            max_age: (rng.u8(..6) == 0).then(|| Duration::from_secs(rng.u64(5..15))),
             kinds,
             stops_processes: rng.u8(..5) == 0,
             victim: rng.usize(..hubs),
@@ -63,7 +71,12 @@ impl Scheduler {
             series: 0,
             rng,
         };
-        network.log(|| format!("{hubs} hubs, {topics} topics, faults: {:?}", scheduler.kinds));
+        // A process that is behind does not know what was trimmed.
+        scheduler.has_lost = scheduler.max_age.is_some();
+        network.log(|| {
+            let Self { kinds, max_age, .. } = &scheduler;
+            format!("{hubs} hubs, {topics} topics, maximum age {max_age:?}, faults: {kinds:?}")
+        });
         for number in 0..hubs {
             let process = scheduler.start(number);
             scheduler.processes.push(process);
@@ -73,7 +86,7 @@ impl Scheduler {
 
     fn start(&mut self, number: usize) -> Process {
         self.lives.push(Life { stopped: false });
-        Process::start(&self.network, number, self.lives.len() - 1)
+        Process::start(&self.network, number, self.lives.len() - 1, self.max_age)
     }
 
     /// Runs until the end, and returns what happened and which hubs did not recover.
@@ -91,12 +104,25 @@ impl Scheduler {
         }
         self.network.heal();
         let failures = self.recover().await;
+        let settled_at = self.network.elapsed();
+        self.miss_nothing().await;
         let journals = self.clients.into_iter().map(|client| client.journal).collect();
         let publications = mem::take(&mut *self.publications.lock());
         let (lives, has_lost) = (self.lives, self.has_lost);
         let kept = self.network.stream();
         let overtaken = overtaken(&self.network);
-        (History { publications, journals, lives, kept, has_lost, overtaken }, failures)
+        (
+            History {
+                publications,
+                journals,
+                lives,
+                kept,
+                has_lost,
+                settled_at: Some(settled_at),
+                overtaken,
+            },
+            failures,
+        )
     }
 
     async fn step(&mut self, fault_weight: u32) {
@@ -115,6 +141,7 @@ impl Scheduler {
             0..34 => self.publish(),
             34..46 => self.move_client(),
             46..48 if self.stops_processes => self.restart_process(),
+            48..52 if self.ends_topics => self.end_topic().await,
             46..60 => {}
             _ => {
                 self.inject();
@@ -135,7 +162,25 @@ impl Scheduler {
         let hub = self.choose_hub();
         for _ in 0..self.rng.usize(1..5) {
             let topic = self.rng.usize(..self.topics);
-            self.publications.publish(&self.network, &self.processes[hub], topic);
+            self.publish_at(hub, topic, false);
+        }
+    }
+
+    fn publish_at(&self, hub: usize, topic: usize, is_last: bool) -> Option<usize> {
+        self.publications.publish(&self.network, &self.processes[hub], topic, is_last)
+    }
+
+    /// Ends a topic that has no clients, while all hubs publish to it.
+    async fn end_topic(&mut self) {
+        let topic = self.topics + self.ended;
+        self.ended += 1;
+        let hub = self.choose_hub();
+        self.publish_at(hub, topic, true);
+        for _ in 0..self.rng.usize(3..9) {
+            let milliseconds = self.rng.u64(..40);
+            self.pass(milliseconds).await;
+            let hub = self.rng.usize(..self.processes.len());
+            self.publish_at(hub, topic, false);
         }
     }
 
@@ -191,8 +236,7 @@ impl Scheduler {
         let mut last = Vec::new();
         for hub in hubs.clone() {
             for topic in 0..self.topics {
-                let number = self.publications.publish(&self.network, &self.processes[hub], topic);
-                last.push((hub, number));
+                last.push((hub, self.publish_at(hub, topic, false)));
             }
         }
         for client in &mut self.clients {
@@ -202,12 +246,7 @@ impl Scheduler {
             }
         }
         sleep(DELIVERY).await;
-        for client in &mut self.clients {
-            client.receive(&self.network, usize::MAX);
-            // No other hub has anything else.
-            let hub = self.rng.usize(hubs.clone());
-            client.resume(&self.network, &self.processes[hub]);
-        }
+        self.clients.iter_mut().for_each(|client| client.receive(&self.network, usize::MAX));
         let events = self.publications.lock();
         let failures = last.into_iter().filter_map(|(hub, number)| {
             let result = number.map(|number| events[number].result);
@@ -219,5 +258,19 @@ impl Scheduler {
             failures.insert(0, "the hubs repeat commands for ever".to_owned());
         }
         failures
+    }
+
+    /// Lets each client miss an event, which it receives from any hub without a gap.
+    async fn miss_nothing(&mut self) {
+        self.clients.iter_mut().for_each(Client::cut);
+        for topic in 0..self.topics {
+            let hub = self.choose_hub();
+            self.publish_at(hub, topic, false);
+        }
+        sleep(DELIVERY).await;
+        for client in &mut self.clients {
+            let hub = self.rng.usize(..self.processes.len());
+            client.resume(&self.network, &self.processes[hub]);
+        }
     }
 }

@@ -9,10 +9,7 @@ use tokio_util::sync::CancellationToken;
 use crate::{
     callback::catch_panic,
     event::Event,
-    hub::{
-        Hub,
-        state::{HubState, NotAppended},
-    },
+    hub::{Hub, append::NotAppended, state::HubState},
 };
 
 /// The connection over which a broker passes events to a hub.

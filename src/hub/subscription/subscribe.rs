@@ -126,44 +126,37 @@ impl Subscribe {
         let newest = hub.committed();
         subscription.join(&topics);
         let last = last.into();
-        let resume_from = ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible());
-        let recent_from = match resume_from {
-            ResumeFrom::Seen(_) | ResumeFrom::Unknown(UnknownId::Foreign) => 0,
-            ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
-                before_recent(&subscription.cursors, recent, newest)
-            }
-        };
         // After an id of this hub, all later losses are reported. Otherwise, only losses after the
         // start: a client without an id has missed nothing, and after an unknown id each topic has
         // a gap anyway.
-        subscription.loss_seen = match resume_from {
-            ResumeFrom::Seen(seen) => seen,
-            ResumeFrom::FirstVisit | ResumeFrom::Unknown(_) => newest,
-        };
-        for cursor in &mut subscription.cursors {
-            match resume_from {
-                ResumeFrom::Seen(seen) => cursor.seek(seen, false),
-                ResumeFrom::Unknown(UnknownId::Foreign) => cursor.seek_foreign(),
-                ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed) => {
+        subscription.loss_seen = newest;
+        match ResumeFrom::parse(last.as_ref(), hub.epoch, hub.newest_possible()) {
+            ResumeFrom::Seen(seen) => {
+                subscription.loss_seen = seen;
+                subscription.cursors.iter_mut().for_each(|cursor| cursor.seek(seen, false));
+            }
+            ResumeFrom::Unknown(UnknownId::Foreign) => {
+                subscription.unknown_id = Some(UnknownId::Foreign);
+                subscription.cursors.iter_mut().for_each(TopicCursor::seek_foreign);
+            }
+            first @ (ResumeFrom::FirstVisit | ResumeFrom::Unknown(UnknownId::Malformed)) => {
+                let recent_from = before_recent(&subscription.cursors, recent, newest);
+                for cursor in &mut subscription.cursors {
                     cursor.seek_first_visit(recent_from, newest);
                 }
-            }
-        }
-        let is_malformed = resume_from == ResumeFrom::Unknown(UnknownId::Malformed);
-        if resume_from == ResumeFrom::Unknown(UnknownId::Foreign) {
-            subscription.unknown_id = Some(UnknownId::Foreign);
-        } else if resume_from == ResumeFrom::FirstVisit || is_malformed {
-            let has_gaps = is_malformed && gap_policy != GapPolicy::Ignore;
-            if has_gaps || greeting.is_some() {
-                let start = hub.position(before_latest(&subscription.cursors, recent_from));
-                let greeting = greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
-                subscription.preamble = Some(Box::new(Preamble {
-                    before: UnknownId::Malformed.position(),
-                    last: start,
-                    next_gap: if has_gaps { 0 } else { subscription.cursors.len() },
-                    greeting,
-                    ends: has_gaps && gap_policy == GapPolicy::ReportAndEnd,
-                }));
+                let has_gaps = first != ResumeFrom::FirstVisit && gap_policy != GapPolicy::Ignore;
+                if has_gaps || greeting.is_some() {
+                    let start = hub.position(before_latest(&subscription.cursors, recent_from));
+                    let greeting =
+                        greeting.map(|event| Encoded::from(event.id(EventId::from(start))));
+                    subscription.preamble = Some(Box::new(Preamble {
+                        before: UnknownId::Malformed.position(),
+                        last: start,
+                        next_gap: if has_gaps { 0 } else { subscription.cursors.len() },
+                        greeting,
+                        ends: has_gaps && gap_policy == GapPolicy::ReportAndEnd,
+                    }));
+                }
             }
         }
         subscription

@@ -85,18 +85,6 @@ impl Topics {
         self.retention.age
     }
 
-    /// Returns the end of the topic with this name, if it has ended.
-    pub(crate) fn end_of(&self, name: &str) -> Option<TopicEnd> {
-        let names = self.names.read().unwrap_or_else(PoisonError::into_inner);
-        match names.by_name.get(name).cloned() {
-            None => names.tombstones.end_of(name),
-            Some(topic) => {
-                drop(names);
-                topic.ended_at().and_then(|_| topic.lock().end().copied())
-            }
-        }
-    }
-
     /// Returns the end of the topic with this name, if it has ended, and the number of its
     /// subscribers.
     pub(crate) fn end_and_subscribers(&self, name: &str) -> (Option<TopicEnd>, usize) {

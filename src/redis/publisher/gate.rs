@@ -3,7 +3,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use super::acknowledgements::{Acknowledgements, Sent, Unproven};
+use super::ledger::{Ledger, Sent, Unproven};
 use crate::redis::stream::{Identity, RedisStream, StreamId};
 
 /// The gate between publishers and Redis. It is open while the reader follows the stream.
@@ -13,7 +13,7 @@ use crate::redis::stream::{Identity, RedisStream, StreamId};
 #[derive(Debug)]
 pub(crate) struct Gate {
     session: watch::Sender<Option<Session>>,
-    acknowledgements: Mutex<Acknowledgements>,
+    ledger: Mutex<Ledger>,
 }
 
 /// The publishers' connection, from the opening of the gate to a break.
@@ -34,12 +34,12 @@ pub(crate) struct InFlight<'a> {
 
 impl Gate {
     pub(crate) fn new() -> Self {
-        Self { session: watch::Sender::new(None), acknowledgements: Mutex::default() }
+        Self { session: watch::Sender::new(None), ledger: Mutex::default() }
     }
 
     /// Opens the gate to publishers, over a new connection.
     pub(crate) fn open(&self, stream: RedisStream) -> Session {
-        let number = self.acknowledgements().begin_session();
+        let number = self.ledger().begin_session();
         let session = Session { number, stream, ended: CancellationToken::new() };
         self.session.send_replace(Some(session.clone()));
         session
@@ -50,8 +50,8 @@ impl Gate {
         if let Some(session) = self.session.send_replace(None) {
             session.ended.cancel();
         }
-        // Acknowledgements that arrive later belong to an ended session and are rejected.
-        self.acknowledgements().begin_session();
+        // Ledger that arrive later belong to an ended session and are rejected.
+        self.ledger().begin_session();
     }
 
     /// Shuts the gate because the hub is closed or dropped. Events that were sent before are still
@@ -67,12 +67,6 @@ impl Gate {
         let is_usable = |session: &Option<Session>| {
             session.as_ref().is_some_and(|session| !session.ended.is_cancelled())
         };
-        {
-            let session = self.session.borrow();
-            if is_usable(&session) {
-                return session.clone();
-            }
-        }
         let mut session = self.session.subscribe();
         let usable = session.wait_for(is_usable).await.ok()?;
         usable.clone()
@@ -80,16 +74,16 @@ impl Gate {
 
     /// Starts to record what is read, before an event is sent.
     pub(crate) fn begin(&self, session: &Session) -> InFlight<'_> {
-        InFlight { gate: self, sent: self.acknowledgements().begin(session.number) }
+        InFlight { gate: self, sent: self.ledger().begin(session.number) }
     }
 
     /// Returns the newest entry that was read or acknowledged.
     pub(crate) fn newest_known(&self) -> StreamId {
-        self.acknowledgements().newest_known()
+        self.ledger().newest_known()
     }
 
-    pub(crate) fn acknowledgements(&self) -> MutexGuard<'_, Acknowledgements> {
-        self.acknowledgements.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -97,13 +91,13 @@ impl InFlight<'_> {
     /// Records the acknowledgement of the event, or returns why the event may be lost. `Ok(true)`
     /// means that its topic may have ended before it.
     pub(crate) fn acknowledge(&self, event: Identity) -> Result<bool, Unproven> {
-        self.gate.acknowledgements().acknowledge(self.sent, event)
+        self.gate.ledger().acknowledge(self.sent, event)
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.gate.acknowledgements().end(self.sent);
+        self.gate.ledger().end(self.sent);
     }
 }
 

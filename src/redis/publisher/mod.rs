@@ -1,16 +1,17 @@
 //! Publishing, and the proof that what Redis acknowledged reaches the hub.
 //!
-//! - [`RedisPublisher`] sends events, and awaits their acknowledgements.
-//! - [`Gate`] stops publishers until the reader has caught up. It holds the `Acknowledgements`, by
-//!   which the reader checks that it meets every acknowledged event.
+//! - [`RedisPublisher`] publishes events before their deadline.
+//! - `acknowledgement.rs` sends an event and awaits its acknowledgement. It adds the announcement
+//!   before the last event of a topic.
+//! - [`Gate`] stops publishers until the reader has caught up.
+//! - `Ledger` compares what Redis has acknowledged with what the reader meets. `Recent` has the
+//!   entries that were read while events are in flight.
 //! - `Announcements` knows whether a topic can have ended before an event that was acknowledged.
-//!   `end.rs` ends a topic.
-//! - `Recent` has the entries that were read while events are in flight.
 
-mod acknowledgements;
+mod acknowledgement;
 mod announcements;
-mod end;
 mod gate;
+mod ledger;
 #[allow(clippy::module_inception)]
 mod publisher;
 mod recent;

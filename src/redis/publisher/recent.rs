@@ -1,4 +1,4 @@
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque, btree_map::Entry};
 
 use crate::redis::stream::{Identity, StreamId};
 
@@ -10,15 +10,8 @@ pub(crate) struct Recent {
     entries: VecDeque<Identity>,
     /// The number of entries that were removed.
     removed: u64,
-    /// The events in flight, in the order in which they were sent.
-    in_flight: VecDeque<Batch>,
-}
-
-/// Events between which no entry was read.
-#[derive(Debug)]
-struct Batch {
-    start: Start,
-    in_flight: usize,
+    /// The number of events in flight for each start.
+    in_flight: BTreeMap<Start, usize>,
 }
 
 /// The number of entries that were read before an event was sent.
@@ -29,25 +22,19 @@ impl Recent {
     /// Adds an event that is about to be sent.
     pub(crate) fn begin(&mut self) -> Start {
         let start = Start(self.removed.saturating_add(self.entries.len() as u64));
-        match self.in_flight.back_mut() {
-            Some(batch) if batch.start == start => batch.in_flight += 1,
-            _ => self.in_flight.push_back(Batch { start, in_flight: 1 }),
-        }
+        *self.in_flight.entry(start).or_default() += 1;
         start
     }
 
     /// Removes an event, and the entries that were read before all others were sent.
     pub(crate) fn end(&mut self, start: Start) {
-        let index = self.in_flight.binary_search_by_key(&start, |batch| batch.start);
-        if let Ok(index) = index
-            && let Some(batch) = self.in_flight.get_mut(index)
-        {
-            batch.in_flight = batch.in_flight.saturating_sub(1);
+        if let Entry::Occupied(mut in_flight) = self.in_flight.entry(start) {
+            *in_flight.get_mut() -= 1;
+            if *in_flight.get() == 0 {
+                in_flight.remove();
+            }
         }
-        while self.in_flight.front().is_some_and(|batch| batch.in_flight == 0) {
-            self.in_flight.pop_front();
-        }
-        let oldest = self.in_flight.front().map_or(u64::MAX, |batch| batch.start.0);
+        let oldest = self.in_flight.first_key_value().map_or(u64::MAX, |(start, _)| start.0);
         while self.removed < oldest && self.entries.pop_front().is_some() {
             self.removed += 1;
         }

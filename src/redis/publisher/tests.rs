@@ -1,6 +1,6 @@
-//! The tests of [`Acknowledgements`].
+//! The tests of [`Ledger`].
 
-use super::acknowledgements::{Acknowledgements, Unproven};
+use super::ledger::{Ledger, Unproven};
 use crate::redis::stream::{Identity, StreamId};
 
 const fn entry(milliseconds: u64) -> Identity {
@@ -12,18 +12,18 @@ const fn other(milliseconds: u64) -> Identity {
 }
 
 /// Sends events, all of which are acknowledged.
-fn acknowledged(events: &[Identity]) -> Acknowledgements {
-    let mut acknowledgements = Acknowledgements::default();
+fn acknowledged(events: &[Identity]) -> Ledger {
+    let mut ledger = Ledger::default();
     for event in events {
-        let sent = acknowledgements.begin(0);
-        assert_eq!(acknowledgements.acknowledge(sent, *event), Ok(true));
-        acknowledgements.end(sent);
+        let sent = ledger.begin(0);
+        assert_eq!(ledger.acknowledge(sent, *event), Ok(true));
+        ledger.end(sent);
     }
-    acknowledgements
+    ledger
 }
 
-fn pass(acknowledgements: &mut Acknowledgements, entries: &[Identity]) {
-    acknowledgements.pass(entries, entries.last().unwrap().id);
+fn pass(ledger: &mut Ledger, entries: &[Identity]) {
+    ledger.pass(entries, entries.last().unwrap().id);
 }
 
 #[test]
@@ -37,65 +37,65 @@ fn events_are_met_by_their_identity() {
         (&[entry(1), other(2), entry(4)], true),
         (&[entry(1), entry(2), other(4)], true),
     ] {
-        let mut acknowledgements = acknowledged(&[entry(1), entry(2), entry(4)]);
-        assert!(acknowledgements.needs_entries());
-        pass(&mut acknowledgements, read);
-        assert_eq!(acknowledgements.has_lost(), is_lost, "{read:?}");
+        let mut ledger = acknowledged(&[entry(1), entry(2), entry(4)]);
+        assert!(ledger.needs_entries());
+        pass(&mut ledger, read);
+        assert_eq!(ledger.has_lost(), is_lost, "{read:?}");
     }
 }
 
 #[test]
 fn read_to_the_end_loses_what_was_acknowledged_before() {
-    let mut acknowledgements = acknowledged(&[entry(1)]);
-    let first = acknowledgements.begin_read();
-    let sent = acknowledgements.begin(0);
-    acknowledgements.acknowledge(sent, entry(2)).unwrap();
-    acknowledgements.end(sent);
-    pass(&mut acknowledgements, &[entry(1)]);
-    acknowledgements.finish_read(first);
-    assert!(!acknowledgements.has_lost());
-    let second = acknowledgements.begin_read();
-    acknowledgements.finish_read(second);
-    assert!(acknowledgements.has_lost());
-    assert!(!acknowledgements.needs_entries());
+    let mut ledger = acknowledged(&[entry(1)]);
+    let first = ledger.begin_read();
+    let sent = ledger.begin(0);
+    ledger.acknowledge(sent, entry(2)).unwrap();
+    ledger.end(sent);
+    pass(&mut ledger, &[entry(1)]);
+    ledger.finish_read(first);
+    assert!(!ledger.has_lost());
+    let second = ledger.begin_read();
+    ledger.finish_read(second);
+    assert!(ledger.has_lost());
+    assert!(!ledger.needs_entries());
 }
 
 #[test]
 fn acknowledgement_after_the_read_is_compared_too() {
-    let mut acknowledgements = acknowledged(&[]);
-    let sent = [(); 4].map(|()| acknowledgements.begin(0));
-    pass(&mut acknowledgements, &[entry(1), entry(2), entry(4)]);
-    assert_eq!(acknowledgements.acknowledge(sent[0], entry(1)), Ok(true));
-    assert_eq!(acknowledgements.acknowledge(sent[1], other(2)), Err(Unproven::Missing));
-    assert_eq!(acknowledgements.acknowledge(sent[2], entry(3)), Err(Unproven::Missing));
-    assert_eq!(acknowledgements.acknowledge(sent[3], entry(5)), Ok(true));
-    assert!(!acknowledgements.has_lost(), "an event that is not acknowledged");
-    let sent = acknowledgements.begin(0);
-    assert_eq!(acknowledgements.acknowledge(sent, entry(5)), Err(Unproven::RolledBack));
-    let session = acknowledgements.begin_session();
-    assert_eq!(acknowledgements.acknowledge(sent, entry(6)), Err(Unproven::Late));
-    let sent = acknowledgements.begin(session);
-    assert_eq!(acknowledgements.acknowledge(sent, entry(6)), Ok(true));
+    let mut ledger = acknowledged(&[]);
+    let sent = [(); 4].map(|()| ledger.begin(0));
+    pass(&mut ledger, &[entry(1), entry(2), entry(4)]);
+    assert_eq!(ledger.acknowledge(sent[0], entry(1)), Ok(true));
+    assert_eq!(ledger.acknowledge(sent[1], other(2)), Err(Unproven::Missing));
+    assert_eq!(ledger.acknowledge(sent[2], entry(3)), Err(Unproven::Missing));
+    assert_eq!(ledger.acknowledge(sent[3], entry(5)), Ok(true));
+    assert!(!ledger.has_lost(), "an event that is not acknowledged");
+    let sent = ledger.begin(0);
+    assert_eq!(ledger.acknowledge(sent, entry(5)), Err(Unproven::RolledBack));
+    let session = ledger.begin_session();
+    assert_eq!(ledger.acknowledge(sent, entry(6)), Err(Unproven::Late));
+    let sent = ledger.begin(session);
+    assert_eq!(ledger.acknowledge(sent, entry(6)), Ok(true));
 }
 
 #[test]
 fn marker_covers_what_was_lost_before_it_until_it_is_lost_itself() {
-    let mut acknowledgements = acknowledged(&[entry(1), entry(2)]);
-    pass(&mut acknowledgements, &[entry(3)]);
-    acknowledgements.cover(StreamId::at(1));
-    assert!(acknowledgements.has_lost());
-    acknowledgements.await_marker(entry(4));
-    assert!(!acknowledgements.has_lost());
-    pass(&mut acknowledgements, &[entry(5)]);
-    assert!(acknowledgements.has_lost());
-    acknowledgements.cover(StreamId::at(6));
-    assert!(!acknowledgements.has_lost());
+    let mut ledger = acknowledged(&[entry(1), entry(2)]);
+    pass(&mut ledger, &[entry(3)]);
+    ledger.cover(StreamId::at(1));
+    assert!(ledger.has_lost());
+    ledger.await_marker(entry(4));
+    assert!(!ledger.has_lost());
+    pass(&mut ledger, &[entry(5)]);
+    assert!(ledger.has_lost());
+    ledger.cover(StreamId::at(6));
+    assert!(!ledger.has_lost());
 }
 
 #[test]
 fn trimmed_entries_are_forgiven() {
-    let mut acknowledgements = acknowledged(&[entry(1), entry(2), entry(3)]);
-    acknowledgements.forgive_before(entry(3).id);
-    pass(&mut acknowledgements, &[entry(3)]);
-    assert!(!acknowledgements.has_lost());
+    let mut ledger = acknowledged(&[entry(1), entry(2), entry(3)]);
+    ledger.forgive_before(entry(3).id);
+    pass(&mut ledger, &[entry(3)]);
+    assert!(!ledger.has_lost());
 }

@@ -1,4 +1,4 @@
-use std::{sync::Arc, time::Duration};
+use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
@@ -61,7 +61,9 @@ impl Follower {
         let mut backoff = Backoff::up_to(backoff::MAX);
         loop {
             let opened = Instant::now();
-            let Stop::Error(error) = self.follow_session(reading, session).await else { return };
+            let Stop::Error(error) = self.follow_session(&mut reading, session).await else {
+                return;
+            };
             self.end_session(&error);
             warn!(error = %display_with_sources(&error), "connection to Redis lost");
             backoff.end_session(opened.elapsed());
@@ -125,36 +127,32 @@ impl Follower {
     }
 
     /// Follows the stream until one of the connections breaks.
-    async fn follow_session(&mut self, mut reading: RedisStream, session: Session) -> Stop {
+    async fn follow_session(&mut self, reading: &mut RedisStream, mut session: Session) -> Stop {
         let ended = session.ended.clone();
-        match ended.run_until_cancelled(self.read_until_break(&mut reading, session)).await {
-            Some(stop) => stop,
-            None => Stop::Error(Error::new(
-                "publish to Redis",
-                "the connection for publishing is unusable",
-            )),
+        let until_break = self.read_until_break(reading, &mut session.stream);
+        match ended.run_until_cancelled(until_break).await {
+            Some(Err(stop)) => stop,
+            None => {
+                Error::new("publish to Redis", "the connection for publishing is unusable").into()
+            }
         }
     }
 
     /// Reads until an error occurs or the hub is closed or dropped.
-    async fn read_until_break(&mut self, reading: &mut RedisStream, mut session: Session) -> Stop {
+    async fn read_until_break(
+        &mut self,
+        reading: &mut RedisStream,
+        publishing: &mut RedisStream,
+    ) -> Result<Infallible, Stop> {
         let mut checked = Instant::now();
-        if let Err(error) = self.survey(&mut session.stream).await {
-            return error.into();
-        }
+        self.survey(publishing).await?;
         loop {
-            if let Err(stop) = self.read_next(reading).await {
-                return stop;
-            }
+            self.read_next(reading).await?;
             // Check the publishers' connection too: a proxy may have closed it while it was idle.
             // The server's clock may have been set.
             if checked.elapsed() >= BLOCK_TIMEOUT {
-                if let Err(error) = session.stream.set_clock().await {
-                    return error.into();
-                }
-                if let Err(error) = self.survey(&mut session.stream).await {
-                    return error.into();
-                }
+                publishing.set_clock().await?;
+                self.survey(publishing).await?;
                 checked = Instant::now();
             }
             if !self.limits.pause.is_zero() {
@@ -190,7 +188,7 @@ impl Follower {
     }
 
     async fn read_next(&mut self, reading: &mut RedisStream) -> Result<(), Stop> {
-        let read = self.reader.gate.acknowledgements().begin_read();
+        let read = self.reader.gate.ledger().begin_read();
         let count = self.reader.page_size.entries();
         let entries = reading.wait_after(self.reader.last(), count).await?;
         let is_full = entries.as_ref().is_some_and(|entries| entries.len() == count);
@@ -205,12 +203,12 @@ impl Follower {
         if is_full || is_last_missing {
             self.reader.catch_up(reading).await?;
         } else {
-            self.reader.gate.acknowledgements().finish_read(read);
+            self.reader.gate.ledger().finish_read(read);
         }
         if is_last_missing {
             self.reader.mark_losses(reading).await?;
         }
-        if self.reader.gate.acknowledgements().has_lost() {
+        if self.reader.gate.ledger().has_lost() {
             // The next session marks them. The server may have become a replica, and attempts to
             // connect are limited.
             let missing = "an acknowledged entry is missing";

@@ -1,10 +1,13 @@
 //! Reading the stream into the hub, and finding every loss.
 //!
 //! - [`Follower`] is the task that follows the stream, and reconnects when a connection breaks.
-//! - [`Reader`] feeds the entries to the hub. It reports trimmed entries, and marks other losses.
+//! - [`Reader`] reads the stream. `entries.rs` feeds the entries to the hub. `losses.rs` reports
+//!   trimmed entries, and marks other losses.
 //! - `PageSize` adapts the number of entries in an answer to the link.
 
+mod entries;
 mod follower;
+mod losses;
 mod page_size;
 #[allow(clippy::module_inception)]
 mod reader;

@@ -18,8 +18,32 @@ use crate::{
     },
 };
 
-/// Reads the reply to a command from the replies to its commands of Redis.
-pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Failure> {
+/// Reads the replies to commands that were encoded together from those of Redis.
+pub(super) fn decode(part: &[Command], mut replies: Vec<Value>) -> Vec<Result<Reply, Failure>> {
+    match part {
+        [Command::Renew(_), ..] => {
+            let reply = replies.pop().unwrap_or(Value::Nil);
+            match decode_renewals(reply, part.len()) {
+                Ok(replies) => replies.into_iter().map(|reply| Ok(Reply::Renew(reply))).collect(),
+                Err(error) => vec![Err(error); part.len()],
+            }
+        }
+        [command] => vec![decode_one(command, replies)],
+        _ => vec![Err(Failure::unexpected()); part.len()],
+    }
+}
+
+fn decode_renewals(reply: Value, count: usize) -> Result<Vec<RenewReply>, Failure> {
+    let Value::Array(replies) = check(reply)? else { return Err(Failure::unexpected()) };
+    let replies = replies.into_iter().map(|reply| match reply {
+        Value::Int(-1) => Some(RenewReply::Unsure),
+        reply => Some(RenewReply::Renewed { watched: Duration::from_millis(number(&reply)?) }),
+    });
+    let replies: Option<Vec<_>> = replies.collect();
+    replies.filter(|replies| replies.len() == count).ok_or_else(Failure::unexpected)
+}
+
+fn decode_one(command: &Command, replies: Vec<Value>) -> Result<Reply, Failure> {
     if let Command::Append(append) = command {
         return decode_append(append.pushes, replies);
     }
@@ -37,10 +61,9 @@ pub(super) fn decode(command: &Command, replies: Vec<Value>) -> Result<Reply, Fa
             fields.look(key).map(Reply::Look)
         }
         Command::Sync(_) => fields.sync().map(Reply::Sync),
-        Command::Renew(_) => fields.renew().map(Reply::Renew),
         Command::End(end) => fields.end(&end.mode).map(Reply::End),
         Command::Check(_) => fields.check().map(Reply::Check),
-        Command::Append(_) | Command::Trim(_) => None,
+        Command::Renew(_) | Command::Append(_) | Command::Trim(_) => None,
     };
     reply.ok_or_else(Failure::unexpected)
 }
@@ -115,14 +138,6 @@ impl Fields {
             "behind" => SyncReply::Behind,
             "gone" => SyncReply::Gone,
             "over" => SyncReply::Over(outcome(self.text(1)?)),
-            _ => return None,
-        })
-    }
-
-    fn renew(&self) -> Option<RenewReply> {
-        Some(match self.status() {
-            "ok" => RenewReply::Renewed { watched: Duration::from_millis(self.number(1)?) },
-            "sync" => RenewReply::Unsure,
             _ => return None,
         })
     }

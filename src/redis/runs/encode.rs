@@ -15,6 +15,9 @@ use crate::runs::cluster::{
 /// place.
 const LARGE_BATCH: usize = 4 * 1024;
 
+/// The maximum number of runs whose leases one command renews.
+const MAX_RENEWALS: usize = 64;
+
 /// Writes commands of the store as commands of Redis.
 pub(super) struct Encoder<'a> {
     pub(super) keys: &'a Keys,
@@ -28,8 +31,9 @@ pub(super) struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
-    /// Appends the commands of Redis for one command to `commands`.
-    pub(super) fn encode(&self, command: &Command, commands: &mut Vec<Cmd>) {
+    /// Appends the commands of Redis for one of the [`parts`] to `commands`.
+    pub(super) fn encode(&self, part: &[Command], commands: &mut Vec<Cmd>) {
+        let Some(command) = part.first() else { return };
         commands.push(match command {
             Command::Look(look) => self.claim(Script::Look, &self.keys.claim(&look.key), ""),
             Command::Claim { run, earlier: None } => {
@@ -37,7 +41,7 @@ impl Encoder<'_> {
             }
             Command::Claim { run, earlier: Some(earlier) } => self.replace(run, earlier),
             Command::Sync(sync) => self.sync(sync),
-            Command::Renew(run) => self.renew(run),
+            Command::Renew(_) => self.renew(part),
             Command::Append(append) => return self.append(append, commands),
             Command::Trim(trim) => self.trim(trim),
             Command::End(end) => self.end(end),
@@ -73,10 +77,15 @@ impl Encoder<'_> {
         command
     }
 
-    fn renew(&self, run: &RunId) -> Cmd {
-        let mut command = self.call(Script::Renew, &[self.keys.claim(&run.key)]);
-        command.arg(run.epoch.to_string()).arg(self.process.as_str());
-        command.arg(milliseconds(self.lease));
+    fn renew(&self, part: &[Command]) -> Cmd {
+        let runs = part.iter().filter_map(|command| match command {
+            Command::Renew(run) => Some(run),
+            _ => None,
+        });
+        let claims: Vec<_> = runs.clone().map(|run| self.keys.claim(&run.key)).collect();
+        let mut command = self.call(Script::Renew, &claims);
+        command.arg(self.process.as_str()).arg(milliseconds(self.lease));
+        runs.for_each(|run| _ = command.arg(run.epoch.to_string()));
         command
     }
 
@@ -178,7 +187,15 @@ pub(super) const fn has_marker(bytes: usize) -> bool {
     bytes > LARGE_BATCH
 }
 
-/// Returns the number of replies to a command.
+/// Splits commands into parts that are each encoded together: renewals that follow each other, or
+/// one other command.
+pub(super) fn parts(commands: &[Command]) -> impl Iterator<Item = &[Command]> {
+    let is_renewal = |command: &Command| matches!(command, Command::Renew(_));
+    let parts = commands.chunk_by(move |one, next| is_renewal(one) && is_renewal(next));
+    parts.flat_map(|part| part.chunks(MAX_RENEWALS))
+}
+
+/// Returns the number of replies to a command. Renewals that are encoded together have only one.
 pub(super) fn reply_count(command: &Command) -> usize {
     match command {
         Command::Append(Append { batch, pushes, .. }) => {

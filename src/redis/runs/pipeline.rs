@@ -2,7 +2,7 @@ use ::redis::Cmd;
 
 use super::{
     decode::decode,
-    encode::{Encoder, reply_count},
+    encode::{Encoder, parts, reply_count},
     failure::{Class, Failure},
     session::Session,
     store::Inner,
@@ -82,23 +82,23 @@ impl Inner {
     ) -> Vec<Result<Reply, Failure>> {
         let encoder = self.encoder(session);
         let mut encoded: Vec<Cmd> = Vec::with_capacity(commands.len());
-        commands.iter().for_each(|command| encoder.encode(command, &mut encoded));
+        parts(commands).for_each(|part| encoder.encode(part, &mut encoded));
         let mut replies = match session.send_all(encoded).await {
             Ok(replies) => replies.into_iter(),
             Err(error) => {
                 return vec![Err(Failure::lost(&error)); commands.len()];
             }
         };
-        let results = commands.iter().map(|command| {
-            let result = decode(command, replies.by_ref().take(reply_count(command)).collect());
-            if let Err(failure) = &result
-                && failure.class == Class::WrongServer
-            {
-                session.ended.cancel();
-            }
-            result
+        let results = parts(commands).flat_map(|part| {
+            let count = part.first().map_or(0, reply_count);
+            decode(part, replies.by_ref().take(count).collect())
         });
-        results.collect()
+        let results: Vec<_> = results.collect();
+        let is_of_wrong_server = |failure: &Failure| failure.class == Class::WrongServer;
+        if results.iter().filter_map(|result| result.as_ref().err()).any(is_of_wrong_server) {
+            session.ended.cancel();
+        }
+        results
     }
 
     fn encoder<'a>(&'a self, session: &'a Session) -> Encoder<'a> {

@@ -1,9 +1,8 @@
-use ::redis::{Cmd, Value, cmd};
+use ::redis::{Cmd, cmd};
 
 use super::{
     entry::{END, add_to, for_each_part},
     identity::Fingerprint,
-    reply,
     stream_id::StreamId,
 };
 use crate::event::Event;
@@ -18,37 +17,13 @@ pub(crate) const VALIDITY: u64 = 10_000;
 ///
 /// It returns an integer, and adds nothing, if the announcement is not old enough: the milliseconds
 /// to wait. The integer is -1 if the stream does not have the announcement, or if it is too old.
-const ADD: &str = "
-local key, announced = KEYS[1], ARGV[1]
-local entry = redis.call('XRANGE', key, announced, announced)[1]
-if not entry or entry[2][#entry[2] - 1] ~= 'end' then return -1 end
-local newest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
-local time = redis.call('TIME')
-local now = time[1] * 1000 + math.floor(time[2] / 1000)
-now = math.max(now, tonumber(string.match(newest[1], '^%d+')))
-local age = now - tonumber(string.match(announced, '^%d+'))
-local notice, validity = tonumber(ARGV[2]), tonumber(ARGV[3])
-if age < notice then return notice - age end
-if age > validity then return -1 end
-local id = string.format('%.0f-*', now)
-return redis.call('XADD', key, 'MAXLEN', '~', ARGV[4], id, unpack(ARGV, 5))
-";
+const ADD: &str = include_str!("lua/end.lua");
 
 /// The last event of a topic, as an entry to be added.
 pub(crate) struct LastEvent {
     fields: Vec<String>,
     /// The fingerprint of the entry.
     pub(crate) fingerprint: u64,
-}
-
-/// The reply to a command that adds the last event of a topic.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ending {
-    Added(StreamId),
-    /// The announcement is not old enough. It is after this number of milliseconds.
-    TooEarly(u64),
-    /// The announcement is too old, or the stream does not have it.
-    NotAnnounced,
 }
 
 impl LastEvent {
@@ -68,16 +43,6 @@ impl LastEvent {
         command.arg(NOTICE).arg(VALIDITY).arg(max_len);
         self.fields.iter().for_each(|field| _ = command.arg(field));
         command
-    }
-}
-
-impl Ending {
-    pub(crate) fn parse(reply: Value) -> Option<Self> {
-        match reply {
-            Value::Int(-1) => Some(Self::NotAnnounced),
-            Value::Int(wait) => Some(Self::TooEarly(u64::try_from(wait).ok()?)),
-            reply => reply::parse_id(reply).map(Self::Added),
-        }
     }
 }
 

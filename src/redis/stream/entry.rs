@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use ::redis::Cmd;
+use ::redis::{Cmd, FromRedisValue, ParsingError, Value};
 
 use super::{
     identity::{Fingerprint, Identity},
@@ -41,6 +41,18 @@ impl RawEntry {
     pub(crate) fn identity(&self) -> Identity {
         Identity { id: self.id, fingerprint: self.fingerprint() }
     }
+}
+
+impl FromRedisValue for RawEntry {
+    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
+        let (id, fields) = FromRedisValue::from_redis_value(value)?;
+        Ok(Self { id, fields })
+    }
+}
+
+/// Parses the entries of a reply.
+pub(crate) fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
+    FromRedisValue::from_redis_value(reply).ok()
 }
 
 /// A decoded entry of the stream.

@@ -11,10 +11,8 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// Returns whether `entry`, which has this id, is this entry.
-    pub(crate) fn is_met_by(&self, entry: &Self) -> bool {
-        self == entry
-    }
+    /// The position before all entries.
+    pub(crate) const NONE: Self = Self { id: StreamId::ZERO, fingerprint: 0 };
 }
 
 /// A hash of fields that is computed one by one.

@@ -2,33 +2,31 @@
 //!
 //! - [`RedisStream`] is the stream over one connection. [`Clock`] estimates the server's time.
 //! - [`RawEntry`] is an entry as Redis sends it, and [`Entry`] what it means. [`Publication`] is the
-//!   command that adds an event.
-//! - An [`Identity`] is the id of an entry and a fingerprint of its fields. [`LastEntry`] is the
-//!   entry after which a reader continues.
+//!   command that adds an event. [`Added`] is the reply.
+//! - An [`Identity`] is the id of an entry and a fingerprint of its fields.
 //! - [`LastEvent`] is the command that ends a topic, after an [`announcement`].
 //! - `marker.rs` has the script that marks a loss. [`MarkIf`] is its condition.
 //! - `survey.rs` has the script that trims the stream by time, and returns its [`Survey`].
+//! - `lua/` has the texts of the scripts, one file each.
 
+mod added;
 mod clock;
 mod end;
 mod entry;
 mod identity;
-mod last_entry;
 mod marker;
 mod redis_stream;
-mod reply;
 mod stream_id;
 mod survey;
 
 pub(super) use self::{
+    added::Added,
     clock::Clock,
-    end::{Ending, LastEvent, NOTICE, VALIDITY, announcement},
-    entry::{Entry, Publication, RawEntry, publication},
+    end::{LastEvent, NOTICE, VALIDITY, announcement},
+    entry::{Entry, Publication, RawEntry, parse_entries, publication},
     identity::Identity,
-    last_entry::LastEntry,
     marker::MarkIf,
     redis_stream::{BLOCK_TIMEOUT, RangeStart, RedisStream},
-    reply::parse_entries,
     stream_id::StreamId,
     survey::Survey,
 };

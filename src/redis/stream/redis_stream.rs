@@ -1,15 +1,13 @@
 use std::{sync::Arc, time::Duration};
 
-use ::redis::{Cmd, RedisError, Value, cmd};
+use ::redis::{Cmd, FromRedisValue, RedisError, Value, cmd, from_redis_value};
 
 use super::{
+    added::Added,
     clock::Clock,
-    end::Ending,
-    entry::{NONCE, RawEntry, SKIP, marker_fingerprint, nonce},
+    entry::{NONCE, RawEntry, SKIP, marker_fingerprint, nonce, parse_entries},
     identity::Identity,
-    last_entry::LastEntry,
     marker::{MARK, MarkIf},
-    reply,
     stream_id::StreamId,
     survey::{SURVEY, Survey},
 };
@@ -40,32 +38,17 @@ impl RedisStream {
     /// Sets the clock to the server's.
     pub(crate) async fn set_clock(&mut self) -> Result<(), Error> {
         const ACTION: &str = "get the time from Redis";
-        let reply = self.send(&cmd("TIME"), ACTION).await?;
-        let (seconds, microseconds): (u64, u64) =
-            ::redis::from_redis_value(reply).map_err(|error| Error::new(ACTION, error))?;
+        let (seconds, microseconds): (u64, u64) = self.query(&cmd("TIME"), ACTION).await?;
         self.clock.set(seconds.saturating_mul(1000).saturating_add(microseconds / 1000));
         Ok(())
     }
 
-    /// Returns the id of the newest entry before a time in milliseconds.
-    pub(crate) async fn newest_before(
-        &mut self,
-        milliseconds: u64,
-    ) -> Result<Option<StreamId>, Error> {
-        let Some(before) = milliseconds.checked_sub(1) else { return Ok(None) };
-        self.newest_up_to(before.to_string()).await
-    }
-
-    /// Returns the id of the newest entry, `0-0` if there is none.
-    async fn newest(&mut self) -> Result<StreamId, Error> {
-        Ok(self.newest_up_to("+".to_owned()).await?.unwrap_or(StreamId::ZERO))
-    }
-
-    async fn newest_up_to(&mut self, end: String) -> Result<Option<StreamId>, Error> {
+    /// Returns the newest entry up to a time in milliseconds, or up to the end (`+`).
+    pub(crate) async fn newest_up_to(&mut self, end: &str) -> Result<Option<Identity>, Error> {
         let mut command = cmd("XREVRANGE");
         command.arg(&*self.key).arg(end).arg("-").arg("COUNT").arg(1);
         let entries = self.entries(&command, "find the newest entry of the Redis stream").await?;
-        Ok(entries.first().map(|entry| entry.id))
+        Ok(entries.first().map(RawEntry::identity))
     }
 
     /// Returns up to `count` entries.
@@ -89,7 +72,7 @@ impl RedisStream {
     /// `None` if the stream no longer has `last`, so that entries after it may be missing as well.
     pub(crate) async fn wait_after(
         &mut self,
-        last: LastEntry,
+        last: Identity,
         count: usize,
     ) -> Result<Option<Vec<RawEntry>>, Error> {
         const ACTION: &str = "wait for entries in the Redis stream";
@@ -107,13 +90,13 @@ impl RedisStream {
             .map_err(|error| self.error(ACTION, error))?
             .map_err(|_| unexpected(ACTION))?;
         let remaining = self.parse_entries(remaining, ACTION)?;
-        if remaining.first().is_none_or(|entry| !last.matches(entry)) {
+        if remaining.first().is_none_or(|entry| entry.identity() != last) {
             return Ok(None);
         }
         match entries {
             Value::Nil => Ok(Some(Vec::new())),
             reply => {
-                let entries = reply::only_stream(reply).ok_or_else(|| unexpected(ACTION))?;
+                let entries = only_stream(reply).ok_or_else(|| unexpected(ACTION))?;
                 self.parse_entries(entries, ACTION).map(Some)
             }
         }
@@ -126,15 +109,16 @@ impl RedisStream {
         condition: MarkIf,
         newest: StreamId,
     ) -> Result<Option<Identity>, Error> {
-        let newest = newest.max(self.newest().await?);
+        const ACTION: &str = "mark a loss in the Redis stream";
+        let newest = self.newest_up_to("+").await?.map_or(newest, |entry| entry.id.max(newest));
         let nonce = nonce();
         let mut command = cmd("EVAL");
         command.arg(MARK).arg(1).arg(&*self.key);
         command.arg(condition.argument());
         command.arg(newest.milliseconds).arg(newest.leap().to_string()).arg(&nonce);
-        let reply = self.send(&command, "mark a loss in the Redis stream").await?;
-        let added = self.parse_added(reply)?;
-        Ok(added.map(|id| Identity { id, fingerprint: marker_fingerprint(&nonce) }))
+        let Some(id) = self.query(&command, ACTION).await? else { return Ok(None) };
+        self.check_range(id, ACTION)?;
+        Ok(Some(Identity { id, fingerprint: marker_fingerprint(&nonce) }))
     }
 
     /// Adds an entry that only advances the ids, unless the stream already has a later id.
@@ -163,10 +147,8 @@ impl RedisStream {
         let mut command = cmd("EVAL");
         command.arg(SURVEY).arg(1).arg(&*self.key);
         command.arg(max_age.map_or(0, |age| age.as_millis() as u64)).arg(u8::from(asks_memory));
-        match self.send(&command, ACTION).await? {
-            Value::Nil => Ok(None),
-            reply => Survey::parse(reply).map(Some).ok_or_else(|| unexpected(ACTION)),
-        }
+        let state: Option<_> = self.query(&command, ACTION).await?;
+        Ok(state.map(|(entries, oldest, memory)| Survey { entries, oldest, memory }))
     }
 
     async fn entries(
@@ -178,43 +160,39 @@ impl RedisStream {
         self.parse_entries(reply, action)
     }
 
+    async fn query<T: FromRedisValue>(
+        &mut self,
+        command: &Cmd,
+        action: &'static str,
+    ) -> Result<T, Error> {
+        let reply = self.send(command, action).await?;
+        from_redis_value(reply).map_err(|error| Error::new(action, error))
+    }
+
     async fn send(&mut self, command: &Cmd, action: &'static str) -> Result<Value, Error> {
         let reply = self.connection.send_packed_command(command).await;
         reply.and_then(Value::extract_error).map_err(|error| self.error(action, error))
     }
 
     fn parse_entries(&self, reply: Value, action: &'static str) -> Result<Vec<RawEntry>, Error> {
-        let entries = reply::parse_entries(reply).ok_or_else(|| unexpected(action))?;
-        let now = self.clock.now();
-        match entries.iter().find(|entry| !entry.id.is_in_range(now)) {
-            Some(entry) => Err(Error::new(action, self.out_of_range(entry.id))),
-            None => Ok(entries),
-        }
+        let entries = parse_entries(reply).ok_or_else(|| unexpected(action))?;
+        entries.iter().try_for_each(|entry| self.check_range(entry.id, action))?;
+        Ok(entries)
     }
 
-    /// Parses the reply of XADD: the id of the entry, or `None` if there is no stream.
-    pub(crate) fn parse_added(&self, reply: Value) -> Result<Option<StreamId>, Error> {
+    /// Parses the reply to a command that adds an event or an announcement.
+    pub(crate) fn parse_added(&self, reply: Value) -> Result<Added, Error> {
         const ACTION: &str = "add an entry to the Redis stream";
-        if reply == Value::Nil {
-            return Ok(None);
-        }
-        let id = reply::parse_id(reply).ok_or_else(|| unexpected(ACTION))?;
-        self.check_range(id, ACTION).map(Some)
-    }
-
-    /// Parses the reply to the command of a [`LastEvent`](super::LastEvent).
-    pub(crate) fn parse_ending(&self, reply: Value) -> Result<Ending, Error> {
-        const ACTION: &str = "end a topic in the Redis stream";
-        let ending = Ending::parse(reply).ok_or_else(|| unexpected(ACTION))?;
-        if let Ending::Added(id) = ending {
+        let added = Added::parse(reply).ok_or_else(|| unexpected(ACTION))?;
+        if let Added::Entry(id) = added {
             self.check_range(id, ACTION)?;
         }
-        Ok(ending)
+        Ok(added)
     }
 
-    fn check_range(&self, id: StreamId, action: &'static str) -> Result<StreamId, Error> {
+    fn check_range(&self, id: StreamId, action: &'static str) -> Result<(), Error> {
         if id.is_in_range(self.clock.now()) {
-            Ok(id)
+            Ok(())
         } else {
             Err(Error::new(action, self.out_of_range(id)))
         }
@@ -238,6 +216,18 @@ impl RedisStream {
              `DEL {key}`, or the entry with `XDEL {key} {id}` and `XSETID {key} <last id>`, where \
              <last id> is that of the last remaining entry"
         )
+    }
+}
+
+/// Returns the entries in the reply of XREAD for one stream, in either version of the protocol.
+fn only_stream(reply: Value) -> Option<Value> {
+    match reply {
+        Value::Map(streams) => Some(streams.into_iter().next()?.1),
+        Value::Array(streams) => match streams.into_iter().next()? {
+            Value::Array(stream) => stream.into_iter().nth(1),
+            _ => None,
+        },
+        _ => None,
     }
 }
 

@@ -1,6 +1,4 @@
-use ::redis::Value;
-
-use super::{reply, stream_id::StreamId};
+use super::stream_id::StreamId;
 
 /// A script that removes entries that are too old, and returns the number of remaining entries, the
 /// id of the oldest one, and the memory of the stream in bytes.
@@ -8,24 +6,7 @@ use super::{reply, stream_id::StreamId};
 /// It keeps the newest entry, however old that is: a stream without entries looks lost. The memory
 /// is unknown if the user may not ask for it. The script writes only if it trims, so that it also
 /// runs while the server accepts no writes.
-pub(crate) const SURVEY: &str = "
-local key, max_age, asks_memory = KEYS[1], tonumber(ARGV[1]), ARGV[2] == '1'
-local newest = redis.call('XREVRANGE', key, '+', '-', 'COUNT', 1)[1]
-if not newest then return false end
-if max_age > 0 then
-  local time = redis.call('TIME')
-  local start = time[1] * 1000 + math.floor(time[2] / 1000) - max_age
-  local minimum = newest[1]
-  if start < tonumber(string.match(minimum, '^%d+')) then
-    minimum = string.format('%.0f', math.max(start, 0))
-  end
-  redis.call('XTRIM', key, 'MINID', '=', minimum)
-end
-local oldest = redis.call('XRANGE', key, '-', '+', 'COUNT', 1)[1]
-local memory = asks_memory and redis.pcall('MEMORY', 'USAGE', key)
-if type(memory) ~= 'number' then memory = false end
-return {redis.call('XLEN', key), oldest[1], memory}
-";
+pub(crate) const SURVEY: &str = include_str!("lua/survey.lua");
 
 /// The state of a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,22 +15,4 @@ pub(crate) struct Survey {
     pub(crate) oldest: StreamId,
     /// `None` if it is unknown.
     pub(crate) memory: Option<u64>,
-}
-
-impl Survey {
-    /// Parses the reply of the [script](SURVEY).
-    pub(super) fn parse(reply: Value) -> Option<Self> {
-        let Value::Array(parts) = reply else { return None };
-        let mut parts = parts.into_iter();
-        let entries = parse_number(&parts.next()?)?;
-        let oldest = reply::parse_id(parts.next()?)?;
-        Some(Self { entries, oldest, memory: parse_number(&parts.next()?) })
-    }
-}
-
-fn parse_number(value: &Value) -> Option<u64> {
-    match value {
-        Value::Int(number) => u64::try_from(*number).ok(),
-        _ => None,
-    }
 }

@@ -13,6 +13,8 @@ const MAX_BYTES: usize = 1 << 20;
 #[derive(Default)]
 pub(crate) struct Plan {
     /// In the order in which they are sent: renewals before data, so that data delays no lease.
+    /// The store can execute several at once only if they follow each other.
+    renewals: Vec<(Target, Command)>,
     first: Vec<(Target, Command)>,
     rest: Vec<(Target, Command)>,
     bytes: usize,
@@ -38,7 +40,7 @@ impl Plan {
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.first.len() + self.rest.len()
+        self.renewals.len() + self.first.len() + self.rest.len()
     }
 
     pub(crate) fn sync(&mut self, record: &Record, sync: Sync) {
@@ -46,7 +48,7 @@ impl Plan {
     }
 
     pub(crate) fn renew(&mut self, record: &Record, run: RunId) {
-        self.first.push((Target::Run(record.epoch), Command::Renew(run)));
+        self.renewals.push((Target::Run(record.epoch), Command::Renew(run)));
     }
 
     pub(crate) fn release(&mut self, run: RunId) {
@@ -75,6 +77,6 @@ impl Plan {
     }
 
     pub(crate) fn into_commands(self) -> (Vec<Target>, Vec<Command>) {
-        self.first.into_iter().chain(self.rest).unzip()
+        self.renewals.into_iter().chain(self.first).chain(self.rest).unzip()
     }
 }

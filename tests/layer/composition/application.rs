@@ -14,7 +14,7 @@ use futures_util::stream;
 use tower::{Layer, Service, ServiceExt};
 use tower_sse::{Event, SseLayer};
 
-use crate::support::{EventReader, Source, Sources};
+use crate::support::*;
 
 pub(crate) fn application() -> (Router, Sources) {
     let (sources, open) = Sources::new();
@@ -46,17 +46,8 @@ pub(crate) enum Place {
 impl Place {
     pub(crate) const BOTH: [Self; 2] = [Self::Inside, Self::Outside];
 
-    /// Returns the application with a default `SseLayer` and another layer.
-    pub(crate) fn compose<L>(self, other: L) -> (Router, Sources)
-    where
-        L: Layer<Route> + Clone + Send + Sync + 'static,
-        L::Service: Service<Request, Response: IntoResponse + 'static> + Clone + Send + Sync,
-        L::Service: Service<Request, Error: Into<Infallible> + 'static, Future: Send> + 'static,
-    {
-        self.compose_with(SseLayer::new(), other)
-    }
-
-    pub(crate) fn compose_with<L>(self, sse: SseLayer, other: L) -> (Router, Sources)
+    /// Returns the application with both layers.
+    pub(crate) fn compose<L>(self, sse: SseLayer, other: L) -> (Router, Sources)
     where
         L: Layer<Route> + Clone + Send + Sync + 'static,
         L::Service: Service<Request, Response: IntoResponse + 'static> + Clone + Send + Sync,

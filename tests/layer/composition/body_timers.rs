@@ -8,7 +8,7 @@ use tower_http::timeout::{ResponseBodyDeadlineLayer, ResponseBodyTimeoutLayer, T
 use tower_sse::{Heartbeat, SseLayer};
 
 use super::application::{Place, call, get_request};
-use crate::support::EventReader;
+use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 const TIMED_OUT: &str = "data was not received within the designated timeout";
@@ -35,7 +35,7 @@ async fn count_comment_lines(body: &mut Body, most: usize) -> (usize, Option<Str
 async fn a_timeout_does_not_cut_a_stream() {
     for place in Place::BOTH {
         let layer = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
-        let (app, mut sources) = place.compose(layer);
+        let (app, mut sources) = place.compose(SseLayer::new(), layer);
 
         let response = call(&app, get_request("/events", &[])).await;
         let source = sources.next().await;
@@ -52,7 +52,7 @@ async fn a_timeout_does_not_cut_a_stream() {
 async fn a_timeout_still_answers_when_no_head_comes() {
     for place in Place::BOTH {
         let layer = TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, SECOND);
-        let (app, _sources) = place.compose(layer);
+        let (app, _sources) = place.compose(SseLayer::new(), layer);
 
         let response = call(&app, get_request("/never", &[])).await;
         assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT, "{place:?}");
@@ -62,7 +62,7 @@ async fn a_timeout_still_answers_when_no_head_comes() {
 #[tokio::test(start_paused = true)]
 async fn heartbeats_keep_a_stream_alive_under_an_outer_body_timeout() {
     let layer = ResponseBodyTimeoutLayer::new(2 * SECOND);
-    let (app, mut sources) = Place::Outside.compose_with(one_second_heartbeat(), layer);
+    let (app, mut sources) = Place::Outside.compose(one_second_heartbeat(), layer);
 
     let mut body = call(&app, get_request("/events", &[])).await.into_body();
     let source = sources.next().await;
@@ -75,7 +75,7 @@ async fn heartbeats_keep_a_stream_alive_under_an_outer_body_timeout() {
 #[tokio::test(start_paused = true)]
 async fn an_inner_body_timeout_fails_a_silent_source() {
     let layer = ResponseBodyTimeoutLayer::new(Duration::from_millis(2500));
-    let (app, mut sources) = Place::Inside.compose_with(one_second_heartbeat(), layer);
+    let (app, mut sources) = Place::Inside.compose(one_second_heartbeat(), layer);
 
     let mut body = call(&app, get_request("/events", &[])).await.into_body();
     let source = sources.next().await;
@@ -97,7 +97,7 @@ async fn a_body_deadline_cuts_a_stream_mid_event() {
     // The layer observes an inner failure: it sends a last line and delays the failure.
     for (place, last_lines, held_back) in [(Place::Inside, 1, 20), (Place::Outside, 0, 0)] {
         let layer = ResponseBodyDeadlineLayer::new(Duration::from_millis(2500));
-        let (app, mut sources) = place.compose_with(one_second_heartbeat(), layer);
+        let (app, mut sources) = place.compose(one_second_heartbeat(), layer);
 
         let opened = Instant::now();
         let mut body = call(&app, get_request("/events", &[])).await.into_body();

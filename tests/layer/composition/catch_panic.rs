@@ -4,12 +4,13 @@ use http::StatusCode;
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::application::{Place, assert_streams, call, get_request};
-use crate::support::{client, poll_frame, serve_axum};
+use crate::support::*;
+use tower_sse::SseLayer;
 
 #[tokio::test]
 async fn catch_panic_leaves_streams_alone() {
     for place in Place::BOTH {
-        let (app, mut sources) = place.compose(CatchPanicLayer::new());
+        let (app, mut sources) = place.compose(SseLayer::new(), CatchPanicLayer::new());
         let address = serve_axum(app).await;
 
         let response = client::get(address, "/events", &[]).await;
@@ -20,7 +21,7 @@ async fn catch_panic_leaves_streams_alone() {
 #[tokio::test]
 async fn a_handler_panic_becomes_a_500() {
     for place in Place::BOTH {
-        let (app, _sources) = place.compose(CatchPanicLayer::new());
+        let (app, _sources) = place.compose(SseLayer::new(), CatchPanicLayer::new());
 
         let response = call(&app, get_request("/panic", &[])).await;
         assert_eq!(response.status(), StatusCode::INTERNAL_SERVER_ERROR, "{place:?}");
@@ -32,7 +33,7 @@ async fn a_handler_panic_becomes_a_500() {
 #[tokio::test]
 async fn a_body_panic_is_not_caught() {
     for place in Place::BOTH {
-        let (app, _sources) = place.compose(CatchPanicLayer::new());
+        let (app, _sources) = place.compose(SseLayer::new(), CatchPanicLayer::new());
 
         let mut body = call(&app, get_request("/panic-in-body", &[])).await.into_body();
         let panic = catch_unwind(AssertUnwindSafe(|| poll_frame(&mut body))).unwrap_err();

@@ -4,7 +4,8 @@ use http_body_util::BodyExt;
 use tower_http::cors::CorsLayer;
 
 use super::application::{Place, assert_streams, call};
-use crate::support::{client, serve_axum};
+use crate::support::*;
+use tower_sse::SseLayer;
 
 const ORIGIN: &str = "https://page.example";
 
@@ -19,7 +20,7 @@ fn cors() -> CorsLayer {
 #[tokio::test]
 async fn cors_headers_are_kept() {
     for place in Place::BOTH {
-        let (app, mut sources) = place.compose(cors());
+        let (app, mut sources) = place.compose(SseLayer::new(), cors());
         let address = serve_axum(app).await;
 
         let response = client::get(address, "/events", &[("origin", ORIGIN)]).await;
@@ -35,7 +36,7 @@ async fn cors_headers_are_kept() {
 #[tokio::test]
 async fn a_preflight_for_a_last_event_id_passes() {
     for place in Place::BOTH {
-        let (app, sources) = place.compose(cors());
+        let (app, sources) = place.compose(SseLayer::new(), cors());
         let preflight = Request::options("/events")
             .header("origin", ORIGIN)
             .header("access-control-request-method", "GET")

@@ -14,7 +14,7 @@ use super::{
     application::{Place, call, get_request},
     trace::{Counts, http_trace, trace},
 };
-use crate::support::{Polled, Sources, data, poll_frame};
+use crate::support::*;
 
 type Headers = [(&'static str, &'static str); 2];
 
@@ -58,7 +58,7 @@ async fn drain(
 async fn a_drained_event_source_is_a_clean_end_to_trace() {
     for (place, seen) in [(Place::Outside, [2, 1, 0]), (Place::Inside, [1, 0, 0])] {
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
-        let (app, sources) = place.compose_with(sse(&shutdown), trace(&counts));
+        let (app, sources) = place.compose(sse(&shutdown), trace(&counts));
         assert_eq!(drain(app, sources, &shutdown, &EVENT_SOURCE).await, Polled::End);
         assert_eq!(counts.get(), seen, "{place:?}");
     }
@@ -70,13 +70,13 @@ async fn a_drained_event_source_is_a_clean_end_to_trace() {
 async fn a_drained_fetch_stream_is_a_failure_to_the_grpc_classifier_only() {
     for (place, seen) in [(Place::Outside, [2, 0, 1]), (Place::Inside, [1, 0, 0])] {
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
-        let (app, sources) = place.compose_with(sse(&shutdown), trace(&counts));
+        let (app, sources) = place.compose(sse(&shutdown), trace(&counts));
         let end = drain(app, sources, &shutdown, &FETCH).await;
         assert_eq!(end, Polled::Failed(CUT_SHORT.to_owned()));
         assert_eq!(counts.get(), seen, "{place:?}");
 
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
-        let (app, sources) = place.compose_with(sse(&shutdown), http_trace(&counts));
+        let (app, sources) = place.compose(sse(&shutdown), http_trace(&counts));
         let end = drain(app, sources, &shutdown, &FETCH).await;
         assert_eq!(end, Polled::Failed(CUT_SHORT.to_owned()));
         let [chunks, _, failures] = counts.get();
@@ -94,7 +94,7 @@ async fn a_refusal_is_a_failure_to_an_outer_trace_only_if_it_is_a_503() {
         (Place::Inside, EVENT_SOURCE, StatusCode::OK, 0),
     ] {
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
-        let (app, mut sources) = place.compose_with(sse(&shutdown), http_trace(&counts));
+        let (app, mut sources) = place.compose(sse(&shutdown), http_trace(&counts));
         shutdown.cancel();
         let response = call(&app, get_request("/events", &headers)).await;
         assert_eq!(response.status(), status);
@@ -110,10 +110,9 @@ async fn a_client_that_leaves_is_no_failure_to_trace_before_the_head_and_after_i
     for place in Place::BOTH {
         let counts = Counts::default();
         let layer = || SseLayer::new().track_disconnects(true).max_streams(1);
-        for (app, mut sources) in [
-            place.compose_with(layer(), trace(&counts)),
-            place.compose_with(layer(), http_trace(&counts)),
-        ] {
+        for (app, mut sources) in
+            [place.compose(layer(), trace(&counts)), place.compose(layer(), http_trace(&counts))]
+        {
             assert!(call(&app, get_request("/never", &FETCH)).now_or_never().is_none());
             for polls in 0..2 {
                 let response = call(&app, get_request("/events", &FETCH)).await;
@@ -137,7 +136,7 @@ async fn an_inner_layer_counts_a_request_until_the_end_is_decided() {
     for headers in [EVENT_SOURCE, FETCH] {
         let shutdown = CancellationToken::new();
         let (layer, in_flight) = InFlightRequestsLayer::pair();
-        let (app, mut sources) = Place::Inside.compose_with(sse(&shutdown), layer);
+        let (app, mut sources) = Place::Inside.compose(sse(&shutdown), layer);
         let mut body = call(&app, get_request("/events", &headers)).await.into_body();
         let _source = sources.next().await;
         assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -153,7 +152,7 @@ async fn an_outer_layer_counts_a_request_until_the_last_byte_is_sent() {
     for headers in [EVENT_SOURCE, FETCH] {
         let shutdown = CancellationToken::new();
         let (layer, in_flight) = InFlightRequestsLayer::pair();
-        let (app, mut sources) = Place::Outside.compose_with(sse(&shutdown), layer);
+        let (app, mut sources) = Place::Outside.compose(sse(&shutdown), layer);
         let mut body = call(&app, get_request("/events", &headers)).await.into_body();
         let _source = sources.next().await;
         shutdown.cancel();

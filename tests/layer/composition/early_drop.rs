@@ -7,7 +7,8 @@ use http::{Request, response};
 use tower_http::on_early_drop::{OnBodyDropFn, OnEarlyDropLayer};
 
 use super::application::{Place, assert_streams, call, get_request};
-use crate::support::{EventReader, Polled, poll_frame};
+use crate::support::*;
+use tower_sse::SseLayer;
 
 /// An event stream usually ends by its client leaving, so `OnEarlyDrop` takes nearly every stream
 /// for a failed one. Do not use it, or `EarlyDropsAsFailures`, around routes that stream: use a
@@ -26,7 +27,7 @@ async fn on_early_drop_fires_at_every_normal_disconnect() {
             }
         });
         let (app, mut sources) =
-            place.compose(OnEarlyDropLayer::builder().on_body_drop(on_body_drop));
+            place.compose(SseLayer::new(), OnEarlyDropLayer::builder().on_body_drop(on_body_drop));
 
         let response = call(&app, get_request("/events", &[])).await;
         assert_streams(response, sources.next().await).await;

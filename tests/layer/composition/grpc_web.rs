@@ -4,7 +4,7 @@ use tonic_web::GrpcWebLayer;
 use tower_sse::SseLayer;
 
 use super::application::{application, assert_streams, call, get_request};
-use crate::support::{client, serve_axum};
+use crate::support::*;
 
 const EVENT_SOURCE: [(&str, &str); 2] =
     [("accept", "text/event-stream"), ("cache-control", "no-cache")];
@@ -34,18 +34,4 @@ async fn grpc_web_around_the_calls_alone_leaves_event_streams_alone() {
 
     let response = client::get(address, "/events", &EVENT_SOURCE).await;
     assert_streams(response, sources.next().await).await;
-}
-
-#[tokio::test]
-async fn an_axum_layer_covers_the_routes_added_before_it() {
-    let events =
-        || async { tower_sse::response(futures_util::stream::empty::<tower_sse::Event>()) };
-    let app = Router::new()
-        .route("/before", axum::routing::get(events))
-        .layer(SseLayer::new())
-        .route("/after", axum::routing::get(events));
-    for (path, covered) in [("/before", true), ("/after", false)] {
-        let response = call(&app, get_request(path, &EVENT_SOURCE)).await;
-        assert_eq!(response.headers().contains_key("x-accel-buffering"), covered, "{path}");
-    }
 }

@@ -4,41 +4,28 @@ use tokio::time::advance;
 use tower_http::metrics::InFlightRequestsLayer;
 
 use super::application::{Place, call, get_request};
-use crate::support::{EventReader, Polled, data, poll_frame};
+use crate::support::*;
+use tower_sse::SseLayer;
 
 #[tokio::test]
-async fn a_stream_is_in_flight_until_its_client_leaves() {
-    for place in Place::BOTH {
+async fn a_stream_is_in_flight_until_it_ends_or_its_client_leaves() {
+    for (place, ends) in Place::BOTH.into_iter().flat_map(|place| [(place, true), (place, false)]) {
+        let _case = case(format!("{place:?}, it ends: {ends}"));
         let (layer, in_flight) = InFlightRequestsLayer::pair();
-        let (app, mut sources) = place.compose(layer);
-
-        let response = call(&app, get_request("/events", &[])).await;
-        let source = sources.next().await;
-        assert_eq!(in_flight.get(), 1, "{place:?}: after the head");
-        let mut events = EventReader::new(response);
-        source.send("one");
-        assert_eq!(events.next().await.unwrap().data, "one");
-        assert_eq!(in_flight.get(), 1, "{place:?}: in mid-stream");
-        drop(events);
-        assert_eq!(in_flight.get(), 0, "{place:?}: after it left");
-    }
-}
-
-#[tokio::test]
-async fn a_stream_is_in_flight_until_its_end() {
-    for place in Place::BOTH {
-        let (layer, in_flight) = InFlightRequestsLayer::pair();
-        let (app, mut sources) = place.compose(layer);
+        let (app, mut sources) = place.compose(SseLayer::new(), layer);
 
         let mut body = call(&app, get_request("/events", &[])).await.into_body();
         let source = sources.next().await;
+        assert_eq!(in_flight.get(), 1, "after the head");
         source.send("one");
         assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
-        assert_eq!(in_flight.get(), 1, "{place:?}");
-        drop(source);
-        assert_eq!(poll_frame(&mut body), Polled::End);
+        assert_eq!(in_flight.get(), 1, "in mid-stream");
+        if ends {
+            drop(source);
+            assert_eq!(poll_frame(&mut body), Polled::End);
+        }
         drop(body);
-        assert_eq!(in_flight.get(), 0, "{place:?}");
+        assert_eq!(in_flight.get(), 0);
     }
 }
 
@@ -46,7 +33,7 @@ async fn a_stream_is_in_flight_until_its_end() {
 #[tokio::test(start_paused = true)]
 async fn a_layer_inside_is_released_at_once_when_the_source_fails() {
     let (layer, in_flight) = InFlightRequestsLayer::pair();
-    let (app, mut sources) = Place::Inside.compose(layer);
+    let (app, mut sources) = Place::Inside.compose(SseLayer::new(), layer);
 
     let mut body = call(&app, get_request("/events", &[])).await.into_body();
     sources.next().await.fail(io::Error::other("disk full"));

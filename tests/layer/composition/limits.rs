@@ -10,14 +10,14 @@ use tower::{
 use tower_sse::SseLayer;
 
 use super::application::{Place, application, assert_streams, call, get_request};
-use crate::support::Sources;
+use crate::support::*;
 
 /// tower's limit counts requests in progress and not open streams: its permit is released as soon
 /// as the head is ready.
 #[tokio::test]
 async fn a_concurrency_limit_counts_heads_not_streams() {
     for place in Place::BOTH {
-        let (app, mut sources) = place.compose(ConcurrencyLimitLayer::new(1));
+        let (app, mut sources) = place.compose(SseLayer::new(), ConcurrencyLimitLayer::new(1));
 
         let first = call(&app, get_request("/events", &[])).await;
         let second = call(&app, get_request("/events", &[])).await;

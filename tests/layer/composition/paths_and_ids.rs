@@ -8,7 +8,7 @@ use tower_http::{
 use tower_sse::{LastEventId, SseLayer};
 
 use super::application::{Place, application, assert_streams};
-use crate::support::{client, serve_axum};
+use crate::support::*;
 
 #[tokio::test]
 async fn a_request_id_is_set_and_returned() {
@@ -16,7 +16,7 @@ async fn a_request_id_is_set_and_returned() {
         let ids = ServiceBuilder::new()
             .layer(SetRequestIdLayer::x_request_id(MakeRequestUuid))
             .layer(PropagateRequestIdLayer::x_request_id());
-        let (app, mut sources) = place.compose(ids);
+        let (app, mut sources) = place.compose(SseLayer::new(), ids);
         let address = serve_axum(app).await;
 
         let response = client::get(address, "/events", &[]).await;

@@ -13,8 +13,10 @@ use tokio::{
 };
 use tower_sse::{BoxError, CloseReason, Drain, Event, MaxAge};
 
-use super::rig::{GOODBYE, RETRY, Requester, Rig, SECOND, layer};
-use crate::support::{Polled, data, event_stream};
+use crate::{
+    rig::{GOODBYE, RETRY, Requester, Rig, SECOND, layer},
+    support::*,
+};
 
 /// Returns a source that has this frame at every poll.
 fn always(
@@ -51,34 +53,6 @@ where
         }
     };
     timeout(600 * SECOND, go_on).await.expect("an end")
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_is_always_ready_is_drained() {
-    for (drain, client) in [
-        (Drain::at_once(), Requester::EventSource),
-        (Drain::spread_over(SECOND), Requester::Get),
-        (Drain::after(SECOND), Requester::Fetch),
-        (Drain::per_client(), Requester::Post),
-    ] {
-        let mut rig = Rig::of(layer(drain), client, event_stream(always(b"data: a\n\ndata: b\n")));
-        assert_eq!(rig.poll(), data("data: a\n\ndata: b\n"));
-        rig.shutdown.cancel();
-        let (last, clean) = last_bytes(&mut rig).await;
-        assert_eq!(last, GOODBYE);
-        assert_eq!(clean, !client.is_cut_by_failing());
-        assert_eq!(rig.reason(), Some(CloseReason::Drained));
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_is_always_ready_ends_at_its_maximum_age() {
-    let layer = layer(Drain::never()).max_age(MaxAge::new(SECOND));
-    let answer = event_stream(always(b"data: a\n\ndata: b\n"));
-    let mut rig = Rig::of(layer, Requester::EventSource, answer);
-    let (last, clean) = last_bytes(&mut rig).await;
-    assert_eq!((&*last, clean), (&b"data: a\n\n"[..], true));
-    assert_eq!(rig.reason(), Some(CloseReason::Expired));
 }
 
 #[tokio::test(start_paused = true)]

@@ -6,11 +6,12 @@ use std::ops::Range;
 use proptest::{prelude::*, sample::Index};
 use tokio::runtime;
 
-use super::{
-    reader::{Reader, Why},
+use super::reader::{Reader, Why};
+use crate::cuts::ranges;
+use crate::{
     rig::{GOODBYE, RETRY, Requester},
+    support::naive::{self, Place},
 };
-use crate::support::naive::{self, Place};
 
 /// Reads a stream whose source never waits to its end. It must end after `polls` frames.
 async fn busy(chunks: &[&[u8]], polls: usize, why: Why, client: Requester) -> Reader {
@@ -94,10 +95,7 @@ fn chunks() -> impl Strategy<Value = (Vec<u8>, Vec<Range<usize>>)> {
     let stream = (start, prop::collection::vec(piece, 0..24))
         .prop_map(|(start, pieces)| [start, &pieces.concat()].concat());
     (stream, prop::collection::vec(any::<Index>(), 0..12)).prop_map(|(stream, cuts)| {
-        let mut places: Vec<_> = cuts.iter().map(|cut| cut.index(stream.len() + 1)).collect();
-        places.extend([0, stream.len()]);
-        places.sort_unstable();
-        let chunks = places.windows(2).map(|cut| cut[0]..cut[1]).collect();
+        let chunks = ranges(stream.len(), &cuts);
         (stream, chunks)
     })
 }
@@ -106,7 +104,7 @@ fn client() -> impl Strategy<Value = Requester> {
     prop::sample::select(Requester::ALL.to_vec())
 }
 
-fn cut<'s>(stream: &'s [u8], chunks: &[Range<usize>]) -> Vec<&'s [u8]> {
+fn pieces<'s>(stream: &'s [u8], chunks: &[Range<usize>]) -> Vec<&'s [u8]> {
     chunks.iter().map(|chunk| &stream[chunk.clone()]).collect()
 }
 
@@ -120,7 +118,7 @@ proptest! {
         why in prop::sample::select(vec![Why::AtOnce, Why::Shutdown]),
         client in client(),
     ) {
-        let frames = cut(&stream, &chunks);
+        let frames = pieces(&stream, &chunks);
         let reader = under_a_paused_clock(busy(&frames, polls, why, client));
         let (expected, is_between_events) =
             ended_after(&stream, &chunks, reader.before.unwrap());
@@ -140,7 +138,7 @@ proptest! {
         why in prop::sample::select(vec![Why::AtOnce, Why::Shutdown, Why::Age]),
         client in client(),
     ) {
-        let chunks = cut(&stream, &chunks);
+        let chunks = pieces(&stream, &chunks);
         let last = last.index(chunks.len() + 1);
         let reader = under_a_paused_clock(async {
             match why {

@@ -1,14 +1,14 @@
 //! Farewell and reconnection time of a stream that the shutdown ends.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use tokio::time;
-use tower_sse::{
-    CloseReason, Decoder, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, StreamOptions,
-};
+use tower_sse::{CloseReason, Decoder, Drain, Event, Heartbeat, Retry, SseLayer, StreamOptions};
 
-use super::rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer};
-use crate::support::{Polled, data};
+use crate::{
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
+    support::*,
+};
 
 /// Returns the reconnection time that a stream of such a layer is sent at its drain.
 async fn drawn_reconnection_time(layer: &SseLayer) -> u64 {
@@ -64,17 +64,6 @@ async fn the_reconnection_time_of_the_drain_replaces_that_of_the_layer_unless_it
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_reconnection_time_is_drawn_from_the_inclusive_range() {
-    let layer =
-        SseLayer::new().drain(Drain::at_once().retry(Retry::between(MILLISECOND, 3 * MILLISECOND)));
-    let mut times = BTreeSet::new();
-    for _ in 0..200 {
-        times.insert(drawn_reconnection_time(&layer).await);
-    }
-    assert_eq!(times.into_iter().collect::<Vec<_>>(), [1, 2, 3]);
-}
-
-#[tokio::test(start_paused = true)]
 async fn without_a_farewell_and_a_reconnection_time_the_stream_just_ends() {
     let layer = SseLayer::new().drain(Drain::per_client().without_retry());
     for begun in [&b""[..], b"data: a\n\n", b"data: a\r\r"] {
@@ -103,16 +92,6 @@ async fn a_farewell_can_be_sent_without_a_reconnection_time() {
     }
 }
 
-/// Some clients dispatch an empty event for a block without data.
-#[tokio::test(start_paused = true)]
-async fn a_reconnection_time_is_a_lone_line_and_no_block() {
-    let layer = layer(Drain::per_client()).options(StreamOptions::new().without_farewell());
-    let mut rig = Rig::after(b"data: a\n\n", layer, Requester::EventSource);
-    rig.shutdown.cancel();
-    assert_eq!(rig.poll(), data(RETRY));
-    rig.assert_ends(CloseReason::Drained);
-}
-
 #[tokio::test(start_paused = true)]
 async fn a_response_can_have_another_farewell_or_none() {
     for (options, expected) in [
@@ -129,9 +108,7 @@ async fn a_response_can_have_another_farewell_or_none() {
         (StreamOptions::new().drain(Drain::at_once().without_retry()).without_farewell(), None),
     ] {
         let name = format!("{options:?}");
-        let mut rig = Rig::answering(layer(Drain::at_once()), Requester::EventSource, |answer| {
-            answer.extensions_mut().insert(options);
-        });
+        let mut rig = Rig::with_options(layer(Drain::at_once()), options);
         rig.shutdown.cancel();
         if let Some(expected) = expected {
             assert_eq!(rig.poll(), data(expected), "{name}");
@@ -199,26 +176,6 @@ async fn heartbeats_continue_while_a_source_completes_its_event() {
     assert_eq!(rig.poll(), data(GOODBYE));
     rig.assert_ends(CloseReason::Drained);
     assert_eq!(rig.closed().unwrap().heartbeats(), 1);
-}
-
-#[tokio::test(start_paused = true)]
-async fn at_its_maximum_age_a_stream_gets_no_farewell() {
-    for (begun, patience) in [
-        (&b"data: a\n\n"[..], Duration::ZERO),
-        (b"data: a\r\r", Duration::ZERO),
-        (b"data: a\n", 5 * SECOND),
-    ] {
-        let layer = layer(Drain::per_client()).max_age(MaxAge::new(60 * SECOND));
-        let mut rig = Rig::after(begun, layer, Requester::EventSource);
-        time::advance(60 * SECOND).await;
-        if patience.is_zero() {
-            rig.assert_ends(CloseReason::Expired);
-        } else {
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(patience).await;
-            rig.assert_fails_with_last_line(begun, CloseReason::Expired).await;
-        }
-    }
 }
 
 /// Some clients reject a block with two `retry` lines.

@@ -2,14 +2,13 @@
 //! by poll, under a paused clock.
 
 mod busy;
-mod drains;
+mod causes;
 mod encoded;
 mod foreign;
 mod goodbye;
 mod max_age;
 mod phases;
 mod reader;
-mod rig;
 mod shutdown;
 mod timeless;
 mod wakes;

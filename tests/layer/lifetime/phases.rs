@@ -12,13 +12,14 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http_body::{Body, Frame};
 use tokio::time;
 use tower_sse::{BoxError, CloseReason, Drain, MaxAge, SseBody, StreamOptions};
 
-use super::rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer};
-use crate::support::{FedBody, Polled, data, event_stream};
+use crate::{
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer},
+    support::*,
+};
 
 fn is_over(body: &SseBody<FedBody>) -> bool {
     let (over, size) = (body.is_end_stream(), body.size_hint());
@@ -152,7 +153,7 @@ async fn a_client_that_leaves_later_does_not_change_a_decided_end() {
 
 #[tokio::test(start_paused = true)]
 async fn trailers_that_the_server_did_not_poll_are_not_counted_as_sent() {
-    let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), "7".parse().unwrap())]);
+    let trailers = checksum();
     for fetched in [true, false] {
         let mut rig = Rig::after(b"data: a\n\n", layer(Drain::at_once()), Requester::Get);
         rig.feed.trailers(trailers.clone());

@@ -4,10 +4,12 @@ use http_body::Body;
 use tokio::time;
 use tower_sse::{Drain, Heartbeat, MaxAge};
 
-use super::rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer};
-use crate::support::{
-    Polled,
-    naive::{self, Place},
+use crate::{
+    rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer},
+    support::{
+        naive::{self, Place},
+        *,
+    },
 };
 
 const INTERVAL: Duration = Duration::from_millis(100);

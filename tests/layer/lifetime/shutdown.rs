@@ -8,22 +8,10 @@ use tokio::time;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
-use super::rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer, longest_wait};
-use crate::support::{Feed, Polled, answer_to, data, event_stream, poll_frame};
-
-#[tokio::test(start_paused = true)]
-async fn an_unpolled_stream_never_polls_its_source_after_the_shutdown() {
-    for client in [Requester::EventSource, Requester::Get, Requester::Fetch] {
-        let mut rig = Rig::new(layer(Drain::per_client()), client);
-        rig.feed.data("data: a\n\n");
-        rig.shutdown.cancel();
-        time::advance(SECOND).await;
-        assert_eq!(rig.poll(), data(GOODBYE));
-        assert_eq!(rig.feed.polls(), 0);
-        assert!(rig.feed.is_dropped());
-        rig.assert_cut(client, CloseReason::Drained).await;
-    }
-}
+use crate::{
+    rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, layer, longest_wait},
+    support::*,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_whose_head_follows_the_shutdown_is_refused_and_not_opened() {
@@ -75,12 +63,7 @@ async fn a_second_shutdown_has_no_effect() {
 async fn a_stream_that_ends_ends_no_other_stream() {
     let token = CancellationToken::new();
     let layer: SseLayer = layer(Drain::at_once()).shutdown(token.clone());
-    let open = || {
-        let (feed, source) = Feed::new();
-        let body = answer_to(Requester::EventSource.request("/"), &layer, event_stream(source))
-            .into_body();
-        (feed, body)
-    };
+    let open = || fed_to(Requester::EventSource.request("/"), &layer);
     let ((one, mut first), (other, mut second)) = (open(), open());
     one.end();
     assert_eq!(poll_frame(&mut first), data("data: [DONE]\n\n"));
@@ -154,23 +137,15 @@ async fn the_first_due_end_ends_a_stream() {
 /// RFC 10008: it is safe and idempotent, but clients do not repeat it after a clean end.
 #[tokio::test(start_paused = true)]
 async fn half_the_answer_to_a_query_never_ends_cleanly() {
-    let shutdown = CancellationToken::new();
-    let (feed, source) = Feed::new();
     let mut request = Requester::EventSource.request("/");
     *request.method_mut() = "QUERY".parse().unwrap();
-    let layer = layer(Drain::per_client()).shutdown(shutdown.clone());
-    let mut body = answer_to(request, &layer, event_stream(source)).into_body();
-    shutdown.cancel();
-    feed.data("data: half\n\n");
-    assert_eq!(poll_frame(&mut body), data("data: half\n\n"));
-    time::advance(29 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending, "it has time to end by itself");
-    time::advance(SECOND).await;
-    assert_eq!(poll_frame(&mut body), data(GOODBYE));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(20 * MILLISECOND).await;
-    let error = "the event stream was cut short: drained".to_owned();
-    assert_eq!(poll_frame(&mut body), Polled::Failed(error));
+    let rig = Rig::answering(layer(Drain::per_client()), request, |_| {});
+    let mut rig = rig.begin(b"data: half\n\n");
+    rig.shutdown.cancel();
+    // It has time to end by itself.
+    rig.assert_waits(30 * SECOND).await;
+    assert_eq!(rig.poll(), data(GOODBYE));
+    rig.assert_fails(CloseReason::Drained).await;
 }
 
 /// At 14.8 seconds 200 milliseconds are left, and not half a second.
@@ -182,29 +157,23 @@ async fn no_drain_extends_a_streams_time() {
 
 #[tokio::test(start_paused = true)]
 async fn a_response_can_have_a_drain_of_its_own() {
-    let options = |drain| StreamOptions::new().drain(drain);
     for (of_layer, of_response, delay) in [
         (Drain::never(), Drain::at_once(), Some(Duration::ZERO)),
         (Drain::at_once(), Drain::after(7 * SECOND), Some(7 * SECOND)),
         (Drain::spread_over(SECOND), Drain::after(7 * SECOND), Some(7 * SECOND)),
         (Drain::at_once(), Drain::never(), None),
     ] {
-        let mut rig = Rig::answering(layer(of_layer), Requester::EventSource, |answer| {
-            answer.extensions_mut().insert(options(of_response));
-        });
-        assert_eq!(rig.poll(), Polled::Pending);
+        let options = StreamOptions::new().drain(of_response);
+        let mut rig = Rig::with_options(layer(of_layer), options).begin(b"");
         rig.shutdown.cancel();
-        let Some(delay) = delay else {
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(3_600 * SECOND).await;
-            assert_eq!(rig.poll(), Polled::Pending);
-            continue;
-        };
-        if !delay.is_zero() {
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(delay - MILLISECOND).await;
-            assert_eq!(rig.poll(), Polled::Pending);
-            time::advance(MILLISECOND).await;
+        match delay {
+            Some(Duration::ZERO) => {}
+            Some(delay) => rig.assert_waits(delay).await,
+            None => {
+                rig.assert_waits(3_600 * SECOND).await;
+                assert_eq!(rig.poll(), Polled::Pending);
+                continue;
+            }
         }
         let Polled::Data(goodbye) = rig.poll() else { panic!("no goodbye") };
         assert!(goodbye.starts_with(b"retry: "));
@@ -215,10 +184,8 @@ async fn a_response_can_have_a_drain_of_its_own() {
 #[tokio::test(start_paused = true)]
 async fn the_parent_of_the_servers_token_works_too() {
     let process = CancellationToken::new();
-    let (feed, source) = Feed::new();
     let layer: SseLayer = layer(Drain::per_client()).shutdown(process.child_token());
-    let mut body =
-        answer_to(Requester::EventSource.request("/"), &layer, event_stream(source)).into_body();
+    let (feed, mut body) = fed_to(Requester::EventSource.request("/"), &layer);
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     process.cancel();
     assert_eq!(poll_frame(&mut body), data(GOODBYE));

@@ -1,12 +1,14 @@
 //! Outside of a runtime there is no timer, but a shutdown still ends streams.
 
-use std::{sync::Arc, task::Waker, thread, time::Duration};
+use std::{thread, time::Duration};
 
 use http_body::Body;
 use tower_sse::{CloseReason, Drain, MaxAge};
 
-use super::rig::{GOODBYE, Requester, Rig, SECOND, layer};
-use crate::support::{Polled, Wakes, data, poll_frame_with};
+use crate::{
+    rig::{GOODBYE, Requester, Rig, SECOND, layer},
+    support::*,
+};
 
 const CUT: &str = "the event stream was cut short: drained";
 
@@ -54,13 +56,10 @@ fn without_a_timer_a_source_may_complete_its_event() {
 #[test]
 fn without_a_timer_the_shutdown_wakes_the_task() {
     let mut rig = Rig::after(b"data: a\n\n", layer(Drain::per_client()), Requester::EventSource);
-    let wakes = Arc::new(Wakes::default());
-    let waker = Waker::from(Arc::clone(&wakes));
-    assert_eq!(poll_frame_with(&mut rig.body, &waker), Polled::Pending);
     let shutdown = rig.shutdown.clone();
     thread::spawn(move || shutdown.cancel()).join().unwrap();
-    assert_eq!(wakes.take(), 1);
-    assert_eq!(poll_frame_with(&mut rig.body, &waker), data(GOODBYE));
+    assert_eq!(rig.wakes.take(), 1);
+    assert_eq!(rig.poll(), data(GOODBYE));
 }
 
 #[test]

@@ -7,8 +7,10 @@ use tokio::{sync::Barrier, task::JoinSet, time};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
-use super::rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer};
-use crate::support::{Feed, Polled, Wakes, answer_to, data, event_stream, poll_frame_with, soon};
+use crate::{
+    rig::{GOODBYE, MILLISECOND, Requester, Rig, SECOND, layer},
+    support::*,
+};
 
 impl Rig {
     /// Asserts that the task is woken after exactly this time.
@@ -149,13 +151,11 @@ async fn every_stream_ends_whenever_the_shutdown_begins_concurrently() {
         let together = Arc::new(Barrier::new(STREAMS + 1));
         let mut tasks = JoinSet::new();
         for _ in 0..STREAMS {
-            let (feed, source) = Feed::new();
-            let answer =
-                answer_to(Requester::EventSource.request("/"), &layer, event_stream(source));
+            let (feed, body) = fed_to(Requester::EventSource.request("/"), &layer);
             let together = Arc::clone(&together);
             tasks.spawn(async move {
                 together.wait().await;
-                let body = answer.into_body().collect().await.unwrap().to_bytes();
+                let body = body.collect().await.unwrap().to_bytes();
                 (feed.is_dropped(), body)
             });
         }

@@ -7,7 +7,7 @@ use tower_http::{cors::CorsLayer, set_header::SetResponseHeaderLayer};
 use tower_sse::Refusal;
 
 use super::{RefusalCause, event_source, full, refusing, two_seconds};
-use crate::support::{Bodies, Feed, Source, answer_to, event_stream};
+use crate::support::*;
 
 #[test]
 fn headers_of_the_service_are_kept_and_those_of_its_body_removed() {

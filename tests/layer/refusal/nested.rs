@@ -10,9 +10,7 @@ use super::{
     RefusalCause, SECOND, assert_come_back, assert_unavailable, event_source, full, refusing,
     two_seconds,
 };
-use crate::support::{
-    Bodies, Feed, Polled, Source, Streams, answer_to, event_stream, open, poll_frame, through,
-};
+use crate::support::*;
 
 #[test]
 fn an_outer_layer_passes_the_refusal_of_an_inner_one_untouched() {

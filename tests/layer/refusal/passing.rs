@@ -13,7 +13,7 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{Refusal, SseLayer, marker};
 
 use super::{RefusalCause, event_source, full, refusing, request_of};
-use crate::support::{Bodies, Feed, Kind, Responses, Source, Streams, answer_to, event_stream};
+use crate::support::*;
 
 fn json<B>(status: u16, body: B) -> Response<B> {
     let answer = Response::builder().status(status).header("content-type", "application/json");
@@ -69,9 +69,7 @@ fn a_head_request_passes<K: Kind>() {
 /// Monitors and proxies send HEAD requests, and these open nothing.
 #[test]
 fn a_head_request_is_never_refused() {
-    a_head_request_passes::<Bodies>();
-    a_head_request_passes::<Responses>();
-    a_head_request_passes::<Streams>();
+    for_each_kind!(a_head_request_passes);
 }
 
 /// If both apply, `406` tells the client what it can change.

@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, time::Duration};
 use tower_sse::{Refusal, Retry, SseLayer};
 
 use super::{SECOND, full};
-use crate::support::{Feed, Polled, event_stream, poll_frame, through};
+use crate::support::*;
 
 fn retry_after(retry: Retry) -> Option<String> {
     retry_after_of(Refusal::unavailable().retry(retry))

@@ -5,20 +5,17 @@ use std::{
 };
 
 use futures_util::FutureExt;
-use http::{HeaderMap, Method, Request, Response};
+use http::{Method, Request, Response};
 use tokio::{sync::oneshot, time::advance};
 use tower::{Layer, Service, service_fn};
 use tower_sse::{CloseReason, Heartbeat, Retry, SseLayer, Stats};
 
-use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, answer_to, data,
-    event_stream, fed, open, poll_frame, soon, through,
-};
+use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
 async fn reports_once_on_every_exit_path<K: Kind>() {
-    for exit in ExitPath::ALL {
+    for &exit in ExitPath::ALL {
         let reports = Reports::default();
         exit.go::<K>(&reports.observe(SseLayer::new())).await;
         let reason = exit.reason::<K>();
@@ -33,9 +30,7 @@ async fn reports_once_on_every_exit_path<K: Kind>() {
 
 #[tokio::test(start_paused = true)]
 async fn every_opened_stream_is_reported_once_on_every_exit_path() {
-    reports_once_on_every_exit_path::<Bodies>().await;
-    reports_once_on_every_exit_path::<Responses>().await;
-    reports_once_on_every_exit_path::<Streams>().await;
+    for_each_kind!(reports_once_on_every_exit_path.await);
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -47,7 +42,7 @@ struct Found {
 }
 
 async fn releases_source_and_permit_before_the_report<K: Kind>() {
-    for exit in ExitPath::ALL {
+    for &exit in ExitPath::ALL {
         let stats = Stats::new();
         let limited = SseLayer::<K::Marker>::new().max_streams(1);
         let (source, events) = Source::new();
@@ -76,9 +71,7 @@ async fn releases_source_and_permit_before_the_report<K: Kind>() {
 
 #[tokio::test(start_paused = true)]
 async fn the_source_is_dropped_and_its_permit_released_before_the_close_is_reported() {
-    releases_source_and_permit_before_the_report::<Bodies>().await;
-    releases_source_and_permit_before_the_report::<Responses>().await;
-    releases_source_and_permit_before_the_report::<Streams>().await;
+    for_each_kind!(releases_source_and_permit_before_the_report.await);
 }
 
 /// The next stream would be refused if the closed one still held the only permit, and it would
@@ -181,24 +174,6 @@ async fn the_close_is_reported_on_the_thread_that_drops_the_body() {
     let thread = soon(thread).await.unwrap();
     assert_eq!(thread, dropping.join().unwrap());
     assert_eq!(reports.reasons(), [CloseReason::Disconnected]);
-}
-
-/// The last frame is the end, as HTTP/2 does not poll again.
-#[test]
-fn trailers_are_the_end_and_a_client_that_leaves_before_them_is_disconnected() {
-    for (taken, reason) in [(true, CloseReason::Ended), (false, CloseReason::Disconnected)] {
-        let reports = Reports::default();
-        let layer = reports.observe(SseLayer::new().terminator(tower_sse::Event::from("end")));
-        let (feed, mut body) = fed(&layer);
-        feed.trailers(HeaderMap::new());
-        assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
-        if taken {
-            assert_eq!(poll_frame(&mut body), Polled::Trailers(HeaderMap::new()));
-            assert_eq!(reports.reasons(), [reason]);
-        }
-        drop(body);
-        assert_eq!(reports.reasons(), [reason]);
-    }
 }
 
 #[test]

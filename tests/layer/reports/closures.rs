@@ -8,10 +8,7 @@ use futures_util::stream;
 use http::{Request, Response};
 use tower_sse::{CloseReason, Event, SseLayer, Stats, StreamOptions};
 
-use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, answer_to, data,
-    event_stream, open, poll_frame, through,
-};
+use crate::support::*;
 
 /// The names of the closures that were called, in order.
 #[derive(Clone, Default)]
@@ -94,17 +91,8 @@ fn a_close_without_a_closure_is_counted() {
     assert_eq!((stats.snapshot().opened(), stats.snapshot().closed()), (1, 1));
 }
 
-/// A response that is never made has no options, so the layer's closure is called.
-#[tokio::test(start_paused = true)]
-async fn a_bare_stream_dropped_before_its_head_is_reported_to_the_layers_closure() {
-    let calls = Calls::default();
-    let layer = SseLayer::new().on_close(calls.record("layer"));
-    ExitPath::ClientLeavesBeforeTheHead.go::<Streams>(&layer).await;
-    assert_eq!(calls.take(), ["layer"]);
-}
-
 async fn contains_panics_of_callbacks<K: Kind>() {
-    for exit in ExitPath::ALL {
+    for &exit in ExitPath::ALL {
         let (reports, stats) = (Reports::default(), Stats::new());
         let layer = SseLayer::new()
             .max_streams(1)
@@ -125,9 +113,7 @@ async fn contains_panics_of_callbacks<K: Kind>() {
 /// the process.
 #[tokio::test(start_paused = true)]
 async fn a_panic_in_on_open_or_on_close_is_contained() {
-    contains_panics_of_callbacks::<Bodies>().await;
-    contains_panics_of_callbacks::<Responses>().await;
-    contains_panics_of_callbacks::<Streams>().await;
+    for_each_kind!(contains_panics_of_callbacks.await);
 }
 
 /// The payload of a panic may itself panic when it is dropped.
@@ -170,9 +156,7 @@ async fn the_panic_is_the_sources<K: Kind>() {
 
 #[tokio::test]
 async fn a_panic_of_the_source_propagates_whatever_the_callbacks_do() {
-    the_panic_is_the_sources::<Bodies>().await;
-    the_panic_is_the_sources::<Responses>().await;
-    the_panic_is_the_sources::<Streams>().await;
+    for_each_kind!(the_panic_is_the_sources.await);
 }
 
 /// The thread no longer unwinds when the body is dropped, and it may be another thread.

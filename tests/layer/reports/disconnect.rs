@@ -1,19 +1,12 @@
-use std::{
-    convert::Infallible,
-    panic::{AssertUnwindSafe, catch_unwind},
-};
+use std::convert::Infallible;
 
 use futures_util::FutureExt;
-use http::{Request, Response, StatusCode};
-use tokio::sync::oneshot;
+use http::{Request, Response};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_sse::{CloseReason, Disconnect, IntoSse, SseBody, SseLayer};
 
-use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, event_stream,
-    poll_frame, soon,
-};
+use crate::support::*;
 
 /// Passes `answer` through a service inside `layer`. Returns the response and the `Disconnect` that
 /// the service found in its request.
@@ -39,7 +32,7 @@ pub(crate) fn respond<M, R: IntoSse<M>>(
 }
 
 async fn fires_on_every_exit_path<K: Kind>() {
-    for exit in ExitPath::ALL {
+    for &exit in ExitPath::ALL {
         let disconnect = exit.go::<K>(&SseLayer::new().track_disconnects(true)).await;
         if exit == ExitPath::NotAcceptable && K::BARE {
             assert!(disconnect.is_none(), "no service was called");
@@ -54,9 +47,7 @@ async fn fires_on_every_exit_path<K: Kind>() {
 
 #[tokio::test(start_paused = true)]
 async fn a_disconnect_fires_with_the_reason_on_every_exit_path() {
-    fires_on_every_exit_path::<Bodies>().await;
-    fires_on_every_exit_path::<Responses>().await;
-    fires_on_every_exit_path::<Streams>().await;
+    for_each_kind!(fires_on_every_exit_path.await);
 }
 
 #[test]
@@ -116,53 +107,6 @@ fn the_token_of_a_disconnect_is_a_child() {
     assert!(disconnect.is_cancelled() && other.is_cancelled());
 }
 
-/// The stream is dropped before a waiting task is notified, so both never run at once.
-#[tokio::test]
-async fn a_task_that_a_handler_spawned_is_notified_of_every_end() {
-    for exit in [
-        ExitPath::ClientLeaves,
-        ExitPath::ClientLeavesBeforeTheHead,
-        ExitPath::SourceEnds,
-        ExitPath::SourcePanicsAndTheThreadUnwinds,
-        ExitPath::ServiceFails,
-        ExitPath::ServicePanics,
-    ] {
-        let (notify, reason) = oneshot::channel();
-        let (mut notify, mut going_on) = (Some(notify), None);
-        let service = service_fn(|request: Request<()>| {
-            let disconnect = request.extensions().get::<Disconnect>().unwrap().clone();
-            let notify = notify.take().unwrap();
-            tokio::spawn(async move {
-                disconnect.cancelled().await;
-                notify.send(disconnect.reason()).unwrap();
-            });
-            let (source, events) = Source::new();
-            match exit {
-                ExitPath::SourceEnds => drop(source),
-                ExitPath::SourcePanicsAndTheThreadUnwinds => source.panic(),
-                _ => going_on = Some(source),
-            }
-            async move {
-                match exit {
-                    ExitPath::ClientLeavesBeforeTheHead => std::future::pending().await,
-                    ExitPath::ServiceFails => Err(std::io::Error::other("the service fails")),
-                    ExitPath::ServicePanics => panic!("in the service"),
-                    _ => Ok(events),
-                }
-            }
-        });
-        let mut service = SseLayer::new().layer(service);
-        let serving = || {
-            if let Some(Ok(response)) = service.call(Request::new(())).now_or_never() {
-                poll_frame(&mut response.into_body());
-            }
-        };
-        _ = catch_unwind(AssertUnwindSafe(serving));
-        let reason = soon(reason).await.unwrap();
-        assert_eq!(reason, Some(exit.end()), "{exit:?}");
-    }
-}
-
 /// The layer that has caught the panic drops the future later, when the thread no longer unwinds.
 #[tokio::test]
 async fn a_service_panic_caught_by_an_outer_layer_is_reported() {
@@ -189,19 +133,6 @@ async fn a_service_panic_caught_by_an_outer_layer_is_reported() {
     assert_eq!(reasons::<Bodies>().await, (Some(panicked), vec![]));
     assert_eq!(reasons::<Responses>().await, (Some(panicked), vec![]));
     assert_eq!(reasons::<Streams>().await, (Some(panicked), vec![panicked]));
-}
-
-/// A stream with a status that is never refused is a stream like any other.
-#[test]
-fn a_stream_with_another_status_fires_when_it_is_over() {
-    let layer = SseLayer::new().track_disconnects(true);
-    let mut answer = event_stream(Feed::new().1);
-    *answer.status_mut() = StatusCode::UNAUTHORIZED;
-    let (response, disconnect) = answer_and_disconnect(&layer, answer);
-    let disconnect = disconnect.unwrap();
-    assert!(!disconnect.is_cancelled());
-    drop(response);
-    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
 }
 
 /// The refusal is the whole response.

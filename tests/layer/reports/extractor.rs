@@ -1,21 +1,15 @@
 //! `Disconnect` as an extractor, feature `axum`.
 
-use std::{io, sync::Mutex};
+use std::sync::Mutex;
 
-use axum::{
-    Router,
-    body::Body,
-    response::{IntoResponse, Response},
-    routing::get,
-};
-use futures_util::FutureExt;
+use axum::{Router, body::Body, response::Response, routing::get};
 use http::{Request, StatusCode};
 use http_body_util::BodyExt;
 use tokio::sync::{mpsc, oneshot};
 use tower::ServiceExt;
 use tower_sse::{CloseReason, Disconnect, MissingDisconnect, SseLayer, StreamOptions};
 
-use crate::support::{Polled, Reports, Source, cancelled_task, data, poll_frame, soon};
+use crate::support::*;
 
 fn tracking() -> SseLayer {
     SseLayer::new().track_disconnects(true)
@@ -24,70 +18,6 @@ fn tracking() -> SseLayer {
 async fn call(app: &Router, path: &str) -> Response {
     let request = Request::get(path).body(Body::empty()).unwrap();
     app.clone().oneshot(request).await.unwrap()
-}
-
-/// Returns an application whose handler sends its `Disconnect` to the test before it goes on.
-fn application(layer: SseLayer) -> (Router, mpsc::UnboundedReceiver<Disconnect>) {
-    let (extracted, received) = mpsc::unbounded_channel();
-    let handler = |answer: fn() -> futures_util::future::BoxFuture<'static, Response>| {
-        let extracted = extracted.clone();
-        get(move |disconnect: Disconnect| async move {
-            extracted.send(disconnect).unwrap();
-            answer().await
-        })
-    };
-    let app = Router::new()
-        .route("/events", handler(|| async { events(None).into_response() }.boxed()))
-        .route("/cancelled", handler(|| cancelled_events().boxed()))
-        .route("/page", handler(|| async { "a page".into_response() }.boxed()))
-        .route("/nothing", handler(|| async { StatusCode::NO_CONTENT.into_response() }.boxed()))
-        .route("/never", handler(|| std::future::pending().boxed()));
-    (app.layer(layer), received)
-}
-
-/// Returns a stream of one event and then an error or the end.
-fn events(error: Option<io::Error>) -> impl IntoResponse {
-    let (source, events) = Source::new();
-    source.send("one");
-    if let Some(error) = error {
-        source.fail(error);
-    }
-    tower_sse::response(events)
-}
-
-async fn cancelled_events() -> Response {
-    events(Some(io::Error::other(cancelled_task().await))).into_response()
-}
-
-#[tokio::test]
-async fn an_extracted_disconnect_fires_when_the_response_is_over() {
-    let (app, mut extracted) = application(tracking());
-    for (path, polls, reason) in [
-        ("/events", 0, CloseReason::Disconnected),
-        ("/events", 1, CloseReason::Disconnected),
-        ("/events", 2, CloseReason::Ended),
-        ("/cancelled", 1, CloseReason::Disconnected),
-        ("/cancelled", 2, CloseReason::Cancelled),
-        ("/page", 0, CloseReason::Disconnected),
-        ("/page", 1, CloseReason::Ended),
-        ("/nothing", 0, CloseReason::Ended),
-    ] {
-        let mut body = call(&app, path).await.into_body();
-        let disconnect = extracted.try_recv().unwrap();
-        for _ in 0..polls {
-            assert_ne!(poll_frame(&mut body), Polled::Pending);
-        }
-        drop(body);
-        assert_eq!(disconnect.reason(), Some(reason), "{path} after {polls} polls");
-    }
-}
-
-#[tokio::test]
-async fn a_disconnect_fires_when_a_handler_is_dropped_before_its_response() {
-    let (app, mut extracted) = application(tracking());
-    assert!(call(&app, "/never").now_or_never().is_none());
-    let disconnect = extracted.try_recv().unwrap();
-    assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
 }
 
 /// The axum app of the documentation: a task makes the events, and stops once no client reads them.

@@ -7,13 +7,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{HeaderMap, Request, Response, StatusCode};
+use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Empty, Full};
 use tower_sse::{CloseReason, Disconnect, SseBody, SseLayer};
 
 use super::disconnect::{answer_and_disconnect, respond};
-use crate::support::{FedBody, Feed, Polled, Source, data, poll_frame};
+use crate::support::*;
 
 fn tracking() -> SseLayer {
     SseLayer::new().track_disconnects(true)
@@ -84,7 +84,7 @@ fn a_client_that_leaves_before_the_end_is_disconnected() {
 #[test]
 fn a_body_passes_whole_with_its_trailers_and_then_is_over() {
     let (feed, mut body, disconnect) = fed_page();
-    let trailers = HeaderMap::from_iter([("x-checksum".parse().unwrap(), "7".parse().unwrap())]);
+    let trailers = checksum();
     feed.data("a page");
     feed.trailers(trailers.clone());
     feed.end();

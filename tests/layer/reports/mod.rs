@@ -12,3 +12,5 @@ mod nested;
 mod span;
 mod stats;
 mod threads;
+
+pub(crate) use disconnect::respond;

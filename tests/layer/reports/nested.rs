@@ -18,12 +18,9 @@ use tower::{
     retry::{Policy, RetryLayer},
     service_fn,
 };
-use tower_sse::{CloseReason, Disconnect, Drain, Event, MaxAge, SseLayer, Stats};
+use tower_sse::{CloseReason, Disconnect, Drain, IntoSse, MaxAge, SseLayer, Stats};
 
-use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Reports, Responses, Source, Streams, event_stream,
-    poll_frame, through,
-};
+use crate::support::*;
 
 /// The inner service of the outer layer is a whole service with a layer and an exit path of its
 /// own. The outer layer passes its body through, and fires the `Disconnect` when that is over.
@@ -81,9 +78,7 @@ async fn each_layer_reports_what_it_sees<K: Kind>() {
 
 #[tokio::test(start_paused = true)]
 async fn the_inner_layer_reports_its_stream_and_the_outer_one_fires_the_disconnect() {
-    each_layer_reports_what_it_sees::<Bodies>().await;
-    each_layer_reports_what_it_sees::<Responses>().await;
-    each_layer_reports_what_it_sees::<Streams>().await;
+    for_each_kind!(each_layer_reports_what_it_sees.await);
 }
 
 /// If both layers track there is one `Disconnect`, that of the outer layer.
@@ -155,58 +150,38 @@ fn note(seen: &Seen, request: &Request<()>) -> usize {
     seen.len()
 }
 
-/// Asserts that of two attempts the first is dropped and the second is the stream.
-fn assert_the_second_counts(seen: &Seen, body: impl Sized) {
+/// Asserts that of two attempts, of which the first answers with `first`, the first is dropped and
+/// the second is the stream.
+async fn assert_the_second_counts<M: 'static, R: IntoSse<M>>(
+    first: impl Fn() -> io::Result<R>,
+    second: impl Fn() -> R,
+) {
+    let seen = Seen::default();
+    let inner = SseLayer::<M>::new().layer(service_fn(|request: Request<()>| {
+        ready(if note(&seen, &request) == 1 { first() } else { Ok(second()) })
+    }));
+    let retrying =
+        RetryLayer::new(Twice { left: true }).layer(Cloning(Arc::new(Mutex::new(inner))));
+    let mut service = SseLayer::new().track_disconnects(true).layer(retrying);
+    let response = service.call(Request::new(())).await.unwrap();
     let (at_the_call, disconnect) = seen.lock().unwrap()[1].clone();
     assert_eq!(at_the_call, None, "it has not fired before the second attempt");
     assert_eq!(disconnect.reason(), None, "nor while its stream is open");
-    drop(body);
+    drop(response);
     assert_eq!(disconnect.reason(), Some(CloseReason::Disconnected));
 }
 
 async fn an_error_is_tried_again<K: Kind>() {
-    let seen = Seen::default();
-    let inner = SseLayer::<K::Marker>::new().layer(service_fn(|request: Request<()>| {
-        ready(match note(&seen, &request) {
-            1 => Err(io::Error::other("the first attempt")),
-            _ => Ok(K::answer(Source::new().1)),
-        })
-    }));
-    let retrying =
-        RetryLayer::new(Twice { left: true }).layer(Cloning(Arc::new(Mutex::new(inner))));
-    let mut service = SseLayer::new().track_disconnects(true).layer(retrying);
-    let response = service.call(Request::new(())).await.unwrap();
-    assert_the_second_counts(&seen, response);
+    let error = || Err(io::Error::other("the first attempt"));
+    assert_the_second_counts(error, || K::answer(Source::new().1)).await;
 }
 
+/// An upstream's `503` that is an event stream is dropped for another attempt too.
 #[tokio::test]
 async fn a_retried_attempt_does_not_end_the_response() {
-    an_error_is_tried_again::<Bodies>().await;
-    an_error_is_tried_again::<Responses>().await;
-}
-
-#[tokio::test]
-async fn a_bare_streams_retried_attempt_does_not_end_the_response() {
-    an_error_is_tried_again::<Streams>().await;
-}
-
-/// An upstream's `503` that is an event stream is dropped for another attempt.
-#[tokio::test]
-async fn a_stream_dropped_for_another_attempt_does_not_end_the_response() {
-    let seen = Seen::default();
-    let inner = SseLayer::new().layer(service_fn(|request: Request<()>| {
-        let (status, events) = match note(&seen, &request) {
-            1 => (503, Source::new().1),
-            _ => (200, Source::new().1),
-        };
-        let response = Response::builder().status(status).body(events).unwrap();
-        ready(Ok::<_, Infallible>(response))
-    }));
-    let retrying =
-        RetryLayer::new(Twice { left: true }).layer(Cloning(Arc::new(Mutex::new(inner))));
-    let mut service = SseLayer::new().track_disconnects(true).layer(retrying);
-    let response = service.call(Request::new(())).await.unwrap();
-    assert_the_second_counts(&seen, response);
+    for_each_kind!(an_error_is_tried_again.await);
+    let answer = |status| Response::builder().status(status).body(Source::new().1).unwrap();
+    assert_the_second_counts(|| Ok(answer(503)), || answer(200)).await;
 }
 
 /// A service that `Retry` can clone although the closure of a test cannot be cloned.
@@ -230,17 +205,4 @@ impl<S: Service<Request<()>>> Service<Request<()>> for Cloning<S> {
     fn call(&mut self, request: Request<()>) -> S::Future {
         self.0.lock().unwrap().call(request)
     }
-}
-
-/// The outer layer's options, its terminator included, come too late.
-#[test]
-fn the_outer_layer_does_not_extend_an_inner_end() {
-    let reports = Reports::default();
-    let outer =
-        reports.observe(SseLayer::new().terminator(Event::from("end")).track_disconnects(true));
-    let (feed, source) = Feed::new();
-    let mut body = through(&outer, through(&SseLayer::new(), event_stream(source))).into_body();
-    feed.end();
-    assert_eq!(poll_frame(&mut body), Polled::End);
-    assert_eq!(reports.opened(), 0);
 }

@@ -11,7 +11,7 @@ use std::{
 use tower_sse::{CloseReason, SseLayer, Stats};
 
 use super::disconnect::answer_and_disconnect;
-use crate::support::{Feed, Polled, Reports, Source, event_stream, poll_frame, through};
+use crate::support::*;
 
 const THREADS: u64 = 4;
 const STREAMS: u64 = 3_000;

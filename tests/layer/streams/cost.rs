@@ -11,7 +11,7 @@ use tower_sse::{
 };
 
 use super::rig::now;
-use crate::support::{Polled, Requester, poll_frame};
+use crate::support::*;
 
 /// A table of them is as full as one of 10,000.
 const STREAMS: usize = 1_250;

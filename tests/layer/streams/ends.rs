@@ -1,132 +1,52 @@
-//! How a closed stream ends: for each kind of client, wherever in an event its source is.
+//! How a closed stream ends, combined with other ends. Those of each client, wherever in an event its
+//! source is, are in `lifetime/causes.rs`.
 
 use std::time::Duration;
 
 use tokio::time::advance;
-use tower_sse::{CloseReason::*, MaxAge, StreamOptions, streams::Streams};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{CloseReason::*, Drain, StreamOptions, streams::Streams};
 
-use super::rig::{Open, layer, now, with_shutdown};
-use crate::support::{Polled, Requester, data};
-
-const MILLISECOND: Duration = Duration::from_millis(1);
-
-async fn assert_cut(open: &mut Open, client: Requester, last: &'static str) {
-    if client.is_cut_by_failing() {
-        if !last.is_empty() {
-            assert_eq!(open.poll(), data(last), "{client:?}");
-        }
-        assert_eq!(open.poll(), Polled::Pending, "{client:?}");
-        advance(20 * MILLISECOND).await;
-        let error = "the event stream was cut short: revoked".to_owned();
-        assert_eq!(open.poll(), Polled::Failed(error), "{client:?}");
-    } else {
-        assert_eq!(open.poll(), Polled::End, "{client:?}");
-    }
-    assert_eq!(open.reason(), Some(Revoked), "{client:?}");
-    assert_eq!(open.poll(), Polled::End, "{client:?}");
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_closed_stream_ends_between_events_as_its_client_needs() {
-    for client in Requester::ALL {
-        for has_begun in [false, true] {
-            let streams = Streams::new();
-            let mut open = Open::new(layer(&streams), client, &["user:42"]);
-            if has_begun {
-                open.feed.data("data: a\n\n");
-                assert_eq!(open.poll(), data("data: a\n\n"));
-                assert_eq!(open.poll(), Polled::Pending);
-            }
-            assert_eq!(now(streams.close("user:42")), 1);
-            assert_eq!(open.wakes.take(), usize::from(has_begun), "{client:?}");
-            // Ready events are not sent any more.
-            open.feed.data("data: secret\n\n");
-            assert_cut(&mut open, client, ":\n").await;
-            assert!(open.feed.is_dropped());
-            assert_eq!(now(streams.close("user:42")), 0);
-        }
-    }
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_event_that_has_begun_is_completed() {
-    let streams = Streams::new();
-    let mut open = Open::new(layer(&streams), Requester::EventSource, &["a"]);
-    open.feed.data("data: one\n");
-    assert_eq!(open.poll(), data("data: one\n"));
-    assert_eq!(open.poll(), Polled::Pending);
-    now(streams.close("a"));
-    assert_eq!(open.poll(), Polled::Pending);
-    open.feed.data("data: two\n\ndata: secret\n\n");
-    assert_eq!(open.poll(), data("data: two\n\n"));
-    assert_eq!(open.poll(), Polled::End);
-    assert_eq!(open.reason(), Some(Revoked));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_source_that_stays_mid_event_has_half_a_second() {
-    for client in Requester::ALL {
-        let streams = Streams::new();
-        let mut open = Open::new(layer(&streams), client, &["a"]);
-        open.feed.data("data: half");
-        assert_eq!(open.poll(), data("data: half"));
-        assert_eq!(open.poll(), Polled::Pending);
-        now(streams.close("a"));
-        assert_eq!(open.wakes.take(), 1);
-        assert_eq!(open.poll(), Polled::Pending);
-        advance(499 * MILLISECOND).await;
-        assert_eq!(open.poll(), Polled::Pending);
-        assert_eq!(open.wakes.take(), 0, "woken for nothing");
-        advance(MILLISECOND).await;
-        assert_eq!(open.wakes.take(), 1);
-        assert_eq!(open.poll(), Polled::Pending);
-        advance(20 * MILLISECOND).await;
-        let error = "the event stream was cut short: revoked".to_owned();
-        assert_eq!(open.poll(), Polled::Failed(error));
-        assert_eq!(open.reason(), Some(Revoked));
-    }
-}
+use super::rig::{layer, now, open, open_for};
+use crate::{
+    rig::{self, GOODBYE, RETRY, Rig, SECOND},
+    support::*,
+};
 
 #[tokio::test(start_paused = true)]
 async fn a_closed_stream_is_not_drained_and_a_drained_one_can_be_closed() {
     for is_closed_first in [true, false] {
         let streams = Streams::new();
-        let (layer, shutdown) = with_shutdown(&streams);
-        let mut open = Open::new(layer, Requester::Get, &["a"]);
-        open.feed.data("data: half\n");
-        assert_eq!(open.poll(), data("data: half\n"));
-        assert_eq!(open.poll(), Polled::Pending);
+        let open = open_for(&streams, layer(&streams), Requester::Get, &["a"]);
+        let mut open = open.begin(b"data: half\n");
         for closes in [is_closed_first, !is_closed_first] {
             if closes {
                 assert_eq!(now(streams.close("a")), 1);
             } else {
-                shutdown.cancel();
+                open.shutdown.cancel();
             }
             assert_eq!(open.poll(), Polled::Pending);
         }
-        advance(500 * MILLISECOND).await;
+        advance(Duration::from_millis(500)).await;
         // Neither the farewell nor the reconnection time of the drain.
         assert_eq!(open.poll(), data(":\n"));
-        assert_eq!(open.leave(), Revoked);
+        assert_eq!(open.leave().reason(), Revoked);
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_shutdown_and_a_maximum_age_still_end_a_stream_with_subjects() {
     let streams = Streams::new();
-    let (with_shutdown, shutdown) = with_shutdown(&streams);
-    let mut open = Open::new(with_shutdown, Requester::EventSource, &["a"]);
-    assert_eq!(open.poll(), Polled::Pending);
-    shutdown.cancel();
-    assert_eq!(open.poll(), data("retry: 3000\ndata: bye\n\n"));
-    assert_eq!((open.leave(), streams.count("a")), (Drained, 0));
+    let mut drained = open(&streams, &["a"]);
+    drained.shutdown.cancel();
+    assert_eq!(drained.poll(), data(GOODBYE));
+    assert_eq!((drained.leave().reason(), streams.count("a")), (Drained, 0));
 
-    let age = MaxAge::new(1000 * MILLISECOND);
-    let mut open = Open::new(layer(&streams).max_age(age), Requester::EventSource, &["a"]);
-    assert_eq!(open.poll(), Polled::Pending);
-    advance(1000 * MILLISECOND).await;
-    assert_eq!(open.poll(), Polled::End);
-    assert_eq!((open.leave(), streams.count("a")), (Expired, 0));
+    let aging = layer(&streams).max_age(SECOND);
+    let mut aged = open_for(&streams, aging, Requester::EventSource, &["a"]).begin(b"");
+    advance(SECOND).await;
+    aged.assert_ends(Expired);
+    assert_eq!(streams.count("a"), 0);
 }
 
 /// The clients of all streams should not come back at the same time.
@@ -134,12 +54,11 @@ async fn a_shutdown_and_a_maximum_age_still_end_a_stream_with_subjects() {
 async fn closing_all_streams_sends_the_reconnection_time_of_the_drain() {
     for client in Requester::ALL {
         let streams = Streams::new();
-        let mut open = Open::new(layer(&streams), client, &["a", "b"]);
-        let mut without = Open::new(layer(&streams), client, &[]);
-        assert_eq!(open.poll(), Polled::Pending);
+        let mut closed = open_for(&streams, layer(&streams), client, &["a", "b"]).begin(b"");
+        let mut without = open_for(&streams, layer(&streams), client, &[]);
         assert_eq!(streams.close_all(), 1, "a stream of two subjects counts once");
-        assert_eq!(open.poll(), data("retry: 3000\n"));
-        assert_cut(&mut open, client, "").await;
+        assert_eq!(closed.poll(), data(RETRY));
+        closed.assert_cut(client, Revoked).await;
         assert_eq!(without.poll(), Polled::Pending, "it has no subjects");
         assert_eq!(streams.subjects(), []);
     }
@@ -149,21 +68,15 @@ async fn closing_all_streams_sends_the_reconnection_time_of_the_drain() {
 #[tokio::test(start_paused = true)]
 async fn the_stream_of_a_client_that_does_not_read_is_reported_when_it_is_dropped() {
     let streams = Streams::new();
-    let mut open = Open::new(layer(&streams), Requester::EventSource, &["a"]);
-    assert_eq!(open.poll(), Polled::Pending);
+    let between_events = open(&streams, &["a"]);
     assert_eq!((now(streams.close("a")), streams.count("a")), (1, 0));
-    assert_eq!(open.reason(), None);
-    assert_eq!(open.leave(), Revoked);
+    assert_eq!(between_events.reason(), None);
+    assert_eq!(between_events.leave().reason(), Revoked);
 
-    let mid_event = {
-        let mut open = Open::new(layer(&streams), Requester::EventSource, &["a"]);
-        open.feed.data("data: half");
-        assert_eq!(open.poll(), data("data: half"));
-        now(streams.close("a"));
-        assert_eq!(open.poll(), Polled::Pending);
-        open
-    };
-    assert_eq!(mid_event.leave(), Revoked);
+    let mut mid_event = open(&streams, &["a"]).begin(b"data: half");
+    now(streams.close("a"));
+    assert_eq!(mid_event.poll(), Polled::Pending);
+    assert_eq!(mid_event.leave().reason(), Revoked);
 }
 
 /// Layer options and response options do not replace subjects.
@@ -171,21 +84,42 @@ async fn the_stream_of_a_client_that_does_not_read_is_reported_when_it_is_droppe
 async fn options_of_the_response_keep_the_subjects() {
     let streams = Streams::new();
     let layer = layer(&streams).options(StreamOptions::new().without_terminator());
-    let mut open = Open::new(layer, Requester::EventSource, &["a"]);
+    let mut open = open_for(&streams, layer, Requester::EventSource, &["a"]);
     now(streams.close("a"));
-    assert_eq!(open.poll(), Polled::End);
+    open.assert_ends(Revoked);
 }
 
 /// Without a runtime there is no timer that could end the wait.
 #[test]
 fn without_a_runtime_a_closed_stream_ends_between_events() {
     let streams = Streams::new();
-    let mut open = Open::new(layer(&streams), Requester::EventSource, &["a"]);
-    open.feed.data("data: one\n");
-    assert_eq!(open.poll(), data("data: one\n"));
+    let mut open = open(&streams, &["a"]).begin(b"data: one\n");
     now(streams.close("a"));
     assert_eq!(open.poll(), Polled::Pending);
     open.feed.data("\n");
     assert_eq!(open.poll(), data("\n"));
-    assert_eq!(open.poll(), Polled::End);
+    open.assert_ends(Revoked);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_response_ends_its_stream_alone() {
+    let (layer, token) = (rig::layer(Drain::never()), CancellationToken::new());
+    let options = StreamOptions::new().end_when(token.clone());
+    let mut ended = Rig::with_options(layer.clone(), options).begin(b"");
+    let mut other = Rig::new(layer, Requester::EventSource).begin(b"");
+    token.cancel();
+    ended.assert_ends(Revoked);
+    assert_eq!(other.poll(), Polled::Pending);
+}
+
+/// As for any option, a response can turn off that of its layer.
+#[tokio::test(start_paused = true)]
+async fn the_token_of_a_layer_ends_all_streams_but_those_that_turn_it_off() {
+    let token = CancellationToken::new();
+    let layer = rig::layer(Drain::never()).options(StreamOptions::new().end_when(token.clone()));
+    let mut all = Rig::new(layer.clone(), Requester::EventSource);
+    let mut off = Rig::with_options(layer, StreamOptions::new().without_end_when());
+    token.cancel();
+    all.assert_ends(Revoked);
+    assert_eq!(off.poll(), Polled::Pending);
 }

@@ -8,7 +8,7 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{Event, EventBody, SseBody, SseLayer, streams::Streams};
 
 use super::rig::now;
-use crate::support::{Polled, Requester, poll_frame};
+use crate::support::*;
 
 /// Several times as many as a close visits at a time.
 const STREAMS: usize = 5_000;

@@ -2,7 +2,6 @@
 
 mod cost;
 mod counts;
-mod end_when;
 mod ends;
 mod except;
 #[cfg(feature = "axum")]

@@ -8,7 +8,7 @@ use tower::{Layer, Service, service_fn};
 use tower_sse::{SseLayer, streams::Streams};
 
 use super::rig::{add, layer, now};
-use crate::support::{FedBody, Feed, Polled, Requester, event_stream, poll_frame};
+use crate::support::*;
 
 type Body = tower_sse::SseBody<tower_sse::SseBody<FedBody>>;
 

@@ -21,7 +21,7 @@ use tower_sse::{
 };
 
 use super::rig::now;
-use crate::support::{Polled, Requester, poll_frame};
+use crate::support::*;
 
 type Events = stream::Pending<Event>;
 
@@ -30,14 +30,13 @@ const PAUSES: usize = 64;
 /// Two rounds for each pair of pauses of the two threads.
 const ROUNDS: usize = 2 * PAUSES * PAUSES;
 
-/// The places where a program can add the subjects of a request: outside or inside of the layer,
-/// before or after the check.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Place {
-    OutsideBefore,
-    OutsideAfter,
-    InsideBefore,
-    InsideAfter,
+/// The place where a program adds the subjects of a request.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    /// Outside or inside of the layer.
+    is_outside: bool,
+    /// Before or after the check.
+    is_before: bool,
 }
 
 struct Store {
@@ -84,18 +83,15 @@ fn request(
     let checks = Arc::clone(store);
     let mut service = layer.layer(service_fn(move |request: Request<()>| {
         let subjects = request.extensions().get::<Subjects>().expect("the layer has streams");
-        ready(answer(match place {
-            Place::InsideBefore => checks.check(subjects, true, pause),
-            Place::InsideAfter => checks.check(subjects, false, pause),
-            Place::OutsideBefore | Place::OutsideAfter => {
-                request.extensions().get::<bool>().copied().unwrap_or_default()
-            }
+        ready(answer(match place.is_outside {
+            true => request.extensions().get::<bool>().copied().unwrap_or_default(),
+            false => checks.check(subjects, place.is_before, pause),
         }))
     }));
     let mut request = Requester::EventSource.request("/");
-    if matches!(place, Place::OutsideBefore | Place::OutsideAfter) {
+    if place.is_outside {
         let subjects = streams.subjects_of(&mut request);
-        let is_allowed = store.check(&subjects, place == Place::OutsideBefore, pause);
+        let is_allowed = store.check(&subjects, place.is_before, pause);
         request.extensions_mut().insert(is_allowed);
     }
     service.call(request).now_or_never().expect("ready").unwrap()
@@ -136,28 +132,12 @@ fn race(place: Place) -> (usize, usize) {
 }
 
 /// The streams that opened before the close are part of the test, as are those that opened late.
-fn assert_none_is_left(place: Place) {
-    let (opened, left) = race(place);
-    assert_eq!(left, 0, "{place:?}: of {opened} opened streams");
-    assert!(opened > ROUNDS / 100 && opened < ROUNDS, "{place:?}: {opened} opened");
-}
-
 #[test]
-fn no_stream_is_left_open_if_subjects_are_added_outside_before_the_check() {
-    assert_none_is_left(Place::OutsideBefore);
-}
-
-#[test]
-fn no_stream_is_left_open_if_subjects_are_added_outside_after_the_check() {
-    assert_none_is_left(Place::OutsideAfter);
-}
-
-#[test]
-fn no_stream_is_left_open_if_subjects_are_added_inside_before_the_check() {
-    assert_none_is_left(Place::InsideBefore);
-}
-
-#[test]
-fn no_stream_is_left_open_if_subjects_are_added_inside_after_the_check() {
-    assert_none_is_left(Place::InsideAfter);
+fn no_stream_is_left_open_wherever_and_whenever_subjects_are_added() {
+    for (is_outside, is_before) in [(true, true), (true, false), (false, true), (false, false)] {
+        let place = Place { is_outside, is_before };
+        let (opened, left) = race(place);
+        assert_eq!(left, 0, "{place:?}: of {opened} opened streams");
+        assert!(opened > ROUNDS / 100 && opened < ROUNDS, "{place:?}: {opened} opened");
+    }
 }

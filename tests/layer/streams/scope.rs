@@ -5,13 +5,15 @@ use std::collections::BTreeMap;
 use http::Request;
 use tower_sse::streams::{Streams, Subjects};
 
-use super::rig::{Open, layer, now};
-use crate::support::{Polled, Requester::EventSource, answer_to, event_stream, poll_frame};
+use super::rig::{layer, now, open};
+use crate::{
+    rig::Rig,
+    support::{Polled, Requester::EventSource},
+};
 
-fn open(streams: &Streams, subjects: &'static [&str]) -> Open {
-    let mut open = Open::new(layer(streams), EventSource, subjects);
-    assert_eq!(open.poll(), Polled::Pending);
-    open
+/// Opens the stream of a request that arrived before.
+fn answer(streams: &Streams, request: Request<()>) -> Rig {
+    Rig::answering(layer(streams), request, |_| {})
 }
 
 #[tokio::test(start_paused = true)]
@@ -36,8 +38,8 @@ async fn the_streams_of_the_kept_subject_stay() {
     let mut others = [open(&streams, &["user:1", "session:b"]), open(&streams, &["user:1"])];
     let mut stranger = open(&streams, &["user:2"]);
     assert_eq!(now(streams.close_except("user:1", "session:a")), 2);
-    assert_eq!(others.each_mut().map(Open::poll), [Polled::End, Polled::End]);
-    assert_eq!(this.each_mut().map(Open::poll), [Polled::Pending, Polled::Pending]);
+    assert_eq!(others.each_mut().map(Rig::poll), [Polled::End, Polled::End]);
+    assert_eq!(this.each_mut().map(Rig::poll), [Polled::Pending, Polled::Pending]);
     assert_eq!(stranger.poll(), Polled::Pending);
     assert_eq!((streams.count("user:1"), streams.count("session:b")), (2, 0));
     // Of one stream.
@@ -82,10 +84,9 @@ async fn a_close_counts_for_requests_that_arrived_before_it() {
                 subjects.add("a");
                 assert_eq!(closes(&streams), 0, "the stream is not open yet");
             }
-            let (_feed, source) = crate::support::Feed::new();
-            let answer = answer_to(request, &layer(&streams), event_stream(source));
+            let mut answer = answer(&streams, request);
             assert_eq!(streams.count("a"), 0);
-            assert_eq!(poll_frame(&mut answer.into_body()), Polled::End);
+            assert_eq!(answer.poll(), Polled::End);
 
             let mut later = open(&streams, &["a"]);
             assert_eq!(later.poll(), Polled::Pending, "a later request is judged anew");
@@ -101,9 +102,8 @@ async fn the_kept_device_survives_a_close_before_it_opens() {
     now(streams.close_except("user:1", "session:a"));
     subjects.add("user:1");
     subjects.add("session:a");
-    let (_feed, source) = crate::support::Feed::new();
-    let mut body = answer_to(request, &layer(&streams), event_stream(source)).into_body();
-    assert_eq!((poll_frame(&mut body), streams.count("user:1")), (Polled::Pending, 1));
+    let mut open = answer(&streams, request);
+    assert_eq!((open.poll(), streams.count("user:1")), (Polled::Pending, 1));
 }
 
 /// The number of closes is bounded that a request can wait for.
@@ -116,9 +116,7 @@ async fn a_request_that_is_older_than_the_log_of_closes_opens_no_stream() {
         for _ in 0..closes {
             now(streams.close("b"));
         }
-        let (_feed, source) = crate::support::Feed::new();
-        let mut body = answer_to(request, &layer(&streams), event_stream(source)).into_body();
-        assert_eq!(poll_frame(&mut body), expected, "{closes}");
+        assert_eq!(answer(&streams, request).poll(), expected, "{closes}");
     }
 }
 
@@ -128,8 +126,7 @@ async fn a_subject_that_is_added_to_an_open_stream_has_no_effect() {
     let mut request: Request<()> = EventSource.request("/");
     let subjects: Subjects = streams.subjects_of(&mut request);
     subjects.add("a");
-    let (_feed, source) = crate::support::Feed::new();
-    let _body = answer_to(request, &layer(&streams), event_stream(source)).into_body();
+    let _open = answer(&streams, request);
     subjects.add("b");
     assert_eq!((streams.count("a"), streams.count("b")), (1, 0));
 }

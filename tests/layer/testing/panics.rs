@@ -47,6 +47,16 @@ fn ended_after(bytes: &str) -> TestStream {
     TestStream::from_body(bytes.to_owned())
 }
 
+/// Asserts that the test panics with a text that begins with `expected`, and returns the text.
+async fn assert_panics<T: Send + 'static>(
+    test: impl Future<Output = T> + Send + 'static,
+    expected: &str,
+) -> String {
+    let text = panic_of(test).await;
+    assert!(text.starts_with(expected), "{text}");
+    text
+}
+
 #[track_caller]
 fn assert_lines(text: &str, expected: &[&str]) {
     let lines: Vec<_> = text.lines().collect();
@@ -86,29 +96,39 @@ async fn every_method_has_the_time_limit() {
     let text = panic_of(async { silent_after("").time_limit(5 * SECOND).next().await }).await;
     let expected = ["still waiting for a message after 5s, at HERE", "nothing has been received"];
     assert_lines(&without_place(&text), &expected);
-    let text = panic_of(async { silent_after("").collect().await }).await;
-    assert!(text.starts_with("still waiting for the clean end after 30s, at "), "{text}");
-    let text = panic_of(async { silent_after("").next_comment().await }).await;
-    assert!(text.starts_with("still waiting for a comment after 30s, at "), "{text}");
-    let text = panic_of(async { silent_after("").error().await.to_string() }).await;
-    assert!(text.starts_with("still waiting for an error of the body after 30s, at "), "{text}");
+    assert_panics(
+        async { silent_after("").collect().await },
+        "still waiting for the clean end after 30s, at ",
+    )
+    .await;
+    assert_panics(
+        async { silent_after("").next_comment().await },
+        "still waiting for a comment after 30s, at ",
+    )
+    .await;
+    assert_panics(
+        async { silent_after("").error().await.to_string() },
+        "still waiting for an error of the body after 30s, at ",
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_end_before_what_is_awaited_is_named() {
-    let text = panic_of(async { ended_after("data: a\n\ndata: b").take(2).await }).await;
-    assert!(
-        text.starts_with("the stream has ended while waiting for message 2 of 2, at"),
-        "{text}"
-    );
+    let test = async { ended_after("data: a\n\ndata: b").take(2).await };
+    let text =
+        assert_panics(test, "the stream has ended while waiting for message 2 of 2, at").await;
     assert!(text.ends_with("\nand an incomplete line: \"data: b\""), "{text}");
-    let text = panic_of(async { ended_after("").error().await.to_string() }).await;
-    assert!(
-        text.starts_with("the stream has ended while waiting for an error of the body, at"),
-        "{text}"
-    );
-    let text = panic_of(async { ended_after("").assert_no_message(SECOND).await }).await;
-    assert!(text.starts_with("the stream has ended within 1s, at "), "{text}");
+    assert_panics(
+        async { ended_after("").error().await.to_string() },
+        "the stream has ended while waiting for an error of the body, at",
+    )
+    .await;
+    assert_panics(
+        async { ended_after("").assert_no_message(SECOND).await },
+        "the stream has ended within 1s, at ",
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -117,16 +137,16 @@ async fn the_error_of_the_body_is_named() {
         let frames = stream::iter([Err::<&str, _>(io::Error::other("disk full"))]);
         TestStream::from_body(axum::body::Body::from_stream(frames))
     };
-    let text = panic_of(async move { failing().next().await }).await;
-    assert!(
-        text.starts_with("the body has failed (disk full) while waiting for a message, at"),
-        "{text}"
-    );
-    let text = panic_of(async move { failing().collect().await }).await;
-    assert!(
-        text.starts_with("the body has failed (disk full) while waiting for the clean end, at"),
-        "{text}"
-    );
+    assert_panics(
+        async move { failing().next().await },
+        "the body has failed (disk full) while waiting for a message, at",
+    )
+    .await;
+    assert_panics(
+        async move { failing().collect().await },
+        "the body has failed (disk full) while waiting for the clean end, at",
+    )
+    .await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -159,25 +179,20 @@ async fn only_the_newest_of_many_are_listed_and_long_data_is_cut() {
 #[tokio::test(start_paused = true)]
 async fn collecting_a_stream_that_does_not_end_fails() {
     // It waits, …
-    let text = panic_of(async {
+    let test = async {
         let ticks = IntervalStream::new(interval(SECOND)).map(|_| Event::from("tick"));
         TestStream::new(tower_sse::response(ticks)).collect().await
-    });
-    let text = text.await;
-    assert!(text.starts_with("still waiting for the clean end after 30s, at "), "{text}");
+    };
+    let text = assert_panics(test, "still waiting for the clean end after 30s, at ").await;
     assert!(text.contains("\nreceived, oldest first (31 in total):\n"), "{text}");
     // … or it is always ready.
-    let text = panic_of(async {
+    let test = async {
         let ticks = stream::repeat_with(|| Event::from("tick"));
         TestStream::new(tower_sse::response(ticks)).collect().await
-    });
-    let text = text.await;
-    assert!(
-        text.starts_with(
-            "more than 100000 messages and comments have come while waiting for the clean end, at "
-        ),
-        "{text}"
-    );
+    };
+    let expected =
+        "more than 100000 messages and comments have come while waiting for the clean end";
+    assert_panics(test, expected).await;
 }
 
 /// Runs `test` on a thread of its own, so that a test that hangs fails, and returns the text with
@@ -291,8 +306,11 @@ async fn what_a_test_cannot_mean_panics() {
         || service_fn(async |_: Request<String>| Ok::<_, BoxError>(event_stream(String::new())));
     let text = panic_of(async move { TestClient::new(service()).get("no uri").await }).await;
     assert_eq!(text, "\"no uri\" is not a URI: invalid uri character");
-    let text = panic_of(async move { TestClient::new(service()).resume("/", "\u{1}").await }).await;
-    assert!(text.starts_with("the id \"\\u{1}\" cannot be the value of a header, at "), "{text}");
+    assert_panics(
+        async move { TestClient::new(service()).resume("/", "\u{1}").await },
+        "the id \"\\u{1}\" cannot be the value of a header, at ",
+    )
+    .await;
     let text = panic_of(async move { TestClient::new(service()).reconnect(ended_after("")).await });
     assert_eq!(text.await, "only a stream that a `TestClient` opened can be opened again");
     let text = panic_of(async { TestStream::new(Response::new(String::new())) }).await;

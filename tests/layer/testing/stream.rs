@@ -9,7 +9,7 @@ use tower_sse::{
     testing::{TestClient, TestStream},
 };
 
-use crate::support::{FedBody, Feed, event_stream, through};
+use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

@@ -16,44 +16,24 @@ const EVENT_SOURCE: &[(&str, &str)] =
     &[("accept", "text/event-stream"), ("cache-control", "no-cache")];
 
 /// One way in which streams end.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Fault {
-    ClientLeaves,
-    ClientLeavesAtOnce,
-    ClientLeavesBeforeTheHead,
-    ClientLeavesBeforeABareStream,
-    ClientStopsReadingThenLeaves,
-    SourceEnds,
-    SourceFails,
-    SourceIsCancelled,
-    SourcePanics,
-    Expires,
-    Drains,
-    IsRevoked,
-    IsRefused,
-    IsHead,
-    IsDroppedUnpolled,
+macro_rules! faults {
+    ($($fault:ident),*) => {
+        #[derive(Clone, Copy, Debug)]
+        pub(crate) enum Fault { $($fault),* }
+
+        impl Fault {
+            pub(crate) const ALL: &[Self] = &[$(Self::$fault),*];
+        }
+    };
+}
+
+faults! {
+    ClientLeaves, ClientLeavesAtOnce, ClientLeavesBeforeTheHead, ClientLeavesBeforeABareStream,
+    ClientStopsReadingThenLeaves, SourceEnds, SourceFails, SourceIsCancelled, SourcePanics,
+    Expires, Drains, IsRevoked, IsRefused, IsHead, IsDroppedUnpolled
 }
 
 impl Fault {
-    pub(crate) const ALL: [Self; 15] = [
-        Self::ClientLeaves,
-        Self::ClientLeavesAtOnce,
-        Self::ClientLeavesBeforeTheHead,
-        Self::ClientLeavesBeforeABareStream,
-        Self::ClientStopsReadingThenLeaves,
-        Self::SourceEnds,
-        Self::SourceFails,
-        Self::SourceIsCancelled,
-        Self::SourcePanics,
-        Self::Expires,
-        Self::Drains,
-        Self::IsRevoked,
-        Self::IsRefused,
-        Self::IsHead,
-        Self::IsDroppedUnpolled,
-    ];
-
     pub(crate) async fn happen(self, server: &Server, ledger: &Arc<Ledger>, rng: &mut Rng) {
         let protocol = *rng.choice(&Protocol::BOTH).unwrap();
         let how = *rng.choice(Leave::all(protocol)).unwrap();
@@ -210,14 +190,8 @@ async fn drain(ledger: &Arc<Ledger>, rng: &mut Rng) {
     let server = Server::start(ledger, ledger.layer().drain(drain)).await;
     let mut clients = Vec::new();
     for what in sources {
-        let mut client = Client::get(
-            &server,
-            ledger,
-            *rng.choice(&Protocol::BOTH).unwrap(),
-            what,
-            rng.usize(..4),
-        )
-        .await;
+        let protocol = *rng.choice(&Protocol::BOTH).unwrap();
+        let mut client = Client::get(&server, ledger, protocol, what, rng.usize(..4)).await;
         assert!(client.peer.head().await);
         if what == "mid_event" {
             client.peer.bytes(1).await;

@@ -56,7 +56,7 @@ fn run(runtime: &Runtime, streams: usize, seed: u64) {
                 tokio::spawn(async move {
                     let mut rng = Rng::with_seed(seed.wrapping_add(lane));
                     while ledger.len() < streams {
-                        let mut faults = Fault::ALL;
+                        let mut faults = Fault::ALL.to_vec();
                         rng.shuffle(&mut faults);
                         for fault in faults {
                             fault.happen(&server, &ledger, &mut rng).await;

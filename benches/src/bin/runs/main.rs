@@ -5,9 +5,12 @@
 //! allocator adds to each allocation.
 //! `runs WORK SUBJECT EVENTS` runs one case of `events` once. `benches/callgrind_runs.sh` counts
 //! its instructions.
+//! `runs owner local EVENTS` and `runs owner connected EVENTS` run 64 answers of 50 events a second,
+//! the latter over a Redis server of its own.
 
 mod events;
 mod idle;
+mod owner;
 mod paced;
 mod replay;
 mod requests;
@@ -20,6 +23,11 @@ use tokio::runtime;
 fn main() {
     const NAMES: [&str; 4] = ["requests", "events", "replay", "idle"];
     let arguments: Vec<_> = env::args().skip(1).collect();
+    if let [name, subject, events] = &*arguments
+        && name == "owner"
+    {
+        return owner::run(subject, events.parse().expect("a number of events"));
+    }
     let runtime = runtime::Builder::new_current_thread().enable_time().build();
     let runtime = Rc::new(runtime.expect("a runtime without I/O"));
     // For bodies that are polled outside of the runtime: their timers.

@@ -1,16 +1,24 @@
--- Renews the lease of a live run. It is sent often, so it does without `common`, and
--- leaves the stream and the time for which the keys are kept to the next `sync`.
+-- Renews the leases of live runs of one process. It is sent often, so it does without `common`, and
+-- leaves the streams and the time for which the keys are kept to the next `sync`.
 --
--- KEYS: claim
--- ARGV: epoch, process, lease
+-- KEYS: claims
+-- ARGV: process, lease, the epoch of each claim
 --
--- ok watched     the number of milliseconds for which another process still watches the run
--- sync           anything else has to be found out
-local f = redis.call('HMGET', KEYS[1], 'v', 'e', 'p', 's', 'w')
-if f[1] ~= VERSION or f[2] ~= ARGV[1] or f[3] ~= ARGV[2] then return { 'sync' } end
-if f[4] ~= 'running' and f[4] ~= 'starting' then return { 'sync' } end
+-- For each claim: the number of milliseconds for which another process still watches the run, or -1
+-- if anything else has to be found out.
+local process, lease = ARGV[1], tonumber(ARGV[2])
 local time = redis.call('TIME')
-local now, lease = time[1] * 1000 + math.floor(time[2] / 1000), tonumber(ARGV[3])
-redis.call('HSET', KEYS[1], 'l', now + lease)
-local watched = (tonumber(f[5]) or 0) - now
-return { 'ok', math.max(0, math.min(watched, lease)) }
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+local replies = {}
+for i, key in ipairs(KEYS) do
+  -- A key of another type concerns its run alone.
+  local f = redis.pcall('HMGET', key, 'v', 'e', 'p', 's', 'w')
+  local is_ours = f[1] == VERSION and f[2] == ARGV[i + 2] and f[3] == process
+  if is_ours and (f[4] == 'running' or f[4] == 'starting') then
+    redis.call('HSET', key, 'l', now + lease)
+    replies[i] = math.max(0, math.min((tonumber(f[5]) or 0) - now, lease))
+  else
+    replies[i] = -1
+  end
+end
+return replies

@@ -8,10 +8,10 @@ use super::process::{
 use crate::runs::{
     Outcome,
     cluster::{
-        command::EndMode,
+        command::{Command, EndMode},
         reply::{
-            AppendReply, CheckReply, EndReply, Liveness, LookReply, Reply, StoreError, SyncReply,
-            TrimReply,
+            AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply, StoreError,
+            SyncReply, TrimReply,
         },
     },
 };
@@ -189,4 +189,35 @@ async fn run_of_another_version_is_refused() {
         let error = p.try_execute(command).await.unwrap_err();
         assert!(matches!(error, StoreError::Version), "{error}");
     }
+}
+
+/// A claim that cannot be renewed does not concern the others, and each run gets its own reply.
+#[tokio::test]
+async fn leases_are_renewed_together() {
+    let Some((server, p, q)) = two().await else { return };
+    let runs: Vec<_> = (0..100).map(|number| run(&format!("n{number}"), "k1")).collect();
+    for run in &runs {
+        p.begin(run).await;
+    }
+    _ = q.execute(check(&runs[3])).await;
+    assert!(matches!(q.end(&runs[60], EndMode::Cancel).await, EndReply::Ended { .. }));
+    let _: String = server.command("SET app:run:{owner:n80} text").await;
+
+    let _: String = server.command("CONFIG RESETSTAT").await;
+    let mut commands: Vec<_> = runs.iter().cloned().map(Command::Renew).collect();
+    commands.insert(70, look(&runs[0]));
+    let mut replies = p.store.execute(None, commands).await;
+    assert!(matches!(replies.remove(70), Ok(Reply::Look(LookReply::Live { .. }))));
+    for (number, reply) in replies.into_iter().enumerate() {
+        let Ok(Reply::Renew(reply)) = reply else { panic!("{number}: {reply:?}") };
+        match (number, reply) {
+            (60 | 80, RenewReply::Unsure) => {}
+            (3, RenewReply::Renewed { watched }) => assert!(!watched.is_zero()),
+            (_, RenewReply::Renewed { watched }) => assert!(watched.is_zero(), "{number}"),
+            other => panic!("{other:?}"),
+        }
+    }
+    let stats: String = server.command("INFO commandstats").await;
+    // 64 and 6 renewals, the look, and 30 renewals.
+    assert!(stats.contains("cmdstat_evalsha:calls=4,"), "{stats}");
 }

@@ -16,7 +16,7 @@ use super::{
     decoded::{CODINGS, Decoded},
     everything,
 };
-use crate::support::{Protocol, Sources};
+use crate::support::*;
 
 const EVENT_SOURCE: &[(&str, &str)] =
     &[("accept", "text/event-stream"), ("cache-control", "no-cache")];
@@ -29,7 +29,7 @@ where
     F: AsyncFn(Decoded, Sources),
 {
     let opened = async |protocol, coding| {
-        let (app, sources) = Place::Outside.compose_with(layer(), everything());
+        let (app, sources) = Place::Outside.compose(layer(), everything());
         check(Decoded::open(app, protocol, coding, headers).await, sources).await;
     };
     let opened = &opened;
@@ -103,7 +103,7 @@ async fn a_drained_stream_sends_its_farewell_and_ends_as_its_client_needs() {
         let drain = Drain::per_client().retry(Retry::fixed(Duration::from_secs(1)));
         let layer = SseLayer::new().shutdown(shutdown.clone()).drain(drain);
         let layer = layer.farewell(Event::from("bye"));
-        let (app, mut sources) = Place::Outside.compose_with(layer, everything());
+        let (app, mut sources) = Place::Outside.compose(layer, everything());
         let mut decoded = Decoded::open(app, protocol, coding, headers).await;
         let source = sources.next().await;
         source.send("one");

@@ -9,7 +9,7 @@ use tokio::time::timeout;
 use tower::{ServiceExt, service_fn};
 use tower_http::decompression::{Decompression, DecompressionBody};
 
-use crate::support::{PATIENCE, Protocol, serve_axum, soon};
+use crate::support::*;
 
 /// The codings that browsers accept.
 pub(super) const CODINGS: [&str; 3] = ["gzip", "br", "zstd"];

@@ -11,7 +11,7 @@ use tower_sse::{Event, SseLayer};
 
 use super::super::application::{application, call, get_request};
 use super::everything;
-use crate::support::{Polled, Sources, poll_frame};
+use crate::support::*;
 
 const FETCH: [(&str, &str); 3] =
     [("accept", "text/event-stream"), ("sec-fetch-mode", "cors"), ("accept-encoding", "gzip")];
@@ -36,19 +36,6 @@ async fn last_words(app: Router, shutdown: &CancellationToken) -> (Body, Polled)
     assert!(matches!(last, Polled::Data(_)), "{last:?}");
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     (body, last)
-}
-
-#[tokio::test(start_paused = true)]
-async fn the_body_fails_once_the_server_has_dropped_the_last_bytes() {
-    let shutdown = CancellationToken::new();
-    let (app, _sources) = app(&shutdown);
-    let (mut body, last) = last_words(app, &shutdown).await;
-    advance(10 * HELD_BACK).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    drop(last);
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    advance(HELD_BACK + MOMENT).await;
-    assert!(matches!(poll_frame(&mut body), Polled::Failed(_)));
 }
 
 #[tokio::test(start_paused = true)]

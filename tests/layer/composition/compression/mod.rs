@@ -25,7 +25,7 @@ use tower_http::{
 use tower_sse::{Event, Heartbeat, SseLayer};
 
 use super::application::{Place, application, assert_streams, call, get_request};
-use crate::support::{Polled, client, poll_frame, serve_axum};
+use crate::support::*;
 
 const ACCEPTED: (&str, &str) = ("accept-encoding", "gzip, br");
 
@@ -62,7 +62,7 @@ async fn gunzip(bytes: Vec<u8>) -> Bytes {
 #[tokio::test]
 async fn a_stream_is_neither_compressed_nor_delayed() {
     for place in Place::BOTH {
-        let (app, mut sources) = place.compose(CompressionLayer::new());
+        let (app, mut sources) = place.compose(SseLayer::new(), CompressionLayer::new());
         let address = serve_axum(app).await;
 
         let response = client::get(address, "/events", &[ACCEPTED]).await;
@@ -77,14 +77,14 @@ async fn other_responses_are_compressed_as_without_the_layer() {
     let (headers, compressed) = json_of(&app.layer(CompressionLayer::new())).await;
     assert_eq!(headers["content-encoding"], "br");
     for place in Place::BOTH {
-        let (app, _sources) = place.compose(CompressionLayer::new());
+        let (app, _sources) = place.compose(SseLayer::new(), CompressionLayer::new());
         assert_eq!(json_of(&app).await, (headers.clone(), compressed.clone()), "{place:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_layer_writes_nothing_into_a_compressed_stream() {
-    let (app, mut sources) = Place::Inside.compose_with(writing_layer(), everything());
+    let (app, mut sources) = Place::Inside.compose(writing_layer(), everything());
 
     let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
     assert_eq!(response.headers()["content-encoding"], "gzip");
@@ -104,26 +104,4 @@ async fn the_layer_writes_nothing_into_a_compressed_stream() {
     drop(source);
     compressed.extend(body.collect().await.unwrap().to_bytes());
     assert_eq!(gunzip(compressed).await, "data: one\n\ndata: two\n\n");
-}
-
-#[tokio::test(start_paused = true)]
-async fn an_outer_compressor_compresses_what_the_layer_wrote() {
-    let (app, mut sources) = Place::Outside.compose_with(writing_layer(), everything());
-
-    let response = call(&app, get_request("/events", &[("accept-encoding", "gzip")])).await;
-    assert_eq!(response.headers()["content-encoding"], "gzip");
-    let source = sources.next().await;
-    let mut body = response.into_body();
-    let mut compressed = Vec::new();
-    source.send("one");
-    for _ in 0..2 {
-        while let Polled::Data(frame) = poll_frame(&mut body) {
-            compressed.extend(frame);
-        }
-        advance(Duration::from_millis(1100)).await;
-    }
-    drop(source);
-    compressed.extend(body.collect().await.unwrap().to_bytes());
-    let decoded = gunzip(compressed).await;
-    assert_eq!(decoded, ":  \ndata: one\n\n:\ndata: [DONE]\n\n");
 }

@@ -1,0 +1,17 @@
+#!/bin/sh
+# Counts the instructions per event of a run that nobody watches elsewhere, with and without Redis, and prints rows:
+# `benches/callgrind_owner.sh target/release/runs`. What a run needs once is subtracted. Those of Redis are not counted.
+set -eu
+
+runs=$1
+
+count() {
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$runs" owner "$1" "$2" 2>&1 | sed -n 's/.*Collected : //p'
+}
+
+echo "runs|instructions"
+for subject in local connected; do
+    few=$(count "$subject" 50)
+    many=$(count "$subject" 250)
+    echo "$subject|$(((many - few) / 12800))"
+done

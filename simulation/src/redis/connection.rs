@@ -1,0 +1,187 @@
+use std::time::Duration;
+
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt, DuplexStream, ReadHalf, WriteHalf},
+    sync::mpsc::UnboundedReceiver,
+    time::{Instant, sleep_until, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    network::Network,
+    pubsub,
+    resp::{Command, Reply, take_command},
+    server::{Outcome, is_write},
+    state::{Cut, State},
+};
+
+/// The server's end of a connection. Commands take effect in order, while earlier replies may still
+/// be on their way.
+#[derive(Clone)]
+pub(super) struct Serving {
+    pub(super) network: Network,
+    pub(super) number: usize,
+    pub(super) process: usize,
+    pub(super) machine: usize,
+    pub(super) ended: CancellationToken,
+}
+
+/// A reply or a message on its way to the process.
+pub(super) struct Sent {
+    pub(super) due: Instant,
+    pub(super) bytes: Vec<u8>,
+    pub(super) has_entries: bool,
+}
+
+impl Serving {
+    pub(super) fn spawn(self, stream: DuplexStream, sent: UnboundedReceiver<Sent>) {
+        let (reading, writing) = tokio::io::split(stream);
+        let ended = self.ended.clone();
+        let deliver = self.clone().deliver(writing, sent);
+        tokio::spawn(ended.clone().run_until_cancelled_owned(deliver));
+        tokio::spawn(ended.run_until_cancelled_owned(self.serve(reading)));
+    }
+
+    async fn deliver(
+        self,
+        mut writing: WriteHalf<DuplexStream>,
+        mut sent: UnboundedReceiver<Sent>,
+    ) {
+        while let Some(Sent { due, bytes, has_entries }) = sent.recv().await {
+            sleep_until(due).await;
+            let is_free = |state: &mut State| {
+                let link = &state.links[self.process];
+                let is_held = link.is_cut_off || (has_entries && link.holds_reads);
+                (!is_held).then_some(())
+            };
+            self.network.until(is_free).await;
+            if writing.write_all(&bytes).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn serve(self, mut reading: ReadHalf<DuplexStream>) {
+        let mut input = Vec::new();
+        loop {
+            while let Some(command) = take_command(&mut input) {
+                let Some(sent) = self.answer(&command).await else {
+                    self.ended.cancel();
+                    return;
+                };
+                _ = self.network.lock().connections[self.number].sending.send(sent);
+            }
+            if !matches!(reading.read_buf(&mut input).await, Ok(1..)) {
+                self.ended.cancel();
+                return;
+            }
+        }
+    }
+
+    /// Executes a command. Returns `None` if the connection breaks.
+    async fn answer(&self, command: &Command) -> Option<Sent> {
+        self.network.count_command().await;
+        self.network.travel(self.process).await;
+        let machine = self.machine;
+        let is_running = |state: &mut State| (!state.machines[machine].is_paused).then_some(());
+        self.network.until(is_running).await;
+        // The commands with which the client sets up a connection are of no interest.
+        let is_setup = matches!(&command[0][..], b"CLIENT" | b"HELLO");
+        let cut = if is_setup { None } else { self.take_cut() };
+        if cut == Some(Cut::BeforeCommand) {
+            self.network.log(|| format!("{} breaks before {}", self.number, text(command)));
+            return None;
+        }
+        self.network.reach_command();
+        let reply = self.execute(command).await;
+        let (number, process) = (self.number, self.process);
+        self.network.log(|| {
+            format!("{number} (process {process}): {} = {}", text(command), reply_text(&reply))
+        });
+        if cut == Some(Cut::AfterCommand) {
+            self.network.log(|| format!("{number} breaks after {}", text(command)));
+            return None;
+        }
+        let has_entries = matches!(&command[0][..], b"XREAD" | b"XRANGE");
+        let delay = {
+            let mut state = self.network.lock();
+            let delay = if has_entries { state.links[process].read_delay } else { 0 };
+            state.next_latency() + delay
+        };
+        let mut bytes = Vec::new();
+        reply.encode(&mut bytes);
+        Some(Sent { due: Instant::now() + Duration::from_millis(delay), bytes, has_entries })
+    }
+
+    fn take_cut(&self) -> Option<Cut> {
+        self.network.lock().connections[self.number].cut_at.take()
+    }
+
+    async fn execute(&self, command: &Command) -> Reply {
+        let milliseconds = match self.try_execute(command) {
+            Outcome::Reply(reply) => return reply,
+            Outcome::Blocked { milliseconds } => milliseconds,
+        };
+        let mut seen = self.changes(&self.network.lock());
+        let served = self.network.until(|state| {
+            if state.machines[self.machine].is_paused || self.changes(state) == seen {
+                return None;
+            }
+            seen = self.changes(state);
+            match self.execute_in(state, command) {
+                Outcome::Reply(reply) => Some(reply),
+                Outcome::Blocked { .. } => None,
+            }
+        });
+        let served = timeout(Duration::from_millis(milliseconds), served).await;
+        served.unwrap_or(Reply::NilArray)
+    }
+
+    fn try_execute(&self, command: &Command) -> Outcome {
+        if is_write(command) {
+            self.network.change(|state| self.execute_in(state, command))
+        } else {
+            self.execute_in(&mut self.network.lock(), command)
+        }
+    }
+
+    fn execute_in(&self, state: &mut State, command: &Command) -> Outcome {
+        let server = &state.machines[self.machine].server;
+        if server.refused(command).is_none()
+            && let Some(reply) = pubsub::execute(state, self.number, command)
+        {
+            return Outcome::Reply(reply);
+        }
+        let now = self.network.now(state, self.machine);
+        let outcome = state.machines[self.machine].server.execute(now, command);
+        state.record_overtaken(self.machine, self.network.elapsed(), command, &outcome);
+        pubsub::deliver(state, self.machine);
+        outcome
+    }
+
+    fn changes(&self, state: &State) -> u64 {
+        state.machines[self.machine].server.changes
+    }
+}
+
+/// Returns the text of a command, without that of a script.
+fn text(command: &Command) -> String {
+    let script = match &command[0][..] {
+        b"EVAL" => Some(1),
+        b"SCRIPT" => Some(2),
+        _ => None,
+    };
+    let parts = command.iter().enumerate().filter(|(index, _)| Some(*index) != script);
+    let parts: Vec<_> = parts.map(|(_, part)| String::from_utf8_lossy(part)).collect();
+    parts.join(" ").replace('\n', "|")
+}
+
+fn reply_text(reply: &Reply) -> String {
+    let mut bytes = Vec::new();
+    reply.encode(&mut bytes);
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    // Lengths say nothing.
+    let lines =
+        text.split("\r\n").filter(|line| !line.starts_with(['$', '*']) || line.ends_with("-1"));
+    lines.collect::<Vec<_>>().join(" ").replace('\n', "|")
+}

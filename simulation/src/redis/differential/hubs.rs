@@ -1,0 +1,161 @@
+use fastrand::Rng;
+use redis::{Connection, Value};
+
+use super::{
+    super::refusal::{ANSWERED_WHILE_LOADING, DENIED_WITHOUT_MEMORY, Refusal, WRITES},
+    Pair, split,
+};
+
+const SEQUENCES: u64 = 100;
+const COMMANDS: usize = 300;
+/// Ids that are far ahead of the clock, so that Redis counts up from them.
+const AHEAD: u64 = 9_000_000_000_000;
+
+const MARK: &str = include_str!("../../../../src/redis/stream/lua/mark.lua");
+const SURVEY: &str = include_str!("../../../../src/redis/stream/lua/survey.lua");
+const END: &str = include_str!("../../../../src/redis/stream/lua/end.lua");
+
+/// Brings a server into the state in which it refuses commands for this reason.
+fn refuse(real: &mut Connection, refusal: Option<Refusal>) {
+    let memory = u8::from(refusal == Some(Refusal::OutOfMemory));
+    let replicas = u8::from(refusal == Some(Refusal::NoReplicas));
+    let primary = if refusal == Some(Refusal::ReadOnly) { "127.0.0.1 1" } else { "NO ONE" };
+    for command in [
+        format!("CONFIG SET maxmemory {memory}"),
+        format!("CONFIG SET min-replicas-to-write {replicas}"),
+        format!("REPLICAOF {primary}"),
+    ] {
+        let mut parts = command.split(' ');
+        let mut packed = redis::cmd(parts.next().unwrap());
+        parts.for_each(|part| _ = packed.arg(part));
+        let () = packed.query(real).unwrap();
+    }
+}
+
+#[test]
+fn commands_are_refused_by_the_flags_that_redis_lists() {
+    let Some(mut pair) = Pair::start() else { return };
+    let reads = ["XLEN", "XRANGE", "XREVRANGE", "XREAD", "HGET", "HMGET", "EXISTS", "EVAL", "PING"];
+    // The flags of `CLIENT` are those of its subcommands.
+    let answered = ANSWERED_WHILE_LOADING.into_iter().filter(|command| *command != "CLIENT");
+    for command in WRITES.into_iter().chain(reads).chain(answered) {
+        let mut packed = redis::cmd("COMMAND");
+        packed.arg("INFO").arg(command);
+        let reply: Vec<Vec<Value>> = packed.query(&mut pair.real).unwrap();
+        let flags: Vec<String> = redis::from_redis_value(reply[0][2].clone()).unwrap();
+        let has = |flag: &str| flags.iter().any(|other| other == flag);
+        let modelled = [
+            WRITES.contains(&command),
+            DENIED_WITHOUT_MEMORY.contains(&command),
+            ANSWERED_WHILE_LOADING.contains(&command),
+        ];
+        assert_eq!(modelled, ["write", "denyoom", "loading"].map(has), "{command}: {flags:?}");
+    }
+}
+
+#[test]
+fn model_replies_as_redis_does() {
+    let Some(mut pair) = Pair::start() else { return };
+    for seed in 0..SEQUENCES {
+        let mut rng = Rng::with_seed(seed);
+        refuse(&mut pair.real, None);
+        pair.begin(seed);
+        let (seconds, _): (u64, u64) = redis::cmd("TIME").query(&mut pair.real).unwrap();
+        for _ in 0..COMMANDS {
+            if rng.u8(..20) == 0 {
+                let refusals = [Refusal::OutOfMemory, Refusal::ReadOnly, Refusal::NoReplicas];
+                let refusal = rng.bool().then(|| refusals[rng.usize(..3)]);
+                pair.model.refusal = refusal;
+                refuse(&mut pair.real, refusal);
+                pair.sequence.push(format!("refuses by {refusal:?}"));
+            }
+            let command = random_command(&mut rng);
+            pair.compare(&command, |reply| clock(&command, reply).unwrap_or(seconds * 1000));
+        }
+    }
+}
+
+/// Returns the time of the server's clock in milliseconds, if the id that it has assigned says so.
+fn clock(command: &[String], reply: &str) -> Option<u64> {
+    let (milliseconds, counter) = reply.split_once('-')?;
+    let milliseconds = milliseconds.parse().ok().filter(|id| (1_000_000..AHEAD).contains(id))?;
+    if counter != "0" {
+        return None;
+    }
+    // A marker is in the next millisecond.
+    Some(if command[0] == "EVAL" { milliseconds - 1 } else { milliseconds })
+}
+
+fn random_command(rng: &mut Rng) -> Vec<String> {
+    let key = if rng.u8(..5) > 0 { "a" } else { "b" };
+    let other = if rng.bool() { "a" } else { "b" };
+    let count = rng.usize(1..6);
+    let (id, end) = (random_id(rng), random_id(rng));
+    let [id, end] = [id, end].map(|id| if rng.u8(..5) == 0 { format!("({id}") } else { id });
+    let field = rng.u16(..);
+    let text = match rng.u8(..31) {
+        0..5 => format!("XADD {key} NOMKSTREAM MAXLEN ~ 100000 * topic a data {field}"),
+        5 => format!("XADD {key} * data {field}"),
+        6 => {
+            let announced = format!("{}-{}", AHEAD + rng.u64(..5), rng.u64(..4));
+            return script(END, &[key, &announced, "2", "3", "100000", "data", "x", "end", "1"]);
+        }
+        7 => format!("XADD {key} {} end x", random_id(rng)),
+        8..10 => format!("XADD {key} {} data {field}", random_id(rng)),
+        10..13 => {
+            let conditions = ["empty".to_owned(), random_id(rng)];
+            let condition = &conditions[rng.usize(..2)];
+            let newest = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
+            let leap = newest + 3;
+            let (newest, leap, nonce) =
+                (newest.to_string(), format!("{leap}-0"), field.to_string());
+            return script(MARK, &[key, condition, &newest, &leap, &nonce]);
+        }
+        13..16 => format!("XRANGE {key} {id} {end} COUNT {count}"),
+        16 => format!("XRANGE {key} - + COUNT {count}"),
+        17 => format!("XRANGE {key} {id} +"),
+        18 => format!("XREVRANGE {key} {id} - COUNT {count}"),
+        19 => format!("XREVRANGE {key} + {end} COUNT {count}"),
+        // A server takes up to 100 ms to end a wait.
+        20 if rng.u8(..4) == 0 => {
+            format!("XREAD COUNT {count} BLOCK 1 STREAMS {key} {}", random_id(rng))
+        }
+        20..23 => format!("XLEN {key}"),
+        23 => format!("XDEL {key} {} {}", random_id(rng), random_id(rng)),
+        24 => format!("XTRIM {key} MAXLEN = {}", rng.u8(..20)),
+        25 => format!("{} {key}", ["DEL", "UNLINK", "EXISTS"][rng.usize(..3)]),
+        26 => format!("RENAME {key} {other}"),
+        27 => {
+            let copied = if key == "a" { "b" } else { "a" };
+            format!("COPY {key} {copied} REPLACE")
+        }
+        28 if rng.bool() => format!("PEXPIRE {key} {}", [0, 1_000_000_000][rng.usize(..2)]),
+        28 => format!("PERSIST {key}"),
+        // Eleven days are after small ids, and before those of the clock.
+        29 => {
+            let max_age = ["0", "1000000000"][rng.usize(..2)];
+            return script(SURVEY, &[key, max_age, "0"]);
+        }
+        _ => "PING".to_owned(),
+    };
+    split(&text)
+}
+
+/// Returns the command that runs a script with a key and arguments.
+fn script(text: &str, arguments: &[&str]) -> Vec<String> {
+    ["EVAL", text, "1"].iter().chain(arguments).map(|&part| part.to_owned()).collect()
+}
+
+/// Returns an id that an entry may have, or text that is not an id.
+fn random_id(rng: &mut Rng) -> String {
+    let milliseconds = if rng.bool() { AHEAD + rng.u64(..5) } else { rng.u64(..20) };
+    match rng.u8(..20) {
+        0 => "x".to_owned(),
+        1 => "5-".to_owned(),
+        2 => u64::MAX.to_string(),
+        3 => format!("{0}-{0}", u64::MAX),
+        4 => "0-0".to_owned(),
+        5..9 => milliseconds.to_string(),
+        _ => format!("{milliseconds}-{}", rng.u64(..4)),
+    }
+}

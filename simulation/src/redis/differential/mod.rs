@@ -1,0 +1,130 @@
+//! The model against a real Redis: both execute the same random commands, and must reply the same.
+
+mod hubs;
+mod runs;
+
+use std::{
+    env,
+    io::{Write, stderr},
+    net::TcpListener,
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use ::redis::{Connection, ConnectionLike, RedisResult, Value};
+
+use super::{
+    resp::Reply,
+    server::{Outcome, Server},
+};
+
+/// A server on a port of its own. Dropping it kills it.
+struct RealServer {
+    process: Child,
+    url: String,
+}
+
+impl RealServer {
+    fn start() -> Option<Self> {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let process = Command::new("redis-server")
+            .args(["--port", &port.to_string(), "--bind", "127.0.0.1"])
+            .args(["--save", "", "--appendonly", "no"])
+            .stdout(Stdio::null())
+            .spawn()
+            .ok()?;
+        Some(Self { process, url: format!("redis://127.0.0.1:{port}/") })
+    }
+
+    fn connect(&self) -> Connection {
+        let deadline = Instant::now() + Duration::from_secs(20);
+        let client = ::redis::Client::open(self.url.as_str()).unwrap();
+        loop {
+            match client.get_connection() {
+                Ok(connection) => return connection,
+                Err(error) => assert!(Instant::now() < deadline, "{error}"),
+            }
+            // The server gives no sign that it listens.
+            sleep(Duration::from_millis(10));
+        }
+    }
+}
+
+impl Drop for RealServer {
+    fn drop(&mut self) {
+        _ = self.process.kill();
+        _ = self.process.wait();
+    }
+}
+
+/// A real server and the model.
+struct Pair {
+    _process: RealServer,
+    real: Connection,
+    model: Server,
+    seed: u64,
+    /// The commands so far.
+    sequence: Vec<String>,
+}
+
+impl Pair {
+    /// Starts a server, if there is one here.
+    fn start() -> Option<Self> {
+        let Some(process) = RealServer::start() else {
+            assert!(env::var_os("TOWER_SSE_REQUIRE_TOOLS").is_none(), "no redis-server here");
+            // Not by a macro: the test harness captures what passing tests print with those.
+            #[allow(clippy::explicit_write)]
+            writeln!(stderr(), "skipped: no redis-server here").unwrap();
+            return None;
+        };
+        let real = process.connect();
+        let (model, sequence) = (Server::default(), Vec::new());
+        Some(Self { _process: process, real, model, seed: 0, sequence })
+    }
+
+    /// Empties both servers, for the commands of a seed.
+    fn begin(&mut self, seed: u64) {
+        let () = ::redis::cmd("FLUSHALL").query(&mut self.real).unwrap();
+        (self.model, self.seed, self.sequence) = (Server::default(), seed, Vec::new());
+    }
+
+    /// Executes a command on both servers, and returns the reply. `now` returns the time of the
+    /// model in milliseconds, after the reply of the real server.
+    fn compare(&mut self, command: &[String], now: impl FnOnce(&str) -> u64) -> String {
+        let shown = if command[0] == "EVAL" { 2 } else { 0 };
+        self.sequence.push(command[shown..].join(" "));
+        let mut packed = ::redis::cmd(&command[0]);
+        command[1..].iter().for_each(|part| _ = packed.arg(part));
+        let expected = text(self.real.req_command(&packed).and_then(Value::extract_error));
+        let command = command.iter().map(|part| part.clone().into_bytes()).collect();
+        let reply = match self.model.execute(now(&expected), &command) {
+            Outcome::Reply(reply) => reply,
+            Outcome::Blocked { .. } => Reply::NilArray,
+        };
+        let mut bytes = Vec::new();
+        reply.encode(&mut bytes);
+        let modelled = text(::redis::parse_redis_value(&bytes).and_then(Value::extract_error));
+        let (seed, sequence) = (self.seed, self.sequence.join("\n"));
+        assert_eq!(modelled, expected, "seed {seed}:\n{sequence}");
+        expected
+    }
+}
+
+fn text(reply: RedisResult<Value>) -> String {
+    match reply {
+        Ok(Value::BulkString(bytes)) => String::from_utf8(bytes).unwrap(),
+        Ok(value) => format!("{value:?}"),
+        Err(error) => {
+            let detail = error.detail().unwrap_or_default();
+            // An error in a script names its line.
+            let (detail, _) = detail.split_once(" script: ").unwrap_or((detail, ""));
+            format!("{} {detail}", error.code().unwrap_or_default())
+        }
+    }
+}
+
+/// Splits a command into its parts.
+fn split(command: &str) -> Vec<String> {
+    command.split(' ').map(str::to_owned).collect()
+}

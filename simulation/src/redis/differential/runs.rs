@@ -1,0 +1,114 @@
+use std::collections::BTreeSet;
+
+use fastrand::Rng;
+
+use super::{Pair, split};
+
+const SEQUENCES: u64 = 250;
+const COMMANDS: usize = 100;
+
+/// Returns the text of a script. It reads the time from a key, so that both servers have the same.
+macro_rules! script {
+    ($file:literal) => {
+        concat!(
+            "#!lua flags=allow-oom\n",
+            include_str!("../../../../src/redis/runs/lua/version.lua"),
+            include_str!("../../../../src/redis/runs/lua/common.lua"),
+            include_str!(concat!("../../../../src/redis/runs/lua/", $file))
+        )
+        .replace("redis.call('TIME')", "redis.call('HMGET', 'clock', 's', 'u')")
+    };
+}
+
+#[test]
+fn model_replies_as_redis_does() {
+    let Some(mut pair) = Pair::start() else { return };
+    let mut statuses = BTreeSet::new();
+    for seed in 0..SEQUENCES {
+        let mut rng = Rng::with_seed(seed);
+        pair.begin(seed);
+        let mut clock = 1_800_000_000_000_u64;
+        for _ in 0..COMMANDS {
+            clock = clock.saturating_add_signed([0, 3, 700, 1_900, 5_000, -40_000][rng.usize(..6)]);
+            for command in [set_clock(clock), random_command(&mut rng)] {
+                let reply = pair.compare(&command, |_| 0);
+                statuses.insert(reply.chars().take(28).collect::<String>());
+            }
+        }
+    }
+    // Every state of a claim was met.
+    for status in [
+        "new", "free", "restori", "live", "late", "dead", "ended", "ok", "behind", "gone", "over",
+        "sync", "joined",
+    ] {
+        let is_met = statuses.iter().any(|reply| reply.contains(status));
+        assert!(is_met, "no reply is {status}: {statuses:?}");
+    }
+}
+
+fn set_clock(clock: u64) -> Vec<String> {
+    let (seconds, microseconds) = (clock / 1000, clock % 1000 * 1000);
+    split(&format!("HSET clock s {seconds} u {microseconds}"))
+}
+
+fn random_command(rng: &mut Rng) -> Vec<String> {
+    let epochs = ["ka", "kb", "kc"];
+    let [epoch, other] = [epochs[rng.usize(..3)], epochs[rng.usize(..3)]];
+    let process = ["p1", "p2"][rng.usize(..2)];
+    let (is_new, flag) = (rng.u8(..4) / 3, rng.u8(..2));
+    let newest = rng.u8(..4);
+    let entries = if rng.bool() { String::new() } else { rng.u8(..5).to_string() };
+    let stream = format!("k:{epoch}");
+    let (script, keys, arguments) = match rng.u8(..18) {
+        0..3 => {
+            let epoch = if rng.u8(..3) == 0 { "" } else { epoch };
+            let arguments = format!("{epoch}|{process}|8000|60000|{is_new}|all");
+            (script!("claim.lua"), vec!["k", "data"], arguments)
+        }
+        3..7 => {
+            let head = if rng.u8(..3) == 0 { "" } else { "-" };
+            let restores = u8::from(rng.u8(..4) == 0);
+            let arguments =
+                format!("{epoch}|{process}|8000|60000|{entries}|{restores}|{head}|ch|{flag}");
+            (script!("sync.lua"), vec!["k", &stream], arguments)
+        }
+        7..10 => {
+            let modes = ["own", "lost", "void", "orphan", "cancel", "bury", "bury", "forget"];
+            let mode = modes[rng.usize(..8)];
+            let outcome = if mode == "own" { "completed" } else { "interrupted" };
+            let arguments = format!(
+                "{epoch}|{mode}|{outcome}|why|{newest}|{entries}|{process}|60000|{is_new}|ch|ctl:"
+            );
+            (script!("end.lua"), vec!["k", &stream], arguments)
+        }
+        10..12 => {
+            let watch = if flag == 1 { 6000 } else { 0 };
+            let arguments = format!("{epoch}|{watch}|{is_new}|{flag}|60000|ch|ctl:");
+            (script!("check.lua"), vec!["k", &stream], arguments)
+        }
+        12 => {
+            let arguments = format!("{epoch}|{other}|{process}|8000|60000|ch|ctl:");
+            (script!("replace.lua"), vec!["k", &stream], arguments)
+        }
+        13 => (script!("renew.lua"), vec!["k", "k2"], format!("{process}|8000|{epoch}|{other}")),
+        14 => {
+            let earlier = ["", "s1", "s2"][rng.usize(..3)];
+            (script!("join.lua"), vec!["data"], format!("s{is_new}|{earlier}|8000|all"))
+        }
+        _ => {
+            let command = match rng.u8(..9) {
+                0..4 => format!("XADD {stream} NOMKSTREAM {newest}-0 f 1 d x"),
+                4 => format!("XRANGE {stream} - + COUNT 3"),
+                5 => format!("XTRIM {stream} MINID {newest}-0"),
+                6 => "HMGET data u d r".to_owned(),
+                7 => "HMGET k v e p s l d w x y b t h".to_owned(),
+                _ => format!("DEL {}", ["k", "data", &stream][rng.usize(..3)]),
+            };
+            return split(&command);
+        }
+    };
+    let mut command = vec!["EVAL".to_owned(), script, keys.len().to_string()];
+    command.extend(keys.into_iter().map(str::to_owned));
+    command.extend(arguments.split('|').map(str::to_owned));
+    command
+}

@@ -1,0 +1,166 @@
+//! Runs the scripts of the crate, by the interpreter of the version that Redis has.
+
+use std::{
+    cell::RefCell,
+    collections::{HashMap, hash_map::DefaultHasher},
+    hash::{Hash, Hasher},
+    mem,
+};
+
+use mlua::{Error, Function, IntoLua, Lua, MultiValue, Table, Value, Variadic};
+
+use super::{
+    resp::{Command, Reply},
+    server::{Server, number},
+};
+
+/// An interpreter, and the scripts that it has compiled, by their text.
+struct Interpreter {
+    lua: Lua,
+    compiled: HashMap<Vec<u8>, Function>,
+}
+
+/// What the script that runs at present works on.
+struct Running {
+    server: Server,
+    now: u64,
+    text: Vec<u8>,
+}
+
+thread_local! {
+    static INTERPRETER: RefCell<Interpreter> = RefCell::new(Interpreter::new());
+    static RUNNING: RefCell<Option<Running>> = const { RefCell::new(None) };
+}
+
+/// Returns the name of a script. Redis takes a SHA-1 hash, but nothing depends on that.
+pub(super) fn hash(text: &[u8]) -> Vec<u8> {
+    let mut hasher = DefaultHasher::new();
+    text.hash(&mut hasher);
+    format!("{:040x}", hasher.finish()).into_bytes()
+}
+
+/// Runs a script: `EVALSHA hash count key … argument …`, or `EVAL` with its text.
+pub(super) fn run(server: &mut Server, now: u64, text: &[u8], command: &Command) -> Reply {
+    let keys: usize = number(&command[2]);
+    let (keys, arguments) = command[3..].split_at(keys);
+    let running = Running { server: mem::take(server), now, text: text.to_vec() };
+    RUNNING.set(Some(running));
+    let result = INTERPRETER.with_borrow_mut(|interpreter| interpreter.run(text, keys, arguments));
+    *server = RUNNING.take().expect("it was set").server;
+    result.unwrap_or_else(|error| failure(&error))
+}
+
+impl Interpreter {
+    fn new() -> Self {
+        let lua = Lua::new();
+        let commands = lua.create_table().unwrap();
+        let call = lua.create_function(|lua, parts: Variadic<Value>| match execute(&parts)? {
+            Reply::Error(text) => Err(Error::runtime(text)),
+            reply => to_lua(lua, reply),
+        });
+        commands.set("call", call.unwrap()).unwrap();
+        let pcall =
+            lua.create_function(|lua, parts: Variadic<Value>| to_lua(lua, execute(&parts)?));
+        commands.set("pcall", pcall.unwrap()).unwrap();
+        lua.globals().set("redis", commands).unwrap();
+        Self { lua, compiled: HashMap::new() }
+    }
+
+    fn run(&mut self, text: &[u8], keys: &[Vec<u8>], arguments: &[Vec<u8>]) -> mlua::Result<Reply> {
+        let function = if let Some(function) = self.compiled.get(text) {
+            function.clone()
+        } else {
+            // The first line is an instruction to Redis.
+            let line = text.iter().position(|byte| *byte == b'\n').filter(|_| text[0] == b'#');
+            let function = self.lua.load(&text[line.unwrap_or(0)..]).into_function()?;
+            self.compiled.insert(text.to_vec(), function.clone());
+            function
+        };
+        for (name, values) in [("KEYS", keys), ("ARGV", arguments)] {
+            let values = values.iter().map(|value| self.lua.create_string(value));
+            let values = values.collect::<mlua::Result<Vec<_>>>()?;
+            self.lua.globals().set(name, self.lua.create_sequence_from(values)?)?;
+        }
+        let result: MultiValue = function.call(())?;
+        from_lua(&result.into_iter().next().unwrap_or(Value::Nil))
+    }
+}
+
+/// Executes a command of a script.
+fn execute(parts: &[Value]) -> mlua::Result<Reply> {
+    let parts = parts.iter().map(|part| match part {
+        Value::String(text) => Ok(text.as_bytes().to_vec()),
+        Value::Integer(integer) => Ok(integer.to_string().into_bytes()),
+        Value::Number(number) => {
+            assert!(number.fract() == 0.0, "a script passes {number} to Redis");
+            Ok(format!("{number:.0}").into_bytes())
+        }
+        other => Err(Error::runtime(format!("{other:?} is no argument of a command"))),
+    });
+    let command: Command = parts.collect::<mlua::Result<_>>()?;
+    RUNNING.with_borrow_mut(|running| {
+        let Running { server, now, text } = running.as_mut().expect("a script runs");
+        let refused = server.refusal.and_then(|refusal| refusal.in_script(text, &command[0]));
+        Ok(refused.unwrap_or_else(|| server.call(*now, &command)))
+    })
+}
+
+fn to_lua(lua: &Lua, reply: Reply) -> mlua::Result<Value> {
+    let table = |name, text: &str| -> mlua::Result<Value> {
+        let table = lua.create_table()?;
+        table.set(name, text)?;
+        table.into_lua(lua)
+    };
+    match reply {
+        Reply::Simple(text) => table("ok", text),
+        Reply::Error(text) => table("err", &text),
+        #[allow(clippy::cast_precision_loss)]
+        Reply::Integer(integer) => Ok(Value::Number(integer as f64)),
+        Reply::Bulk(bytes) => lua.create_string(bytes)?.into_lua(lua),
+        Reply::Nil | Reply::NilArray => Ok(Value::Boolean(false)),
+        Reply::Array(replies) | Reply::Push(replies) | Reply::Many(replies) => {
+            let values = replies.into_iter().map(|reply| to_lua(lua, reply));
+            lua.create_sequence_from(values.collect::<mlua::Result<Vec<_>>>()?)?.into_lua(lua)
+        }
+    }
+}
+
+fn from_lua(value: &Value) -> mlua::Result<Reply> {
+    Ok(match value {
+        Value::String(text) => Reply::Bulk(text.as_bytes().to_vec()),
+        Value::Integer(integer) => Reply::Integer(*integer),
+        #[allow(clippy::cast_possible_truncation)]
+        Value::Number(number) => Reply::Integer(*number as i64),
+        Value::Boolean(true) => Reply::Integer(1),
+        Value::Table(table) => from_table(table)?,
+        _ => Reply::Nil,
+    })
+}
+
+/// An array ends before its first `nil`, as in Redis.
+fn from_table(table: &Table) -> mlua::Result<Reply> {
+    if let Value::String(text) = table.raw_get::<Value>("err")? {
+        return Ok(Reply::Error(text.to_string_lossy()));
+    }
+    let mut replies = Vec::new();
+    loop {
+        match table.raw_get::<Value>(replies.len() + 1)? {
+            Value::Nil => return Ok(Reply::Array(replies)),
+            value => replies.push(from_lua(&value)?),
+        }
+    }
+}
+
+/// Returns the reply for a script that has failed: the error of a command keeps its code.
+fn failure(error: &Error) -> Reply {
+    let mut cause = error;
+    while let Error::CallbackError { cause: inner, .. } = cause {
+        cause = &**inner;
+    }
+    match cause {
+        Error::RuntimeError(text) if text.starts_with(|first: char| first.is_ascii_uppercase()) => {
+            Reply::Error(format!("{text} script: it, on @user_script:1."))
+        }
+        other => Reply::error(&other.to_string().replace(['\r', '\n'], " ")),
+    }
+}

@@ -1,0 +1,184 @@
+use std::{
+    collections::BTreeSet,
+    io,
+    pin::pin,
+    sync::{Arc, Mutex, MutexGuard},
+    time::Duration,
+};
+
+use tokio::{
+    sync::{Notify, mpsc::unbounded_channel},
+    time::{Instant, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tower_sse::redis::{Transport, set_dialer};
+
+use super::{
+    KEY,
+    connection::Serving,
+    server::Server,
+    state::{Connection, Link, Overtaken, State},
+    stream::Stream,
+};
+use crate::Log;
+
+/// The time in milliseconds at the beginning of a simulation.
+pub const BEGIN: u64 = 1_800_000_000_000;
+
+/// The number of commands after which no more are answered. A simulation needs a tenth at most.
+const MAX_COMMANDS: usize = 100_000;
+
+/// The servers, and the connections of the processes to them. The address of the servers is
+/// `process-0` for the first process, and so on.
+#[derive(Clone, Debug)]
+pub struct Network {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    state: Mutex<State>,
+    /// Notified after every change of the state.
+    changed: Notify,
+    began: Instant,
+    log: Log,
+}
+
+impl Network {
+    pub fn new(rng: fastrand::Rng, processes: usize, latency: u64, log: Log) -> Self {
+        let mut state = State {
+            rng,
+            machines: Vec::new(),
+            current: 0,
+            alternative: None,
+            snapshot: None,
+            links: (0..processes).map(|_| Link::default()).collect(),
+            connections: Vec::new(),
+            latency,
+            commands: 0,
+            overtaken: Vec::new(),
+            appointment: None,
+        };
+        state.add_machine(Server::default(), 0);
+        let state = Mutex::new(state);
+        let inner = Inner { state, changed: Notify::new(), began: Instant::now(), log };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// Lets the processes of this thread open their connections to these servers.
+    pub fn serve_this_thread(&self) {
+        let network = self.clone();
+        set_dialer(move |host| Box::pin(network.clone().dial(host.to_owned())));
+    }
+
+    /// Opens a connection of a process to the current server.
+    async fn dial(self, host: String) -> io::Result<Box<dyn Transport>> {
+        let process: usize = host.strip_prefix("process-").unwrap().parse().unwrap();
+        self.travel(process).await;
+        let (stream, other) = tokio::io::duplex(1 << 16);
+        let (sending, sent) = unbounded_channel();
+        let (machine, number, ended) = {
+            let mut state = self.lock();
+            let alternative = state.alternative.filter(|_| state.rng.bool());
+            let machine = alternative.unwrap_or(state.current);
+            if !state.machines[machine].is_up {
+                return Err(io::ErrorKind::ConnectionRefused.into());
+            }
+            let ended = CancellationToken::new();
+            state.connections.push(Connection {
+                process,
+                machine,
+                ended: ended.clone(),
+                cut_at: None,
+                channels: BTreeSet::new(),
+                sending,
+            });
+            (machine, state.connections.len() - 1, ended)
+        };
+        self.log(|| format!("process {process}: connection {number} to machine {machine}"));
+        Serving { network: self, number, process, machine, ended }.spawn(other, sent);
+        Ok(Box::new(stream))
+    }
+
+    /// Waits for the latency of a process' link, and while it is cut off.
+    pub(super) async fn travel(&self, process: usize) {
+        let latency = self.lock().next_latency();
+        if latency > 0 {
+            sleep(Duration::from_millis(latency)).await;
+        }
+        self.until(|state| (!state.links[process].is_cut_off).then_some(())).await;
+    }
+
+    /// Waits until `ready` returns a value.
+    pub(super) async fn until<R>(&self, mut ready: impl FnMut(&mut State) -> Option<R>) -> R {
+        loop {
+            let mut changed = pin!(self.inner.changed.notified());
+            changed.as_mut().enable();
+            let result = ready(&mut self.lock());
+            if let Some(result) = result {
+                return result;
+            }
+            changed.await;
+        }
+    }
+
+    /// Changes the state, and wakes everything that waits for a change.
+    pub(super) fn change<R>(&self, change: impl FnOnce(&mut State) -> R) -> R {
+        let result = change(&mut self.lock());
+        self.inner.changed.notify_waiters();
+        result
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.inner.state.lock().unwrap()
+    }
+
+    /// Returns the milliseconds since the beginning.
+    pub fn elapsed(&self) -> u64 {
+        u64::try_from(self.inner.began.elapsed().as_millis()).unwrap()
+    }
+
+    /// Returns the time of a machine's clock, in milliseconds.
+    pub(super) fn now(&self, state: &State, machine: usize) -> u64 {
+        (BEGIN + self.elapsed()).saturating_add_signed(state.machines[machine].clock_offset)
+    }
+
+    pub fn is_logging(&self) -> bool {
+        self.inner.log.is_wanted()
+    }
+
+    pub fn log(&self, line: impl FnOnce() -> String) {
+        self.inner.log.add(self.elapsed(), line);
+    }
+
+    /// Counts a command. Never returns if there were too many: a process would otherwise repeat
+    /// commands for ever, in the same millisecond.
+    pub(super) async fn count_command(&self) {
+        self.lock().commands += 1;
+        if self.is_exhausted() {
+            std::future::pending::<()>().await;
+        }
+    }
+
+    /// Returns the number of commands so far.
+    pub fn commands(&self) -> usize {
+        self.lock().commands
+    }
+
+    /// Returns whether the processes have sent too many commands.
+    pub fn is_exhausted(&self) -> bool {
+        self.commands() > MAX_COMMANDS
+    }
+
+    /// Returns the entries that were overtaken when they were added.
+    pub fn overtaken(&self) -> Vec<Overtaken> {
+        self.lock().overtaken.clone()
+    }
+
+    /// Returns the hubs' stream at the current server.
+    pub fn stream(&self) -> Option<Stream> {
+        let state = self.lock();
+        let mut streams = state.machines[state.current].server.streams();
+        streams.find(|(key, _)| *key == KEY).map(|(_, stream)| stream.clone())
+    }
+}

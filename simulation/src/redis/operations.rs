@@ -1,0 +1,222 @@
+//! What happens to the servers and to the network.
+
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::{
+    network::Network,
+    refusal::Refusal,
+    state::{Cut, Data, Link, State},
+};
+
+/// How another server takes over.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Promotion {
+    /// The number of entries of each stream that it does not have.
+    pub lag: usize,
+    /// The milliseconds that its clock is ahead of the old one's.
+    pub clock_offset: i64,
+    /// Whether the name leads to either server until the old one is retired.
+    pub is_ambiguous: bool,
+    /// The reason for which the old one refuses commands from now on.
+    pub old_refuses: Option<Refusal>,
+}
+
+impl Network {
+    /// Calls `end` after a time in milliseconds.
+    pub fn after(&self, milliseconds: u64, end: impl FnOnce(&Self) + Send + 'static) {
+        let network = self.clone();
+        tokio::spawn(async move {
+            sleep(Duration::from_millis(milliseconds)).await;
+            end(&network);
+        });
+    }
+
+    pub fn take_snapshot(&self) {
+        self.change(State::take_snapshot);
+    }
+
+    /// Kills the current server, which restarts after `down` milliseconds and loads its data for
+    /// `loads` milliseconds.
+    pub fn restart(&self, data: Data, down: u64, loads: u64) {
+        self.change(|state| state.kill(state.current));
+        self.after(down, move |network| {
+            network.change(|state| {
+                // It may have been restarted already, or replaced.
+                if !state.current().is_up {
+                    network.log(|| format!("*** restarts with {data:?}"));
+                    state.restart(data);
+                    state.current().server.refusal = (loads > 0).then_some(Refusal::Loading);
+                }
+            });
+            network.after(loads, |network| network.set_refusal(None));
+        });
+    }
+
+    /// Lets a proxy lead the open connections to another server, which has the last snapshot.
+    pub fn swap(&self) {
+        self.change(|state| {
+            if state.current().is_up {
+                state.restart(Data::Snapshot);
+            }
+            for connection in &mut state.connections {
+                connection.channels.clear();
+            }
+        });
+    }
+
+    /// Lets another server take over. Returns the old one, which still serves its connections.
+    pub fn promote(&self, promotion: Promotion) -> usize {
+        let Promotion { lag, clock_offset, is_ambiguous, old_refuses } = promotion;
+        self.change(|state| {
+            let mut replica = state.current().server.clone();
+            replica.refusal = None;
+            replica.forget_newest(lag);
+            let offset = state.current().clock_offset + clock_offset;
+            let old = state.current;
+            if old_refuses.is_some() {
+                state.current().server.refusal = old_refuses;
+            }
+            state.current = state.add_machine(replica, offset);
+            state.alternative = is_ambiguous.then_some(old);
+            old
+        })
+    }
+
+    /// Ends a server that was replaced.
+    pub fn retire(&self, machine: usize) {
+        self.change(|state| {
+            state.kill(machine);
+            if state.alternative == Some(machine) {
+                state.alternative = None;
+            }
+        });
+    }
+
+    /// Executes a command of an operator on the current server.
+    pub fn command(&self, command: &[&str]) {
+        let command: Vec<_> = command.iter().map(|part| part.as_bytes().to_vec()).collect();
+        self.change(|state| {
+            let now = self.now(state, state.current);
+            if state.current().is_up {
+                _ = state.current().server.execute(now, &command);
+            }
+        });
+    }
+
+    /// Lets an operator execute a command before the one that follows `after` others.
+    pub fn appoint(&self, after: usize, command: &[&str]) {
+        let command = command.iter().map(|&part| part.to_owned()).collect();
+        self.change(|state| state.appointment = Some((state.commands + after, command)));
+    }
+
+    /// Executes the operator's command if it is time for it.
+    pub(super) fn reach_command(&self) {
+        let is_due =
+            |state: &State| matches!(state.appointment, Some((at, _)) if at < state.commands);
+        let due = self.change(|state| if is_due(state) { state.appointment.take() } else { None });
+        if let Some((_, command)) = due {
+            self.log(|| format!("*** {}", command.join(" ")));
+            let command: Vec<_> = command.iter().map(String::as_str).collect();
+            self.command(&command);
+        }
+    }
+
+    /// Deletes the keys that `choose` selects by their names.
+    pub fn delete(&self, choose: impl Fn(&str) -> bool) {
+        self.change(|state| {
+            let keys = &mut state.current().server.keys;
+            keys.retain(|name, _| !choose(&String::from_utf8_lossy(name)));
+        });
+    }
+
+    /// Stops the current server for a time in milliseconds, without breaking its connections.
+    pub fn pause(&self, milliseconds: u64) {
+        self.change(|state| state.current().is_paused = state.current().is_up);
+        self.after(milliseconds, |network| {
+            network.change(|state| state.current().is_paused = false);
+        });
+    }
+
+    /// Lets the current server refuse commands for a time in milliseconds.
+    pub fn refuse(&self, refusal: Refusal, milliseconds: u64) {
+        self.set_refusal(Some(refusal));
+        self.after(milliseconds, |network| network.set_refusal(None));
+    }
+
+    fn set_refusal(&self, refusal: Option<Refusal>) {
+        self.change(|state| state.current().server.refusal = refusal);
+    }
+
+    pub fn set_clock(&self, step: i64) {
+        self.change(|state| state.current().clock_offset += step);
+    }
+
+    /// Breaks one of the connections of a process.
+    pub fn cut(&self, process: usize, cut: Cut) {
+        self.change(|state| {
+            let open: Vec<_> = (0..state.connections.len())
+                .filter(|number| {
+                    let connection = &state.connections[*number];
+                    connection.process == process && !connection.ended.is_cancelled()
+                })
+                .collect();
+            let Some(number) = state.rng.choice(open) else { return };
+            let connection = &mut state.connections[number];
+            match cut {
+                Cut::Now => connection.ended.cancel(),
+                later => connection.cut_at = Some(later),
+            }
+        });
+    }
+
+    /// Lets nothing pass between a process and all servers for a time in milliseconds. No connection
+    /// breaks.
+    pub fn cut_off(&self, process: usize, milliseconds: u64) {
+        self.change_link(process, milliseconds, |link, is_on| link.is_cut_off = is_on);
+    }
+
+    /// Holds what a process reads for a time in milliseconds: messages and replies with entries.
+    pub fn hold_reads(&self, process: usize, milliseconds: u64) {
+        self.change_link(process, milliseconds, |link, is_on| link.holds_reads = is_on);
+    }
+
+    /// Delays what a process reads by `delay`, for a time in milliseconds.
+    pub fn delay_reads(&self, process: usize, delay: u64, milliseconds: u64) {
+        let change = move |link: &mut Link, is_on| link.read_delay = if is_on { delay } else { 0 };
+        self.change_link(process, milliseconds, change);
+    }
+
+    fn change_link(
+        &self,
+        process: usize,
+        milliseconds: u64,
+        change: impl Fn(&mut Link, bool) + Send + 'static,
+    ) {
+        self.change(|state| change(&mut state.links[process], true));
+        self.after(milliseconds, move |network| {
+            network.change(|state| change(&mut state.links[process], false));
+        });
+    }
+
+    /// Ends all faults, except that clocks stay as they are.
+    pub fn heal(&self) {
+        self.log(|| "*** the faults end".to_owned());
+        self.change(|state| {
+            for machine in 0..state.machines.len() {
+                if machine != state.current {
+                    state.kill(machine);
+                }
+            }
+            state.alternative = None;
+            if !state.current().is_up {
+                state.restart(Data::All);
+            }
+            state.current().is_paused = false;
+            state.current().server.refusal = None;
+            state.links.iter_mut().for_each(|link| *link = Link::default());
+            state.connections.iter_mut().for_each(|connection| connection.cut_at = None);
+        });
+    }
+}

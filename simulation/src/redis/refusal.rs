@@ -1,0 +1,70 @@
+use super::resp::Reply;
+
+/// An error with which a server answers commands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    OutOfMemory,
+    ReadOnly,
+    Loading,
+    NoReplicas,
+}
+
+/// The commands that change data. Scripts are not among them.
+pub(super) const WRITES: [&str; 11] = [
+    "XADD", "XDEL", "XTRIM", "HSET", "DEL", "UNLINK", "RENAME", "COPY", "FLUSHALL", "PEXPIRE",
+    "PERSIST",
+];
+
+/// The commands that need memory.
+pub(super) const DENIED_WITHOUT_MEMORY: [&str; 3] = ["XADD", "HSET", "COPY"];
+
+/// The commands that a server answers while it loads its data.
+pub(super) const ANSWERED_WHILE_LOADING: [&str; 7] =
+    ["CLIENT", "HELLO", "INFO", "PUBLISH", "SUBSCRIBE", "TIME", "UNSUBSCRIBE"];
+
+impl Refusal {
+    /// Returns the error with which a server in this state answers a command, if it refuses it.
+    pub(super) fn of(self, command: &[u8]) -> Option<Reply> {
+        let is_in = |names: &[&str]| names.iter().any(|name| name.as_bytes() == command);
+        let is_refused = match self {
+            Self::Loading => !is_in(&ANSWERED_WHILE_LOADING),
+            Self::OutOfMemory => is_in(&DENIED_WITHOUT_MEMORY),
+            Self::ReadOnly | Self::NoReplicas => is_in(&WRITES),
+        };
+        is_refused.then(|| self.error())
+    }
+
+    /// Returns the error with which a server in this state answers a script, if it refuses it as a
+    /// whole. Without a first line for Redis, each of its commands is checked instead.
+    pub(super) fn of_script(self, text: &[u8]) -> Option<Reply> {
+        let is_refused = match self {
+            Self::Loading => true,
+            Self::OutOfMemory => text.starts_with(b"#") && !allows_oom(text),
+            Self::ReadOnly | Self::NoReplicas => text.starts_with(b"#"),
+        };
+        is_refused.then(|| self.error())
+    }
+
+    /// Returns the error with which a server in this state answers a command of a script.
+    pub(super) fn in_script(self, text: &[u8], command: &[u8]) -> Option<Reply> {
+        if self == Self::OutOfMemory && allows_oom(text) { None } else { self.of(command) }
+    }
+
+    fn error(self) -> Reply {
+        Reply::Error(self.text().to_owned())
+    }
+
+    const fn text(self) -> &'static str {
+        match self {
+            Self::OutOfMemory => "OOM command not allowed when used memory > 'maxmemory'.",
+            Self::ReadOnly => "READONLY You can't write against a read only replica.",
+            Self::Loading => "LOADING Redis is loading the dataset in memory",
+            Self::NoReplicas => "NOREPLICAS Not enough good replicas to write.",
+        }
+    }
+}
+
+/// Returns whether a script may run while Redis is out of memory.
+fn allows_oom(text: &[u8]) -> bool {
+    text.split(|byte| *byte == b'\n').next().is_some_and(|line| line.ends_with(b"flags=allow-oom"))
+}

@@ -1,0 +1,89 @@
+/// A reply in version 2 of the protocol, and the pushes of version 3.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Reply {
+    Simple(&'static str),
+    Error(String),
+    Integer(i64),
+    Bulk(Vec<u8>),
+    Array(Vec<Self>),
+    Push(Vec<Self>),
+    /// The confirmations of one command for several channels.
+    Many(Vec<Self>),
+    Nil,
+    NilArray,
+}
+
+impl Reply {
+    pub(super) const OK: Self = Self::Simple("OK");
+
+    pub(super) fn error(text: &str) -> Self {
+        Self::Error(format!("ERR {text}"))
+    }
+
+    pub(super) fn bulk(text: impl ToString) -> Self {
+        Self::Bulk(text.to_string().into_bytes())
+    }
+
+    pub(super) fn encode(&self, bytes: &mut Vec<u8>) {
+        match self {
+            Self::Simple(text) => bytes.extend(format!("+{text}\r\n").bytes()),
+            Self::Error(text) => bytes.extend(format!("-{text}\r\n").bytes()),
+            Self::Integer(integer) => bytes.extend(format!(":{integer}\r\n").bytes()),
+            Self::Bulk(text) => {
+                bytes.extend(format!("${}\r\n", text.len()).bytes());
+                bytes.extend(text);
+                bytes.extend(b"\r\n");
+            }
+            Self::Array(replies) => {
+                bytes.extend(format!("*{}\r\n", replies.len()).bytes());
+                replies.iter().for_each(|reply| reply.encode(bytes));
+            }
+            Self::Push(parts) => {
+                bytes.extend(format!(">{}\r\n", parts.len()).bytes());
+                parts.iter().for_each(|part| part.encode(bytes));
+            }
+            Self::Many(replies) => replies.iter().for_each(|reply| reply.encode(bytes)),
+            Self::Nil => bytes.extend(b"$-1\r\n"),
+            Self::NilArray => bytes.extend(b"*-1\r\n"),
+        }
+    }
+}
+
+/// A command and its arguments.
+pub(super) type Command = Vec<Vec<u8>>;
+
+/// Takes the next command from `input`, unless it is incomplete. Clients send arrays of strings.
+pub(super) fn take_command(input: &mut Vec<u8>) -> Option<Command> {
+    let mut rest = &input[..];
+    let parts = take_number(&mut rest, b'*')?;
+    let mut command = Vec::with_capacity(parts);
+    for _ in 0..parts {
+        let length = take_number(&mut rest, b'$')?;
+        command.push(rest.get(..length)?.to_vec());
+        rest = rest.get(length + 2..)?;
+    }
+    let taken = input.len() - rest.len();
+    input.drain(..taken);
+    Some(command)
+}
+
+fn take_number(rest: &mut &[u8], kind: u8) -> Option<usize> {
+    let end = rest.windows(2).position(|bytes| bytes == b"\r\n")?;
+    assert_eq!(rest[0], kind, "not a command");
+    let digits = std::str::from_utf8(&rest[1..end]).expect("a number");
+    *rest = &rest[end + 2..];
+    Some(digits.parse().expect("a number"))
+}
+
+#[test]
+fn command_is_taken_when_it_is_complete() {
+    let bytes = b"*2\r\n$4\r\nXLEN\r\n$5\r\na\r\nbc\r\n*1\r\n$4\r\nPING\r\n";
+    let mut input = Vec::new();
+    let mut commands = Vec::new();
+    for byte in bytes {
+        input.push(*byte);
+        commands.extend(take_command(&mut input));
+    }
+    assert_eq!(commands, [vec![b"XLEN".to_vec(), b"a\r\nbc".to_vec()], vec![b"PING".to_vec()]]);
+    assert!(input.is_empty());
+}

@@ -1,0 +1,218 @@
+use std::collections::BTreeMap;
+
+use super::{
+    lua,
+    refusal::{Refusal, WRITES},
+    resp::{Command, Reply},
+    stream::Stream,
+    value::Value,
+};
+
+/// One server: its keys, and the identity that it has until it restarts.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Server {
+    pub(super) run_id: String,
+    pub(super) keys: BTreeMap<Vec<u8>, Key>,
+    pub(super) refusal: Option<Refusal>,
+    /// The number of changes, by which blocked readers notice one.
+    pub(super) changes: u64,
+    /// The texts of the scripts that are loaded, by their hashes.
+    pub(super) scripts: BTreeMap<Vec<u8>, Vec<u8>>,
+    /// The channels and the texts of messages that are published and not sent yet.
+    pub(super) published: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct Key {
+    value: Value,
+    /// The time in milliseconds at which the key vanishes.
+    expires_at: Option<u64>,
+}
+
+/// The result of a command.
+#[derive(Debug, PartialEq)]
+pub(super) enum Outcome {
+    Reply(Reply),
+    /// The reader waits for entries, for up to this number of milliseconds.
+    Blocked {
+        milliseconds: u64,
+    },
+}
+
+impl Server {
+    /// Executes a command of a client at this time in milliseconds.
+    pub(super) fn execute(&mut self, now: u64, command: &Command) -> Outcome {
+        if is_write(command) {
+            self.changes += 1;
+        }
+        match self.refused(command) {
+            Some(refused) => Outcome::Reply(refused),
+            None if command[0] == b"XREAD" => {
+                self.read(now, command).unwrap_or_else(Outcome::Reply)
+            }
+            None => Outcome::Reply(self.call(now, command)),
+        }
+    }
+
+    /// Returns the error with which this server answers a command now, if it refuses it.
+    pub(super) fn refused(&self, command: &Command) -> Option<Reply> {
+        let refusal = self.refusal?;
+        match &command[0][..] {
+            b"EVAL" => refusal.of_script(&command[1]),
+            b"EVALSHA" => refusal.of_script(self.scripts.get(&command[1])?),
+            name => refusal.of(name),
+        }
+    }
+
+    /// Executes a command that does not wait and is not refused.
+    pub(super) fn call(&mut self, now: u64, command: &Command) -> Reply {
+        self.try_call(now, command).unwrap_or_else(|error| error)
+    }
+
+    fn try_call(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
+        match &command[0][..] {
+            b"PING" => Ok(Reply::Simple("PONG")),
+            b"CLIENT" => Ok(Reply::OK),
+            b"TIME" => {
+                let parts = [now / 1000, now % 1000 * 1000];
+                Ok(Reply::Array(parts.map(Reply::bulk).into()))
+            }
+            b"INFO" => Ok(Reply::bulk(self.info())),
+            b"XADD" => self.add(now, command),
+            b"XLEN" => self.length(now, command),
+            b"XRANGE" => self.range(now, command, false),
+            b"XREVRANGE" => self.range(now, command, true),
+            b"XDEL" => self.remove(now, command),
+            b"XTRIM" => self.trim(now, command),
+            b"MEMORY" => self.memory(now, command),
+            b"HSET" => self.set_fields(now, command),
+            b"HGET" => self.field(now, command),
+            b"HMGET" => self.many_fields(now, command),
+            b"SCRIPT" => Ok(self.load_script(command)),
+            b"EVAL" => Ok(lua::run(self, now, &command[1], command)),
+            b"EVALSHA" => match self.scripts.get(&command[1]).cloned() {
+                Some(text) => Ok(lua::run(self, now, &text, command)),
+                None => Err(Reply::Error("NOSCRIPT No matching script.".to_owned())),
+            },
+            b"PUBLISH" => {
+                self.published.push((command[1].clone(), command[2].clone()));
+                // The connections know the subscribers.
+                Ok(integer(0))
+            }
+            _ => self.change_keys(now, command),
+        }
+    }
+
+    /// Executes a command on keys, whatever their values are.
+    fn change_keys(&mut self, now: u64, command: &Command) -> Result<Reply, Reply> {
+        match &command[0][..] {
+            b"DEL" | b"UNLINK" => {
+                Ok(integer(command[1..].iter().filter(|key| self.take(now, key).is_some()).count()))
+            }
+            b"EXISTS" => Ok(integer(usize::from(self.key(now, &command[1]).is_some()))),
+            b"RENAME" => {
+                let no_key = || Reply::error("no such key");
+                let key = self.take(now, &command[1]).ok_or_else(no_key)?;
+                self.keys.insert(command[2].clone(), key);
+                Ok(Reply::OK)
+            }
+            // `COPY source destination REPLACE`
+            b"COPY" => {
+                let copy = self.key(now, &command[1]).cloned();
+                let is_copied = copy.is_some();
+                self.keys.extend(copy.map(|copy| (command[2].clone(), copy)));
+                Ok(integer(usize::from(is_copied)))
+            }
+            b"FLUSHALL" => {
+                self.keys.clear();
+                Ok(Reply::OK)
+            }
+            b"PEXPIRE" => {
+                let milliseconds: u64 = number(&command[2]);
+                let key = self.key(now, &command[1]);
+                let is_set = key.map(|key| key.expires_at = Some(now + milliseconds)).is_some();
+                Ok(integer(usize::from(is_set)))
+            }
+            b"PERSIST" => {
+                let key = self.key(now, &command[1]);
+                Ok(integer(usize::from(key.is_some_and(|key| key.expires_at.take().is_some()))))
+            }
+            name => panic!("the model does not know {}", String::from_utf8_lossy(name)),
+        }
+    }
+
+    fn info(&self) -> String {
+        let role = if self.refusal == Some(Refusal::ReadOnly) { "slave" } else { "master" };
+        let server = format!("# Server\r\nredis_mode:standalone\r\nrun_id:{}\r\n", self.run_id);
+        format!("{server}# Memory\r\nmaxmemory:0\r\n# Replication\r\nrole:{role}\r\n")
+    }
+
+    /// `SCRIPT LOAD text`
+    fn load_script(&mut self, command: &Command) -> Reply {
+        assert_eq!(command[1], b"LOAD");
+        let hash = lua::hash(&command[2]);
+        self.scripts.insert(hash.clone(), command[2].clone());
+        Reply::Bulk(hash)
+    }
+
+    /// Returns the key, unless it is missing or has expired.
+    pub(super) fn key(&mut self, now: u64, name: &[u8]) -> Option<&mut Key> {
+        if self.keys.get(name)?.expires_at.is_some_and(|at| at <= now) {
+            self.keys.remove(name);
+        }
+        self.keys.get_mut(name)
+    }
+
+    fn take(&mut self, now: u64, name: &[u8]) -> Option<Key> {
+        self.key(now, name)?;
+        self.keys.remove(name)
+    }
+
+    pub(super) fn value(&mut self, now: u64, name: &[u8]) -> Option<&mut Value> {
+        self.key(now, name).map(|key| &mut key.value)
+    }
+
+    /// Returns the value of a key, which is created if it is missing.
+    pub(super) fn value_or(
+        &mut self,
+        now: u64,
+        name: &[u8],
+        create: impl FnOnce() -> Value,
+    ) -> &mut Value {
+        self.key(now, name);
+        let key = self.keys.entry(name.to_vec());
+        &mut key.or_insert_with(|| Key { value: create(), expires_at: None }).value
+    }
+
+    /// Returns all streams and their keys.
+    pub(super) fn streams(&self) -> impl Iterator<Item = (&[u8], &Stream)> {
+        self.keys.iter().filter_map(|(name, key)| match &key.value {
+            Value::Stream(stream) => Some((&name[..], stream)),
+            Value::Hash(_) => None,
+        })
+    }
+
+    /// Removes the newest entries of each stream, as a replica that is behind does not have them.
+    pub(super) fn forget_newest(&mut self, count: usize) {
+        for key in self.keys.values_mut() {
+            if let Value::Stream(stream) = &mut key.value {
+                stream.forget_newest(count);
+            }
+        }
+    }
+}
+
+/// Returns whether a command can change data.
+pub(super) fn is_write(command: &Command) -> bool {
+    let name = &command[0][..];
+    name.starts_with(b"EVAL") || WRITES.iter().any(|write| write.as_bytes() == name)
+}
+
+pub(super) fn number<T: std::str::FromStr>(text: &[u8]) -> T {
+    let number = std::str::from_utf8(text).ok().and_then(|text| text.parse().ok());
+    number.unwrap_or_else(|| panic!("not a number: {}", String::from_utf8_lossy(text)))
+}
+
+pub(super) fn integer(count: usize) -> Reply {
+    Reply::Integer(i64::try_from(count).expect("a small count"))
+}

@@ -1,0 +1,107 @@
+use std::{
+    env,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    thread,
+};
+
+use tokio::runtime::{Builder, RngSeed, Runtime};
+
+use crate::{Log, Verdict};
+
+/// Returns a runtime in which everything random takes its values from this seed.
+#[must_use]
+pub fn runtime(seed: u64) -> Runtime {
+    // For the delays with which processes reconnect, and for epochs.
+    fastrand::seed(seed);
+    Builder::new_current_thread()
+        .enable_time()
+        .start_paused(true)
+        .rng_seed(RngSeed::from_bytes(&seed.to_le_bytes()))
+        .build()
+        .unwrap()
+}
+
+/// Simulates as many seeds as `TOWER_SSE_SEEDS` says, or `seeds`. Simulates only the one that
+/// `TOWER_SSE_SEED` names, and then prints its log. All of `expected` must happen.
+///
+/// # Panics
+///
+/// Panics if a seed has a fault.
+pub fn check_seeds(
+    seeds: u64,
+    expected: &[&str],
+    simulate: impl Fn(u64, &Log) -> Verdict + Copy + Send + Sync,
+) {
+    if let Some(seed) = variable("TOWER_SSE_SEED") {
+        let log = Log::new(true);
+        let verdict = simulate(seed, &log);
+        println!("{}", log.take().join("\n"));
+        assert!(verdict.faults.is_empty(), "seed {seed}:\n{}", verdict.faults.join("\n"));
+        return;
+    }
+    let first = variable("TOWER_SSE_FIRST_SEED").unwrap_or(0);
+    let seeds = variable("TOWER_SSE_SEEDS").unwrap_or(seeds);
+    let next = AtomicU64::new(first);
+    let work = || {
+        let (mut found, mut red) = (Verdict::default(), Vec::new());
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            if seed >= first + seeds {
+                return (found, red);
+            }
+            let mut verdict = simulate(seed, &Log::new(false));
+            red.extend(verdict.faults.drain(..).next().map(|fault| (seed, fault)));
+            found.add(verdict);
+        }
+    };
+    let (mut found, mut red) = work_in_threads(work);
+    println!("{seeds} seeds: {found}, {} red", red.len());
+    for what in expected {
+        assert!(found.of(what) > 0, "nothing happened: {found}");
+    }
+    red.sort_unstable();
+    found.faults = red.iter().map(|(seed, fault)| format!("seed {seed}: {fault}")).collect();
+    assert!(red.is_empty(), "replay with TOWER_SSE_SEED:\n{}", found.faults.join("\n"));
+}
+
+type Found = (Verdict, Vec<(u64, String)>);
+
+/// Works in a thread for each processor, and returns what all have found.
+fn work_in_threads(work: impl Fn() -> Found + Copy + Send) -> Found {
+    let threads = thread::available_parallelism().map_or(1, usize::from);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads).map(|_| scope.spawn(work)).collect();
+        let mut all = Found::default();
+        for worker in workers {
+            let (found, red) = worker.join().unwrap();
+            all.0.add(found);
+            all.1.extend(red);
+        }
+        all
+    })
+}
+
+fn variable(name: &str) -> Option<u64> {
+    env::var(name).ok().map(|value| value.parse().expect("a number"))
+}
+
+/// Checks that the same seed gives the same log of more than `lines` lines, for 50 seeds.
+///
+/// # Panics
+///
+/// Panics if two logs of a seed differ.
+pub fn check_repeatable(lines: usize, simulate: impl Fn(u64, &Log) -> Verdict) {
+    for seed in 0..50 {
+        let [one, other] = [(); 2].map(|()| {
+            let log = Log::new(true);
+            simulate(seed, &log);
+            log.take()
+        });
+        assert!(one.len() > lines, "seed {seed}: nothing happened");
+        let difference = one.iter().zip(&other).position(|(one, other)| one != other);
+        if let Some(line) = difference {
+            panic!("seed {seed} differs at line {line}:\n{}\n{}", one[line], other[line]);
+        }
+        assert_eq!(one.len(), other.len(), "seed {seed}");
+    }
+}

@@ -1,0 +1,36 @@
+use std::{collections::BTreeMap, fmt};
+
+/// What an oracle found in one simulation, or in several.
+#[derive(Debug, Default)]
+pub struct Verdict {
+    /// How often something happened.
+    counts: BTreeMap<&'static str, usize>,
+    /// The guarantees that were broken.
+    pub faults: Vec<String>,
+}
+
+impl Verdict {
+    pub fn count(&mut self, what: &'static str, times: usize) {
+        *self.counts.entry(what).or_default() += times;
+    }
+
+    /// Returns how often something happened.
+    pub fn of(&self, what: &str) -> usize {
+        self.counts.get(what).copied().unwrap_or(0)
+    }
+
+    /// Adds the counts and faults of another simulation.
+    pub fn add(&mut self, other: Self) {
+        other.counts.into_iter().for_each(|(what, times)| self.count(what, times));
+        self.faults.extend(other.faults);
+    }
+}
+
+/// Displays the counts.
+impl fmt::Display for Verdict {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let counts: Vec<_> =
+            self.counts.iter().map(|(what, times)| format!("{times} {what}")).collect();
+        f.write_str(&counts.join(", "))
+    }
+}

@@ -1,0 +1,96 @@
+use super::{History, Life, MAX_LEAD, check};
+use crate::{
+    journal::{Journal, Kind, Received},
+    publications::{Publication, Published},
+};
+
+#[test]
+fn check_finds_each_fault() {
+    let published = |result| Publication {
+        topic: 0,
+        is_last: false,
+        life: 0,
+        began_at: 5,
+        ended_at: 5,
+        result,
+    };
+    let acknowledged = |sequence| published(Published::Acknowledged { sequence });
+    let received = |kind, sequence| Received {
+        topic: 0,
+        kind,
+        sequence: Some(sequence),
+        at: 7,
+        life: 1,
+        is_first: false,
+    };
+    let event = |number, sequence| received(Kind::Event(number), sequence);
+    let gap = |sequence| received(Kind::Gap, sequence);
+    let checked_from = |start, history: History, messages: &[Received], stopped| {
+        let journal = Journal { topics: vec![0], start: Some(start), messages: messages.to_vec() };
+        let publications = vec![acknowledged(11), acknowledged(12), published(Published::Refused)];
+        let lives = vec![Life { stopped }, Life { stopped: false }];
+        let verdict = check(&History { publications, journals: vec![journal], lives, ..history });
+        let fault = verdict.faults.into_iter().next().unwrap_or_default();
+        fault.split(": ").nth(1).unwrap_or_default().split(" of topic").next().unwrap().to_owned()
+    };
+    let checked_in = |history, messages: &_, stopped| checked_from(10, history, messages, stopped);
+    let losing = |overtaken: &[(usize, u64)]| History {
+        has_lost: true,
+        overtaken: overtaken.iter().copied().collect(),
+        ..History::default()
+    };
+    let checked = |messages: &[Received], stopped| checked_in(losing(&[]), messages, stopped);
+    let (one, two) = (event(0, 11), event(1, 12));
+    assert_eq!(checked(&[one, two], false), "");
+    assert_eq!(checked(&[one, gap(13)], false), "");
+    assert_eq!(checked(&[gap(11), two], false), "");
+    assert_eq!(checked(&[one, gap(10), two], false), "out of order");
+    assert_eq!(checked(&[gap(10), one], false), "event 1");
+    assert_eq!(checked(&[one, Received { at: 4, ..gap(13) }], false), "event 1");
+    assert_eq!(checked(&[two], false), "event 0");
+    assert_eq!(checked(&[one, Received { topic: 1, ..gap(13) }], false), "event 1");
+    // The client had an id of another copy, which was ahead when event 1 was added.
+    let ahead = Received { topic: 1, at: 4, ..gap(13) };
+    assert_eq!(checked_in(losing(&[(1, 7)]), &[one, ahead], false), "");
+    assert_eq!(checked_in(losing(&[(1, 3)]), &[one, ahead], false), "event 1");
+    assert_eq!(checked_in(losing(&[(0, 7)]), &[one, ahead], false), "event 1");
+    assert_eq!(checked_in(losing(&[(1, 7)]), &[one], false), "event 1");
+    assert_eq!(checked_in(losing(&[(1, 7)]), &[ahead, two], false), "out of order");
+    // No process that knew of event 1 is left.
+    assert_eq!(checked(&[one], true), "");
+    assert_eq!(checked(&[one, two, Received { sequence: Some(13), ..two }], false), "doubled");
+    assert_eq!(checked(&[one, two, event(2, 13)], false), "refused");
+    assert_eq!(checked(&[one, two, event(7, 13)], false), "forged");
+    assert_eq!(checked(&[one, event(1, 13)], false), "with another id");
+    // Nothing was lost. A gap is right only at a process that knows nothing of the last minute.
+    let calm = |start, messages: &_| checked_from(start, History::default(), messages, false);
+    let first = Received { is_first: true, ..gap(10) };
+    assert_eq!(calm(11 + MAX_LEAD, &[first, gap(10), one, two]), "");
+    assert_eq!(calm(10 + MAX_LEAD, &[first, one, two]), "a gap without a loss");
+    assert_eq!(calm(11 + MAX_LEAD, &[first, one, gap(11), two]), "a gap without a loss");
+    assert_eq!(calm(10, &[one, two, gap(12)]), "a gap without a loss");
+    let settled = |at| History { settled_at: Some(at), ..losing(&[]) };
+    assert_eq!(checked_in(settled(7), &[one, gap(13)], false), "");
+    assert_eq!(checked_in(settled(6), &[one, gap(13)], false), "a gap after the recovery");
+}
+
+#[test]
+fn check_finds_events_after_an_end() {
+    let published = |is_last, sequence| Publication {
+        topic: 3,
+        is_last,
+        life: 0,
+        began_at: 5,
+        ended_at: 5,
+        result: Published::Acknowledged { sequence },
+    };
+    let faults = |event, has_lost| {
+        let publications = vec![published(true, 11), event];
+        check(&History { publications, has_lost, ..History::default() }).faults.len()
+    };
+    assert_eq!(faults(published(false, 12), false), 1);
+    assert_eq!(faults(published(false, 10), false), 0);
+    // The end may be lost, and the process may not be able to read.
+    assert_eq!(faults(published(false, 12), true), 0);
+    assert_eq!(faults(Publication { ended_at: 255, ..published(false, 12) }, false), 0);
+}

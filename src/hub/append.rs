@@ -1,0 +1,158 @@
+use std::time::Duration;
+
+use super::{
+    PublishError, Receipt,
+    broker::Arrival,
+    state::HubState,
+    topic::{Topic, TopicEnd},
+};
+use crate::{
+    event::Event,
+    history::{
+        DeferredDrops,
+        sync::{Ordering::Release, lock},
+    },
+};
+
+/// The reason an event was not appended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NotAppended {
+    Closed,
+    /// The hub has this sequence number already, or a later one.
+    Stale,
+    /// The topic had ended before.
+    Ended,
+}
+
+/// Adding events to topics.
+impl HubState {
+    /// Publishes an event in a hub without a broker.
+    #[inline]
+    pub(crate) fn publish(
+        &self,
+        name: &str,
+        event: &Event,
+        is_last: bool,
+    ) -> Result<Receipt, PublishError> {
+        match self.append(name, event, is_last, None) {
+            Ok((sequence, subscribers)) => {
+                Ok(Receipt { position: self.position(sequence), subscribers })
+            }
+            Err(NotAppended::Ended) => Err(PublishError::Ended),
+            // The next sequence number is never stale.
+            Err(NotAppended::Closed | NotAppended::Stale) => Err(PublishError::Closed),
+        }
+    }
+
+    /// Appends an event that came from a broker.
+    pub(crate) fn receive(
+        &self,
+        arrival: Arrival,
+        name: &str,
+        event: &Event,
+    ) -> Result<(), NotAppended> {
+        self.append(name, event, arrival.is_last, Some(arrival)).map(drop)
+    }
+
+    /// Appends an event to its topic. Returns its sequence number, and the number of the topic's
+    /// subscribers.
+    fn append(
+        &self,
+        name: &str,
+        event: &Event,
+        is_last: bool,
+        arrival: Option<Arrival>,
+    ) -> Result<(u64, usize), NotAppended> {
+        if self.is_closed() {
+            return Err(NotAppended::Closed);
+        }
+        let mut block = event.encode_open(self.id_prefix.len());
+        let now = self.now();
+        let assigned = arrival.map(|arrival| arrival.sequence);
+        // The time of publication, by the clock of this process and by that of the broker.
+        let (here, at) =
+            arrival.map_or((now, now), |Arrival { age, at, .. }| (now.saturating_sub(age), at));
+        let mut drops = DeferredDrops::default();
+        let appended = self.change_topic(name, |topic, state| {
+            if state.end().is_some_and(|end| at < end.free_at) {
+                return Err(self.drop_ended(assigned));
+            }
+            self.commit(topic, assigned).map(|sequence| {
+                // The event is committed before it is in the log, but readers of the topic wait for
+                // its lock.
+                let bytes = block.end_with_id(&self.id_prefix, sequence);
+                state.log.append(sequence, bytes, here, now, &mut drops);
+                topic.set_end(state, is_last.then(|| self.end(sequence, here, at)));
+                (sequence, state.subscribers, topic.take_waiters(state))
+            })
+        });
+        let (sequence, subscribers, waiters) = appended?;
+        if self.fault.commits_after_unlock() {
+            self.committed.fetch_max(sequence, Release);
+        }
+        waiters.wake();
+        self.topics.evict(now, &mut drops);
+        Ok((sequence, subscribers))
+    }
+
+    /// Returns the end of a topic whose last event was published at this time, by the clock of this
+    /// process and by that of the broker.
+    const fn end(&self, sequence: u64, here: Duration, at: Duration) -> TopicEnd {
+        let retained = self.topics.retained_for();
+        TopicEnd {
+            sequence,
+            free_at: at.saturating_add(retained),
+            free_here: here.saturating_add(retained),
+        }
+    }
+
+    /// Commits an event of `topic` and returns its sequence number, which is `assigned` if a broker
+    /// has assigned one. The caller holds the lock of `topic`, and appends the event before
+    /// releasing it.
+    fn commit(&self, topic: &Topic, assigned: Option<u64>) -> Result<u64, NotAppended> {
+        let mut newest = lock(&self.newest);
+        *newest = self.following(*newest, assigned)?;
+        topic.set_newest(*newest);
+        if !self.fault.commits_after_unlock() {
+            self.committed.store(*newest, Release);
+        }
+        Ok(*newest)
+    }
+
+    /// Returns the sequence number after `newest`, which is `assigned` if a broker has assigned one.
+    fn following(&self, newest: u64, assigned: Option<u64>) -> Result<u64, NotAppended> {
+        if self.is_closed() {
+            return Err(NotAppended::Closed);
+        }
+        let following = assigned.unwrap_or(newest + 1);
+        if following > newest { Ok(following) } else { Err(NotAppended::Stale) }
+    }
+
+    /// Drops an event of an ended topic, and advances past its sequence number if a broker has
+    /// assigned one.
+    #[cold]
+    fn drop_ended(&self, assigned: Option<u64>) -> NotAppended {
+        match assigned.map(|sequence| self.advance(sequence, |_| ())) {
+            Some(Err(error)) => error,
+            Some(Ok(())) | None => NotAppended::Ended,
+        }
+    }
+
+    /// Records that each topic may have lost events up to `sequence`, and wakes all subscribers.
+    /// Returns an error if the hub has received all events up to there, so that none is lost.
+    pub(crate) fn record_loss(&self, sequence: u64) -> Result<(), NotAppended> {
+        self.advance(sequence, |sequence| self.losses.add(sequence))?;
+        self.wake_all();
+        Ok(())
+    }
+
+    /// Advances past a sequence number without an event, and then calls `record` before a later
+    /// event can commit.
+    fn advance(&self, sequence: u64, record: impl FnOnce(u64)) -> Result<(), NotAppended> {
+        let mut newest = lock(&self.newest);
+        *newest = self.following(*newest, Some(sequence))?;
+        self.committed.store(sequence, Release);
+        record(sequence);
+        Ok(())
+    }
+}

@@ -1,0 +1,147 @@
+//! Where the acknowledgement of an event is awaited.
+
+use ::redis::{Cmd, RedisError, Value};
+use tokio::time::sleep;
+
+use super::{
+    gate::{InFlight, Session},
+    ledger::Unproven,
+    publisher::{Outgoing, PublisherInner},
+};
+use crate::{
+    BoxError,
+    hub::{Acknowledged, PublishError},
+    redis::{
+        Error,
+        stream::{Added, Identity, MarkIf, StreamId, announcement},
+    },
+};
+
+impl PublisherInner {
+    /// Publishes an event and waits for its acknowledgement, without a deadline. `is_sent` is `true`
+    /// while an answer is awaited.
+    pub(super) async fn acknowledged(
+        &self,
+        outgoing: &Outgoing,
+        is_sent: &mut bool,
+    ) -> Result<Acknowledged, PublishError> {
+        loop {
+            let mut announced = None;
+            let command_of_last;
+            let (command, fingerprint) = match outgoing {
+                Outgoing::Event(publication) => (&publication.command, publication.fingerprint),
+                Outgoing::Last(last) => {
+                    let id = self.announce().await?;
+                    announced = Some(id);
+                    command_of_last = last.command(&self.key, self.max_len, id);
+                    (&command_of_last, last.fingerprint)
+                }
+            };
+            let mut session = self.session().await?;
+            let in_flight = self.gate.begin(&session);
+            *is_sent = true;
+            // Await the reply even if the session ends meanwhile: Redis may have refused the event.
+            let added = self.send(&mut session, command).await;
+            *is_sent = false;
+            match added? {
+                Added::Entry(id) => {
+                    return self.acknowledge(&in_flight, &session, Identity { id, fingerprint });
+                }
+                Added::NoStream => self.create_stream(&mut session).await?,
+                Added::TooEarly(wait) => {
+                    drop(in_flight);
+                    sleep(wait).await;
+                }
+                Added::NotAnnounced => {
+                    let mut ledger = self.gate.ledger();
+                    announced.into_iter().for_each(|id| ledger.announcements.forget(id));
+                }
+            }
+        }
+    }
+
+    /// Waits until this process can publish.
+    async fn session(&self) -> Result<Session, PublishError> {
+        let session = self.gate.session().await;
+        session.ok_or_else(|| PublishError::Refused(self.not_connected()))
+    }
+
+    /// Sends a command that adds an entry, and awaits the reply.
+    async fn send(&self, session: &mut Session, command: &Cmd) -> Result<Added, PublishError> {
+        let reply = session.stream.connection.send_packed_command(command).await;
+        match reply.and_then(Value::extract_error) {
+            // If the id is out of range, no process can read the event.
+            Ok(reply) => session.stream.parse_added(reply).map_err(refused),
+            Err(error) => Err(failed(session, error)),
+        }
+    }
+
+    fn acknowledge(
+        &self,
+        in_flight: &InFlight<'_>,
+        session: &Session,
+        event: Identity,
+    ) -> Result<Acknowledged, PublishError> {
+        match in_flight.acknowledge(event) {
+            Ok(may_have_ended) => Ok(Acknowledged {
+                sequence: event.id.sequence(),
+                at: event.id.time(),
+                arrival_deadline: may_have_ended.then_some(self.deadline),
+            }),
+            Err(unproven) => {
+                if unproven == Unproven::RolledBack {
+                    session.ended.cancel();
+                }
+                Err(PublishError::Unknown(unproven.reason().into()))
+            }
+        }
+    }
+
+    /// Creates the stream again with a marker, so that every process reports the loss.
+    async fn create_stream(&self, session: &mut Session) -> Result<(), PublishError> {
+        let known = self.gate.newest_known();
+        session.stream.mark(MarkIf::Empty, known).await.map(drop).map_err(refused)
+    }
+
+    /// Returns an announcement after which the topic can probably end. Adds one if there is none.
+    async fn announce(&self) -> Result<StreamId, PublishError> {
+        let usable = || self.gate.ledger().announcements.usable();
+        if let Some(announced) = usable() {
+            return Ok(announced);
+        }
+        let _announcing = self.announcing.lock().await;
+        loop {
+            if let Some(announced) = usable() {
+                return Ok(announced);
+            }
+            let mut session = self.session().await?;
+            match self.send(&mut session, &announcement(&self.key, self.max_len)).await {
+                Ok(Added::Entry(id)) => self.gate.ledger().announcements.add(id),
+                Ok(_) => self.create_stream(&mut session).await?,
+                // The event itself was not sent.
+                Err(PublishError::Unknown(error)) => return Err(PublishError::Refused(error)),
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+/// Returns the error of a command without a reply, or with an error as its reply.
+fn failed(session: &Session, error: RedisError) -> PublishError {
+    // The server rejected the command, or the client did not send it.
+    let is_refused = error.code().is_some() || matches!(error.kind(), ::redis::ErrorKind::Client);
+    // The server may no longer be the primary, so reconnect.
+    if !is_refused || is_read_only(&error) || error.redirect_node().is_some() {
+        session.ended.cancel();
+    }
+    let error = session.stream.error("publish an event to Redis", error);
+    if is_refused { refused(error) } else { PublishError::Unknown(BoxError::from(error)) }
+}
+
+fn is_read_only(error: &RedisError) -> bool {
+    error.kind() == ::redis::ErrorKind::Server(::redis::ServerErrorKind::ReadOnly)
+}
+
+fn refused(error: Error) -> PublishError {
+    PublishError::Refused(error.into())
+}

@@ -1,0 +1,197 @@
+use std::collections::VecDeque;
+
+use super::{
+    announcements::Announcements,
+    recent::{Recent, Start},
+};
+use crate::redis::stream::{Identity, StreamId};
+
+/// What Redis has acknowledged to this process, and what the reader has met: every acknowledged event
+/// must be met.
+///
+/// An event is met by its id and a fingerprint of its fields. Neither a newer id nor the same id
+/// proves that it is still there: after Redis has returned to an older state, it continues from
+/// that state, and can assign ids again.
+#[derive(Debug, Default)]
+pub(crate) struct Ledger {
+    /// The number of the session whose acknowledgements count.
+    session: u64,
+    /// The newest entry that was read or acknowledged.
+    newest_known: StreamId,
+    /// The last entry that was read.
+    last_read: StreamId,
+    /// The acknowledged entries that the reader has not reached, in ascending order.
+    pending: VecDeque<Pending>,
+    recent: Recent,
+    pub(crate) announcements: Announcements,
+    /// The number of reads that were sent.
+    reads: u64,
+    /// The newest entry that was read or acknowledged, that the stream no longer has, and whose loss
+    /// no marker covers.
+    lost: Option<StreamId>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    entry: Identity,
+    /// The number of reads that were sent before the acknowledgement.
+    reads: u64,
+}
+
+/// What was known when an event was sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Sent {
+    session: u64,
+    start: Start,
+    newest_known: StreamId,
+}
+
+/// The reason an acknowledged event may not reach any client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unproven {
+    /// The connection broke before the acknowledgement arrived.
+    Late,
+    /// The id is not above those that were known when the event was sent.
+    RolledBack,
+    /// The reader has passed the id without meeting the event.
+    Missing,
+}
+
+impl Unproven {
+    pub(crate) const fn reason(self) -> &'static str {
+        match self {
+            Self::Late => "connection lost while the event was published",
+            Self::RolledBack => "Redis has returned to an older state",
+            Self::Missing => "the event is no longer in the Redis stream",
+        }
+    }
+}
+
+impl Ledger {
+    pub(crate) const fn newest_known(&self) -> StreamId {
+        self.newest_known
+    }
+
+    /// Starts a session, and returns its number. Ledger of earlier sessions no longer
+    /// count.
+    pub(crate) fn begin_session(&mut self) -> u64 {
+        self.session += 1;
+        self.session
+    }
+
+    /// Records what is known before an event is sent. [`end`](Self::end) must follow once its reply
+    /// has arrived or is no longer awaited.
+    pub(crate) fn begin(&mut self, session: u64) -> Sent {
+        Sent { session, start: self.recent.begin(), newest_known: self.newest_known }
+    }
+
+    pub(crate) fn end(&mut self, sent: Sent) {
+        self.recent.end(sent.start);
+    }
+
+    /// Records the acknowledgement of an event. Returns whether its topic may have ended before it.
+    pub(crate) fn acknowledge(&mut self, sent: Sent, event: Identity) -> Result<bool, Unproven> {
+        if sent.session != self.session {
+            return Err(Unproven::Late);
+        }
+        if event.id <= sent.newest_known {
+            return Err(Unproven::RolledBack);
+        }
+        if event.id > self.last_read {
+            self.await_entry(event);
+            return Ok(self.announcements.may_end_between(self.last_read, event.id));
+        }
+        match self.recent.find(event.id) {
+            Some(entry) if event == *entry => Ok(true),
+            _ => Err(Unproven::Missing),
+        }
+    }
+
+    /// Records the acknowledgement of a marker. It covers the loss of all entries before it, and
+    /// its own loss is another one.
+    pub(crate) fn await_marker(&mut self, marker: Identity) {
+        self.cover(marker.id);
+        self.await_entry(marker);
+    }
+
+    /// Adds an entry that the reader has to meet.
+    fn await_entry(&mut self, entry: Identity) {
+        self.newest_known = self.newest_known.max(entry.id);
+        let index = self.pending.partition_point(|pending| pending.entry.id < entry.id);
+        self.pending.insert(index, Pending { entry, reads: self.reads });
+    }
+
+    /// Returns whether [`pass`](Self::pass) needs the entries of a page that has just arrived. An
+    /// event that is sent later is not in this page.
+    pub(crate) fn needs_entries(&self) -> bool {
+        !self.pending.is_empty() || self.recent.is_recording()
+    }
+
+    /// Records that the reader has passed all ids up to `last`, and has met these entries.
+    pub(crate) fn pass(&mut self, entries: &[Identity], last: StreamId) {
+        for entry in entries {
+            self.lose_before(entry.id);
+            match self.pending.front() {
+                Some(pending) if pending.entry.id == entry.id => {
+                    let is_met = pending.entry == *entry;
+                    self.pending.pop_front();
+                    if !is_met {
+                        self.lose(entry.id);
+                    }
+                }
+                _ => self.recent.add(*entry),
+            }
+        }
+        self.lose_before(last.next());
+        self.last_read = last;
+        self.newest_known = self.newest_known.max(last);
+    }
+
+    /// Returns the number of a read that is about to be sent.
+    pub(crate) fn begin_read(&mut self) -> u64 {
+        self.reads += 1;
+        self.reads
+    }
+
+    /// Records that a read has reached the end of the stream. Entries that were acknowledged before
+    /// it was sent, and that the reader has not met, are lost.
+    pub(crate) fn finish_read(&mut self, read: u64) {
+        let is_lost = |pending: &Pending| pending.reads < read;
+        if let Some(lost) = self.pending.iter().rfind(|pending| is_lost(pending)) {
+            self.lose(lost.entry.id);
+            self.pending.retain(|pending| !is_lost(pending));
+        }
+    }
+
+    /// Forgets the acknowledged entries before `first`, which were trimmed before they were read.
+    pub(crate) fn forgive_before(&mut self, first: StreamId) {
+        self.pending.retain(|pending| pending.entry.id >= first);
+    }
+
+    /// Records that clients receive a gap at the position of a marker.
+    pub(crate) fn cover(&mut self, marker: StreamId) {
+        self.lost = self.lost.filter(|lost| *lost > marker);
+    }
+
+    /// Returns whether an entry was lost and no marker covers it.
+    pub(crate) const fn has_lost(&self) -> bool {
+        self.lost.is_some()
+    }
+
+    /// Handles the acknowledged entries before `id`, which the reader has passed without meeting
+    /// them.
+    fn lose_before(&mut self, id: StreamId) {
+        while let Some(pending) = self.pending.front()
+            && pending.entry.id < id
+        {
+            let lost = pending.entry.id;
+            self.pending.pop_front();
+            self.lose(lost);
+        }
+    }
+
+    /// Records that an entry is lost.
+    pub(crate) fn lose(&mut self, id: StreamId) {
+        self.lost = self.lost.max(Some(id));
+    }
+}

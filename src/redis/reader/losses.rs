@@ -1,0 +1,127 @@
+//! Where losses are found and marked.
+
+use std::sync::Arc;
+
+use tokio::time::Instant;
+
+use super::{reader::Reader, stop::Stop};
+use crate::redis::stream::{Entry, MarkIf, RangeStart, RawEntry, RedisStream, StreamId};
+
+impl Reader {
+    /// Reads to the end of the stream, and finds losses. The next step is
+    /// [`mark_losses`](Self::mark_losses).
+    pub(crate) async fn catch_up(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
+        let mut from = self.next_range();
+        loop {
+            let is_inclusive = matches!(from, RangeStart::At(_));
+            let count = self.page_size.entries() + usize::from(is_inclusive);
+            let read = self.gate.ledger().begin_read();
+            let asked = Instant::now();
+            let mut page = stream.range(from, count).await?;
+            let is_full = page.len() == count;
+            let new_entries = page.len().saturating_sub(usize::from(is_inclusive));
+            self.page_size.adapt(new_entries, asked.elapsed());
+            match (from, page.first()) {
+                (RangeStart::At(_), Some(first)) if self.last == first.identity() => {
+                    page.remove(0);
+                }
+                // If the stream has only entries after the last one, the earlier ones were trimmed,
+                // and only this process may have missed some.
+                (RangeStart::At(_), _) if self.is_same_server(stream) => {
+                    from = RangeStart::First;
+                    continue;
+                }
+                (RangeStart::First, first) if first.is_none_or(|first| first.id > self.last.id) => {
+                    self.miss_announcements_before(first);
+                    self.pass_trimmed(first)?;
+                }
+                (RangeStart::At(_) | RangeStart::First, _) => {
+                    self.gate.ledger().lose(self.last.id);
+                    from = RangeStart::After(self.last.id);
+                    continue;
+                }
+                (RangeStart::After(_), first) => self.miss_announcements_before(first),
+            }
+            self.feed_entries(stream, page).await?;
+            if !is_full {
+                self.gate.ledger().finish_read(read);
+                return Ok(());
+            }
+            from = self.next_range();
+        }
+    }
+
+    /// Returns where the next page begins: at the last entry, to find out whether it is still there.
+    fn next_range(&self) -> RangeStart {
+        let last = self.last.id;
+        if last > StreamId::ZERO { RangeStart::At(last) } else { RangeStart::First }
+    }
+
+    /// Marks the losses that no marker covers, so that every process reports them.
+    pub(crate) async fn mark_losses(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
+        // The marker can be lost as well.
+        while self.gate.ledger().has_lost() {
+            let newest = self.gate.newest_known();
+            let condition = MarkIf::NoneAfter(self.last.id);
+            if let Some(marker) = stream.mark(condition, newest).await? {
+                self.gate.ledger().await_marker(marker);
+            }
+            self.catch_up(stream).await?;
+        }
+        Ok(())
+    }
+
+    /// Advances the ids if they are ahead of the server's clock, before this process publishes.
+    ///
+    /// After a rollback, some ids may be known only to other processes. While its clock is behind,
+    /// Redis increments its newest id, and would assign those ids again. One process does this for
+    /// each start of a server.
+    pub(crate) async fn advance_ids(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
+        let server = Arc::clone(&stream.server);
+        if self.clock.is_behind(self.last.id.milliseconds) && self.advanced_server != *server {
+            stream.skip_to(self.last.id.leap(), &server).await?;
+            self.advanced_server = server.to_string();
+        }
+        Ok(())
+    }
+
+    /// Returns whether the server is that of the last session. Another server may never have had the
+    /// entries that were read.
+    fn is_same_server(&self, stream: &RedisStream) -> bool {
+        self.server.as_ref().is_none_or(|server| *server == stream.server)
+    }
+
+    /// Records that entries before `first` may not have been read: those of another copy of the
+    /// stream, or trimmed ones.
+    fn miss_announcements_before(&self, first: Option<&RawEntry>) {
+        let first = first.map_or(self.last.id, |first| first.id);
+        if self.created != Some(first) {
+            self.gate.ledger().announcements.miss_before(first);
+        }
+    }
+
+    /// Reports that entries may have been trimmed between the last entry and `first`, which is the
+    /// first one that the stream still has.
+    fn pass_trimmed(&mut self, first: Option<&RawEntry>) -> Result<(), Stop> {
+        match first {
+            Some(first) => {
+                self.report_loss_before(first)?;
+                self.gate.ledger().forgive_before(first.id);
+            }
+            // The whole stream is gone.
+            None if self.last.id > StreamId::ZERO => {
+                self.gate.ledger().lose(self.last.id);
+            }
+            None => {}
+        }
+        Ok(())
+    }
+
+    /// Reports that events may have been lost between the last entry and `first`.
+    fn report_loss_before(&mut self, first: &RawEntry) -> Result<(), Stop> {
+        // The loss is reported when this marker is fed, at the same position in all processes.
+        let is_marker = Entry::decode(first.fields.clone()) == Entry::Gap;
+        let up_to = first.id.before();
+        if is_marker || up_to <= self.last.id { Ok(()) } else { self.report_loss(up_to) }
+    }
+}

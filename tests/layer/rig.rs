@@ -1,0 +1,195 @@
+use std::{sync::Arc, task::Waker, time::Duration};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use tokio::time::{self, Instant};
+use tokio_util::sync::CancellationToken;
+use tower_sse::{
+    BoxError, CloseReason, CloseReport, Drain, Event, Retry, SseBody, SseLayer, StreamOptions,
+};
+
+pub(crate) use crate::support::*;
+
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+pub(crate) const SECOND: Duration = Duration::from_secs(1);
+
+/// The bytes that a stream gets between events at the drain of [`layer`].
+pub(crate) const GOODBYE: &str = "retry: 3000\nevent: bye\ndata: see you\n\n";
+/// The bytes that it gets at the start of a line within an event that is not completed.
+pub(crate) const RETRY: &str = "retry: 3000\n";
+
+/// Returns a layer that writes something at every kind of end.
+pub(crate) fn layer(drain: Drain) -> SseLayer {
+    SseLayer::new()
+        .without_heartbeat()
+        .terminator(Event::from("[DONE]"))
+        .on_error(|_| Event::from("never sent"))
+        .farewell(Event::new().event("bye").data("see you"))
+        .drain(drain.retry(Retry::fixed(3 * SECOND)))
+}
+
+/// A stream behind a layer that can be shut down, with all its observers.
+pub(crate) struct Rig<B = FedBody> {
+    pub(crate) feed: Feed,
+    pub(crate) body: SseBody<B>,
+    pub(crate) shutdown: CancellationToken,
+    pub(crate) wakes: Arc<Wakes>,
+    reports: Reports,
+}
+
+impl Rig {
+    pub(crate) fn new(layer: SseLayer, client: Requester) -> Self {
+        Self::answering(layer, client.request("/"), |_| {})
+    }
+
+    /// Builds the rig with a response that the service has changed.
+    pub(crate) fn answering(
+        layer: SseLayer,
+        request: Request<()>,
+        change: impl FnOnce(&mut Response<FedBody>),
+    ) -> Self {
+        let (feed, source) = Feed::new();
+        let mut answer = event_stream(source);
+        change(&mut answer);
+        Self { feed, ..Rig::asking(layer, request, answer) }
+    }
+
+    /// Builds the rig with these options of the response.
+    pub(crate) fn with_options(layer: SseLayer, options: StreamOptions) -> Self {
+        Self::answering(layer, Requester::EventSource.request("/"), |answer| {
+            answer.extensions_mut().insert(options);
+        })
+    }
+
+    /// Builds the rig with a stream that has already sent `begun`.
+    pub(crate) fn after(begun: &'static [u8], layer: SseLayer, client: Requester) -> Self {
+        Self::new(layer, client).begin(begun)
+    }
+
+    /// Sends `begun`, and polls until nothing more is ready.
+    pub(crate) fn begin(mut self, begun: &'static [u8]) -> Self {
+        if !begun.is_empty() {
+            self.feed.data(begun);
+            assert_eq!(self.poll(), bytes(begun));
+        }
+        assert_eq!(self.poll(), Polled::Pending);
+        self
+    }
+}
+
+impl<B> Rig<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Unpin,
+{
+    pub(crate) fn of(layer: SseLayer, client: Requester, answer: Response<B>) -> Self {
+        Self::asking(layer, client.request("/"), answer)
+    }
+
+    pub(crate) fn asking(layer: SseLayer, request: Request<()>, answer: Response<B>) -> Self {
+        let shutdown = CancellationToken::new();
+        let reports = Reports::default();
+        let layer = reports.observe(layer.shutdown(shutdown.clone()));
+        let response = answer_to(request, &layer, answer);
+        let body = response.into_body();
+        Self { feed: Feed::default(), body, shutdown, wakes: Arc::default(), reports }
+    }
+
+    pub(crate) fn poll(&mut self) -> Polled {
+        poll_frame_with(&mut self.body, &Waker::from(Arc::clone(&self.wakes)))
+    }
+
+    /// Asserts that the body waits for exactly `time`, and advances the clock by it.
+    pub(crate) async fn assert_waits(&mut self, time: Duration) {
+        for step in [time - MILLISECOND, MILLISECOND] {
+            assert_eq!(self.poll(), Polled::Pending, "before {time:?}");
+            time::advance(step).await;
+        }
+    }
+
+    /// Returns the close reason, if the stream has closed.
+    pub(crate) fn reason(&self) -> Option<CloseReason> {
+        self.closed().map(|closed| closed.reason())
+    }
+
+    /// Returns the close report, if there is one, and asserts that there is at most one.
+    pub(crate) fn closed(&self) -> Option<CloseReport> {
+        let closed = self.reports.closed();
+        assert!(closed.len() <= 1, "several reports: {closed:?}");
+        closed.first().cloned()
+    }
+
+    /// Drops the body and returns its close report.
+    pub(crate) fn leave(self) -> CloseReport {
+        let Self { body, reports, .. } = self;
+        drop(body);
+        let closed = reports.closed();
+        assert_eq!(closed.len(), 1, "{closed:?}");
+        closed[0].clone()
+    }
+
+    /// Asserts that the stream ends now, cleanly.
+    #[track_caller]
+    pub(crate) fn assert_ends(&mut self, reason: CloseReason) {
+        assert_eq!(self.poll(), Polled::End);
+        self.assert_over(reason);
+    }
+
+    /// Asserts that the stream fails, late enough for the bytes before to have reached the client.
+    pub(crate) async fn assert_fails(&mut self, reason: CloseReason) {
+        assert_eq!(self.poll(), Polled::Pending);
+        time::advance(19 * MILLISECOND).await;
+        assert_eq!(self.poll(), Polled::Pending);
+        assert!(!self.body.is_end_stream());
+        time::advance(MILLISECOND).await;
+        let error = format!("the event stream was cut short: {reason}");
+        assert_eq!(self.poll(), Polled::Failed(error));
+        self.assert_over(reason);
+    }
+
+    /// Asserts that the stream fails without last bytes of its own: a comment line comes first at
+    /// the start of a line. `passed` is what the source has sent.
+    pub(crate) async fn assert_fails_with_last_line(&mut self, passed: &[u8], reason: CloseReason) {
+        match passed {
+            [] | [.., b'\n'] => assert_eq!(self.poll(), bytes(b":\n")),
+            [.., b'\r'] => assert_eq!(self.poll(), bytes(b"\n:\n")),
+            _ => {}
+        }
+        self.assert_fails(reason).await;
+    }
+
+    /// Asserts that the stream ends now as its client needs.
+    pub(crate) async fn assert_cut(&mut self, client: Requester, reason: CloseReason) {
+        if client.is_cut_by_failing() {
+            self.assert_fails(reason).await;
+        } else {
+            self.assert_ends(reason);
+        }
+    }
+
+    #[track_caller]
+    fn assert_over(&mut self, reason: CloseReason) {
+        assert_eq!(self.reason(), Some(reason));
+        assert!(self.body.is_end_stream());
+        assert_eq!(self.body.size_hint().exact(), Some(0));
+        assert_eq!(self.poll(), Polled::End);
+    }
+}
+
+pub(crate) fn bytes(bytes: &[u8]) -> Polled {
+    Polled::Data(Bytes::copy_from_slice(bytes))
+}
+
+/// Returns the longest time that can still be added to now.
+pub(crate) fn longest_wait() -> Duration {
+    let now = Instant::now();
+    let (mut least, mut beyond) = (Duration::ZERO, Duration::MAX);
+    while beyond - least > Duration::from_nanos(1) {
+        let time = least + (beyond - least) / 2;
+        match now.checked_add(time) {
+            Some(_) => least = time,
+            None => beyond = time,
+        }
+    }
+    least
+}

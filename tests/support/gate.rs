@@ -1,0 +1,78 @@
+use std::{
+    io,
+    pin::Pin,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering::SeqCst},
+    },
+    task::{Context, Poll},
+};
+
+use futures_util::task::AtomicWaker;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+/// A connection whose reading side a [`Gate`] can close for a while.
+pub struct Gated<I> {
+    pub io: I,
+    pub gate: Arc<Gate>,
+}
+
+#[derive(Default)]
+pub struct Gate {
+    closed: AtomicBool,
+    /// Whether writing fails meanwhile.
+    refuses_writes: bool,
+    reader: AtomicWaker,
+}
+
+impl Gate {
+    /// Returns the gate of a connection whose peer vanishes without a FIN or RST when it is closed:
+    /// from then on nothing is read, and what is written does not arrive.
+    pub fn vanishing() -> Arc<Self> {
+        Arc::new(Self { refuses_writes: true, ..Self::default() })
+    }
+
+    pub fn close(&self) {
+        self.closed.store(true, SeqCst);
+    }
+
+    pub fn open(&self) {
+        self.closed.store(false, SeqCst);
+        self.reader.wake();
+    }
+}
+
+impl<I: AsyncRead + Unpin> AsyncRead for Gated<I> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        self.gate.reader.register(cx.waker());
+        if self.gate.closed.load(SeqCst) {
+            return Poll::Pending;
+        }
+        Pin::new(&mut self.io).poll_read(cx, buffer)
+    }
+}
+
+impl<I: AsyncWrite + Unpin> AsyncWrite for Gated<I> {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.gate.refuses_writes && self.gate.closed.load(SeqCst) {
+            return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into()));
+        }
+        Pin::new(&mut self.io).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.io).poll_shutdown(cx)
+    }
+}
