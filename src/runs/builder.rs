@@ -1,11 +1,10 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use super::{RunEnd, RunStore, Runs, cluster, options::Options, registry::RunLimits};
 
 const MINUTE: Duration = Duration::from_secs(60);
-/// The maximum of [`RunsBuilder::abandon_after`]. Adding a longer time to an instant could
+/// The maximum of both times after which a run ends. Adding a longer time to an instant could
 /// overflow.
-/// The maximum of both times after which a run ends.
 const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 
 /// A builder for [`Runs`] that sets the limits of their memory, number and lifetime.
@@ -25,6 +24,7 @@ const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
 ///     .build();
 /// # _ = runs;
 /// ```
+#[derive(Debug)]
 #[must_use]
 pub struct RunsBuilder {
     options: Options,
@@ -253,11 +253,5 @@ impl RunsBuilder {
 impl Default for RunsBuilder {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl fmt::Debug for RunsBuilder {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("RunsBuilder").field(&self.options).finish()
     }
 }

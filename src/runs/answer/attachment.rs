@@ -9,10 +9,7 @@ use futures_core::Stream;
 use crate::{
     coop::ItemUnit,
     event::Encoded,
-    runs::{
-        RunError,
-        record::{Read, Reader},
-    },
+    runs::{RunError, record::Reader},
 };
 
 /// A stream of a run's events for one client. Each item contains one or more events, with their
@@ -58,19 +55,17 @@ impl Stream for Attachment {
         let seen = if needs_leading_id { reader.position() } else { 0 };
         let read = ready!(reader.poll_read(cx));
         unit.spend();
-        let item = match read {
-            Read::Events(events) if needs_leading_id => {
-                let mut led = reader.record.id_line(seen);
-                led.extend_from_slice(&events);
-                self.needs_leading_id = false;
-                return Poll::Ready(Some(Ok(Encoded::of(led.into()))));
-            }
-            Read::Events(events) => return Poll::Ready(Some(Ok(Encoded::of(events)))),
-            Read::End => None,
-            Read::Failure(error) => Some(Err(error)),
+        let Some(Ok(events)) = read else {
+            self.reader = None;
+            return Poll::Ready(read.map(|read| read.map(Encoded::of)));
         };
-        self.reader = None;
-        Poll::Ready(item)
+        if !needs_leading_id {
+            return Poll::Ready(Some(Ok(Encoded::of(events))));
+        }
+        let mut led = reader.record.id_line(seen);
+        led.extend_from_slice(&events);
+        self.needs_leading_id = false;
+        Poll::Ready(Some(Ok(Encoded::of(led.into()))))
     }
 }
 

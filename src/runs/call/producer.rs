@@ -1,4 +1,5 @@
 use std::{
+    panic::{AssertUnwindSafe, catch_unwind, resume_unwind},
     slice,
     sync::Arc,
     task::{Context, Waker},
@@ -55,10 +56,10 @@ impl Producer {
 
     /// Calls a closure of the program, and frees the key if it panics.
     pub(crate) fn within_call<R>(&self, call: impl FnOnce() -> R) -> R {
-        let mut guard = FailOnPanic(Some(self));
-        let returned = call();
-        guard.0 = None;
-        returned
+        catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| {
+            self.fail_call();
+            resume_unwind(panic)
+        })
     }
 
     /// Frees the key, because the call panicked before it answered.
@@ -134,16 +135,5 @@ pub(crate) const PANICKED: &str = "the source panicked";
 impl Drop for Producer {
     fn drop(&mut self) {
         self.shared.end(&self.record, Outcome::Interrupted, None);
-    }
-}
-
-/// A guard that fails the call of a producer if the call panics.
-struct FailOnPanic<'p>(Option<&'p Producer>);
-
-impl Drop for FailOnPanic<'_> {
-    fn drop(&mut self) {
-        if let Some(producer) = self.0 {
-            producer.fail_call();
-        }
     }
 }

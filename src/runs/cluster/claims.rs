@@ -32,11 +32,7 @@ impl Shared {
         if !cluster.is_up() {
             return Err(StartError::Unavailable);
         }
-        let record = self.with_registry(|registry, _| {
-            registry.reserve(key, self.options.limits, replaced, |epoch| {
-                Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
-            })
-        })?;
+        let record = self.with_registry(|registry, _| self.reserve(registry, key, replaced))?;
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::clone(self);
         spawn(async move {

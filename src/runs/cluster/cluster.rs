@@ -1,6 +1,6 @@
 use std::sync::{Arc, OnceLock, Weak};
 
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use super::{
     exporter,
@@ -93,22 +93,16 @@ pub(crate) async fn connect<S: RunStore>(
     let exports = Arc::clone(&cluster.exports);
     let shared = Arc::new(Shared::new(options, Some(cluster)));
     _ = runs.set(Arc::downgrade(&shared));
-    spawn(exporter::supervise(Arc::downgrade(&shared), exports, Arc::clone(&store)));
+    spawn(forward(store.connection(), Arc::clone(&exports)));
+    spawn(exporter::supervise(Arc::downgrade(&shared), exports, store));
     spawn(owner_checks::supervise(Arc::downgrade(&shared)));
-    let shared_exports = shared.cluster.as_ref().map(|cluster| Arc::clone(&cluster.exports));
-    spawn(forward(store.connection(), shared_exports));
     Ok(shared)
 }
 
 /// Wakes the exporter at each change of the connection.
-async fn forward(
-    mut connection: tokio::sync::watch::Receiver<Connection>,
-    exports: Option<Arc<Exports>>,
-) {
+async fn forward(mut connection: watch::Receiver<Connection>, exports: Arc<Exports>) {
     while connection.changed().await.is_ok() {
-        if let Some(exports) = &exports {
-            exports.wake();
-        }
+        exports.wake();
     }
 }
 

@@ -19,7 +19,7 @@ mod state;
 pub(crate) use self::{
     cutter::Cutter,
     mirrored::Mirrored,
-    reader::{NoEvents, Read, Reader},
+    reader::{NoEvents, Reader},
     record::{Appended, Record},
     state::Phase,
 };

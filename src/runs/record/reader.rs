@@ -12,7 +12,7 @@ use super::{
 };
 use crate::{
     connection::LastEventId,
-    history::{DeferredDrops, Ticket, drop_waker, wake},
+    history::{DeferredDrops, ResumeFrom, Ticket, drop_waker, wake},
     runs::{Outcome, RunError},
 };
 
@@ -26,12 +26,8 @@ pub(crate) struct Reader {
     has_read_all: bool,
 }
 
-/// The result of [`Reader::poll_read`].
-pub(crate) enum Read {
-    Events(Bytes),
-    End,
-    Failure(RunError),
-}
+/// The next events of a client, `None` at the end of the run, or the reason that there are no more.
+pub(crate) type Read = Option<Result<Bytes, RunError>>;
 
 /// The reason that a client gets no events of a run.
 #[derive(Debug, PartialEq, Eq)]
@@ -52,7 +48,11 @@ impl Record {
         if state.is_forgotten || state.phase == Phase::Void {
             return Err(NoEvents::NoRun);
         }
-        let position = self.position(&state, last).ok_or(NoEvents::NotFound)?;
+        let position = match ResumeFrom::parse(last, self.epoch, state.newest) {
+            ResumeFrom::FirstVisit => 0,
+            ResumeFrom::Seen(sequence) => sequence,
+            ResumeFrom::Unknown(_) => return Err(NoEvents::NotFound),
+        };
         // While it is starting, the run has not assigned any ids.
         let is_early = state.phase == Phase::Starting && last.is_some();
         if is_early || state.log.evicted_after(position).is_some() {
@@ -130,23 +130,22 @@ impl Reader {
         Step::Waiting(earlier)
     }
 
+    /// Returns `None` if the client has to wait.
     fn read_from(&self, state: &mut State, drops: &mut DeferredDrops) -> Option<Read> {
         let seen = state.readers.get(self.index);
         if state.log.evicted_after(seen).is_some() {
             self.record.counters.lagged.add(1);
-            return Some(Read::Failure(RunError::lagged()));
+            return Some(Some(Err(RunError::lagged())));
         }
         if let Some(batch) = state.log.batch(seen, u64::MAX, drops) {
             state.readers.set(self.index, batch.last);
-            return Some(Read::Events(batch.bytes));
+            return Some(Some(Ok(batch.bytes)));
         }
         match state.phase {
             Phase::Starting | Phase::Running => None,
-            _ if state.is_lost => Some(Read::Failure(RunError::lost())),
-            Phase::Void | Phase::Ended(Outcome::Completed) => Some(Read::End),
-            Phase::Ended(outcome) => {
-                Some(Read::Failure(RunError::ended(outcome, state.error.clone())))
-            }
+            _ if state.is_lost => Some(Some(Err(RunError::lost()))),
+            Phase::Void | Phase::Ended(Outcome::Completed) => Some(None),
+            Phase::Ended(outcome) => Some(Some(Err(RunError::ended(outcome, state.error.clone())))),
         }
     }
 }

@@ -219,14 +219,4 @@ impl Record {
             }
         }
     }
-
-    /// Returns the sequence number of a client's last event, or `None` if the id is not one of this
-    /// run. It is 0 without an id.
-    pub(crate) fn position(&self, state: &State, last: Option<&LastEventId>) -> Option<u64> {
-        match ResumeFrom::parse(last, self.epoch, state.newest) {
-            ResumeFrom::FirstVisit => Some(0),
-            ResumeFrom::Seen(sequence) => Some(sequence),
-            ResumeFrom::Unknown(_) => None,
-        }
-    }
 }

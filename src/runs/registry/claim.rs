@@ -1,8 +1,9 @@
 use std::sync::Arc;
 
-use super::{deferred::Deferred, registry::Registry, shared::Shared};
+use super::{registry::Registry, shared::Shared};
 use crate::{
     connection::LastEventId,
+    history::Epoch,
     runs::{Outcome, RunKey, StartError, call::Producer, record::Record},
 };
 
@@ -48,7 +49,9 @@ impl Shared {
                 }
                 _ => {}
             }
-            self.add(registry, key, deferred).map(Claim::New)
+            let record = self.reserve(registry, key, None)?;
+            registry.enter(&record, deferred);
+            Ok(Claim::New(Producer::new(Arc::clone(self), record)))
         });
         match &claim {
             Ok(Claim::New(_)) => {
@@ -61,15 +64,15 @@ impl Shared {
         claim
     }
 
-    fn add(
-        self: &Arc<Self>,
+    /// Adds a run that requests do not find yet, in place of the run `earlier` if there is one.
+    pub(crate) fn reserve(
+        &self,
         registry: &mut Registry,
         key: &RunKey,
-        deferred: &mut Deferred,
-    ) -> Result<Producer, StartError> {
-        let record = registry.add(key, self.options.limits, deferred, |epoch| {
+        earlier: Option<Epoch>,
+    ) -> Result<Arc<Record>, StartError> {
+        registry.reserve(key, self.options.limits, earlier, |epoch| {
             Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
-        })?;
-        Ok(Producer::new(Arc::clone(self), record))
+        })
     }
 }

@@ -85,23 +85,9 @@ impl Registry {
         self.running.values().filter(is_of_owner).cloned().collect()
     }
 
-    /// Adds a run, unless a limit is reached. An earlier run with the same key must have
-    /// [ended](Self::end); it is forgotten.
-    pub(crate) fn add(
-        &mut self,
-        key: &RunKey,
-        limits: RunLimits,
-        deferred: &mut Deferred,
-        create: impl FnOnce(Epoch) -> Record,
-    ) -> Result<Arc<Record>, StartError> {
-        self.check(key, limits)?;
-        let record = self.create(key, create);
-        self.enter(&record, deferred);
-        Ok(record)
-    }
-
-    /// Adds a run whose key is not claimed yet: it counts as running, but requests do not find it.
-    /// A run that it will replace does not count, if it is running here.
+    /// Adds a run, unless a limit is reached. It counts as running, but requests do not find it
+    /// before it is [entered](Self::enter). A run that it will replace does not count, if it is
+    /// running here.
     pub(crate) fn reserve(
         &mut self,
         key: &RunKey,
@@ -115,19 +101,6 @@ impl Registry {
             limits.running_per_owner = limits.running_per_owner.saturating_add(1);
         }
         self.check(key, limits)?;
-        Ok(self.create(key, create))
-    }
-
-    /// Lets requests find a run by its key. An earlier run with the same key must have
-    /// [ended](Self::end); it is forgotten.
-    pub(crate) fn enter(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
-        if let Some(earlier) = self.by_key.get(&record.key).cloned() {
-            self.forget(&earlier, deferred);
-        }
-        self.by_key.insert(record.key.clone(), Arc::clone(record));
-    }
-
-    fn create(&mut self, key: &RunKey, create: impl FnOnce(Epoch) -> Record) -> Arc<Record> {
         let epoch = match self.newest_epoch {
             earlier if self.is_connected => Epoch::unique(earlier),
             Some(earlier) => Epoch::now_after(earlier),
@@ -139,7 +112,16 @@ impl Registry {
             *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
         }
         self.running.insert(epoch, Arc::clone(&record));
-        record
+        Ok(record)
+    }
+
+    /// Lets requests find a run by its key. An earlier run with the same key must have
+    /// [ended](Self::end); it is forgotten.
+    pub(crate) fn enter(&mut self, record: &Arc<Record>, deferred: &mut Deferred) {
+        if let Some(earlier) = self.by_key.get(&record.key).cloned() {
+            self.forget(&earlier, deferred);
+        }
+        self.by_key.insert(record.key.clone(), Arc::clone(record));
     }
 
     /// Returns the number of runs whose end is not in the store yet.
