@@ -6,12 +6,14 @@
 #![cfg(unix)]
 
 mod app;
+mod attacks;
 mod claims;
 mod client;
 mod cluster;
 mod cost;
 mod deaths;
 mod deploys;
+mod disturbances;
 mod partitions;
 mod process;
 mod redis_faults;

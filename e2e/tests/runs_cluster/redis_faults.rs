@@ -16,7 +16,7 @@ const EVENTS: u64 = 600;
 const GAP: u64 = 10;
 
 /// Reads runs of all processes by a client at each, while `fault` happens.
-async fn nothing_is_lost_while(
+pub(crate) async fn nothing_is_lost_while(
     mut cluster: Cluster,
     runs: usize,
     fault: impl AsyncFnOnce(&mut Cluster),

@@ -91,7 +91,8 @@ async fn export(
             Effect::Over(Outcome::Cancelled) => {
                 shared.end(&record, Outcome::Cancelled, None);
             }
-            Effect::Over(outcome) => shared.fence(&record, outcome),
+            // Nobody else can complete a run, so any other outcome is that of an interruption.
+            Effect::Over(_) => shared.fence(&record),
             Effect::Refused => {
                 let error = "the store refuses the run".into();
                 shared.end(&record, Outcome::Interrupted, Some(error));

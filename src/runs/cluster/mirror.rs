@@ -171,11 +171,13 @@ impl Mirror {
                 break;
             }
         }
-        if result.is_ok()
-            && self.state().has_ended
-            && let Some(record) = self.record()
-        {
-            record.end_mirror(Outcome::Interrupted, None);
+        match (&result, self.record()) {
+            (Ok(()), Some(record)) if self.state().has_ended => {
+                record.end_mirror(Outcome::Interrupted, None);
+            }
+            // Nothing can be read any more, even if the claim says that the run goes on.
+            (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
+            _ => {}
         }
         self.is_loading.store(false, std::sync::atomic::Ordering::Release);
         self.loaded.send_if_modified(|loaded| {
@@ -227,9 +229,12 @@ fn apply_page(record: &Arc<Record>, page: Page) {
 
 /// Ends the record if it has all events. Returns whether it has.
 fn apply_end(record: &Arc<Record>, end: StoredEnd) -> bool {
-    let is_complete = record.newest() >= end.newest;
-    if is_complete {
+    let newest = record.newest();
+    if newest > end.newest && end.outcome == Outcome::Completed {
+        // Its owner did not write this: a run is complete only with all its events.
+        record.lose_mirror();
+    } else if newest >= end.newest {
         record.end_mirror(end.outcome, end.error);
     }
-    is_complete
+    newest >= end.newest
 }

@@ -45,7 +45,7 @@ impl Record {
         let mut drops = DeferredDrops::default();
         let (mirrored, waiters) = {
             let mut state = self.lock();
-            if first > state.newest + 1 {
+            if first > state.newest.saturating_add(1) {
                 return Mirrored::Hole;
             }
             let before = state.newest;
@@ -98,16 +98,22 @@ impl Record {
 
     /// Ends the record because the store could not be reached, or lost the run.
     pub(crate) fn lose_mirror(self: &Arc<Self>) {
-        self.change(|state, deferred| {
-            state.is_lost = true;
-            state.end(self, Outcome::Interrupted, None, deferred);
-            deferred.ends.clear();
-        });
+        self.change(|state, deferred| self.lose(state, deferred));
+    }
+
+    fn lose(self: &Arc<Self>, state: &mut State, deferred: &mut Deferred) {
+        state.is_lost = true;
+        state.end(self, Outcome::Interrupted, None, deferred);
+        deferred.ends.clear();
     }
 
     /// Ends the record of a run whose call did not return an event stream.
     pub(crate) fn void_mirror(self: &Arc<Self>) {
-        self.change(State::void);
+        self.change(|state, deferred| match state.phase {
+            Phase::Starting => state.void(deferred),
+            // It has events, so its clients would take it for complete.
+            _ => self.lose(state, deferred),
+        });
     }
 
     fn change(self: &Arc<Self>, change: impl FnOnce(&mut State, &mut Deferred)) {

@@ -133,9 +133,9 @@ impl Shared {
     }
 
     /// Ends a run that another process has declared dead. That process reports the end.
-    pub(crate) fn fence(self: &Arc<Self>, record: &Arc<Record>, outcome: Outcome) {
+    pub(crate) fn fence(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| {
-            if registry.end(record, outcome, Some(FENCED.into()), deferred) {
+            if registry.end(record, Outcome::Interrupted, Some(FENCED.into()), deferred) {
                 deferred.ends.pop();
                 self.counters.fenced.add(1);
             }

@@ -9,4 +9,5 @@ mod live;
 mod memory;
 mod owner_dies;
 mod rig;
+mod round_trips;
 mod watched;

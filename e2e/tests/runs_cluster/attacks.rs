@@ -1,0 +1,230 @@
+//! What an attacker with write access to Redis can do to a run by its keys and channels.
+//!
+//! Clients get the whole answer, or learn that it is not whole: their body fails, ends without the
+//! terminator, or their next request gets `404`.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
+use tokio::time::{sleep, timeout};
+
+use crate::{
+    PATIENCE,
+    client::{Client, Closed},
+    cluster::Cluster,
+};
+
+const EVENTS: u64 = 100;
+const GAP: u64 = 40;
+
+/// A run and its keys.
+struct Target {
+    claim: String,
+    stream: String,
+    channel: String,
+    epoch: String,
+    process: String,
+    /// The newest event.
+    newest: u64,
+}
+
+/// What clients of one run saw.
+#[derive(Debug)]
+struct Seen {
+    name: &'static str,
+    /// A client at the owner, one elsewhere, and one that came elsewhere after the attack.
+    clients: [Sight; 3],
+    calls: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sight {
+    /// Every event once, in order, and the terminator.
+    Whole,
+    /// All events in order up to here, and then the news that something is missing.
+    Told(u64, Closed),
+    /// Events that are missing, strange, or not in order, although the answer looks complete.
+    Wrong,
+    Hanging,
+}
+
+/// Writes commands. `C` is the claim, `S` the stream, `@S` its channel, `N` the number of the newest
+/// event, `N+1` the next one, `E` the epoch, and `P` the process.
+fn commands(target: &Target, text: &str) -> Vec<Vec<String>> {
+    let word = |word: &str| match word {
+        "C" => target.claim.clone(),
+        "S" => target.stream.clone(),
+        "@S" => target.channel.clone(),
+        "E" => target.epoch.clone(),
+        "P" => target.process.clone(),
+        word => word
+            .replace("<N+1>", &(target.newest + 1).to_string())
+            .replace("<N>", &target.newest.to_string())
+            .replace("<E>", &target.epoch)
+            .replace("<P>", &target.process)
+            .replace('_', " ")
+            .replace('~', "\n")
+            .replace("<1M>", &"x".repeat(1 << 20)),
+    };
+    let line = |line: &str| line.split_whitespace().map(word).collect();
+    text.split(';').map(line).collect()
+}
+
+const ATTACKS: &[(&str, &str)] = &[
+    ("claim deleted", "DEL C"),
+    ("stream deleted", "DEL S"),
+    ("both deleted", "DEL C S"),
+    ("claim renamed", "RENAME C C2"),
+    ("stream renamed", "RENAME S S2"),
+    ("claim expires", "PEXPIRE C 1"),
+    ("stream expires", "PEXPIRE S 1"),
+    ("stream emptied", "XTRIM S MAXLEN 0"),
+    ("stream trimmed", "XTRIM S MAXLEN 1"),
+    ("head deleted", "XDEL S 0-1"),
+    ("newest deleted", "XDEL S <N>-0"),
+    ("claim a string", "SET C text"),
+    ("stream a string", "SET S text"),
+    ("stream a list", "DEL S;RPUSH S a"),
+    ("claim completed", "HSET C s completed"),
+    ("claim void", "HSET C s void"),
+    ("claim starting", "HSET C s starting"),
+    ("claim of unknown state", "HSET C s strange"),
+    ("claim of a later epoch", "HSET C e zzzzzzzzzzzzz"),
+    ("claim of an earlier epoch", "HSET C e 1"),
+    ("claim of a malformed epoch", "HSET C e !"),
+    ("claim of another process", "HSET C p other"),
+    ("claim of another version", "HSET C v 99"),
+    ("claim without version", "HDEL C v"),
+    ("claim without epoch", "HDEL C e"),
+    ("claim without numbers", "HDEL C l d w t"),
+    ("lease far ahead", "HSET C l 99999999999999 d 99999999999999"),
+    ("lease expired", "HSET C l 0"),
+    ("lease no number", "HSET C l x d x w x x x y x t x"),
+    ("lease of 0", "HSET C d 0"),
+    ("dead", "HSET C l 0 x 1 y 99999999999999"),
+    ("watched for ever", "HSET C w 99999999999999"),
+    ("another head", "HSET C h xx"),
+    ("entry ahead", "XADD S 1000-0 f 1000 d x"),
+    ("entry of the clock", "XADD S * a b"),
+    ("entry with garbage", "XADD S <N+1>-0 f <N+1> d x"),
+    ("entry with a forged event", "XADD S <N+1>-0 f <N+1> d data:_666~id:_<E>-<N+1>~~"),
+    ("last entry but one", "XADD S 18446744073709551614-0 f 1 d x"),
+    ("end with garbage", "XADD S 18446744073709551615-0 a b"),
+    ("end far ahead", "XADD S 18446744073709551615-0 o completed m _ n 1000"),
+    ("end at the highest", "XADD S 18446744073709551615-0 o completed m _ n 18446744073709551615"),
+    ("end before", "XADD S 18446744073709551615-0 o completed m _ n 1"),
+    ("end at the newest", "XADD S 18446744073709551615-0 o completed m _ n <N>"),
+    ("push of an end", "PUBLISH @S e<N>_completed_"),
+    ("push of a forged event", "PUBLISH @S d<N+1>_<N+1>_data:_666~id:_<E>-<N+1>~~"),
+    ("push of nothing", "PUBLISH @S _"),
+    ("push of garbage", "PUBLISH @S d1_x"),
+    ("push of garbage as an event", "PUBLISH @S d<N+1>_<N+1>_x"),
+    ("push of the highest", "PUBLISH @S d1_18446744073709551615_x~~"),
+    ("push of an end before", "PUBLISH @S e0_completed_"),
+    ("push of the highest end", "PUBLISH @S e18446744073709551615_completed_"),
+    ("push of the highest number", "PUBLISH @S n18446744073709551615"),
+    ("push of a void", "PUBLISH @S v"),
+    ("push of a head", "PUBLISH @S hx"),
+    ("push of megabytes", "PUBLISH @S d<N+1>_<N+1>_<1M>"),
+    ("hints", "PUBLISH app:run:ctl@0:<P> <E>;PUBLISH app:run:ctl@0:<P> x;PUBLISH app:run:ctl@0 x"),
+];
+
+/// Nothing distinguishes these from what the owner writes. Only clients elsewhere get them.
+const FORGERIES: [&str; 4] =
+    ["entry with a forged event", "end at the newest", "push of an end", "push of a forged event"];
+
+/// Reads a run until its end, at any process after the first connection.
+async fn read(cluster: &Cluster, name: &str, at: usize) -> Sight {
+    let mut client = Client::of_turn(name, EVENTS, GAP);
+    let reading = async {
+        let mut to = at;
+        loop {
+            let closed = client.post(cluster.address(to), usize::MAX).await;
+            let count = client.numbers.len() as u64;
+            let is_in_order = client.numbers.iter().copied().eq(1..=count);
+            match closed {
+                _ if !is_in_order => return Sight::Wrong,
+                Closed::Complete | Closed::Status(http::StatusCode::NO_CONTENT) => {
+                    return if count == EVENTS { Sight::Whole } else { Sight::Wrong };
+                }
+                Closed::Status(http::StatusCode::SERVICE_UNAVAILABLE)
+                    if client.connections < 30 =>
+                {
+                    sleep(Duration::from_millis(100)).await;
+                }
+                Closed::Failed if client.connections < 8 => {}
+                closed => return Sight::Told(count, closed),
+            }
+            to = (to + 1) % 3;
+        }
+    };
+    timeout(2 * PATIENCE, reading).await.unwrap_or(Sight::Hanging)
+}
+
+/// Looks up a run.
+async fn target(connection: &mut MultiplexedConnection, name: &str) -> Target {
+    let name = name.replace('-', "%2D").replace(' ', "%2520");
+    let claim = format!("app:run:{{ann:%2Fturn%2F{name}}}");
+    let fields = cmd("HMGET").arg(&claim).arg("e").arg("p").query_async(connection).await;
+    let (epoch, process): (String, String) = fields.unwrap();
+    let stream = format!("{claim}:{epoch}");
+    let newest = cmd("XREVRANGE").arg(&stream).arg("+").arg("-").arg("COUNT").arg(1).to_owned();
+    let newest: Vec<(String, Value)> = newest.query_async(connection).await.unwrap();
+    let newest = newest[0].0.split_once('-').unwrap().0.parse().unwrap();
+    Target { channel: format!("{stream}@0"), claim, stream, epoch, process, newest }
+}
+
+/// Returns whether all commands were executed.
+async fn execute(connection: &mut MultiplexedConnection, run: &str, attack: &str) -> bool {
+    let target = target(connection, run).await;
+    for words in commands(&target, attack) {
+        let mut command = Cmd::new();
+        words.iter().for_each(|word| _ = command.arg(word));
+        let reply: redis::RedisResult<Value> = command.query_async(connection).await;
+        if reply.is_err() {
+            return false;
+        }
+    }
+    true
+}
+
+async fn attack(cluster: &Cluster, number: usize) -> Seen {
+    let (name, attack) = ATTACKS[number];
+    // Not all at the same moment.
+    sleep(Duration::from_millis(20) * number as u32).await;
+    let run = format!("attack-{number}");
+    let owner = read(cluster, &run, 0);
+    let elsewhere = async {
+        sleep(Duration::from_millis(300)).await;
+        read(cluster, &run, 1).await
+    };
+    let late = async {
+        sleep(Duration::from_millis(1_000)).await;
+        let mut connection = cluster.redis.try_connect().await.unwrap();
+        // The owner can be faster than a forged entry.
+        while !execute(&mut connection, &run, attack).await {}
+        read(cluster, &run, 2).await
+    };
+    let (owner, elsewhere, late) = tokio::join!(owner, elsewhere, late);
+    Seen { name, clients: [owner, elsewhere, late], calls: cluster.calls(&run) }
+}
+
+#[tokio::test]
+async fn keys_and_channels_of_a_run() {
+    let Some(cluster) = Cluster::start().await else { return };
+    let all = join_all((0..ATTACKS.len()).map(|number| attack(&cluster, number))).await;
+    for Seen { name, clients: [owner, elsewhere, late], calls } in all {
+        println!(
+            "{name}: {owner:?} at its owner, {elsewhere:?} elsewhere, {late:?} later; {calls} calls"
+        );
+        assert!(calls <= 2, "{name}");
+        for sight in [owner, elsewhere, late] {
+            assert_ne!(sight, Sight::Hanging, "{name}");
+        }
+        assert_ne!(owner, Sight::Wrong, "{name}");
+        if !FORGERIES.contains(&name) {
+            assert!(elsewhere != Sight::Wrong && late != Sight::Wrong, "{name}");
+        }
+    }
+}

@@ -1,0 +1,56 @@
+//! How many round trips to the store requests wait for.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use tokio::time::{Instant, sleep};
+
+use super::rig::{Process, key, read, send, source, two};
+
+/// The duration of a round trip.
+const TRIP: Duration = Duration::from_millis(100);
+
+/// Starts the run, or finds it. Returns the number of round trips.
+async fn post(process: &Process) -> u32 {
+    process.store.set_delay(TRIP);
+    let started = Instant::now();
+    process.runs.start(&key(), None, stream::empty::<crate::Event>).await.unwrap();
+    let trips = (started.elapsed() + TRIP / 2).as_millis() / TRIP.as_millis();
+    process.store.set_delay(Duration::ZERO);
+    trips.try_into().unwrap()
+}
+
+/// Waits until no command is under way.
+async fn settle() {
+    sleep(5 * TRIP).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_for_a_run_waits_for_one_round_trip() {
+    let (one, other) = two().await;
+    let source = one.start().await.unwrap();
+    send(&source, &["a"]);
+    settle().await;
+    let before = one.store.server().commands.clone();
+    assert_eq!(post(&one).await, 1, "at its owner");
+    settle().await;
+    let after = one.store.server().commands.clone();
+    assert_eq!(after["look"], before["look"] + 1);
+    assert_eq!(after["sync"], before["sync"], "the lease is renewed when it is due");
+
+    // It also subscribes, checks the owner, and loads the run.
+    assert_eq!(post(&other).await, 4, "the first one elsewhere");
+    let mut live = other.attach().await;
+    read(&mut live, 1).await;
+    assert_eq!(post(&other).await, 1, "another one elsewhere");
+}
+
+#[tokio::test(start_paused = true)]
+async fn request_that_starts_a_run_waits_for_two_round_trips() {
+    let (one, _other) = two().await;
+    one.store.set_delay(TRIP);
+    let started = Instant::now();
+    let (_source, stream) = source();
+    one.runs.start(&key(), None, || stream).await.unwrap();
+    assert!(started.elapsed() <= 2 * TRIP + TRIP / 2, "{:?}", started.elapsed());
+}
