@@ -47,11 +47,12 @@ impl Kind {
     ];
 
     /// Chooses the kinds of faults of one simulation: only a few, so that pairs meet more often.
-    pub(crate) fn some(rng: &mut Rng) -> Vec<Self> {
-        let mut kinds = Self::ALL.to_vec();
+    pub(crate) fn some(rng: &mut Rng, may_lose: bool) -> Vec<Self> {
+        let mut kinds: Vec<_> =
+            Self::ALL.into_iter().filter(|kind| may_lose || !kind.loses()).collect();
         rng.shuffle(&mut kinds);
         kinds.truncate(rng.usize(1..5));
-        if rng.bool() {
+        if may_lose && rng.bool() {
             // A loss that a hub does not see at once is the hardest.
             kinds.push([Self::HoldReads, Self::HoldAllReads, Self::DelayReads][rng.usize(..3)]);
             let losses = [Self::RollBack, Self::Promote, Self::Rename, Self::Restore];

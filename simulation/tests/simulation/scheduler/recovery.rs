@@ -1,0 +1,59 @@
+use std::time::Duration;
+
+use tokio::time::sleep;
+
+use super::Scheduler;
+use crate::{client::Client, publications::Published};
+
+/// The time in which every hub must follow and accept events after the faults have ended.
+const RECOVERY: Duration = Duration::from_secs(15);
+/// The time in which an event must reach all clients when there are no faults.
+const DELIVERY: Duration = Duration::from_secs(3);
+
+/// What must hold after the faults have ended.
+impl Scheduler {
+    /// Waits until every hub accepts events, and every client receives them.
+    pub(super) async fn recover(&mut self) -> Vec<String> {
+        sleep(RECOVERY).await;
+        let hubs = 0..self.processes.len();
+        let mut last = Vec::new();
+        for hub in hubs.clone() {
+            for topic in 0..self.topics {
+                last.push((hub, self.publish_at(hub, topic, false)));
+            }
+        }
+        for client in &mut self.clients {
+            if client.life().is_none() {
+                let hub = self.rng.usize(hubs.clone());
+                client.resume(&self.network, &self.processes[hub]);
+            }
+        }
+        sleep(DELIVERY).await;
+        self.clients.iter_mut().for_each(|client| client.receive(&self.network, usize::MAX));
+        let events = self.publications.lock();
+        let failures = last.into_iter().filter_map(|(hub, number)| {
+            let result = number.map(|number| events[number].result);
+            let is_acknowledged = matches!(result, Some(Published::Acknowledged { .. }));
+            (!is_acknowledged).then(|| format!("hub {hub} has not recovered: {result:?}"))
+        });
+        let mut failures: Vec<_> = failures.collect();
+        if self.network.is_exhausted() {
+            failures.insert(0, "the hubs repeat commands for ever".to_owned());
+        }
+        failures
+    }
+
+    /// Lets each client miss an event, which it receives from any hub without a gap.
+    pub(super) async fn miss_nothing(&mut self) {
+        self.clients.iter_mut().for_each(Client::cut);
+        for topic in 0..self.topics {
+            let hub = self.choose_hub();
+            self.publish_at(hub, topic, false);
+        }
+        sleep(DELIVERY).await;
+        for client in &mut self.clients {
+            let hub = self.rng.usize(..self.processes.len());
+            client.resume(&self.network, &self.processes[hub]);
+        }
+    }
+}
