@@ -48,7 +48,8 @@ impl Hub {
     /// has an id, if the topic has [ended](Self::end), or if the hub is [closed](Self::close).
     ///
     /// Returns [`PublishError::NotInProcess`] if the hub has a [broker](Self::connect), whose
-    /// acknowledgement it cannot await.
+    /// acknowledgement it cannot await. The first such call on a hub logs a WARN line (feature
+    /// `tracing`).
     pub fn publish_now<E>(&self, topic: impl AsRef<str>, event: E) -> Result<Receipt, PublishError>
     where
         E: TryInto<Event, Error: Into<BoxError>>,
@@ -112,7 +113,8 @@ impl Hub {
         E: TryInto<Event, Error: Into<BoxError>>,
     {
         let event = publishable(event)?;
-        if self.shared.link().is_some() {
+        if let Some(link) = self.shared.link() {
+            link.warn_not_in_process();
             return Err(PublishError::NotInProcess);
         }
         self.shared.publish(topic, &event, is_last)

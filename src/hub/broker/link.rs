@@ -2,7 +2,7 @@ use std::{
     future::ready,
     sync::{
         OnceLock,
-        atomic::{AtomicU64, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
     time::Duration,
 };
@@ -21,6 +21,8 @@ pub(crate) struct Link {
     publisher: OnceLock<Box<dyn Publisher>>,
     /// Cancelled when the hub is closed or dropped.
     closed: CancellationToken,
+    /// Whether the warning about `publish_now` has been logged.
+    has_warned: AtomicBool,
     /// The age of the newest event at its reception, in microseconds. 0 until an event after the
     /// history is received.
     lag: AtomicU64,
@@ -32,6 +34,7 @@ impl Link {
         Self {
             publisher: OnceLock::new(),
             closed,
+            has_warned: AtomicBool::new(false),
             lag: AtomicU64::new(0),
             arrivals: Arrivals::default(),
         }
@@ -56,6 +59,12 @@ impl Link {
 
     pub(crate) fn close(&self) {
         self.closed.cancel();
+    }
+
+    pub(crate) fn warn_not_in_process(&self) {
+        if !self.has_warned.swap(true, Relaxed) {
+            warn!("`publish_now` cannot publish through a broker: use `publish`");
+        }
     }
 
     /// Sets the lag. Does nothing while the history is loaded: old events do not mean that the hub
