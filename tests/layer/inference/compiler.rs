@@ -48,17 +48,19 @@ static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
         (cfg!(feature = "axum"), "use tower_sse::MissingDisconnect;"),
         (cfg!(feature = "hub"), "use tower_sse::hub::Hub;"),
     ];
-    let has_features = |compiler: &Compiler| {
-        imports.iter().all(|(is_on, import)| compiler.compile(import).is_empty() == *is_on)
+    let other_features = |compiler: &Compiler| {
+        let printed = imports.iter().map(|(is_on, import)| (is_on, compiler.compile(import)));
+        let wrong = printed.filter(|(is_on, printed)| printed.is_empty() != **is_on);
+        wrong.map(|(is_on, printed)| format!("{is_on}: {printed}")).collect()
     };
     Compiler::default()
-        .with("tower_sse", has_features)
+        .with("tower_sse", other_features)
         .with("futures_util", |compiler| {
             let stream = "futures_util::stream::empty::<tower_sse::Event>()";
-            compiler.compile(&format!("fn f() {{ _ = tower_sse::response({stream}); }}")).is_empty()
+            compiler.compile(&format!("fn f() {{ _ = tower_sse::response({stream}); }}"))
         })
-        .with("tower", |compiler| compiler.compile("use tower::{Layer, service_fn};").is_empty())
-        .with("axum", |compiler| compiler.compile(&format!("{IMPORTS}{BARE_STREAM}")).is_empty())
+        .with("tower", |compiler| compiler.compile("use tower::{Layer, service_fn};"))
+        .with("axum", |compiler| compiler.compile(&format!("{IMPORTS}{BARE_STREAM}")))
 });
 
 /// A service that returns a bare stream, inside a layer of a kind that the compiler infers.
@@ -76,14 +78,19 @@ struct Compiler {
 }
 
 impl Compiler {
-    /// Adds the newest build of a crate that `fits`.
-    fn with(self, name: &'static str, fits: impl Fn(&Self) -> bool) -> Self {
-        let compilers = builds_of(name).into_iter().map(|build| {
+    /// Adds the newest build of a crate that has no `misfit`.
+    fn with(self, name: &'static str, misfit: impl Fn(&Self) -> String) -> Self {
+        let mut misfits = Vec::new();
+        for build in builds_of(name) {
             let mut compiler = self.clone();
             compiler.externs.push((name, build));
-            compiler
-        });
-        compilers.into_iter().find(fits).unwrap_or_else(|| panic!("no build of {name} fits"))
+            let misfit = misfit(&compiler);
+            if misfit.is_empty() {
+                return compiler;
+            }
+            misfits.push(misfit);
+        }
+        panic!("no build of {name} fits: {misfits:#?}");
     }
 
     /// Compiles a library and returns what the compiler prints.
