@@ -108,7 +108,10 @@ impl Shared {
         if *process == cluster.process {
             return Ok(match cluster.exports.record(run) {
                 Some(record) if record.phase().is_live() => {
-                    cluster.exports.synchronize(run.epoch);
+                    // It must not be declared dead while it is here.
+                    if liveness != Liveness::Alive {
+                        cluster.exports.synchronize(run.epoch);
+                    }
                     Some(record)
                 }
                 Some(_) => {
