@@ -106,7 +106,10 @@ impl Shared {
         if *process == cluster.process {
             match cluster.exports.record(run) {
                 Some(record) if record.phase().is_live() => {
-                    cluster.exports.synchronize(run.epoch);
+                    // It must not be declared dead while it is here.
+                    if liveness != Liveness::Alive {
+                        cluster.exports.synchronize(run.epoch);
+                    }
                     return Ok(Some(record));
                 }
                 Some(_) => cluster.wait_for_end(run.epoch).await,

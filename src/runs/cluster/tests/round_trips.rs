@@ -38,8 +38,9 @@ async fn request_for_a_run_waits_for_one_round_trip() {
     assert_eq!(after["look"], before["look"] + 1);
     assert_eq!(after["sync"], before["sync"], "the lease is renewed when it is due");
 
-    // It also subscribes, checks the owner, and loads the run.
-    assert_eq!(post(&other).await, 4, "the first one elsewhere");
+    // It also subscribes, checks the owner and loads the run, twice if the owner pushes meanwhile.
+    let first = post(&other).await;
+    assert!((4..=5).contains(&first), "the first one elsewhere: {first}");
     let mut live = other.attach().await;
     read(&mut live, 1).await;
     assert_eq!(post(&other).await, 1, "another one elsewhere");
