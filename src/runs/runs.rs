@@ -239,8 +239,8 @@ impl Runs {
     ///
     /// # Cancel safety
     ///
-    /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping it does not
-    /// interrupt any run.
+    /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping
+    /// it does not interrupt any run.
     pub async fn drain(&self, grace: Duration) {
         self.shared.start_draining();
         if timeout(grace, self.shared.idle()).await.is_err() {

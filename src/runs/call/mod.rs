@@ -1,7 +1,7 @@
 //! Starting runs: from requests through the layer, and from calls of the program.
 //!
-//! - [`RunLayer`] and [`RunService`] are the middleware. [`keyed::answer`] decides for each request with a
-//!   key whether the service is called.
+//! - [`RunLayer`] and [`RunService`] are the middleware. [`keyed::answer`] decides for each request
+//!   with a key whether the service is called.
 //! - [`start`] has [`Runs::start`](crate::runs::Runs::start) and
 //!   [`Runs::replace`](crate::runs::Runs::replace).
 //! - [`RunTask`] drives one call and its body. Its [`Recorder`](recorder::Recorder) appends the
