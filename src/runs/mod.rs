@@ -222,6 +222,7 @@ mod answer;
 mod builder;
 mod call;
 pub(crate) mod cluster;
+mod drain;
 mod error;
 mod key;
 mod options;
