@@ -1,11 +1,9 @@
 use std::{sync::Arc, time::Duration};
 
-use super::{RunEnd, RunStore, Runs, cluster, options::Options, registry::RunLimits};
-
-const MINUTE: Duration = Duration::from_secs(60);
-/// The maximum of both times after which a run ends. Adding a longer time to an instant could
-/// overflow.
-const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
+use super::{
+    RunEnd, RunStore, Runs, cluster,
+    options::{MAX_TIME, Options},
+};
 
 /// A builder for [`Runs`] that sets the limits of their memory, number and lifetime.
 ///
@@ -32,19 +30,7 @@ pub struct RunsBuilder {
 
 impl RunsBuilder {
     pub(super) fn new() -> Self {
-        Self {
-            options: Options {
-                retain_bytes: 8 << 20,
-                max_memory: 256 << 20,
-                max_memory_per_owner: None,
-                retain_for: 5 * MINUTE,
-                abandon_after: 10 * MINUTE,
-                max_duration: MAX_TIME,
-                limits: RunLimits { running: 10_000, running_per_owner: 16 },
-                leading_ids: false,
-                on_end: Vec::new(),
-            },
-        }
+        Self { options: Options::new() }
     }
 
     /// Limits the total size of the events that each run keeps to `bytes` on the wire. The default

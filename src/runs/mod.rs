@@ -29,7 +29,7 @@
 //!
 //! A client that repeats its `POST` gets the same answer while the run is kept, unless the run
 //! failed or was stopped, as [Clients](#clients) explains. The
-//! [recipe for `EventSource`](recipes#eventsource) adds a `GET` that attaches to a run and never
+//! [recipe for `EventSource`](recipes::clients#eventsource) adds a `GET` that attaches to a run and never
 //! starts one.
 //!
 //! The handler does not change. It can return a stream of this crate, axum's own `Sse`, or the
@@ -150,7 +150,7 @@
 //! requests at once. To keep them open, set
 //! [`StreamOptions::drain`](crate::StreamOptions::drain) in the handler's response to
 //! [`Drain::after`](crate::Drain::after) the grace period plus a few seconds. Every client then
-//! gets its whole answer, or its body fails. [Recipes](recipes#shutdown) has the code.
+//! gets its whole answer, or its body fails. [A recipe](recipes::shutdown) has the code.
 //!
 //! Without a store, runs are kept in the memory of one process. After a restart, all keys are
 //! unknown: a client with an id gets `404`, and the service is not called again.
@@ -163,10 +163,12 @@
 //! stream, and exports the events to the store. If the owner ends before the answer, the answer is
 //! interrupted. The end of any other process does not affect it.
 //!
-//! - Each request with a key asks the store, which takes one round trip. A request that starts a
-//!   run takes two. Put the layer inside of layers that authenticate and limit requests.
-//! - While a client of another process reads a run, its events are exported within 2 milliseconds.
-//!   Otherwise they are exported about once a second, and at the end.
+//! - Each request with a key asks the store, in one round trip. Starting a run takes another; the
+//!   first attachment to another process's run takes several. Put the layer inside of layers that
+//!   authenticate and limit requests.
+//! - While a client of another process reads a run, its events are exported within 2 milliseconds,
+//!   or as soon as the previous export is acknowledged. Otherwise they are exported about once a
+//!   second, and at the end.
 //! - If the owner dies, the bodies of clients of other processes fail after at most 13 seconds with
 //!   the default lease of 8 seconds, or 18 seconds at a process that connected recently.
 //!   [`Redis::lease`](crate::redis::Redis::lease) has the exact times. A repeated request then
@@ -185,17 +187,19 @@
 //! - The handler's [`StreamOptions`](crate::StreamOptions) reach clients of other processes, except
 //!   for closures such as `on_error`. Set those on the layer.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease, a missing run may
-//! still be restored, so requests that need it or would start it are refused. [`Runs::start`] and
-//! [`Runs::replace`] then return [`StartError::Unavailable`].
+//! If the store loses its data, the owners restore their runs. For one lease afterwards, a run that
+//! the store does not have may still be restored. Requests for such a run are refused, and so are
+//! requests that would start one: [`Runs::start`] and [`Runs::replace`] return
+//! [`StartError::Unavailable`].
 //!
 //! While the store cannot be reached:
 //!
-//! - Running runs continue, and so do the streams of their owner's clients, without a time limit.
+//! - Running runs continue, and clients at the process that owns a run keep receiving it, without a
+//!   time limit.
 //! - The bodies of clients of other processes fail after two leases.
-//! - No run starts, so that no answer is paid for twice. The layer refuses requests without a run;
-//!   [`Runs::start`] and [`Runs::replace`] return [`StartError::Unavailable`]. A program that
-//!   prefers an answer without a run makes one:
+//! - No run starts, so that no answer is paid for twice. The layer refuses each request with a key
+//!   whose run is not running in its own process; [`Runs::start`] and [`Runs::replace`] return
+//!   [`StartError::Unavailable`]. A program that prefers an unrecorded answer sends one itself:
 //!
 //! ```
 //! use axum::response::{IntoResponse, Response};
@@ -218,6 +222,7 @@ mod answer;
 mod builder;
 mod call;
 pub(crate) mod cluster;
+mod drain;
 mod error;
 mod key;
 mod options;

@@ -18,6 +18,27 @@ pub(crate) struct Options {
     pub(crate) on_end: Vec<Arc<OnEnd>>,
 }
 
+/// The maximum of both times after which a run ends. Adding a longer time to an instant could
+/// overflow.
+pub(super) const MAX_TIME: Duration = Duration::from_secs(10 * 365 * 86_400);
+
+impl Options {
+    /// Creates the default options.
+    pub(super) const fn new() -> Self {
+        Self {
+            retain_bytes: 8 << 20,
+            max_memory: 256 << 20,
+            max_memory_per_owner: None,
+            retain_for: Duration::from_secs(5 * 60),
+            abandon_after: Duration::from_secs(10 * 60),
+            max_duration: MAX_TIME,
+            limits: RunLimits { running: 10_000, running_per_owner: 16 },
+            leading_ids: false,
+            on_end: Vec::new(),
+        }
+    }
+}
+
 impl fmt::Debug for Options {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Options")

@@ -1,7 +1,6 @@
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use http::{Request, Response, request::Parts};
-use tokio::time::timeout;
 
 use super::{
     AnswerBody, InvalidKey, Run, RunKey, RunLayer, RunStore, RunsBuilder, RunsStats,
@@ -209,44 +208,6 @@ impl Runs {
     #[must_use]
     pub fn stats(&self) -> RunsStats {
         self.shared.stats()
-    }
-
-    /// Prepares for the end of the process: refuses new runs, waits up to `grace` until the running
-    /// ones have ended, and ends the rest as [`Interrupted`](super::Outcome::Interrupted).
-    ///
-    /// The server's graceful shutdown waits until the bodies of all clients have ended, so drain
-    /// the runs at the same time:
-    ///
-    /// ```no_run
-    /// use std::time::Duration;
-    ///
-    /// use axum::Router;
-    /// use tokio::{net::TcpListener, signal};
-    /// use tower_sse::runs::Runs;
-    ///
-    /// # async fn run(listener: TcpListener, app: Router, runs: Runs) -> std::io::Result<()> {
-    /// let shutdown = tokio_util::sync::CancellationToken::new();
-    /// let server = axum::serve(listener, app)
-    ///     .with_graceful_shutdown(shutdown.clone().cancelled_owned());
-    /// let drain = async {
-    ///     _ = signal::ctrl_c().await;
-    ///     shutdown.cancel();
-    ///     runs.drain(Duration::from_secs(20)).await;
-    /// };
-    /// tokio::join!(server, drain).0
-    /// # }
-    /// ```
-    ///
-    /// # Cancel safety
-    ///
-    /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping it does not
-    /// interrupt any run.
-    pub async fn drain(&self, grace: Duration) {
-        self.shared.start_draining();
-        if timeout(grace, self.shared.idle()).await.is_err() {
-            self.shared.interrupt();
-        }
-        self.shared.exported().await;
     }
 }
 

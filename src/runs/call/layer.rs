@@ -9,10 +9,10 @@ use crate::runs::{RunService, registry::Shared};
 ///
 /// # Requests
 ///
-/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. A request with an
-///   [invalid](crate::runs::InvalidKey) key gets `400`, because a client would take an answer that is not
-///   recorded for one that it can resume. All other methods can
+/// - A request without a key passes unchanged, as do `HEAD` and `OPTIONS`. All other methods can
 ///   start a run, so return no key for a `DELETE` that is to stop one.
+/// - A request with an [invalid](crate::runs::InvalidKey) key gets `400`. Without a record, its client
+///   would try in vain to resume the answer.
 /// - The first request with a key calls the service, on a task of its own. Other requests with the
 ///   same key wait for the response head, and then get the same events.
 /// - A request with a last event id never reaches the service. The id comes from the header, or

@@ -1,13 +1,14 @@
 //! Starting runs: from requests through the layer, and from calls of the program.
 //!
-//! - [`RunLayer`] and [`RunService`] are the middleware. [`keyed::answer`] decides for each request with a
-//!   key whether the service is called.
+//! - [`RunLayer`] and [`RunService`] are the middleware. [`join::join_or_call`] decides for each
+//!   request with a key whether it joins a run or calls the service.
 //! - [`start`] has [`Runs::start`](crate::runs::Runs::start) and
 //!   [`Runs::replace`](crate::runs::Runs::replace).
 //! - [`RunTask`] drives one call and its body. Its [`Recorder`](recorder::Recorder) appends the
 //!   events to the record, and its [`Producer`] ends the run on every exit path.
 
-mod keyed;
+mod answer;
+mod join;
 mod layer;
 mod producer;
 mod recorder;

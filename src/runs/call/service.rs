@@ -14,7 +14,7 @@ use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_service::Service;
 
-use super::keyed;
+use super::join::join_or_call;
 use crate::{
     BoxError,
     runs::{InvalidKey, RunBody, RunKey, answer, registry::Shared},
@@ -85,7 +85,7 @@ where
         // The call takes the service that is ready, and leaves the clone in its place.
         let clone = self.inner.clone();
         let service = mem::replace(&mut self.inner, clone);
-        let answer = Box::pin(keyed::answer(Arc::clone(&self.shared), key, service, request));
+        let answer = Box::pin(join_or_call(Arc::clone(&self.shared), key, service, request));
         RunFuture { kind: Kind::Keyed { answer } }
     }
 }

@@ -8,7 +8,7 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::{Response, StatusCode, response::Parts};
+use http::Response;
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tokio::{
@@ -17,6 +17,7 @@ use tokio::{
 };
 
 use super::{
+    answer::{Answer, is_recordable},
     producer::{PANICKED, Producer},
     recorder::Recorder,
     span::Span,
@@ -26,21 +27,9 @@ use crate::{
     body::within_layer,
     callback::without_panic,
     connection::{CloseReason, DisconnectGuard},
-    headers::{has_content_coding, is_event_stream},
     layer::disown,
     options::StreamOptions,
 };
-
-/// The result of a call, for the client that made it.
-pub(crate) enum Answer<B, E> {
-    /// An event stream, which is being recorded.
-    Stream(Parts),
-    /// Anything else, with the guard of the call's `Disconnect`.
-    Other(Result<Response<B>, E>, DisconnectGuard),
-    /// The payload of a panic. It is leaked if no client receives it, because dropping it could
-    /// panic again.
-    Panic(ManuallyDrop<Box<dyn Any + Send>>),
-}
 
 pin_project! {
     /// The task of one run: it awaits the call, and records the answer until the run is over.
@@ -245,12 +234,4 @@ where
         }
         None
     }
-}
-
-/// Returns whether the events of a response can be recorded. With a content coding, they would have
-/// to be decoded.
-fn is_recordable<B>(response: &Response<B>) -> bool {
-    response.status() == StatusCode::OK
-        && is_event_stream(response.status(), response.headers())
-        && !has_content_coding(response.headers())
 }

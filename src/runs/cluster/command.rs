@@ -33,8 +33,8 @@ pub enum Command {
     /// follows at intervals.
     /// Answered by [`Reply::Renew`](super::reply::Reply::Renew).
     Renew(RunId),
-    /// Appends a batch to a run's stream, and pushes it if it says so. It may be sent only after a `Sync` that
-    /// was answered by `InStep` over the same connection.
+    /// Appends a batch to a run's stream. It may be sent only after a `Sync` that was answered by
+    /// `InStep` over the same connection.
     /// Answered by [`Reply::Append`](super::reply::Reply::Append).
     Append(Append),
     /// Removes the batches of a run that end below a sequence number.

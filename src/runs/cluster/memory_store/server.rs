@@ -7,7 +7,7 @@ use std::{
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::store::Faults;
+use super::faults::Faults;
 use crate::{
     history::Epoch,
     runs::{

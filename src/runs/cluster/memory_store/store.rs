@@ -1,20 +1,19 @@
 use std::{
-    collections::HashSet,
     convert::Infallible,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
     time::Duration,
 };
 
-use tokio::{
-    sync::watch,
-    time::{Instant, sleep},
-};
+use tokio::sync::watch;
 
-use super::server::{Sent, Server};
+use super::{
+    faults::{Faults, locked},
+    server::{Sent, Server},
+};
 use crate::{
     runs::cluster::{
         command::Command,
-        inbox::{Inbox, Incoming},
+        inbox::Incoming,
         reply::{Page, Reply, StoreError},
         run_id::{ProcessId, RunId},
         store::{Connection, Pending, RunStore, Settings, Store},
@@ -28,27 +27,9 @@ const PAGE: usize = 3;
 #[derive(Clone)]
 pub(crate) struct MemoryStore {
     server: Arc<Mutex<Server>>,
-    lease: Duration,
+    pub(super) lease: Duration,
     /// The faults of this process' connection.
-    faults: Arc<Mutex<Faults>>,
-}
-
-#[derive(Default)]
-pub(super) struct Faults {
-    subscribed: HashSet<RunId>,
-    is_away: bool,
-    lost_replies: usize,
-    loses_pushes: bool,
-    /// The result of every command that names this run, instead of a reply.
-    refused: Option<(RunId, StoreError)>,
-    panics: usize,
-    delay: Duration,
-    connection: Option<watch::Sender<Connection>>,
-    number: u64,
-}
-
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) faults: Arc<Mutex<Faults>>,
 }
 
 impl MemoryStore {
@@ -63,87 +44,6 @@ impl MemoryStore {
 
     pub(crate) fn server(&self) -> MutexGuard<'_, Server> {
         locked(&self.server)
-    }
-
-    /// Cuts this process off from the store.
-    pub(crate) fn go_away(&self) {
-        let mut faults = locked(&self.faults);
-        faults.is_away = true;
-        if let Some(connection) = &faults.connection {
-            connection.send_replace(Connection::Down);
-        }
-    }
-
-    /// Connects this process again, over a new connection.
-    pub(crate) fn come_back(&self) {
-        let inbox = self.inbox();
-        {
-            let mut faults = locked(&self.faults);
-            faults.is_away = false;
-            faults.number += 1;
-            if let Some(connection) = &faults.connection {
-                connection.send_replace(Connection::Up(faults.number));
-            }
-        }
-        inbox.into_iter().for_each(|inbox| inbox.receive(Incoming::LostPushes));
-    }
-
-    fn inbox(&self) -> Option<Inbox> {
-        let server = self.server();
-        let own = server.inboxes.iter().find(|(_, _, faults)| Arc::ptr_eq(faults, &self.faults));
-        own.map(|(_, inbox, _)| inbox.clone())
-    }
-
-    /// Executes the next commands of this process, but loses their replies.
-    pub(crate) fn lose_replies(&self, calls: usize) {
-        locked(&self.faults).lost_replies = calls;
-    }
-
-    pub(crate) fn lose_pushes(&self, loses: bool) {
-        locked(&self.faults).loses_pushes = loses;
-    }
-
-    /// Returns whether a process is connected over this connection.
-    pub(crate) fn is_used(&self) -> bool {
-        locked(&self.faults).connection.is_some()
-    }
-
-    /// Refuses every command of this process that names a run.
-    pub(crate) fn refuse(&self, run: RunId, error: StoreError) {
-        locked(&self.faults).refused = Some((run, error));
-    }
-
-    /// Panics instead of executing the next commands.
-    pub(crate) fn panic(&self, calls: usize) {
-        locked(&self.faults).panics = calls;
-    }
-
-    /// Delays everything that this process asks of the store.
-    pub(crate) fn set_delay(&self, delay: Duration) {
-        locked(&self.faults).delay = delay;
-    }
-
-    async fn delay(&self) {
-        let delay = locked(&self.faults).delay;
-        if !delay.is_zero() {
-            sleep(delay).await;
-        }
-    }
-
-    /// Loses all data, as a flush does.
-    pub(crate) fn lose_data(&self) {
-        let mut server = self.server();
-        server.claims.clear();
-        server.streams.clear();
-        server.restoring_until = Some(Instant::now() + self.lease);
-    }
-
-    /// Replaces the state of the server by an older one.
-    pub(crate) fn restore(&self, older: &Server) {
-        let mut server = self.server();
-        server.claims = older.claims.clone();
-        server.streams = older.streams.clone();
-        server.restoring_until = Some(Instant::now() + self.lease);
     }
 }
 

@@ -6,11 +6,7 @@ use http_body::Body;
 use tokio::sync::oneshot;
 use tower_service::Service;
 
-use super::{
-    producer::Producer,
-    start::spawn,
-    task::{Answer, RunTask},
-};
+use super::{answer::Answer, producer::Producer, start::spawn, task::RunTask};
 use crate::{
     BoxError,
     connection::{CloseReason, Disconnect, DisconnectGuard},
@@ -25,8 +21,9 @@ use crate::{
     streams::Subjects,
 };
 
-/// Answers a request with a key, from an existing run or by calling the service.
-pub(crate) async fn answer<S, B, R>(
+/// Answers a request with a key: attaches its client to the run that has the key, or calls the
+/// service.
+pub(crate) async fn join_or_call<S, B, R>(
     shared: Arc<Shared>,
     key: RunKey,
     service: S,
