@@ -215,8 +215,8 @@ impl Log {
         self.entries.range(..end).rev().take(count).map(|entry| entry.sequence)
     }
 
-    /// Returns the index of the first entry above `seen`. It looks at the newest events first, because
-    /// most subscribers have seen all others.
+    /// Returns the index of the first entry above `seen`. It looks at the newest events first,
+    /// because most subscribers have seen all others.
     pub(super) fn index_after(&self, seen: u64) -> usize {
         let is_seen = |entry: &Entry| entry.sequence <= seen;
         let unseen =

@@ -103,8 +103,8 @@ impl HubState {
         }
     }
 
-    /// Commits an event of `topic` and returns its sequence number, which is `assigned` if a broker
-    /// has assigned one. The caller holds the lock of `topic`, and appends the event before
+    /// Commits an event of `topic` and returns its sequence number, or the `assigned` one if a broker
+    /// has assigned it. The caller holds the lock of `topic`, and appends the event before
     /// releasing it.
     fn commit(&self, topic: &Topic, assigned: Option<u64>) -> Result<u64, NotAppended> {
         let mut newest = lock(&self.newest);
@@ -114,7 +114,7 @@ impl HubState {
         Ok(*newest)
     }
 
-    /// Returns the sequence number after `newest`, which is `assigned` if a broker has assigned one.
+    /// Returns the sequence number after `newest`, or the `assigned` one if a broker has assigned it.
     fn following(&self, newest: u64, assigned: Option<u64>) -> Result<u64, NotAppended> {
         if self.is_closed() {
             return Err(NotAppended::Closed);

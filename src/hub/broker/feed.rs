@@ -46,8 +46,8 @@ impl Feed {
     /// Appends an event, or drops it if its topic has ended. Returns `false` if the hub already had
     /// this sequence number or a higher one.
     ///
-    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the event is not appended, and
-    /// its loss is reported.
+    /// If [`retention_of`](crate::hub::HubBuilder::retention_of) panics, the event is not appended,
+    /// and its loss is reported.
     pub fn event(&self, arrival: Arrival, topic: &str, event: &Event) -> Result<bool, Closed> {
         let hub = self.hub.upgrade().ok_or(Closed)?;
         // `receive` calls the program's `retention_of` and wakers. Their panics must not end the

@@ -12,8 +12,8 @@ pub struct Acknowledged {
     pub sequence: u64,
     /// The time at which it was published, by the clock that all processes share.
     pub at: Duration,
-    /// How long the publisher waits until this process has received the event, or `None` if no topic
-    /// can have ended before it that this process does not know.
+    /// How long the publisher waits until this process has received the event. `None` if this
+    /// process knows every topic that can have ended before it.
     pub arrival_deadline: Option<Duration>,
 }
 

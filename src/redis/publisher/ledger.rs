@@ -6,8 +6,8 @@ use super::{
 };
 use crate::redis::stream::{Identity, StreamId};
 
-/// What Redis has acknowledged to this process, and what the reader has met: every acknowledged event
-/// must be met.
+/// The events that Redis has acknowledged to this process, compared with the entries that the reader
+/// meets. The reader must meet every acknowledged event.
 ///
 /// An event is met by its id and a fingerprint of its fields. Neither a newer id nor the same id
 /// proves that it is still there: after Redis has returned to an older state, it continues from

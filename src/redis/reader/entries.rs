@@ -29,8 +29,8 @@ impl Reader {
             entries_in_poll += 1;
             let yields = entries_in_poll == ENTRIES_PER_POLL;
             let skips = id.has_high_counter() && self.skipped_millisecond < id.milliseconds;
-            // Hashing takes time. Unless events are in flight, only entries after which reading can
-            // stop are hashed: the last one, and each before an `await`.
+            // Unless acknowledgements are tracked, only entries after which reading can stop are
+            // hashed: the last one, and each before an `await`.
             let is_compared = yields || skips || entries.len() == 0;
             let identity = (tracks || is_compared).then(|| entry.identity());
             if self.feed_entry(entry)? {

@@ -29,7 +29,7 @@ pub(crate) struct Reader {
     pub(super) server: Option<Arc<str>>,
     /// The marker with which this process has created the stream.
     pub(super) created: Option<StreamId>,
-    /// The last millisecond for which this reader has sent a skip, because the counter of an entry was
+    /// The last millisecond for which this reader has sent a skip, because an entry's counter was
     /// high.
     pub(super) skipped_millisecond: u64,
     /// The server for which the ids were advanced last, because they were ahead of its clock.
@@ -71,7 +71,7 @@ impl Reader {
         Ok(())
     }
 
-    /// Loads the history. After an error, it can go on over another connection.
+    /// Loads the history. After an error, it can be called again with another connection.
     pub(crate) async fn load_history(&mut self, stream: &mut RedisStream) -> Result<(), Stop> {
         self.catch_up(stream).await?;
         self.is_loaded = true;
