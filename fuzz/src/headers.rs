@@ -51,17 +51,17 @@ fn through(
     response: Response<Full<Bytes>>,
     layers: usize,
 ) -> (StatusCode, HeaderMap) {
-    let layer = || -> SseLayer { SseLayer::new() };
+    let layer: SseLayer = SseLayer::new();
     let mut answer = Some(response);
     let service = service_fn(move |_: Request<()>| {
         ready(Ok::<_, Infallible>(answer.take().expect("one request")))
     });
-    let inner = layer().layer(service);
+    let inner = layer.layer(service);
     let (parts, ()) = if layers == 1 {
         let response = inner.oneshot(request).now_or_never().expect("ready").expect("an answer");
         response.map(drop).into_parts()
     } else {
-        let outer = layer().layer(inner);
+        let outer = layer.layer(inner);
         let response = outer.oneshot(request).now_or_never().expect("ready").expect("an answer");
         response.map(drop).into_parts()
     };
