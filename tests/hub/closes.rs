@@ -12,7 +12,7 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::support::{Polled, Requester, poll_frame, until};
+use crate::*;
 
 type Body = SseBody<EventBody<stream::Pending<Event>>>;
 

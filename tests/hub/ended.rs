@@ -17,7 +17,7 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::client::{Client, foreign, id, publish, publish_all, resumed, subscribed};
+use crate::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

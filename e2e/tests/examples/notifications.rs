@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tokio::task::yield_now;
 use tower_sse::{Message, hub::Hub, testing::TestClient};
 
-use crate::support::{EventReader, client, serve_axum, soon};
+use crate::*;
 
 #[path = "../../../examples/notifications.rs"]
 #[allow(dead_code)]

@@ -2,7 +2,7 @@
 
 use tower_sse::{hub::Hub, redis::Redis};
 
-use crate::{cluster::Cluster, process::Process, server::Server};
+use crate::*;
 
 #[tokio::test]
 async fn password_is_required() {

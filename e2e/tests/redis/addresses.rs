@@ -6,7 +6,7 @@ use tower_sse::{
     runs::Runs,
 };
 
-use crate::{credentials::start_run, process::Process, server::Server, support::free_port, until};
+use crate::*;
 
 /// A primary and a replica that has its data.
 async fn primary_and_replica() -> Option<[Server; 2]> {

@@ -5,14 +5,7 @@ use std::time::Duration;
 
 use tower_sse::hub::{PublishError, Receipt};
 
-use crate::{
-    process::{Pair, Process, one_behind},
-    proxy::Proxy,
-    record::sequence,
-    server::Server,
-    support::free_port,
-    until,
-};
+use crate::*;
 
 /// Adds the event 9 with an id that is an hour ahead.
 async fn set_ids_ahead(server: &Server) {
@@ -132,8 +125,6 @@ async fn publish_that_gets_a_known_id_is_unknown() {
     proxy.lose();
     let next = process.publish([7]).await;
     assert_above(next, last);
-    process.reads([6]).await;
-    process.reads_gap().await;
-    process.reads([7]).await;
+    process.reads_around_a_gap([6], [7]).await;
     assert_eq!(process.health.losses(), 1);
 }

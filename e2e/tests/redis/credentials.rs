@@ -20,7 +20,7 @@ use tower_sse::{
     runs::{RunKey, Runs, StartError},
 };
 
-use crate::{PATIENCE, process::Process, server::Server, until};
+use crate::*;
 
 /// The passwords that a provider returns one after the other, the last one again and again.
 #[derive(Clone)]

@@ -1,6 +1,6 @@
 //! A replica that lags takes the place of the server.
 
-use crate::{process::Process, proxy::Proxy, server::Server, support::free_port, until};
+use crate::*;
 
 #[tokio::test]
 async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
@@ -62,8 +62,6 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     until(|| !process.health.is_following()).await;
     proxy.switch_to(other.port());
     _ = process.publish([5]).await;
-    process.reads(0..5).await;
-    process.reads_gap().await;
-    process.reads([5]).await;
+    process.reads_around_a_gap(0..5, [5]).await;
     assert_eq!(process.health.losses(), 1);
 }

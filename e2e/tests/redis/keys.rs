@@ -5,13 +5,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower_sse::hub::{Hub, PublishError};
 
-use crate::{
-    PATIENCE,
-    client::Client,
-    process::{Pair, Process, one_behind, publish},
-    server::Server,
-    until,
-};
+use crate::*;
 
 #[tokio::test]
 async fn deleted_key_is_one_gap_in_each_process() {
@@ -40,8 +34,7 @@ async fn deleted_key_is_one_gap_in_each_process() {
 
 #[tokio::test]
 async fn deleted_key_is_noticed_without_a_publisher() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let last = process.publish([0]).await;
     process.has_read(last).await;
     let _: u64 = server.command("DEL tower-sse").await;
@@ -54,8 +47,7 @@ async fn deleted_key_is_noticed_without_a_publisher() {
 /// that resumes from that event would not receive a marker with a lower id.
 #[tokio::test]
 async fn marker_is_above_all_entries_of_its_millisecond() {
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     for _ in 0..50 {
         let _: u64 = server.command("DEL tower-sse").await;
         let deleted_at = server.now().await;
@@ -90,16 +82,14 @@ async fn replaced_entry_before_an_empty_history_is_a_loss() {
 #[tokio::test]
 async fn other_entry_with_the_last_id_is_a_gap() {
     for kills_connections in [false, true] {
-        let Some(server) = Server::start().await else { return };
-        let mut process = Process::connect(server.broker()).await;
+        let Some((server, mut process)) = Process::start().await else { return };
         let last = process.publish([0, 1]).await;
         process.has_read(last).await;
         process.reads([0, 1]).await;
-        let newest: Vec<(String, Vec<String>)> =
-            server.command("XREVRANGE tower-sse + - COUNT 1").await;
+        let newest = server.newest().await;
         let mut takeover = redis::pipe();
         takeover.atomic().cmd("DEL").arg("tower-sse").cmd("XADD").arg("tower-sse");
-        takeover.arg(&newest[0].0).arg(&[("topic", "a"), ("data", "2")]);
+        takeover.arg(&newest).arg(&[("topic", "a"), ("data", "2")]);
         if kills_connections {
             takeover.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
         }
@@ -137,9 +127,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
 
     let _: u64 = server.command("DEL tower-sse").await;
     _ = process.publish([1]).await;
-    process.reads([0]).await;
-    process.reads_gap().await;
-    process.reads([1]).await;
+    process.reads_around_a_gap([0], [1]).await;
     assert_eq!(process.health.losses(), 1);
 }
 
@@ -185,9 +173,8 @@ async fn trims(server: Server, published: usize, left: usize) {
 async fn acknowledged_entry_that_never_comes_is_a_gap() {
     let Some((server, proxy, mut process)) = one_behind().await else { return };
     _ = process.publish([1, 2]).await;
-    let newest: Vec<(String, redis::Value)> =
-        server.command("XREVRANGE tower-sse + - COUNT 1").await;
-    let _: u64 = server.command(&format!("XDEL tower-sse {}", newest[0].0)).await;
+    let newest = server.newest().await;
+    let _: u64 = server.command(&format!("XDEL tower-sse {}", newest)).await;
     proxy.release();
     process.reads([1]).await;
     process.reads_gap().await;
@@ -204,11 +191,10 @@ async fn entry_that_is_deleted_before_it_is_read_is_missed_without_a_gap() {
     _ = pair.ahead.publish([1]).await;
     let last = pair.ahead.publish([2]).await;
     pair.ahead.has_read(last).await;
-    let newest: Vec<(String, redis::Value)> =
-        pair.server.command("XREVRANGE tower-sse + - COUNT 1").await;
+    let newest = pair.server.newest().await;
     let last = pair.ahead.publish([3]).await;
     pair.ahead.has_read(last).await;
-    let _: u64 = pair.server.command(&format!("XDEL tower-sse {}", newest[0].0)).await;
+    let _: u64 = pair.server.command(&format!("XDEL tower-sse {}", newest)).await;
     pair.proxy.release();
     pair.ahead.reads(1..4).await;
     pair.behind.reads([1, 3]).await;
@@ -217,8 +203,7 @@ async fn entry_that_is_deleted_before_it_is_read_is_missed_without_a_gap() {
 
 #[tokio::test]
 async fn foreign_entries_are_skipped_and_counted() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     _ = process.publish([0]).await;
     for fields in [
         "color red",
@@ -239,8 +224,7 @@ async fn foreign_entries_are_skipped_and_counted() {
 /// While its clock is behind the newest id, Redis increments the counter within one millisecond.
 #[tokio::test]
 async fn counter_that_grows_too_high_is_skipped() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let ahead = server.now().await + 30_000;
     for counter in [(1 << 19) - 2, (1 << 20) - 2] {
         let id = format!("{ahead}-{counter}");

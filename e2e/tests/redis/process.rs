@@ -4,7 +4,7 @@ use tower_sse::{
     redis::{Redis, RedisHealth},
 };
 
-use crate::{PATIENCE, client::Client, proxy::Proxy, server::Server, until};
+use crate::*;
 
 /// The hub of a process, and one client of topic `a`.
 pub(crate) struct Process {
@@ -14,6 +14,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Starts a server, and connects a process to it.
+    pub(crate) async fn start() -> Option<(Server, Self)> {
+        let server = Server::start().await?;
+        let process = Self::connect(server.broker()).await;
+        Some((server, process))
+    }
+
     pub(crate) async fn connect(broker: Redis) -> Self {
         let health = broker.health();
         let hub = Hub::connect(broker).await.unwrap();
@@ -47,6 +54,24 @@ impl Process {
     pub(crate) async fn reads_gap(&mut self) {
         self.client.gap("a").await;
     }
+
+    /// Reads events before a gap, the gap, and events after it.
+    pub(crate) async fn reads_around_a_gap(
+        &mut self,
+        before: impl IntoIterator<Item = usize>,
+        after: impl IntoIterator<Item = usize>,
+    ) {
+        self.reads(before).await;
+        self.reads_gap().await;
+        self.reads(after).await;
+    }
+}
+
+/// Connects a hub to a server.
+pub(crate) async fn hub_of(server: Option<Server>) -> Option<(Server, Hub)> {
+    let server = server?;
+    let hub = Hub::connect(server.broker()).await.unwrap();
+    Some((server, hub))
 }
 
 /// Publishes an event that the broker may refuse at first.

@@ -6,12 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower_sse::hub::{Hub, PublishError};
 
-use crate::{
-    PATIENCE,
-    process::{Process, one_behind},
-    server::Server,
-    until,
-};
+use crate::*;
 
 /// Returns ids that are out of range, and what a program may have meant by them.
 async fn ids_out_of_range(server: &Server) -> [(&'static str, String); 5] {

@@ -6,14 +6,7 @@ use std::time::Duration;
 
 use tower_sse::{LastEventId, hub::Hub};
 
-use crate::{
-    client::Client,
-    process::{Pair, Process, one_behind},
-    proxy::Proxy,
-    server::Server,
-    support::free_port,
-    until,
-};
+use crate::*;
 
 #[tokio::test]
 async fn restart_with_all_data_loses_nothing() {
@@ -93,9 +86,7 @@ async fn rollback_to_what_was_read_is_found_by_the_acknowledgements() {
     proxy.lose();
     server.restart().await;
     _ = process.publish([10]).await;
-    process.reads(1..6).await;
-    process.reads_gap().await;
-    process.reads([10]).await;
+    process.reads_around_a_gap(1..6, [10]).await;
     assert_eq!(process.health.losses(), 1);
 }
 
@@ -165,9 +156,7 @@ async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
     server.kill();
     server.restart().await;
     _ = other.publish([2, 3]).await;
-    other.reads([0, 1]).await;
-    other.reads_gap().await;
-    other.reads([2, 3]).await;
+    other.reads_around_a_gap([0, 1], [2, 3]).await;
 
     // The second loss, in which the marker of the first is lost, and which that process notices
     // before the other one.
@@ -180,9 +169,7 @@ async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
     for process in [&mut one, &mut other] {
         until(|| process.health.is_following()).await;
     }
-    one.reads([0, 1]).await;
-    one.reads_gap().await;
-    one.reads([4]).await;
+    one.reads_around_a_gap([0, 1], [4]).await;
     other.reads_gap().await;
     other.reads([4]).await;
     assert_eq!([one.health.losses(), other.health.losses()], [1, 2]);

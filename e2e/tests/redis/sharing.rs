@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_sse::{Event, hub::Hub, redis::Redis};
 
-use crate::{client::Client, server::Server, until};
+use crate::*;
 
 #[tokio::test]
 async fn event_reaches_the_clients_of_all_processes_with_one_id() {
@@ -81,8 +81,7 @@ async fn keys_are_separate_hubs() {
 
 #[tokio::test]
 async fn reader_ends_with_its_hub() {
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     let closed = Hub::connect(server.broker()).await.unwrap();
     let count = || async { server.command::<String>("CLIENT LIST").await.lines().count() };
     assert_eq!(count().await, 5, "two for each hub, and the operator's own");

@@ -6,12 +6,7 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
 use tower_sse::hub::{Hub, PublishError};
 
-use crate::{
-    process::{Pair, Process, publish},
-    proxy::Proxy,
-    server::Server,
-    until,
-};
+use crate::*;
 
 #[tokio::test]
 async fn server_that_stops_for_ten_seconds_loses_and_doubles_nothing() {
@@ -58,8 +53,7 @@ async fn history_that_becomes_large_is_loaded_over_a_slow_link() {
 
 /// One answer with all large events would take 4 s, which is longer than the reader waits.
 async fn loads_large_events_after(small_events: usize) {
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     for number in 0..small_events {
         _ = publish(&hub, "a", &number.to_string()).await;
     }
@@ -77,8 +71,7 @@ async fn loads_large_events_after(small_events: usize) {
 #[tokio::test]
 async fn pause_delays_a_burst_once() {
     const PAUSE: Duration = Duration::from_millis(500);
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     let pausing = Hub::connect(server.broker().pause(PAUSE)).await.unwrap();
     let burst = Instant::now();
     for number in 0..200 {

@@ -9,12 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{
-    client::{Client, Closed},
-    cluster::{Cluster, DEATH, DEFAULT_LEASE},
-    process::send,
-    server::Server,
-};
+use crate::{process::send, *};
 
 /// How long a client takes to notice in addition, on a busy machine.
 const SLACK: Duration = Duration::from_secs(2);

@@ -25,3 +25,12 @@ mod support;
 mod wire;
 
 use support::PATIENCE;
+
+use {
+    app::{DONE, Service},
+    client::{Client, Closed, send},
+    cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE},
+    server::{Data, Server},
+    support::{Process, listen},
+    wire::Wire,
+};

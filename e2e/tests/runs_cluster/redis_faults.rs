@@ -6,11 +6,7 @@ use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
-use crate::{
-    client::{Client, Closed},
-    cluster::{Cluster, LEASE},
-    server::{Data, Server},
-};
+use crate::*;
 
 const EVENTS: u64 = 600;
 const GAP: u64 = 10;

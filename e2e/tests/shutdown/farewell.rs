@@ -6,13 +6,7 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, SseLayer};
 
-use crate::{
-    end::read_to_end,
-    host::{Host, handler},
-    relay::{RST_STREAM, Relay},
-    source::Source,
-    support::{Protocol, Requester},
-};
+use crate::*;
 
 const RUNS: usize = 500;
 

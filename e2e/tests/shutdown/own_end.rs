@@ -8,12 +8,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
 
-use crate::{
-    end::read_to_end,
-    host::{Host, Server},
-    source::Feeds,
-    support::{Feed, Protocol, Requester, soon},
-};
+use crate::*;
 
 /// A stream whose source the test feeds, on a server that is shutting down.
 struct Stream {
