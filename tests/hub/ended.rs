@@ -43,15 +43,6 @@ fn subscriber_receives_the_last_event_and_ends() {
 }
 
 #[test]
-fn waiting_subscriber_is_woken_by_the_end() {
-    let hub = Hub::new();
-    let mut client = subscribed(&hub, &["a"]);
-    assert!(client.poll().is_pending());
-    end(&hub, "a", "a1");
-    client.assert_ends_with(&["a1@1"]);
-}
-
-#[test]
 fn stream_of_several_topics_ends_when_all_have_ended() {
     let hub = Hub::new();
     let mut client = subscribed(&hub, &["a", "b", "c"]);

@@ -42,7 +42,9 @@ use {
     naive::{AMPLE_MEMORY, Limits, Naive, Published, Received, TOPICS},
     reentry::{Run, without_deadlock},
     starts::hub_with_eviction_between,
-    support::{EventReader, PATIENCE, Polled, Requester, Wakes, poll_frame, serve_axum, until},
+    support::{
+        EventReader, PATIENCE, Polled, Requester, Wakes, answer_to, poll_frame, serve_axum, until,
+    },
     visitor::Visitor,
     world::World,
 };

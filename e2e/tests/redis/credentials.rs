@@ -82,8 +82,7 @@ async fn credentials_are_asked_for_at_each_connection() {
     let passwords = Passwords::new(&["one"]);
     let mut process = Process::connect(passwords.broker(&server)).await;
     assert_eq!(passwords.asked(), 1, "once for both connections");
-    let last = process.publish([0]).await;
-    process.has_read(last).await;
+    _ = process.publish_and_read([0]).await;
 
     set_password(&server, "two").await;
     passwords.set("two");

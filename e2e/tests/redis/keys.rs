@@ -10,10 +10,8 @@ use crate::*;
 #[tokio::test]
 async fn deleted_key_is_one_gap_in_each_process() {
     for command in ["DEL tower-sse", "FLUSHALL", "RENAME tower-sse other", "UNLINK tower-sse"] {
-        let Some(mut pair) = Pair::start(Server::start().await).await else { return };
-        pair.hold_one_behind().await;
-        let last = pair.ahead.publish(1..5).await;
-        pair.ahead.has_read(last).await;
+        let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
+        _ = pair.ahead.publish_and_read(1..5).await;
         let _: redis::Value = pair.server.command(command).await;
         // A new stream's ids would otherwise be among those of the old one, which the mutant
         // `redis-mkstream` would not even read.
@@ -24,19 +22,14 @@ async fn deleted_key_is_one_gap_in_each_process() {
         pair.ahead.reads(1..5).await;
         // What the reader had been sent before.
         pair.behind.reads([1]).await;
-        for process in [&mut pair.ahead, &mut pair.behind] {
-            process.reads_gap().await;
-            process.reads([5, 6]).await;
-        }
-        assert_eq!(pair.losses(), [1, 1], "{command}");
+        pair.reads_after_one_gap([5, 6]).await;
     }
 }
 
 #[tokio::test]
 async fn deleted_key_is_noticed_without_a_publisher() {
     let Some((server, mut process)) = Process::start().await else { return };
-    let last = process.publish([0]).await;
-    process.has_read(last).await;
+    _ = process.publish_and_read([0]).await;
     let _: u64 = server.command("DEL tower-sse").await;
     process.reads([0]).await;
     process.reads_gap().await;
@@ -83,8 +76,7 @@ async fn replaced_entry_before_an_empty_history_is_a_loss() {
 async fn other_entry_with_the_last_id_is_a_gap() {
     for kills_connections in [false, true] {
         let Some((server, mut process)) = Process::start().await else { return };
-        let last = process.publish([0, 1]).await;
-        process.has_read(last).await;
+        _ = process.publish_and_read([0, 1]).await;
         process.reads([0, 1]).await;
         let newest = server.newest().await;
         let mut takeover = redis::pipe();
@@ -107,8 +99,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     let Some(server) = Server::start().await else { return };
     let broker = server.broker().publish_deadline(Duration::from_millis(300));
     let mut process = Process::connect(broker).await;
-    let last = process.publish([0]).await;
-    process.has_read(last).await;
+    _ = process.publish_and_read([0]).await;
     let _: String = server.command("SET tower-sse text").await;
     // First Redis refuses it, and then the reader has shut publishers out.
     let deadline = Instant::now() + PATIENCE;
@@ -146,8 +137,7 @@ async fn stream_trimmed_to_less_than_one_answer_is_a_gap_too() {
 }
 
 async fn trims(server: Server, published: usize, left: usize) {
-    let Some(mut pair) = Pair::start(Some(server)).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Some(server)).await else { return };
     let mut connection = pair.server.try_connect().await.unwrap();
     let mut pipeline = redis::pipe();
     for number in 1..published {
@@ -155,14 +145,12 @@ async fn trims(server: Server, published: usize, left: usize) {
         pipeline.cmd("XADD").arg("tower-sse").arg("*").arg(entry).ignore();
     }
     let () = pipeline.query_async(&mut connection).await.unwrap();
-    let last = pair.ahead.publish([published]).await;
-    pair.ahead.has_read(last).await;
+    _ = pair.ahead.publish_and_read([published]).await;
     let _: u64 = pair.server.command(&format!("XTRIM tower-sse MAXLEN = {left}")).await;
     pair.proxy.release();
     let first_left = published - left + 1;
     pair.behind.reads([1]).await;
-    pair.behind.reads_gap().await;
-    pair.behind.reads(first_left..=published).await;
+    pair.behind.reads_after_a_gap(first_left..=published).await;
     let length: usize = pair.server.command("XLEN tower-sse").await;
     assert_eq!(length, left, "no marker for the other processes");
     assert_eq!(pair.losses(), [0, 1]);
@@ -186,14 +174,11 @@ async fn acknowledged_entry_that_never_comes_is_a_gap() {
 /// As documented: nothing in the stream shows that the entry was there.
 #[tokio::test]
 async fn entry_that_is_deleted_before_it_is_read_is_missed_without_a_gap() {
-    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
     _ = pair.ahead.publish([1]).await;
-    let last = pair.ahead.publish([2]).await;
-    pair.ahead.has_read(last).await;
+    _ = pair.ahead.publish_and_read([2]).await;
     let newest = pair.server.newest().await;
-    let last = pair.ahead.publish([3]).await;
-    pair.ahead.has_read(last).await;
+    _ = pair.ahead.publish_and_read([3]).await;
     let _: u64 = pair.server.command(&format!("XDEL tower-sse {}", newest)).await;
     pair.proxy.release();
     pair.ahead.reads(1..4).await;
@@ -252,8 +237,7 @@ async fn ids_of_the_future_are_honoured() {
     let other = Process::connect(server.broker()).await;
     let ahead = server.now().await + 3_600_000;
     let _: String = server.command(&format!("XADD tower-sse {ahead}-0 topic a data 0")).await;
-    let last = one.publish([1]).await;
-    one.has_read(last).await;
+    let last = one.publish_and_read([1]).await;
     other.has_read(last).await;
     let mut client = Client::resume(&other.hub, &["a"], Some(last.unwrap().id().into()));
     _ = publish(&one.hub, "a", "2").await;
@@ -272,16 +256,10 @@ async fn loss_while_the_clock_is_behind_is_reported_and_the_stream_goes_on() {
     // These two are acknowledged, and only read by the other process.
     let last = pair.behind.publish([1, 2]).await;
     pair.ahead.has_read(last).await;
-    pair.server.kill();
-    pair.proxy.lose();
-    pair.server.restart().await;
+    pair.restart_server().await;
     pair.are_following().await;
     _ = pair.ahead.publish([3]).await;
     _ = pair.behind.publish([4]).await;
     pair.ahead.reads([1, 2]).await;
-    for process in [&mut pair.ahead, &mut pair.behind] {
-        process.reads_gap().await;
-        process.reads([3, 4]).await;
-    }
-    assert_eq!(pair.losses(), [1, 1]);
+    pair.reads_after_one_gap([3, 4]).await;
 }

@@ -10,8 +10,7 @@ use crate::*;
 
 #[tokio::test]
 async fn server_that_stops_for_ten_seconds_loses_and_doubles_nothing() {
-    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
     _ = pair.ahead.publish(1..5).await;
     pair.server.signal(Signal::SIGSTOP);
     let stopped = Instant::now();
@@ -84,12 +83,12 @@ async fn pause_delays_a_burst_once() {
 #[tokio::test]
 async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
     let options = ["--enable-debug-command", "yes", "--rdbcompression", "no"];
-    let Some(mut pair) = Pair::start(Server::start_with(&options).await).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Server::start_with(&options).await).await else {
+        return;
+    };
     // Redis answers while it loads after each few keys.
     let _: String = pair.server.command("DEBUG POPULATE 60 key 4000").await;
-    let last = pair.ahead.publish(1..5).await;
-    pair.ahead.has_read(last).await;
+    _ = pair.ahead.publish_and_read(1..5).await;
     let _: String = pair.server.command("SAVE").await;
     pair.server.kill();
     pair.proxy.lose();
