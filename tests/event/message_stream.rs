@@ -261,13 +261,3 @@ fn silence_has_no_limit_outside_of_a_runtime() {
     feed.data("data: one\n\n");
     assert_eq!(next(&mut stream), "one");
 }
-
-#[tokio::test(start_paused = true)]
-async fn a_wait_that_is_given_up_loses_no_message() {
-    let (feed, mut stream) = fed();
-    feed.data("data: o");
-    let second = Duration::from_secs(1);
-    assert!(tokio::time::timeout(second, stream.next()).await.is_err());
-    feed.data("ne\n\n");
-    assert_eq!(stream.next().await.unwrap().unwrap().data, "one");
-}

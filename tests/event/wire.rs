@@ -89,15 +89,6 @@ fn an_id_without_data_is_written_without_data() {
     assert_wire(Event::new().id(""), "id: \n\n");
 }
 
-/// Firefox and WebKit ignore an ID without data.
-#[test]
-fn a_checkpoint_has_an_id_and_empty_data() {
-    assert_wire(
-        Event::new().event("checkpoint").id("a").data(""),
-        "event: checkpoint\nid: a\ndata: \n\n",
-    );
-}
-
 #[test]
 fn integers_of_every_type_are_ids() {
     let wires = [

@@ -13,7 +13,7 @@ use tower_sse::{
     hub::{Hub, Subscription},
 };
 
-use crate::client::{id, publish};
+use crate::*;
 
 /// As many frames as hyper takes for one connection.
 const FRAMES: usize = 16;

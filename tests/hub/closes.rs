@@ -1,10 +1,7 @@
 //! Closing the streams of a subject in several processes, which share a broker in memory.
 
-use std::{convert::Infallible, future::ready};
-
-use futures_util::{FutureExt, stream};
+use futures_util::stream;
 use http::Request;
-use tower::{Layer, Service, service_fn};
 use tower_sse::{
     Event, EventBody, SseBody, SseLayer,
     hub::Hub,
@@ -12,7 +9,7 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::support::{Polled, Requester, poll_frame, until};
+use crate::*;
 
 type Body = SseBody<EventBody<stream::Pending<Event>>>;
 
@@ -37,10 +34,8 @@ impl Process {
         for subject in subjects {
             handle.add(*subject);
         }
-        let mut service = SseLayer::new().streams(&self.streams).layer(service_fn(|_| {
-            ready(Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>())))
-        }));
-        service.call(request).now_or_never().unwrap().unwrap().into_body()
+        let layer = SseLayer::new().streams(&self.streams);
+        answer_to(request, &layer, tower_sse::response(stream::pending::<Event>())).into_body()
     }
 
     /// Waits until the task has stopped that follows the topic.

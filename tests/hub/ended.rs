@@ -17,7 +17,7 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::client::{Client, foreign, id, publish, publish_all, resumed, subscribed};
+use crate::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -40,15 +40,6 @@ fn subscriber_receives_the_last_event_and_ends() {
     end(&hub, "a", "a3");
     client.assert_ends_with(&["a2@2", "a3@3"]);
     assert_eq!(hub.subscriber_count("a"), 0);
-}
-
-#[test]
-fn waiting_subscriber_is_woken_by_the_end() {
-    let hub = Hub::new();
-    let mut client = subscribed(&hub, &["a"]);
-    assert!(client.poll().is_pending());
-    end(&hub, "a", "a1");
-    client.assert_ends_with(&["a1@1"]);
 }
 
 #[test]

@@ -15,11 +15,7 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::{
-    client::{Client, asleep, id, publish, publish_all, read, sequence},
-    reentry::{Run, without_deadlock},
-    support::Wakes,
-};
+use crate::*;
 
 /// Connects a hub. A broker in memory never waits.
 pub(crate) fn connect(broker: &MemoryBroker) -> Hub {

@@ -5,10 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::advance;
 use tower_sse::{hub::Hub, testing::MemoryBroker};
 
-use crate::{
-    client::{Client, id, publish, publish_all, read},
-    fed::{connect, connect_with},
-};
+use crate::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

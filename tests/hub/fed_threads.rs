@@ -7,10 +7,7 @@ use futures_util::StreamExt;
 use tokio::{runtime, time::timeout};
 use tower_sse::{Decoder, LastEventId, hub::Hub, testing::MemoryBroker};
 
-use crate::{
-    client::{id, publish, sequence},
-    fed::connect,
-};
+use crate::*;
 
 const EVENTS: usize = 3_000;
 const LOSSES: usize = 30;

@@ -7,10 +7,7 @@ use tower_sse::{
     hub::{GapPolicy, Hub, PublishError},
 };
 
-use crate::{
-    client::{Client, describe, foreign, id, publish, publish_all, read, sequence, subscribed},
-    starts::hub_with_eviction_between,
-};
+use crate::*;
 
 /// Each event's number is in its data. Of `a` the first is lost.
 pub(crate) fn hub() -> Hub {

@@ -8,11 +8,7 @@ use std::{
 use tokio::time::advance;
 use tower_sse::{LastEventId, Message, hub::Hub, testing::MemoryBroker};
 
-use crate::{
-    client::{Client, asleep, describe, id, publish, publish_all, read},
-    fed::{connect, connect_with},
-    support::Wakes,
-};
+use crate::*;
 
 /// The gaps of these topics in a loss at this sequence number. Only the last has its id.
 pub(crate) fn gaps(topics: &[&str], loss: u64) -> Vec<String> {

@@ -6,11 +6,7 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::{
-    client::{Client, describe, foreign, id, publish_all, read, subscribed},
-    fed::{connect, connect_with},
-    loss::gaps,
-};
+use crate::*;
 
 fn malformed() -> LastEventId {
     LastEventId::try_from("?").unwrap()

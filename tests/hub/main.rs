@@ -30,3 +30,21 @@ mod world;
 
 #[path = "../support/mod.rs"]
 mod support;
+
+use {
+    client::{
+        Client, asleep, describe, foreign, id, publish, publish_all, read, resumed, sequence,
+        subscribed,
+    },
+    fed::{connect, connect_with},
+    ids::{hub, malformed},
+    loss::gaps,
+    naive::{AMPLE_MEMORY, Limits, Naive, Published, Received, TOPICS},
+    reentry::{Run, without_deadlock},
+    starts::hub_with_eviction_between,
+    support::{
+        EventReader, PATIENCE, Polled, Requester, Wakes, answer_to, poll_frame, serve_axum, until,
+    },
+    visitor::Visitor,
+    world::World,
+};

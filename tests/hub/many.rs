@@ -10,10 +10,7 @@ use tower_sse::{
     hub::{GapPolicy, Hub},
 };
 
-use crate::{
-    client::{Client, id, publish, sequence},
-    support::Wakes,
-};
+use crate::*;
 
 const TOPICS: usize = 12_500;
 

@@ -6,7 +6,7 @@ use allocation_counter::measure;
 use tokio::time::advance;
 use tower_sse::hub::{GapPolicy, Hub};
 
-use crate::client::{Client, id, publish, read, subscribed};
+use crate::*;
 
 const EVENTS: usize = 1024;
 

@@ -5,7 +5,7 @@ use std::iter;
 use futures_util::{FutureExt, StreamExt};
 use tower_sse::{Event, hub::Hub};
 
-use crate::client::{describe, id, publish_all};
+use crate::*;
 
 #[test]
 fn messages_are_decoded_one_by_one() {

@@ -6,11 +6,7 @@ use proptest::{prelude::*, sample::Index, test_runner::RngAlgorithm};
 use tokio::{runtime, task::yield_now, time::advance};
 use tower_sse::LastEventId;
 
-use crate::{
-    naive::{AMPLE_MEMORY, Limits, TOPICS},
-    visitor::Visitor,
-    world::World,
-};
+use crate::*;
 
 const CLIENTS: usize = 4;
 

@@ -3,7 +3,7 @@
 
 use tower_sse::hub::Hub;
 
-use crate::client::{id, read};
+use crate::*;
 
 pub(crate) const TOPICS: [&str; 5] = ["a", "b", "c", "d", "e"];
 

@@ -9,10 +9,7 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::{
-    client::{asleep, id, publish, read},
-    fed::connect,
-};
+use crate::*;
 
 #[test]
 fn refused_event_is_published_nowhere() {

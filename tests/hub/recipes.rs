@@ -13,10 +13,7 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::{
-    client::{Client, foreign, id, publish, read, sequence},
-    fed::connect_with,
-};
+use crate::*;
 
 const WINDOW: Duration = Duration::from_millis(100);
 const HOUR: Duration = Duration::from_secs(3600);

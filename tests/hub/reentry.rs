@@ -8,10 +8,7 @@ use std::{
 
 use tower_sse::hub::{Hub, Subscription};
 
-use crate::{
-    client::{Client, asleep, publish},
-    support::{PATIENCE, Wakes},
-};
+use crate::*;
 
 /// Runs some code when it is woken, and when it is dropped lets go of what it holds.
 pub(crate) struct Run<F: Fn() + Send + Sync>(pub(crate) F);

@@ -16,7 +16,7 @@ use tower_sse::{
     hub::{Hub, HubBuilder, Retention},
 };
 
-use crate::client::{foreign, id, publish, publish_all, read, resumed, subscribed};
+use crate::*;
 
 const MILLISECOND: Duration = Duration::from_millis(1);
 

@@ -10,10 +10,7 @@ use hyper::body::Incoming;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_sse::{Encoded, Event, LastEventId, Message, SseLayer, hub::Hub, response};
 
-use crate::{
-    client::{describe, publish, publish_all, sequence},
-    support::{EventReader, client, serve_axum},
-};
+use crate::{support::client, *};
 
 /// At `/a,b` the events of the topics `a` and `b`.
 async fn serve(hub: &Hub) -> SocketAddr {

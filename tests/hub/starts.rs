@@ -7,10 +7,7 @@ use tower_sse::{
     hub::{GapPolicy, Hub, Subscribe},
 };
 
-use crate::{
-    client::{Client, foreign, publish_all, read},
-    ids::{hub, malformed},
-};
+use crate::*;
 
 #[test]
 fn greeted_client_that_leaves_before_the_first_event_misses_none() {

@@ -8,7 +8,7 @@ use tower_sse::{
     hub::{GapPolicy, Hub},
 };
 
-use crate::client::{Client, id, publish, publish_all};
+use crate::*;
 
 const MINUTE: Duration = Duration::from_secs(60);
 

@@ -16,10 +16,7 @@ use tower_sse::{
     hub::{Hub, PublishError, Subscription},
 };
 
-use crate::{
-    client::{publish, sequence},
-    support::PATIENCE,
-};
+use crate::*;
 
 const TOPICS: [&str; 4] = ["a", "b", "c", "d"];
 

@@ -4,10 +4,7 @@ use std::{ops::Range, task::Poll};
 
 use tower_sse::{Event, LastEventId, Message, hub::Hub};
 
-use crate::{
-    client::{Client, sequence},
-    naive::{Naive, TOPICS},
-};
+use crate::*;
 
 /// A client that connects and disconnects, and the messages that are due to it.
 #[derive(Default)]

@@ -5,10 +5,7 @@ use std::{sync::Arc, task::Poll, time::Duration};
 use tokio::time::advance;
 use tower_sse::{Event, LastEventId, hub::Hub};
 
-use crate::{
-    client::{Client, asleep, publish, publish_all},
-    support::Wakes,
-};
+use crate::*;
 
 #[test]
 fn event_wakes_each_waiting_subscriber_of_its_topic_once_and_no_other() {

@@ -9,10 +9,7 @@ use tower_sse::{
     testing::MemoryBroker,
 };
 
-use crate::{
-    client::{id, sequence},
-    naive::{Limits, Naive, Published, Received, TOPICS},
-};
+use crate::*;
 
 /// A hub, and what it is due to keep.
 pub(crate) struct Process {

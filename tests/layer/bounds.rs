@@ -4,7 +4,7 @@ use std::{sync::Arc, task::Waker, time::Duration};
 
 use futures_util::stream;
 use http_body_util::StreamBody;
-use tower_sse::{BoxError, Decoder, Drain, Event, EventBody, SseLayer};
+use tower_sse::{BoxError, Decoder, Drain, Event, EventBody, SseBody, SseLayer};
 
 use crate::support::*;
 
@@ -24,17 +24,11 @@ fn an_endless_source_of_empty_events_yields_without_a_budget() {
     assert_eq!(wakes.get(), 2);
 }
 
-#[tokio::test]
-async fn a_huge_frame_is_passed_on_in_pieces() {
-    let lines = ":\n".repeat(1 << 20);
-    let layer = SseLayer::new().terminator(Event::from("end"));
-    let (feed, mut body) = fed(&layer);
-    feed.data(lines.clone());
-    feed.data("data: a\n\n");
-    feed.end();
+/// Reads `len` bytes.
+async fn read_pieces(body: &mut SseBody<FedBody>, len: usize) -> Vec<u8> {
     let mut received = Vec::new();
-    while received.len() < lines.len() {
-        match poll_frame(&mut body) {
+    while received.len() < len {
+        match poll_frame(body) {
             Polled::Data(piece) => {
                 assert!(piece.len() <= 256 << 10, "{} bytes in one piece", piece.len());
                 received.extend_from_slice(&piece);
@@ -44,7 +38,18 @@ async fn a_huge_frame_is_passed_on_in_pieces() {
             other => panic!("{other:?}"),
         }
     }
-    assert!(received == lines.as_bytes());
+    received
+}
+
+#[tokio::test]
+async fn a_huge_frame_is_passed_on_in_pieces() {
+    let lines = ":\n".repeat(1 << 20);
+    let layer = SseLayer::new().terminator(Event::from("end"));
+    let (feed, mut body) = fed(&layer);
+    feed.data(lines.clone());
+    feed.data("data: a\n\n");
+    feed.end();
+    assert!(read_pieces(&mut body, lines.len()).await == lines.as_bytes());
     tokio::task::yield_now().await;
     assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
     assert_eq!(poll_frame(&mut body), data("data: end\n\n"));
@@ -61,14 +66,7 @@ async fn a_huge_frame_is_cut_at_its_first_event_boundary() {
     tokio::time::advance(Duration::from_secs(2)).await;
     let line = "x".repeat(300 << 10);
     feed.data([line.as_str(), "\n\ndata: never sent\n\n"].concat());
-    let mut received = Vec::new();
-    while received.len() < line.len() + 2 {
-        match poll_frame(&mut body) {
-            Polled::Data(piece) => received.extend_from_slice(&piece),
-            Polled::Pending => tokio::task::yield_now().await,
-            other => panic!("{other:?}"),
-        }
-    }
+    let received = read_pieces(&mut body, line.len() + 2).await;
     assert!(received == [line.as_bytes(), b"\n\n"].concat());
     tokio::task::yield_now().await;
     assert_eq!(poll_frame(&mut body), Polled::End);

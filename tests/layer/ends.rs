@@ -13,13 +13,6 @@ fn layer() -> SseLayer {
 }
 
 #[tokio::test]
-async fn the_reconnection_time_is_sent_at_once_as_a_lone_line() {
-    let (_feed, mut body) = fed(&layer().retry(Retry::fixed(Duration::from_millis(2500))));
-    assert_eq!(poll_frame(&mut body), data("retry: 2500\n"));
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-}
-
-#[tokio::test]
 async fn a_reconnection_time_from_a_range_is_drawn_for_every_stream() {
     let layer = layer().retry(Retry::between(Duration::from_millis(10), Duration::from_millis(12)));
     let mut drawn = std::collections::BTreeSet::new();
@@ -56,12 +49,6 @@ async fn padding_is_a_comment_line_of_exactly_that_many_bytes() {
 #[should_panic(expected = "a stream cannot start with more than 64 KiB of padding")]
 fn padding_beyond_64_kib_panics() {
     let _ = layer().padding(65_537);
-}
-
-#[tokio::test]
-async fn reconnection_time_and_padding_are_one_frame() {
-    let (_feed, mut body) = fed(&layer().padding(4).retry(Retry::fixed(Duration::from_secs(1))));
-    assert_eq!(poll_frame(&mut body), data("retry: 1000\n:  \n"));
 }
 
 #[tokio::test]

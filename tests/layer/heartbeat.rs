@@ -72,18 +72,6 @@ async fn a_due_heartbeat_wakes_the_task_that_polled_last() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn heartbeats_repeat_while_the_silence_lasts() {
-    let (feed, mut body) = fed(&every_16_seconds());
-    for _ in 0..5 {
-        assert_eq!(poll_frame(&mut body), Polled::Pending);
-        time::advance(16 * SECOND).await;
-        assert_eq!(poll_frame(&mut body), data(":\n"));
-    }
-    feed.data("data: a\n\n");
-    assert_eq!(poll_frame(&mut body), data("data: a\n\n"));
-}
-
-#[tokio::test(start_paused = true)]
 async fn every_byte_restarts_the_interval() {
     let (feed, mut body) = fed(&every_16_seconds());
     for _ in 0..5 {
@@ -209,14 +197,6 @@ async fn a_leading_byte_order_mark_is_kept() {
     assert_eq!(poll_frame(&mut body), Polled::Pending);
     time::advance(20 * SECOND).await;
     assert_eq!(poll_frame(&mut body), data(":\n"));
-}
-
-#[tokio::test(start_paused = true)]
-async fn a_layer_without_heartbeats_sends_none() {
-    let (_feed, mut body) = fed(&SseLayer::new().without_heartbeat());
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
-    time::advance(3600 * SECOND).await;
-    assert_eq!(poll_frame(&mut body), Polled::Pending);
 }
 
 #[tokio::test(start_paused = true)]

@@ -15,6 +15,16 @@ fn logged(run: impl FnOnce()) -> Vec<String> {
     log.all()
 }
 
+/// Asserts that each line has its level and contains its text.
+#[track_caller]
+fn assert_lines(lines: &[String], expected: &[(&str, &str)]) {
+    assert_eq!(lines.len(), expected.len(), "{lines:?}");
+    for (line, (level, text)) in lines.iter().zip(expected) {
+        assert!(line.starts_with(&format!("{level} tower_sse")), "{line}");
+        assert!(line.contains(text), "{line}");
+    }
+}
+
 #[test]
 fn a_stream_without_a_runtime_warns_once() {
     let lines = logged(|| {
@@ -25,10 +35,7 @@ fn a_stream_without_a_runtime_warns_once() {
             assert!(matches!(poll_frame(&mut body), Polled::Data(_)));
         }
     });
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].starts_with("WARN tower_sse"), "{lines:?}");
-    assert!(lines[0].contains("no heartbeats"), "{lines:?}");
-    assert!(lines[1].contains("closed"), "{lines:?}");
+    assert_lines(&lines, &[("WARN", "no heartbeats"), ("DEBUG", "closed")]);
 }
 
 #[tokio::test]
@@ -42,11 +49,8 @@ async fn a_cancelled_source_is_a_debug_line() {
         feed.fail(error);
         assert_eq!(poll_frame(&mut body), Polled::End);
     });
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
-    assert!(lines[0].contains("the source of an event stream was cancelled"), "{lines:?}");
-    assert!(lines[1].starts_with("DEBUG tower_sse"), "{lines:?}");
-    assert!(lines[1].contains(r#"reason="cancelled""#), "{lines:?}");
+    let cancelled = "the source of an event stream was cancelled";
+    assert_lines(&lines, &[("DEBUG", cancelled), ("DEBUG", r#"reason="cancelled""#)]);
 }
 
 #[tokio::test]
@@ -60,12 +64,9 @@ async fn a_callback_that_panics_is_a_warn_line() {
         feed.fail("disk full");
         assert_eq!(poll_frame(&mut body), data(":\n"));
     });
-    let warnings: Vec<_> = lines.iter().filter(|line| line.starts_with("WARN")).collect();
-    assert_eq!(warnings.len(), 3, "{lines:?}");
-    let expected = "a callback of an event stream panicked";
-    assert!(warnings.iter().all(|line| line.contains(expected)), "{lines:?}");
-    assert_eq!(lines.len(), 4, "{lines:?}");
-    assert!(lines.iter().any(|line| line.contains(r#"reason="failed""#)), "{lines:?}");
+    let panicked = ("WARN", "a callback of an event stream panicked");
+    let failed = ("DEBUG", r#"reason="failed""#);
+    assert_lines(&lines, &[panicked, panicked, failed, panicked]);
 }
 
 #[tokio::test]
@@ -78,9 +79,7 @@ async fn an_invalid_last_event_id_is_a_debug_line_and_no_error() {
         response = Some(answer_to(request, &layer, event_stream(source)));
     });
     assert_eq!(response.unwrap().status(), 200);
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
-    assert!(lines[0].contains(r"'\n'"), "{lines:?}");
+    assert_lines(&lines, &[("DEBUG", r"'\n'")]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -98,9 +97,7 @@ async fn an_ordinary_stream_logs_only_its_close() {
     // The client leaves.
     let lines = logged(|| drop(body.take()));
     assert!(feed.is_dropped());
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
-    assert!(lines[0].contains(r#"reason="disconnected""#), "{lines:?}");
+    assert_lines(&lines, &[("DEBUG", r#"reason="disconnected""#)]);
     assert!(lines[0].contains("frames=2 bytes=11 heartbeats=1"), "{lines:?}");
 }
 
@@ -110,9 +107,7 @@ fn a_refusal_is_a_debug_line() {
     let layer = SseLayer::new().max_streams(1);
     let _open = through(&layer, event_stream(Feed::new().1));
     let lines = logged(|| drop(through(&layer, event_stream(Feed::new().1))));
-    assert_eq!(lines.len(), 1, "{lines:?}");
-    assert!(lines[0].starts_with("DEBUG tower_sse"), "{lines:?}");
-    assert!(lines[0].contains("refused"), "{lines:?}");
+    assert_lines(&lines, &[("DEBUG", "refused")]);
 }
 
 /// A layer that tracks and limits logs nothing about other responses either.
@@ -148,7 +143,5 @@ fn publishing_without_waiting_for_the_broker_warns_once_for_each_hub() {
         }
         assert!(Hub::new().publish_now("a", "x").is_ok());
     });
-    assert_eq!(lines.len(), 2, "{lines:?}");
-    assert!(lines.iter().all(|line| line.starts_with("WARN tower_sse")), "{lines:?}");
-    assert!(lines.iter().all(|line| line.contains("publish_now")), "{lines:?}");
+    assert_lines(&lines, &[("WARN", "publish_now"); 2]);
 }

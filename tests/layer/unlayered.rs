@@ -56,6 +56,13 @@ fn printed_by(scenario: impl Future<Output = ()>) -> Vec<String> {
     errors.lines().filter(|line| line.contains("SseLayer")).map(str::to_owned).collect()
 }
 
+/// Asserts that the scenario of a test warns exactly `times` times.
+#[track_caller]
+fn assert_warns(times: usize, scenario: impl Future<Output = ()>) {
+    let printed = printed_by(scenario);
+    assert_eq!(printed.len(), times, "{printed:?}");
+}
+
 /// Reads the whole body of each path.
 async fn read(app: Router, paths: &[&str]) -> String {
     let address = serve_axum(app).await;
@@ -93,29 +100,27 @@ fn served_bodies_without_a_layer_warn_once_and_name_the_remedy() {
 
 #[test]
 fn a_route_after_the_layer_warns() {
-    let printed = printed_by(async {
+    assert_warns(1, async {
         let app = Router::new().route("/a", get(events)).layer(SseLayer::new());
         let app = app.route("/b", get(events));
         assert_eq!(read(app, &["/a", "/b"]).await, "data: one\n\n".repeat(4));
     });
-    assert_eq!(printed.len(), 1, "{printed:?}");
 }
 
 #[test]
 fn a_panic_within_a_layer_hides_no_warning() {
-    let printed = printed_by(async {
+    assert_warns(1, async {
         let panics = || async { panic!("a bug of the handler") as () };
         let app = Router::new().route("/", get(panics)).layer(SseLayer::new());
         let request = Request::new(Body::empty());
         assert!(tokio::spawn(app.oneshot(request)).await.unwrap_err().is_panic());
         read(Router::new().route("/", get(events)), &["/"]).await;
     });
-    assert_eq!(printed.len(), 1, "{printed:?}");
 }
 
 #[test]
 fn an_idle_stream_without_a_layer_warns_at_once() {
-    let printed = printed_by(async {
+    assert_warns(1, async {
         let (polled, was_polled) = tokio::sync::oneshot::channel();
         let mut polled = Some(polled);
         let idle = stream::poll_fn(move |_| {
@@ -126,12 +131,11 @@ fn an_idle_stream_without_a_layer_warns_at_once() {
         tokio::spawn(async move { idle.frame().await.is_none() });
         soon(was_polled).await.unwrap();
     });
-    assert_eq!(printed.len(), 1, "{printed:?}");
 }
 
 #[test]
 fn bodies_within_a_layer_never_warn() {
-    let printed = printed_by(async {
+    assert_warns(0, async {
         let bare =
             ServiceBuilder::new().layer(SseLayer::new()).service_fn(|_: Request<Body>| async {
                 Ok::<_, Infallible>(stream::iter([Event::from("one")]))
@@ -153,13 +157,12 @@ fn bodies_within_a_layer_never_warn() {
         let read = read(app, &["/events", "/options", "/late", "/bare", "/response"]).await;
         assert_eq!(read.matches("data: one").count(), 10, "{read}");
     });
-    assert_eq!(printed, [""; 0]);
 }
 
 /// Middleware between the handler and the layer that reads the body, or passes it on from a task.
 #[test]
 fn middleware_within_a_layer_that_reads_a_body_never_warns() {
-    let printed = printed_by(async {
+    assert_warns(0, async {
         let app = Router::new()
             .route("/whole", get(events).layer(map_response(buffered)))
             .route("/first", get(events).layer(map_response(primed)))
@@ -168,7 +171,6 @@ fn middleware_within_a_layer_that_reads_a_body_never_warns() {
         let read = read(app, &["/whole", "/first", "/task"]).await;
         assert_eq!(read, "data: one\n\n".repeat(6));
     });
-    assert_eq!(printed, [""; 0]);
 }
 
 async fn buffered(response: axum::response::Response) -> axum::response::Response {
@@ -211,7 +213,7 @@ async fn late() -> impl IntoResponse {
 /// The program has set the header itself, and has left out the layer on purpose.
 #[test]
 fn an_event_body_in_a_response_of_the_program_never_warns() {
-    let printed = printed_by(async {
+    assert_warns(0, async {
         let raw = || async {
             let body = Body::new(EventBody::new(stream::iter([Event::from("one")])));
             Response::builder().header(CONTENT_TYPE, "text/event-stream").body(body).unwrap()
@@ -219,19 +221,17 @@ fn an_event_body_in_a_response_of_the_program_never_warns() {
         let app = Router::new().route("/", get(raw));
         assert_eq!(read(app, &["/"]).await, "data: one\n\n".repeat(2));
     });
-    assert_eq!(printed, [""; 0]);
 }
 
 #[test]
 fn a_test_that_reads_a_body_itself_never_warns() {
-    let printed = printed_by(async {
+    assert_warns(0, async {
         let body = with_options().await.into_response().into_body();
         assert_eq!(body.collect().await.unwrap().to_bytes(), "data: one\n\n");
         let app = Router::new().route("/", get(with_options));
         let response = app.oneshot(Request::new(Body::empty())).await.unwrap();
         assert_eq!(response.into_body().collect().await.unwrap().to_bytes(), "data: one\n\n");
     });
-    assert_eq!(printed, [""; 0]);
 }
 
 #[cfg(feature = "hub")]
@@ -239,14 +239,13 @@ fn a_test_that_reads_a_body_itself_never_warns() {
 fn a_subscription_warns_without_a_layer() {
     use tower_sse::hub::Hub;
 
-    let printed = printed_by(async {
+    assert_warns(1, async {
         let hub = Hub::new();
         let subscription = hub.subscribe_to("news").greeting(Event::from("hi")).resume(None);
         let mut body = tower_sse::response(subscription).into_body();
         let first = tokio::spawn(async move { body.frame().await.is_some() });
         assert!(soon(first).await.unwrap());
     });
-    assert_eq!(printed.len(), 1, "{printed:?}");
 }
 
 #[cfg(feature = "runs")]
@@ -254,7 +253,7 @@ mod runs {
     use tower_sse::runs::{RunKey, Runs};
 
     use super::{
-        Body, Request, Router, SseLayer, events, get, map_response, primed, printed_by, read,
+        Body, Request, Router, SseLayer, assert_warns, events, get, map_response, primed, read,
     };
 
     fn app(runs: &Runs) -> Router {
@@ -264,25 +263,23 @@ mod runs {
 
     #[test]
     fn an_answer_warns_without_a_layer() {
-        let printed = printed_by(async {
+        assert_warns(1, async {
             read(app(&Runs::new()), &["/"]).await;
         });
-        assert_eq!(printed.len(), 1, "{printed:?}");
     }
 
     /// Neither the call on its task nor the answers, of which the second is a replay.
     #[test]
     fn a_run_within_a_layer_never_warns() {
-        let printed = printed_by(async {
+        assert_warns(0, async {
             let read = read(app(&Runs::new()).layer(SseLayer::new()), &["/"]).await;
             assert_eq!(read.matches("data: one").count(), 2, "{read}");
         });
-        assert_eq!(printed, [""; 0]);
     }
 
     #[test]
     fn middleware_within_a_run_that_reads_a_body_never_warns() {
-        let printed = printed_by(async {
+        assert_warns(0, async {
             let runs = Runs::new();
             let key = |request: &Request<Body>| Some(RunKey::new("ann", request.uri().path()));
             let app = Router::new()
@@ -291,6 +288,5 @@ mod runs {
                 .layer(SseLayer::new());
             read(app, &["/first"]).await;
         });
-        assert_eq!(printed, [""; 0]);
     }
 }

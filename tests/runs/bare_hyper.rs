@@ -15,13 +15,7 @@ use tower_sse::{
     runs::{InvalidKey, Outcome, RunKey, Runs},
 };
 
-use crate::{
-    rig::Body,
-    support::{
-        Connection, EventReader, Feed, Protocol, event_stream, server::serve_connection, soon,
-        start, until,
-    },
-};
+use crate::*;
 
 /// A server whose handler knows nothing of runs.
 struct Server {

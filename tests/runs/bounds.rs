@@ -15,7 +15,7 @@ use tower_sse::{
     runs::{Attachment, Outcome, Run, Runs},
 };
 
-use crate::rig::{Rig, after, data_of, post, settle, turn};
+use crate::*;
 
 const EVENTS: usize = 20_000;
 

@@ -16,10 +16,7 @@ use tower_sse::{
     runs::{Outcome, Runs},
 };
 
-use crate::{
-    rig::{Client, End, Handler, Rig, after, by, key, post, settle, turn},
-    support::{Feed, Requester, event_stream},
-};
+use crate::*;
 
 #[tokio::test(start_paused = true)]
 async fn of_64_first_requests_one_calls_the_service() {

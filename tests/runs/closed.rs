@@ -9,7 +9,7 @@ use tower_sse::{
     streams::{Streams, Subjects},
 };
 
-use crate::rig::{Body, Client, End, Handler, after, key, post, settle};
+use crate::*;
 
 /// The subjects of a request count for its client, and not for the recording, which an inner layer
 /// also sees as a stream.

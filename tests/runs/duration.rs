@@ -9,7 +9,7 @@ use tower_sse::{
     runs::{Outcome, Runs},
 };
 
-use crate::rig::turn;
+use crate::*;
 
 const HOUR: Duration = Duration::from_secs(3600);
 

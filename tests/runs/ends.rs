@@ -12,10 +12,7 @@ use tower_sse::{
     runs::{Outcome, RunEnd, Runs, RunsBuilder},
 };
 
-use crate::{
-    rig::{Client, End, Rig, by, post, settle, turn},
-    support::Requester,
-};
+use crate::*;
 
 #[derive(Clone, Default)]
 struct Ends(Arc<Mutex<Vec<RunEnd>>>);

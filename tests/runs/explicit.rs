@@ -17,10 +17,7 @@ use tower_sse::{
     runs::{Outcome, Run, RunKey, Runs, StartError},
 };
 
-use crate::{
-    rig::{Client, End, Rig, after, data_of, field_of, post, settle, turn},
-    support::Requester,
-};
+use crate::*;
 
 /// A source that a test feeds.
 fn source() -> (mpsc::UnboundedSender<Event>, UnboundedReceiverStream<Event>) {

@@ -7,13 +7,7 @@ use futures_util::{StreamExt, stream};
 use http_body_util::{BodyExt, StreamBody};
 use tower_sse::runs::Runs;
 
-use crate::{
-    rig::{Rig, after, post, settle},
-    support::{
-        event_stream,
-        naive::{self, Seen},
-    },
-};
+use crate::*;
 
 /// Pieces that sources send, and some that none should.
 const PIECES: [&[u8]; 28] = [

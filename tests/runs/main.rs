@@ -27,3 +27,17 @@ mod table;
 mod log;
 #[path = "../support/mod.rs"]
 mod support;
+
+use {
+    log::{current_span, record_by},
+    rig::{
+        Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, key, post, settle,
+        turn,
+    },
+    support::naive::{self, Seen},
+    support::server::serve_connection,
+    support::{
+        Connection, EventReader, Feed, PATIENCE, Protocol, Requester, connect_h1, event_stream,
+        serve_axum, soon, start, until,
+    },
+};

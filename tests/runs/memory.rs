@@ -10,7 +10,7 @@ use tower_sse::{
     runs::{Outcome, RunKey, Runs},
 };
 
-use crate::rig::{field_of, settle};
+use crate::*;
 
 fn runtime() -> Runtime {
     Builder::new_current_thread().enable_all().start_paused(true).build().unwrap()

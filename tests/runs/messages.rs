@@ -6,7 +6,7 @@ use tower_sse::{
     runs::{Outcome, Run, Runs},
 };
 
-use crate::rig::turn;
+use crate::*;
 
 async fn recorded(runs: &Runs, events: Vec<Event>) -> Run {
     let run = runs.start(&turn(), None, || stream::iter(events)).await.unwrap();

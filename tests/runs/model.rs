@@ -13,7 +13,7 @@ use tower_sse::{
     runs::{Attachment, Outcome, RunKey, Runs},
 };
 
-use crate::rig::settle;
+use crate::*;
 
 const STEPS: usize = 5_000;
 const KEYS: usize = 3;

@@ -3,10 +3,7 @@
 use futures_util::stream;
 use tower_sse::{Event, runs::Runs};
 
-use crate::{
-    rig::{Client, Rig, after, by, settle, turn},
-    support::Requester,
-};
+use crate::*;
 
 /// Passing it on would leave the answer unrecorded, which its client would learn after a cut.
 #[tokio::test(start_paused = true)]

@@ -8,10 +8,7 @@ use tower_sse::{
     runs::{Outcome, RunKey, Runs, StartError},
 };
 
-use crate::{
-    rig::{Client, End, Rig, after, key, post, settle, turn},
-    support::Requester,
-};
+use crate::*;
 
 /// What a handler does with a request.
 #[derive(Clone, Copy, Debug)]

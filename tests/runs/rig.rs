@@ -19,7 +19,7 @@ use tower_sse::{
     runs::{InvalidKey, RunBody, RunKey, Runs},
 };
 
-use crate::support::{Feed, Requester, event_stream};
+use crate::*;
 
 pub(crate) type Body = UnsyncBoxBody<Bytes, BoxError>;
 pub(crate) type Answer = Response<SseBody<RunBody<Body>>>;

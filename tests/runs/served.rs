@@ -19,7 +19,7 @@ use tower_sse::{
     runs::{InvalidKey, Outcome, RunKey, Runs},
 };
 
-use crate::support::{EventReader, PATIENCE, connect_h1, serve_axum, soon, until};
+use crate::*;
 
 fn key(request: &Request<axum::body::Body>) -> Option<Result<RunKey, InvalidKey>> {
     Some(RunKey::new("ann", request.uri().path()))

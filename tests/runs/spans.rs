@@ -7,10 +7,7 @@ use tower_sse::{Event, runs::Runs};
 use tracing::{Instrument, info_span};
 use tracing_subscriber::registry::Registry;
 
-use crate::{
-    log::{current_span, record_by},
-    rig::{settle, turn},
-};
+use crate::*;
 
 struct SaysWhenDropped(Arc<Mutex<Vec<Option<&'static str>>>>);
 

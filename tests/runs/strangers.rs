@@ -6,7 +6,7 @@ use http::Request;
 use http_body_util::BodyExt;
 use tower_sse::runs::Runs;
 
-use crate::rig::{Answer, Rig, after, post, settle, turn};
+use crate::*;
 
 const METHODS: [&str; 8] = ["GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "PROPFIND"];
 

@@ -5,11 +5,7 @@ use std::time::Duration;
 use http::Request;
 use tower_sse::runs::{Outcome, Runs};
 
-use crate::{
-    repeated::Handler,
-    rig::{Client, End, Rig, after, by, post, settle, turn},
-    support::{Feed, Requester},
-};
+use crate::{repeated::Handler, *};
 
 /// What a client got: the status, the events, and how the body ended if it did.
 type Got = (u16, Vec<String>, Option<End>);

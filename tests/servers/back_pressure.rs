@@ -9,11 +9,7 @@ use http::{Response, request::Parts};
 use http_body_util::BodyExt;
 use tower_sse::{Encoded, Event};
 
-use crate::{
-    host::Host,
-    source::streams,
-    support::{EventReader, soon},
-};
+use crate::*;
 
 /// Returns a handler that answers `/flood` with an endless stream that counts its events, and other
 /// paths with streams fed by the test.

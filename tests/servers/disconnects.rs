@@ -6,13 +6,7 @@ use tokio::time::{Instant, timeout};
 use tower::ServiceBuilder;
 use tower_sse::{CloseReason, SseLayer};
 
-use crate::{
-    host::Host,
-    log::Log,
-    source::{Fed, streams},
-    support::{EventReader, Gate, Gated, Leave, Peer, Protocol, server::serve_connection},
-    watched::{Settings, Watched},
-};
+use crate::*;
 
 /// The moment at which a client leaves.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -14,7 +14,7 @@ use http_body_util::{BodyExt, StreamBody};
 use hyper::body::Incoming;
 use tower_sse::{Event, SseLayer};
 
-use crate::{host::Host, source::Fed, support::soon};
+use crate::*;
 
 /// Returns all bytes of a body that must fail in the end.
 async fn read_to_failure(mut body: Incoming) -> (Vec<u8>, hyper::Error) {

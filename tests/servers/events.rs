@@ -1,11 +1,7 @@
 use http::{HeaderMap, Request};
 use http_body_util::Full;
 
-use crate::{
-    host::Host,
-    source::{Fed, streams},
-    support::EventReader,
-};
+use crate::*;
 
 #[tokio::test]
 async fn the_head_and_every_event_arrive_before_the_next_is_made() {

@@ -25,10 +25,7 @@ use http_body_util::{BodyExt, StreamBody};
 use tokio::task::yield_now;
 use tower_sse::{BoxError, Encoded, Event, EventBody, SseLayer};
 
-use crate::{
-    host::Host,
-    support::{event_stream, through},
-};
+use crate::*;
 
 const KIB: usize = 1024;
 /// tokio's budget of a task for each of its turns.

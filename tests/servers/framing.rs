@@ -6,7 +6,7 @@ use http_body::Frame;
 use http_body_util::{BodyExt, Full, StreamBody};
 use tower_sse::{BoxError, Event, SseLayer};
 
-use crate::{host::Host, support::checksum};
+use crate::*;
 
 const EVENTS: &str = "data: one\n\ndata: two\n\n";
 

@@ -9,7 +9,7 @@ use hyper::body::Incoming;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{BoxError, SseLayer};
 
-use crate::support::{Connection, Protocol, serve_axum, server::serve_connection, start};
+use crate::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Host {

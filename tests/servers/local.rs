@@ -13,7 +13,7 @@ use tokio::task::{LocalSet, spawn_local};
 use tower::ServiceBuilder;
 use tower_sse::{Event, SseLayer};
 
-use crate::support::EventReader;
+use crate::*;
 
 #[derive(Clone, Copy)]
 struct OnThisThread;

@@ -25,3 +25,18 @@ mod watched;
 mod log;
 #[path = "../support/mod.rs"]
 mod support;
+
+use {
+    host::Host,
+    log::Log,
+    source::{Fed, streams},
+    support::client::{connect_h2_with_window, connect_small},
+    support::peer::End,
+    support::server::serve_connection,
+    support::{
+        Connection, EventReader, Gate, Gated, Leave, PATIENCE, Peer, Protocol, Reports, Requester,
+        Source, Sources, cancelled_task, checksum, connect_h1, connect_h2, event_stream, listen,
+        serve_axum, soon, start, through,
+    },
+    watched::{Opened, Settings, Watched},
+};

@@ -10,10 +10,7 @@ use http_body_util::{BodyExt, Full};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, SseLayer, StreamOptions};
 
-use crate::{
-    host::Host,
-    support::{EventReader, soon},
-};
+use crate::*;
 
 /// More than the hundred empty frames that h2 accepts on a connection.
 const STREAMS: usize = 150;

@@ -11,10 +11,7 @@ use http::{Request, request::Parts};
 use tokio::net::TcpStream;
 use tower_sse::{Encoded, Event};
 
-use crate::{
-    host::Host,
-    support::{Gate, Gated, soon},
-};
+use crate::*;
 
 const ROUNDS: usize = 5;
 const FLOODS: usize = 4;

@@ -1,7 +1,7 @@
 use http_body_util::BodyExt;
 use tower_sse::SseLayer;
 
-use crate::{host::Host, source::Fed, support::soon};
+use crate::*;
 
 /// A panic of the source ends the connection (HTTP/1) or the stream (HTTP/2), with and without the
 /// layer: the client sees a failure, the source is dropped, and other streams go on.

@@ -5,10 +5,7 @@ use http::{Response, request::Parts};
 use hyper::body::Incoming;
 use tower_sse::SseLayer;
 
-use crate::{
-    host::Host,
-    support::{Connection, EventReader, Source, Sources},
-};
+use crate::*;
 
 /// Returns a handler that opens a stream for every request.
 pub(crate) fn streams() -> (Sources, impl Fn(Parts) -> Response<Body> + Clone + Send + Sync) {

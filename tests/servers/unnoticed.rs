@@ -6,11 +6,7 @@ use std::time::Duration;
 use tokio::task::yield_now;
 use tower_sse::{CloseReason, Heartbeat};
 
-use crate::{
-    host::Host,
-    support::{Leave, Peer, Protocol, soon},
-    watched::{Opened, Settings, Watched},
-};
+use crate::*;
 
 const GET: &str = "GET / HTTP/1.1\r\nhost: localhost\r\n\r\n";
 

@@ -10,14 +10,7 @@ use hyper::{body::Incoming, client::conn::http2};
 use tokio::{io::AsyncWriteExt, net::TcpStream};
 use tower_sse::{CloseReason, Heartbeat};
 
-use crate::{
-    host::Host,
-    support::{
-        client::{connect_h2_with_window, connect_small},
-        soon,
-    },
-    watched::{Settings, Watched},
-};
+use crate::*;
 
 const HEARTBEAT: Duration = Duration::from_millis(100);
 const USER_TIMEOUT: Duration = Duration::from_millis(700);

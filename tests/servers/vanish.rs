@@ -21,11 +21,7 @@ use tokio::{
 };
 use tower_sse::{CloseReason, Heartbeat};
 
-use crate::{
-    host::Host,
-    support::Peer,
-    watched::{Opened, Settings, Watched},
-};
+use crate::*;
 
 const HEARTBEAT: Duration = Duration::from_millis(350);
 const USER_TIMEOUT: Duration = Duration::from_millis(700);

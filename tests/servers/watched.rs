@@ -30,10 +30,7 @@ use tower_http::trace::TraceLayer;
 use tower_sse::{CloseReport, Disconnect, Event, Heartbeat, SseLayer, Stats, StatsSnapshot};
 use tracing::Span;
 
-use crate::{
-    host::Host,
-    support::{Source, soon},
-};
+use crate::*;
 
 /// A server that never answers at `/waiting`. At `/kept` the stream keeps the request's body,
 /// unread; elsewhere the body is dropped. axum answers with responses, hyper with bare streams.

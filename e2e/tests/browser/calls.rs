@@ -12,10 +12,7 @@ use hyper::body::Incoming;
 use tokio::sync::Notify;
 use tower_sse::{CloseReason, Event};
 
-use crate::{
-    service::{ANY, Server, layer},
-    support::{EventReader, Protocol},
-};
+use crate::*;
 
 async fn complete(server: &Server, protocol: Protocol) -> Response<Incoming> {
     let request = Request::post(format!("http://{}/completion", server.address))

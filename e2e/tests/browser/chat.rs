@@ -12,12 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, Retry, SseLayer, hub::Hub};
 
-use crate::{
-    chromium::Chromium,
-    service::ANY,
-    support::{client::post, soon},
-    tools::Tools,
-};
+use crate::*;
 
 #[path = "../../../examples/chat/main.rs"]
 #[allow(dead_code)]

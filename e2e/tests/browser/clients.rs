@@ -11,7 +11,7 @@ use axum::{
 };
 use serde::Deserialize;
 
-use crate::{chromium::Chromium, tools::find_package};
+use crate::*;
 
 /// The clients of the page, named after the fields that hold the events of each.
 pub(crate) const EVENT_SOURCE: &str = "eventSource";

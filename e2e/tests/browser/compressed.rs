@@ -13,11 +13,7 @@ use tower::{ServiceExt, service_fn};
 use tower_http::decompression::Decompression;
 use tower_sse::{Event, SseLayer};
 
-use crate::{
-    nginx::Nginx,
-    support::{EventReader, client, serve_axum},
-    tools::find_nginx,
-};
+use crate::*;
 
 #[tokio::test]
 async fn nginx_passes_each_event_that_it_compresses_at_once() {

@@ -5,16 +5,7 @@ use futures_util::stream;
 use tokio::sync::oneshot::{self, error::TryRecvError};
 use tower_sse::{Event, Refusal, Retry};
 
-use crate::{
-    chromium::Chromium,
-    clients::{BOTH, EVENT_SOURCE, FETCHED, find_fetch_event_source, page},
-    dashboard::INTERVAL,
-    example,
-    nginx::Nginx,
-    service::{ANY, Log, Server, layer},
-    support::{EventReader, client, serve_axum, soon},
-    tools::{Tools, find_nginx},
-};
+use crate::*;
 
 /// Without this result the tests through nginx would prove nothing.
 #[tokio::test]

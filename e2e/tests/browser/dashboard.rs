@@ -3,14 +3,7 @@ use std::{net::SocketAddr, time::Duration};
 use serde_json::Value;
 use tower_sse::{Drain, Retry, SseLayer};
 
-use crate::{
-    chromium::Chromium,
-    example,
-    nginx::Nginx,
-    service::{ANY, Server},
-    support::serve_axum,
-    tools::{Tools, find_nginx},
-};
+use crate::*;
 
 pub(crate) const INTERVAL: Duration = Duration::from_millis(100);
 /// The number of samples checked before the cut and after it.

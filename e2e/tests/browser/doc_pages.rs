@@ -7,11 +7,7 @@ use std::{
 
 use serde_json::json;
 
-use crate::{
-    chromium::Chromium,
-    screenshots::{directory, phone},
-    tools::Tools,
-};
+use crate::*;
 
 /// The elements that are wider than their container. Code may scroll, text and tables may not.
 const TOO_WIDE: &str = "

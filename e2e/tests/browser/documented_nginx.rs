@@ -3,14 +3,7 @@
 
 use http_body_util::BodyExt;
 
-use crate::{
-    chromium::Chromium,
-    clients::{EVENT_SOURCE, page},
-    nginx::Nginx,
-    service::{ANY, Log, Server, layer},
-    support::client,
-    tools::{Tools, find_nginx},
-};
+use crate::*;
 
 /// Returns the lines of the page's configuration.
 fn documented() -> String {

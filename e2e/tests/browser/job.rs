@@ -14,7 +14,7 @@ use http::{Response, StatusCode};
 use tokio::net::TcpListener;
 use tower_sse::{Retry, SseLayer};
 
-use crate::{chromium::Chromium, service::ANY, tools::Tools};
+use crate::*;
 
 #[path = "../../../examples/job/main.rs"]
 #[allow(dead_code)]

@@ -7,13 +7,7 @@ use std::{
 
 use tower_sse::{MaxAge, Stats};
 
-use crate::{
-    chromium::Chromium,
-    clients::{BOTH, EVENT_SOURCE, FETCHED, find_fetch_event_source, page},
-    service::{ANY, Log, Server, layer},
-    support::{EventReader, client},
-    tools::Tools,
-};
+use crate::*;
 
 #[tokio::test]
 async fn a_refused_event_source_is_admitted_once_a_permit_is_free() {

@@ -29,3 +29,15 @@ mod tools;
 mod example;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+
+use {
+    chromium::Chromium,
+    clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page},
+    dashboard::INTERVAL,
+    nginx::Nginx,
+    screenshots::{directory, phone},
+    service::{ANY, Log, Server, layer},
+    support::client::{get, post},
+    support::{EventReader, PATIENCE, Protocol, client, listen, serve_axum, soon, until},
+    tools::{Directory, Tools, find_nginx, find_node, find_package},
+};

@@ -21,11 +21,7 @@ use serde_json::{Value, json};
 use tokio::sync::{Notify, RwLock};
 use tower_sse::{Event, LastEventId, Retry, SseLayer, hub::Hub};
 
-use crate::{
-    chromium::Chromium,
-    support::{serve_axum, until},
-    tools::Tools,
-};
+use crate::*;
 
 const MANUAL: &str = include_str!("../../../src/hub/mod.rs");
 

@@ -5,10 +5,7 @@ use tokio::{
     process::{Child, ChildStderr, Command},
 };
 
-use crate::{
-    support::{listen, soon},
-    tools::Directory,
-};
+use crate::*;
 
 /// An nginx in front of a server, with its default proxy settings. It is killed when dropped.
 pub(crate) struct Nginx {

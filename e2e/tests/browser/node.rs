@@ -8,13 +8,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{
-    clients::Seen,
-    nginx::Nginx,
-    service::{ANY, Log, Server, layer},
-    support::PATIENCE,
-    tools::{find_nginx, find_node, find_package},
-};
+use crate::*;
 
 /// A Node process. It ends with its standard input, and is killed when dropped.
 struct Client {

@@ -16,12 +16,7 @@ use tower_sse::{
     runs::{Outcome, RunEnd, Runs},
 };
 
-use crate::{
-    chromium::Chromium,
-    service::ANY,
-    support::{client::get, soon},
-    tools::Tools,
-};
+use crate::*;
 
 #[path = "../../../examples/runs/main.rs"]
 #[allow(dead_code)]

@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 
-use crate::{chromium::Chromium, example, support::serve_axum, tools::Tools};
+use crate::*;
 
 /// The directory for pictures that are not kept.
 pub(crate) fn directory() -> Option<PathBuf> {

@@ -12,7 +12,7 @@ use tokio::{net::TcpListener, sync::watch, task::JoinHandle, time::interval};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, LastEventId, Refusal, Retry, SseLayer, Stats};
 
-use crate::support::soon;
+use crate::*;
 
 /// An address with a port that the system chooses.
 pub(crate) const ANY: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);

@@ -4,13 +4,7 @@ use std::{net::SocketAddr, path::Path, time::Duration};
 
 use tower_sse::{CloseReason, MaxAge, Retry, StatsSnapshot};
 
-use crate::{
-    chromium::Chromium,
-    clients::{BOTH, EVENT_SOURCE, FETCHED, Seen, find_fetch_event_source, page},
-    nginx::Nginx,
-    service::{ANY, Log, Server, layer},
-    tools::{Tools, find_nginx},
-};
+use crate::*;
 
 /// Starts a server of the service, with both the pages and the events.
 async fn serve(name: &'static str, address: SocketAddr, log: &Log, package: &Path) -> Server {

@@ -14,12 +14,7 @@ use serde_json::json;
 use tokio::sync::Notify;
 use tower_sse::{Event, SseLayer};
 
-use crate::{
-    chromium::Chromium,
-    nginx::Nginx,
-    support::serve_axum,
-    tools::{Tools, find_nginx},
-};
+use crate::*;
 
 #[tokio::test]
 async fn a_browser_receives_the_head_and_each_event_before_the_next_is_made() {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 use tower_sse::hub::Hub;
 
-use crate::{chromium::Chromium, service::ANY, tools::Tools};
+use crate::*;
 
 #[path = "../../../examples/ticker/main.rs"]
 #[allow(dead_code)]

@@ -6,7 +6,7 @@ use http::StatusCode;
 use http_body_util::BodyExt;
 use serde_json::json;
 
-use crate::{chromium::Chromium, script::Script, support::client, tools::Tools, until};
+use crate::*;
 
 /// What a process prints for each page that connects.
 const PAGE: &str = "a page has connected";

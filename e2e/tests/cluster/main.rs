@@ -27,6 +27,14 @@ use tokio::time::{Instant, sleep};
 
 use self::support::PATIENCE;
 
+use {
+    chromium::Chromium,
+    redis::RedisServer,
+    script::Script,
+    support::{EventReader, client, serve_axum},
+    tools::{Tools, find},
+};
+
 /// Waits until the condition holds, and panics if it does not in time.
 async fn until(what: &str, mut condition: impl AsyncFnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

@@ -10,11 +10,7 @@ use tower_sse::{
     redis::{Redis, RedisHealth},
 };
 
-use crate::{
-    redis::RedisServer,
-    support::{EventReader, PATIENCE, client, serve_axum},
-    until,
-};
+use crate::{support::PATIENCE, *};
 
 #[path = "../../../examples/metrics/main.rs"]
 #[allow(dead_code)]

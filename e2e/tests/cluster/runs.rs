@@ -1,6 +1,6 @@
 //! The example `runs_cluster`: an answer and its pages meet, whichever process each request reaches.
 
-use crate::{chromium::Chromium, script::Script, tools::Tools, until};
+use crate::*;
 
 #[path = "../../../examples/runs/model.rs"]
 #[allow(dead_code)]

@@ -8,7 +8,7 @@ use std::{
     thread,
 };
 
-use crate::{tools::find, until};
+use crate::*;
 
 /// An example on two processes, started by its script. Dropping it stops everything that the script
 /// has started.

@@ -8,7 +8,7 @@ use serde_json::Value;
 use tokio::sync::{Semaphore, SemaphorePermit};
 use tower_sse::Message;
 
-use crate::{number, number_of, press, sample, serve, support::EventReader, watch};
+use crate::{support::EventReader, *};
 
 /// At this interval the kept samples cover 15 seconds, in which every drill is over.
 const INTERVAL: Duration = Duration::from_millis(50);

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, Message, SseLayer, hub::Hub};
 
-use crate::support::{EventReader, client, listen, soon, start};
+use crate::*;
 
 #[path = "../../../examples/chat/main.rs"]
 #[allow(dead_code)]

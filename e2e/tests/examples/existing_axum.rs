@@ -6,7 +6,7 @@ use tokio::time::{Instant, advance};
 use tower::ServiceExt;
 use tower_sse::testing::TestClient;
 
-use crate::support::{EventReader, Polled, client, poll_frame, serve_axum, soon};
+use crate::*;
 
 #[path = "../../../examples/existing_axum.rs"]
 #[allow(dead_code)]

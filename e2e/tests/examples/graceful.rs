@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ports::Process, support::PATIENCE};
+use crate::*;
 
 /// Opens a client that has read the beginning of an event and reads no more.
 fn open(address: SocketAddr, path: &str) -> TcpStream {

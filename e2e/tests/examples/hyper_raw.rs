@@ -6,7 +6,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use tower_sse::Message;
 
-use crate::support::{EventReader, Protocol, soon, start};
+use crate::*;
 
 #[path = "../../../examples/hyper_raw.rs"]
 #[allow(dead_code)]

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tokio::{sync::Semaphore, time::advance};
 use tower::ServiceExt;
 
-use crate::support::{EventReader, Polled, connect_h1, poll_frame, serve_axum, soon};
+use crate::*;
 
 #[path = "../../../examples/llm_tokens.rs"]
 #[allow(dead_code)]

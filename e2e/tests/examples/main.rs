@@ -16,3 +16,11 @@ mod proxy;
 mod quickstart;
 mod ticker;
 mod tonic_web;
+
+use {
+    ports::Process,
+    support::{
+        EventReader, PATIENCE, Polled, Protocol, client, connect_h1, connect_h2, listen,
+        poll_frame, serve_axum, soon, start,
+    },
+};

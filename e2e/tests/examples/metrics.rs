@@ -6,7 +6,7 @@ use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use tower_sse::{hub::Hub, redis::Redis};
 
-use crate::support::{self, EventReader, client, serve_axum, soon};
+use crate::{support, *};
 
 #[path = "../../../examples/metrics/main.rs"]
 #[allow(dead_code)]

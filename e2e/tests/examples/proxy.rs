@@ -10,7 +10,7 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-use crate::support::{EventReader, client, connect_h2, serve_axum, soon};
+use crate::*;
 
 #[path = "../../../examples/proxy.rs"]
 #[allow(dead_code)]

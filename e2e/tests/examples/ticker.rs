@@ -11,7 +11,7 @@ use tokio::{
 };
 use tower_sse::{LastEventId, hub::Hub};
 
-use crate::support::{EventReader, client, serve_axum, soon, start};
+use crate::*;
 
 #[path = "../../../examples/ticker/main.rs"]
 #[allow(dead_code)]

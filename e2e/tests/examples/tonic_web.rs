@@ -17,7 +17,7 @@ use tonic_health::{
     server::HealthReporter,
 };
 
-use crate::support::{EventReader, client, soon, start};
+use crate::*;
 
 #[path = "../../../examples/tonic_web.rs"]
 #[allow(dead_code)]

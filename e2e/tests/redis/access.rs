@@ -2,7 +2,7 @@
 
 use tower_sse::{hub::Hub, redis::Redis};
 
-use crate::{cluster::Cluster, process::Process, server::Server};
+use crate::*;
 
 #[tokio::test]
 async fn password_is_required() {
@@ -53,8 +53,7 @@ async fn server_that_a_cluster_named_is_not_the_only_one() {
     let Some(Cluster { mut nodes, owner }) = Cluster::start().await else { return };
     let other = (owner + 1) % nodes.len();
     let mut process = Process::connect(nodes[other].broker()).await;
-    let last = process.publish([0]).await;
-    process.has_read(last).await;
+    _ = process.publish_and_read([0]).await;
     process.reads([0]).await;
     nodes[owner].kill();
     // What a fail-over does, but without the data.
@@ -62,8 +61,7 @@ async fn server_that_a_cluster_named_is_not_the_only_one() {
     let _: String = nodes[other].command(&format!("CLUSTER DELSLOTS {slot}")).await;
     let _: String = nodes[other].command(&format!("CLUSTER ADDSLOTS {slot}")).await;
     _ = process.publish([1]).await;
-    process.reads_gap().await;
-    process.reads([1]).await;
+    process.reads_after_a_gap([1]).await;
 }
 
 async fn publishes_and_reads(broker: Redis) {

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_sse::hub::{Hub, PublishError, Receipt};
 
-use crate::{process::Process, proxy::Proxy, server::Server, until};
+use crate::*;
 
 /// Three processes that have read the event 0. The event 1 is in the stream, and Redis has answered
 /// it to the readers, but they receive the answer only when the proxy is released.
@@ -39,9 +39,7 @@ impl Behind {
         self.processes[0].has_read(last).await;
         _ = self.processes[0].publish([100]).await;
         for process in &mut self.processes {
-            process.reads(numbers.iter().copied()).await;
-            process.reads_gap().await;
-            process.reads([100]).await;
+            process.reads_around_a_gap(numbers.iter().copied(), [100]).await;
             assert_eq!(process.health.losses(), 1);
         }
     }
@@ -70,11 +68,9 @@ async fn other_event_with_an_acknowledged_id_is_a_gap() {
         let Behind { server, proxy, processes } = &behind;
         let _: u64 = server.command("COPY tower-sse older").await;
         let last = processes[0].publish([2]).await;
-        let newest: Vec<(String, redis::Value)> =
-            server.command("XREVRANGE tower-sse + - COUNT 1").await;
+        let newest = server.newest().await;
         let _: String = server.command("RENAME older tower-sse").await;
-        let id = &newest[0].0;
-        let _: String = server.command(&format!("XADD tower-sse {id} topic a data 3")).await;
+        let _: String = server.command(&format!("XADD tower-sse {newest} topic a data 3")).await;
         if breaks {
             proxy.lose();
         } else {

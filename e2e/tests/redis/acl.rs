@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio::time::{Instant, sleep};
 use tower_sse::{hub::Hub, redis::Redis};
 
-use crate::{PATIENCE, client::Client, server::Server, until};
+use crate::*;
 
 /// Returns the command of the documentation.
 fn documented() -> &'static str {

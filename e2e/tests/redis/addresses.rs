@@ -6,7 +6,7 @@ use tower_sse::{
     runs::Runs,
 };
 
-use crate::{credentials::start_run, process::Process, server::Server, support::free_port, until};
+use crate::*;
 
 /// A primary and a replica that has its data.
 async fn primary_and_replica() -> Option<[Server; 2]> {
@@ -61,8 +61,7 @@ async fn processes_move_to_the_replica_that_an_operator_promotes() {
     let broker = Redis::open(&urls).unwrap().key("app");
     let health = broker.health();
     let runs = Runs::connect(broker).await.unwrap();
-    let last = process.publish([0]).await;
-    process.has_read(last).await;
+    _ = process.publish_and_read([0]).await;
     start_run(&runs, "before").await;
     let deadline = tokio::time::Instant::now() + crate::PATIENCE;
     while new.length().await < old.length().await {

@@ -5,14 +5,7 @@ use std::time::Duration;
 
 use tower_sse::hub::{PublishError, Receipt};
 
-use crate::{
-    process::{Pair, Process, one_behind},
-    proxy::Proxy,
-    record::sequence,
-    server::Server,
-    support::free_port,
-    until,
-};
+use crate::*;
 
 /// Adds the event 9 with an id that is an hour ahead.
 async fn set_ids_ahead(server: &Server) {
@@ -46,8 +39,7 @@ async fn marker_is_above_events_that_its_writer_does_not_know() {
     let Pair { ahead, behind, .. } = &mut pair;
     ahead.client.move_to(&behind.hub);
     for process in [ahead, behind] {
-        process.reads_gap().await;
-        process.reads([6]).await;
+        process.reads_after_a_gap([6]).await;
     }
     _ = pair.ahead.publish([7]).await;
     pair.ahead.reads([7]).await;
@@ -86,8 +78,7 @@ async fn event_after_a_rollback_is_above_those_that_its_publisher_does_not_know(
     proxies[0].switch_to(server.port());
     _ = ahead.publish([7]).await;
     for process in [&mut ahead, &mut behind] {
-        process.reads_gap().await;
-        process.reads([7]).await;
+        process.reads_after_a_gap([7]).await;
         assert_eq!(process.health.losses(), 1);
     }
 }
@@ -132,8 +123,6 @@ async fn publish_that_gets_a_known_id_is_unknown() {
     proxy.lose();
     let next = process.publish([7]).await;
     assert_above(next, last);
-    process.reads([6]).await;
-    process.reads_gap().await;
-    process.reads([7]).await;
+    process.reads_around_a_gap([6], [7]).await;
     assert_eq!(process.health.losses(), 1);
 }

@@ -8,12 +8,7 @@ use tower_sse::{
     runs::Runs,
 };
 
-use crate::{
-    credentials::start_run,
-    process::Process,
-    server::{Server, find, skip},
-    support::free_port,
-};
+use crate::*;
 
 /// A server that requires certificates of its own authority, and the files of both sides.
 struct Secure {

@@ -6,7 +6,7 @@ use tower_sse::{
     hub::{Hub, Subscription},
 };
 
-use crate::PATIENCE;
+use crate::*;
 
 /// A client that reads its messages one by one, and remembers the last event id.
 pub(crate) struct Client {

@@ -32,7 +32,7 @@ use tower_sse::{
     streams::{CloseError, Streams, Subjects},
 };
 
-use crate::{proxy::Proxy, server::Server, until};
+use crate::*;
 
 const SECOND: Duration = Duration::from_secs(1);
 

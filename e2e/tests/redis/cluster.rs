@@ -3,7 +3,7 @@ use std::time::Duration;
 use redis::Value;
 use tokio::time::{Instant, sleep};
 
-use crate::{PATIENCE, server::Server, support::free_port};
+use crate::*;
 
 /// Three servers that share all slots.
 pub(crate) struct Cluster {

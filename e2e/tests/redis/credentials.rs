@@ -20,7 +20,7 @@ use tower_sse::{
     runs::{RunKey, Runs, StartError},
 };
 
-use crate::{PATIENCE, process::Process, server::Server, until};
+use crate::*;
 
 /// The passwords that a provider returns one after the other, the last one again and again.
 #[derive(Clone)]
@@ -82,8 +82,7 @@ async fn credentials_are_asked_for_at_each_connection() {
     let passwords = Passwords::new(&["one"]);
     let mut process = Process::connect(passwords.broker(&server)).await;
     assert_eq!(passwords.asked(), 1, "once for both connections");
-    let last = process.publish([0]).await;
-    process.has_read(last).await;
+    _ = process.publish_and_read([0]).await;
 
     set_password(&server, "two").await;
     passwords.set("two");

@@ -7,7 +7,7 @@ use tower_sse::{
     hub::{Hub, PublishError},
 };
 
-use crate::{client::Client, server::Server, until};
+use crate::*;
 
 /// Returns the data of all messages until the stream ends.
 async fn rest(client: &mut Client) -> Vec<String> {
@@ -130,8 +130,7 @@ async fn first_end_of_a_stream_is_announced_to_all_processes() {
 
 #[tokio::test]
 async fn one_announcement_is_enough_for_all_ends_of_some_seconds() {
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     let ends = (0..20).map(|job| {
         let hub = hub.clone();
         async move { hub.end(format!("job:{job}"), "last").await.unwrap() }

@@ -1,6 +1,6 @@
 //! A replica that lags takes the place of the server.
 
-use crate::{process::Process, proxy::Proxy, server::Server, support::free_port, until};
+use crate::*;
 
 #[tokio::test]
 async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
@@ -25,8 +25,7 @@ async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
     }
     proxies[1].hold();
     link.hold();
-    let last = ahead.publish(5..10).await;
-    ahead.has_read(last).await;
+    _ = ahead.publish_and_read(5..10).await;
     _ = behind.publish(10..12).await;
     until(|| ahead.hub.stats().events() == 12).await;
 
@@ -42,8 +41,7 @@ async fn promoted_replica_that_lags_is_one_gap_in_each_process() {
     ahead.reads(1..12).await;
     behind.reads(1..5).await;
     for process in [&mut ahead, &mut behind] {
-        process.reads_gap().await;
-        process.reads([12, 13]).await;
+        process.reads_after_a_gap([12, 13]).await;
         assert_eq!(process.health.losses(), 1);
     }
 }
@@ -55,15 +53,12 @@ async fn demoted_server_takes_no_events_and_loses_none_in_silence() {
     let Some(other) = Server::start().await else { return };
     let proxy = Proxy::start(server.port()).await;
     let mut process = Process::connect(proxy.broker()).await;
-    let last = process.publish(0..5).await;
-    process.has_read(last).await;
+    _ = process.publish_and_read(0..5).await;
     let _: String = other.command("CONFIG SET repl-diskless-sync-delay 0").await;
     let _: String = server.command(&format!("REPLICAOF 127.0.0.1 {}", other.port())).await;
     until(|| !process.health.is_following()).await;
     proxy.switch_to(other.port());
     _ = process.publish([5]).await;
-    process.reads(0..5).await;
-    process.reads_gap().await;
-    process.reads([5]).await;
+    process.reads_around_a_gap(0..5, [5]).await;
     assert_eq!(process.health.losses(), 1);
 }

@@ -5,21 +5,13 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower_sse::hub::{Hub, PublishError};
 
-use crate::{
-    PATIENCE,
-    client::Client,
-    process::{Pair, Process, one_behind, publish},
-    server::Server,
-    until,
-};
+use crate::*;
 
 #[tokio::test]
 async fn deleted_key_is_one_gap_in_each_process() {
     for command in ["DEL tower-sse", "FLUSHALL", "RENAME tower-sse other", "UNLINK tower-sse"] {
-        let Some(mut pair) = Pair::start(Server::start().await).await else { return };
-        pair.hold_one_behind().await;
-        let last = pair.ahead.publish(1..5).await;
-        pair.ahead.has_read(last).await;
+        let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
+        _ = pair.ahead.publish_and_read(1..5).await;
         let _: redis::Value = pair.server.command(command).await;
         // A new stream's ids would otherwise be among those of the old one, which the mutant
         // `redis-mkstream` would not even read.
@@ -30,20 +22,14 @@ async fn deleted_key_is_one_gap_in_each_process() {
         pair.ahead.reads(1..5).await;
         // What the reader had been sent before.
         pair.behind.reads([1]).await;
-        for process in [&mut pair.ahead, &mut pair.behind] {
-            process.reads_gap().await;
-            process.reads([5, 6]).await;
-        }
-        assert_eq!(pair.losses(), [1, 1], "{command}");
+        pair.reads_after_one_gap([5, 6]).await;
     }
 }
 
 #[tokio::test]
 async fn deleted_key_is_noticed_without_a_publisher() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
-    let last = process.publish([0]).await;
-    process.has_read(last).await;
+    let Some((server, mut process)) = Process::start().await else { return };
+    _ = process.publish_and_read([0]).await;
     let _: u64 = server.command("DEL tower-sse").await;
     process.reads([0]).await;
     process.reads_gap().await;
@@ -54,8 +40,7 @@ async fn deleted_key_is_noticed_without_a_publisher() {
 /// that resumes from that event would not receive a marker with a lower id.
 #[tokio::test]
 async fn marker_is_above_all_entries_of_its_millisecond() {
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     for _ in 0..50 {
         let _: u64 = server.command("DEL tower-sse").await;
         let deleted_at = server.now().await;
@@ -90,16 +75,13 @@ async fn replaced_entry_before_an_empty_history_is_a_loss() {
 #[tokio::test]
 async fn other_entry_with_the_last_id_is_a_gap() {
     for kills_connections in [false, true] {
-        let Some(server) = Server::start().await else { return };
-        let mut process = Process::connect(server.broker()).await;
-        let last = process.publish([0, 1]).await;
-        process.has_read(last).await;
+        let Some((server, mut process)) = Process::start().await else { return };
+        _ = process.publish_and_read([0, 1]).await;
         process.reads([0, 1]).await;
-        let newest: Vec<(String, Vec<String>)> =
-            server.command("XREVRANGE tower-sse + - COUNT 1").await;
+        let newest = server.newest().await;
         let mut takeover = redis::pipe();
         takeover.atomic().cmd("DEL").arg("tower-sse").cmd("XADD").arg("tower-sse");
-        takeover.arg(&newest[0].0).arg(&[("topic", "a"), ("data", "2")]);
+        takeover.arg(&newest).arg(&[("topic", "a"), ("data", "2")]);
         if kills_connections {
             takeover.cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes");
         }
@@ -117,8 +99,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
     let Some(server) = Server::start().await else { return };
     let broker = server.broker().publish_deadline(Duration::from_millis(300));
     let mut process = Process::connect(broker).await;
-    let last = process.publish([0]).await;
-    process.has_read(last).await;
+    _ = process.publish_and_read([0]).await;
     let _: String = server.command("SET tower-sse text").await;
     // First Redis refuses it, and then the reader has shut publishers out.
     let deadline = Instant::now() + PATIENCE;
@@ -137,9 +118,7 @@ async fn key_of_another_type_refuses_events_until_it_is_gone() {
 
     let _: u64 = server.command("DEL tower-sse").await;
     _ = process.publish([1]).await;
-    process.reads([0]).await;
-    process.reads_gap().await;
-    process.reads([1]).await;
+    process.reads_around_a_gap([0], [1]).await;
     assert_eq!(process.health.losses(), 1);
 }
 
@@ -158,8 +137,7 @@ async fn stream_trimmed_to_less_than_one_answer_is_a_gap_too() {
 }
 
 async fn trims(server: Server, published: usize, left: usize) {
-    let Some(mut pair) = Pair::start(Some(server)).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Some(server)).await else { return };
     let mut connection = pair.server.try_connect().await.unwrap();
     let mut pipeline = redis::pipe();
     for number in 1..published {
@@ -167,14 +145,12 @@ async fn trims(server: Server, published: usize, left: usize) {
         pipeline.cmd("XADD").arg("tower-sse").arg("*").arg(entry).ignore();
     }
     let () = pipeline.query_async(&mut connection).await.unwrap();
-    let last = pair.ahead.publish([published]).await;
-    pair.ahead.has_read(last).await;
+    _ = pair.ahead.publish_and_read([published]).await;
     let _: u64 = pair.server.command(&format!("XTRIM tower-sse MAXLEN = {left}")).await;
     pair.proxy.release();
     let first_left = published - left + 1;
     pair.behind.reads([1]).await;
-    pair.behind.reads_gap().await;
-    pair.behind.reads(first_left..=published).await;
+    pair.behind.reads_after_a_gap(first_left..=published).await;
     let length: usize = pair.server.command("XLEN tower-sse").await;
     assert_eq!(length, left, "no marker for the other processes");
     assert_eq!(pair.losses(), [0, 1]);
@@ -185,9 +161,8 @@ async fn trims(server: Server, published: usize, left: usize) {
 async fn acknowledged_entry_that_never_comes_is_a_gap() {
     let Some((server, proxy, mut process)) = one_behind().await else { return };
     _ = process.publish([1, 2]).await;
-    let newest: Vec<(String, redis::Value)> =
-        server.command("XREVRANGE tower-sse + - COUNT 1").await;
-    let _: u64 = server.command(&format!("XDEL tower-sse {}", newest[0].0)).await;
+    let newest = server.newest().await;
+    let _: u64 = server.command(&format!("XDEL tower-sse {}", newest)).await;
     proxy.release();
     process.reads([1]).await;
     process.reads_gap().await;
@@ -199,16 +174,12 @@ async fn acknowledged_entry_that_never_comes_is_a_gap() {
 /// As documented: nothing in the stream shows that the entry was there.
 #[tokio::test]
 async fn entry_that_is_deleted_before_it_is_read_is_missed_without_a_gap() {
-    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
     _ = pair.ahead.publish([1]).await;
-    let last = pair.ahead.publish([2]).await;
-    pair.ahead.has_read(last).await;
-    let newest: Vec<(String, redis::Value)> =
-        pair.server.command("XREVRANGE tower-sse + - COUNT 1").await;
-    let last = pair.ahead.publish([3]).await;
-    pair.ahead.has_read(last).await;
-    let _: u64 = pair.server.command(&format!("XDEL tower-sse {}", newest[0].0)).await;
+    _ = pair.ahead.publish_and_read([2]).await;
+    let newest = pair.server.newest().await;
+    _ = pair.ahead.publish_and_read([3]).await;
+    let _: u64 = pair.server.command(&format!("XDEL tower-sse {}", newest)).await;
     pair.proxy.release();
     pair.ahead.reads(1..4).await;
     pair.behind.reads([1, 3]).await;
@@ -217,8 +188,7 @@ async fn entry_that_is_deleted_before_it_is_read_is_missed_without_a_gap() {
 
 #[tokio::test]
 async fn foreign_entries_are_skipped_and_counted() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     _ = process.publish([0]).await;
     for fields in [
         "color red",
@@ -239,8 +209,7 @@ async fn foreign_entries_are_skipped_and_counted() {
 /// While its clock is behind the newest id, Redis increments the counter within one millisecond.
 #[tokio::test]
 async fn counter_that_grows_too_high_is_skipped() {
-    let Some(server) = Server::start().await else { return };
-    let mut process = Process::connect(server.broker()).await;
+    let Some((server, mut process)) = Process::start().await else { return };
     let ahead = server.now().await + 30_000;
     for counter in [(1 << 19) - 2, (1 << 20) - 2] {
         let id = format!("{ahead}-{counter}");
@@ -268,8 +237,7 @@ async fn ids_of_the_future_are_honoured() {
     let other = Process::connect(server.broker()).await;
     let ahead = server.now().await + 3_600_000;
     let _: String = server.command(&format!("XADD tower-sse {ahead}-0 topic a data 0")).await;
-    let last = one.publish([1]).await;
-    one.has_read(last).await;
+    let last = one.publish_and_read([1]).await;
     other.has_read(last).await;
     let mut client = Client::resume(&other.hub, &["a"], Some(last.unwrap().id().into()));
     _ = publish(&one.hub, "a", "2").await;
@@ -288,16 +256,10 @@ async fn loss_while_the_clock_is_behind_is_reported_and_the_stream_goes_on() {
     // These two are acknowledged, and only read by the other process.
     let last = pair.behind.publish([1, 2]).await;
     pair.ahead.has_read(last).await;
-    pair.server.kill();
-    pair.proxy.lose();
-    pair.server.restart().await;
+    pair.restart_server().await;
     pair.are_following().await;
     _ = pair.ahead.publish([3]).await;
     _ = pair.behind.publish([4]).await;
     pair.ahead.reads([1, 2]).await;
-    for process in [&mut pair.ahead, &mut pair.behind] {
-        process.reads_gap().await;
-        process.reads([3, 4]).await;
-    }
-    assert_eq!(pair.losses(), [1, 1]);
+    pair.reads_after_one_gap([3, 4]).await;
 }

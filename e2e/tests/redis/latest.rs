@@ -7,7 +7,7 @@ use tower_sse::{
     redis::Redis,
 };
 
-use crate::{client::Client, server::Server};
+use crate::*;
 
 const MAX_LEN: usize = 10_000;
 const TOPICS: [&str; 2] = ["quiet", "busy"];

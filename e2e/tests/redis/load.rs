@@ -13,13 +13,7 @@ use tower_sse::{
     redis::Redis,
 };
 
-use crate::{
-    client::Client,
-    process::publish,
-    proxy::Proxy,
-    record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence},
-    server::Server,
-};
+use crate::*;
 
 const CLIENTS: usize = 20;
 const TOPICS: [&str; 3] = ["0", "1", "2"];

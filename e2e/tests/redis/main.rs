@@ -37,4 +37,15 @@ mod tls;
 mod topologies;
 mod trim;
 
-use support::{PATIENCE, until};
+use {
+    client::Client,
+    cluster::Cluster,
+    credentials::start_run,
+    load::load_until,
+    process::{Pair, Process, hub_of, one_behind, publish},
+    proxy::Proxy,
+    record::{Acknowledged, FIRST_END, Journal, Loss, Received, Verdict, check, data, sequence},
+    sentinel::{Name, Sentinel},
+    server::{Data, Server, find, program, skip},
+    support::{EventReader, PATIENCE, client::get, connect_h1, free_port, serve_axum, until},
+};

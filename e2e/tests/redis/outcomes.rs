@@ -9,12 +9,11 @@ use tower_sse::{
     redis::{Error, ErrorKind, Redis},
 };
 
-use crate::{PATIENCE, client::Client, proxy::Proxy, server::Server, support::free_port, until};
+use crate::*;
 
 #[tokio::test]
 async fn server_that_refuses_writes_refuses_the_event() {
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     let mut client = Client::connect(&hub, &["a"]);
     for (before, reason, kind, after) in [
         ("CONFIG SET maxmemory 1", "OOM", ErrorKind::OutOfMemory, "CONFIG SET maxmemory 0"),
@@ -116,9 +115,7 @@ async fn server_that_loads_its_data_is_an_error_of_its_own() {
 async fn event_without_an_answer_is_unknown_and_may_still_be_published_once() {
     let Some(server) = Server::start().await else { return };
     let broker = server.broker().publish_deadline(Duration::from_millis(500));
-    let health = broker.health();
-    let hub = Hub::connect(broker).await.unwrap();
-    let mut client = Client::connect(&hub, &["a"]);
+    let Process { hub, health, mut client } = Process::connect(broker).await;
     server.signal(Signal::SIGSTOP);
     let started = Instant::now();
     let error = hub.publish("a", "sent").await.unwrap_err();
@@ -174,10 +171,7 @@ fn timeout_that_ends_each_wait_for_events_is_refused() {
 #[tokio::test]
 async fn first_publish_after_a_restart_succeeds() {
     let Some(mut server) = Server::start_durable().await else { return };
-    let broker = server.broker();
-    let health = broker.health();
-    let hub = Hub::connect(broker).await.unwrap();
-    let mut client = Client::connect(&hub, &["a"]);
+    let Process { hub, health, mut client } = Process::connect(server.broker()).await;
     _ = hub.publish("a", "before").await.unwrap();
     server.kill();
     until(|| !health.is_following()).await;

@@ -4,7 +4,7 @@ use tower_sse::{
     redis::{Redis, RedisHealth},
 };
 
-use crate::{PATIENCE, client::Client, proxy::Proxy, server::Server, until};
+use crate::*;
 
 /// The hub of a process, and one client of topic `a`.
 pub(crate) struct Process {
@@ -14,6 +14,13 @@ pub(crate) struct Process {
 }
 
 impl Process {
+    /// Starts a server, and connects a process to it.
+    pub(crate) async fn start() -> Option<(Server, Self)> {
+        let server = Server::start().await?;
+        let process = Self::connect(server.broker()).await;
+        Some((server, process))
+    }
+
     pub(crate) async fn connect(broker: Redis) -> Self {
         let health = broker.health();
         let hub = Hub::connect(broker).await.unwrap();
@@ -33,6 +40,16 @@ impl Process {
         receipt
     }
 
+    /// Publishes events, and waits until the hub has read them.
+    pub(crate) async fn publish_and_read(
+        &self,
+        numbers: impl IntoIterator<Item = usize>,
+    ) -> Option<Receipt> {
+        let last = self.publish(numbers).await;
+        self.has_read(last).await;
+        last
+    }
+
     pub(crate) async fn has_read(&self, receipt: Option<Receipt>) {
         let id = receipt.unwrap().id();
         until(|| self.hub.position() == id).await;
@@ -47,6 +64,28 @@ impl Process {
     pub(crate) async fn reads_gap(&mut self) {
         self.client.gap("a").await;
     }
+
+    pub(crate) async fn reads_after_a_gap(&mut self, numbers: impl IntoIterator<Item = usize>) {
+        self.reads_gap().await;
+        self.reads(numbers).await;
+    }
+
+    /// Reads events before a gap, the gap, and events after it.
+    pub(crate) async fn reads_around_a_gap(
+        &mut self,
+        before: impl IntoIterator<Item = usize>,
+        after: impl IntoIterator<Item = usize>,
+    ) {
+        self.reads(before).await;
+        self.reads_after_a_gap(after).await;
+    }
+}
+
+/// Connects a hub to a server.
+pub(crate) async fn hub_of(server: Option<Server>) -> Option<(Server, Hub)> {
+    let server = server?;
+    let hub = Hub::connect(server.broker()).await.unwrap();
+    Some((server, hub))
 }
 
 /// Publishes an event that the broker may refuse at first.
@@ -81,6 +120,13 @@ impl Pair {
         Some(Self { server, proxy, ahead, behind })
     }
 
+    /// Starts a pair of which only one process reads what follows the event 0.
+    pub(crate) async fn with_one_behind(server: Option<Server>) -> Option<Self> {
+        let mut pair = Self::start(server).await?;
+        pair.hold_one_behind().await;
+        Some(pair)
+    }
+
     /// Publishes the event 0 and waits until both processes have read it. From then on, one reads
     /// nothing more.
     pub(crate) async fn hold_one_behind(&mut self) {
@@ -95,6 +141,21 @@ impl Pair {
         until(|| self.ahead.health.is_following() && self.behind.health.is_following()).await;
     }
 
+    /// Kills the server, whose connections the proxy loses, and starts it again.
+    pub(crate) async fn restart_server(&mut self) {
+        self.server.kill();
+        self.proxy.lose();
+        self.server.restart().await;
+    }
+
+    /// In both processes, reads a gap and then these events, and finds one loss.
+    pub(crate) async fn reads_after_one_gap<const N: usize>(&mut self, numbers: [usize; N]) {
+        for process in [&mut self.ahead, &mut self.behind] {
+            process.reads_after_a_gap(numbers).await;
+            assert_eq!(process.health.losses(), 1);
+        }
+    }
+
     pub(crate) fn losses(&self) -> [u64; 2] {
         [self.ahead.health.losses(), self.behind.health.losses()]
     }
@@ -105,8 +166,7 @@ pub(crate) async fn one_behind() -> Option<(Server, Proxy, Process)> {
     let server = Server::start().await?;
     let proxy = Proxy::start(server.port()).await;
     let mut process = Process::connect(proxy.broker()).await;
-    let first = process.publish([0]).await;
-    process.has_read(first).await;
+    _ = process.publish_and_read([0]).await;
     process.reads([0]).await;
     proxy.hold();
     Some((server, proxy, process))

@@ -7,10 +7,7 @@ use std::{
 
 use tower_sse::hub::Hub;
 
-use crate::{
-    client::Client,
-    server::{Server, find, skip},
-};
+use crate::*;
 
 /// Returns the code block of the module's documentation.
 fn documented() -> String {

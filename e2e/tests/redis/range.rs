@@ -6,12 +6,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 use tower_sse::hub::{Hub, PublishError};
 
-use crate::{
-    PATIENCE,
-    process::{Process, one_behind},
-    server::Server,
-    until,
-};
+use crate::*;
 
 /// Returns ids that are out of range, and what a program may have meant by them.
 async fn ids_out_of_range(server: &Server) -> [(&'static str, String); 5] {
@@ -50,8 +45,7 @@ async fn id_out_of_range_refuses_events_until_the_entry_is_gone() {
             let Some(server) = Server::start().await else { return };
             let broker = server.broker().publish_deadline(Duration::from_millis(300));
             let mut process = Process::connect(broker).await;
-            let last = process.publish([0]).await;
-            process.has_read(last).await;
+            _ = process.publish_and_read([0]).await;
             process.reads([0]).await;
 
             let _: String = server.command(&format!("XADD tower-sse {id} topic a data x")).await;
@@ -101,7 +95,6 @@ async fn publish_that_would_get_an_id_out_of_range_is_refused() {
         proxy.release();
         until(|| !process.health.is_following()).await;
         _ = process.publish([1]).await;
-        process.reads_gap().await;
-        process.reads([1]).await;
+        process.reads_after_a_gap([1]).await;
     }
 }

@@ -6,24 +6,14 @@ use std::time::Duration;
 
 use tower_sse::{LastEventId, hub::Hub};
 
-use crate::{
-    client::Client,
-    process::{Pair, Process, one_behind},
-    proxy::Proxy,
-    server::Server,
-    support::free_port,
-    until,
-};
+use crate::*;
 
 #[tokio::test]
 async fn restart_with_all_data_loses_nothing() {
-    let Some(mut pair) = Pair::start(Server::start_durable().await).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Server::start_durable().await).await else { return };
     _ = pair.ahead.publish(1..6).await;
     _ = pair.behind.publish(6..10).await;
-    pair.server.kill();
-    pair.proxy.lose();
-    pair.server.restart().await;
+    pair.restart_server().await;
     _ = pair.behind.publish([10]).await;
     pair.ahead.reads(1..11).await;
     pair.behind.reads(1..11).await;
@@ -32,47 +22,31 @@ async fn restart_with_all_data_loses_nothing() {
 
 #[tokio::test]
 async fn restart_without_data_is_one_gap_in_each_process() {
-    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
-    pair.hold_one_behind().await;
-    let last = pair.ahead.publish(1..10).await;
-    pair.ahead.has_read(last).await;
-    pair.server.kill();
-    pair.proxy.lose();
-    pair.server.restart().await;
+    let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
+    _ = pair.ahead.publish_and_read(1..10).await;
+    pair.restart_server().await;
     pair.are_following().await;
     _ = pair.ahead.publish([10]).await;
     _ = pair.behind.publish([11]).await;
     pair.ahead.reads(1..10).await;
-    for process in [&mut pair.ahead, &mut pair.behind] {
-        process.reads_gap().await;
-        process.reads([10, 11]).await;
-    }
-    assert_eq!(pair.losses(), [1, 1]);
+    pair.reads_after_one_gap([10, 11]).await;
 }
 
 /// Only the process that is up to date has read the events after the snapshot. It detects their
 /// loss, and the other process reads the marker.
 #[tokio::test]
 async fn rollback_is_one_gap_in_each_process() {
-    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
     _ = pair.ahead.publish(1..6).await;
     let _: String = pair.server.command("SAVE").await;
-    let last = pair.ahead.publish(6..10).await;
-    pair.ahead.has_read(last).await;
-    pair.server.kill();
-    pair.proxy.lose();
-    pair.server.restart().await;
+    _ = pair.ahead.publish_and_read(6..10).await;
+    pair.restart_server().await;
     pair.are_following().await;
     _ = pair.behind.publish([10]).await;
     _ = pair.ahead.publish([11]).await;
     pair.ahead.reads(1..10).await;
     pair.behind.reads(1..6).await;
-    for process in [&mut pair.ahead, &mut pair.behind] {
-        process.reads_gap().await;
-        process.reads([10, 11]).await;
-    }
-    assert_eq!(pair.losses(), [1, 1]);
+    pair.reads_after_one_gap([10, 11]).await;
 
     // No client receives it again from the other process.
     let Pair { ahead, behind, .. } = &mut pair;
@@ -93,9 +67,7 @@ async fn rollback_to_what_was_read_is_found_by_the_acknowledgements() {
     proxy.lose();
     server.restart().await;
     _ = process.publish([10]).await;
-    process.reads(1..6).await;
-    process.reads_gap().await;
-    process.reads([10]).await;
+    process.reads_around_a_gap(1..6, [10]).await;
     assert_eq!(process.health.losses(), 1);
 }
 
@@ -115,8 +87,7 @@ async fn rollback_is_found_after_another_restart() {
     server.kill();
     server.restart().await;
     _ = process.publish([11]).await;
-    process.reads_gap().await;
-    process.reads([10, 11]).await;
+    process.reads_after_a_gap([10, 11]).await;
     assert_eq!(process.health.losses(), 1);
 }
 
@@ -127,8 +98,7 @@ async fn marker_that_is_lost_is_written_again() {
     proxy.release();
     _ = process.publish(1..5).await;
     let _: String = server.command("SAVE").await;
-    let last = process.publish(5..10).await;
-    process.has_read(last).await;
+    _ = process.publish_and_read(5..10).await;
     process.reads(1..10).await;
     server.kill();
     // The reader looks for the marker with an exclusive range.
@@ -139,8 +109,7 @@ async fn marker_that_is_lost_is_written_again() {
     proxy.lose();
     server.restart().await;
     _ = process.publish([10]).await;
-    process.reads_gap().await;
-    process.reads([10]).await;
+    process.reads_after_a_gap([10]).await;
     assert_eq!(process.health.losses(), 1);
 }
 
@@ -152,12 +121,10 @@ async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
     let proxies = [Proxy::start(server.port()).await, Proxy::start(server.port()).await];
     let mut one = Process::connect(proxies[0].broker()).await;
     let mut other = Process::connect(proxies[1].broker()).await;
-    let first = one.publish([0]).await;
-    one.has_read(first).await;
+    let first = one.publish_and_read([0]).await;
     other.has_read(first).await;
     let _: String = server.command("SAVE").await;
-    let last = one.publish([1]).await;
-    one.has_read(last).await;
+    let last = one.publish_and_read([1]).await;
     other.has_read(last).await;
 
     // The first loss, of which one process is cut off.
@@ -165,9 +132,7 @@ async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
     server.kill();
     server.restart().await;
     _ = other.publish([2, 3]).await;
-    other.reads([0, 1]).await;
-    other.reads_gap().await;
-    other.reads([2, 3]).await;
+    other.reads_around_a_gap([0, 1], [2, 3]).await;
 
     // The second loss, in which the marker of the first is lost, and which that process notices
     // before the other one.
@@ -180,11 +145,8 @@ async fn marker_that_was_rolled_back_does_not_cover_a_later_loss() {
     for process in [&mut one, &mut other] {
         until(|| process.health.is_following()).await;
     }
-    one.reads([0, 1]).await;
-    one.reads_gap().await;
-    one.reads([4]).await;
-    other.reads_gap().await;
-    other.reads([4]).await;
+    one.reads_around_a_gap([0, 1], [4]).await;
+    other.reads_after_a_gap([4]).await;
     assert_eq!([one.health.losses(), other.health.losses()], [1, 2]);
 }
 

@@ -7,11 +7,7 @@ use std::{
 
 use tokio::{task::AbortHandle, time::sleep};
 
-use crate::{
-    proxy::Proxy,
-    server::{Server, program},
-    support::free_port,
-};
+use crate::*;
 
 /// A Sentinel that watches a server with a replica. Dropping it kills it.
 pub(crate) struct Sentinel {

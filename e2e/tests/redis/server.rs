@@ -165,6 +165,13 @@ impl Server {
         command.query_async(&mut connection).await.unwrap()
     }
 
+    /// Returns the id of the newest entry.
+    pub(crate) async fn newest(&self) -> String {
+        let entries: Vec<(String, redis::Value)> =
+            self.command("XREVRANGE tower-sse + - COUNT 1").await;
+        entries.into_iter().next().unwrap().0
+    }
+
     /// Returns the number of entries of the stream.
     pub(crate) async fn length(&self) -> usize {
         self.command("XLEN tower-sse").await

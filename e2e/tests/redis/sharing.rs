@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use tower_sse::{Event, hub::Hub, redis::Redis};
 
-use crate::{client::Client, server::Server, until};
+use crate::*;
 
 #[tokio::test]
 async fn event_reaches_the_clients_of_all_processes_with_one_id() {
@@ -24,32 +24,6 @@ async fn event_reaches_the_clients_of_all_processes_with_one_id() {
         assert_eq!(message.retry, Some(Duration::from_secs(1)));
     }
     until(|| one.position() == receipt.id() && other.position() == receipt.id()).await;
-}
-
-#[tokio::test]
-async fn client_that_moves_between_processes_misses_and_repeats_nothing() {
-    let Some(server) = Server::start().await else { return };
-    let hubs = [
-        Hub::connect(server.broker()).await.unwrap(),
-        Hub::connect(server.broker()).await.unwrap(),
-    ];
-    let mut client = Client::connect(&hubs[0], &["a", "b"]);
-    let publisher = tokio::spawn({
-        let hubs = hubs.clone();
-        async move {
-            for n in 0..500 {
-                let topic = ["a", "b"][n % 2];
-                hubs[n % 2].publish(topic, n.to_string()).await.unwrap();
-            }
-        }
-    });
-    let mut received = Vec::new();
-    for turn in 1..=100 {
-        received.extend(client.data(5).await);
-        client.move_to(&hubs[turn % 2]);
-    }
-    publisher.await.unwrap();
-    assert_eq!(received, (0..500).map(|n| n.to_string()).collect::<Vec<_>>());
 }
 
 #[tokio::test]
@@ -81,8 +55,7 @@ async fn keys_are_separate_hubs() {
 
 #[tokio::test]
 async fn reader_ends_with_its_hub() {
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     let closed = Hub::connect(server.broker()).await.unwrap();
     let count = || async { server.command::<String>("CLIENT LIST").await.lines().count() };
     assert_eq!(count().await, 5, "two for each hub, and the operator's own");

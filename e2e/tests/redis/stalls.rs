@@ -6,17 +6,11 @@ use nix::sys::signal::Signal;
 use tokio::time::{Instant, sleep};
 use tower_sse::hub::{Hub, PublishError};
 
-use crate::{
-    process::{Pair, Process, publish},
-    proxy::Proxy,
-    server::Server,
-    until,
-};
+use crate::*;
 
 #[tokio::test]
 async fn server_that_stops_for_ten_seconds_loses_and_doubles_nothing() {
-    let Some(mut pair) = Pair::start(Server::start().await).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Server::start().await).await else { return };
     _ = pair.ahead.publish(1..5).await;
     pair.server.signal(Signal::SIGSTOP);
     let stopped = Instant::now();
@@ -58,8 +52,7 @@ async fn history_that_becomes_large_is_loaded_over_a_slow_link() {
 
 /// One answer with all large events would take 4 s, which is longer than the reader waits.
 async fn loads_large_events_after(small_events: usize) {
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     for number in 0..small_events {
         _ = publish(&hub, "a", &number.to_string()).await;
     }
@@ -77,8 +70,7 @@ async fn loads_large_events_after(small_events: usize) {
 #[tokio::test]
 async fn pause_delays_a_burst_once() {
     const PAUSE: Duration = Duration::from_millis(500);
-    let Some(server) = Server::start().await else { return };
-    let hub = Hub::connect(server.broker()).await.unwrap();
+    let Some((server, hub)) = hub_of(Server::start().await).await else { return };
     let pausing = Hub::connect(server.broker().pause(PAUSE)).await.unwrap();
     let burst = Instant::now();
     for number in 0..200 {
@@ -91,12 +83,12 @@ async fn pause_delays_a_burst_once() {
 #[tokio::test]
 async fn server_that_loads_its_data_refuses_events_until_it_has_it() {
     let options = ["--enable-debug-command", "yes", "--rdbcompression", "no"];
-    let Some(mut pair) = Pair::start(Server::start_with(&options).await).await else { return };
-    pair.hold_one_behind().await;
+    let Some(mut pair) = Pair::with_one_behind(Server::start_with(&options).await).await else {
+        return;
+    };
     // Redis answers while it loads after each few keys.
     let _: String = pair.server.command("DEBUG POPULATE 60 key 4000").await;
-    let last = pair.ahead.publish(1..5).await;
-    pair.ahead.has_read(last).await;
+    _ = pair.ahead.publish_and_read(1..5).await;
     let _: String = pair.server.command("SAVE").await;
     pair.server.kill();
     pair.proxy.lose();

@@ -9,7 +9,7 @@ use tower_sse::{
     runs::Runs,
 };
 
-use crate::{process::Process, proxy::Proxy, server::Server, until};
+use crate::*;
 
 #[tokio::test]
 async fn publishes_are_counted_by_their_outcomes() {

@@ -17,11 +17,7 @@ use tower_sse::{
     hub::{Hub, PublishError, Receipt},
 };
 
-use crate::{
-    server::Server,
-    support::{EventReader, client, serve_axum},
-    until,
-};
+use crate::{support::client, *};
 
 fn app(hub: Hub) -> Router {
     Router::new()

@@ -16,11 +16,7 @@ use tower_sse::{
     runs::{RunKey, Runs},
 };
 
-use crate::{
-    process::Process,
-    server::{Server, find, skip},
-    support::free_port,
-};
+use crate::*;
 
 /// The variable with the URL for the process below.
 const URL: &str = "TOWER_SSE_TLS_URL";

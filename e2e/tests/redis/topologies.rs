@@ -5,15 +5,7 @@ use std::{sync::Arc, time::Duration};
 use tokio::time::{Instant, sleep};
 use tower_sse::redis::Redis;
 
-use crate::{
-    PATIENCE,
-    cluster::Cluster,
-    load::load_until,
-    proxy::Proxy,
-    record::{Loss, Verdict},
-    sentinel::{Name, Sentinel},
-    server::Server,
-};
+use crate::*;
 
 #[tokio::test]
 async fn stream_that_moves_in_a_cluster_under_load_is_no_gap() {

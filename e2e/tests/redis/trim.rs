@@ -8,7 +8,7 @@ use tower_sse::{
     redis::{Redis, RedisHealth},
 };
 
-use crate::{PATIENCE, client::Client, process::publish, proxy::Proxy, server::Server, until};
+use crate::*;
 
 const AGE: Duration = Duration::from_secs(1);
 

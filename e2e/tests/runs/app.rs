@@ -24,7 +24,7 @@ use tower_sse::{
     runs::{InvalidKey, RunKey, Runs},
 };
 
-use crate::answers::Pace;
+use crate::*;
 
 #[derive(Clone)]
 pub(crate) struct Service {

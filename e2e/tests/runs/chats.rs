@@ -1,10 +1,6 @@
 //! `ai` with its `DefaultChatTransport`, whose requests name a chat and carry no ids.
 
-use crate::{
-    answers::Pace,
-    client::{Client, Packages},
-    deployment::Deployment,
-};
+use crate::*;
 
 const PACE: Pace = Pace::new(100, 10);
 

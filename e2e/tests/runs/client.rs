@@ -13,10 +13,7 @@ use tokio::{
     process::{Child, ChildStdin, ChildStdout, Command},
 };
 
-use crate::{
-    support::soon,
-    tools::{find, find_node},
-};
+use crate::*;
 
 const TARGET: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../target");
 const SCRIPTS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/runs/clients");

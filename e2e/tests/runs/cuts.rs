@@ -4,14 +4,7 @@ use std::{iter::repeat_n, time::Duration};
 
 use tokio::time::timeout;
 
-use crate::{
-    answers::Pace,
-    client::{Client, Packages},
-    deployment::Deployment,
-    page::Page,
-    proxy::{Cut, Proxy},
-    support::soon,
-};
+use crate::*;
 
 const CUTS: usize = 50;
 /// 50 cuts take some 400 words of it.

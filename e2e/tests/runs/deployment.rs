@@ -9,13 +9,7 @@ use tower_sse::{
     runs::{Runs, RunsBuilder},
 };
 
-use crate::{
-    answers::Pace,
-    app::Service,
-    proxy::{Cut, Proxy},
-    redis::RedisServer,
-    support::{PATIENCE, serve_axum},
-};
+use crate::*;
 
 /// The time that an `EventSource` may stay connected to a server that shuts down.
 const GRACE: Duration = Duration::from_secs(5);

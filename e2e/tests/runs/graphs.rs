@@ -2,12 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::{
-    answers::Pace,
-    client::{Client, Packages},
-    deployment::Deployment,
-    proxy::Cut,
-};
+use crate::*;
 
 const PACE: Pace = Pace::new(80, 10);
 

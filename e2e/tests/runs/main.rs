@@ -31,3 +31,17 @@ mod support;
 #[path = "../browser/tools.rs"]
 #[allow(dead_code)]
 mod tools;
+
+use {
+    answers::Pace,
+    app::Service,
+    chromium::Chromium,
+    client::{Client, Packages},
+    deployment::Deployment,
+    page::Page,
+    proxy::{Cut, Proxy},
+    redis::RedisServer,
+    server::Server,
+    support::{PATIENCE, Process, listen, serve_axum, soon},
+    tools::{Tools, find, find_node},
+};

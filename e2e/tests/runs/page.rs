@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use crate::{chromium::Chromium, tools::Tools};
+use crate::*;
 
 pub(crate) struct Page(Chromium);
 

@@ -12,7 +12,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::support::listen;
+use crate::*;
 
 /// Where a connection is cut. Each cut is for one answer that is an event stream.
 #[derive(Clone, Copy, Debug)]

@@ -13,11 +13,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    answers::Pace,
-    app::Service,
-    support::{Process, client},
-};
+use crate::{support::client, *};
 
 /// Serves. The task is the server's address, the number of words, and the milliseconds between two
 /// words and of the shutdown's grace.

@@ -6,12 +6,7 @@ use std::{
     time::Duration,
 };
 
-use crate::{
-    answers::Pace,
-    client::{Client, Packages},
-    page::Page,
-    server::Server,
-};
+use crate::*;
 
 /// Two seconds.
 const PACE: Pace = Pace::new(200, 10);

@@ -1,10 +1,6 @@
 //! OpenAI's clients, which use no ids and fail at blocks that contain only comments.
 
-use crate::{
-    answers::Pace,
-    client::{Client, Packages},
-    deployment::Deployment,
-};
+use crate::*;
 
 const PACE: Pace = Pace::new(60, 20);
 

@@ -5,10 +5,7 @@ use std::net::SocketAddr;
 use futures_util::future::join_all;
 use http::{Method, StatusCode};
 
-use crate::{
-    client::{Client, Closed, send},
-    cluster::Cluster,
-};
+use crate::*;
 
 /// Sends the same request from many clients at once, each to the next process.
 async fn simultaneous_requests_call_once(keys: usize, requests: usize) {

@@ -12,7 +12,7 @@ use tokio::{
 };
 use tower_sse::Decoder;
 
-use crate::{PATIENCE, app::DONE};
+use crate::*;
 
 /// How long a client waits before it repeats a request that was refused.
 const PAUSE: Duration = Duration::from_millis(50);

@@ -1,6 +1,6 @@
 use std::{fs, net::SocketAddr, path::PathBuf, time::Duration};
 
-use crate::{process, server::Server, support::Process, wire::Wire};
+use crate::*;
 
 /// The number of processes.
 pub(crate) const PROCESSES: usize = 3;

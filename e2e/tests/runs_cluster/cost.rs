@@ -5,12 +5,7 @@ use std::{net::SocketAddr, time::Duration};
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    client::{Client, Closed},
-    cluster::{Cluster, DEFAULT_LEASE},
-    server::Server,
-    yardstick,
-};
+use crate::*;
 
 /// The time over which the processor time is taken.
 pub(crate) const SPAN: Duration = Duration::from_secs(12);

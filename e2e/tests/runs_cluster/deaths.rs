@@ -9,12 +9,7 @@ use tokio::{
     time::{Instant, sleep},
 };
 
-use crate::{
-    client::{Client, Closed},
-    cluster::{Cluster, DEATH, DEFAULT_LEASE},
-    process::send,
-    server::Server,
-};
+use crate::{process::send, *};
 
 /// How long a client takes to notice in addition, on a busy machine.
 const SLACK: Duration = Duration::from_secs(2);
@@ -40,6 +35,17 @@ async fn watched_run(
     let clients = (0..count).map(read).collect();
     sleep(Duration::from_millis(500)).await;
     clients
+}
+
+/// Asks the other processes for a run that was started before.
+async fn is_started_again_once(cluster: &Cluster, name: &str, clients: usize) {
+    let repeated = (0..clients).map(async |at| {
+        let mut client = Client::of_turn(name, 20, 5);
+        client.read_all(&[cluster.address(1 + at % 2)], usize::MAX, 0).await;
+        client.assert_whole(20);
+    });
+    _ = join_all(repeated).await;
+    assert_eq!(cluster.calls(name), 2);
 }
 
 #[tokio::test]
@@ -70,13 +76,7 @@ async fn clients_are_told_within(mut cluster: Cluster, bound: Duration) {
         assert!(at - died < bound, "{:?}", at - died);
     }
     println!("all clients are told within {:?}", died.elapsed());
-    let repeated = (0..20).map(async |at| {
-        let mut client = Client::of_turn("dead", 20, 5);
-        client.read_all(&[cluster.address(1 + at % 2)], usize::MAX, 0).await;
-        client.assert_whole(20);
-    });
-    _ = join_all(repeated).await;
-    assert_eq!(cluster.calls("dead"), 2);
+    is_started_again_once(&cluster, "dead", 20).await;
 }
 
 /// Nobody watches, so only the next request notices.
@@ -87,13 +87,7 @@ async fn request_after_an_unwatched_death_starts_the_run_once() {
     assert_eq!(first.post(cluster.address(0), 200).await, Closed::Cut);
     cluster.processes[0].kill().await;
     sleep(DEATH).await;
-    let repeated = (0..10).map(async |at| {
-        let mut client = Client::of_turn("lonely", 20, 5);
-        client.read_all(&[cluster.address(1 + at % 2)], usize::MAX, 0).await;
-        client.assert_whole(20);
-    });
-    _ = join_all(repeated).await;
-    assert_eq!(cluster.calls("lonely"), 2);
+    is_started_again_once(&cluster, "lonely", 10).await;
 }
 
 /// The process that comes back may not add to the run that others have declared dead.

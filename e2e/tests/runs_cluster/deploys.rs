@@ -4,10 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::{
-    client::{Client, Closed},
-    cluster::Cluster,
-};
+use crate::*;
 
 #[tokio::test]
 async fn shutdown_of_another_process_loses_nothing() {

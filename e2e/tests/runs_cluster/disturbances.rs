@@ -8,9 +8,8 @@ use tokio::time::sleep;
 use crate::{cluster::Cluster, redis_faults::nothing_is_lost_while};
 
 /// Sends commands as an operator does, waits, and sends those that undo them.
-async fn disturb(runs: usize, commands: &[&str], undo: &[&str]) {
-    let Some(cluster) = Cluster::start().await else { return };
-    nothing_is_lost_while(cluster, runs, async |cluster| {
+async fn disturb(commands: &[&str], undo: &[&str]) {
+    nothing_is_lost_while(Cluster::start(), async |cluster| {
         let mut connection = cluster.redis.try_connect().await.unwrap();
         for (at, command) in commands.iter().chain(undo).enumerate() {
             if at == commands.len() {
@@ -32,7 +31,7 @@ macro_rules! disturbances {
             #[tokio::test]
             #[ignore = "of .ci/slow runs-cluster"]
             async fn $name() {
-                disturb(3, &$commands, &$undo).await;
+                disturb(&$commands, &$undo).await;
             }
         )*
     };

@@ -28,3 +28,12 @@ mod wire;
 mod yardstick;
 
 use support::PATIENCE;
+
+use {
+    app::{DONE, Service},
+    client::{Client, Closed, send},
+    cluster::{Cluster, DEATH, DEFAULT_LEASE, LEASE},
+    server::{Data, Server},
+    support::{Process, listen},
+    wire::Wire,
+};

@@ -5,10 +5,7 @@ use std::time::Duration;
 use http::StatusCode;
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    client::{Client, Closed},
-    cluster::{Cluster, DEATH, LEASE},
-};
+use crate::*;
 
 /// The owner goes on for its own clients. The others declare its run dead, start it again, and the
 /// owner ends its own as soon as it is back.

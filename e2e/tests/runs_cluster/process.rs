@@ -17,7 +17,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_sse::{redis::Redis, runs::Runs};
 
-use crate::{app::Service, support::Process};
+use crate::*;
 
 /// Serves. The task is the URL of Redis, the milliseconds of the lease and of the shutdown's grace,
 /// and the directory of the calls.

@@ -6,23 +6,20 @@ use futures_util::future::join_all;
 use nix::sys::signal::Signal;
 use tokio::time::sleep;
 
-use crate::{
-    client::{Client, Closed},
-    cluster::{Cluster, LEASE},
-    server::{Data, Server},
-};
+use crate::*;
 
 const EVENTS: u64 = 600;
 const GAP: u64 = 10;
+const RUNS: usize = 6;
 
 /// Reads runs of all processes by a client at each, while `fault` happens.
 pub(crate) async fn nothing_is_lost_while(
-    mut cluster: Cluster,
-    runs: usize,
+    cluster: impl Future<Output = Option<Cluster>>,
     fault: impl AsyncFnOnce(&mut Cluster),
 ) {
+    let Some(mut cluster) = cluster.await else { return };
     let addresses = cluster.addresses();
-    let clients: Vec<_> = (0..runs * addresses.len())
+    let clients: Vec<_> = (0..RUNS * addresses.len())
         .map(|at| {
             let (run, at) = (at / addresses.len(), at % addresses.len());
             let owner = addresses[run % addresses.len()];
@@ -46,7 +43,7 @@ pub(crate) async fn nothing_is_lost_while(
     for client in join_all(clients).await {
         client.unwrap().assert_whole(EVENTS);
     }
-    for run in 0..runs {
+    for run in 0..RUNS {
         assert_eq!(cluster.calls(&format!("fault-{run}")), 1, "{run}");
     }
 }
@@ -94,8 +91,7 @@ async fn no_run_is_taken_for_missing_while_an_empty_server_is_filled() {
 
 #[tokio::test]
 async fn killed_and_empty() {
-    let Some(cluster) = Cluster::start().await else { return };
-    nothing_is_lost_while(cluster, 6, async |cluster| {
+    nothing_is_lost_while(Cluster::start(), async |cluster| {
         cluster.redis.kill();
         cluster.redis.restart().await;
     })
@@ -105,8 +101,7 @@ async fn killed_and_empty() {
 #[tokio::test]
 async fn killed_and_back_with_an_older_state() {
     let Some(redis) = Server::start_durable().await else { return };
-    let Some(cluster) = Cluster::start_on(redis, LEASE).await else { return };
-    nothing_is_lost_while(cluster, 6, async |cluster| {
+    nothing_is_lost_while(Cluster::start_on(redis, LEASE), async |cluster| {
         cluster.redis.take_snapshot();
         sleep(Duration::from_secs(1)).await;
         cluster.redis.kill();
@@ -117,8 +112,7 @@ async fn killed_and_back_with_an_older_state() {
 
 #[tokio::test]
 async fn stalled_for_as_long_as_a_lease() {
-    let Some(cluster) = Cluster::start().await else { return };
-    nothing_is_lost_while(cluster, 6, async |cluster| {
+    nothing_is_lost_while(Cluster::start(), async |cluster| {
         cluster.redis.signal(Signal::SIGSTOP);
         sleep(LEASE).await;
         cluster.redis.signal(Signal::SIGCONT);
@@ -130,8 +124,7 @@ async fn stalled_for_as_long_as_a_lease() {
 #[ignore = "of .ci/slow runs-cluster"]
 async fn away_for_longer_than_two_leases() {
     let Some(redis) = Server::start_durable().await else { return };
-    let Some(cluster) = Cluster::start_on(redis, LEASE).await else { return };
-    nothing_is_lost_while(cluster, 6, async |cluster| {
+    nothing_is_lost_while(Cluster::start_on(redis, LEASE), async |cluster| {
         cluster.redis.kill();
         sleep(Duration::from_secs(8)).await;
         cluster.redis.restart_with(Data::All).await;
@@ -141,8 +134,7 @@ async fn away_for_longer_than_two_leases() {
 
 #[tokio::test]
 async fn flushed() {
-    let Some(cluster) = Cluster::start().await else { return };
-    nothing_is_lost_while(cluster, 6, async |cluster| {
+    nothing_is_lost_while(Cluster::start(), async |cluster| {
         let _: String = cluster.redis.command("FLUSHALL").await;
     })
     .await;
@@ -158,20 +150,17 @@ async fn delete(cluster: &Cluster, are_streams: bool) {
 
 #[tokio::test]
 async fn streams_deleted() {
-    let Some(cluster) = Cluster::start().await else { return };
-    nothing_is_lost_while(cluster, 6, async |cluster| delete(cluster, true).await).await;
+    nothing_is_lost_while(Cluster::start(), async |cluster| delete(cluster, true).await).await;
 }
 
 #[tokio::test]
 async fn claims_deleted() {
-    let Some(cluster) = Cluster::start().await else { return };
-    nothing_is_lost_while(cluster, 6, async |cluster| delete(cluster, false).await).await;
+    nothing_is_lost_while(Cluster::start(), async |cluster| delete(cluster, false).await).await;
 }
 
 #[tokio::test]
 async fn connections_closed_again_and_again() {
-    let Some(cluster) = Cluster::start().await else { return };
-    nothing_is_lost_while(cluster, 6, async |cluster| {
+    nothing_is_lost_while(Cluster::start(), async |cluster| {
         for kind in ["pubsub", "normal"].into_iter().cycle().take(10) {
             let kill = format!("CLIENT KILL TYPE {kind} SKIPME yes");
             _ = cluster.redis.command::<u32>(&kill).await;
@@ -183,8 +172,7 @@ async fn connections_closed_again_and_again() {
 
 #[tokio::test]
 async fn scripts_flushed() {
-    let Some(cluster) = Cluster::start().await else { return };
-    nothing_is_lost_while(cluster, 6, async |cluster| {
+    nothing_is_lost_while(Cluster::start(), async |cluster| {
         for _ in 0..5 {
             let _: String = cluster.redis.command("SCRIPT FLUSH").await;
             sleep(Duration::from_millis(300)).await;

@@ -6,10 +6,7 @@ use futures_util::future::join_all;
 use http::{Method, StatusCode};
 use tokio::time::Instant;
 
-use crate::{
-    client::{Client, Closed, send},
-    cluster::Cluster,
-};
+use crate::*;
 
 /// How long it takes at most until all clients of a stopped run know.
 const AT_ONCE: Duration = Duration::from_millis(100);

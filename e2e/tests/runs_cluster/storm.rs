@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 
-use crate::{client::Client, cluster::Cluster};
+use crate::*;
 
 /// Reads many runs, each by two clients. Every seventh is as fast as it can be.
 async fn storm(runs: usize) {

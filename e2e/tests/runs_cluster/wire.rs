@@ -6,7 +6,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::support::listen;
+use crate::*;
 
 /// The connection of one process to Redis, which a test can break.
 pub(crate) struct Wire {

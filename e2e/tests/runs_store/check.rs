@@ -1,6 +1,6 @@
 //! What another process learns of a run.
 
-use crate::store::{END_ID, Store, Sync};
+use crate::*;
 
 #[tokio::test]
 async fn state_and_newest_event_are_reported() {
@@ -8,8 +8,7 @@ async fn state_and_newest_event_are_reported() {
     assert_eq!(store.check("a1", 0, false).await, "gone 0");
     assert_eq!(store.claim("a1", "p").await, "new");
     assert_eq!(store.check("a1", 0, true).await, "starting 0 live 0 ");
-    let head = Sync { head: "head", ..Sync::default() };
-    assert_eq!(store.sync("a1", "p", head).await, "ok 0 1 0");
+    assert_eq!(store.sync("a1", "p", HEAD).await, "ok 0 1 0");
     _ = store.append("a1", 1, 7).await.unwrap();
     assert_eq!(store.check("a1", 0, true).await, "running 7 live 0 head");
     assert_eq!(store.complete("a1", "p", 7).await, "ended completed");
@@ -18,8 +17,7 @@ async fn state_and_newest_event_are_reported() {
 
 #[tokio::test]
 async fn key_of_another_run_is_reported() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.check("a1", 3_000, true).await, "other 0");
     assert_eq!(store.end("a2", "q", "void").await, "ended void");
@@ -29,8 +27,7 @@ async fn key_of_another_run_is_reported() {
 /// The owner learns it at once if nobody watched the run before.
 #[tokio::test]
 async fn first_watcher_is_announced_to_the_owner() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     let mut hints = store.subscribe("app:run:ctl@0:p").await;
     _ = store.check("a1", 0, false).await;
     assert_eq!(store.get("w").await, "0", "a run that is only looked at is not watched");
@@ -45,8 +42,7 @@ async fn first_watcher_is_announced_to_the_owner() {
 
 #[tokio::test]
 async fn late_and_dead_owners_are_reported() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.expire_lease(10_000).await;
     assert_eq!(store.check("a1", 0, false).await, "running 0 late 1500 ");
     store.seen_late(3_000, 1_000).await;
@@ -56,8 +52,7 @@ async fn late_and_dead_owners_are_reported() {
 /// A live claim with an ended stream, as after a partial loss.
 #[tokio::test]
 async fn end_of_the_stream_ends_the_claim() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     store.set("s", "running").await;
     assert_eq!(store.check("a1", 0, false).await, "completed 0");

@@ -1,6 +1,6 @@
 //! Looking who has a key, and claiming it.
 
-use crate::store::{DATA, EVERYONE, LEASE, Store};
+use crate::*;
 
 #[tokio::test]
 async fn key_that_nobody_has_is_free_and_can_be_claimed_once() {
@@ -21,8 +21,7 @@ async fn claim_whose_reply_was_lost_can_be_repeated() {
 
 #[tokio::test]
 async fn completed_run_keeps_its_key_and_any_other_end_frees_it() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     assert_eq!(store.look().await, "ended a1 p completed");
     assert_eq!(store.claim("a2", "q").await, "ended a1 p completed");
@@ -49,8 +48,7 @@ async fn voided_claim_is_free() {
 
 #[tokio::test]
 async fn late_owner_is_dead_after_the_grace_period() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.expire_lease(10_000).await;
     assert_eq!(store.look().await, "late a1 p running 1500");
     store.seen_late(2_000, 1_000).await;
@@ -64,10 +62,8 @@ async fn late_owner_is_dead_after_the_grace_period() {
 /// A claim that is new again has no traces of the run before.
 #[tokio::test]
 async fn new_claim_replaces_all_fields() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
-    store.expire_lease(10_000).await;
-    store.seen_late(3_000, 1_000).await;
+    let Some(mut store) = Store::begun().await else { return };
+    store.die().await;
     assert_eq!(store.end("a1", "q", "bury").await, "ended interrupted");
     assert_eq!(store.claim("a2", "q").await, "new");
     for field in ["x", "y", "b", "h"] {
@@ -78,8 +74,7 @@ async fn new_claim_replaces_all_fields() {
 /// The process that finds out also reports it to all owners, which restore their claims.
 #[tokio::test]
 async fn missing_run_may_be_restored_for_a_lease_after_a_flush() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     let mut hints = store.subscribe(EVERYONE).await;
     _ = store.command(&["FLUSHALL"]).await;
     assert_eq!(store.look().await, "restoring");
@@ -88,8 +83,7 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_flush() {
     hints.is_empty(&mut store).await;
     store.set_restored(1_000).await;
     assert_eq!(store.look().await, "restoring");
-    let restore = crate::store::Sync { entries: None, restores: true, head: "head" };
-    assert_eq!(store.sync("a1", "p", restore).await, "ok 0 1 0");
+    assert_eq!(store.sync("a1", "p", RESTORE).await, "ok 0 1 0");
     assert_eq!(store.look().await, "live a1 p running 0");
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     assert_eq!(store.look().await, "ended a1 p completed restoring");
@@ -102,8 +96,7 @@ async fn missing_run_may_be_restored_for_a_lease_after_a_flush() {
 /// A run that ended may have a successor, of which an older state does not know.
 #[tokio::test]
 async fn run_that_ended_is_not_followed_by_another_while_claims_are_restored() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.end("a1", "p", "cancel").await, "ended cancelled");
     assert_eq!(store.join("s2", "s1").await, "joined");
     assert_eq!(store.look().await, "ended a1 p cancelled restoring");

@@ -1,12 +1,11 @@
 //! Leases while the server's clock jumps, or the server comes and goes.
 
-use crate::store::{GRACE, LEASE, Store, Sync};
+use crate::*;
 
 /// Two looks that are far apart do not bury: the owner may have had no chance between them.
 #[tokio::test]
 async fn looks_count_only_in_a_row() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.expire_lease(60_000).await;
     assert_eq!(store.look().await, "late a1 p running 1500");
     store.seen_late(50_000, GRACE + 1_000).await;
@@ -17,8 +16,7 @@ async fn looks_count_only_in_a_row() {
 
 #[tokio::test]
 async fn process_with_a_new_connection_waits_for_a_whole_lease() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.expire_lease(60_000).await;
     store.is_new_connection = true;
     store.seen_late(GRACE + 1_000, 100).await;
@@ -31,8 +29,7 @@ async fn process_with_a_new_connection_waits_for_a_whole_lease() {
 /// The owner that comes back is not late any more.
 #[tokio::test]
 async fn renewed_lease_forgets_earlier_looks() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.expire_lease(1_000).await;
     store.seen_late(900, 100).await;
     assert_eq!(store.sync("a1", "p", Sync::default()).await, "ok 0 1 0");
@@ -45,8 +42,7 @@ async fn renewed_lease_forgets_earlier_looks() {
 /// The grace period follows from the owner's lease, which can differ from the looker's.
 #[tokio::test]
 async fn grace_period_is_that_of_the_owner() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.set("d", 40_000).await;
     store.expire_lease(60_000).await;
     store.seen_late(14_000, 5_000).await;
@@ -61,8 +57,7 @@ async fn grace_period_is_that_of_the_owner() {
 
 #[tokio::test]
 async fn lease_from_before_a_backward_jump_is_cut() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     let now = store.server.now().await;
     store.set("l", now + 3_600_000).await;
     assert_eq!(store.look().await, "live a1 p running 0");
@@ -72,8 +67,7 @@ async fn lease_from_before_a_backward_jump_is_cut() {
 
 #[tokio::test]
 async fn watch_from_before_a_backward_jump_is_cut() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     let now = store.server.now().await;
     store.set("w", now + 3_600_000).await;
     let reply = store.sync("a1", "p", Sync::default()).await;
@@ -85,8 +79,7 @@ async fn watch_from_before_a_backward_jump_is_cut() {
 
 #[tokio::test]
 async fn looks_from_before_a_backward_jump_do_not_count() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.expire_lease(60_000).await;
     let now = store.server.now().await;
     for (first, last) in [(now + 60_000, now + 60_000), (now - 10_000, now + 60_000)] {

@@ -1,6 +1,6 @@
 //! The time that Redis spends in scripts.
 
-use crate::store::{Store, Sync};
+use crate::*;
 
 /// The number of renewals over which the time is averaged.
 const CALLS: usize = 200;
@@ -32,8 +32,7 @@ async fn renewal_costs_the_same_behind_a_batch_of_any_size() {
 /// Sends the renewals in one pipeline, as the exporter does.
 async fn microseconds_of_a_renewal(store: &mut Store, newest: u64) -> f64 {
     let _: String = store.server.command("CONFIG RESETSTAT").await;
-    let sync = Sync { head: "head", ..Sync::default() };
-    for reply in store.sync_often("a1", "p", sync, CALLS).await {
+    for reply in store.sync_often("a1", "p", HEAD, CALLS).await {
         assert!(reply.starts_with(&format!("ok {newest} ")), "{reply}");
     }
     let stats: String = store.server.command("INFO commandstats").await;

@@ -1,13 +1,10 @@
 //! Each way in which a run ends.
 
-use crate::store::{END_ID, Store, Sync, channel};
-
-const HEAD: Sync<'static> = Sync { entries: None, restores: false, head: "head" };
+use crate::*;
 
 #[tokio::test]
 async fn owner_ends_its_run_only_if_redis_has_exactly_all_events() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 2).await.unwrap();
     assert_eq!(store.complete("a1", "p", 3).await, "behind 2");
     assert_eq!(store.complete("a1", "p", 1).await, "behind 2");
@@ -24,8 +21,7 @@ async fn owner_ends_its_run_only_if_redis_has_exactly_all_events() {
 
 #[tokio::test]
 async fn owner_without_all_events_ends_its_run_as_interrupted() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 2).await.unwrap();
     let reply = store.end_with("a1", "p", "lost", "completed", 9, None).await;
     assert_eq!(reply, "ended interrupted", "never completed");
@@ -47,8 +43,7 @@ async fn only_a_call_without_an_answer_can_be_voided() {
 
 #[tokio::test]
 async fn any_process_can_cancel_and_the_owner_is_told() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 2).await.unwrap();
     let mut hints = store.subscribe("app:run:ctl@0:p").await;
     let mut pushes = store.subscribe(&channel("a1")).await;
@@ -60,8 +55,7 @@ async fn any_process_can_cancel_and_the_owner_is_told() {
 
 #[tokio::test]
 async fn only_a_dead_owner_is_buried() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.end("a1", "q", "bury").await, "live running 0");
     store.expire_lease(10_000).await;
     assert_eq!(store.end("a1", "q", "bury").await, "late running 1500");
@@ -82,8 +76,7 @@ async fn unknown_claim_is_released_only_by_its_process() {
 
 #[tokio::test]
 async fn forgotten_run_leaves_nothing() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.end("a1", "p", "forget").await, "running");
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
@@ -93,8 +86,7 @@ async fn forgotten_run_leaves_nothing() {
 
 #[tokio::test]
 async fn run_whose_key_has_another_run_is_forgotten_alone() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.end("a1", "p", "forget").await, "ended forgotten");
     assert_eq!(store.look().await, "live a2 q starting 0");

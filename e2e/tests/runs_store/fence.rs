@@ -1,23 +1,19 @@
 //! After an end, Redis refuses every event of the run.
 
-use crate::store::{END_ID, Store, Sync};
-
-const RESTORE: Sync<'static> = Sync { entries: None, restores: true, head: "head" };
+use crate::*;
 
 /// Ends a run in each way, and returns how its owner goes on.
 #[tokio::test]
 async fn nothing_is_appended_after_any_end() {
     for mode in ["own", "lost", "cancel", "bury", "orphan", "replace"] {
-        let Some(mut store) = Store::start().await else { return };
-        store.begin("a1", "p").await;
+        let Some(mut store) = Store::begun().await else { return };
         _ = store.append("a1", 1, 1).await.unwrap();
         match mode {
             "own" => assert_eq!(store.complete("a1", "p", 1).await, "ended completed"),
             "replace" => assert_eq!(store.replace("a1", "a2", "q").await, "new"),
             _ => {
                 if mode == "bury" {
-                    store.expire_lease(20_000).await;
-                    store.seen_late(9_000, 1_000).await;
+                    store.die().await;
                 }
                 let reply = store.end("a1", "p", mode).await;
                 assert!(reply.starts_with("ended "), "{mode}: {reply}");
@@ -35,8 +31,7 @@ async fn nothing_is_appended_after_any_end() {
 
 #[tokio::test]
 async fn batch_that_was_sent_twice_is_refused() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 5).await.unwrap();
     assert!(store.append("a1", 1, 5).await.is_err());
     assert!(store.append("a1", 1, 4).await.is_err());

@@ -2,17 +2,13 @@
 
 use redis::Value;
 
-use crate::store::{END_ID, Store, Sync, channel};
-
-const HEAD: Sync<'static> = Sync { entries: None, restores: false, head: "head" };
-const RESTORE: Sync<'static> = Sync { entries: None, restores: true, head: "head" };
+use crate::*;
 
 /// The run that follows a cancelled one is voided. The owner of the cancelled one then finds no run
 /// in its place, and must not take that for a loss.
 #[tokio::test]
 async fn cancelled_run_stays_over_when_its_successor_is_voided() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 2).await.unwrap();
     assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
     assert_eq!(store.claim("a2", "q").await, "new");
@@ -26,8 +22,7 @@ async fn cancelled_run_stays_over_when_its_successor_is_voided() {
 /// The same for a run that was replaced, and the reply to its replacement lost.
 #[tokio::test]
 async fn replaced_run_stays_over_when_its_successor_is_voided() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.end("a2", "q", "void").await, "ended void");
     assert_eq!(store.sync("a1", "p", RESTORE).await, "over cancelled");
@@ -37,8 +32,7 @@ async fn replaced_run_stays_over_when_its_successor_is_voided() {
 /// Even without any claim, the end in the stream decides.
 #[tokio::test]
 async fn ended_run_is_not_restored_after_its_claim_was_lost() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
     store.lose_claim().await;
     assert_eq!(store.sync("a1", "p", RESTORE).await, "over cancelled");
@@ -58,8 +52,7 @@ async fn voided_run_is_over_for_late_renewals() {
 /// An owner that no longer has its last events would otherwise be behind for ever.
 #[tokio::test]
 async fn run_whose_last_events_are_lost_ends() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 2).await.unwrap();
     assert_eq!(store.complete("a1", "p", 5).await, "behind 2");
     assert_eq!(store.end("a1", "p", "lost").await, "ended interrupted");
@@ -70,8 +63,7 @@ async fn run_whose_last_events_are_lost_ends() {
 /// only the number of entries shows the hole.
 #[tokio::test]
 async fn run_with_a_hole_does_not_complete() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     for event in 1..=3 {
         _ = store.append("a1", event, event).await.unwrap();
     }
@@ -107,8 +99,7 @@ async fn live_run_takes_its_key_back_from_an_earlier_ended_run() {
 #[tokio::test]
 async fn run_whose_stream_has_another_type_can_still_end() {
     for mode in ["cancel", "lost", "bury"] {
-        let Some(mut store) = Store::start().await else { return };
-        store.begin("a1", "p").await;
+        let Some(mut store) = Store::begun().await else { return };
         store.lose_stream("a1").await;
         _ = store.command(&["SET", &crate::store::stream("a1"), "text"]).await;
         store.expire_lease(20_000).await;
@@ -125,8 +116,7 @@ async fn run_whose_stream_has_another_type_can_still_end() {
 /// The stream has an end, and the claim is live.
 #[tokio::test]
 async fn live_claim_of_an_ended_stream_is_ended() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.end("a1", "q", "cancel").await, "ended cancelled");
     for mode in ["sync", "own", "bury", "check"] {
         store.set("s", "running").await;
@@ -144,8 +134,7 @@ async fn live_claim_of_an_ended_stream_is_ended() {
 /// complete, and the key becomes free for a new call.
 #[tokio::test]
 async fn completed_run_without_its_stream_is_interrupted() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     store.lose_stream("a1").await;
     assert_eq!(store.check("a1", 0, false).await, "interrupted 0");
@@ -157,8 +146,7 @@ async fn completed_run_without_its_stream_is_interrupted() {
 /// Leases are renewed, and runs can end: no hint is sent for an end that Redis then refuses.
 #[tokio::test]
 async fn runs_without_memory_keep_their_leases_and_can_end() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.expire_lease(1_000).await;
     let _: String = store.server.command("CONFIG SET maxmemory 1").await;
     let mut hints = store.subscribe("app:run:ctl@0:p").await;
@@ -179,11 +167,9 @@ async fn runs_without_memory_keep_their_leases_and_can_end() {
 /// A process with another version changes nothing.
 #[tokio::test]
 async fn claim_of_another_version_is_left_alone() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.set("v", 2).await;
-    store.expire_lease(60_000).await;
-    store.seen_late(9_000, 1_000).await;
+    store.die().await;
     let before = store.claim_fields().await;
     assert_eq!(store.look().await, "version 2");
     assert_eq!(store.claim("a2", "q").await, "version 2");
@@ -200,10 +186,8 @@ async fn claim_of_another_version_is_left_alone() {
 /// The one that buried the run reports its end, also if the reply to its first attempt was lost.
 #[tokio::test]
 async fn process_that_buried_a_run_is_known() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
-    store.expire_lease(60_000).await;
-    store.seen_late(9_000, 1_000).await;
+    let Some(mut store) = Store::begun().await else { return };
+    store.die().await;
     assert_eq!(store.end("a1", "q", "bury").await, "ended interrupted");
     assert_eq!(store.end("a1", "q", "bury").await, "ended interrupted");
     assert_eq!(store.end("a1", "r", "bury").await, "over interrupted");
@@ -213,8 +197,7 @@ async fn process_that_buried_a_run_is_known() {
 /// Every push comes after the last write: a reader that is told finds what it was told of.
 #[tokio::test]
 async fn push_of_the_end_comes_after_the_end() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     let mut pushes = store.subscribe(&channel("a1")).await;
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     assert_eq!(pushes.next().await, "e0 completed ");

@@ -19,3 +19,8 @@ mod support;
 mod sync;
 
 use support::PATIENCE;
+
+use {
+    server::Server,
+    store::{DATA, END_ID, EVERYONE, GRACE, HEAD, LEASE, RESTORE, Store, Sync, channel},
+};

@@ -1,11 +1,10 @@
 //! Claiming a key in place of an earlier run.
 
-use crate::store::{END_ID, Store, Sync};
+use crate::*;
 
 #[tokio::test]
 async fn live_run_is_cancelled_and_its_owner_is_told() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 3).await.unwrap();
     let mut hints = store.subscribe("app:run:ctl@0:p").await;
     let mut pushes = store.subscribe(&crate::store::channel("a1")).await;
@@ -28,8 +27,7 @@ async fn run_that_is_not_the_earlier_one_stays() {
 
 #[tokio::test]
 async fn replacement_whose_reply_was_lost_can_be_repeated() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.look().await, "live a2 q starting 0");
@@ -37,8 +35,7 @@ async fn replacement_whose_reply_was_lost_can_be_repeated() {
 
 #[tokio::test]
 async fn run_that_ended_keeps_its_outcome() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.complete("a1", "p", 0).await, "ended completed");
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.sync("a1", "p", Sync::default()).await, "over completed");

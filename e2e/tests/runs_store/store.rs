@@ -6,7 +6,7 @@ use redis::{
 };
 use tokio::time::timeout;
 
-use crate::{PATIENCE, server::Server};
+use crate::*;
 
 const VERSION: &str = include_str!("../../../src/redis/runs/lua/version.lua");
 /// The functions that most scripts share.
@@ -60,6 +60,9 @@ pub(crate) struct Sync<'a> {
     pub(crate) head: &'a str,
 }
 
+pub(crate) const HEAD: Sync<'static> = Sync { entries: None, restores: false, head: "head" };
+pub(crate) const RESTORE: Sync<'static> = Sync { restores: true, ..HEAD };
+
 impl Store {
     /// Starts a server. Returns `None` if it is not installed.
     pub(crate) async fn start() -> Option<Self> {
@@ -74,6 +77,13 @@ impl Store {
             ended_at: 0,
         };
         assert_eq!(store.join("s1", "").await, "joined");
+        Some(store)
+    }
+
+    /// Starts a server with the run `a1` of process `p`.
+    pub(crate) async fn begun() -> Option<Self> {
+        let mut store = Self::start().await?;
+        store.begin("a1", "p").await;
         Some(store)
     }
 
@@ -220,7 +230,7 @@ impl Store {
     /// Claims the key, and begins the stream of the run.
     pub(crate) async fn begin(&mut self, epoch: &str, process: &str) {
         assert_eq!(self.claim(epoch, process).await, "new");
-        let begun = self.sync(epoch, process, Sync { head: "head", ..Sync::default() }).await;
+        let begun = self.sync(epoch, process, HEAD).await;
         assert_eq!(begun, "ok 0 1 0");
     }
 
@@ -278,6 +288,12 @@ impl Store {
         let now = self.server.now().await;
         self.set("x", now - first).await;
         self.set("y", now - last).await;
+    }
+
+    /// Makes the owner look dead: late for longer than the grace period.
+    pub(crate) async fn die(&mut self) {
+        self.expire_lease(60_000).await;
+        self.seen_late(9_000, 1_000).await;
     }
 
     /// Sets until when owners restore their claims, in milliseconds from now.

@@ -1,14 +1,10 @@
 //! Renewing a lease, beginning a stream, and what Redis has of a run.
 
-use crate::store::{KEY, LEASE, Store, Sync, channel};
-
-const HEAD: Sync<'static> = Sync { entries: None, restores: false, head: "head" };
-const RESTORE: Sync<'static> = Sync { entries: None, restores: true, head: "head" };
+use crate::{store::KEY, *};
 
 #[tokio::test]
 async fn lease_and_keys_are_renewed() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     store.expire_lease(1_000).await;
     assert_eq!(store.sync("a1", "p", Sync::default()).await, "ok 0 1 0");
     let deadline: u64 = store.get("l").await.parse().unwrap();
@@ -44,8 +40,7 @@ async fn stream_begins_once() {
 
 #[tokio::test]
 async fn number_of_entries_tells_a_lost_one() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 1).await.unwrap();
     _ = store.append("a1", 2, 2).await.unwrap();
     let expect = |entries| Sync { entries: Some(entries), ..HEAD };
@@ -57,8 +52,7 @@ async fn number_of_entries_tells_a_lost_one() {
 
 #[tokio::test]
 async fn lost_claim_is_created_again_only_on_demand() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 2).await.unwrap();
     store.lose_claim().await;
     assert_eq!(store.sync("a1", "p", HEAD).await, "gone");
@@ -72,8 +66,7 @@ async fn lost_claim_is_created_again_only_on_demand() {
 /// The stream alone was deleted, as by an eviction.
 #[tokio::test]
 async fn lost_stream_is_behind_and_can_be_restored() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     _ = store.append("a1", 1, 2).await.unwrap();
     store.lose_stream("a1").await;
     assert_eq!(store.append("a1", 3, 3).await.unwrap(), redis::Value::Nil, "it creates no stream");
@@ -85,8 +78,7 @@ async fn lost_stream_is_behind_and_can_be_restored() {
 
 #[tokio::test]
 async fn run_that_lost_its_key_is_over() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.sync("a1", "p", HEAD).await, "over cancelled");
     store.lose_stream("a1").await;
@@ -96,8 +88,7 @@ async fn run_that_lost_its_key_is_over() {
 
 #[tokio::test]
 async fn watching_process_is_reported() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     assert_eq!(store.check("a1", 3_000, false).await, "running 0 live 0 ");
     let reply = store.sync("a1", "p", HEAD).await;
     let watched: u64 = reply.rsplit(' ').next().unwrap().parse().unwrap();
@@ -108,18 +99,16 @@ async fn watching_process_is_reported() {
 /// needs the number of the newest event.
 #[tokio::test]
 async fn owner_that_did_not_push_sends_the_number_of_the_newest_event() {
-    let Some(mut store) = Store::start().await else { return };
-    store.begin("a1", "p").await;
+    let Some(mut store) = Store::begun().await else { return };
     let mut pushes = store.subscribe(&crate::store::channel("a1")).await;
-    let head = Sync { head: "head", ..Sync::default() };
     _ = store.append("a1", 1, 3).await.unwrap();
     store.pushes = false;
-    _ = store.sync("a1", "p", head).await;
+    _ = store.sync("a1", "p", HEAD).await;
     assert_eq!(store.check("a1", 3_000, false).await, "running 3 live 0 ");
-    _ = store.sync("a1", "p", head).await;
+    _ = store.sync("a1", "p", HEAD).await;
     assert_eq!(pushes.next().await, "n3");
     store.pushes = true;
-    _ = store.sync("a1", "p", head).await;
+    _ = store.sync("a1", "p", HEAD).await;
     pushes.is_empty(&mut store).await;
 }
 

@@ -10,11 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, service_fn};
 use tower_sse::{CloseReason, MaxAge, SseLayer};
 
-use crate::{
-    graceful_hyper::{self, LIMITS, Limits},
-    source::Source,
-    support::{Protocol, Requester, client::connect_h2_with_window, listen, soon},
-};
+use crate::{graceful_hyper, *};
 
 const PLACES: usize = 20;
 

@@ -16,13 +16,7 @@ use tokio::{net::TcpListener, runtime::Runtime, task::yield_now};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, SseLayer};
 
-use crate::{
-    end::read_to_end,
-    host::{Host, handler},
-    source::Source,
-    stalled::{FULL, SMALL_SOCKET, Stalled, flood},
-    support::{Protocol, Reports, Requester, soon},
-};
+use crate::*;
 
 const DEADLINE: Duration = Duration::from_millis(300);
 

@@ -8,12 +8,7 @@ use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
 
-use crate::{
-    end::{End, read_to_end},
-    host::{Host, Server, handler},
-    source::Source,
-    support::{Protocol, Reports, Requester, soon},
-};
+use crate::*;
 
 const RETRY: &str = "retry: 1234\n";
 const FAREWELL: &str = "event: restart\ndata: soon\n\n";

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use http::Response;
 use http_body_util::BodyExt;
 
-use crate::support::soon;
+use crate::*;
 
 /// The whole body, and how it ended.
 #[derive(Debug)]

@@ -6,13 +6,7 @@ use futures_util::{StreamExt, stream};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Event, SseLayer};
 
-use crate::{
-    end::read_to_end,
-    host::{Host, handler},
-    relay::{RST_STREAM, Relay},
-    source::Source,
-    support::{Protocol, Requester},
-};
+use crate::*;
 
 const RUNS: usize = 500;
 
@@ -32,7 +26,8 @@ async fn assert_arrives_in_every_run(client: Requester, protocol: Protocol) {
         let response = connection.send(client.request("/")).await;
         shutdown.cancel();
         let end = read_to_end(response).await;
-        assert_eq!(end.failed, client.is_cut_by_failing(), "{host:?}, run {run}");
+        let what = format!("{client:?}, {protocol:?}, {host:?}, run {run}");
+        assert_eq!(end.failed, client.is_cut_by_failing(), "{what}");
         let text = String::from_utf8(end.bytes).unwrap();
         // The source may not have been polled at all.
         let goodbye = text.strip_prefix("data: hello\n\n").unwrap_or(&text);
@@ -42,30 +37,19 @@ async fn assert_arrives_in_every_run(client: Requester, protocol: Protocol) {
             .and_then(|milliseconds| milliseconds.parse().ok())
             .map(Duration::from_millis);
         let default = Duration::from_secs(2)..=Duration::from_secs(10);
-        assert!(retry.is_some_and(|it| default.contains(&it)), "{host:?}, run {run}: {text:?}");
+        assert!(retry.is_some_and(|it| default.contains(&it)), "{what}: {text:?}");
         server.finished().await;
     });
     assert_eq!(runs.buffer_unordered(16).count().await, RUNS);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_event_source_over_http_1_gets_the_farewell_in_every_run() {
-    assert_arrives_in_every_run(Requester::EventSource, Protocol::Http1).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn an_event_source_over_http_2_gets_the_farewell_in_every_run() {
-    assert_arrives_in_every_run(Requester::EventSource, Protocol::Http2).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn fetch_over_http_1_gets_the_farewell_in_every_run_before_its_body_fails() {
-    assert_arrives_in_every_run(Requester::Fetch, Protocol::Http1).await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn fetch_over_http_2_gets_the_farewell_in_every_run_before_its_body_fails() {
-    assert_arrives_in_every_run(Requester::Fetch, Protocol::Http2).await;
+async fn every_client_gets_the_farewell_in_every_run_before_its_body_may_fail() {
+    for client in [Requester::EventSource, Requester::Fetch] {
+        for protocol in Protocol::BOTH {
+            assert_arrives_in_every_run(client, protocol).await;
+        }
+    }
 }
 
 /// The farewell and the failure arrive together, and in order.

@@ -12,10 +12,7 @@ use tonic::service::Routes;
 use tower::{Layer, service_fn};
 use tower_sse::SseLayer;
 
-use crate::{
-    graceful_axum, graceful_hyper, graceful_tonic,
-    support::{PATIENCE, listen, soon},
-};
+use crate::*;
 
 /// The handler inside the layer.
 pub(crate) type Handler = Arc<dyn Fn(Parts) -> BoxFuture<'static, Response<Body>> + Send + Sync>;

@@ -27,3 +27,17 @@ mod graceful_hyper;
 mod graceful_tonic;
 #[path = "../../../tests/support/mod.rs"]
 mod support;
+
+use {
+    end::{End, read_to_end},
+    graceful_hyper::{LIMITS, Limits},
+    host::{Handler, Host, Server, handler},
+    relay::{GOAWAY, HEADERS, RST_STREAM, Relay},
+    source::{Feeds, Source},
+    stalled::{FULL, SMALL_SOCKET, Stalled, flood},
+    support::client::{connect_h2_with_window, connect_small},
+    support::{
+        Connection, EventReader, Feed, PATIENCE, Process, Protocol, Reports, Requester, connect_h2,
+        event_stream, listen, soon,
+    },
+};

@@ -8,12 +8,7 @@ use hyper::body::Incoming;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, Event, Retry, SseLayer, Stats};
 
-use crate::{
-    end::read_to_end,
-    host::{Host, Server},
-    source::Feeds,
-    support::{Feed, Protocol, Requester, soon},
-};
+use crate::*;
 
 /// A stream whose source the test feeds, on a server that is shutting down.
 struct Stream {
@@ -58,60 +53,35 @@ async fn everywhere<F: Future<Output = ()>>(test: impl Fn(Host, Protocol) -> F) 
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn per_client_a_call_goes_on_to_its_own_end() {
-    everywhere(|host, protocol| async move {
-        let mut stream = Stream::open(Drain::per_client(), host, protocol, Requester::Post).await;
-        stream.pass("data: to").await;
-        stream.shutdown.cancel();
-        stream.pass("ken\n\n").await;
-        stream.pass("data: [DONE]\n\n").await;
-        assert!(!stream.server.has_finished(), "{host:?}, {protocol:?}");
-        stream.feed.end();
-        let Stream { stats, server, response, .. } = stream;
-        let end = read_to_end(response).await;
-        assert!(end.bytes.is_empty() && !end.failed, "{host:?}, {protocol:?}: {end:?}");
-        server.finished().await;
-        let closed = stats.snapshot().closed_by_reason().find(|(_, closed)| *closed > 0);
-        assert_eq!(closed, Some((CloseReason::Ended, 1)), "{host:?}, {protocol:?}");
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn streams_that_never_drain_hold_the_server_until_their_own_end() {
-    everywhere(|host, protocol| async move {
-        for client in Requester::ALL {
-            let mut stream = Stream::open(Drain::never(), host, protocol, client).await;
-            stream.shutdown.cancel();
-            stream.pass("data: 1\n\n").await;
-            stream.pass("data: 2\n\n").await;
-            assert!(!stream.server.has_finished(), "{host:?}, {protocol:?}, {client:?}");
-            stream.feed.end();
-            let end = read_to_end(stream.response).await;
-            assert!(
-                end.bytes.is_empty() && !end.failed,
-                "{host:?}, {protocol:?}, {client:?}: {end:?}"
-            );
-            stream.server.finished().await;
-        }
-    })
-    .await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn within_its_grace_a_stream_goes_on() {
-    everywhere(|host, protocol| async move {
-        // Longer than the test: a stream that ends here ends by itself.
-        let drain = Drain::after(Duration::from_secs(600));
-        let mut stream = Stream::open(drain, host, protocol, Requester::EventSource).await;
-        stream.shutdown.cancel();
-        stream.pass("data: 1\n\n").await;
-        stream.feed.end();
-        let end = read_to_end(stream.response).await;
-        assert!(end.bytes.is_empty() && !end.failed, "{host:?}, {protocol:?}: {end:?}");
-        stream.server.finished().await;
-    })
-    .await;
+async fn streams_that_may_go_on_hold_the_server_until_their_own_end() {
+    // Longer than the test: a stream that ends here ends by itself.
+    let grace = Drain::after(Duration::from_secs(600));
+    for (drain, clients) in [
+        (Drain::per_client(), &[Requester::Post][..]),
+        (Drain::never(), &Requester::ALL[..]),
+        (grace, &[Requester::EventSource][..]),
+    ] {
+        let drain = &drain;
+        everywhere(|host, protocol| async move {
+            for client in clients {
+                let what = format!("{drain:?}, {host:?}, {protocol:?}, {client:?}");
+                let mut stream = Stream::open(drain.clone(), host, protocol, *client).await;
+                stream.pass("data: to").await;
+                stream.shutdown.cancel();
+                stream.pass("ken\n\n").await;
+                stream.pass("data: [DONE]\n\n").await;
+                assert!(!stream.server.has_finished(), "{what}");
+                stream.feed.end();
+                let Stream { stats, server, response, .. } = stream;
+                let end = read_to_end(response).await;
+                assert!(end.bytes.is_empty() && !end.failed, "{what}: {end:?}");
+                server.finished().await;
+                let closed = stats.snapshot().closed_by_reason().find(|(_, closed)| *closed > 0);
+                assert_eq!(closed, Some((CloseReason::Ended, 1)), "{what}");
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -9,13 +9,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, SseLayer, Stats};
 
-use crate::{
-    end::read_to_end,
-    host::{Handler, Host, handler},
-    relay::{GOAWAY, HEADERS, Relay},
-    source::Source,
-    support::{Protocol, Requester, connect_h2, soon},
-};
+use crate::*;
 
 async fn assert_refused(client: Requester, response: Response<Incoming>, what: &str) {
     let (status, headers) = (response.status(), response.headers().clone());

@@ -8,7 +8,7 @@ use tokio::{
     sync::watch,
 };
 
-use crate::support::{listen, soon};
+use crate::*;
 
 /// The types of HTTP/2 frames (RFC 9113, section 6).
 pub(crate) const HEADERS: u8 = 1;

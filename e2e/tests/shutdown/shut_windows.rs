@@ -13,12 +13,7 @@ use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Drain, MaxAge, SseLayer, Stats, StreamOptions};
 
-use crate::{
-    end::read_to_end,
-    host::{Host, handler},
-    source::Source,
-    support::{Protocol, Requester, client::connect_h2_with_window, soon},
-};
+use crate::*;
 
 /// hyper's default limit for one connection.
 const STREAMS: usize = 200;

@@ -10,11 +10,7 @@ use tokio::{sync::mpsc, time::interval};
 use tokio_stream::wrappers::IntervalStream;
 use tower_sse::Event;
 
-use crate::{
-    end::End,
-    host::{Handler, handler},
-    support::{Feed, Requester, event_stream, soon},
-};
+use crate::*;
 
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Source {

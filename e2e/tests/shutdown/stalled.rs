@@ -17,11 +17,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::{body::Incoming, client::conn::http2};
 use tokio::{io::AsyncWriteExt, net::TcpStream, task::yield_now};
 
-use crate::support::{
-    Protocol, Requester,
-    client::{connect_h2_with_window, connect_small},
-    event_stream, soon,
-};
+use crate::*;
 
 /// The number of frames of a flood after which an HTTP/1 server with a [`SMALL_SOCKET`] is full:
 /// the two large ones exceed the capacity of the sockets and of hyper's buffer.

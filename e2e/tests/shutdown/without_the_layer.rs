@@ -12,12 +12,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tower_sse::SseLayer;
 
-use crate::{
-    end::read_to_end,
-    host::{Host, handler},
-    source::Feeds,
-    support::{EventReader, Protocol, Requester, soon},
-};
+use crate::*;
 
 /// A time that is much longer than the rest of the test.
 const WAITED: Duration = Duration::from_millis(500);

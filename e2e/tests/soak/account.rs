@@ -1,6 +1,6 @@
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 
-use crate::{figures::Figures, plan::Plan};
+use crate::{plan::Plan, *};
 
 /// What all clients have seen.
 #[derive(Debug, Default)]

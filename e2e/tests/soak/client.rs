@@ -15,14 +15,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::Decoder;
 
-use crate::{
-    account::Account,
-    plan::{EVENTS, Plan, TOPICS},
-    support::{
-        Peer, Protocol,
-        client::{connect_small, get, post},
-    },
-};
+use crate::{plan::Plan, *};
 
 /// A topic whose events are large, for the clients that do not read.
 pub(crate) const LARGE: &str = "large";

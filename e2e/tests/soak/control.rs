@@ -6,10 +6,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::client::conn::http1::SendRequest;
 use serde::de::DeserializeOwned;
 
-use crate::{
-    figures::Figures,
-    support::{connect_h1, soon},
-};
+use crate::*;
 
 /// One connection to the server, for calls that are no streams.
 pub(crate) struct Control(SendRequest<Full<Bytes>>);

@@ -2,7 +2,7 @@ use std::fmt::Write;
 
 use tokio::time::{Instant, interval};
 
-use crate::{control::Control, figures::Figures, plan::Plan, server::Server};
+use crate::{plan::Plan, server::Server, *};
 
 /// The server's figures, one sample after another.
 pub(crate) struct Curve {

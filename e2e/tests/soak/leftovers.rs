@@ -4,13 +4,7 @@ use futures_util::{StreamExt, stream};
 use http_body_util::BodyExt;
 use tokio::time::{Instant, sleep};
 
-use crate::{
-    control::Control,
-    figures::Figures,
-    plan::Plan,
-    process::ServerProcess,
-    support::{PATIENCE, client::get, soon},
-};
+use crate::{plan::Plan, process::ServerProcess, support::PATIENCE, *};
 
 /// Opens as many streams as the limit allows, which needs every permit, and shuts the server down.
 /// Returns its figures when all streams have closed.

@@ -6,12 +6,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use crate::{
-    account::Account,
-    client::{Client, LARGE},
-    control::Control,
-    plan::Plan,
-};
+use crate::{plan::Plan, *};
 
 /// The clients of the server and a publisher.
 pub(crate) struct Load {

@@ -29,6 +29,18 @@ use self::{curve::Curve, load::Load, plan::Plan, process::ServerProcess, server:
 // For the Redis server of `../redis`.
 use self::support::PATIENCE;
 
+use {
+    account::Account,
+    client::{Client, LARGE},
+    control::Control,
+    curve::{METRICS, Metric},
+    figures::Figures,
+    plan::{EVENTS, TOPICS},
+    service::Service,
+    support::client::{connect_small, get, post},
+    support::{Peer, Process, Protocol, connect_h1, soon},
+};
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nothing_grows_or_is_left_after_20_seconds() {
     soak(Plan::short(Duration::from_secs(20))).await;

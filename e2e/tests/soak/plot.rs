@@ -2,10 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::{
-    curve::{Curve, METRICS, Metric},
-    plan::Plan,
-};
+use crate::{curve::Curve, plan::Plan, *};
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 150.0;

@@ -4,7 +4,7 @@ use axum::serve::ListenerExt;
 use socket2::SockRef;
 use tokio::{net::TcpListener, runtime::Builder};
 
-use crate::{control::Control, plan::Plan, service::Service, support::Process};
+use crate::{plan::Plan, *};
 
 /// The server in a process of its own. Dropping it kills it.
 pub(crate) struct ServerProcess {

@@ -24,10 +24,7 @@ use tower_sse::{
     runs::{Outcome, RunKey, Runs},
 };
 
-use crate::{
-    figures::{self, Figures},
-    plan::{EVENTS, Plan},
-};
+use crate::{figures, plan::Plan, *};
 
 #[derive(Clone)]
 pub(crate) struct Service {

@@ -25,17 +25,6 @@ impl Rig {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_task_is_woken_when_the_shutdown_begins() {
-    for begun in [&b""[..], b"data: a\n\n", b"data: a"] {
-        let rig = Rig::after(begun, layer(Drain::per_client()), Requester::EventSource);
-        time::advance(3_600 * SECOND).await;
-        assert_eq!(rig.wakes.take(), 0);
-        rig.shutdown.cancel();
-        assert_eq!(rig.wakes.take(), 1);
-    }
-}
-
-#[tokio::test(start_paused = true)]
 async fn the_task_is_woken_when_its_stream_is_due() {
     let max_age = MaxAge::new(60 * SECOND);
     for (drain, begins, client, due) in [

@@ -33,14 +33,6 @@ async fn every_opened_stream_is_reported_once_on_every_exit_path() {
     for_each_kind!(reports_once_on_every_exit_path.await);
 }
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-struct Found {
-    source_is_dropped: bool,
-    place_is_free: bool,
-    open: u64,
-    closed: u64,
-}
-
 async fn releases_source_and_permit_before_the_report<K: Kind>() {
     for &exit in ExitPath::ALL {
         let stats = Stats::new();
@@ -51,20 +43,13 @@ async fn releases_source_and_permit_before_the_report<K: Kind>() {
             let (found, witness) = (Arc::clone(&found), source.witness());
             let (limited, stats) = (limited.clone(), stats.clone());
             move |_| {
-                let source_is_dropped = witness.is_dropped();
-                let place_is_free = open::<K>(&limited).is_ok();
-                let (open, closed) = (stats.snapshot().open(), stats.snapshot().closed());
-                found.lock().unwrap().push(Found {
-                    source_is_dropped,
-                    place_is_free,
-                    open,
-                    closed,
-                });
+                let released = (witness.is_dropped(), open::<K>(&limited).is_ok());
+                let counted = (stats.snapshot().open(), stats.snapshot().closed());
+                found.lock().unwrap().push((released, counted));
             }
         });
         exit.go_with::<K>(&layer, source, events).await;
-        let over = Found { source_is_dropped: true, place_is_free: true, open: 0, closed: 1 };
-        let expected = exit.reason::<K>().map(|_| over);
+        let expected = exit.reason::<K>().map(|_| ((true, true), (0, 1)));
         assert_eq!(*found.lock().unwrap(), Vec::from_iter(expected), "{exit:?}");
     }
 }

@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use http_body::{Body, Frame};
-use http_body_util::{BodyExt, Empty, Full};
+use http_body_util::{Empty, Full};
 use tower_sse::{CloseReason, Disconnect, SseBody, SseLayer};
 
 use super::disconnect::{answer_and_disconnect, respond};
@@ -31,15 +31,6 @@ fn fed_page() -> (Feed, SseBody<FedBody>, Disconnect) {
     let (feed, body) = Feed::new();
     let (body, disconnect) = page(body);
     (feed, body, disconnect)
-}
-
-#[tokio::test]
-async fn a_page_is_over_when_it_is_sent() {
-    let (body, disconnect) = page(Full::from("a page"));
-    assert!(!disconnect.is_cancelled(), "nothing of it is sent");
-    assert_eq!(body.size_hint().exact(), Some(6));
-    assert_eq!(body.collect().await.unwrap().to_bytes(), "a page");
-    assert_eq!(disconnect.reason(), Some(CloseReason::Ended));
 }
 
 /// A server does not poll further when a body knows that nothing is left of it.

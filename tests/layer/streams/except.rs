@@ -1,10 +1,9 @@
 //! Closing thousands of streams of one subject except some, while others open and leave.
 
-use std::{convert::Infallible, future::ready, sync::Barrier, thread};
+use std::{sync::Barrier, thread};
 
-use futures_util::{FutureExt, stream};
+use futures_util::stream;
 use http::Request;
-use tower::{Layer, Service, service_fn};
 use tower_sse::{Event, EventBody, SseBody, SseLayer, streams::Streams};
 
 use super::rig::now;
@@ -35,10 +34,7 @@ const fn is_kept(number: usize) -> bool {
 }
 
 fn open(layer: &SseLayer, request: Request<()>) -> Body {
-    let mut service = layer.layer(service_fn(|_: Request<()>| {
-        ready(Ok::<_, Infallible>(tower_sse::response(stream::pending::<Event>())))
-    }));
-    service.call(request).now_or_never().expect("ready").unwrap().into_body()
+    answer_to(request, layer, tower_sse::response(stream::pending::<Event>())).into_body()
 }
 
 fn assert_ended_except_kept(bodies: &mut [(usize, Body)]) {

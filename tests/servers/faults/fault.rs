@@ -9,7 +9,7 @@ use super::{
     server::Server,
     source::EVENT,
 };
-use crate::support::{Leave, PATIENCE, Peer, Protocol, client::connect_small, peer::End};
+use crate::*;
 
 /// The request headers of an `EventSource`.
 const EVENT_SOURCE: &[(&str, &str)] =

@@ -9,7 +9,7 @@ use std::{
 use tokio::{sync::Notify, time::timeout};
 use tower_sse::{CloseReason, Disconnect, SseLayer, Stats, StreamOptions};
 
-use crate::support::PATIENCE;
+use crate::*;
 
 /// The fates of all requested streams.
 #[derive(Default)]

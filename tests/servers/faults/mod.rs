@@ -21,7 +21,7 @@ use tokio::{
 use self::fault::Fault;
 use self::ledger::Ledger;
 use self::server::Server;
-use crate::support::soon;
+use crate::*;
 
 /// The number of concurrent faults.
 const LANES: u64 = 8;

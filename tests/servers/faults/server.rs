@@ -28,7 +28,7 @@ use super::{
     ledger::{Ledger, Outcome},
     source::{Then, source},
 };
-use crate::support::{Leave, Peer, Protocol, listen, server::serve_connection, soon};
+use crate::*;
 
 /// More than the faults have open at a time.
 const PLACES: usize = 64;

@@ -6,7 +6,7 @@ use tokio::time::interval;
 use tower_sse::{Encoded, Event};
 
 use super::ledger::Ledger;
-use crate::support::cancelled_task;
+use crate::*;
 
 /// The behaviour of a source after its first events.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -4,7 +4,7 @@ use h2::Reason;
 use tonic::{Code, Status};
 use tower_sse::BoxError;
 
-use crate::support::cancelled_task;
+use crate::*;
 
 /// A way to break off after half an answer.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -15,7 +15,7 @@ use http_body_util::BodyExt;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{CloseReason, Event, SseLayer};
 
-use crate::support::{Reports, Requester, connect_h1, serve_axum, soon};
+use crate::*;
 use breaks::Break;
 use server::Proxy;
 

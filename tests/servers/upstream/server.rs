@@ -14,7 +14,7 @@ use tokio::{
 use tower_sse::{BoxError, Event};
 
 use super::{HALF, breaks::Break};
-use crate::support::{connect_h1, connect_h2, listen};
+use crate::*;
 
 /// A handler whose answers break off, by itself or because its upstream does.
 #[derive(Clone)]

@@ -9,7 +9,7 @@ use tokio::{io::AsyncWriteExt, time::timeout};
 use tower_sse::{Decoder, Heartbeat, Message, SseLayer};
 
 use super::{Upstream, example, head, serve};
-use crate::support::{client, soon};
+use crate::*;
 
 const INTERVAL: Duration = Duration::from_millis(20);
 

@@ -10,7 +10,7 @@ use tokio::{
 use tower_sse::SseLayer;
 
 use super::{Upstream, example, serve};
-use crate::support::{EventReader, client, soon};
+use crate::*;
 
 const STREAM: &str = "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\n\r\n";
 const MILLISECOND: Duration = Duration::from_millis(1);

@@ -6,11 +6,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Decoder, Message};
 
-use crate::{
-    PATIENCE,
-    record::{Journal, Received, sequence},
-    support::client::get,
-};
+use crate::*;
 
 /// A client that reconnects with its last event id, like a browser.
 pub(super) struct StormClient {

@@ -12,11 +12,7 @@ use tokio::time::{Instant, sleep};
 use tokio_util::sync::CancellationToken;
 
 use self::{client::StormClient, publisher::publish_until};
-use crate::{
-    proxy::Proxy,
-    record::{self, Loss, Verdict},
-    server::{Data, Server},
-};
+use crate::{record, *};
 
 const CLIENTS: usize = 300;
 const PUBLISHERS: usize = 6;

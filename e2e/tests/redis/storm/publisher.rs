@@ -8,10 +8,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::TOPICS;
-use crate::{
-    record::{Acknowledged, FIRST_END, data, sequence},
-    support::connect_h1,
-};
+use crate::*;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Outcomes {

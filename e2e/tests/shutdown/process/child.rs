@@ -4,7 +4,7 @@ use std::{collections::HashMap, time::Duration};
 
 use tokio::task::JoinHandle;
 
-use crate::support::{Process, soon};
+use crate::*;
 
 pub(super) struct Server {
     pub(super) process: Process,

@@ -11,13 +11,7 @@ use hyper::body::Incoming;
 use tokio::{sync::Mutex, time::timeout};
 
 use self::{child::Server, server::NO_LAYER};
-use crate::{
-    end::read_to_end,
-    host::Host,
-    source::Source,
-    stalled::Stalled,
-    support::{Connection, EventReader, PATIENCE, Protocol, Requester, soon},
-};
+use crate::*;
 
 const STREAMS: usize = 500;
 const STALLED: usize = 50;

@@ -20,13 +20,7 @@ use tokio_stream::wrappers::IntervalStream;
 use tokio_util::sync::CancellationToken;
 use tower_sse::{Drain, Event, Retry, SseLayer, StreamOptions};
 
-use crate::{
-    graceful_axum, graceful_hyper, graceful_tonic,
-    host::{Host, handler},
-    source::Source,
-    stalled::flood,
-    support::Process,
-};
+use crate::*;
 
 pub(super) const NO_LAYER: &str = "NoLayer";
 
