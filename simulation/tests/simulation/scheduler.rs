@@ -135,7 +135,7 @@ impl Scheduler {
             match self.rng.u8(..8) {
                 0..4 => self.publish(),
                 4..5 => self.move_client(),
-                _ => self.inject(),
+                _ => self.inject().await,
             }
             let milliseconds =
                 if self.rng.bool() { self.rng.u64(..10) } else { self.rng.u64(..200) };
@@ -148,7 +148,7 @@ impl Scheduler {
             48..52 if self.ends_topics => self.end_topic().await,
             46..60 => {}
             _ => {
-                self.inject();
+                self.inject().await;
                 self.series = if self.rng.bool() { self.rng.u32(1..12) } else { 0 };
             }
         }
@@ -216,13 +216,16 @@ impl Scheduler {
         self.processes[number] = process;
     }
 
-    fn inject(&mut self) {
+    async fn inject(&mut self) {
         let kind = self.kinds[self.rng.usize(..self.kinds.len())];
         self.has_lost |= kind.loses();
         let hubs = self.processes.len();
         if kind.loses() && self.rng.u8(..3) == 0 {
-            // A hub that does not see a loss at once must find it later.
+            // The hubs see this event, and neither those after it nor the loss at once.
             Kind::HoldAllReads.choose(&mut self.rng, hubs, self.victim).inject(&self.network);
+            self.publish();
+            let milliseconds = self.rng.u64(..60);
+            self.pass(milliseconds).await;
         }
         kind.choose(&mut self.rng, hubs, self.victim).inject(&self.network);
     }
