@@ -7,6 +7,7 @@ mod calls;
 mod closed;
 mod duration;
 mod ends;
+mod expiry;
 mod explicit;
 mod foreign;
 mod memory;

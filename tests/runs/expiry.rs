@@ -1,0 +1,70 @@
+//! When the runs that have ended are forgotten.
+
+use std::time::Duration;
+
+use futures_util::stream;
+use tokio::{
+    runtime::{Builder, Handle},
+    time::advance,
+};
+use tower_sse::{
+    Event,
+    runs::{RunKey, Runs},
+};
+
+use crate::rig::settle;
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// Starts a run and waits until it has ended.
+async fn complete(runs: &Runs, n: usize) {
+    let key = RunKey::new("user", format!("turn:{n}")).unwrap();
+    let run = runs.start(&key, None, || stream::iter([Event::from("x")])).await.unwrap();
+    run.ended().await;
+    settle().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn run_is_forgotten_after_more_than_a_year() {
+    let runs = Runs::builder().retain_for(400 * DAY).build();
+    complete(&runs, 0).await;
+    advance(399 * DAY).await;
+    settle().await;
+    assert_eq!(runs.stats().kept(), 1);
+    advance(2 * DAY).await;
+    settle().await;
+    assert_eq!(runs.stats().kept(), 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_task_forgets_all_runs_and_ends_after_the_last() {
+    let tasks = || Handle::current().metrics().num_alive_tasks();
+    let runs = Runs::new();
+    for round in 0..2 {
+        assert_eq!(tasks(), 0, "round {round}");
+        for n in 0..10 {
+            complete(&runs, n + 10 * round).await;
+        }
+        assert_eq!((tasks(), runs.stats().kept()), (1, 10), "round {round}");
+        advance(Duration::from_secs(301)).await;
+        settle().await;
+        assert_eq!(runs.stats().kept(), 0, "round {round}");
+    }
+}
+
+#[test]
+fn runs_are_forgotten_after_the_runtime_of_the_first_has_ended() {
+    let runs = Runs::new();
+    for n in 0..2 {
+        let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
+        runtime.unwrap().block_on(async {
+            complete(&runs, n).await;
+            assert_eq!(runs.stats().kept(), n + 1);
+            if n == 1 {
+                advance(Duration::from_secs(301)).await;
+                settle().await;
+                assert_eq!(runs.stats().kept(), 0);
+            }
+        });
+    }
+}
