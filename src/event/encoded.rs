@@ -1,4 +1,4 @@
-use std::{convert::Infallible, fmt};
+use std::convert::Infallible;
 
 use bytes::{Bytes, BytesMut};
 
@@ -30,7 +30,7 @@ use crate::sealed::Sealed;
 /// let history: Encoded = (1..=2).map(|n| Event::new().id(n).data("…")).collect();
 /// assert_eq!(history.as_bytes(), "id: 1\ndata: …\n\nid: 2\ndata: …\n\n".as_bytes());
 /// ```
-#[derive(Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Encoded(Bytes);
 
 impl Encoded {
@@ -97,12 +97,6 @@ impl FromIterator<Event> for Encoded {
             let Ok(()) = event.encode(&mut frame);
         }
         Self(frame.take())
-    }
-}
-
-impl fmt::Debug for Encoded {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Encoded").field(&self.0).finish()
     }
 }
 

@@ -121,4 +121,14 @@ mod tests {
             assert!(!has_line_break(&text), "none in {len} bytes");
         }
     }
+
+    #[test]
+    fn line_breaks_do_not_cancel_each_other() {
+        for text in ["\n\n", "\r\r", "\n\r", "\r\n"] {
+            for len in 2..40 {
+                let text = text.repeat(len / 2) + &"x".repeat(len % 2);
+                assert!(has_line_break(text.as_bytes()), "{text:?}");
+            }
+        }
+    }
 }

@@ -145,6 +145,9 @@ fn milliseconds() -> u64 {
 
 #[cfg(test)]
 mod tests {
+    #[cfg(feature = "runs")]
+    use std::time::Duration;
+
     use super::Epoch;
 
     #[test]
@@ -192,6 +195,21 @@ mod tests {
         }
         assert_eq!(Epoch::parse("3w5e11264sgsg"), None, "13 digits, above 64 bits");
         assert_eq!(later.milliseconds(), 5_001);
+    }
+
+    #[cfg(feature = "runs")]
+    #[test]
+    fn epochs_have_the_time_of_their_creation() {
+        let before = super::milliseconds();
+        for epoch in [Epoch::now(), Epoch::unique(None)] {
+            assert!((before..=super::milliseconds()).contains(&epoch.milliseconds()), "{epoch}");
+            assert!(epoch.age() < Duration::from_secs(60), "{epoch}");
+        }
+        let earlier = Epoch::unique_at(before - 60_000, None);
+        assert!(earlier.age() >= Duration::from_secs(60));
+        let ahead = Epoch::of(Epoch::now().low + (60_000 << super::RANDOM_BITS));
+        assert_eq!(ahead.age(), Duration::ZERO, "the clock was set back");
+        assert_eq!(Epoch::now_after(ahead).low, ahead.low + 1);
     }
 
     #[test]

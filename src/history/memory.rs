@@ -68,7 +68,9 @@ mod tests {
         first.set(100);
         second.set(10);
         first.set(40);
-        assert_eq!(counter.total(), 50);
+        assert_eq!((counter.total(), first.room(60), first.room(40)), (50, 10, 0));
+        first.set(70);
+        assert_eq!((counter.total(), second.room(60)), (80, 0));
         drop(first);
         assert_eq!(counter.total(), 10);
     }

@@ -181,6 +181,12 @@ fn several_events_can_be_encoded_as_one() {
 }
 
 #[test]
+fn encoded_events_lend_their_bytes() {
+    let encoded = Encoded::from(Event::from("one"));
+    assert_eq!(AsRef::<[u8]>::as_ref(&encoded), b"data: one\n\n");
+}
+
+#[test]
 fn no_run_time_text_can_forge_a_field() {
     for (text, character, position) in
         [("\n", '\n', 0), ("7\r", '\r', 1), ("ab\0c", '\0', 2), ("ü\ndata: x", '\n', 2)]
@@ -208,6 +214,9 @@ fn no_run_time_text_can_forge_a_field() {
 fn run_time_names_and_ids_are_written_unchanged() -> Result<(), tower_sse::InvalidField> {
     let (name, id) = (EventName::try_from(String::from(" ü: "))?, EventId::try_from("épée")?);
     assert_eq!((name.as_str(), id.as_str()), (" ü: ", "épée"));
+    assert_eq!((name.as_ref(), id.as_ref()), (" ü: ", "épée"));
+    assert_eq!((&*name.to_string(), &*id.to_string()), (" ü: ", "épée"));
+    assert_eq!((" ü: ".parse(), "épée".parse()), (Ok(name.clone()), Ok(id.clone())));
     let event = Event::new().event(name).id(id);
     let name = String::from(" ü: ");
     assert_eq!(Event::new().try_event(&name)?.try_id("épée")?, event);
@@ -256,6 +265,7 @@ mod json {
         let replaced = Event::from("a").retry(MILLISECOND).comment("c").json(1);
         assert_json_wire(replaced, ": c\nretry: 1\ndata: 1\n\n");
         assert_wire(Event::new().id(7).json_data(&[1, 2]).unwrap(), "id: 7\ndata: [1,2]\n\n");
+        assert_wire(Event::new().id(7).json([1, 2]).try_into().unwrap(), "id: 7\ndata: [1,2]\n\n");
     }
 
     #[test]

@@ -99,6 +99,21 @@ fn json_allocates_no_string_per_event() {
     assert_eq!(counted.bytes_total, frame.len() as u64);
 }
 
+#[cfg(feature = "json")]
+#[test]
+fn json_buffer_is_kept_up_to_64_kib() {
+    use tower_sse::Json;
+
+    let encode = |len| {
+        let text = "x".repeat(len);
+        measure(|| drop(Encoded::try_new(Json::new(&text)).unwrap()))
+    };
+    encode(30_000);
+    assert_eq!(encode(30_000).count_total, 1, "only the frame");
+    let large = encode(100_000);
+    assert!(large.bytes_current <= 0, "{large:?}");
+}
+
 /// Returns the allocations of one event that becomes ready alone, and its frame.
 fn alone(item: impl Encode) -> (AllocationInfo, Bytes) {
     let mut item = Some(item);
@@ -123,6 +138,7 @@ fn a_lone_event_is_one_allocation_of_its_own_size() {
         Event::new().id(u64::MAX).data("a long line ".repeat(100)),
         Event::new().id(-7).event("empty"),
         Event::new().comment("a\nb").data("hello"),
+        Event::new().retry(Duration::from_millis(1500)).data("hello"),
     ];
     for event in events {
         let described = format!("{event:?}");
