@@ -59,14 +59,9 @@ impl Connector {
         let redirected = self.redirected().clone();
         let clients = redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
         let pair = self.servers.connect_to(clients, &configs, &self.name).await;
-        let Pair { connections: [reading, publishing], info, renewal } = match pair {
-            Ok(pair) => pair,
-            Err(error) => {
-                // The configured server can redirect again.
-                *self.redirected() = None;
-                return Err(error);
-            }
-        };
+        // After an error, the configured server can redirect again.
+        let pair = pair.inspect_err(|_| *self.redirected() = None)?;
+        let Pair { connections: [reading, publishing], info, renewal } = pair;
         let server: Arc<str> = Arc::from(&*info.run_id);
         let [mut reading, publishing] = [reading, publishing].map(|connection| RedisStream {
             connection,

@@ -104,11 +104,6 @@ impl Error {
         self.source.as_ref()?.downcast_ref()
     }
 
-    /// Returns what Redis reported, without the code of the error.
-    pub(super) fn client_detail(&self) -> Option<&str> {
-        self.client_error()?.detail()
-    }
-
     pub(super) fn is_timeout(&self) -> bool {
         self.client_error().is_some_and(RedisError::is_timeout)
     }

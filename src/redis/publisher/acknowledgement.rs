@@ -105,13 +105,10 @@ impl PublisherInner {
 
     /// Returns an announcement after which the topic can probably end. Adds one if there is none.
     async fn announce(&self) -> Result<StreamId, PublishError> {
-        let usable = || self.gate.ledger().announcements.usable();
-        if let Some(announced) = usable() {
-            return Ok(announced);
-        }
         let _announcing = self.announcing.lock().await;
         loop {
-            if let Some(announced) = usable() {
+            let usable = self.gate.ledger().announcements.usable();
+            if let Some(announced) = usable {
                 return Ok(announced);
             }
             let mut session = self.session().await?;

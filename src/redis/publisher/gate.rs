@@ -78,7 +78,7 @@ impl Gate {
 
     /// Returns the newest entry that was read or acknowledged.
     pub(crate) fn newest_known(&self) -> StreamId {
-        self.ledger().newest_known()
+        self.ledger().newest_known
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {

@@ -122,7 +122,7 @@ impl Follower {
         self.reader.set_server(&publishing);
         let session = self.reader.gate.open(publishing);
         self.reader.health.set_following(true);
-        debug!(last = %self.reader.last().id, "following the Redis stream");
+        debug!(last = %self.reader.last.id, "following the Redis stream");
         session
     }
 
@@ -190,7 +190,7 @@ impl Follower {
     async fn read_next(&mut self, reading: &mut RedisStream) -> Result<(), Stop> {
         let read = self.reader.gate.ledger().begin_read();
         let count = self.reader.page_size.entries();
-        let entries = reading.wait_after(self.reader.last(), count).await?;
+        let entries = reading.wait_after(self.reader.last, count).await?;
         let is_full = entries.as_ref().is_some_and(|entries| entries.len() == count);
         let is_last_missing = entries.is_none();
         if let Some(entries) = entries {

@@ -89,8 +89,4 @@ impl Reader {
         }
         Ok(())
     }
-
-    pub(crate) const fn last(&self) -> Identity {
-        self.last
-    }
 }

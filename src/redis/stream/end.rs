@@ -1,8 +1,9 @@
 use ::redis::{Cmd, cmd};
 
 use super::{
-    entry::{END, add_to, for_each_part},
+    entry::END,
     identity::Fingerprint,
+    publication::{add_to, for_each_part},
     stream_id::StreamId,
 };
 use crate::event::Event;

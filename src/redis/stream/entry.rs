@@ -1,59 +1,20 @@
 use std::time::Duration;
 
-use ::redis::{Cmd, FromRedisValue, ParsingError, Value};
+use crate::event::{Event, EventName};
 
-use super::{
-    identity::{Fingerprint, Identity},
-    stream_id::StreamId,
-};
-use crate::event::{Event, EventName, Fields};
-
-const TOPIC: &str = "topic";
-const DATA: &str = "data";
-const EVENT: &str = "event";
-const RETRY: &str = "retry";
-const COMMENT: &str = "comment";
+pub(super) const TOPIC: &str = "topic";
+pub(super) const DATA: &str = "data";
+pub(super) const EVENT: &str = "event";
+pub(super) const RETRY: &str = "retry";
+pub(super) const COMMENT: &str = "comment";
 /// The field of an event that ends its topic. Without an event, it announces that topics end.
 pub(super) const END: &str = "end";
 /// The field of a marker: events may have been lost before it.
-const GAP: &str = "gap";
+pub(super) const GAP: &str = "gap";
 /// The field of an entry that only advances the stream's ids.
 pub(crate) const SKIP: &str = "skip";
 /// The field that tells a `skip` from others with the same id, as the value of [`GAP`] does.
 pub(crate) const NONCE: &str = "nonce";
-
-/// An entry of the stream as Redis sends it.
-#[derive(Debug)]
-pub(crate) struct RawEntry {
-    pub(crate) id: StreamId,
-    /// Alternating names and values.
-    pub(crate) fields: Vec<Vec<u8>>,
-}
-
-impl RawEntry {
-    /// Returns a hash of the fields.
-    pub(crate) fn fingerprint(&self) -> u64 {
-        let mut fingerprint = Fingerprint::default();
-        self.fields.iter().for_each(|field| fingerprint.add(field));
-        fingerprint.finish()
-    }
-
-    pub(crate) fn identity(&self) -> Identity {
-        Identity { id: self.id, fingerprint: self.fingerprint() }
-    }
-}
-
-impl FromRedisValue for RawEntry {
-    fn from_redis_value(value: Value) -> Result<Self, ParsingError> {
-        let (id, fields) = FromRedisValue::from_redis_value(value)?;
-        Ok(Self { id, fields })
-    }
-}
-
-/// Parses the entries of a reply.
-pub(crate) fn parse_entries(reply: Value) -> Option<Vec<RawEntry>> {
-    FromRedisValue::from_redis_value(reply).ok()
-}
 
 /// A decoded entry of the stream.
 #[derive(Debug, PartialEq)]
@@ -124,71 +85,16 @@ fn parse_retry(text: &str) -> Option<Duration> {
     Some(Duration::from_millis(text.parse().ok().filter(|_| is_number)?))
 }
 
-/// Returns the text by which an entry that a hub adds differs from all others.
-///
-/// Two copies of the stream, or a stream and the one after its loss, can get such an entry with the
-/// same id. A process that has read one of them must not take the other for it.
-pub(crate) fn nonce() -> String {
-    fastrand::u64(..).to_string()
-}
-
-/// Returns the fingerprint of a marker.
-pub(crate) fn marker_fingerprint(nonce: &str) -> u64 {
-    let mut fingerprint = Fingerprint::default();
-    fingerprint.add(GAP.as_bytes());
-    fingerprint.add(nonce.as_bytes());
-    fingerprint.finish()
-}
-
-/// A command that publishes an event.
-pub(crate) struct Publication {
-    pub(crate) command: Cmd,
-    /// The [fingerprint](RawEntry::fingerprint) of the entry.
-    pub(crate) fingerprint: u64,
-}
-
-/// Returns the command that publishes an event.
-pub(crate) fn publication(key: &str, max_len: usize, topic: &str, event: &Event) -> Publication {
-    let mut command = add_to(key, max_len);
-    let mut fingerprint = Fingerprint::default();
-    for_each_part(topic, event, |part| {
-        command.arg(part);
-        fingerprint.add(part.as_bytes());
-    });
-    Publication { fingerprint: fingerprint.finish(), command }
-}
-
-/// Returns the command that adds an entry to the stream, without the fields.
-pub(super) fn add_to(key: &str, max_len: usize) -> Cmd {
-    let mut command = ::redis::cmd("XADD");
-    command.arg(key).arg("NOMKSTREAM").arg("MAXLEN").arg("~").arg(max_len).arg("*");
-    command
-}
-
-/// Passes the names and values of an event's fields to `add`, alternately.
-pub(super) fn for_each_part(topic: &str, event: &Event, mut add: impl FnMut(&str)) {
-    let Fields { data, name, retry, comment } = event.fields();
-    let retry = retry.map(|retry| retry.to_string());
-    let required = [(TOPIC, Some(topic)), (DATA, Some(data))];
-    let optional = [(EVENT, name), (RETRY, retry.as_deref()), (COMMENT, comment)];
-    for (name, value) in required.into_iter().chain(optional) {
-        if let Some(value) = value {
-            add(name);
-            add(value);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
 
-    use ::redis::Arg;
+    use ::redis::{Arg, Cmd};
 
-    use super::{Cmd, Entry, Publication, RawEntry, publication};
+    use super::Entry;
     use crate::{
         event::Event,
-        redis::stream::{LastEvent, StreamId, announcement},
+        redis::stream::{LastEvent, Publication, RawEntry, StreamId, announcement, publication},
     };
 
     /// Returns the entry that a command adds, whose fields follow `count` other arguments.

@@ -1,4 +1,4 @@
-use super::stream_id::StreamId;
+use super::{entry::GAP, identity::Fingerprint, stream_id::StreamId};
 
 /// A script that adds a marker: if the stream has no entries (`empty`), or if it has no marker after
 /// the entry `read`.
@@ -25,4 +25,20 @@ impl MarkIf {
             Self::NoneAfter(id) => id.to_string(),
         }
     }
+}
+
+/// Returns the text by which an entry that a hub adds differs from all others.
+///
+/// Two copies of the stream, or a stream and the one after its loss, can get such an entry with the
+/// same id. A process that has read one of them must not take the other for it.
+pub(crate) fn nonce() -> String {
+    fastrand::u64(..).to_string()
+}
+
+/// Returns the fingerprint of a marker.
+pub(crate) fn marker_fingerprint(nonce: &str) -> u64 {
+    let mut fingerprint = Fingerprint::default();
+    fingerprint.add(GAP.as_bytes());
+    fingerprint.add(nonce.as_bytes());
+    fingerprint.finish()
 }

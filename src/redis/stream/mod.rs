@@ -15,6 +15,8 @@ mod end;
 mod entry;
 mod identity;
 mod marker;
+mod publication;
+mod raw_entry;
 mod redis_stream;
 mod stream_id;
 mod survey;
@@ -23,9 +25,11 @@ pub(super) use self::{
     added::Added,
     clock::Clock,
     end::{LastEvent, NOTICE, VALIDITY, announcement},
-    entry::{Entry, Publication, RawEntry, parse_entries, publication},
+    entry::Entry,
     identity::Identity,
     marker::MarkIf,
+    publication::{Publication, publication},
+    raw_entry::{RawEntry, parse_entries},
     redis_stream::{BLOCK_TIMEOUT, RangeStart, RedisStream},
     stream_id::StreamId,
     survey::Survey,

@@ -5,9 +5,10 @@ use ::redis::{Cmd, FromRedisValue, RedisError, Value, cmd, from_redis_value};
 use super::{
     added::Added,
     clock::Clock,
-    entry::{NONCE, RawEntry, SKIP, marker_fingerprint, nonce, parse_entries},
+    entry::{NONCE, SKIP},
     identity::Identity,
-    marker::{MARK, MarkIf},
+    marker::{MARK, MarkIf, marker_fingerprint, nonce},
+    raw_entry::{RawEntry, parse_entries},
     stream_id::StreamId,
     survey::{SURVEY, Survey},
 };
@@ -126,10 +127,9 @@ impl RedisStream {
         let mut command = cmd("XADD");
         command.arg(&*self.key).arg("NOMKSTREAM").arg(id.to_string());
         command.arg(SKIP).arg(server).arg(NONCE).arg(nonce());
+        let detail = |error: &Error| error.client_error()?.detail().map(str::to_owned);
         match self.send(&command, "advance the ids of the Redis stream").await {
-            Err(error)
-                if error.client_detail().is_some_and(|text| text.contains("equal or smaller")) =>
-            {
+            Err(error) if detail(&error).is_some_and(|text| text.contains("equal or smaller")) => {
                 Ok(())
             }
             result => result.map(drop),
