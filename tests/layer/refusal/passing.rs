@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use tower::{Layer, Service, service_fn};
 use tower_sse::{Refusal, SseLayer, marker};
 
-use super::{RefusalCause, event_source, full, refusing, request_of};
+use super::{RefusalCause, event_source, refusing, request_of};
 use crate::support::{Bodies, Feed, Kind, Responses, Source, Streams, answer_to, event_stream};
 
 fn json<B>(status: u16, body: B) -> Response<B> {

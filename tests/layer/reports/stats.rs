@@ -1,12 +1,11 @@
 use std::time::Duration;
 
-use http::Request;
 use tokio::time::advance;
 use tower_sse::{CloseReason, Event, Heartbeat, SseLayer, Stats, StatsSnapshot, StreamOptions};
 
 use crate::support::{
-    Bodies, ExitPath, Feed, Kind, Polled, Responses, Source, Streams, answer_to, data,
-    event_stream, fed, open, poll_frame, through,
+    Bodies, ExitPath, Kind, Polled, Responses, Source, Streams, data, fed, open, poll_frame,
+    through,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
