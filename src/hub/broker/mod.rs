@@ -8,6 +8,7 @@
 //! | `arrivals.rs` | the publishers that wait until this process has received their event |
 //! | `link.rs` | the hub's side of the connection |
 //! | `losses.rs` | the losses that the broker has reported |
+//! | `tests.rs` | the tests of `feed.rs` |
 
 mod arrivals;
 #[allow(clippy::module_inception)]
