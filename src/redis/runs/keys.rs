@@ -49,7 +49,7 @@ impl Keys {
 
     /// Returns the channel of hints to a process.
     pub(super) fn control(&self, process: &ProcessId) -> String {
-        format!("{}{process}", self.control_prefix())
+        self.control_prefix() + process.as_str()
     }
 
     pub(super) fn control_prefix(&self) -> String {

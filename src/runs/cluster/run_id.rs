@@ -1,4 +1,4 @@
-use std::{fmt, process};
+use std::process;
 
 use crate::{
     history::{Epoch, random},
@@ -38,11 +38,5 @@ impl ProcessId {
 
     pub(crate) fn as_str(&self) -> &str {
         &self.0
-    }
-}
-
-impl fmt::Display for ProcessId {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
     }
 }

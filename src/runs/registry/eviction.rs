@@ -123,9 +123,10 @@ impl Shared {
     /// comes last. The next call continues if [`MAX_ROUNDS`] are not enough.
     pub(crate) fn make_room(self: &Arc<Self>) {
         for _ in 0..MAX_ROUNDS {
-            if let Some(cluster) = &self.cluster
-                && self.is_over_limit()
-            {
+            if !self.is_over_limit() {
+                return;
+            }
+            if let Some(cluster) = &self.cluster {
                 cluster.mirrors.evict();
             }
             while self.is_over_limit() && self.with_registry(Registry::evict_ended) {}

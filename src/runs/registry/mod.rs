@@ -5,7 +5,7 @@
 //! - `eviction.rs` decides what is kept: [`Shared::make_room`] evicts runs that have ended, and events
 //!   of running ones.
 //! - [`claim`] decides whether a request starts a run.
-//! - [`Sweeper`](sweeper::Sweeper) forgets runs after `retain_for`.
+//! - `sweeper.rs` forgets runs after `retain_for`.
 
 mod claim;
 mod counters;

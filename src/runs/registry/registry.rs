@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Weak},
 };
 
-use tokio::time::Instant;
+use tokio::{task::JoinHandle, time::Instant};
 
 use super::{deferred::Deferred, kept::Kept};
 use crate::{
@@ -31,8 +31,8 @@ pub(crate) struct Registry {
     newest_epoch: Option<Epoch>,
     pub(super) last_sampled: Option<Epoch>,
     pub(crate) is_draining: bool,
-    /// Whether a [`Sweeper`](crate::runs::registry::sweeper::Sweeper) is running.
-    pub(crate) has_sweeper: bool,
+    /// The task that forgets runs when they are due, if one was spawned.
+    pub(super) sweeper: Option<JoinHandle<()>>,
 }
 
 /// The limits on the number of running runs.
@@ -56,7 +56,7 @@ impl Registry {
             newest_epoch: None,
             last_sampled: None,
             is_draining: false,
-            has_sweeper: false,
+            sweeper: None,
         }
     }
 
@@ -70,10 +70,6 @@ impl Registry {
 
     pub(crate) fn kept(&self) -> usize {
         self.kept.len()
-    }
-
-    pub(crate) fn all_running(&self) -> Vec<Arc<Record>> {
-        self.running.values().cloned().collect()
     }
 
     /// Returns the running runs of an owner, the oldest first.
@@ -122,11 +118,6 @@ impl Registry {
             self.forget(&earlier, deferred);
         }
         self.by_key.insert(record.key.clone(), Arc::clone(record));
-    }
-
-    /// Returns the number of runs whose end is not in the store yet.
-    pub(crate) fn ending(&self) -> usize {
-        self.ending.len()
     }
 
     /// Keeps a run that has ended, because the store has its end too.

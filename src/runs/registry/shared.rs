@@ -1,8 +1,8 @@
 use std::{sync::Arc, time::Duration};
 
-use tokio::{runtime::Handle, sync::Notify, time::Instant};
+use tokio::{sync::Notify, time::Instant};
 
-use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper::Sweeper};
+use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper};
 use crate::{
     callback::catch_panic,
     history::sync::{Mutex, MutexGuard, lock},
@@ -55,9 +55,9 @@ impl Shared {
         let (result, is_idle, needs_sweeper) = {
             let mut registry = self.lock();
             let result = with(&mut registry, &mut deferred);
+            let has_sweeper = registry.sweeper.as_ref().is_some_and(|task| !task.is_finished());
             let needs_sweeper =
-                registry.kept() > 0 && !registry.has_sweeper && self.options.retain_for < FOREVER;
-            registry.has_sweeper |= needs_sweeper;
+                registry.kept() > 0 && !has_sweeper && self.options.retain_for < FOREVER;
             (result, registry.running() == 0, needs_sweeper)
         };
         if let Some(cluster) = &self.cluster {
@@ -68,7 +68,8 @@ impl Shared {
             self.idle.notify_waiters();
         }
         if needs_sweeper {
-            self.start_sweeping();
+            let sweeper = sweeper::spawn(self);
+            self.lock().sweeper = sweeper;
         }
         self.report(&ends);
         result
@@ -142,11 +143,6 @@ impl Shared {
         });
     }
 
-    /// Returns the number of runs whose end is not in the store yet.
-    pub(crate) fn ending(&self) -> usize {
-        self.lock().ending()
-    }
-
     /// Frees the key of a call that did not return an event stream.
     pub(crate) fn void(self: &Arc<Self>, record: &Arc<Record>) {
         self.with_registry(|registry, deferred| registry.void(record, deferred));
@@ -185,7 +181,7 @@ impl Shared {
     /// Waits until other processes can read all runs that have ended, or for a short time.
     pub(crate) async fn exported(&self) {
         if let Some(cluster) = &self.cluster {
-            cluster.wait_until(|| self.ending() == 0).await;
+            cluster.wait_until(|| self.lock().ending.is_empty()).await;
         }
     }
 
@@ -208,24 +204,10 @@ impl Shared {
     /// Ends all running runs.
     pub(crate) fn interrupt(self: &Arc<Self>) {
         self.with_registry(|registry, deferred| {
-            for record in registry.all_running() {
+            for record in registry.running.values().cloned().collect::<Vec<_>>() {
                 registry.end(&record, Outcome::Interrupted, None, deferred);
             }
         });
-    }
-
-    /// Spawns the task that forgets runs when they are due. Without a runtime, later calls forget
-    /// them.
-    fn start_sweeping(self: &Arc<Self>) {
-        let sweeper = Sweeper::new(self);
-        if let Ok(runtime) = Handle::try_current() {
-            runtime.spawn(sweeper.run());
-        }
-    }
-
-    /// Makes the next run that ends spawn a new task.
-    pub(crate) fn stop_sweeping(&self) {
-        self.lock().has_sweeper = false;
     }
 
     /// Forgets the runs that are due. Returns when the next one is due.

@@ -1,29 +1,18 @@
 use std::sync::{Arc, Weak};
 
-use tokio::time::sleep_until;
+use tokio::{runtime::Handle, task::JoinHandle, time::sleep_until};
 
 use super::shared::Shared;
 
-/// The task that forgets runs when they are due. It ends once no run is kept.
-pub(crate) struct Sweeper(Weak<Shared>);
-
-impl Sweeper {
-    pub(crate) fn new(shared: &Arc<Shared>) -> Self {
-        Self(Arc::downgrade(shared))
-    }
-
-    pub(crate) async fn run(self) {
-        while let Some(due) = self.0.upgrade().and_then(|shared| shared.sweep()) {
-            sleep_until(due).await;
-        }
-    }
+/// Spawns a task that forgets runs when they are due, and ends once no run is kept. Without a
+/// runtime, later calls forget them.
+pub(super) fn spawn(shared: &Arc<Shared>) -> Option<JoinHandle<()>> {
+    let runtime = Handle::try_current().ok()?;
+    Some(runtime.spawn(sweep(Arc::downgrade(shared))))
 }
 
-impl Drop for Sweeper {
-    fn drop(&mut self) {
-        // The runtime may end before the last run is forgotten.
-        if let Some(shared) = self.0.upgrade() {
-            shared.stop_sweeping();
-        }
+async fn sweep(shared: Weak<Shared>) {
+    while let Some(due) = shared.upgrade().and_then(|shared| shared.sweep()) {
+        sleep_until(due).await;
     }
 }

@@ -10,7 +10,7 @@ use crate::runs::{Outcome, StartError};
 
 #[tokio::test(start_paused = true)]
 async fn runs_go_on_at_their_owner_while_the_store_is_away() {
-    let (one, other, source) = started().await;
+    let (one, other, source) = started(&["a"]).await;
     let own = one.attach().await;
     let mut live = other.attach().await;
     read(&mut live, 1).await;
@@ -43,11 +43,7 @@ async fn runs_go_on_at_their_owner_while_the_store_is_away() {
 
 #[tokio::test(start_paused = true)]
 async fn store_that_comes_back_empty_is_filled_again() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a", "b"]);
-    let mut live = other.attach().await;
-    read(&mut live, 2).await;
+    let (one, other, source, mut live) = watched(&["a", "b"]).await;
     one.store.lose_data();
     send(&source, &["c"]);
     assert_eq!(read(&mut live, 1).await, ["c"]);
@@ -59,9 +55,7 @@ async fn store_that_comes_back_empty_is_filled_again() {
 /// Its owner restores the claim, if it reaches the store within a lease.
 #[tokio::test(start_paused = true)]
 async fn run_that_the_store_lost_is_neither_unknown_nor_started_again() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a", "b"]);
+    let (one, other, source) = started(&["a", "b"]).await;
     let mut live = one.attach().await;
     read(&mut live, 2).await;
     let seen = id(&one.get().await.unwrap(), 2);
@@ -118,11 +112,7 @@ async fn older_state_knows_an_earlier_run_until_the_claim_is_restored() {
 #[tokio::test(start_paused = true)]
 async fn store_that_comes_back_with_an_older_state_is_filled_again() {
     for ends_before in [false, true] {
-        let (one, other) = two().await;
-        let source = one.start().await.unwrap();
-        send(&source, &["a", "b"]);
-        let mut live = other.attach().await;
-        read(&mut live, 2).await;
+        let (one, other, source, mut live) = watched(&["a", "b"]).await;
         let older = one.store.server().clone();
         send(&source, &["c"]);
         read(&mut live, 1).await;
@@ -178,11 +168,7 @@ async fn reply_that_is_lost_loses_no_event() {
 
 #[tokio::test(start_paused = true)]
 async fn deleted_streams_are_filled_again() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a", "b"]);
-    let mut live = other.attach().await;
-    read(&mut live, 2).await;
+    let (one, other, source, live) = watched(&["a", "b"]).await;
     one.store.server().streams.clear();
     send(&source, &["c"]);
     drop(source);
@@ -192,7 +178,7 @@ async fn deleted_streams_are_filled_again() {
 
 #[tokio::test(start_paused = true)]
 async fn run_whose_claim_is_deleted_is_not_started_again_at_its_owner() {
-    let (one, other, source) = started().await;
+    let (one, other, source) = started(&["a"]).await;
     sleep(Duration::from_secs(3)).await;
     one.store.server().claims.clear();
     assert!(one.start().await.is_none(), "the owner still has the run");
@@ -227,7 +213,7 @@ async fn run_whose_claim_was_deleted_is_interrupted_by_the_next_run_at_its_owner
 
 #[tokio::test(start_paused = true)]
 async fn statistics_count_mirrors_and_exports_that_wait() {
-    let (one, other, source, live) = watched().await;
+    let (one, other, source, live) = watched(&["a"]).await;
     assert_eq!((one.runs.stats().mirrors(), other.runs.stats().mirrors()), (0, 1));
     assert_eq!(one.runs.stats().waiting_exports(), 0);
     one.store.go_away();

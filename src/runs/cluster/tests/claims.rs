@@ -5,7 +5,7 @@ use tokio::time::{Instant, sleep};
 
 use super::rig::{
     LEASE, Process, assert_fails, assert_whole, key, read, read_all, send, soon, source, started,
-    two,
+    two, watched,
 };
 use crate::runs::{Outcome, cluster::memory_store::MemoryStore};
 
@@ -35,7 +35,7 @@ async fn simultaneous_requests_do_not_use_up_the_owners_limit() {
 
 #[tokio::test(start_paused = true)]
 async fn completed_run_is_not_called_again_at_another_process() {
-    let (one, other, source) = started().await;
+    let (one, other, source) = started(&["a"]).await;
     drop(source);
     assert_whole(one.attach().await, &["a"]).await;
     sleep(Duration::from_millis(100)).await;
@@ -45,7 +45,7 @@ async fn completed_run_is_not_called_again_at_another_process() {
 
 #[tokio::test(start_paused = true)]
 async fn failed_run_is_called_again_at_another_process() {
-    let (one, other, source) = started().await;
+    let (one, other, source) = started(&["a"]).await;
     source.send(Err("broken")).unwrap();
     let (data, error) = read_all(other.attach().await).await;
     assert_eq!((data, error.unwrap().outcome()), (vec!["a".to_owned()], Some(Outcome::Failed)));
@@ -57,7 +57,7 @@ async fn failed_run_is_called_again_at_another_process() {
 
 #[tokio::test(start_paused = true)]
 async fn stop_at_another_process_ends_the_run_everywhere() {
-    let (one, other, source) = started().await;
+    let (one, other, source) = started(&["a"]).await;
     let own = one.attach().await;
     let mut live = other.attach().await;
     read(&mut live, 1).await;
@@ -86,11 +86,7 @@ async fn request_after_a_stop_starts_a_new_run_at_any_process() {
 
 #[tokio::test(start_paused = true)]
 async fn run_is_replaced_at_another_process() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["old"]);
-    let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    let (one, other, source, live) = watched(&["old"]).await;
     let (second, stream) = self::source();
     let run = soon(other.runs.replace(&key(), None, || stream)).await.unwrap();
     send(&second, &["new"]);

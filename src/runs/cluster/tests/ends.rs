@@ -19,7 +19,7 @@ use crate::runs::{
 /// A void that deleted the claim would let the first run's owner take it for lost.
 #[tokio::test(start_paused = true)]
 async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
-    let (one, other, source) = started().await;
+    let (one, other, source) = started(&["a"]).await;
     let first = one.get().await.unwrap();
     one.store.go_away();
     assert!(soon(other.runs.cancel(&key(), None)).await);
@@ -36,7 +36,7 @@ async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_and_is_due_at_once_still_reaches_other_processes() {
     let (_one, _other, source, live) =
-        watched_with(|builder| builder.retain_for(Duration::ZERO)).await;
+        watched_with(&["a"], |builder| builder.retain_for(Duration::ZERO)).await;
     send(&source, &["b", "c"]);
     drop(source);
     assert_whole(live, &["b", "c"]).await;
@@ -45,7 +45,7 @@ async fn run_that_ends_and_is_due_at_once_still_reaches_other_processes() {
 #[tokio::test(start_paused = true)]
 async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
     let (one, _other, source, live) =
-        watched_with(|builder| builder.retain_for(Duration::from_secs(1))).await;
+        watched_with(&["a"], |builder| builder.retain_for(Duration::from_secs(1))).await;
     one.store.set_delay(Duration::from_secs(2));
     send(&source, &["b"]);
     drop(source);
@@ -54,7 +54,7 @@ async fn run_that_ends_while_the_store_is_slow_reaches_other_processes() {
 
 #[tokio::test(start_paused = true)]
 async fn run_that_is_evicted_before_its_export_is_never_completed_elsewhere() {
-    let (one, _other, source, live) = watched().await;
+    let (one, _other, source, live) = watched(&["a"]).await;
     one.store.go_away();
     send(&source, &["b"]);
     drop(source);
@@ -72,7 +72,7 @@ async fn run_that_is_evicted_before_its_export_is_never_completed_elsewhere() {
 
 #[tokio::test(start_paused = true)]
 async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
-    let (one, other, source, live) = watched().await;
+    let (one, other, source, live) = watched(&["a"]).await;
     let epoch = one.get().await.unwrap().record.epoch;
     let stranger = RunId::new(RunKey::new("other", "turn").unwrap(), epoch);
     let bytes = format!("data: stolen\nid: {epoch}-2\n\n").into();
@@ -85,7 +85,7 @@ async fn runs_of_two_keys_with_one_epoch_are_not_mixed() {
 
 #[tokio::test(start_paused = true)]
 async fn bytes_that_are_not_the_runs_events_fail_the_client() {
-    let (one, other, _source, live) = watched().await;
+    let (one, other, _source, live) = watched(&["a"]).await;
     let run = RunId::new(key(), one.get().await.unwrap().record.epoch);
     let push = Push::Batch(Batch { first: 2, last: 2, bytes: "data: forged\n\n".into() });
     other.cluster().mirrors.push(&other.runs.shared, &run, &push);
@@ -111,7 +111,7 @@ async fn ended_runs_are_forgotten_in_the_store_once_they_take_too_much_memory() 
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_waits_until_other_processes_can_read_what_has_ended() {
-    let (one, other, source) = started().await;
+    let (one, other, source) = started(&["a"]).await;
     one.store.set_delay(Duration::from_millis(200));
     drop(source);
     soon(one.runs.drain(Duration::from_secs(10))).await;
@@ -121,7 +121,7 @@ async fn shutdown_waits_until_other_processes_can_read_what_has_ended() {
 
 #[tokio::test(start_paused = true)]
 async fn shutdown_with_too_little_grace_is_told_at_its_end_and_not_after_the_lease() {
-    let (one, other, _source) = started().await;
+    let (one, other, _source) = started(&["a"]).await;
     let live = other.attach().await;
     soon(one.runs.drain(Duration::from_secs(1))).await;
     assert_fails(live, &["a"], Some(Outcome::Interrupted)).await;

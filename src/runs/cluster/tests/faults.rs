@@ -104,7 +104,7 @@ async fn requests_that_wait_for_an_id_are_limited() {
 /// A process that runs a version of the protocol that this one does not know has the run.
 #[tokio::test(start_paused = true)]
 async fn run_of_another_version_is_neither_started_again_nor_declared_dead() {
-    let (one, other, _source) = started().await;
+    let (one, other, _source) = started(&["a"]).await;
     let run = RunId::new(key(), one.get().await.unwrap().record.epoch);
     let live = other.attach().await;
     other.store.refuse(run, StoreError::Version);

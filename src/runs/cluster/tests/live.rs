@@ -16,9 +16,7 @@ use crate::{
 
 #[tokio::test(start_paused = true)]
 async fn client_of_another_process_reads_a_run_live_and_after_its_end() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a", "b"]);
+    let (one, other, source) = started(&["a", "b"]).await;
     let mut live = other.attach().await;
     assert_eq!(read(&mut live, 2).await, ["a", "b"]);
     send(&source, &["c"]);
@@ -47,9 +45,7 @@ async fn event_reaches_a_watcher_at_another_process_within_10_milliseconds() {
 
 #[tokio::test(start_paused = true)]
 async fn client_resumes_at_another_process() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a", "b", "c"]);
+    let (_one, other, source) = started(&["a", "b", "c"]).await;
     let run = other.get().await.unwrap();
     let mut first = run.attach(None).await.unwrap();
     assert_eq!(read(&mut first, 3).await, ["a", "b", "c"]);
@@ -110,7 +106,7 @@ async fn handlers_options_reach_clients_of_other_processes() {
 
 #[tokio::test(start_paused = true)]
 async fn leading_ids_are_sent_at_other_processes() {
-    let (_one, other, source) = started_with(|builder| builder.leading_ids(true)).await;
+    let (_one, other, source) = started_with(&["a"], |builder| builder.leading_ids(true)).await;
     drop(source);
     let run = other.get().await.unwrap();
     let answer = run.answer(&request(None)).await;
@@ -121,7 +117,7 @@ async fn leading_ids_are_sent_at_other_processes() {
 
 #[tokio::test(start_paused = true)]
 async fn client_whose_id_is_ahead_of_the_export_waits_for_it() {
-    let (one, other, source) = started().await;
+    let (one, other, source) = started(&["a"]).await;
     sleep(Duration::from_secs(5)).await;
     // Read at the owner, and not exported yet.
     send(&source, &["b"]);
@@ -156,9 +152,7 @@ async fn id_that_no_process_has_assigned_is_refused_after_a_short_wait() {
 
 #[tokio::test(start_paused = true)]
 async fn stranger_does_not_find_a_run_of_another_process() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["secret"]);
+    let (one, other, _source) = started(&["secret"]).await;
     let run = one.get().await.unwrap();
     let stranger = RunKey::new("stranger", "turn").unwrap();
     assert!(other.runs.get(&stranger).await.is_none());
@@ -172,7 +166,7 @@ async fn stranger_does_not_find_a_run_of_another_process() {
 
 #[tokio::test(start_paused = true)]
 async fn quiet_run_is_kept_alive_without_events() {
-    let (_one, _other, source, live) = watched().await;
+    let (_one, _other, source, live) = watched(&["a"]).await;
     // Longer than `abandon_after`: a client elsewhere counts as attached.
     sleep(Duration::from_secs(3600)).await;
     send(&source, &["b"]);
@@ -182,7 +176,7 @@ async fn quiet_run_is_kept_alive_without_events() {
 
 #[tokio::test(start_paused = true)]
 async fn run_without_clients_anywhere_is_abandoned() {
-    let (_one, other, source, live) = watched().await;
+    let (_one, other, source, live) = watched(&["a"]).await;
     drop(live);
     sleep(Duration::from_secs(601) + LEASE).await;
     assert!(source.is_closed());

@@ -3,14 +3,12 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use super::rig::{
-    LEASE, assert_fails, assert_whole, read, read_all, send, soon, started, two, watched,
-};
+use super::rig::{LEASE, assert_fails, assert_whole, read, read_all, send, soon, started, watched};
 use crate::runs::Outcome;
 
 #[tokio::test(start_paused = true)]
 async fn clients_elsewhere_are_told_when_the_owner_dies_and_a_repeated_request_starts_once() {
-    let (one, other, _source, live) = watched().await;
+    let (one, other, _source, live) = watched(&["a"]).await;
     one.store.go_away();
     let died = Instant::now();
     assert_fails(live, &[], Some(Outcome::Interrupted)).await;
@@ -25,7 +23,7 @@ async fn clients_elsewhere_are_told_when_the_owner_dies_and_a_repeated_request_s
 #[tokio::test(start_paused = true)]
 async fn clients_are_told_within_one_and_five_eighths_of_a_lease() {
     for offset in (0..4_000).step_by(250) {
-        let (one, _other, _source, live) = watched().await;
+        let (one, _other, _source, live) = watched(&["a"]).await;
         sleep(Duration::from_millis(offset)).await;
         one.store.go_away();
         let died = Instant::now();
@@ -37,7 +35,7 @@ async fn clients_are_told_within_one_and_five_eighths_of_a_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn request_finds_a_dead_owner_without_a_mirror() {
-    let (one, other, _source) = started().await;
+    let (one, other, _source) = started(&["a"]).await;
     sleep(Duration::from_secs(3)).await;
     one.store.go_away();
     let died = Instant::now();
@@ -49,9 +47,7 @@ async fn request_finds_a_dead_owner_without_a_mirror() {
 
 #[tokio::test(start_paused = true)]
 async fn owner_that_was_declared_dead_is_fenced_and_does_not_report() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["first 1"]);
+    let (one, other, source) = started(&["first 1"]).await;
     let own = one.attach().await;
     let mut live = other.attach().await;
     read(&mut live, 1).await;
@@ -77,7 +73,7 @@ async fn owner_that_was_declared_dead_is_fenced_and_does_not_report() {
 
 #[tokio::test(start_paused = true)]
 async fn owner_that_was_cut_off_for_less_than_its_lease_keeps_its_run() {
-    let (one, other, source, live) = watched().await;
+    let (one, other, source, live) = watched(&["a"]).await;
     one.store.go_away();
     send(&source, &["b"]);
     sleep(LEASE - Duration::from_secs(3)).await;

@@ -94,31 +94,33 @@ impl Process {
     }
 }
 
-/// Two processes, and a run of the first one with an event `a`.
-pub(super) async fn started() -> (Process, Process, Source) {
-    started_with(|builder| builder).await
+/// Two processes, and a run of the first one with these events.
+pub(super) async fn started(texts: &[&str]) -> (Process, Process, Source) {
+    started_with(texts, |builder| builder).await
 }
 
 pub(super) async fn started_with(
+    texts: &[&str],
     options: impl Fn(RunsBuilder) -> RunsBuilder,
 ) -> (Process, Process, Source) {
     let (one, other) = two_with(options).await;
     let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    send(&source, texts);
     (one, other, source)
 }
 
-/// The same, and a client at the other process that has read the event.
-pub(super) async fn watched() -> (Process, Process, Source, Attachment) {
-    watched_with(|builder| builder).await
+/// The same, and a client at the other process that has read the events.
+pub(super) async fn watched(texts: &[&str]) -> (Process, Process, Source, Attachment) {
+    watched_with(texts, |builder| builder).await
 }
 
 pub(super) async fn watched_with(
+    texts: &[&str],
     options: impl Fn(RunsBuilder) -> RunsBuilder,
 ) -> (Process, Process, Source, Attachment) {
-    let (one, other, source) = started_with(options).await;
+    let (one, other, source) = started_with(texts, options).await;
     let mut live = other.attach().await;
-    read(&mut live, 1).await;
+    read(&mut live, texts.len()).await;
     (one, other, source, live)
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::stream;
 use tokio::time::{Instant, sleep};
 
-use super::rig::{Process, key, read, send, source, two};
+use super::rig::{Process, key, read, source, started, two};
 
 /// The duration of a round trip.
 const TRIP: Duration = Duration::from_millis(100);
@@ -27,9 +27,7 @@ async fn settle() {
 
 #[tokio::test(start_paused = true)]
 async fn request_for_a_run_waits_for_one_round_trip() {
-    let (one, other) = two().await;
-    let source = one.start().await.unwrap();
-    send(&source, &["a"]);
+    let (one, other, _source) = started(&["a"]).await;
     settle().await;
     let before = one.store.server().commands.clone();
     assert_eq!(post(&one).await, 1, "at its owner");

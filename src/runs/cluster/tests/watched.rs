@@ -139,7 +139,7 @@ async fn runs_without_watchers_share_their_pipelines() {
 /// The stream of a quiet run could be lost too.
 #[tokio::test(start_paused = true)]
 async fn quiet_run_looks_at_its_stream_once_in_a_lease() {
-    let (one, other, source) = started().await;
+    let (one, other, source) = started(&["a"]).await;
     sleep(10 * LEASE).await;
     let commands = one.store.server().commands.clone();
     assert!((6..=10).contains(&commands["sync"]), "{commands:?}");
