@@ -4,7 +4,7 @@ use std::{convert::Infallible, time::Duration};
 
 use bytes::Bytes;
 use eventsource_stream::Eventsource;
-use futures_util::{FutureExt, StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, TryStreamExt, stream};
 use proptest::prelude::*;
 use tower_sse::{Decoder, Encoded, Event, EventId, EventName, Message};
 
@@ -135,47 +135,30 @@ proptest! {
     }
 
     #[test]
-    fn our_decoder_reads_what_was_encoded(
+    fn decoders_read_what_was_encoded(
         events in prop::collection::vec(fields(), 0..6),
         cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
     ) {
+        let wire = wire(&events);
+        let chunks = || {
+            let chunks = ranges(wire.len(), &cuts).into_iter().map(|range| wire.slice(range));
+            stream::iter(chunks.map(Ok::<_, Infallible>))
+        };
         let mut decoder = Decoder::new();
         let mut seen = Vec::new();
-        for mut chunk in cut(&wire(&events), &cuts) {
+        for mut chunk in cut(&wire, &cuts) {
             while let Some(message) = decoder.decode(&mut chunk).unwrap() {
                 seen.push(naive::seen(message));
             }
         }
-        prop_assert_eq!(seen, expected(&events));
-    }
+        prop_assert_eq!(seen, expected(&events), "our decoder");
 
-    #[test]
-    fn the_crate_eventsource_stream_reads_what_was_encoded(
-        events in prop::collection::vec(fields(), 0..6),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-    ) {
-        let wire = wire(&events);
-        let chunks = ranges(wire.len(), &cuts).into_iter().map(|range| wire.slice(range));
-        let chunks = chunks.map(Ok::<_, Infallible>);
-        let read: Vec<_> =
-            stream::iter(chunks).eventsource().try_collect().now_or_never().unwrap().unwrap();
+        let read: Vec<_> = chunks().eventsource().try_collect().now_or_never().unwrap().unwrap();
         let seen: Vec<Seen> = read.into_iter().map(|event| (event.event, event.data, event.id)).collect();
-        prop_assert_eq!(seen, expected(&events));
-    }
+        prop_assert_eq!(seen, expected(&events), "eventsource-stream");
 
-    #[test]
-    fn the_crate_sse_stream_reads_what_was_encoded(
-        events in prop::collection::vec(fields(), 0..6),
-        cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..6),
-    ) {
-        let wire = wire(&events);
-        let chunks = ranges(wire.len(), &cuts).into_iter().map(|range| wire.slice(range));
-        let chunks = chunks.map(Ok::<_, Infallible>);
-        let read: Vec<_> = sse_stream::SseStream::from_bytes_stream(stream::iter(chunks))
-            .map(Result::unwrap)
-            .collect()
-            .now_or_never()
-            .unwrap();
+        let read = sse_stream::SseStream::from_bytes_stream(chunks());
+        let read: Vec<_> = read.try_collect().now_or_never().unwrap().unwrap();
         let seen: Vec<_> = read
             .into_iter()
             .filter_map(|sse| Some((sse.event.unwrap_or_default(), sse.data?, sse.id)))
@@ -187,7 +170,7 @@ proptest! {
                 Some((event.unwrap_or_default(), data, id))
             })
             .collect();
-        prop_assert_eq!(seen, expected);
+        prop_assert_eq!(seen, expected, "sse-stream");
     }
 
     #[test]

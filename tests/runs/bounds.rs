@@ -59,6 +59,17 @@ async fn run_dry(taken: &AtomicUsize) {
     }
 }
 
+/// A rig with a run, of which a client reads through the layer and an attachment beside it.
+async fn two_readers() -> (Rig, Run, Arc<AtomicUsize>, Attachment, Client) {
+    let rig = Rig::new(small());
+    let (taken, events) = fast();
+    let run = rig.runs.start(&turn(), None, events).await.unwrap();
+    let attachment = run.attach(None).await.unwrap();
+    let client = rig.send(post()).client().await;
+    run_dry(&taken).await;
+    (rig, run, taken, attachment, client)
+}
+
 #[tokio::test(start_paused = true)]
 async fn source_waits_for_a_reader_that_sleeps_which_gets_all() {
     let (taken, events) = fast();
@@ -93,12 +104,7 @@ async fn source_without_readers_completes_and_keeps_the_newest_events() {
 
 #[tokio::test(start_paused = true)]
 async fn reader_that_lags_behind_another_fails_and_then_gets_404() {
-    let rig = Rig::new(small());
-    let (taken, events) = fast();
-    let run = rig.runs.start(&turn(), None, events).await.unwrap();
-    let mut fast = run.attach(None).await.unwrap();
-    let mut slow = rig.send(post()).client().await;
-    run_dry(&taken).await;
+    let (rig, _, taken, mut fast, mut slow) = two_readers().await;
     let mut fast_read = ready(&mut fast).0.len();
     let mut read = slow.read_ready().len();
     assert!(read > 0);
@@ -119,12 +125,7 @@ async fn reader_that_lags_behind_another_fails_and_then_gets_404() {
 /// A cancelled run ends cleanly only for clients that miss none of its events.
 #[tokio::test(start_paused = true)]
 async fn reader_that_lags_behind_in_a_cancelled_run_fails_too() {
-    let rig = Rig::new(small());
-    let (taken, events) = fast();
-    let run = rig.runs.start(&turn(), None, events).await.unwrap();
-    let mut fast = run.attach(None).await.unwrap();
-    let mut slow = rig.send(post()).client().await;
-    run_dry(&taken).await;
+    let (rig, run, taken, mut fast, mut slow) = two_readers().await;
     assert!(!ready(&mut fast).0.is_empty());
     assert!(!slow.read_ready().is_empty());
     for _ in 0..10 {

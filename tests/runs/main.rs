@@ -35,10 +35,11 @@ use {
         Answer, Body, Client, End, Handler, Rig, after, by, data_of, field_of, key, post, settle,
         turn,
     },
-    support::naive::{self, Seen},
-    support::server::serve_connection,
     support::{
         Connection, EventReader, Feed, PATIENCE, Protocol, Requester, connect_h1, event_stream,
-        serve_axum, soon, start, until,
+        naive::{self, Seen},
+        serve_axum,
+        server::serve_connection,
+        soon, start, until,
     },
 };

@@ -8,7 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue};
 use http_body::{Body, Frame};
 
 /// The result of one poll of a body.
-#[derive(Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Polled {
     Pending,
     Data(Bytes),

@@ -67,16 +67,9 @@ async fn both_clients_reconnect_although_the_draining_server_refuses_them() {
     browser.listen(address, &BOTH).await;
     browser.until_each(&BOTH, "it.events.length > 20").await;
 
-    first.drain();
-    are_refused_twice(&browser, &first).await;
-    first.shut_down().await;
-
+    shuts_down_after_refusals(&browser, first).await;
     let _second = serve("second", address, &log, &package).await;
-    until_second(&browser, &log).await;
-    for client in BOTH {
-        is_resumed(client, &browser.seen(client).await);
-    }
-    are_well_refused(&browser.seen(FETCHED).await);
+    are_resumed_after_refusals(&browser, &log).await;
 }
 
 /// Through nginx, which asks the second server once the first no longer listens.
@@ -94,27 +87,27 @@ async fn both_clients_reconnect_through_nginx_over_http_1_1() {
     browser.listen(nginx.address, &BOTH).await;
     browser.until_each(&BOTH, "it.events.length > 20").await;
 
-    first.drain();
-    are_refused_twice(&browser, &first).await;
-    first.shut_down().await;
-
-    until_second(&browser, &log).await;
-    for client in BOTH {
-        is_resumed(client, &browser.seen(client).await);
-    }
-    are_well_refused(&browser.seen(FETCHED).await);
+    shuts_down_after_refusals(&browser, first).await;
+    are_resumed_after_refusals(&browser, &log).await;
 }
 
-async fn are_refused_twice(browser: &Chromium, server: &Server) {
+async fn shuts_down_after_refusals(browser: &Chromium, server: Server) {
+    server.drain();
     // To an `EventSource` the refusal is a stream that opens and ends.
     browser.until_each(&[EVENT_SOURCE], "it.opened > 2").await;
     browser.until_each(&[FETCHED], "it.answers.length > 2").await;
     let stats = server.stats.snapshot();
     assert!(stats.refused() >= 4, "{stats:?}");
     assert_eq!((stats.opened(), stats.open()), (2, 0));
+    server.shut_down().await;
 }
 
-fn are_well_refused(fetched: &Seen) {
+async fn are_resumed_after_refusals(browser: &Chromium, log: &Log) {
+    until_second(browser, log).await;
+    for client in BOTH {
+        is_resumed(client, &browser.seen(client).await);
+    }
+    let fetched = browser.seen(FETCHED).await;
     let [first, refused @ .., last] = &*fetched.answers else {
         panic!("{fetched:?}");
     };

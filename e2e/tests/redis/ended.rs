@@ -19,6 +19,19 @@ async fn rest(client: &mut Client) -> Vec<String> {
     rest
 }
 
+/// Asserts that all clients receive the accepted events in one order, and the end after them.
+async fn agree(mut clients: Vec<Client>, mut accepted: Vec<String>, race: usize) {
+    let first = rest(&mut clients[0]).await;
+    assert_eq!(first.last().map(String::as_str), Some("last"));
+    let mut received = first[..first.len() - 1].to_vec();
+    received.sort();
+    accepted.sort();
+    assert_eq!(received, accepted, "race {race}: those that were accepted, and no other");
+    for client in &mut clients[1..] {
+        assert_eq!(rest(client).await, first, "race {race}");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn all_processes_agree_on_what_came_before_the_end() {
     const RACES: usize = 200;
@@ -30,7 +43,7 @@ async fn all_processes_agree_on_what_came_before_the_end() {
     let (mut accepted, mut refused) = (0, 0);
     for race in 0..RACES {
         let topic = format!("job:{race}");
-        let mut clients: Vec<_> = hubs.iter().map(|hub| Client::connect(hub, &[&topic])).collect();
+        let clients: Vec<_> = hubs.iter().map(|hub| Client::connect(hub, &[&topic])).collect();
         let published = tokio::spawn({
             let (hub, topic) = (hubs[1].clone(), topic.clone());
             async move {
@@ -60,15 +73,7 @@ async fn all_processes_agree_on_what_came_before_the_end() {
             Err(PublishError::Ended) => refused += 1,
             Err(error) => panic!("{error:?}"),
         }
-        let first = rest(&mut clients[0]).await;
-        assert_eq!(first.last().map(String::as_str), Some("last"));
-        let mut sorted = first[..first.len() - 1].to_vec();
-        sorted.sort();
-        expected.sort();
-        assert_eq!(sorted, expected, "race {race}: those that were accepted, and no other");
-        for client in &mut clients[1..] {
-            assert_eq!(rest(client).await, first, "race {race}");
-        }
+        agree(clients, expected, race).await;
     }
     assert!(accepted + refused == RACES && refused > 0, "{accepted} accepted, {refused} refused");
 }
@@ -104,7 +109,7 @@ async fn first_end_of_a_stream_is_announced_to_all_processes() {
             let broker = server.broker().key(&key).pause(Duration::from_millis(20));
             hubs.push(Hub::connect(broker).await.unwrap());
         }
-        let mut clients: Vec<_> = hubs.iter().map(|hub| Client::connect(hub, &["a"])).collect();
+        let clients: Vec<_> = hubs.iter().map(|hub| Client::connect(hub, &["a"])).collect();
         let publishers: Vec<_> = (0..PUBLISHERS)
             .map(|number| {
                 let hub = hubs[1 + number % 2].clone();
@@ -116,15 +121,7 @@ async fn first_end_of_a_stream_is_announced_to_all_processes() {
         for publisher in publishers {
             expected.append(&mut publisher.await.unwrap());
         }
-        let first = rest(&mut clients[0]).await;
-        assert_eq!(first.last().map(String::as_str), Some("last"));
-        let mut received = first[..first.len() - 1].to_vec();
-        received.sort();
-        expected.sort();
-        assert_eq!(received, expected, "race {race}: those that were accepted, and no other");
-        for client in &mut clients[1..] {
-            assert_eq!(rest(client).await, first, "race {race}");
-        }
+        agree(clients, expected, race).await;
     }
 }
 

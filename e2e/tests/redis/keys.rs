@@ -59,15 +59,13 @@ async fn marker_is_above_all_entries_of_its_millisecond() {
 async fn replaced_entry_before_an_empty_history_is_a_loss() {
     let Some(server) = Server::start().await else { return };
     let _: String = server.command("XADD tower-sse 5-1 skip one").await;
-    let redis = server.broker();
-    let health = redis.health();
-    let _hub = Hub::connect(redis).await.unwrap();
+    let process = Process::connect(server.broker()).await;
     let mut takeover = redis::pipe();
     takeover.atomic().cmd("DEL").arg("tower-sse").cmd("XADD").arg("tower-sse");
     takeover.arg("5-1").arg(&[("skip", "other")]);
     let mut connection = server.try_connect().await.unwrap();
     let () = takeover.ignore().query_async(&mut connection).await.unwrap();
-    until(|| health.losses() == 1).await;
+    until(|| process.health.losses() == 1).await;
 }
 
 /// A server that takes over can assign an id again if its clock is behind. The id that the process

@@ -62,8 +62,7 @@ async fn kind_of_a_refusal_without_a_connection_is_that_of_the_last_failure() {
     let proxy = Proxy::start(server.port()).await;
     let url = proxy.url().replace("//", "//app:secret@");
     let broker = Redis::open(url).unwrap().publish_deadline(Duration::from_millis(300));
-    let health = broker.health();
-    let hub = Hub::connect(broker).await.unwrap();
+    let Process { hub, health, .. } = Process::connect(broker).await;
 
     proxy.switch_to(free_port());
     until(|| !health.is_following()).await;

@@ -15,8 +15,7 @@ use crate::*;
 async fn publishes_are_counted_by_their_outcomes() {
     let Some(server) = Server::start().await else { return };
     let broker = server.broker().publish_deadline(Duration::from_millis(300));
-    let health = broker.health();
-    let hub = Hub::connect(broker).await.unwrap();
+    let Process { hub, health, .. } = Process::connect(broker).await;
     for _ in 0..3 {
         _ = hub.publish("a", "x").await.unwrap();
     }

@@ -112,9 +112,7 @@ async fn missing_permission_to_trim_is_reported() {
     assert_eq!(client.data(1).await, ["0"]);
     assert!(health.is_following());
     // Without trimming, it needs no permission.
-    let broker = server.broker();
-    let health = broker.health();
-    let _hub = Hub::connect(broker).await.unwrap();
+    let Process { health, .. } = &Process::connect(server.broker()).await;
     until(|| health.stream().is_some()).await;
     let stream = health.stream().unwrap();
     assert_eq!((stream.memory(), health.last_error()), (None, None));

@@ -16,6 +16,7 @@ mod page;
 mod proxy;
 mod server;
 mod shutdown;
+mod sigterm;
 mod upstream;
 
 #[path = "../browser/browser.rs"]
@@ -41,7 +42,6 @@ use {
     page::Page,
     proxy::{Cut, Proxy},
     redis::RedisServer,
-    server::Server,
     support::{PATIENCE, Process, listen, serve_axum, soon},
     tools::{Tools, find, find_node},
 };

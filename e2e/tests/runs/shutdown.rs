@@ -39,35 +39,34 @@ enum Kind {
 }
 
 impl Kind {
-    fn start(self, packages: Packages, server: &Server) -> Option<Client> {
-        let node = |package, script, path: &str| {
-            Client::node(packages, package, script, &[&server.url(path)])
-        };
+    fn start(self, packages: Packages, server: &Process) -> Option<Client> {
+        let url = |path| format!("http://{}{path}", server.address);
+        let node = |package, script, path| Client::node(packages, package, script, &[&url(path)]);
         match self {
             Self::EventSource => node("eventsource", "event_source.mjs", "/words/1"),
             Self::FetchEventSource => {
                 node("@microsoft/fetch-event-source", "fetch_event_source.mjs", "/words/2")
             }
             Self::TanStack => node("@tanstack/ai-client", "tanstack.mjs", "/ag-ui"),
-            Self::Ai => Client::node(packages, "ai", "ai_ask.mjs", &["ai", &server.url("/chat")]),
+            Self::Ai => Client::node(packages, "ai", "ai_ask.mjs", &["ai", &url("/chat")]),
             Self::OpenAi => node("openai", "openai.mjs", "/v1"),
-            Self::OpenAiPython => Client::python("openai_client.py", &[&server.url("/v1")]),
+            Self::OpenAiPython => Client::python("openai_client.py", &[&url("/v1")]),
             Self::LangGraph => node("@langchain/langgraph-sdk", "langgraph.mjs", ""),
-            Self::LangGraphPython => Client::python("langgraph_client.py", &[&server.url("")]),
+            Self::LangGraphPython => Client::python("langgraph_client.py", &[&url("")]),
         }
     }
 }
 
 /// Starts a server, and a client that has read a part of its answer.
-async fn start(kind: Kind, packages: Packages, grace: Duration) -> Option<(Server, Client)> {
-    let server = Server::start(ANY, PACE, grace).await;
+async fn start(kind: Kind, packages: Packages, grace: Duration) -> Option<(Process, Client)> {
+    let server = server::start(ANY, PACE, grace).await;
     let mut client = kind.start(packages, &server)?;
     client.until_received(200).await;
     Some((server, client))
 }
 
 /// Replaces a server whose clients are reading.
-async fn replace(mut server: Server, is_killed: bool) -> Server {
+async fn replace(mut server: Process, is_killed: bool) -> Process {
     match is_killed {
         true => server.kill().await,
         false => {
@@ -75,7 +74,7 @@ async fn replace(mut server: Server, is_killed: bool) -> Server {
             assert!(server.exited().await.success());
         }
     }
-    Server::start(server.address, PACE, ENOUGH).await
+    server::start(server.address, PACE, ENOUGH).await
 }
 
 async fn every_client_completes(kinds: &[Kind], packages: Packages) {
@@ -102,14 +101,14 @@ async fn every_client_is_told(kinds: &[Kind], packages: Packages, is_killed: boo
         assert_ne!(end, "complete", "{kind:?}");
         assert!(PACE.text(0).starts_with(&client.text), "{kind:?}");
         assert!(client.text.len() < PACE.text(0).len(), "{kind:?}");
-        assert_eq!(server.calls().await, 0, "{kind:?}");
+        assert_eq!(server::calls(&server).await, 0, "{kind:?}");
         println!("killed: {is_killed}, {kind:?}: {end}");
     }
 }
 
 #[tokio::test]
 async fn sigterm_with_enough_grace_completes_the_answer_of_chromium() {
-    let mut server = Server::start(ANY, PACE, ENOUGH).await;
+    let mut server = server::start(ANY, PACE, ENOUGH).await;
     let Some(page) = Page::open(server.address).await else { return };
     page.until_received(200).await;
     server.terminate().await;
@@ -120,13 +119,13 @@ async fn sigterm_with_enough_grace_completes_the_answer_of_chromium() {
 #[tokio::test]
 async fn sigkill_and_too_little_grace_tell_chromium() {
     for is_killed in [false, true] {
-        let server = Server::start(ANY, PACE, TOO_SHORT).await;
+        let server = server::start(ANY, PACE, TOO_SHORT).await;
         let Some(page) = Page::open(server.address).await else { return };
         page.until_received(200).await;
         let server = replace(server, is_killed).await;
         let half = page.end().await;
         assert!(half.len() < PACE.text(0).len() && PACE.text(0).starts_with(&half), "{half}");
-        assert_eq!(server.calls().await, 0);
+        assert_eq!(server::calls(&server).await, 0);
     }
 }
 

@@ -20,6 +20,8 @@ mod redis_faults;
 #[path = "../redis/server.rs"]
 #[allow(dead_code)]
 mod server;
+#[path = "../runs/sigterm.rs"]
+mod sigterm;
 mod stops;
 mod storm;
 #[path = "../../../tests/support/mod.rs"]

@@ -9,11 +9,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
-use tokio::{
-    net::TcpListener,
-    runtime::Runtime,
-    signal::unix::{SignalKind, signal},
-};
+use tokio::{net::TcpListener, runtime::Runtime};
 use tokio_util::sync::CancellationToken;
 use tower_sse::{redis::Redis, runs::Runs};
 
@@ -30,22 +26,13 @@ fn serves_until_sigterm() {
     let millis = |text: &str| Duration::from_millis(text.parse().unwrap());
     let (lease, grace) = (millis(lease), millis(grace));
     Runtime::new().unwrap().block_on(async {
-        let mut terminated = signal(SignalKind::terminate()).unwrap();
         let redis = Redis::open(url).unwrap().key("app").lease(lease);
         let limits = Runs::builder().max_running(100_000).max_running_per_owner(100_000);
         let runs = limits.connect(redis).await.unwrap();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let shutdown = CancellationToken::new();
         let app = Service::new(runs.clone(), PathBuf::from(calls)).app(shutdown.clone());
-        Process::announce(listener.local_addr().unwrap());
-        let server =
-            axum::serve(listener, app).with_graceful_shutdown(shutdown.clone().cancelled_owned());
-        let drain = async {
-            terminated.recv().await;
-            shutdown.cancel();
-            runs.drain(grace).await;
-        };
-        tokio::join!(server, drain).0.unwrap();
+        sigterm::serve(listener, app, shutdown, runs.drain(grace)).await;
     });
 }
 

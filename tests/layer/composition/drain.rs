@@ -53,34 +53,28 @@ async fn drain(
     end
 }
 
-/// To an inner layer the stream is dropped midway, as when a client leaves.
+/// To an inner layer the stream is dropped midway, as when a client leaves. A `fetch` client
+/// reconnects only after a failure, which an outer classifier that inspects bodies sees. HTTP's
+/// classifier has decided by the head.
 #[tokio::test(start_paused = true)]
-async fn a_drained_event_source_is_a_clean_end_to_trace() {
-    for (place, seen) in [(Place::Outside, [2, 1, 0]), (Place::Inside, [1, 0, 0])] {
+async fn a_drained_stream_is_a_failure_only_to_the_grpc_classifier_and_if_the_body_fails() {
+    let failed = Polled::Failed(CUT_SHORT.to_owned());
+    for (place, headers, end, seen) in [
+        (Place::Outside, EVENT_SOURCE, Polled::End, [2, 1, 0]),
+        (Place::Inside, EVENT_SOURCE, Polled::End, [1, 0, 0]),
+        (Place::Outside, FETCH, failed.clone(), [2, 0, 1]),
+        (Place::Inside, FETCH, failed, [1, 0, 0]),
+    ] {
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
         let (app, sources) = place.compose(sse(&shutdown), trace(&counts));
-        assert_eq!(drain(app, sources, &shutdown, &EVENT_SOURCE).await, Polled::End);
-        assert_eq!(counts.get(), seen, "{place:?}");
-    }
-}
-
-/// A `fetch` client reconnects only after a failure, which an outer classifier that inspects bodies
-/// sees. HTTP's classifier has decided by the head.
-#[tokio::test(start_paused = true)]
-async fn a_drained_fetch_stream_is_a_failure_to_the_grpc_classifier_only() {
-    for (place, seen) in [(Place::Outside, [2, 0, 1]), (Place::Inside, [1, 0, 0])] {
-        let (shutdown, counts) = (CancellationToken::new(), Counts::default());
-        let (app, sources) = place.compose(sse(&shutdown), trace(&counts));
-        let end = drain(app, sources, &shutdown, &FETCH).await;
-        assert_eq!(end, Polled::Failed(CUT_SHORT.to_owned()));
-        assert_eq!(counts.get(), seen, "{place:?}");
+        assert_eq!(drain(app, sources, &shutdown, &headers).await, end);
+        assert_eq!(counts.get(), seen, "{place:?}, {headers:?}");
 
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
         let (app, sources) = place.compose(sse(&shutdown), http_trace(&counts));
-        let end = drain(app, sources, &shutdown, &FETCH).await;
-        assert_eq!(end, Polled::Failed(CUT_SHORT.to_owned()));
+        assert_eq!(drain(app, sources, &shutdown, &headers).await, end);
         let [chunks, _, failures] = counts.get();
-        assert_eq!((chunks, failures), (seen[0], 0), "{place:?}");
+        assert_eq!((chunks, failures), (seen[0], 0), "{place:?}, {headers:?}");
     }
 }
 

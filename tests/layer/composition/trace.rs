@@ -8,8 +8,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use http::HeaderMap;
+use http::{HeaderMap, Response};
 use http_body_util::BodyExt;
+use hyper::body::Incoming;
 use tower_http::{
     classify::{GrpcErrorsAsFailures, ServerErrorsAsFailures, SharedClassifier},
     trace::{
@@ -81,15 +82,19 @@ pub(crate) fn http_trace(counts: &Counts) -> CountingTraceLayer<ServerErrorsAsFa
         .on_failure(counts.clone())
 }
 
+/// Opens a stream whose chunks, ends and failures are counted.
+async fn open(place: Place, headers: &[(&str, &str)]) -> (Counts, Response<Incoming>, Source) {
+    let counts = Counts::default();
+    let (app, mut sources) = place.compose(SseLayer::new(), trace(&counts));
+    let response = client::get(serve_axum(app).await, "/events", headers).await;
+    (counts, response, sources.next().await)
+}
+
 #[tokio::test]
 async fn trace_observes_every_chunk_and_a_clean_end() {
     for place in Place::BOTH {
-        let counts = Counts::default();
-        let (app, mut sources) = place.compose(SseLayer::new(), trace(&counts));
-        let address = serve_axum(app).await;
-
-        let response = client::get(address, "/events", &[]).await;
-        assert_streams(response, sources.next().await).await;
+        let (counts, response, source) = open(place, &[]).await;
+        assert_streams(response, source).await;
         assert_eq!(counts.get(), [2, 1, 0], "{place:?}");
     }
 }
@@ -99,13 +104,8 @@ async fn trace_observes_every_chunk_and_a_clean_end() {
 async fn a_cancelled_source_is_a_failure_to_an_outer_trace_only_if_the_body_fails() {
     let event_source = [("accept", "text/event-stream"), ("cache-control", "no-cache")];
     for (headers, expected) in [(&event_source[..], [0, 1, 0]), (&[], [1, 0, 1])] {
-        let counts = Counts::default();
-        let (app, mut sources) = Place::Outside.compose(SseLayer::new(), trace(&counts));
-        let address = serve_axum(app).await;
-
-        let response = client::get(address, "/events", headers).await;
-        let error = io::Error::other(cancelled_task().await);
-        sources.next().await.fail(error);
+        let (counts, response, source) = open(Place::Outside, headers).await;
+        source.fail(io::Error::other(cancelled_task().await));
         if expected == [0, 1, 0] {
             assert!(EventReader::new(response).rest().await.is_empty());
         } else {
@@ -119,12 +119,8 @@ async fn a_cancelled_source_is_a_failure_to_an_outer_trace_only_if_the_body_fail
 async fn an_error_of_the_source_is_one_failure() {
     // To an outer layer, the last line that the layer sends before the failure is a chunk.
     for (place, chunks) in [(Place::Inside, 0), (Place::Outside, 1)] {
-        let counts = Counts::default();
-        let (app, mut sources) = place.compose(SseLayer::new(), trace(&counts));
-        let address = serve_axum(app).await;
-
-        let response = client::get(address, "/events", &[]).await;
-        sources.next().await.fail(io::Error::other("disk full"));
+        let (counts, response, source) = open(place, &[]).await;
+        source.fail(io::Error::other("disk full"));
         response.into_body().collect().await.expect_err("the body fails");
         assert_eq!(counts.get(), [chunks, 0, 1], "{place:?}");
     }

@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 
 use tokio::time;
-use tower_sse::{CloseReason, Decoder, Drain, Event, Heartbeat, Retry, SseLayer, StreamOptions};
+use tower_sse::{
+    CloseReason, Decoder, Drain, Event, Heartbeat, MaxAge, Retry, SseLayer, StreamOptions,
+};
 
 use crate::{
     rig::{GOODBYE, MILLISECOND, RETRY, Requester, Rig, SECOND, bytes, layer},
@@ -118,15 +120,25 @@ async fn a_response_can_have_another_farewell_or_none() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_stream_that_ends_first_gets_its_terminator_and_no_farewell() {
-    let mut rig =
-        Rig::after(b"data: a\n\n", layer(Drain::after(20 * SECOND)), Requester::EventSource);
-    rig.shutdown.cancel();
-    assert_eq!(rig.poll(), Polled::Pending);
-    time::advance(19 * SECOND).await;
-    rig.feed.end();
-    assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
-    rig.assert_ends(CloseReason::Ended);
+async fn a_stream_that_ends_within_its_grace_gets_its_terminator_and_no_farewell() {
+    let aging = layer(Drain::per_client()).max_age(MaxAge::new(SECOND));
+    for (layer, client) in
+        [(layer(Drain::after(30 * SECOND)), Requester::EventSource), (aging, Requester::Post)]
+    {
+        let _case = case(format!("{client:?}"));
+        let mut rig = Rig::after(b"data: a\n\n", layer, client);
+        if client == Requester::EventSource {
+            rig.shutdown.cancel();
+            assert_eq!(rig.poll(), Polled::Pending);
+        } else {
+            time::advance(SECOND).await;
+        }
+        time::advance(29 * SECOND).await;
+        assert_eq!(rig.poll(), Polled::Pending);
+        rig.feed.end();
+        assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
+        rig.assert_ends(CloseReason::Ended);
+    }
 }
 
 #[tokio::test(start_paused = true)]

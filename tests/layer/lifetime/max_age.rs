@@ -18,16 +18,6 @@ fn aging(max_age: MaxAge) -> SseLayer {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_call_that_ends_within_its_30_seconds_ends_by_itself() {
-    let mut rig = Rig::after(b"data: a\n\n", aging(MaxAge::new(AGE)), Requester::Post);
-    time::advance(AGE + 29 * SECOND).await;
-    assert_eq!(rig.poll(), Polled::Pending);
-    rig.feed.end();
-    assert_eq!(rig.poll(), data("data: [DONE]\n\n"));
-    rig.assert_ends(CloseReason::Ended);
-}
-
-#[tokio::test(start_paused = true)]
 async fn age_is_counted_from_the_first_poll() {
     let mut rig = Rig::new(aging(MaxAge::new(AGE)), Requester::EventSource);
     time::advance(10 * AGE).await;

@@ -57,6 +57,13 @@ async fn assert_panics<T: Send + 'static>(
     text
 }
 
+/// Asserts that each wait panics with a text that begins as expected.
+macro_rules! assert_each_panics {
+    ($($wait:expr => $expected:literal,)+) => {
+        $(assert_panics(async move { _ = $wait.await }, $expected).await;)+
+    };
+}
+
 #[track_caller]
 fn assert_lines(text: &str, expected: &[&str]) {
     let lines: Vec<_> = text.lines().collect();
@@ -96,21 +103,11 @@ async fn every_method_has_the_time_limit() {
     let text = panic_of(async { silent_after("").time_limit(5 * SECOND).next().await }).await;
     let expected = ["still waiting for a message after 5s, at HERE", "nothing has been received"];
     assert_lines(&without_place(&text), &expected);
-    assert_panics(
-        async { silent_after("").collect().await },
-        "still waiting for the clean end after 30s, at ",
-    )
-    .await;
-    assert_panics(
-        async { silent_after("").next_comment().await },
-        "still waiting for a comment after 30s, at ",
-    )
-    .await;
-    assert_panics(
-        async { silent_after("").error().await.to_string() },
-        "still waiting for an error of the body after 30s, at ",
-    )
-    .await;
+    assert_each_panics! {
+        silent_after("").collect() => "still waiting for the clean end after 30s, at ",
+        silent_after("").next_comment() => "still waiting for a comment after 30s, at ",
+        silent_after("").error() => "still waiting for an error of the body after 30s, at ",
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -119,16 +116,11 @@ async fn an_end_before_what_is_awaited_is_named() {
     let text =
         assert_panics(test, "the stream has ended while waiting for message 2 of 2, at").await;
     assert!(text.ends_with("\nand an incomplete line: \"data: b\""), "{text}");
-    assert_panics(
-        async { ended_after("").error().await.to_string() },
-        "the stream has ended while waiting for an error of the body, at",
-    )
-    .await;
-    assert_panics(
-        async { ended_after("").assert_no_message(SECOND).await },
-        "the stream has ended within 1s, at ",
-    )
-    .await;
+    assert_each_panics! {
+        ended_after("").error() =>
+            "the stream has ended while waiting for an error of the body, at",
+        ended_after("").assert_no_message(SECOND) => "the stream has ended within 1s, at ",
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -137,16 +129,10 @@ async fn the_error_of_the_body_is_named() {
         let frames = stream::iter([Err::<&str, _>(io::Error::other("disk full"))]);
         TestStream::from_body(axum::body::Body::from_stream(frames))
     };
-    assert_panics(
-        async move { failing().next().await },
-        "the body has failed (disk full) while waiting for a message, at",
-    )
-    .await;
-    assert_panics(
-        async move { failing().collect().await },
-        "the body has failed (disk full) while waiting for the clean end, at",
-    )
-    .await;
+    assert_each_panics! {
+        failing().next() => "the body has failed (disk full) while waiting for a message, at",
+        failing().collect() => "the body has failed (disk full) while waiting for the clean end, at",
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -81,17 +81,27 @@ async fn the_preamble_arrives_at_once() {
 }
 
 #[tokio::test]
-async fn the_terminator_arrives_before_a_clean_end() {
-    let layer = || SseLayer::new().terminator(Event::from("[DONE]"));
-    for_each(layer, FETCH, async |mut decoded, mut sources| {
-        let source = sources.next().await;
-        source.send("one");
-        decoded.arrives("data: one\n\n").await;
-        drop(source);
-        let whole = "data: one\n\ndata: [DONE]\n\n".to_owned();
-        assert_eq!(decoded.end().await, (whole, false));
-    })
-    .await;
+async fn what_the_layer_sends_at_the_end_arrives_before_a_clean_end() {
+    let terminator = SseLayer::new().terminator(Event::from("sorry"));
+    let on_error = SseLayer::new().on_error(|_| Event::from("sorry"));
+    for (layer, fails) in [(terminator, false), (on_error, true)] {
+        for_each(
+            || layer.clone(),
+            FETCH,
+            async |mut decoded, mut sources| {
+                let source = sources.next().await;
+                source.send("one");
+                decoded.arrives("data: one\n\n").await;
+                match fails {
+                    true => source.fail(io::Error::other("disk full")),
+                    false => drop(source),
+                }
+                let whole = "data: one\n\ndata: sorry\n\n".to_owned();
+                assert_eq!(decoded.end().await, (whole, false), "{fails}");
+            },
+        )
+        .await;
+    }
 }
 
 /// Checks the streams of all codings concurrently, since behind a compressor a cut stream takes a
@@ -132,19 +142,6 @@ async fn events_before_an_error_arrive_and_then_the_body_fails() {
         let (text, failed) = decoded.end().await;
         assert!(text.starts_with("data: one\n\n"), "{text:?}");
         assert!(failed, "half of an answer does not look like the whole");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn an_error_that_becomes_an_event_arrives_before_a_clean_end() {
-    let layer = || SseLayer::new().on_error(|_| Event::new().event("failed").data("sorry"));
-    for_each(layer, FETCH, async |decoded, mut sources| {
-        let source = sources.next().await;
-        source.send("one");
-        source.fail(io::Error::other("disk full"));
-        let whole = "data: one\n\nevent: failed\ndata: sorry\n\n".to_owned();
-        assert_eq!(decoded.end().await, (whole, false));
     })
     .await;
 }
