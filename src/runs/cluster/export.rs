@@ -128,6 +128,11 @@ impl Export {
         self.ended_until.is_some()
     }
 
+    /// Returns whether the store had the end of the run when it was last asked.
+    pub(crate) const fn has_confirmed_end(&self) -> bool {
+        self.is_done() && !self.needs_sync && !self.restores
+    }
+
     /// Makes the next command a `Sync`.
     pub(crate) const fn synchronize(&mut self) {
         self.needs_sync = true;

@@ -100,7 +100,7 @@ async fn export(
             Effect::Ended | Effect::None => {}
         }
         shared.acknowledge_end(&record);
-        exports.acknowledged.notify_waiters();
     }
+    exports.acknowledged.notify_waiters();
     true
 }

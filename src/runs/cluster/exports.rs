@@ -145,7 +145,7 @@ impl Exports {
 
     /// Returns whether the store has the end of a run, or will never have it.
     pub(crate) fn has_ended(&self, epoch: Epoch) -> bool {
-        self.lock().exports.get(&epoch).is_none_or(Export::is_done)
+        self.lock().exports.get(&epoch).is_none_or(Export::has_confirmed_end)
     }
 
     /// Returns the number of runs whose export is overdue.

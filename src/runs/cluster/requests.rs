@@ -112,7 +112,18 @@ impl Shared {
                     }
                     return Ok(Some(record));
                 }
-                Some(_) => cluster.wait_for_end(run.epoch).await,
+                Some(record) if record.is_forgotten() => {
+                    // It cannot be completed again.
+                    let lost = cluster.end(run, EndMode::Lost).await;
+                    lost.map_err(|_| StartError::Unavailable)?;
+                }
+                Some(_) => {
+                    if cluster.exports.has_ended(run.epoch) {
+                        // The store has lost the end that it had.
+                        cluster.exports.synchronize(run.epoch);
+                    }
+                    cluster.wait_for_end(run.epoch).await;
+                }
                 // The reply to a claim was lost.
                 None => {
                     let released = cluster.end(run, EndMode::Release).await;

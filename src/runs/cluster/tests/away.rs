@@ -150,6 +150,31 @@ async fn older_state_on_the_same_connection_leaves_no_hole() {
     assert_whole(live, &["c"]).await;
 }
 
+/// The store goes back behind the end on the same connection, so that nothing tells the owner.
+#[tokio::test(start_paused = true)]
+async fn end_that_the_store_has_lost_is_told_again_at_a_request() {
+    for fails in [false, true] {
+        let (one, other, source) = started(&["a"]).await;
+        sleep(Duration::from_secs(1)).await;
+        let older = one.store.server().clone();
+        if fails {
+            source.send(Err("failed")).unwrap();
+        }
+        drop(source);
+        sleep(Duration::from_secs(1)).await;
+        one.store.restore(&older);
+        // Until then, a missing run may still be restored.
+        sleep(LEASE).await;
+        one.store.set_delay(Duration::from_millis(1));
+        let new = soon(one.start()).await;
+        assert_eq!(new.is_some(), fails, "only a complete run is kept");
+        assert_eq!(one.outcomes().len(), 1);
+        if !fails {
+            assert_whole(other.attach().await, &["a"]).await;
+        }
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn reply_that_is_lost_loses_no_event() {
     let (one, other) = two().await;
