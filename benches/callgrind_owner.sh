@@ -1,12 +1,14 @@
 #!/bin/sh
 # Counts the instructions per event of a run that nobody watches elsewhere, with and without Redis, and prints rows:
 # `benches/callgrind_owner.sh target/release/runs`. What a run needs once is subtracted. Those of Redis are not counted.
+# The machine must be idle enough that each event has a frame of its own, which the program prints.
 set -eu
 
 runs=$1
 
 count() {
-    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$runs" owner "$1" "$2" 2>&1 | sed -n 's/.*Collected : //p'
+    valgrind --tool=callgrind --callgrind-out-file=/dev/null "$runs" owner "$1" "$2" 2>&1 |
+        tee /dev/stderr | sed -n 's/.*Collected : //p'
 }
 
 echo "runs|instructions"

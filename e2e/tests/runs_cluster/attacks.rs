@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
     PATIENCE,
@@ -17,6 +17,8 @@ use crate::{
 
 const EVENTS: u64 = 100;
 const GAP: u64 = 40;
+/// The time after which a client gives up that is refused: more than two leases.
+const REFUSALS: Duration = Duration::from_secs(8);
 
 /// A run and its keys.
 struct Target {
@@ -136,7 +138,7 @@ const FORGERIES: [&str; 4] =
 
 /// Reads a run until its end, at any process after the first connection.
 async fn read(cluster: &Cluster, name: &str, at: usize) -> Sight {
-    let mut client = Client::of_turn(name, EVENTS, GAP);
+    let (mut client, started) = (Client::of_turn(name, EVENTS, GAP), Instant::now());
     let reading = async {
         let mut to = at;
         loop {
@@ -149,7 +151,7 @@ async fn read(cluster: &Cluster, name: &str, at: usize) -> Sight {
                     return if count == EVENTS { Sight::Whole } else { Sight::Wrong };
                 }
                 Closed::Status(http::StatusCode::SERVICE_UNAVAILABLE)
-                    if client.connections < 30 =>
+                    if started.elapsed() < REFUSALS =>
                 {
                     sleep(Duration::from_millis(100)).await;
                 }

@@ -42,9 +42,10 @@ pub(crate) fn run(subject: &str, events: u64) {
         };
         let before = processor_time();
         let frames = join_all((0..RUNS).map(|run| read(runs.clone(), run, events))).await;
-        assert!(frames.into_iter().all(|frames| frames >= events), "a short answer");
+        // On a busy machine, events share frames, and cost less.
+        let frames = frames.into_iter().sum::<u64>() as f64 / (RUNS * events) as f64;
         let used = (processor_time() - before).as_secs_f64() * 1e6 / (RUNS * events) as f64;
-        println!("{subject}: {used:.2} us of processor time an event");
+        println!("{subject}: {used:.2} us of processor time and {frames:.2} frames an event");
     });
 }
 
