@@ -10,13 +10,8 @@ use crate::rig::settle;
 
 /// Returns all figures but the memory and those of outcomes.
 fn figures(stats: &RunsStats) -> ([usize; 5], [u64; 7]) {
-    let now = [
-        stats.running(),
-        stats.kept(),
-        stats.attached(),
-        stats.mirrors(),
-        stats.waiting_exports(),
-    ];
+    let now =
+        [stats.running(), stats.kept(), stats.attached(), stats.mirrors(), stats.waiting_exports()];
     let counters = [
         stats.started(),
         stats.refused(),
