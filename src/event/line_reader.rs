@@ -114,3 +114,50 @@ pub(crate) fn first_block_has_retry(stream: &[u8]) -> bool {
     }
     false
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{LineReader, first_block_has_retry};
+
+    #[test]
+    fn first_block_has_retry_only_with_a_whole_number_before_its_end() {
+        for (stream, expected) in [
+            ("", false),
+            ("retry: 5\n\n", true),
+            ("data: x\r\nretry:50", true),
+            ("retry: soon\ndata: x\n\n", false),
+            ("retry\nretry:\nretry: -1\n\n", false),
+            ("data: x\n\nretry: 5\n\n", false),
+        ] {
+            assert_eq!(first_block_has_retry(stream.as_bytes()), expected, "{stream:?}");
+        }
+    }
+
+    #[test]
+    fn memory_of_long_lines_is_freed_between_lines() {
+        let long = "x".repeat(1000);
+        let mut lines = LineReader::default();
+        assert!(lines.next(&mut long.as_bytes(), usize::MAX).unwrap().is_none());
+        assert_eq!(lines.incomplete(), long.as_bytes());
+        lines.shrink(100);
+        assert!(lines.memory() >= 1000, "the line is incomplete");
+        assert_eq!(lines.next(&mut &b"\n"[..], usize::MAX).unwrap(), Some(long.as_bytes()));
+        assert_eq!(lines.incomplete(), b"");
+        let memory = lines.memory();
+        lines.shrink(memory);
+        assert_eq!(lines.memory(), memory);
+        lines.shrink(memory - 1);
+        assert_eq!(lines.memory(), 0);
+        assert_eq!(lines.next(&mut &b"y\n"[..], usize::MAX).unwrap(), Some(&b"y"[..]));
+    }
+
+    #[test]
+    fn incomplete_comment_is_dropped_except_for_its_colon() {
+        for (line, kept) in [(": long", ":"), ("data: :", "data: :")] {
+            let mut lines = LineReader::default();
+            assert!(lines.next(&mut line.as_bytes(), usize::MAX).unwrap().is_none());
+            lines.drop_comment();
+            assert_eq!(lines.incomplete(), kept.as_bytes());
+        }
+    }
+}

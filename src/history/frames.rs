@@ -210,3 +210,45 @@ fn slice(bytes: &Bytes, start: u64, range: &Range<u64>) -> Option<Bytes> {
     // `Bytes::slice` panics beyond the end.
     (from <= to && to <= bytes.len()).then(|| bytes.slice(from..to))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::{DeferredDrops, ENTRY_MEMORY, FrameKey, Frames, MAX_KEPT};
+
+    /// Adds frames of five bytes, one for each block.
+    fn add(frames: &mut Frames, blocks: std::ops::Range<u64>, drops: &mut DeferredDrops) {
+        for block in blocks {
+            let range = block * 10..block * 10 + 5;
+            let key = FrameKey::whole(block);
+            let bytes = frames.add(key, range.start, vec![0; 5], &range, 5, drops);
+            assert_eq!(bytes.unwrap().len(), 5);
+        }
+    }
+
+    #[test]
+    fn frames_of_evicted_blocks_are_removed_with_their_memory() {
+        let (mut frames, mut drops) = (Frames::default(), DeferredDrops::default());
+        add(&mut frames, 0..4, &mut drops);
+        assert_eq!(frames.memory(), 4 * (5 + ENTRY_MEMORY));
+        frames.remove_before(3, &mut drops);
+        assert_eq!(frames.memory(), 5 + ENTRY_MEMORY);
+        assert!(frames.get(FrameKey::whole(2), &(20..25), 5, &mut drops).is_none());
+        assert!(frames.get(FrameKey::whole(3), &(31..35), 5, &mut drops).is_some());
+        frames.evict(&mut drops);
+        assert!(!frames.are_kept());
+        assert_eq!(frames.memory(), ENTRY_MEMORY, "its bytes are not dropped yet");
+    }
+
+    #[test]
+    fn newest_frames_are_kept_up_to_their_maximum_number() {
+        let (mut frames, mut drops) = (Frames::default(), DeferredDrops::default());
+        add(&mut frames, 0..40, &mut drops);
+        assert_eq!((frames.kept.len(), frames.kept_bytes), (MAX_KEPT, 5 * MAX_KEPT));
+        drop(std::mem::take(&mut drops));
+        // Each access examines a few frames.
+        for _ in 0..20 {
+            assert!(frames.get(FrameKey::whole(39), &(390..395), 5, &mut drops).is_some());
+        }
+        assert_eq!(frames.memory(), MAX_KEPT * (5 + ENTRY_MEMORY));
+    }
+}

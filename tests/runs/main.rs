@@ -20,6 +20,7 @@ mod running;
 mod served;
 #[cfg(feature = "tracing")]
 mod spans;
+mod stats;
 mod strangers;
 mod table;
 

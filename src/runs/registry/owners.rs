@@ -75,6 +75,12 @@ mod tests {
         assert_eq!(owners.excess(None), None);
         owners.remove(ann.as_ref(), 2);
         assert_eq!(owners.excess(ann.as_ref()), None);
+        let carl = Some(Arc::from("carl"));
+        owners.add(carl.as_ref(), 6, 50);
+        owners.add(carl.as_ref(), 7, 50);
+        assert_eq!(owners.excess(carl.as_ref()), None, "not above the limit");
+        owners.remove(carl.as_ref(), 6);
+        owners.remove(carl.as_ref(), 7);
         for (owner, item) in [(&ann, 1), (&ann, 3), (&bob, 4), (&bob, 4)] {
             owners.remove(owner.as_ref(), item);
         }

@@ -65,6 +65,19 @@ fn an_outer_layer_that_shuts_down_refuses_streams_that_an_inner_layer_opened() {
     assert_unavailable(response, "of the outer layer");
 }
 
+#[test]
+fn an_outer_layer_that_shuts_down_passes_heads_and_other_statuses() {
+    let (outer, _kept) = refusing::<Bodies>(RefusalCause::Shutdown, Refusal::per_client());
+    let inner = SseLayer::new();
+    let head = || Request::head("/").body(()).unwrap();
+    let answer = answer_to(head(), &inner, event_stream(Feed::new().1));
+    assert_eq!(answer_to(head(), &outer, answer).status(), StatusCode::OK);
+    let mut answer = event_stream(Feed::new().1);
+    *answer.status_mut() = StatusCode::NOT_FOUND;
+    let answer = answer_to(event_source(), &inner, answer);
+    assert_eq!(answer_to(event_source(), &outer, answer).status(), StatusCode::NOT_FOUND);
+}
+
 /// The graceful shutdown waits for every body, including those of a route with a layer of its own.
 #[tokio::test(start_paused = true)]
 async fn the_shutdown_of_an_outer_layer_ends_a_stream_whose_owner_has_none() {

@@ -65,6 +65,10 @@ async fn owner_that_was_declared_dead_is_fenced_and_does_not_report() {
     assert!(healed.elapsed() <= Duration::from_millis(100), "{:?}", healed.elapsed());
     assert_eq!(one.outcomes(), [], "the other process has reported it");
     assert_eq!(other.outcomes(), [Outcome::Interrupted]);
+    for (process, counts) in [(&one, (1, 0)), (&other, (0, 1))] {
+        let stats = process.runs.stats();
+        assert_eq!((stats.fenced(), stats.declared_dead()), counts);
+    }
     send(&second, &["second 2"]);
     drop(second);
     assert_whole(at_second, &["second 2"]).await;

@@ -1,0 +1,53 @@
+//! The statistics of all runs.
+
+use futures_util::stream;
+use tower_sse::{
+    Event,
+    runs::{Outcome, RunKey, Runs, RunsStats},
+};
+
+use crate::rig::settle;
+
+/// Returns all figures but the memory and those of outcomes.
+fn figures(stats: &RunsStats) -> ([usize; 5], [u64; 7]) {
+    let now =
+        [stats.running(), stats.kept(), stats.attached(), stats.mirrors(), stats.waiting_exports()];
+    let counters = [
+        stats.started(),
+        stats.refused(),
+        stats.lagged(),
+        stats.fenced(),
+        stats.declared_dead(),
+        stats.events(),
+        stats.bytes(),
+    ];
+    (now, counters)
+}
+
+#[tokio::test(start_paused = true)]
+async fn figures_are_zero_before_the_first_run_and_count_all_later() {
+    let runs = Runs::builder().max_running(2).build();
+    let stats = runs.stats();
+    assert_eq!(figures(&stats), ([0; 5], [0; 7]));
+    assert_eq!((stats.memory(), stats.ended(Outcome::Completed)), (0, 0));
+
+    let key = |n| RunKey::new("user", format!("turn:{n}")).unwrap();
+    for n in 0..3 {
+        runs.start(&key(n), None, || stream::iter(["a", "b"].map(Event::from))).await.unwrap();
+        settle().await;
+    }
+    let mut attached = Vec::new();
+    for n in 3..5 {
+        let run = runs.start(&key(n), None, stream::pending::<Event>).await.unwrap();
+        attached.push(run.attach(None).await.unwrap());
+    }
+    for n in 5..7 {
+        assert!(runs.start(&key(n), None, stream::pending::<Event>).await.is_err());
+    }
+    let stats = runs.stats();
+    let (now, counters) = figures(&stats);
+    assert_eq!(now, [2, 3, 2, 0, 0]);
+    assert_eq!(counters[..6], [5, 2, 0, 0, 0, 6]);
+    assert_eq!(stats.ended(Outcome::Completed), 3);
+    assert!(stats.memory() > 0 && stats.bytes() > 6);
+}
