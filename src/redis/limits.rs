@@ -36,7 +36,8 @@ impl Redis {
     ///
     /// Set it to give memory back after a busy time, or to keep data no longer than a rule allows.
     /// Every process that is connected does so every two seconds; the newest entry stays. A process
-    /// that is disconnected for longer than `age` reports a gap.
+    /// that is disconnected for longer than `age` reports a gap. After a time of more than `age`
+    /// without entries, a process can report one before the next entry, although it is connected.
     ///
     /// ```
     /// # use std::time::Duration;

@@ -125,7 +125,7 @@ impl Kind {
             }
             Self::CutOff => Fault::CutOff { hub, milliseconds: rng.u64(..6_000) },
             Self::HoldReads => Fault::HoldReads { hub, milliseconds: rng.u64(..3_000) },
-            Self::HoldAllReads => Fault::HoldAllReads { hubs, milliseconds: rng.u64(..3_000) },
+            Self::HoldAllReads => Fault::HoldAllReads { hubs, milliseconds: rng.u64(500..3_500) },
             Self::DelayReads => {
                 let (delay, milliseconds) = (rng.u64(20..400), rng.u64(1_000..10_000));
                 Fault::DelayReads { hub, delay, milliseconds }

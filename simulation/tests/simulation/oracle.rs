@@ -2,7 +2,10 @@
 
 mod tests;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    ops::Range,
+};
 
 use tower_sse_simulation::{Verdict, redis::Stream};
 
@@ -25,8 +28,9 @@ pub(crate) struct History {
     pub(crate) kept: Option<Stream>,
     /// Whether a fault could remove entries.
     pub(crate) has_lost: bool,
-    /// The time at which all hubs and clients had recovered, in milliseconds since the beginning.
-    pub(crate) settled_at: Option<u64>,
+    /// The times after the recovery in which no client may receive a gap, in milliseconds since the
+    /// beginning.
+    pub(crate) calm: Vec<Range<u64>>,
     /// The events that were added while another copy of the stream had their id or a higher one,
     /// and when.
     pub(crate) overtaken: BTreeMap<usize, u64>,
@@ -139,7 +143,7 @@ fn check_messages(
             fault("out of order");
         }
         let Kind::Event(number) = received.kind else {
-            if history.settled_at.is_some_and(|at| received.at > at) {
+            if history.calm.iter().any(|calm| calm.contains(&received.at)) {
                 fault("a gap after the recovery");
             } else if !history.has_lost && !is_ahead {
                 fault("a gap without a loss");

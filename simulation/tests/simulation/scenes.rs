@@ -168,7 +168,7 @@ impl Scene {
             lives: vec![Life { stopped: false }; HUBS],
             kept: self.network.stream(),
             has_lost: self.has_lost,
-            settled_at: None,
+            calm: Vec::new(),
             overtaken: overtaken(&self.network),
         })
     }

@@ -69,9 +69,9 @@ fn check_finds_each_fault() {
     assert_eq!(calm(10 + MAX_LEAD, &[first, one, two]), "a gap without a loss");
     assert_eq!(calm(11 + MAX_LEAD, &[first, one, gap(11), two]), "a gap without a loss");
     assert_eq!(calm(10, &[one, two, gap(12)]), "a gap without a loss");
-    let settled = |at| History { settled_at: Some(at), ..losing(&[]) };
-    assert_eq!(checked_in(settled(7), &[one, gap(13)], false), "");
-    assert_eq!(checked_in(settled(6), &[one, gap(13)], false), "a gap after the recovery");
+    let after = |time| History { calm: vec![1..3, time..9], ..losing(&[]) };
+    assert_eq!(checked_in(after(8), &[one, gap(13)], false), "");
+    assert_eq!(checked_in(after(7), &[one, gap(13)], false), "a gap after the recovery");
 }
 
 #[test]

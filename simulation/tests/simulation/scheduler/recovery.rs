@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{ops::Range, time::Duration};
 
 use tokio::time::sleep;
 
@@ -29,7 +29,7 @@ impl Scheduler {
             }
         }
         sleep(DELIVERY).await;
-        self.clients.iter_mut().for_each(|client| client.receive(&self.network, usize::MAX));
+        self.receive();
         let events = self.publications.lock();
         let failures = last.into_iter().filter_map(|(hub, number)| {
             let result = number.map(|number| events[number].result);
@@ -43,8 +43,29 @@ impl Scheduler {
         failures
     }
 
-    /// Lets each client miss an event, which it receives from any hub without a gap.
-    pub(super) async fn miss_nothing(&mut self) {
+    fn receive(&mut self) {
+        self.clients.iter_mut().for_each(|client| client.receive(&self.network, usize::MAX));
+    }
+
+    /// Publishes nothing until all entries but the newest are trimmed. Returns the time in which no
+    /// client may receive a gap.
+    pub(super) async fn stay_quiet(&mut self, age: Duration) -> Range<u64> {
+        let began = self.network.elapsed();
+        sleep(age + DELIVERY).await;
+        self.receive();
+        let ended = self.network.elapsed();
+        // The next event lets the one before it be trimmed. A process that is not waiting at that
+        // moment reports a gap, because it does not know whether there were others.
+        self.publish();
+        sleep(DELIVERY).await;
+        self.receive();
+        began + 1..ended + 1
+    }
+
+    /// Lets each client miss an event, which it receives from any hub. Returns the time in which no
+    /// client may receive a gap.
+    pub(super) async fn miss_nothing(&mut self) -> Range<u64> {
+        let began = self.network.elapsed();
         self.clients.iter_mut().for_each(Client::cut);
         for topic in 0..self.topics {
             let hub = self.choose_hub();
@@ -55,5 +76,6 @@ impl Scheduler {
             let hub = self.rng.usize(..self.processes.len());
             client.resume(&self.network, &self.processes[hub]);
         }
+        began + 1..u64::MAX
     }
 }
