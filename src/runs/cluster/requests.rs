@@ -14,7 +14,7 @@ use crate::{
     history::ResumeFrom,
     runs::{
         Outcome, RunKey, StartError,
-        record::Record,
+        record::{Phase, Record},
         registry::{Claim, Purpose, Shared},
     },
 };
@@ -74,6 +74,10 @@ impl Shared {
                 LookReply::Ended { epoch, outcome: Outcome::Completed, .. } => {
                     let run = RunId::new(key.clone(), epoch.0);
                     match self.open(cluster, &run, None).await? {
+                        // The claim was forged: looking again would find the same for ever.
+                        Some(record) if self.is_interrupted_here(&record) => {
+                            return Err(StartError::Unavailable);
+                        }
                         Some(record) => return Ok(Claim::Existing(record)),
                         None => continue,
                     }
@@ -143,14 +147,14 @@ impl Shared {
 
     /// Returns the live run of this process whose claim the store has lost, and restores the claim.
     fn lost_by_store(&self, cluster: &Cluster, key: &RunKey) -> Option<Arc<Record>> {
-        let record = self.record_here(key).filter(|record| record.phase().is_live())?;
+        let record = self.peek(key).filter(|record| record.phase().is_live())?;
         cluster.exports.synchronize(record.epoch);
         Some(record)
     }
 
     /// Returns what a request gets while the store cannot be reached: a run of this process.
     fn without_store(&self, key: &RunKey, purpose: Purpose) -> Result<Claim, StartError> {
-        match self.record_here(key) {
+        match self.peek(key) {
             Some(record) if purpose == Purpose::Attach && record.phase().is_live() => {
                 Ok(Claim::Existing(record))
             }
@@ -188,7 +192,7 @@ impl Shared {
                 return Ok(self.lost_by_store(cluster, key));
             }
             Err(_) => {
-                return match self.record_here(key) {
+                return match self.peek(key) {
                     Some(record) if record.phase().is_live() => Ok(Some(record)),
                     _ => Err(StartError::Unavailable),
                 };
@@ -213,7 +217,7 @@ impl Shared {
             ResumeFrom::Seen(sequence) => sequence,
             ResumeFrom::Unknown(_) => return Err(StartError::NotFound),
         };
-        let here = self.record_here(&run.key).filter(|record| record.epoch == run.epoch);
+        let here = self.peek(&run.key).filter(|record| record.epoch == run.epoch);
         if let Some(record) = here {
             return Ok(Some(record));
         }
@@ -238,7 +242,9 @@ impl Shared {
         }
     }
 
-    fn record_here(&self, key: &RunKey) -> Option<Arc<Record>> {
-        self.peek(key)
+    /// Returns whether this process owns a run and has ended it before it was complete.
+    fn is_interrupted_here(&self, record: &Arc<Record>) -> bool {
+        let is_own = self.peek(&record.key).is_some_and(|own| Arc::ptr_eq(&own, record));
+        is_own && record.phase() == Phase::Ended(Outcome::Interrupted)
     }
 }
