@@ -13,7 +13,7 @@ use crate::{
     history::ResumeFrom,
     runs::{
         Outcome, RunKey, StartError,
-        record::Record,
+        record::{Phase, Record},
         registry::{Claim, Purpose, Shared},
     },
 };
@@ -81,7 +81,12 @@ impl Shared {
                     }
                 }
                 LookReply::Ended { run, outcome: Outcome::Completed, .. } => {
-                    return self.open(cluster, &run, None).await.map(Claim::Existing);
+                    let record = self.open(cluster, &run, None).await?;
+                    // The claim was forged: looking again would find the same for ever.
+                    if self.is_interrupted_here(&record) {
+                        return Err(StartError::Unavailable);
+                    }
+                    return Ok(Claim::Existing(record));
                 }
                 LookReply::Free
                 | LookReply::Claimed
@@ -228,5 +233,11 @@ impl Shared {
             Ok(()) => Ok(record),
             Err(_) => Err(StartError::Unavailable),
         }
+    }
+
+    /// Returns whether this process owns a run and has ended it before it was complete.
+    fn is_interrupted_here(&self, record: &Arc<Record>) -> bool {
+        let is_own = self.peek(&record.key).is_some_and(|own| Arc::ptr_eq(&own, record));
+        is_own && record.phase() == Phase::Ended(Outcome::Interrupted)
     }
 }
