@@ -6,7 +6,7 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use redis::{Cmd, Value, aio::MultiplexedConnection, cmd};
+use redis::{AsyncConnectionConfig, Cmd, Value, aio::MultiplexedConnection, cmd};
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{
@@ -167,10 +167,10 @@ async fn read(cluster: &Cluster, name: &str, at: usize) -> Sight {
 }
 
 /// Looks up a run, once a client elsewhere watches it and it has some events.
-async fn target(connection: &mut MultiplexedConnection, name: &str) -> Target {
+async fn target(connection: &mut MultiplexedConnection, name: &str) -> Option<Target> {
     let name = name.replace('-', "%2D");
     let claim = format!("app:run:{{ann:%2Fturn%2F{name}}}");
-    loop {
+    for _ in 0..250 {
         let fields = cmd("HMGET").arg(&claim).arg("e").arg("p").arg("w").to_owned();
         let fields: [Option<String>; 3] = fields.query_async(connection).await.unwrap();
         if let [Some(epoch), Some(process), Some(watched)] = fields
@@ -183,23 +183,18 @@ async fn target(connection: &mut MultiplexedConnection, name: &str) -> Target {
             let newest = newest.first().and_then(|(id, _)| id.split_once('-'));
             let newest = newest.map_or(0, |(newest, _)| newest.parse().unwrap());
             if newest >= EVENTS / 5 {
-                return Target {
-                    channel: format!("{stream}@0"),
-                    claim,
-                    stream,
-                    epoch,
-                    process,
-                    newest,
-                };
+                let channel = format!("{stream}@0");
+                return Some(Target { claim, stream, channel, epoch, process, newest });
             }
         }
         sleep(Duration::from_millis(20)).await;
     }
+    None
 }
 
 /// Returns whether all commands were executed.
 async fn execute(connection: &mut MultiplexedConnection, run: &str, attack: &str) -> bool {
-    let target = target(connection, run).await;
+    let Some(target) = target(connection, run).await else { return false };
     for words in commands(&target, attack) {
         let mut command = Cmd::new();
         words.iter().for_each(|word| _ = command.arg(word));
@@ -222,9 +217,16 @@ async fn attack(cluster: &Cluster, number: usize) -> Seen {
         read(cluster, &run, 1).await
     };
     let late = async {
-        let mut connection = cluster.redis.try_connect().await.unwrap();
+        // The default timeout is short for a machine that is busy.
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(PATIENCE));
+        let client = redis::Client::open(cluster.redis.url()).unwrap();
+        let connecting = client.get_multiplexed_async_connection_with_config(&patient);
+        let mut connection = connecting.await.unwrap();
         // The owner can be faster than a forged entry.
-        while !execute(&mut connection, &run, attack).await {}
+        let mut attempts = 0;
+        while attempts < 10 && !execute(&mut connection, &run, attack).await {
+            attempts += 1;
+        }
         read(cluster, &run, 2).await
     };
     let (owner, elsewhere, late) = tokio::join!(owner, elsewhere, late);
@@ -232,6 +234,7 @@ async fn attack(cluster: &Cluster, number: usize) -> Seen {
 }
 
 #[tokio::test]
+#[ignore = "of .ci/slow runs-cluster"]
 async fn keys_and_channels_of_a_run() {
     let Some(cluster) = Cluster::start().await else { return };
     let all = join_all((0..ATTACKS.len()).map(|number| attack(&cluster, number))).await;
