@@ -8,10 +8,10 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Command, EndMode, Look},
+            command::{Command, EndMode},
             reply::{
                 AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply,
-                SyncReply, TrimReply,
+                SyncReply,
             },
             run_id::{ProcessId, RunId},
         },
@@ -50,14 +50,14 @@ fn decode_one(command: &Command, replies: Vec<Value>) -> Result<Reply, Failure> 
     let reply = replies.into_iter().next().unwrap_or(Value::Nil);
     if let Command::Trim(_) = command {
         let entries = number(&check(reply)?).ok_or_else(Failure::unexpected)?;
-        return Ok(Reply::Trim(TrimReply { entries }));
+        return Ok(Reply::Trim { entries });
     }
     let fields = Fields::of(check(reply)?)?;
     if fields.status() == "version" {
         return Err(Failure::version());
     }
     let reply = match command {
-        Command::Look(Look { key }) | Command::Claim { run: RunId { key, .. }, .. } => {
+        Command::Look(key) | Command::Claim { run: RunId { key, .. }, .. } => {
             fields.look(key).map(Reply::Look)
         }
         Command::Sync(_) => fields.sync().map(Reply::Sync),
@@ -117,9 +117,9 @@ impl Fields {
             "new" => LookReply::Claimed,
             "again" => LookReply::Changed,
             "ended" => {
-                let (run, process) = run()?;
+                let (run, _) = run()?;
                 let outcome = outcome(self.text(3)?);
-                LookReply::Ended { run, process, outcome, is_certain: self.text(4).is_none() }
+                LookReply::Ended { run, outcome, is_certain: self.text(4).is_none() }
             }
             status => {
                 let (run, process) = run()?;

@@ -35,7 +35,7 @@ impl Encoder<'_> {
     pub(super) fn encode(&self, part: &[Command], commands: &mut Vec<Cmd>) {
         let Some(command) = part.first() else { return };
         commands.push(match command {
-            Command::Look(look) => self.claim(Script::Look, &self.keys.claim(&look.key), ""),
+            Command::Look(key) => self.claim(Script::Look, &self.keys.claim(key), ""),
             Command::Claim { run, earlier: None } => {
                 self.claim(Script::Claim, &self.keys.claim(&run.key), &run.epoch.to_string())
             }

@@ -11,7 +11,7 @@ use crate::runs::{Outcome, RunKey};
 pub enum Command {
     /// Looks which run has a key, and changes nothing except the sightings of a late owner.
     /// Answered by [`Reply::Look`](super::reply::Reply::Look).
-    Look(Look),
+    Look(RunKey),
     /// Claims a key for a run of this process, in the phase `starting`, with a new lease. A repeated
     /// claim of the same run is answered by `Claimed` again.
     /// Answered by [`Reply::Look`](super::reply::Reply::Look).
@@ -46,12 +46,6 @@ pub enum Command {
     /// Returns the state of a run of another process, and reports to its owner that it is watched.
     /// Answered by [`Reply::Check`](super::reply::Reply::Check).
     Check(Check),
-}
-
-/// The input of [`Command::Look`].
-#[derive(Clone, Debug)]
-pub struct Look {
-    pub key: RunKey,
 }
 
 /// The input of [`Command::Sync`].

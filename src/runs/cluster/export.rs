@@ -9,7 +9,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{
-    command::{Append, Batch, Command, End, EndMode, Sync, Trim},
+    command::{Append, Batch, EndMode, Sync, Trim},
     head,
     plan::Plan,
     run_id::RunId,
@@ -223,9 +223,4 @@ impl Export {
         }
         trimmed
     }
-}
-
-/// Returns the command that frees a claim of this process that no run has.
-pub(crate) fn release(run: RunId) -> Command {
-    Command::End(End { run, mode: EndMode::Release })
 }

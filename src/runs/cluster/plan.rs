@@ -52,7 +52,7 @@ impl Plan {
     }
 
     pub(crate) fn release(&mut self, run: RunId) {
-        let command = super::export::release(run.clone());
+        let command = Command::End(End { run: run.clone(), mode: EndMode::Release });
         self.first.push((Target::Release(run), command));
     }
 

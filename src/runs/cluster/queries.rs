@@ -1,6 +1,6 @@
 use super::{
     cluster::Cluster,
-    command::{Command, End, EndMode, Look},
+    command::{Command, End, EndMode},
     reply::{EndReply, LookReply, Reply, StoreError},
     run_id::RunId,
 };
@@ -9,7 +9,7 @@ use crate::runs::RunKey;
 /// Single commands, each with the reply that belongs to it.
 impl Cluster {
     pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, StoreError> {
-        match self.one(Command::Look(Look { key: key.clone() })).await? {
+        match self.one(Command::Look(key.clone())).await? {
             Reply::Look(reply) => Ok(reply),
             other => Err(mismatch(&other)),
         }

@@ -57,8 +57,8 @@ pub(super) fn apply(
             export.appended(reply, *last, *len);
             Effect::None
         }
-        (Target::Trim(_, keep_from), Ok(Reply::Trim(reply))) => {
-            export.trimmed(reply.entries, *keep_from);
+        (Target::Trim(_, keep_from), Ok(Reply::Trim { entries })) => {
+            export.trimmed(entries, *keep_from);
             Effect::None
         }
         (_, Ok(Reply::End(reply))) => export.ended(&reply),

@@ -15,7 +15,10 @@ pub enum Reply {
     Sync(SyncReply),
     Renew(RenewReply),
     Append(AppendReply),
-    Trim(TrimReply),
+    Trim {
+        /// The number of entries that were removed.
+        entries: u64,
+    },
     End(EndReply),
     Check(CheckReply),
 }
@@ -37,7 +40,6 @@ pub enum LookReply {
     /// A run that has ended has the key. To `Claim` only if it has completed.
     Ended {
         run: RunId,
-        process: ProcessId,
         outcome: Outcome,
         /// Whether no owner can restore the claim of a later run.
         is_certain: bool,
@@ -96,13 +98,6 @@ pub enum AppendReply {
     Appended { entries: u64 },
     /// The stream is missing, has an end, or has a newer event: send a `Sync`.
     Refused,
-}
-
-/// The reply to a `Trim`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct TrimReply {
-    /// The number of entries that were removed.
-    pub entries: u64,
 }
 
 /// The reply to an `End`.

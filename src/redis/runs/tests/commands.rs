@@ -11,7 +11,7 @@ use crate::runs::{
         command::{Command, EndMode},
         reply::{
             AppendReply, CheckReply, EndReply, Liveness, LookReply, RenewReply, Reply, StoreError,
-            SyncReply, TrimReply,
+            SyncReply,
         },
     },
 };
@@ -124,7 +124,7 @@ async fn old_batches_are_trimmed_and_counted() {
         _ = p.execute(append(&name, last - 9, last, "x".repeat(5_000))).await;
     }
     let reply = p.execute(trim(&name, 20)).await;
-    let Reply::Trim(TrimReply { entries: 3 }) = reply else { panic!("{reply:?}") };
+    let Reply::Trim { entries: 3 } = reply else { panic!("{reply:?}") };
     let page = p.store.load(&name, 0).await.unwrap();
     assert_eq!(page.head, None);
     assert_eq!((page.batches[0].first, page.batches[0].last), (11, 20));

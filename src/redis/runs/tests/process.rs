@@ -16,7 +16,7 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Append, Batch, Check, Command, End, EndMode, Look, Sync, Trim},
+            command::{Append, Batch, Check, Command, End, EndMode, Sync, Trim},
             inbox::{Inbox, Incoming},
             reply::{EndReply, LookReply, Reply, StoreError},
             run_id::{ProcessId, RunId},
@@ -137,7 +137,7 @@ pub(super) fn run(name: &str, epoch: &str) -> RunId {
 }
 
 pub(super) fn look(run: &RunId) -> Command {
-    Command::Look(Look { key: run.key.clone() })
+    Command::Look(run.key.clone())
 }
 
 pub(super) fn claim(run: &RunId) -> Command {

@@ -1,4 +1,4 @@
-use std::time::Duration;
+use std::{mem::discriminant, time::Duration};
 
 use tokio::time::Instant;
 
@@ -105,19 +105,11 @@ impl Server {
         let Some(claim) = self.claims.get_mut(&run.key) else {
             return EndReply::Gone;
         };
-        let mode = match end.mode {
-            EndMode::Own { .. } => "own",
-            EndMode::Lost => "lost",
-            EndMode::Cancel => "cancel",
-            EndMode::Bury => "bury",
-            EndMode::Void => "void",
-            EndMode::Release => "release",
-            EndMode::Forget => "forget",
-        };
-        if claim.epoch != run.epoch || mode == "release" && claim.process != *process {
+        let is_release = matches!(end.mode, EndMode::Release);
+        if claim.epoch != run.epoch || is_release && claim.process != *process {
             return EndReply::Other;
         }
-        if mode == "forget" {
+        if matches!(end.mode, EndMode::Forget) {
             if claim.is_live() {
                 return EndReply::Running;
             }
@@ -126,10 +118,11 @@ impl Server {
             return EndReply::Freed;
         }
         let newest = stream.newest();
+        let ended_by = (process.clone(), discriminant(&end.mode));
         match claim.state {
             State::Starting | State::Running => {}
             State::Void => return EndReply::Freed,
-            State::Ended(outcome) if claim.ended_by.as_ref() == Some(&(process.clone(), mode)) => {
+            State::Ended(outcome) if claim.ended_by.as_ref() == Some(&ended_by) => {
                 return EndReply::Ended { outcome, newest };
             }
             State::Ended(outcome) => return EndReply::Over(outcome),
@@ -155,7 +148,7 @@ impl Server {
             EndMode::Lost | EndMode::Release | EndMode::Forget => (Outcome::Interrupted, None),
         };
         claim.state = State::Ended(outcome);
-        claim.ended_by = Some((process.clone(), mode));
+        claim.ended_by = Some(ended_by);
         let owner = claim.process.clone();
         self.close(run, outcome, error, sent);
         if owner != *process {

@@ -1,5 +1,6 @@
 use std::{
     collections::{BTreeMap, HashMap},
+    mem::Discriminant,
     sync::{Arc, Mutex},
     time::Duration,
 };
@@ -13,9 +14,9 @@ use crate::{
     runs::{
         Outcome, RunKey,
         cluster::{
-            command::{Batch, Command},
+            command::{Batch, Command, EndMode},
             inbox::Inbox,
-            reply::{Liveness, LookReply, Push, Reply, StoredEnd, TrimReply},
+            reply::{Liveness, LookReply, Push, Reply, StoredEnd},
             run_id::{ProcessId, RunId},
         },
     },
@@ -48,7 +49,8 @@ pub(crate) struct Claim {
     pub(super) lease: Duration,
     pub(super) watched: Instant,
     pub(super) late: Option<(Instant, Instant)>,
-    pub(super) ended_by: Option<(ProcessId, &'static str)>,
+    /// The process that has ended the run, and the kind of its command.
+    pub(super) ended_by: Option<(ProcessId, Discriminant<EndMode>)>,
     pub(super) head: Option<Bytes>,
 }
 
@@ -82,7 +84,7 @@ impl Server {
         sent: &mut Vec<Sent>,
     ) -> Reply {
         let (name, reply) = match command {
-            Command::Look(look) => ("look", Reply::Look(self.look(&look.key, None))),
+            Command::Look(key) => ("look", Reply::Look(self.look(key, None))),
             Command::Claim { run, earlier: None } => {
                 ("claim", Reply::Look(self.look(&run.key, Some((run, process, lease)))))
             }
@@ -97,7 +99,7 @@ impl Server {
                 let before = stream.batches.len();
                 stream.batches.retain(|last, _| *last >= trim.keep_from);
                 let entries = (before - stream.batches.len()) as u64;
-                ("trim", Reply::Trim(TrimReply { entries }))
+                ("trim", Reply::Trim { entries })
             }
             Command::End(end) => ("end", Reply::End(self.end(end, process, sent))),
             Command::Check(check) => ("check", Reply::Check(self.check(check, sent))),
@@ -123,7 +125,7 @@ impl Server {
                 }
                 State::Ended(outcome) if claiming.is_none() || outcome == Outcome::Completed => {
                     let is_certain = !self.is_restoring();
-                    return LookReply::Ended { run, process, outcome, is_certain };
+                    return LookReply::Ended { run, outcome, is_certain };
                 }
                 State::Void | State::Ended(_) => {}
             }

@@ -4,55 +4,56 @@ use std::time::Duration;
 
 use tokio::time::sleep;
 
-use super::rig::{LEASE, Process, assert_whole, key_of, read_all, send};
+use super::rig::{LEASE, Process, Source, assert_whole, key_of, read_all, send};
 use crate::runs::{RunKey, cluster::memory_store::MemoryStore};
 
-/// The second run is larger, but the store does not have its events.
-#[tokio::test(start_paused = true)]
-async fn events_that_are_not_exported_yet_are_evicted_last() {
+const TEXT: &str = "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx\
+    xxxxxxxxxxxxxxxxxxxxxxxx";
+
+/// Two processes, and two runs of the first one, which almost have its maximum memory. The store is
+/// away, and has the events of the first run only.
+async fn almost_full() -> (Process, Process, Source, Source) {
     let store = MemoryStore::new(LEASE);
     let one = Process::with(store.clone(), |builder| builder.max_memory(110_000)).await;
     let other = Process::with(store.other(), |builder| builder).await;
     let (first, second) = (one.start_as(&key_of(1)).await, one.start_as(&key_of(2)).await);
-    let text = "x".repeat(100);
-    send(&first, &[text.as_str(); 180]);
+    send(&first, &[TEXT; 180]);
     sleep(Duration::from_secs(2)).await;
     one.store.go_away();
-    send(&second, &[text.as_str(); 220]);
+    send(&second, &[TEXT; 220]);
+    (one, other, first, second)
+}
+
+/// The second run is larger, but the store does not have its events.
+#[tokio::test(start_paused = true)]
+async fn events_that_are_not_exported_yet_are_evicted_last() {
+    let (one, other, first, second) = almost_full().await;
     sleep(Duration::from_millis(10)).await;
     let full = one.runs.stats().memory();
     assert!(full > 100_000, "{full}");
-    send(&second, &[text.as_str(); 60]);
+    send(&second, &[TEXT; 60]);
     sleep(Duration::from_millis(10)).await;
     assert!(one.runs.stats().memory() < 110_000);
     one.store.come_back();
     drop(second);
     sleep(Duration::from_secs(1)).await;
     let attachment = other.get_as(&key_of(2)).await.unwrap().attach(None).await.unwrap();
-    assert_whole(attachment, &[text.as_str(); 280]).await;
+    assert_whole(attachment, &[TEXT; 280]).await;
     drop(first);
 }
 
 /// A run that has ended can be exported as completed only while its events are there.
 #[tokio::test(start_paused = true)]
 async fn end_that_is_not_exported_yet_is_evicted_after_running_runs() {
-    let store = MemoryStore::new(LEASE);
-    let one = Process::with(store.clone(), |builder| builder.max_memory(110_000)).await;
-    let other = Process::with(store.other(), |builder| builder).await;
-    let (running, ending) = (one.start_as(&key_of(1)).await, one.start_as(&key_of(2)).await);
-    let text = "x".repeat(100);
-    send(&running, &[text.as_str(); 180]);
-    sleep(Duration::from_secs(2)).await;
-    one.store.go_away();
-    send(&ending, &[text.as_str(); 220]);
+    let (one, other, running, ending) = almost_full().await;
     drop(ending);
     sleep(Duration::from_millis(10)).await;
-    send(&running, &[text.as_str(); 60]);
+    send(&running, &[TEXT; 60]);
     sleep(Duration::from_millis(10)).await;
     one.store.come_back();
     sleep(Duration::from_secs(1)).await;
     let attachment = other.get_as(&key_of(2)).await.unwrap().attach(None).await.unwrap();
-    assert_whole(attachment, &[text.as_str(); 220]).await;
+    assert_whole(attachment, &[TEXT; 220]).await;
     drop(running);
 }
 
