@@ -206,21 +206,14 @@ fn position_rendered_into_a_page_misses_no_later_event() {
 }
 
 /// A table with the version of each row.
-#[derive(Default)]
-struct Database(Mutex<[u64; 3]>);
+type Database = Mutex<[u64; 3]>;
 
 const ROWS: [&str; 3] = ["a", "b", "c"];
 
-impl Database {
-    fn write(&self, row: usize) -> u64 {
-        let mut rows = self.0.lock().unwrap();
-        rows[row] += 1;
-        rows[row]
-    }
-
-    fn read(&self) -> [u64; 3] {
-        *self.0.lock().unwrap()
-    }
+fn write(database: &Database, row: usize) -> u64 {
+    let mut rows = database.lock().unwrap();
+    rows[row] += 1;
+    rows[row]
 }
 
 /// A page with the state that it has loaded.
@@ -272,10 +265,10 @@ fn change_is_in_the_state_or_in_the_stream() {
         let (mut position, mut versions) = (hub.position(), [0; 3]);
         for step in steps.split(' ') {
             match step {
-                "write" => assert_eq!(database.write(0), 1),
+                "write" => assert_eq!(write(&database, 0), 1),
                 "publish" => publish_row(&hub, 0, 1),
                 "position" => position = hub.position(),
-                _ => versions = database.read(),
+                _ => versions = *database.lock().unwrap(),
             }
         }
         let mut page = Page::new(&hub, position, versions);
@@ -296,15 +289,16 @@ fn no_change_is_lost_or_applied_twice_during_publishing() {
             scope.spawn(move || {
                 begin.wait();
                 for _ in 0..CHANGES {
-                    publish_row(hub, row, database.write(row));
+                    publish_row(hub, row, write(database, row));
                 }
             });
         }
         begin.wait();
         let mut pages = Vec::new();
-        while database.read() != [CHANGES; 3] || pages.is_empty() {
+        while *database.lock().unwrap() != [CHANGES; 3] || pages.is_empty() {
             let position = hub.position();
-            pages.push(Page::new(hub, position, database.read()));
+            let versions = *database.lock().unwrap();
+            pages.push(Page::new(hub, position, versions));
             thread::yield_now();
         }
         pages

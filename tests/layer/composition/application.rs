@@ -75,6 +75,15 @@ pub(crate) async fn call(app: &Router, request: Request) -> Response {
     app.clone().oneshot(request).await.unwrap()
 }
 
+/// Opens a stream of an application that [`Place::compose`] has made.
+pub(crate) async fn open(
+    (app, mut sources): (Router, Sources),
+    headers: &[(&str, &str)],
+) -> (Body, Source) {
+    let body = call(&app, get_request("/events", headers)).await.into_body();
+    (body, sources.next().await)
+}
+
 /// Asserts that two events arrive, each before the next is made, and then a clean end.
 pub(crate) async fn assert_streams<B>(response: Response<B>, source: Source)
 where

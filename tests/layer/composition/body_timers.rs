@@ -7,7 +7,7 @@ use tokio::time::{Instant, advance};
 use tower_http::timeout::{ResponseBodyDeadlineLayer, ResponseBodyTimeoutLayer, TimeoutLayer};
 use tower_sse::{Heartbeat, SseLayer};
 
-use super::application::{Place, call, get_request};
+use super::application::{Place, call, get_request, open};
 use crate::support::*;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -62,10 +62,8 @@ async fn a_timeout_still_answers_when_no_head_comes() {
 #[tokio::test(start_paused = true)]
 async fn heartbeats_keep_a_stream_alive_under_an_outer_body_timeout() {
     let layer = ResponseBodyTimeoutLayer::new(2 * SECOND);
-    let (app, mut sources) = Place::Outside.compose(one_second_heartbeat(), layer);
-
-    let mut body = call(&app, get_request("/events", &[])).await.into_body();
-    let source = sources.next().await;
+    let app = Place::Outside.compose(one_second_heartbeat(), layer);
+    let (mut body, source) = open(app, &[]).await;
     assert_eq!(count_comment_lines(&mut body, 100).await, (100, None));
     source.send("one");
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: one\n\n");
@@ -75,10 +73,7 @@ async fn heartbeats_keep_a_stream_alive_under_an_outer_body_timeout() {
 #[tokio::test(start_paused = true)]
 async fn an_inner_body_timeout_fails_a_silent_source() {
     let layer = ResponseBodyTimeoutLayer::new(Duration::from_millis(2500));
-    let (app, mut sources) = Place::Inside.compose(one_second_heartbeat(), layer);
-
-    let mut body = call(&app, get_request("/events", &[])).await.into_body();
-    let source = sources.next().await;
+    let (mut body, source) = open(Place::Inside.compose(one_second_heartbeat(), layer), &[]).await;
     let silent_since = Instant::now();
     let (lines, error) = count_comment_lines(&mut body, 100).await;
     let heartbeats = 2;
@@ -97,11 +92,8 @@ async fn a_body_deadline_cuts_a_stream_mid_event() {
     // The layer observes an inner failure: it sends a last line and delays the failure.
     for (place, last_lines, held_back) in [(Place::Inside, 1, 20), (Place::Outside, 0, 0)] {
         let layer = ResponseBodyDeadlineLayer::new(Duration::from_millis(2500));
-        let (app, mut sources) = place.compose(one_second_heartbeat(), layer);
-
         let opened = Instant::now();
-        let mut body = call(&app, get_request("/events", &[])).await.into_body();
-        let source = sources.next().await;
+        let (mut body, source) = open(place.compose(one_second_heartbeat(), layer), &[]).await;
         source.send("one");
         assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: one\n\n");
         let (lines, error) = count_comment_lines(&mut body, 100).await;

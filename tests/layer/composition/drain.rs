@@ -11,7 +11,7 @@ use tower_http::metrics::InFlightRequestsLayer;
 use tower_sse::{Drain, Event, Retry, SseLayer};
 
 use super::{
-    application::{Place, call, get_request},
+    application::{Place, call, get_request, open},
     trace::{Counts, http_trace, trace},
 };
 use crate::support::*;
@@ -30,14 +30,8 @@ fn sse(shutdown: &CancellationToken) -> SseLayer {
 }
 
 /// Opens a stream, shuts down, and returns how the stream ends.
-async fn drain(
-    app: Router,
-    mut sources: Sources,
-    shutdown: &CancellationToken,
-    headers: &Headers,
-) -> Polled {
-    let mut body = call(&app, get_request("/events", headers)).await.into_body();
-    let source = sources.next().await;
+async fn drain(app: (Router, Sources), shutdown: &CancellationToken, headers: &Headers) -> Polled {
+    let (mut body, source) = open(app, headers).await;
     source.send("one");
     assert_eq!(poll_frame(&mut body), data("data: one\n\n"));
     assert_eq!(poll_frame(&mut body), Polled::Pending);
@@ -66,13 +60,13 @@ async fn a_drained_stream_is_a_failure_only_to_the_grpc_classifier_and_if_the_bo
         (Place::Inside, FETCH, failed, [1, 0, 0]),
     ] {
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
-        let (app, sources) = place.compose(sse(&shutdown), trace(&counts));
-        assert_eq!(drain(app, sources, &shutdown, &headers).await, end);
+        let app = place.compose(sse(&shutdown), trace(&counts));
+        assert_eq!(drain(app, &shutdown, &headers).await, end);
         assert_eq!(counts.get(), seen, "{place:?}, {headers:?}");
 
         let (shutdown, counts) = (CancellationToken::new(), Counts::default());
-        let (app, sources) = place.compose(sse(&shutdown), http_trace(&counts));
-        assert_eq!(drain(app, sources, &shutdown, &headers).await, end);
+        let app = place.compose(sse(&shutdown), http_trace(&counts));
+        assert_eq!(drain(app, &shutdown, &headers).await, end);
         let [chunks, _, failures] = counts.get();
         assert_eq!((chunks, failures), (seen[0], 0), "{place:?}, {headers:?}");
     }
@@ -130,9 +124,8 @@ async fn an_inner_layer_counts_a_request_until_the_end_is_decided() {
     for headers in [EVENT_SOURCE, FETCH] {
         let shutdown = CancellationToken::new();
         let (layer, in_flight) = InFlightRequestsLayer::pair();
-        let (app, mut sources) = Place::Inside.compose(sse(&shutdown), layer);
-        let mut body = call(&app, get_request("/events", &headers)).await.into_body();
-        let _source = sources.next().await;
+        let app = Place::Inside.compose(sse(&shutdown), layer);
+        let (mut body, _source) = open(app, &headers).await;
         assert_eq!(poll_frame(&mut body), Polled::Pending);
         assert_eq!(in_flight.get(), 1);
         shutdown.cancel();
