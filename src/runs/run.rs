@@ -3,7 +3,7 @@ use std::{fmt, sync::Arc, time::Duration};
 use http::{Response, request::Parts};
 
 use super::{
-    AnswerBody, Attachment, Outcome, RunKey,
+    AnswerBody, Attachment, Outcome, RunKey, StartError,
     answer::{self, Requester},
     record::{NoEvents, Record},
     registry::Shared,
@@ -80,8 +80,12 @@ impl Run {
     /// Dropping the future detaches the client.
     pub async fn answer(&self, parts: &Parts) -> Response<AnswerBody> {
         let requester = Requester::of_parts(parts);
-        let answer = answer::answer(&self.record, &requester).await;
-        let mut response = answer.unwrap_or_else(answer::not_found);
+        let mut response = match self.shared.serve(&self.record, requester.last.as_ref()).await {
+            Ok(record) => {
+                answer::answer(&record, &requester).await.unwrap_or_else(answer::not_found)
+            }
+            Err(error) => error.answer_to(requester.client),
+        };
         if self.is_own {
             response.extensions_mut().insert(on_refusal(&self.shared, &self.record));
         }
@@ -91,13 +95,20 @@ impl Run {
     /// Attaches a client that has seen the events up to the id `last`, or no events without one.
     ///
     /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
-    /// event after it was evicted, or if the run is forgotten.
+    /// event after it was evicted, or if the run is forgotten. For a run of another process that is
+    /// out of reach, returns an attachment that fails.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future detaches the client.
     pub async fn attach(&self, last: impl Into<Option<LastEventId>>) -> Option<Attachment> {
-        let reader = self.record.attach(last.into().as_ref()).ok()?;
+        let last = last.into().filter(|last| !last.is_empty());
+        let record = match self.shared.serve(&self.record, last.as_ref()).await {
+            Ok(record) => record,
+            Err(StartError::NotFound) => return None,
+            Err(_) => return self.shared.lost(&self.record).attach(None).ok().map(Attachment::new),
+        };
+        let reader = record.attach(last.as_ref()).ok()?;
         match reader.started().await {
             Ok(()) | Err(NoEvents::AllSeen(_)) => Some(Attachment::new(reader)),
             Err(NoEvents::NoRun | NoEvents::NotFound) => None,
@@ -130,15 +141,7 @@ impl Run {
     /// The future can be dropped and the method called again at any time. It does not count as an
     /// attached client.
     pub async fn ended(&self) -> Option<Outcome> {
-        loop {
-            // Created before the phase is read, so that no change is missed.
-            let changed = self.record.changed.notified();
-            let phase = self.record.phase();
-            if !phase.is_live() {
-                return phase.outcome();
-            }
-            changed.await;
-        }
+        self.record.until_ended().await
     }
 }
 

@@ -50,6 +50,13 @@ impl Mirrors {
         })
     }
 
+    /// Returns whether a record is that of a mirror.
+    pub(crate) fn has(&self, run: &RunId, record: &Arc<Record>) -> bool {
+        let is_its =
+            |mirror: &Arc<Mirror>| mirror.record().is_some_and(|its| Arc::ptr_eq(&its, record));
+        self.lock().get(run).is_some_and(|mirrors| mirrors.iter().any(is_its))
+    }
+
     fn add(&self, shared: &Arc<Shared>, run: &RunId, after: u64) -> (Arc<Record>, Arc<Mirror>) {
         let counters = Arc::clone(&shared.counters);
         let record = Record::mirror(run.key.clone(), run.epoch, after, &shared.options, counters);

@@ -1,10 +1,16 @@
-use std::sync::Arc;
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+};
 
 use tokio::time::{sleep, timeout};
 
 use super::{
     cluster::Cluster,
     command::EndMode,
+    mirror::Mirror,
     reply::{Liveness, LookReply},
     run_id::{ProcessId, RunId},
 };
@@ -219,19 +225,66 @@ impl Shared {
         if record.lock().is_lost {
             return Err(StartError::Unavailable);
         }
+        cluster.until_reached(&mirror, &record, after).await?;
+        Ok(record)
+    }
+
+    /// Returns a record of the run of `record` for a client that has seen the events up to `last`.
+    /// A mirror of another client may lack the event after it.
+    pub(crate) async fn serve(
+        self: &Arc<Self>,
+        record: &Arc<Record>,
+        last: Option<&LastEventId>,
+    ) -> Result<Arc<Record>, StartError> {
+        let run = RunId::new(record.key.clone(), record.epoch);
+        match &self.cluster {
+            Some(cluster) if cluster.mirrors.has(&run, record) => {
+                Box::pin(self.open(cluster, &run, last)).await
+            }
+            _ => Ok(Arc::clone(record)),
+        }
+    }
+
+    /// Returns a record of the run of `record` whose clients are told that the contact is lost.
+    pub(crate) fn lost(&self, record: &Record) -> Arc<Record> {
+        let (key, counters) = (record.key.clone(), Arc::clone(&self.counters));
+        let lost = Arc::new(Record::mirror(key, record.epoch, 0, &self.options, counters));
+        lost.lose_mirror();
+        lost
+    }
+}
+
+impl Cluster {
+    /// Waits until a mirror has the event `after`, which a client has seen.
+    async fn until_reached(
+        &self,
+        mirror: &Mirror,
+        record: &Record,
+        after: u64,
+    ) -> Result<(), StartError> {
         if mirror.has_reached(after) {
-            return Ok(record);
+            return Ok(());
         }
-        if !record.phase().is_live() {
-            return Err(StartError::NotFound);
+        if record.phase().is_live() {
+            // Its process may have assigned the id before it has exported the event.
+            let Ok(_waiting) = mirror.waiters.try_acquire() else {
+                return Err(StartError::Unavailable);
+            };
+            let mut reached = pin!(mirror.until_reached(after));
+            let mut ended = pin!(record.until_ended());
+            let either = poll_fn(|cx| match reached.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => ended.as_mut().poll(cx).map(|_| ()),
+            });
+            let waited = timeout(self.timing.id_wait(), either).await;
+            waited.map_err(|_| StartError::Unavailable)?;
         }
-        // Its process may have assigned the id before it has exported the event.
-        let Ok(_waiting) = mirror.waiters.try_acquire() else {
-            return Err(StartError::Unavailable);
-        };
-        match timeout(cluster.timing.id_wait(), mirror.until_reached(after)).await {
-            Ok(()) => Ok(record),
-            Err(_) => Err(StartError::Unavailable),
+        match record.phase() {
+            _ if mirror.has_reached(after) => Ok(()),
+            _ if record.lock().is_lost => Err(StartError::Unavailable),
+            // Its owner did not export all events that it had given to clients.
+            Phase::Ended(Outcome::Cancelled | Outcome::Interrupted) => Ok(()),
+            _ => Err(StartError::NotFound),
         }
     }
 

@@ -18,7 +18,7 @@ use crate::{
         sync::{Mutex, MutexGuard, lock},
     },
     options::StreamOptions,
-    runs::{RunKey, options::Options, registry::Counters},
+    runs::{Outcome, RunKey, options::Options, registry::Counters},
 };
 
 /// The memory of a run besides its key and events, measured with an allocator.
@@ -132,6 +132,19 @@ impl Record {
 
     pub(crate) fn phase(&self) -> Phase {
         self.lock().phase
+    }
+
+    /// Waits until the run has ended. Returns `None` if it is none.
+    pub(crate) async fn until_ended(&self) -> Option<Outcome> {
+        loop {
+            // Created before the phase is read, so that no change is missed.
+            let changed = self.changed.notified();
+            let phase = self.phase();
+            if !phase.is_live() {
+                return phase.outcome();
+            }
+            changed.await;
+        }
     }
 
     /// Writes the id of an event as a line.

@@ -1,5 +1,6 @@
 //! Two or three processes that share a store in memory, under a paused clock.
 
+mod ahead;
 mod away;
 mod claims;
 mod ends;

@@ -1,0 +1,61 @@
+use futures_util::{future::join, stream};
+use http::StatusCode;
+
+use super::rig::{assert_fails, assert_whole, id, key, read, request, send, soon, started};
+use crate::{event::Event, runs::Outcome};
+
+/// The client has everything that there was.
+#[tokio::test(start_paused = true)]
+async fn client_ahead_of_the_export_is_told_that_its_run_was_cancelled_elsewhere() {
+    for waits in [false, true] {
+        let (one, other, _source) = started(&["a", "b"]).await;
+        let run = one.get().await.unwrap();
+        read(&mut run.attach(None).await.unwrap(), 2).await;
+        let last = id(&run, 2);
+        let client = async {
+            let parts = request(Some(&last));
+            let run = other.runs.start(&key(), &parts, stream::pending::<Event>).await;
+            run.expect("the run").attach(last.clone()).await.expect("an attachment")
+        };
+        let cancel = async { assert!(other.runs.cancel(&key(), None).await) };
+        let client = if waits {
+            one.store.go_away();
+            join(soon(client), cancel).await.0
+        } else {
+            cancel.await;
+            soon(client).await
+        };
+        assert_fails(client, &[], Some(Outcome::Cancelled)).await;
+        let answer = other.answer(Some(&last)).await;
+        assert_eq!(answer.status(), StatusCode::OK, "nothing is missing");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn handle_attaches_a_client_ahead_of_the_export() {
+    let (one, other, source) = started(&["a", "b"]).await;
+    let own = one.get().await.unwrap();
+    read(&mut own.attach(None).await.unwrap(), 2).await;
+    let run = other.get().await.unwrap();
+    let last = id(&own, 2);
+    let live = soon(run.attach(last.clone())).await.expect("an attachment");
+    let answer = soon(run.answer(&request(Some(&last)))).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    send(&source, &["c"]);
+    drop(source);
+    assert_whole(live, &["c"]).await;
+}
+
+/// Its client reconnects, and is not told that there is no such run.
+#[tokio::test(start_paused = true)]
+async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
+    let (one, other, _source) = started(&["a", "b"]).await;
+    let own = one.get().await.unwrap();
+    read(&mut own.attach(None).await.unwrap(), 2).await;
+    let run = other.get().await.unwrap();
+    other.store.go_away();
+    let last = id(&own, 2);
+    assert_fails(soon(run.attach(last.clone())).await.expect("an attachment"), &[], None).await;
+    let answer = soon(run.answer(&request(Some(&last)))).await;
+    assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
