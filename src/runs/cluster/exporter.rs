@@ -93,6 +93,10 @@ async fn export(
             }
             // Nobody else can complete a run, so any other outcome is that of an interruption.
             Effect::Over(_) => shared.fence(&record),
+            Effect::Displaced => {
+                let error = "the store has given its key to another run".into();
+                shared.end(&record, Outcome::Interrupted, Some(error));
+            }
             Effect::Refused => {
                 let error = "the store refuses the run".into();
                 shared.end(&record, Outcome::Interrupted, Some(error));
@@ -100,7 +104,7 @@ async fn export(
             Effect::Ended | Effect::None => {}
         }
         shared.acknowledge_end(&record);
-        exports.acknowledged.notify_waiters();
     }
+    exports.replied.notify_waiters();
     true
 }

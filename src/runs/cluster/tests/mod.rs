@@ -10,4 +10,5 @@ mod memory;
 mod owner_dies;
 mod rig;
 mod round_trips;
+mod stops;
 mod watched;
