@@ -82,7 +82,7 @@ async fn run_that_lost_its_key_is_over() {
     assert_eq!(store.replace("a1", "a2", "q").await, "new");
     assert_eq!(store.sync("a1", "p", HEAD).await, "over cancelled");
     store.lose_stream("a1").await;
-    assert_eq!(store.sync("a1", "p", RESTORE).await, "over interrupted");
+    assert_eq!(store.sync("a1", "p", RESTORE).await, "other");
     assert_eq!(store.look().await, "live a2 q starting 0");
 }
 

@@ -138,6 +138,7 @@ impl Fields {
             "behind" => SyncReply::Behind,
             "gone" => SyncReply::Gone,
             "over" => SyncReply::Over(outcome(self.text(1)?)),
+            "other" => SyncReply::Other,
             _ => return None,
         })
     }

@@ -80,7 +80,7 @@ impl Runs {
                 Claim::New(producer) => return Ok(self.record(producer, source)),
                 Claim::Existing(record) => record,
             };
-            if last.is_some() || record.phase() != Phase::Starting {
+            if last.is_some() || !matches!(record.phase(), Phase::Starting | Phase::Void) {
                 return Ok(self.existing(record));
             }
             // A call through the layer may still return something else than an event stream.

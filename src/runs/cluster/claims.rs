@@ -19,7 +19,7 @@ use crate::{
 
 impl Shared {
     /// Claims a key for a new run, in place of the run `earlier` if there is one. Returns `None` if
-    /// another run has got the key meanwhile.
+    /// the caller has to look again.
     ///
     /// The claim runs on a task of its own, so that a claim whose request is dropped is released.
     pub(super) async fn start(
@@ -32,6 +32,11 @@ impl Shared {
         if !cluster.is_up() {
             return Err(StartError::Unavailable);
         }
+        let is_replaced = |own: &Arc<Record>| replaced == Some(own.epoch);
+        if let Some(own) = self.live_here(key).filter(|own| !is_replaced(own)) {
+            self.settle(cluster, &own).await?;
+            return Ok(None);
+        }
         let record = self.with_registry(|registry, _| self.reserve(registry, key, replaced))?;
         let (sender, receiver) = oneshot::channel();
         let shared = Arc::clone(self);
@@ -43,6 +48,14 @@ impl Shared {
             }
         });
         receiver.await.unwrap_or(Err(StartError::Unavailable))
+    }
+
+    /// Waits until the owner of a live run knows why the store has no such run for the key. The
+    /// store has ended it, and knows how, or has lost it, and the claim is restored.
+    async fn settle(&self, cluster: &Cluster, own: &Record) -> Result<(), StartError> {
+        cluster.exports.synchronize(own.epoch);
+        let is_settled = || !own.phase().is_live() || cluster.exports.is_in_step(own.epoch);
+        if cluster.wait_until(is_settled).await { Ok(()) } else { Err(StartError::Unavailable) }
     }
 
     /// Sends the claim for a reserved record.

@@ -42,19 +42,20 @@ impl Cluster {
         self.wait_until(|| self.exports.has_ended(epoch)).await;
     }
 
-    /// Waits until `is_true`, which depends on the ends that the store has, or for a short time.
-    pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) {
-        let acknowledged = async {
+    /// Waits until `is_true`, which depends on the store's replies to the exporter, or for a short
+    /// time. Returns whether it is.
+    pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
+        let replied = async {
             loop {
-                // Created before the state is read, so that no acknowledgement is missed.
-                let acknowledged = self.exports.acknowledged.notified();
+                // Created before the state is read, so that no reply is missed.
+                let replied = self.exports.replied.notified();
                 if is_true() {
                     return;
                 }
-                acknowledged.await;
+                replied.await;
             }
         };
-        _ = timeout(EXPORT_WAIT, acknowledged).await;
+        timeout(EXPORT_WAIT, replied).await.is_ok()
     }
 }
 

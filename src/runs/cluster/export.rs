@@ -47,6 +47,8 @@ pub(crate) struct Export {
     pub(super) renewals: u8,
     pub(super) has_begun: bool,
     pub(super) needs_sync: bool,
+    /// Whether a `Sync` was asked for since the last plan: a reply to an earlier one is out of date.
+    pub(super) is_outdated: bool,
     /// Whether the next `Sync` creates lost keys again.
     pub(super) restores: bool,
     /// Whether the last plan left events for the next one.
@@ -70,6 +72,8 @@ pub(crate) enum Effect {
     Ended,
     /// The run was ended elsewhere.
     Over(Outcome),
+    /// Another run has its key, because the store has lost its claim.
+    Displaced,
     /// The store refuses all commands for this run.
     Refused,
 }
@@ -90,6 +94,7 @@ impl Export {
             renewals: 0,
             has_begun: false,
             needs_sync: false,
+            is_outdated: false,
             restores: false,
             has_more: false,
             watched_until: None,
@@ -133,14 +138,21 @@ impl Export {
         self.is_done() && !self.needs_sync && !self.restores
     }
 
+    /// Returns whether the run is a live one in the store, as far as its owner was told.
+    pub(crate) const fn is_in_step(&self) -> bool {
+        !self.is_done() && !self.needs_sync && !self.restores
+    }
+
     /// Makes the next command a `Sync`.
     pub(crate) const fn synchronize(&mut self) {
         self.needs_sync = true;
+        self.is_outdated = true;
     }
 
     /// Adds the next commands of the run.
     pub(crate) fn plan(&mut self, plan: &mut Plan, connection: u64, now: Instant) {
         self.is_marked.swap(false, AcqRel);
+        self.is_outdated = false;
         let (phase, newest, error) = self.record.progress();
         if phase == Phase::Void {
             plan.end(&self.record, EndMode::Void);

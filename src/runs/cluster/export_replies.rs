@@ -30,7 +30,7 @@ impl Export {
                 self.connection = connection;
                 self.exported = newest;
                 self.entries = entries;
-                self.needs_sync = false;
+                self.needs_sync = self.is_outdated;
                 if std::mem::take(&mut self.restores) {
                     self.stored.clear();
                     self.stored_bytes = 0;
@@ -44,7 +44,7 @@ impl Export {
             }
             SyncReply::Behind | SyncReply::Gone if self.is_done() && self.record.is_forgotten() => {
                 self.connection = connection;
-                self.needs_sync = false;
+                self.needs_sync = self.is_outdated;
                 Effect::None
             }
             SyncReply::Behind | SyncReply::Gone => {
@@ -52,13 +52,14 @@ impl Export {
                 self.restores = true;
                 Effect::None
             }
-            SyncReply::Over(_) if self.is_done() => {
+            SyncReply::Over(_) | SyncReply::Other if self.is_done() => {
                 self.connection = connection;
-                self.needs_sync = false;
+                self.needs_sync = self.is_outdated;
                 self.restores = false;
                 Effect::None
             }
             SyncReply::Over(outcome) => Effect::Over(outcome),
+            SyncReply::Other => Effect::Displaced,
         }
     }
 
@@ -145,7 +146,7 @@ impl Export {
     /// Lets the run be, because the store has its end or will never have it.
     pub(crate) fn settle(&mut self, until: Instant) {
         self.ended_until = Some(until);
-        self.needs_sync = false;
+        self.needs_sync = self.is_outdated;
         self.restores = false;
         self.stored_bytes = 0;
         self.stored.clear();

@@ -93,6 +93,10 @@ async fn export(
             }
             // Nobody else can complete a run, so any other outcome is that of an interruption.
             Effect::Over(_) => shared.fence(&record),
+            Effect::Displaced => {
+                let error = "the store has given its key to another run".into();
+                shared.end(&record, Outcome::Interrupted, Some(error));
+            }
             Effect::Refused => {
                 let error = "the store refuses the run".into();
                 shared.end(&record, Outcome::Interrupted, Some(error));
@@ -101,6 +105,6 @@ async fn export(
         }
         shared.acknowledge_end(&record);
     }
-    exports.acknowledged.notify_waiters();
+    exports.replied.notify_waiters();
     true
 }

@@ -30,8 +30,8 @@ pub(crate) struct Exports {
     base: Instant,
     /// Notified when a run becomes due earlier.
     changed: Notify,
-    /// Notified when the store has the end of a run.
-    pub(crate) acknowledged: Notify,
+    /// Notified when replies were applied.
+    pub(crate) replied: Notify,
 }
 
 /// A run's mark, which its task sets for each event without a lock.
@@ -51,13 +51,7 @@ impl Exports {
     /// Creates it with the interval of renewals, and the maximum size of an owner's ended runs.
     pub(crate) fn new(beat: Duration, max_per_owner: Option<usize>) -> Self {
         let queue = Mutex::new(Queue::new(max_per_owner));
-        Self {
-            queue,
-            beat,
-            base: Instant::now(),
-            changed: Notify::new(),
-            acknowledged: Notify::new(),
-        }
+        Self { queue, beat, base: Instant::now(), changed: Notify::new(), replied: Notify::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
@@ -146,6 +140,12 @@ impl Exports {
     /// Returns whether the store has the end of a run, or will never have it.
     pub(crate) fn has_ended(&self, epoch: Epoch) -> bool {
         self.lock().exports.get(&epoch).is_none_or(Export::has_confirmed_end)
+    }
+
+    /// Returns whether a run is a live one in the store, according to a `Sync` that was sent after
+    /// the last call of [`synchronize`](Self::synchronize).
+    pub(super) fn is_in_step(&self, epoch: Epoch) -> bool {
+        self.lock().exports.get(&epoch).is_some_and(Export::is_in_step)
     }
 
     /// Returns the number of runs whose export is overdue.

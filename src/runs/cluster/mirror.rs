@@ -17,7 +17,7 @@ use super::{
 };
 use crate::runs::{
     Outcome,
-    record::{Mirrored, Record},
+    record::{Mirrored, Phase, Record},
 };
 
 /// The maximum number of requests that wait for an event that the mirror does not have yet.
@@ -173,7 +173,12 @@ impl Mirror {
         }
         match (&result, self.record()) {
             (Ok(()), Some(record)) if self.state().has_ended => {
-                record.end_mirror(Outcome::Interrupted, None);
+                // Its call gave no stream, and another run has got its key since.
+                if record.phase() == Phase::Starting && record.newest() == 0 {
+                    record.void_mirror();
+                } else {
+                    record.end_mirror(Outcome::Interrupted, None);
+                }
             }
             // Nothing can be read any more, even if the claim says that the run goes on.
             (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),

@@ -75,8 +75,10 @@ pub enum SyncReply {
     Behind,
     /// The store lost the claim: send a `Sync` that restores, and all events.
     Gone,
-    /// The run was ended, or another run has the key. The owner ends it too.
+    /// The run was ended. The owner ends it too.
     Over(Outcome),
+    /// Another run has the key, and the run has no end: the store has lost its claim.
+    Other,
 }
 
 /// The reply to a `Renew`.

@@ -163,7 +163,7 @@ impl Shared {
         self.live_here(key).ok_or(StartError::Unavailable)
     }
 
-    fn live_here(&self, key: &RunKey) -> Option<Arc<Record>> {
+    pub(super) fn live_here(&self, key: &RunKey) -> Option<Arc<Record>> {
         self.peek(key).filter(|record| record.phase().is_live())
     }
 

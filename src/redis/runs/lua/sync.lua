@@ -10,7 +10,8 @@
 --                                   milliseconds for which another process still watches the run
 -- behind newest entries watched     Redis lost entries: restore
 -- gone                              Redis lost the claim: restore
--- over   outcome                    the run was ended, or lost its key
+-- over   outcome                    the run was ended
+-- other                             another run has the key: Redis lost the claim
 -- version theirs                    another version of the protocol wrote the claim
 local key, stream, epoch, process = KEYS[1], KEYS[2], ARGV[1], ARGV[2]
 local lease, ttl, expected = tonumber(ARGV[3]), math.max(tonumber(ARGV[4]), MIN_TTL), tonumber(ARGV[5])
@@ -39,7 +40,7 @@ if is_lost then
   create_claim(key, epoch, process, lease, ttl)
   claim = { epoch = epoch, state = 'starting', watched = 0, is_live = true }
 end
-if claim.epoch ~= epoch then return { 'over', 'interrupted' } end
+if claim.epoch ~= epoch then return { 'other' } end
 if not claim.is_live then return { 'over', claim.state } end
 
 if is_restoring then

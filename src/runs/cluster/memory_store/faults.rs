@@ -28,6 +28,7 @@ pub(super) struct Faults {
     pub(super) refused: Option<(RunId, StoreError)>,
     pub(super) panics: usize,
     pub(super) delay: Duration,
+    pub(super) reply_delay: Duration,
     pub(super) connection: Option<watch::Sender<Connection>>,
     pub(super) number: u64,
 }
@@ -94,6 +95,18 @@ impl MemoryStore {
     /// Delays everything that this process asks of the store.
     pub(crate) fn set_delay(&self, delay: Duration) {
         locked(&self.faults).delay = delay;
+    }
+
+    /// Delays the replies to what this process asks of the store, which executes it at once.
+    pub(crate) fn delay_replies(&self, delay: Duration) {
+        locked(&self.faults).reply_delay = delay;
+    }
+
+    pub(super) async fn delay_reply(&self) {
+        let delay = locked(&self.faults).reply_delay;
+        if !delay.is_zero() {
+            sleep(delay).await;
+        }
     }
 
     pub(super) async fn delay(&self) {

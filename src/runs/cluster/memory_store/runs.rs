@@ -39,7 +39,7 @@ impl Server {
         }
         let Some(claim) = self.claims.get_mut(&run.key) else { return SyncReply::Gone };
         if claim.epoch != run.epoch {
-            return SyncReply::Over(Outcome::Interrupted);
+            return SyncReply::Other;
         }
         match claim.state {
             State::Starting | State::Running => {}

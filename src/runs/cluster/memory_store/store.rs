@@ -121,6 +121,7 @@ impl Store for Link {
                 commands.iter().map(&mut execute).collect()
             };
             store.deliver(sent);
+            store.delay_reply().await;
             if is_lost {
                 return refused(&commands, &StoreError::Lost("timeout".into()));
             }

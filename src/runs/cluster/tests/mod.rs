@@ -11,4 +11,5 @@ mod memory;
 mod owner_dies;
 mod rig;
 mod round_trips;
+mod stops;
 mod watched;
