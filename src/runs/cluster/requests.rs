@@ -252,6 +252,12 @@ impl Shared {
         lost.lose_mirror();
         lost
     }
+
+    /// Returns whether this process owns a run and has ended it before it was complete.
+    fn is_interrupted_here(&self, record: &Arc<Record>) -> bool {
+        let is_own = self.peek(&record.key).is_some_and(|own| Arc::ptr_eq(&own, record));
+        is_own && record.phase() == Phase::Ended(Outcome::Interrupted)
+    }
 }
 
 impl Cluster {
@@ -286,11 +292,5 @@ impl Cluster {
             Phase::Ended(Outcome::Cancelled | Outcome::Interrupted) => Ok(()),
             _ => Err(StartError::NotFound),
         }
-    }
-
-    /// Returns whether this process owns a run and has ended it before it was complete.
-    fn is_interrupted_here(&self, record: &Arc<Record>) -> bool {
-        let is_own = self.peek(&record.key).is_some_and(|own| Arc::ptr_eq(&own, record));
-        is_own && record.phase() == Phase::Ended(Outcome::Interrupted)
     }
 }
