@@ -88,7 +88,7 @@ impl Process {
 
     /// Claims the key of a run, and begins its stream.
     pub(super) async fn begin(&self, run: &RunId) {
-        let claimed = self.execute(claim(&run)).await;
+        let claimed = self.execute(claim(run)).await;
         assert!(matches!(claimed, Reply::Look(LookReply::Claimed)), "{claimed:?}");
         let synced = self.execute(sync(run)).await;
         assert!(matches!(synced, Reply::Sync(_)), "{synced:?}");
