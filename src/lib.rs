@@ -108,8 +108,9 @@
 //!
 //! A response can override the options for its own stream with [`StreamOptions`] in its extensions.
 //! With two layers around one response, the options of the inner layer apply to the stream. The
-//! outer layer can still refuse the stream, close it by its subjects, and signal its
-//! [`Disconnect`]. Its shutdown also ends the stream if the inner layer has none.
+//! outer layer can still refuse the stream by its shutdown or `require_accept`, close it by its
+//! subjects, and signal its [`Disconnect`]; its `max_streams` does not count it. Its shutdown also
+//! ends the stream if the inner layer has none.
 //!
 //! # What the layer changes
 //!

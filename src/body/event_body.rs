@@ -85,7 +85,7 @@ where
 {
     /// Encodes events into the batch until the frame is full or no further event is ready.
     ///
-    /// Pending if a later event will wake the task.
+    /// Returns `Pending` while the stream has no event, or until the task has budget again.
     #[inline(always)]
     fn poll_batch(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
@@ -108,7 +108,7 @@ where
                 Ok(Pushed::Empty) => ready!(this.budget.poll_empty(cx)),
                 Ok(Pushed::Full) => break,
                 Err(error) => {
-                    // Without a layer, nothing looks for the mark.
+                    // Only the layer looks for this mark of the program's errors.
                     let error =
                         if is_within_layer() { ItemError::mark(error) } else { error.into() };
                     *this.error = Some(error);

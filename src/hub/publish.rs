@@ -12,8 +12,8 @@ impl Hub {
     /// - With a [broker](Self::connect), it waits for the broker's acknowledgement. All processes,
     ///   including this one, may receive the event later.
     /// - If the topic may have [ended](Self::end) in another process, it also waits until this process
-    ///   has received the event. That wait ends if this process receives nothing for 250 ms, because it
-    ///   is cut off, or at the broker's deadline.
+    ///   has received the event. That wait ends at the broker's deadline, or once this process has
+    ///   received nothing for 250 ms.
     ///
     /// # Errors
     ///
@@ -61,8 +61,9 @@ impl Hub {
     ///
     /// - Subscriptions end after it, those of several topics once all of their topics have ended.
     /// - A client that reconnects receives what it missed, and then the end. If it has missed
-    ///   nothing, [`response`](crate::response) answers `204` to an `EventSource`, which then stops
-    ///   reconnecting, and an empty stream to other clients.
+    ///   nothing and the handler uses [`response`](crate::response), the layer answers an
+    ///   `EventSource` with `204`, so that it stops reconnecting. Other clients receive an empty
+    ///   stream.
     /// - Publishing to the topic fails with [`PublishError::Ended`] until the event is older than
     ///   [`retain_for`](super::HubBuilder::retain_for). From then on, the name is free: the next event
     ///   begins the topic anew. With a broker, all processes need the same value.

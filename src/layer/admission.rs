@@ -3,6 +3,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use http::{Response, StatusCode};
 use http_body::Body;
+use tokio::sync::OwnedSemaphorePermit;
 
 use super::{Config, Handled, InFlight, NotOpened, RequestInfo, Tracked};
 use crate::{
@@ -181,6 +182,37 @@ impl<'c> Admission<'c> {
         if let Some(tracked) = self.tracked.take() {
             tracked.end(reason);
         }
+    }
+}
+
+impl Config {
+    /// Decides whether a stream may open for this request, and takes its permit.
+    pub(super) fn admit(
+        &self,
+        request: RequestInfo,
+    ) -> Result<Option<OwnedSemaphorePermit>, NotOpened> {
+        if !request.accepts_stream {
+            return Err(NotOpened::NotAcceptable);
+        }
+        if request.is_head {
+            return Ok(None);
+        }
+        if self.is_barred_by_shutdown(request) {
+            return Err(NotOpened::Unavailable);
+        }
+        match &self.permits {
+            None => Ok(None),
+            Some(permits) => match Arc::clone(permits).try_acquire_owned() {
+                Ok(permit) => Ok(Some(permit)),
+                Err(_) => Err(NotOpened::Unavailable),
+            },
+        }
+    }
+
+    /// Returns whether the shutdown prevents a stream from opening. A call that arrived before the
+    /// shutdown is answered, because the handler has already acted on it.
+    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo) -> bool {
+        if request.client.is_call() { request.arrived_during_shutdown } else { self.is_draining() }
     }
 }
 

@@ -4,7 +4,7 @@ use http::Request;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 
-use super::{NotOpened, Refusal, RequestInfo};
+use super::Refusal;
 use crate::{
     body::StreamRecord,
     connection::{DisconnectGuard, LastEventId},
@@ -28,9 +28,6 @@ pub(crate) struct Config {
     pub(super) stats: Stats,
     pub(super) on_open: Vec<Arc<OnOpen>>,
 }
-
-/// A stream's permit under the limit of open streams, or `None` if it does not need one.
-type Permit = Option<OwnedSemaphorePermit>;
 
 impl Config {
     pub(super) fn new() -> Self {
@@ -57,32 +54,6 @@ impl Config {
         }
     }
 
-    /// Decides whether a stream may open for this request, and takes its permit.
-    pub(super) fn admit(&self, request: RequestInfo) -> Result<Permit, NotOpened> {
-        if !request.accepts_stream {
-            return Err(NotOpened::NotAcceptable);
-        }
-        if request.is_head {
-            return Ok(None);
-        }
-        if self.is_barred_by_shutdown(request) {
-            return Err(NotOpened::Unavailable);
-        }
-        match &self.permits {
-            None => Ok(None),
-            Some(permits) => match Arc::clone(permits).try_acquire_owned() {
-                Ok(permit) => Ok(Some(permit)),
-                Err(_) => Err(NotOpened::Unavailable),
-            },
-        }
-    }
-
-    /// Returns whether the shutdown prevents a stream from opening. A call that arrived before the
-    /// shutdown is answered, because the handler has already acted on it.
-    pub(super) fn is_barred_by_shutdown(&self, request: RequestInfo) -> bool {
-        if request.client.is_call() { request.arrived_during_shutdown } else { self.is_draining() }
-    }
-
     pub(super) fn is_draining(&self) -> bool {
         self.shutdown.as_ref().is_some_and(CancellationToken::is_cancelled)
     }
@@ -91,7 +62,7 @@ impl Config {
     pub(super) fn open(
         &self,
         options: &ResolvedOptions,
-        permit: Permit,
+        permit: Option<OwnedSemaphorePermit>,
         disconnect: Option<DisconnectGuard>,
     ) -> StreamRecord {
         let stats = self.stats.clone();

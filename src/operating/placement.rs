@@ -25,8 +25,8 @@
 //! - To treat one route differently, put [`StreamOptions`](crate::StreamOptions) into its
 //!   responses. Do not add a second layer.
 //! - If two layers see the same response, the inner one owns the stream: its options, limit,
-//!   counters and reports apply. The outer one does not change the stream. It can still refuse it,
-//!   close it by its subjects, signal its [`Disconnect`](crate::Disconnect), and lend its
+//!   counters and reports apply. The outer one does not change the stream. It can still refuse it
+//!   by its shutdown or `require_accept`, close it by its subjects, signal its [`Disconnect`](crate::Disconnect), and lend its
 //!   [shutdown](SseLayer::shutdown) if the inner layer has none.
 //! - To wrap a whole `Router`, call `layer.layer(router)`. `axum::serve` requires responses with
 //!   axum's own body, so put the result into a router again:

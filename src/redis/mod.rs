@@ -111,8 +111,8 @@
 //! # Permissions
 //!
 //! A Redis user with an access control list needs access to the key and to the commands that
-//! [running](running#permissions) lists. With `CLIENT SETNAME`, the server lists the connections
-//! by key, host and process. Users and passwords can [change](Redis::credentials) at run time.
+//! [running](running#permissions) lists. If the user may run `CLIENT SETNAME`, `CLIENT LIST` names
+//! each connection by its key, host and process. Users and passwords can [change](Redis::credentials) at run time.
 //!
 //! # Clusters and replicas
 //!

@@ -147,9 +147,9 @@
 //!
 //! Run [`Runs::drain`] concurrently with the server's graceful shutdown, with a grace period that
 //! is long enough for an answer. By default, the shutdown of `SseLayer` ends the streams of `GET`
-//! requests at once. To keep them open, set
-//! [`StreamOptions::drain`](crate::StreamOptions::drain) in the handler's response to
-//! [`Drain::after`](crate::Drain::after) the grace period plus a few seconds. Every client then
+//! requests at once. To keep them open, put
+//! [`StreamOptions::drain`](crate::StreamOptions::drain) into the handler's response. Its value is
+//! [`Drain::after`](crate::Drain::after) with the grace period plus a few seconds. Every client then
 //! gets its whole answer, or its body fails. [A recipe](recipes::shutdown) has the code.
 //!
 //! Without a store, runs are kept in the memory of one process. After a restart, all keys are
@@ -187,9 +187,9 @@
 //! - The handler's [`StreamOptions`](crate::StreamOptions) reach clients of other processes, except
 //!   for closures such as `on_error`. Set those on the layer.
 //!
-//! If the store loses its data, the owners restore their runs. For one lease afterwards, a run that
-//! the store does not have may still be restored. Requests for such a run are refused, and so are
-//! requests that would start one: [`Runs::start`] and [`Runs::replace`] return
+//! If the store loses its data, the owners restore their runs. For one lease afterwards, an owner may
+//! still restore a run that the store does not have. Until then, processes without that run refuse
+//! requests for its key, also those that would start it: [`Runs::start`] and [`Runs::replace`] return
 //! [`StartError::Unavailable`].
 //!
 //! While the store cannot be reached:

@@ -14,8 +14,8 @@ use crate::{
     },
 };
 
-/// The maximum lead of a client's id over the server's clock. After the clock is set back, Redis
-/// continues from the newest id, so ids are ahead of the clock.
+/// The maximum lead of a client's id over the server's clock or the newest committed id, whichever
+/// is later. Redis continues from the newest id if its clock is set back.
 const MAX_LEAD: Duration = Duration::from_secs(60);
 
 /// Publishes the events of a hub as entries of its stream.

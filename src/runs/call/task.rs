@@ -41,7 +41,7 @@ pin_project! {
         abandonment: Option<Pin<Box<Sleep>>>,
         disconnect: Option<DisconnectGuard>,
         span: Span,
-        // Last, so that the source is dropped before the end is reported.
+        // Last: if the task is dropped, its source is dropped before the producer reports that.
         producer: Producer,
     }
 }

@@ -16,7 +16,7 @@ use crate::simulation::HashMap;
 
 /// The mirrors of this process, by run.
 ///
-/// A client whose next event a mirror has evicted gets another mirror of the same run.
+/// If a mirror has evicted the next event of a client, that client gets another mirror of the run.
 #[derive(Default)]
 pub(crate) struct Mirrors {
     mirrors: Mutex<HashMap<RunId, Vec<Arc<Mirror>>>>,
@@ -101,11 +101,11 @@ impl Mirrors {
         }
     }
 
-    /// Removes the mirrors that nothing uses, and those that are over and lost.
+    /// Removes the mirrors that nothing uses, and those that have lost their run.
     pub(crate) fn prune(&self, store: &dyn Store) {
         self.lock().retain(|run, mirrors| {
             mirrors.retain(|mirror| mirror.record().is_some_and(|record| !record.lock().is_lost));
-            // With the lock held: a new mirror subscribes again, after this.
+            // Under the lock, so that a mirror that is added later subscribes after it.
             if mirrors.is_empty() {
                 store.unsubscribe(run);
             }
