@@ -95,15 +95,15 @@ impl Run {
     /// Attaches a client that has seen the events up to the id `last`, or no events without one.
     ///
     /// Waits until the call has answered. Returns `None` if `last` is not an id of this run, if an
-    /// event after it was evicted, or if the run is forgotten. For a run of another process that is
-    /// out of reach, returns an attachment that fails.
+    /// event after it was evicted, or if the run is forgotten. If the run of another process stays
+    /// out of reach for two leases, returns an attachment that fails.
     ///
     /// # Cancel safety
     ///
     /// Dropping the future detaches the client.
     pub async fn attach(&self, last: impl Into<Option<LastEventId>>) -> Option<Attachment> {
         let last = last.into().filter(|last| !last.is_empty());
-        let record = match self.shared.serve(&self.record, last.as_ref()).await {
+        let record = match self.shared.serve_attached(&self.record, last.as_ref()).await {
             Ok(record) => record,
             Err(StartError::NotFound) => return None,
             Err(_) => return self.shared.lost(&self.record).attach(None).ok().map(Attachment::new),

@@ -170,6 +170,9 @@ impl Runs {
     }
 
     /// Returns the run with this key, if it is starting, running, or has ended and is kept.
+    ///
+    /// While the [store](super#several-processes) cannot be reached, returns `None` for any run that
+    /// is not running in this process. [`answer`](Self::answer) then returns a refusal instead.
     pub async fn get(&self, key: &RunKey) -> Option<Run> {
         let record = self.shared.find(key, None).await.ok().flatten()?;
         Some(Run::new(Arc::clone(&self.shared), record, false))

@@ -22,6 +22,8 @@ pub(crate) struct Call {
     pub(crate) key: usize,
     /// The life of the process that made it.
     pub(crate) life: usize,
+    /// The time of the request for it.
+    pub(crate) asked: u64,
     pub(crate) began: u64,
     /// The number of events that it will yield.
     pub(crate) planned: u64,
@@ -61,6 +63,7 @@ impl Calls {
         mut rng: Rng,
         key: usize,
         life: usize,
+        asked: u64,
     ) -> impl Stream<Item = Result<Event, &'static str>> + Send + use<> {
         let most = if rng.u8(..4) == 0 { 40 } else { 8 };
         let plan = Plan {
@@ -74,7 +77,7 @@ impl Calls {
         let mut list = self.list();
         let number = list.len();
         let Plan { events: planned, fails, .. } = plan;
-        list.push(Call { key, life, began, planned, fails, end: None });
+        list.push(Call { key, life, asked, began, planned, fails, end: None });
         drop(list);
         self.network.log(|| format!("call {number} of key {key} in life {life}: {plan:?}"));
         let guard = Guard { calls: self.clone(), number };

@@ -2,11 +2,11 @@ use std::time::Duration;
 
 use fastrand::Rng;
 use futures_util::StreamExt;
-use http::{Request, request::Parts};
+use http::{Request, StatusCode, request::Parts};
 use tokio::time::{sleep, timeout};
 use tower_sse::{
     Decoder, LastEventId,
-    runs::{Run, StartError},
+    runs::{Run, Runs, StartError},
 };
 
 use crate::{
@@ -143,11 +143,12 @@ impl Client {
             let Some(runs) = process.runs() else { return Attempt::Refused(StartError::Draining) };
             let request = request(last.as_ref());
             let (making, life) = (world.calls.clone(), process.life);
-            let source = move || making.make(rng, number, life);
+            let asked = world.network.elapsed();
+            let source = move || making.make(rng, number, life, asked);
             let run = match kind {
                 Kind::Starts => runs.start(&key(number), &request, source).await.map(Some),
                 Kind::Replaces => runs.replace(&key(number), &request, source).await.map(Some),
-                Kind::Gets => Ok(runs.get(&key(number)).await),
+                Kind::Gets => get(&runs, number, &request).await,
             };
             if let Some(stop) = stop {
                 let calls = world.calls.list();
@@ -164,6 +165,19 @@ impl Client {
                 Err(error) => Attempt::Refused(error),
             }
         }
+    }
+}
+
+/// Returns a run. While the store is out of reach, it is not found, but an answer is refused.
+async fn get(runs: &Runs, number: usize, request: &Parts) -> Result<Option<Run>, StartError> {
+    if let Some(run) = runs.get(&key(number)).await {
+        return Ok(Some(run));
+    }
+    match runs.answer(&key(number), request).await {
+        Some(answer) if answer.status() == StatusCode::SERVICE_UNAVAILABLE => {
+            Err(StartError::Unavailable)
+        }
+        _ => Ok(None),
     }
 }
 

@@ -128,13 +128,22 @@ fn check_calls(history: &History) -> Vec<String> {
     let mut faults = Vec::new();
     for (number, call) in history.calls.iter().enumerate() {
         let is_disturbed = history.disturbed[call.life];
+        // The reply to a claim can arrive after the run was replaced, so calls need not begin in the
+        // order of the claims.
         let stopped_before = |time| {
             history.stops.iter().any(|stop| {
-                let is_other = stop.call.is_none_or(|made| made > number);
-                let is_between =
-                    stop.began <= time && stop.over.saturating_add(TRAVEL_TIME) >= call.began;
+                let is_other = stop.call != Some(number);
+                let is_between = stop.began <= time
+                    && call.asked <= stop.over
+                    && stop.over.saturating_add(TRAVEL_TIME) >= call.began;
                 stop.key == call.key && is_other && is_between
             })
+        };
+        let replaces = |later: &Call| {
+            let is_over = later.end.is_some_and(|end| end.at <= later.began + TRAVEL_TIME);
+            let by_this = |stop: &&Stop| stop.call == Some(number);
+            is_over
+                && history.stops.iter().find(by_this).is_some_and(|stop| later.asked <= stop.over)
         };
         let dropped = call.end.filter(|end| !end.is_finished);
         if let Some(dropped) = dropped
@@ -146,7 +155,7 @@ fn check_calls(history: &History) -> Vec<String> {
         }
         let later = history.calls.iter().enumerate().skip(number + 1);
         for (next, later) in later.filter(|(_, later)| later.key == call.key) {
-            if is_disturbed || stopped_before(later.began) {
+            if is_disturbed || stopped_before(later.began) || replaces(later) {
                 continue;
             }
             let ended = call.end.filter(|end| end.at <= later.began);

@@ -3,9 +3,10 @@ use std::{
     pin::pin,
     sync::Arc,
     task::Poll,
+    time::Duration,
 };
 
-use tokio::time::{sleep, timeout};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::{
     cluster::Cluster,
@@ -13,6 +14,7 @@ use super::{
     mirror::Mirror,
     reply::{Liveness, LookReply},
     run_id::{ProcessId, RunId},
+    timing::RETRY_DELAY,
 };
 use crate::{
     connection::LastEventId,
@@ -242,6 +244,23 @@ impl Shared {
                 Box::pin(self.open(cluster, &run, last)).await
             }
             _ => Ok(Arc::clone(record)),
+        }
+    }
+
+    /// Does the same for a client that waits for the store as long as one that is attached.
+    pub(crate) async fn serve_attached(
+        self: &Arc<Self>,
+        record: &Arc<Record>,
+        last: Option<&LastEventId>,
+    ) -> Result<Arc<Record>, StartError> {
+        let patience =
+            self.cluster.as_ref().map_or(Duration::ZERO, |cluster| cluster.timing.patience);
+        let until = Instant::now() + patience;
+        loop {
+            match self.serve(record, last).await {
+                Err(StartError::Unavailable) if Instant::now() < until => sleep(RETRY_DELAY).await,
+                served => return served,
+            }
         }
     }
 

@@ -1,7 +1,9 @@
 use futures_util::{future::join, stream};
 use http::StatusCode;
 
-use super::rig::{assert_fails, assert_whole, id, key, read, request, send, soon, started};
+use tokio::time::sleep;
+
+use super::rig::{LEASE, assert_fails, assert_whole, id, key, read, request, send, soon, started};
 use crate::{event::Event, runs::Outcome};
 
 /// The client has everything that there was.
@@ -58,4 +60,21 @@ async fn handle_without_contact_to_the_store_fails_a_client_that_is_ahead() {
     assert_fails(soon(run.attach(last.clone())).await.expect("an attachment"), &[], None).await;
     let answer = soon(run.answer(&request(Some(&last)))).await;
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn handle_waits_for_a_store_that_comes_back() {
+    let (one, other, source) = started(&["a", "b"]).await;
+    let own = one.get().await.unwrap();
+    read(&mut own.attach(None).await.unwrap(), 2).await;
+    let run = other.get().await.unwrap();
+    other.store.go_away();
+    let comes_back = async {
+        sleep(LEASE).await;
+        other.store.come_back();
+    };
+    let (live, ()) = join(soon(run.attach(id(&own, 2))), comes_back).await;
+    send(&source, &["c"]);
+    drop(source);
+    assert_whole(live.expect("an attachment"), &["c"]).await;
 }

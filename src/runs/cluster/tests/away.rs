@@ -23,6 +23,7 @@ async fn runs_go_on_at_their_owner_while_the_store_is_away() {
     assert_eq!(refused, StartError::Unavailable);
     let parts = request(None);
     assert_eq!(refused.answer(&parts).status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert!(other.runs.get(&key()).await.is_none(), "nor can it be known");
     let answer = other.runs.answer(&key(), &parts).await.unwrap();
     assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
     sleep(Duration::from_secs(3600)).await;
