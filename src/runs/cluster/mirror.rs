@@ -154,7 +154,7 @@ impl Mirror {
                 self.reach(newest);
                 newest > record.newest()
             }
-            Push::End(end) => !apply_end(&record, end),
+            Push::End(end) => !self.apply_end(&record, end),
             Push::Void => {
                 record.void_mirror();
                 false
@@ -201,45 +201,47 @@ impl Mirror {
             let is_last = page.is_last;
             let newest = page.batches.last().map(|batch| batch.last);
             self.reach(newest.max(page.end.as_ref().map(|end| end.newest)).unwrap_or(0));
-            apply_page(&record, page);
+            self.apply_page(&record, page);
             if is_last {
                 return Ok(());
             }
         }
     }
-}
 
-fn apply_page(record: &Arc<Record>, page: Page) {
-    if let Some(head) = &page.head {
-        record.begin(head::decode(head));
-    } else if !page.batches.is_empty() {
-        record.begin(None);
-    }
-    for Batch { first, last, bytes } in page.batches {
-        if last <= record.newest() {
-            continue;
+    fn apply_page(&self, record: &Arc<Record>, page: Page) {
+        if let Some(head) = &page.head {
+            record.begin(head::decode(head));
+        } else if !page.batches.is_empty() {
+            record.begin(None);
         }
-        // The stream does not have the events before it either.
-        record.skip_to(first.saturating_sub(1));
-        if record.append_batch(first, last, &bytes) == Mirrored::Malformed {
+        for Batch { first, last, bytes } in page.batches {
+            if last <= record.newest() {
+                continue;
+            }
+            // The stream does not have the events before it either.
+            record.skip_to(first.saturating_sub(1));
+            if record.append_batch(first, last, &bytes) == Mirrored::Malformed {
+                record.lose_mirror();
+                return;
+            }
+        }
+        if let Some(end) = page.end {
+            record.skip_to(end.newest);
+            self.apply_end(record, end);
+        }
+    }
+
+    /// Ends the record if it has all events. Returns whether it has.
+    fn apply_end(&self, record: &Arc<Record>, end: StoredEnd) -> bool {
+        let newest = record.newest();
+        // A mirror for an id that no process has assigned begins behind the end.
+        let has_more = newest > end.newest && self.has_reached(end.newest.saturating_add(1));
+        if has_more && end.outcome == Outcome::Completed {
+            // Its owner did not write this: a run is complete only with all its events.
             record.lose_mirror();
-            return;
+        } else if newest >= end.newest {
+            record.end_mirror(end.outcome, end.error);
         }
+        newest >= end.newest
     }
-    if let Some(end) = page.end {
-        record.skip_to(end.newest);
-        apply_end(record, end);
-    }
-}
-
-/// Ends the record if it has all events. Returns whether it has.
-fn apply_end(record: &Arc<Record>, end: StoredEnd) -> bool {
-    let newest = record.newest();
-    if newest > end.newest && end.outcome == Outcome::Completed {
-        // Its owner did not write this: a run is complete only with all its events.
-        record.lose_mirror();
-    } else if newest >= end.newest {
-        record.end_mirror(end.outcome, end.error);
-    }
-    newest >= end.newest
 }

@@ -7,13 +7,15 @@
 //!   [`Command`](command::Command) and returns its [`Reply`](reply::Reply). [`Inbox`](inbox::Inbox)
 //!   receives what the store pushes.
 //! - `requests.rs` finds and claims runs for requests, wherever the runs are, and `cancel.rs` cancels
-//!   them. `claims.rs` sends the claim of a new run.
+//!   them. `claims.rs` sends the claim of a new run. `ahead.rs` waits for events that a client has
+//!   seen and this process has not.
 //! - The owner: [`Exports`](exports::Exports) has when each run is due, [`Export`](export::Export)
 //!   decides which commands a run needs, `export_replies.rs` what their replies change, and
 //!   [`exporter`] sends them in pipelines.
 //! - Other processes: a [`Mirror`](mirror::Mirror) copies a run while a client reads it there, and
 //!   [`owner_checks`] asks the store whether its owner lives.
 
+mod ahead;
 mod cancel;
 mod claims;
 #[allow(clippy::module_inception)]

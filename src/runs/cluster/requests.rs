@@ -1,20 +1,12 @@
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    sync::Arc,
-    task::Poll,
-    time::Duration,
-};
+use std::sync::Arc;
 
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::sleep;
 
 use super::{
     cluster::Cluster,
     command::EndMode,
-    mirror::Mirror,
     reply::{Liveness, LookReply},
     run_id::{ProcessId, RunId},
-    timing::RETRY_DELAY,
 };
 use crate::{
     connection::LastEventId,
@@ -208,7 +200,7 @@ impl Shared {
     }
 
     /// Returns the record of a run: its own one here, or else a mirror.
-    async fn open(
+    pub(super) async fn open(
         self: &Arc<Self>,
         cluster: &Cluster,
         run: &RunId,
@@ -231,85 +223,9 @@ impl Shared {
         Ok(record)
     }
 
-    /// Returns a record of the run of `record` for a client that has seen the events up to `last`.
-    /// A mirror of another client may lack the event after it.
-    pub(crate) async fn serve(
-        self: &Arc<Self>,
-        record: &Arc<Record>,
-        last: Option<&LastEventId>,
-    ) -> Result<Arc<Record>, StartError> {
-        let run = RunId::new(record.key.clone(), record.epoch);
-        match &self.cluster {
-            Some(cluster) if cluster.mirrors.has(&run, record) => {
-                Box::pin(self.open(cluster, &run, last)).await
-            }
-            _ => Ok(Arc::clone(record)),
-        }
-    }
-
-    /// Does the same for a client that waits for the store as long as one that is attached.
-    pub(crate) async fn serve_attached(
-        self: &Arc<Self>,
-        record: &Arc<Record>,
-        last: Option<&LastEventId>,
-    ) -> Result<Arc<Record>, StartError> {
-        let patience =
-            self.cluster.as_ref().map_or(Duration::ZERO, |cluster| cluster.timing.patience);
-        let until = Instant::now() + patience;
-        loop {
-            match self.serve(record, last).await {
-                Err(StartError::Unavailable) if Instant::now() < until => sleep(RETRY_DELAY).await,
-                served => return served,
-            }
-        }
-    }
-
-    /// Returns a record of the run of `record` whose clients are told that the contact is lost.
-    pub(crate) fn lost(&self, record: &Record) -> Arc<Record> {
-        let (key, counters) = (record.key.clone(), Arc::clone(&self.counters));
-        let lost = Arc::new(Record::mirror(key, record.epoch, 0, &self.options, counters));
-        lost.lose_mirror();
-        lost
-    }
-
     /// Returns whether this process owns a run and has ended it before it was complete.
     fn is_interrupted_here(&self, record: &Arc<Record>) -> bool {
         let is_own = self.peek(&record.key).is_some_and(|own| Arc::ptr_eq(&own, record));
         is_own && record.phase() == Phase::Ended(Outcome::Interrupted)
-    }
-}
-
-impl Cluster {
-    /// Waits until a mirror has the event `after`, which a client has seen.
-    async fn until_reached(
-        &self,
-        mirror: &Mirror,
-        record: &Record,
-        after: u64,
-    ) -> Result<(), StartError> {
-        if mirror.has_reached(after) {
-            return Ok(());
-        }
-        if record.phase().is_live() {
-            // Its process may have assigned the id before it has exported the event.
-            let Ok(_waiting) = mirror.waiters.try_acquire() else {
-                return Err(StartError::Unavailable);
-            };
-            let mut reached = pin!(mirror.until_reached(after));
-            let mut ended = pin!(record.until_ended());
-            let either = poll_fn(|cx| match reached.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(()),
-                Poll::Pending => ended.as_mut().poll(cx).map(|_| ()),
-            });
-            let waited = timeout(self.timing.id_wait(), either).await;
-            waited.map_err(|_| StartError::Unavailable)?;
-        }
-        match record.phase() {
-            _ if mirror.has_reached(after) => Ok(()),
-            _ if record.lock().is_lost => Err(StartError::Unavailable),
-            // Its owner did not export all events that it had given to clients.
-            Phase::Ended(Outcome::Cancelled | Outcome::Interrupted) => Ok(()),
-            _ => Err(StartError::NotFound),
-        }
     }
 }

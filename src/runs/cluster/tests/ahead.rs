@@ -1,3 +1,5 @@
+use std::time::Duration;
+
 use futures_util::{future::join, stream};
 use http::StatusCode;
 
@@ -77,4 +79,19 @@ async fn handle_waits_for_a_store_that_comes_back() {
     send(&source, &["c"]);
     drop(source);
     assert_whole(live.expect("an attachment"), &["c"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn id_beyond_the_end_of_a_run_is_refused_elsewhere_too() {
+    for error in [None, Some("broken")] {
+        let (one, other, source) = started(&["a", "b"]).await;
+        let last = id(&one.get().await.unwrap(), 3);
+        error.into_iter().for_each(|error| source.send(Err(error)).unwrap());
+        drop(source);
+        sleep(Duration::from_secs(2)).await;
+        for process in [&one, &other] {
+            let answer = process.answer(Some(&last)).await;
+            assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{error:?}");
+        }
+    }
 }

@@ -1,0 +1,98 @@
+use std::{
+    future::{Future, poll_fn},
+    pin::pin,
+    sync::Arc,
+    task::Poll,
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep, timeout};
+
+use super::{cluster::Cluster, mirror::Mirror, run_id::RunId, timing::RETRY_DELAY};
+use crate::{
+    connection::LastEventId,
+    runs::{
+        Outcome, StartError,
+        record::{Phase, Record},
+        registry::Shared,
+    },
+};
+
+/// Clients that have seen more events of a run than this process has of it.
+impl Shared {
+    /// Returns a record of the run of `record` for a client that has seen the events up to `last`.
+    /// A mirror of another client may lack the event after it.
+    pub(crate) async fn serve(
+        self: &Arc<Self>,
+        record: &Arc<Record>,
+        last: Option<&LastEventId>,
+    ) -> Result<Arc<Record>, StartError> {
+        let run = RunId::new(record.key.clone(), record.epoch);
+        match &self.cluster {
+            Some(cluster) if cluster.mirrors.has(&run, record) => {
+                Box::pin(self.open(cluster, &run, last)).await
+            }
+            _ => Ok(Arc::clone(record)),
+        }
+    }
+
+    /// Does the same for a client that waits for the store as long as one that is attached.
+    pub(crate) async fn serve_attached(
+        self: &Arc<Self>,
+        record: &Arc<Record>,
+        last: Option<&LastEventId>,
+    ) -> Result<Arc<Record>, StartError> {
+        let patience =
+            self.cluster.as_ref().map_or(Duration::ZERO, |cluster| cluster.timing.patience);
+        let until = Instant::now() + patience;
+        loop {
+            match self.serve(record, last).await {
+                Err(StartError::Unavailable) if Instant::now() < until => sleep(RETRY_DELAY).await,
+                served => return served,
+            }
+        }
+    }
+
+    /// Returns a record of the run of `record` whose clients are told that the contact is lost.
+    pub(crate) fn lost(&self, record: &Record) -> Arc<Record> {
+        let (key, counters) = (record.key.clone(), Arc::clone(&self.counters));
+        let lost = Arc::new(Record::mirror(key, record.epoch, 0, &self.options, counters));
+        lost.lose_mirror();
+        lost
+    }
+}
+
+impl Cluster {
+    /// Waits until a mirror has the event `after`, which a client has seen.
+    pub(super) async fn until_reached(
+        &self,
+        mirror: &Mirror,
+        record: &Record,
+        after: u64,
+    ) -> Result<(), StartError> {
+        if mirror.has_reached(after) {
+            return Ok(());
+        }
+        if record.phase().is_live() {
+            // Its process may have assigned the id before it has exported the event.
+            let Ok(_waiting) = mirror.waiters.try_acquire() else {
+                return Err(StartError::Unavailable);
+            };
+            let mut reached = pin!(mirror.until_reached(after));
+            let mut ended = pin!(record.until_ended());
+            let either = poll_fn(|cx| match reached.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => ended.as_mut().poll(cx).map(|_| ()),
+            });
+            let waited = timeout(self.timing.id_wait(), either).await;
+            waited.map_err(|_| StartError::Unavailable)?;
+        }
+        match record.phase() {
+            _ if mirror.has_reached(after) => Ok(()),
+            _ if record.lock().is_lost => Err(StartError::Unavailable),
+            // Its owner did not export all events that it had given to clients.
+            Phase::Ended(Outcome::Cancelled | Outcome::Interrupted) => Ok(()),
+            _ => Err(StartError::NotFound),
+        }
+    }
+}
