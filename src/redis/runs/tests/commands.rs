@@ -18,7 +18,7 @@ use crate::runs::{
 
 #[tokio::test]
 async fn run_is_claimed_found_and_replaced() {
-    let Some((_server, p, q)) = two().await else { return };
+    let Some((server, p, q)) = two().await else { return };
     let (first, second) = (run("name", "k1"), run("name", "k2"));
     assert!(matches!(q.execute(look(&first)).await, Reply::Look(LookReply::Free)));
     p.begin(&first).await;
@@ -36,6 +36,9 @@ async fn run_is_claimed_found_and_replaced() {
     assert!(matches!(claimed, Reply::Look(LookReply::Claimed)), "{claimed:?}");
     let over = p.execute(sync(&first)).await;
     assert!(matches!(over, Reply::Sync(SyncReply::Over(Outcome::Cancelled))), "{over:?}");
+    let _: usize = server.command("DEL app:run:{owner:name}:k1").await;
+    let other = p.execute(sync(&first)).await;
+    assert!(matches!(other, Reply::Sync(SyncReply::Other)), "{other:?}");
 }
 
 #[tokio::test]

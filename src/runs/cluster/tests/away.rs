@@ -227,6 +227,11 @@ async fn run_whose_claim_was_deleted_is_interrupted_by_the_next_run_at_its_owner
     // Its events are exported, and its lease is renewed later.
     sleep(Duration::from_millis(1500)).await;
     one.store.server().claims.clear();
+    // The next run has a later epoch, which is of the real time.
+    let epoch = one.runs.shared.peek(&key()).unwrap().epoch;
+    while epoch.age() < Duration::from_millis(1) {
+        std::thread::yield_now();
+    }
     let second = other.start().await.expect("the key is free");
     second.send(Err("broken")).unwrap();
     sleep(Duration::from_millis(20)).await;
