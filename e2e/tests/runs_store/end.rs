@@ -69,9 +69,11 @@ async fn unknown_claim_is_released_only_by_its_process() {
     let Some(mut store) = Store::start().await else { return };
     assert_eq!(store.claim("a1", "p").await, "new");
     assert_eq!(store.end("a1", "q", "orphan").await, "other");
-    assert_eq!(store.end("a1", "p", "orphan").await, "ended interrupted");
+    assert_eq!(store.end("a1", "p", "orphan").await, "ended void", "it was never called");
     assert_eq!(store.claim("a2", "q").await, "new");
     assert_eq!(store.end("a1", "p", "orphan").await, "other", "another run has the key");
+    assert_eq!(store.sync("a2", "q", HEAD).await, "ok 0 1 0");
+    assert_eq!(store.end("a2", "q", "orphan").await, "ended interrupted");
 }
 
 #[tokio::test]

@@ -120,8 +120,8 @@ pub enum EndMode {
     /// stays, and the key is free.
     Void,
     /// The reply to a claim of this process was lost, and the process does not have such a run.
-    /// Ended only if the claim is of this process. The outcome is
-    /// [`Interrupted`](Outcome::Interrupted).
+    /// Ended only if the claim is of this process: like [`Void`](Self::Void) if the run has not
+    /// begun, otherwise with the outcome [`Interrupted`](Outcome::Interrupted).
     Release,
     /// The run has ended and its owner needs the memory. Its claim and its stream are deleted, but
     /// not those of a live run.

@@ -7,7 +7,8 @@
 -- own     by its owner, once Redis has exactly all events
 -- lost    by its owner, which no longer has all events; the outcome is `interrupted`
 -- void    by its owner, because the answer was no stream; the key is free again
--- orphan  by the process that claimed it, which does not know whether it did
+-- orphan  by the process that claimed it, which does not know whether it did; like `void` before the run has
+--         begun, otherwise the outcome is `interrupted`
 -- cancel  by any process
 -- bury    by any process, if the owner is dead
 -- forget  of a run that ended: deletes its keys
@@ -59,7 +60,7 @@ elseif mode == 'lost' then
 elseif mode == 'bury' then
   local status, wait = liveness(key, claim, is_new_connection)
   if status ~= 'dead' then return { status, claim.state, wait } end
-elseif mode == 'void' then
+elseif mode == 'void' or mode == 'orphan' and claim.state == 'starting' then
   if claim.state ~= 'starting' then return { 'running' } end
   -- The claim stays: its owner would take a missing one for lost, and restore a run that ended.
   redis.call('HSET', key, 's', 'void', 'b', ended_by)

@@ -139,12 +139,12 @@ impl Server {
                 Liveness::Dead => (Outcome::Interrupted, None),
                 other => return EndReply::NotDead(other),
             },
-            EndMode::Void if claim.state != State::Starting => return EndReply::Running,
-            EndMode::Void => {
+            EndMode::Void | EndMode::Release if claim.state == State::Starting => {
                 claim.state = State::Void;
                 sent.push(Sent::Push(run.clone(), Push::Void));
                 return EndReply::Freed;
             }
+            EndMode::Void => return EndReply::Running,
             EndMode::Lost | EndMode::Release | EndMode::Forget => (Outcome::Interrupted, None),
         };
         claim.state = State::Ended(outcome);
