@@ -59,7 +59,11 @@ static COMPILER: LazyLock<Compiler> = LazyLock::new(|| {
             let stream = "futures_util::stream::empty::<tower_sse::Event>()";
             compiler.compile(&format!("fn f() {{ _ = tower_sse::response({stream}); }}"))
         })
-        .with("tower", |compiler| compiler.compile("use tower::{Layer, service_fn};"))
+        .with("tower", |compiler| {
+            let service = "tower::service_fn(|_: ()| std::future::pending::<Result<(), ()>>())";
+            let layer = "tower_sse::SseLayer::<tower_sse::marker::Http>::new()";
+            compiler.compile(&format!("fn f() {{ _ = tower::Layer::layer(&{layer}, {service}); }}"))
+        })
         .with("axum", |compiler| compiler.compile(&format!("{IMPORTS}{BARE_STREAM}")))
 });
 
