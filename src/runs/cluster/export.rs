@@ -159,7 +159,7 @@ impl Export {
             return;
         }
         let is_new = self.connection != connection;
-        if self.is_done() && !is_new && !self.restores && !self.needs_sync {
+        if self.has_confirmed_end() && !is_new {
             return;
         }
         let begins = phase != Phase::Starting && !self.has_begun && !self.is_failed_call(phase);

@@ -159,7 +159,7 @@ impl Export {
 
     /// Returns when the run needs its next command, after all replies to the last ones.
     pub(crate) fn next_due(&self, has_failed: bool, connection: u64, now: Instant) -> Instant {
-        if has_failed && (!self.is_done() || self.restores || self.needs_sync) {
+        if has_failed && !self.has_confirmed_end() {
             return now + RETRY_DELAY;
         }
         if let Some(until) = self.ended_until {
