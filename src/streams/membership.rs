@@ -9,7 +9,7 @@ use std::{
     task::Waker,
 };
 
-use super::registry::Registry;
+use super::open_streams::OpenStreams;
 use crate::callback::without_panic;
 
 /// An open stream in the lists of its subjects, which it leaves when this is dropped.
@@ -19,7 +19,7 @@ pub(crate) struct Membership(Arc<Member>);
 /// A stream, as the lists of its subjects know it.
 #[derive(Debug)]
 pub(super) struct Member {
-    registry: Arc<Registry>,
+    open_streams: Arc<OpenStreams>,
     subjects: Box<[Arc<str>]>,
     /// A [`State`].
     state: AtomicU8,
@@ -39,9 +39,9 @@ pub(crate) enum Revocation {
 const OPEN: u8 = 0;
 
 impl Membership {
-    pub(super) fn new(registry: Arc<Registry>, subjects: Box<[Arc<str>]>) -> Self {
+    pub(super) fn new(open_streams: Arc<OpenStreams>, subjects: Box<[Arc<str>]>) -> Self {
         let (state, waker) = (AtomicU8::new(OPEN), Mutex::default());
-        Self(Arc::new(Member { registry, subjects, state, waker }))
+        Self(Arc::new(Member { open_streams, subjects, state, waker }))
     }
 
     pub(super) const fn member(&self) -> &Arc<Member> {
@@ -96,7 +96,7 @@ impl Member {
 
 impl Drop for Membership {
     fn drop(&mut self) {
-        self.0.registry.leave(&self.0);
+        self.0.open_streams.leave(&self.0);
         let waker = self.0.waker().take();
         _ = without_panic(|| drop(waker));
     }

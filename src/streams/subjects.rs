@@ -3,7 +3,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use super::{close_log::Ticket, membership::Membership, registry::Registry};
+use super::{close_log::Ticket, membership::Membership, open_streams::OpenStreams};
 
 /// The subjects of the stream that answers a request.
 ///
@@ -21,7 +21,7 @@ pub struct Subjects {
 }
 
 struct OfRequest {
-    registry: Arc<Registry>,
+    open_streams: Arc<OpenStreams>,
     ticket: Ticket,
     names: Mutex<Names>,
 }
@@ -33,9 +33,9 @@ struct Names {
 }
 
 impl Subjects {
-    pub(super) fn new(registry: Arc<Registry>) -> Self {
-        let ticket = registry.ticket();
-        let request = OfRequest { registry, ticket, names: Mutex::default() };
+    pub(super) fn new(open_streams: Arc<OpenStreams>) -> Self {
+        let ticket = open_streams.ticket();
+        let request = OfRequest { open_streams, ticket, names: Mutex::default() };
         Self { request: Arc::new(request), is_recorded: false }
     }
 
@@ -70,7 +70,7 @@ impl Subjects {
         }
         let added = names.added.clone();
         drop(names);
-        Some(self.request.registry.open(self.request.ticket, &added))
+        Some(self.request.open_streams.open(self.request.ticket, &added))
     }
 
     /// Leaves the streams of inner layers without subjects, because their bytes are recorded for
@@ -79,8 +79,8 @@ impl Subjects {
         self.is_recorded = true;
     }
 
-    pub(super) fn is_of(&self, registry: &Arc<Registry>) -> bool {
-        Arc::ptr_eq(&self.request.registry, registry)
+    pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {
+        Arc::ptr_eq(&self.request.open_streams, open_streams)
     }
 
     fn names(&self) -> MutexGuard<'_, Names> {

@@ -49,7 +49,7 @@ impl Gate {
         if let Some(session) = self.session.send_replace(None) {
             session.ended.cancel();
         }
-        // Ledger that arrive later belong to an ended session and are rejected.
+        // Acknowledgements that arrive later belong to an ended session, and are rejected.
         self.ledger().begin_session();
     }
 

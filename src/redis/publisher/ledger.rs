@@ -68,7 +68,7 @@ impl Unproven {
 }
 
 impl Ledger {
-    /// Starts a session, and returns its number. Ledger of earlier sessions no longer
+    /// Starts a session, and returns its number. Acknowledgements of earlier sessions no longer
     /// count.
     pub(crate) fn begin_session(&mut self) -> u64 {
         self.session += 1;

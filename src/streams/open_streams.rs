@@ -16,7 +16,7 @@ use super::{
 
 /// The open streams of each subject, and the log of closes.
 #[derive(Debug)]
-pub(super) struct Registry {
+pub(super) struct OpenStreams {
     closes: CloseLog,
     hasher: RandomState,
     shards: [Mutex<Shard>; SHARDS],
@@ -28,7 +28,7 @@ const SHARDS: usize = 16;
 
 type Shard = HashMap<Arc<str>, Members>;
 
-impl Registry {
+impl OpenStreams {
     pub(super) fn new(follower: Option<DropGuard>) -> Self {
         Self {
             closes: CloseLog::default(),
