@@ -12,6 +12,7 @@ use super::{
     close_log::{Close, CloseLog, Ticket},
     members::{Address, Members, Piece},
     membership::{Member, Membership, Revocation},
+    relay::Closing,
 };
 
 /// The open streams of each subject, and the log of closes.
@@ -86,16 +87,20 @@ impl Registry {
         subjects
     }
 
-    /// Closes the streams of a subject, and returns how many there were.
-    pub(super) fn close(&self, subject: &str) -> usize {
-        self.closes.log(Close::Subject(self.hash(subject)));
-        let members = remove_list(&mut self.shard(subject), subject);
-        let closed = members.map(Members::into_vec).unwrap_or_default();
-        self.revoke(closed, Revocation::Subject)
+    /// Closes streams, and returns how many there were.
+    pub(super) fn close(&self, closing: Closing<'_>) -> usize {
+        match closing {
+            Closing::Subject(subject) => {
+                self.closes.log(Close::Subject(self.hash(subject)));
+                let members = remove_list(&mut self.shard(subject), subject);
+                let closed = members.map(Members::into_vec).unwrap_or_default();
+                self.revoke(closed, Revocation::Subject)
+            }
+            Closing::Except(subject, kept) => self.close_except(subject, kept),
+        }
     }
 
-    /// Closes the streams of a subject that do not have the subject `kept`.
-    pub(super) fn close_except(&self, subject: &str, kept: &str) -> usize {
+    fn close_except(&self, subject: &str, kept: &str) -> usize {
         self.closes.log(Close::Except(self.hash(subject), self.hash(kept)));
         let (mut count, mut last) = (0, None);
         loop {

@@ -48,11 +48,9 @@ impl Followed {
 
     /// Closes the streams of this process as another process has closed its own.
     pub(crate) fn close(&self, closing: Closing<'_>) {
-        let Some(registry) = self.registry.upgrade() else { return };
-        match closing {
-            Closing::Subject(subject) => registry.close(subject),
-            Closing::Except(subject, kept) => registry.close_except(subject, kept),
-        };
+        if let Some(registry) = self.registry.upgrade() {
+            registry.close(closing);
+        }
     }
 
     /// Closes all streams of this process that have a subject.
