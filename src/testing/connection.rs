@@ -1,7 +1,6 @@
 use std::{
     collections::VecDeque,
     sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError},
-    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -13,13 +12,12 @@ use crate::{
 
 /// An event that a [`MemoryBroker`](super::MemoryBroker) has published.
 pub(super) struct Published {
-    pub(super) sequence: u64,
     pub(super) topic: String,
     pub(super) event: Event,
-    pub(super) is_last: bool,
+    /// What hubs know of it. The age is that at its publication, and the clock starts at the creation
+    /// of the broker.
+    pub(super) arrival: Arrival,
     pub(super) at: Instant,
-    /// The time since the broker was created.
-    pub(super) since_creation: Duration,
 }
 
 /// What a broker gives to a hub.
@@ -99,15 +97,8 @@ impl Connection {
             // published.
             _ = match item {
                 Item::Event(published) => {
-                    let Published { sequence, topic, event, is_last, at, since_creation } =
-                        &*published;
-                    let arrival = Arrival {
-                        sequence: *sequence,
-                        age: at.elapsed(),
-                        at: *since_creation,
-                        is_last: *is_last,
-                    };
-                    self.feed.event(arrival, topic, event)
+                    let Published { topic, event, arrival, at } = &*published;
+                    self.feed.event(Arrival { age: at.elapsed(), ..*arrival }, topic, event)
                 }
                 Item::Loss(sequence) => self.feed.report_loss(sequence),
             };

@@ -10,11 +10,11 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{broker_state::BrokerState, connection::Published};
+use super::broker_state::BrokerState;
 use crate::{
     BoxError,
     event::Event,
-    hub::{Acknowledged, Broker, Feed, Hub, PublishError, Publisher, Publishing},
+    hub::{Acknowledged, Arrival, Broker, Feed, Hub, PublishError, Publisher, Publishing},
     sealed::Sealed,
 };
 
@@ -136,7 +136,7 @@ impl MemoryBroker {
         connections.iter().for_each(|connection| connection.deliver());
         if is_acknowledged {
             // The broker itself refuses events after the end of a topic.
-            let Published { sequence, since_creation: at, .. } = *published;
+            let Arrival { sequence, at, .. } = published.arrival;
             Ok(Acknowledged { sequence, at, arrival_deadline: None })
         } else {
             Err(PublishError::Unknown(BoxError::from("acknowledgement lost by the test")))
