@@ -58,7 +58,7 @@ impl Connector {
         let configs = [config.clone(), config];
         let redirected = self.redirected().clone();
         let clients = redirected.as_ref().map_or(&*self.servers.clients, slice::from_ref);
-        let pair = self.servers.connect_to(clients, &configs, &self.name).await;
+        let pair = self.servers.connect(clients, &configs, &self.name).await;
         // After an error, the configured server can redirect again.
         let pair = pair.inspect_err(|_| *self.redirected() = None)?;
         let Pair { connections: [reading, publishing], info, renewal } = pair;
