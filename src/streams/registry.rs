@@ -3,7 +3,7 @@ use std::{
     collections::{HashMap, hash_map::Entry},
     hash::{BuildHasher, RandomState},
     mem,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard},
 };
 
 use tokio_util::sync::DropGuard;
@@ -14,6 +14,7 @@ use super::{
     membership::{Member, Membership, Revocation},
     relay::Closing,
 };
+use crate::lock::lock;
 
 /// The open streams of each subject, and the log of closes.
 #[derive(Debug)]
@@ -184,8 +185,4 @@ fn remove_list(shard: &mut Shard, subject: &str) -> Option<Members> {
 /// Returns whether a table should shrink, as after a storm of clients.
 const fn is_sparse(len: usize, capacity: usize) -> bool {
     capacity > 64 && capacity / 8 > len
-}
-
-fn lock(shard: &Mutex<Shard>) -> MutexGuard<'_, Shard> {
-    shard.lock().unwrap_or_else(PoisonError::into_inner)
 }

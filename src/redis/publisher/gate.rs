@@ -1,10 +1,13 @@
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard};
 
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use super::ledger::{Ledger, Sent, Unproven};
-use crate::redis::stream::{Identity, RedisStream};
+use crate::{
+    lock::lock,
+    redis::stream::{Identity, RedisStream},
+};
 
 /// The gate between publishers and Redis. It is open while the reader follows the stream.
 ///
@@ -74,7 +77,7 @@ impl Gate {
     }
 
     pub(crate) fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.ledger)
     }
 }
 
