@@ -3,6 +3,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
+use crate::event::whole_milliseconds;
 #[cfg(tower_sse_simulation)]
 use crate::simulation::now;
 
@@ -139,8 +140,7 @@ fn digit(value: u64) -> char {
 
 /// Returns the milliseconds since 1970.
 fn milliseconds() -> u64 {
-    let since = now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+    whole_milliseconds(now().duration_since(UNIX_EPOCH).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -114,7 +114,7 @@ impl Hub {
         E: TryInto<Event, Error: Into<BoxError>>,
     {
         let event = publishable(event)?;
-        if let Some(link) = self.shared.link() {
+        if let Some(link) = &self.shared.link {
             link.warn_not_in_process();
             return Err(PublishError::NotInProcess);
         }
@@ -126,7 +126,7 @@ impl Hub {
         E: TryInto<Event, Error: Into<BoxError>>,
     {
         let event = publishable(event)?;
-        let Some(link) = self.shared.link() else {
+        let Some(link) = &self.shared.link else {
             return self.shared.publish(topic, &event, is_last);
         };
         if self.shared.is_closed() {

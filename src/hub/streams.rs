@@ -47,8 +47,7 @@ impl Streams {
         let relay = HubRelay { hub: hub.clone(), topic, origin: origin.clone() };
         let (streams, followed) = Followed::relayed_by(Arc::new(relay));
         tokio::spawn(async move {
-            let follower = Follower { followed: &followed, origin };
-            followed.while_they_exist(follower.follow(closes)).await;
+            followed.while_they_exist(follow(&followed, &origin, closes)).await;
         });
         streams
     }
@@ -78,32 +77,18 @@ impl Relay for HubRelay {
 }
 
 /// Closes the streams of this process as other processes say.
-struct Follower<'s> {
-    followed: &'s Followed,
-    /// The origin of this process, whose own closes are skipped: a client may have returned since.
-    origin: String,
-}
-
-impl Follower<'_> {
-    async fn follow(self, mut closes: Messages) {
-        while let Some(close) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
-            self.obey(&close);
-        }
-    }
-
-    fn obey(&self, message: &Message) {
-        let Some(Close { origin, subject, kept }) = Close::of(message) else {
+async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
+    while let Some(message) = poll_fn(|cx| Pin::new(&mut closes).poll_next(cx)).await {
+        match Close::of(&message) {
             // A gap, or a close that only newer versions know.
-            self.followed.close_all();
-            return;
-        };
-        if origin == self.origin {
-            return;
+            None => followed.close_all(),
+            // A close of this process, since which a client may have returned.
+            Some(close) if close.origin == origin => {}
+            Some(Close { subject, kept: None, .. }) => followed.close(Closing::Subject(&subject)),
+            Some(Close { subject, kept: Some(kept), .. }) => {
+                followed.close(Closing::Except(&subject, &kept));
+            }
         }
-        self.followed.close(match &kept {
-            None => Closing::Subject(&subject),
-            Some(kept) => Closing::Except(&subject, kept),
-        });
     }
 }
 

@@ -1,6 +1,6 @@
 use std::{
     sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
+        Arc, Mutex,
         atomic::{
             AtomicU8,
             Ordering::{AcqRel, Acquire},
@@ -10,7 +10,7 @@ use std::{
 };
 
 use super::open_streams::OpenStreams;
-use crate::callback::without_panic;
+use crate::{callback::without_panic, lock::lock};
 
 /// An open stream in the lists of its subjects, which it leaves when this is dropped.
 #[derive(Debug)]
@@ -60,7 +60,7 @@ impl Membership {
 
     /// Returns whether the stream was closed. If it was not, the close will wake `waker`.
     pub(crate) fn poll_revoked(&self, waker: &Waker) -> bool {
-        let mut registered = self.0.waker();
+        let mut registered = lock(&self.0.waker);
         let is_registered = registered.as_ref().is_some_and(|earlier| earlier.will_wake(waker));
         let earlier = if is_registered { None } else { registered.replace(waker.clone()) };
         drop(registered);
@@ -84,20 +84,16 @@ impl Member {
         if self.state.compare_exchange(OPEN, how as u8, AcqRel, Acquire).is_err() {
             return false;
         }
-        let waker = self.waker().take();
+        let waker = lock(&self.waker).take();
         _ = without_panic(|| waker.map(Waker::wake));
         true
-    }
-
-    fn waker(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.waker.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Membership {
     fn drop(&mut self) {
         self.0.open_streams.leave(&self.0);
-        let waker = self.0.waker().take();
+        let waker = lock(&self.0.waker).take();
         _ = without_panic(|| drop(waker));
     }
 }

@@ -48,11 +48,9 @@ impl Followed {
 
     /// Closes the streams of this process as another process has closed its own.
     pub(crate) fn close(&self, closing: Closing<'_>) {
-        let Some(open_streams) = self.open_streams.upgrade() else { return };
-        match closing {
-            Closing::Subject(subject) => open_streams.close(subject),
-            Closing::Except(subject, kept) => open_streams.close_except(subject, kept),
-        };
+        if let Some(open_streams) = self.open_streams.upgrade() {
+            open_streams.close(closing);
+        }
     }
 
     /// Closes all streams of this process that have a subject.

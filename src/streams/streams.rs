@@ -66,10 +66,7 @@ impl Streams {
     /// the streams of this process are closed, and those of other processes may be. axum drops the
     /// handler when its client disconnects, so [log out on a task](super#log-out).
     pub async fn close(&self, subject: impl AsRef<str>) -> Result<usize, CloseError> {
-        let subject = subject.as_ref();
-        let count = self.open_streams.close(subject);
-        self.relay(Closing::Subject(subject)).await?;
-        Ok(count)
+        self.close_by(Closing::Subject(subject.as_ref())).await
     }
 
     /// Closes the streams of a subject that do not also have the subject `kept`, and returns how many
@@ -95,10 +92,7 @@ impl Streams {
         subject: impl AsRef<str>,
         kept: impl AsRef<str>,
     ) -> Result<usize, CloseError> {
-        let (subject, kept) = (subject.as_ref(), kept.as_ref());
-        let count = self.open_streams.close_except(subject, kept);
-        self.relay(Closing::Except(subject, kept)).await?;
-        Ok(count)
+        self.close_by(Closing::Except(subject.as_ref(), kept.as_ref())).await
     }
 
     /// Closes all streams of this process that have a subject, and returns how many there were.
@@ -129,11 +123,12 @@ impl Streams {
         self.open_streams.subjects()
     }
 
-    async fn relay(&self, closing: Closing<'_>) -> Result<(), CloseError> {
-        match &self.relay {
-            None => Ok(()),
-            Some(relay) => relay.publish(closing).await,
+    async fn close_by(&self, closing: Closing<'_>) -> Result<usize, CloseError> {
+        let count = self.open_streams.close(closing);
+        if let Some(relay) = &self.relay {
+            relay.publish(closing).await?;
         }
+        Ok(count)
     }
 }
 

@@ -1,9 +1,10 @@
 use std::{
     fmt,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex},
 };
 
 use super::{close_log::Ticket, membership::Membership, open_streams::OpenStreams};
+use crate::lock::lock;
 
 /// The subjects of the stream that answers a request.
 ///
@@ -47,7 +48,7 @@ impl Subjects {
     /// If the request is answered by anything but an event stream, the subjects are dropped with it.
     pub fn add(&self, subject: impl Into<Arc<str>>) {
         let subject = subject.into();
-        let mut names = self.names();
+        let mut names = lock(&self.request.names);
         if names.is_open {
             warn!(
                 subject = &*subject,
@@ -63,7 +64,7 @@ impl Subjects {
         if self.is_recorded {
             return None;
         }
-        let mut names = self.names();
+        let mut names = lock(&self.request.names);
         names.is_open = true;
         if names.added.is_empty() {
             return None;
@@ -82,14 +83,10 @@ impl Subjects {
     pub(super) fn is_of(&self, open_streams: &Arc<OpenStreams>) -> bool {
         Arc::ptr_eq(&self.request.open_streams, open_streams)
     }
-
-    fn names(&self) -> MutexGuard<'_, Names> {
-        self.request.names.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl fmt::Debug for Subjects {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(&self.names().added).finish()
+        f.debug_set().entries(&lock(&self.request.names).added).finish()
     }
 }

@@ -94,7 +94,7 @@ impl<B> EventStream<B> {
                 .map(|_| IdleTimer::default()),
             // Created here, because the program can close the stream before its first poll.
             deadline: Deadline::before_start(&options, client, membership),
-            boundary: if has_content_coding { Boundary::opaque() } else { Boundary::new() },
+            boundary: if has_content_coding { Boundary::opaque() } else { Boundary::default() },
             phase: Phase::Beginning(shutdown),
             budget: CoopBudget::default(),
             options,

@@ -47,7 +47,7 @@ impl TopicCursor {
     /// Moves to the position after which a client without an id continues. Events that were evicted
     /// before its subscription, which began at `newest`, are no gap.
     pub(crate) fn seek_first_visit(&mut self, recent_from: u64, newest: u64) {
-        let evicted = self.topic.lock().log.evicted().up_to.min(newest);
+        let evicted = self.topic.lock().log.evicted.up_to.min(newest);
         self.seek(if self.topic.is_latest() { evicted } else { evicted.max(recent_from) }, false);
     }
 

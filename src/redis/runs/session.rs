@@ -82,7 +82,7 @@ impl Dialer {
         let ended = CancellationToken::new();
         let configs = [self.config(&ended), self.config(&ended)];
         let Pair { connections: [mut commands, pushes], info, renewal } =
-            self.servers.connect(&configs, &self.name).await?;
+            self.servers.connect(&self.servers.clients, &configs, &self.name).await?;
         info.require_runs()?;
         if let Some(previous) = previous.filter(|previous| previous.info.run_id == info.run_id) {
             // What was sent over the earlier connection is not executed later than this.
