@@ -38,10 +38,8 @@ impl StartError {
 
     pub(super) fn answer_to(self, client: Client) -> Response<AnswerBody> {
         match self {
-            Self::Full | Self::OwnerFull | Self::Draining | Self::Unavailable => {
-                answer::refusal(client)
-            }
             Self::NotFound => answer::not_found(),
+            _ => answer::refusal(client),
         }
     }
 }

@@ -102,7 +102,7 @@ impl Shared {
             registry.enter(&record, deferred);
             // It may have ended at the beginning of a shutdown.
         });
-        self.counters.started.add(1);
+        self.counters.totals().started += 1;
         self.make_room();
         Producer::exported(Arc::clone(self), record, mark)
     }

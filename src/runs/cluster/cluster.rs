@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     history::Epoch,
-    runs::{call::spawn, options::Options, registry::Shared},
+    runs::{call::spawn, options::Options, registry::Shared, until::until},
 };
 
 /// The connection of this process' runs to those of other processes.
@@ -45,16 +45,7 @@ impl Cluster {
     /// Waits until `is_true`, which depends on the store's replies to the exporter, or for a short
     /// time. Returns whether it is.
     pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
-        let replied = async {
-            loop {
-                // Created before the state is read, so that no reply is missed.
-                let replied = self.exports.replied.notified();
-                if is_true() {
-                    return;
-                }
-                replied.await;
-            }
-        };
+        let replied = until(&self.exports.replied, || is_true().then_some(()));
         timeout(EXPORT_WAIT, replied).await.is_ok()
     }
 }

@@ -1,6 +1,9 @@
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError, Weak,
-    atomic::{AtomicBool, Ordering::AcqRel},
+    atomic::{
+        AtomicBool, AtomicU64,
+        Ordering::{AcqRel, Acquire, Release},
+    },
 };
 
 use tokio::{
@@ -35,7 +38,7 @@ pub(crate) struct Mirror {
     /// The result of the first load.
     loaded: watch::Sender<Option<Result<(), StoreError>>>,
     /// The newest event that the store is known to have.
-    reached: watch::Sender<u64>,
+    reached: AtomicU64,
     state: Mutex<State>,
     pub(crate) waiters: Semaphore,
 }
@@ -58,7 +61,7 @@ impl Mirror {
             is_loading: AtomicBool::new(false),
             needs_load: AtomicBool::new(false),
             loaded: watch::Sender::new(None),
-            reached: watch::Sender::new(0),
+            reached: AtomicU64::new(0),
             state: Mutex::new(state),
             waiters: Semaphore::new(MAX_WAITERS),
         }
@@ -105,28 +108,22 @@ impl Mirror {
         }
     }
 
-    /// Records that the store has the events up to `newest`.
+    /// Records that the store has the events up to `newest`, and notifies requests that wait for one.
     pub(crate) fn reach(&self, newest: u64) {
-        self.reached.send_if_modified(|reached| {
-            let is_newer = newest > *reached;
-            *reached = newest.max(*reached);
-            is_newer
-        });
+        if self.reached.fetch_max(newest, AcqRel) < newest
+            && let Some(record) = self.record()
+        {
+            record.changed.notify_waiters();
+        }
     }
 
     pub(crate) fn has_reached(&self, sequence: u64) -> bool {
-        *self.reached.borrow() >= sequence
-    }
-
-    /// Waits until the store has an event.
-    pub(crate) async fn until_reached(&self, sequence: u64) {
-        // The sender is a field, so it exists.
-        _ = self.reached.subscribe().wait_for(|reached| *reached >= sequence).await;
+        self.reached.load(Acquire) >= sequence
     }
 
     /// Asks for a load. Returns whether the caller must start it.
     pub(crate) fn request_load(&self) -> bool {
-        self.needs_load.store(true, std::sync::atomic::Ordering::Release);
+        self.needs_load.store(true, Release);
         !self.is_loading.swap(true, AcqRel)
     }
 
@@ -184,7 +181,7 @@ impl Mirror {
             (Err(StoreError::Run(_)), Some(record)) => record.lose_mirror(),
             _ => {}
         }
-        self.is_loading.store(false, std::sync::atomic::Ordering::Release);
+        self.is_loading.store(false, Release);
         self.loaded.send_if_modified(|loaded| {
             let is_first = loaded.is_none();
             loaded.get_or_insert(result);

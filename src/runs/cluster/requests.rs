@@ -43,7 +43,7 @@ impl Shared {
         // Boxed, so that requests without a store keep their size.
         let claimed = Box::pin(self.claim_in(cluster, key, purpose)).await;
         if claimed.is_err() {
-            self.counters.refused.add(1);
+            self.counters.totals().refused += 1;
         }
         claimed
     }

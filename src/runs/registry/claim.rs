@@ -55,11 +55,11 @@ impl Shared {
         });
         match &claim {
             Ok(Claim::New(_)) => {
-                self.counters.started.add(1);
+                self.counters.totals().started += 1;
                 self.make_room();
             }
             Ok(Claim::Existing(_)) | Err(StartError::NotFound) => {}
-            Err(_) => self.counters.refused.add(1),
+            Err(_) => self.counters.totals().refused += 1,
         }
         claim
     }

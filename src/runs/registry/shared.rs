@@ -11,6 +11,7 @@ use crate::{
         cluster::{Cluster, RunId},
         options::Options,
         record::Record,
+        until::until,
     },
 };
 
@@ -42,7 +43,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Registry> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Registry> {
         lock(&self.registry)
     }
 
@@ -111,7 +112,7 @@ impl Shared {
 
     /// Reports the end of a run of a process that is dead.
     pub(crate) fn report_dead(&self, run: &RunId, newest: u64) {
-        self.counters.declared_dead.add(1);
+        self.counters.totals().declared_dead += 1;
         self.report(&[RunEnd::of_dead(run, newest)]);
     }
 
@@ -138,7 +139,7 @@ impl Shared {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Interrupted, Some(FENCED.into()), deferred) {
                 deferred.ends.pop();
-                self.counters.fenced.add(1);
+                self.counters.totals().fenced += 1;
             }
         });
     }
@@ -155,14 +156,6 @@ impl Shared {
                 registry.forget(record, deferred);
             }
         });
-    }
-
-    pub(crate) fn running(&self) -> usize {
-        self.lock().running()
-    }
-
-    pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
-        self.lock().running_of(owner)
     }
 
     pub(crate) fn stats(&self) -> RunsStats {
@@ -185,20 +178,9 @@ impl Shared {
         }
     }
 
-    /// Refuses all further runs.
-    pub(crate) fn start_draining(&self) {
-        self.lock().is_draining = true;
-    }
-
     /// Waits until no run is running.
     pub(crate) async fn idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.running() == 0 {
-                return;
-            }
-            idle.await;
-        }
+        until(&self.idle, || (self.lock().running() == 0).then_some(())).await;
     }
 
     /// Ends all running runs.
