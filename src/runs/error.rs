@@ -75,16 +75,11 @@ enum Kind {
 }
 
 impl RunError {
+    pub(super) const LAGGED: Self = Self(Kind::Lagged);
+    pub(super) const LOST: Self = Self(Kind::Lost);
+
     pub(super) const fn ended(outcome: Outcome, text: Option<Arc<str>>) -> Self {
         Self(Kind::Ended(outcome, text))
-    }
-
-    pub(super) const fn lagged() -> Self {
-        Self(Kind::Lagged)
-    }
-
-    pub(super) const fn lost() -> Self {
-        Self(Kind::Lost)
     }
 
     /// Returns how the run ended. Returns `None` if this client's next event was evicted before the

@@ -13,10 +13,7 @@ use super::{
     store::{Connection, RunStore, Settings, Store},
     timing::{EXPORT_WAIT, Timing},
 };
-use crate::{
-    history::Epoch,
-    runs::{call::spawn, options::Options, registry::Shared, until::until},
-};
+use crate::runs::{call::spawn, options::Options, registry::Shared, until::until};
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {
@@ -35,11 +32,6 @@ impl Cluster {
     /// Returns whether commands can be sent at present.
     pub(crate) fn is_up(&self) -> bool {
         matches!(*self.store.connection().borrow(), Connection::Up(_))
-    }
-
-    /// Waits until the store has the end of a run of this process, or for a short time.
-    pub(super) async fn wait_for_end(&self, epoch: Epoch) {
-        self.wait_until(|| self.exports.has_ended(epoch)).await;
     }
 
     /// Waits until `is_true`, which depends on the store's replies to the exporter, or for a short

@@ -1,5 +1,5 @@
 use std::sync::{
-    Arc, Mutex, MutexGuard, PoisonError, Weak,
+    Arc, Weak,
     atomic::{
         AtomicBool, AtomicU64,
         Ordering::{AcqRel, Acquire, Release},
@@ -18,9 +18,12 @@ use super::{
     run_id::RunId,
     store::Store,
 };
-use crate::runs::{
-    Outcome,
-    record::{Mirrored, Phase, Record},
+use crate::{
+    history::sync::{Mutex, lock},
+    runs::{
+        Outcome,
+        record::{Mirrored, Phase, Record},
+    },
 };
 
 /// The maximum number of requests that wait for an event that the mirror does not have yet.
@@ -71,24 +74,20 @@ impl Mirror {
         self.record.upgrade()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     /// Returns when the store last had the run, and since when it has not, if it has not.
     pub(crate) fn contact(&self) -> (Instant, Option<Instant>) {
-        let state = self.state();
+        let state = lock(&self.state);
         (state.contact, state.gone_since)
     }
 
     pub(crate) fn set_contact(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         state.contact = Instant::now();
         state.gone_since = None;
     }
 
     pub(crate) fn set_gone(&self) {
-        let mut state = self.state();
+        let mut state = lock(&self.state);
         let now = Instant::now();
         state.contact = now;
         state.gone_since.get_or_insert(now);
@@ -96,7 +95,7 @@ impl Mirror {
 
     /// Ends the run once it is loaded, even if its stream has lost its end.
     pub(crate) fn set_ended(&self) {
-        self.state().has_ended = true;
+        lock(&self.state).has_ended = true;
     }
 
     /// Waits until the run was loaded once.
@@ -169,7 +168,7 @@ impl Mirror {
             }
         }
         match (&result, self.record()) {
-            (Ok(()), Some(record)) if self.state().has_ended => {
+            (Ok(()), Some(record)) if lock(&self.state).has_ended => {
                 // Its call gave no stream, and another run has got its key since.
                 if record.phase() == Phase::Starting && record.newest() == 0 {
                     record.void_mirror();

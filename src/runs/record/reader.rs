@@ -131,7 +131,7 @@ impl Reader {
         let seen = state.readers.get(self.index);
         if state.log.evicted_after(seen).is_some() {
             self.record.counters.totals().lagged += 1;
-            return Some(Some(Err(RunError::lagged())));
+            return Some(Some(Err(RunError::LAGGED)));
         }
         if let Some(batch) = state.log.batch(seen, u64::MAX, drops) {
             state.readers.set(self.index, batch.last);
@@ -139,7 +139,7 @@ impl Reader {
         }
         match state.phase {
             Phase::Starting | Phase::Running => None,
-            _ if state.is_lost => Some(Some(Err(RunError::lost()))),
+            _ if state.is_lost => Some(Some(Err(RunError::LOST))),
             Phase::Void | Phase::Ended(Outcome::Completed) => Some(None),
             Phase::Ended(outcome) => Some(Some(Err(RunError::ended(outcome, state.error.clone())))),
         }

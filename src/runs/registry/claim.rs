@@ -1,9 +1,8 @@
 use std::sync::Arc;
 
-use super::{registry::Registry, shared::Shared};
+use super::shared::Shared;
 use crate::{
     connection::LastEventId,
-    history::Epoch,
     runs::{Outcome, RunKey, StartError, call::Producer, record::Record},
 };
 
@@ -49,7 +48,7 @@ impl Shared {
                 }
                 _ => {}
             }
-            let record = self.reserve(registry, key, None)?;
+            let record = registry.reserve(key, None, self)?;
             registry.enter(&record, deferred);
             Ok(Claim::New(Producer::new(Arc::clone(self), record)))
         });
@@ -62,17 +61,5 @@ impl Shared {
             Err(_) => self.counters.totals().refused += 1,
         }
         claim
-    }
-
-    /// Adds a run that requests do not find yet, in place of the run `earlier` if there is one.
-    pub(crate) fn reserve(
-        &self,
-        registry: &mut Registry,
-        key: &RunKey,
-        earlier: Option<Epoch>,
-    ) -> Result<Arc<Record>, StartError> {
-        registry.reserve(key, self.options.limits, earlier, |epoch| {
-            Record::new(key.clone(), epoch, &self.options, Arc::clone(&self.counters))
-        })
     }
 }

@@ -5,7 +5,7 @@ use std::{
 
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{deferred::Deferred, kept::Kept};
+use super::{deferred::Deferred, kept::Kept, shared::Shared};
 use crate::{
     history::Epoch,
     runs::{
@@ -87,11 +87,10 @@ impl Registry {
     pub(crate) fn reserve(
         &mut self,
         key: &RunKey,
-        limits: RunLimits,
         earlier: Option<Epoch>,
-        create: impl FnOnce(Epoch) -> Record,
+        shared: &Shared,
     ) -> Result<Arc<Record>, StartError> {
-        let mut limits = limits;
+        let mut limits = shared.options.limits;
         if earlier.is_some_and(|epoch| self.running.contains_key(&epoch)) {
             limits.running = limits.running.saturating_add(1);
             limits.running_per_owner = limits.running_per_owner.saturating_add(1);
@@ -103,7 +102,8 @@ impl Registry {
             None => Epoch::now(),
         };
         self.newest_epoch = Some(epoch);
-        let record = Arc::new(create(epoch));
+        let counters = Arc::clone(&shared.counters);
+        let record = Arc::new(Record::new(key.clone(), epoch, &shared.options, counters));
         if let Some(owner) = key.shared_owner() {
             *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
         }

@@ -1,8 +1,15 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
-use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper};
+use super::{counters::Counters, deferred::Deferred, registry::Registry};
 use crate::{
     callback::catch_panic,
     history::sync::{Mutex, MutexGuard, lock},
@@ -69,7 +76,9 @@ impl Shared {
             self.idle.notify_waiters();
         }
         if needs_sweeper {
-            let sweeper = sweeper::spawn(self);
+            // Without a runtime, later calls forget the runs.
+            let runtime = Handle::try_current().ok();
+            let sweeper = runtime.map(|runtime| runtime.spawn(sweep(Arc::downgrade(self))));
             self.lock().sweeper = sweeper;
         }
         self.report(&ends);
@@ -191,9 +200,15 @@ impl Shared {
             }
         });
     }
+}
 
-    /// Forgets the runs that are due. Returns when the next one is due.
-    pub(crate) fn sweep(self: &Arc<Self>) -> Option<Instant> {
-        self.with_registry(|registry, deferred| registry.expire(self.options.retain_for, deferred))
+/// Forgets runs when they are due, and ends once no run is kept.
+async fn sweep(shared: Weak<Shared>) {
+    let expire = |shared: Arc<Shared>| {
+        let age = shared.options.retain_for;
+        shared.with_registry(|registry, deferred| registry.expire(age, deferred))
+    };
+    while let Some(due) = shared.upgrade().and_then(expire) {
+        sleep_until(due).await;
     }
 }
