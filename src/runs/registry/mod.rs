@@ -9,9 +9,8 @@
 mod claim;
 mod counters;
 mod deferred;
+mod ended_runs;
 mod eviction;
-mod kept;
-mod owners;
 #[allow(clippy::module_inception)]
 mod registry;
 mod shared;
@@ -21,7 +20,7 @@ pub(crate) use self::{
     claim::{Claim, Purpose},
     counters::Counters,
     deferred::Deferred,
-    owners::Owners,
+    ended_runs::EndedRuns,
     registry::RunLimits,
     shared::Shared,
 };

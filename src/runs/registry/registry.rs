@@ -5,7 +5,7 @@ use std::{
 
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{deferred::Deferred, kept::Kept, shared::Shared};
+use super::{deferred::Deferred, ended_runs::EndedRuns, shared::Shared};
 use crate::{
     history::Epoch,
     runs::{
@@ -21,7 +21,8 @@ pub(crate) struct Registry {
     /// Runs that are starting or running. Later runs have later epochs.
     pub(super) running: BTreeMap<Epoch, Arc<Record>>,
     running_by_owner: HashMap<Arc<str>, usize>,
-    pub(super) kept: Kept,
+    /// Runs that have ended and are kept.
+    pub(super) kept: EndedRuns<Arc<Record>>,
     /// Runs that have ended, but not yet in the store. They are kept until then.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether other processes can reach the runs through a store.
@@ -49,7 +50,7 @@ impl Registry {
             by_key: HashMap::new(),
             running: BTreeMap::new(),
             running_by_owner: HashMap::new(),
-            kept: Kept::new(max_memory_per_owner),
+            kept: EndedRuns::new(max_memory_per_owner, |record| record.key.shared_owner()),
             ending: BTreeMap::new(),
             is_connected,
             lingering: Vec::new(),
