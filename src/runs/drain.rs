@@ -36,7 +36,7 @@ impl Runs {
     /// From the first poll on, no run starts at this process, even if the future is dropped. Dropping
     /// it does not interrupt any run.
     pub async fn drain(&self, grace: Duration) {
-        self.shared.start_draining();
+        self.shared.lock().is_draining = true;
         if timeout(grace, self.shared.idle()).await.is_err() {
             self.shared.interrupt();
         }

@@ -13,10 +13,7 @@ use super::{
     store::{Connection, RunStore, Settings, Store},
     timing::{EXPORT_WAIT, Timing},
 };
-use crate::{
-    history::Epoch,
-    runs::{call::spawn, options::Options, registry::Shared},
-};
+use crate::runs::{call::spawn, options::Options, registry::Shared, until::until};
 
 /// The connection of this process' runs to those of other processes.
 pub(crate) struct Cluster {
@@ -37,24 +34,10 @@ impl Cluster {
         matches!(*self.store.connection().borrow(), Connection::Up(_))
     }
 
-    /// Waits until the store has the end of a run of this process, or for a short time.
-    pub(super) async fn wait_for_end(&self, epoch: Epoch) {
-        self.wait_until(|| self.exports.has_ended(epoch)).await;
-    }
-
     /// Waits until `is_true`, which depends on the store's replies to the exporter, or for a short
     /// time. Returns whether it is.
     pub(crate) async fn wait_until(&self, is_true: impl Fn() -> bool) -> bool {
-        let replied = async {
-            loop {
-                // Created before the state is read, so that no reply is missed.
-                let replied = self.exports.replied.notified();
-                if is_true() {
-                    return;
-                }
-                replied.await;
-            }
-        };
+        let replied = until(&self.exports.replied, || is_true().then_some(()));
         timeout(EXPORT_WAIT, replied).await.is_ok()
     }
 }

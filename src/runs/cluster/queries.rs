@@ -9,18 +9,12 @@ use crate::runs::RunKey;
 /// Single commands, each with the reply that belongs to it.
 impl Cluster {
     pub(crate) async fn look(&self, key: &RunKey) -> Result<LookReply, StoreError> {
-        match self.one(Command::Look(key.clone())).await? {
-            Reply::Look(reply) => Ok(reply),
-            other => Err(mismatch(&other)),
-        }
+        self.look_up(Command::Look(key.clone())).await
     }
 
-    pub(crate) async fn claim(
-        &self,
-        run: &RunId,
-        earlier: Option<RunId>,
-    ) -> Result<LookReply, StoreError> {
-        match self.one(Command::Claim { run: run.clone(), earlier }).await? {
+    /// Executes a `Look` or a `Claim`.
+    pub(crate) async fn look_up(&self, command: Command) -> Result<LookReply, StoreError> {
+        match self.one(command).await? {
             Reply::Look(reply) => Ok(reply),
             other => Err(mismatch(&other)),
         }

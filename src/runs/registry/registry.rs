@@ -5,7 +5,7 @@ use std::{
 
 use tokio::{task::JoinHandle, time::Instant};
 
-use super::{deferred::Deferred, kept::Kept};
+use super::{deferred::Deferred, ended_runs::EndedRuns, shared::Shared};
 use crate::{
     history::Epoch,
     runs::{
@@ -21,7 +21,8 @@ pub(crate) struct Registry {
     /// Runs that are starting or running. Later runs have later epochs.
     pub(super) running: BTreeMap<Epoch, Arc<Record>>,
     running_by_owner: HashMap<Arc<str>, usize>,
-    pub(super) kept: Kept,
+    /// Runs that have ended and are kept.
+    pub(super) kept: EndedRuns<Arc<Record>>,
     /// Runs that have ended, but not yet in the store. They are kept until then.
     pub(super) ending: BTreeMap<Epoch, Arc<Record>>,
     /// Whether other processes can reach the runs through a store.
@@ -49,7 +50,7 @@ impl Registry {
             by_key: HashMap::new(),
             running: BTreeMap::new(),
             running_by_owner: HashMap::new(),
-            kept: Kept::new(max_memory_per_owner),
+            kept: EndedRuns::new(max_memory_per_owner, |record| record.key.shared_owner()),
             ending: BTreeMap::new(),
             is_connected,
             lingering: Vec::new(),
@@ -87,11 +88,10 @@ impl Registry {
     pub(crate) fn reserve(
         &mut self,
         key: &RunKey,
-        limits: RunLimits,
         earlier: Option<Epoch>,
-        create: impl FnOnce(Epoch) -> Record,
+        shared: &Shared,
     ) -> Result<Arc<Record>, StartError> {
-        let mut limits = limits;
+        let mut limits = shared.options.limits;
         if earlier.is_some_and(|epoch| self.running.contains_key(&epoch)) {
             limits.running = limits.running.saturating_add(1);
             limits.running_per_owner = limits.running_per_owner.saturating_add(1);
@@ -103,7 +103,8 @@ impl Registry {
             None => Epoch::now(),
         };
         self.newest_epoch = Some(epoch);
-        let record = Arc::new(create(epoch));
+        let counters = Arc::clone(&shared.counters);
+        let record = Arc::new(Record::new(key.clone(), epoch, &shared.options, counters));
         if let Some(owner) = key.shared_owner() {
             *self.running_by_owner.entry(Arc::clone(owner)).or_default() += 1;
         }

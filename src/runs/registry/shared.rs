@@ -1,8 +1,15 @@
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, Weak},
+    time::Duration,
+};
 
-use tokio::{sync::Notify, time::Instant};
+use tokio::{
+    runtime::Handle,
+    sync::Notify,
+    time::{Instant, sleep_until},
+};
 
-use super::{counters::Counters, deferred::Deferred, registry::Registry, sweeper};
+use super::{counters::Counters, deferred::Deferred, registry::Registry};
 use crate::{
     callback::catch_panic,
     history::sync::{Mutex, MutexGuard, lock},
@@ -11,6 +18,7 @@ use crate::{
         cluster::{Cluster, RunId},
         options::Options,
         record::Record,
+        until::until,
     },
 };
 
@@ -42,7 +50,7 @@ impl Shared {
         }
     }
 
-    pub(super) fn lock(&self) -> MutexGuard<'_, Registry> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Registry> {
         lock(&self.registry)
     }
 
@@ -68,7 +76,9 @@ impl Shared {
             self.idle.notify_waiters();
         }
         if needs_sweeper {
-            let sweeper = sweeper::spawn(self);
+            // Without a runtime, later calls forget the runs.
+            let runtime = Handle::try_current().ok();
+            let sweeper = runtime.map(|runtime| runtime.spawn(sweep(Arc::downgrade(self))));
             self.lock().sweeper = sweeper;
         }
         self.report(&ends);
@@ -111,7 +121,7 @@ impl Shared {
 
     /// Reports the end of a run of a process that is dead.
     pub(crate) fn report_dead(&self, run: &RunId, newest: u64) {
-        self.counters.declared_dead.add(1);
+        self.counters.totals().declared_dead += 1;
         self.report(&[RunEnd::of_dead(run, newest)]);
     }
 
@@ -138,7 +148,7 @@ impl Shared {
         self.with_registry(|registry, deferred| {
             if registry.end(record, Outcome::Interrupted, Some(FENCED.into()), deferred) {
                 deferred.ends.pop();
-                self.counters.fenced.add(1);
+                self.counters.totals().fenced += 1;
             }
         });
     }
@@ -155,14 +165,6 @@ impl Shared {
                 registry.forget(record, deferred);
             }
         });
-    }
-
-    pub(crate) fn running(&self) -> usize {
-        self.lock().running()
-    }
-
-    pub(crate) fn running_of(&self, owner: &str) -> Vec<Arc<Record>> {
-        self.lock().running_of(owner)
     }
 
     pub(crate) fn stats(&self) -> RunsStats {
@@ -185,20 +187,9 @@ impl Shared {
         }
     }
 
-    /// Refuses all further runs.
-    pub(crate) fn start_draining(&self) {
-        self.lock().is_draining = true;
-    }
-
     /// Waits until no run is running.
     pub(crate) async fn idle(&self) {
-        loop {
-            let idle = self.idle.notified();
-            if self.running() == 0 {
-                return;
-            }
-            idle.await;
-        }
+        until(&self.idle, || (self.lock().running() == 0).then_some(())).await;
     }
 
     /// Ends all running runs.
@@ -209,9 +200,15 @@ impl Shared {
             }
         });
     }
+}
 
-    /// Forgets the runs that are due. Returns when the next one is due.
-    pub(crate) fn sweep(self: &Arc<Self>) -> Option<Instant> {
-        self.with_registry(|registry, deferred| registry.expire(self.options.retain_for, deferred))
+/// Forgets runs when they are due, and ends once no run is kept.
+async fn sweep(shared: Weak<Shared>) {
+    let expire = |shared: Arc<Shared>| {
+        let age = shared.options.retain_for;
+        shared.with_registry(|registry, deferred| registry.expire(age, deferred))
+    };
+    while let Some(due) = shared.upgrade().and_then(expire) {
+        sleep_until(due).await;
     }
 }

@@ -9,7 +9,7 @@ use super::rig::{
 use crate::runs::{
     Outcome, RunKey,
     cluster::{
-        command::{Batch, EndMode},
+        command::{Batch, Command, EndMode},
         memory_store::{MemoryStore, State},
         reply::Push,
         run_id::RunId,
@@ -24,7 +24,8 @@ async fn run_that_was_cancelled_does_not_come_back_after_a_void() {
     one.store.go_away();
     assert!(soon(other.runs.cancel(&key(), None)).await);
     let second = RunId::new(key(), crate::history::Epoch::now_after(first.record.epoch));
-    other.cluster().claim(&second, None).await.unwrap();
+    let claim = Command::Claim { run: second.clone(), earlier: None };
+    other.cluster().look_up(claim).await.unwrap();
     other.cluster().end(&second, EndMode::Void).await.unwrap();
     one.store.come_back();
     sleep(Duration::from_secs(3)).await;
