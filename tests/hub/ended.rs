@@ -12,7 +12,7 @@ use std::{
 use futures_util::{FutureExt, StreamExt};
 use tokio::time::advance;
 use tower_sse::{
-    Event,
+    Event, SseLayer,
     hub::{GapPolicy, Hub, PublishError},
     testing::MemoryBroker,
 };
@@ -148,6 +148,45 @@ async fn name_stays_taken_after_the_last_event_is_evicted() {
     assert!(is_ended(&hub.publish_now("a", Event::from("a2"))));
     advance(10 * SECOND).await;
     assert!(hub.publish_now("a", Event::from("a2")).is_ok());
+}
+
+/// The topic was removed with its last event, or the new stream evicts that event.
+#[tokio::test(start_paused = true)]
+async fn stream_of_a_forgotten_topic_waits_for_events() {
+    for (last, is_removed) in [(None, false), (None, true), (Some(1), false), (Some(1), true)] {
+        let _case = case(format!("after {last:?}, removed: {is_removed}"));
+        let hub = Hub::builder().retain_for(10 * SECOND).build();
+        end(&hub, "a", "a1");
+        advance(11 * SECOND).await;
+        if is_removed {
+            publish_all(&hub, ["b2"]);
+            assert!(!hub.topics().iter().any(|topic| **topic == *"a"));
+        }
+        let subscribe = || hub.subscribe(["a"]).resume(last.map(|last| id(&hub, last)));
+        let request = Requester::EventSource.request("/");
+        let answer = answer_to(request, &SseLayer::new(), tower_sse::response(subscribe()));
+        assert_eq!(answer.status(), 200);
+        let mut client = Client::new(subscribe());
+        assert!(client.read().is_empty());
+        assert!(!client.has_ended());
+        let next = publish(&hub, "a", "next");
+        end(&hub, "a", "last");
+        client.assert_ends_with(&[&format!("next@{next}"), &format!("last@{}", next + 1)]);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn visitor_of_a_forgotten_topic_does_not_keep_earlier_streams_from_their_end() {
+    let hub = Hub::builder().retain_for(10 * SECOND).build();
+    let mut earlier = subscribed(&hub, &["a", "b"]);
+    end(&hub, "a", "a1");
+    assert_eq!(earlier.read(), ["a1@1"]);
+    advance(11 * SECOND).await;
+    let mut later = subscribed(&hub, &["a", "b"]);
+    end(&hub, "b", "b2");
+    earlier.assert_ends_with(&["b2@2"]);
+    assert_eq!(later.read(), ["b2@2"]);
+    assert!(!later.has_ended());
 }
 
 #[tokio::test(start_paused = true)]
