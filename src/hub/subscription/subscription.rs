@@ -103,7 +103,7 @@ impl Subscription {
                 }
                 state.subscribers += 1;
                 state.log.trim(now, &mut drops);
-                Some(TopicCursor::new(Arc::clone(topic)))
+                Some(TopicCursor::new(Arc::clone(topic), state.forgotten_end(now)))
             }));
         }
         self.cursors.shrink_to_fit();

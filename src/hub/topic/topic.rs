@@ -1,4 +1,4 @@
-use std::{sync::Arc, task::Waker};
+use std::{sync::Arc, task::Waker, time::Duration};
 
 use super::{end::TopicEnd, place::Place};
 use crate::history::{
@@ -135,6 +135,13 @@ impl Topic {
 }
 
 impl TopicState {
+    /// Returns the sequence number of the last event, if the topic has ended, its name is free and
+    /// that event is no longer kept. Otherwise, returns 0.
+    pub(crate) fn forgotten_end(&self, now: Duration) -> u64 {
+        let is_forgotten = |end: &&TopicEnd| end.free_here <= now && self.log.is_empty();
+        self.end.as_deref().filter(is_forgotten).map_or(0, |end| end.sequence)
+    }
+
     /// Returns whether the topic has subscribers or keeps events.
     pub(crate) fn is_used(&self) -> bool {
         self.subscribers > 0 || !self.log.is_empty()
