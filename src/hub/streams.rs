@@ -84,10 +84,7 @@ async fn follow(followed: &Followed, origin: &str, mut closes: Messages) {
             None => followed.close_all(),
             // A close of this process, since which a client may have returned.
             Some(close) if close.origin == origin => {}
-            Some(Close { subject, kept: None, .. }) => followed.close(Closing::Subject(&subject)),
-            Some(Close { subject, kept: Some(kept), .. }) => {
-                followed.close(Closing::Except(&subject, &kept));
-            }
+            Some(close) => followed.close(close.closing()),
         }
     }
 }
@@ -126,6 +123,13 @@ impl<'m> Close<'m> {
         let subject = decode(subject)?;
         (message.event == NAME).then_some(Self { origin, subject, kept })
     }
+
+    fn closing(&self) -> Closing<'_> {
+        match &self.kept {
+            None => Closing::Subject(&self.subject),
+            Some(kept) => Closing::Except(&self.subject, kept),
+        }
+    }
 }
 
 fn decode(line: &str) -> Option<Cow<'_, str>> {
@@ -139,17 +143,13 @@ mod tests {
     #[test]
     fn every_subject_survives_the_topic() {
         for subject in ["user:42", "", "a\nb", "\r\n", "100%25", "é\0\u{2028}", " a "] {
-            for kept in [None, Some(subject), Some("session:a")] {
-                let closing = match kept {
-                    None => Closing::Subject(subject),
-                    Some(kept) => Closing::Except(subject, kept),
-                };
+            let except = |kept| Closing::Except(subject, kept);
+            for closing in [Closing::Subject(subject), except(subject), except("session:a")] {
                 let encoded = crate::event::Encoded::from(encode("0f", closing));
                 let mut bytes = bytes::Bytes::from(encoded);
                 let message = crate::event::Decoder::new().decode(&mut bytes).unwrap().unwrap();
                 let close = Close::of(&message).unwrap();
-                assert_eq!((close.origin, &*close.subject), ("0f", subject));
-                assert_eq!(close.kept.as_deref(), kept);
+                assert_eq!((close.origin, close.closing()), ("0f", closing));
             }
         }
     }
